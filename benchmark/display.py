@@ -47,9 +47,7 @@ _FILE_URL = re.compile(r"\b(sqlite|file):/{2,}(?:[^\s/'\"]+/)*")
 _SERVER = re.compile(r"\b(postgresql|mysql|mariadb)(\+\w+)?://[^\s/'\"]*(/\w*)?(\?[^\s'\"]*)?")
 #: A path from the root, from a home or from a drive, in which something stands before the last name.
 _NAME = r"[^\s/\\'\"<>]+"
-_PATH = re.compile(
-    rf"(?<![\w/.~-])(?:~\w*/(?:{_NAME}/)*|(?:/(?!/)|[A-Za-z]:\\)(?:{_NAME}[/\\])+)(?={_NAME})"
-)
+_PATH = re.compile(rf"(?<![\w/.~-])(?:~\w*/(?:{_NAME}/)*|(?:/(?!/)|[A-Za-z]:\\)(?:{_NAME}[/\\])+)(?={_NAME})")
 _WEB_LOGIN = re.compile(r"\b(https?://)[^\s/'\"]*@")
 
 

@@ -14,14 +14,7 @@ BenchError
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from registry.errors import (
-    BenchError,
-    CardError,
-    LabelError,
-    UnknownName,
-    WeightsError,
-    unknown_name,
-)
+from registry.errors import BenchError, CardError, LabelError, UnknownName, WeightsError, unknown_name
 
 __all__ = [
     "BenchError", "CardError", "LabelError", "MissingStimuli", "ModelFailure", "PluginError", "ScoresError",

@@ -48,9 +48,7 @@ def _reading(stimuli: Stimuli, codes: Codes) -> str:
     return codes.of(*reading, data=False)
 
 
-def observation_key(
-    identity: str, block: Block, suite: Suite, policy: Policy, codes: Codes | None = None
-) -> str:
+def observation_key(identity: str, block: Block, suite: Suite, policy: Policy, codes: Codes | None = None) -> str:
     """Key of one observer's answers to one block under one suite. No name, path, host, batch size or worker count.
 
     codes: digests of code that are made already; without it they are made anew.

@@ -24,9 +24,7 @@ def stacked_codes(parts: Sequence[Mapping[str, Column]]) -> Columns:
     """As `stacked`, with text left as codes."""
     names = dict.fromkeys(name for part in parts for name in part)
     sizes = [len(next(iter(part.values()), ())) for part in parts]
-    return Columns(
-        {name: _column(name, [part.get(name) for part in parts], sizes) for name in names}
-    )
+    return Columns({name: _column(name, [part.get(name) for part in parts], sizes) for name in names})
 
 
 def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) -> Column:
@@ -37,10 +35,7 @@ def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) ->
         raise ValueError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
     pairs = list(zip(values, sizes, strict=True))
     if any(isinstance(one, Coded) for one in there):
-        return _below(
-            Coded(np.array([""]), np.zeros(n, np.uint8)) if one is None else coded(one)
-            for one, n in pairs
-        )
+        return _below(Coded(np.array([""]), np.zeros(n, np.uint8)) if one is None else coded(one) for one, n in pairs)
     ((_, shape), *_) = kinds
     empty: Any = "" if ("U", shape) in kinds else np.nan
     return np.concatenate([np.full((n, *shape), empty) if one is None else one for one, n in pairs])

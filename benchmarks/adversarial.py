@@ -86,9 +86,7 @@ def bare(work: Problem, passes: int) -> None:
     for start in range(0, passes, work.batch):
         rows = (torch.arange(start, min(start + work.batch, passes))) % len(work.images)
         x = work.images[rows].requires_grad_()
-        loss = torch.nn.functional.cross_entropy(
-            work.forward(x), work.labels[rows], reduction="sum"
-        )
+        loss = torch.nn.functional.cross_entropy(work.forward(x), work.labels[rows], reduction="sum")
         torch.autograd.grad(loss, x)
 
 
@@ -158,9 +156,7 @@ def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> Non
             taken[name].append(time.process_time() - start)
     for name in list(variants)[1:]:
         ratios = [a / b for a, b in zip(taken["here"], taken[name], strict=True)]
-        words = (
-            f"{name}; {min(ratios):.3f} ... {max(ratios):.3f} in {rounds} rounds; lower is faster"
-        )
+        words = f"{name}; {min(ratios):.3f} ... {max(ratios):.3f} in {rounds} rounds; lower is faster"
         ratio(f"adversarial_pgd10/{name}", statistics.median(ratios), words)
 
 
@@ -179,14 +175,8 @@ def curve(work: Problem, images: int) -> None:
     for name, smallest in (("here", chained), ("naive", alone)):
         left = [int((smallest > epsilon).sum()) for epsilon in threat.epsilons]
         print(f"standing ({name}): {' '.join(map(str, left))}")
-    ratio(
-        "adversarial_curve_passes", passes / (each * n), "naive sweep of the clean-correct images"
-    )
-    ratio(
-        "adversarial_curve_passes_all",
-        passes / (each * images),
-        f"naive sweep of all {images} images",
-    )
+    ratio("adversarial_curve_passes", passes / (each * n), "naive sweep of the clean-correct images")
+    ratio("adversarial_curve_passes_all", passes / (each * images), f"naive sweep of all {images} images")
 
 
 def main() -> None:

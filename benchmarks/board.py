@@ -78,12 +78,7 @@ def invented(count: int, draw: random.Random) -> list[Score]:
 
 
 def bench(*arguments: str) -> list[str]:
-    return [
-        sys.executable,
-        "-c",
-        "import sys; from benchmark.cli import main; sys.exit(main())",
-        *arguments,
-    ]
+    return [sys.executable, "-c", "import sys; from benchmark.cli import main; sys.exit(main())", *arguments]
 
 
 def timed(command: Sequence[str], folder: str) -> Seconds:
@@ -109,10 +104,7 @@ def medians(commands: dict[str, list[str]], rounds: int, folder: str) -> dict[st
             spent = timed(command, folder)
             if turn:  # the first one warms the disk cache and the byte code
                 seen[name].append(spent)
-    return {
-        name: tuple(statistics.median(column) for column in zip(*runs, strict=True))
-        for name, runs in seen.items()
-    }
+    return {name: tuple(statistics.median(column) for column in zip(*runs, strict=True)) for name, runs in seen.items()}
 
 
 def report(name: str, command: Seconds, base: Seconds, baseline: str) -> None:

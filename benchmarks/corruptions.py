@@ -85,9 +85,7 @@ def cpu(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def measure(
-    pixels: Pixels, other: Corrupt, frost: Sequence[Path], rounds: int
-) -> dict[str, tuple[float, float]]:
+def measure(pixels: Pixels, other: Corrupt, frost: Sequence[Path], rounds: int) -> dict[str, tuple[float, float]]:
     """Corruption -> CPU ms per image here and there, summed over the severities; best of `rounds` per cell."""
     table = {}
     for name in names("all"):
@@ -132,9 +130,7 @@ def main() -> None:
     importlib.import_module("cv2").setNumThreads(1)
     frost = sorted((options.data / "frost").glob("frost*.*"))
     sample = options.data / "imagenet-sample"
-    report(
-        measure(photographs(sample, options.count), fastest(options.imaug), frost, options.rounds)
-    )
+    report(measure(photographs(sample, options.count), fastest(options.imaug), frost, options.rounds))
 
 
 if __name__ == "__main__":

@@ -57,10 +57,7 @@ def main() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     seconds, expected = timed(device="cpu")
     print(f"{ARGS.model}, {ARGS.suite}: {len(expected)} scores; single run {seconds:.1f} s")
-    ways = {
-        "ray_tasks": by_ray,
-        "processes": lambda count: timed(device=",".join(["cpu"] * count)),
-    }
+    ways = {"ray_tasks": by_ray, "processes": lambda count: timed(device=",".join(["cpu"] * count))}
     for name, way in ways.items():
         one = two = 0.0
         for _ in range(ARGS.rounds):

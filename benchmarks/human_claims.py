@@ -114,34 +114,18 @@ def main(folder):
     networks = by_observer(folder / "published-decisions")
     crowd = people(None, humans)
     shared = [s for s in crowd if s.metric == "error_consistency" and s.role]
-    table(
-        "People with one another",
-        ("experiment", "kappa", "95 %"),
-        ((s.role, *interval(s)) for s in shared),
-    )
+    table("People with one another", ("experiment", "kappa", "95 %"), ((s.role, *interval(s)) for s in shared))
     whole = [s for s in crowd if not s.role]
     table("Over all", ("metric", "value", "95 %"), ((s.metric, *interval(s, 4)) for s in whole))
     pair = ("IN", "SIN", "SIN - IN", "95 %", "p (Holm)")
     table("Accuracy", ("experiment", "images", *pair), accuracies(networks))
-    tests = [
-        t
-        for t in compare_pair(networks[SIN], networks[IN], humans)
-        if t.metric == "error_consistency"
-    ]
+    tests = [t for t in compare_pair(networks[SIN], networks[IN], humans) if t.metric == "error_consistency"]
     agreement = ((t.condition or "mean of all", *difference(t)) for t in adjust(tests))
     table("Error consistency with people", ("experiment", *pair), agreement)
     everybody = {**humans, **networks}
     scores = {name: SUITE.score(None, own) for name, own in everybody.items()}
-    table(
-        "Level at one half",
-        ("experiment", "unit", "people", "IN", "SIN"),
-        thresholds(scores, humans),
-    )
-    table(
-        "Answers under uniform noise",
-        ("half-width", "people", "IN", "SIN"),
-        noise(everybody, humans),
-    )
+    table("Level at one half", ("experiment", "unit", "people", "IN", "SIN"), thresholds(scores, humans))
+    table("Answers under uniform noise", ("half-width", "people", "IN", "SIN"), noise(everybody, humans))
     taken = []
     for count in (1, 4):
         start = time.process_time()
@@ -153,10 +137,6 @@ def main(folder):
 
 if __name__ == "__main__":
     given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BENCH_TEST_DATA", "")
-    if not given or not all(
-        (Path(given) / n).is_dir() for n in ("human-trials", "published-decisions")
-    ):
-        needs(
-            "published trials: FOLDER, or BENCH_TEST_DATA, with human-trials/ and published-decisions/"
-        )
+    if not given or not all((Path(given) / n).is_dir() for n in ("human-trials", "published-decisions")):
+        needs("published trials: FOLDER, or BENCH_TEST_DATA, with human-trials/ and published-decisions/")
     main(Path(given))

@@ -82,8 +82,7 @@ def tastes(
     shape = np.repeat(np.arange(shapes), each)
     texture = np.concatenate([rng.choice(textures, each, replace=False) for _ in range(shapes)])
     drawn = [
-        rng.normal(0, spread[0], shapes)[shape] + rng.normal(0, spread[1], textures)[texture]
-        for _ in range(observers)
+        rng.normal(0, spread[0], shapes)[shape] + rng.normal(0, spread[1], textures)[texture] for _ in range(observers)
     ]
     return drawn, {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
 
@@ -97,9 +96,7 @@ def followed(rng: Rng, taste: np.ndarray, counted: float, labels: dict[str, np.n
 # Intervals
 
 
-def shape_bias(
-    rng: Rng, middle: float, spread: float, size: tuple[int, int, int]
-) -> dict[str, bool]:
+def shape_bias(rng: Rng, middle: float, spread: float, size: tuple[int, int, int]) -> dict[str, bool]:
     """S / (S + T) of a network that has a taste for each shape and each texture."""
     (taste,), labels = tastes(rng, size, (spread, spread), 1)
     found = followed(rng, middle + taste, 0.6, labels)
@@ -189,10 +186,7 @@ def kappa_shared(rng: Rng, size: tuple[int, int, int]) -> dict[str, bool]:
     a, b = (rng.random(len(taste)) < logistic(0.5 + taste) for _ in range(2))
     found, plain = agreement(a, b, list(labels.values())), agreement(a, b)
     truth = true_kappa_of_tastes()
-    return {
-        "Jeffreys, clustered": holds(found.low, found.high, truth),
-        "Jeffreys": holds(plain.low, plain.high, truth),
-    }
+    return {"Jeffreys, clustered": holds(found.low, found.high, truth), "Jeffreys": holds(plain.low, plain.high, truth)}
 
 
 def answers(rng: Rng, share: float, hard: np.ndarray, p: float) -> Trials:
@@ -204,9 +198,7 @@ def answers(rng: Rng, share: float, hard: np.ndarray, p: float) -> Trials:
     return Trials({**found, "role": np.full(n, "edges"), "condition": np.full(n, "")})
 
 
-def crowd(
-    rng: Rng, n: int, k: int, skill: float, habit: float
-) -> tuple[np.ndarray, dict[str, Trials]]:
+def crowd(rng: Rng, n: int, k: int, skill: float, habit: float) -> tuple[np.ndarray, dict[str, Trials]]:
     """Difficulties [n], and k people who differ in accuracy by `skill` and in how far they follow them by `habit`."""
     hard = rng.random(n)
     people = zip(rng.normal(0.7, habit, k), rng.normal(0.6, skill, k), strict=True)
@@ -253,9 +245,7 @@ def equal_ranks(rng: Rng, networks: int) -> dict[str, bool]:
     return {"one network": bool(inside[0]), "all at once": bool(inside.all())}
 
 
-def correlations(
-    rng: Rng, large: Sequence[int], small: int, size: int, rho: float, share: float
-) -> dict[str, bool]:
+def correlations(rng: Rng, large: Sequence[int], small: int, size: int, rho: float, share: float) -> dict[str, bool]:
     """Rank correlation of two scores over observers; `share` of the variance is their families'.
 
     The true value, of observers at large: 6/pi asin(rho/2) (Kruskal 1958, JASA 53:814).
@@ -266,9 +256,7 @@ def correlations(
     own = rng.multivariate_normal([0, 0], cov, len(member))
     x, y = (np.sqrt(share) * shared + np.sqrt(1 - share) * own).T
     truth = 6 / np.pi * np.arcsin(rho / 2)
-    clustered, alone = (
-        correlation(x, y, by) for by in (list(map(str, member)), [*map(str, range(len(x)))])
-    )
+    clustered, alone = (correlation(x, y, by) for by in (list(map(str, member)), [*map(str, range(len(x)))]))
     return {
         "families as wholes": holds(clustered.low, clustered.high, truth),
         "observers alone": holds(alone.low, alone.high, truth),
@@ -278,9 +266,7 @@ def correlations(
 # Tests
 
 
-def test_bias(
-    rng: Rng, n: int, bias: float, counted: tuple[float, float]
-) -> dict[str, bool | None]:
+def test_bias(rng: Rng, n: int, bias: float, counted: tuple[float, float]) -> dict[str, bool | None]:
     """S / (S + T) of observers who follow a cue in different shares of the trials; accuracy where all count."""
     draws = zip(related(rng, n), counted, strict=True)
     return rejected(compare_ratio(METRIC, *(trials(u < bias * s, u < s) for u, s in draws)))  # fmt: skip
@@ -365,9 +351,7 @@ def kinds() -> Iterator[Kind]:
     for networks in (3, 12):
         yield "rank", f"{networks} equal networks", partial(equal_ranks, networks=networks)
     for large, small, most, rho, own in FAMILIES:
-        words = (
-            f"families of {large} and {small} of 1 to {most}, correlation {rho:g}, share {own:g}"
-        )
+        words = f"families of {large} and {small} of 1 to {most}, correlation {rho:g}, share {own:g}"
         study = partial(correlations, large=large, small=small, size=most, rho=rho, share=own)
         yield "rank correlation", words, study
     yield from tests()
@@ -377,11 +361,7 @@ def tests() -> Iterator[Kind]:
     for n, bias, both in ((100, 0.5, (1, 1)), (160, 0.9, (1, 1)), (1000, 0.1, (1, 1)), (100, 0.3, (0.8, 0.8)),
                           (160, 0.3, (0.8, 0.26)), (160, 0.3, (0.9, 0.1)), (1200, 0.3, (0.8, 0.3))):  # fmt: skip
         name = "test of accuracy" if both == (1, 1) else "test of shape bias"
-        yield (
-            name,
-            f"n={n}, {bias:g}, counted {both}",
-            partial(test_bias, n=n, bias=bias, counted=both),
-        )
+        yield (name, f"n={n}, {bias:g}, counted {both}", partial(test_bias, n=n, bias=bias, counted=both))
     few = [((n, m, min(n, m)), spread, (0.6, 0.6)) for n, m in ((40, 3), (8, 4), (20, 5), (16, 16), (20, 20))
            for spread in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))]  # fmt: skip
     large = (160, 48, 8)
@@ -391,28 +371,18 @@ def tests() -> Iterator[Kind]:
         study = partial(test_clustered, size=size, spread=spread, counted=counted)
         yield "test of shape bias, clustered", words, study
     for n, margin in ((200, 0.15), (1000, 0.05)):
-        yield (
-            "equivalence",
-            f"n={n}, margin {margin:g}",
-            partial(test_equivalence, n=n, margin=margin),
-        )
+        yield ("equivalence", f"n={n}, margin {margin:g}", partial(test_equivalence, n=n, margin=margin))
     for n, skewed in ((40, False), (192, True)):
         yield "test of mean", f"n={n}, skewed {skewed}", partial(test_mean, n=n, skewed=skewed)
     for clean in ((0.9, 0.9), (0.9, 0.6)):
-        yield (
-            "test of clean",
-            f"n=160 x 5, clean {clean}",
-            partial(test_of_clean, n=160, clean=clean),
-        )
+        yield ("test of clean", f"n=160 x 5, clean {clean}", partial(test_of_clean, n=160, clean=clean))
     for n, k in ((160, 10), (640, 4)):
         rows = [(metric, (0.08, 0.12), False, 0.6) for metric in AGREEMENT]
         rows += [(metric, (0.0, 0.12), True, 0.6) for metric in AGREEMENT]
         rows += [("accuracy_difference", (0.08, 0.12), False, 0.4), ("", (0.08, 0.0), True, 0.6)]
         for metric, spread, group, level in rows:
             words = f"n={n}, {k} people, {'one network and the group' if group else 'two networks'}"
-            study = partial(
-                test_people, metric=metric, n=n, k=k, spread=spread, group=group, level=level
-            )
+            study = partial(test_people, metric=metric, n=n, k=k, spread=spread, group=group, level=level)
             yield f"test of {metric or 'pooled accuracy'}", words, study
 
 
@@ -437,13 +407,7 @@ def main() -> None:
         print(f"| {name} | {setting} | {word} | {value:.3f} | {other} |", flush=True)
         size = word == "size"
         nominal = 0.05 if size else 0.95
-        rows.append(
-            (
-                slug("size" if size else "coverage", name, setting),
-                value / nominal,
-                f"nominal {nominal}",
-            )
-        )
+        rows.append((slug("size" if size else "coverage", name, setting), value / nominal, f"nominal {nominal}"))
     for row in rows:
         ratio(*row)
 

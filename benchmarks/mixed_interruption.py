@@ -137,9 +137,7 @@ def interrupt(folder: Path, kills: int, limit: int, seed: int) -> Tally:
     return tally
 
 
-def _one_leaderboard(
-    db: Path, limit: int, kills: int, random_: random.Random, tally: Tally
-) -> None:
+def _one_leaderboard(db: Path, limit: int, kills: int, random_: random.Random, tally: Tally) -> None:
     """Kill and go on until the run ends."""
     process: multiprocessing.Process | None = None
     while True:
@@ -154,9 +152,7 @@ def _one_leaderboard(
         if lost := before - chunks(db):
             tally.wrong.append(f"{len(lost)} chunks were lost by a kill")
         if not alive:
-            if (
-                process.exitcode == 3 and "," in DEVICE[0]
-            ):  # one of its processes was killed three times
+            if process.exitcode == 3 and "," in DEVICE[0]:  # one of its processes was killed three times
                 continue
             if process.exitcode:
                 tally.wrong.append(f"a run ended with code {process.exitcode}")
@@ -177,15 +173,9 @@ def main() -> int:
         tally = interrupt(Path(name), given.kills, given.limit, given.seed)
     for line in tally.wrong:
         print(line)
-    print(
-        f"{tally.killed} kills, {tally.ended} leaderboards ended, {len(tally.wrong)} of them or of their kills wrong"
-    )
+    print(f"{tally.killed} kills, {tally.ended} leaderboards ended, {len(tally.wrong)} of them or of their kills wrong")
     held = tally.ended - len(tally.wrong)
-    ratio(
-        "mixed_runs_survived",
-        held / tally.ended,
-        f"{tally.killed} kills, {tally.ended} runs to their end",
-    )
+    ratio("mixed_runs_survived", held / tally.ended, f"{tally.killed} kills, {tally.ended} runs to their end")
     return int(bool(tally.wrong))
 
 

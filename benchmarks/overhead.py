@@ -149,9 +149,7 @@ def process(code: str, compiled: str) -> Seconds:
 def compared(name: str, baseline: str, rounds: Sequence[Sequence[Seconds]]) -> None:
     """Both sides with all images and with few, the fastest round of each: what else runs only adds to them."""
     for clock, i in (("cpu", 0), ("wall", 1)):
-        bare, ours, less, fewer = (
-            min(turn[i] for turn in side) for side in zip(*rounds, strict=True)
-        )
+        bare, ours, less, fewer = (min(turn[i] for turn in side) for side in zip(*rounds, strict=True))
         ratio(f"{name}_{clock}", ours / bare, baseline)
         further = f"{baseline}; further images: without loading, checking and scoring once"
         ratio(f"{name}_loop_{clock}", (ours - fewer) / (bare - less), further)
@@ -167,9 +165,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = read_settings()
     asked = {"models": args.model, "suites": "cue-conflict"}
-    plans = [
-        api.prepare(api.RunRequest(**asked, limit=limit), settings) for limit in (args.limit, FEW)
-    ]
+    plans = [api.prepare(api.RunRequest(**asked, limit=limit), settings) for limit in (args.limit, FEW)]
     if not plans[0].tasks[0].plan.blocks:
         needs(f"other stimuli: {plans[0].tasks[0].reason}")
     model = load_model(plans[0].tasks[0].card, settings.place)

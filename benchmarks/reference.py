@@ -84,9 +84,7 @@ def findings(board: Board, db: str, ladder: Path | None) -> Iterator[str]:
     clip = [row for row in rows.values() if training(row) == ("language-image",)]
     vlm = [row for row in rows.values() if training(row) == ("vision-language",)]
     people = next(row for row in board.references if row.observer == "people (pooled)")
-    reach = sum(
-        (cell.high or 0.0) >= (people.cells["shape_bias"].low or 1.0) for cell in bias.values()
-    )
+    reach = sum((cell.high or 0.0) >= (people.cells["shape_bias"].low or 1.0) for cell in bias.values())
     yield (
         "**Language-image networks stand between, and not all of them.** CLIP networks, zero-shot with ImageNet's 80 "
         f"templates: {span(clip, 'shape_bias')}; its ResNets are low, RN50 "
@@ -131,13 +129,8 @@ def _where_it_hurts(db: str) -> str:
     }  # fmt: skip
     ordered = sorted(changes.items(), key=lambda item: item[1][0])
     worse, better = (
-        ", ".join(
-            f"{role} {change:+.3f} (n = {n})".replace("0.", ".") for role, (change, n) in part
-        )
-        for part in (
-            [one for one in ordered if one[1][0] < 0],
-            [one for one in reversed(ordered) if one[1][0] >= 0],
-        )
+        ", ".join(f"{role} {change:+.3f} (n = {n})".replace("0.", ".") for role, (change, n) in part)
+        for part in ([one for one in ordered if one[1][0] < 0], [one for one in reversed(ordered) if one[1][0] >= 0])
     )
     return (
         "**What it does for accuracy depends on the degradation.** Stylised minus standard ResNet-50 of "
@@ -149,8 +142,7 @@ def _where_it_hurts(db: str) -> str:
 def _ladder(scores: dict[str, list[float]]) -> str:
     steps = {name: scores[f"resnet50_l2_eps{name}"] for name in ("0", "0_5", "1", "3", "5")}
     told = ", ".join(
-        f"{number(sum(values) / len(values))} (eps {name.replace('_', '.')})"
-        for name, values in steps.items()
+        f"{number(sum(values) / len(values))} (eps {name.replace('_', '.')})" for name, values in steps.items()
     )
     return (
         "**Training against L2 attacks raises shape answers step by step** - reported, not scored here: no trials are "
@@ -164,11 +156,7 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
     cue = api.rank("cue-conflict", db=db)[0]
     human = next(b for b in api.rank("human-comparison", db=db) if _whole(b))
     people = [row for row in cue.references if row.kind in ("group", "chance")]
-    cue_columns = [
-        ("shape_bias", "shape bias"),
-        ("edges_accuracy", "edges"),
-        ("silhouettes_accuracy", "silhouettes"),
-    ]
+    cue_columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
     human_columns = [(c.metric, c.title) for c in human.columns
                      if c.metric in ("error_consistency", "observed_consistency", "accuracy_difference",
                                      "ood_accuracy")]  # fmt: skip
@@ -206,25 +194,14 @@ def main() -> None:
     parser.add_argument("--ladder", type=Path)
     options = parser.parse_args()
     if options.db is None:
-        needs(
-            "a leaderboard of published trials: --db FILE, made by `bench db reference --db FILE`"
-        )
+        needs("a leaderboard of published trials: --db FILE, made by `bench db reference --db FILE`")
     text, chosen = page(options.db, options.ladder)
     (ROOT / "docs" / "reference.md").write_text(text, encoding="utf-8")
-    columns = [
-        ("shape_bias", "shape bias"),
-        ("edges_accuracy", "edges"),
-        ("silhouettes_accuracy", "silhouettes"),
-    ]
+    columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
     short = "\n".join(table(chosen, columns))
     readme = ROOT / "README.md"
     readme.write_text(
-        re.sub(
-            f"{START}.*{END}",
-            f"{START}\n{short}\n{END}",
-            readme.read_text(encoding="utf-8"),
-            flags=re.DOTALL,
-        ),
+        re.sub(f"{START}.*{END}", f"{START}\n{short}\n{END}", readme.read_text(encoding="utf-8"), flags=re.DOTALL),
         encoding="utf-8",
     )
 

@@ -29,13 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from benchmark.stimuli.world.sets import (
-    CATEGORIES,
-    WORLD_SETS,
-    WorldSet,
-    render,
-    training_set,
-)
+from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, WorldSet, render, training_set
 from registry.world_networks import GRID, STRIDE, boxes_of, tiny_detector, tiny_resnet
 
 Corrupt = Callable[[Tensor, torch.Generator], Tensor]
@@ -146,9 +140,7 @@ def fit(model: nn.Module, loss: Loss, count: int, steps: int, rate: float, seed:
     """Train the model in place: AdamW under one cycle of the rate; each pass over `count` images has its own order."""
     draw = torch.Generator().manual_seed(seed + 1000)
     optimiser = torch.optim.AdamW(model.parameters(), rate, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, rate, total_steps=steps, pct_start=0.2
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     for step in range(steps):
@@ -207,10 +199,7 @@ def report(model: nn.Module) -> dict[str, float]:
 
 
 def save(model: nn.Module, path: Path) -> None:
-    state = {
-        k: v.half().contiguous() if v.is_floating_point() else v
-        for k, v in model.state_dict().items()
-    }
+    state = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     save_file(state, path)
     path.chmod(0o644)  # it is written for its owner alone, and an installed file is for all
 
@@ -287,13 +276,8 @@ def make_detector(out: Path) -> None:
     start = time.process_time()
     world_set = training_set("natural", DETECTOR_IMAGES, seed=0)
     stimuli = [render(world_set, i) for i in range(world_set.size)]
-    images = (
-        torch.from_numpy(np.stack([one.image for one in stimuli])).permute(0, 3, 1, 2).contiguous()
-    )
-    boxes, target = (
-        torch.tensor([box_of(one.mask) for one in stimuli]).float(),
-        labels(world_set.shape),
-    )
+    images = torch.from_numpy(np.stack([one.image for one in stimuli])).permute(0, 3, 1, 2).contiguous()
+    boxes, target = (torch.tensor([box_of(one.mask) for one in stimuli]).float(), labels(world_set.shape))
     torch.manual_seed(0)
     model = tiny_detector()
 
@@ -306,17 +290,12 @@ def make_detector(out: Path) -> None:
     save(model, path)
     again = tiny_detector()
     again.load_state_dict(load_file(path))
-    print(
-        f"{path.stem}  {time.process_time() - start:.0f} CPU s  {report_detector(again.eval())}",
-        flush=True,
-    )
+    print(f"{path.stem}  {time.process_time() - start:.0f} CPU s  {report_detector(again.eval())}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--recipe", nargs="+", choices=[*RECIPES, "detector"], default=[*RECIPES, "detector"]
-    )
+    parser.add_argument("--recipe", nargs="+", choices=[*RECIPES, "detector"], default=[*RECIPES, "detector"])
     parser.add_argument("--seed", nargs="+", type=int, help="default: those that are shipped")
     parser.add_argument("--out", type=Path, default=Path("registry/world_checkpoints"))
     options = parser.parse_args()

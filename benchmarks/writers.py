@@ -38,9 +38,7 @@ def answers(owner: str, number: int) -> np.ndarray:
 def write(url: str, writer: int, chunks: int) -> None:
     """One writer's work, a transaction for each chunk."""
     ids = tuple(f"i{number}" for number in range(BLOCK * TRIALS))
-    stimuli = Stimuli(
-        "s", "d1", "world16", ids, ids, {"category": np.array(["cat"] * len(ids))}, None
-    )
+    stimuli = Stimuli("s", "d1", "world16", ids, ids, {"category": np.array(["cat"] * len(ids))}, None)
     with open_store(url) as store:
         run = store.begin_run(f"writer {writer}", {"writers": True})
         store.put_stimuli(stimuli)
@@ -52,9 +50,7 @@ def write(url: str, writer: int, chunks: int) -> None:
             if not place:
                 names = ("suite", 1, "world16", "d1", "role", "", "whole", "")
                 store.put_observation(run, Observation(key, who[owner], *names, n=len(ids)))
-            store.put_chunks(
-                run, [Chunk(key, place, place * TRIALS, {"p": answers(owner, number)})]
-            )
+            store.put_chunks(run, [Chunk(key, place, place * TRIALS, {"p": answers(owner, number)})])
         store.end_run(run, "done")
 
 
@@ -87,9 +83,7 @@ def measure(name: str, url: str, writers: int, chunks: int) -> bool:
     """All writers at once; a line and a ratio. Whether all is as it should be."""
     context = multiprocessing.get_context("spawn")
     started = time.perf_counter()
-    processes = [
-        context.Process(target=write, args=(url, writer, chunks)) for writer in range(writers)
-    ]
+    processes = [context.Process(target=write, args=(url, writer, chunks)) for writer in range(writers)]
     for process in processes:
         process.start()
     for process in processes:
@@ -104,11 +98,7 @@ def measure(name: str, url: str, writers: int, chunks: int) -> bool:
         f"{name}: {writers} writers, {chunks} chunks each, {expected} different ones: {failed} writers failed, "
         f"{len(found)} chunks or rows are wrong; {writers * chunks / seconds:.0f} chunks a second"
     )
-    ratio(
-        f"chunks_stored_once_{name}",
-        1 - len(found) / expected,
-        f"{writers} writers x {chunks} chunks",
-    )
+    ratio(f"chunks_stored_once_{name}", 1 - len(found) / expected, f"{writers} writers x {chunks} chunks")
     return not failed and not found
 
 

@@ -78,9 +78,7 @@ def main() -> int:
     if "--check" in sys.argv:
         if made == page:
             return 0
-        print(
-            "docs/architecture.md: the table of rooms is out of date; run python docs/import_table.py"
-        )
+        print("docs/architecture.md: the table of rooms is out of date; run python docs/import_table.py")
         return 1
     PAGE.write_text(made, encoding="utf-8")
     return 0

@@ -33,10 +33,7 @@ __all__ = [
     "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials",
 ]  # fmt: skip
 #: A verb of older versions -> what took its place.
-_RENAMED = {
-    "probe": "register(NAME, BACKBONE, probe=FOLDER)",
-    "watch": "sweep(FOLDER, follow=True)",
-}
+_RENAMED = {"probe": "register(NAME, BACKBONE, probe=FOLDER)", "watch": "sweep(FOLDER, follow=True)"}
 
 
 def __getattr__(name: str) -> Any:

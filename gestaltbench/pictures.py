@@ -64,8 +64,7 @@ def gallery(
     models: Annotated[Names, Option("One row each.", "--models", "-m", metavar="A,B,C")],
     *,
     stimuli: Annotated[
-        str | None,
-        Option("Stimulus set (default: by the models' labels).", "--set", metavar="NAME"),
+        str | None, Option("Stimulus set (default: by the models' labels).", "--set", metavar="NAME")
     ] = None,
     count: Annotated[int, Option("Images.", least=1)] = 8,
     map: Annotated[
@@ -98,9 +97,7 @@ def gallery(
 
 @command(gallery, name="gallery")
 def gallery_command(
-    *,
-    out: Annotated[Path, Option("PNG to write.", "--out", "-o", kind="new file")],
-    **asked: Any,
+    *, out: Annotated[Path, Option("PNG to write.", "--out", "-o", kind="new file")], **asked: Any
 ) -> int:
     picture = gallery(**asked)
     picture.save(out)

@@ -44,9 +44,7 @@ class Results(Sequence[T], Generic[T]):
         """
         import pandas as pd
 
-        return pd.DataFrame(
-            [_flat(one) for table in self.tables(self.values) for one in records(table)]
-        )
+        return pd.DataFrame([_flat(one) for table in self.tables(self.values) for one in records(table)])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -100,9 +98,7 @@ def run_records(report: RunReport) -> Iterator[Record]:
             yield {"what": f"{status}: {name}", "count": 1, "reason": reason}
 
 
-def comparison_record(
-    headlines: Sequence[SuiteComparison], row: SuiteComparison
-) -> Iterator[Record]:
+def comparison_record(headlines: Sequence[SuiteComparison], row: SuiteComparison) -> Iterator[Record]:
     """One paired test. headlines: those of the first family."""
     from dataclasses import asdict, replace
 

@@ -81,9 +81,7 @@ def _summary(summaries: Sequence[Summary], _given: Given) -> Results[Summary]:
     return Results(title, tuple(summaries), partial(map, summary_table))
 
 
-def _correlate(
-    spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]], _given: Given
-) -> Results[Link]:
+def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]], _given: Given) -> Results[Link]:
     from benchmark.leaderboard.links import pair_table
 
     names = {id(link): summary.space for summary, links, _ in spaces for link in links}
@@ -108,9 +106,7 @@ def _training_curves(curves: Sequence[Curve], _given: Given) -> Results[Curve]:
 
 def _compare(tests: Compared, _given: Given) -> Results[SuiteComparison]:
     title = f"{counted(len(tests), 'paired comparison')} of a = {tests.a} and b = {tests.b}"
-    return Results(
-        title, tuple(tests), in_rows(partial(results.comparison_record, tests.headlines))
-    )
+    return Results(title, tuple(tests), in_rows(partial(results.comparison_record, tests.headlines)))
 
 
 def _show(rows: Sequence[ScoreRow], given: Given) -> Results[ScoreRow]:
@@ -132,9 +128,7 @@ def _consistency(answered: Answered, _given: Given) -> Results[Pair]:
     return Results(title, compared, lambda pairs: [pair_table(pairs)])
 
 
-def _transfer(
-    matrices: Sequence[tuple[Matrix, list[Claim]]], _given: Given
-) -> Results[tuple[Matrix, list[Claim]]]:
+def _transfer(matrices: Sequence[tuple[Matrix, list[Claim]]], _given: Given) -> Results[tuple[Matrix, list[Claim]]]:
     from benchmark.leaderboard.transfer import matrix_table
 
     title = counted(len(matrices), "transfer matrix", "transfer matrices")

@@ -67,9 +67,7 @@ def module_of_file(place: str) -> ModuleType:
     if not path.is_absolute() or not is_file(path):
         raise CardError(f"{shown(path)} {absence(path)}: expected the whole path of a .py file.")
     if not path.stem.isidentifier():
-        raise CardError(
-            f"{shown(path)}: '{shown(path.stem)}' cannot name a module. Rename the file."
-        )
+        raise CardError(f"{shown(path)}: '{shown(path.stem)}' cannot name a module. Rename the file.")
     _require_free(path.stem, path)
     folder = str(path.parent)
     if folder not in sys.path:
@@ -224,9 +222,7 @@ def _others(place: ModuleType, module: str, wanted: str) -> str:
     own = [
         name
         for name, value in vars(place).items()
-        if callable(value)
-        and not name.startswith("_")
-        and getattr(value, "__module__", None) == place.__name__
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == place.__name__
     ]
     there = f"it has {some_of(own, _LISTED)}" if own else "it defines none"
     return f"{module} has no function '{wanted}'; {there}."
@@ -242,9 +238,7 @@ def factory(name: str) -> Callable[..., Any]:
     if found is None:
         raise CardError(f"arch 'python:{name}': {_others(place, module, function)}")
     if not callable(found):
-        raise CardError(
-            f"arch 'python:{name}': expected a function that returns a torch.nn.Module."
-        )
+        raise CardError(f"arch 'python:{name}': expected a function that returns a torch.nn.Module.")
     return found  # type: ignore[no-any-return]
 
 
@@ -255,9 +249,7 @@ def _python(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
             kwargs = {"num_classes": classes, **kwargs}
         module = build(**kwargs)
     if not isinstance(module, nn.Module):
-        raise CardError(
-            f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module."
-        )
+        raise CardError(f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module.")
     return module
 
 
@@ -278,9 +270,7 @@ class _Undrawn(TorchFunctionMode):
         return function(*args, **named)
 
 
-def build(
-    arch: str, classes: int, kwargs: dict[str, Any] | None = None, *, drawn: bool = True
-) -> nn.Module:
+def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None, *, drawn: bool = True) -> nn.Module:
     """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName,
     WeightsError.
 
@@ -308,9 +298,7 @@ def random_seed(weights: str | None) -> int | None:
     return int(text)
 
 
-def build_untrained(
-    arch: str, classes: int, seed: int, kwargs: dict[str, Any] | None = None
-) -> nn.Module:
+def build_untrained(arch: str, classes: int, seed: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
     """`build` with random weights from `seed`, as the architecture draws them before training.
 
     torch's own random state stays as it was. Another version of torch or of the architecture's

@@ -255,9 +255,7 @@ def fitting() -> Iterator[None]:
 class CardShelf(dict[str, ModelCard]):
     """Cards by name. `broken`: name of a card that could not be read -> its error."""
 
-    def __init__(
-        self, cards: Mapping[str, ModelCard], broken: Mapping[str, CardError] | None = None
-    ) -> None:
+    def __init__(self, cards: Mapping[str, ModelCard], broken: Mapping[str, CardError] | None = None) -> None:
         super().__init__(cards)
         self.broken: dict[str, CardError] = dict(broken or {})
 
@@ -313,10 +311,7 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
     try:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
-        name, found = (
-            _called(path, fields),
-            "; ".join(problems(error, ModelCard.model_fields, "card")[:10]),
-        )
+        name, found = (_called(path, fields), "; ".join(problems(error, ModelCard.model_fields, "card")[:10]))
         raise CardError(f"card '{name}' in {shown(path)} cannot be used. {found}.") from error
 
 
@@ -392,9 +387,7 @@ def read_card_files(paths: Iterable[Path]) -> CardShelf:
     return shelf
 
 
-def _shelve(
-    shelf: CardShelf, places: dict[str, str], path: Path, fields: Mapping[str, Any]
-) -> None:
+def _shelve(shelf: CardShelf, places: dict[str, str], path: Path, fields: Mapping[str, Any]) -> None:
     """Put one card of a file on the shelf, or its error among the broken ones."""
     try:
         card = _card(path, fields)
@@ -439,9 +432,7 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
         names = (
             [part]
             if part in cards
-            else [
-                name for name, card in cards.items() if fnmatchcase(name, part) and not card.retired
-            ]
+            else [name for name, card in cards.items() if fnmatchcase(name, part) and not card.retired]
         )
         if not names and part in broken:
             raise broken[part]
@@ -476,18 +467,14 @@ def card_file(name: str, folder: Path, known: Mapping[str, ModelCard] | None = N
     UnknownName, and CardError for a built-in card or one of a file with several.
     """
     if name in builtin_cards():
-        raise CardError(
-            f"'{name}' is a built-in card: it cannot be changed. `rank --hide {name}` leaves it out."
-        )
+        raise CardError(f"'{name}' is a built-in card: it cannot be changed. `rank --hide {name}` leaves it out.")
     shelf = read_cards(folder) if known is None else known
     if name not in shelf:
         own = [known for known in shelf if known not in builtin_cards()]
         raise unknown_name("registered model", name, own, "`bench models` lists all.")
     path = folder / f"{name}.yaml"
     if not path.is_file() or "cards" in read_document(path, "card file", CardError):
-        raise CardError(
-            f"the card '{name}' shares its file in {folder} with others: edit that file instead."
-        )
+        raise CardError(f"the card '{name}' shares its file in {folder} with others: edit that file instead.")
     return path
 
 
@@ -507,11 +494,7 @@ def remove_unnamed(files: Iterable[Path], folder: Path) -> tuple[Path, ...]:
     files = tuple(files)
     cards = read_cards(folder).values() if files else ()
     named = {file for card in cards for file in (*heads_of(card), Path(card.labels))}
-    gone = tuple(
-        file
-        for file in files
-        if file not in named and file.is_relative_to(folder) and file.is_file()
-    )
+    gone = tuple(file for file in files if file not in named and file.is_relative_to(folder) and file.is_file())
     for file in gone:
         file.unlink()
     return gone

@@ -220,9 +220,7 @@ def read_content(path: Path) -> Any:
     Raises WeightsError: no such file, unreadable, a refused pickle, or a program.
     """
     if not is_file(path):
-        raise WeightsError(
-            f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again."
-        )
+        raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -248,9 +246,7 @@ _NAME = re.compile(
 )
 #: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning,
 #: robustness libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
-_WRAPPERS = frozenset(
-    {"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"}
-)
+_WRAPPERS = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
 #: Published means are rounded to three or four digits.
 TOLERANCE = 1e-3
 
@@ -284,10 +280,7 @@ def stated_in(found: Named, origin: str) -> Normalisation | None:
     found: (key without wrappers, tensor), copies included. Raises WeightsError where copies contradict
     one another or are not one number a channel, with standard deviations above 0.
     """
-    means, stds = (
-        [(name, tensor) for name, tensor in found if kind_of(name) == kind]
-        for kind in ("mean", "std")
-    )
+    means, stds = ([(name, tensor) for name, tensor in found if kind_of(name) == kind] for kind in ("mean", "std"))
     if not means or not stds:
         return None
     mean, std = _one(means, origin), _one(stds, origin)
@@ -333,9 +326,7 @@ def _one(copies: Named, origin: str) -> Triple:
     for name, tensor in copies:
         flat = tensor.detach().float().reshape(-1)
         if len(flat) not in (1, 3) or not bool(flat.isfinite().all()):
-            raise WeightsError(
-                f"checkpoint {origin}: {name} {tuple(tensor.shape)} should be one number a channel."
-            )
+            raise WeightsError(f"checkpoint {origin}: {name} {tuple(tensor.shape)} should be one number a channel.")
         red, green, blue = (float(str(np.float32(value))) for value in flat.expand(3).tolist())
         values.add((red, green, blue))
     if len(values) > 1:
@@ -438,9 +429,7 @@ class Chosen:
         return "; ".join(parts)
 
 
-def _tensors_under(
-    content: Any, path: str, levels: int, seen: set[int]
-) -> Iterator[tuple[str, State]]:
+def _tensors_under(content: Any, path: str, levels: int, seen: set[int]) -> Iterator[tuple[str, State]]:
     """Every mapping of names to tensors, with its place."""
     if not isinstance(content, Mapping) or not levels or id(content) in seen:
         return
@@ -486,10 +475,7 @@ def _preference(one: WeightSet) -> tuple[Any, ...]:
 
 
 def choose(
-    content: Any,
-    expected: Mapping[str, Tensor],
-    key: str | None = None,
-    renew: Callable[[State], State] = dict,
+    content: Any, expected: Mapping[str, Tensor], key: str | None = None, renew: Callable[[State], State] = dict
 ) -> Chosen | None:
     """The network's weights in what a checkpoint held; None where there are none (under `key`).
 
@@ -509,11 +495,7 @@ def choose(
 
 
 def _cleaned(
-    best: WeightSet,
-    rivals: list[WeightSet],
-    expected: Mapping[str, Tensor],
-    content: Any,
-    key: str | None,
+    best: WeightSet, rivals: list[WeightSet], expected: Mapping[str, Tensor], content: Any, key: str | None
 ) -> Chosen:
     copies = tuple(one.prefix for one in rivals if one.path == best.path and one.prefix)
     statistics = _statistics(best, copies, expected)
@@ -540,9 +522,7 @@ def _cleaned(
     )
 
 
-def _is_beside(
-    bare: str, name: str, inside: bool, copies: tuple[str, ...], key: str | None
-) -> bool:
+def _is_beside(bare: str, name: str, inside: bool, copies: tuple[str, ...], key: str | None) -> bool:
     """Whether a key that the network lacks belongs to something else for sure."""
     if _BOOKKEEPING.fullmatch(bare):
         return True
@@ -600,10 +580,7 @@ def _require_dense(path: Path, state: State) -> None:
 
 
 def read_weights(
-    path: Path,
-    expected: Mapping[str, Tensor],
-    key: str | None = None,
-    renew: Callable[[State], State] = dict,
+    path: Path, expected: Mapping[str, Tensor], key: str | None = None, renew: Callable[[State], State] = dict
 ) -> Chosen:
     """The weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has `expected`.
 

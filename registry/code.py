@@ -25,14 +25,9 @@ from registry import OWN_PACKAGES
 
 #: Beside code, but nothing that a number is made from: documents, compiled code, what runs leave behind.
 _NO_DATA = frozenset(
-    [
-        *(".py", ".pyc", ".pyi", ".pyo", ".md", ".rst", ".typed"),
-        *(".part", ".lock", ".db", ".log", ".sqlite"),
-    ]
+    [*(".py", ".pyc", ".pyi", ".pyo", ".md", ".rst", ".typed"), *(".part", ".lock", ".db", ".log", ".sqlite")]
 )
-_UNREAD = frozenset(
-    ["annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind"]
-)
+_UNREAD = frozenset(["annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind"])
 _MEMBERS = frozenset(["__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__"])
 _IMPORTING = ("import_module", "__import__")
 #: What is imported; the local file that it is from, or the name of an installed module.
@@ -372,11 +367,7 @@ class _Describer:
             parts = sorted((item for item in parts if item is not None), key=repr)
             return ["mapping", *parts] if data or parts else None
         if isinstance(value, set | frozenset):
-            return (
-                ["set", *sorted([self.value(item, True) for item in value], key=repr)]
-                if data
-                else None
-            )
+            return ["set", *sorted([self.value(item, True) for item in value], key=repr)] if data else None
         if isinstance(value, ModuleType):
             place, label = self._place(value.__name__)
             return ["module", place, label] if data or place == "file" else None
@@ -451,8 +442,7 @@ class _Describer:
     def _bytecode(self, code: CodeType) -> Any:
         """Instructions, and the names and constants that they refer to; no lines, no addresses."""
         constants = [
-            self._bytecode(item) if isinstance(item, CodeType) else self.value(item, True)
-            for item in code.co_consts
+            self._bytecode(item) if isinstance(item, CodeType) else self.value(item, True) for item in code.co_consts
         ]
         return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
 

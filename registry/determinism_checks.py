@@ -149,10 +149,7 @@ def _given(values: Tensor) -> Tensor:
 
 
 def check_load(
-    model: LoadedModel,
-    run: Run | None = None,
-    batch: int = _IMAGES,
-    tolerance: float = TOLERANCE,
+    model: LoadedModel, run: Run | None = None, batch: int = _IMAGES, tolerance: float = TOLERANCE
 ) -> list[Check]:
     """Evaluation mode, logits, one answer whenever and with whomever an image is shown, an unchanged state.
 
@@ -171,9 +168,7 @@ def check_load(
             raise
         return [Check(FORWARD, False, forward_failure(error, images))]
     moved = changed(model.module, before)
-    detail = (
-        f"{moved} changes with every answer" if moved else "parameters and buffers stay as they are"
-    )
+    detail = f"{moved} changes with every answer" if moved else "parameters and buffers stay as they are"
     return [*rows, Check("answering changes nothing", not moved, detail)]
 
 
@@ -183,9 +178,7 @@ def forward_failure(error: BaseException, images: Tensor) -> str:
     return f"{type(error).__name__} at {tuple(images.shape)}: {reason}"
 
 
-def _rows(
-    model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: float
-) -> list[Check]:
+def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: float) -> list[Check]:
     """Where a batch gives what each image gives alone, two passes agree, too; only a failure has to be told apart."""
     order = _order(batch, len(images))
     starts = range(0, len(order), batch)
@@ -230,16 +223,10 @@ def unnormalised(logits: Tensor) -> Check:
     name = "logits, not probabilities"
     sums = logits.double().sum(dim=1)
     if bool((logits >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
-        return Check(
-            name,
-            False,
-            "outputs are probabilities (in [0,1], sum 1): remove the network's final softmax",
-        )
+        return Check(name, False, "outputs are probabilities (in [0,1], sum 1): remove the network's final softmax")
     totals = logits.double().exp().sum(dim=1)
     if bool((logits <= 0).all()) and torch.allclose(totals, torch.ones_like(totals), atol=1e-3):
-        return Check(
-            name, True, "outputs are log-probabilities: decisions are the same, attacks may differ"
-        )
+        return Check(name, True, "outputs are log-probabilities: decisions are the same, attacks may differ")
     return Check(name, True, f"from {float(logits.min()):.3g} to {float(logits.max()):.3g}")
 
 
@@ -328,11 +315,7 @@ LEAST_MOVED = 0.01
 
 def _finite(logits: Tensor) -> Check:
     bad = int((~torch.isfinite(logits)).sum())
-    detail = (
-        "all logits are finite"
-        if not bad
-        else f"{bad} of {logits.numel()} logits are NaN or infinite"
-    )
+    detail = "all logits are finite" if not bad else f"{bad} of {logits.numel()} logits are NaN or infinite"
     return Check("finite logits", bad == 0, detail)
 
 
@@ -344,9 +327,7 @@ def _looks(model: LoadedModel, logits: Tensor) -> Check:
     spread = float(around.amax() - around.amin())
     moved = float((around - around[:1]).abs().amax())
     share = moved / spread if spread else 0.0
-    if (
-        not share <= LEAST_MOVED or "boxes" in model.card.options
-    ):  # a detector may find nothing in all of them
+    if not share <= LEAST_MOVED or "boxes" in model.card.options:  # a detector may find nothing in all of them
         return Check(name, True, f"by {share:.2g} of the spread of its outputs")
     how = f"they differ by {share:.2g} of the spread of its outputs between {len(logits)} images"
     return Check(name, False, f"{how}: it does not look. Check --mean, --std and --scale")

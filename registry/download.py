@@ -21,16 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from registry.errors import WeightsError
-from registry.files import (
-    digest_file,
-    expanded,
-    file_name,
-    folder_in,
-    is_file,
-    is_url,
-    public,
-    write_whole,
-)
+from registry.files import digest_file, expanded, file_name, folder_in, is_file, is_url, public, write_whole
 
 Clock = Callable[[], float]
 _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
@@ -91,9 +82,7 @@ class _Bounded:
         """Nothing: the file is closed soon."""
 
 
-def download(
-    place: str, target: Path | str, bounds: Bounds = BOUNDS, clock: Clock = time.monotonic
-) -> None:
+def download(place: str, target: Path | str, bounds: Bounds = BOUNDS, clock: Clock = time.monotonic) -> None:
     """Write the content of a URL, or of a file on this machine, to `target`. Raises OSError (requests' exceptions are
     among them); what was written by then is the caller's to remove.
     """
@@ -109,10 +98,7 @@ def download(
 
 
 def fetch_whole(
-    places: Iterator[str],
-    target: Path,
-    sha256: str = "",
-    report: Callable[[str], None] = lambda _line: None,
+    places: Iterator[str], target: Path, sha256: str = "", report: Callable[[str], None] = lambda _line: None
 ) -> None:
     """Put a file at `target` from the first place that has it whole. sha256: its digest or the beginning of it, where
     it is known; report: told each place and what was wrong there. Raises NotFetched.
@@ -142,9 +128,7 @@ def _checked(sha256: str, place: str, target: str, _pooch: Any) -> None:
     with Path(target).open("rb") as file:
         start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith(_PAGES):
-        raise ValueError(
-            "a web page instead of the file: does it ask for a login, or for terms to be accepted?"
-        )
+        raise ValueError("a web page instead of the file: does it ask for a login, or for terms to be accepted?")
     if problem := mismatch(Path(target), sha256):
         raise ValueError(f"wrong content: {problem}")
 
@@ -283,9 +267,7 @@ def package_file(reference: str, install: str) -> Path:
     except (ImportError, ValueError):
         spec = None
     if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(
-            f"weights of package '{package}' are not installed. Get them: {install}."
-        )
+        raise WeightsError(f"weights of package '{package}' are not installed. Get them: {install}.")
     for location in spec.submodule_search_locations:
         # None for a pattern that is none, or that leads out of the package.
         with suppress(ValueError, NotImplementedError, OSError, RuntimeError):

@@ -157,9 +157,7 @@ def _check_node(node: Any) -> None:
     target = str(node["target"])
     aten = _ATEN.fullmatch(target)
     operator = aten[1] if aten else ""
-    if not (
-        {operator, f"{operator}_"} & OPERATORS or target == _BLOCK or _PYTHON.fullmatch(target)
-    ):
+    if not ({operator, f"{operator}_"} & OPERATORS or target == _BLOCK or _PYTHON.fullmatch(target)):
         raise ValueError(f"its graph calls {target!r:.80}, which is not in the list of operators")
     for given in node["inputs"]:
         ((kind, value),) = given["arg"].items()

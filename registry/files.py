@@ -115,9 +115,7 @@ def canonical(value: Any, *, ascii: bool = True) -> str:
 
     Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii, default=_plain
-    )
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii, default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -218,9 +216,7 @@ def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> N
     """
     for name, value in options.items():
         if name not in _OPTIONS and not ideal:
-            raise ValueError(
-                f"options: no option is called {name!r}; they are {', '.join(_OPTIONS)}"
-            )
+            raise ValueError(f"options: no option is called {name!r}; they are {', '.join(_OPTIONS)}")
         if name in _TEXTS and not isinstance(value, str):
             raise ValueError(f"options.{name}: text, found {type(value).__name__}")
     if not isinstance(options.get("p", 0.5), int | float):
@@ -239,13 +235,9 @@ def _require_keywords(given: Any, code: bool) -> None:
         return
     for name, value in given.items():
         if name not in KEYWORDS:
-            raise ValueError(
-                f"options.kwargs: a card may not set {name!r}; it may set {', '.join(sorted(KEYWORDS))}"
-            )
+            raise ValueError(f"options.kwargs: a card may not set {name!r}; it may set {', '.join(sorted(KEYWORDS))}")
         if not _shapes(value):
-            raise ValueError(
-                f"options.kwargs.{name}: a number, a truth value, a word or a list of these"
-            )
+            raise ValueError(f"options.kwargs.{name}: a number, a truth value, a word or a list of these")
 
 
 def _shapes(value: Any) -> bool:

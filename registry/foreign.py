@@ -83,9 +83,7 @@ def read_bytes(path: Path, what: str, error: type[BenchError], most: int = MOST_
     return content
 
 
-def read_json(
-    path: Path, what: str, error: type[BenchError], expected: str = "", most: int = MOST_BYTES
-) -> Any:
+def read_json(path: Path, what: str, error: type[BenchError], expected: str = "", most: int = MOST_BYTES) -> Any:
     """A JSON file as plain data; a name that stands twice in one object is refused."""
     content = read_bytes(path, what, error, most)
     if sum(map(content.count, (b",", b"[", b"{"))) > MOST_PARTS:

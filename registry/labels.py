@@ -21,15 +21,7 @@ import yaml
 
 from registry.errors import LabelError, some_of, unknown_name
 from registry.files import digest_data, expanded, is_folder, write_whole
-from registry.foreign import (
-    foreign,
-    read_bytes,
-    read_document,
-    read_json,
-    shown,
-    texts_in,
-    unprintable,
-)
+from registry.foreign import foreign, read_bytes, read_document, read_json, shown, texts_in, unprintable
 
 if TYPE_CHECKING:
     import torch
@@ -215,9 +207,7 @@ def spaces_of_size(count: int) -> tuple[str, ...]:
 
 
 _FIELDS = ("name", "classes", "space", "groups")
-_FORM = (
-    "expected `classes:` (a list in output order, or a label space's name) and optional `groups:`"
-)
+_FORM = "expected `classes:` (a list in output order, or a label space's name) and optional `groups:`"
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -231,9 +221,7 @@ def _load(path: Path) -> dict[str, Any]:
         )
     strange = sorted(str(key) for key in data if key not in _FIELDS)
     if strange:
-        raise LabelError(
-            f"mapping file {path}: no field is called {', '.join(strange)[:300]}; {_FORM}."
-        )
+        raise LabelError(f"mapping file {path}: no field is called {', '.join(strange)[:300]}; {_FORM}.")
     return data
 
 
@@ -247,17 +235,13 @@ def _classes(path: Path, value: object) -> tuple[tuple[str, ...], tuple[str, ...
     classes = tuple(str(item) for item in value)
     twice = sorted(name for name, times in Counter(classes).items() if times > 1)
     if twice:
-        raise LabelError(
-            f"mapping file {path}: classes listed twice: {', '.join(twice[:5])[:300]}."
-        )
+        raise LabelError(f"mapping file {path}: classes listed twice: {', '.join(twice[:5])[:300]}.")
     return classes, classes
 
 
 def _outputs(path: Path, category: str, members: object, names: dict[str, int]) -> tuple[int, ...]:
     if not isinstance(members, list) or not members:
-        raise LabelError(
-            f"mapping file {path}: group '{category:.80}': expected a list of outputs."
-        )
+        raise LabelError(f"mapping file {path}: group '{category:.80}': expected a list of outputs.")
     count = max(names.values()) + 1
     found = []
     for member in members:
@@ -288,9 +272,7 @@ def _disjoint(path: Path, groups: dict[str, tuple[int, ...]]) -> None:
 def _grouping(path: Path, name: str, data: dict[str, Any], places: dict[str, int]) -> Grouping:
     raw = data["groups"]
     if not isinstance(raw, dict) or not raw:
-        raise LabelError(
-            f"mapping file {path}: field 'groups': expected category -> list of outputs."
-        )
+        raise LabelError(f"mapping file {path}: field 'groups': expected category -> list of outputs.")
     groups = {str(key): _outputs(path, str(key), value, places) for key, value in raw.items()}
     _disjoint(path, groups)
     known = tuple(geirhos_groups())
@@ -317,9 +299,7 @@ def read_mapping(path: Path) -> LabelSpace:
     classes, words = _classes(path, data["classes"])
     name = str(data.get("name") or path.stem)
     if name in LABEL_SPACES:
-        raise LabelError(
-            f"mapping file {path}: '{name}' is a built-in label space; choose another name."
-        )
+        raise LabelError(f"mapping file {path}: '{name}' is a built-in label space; choose another name.")
     places = {word: i for i, word in enumerate(words)} | {item: i for i, item in enumerate(classes)}
     own = Grouping(name, classes, tuple((i,) for i in range(len(classes))))
     spaces = {name: own, **by_classes(classes)}
@@ -329,15 +309,7 @@ def read_mapping(path: Path) -> LabelSpace:
     return LabelSpace(name, classes, spaces, words)
 
 
-__all__ = [
-    "LABEL_SPACES",
-    "Grouping",
-    "LabelSpace",
-    "by_classes",
-    "decide",
-    "geirhos_groups",
-    "label_space",
-]
+__all__ = ["LABEL_SPACES", "Grouping", "LabelSpace", "by_classes", "decide", "geirhos_groups", "label_space"]
 
 #: The least probability that the categories share, of which float32 still holds the hundred-millionth part.
 LEAST = 1e-30
@@ -399,9 +371,7 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
 
 
 #: Names of files and folders that say nothing of their content.
-_PLAIN_NAMES = frozenset(
-    {"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"}
-)
+_PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"})
 
 
 @dataclass(frozen=True)
@@ -436,9 +406,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
     path = expanded(labels)
     names = _folders(path) if is_folder(path) else _listed(path)
     if len(names) < 2:
-        raise LabelError(
-            f"class list {shown(path)}: expected at least two names, found {len(names)}."
-        )
+        raise LabelError(f"class list {shown(path)}: expected at least two names, found {len(names)}.")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise LabelError(f"class list {shown(path)}: listed twice: {', '.join(twice[:5])[:300]}.")
@@ -446,9 +414,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
 
 
 def _folders(path: Path) -> list[str]:
-    return sorted(
-        one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")
-    )
+    return sorted(one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
 
 
 def _listed(path: Path) -> list[str]:
@@ -463,9 +429,7 @@ def _listed(path: Path) -> list[str]:
             names = content.decode("utf-8-sig").splitlines()
     names = [name.strip() for name in names if name.strip()]
     if odd := next((name for name in texts_in(names) if unprintable(name)), ""):
-        raise LabelError(
-            f"class list {shown(path)}: {shown(odd)[:80]!r} holds a control character."
-        )
+        raise LabelError(f"class list {shown(path)}: {shown(odd)[:80]!r} holds a control character.")
     return names
 
 
@@ -522,16 +486,11 @@ def mapping_of(classes: ClassList) -> dict[str, Any]:
     """The content of the mapping file. Names stay as they were given, for folders of the same classes carry them;
     only a list that covers ImageNet becomes its WordNet ids.
     """
-    found = by_classes(
-        [match or name for name, match in zip(classes.classes, classes.matched, strict=True)]
-    )
+    found = by_classes([match or name for name, match in zip(classes.classes, classes.matched, strict=True)])
     names: Sequence[str] = classes.matched if "imagenet1k" in found else classes.classes
     content: dict[str, Any] = {"name": classes.name, "classes": list(names)}
     if "geirhos16" in found and "imagenet1k" not in found:
         grouping = found["geirhos16"]
         members = zip(grouping.categories, grouping.indices, strict=True)
-        content |= {
-            "space": "geirhos16",
-            "groups": {name: list(places) for name, places in members},
-        }
+        content |= {"space": "geirhos16", "groups": {name: list(places) for name, places in members}}
     return content

@@ -89,9 +89,7 @@ def torchvision_file(card: ModelCard, place: Place) -> Path:
     if wanted not in (*names, "DEFAULT"):
         raise unknown_name("torchvision weights", wanted, names)
     url = kinds[wanted].url
-    return place.caches.torch_file(file_name(url)) or fetch(
-        url, place.weights_folder, None, place.mirror
-    )
+    return place.caches.torch_file(file_name(url)) or fetch(url, place.weights_folder, None, place.mirror)
 
 
 def kept_if_good(card: ModelCard, weights_folder: Path) -> AbstractContextManager[None]:
@@ -214,9 +212,7 @@ def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Modul
     return WithHead(module, head.layer()).eval(), code
 
 
-def _network(
-    card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool
-) -> tuple[nn.Module, str]:
+def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
     """The network, without its classifier where it is to be bare, and the digest of its code, where its
     architecture's name does not say it.
     """
@@ -228,9 +224,7 @@ def _network(
         sources = Sources(place, lambda asked: weights_path(asked, place))
         return family.network(card, sources, len(labels.classes), bare=bare)
     if (seed := random_seed(card.weights)) is not None:
-        module = build_untrained(
-            card.arch, _outputs(card, labels), seed, card.options.get("kwargs")
-        )
+        module = build_untrained(card.arch, _outputs(card, labels), seed, card.options.get("kwargs"))
         if bare:
             _take_off_head(module, card)
         return module.eval(), source_code(card.arch, module)
@@ -238,9 +232,7 @@ def _network(
         path = weights_path(card, place)
         side = card.preprocess.size if card.preprocess else 224
         return load_exported(path, side), digest_file(path)
-    if card.source == "hub" or (
-        card.source == "timm" and not is_file_reference(card.weights or "")
-    ):
+    if card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or "")):
         module = _pretrained_timm(card, place.caches.hub)
         if bare:
             _take_off_head(module, card)
@@ -259,9 +251,7 @@ def _verify(card: ModelCard, digest: str) -> None:
         )
 
 
-def load_model(
-    card: ModelCard, place: Place, *, device: str = "cpu", bare: bool = False
-) -> LoadedModel:
+def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against
     the card.
 
@@ -290,9 +280,7 @@ def load_model(
     return LoadedModel(card, module.to(device), digest, labels, code, gradients)
 
 
-def load_observer(
-    card: ModelCard, place: Place, *, device: str = "cpu"
-) -> LoadedModel | IdealObserver:
+def load_observer(card: ModelCard, place: Place, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """Load whatever the card describes: an ideal observer or a network."""
     if card.source == "ideal":
         return IdealObserver(card)

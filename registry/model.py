@@ -42,10 +42,7 @@ Pixels = NDArray[np.uint8]
 Plane = TypeVar("Plane", np.uint8, np.float32)
 
 #: Presentations that end at 224 px, and the filter to the shorter side of 256 px before the crop.
-CROPS_224: Mapping[Presentation, Interpolation] = {
-    "crop224": "bilinear",
-    "crop224-bicubic": "bicubic",
-}
+CROPS_224: Mapping[Presentation, Interpolation] = {"crop224": "bilinear", "crop224-bicubic": "bicubic"}
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -53,9 +50,7 @@ _FILTERS = {
 }
 
 
-def _resized(
-    pixels: NDArray[Plane], size: tuple[int, int], interpolation: Interpolation
-) -> NDArray[Plane]:
+def _resized(pixels: NDArray[Plane], size: tuple[int, int], interpolation: Interpolation) -> NDArray[Plane]:
     """Resize [h, w(, c)] to size (width, height); the filter is antialiased, as PIL's always is."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
@@ -79,9 +74,7 @@ def centre_crop(pixels: NDArray[Plane], side: int) -> NDArray[Plane]:
     return pixels[top : top + side, left : left + side]
 
 
-def _cropped(
-    pixels: NDArray[Plane], resize: int, crop: int, interpolation: Interpolation
-) -> NDArray[Plane]:
+def _cropped(pixels: NDArray[Plane], resize: int, crop: int, interpolation: Interpolation) -> NDArray[Plane]:
     return centre_crop(shorter_side(pixels, resize, interpolation), crop)
 
 
@@ -108,9 +101,7 @@ def _padded(pixels: NDArray[Plane], side: int, fill: tuple[int, int, int]) -> ND
     return whole
 
 
-def _as_card(
-    pixels: NDArray[Plane], how: Preprocess, interpolation: Interpolation
-) -> NDArray[Plane]:
+def _as_card(pixels: NDArray[Plane], how: Preprocess, interpolation: Interpolation) -> NDArray[Plane]:
     """An image, or what lies over it, by the card's own resizing and crop."""
     if how.resize_mode == "squash":
         square = _resized(pixels, (how.resize, how.resize), interpolation)
@@ -121,9 +112,7 @@ def _as_card(
     return _cropped(pixels, how.resize, how.size, interpolation)
 
 
-def present(
-    images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation
-) -> list[Pixels]:
+def present(images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation) -> list[Pixels]:
     """Bring images [h, w, 3] to one size by the rules of the presentation (see the module's first
     lines).
 
@@ -141,17 +130,13 @@ def present(
     return [_resized(image, square, "bicubic") for image in images]
 
 
-def present_mask(
-    mask: NDArray[np.bool_], preprocess: Preprocess, presentation: Presentation
-) -> NDArray[np.bool_]:
+def present_mask(mask: NDArray[np.bool_], preprocess: Preprocess, presentation: Presentation) -> NDArray[np.bool_]:
     """The mask [h, w] of an image as the network sees it: same geometry, nearest neighbour."""
     shown = _followed(mask.astype(np.uint8), preprocess, presentation, "nearest")
     return shown.astype(np.bool_)
 
 
-def present_map(
-    values: NDArray[np.float32], preprocess: Preprocess, presentation: Presentation
-) -> NDArray[np.float32]:
+def present_map(values: NDArray[np.float32], preprocess: Preprocess, presentation: Presentation) -> NDArray[np.float32]:
     """A graded map [h, w] of an image as the network sees it: same geometry, bilinear whatever the
     card says, so that no value leaves the map's own range.
     """
@@ -169,10 +154,7 @@ def resized_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
 
 
 def _followed(
-    plane: NDArray[Plane],
-    preprocess: Preprocess,
-    presentation: Presentation,
-    interpolation: Interpolation,
+    plane: NDArray[Plane], preprocess: Preprocess, presentation: Presentation, interpolation: Interpolation
 ) -> NDArray[Plane]:
     """What lies over an image, through the image's resize and crop."""
     square = (preprocess.size, preprocess.size)
@@ -271,9 +253,7 @@ class LoadedModel:
     labels: LabelSpace
     code: str = ""
     gradients: bool = True
-    _stats: dict[tuple[torch.device, int], tuple[Tensor, Tensor]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _stats: dict[tuple[torch.device, int], tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def preprocess(self) -> Preprocess:
@@ -456,11 +436,7 @@ def _replace(module: nn.Module, name: str, part: nn.Module) -> None:
 
 def _after(norm: nn.Module) -> nn.Module:
     """What stays of a normalisation: timm's BatchNormAct2d keeps its dropout and activation."""
-    kept = [
-        part
-        for part in (getattr(norm, "drop", None), getattr(norm, "act", None))
-        if part is not None
-    ]
+    kept = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
     kept = [part for part in kept if not isinstance(part, nn.Identity)]
     return nn.Identity() if not kept else kept[0] if len(kept) == 1 else nn.Sequential(*kept)
 

@@ -108,9 +108,7 @@ def read_folder(folder: Path) -> ModelFolder:
     """What a folder of timm holds. Raises CardError or WeightsError where it is none."""
     config = folder / "config.json"
     if not is_file(config):
-        raise CardError(
-            f"{shown(folder)} is a folder without config.json. Give the weights file and --arch."
-        )
+        raise CardError(f"{shown(folder)} is a folder without config.json. Give the weights file and --arch.")
     known = parsed_config(read_json(config, "configuration", CardError), str(config))
     weights = next((folder / name for name in _WEIGHTS if is_file(folder / name)), None)
     if weights is None:
@@ -183,9 +181,7 @@ def _torchvision(name: str) -> Stated:
         "std": tuple(transform.std),
         "fixed_size": name.startswith(("vit_", "maxvit")),
     }
-    return Stated(
-        fields, f"torchvision's {weights}, its default: the architecture's own configuration"
-    )
+    return Stated(fields, f"torchvision's {weights}, its default: the architecture's own configuration")
 
 
 #: Scheme of `--arch` -> what its library states of an architecture's input.
@@ -210,17 +206,13 @@ def hub_input(repository: str, cache: Path | None) -> Stated:
 
     name, _, revision = repository.partition("@")
     try:
-        config = Path(
-            hf_hub_download(name, "config.json", revision=revision or None, cache_dir=cache)
-        )
+        config = Path(hf_hub_download(name, "config.json", revision=revision or None, cache_dir=cache))
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"hf_hub:{repository}: its config.json cannot be had ({reason(error)}). Offline? Fetch it once with a "
             "network, or set HF_ENDPOINT to a mirror."
         ) from error
-    known = parsed_config(
-        read_json(config, "configuration", CardError), f"hf_hub:{repository}/config.json"
-    )
+    known = parsed_config(read_json(config, "configuration", CardError), f"hf_hub:{repository}/config.json")
     return Stated(known.pretrained_cfg.fields(), f"config.json of hf_hub:{repository}")
 
 
@@ -270,9 +262,7 @@ def settled(
     return how, _lines(how, sources, stated)
 
 
-def _lines(
-    how: Preprocess, sources: Mapping[str, str], stated: Normalisation | None
-) -> list[Check]:
+def _lines(how: Preprocess, sources: Mapping[str, str], stated: Normalisation | None) -> list[Check]:
     """What is fed, a line a part."""
 
     def line(name: str, text: str, *parts: str) -> Check:
@@ -282,9 +272,7 @@ def _lines(
     parts = [name for name in _INPUT if name != "scale" or name in sources]
     normalised = line("normalisation", as_text(how), *parts)
     if stated is not None and agrees(stated, how):
-        normalised = Check(
-            "normalisation", True, f"{normalised.detail}; the checkpoint's {stated.where} agree"
-        )
+        normalised = Check("normalisation", True, f"{normalised.detail}; the checkpoint's {stated.where} agree")
     resized = [name for name in ("resize", "resize_mode") if name == "resize" or name in sources]
     top = 255 if how.scale == 255 else f"{how.scale:g}"
     return [

@@ -24,13 +24,7 @@ from registry.cards import (
 from registry.checkpoints import Chosen, Normalisation, refuse_onnx
 from registry.determinism_checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
-from registry.families.detectors import (
-    COCO,
-    PREFIX,
-    boxes_of,
-    is_detector,
-    stated_by_detector,
-)
+from registry.families.detectors import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
 from registry.families.family import Asked, Described, Family, family_of, of_folder, require_fitting
 from registry.files import Caches, Place, absence, expanded, is_folder
 from registry.labels import is_class_list, read_class_list, write_mapping
@@ -75,9 +69,7 @@ def require_free(name: str, shelf: Shelf) -> None:
     if name not in there:
         return
     if not shelf.replaces:
-        raise CardError(
-            f"a model called '{name}' is there already. Choose another name, or --replace it."
-        )
+        raise CardError(f"a model called '{name}' is there already. Choose another name, or --replace it.")
     card_file(name, shelf.cards, there)
 
 
@@ -172,9 +164,7 @@ def asked(
 ) -> Asked:
     """What a user says of a model of a family. bare: a head follows."""
     given = None if weights is None else str(weights)
-    return Asked(
-        name, arch.partition(":")[2], given, labels, shelf.cards, shelf.place, options, bare
-    )
+    return Asked(name, arch.partition(":")[2], given, labels, shelf.cards, shelf.place, options, bare)
 
 
 def described(
@@ -268,9 +258,7 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
     weights = None if request.weights is None else str(request.weights)
     if request.weights is not None and random_seed(weights) is None:
         if not expanded(request.weights).is_file():
-            raise WeightsError(
-                f"checkpoint {request.weights} {absence(expanded(request.weights))}. Check the path."
-            )
+            raise WeightsError(f"checkpoint {request.weights} {absence(expanded(request.weights))}. Check the path.")
         weights = str(expanded(request.weights).resolve())
     labels = request.labels
     if Path(labels).suffix in (".yaml", ".yml"):
@@ -289,13 +277,7 @@ def _draft(request: _Request, preprocess: Preprocess) -> ModelCard:
 
 
 def backbone_card(
-    name: str,
-    arch: str,
-    weights: Path | None,
-    *,
-    shelf: Shelf,
-    key: str | None = None,
-    **overrides: Unpack[Overrides],
+    name: str, arch: str, weights: Path | None, *, shelf: Shelf, key: str | None = None, **overrides: Unpack[Overrides]
 ) -> tuple[ModelCard, list[Check]]:
     """The card of a network that is to get a head of its own, not written anywhere, and what it is fed. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`.
@@ -365,9 +347,7 @@ def register(
     return admit(draft, [*rows, *told], shelf, size_is_stated="fixed_size" in stated)
 
 
-def _answers(
-    arch: str, space: str | None, options: Mapping[str, Any]
-) -> tuple[str, dict[str, Any] | None]:
+def _answers(arch: str, space: str | None, options: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
     """What the outputs stand for where nothing says it, and how a detector's boxes become an answer."""
     if not is_detector(arch):
         return space or "imagenet1k", None
@@ -375,9 +355,7 @@ def _answers(
     return space, boxes_of(arch, space, options.get("threshold")).option()
 
 
-def _label_space(
-    labels: str | Path | None, model: str, cards_folder: Path
-) -> tuple[str | None, list[Check]]:
+def _label_space(labels: str | Path | None, model: str, cards_folder: Path) -> tuple[str | None, list[Check]]:
     """The label space or mapping file that was given, and what was made of a list of classes."""
     if labels is None or not is_class_list(str(labels)):
         return None if labels is None else str(labels), []

@@ -90,9 +90,7 @@ class TemplateReader(nn.Module):
         return best
 
 
-def template_reader(
-    num_classes: int = 16, *, seed: int, blur: float, early: float, late: float
-) -> nn.Module:
+def template_reader(num_classes: int = 16, *, seed: int, blur: float, early: float, late: float) -> nn.Module:
     """Return a reader without templates: the card's weights bring them."""
     return TemplateReader(num_classes, seed, blur, early, late)
 
@@ -270,18 +268,14 @@ class IdealObserver:
             raise unknown_name("ideal observer", self.card.arch, _RULES)
         chance = self.card.options.get("p", 0.75)
         if not isinstance(chance, int | float) or not 0 <= chance <= 1:
-            raise CardError(
-                f"card '{self.card.name}': option 'p': expected a probability, found {chance!r}."
-            )
+            raise CardError(f"card '{self.card.name}': option 'p': expected a probability, found {chance!r}.")
 
     @cached_property
     def identity(self) -> str:
         """Digest of the rule and its options: not the name."""
         return digest_data({"ideal": self.card.arch, "options": self.card.options})
 
-    def answer(
-        self, labels: Labels, seeds: Seeds, categories: tuple[str, ...]
-    ) -> NDArray[np.float32]:
+    def answer(self, labels: Labels, seeds: Seeds, categories: tuple[str, ...]) -> NDArray[np.float32]:
         """One-hot answers [n, categories] from label columns [n] and seeds [n].
 
         A trial's answer depends on its own labels and seed: not on batch size, order or subset.

@@ -16,10 +16,7 @@ Unit = Literal["step", "epoch"]
 UNITS: tuple[Unit, ...] = ("step", "epoch")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 #: What training scripts call them, in names of files and beside the weights.
-_CALLED: Mapping[Unit, str] = {
-    "step": r"global_?steps?|steps?|iterations?|iters?|its?",
-    "epoch": r"epochs?|ep",
-}
+_CALLED: Mapping[Unit, str] = {"step": r"global_?steps?|steps?|iterations?|iters?|its?", "epoch": r"epochs?|ep"}
 _KEYS: Mapping[Unit, tuple[str, ...]] = {
     "step": ("global_step", "step", "iteration", "iter", "n_iter", "num_updates"),
     "epoch": ("epoch", "epochs"),
@@ -27,9 +24,7 @@ _KEYS: Mapping[Unit, tuple[str, ...]] = {
 #: 1000, 10k, 1m, 1e5; no part of a longer number.
 _NUMBER = r"(\d{1,15})(?:(?:([km])|e(\d))(?![a-z0-9]))?(?![\d.]*\d|e\d)"
 #: A number by itself, or after "checkpoint" and the like, at the end of a name.
-_BARE = re.compile(
-    rf"(?:^|[-_= ]|(?<!\d)\.|checkpoint|ckpt|chkpt|model|weights|snapshot){_NUMBER}$"
-)
+_BARE = re.compile(rf"(?:^|[-_= ]|(?<!\d)\.|checkpoint|ckpt|chkpt|model|weights|snapshot){_NUMBER}$")
 #: As above, of a folder: "run-2" counts runs.
 _FOLDER = re.compile(rf"^(?:(?:.*[-_. ])?(?:checkpoint|ckpt|chkpt|snapshot)[-_=. ]?)?{_NUMBER}$")
 _MOST = 10**15  # a step is less: what is more is a date, a digest or a mistake
@@ -50,11 +45,7 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
     ("last.pt"). Raises WeightsError."""
     try:
         found = list(folder.glob(pattern) if pattern else folder.iterdir())
-    except (
-        ValueError,
-        IndexError,
-        NotImplementedError,
-    ) as error:  # as pathlib answers "**x" and "."
+    except (ValueError, IndexError, NotImplementedError) as error:  # as pathlib answers "**x" and "."
         raise WeightsError(f"'{pattern}' is no glob of files, such as '*.pt' ({error}).") from error
     files = [path for path in found if not path.name.startswith(".") and path.is_file()]
     files = sorted(path for path in files if pattern or path.suffix in SUFFIXES)
@@ -72,9 +63,7 @@ def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None 
     left_out: dict[Path, str] = {}
     for path in paths:
         try:
-            said[path] = (
-                steps_in_name(path) or _steps_in_folders(path, folder) or steps_in_file(path)
-            )
+            said[path] = steps_in_name(path) or _steps_in_folders(path, folder) or steps_in_file(path)
         except WeightsError as error:
             left_out[path] = str(error)
             continue

@@ -13,9 +13,7 @@ from gestaltbench.command import main
 
 # The same examples on every machine, whatever its speed. `pytest --hypothesis-profile=search -m hypothesis` looks
 # for new counterexamples; each that it finds is kept as an @example of its test.
-settings.register_profile(
-    "default", derandomize=True, deadline=None, max_examples=25, database=None
-)
+settings.register_profile("default", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("default")
 
@@ -75,9 +73,7 @@ class Ended:
     @property
     def errors(self) -> list[str]:
         """Lines on stderr, without the one that says where results are written."""
-        return [
-            line for line in self.err.splitlines() if line and not line.startswith("writing to ")
-        ]
+        return [line for line in self.err.splitlines() if line and not line.startswith("writing to ")]
 
 
 @pytest.fixture

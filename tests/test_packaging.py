@@ -94,19 +94,12 @@ def test_an_installed_wheel_runs_from_another_folder(built, tmp_path):
             f"sys.argv = {['bench', *words]!r}; from gestaltbench.command import main; main()"
         )
         done = subprocess.run(
-            [sys.executable, "-P", "-c", start],
-            cwd=tmp_path,
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
+            [sys.executable, "-P", "-c", start], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    bench(
-        "run", "--suite", "cue-conflict", "--model", "world-standard-0,ideal-shape", "--limit", "16"
-    )
+    bench("run", "--suite", "cue-conflict", "--model", "world-standard-0,ideal-shape", "--limit", "16")
     assert (tmp_path / "results.db").is_file()
     assert "world-standard-0" in bench("rank", "cue-conflict")
     assert (place / "bin" / "bench").is_file()

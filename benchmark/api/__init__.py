@@ -12,31 +12,10 @@ from benchmark.api.cards import (
     rename_model,
     retire_model,
 )
-from benchmark.api.comparing import (
-    asked_margin,
-    compare,
-    compare_each,
-    decide,
-    diff,
-    discordant,
-)
+from benchmark.api.comparing import asked_margin, compare, compare_each, decide, diff, discordant
 from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
-from benchmark.api.exchange import (
-    consistency,
-    document,
-    export,
-    exported,
-    observer_trials,
-    scores,
-    trials,
-)
-from benchmark.api.importing import (
-    ReferenceReport,
-    import_trials,
-    offer_reference,
-    reference,
-    rescore,
-)
+from benchmark.api.exchange import consistency, document, export, exported, observer_trials, scores, trials
+from benchmark.api.importing import ReferenceReport, import_trials, offer_reference, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import (
     DEFAULT_MODELS,
@@ -63,13 +42,5 @@ from benchmark.api.ranking import (
     transfer,
 )
 from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
-from benchmark.api.running import (
-    Prepared,
-    RunRequest,
-    Silent,
-    estimates,
-    long_plan,
-    planned_passes,
-    prepare,
-)
+from benchmark.api.running import Prepared, RunRequest, Silent, estimates, long_plan, planned_passes, prepare
 from benchmark.api.training import Swept, sweep

@@ -9,14 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from benchmark.api.leaderboards import suites_with_scores
-from benchmark.api.options import (
-    Arch,
-    CheckpointOptions,
-    Names,
-    Option,
-    joined,
-    stated,
-)
+from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
 from benchmark.errors import CardError, StimuliError, unknown_name
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
@@ -35,9 +28,7 @@ if TYPE_CHECKING:
     from registry.simulated import IdealObserver
 
 
-def models(
-    pattern: Annotated[Names | None, Option("Names or globs; without any, all.")] = None,
-) -> list[ModelCard]:
+def models(pattern: Annotated[Names | None, Option("Names or globs; without any, all.")] = None) -> list[ModelCard]:
     """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
     from registry.cards import read_cards, select_cards
 
@@ -79,8 +70,7 @@ def register(
     ] = None,
     *,
     threshold: Annotated[
-        float | None,
-        Option("Of detectors: the score from which a box is an answer (0.05).", least=0, most=1),
+        float | None, Option("Of detectors: the score from which a box is an answer (0.05).", least=0, most=1)
     ] = None,
     templates: Annotated[
         str | Path | None,
@@ -102,13 +92,9 @@ def register(
         Literal["linear", "nearest-class"],
         Option("Of --probe: logistic regression, or the class with the closest mean."),
     ] = "linear",
-    limit: Annotated[
-        int | None, Option("Of --probe: training images, all classes in proportion.", least=1)
-    ] = None,
+    limit: Annotated[int | None, Option("Of --probe: training images, all classes in proportion.", least=1)] = None,
     device: Annotated[str, Option("Of --probe.")] = "auto",
-    replace: Annotated[
-        bool, Option("Take the place of the registered model of that name.")
-    ] = False,
+    replace: Annotated[bool, Option("Take the place of the registered model of that name.")] = False,
     **said: Unpack[CheckpointOptions],
 ) -> tuple[ModelCard, list[Check]]:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
@@ -132,26 +118,17 @@ def register(
     return fit_probe(asked)
 
 
-def register_card(
-    name: str, arch: str, weights: str | None = None, **options: Any
-) -> tuple[ModelCard, list[Check]]:
+def register_card(name: str, arch: str, weights: str | None = None, **options: Any) -> tuple[ModelCard, list[Check]]:
     """The card of a checkpoint and what was checked; options: as in `registry.register.register`."""
     from registry.register import register as admit_card
 
     settings = read_settings()
     path = Path(weights) if weights else None
-    return admit_card(
-        name, arch, path, cards_folder=settings.cards, place=settings.place, **options
-    )
+    return admit_card(name, arch, path, cards_folder=settings.cards, place=settings.place, **options)
 
 
 def register_each_template(
-    name: str,
-    arch: str,
-    *,
-    templates: str | Path | None = None,
-    replace: bool = False,
-    **asked: Any,
+    name: str, arch: str, *, templates: str | Path | None = None, replace: bool = False, **asked: Any
 ) -> Iterator[tuple[ModelCard, list[Check]]]:
     """`register` a zero-shot model for each of the templates by itself, called after its words."""
     from registry.families.open_clip import for_each_template
@@ -212,11 +189,7 @@ def _scored_as(card: ModelCard, former: str, settings: Settings) -> None:
             answers = {o.key: o for o in store.observations(observer=former, suite=suite.name)}
             for shown in store.score_sets(suite.name):
                 owned = [answers[key] for key in shown.keys if key in answers]
-                if (
-                    shown.observer == known.id
-                    and owned
-                    and all(store.complete(o.key) for o in owned)
-                ):
+                if shown.observer == known.id and owned and all(store.complete(o.key) for o in owned):
                     new = [replace(o, observer=row, observer_name=card.name) for o in owned]
                     Scorer(store, run, suite).observer(new, new[0].details.get("missing", {}))
         store.end_run(run, "done")
@@ -256,9 +229,7 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
         fits = alike or wanted in ("", card.arch)
         if card.weights in inside and fits and labels in (None, card.labels):
             return card.name, ()
-    name = re.sub("[^A-Za-z0-9._+-]", "-", path.stem if path.is_file() else whole.name).lstrip(
-        "._+-"
-    )
+    name = re.sub("[^A-Za-z0-9._+-]", "-", path.stem if path.is_file() else whole.name).lstrip("._+-")
     if path.suffix == ".pt2" and not arch:
         arch = "export"
     card, checks = register_card(name or "model", arch, str(path), labels=labels)
@@ -270,9 +241,7 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
 
 #: `--probe` that draws images of the built-in world, and how many it draws.
 WORLD, WORLD_COUNT = "world", 1600
-_BATCH = (
-    64  # fixed: the features of an image do not depend on what the user's machine takes at once
-)
+_BATCH = 64  # fixed: the features of an image do not depend on what the user's machine takes at once
 
 
 @dataclass(frozen=True)
@@ -329,9 +298,7 @@ def fit_probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
         raise
 
 
-def _backbone(
-    asked: Probe, name: str, shelf: Shelf, settings: Settings
-) -> tuple[ModelCard, list[Check]]:
+def _backbone(asked: Probe, name: str, shelf: Shelf, settings: Settings) -> tuple[ModelCard, list[Check]]:
     """The backbone's card, and what it is fed where that is said here for the first time."""
     from registry.register import backbone_card
 
@@ -406,9 +373,7 @@ def _computed(model: LoadedModel, stimuli: Stimuli, device: str) -> Tensor:
     return torch.cat(parts)
 
 
-def _head(
-    kind: Kind, model: LoadedModel, stimuli: Stimuli, features: Tensor
-) -> tuple[Head, Fitted]:
+def _head(kind: Kind, model: LoadedModel, stimuli: Stimuli, features: Tensor) -> tuple[Head, Fitted]:
     import torch
 
     from registry.families.probe import Head, fit
@@ -417,9 +382,7 @@ def _head(
     classes = tuple(sorted(set(names)))
     targets = torch.tensor([classes.index(name) for name in names])
     fitted = fit(kind, features, targets, len(classes))
-    head = Head(
-        fitted.weight, fitted.bias, kind, classes, stimuli.digest, model.digest, len(stimuli)
-    )
+    head = Head(fitted.weight, fitted.bias, kind, classes, stimuli.digest, model.digest, len(stimuli))
     return head, fitted
 
 

@@ -17,23 +17,9 @@ from benchmark.api.ranking import check_trials
 from benchmark.api.running import RunRequest, Silent
 from benchmark.contracts import DISTRUST, EarlyStop, Metric, Plan, Shelf, Suite, Trials
 from benchmark.display import masked
-from benchmark.engine.scoring import (
-    PEOPLE,
-    Both,
-    alike,
-    compare_observers,
-    discordant_of,
-    discordant_trials,
-)
+from benchmark.engine.scoring import PEOPLE, Both, alike, compare_observers, discordant_of, discordant_trials
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
-from benchmark.leaderboard.comparison import (
-    Change,
-    Diff,
-    Margin,
-    judged,
-    nothing_known,
-    seen_so_far,
-)
+from benchmark.leaderboard.comparison import Change, Diff, Margin, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.settings import Settings
 from benchmark.stats.comparisons import (
@@ -115,9 +101,7 @@ def _distrusted(store: Store, tests: Iterable[SuiteComparison], *names: str) -> 
     return list(dict.fromkeys(remarks))
 
 
-def compare_each(
-    a: str, others: str, *, suite: str | None = None, db: str | None = None
-) -> ComparedToEach:
+def compare_each(a: str, others: str, *, suite: str | None = None, db: str | None = None) -> ComparedToEach:
     """Paired tests of one observer against each of several by the suites' headlines: one family of tests.
 
     others: names or globs with commas; `a` itself and models that boards do not show are left out.
@@ -158,9 +142,7 @@ def _as_suites_write(whose: str) -> Iterator[None]:
         ) from error
 
 
-def discordant(
-    a: str, b: str, *, suite: str | None = None, db: str | None = None
-) -> list[DiscordantTrial]:
+def discordant(a: str, b: str, *, suite: str | None = None, db: str | None = None) -> list[DiscordantTrial]:
     """The images behind the headlines that only one of the two gets right, with what each answered."""
     a, b = _pair(a, b)
     with reading(read_settings(db)) as store:
@@ -208,10 +190,7 @@ def diff(
     equivalent: Annotated[
         float | None,
         Option(
-            "Show that NEW is within X of BASE either way, in units of each metric.",
-            metavar="X",
-            least=0,
-            above=True,
+            "Show that NEW is within X of BASE either way, in units of each metric.", metavar="X", least=0, above=True
         ),
     ] = None,
     precision_target: Annotated[
@@ -225,9 +204,7 @@ def diff(
         ),
     ] = None,
     suite: SuiteName = None,
-    limit: Annotated[
-        int | None, Option("With --precision-target: images at most.", least=1)
-    ] = None,
+    limit: Annotated[int | None, Option("With --precision-target: images at most.", least=1)] = None,
     device: Annotated[str, Option("With --precision-target.")] = "auto",
     db: Db = None,
     reporter: RunReporter | None = None,
@@ -341,9 +318,7 @@ def decide(
         for suite in asked
         if suite.name in reasons and (asked_for != "all" or _is_shown(suite, base, planned))
     }
-    remarks = [
-        f"{name}: not asked: {reason}" for name, reason in reasons.items() if name not in counted
-    ]
+    remarks = [f"{name}: not asked: {reason}" for name, reason in reasons.items() if name not in counted]
     with reading(settings) as store:
         verdict = question.answer(store, remarks)
         flagged = _distrusted(store, (change.row for change in verdict.changes), base, new)
@@ -352,16 +327,11 @@ def decide(
 
 
 def _unasked(
-    asked: Sequence[Suite],
-    able: Mapping[str, Suite],
-    planned: Sequence[Task],
-    shared: Sequence[Task],
+    asked: Sequence[Suite], able: Mapping[str, Suite], planned: Sequence[Task], shared: Sequence[Task]
 ) -> dict[str, str]:
     """Suite -> why not both models are asked."""
     why = {item.suite.name: item.reason for item in planned if item.reason}
-    why |= {
-        f"{item.name}{PAIRED}": "it cannot stop early" for item in asked if item.name not in able
-    }
+    why |= {f"{item.name}{PAIRED}": "it cannot stop early" for item in asked if item.name not in able}
     there = {item.suite.name for item in shared}
     names = [item.name for item in asked if f"{item.name}{PAIRED}" not in there]
     return {name: why.get(f"{name}{PAIRED}", "they share no images") for name in names}
@@ -391,16 +361,10 @@ def _shared(planned: Sequence[Task], base: str, new: str) -> list[Task]:
     """The tasks under what both models are shown. BenchError where there is nothing."""
     shown = [task for task in planned if task.plan.blocks]
     whose = {(task.card.name, task.suite.name, task.space) for task in shown}
-    shared = [
-        task
-        for task in shown
-        if all((name, task.suite.name, task.space) in whose for name in (base, new))
-    ]
+    shared = [task for task in shown if all((name, task.suite.name, task.space) in whose for name in (base, new))]
     if not shared:
         reasons = dict.fromkeys(task.reason for task in planned if task.reason)
-        raise BenchError(
-            f"'{base}' and '{new}' have no suite in common: {'; '.join(reasons) or 'other labels'}"
-        )
+        raise BenchError(f"'{base}' and '{new}' have no suite in common: {'; '.join(reasons) or 'other labels'}")
     return shared
 
 
@@ -452,22 +416,8 @@ class Question:
         """The verdict, with the images that flipped."""
         changes = self.changes(store)
         flipped = [row for task in self._pairs() for row in self._flipped(store, task)]
-        notes = [
-            *remarks,
-            *(
-                self._told(change, task)
-                for change, task in zip(changes, self._pairs(), strict=True)
-            ),
-        ]
-        return Diff(
-            self.base,
-            self.new,
-            self.margin,
-            tuple(changes),
-            tuple(flipped),
-            tuple(notes),
-            looked=True,
-        )
+        notes = [*remarks, *(self._told(change, task) for change, task in zip(changes, self._pairs(), strict=True))]
+        return Diff(self.base, self.new, self.margin, tuple(changes), tuple(flipped), tuple(notes), looked=True)
 
     def _pairs(self) -> list[Task]:
         """The new one's tasks; the base has each of them, too."""
@@ -503,15 +453,10 @@ class Question:
         blocks = len(task.plan.blocks)
         held = []
         for trials in pair:
-            names, counts = (
-                np.unique(trials["stimulus"], return_counts=True) if len(trials) else ([], 0)
-            )
+            names, counts = np.unique(trials["stimulus"], return_counts=True) if len(trials) else ([], 0)
             held.append(set(np.asarray(names)[np.asarray(counts) == blocks].tolist()))
         common = sorted(held[0] & held[1])
-        new, base = (
-            trials.where(np.isin(trials["stimulus"], common)) if len(trials) else trials
-            for trials in pair
-        )
+        new, base = (trials.where(np.isin(trials["stimulus"], common)) if len(trials) else trials for trials in pair)
         return new, base
 
     def _trials(self, store: Store, task: Task, name: str) -> Trials:

@@ -43,9 +43,7 @@ class MergeReport:
 
 
 def merge(
-    sources: Annotated[
-        Sequence[str], Option("Leaderboards.", metavar="[FILE|URL]...", kind="place")
-    ] = (),
+    sources: Annotated[Sequence[str], Option("Leaderboards.", metavar="[FILE|URL]...", kind="place")] = (),
     into: Annotated[
         str | None,
         Option(
@@ -135,9 +133,7 @@ def upgrade(db: Db = None) -> tuple[str, str]:
 
 
 def check_db(
-    db: Db = None,
-    *,
-    rescore: Annotated[bool, Option("Compute scores again from the stored trials, too.")] = False,
+    db: Db = None, *, rescore: Annotated[bool, Option("Compute scores again from the stored trials, too.")] = False
 ) -> list[str]:
     """Read all of it and say what is wrong: pages, keys, references, checksums. Exit code 1 if anything is.
 

@@ -10,13 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from benchmark import plugins
-from benchmark.api.leaderboards import (
-    notes_of,
-    reading,
-    require_observer,
-    standing,
-    suites_with_scores,
-)
+from benchmark.api.leaderboards import notes_of, reading, require_observer, standing, suites_with_scores
 from benchmark.api.options import By, Db, Option, SuiteName, Unseen
 from benchmark.api.ranking import check_trials, rank, reported
 from benchmark.display import published
@@ -60,12 +54,7 @@ def consistency(
     *,
     experiment: Annotated[
         str | None,
-        Option(
-            "Only this experiment (cue-conflict, edges, contrast, ...).",
-            "--experiment",
-            "-e",
-            metavar="NAME",
-        ),
+        Option("Only this experiment (cue-conflict, edges, contrast, ...).", "--experiment", "-e", metavar="NAME"),
     ] = None,
     db: Db = None,
 ) -> Answered:
@@ -95,10 +84,7 @@ def _with_trials(store: Store) -> Sequence[str]:
 
 
 def trials(
-    observer: Annotated[str, Option("An observer.")],
-    suite: Annotated[str, Option("One suite.")],
-    *,
-    db: Db = None,
+    observer: Annotated[str, Option("An observer.")], suite: Annotated[str, Option("One suite.")], *, db: Db = None
 ) -> pd.DataFrame:
     """One row per trial: role, condition, stimulus, labels, what the suite kept (columns of vectors are spread)."""
     import pandas as pd
@@ -181,8 +167,7 @@ def export(
         ),
     ] = None,
     output: Annotated[
-        str | Path | None,
-        Option("File to write (default: standard output).", "--output", "-o", kind="new file"),
+        str | Path | None, Option("File to write (default: standard output).", "--output", "-o", kind="new file")
     ] = None,
     db: Db = None,
 ) -> str:
@@ -245,9 +230,7 @@ def _write_parquet(frame: pd.DataFrame, output: str | Path | None) -> None:
     try:
         frame.to_parquet(output, index=False)
     except ImportError as error:
-        raise BenchError(
-            "Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv."
-        ) from error
+        raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
 
 
 def _csv(frame: pd.DataFrame) -> str:
@@ -272,9 +255,7 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
     with reading(read_settings(db)) as store:
         rows = _scores(store, suite)
         names, digests = {row.observer for row in rows}, {row.stimuli for row in rows}
-        origins = {
-            set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)
-        }
+        origins = {set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)}
         runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
         # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
@@ -284,9 +265,7 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
         return exchange.Document(
             program=__version__,
             observers=tuple(
-                exchange.ExportedObserver(
-                    name=row.name, kind=row.kind, identity=row.identity, card=published(row.card)
-                )
+                exchange.ExportedObserver(name=row.name, kind=row.kind, identity=row.identity, card=published(row.card))
                 for row in store.observers()
                 if row.name in names
             ),

@@ -34,10 +34,7 @@ def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
 
     settings = read_settings(db)
     # A missing leaderboard is an error, not a new one; an older one is brought up to date.
-    with (
-        open_store(settings.db, create=False) as store,
-        recorded(store, "bench db rescore") as number,
-    ):
+    with open_store(settings.db, create=False) as store, recorded(store, "bench db rescore") as number:
         return score_again(store, number, suite).made
 
 
@@ -107,29 +104,19 @@ def import_trials(
     training: Annotated[
         Sequence[str],
         Option(
-            "What a published network was trained on (repeatable): 'my-net=noise(uniform)'.",
-            metavar="OBSERVER=RECIPE",
+            "What a published network was trained on (repeatable): 'my-net=noise(uniform)'.", metavar="OBSERVER=RECIPE"
         ),
     ] = (),
     source: Annotated[
-        str | None,
-        Option(
-            "Where the tables come from (default: told by their folder's name).", metavar="NAME"
-        ),
+        str | None, Option("Where the tables come from (default: told by their folder's name).", metavar="NAME")
     ] = None,
     experiment: Annotated[
-        str | None,
-        Option("Whose images they show, where file and folder do not tell.", metavar="NAME"),
+        str | None, Option("Whose images they show, where file and folder do not tell.", metavar="NAME")
     ] = None,
-    observer: Annotated[
-        str | None, Option("Who answered, where the table does not tell.", metavar="NAME")
-    ] = None,
+    observer: Annotated[str | None, Option("Who answered, where the table does not tell.", metavar="NAME")] = None,
     columns: Annotated[
         str,
-        Option(
-            "What the tables' columns mean: 'file=imagename,answer=object_response'.",
-            metavar="THEIRS=OURS,...",
-        ),
+        Option("What the tables' columns mean: 'file=imagename,answer=object_response'.", metavar="THEIRS=OURS,..."),
     ] = "",
     db: Db = None,
 ) -> ImportReport:
@@ -220,13 +207,7 @@ def reference(
     ] = (),
     *,
     db: Annotated[
-        str | None,
-        Option(
-            "Where (default: reference.db in BENCH_HOME).",
-            "--db",
-            metavar="FILE|URL",
-            kind="place",
-        ),
+        str | None, Option("Where (default: reference.db in BENCH_HOME).", "--db", metavar="FILE|URL", kind="place")
     ] = None,
     report: Callable[[str], None] = lambda _line: None,
     progress: Progress | None = None,
@@ -240,11 +221,7 @@ def reference(
     from benchmark.store import open_store
 
     settings = read_settings()
-    names = [
-        find_entry(name, settings).name
-        for collection in sources or GROUPS
-        for name in members(collection)
-    ]
+    names = [find_entry(name, settings).name for collection in sources or GROUPS for name in members(collection)]
     outcome = ReferenceReport(db or reference_db(settings))
     folders = _fetched(names, settings, report, outcome)
     if not folders:
@@ -281,10 +258,7 @@ def offer_reference(prepared: Prepared) -> str:
 
 
 def _fetched(
-    names: Sequence[str],
-    settings: Settings,
-    report: Callable[[str], None],
-    outcome: ReferenceReport,
+    names: Sequence[str], settings: Settings, report: Callable[[str], None], outcome: ReferenceReport
 ) -> dict[str, Path]:
     from benchmark.stimuli.catalogue import locate
     from benchmark.stimuli.fetch import fetch
@@ -303,11 +277,7 @@ def _fetched(
 
 
 def _bring_in(
-    store: Store,
-    run: str,
-    folders: dict[str, Path],
-    outcome: ReferenceReport,
-    progress: Progress | None,
+    store: Store, run: str, folders: dict[str, Path], outcome: ReferenceReport, progress: Progress | None
 ) -> None:
     from benchmark.engine.importing import are_in, note_tables
     from benchmark.engine.scoring import Scorer
@@ -331,12 +301,7 @@ def _bring_in(
 
 
 def _bring_in_trials(
-    store: Store,
-    run: str,
-    name: str,
-    folder: Path,
-    outcome: ReferenceReport,
-    progress: Progress | None,
+    store: Store, run: str, name: str, folder: Path, outcome: ReferenceReport, progress: Progress | None
 ) -> bool:
     """Read a folder of tables; whether all of them fit."""
     from benchmark.engine.importing import import_trials
@@ -352,9 +317,7 @@ def _bring_in_trials(
     return not imported.unfit
 
 
-def _bring_in_scores(
-    store: Store, run: str, name: str, folder: Path, outcome: ReferenceReport
-) -> None:
+def _bring_in_scores(store: Store, run: str, name: str, folder: Path, outcome: ReferenceReport) -> None:
     from benchmark.engine.importing import put_scores
     from benchmark.stimuli.score_tables import read_scores
 

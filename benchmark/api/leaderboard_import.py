@@ -20,11 +20,7 @@ from registry.files import digest_data
 
 if TYPE_CHECKING:
     from benchmark.contracts import Score, Suite
-    from benchmark.leaderboard.exchange import (
-        Document,
-        ExportedObserver,
-        ExportedScore,
-    )
+    from benchmark.leaderboard.exchange import Document, ExportedObserver, ExportedScore
     from benchmark.store import ObserverRow, ScoreRow, Store
 
 #: What the remark of a score without trials here begins with.
@@ -56,9 +52,7 @@ class LeaderboardReport:
 def import_leaderboard(
     path: Annotated[str | Path, Option("The JSON document.", kind="file")],
     *,
-    source: Annotated[
-        str | None, Option("Whose it is (default: the file is called like it).", metavar="NAME")
-    ] = None,
+    source: Annotated[str | None, Option("Whose it is (default: the file is called like it).", metavar="NAME")] = None,
     db: Db = None,
 ) -> LeaderboardReport:
     """Import another laboratory's leaderboard: what `bench export --scores -o FILE.json` wrote there.
@@ -77,9 +71,7 @@ def import_leaderboard(
     document, suites = read_document(path), plugins.find_suites().suites
     for score in document.scores:
         if why := fault(score):
-            raise ScoresError(
-                f"{path}: '{printable(score.metric)}' of '{printable(score.observer)}': {why}."
-            )
+            raise ScoresError(f"{path}: '{printable(score.metric)}' of '{printable(score.observer)}': {why}.")
         if why := _outside(score, suites):
             raise ScoresError(f"{path}: {why}, for '{printable(score.observer)}'.")
     report = LeaderboardReport(known_as)
@@ -93,9 +85,7 @@ def import_leaderboard(
             "program": document.program,
             "runs": [run_note.model_dump(mode="json") for run_note in document.runs],
         }
-        command = command_line(
-            ["bench", "import", "leaderboard", path.absolute()], {"--source": source}
-        )
+        command = command_line(["bench", "import", "leaderboard", path.absolute()], {"--source": source})
         with recorded(store, command, imported=origin) as run:
             importing.write(run)
     return report
@@ -104,11 +94,7 @@ def import_leaderboard(
 def _outside(score: ExportedScore, suites: Mapping[str, Suite]) -> str:
     """Why a metric of a suite that is here cannot have this value; "" where it can."""
     suite = suites.get(score.suite)
-    metric = (
-        next((known for known in suite.metrics if known.name == score.metric), None)
-        if suite
-        else None
-    )
+    metric = next((known for known in suite.metrics if known.name == score.metric), None) if suite else None
     return "" if metric is None or score.value is None else metric.outside(score.value)
 
 
@@ -116,12 +102,7 @@ class _Import:
     """A document against a store: everything is looked at before anything is written."""
 
     def __init__(
-        self,
-        store: Store,
-        document: Document,
-        source: str,
-        report: LeaderboardReport,
-        suites: Mapping[str, Suite],
+        self, store: Store, document: Document, source: str, report: LeaderboardReport, suites: Mapping[str, Suite]
     ) -> None:
         self.store, self.document, self.source, self.report = store, document, source, report
         self.suites = suites
@@ -138,17 +119,12 @@ class _Import:
         from benchmark.contracts import Observer
         from benchmark.store import ScoreSet
 
-        notes = {
-            score_set.digest: score_set.model_dump(mode="json")
-            for score_set in self.document.stimuli
-        }
+        notes = {score_set.digest: score_set.model_dump(mode="json") for score_set in self.document.stimuli}
         for observer, sets in self.new:
             name = joined_name(observer.name, self.source)
             used = {score.stimuli for scores in sets.values() for score in scores}
             card = _card(observer, self.source, self.document.program)
-            card["exported"]["stimuli"] = [
-                notes[score_set] for score_set in sorted(used) if score_set in notes
-            ]
+            card["exported"]["stimuli"] = [notes[score_set] for score_set in sorted(used) if score_set in notes]
             new = Observer(name, REPORTED, _identity(observer, self.source), card)
             number = self.store.put_observer(new)
             self.report.observers.append(name)
@@ -167,9 +143,7 @@ class _Import:
 
     def _look(self) -> None:
         self._look_at_stimuli()
-        by_observer: dict[str, dict[int, list[ExportedScore]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
+        by_observer: dict[str, dict[int, list[ExportedScore]]] = defaultdict(lambda: defaultdict(list))
         dropped: Counter[str] = Counter()
         of_maps = 0
         for score in self.document.scores:
@@ -177,9 +151,7 @@ class _Import:
             if why:
                 dropped[why] += 1
             elif score.suite != REPORTED and score.condition in self.suites[score.suite].references:
-                of_maps += (
-                    1  # of no observer: they depend on the stimuli alone, and are measured here
-                )
+                of_maps += 1  # of no observer: they depend on the stimuli alone, and are measured here
             else:
                 by_observer[score.observer][score.score_set].append(score)
         people: Counter[str] = Counter()
@@ -223,9 +195,7 @@ class _Import:
                     f"{stimuli.space} in the document: one of the two is wrong. Nothing was imported."
                 )
 
-    def _look_at(
-        self, observer: ExportedObserver, sets: Mapping[int, Sequence[ExportedScore]]
-    ) -> None:
+    def _look_at(self, observer: ExportedObserver, sets: Mapping[int, Sequence[ExportedScore]]) -> None:
         own = self.here.get(observer.name)
         same = own is not None and (own.kind, own.identity) == (observer.kind, observer.identity)
         joined = joined_name(observer.name, self.source)
@@ -244,9 +214,7 @@ class _Import:
             if clash:
                 self.report.conflicts.append(f"{observer.name}: {clash}")
                 return
-            held_ones = [
-                score for score in scores if any(_known(score, held) is True for held in against)
-            ]
+            held_ones = [score for score in scores if any(_known(score, held) is True for held in against)]
             self.report.known += len(held_ones)
             if len(held_ones) < len(scores):
                 new[key] = list(scores)
@@ -261,9 +229,7 @@ class _Import:
 
 def joined_name(name: str, source: str) -> str:
     """ "net (lab)" for "net", and "net (tables; lab)" for "net (tables)": no name that one with trials here has."""
-    return (
-        f"{name[:-1]}; {source})" if name.endswith(")") and " (" in name else f"{name} ({source})"
-    )
+    return f"{name[:-1]}; {source})" if name.endswith(")") and " (" in name else f"{name} ({source})"
 
 
 def _identity(observer: ExportedObserver, source: str) -> str:
@@ -285,12 +251,7 @@ def _card(observer: ExportedObserver, source: str, program: str) -> dict[str, An
     tags = theirs.get("training")
     if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
         card["training"] = tags[:TAGS]
-    card["exported"] = {
-        "kind": observer.kind,
-        "identity": observer.identity,
-        "program": program,
-        "card": dict(theirs),
-    }
+    card["exported"] = {"kind": observer.kind, "identity": observer.identity, "program": program, "card": dict(theirs)}
     return card
 
 
@@ -332,6 +293,4 @@ def _known(score: ExportedScore, held: Mapping[What, ScoreRow]) -> bool | str:
     if tuple(_numbers(row)) == tuple(_numbers(score)):
         return True
     where = f" ({score.condition})" if score.condition else ""
-    return (
-        f"{score.suite} {score.metric}{where} is {score.value} in the document and {row.value} here"
-    )
+    return f"{score.suite} {score.metric}{where} is {score.value} in the document and {row.value} here"

@@ -191,11 +191,7 @@ class Chosen:
             return list(kept)
         named, hide = _patterns(self.wanted.models), _patterns(self.hide or "")
         hidden = {*now.hidden} - {*named}
-        return [
-            now.marked(row)
-            for row in kept
-            if row.observer not in hidden and not _like([row.observer], hide)
-        ]
+        return [now.marked(row) for row in kept if row.observer not in hidden and not _like([row.observer], hide)]
 
 
 def families(store: Store, kinds: Collection[str]) -> dict[str, str]:
@@ -249,10 +245,7 @@ def who(observer: str, *, db: str | None = None) -> ObserverRow:
 def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:
     """One line per score set: command, code, device, precision, versions."""
     with reading(read_settings(db)) as store:
-        return [
-            _provenance_line(store.provenance(set_id))
-            for set_id in dict.fromkeys(row.set_id for row in rows)
-        ]
+        return [_provenance_line(store.provenance(set_id)) for set_id in dict.fromkeys(row.set_id for row in rows)]
 
 
 def _provenance_line(facts: Mapping[str, Any]) -> str:
@@ -260,14 +253,8 @@ def _provenance_line(facts: Mapping[str, Any]) -> str:
     policies = [o["details"].get("policy") for o in facts["observations"]]
     policy = next((p for p in policies if p), None) or {}
     code = where.get("code") or {}
-    revision = (
-        f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}"
-        if code
-        else "installed package"
-    )
-    versions = ", ".join(
-        f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("torch", "timm")
-    )
+    revision = f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}" if code else "installed package"
+    versions = ", ".join(f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("torch", "timm"))
     how = f"{policy.get('device', where.get('device'))} {policy.get('precision', '')}".strip()
     return f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]"
 
@@ -298,11 +285,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     cards = read_cards(settings.cards)
     if pattern != DEFAULT_MODELS:
         return select_cards(pattern, cards)
-    return [
-        card
-        for card in cards.values()
-        if _is_bundled(card) and availability(card, settings.place).on_disk
-    ]
+    return [card for card in cards.values() if _is_bundled(card) and availability(card, settings.place).on_disk]
 
 
 def _is_bundled(card: ModelCard) -> bool:

@@ -12,17 +12,7 @@ from dataclasses import dataclass
 from inspect import Parameter, signature
 from pathlib import Path
 from types import SimpleNamespace, UnionType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    TypedDict,
-    Union,
-    Unpack,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Annotated, Any, Literal, TypedDict, Union, Unpack, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True, init=False)
@@ -125,38 +115,19 @@ Db = Annotated[
         kind="place",
     ),
 ]
-SuiteName = Annotated[
-    str | None,
-    Option("One suite, or several separated by commas.", "--suite", "-s", metavar="NAME"),
-]
+SuiteName = Annotated[str | None, Option("One suite, or several separated by commas.", "--suite", "-s", metavar="NAME")]
 SuiteNames = Annotated[
-    Names,
-    Option("Suites, variants as NAME:VARIANT.", "--suite", "-s", metavar="NAME[:VARIANT]|all"),
+    Names, Option("Suites, variants as NAME:VARIANT.", "--suite", "-s", metavar="NAME[:VARIANT]|all")
 ]
-Observers = Annotated[
-    Names | None, Option("Only these observers.", "--model", "-m", "--only", metavar="PATTERN")
-]
-By = Annotated[
-    str | None,
-    Option("Rank by this metric, or by a suite's headline.", "--by", metavar="METRIC|SUITE"),
-]
-Unseen = Annotated[
-    bool,
-    Option("Without the conditions that any of the observers was trained on.", "--unseen-only"),
-]
+Observers = Annotated[Names | None, Option("Only these observers.", "--model", "-m", "--only", metavar="PATTERN")]
+By = Annotated[str | None, Option("Rank by this metric, or by a suite's headline.", "--by", metavar="METRIC|SUITE")]
+Unseen = Annotated[bool, Option("Without the conditions that any of the observers was trained on.", "--unseen-only")]
 FlaggedLast = Annotated[
-    bool,
-    Option(
-        "Scores with a flag of distrust ('trust: ...') rank below all others.", "--flagged-last"
-    ),
+    bool, Option("Scores with a flag of distrust ('trust: ...') rank below all others.", "--flagged-last")
 ]
-Limit = Annotated[
-    int | None, Option("Show only this many stimuli of each set.", "--limit", least=1)
-]
+Limit = Annotated[int | None, Option("Show only this many stimuli of each set.", "--limit", least=1)]
 Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps.", "--device")]
-Precision = Annotated[
-    Literal["fp32", "tf32", "bf16"], Option("Of the networks' arithmetic.", "--precision")
-]
+Precision = Annotated[Literal["fp32", "tf32", "bf16"], Option("Of the networks' arithmetic.", "--precision")]
 Seed = Annotated[int, Option("Seed of everything random; one stream per stimulus.", "--seed")]
 Target = Annotated[
     float | None,
@@ -195,39 +166,22 @@ class CheckpointOptions(TypedDict, total=False):
         ),
     ]
     key: Annotated[
-        str | None,
-        Option(
-            "Which weights of a file that holds several: state_dict, ema, teacher, ...",
-            metavar="NAME",
-        ),
+        str | None, Option("Which weights of a file that holds several: state_dict, ema, teacher, ...", metavar="NAME")
     ]
     training: Annotated[
-        Sequence[str],
-        Option("Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.", metavar="TAG"),
+        Sequence[str], Option("Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.", metavar="TAG")
     ]
-    mean: Annotated[
-        Triple | None, Option("Subtracted from pixels: three numbers, comma separated.")
-    ]
-    std: Annotated[
-        Triple | None, Option("Pixels are divided by it: three numbers, comma separated.")
-    ]
+    mean: Annotated[Triple | None, Option("Subtracted from pixels: three numbers, comma separated.")]
+    std: Annotated[Triple | None, Option("Pixels are divided by it: three numbers, comma separated.")]
     size: Annotated[int | None, Option("Input side in pixels.")]
     resize: Annotated[int | None, Option("Shorter side before the centre crop of natural images.")]
-    interpolation: Annotated[
-        Literal["nearest", "bilinear", "bicubic"] | None, Option("Of the resizing.")
-    ]
+    interpolation: Annotated[Literal["nearest", "bilinear", "bicubic"] | None, Option("Of the resizing.")]
     resize_mode: Annotated[
         Literal["shortest", "longest", "squash"] | None,
-        Option(
-            "Which side --resize is: the shorter (default), the longer (the rest is filled), or both.",
-        ),
+        Option("Which side --resize is: the shorter (default), the longer (the rest is filled), or both."),
     ]
     channels: Annotated[Literal["rgb", "bgr"] | None, Option("Order of the channels.")]
     scale: Annotated[
         float | None,
-        Option(
-            "Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).",
-            least=0,
-            above=True,
-        ),
+        Option("Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).", least=0, above=True),
     ]

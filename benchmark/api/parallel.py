@@ -100,9 +100,7 @@ class _Assignment:
     command: str
 
 
-def _run_processes(
-    prepared: Prepared, devices: Sequence[str], reporter: RunReporter, command: str
-) -> RunReport:
+def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunReporter, command: str) -> RunReport:
     """A process for each device. Ctrl-C ends them all; what they have stored stays."""
     import torch
 
@@ -239,9 +237,7 @@ def carry_out_shard() -> None:
             voice.say("error", str(error))
         code = 0
     sys.stderr.flush()
-    os._exit(
-        code
-    )  # whatever a library would still do at the end may be interrupted, and says so at length
+    os._exit(code)  # whatever a library would still do at the end may be interrupted, and says so at length
 
 
 def _carry_out(assignment: _Assignment, voice: _Voice) -> RunReport:

@@ -43,20 +43,13 @@ if TYPE_CHECKING:
 
 
 def import_scores(
-    path: Annotated[
-        str | Path,
-        Option("A CSV or JSON table, or the folder of critical-band-masking.", kind="path"),
-    ],
+    path: Annotated[str | Path, Option("A CSV or JSON table, or the folder of critical-band-masking.", kind="path")],
     *,
     source: Annotated[
-        str | None,
-        Option("Who published them (default: the file is called like it).", metavar="NAME"),
+        str | None, Option("Who published them (default: the file is called like it).", metavar="NAME")
     ] = None,
     same: Annotated[
-        Sequence[str],
-        Option(
-            "This is the same quantity as our metric of that name (repeatable).", metavar="METRIC"
-        ),
+        Sequence[str], Option("This is the same quantity as our metric of that name (repeatable).", metavar="METRIC")
     ] = (),
     db: Db = None,
 ) -> ScoresReport:
@@ -133,28 +126,16 @@ def rank(
     *,
     by: By = None,
     models: Observers = None,
-    hide: Annotated[
-        Names | None, Option("Without these observers.", "--hide", metavar="PATTERN")
-    ] = None,
-    kind: Annotated[
-        Names,
-        Option(f"Only these: {', '.join(KINDS)}.", "--kind", metavar="PATTERN"),
-    ] = "",
+    hide: Annotated[Names | None, Option("Without these observers.", "--hide", metavar="PATTERN")] = None,
+    kind: Annotated[Names, Option(f"Only these: {', '.join(KINDS)}.", "--kind", metavar="PATTERN")] = "",
     source: Annotated[
-        Names,
-        Option("Only observers of this published collection.", "--source", metavar="PATTERN"),
+        Names, Option("Only observers of this published collection.", "--source", metavar="PATTERN")
     ] = "",
     recipe: Annotated[
-        Names,
-        Option(
-            "Only observers with this recipe tag: 'stylised', 'adversarial*'.",
-            "--recipe",
-            metavar="PATTERN",
-        ),
+        Names, Option("Only observers with this recipe tag: 'stylised', 'adversarial*'.", "--recipe", metavar="PATTERN")
     ] = "",
     family: Annotated[
-        Names,
-        Option("Only this family of networks: resnet, vit, clip.", "--family", metavar="PATTERN"),
+        Names, Option("Only this family of networks: resnet, vit, clip.", "--family", metavar="PATTERN")
     ] = "",
     unseen_only: Unseen = False,
     flagged_last: FlaggedLast = False,
@@ -286,9 +267,7 @@ def transfer(
     with reading(read_settings(db)) as store:
         chosen = [item for item in chosen_suites(store, suite, shelf) if degrades(item)]
         if suite and not chosen:
-            raise BenchError(
-                f"suite '{suite}' shows no degraded images that a matrix could be made of."
-            )
+            raise BenchError(f"suite '{suite}' shows no degraded images that a matrix could be made of.")
         judge = next((item for item in shelf.suites.values() if item.seen is not None), None)
         pooled = pools(store, chosen, judge)
     kept = [pool.only(joined(models).split(",")) if models else pool for pool in pooled]
@@ -305,16 +284,10 @@ def _with_partial(store: Store, suite: Suite, ranked: Sequence[Board]) -> Sequen
     from benchmark.engine.reference_trials import partial_line, partial_people
 
     sets = store.role_sets(suite.name)
-    shown = [
-        {**sets.get(board.digest, {}), **{r: d for r, d in board.digests.items() if r and d}}
-        for board in asked
-    ]
+    shown = [{**sets.get(board.digest, {}), **{r: d for r, d in board.digests.items() if r and d}} for board in asked]
     lines = map(partial_line, partial_people(store, suite, shown))
     noted = {id(board): line for board, line in zip(asked, lines, strict=True) if line}
-    return [
-        replace(board, notes=(*board.notes, noted[id(board)])) if id(board) in noted else board
-        for board in ranked
-    ]
+    return [replace(board, notes=(*board.notes, noted[id(board)])) if id(board) in noted else board for board in ranked]
 
 
 def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
@@ -329,19 +302,13 @@ def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[Sc
 # The headlines of all suites side by side, how they hang together, and how models stand to a baseline.
 
 
-def summary(
-    models: Observers = None, *, flagged_last: FlaggedLast = False, db: Db = None
-) -> list[Summary]:
+def summary(models: Observers = None, *, flagged_last: FlaggedLast = False, db: Db = None) -> list[Summary]:
     """Models by suites: every headline side by side, one table per decision space."""
     return summary_with_sizes(models=models, flagged_last=flagged_last, db=db)[0]
 
 
 def summary_with_sizes(
-    *,
-    models: Names | None = None,
-    flagged_last: bool = False,
-    limit: int | None = None,
-    db: str | None = None,
+    *, models: Names | None = None, flagged_last: bool = False, limit: int | None = None, db: str | None = None
 ) -> tuple[list[Summary], dict[str, int]]:
     """As `summary`, and observer -> the number of its parameters, for networks that were run here and stand in the
     first `limit` lines of either kind; read in one go."""
@@ -351,11 +318,7 @@ def summary_with_sizes(
     with reading(settings) as store:
         how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(joined(models or "")))
         tables = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
-        shown = {
-            line.observer
-            for table in tables
-            for line in (*table.lines[:limit], *table.references[:limit])
-        }
+        shown = {line.observer for table in tables for line in (*table.lines[:limit], *table.references[:limit])}
         counts = {row.name: row.card.get("parameters") for row in store.observers_named(shown)}
     return tables, {name: count for name, count in counts.items() if isinstance(count, int)}
 
@@ -364,12 +327,9 @@ def correlate(
     models: Observers = None,
     *,
     method: Annotated[
-        Literal["spearman", "pearson"],
-        Option("Of the partial correlation, and where a family is left out."),
+        Literal["spearman", "pearson"], Option("Of the partial correlation, and where a family is left out.")
     ] = "spearman",
-    reported: Annotated[
-        bool, Option("Published scores instead, each source by itself.", "--reported")
-    ] = False,
+    reported: Annotated[bool, Option("Published scores instead, each source by itself.", "--reported")] = False,
     db: Db = None,
 ) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:
     """Every suite's headline against every other, over all networks: rank and linear correlation, and the rank
@@ -385,8 +345,7 @@ def correlate(
         cards = {row.name: row.card for row in store.observers()}
         rows = [] if reported else store.latest_scores()
     return [
-        (table, links(table, cards, parts_of(table, rows), method=method), contrasts(table, cards))
-        for table in tables
+        (table, links(table, cards, parts_of(table, rows), method=method), contrasts(table, cards)) for table in tables
     ]
 
 
@@ -396,9 +355,7 @@ def _reported(models: Names | None, db: str | None) -> list[Summary]:
     return reported_summaries(reported(wanted=Wanted(joined(models or "")), db=db))
 
 
-def training_curves(
-    run: Annotated[str | None, Option("One training run.")] = None, *, db: Db = None
-) -> list[Curve]:
+def training_curves(run: Annotated[str | None, Option("One training run.")] = None, *, db: Db = None) -> list[Curve]:
     """Every headline over every training run, or over one. Raises UnknownName where there is no such run."""
     from benchmark.leaderboard.training_curves import runs_of
     from benchmark.leaderboard.training_curves import training_curves as curves_of
@@ -437,9 +394,7 @@ def against(
 
     names = {line.observer for table in tables for line in table.lines}
     if baseline not in names:
-        raise unknown_name(
-            "baseline", baseline, names, "`bench rank --summary` lists the observers."
-        )
+        raise unknown_name("baseline", baseline, names, "`bench rank --summary` lists the observers.")
     signs = {"A": BETTER, "B": WORSE}
     marks: dict[str, Mapping[tuple[str, str], str]] = {}
     with reading(read_settings(db)) as store:

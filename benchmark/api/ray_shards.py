@@ -39,18 +39,12 @@ def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunRe
         gpus, places = _room(ray, request.gpus_per_task, request.device)
         store = stack.enter_context(open_store(prepared.settings.db))
         device = "cuda" if gpus else "cpu"
-        policy = make_policy(
-            device, request.precision, compile_model=request.compile, seed=request.seed
-        )
+        policy = make_policy(device, request.precision, compile_model=request.compile, seed=request.seed)
         parts = parts_of(prepared, policy, SHARDS * places)
         names = {task.card.name for task in prepared.tasks}
         known = known_observations(store, names) if own_file else {}
         there = replace(request, executor="local", address=None, gpus_per_task=1.0, device=device)
-        work = ray.put(
-            pickle.dumps(
-                (without_plan(prepared, there), policy, len(parts), own_file, known, command)
-            )
-        )
+        work = ray.put(pickle.dumps((without_plan(prepared, there), policy, len(parts), own_file, known, command)))
         task = ray.remote(_shard).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
         running = {task.remote(sys.path, work, at): p for at, p in enumerate(parts) if p.tasks}
         reports, lost = _collect(ray, running, store, reporter)

@@ -36,8 +36,7 @@ def provenance(
     suite: Annotated[str | None, Option("Without it: the headline of each suite.")] = None,
     metric: Annotated[str | None, Option("Default: the headline.")] = None,
     condition: Annotated[
-        str | None,
-        Option("As `bench show` prints it (default: the number over all conditions)."),
+        str | None, Option("As `bench show` prints it (default: the number over all conditions).")
     ] = None,
     *,
     db: Db = None,
@@ -58,25 +57,13 @@ def provenance(
         notes, builtin = notes_of(store), observer in builtin_cards()
         (who,) = store.observers_named({observer})
         return [
-            provenance_of(
-                row,
-                _title(suites, row),
-                who,
-                store.provenance(row.set_id),
-                notes,
-                builtin=builtin,
-            )
+            provenance_of(row, _title(suites, row), who, store.provenance(row.set_id), notes, builtin=builtin)
             for row in rows
         ]
 
 
 def _chosen(
-    store: Store,
-    suites: dict[str, Suite],
-    observer: str,
-    suite: str | None,
-    metric: str | None,
-    condition: str | None,
+    store: Store, suites: dict[str, Suite], observer: str, suite: str | None, metric: str | None, condition: str | None
 ) -> list[ScoreRow]:
     rows = store.latest_scores(observers=[observer])
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
@@ -152,13 +139,11 @@ def reproduce(
     suite: Annotated[str, Option("Whose numbers.")],
     metric: Annotated[str | None, Option("Without it: every number of the suite.")] = None,
     condition: Annotated[
-        str | None,
-        Option("As `bench show` prints it (default: the number over all conditions)."),
+        str | None, Option("As `bench show` prints it (default: the number over all conditions).")
     ] = None,
     *,
     into: Annotated[
-        str | None,
-        Option("Keep the fresh leaderboard there (a new file).", metavar="FILE", kind="place"),
+        str | None, Option("Keep the fresh leaderboard there (a new file).", metavar="FILE", kind="place")
     ] = None,
     db: Db = None,
     reporter: RunReporter | None = None,
@@ -188,9 +173,7 @@ def reproduce(
     wanted = whole if metric is None else [origin.score]
     into = into and read_settings(into).db
     if into and Path(into).exists():
-        raise BenchError(
-            f"'{into}' exists: a fresh leaderboard is a new file. Name another with --into."
-        )
+        raise BenchError(f"'{into}' exists: a fresh leaderboard is a new file. Name another with --into.")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = replace(settings, db=into or str(Path(folder) / "again.db"))
         peers = partial(_bring_peers, keys, settings, fresh)
@@ -231,11 +214,7 @@ def _bring_peers(keys: Sequence[str], settings: Settings, fresh: Settings) -> No
     from benchmark.api.importing import recorded
     from benchmark.store import IMPORTED, open_store
 
-    with (
-        reading(settings) as source,
-        open_store(fresh.db) as target,
-        recorded(target, "bench reproduce") as run,
-    ):
+    with reading(settings) as source, open_store(fresh.db) as target, recorded(target, "bench reproduce") as run:
         imported = {answer.key for answer in source.observations(suite=IMPORTED)}
         target.merge_observations(source, imported & set(keys), run)
 

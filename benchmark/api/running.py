@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.leaderboards import DEFAULT_MODELS, choose_cards, wanted_sets
-from benchmark.api.options import (
-    Db,
-    Limit,
-    Names,
-    Option,
-    Precision,
-    Seed,
-    SuiteNames,
-    Target,
-    joined,
-)
+from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
@@ -41,31 +31,25 @@ class RunRequest:
     packages). A limit changes what is scored; a shard is scored by the merge.
     """
 
-    models: Annotated[
-        Names,
-        Option("Model names, globs or comma lists.", "--model", "-m", metavar="PATTERN"),
-    ] = DEFAULT_MODELS
+    models: Annotated[Names, Option("Model names, globs or comma lists.", "--model", "-m", metavar="PATTERN")] = (
+        DEFAULT_MODELS
+    )
     suites: SuiteNames = "all"
     limit: Limit = None
     device: Annotated[
         str,
         Option(
-            "auto, cpu, cuda, cuda:1, mps; several, a process each: cuda:all, or cuda:0,cuda:2, or cpu,cpu.",
-            "--device",
+            "auto, cpu, cuda, cuda:1, mps; several, a process each: cuda:all, or cuda:0,cuda:2, or cpu,cpu.", "--device"
         ),
     ] = "auto"
     precision: Precision = "fp32"
     batch: Annotated[
-        int | None,
-        Option("Images at once (default: tuned).", "--batch-size", least=1, most=9_999_999),
+        int | None, Option("Images at once (default: tuned).", "--batch-size", least=1, most=9_999_999)
     ] = None
     compile: Annotated[bool, Option("torch.compile the networks.", "--compile")] = False
     seed: Seed = 0
     precision_target: Target = None
-    stimuli: Annotated[
-        Names,
-        Option("Sets that play their role before all others.", "--stimuli", metavar="SET"),
-    ] = ""
+    stimuli: Annotated[Names, Option("Sets that play their role before all others.", "--stimuli", metavar="SET")] = ""
     shard: Annotated[
         str | None,
         Option(
@@ -76,15 +60,10 @@ class RunRequest:
     ] = None
     executor: Annotated[
         str,
-        Option(
-            "local: the devices of this machine; ray: those of a Ray cluster.",
-            "--executor",
-            metavar="local|ray",
-        ),
+        Option("local: the devices of this machine; ray: those of a Ray cluster.", "--executor", metavar="local|ray"),
     ] = "local"
     address: Annotated[
-        str | None,
-        Option("Of the Ray cluster; without it, this machine.", "--address", metavar="ADDRESS"),
+        str | None, Option("Of the Ray cluster; without it, this machine.", "--address", metavar="ADDRESS")
     ] = None
     gpus_per_task: Annotated[
         float,
@@ -188,14 +167,9 @@ def _require_heard(request: RunRequest) -> None:
             f"--shard {request.shard} is one process on one device. Several devices of this machine each take a shard "
             "of their own: --device cuda:0 --shard 1/8, --device cuda:1 --shard 2/8, ..."
         )
-    for option, given in (
-        ("--address", request.address is not None),
-        ("--gpus-per-task", request.gpus_per_task != 1),
-    ):
+    for option, given in (("--address", request.address is not None), ("--gpus-per-task", request.gpus_per_task != 1)):
         if given and request.executor != "ray":
-            raise BenchError(
-                f"{option} is for --executor ray: leave it out, or name that executor."
-            )
+            raise BenchError(f"{option} is for --executor ray: leave it out, or name that executor.")
 
 
 def require_possible(request: RunRequest, settings: Settings) -> None:
@@ -314,9 +288,7 @@ def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:
     from benchmark.engine.devices import choose_devices, make_policy
 
     devices = choose_devices(request.device)
-    policy = make_policy(
-        devices[0], request.precision, compile_model=request.compile, seed=request.seed
-    )
+    policy = make_policy(devices[0], request.precision, compile_model=request.compile, seed=request.seed)
     return devices, policy
 
 

@@ -120,9 +120,7 @@ def require_own_run(wanted: Sweep, settings: Settings) -> None:
         )
 
 
-def registered(
-    wanted: Sweep, order: Placed, settings: Settings, done: Swept, say: Say
-) -> Iterator[ModelCard]:
+def registered(wanted: Sweep, order: Placed, settings: Settings, done: Swept, say: Say) -> Iterator[ModelCard]:
     """A card for each checkpoint, in their order. Those that do not load are left out, and said."""
     cards = read_cards(settings.cards)
     known = {card.weights: card for card in _of_run(wanted.run, cards)}
@@ -130,9 +128,7 @@ def registered(
     try:
         settings.cards.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BenchError(
-            f"no card can be written to {settings.cards}: {error.strerror}."
-        ) from error
+        raise BenchError(f"no card can be written to {settings.cards}: {error.strerror}.") from error
     given = _given(wanted, settings)
     files: dict[str, str] = {}
     names: set[str] = set()
@@ -233,8 +229,7 @@ def _card(
     state, own = path.stat(), settings.cards / f"{known.name}.yaml"
     written = max(state.st_mtime_ns, state.st_ctime_ns)
     agrees = all(
-        said.get(name) == (tuple(value) if isinstance(value, list) else value)
-        for name, value in given.items()
+        said.get(name) == (tuple(value) if isinstance(value, list) else value) for name, value in given.items()
     )
     if same and agrees and own.is_file() and own.stat().st_mtime_ns >= written:
         return known
@@ -257,11 +252,7 @@ def _said(card: ModelCard) -> dict[str, Any]:
 
 
 def _name(
-    wanted: Sweep,
-    path: Path,
-    names: set[str],
-    cards: Mapping[str, ModelCard],
-    settings: Settings,
+    wanted: Sweep, path: Path, names: set[str], cards: Mapping[str, ModelCard], settings: Settings
 ) -> tuple[str, ModelCard | None]:
     """The run's name and the file's, then also its ending, then a number. And the card that is there: of this very
     file, or of the run and of a file that is gone. cards: as they were at first; one that somebody else has written
@@ -296,9 +287,7 @@ def sweep(
     folder: Annotated[str | Path, Option("Of the checkpoints.", kind="place")],
     arch: Arch = "",
     *,
-    pattern: Annotated[
-        str, Option("Which files, e.g. '*.pt' or '*/model.pt'.", metavar="GLOB")
-    ] = "",
+    pattern: Annotated[str, Option("Which files, e.g. '*.pt' or '*/model.pt'.", metavar="GLOB")] = "",
     every: Annotated[int, Option("Each N-th checkpoint, and the last.", metavar="N", least=1)] = 1,
     name: Annotated[str, Option("Of the run (default: the folder's name).")] = "",
     suites: SuiteNames = "all",
@@ -306,9 +295,7 @@ def sweep(
     device: Device = "auto",
     precision: Precision = "fp32",
     seed: Seed = 0,
-    follow: Annotated[
-        bool, Option("Run checkpoints as they appear. Ctrl-C ends it.", "--follow")
-    ] = False,
+    follow: Annotated[bool, Option("Run checkpoints as they appear. Ctrl-C ends it.", "--follow")] = False,
     poll: Annotated[
         float,
         Option(
@@ -320,11 +307,7 @@ def sweep(
     ] = 10.0,
     until: Annotated[
         int | None,
-        Option(
-            "With --follow: end once this step was run, or its file does not load.",
-            metavar="STEP",
-            least=0,
-        ),
+        Option("With --follow: end once this step was run, or its file does not load.", metavar="STEP", least=0),
     ] = None,
     db: Db = None,
     reporter: RunReporter | None = None,
@@ -350,9 +333,7 @@ def sweep(
         return run_sweep(wanted, settings, silent, say=say, agreed=agreed, command=command)
     if not 0 < poll <= _LONGEST:
         raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
-    return follow_sweep(
-        wanted, settings, silent, sleeping(poll), until=until, say=say, command=command
-    )
+    return follow_sweep(wanted, settings, silent, sleeping(poll), until=until, say=say, command=command)
 
 
 def run_sweep(
@@ -384,11 +365,7 @@ def run_sweep(
         )
     done = Swept(wanted.run, order.unit)
     cards = list(registered(wanted, thinned(order, wanted.every), settings, done, say))
-    return (
-        done
-        if run_cheapest_first(wanted, cards, settings, reporter, done, agreed, command)
-        else None
-    )
+    return done if run_cheapest_first(wanted, cards, settings, reporter, done, agreed, command) else None
 
 
 def require_folder(wanted: Sweep) -> None:
@@ -396,9 +373,7 @@ def require_folder(wanted: Sweep) -> None:
     if not wanted.folder.is_dir():
         raise BenchError(f"{wanted.folder} is no folder: name the one that holds the checkpoints.")
     if Path(wanted.pattern).is_absolute() or ".." in Path(wanted.pattern).parts:
-        raise BenchError(
-            f"--pattern is a glob within the folder, such as '*.pt', not '{wanted.pattern}'."
-        )
+        raise BenchError(f"--pattern is a glob within the folder, such as '*.pt', not '{wanted.pattern}'.")
 
 
 def thinned(order: Placed, every: int, *, last: bool = True) -> Placed:
@@ -517,9 +492,7 @@ def follow_sweep(
         announced = set(growing)
         if whole:
             steady = {path: stamp for path, stamp in stamps.items() if path not in growing}
-            steps |= _run(
-                wanted, whole, steady, until, settings, reporter, seen, done, say, command
-            )
+            steps |= _run(wanted, whole, steady, until, settings, reporter, seen, done, say, command)
         if until is not None:
             settled = [path for path in stamps if path not in {*whole, *growing}]
             if _ended(wanted, until, {path: steps.get(path, -1) for path in settled}, done, say):

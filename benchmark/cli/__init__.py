@@ -45,9 +45,7 @@ RENAMED = {
     "watch": "sweep --follow",
 }
 #: An option of older versions -> what took its place.
-RENAMED_OPTIONS = {
-    "--slurm": "options of sbatch are given to the script of `bench run ... --print-array slurm`"
-}
+RENAMED_OPTIONS = {"--slurm": "options of sbatch are given to the script of `bench run ... --print-array slurm`"}
 #: Command -> what loads one that belongs below it and that a room above this one brings.
 ADDED: dict[str, Callable[[], click.Command]] = {}
 

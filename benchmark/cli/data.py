@@ -24,10 +24,7 @@ Name = Annotated[str, Option("Of a set.")]
 Folder = Annotated[
     Path | None,
     Option(
-        "Make the set's folder in this one (default: beside the fetched sets).",
-        "--output",
-        "-o",
-        kind="new folder",
+        "Make the set's folder in this one (default: beside the fetched sets).", "--output", "-o", kind="new folder"
     ),
 ]
 
@@ -71,8 +68,7 @@ def fetch(
     names: Annotated[Sequence[str], Option("Of sets.")],
     *,
     only: Annotated[
-        Sequence[str],
-        Option("Of a set in several archives, the one to get: noise, blur, ... (can be repeated)."),
+        Sequence[str], Option("Of a set in several archives, the one to get: noise, blur, ... (can be repeated).")
     ] = (),
 ) -> int:
     """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them.
@@ -109,12 +105,8 @@ def add(
             "suites show NAME` names a suite's."
         ),
     ] = None,
-    space: Annotated[
-        str | None, Option("Label space of its categories: geirhos16, imagenet1k, ...")
-    ] = None,
-    layout: Annotated[
-        str | None, Option("How the folder is laid out: class-folder, masks, coco, ...")
-    ] = None,
+    space: Annotated[str | None, Option("Label space of its categories: geirhos16, imagenet1k, ...")] = None,
+    layout: Annotated[str | None, Option("How the folder is laid out: class-folder, masks, coco, ...")] = None,
 ) -> int:
     """Use a folder that is already on this disk."""
     from benchmark.stimuli.fetch import add as note
@@ -130,9 +122,7 @@ def regenerate(
     experiment: Annotated[str, Option("One of twelve, or all.")],
     *,
     source: Annotated[str, Option("The set with the photographs.")] = "imagenet-train",
-    trials: Annotated[
-        str, Option("The tables that name each trial's photograph.")
-    ] = "human-trials",
+    trials: Annotated[str, Option("The tables that name each trial's photograph.")] = "human-trials",
     output: Folder = None,
 ) -> int:
     """Make the stimuli of EXPERIMENT (or of all twelve: "all") again from ImageNet photographs.
@@ -155,8 +145,7 @@ def verify(
     sample: Annotated[
         int | None,
         Option(
-            "Images to read of each folder (default: all of a small set, some 1,000 to 2,000 of a large one).",
-            least=1,
+            "Images to read of each folder (default: all of a small set, some 1,000 to 2,000 of a large one).", least=1
         ),
     ] = None,
     full: Annotated[bool, Option("Read every image, however many.")] = False,
@@ -209,9 +198,7 @@ def path(name: Name) -> int:
         raise unknown_name("stimulus set", name, known, "`bench data list` explains them.")
     place = locate(name, settings)
     if place is None:
-        raise MissingStimuli(
-            f"'{name}' is not on this disk. Get it with `bench data fetch {name}`."
-        )
+        raise MissingStimuli(f"'{name}' is not on this disk. Get it with `bench data fetch {name}`.")
     say(place)
     return 0
 
@@ -219,54 +206,27 @@ def path(name: Name) -> int:
 @command()
 def stylize(
     *,
-    content: Annotated[
-        Path, Option("Pictures in class folders: CATEGORY/image.", kind="new folder")
-    ],
-    style: Annotated[
-        Path, Option("Paintings or textures; for cue conflict by class.", kind="new folder")
-    ],
-    name: Annotated[
-        str | None, Option("What to call the set (default: the kind and the content's folder).")
-    ] = None,
-    cue_conflict: Annotated[
-        bool, Option("Shape of one class, texture of another (16 categories).")
-    ] = False,
-    per_pair: Annotated[
-        int | None, Option("Cue conflict: images per pair of categories.", least=1)
-    ] = None,
-    count: Annotated[
-        int | None, Option("Cue conflict: images in all, evenly over pairs.", least=1)
-    ] = None,
+    content: Annotated[Path, Option("Pictures in class folders: CATEGORY/image.", kind="new folder")],
+    style: Annotated[Path, Option("Paintings or textures; for cue conflict by class.", kind="new folder")],
+    name: Annotated[str | None, Option("What to call the set (default: the kind and the content's folder).")] = None,
+    cue_conflict: Annotated[bool, Option("Shape of one class, texture of another (16 categories).")] = False,
+    per_pair: Annotated[int | None, Option("Cue conflict: images per pair of categories.", least=1)] = None,
+    count: Annotated[int | None, Option("Cue conflict: images in all, evenly over pairs.", least=1)] = None,
     same_category: Annotated[bool, Option("Cue conflict: pairs of equal categories too.")] = False,
     strength: Annotated[
-        float,
-        Option(
-            "From the picture's own style (0) to the other's (1).",
-            "--strength",
-            "--alpha",
-            least=0,
-            most=1,
-        ),
+        float, Option("From the picture's own style (0) to the other's (1).", "--strength", "--alpha", least=0, most=1)
     ] = 1.0,
     size: Annotated[int, Option("Pixels a side.", least=8, most=384)] = 224,
     crop: Annotated[
         float,
-        Option(
-            "Share of the shorter side that is shown; 1 for pictures that are square already.",
-            least=0.01,
-            most=1,
-        ),
+        Option("Share of the shorter side that is shown; 1 for pictures that are square already.", least=0.01, most=1),
     ] = 0.875,
     seed: Annotated[int, Option("Which style, which sample of pairs.")] = 0,
     limit: Annotated[int | None, Option("Make only this many of the images.", least=1)] = None,
     role: Annotated[str | None, Option("What suites know it as.")] = None,
-    space: Annotated[
-        str | None, Option("Decision space of the labels, where the class folders do not tell.")
-    ] = None,
+    space: Annotated[str | None, Option("Decision space of the labels, where the class folders do not tell.")] = None,
     output: Folder = None,
-    workers: Annotated[
-        int | None, Option("Images at a time (default: one a processor).", least=1)
-    ] = None,
+    workers: Annotated[int | None, Option("Images at a time (default: one a processor).", least=1)] = None,
 ) -> int:
     """Paint pictures in the manner of others: a stimulus set of your own.
 
@@ -335,9 +295,7 @@ def _versions() -> Iterator[tuple[str, str]]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     facts = environment(device, torch.get_num_threads())
     yield "ok", f"python    {facts['python']} on {facts['platform']}"
-    packages = ", ".join(
-        f"{name} {version}" for name, version in facts["packages"].items() if version
-    )
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
     yield "ok", f"packages  {packages}"
     yield "ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads"
 

@@ -25,9 +25,7 @@ PATHS = {
 class FiniteRange(click.FloatRange):
     """A number within bounds. NaN, which no bound stops, and infinity are refused."""
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Refuses what is not finite."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
@@ -82,15 +80,11 @@ class Command(click.Command):
         """The commands of their own."""
         if self.parts:
             with formatter.section("Commands"):
-                formatter.write_dl(
-                    [(name, part.get_short_help_str(90)) for name, part in self.parts.items()]
-                )
+                formatter.write_dl([(name, part.get_short_help_str(90)) for name, part in self.parts.items()])
 
 
 def command(
-    *verbs: Callable[..., Any],
-    name: str = "",
-    parts: Sequence[click.Command] = (),
+    *verbs: Callable[..., Any], name: str = "", parts: Sequence[click.Command] = ()
 ) -> Callable[[Callable[..., int]], Command]:
     """A command out of what shows a verb's result: it takes the parameters of the verbs, and those of its own
     signature that have an `Option`. Its help is its own docstring, else that of the first verb."""

@@ -11,17 +11,7 @@ from benchmark import api
 from benchmark.cli.derive import command
 from benchmark.cli.printing import put_out, safe_console, say
 
-_COUNTED = (
-    "runs",
-    "observers",
-    "stimuli",
-    "observations",
-    "chunks",
-    "trials",
-    "score_sets",
-    "scores",
-    "outcomes",
-)
+_COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", "score_sets", "scores", "outcomes")
 
 
 @command(api.export)
@@ -68,10 +58,7 @@ def import_leaderboard(**asked: Any) -> int:
     for line in report.conflicts:
         say(f"conflict: {line}", err=True)
     if report.conflicts:
-        say(
-            "nothing was imported: ask which number is right, or keep both with another --source NAME",
-            err=True,
-        )
+        say("nothing was imported: ask which number is right, or keep both with another --source NAME", err=True)
         return 3
     say(
         f"{report.scores} scores of {len(report.observers)} networks imported from {report.source} (another name: "
@@ -178,9 +165,7 @@ def reference(**asked: Any) -> int:
     for line in (*report.notes, *report.failed):
         say(line, err=True)
     alone = f", scores alone of {report.reported} more" if report.reported else ""
-    say(
-        f"{report.observers} networks and {report.people} people in {report.db}{alone}: {report.trials} new trials"
-    )
+    say(f"{report.observers} networks and {report.people} people in {report.db}{alone}: {report.trials} new trials")
     place = shlex.quote(report.db)
     suites = ",".join(suite.name for suite in api.known_suites(db=report.db))
     say(f"your network among them: bench run -m MODEL --suite {suites} --db {place}")

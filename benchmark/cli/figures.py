@@ -22,11 +22,7 @@ def report(
     out: Annotated[
         Path,
         Option(
-            "Folder to write; a report that is there is written over.",
-            "--out",
-            "-o",
-            metavar="DIR",
-            kind="new folder",
+            "Folder to write; a report that is there is written over.", "--out", "-o", metavar="DIR", kind="new folder"
         ),
     ] = Path("report"),
     compare: Annotated[
@@ -38,14 +34,10 @@ def report(
         ),
     ] = (),
     live: Annotated[
-        bool,
-        Option(
-            "Serve it over HTTP instead, made anew while a run goes on; any two observers can be compared."
-        ),
+        bool, Option("Serve it over HTTP instead, made anew while a run goes on; any two observers can be compared.")
     ] = False,
     host: Annotated[
-        str,
-        Option("With --live: 0.0.0.0 is everybody who can reach this machine; there is no login."),
+        str, Option("With --live: 0.0.0.0 is everybody who can reach this machine; there is no login.")
     ] = "127.0.0.1",
     port: Annotated[int, Option("With --live: 0 is any free one.", least=0, most=65535)] = 8000,
     every: Annotated[float, Option("With --live: seconds between looks.", least=1)] = 10.0,
@@ -98,9 +90,7 @@ def _serve(settings: Settings, host: str, port: int, every: float) -> int:
 def plot(
     figure: Annotated[str | None, Option("Without one: the figures that there are.")] = None,
     *,
-    out: Annotated[
-        Path | None, Option("File to write: .svg, .pdf or .png.", "--out", "-o", kind="new file")
-    ] = None,
+    out: Annotated[Path | None, Option("File to write: .svg, .pdf or .png.", "--out", "-o", kind="new file")] = None,
     db: Db = None,
 ) -> int:
     """One figure for a paper: as SVG, PDF or PNG (300 dpi). Without a name: the figures that this leaderboard has.

@@ -44,16 +44,12 @@ def check_model(name: Name, *, device: Annotated[str, Option("Of the test.")] = 
 def remove_model(name: Name) -> int:
     """Delete a registered card and the head that was made for it. Weights, stored answers and scores stay."""
     heads = "".join(f" and its head {file.name}" for file in api.remove_model(name))
-    say(
-        f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out."
-    )
+    say(f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out.")
     return 0
 
 
 @command(name="rename")
-def rename_model(
-    name: Name, new: Annotated[str, Option("Its name then.")], *, db: Db = None
-) -> int:
+def rename_model(name: Name, new: Annotated[str, Option("Its name then.")], *, db: Db = None) -> int:
     """Give a registered model another name; stored trials are scored again under it."""
     api.rename_model(name, new, db=db)
     say(f"'{name}' is '{new}' now, with all its stored trials.")
@@ -86,10 +82,7 @@ def list_models(pattern: str | None) -> int:
     return 0
 
 
-@command(
-    api.models,
-    parts=(list_models, show_model, check_model, rename_model, retire_model, remove_model),
-)
+@command(api.models, parts=(list_models, show_model, check_model, rename_model, retire_model, remove_model))
 def models(pattern: str | None) -> int:
     listed: int = list_models.callback(pattern)  # type: ignore[misc]
     return listed
@@ -99,11 +92,7 @@ def models(pattern: str | None) -> int:
 def register(
     *,
     each_template: Annotated[
-        bool,
-        Option(
-            "A model for each of the templates by itself, NAME.a-photo-of-a and so on.",
-            "--each-template",
-        ),
+        bool, Option("A model for each of the templates by itself, NAME.a-photo-of-a and so on.", "--each-template")
     ] = False,
     **asked: Any,
 ) -> int:

@@ -76,9 +76,7 @@ class SafeConsole(Console):
     """A console with a gate: every piece of text of every renderable passes it, and carries no control characters; its
     own colours and cursor movements stay."""
 
-    def render(
-        self, renderable: RenderableType, options: ConsoleOptions | None = None
-    ) -> Iterable[Segment]:
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of a renderable, made printable."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable_lines(text), style, control)

@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -50,13 +42,8 @@ def agreed(prepared: Prepared, *, yes: bool) -> bool:
     if not lines:
         return True
     # unknown costs come first, then the greatest
-    costs = {
-        id(line): (-(float("inf") if line.seconds is None else line.seconds), -line.trials)
-        for line in lines
-    }
-    owed = sorted(
-        (line for line in lines if line.cached < line.trials), key=lambda line: costs[id(line)]
-    )
+    costs = {id(line): (-(float("inf") if line.seconds is None else line.seconds), -line.trials) for line in lines}
+    owed = sorted((line for line in lines if line.cached < line.trials), key=lambda line: costs[id(line)])
     console = safe_console(stderr=True)
     if not console.is_terminal:
         console = safe_console(stderr=True, width=UNBOUNDED)
@@ -82,9 +69,7 @@ def estimate_table(lines: Sequence[Estimate], title: str) -> Table:
 
 
 @contextmanager
-def reporting(
-    *, quiet: bool, planned: Mapping[str, float] | None = None
-) -> Iterator[Bars | Heartbeat | Silent]:
+def reporting(*, quiet: bool, planned: Mapping[str, float] | None = None) -> Iterator[Bars | Heartbeat | Silent]:
     """The reporter of a run: bars in a terminal, a line a minute elsewhere, nothing where it shall be quiet.
 
     planned: observer -> forward passes, where they are known beforehand.
@@ -140,10 +125,7 @@ class Bars:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
 
@@ -159,9 +141,7 @@ class Bars:
         self.done(observer)
         if trials:
             self._progress.start()
-            self._tasks[observer] = self._progress.add_task(
-                observer, total=passes or trials, trials=trials, answered=0
-            )
+            self._tasks[observer] = self._progress.add_task(observer, total=passes or trials, trials=trials, answered=0)
             self._answered[observer], self._work[observer] = 0, passes
 
     def advance(self, observer: str, trials: int) -> None:

@@ -26,29 +26,19 @@ if TYPE_CHECKING:
     from benchmark.engine.score_shards import RunReport
 
 MANY = 20  # numbers that differ, listed one by one
-Yes = Annotated[
-    bool, Option("Start at once, whatever it costs; else a terminal is asked.", "--yes", "-y")
-]
+Yes = Annotated[bool, Option("Start at once, whatever it costs; else a terminal is asked.", "--yes", "-y")]
 Quiet = Annotated[bool, Option("No progress.", "--quiet", "-q")]
 
 
 @command(api.run)
 def run(
-    what: Annotated[
-        Sequence[str],
-        Option("Names, checkpoints or folders of timm.", metavar="[PATH_OR_NAME]..."),
-    ] = (),
+    what: Annotated[Sequence[str], Option("Names, checkpoints or folders of timm.", metavar="[PATH_OR_NAME]...")] = (),
     *,
     models: str,
-    arch: Annotated[
-        str, Option("Of checkpoints given by path.", "--arch", metavar="SOURCE:NAME")
-    ] = "",
-    labels: Annotated[
-        str | None, Option("Of checkpoints given by path.", "--labels", metavar="SPACE|FILE")
-    ] = None,
+    arch: Annotated[str, Option("Of checkpoints given by path.", "--arch", metavar="SOURCE:NAME")] = "",
+    labels: Annotated[str | None, Option("Of checkpoints given by path.", "--labels", metavar="SPACE|FILE")] = None,
     dry_run: Annotated[
-        bool,
-        Option("Show the plan, what is cached and what it would cost; run nothing.", "--dry-run"),
+        bool, Option("Show the plan, what is cached and what it would cost; run nothing.", "--dry-run")
     ] = False,
     print_array: Annotated[
         Literal["slurm"] | None,
@@ -114,10 +104,7 @@ def _carry_out(prepared: api.Prepared, quiet: bool) -> RunReport:
     for line in (*_failures(report.failed), *_not_applicable(report.skipped)):
         say(line, err=True)
     if prepared.part:
-        say(
-            "nothing is scored yet: `bench db merge` joins the leaderboards of all shards and scores them",
-            err=True,
-        )
+        say("nothing is scored yet: `bench db merge` joins the leaderboards of all shards and scores them", err=True)
         return report
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
     if len(suites) == 1:
@@ -158,15 +145,7 @@ def _print_plan(prepared: api.Prepared) -> None:
 
 
 @command(api.sweep)
-def sweep(
-    *,
-    follow: bool,
-    poll: float,
-    db: str | None,
-    yes: Yes = False,
-    quiet: Quiet = False,
-    **asked: Any,
-) -> int:
+def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
     every = f"; looking every {poll:g} s, Ctrl-C ends it" if follow else ""
     say(f"writing to {read_settings(db).db}{every}", err=True)
     try:
@@ -216,10 +195,7 @@ def diff(
     try:
         with reporting(quiet=quiet) as reporter:
             verdict = api.diff(
-                **asked,
-                reporter=reporter,
-                agreed=lambda prepared: agreed(prepared, yes=yes),
-                command=as_typed(),
+                **asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes), command=as_typed()
             )
         if verdict is None:
             say("not started.", err=True)
@@ -237,9 +213,7 @@ def diff(
 @command(api.reproduce)
 def reproduce(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
     with reporting(quiet=quiet) as reporter:
-        again = api.reproduce(
-            **asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes)
-        )
+        again = api.reproduce(**asked, reporter=reporter, agreed=lambda prepared: agreed(prepared, yes=yes))
     if again is None:
         say("not started.", err=True)
         return 1

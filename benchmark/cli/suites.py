@@ -63,9 +63,7 @@ def new_package(
     name: Annotated[str, Option("Of the package.")],
     *,
     kind: Annotated[Kind, Option("What it begins.")] = "suite",
-    out: Annotated[
-        Path, Option("Folder to write NAME/ into (default: here).", kind="new folder")
-    ] = Path(),
+    out: Annotated[Path, Option("Folder to write NAME/ into (default: here).", kind="new folder")] = Path(),
 ) -> int:
     """Write a package to begin with (a suite, a corruption, a map, an attack of your own) that passes its own tests."""
     from benchmark.templates import write_package

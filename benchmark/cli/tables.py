@@ -28,22 +28,11 @@ def rank(
     suite: str | None = None,
     also_suite: SuiteName = None,
     all: Annotated[
-        bool,
-        Option(
-            "Every row: each person, each published network, and tables of reference rows alone.",
-            "--all",
-        ),
+        bool, Option("Every row: each person, each published network, and tables of reference rows alone.", "--all")
     ] = False,
-    summary: Annotated[
-        bool, Option("Models by suites: every headline side by side.", "--summary")
-    ] = False,
+    summary: Annotated[bool, Option("Models by suites: every headline side by side.", "--summary")] = False,
     baseline: Annotated[
-        str | None,
-        Option(
-            "With --summary: mark better, worse, inconclusive against it.",
-            "--baseline",
-            metavar="NAME",
-        ),
+        str | None, Option("With --summary: mark better, worse, inconclusive against it.", "--baseline", metavar="NAME")
     ] = None,
     explain: Annotated[bool, Option("What each column is, in a line.", "--explain")] = False,
     **asked: Any,
@@ -93,9 +82,7 @@ def print_summary(
     return len(summaries)
 
 
-def print_boards(
-    suite: str | None, *, limit: int | None = LIMIT, explain: bool = False, **asked: Any
-) -> int:
+def print_boards(suite: str | None, *, limit: int | None = LIMIT, explain: bool = False, **asked: Any) -> int:
     """Print every board of a suite, and published scores in tables apart unless the order is one that they do not
     have; returns how many there were."""
     from benchmark.leaderboard.board_tables import board_table, collapse_rows
@@ -124,12 +111,9 @@ def show(
     condition: str | None = None,
     *,
     provenance: Annotated[
-        bool,
-        Option("Everything behind its headlines, those of SUITE, or one number.", "--provenance"),
+        bool, Option("Everything behind its headlines, those of SUITE, or one number.", "--provenance")
     ] = False,
-    as_json: Annotated[
-        bool, Option("With --provenance: a JSON list, one object per number.", "--json")
-    ] = False,
+    as_json: Annotated[bool, Option("With --provenance: a JSON list, one object per number.", "--json")] = False,
     db: str | None = None,
 ) -> int:
     """Every score of one observer, with intervals, reasons and where the numbers come from; of a training run its
@@ -158,12 +142,7 @@ def show(
 
 
 def _show(observer: str, db: str | None) -> int:
-    from benchmark.leaderboard.board_tables import (
-        card_line,
-        headline_table,
-        observer_tables,
-        reported_lines,
-    )
+    from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
 
     if api.is_run(observer, db=db):
         print_curves(observer, db)
@@ -194,9 +173,7 @@ def consistency(
     observers: tuple[str, ...],
     experiment: str | None,
     db: str | None,
-    matrix: Annotated[
-        bool, Option("All pairs of the observers named, or of everybody.", "--matrix")
-    ] = False,
+    matrix: Annotated[bool, Option("All pairs of the observers named, or of everybody.", "--matrix")] = False,
     ranks: Annotated[
         bool,
         Option(
@@ -235,9 +212,7 @@ def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
 
     tables = [matrix_table(*one) for one in api.transfer(**asked)]
     if not tables:
-        say(
-            "no trials under degradations yet: `bench run --suite corruption` makes them.", err=True
-        )
+        say("no trials under degradations yet: `bench run --suite corruption` makes them.", err=True)
     elif form or output:
         put_in(written(tables, form or "csv"), output)
     else:
@@ -247,9 +222,7 @@ def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
 
 @command(api.correlate)
 def correlate(
-    contrasts: Annotated[
-        bool, Option("csv: the contrasts of recipes, not the pairs.", "--contrasts")
-    ] = False,
+    contrasts: Annotated[bool, Option("csv: the contrasts of recipes, not the pairs.", "--contrasts")] = False,
     form: Form = None,
     output: Output = None,
     **asked: Any,
@@ -284,15 +257,10 @@ def compare(
     suite: str | None,
     db: str | None,
     images: Annotated[
-        bool,
-        Option("List the images of the headlines that one of the two gets alone.", "--images"),
+        bool, Option("List the images of the headlines that one of the two gets alone.", "--images")
     ] = False,
 ) -> int:
-    from benchmark.leaderboard.comparison import (
-        comparison_tables,
-        discordant_tables,
-        each_tables,
-    )
+    from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
 
     if set(b) & set("*?[,"):
         if images:

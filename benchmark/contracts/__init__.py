@@ -5,17 +5,7 @@ one batch (a `View`) into columns per trial, the store keeps them, `Suite.score`
 `Score`s. `plan` and `score` are pure; `observe` is the only part that touches a model.
 """
 
-from benchmark.contracts.shown import (
-    CHUNK,
-    Array,
-    Block,
-    Network,
-    Plan,
-    Presentation,
-    Shelf,
-    Stimuli,
-    Transform,
-)
+from benchmark.contracts.shown import CHUNK, Array, Block, Network, Plan, Presentation, Shelf, Stimuli, Transform
 from benchmark.contracts.suite import (
     DISTRUST,
     Against,

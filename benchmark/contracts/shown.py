@@ -17,9 +17,7 @@ Array = NDArray[Any]
 #: card: the card's own resize and crop (natural images); crop224: resize 256, centre crop 224, then any
 #: transform, then resized to the network's input (published corruption protocol).
 Presentation = Literal["whole", "card", "crop224", "crop224-bicubic"]
-CHUNK = (
-    256  # stimuli per stored chunk: the unit of commit, cache and resume, whatever the batch size
-)
+CHUNK = 256  # stimuli per stored chunk: the unit of commit, cache and resume, whatever the batch size
 
 
 @dataclass(frozen=True)

@@ -102,10 +102,7 @@ def held(columns: Mapping[str, Array]) -> Mapping[str, Column]:
 def chosen(columns: Mapping[str, Array], at: Array) -> Columns:
     """The trials at these places, or where these flags are true."""
     return Columns(
-        {
-            name: column.at(at) if isinstance(column, Coded) else column[at]
-            for name, column in held(columns).items()
-        }
+        {name: column.at(at) if isinstance(column, Coded) else column[at] for name, column in held(columns).items()}
     )
 
 

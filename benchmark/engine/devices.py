@@ -23,15 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from benchmark.contracts import Policy
 from benchmark.errors import BenchError, ModelFailure
 from registry.cards import ModelCard
-from registry.determinism_checks import (
-    FORWARD,
-    TOLERANCE,
-    Checksum,
-    changed,
-    check_load,
-    checksum,
-    distance,
-)
+from registry.determinism_checks import FORWARD, TOLERANCE, Checksum, changed, check_load, checksum, distance
 from registry.files import digest_data, locked, write_whole
 from registry.model import LoadedModel, fold_batch_norm, in_layout
 
@@ -50,9 +42,7 @@ def choose_device(wanted: str) -> str:
     kind, colon, index = wanted.partition(":")
     if not there.get(kind, False) or (colon and not (index.isascii() and index.isdigit())):
         have = ", ".join(name for name, is_there in there.items() if is_there)
-        raise BenchError(
-            f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them."
-        )
+        raise BenchError(f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them.")
     if kind == "cuda" and index and int(index) >= (count := torch.cuda.device_count()):
         there_are = ", ".join(f"cuda:{i}" for i in range(count))
         raise BenchError(f"device '{wanted}' is not available here: there is only {there_are}.")
@@ -74,9 +64,7 @@ def choose_devices(wanted: str) -> tuple[str, ...]:
     return devices
 
 
-def make_policy(
-    device: str, precision: str, *, compile_model: bool = False, seed: int = 0
-) -> Policy:
+def make_policy(device: str, precision: str, *, compile_model: bool = False, seed: int = 0) -> Policy:
     """The policy of a run; the index of a device ("cuda:1") is not part of it."""
     kind = device.partition(":")[0]
     if abs(seed) >= 2**63:
@@ -84,9 +72,7 @@ def make_policy(
     if precision not in ("fp32", "tf32", "bf16"):
         raise BenchError(f"precision is fp32, tf32 or bf16, not '{precision}'.")
     if precision == "tf32" and kind != "cuda":
-        raise BenchError(
-            f"precision tf32 exists on CUDA devices only, not on '{kind}'. Use --precision fp32."
-        )
+        raise BenchError(f"precision tf32 exists on CUDA devices only, not on '{kind}'. Use --precision fp32.")
     return Policy(kind, cast(Precision, precision), compile_model, seed)
 
 
@@ -198,9 +184,7 @@ class TunedModel:
         return "" if self.module is None else changed(self.module, self.state)
 
 
-def feed(
-    model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False
-) -> TunedModel:
+def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> TunedModel:
     """Bring a loaded model into its tuned form on a device. The plain path stays as `model.forward`."""
     form = _form(model, device)
     if compile_model:
@@ -286,9 +270,7 @@ def example(model: LoadedModel, batch: int) -> torch.Tensor:
     return noise.to(device)
 
 
-def tune(
-    model: LoadedModel, device: str, notes: Path, begins: Callable[[], None] = lambda: None
-) -> Tuning:
+def tune(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None] = lambda: None) -> Tuning:
     """The remembered setting of this architecture on this device, or a new one, measured (`begins` is called before)
     and remembered."""
     key = _key(model.card, device)
@@ -310,11 +292,7 @@ def remembered_seconds(cards: Iterable[ModelCard], device: str, notes: Path) -> 
 
 
 def _key(card: ModelCard, device: str) -> str:
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else f"{os.cpu_count()} cores"
-    )
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} cores"
     size = card.preprocess.size if card.preprocess else 0
     arch = digest_data([card.source, card.arch, card.options, size])[:16]
     return f"{arch} | {device.partition(':')[0]} {name} | torch {torch.__version__}"
@@ -425,8 +403,7 @@ def require_sound(feed: TunedModel, precision: str) -> None:
     failed = [f"{row.name}: {row.detail}" for row in rows if not row.ok and row.name != FORWARD]
     if failed:
         raise Unsound(
-            f"{feed.model.card.name} was not run, because {'; '.join(failed)}. "
-            "`bench models check` shows all checks."
+            f"{feed.model.card.name} was not run, because {'; '.join(failed)}. `bench models check` shows all checks."
         )
 
 

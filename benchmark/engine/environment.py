@@ -10,16 +10,7 @@ from typing import Any
 
 from benchmark.identity import VERSIONS
 
-PACKAGES = (
-    "gestaltbench",
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "pillow",
-    "scipy",
-    "sqlalchemy",
-)
+PACKAGES = ("gestaltbench", "torch", "torchvision", "timm", "numpy", "pillow", "scipy", "sqlalchemy")
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:

@@ -42,15 +42,11 @@ class Estimate:
     seconds: float | None
 
 
-def estimates(
-    tasks: Sequence[Task], settings: Settings, device: str, policy: Policy
-) -> Iterator[Estimate]:
+def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> Iterator[Estimate]:
     """One line per task that applies. Speeds are those that tuning measured on this device."""
     with ExitStack() as open_until_here:
         there = "://" in settings.db or Path(settings.db).exists()
-        store = (
-            open_until_here.enter_context(open_store(settings.db, write=False)) if there else None
-        )
+        store = open_until_here.enter_context(open_store(settings.db, write=False)) if there else None
         codes = Codes()
         known = {} if store is None else _identities(tasks, settings, store)
         speeds = _speeds(tasks, settings, device)
@@ -67,11 +63,7 @@ def estimates(
 
 
 def long_plan(
-    tasks: Sequence[Task],
-    settings: Settings,
-    device: str,
-    policy: Policy,
-    begins: Callable[[str], None],
+    tasks: Sequence[Task], settings: Settings, device: str, policy: Policy, begins: Callable[[str], None]
 ) -> list[Estimate]:
     """The estimates of a plan that takes long; [] where it does not. Unknown speeds that matter are measured first
     (`begins` is told the model)."""
@@ -112,9 +104,7 @@ def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str,
     return devices.remembered_seconds(cards.values(), device, settings.tuning)
 
 
-def _measure(
-    tasks: Sequence[Task], settings: Settings, device: str, begins: Callable[[str], None]
-) -> None:
+def _measure(tasks: Sequence[Task], settings: Settings, device: str, begins: Callable[[str], None]) -> None:
     """Tune the networks of unknown speed that have most to do, those whose weights are on this disk."""
     passes: dict[str, float] = {}
     for task in tasks:
@@ -124,9 +114,7 @@ def _measure(
     most = sorted(cards.keys() - known, key=lambda name: (-passes[name], name))
     for name in [name for name in most if passes[name] >= FEW_PASSES][:MEASURED]:
         card = cards[name]
-        measured = devices.remembered_seconds(
-            [card], device, settings.tuning
-        )  # by its like, just now
+        measured = devices.remembered_seconds([card], device, settings.tuning)  # by its like, just now
         if not measured and availability(card, settings.place).on_disk:
             begins(name)
             with suppress(*FAILURES):  # the run will say why
@@ -143,11 +131,7 @@ def total(lines: Sequence[Estimate]) -> str:
         return "nothing to compute: every trial is stored"
     if not timed:
         return "no speed is known yet: the first run measures it"
-    rows = (
-        ""
-        if len(timed) == len(owed)
-        else f" for the {len(timed)} of {len(owed)} rows whose speed is known"
-    )
+    rows = "" if len(timed) == len(owed) else f" for the {len(timed)} of {len(owed)} rows whose speed is known"
     return f"about {duration(sum(timed))} of computing{rows}"
 
 
@@ -169,9 +153,7 @@ def _stored(store: Store, task: Task, place: int, key: str) -> int:
     return sum(len(chunk_index(task.plan.blocks[place].stimuli, chunk)) for chunk in there)
 
 
-def _cost(
-    task: Task, settings: Settings, speeds: Mapping[str, float], owed: int
-) -> tuple[str, float | None]:
+def _cost(task: Task, settings: Settings, speeds: Mapping[str, float], owed: int) -> tuple[str, float | None]:
     """In words, and seconds where they are known."""
     there = availability(task.card, settings.place)
     if owed <= 0:

@@ -113,9 +113,7 @@ def _check_recipes(stated: Recipes, files: Sequence[TrialFile]) -> None:
         if name in people:
             raise TrialsError(f"training of '{name}': people have no training recipe.")
         if name not in networks:
-            raise unknown_name(
-                "observer in these tables", name, networks, "Its training was stated."
-            )
+            raise unknown_name("observer in these tables", name, networks, "Its training was stated.")
 
 
 def _names(file: TrialFile) -> tuple[str, str]:
@@ -167,9 +165,7 @@ def _labelled(stimuli: Stimuli) -> Stimuli:
     return replace(stimuli, labels={**stimuli.labels, "condition": np.array(conditions)})
 
 
-def _observation(
-    file: TrialFile, stimuli: Stimuli, observer: str
-) -> tuple[Observation, dict[str, Array]]:
+def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Observation, dict[str, Array]]:
     """One observer's answers to all images of a set, and their columns."""
     columns = _ordered(file.columns, stimuli)
     answers: list[object] = [columns["response"].tolist()]
@@ -200,9 +196,7 @@ def _put(store: Store, run: str, observation: Observation, columns: Mapping[str,
         {name: values[start : start + CHUNK] for name, values in columns.items()}
         for start in range(0, observation.n, CHUNK)
     ]
-    store.put_chunks(
-        run, [Chunk(observation.key, at, at * CHUNK, part) for at, part in enumerate(parts)]
-    )
+    store.put_chunks(run, [Chunk(observation.key, at, at * CHUNK, part) for at, part in enumerate(parts)])
 
 
 def joined(files: Sequence[TrialFile]) -> TrialFile:
@@ -319,11 +313,7 @@ def _stated(score: ReportedScore) -> Score:
 
 def _score(given: ScoreRow | ReportedScore, **own: Any) -> Score:
     """What is called alike in both, and `own`."""
-    alike = {
-        column.name: getattr(given, column.name)
-        for column in fields(Score)
-        if hasattr(given, column.name)
-    }
+    alike = {column.name: getattr(given, column.name) for column in fields(Score) if hasattr(given, column.name)}
     return Score(**{**alike, **own})
 
 

@@ -78,9 +78,7 @@ def _place(stimuli: Stimuli) -> str:
     return f"{stimuli.digest[:32]}-{FORMAT}-{pillow}"
 
 
-def _taken(
-    chunk: int, work: Images | list[Future[Image]], stimuli: Stimuli, folder: Path | None
-) -> Images:
+def _taken(chunk: int, work: Images | list[Future[Image]], stimuli: Stimuli, folder: Path | None) -> Images:
     images = [image.result() if isinstance(image, Future) else image for image in work]
     if folder is not None and any(isinstance(image, Future) for image in work):
         _keep(folder, chunk, images, len(stimuli))
@@ -283,11 +281,7 @@ class InferenceLoop:
         stimuli = jobs[0].block.stimuli
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
-        wanted = [
-            chunk
-            for chunk in chunks
-            if any(chunk in job.chunks for job in jobs if _sees_pixels(job))
-        ]
+        wanted = [chunk for chunk in chunks if any(chunk in job.chunks for job in jobs if _sees_pixels(job))]
         decoded = decoded_chunks(stimuli, wanted, self.cache)
         for chunk in chunks:
             jobs = [job for job in jobs if not self.over(job)]
@@ -309,9 +303,7 @@ class InferenceLoop:
         index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
         shared: torch.Tensor | None = None
         rows: list[Chunk] = []
-        for same_observer in grouped(
-            [job for job in jobs if not self.over(job)], lambda job: id(job.loaded)
-        ):
+        for same_observer in grouped([job for job in jobs if not self.over(job)], lambda job: id(job.loaded)):
             loaded, block = same_observer[0].loaded, same_observer[0].block
             work = len(index) * sum(job.suite.passes for job in same_observer)
             pace = ChunkProgress(self.reporter, loaded.name, work)
@@ -329,9 +321,7 @@ class InferenceLoop:
             self.reporter.advance(loaded.name, len(index) * len(answered))
         return rows
 
-    def _pixels(
-        self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded
-    ) -> torch.Tensor:
+    def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> torch.Tensor:
         """The images of a chunk as a network is shown them, transformed."""
         transform = block.transform
         if transform is None:
@@ -357,12 +347,7 @@ class InferenceLoop:
         return pixels
 
     def _answer(
-        self,
-        jobs: Sequence[Job],
-        chunk: int,
-        index: NDArray[np.int64],
-        pixels: torch.Tensor | None,
-        passed: Passed,
+        self, jobs: Sequence[Job], chunk: int, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
     ) -> list[Chunk]:
         """One observer's answers under every suite that asks; those whose work failed are left out."""
         loaded = jobs[0].loaded
@@ -378,11 +363,7 @@ class InferenceLoop:
         return [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
 
     def _columns(
-        self,
-        jobs: Sequence[Job],
-        index: NDArray[np.int64],
-        pixels: torch.Tensor | None,
-        passed: Passed,
+        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
     ) -> dict[str, dict[str, Array]]:
         """Answers to one chunk by observation key. Only running out of memory is raised."""
         views: dict[str, View] = {}
@@ -403,17 +384,13 @@ class InferenceLoop:
     def _back_off(self, loaded: LoadedObserver, error: RuntimeError) -> None:
         """Out of memory: halve the device batch and go on. Batch 1 is the model's failure."""
         if loaded.batch == 1:
-            raise ModelFailure(
-                f"{loaded.name} does not fit on {self.device} even one image at a time"
-            ) from error
+            raise ModelFailure(f"{loaded.name} does not fit on {self.device} even one image at a time") from error
         loaded.batch //= 2
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         self.reporter.note(f"{loaded.name}: out of memory, going on with batches of {loaded.batch}")
 
-    def _view(
-        self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
-    ) -> View:
+    def _view(self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed) -> View:
         loaded = job.loaded
         observer = loaded.observer
         if isinstance(observer, IdealObserver):
@@ -442,9 +419,7 @@ def _threads(loaded: LoadedObserver) -> int:
 def _out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
-        isinstance(error, torch.OutOfMemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
+        isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
     )
 
 
@@ -465,10 +440,7 @@ def _alike(block: Block, images: Images) -> bool:
 
 def _observed(job: Job, view: View) -> dict[str, Array]:
     """What the suite keeps of a batch, checked: one value per trial in each column."""
-    columns = {
-        name: np.asarray(values)
-        for name, values in job.suite.observe(job.suite.config, view).items()
-    }
+    columns = {name: np.asarray(values) for name, values in job.suite.observe(job.suite.config, view).items()}
     for name, values in columns.items():
         if values.shape[:1] != view.index.shape:
             raise ModelFailure(

@@ -123,11 +123,7 @@ class NetworkView(_Shown):
         grouping = self._grouping
         if grouping.nothing is None:
             return grouping
-        return Grouping(
-            grouping.space,
-            (*grouping.categories, NO_ANSWER),
-            (*grouping.indices, (grouping.nothing,)),
-        )
+        return Grouping(grouping.space, (*grouping.categories, NO_ANSWER), (*grouping.indices, (grouping.nothing,)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The tuned network on other images; differentiable."""
@@ -199,12 +195,7 @@ class IdealView(_Shown):
     batch = CHUNK
 
     def __init__(
-        self,
-        observer: IdealObserver,
-        block: Block,
-        index: NDArray[np.int64],
-        categories: tuple[str, ...],
-        seed: int,
+        self, observer: IdealObserver, block: Block, index: NDArray[np.int64], categories: tuple[str, ...], seed: int
     ) -> None:
         super().__init__(block, index, seed)
         self.categories = categories
@@ -223,9 +214,7 @@ class IdealView(_Shown):
     @property
     def images(self) -> NoReturn:
         """Ideal observers see labels, not pixels."""
-        raise ModelFailure(
-            "an ideal observer has no images: the suite must state that it needs logits"
-        )
+        raise ModelFailure("an ideal observer has no images: the suite must state that it needs logits")
 
     logits = images
     outputs = images
@@ -240,9 +229,7 @@ class IdealView(_Shown):
 
     def forward(self, images: torch.Tensor) -> NoReturn:  # noqa: ARG002 - the contract's signature
         """Ideal observers are not networks."""
-        raise ModelFailure(
-            "an ideal observer has no forward pass: the suite must state that it needs gradients"
-        )
+        raise ModelFailure("an ideal observer has no forward pass: the suite must state that it needs gradients")
 
     plain = forward
 

@@ -131,9 +131,7 @@ def _tasks(card: ModelCard, suite: Suite, plans: _Plans) -> Iterator[Task]:
             planned.append(Task(card, suite, space, plan))
         except MissingStimuli as error:
             missing.append(str(error))
-    yield from planned or [
-        Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason or "; ".join(missing))
-    ]
+    yield from planned or [Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason or "; ".join(missing))]
 
 
 def _require_classes(card: ModelCard, plan: Plan) -> None:
@@ -190,9 +188,7 @@ def parse_shard(text: str) -> Shard:
         shard = Shard(int(match[1]), int(match[2]))
         if 1 <= shard.index <= shard.of:
             return shard
-    raise UsageError(
-        f"shard '{text}': expected I/N, part I of N with I from 1 to N, such as 1/3, 2/3 and 3/3."
-    )
+    raise UsageError(f"shard '{text}': expected I/N, part I of N with I from 1 to N, such as 1/3, 2/3 and 3/3.")
 
 
 def part_name(shard: Shard, plan: str) -> str:
@@ -309,10 +305,7 @@ def stated_cost(tasks: Sequence[Task]) -> Cost:
 
 def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost) -> str:
     """What machines must agree on to carry out parts of one plan: all that is asked, and what it costs. 12 digits."""
-    asked = [
-        [task.card.name, task.suite.name, task.suite.version, task.space, *_asked(task, cost)]
-        for task in tasks
-    ]
+    asked = [[task.card.name, task.suite.name, task.suite.version, task.space, *_asked(task, cost)] for task in tasks]
     return digest_data([asked, policy])[:12]
 
 

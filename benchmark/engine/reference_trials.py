@@ -118,15 +118,12 @@ def covered(store: Remembered, by_role: ByRole, sets: Sets) -> dict[str, StoredO
 def restricted(store: Remembered, by_role: ByRole, sets: Sets) -> Trials | None:
     """An imported observer's trials on exactly the images of `sets`; None where it covers none of the sets."""
     parts = [
-        _among(store, observation, role, sets[role])
-        for role, observation in covered(store, by_role, sets).items()
+        _among(store, observation, role, sets[role]) for role, observation in covered(store, by_role, sets).items()
     ]
     if not parts:
         return None
     # Sorted words: what is counted or drawn word by word does not hang on whose trials were read first.
-    return Trials(
-        Columns({name: _in_order(column) for name, column in stacked_codes(parts).held.items()})
-    )
+    return Trials(Columns({name: _in_order(column) for name, column in stacked_codes(parts).held.items()}))
 
 
 def _in_order(column: Column) -> Column:
@@ -141,9 +138,7 @@ def _covers(store: Remembered, observation: Observation, stimuli: str) -> bool:
     return observation.n >= len(wanted) and wanted <= store.images(observation.stimuli)
 
 
-def _among(
-    store: Remembered, observation: Observation, role: str, stimuli: str
-) -> Mapping[str, Column]:
+def _among(store: Remembered, observation: Observation, role: str, stimuli: str) -> Mapping[str, Column]:
     """The trials on the images of a set, under the suite's own word for the role."""
     trials = store.trials((observation.key,))
     if observation.stimuli != stimuli:
@@ -170,12 +165,8 @@ def asked(store: Remembered, main_by_role: ByRole, sets: Sets, ways: Mapping[Who
     for role, observation in main_by_role.items() if main else ():
         for prompt, other in list(ways[observation.observer_name, observation.role].items())[1:]:
             others.setdefault(prompt, {})[role] = other
-    kept = {
-        prompt: others[prompt] for prompt in sorted(others) if covered(store, others[prompt], sets)
-    }
-    keys = tuple(
-        sorted(observation.key for roles in kept.values() for observation in roles.values())
-    )
+    kept = {prompt: others[prompt] for prompt in sorted(others) if covered(store, others[prompt], sets)}
+    keys = tuple(sorted(observation.key for roles in kept.values() for observation in roles.values()))
     return Asked(main, kept, keys)
 
 
@@ -268,10 +259,7 @@ class ReferenceTrials:
                     partial(self._trials, answered, sets, row.training),
                     row.kind == "human" and compares(str(row.card.get("source", ""))),
                     prompts.main,
-                    {
-                        prompt: partial(self._trials, other, sets)
-                        for prompt, other in prompts.others.items()
-                    },
+                    {prompt: partial(self._trials, other, sets) for prompt, other in prompts.others.items()},
                 ),
             )
 
@@ -296,9 +284,7 @@ class ReferenceTrials:
         groups = imported_groups(self.store)
         roles = imported_roles(self.store, self.suite)
         for group in sorted(set(groups.values())):
-            collected.append(
-                commonest([by_role for name, by_role in roles.items() if groups[name] == group])
-            )
+            collected.append(commonest([by_role for name, by_role in roles.items() if groups[name] == group]))
         return list({digest_data(sets): sets for sets in collected if sets}.values())
 
 
@@ -307,33 +293,24 @@ def _training(store: Store, name: str) -> tuple[str, ...]:
     return next((row.training for row in store.observers_named({name})), ())
 
 
-def suite_trials(
-    store: Store, suite: Suite, observer: str, like: Sets | None = None
-) -> Trials | None:
+def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = None) -> Trials | None:
     """An observer's trials under a suite: of its newest scores, else of imported tables. None without any.
 
     like: role -> digest of the sets to prefer, where there are several (two observers are then compared on
     the same images).
     """
     ids = {row.id: row.name for row in store.observers()}
-    score_sets = [
-        score_set
-        for score_set in store.score_sets(suite.name)
-        if ids.get(score_set.observer) == observer
-    ]
+    score_sets = [score_set for score_set in store.score_sets(suite.name) if ids.get(score_set.observer) == observer]
     by_role = imported_roles(store, suite).get(observer)
     if by_role:
         imported = restricted(
-            Remembered(store),
-            by_role,
-            {role: observation.stimuli for role, observation in by_role.items()},
+            Remembered(store), by_role, {role: observation.stimuli for role, observation in by_role.items()}
         )
         return imported and replace(imported, training=_training(store, observer))
     if not score_sets:
         return None
     chosen = next(
-        (score_set for score_set in score_sets if like and dict(score_set.stimuli) == dict(like)),
-        score_sets[-1],
+        (score_set for score_set in score_sets if like and dict(score_set.stimuli) == dict(like)), score_sets[-1]
     )
     own = {o.key: o for o in store.observations(observer=observer, suite=suite.name)}
     keys = tuple(key for key in chosen.keys if key in own)
@@ -353,10 +330,7 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
     lines: list[str] = []
     for role in experiments:
         answers = {name: roles[role] for name, roles in current.items() if role in roles}
-        ids = {
-            observation.stimuli: known.images(observation.stimuli)
-            for observation in answers.values()
-        }
+        ids = {observation.stimuli: known.images(observation.stimuli) for observation in answers.values()}
         lines += _lines(role, answers, groups, ids)
     return lines
 
@@ -368,16 +342,10 @@ def partial_people(
     No table has them there: an observer is compared on all images of a set or on none.
     """
     people = {note.name for note in store.observer_notes() if note.kind == "human"}
-    answers = {
-        name: roles for name, roles in imported_roles(store, suite).items() if name in people
-    }
+    answers = {name: roles for name, roles in imported_roles(store, suite).items() if name in people}
     ids = Images(store)
     return [
-        {
-            role: parts
-            for role, digest in board.items()
-            if (parts := dict(_parts(answers, role, digest, ids)))
-        }
+        {role: parts for role, digest in board.items() if (parts := dict(_parts(answers, role, digest, ids)))}
         for board in boards
     ]
 
@@ -404,11 +372,7 @@ def partial_line(by_role: Mapping[str, Mapping[str, str]]) -> str:
         f"{name} ({', '.join(f'{role} {people[name]}' for role, people in by_role.items() if name in people)})"
         for name in names
     ]
-    who = (
-        "person with a part of the images is"
-        if len(names) == 1
-        else "people with parts of the images are"
-    )
+    who = "person with a part of the images is" if len(names) == 1 else "people with parts of the images are"
     return f"{len(names)} {who} not compared: {some_of(named, _SHOWN)}"
 
 
@@ -420,9 +384,7 @@ def _lines(
 ) -> Iterator[str]:
     members = {group: [n for n in answers if groups[n] == group] for group in groups.values()}
     usual = {
-        group: commonest([{role: answers[name]} for name in names])[role]
-        for group, names in members.items()
-        if names
+        group: commonest([{role: answers[name]} for name in names])[role] for group, names in members.items() if names
     }
     shown = [ids[digest] for digest in usual.values()]
     lacking_some, own = [], []

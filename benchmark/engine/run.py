@@ -141,9 +141,7 @@ class Loader:
             loaded = LoadedObserver(card.name, untuned)
         kind: ObserverKind = "simulated" if card.simulated else "network"
         kind = "ideal" if card.source == "ideal" else kind
-        row = self.outcomes.store.put_observer(
-            Observer(card.name, kind, observer.identity, described)
-        )
+        row = self.outcomes.store.put_observer(Observer(card.name, kind, observer.identity, described))
         return ObserverTasks(loaded, observer.identity, size, row, tuple(wanted))
 
     def _lacks_gradients(self, model: LoadedModel, task: Task) -> bool:
@@ -210,11 +208,7 @@ class RunReporter(Reporter, Protocol):
 
 
 def execute(
-    tasks: Sequence[Task],
-    store: Store,
-    settings: Settings,
-    options: RunOptions,
-    reporter: RunReporter,
+    tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: RunReporter
 ) -> RunReport:
     """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
     keep_pages()
@@ -269,25 +263,15 @@ class _Run:
             for task in answered:
                 self._leave(task)
             return
-        scorers = {
-            suite.name: Scorer(self.store, self.run, suite, self.codes)
-            for suite in suites_of(tasks)
-        }
+        scorers = {suite.name: Scorer(self.store, self.run, suite, self.codes) for suite in suites_of(tasks)}
         for task in answered:
             self._finish(task, scorers[task.task.suite.name])
         for scorer in scorers.values():
             self.outcomes.score_imported(scorer)
 
-    def _group(
-        self, group: Sequence[ObserverTasks], loop: InferenceLoop, writer: TrialWriter
-    ) -> list[_Answered]:
+    def _group(self, group: Sequence[ObserverTasks], loop: InferenceLoop, writer: TrialWriter) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
-        jobs = [
-            job
-            for observer in group
-            for task in observer.tasks
-            for job in self._jobs(observer, task)
-        ]
+        jobs = [job for observer in group for task in observer.tasks for job in self._jobs(observer, task)]
         for observer in group:
             self._tune(observer.loaded, [job for job in jobs if job.loaded is observer.loaded])
         enough, before = self.options.enough, None
@@ -307,8 +291,7 @@ class _Run:
         return [
             _Answered(
                 observer.row,
-                observer.loaded.failure
-                or observer.loaded.failures.get((task.suite.name, task.space), ""),
+                observer.loaded.failure or observer.loaded.failures.get((task.suite.name, task.space), ""),
                 task,
                 observations,
                 any(row.key in worked for row in observations),
@@ -327,9 +310,7 @@ class _Run:
                 setting = (
                     devices.stated(batch)
                     if batch
-                    else devices.tune(
-                        plain, device, notes, lambda: self.reporter.tuning(loaded.name)
-                    )
+                    else devices.tune(plain, device, notes, lambda: self.reporter.tuning(loaded.name))
                 )
                 compiled = self.options.policy.compile
                 tuned = devices.feed(plain, setting, device=device, compile_model=compiled)
@@ -337,9 +318,7 @@ class _Run:
                 require_sound(tuned, self.options.policy.precision)
             except FAILURES as error:  # the boundary of one model's work
                 loaded.failure = failure_line(error)
-        trials = {
-            job.key: sum(len(chunk_index(job.block.stimuli, c)) for c in job.chunks) for job in jobs
-        }
+        trials = {job.key: sum(len(chunk_index(job.block.stimuli, c)) for c in job.chunks) for job in jobs}
         passes = sum(trials[job.key] * job.suite.passes for job in jobs)
         self.reporter.expect(loaded.name, sum(trials.values()), passes)
 
@@ -370,10 +349,7 @@ class _Run:
         details: dict[str, Any] = {"policy": policy.__dict__, "missing": dict(task.plan.missing)}
         if self.options.asked:
             details["asked"] = dict(self.options.asked)
-        keys = [
-            observation_key(observer.identity, block, task.suite, policy, self.codes)
-            for block in task.plan.blocks
-        ]
+        keys = [observation_key(observer.identity, block, task.suite, policy, self.codes) for block in task.plan.blocks]
         canaries = self._canaries(observer, task, keys)
         return [
             Observation(
@@ -393,9 +369,7 @@ class _Run:
             for block, (key, canary) in zip(task.plan.blocks, canaries, strict=True)
         ]
 
-    def _canaries(
-        self, observer: ObserverTasks, task: Task, keys: Sequence[str]
-    ) -> list[tuple[str, str]]:
+    def _canaries(self, observer: ObserverTasks, task: Task, keys: Sequence[str]) -> list[tuple[str, str]]:
         """(key, canary answers) of each block: other keys where what is stored was answered otherwise."""
         network, suite = observer.loaded.observer, task.suite.name
         if not isinstance(network, TunedModel):
@@ -405,13 +379,8 @@ class _Run:
             row.key: str(row.details.get("canary", ""))
             for row in self.store.observations(observer=observer.loaded.name, suite=suite)
         }
-        canary = self._canary.setdefault(
-            observer.row, Canary(network.model, self.options.device, self.codes)
-        )
-        pairs = [
-            canary.key(key, block, stored)
-            for key, block in zip(keys, task.plan.blocks, strict=True)
-        ]
+        canary = self._canary.setdefault(observer.row, Canary(network.model, self.options.device, self.codes))
+        pairs = [canary.key(key, block, stored) for key, block in zip(keys, task.plan.blocks, strict=True)]
         if [key for key, _ in pairs] != list(keys):
             self.reporter.note(
                 f"{observer.loaded.name}: answers {COUNT} fixed images otherwise than when its trials of {suite} were "

@@ -69,9 +69,7 @@ class Outcomes:
     run: str
     report: RunReport = field(default_factory=RunReport)
 
-    def record(
-        self, row: str | None, task: Task, status: Status, reason: str = "", detail: str = ""
-    ) -> None:
+    def record(self, row: str | None, task: Task, status: Status, reason: str = "", detail: str = "") -> None:
         """What became of a task. row: its observer's in the store, None where that was not loaded."""
         work = task.card.name, task.suite.name, task.space
         self.report.add(work, status, reason)
@@ -124,11 +122,7 @@ class Completed:
 
 
 def complete_parts(
-    store: Store,
-    run: str,
-    suites: Sequence[Suite],
-    codes: Codes | None = None,
-    on_error: OnError | None = None,
+    store: Store, run: str, suites: Sequence[Suite], codes: Codes | None = None, on_error: OnError | None = None
 ) -> Completed:
     """Score whatever was answered in parts and is whole now, as one run would have, and say what is not.
 
@@ -190,9 +184,7 @@ def _score_shards(tasks: Sequence[Task], shards: Sequence[RunReport], outcomes: 
     answered = {work for work, (status, _) in rows if status == "partial"}
 
     def fail(part: Outcome, error: BaseException) -> None:
-        unscored[(part.observer_name, part.suite, part.space)] = (
-            f"scoring failed: {failure_line(error)}"
-        )
+        unscored[(part.observer_name, part.suite, part.space)] = f"scoring failed: {failure_line(error)}"
 
     suites = suites_of(tasks)
     done = complete_parts(store, outcomes.run, suites, codes, fail)
@@ -218,9 +210,7 @@ def _end_failed(outcomes: Outcomes, failed: Mapping[Work, str]) -> None:
     for part, _ in _open_parts(outcomes.store):
         work = part.observer_name, part.suite, part.space
         if work in failed:
-            outcomes.store.put_outcome(
-                outcomes.run, part.observer, *work, "failed", failed[work], part.detail
-            )
+            outcomes.store.put_outcome(outcomes.run, part.observer, *work, "failed", failed[work], part.detail)
 
 
 def _open_parts(store: Store) -> list[tuple[Outcome, Owed]]:
@@ -241,9 +231,7 @@ def _read(detail: str) -> Owed:
         stated = json.loads(detail)
         return Owed(tuple(stated["observations"]), dict(stated["missing"]))
     except (ValueError, TypeError, LookupError) as error:
-        raise StoreError(
-            f"an outcome says in no known way what is scored together: {error}"
-        ) from error
+        raise StoreError(f"an outcome says in no known way what is scored together: {error}") from error
 
 
 def _answered(store: Store, part: Outcome, owed: Owed) -> tuple[list[Observation], int]:

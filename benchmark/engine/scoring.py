@@ -136,9 +136,7 @@ class Scorer:
                 self._put(target, own.trials, peers, own)
                 count += 1
             each(done, len(answers))
-        return count + self._people(
-            sets, {name: other for name, other in answers.items() if other.human}
-        )
+        return count + self._people(sets, {name: other for name, other in answers.items() if other.human})
 
     def _people(self, sets: Sets, people: Mapping[str, Answers]) -> int:
         """All people as one observer: their trials pooled, or the suite's own measure of a group."""
@@ -175,12 +173,7 @@ class Scorer:
         return {name: person.trials for name, person in answers.items() if person.human}
 
     def _target(
-        self,
-        observer: str,
-        space: str,
-        sets: Sets,
-        keys: tuple[str, ...],
-        training: tuple[str, ...],
+        self, observer: str, space: str, sets: Sets, keys: tuple[str, ...], training: tuple[str, ...]
     ) -> ScoreSet:
         suite, code = self.suite, self._code
         if suite.seen is not None:  # then scores depend on what the card says of the training, too
@@ -188,11 +181,7 @@ class Scorer:
         return ScoreSet(observer, suite.name, suite.version, space, code, dict(sets), keys)
 
     def _put(
-        self,
-        target: ScoreSet,
-        trials: Trials,
-        peers: Mapping[str, Answers],
-        imported: Answers | None = None,
+        self, target: ScoreSet, trials: Trials, peers: Mapping[str, Answers], imported: Answers | None = None
     ) -> None:
         suite = self.suite
         theirs = {name: answers.trials for name, answers in peers.items()} if suite.against else {}
@@ -220,20 +209,14 @@ class Scorer:
         """Scores that say by which prompt they were answered, and the main ones of every other prompt."""
         remark = f"prompt: {answers.prompt}"
         remarked = [
-            replace(score, flags=(*score.flags, remark))
-            if not score.condition and score.value is not None
-            else score
+            replace(score, flags=(*score.flags, remark)) if not score.condition and score.value is not None else score
             for score in scores
         ]
         for prompt, read in answers.prompts.items():
             trials = read()
             with one_blas_thread():
                 others = flagged(self.suite.score(self.suite.config, trials), trials)
-            remarked += [
-                replace(score, condition=f"prompt: {prompt}")
-                for score in others
-                if not score.condition
-            ]
+            remarked += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
         return remarked
 
     def _peers(self, space: str, sets: Sets, name: str) -> dict[str, Answers]:
@@ -246,9 +229,7 @@ class Scorer:
         if named is not None:
             peers = self._answered.run(sets, tuple(named))
         elif space == PUBLISHED_SPACE:
-            peers = {
-                n: answers for n, answers in self._answered.imported(sets).items() if answers.human
-            }
+            peers = {n: answers for n, answers in self._answered.imported(sets).items() if answers.human}
         else:
             simulated = (row.name for row in self.store.observers_of(("simulated",)))
             peers = self._answered.run(sets, tuple(simulated))
@@ -378,9 +359,7 @@ def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     return Both(suite, own, theirs, people)
 
 
-def discordant_trials(
-    store: Store, suites: Sequence[Suite], a: str, b: str
-) -> list[DiscordantTrial]:
+def discordant_trials(store: Store, suites: Sequence[Suite], a: str, b: str) -> list[DiscordantTrial]:
     """Trials of the headlines that only one of the two gets right; of a suite whose headline has no such trials, those
     of its other metrics that do."""
     pairs = (both for suite in suites if (both := both_of(store, suite, a, b)) is not None)
@@ -461,32 +440,21 @@ def _remarks(store: Store, suites: Sequence[Suite], a: str, b: str) -> Iterator[
     """Devices, precisions and seeds that differ between the two, by suite."""
     for suite in suites:
         rows = store.latest_scores(suite=suite.name, conditions=("",), observers=[a, b])
-        ran = [
-            " / ".join(sorted({row.policy for row in rows if row.observer == name} - {""}))
-            for name in (a, b)
-        ]
+        ran = [" / ".join(sorted({row.policy for row in rows if row.observer == name} - {""})) for name in (a, b)]
         if all(ran) and ran[0] != ran[1]:
             yield f"{suite.name}: A was run on {ran[0]}, B on {ran[1]}"
 
 
 def _newest(store: Store, suite: Suite, name: str) -> ScoreSet | None:
     """The newest score set of an observer on stimuli that people were shown: of the largest ones."""
-    shown = [
-        score_set
-        for score_set in _score_sets(store, suite, name)
-        if score_set.space == PUBLISHED_SPACE
-    ]
+    shown = [score_set for score_set in _score_sets(store, suite, name) if score_set.space == PUBLISHED_SPACE]
     return max(reversed(shown), key=lambda score_set: len(score_set.stimuli), default=None)
 
 
 def _same_sets(store: Store, suite: Suite, a: str, b: str) -> ScoreSet | None:
     """Of the collections of stimulus sets on which both have scores, of the largest ones the newest."""
     theirs = [score_set.stimuli for score_set in _score_sets(store, suite, b)]
-    shared = (
-        score_set
-        for score_set in reversed(_score_sets(store, suite, a))
-        if score_set.stimuli in theirs
-    )
+    shared = (score_set for score_set in reversed(_score_sets(store, suite, a)) if score_set.stimuli in theirs)
     return max(shared, key=lambda score_set: len(score_set.stimuli), default=None)
 
 

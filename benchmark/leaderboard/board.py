@@ -15,16 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.model import (
-    NOBODY,
-    Board,
-    Cell,
-    Column,
-    Row,
-    cell_of,
-    describe,
-    is_partial,
-)
+from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row, cell_of, describe, is_partial
 from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.ranks import rank_intervals
@@ -47,13 +38,9 @@ class Index:
     references: condition -> (metric, digest) -> the newest score of what is no observer and is measured beside one.
     """
 
-    metrics: dict[str, Scores] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
-    )
+    metrics: dict[str, Scores] = field(default_factory=lambda: defaultdict(lambda: defaultdict(dict)))
     observers: dict[str, ScoreRow] = field(default_factory=dict)
-    references: dict[str, dict[tuple[str, str], ScoreRow]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
+    references: dict[str, dict[tuple[str, str], ScoreRow]] = field(default_factory=lambda: defaultdict(dict))
 
     def refer(self, row: ScoreRow) -> None:
         """Takes in a score of what is no observer. It depends on the stimuli alone, so any observer's will do."""
@@ -136,9 +123,7 @@ def build(
 # Ranks of rows that are in order already; and boards on which a flag of distrust counts.
 
 
-def with_ranks(
-    rows: Sequence[Row], metric: str, direction: Direction, above: int = 0
-) -> tuple[Row, ...]:
+def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: int = 0) -> tuple[Row, ...]:
     """Rows, best first, with the ranks and rank intervals of a metric, counted from `above` + 1; where it has no better
     and worse, or a row no value, without."""
     heads = [row.cells[metric] for row in rows]
@@ -163,11 +148,7 @@ def flagged_last(board: Board) -> Board:
     trusted = [row for row in valued if not distrusted(row.cells[board.by])]
     rest = [row for row in board.rows if row.cells[board.by].value is None]
     how = next(column.direction for column in board.columns if column.metric == board.by)
-    rows = (
-        *with_ranks(trusted, board.by, how),
-        *with_ranks(flagged, board.by, how, len(trusted)),
-        *rest,
-    )
+    rows = (*with_ranks(trusted, board.by, how), *with_ranks(flagged, board.by, how, len(trusted)), *rest)
     note = f"{len(flagged)} of {len(valued)} rows rank last for a flag '{DISTRUST}...'"
     return replace(board, rows=rows, notes=(*board.notes, note))
 
@@ -270,10 +251,7 @@ def _comparable(people: Sequence[Row], columns: Sequence[Column]) -> bool:
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> Row:
     """The mean over people with an interval over persons (k >= 2)."""
-    cells = {
-        column.metric: _mean([row.cells[column.metric] for row in people], column.bounds)
-        for column in columns
-    }
+    cells = {column.metric: _mean([row.cells[column.metric] for row in people], column.bounds) for column in columns}
     return Row(None, None, None, f"people (mean of {len(people)})", "group", (), cells)
 
 
@@ -304,19 +282,13 @@ def _mean(cells: Sequence[Cell], bounds: tuple[float, float] | None) -> Cell:
 
 __all__ = ["Board", "Cell", "Column", "Row", "boards"]
 
-NOTES = {
-    "published": "published decisions, not run here",
-    "reported": "another leaderboard's scores, no trials here",
-}
+NOTES = {"published": "published decisions, not run here", "reported": "another leaderboard's scores, no trials here"}
 REFERENCE_KINDS = ("group", "human", "simulated", "ideal")
 _AVERAGE = re.compile(r"\d+ of \d+ experiments")
 
 
 def boards(
-    rows: Sequence[ScoreRow],
-    suite: Suite,
-    sets: Mapping[str, StimuliNote],
-    by: str | None = None,
+    rows: Sequence[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
     """The ranked tables of one suite's newest version, the one with most observers first.
 
@@ -378,11 +350,7 @@ class _Maker:
         rows = self._rows(digests)
         ranked = [row for row in rows if not _is_reference(row)]
         aside = [row for row in rows if _is_reference(row)]
-        told = [
-            m
-            for m in self.columns
-            if m is self.metric or any(row.cells[m.name].value is not None for row in rows)
-        ]
+        told = [m for m in self.columns if m is self.metric or any(row.cells[m.name].value is not None for row in rows)]
         # A mean over people who are scored as a group is not the measure.
         grouped = self.suite.against is not None and self.suite.against.group is not None
         silent = [f"{m.title}: {NOBODY}" for m in self.columns if m not in told]
@@ -408,11 +376,7 @@ class _Maker:
         shown = frozenset(self.suite.experiments.values())
         own = shown & {metric.role} if metric.role else shown if metric.parts else frozenset()
         cells = [row.cells[metric.name] for row in rows]
-        said = {
-            next(filter(_AVERAGE.fullmatch, cell.flags), "")
-            for cell in cells
-            if cell.value is not None
-        }
+        said = {next(filter(_AVERAGE.fullmatch, cell.flags), "") for cell in cells if cell.value is not None}
         average = said.pop() if len(said) == 1 else ""
         return Column(
             metric.name,
@@ -488,9 +452,7 @@ class _Maker:
             if known is not None and known.painted:
                 notes.append(f"{known.name} is not a published set: {known.painted}")
         if self.metric.direction == "none":
-            notes.append(
-                f"{self.metric.title} has no better or worse: ordered by value, not ranked"
-            )
+            notes.append(f"{self.metric.title} has no better or worse: ordered by value, not ranked")
         return notes
 
 
@@ -510,7 +472,5 @@ def unlike_most(policies: Mapping[str, str]) -> dict[str, str]:
     plain = ("fp32, seed 0",)
     most = min(counts, key=lambda one: (-counts[one], not one.endswith(plain), one))
     return {
-        name: f"run as {policy}; most here as {most}"
-        for name, policy in policies.items()
-        if policy not in ("", most)
+        name: f"run as {policy}; most here as {most}" for name, policy in policies.items() if policy not in ("", most)
     }

@@ -59,10 +59,7 @@ def board_table(board: Board) -> Table:
         *others,
         *map(Field, silent_metrics),
     )
-    sets = {
-        role: {"set": text, "stimuli": board.digests.get(role, "")}
-        for role, text in board.sets.items()
-    }
+    sets = {role: {"set": text, "stimuli": board.digests.get(role, "")} for role, text in board.sets.items()}
     facts = {"suite": board.suite, "version": board.version, "space": board.space}
     intervals, notes = _explanation(board)
     return Table(
@@ -233,12 +230,8 @@ def reported_lines(observer: ObserverRow) -> list[str]:
     ]
 
 
-def _suite_table(
-    rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suite: Suite | None
-) -> Table:
-    metrics = {
-        metric.name: (at, metric) for at, metric in enumerate(suite.metrics if suite else ())
-    }
+def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suite: Suite | None) -> Table:
+    metrics = {metric.name: (at, metric) for at, metric in enumerate(suite.metrics if suite else ())}
 
     def order(row: ScoreRow) -> tuple[int, str, str, str]:
         at = metrics[row.metric][0] if row.metric in metrics else len(metrics)

@@ -20,14 +20,7 @@ from benchmark.errors import BenchError
 from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Field, Table, Value, number, p_value
-from benchmark.stats.comparisons import (
-    Compared,
-    ComparedToEach,
-    Comparison,
-    DiscordantTrial,
-    SuiteComparison,
-    adjusted,
-)
+from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison, adjusted
 
 MANY = 200  # images that are listed of one metric
 
@@ -63,10 +56,7 @@ def _spread(rows: Sequence[tuple[str, SuiteComparison]]) -> str:
     """How far the others lie apart, and how many differ from A."""
     (highest, first), (lowest, last) = rows[0], rows[-1]
     differ = sum("higher" in row.comparison.verdict for _, row in rows)
-    ends = (
-        f"{number(row.comparison.b)} ({printable(name)})"
-        for name, row in ((lowest, last), (highest, first))
-    )
+    ends = (f"{number(row.comparison.b)} ({printable(name)})" for name, row in ((lowest, last), (highest, first)))
     return f"B from {' to '.join(ends)}; {differ} of {len(rows)} differ from A."
 
 
@@ -93,9 +83,7 @@ def discordant_tables(found: Sequence[DiscordantTrial], a: str, b: str) -> list[
         rows = list(group)
         first = sum(row.winner == "a" for row in rows)
         title = f"{suite}, {metric}: {first} images that A alone gets right, {len(rows) - first} that B alone does"
-        values = tuple(
-            (row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY]
-        )
+        values = tuple((row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY])
         fields = (Field("winner", "alone"), *(Field(*pair) for pair in DIFFERING.items()))
         more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
         facts = {"suite": suite, "metric": metric}
@@ -131,11 +119,7 @@ def better(row: SuiteComparison) -> str:
 
 
 def test_table(
-    title: str,
-    caption: str,
-    rows: Sequence[tuple[str, SuiteComparison]],
-    suite: str = "",
-    metric: str = "",
+    title: str, caption: str, rows: Sequence[tuple[str, SuiteComparison]], suite: str = "", metric: str = ""
 ) -> Table:
     """Paired tests. rows: (whom B is, where that differs, the test); suite, metric: said by the title already. Where
     there is little room columns go that others imply: the interval says what p and the half-width do."""
@@ -233,9 +217,7 @@ class Margin:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.size) and self.size > 0):
-            raise BenchError(
-                f"a margin is a finite number above 0, such as 0.01, not {self.size:g}."
-            )
+            raise BenchError(f"a margin is a finite number above 0, such as 0.01, not {self.size:g}.")
 
     def level(self, suites: int) -> float:
         """Of each of so many intervals that hold together: two one-sided tests at 5 % are one interval at 90 %, and two
@@ -296,9 +278,7 @@ class Diff:
         return "equivalent" if self.margin.both else "not inferior"
 
     def __repr__(self) -> str:
-        return (
-            f"<{self.new} against {self.base}: {self.verdict}; str() for the verdict in Markdown>"
-        )
+        return f"<{self.new} against {self.base}: {self.verdict}; str() for the verdict in Markdown>"
 
     def __str__(self) -> str:
         return diff_markdown(self)
@@ -334,9 +314,7 @@ def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
     return Diff(found.b, found.a, margin, changes, tuple(flipped), remarks)
 
 
-def seen_so_far(
-    row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool
-) -> Change:
+def seen_so_far(row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool) -> Change:
     """The verdict by an interval that holds at every look. whole: whether there are no more images to come."""
     if whole and row.comparison.same:
         return Change(row, low, high, "no answer changed")
@@ -403,28 +381,14 @@ def verdict_table(found: Diff) -> Table:
         verdict = change.verdict + (f": {change.reason}" if change.reason else "")
         # Of `discordant` the first are right for the new one alone; None where there is no right and wrong.
         gained, lost = one.discordant or (None, None)
-        return (
-            row.suite,
-            row.title,
-            number(one.b),
-            number(one.a),
-            cell,
-            verdict,
-            one.n,
-            lost,
-            gained,
-        )
+        return (row.suite, row.title, number(one.b), number(one.a), cell, verdict, one.n, lost, gained)
 
     return Table(fields=fields, rows=tuple(map(values, found.changes)), measure="number")
 
 
 def _verdict_notes(found: Diff) -> Iterator[str]:
     size = "" if found.margin is None else f"{found.margin.size:g}"
-    accepted = (
-        f"; up to {size} {'either way' if found.margin.both else 'worse'} is accepted"
-        if found.margin
-        else ""
-    )
+    accepted = f"; up to {size} {'either way' if found.margin.both else 'worse'} is accepted" if found.margin else ""
     if found.looked:
         yield f"Intervals (95 % together) hold at every look: sampling stopped once they were clear{accepted}."
     elif found.margin is None:

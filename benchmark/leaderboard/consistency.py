@@ -42,9 +42,7 @@ def shared(answered: Answered, experiment: str | None = None) -> Answered:
     if experiment is not None and experiment not in found:
         raise unknown_name("experiment of two or more of these observers", experiment, found)
     if not found:
-        raise BenchError(
-            "these observers answered no common experiment. `bench show NAME` lists what each has."
-        )
+        raise BenchError("these observers answered no common experiment. `bench show NAME` lists what each has.")
     return found if experiment is None else {experiment: found[experiment]}
 
 
@@ -119,8 +117,7 @@ def comparison_of(a: str, b: str, answered: Answered) -> Table:
     apart = [role for role in answered if role not in common]
     notes = [f"no image in common: {', '.join(apart)}"] if apart else []
     table = pair_table(
-        (pair for pair in found if pair.experiment in common),
-        f"Error consistency of a = {a} and b = {b}",
+        (pair for pair in found if pair.experiment in common), f"Error consistency of a = {a} and b = {b}"
     )
     return replace(table, notes=(*notes, *_made_again(answered.values())))
 
@@ -151,10 +148,7 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
 def likeness_table(board: Board) -> Table:
     """The two published rankings of a board's networks."""
     metrics = (*HUMAN_METRICS, "ood_accuracy")
-    rows = {
-        row.observer: {m: row.cells[m].value if m in row.cells else None for m in metrics}
-        for row in board.rows
-    }
+    rows = {row.observer: {m: row.cells[m].value if m in row.cells else None for m in metrics} for row in board.rows}
     fields = (
         Field("observer", "observer"),
         Field("mean_rank", "mean rank", right=True),

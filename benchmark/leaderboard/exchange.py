@@ -121,10 +121,7 @@ class Document(_Part):
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a document (draft 2020-12)."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Document.model_json_schema(),
-    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
 
 
 # A document of another leaderboard, read as what it is: somebody else's file, in which nothing is taken on trust.
@@ -152,9 +149,7 @@ def read_document(path: Path) -> Document:
             "Update it, or ask for an export in version 1."
         )
     _check_bounds(path, plain)
-    with foreign(
-        "leaderboard document", path, ScoresError, "Its form: docs/leaderboard-1.schema.json."
-    ):
+    with foreign("leaderboard document", path, ScoresError, "Its form: docs/leaderboard-1.schema.json."):
         try:
             made = Document.model_validate(plain)
         except ValidationError as error:
@@ -189,11 +184,7 @@ def _check_bounds(path: Path, data: Any) -> None:
 
 
 def _storable(text: str) -> bool:
-    return (
-        len(text) <= LONGEST
-        and "\0" not in text
-        and not any(0xD800 <= ord(c) < 0xE000 for c in text)
-    )
+    return len(text) <= LONGEST and "\0" not in text and not any(0xD800 <= ord(c) < 0xE000 for c in text)
 
 
 def _faults(made: Document) -> Iterator[str]:

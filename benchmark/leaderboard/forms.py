@@ -63,9 +63,7 @@ def csv_lines(found: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> 
     head = list(names or first or ())
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="\n")
-    cells = (
-        [_csv_value(record[name]) for name in head] for record in chain([first], rest) if record
-    )
+    cells = ([_csv_value(record[name]) for name in head] for record in chain([first], rest) if record)
     for row in chain([head], cells):
         writer.writerow(row)
         yield line.getvalue()
@@ -87,22 +85,13 @@ def _csv_value(value: Any) -> Any:
 def document(table: Table) -> dict[str, Any]:
     """A table as nested plain data: what holds of it, its columns of numbers, its rows with their scores."""
     measured = [
-        (at, one)
-        for at, one in enumerate(table.fields)
-        if any(isinstance(row[at], Cell) for row in table.rows)
+        (at, one) for at, one in enumerate(table.fields) if any(isinstance(row[at], Cell) for row in table.rows)
     ]
-    columns = [
-        {table.measure: one.key, "title": one.title, "help": one.help, **one.facts}
-        for _, one in measured
-    ]
+    columns = [{table.measure: one.key, "title": one.title, "help": one.help, **one.facts} for _, one in measured]
     rows = []
     for row in table.rows:
         cells = {one.key: row[at] for at, one in measured}
-        scores = {
-            key: cell_record(cell, table.origin)
-            for key, cell in cells.items()
-            if isinstance(cell, Cell)
-        }
+        scores = {key: cell_record(cell, table.origin) for key, cell in cells.items() if isinstance(cell, Cell)}
         rows.append({**row_facts(table, row), **({"scores": scores} if measured else {})})
     head = {"title": table.title, "caption": table.caption, **table.facts}
     notes = [*([table.intervals] if table.intervals else []), *table.notes]
@@ -136,9 +125,7 @@ def markdown(table: Table) -> str:
     for at, row in enumerate(rows):
         lines += [_row([""] * len(head))] if at in table.dividers else []
         pairs = zip(codes, row, strict=True)
-        lines.append(
-            _row(markdown_code(t) if code and t else markdown_text(t) for code, t in pairs)
-        )
+        lines.append(_row(markdown_code(t) if code and t else markdown_text(t) for code, t in pairs))
     # A note that begins with a plus would start another list.
     items = [re.sub(r"^([+-])", r"\\\1", markdown_text(note)) for note in notes]
     lines += ["", *(f"- {item}" for item in items)] if items else []
@@ -208,9 +195,7 @@ def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
 
     def cell(text: str) -> str:
         shown = escape(text).replace("\n", "<br>")
-        return (
-            f'<td><a href="{escape(pages[text])}">{shown}</a>' if text in pages else f"<td>{shown}"
-        )
+        return f'<td><a href="{escape(pages[text])}">{shown}</a>' if text in pages else f"<td>{shown}"
 
     head, rows, notes = whole(table)
     heading = f"{table.title}: {table.caption}" if table.caption else table.title

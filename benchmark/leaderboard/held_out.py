@@ -33,11 +33,7 @@ class _Scored:
 
 
 def unseen_boards(
-    store: Store,
-    suite: Suite,
-    rows: Sequence[ScoreRow],
-    sets: Mapping[str, StimuliNote],
-    by: str | None = None,
+    store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
     """The boards of `rows`, each without the conditions that one of its observers was trained on; its notes say which.
 
@@ -76,10 +72,7 @@ def _score_sets(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Iterabl
             stimuli: dict[str, str] = facts["stimuli"]
             whole = next((row.stimuli for row in mine if not row.role), "")
             yield _Scored(
-                mine[0],
-                stimuli,
-                whole or " ".join(sorted(stimuli.values())),
-                replace(trials, training=training[name]),
+                mine[0], stimuli, whole or " ".join(sorted(stimuli.values())), replace(trials, training=training[name])
             )
 
 

@@ -17,9 +17,7 @@ STANDARD, UNSTATED = "standard", "not stated"
 
 _SOURCE = re.compile(r" \((?P<source>[^()]*)\)$")
 #: vit_s16 is a size.
-_SEED = re.compile(
-    r"(?P<mark>-|_|[-_. ](?:seed|run)[-_ ]?|[-_]s(?=\d$))(?P<seed>\d{1,3})$", re.IGNORECASE
-)
+_SEED = re.compile(r"(?P<mark>-|_|[-_. ](?:seed|run)[-_ ]?|[-_]s(?=\d$))(?P<seed>\d{1,3})$", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:[._]\d+)*")
 _STEM = re.compile(r"[a-z]+(?:[-_]?[a-z]+)*")
 #: Lines of architectures that names and factories are called after, as in "tv_resnet50" and "timm:swinv2_tiny".

@@ -148,9 +148,7 @@ def variables(summary: Summary) -> tuple[Variable, ...]:
     heads = [
         Variable(
             head.suite,
-            head.column.title
-            if head.suite == head.column.metric
-            else f"{head.suite} {head.column.title}",
+            head.column.title if head.suite == head.column.metric else f"{head.suite} {head.column.title}",
             head.column,
         )
         for head in summary.headlines
@@ -168,25 +166,15 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
             continue
         cells = dict(zip(names, (*line.cells, line.clean), strict=False))
         odd = {name for name, cell in cells.items() if distrusted(cell)}
-        values = {
-            name: cell.value
-            for name, cell in cells.items()
-            if cell.value is not None and name not in odd
-        }
+        values = {name: cell.value for name, cell in cells.items() if cell.value is not None and name not in odd}
         origin = lineage(line.observer, line.training, cards.get(line.observer, NO_CARD))
-        networks.append(
-            Observed(line.observer, line.kind, line.training, origin, values, frozenset(odd))
-        )
+        networks.append(Observed(line.observer, line.kind, line.training, origin, values, frozenset(odd)))
     return tuple(networks)
 
 
 def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
     """The single experiments of the headlines that are means over them, each on the images that most answered."""
-    asked = {
-        (head.suite, head.column.metric, head.column.parts)
-        for head in summary.headlines
-        if head.column.parts
-    }
+    asked = {(head.suite, head.column.metric, head.column.parts) for head in summary.headlines if head.column.parts}
     found: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(dict)
     for row in rows:
         part = (row.suite, row.metric, row.condition) in asked and row.space == summary.space
@@ -225,14 +213,9 @@ def links(
 Side = tuple[Variable, Values, str]  # a variable, its values, why it has none
 
 
-def _apart(
-    people: Sequence[Observed], x: Variable, y: Variable, parts: Parts
-) -> Iterator[tuple[Side, Side]]:
+def _apart(people: Sequence[Observed], x: Variable, y: Variable, parts: Parts) -> Iterator[tuple[Side, Side]]:
     """The two, made of different answers: as they are, or one of them without what they share."""
-    sides = [
-        (one, {who.name: who.values[one.name] for who in people if one.name in who.values}, "")
-        for one in (x, y)
-    ]
+    sides = [(one, {who.name: who.values[one.name] for who in people if one.name in who.values}, "") for one in (x, y)]
     shared = x.column.experiments & y.column.experiments
     if not shared:
         yield sides[0], sides[1]
@@ -246,26 +229,17 @@ def _apart(
         yield (other, sides[1]) if at == 0 else (sides[0], other)
 
 
-def _without(
-    variable: Variable, own: Mapping[str, Mapping[str, float]], shared: frozenset[str]
-) -> Iterator[Side]:
+def _without(variable: Variable, own: Mapping[str, Mapping[str, float]], shared: frozenset[str]) -> Iterator[Side]:
     """The mean over other experiments, the same of every observer: those that most have, and the most that any has."""
-    rest = {
-        name: {role: value for role, value in part.items() if role not in shared}
-        for name, part in own.items()
-    }
+    rest = {name: {role: value for role, value in part.items() if role not in shared} for name, part in own.items()}
     held = Counter(frozenset(part) for part in rest.values() if part)
     size = {roles: sum(n for more, n in held.items() if roles <= more) for roles in held}
     order = sorted(held, key=sorted)
     for roles in dict.fromkeys(
-        max(order, key=key)
-        for key in (lambda r: (size[r], len(r)), lambda r: (len(r), size[r]))
-        if order
+        max(order, key=key) for key in (lambda r: (size[r], len(r)), lambda r: (len(r), size[r])) if order
     ):
         values = {
-            name: fsum(part[role] for role in roles) / len(roles)
-            for name, part in rest.items()
-            if roles <= part.keys()
+            name: fsum(part[role] for role in roles) / len(roles) for name, part in rest.items() if roles <= part.keys()
         }
         total = len(variable.column.experiments)
         of = f"{len(roles)} of {total} experiments, without {', '.join(sorted(shared))}"
@@ -273,9 +247,7 @@ def _without(
         yield replace(variable, name=f"{variable.name}, {len(roles)}", title=title), values, ""
 
 
-def _link(
-    people: Sequence[Observed], a: Side, b: Side, clean: Values, method: Method, level: float
-) -> Link:
+def _link(people: Sequence[Observed], a: Side, b: Side, clean: Values, method: Method, level: float) -> Link:
     (x, mine, why), (y, theirs, other) = a, b
     both = tuple(one for one in people if one.name in mine and one.name in theirs)
     xs = tuple(mine[one.name] for one in both)
@@ -368,11 +340,7 @@ def link_tables(found: Sequence[Link], compared: Contrasts, space: str) -> list[
     """Answers to the field's questions, every pair of headlines, and the contrasts of recipes."""
     asked = Table(f"links between suites, {space}", notes=tuple(answers(found)))
     contrasted = compared.rows or compared.left_out
-    return [
-        asked,
-        pair_table(found, space),
-        *([contrast_table(compared, space)] * bool(contrasted)),
-    ]
+    return [asked, pair_table(found, space), *([contrast_table(compared, space)] * bool(contrasted))]
 
 
 def answers(found: Sequence[Link]) -> Iterator[str]:
@@ -390,10 +358,7 @@ def by_question(found: Sequence[Link]) -> list[Link]:
     """The links that answer a suite's question, in the order of suites and of their questions, then the others."""
     columns = {side.name: side.column for link in found for side in (link.x, link.y)}
     questions = [text for column in columns.values() for text in column.questions.values()]
-    return sorted(
-        found,
-        key=lambda link: (not link.question, link.question and questions.index(link.question)),
-    )
+    return sorted(found, key=lambda link: (not link.question, link.question and questions.index(link.question)))
 
 
 def verdict(link: Link) -> str:

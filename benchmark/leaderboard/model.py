@@ -109,9 +109,7 @@ def cell_of(score: ScoreRow) -> Cell:
         reason = score.reason or ("no value" if value is None else "not a finite number")
         return Cell(None, None, None, score.n, score.flags, reason, score)
     # Cell(...) with its fields by position, at half the cost
-    return tuple.__new__(
-        Cell, (value, score.low, score.high, score.n, score.flags, "", score, None, "")
-    )
+    return tuple.__new__(Cell, (value, score.low, score.high, score.n, score.flags, "", score, None, ""))
 
 
 def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:

@@ -25,10 +25,7 @@ Facts = Mapping[str, Any]
 #: What a suite is called after, whose images came in random order only until a verdict was clear.
 PAIRED = ":paired"
 #: Options of `bench register` for what a network is fed.
-_INPUT = (
-    *("size", "resize", "interpolation", "mean", "std"),
-    *("channels", "scale", "resize_mode"),
-)
+_INPUT = (*("size", "resize", "interpolation", "mean", "std"), *("channels", "scale", "resize_mode"))
 #: Schemes of models that say themselves what they are fed; a test holds them against the registry's, which needs torch.
 FAMILIES = ("hf", "open_clip")
 #: What the tag of a zero-shot model says of its texts.
@@ -166,9 +163,7 @@ def _registration(observer: ObserverRow) -> str:
     own = card.get("options") or {}
     if own.get("head"):
         words = ["bench", "register", observer.name, "--arch", str(card.get("arch"))]
-        fitted = (
-            f"{shlex.join(words)} --probe FOLDER, with the training set {own.get('trained_on')}"
-        )
+        fitted = f"{shlex.join(words)} --probe FOLDER, with the training set {own.get('trained_on')}"
         return f"the model, where it is not registered, is a head on a backbone: {fitted}"
     words = [str(word) for pair in _registered(card, own) for word in pair]
     first, templates = _templates(own.get("templates"), card)
@@ -184,10 +179,7 @@ def _templates(texts: Any, card: Facts) -> tuple[str, str]:
     count = next((one[1] for one in found if one), "")
     lines = str(texts or count).splitlines()
     if texts == "FILE" or (not texts and count not in ("", "7", "80")):
-        return (
-            "",
-            f" --templates FILE, with its {count} templates, one a line: its card does not say which",
-        )
+        return ("", f" --templates FILE, with its {count} templates, one a line: its card does not say which")
     if len(lines) > 1:
         write = shlex.join(["printf", "%s\\n", *lines])
         return f'T=$(mktemp) && {write} > "$T" && ', ' --templates "$T"'
@@ -213,18 +205,7 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
 
 #: Fields of a score that are plain data.
 _SCORE = (
-    *(
-        "observer",
-        "suite",
-        "version",
-        "space",
-        "metric",
-        "condition",
-        "role",
-        "value",
-        "low",
-        "high",
-    ),
+    *("observer", "suite", "version", "space", "metric", "condition", "role", "value", "low", "high"),
     *("level", "method", "n", "excluded", "reason", "flags", "created", "set_id"),
 )
 
@@ -263,20 +244,12 @@ class Provenance:
 
 
 def provenance_of(
-    score: ScoreRow,
-    title: str,
-    observer: ObserverRow,
-    facts: Facts,
-    notes: Mapping[str, StimuliNote],
-    *,
-    builtin: bool,
+    score: ScoreRow, title: str, observer: ObserverRow, facts: Facts, notes: Mapping[str, StimuliNote], *, builtin: bool
 ) -> Provenance:
     """facts: of the score's set (`Store.provenance`); builtin: whether everybody has the model's card."""
     mine = [one for one in facts["observations"] if one["identity"] == observer.identity]
     others = [one for one in facts["observations"] if one["identity"] != observer.identity]
-    policy: Facts = next(
-        (one["details"]["policy"] for one in mine if "policy" in one["details"]), {}
-    )
+    policy: Facts = next((one["details"]["policy"] for one in mine if "policy" in one["details"]), {})
     made = {number for one in mine for number in one["runs"]}
     runs = {number: _run(run) for number, run in facts["runs"].items()}
     commands = {number: run.command for number, run in runs.items()}
@@ -309,12 +282,7 @@ def _run(facts: Facts) -> Run:
 def provenance_text(found: Provenance) -> list[str]:
     """A line per fact, under the name of the number."""
     score = found.score
-    names = [
-        score.observer,
-        score.suite,
-        score.metric,
-        *([score.condition] * bool(score.condition)),
-    ]
+    names = [score.observer, score.suite, score.metric, *([score.condition] * bool(score.condition))]
     lines = [" ".join(map(printable, names))]
     return lines + [f"  {name:<10} {printable(masked(text))}" for name, text in _facts(found)]
 
@@ -324,10 +292,7 @@ def _facts(found: Provenance) -> Iterator[tuple[str, str]]:
     yield "value", f"{estimate(score.value, score.low, score.high)} {score.reason}".strip()
     yield "", f"{found.title}: {score.value!r}" if score.value is not None else found.title
     if score.low is not None:
-        yield (
-            "interval",
-            f"{100 * score.level:.4g} %, {score.method}: [{score.low!r}, {score.high!r}]",
-        )
+        yield ("interval", f"{100 * score.level:.4g} %, {score.method}: [{score.low!r}, {score.high!r}]")
     yield "n", f"{score.n} trials count, {score.excluded} do not"
     for flag in score.flags:
         yield "flag", flag
@@ -339,10 +304,7 @@ def _facts(found: Provenance) -> Iterator[tuple[str, str]]:
         yield "trained", ", ".join(score.training)
     for role, note in found.stimuli.items():
         whole = f" of {note.whole}" if note.whole else ""
-        yield (
-            "stimuli",
-            f"{role or note.name}: {note.name}, {note.n}{whole} images, digest {note.digest}",
-        )
+        yield ("stimuli", f"{role or note.name}: {note.name}, {note.n}{whole} images, digest {note.digest}")
     yield "run on", score.policy or "imported trials"
     yield "suite", f"{score.suite} version {score.version}, space {score.space}"
     for run in found.trials:

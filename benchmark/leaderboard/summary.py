@@ -13,23 +13,10 @@ from benchmark.display import printable
 from benchmark.leaderboard.board_tables import NAME_MIN, ORIGIN, TAGS_MAX, WAYS, shown_name
 from benchmark.leaderboard.lineage import recipe
 from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row
-from benchmark.leaderboard.table import (
-    ELSEWHERE,
-    LAST,
-    NOT_MEASURED,
-    NOTHING,
-    PUBLISHED,
-    Field,
-    Table,
-    Value,
-)
+from benchmark.leaderboard.table import ELSEWHERE, LAST, NOT_MEASURED, NOTHING, PUBLISHED, Field, Table, Value
 
 #: How a model stands to the baseline in a suite: see `Signs`.
-BETTER, WORSE, INCONCLUSIVE = (
-    "\N{BLACK UP-POINTING TRIANGLE}",
-    "\N{BLACK DOWN-POINTING TRIANGLE}",
-    "~",
-)
+BETTER, WORSE, INCONCLUSIVE = ("\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}", "~")
 #: (observer, suite) -> one of the three above.
 Signs = Mapping[tuple[str, str], str]
 NAMED = 5  # observers that a note names
@@ -91,10 +78,7 @@ def summaries(boards: Sequence[Board]) -> list[Summary]:
     spaces: dict[str, dict[str, Board]] = {}
     for board in boards:
         spaces.setdefault(board.space, {}).setdefault(board.suite, board)
-    made = [
-        _with_absent(_summary(space, list(found.values())), boards)
-        for space, found in spaces.items()
-    ]
+    made = [_with_absent(_summary(space, list(found.values())), boards) for space, found in spaces.items()]
     return sorted(made, key=lambda one: -len(one.lines))
 
 
@@ -102,9 +86,7 @@ def _summary(space: str, boards: Sequence[Board]) -> Summary:
     headlines = tuple(_headline(board) for board in boards)
     clean = _clean(boards)
     lines = list(_lines(boards, [{row.observer: row for row in b.rows} for b in boards], clean))
-    aside = list(
-        _lines(boards, [{row.observer: row for row in b.references} for b in boards], clean)
-    )
+    aside = list(_lines(boards, [{row.observer: row for row in b.references} for b in boards], clean))
     notes = tuple(_notes(boards))
     held = (line for line in aside if any(cell.value is not None for cell in line.cells))
     return Summary(space, headlines, tuple(sorted(lines, key=_order)), tuple(held), clean, notes)
@@ -152,9 +134,7 @@ def _clean(boards: Sequence[Board]) -> Headline | None:
     return Headline(board.suite, column, board.sets.get(column.role, ""))
 
 
-def _lines(
-    boards: Sequence[Board], rows: Sequence[Mapping[str, Row]], clean: Headline | None
-) -> Iterator[Line]:
+def _lines(boards: Sequence[Board], rows: Sequence[Mapping[str, Row]], clean: Headline | None) -> Iterator[Line]:
     """rows: by observer, one table per board. An observer that a board lacks has an empty cell with the reason."""
     suites = [board.suite for board in boards]
     names = dict.fromkeys(name for table in rows for name in table)
@@ -178,11 +158,7 @@ def _order(line: Line) -> tuple[bool, float, str]:
 
 
 def summary_table(
-    summary: Summary,
-    *,
-    baseline: str = "",
-    signs: Signs | None = None,
-    parameters: Mapping[str, int] | None = None,
+    summary: Summary, *, baseline: str = "", signs: Signs | None = None, parameters: Mapping[str, int] | None = None
 ) -> Table:
     """The summary as a table. signs: how each stands to `baseline`; parameters: of the networks that were run here."""
     sizes, signs = parameters or {}, signs or {}
@@ -195,9 +171,7 @@ def summary_table(
         who = (section, mean, f"{mean:.1f}" if mean else "", line.observer)
         about = (shown_name(line.observer, line.kind), line.kind, line.training, tags)
         cells = (
-            cell._replace(sign=signs.get((line.observer, head.suite), " "))
-            if head.suite in signed
-            else cell
+            cell._replace(sign=signs.get((line.observer, head.suite), " ")) if head.suite in signed else cell
             for head, cell in zip(summary.headlines, line.cells, strict=True)
         )
         plain = (line.clean,) if summary.clean else ()
@@ -248,12 +222,7 @@ def _field(head: Headline, *, clean: bool = False) -> Field:
         short="" if clean else column.title,
         bare=clean,
         said=column.average,
-        facts={
-            "suite": head.suite,
-            "metric": column.metric,
-            "direction": column.direction,
-            "set": head.stimuli,
-        },
+        facts={"suite": head.suite, "metric": column.metric, "direction": column.direction, "set": head.stimuli},
     )
 
 

@@ -87,9 +87,7 @@ class Table:
     @cached_property
     def numbers(self) -> frozenset[int]:
         """Columns in which some row has a number: where another has none, it is no plain value for data either."""
-        return frozenset(
-            at for row in self.rows for at, value in enumerate(row) if isinstance(value, Cell)
-        )
+        return frozenset(at for row in self.rows for at, value in enumerate(row) if isinstance(value, Cell))
 
     def cut(self, limit: int | None) -> tuple[Table, int]:
         """The table with so many rows between two dividers (None: all), and how many rows are left out."""
@@ -125,10 +123,7 @@ class Table:
 def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
     """Plain records of the same names as a table."""
     names = tuple(records[0]) if records else ()
-    rows = tuple(
-        tuple(tuple(map(str, v)) if isinstance(v, list) else v for v in record.values())
-        for record in records
-    )
+    rows = tuple(tuple(tuple(map(str, v)) if isinstance(v, list) else v for v in record.values()) for record in records)
     return Table(title, fields=tuple(Field(name, name) for name in names), rows=rows)
 
 
@@ -260,30 +255,20 @@ def visible(table: Table) -> list[int]:
     ]
 
 
-def notes_below(
-    table: Table, shown: Sequence[int], footnotes: Footnotes, limit: int | None = None
-) -> list[str]:
+def notes_below(table: Table, shown: Sequence[int], footnotes: Footnotes, limit: int | None = None) -> list[str]:
     """What stands under a table: its notes, what all rows of a shown column have in common, footnotes."""
-    common = [
-        f"{table.fields[at].title}, every row: {text}" for at in shown for text in table.shared(at)
-    ]
+    common = [f"{table.fields[at].title}, every row: {text}" for at in shown for text in table.shared(at)]
     return [*table.notes, *common, *footnotes.lines(limit)]
 
 
 def records(table: Table) -> Iterator[dict[str, Any]]:
     """A table as data: a record for each number, with its interval and where it comes from; for each row where there
     are no numbers with intervals."""
-    facts = {
-        name: value for name, value in table.facts.items() if not isinstance(value, (Mapping, list))
-    }
+    facts = {name: value for name, value in table.facts.items() if not isinstance(value, (Mapping, list))}
     blank = dict.fromkeys(name for one in table.fields for name in one.facts)
     for row in table.rows:
         plain = {**facts, **row_facts(table, row)}
-        measured = [
-            (one, cell)
-            for one, cell in zip(table.fields, row, strict=True)
-            if isinstance(cell, Cell)
-        ]
+        measured = [(one, cell) for one, cell in zip(table.fields, row, strict=True) if isinstance(cell, Cell)]
         if not measured:
             yield plain
         for one, cell in measured:
@@ -313,11 +298,7 @@ def row_facts(table: Table, row: Sequence[Value]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for at, (one, value) in enumerate(zip(table.fields, row, strict=True)):
         if isinstance(value, Rank):
-            plain |= {
-                one.key: value.rank,
-                f"{one.key}_low": value.low,
-                f"{one.key}_high": value.high,
-            }
+            plain |= {one.key: value.rank, f"{one.key}_low": value.low, f"{one.key}_high": value.high}
         elif one.key and at not in table.numbers:
             plain[one.key] = list(value) if isinstance(value, tuple) else value
     return plain

@@ -87,10 +87,7 @@ def _by_run(boards: Sequence[Board], places: Cards) -> dict[str, list[Board]]:
             alone = replace(board, rows=tuple(mine), references=(), notes=())
             kept.setdefault(run, []).append(alone)
     order = {suite: at for at, suite in enumerate(dict.fromkeys(one.suite for one in boards))}
-    return {
-        run: sorted(kept[run], key=lambda one: (order[one.suite], -len(one.rows)))
-        for run in sorted(kept)
-    }
+    return {run: sorted(kept[run], key=lambda one: (order[one.suite], -len(one.rows))) for run in sorted(kept)}
 
 
 def runs_of(cards: Cards) -> list[str]:
@@ -105,9 +102,7 @@ def _checkpoint(card: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Curve]:
-    steps = {
-        line: int(_checkpoint(observers[line.observer].card)["step"]) for line in summary.lines
-    }
+    steps = {line: int(_checkpoint(observers[line.observer].card)["step"]) for line in summary.lines}
     lines = sorted(steps, key=lambda line: (steps[line], line.observer))
     unit = str(_checkpoint(observers[lines[0].observer].card).get("unit", "step"))
     networks = [(steps[line], observers[line.observer].identity) for line in lines]
@@ -115,8 +110,7 @@ def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Curve]
     for network, line in zip(networks, lines, strict=True):
         names.setdefault(network, line.observer)
     columns: list[tuple[str, Headline, list[Cell]]] = [
-        (head.suite, head, [line.cells[at] for line in lines])
-        for at, head in enumerate(summary.headlines)
+        (head.suite, head, [line.cells[at] for line in lines]) for at, head in enumerate(summary.headlines)
     ]
     if summary.clean is not None:
         columns.append(("", summary.clean, [line.clean for line in lines]))
@@ -180,18 +174,12 @@ def _line(curve: Curve) -> tuple[Value, ...]:
     return curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at
 
 
-def checkpoint_table(
-    curves: Sequence[Curve], places: Sequence[tuple[int, str]] | None = None
-) -> Table:
+def checkpoint_table(curves: Sequence[Curve], places: Sequence[tuple[int, str]] | None = None) -> Table:
     """Curves of one run in one space: a row for each checkpoint, a column for each headline. places: (step, observer)
     of the checkpoints that are shown (None: all)."""
     if places is None:
         places = sorted({(point.step, point.observer) for one in curves for point in one.points})
-    cells = {
-        (point.step, point.observer, at): point.cell
-        for at, one in enumerate(curves)
-        for point in one.points
-    }
+    cells = {(point.step, point.observer, at): point.cell for at, one in enumerate(curves) for point in one.points}
     first = curves[0]
     fields = (
         Field("step", first.unit, right=True),
@@ -202,12 +190,7 @@ def checkpoint_table(
                 one.title,
                 one.column.definition,
                 goes=len(curves) - at if at else 0,
-                facts={
-                    "suite": one.suite,
-                    "metric": one.column.metric,
-                    "title": one.title,
-                    "set": one.stimuli,
-                },
+                facts={"suite": one.suite, "metric": one.column.metric, "title": one.title, "set": one.stimuli},
             )
             for at, one in enumerate(curves)
         ),
@@ -216,10 +199,7 @@ def checkpoint_table(
         f"training run {first.run}",
         first.space,
         fields,
-        tuple(
-            (step, name, *(cells.get((step, name, at)) for at in range(len(curves))))
-            for step, name in places
-        ),
+        tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
         notes=tuple(shared_steps(curves)),
         intervals="[low, high]: 95 % interval of each checkpoint by itself; two of them: bench compare A B",
         forms=("short",),

@@ -17,14 +17,7 @@ from benchmark.contracts import Metric, Trials
 from benchmark.errors import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Field, Table, Value, number
-from benchmark.leaderboard.trial_pools import (
-    Answered,
-    Condition,
-    Pool,
-    choose,
-    family_of,
-    find_column,
-)
+from benchmark.leaderboard.trial_pools import Answered, Condition, Pool, choose, family_of, find_column
 from benchmark.stats import bootstrap_ratio, mean_interval, paired_difference, ratio_score
 from benchmark.stats.intervals import Floats
 
@@ -103,19 +96,11 @@ def matrix(pool: Pool, ways: Sequence[str] = ("default",), *, by_model: bool = F
     rows = [_row(kind, members, columns) for (kind, _), members in groups.items()]
     # A column of people alone tells nothing of training.
     networks = [row for row in rows if row.kind != "people"]
-    used = [
-        at
-        for at, _ in enumerate(columns)
-        if any(row.cells[at].value is not None for row in networks)
-    ]
+    used = [at for at, _ in enumerate(columns) if any(row.cells[at].value is not None for row in networks)]
     shown = [replace(row, cells=tuple(row.cells[at] for at in used)) for row in rows]
     kept = [row for row in shown if any(cell.value is not None for cell in row.cells)]
     return Matrix(
-        pool.title,
-        pool.space,
-        1 / pool.categories,
-        tuple(columns[at] for at in used),
-        tuple(sorted(kept, key=_place)),
+        pool.title, pool.space, 1 / pool.categories, tuple(columns[at] for at in used), tuple(sorted(kept, key=_place))
     )
 
 
@@ -236,9 +221,7 @@ def noise_claims(made: Matrix) -> list[Claim]:
     return [one for one in found if one is not None]
 
 
-def judged(
-    matrices: Sequence[Matrix], pairs: Sequence[tuple[str, str]]
-) -> list[tuple[Matrix, list[Claim]]]:
+def judged(matrices: Sequence[Matrix], pairs: Sequence[tuple[str, str]]) -> list[tuple[Matrix, list[Claim]]]:
     """Each matrix with its claims: of the (recipe, condition) pairs, or of all noises where there are none.
 
     A pair must be in one matrix at least: UnknownName where no matrix has such a row or column, BenchError where the
@@ -348,9 +331,7 @@ def _apart(a: Interval, b: Interval) -> Interval:
     """a - b of independent estimates, from their intervals (Newcombe 1998, Statistics in Medicine 17:873)."""
     value = a.value - b.value
     return Interval(
-        value,
-        value - hypot(a.value - a.low, b.high - b.value),
-        value + hypot(a.high - a.value, b.value - b.low),
+        value, value - hypot(a.value - a.low, b.high - b.value), value + hypot(a.high - a.value, b.value - b.low)
     )
 
 
@@ -369,9 +350,7 @@ def _gain(row: Trained, base: Trained, column: Condition) -> Interval:
     return Interval(value, *bootstrap_ratio(apart, np.ones(len(apart)), np.array(images)))
 
 
-def _common(
-    row: Trained, base: Trained, column: Condition
-) -> tuple[Floats, Floats, list[str]] | None:
+def _common(row: Trained, base: Trained, column: Condition) -> tuple[Floats, Floats, list[str]] | None:
     """(share of right answers of row, of base, image) of every image and level; None where images differ."""
     mine, theirs = (_by_image(one, column) for one in (row, base))
     if mine.keys() != theirs.keys() or not mine:
@@ -424,8 +403,7 @@ def matrix_table(made: Matrix, claims: Sequence[Claim] = ()) -> Table:
         ),
     )
     rows: tuple[tuple[Value, ...], ...] = tuple(
-        (row.title, row.kind, row.training, row.observers, *map(_shown, row.cells))
-        for row in made.rows
+        (row.title, row.kind, row.training, row.observers, *map(_shown, row.cells)) for row in made.rows
     )
     facts = {"matrix": made.title, "space": made.space, "chance": made.chance}
     return Table(

@@ -116,8 +116,7 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Po
     for one in stored:
         keys.setdefault(one.observer_name, {})[names[one.stimuli]] = one.key
     parts = {
-        name: [_with_role(store.trials((key,)), role) for role, key in mine.items()]
-        for name, mine in keys.items()
+        name: [_with_role(store.trials((key,)), role) for role, key in mine.items()] for name, mine in keys.items()
     }
     for suite in suites:
         for name, space, _, trials in _runs(store, suite):
@@ -132,9 +131,7 @@ def _with_role(trials: Trials, role: str) -> Trials:
     return replace(trials, columns={**trials.columns, "role": np.full(len(trials), role)})
 
 
-def _published_answers(
-    row: ObserverRow, parts: Sequence[Trials], judge: Suite | None
-) -> Answered | None:
+def _published_answers(row: ObserverRow, parts: Sequence[Trials], judge: Suite | None) -> Answered | None:
     """Trials of experiments with several conditions, each named "experiment/condition"."""
     graded = [part.where(np.asarray(part["condition"] != "", dtype=bool)) for part in parts]
     kept = [_named(part) for part in graded if len(part)]
@@ -187,9 +184,7 @@ def _answered(row: ObserverRow, trials: Trials, judge: Suite | None) -> Answered
     if judge is not None and judge.seen is not None and training:
         shown = Trials({**trials.columns, "condition": _each(trials["condition"], _listed)})
         seen = np.asarray(judge.seen(training, shown), dtype=bool)
-    return Answered(
-        row.name, row.kind, training, Trials({**trials.columns, "seen": seen}, training=training)
-    )
+    return Answered(row.name, row.kind, training, Trials({**trials.columns, "seen": seen}, training=training))
 
 
 def right(trials: Trials) -> Array:
@@ -272,12 +267,7 @@ def find_column(columns: Sequence[Condition], name: str) -> Condition:
 def _present(pool: Pool) -> dict[str, list[str]]:
     """Degradation -> its conditions, in the order of the paper, then of the published lists, then by name."""
     names = {c for one in pool.answered for c in np.unique(one.trials["condition"]).tolist()}
-    listed = [
-        (entry, level)
-        for name in LISTS
-        for entry in own_list(name).values()
-        for level in entry.levels
-    ]
+    listed = [(entry, level) for name in LISTS for entry in own_list(name).values() for level in entry.levels]
     levels = _places(spelled(entry.condition(level)) for entry, level in listed)
     kinds = _places(("", *map(degradation_of, PAPER), *(entry.name for entry, _ in listed)))
 

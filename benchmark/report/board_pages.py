@@ -13,15 +13,7 @@ from benchmark.contracts import Direction
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.lineage import NETWORKS
-from benchmark.leaderboard.links import (
-    CAUTION,
-    by_question,
-    contrast_table,
-    contrasts,
-    observed,
-    pair_table,
-    verdict,
-)
+from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, observed, pair_table, verdict
 from benchmark.leaderboard.model import Board, Cell, Column, Row, describe
 from benchmark.leaderboard.summary import Headline, Line, Summary, summary_table
 from benchmark.leaderboard.table import Footnotes, rank_text, wide_records
@@ -44,11 +36,7 @@ from benchmark.report.writing import Site, short, slug
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
 
-BETTER: dict[Direction, str] = {
-    "higher": "higher is better",
-    "lower": "lower is better",
-    "none": "no better end",
-}
+BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 FILTERS = ("recipe", "family", "kind", "source")
 #: What the page of published scores says instead of a suite.
 REPORTED = {
@@ -92,9 +80,7 @@ class Mark(NamedTuple):
     end: str = ""
 
 
-def axis_of(
-    cells: Iterable[Cell], bounds: tuple[float, float] | None = None, chance: float | None = None
-) -> Axis:
+def axis_of(cells: Iterable[Cell], bounds: tuple[float, float] | None = None, chance: float | None = None) -> Axis:
     """The axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round number above."""
     ends = [v for c in cells for v in (c.value, c.low, c.high) if v is not None]
     if bounds is not None or not ends:
@@ -179,14 +165,10 @@ class PageTable:
         return any(row.parameters for row in self.rows)
 
 
-def row_of(
-    line: Line | Row, contents: Contents, place: str, drawn: Sequence[Mark], rank: str = ""
-) -> PageRow:
+def row_of(line: Line | Row, contents: Contents, place: str, drawn: Sequence[Mark], rank: str = "") -> PageRow:
     """An observer's row, of a summary or of a board. What others report has hollow dots."""
     known = contents.observers.get(line.observer)
-    group = (
-        "network" if line.kind in NETWORKS else "person" if line.kind == "human" else "reference"
-    )
+    group = "network" if line.kind in NETWORKS else "person" if line.kind == "human" else "reference"
     return PageRow(
         name=line.observer,
         page=f"observers/{slug(line.observer)}.html" if known else "",
@@ -213,9 +195,7 @@ def leaderboard_page(site: Site, contents: Contents) -> None:
         site.table(data, summary_records(summary, contents))
         tables.append(_summary_table(summary, contents, data))
     rows = [row for table in tables for row in table.rows]
-    choices = {
-        name: sorted({text for row in rows if (text := getattr(row, name))}) for name in FILTERS
-    }
+    choices = {name: sorted({text for row in rows if (text := getattr(row, name))}) for name in FILTERS}
     site.page("index.html", "leaderboard.html", title="Leaderboard", tables=tables, choices=choices)
 
 
@@ -224,11 +204,7 @@ def summary_records(summary: Summary, contents: Contents) -> Iterator[dict[str, 
     the clean accuracy."""
     for record in wide_records(summary_table(summary)):
         known = contents.observers.get(record["observer"])
-        yield record | {
-            "parameters": parameters(known),
-            "family": family(known),
-            "source": source(known),
-        }
+        yield record | {"parameters": parameters(known), "family": family(known), "source": source(known)}
 
 
 def _cells(summary: Summary, line: Line) -> list[tuple[Headline, Cell]]:
@@ -240,9 +216,7 @@ def _cells(summary: Summary, line: Line) -> list[tuple[Headline, Cell]]:
 def _summary_table(summary: Summary, contents: Contents, data: str) -> PageTable:
     lines, notes = [*summary.lines, *summary.references], Footnotes()
     columns, drawn = [], []
-    for at, headline in enumerate(
-        [*summary.headlines, *([summary.clean] if summary.clean else [])]
-    ):
+    for at, headline in enumerate([*summary.headlines, *([summary.clean] if summary.clean else [])]):
         column, clean = headline.column, headline is summary.clean
         common, cells = without_common([_cells(summary, line)[at][1] for line in lines])
         axis = axis_of(cells, column.bounds, column.chance)
@@ -267,16 +241,12 @@ def _summary_table(summary: Summary, contents: Contents, data: str) -> PageTable
         for at, line in enumerate(lines)
     ]
     space = summary.space
-    return PageTable(
-        slug(space), space, columns, rows, notes.lines(), data, f"overview-{slug(space)}"
-    )
+    return PageTable(slug(space), space, columns, rows, notes.lines(), data, f"overview-{slug(space)}")
 
 
 def without_common(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[Cell]]:
     """(flags that every measured cell carries, the cells without them): what holds for all is said once."""
-    measured = [
-        set(cell.flags) for cell in cells if cell.value is not None and cell.source is not None
-    ]
+    measured = [set(cell.flags) for cell in cells if cell.value is not None and cell.source is not None]
     common = set.intersection(*measured) if len(measured) > 1 else set()
     order = tuple(flag for cell in cells[:1] for flag in cell.flags if flag in common)
     return (*order, *sorted(common - set(order))), [
@@ -321,19 +291,12 @@ def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigur
     return by_suite
 
 
-def reported_page(
-    site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]
-) -> None:
+def reported_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
     """reported.html. figures: by suite."""
     if not contents.reported:
         return
     tables = [_table(site, contents, board, at) for at, board in enumerate(contents.reported, 1)]
-    drawn = [
-        figure
-        for part in figures.values()
-        for figure in part
-        if figure.name.startswith("reported-")
-    ]
+    drawn = [figure for part in figures.values() for figure in part if figure.name.startswith("reported-")]
     columns = [column for board in contents.reported for column in board.columns]
     site.page(
         "reported.html",
@@ -352,13 +315,7 @@ def reported_page(
 def _usual(contents: Contents, suite: Suite) -> list[tuple[str, list[tuple[str, str]]]]:
     """By decision space: the role of each usual set, and the set in words."""
     return [
-        (
-            space,
-            [
-                (role or "together", describe(digest, contents.sets))
-                for role, digest in roles.items()
-            ],
-        )
+        (space, [(role or "together", describe(digest, contents.sets)) for role, digest in roles.items()])
         for (name, space), roles in contents.usual.items()
         if name == suite.name
     ]
@@ -391,18 +348,12 @@ def _column(board: Board, column: Column, rows: Sequence[Row]) -> PageColumn:
 
 def has_links(contents: Contents) -> bool:
     """Whether any two variables share an observer."""
-    return any(
-        len(observer.values) > 1 for summary in contents.linked for observer in observed(summary)
-    )
+    return any(len(observer.values) > 1 for summary in contents.linked for observer in observed(summary))
 
 
 def links_page(site: Site, contents: Contents) -> None:
     """links.html, where any two headlines share an observer: what suites ask of one another first."""
-    spaces = [
-        _space(site, contents, summary)
-        for summary in contents.linked
-        if contents.links[summary.space]
-    ]
+    spaces = [_space(site, contents, summary) for summary in contents.linked if contents.links[summary.space]]
     if spaces:
         words = {"caution": CAUTION, "verdict": verdict, "told": correlation_text, "short": short}
         site.page("links.html", "links.html", title="Links", spaces_=spaces, **words)
@@ -434,13 +385,7 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
         inline = bool(link.question)
         figure = put(site, scatter, inline=inline, data=tables[2]) if scatter else None
         drawn.append((link, figure))
-    return {
-        "name": name,
-        "pairs": drawn,
-        "contrasts": compared,
-        "recipes": html(recipes),
-        "tables": tables,
-    }
+    return {"name": name, "pairs": drawn, "contrasts": compared, "recipes": html(recipes), "tables": tables}
 
 
 # --- training runs

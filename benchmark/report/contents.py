@@ -32,14 +32,7 @@ if TYPE_CHECKING:
     from benchmark.contracts import Array, Suite, Trials
     from benchmark.leaderboard import Board
     from benchmark.settings import Settings
-    from benchmark.store import (
-        ObserverRow,
-        Outcome,
-        ScoreRow,
-        StimuliNote,
-        Store,
-        StoredObservation,
-    )
+    from benchmark.store import ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation
 
 ABSENT = -1
 NATURAL = "natural"
@@ -143,9 +136,7 @@ def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
     return sorted(gathered, key=lambda answers: (-len(answers.observers), answers.key))
 
 
-def _place(
-    observation: StoredObservation, suites: Sequence[Suite], names: Mapping[str, str]
-) -> tuple[str, str] | None:
+def _place(observation: StoredObservation, suites: Sequence[Suite], names: Mapping[str, str]) -> tuple[str, str] | None:
     """(space, role) of an observation that belongs here."""
     if observation.suite == IMPORTED:
         name = names[observation.stimuli]
@@ -230,9 +221,7 @@ def confusion(answers: ImageAnswers, observer: int) -> tuple[list[str], list[str
     return rows, [word for word, keep in zip(columns, kept, strict=True) if keep], counts[:, kept]
 
 
-def common_answers(
-    answers: ImageAnswers, image: int, members: NDArray[np.bool_]
-) -> list[tuple[str, int]]:
+def common_answers(answers: ImageAnswers, image: int, members: NDArray[np.bool_]) -> list[tuple[str, int]]:
     """The three most frequent answers of a group to an image, with how many gave them."""
     codes = answers.code[members, image]
     words, counts = np.unique(codes[codes != ABSENT], return_counts=True)
@@ -255,9 +244,7 @@ def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
     return [int(i) for i in order]
 
 
-def against_others(
-    answers: ImageAnswers, observer: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def against_others(answers: ImageAnswers, observer: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(share right of all others [n], how many they are [n]): how hard an image is, without the observer itself."""
     n = answers.tally[1] - answers.shown[observer]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -314,9 +301,7 @@ class Contents:
         rows = [row for rows in self.scores.values() for row in rows]
         return {
             summary.space: tuple(
-                link
-                for link in links(summary, self.cards, parts_of(summary, rows))
-                if link.observers or link.refused
+                link for link in links(summary, self.cards, parts_of(summary, rows)) if link.observers or link.refused
             )
             for summary in self.linked
         }
@@ -335,9 +320,7 @@ class Contents:
             for suite, space, role, stimuli in asked:
                 votes.setdefault((suite, space), {}).setdefault(role, Counter())[stimuli] += 1
         return {
-            place: {
-                role: min(n, key=lambda one: (-n[one], one)) for role, n in sorted(roles.items())
-            }
+            place: {role: min(n, key=lambda one: (-n[one], one)) for role, n in sorted(roles.items())}
             for place, roles in votes.items()
         }
 
@@ -375,9 +358,7 @@ def read_contents(settings: Settings) -> Contents:
     return Contents(
         place=published(settings.db),
         suites=tuple(suite for suite in suites if by_suite[suite.name]),
-        boards=tuple(
-            board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)
-        ),
+        boards=tuple(board for suite in suites for board in ranked_boards(by_suite[suite.name], suite, sets)),
         observers=observers,
         scores=scores,
         sets=sets,
@@ -422,14 +403,10 @@ def about(cells: Iterable[Cell]) -> str:
         usual, low, high = sizes.most_common(1)[0][0], min(sizes), max(sizes)
         parts.append(f"n {usual}" if low == high else f"n {usual} ({low} to {high})")
     ways = Counter(
-        (cell.source.level, cell.source.method)
-        for cell in valued
-        if cell.source is not None and cell.low is not None
+        (cell.source.level, cell.source.method) for cell in valued if cell.source is not None and cell.low is not None
     )
     levels = sorted({level for level, _ in ways})
-    methods = dict.fromkeys(
-        PARENTHESIS.sub("", method) for (_, method), _ in ways.most_common() if method
-    )
+    methods = dict.fromkeys(PARENTHESIS.sub("", method) for (_, method), _ in ways.most_common() if method)
     if levels:
         at = " or ".join(f"{100 * level:g} %" for level in levels)
         parts.append(f"{at} interval{': ' if methods else ''}{', '.join(methods)}")

@@ -89,10 +89,7 @@ def svg(figure: Figure) -> tuple[str, str, int, int]:
     """(as a file, whose greys follow the reader's preference for dark or light pages; as an element of a page, whose
     marks show their names under the pointer; width; height)."""
     drawn = draw(figure, "svg").decode()
-    rules = (
-        f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}'
-        for light, dark in DARK.items()
-    )
+    rules = (f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
     style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
     file = drawn.replace(">", f">{style}", 1)
     root = ElementTree.fromstring(drawn)  # noqa: S314 - drawn here, a line above
@@ -127,12 +124,7 @@ def axis(title: str, **more: Any) -> Spec:
 
 
 def _number(field: str, look: Spec, **scale: Any) -> Spec:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "axis": look,
-        **({"scale": scale} if scale else {}),
-    }
+    return {"field": field, "type": "quantitative", "axis": look, **({"scale": scale} if scale else {})}
 
 
 def _look(field: str, values: Sequence[str], **legend: Any) -> tuple[Spec, Spec]:
@@ -143,11 +135,7 @@ def _look(field: str, values: Sequence[str], **legend: Any) -> tuple[Spec, Spec]
         if special in values and (special == REPORTED or field == "observer"):
             at = list(values).index(special)
             colour["range"][at], shape["range"][at] = look
-    known = {
-        "field": field,
-        "type": "nominal",
-        "legend": {"title": None, **legend} if legend else None,
-    }
+    known = {"field": field, "type": "nominal", "legend": {"title": None, **legend} if legend else None}
     return {**known, "scale": colour}, {**known, "scale": shape}
 
 
@@ -168,9 +156,7 @@ def _present(order: Sequence[str], records: Records, field: str) -> list[str]:
     return [name for name in order if name in inside]
 
 
-def dots(
-    records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]]
-) -> Spec:
+def dots(records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]]) -> Spec:
     """Rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, their names at
     the first. records: fields observer, group, metric, value, low, high."""
     groups = _present(GROUPS, records, "group")
@@ -199,9 +185,7 @@ def dots(
     return {"hconcat": drawn, "spacing": 14, "resolve": {"scale": {"y": "shared"}}}
 
 
-def curves(
-    records: Records, order: Sequence[str], x: Spec, y_title: str, line: float | None = None
-) -> Spec:
+def curves(records: Records, order: Sequence[str], x: Spec, y_title: str, line: float | None = None) -> Spec:
     """Values with intervals against levels: a line for each observer, people as a band. x: channel of the levels."""
     y = _number("value", axis(y_title, tickCount=5), domain=[0, 1])
     hue, form = _look("observer", _present(order, records, "observer"), orient="bottom", columns=2)
@@ -222,22 +206,14 @@ def curves(
                 "mark": {"type": "rule", "strokeOpacity": 0.45},
                 "encoding": {**ends, "color": hue},
             },
-            {
-                "mark": {"type": "line", "strokeWidth": 1.5},
-                "encoding": {"x": x, "y": y, "color": hue},
-            },
+            {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {"x": x, "y": y, "color": hue}},
             {"mark": _point(30), "encoding": {"x": x, "y": y, "color": hue, "shape": form}},
         ],
     }
 
 
 def strip(
-    records: Records,
-    order: Sequence[str],
-    rows: Spec,
-    x_title: str,
-    whole: Records,
-    line: float | None = None,
+    records: Records, order: Sequence[str], rows: Spec, x_title: str, whole: Records, line: float | None = None
 ) -> Spec:
     """A row for each condition, in it a mark for each observer; tall lines: `whole`, their values over all. rows: the
     channel of the conditions."""
@@ -251,24 +227,14 @@ def strip(
         "height": {"step": 21},
         "layer": [
             *_rule("x", line),
-            {
-                "data": {"values": list(whole)},
-                "mark": tall,
-                "encoding": {"x": x, "color": hue},
-            },
+            {"data": {"values": list(whole)}, "mark": tall, "encoding": {"x": x, "color": hue}},
             {"mark": _point(55, 0.9), "encoding": marks},
         ],
     }
 
 
 def matrix(
-    records: Records,
-    x: Spec,
-    y: Spec,
-    value: str,
-    title: str,
-    domain: Sequence[float],
-    step: Sequence[int],
+    records: Records, x: Spec, y: Spec, value: str, title: str, domain: Sequence[float], step: Sequence[int]
 ) -> Spec:
     """A coloured cell for each record. value: the field that is coloured; step: width and height of a cell."""
     colour = {
@@ -297,12 +263,7 @@ def panels(spec: Spec, field: str, order: Sequence[str]) -> Spec:
 def forest(records: Records, label: str, value: str, title: str) -> Spec:
     """Differences with their intervals, a row for each `label`, against none."""
     order = [record[label] for record in records]
-    y = {
-        "field": label,
-        "type": "nominal",
-        "sort": order,
-        "axis": axis("", labelLimit=300, grid=True),
-    }
+    y = {"field": label, "type": "nominal", "sort": order, "axis": axis("", labelLimit=300, grid=True)}
     x = _number(value, axis(title))
     bar = {"type": "rule", "strokeWidth": 3, "opacity": 0.5, "color": COLOURS[0]}
     return {
@@ -311,10 +272,7 @@ def forest(records: Records, label: str, value: str, title: str) -> Spec:
         "height": {"step": 26},
         "layer": [
             *_rule("x", 0),
-            {
-                "mark": bar,
-                "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}},
-            },
+            {"mark": bar, "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}}},
             {"mark": _point(60, color=COLOURS[0]), "encoding": {"y": y, "x": x}},
         ],
     }
@@ -334,29 +292,13 @@ def scatter(records: Records, titles: Sequence[str], *, filled: bool = True) -> 
         "width": 250,
         "height": 220,
         "config": {"aria": True},
-        "mark": {
-            "type": "point",
-            "filled": filled,
-            "size": 50,
-            "fillOpacity": 0.85 if filled else 0,
-        },
-        "encoding": {
-            "x": x,
-            "y": y,
-            "color": hue,
-            "shape": form,
-            "description": {"field": "observer"},
-        },
+        "mark": {"type": "point", "filled": filled, "size": 50, "fillOpacity": 0.85 if filled else 0},
+        "encoding": {"x": x, "y": y, "color": hue, "shape": form, "description": {"field": "observer"}},
     }
 
 
 def training_panel(
-    number: int,
-    title: str | Spec,
-    unit: str,
-    steps: Sequence[int],
-    runs: Sequence[str],
-    chance: float | None,
+    number: int, title: str | Spec, unit: str, steps: Sequence[int], runs: Sequence[str], chance: float | None
 ) -> Spec:
     """The records of panel `number`: values over steps, a line and a band for each run."""
     legend = {"orient": "bottom", "columns": 2} if len(runs) > 1 else {}
@@ -373,10 +315,7 @@ def training_panel(
         "layer": [
             *([] if chance is None else [{**dashed, "encoding": {"y": {"datum": chance}}}]),
             {"mark": {"type": "area", "opacity": 0.16}, "encoding": ends},
-            {
-                "mark": {"type": "line", "strokeWidth": 1.5},
-                "encoding": {"x": x, "y": y, "color": hue},
-            },
+            {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {"x": x, "y": y, "color": hue}},
             {"mark": _point(25), "encoding": {"x": x, "y": y, "color": hue, "shape": form}},
         ],
     }

@@ -128,11 +128,7 @@ def overview(summary: Summary) -> Figure:
         f"{legend([head.column for head in summary.headlines])} {'. '.join(captions)}.{imported}"
         + some_of(len(summary.lines), min(MOST, len(summary.lines)), "networks")
         + some_of(len(aside), len(few), "reference rows"),
-        drawing.dots(
-            records,
-            [line.observer for line in lines],
-            list(zip(titles, chances, strict=True)),
-        ),
+        drawing.dots(records, [line.observer for line in lines], list(zip(titles, chances, strict=True))),
         records,
         ("observer", "group", "suite", "metric", *VALUES),
     )
@@ -157,11 +153,7 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
         size = about(row.cells[column.metric] for row in rows) or "n not stated"
         by_size.setdefault(size, []).append(column.title)
     counts = (f"{', '.join(t)}: {n}" if len(by_size) > 1 else n for n, t in by_size.items())
-    flags = list(
-        dict.fromkeys(
-            f for row in rows for column in columns for f in row.cells[column.metric].flags
-        )
-    )
+    flags = list(dict.fromkeys(f for row in rows for column in columns for f in row.cells[column.metric].flags))
     more = [f"{len(flags) - REMARKS} more remarks are in the table"] if len(flags) > REMARKS else []
     few = some_of(len(board.rows), len(rows), "observers", "evenly spaced over the order")
     beside = f" Beside them {len(own)} networks that were measured here." if own else ""
@@ -170,11 +162,7 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
         f"{board.title[:1].upper()}{board.title[1:]}",
         f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS], *more))}. {'; '.join(counts)}.{few}"
         f"{some_of(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
-        drawing.dots(
-            records,
-            [row.observer for row in (*rows, *own)],
-            [(column.title, None) for column in columns],
-        ),
+        drawing.dots(records, [row.observer for row in (*rows, *own)], [(column.title, None) for column in columns]),
         records,
         ("observer", "group", "metric", *VALUES),
     )
@@ -236,9 +224,7 @@ def over_training(curves: Sequence[Curve], space: str, name: str = TRAINING) -> 
     panels = [
         drawing.training_panel(
             at,
-            {"text": curve.title, "subtitle": curve.stimuli}
-            if titles[curve.title] > 1
-            else curve.title,
+            {"text": curve.title, "subtitle": curve.stimuli} if titles[curve.title] > 1 else curve.title,
             curve.unit,
             (min(steps[curve.unit]), max(steps[curve.unit])),
             runs,
@@ -246,9 +232,7 @@ def over_training(curves: Sequence[Curve], space: str, name: str = TRAINING) -> 
         )
         for at, curve in enumerate(shared.values())
     ]
-    stimuli = "; ".join(
-        dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values())
-    )
+    stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values()))
     notes = "".join(f" {line}." for line in shared_steps(curves))
     return Figure(
         name,

@@ -142,9 +142,7 @@ def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[KeptGall
             strip
             for name, known in observers.items()
             # a name is a file's own, and no path
-            if known.kind == "network"
-            and name not in ("", ".", "..")
-            and not set(name) & set("/\\\0")
+            if known.kind == "network" and name not in ("", ".", "..") and not set(name) & set("/\\\0")
             if (strip := _strip(site, place, name, known.identity))
         ]
         if strips:
@@ -214,9 +212,7 @@ class Sheet:
     credit: str
 
 
-def stimulus_pages(
-    site: Site, contents: Contents, places: Places, credits: Mapping[str, str]
-) -> None:
+def stimulus_pages(site: Site, contents: Contents, places: Places, credits: Mapping[str, str]) -> None:
     """stimuli/ROLE-SPACE.html and an index: which images are hard for people, which for networks. places, credits: of
     thumbnails."""
     sheets = []
@@ -228,14 +224,7 @@ def stimulus_pages(
     links = [(sheet.title, f"stimuli/{slug(sheet.key)}.html", sheet) for sheet in sheets]
     for sheet in sheets:
         page = f"stimuli/{slug(sheet.key)}.html"
-        site.page(
-            page,
-            "stimuli.html",
-            title=f"Stimuli: {sheet.title}",
-            sheet=sheet,
-            links=links,
-            here=page,
-        )
+        site.page(page, "stimuli.html", title=f"Stimuli: {sheet.title}", sheet=sheet, links=links, here=page)
     if sheets:
         site.page("stimuli.html", "stimuli_index.html", title="Stimuli", links=links)
 
@@ -308,9 +297,7 @@ def _data(answers: ImageAnswers, chosen: Sequence[int]) -> str:
         {
             "name": printable(name),
             "page": slug(name),
-            "group": next(
-                (group for group, kinds in groups.items() if kind in kinds), "Ideal observers"
-            ),
+            "group": next((group for group, kinds in groups.items() if kind in kinds), "Ideal observers"),
         }
         for name, kind in zip(answers.observers, answers.kinds, strict=True)
     ]
@@ -327,11 +314,7 @@ def _data(answers: ImageAnswers, chosen: Sequence[int]) -> str:
 def _truth(answers: ImageAnswers, at: int) -> str:
     shape, texture = (str(answers.labels[name][at]) for name in ("shape", "texture"))
     category = str(answers.labels["category"][at])
-    return (
-        f"{category} (texture: {texture})"
-        if texture and texture != category and shape == category
-        else category
-    )
+    return f"{category} (texture: {texture})" if texture and texture != category and shape == category else category
 
 
 def _said(answers: ImageAnswers, at: int, members: NDArray[np.bool_]) -> str:

@@ -91,11 +91,7 @@ def _ran(facts: Mapping[str, Any]) -> tuple[str, str]:
     packages = environment.get("packages") or {}
     versions = [f"{name} {packages[name]}" for name in PROGRAMS if packages.get(name)]
     device = " ".join(str(environment[key]) for key in ("device", "gpu") if environment.get(key))
-    parts = [
-        str(facts["started"])[:10],
-        *versions,
-        *([device] if device not in ("", "none") else []),
-    ]
+    parts = [str(facts["started"])[:10], *versions, *([device] if device not in ("", "none") else [])]
     command = str(facts["command"])
     cut = "..." if len(command) > LONGEST_COMMAND else ""
     return command[:LONGEST_COMMAND] + cut, ", ".join(parts)
@@ -175,11 +171,7 @@ def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[Part]:
 def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> Part:
     metrics = {metric.name: metric for metric in suite.metrics} if suite else {}
     beside = suite.references if suite else {}
-    once = {
-        (r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r
-        for r in rows
-        if r.condition not in beside
-    }
+    once = {(r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r for r in rows if r.condition not in beside}
     place = {name: at for at, name in enumerate(metrics)}
     ordered = sorted(once.values(), key=lambda r: (place.get(r.metric, 999), r.metric))
     first = ordered[0] if ordered else rows[0]
@@ -207,10 +199,7 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
         remarks=list(legend.remarks),
         methods=list(legend.methods),
         stimuli=[describe(digest, contents.sets) for digest in legend.stimuli],
-        varies={
-            name: len({getattr(line, name) for line in plain}) > 1
-            for name in ("n", "stimuli", "method")
-        },
+        varies={name: len({getattr(line, name) for line in plain}) > 1 for name in ("n", "stimuli", "method")},
     )
 
 
@@ -262,9 +251,7 @@ def _line(title: str, row: ScoreRow, legend: Legend) -> ScoreLine:
         n=row.n,
         stimuli="" if row.stimuli in legend.usual else _letter(legend.stimuli, row.stimuli),
         method=_letter(legend.methods, PARENTHESIS.sub("", row.method)),
-        remarks=" ".join(
-            str(legend.remarks.setdefault(text, len(legend.remarks) + 1)) for text in remarks
-        ),
+        remarks=" ".join(str(legend.remarks.setdefault(text, len(legend.remarks) + 1)) for text in remarks),
     )
 
 

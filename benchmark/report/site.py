@@ -20,13 +20,7 @@ from benchmark import api
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
-from benchmark.report.board_pages import (
-    has_links,
-    leaderboard_page,
-    links_page,
-    suite_pages,
-    training_page,
-)
+from benchmark.report.board_pages import has_links, leaderboard_page, links_page, suite_pages, training_page
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.figures import forest, put
 from benchmark.report.image_pages import stimulus_pages, thumbnails
@@ -55,9 +49,7 @@ POLICY = (
 )
 
 
-def build(
-    settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = (), *, live: bool = False
-) -> Site:
+def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = (), *, live: bool = False) -> Site:
     """Write the report of a leaderboard into a folder.
 
     wanted: pairs to compare (none: one for each space); live: for a server, which makes other pairs. Raises BenchError
@@ -71,9 +63,7 @@ def build(
     places, credits = thumbnails(site, contents.answers)
     observer_pages(site, contents, places)
     pictures = {image: path for (_, image), path in places.items()}
-    links = [
-        (f"{p.compared.a} against {p.compared.b}", pair_page(site, p, pictures)) for p in compared
-    ]
+    links = [(f"{p.compared.a} against {p.compared.b}", pair_page(site, p, pictures)) for p in compared]
     names = sorted(contents.scores)
     site.page("compare.html", "compare_index.html", title="Compare", links=links, names=names)
     links_page(site, contents)
@@ -171,9 +161,7 @@ def pair_page(site: Site, pair: ComparedPair, thumbnails: Mapping[str, str]) -> 
     records = [{name: getattr(trial, name) for name in NAMES} for trial in pair.discordant]
     site.table(data, records, NAMES)
     groups = []
-    for (suite, metric), rows in groupby(
-        pair.discordant, key=lambda trial: (trial.suite, trial.metric)
-    ):
+    for (suite, metric), rows in groupby(pair.discordant, key=lambda trial: (trial.suite, trial.metric)):
         trials = list(rows)
         halves = [[trial for trial in trials if trial.winner == side] for side in ("a", "b")]
         groups.append((suite, metric, [(len(half), half[:MOST]) for half in halves]))
@@ -310,9 +298,7 @@ def open_server(live: Live, host: str, port: int) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer((host, port), partial(Handler, live=live, hosts=hosts))
     except OSError as error:
-        raise BenchError(
-            f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port."
-        ) from error
+        raise BenchError(f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.") from error
     server.daemon_threads = True
     return server
 
@@ -327,6 +313,4 @@ def _stamp(db: str) -> dict[str, float]:
     """Times and sizes of a leaderboard's files; nothing for a data base elsewhere, which is then read each time."""
     path = Path(db.removeprefix("sqlite:///"))
     files = [path, path.with_name(path.name + "-wal")]
-    return {
-        str(file): file.stat().st_mtime + file.stat().st_size for file in files if file.is_file()
-    }
+    return {str(file): file.stat().st_mtime + file.stat().st_size for file in files if file.is_file()}

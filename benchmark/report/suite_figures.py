@@ -13,15 +13,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import DISTRUST
 from benchmark.leaderboard.model import REPORTED, Board, Column, Row
 from benchmark.report import drawing
-from benchmark.report.contents import (
-    NATURAL,
-    NETWORKS,
-    ONE_PERSON,
-    PARENTHESIS,
-    Contents,
-    ImageAnswers,
-    about,
-)
+from benchmark.report.contents import NATURAL, NETWORKS, ONE_PERSON, PARENTHESIS, Contents, ImageAnswers, about
 from benchmark.report.drawing import GROUPS, PEOPLE, Figure, Records, Spec, axis
 from benchmark.report.writing import slug
 from benchmark.stats import mean_interval
@@ -38,15 +30,7 @@ IMPORTED = " Grey diamonds: another leaderboard's scores, no trials here, in no 
 VALUES = ("value", "low", "high", "n")
 #: Of a matrix of agreement: networks and people in it, roles that have one (those that most answered), resamples.
 MOST_NETWORKS, MOST_PEOPLE, ROLES, DRAWS = 14, 10, 4, 200
-_GROUP = {
-    "network": 0,
-    "published": 1,
-    "human": 2,
-    "group": 2,
-    "simulated": 3,
-    "ideal": 4,
-    "reported": 5,
-}
+_GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "simulated": 3, "ideal": 4, "reported": 5}
 
 
 def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
@@ -75,9 +59,7 @@ class FigureBoard:
     def of(cls, contents: Contents, board: Board) -> FigureBoard:
         """The networks and people of a board."""
         networks = tuple(
-            row.observer
-            for row in board.rows
-            if row.cells[board.by].value is not None and row.kind != REPORTED
+            row.observer for row in board.rows if row.cells[board.by].value is not None and row.kind != REPORTED
         )
         people = tuple(row.observer for row in board.references if row.kind == "human")
         return cls(contents, board, networks, people)
@@ -119,23 +101,15 @@ class Marks:
         """unit: "mark" or "cell"; drawn: where the intervals are, if not in the figure."""
         declared, board = self.declared, self.scene.board
         where = board.sets.get(self.rows[0].role, "") if self.rows else ""
-        networks = [
-            record for record in self.records if record["observer"] != PEOPLE
-        ] or self.records
+        networks = [record for record in self.records if record["observer"] != PEOPLE] or self.records
         flags = {flag for row in self.rows for flag in row.flags if flag.startswith(DISTRUST)}
         parts = (
             declared.caption,
-            some_of(
-                len(self.networks), len(self.shown), "networks", "evenly spaced over the ranks"
-            ).strip(),
+            some_of(len(self.networks), len(self.shown), "networks", "evenly spaced over the ranks").strip(),
             f"{where}{'; ' if where else ''}{sizes(networks)} a {unit}; {methods(self.rows)}{drawn}.",
-            f"People: mean of {self.folk} with a 95 % t interval over persons."
-            if self.folk
-            else "",
+            f"People: mean of {self.folk} with a 95 % t interval over persons." if self.folk else "",
             f"Dashed: {declared.line[1]}." if declared.line else "",
-            f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)."
-            if flags
-            else "",
+            f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)." if flags else "",
             declared.source,
         )
         names = (declared.name, *list(self.words.values())[:1], board.space)
@@ -155,12 +129,7 @@ class Marks:
 
 
 def marks_of(
-    scene: FigureBoard,
-    declared: SuiteFigure,
-    most: int = FEW,
-    *,
-    least: int = 1,
-    people: bool = True,
+    scene: FigureBoard, declared: SuiteFigure, most: int = FEW, *, least: int = 1, people: bool = True
 ) -> Iterator[Marks]:
     """For each figure its marks, of at most so many networks and of people (the mean). least: how many conditions
     somebody must have scores of to be among them."""
@@ -229,10 +198,7 @@ def _curve(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
 
 
 def _strip(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    cells = {
-        row.observer: row.cells.get(declared.metrics[0])
-        for row in (*scene.board.rows, *scene.board.references)
-    }
+    cells = {row.observer: row.cells.get(declared.metrics[0]) for row in (*scene.board.rows, *scene.board.references)}
     for marks in marks_of(scene, declared):
         y_title, x_title = marks.titles()
         rows = {
@@ -256,30 +222,21 @@ def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     across = declared.across
     for marks in marks_of(scene, declared, PANELS if across else FEW + 1, people=False):
         x_title, legend = marks.titles()
-        columns = (
-            sorted({record[across] for record in marks.records}) if across else list(marks.shown)
-        )
+        columns = sorted({record[across] for record in marks.records}) if across else list(marks.shown)
         x = {
             "field": across or "observer",
             "type": "ordinal" if across else "nominal",
             "scale": {"domain": columns},
             "axis": axis(x_title, labelAngle=0 if across else -40),
         }
-        y = {
-            "field": declared.along,
-            "type": "nominal",
-            "scale": {"domain": marks.order},
-            "axis": axis(""),
-        }
+        y = {"field": declared.along, "type": "nominal", "scale": {"domain": marks.order}, "axis": axis("")}
         step = (30, 15) if across else (44, 17)
         spec = drawing.matrix(marks.records, x, y, "value", legend, (0, 1), step)
         spec = drawing.panels(spec, "observer", marks.shown) if across else spec
         yield marks.figure(spec, "cell", " (in the CSV)")
 
 
-def _dots(
-    scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = ""
-) -> Iterator[Figure]:
+def _dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = "") -> Iterator[Figure]:
     """Some metrics of a board side by side, its networks and reference rows; nothing where it has none of them."""
     board = scene.board
     columns = [column for column in board.columns if column.metric in metrics]
@@ -288,9 +245,7 @@ def _dots(
     records = [record for row in rows for record in row_records(row, columns)]
     if not records:
         return
-    spread = "; ".join(
-        f"{column.title}: {about(row.cells[column.metric] for row in rows)}" for column in columns
-    )
+    spread = "; ".join(f"{column.title}: {about(row.cells[column.metric] for row in rows)}" for column in columns)
     where = "; ".join(dict.fromkeys(board.sets.get(column.role, "") for column in columns))
     more = some_of(len(board.rows), min(MOST, len(board.rows)), "networks")
     imported = IMPORTED if any(row.kind == REPORTED for row in rows) else ""
@@ -308,9 +263,7 @@ def _dots(
 
 #: How each kind of declared figure is drawn. Agreement is about answers, a gallery about files: neither is of a board.
 DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = {
-    "dots": lambda scene, figure: _dots(
-        scene, figure.name, figure.title, figure.metrics, figure.caption
-    ),
+    "dots": lambda scene, figure: _dots(scene, figure.name, figure.title, figure.metrics, figure.caption),
     "curve": _curve,
     "strip": _strip,
     "matrix": _matrix,
@@ -421,14 +374,10 @@ def some_of(total: int, shown: int, what: str, how: str = "") -> str:
     """ " The first 60 of 200 networks." where not all are shown; " 60 of 200 networks, `how`." """
     if shown >= total:
         return ""
-    return (
-        f" {shown} of {total} {what}, {how}." if how else f" The first {shown} of {total} {what}."
-    )
+    return f" {shown} of {total} {what}, {how}." if how else f" The first {shown} of {total} {what}."
 
 
-def by_condition(
-    rows: Sequence[Sequence[ScoreRow]],
-) -> Iterator[tuple[str, float, float | None, float | None, int]]:
+def by_condition(rows: Sequence[Sequence[ScoreRow]]) -> Iterator[tuple[str, float, float | None, float | None, int]]:
     """(condition, mean, low, high, people) over people, whose rows these are: t intervals over persons."""
     values: dict[str, list[float]] = {}
     for person in rows:
@@ -453,6 +402,4 @@ def methods(rows: Sequence[ScoreRow]) -> str:
     inside = [row for row in rows if row.low is not None]
     names = dict.fromkeys(PARENTHESIS.sub("", row.method) for row in inside if row.method)
     levels = " or ".join(f"{100 * level:g} %" for level in sorted({row.level for row in inside}))
-    return (
-        f"{levels} interval{': ' if names else ''}{', '.join(names)}" if levels else "no interval"
-    )
+    return f"{levels} interval{': ' if names else ''}{', '.join(names)}" if levels else "no interval"

@@ -48,15 +48,10 @@ class Site:
         context = {**self.shared, **context, "root": "../" * depth, "path": path}
         self.file(path, environment().get_template(template).render(context))
 
-    def table(
-        self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str] = ()
-    ) -> None:
+    def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
         """Records as CSV, without formulas; numbers to six significant digits."""
         shorter = (
-            {
-                name: float(f"{value:.6g}") if isinstance(value, float) else value
-                for name, value in record.items()
-            }
+            {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in record.items()}
             for record in records
         )
         self.file(path, "".join(csv_lines(shorter, names)))

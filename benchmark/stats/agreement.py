@@ -93,9 +93,7 @@ def contingency(a: Array, b: Array) -> Contingency:
     """Counts from right answers a, b [n] bool on the same images. ValueError where the lengths differ."""
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(
-            f"two observers need the same images, got {first.shape} and {second.shape}"
-        )
+        raise ValueError(f"two observers need the same images, got {first.shape} and {second.shape}")
     both, only_a = int((first & second).sum()), int((first & ~second).sum())
     only_b = int((~first & second).sum())
     return Contingency(both, only_a, only_b, len(first) - both - only_a - only_b)
@@ -183,9 +181,7 @@ def _independent_share(a: Array, b: Array, clusters: Sequence[Array], level: flo
     influence = kappa_influence(a, b)
     alone = clustered_variance(influence, [np.arange(len(influence))])
     together = clustered_variance(influence, clusters)
-    if (
-        together.variance == 0
-    ):  # no spread to see: each cluster of the factor with fewest counts as one image
+    if together.variance == 0:  # no spread to see: each cluster of the factor with fewest counts as one image
         return (together.df + 1) / len(influence)
     wider = (t_quantile(level, together.df) / normal_quantile(level)) ** 2
     return min(1.0, alone.variance / together.variance / wider)

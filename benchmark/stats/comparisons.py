@@ -200,9 +200,7 @@ class DiscordantTrial:
     answer_b: str = ""
 
 
-def compared(
-    a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[str] = ()
-) -> Compared:
+def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[str] = ()) -> Compared:
     """The two families of `rows`, which stand in the order of their suites."""
     first = [row for row in rows if _is_headline(row)]
     kept, left_out = _once([*first, *(row for row in rows if not _is_headline(row))])

@@ -132,8 +132,6 @@ def _coefficient(columns: Floats, method: Method) -> float | None:
 def _mid_ranks(column: Floats) -> Floats:
     """[n] ranks from 1; values that are equal, or differ by rounding alone, share their mean."""
     size = float(np.abs(column).max(initial=0)) or 1.0
-    _, kind, counts = np.unique(
-        np.round(column / size, 12), return_inverse=True, return_counts=True
-    )
+    _, kind, counts = np.unique(np.round(column / size, 12), return_inverse=True, return_counts=True)
     ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[kind]
     return ranks

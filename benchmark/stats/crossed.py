@@ -30,9 +30,7 @@ class Variance:
     df: float
 
 
-def crossed_variance(
-    images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()
-) -> Variance:
+def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()) -> Variance:
     """Of an estimate from n images and k people, to first order.
 
     images: [n] what each image adds to it, people as they are; persons: [n, k] what each image adds through each

@@ -11,21 +11,9 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
 from benchmark.contracts.trials import KEY
-from benchmark.stats.clusters import (
-    FEW_CLUSTERS,
-    few_clusters_variance,
-    ratio_influence,
-    shared_clusters,
-)
+from benchmark.stats.clusters import FEW_CLUSTERS, few_clusters_variance, ratio_influence, shared_clusters
 from benchmark.stats.comparisons import Comparison, adjust, decided, holm, undecided
-from benchmark.stats.differences import (
-    Discordant,
-    Quadratic,
-    Restricted,
-    Studentised,
-    Test,
-    quadratic,
-)
+from benchmark.stats.differences import Discordant, Quadratic, Restricted, Studentised, Test, quadratic
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import indicators, ratio_arrays
 
@@ -50,9 +38,7 @@ class _Pairs:
     only_b: int
 
 
-def compare_ratio(
-    metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95
-) -> Comparison:
+def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95) -> Comparison:
     """The paired difference of a ratio metric, over the (role, condition, stimulus) that both answered.
 
     Right and wrong on the same trials, each stimulus once: McNemar's score test and Tango's interval. Otherwise a
@@ -62,18 +48,9 @@ def compare_ratio(
     yourself.
     """
     if metric.ratio is None:
-        return undecided(
-            Comparison(metric.name, condition, reason="the metric has no value per trial")
-        )
+        return undecided(Comparison(metric.name, condition, reason="the metric has no value per trial"))
     pairs = _paired(metric, a, b)
-    start = Comparison(
-        metric.name,
-        condition,
-        n=len(pairs.sums),
-        only_a=pairs.only_a,
-        only_b=pairs.only_b,
-        level=level,
-    )
+    start = Comparison(metric.name, condition, n=len(pairs.sums), only_a=pairs.only_a, only_b=pairs.only_b, level=level)
     if not len(pairs.sums):
         return undecided(replace(start, reason="no trial in common"))
     start = replace(_with_values(start, pairs.sums), same=_same(pairs))
@@ -104,11 +81,7 @@ def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]
         return []
     gap = pairs.sums[:, 0] - pairs.sums[:, 2]
     at = [{key: i for i, key in enumerate(keys[order])} for keys, order in map(_keyed, (a, b))]
-    return [
-        (at[0][key], at[1][key], "a" if d > 0 else "b")
-        for key, d in zip(pairs.keys, gap, strict=True)
-        if d
-    ]
+    return [(at[0][key], at[1][key], "a" if d > 0 else "b") for key, d in zip(pairs.keys, gap, strict=True) if d]
 
 
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
@@ -138,9 +111,7 @@ def _counted(pairs: _Pairs) -> _Pairs:
     """The pairs that count for at least one of the two, in the numerator (of a ratio of two conditions) or below it."""
     keep = (pairs.sums != 0).any(axis=1)
     stimulus = pairs.stimulus[keep]
-    factors = tuple(
-        stimulus if labels is pairs.stimulus else labels[keep] for labels in pairs.factors
-    )
+    factors = tuple(stimulus if labels is pairs.stimulus else labels[keep] for labels in pairs.factors)
     kept = pairs.sums[keep], pairs.keys[keep], stimulus, factors
     return _Pairs(*kept, pairs.only_a, pairs.only_b)
 

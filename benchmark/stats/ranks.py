@@ -47,9 +47,7 @@ def rank_intervals(
     return result[0], result[1], result[2]
 
 
-def _ranks(
-    x: NDArray[np.float64], se: NDArray[np.float64], level: float
-) -> tuple[Ranks, Ranks, Ranks]:
+def _ranks(x: NDArray[np.float64], se: NDArray[np.float64], level: float) -> tuple[Ranks, Ranks, Ranks]:
     """Ranks of finite values, the largest first, with the bounds of each."""
     n = len(x)
     ordered = np.sort(x)
@@ -80,10 +78,7 @@ def _certain(x: NDArray[np.float64], margin: NDArray[np.float64]) -> tuple[Ranks
 
 
 def _beyond(
-    x: NDArray[np.float64],
-    margin: NDArray[np.float64],
-    others: NDArray[np.float64],
-    of_others: NDArray[np.float64],
+    x: NDArray[np.float64], margin: NDArray[np.float64], others: NDArray[np.float64], of_others: NDArray[np.float64]
 ) -> tuple[Ranks, Ranks]:
     """Of each of x how many others are certainly better, and of each other how many of x are certainly worse. Both in
     order; those between the others' least and largest margin are looked at pair by pair.
@@ -123,11 +118,7 @@ def _blocks(counts: Ranks) -> Iterator[slice]:
 
 
 #: The three human metrics and whether a larger value ranks higher.
-HUMAN_METRICS = {
-    "accuracy_difference": False,
-    "observed_consistency": True,
-    "error_consistency": True,
-}
+HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "error_consistency": True}
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,7 @@ from benchmark.stats.intervals import Floats, wilson
 
 
 def ratio_score(
-    metric: Metric,
-    trials: Trials,
-    *,
-    condition: str = "",
-    excluded: int = 0,
-    flags: Sequence[str] = (),
+    metric: Metric, trials: Trials, *, condition: str = "", excluded: int = 0, flags: Sequence[str] = ()
 ) -> Score:
     """The score of `metric` on `trials` (of its role, where it has one), with a 95 % interval.
 
@@ -104,22 +99,14 @@ def _undefined(den: Floats) -> str:
     return ""
 
 
-def _clustered(
-    score: Score,
-    num: Floats,
-    den: Floats,
-    clusters: Clusters,
-    bounds: tuple[float, float] | None,
-) -> Score:
+def _clustered(score: Score, num: Floats, den: Floats, clusters: Clusters, bounds: tuple[float, float] | None) -> Score:
     """`score` with its value and an interval that is about other levels of the factors in `clusters`."""
     sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
     how = "clustered (" + " x ".join(f"{size} {name}s" for name, size in sizes.items()) + ")"
     return _robust(score, num, den, clusters, bounds, ", " + how)
 
 
-def _by_stimulus(
-    score: Score, num: Floats, den: Floats, stimulus: Array, bounds: tuple[float, float] | None
-) -> Score:
+def _by_stimulus(score: Score, num: Floats, den: Floats, stimulus: Array, bounds: tuple[float, float] | None) -> Score:
     """`score` with its value and an interval that is about other stimuli; all trials of one go together."""
     value, stimuli = float(num.sum() / den.sum()), len(np.unique(stimulus))
     if indicators(num, den) and stimuli == score.n:
@@ -131,12 +118,7 @@ def _by_stimulus(
 
 
 def _robust(
-    score: Score,
-    num: Floats,
-    den: Floats,
-    clusters: Clusters,
-    bounds: tuple[float, float] | None,
-    how: str,
+    score: Score, num: Floats, den: Floats, clusters: Clusters, bounds: tuple[float, float] | None, how: str
 ) -> Score:
     """`score` with its value and t with the cluster-robust variance; within bounds, where there are any."""
     value = float(num.sum() / den.sum())

@@ -45,10 +45,7 @@ def confidence_sequence(
 
 
 def confidence_sequence(
-    successes: int | NDArray[Any],
-    n: int | NDArray[Any],
-    level: float = 0.95,
-    size: int | None = None,
+    successes: int | NDArray[Any], n: int | NDArray[Any], level: float = 0.95, size: int | None = None
 ) -> tuple[float, float] | tuple[Floats, Floats]:
     """(low, high) after `successes` of `n` draws, each [...] in [0, 1]; n = 0 gives (0, 1).
 
@@ -142,9 +139,7 @@ def _of_set(k: Whole, n: Whole, size: int, bound: float) -> tuple[Floats, Floats
     return np.where(n == 0, 0.0, low / size), np.where(n == 0, 1.0, high / size)
 
 
-def _outermost_whole(
-    inside: Callable[[Whole], NDArray[np.bool_]], end: Whole, best: Whole
-) -> Whole:
+def _outermost_whole(inside: Callable[[Whole], NDArray[np.bool_]], end: Whole, best: Whole) -> Whole:
     """The whole number farthest from `best` (inside) towards `end` that is inside."""
     toward: Whole = np.sign(end - best)
     near, far = np.zeros_like(best), np.abs(end - best)  # steps: inside, not yet known to be

@@ -14,9 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Within it, BLAS uses the calling thread alone: numpy's, and scipy's where scipy has been imported before."""
-    limited: AbstractContextManager[Any] = _libraries("scipy" in sys.modules).limit(
-        limits=1, user_api="blas"
-    )
+    limited: AbstractContextManager[Any] = _libraries("scipy" in sys.modules).limit(limits=1, user_api="blas")
     return limited
 
 

@@ -96,9 +96,7 @@ def read_catalogue(settings: Settings) -> dict[str, Entry]:
     for name, row in _added_rows(settings).items():
         if name in entries:
             known = {key: value for key, value in asdict(entries[name]).items() if key != "name"}
-            entries[name] = entry_from(
-                name, {**known, "folder": row.get("folder")}, added_file(settings)
-            )
+            entries[name] = entry_from(name, {**known, "folder": row.get("folder")}, added_file(settings))
         else:
             entries[name] = entry_from(name, row, added_file(settings))
     return entries
@@ -148,9 +146,7 @@ def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
 
 def _lists(row: Mapping[str, Any]) -> dict[str, Any]:
     """Lists of texts; numbers in them (severities) are spelled out."""
-    return {
-        key: tuple(map(str, row[key])) for key in _LISTS if isinstance(row.get(key), list | tuple)
-    }
+    return {key: tuple(map(str, row[key])) for key in _LISTS if isinstance(row.get(key), list | tuple)}
 
 
 def members(name: str) -> tuple[str, ...]:
@@ -161,9 +157,7 @@ def members(name: str) -> tuple[str, ...]:
 @cache
 def _raw() -> Mapping[str, Any]:
     source = files("benchmark.stimuli") / "catalogue.yaml"
-    read: Mapping[str, Any] = parse_document(
-        source.read_bytes(), Path("catalogue.yaml"), "catalogue", StimuliError
-    )
+    read: Mapping[str, Any] = parse_document(source.read_bytes(), Path("catalogue.yaml"), "catalogue", StimuliError)
     return read
 
 
@@ -174,10 +168,7 @@ def _built_in() -> Mapping[str, Entry]:
     rows = {name: {**shared.get(row.get("from", ""), {}), **row} for name, row in raw.items()}
     for row in rows.values():
         row.pop("from", None)
-    for (
-        name,
-        row,
-    ) in rows.items():  # {NAME} in the texts of a shared source stands for the entry's name
+    for name, row in rows.items():  # {NAME} in the texts of a shared source stands for the entry's name
         row.update({k: v.replace("{NAME}", name) for k, v in row.items() if isinstance(v, str)})
     # A test checks the package's own entries, not every start.
     return {name: Entry(name=name, **{**row, **_lists(row)}) for name, row in rows.items()}
@@ -297,33 +288,14 @@ GEIRHOS16 = (
 NO_ANSWER = "na"
 #: One condition only: the condition column of their tables says "0" or "NaN" and means nothing.
 SINGLE_CONDITION = frozenset(
-    {
-        "cue-conflict",
-        "edges",
-        "silhouettes",
-        "sketch",
-        "stylized",
-        "original",
-        "greyscale",
-        "texture",
-    }
+    {"cue-conflict", "edges", "silhouettes", "sketch", "stylized", "original", "greyscale", "texture"}
 )
 NUMERIC = frozenset(
-    {
-        "high-pass",
-        "low-pass",
-        "phase-scrambling",
-        "power-equalisation",
-        "rotation",
-        "salt-and-pepper",
-        "uniform-noise",
-    }
+    {"high-pass", "low-pass", "phase-scrambling", "power-equalisation", "rotation", "salt-and-pepper", "uniform-noise"}
 )
 WNID = re.compile(r"n\d{8}")
 #: number, experiment, observer, condition, category, context: the parts of a prefix.
-PREFIX = re.compile(
-    r"^\d{4}_[a-z0-9]+_(?:dnn|s\d+)_(?P<condition>[^_]+)_(?P<category>[a-z]+)_\d+_(?=.)"
-)
+PREFIX = re.compile(r"^\d{4}_[a-z0-9]+_(?:dnn|s\d+)_(?P<condition>[^_]+)_(?P<category>[a-z]+)_\d+_(?=.)")
 _EXEMPLAR = re.compile(r"([a-z]+)\d+")
 
 
@@ -427,9 +399,7 @@ def inside(entry: Entry, place: Path) -> Path:
 
 def absent(entry: Entry) -> MissingStimuli:
     """The error for a set that is not here, with the command that gets it."""
-    return MissingStimuli(
-        f"the stimulus set '{entry.name}' is not on this disk. Get it with {remedy(entry)}."
-    )
+    return MissingStimuli(f"the stimulus set '{entry.name}' is not on this disk. Get it with {remedy(entry)}.")
 
 
 def remedy(entry: Entry) -> str:
@@ -529,20 +499,11 @@ def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     The nearest folder that is called like a published collection tells; else what one collection alone holds; else
     the source is called like `root`.
     """
-    parts = {
-        part
-        for path in paths
-        for part in (path.relative_to(root).parts if path != root else (path.name,))
-    }
-    held = [
-        name
-        for name, one in known_sources().items()
-        if any(part.startswith(one.holds) for part in parts)
-    ]
+    parts = {part for path in paths for part in (path.relative_to(root).parts if path != root else (path.name,))}
+    held = [name for name, one in known_sources().items() if any(part.startswith(one.holds) for part in parts)]
     place = root.resolve()
     plain = "".join(
-        letter if letter.isprintable() else "?"
-        for letter in (place.name if place.is_dir() else place.stem)
+        letter if letter.isprintable() else "?" for letter in (place.name if place.is_dir() else place.stem)
     )
     rest = held[0] if len(held) == 1 else plain or "tables"
     called = {
@@ -566,9 +527,7 @@ def check_source(name: str) -> str:
     """A source that a user states. Raises TrialsError where it is empty or not printable."""
     name = name.strip()
     if not name or not name.isprintable() or set(name) & set("()"):
-        raise TrialsError(
-            f"--source {name!r}: expected a name without brackets, such as 'my-laboratory'."
-        )
+        raise TrialsError(f"--source {name!r}: expected a name without brackets, such as 'my-laboratory'.")
     return name
 
 

@@ -17,15 +17,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import (
-    Entry,
-    find_built_in,
-    folder_of,
-    place_of,
-    read_catalogue,
-    read_pair,
-    remedy,
-)
+from benchmark.stimuli.catalogue import Entry, find_built_in, folder_of, place_of, read_catalogue, read_pair, remedy
 from benchmark.stimuli.generated import generated_set, is_generated
 from benchmark.stimuli.image_files import (
     FileImages,
@@ -83,9 +75,7 @@ def read_manifest(folder: Path) -> Made | None:
     place = folder / MANIFEST
     if not place.is_file():
         return None
-    with foreign(
-        "manifest", place, StimuliError, "Expected that of a stylised set: make the set again."
-    ):
+    with foreign("manifest", place, StimuliError, "Expected that of a stylised set: make the set again."):
         text = read_text(place)
         table = json.loads(text)
         if table["format"] != FORMAT:
@@ -100,9 +90,7 @@ def read_manifest(folder: Path) -> Made | None:
 # The images of a listing as a set: their digests, and the masks that silhouettes give them.
 
 
-def open_listing(
-    entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None
-) -> Stimuli:
+def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None) -> Stimuli:
     """The images of a listing as a set of an entry, called `name`; n: how many the folder has.
 
     Raises StimuliError.
@@ -138,9 +126,7 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | 
         return None
     silhouettes = {(path.parent.name, path.stem): path for path in images_below(folder)}
     fitting = []
-    for (
-        path
-    ) in images.paths:  # the shape of `cat7-elephant1.png` and of `cat7.png` is that of `cat7`
+    for path in images.paths:  # the shape of `cat7-elephant1.png` and of `cat7.png` is that of `cat7`
         pair = read_pair(path.name)
         exemplar = pair.exemplar if pair else path.stem
         if (path.parent.name, exemplar) not in silhouettes:
@@ -165,9 +151,7 @@ def open_set(name: str, settings: Settings) -> Stimuli:
     return open_folder(*place_of(name, settings), settings)
 
 
-def open_folder(
-    entry: Entry, folder: Path, settings: Settings, limit: int | None = None
-) -> Stimuli:
+def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
     """The set of an entry, read from `folder`; with `limit` what `sample` leaves of it, no other file being read.
 
     Raises StimuliError.
@@ -222,8 +206,7 @@ def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
     unknown = [name for name in ids if name not in position]
     if unknown:
         raise StimuliError(
-            f"'{stimuli.name}' has no image '{unknown[0]}' "
-            f"({len(unknown)} of {len(ids)} names are unknown)."
+            f"'{stimuli.name}' has no image '{unknown[0]}' ({len(unknown)} of {len(ids)} names are unknown)."
         )
     if len(set(ids)) != len(ids):
         twice = next(name for i, name in enumerate(ids) if name in ids[:i])
@@ -349,9 +332,7 @@ def survey(entry: Entry, folder: Path) -> Survey:
     return seen
 
 
-def open_annotated(
-    entry: Entry, folder: Path, settings: Settings, limit: int | None = None
-) -> Stimuli:
+def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
     """The set of an entry, read from `folder`; with `limit` a sample of so many images.
 
     An item's digest covers its image and what is drawn over it. Raises StimuliError.
@@ -391,11 +372,7 @@ def open_annotated(
 
 
 def _planned(
-    items: Sequence[Item],
-    drawn: tuple[Annotation, ...],
-    folder: Path,
-    settings: Settings,
-    again: str,
+    items: Sequence[Item], drawn: tuple[Annotation, ...], folder: Path, settings: Settings, again: str
 ) -> tuple[Pictures, tuple[str, ...]]:
     """The images with what is drawn over them, as their files are now, and one digest each: of its image file, the
     files that annotate it, and the rest in words.
@@ -463,8 +440,7 @@ def find_cells(entry: Entry, folder: Path) -> tuple[Cell, ...]:
         )
     known = {name: i for i, name in enumerate((*entry.parts, *entry.extra))}
     order = [
-        (known.get(cell.corruption, len(known)), cell.corruption, float(cell.severity), cell)
-        for cell in found.values()
+        (known.get(cell.corruption, len(known)), cell.corruption, float(cell.severity), cell) for cell in found.values()
     ]
     return tuple(cell for *_, cell in sorted(order))
 
@@ -554,21 +530,14 @@ def _limited(entry: Entry, listings: Mapping[str, Listing], limit: int) -> dict[
     rows = zip(first.ids, first.labels["category"].tolist(), strict=True)
     common = [name for name, category in rows if all(t.get(name) == category for t in tables)]
     if not common:
-        raise StimuliError(
-            f"the cells of '{entry.name}' have no image in common to take {limit} of."
-        )
+        raise StimuliError(f"the cells of '{entry.name}' have no image in common to take {limit} of.")
     order: Sequence[int] = range(len(common))
     if limit < len(common):
         labels = first.pick(positions(first, common).tolist()).labels
         order = sample_order(common, labels, limit)
     names = [common[i] for i in order]
-    parts = {
-        id(listing.ids): listing.pick(positions(listing, names).tolist()) for listing in distinct
-    }
-    return {
-        name: replace(parts[id(listing.ids)], folder=listing.folder)
-        for name, listing in listings.items()
-    }
+    parts = {id(listing.ids): listing.pick(positions(listing, names).tolist()) for listing in distinct}
+    return {name: replace(parts[id(listing.ids)], folder=listing.folder) for name, listing in listings.items()}
 
 
 def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:

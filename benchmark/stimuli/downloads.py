@@ -84,13 +84,7 @@ def remember(entry: Entry, archive: Path, report: Report) -> None:
 _BLOCK = 2**20
 _LONGEST = 2**20  # bytes of a name, or of other words about an entry
 _WORDS = frozenset(
-    {
-        tarfile.XHDTYPE,
-        tarfile.XGLTYPE,
-        tarfile.SOLARIS_XHDTYPE,
-        tarfile.GNUTYPE_LONGNAME,
-        tarfile.GNUTYPE_LONGLINK,
-    }
+    {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 )
 
 
@@ -111,9 +105,7 @@ class _Header(tarfile.TarInfo):
         try:
             return super().fromtarfile(tarfile)
         except _HeaderError as error:
-            if (
-                type(error).__name__ == "EOFHeaderError"
-            ):  # the end mark; the class has no public name
+            if type(error).__name__ == "EOFHeaderError":  # the end mark; the class has no public name
                 raise
             raise _ReadError(f"a damaged header at byte {tarfile.offset}") from error
 
@@ -126,10 +118,7 @@ class _Header(tarfile.TarInfo):
         return header
 
 
-_ReadError, _HeaderError = (
-    tarfile.ReadError,
-    tarfile.HeaderError,
-)  # the method's argument hides the module
+_ReadError, _HeaderError = (tarfile.ReadError, tarfile.HeaderError)  # the method's argument hides the module
 
 
 def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | None = None) -> int:
@@ -176,15 +165,10 @@ def _wanted(
     for count, info in enumerate(tar, 1):
         size += info.size
         if size > bounds.size or count > bounds.files:
-            raise StimuliError(
-                f"{archive}: unpacks to more than {bounds.size} bytes or {bounds.files} "
-                "files; refused."
-            )
+            raise StimuliError(f"{archive}: unpacks to more than {bounds.size} bytes or {bounds.files} files; refused.")
         path = PurePosixPath(info.name)
         if path.is_absolute() or ".." in path.parts or "\\" in info.name:
-            raise StimuliError(
-                f"{archive}: the entry {info.name!r} leads out of the archive; refused."
-            )
+            raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
         inside = path if member is None else PurePosixPath(*path.parts[1:])
         if info.isdir() or not inside.parts or not inside.is_relative_to(member or ""):
             continue
@@ -209,9 +193,7 @@ def is_made(target: Path, note: Note) -> bool:
     return place.is_file() and place.read_text(encoding="utf-8") == note.text
 
 
-def make_folder(
-    target: Path, note: Note, fill: Callable[[Path], None], *, replace: bool = False
-) -> None:
+def make_folder(target: Path, note: Note, fill: Callable[[Path], None], *, replace: bool = False) -> None:
     """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the note.
 
     fill: is called again on what it left when it was interrupted, and leaves what is there. replace: a folder that
@@ -221,9 +203,7 @@ def make_folder(
         return
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         if not (target / note.name).is_file():
-            raise StimuliError(
-                f"{target}: is there and was not made by this command. Choose another name or folder."
-            )
+            raise StimuliError(f"{target}: is there and was not made by this command. Choose another name or folder.")
         if not replace:
             raise StimuliError(
                 f"{target}: is there, made with other settings or from other images. "

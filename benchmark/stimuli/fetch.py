@@ -55,9 +55,7 @@ class Guess(NamedTuple):
     space: str | None
 
 
-def describe(
-    name: str, place: Path, role: str | None, space: str | None, layout: str | None
-) -> Entry:
+def describe(name: str, place: Path, role: str | None, space: str | None, layout: str | None) -> Entry:
     """The entry of a folder; what is not given is read off its names. Raises StimuliError."""
     check_name(name)
     if layout is not None and layout not in LAYOUTS:
@@ -89,8 +87,7 @@ def check_name(name: str) -> None:
     """Raise StimuliError where `name` cannot name a set of the user's."""
     if not _NAME.fullmatch(name) or name.startswith(RESERVED):
         raise StimuliError(
-            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', "
-            f"not starting with '{RESERVED}'."
+            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', not starting with '{RESERVED}'."
         )
 
 
@@ -139,13 +136,7 @@ def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
     return tuple(name for name in known if not only or name in only)
 
 
-def fetch_archives(
-    entry: Entry,
-    settings: Settings,
-    staging: Path,
-    report: Report,
-    only: Collection[str] = (),
-) -> Path:
+def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Report, only: Collection[str] = ()) -> Path:
     """Download and unpack what is not there yet; what is there already is kept whatever happens to the rest.
 
     staging: a folder on the same disk to unpack into. An archive is deleted once it is unpacked; its digest stays
@@ -294,8 +285,7 @@ def _check(entry: Entry, place: Path, settings: Settings, report: Report, *, who
         return
     if entry.count is not None and len(stimuli) != entry.count:
         raise StimuliError(
-            f"the download of '{entry.name}' has {len(stimuli)} images; expected {entry.count}. "
-            "It was not kept."
+            f"the download of '{entry.name}' has {len(stimuli)} images; expected {entry.count}. It was not kept."
         )
     if entry.digest is not None and stimuli.digest != entry.digest:
         raise StimuliError(

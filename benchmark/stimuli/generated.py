@@ -109,9 +109,7 @@ def exemplars(trials: Trials) -> dict[str, Array]:
     return {SHAPE: np.array(shape), "texture_exemplar": np.array(texture)}
 
 
-def shared_exemplars(
-    trials: Trials, stimulus: Array, *, elsewhere: bool = False
-) -> dict[str, Array]:
+def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False) -> dict[str, Array]:
     """What the images `stimulus` [n], all of them among the trials, share: factor -> level [n]. Empty where each image
     stands for itself. elsewhere: with the shape where each has one, as other experiments may show it, too.
     """

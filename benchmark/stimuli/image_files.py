@@ -207,9 +207,7 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
     return Digests(np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, DIGEST))
 
 
-def reread(
-    folder: Path, settings: Settings, files: Sequence[str | Path] | None = None
-) -> list[str]:
+def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None = None) -> list[str]:
     """Read remembered files of a folder again (None: all that are still there); the memory is put right.
 
     Returns those whose content is not what was remembered although their state is. Raises StimuliError.
@@ -372,9 +370,7 @@ def opened(file: BinaryIO) -> Iterator[PILImage]:
 
     with Image.open(file) as image:
         if image.width * image.height > MOST_PIXELS:
-            raise ValueError(
-                f"{image.width} x {image.height} pixels; at most {MOST_PIXELS} are read"
-            )
+            raise ValueError(f"{image.width} x {image.height} pixels; at most {MOST_PIXELS} are read")
         yield image
 
 

@@ -86,9 +86,7 @@ def images_below(folder: Path) -> Iterator[Path]:
 def check_category(category: str, space: str, where: object) -> None:
     """Raise StimuliError where `category` is not one of the space's."""
     if space in SIXTEEN and category not in GEIRHOS16:
-        raise StimuliError(
-            f"{where}: '{category}' is not one of the 16 categories ({', '.join(GEIRHOS16)})."
-        )
+        raise StimuliError(f"{where}: '{category}' is not one of the 16 categories ({', '.join(GEIRHOS16)}).")
     if space == "imagenet1k" and not WNID.fullmatch(category):
         raise StimuliError(f"{where}: '{category}' is not a WordNet id such as n01440764.")
 
@@ -110,8 +108,7 @@ def check_unique(items: Iterable[Item]) -> None:
     for item in items:
         if item.id in seen:
             raise StimuliError(
-                f"{item.path} and {seen[item.id]} are both called '{item.id}': "
-                "image names must be unique."
+                f"{item.path} and {seen[item.id]} are both called '{item.id}': image names must be unique."
             )
         seen[item.id] = item.path
 
@@ -127,9 +124,7 @@ def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
         reader = csv.DictReader(io.StringIO(text, newline=""))
         for column in ("image", "category"):
             if column not in (names := reader.fieldnames or ()):
-                raise StimuliError(
-                    f"{table}: no column '{column}'; it has: {', '.join(names) or 'none'}."
-                )
+                raise StimuliError(f"{table}: no column '{column}'; it has: {', '.join(names) or 'none'}.")
         for row in reader:
             yield _labelled(entry, folder, row, f"{table}, row {reader.line_num}")
 
@@ -174,13 +169,9 @@ def scan(entry: Entry, folder: Path) -> list[Item]:
         raise StimuliError(
             f"{folder}: '{entry.name}' has the layout '{entry.layout}': it is not one set of labelled images."
         )
-    items = sorted(
-        _SCANNERS[entry.layout](entry, folder), key=lambda i: (i.labels["category"], i.id)
-    )
+    items = sorted(_SCANNERS[entry.layout](entry, folder), key=lambda i: (i.labels["category"], i.id))
     if not items:
-        raise StimuliError(
-            f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'."
-        )
+        raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'.")
     check_unique(items)
     return items
 
@@ -303,16 +294,11 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
     end = np.cumsum(np.bincount(cell.ravel()))
     at = end - np.bincount(cell.ravel())
     sizes = [np.bincount(column) for column in columns]
-    if (
-        len(sizes) == 1 and np.ptp(sizes[0]) == 0
-    ):  # what the loop gives, 50,000 images in a tenth of the time
+    if len(sizes) == 1 and np.ptp(sizes[0]) == 0:  # what the loop gives, 50,000 images in a tenth of the time
         turn = np.empty(n, dtype=np.int64)
         turn[queue] = np.arange(n) % sizes[0][0]
         return [int(i) for i in np.lexsort((chance, turn))[:limit]]
-    strata = [
-        _Stratum(level, size, np.zeros_like(size))
-        for level, size in zip(cells.T, sizes, strict=True)
-    ]
+    strata = [_Stratum(level, size, np.zeros_like(size)) for level, size in zip(cells.T, sizes, strict=True)]
     order: list[int] = []
     for m in range(1, min(limit, n) + 1):
         there = np.flatnonzero(at < end)

@@ -16,24 +16,9 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli, Trials
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import (
-    WNID,
-    Entry,
-    experiment_of,
-    place_of,
-    read_pair,
-    remedy,
-    save_entry,
-    stimulus_id,
-)
+from benchmark.stimuli.catalogue import WNID, Entry, experiment_of, place_of, read_pair, remedy, save_entry, stimulus_id
 from benchmark.stimuli.downloads import Note, is_made, make_folder
-from benchmark.stimuli.image_files import (
-    FileImages,
-    file_digests,
-    set_digest,
-    text_digest,
-    write_png,
-)
+from benchmark.stimuli.image_files import FileImages, file_digests, set_digest, text_digest, write_png
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
 from registry.files import expanded
 from registry.foreign import read_document
@@ -69,18 +54,14 @@ def photographs(role: str, trials: Trials) -> list[Photograph]:
     Raises StimuliError where the experiment is not made by degrading, or a name is no ImageNet photograph's.
     """
     if role not in parametric():
-        raise StimuliError(
-            f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}."
-        )
+        raise StimuliError(f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}.")
     shown = trials.of(role)
     columns = (shown[name].tolist() for name in ("stimulus", "condition", "category"))
     wanted = []
     for stimulus, condition, category in sorted(set(zip(*columns, strict=True))):
         name = PurePath(stimulus)
         if not WNID.match(name.stem):
-            raise StimuliError(
-                f"'{stimulus}' does not name an ImageNet photograph such as n02134084_5274.png."
-            )
+            raise StimuliError(f"'{stimulus}' does not name an ImageNet photograph such as n02134084_5274.png.")
         own = stimulus_id(condition, name.name)
         wanted.append(Photograph(own, name.stem, condition, category))
     return wanted
@@ -142,19 +123,14 @@ class Degraded:
         at = self.index[index]
         image = torch.tensor(cropped(self.source.decode(at))).permute(2, 0, 1)[None].float() / 255
         seed = int(text_digest(f"0:{self.source.items[at]}")[:16], 16)
-        made = _transform(self.role, self.conditions[index]).apply(
-            image, np.array([seed], np.uint64)
-        )
+        made = _transform(self.role, self.conditions[index]).apply(image, np.array([seed], np.uint64))
         pixels: NDArray[np.uint8] = (made[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
         return pixels
 
 
 def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """[H, W, 3] uint8 -> the central [224, 224, 3] after scaling the shorter side to 256 (bilinear, antialiased)."""
-    from registry.model import (  # brings Pillow, which reading scores does not need
-        centre_crop,
-        shorter_side,
-    )
+    from registry.model import centre_crop, shorter_side  # brings Pillow, which reading scores does not need
 
     return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
 
@@ -287,9 +263,7 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     """
     names = sorted({file.experiment for file in files})
     if len(names) != 1:
-        raise TrialsError(
-            f"expected the trials of one experiment, got {', '.join(names) or 'none'}."
-        )
+        raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")
     experiment = names[0]
     category: dict[str, str] = {}
     for file in files:
@@ -297,8 +271,7 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
         for name, value in zip(*columns, strict=True):
             if category.setdefault(name, value) != value:
                 raise TrialsError(
-                    f"{file.path}: '{name}' is of category '{value}' here and "
-                    f"'{category[name]}' elsewhere."
+                    f"{file.path}: '{name}' is of category '{value}' here and '{category[name]}' elsewhere."
                 )
     ids = tuple(sorted(category, key=lambda name: (category[name], name)))
     items = tuple(text_digest(f"{experiment}/{name}") for name in ids)
@@ -327,9 +300,7 @@ class NoImages:
 
     def __call__(self, index: int) -> Array:
         """Raises StimuliError."""
-        raise StimuliError(
-            f"the images of '{self.experiment}' are known by name only (image {index})."
-        )
+        raise StimuliError(f"the images of '{self.experiment}' are known by name only (image {index}).")
 
 
 Recipes = Mapping[str, tuple[str, ...]]
@@ -372,9 +343,7 @@ def named_recipe(observer: str) -> tuple[str, ...]:
     tags = []
     for part in named[1].removeprefix("--").split("--"):
         epochs = _EPOCHS.fullmatch(part)
-        tags.append(
-            f"epochs({epochs[1]})" if epochs else PARTS.get(part.removesuffix("-multiple"), "")
-        )
+        tags.append(f"epochs({epochs[1]})" if epochs else PARTS.get(part.removesuffix("-multiple"), ""))
     return tuple(tags) if all(tags) else ()
 
 
@@ -385,9 +354,7 @@ def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
         observer, equals, tags = text.partition("=")
         named = _tags(tags)
         if not (equals and observer.strip() and named):
-            raise TrialsError(
-                f"--training '{text}': expected OBSERVER=RECIPE, such as 'my-net=noise(uniform)'."
-            )
+            raise TrialsError(f"--training '{text}': expected OBSERVER=RECIPE, such as 'my-net=noise(uniform)'.")
         recipes[observer.strip()] = (*recipes.get(observer.strip(), ()), *named)
     return recipes
 
@@ -402,18 +369,14 @@ def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
         return {}
     read = read_document(file, "list of recipes", TrialsError)
     if not isinstance(read, dict):
-        raise TrialsError(
-            f"{file}: expected a mapping of observers to recipes, such as 'my-net: noise(uniform)'."
-        )
+        raise TrialsError(f"{file}: expected a mapping of observers to recipes, such as 'my-net: noise(uniform)'.")
     recipes = {}
     for observer, tags in read.items():
         named = _tags(tags) if isinstance(tags, str) else ()
         if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
             named = tuple(tag.strip() for tag in tags if tag.strip())
         if not named:
-            raise TrialsError(
-                f"{file}: '{observer}' has {tags!r}; expected a recipe tag or a list of them."
-            )
+            raise TrialsError(f"{file}: '{observer}' has {tags!r}; expected a recipe tag or a list of them.")
         recipes[str(observer)] = named
     return recipes
 

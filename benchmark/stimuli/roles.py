@@ -46,9 +46,7 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network
         try:
             model = load_model(card, settings.place)
         except (WeightsError, CardError, LabelError) as error:
-            raise MissingStimuli(
-                f"the network '{card.name}' is shown the images, too: {error}"
-            ) from error
+            raise MissingStimuli(f"the network '{card.name}' is shown the images, too: {error}") from error
         networks.append(Network(card.name, model.identity, partial(_on, model)))
     return tuple(networks)
 
@@ -70,11 +68,7 @@ def textures_of(role: str, settings: Settings) -> Textures:
 
     Raises MissingStimuli with the command that gets them, StimuliError where a file is not the published one.
     """
-    entries = [
-        entry
-        for entry in read_catalogue(settings).values()
-        if entry.kind == "textures" and entry.role == role
-    ]
+    entries = [entry for entry in read_catalogue(settings).values() if entry.kind == "textures" and entry.role == role]
     for entry in entries:
         folder = folder_of(entry, settings)
         if folder is not None:
@@ -109,9 +103,7 @@ def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
         data = read_plain(path)
         digest, expected = hashlib.sha256(data).hexdigest(), entry.files.get(path.name)
         if expected is not None and digest != expected:
-            raise StimuliError(
-                f"{path}: not the published file: expected SHA-256 {expected}, got {digest}. {again}"
-            )
+            raise StimuliError(f"{path}: not the published file: expected SHA-256 {expected}, got {digest}. {again}")
         return decoded_rgb(data)
 
 
@@ -122,13 +114,7 @@ class Resolver:
     """The stimulus sets of a decision space. Sets are opened once; `limit` cuts each to so many
     images; the sets called `wanted` play their roles before all others."""
 
-    def __init__(
-        self,
-        space: str,
-        settings: Settings,
-        limit: int | None = None,
-        wanted: Collection[str] = (),
-    ) -> None:
+    def __init__(self, space: str, settings: Settings, limit: int | None = None, wanted: Collection[str] = ()) -> None:
         self._space = space
         self._settings = settings
         self._limit = limit

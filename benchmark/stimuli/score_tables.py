@@ -103,9 +103,7 @@ def once(path: Path, scores: Iterable[ReportedScore]) -> tuple[ReportedScore, ..
     return tuple(held.values())
 
 
-def check_names(
-    scores: Iterable[ReportedScore], suites: Mapping[str, Collection[str]], same: Collection[str]
-) -> None:
+def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection[str]], same: Collection[str]) -> None:
     """Raises ScoresError for a suite that there is not, and for a metric called like one of ours, unless `same` says
     that it is the same quantity. suites: name -> names of its metrics.
     """
@@ -156,12 +154,7 @@ def read(folder: Path) -> ScoreTables:
         for name, whole in SECOND_RUNS.items()
         if name in names and whole in names
     ]
-    clean = {
-        name: value
-        for file in reversed(CLEAN)
-        if file in names
-        for name, value in _shares(folder / file).items()
-    }
+    clean = {name: value for file in reversed(CLEAN) if file in names for name, value in _shares(folder / file).items()}
     scores = [*_shapes(folder / "sb_scores.json")] if "sb_scores.json" in names else []
     scores += [_one(name, "accuracy_before_attack", value) for name, value in clean.items()]
     for name in names:
@@ -173,19 +166,14 @@ def read(folder: Path) -> ScoreTables:
         elif noise:
             scores += _in_noise(folder / name, noise["name"])
     idle = {name for name, value in clean.items() if value < CHANCE}
-    marked = (
-        one._replace(remarks=(*one.remarks, GUESSES)) if one.observer.name in idle else one
-        for one in scores
-    )
+    marked = (one._replace(remarks=(*one.remarks, GUESSES)) if one.observer.name in idle else one for one in scores)
     return ScoreTables(once(folder, marked), notes)
 
 
 def _one(name: str, metric: str, value: float, **fields: Any) -> ReportedScore:
     known = known_metrics()[SOURCE, metric]
     remarks = (known.caveat,)
-    return ReportedScore(
-        Named(SOURCE, name), metric, value, suite=known.suite, remarks=remarks, **fields
-    )
+    return ReportedScore(Named(SOURCE, name), metric, value, suite=known.suite, remarks=remarks, **fields)
 
 
 def _shapes(path: Path) -> Iterator[ReportedScore]:
@@ -196,9 +184,7 @@ def _shapes(path: Path) -> Iterator[ReportedScore]:
             raise ScoresError(f"{path}, '{name}': expected {CATEGORIES} shares between 0 and 1.")
         # Answers are counted: means of rounded shares would tell apart networks that gave equally many.
         counts = [round(value * TRIALS) for value in values]
-        if not all(
-            isclose(c, v * TRIALS, abs_tol=1e-6) for c, v in zip(counts, values, strict=True)
-        ):
+        if not all(isclose(c, v * TRIALS, abs_tol=1e-6) for c, v in zip(counts, values, strict=True)):
             raise ScoresError(f"{path}, '{name}': expected shares of {TRIALS} trials.")
         total = CATEGORIES * TRIALS
         yield _one(name, "mean_shape_fraction", sum(counts) / total, n=total)
@@ -219,19 +205,12 @@ def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
         cell = _CELL.fullmatch(key)
         right = isinstance(answers, list) and answers and set(map(repr, answers)) <= {"0", "1"}
         if cell is None or not right:
-            raise ScoresError(
-                f"{path}, '{key}': expected 'noise0.04freq2' and a list of 0 and 1, not empty."
-            )
+            raise ScoresError(f"{path}, '{key}': expected 'noise0.04freq2' and a list of 0 and 1, not empty.")
         band, strength = cell["band"], float(cell["strength"])
         names = (
             ("without noise",)
             if strength == 0
-            else (
-                "",
-                f"band {band}",
-                f"strength {strength:g}",
-                f"band {band}, strength {strength:g}",
-            )
+            else ("", f"band {band}", f"strength {strength:g}", f"band {band}, strength {strength:g}")
         )
         for where in names:
             pools.setdefault(where, []).extend(answers)
@@ -257,9 +236,7 @@ def _is_share(value: Any) -> bool:
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
 
 
-def read_scores(
-    path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None
-) -> ScoreTables:
+def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None) -> ScoreTables:
     """The scores of a table, or of a folder whose layout is known. source: who published them, where the table does
     not say (None: the file is called like it); metrics: ours by name, whose values lie in a known range. Raises
     ScoresError with file, row and what was expected.
@@ -307,9 +284,7 @@ def _json_rows(path: Path) -> Rows:
                 yield f"{printable(name)}, {printable(metric)}", row
         return
     if not isinstance(found, list):
-        raise ScoresError(
-            f"{path}: expected a list of records, or {{observer: {{metric: value}}}}."
-        )
+        raise ScoresError(f"{path}: expected a list of records, or {{observer: {{metric: value}}}}.")
     for at, row in enumerate(found, 1):
         if not isinstance(row, dict):
             raise ScoresError(f"{path}, record {at}: expected fields {', '.join(REQUIRED)}.")
@@ -341,12 +316,8 @@ def _score(path: Path, where: str, row: Mapping[str, Any], source: str) -> Repor
     value, low, high = (_number(place, name, row.get(name)) for name in ("value", "low", "high"))
     if value is None:
         raise ScoresError(f"{place}: 'value' is empty. Leave out what is not reported.")
-    if (low is None) != (high is None) or (
-        low is not None and high is not None and not low <= value <= high
-    ):
-        raise ScoresError(
-            f"{place}: expected low <= value <= high, or neither; got {low}, {value}, {high}."
-        )
+    if (low is None) != (high is None) or (low is not None and high is not None and not low <= value <= high):
+        raise ScoresError(f"{place}: expected low <= value <= high, or neither; got {low}, {value}, {high}.")
     level, n = (_number(place, name, row.get(name)) for name in ("level", "n"))
     if level is not None and not 0 < level < 1:
         raise ScoresError(f"{place}: 'level' is {level}; expected a share such as 0.95.")

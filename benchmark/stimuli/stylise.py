@@ -100,9 +100,7 @@ class Order:
         return "stylised" if self.sample is None else "cue-conflict"
 
 
-def textured(
-    contents: Sequence[Picture], styles: Sequence[Picture], seed: int = 0
-) -> list[Pairing]:
+def textured(contents: Sequence[Picture], styles: Sequence[Picture], seed: int = 0) -> list[Pairing]:
     """Every content with one style, chosen by the seed and the content's digest among the styles' digests.
 
     So neither names, nor order, nor other contents change the choice. Raises StimuliError where two contents would
@@ -113,9 +111,7 @@ def textured(
     for content in sorted(contents, key=lambda one: (one.category, one.path.name)):
         place = f"{content.category}/{content.path.stem}.png"
         if place in seen:
-            raise StimuliError(
-                f"{content.path} and {seen[place]} would both become '{place}': rename one."
-            )
+            raise StimuliError(f"{content.path} and {seen[place]} would both become '{place}': rename one.")
         seen[place] = content.path
         style = ordered[draw(seed, content.digest) % len(ordered)]
         pairings.append(Pairing(place, content, style))
@@ -132,11 +128,7 @@ def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
 
 
 def manifest(
-    order: Order,
-    generator: Mapping[str, str],
-    pairings: Sequence[Pairing],
-    styles: Sequence[Picture],
-    whole: int,
+    order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[Picture], whole: int
 ) -> str:
     """JSON text of all that decides the images: equal text, equal images. No paths, no names of files that went in.
 
@@ -154,10 +146,7 @@ def manifest(
         "seed": order.seed,
         "whole": whole,
         "styles": {"count": len(digests), "digest": text_digest("\n".join(digests))},
-        "images": {
-            one.place: {"content": one.content.digest, "style": one.style.digest}
-            for one in pairings
-        },
+        "images": {one.place: {"content": one.content.digest, "style": one.style.digest} for one in pairings},
     }
     return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
 
@@ -174,9 +163,7 @@ T = TypeVar("T")
 Cell = tuple[str, str]  # category of the shape, of the texture
 
 
-def conflicting(
-    shapes: Sequence[Picture], textures: Sequence[Picture], sample: Sample, seed: int = 0
-) -> list[Pairing]:
+def conflicting(shapes: Sequence[Picture], textures: Sequence[Picture], sample: Sample, seed: int = 0) -> list[Pairing]:
     """Shapes with textures of other categories, by category and name, under names like "cat/cat7-elephant1.png".
 
     A sample is balanced: over pairs of categories, and over the exemplars of each category (their uses differ by one
@@ -208,11 +195,7 @@ def conflicting(
 
 
 def _pairs(
-    shapes: Sequence[Picture],
-    textures: Sequence[Picture],
-    wanted: int,
-    uses: Mapping[tuple[str, Path], int],
-    seed: int,
+    shapes: Sequence[Picture], textures: Sequence[Picture], wanted: int, uses: Mapping[tuple[str, Path], int], seed: int
 ) -> Iterator[tuple[Picture, Picture]]:
     """Every pair once, such that the first `wanted` use least what was used most."""
 
@@ -250,10 +233,7 @@ def _quotas(there: Mapping[Cell, int], sample: Sample, seed: int) -> dict[Cell, 
     while left:
         free = [cell for cell in there if quotas[cell] < there[cell]]
         if left < len(free):
-            shapes, textures = (
-                sorted(set(side), key=lambda one: draw(seed, one))
-                for side in zip(*free, strict=True)
-            )
+            shapes, textures = (sorted(set(side), key=lambda one: draw(seed, one)) for side in zip(*free, strict=True))
             possible = set(free)
             pairs = (cell for cell in _diagonals(shapes, textures) if cell in possible)
             free = list(islice(pairs, left))
@@ -283,9 +263,7 @@ def _exemplars(pictures: Sequence[Picture], part: str) -> dict[tuple[str, Path],
     names = {}
     for category, ones in _by_category(pictures).items():
         stems = [one.path.stem for one in ones]
-        own = len(set(stems)) == len(stems) and all(
-            re.fullmatch(rf"{re.escape(category)}\d+", stem) for stem in stems
-        )
+        own = len(set(stems)) == len(stems) and all(re.fullmatch(rf"{re.escape(category)}\d+", stem) for stem in stems)
         for i, one in enumerate(ones, 1):
             names[part, one.path] = one.path.stem if own else f"{category}{i}"
     return names
@@ -317,14 +295,10 @@ def make_stylised(order: Order, settings: Settings, painter: Network, report: Re
     check_name(order.name)
     # A made set never takes the name of a published one, or of one that lies elsewhere.
     if find_built_in(order.name) is not None:
-        raise StimuliError(
-            f"'{order.name}' names a published set: choose another --name for a set of your own."
-        )
+        raise StimuliError(f"'{order.name}' names a published set: choose another --name for a set of your own.")
     known = read_catalogue(settings).get(order.name)
     if known is not None and known.folder != str(target):
-        raise StimuliError(
-            f"'{order.name}' is there already, at {known.folder}: choose another --name."
-        )
+        raise StimuliError(f"'{order.name}' is there already, at {known.folder}: choose another --name.")
     space = _space(order)
     pairings, styles, whole = _plan(order, space, settings)
     note = Note(MANIFEST, manifest(order, painter.generator, pairings, styles, whole))
@@ -393,9 +367,7 @@ def _space(order: Order) -> str:
     return found
 
 
-def _paint_all(
-    pairings: Sequence[Pairing], order: Order, painter: Network, report: Report, folder: Path
-) -> None:
+def _paint_all(pairings: Sequence[Pairing], order: Order, painter: Network, report: Report, folder: Path) -> None:
     """Paint what `folder` lacks. Images of one style share what the network makes of it."""
     left = [pair for pair in pairings if not (folder / pair.place).exists()]
     if len(left) < len(pairings):
@@ -407,9 +379,7 @@ def _paint_all(
         if style is None:
             style = known[pair.style.digest] = painter.style(read_rgb(pair.style.path, FIX))
         content = read_rgb(pair.content.path, FIX)
-        pixels = painter.paint(
-            content, style, strength=order.strength, size=order.size, crop=order.crop
-        )
+        pixels = painter.paint(content, style, strength=order.strength, size=order.size, crop=order.crop)
         write_png(folder / pair.place, pixels)
 
     pool = ThreadPoolExecutor(order.workers)
@@ -446,9 +416,7 @@ class Network:
         side = int(self.predict.get_inputs()[0].shape[1])
         return self._run(self.predict, square(image, 1.0, side))
 
-    def paint(
-        self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float
-    ) -> Pixels:
+    def paint(self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float) -> Pixels:
         """[h, w, 3] uint8 RGB -> its central square of `crop` x the shorter side, painted: [size, size, 3] uint8.
 
         strength in [0, 1]: between the image's own style (0) and the given one (1), linear in the style vector.
@@ -476,9 +444,7 @@ def load_network() -> Network:
     weights = hashlib.sha256()
     for name in FILES:
         if not (folder / name).is_file():
-            raise StimuliError(
-                f"{folder}: no '{name}': this release of {PACKAGE} is not known here; 0.1.0 is."
-            )
+            raise StimuliError(f"{folder}: no '{name}': this release of {PACKAGE} is not known here; 0.1.0 is.")
         weights.update((folder / name).read_bytes())
     try:
         import onnxruntime
@@ -490,10 +456,7 @@ def load_network() -> Network:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     sessions = [
-        onnxruntime.InferenceSession(
-            str(folder / name), options, providers=["CPUExecutionProvider"]
-        )
-        for name in FILES
+        onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"]) for name in FILES
     ]
     generator = {
         "name": PACKAGE,

@@ -108,9 +108,7 @@ def read_header(path: Path, header: Sequence[str], stated: Stated) -> list[str]:
     return names
 
 
-def filled(
-    path: Path, columns: dict[str, list[str]], rows: Sequence[int], stated: Stated
-) -> dict[str, list[str]]:
+def filled(path: Path, columns: dict[str, list[str]], rows: Sequence[int], stated: Stated) -> dict[str, list[str]]:
     """All columns, those that the table lacks from what is known beside it. Raises TrialsError."""
     n = len(rows)
     if stated.observer is not None:
@@ -121,15 +119,12 @@ def filled(
     columns.setdefault("condition", [""] * n)
     if "category" not in columns:  # the other layout: its images are named without an ending
         columns["imagename"] = [
-            name if PurePath(name).suffix or not read_pair(name) else f"{name}.png"
-            for name in columns["imagename"]
+            name if PurePath(name).suffix or not read_pair(name) else f"{name}.png" for name in columns["imagename"]
         ]
         columns["object_response"] = [
             NO_ANSWER if text.lower() in _NO_LABEL else text for text in columns["object_response"]
         ]
-        columns["category"] = [
-            _category(path, row, name) for row, name in zip(rows, columns["imagename"], strict=True)
-        ]
+        columns["category"] = [_category(path, row, name) for row, name in zip(rows, columns["imagename"], strict=True)]
     return columns
 
 
@@ -188,9 +183,7 @@ def numbers(table: Table, name: str, index: Sequence[int], what: str) -> list[fl
     for i in index:
         text = table.columns[name][i]
         try:
-            values.append(
-                float(text or "nan") if text.lower() not in {"na", "none"} else float("nan")
-            )
+            values.append(float(text or "nan") if text.lower() not in {"na", "none"} else float("nan"))
         except ValueError:
             where = table.where(i)
             raise TrialsError(f"{where}: {name} is '{text}'; expected {what} or NaN.") from None
@@ -199,10 +192,7 @@ def numbers(table: Table, name: str, index: Sequence[int], what: str) -> list[fl
 
 def _parse(path: Path, stated: Stated) -> Table:
     expected = "Expected a CSV table."
-    with (
-        foreign("table of trials", path, TrialsError, expected),
-        path.open(newline="", encoding="utf-8-sig") as file,
-    ):
+    with foreign("table of trials", path, TrialsError, expected), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, strict=True)
         header = [name.strip().lower() for name in next(reader, [])]
         names = read_header(path, header, stated)
@@ -210,17 +200,14 @@ def _parse(path: Path, stated: Stated) -> Table:
         kept: list[list[str]] = []
         for row in reader:
             if row and len(row) != len(names):
-                raise TrialsError(
-                    f"{path}, row {reader.line_num}: {len(row)} fields; the header has {len(names)}."
-                )
+                raise TrialsError(f"{path}, row {reader.line_num}: {len(row)} fields; the header has {len(names)}.")
             if row:
                 rows.append(reader.line_num)
                 kept.append(row)
     if not rows:
         raise TrialsError(f"{path}: a header and no trials.")
     columns = {
-        name: [text.strip() for text in values]
-        for name, values in zip(names, zip(*kept, strict=True), strict=True)
+        name: [text.strip() for text in values] for name, values in zip(names, zip(*kept, strict=True), strict=True)
     }
     return Table(path, filled(path, columns, rows, stated), rows)
 
@@ -274,16 +261,8 @@ def trial_paths(path: Path) -> list[Path]:
         return [path]
     found = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".csv" and p.is_file())
     if not found:
-        what = (
-            "holds no .csv file"
-            if path.is_dir()
-            else "is no regular file"
-            if path.exists()
-            else "does not exist"
-        )
-        raise TrialsError(
-            f"{path}: {what}. Expected a CSV table of trials, or a folder with such tables."
-        )
+        what = "holds no .csv file" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
+        raise TrialsError(f"{path}: {what}. Expected a CSV table of trials, or a folder with such tables.")
     return found
 
 
@@ -323,9 +302,7 @@ def read_tables(path: Path, stated: Stated = NOTHING_STATED) -> Read:
     return Read(tuple(files), unfit, others)
 
 
-def read_trials(
-    path: Path, experiment: str | None = None, source: str | None = None
-) -> list[TrialFile]:
+def read_trials(path: Path, experiment: str | None = None, source: str | None = None) -> list[TrialFile]:
     """`read_tables` where every file must fit. Raises TrialsError naming file and row (the header is row 1) and what
     was expected; then nothing of any file is returned.
     """

@@ -14,14 +14,7 @@ from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, place_of, remedy
-from benchmark.stimuli.datasets import (
-    Cell,
-    find_cells,
-    list_cells,
-    open_folder,
-    open_listing,
-    survey,
-)
+from benchmark.stimuli.datasets import Cell, find_cells, list_cells, open_folder, open_listing, survey
 from benchmark.stimuli.image_files import FileImages, reread, text_digest
 from benchmark.stimuli.items import Listing, evenly, list_folder, sample_order
 from benchmark.stimuli.roles import read_texture, texture_paths
@@ -88,9 +81,7 @@ class Looked:
     stimuli: Stimuli | None = None
 
 
-def _look_at(
-    entry: Entry, listing: Listing, index: Sequence[int], settings: Settings, tick: Tick
-) -> Looked:
+def _look_at(entry: Entry, listing: Listing, index: Sequence[int], settings: Settings, tick: Tick) -> Looked:
     """Decode and digest the images at `index`; files without a byte are looked for among all that are listed.
 
     Raises StimuliError where a file is gone.
@@ -115,10 +106,7 @@ def _look_at(
         tick()
     part = listing if len(index) == len(listing) else listing.pick(index)
     looked.problems += _shortened([f"{listing.paths[i]}: an empty file" for i in empty])
-    looked.problems += [
-        *_shortened(unreadable),
-        *_altered(reread(listing.folder, settings, part.files)),
-    ]
+    looked.problems += [*_shortened(unreadable), *_altered(reread(listing.folder, settings, part.files))]
     looked.problems += [
         f"{n} of {looked.sizes.total()} images that were read are {w} x {h} px, expected "
         f"{entry.size} x {entry.size} (such as {first[w, h]})"
@@ -309,10 +297,7 @@ def _parts(entry: Entry, cells: Sequence[Cell], n: int) -> list[str]:
 
 
 def _rows(
-    cells: Sequence[Cell],
-    listings: Mapping[str, Listing],
-    looks: Mapping[str, Looked],
-    problems: Problems,
+    cells: Sequence[Cell], listings: Mapping[str, Listing], looks: Mapping[str, Looked], problems: Problems
 ) -> tuple[Row, ...]:
     """One for each corruption."""
     rows = []
@@ -323,10 +308,7 @@ def _rows(
         for cell in own:
             sizes += looks[cell.name].sizes if cell.name in looks else Counter()
         wrong = [cell.severity for cell in own if problems.get(cell.name)]
-        remarks = [
-            *problems.get(corruption, []),
-            *([f"see severity {', '.join(wrong)}"] if wrong else []),
-        ]
+        remarks = [*problems.get(corruption, []), *([f"see severity {', '.join(wrong)}"] if wrong else [])]
         severities = " ".join(cell.severity for cell in own)
         classes = _range({len(set(one.labels["category"].tolist())) for one in listed})
         images = _range({len(one) for one in listed})
@@ -416,9 +398,7 @@ def _annotations(stimuli: Stimuli, index: int) -> list[str]:
     return found
 
 
-def _verify_classes(
-    entry: Entry, listing: Listing, settings: Settings, depth: Depth
-) -> Verification:
+def _verify_classes(entry: Entry, listing: Listing, settings: Settings, depth: Depth) -> Verification:
     """A folder of class folders, of any size."""
     n = len(listing)
     index = depth.of(n, SAMPLE, n)
@@ -432,9 +412,7 @@ def _verify_classes(
     lines.append(f"{len(classes)}{expected} classes; {_size_words(looked.sizes)} px")
     lines += looked.copies
     if len(index) < n:
-        lines.append(
-            f"{len(index)} images were read, those of `--limit {len(index)}`; --full reads every one"
-        )
+        lines.append(f"{len(index)} images were read, those of `--limit {len(index)}`; --full reads every one")
     problems = [*looked.problems, *_class_problems(entry, classes), *wrong]
     return Verification(not problems, (f"{listing.folder}", *lines, *problems))
 
@@ -448,8 +426,7 @@ def _identity(entry: Entry, stimuli: Stimuli, n: int | None = None) -> tuple[lis
     whole = stimuli.whole or there
     lines = [
         f"{there} of {whole} images" + ("" if there == whole else ": a part of the set"),
-        f"digest {stimuli.digest}"
-        + ("" if len(stimuli) == there else f" of the {len(stimuli)} that were read"),
+        f"digest {stimuli.digest}" + ("" if len(stimuli) == there else f" of the {len(stimuli)} that were read"),
     ]
     problems = []
     if len(stimuli) == whole and entry.digest is not None:
@@ -458,7 +435,5 @@ def _identity(entry: Entry, stimuli: Stimuli, n: int | None = None) -> tuple[lis
         else:
             problems.append("NOT the published images")
     if there > whole:
-        problems.append(
-            f"more images than were published ({whole}): remove what does not belong there"
-        )
+        problems.append(f"more images than were published ({whole}): remove what does not belong there")
     return lines, problems

@@ -92,9 +92,7 @@ def vacuum(database: Database) -> tuple[int, int]:
     with database.reading() as connection:
         before = _size(connection)
     sqlite = database.place.sqlite
-    steps = (
-        ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if sqlite else ("VACUUM ANALYZE",)
-    )
+    steps = ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if sqlite else ("VACUUM ANALYZE",)
     with as_store_errors(database.place), database.engine.connect() as connection:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         for step in steps:

@@ -83,9 +83,7 @@ def _encode_column(name: str, values: Array) -> tuple[dict[str, Any], bytes]:
     if values.dtype.kind in "UO":
         return _encode_text(name, values)
     if not _is_number(values.dtype):
-        raise StoreError(
-            f"column '{name}' has type {values.dtype}: expected booleans, integers, floats or text"
-        )
+        raise StoreError(f"column '{name}' has type {values.dtype}: expected booleans, integers, floats or text")
     little = values.astype(values.dtype.newbyteorder("<"), copy=False)
     head = {"name": name, "dtype": little.dtype.str, "shape": list(values.shape)}
     return head, little.tobytes()

@@ -19,14 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 from sqlalchemy.util import LRUCache
 
 from benchmark.errors import StoreError
-from benchmark.store.db_errors import (
-    LOCK_TIMEOUT,
-    as_store_errors,
-    as_written,
-    no_leaderboard,
-    read_only,
-    retry,
-)
+from benchmark.store.db_errors import LOCK_TIMEOUT, as_store_errors, as_written, no_leaderboard, read_only, retry
 from benchmark.store.place import Place, network_disk
 
 P = ParamSpec("P")
@@ -56,15 +49,11 @@ def _check_file(path: Path, shown: str, *, write: bool, create: bool) -> None:
             f"{shown} cannot be used: {os.strerror(error.errno or 0)}. Name another file with `--db`"
         ) from error
     if path.is_dir():
-        raise StoreError(
-            f"{shown} is a folder: name a file for the leaderboard, e.g. {path / 'results.db'}"
-        )
+        raise StoreError(f"{shown} is a folder: name a file for the leaderboard, e.g. {path / 'results.db'}")
     if path.exists() and not path.is_file():
         raise StoreError(f"{shown} is no regular file: name another with `--db`")
     if not path.parent.is_dir():
-        raise StoreError(
-            f"the folder {path.parent} does not exist: create it, or name another file with `--db`"
-        )
+        raise StoreError(f"the folder {path.parent} does not exist: create it, or name another file with `--db`")
     if not create and not path.exists():
         raise no_leaderboard(shown)
     if path.exists() and not os.access(path, os.R_OK):
@@ -97,9 +86,7 @@ class Database:
         _prepare_connections(engine, self.place, self.warnings, self.write)
         return engine
 
-    def read(
-        self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    def read(self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`query` in a reading transaction. What is unavailable at present is waited for."""
 
         def work() -> T:
@@ -108,9 +95,7 @@ class Database:
 
         return retry(work, self.place.shown)
 
-    def change(
-        self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    def change(self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`step` as one transaction. What is unavailable at present is waited for, and the step made again: where a
         server had taken the first one and could not say so, the same rows are there once.
         """
@@ -254,9 +239,7 @@ def _prepare_connections(engine: sa.Engine, place: Place, warnings: list[str], w
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _set_pragmas(
-    connection: sqlite3.Connection, place: Place, warnings: list[str], write: bool
-) -> None:
+def _set_pragmas(connection: sqlite3.Connection, place: Place, warnings: list[str], write: bool) -> None:
     # SQLite checks references only where asked to, connection by connection.
     connection.execute("PRAGMA foreign_keys=ON")
     # A foreign file's schema calls no functions with side effects.

@@ -84,9 +84,7 @@ def as_store_errors(place: Place) -> Iterator[None]:
     except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
         raise damaged(place, "text that is no text") from error
     except sa.exc.TimeoutError as error:
-        raise StoreError(
-            f"the leaderboard {place.shown} has no free connection: {error}"
-        ) from error
+        raise StoreError(f"the leaderboard {place.shown} has no free connection: {error}") from error
 
 
 @contextmanager
@@ -124,9 +122,7 @@ def read_only(shown: str, why: str) -> StoreError:
 def _explained(place: Place, error: BaseException) -> StoreError:
     text, shown = _in_words(place, error), place.shown
     if not place.sqlite and server_gone(error):
-        return Unavailable(
-            f"the leaderboard {shown} cannot be used: no connection to its server ({text})"
-        )
+        return Unavailable(f"the leaderboard {shown} cannot be used: no connection to its server ({text})")
     if "readonly database" in text:
         return read_only(shown, "the file or its folder is read-only")
     if "is locked" in text:

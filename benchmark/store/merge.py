@@ -82,12 +82,7 @@ def merge(source: Database, target: Database) -> Merged:
         done.conflicts += _card_lines(theirs, ours, done.place)
         for table in (schema.ENVIRONMENTS, schema.RUNS, schema.RUN_ENDS, schema.STIMULI):
             _copy(connection, target, table)
-        _copy(
-            connection,
-            target,
-            schema.OBSERVERS,
-            lambda row: row if row.name not in strangers else None,
-        )
+        _copy(connection, target, schema.OBSERVERS, lambda row: row if row.name not in strangers else None)
         _copy(connection, target, schema.REGISTRATIONS, _new_card(theirs, ours, strangers))
         merging = _Merging(connection, target, observers, done)
         done.conflicts += _difference_lines(list(merging.blocks()), theirs, done.place)
@@ -106,18 +101,11 @@ def merge_observations(source: Database, target: Database, keys: Collection[str]
     with source.reading() as connection:
         query = sa.select(observed.observer, observed.stimuli)
         rows = [
-            row
-            for some in batches(sorted(keys))
-            for row in fetched(connection, query.where(observed.key.in_(some)))
+            row for some in batches(sorted(keys)) for row in fetched(connection, query.where(observed.key.in_(some)))
         ]
         owners, sets = {row.observer for row in rows}, {row.stimuli for row in rows}
         _copy(connection, target, schema.OBSERVERS, lambda row: row if row.id in owners else None)
-        _copy(
-            connection,
-            target,
-            schema.REGISTRATIONS,
-            lambda row: row if row.observer in owners else None,
-        )
+        _copy(connection, target, schema.REGISTRATIONS, lambda row: row if row.observer in owners else None)
         _copy(connection, target, schema.STIMULI, lambda row: row if row.digest in sets else None)
         own = {owner: owner for owner in owners}
         merging = _Merging(connection, target, own, Merged(source.place.shown), run, {*keys})
@@ -158,11 +146,7 @@ def _strangers(theirs: _Names, ours: _Names) -> set[str]:
 
 def _taken(theirs: _Names, strangers: Collection[str]) -> dict[str, str]:
     """Their observer's id -> its id here. One whose name is a stranger's comes under its other name, if it has one."""
-    named = {
-        (row.kind, row.identity): row.id
-        for row in theirs.rows.values()
-        if row.name not in strangers
-    }
+    named = {(row.kind, row.identity): row.id for row in theirs.rows.values() if row.name not in strangers}
     taken = {}
     for number, row in theirs.rows.items():
         here = number if row.name not in strangers else named.get((row.kind, row.identity))
@@ -195,12 +179,7 @@ def _owned(table: sa.Table, observers: Mapping[str, str]) -> Change:
     return change
 
 
-def _copy(
-    source: sa.Connection,
-    target: Database,
-    table: sa.Table,
-    change: Change = lambda row: row,
-) -> None:
+def _copy(source: sa.Connection, target: Database, table: sa.Table, change: Change = lambda row: row) -> None:
     """Insert the rows of a table that are not here yet, as `change` gives them (None: it is left out)."""
     (key,) = table.primary_key.columns
     for page in batches(all_rows(source, table), 1 if table is schema.STIMULI else 200):
@@ -277,12 +256,7 @@ class _Merging:
             if differing:
                 yield _Difference(row, differing, compared)
                 del rows[key]
-        chunks = [
-            row
-            for key in rows
-            for place, row in theirs.get(key, {}).items()
-            if place not in ours.get(key, {})
-        ]
+        chunks = [row for key in rows for place, row in theirs.get(key, {}).items() if place not in ours.get(key, {})]
         for chunk in chunks:
             _refuse(row_problems(schema.CHUNKS, chunk))
         insert_new(connection, schema.CHUNKS, [self._moved(schema.CHUNKS, row) for row in chunks])
@@ -305,9 +279,7 @@ class _Merging:
 
 def _other_canary(theirs: str, ours: str) -> bool:
     """Whether the network gave other canary answers there than here: then even other chunks of a block do not mix."""
-    from registry.determinism_checks import (
-        canaries_differ,
-    )  # torch, which reading a leaderboard does without
+    from registry.determinism_checks import canaries_differ  # torch, which reading a leaderboard does without
 
     there, here = (str(parsed(text, dict).get("canary", "")) for text in (theirs, ours))
     return bool(there and here and there != here) and canaries_differ(there, here)
@@ -368,11 +340,7 @@ def _newest_imports(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
 
 
 def _merge_scores(
-    source: sa.Connection,
-    target: Database,
-    theirs: _Names,
-    observers: Mapping[str, str],
-    done: Merged,
+    source: sa.Connection, target: Database, theirs: _Names, observers: Mapping[str, str], done: Merged
 ) -> None:
     """Their score sets of observers that were run, where nothing is scored here of the same, and the trials that they
     were made of are those that are here. Scores of imported observers are made anew: they rest on all imports.
@@ -404,9 +372,7 @@ def _merge_scores(
 # Conflicts, in words.
 
 
-def _stranger_lines(
-    strangers: Collection[str], theirs: _Names, ours: _Names, place: str
-) -> Iterator[str]:
+def _stranger_lines(strangers: Collection[str], theirs: _Names, ours: _Names, place: str) -> Iterator[str]:
     for name in sorted(strangers):
         rows = (side.rows[side.now[name].observer] for side in (theirs, ours))
         there, here = (f"{row.kind} {row.identity[:12]}" for row in rows)
@@ -423,9 +389,7 @@ def _card_lines(theirs: _Names, ours: _Names, place: str) -> Iterator[str]:
         if here is None or here.observer != there.observer or here.card == there.card:
             continue
         mine, other = (parsed(row.card, dict) for row in (here, there))
-        fields = [
-            key for key in sorted(mine.keys() | other.keys()) if mine.get(key) != other.get(key)
-        ]
+        fields = [key for key in sorted(mine.keys() | other.keys()) if mine.get(key) != other.get(key)]
         if shown := [key for key in fields if key not in _PLACES]:
             yield (
                 f"'{name}' is the same observer in {place} with another card ({', '.join(shown)} differ): the card "

@@ -14,9 +14,7 @@ from benchmark.errors import StoreError
 from registry.files import expanded
 
 #: File systems of other machines, where a write-ahead log's shared memory does not work.
-_NETWORK = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs")
-)
+_NETWORK = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs"))
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,7 @@ def locate(url_or_path: str) -> Place:
         return Place(None, shown, url.set(drivername="postgresql+psycopg"))
     if backend != "sqlite":
         raise StoreError(
-            "a leaderboard lives in SQLite (a file path) or PostgreSQL (postgresql://...), "
-            f"not in '{backend}'"
+            f"a leaderboard lives in SQLite (a file path) or PostgreSQL (postgresql://...), not in '{backend}'"
         )
     name = url.database or ":memory:"
     return Place(None if name == ":memory:" else Path(name), name)

@@ -30,16 +30,7 @@ from benchmark.store.rows import (
     StoredObservation,
     check_scores,
 )
-from benchmark.store.sql import (
-    batches,
-    check_types,
-    digest_of,
-    dump,
-    fetched,
-    named_texts,
-    parsed,
-    texts,
-)
+from benchmark.store.sql import batches, check_types, digest_of, dump, fetched, named_texts, parsed, texts
 
 _OBSERVERS, _CARDS, _STIMULI = schema.OBSERVERS.c, schema.REGISTRATIONS.c, schema.STIMULI.c
 _OBSERVED, _CHUNKS, _SETTLED = schema.OBSERVATIONS.c, schema.CHUNKS.c, schema.SETTLED.c
@@ -54,9 +45,7 @@ def _registered(latest: bool = True) -> sa.FromClause:
     """What each observer name stands for now: its newest registration, and whose that is. Without `latest` the newest
     registration of every observer there ever was."""
     group = _OBSERVERS.name if latest else _OBSERVERS.id
-    place = sa.func.row_number().over(
-        partition_by=group, order_by=(_CARDS.created.desc(), _CARDS.id.desc())
-    )
+    place = sa.func.row_number().over(partition_by=group, order_by=(_CARDS.created.desc(), _CARDS.id.desc()))
     ranked = (
         sa.select(_CARDS.id, place.label("place"))
         .join(schema.OBSERVERS, _OBSERVERS.id == _CARDS.observer)
@@ -64,23 +53,16 @@ def _registered(latest: bool = True) -> sa.FromClause:
     )
     # As a list of ids: joined, SQLite looks through all of them for each score set.
     newest = _CARDS.id.in_(sa.select(ranked.c.id).where(ranked.c.place == 1))
-    return schema.REGISTRATIONS.join(
-        schema.OBSERVERS, sa.and_(_OBSERVERS.id == _CARDS.observer, newest)
-    )
+    return schema.REGISTRATIONS.join(schema.OBSERVERS, sa.and_(_OBSERVERS.id == _CARDS.observer, newest))
 
 
 def observers(
-    connection: sa.Connection,
-    latest: bool = True,
-    column: str | None = None,
-    wanted: Collection[str] = (),
+    connection: sa.Connection, latest: bool = True, column: str | None = None, wanted: Collection[str] = ()
 ) -> list[ObserverRow]:
     """Observers by name: what each name stands for now, or (`latest=False`) ever stood for. column, wanted: those with
     one of at most `BATCH` values there."""
     query = sa.select(
-        *(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")),
-        _CARDS.card,
-        _OBSERVERS.created,
+        *(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created
     ).select_from(_registered(latest))
     if column is not None:
         query = query.where(_OBSERVERS[column].in_(list(wanted)))
@@ -102,9 +84,7 @@ def former_names(connection: sa.Connection) -> frozenset[str]:
     """What today's networks were called before, as their cards say."""
     # as JSON is written here, whatever else the card says
     query = sa.select(_CARDS.card).where(_CARDS.card.like('%"formerly":["%'))
-    cards = [
-        parsed(card, dict) for (card,) in fetched(connection, query.select_from(_registered()))
-    ]
+    cards = [parsed(card, dict) for (card,) in fetched(connection, query.select_from(_registered()))]
     return frozenset(str(name) for card in cards for name in card.get("formerly") or ())
 
 
@@ -143,24 +123,16 @@ def observations(
         *(_OBSERVED[name] for name in (*asked, "transform", "n", "details")),
         _OBSERVERS.name.label("observer_name"),
         _OBSERVED.created,
-    ).select_from(
-        _registered()
-        .join(owners, same)
-        .join(schema.OBSERVATIONS, _OBSERVED.observer == owners.c.id)
-    )
+    ).select_from(_registered().join(owners, same).join(schema.OBSERVATIONS, _OBSERVED.observer == owners.c.id))
     if observer is not None:
         query = query.where(_OBSERVERS.name == observer)
     if suite is not None:
         query = query.where(_OBSERVED.suite == suite)
     counting = imported_keys(connection) if suite in (None, IMPORTED) else {}
-    rows = [
-        row for row in fetched(connection, query) if row.suite != IMPORTED or row.key in counting
-    ]
+    rows = [row for row in fetched(connection, query) if row.suite != IMPORTED or row.key in counting]
     ways: dict[str, Mapping[str, Any]] = {}  # most were asked in one of a few ways
     made = []
-    for row in sorted(
-        rows, key=lambda row: (row.observer_name, counting.get(row.key, 0), row.created)
-    ):
+    for row in sorted(rows, key=lambda row: (row.observer_name, counting.get(row.key, 0), row.created)):
         stated = dict(row._mapping)
         if row.details not in ways:
             ways[row.details] = parsed(row.details, dict)
@@ -175,9 +147,7 @@ def imported_keys(connection: sa.Connection) -> dict[str, int]:
     for row in fetched(connection, sa.select(table).order_by(table.c.created, table.c.id)):
         newest.pop(row.source, None)
         newest[row.source] = row
-    return {
-        key: place for place, row in enumerate(newest.values()) for key in texts(row.observations)
-    }
+    return {key: place for place, row in enumerate(newest.values()) for key in texts(row.observations)}
 
 
 def has(connection: sa.Connection, table: sa.Table, column: str, value: str) -> bool:
@@ -207,11 +177,7 @@ def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
 
 def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, str]:
     """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
-    stored = (
-        sa.select(_CHUNKS.observation, sa.func.sum(_CHUNKS.n).label("n"))
-        .group_by(_CHUNKS.observation)
-        .subquery()
-    )
+    stored = sa.select(_CHUNKS.observation, sa.func.sum(_CHUNKS.n).label("n")).group_by(_CHUNKS.observation).subquery()
     query = (
         sa.select(_OBSERVED.key, _OBSERVED.suite)
         .select_from(schema.OBSERVATIONS)
@@ -232,10 +198,7 @@ def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, s
 def complete(connection: sa.Connection, key: str) -> bool:
     """Whether every trial of an observation is stored, or as many as settled it; False if it is unknown."""
     query = (
-        sa.select(
-            sa.func.coalesce(_SETTLED.n, _OBSERVED.n),
-            sa.func.coalesce(sa.func.sum(_CHUNKS.n), 0),
-        )
+        sa.select(sa.func.coalesce(_SETTLED.n, _OBSERVED.n), sa.func.coalesce(sa.func.sum(_CHUNKS.n), 0))
         .select_from(schema.OBSERVATIONS)
         .join(schema.CHUNKS, _CHUNKS.observation == _OBSERVED.key, isouter=True)
         .join(schema.SETTLED, _SETTLED.observation == _OBSERVED.key, isouter=True)
@@ -247,11 +210,7 @@ def complete(connection: sa.Connection, key: str) -> bool:
 
 
 def outcomes(
-    connection: sa.Connection,
-    *,
-    observer: str | None = None,
-    suite: str | None = None,
-    latest: bool = True,
+    connection: sa.Connection, *, observer: str | None = None, suite: str | None = None, latest: bool = True
 ) -> list[Outcome]:
     """Outcomes, oldest first; `latest`: only the newest of each (observer name, suite, space)."""
     query = sa.select(*(_OUTCOMES[name] for name in Outcome.__dataclass_fields__))
@@ -262,9 +221,7 @@ def outcomes(
         query = query.where(_OUTCOMES.suite == suite)
     if latest:
         work = (_OUTCOMES.observer_name, _OUTCOMES.suite, _OUTCOMES.space)
-        place = sa.func.row_number().over(
-            partition_by=work, order_by=(_OUTCOMES.created.desc(), _OUTCOMES.id.desc())
-        )
+        place = sa.func.row_number().over(partition_by=work, order_by=(_OUTCOMES.created.desc(), _OUTCOMES.id.desc()))
         newest = sa.select(_OUTCOMES.id, place.label("place")).subquery("newest")
         wanted = sa.and_(newest.c.id == _OUTCOMES.id, newest.c.place == 1)
         query = query.select_from(schema.OUTCOMES.join(newest, wanted))
@@ -433,11 +390,7 @@ def _current_sets(connection: sa.Connection, wanted: Wanted) -> Iterator[Any]:
     made = ("suite", "version", "space", "created", "id", "stimuli")
     query = (
         sa.select(
-            _OBSERVERS.name,
-            _OBSERVERS.kind,
-            _CARDS.training,
-            *(_SETS[name] for name in made),
-            beginning.label("keys"),
+            _OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *(_SETS[name] for name in made), beginning.label("keys")
         )
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
         .where(_counts())
@@ -456,9 +409,7 @@ def _first_key(row: Any) -> str:
     return parts[1] if len(parts) == 3 else ""
 
 
-def _scores_of(
-    connection: sa.Connection, wanted: Wanted, sets: Sequence[str]
-) -> dict[str, list[Any]]:
+def _scores_of(connection: sa.Connection, wanted: Wanted, sets: Sequence[str]) -> dict[str, list[Any]]:
     """Score set -> its scores, in the order of storing."""
     query = sa.select(schema.SCORES).where(_SCORES.score_set.in_(sets))
     for column, some in ((_SCORES.metric, wanted.metrics), (_SCORES.condition, wanted.conditions)):
@@ -490,9 +441,7 @@ def _policy(details: str) -> str:
     return f"{how.get('device')} {how.get('precision')}{compiled}, seed {how.get('seed')}"
 
 
-def _score_rows(
-    made: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]
-) -> Iterator[ScoreRow]:
+def _score_rows(made: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]) -> Iterator[ScoreRow]:
     """The rows of a set. A text is held once: the driver makes it anew for each row."""
     shared = (made.name, made.kind, _tags(made.training), *made[3:8])
     digests = {**role_digests(made.stimuli), "": collection_digest(made.stimuli)}
@@ -571,17 +520,13 @@ def runs_of_sets(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
         by_key.setdefault(key, []).append(run)
     order = {run: place for place, run in enumerate(runs(connection))}
     found = {}
-    for number, run, keys in fetched(
-        connection, sa.select(_SETS.id, _SETS.run, _SETS.observations)
-    ):
+    for number, run, keys in fetched(connection, sa.select(_SETS.id, _SETS.run, _SETS.observations)):
         computed = {one for key in texts(keys) for one in by_key.get(key, ())}
         found[number] = tuple(dict.fromkeys((*sorted(computed, key=order.__getitem__), run)))
     return found
 
 
-def runs(
-    connection: sa.Connection, wanted: Collection[str] | None = None
-) -> dict[str, Mapping[str, Any]]:
+def runs(connection: sa.Connection, wanted: Collection[str] | None = None) -> dict[str, Mapping[str, Any]]:
     """Runs by their ids, the oldest first: "run", "command", "environment", "started", "status", "ended". wanted: these
     alone."""
     table, environments, ends = schema.RUNS.c, schema.ENVIRONMENTS.c, schema.RUN_ENDS.c
@@ -596,11 +541,7 @@ def runs(
     rows = (
         connection.execute(query).all()
         if wanted is None
-        else [
-            row
-            for some in batches(sorted(wanted))
-            for row in connection.execute(query.where(table.id.in_(some)))
-        ]
+        else [row for some in batches(sorted(wanted)) for row in connection.execute(query.where(table.id.in_(some)))]
     )
     check_types(query, rows, ("status", "ended"))
     return {

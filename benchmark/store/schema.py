@@ -61,23 +61,12 @@ META = Table("meta", METADATA, Column("key", Text, primary_key=True), *_texts("v
 
 ENVIRONMENTS = Table("environments", METADATA, _id(), *_texts("content"), _made())
 
-RUNS = Table(
-    "runs",
-    METADATA,
-    _id(),
-    *_texts("command"),
-    _to("environment", "environments.id"),
-    *_texts("started"),
-)
+RUNS = Table("runs", METADATA, _id(), *_texts("command"), _to("environment", "environments.id"), *_texts("started"))
 
 #: A run without a row here was killed, or is still going on.
-RUN_ENDS = Table(
-    "run_ends", METADATA, _to("run", "runs.id", key=True), *_texts("status", "note", "ended")
-)
+RUN_ENDS = Table("run_ends", METADATA, _to("run", "runs.id", key=True), *_texts("status", "note", "ended"))
 
-OBSERVERS = Table(
-    "observers", METADATA, _id(), *_texts("name", "kind", "identity"), _made(), Index(None, "name")
-)
+OBSERVERS = Table("observers", METADATA, _id(), *_texts("name", "kind", "identity"), _made(), Index(None, "name"))
 
 #: A row each time a name's identity or card changes: the newest row of a name says what it stands
 #: for now, also when it goes back to weights that it had before.
@@ -147,12 +136,7 @@ SETTLED = Table(
 #: A row each time the trials of a source are imported: the newest one's observations (a JSON list of keys) are what
 #: counts of that source.
 IMPORTS = Table(
-    "imports",
-    METADATA,
-    _id(),
-    *_texts("source"),
-    _to("run", "runs.id"),
-    *_texts("created", "observations"),
+    "imports", METADATA, _id(), *_texts("source"), _to("run", "runs.id"), *_texts("created", "observations")
 )
 
 #: trials: digest of the chunks that were scored ("" where they are not here); scores: digest of the rows of `scores`.
@@ -190,11 +174,7 @@ SCORES = Table(
 
 #: Scores of imported trials that no longer count: no board shows them.
 WITHDRAWN = Table(
-    "withdrawn",
-    METADATA,
-    _to("score_set", "score_sets.id", key=True),
-    _to("run", "runs.id"),
-    *_texts("created"),
+    "withdrawn", METADATA, _to("score_set", "score_sets.id", key=True), _to("run", "runs.id"), *_texts("created")
 )
 
 OUTCOMES = Table(

@@ -20,15 +20,7 @@ DIGITS = 32  # of a row's digest: 128 bits
 LONGEST_JSON = 16 * 2**20  # characters: ten times what ten thousand keys take
 DEEPEST_JSON = 40  # lists and objects in one another
 #: What reading content raises that this program has not written.
-NOT_WRITTEN = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-)
+NOT_WRITTEN = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, MemoryError)
 
 _clock = threading.Lock()
 _last = ""
@@ -108,9 +100,7 @@ def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
     return dict(row) if name is None else {**row, name: row_digest(table, row)}
 
 
-def insert_new(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
-) -> None:
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts rows; one that is there already (by any unique constraint) stays as it is."""
     if not rows:
         return
@@ -121,9 +111,7 @@ def insert_new(
     connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
 
 
-def fetched(
-    connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()
-) -> Sequence[Any]:
+def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()) -> Sequence[Any]:
     """The rows of a query. Raises ValueError on a value of another type than the schema's: SQLite stores what it is
     given.
 

@@ -44,9 +44,7 @@ def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> 
     return Store(prepared(url_or_path, write=write, create=write and create))
 
 
-def _reading(
-    query: Callable[Concatenate[sa.Connection, P], T],
-) -> Callable[Concatenate[Store, P], T]:
+def _reading(query: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Concatenate[Store, P], T]:
     """The method that asks a query in a transaction of its own."""
 
     @wraps(query)
@@ -56,9 +54,7 @@ def _reading(
     return method
 
 
-def _changing(
-    step: Callable[Concatenate[sa.Connection, P], T],
-) -> Callable[Concatenate[Store, P], T]:
+def _changing(step: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Concatenate[Store, P], T]:
     """The method that makes a step as one transaction."""
 
     @wraps(step)
@@ -119,10 +115,7 @@ class Store:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 

@@ -34,9 +34,7 @@ class Shown:
 Sets = dict[str, Shown]
 
 
-def trials(
-    connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets
-) -> Trials:
+def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets) -> Trials:
     """The stored trials of the observations, in the order of the keys. known: sets that were read before, by digest;
     those that are read are put there.
     """

@@ -100,8 +100,7 @@ def revision(connection: sa.Connection, place: Place) -> str | None:
             return _number(connection, place, tables)
     some = ", ".join(sorted(tables | others)[:3])
     raise StoreError(
-        f"{place.shown} is the data base of another program (tables {some}, ...): name another with "
-        "`--db`"
+        f"{place.shown} is the data base of another program (tables {some}, ...): name another with `--db`"
     )
 
 
@@ -137,14 +136,8 @@ def create_tables(database: Database) -> None:
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 connection.execute(CreateIndex(index, if_not_exists=True))
         insert_new(connection, schema.REVISION, [{"version_num": schema.HEAD}])
-        facts = {
-            "application": schema.APPLICATION,
-            "created": now(),
-            "created by": __version__,
-        }
-        insert_new(
-            connection, schema.META, [{"key": key, "value": value} for key, value in facts.items()]
-        )
+        facts = {"application": schema.APPLICATION, "created": now(), "created by": __version__}
+        insert_new(connection, schema.META, [{"key": key, "value": value} for key, value in facts.items()])
 
 
 def upgrade(database: Database, migrations: Path) -> None:

@@ -14,27 +14,8 @@ from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
 from benchmark.store.queries import has, imported_keys, scores_digest, trials_digest
-from benchmark.store.rows import (
-    IMPORTED,
-    IMPORTED_KINDS,
-    Chunk,
-    Observation,
-    Outcome,
-    ScoreSet,
-    fault,
-    recipe_tags,
-)
-from benchmark.store.sql import (
-    batches,
-    dump,
-    fetched,
-    insert_new,
-    later,
-    now,
-    sealed,
-    storable,
-    texts,
-)
+from benchmark.store.rows import IMPORTED, IMPORTED_KINDS, Chunk, Observation, Outcome, ScoreSet, fault, recipe_tags
+from benchmark.store.sql import batches, dump, fetched, insert_new, later, now, sealed, storable, texts
 
 #: Columns of every trial table that the store itself fills in.
 RESERVED = ("role", "stimulus")
@@ -50,11 +31,7 @@ def environment_row(environment: Mapping[str, Any]) -> dict[str, Any]:
 def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> str:
     """A run's id. environment: its row; its moment is the run's."""
     insert_new(connection, schema.ENVIRONMENTS, [environment])
-    row = {
-        "command": storable(masked(command)),
-        "environment": environment["id"],
-        "started": environment["created"],
-    }
+    row = {"command": storable(masked(command)), "environment": environment["id"], "started": environment["created"]}
     row = sealed(schema.RUNS, row)
     insert_new(connection, schema.RUNS, [row])
     return str(row["id"])
@@ -103,10 +80,7 @@ def stimuli_row(stimuli: Stimuli) -> dict[str, Any]:
         if name in RESERVED:
             raise StoreError(f"stimulus set '{stimuli.name}': '{name}' cannot name a label column")
         if len(values) != n:
-            raise StoreError(
-                f"stimulus set '{stimuli.name}': label '{name}' has {len(values)} values for "
-                f"{n} images"
-            )
+            raise StoreError(f"stimulus set '{stimuli.name}': label '{name}' has {len(values)} values for {n} images")
         columns[name] = values
     row = {
         "digest": stimuli.digest,
@@ -150,9 +124,7 @@ def encode_chunk(chunk: Chunk) -> dict[str, Any]:
     return sealed(schema.CHUNKS, row)
 
 
-def put_chunks(
-    connection: sa.Connection, run: str, chunks: Sequence[tuple[Chunk, dict[str, Any]]]
-) -> None:
+def put_chunks(connection: sa.Connection, run: str, chunks: Sequence[tuple[Chunk, dict[str, Any]]]) -> None:
     """Encoded chunks, in a fixed order: writers of the same rows then never wait in a ring."""
     known = _observed(connection, {chunk.key for chunk, _ in chunks})
     rows = []
@@ -240,11 +212,7 @@ def _check_place(chunk: Chunk, rows: int, n: int, labels: str) -> None:
 
 
 def put_scores(
-    connection: sa.Connection,
-    run: str,
-    moment: str,
-    made: ScoreSet,
-    scores: Sequence[Mapping[str, Any]],
+    connection: sa.Connection, run: str, moment: str, made: ScoreSet, scores: Sequence[Mapping[str, Any]]
 ) -> str:
     """A score set and its rows; its id, which is bound to the rows and to the chunks that they were made of."""
     table = schema.SCORE_SETS
@@ -264,9 +232,7 @@ def put_scores(
     return number
 
 
-def _last(
-    connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], group: Sequence[str]
-) -> dict[str, Any]:
+def _last(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], group: Sequence[str]) -> dict[str, Any]:
     """The row with its id, later than all of its group; a row that is there already (its transaction is made again) as
     it is."""
     made = sealed(table, row)
@@ -296,9 +262,5 @@ def score_row(position: int, score: Score) -> dict[str, Any]:
 def put_outcome(connection: sa.Connection, outcome: Outcome) -> None:
     """How a piece of work ended."""
     table = schema.OUTCOMES
-    row = {**vars(outcome)} | {
-        name: storable(getattr(outcome, name)) for name in ("reason", "detail")
-    }
-    insert_new(
-        connection, table, [_last(connection, table, row, ("observer_name", "suite", "space"))]
-    )
+    row = {**vars(outcome)} | {name: storable(getattr(outcome, name)) for name in ("reason", "detail")}
+    insert_new(connection, table, [_last(connection, table, row, ("observer_name", "suite", "space"))])

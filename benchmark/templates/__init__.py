@@ -48,13 +48,9 @@ def _check_free(name: str, module: str, target: Path) -> None:
     from sys import stdlib_module_names
 
     if target.exists():
-        raise BenchError(
-            f"{target} is there already. Choose another name, or another --out folder."
-        )
+        raise BenchError(f"{target} is there already. Choose another name, or another --out folder.")
     if module in stdlib_module_names or find_spec(module) is not None:
-        raise BenchError(
-            f"a Python module '{module}' is installed already. Choose another name than '{name}'."
-        )
+        raise BenchError(f"a Python module '{module}' is installed already. Choose another name than '{name}'.")
 
 
 def _sources(folder: Traversable, below: Path) -> list[tuple[Path, Traversable]]:

@@ -59,9 +59,7 @@ def _metrics(suite: Suite) -> str:
     assert len(headlines) == 1, f"exactly one metric is the headline, found {headlines}"
     for metric in suite.metrics:
         assert metric.definition, f"'{metric.name}' has no definition"
-        assert metric.direction in ("higher", "lower", "none"), (
-            f"'{metric.name}': direction '{metric.direction}'"
-        )
+        assert metric.direction in ("higher", "lower", "none"), f"'{metric.name}': direction '{metric.direction}'"
     for figure in suite.figures:
         unknown = set(figure.metrics) - set(names)
         assert not unknown, f"figure '{figure.name}' shows {sorted(unknown)}, which are no metrics"
@@ -87,9 +85,7 @@ def _observe(suite: Suite, shelf: ToyShelf) -> str:
     for name, values in columns.items():
         array = np.asarray(values)
         assert array.shape[:1] == (5,), f"column '{name}' has shape {array.shape} for 5 trials"
-        assert array.dtype.kind in "biufU", (
-            f"column '{name}' has dtype {array.dtype}: use numbers, bool or text"
-        )
+        assert array.dtype.kind in "biufU", f"column '{name}' has dtype {array.dtype}: use numbers, bool or text"
     return f"columns {', '.join(columns)}"
 
 
@@ -98,9 +94,7 @@ def _batches(suite: Suite, shelf: ToyShelf, whole: Trials) -> str:
     for name, values in whole.columns.items():
         other = split[name]
         same = (
-            np.allclose(values, other, 1e-5, 1e-6, True)
-            if values.dtype.kind == "f"
-            else np.array_equal(values, other)
+            np.allclose(values, other, 1e-5, 1e-6, True) if values.dtype.kind == "f" else np.array_equal(values, other)
         )
         assert same, f"column '{name}' changes with the batch size"
     return "batches of 32 and of 6-7 agree"
@@ -145,13 +139,9 @@ def _check_score(score: Score) -> None:
     if score.value is None:
         assert score.reason, f"{label}: no value and no reason"
         return
-    assert math.isfinite(score.value), (
-        f"{label}: value {score.value}; undefined is None with a reason"
-    )
+    assert math.isfinite(score.value), f"{label}: value {score.value}; undefined is None with a reason"
     if score.low is not None and score.high is not None:
-        assert score.low <= score.value <= score.high, (
-            f"{label}: {score.value} outside [{score.low}, {score.high}]"
-        )
+        assert score.low <= score.value <= score.high, f"{label}: {score.value} outside [{score.low}, {score.high}]"
         assert score.method, f"{label}: an interval without its method"
 
 
@@ -171,9 +161,7 @@ def _conditions(suite: Suite, trials: Trials) -> str:
 
 def _order(suite: Suite, trials: Trials) -> str:
     order = np.random.default_rng(0).permutation(len(trials))
-    shuffled = Trials(
-        {name: values[order] for name, values in trials.columns.items()}, trials.missing
-    )
+    shuffled = Trials({name: values[order] for name, values in trials.columns.items()}, trials.missing)
     first, second = (_values(suite.score(suite.config, t)) for t in (trials, shuffled))
     assert first.keys() == second.keys(), "other scores after shuffling the trials"
     moved = [key for key in first if not _close(first[key], second[key])]

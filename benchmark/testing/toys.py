@@ -138,9 +138,7 @@ class ToyView:
         import torch
 
         pooled = torch.nn.functional.avg_pool2d(images.double(), 4).flatten(1)
-        weights = torch.randn(
-            pooled.shape[1], 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-        )
+        weights = torch.randn(pooled.shape[1], 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         return (pooled.tanh() @ weights).float()
 
     def picture(self, position: int) -> torch.Tensor:

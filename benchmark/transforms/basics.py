@@ -37,9 +37,7 @@ def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Te
     return counts.reshape(levels.shape)
 
 
-def _step(
-    thresholds: torch.Tensor, levels: torch.Tensor, draws: torch.Tensor, counts: torch.Tensor
-) -> torch.Tensor:
+def _step(thresholds: torch.Tensor, levels: torch.Tensor, draws: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """Raise each count while its threshold is not above the draw."""
     width = thresholds.shape[1]
     start, line = levels.long() * width, thresholds.reshape(-1)
@@ -58,9 +56,7 @@ def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tens
     thresholds = np.rint(pdtr(counts, means) * 2**_BITS).astype(np.int32)
     edges = np.arange(2**_GUIDE_BITS + 1) << (_BITS - _GUIDE_BITS)
     below = np.stack([np.searchsorted(row, edges, side="right") for row in thresholds])
-    inside = below[:, :-1] != np.stack(
-        [np.searchsorted(row, edges[1:] - 1, side="right") for row in thresholds]
-    )
+    inside = below[:, :-1] != np.stack([np.searchsorted(row, edges[1:] - 1, side="right") for row in thresholds])
     guide = (below[:, :-1] * 2 + inside).astype(np.int16).reshape(-1)
     return torch.from_numpy(guide).to(device), torch.from_numpy(thresholds).to(device)
 
@@ -118,9 +114,7 @@ class Streams:
         if self._device.type != "cpu":  # one launch for all images
             return _hash(counter + halves[:, :1], halves[:, 1:]).reshape(-1, *shape)
         out = torch.empty((len(keys), size), dtype=torch.int32)
-        for row, (low, high) in zip(
-            out, halves.tolist(), strict=True
-        ):  # one image at a time stays in cache
+        for row, (low, high) in zip(out, halves.tolist(), strict=True):  # one image at a time stays in cache
             _hash(torch.add(counter, low, out=row), high)
         return out.reshape(-1, *shape)
 
@@ -176,10 +170,7 @@ Seeds = NDArray[np.uint64]
 
 
 def in_parts(
-    images: torch.Tensor,
-    seeds: Seeds,
-    together: int,
-    change: Callable[[torch.Tensor, Seeds], torch.Tensor],
+    images: torch.Tensor, seeds: Seeds, together: int, change: Callable[[torch.Tensor, Seeds], torch.Tensor]
 ) -> torch.Tensor:
     """`change` of `together` images at a time; other devices take the whole batch, or 1 where it is 1."""
     if not len(images):
@@ -213,9 +204,7 @@ def scramble(grey: torch.Tensor, width: float, draws: Draws) -> torch.Tensor:
     shifts = (draws.uniform(count // 2).to(grey) - 0.5) * (2 * width / 180 * math.pi)
     still = torch.zeros((len(shifts), 1), dtype=shifts.dtype, device=shifts.device)
     block = torch.cat([shifts, still, -shifts], dim=1).reshape(-1, 1, height - 1, side - 1)
-    turn = torch.nn.functional.pad(
-        block, (1, 0, 1, 0)
-    )  # the Nyquist row and column keep their phases
+    turn = torch.nn.functional.pad(block, (1, 0, 1, 0))  # the Nyquist row and column keep their phases
     spectrum = torch.fft.fftshift(torch.fft.fft2(grey), dim=(-2, -1))
     return _image(torch.polar(spectrum.abs(), spectrum.angle() + turn))
 
@@ -224,9 +213,7 @@ def equalise(grey: torch.Tensor, spectrum: NDArray[np.float64] | None) -> torch.
     """Keep each phase, set each amplitude to `spectrum` [H, W] (centred, as `fftshift` puts it)."""
     amplitude = natural_amplitude(*grey.shape[-2:]) if spectrum is None else spectrum
     phase = torch.fft.fftshift(torch.fft.fft2(grey), dim=(-2, -1)).angle()
-    return _image(
-        torch.polar(torch.from_numpy(amplitude).to(grey).expand_as(phase).contiguous(), phase)
-    )
+    return _image(torch.polar(torch.from_numpy(amplitude).to(grey).expand_as(phase).contiguous(), phase))
 
 
 def natural_amplitude(height: int, width: int) -> NDArray[np.float64]:
@@ -242,9 +229,7 @@ def natural_amplitude(height: int, width: int) -> NDArray[np.float64]:
     four = np.cos(4 * turn)
     terms = (np.ones_like(log), log, log**2, np.cos(2 * turn), four, four * log, np.cos(8 * turn))
     amplitude = np.exp(sum(c * term for c, term in zip(FIT, terms, strict=True)))
-    return np.asarray(
-        np.where(radius == 0, MEAN_LEVEL, amplitude) * height * width, dtype=np.float64
-    )
+    return np.asarray(np.where(radius == 0, MEAN_LEVEL, amplitude) * height * width, dtype=np.float64)
 
 
 def _image(centred: torch.Tensor) -> torch.Tensor:
@@ -278,9 +263,7 @@ def gaussian(size: int, sigma: float, border: str, truncate: float = 4.0) -> Flo
     return out
 
 
-def folded(
-    index: NDArray[np.int64], size: int, border: str
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def folded(index: NDArray[np.int64], size: int, border: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Where an index beyond the border reads from, and which indices read anything."""
     inside = np.ones(index.shape, dtype=bool)
     if border == "nearest":

@@ -67,9 +67,7 @@ def disc(radius: int, softness: float) -> NDArray[np.float32]:
     return mask
 
 
-def _softened(
-    mask: NDArray[np.float32], line: NDArray[np.float32], axis: int
-) -> NDArray[np.float32]:
+def _softened(mask: NDArray[np.float32], line: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """One symmetric pass; each product and sum rounds once, as OpenCV's fused arithmetic does."""
     reach, size = len(line) - 1, mask.shape[axis]
     sides = [(reach, reach) if a == axis else (0, 0) for a in (0, 1)]
@@ -113,9 +111,7 @@ def zoom_blur(images: torch.Tensor, stop: float, step: float) -> torch.Tensor:
     """
     factors = np.arange(1, stop, step)
     height, width = images.shape[-2:]
-    side_by_side = images.reshape(1, -1, height, width).contiguous(
-        memory_format=torch.channels_last
-    )
+    side_by_side = images.reshape(1, -1, height, width).contiguous(memory_format=torch.channels_last)
     total = side_by_side * 2
     for factor in factors[1:]:
         total += enlarged(side_by_side, float(factor))
@@ -137,9 +133,7 @@ def enlarged(images: torch.Tensor, factor: float) -> torch.Tensor:
 # Elastic transform of ImageNet-C: a random affine map, then a smooth random displacement.
 
 
-def elastic_transform(
-    images: torch.Tensor, strength: float, sigma: float, jitter: float, draws: Draws
-) -> torch.Tensor:
+def elastic_transform(images: torch.Tensor, strength: float, sigma: float, jitter: float, draws: Draws) -> torch.Tensor:
     """Warp; strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
     height, width = images.shape[-2:]
     corners = (2 * draws.uniform(3, 2).cpu().double() - 1) * jitter
@@ -148,13 +142,7 @@ def elastic_transform(
     across, down = (_smooth(u.to(images), sigma, strength) for u in field)
     rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None]
     columns = torch.arange(width, dtype=images.dtype, device=images.device)
-    grid = torch.stack(
-        [
-            ((columns + across) * 2 + 1) / width - 1,
-            ((rows + down) * 2 + 1) / height - 1,
-        ],
-        dim=-1,
-    )
+    grid = torch.stack([((columns + across) * 2 + 1) / width - 1, ((rows + down) * 2 + 1) / height - 1], dim=-1)
     return F.grid_sample(tilted, grid, padding_mode="reflection", align_corners=False)
 
 
@@ -167,9 +155,7 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
     height, width = images.shape[-2:]
     inverse = _backward(shifts, height, width)
     scale = np.array([2 / (width - 1), 2 / (height - 1)])
-    forward = np.array(
-        [[(width - 1) / 2, 0, (width - 1) / 2], [0, (height - 1) / 2, (height - 1) / 2]]
-    )
+    forward = np.array([[(width - 1) / 2, 0, (width - 1) / 2], [0, (height - 1) / 2, (height - 1) / 2]])
     theta = inverse[:, :, :2] @ forward
     theta[:, :, 2] += inverse[:, :, 2]
     theta *= scale[:, None]
@@ -203,18 +189,14 @@ def _backward(shifts: NDArray[np.float64], height: int, width: int) -> NDArray[n
 # already, so each pass is a map pixel -> pixel with chains; chains are followed by pointer jumping.
 
 
-def glass_blur(
-    images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Draws
-) -> torch.Tensor:
+def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Draws) -> torch.Tensor:
     """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, blur again."""
     height, width = images.shape[-2:]
     rough = blur(images, sigma, "nearest").floor_()
     origin: torch.Tensor | None = None
     for _ in range(passes):
         inner = (height - 2 * delta, width - 2 * delta)
-        moves = draws.uniform(
-            *inner, 2
-        )  # per pixel across then down, from the last pixel to the first
+        moves = draws.uniform(*inner, 2)  # per pixel across then down, from the last pixel to the first
         steps = (moves * (2 * delta)).long().sub_(delta).flip(1, 2)
         source = followed(steps, height, width, delta)
         origin = source if origin is None else origin.gather(1, source)
@@ -233,11 +215,7 @@ def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.
     count, total = len(steps), height * width
     own = torch.arange(total, device=steps.device).reshape(height, width)
     source = own.repeat(count, 1, 1)
-    inside = (
-        slice(None),
-        slice(delta + 1, height - delta + 1),
-        slice(delta + 1, width - delta + 1),
-    )
+    inside = (slice(None), slice(delta + 1, height - delta + 1), slice(delta + 1, width - delta + 1))
     moved = source[inside].add_(steps[..., 1] * width).add_(steps[..., 0])
     visited = torch.zeros((height, width), dtype=torch.bool, device=steps.device)
     visited[inside[1:]] = True
@@ -309,9 +287,7 @@ def taps(radius: int, sigma: float, angle: float) -> list[Tap]:
     return [Tap(y, x, weight) for (y, x), weight in merged.items()]
 
 
-def _add_slices(
-    padded: torch.Tensor, plans: list[list[Tap]], reach: int, size: torch.Size
-) -> torch.Tensor:
+def _add_slices(padded: torch.Tensor, plans: list[list[Tap]], reach: int, size: torch.Size) -> torch.Tensor:
     """One image at a time, each tap a view: nothing is gathered, an image stays in cache."""
     height, width = size
     total = padded.new_zeros((*padded.shape[:-2], height, width))
@@ -322,9 +298,7 @@ def _add_slices(
     return total
 
 
-def _add_gathers(
-    padded: torch.Tensor, plans: list[list[Tap]], reach: int, size: torch.Size
-) -> torch.Tensor:
+def _add_gathers(padded: torch.Tensor, plans: list[list[Tap]], reach: int, size: torch.Size) -> torch.Tensor:
     """All images in one launch per tap."""
     height, width = size
     stride = padded.shape[-1]

@@ -255,32 +255,14 @@ _SPATTER = (
     ((0.67, 0.4), 1, 0.65, 1.5, True),
 )
 #: In units of 244 px, written for 224 by mistake and kept: strength, sigma, jitter.
-_ELASTIC = (
-    (2, 0.7, 0.1),
-    (2, 0.08, 0.2),
-    (0.05, 0.01, 0.02),
-    (0.07, 0.01, 0.02),
-    (0.12, 0.01, 0.02),
-)
+_ELASTIC = ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02))
 
 CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
     {
-        "gaussian_noise": Corruption(
-            gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True
-        ),
-        "shot_noise": Corruption(
-            shot_noise,
-            ("photons",),
-            _each(60, 25, 12, 5, 3),
-            random=True,
-            dtype=torch.float64,
-        ),
+        "gaussian_noise": Corruption(gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True),
+        "shot_noise": Corruption(shot_noise, ("photons",), _each(60, 25, 12, 5, 3), random=True, dtype=torch.float64),
         "impulse_noise": Corruption(
-            impulse_noise,
-            ("share",),
-            _each(0.03, 0.06, 0.09, 0.17, 0.27),
-            random=True,
-            whole=True,
+            impulse_noise, ("share",), _each(0.03, 0.06, 0.09, 0.17, 0.27), random=True, whole=True
         ),
         "defocus_blur": Corruption(
             blur.defocus_blur,
@@ -322,53 +304,27 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
             dtype=torch.float64,
         ),
         "fog": Corruption(
-            weather.fog,
-            ("strength", "decay"),
-            ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
-            random=True,
+            weather.fog, ("strength", "decay"), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)), random=True
         ),
         "brightness": Corruption(brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)),
-        "contrast": Corruption(
-            contrast,
-            ("share",),
-            _each(0.4, 0.3, 0.2, 0.1, 0.05),
-            dtype=torch.float64,
-        ),
+        "contrast": Corruption(contrast, ("share",), _each(0.4, 0.3, 0.2, 0.1, 0.05), dtype=torch.float64),
         "elastic_transform": Corruption(
             blur.elastic_transform,
             ("strength, px", "sigma, px", "jitter, px"),
             tuple(tuple(244 * value for value in row) for row in _ELASTIC),
             random=True,
         ),
-        "pixelate": Corruption(
-            pixelate,
-            ("size",),
-            _each(0.6, 0.5, 0.4, 0.3, 0.25),
-            dtype=torch.uint8,
-            together=64,
-        ),
+        "pixelate": Corruption(pixelate, ("size",), _each(0.6, 0.5, 0.4, 0.3, 0.25), dtype=torch.uint8, together=64),
         "jpeg_compression": Corruption(
-            jpeg_compression,
-            ("quality",),
-            _each(25, 18, 15, 10, 7),
-            dtype=torch.uint8,
-            together=64,
+            jpeg_compression, ("quality",), _each(25, 18, 15, 10, 7), dtype=torch.uint8, together=64
         ),
-        "speckle_noise": Corruption(
-            speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True
-        ),
+        "speckle_noise": Corruption(speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True),
         "gaussian_blur": Corruption(blur.gaussian_blur, ("sigma, px",), _each(1, 2, 3, 4, 6)),
         "spatter": Corruption(
-            spatter,
-            ("field mean and sd", "smooth, px", "threshold", "strength", "mud"),
-            _SPATTER,
-            random=True,
+            spatter, ("field mean and sd", "smooth, px", "threshold", "strength", "mud"), _SPATTER, random=True
         ),
         "saturate": Corruption(
-            saturate,
-            ("factor", "rise"),
-            ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
-            dtype=torch.float64,
+            saturate, ("factor", "rise"), ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)), dtype=torch.float64
         ),
     }
 )
@@ -381,15 +337,7 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
 # the benchmark only at that size.
 
 
-__all__ = [
-    "CORRUPTIONS",
-    "SIZE",
-    "VERSION",
-    "corrupted",
-    "corruption",
-    "load_textures",
-    "names",
-]
+__all__ = ["CORRUPTIONS", "SIZE", "VERSION", "corrupted", "corruption", "load_textures", "names"]
 
 VERSION = 1  # raised whenever any pixel of any corruption changes
 SIZE = 224  # px that the constants were published for
@@ -442,11 +390,7 @@ def _params(what: Corruption, severity: int) -> dict[str, Any]:
 
 
 def corrupted(
-    what: Corruption,
-    levels: torch.Tensor,
-    constants: tuple[Any, ...],
-    draws: Draws | None,
-    half: float = 0.0,
+    what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Draws | None, half: float = 0.0
 ) -> torch.Tensor:
     """Whole levels, of any number type -> whole levels, uint8: clipped and stored by dropping the fraction; draws:
     for what is random; half: what is added before, 0.5 to round.

@@ -128,9 +128,7 @@ def luma(levels: torch.Tensor) -> torch.Tensor:
     return ((red * 19595 + green * 38470 + blue * 7471 + 32768) / 65536).floor()
 
 
-def disarray(
-    levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Draws
-) -> torch.Tensor:
+def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Draws) -> torch.Tensor:
     """Eidolons [n, 1, H, W] in grey levels 0..255 of whole RGB levels [n, 3, H, W], H = W.
 
     reach, grain: px; coherence in [0, 1]. Draws in the toolbox's order; a kind of weight 0 draws
@@ -172,9 +170,7 @@ def _displacements(
     shape = (len(plane.scales), plane.side, plane.side)
     down, across = like.new_zeros(()), like.new_zeros(())
     if coherence > 0:
-        down, across = (
-            coherence * _coherent(draws.normal(*shape).to(like), plane) for _ in range(2)
-        )
+        down, across = (coherence * _coherent(draws.normal(*shape).to(like), plane) for _ in range(2))
     if coherence < 1:
         noise = draws.normal(shape[0], 2, *shape[1:]).to(like)
         down = down + (1 - coherence) * _noise(noise[:, :, 0], (grain,))
@@ -202,9 +198,7 @@ def _blur(planes: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
     """Circular convolution of each flattened plane with a sampled Gaussian."""
     side = planes.shape[-1]
     kernels = torch.stack([_kernel(side, scale) for scale in scales])
-    kernels = kernels.to(
-        planes.device, torch.complex128 if planes.dtype == torch.float64 else torch.complex64
-    )
+    kernels = kernels.to(planes.device, torch.complex128 if planes.dtype == torch.float64 else torch.complex64)
     spectrum = torch.fft.rfft(planes.flatten(-2)) * kernels
     blurred: torch.Tensor = torch.fft.irfft(spectrum, n=side * side).reshape(planes.shape)
     return blurred
@@ -238,11 +232,7 @@ CONES = np.array(
 )
 #: rows luminance, L - M, S - luminance; columns L, M, S.
 OPPONENT = np.array(
-    [
-        [9.27590805, 9.27590805, 0.0],
-        [7.86421647, -9.33587662, 0.0],
-        [-3.39709047, -3.39709047, 12.16230246],
-    ]
+    [[9.27590805, 9.27590805, 0.0], [7.86421647, -9.33587662, 0.0], [-3.39709047, -3.39709047, 12.16230246]]
 )
 WHITE = np.array([0.20449114, 0.17225619, 0.10523047])
 EXPONENT = 2.2
@@ -317,9 +307,7 @@ class Experiment:
     table: str = ""
 
 
-def degradation(
-    experiment: str, condition: str, tables: Tables | None = None, quantise: str = "round"
-) -> Transform:
+def degradation(experiment: str, condition: str, tables: Tables | None = None, quantise: str = "round") -> Transform:
     """The transform of one condition; some experiments need square images.
 
     condition: the published string, or another spelling of its number ("0.1" for "0.10"). quantise:
@@ -343,9 +331,7 @@ def degradation(
         _check(what, images, chosen)
         return in_parts(images, seeds, what.together, change).contiguous()
 
-    return Transform(
-        f"{experiment}/{name}", _params(what, name, chosen, quantise), apply, stored=True
-    )
+    return Transform(f"{experiment}/{name}", _params(what, name, chosen, quantise), apply, stored=True)
 
 
 def spelled(experiment: str, condition: str) -> str:
@@ -367,12 +353,7 @@ def _number(text: str) -> float | str:
 
 
 def _params(what: Experiment, name: str, tables: Tables, quantise: str) -> dict[str, Any]:
-    params = {
-        "level": what.conditions[name],
-        "unit": what.unit,
-        "quantise": quantise,
-        "version": VERSION,
-    }
+    params = {"level": what.conditions[name], "unit": what.unit, "quantise": quantise, "version": VERSION}
     if what.table:
         given = getattr(tables, what.table)
         params[what.table] = "formula" if given is None else _digest(given)
@@ -427,9 +408,7 @@ def _power(images: torch.Tensor, level: str, _: Draws, tables: Tables) -> torch.
 
 
 def _eidolon(coherence: float) -> Degrade:
-    return _noisy(
-        lambda x, reach, draws: disarray((x * 255).round(), reach, coherence, GRAIN, draws) / 255
-    )
+    return _noisy(lambda x, reach, draws: disarray((x * 255).round(), reach, coherence, GRAIN, draws) / 255)
 
 
 def _eidolons(number: str, coherence: float) -> Experiment:
@@ -471,40 +450,20 @@ GEIRHOS: Mapping[str, Experiment] = MappingProxyType(
             _noisy(salt_and_pepper),
             humans=False,
         ),
-        "low-pass": Experiment(
-            "Low-pass", "sd, px", _numbers("0 1 3 5 7 10 15 40"), _pure(low_pass)
-        ),
+        "low-pass": Experiment("Low-pass", "sd, px", _numbers("0 1 3 5 7 10 15 40"), _pure(low_pass)),
         "high-pass": Experiment(
-            "High-pass",
-            "sd, px",
-            {"inf": math.inf} | _numbers("3 1.5 1 0.7 0.55 0.45 0.4"),
-            _pure(high_pass),
+            "High-pass", "sd, px", {"inf": math.inf} | _numbers("3 1.5 1 0.7 0.55 0.45 0.4"), _pure(high_pass)
         ),
         "phase-scrambling": Experiment(
-            "Phase scrambling",
-            "half width, degrees",
-            _numbers("0 30 60 90 120 150 180"),
-            _noisy(_phase),
-            square=True,
+            "Phase scrambling", "half width, degrees", _numbers("0 30 60 90 120 150 180"), _noisy(_phase), square=True
         ),
         "power-equalisation": Experiment(
-            "Power equalisation",
-            "",
-            {"0": "original", "pow": "equalised"},
-            _power,
-            square=True,
-            table="spectrum",
+            "Power equalisation", "", {"0": "original", "pow": "equalised"}, _power, square=True, table="spectrum"
         ),
         "rotation": Experiment(
-            "Rotation",
-            "degrees, counter-clockwise",
-            _numbers("0 90 180 270"),
-            _pure(rotate),
-            square=True,
+            "Rotation", "degrees, counter-clockwise", _numbers("0 90 180 270"), _pure(rotate), square=True
         ),
-        "false-colour": Experiment(
-            "Opponent colour", "", {"true": "true", "false": "opponent"}, _false, table="curve"
-        ),
+        "false-colour": Experiment("Opponent colour", "", {"true": "true", "false": "opponent"}, _false, table="curve"),
         "eidolonI": _eidolons("I", 1.0),
         "eidolonII": _eidolons("II", 0.3),
         "eidolonIII": _eidolons("III", 0.0),

@@ -62,9 +62,7 @@ class Entry:
         if "/" in self.name or not self.name:
             raise ValueError("a name has no '/'")
         if bool(self.function) == bool(self.transform):
-            raise ValueError(
-                "expected `function` or `transform`, one of them, as 'package.module:name'"
-            )
+            raise ValueError("expected `function` or `transform`, one of them, as 'package.module:name'")
         if not self.levels or len(set(map(str, self.levels))) < len(self.levels):
             raise ValueError("`levels` is a list of one or more different levels")
         if odd := set(self.plain) - set(self.levels):
@@ -87,9 +85,7 @@ Entries = Mapping[str, Entry]
 class Applied:
     """A third party's function at one level, as a `Transform.apply`; what it returns is checked."""
 
-    func: Callable[
-        [torch.Tensor, Any, NDArray[np.uint64]], torch.Tensor
-    ]  # where the code's digest looks for it
+    func: Callable[[torch.Tensor, Any, NDArray[np.uint64]], torch.Tensor]  # where the code's digest looks for it
     level: Any
     condition: str
 
@@ -170,16 +166,10 @@ def parse(text: str, where: str) -> Entries:
     if not isinstance(named, dict) or not named:
         raise PluginError(f"{where}: expected `corruptions:`, a mapping of name to fields.")
     defaults = data.get("defaults") or {}
-    for what, one in (
-        ("`defaults`", defaults),
-        *((f"corruption '{n}'", v) for n, v in named.items()),
-    ):
+    for what, one in (("`defaults`", defaults), *((f"corruption '{n}'", v) for n, v in named.items())):
         if not isinstance(one, dict | None):
             raise PluginError(f"{where}, {what}: expected a mapping of fields.")
-    return {
-        str(name): _entry(str(name), {**defaults, **(own or {})}, where)
-        for name, own in named.items()
-    }
+    return {str(name): _entry(str(name), {**defaults, **(own or {})}, where) for name, own in named.items()}
 
 
 def _entry(name: str, given: Mapping[str, Any], where: str) -> Entry:

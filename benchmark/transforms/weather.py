@@ -43,13 +43,7 @@ def snow(
     return torch.lerp(white, images, kept).add_(blown + torch.rot90(blown, 2, dims=(-2, -1)))
 
 
-def frost(
-    images: torch.Tensor,
-    share: float,
-    ice: float,
-    textures: Sequence[Texture],
-    draws: Draws,
-) -> torch.Tensor:
+def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Texture], draws: Draws) -> torch.Tensor:
     """Mix `share` of the image with `ice` of a random crop of one of the first five textures.
 
     textures: HWC uint8 RGB, not resized, each larger than the images on both sides.
@@ -70,8 +64,7 @@ def check_textures(textures: Sequence[Texture], height: int, width: int) -> None
     """Raise StimuliError unless there are five textures that a crop of H x W px fits into."""
     if len(textures) < FROST_USED:
         raise StimuliError(
-            f"frost needs the {FROST_USED} published textures (frost1.png to frost5.jpg); "
-            f"{len(textures)} were given"
+            f"frost needs the {FROST_USED} published textures (frost1.png to frost5.jpg); {len(textures)} were given"
         )
     for number, texture in enumerate(textures[:FROST_USED], start=1):
         if texture.shape[0] <= height or texture.shape[1] <= width:
@@ -178,6 +171,4 @@ def _opencv() -> Any:
     try:
         return import_module("cv2")
     except ImportError as error:
-        raise StimuliError(
-            "spatter at severities 1 to 3 needs OpenCV: pip install opencv-python-headless"
-        ) from error
+        raise StimuliError("spatter at severities 1 to 3 needs OpenCV: pip install opencv-python-headless") from error

@@ -19,21 +19,11 @@ from registry.errors import CardError, LabelError, WeightsError, some_of
 from registry.families.detectors import is_detector
 from registry.files import Place, expanded, is_file, is_folder, is_url
 from registry.foreign import shown
-from registry.labels import (
-    ClassList,
-    label_space,
-    match_name,
-    space_name,
-    spaces_of_size,
-    write_mapping,
-)
+from registry.labels import ClassList, label_space, match_name, space_name, spaces_of_size, write_mapping
 from registry.preprocessing import Stated, says_transformers
 
 #: Scheme of `--arch` -> the module that knows its models.
-FAMILIES: Mapping[str, str] = {
-    "hf": "registry.families.transformers",
-    "open_clip": "registry.families.open_clip",
-}
+FAMILIES: Mapping[str, str] = {"hf": "registry.families.transformers", "open_clip": "registry.families.open_clip"}
 
 
 @dataclass(frozen=True)
@@ -86,9 +76,7 @@ class Family(Protocol):
     def describe(self, asked: Asked) -> Described:
         """What a card says of the model. Raises CardError, WeightsError, LabelError."""
 
-    def network(
-        self, card: ModelCard, sources: Sources, outputs: int, *, bare: bool
-    ) -> tuple[nn.Module, str]:
+    def network(self, card: ModelCard, sources: Sources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
         """The network of a card with so many outputs, or bare: with features; and the digest of what computes besides
         weights, where the architecture's name does not say it. Raises CardError, WeightsError.
         """
@@ -153,9 +141,7 @@ def library(module: str, extra: str, what: str) -> ModuleType:
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?")
 
 
-def repository_folder(
-    repository: str, hub: Place, files: Sequence[str], optional: Sequence[str]
-) -> Path:
+def repository_folder(repository: str, hub: Place, files: Sequence[str], optional: Sequence[str]) -> Path:
     """A folder with the `files` of ORG/NAME (or ORG/NAME@REVISION) and those of the `optional` ones that it has.
 
     hub: its mirror is asked for ORG/NAME/FILE first. Optional names may be patterns (*.safetensors) for the hub; a
@@ -193,15 +179,11 @@ def repository_folder(
 def _from_hub(name: str, revision: str, hub: Place, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    folder = snapshot_download(
-        name, revision=revision or None, cache_dir=hub.caches.hub, allow_patterns=list(patterns)
-    )
+    folder = snapshot_download(name, revision=revision or None, cache_dir=hub.caches.hub, allow_patterns=list(patterns))
     return Path(folder)
 
 
-def _from_url(
-    address: str, hub: Place, name: str, files: Sequence[str], optional: Sequence[str]
-) -> Path | str:
+def _from_url(address: str, hub: Place, name: str, files: Sequence[str], optional: Sequence[str]) -> Path | str:
     """The folder with what an address gave, or what failed."""
     folder = hub.weights_folder / name.replace("/", "--")
     folder.mkdir(parents=True, exist_ok=True)
@@ -313,8 +295,6 @@ def _agreement(names: Sequence[str], space: str) -> str:
     if len(known.classes) != len(names):
         return f"it has {len(known.classes)} classes, the network {len(names)} outputs"
     flags = _at_place(names, space)
-    lost = [
-        f"{i} '{name}'" for i, (name, good) in enumerate(zip(names, flags, strict=True)) if not good
-    ]
+    lost = [f"{i} '{name}'" for i, (name, good) in enumerate(zip(names, flags, strict=True)) if not good]
     text = f"{sum(flags)} of {len(names)} names are those of its classes at their places"
     return f"{text}; not matched: {some_of(lost, 5)}" if lost else text

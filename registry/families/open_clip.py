@@ -29,16 +29,7 @@ from registry.determinism_checks import Check
 from registry.download import fetch
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.family import Asked, Described, Sources, library, repository_folder
-from registry.files import (
-    Place,
-    absence,
-    digest_data,
-    digest_state,
-    expanded,
-    is_file,
-    is_folder,
-    write_whole,
-)
+from registry.files import Place, absence, digest_data, digest_state, expanded, is_file, is_folder, write_whole
 from registry.foreign import foreign, read_bytes, shown, unprintable
 from registry.labels import LabelSpace, built_in_space, label_space
 from registry.preprocessing import Stated
@@ -74,9 +65,7 @@ class TextHead:
     def digest(self) -> str:
         """Over names, templates, text weights, scale, bias and the vectors themselves."""
         vectors = digest_state({"weight": self.weight})
-        return digest_data(
-            [self.names, self.templates, self.text, repr(self.scale), repr(self.bias), vectors]
-        )
+        return digest_data([self.names, self.templates, self.text, repr(self.scale), repr(self.bias), vectors])
 
 
 def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
@@ -232,9 +221,7 @@ def describe(asked: Asked) -> Described:
     )
 
 
-def network(
-    card: ModelCard, sources: Sources, outputs: int, *, bare: bool
-) -> tuple[nn.Module, str]:
+def network(card: ModelCard, sources: Sources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The image tower with the frozen class vectors of a card, or the tower alone; and the digest of what was built."""
     clip = _open_clip()
     arch = card.arch.removeprefix("open_clip:")
@@ -244,13 +231,9 @@ def network(
     code = digest_data([_config(origin, clip), bool(origin.tag.get("quick_gelu"))])
     if bare:
         return Tower(model.get_submodule("visual")).eval(), code
-    head = read_text_head(
-        Path(str(card.options.get("text_head", ""))), str(card.options.get("prompts", ""))
-    )
+    head = read_text_head(Path(str(card.options.get("text_head", ""))), str(card.options.get("prompts", "")))
     if len(head.names) != outputs:
-        raise WeightsError(
-            f"the text head of '{card.name}' has {len(head.names)} names, its label space {outputs}."
-        )
+        raise WeightsError(f"the text head of '{card.name}' has {len(head.names)} names, its label space {outputs}.")
     return ZeroShot(model.get_submodule("visual"), head).eval(), code
 
 
@@ -317,9 +300,7 @@ def _origin(arch: str, weights: str | None, hub: Place, clip: ModuleType) -> _Or
     """Where everything of a model is. Raises CardError, UnknownName, WeightsError."""
     if is_folder(expanded(arch)) or "/" in arch:
         if weights is not None:
-            raise CardError(
-                f"open_clip:{shown(arch)} has its weights with it: --weights is not for it."
-            )
+            raise CardError(f"open_clip:{shown(arch)} has its weights with it: --weights is not for it.")
         return _in_folder(_folder(arch, hub), {})
     if arch not in clip.list_models():
         raise unknown_name("architecture of open_clip", arch, clip.list_models())
@@ -329,9 +310,7 @@ def _origin(arch: str, weights: str | None, hub: Place, clip: ModuleType) -> _Or
         return _Origin(arch, expanded(str(weights)), {})
     tags = clip.list_pretrained_tags_by_model(arch)
     if weights is None or weights not in tags:
-        raise unknown_name(
-            f"pretrained tag of open_clip:{arch}", weights or "", tags, "A file works too."
-        )
+        raise unknown_name(f"pretrained tag of open_clip:{arch}", weights or "", tags, "A file works too.")
     return _tagged(arch, clip.get_pretrained_cfg(arch, weights), hub)
 
 
@@ -375,9 +354,7 @@ def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
     seed = random_seed(weights)
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(seed or 0)
-        with foreign(
-            "open_clip model", origin.name, WeightsError, "The library could not build it."
-        ):
+        with foreign("open_clip model", origin.name, WeightsError, "The library could not build it."):
             model: nn.Module = clip.create_model(
                 origin.name, load_weights=False, pretrained_image=False, pretrained_text=False,
                 pretrained_hf=False, force_quick_gelu=bool(origin.tag.get("quick_gelu")),
@@ -408,9 +385,7 @@ def _fill(model: nn.Module, file: Path, clip: ModuleType) -> None:
     fit_state(model, read_weights(file, expected, None, renewed).state, str(file))
 
 
-def _text_head(
-    model: Any, origin: _Origin, labels: str, templates: str, clip: ModuleType
-) -> TextHead:
+def _text_head(model: Any, origin: _Origin, labels: str, templates: str, clip: ModuleType) -> TextHead:
     names = names_of(label_space(labels), clip)
     chosen = templates_of(templates, clip)
     tokenize = _tokenizer(origin, clip)
@@ -419,11 +394,7 @@ def _text_head(
         vectors: Tensor = model.encode_text(tokenize(list(texts)))
         return vectors
 
-    text = {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if not name.startswith("visual.")
-    }
+    text = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("visual.")}
     bias = getattr(model, "logit_bias", None)
     return TextHead(
         names,

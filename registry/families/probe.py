@@ -96,9 +96,7 @@ def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
     worth on others, then on all. Deterministic. Raises WeightsError for features that no head can be fitted to.
     """
     if not bool(torch.isfinite(features).all()):
-        raise WeightsError(
-            "the backbone gave features that are NaN or infinite: nothing is fitted."
-        )
+        raise WeightsError("the backbone gave features that are NaN or infinite: nothing is fitted.")
     if classes < 2:
         raise WeightsError(f"a head needs two classes or more to tell apart, found {classes}.")
     held = held_out(targets)
@@ -122,15 +120,11 @@ def _right(weight: Tensor, bias: Tensor, features: Tensor, targets: Tensor) -> i
     return int((answers == targets).sum())
 
 
-def _solve(
-    kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty: float
-) -> tuple[Tensor, Tensor]:
+def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
     """Weight and bias, float64, on features as they came."""
     x = features.double()
     mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
-    spread = torch.where(
-        spread > 1e-12 * spread.max().clamp(min=1e-30), spread, torch.inf
-    )  # a constant says nothing
+    spread = torch.where(spread > 1e-12 * spread.max().clamp(min=1e-30), spread, torch.inf)  # a constant says nothing
     z = (x - mean) / spread
     solve = logistic if kind == "linear" else nearest_mean
     weight, bias = solve(z, targets, classes, penalty)
@@ -138,9 +132,7 @@ def _solve(
     return weight, bias - weight @ mean
 
 
-def nearest_mean(
-    z: Tensor, targets: Tensor, classes: int, _penalty: float = 0.0
-) -> tuple[Tensor, Tensor]:
+def nearest_mean(z: Tensor, targets: Tensor, classes: int, _penalty: float = 0.0) -> tuple[Tensor, Tensor]:
     """Weight [classes, d] and bias [classes] whose largest output is the class with the closest mean.
 
     Divided by d, so that differences of logits are mean squared distances, whatever the width.
@@ -197,9 +189,7 @@ def read_head(path: Path, outputs: int) -> Head:
         )
     from safetensors import safe_open
 
-    with foreign(
-        "head", path, WeightsError, "It is no head of `bench register --probe`: fit it again."
-    ):
+    with foreign("head", path, WeightsError, "It is no head of `bench register --probe`: fit it again."):
         with safe_open(path, "pt") as file:
             notes = json.loads((file.metadata() or {})["head"])
             weight, bias = (file.get_tensor(name).float() for name in ("weight", "bias"))
@@ -212,9 +202,7 @@ def read_head(path: Path, outputs: int) -> Head:
         texts = (str(notes.get("trained_on", "")), str(notes.get("backbone", "")))
         head = Head(weight, bias, kind, classes, *texts, int(notes.get("images", 0)))
     if len(weight) != outputs:
-        raise WeightsError(
-            f"head {shown(path)} has {len(weight)} classes, its card's label space {outputs}."
-        )
+        raise WeightsError(f"head {shown(path)} has {len(weight)} classes, its card's label space {outputs}.")
     return head
 
 

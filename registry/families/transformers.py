@@ -15,14 +15,7 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard
 from registry.errors import CardError, WeightsError
-from registry.families.family import (
-    Asked,
-    Described,
-    Sources,
-    labels_of_names,
-    library,
-    repository_folder,
-)
+from registry.families.family import Asked, Described, Sources, labels_of_names, library, repository_folder
 from registry.files import Place, digest_data, expanded, is_file, is_folder
 from registry.foreign import foreign, read_bytes, read_json, shown
 from registry.preprocessing import Stated
@@ -49,9 +42,7 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> Stated:
     read_bytes(file, "image processor", CardError)  # of a bounded size
     transformers = library("transformers", "hf", "arch 'hf:...'")
     with foreign("image processor", file, CardError, "Expected that of a classifier."):
-        found = transformers.AutoImageProcessor.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
+        found = transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         settings = json.loads(found.to_json_string())  # with the defaults of its class
         return Stated(fields_of(settings), f"{FILE} of {shown(folder.name)}")
 
@@ -123,15 +114,7 @@ _OPTIONAL = (
 )  # fmt: skip
 #: Entries of config.json that decide no answer.
 _SILENT = frozenset(
-    {
-        "id2label",
-        "label2id",
-        "transformers_version",
-        "_name_or_path",
-        "architectures",
-        "dtype",
-        "torch_dtype",
-    }
+    {"id2label", "label2id", "transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype"}
 )
 
 
@@ -151,9 +134,7 @@ def describe(asked: Asked) -> Described:
     config = _config(folder)
     local = is_folder(expanded(place))
     names = _names(config)
-    given = (
-        "imagenet1k" if asked.bare else asked.labels
-    )  # a head that follows has labels of its own
+    given = "imagenet1k" if asked.bare else asked.labels  # a head that follows has labels of its own
     labels, rows, files = labels_of_names(names, given, asked.name, asked.folder)
     revision = folder.name if folder.parent.name == "snapshots" else ""
     arch = str(config.get("model_type", "")) if local else place.partition("@")[0]
@@ -169,9 +150,7 @@ def describe(asked: Asked) -> Described:
     )
 
 
-def network(
-    card: ModelCard, sources: Sources, outputs: int, *, bare: bool
-) -> tuple[nn.Module, str]:
+def network(card: ModelCard, sources: Sources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The classifier of a card, or bare: the features under it; and the digest of its configuration."""
     folder = _folder(card.weights or card.arch.removeprefix("hf:"), sources.hub)
     config = _config(folder)
@@ -215,9 +194,7 @@ def _names(config: dict[str, Any]) -> list[str]:
     if named is None:
         count = config.get("num_labels", 2)
         if not isinstance(count, int) or not 0 < count <= MOST_OUTPUTS:
-            raise CardError(
-                f"{CONFIG}: num_labels: expected a count of outputs, found {count!r:.60}."
-            )
+            raise CardError(f"{CONFIG}: num_labels: expected a count of outputs, found {count!r:.60}.")
         return [f"LABEL_{i}" for i in range(count)]
     with foreign(CONFIG, "", CardError, "Expected id2label: index -> name."):
         pairs = sorted((int(index), str(name)) for index, name in named.items())
@@ -253,9 +230,7 @@ class Features(nn.Module):
         """Map [n, 3, h, w] to features [n, d]."""
         output = self.network(pixel_values=x)
         pooled = getattr(output, "pooler_output", None)
-        features: Tensor = (
-            pooled if self.pooled and pooled is not None else output.last_hidden_state
-        )
+        features: Tensor = pooled if self.pooled and pooled is not None else output.last_hidden_state
         if features.dim() == 3:
             return features[:, 0]
         return features.flatten(2).mean(dim=2) if features.dim() == 4 else features
@@ -276,22 +251,15 @@ def _features(folder: Path) -> nn.Module:
     pooler = {name for name in lacking if name.startswith("pooler.")}
     if lacking - pooler:
         others = sorted(lacking - pooler)
-        raise WeightsError(
-            f"{shown(folder)} lacks {len(others)} weights of its backbone: {', '.join(others[:5])}."
-        )
+        raise WeightsError(f"{shown(folder)} lacks {len(others)} weights of its backbone: {', '.join(others[:5])}.")
     return Features(module, pooled=not pooler)
 
 
 def _loaded(kind: str, folder: Path) -> tuple[nn.Module, set[str]]:
     """A network of one of transformers' kinds, and the names of weights that its files lack."""
     transformers = library("transformers", "hf", "arch 'hf:...'")
-    expected = (
-        "Expected an image classifier of the library itself: code of a repository is not run."
-    )
-    with (
-        _quiet(transformers),
-        foreign("network of transformers in", folder, WeightsError, expected),
-    ):
+    expected = "Expected an image classifier of the library itself: code of a repository is not run."
+    with _quiet(transformers), foreign("network of transformers in", folder, WeightsError, expected):
         module, found = getattr(transformers, kind).from_pretrained(
             folder, use_safetensors=True, trust_remote_code=False, local_files_only=True,
             output_loading_info=True, dtype="float32",

@@ -74,9 +74,7 @@ def _load(entry: EntryPoint) -> Attack:
         raise PluginError(f"expected a gestaltbench.attacks.Attack, got {type(found).__name__}")
     if found.norm not in get_args(NormName):
         raise PluginError(f"norm '{found.norm}': expected one of {', '.join(get_args(NormName))}")
-    if not all(
-        low < high for low, high in zip((0.0, *found.epsilons), found.epsilons, strict=False)
-    ):
+    if not all(low < high for low, high in zip((0.0, *found.epsilons), found.epsilons, strict=False)):
         raise PluginError(f"epsilons {found.epsilons}: expected numbers above 0 that ascend")
     if not isfunction(found.points):
         raise PluginError("expected a plain function: its code is part of what a number depends on")

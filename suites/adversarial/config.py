@@ -190,9 +190,7 @@ QUICK = Config(
     check=Square(100, norms=("linf",)),
     opinion=(Square(300), Apgd("margin", 100)),
     images=128,
-    finish=Finish(
-        *(Apgd("margin", 20), 0.3), last=Apgd("dlr", 15, 3), close=0.1, at=(0.5 / 255, 4 / 255)
-    ),
+    finish=Finish(*(Apgd("margin", 20), 0.3), last=Apgd("dlr", 15, 3), close=0.1, at=(0.5 / 255, 4 / 255)),
     leap=0.6,
 )
 #: Every epsilon from the image itself, a random start for what survives, then the margin.
@@ -230,9 +228,7 @@ SPARSE = replace(QUICK, threats=(L1,), attacks=(Apgd("margin", 50),))
 TRANSFER = replace(
     QUICK,
     threats=(linf(1.0, 2.0, 4.0, 8.0),),
-    transfer=Transfer(
-        ("world-standard-1", "world-stylised-1", "efficientnet-lite0", "efficientnet-lite1")
-    ),
+    transfer=Transfer(("world-standard-1", "world-stylised-1", "efficientnet-lite0", "efficientnet-lite1")),
 )
 #: AutoAttack alone, at RobustBench's budget for ImageNet.
 AUTOATTACK = Config((ROBUSTBENCH_IMAGENET,), (), (Library("autoattack", "standard"),))

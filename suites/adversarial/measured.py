@@ -134,9 +134,7 @@ def _attacked(config: Config, view: View, rows: NDArray[np.int64]) -> dict[str, 
     columns["fgsm_broken"] = broken = fgsm(problem, rest.gradient, epsilons)
     curves = {
         # without stages an attack of a package stands alone, as others publish it
-        threat.norm: curve(
-            problem, threat, config, broken if threat.norm == "linf" and config.stages else None
-        )
+        threat.norm: curve(problem, threat, config, broken if threat.norm == "linf" and config.stages else None)
         for threat in config.threats
     }
     # Of two gradients, each in its batch and alone; those that were followed are known.
@@ -178,9 +176,7 @@ def _failed(found: Curve, at_rest: NDArray[np.bool_], epsilon: float) -> Curve:
     )
 
 
-def _probed(
-    view: View, problem: Problem, rows: NDArray[np.int64], followed: Followed
-) -> dict[str, Array]:
+def _probed(view: View, problem: Problem, rows: NDArray[np.int64], followed: Followed) -> dict[str, Array]:
     """Whether gradients are slopes, and answers the images' own, of those images that are asked (NaN: the others)."""
     which = np.flatnonzero(followed.wanted)
     found = {name: np.full(len(rows), np.nan) for name in PROBED}
@@ -188,9 +184,7 @@ def _probed(
         _, plain, _ = _answers(view)
         seen: Slopes = slopes(problem, plain, which, followed)
         apart = company_differences(plain, view.images, rows[which])
-        for name, values in zip(
-            PROBED, (seen.error, seen.spread, seen.company, *apart), strict=True
-        ):
+        for name, values in zip(PROBED, (seen.error, seen.spread, seen.company, *apart), strict=True):
             found[name][which] = values
     return found
 
@@ -217,9 +211,7 @@ def _problem(view: View, rows: NDArray[np.int64]) -> Problem:
         apart = float((forward(some) - plain(some)).abs().amax())
         sure = max(AMBIGUOUS * apart, NEAR_TIE)
     seeds, targets = view.seeds[rows], labels[:, None]
-    return Problem(
-        forward, images, labels, seeds, targets, batch=view.batch, plain=plain, sure=sure
-    )
+    return Problem(forward, images, labels, seeds, targets, batch=view.batch, plain=plain, sure=sure)
 
 
 def _answers(view: View) -> tuple[Answers, Answers, Answers]:
@@ -231,11 +223,7 @@ def _answers(view: View) -> tuple[Answers, Answers, Answers]:
     def logits(z: Tensor) -> Tensor:
         return pick(inverse(z))
 
-    return (
-        lambda images: logits(view.forward(images)).float(),
-        lambda images: logits(view.plain(images)),
-        logits,
-    )
+    return (lambda images: logits(view.forward(images)).float(), lambda images: logits(view.plain(images)), logits)
 
 
 def _labels(view: View, rows: NDArray[np.int64]) -> Tensor:

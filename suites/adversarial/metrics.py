@@ -31,13 +31,7 @@ def metrics_of(config: Config) -> tuple[Metric, ...]:
     threat."""
     return (
         *_budgets(config),
-        _metric(
-            "clean_accuracy",
-            "clean",
-            "right answers without attack, on the same images",
-            _clean,
-            clean=True,
-        ),
+        _metric("clean_accuracy", "clean", "right answers without attack, on the same images", _clean, clean=True),
         *(metric for threat in config.threats for metric in _of_threat(config, threat)),
         *_of_linf(config),
         _metric(

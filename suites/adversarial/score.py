@@ -10,14 +10,7 @@ from benchmark.contracts import Metric, Ratio, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stimuli.roles import HELD_OUT, ROLE
 from suites.adversarial.config import CLOSE, Config, Threat, reference
-from suites.adversarial.metrics import (
-    LISTED,
-    beyond_ce,
-    metrics_of,
-    passes,
-    robust_at,
-    stands,
-)
+from suites.adversarial.metrics import LISTED, beyond_ce, metrics_of, passes, robust_at, stands
 from suites.adversarial.trust.report import flags
 
 Z95 = 1.959963984540054
@@ -81,9 +74,7 @@ def median_score(threat: Threat, trials: Trials) -> Score:
         return replace(start, reason="no image is answered correctly")
     value, half = float(np.median(sizes)), Z95 * sqrt(n) / 2
     if not np.isfinite(value):
-        return replace(
-            start, reason=f"half the images or more survive {threat.label(threat.epsilons[-1])}"
-        )
+        return replace(start, reason=f"half the images or more survive {threat.label(threat.epsilons[-1])}")
     low, high = sizes[max(0, floor(n / 2 - half))], sizes[min(n - 1, floor(n / 2 + half))]
     if not np.isfinite(high):
         return replace(start, value=value, flags=("no upper bound of the interval",))

@@ -29,9 +29,7 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
     summary = "AutoAttack standard, as its authors' package runs it"
     found["autoattack"] = foreign(plain, "autoattack", PROTOCOLS["autoattack"], summary)
     for name, attack in ADDED.attacks.items():
-        found[name] = foreign(
-            plain, name, alone(name), f"{attack.title}, of another package, alone"
-        )
+        found[name] = foreign(plain, name, alone(name), f"{attack.title}, of another package, alone")
     for name, reason in ADDED.broken.items():
         if name in PROTOCOLS:
             said = f"{found[name].summary} (an attack of that name is BROKEN: {reason})"
@@ -44,12 +42,7 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
 def configured(plain: Suite, name: str, config: Config, summary: str) -> Suite:
     """The suite under another configuration, as "adversarial:NAME"."""
     return replace(
-        plain,
-        name=f"{plain.name}:{name}",
-        config=config,
-        metrics=metrics_of(config),
-        summary=summary,
-        variants={},
+        plain, name=f"{plain.name}:{name}", config=config, metrics=metrics_of(config), summary=summary, variants={}
     )
 
 

@@ -20,11 +20,7 @@ from suites.corruption.score import score, settled
 from suites.corruption.stylised import STYLISED
 
 NAME = "corruption"
-IMAGENET, PICTURES, ALL = (
-    ("imagenet1k",),
-    ("imagenet1k", "geirhos16"),
-    ("imagenet1k", "geirhos16", "world16"),
-)
+IMAGENET, PICTURES, ALL = (("imagenet1k",), ("imagenet1k", "geirhos16"), ("imagenet1k", "geirhos16", "world16"))
 
 _PLAIN = Suite(
     name=NAME,
@@ -88,11 +84,7 @@ def _variants() -> dict[str, Suite]:
             "As corruption, every corrupted image stored as a JPEG of quality 85, as the published folder is",
             Config(jpeg85=True),
         ),
-        _generated(
-            "rounded",
-            "As corruption, levels rounded to 8 bits instead of cut",
-            Config(quantise="round"),
-        ),
+        _generated("rounded", "As corruption, levels rounded to 8 bits instead of cut", Config(quantise="round")),
         _generated(
             "bicubic",
             "As corruption, images resized with the bicubic filter before they are cropped",
@@ -118,10 +110,7 @@ def _variants() -> dict[str, Suite]:
             "The published ImageNet-C files of the 15 common corruptions: corruption/severity/class",
             ("common",),
         ),
-        _in_folders(
-            "imagenet-c-bar",
-            "The published ImageNet-C-bar files (Mintun et al. 2021)",
-        ),
+        _in_folders("imagenet-c-bar", "The published ImageNet-C-bar files (Mintun et al. 2021)"),
         _in_folders("imagenet-3dcc", "The published ImageNet-3DCC files (Kar et al. 2022)"),
         STYLISED,
     ]

@@ -87,17 +87,13 @@ def _of_one(corruption: str, levels: Sequence[str], lists: Sequence[Entries]) ->
             entry = entries[corruption]
             places = {str(level): float(place) for place, level in enumerate(entry.levels)}
             plain = {str(level) for level in entry.plain}
-            cells = [
-                _cell(corruption, level, places[level], entry, level in plain) for level in levels
-            ]
+            cells = [_cell(corruption, level, places[level], entry, level in plain) for level in levels]
             return sorted(cells, key=lambda cell: cell.place)
     cells = [_cell(corruption, level, _number(level)) for level in levels]
     return sorted(cells, key=lambda cell: (cell.place, cell.level))
 
 
-def _cell(
-    corruption: str, level: str, place: float, entry: Entry | None = None, plain: bool = False
-) -> Cell:
+def _cell(corruption: str, level: str, place: float, entry: Entry | None = None, plain: bool = False) -> Cell:
     family, ordered = (entry.family, entry.ordered) if entry else ("", True)
     return Cell(f"{corruption}/{level}", corruption, level, family, place, ordered, plain)
 
@@ -264,9 +260,7 @@ def resampled(table: Table, resamples: int = RESAMPLES, seed: int = SEED) -> Mea
     rng = np.random.default_rng(seed)
     hits, counts = _matrices(table)
     values = hits.astype(np.float32)
-    uneven = np.flatnonzero(
-        (counts != counts[0]).any(axis=0)
-    )  # others: so many draws, whichever they are
+    uneven = np.flatnonzero((counts != counts[0]).any(axis=0))  # others: so many draws, whichever they are
     some = counts[:, uneven].astype(np.float32)
     parts = []
     for size in chunk_sizes(resamples, n):

@@ -16,9 +16,7 @@ from suites.corruption.score import role_of, scored
 PLAIN, RELATIVE = "mce_measured", "relative_mce_measured"
 
 
-def compare(
-    config: Config | Folders, trials: Trials, references: Mapping[str, Trials]
-) -> Sequence[Score]:
+def compare(config: Config | Folders, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
     """mCE against the first reference, both resampled on the same images; nothing where there is none."""
     if not len(trials) or not references:
         return []
@@ -31,10 +29,7 @@ def _compared(sweep: Sweep, theirs: Table, name: str) -> Iterator[Score]:
     if not cells:
         return
     if reason := _unlike(sweep.table, theirs, cells):
-        yield from (
-            Score(metric, None, f"{name}: {reason}", role=sweep.role)
-            for metric in (PLAIN, RELATIVE)
-        )
+        yield from (Score(metric, None, f"{name}: {reason}", role=sweep.role) for metric in (PLAIN, RELATIVE))
         return
     flags = (f"against {name}", *without(sweep.lacking))
     both = [(means(sweep.table), means(theirs)), (resampled(sweep.table), resampled(theirs))]
@@ -47,9 +42,7 @@ def _compared(sweep: Sweep, theirs: Table, name: str) -> Iterator[Score]:
         yield scored(sweep, error(sweep, metric, cells, flags=flags), float(exact[0]), drawn)
 
 
-def _ratio(
-    sweep: Sweep, theirs: Table, cells: Sequence[Cell], *, relative: bool
-) -> Callable[[Means, Means], Floats]:
+def _ratio(sweep: Sweep, theirs: Table, cells: Sequence[Cell], *, relative: bool) -> Callable[[Means, Means], Floats]:
     at = sweep.columns(cells)
     place = {cell.condition: i for i, cell in enumerate(theirs.cells, 1)}
     other = [place[cell.condition] for cell in cells]

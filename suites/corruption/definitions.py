@@ -322,11 +322,7 @@ class MeanCe:
         reference = alexnet()
         names, weights = reference.corruptions, np.zeros(len(table.cells) + 1)
         for name in names:
-            at = [
-                i
-                for i, c in enumerate(table.cells, 1)
-                if c.condition in reference.errors and c.corruption == name
-            ]
+            at = [i for i, c in enumerate(table.cells, 1) if c.condition in reference.errors and c.corruption == name]
             sum_of = sum(reference.errors[table.cells[i - 1].condition] for i in at)
             sum_of -= len(at) * reference.clean if self.relative else 0.0
             weights[at] = PERCENT / (len(names) * sum_of * table.n[at])

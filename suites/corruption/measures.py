@@ -106,11 +106,7 @@ def _published(sweep: Sweep) -> Iterator[tuple[Measure, Of]]:
 
 
 def error(
-    sweep: Sweep,
-    metric: str,
-    cells: Sequence[Cell],
-    condition: str = "",
-    flags: tuple[str, ...] = (),
+    sweep: Sweep, metric: str, cells: Sequence[Cell], condition: str = "", flags: tuple[str, ...] = ()
 ) -> Measure:
     """A measure that is made of the errors of some cells, and is no share."""
     counts = sweep.table.shown[:, sweep.columns(cells)]

@@ -27,26 +27,9 @@ from suites.corruption.definitions import (
 
 _MEAN = "mean over corrupted cells (corruption x level)"
 ALL = (
-    Metric(
-        "corruption_accuracy",
-        "corrupted",
-        f"top-1 accuracy, {_MEAN}",
-        headline=True,
-        ratio=RIGHT,
-    ),
-    Metric(
-        "clean_accuracy",
-        "clean",
-        "top-1 accuracy on the images as they are",
-        ratio=CLEAN,
-        clean=True,
-    ),
-    Metric(
-        "relative_robustness",
-        "of clean",
-        "corruption_accuracy / clean_accuracy",
-        ratio=OF_CLEAN,
-    ),
+    Metric("corruption_accuracy", "corrupted", f"top-1 accuracy, {_MEAN}", headline=True, ratio=RIGHT),
+    Metric("clean_accuracy", "clean", "top-1 accuracy on the images as they are", ratio=CLEAN, clean=True),
+    Metric("relative_robustness", "of clean", "corruption_accuracy / clean_accuracy", ratio=OF_CLEAN),
     Metric(
         "mce",
         "mCE",
@@ -111,13 +94,7 @@ ALL = (
         "top-1 accuracy, mean over the cells that the observer's recipe did not train on; two recipes have other "
         "cells, so it is not compared in pairs (`bench rank --unseen-only` takes the same cells for all)",
     ),
-    Metric(
-        "top5_accuracy",
-        "top-5",
-        f"label among the five best, {_MEAN}",
-        shown=False,
-        ratio=TOP5,
-    ),
+    Metric("top5_accuracy", "top-5", f"label among the five best, {_MEAN}", shown=False, ratio=TOP5),
     Metric(
         "clean_top5_accuracy",
         "clean top-5",

@@ -48,10 +48,7 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
     names = [name for name in parts if _wanted(name, config.corruptions)]
     if not names:
         raise MissingStimuli(f"'{config.role}' has none of {', '.join(config.corruptions)}")
-    blocks = [
-        Block(parts[name], name, presentation=presentation(parts[name]), role=name)
-        for name in names
-    ]
+    blocks = [Block(parts[name], name, presentation=presentation(parts[name]), role=name) for name in names]
     other = [block.role for block in blocks if block.presentation != "whole"]
     if other:
         missing[SIZE_224] = f"{len(other)} parts hold images of another size, first {other[0]}"

@@ -59,9 +59,7 @@ def _undefined(sweep: Sweep) -> Iterator[Score]:
             yield Score(name, None, sweep.no_clean, role=sweep.role)
     if normalised(sweep):
         gone = sweep.lacking
-        reason = (
-            f"all 15 corruptions x 5 severities at 224 px are needed; missing: {', '.join(gone)}"
-        )
+        reason = f"all 15 corruptions x 5 severities at 224 px are needed; missing: {', '.join(gone)}"
         if gone:
             yield Score("mce", None, reason, role=sweep.role)
         if gone or not sweep.table.clean:

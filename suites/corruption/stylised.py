@@ -63,28 +63,15 @@ def _top5(trials: Trials) -> tuple[Array, Array]:
     return np.asarray(trials["top5"] == 1, dtype=bool), np.ones(len(trials), dtype=bool)
 
 
-def _metric(
-    name: str, title: str, role: str, ratio: Ratio, what: str, *, headline: bool = False
-) -> Metric:
+def _metric(name: str, title: str, role: str, ratio: Ratio, what: str, *, headline: bool = False) -> Metric:
     return Metric(name, title, what, role=role, headline=headline, ratio=ratio)
 
 
 METRICS = (
     _metric(
-        "stylised_accuracy",
-        "stylised top-1",
-        STYLISED_ROLE,
-        _top1,
-        "right answers, stylised images",
-        headline=True,
+        "stylised_accuracy", "stylised top-1", STYLISED_ROLE, _top1, "right answers, stylised images", headline=True
     ),
-    _metric(
-        "stylised_top5",
-        "stylised top-5",
-        STYLISED_ROLE,
-        _top5,
-        "label among the five best, stylised images",
-    ),
+    _metric("stylised_top5", "stylised top-5", STYLISED_ROLE, _top5, "label among the five best, stylised images"),
     _metric("natural_accuracy", "natural top-1", ROLE, _top1, "right answers, photographs"),
     _metric("natural_top5", "natural top-5", ROLE, _top5, "label among the five best, photographs"),
 )

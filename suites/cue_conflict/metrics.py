@@ -62,40 +62,24 @@ def _accuracy(trials: Trials) -> tuple[Array, Array]:
     return correct(trials), np.ones(len(trials), dtype=bool)
 
 
-def _bias(
-    name: str, title: str, role: str, what: str, *, headline: bool = False, shown: bool = True
-) -> Metric:
+def _bias(name: str, title: str, role: str, what: str, *, headline: bool = False, shown: bool = True) -> Metric:
     text = f"S / (S + T) on {what}: S answers with the shape category, T with the texture category"
-    return Metric(
-        name, title, text, "higher", role, headline, 0.5, shown, _shape_bias, exemplars, UNIT
-    )
+    return Metric(name, title, text, "higher", role, headline, 0.5, shown, _shape_bias, exemplars, UNIT)
 
 
-def _accuracy_of(
-    role: str, title: str, what: str, *, shown: bool = True, clean: bool = False
-) -> Metric:
+def _accuracy_of(role: str, title: str, what: str, *, shown: bool = True, clean: bool = False) -> Metric:
     name = f"{role.replace('-', '_')}_accuracy"
     text = f"answers with the image's category, on {what}"
-    return Metric(
-        name, title, text, "higher", role, False, 1 / 16, shown, _accuracy, exemplars, UNIT, clean
-    )
+    return Metric(name, title, text, "higher", role, False, 1 / 16, shown, _accuracy, exemplars, UNIT, clean)
 
 
 def _fraction(name: str, title: str, text: str, ratio: Ratio, chance: float) -> Metric:
-    return Metric(
-        name, title, text, "none", "cue-conflict", False, chance, False, ratio, exemplars, UNIT
-    )
+    return Metric(name, title, text, "none", "cue-conflict", False, chance, False, ratio, exemplars, UNIT)
 
 
 #: Shape bias says nothing of how many answers follow a cue: a verdict looks at those that follow none, too.
 _NEITHER = replace(
-    _fraction(
-        "neither_fraction",
-        "neither",
-        "conflict trials answered by neither cue",
-        _neither_fraction,
-        14 / 16,
-    ),
+    _fraction("neither_fraction", "neither", "conflict trials answered by neither cue", _neither_fraction, 14 / 16),
     direction="lower",
     guard=True,
 )
@@ -103,16 +87,8 @@ _NEITHER = replace(
 
 METRICS = (
     _bias("shape_bias", "shape bias", "cue-conflict", "conflict trials", headline=True),
-    _fraction(
-        "shape_fraction", "shape", "conflict trials answered by shape", _shape_fraction, 1 / 16
-    ),
-    _fraction(
-        "texture_fraction",
-        "texture",
-        "conflict trials answered by texture",
-        _texture_fraction,
-        1 / 16,
-    ),
+    _fraction("shape_fraction", "shape", "conflict trials answered by shape", _shape_fraction, 1 / 16),
+    _fraction("texture_fraction", "texture", "conflict trials answered by texture", _texture_fraction, 1 / 16),
     _NEITHER,
     Metric(
         "agree_accuracy",
@@ -125,9 +101,7 @@ METRICS = (
         clusters=exemplars,
         bounds=UNIT,
     ),
-    _accuracy_of(
-        "natural", "natural", "natural images of the built-in world (cues agree)", clean=True
-    ),
+    _accuracy_of("natural", "natural", "natural images of the built-in world (cues agree)", clean=True),
     _accuracy_of("edges", "edges", "edge drawings"),
     _accuracy_of("silhouettes", "silhouettes", "filled silhouettes"),
     _bias(
@@ -156,10 +130,7 @@ FIGURES = (
         metrics=("shape_bias",),
         conditions="(?P<category>.+)",
         along="category",
-        axes=(
-            "category of the shape",
-            "shape bias: share of shape among shape and texture answers",
-        ),
+        axes=("category of the shape", "shape bias: share of shape among shape and texture answers"),
         line=(0.5, ".5, shape as often as texture"),
         source="After Geirhos et al. (2019), figure 4.",
     ),

@@ -163,9 +163,7 @@ def accuracy_draws(role: str, right: Flags, condition: Array, clusters: Clusters
     return all_draws
 
 
-def interval(
-    draws: Floats, level: float = 0.95, *, centred: bool = False
-) -> tuple[float, float] | None:
+def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tuple[float, float] | None:
     """Percentile interval of `draws` [1 + B], widened where needed to hold its value draws[0].
 
     centred: resamples are first moved by their mean's distance from the value. For squared differences: noise of

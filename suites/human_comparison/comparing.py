@@ -14,13 +14,7 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.trials import PEOPLE
-from suites.human_comparison.bootstrap import (
-    Draws,
-    against_people,
-    among_people,
-    draw,
-    interval,
-)
+from suites.human_comparison.bootstrap import Draws, against_people, among_people, draw, interval
 from suites.human_comparison.consistency import Tables, tabulate
 from suites.human_comparison.metrics import AGREEMENT, KEPT, METRICS, margin_draws
 from suites.human_comparison.metrics import NAME as MARGINS
@@ -102,9 +96,7 @@ def _by_condition(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Itera
         blank = Score("", None, n=len(table.right), condition=name, role=tables.role, flags=extra)
         pairs = draws.by_condition[name]
         for metric in AGREEMENT:
-            score = valued(
-                replace(blank, metric=metric), against_people(pairs[metric], draws.people)
-            )
+            score = valued(replace(blank, metric=metric), against_people(pairs[metric], draws.people))
             yield skewed(score, len(tables.observers) - 1)
         ceiling = among_people(pairs["error_consistency"], draws.people) if several else None
         yield valued(replace(blank, metric=CEILING), ceiling)
@@ -112,9 +104,7 @@ def _by_condition(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Itera
 
 def _average(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Averages:
     means = {metric: draws.mean(metric) for metric in AGREEMENT}
-    values: dict[str, Floats | None] = {
-        metric: against_people(mean, draws.people) for metric, mean in means.items()
-    }
+    values: dict[str, Floats | None] = {metric: against_people(mean, draws.people) for metric, mean in means.items()}
     several = len(tables.observers) > 2
     values[CEILING] = among_people(means["error_consistency"], draws.people) if several else None
     n = sum(len(table.right) for table in tables.tables if table.kept)
@@ -147,9 +137,7 @@ def skewed(score: Score, people: int) -> Score:
     """The score, and what its interval is worth where people are few."""
     if score.metric != "accuracy_difference" or not score.method or people >= MANY:
         return score
-    flag = (
-        f"{people} people: an interval of squared differences, which are skewed, covers .86 to .98"
-    )
+    flag = f"{people} people: an interval of squared differences, which are skewed, covers .86 to .98"
     return replace(score, flags=(*score.flags, flag))
 
 

@@ -50,9 +50,7 @@ class Experiment:
 Levels = Iterable[tuple[str, float | None]]
 
 
-def _graded(
-    role: str, title: str, levels: Levels, kept: str, scale: Scale = "", unit: str = ""
-) -> Experiment:
+def _graded(role: str, title: str, levels: Levels, kept: str, scale: Scale = "", unit: str = "") -> Experiment:
     """`levels`: (name, level), the control first; `kept`: names separated by blanks."""
     inside = set(kept.split())
     conditions = tuple(Condition(name, level, name in inside) for name, level in levels)

@@ -91,8 +91,7 @@ METRICS = (
     Metric(
         "observed_consistency",
         "observed consistency",
-        "images on which observer and person are both right or both wrong; mean over conditions, people, "
-        "experiments",
+        "images on which observer and person are both right or both wrong; mean over conditions, people, experiments",
         bounds=UNIT,
         parts=KEPT,
     ),

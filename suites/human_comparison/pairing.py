@@ -70,9 +70,7 @@ OTHER = "\x1fb"  # the name of the second observer among the people's; no real n
 ACCURACY = "ood_accuracy"
 ROUNDING = 1e-9  # of a metric's range: a spread below it is none
 NOBODY = "no images that both, and people, answered"
-NO_GROUP = (
-    "fewer than three people answered the same images: no agreement of people with one another"
-)
+NO_GROUP = "fewer than three people answered the same images: no agreement of people with one another"
 
 
 @dataclass(frozen=True)
@@ -107,9 +105,7 @@ def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) 
     return list(_compared(a, b, references))
 
 
-def _compared(
-    a: Trials, b: Trials | None, references: Mapping[str, Trials]
-) -> Iterator[Comparison]:
+def _compared(a: Trials, b: Trials | None, references: Mapping[str, Trials]) -> Iterator[Comparison]:
     found = {role: made for role in roles_of(a) if (made := _experiment(role, a, b, references))}
     method = METHOD if _sampled(references) else FIXED
     for metric in (*AGREEMENT, ACCURACY):
@@ -140,10 +136,7 @@ def _experiment(
         return None
     labels = _labels(tables, mine)
     sampled = slice(None) if _sampled(references) else slice(1)  # of one person no spread is taken
-    return {
-        metric: _difference(metric, tables, second, people, labels, sampled)
-        for metric in (*AGREEMENT, ACCURACY)
-    }
+    return {metric: _difference(metric, tables, second, people, labels, sampled) for metric in (*AGREEMENT, ACCURACY)}
 
 
 def _sampled(references: Mapping[str, Trials]) -> bool:
@@ -152,12 +145,7 @@ def _sampled(references: Mapping[str, Trials]) -> bool:
 
 
 def _difference(
-    metric: str,
-    tables: Tables,
-    second: int | None,
-    people: list[int],
-    labels: Trials,
-    who: slice,
+    metric: str, tables: Tables, second: int | None, people: list[int], labels: Trials, who: slice
 ) -> Difference:
     """Mean over the kept conditions; of accuracy over their images."""
     kept = [table.right for table in tables.tables if table.kept]
@@ -202,16 +190,12 @@ def _parts(metric: str, right: Array, second: int | None, people: list[int]) -> 
         other, theirs = with_each(metric, right[:, second], right[:, people])
         persons = (adds - theirs) / (n * k)
         gap = each - other
-        return Parts(
-            each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k
-        )
+        return Parts(each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k)
     pairs, between = among(metric, right[:, people])  # [k, k], [n, k, k]; nothing on the diagonal
     mine, ceiling = pairs.sum(axis=1) / (k - 1), pairs.sum() / (k * (k - 1))
     through = between.sum(axis=2) / (k - 1)
     images = (adds.mean(axis=1) - through.mean(axis=1)) / n
-    twice = (
-        2 * (k - 1) / (k - 2)
-    )  # a person is in two of k pairs' ends; k - 2: jackknife of a mean over pairs
+    twice = 2 * (k - 1) / (k - 2)  # a person is in two of k pairs' ends; k - 2: jackknife of a mean over pairs
     spread = (each - each.mean() - twice * (mine - ceiling)) / k
     return Parts(each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread)
 

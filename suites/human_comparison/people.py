@@ -6,14 +6,7 @@ import numpy as np
 
 from benchmark.contracts import Score, Trials
 from benchmark.stats.intervals import Floats
-from suites.human_comparison.bootstrap import (
-    Crowd,
-    Draws,
-    draw,
-    draw_people,
-    mean_of_people,
-    pairs_among,
-)
+from suites.human_comparison.bootstrap import Crowd, Draws, draw, draw_people, mean_of_people, pairs_among
 from suites.human_comparison.comparing import CEILING, skewed, valued
 from suites.human_comparison.consistency import answered, tabulate
 from suites.human_comparison.experiments import BY_ROLE
@@ -68,9 +61,7 @@ def _group(role: str, trials: Mapping[str, Trials]) -> Group | None:
     names = sorted(name for name, one in trials.items() if answered(one.of(role)))
     if len(names) < 2:
         return None
-    first = max(
-        names, key=lambda name: len(trials[name].of(role))
-    )  # the first by name of those with most images
+    first = max(names, key=lambda name: len(trials[name].of(role)))  # the first by name of those with most images
     others = {name: trials[name] for name in names if name != first}
     tables = tabulate(role, first, trials[first], others)
     if tables.reason or not any(table.kept for table in tables.tables):

@@ -31,9 +31,7 @@ def plan(_config: None, shelf: Shelf) -> Plan:
         blocks += _graded(shelf)
     if not blocks:
         first = next(iter(missing.values()), "")
-        raise MissingStimuli(
-            f"none of the {len(roles)} experiments is on this disk; the first: {first}"
-        )
+        raise MissingStimuli(f"none of the {len(roles)} experiments is on this disk; the first: {first}")
     return Plan(tuple(blocks), missing)
 
 

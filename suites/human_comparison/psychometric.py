@@ -86,9 +86,7 @@ def fit_curve(experiment: Experiment, trials: Trials) -> Curve:
     slope = sign * float(np.exp(log_slope))
     midpoint = _level(experiment, threshold - _shift(lapse) / slope)
     poor = _is_poor(points, deviance)
-    return Curve(
-        _level(experiment, threshold), bounds[0], bounds[1], slope, lapse, midpoint, "", poor
-    )
+    return Curve(_level(experiment, threshold), bounds[0], bounds[1], slope, lapse, midpoint, "", poor)
 
 
 def _scaled(experiment: Experiment, level: float) -> float:
@@ -161,9 +159,7 @@ def _slopes(points: Points, sign: float, parameters: tuple[float, float, float])
 Fit = tuple[float, tuple[float, float, float]]  # deviance, (threshold, log slope, lapse)
 
 
-def _minimise(
-    points: Points, sign: float, threshold: float | None = None, near: Fit | None = None
-) -> Fit | None:
+def _minimise(points: Points, sign: float, threshold: float | None = None, near: Fit | None = None) -> Fit | None:
     """The best curve, or the best with that threshold; None where no start converges. near: where to start."""
     from scipy.optimize import minimize
 
@@ -182,9 +178,7 @@ def _minimise(
     starts = [[np.log(s / span), 0.05, _guess(points)][:size] for s in (5.0, 15.0)]
     if near is not None:
         starts = [[near[1][1], near[1][2], near[1][0]][:size]]
-    found = [
-        minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds[:size]) for start in starts
-    ]
+    found = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds[:size]) for start in starts]
     done = [fit for fit in found if np.isfinite(fit.fun) and (fit.success or fit.status == 2)]
     if not done:
         return None

@@ -120,12 +120,7 @@ def ood_accuracy(trials: Trials) -> Score:
     mine = trials.where(kept(trials))
     draws = [_accuracy(role, mine.of(role)) for role in roles_of(mine)]
     if not draws:
-        return Score(
-            "ood_accuracy",
-            None,
-            "no trial of a condition that enters the average",
-            excluded=len(trials),
-        )
+        return Score("ood_accuracy", None, "no trial of a condition that enters the average", excluded=len(trials))
     mean = np.mean(draws, axis=0)
     low, high = interval(mean) or (None, None)
     flags = (*counted(len(draws)), *regenerated(mine))
@@ -160,9 +155,7 @@ def _experiment(experiment: Experiment, trials: Trials) -> Iterator[Score]:
         yield _threshold(experiment, trials, flags)
 
 
-def _in_condition(
-    metric: Metric, trials: Trials, name: str, experiment: Experiment, flags: tuple[str, ...]
-) -> Score:
+def _in_condition(metric: Metric, trials: Trials, name: str, experiment: Experiment, flags: tuple[str, ...]) -> Score:
     outside = () if name in experiment.kept else ("not in the averages",)
     plain = replace(metric, ratio=plain_accuracy)
     return ratio_score(plain, trials, condition=name, flags=(*flags, *outside))
@@ -172,34 +165,21 @@ def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
     """Entropy and largest share of the answers in one condition ("all" where there is one only)."""
     shares = response_shares(trials["response"])
     blank = Score(
-        "response_entropy",
-        None,
-        SILENT,
-        n=shares.total,
-        excluded=shares.na,
-        condition=condition or "all",
-        role=role,
+        "response_entropy", None, SILENT, n=shares.total, excluded=shares.na, condition=condition or "all", role=role
     )
     if shares.largest is None:
         yield from (blank, replace(blank, metric="largest_share"))
         return
     name, share = shares.largest
     yield replace(blank, value=shares.entropy, reason="")
-    yield replace(
-        blank, metric="largest_share", value=share, reason="", flags=(f"largest: {name}",)
-    )
+    yield replace(blank, metric="largest_share", value=share, reason="", flags=(f"largest: {name}",))
 
 
 def _threshold(experiment: Experiment, trials: Trials, flags: tuple[str, ...]) -> Score:
     curve = fit_curve(experiment, trials)
     poor = ("the curve fits poorly",) if curve.poor else ()
     found = Score(
-        "threshold",
-        curve.threshold,
-        curve.reason,
-        n=len(trials),
-        role=experiment.role,
-        flags=(*flags, *poor),
+        "threshold", curve.threshold, curve.reason, n=len(trials), role=experiment.role, flags=(*flags, *poor)
     )
     if curve.threshold is None:
         return found

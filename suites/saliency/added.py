@@ -63,9 +63,7 @@ class Added:
         """(name, digest of its code) of each: they decide what is stored of an image."""
         made = {name: one.make for name, one in self.maps.items()}
         measured = {name: one.measure for name, one in self.measures.items()}
-        return tuple(
-            (name, code_digest(code)) for name, code in sorted({**made, **measured}.items())
-        )
+        return tuple((name, code_digest(code)) for name, code in sorted({**made, **measured}.items()))
 
 
 def read_added(entries: Iterable[EntryPoint]) -> Added:
@@ -80,16 +78,10 @@ def added_metrics(added: Added) -> tuple[Metric, ...]:
     """The metrics of other packages: two of each map, one of each measure, one without a value of each broken one."""
     found: list[Metric] = []
     for name, one in added.maps.items():
-        excess_text = (
-            f"{one.definition}: AUC on the object minus that on objects of other categories"
-        )
+        excess_text = f"{one.definition}: AUC on the object minus that on objects of other categories"
         found += [
             Metric(
-                f"{name}_object_auc_excess",
-                one.title,
-                excess_text,
-                chance=0.0,
-                ratio=mean_excess(added_column(name)),
+                f"{name}_object_auc_excess", one.title, excess_text, chance=0.0, ratio=mean_excess(added_column(name))
             ),
             Metric(
                 f"{name}_object_auc",
@@ -122,9 +114,7 @@ def _load(entry: EntryPoint) -> Map | Measure:
         raise PluginError("the name is that of a metric of the suite")
     found = entry.load()
     if not isinstance(found, (Map, Measure)):
-        raise PluginError(
-            f"expected a Map or a Measure of suites.saliency.added, got {type(found).__name__}"
-        )
+        raise PluginError(f"expected a Map or a Measure of suites.saliency.added, got {type(found).__name__}")
     function = found.make if isinstance(found, Map) else found.measure
     if not isfunction(function):
         raise PluginError("expected a plain function: its code is part of what a number depends on")

@@ -53,9 +53,7 @@ class Config:
 
 def has_board(block: Block) -> bool:
     """Whether the main metrics of a block rank: SmoothGrad is computed on those alone."""
-    return block.role == BOARDS[0] or (
-        block.role in BOARDS and NATURAL not in SHOWN.get(block.stimuli.space, OWN)
-    )
+    return block.role == BOARDS[0] or (block.role in BOARDS and NATURAL not in SHOWN.get(block.stimuli.space, OWN))
 
 
 def has_references(block: Block) -> bool:

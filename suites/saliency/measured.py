@@ -19,15 +19,7 @@ from registry.architectures import build_untrained
 from registry.errors import BenchError
 from registry.model import LoadedModel
 from suites.saliency.added import ADDED
-from suites.saliency.config import (
-    CLICKED,
-    CONFLICT,
-    Config,
-    added_column,
-    columns_of,
-    has_board,
-    has_references,
-)
+from suites.saliency.config import CLICKED, CONFLICT, Config, added_column, columns_of, has_board, has_references
 from suites.saliency.maps.exchange import evidence_columns
 from suites.saliency.maps.gradients import (
     centred_cosine,
@@ -45,13 +37,7 @@ from suites.saliency.maps.gradients import (
 )
 from suites.saliency.maps.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
 from suites.saliency.maps.mask_context import Scene, scene_of
-from suites.saliency.maps.references import (
-    alignment,
-    human_map,
-    logit,
-    reference_columns,
-    strongest,
-)
+from suites.saliency.maps.references import alignment, human_map, logit, reference_columns, strongest
 
 
 def measured(config: Config, view: View) -> Mapping[str, Array]:

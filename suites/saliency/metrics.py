@@ -10,17 +10,7 @@ import numpy as np
 from benchmark.contracts import Array, Direction, Metric, Ratio, SuiteFigure, Trials
 from benchmark.stats.clusters import exemplar_columns
 from benchmark.stimuli.catalogue import read_pair
-from suites.saliency.config import (
-    BOARDS,
-    CLICKED,
-    CONFLICT,
-    EVIDENCE,
-    LARGEST,
-    NATURAL,
-    PARTNER,
-    SMALLEST,
-    columns_of,
-)
+from suites.saliency.config import BOARDS, CLICKED, CONFLICT, EVIDENCE, LARGEST, NATURAL, PARTNER, SMALLEST, columns_of
 
 # What each metric is: a mean over images, written as a ratio of sums.
 #
@@ -178,32 +168,18 @@ SPANS = {
 }
 
 
-def _on_object(
-    name: str, title: str, text: str, ratio: Ratio, chance: float | None, *, shown: bool
-) -> Metric:
+def _on_object(name: str, title: str, text: str, ratio: Ratio, chance: float | None, *, shown: bool) -> Metric:
     return Metric(
-        name,
-        title,
-        text,
-        chance=chance,
-        shown=shown,
-        ratio=ratio,
-        headline=name == HEADLINE,
-        bounds=BOUNDS.get(name),
+        name, title, text, chance=chance, shown=shown, ratio=ratio, headline=name == HEADLINE, bounds=BOUNDS.get(name)
     )
 
 
 def _spilled(alpha: int, what: str) -> Metric:
     """The gradient on the object where the built-in world says which pixels can matter."""
-    name, text = (
-        f"object_auc_excess_alpha{alpha}",
-        f"object_auc_excess on conflict images with {what}",
-    )
+    name, text = (f"object_auc_excess_alpha{alpha}", f"object_auc_excess on conflict images with {what}")
     role = f"{CONFLICT}-alpha{alpha}"
     title = f"gradient on object, {what}"
-    return Metric(
-        name, title, text, role=role, chance=0.0, shown=False, ratio=own_excess, bounds=SIGNED
-    )
+    return Metric(name, title, text, role=role, chance=0.0, shown=False, ratio=own_excess, bounds=SIGNED)
 
 
 def _plain(name: str, title: str, column: str, text: str, direction: Direction) -> Metric:
@@ -337,19 +313,13 @@ _METRICS = (
         "none",
     ),
     _plain(
-        "grad_gini",
-        "Gini",
-        "gini",
-        "Gini coefficient of |input gradient|: 0 even, towards 1 on few pixels",
-        "none",
+        "grad_gini", "Gini", "gini", "Gini coefficient of |input gradient|: 0 even, towards 1 on few pixels", "none"
     ),
 )
 
 METRICS = tuple(
     replace(
-        metric,
-        clusters=pairs if metric.name in EXCHANGED else exemplars,
-        span=SPANS.get(metric.name, metric.bounds),
+        metric, clusters=pairs if metric.name in EXCHANGED else exemplars, span=SPANS.get(metric.name, metric.bounds)
     )
     for metric in _METRICS
 )

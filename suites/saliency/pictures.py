@@ -60,9 +60,7 @@ def gradient_x_input(model: LoadedModel, image: Tensor, target: Tensor) -> Tenso
     return gradient(model, image, target) * image
 
 
-def integrated_gradients(
-    forward: Forward, image: Tensor, target: Tensor, steps: int = STEPS
-) -> Tensor:
+def integrated_gradients(forward: Forward, image: Tensor, target: Tensor, steps: int = STEPS) -> Tensor:
     """[1, 3, h, w] attributions from a black image to this one (Sundararajan et al. 2017), midpoint rule.
 
     They add up to the difference of the log-odds as `steps` grows. Gradients are taken a few steps at a time.
@@ -80,8 +78,7 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     """
     kept: list[Tensor] = []
     hooks = [
-        layer.register_forward_hook(lambda _layer, _given, out: kept.append(out))
-        for layer in _layers(model.module)
+        layer.register_forward_hook(lambda _layer, _given, out: kept.append(out)) for layer in _layers(model.module)
     ]
     try:
         with torch.enable_grad():
@@ -140,10 +137,7 @@ PICTURES: Mapping[str, Picture] = {
     "smoothgrad": Picture(smoothed),
     "gradient-x-input": Picture(gradient_x_input, BRIGHTNESS),
     "integrated-gradients": Picture(_integrated, BRIGHTNESS),
-    "grad-cam": Picture(
-        grad_cam,
-        "it points at the object even where decisions follow the ground, and is often empty",
-    ),
+    "grad-cam": Picture(grad_cam, "it points at the object even where decisions follow the ground, and is often empty"),
 }
 
 
@@ -223,12 +217,7 @@ def gradient_picture(gradient: Array) -> Pixels:
 
 
 def draw(
-    models: Sequence[LoadedModel],
-    stimuli: Stimuli,
-    count: int,
-    *,
-    random: bool = False,
-    kind: str = "gradient",
+    models: Sequence[LoadedModel], stimuli: Stimuli, count: int, *, random: bool = False, kind: str = "gradient"
 ) -> Gallery:
     """The figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random weights.
 
@@ -248,9 +237,7 @@ def draw(
         rows.append(replace(blank, name="random weights"))
     captions = {row.name: row.captions for row in rows}
     whole, masks = sheet([shown, *rows]), _masks(stimuli, index)
-    return Gallery(
-        whole, strip(shown.tiles), strips, picture.warning, shown.captions, captions, masks
-    )
+    return Gallery(whole, strip(shown.tiles), strips, picture.warning, shown.captions, captions, masks)
 
 
 def sheet(rows: Sequence[Row]) -> Image.Image:
@@ -290,9 +277,7 @@ def _masks(stimuli: Stimuli, index: Sequence[int]) -> Image.Image | None:
     return strip([one.repeat(3, axis=2) for one in found])
 
 
-def _row(
-    model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, picture: Picture
-) -> Row:
+def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, picture: Picture) -> Row:
     grouping = model.labels.grouping(space)
     found = list(_maps(model, grouping, images, names, picture))
     tiles = tuple(map_picture(one) for one, _, _ in found)

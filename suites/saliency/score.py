@@ -9,15 +9,7 @@ from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
 from suites.saliency.added import ADDED, added_metrics
 from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, Config
-from suites.saliency.metrics import (
-    EXCHANGED,
-    HEADLINE,
-    METRICS,
-    board_roles,
-    mean_excess,
-    mean_of,
-    stored,
-)
+from suites.saliency.metrics import EXCHANGED, HEADLINE, METRICS, board_roles, mean_excess, mean_of, stored
 
 _ADDED = added_metrics(ADDED)
 _BY_NAME = {metric.name: metric for metric in METRICS}

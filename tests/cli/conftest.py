@@ -19,9 +19,7 @@ def board(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(folder))
         db = str(folder / "results.db")
-        assert (
-            api.run(db=db, models=MODELS, suites="cue-conflict", limit=12, batch=12).exit_code == 0
-        )
+        assert api.run(db=db, models=MODELS, suites="cue-conflict", limit=12, batch=12).exit_code == 0
     return db
 
 

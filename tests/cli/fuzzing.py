@@ -24,21 +24,7 @@ http://[ file:x?mode=ro ideal-shape ideal-shape,,ideal-texture ideal-* world-sta
 cue-conflict: cue-conflict:x corruption:within- corruption:within-nan corruption:within-0.1 all shape_bias
 accuracy default levels,mean,half uniform-noise/* csv json latex
 """
-ODD = [
-    "",
-    " ",
-    "\\",
-    "9" * 400,
-    "1" * 5000,
-    "\x1b[2J",
-    "\u202e",
-    "\udc9b",
-    "a\nb",
-    "²",
-    "٣",
-    "é" * 300,
-    "a" * 5000,
-]
+ODD = ["", " ", "\\", "9" * 400, "1" * 5000, "\x1b[2J", "\u202e", "\udc9b", "a\nb", "²", "٣", "é" * 300, "a" * 5000]
 WORDS = [*ODD, *PLAIN.split()]
 
 
@@ -68,19 +54,7 @@ def unseen(text):
 def damaged(content, random, path):
     """Write a leaderboard, damaged in one of many ways, to `path`; how it was damaged, in words."""
     how = random.choice(
-        [
-            flipped,
-            cut,
-            blanked,
-            swapped,
-            foreign,
-            retyped,
-            retyped,
-            retyped,
-            reshaped,
-            recoded,
-            recoded,
-        ]
+        [flipped, cut, blanked, swapped, foreign, retyped, retyped, retyped, reshaped, recoded, recoded]
     )
     path.write_bytes(content)
     how(path, random)
@@ -115,12 +89,7 @@ def swapped(path, random):
 
 def foreign(path, random):
     kind = int(random.integers(5))
-    texts = [
-        b"",
-        b"results\n1,2\n",
-        random.bytes(5000),
-        b"SQLite format 3\x00" + random.bytes(4000),
-    ]
+    texts = [b"", b"results\n1,2\n", random.bytes(5000), b"SQLite format 3\x00" + random.bytes(4000)]
     path.unlink()
     if kind < 4:
         path.write_bytes(texts[kind])
@@ -130,9 +99,7 @@ def foreign(path, random):
         connection.execute("CREATE TABLE meta (key, value)")
         connection.execute("CREATE TABLE alembic_version (version_num)")
         connection.execute("INSERT INTO meta VALUES ('application', 'gestaltbench')")
-        connection.execute(
-            "INSERT INTO alembic_version VALUES (?)", (random.choice(["0001", "x", ""]),)
-        )
+        connection.execute("INSERT INTO alembic_version VALUES (?)", (random.choice(["0001", "x", ""]),))
         connection.commit()
 
 
@@ -140,10 +107,7 @@ def retyped(path, random):
     """Some values of one column become others, of any type."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         tables = [
-            row[0]
-            for row in connection.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
-            )
+            row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
         ]
         table = tables[int(random.integers(len(tables)))]
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
@@ -160,10 +124,7 @@ def reshaped(path, random):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA foreign_keys=OFF")
         tables = [
-            row[0]
-            for row in connection.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
-            )
+            row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
         ]
         table = tables[int(random.integers(len(tables)))]
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
@@ -186,27 +147,13 @@ def recoded(path, random):
     columns = {
         "response": random.choice(["cat", "dog", ""], n),
         "probability": random.random((n, int(random.integers(1, 20)))),
-        str(random.choice(["category", "shape", "stimulus", "x", "role"])): random.integers(
-            0, 9, n
-        ),
+        str(random.choice(["category", "shape", "stimulus", "x", "role"])): random.integers(0, 9, n),
     }
     body = random.choice(
-        [
-            b"",
-            b"\x02\x00\x00\x00[]",
-            b"\xff\xff\xff\xff{}",
-            b"\x04\x00\x00\x00[{}]",
-            struct.pack("<I", 4) + b"null",
-        ]
+        [b"", b"\x02\x00\x00\x00[]", b"\xff\xff\xff\xff{}", b"\x04\x00\x00\x00[{}]", struct.pack("<I", 4) + b"null"]
     )
     packed = zlib.compress(body) if random.random() < 0.7 else random.bytes(30)
-    payloads = [
-        encode(columns),
-        MAGIC + struct.pack("<I", zlib.crc32(packed)) + packed,
-        random.bytes(50),
-        "text",
-        5,
-    ]
+    payloads = [encode(columns), MAGIC + struct.pack("<I", zlib.crc32(packed)) + packed, random.bytes(50), "text", 5]
     payload = payloads[int(random.integers(len(payloads)))]
     table, column = (("chunks", "payload"), ("stimuli", "columns"))[int(random.integers(2))]
     with contextlib.closing(sqlite3.connect(path)) as connection:

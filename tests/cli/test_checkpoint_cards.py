@@ -95,12 +95,7 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     with pytest.raises(BenchError, match=r"'run' is another training run .*step_1\.pt.*--name"):
         swept(tmp_path / "other" / "run")
     with pytest.raises(BenchError, match="--name"):
-        follow_sweep(
-            Sweep(tmp_path / "other" / "run", "timm:resnet18"),
-            read_settings(),
-            api.Silent(),
-            lambda: False,
-        )
+        follow_sweep(Sweep(tmp_path / "other" / "run", "timm:resnet18"), read_settings(), api.Silent(), lambda: False)
     assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
     save(tmp_path / "other" / "run" / "step_1.pt", 1)
     went_on, _ = swept(tmp_path / "other" / "run", name="run")  # in another folder
@@ -120,18 +115,11 @@ def test_another_watcher_may_be_faster(folder, monkeypatch, moment):
 
     monkeypatch.setattr("benchmark.api.training.register_card", register)
     if moment == "before":
-        api.register(
-            "run-step_1",
-            "python:registry.world_networks:tiny_resnet",
-            str(folder / "step_1.pt"),
-            **GIVEN,
-        )
+        api.register("run-step_1", "python:registry.world_networks:tiny_resnet", str(folder / "step_1.pt"), **GIVEN)
     cards, lines = swept(folder)
     assert steps(cards) == {"run-step_1": 1} and lines == []
     assert reads == (["run-step_1"] if moment == "after" else [])
-    assert steps({"run-step_1": read_cards(read_settings().cards)["run-step_1"]}) == {
-        "run-step_1": 1
-    }
+    assert steps({"run-step_1": read_cards(read_settings().cards)["run-step_1"]}) == {"run-step_1": 1}
 
 
 @pytest.mark.slow

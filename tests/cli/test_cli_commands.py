@@ -35,9 +35,7 @@ def test_run_prints_a_ranking_and_stores_it(bench):
 @pytest.mark.slow
 def test_rescore_brings_an_older_leaderboard_up_to_date(bench, older):
     before = bench("rank", "--db", older)
-    assert (
-        before.code == 1 and f"`bench db upgrade --db {older}` brings it up to date" in before.err
-    )
+    assert before.code == 1 and f"`bench db upgrade --db {older}` brings it up to date" in before.err
     ended = bench("db", "rescore", "--db", older)
     assert ended.code == 0 and ended.out.endswith("score sets written\n") and not ended.err
     assert bench("rank", "--db", older).code == 0
@@ -200,10 +198,7 @@ def test_compare_lists_the_images_that_one_gets_alone_and_never_wraps(bench, boa
     lost = sorted(by_shape.index[conflict & (mine["response"] != mine["shape"])])
     assert [(row.stimulus, row.winner) for row in found] == [(name, "b") for name in lost] != []
     for row in found:
-        assert (row.answer_a, row.answer_b) == (
-            mine["response"][row.stimulus],
-            by_shape["shape"][row.stimulus],
-        )
+        assert (row.answer_a, row.answer_b) == (mine["response"][row.stimulus], by_shape["shape"][row.stimulus])
         assert row.stimulus in listed.out
     assert f"0 images that A alone gets right, {len(lost)} that B alone does" in listed.out
 
@@ -212,13 +207,9 @@ def test_compare_lists_the_images_that_one_gets_alone_and_never_wraps(bench, boa
 def test_compare_says_where_two_were_not_run_alike(bench, board, tmp_path):
     other = tmp_path / "other.db"
     shutil.copy(board, other)
-    api.run(
-        db=str(other), models="world-standard-1", suites="cue-conflict", limit=12, batch=12, seed=5
-    )
+    api.run(db=str(other), models="world-standard-1", suites="cue-conflict", limit=12, batch=12, seed=5)
     shown = bench("compare", "world-standard-0", "world-standard-1", "--db", other).out
-    assert (
-        "Not run alike: cue-conflict: A was run on cpu fp32, seed 0, B on cpu fp32, seed 5" in shown
-    )
+    assert "Not run alike: cue-conflict: A was run on cpu fp32, seed 0, B on cpu fp32, seed 5" in shown
     alike = bench("compare", "world-standard-0", "world-stylised-0", "--db", other).out
     assert "Not run alike" not in alike
 
@@ -310,9 +301,7 @@ def test_an_added_folder_is_found_and_verified(bench, tmp_path):
 
     for category in ("cat", "dog"):
         (tmp_path / "mine" / category).mkdir(parents=True)
-        Image.effect_noise((32, 32), 80).convert("RGB").save(
-            tmp_path / "mine" / category / f"{category}1.png"
-        )
+        Image.effect_noise((32, 32), 80).convert("RGB").save(tmp_path / "mine" / category / f"{category}1.png")
     words = ("--role", "edges", "--space", "geirhos16")
     assert bench("data", "add", "my-edges", tmp_path / "mine", *words).code == 0
     assert bench("data", "path", "my-edges").out.strip() == str(tmp_path / "mine")
@@ -326,9 +315,7 @@ def test_doctor(bench, board):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "words", [["--help"], ["rank"], ["run", "--help"], ["show", "ideal-shape"]]
-)
+@pytest.mark.parametrize("words", [["--help"], ["rank"], ["run", "--help"], ["show", "ideal-shape"]])
 def test_reading_imports_nothing_heavy(board, words):
     code = (
         "import sys\nfrom benchmark.cli import cli\n"
@@ -336,9 +323,7 @@ def test_reading_imports_nothing_heavy(board, words):
         f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
     )
     env = {**os.environ, "BENCH_DB": board}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
@@ -364,14 +349,10 @@ def test_processes_write_one_leaderboard(tmp_path):
     api.run(db=alone, models=",".join(names), suites="cue-conflict", limit=20, batch=20)
     for name in names:
         together, apart = (
-            api.trials(name, "cue-conflict", db=one).sort_values(["role", "stimulus"])
-            for one in (db, alone)
+            api.trials(name, "cue-conflict", db=one).sort_values(["role", "stimulus"]) for one in (db, alone)
         )
         assert together["response"].tolist() == apart["response"].tolist()
-        values = [
-            {(r.metric, r.role, r.condition): r.value for r in api.show(name, db=one)}
-            for one in (db, alone)
-        ]
+        values = [{(r.metric, r.role, r.condition): r.value for r in api.show(name, db=one)} for one in (db, alone)]
         assert values[0] == values[1] != {}
 
 
@@ -412,9 +393,7 @@ def test_a_pattern_that_nobody_matches_is_named(board, bench):
 
 def test_show_begins_with_the_card_and_the_headlines(board, bench):
     lines = bench("show", "world-stylised-0", "--db", board).out.splitlines()
-    assert lines[0].startswith(
-        "world-stylised-0: network, python:registry.world_networks:tiny_resnet, "
-    )
+    assert lines[0].startswith("world-stylised-0: network, python:registry.world_networks:tiny_resnet, ")
     assert "trained: stylised, " in lines[0]
     assert lines[2] == "headlines"
     assert "cue-conflict  shape bias" in "\n".join(lines[3:8])

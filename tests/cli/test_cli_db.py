@@ -79,19 +79,10 @@ def test_a_run_that_was_cut_short_is_said(bench, tmp_path):
     assert bench(*IDEALS, "--db", tmp_path / "whole.db").code == 0
     shutil.copy(tmp_path / "whole.db", tmp_path / "cut.db")
     with sqlite3.connect(tmp_path / "cut.db") as connection:
-        connection.execute(
-            "DELETE FROM chunks WHERE observation IN (SELECT key FROM observations LIMIT 3)"
-        )
+        connection.execute("DELETE FROM chunks WHERE observation IN (SELECT key FROM observations LIMIT 3)")
     ended = bench("db", "merge", tmp_path / "cut.db", "--into", tmp_path / "merged.db")
     assert ended.code == 3 and "cut.db: 3 of its observations lack trials" in ended.err
-    both = (
-        "db",
-        "merge",
-        tmp_path / "cut.db",
-        tmp_path / "whole.db",
-        "--into",
-        tmp_path / "merged.db",
-    )
+    both = ("db", "merge", tmp_path / "cut.db", tmp_path / "whole.db", "--into", tmp_path / "merged.db")
     assert (bench(*both).code, bench(*both).err) == (0, "")
 
 
@@ -204,9 +195,7 @@ def test_a_newer_leaderboard_asks_for_a_newer_program(bench, older):
     with sqlite3.connect(older) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     told = bench("db", "status", "--db", older)
-    assert (
-        f"schema 9999, this program's is {HEAD}: `pip install --upgrade gestaltbench`" in told.out
-    )
+    assert f"schema 9999, this program's is {HEAD}: `pip install --upgrade gestaltbench`" in told.out
 
 
 @pytest.mark.slow

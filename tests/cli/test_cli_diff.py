@@ -22,9 +22,7 @@ def test_a_verdict_as_markdown(bench, board):
     ended = bench("diff", *NETS, "--db", board)
     found = gb.diff(*NETS, db=board)
     assert ended.code == found.exit_code
-    assert ended.out.startswith(
-        f"### `world-stylised-0` against `world-standard-0`: {found.verdict}\n"
-    )
+    assert ended.out.startswith(f"### `world-stylised-0` against `world-standard-0`: {found.verdict}\n")
     assert "| `cue-conflict` | shape bias |" in ended.out
     # Twelve images show no margin of a hundredth.
     assert bench("diff", *NETS, "--noninferior", "0.01", "--db", board).code == 3
@@ -144,9 +142,7 @@ def test_intervals_of_several_suites_hold_together_at_every_look(suites):
 
     changes = Answered("base", "new", [task] * suites, None, 0.01).changes(None)
     gaps = new["right"] * 1.0 - base["right"]
-    assert [(one.low, one.high) for one in changes] == [
-        difference_sequence(gaps, 1 - 0.05 / suites)
-    ] * suites
+    assert [(one.low, one.high) for one in changes] == [difference_sequence(gaps, 1 - 0.05 / suites)] * suites
 
 
 @pytest.mark.slow

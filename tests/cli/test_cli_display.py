@@ -46,13 +46,8 @@ def hostile(board, tmp_path_factory):
                 connection.execute(f"UPDATE {table} SET {column} = {column} || ?", (text,))
         connection.execute("UPDATE scores SET flags = ?", (f"[{quoted}]",))
         connection.execute("UPDATE registrations SET training = ?", (f"[{quoted}]",))
-        connection.execute(
-            "UPDATE registrations SET card = json_set(card, '$.training', json(?))",
-            (f"[{quoted}]",),
-        )
-        connection.execute(
-            "UPDATE environments SET content = json_set(content, '$.packages.torch', ?)", (STORED,)
-        )
+        connection.execute("UPDATE registrations SET card = json_set(card, '$.training', json(?))", (f"[{quoted}]",))
+        connection.execute("UPDATE environments SET content = json_set(content, '$.packages.torch', ?)", (STORED,))
     connection.close()
     return str(path)
 
@@ -208,10 +203,7 @@ def test_printable(text, seen):
         ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
         ("--db=postgresql://me:s:e@c/r@host:5/db", "--db=postgresql://me:***@host:5/db"),
         ("postgresql://:secret@host/db", "postgresql://:***@host/db"),
-        (
-            "postgresql://host/db?user=me&password=secret&a=1",
-            "postgresql://host/db?user=me&password=***&a=1",
-        ),
+        ("postgresql://host/db?user=me&password=secret&a=1", "postgresql://host/db?user=me&password=***&a=1"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
         ("https://me:secret@mirror/x failed", "https://me:***@mirror/x failed"),
         ("results.db", "results.db"),
@@ -236,13 +228,7 @@ def test_passwords_are_masked(text, seen):
 )
 @pytest.mark.parametrize(
     "words",
-    [
-        "run -m ideal-shape --limit 2 -s cue-conflict",
-        "rank",
-        "doctor",
-        "db rescore",
-        "run --dry-run -m ideal-shape",
-    ],
+    ["run -m ideal-shape --limit 2 -s cue-conflict", "rank", "doctor", "db rescore", "run --dry-run -m ideal-shape"],
 )
 def test_no_password_is_printed(bench, url, words):
     assert "s3cret" not in shown(bench(*words.split(), "--db", url))

@@ -32,12 +32,7 @@ CLIP = {
     "vision_cfg": {"image_size": 64, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
     "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
-INPUT = {
-    "mean": [0.5, 0.4, 0.3],
-    "std": [0.2, 0.3, 0.4],
-    "interpolation": "bicubic",
-    "resize_mode": "shortest",
-}
+INPUT = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "interpolation": "bicubic", "resize_mode": "shortest"}
 #: Torchvision's Faster R-CNN, as small as its parts allow.
 FASTER = """
 from torch import nn
@@ -127,10 +122,7 @@ def clip(tmp_path_factory):
     truth = torch.tensor([NAMES.index(natural.labels["category"][i]) for i in at])
     search = torch.optim.Adam(model.parameters(), lr=5e-3)
     for _ in range(200):
-        image, words = (
-            model.encode_image(images, normalize=True),
-            model.encode_text(tokens, normalize=True),
-        )
+        image, words = (model.encode_image(images, normalize=True), model.encode_text(tokens, normalize=True))
         loss = functional.cross_entropy(model.logit_scale.exp() * image @ words.T, truth)
         search.zero_grad()
         loss.backward()
@@ -250,9 +242,7 @@ def test_prompts_are_conditions_that_are_compared_within_images(answered, clip):
     assert "cue-conflict: shape bias A: sixteen" in table
     found = api.compare_each("sixteen", "asked.*", suite="cue-conflict", db=answered.db)
     assert [name for name, _ in found.rows] == names
-    single = [
-        api.compare("sixteen", name, db=answered.db).headlines[0].comparison for name in names
-    ]
+    single = [api.compare("sixteen", name, db=answered.db).headlines[0].comparison for name in names]
     for (_, row), one in zip(found.rows, single, strict=True):
         assert (row.comparison.difference, row.comparison.p) == (one.difference, one.p)
         assert one.p is not None
@@ -299,9 +289,7 @@ def networks():
     faster = made["build"](17)
     for network in (world, faster):
         network.eval().requires_grad_(False)
-    world.score_thresh = faster.roi_heads.score_thresh = (
-        1e-3  # lower boxes are in the rest's log-odds, too
-    )
+    world.score_thresh = faster.roi_heads.score_thresh = 1e-3  # lower boxes are in the rest's log-odds, too
     return {
         "world-detector-0": lambda images: world((images - 0.5) / 0.25),
         "faster": lambda images: faster(list(images)),
@@ -325,9 +313,7 @@ def test_gradients_are_those_of_the_boxes_that_decide(name, detected, networks):
         rows = []
         for boxes in networks[name](images):
             of = {k: boxes["scores"][boxes["labels"] == k] for k in range(1, 17)}
-            best = [
-                one.clamp(min=1e-3).max() if len(one) else torch.tensor(1e-3) for one in of.values()
-            ]
+            best = [one.clamp(min=1e-3).max() if len(one) else torch.tensor(1e-3) for one in of.values()]
             rows.append(torch.stack([*best, torch.tensor(0.05)]).logit())
         return torch.stack(rows)
 

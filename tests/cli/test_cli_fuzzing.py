@@ -94,10 +94,7 @@ def test_odd_words_are_one_line(workplace):
 @pytest.mark.parametrize("part", range(20))
 def test_many_damaged_leaderboards_are_one_line(board, workplace, part):
     size = SLOW // 20
-    assert (
-        leaderboards(board, workplace, range(QUICK + part * size, QUICK + (part + 1) * size))[1]
-        == []
-    )
+    assert leaderboards(board, workplace, range(QUICK + part * size, QUICK + (part + 1) * size))[1] == []
 
 
 @pytest.mark.slow

@@ -142,9 +142,7 @@ def test_a_device_that_is_not_there(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "words", ["export", "export --trials ideal-shape", "export --format latex"]
-)
+@pytest.mark.parametrize("words", ["export", "export --trials ideal-shape", "export --format latex"])
 def test_output_that_cannot_be_written(bench, board, words):
     mistake(bench(*words.split(), "--db", board, "-o", "nothere/x.csv"), 1, "nothere")
 
@@ -167,10 +165,7 @@ def card(home, text):
     ("text", "found"),
     [
         ("name: mine\nsource: flie\narch: timm:resnet18\n", ("source", "file")),
-        (
-            "name: mine\nsource: file\narch: timm:resnet18\nwieghts: x\n",
-            ("wieghts", "no such field"),
-        ),
+        ("name: mine\nsource: file\narch: timm:resnet18\nwieghts: x\n", ("wieghts", "no such field")),
         ("name: mine\nsource: file\narch: timm:resnet18\n", ("preprocess",)),
         ("name: [", ("not valid YAML",)),
         ("- a\n- b\n", ("mapping",)),
@@ -253,9 +248,7 @@ def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
     assert with_path.code == 1  # nothing ran
     (line,) = [one for one in with_path.errors if one.startswith("not applicable")]
     assert "bench data fetch cue-conflict" in line
-    strict = bench(
-        "run", "-m", "efficientnet-lite0", "-s", "cue-conflict", "--limit", "2", "--strict"
-    )
+    strict = bench("run", "-m", "efficientnet-lite0", "-s", "cue-conflict", "--limit", "2", "--strict")
     assert strict.code == 3
 
 
@@ -294,16 +287,7 @@ def test_a_truncated_image_is_named(bench, tmp_path, pictures, home):
         import thousand
 
         save_file(thousand.Net().state_dict(), tmp_path / "net.safetensors")
-        words = (
-            "--size",
-            "64",
-            "--mean",
-            "0,0,0",
-            "--std",
-            "1,1,1",
-            "--weights",
-            "net.safetensors",
-        )
+        words = ("--size", "64", "--mean", "0,0,0", "--std", "1,1,1", "--weights", "net.safetensors")
         assert bench("register", "mine", "--arch", "python:thousand:Net", *words).code == 0
         ended = bench("run", "-m", "mine,ideal-shape", "-s", "cue-conflict", "--batch-size", "8")
     assert ended.code == 3
@@ -367,9 +351,7 @@ def test_a_read_only_leaderboard_is_read_and_not_written(bench, board, tmp_path,
 
 
 def test_two_cards_of_one_name(bench, home):
-    known = yaml.safe_dump(
-        {"name": "ideal-shape", "source": "ideal", "arch": "shape-reader", "labels": "any"}
-    )
+    known = yaml.safe_dump({"name": "ideal-shape", "source": "ideal", "arch": "shape-reader", "labels": "any"})
     path = card(home, known)
     mistake(bench("run", "-m", "ideal-shape"), 2, "taken twice", path)
 
@@ -387,9 +369,7 @@ def test_scores_of_a_suite_that_is_not_installed_are_said(bench, board, tmp_path
         db.execute("UPDATE score_sets SET suite = 'mirror-test'")
     for words in (("rank",), ("rank", "--summary")):
         ended = bench(*words, "--db", theirs)
-        assert (
-            ended.err == "not shown: scores of suites that are not installed here: mirror-test.\n"
-        )
+        assert ended.err == "not shown: scores of suites that are not installed here: mirror-test.\n"
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,7 @@ from registry.cards import read_cards
 
 
 def bench(*words):
-    return CliRunner().invoke(
-        cli, [str(word) for word in words], catch_exceptions=False, standalone_mode=False
-    )
+    return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False, standalone_mode=False)
 
 
 def said(result):
@@ -67,12 +65,7 @@ def test_a_model_is_replaced_renamed_retired_and_removed(home):
     outdated = [flag for flag in flags(rows()["mine"]) if "outdated" in flag]
     assert set(outdated) == {f"outdated: of older weights ({old[:12]})"}
     assert bench("run", "ideal-shape", *RUN).return_value == 0
-    for reader in (
-        ("rank", "--summary"),
-        ("export",),
-        ("export", "--scores"),
-        ("compare", "mine", "ideal-shape"),
-    ):
+    for reader in (("rank", "--summary"), ("export",), ("export", "--scores"), ("compare", "mine", "ideal-shape")):
         assert f"outdated: of older weights ({old[:12]})" in unwrapped(bench(*reader)), reader
     assert bench("run", "mine", *RUN).return_value == 0
     assert not any("outdated" in flag for flag in flags(rows()["mine"]))

@@ -73,9 +73,7 @@ def test_classes_that_the_set_has_and_the_network_lacks_are_named(home):
     (home / "photos" / "cup").rename(home / "photos" / "mug")
     bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
     card = read_cards(read_settings().cards)["mine"]
-    assert (
-        "1 classes that the labels of 'mine' lack: mug" in dict(api.entrances(card))["corruption"]
-    )
+    assert "1 classes that the labels of 'mine' lack: mug" in dict(api.entrances(card))["corruption"]
 
 
 @pytest.mark.slow
@@ -96,9 +94,7 @@ def test_names_are_matched_to_wordnet_and_the_sixteen(tmp_path):
     found = read_class_list(str(tmp_path / "mine.txt"), "net")
     assert found.name == "mine"
     assert found.matched == ("n01443537", "n01484850", "", "airplane", "")  # two cranes: neither
-    assert str(found) == (
-        "5 classes as the space 'mine'; 3 are WordNet or geirhos16 classes; unmatched: crane, widget"
-    )
+    assert str(found) == ("5 classes as the space 'mine'; 3 are WordNet or geirhos16 classes; unmatched: crane, widget")
 
 
 def test_a_list_in_json_is_in_the_order_of_its_indices(tmp_path):
@@ -130,9 +126,7 @@ def test_a_folder_of_classes_is_numbered_as_image_folder_does(tmp_path):
 def test_a_list_that_covers_a_space_answers_there(tmp_path):
     imagenet = built_in_space("imagenet1k")
     order = list(reversed(imagenet.classes))
-    (tmp_path / "labels.json").write_text(
-        json.dumps({str(i): name for i, name in enumerate(order)})
-    )
+    (tmp_path / "labels.json").write_text(json.dumps({str(i): name for i, name in enumerate(order)}))
     whole = mapping_of(read_class_list(str(tmp_path / "labels.json"), "net"))
     assert (whole["name"], whole["classes"]) == ("net", order)
     sixteen = [*sorted(geirhos_groups(), reverse=True), "widget"]

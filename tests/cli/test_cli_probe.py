@@ -75,9 +75,7 @@ def test_the_world_trains_a_probe_that_reads_the_world(bench, home):
 
 
 def test_training_images_of_the_world_are_no_stimuli():
-    shown = {
-        item for name in ("natural", "stylised") for item in generated_set(f"world-{name}").items
-    }
+    shown = {item for name in ("natural", "stylised") for item in generated_set(f"world-{name}").items}
     drawn = training_stimuli(320)
     assert not shown & set(drawn.items)
     assert sorted(set(np.unique(drawn.labels["category"], return_counts=True)[1])) == [20]
@@ -87,9 +85,7 @@ def test_training_images_of_the_world_are_no_stimuli():
 @pytest.mark.parametrize("kept", ["a classifier", "none"])
 def test_a_file_with_and_without_a_classifier(kept, bench, pictures, tmp_path):
     torch.manual_seed(0)
-    state = timm.create_model(
-        "test_resnet", num_classes=21 if kept == "a classifier" else 0
-    ).state_dict()
+    state = timm.create_model("test_resnet", num_classes=21 if kept == "a classifier" else 0).state_dict()
     save_file(state, tmp_path / "net.safetensors")
     given = ("--weights", tmp_path / "net.safetensors", "--head", "nearest-class", "--size", "32")
     done = bench(*probe("two", "timm:test_resnet", pictures, *given))
@@ -174,10 +170,7 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
         (("world-standard-0", "{}/elm"), "one folder per class"),
         (("no-such-net", "{}"), "no model is called 'no-such-net'"),
         (("ideal-shape", "{}"), "it has no features"),
-        (
-            ("world-standard-0", "{}", "--labels", "geirhos16"),
-            "are not those of label space",
-        ),
+        (("world-standard-0", "{}", "--labels", "geirhos16"), "are not those of label space"),
         (("world-standard-0", "{}"), "there already"),
         (("world-standard-0", "{}", "--size", "32"), "registered with its own input"),
         (("python:os:getcwd", "{}"), "--size, --mean, --std"),

@@ -36,17 +36,13 @@ def test_a_line_comes_when_a_minute_has_passed():
     assert lines == []
     clock.now += 1
     beat.work("net", 50)
-    assert lines == [
-        "after 60 s: 25% of the work, 5 trials stored, 1.67 passes/s, about 3 min left"
-    ]
+    assert lines == ["after 60 s: 25% of the work, 5 trials stored, 1.67 passes/s, about 3 min left"]
     clock.now += 59
     beat.work("net", 100)
     assert len(lines) == 1
     clock.now += 61
     beat.work("net", 80)
-    assert lines[1] == (
-        "after 3 min: 70% of the work, 5 trials stored, 1.5 passes/s, about 77 s left"
-    )
+    assert lines[1] == ("after 3 min: 70% of the work, 5 trials stored, 1.5 passes/s, about 77 s left")
 
 
 def test_the_time_left_is_of_the_whole_plan():
@@ -147,9 +143,7 @@ def test_a_short_run_says_nothing_of_it(bench):
     assert "of computing" not in bench(*RUN).err
 
 
-@pytest.mark.parametrize(
-    ("answer", "code"), [pytest.param("n\n", 1, marks=pytest.mark.slow), ("\n", 1), ("y\n", 0)]
-)
+@pytest.mark.parametrize(("answer", "code"), [pytest.param("n\n", 1, marks=pytest.mark.slow), ("\n", 1), ("y\n", 0)])
 def test_a_terminal_is_asked(bench, monkeypatch, tmp_path, long_from_nothing, answer, code):
     at_terminal(monkeypatch, answer)
     ended = bench(*RUN)

@@ -191,9 +191,7 @@ def test_families_are_the_registrys():
 def test_what_was_done_to_a_leaderboard_is_noted_as_it_is_typed():
     options = {"--source": None, "--training": ("a=b c", "d"), "--columns": ""}
     words = ["bench", "import", "trials", Path("a b/it's.csv")]
-    assert command_line(words, options) == (
-        "bench import trials 'a b/it'\"'\"'s.csv' --training 'a=b c' --training d"
-    )
+    assert command_line(words, options) == ("bench import trials 'a b/it'\"'\"'s.csv' --training 'a=b c' --training d")
 
 
 @pytest.fixture
@@ -245,9 +243,7 @@ def beside_people(bench, tmp_path, monkeypatch):
     assert bench("data", "add", "edges", str(pictures)).code == 0
     db = str(tmp_path / "r.db")
     api.import_trials(people, source="lab", db=db)
-    ran = api.run(
-        db=db, models="ideal-guesser", suites="human-comparison", stimuli="edges", batch=32
-    )
+    ran = api.run(db=db, models="ideal-guesser", suites="human-comparison", stimuli="edges", batch=32)
     assert ran.exit_code == 0, ran
     return db
 
@@ -268,8 +264,7 @@ def test_agreement_with_people_is_made_again_from_their_copied_answers(beside_pe
     assert again.equal and again.again.value == stored.value
     with open_store(beside_people) as before, open_store(fresh) as after:
         told = [
-            [(o.observer_name, o.key, o.details) for o in one.observations(suite="trials")]
-            for one in (before, after)
+            [(o.observer_name, o.key, o.details) for o in one.observations(suite="trials")] for one in (before, after)
         ]
         assert told[0] == told[1] and len(told[0]) == 2
         for _, key, _ in told[0]:
@@ -286,23 +281,14 @@ def test_what_was_imported_says_how_it_came(bench, beside_people, tmp_path):
     scores = f"bench import scores {tmp_path / 'scores.csv'} --source 'a paper'"
     net = "net (a paper, reported)"
     for words, said in (
-        (
-            ("subject-01 (lab)", "human-comparison"),
-            f"bring its trials in, as it was done: {trials}",
-        ),
-        (
-            ("ideal-guesser", "human-comparison", "error_consistency", "kept"),
-            f"rests on, as it was done: {trials}",
-        ),
+        (("subject-01 (lab)", "human-comparison"), f"bring its trials in, as it was done: {trials}"),
+        (("ideal-guesser", "human-comparison", "error_consistency", "kept"), f"rests on, as it was done: {trials}"),
         ((net, "reported", "recall"), f"bring the score in, as it was done: {scores}"),
     ):
         ended = bench("show", "--provenance", *words, "--db", beside_people)
         assert ended.code == 0 and f"{said}\n" in ended.out, ended
     refused = bench("reproduce", net, "reported", "recall", "--db", beside_people)
-    assert (
-        refused.code == 1
-        and "`bench show --provenance 'net (a paper, reported)' reported`" in refused.err
-    )
+    assert refused.code == 1 and "`bench show --provenance 'net (a paper, reported)' reported`" in refused.err
 
 
 def _which(row):
@@ -316,10 +302,7 @@ def test_who_says_no_starts_nothing(board):
 def test_an_older_leaderboard_says_by_its_command_what_was_shown():
     from benchmark.leaderboard.provenance import _typed
 
-    assert _typed(["bench run -m a --limit 12 --stimuli=mine --batch-size auto"]) == {
-        "limit": 12,
-        "stimuli": "mine",
-    }
+    assert _typed(["bench run -m a --limit 12 --stimuli=mine --batch-size auto"]) == {"limit": 12, "stimuli": "mine"}
     assert _typed(["gestaltbench.run"]) == {}
     assert _typed(["bench run 'unclosed --limit 3"]) == {}
 

@@ -67,9 +67,7 @@ def test_who_answered_fewer_experiments_asks_for_no_new_scores_of_the_others(hom
     assert _made(first.db) == made
 
 
-def test_a_second_time_no_table_is_read_until_one_changes(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_time_no_table_is_read_until_one_changes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("error-consistency",)
     first = api.reference(names)
     folder = next(home.joinpath("home").rglob("cue-conflict_vgg16_session-1.csv"))
@@ -86,9 +84,7 @@ def test_a_second_time_no_table_is_read_until_one_changes(
     assert api.reference(names).trials == 0 and len(read) == 1
 
 
-def test_tables_are_read_again_where_others_count_since(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_are_read_again_where_others_count_since(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("error-consistency",)
     first = api.reference(names)
     other = home / "cue-conflict_resnet50_session-1.csv"

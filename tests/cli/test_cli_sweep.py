@@ -15,18 +15,7 @@ from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.world_networks import tiny_resnet
 
-INPUT = [
-    "--labels",
-    "world16",
-    "--mean",
-    "0.5,0.5,0.5",
-    "--std",
-    "0.25,0.25,0.25",
-    "--size",
-    "64",
-    "--resize",
-    "64",
-]
+INPUT = ["--labels", "world16", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--size", "64", "--resize", "64"]
 RUN = ("-s", "cue-conflict", "--limit", "4", "-q")
 
 
@@ -79,10 +68,7 @@ def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
     assert [point.step for point in curve.points] == sorted(point.step for point in curve.points)
     again = bench("sweep", training, *RUN)  # the cards say the architecture
     assert "3 cached" in again.err and again.out == ended.out
-    assert (
-        "3 done"
-        in sweep(bench, training, "--arch", "python:registry.world_networks:tiny_resnet").err
-    )
+    assert "3 done" in sweep(bench, training, "--arch", "python:registry.world_networks:tiny_resnet").err
 
 
 @pytest.mark.slow
@@ -111,10 +97,7 @@ def test_a_checkpoint_that_was_written_anew_is_registered_anew(bench, training, 
 def test_every_second_and_the_last(bench, training, home):
     ended = sweep(bench, training, "--every", "2", "--pattern", "step_*.pt", "--name", "r")
     assert ended.code == 0, ended.err
-    assert {n for n, c in read_cards(home / "cards").items() if c.checkpoint} == {
-        "r-step_3",
-        "r-step_100",
-    }
+    assert {n for n, c in read_cards(home / "cards").items() if c.checkpoint} == {"r-step_3", "r-step_100"}
 
 
 def test_mistakes_are_one_line(bench, tmp_path):
@@ -136,11 +119,7 @@ def test_mistakes_are_one_line(bench, tmp_path):
         (odd, ("--every", "0"), "--every"),
         (named, ("--arch", ""), "--arch is needed"),
         (named, ("--arch", "timm:resnet1888"), "Did you mean: resnet18"),
-        (
-            named,
-            ("--arch", "python:registry.world_networks:tiny_resnot"),
-            "no function 'tiny_resnot'",
-        ),
+        (named, ("--arch", "python:registry.world_networks:tiny_resnot"), "no function 'tiny_resnot'"),
         (named, ("--arch", "python:./nowhere.py:build"), "there is no file"),
     ):
         for more in ((), ("--follow",)) if folder.name in ("none", "named") else ((),):
@@ -154,10 +133,7 @@ def test_what_no_checkpoint_decides_is_refused_before_any_is_registered(bench, h
     (tmp_path / "text.db").write_text("no leaderboard " * 20)
     for words, said in (
         (("-s", "cue-conflict,saliencyy"), "no suite is called 'saliencyy'"),
-        (
-            ("--device", "cuda:all" if not torch.cuda.is_available() else "mps"),
-            "not available here",
-        ),
+        (("--device", "cuda:all" if not torch.cuda.is_available() else "mps"), "not available here"),
         (("--precision", "tf32", "--device", "cpu"), "tf32 exists on CUDA devices only"),
         (("--db", tmp_path / "text.db"), "is not a leaderboard"),
         (("--db", tmp_path / "none" / "r.db"), "none does not exist"),
@@ -200,9 +176,7 @@ def test_a_folder_that_goes_away_ends_the_watch(tmp_path):
     for pattern in ("", "*.pt"):
         folder.mkdir(exist_ok=True)
         with pytest.raises(BenchError, match="is no folder"):
-            training_runs.follow_sweep(
-                wanted(folder, "timm:resnet18", pattern=pattern), settings, api.Silent(), pause
-            )
+            training_runs.follow_sweep(wanted(folder, "timm:resnet18", pattern=pattern), settings, api.Silent(), pause)
 
 
 def test_a_file_is_whole_once_it_was_the_same_at_two_looks():
@@ -262,15 +236,8 @@ def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp
         return next(steps, "over") != "over"
 
     settings = read_settings(str(tmp_path / "r.db"))
-    done = training_runs.follow_sweep(
-        wanted(training, arch), settings, api.Silent(), pause, say=lines.append
-    )
-    assert done.models == {
-        "my-run-step_3": 3,
-        "my-run-step_4": 4,
-        "my-run-step_20": 20,
-        "my-run-step_100": 100,
-    }
+    done = training_runs.follow_sweep(wanted(training, arch), settings, api.Silent(), pause, say=lines.append)
+    assert done.models == {"my-run-step_3": 3, "my-run-step_4": 4, "my-run-step_20": 20, "my-run-step_100": 100}
     assert done.left_out == {} and done.failed == {} and done.exit_code == 0
     assert lines.count("waiting for step_20.pt: it is new or still being written") == 1
     assert lines[0] == "waiting for 2 files that are new or still being written"
@@ -375,8 +342,6 @@ def test_the_step_that_was_asked_for_is_run_whatever_every_says(training, tmp_pa
         return len(looks) < 4
 
     settings = read_settings(str(tmp_path / "r.db"))
-    one = wanted(
-        training, "python:registry.world_networks:tiny_resnet", pattern="step_[23]*.pt", every=2
-    )
+    one = wanted(training, "python:registry.world_networks:tiny_resnet", pattern="step_[23]*.pt", every=2)
     done = training_runs.follow_sweep(one, settings, api.Silent(), pause, until=20)
     assert len(looks) == 1 and sorted(done.models.values()) == [3, 20]

@@ -50,9 +50,7 @@ def close(label: str, a: Numbers, b: Numbers) -> bool:
     exact = label.endswith(".scores") or label in ("statistics", "scoring", "stimuli")
     within = TIGHT if exact else LOOSE
     return a.keys() == b.keys() and all(
-        len(a[name]) == len(b[name])
-        and np.allclose(a[name], b[name], within, within, equal_nan=True)
-        for name in a
+        len(a[name]) == len(b[name]) and np.allclose(a[name], b[name], within, within, equal_nan=True) for name in a
     )
 
 
@@ -70,10 +68,7 @@ def _suite(name: str, part: str) -> Numbers:
     if suite.against:
         scores += suite.against.scores(suite.config, trials, others)
         scores += suite.against.group(suite.config, others) if suite.against.group else []
-    return {
-        f"{one.metric}/{one.role}/{one.condition}": _numbers(one.value, one.low, one.high, one.n)
-        for one in scores
-    }
+    return {f"{one.metric}/{one.role}/{one.condition}": _numbers(one.value, one.low, one.high, one.n) for one in scores}
 
 
 def _numbers(*values: float | None) -> list[float]:
@@ -99,10 +94,7 @@ def _imagenet_c() -> Numbers:
     from benchmark.transforms.corruptions import corruption, names
     from benchmark.transforms.listing import own_list
 
-    frost = [
-        np.asarray(np.random.default_rng(k).integers(0, 256, (256, 256, 3)), dtype=np.uint8)
-        for k in range(5)
-    ]
+    frost = [np.asarray(np.random.default_rng(k).integers(0, 256, (256, 256, 3)), dtype=np.uint8) for k in range(5)]
     made = {f"{n}/{s}": corruption(n, s, frost) for n in names("all") for s in range(1, 6)}
     shown = {name for name in made if name[-1] in "15"} - {"spatter/1"}  # that needs OpenCV
     params = {"params": told([repr(one.params) for one in made.values()])}
@@ -148,9 +140,7 @@ def _answers() -> Numbers:
     for name, card in cards.items():
         if card.source == "ideal":
             ideal = load_observer(card, Place(Path("unused")))
-            answered = ideal.answer(
-                stimuli.labels, seeds_of(stimuli, index, 0), model.labels.classes
-            )
+            answered = ideal.answer(stimuli.labels, seeds_of(stimuli, index, 0), model.labels.classes)
             found[name] = told(answered)
     return found | _files() | _library()
 
@@ -212,9 +202,7 @@ def _stimuli() -> Numbers:
     for name in generated_names():
         part = subset(generated_set(name), 3)
         found[name] = told([part.decode(i) for i in range(3)])
-        found[f"{name} labels"] = told(
-            [*part.ids, *(str(v) for c in part.labels.values() for v in c)]
-        )
+        found[f"{name} labels"] = told([*part.ids, *(str(v) for c in part.labels.values() for v in c)])
     return found
 
 

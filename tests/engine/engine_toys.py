@@ -53,11 +53,7 @@ def make_stimuli(n=40, name="toys", numbers=None, side=32):
 
 def toy_observe(_config, view):
     """The answer, all probabilities, and the seed."""
-    return {
-        "response": view.responses,
-        "probability": view.probabilities,
-        "seed": view.seeds.astype(np.float64),
-    }
+    return {"response": view.responses, "probability": view.probabilities, "seed": view.seeds.astype(np.float64)}
 
 
 def toy_score(_config, trials):
@@ -110,11 +106,7 @@ class Bench:
 
     def run(self, cards, suites, batch=8, seed=0, device="cpu", reporter=None, **policy):
         """Run every card under every suite; policy: fields of `Policy`."""
-        tasks = [
-            Task(card, suite, "world16", suite.plan(None, None))
-            for card in cards
-            for suite in suites
-        ]
+        tasks = [Task(card, suite, "world16", suite.plan(None, None)) for card in cards for suite in suites]
         options = run.RunOptions(device, Policy(device, seed=seed, **policy), batch)
         with open_store(self.settings.db) as store:
             return run.execute(tasks, store, self.settings, options, reporter or Silent())

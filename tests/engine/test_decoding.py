@@ -62,9 +62,7 @@ def test_a_damaged_file_is_decoded_anew(tmp_path, damage):
 
 
 def test_images_of_different_sizes_are_not_kept(tmp_path):
-    shapes = [
-        image.shape for image in next(decoded_chunks(stimuli(2, Decode(odd=True)), [0], tmp_path))
-    ]
+    shapes = [image.shape for image in next(decoded_chunks(stimuli(2, Decode(odd=True)), [0], tmp_path))]
     assert shapes == [(2, 2, 3), (3, 2, 3)]
     assert not list(tmp_path.rglob("*.npy"))
 

@@ -21,9 +21,7 @@ pytestmark = pytest.mark.slow
 def by_cells(_config, shelf):
     """One block per cell."""
     parts = shelf.parts("smoke")
-    return Plan(
-        tuple(Block(one, cell, presentation="whole", role=cell) for cell, one in parts.items())
-    )
+    return Plan(tuple(Block(one, cell, presentation="whole", role=cell) for cell, one in parts.items()))
 
 
 @pytest.fixture
@@ -56,9 +54,7 @@ def test_every_cell_is_shown_and_stored(leaderboard, smoke, tmp_path, limit):
         assert len(shown) == mine.sum() == (limit or 20)
         assert sorted(shown.ids) == trials["stimulus"][mine].tolist()
         answers = dict(zip(shown.ids, plain_answers(module, shown), strict=True))
-        assert [answers[name] for name in trials["stimulus"][mine]] == trials["response"][
-            mine
-        ].tolist()
+        assert [answers[name] for name in trials["stimulus"][mine]] == trials["response"][mine].tolist()
     first, second = (set(trials["stimulus"][trials["condition"] == cell]) for cell in cells)
     assert first == second
 

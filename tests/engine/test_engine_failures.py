@@ -50,11 +50,7 @@ def test_nan_logits_fail_that_model_alone(leaderboard):
     assert not leaderboard.scores("broken")
     assert leaderboard.scores("fine") and leaderboard.scores("reader")
     (row,) = leaderboard.outcomes(observer="broken")
-    assert (row.status, "NaN" in row.reason, "picture-00000.png" in row.reason) == (
-        "failed",
-        True,
-        True,
-    )
+    assert (row.status, "NaN" in row.reason, "picture-00000.png" in row.reason) == ("failed", True, True)
 
 
 @pytest.mark.slow
@@ -158,10 +154,7 @@ def exiting(_config, _view):
 
 @pytest.mark.slow
 def test_a_suite_that_calls_sys_exit_fails_alone(leaderboard):
-    suites = [
-        toy_suite(toys.make_stimuli(9), "bad", observe=exiting),
-        toy_suite(toys.make_stimuli(9)),
-    ]
+    suites = [toy_suite(toys.make_stimuli(9), "bad", observe=exiting), toy_suite(toys.make_stimuli(9))]
     report = leaderboard.run([network("net", "Readout")], suites)
     assert report.failed == {"net under bad": "its code called sys.exit('done')"}
     assert leaderboard.scores("net")
@@ -190,9 +183,7 @@ def short(_config, view):
 @pytest.mark.slow
 def test_columns_of_the_wrong_length_name_the_suite(leaderboard):
     report = leaderboard.run([ideal()], [toy_suite(toys.make_stimuli(9), observe=short)])
-    assert (
-        "'toy' returned (8,) for column 'response' of 9 trials" in report.failed["reader under toy"]
-    )
+    assert "'toy' returned (8,) for column 'response' of 9 trials" in report.failed["reader under toy"]
 
 
 def dividing(_config, trials):
@@ -219,10 +210,7 @@ def test_near_ties_are_decided_on_the_plain_path(leaderboard, tmp_path):
 
 
 def test_near_ties_by_hand():
-    table = np.array(
-        [[0.5, 0.5, 0.0], [0.5, 0.4996, 0.0], [0.5, 0.499, 0.001], [0.9, 0.1, 0.0]],
-        dtype=np.float32,
-    )
+    table = np.array([[0.5, 0.5, 0.0], [0.5, 0.4996, 0.0], [0.5, 0.499, 0.001], [0.9, 0.1, 0.0]], dtype=np.float32)
     assert near_ties(table).tolist() == [0, 1]
     assert near_ties(np.ones((3, 1), dtype=np.float32)).tolist() == []
 
@@ -236,9 +224,7 @@ def test_not_applicable_is_a_row_with_its_reason(leaderboard):
     suite = toy_suite(toys.make_stimuli(9))
     task = Task(ideal(), suite, "world16", Plan(()), "the pictures are not here")
     with open_store(leaderboard.settings.db) as store:
-        report = execute(
-            [task], store, leaderboard.settings, RunOptions("cpu", Policy()), toys.Silent()
-        )
+        report = execute([task], store, leaderboard.settings, RunOptions("cpu", Policy()), toys.Silent())
     assert report.exit_code == 1
     (row,) = leaderboard.outcomes()
     assert (row.status, row.reason) == ("not applicable", "the pictures are not here")
@@ -262,9 +248,7 @@ def test_no_gradients_is_not_applicable(leaderboard, monkeypatch):
 
 
 @pytest.mark.slow
-def test_imported_observers_that_cannot_be_scored_take_nothing_from_the_run(
-    leaderboard, monkeypatch
-):
+def test_imported_observers_that_cannot_be_scored_take_nothing_from_the_run(leaderboard, monkeypatch):
     from benchmark.engine.scoring import Scorer
 
     def breaks(_self):
@@ -283,10 +267,7 @@ def test_imported_observers_that_cannot_be_scored_take_nothing_from_the_run(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "raised", "status"),
-    [
-        (ValueError("no"), PluginError, "failed"),
-        (KeyboardInterrupt(), KeyboardInterrupt, "interrupted"),
-    ],
+    [(ValueError("no"), PluginError, "failed"), (KeyboardInterrupt(), KeyboardInterrupt, "interrupted")],
 )
 def test_a_rescoring_that_breaks_off_has_an_end(leaderboard, monkeypatch, error, raised, status):
     from benchmark import api

@@ -42,10 +42,7 @@ def biases(db, observer=None):
 
 @pytest.mark.slow
 def test_the_newest_import_counts_also_when_it_was_there_before(tmp_path, db):
-    good, faulty = (
-        table(tmp_path / "cue-conflict_a.csv", "ssst"),
-        table(tmp_path / "cue-conflict_b.csv", "tttt"),
-    )
+    good, faulty = (table(tmp_path / "cue-conflict_a.csv", "ssst"), table(tmp_path / "cue-conflict_b.csv", "tttt"))
     reports = [api.import_trials(path, source="lab", db=db) for path in (good, faulty, good, good)]
     assert biases(db) == {"resnet50 (lab)": [0.75]}
     assert [report.known for report in reports] == [0, 0, 0, 1]
@@ -76,18 +73,11 @@ def test_two_sources_of_one_name_are_two_observers(tmp_path, db):
 
 @pytest.mark.slow
 def test_two_sources_in_one_import(tmp_path, db):
-    table(
-        tmp_path / "all" / "error-consistency" / "texture-shape_cue-conflict_alexnet.csv",
-        "ssst",
-        "alexnet",
-    )
+    table(tmp_path / "all" / "error-consistency" / "texture-shape_cue-conflict_alexnet.csv", "ssst", "alexnet")
     table(tmp_path / "all" / "published-decisions" / "cue-conflict_alexnet.csv", "stst", "alexnet")
     report = api.import_trials(tmp_path / "all", db=db)
     assert report.sources == ("error-consistency", "texture-vs-shape")
-    assert biases(db) == {
-        "alexnet (error-consistency)": [0.75],
-        "alexnet-caffe (texture-vs-shape)": [0.5],
-    }
+    assert biases(db) == {"alexnet (error-consistency)": [0.75], "alexnet-caffe (texture-vs-shape)": [0.5]}
 
 
 @pytest.mark.slow
@@ -115,9 +105,7 @@ def test_a_person_with_part_of_the_images_is_named(tmp_path, db, bench):
     ended = bench("import", "trials", tmp_path / "lab", "--db", db)
     assert ended.code == 0
     assert "from lab" in ended.out
-    assert (
-        "cue-conflict: subject-03 (lab) lacks 1 of 4 images that most others answered" in ended.out
-    )
+    assert "cue-conflict: subject-03 (lab) lacks 1 of 4 images that most others answered" in ended.out
     assert biases(db, "people (pooled)") == [0.75]
     assert biases(db, "subject-03 (lab)") == []
     assert len(api.trials("subject-03 (lab)", "cue-conflict", db=db)) == 3
@@ -126,9 +114,7 @@ def test_a_person_with_part_of_the_images_is_named(tmp_path, db, bench):
 def test_contradictions_within_one_import_name_both_files(tmp_path, db):
     table(tmp_path / "lab" / "cue-conflict_a.csv", "ssst")
     table(tmp_path / "lab" / "cue-conflict_b.csv", "ssss", session="2")
-    with pytest.raises(
-        TrialsError, match=r"cue-conflict_b\.csv: resnet50 \(lab\).*cue-conflict_a\.csv"
-    ):
+    with pytest.raises(TrialsError, match=r"cue-conflict_b\.csv: resnet50 \(lab\).*cue-conflict_a\.csv"):
         api.import_trials(tmp_path / "lab", db=db)
     with api.reading(read_settings(db)) as store:
         assert store.observers() == []
@@ -138,10 +124,7 @@ def test_contradictions_within_one_import_name_both_files(tmp_path, db):
 def test_an_import_that_was_cut_short_does_not_count(tmp_path, db, monkeypatch):
     from benchmark.store import Store
 
-    good, faulty = (
-        table(tmp_path / "cue-conflict_a.csv", "ssst"),
-        table(tmp_path / "cue-conflict_b.csv", "tttt"),
-    )
+    good, faulty = (table(tmp_path / "cue-conflict_a.csv", "ssst"), table(tmp_path / "cue-conflict_b.csv", "tttt"))
     api.import_trials(good, source="lab", db=db)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "put_import", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -213,14 +196,10 @@ def test_people_who_stand_apart_move_no_numbers_of_people(tmp_path, db):
     table(place, "tttt", "subject-01")  # as an experiment whose people are the source's own
     from benchmark.stimuli.catalogue import compares, named
 
-    assert str(named("error-consistency", "subject-01", "colour", human=True)).endswith(
-        "(error-consistency)"
-    )
+    assert str(named("error-consistency", "subject-01", "colour", human=True)).endswith("(error-consistency)")
     assert not compares("error-consistency") and compares("model-vs-human") and compares("lab")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "benchmark.stimuli.trials.named", lambda source, name, *_, **__: _Named(source, name)
-        )
+        patch.setattr("benchmark.stimuli.trials.named", lambda source, name, *_, **__: _Named(source, name))
         api.import_trials(place, source="error-consistency", experiment="cue-conflict", db=db)
     after = biases(db)
     assert after["people (pooled)"] == before["people (pooled)"] == [0.75]

@@ -73,9 +73,7 @@ def test_transforms_differ_by_name_parameters_and_code():
 
 @pytest.mark.slow
 def test_score_metrics_and_summary_are_not_in_the_key():
-    other = replace(
-        SUITE, score=lambda _c, _t: [], summary="another summary", metrics=(), version=2
-    )
+    other = replace(SUITE, score=lambda _c, _t: [], summary="another summary", metrics=(), version=2)
     assert key(suite=other) == key() and score_code(other) != score_code(SUITE)
 
 

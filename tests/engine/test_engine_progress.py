@@ -42,9 +42,7 @@ def told(leaderboard, card, suites, batch=16):
 
 
 def test_progress_moves_with_every_device_batch(leaderboard):
-    events = told(
-        leaderboard, network("net", "Readout", seed=2), [toy_suite(toys.make_stimuli(40))]
-    )
+    events = told(leaderboard, network("net", "Readout", seed=2), [toy_suite(toys.make_stimuli(40))])
     assert events == [
         ("expect", "net", 40, 40.0),
         ("work", 16), ("work", 16), ("work", 8),
@@ -69,9 +67,7 @@ def test_what_costs_more_than_expected_ends_at_what_was_expected(leaderboard):
         return toys.toy_observe(config, view)
 
     suites = [toy_suite(toys.make_stimuli(40), observe=observe)]
-    work = [
-        e[1] for e in told(leaderboard, network("net", "Readout", seed=2), suites) if e[0] == "work"
-    ]
+    work = [e[1] for e in told(leaderboard, network("net", "Readout", seed=2), suites) if e[0] == "work"]
     assert sum(work) == 40
 
 

@@ -13,9 +13,7 @@ NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condi
 
 def write(folder, observer, experiment="noise-png", answer="cat"):
     folder.mkdir(exist_ok=True)
-    with (folder / f"{experiment}-experiment_{observer}_session-1.csv").open(
-        "w", newline=""
-    ) as file:
+    with (folder / f"{experiment}-experiment_{observer}_session-1.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(NAMES)
         for i in range(4):
@@ -85,9 +83,7 @@ def test_mistakes(tables, db):
     with pytest.raises(UnknownName, match="other"):
         api.import_trials(tables, db=db)
     one = tables / "noise-png-experiment_mine_session-1.csv"
-    assert (
-        api.import_trials(one, db=db).trials == 4
-    )  # the file speaks of tables that are not asked for
+    assert api.import_trials(one, db=db).trials == 4  # the file speaks of tables that are not asked for
 
 
 @pytest.mark.slow

@@ -56,9 +56,7 @@ def test_answers_are_those_of_a_plain_loop(leaderboard, tmp_path, kind):
     trials = leaderboard.trials("net")
     assert trials["stimulus"].tolist() == list(stimuli.ids)
     np.testing.assert_array_equal(trials["response"], plain_answers(card, stimuli, tmp_path))
-    np.testing.assert_array_equal(
-        trials["seed"], seeds_of(stimuli, np.arange(50), 0).astype(np.float64)
-    )
+    np.testing.assert_array_equal(trials["seed"], seeds_of(stimuli, np.arange(50), 0).astype(np.float64))
     right = trials["response"] == stimuli.labels["category"]
     assert leaderboard.scores("net")["accuracy", "toys", ""] == right.mean()
 
@@ -125,9 +123,7 @@ def test_conditions_of_one_set_decode_once(leaderboard):
     trials = leaderboard.trials("net")
     assert len(stimuli.decode.decoded) == 20
     assert sorted(set(trials["condition"])) == ["", "again", "dark"]
-    plain, again, dark = (
-        trials["probability"][trials["condition"] == c] for c in ("", "again", "dark")
-    )
+    plain, again, dark = (trials["probability"][trials["condition"] == c] for c in ("", "again", "dark"))
     assert not np.allclose(plain, dark)
     np.testing.assert_array_equal(again, dark)
 
@@ -136,10 +132,7 @@ def test_conditions_of_one_set_decode_once(leaderboard):
 def test_a_transform_reaches_images_that_each_card_crops(leaderboard):
     stimuli = toys.make_stimuli(20)
     black = Transform("black", {}, lambda images, seeds: images * 0)
-    blocks = (
-        Block(stimuli, "", None, "card", "toys"),
-        Block(stimuli, "black", black, "card", "toys"),
-    )
+    blocks = (Block(stimuli, "", None, "card", "toys"), Block(stimuli, "black", black, "card", "toys"))
     leaderboard.run([network("net", "Readout")], [toy_suite(blocks)])
     trials = leaderboard.trials("net")
     shown = {c: set(trials["response"][trials["condition"] == c]) for c in ("", "black")}
@@ -339,9 +332,7 @@ def compared(_config, _trials, peers):
 @pytest.mark.slow
 def test_references_that_answered_a_set_with_two_seeds_stay_references(leaderboard):
     suite = toy_suite(toys.make_stimuli(20), against=Against(compared))
-    reader = network("reader", "Readout", seed=1).model_copy(
-        update={"training": ("simulated-person",)}
-    )
+    reader = network("reader", "Readout", seed=1).model_copy(update={"training": ("simulated-person",)})
     cards = [network("net", "Readout"), reader, ideal("texture-reader", "no-reference")]
     leaderboard.run(cards, [suite])
     leaderboard.run(cards, [suite], seed=1)
@@ -445,9 +436,7 @@ def test_the_code_of_a_run_is_what_was_imported(monkeypatch):
     assert environment("cpu", 1) == before
 
 
-def test_the_revision_is_the_programs_own_within_a_hook_of_another_repository(
-    tmp_path, monkeypatch
-):
+def test_the_revision_is_the_programs_own_within_a_hook_of_another_repository(tmp_path, monkeypatch):
     """git tells its hooks, and all that they start, where their own repository is."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
     said = []
@@ -465,22 +454,15 @@ def test_the_revision_is_the_programs_own_within_a_hook_of_another_repository(
 
 
 def test_one_answer_to_nearly_all_images_is_distrusted_whatever_the_suite(leaderboard):
-    leaderboard.run(
-        [network("blind", "Blind"), network("net", "Readout")], [toy_suite(toys.make_stimuli(40))]
-    )
+    leaderboard.run([network("blind", "Blind"), network("net", "Readout")], [toy_suite(toys.make_stimuli(40))])
     with open_store(leaderboard.settings.db, write=False) as store:
         found = {row.observer: row.flags for row in store.latest_scores(suite="toy")}
-    assert found == {
-        "blind": (f"trust: one answer ('{toys.CLASSES[5]}') for nearly all images",),
-        "net": (),
-    }
+    assert found == {"blind": (f"trust: one answer ('{toys.CLASSES[5]}') for nearly all images",), "net": ()}
 
 
 def _answered(said, shown):
     columns = {"response": np.array(said), "category": np.array(shown)}
-    return [
-        one.flags != () for one in flagged([Score("a", 1.0), Score("b", None)], Trials(columns))
-    ]
+    return [one.flags != () for one in flagged([Score("a", 1.0), Score("b", None)], Trials(columns))]
 
 
 def test_when_one_answer_is_distrusted():

@@ -28,10 +28,7 @@ def after(count):
 
 def suite(rule, n=CHUNKS * CHUNK):
     stimuli = make_stimuli(n, side=8)
-    blocks = (
-        Block(stimuli, "easy", role="toys"),
-        Block(stimuli, "hard", role="toys"),
-    )
+    blocks = (Block(stimuli, "easy", role="toys"), Block(stimuli, "hard", role="toys"))
     return toy_suite(blocks, stopping=EarlyStop(settled=rule))
 
 

@@ -78,9 +78,7 @@ def test_a_sound_network_is_shown_no_more_than_one_image_in_a_hundred_again():
 
 
 def loaded(module):
-    card = network("net", "Readout").model_copy(
-        update={"preprocess": Preprocess(size=64, resize=64)}
-    )
+    card = network("net", "Readout").model_copy(update={"preprocess": Preprocess(size=64, resize=64)})
     return LoadedModel(card, module.eval(), "", label_space("world16"))
 
 

@@ -149,9 +149,7 @@ def test_a_plug_ins_function_counts_inside_the_programs_own_wrapper(monkeypatch)
     for body in ("x * 0.5", "x * 0.4"):
         names = {"__name__": "engine_values_module"}
         exec(compile(f"def f(x, level, seeds):\n    return {body}\n", "<cell>", "exec"), names)
-        monkeypatch.setitem(
-            __import__("sys").modules, "engine_values_module", SimpleNamespace(**names)
-        )
+        monkeypatch.setitem(__import__("sys").modules, "engine_values_module", SimpleNamespace(**names))
         made.append(block_key(Block(toy_stimuli("natural"), transform=transform(entry, 0.5))))
     assert made[0] != made[1]
 
@@ -212,9 +210,7 @@ def test_a_statement_of_any_depth_counts(tmp_path, monkeypatch):
     assert len(set(digests)) == 6
 
 
-@pytest.mark.parametrize(
-    "way", ["from {} import more", "import {0}; more = {0}.more", "more = __import__('{}').more"]
-)
+@pytest.mark.parametrize("way", ["from {} import more", "import {0}; more = {0}.more", "more = __import__('{}').more"])
 def test_what_a_deep_statement_imports_is_followed(tmp_path, monkeypatch, way):
     further, user = f"deep_further_{len(way)}", f"deep_user_{len(way)}"
     loaded(tmp_path, monkeypatch, further, "more = 1\n")

@@ -300,9 +300,7 @@ def test_a_suite_of_the_template_keeps_its_trials_when_its_metrics_change(folder
         ("attack", "attack", "one_step", "STRIDE = 1.25", "STRIDE = 1.5"),
     ],
 )
-def test_code_of_the_other_templates_counts_and_their_words_do_not(
-    folder, tmp_path, kind, place, function, old, new
-):
+def test_code_of_the_other_templates_counts_and_their_words_do_not(folder, tmp_path, kind, place, function, old, new):
     files = template(kind, tmp_path)
 
     def digest(**changes):
@@ -354,9 +352,7 @@ def test_a_file_is_the_same_network_in_every_home(tmp_path, monkeypatch):
                 patch.delitem(sys.modules, module, raising=False)
             importlib.invalidate_caches()
             arch = f"python:{path.stem if home == 'a' else path}:network"
-            card = ModelCard(
-                name=home[-1], source="python", arch=arch, labels="world16", preprocess=HALF
-            )
+            card = ModelCard(name=home[-1], source="python", arch=arch, labels="world16", preprocess=HALF)
             identities.add(load_model(card, Place(tmp_path)).identity)
             labels.add(file_label(path))
             for module in ("parts", path.stem):

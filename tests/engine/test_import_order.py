@@ -40,9 +40,7 @@ def imported(files: list[TrialFile]) -> tuple[str, dict[str, list[object]]]:
     return stimuli.digest, {name: columns[name].tolist() for name in ("response", "margin")}
 
 
-@given(
-    st.lists(st.lists(st.sampled_from(range(8)), min_size=1, unique=True), min_size=1), st.randoms()
-)
+@given(st.lists(st.lists(st.sampled_from(range(8)), min_size=1, unique=True), min_size=1), st.randoms())
 @settings(max_examples=60, deadline=None)
 def test_order_and_duplicates_change_nothing(parts, random):
     before = imported([file(rows) for rows in parts])

@@ -201,13 +201,7 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
         again = api.run(db=str(tmp_path / "ray.db"), batch=2, executor="ray", **asked)
         assert (again.counts, again.failed) == ({"cached": 3}, {})
         with pytest.raises(BenchError, match="no room for 2 GPUs for a task; free are 0 GPUs"):
-            api.run(
-                executor="ray",
-                device="cuda",
-                gpus_per_task=2.0,
-                db=str(tmp_path / "never.db"),
-                **asked,
-            )
+            api.run(executor="ray", device="cuda", gpus_per_task=2.0, db=str(tmp_path / "never.db"), **asked)
     finally:
         ray.shutdown()
     api.run(db=str(tmp_path / "alone.db"), batch=2, device="cpu", **asked)
@@ -227,9 +221,7 @@ def test_an_address_where_no_cluster_is_is_one_clear_error(monkeypatch, tmp_path
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(
-        BenchError, match=f"no cluster at ray://127.0.0.1:{port}: ConnectionRefused"
-    ):
+    with pytest.raises(BenchError, match=f"no cluster at ray://127.0.0.1:{port}: ConnectionRefused"):
         api.run(
             models="ideal-shape", suites="cue-conflict", limit=1, executor="ray",
             address=f"ray://127.0.0.1:{port}", db="never.db",

@@ -17,10 +17,7 @@ def table(folder: Path, person: str, images: tuple[str, ...]) -> None:
     with (folder / f"cue-conflict_{person}_session-1.csv").open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(NAMES)
-        out.writerows(
-            [person, 1, i, "0.5", ("cat", "dog")[i % 2], "cat", "0", image]
-            for i, image in enumerate(images)
-        )
+        out.writerows([person, 1, i, "0.5", ("cat", "dog")[i % 2], "cat", "0", image] for i, image in enumerate(images))
 
 
 @pytest.mark.slow
@@ -39,9 +36,7 @@ def test_the_board_counts_and_names_them(
     (board,) = (one for one in api.rank("cue-conflict", db=db) if "4 images" in str(one.sets))
     people = [row.observer for row in board.references if row.kind == "human"]
     assert people == ["subject-01 (lab)", "subject-02 (lab)", "subject-03 (lab)"]
-    said = (
-        "1 person with a part of the images is not compared: subject-04 (lab) (cue-conflict 3 of 4)"
-    )
+    said = "1 person with a part of the images is not compared: subject-04 (lab) (cue-conflict 3 of 4)"
     assert said in board.notes
     monkeypatch.setenv("COLUMNS", "200")
     print_boards("cue-conflict", db=db)
@@ -49,10 +44,7 @@ def test_the_board_counts_and_names_them(
 
 
 def test_the_line_counts_people_once_over_experiments_and_names_few() -> None:
-    found = {
-        "edges": {f"p{i}": "1 of 2" for i in range(8)},
-        "sketch": {"p0": "3 of 4"},
-    }
+    found = {"edges": {f"p{i}": "1 of 2" for i in range(8)}, "sketch": {"p0": "3 of 4"}}
     assert partial_line(found) == (
         "8 people with parts of the images are not compared: p0 (edges 1 of 2, sketch 3 of 4), p1 (edges 1 of 2), "
         "p2 (edges 1 of 2), p3 (edges 1 of 2), p4 (edges 1 of 2), p5 (edges 1 of 2) and 2 more"

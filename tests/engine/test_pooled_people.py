@@ -60,9 +60,7 @@ def test_people_who_all_answer_alike_are_as_many_trials_as_people():
 
 def test_amounts_get_the_plain_t_interval():
     amount = Metric("mean", "", "", role="cue", ratio=lambda t: (2.0 * either(t), either(t) * 1.0))
-    half = Metric(
-        "half", "", "", role="cue", ratio=lambda t: (3.0 * (t["response"] == "s"), either(t) * 1.0)
-    )
+    half = Metric("half", "", "", role="cue", ratio=lambda t: (3.0 * (t["response"] == "s"), either(t) * 1.0))
     people = [answered(6, 4), answered(8, 2), answered(7, 3)]
     assert pooled_score(amount, people).value == 2.0
     found = pooled_score(half, people)
@@ -73,12 +71,7 @@ def test_amounts_get_the_plain_t_interval():
 
 def test_pooled_amounts_with_bounds_stay_within():
     marks = Metric(
-        "mark",
-        "",
-        "",
-        role="cue",
-        ratio=lambda t: (10.0 * (t["response"] == "s"), either(t) * 1.0),
-        bounds=(0.0, 10.0),
+        "mark", "", "", role="cue", ratio=lambda t: (10.0 * (t["response"] == "s"), either(t) * 1.0), bounds=(0.0, 10.0)
     )
     share = pooled_score(BIAS, [answered(99, 1), answered(100, 0), answered(90, 10)])
     found = pooled_score(marks, [answered(99, 1), answered(100, 0), answered(90, 10)])
@@ -90,18 +83,13 @@ def test_who_never_answers_is_no_person_more():
     people = [answered(6, 4, 12), answered(8, 2, 12), answered(7, 3, 12)]
     silent = answered(0, 0, 12)
     silent = Trials({**silent.columns, "response": np.full(12, "na")})
-    right = Metric(
-        "right", "", "", role="cue", ratio=lambda t: (t["response"] == "s", t["role"] == "cue")
-    )
+    right = Metric("right", "", "", role="cue", ratio=lambda t: (t["response"] == "s", t["role"] == "cue"))
     for metric in (BIAS, right):
         assert pooled_score(metric, [*people, silent]) == pooled_score(metric, people)
     # Neither is who gave answers of which none counts, where answers are few: t over 3 people.
     found = pooled_score(BIAS, [*people, answered(0, 0, 12)])
     assert found.method == "t over 3 people"
-    assert (found.low, found.high) == (
-        pooled_score(BIAS, people).low,
-        pooled_score(BIAS, people).high,
-    )
+    assert (found.low, found.high) == (pooled_score(BIAS, people).low, pooled_score(BIAS, people).high)
     alone = pooled_score(BIAS, [answered(6, 4, 12), answered(0, 0, 12)])
     assert (alone.value, alone.low, alone.flags) == (0.6, None, ("one person: no interval",))
 

@@ -10,15 +10,7 @@ from engine_toys import ideal, network
 
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
 from benchmark.engine import run
-from benchmark.engine.plan import (
-    Shard,
-    Task,
-    cut,
-    parse_shard,
-    plan_digest,
-    split,
-    stated_cost,
-)
+from benchmark.engine.plan import Shard, Task, cut, parse_shard, plan_digest, split, stated_cost
 from benchmark.engine.score_shards import complete_parts
 from benchmark.errors import BenchError
 from benchmark.store import open_store
@@ -48,10 +40,7 @@ def test_each_block_is_in_one_part_in_the_order_of_the_plan(n):
 def test_a_part_knows_the_whole_plan():
     tasks = plan([network("net", "Readout", seed=1)])
     first, second = split(tasks, 2, lambda task, block: len(block.stimuli))
-    assert (flat(first), flat(second)) == (
-        [("net", "set-10"), ("net", "set-20")],
-        [("net", "set-30")],
-    )
+    assert (flat(first), flat(second)) == ([("net", "set-10"), ("net", "set-20")], [("net", "set-30")])
     assert first[0].plan == second[0].plan == tasks[0].plan
     assert (first[0].only, second[0].only) == ({0: {0}, 1: {0}}, {2: {0}})
     assert (first[0].trials, second[0].trials, tasks[0].trials) == (30, 30, 60)
@@ -101,10 +90,7 @@ def test_no_other_cut_has_a_cheaper_dearest_part():
             for places in itertools.combinations(range(1, len(costs)), n - 1)
         )
         found = [shares[0][0] for shares in cut([(cost, 1) for cost in costs], n)]
-        assert (
-            max(sum(c for c, p in zip(costs, found, strict=True) if p == k) for k in range(n))
-            == best
-        )
+        assert max(sum(c for c, p in zip(costs, found, strict=True) if p == k) for k in range(n)) == best
 
 
 def test_cost_is_trials_by_passes_by_operations():
@@ -145,9 +131,7 @@ def test_the_digest_names_the_plan_and_how_it_is_run():
     assert len({digest, *others}) == 5
 
 
-@pytest.mark.parametrize(
-    "text", ["0/3", "4/3", "a/b", "1", "1/0", "-1/3", "1/3/5", "1.5/3", "", "٣/٣"]
-)
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1", "1/0", "-1/3", "1/3/5", "1.5/3", "", "٣/٣"])
 def test_parts_that_cannot_be(text):
     with pytest.raises(BenchError, match=r"expected I/N, part I of N with I from 1 to N, such as"):
         parse_shard(text)
@@ -166,9 +150,7 @@ def halves(folder, cards, suite):
     boards = []
     for number, part in enumerate(split(tasks, 2, lambda task, block: len(block.stimuli)), 1):
         board = toys.Bench(folder / str(number))
-        options = run.RunOptions(
-            "cpu", Policy("cpu", seed=0), 8, part=f"shard {number}/2 of plan 0123456789ab"
-        )
+        options = run.RunOptions("cpu", Policy("cpu", seed=0), 8, part=f"shard {number}/2 of plan 0123456789ab")
         with open_store(board.settings.db) as store:
             report = run.execute(part, store, board.settings, options, toys.Silent())
         boards.append((board, report))

@@ -32,9 +32,7 @@ def crowded(tmp_path):
 
 def run(folder, *words):
     env = {**os.environ, "PYTHONPATH": str(folder), "BENCH_HOME": str(folder / "home")}
-    return subprocess.run(
-        [sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def start(folder, *words):
@@ -52,9 +50,7 @@ def test_the_command_starts_among_strangers(crowded):
 @pytest.mark.slow
 def test_a_factory_beside_strangers_is_found(crowded):
     words = ("--arch", "python:my_nets:make", "--weights", "random:0", "--mean", "0,0,0")
-    done = start(
-        crowded, "register", "mine", *words, "--std", "1,1,1", "--size", "32", "--resize", "32"
-    )
+    done = start(crowded, "register", "mine", *words, "--std", "1,1,1", "--size", "32", "--resize", "32")
     assert done.returncode == 0 and "registered 'mine'" in done.stdout, done.stdout + done.stderr
 
 

@@ -62,9 +62,7 @@ class Runs:
             return 0
         with open_store(str(db)) as store:
             return sum(
-                min(CHUNK, row.n - chunk * CHUNK)
-                for row in store.observations()
-                for chunk in store.chunks(row.key)
+                min(CHUNK, row.n - chunk * CHUNK) for row in store.observations() for chunk in store.chunks(row.key)
             )
 
     def content(self, db):

@@ -77,9 +77,7 @@ def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path, whole):
 
     event.listen(Engine, "begin", smaller)
     try:
-        with pytest.raises(
-            StoreError, match=r"the disk of the leaderboard .* is full: make room and run again"
-        ):
+        with pytest.raises(StoreError, match=r"the disk of the leaderboard .* is full: make room and run again"):
             mixed(bench)
     finally:
         event.remove(Engine, "begin", smaller)

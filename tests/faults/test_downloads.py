@@ -96,8 +96,7 @@ def test_a_file_without_an_end_is_given_up(server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "message"),
-    [(121, "less than 10000 a second"), (7 * 3600, "not done after 21600 s")],
+    ("seconds", "message"), [(121, "less than 10000 a second"), (7 * 3600, "not done after 21600 s")]
 )
 def test_a_server_that_drips_is_given_up(server, tmp_path, seconds, message):
     """By a clock of its own, which jumps."""

@@ -128,9 +128,7 @@ def _bytes(rng: random.Random, data: bytes) -> bytes:
         elif how == 3:
             del made[at:]
         elif how == 4:
-            made[at : at + 4] = rng.choice(
-                (b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff")
-            )
+            made[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff"))
         elif how == 5:
             made[at:at] = made[at // 2 : at]
         else:
@@ -156,13 +154,7 @@ def _structure(rng: random.Random, name: str, data: bytes) -> bytes:
     places: list[tuple[object, object]] = []
 
     def walk(node: object) -> None:
-        pairs = (
-            node.items()
-            if isinstance(node, dict)
-            else enumerate(node)
-            if isinstance(node, list)
-            else ()
-        )
+        pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
         for key, value in pairs:
             places.append((node, key))
             walk(value)
@@ -204,9 +196,7 @@ def archive(kind: str) -> bytes:
             info = tarfile.TarInfo(name)
             info.size = 700
             tar.addfile(info, io.BytesIO(bytes(700)))
-    return {"": bytes, "gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}[kind](
-        out.getvalue()
-    )
+    return {"": bytes, "gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}[kind](out.getvalue())
 
 
 def example() -> bytes:
@@ -232,12 +222,7 @@ def example() -> bytes:
 def arrays() -> bytes:
     """An npz file of one image with its map."""
     out = io.BytesIO()
-    np.savez(
-        out,
-        image=np.zeros((6, 6, 3), np.uint8),
-        heatmap=np.ones((6, 6), np.float32),
-        label=np.array(3),
-    )
+    np.savez(out, image=np.zeros((6, 6, 3), np.uint8), heatmap=np.ones((6, 6), np.float32), label=np.array(3))
     return out.getvalue()
 
 
@@ -250,13 +235,8 @@ def table(rows: list[list[str]]) -> bytes:
 
 HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
 SEEN = [f"000{i}_cop_s01_c05_cat_10_n1_{i}.png" for i in range(6)]
-TRIALS = table(
-    [HEADER, *(["subject-01", "1", name[3], "0.5", "cat", "cat", "c05", name] for name in SEEN)]
-)
-CONFLICT = table(
-    [HEADER]
-    + [["net", "1", str(i), "NaN", "dog", "cat", "0", f"cat{i}-dog1.png"] for i in range(4)]
-)
+TRIALS = table([HEADER, *(["subject-01", "1", name[3], "0.5", "cat", "cat", "c05", name] for name in SEEN)])
+CONFLICT = table([HEADER] + [["net", "1", str(i), "NaN", "dog", "cat", "0", f"cat{i}-dog1.png"] for i in range(4)])
 LABELS = table([["image", "category"], ["a.png", "cat"], ["b.png", "dog"]])
 XML = f"""<annotation><size><width>12</width><height>12</height></size><object><name>{WNID}</name><bndbox><xmin>2</xmin>
 <ymin>2</ymin><xmax>6</xmax><ymax>7</ymax></bndbox></object></annotation>""".encode()
@@ -265,24 +245,9 @@ COCO = json.dumps(
         "images": [{"id": 1, "file_name": "a.jpg", "height": 12, "width": 12}],
         "categories": [{"id": 17, "name": "cat"}, {"id": 18, "name": "person"}],
         "annotations": [
-            {
-                "image_id": 1,
-                "category_id": 17,
-                "iscrowd": 0,
-                "segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]],
-            },
-            {
-                "image_id": 1,
-                "category_id": 17,
-                "iscrowd": 1,
-                "segmentation": {"counts": [100, 44], "size": [12, 12]},
-            },
-            {
-                "image_id": 1,
-                "category_id": 18,
-                "iscrowd": 0,
-                "segmentation": {"counts": "T4<", "size": [12, 12]},
-            },
+            {"image_id": 1, "category_id": 17, "iscrowd": 0, "segmentation": [[1, 1, 9, 1, 9, 9, 1, 9]]},
+            {"image_id": 1, "category_id": 17, "iscrowd": 1, "segmentation": {"counts": [100, 44], "size": [12, 12]}},
+            {"image_id": 1, "category_id": 18, "iscrowd": 0, "segmentation": {"counts": "T4<", "size": [12, 12]}},
         ],
     }
 ).encode()
@@ -291,13 +256,7 @@ edges: {folder: /nowhere, role: edges, space: geirhos16, layout: class-folder}
 parts: {role: p, space: any, layout: cells, parts: [a, b], levels: [1, 2], files: {a.png: "00"}}
 """
 MANIFEST = json.dumps(
-    {
-        "format": 1,
-        "generator": {"name": "g", "version": "1"},
-        "strength": 1.0,
-        "seed": 0,
-        "whole": 3,
-    }
+    {"format": 1, "generator": {"name": "g", "version": "1"}, "strength": 1.0, "seed": 0, "whole": 3}
 ).encode()
 
 
@@ -406,9 +365,7 @@ CONFIG = json.dumps(
                            "std": [0.2, 0.3, 0.4], "fixed_input_size": False, "interpolation": "bilinear"},
     }
 ).encode()  # fmt: skip
-SCORES = json.dumps(
-    [{"observer": "net", "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6}]
-).encode()
+SCORES = json.dumps([{"observer": "net", "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6}]).encode()
 DOCUMENT = json.dumps(
     {
         "form": "gestaltbench-leaderboard", "version": 1, "program": "1",
@@ -454,13 +411,7 @@ def head(place: str) -> bytes:
     if place == "prompts":
         notes = {"names": ["a"], "templates": ["{}"], "text": "0", "scale": 1.0, "bias": 0.0}
         return save({"weight": torch.ones(1, 4)}, {"prompts": json.dumps(notes)})
-    notes = {
-        "kind": "linear",
-        "classes": '["a", "b"]',
-        "trained_on": "x",
-        "backbone": "y",
-        "images": "5",
-    }
+    notes = {"kind": "linear", "classes": '["a", "b"]', "trained_on": "x", "backbone": "y", "images": "5"}
     return save({"weight": torch.ones(2, 4), "bias": torch.ones(2)}, {"head": json.dumps(notes)})
 
 
@@ -507,15 +458,7 @@ PAIR = {"images/a.png": PHOTO, "images/b.png": PHOTO}
 CLICKS = table([["image", "category"], ["a.png", WNID]])
 TRAINING = b"net: [standard, 'noise(uniform)']\nother: stylised\n"
 FORMS = (
-    *(
-        ("PNG", "RGB"),
-        ("PNG", "P"),
-        ("PNG", "I;16"),
-        ("PNG", "LA"),
-        ("JPEG", "RGB"),
-        ("JPEG", "CMYK"),
-        ("BMP", "RGB"),
-    ),
+    *(("PNG", "RGB"), ("PNG", "P"), ("PNG", "I;16"), ("PNG", "LA"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("BMP", "RGB")),
     *(("WEBP", "RGB"), ("PPM", "RGB"), ("TIFF", "RGB"), ("TIFF", "F"), ("GIF", "P")),
 )
 TABLES = {
@@ -533,8 +476,7 @@ KINDS: Mapping[str, Kind] = {
         _drawn("masks", "geirhos16"),
     ),
     "coco": Kind(
-        {"annotations/instances_val2017.json": COCO, "val2017/a.jpg": picture("JPEG")},
-        _drawn("coco", "geirhos16"),
+        {"annotations/instances_val2017.json": COCO, "val2017/a.jpg": picture("JPEG")}, _drawn("coco", "geirhos16")
     ),
     "voc": Kind(
         {
@@ -545,27 +487,19 @@ KINDS: Mapping[str, Kind] = {
         _drawn("voc", "geirhos16"),
     ),
     "boxes": Kind(
-        {"Annotations/a.xml": XML, f"images/{WNID}/a.JPEG": picture("JPEG")},
-        _drawn("imagenet-boxes", "imagenet1k"),
+        {"Annotations/a.xml": XML, f"images/{WNID}/a.JPEG": picture("JPEG")}, _drawn("imagenet-boxes", "imagenet1k")
     ),
     "imagenet-s": Kind(
-        {
-            _S.format("", "JPEG"): picture("JPEG"),
-            _S.format("-segmentation", "png"): plane(IMAGENET_S),
-        },
+        {_S.format("", "JPEG"): picture("JPEG"), _S.format("-segmentation", "png"): plane(IMAGENET_S)},
         _drawn("imagenet-s", "imagenet1k"),
     ),
     "clickme-npz": Kind({"a.npz": arrays()}, _drawn("clickme", "imagenet1k")),
     "clickme-records": Kind({"a.tfrecords": example()}, _drawn("clickme", "imagenet1k")),
     "clickme-folder": Kind(
-        {"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": map_file()},
-        _drawn("clickme", "imagenet1k"),
+        {"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": map_file()}, _drawn("clickme", "imagenet1k")
     ),
     "tar": Kind({"a.tar": archive("")}, _unpacked),
-    **{
-        f"tar.{kind}": Kind({f"a.tar.{kind}": archive(kind)}, _unpacked)
-        for kind in ("gz", "xz", "bz2")
-    },
+    **{f"tar.{kind}": Kind({f"a.tar.{kind}": archive(kind)}, _unpacked) for kind in ("gz", "xz", "bz2")},
     **{
         f"image-{form}-{mode}".lower(): Kind({f"a.{form.lower()}": picture(form, mode)}, _images)
         for form, mode in FORMS
@@ -577,22 +511,16 @@ KINDS: Mapping[str, Kind] = {
     "card": Kind({"x.yaml": CARD}, _cards),
     "cards": Kind({"x.yaml": CARDS}, _cards),
     "mapping": Kind({"m.yaml": MAPPING}, _only(read_mapping)),
-    "class-list": Kind(
-        {"c.json": b'["a", "b"]'}, _only(lambda path: read_class_list(str(path), "m"))
-    ),
+    "class-list": Kind({"c.json": b'["a", "b"]'}, _only(lambda path: read_class_list(str(path), "m"))),
     "class-names": Kind({"c.txt": b"a\nb\n"}, _only(lambda path: read_class_list(str(path), "m"))),
     "checkpoint": Kind({"n.pt": saved({"model": network().state_dict(), "epoch": 3})}, _weights),
-    "old-checkpoint": Kind(
-        {"n.pt": saved(network().state_dict(), _use_new_zipfile_serialization=False)}, _weights
-    ),
+    "old-checkpoint": Kind({"n.pt": saved(network().state_dict(), _use_new_zipfile_serialization=False)}, _weights),
     "ring": Kind({"n.pt": saved(ring())}, _weights),
     "safetensors": Kind({"n.safetensors": tensors(step="3")}, _weights),
     "exported": Kind({"n.pt2": program()}, _only(checked_archive)),
     "model-folder": Kind({"config.json": CONFIG, "model.safetensors": b""}, _model_folder),
     "head": Kind({"h.safetensors": head("head")}, _only(lambda path: read_head(path, 2))),
-    "text-head": Kind(
-        {"h.safetensors": head("prompts")}, _only(lambda path: read_text_head(path, ""))
-    ),
+    "text-head": Kind({"h.safetensors": head("prompts")}, _only(lambda path: read_text_head(path, ""))),
     "scores": Kind({"s.json": SCORES}, _only(lambda path: read_scores(path))),
     "document": Kind({"lab.json": DOCUMENT}, _only(read_document)),
 }
@@ -605,9 +533,7 @@ def fuzz(name: str, inputs: int, seed: int, place: Path) -> tuple[int, list[str]
     for i in range(inputs):
         rng = random.Random(f"{name} {seed} {i}")
         folder = place / "input"
-        written(
-            kind, folder, rng.choice(sorted(kind.files)), lambda *file, rng=rng: changed(rng, *file)
-        )
+        written(kind, folder, rng.choice(sorted(kind.files)), lambda *file, rng=rng: changed(rng, *file))
         try:
             kind.read(folder, settings)
             answered += 1
@@ -620,9 +546,7 @@ def fuzz(name: str, inputs: int, seed: int, place: Path) -> tuple[int, list[str]
     return answered, tracebacks
 
 
-def written(
-    kind: Kind, folder: Path, victim: str = "", change: Callable[[str, bytes], bytes] | None = None
-) -> None:
+def written(kind: Kind, folder: Path, victim: str = "", change: Callable[[str, bytes], bytes] | None = None) -> None:
     """The files of a kind, one of them changed."""
     for file, data in kind.files.items():
         path = folder / file
@@ -672,9 +596,7 @@ def test_a_few_changed_inputs(name, tmp_path):
     assert fuzz(name, 6, 0, tmp_path)[1] == []
 
 
-@pytest.mark.parametrize(
-    ("name", "victim"), [(name, file) for name, kind in KINDS.items() for file in kind.files]
-)
+@pytest.mark.parametrize(("name", "victim"), [(name, file) for name, kind in KINDS.items() for file in kind.files])
 def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(name, victim, tmp_path, settings):
     kind, ended = KINDS[name], []
     written(kind, tmp_path / "input")
@@ -701,7 +623,5 @@ def test_many_changed_inputs(tmp_path, capsys):
     answered = Counter({name: good for name, (good, _) in found.items()})
     tracebacks = [line for _, lines in found.values() for line in lines]
     with capsys.disabled():
-        print(
-            f"\n{each * len(found)} inputs of {len(found)} kinds: {answered.total()} answered, {tracebacks}"
-        )
+        print(f"\n{each * len(found)} inputs of {len(found)} kinds: {answered.total()} answered, {tracebacks}")
     assert not tracebacks

@@ -17,8 +17,7 @@ def board(rows, references=()):
 
 
 PUBLISHED = [
-    row(f"net{i:02}", "published", 1 - i / 100, i + 1, ("standard",) if i % 2 else ("stylised",))
-    for i in range(20)
+    row(f"net{i:02}", "published", 1 - i / 100, i + 1, ("standard",) if i % 2 else ("stylised",)) for i in range(20)
 ]
 
 
@@ -47,9 +46,7 @@ def test_people_fold_into_their_group_and_their_spread_is_said():
     mean, chance = row("people (mean of 7)", "group", 0.92), row("chance", "chance", 0.5)
     found = collapse_rows(board([], [mean, *people, blank, chance]), {})
     assert [one.observer for one in found.references] == ["people (mean of 7)", "chance"]
-    assert found.notes == (
-        "7 people are folded into one row (--all): from 0.9000 (subject-0) to 0.9500 (subject-5)",
-    )
+    assert found.notes == ("7 people are folded into one row (--all): from 0.9000 (subject-0) to 0.9500 (subject-5)",)
     alone = board([], people)  # no row stands for them: they stay
     assert collapse_rows(alone, {}) == alone
 

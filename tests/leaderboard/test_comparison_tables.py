@@ -8,22 +8,13 @@ from as_text import text
 from benchmark.contracts import Metric
 from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
 from benchmark.stats import Comparison
-from benchmark.stats.comparisons import (
-    DiscordantTrial,
-    SuiteComparison,
-    compared,
-    compared_to_each,
-    decided,
-    undecided,
-)
+from benchmark.stats.comparisons import DiscordantTrial, SuiteComparison, compared, compared_to_each, decided, undecided
 from benchmark.stats.differences import Discordant, Studentised
 
 
 def row(suite, name, b, c, direction="higher", headline=False, data=""):
     test = Discordant(b, c, 320)
-    start = Comparison(
-        name, a=0.5, b=0.4, difference=(b - c) / 320, n=320, discordant=(b, c), only_a=2
-    )
+    start = Comparison(name, a=0.5, b=0.4, difference=(b - c) / 320, n=320, discordant=(b, c), only_a=2)
     metric = Metric(name, f"{name} title", "", direction, headline=headline)
     return SuiteComparison(suite, metric, decided(start, test, "M1", data or f"{suite}{name}"))
 
@@ -53,8 +44,7 @@ def test_headlines_come_first_and_say_who_is_better(found):
     heads = lines[lines.index("A: AlexNet B: net") : lines.index("cue, other metrics")]
     assert [line for line in heads if line.startswith(("cue", "noise"))] == [
         "cue bias title 0.5000 0.4000 0.1500 [0.095, 0.209] <0.0001 A 320 60 / 12",
-        "noise corrupted title 0.5000 0.4000 -0.0063 [-0.047, 0.035] 0.7576 "
-        "inconclusive (± 0.041) 320 20 / 22",
+        "noise corrupted title 0.5000 0.4000 -0.0063 [-0.047, 0.035] 0.7576 inconclusive (± 0.041) 320 20 / 22",
     ]
     assert any(line.startswith("edges title") and " B 320" in line for line in lines)
     assert any(line.startswith("error title") and " A 320" in line for line in lines)
@@ -84,26 +74,15 @@ def test_a_headline_in_one_condition_is_no_headline():
 
 
 def test_families_are_adjusted_apart(found):
-    assert [r.comparison.p_holm for r in found.headlines] == pytest.approx(
-        [2 * 1.54e-8, 0.7576], rel=1e-2
-    )
+    assert [r.comparison.p_holm for r in found.headlines] == pytest.approx([2 * 1.54e-8, 0.7576], rel=1e-2)
     tested = [r.comparison for r in found.secondary if r.comparison.p is not None]
     assert [c.p_holm for c in tested] == pytest.approx([3 * 1.54e-8] * 3, rel=1e-2)
-    assert len(found) == 6 and [r.suite for r in found] == [
-        "cue",
-        "noise",
-        "cue",
-        "cue",
-        "noise",
-        "noise",
-    ]
+    assert len(found) == 6 and [r.suite for r in found] == ["cue", "noise", "cue", "cue", "noise", "noise"]
 
 
 def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():
     small, large = row("one", "clean", 9, 4), row("two", "clean", 30, 12)
-    large = SuiteComparison(
-        "two", large.metric, Comparison("clean", difference=0.1, n=999, p=0.01, data="x")
-    )
+    large = SuiteComparison("two", large.metric, Comparison("clean", difference=0.1, n=999, p=0.01, data="x"))
     found = compared("a", "b", [small, large])
     assert [r.suite for r in found] == ["two"]
     assert [(x.suite, y.suite) for x, y in found.left_out] == [("one", "two")]
@@ -114,10 +93,7 @@ def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():
 def test_equal_data_without_a_digest_are_not_one_hypothesis():
     start = Comparison("k", difference=0.1, n=9)
     one = decided(start, Studentised(0.1, 0.2, 9), "M")
-    rows = [
-        SuiteComparison("s", Metric(name, name, ""), Comparison(**{**vars(one), "metric": name}))
-        for name in "xy"
-    ]
+    rows = [SuiteComparison("s", Metric(name, name, ""), Comparison(**{**vars(one), "metric": name})) for name in "xy"]
     assert len(compared("a", "b", rows)) == 2
 
 
@@ -156,9 +132,7 @@ def test_one_against_each_of_several_is_one_family_highest_first():
     assert one.comparison.p_holm == pytest.approx(2 * far.comparison.p)  # of two that are tested
     assert other.comparison.p_holm == pytest.approx(near.comparison.p)
     shown = text(each_tables(found))
-    lines = [
-        line for line in map(str.strip, shown.splitlines()) if line.startswith(("near", "far"))
-    ]
+    lines = [line for line in map(str.strip, shown.splitlines()) if line.startswith(("near", "far"))]
     assert [line.split()[0] for line in lines] == ["near", "far"]
     for line in (
         "cue: bias title",

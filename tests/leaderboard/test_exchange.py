@@ -19,9 +19,7 @@ def db(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(folder))
         path = str(folder / "results.db")
-        report = api.run(
-            db=path, models="ideal-shape,ideal-texture", suites="cue-conflict", limit=8, batch=8
-        )
+        report = api.run(db=path, models="ideal-shape,ideal-texture", suites="cue-conflict", limit=8, batch=8)
         assert report.exit_code == 0
     return path
 

@@ -80,14 +80,8 @@ def test_there_and_back_every_number_and_its_provenance_is_the_same(lab):
     assert (report.scores, report.known, report.conflicts) == (len(before.scores), 0, [])
     assert numbers(after, lambda name: name.removesuffix(" (lab)")) == numbers(before)
     assert {one.kind for one in after.observers} == {"reported"}
-    kept = [
-        (one.suite, one.version, one.code, one.stimuli, one.observations)
-        for one in before.score_sets
-    ]
-    assert [
-        (one.suite, one.version, one.code, one.stimuli, one.observations)
-        for one in after.score_sets
-    ] == kept
+    kept = [(one.suite, one.version, one.code, one.stimuli, one.observations) for one in before.score_sets]
+    assert [(one.suite, one.version, one.code, one.stimuli, one.observations) for one in after.score_sets] == kept
     assert {(one.digest, one.name, one.n) for one in after.stimuli} == {
         (one.digest, one.name, one.n) for one in before.stimuli
     }
@@ -137,10 +131,7 @@ def test_another_network_of_ones_own_networks_name_stands_beside_it(lab):
     write("mine.db", ["net-0"], 7)
     report = api.import_leaderboard(lab, db="mine.db")
     assert report.observers == ["net-0 (lab)", "net-1 (lab)"] and not report.conflicts
-    assert (
-        "net-0: another network than yours of that name; theirs stands as net-0 (lab)"
-        in report.notes
-    )
+    assert "net-0: another network than yours of that name; theirs stands as net-0 (lab)" in report.notes
 
 
 @pytest.mark.parametrize("db", ["lab.db", "mine.db"])
@@ -149,9 +140,7 @@ def test_two_numbers_of_one_thing_are_a_conflict_and_nothing_comes_in(lab, bench
     before = api.document(db=db)
 
     def lower(plain):
-        one = next(
-            s for s in plain["scores"] if s["observer"] == "net-1" and s["metric"] == "shape_bias"
-        )
+        one = next(s for s in plain["scores"] if s["observer"] == "net-1" and s["metric"] == "shape_bias")
         one["value"], one["low"] = 0.0, 0.0
 
     said = bench("import", "leaderboard", changed(lab, lower), "--source", "lab", "--db", db)
@@ -191,9 +180,7 @@ def test_a_newer_suite_an_unknown_one_and_reference_maps_are_left_out(lab, bench
     assert "the suite 'their-own' is not installed here" in said.err
     assert "not taken: 1 scores of reference maps" in said.out
     (board,) = api.rank("cue-conflict", db="mine.db")
-    assert [row.observer for row in board.rows] == [
-        "mine"
-    ]  # not hidden by a card, nor by a higher version
+    assert [row.observer for row in board.rows] == ["mine"]  # not hidden by a card, nor by a higher version
     (other,) = api.rank("saliency", db="mine.db")
     assert {row.observer for row in other.rows} == {"mine", "net-1 (lab)"}
 
@@ -205,9 +192,7 @@ HOSTILE = {
     "stands twice": lambda plain: plain["observers"].append(plain["observers"][0]),
     "another suite": lambda plain: plain["scores"][0].update(version=99),
     "no observer": lambda plain: plain["scores"][0].update(observer="nobody"),
-    "nested deeper": lambda plain: plain["observers"][0]["card"].update(
-        a=json.loads("[" * 60 + "]" * 60)
-    ),
+    "nested deeper": lambda plain: plain["observers"][0]["card"].update(a=json.loads("[" * 60 + "]" * 60)),
     "beyond 2": lambda plain: plain["scores"][0].update(n=10**40),
     "characters": lambda plain: plain["observers"][0].update(name="\ud800"),
     "longer than 200": lambda plain: (
@@ -216,9 +201,7 @@ HOSTILE = {
     ),
     "valid integer": lambda plain: plain["scores"][0].update(n=True),
     "valid number": lambda plain: plain["scores"][0].update(value="0.5"),
-    "a stimulus set stands twice": lambda plain: plain["stimuli"].append(
-        {**plain["stimuli"][0], "n": 5}
-    ),
+    "a stimulus set stands twice": lambda plain: plain["stimuli"].append({**plain["stimuli"][0], "n": 5}),
     "ends below": lambda plain: plain["scores"][-1].update(value=0.5, low=0.9, high=0.1),
     "identity: String should match": lambda plain: plain["observers"][0].update(identity="no hex"),
     "digest: String should match": lambda plain: plain["stimuli"][0].update(digest="A" * 64),

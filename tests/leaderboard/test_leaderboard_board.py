@@ -24,19 +24,9 @@ def test_networks_are_ranked_by_the_headline(suite, sets, score):
     assert ranks(board) == [(1, 1, 1, "a"), (2, 2, 3, "c"), (3, 2, 3, "b")]
     assert [row.note for row in board.rows] == ["", "published decisions, not run here", ""]
     cell = board.rows[0].cells["bias"]
-    assert (cell.value, cell.low, cell.high, cell.n) == (
-        180 / 220,
-        rows[1].low,
-        rows[1].high,
-        220,
-    )
+    assert (cell.value, cell.low, cell.high, cell.n) == (180 / 220, rows[1].low, rows[1].high, 220)
     assert cell.source == rows[1]
-    assert (board.suite, board.version, board.space, board.by) == (
-        "cue-conflict",
-        2,
-        "geirhos16",
-        "bias",
-    )
+    assert (board.suite, board.version, board.space, board.by) == ("cue-conflict", 2, "geirhos16", "bias")
 
 
 def test_rank_intervals_come_from_the_statistics(suite, sets, score):
@@ -92,9 +82,7 @@ def test_rows_that_replace_other_runs_are_marked(suite, sets, score):
     (board,) = boards(rows, suite, sets)
     assert {row.observer: row.cells["bias"].flags for row in board.rows} == {
         "a": (f"run as {plain}; scores as {seeded} are replaced",),
-        "b": (
-            f"run as {seeded}; most here as {plain}; scores as {plain} and as cpu bf16, seed 0 are replaced",
-        ),
+        "b": (f"run as {seeded}; most here as {plain}; scores as {plain} and as cpu bf16, seed 0 are replaced",),
         "c": (),
     }
 
@@ -189,13 +177,7 @@ def test_people_are_references_unless_asked(suite, sets, score):
     rows += [score("p2", 210, 220, kind="human"), score("best", 220, 220, kind="ideal")]
     (board,) = boards(rows, suite, sets)
     assert ranks(board) == [(1, 1, 1, "net")]
-    assert [row.observer for row in board.references] == [
-        "people (mean of 2)",
-        "best",
-        "p2",
-        "p1",
-        "chance",
-    ]
+    assert [row.observer for row in board.references] == ["people (mean of 2)", "best", "p2", "p1", "chance"]
     assert {row.rank for row in board.references} == {None}
     people, chance = board.references[0].cells["bias"], board.references[-1].cells["bias"]
     assert people.value == pytest.approx((200 + 210) / 440)
@@ -212,9 +194,7 @@ def test_published_people_give_their_published_mean(suite, sets, score):
         for i, (s, t) in enumerate(zip(shape, texture, strict=True))
     ]
     networks = {"IN": (162, 572), "SIN": (586, 141), "AlexNet": (283, 376)}
-    rows += [
-        score(name, s, s + t, kind="published", stimuli=FULL) for name, (s, t) in networks.items()
-    ]
+    rows += [score(name, s, s + t, kind="published", stimuli=FULL) for name, (s, t) in networks.items()]
     (board,) = boards(rows, suite, sets)
     values = [(row.observer, round(row.cells["bias"].value, 4)) for row in board.rows]
     assert values == [("SIN", 0.8061), ("AlexNet", 0.4294), ("IN", 0.2207)]

@@ -50,18 +50,8 @@ def test_csv_has_one_line_per_number_in_full_precision(board, rows):
     line = table[(table.observer == "net_a|b") & (table.metric == "bias")].iloc[0]
     assert [float(line[name]) for name in exact] == [THIRD, rows[0].low, rows[0].high]
     assert (line["rank"], line.rank_low, line.rank_high, line.section) == (2, 2, 2, "ranked")
-    assert (line.level, line.method, line.n, line["flags"]) == (
-        0.95,
-        "wilson",
-        180,
-        "near ties: 3; 50 % & more",
-    )
-    assert (line.suite, line.version, line.space, line.training) == (
-        "cue-conflict",
-        2,
-        "geirhos16",
-        "std; adv",
-    )
+    assert (line.level, line.method, line.n, line["flags"]) == (0.95, "wilson", 180, "near ties: 3; 50 % & more")
+    assert (line.suite, line.version, line.space, line.training) == ("cue-conflict", 2, "geirhos16", "std; adv")
     assert (line.stimuli, line.created) == ("c1" * 32, "2026-01-02T00:00:00Z")
     edges = table[(table.observer == "net_a|b") & (table.metric == "edges")].iloc[0]
     assert (edges.stimuli, edges.excluded, edges.set_id) == ("e3" * 32, 4, 7)
@@ -90,11 +80,7 @@ def test_json_is_strict_and_complete(board, rows):
     assert data["sets"]["cue"]["stimuli"] == "c1" * 32
     by_name = {row["observer"]: row for row in data["rows"]}
     cell = by_name["net_a|b"]["scores"]["bias"]
-    assert (cell["value"], cell["low"], cell["flags"]) == (
-        THIRD,
-        rows[0].low,
-        ["near ties: 3", "50 % & more"],
-    )
+    assert (cell["value"], cell["low"], cell["flags"]) == (THIRD, rows[0].low, ["near ties: 3", "50 % & more"])
     assert by_name["broken"]["scores"]["bias"]["value"] is None
     assert by_name["broken"]["note"] == "no trial counts"
     assert by_name["=cmd()"]["rank"] == 1
@@ -123,12 +109,7 @@ def test_markdown_tables_keep_their_shape(board, rows, sets):
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(cells(line)) for line in table} == {6}
     assert cells(table[0]) == ["rank", "observer", "training", "shape bias", "n", "edges"]
-    assert cells(table[3])[:4] == [
-        "2",
-        r"net\_a\|b",
-        "std, adv",
-        r"0.3333 \[0.269, 0.405\] \*1 \*2",
-    ]
+    assert cells(table[3])[:4] == ["2", r"net\_a\|b", "std, adv", r"0.3333 \[0.269, 0.405\] \*1 \*2"]
     assert "- \\*2 50 % &amp; more" in text
     listed = export_scores(rows, "markdown", sets)
     assert {len(cells(line)) for line in listed.splitlines() if line.startswith("|")} == {11}
@@ -144,9 +125,7 @@ def test_latex_tables_keep_their_shape(board, rows, sets):
     for line in body:
         assert line.endswith(r" \\")
         assert len(re.findall(r"(?<!\\)&", line)) == 5
-    assert body[1].startswith(
-        r"2 & net\_a\textbar{}b & std, adv & 0.3333 [0.269, 0.405] *1 *2 & 180 &"
-    )
+    assert body[1].startswith(r"2 & net\_a\textbar{}b & std, adv & 0.3333 [0.269, 0.405] *1 *2 & 180 &")
     assert r"50 \% \& more" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 2
     listed = export_scores(rows, "latex", sets).split(r"\midrule")[1].split(r"\bottomrule")[0]

@@ -57,9 +57,7 @@ def test_where_lower_is_better(suite, sets, score):
 
 
 def test_all_flagged_keep_their_order(suite, sets, score):
-    rows = [
-        score(name, right, 320, flags=(f"{DISTRUST}x",)) for name, right in (("a", 9), ("b", 99))
-    ]
+    rows = [score(name, right, 320, flags=(f"{DISTRUST}x",)) for name, right in (("a", 9), ("b", 99))]
     (made,) = boards(rows, suite, sets)
     ranked = flagged_last(made).rows
     assert [(row.observer, row.rank) for row in ranked] == [("b", 1), ("a", 2)]

@@ -183,17 +183,9 @@ def test_numbers_in_words():
 
 
 def test_many_columns_are_named_in_part(sets, score):
-    metrics = tuple(
-        Metric(f"m{i}", f"title{i}", "", role="cue", headline=i == 0) for i in range(30)
-    )
+    metrics = tuple(Metric(f"m{i}", f"title{i}", "", role="cue", headline=i == 0) for i in range(30))
     suite = SimpleNamespace(
-        name="cue-conflict",
-        version=2,
-        metrics=metrics,
-        references={},
-        against=None,
-        experiments={},
-        questions={},
+        name="cue-conflict", version=2, metrics=metrics, references={}, against=None, experiments={}, questions={}
     )
     rows = [score("net", 60, 220, metric=f"m{i}") for i in range(30)]
     shown = drawn(boards(rows, suite, sets)[0], 100)

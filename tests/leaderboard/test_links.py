@@ -24,11 +24,7 @@ from benchmark.leaderboard.links import (
 from benchmark.leaderboard.summary import summaries
 from benchmark.leaderboard.table import records
 
-RECIPES = {
-    "standard": ("standard",),
-    "stylised": ("stylised",),
-    "adversarial": ("adversarial(l2,3)",),
-}
+RECIPES = {"standard": ("standard",), "stylised": ("stylised",), "adversarial": ("adversarial(l2,3)",)}
 
 
 class Plain:
@@ -62,9 +58,7 @@ def summary(score, numbers):
             ("corruption", "head", noise),
             ("corruption", "plain", clean),
         ):
-            rows.append(
-                score(name, right, 1000, suite=suite, metric=metric, role="", training=training)
-            )
+            rows.append(score(name, right, 1000, suite=suite, metric=metric, role="", training=training))
     for kind in ("human", "ideal", "simulated"):
         rows.append(score(kind, 999, 1000, suite="cue-conflict", metric="head", role="", kind=kind))
     untrained = {"training": ("untrained",), "suite": "cue-conflict", "metric": "head", "role": ""}
@@ -176,8 +170,7 @@ def test_contrasts_pair_what_is_alike_in_all_but_the_recipe(summary, numbers):
     found = {(one.recipe, one.variable.name): one for one in rows}
     one = found["stylised", "corruption"]
     differences = [
-        sum(numbers[f"net{a}-stylised-{s}"][1] - numbers[f"net{a}-standard-{s}"][1] for s in (0, 1))
-        / 2000
+        sum(numbers[f"net{a}-stylised-{s}"][1] - numbers[f"net{a}-standard-{s}"][1] for s in (0, 1)) / 2000
         for a in "abcd"
     ]  # seeds of one network are one family
     assert one.difference == pytest.approx(np.mean(differences), abs=1e-12)
@@ -309,9 +302,7 @@ def circular(score):
             for role, right in parts[name].items()
         ]
     suites = [Conflict(), Human(), Conflict("cue-conflict:other")]
-    rows += [
-        row._replace(suite="cue-conflict:other") for row in rows if row.suite == "cue-conflict"
-    ]
+    rows += [row._replace(suite="cue-conflict:other") for row in rows if row.suite == "cue-conflict"]
     made = summaries([board for suite in suites for board in boards(rows, suite, {})])[0]
     return made, rows, parts
 
@@ -327,9 +318,7 @@ def test_what_shares_answers_is_never_correlated(circular):
     expected = [stats.spearmanr(bias, edges)[0], stats.spearmanr(bias[:4], both)[0]]
     assert [link.spearman.value for link in kappas] == pytest.approx(expected)
     titles = {link.x.title if "human" in link.x.name else link.y.title for link in kappas}
-    assert titles == {
-        f"human-comparison kappa ({n} of 3 experiments, without cue-conflict)" for n in (1, 2)
-    }
+    assert titles == {f"human-comparison kappa ({n} of 3 experiments, without cue-conflict)" for n in (1, 2)}
     (refused,) = [link for link in own if "other" in link.x.name + link.y.name]
     assert refused.spearman.value is None
     assert refused.spearman.reason == "both are made of the same answers (cue-conflict)"

@@ -44,11 +44,7 @@ def board(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "how",
-    [
-        pytest.param(["cue-conflict"], id="suite"),
-        pytest.param([], id="all"),
-        pytest.param(["--summary"], id="summary"),
-    ],
+    [pytest.param(["cue-conflict"], id="suite"), pytest.param([], id="all"), pytest.param(["--summary"], id="summary")],
 )
 def test_a_ranked_table_imports_nothing_heavy(board, how):
     names = ",".join((*HEAVY, *OURS))

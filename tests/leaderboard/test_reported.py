@@ -60,9 +60,7 @@ def test_they_stand_in_tables_of_their_own_unranked(table: Path) -> None:
 
 
 @pytest.mark.slow
-def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(
-    table: Path,
-) -> None:
+def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(table: Path) -> None:
     api.import_scores(table, db="a.db")
     first = stored("a.db")
     with open_store("a.db", write=False) as store:
@@ -107,8 +105,7 @@ def test_a_paired_test_is_one_clear_error(table: Path) -> None:
 def test_a_network_with_trials_and_one_with_scores_alone_are_two(table: Path) -> None:
     trials = table.parent / "edge_resnet50_session-1.csv"
     trials.write_text(
-        "subj,object_response,category,condition,imagename\n"
-        "resnet50,cat,cat,0,cat1.png\nresnet50,dog,cat,0,cat2.png\n"
+        "subj,object_response,category,condition,imagename\nresnet50,cat,cat,0,cat1.png\nresnet50,dog,cat,0,cat2.png\n"
     )
     for order in ((1, 0), (0, 1)):
         db = f"order{order[0]}.db"
@@ -133,11 +130,7 @@ def test_filters_exports_and_the_command(table: Path) -> None:
     boards = api.reported(wanted=wanted, db="a.db")
     assert {row.observer for board in boards for row in board.rows} == {"vit (lab, reported)"}
     assert not api.reported(wanted=Wanted(kind="published"), db="a.db")
-    records = list(
-        csv.DictReader(
-            io.StringIO("".join(written(map(board_table, api.reported(db="a.db")), "csv")))
-        )
-    )
+    records = list(csv.DictReader(io.StringIO("".join(written(map(board_table, api.reported(db="a.db")), "csv")))))
     assert {record["section"] for record in records} == {"reported"}
     shown = run(cli, ["rank", "cue-conflict", "--db", "a.db"]).output
     assert "cue-conflict, reported by lab" in shown and "not ranked" in shown
@@ -162,7 +155,5 @@ def test_correlations_only_where_they_are_asked_for_and_within_a_source(table: P
 def test_what_a_card_says_that_others_measured_is_shown_as_such() -> None:
     told = {"metric": "imagenet top-1", "value": 0.84, "where": "paper, table 2"}
     row = ObserverRow(1, "net", "network", "id", {"reported": [told]}, "")
-    assert reported_lines(row) == [
-        "reported, not measured here: imagenet top-1 0.84 (paper, table 2)"
-    ]
+    assert reported_lines(row) == ["reported, not measured here: imagenet top-1 0.84 (paper, table 2)"]
     assert reported_lines(ObserverRow(1, "net", "network", "id", {}, "")) == []

@@ -26,11 +26,7 @@ class Plain:
 
 @pytest.fixture
 def summary(score):
-    suites = [
-        Plain("bias", "shape bias"),
-        Plain("noise", "error", "lower", clean=True),
-        Plain("attack", "robust"),
-    ]
+    suites = [Plain("bias", "shape bias"), Plain("noise", "error", "lower", clean=True), Plain("attack", "robust")]
 
     def row(observer, suite, right, metric="head", **fields):
         return score(observer, right, 100, suite=suite, metric=metric, role="", **fields)

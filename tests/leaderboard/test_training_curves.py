@@ -75,8 +75,7 @@ def test_a_run_is_drawn_on_what_its_own_checkpoints_were_shown():
 
 
 @pytest.mark.parametrize(
-    ("values", "drawn"),
-    [([0.0, 0.5, 1.0], "▁▅█"), ([0.3, 0.3], "▁▁"), ([1.0], "▁"), ([3, 2, 1, 0], "█▆▃▁")],
+    ("values", "drawn"), [([0.0, 0.5, 1.0], "▁▅█"), ([0.3, 0.3], "▁▁"), ([1.0], "▁"), ([3, 2, 1, 0], "█▆▃▁")]
 )
 def test_a_line_rises_from_the_lowest_to_the_highest(values, drawn):
     assert sparkline(values) == drawn

@@ -14,14 +14,7 @@ from benchmark import api
 from benchmark.contracts import Trials
 from benchmark.errors import UnknownName
 from benchmark.leaderboard.forms import written
-from benchmark.leaderboard.transfer import (
-    claim_text,
-    find_row,
-    matrix,
-    matrix_table,
-    named_claim,
-    noise_claims,
-)
+from benchmark.leaderboard.transfer import claim_text, find_row, matrix, matrix_table, named_claim, noise_claims
 from benchmark.leaderboard.trial_pools import PAPER, Answered, Pool, choose, family_of, spelled
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
@@ -79,9 +72,7 @@ def test_the_published_matrix_comes_out(told):
     made, _ = told
     assert [column.conditions for column in made.columns] == [(name,) for name in PAPER]
     assert made.chance == 1 / 16
-    assert values(made, "people (mean of 2)") == [
-        None if value is None else pytest.approx(value) for value in PEOPLE
-    ]
+    assert values(made, "people (mean of 2)") == [None if value is None else pytest.approx(value) for value in PEOPLE]
     for observer, expected in ROWS.items():
         assert values(made, ", ".join(named_recipe(observer))) == pytest.approx(list(expected))
     assert len(made.rows) == len(ROWS) + 1
@@ -97,9 +88,7 @@ def test_the_claim_of_the_paper(published):
     """Salt-and-pepper against uniform noise, one command: .794 on itself, .102 there, .062 the other way round."""
     ((_, claims),) = api.transfer(db=published, claims=[("salt-and-pepper", "uniform-noise")])
     (claim,) = claims
-    assert (claim.own.value, claim.other.value, claim.base.value) == pytest.approx(
-        (0.794, 0.102, 0.062)
-    )
+    assert (claim.own.value, claim.other.value, claim.base.value) == pytest.approx((0.794, 0.102, 0.062))
     assert claim.against == "colour"
     assert claim.paired
     assert claim.gain.value == pytest.approx(0.04)
@@ -152,11 +141,7 @@ def test_the_command(published, bench):
     assert ended.code == 0, ended.err
     for text in ("0.794", "0.102", "0.062", "0.803", "chance 0.0625", "does not transfer"):
         assert text in ended.out
-    table = list(
-        csv.DictReader(
-            io.StringIO(bench("compare", "transfer", "--db", published, "--format", "csv").out)
-        )
-    )
+    table = list(csv.DictReader(io.StringIO(bench("compare", "transfer", "--db", published, "--format", "csv").out)))
     found = {(r["trained_on"], r["conditions"]): r["value"] for r in table}
     assert float(found[SANDP, "salt-and-pepper/0.2"]) == pytest.approx(0.794)
     assert found["people (mean of 2)", "salt-and-pepper/0.2"] == ""
@@ -173,9 +158,7 @@ def test_the_command(published, bench):
 
 @pytest.mark.slow
 def test_rows_by_observer(published, bench):
-    out = bench(
-        "compare", "transfer", "--by-model", "--db", published, "--model", "*salt*,*uniform*"
-    ).out
+    out = bench("compare", "transfer", "--by-model", "--db", published, "--model", "*salt*,*uniform*").out
     assert "sixteen21--salt" in out
     assert "sixteen07" not in out
     assert "people" in out
@@ -230,10 +213,7 @@ def test_equal_seeds_still_have_an_interval_over_images():
 
 
 def test_people_are_a_mean_over_persons():
-    people = [
-        answered(f"subject-{k}", {"contrast/c05": a}, kind="human")
-        for k, a in enumerate((0.4, 0.5, 0.6))
-    ]
+    people = [answered(f"subject-{k}", {"contrast/c05": a}, kind="human") for k, a in enumerate((0.4, 0.5, 0.6))]
     made = matrix(pool(*people, answered("net", {"contrast/c05": 0.3})))
     cell = made.rows[0].cells[0]
     assert made.rows[0].title == "people (mean of 3)"
@@ -253,10 +233,7 @@ def test_recipe_tags_in_any_order_are_one_recipe():
     )
     assert [one.title for one in made.rows] == ["stylised", "standard, stylised", "d"]
     by_model = matrix(
-        pool(
-            answered("a", {"fog/1": 0.5}, ["standard"]), answered("b", {"fog/1": 1.0}, ["standard"])
-        ),
-        by_model=True,
+        pool(answered("a", {"fog/1": 0.5}, ["standard"]), answered("b", {"fog/1": 1.0}, ["standard"])), by_model=True
     )
     assert [one.title for one in by_model.rows] == ["a", "b"]
 
@@ -268,12 +245,7 @@ def titles(columns):
 def test_columns():
     people = answered(
         "subject-01",
-        {
-            "eidolonI/2-10-10": 0.9,
-            "eidolonI/8-10-10": 0.52,
-            "eidolonI/64-10-10": 0.1,
-            "contrast/c01": 0.5,
-        },
+        {"eidolonI/2-10-10": 0.9, "eidolonI/8-10-10": 0.52, "eidolonI/64-10-10": 0.1, "contrast/c01": 0.5},
         kind="human",
     )
     net = answered(
@@ -310,10 +282,7 @@ def test_small_images_have_levels_of_their_own():
 
 def test_an_average_over_levels_needs_them_all_and_draws_images():
     made = matrix(
-        pool(
-            answered("a", {"fog/1": 0.9, "fog/2": 0.5, "clean": 1.0}),
-            answered("b", {"fog/1": 0.9, "clean": 1.0}),
-        )
+        pool(answered("a", {"fog/1": 0.9, "fog/2": 0.5, "clean": 1.0}), answered("b", {"fog/1": 0.9, "clean": 1.0}))
     )
     first, second = (row(made, name).cells[1] for name in "ab")
     assert first.value == pytest.approx(0.7)
@@ -332,9 +301,7 @@ def claim_of(own, other, base_own=0.1, base_other=0.1, **options):
         seen=("uniform-noise/0.35",),
         **options,
     )
-    plain = answered(
-        "plain", {"uniform-noise/0.35": base_own, "salt-and-pepper/0.2": base_other}, ["standard"]
-    )
+    plain = answered("plain", {"uniform-noise/0.35": base_own, "salt-and-pepper/0.2": base_other}, ["standard"])
     (claim,) = noise_claims(matrix(pool(trained, plain)))
     return claim
 
@@ -354,16 +321,10 @@ def test_what_there_was_to_gain_is_what_the_expert_gains():
     """Full transfer stays full transfer where the tested noise is the easier one."""
     plain = answered("plain", {"uniform-noise/0.35": 0.6, "salt-and-pepper/0.2": 0.1}, ["standard"])
     hard = answered(
-        "hard",
-        {"uniform-noise/0.35": 0.9, "salt-and-pepper/0.2": 0.9},
-        [SANDP],
-        seen=("salt-and-pepper/0.2",),
+        "hard", {"uniform-noise/0.35": 0.9, "salt-and-pepper/0.2": 0.9}, [SANDP], seen=("salt-and-pepper/0.2",)
     )
     easy = answered(
-        "easy",
-        {"uniform-noise/0.35": 0.9, "salt-and-pepper/0.2": 0.2},
-        [UNIFORM],
-        seen=("uniform-noise/0.35",),
+        "easy", {"uniform-noise/0.35": 0.9, "salt-and-pepper/0.2": 0.2}, [UNIFORM], seen=("uniform-noise/0.35",)
     )
     told = {claim.trained: claim for claim in noise_claims(matrix(pool(plain, hard, easy)))}
     assert (told[SANDP].share.value, told[SANDP].by) == (pytest.approx(1.0), UNIFORM)
@@ -401,10 +362,7 @@ def test_several_observers_are_paired_by_image():
     assert claim.paired
     assert claim.gain.value == pytest.approx(0.4)
     assert claim.gain.low < 0.4 < claim.gain.high
-    equal = [
-        answered(name, dict.fromkeys(NOISES, 0.1), [UNIFORM], seen=("uniform-noise/0.35",))
-        for name in "ab"
-    ]
+    equal = [answered(name, dict.fromkeys(NOISES, 0.1), [UNIFORM], seen=("uniform-noise/0.35",)) for name in "ab"]
     (flat,) = noise_claims(matrix(pool(*equal, *plain)))
     assert flat.gain.low < 0 < flat.gain.high  # no difference seen is not no difference
 

@@ -30,9 +30,7 @@ def db(tmp_path_factory):
 def by_hand(db, observer, without):
     """Mean over the cells that are left, and the trials in them, from the trials themselves."""
     frame = api.trials(observer, "corruption", db=db)
-    kept = frame[
-        ~frame["condition"].str.partition("/")[0].isin(without) & (frame["condition"] != "clean")
-    ]
+    kept = frame[~frame["condition"].str.partition("/")[0].isin(without) & (frame["condition"] != "clean")]
     right = kept["response"] == kept["category"]
     return right.groupby(kept["condition"]).mean().mean(), len(kept)
 
@@ -102,11 +100,7 @@ def test_the_command(db, bench):
 def test_a_run_as_a_transfer_matrix(db):
     ((made, claims),) = api.transfer(db=db)
     assert "corruption" in made.title and made.space == "world16"
-    assert [row.title for row in made.rows] == [
-        "standard",
-        "noise(salt-and-pepper)",
-        "noise(uniform)",
-    ]
+    assert [row.title for row in made.rows] == ["standard", "noise(salt-and-pepper)", "noise(uniform)"]
     frame = api.trials(SANDP, "corruption", db=db)
     right = frame["response"] == frame["category"]
     columns = {column.degradation: column for column in made.columns}
@@ -116,9 +110,7 @@ def test_a_run_as_a_transfer_matrix(db):
         mine = frame["condition"].str.startswith(f"{name}/")
         assert (cell.value, cell.n) == (pytest.approx(right[mine].mean()), mine.sum())
         assert cell.seen is (name == "salt-and-pepper")
-    assert ("noise(salt-and-pepper)", "uniform-noise (4 levels)") in {
-        (c.trained, c.test) for c in claims
-    }
+    assert ("noise(salt-and-pepper)", "uniform-noise (4 levels)") in {(c.trained, c.test) for c in claims}
     assert all(claim.paired for claim in claims)
 
 

@@ -9,13 +9,7 @@ from benchmark.contracts import Metric, Trials
 from benchmark.engine.scoring import Both, _under
 from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged, seen_so_far
 from benchmark.leaderboard.forms import markdown_code
-from benchmark.stats.comparisons import (
-    Comparison,
-    DiscordantTrial,
-    SuiteComparison,
-    compared,
-    decided,
-)
+from benchmark.stats.comparisons import Comparison, DiscordantTrial, SuiteComparison, compared, decided
 from benchmark.stats.differences import Discordant, Quadratic, Restricted
 from benchmark.stats.paired import compare_ratio
 from suites.cue_conflict import SUITE
@@ -106,11 +100,7 @@ def same(n=1000):
 
 @pytest.mark.parametrize(("margin", "both"), [(None, False), (0.0001, False), (0.0001, True)])
 def test_identical_answers_are_no_change_whatever_the_margin(margin, both):
-    assert verdict(same(), margin=margin, both=both) == (
-        ["no answer changed"],
-        "no answer changed",
-        0,
-    )
+    assert verdict(same(), margin=margin, both=both) == (["no answer changed"], "no answer changed", 0)
     assert better(same()) == "no answer differs"
 
 
@@ -167,17 +157,8 @@ def test_nothing_passes_without_an_interval():
         made = decided(start, Restricted(difference, Quadratic(0.02, 0.0, 1 / 3)), "score test")
         return SuiteComparison("s", Metric("m", "m", "", headline=True), made)
 
-    for difference, margin, both in (
-        (0.0, 0.5, False),
-        (0.0, None, False),
-        (0.0, 0.5, True),
-        (0.1, 0.5, False),
-    ):
-        assert verdict(unbounded(difference), margin=margin, both=both) == (
-            ["inconclusive"],
-            "inconclusive",
-            3,
-        )
+    for difference, margin, both in ((0.0, 0.5, False), (0.0, None, False), (0.0, 0.5, True), (0.1, 0.5, False)):
+        assert verdict(unbounded(difference), margin=margin, both=both) == (["inconclusive"], "inconclusive", 3)
 
 
 def test_a_guard_is_judged_beside_its_headline():
@@ -243,10 +224,7 @@ HOSTILE = "`x` | <img src=x> @team #1 \x1b[31m\n## big"
 
 def test_hostile_names_mark_nothing_up():
     made = row(1, 2, suite=HOSTILE)
-    flipped = [
-        DiscordantTrial(HOSTILE, "m", HOSTILE, HOSTILE, "cat", winner, HOSTILE, "b")
-        for winner in ("a", "b")
-    ]
+    flipped = [DiscordantTrial(HOSTILE, "m", HOSTILE, HOSTILE, "cat", winner, HOSTILE, "b") for winner in ("a", "b")]
     text = diff_markdown(judged(compared(HOSTILE, HOSTILE, [made], [HOSTILE]), flipped, None))
     code = markdown_code(HOSTILE)
     assert code == "`` `x` \\| <img src=x> @team #1 ?[31m ## big ``"
@@ -258,10 +236,7 @@ def test_hostile_names_mark_nothing_up():
 
 
 def test_flipped_images_are_listed_losses_first_and_no_more_than_asked():
-    flipped = [
-        DiscordantTrial("s", "m", "fog", f"{i}.png", "cat", "ab"[i % 2], "cat", "dog")
-        for i in range(6)
-    ]
+    flipped = [DiscordantTrial("s", "m", "fog", f"{i}.png", "cat", "ab"[i % 2], "cat", "dog") for i in range(6)]
     found = judged(compared("new", "base", [row(3, 3)]), flipped, None)
     lines = diff_markdown(found, 4).splitlines()
     listed = [line for line in lines if line.startswith(("| lost", "| gained"))]
@@ -289,9 +264,6 @@ def test_answers_that_do_not_tell_why_a_trial_was_lost_are_left_out():
 
 def test_a_console_and_a_notebook_show_the_verdict_and_not_its_parts():
     found = judged(compared("new", "base", [row(3, 3)]), [], None)
-    assert (
-        repr(found)
-        == "<new against base: no change for the worse shown; str() for the verdict in Markdown>"
-    )
+    assert repr(found) == "<new against base: no change for the worse shown; str() for the verdict in Markdown>"
     assert found._repr_markdown_() == str(found) == diff_markdown(found)
     assert "| verdict |" in str(found)

@@ -30,9 +30,7 @@ def test_from_the_template_to_a_board(installed, bench_with):
         run,
         "export -s adversarial:my-attack --format json",
     )
-    assert (
-        "variant adversarial:my-attack: one random step, of another package, alone" in shown.stdout
-    )
+    assert "variant adversarial:my-attack: one random step, of another package, alone" in shown.stdout
     assert checked.returncode == 0 and "FAIL" not in checked.stdout
     assert ran.returncode == 0, ran.stderr
     (board,) = json.loads(ended.stdout)

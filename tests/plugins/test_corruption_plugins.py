@@ -74,15 +74,9 @@ def test_they_are_listed_run_and_ranked_by_themselves(bench_with, tmp_path_facto
 
 def test_what_is_broken_is_named_and_the_rest_runs(bench_with, tmp_path_factory):
     folder = site(
-        tmp_path_factory.mktemp("bad"),
-        third_warps=LIST,
-        second_odd=BROKEN,
-        second_none="",
-        second_same=NOT_THERE,
+        tmp_path_factory.mktemp("bad"), third_warps=LIST, second_odd=BROKEN, second_none="", second_same=NOT_THERE
     )
-    ran, details = bench_with(
-        folder, "run -m ideal-shape -s corruption:plugins --limit 32 -q", "show ideal-shape"
-    )
+    ran, details = bench_with(folder, "run -m ideal-shape -s corruption:plugins --limit 32 -q", "show ideal-shape")
     assert ran.returncode == 0, ran.stderr
     assert details.returncode == 0, details.stderr
     assert "swirl/full" in details.stdout and "dim/0.8" not in details.stdout.replace("dim/1", "")

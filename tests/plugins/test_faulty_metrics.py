@@ -14,7 +14,5 @@ def test_rescoring_names_the_suite(bench, tmp_path, monkeypatch):
         raise ValueError("shapes (64,) and (64,16)")
 
     monkeypatch.setattr(Scorer, "again", fails)
-    with pytest.raises(
-        PluginError, match=r"suite 'cue-conflict': stored trials cannot be scored \(ValueError"
-    ):
+    with pytest.raises(PluginError, match=r"suite 'cue-conflict': stored trials cannot be scored \(ValueError"):
         api.rescore("cue-conflict", db=str(tmp_path / "results.db"))

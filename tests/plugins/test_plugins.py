@@ -86,8 +86,7 @@ def plugged(site, bench_with):
 @pytest.mark.slow
 def test_its_suite_runs_and_ranks_beside_ours(plugged):
     ran, ranked = plugged(
-        "run -m ideal-shape,ideal-constant -s third-party,cue-conflict --limit 16",
-        "rank -s third-party --by hits",
+        "run -m ideal-shape,ideal-constant -s third-party,cue-conflict --limit 16", "rank -s third-party --by hits"
     )
     assert ran.returncode == 0, ran.stderr
     assert "models by suites" in ran.stdout

@@ -6,13 +6,7 @@ import pytest
 
 from benchmark.contracts import EarlyStop, Metric, Plan, Suite
 from benchmark.errors import PluginError, UnknownName
-from benchmark.plugins import (
-    SuiteShelf,
-    named_suite,
-    scored_suites,
-    select_suites,
-    sequential_suites,
-)
+from benchmark.plugins import SuiteShelf, named_suite, scored_suites, select_suites, sequential_suites
 
 
 def made(name, **changes):
@@ -36,10 +30,7 @@ def within(target):
 PLAIN = made("plain")
 STRONG = replace(PLAIN, name="plain:strong", config="strong")
 SHELF = SuiteShelf(
-    {
-        "plain": replace(PLAIN, variants={"strong": STRONG}, stopping=EarlyStop(within=within)),
-        "other": made("other"),
-    },
+    {"plain": replace(PLAIN, variants={"strong": STRONG}, stopping=EarlyStop(within=within)), "other": made("other")},
     {"torn": "does not load"},
 )
 
@@ -82,9 +73,4 @@ def test_a_precision_target_goes_to_those_that_can_stop():
 
 def test_a_leaderboard_shows_its_variants():
     stored = ["other", "plain", "plain:strong", "plain:within-0.01", "gone:strong", "plain:gone"]
-    assert names(scored_suites(stored, SHELF)) == [
-        "plain",
-        "other",
-        "plain:strong",
-        "plain:within-0.01",
-    ]
+    assert names(scored_suites(stored, SHELF)) == ["plain", "other", "plain:strong", "plain:within-0.01"]

@@ -154,10 +154,7 @@ def test_torchvision_cards_say_what_torchvision_says():
             top1 = entry.meta["_metrics"]["ImageNet-1K"]["acc@1"]
             assert card.reported[0].value == pytest.approx(top1, abs=0.01)
             how = entry.transforms()
-            assert [card.preprocess.size, card.preprocess.resize] == [
-                *how.crop_size,
-                *how.resize_size,
-            ]
+            assert [card.preprocess.size, card.preprocess.resize] == [*how.crop_size, *how.resize_size]
         elif card.source == "timm":
             assert card.preprocess == Preprocess(**stated_input(card.arch).fields), card.name
 

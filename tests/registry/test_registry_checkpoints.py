@@ -19,10 +19,7 @@ def prefixed(state, prefix):
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
-STATISTICS = {
-    "normalizer.new_mean": torch.full((3, 1, 1), 0.5),
-    "normalizer.new_std": torch.full((3, 1, 1), 0.5),
-}
+STATISTICS = {"normalizer.new_mean": torch.full((3, 1, 1), 0.5), "normalizer.new_std": torch.full((3, 1, 1), 0.5)}
 WRAPPERS = {
     "plain": lambda s: s,
     "state_dict": lambda s: {"state_dict": s, "epoch": 3},
@@ -114,8 +111,7 @@ def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
 def archive(path, *names):
     """A PyTorch file of one list: each name, called with a number, then given a state."""
     calls = b"".join(
-        b"c%s\n%s\n(K\x07tR" % tuple(name.encode().rsplit(b".", 1)) + state + b"a"
-        for name, state in names
+        b"c%s\n%s\n(K\x07tR" % tuple(name.encode().rsplit(b".", 1)) + state + b"a" for name, state in names
     )
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("net/data.pkl", b"\x80\x02]" + calls + b".")
@@ -131,9 +127,7 @@ def test_a_stand_in_takes_everything_and_does_nothing(tmp_path):
     """What docs/security.md says of the list: nothing on it is imported, and nothing of the file is kept in it."""
     before = set(sys.modules)
     objects = read_content(archive(tmp_path / "a.pt", *((n, STATE) for n in HARMLESS_OBJECTS)))
-    shells = read_content(
-        archive(tmp_path / "b.pt", *((n, b"") for n in (*HARMLESS_MAPPINGS, *HARMLESS_LISTS)))
-    )
+    shells = read_content(archive(tmp_path / "b.pt", *((n, b"") for n in (*HARMLESS_MAPPINGS, *HARMLESS_LISTS))))
     assert len(objects) == len(HARMLESS_OBJECTS) > 50
     assert {type(one).__module__ for one in objects} == {"registry.checkpoints"}
     assert not any(vars(one) for one in objects)
@@ -150,9 +144,7 @@ def test_a_stand_in_takes_everything_and_does_nothing(tmp_path):
     ],
 )  # fmt: skip
 def test_what_is_not_on_the_list_is_refused_by_its_name(name, tmp_path):
-    with pytest.raises(
-        WeightsError, match=f"holds '{name.removeprefix('builtins.')}'.*before any of it ran"
-    ):
+    with pytest.raises(WeightsError, match=f"holds '{name.removeprefix('builtins.')}'.*before any of it ran"):
         read_content(archive(tmp_path / "net.pt", (name, b"")))
 
 
@@ -166,9 +158,7 @@ def test_a_truncated_file(tiny, card, tmp_path):
             load_model(card(path), Place(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "text", ["version https://git-lfs.github.com/spec/v1", "<html>", "garbage"]
-)
+@pytest.mark.parametrize("text", ["version https://git-lfs.github.com/spec/v1", "<html>", "garbage"])
 def test_a_text_is_no_pickle_to_convert(tmp_path, text):
     path = tmp_path / "net.pt"
     path.write_text(text)
@@ -184,10 +174,7 @@ def test_a_missing_file(card, tmp_path):
 
 def test_nothing_inside_is_a_state_dict(card, tmp_path):
     torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
-    with pytest.raises(
-        WeightsError,
-        match=r"holds no state dict.*found keys epoch, loss\. Name the file that holds",
-    ):
+    with pytest.raises(WeightsError, match=r"holds no state dict.*found keys epoch, loss\. Name the file that holds"):
         load_model(card(tmp_path / "net.pt"), Place(tmp_path))
 
 
@@ -240,10 +227,7 @@ def test_the_digest_is_of_the_content(tiny):
     state = tiny.state_dict()
     digest = digest_state(state)
     assert digest == digest_state(dict(reversed(state.items())))
-    lasting = {
-        n: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t
-        for n, t in state.items()
-    }
+    lasting = {n: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for n, t in state.items()}
     assert digest == digest_state(lasting)
     name = next(iter(state))
     for changed in (state[name] + 1e-6, state[name].half(), state[name].flatten()):

@@ -38,10 +38,7 @@ class Says(nn.Module):
     def forward(self, images):
         labels = torch.tensor([label for label, _ in self.found], dtype=torch.int64)
         scores = torch.tensor([score for _, score in self.found]) * self.gain
-        return [
-            {"boxes": torch.zeros(len(labels), 4), "labels": labels, "scores": scores}
-            for _ in images
-        ]
+        return [{"boxes": torch.zeros(len(labels), 4), "labels": labels, "scores": scores} for _ in images]
 
 
 def answers(*found, columns=(1, 2, 5), threshold=0.05):
@@ -72,9 +69,7 @@ def test_the_gradient_is_that_of_the_score_that_decides():
     logits = BoxAnswers(detector, Boxes((1, 2), 3, 0.05))(torch.zeros(1, 3, 8, 8))[0]
     (one,) = torch.autograd.grad(logits[0], detector.gain, retain_graph=True)
     (two,) = torch.autograd.grad(logits[1], detector.gain)
-    assert one.item() == pytest.approx(
-        0.5 / (0.5 * 0.5)
-    )  # d/dg log(sg / (1 - sg)) at g = 1 is 1 / (1 - s)
+    assert one.item() == pytest.approx(0.5 / (0.5 * 0.5))  # d/dg log(sg / (1 - sg)) at g = 1 is 1 / (1 - s)
     assert two.item() == pytest.approx(1 / (1 - 0.125))
 
 
@@ -89,9 +84,7 @@ def view_of(*found, threshold=0.05):
     index = torch.arange(3).numpy()
     pixels = model.present([stimuli.decode(i) for i in range(3)], "whole")
     block = Block(stimuli, "natural", "whole")
-    return NetworkView(
-        feed(model, stated(2), device="cpu"), block, index, pixels, space.grouping("world16"), 0
-    )
+    return NetworkView(feed(model, stated(2), device="cpu"), block, index, pixels, space.grouping("world16"), 0)
 
 
 def test_no_box_is_no_answer_and_ties_go_to_the_first():
@@ -154,24 +147,16 @@ def test_a_detector_of_python_is_registered(labels, folders, tmp_path):
     )  # fmt: skip
     assert all(check.ok for check in checks)
     assert card.arch == "python:registry.world_networks:tiny_detector"
-    assert card.options["boxes"] == {
-        "columns": list(range(1, 17)),
-        "outputs": 17,
-        "threshold": 0.01,
-    }
+    assert card.options["boxes"] == {"columns": list(range(1, 17)), "outputs": 17, "threshold": 0.01}
     model = load_model(card, folders["place"])
     assert model.labels.classes == (*names, "nothing")
     assert model.forward(torch.rand(2, 3, 64, 64)).shape == (2, 17)
-    other = card.model_copy(
-        update={"options": {"boxes": {**card.options["boxes"], "threshold": 0.02}}}
-    )
+    other = card.model_copy(update={"options": {"boxes": {**card.options["boxes"], "threshold": 0.02}}})
     assert load_model(other, folders["place"]).identity != model.identity
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"]
-)
+@pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"])
 def test_detectors_of_torchvision_with_random_weights(name, folders):
     card, checks = register("mine", f"torchvision:{name}", "random:0", **folders)
     assert card.labels == "coco80"
@@ -186,16 +171,10 @@ def test_detectors_that_are_refused(folders, factories):
     with pytest.raises(UnknownName, match="fasterrcnn_resnet50_fpn"):
         register("mine", "torchvision:fasterrcnn_resnet5_fpn", "random:0", **folders)
     with pytest.raises(CardError, match=r"a threshold from 0\.001 to 1"):
-        register(
-            "mine", "torchvision:ssd300_vgg16", "random:0", options={"threshold": 0}, **folders
-        )
+        register("mine", "torchvision:ssd300_vgg16", "random:0", options={"threshold": 0}, **folders)
     with pytest.raises(CardError, match="--size, --mean, --std"):
         register(
-            "mine",
-            "detector:python:registry.world_networks:tiny_detector",
-            "random:0",
-            labels="world16",
-            **folders,
+            "mine", "detector:python:registry.world_networks:tiny_detector", "random:0", labels="world16", **folders
         )
     with pytest.raises(WeightsError, match="forward pass: TypeError"):
         register("mine", f"detector:python:{factories}:seeded", labels="world16", **IN, **folders)

@@ -91,11 +91,7 @@ def test_sample_inputs_are_not_read(program, tmp_path, card):
     ("old", "new", "message"),
     [
         ("torch.ops.aten.relu", "torch.os.system", "not in the list of operators"),
-        (
-            '"guards_code": [',
-            "\"guards_code\": [\"__import__('os').mkdir('executed')\", ",
-            "guards",
-        ),
+        ('"guards_code": [', "\"guards_code\": [\"__import__('os').mkdir('executed')\", ", "guards"),
     ],
 )
 def test_a_graph_that_reaches_further_is_refused(program, tmp_path, old, new, message):
@@ -232,15 +228,11 @@ ASKING = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ASKING)
-def test_a_program_that_asks_for_gigabytes_is_refused_without_giving_them(
-    what, tmp_path, card, monkeypatch
-):
+def test_a_program_that_asks_for_gigabytes_is_refused_without_giving_them(what, tmp_path, card, monkeypatch):
     path = exported(Asking(ASKING[what]), tmp_path / "big.pt2")
     assert path.stat().st_size < 100_000
     mine = card(path, source="export", arch="export")
-    with pytest.raises(
-        WeightsError, match=r"its tensor .* numbers; at most .*refused before it was run"
-    ):
+    with pytest.raises(WeightsError, match=r"its tensor .* numbers; at most .*refused before it was run"):
         load_model(mine, Place(tmp_path))
     monkeypatch.setattr("registry.exported.MOST_NUMBERS", 2**60)  # had it lied about its sizes
     with pytest.raises(WeightsError, match="GiB per image; at most 1 GiB are given"):
@@ -291,9 +283,7 @@ def test_a_weight_larger_than_its_bytes_and_a_compressed_archive(program, tmp_pa
     def larger(name, content):
         if not name.endswith("model_weights_config.json"):
             return content
-        return content.decode().replace(
-            '{"as_int": 16}, {"as_int": 3}', '{"as_int": 160000}, {"as_int": 3}', 1
-        )
+        return content.decode().replace('{"as_int": 16}, {"as_int": 3}', '{"as_int": 160000}, {"as_int": 3}', 1)
 
     with pytest.raises(WeightsError, match="is larger than weight_0, which has 1728 bytes"):
         checked_archive(rewrite(program, tmp_path / "bad.pt2", larger))
@@ -335,15 +325,7 @@ def test_no_expression_makes_a_large_number(text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "test_vit",
-        "test_convnext",
-        "test_efficientnet",
-        "test_mambaout",
-    ],
-)
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet", "test_mambaout"])
 def test_usual_architectures_pass(name, tmp_path, card):
     module = timm.create_model(name, num_classes=9).eval()
     side = module.pretrained_cfg["input_size"][-1]

@@ -105,9 +105,7 @@ def test_a_copy_that_differs_is_thrown_away():
 
 def test_nothing_to_fold():
     assert fold_batch_norm(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()).eval(), X) is None
-    assert (
-        fold_batch_norm(timm.create_model("test_vit", num_classes=9, img_size=64).eval(), X) is None
-    )
+    assert fold_batch_norm(timm.create_model("test_vit", num_classes=9, img_size=64).eval(), X) is None
     assert fold_batch_norm(timm.create_model("resnet10t").train(), X) is None
 
 

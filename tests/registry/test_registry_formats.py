@@ -44,11 +44,7 @@ def script(state):
     return {"model": state, "args": args, "epoch": 3, **best, "queue": collections.deque([1])}
 
 
-COUNTERS = {
-    "n_averaged": torch.tensor(3),
-    "criterion.weight": torch.ones(9),
-    "step": torch.tensor(7),
-}
+COUNTERS = {"n_averaged": torch.tensor(3), "criterion.weight": torch.ones(9), "step": torch.tensor(7)}
 #: row of the table -> (state dict -> what `torch.save` writes, what the check "weights" says)
 READ = {
     "a state dict": (lambda s: s, "the whole file"),
@@ -91,9 +87,7 @@ READ = {
 def test_a_file_that_is_read(row, tiny, nine, folders, tmp_path):
     write, says = READ[row]
     torch.save(write(tiny.state_dict()), tmp_path / "net.pt")
-    card, checks = register(
-        "mine", "timm:test_resnet", tmp_path / "net.pt", labels=nine, **HALF, **folders
-    )
+    card, checks = register("mine", "timm:test_resnet", tmp_path / "net.pt", labels=nine, **HALF, **folders)
     assert card.sha256 == digest_state(tiny.state_dict())
     weights = next(check.detail for check in checks if check.name == "weights")
     assert weights.startswith(says), weights
@@ -110,9 +104,7 @@ def test_key_overrules_the_choice(tiny, nine, folders, tmp_path):
     card, checks = register("mine", "timm:test_resnet", tmp_path / "net.pt", **how)
     assert card.sha256 == digest_state(state)
     assert checks[0].detail.startswith("state_dict.model; state_dict.ema_model would fit too")
-    with pytest.raises(
-        WeightsError, match="no weights under the key 'swa'; it holds some under state_dict"
-    ):
+    with pytest.raises(WeightsError, match="no weights under the key 'swa'; it holds some under state_dict"):
         register("two", "timm:test_resnet", tmp_path / "net.pt", **{**how, "key": "swa"})
 
 
@@ -165,11 +157,7 @@ def test_onnx_is_refused_as_a_program_too(nine, folders, tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"\x08\x07")
     with pytest.raises(WeightsError, match="ONNX program"):
         register("mine", "export", tmp_path / "net.onnx", labels=nine, **HALF, **folders)
-    for arch, weights in (
-        ("export", tmp_path / "net.onnx"),
-        ("", tmp_path / "net.onnx"),
-        ("net.onnx", None),
-    ):
+    for arch, weights in (("export", tmp_path / "net.onnx"), ("", tmp_path / "net.onnx"), ("net.onnx", None)):
         with pytest.raises(WeightsError, match="ONNX program"):  # before its input is asked for
             register("mine", arch, weights, labels=nine, **folders)
 
@@ -264,16 +252,9 @@ def outputs(factories, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind",
-    [
-        "Tuple",
-        "Mapping",
-        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("Named", "Output")),
-    ],
+    "kind", ["Tuple", "Mapping", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("Named", "Output"))]
 )
-def test_logits_are_found_in_what_a_factory_returns(
-    kind, outputs, factories, nine, folders, tmp_path
-):
+def test_logits_are_found_in_what_a_factory_returns(kind, outputs, factories, nine, folders, tmp_path):
     from importlib import import_module
 
     state = import_module(factories).seeded().state_dict()

@@ -89,9 +89,7 @@ def test_a_pipe_as_a_card_or_mapping_is_not_waited_for(tmp_path):
         read_mapping(tmp_path / "pipe.yaml")
 
 
-@pytest.mark.parametrize(
-    "weights", ["~nobody-at-all/net.pt", "x" * 300 + ".pt", "package:no_such/net.pt", "a\0b.pt"]
-)
+@pytest.mark.parametrize("weights", ["~nobody-at-all/net.pt", "x" * 300 + ".pt", "package:no_such/net.pt", "a\0b.pt"])
 def test_weights_in_strange_places_are_just_not_there(weights, card, tmp_path):
     mine = card(None).model_copy(update={"weights": weights})
     assert not availability(mine, Place(tmp_path)).on_disk
@@ -196,10 +194,7 @@ def test_a_download_is_bounded_in_size_and_time(served, tmp_path):
         ("1 / 0\n", "ZeroDivisionError"),
         ("import no_such_module\n", "No module named"),
         ("def net():\n    raise KeyError('x')\n", "the function failed: KeyError"),
-        (
-            "def net():\n    import sys; sys.exit(3)\n",
-            r"the function failed: its code called sys\.exit\(3\)",
-        ),
+        ("def net():\n    import sys; sys.exit(3)\n", r"the function failed: its code called sys\.exit\(3\)"),
         ("def net(a, b):\n    pass\n", "the function failed: TypeError"),
         ("", "has no function 'net'"),
     ],
@@ -240,8 +235,7 @@ def test_no_message_is_longer_than_a_page():
 
 
 @pytest.mark.parametrize(
-    "inside",
-    ["a**b/x", "/etc/passwd", "../timm/*.py", "", "x" * 5000, "[", "**/../../*/__init__.py"],
+    "inside", ["a**b/x", "/etc/passwd", "../timm/*.py", "", "x" * 5000, "[", "**/../../*/__init__.py"]
 )
 def test_a_package_gives_files_of_its_own_alone(inside):
     from registry.download import package_file

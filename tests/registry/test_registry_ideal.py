@@ -111,9 +111,7 @@ def test_streams_are_uncorrelated():
 
 def test_the_built_in_ones(tmp_path):
     found = {
-        name: load_observer(card, Place(tmp_path))
-        for name, card in builtin_cards().items()
-        if card.source == "ideal"
+        name: load_observer(card, Place(tmp_path)) for name, card in builtin_cards().items() if card.source == "ideal"
     }
     assert len({who.identity for who in found.values()}) == len(found) == 5
     assert not any(who.gradients for who in found.values())

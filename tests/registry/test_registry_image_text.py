@@ -20,12 +20,7 @@ VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_s
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
 CLIP = {"embed_dim": 16, "vision_cfg": VISION, "text_cfg": TEXT}
 SIGLIP = {**CLIP, "custom_text": True, "init_logit_bias": -10}
-INPUT = {
-    "mean": [0.5, 0.4, 0.3],
-    "std": [0.2, 0.3, 0.4],
-    "interpolation": "bicubic",
-    "resize_mode": "shortest",
-}
+INPUT = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "interpolation": "bicubic", "resize_mode": "shortest"}
 SQUASHED = {**INPUT, "mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
 
 
@@ -70,14 +65,10 @@ def rows(checks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("config", "fed", "name"), [(CLIP, INPUT, "tiny"), (SIGLIP, SQUASHED, "sig")]
-)
+@pytest.mark.parametrize(("config", "fed", "name"), [(CLIP, INPUT, "tiny"), (SIGLIP, SQUASHED, "sig")])
 def test_it_answers_as_open_clip_does(config, fed, name, folder, folders, open_clip):
     place = folder(config, fed, name)
-    card, checks = register(
-        "mine", f"open_clip:{place}", labels="geirhos16", options={"templates": "7"}, **folders
-    )
+    card, checks = register("mine", f"open_clip:{place}", labels="geirhos16", options={"templates": "7"}, **folders)
     assert availability(card, folders["place"]).on_disk
     assert card.training == ("zero-shot(16 names x 7 templates)",)
     assert "16 names of 'geirhos16', such as 'airplane'" in rows(checks)["names"]
@@ -117,8 +108,7 @@ def test_sixteen_names_and_a_thousand_grouped_are_two_observers(folder, folders)
 def test_prompts_are_part_of_a_model(folder, folders):
     place = f"open_clip:{folder()}"
     cards = [
-        register(name, place, labels="geirhos16", options={"templates": name}, **folders)[0]
-        for name in ("single", "7")
+        register(name, place, labels="geirhos16", options={"templates": name}, **folders)[0] for name in ("single", "7")
     ]
     one, other = (loaded(card, folders) for card in cards)
     assert one.identity != other.identity
@@ -204,12 +194,8 @@ def test_a_text_head_that_is_not_the_frozen_one(folder, folders):
     save_file({"weight": content["weight"]}, file)
     with pytest.raises(WeightsError, match=r"text head .* cannot be read"):
         loaded(card, folders)
-    other, _ = register(
-        "other", f"open_clip:{folder()}", labels="geirhos16", options={"templates": "7"}, **folders
-    )
-    changed = card.model_copy(
-        update={"options": {**card.options, "text_head": other.options["text_head"]}}
-    )
+    other, _ = register("other", f"open_clip:{folder()}", labels="geirhos16", options={"templates": "7"}, **folders)
+    changed = card.model_copy(update={"options": {**card.options, "text_head": other.options["text_head"]}})
     with pytest.raises(WeightsError, match=r"expected digest .* got"):
         loaded(changed, folders)
 
@@ -218,9 +204,7 @@ def test_a_text_head_that_is_not_the_frozen_one(folder, folders):
 def listed(monkeypatch, open_clip):
     """The tiny configuration as an architecture of the library, with a published tag."""
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", {**CLIP})
-    monkeypatch.setitem(
-        open_clip.pretrained._PRETRAINED, "tiny", {"ours": {"hf_hub": "somebody/tiny/", **INPUT}}
-    )
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"ours": {"hf_hub": "somebody/tiny/", **INPUT}})
 
 
 @pytest.mark.slow
@@ -246,14 +230,8 @@ def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path)
     repository.symlink_to(folder(), target_is_directory=True)
     words = {**folders, "place": Place(tmp_path / "weights", str(tmp_path / "mirror"))}
     card, checks = register("mine", "open_clip:tiny", "ours", labels="geirhos16", **words)
-    assert (card.source, card.weights, card.options["repository"]) == (
-        "hub",
-        "ours",
-        "somebody/tiny",
-    )
-    assert rows(checks)["normalisation"].startswith(
-        "mean (0.5, 0.4, 0.3), std (0.2, 0.3, 0.4), open_clip's"
-    )
+    assert (card.source, card.weights, card.options["repository"]) == ("hub", "ours", "somebody/tiny")
+    assert rows(checks)["normalisation"].startswith("mean (0.5, 0.4, 0.3), std (0.2, 0.3, 0.4), open_clip's")
     whole, _ = register("folder", f"open_clip:{folder()}", labels="geirhos16", **folders)
     assert card.sha256 == whole.sha256
     hub, _ = register("hub", "open_clip:somebody/tiny", labels="geirhos16", **words)
@@ -264,9 +242,7 @@ def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path)
 def test_mistakes(folder, folders, listed, tmp_path):
     with pytest.raises(UnknownName, match=r"no architecture of open_clip.*ViT-B-32"):
         register("mine", "open_clip:ViT-B-33", "openai", **folders)
-    with pytest.raises(
-        UnknownName, match=r"no pretrained tag of open_clip:tiny is called 'mine'.*ours"
-    ):
+    with pytest.raises(UnknownName, match=r"no pretrained tag of open_clip:tiny is called 'mine'.*ours"):
         register("mine", "open_clip:tiny", "mine", **folders)
     with pytest.raises(CardError, match=r"without open_clip_config\.json"):
         register("mine", f"open_clip:{tmp_path}", **folders)
@@ -279,9 +255,7 @@ def test_mistakes(folder, folders, listed, tmp_path):
 def test_a_head_goes_with_a_registration_that_fails(folder, folders, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
-    (broken / "open_clip_config.json").write_bytes(
-        (folder() / "open_clip_config.json").read_bytes()
-    )
+    (broken / "open_clip_config.json").write_bytes((folder() / "open_clip_config.json").read_bytes())
     state = load_file(folder() / "open_clip_model.safetensors")
     state["visual.conv1.weight"] = state["visual.conv1.weight"] * torch.nan
     save_file(state, broken / "open_clip_model.safetensors")

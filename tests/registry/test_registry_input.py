@@ -22,9 +22,7 @@ def image(height, width):
 
 
 @pytest.mark.parametrize("shape", [(50, 81), (90, 47), (64, 64), (20, 31)])
-@pytest.mark.parametrize(
-    ("mode", "timms"), [("longest", "border"), ("squash", "squash"), ("shortest", "center")]
-)
+@pytest.mark.parametrize(("mode", "timms"), [("longest", "border"), ("squash", "squash"), ("shortest", "center")])
 def test_resize_modes_are_those_of_timm(shape, mode, timms):
     from timm.data import create_transform
 
@@ -33,9 +31,7 @@ def test_resize_modes_are_those_of_timm(shape, mode, timms):
         (3, 32, 32), interpolation="bicubic", crop_pct=0.8, crop_mode=timms, mean=(0.2, 0.4, 0.6), std=(1, 1, 1),
         normalize=False,
     )(Image.fromarray(pixels))  # fmt: skip
-    how = Preprocess(
-        size=32, resize=40, interpolation="bicubic", resize_mode=mode, fill=(51, 102, 153)
-    )
+    how = Preprocess(size=32, resize=40, interpolation="bicubic", resize_mode=mode, fill=(51, 102, 153))
     (shown,) = present([pixels], how, "card")
     assert np.array_equal(shown, expected.permute(1, 2, 0).numpy())
 
@@ -75,12 +71,8 @@ def test_every_part_says_where_it_comes_from():
 def test_a_default_tag_and_a_chosen_one_are_told_apart(tiny, nine, tmp_path):
     from registry.preprocessing import stated_input
 
-    assert stated_input("timm:resnet50").where.startswith(
-        "timm's pretrained tag a1_in1k of resnet50, its default"
-    )
-    assert (
-        stated_input("timm:resnet50.tv_in1k").where == "timm's pretrained tag tv_in1k of resnet50"
-    )
+    assert stated_input("timm:resnet50").where.startswith("timm's pretrained tag a1_in1k of resnet50, its default")
+    assert stated_input("timm:resnet50.tv_in1k").where == "timm's pretrained tag tv_in1k of resnet50"
     assert "IMAGENET1K" in stated_input("torchvision:resnet50").where
 
 
@@ -104,8 +96,7 @@ def folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "how",
-    ["both", *(pytest.param(how, marks=pytest.mark.slow) for how in ("weights", "local-dir"))],
+    "how", ["both", *(pytest.param(how, marks=pytest.mark.slow) for how in ("weights", "local-dir"))]
 )
 def test_a_folder_of_timm_says_everything(how, tiny, nine, folders, tmp_path):
     folder = saved_folder(tmp_path / "net", tiny.state_dict())
@@ -199,9 +190,7 @@ class Plain(Net):
 """
 
 
-def test_normalisation_inside_is_normalisation_outside_bit_for_bit_or_refused(
-    nine, folders, tmp_path, monkeypatch
-):
+def test_normalisation_inside_is_normalisation_outside_bit_for_bit_or_refused(nine, folders, tmp_path, monkeypatch):
     name = f"double_{abs(hash(str(tmp_path)))}"
     (tmp_path / f"{name}.py").write_text(DOUBLE)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -214,15 +203,11 @@ def test_normalisation_inside_is_normalisation_outside_bit_for_bit_or_refused(
     from importlib import import_module
 
     module = import_module(name).Plain()
-    save_file(
-        {n: t for n, t in module.state_dict().items() if "head" in n}, tmp_path / "h.safetensors"
-    )
+    save_file({n: t for n, t in module.state_dict().items() if "head" in n}, tmp_path / "h.safetensors")
     images = torch.rand(4, 3, 32, 32)
     model = load_model(inside, Place(tmp_path))
     how_outside = Preprocess(size=32, resize=32, **stated)
-    outside = ModelCard(
-        name="o", source="python", arch=f"python:{name}:Plain", preprocess=how_outside
-    )
+    outside = ModelCard(name="o", source="python", arch=f"python:{name}:Plain", preprocess=how_outside)
     from registry.model import LoadedModel
 
     plain = LoadedModel(outside, module, "", model.labels)

@@ -58,9 +58,7 @@ def test_larger_imagenets_group_the_same_synsets(name):
     base, large = label_space("imagenet1k"), label_space(name)
     if "geirhos16" not in large.answers:
         pytest.skip(f"{name} lacks some of the 207 synsets")
-    for mine, theirs in zip(
-        base.grouping("geirhos16").indices, large.grouping("geirhos16").indices, strict=True
-    ):
+    for mine, theirs in zip(base.grouping("geirhos16").indices, large.grouping("geirhos16").indices, strict=True):
         assert [base.classes[i] for i in mine] == [large.classes[i] for i in theirs]
 
 
@@ -148,9 +146,7 @@ def mapping(tmp_path, text):
 
 
 def test_a_mapping_file_by_index_name_and_synset(tmp_path):
-    text = (
-        "classes: [robin, jay, sedan, tree]\ngroups: {bird: [0, jay], car: [sedan]}\nspace: two\n"
-    )
+    text = "classes: [robin, jay, sedan, tree]\ngroups: {bird: [0, jay], car: [sedan]}\nspace: two\n"
     space = label_space(mapping(tmp_path, text))
     assert space.answers == ("mine", "two")
     assert space.grouping("two").indices == ((0, 1), (2,))

@@ -32,9 +32,7 @@ def model(tiny, card, nine):
 
 def with_preprocess(model, **changes):
     how = model.preprocess.model_copy(update=changes)
-    return LoadedModel(
-        model.card.model_copy(update={"preprocess": how}), model.module, model.digest, model.labels
-    )
+    return LoadedModel(model.card.model_copy(update={"preprocess": how}), model.module, model.digest, model.labels)
 
 
 def test_forward_normalises_inside(model):
@@ -55,13 +53,9 @@ def test_normalising_is_the_same_in_every_layout(model, layout):
 
 
 def test_caffe_preprocessing(model):
-    caffe = with_preprocess(
-        model, channels="bgr", scale=255.0, mean=(103.9, 116.8, 123.7), std=(1.0, 1.0, 1.0)
-    )
+    caffe = with_preprocess(model, channels="bgr", scale=255.0, mean=(103.9, 116.8, 123.7), std=(1.0, 1.0, 1.0))
     x = torch.rand(2, 3, 8, 8)
-    by_hand = torch.stack(
-        [x[:, 2] * 255 - 103.9, x[:, 1] * 255 - 116.8, x[:, 0] * 255 - 123.7], dim=1
-    )
+    by_hand = torch.stack([x[:, 2] * 255 - 103.9, x[:, 1] * 255 - 116.8, x[:, 0] * 255 - 123.7], dim=1)
     assert_close(caffe.normalise(x), by_hand)
 
 
@@ -101,15 +95,11 @@ def test_whole_images_are_resized_only_where_they_must_be():
 
 
 @pytest.mark.slow
-@given(
-    st.integers(40, 320), st.integers(40, 320), st.sampled_from(["bilinear", "bicubic", "nearest"])
-)
+@given(st.integers(40, 320), st.integers(40, 320), st.sampled_from(["bilinear", "bicubic", "nearest"]))
 def test_cards_crop_as_torchvision_does(height, width, how):
     preprocess = Preprocess(size=32, resize=37, interpolation=how)
     pixels = image(height, width)
-    peer = transforms.Compose(
-        [transforms.Resize(37, transforms.InterpolationMode(how)), transforms.CenterCrop(32)]
-    )
+    peer = transforms.Compose([transforms.Resize(37, transforms.InterpolationMode(how)), transforms.CenterCrop(32)])
     expected = np.asarray(peer(Image.fromarray(pixels)))
     assert np.array_equal(present([pixels], preprocess, "card")[0], expected)
     peer = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])
@@ -137,9 +127,7 @@ def test_fit_only_where_one_size_is_taken():
 
 
 @pytest.mark.parametrize("presentation", ["whole", "card", "crop224", "crop224-bicubic"])
-@pytest.mark.parametrize(
-    "preprocess", [ANY, FIXED, Preprocess(size=64, resize=70, fixed_size=True)]
-)
+@pytest.mark.parametrize("preprocess", [ANY, FIXED, Preprocess(size=64, resize=70, fixed_size=True)])
 @pytest.mark.parametrize("size", [(224, 224), (300, 400), (500, 320)])
 def test_masks_follow_their_image(presentation, preprocess, size):
     mask = np.zeros(size, dtype=bool)
@@ -170,9 +158,7 @@ def test_identity_is_what_decides_the_answers(model, tmp_path):
         LoadedModel(model.card, model.module, "0" * 64, model.labels),
         LoadedModel(model.card, model.module, model.digest, label_space("world16")),
         LoadedModel(model.card, model.module, model.digest, model.labels, code="f"),
-        LoadedModel(
-            model.card.model_copy(update={"arch": "x"}), model.module, model.digest, model.labels
-        ),
+        LoadedModel(model.card.model_copy(update={"arch": "x"}), model.module, model.digest, model.labels),
     ]
     assert len({other.identity for other in others} | {identity}) == 7
 

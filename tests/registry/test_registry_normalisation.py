@@ -29,22 +29,16 @@ def said(checks):
 
 @pytest.mark.slow
 def test_the_checkpoints_own_normalisation_is_used_and_printed(tiny, nine, folders, tmp_path):
-    path = saved(
-        tmp_path / "n.safetensors", tiny.state_dict(), [0.485, 0.456, 0.406], [0.2, 0.21, 0.22]
-    )
+    path = saved(tmp_path / "n.safetensors", tiny.state_dict(), [0.485, 0.456, 0.406], [0.2, 0.21, 0.22])
     card, checks = register("mine", "timm:test_resnet", path, labels=nine, **folders)
     assert card.preprocess.mean == (0.485, 0.456, 0.406)
     assert card.preprocess.std == (0.2, 0.21, 0.22)
-    assert said(checks).startswith(
-        "mean (0.485, 0.456, 0.406), std (0.2, 0.21, 0.22), as the checkpoint holds it"
-    )
+    assert said(checks).startswith("mean (0.485, 0.456, 0.406), std (0.2, 0.21, 0.22), as the checkpoint holds it")
 
 
 @pytest.mark.slow
 def test_pixels_of_255_come_with_their_scale(tiny, nine, folders, tmp_path):
-    path = saved(
-        tmp_path / "n.safetensors", tiny.state_dict(), [123.7, 116.3, 103.5], [58.4, 57.1, 57.4]
-    )
+    path = saved(tmp_path / "n.safetensors", tiny.state_dict(), [123.7, 116.3, 103.5], [58.4, 57.1, 57.4])
     card, _ = register("mine", "timm:test_resnet", path, labels=nine, **folders)
     assert (card.preprocess.scale, card.preprocess.mean) == (255, (123.7, 116.3, 103.5))
 
@@ -53,9 +47,7 @@ def test_a_factory_needs_no_more_than_its_size(nine, folders, tmp_path, factorie
     from importlib import import_module
 
     state = import_module(factories).seeded().state_dict()
-    path = saved(
-        tmp_path / "n.safetensors", state, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], ("mu", "sigma")
-    )
+    path = saved(tmp_path / "n.safetensors", state, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], ("mu", "sigma"))
     arch = f"python:{factories}:Net"
     with pytest.raises(CardError, match="--size"):
         register("mine", arch, path, labels=nine, **folders)

@@ -9,17 +9,7 @@ from torchvision import models
 
 from registry.errors import LabelError, WeightsError
 from registry.families.family import labels_of_folders
-from registry.families.probe import (
-    Head,
-    WithHead,
-    fit,
-    held_out,
-    logistic,
-    pooled,
-    read_head,
-    without_head,
-    write_head,
-)
+from registry.families.probe import Head, WithHead, fit, held_out, logistic, pooled, read_head, without_head, write_head
 from registry.labels import label_space
 
 
@@ -44,9 +34,7 @@ def test_the_linear_head_is_logistic_regression(clouds):
         weight, bias = logistic(torch.from_numpy(z), targets, 3, penalty)
         other = LogisticRegression(C=1 / (120 * penalty), tol=1e-10, max_iter=5000).fit(z, targets)
         assert np.allclose(weight, other.coef_, atol=1e-4)
-        assert np.allclose(
-            bias - bias.mean(), other.intercept_ - other.intercept_.mean(), atol=1e-4
-        )
+        assert np.allclose(bias - bias.mean(), other.intercept_ - other.intercept_.mean(), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -87,9 +87,7 @@ def test_its_code_and_its_neighbours_count(tmp_path):
 def test_a_name_that_another_module_has_is_refused(net, layers, taken, tmp_path):
     build(written(tmp_path / "first"), 9)
     arch = written(tmp_path / "second", net, layers)
-    with pytest.raises(
-        CardError, match=rf"second/{taken}\.py: another module is called '{taken}'.*Rename"
-    ):
+    with pytest.raises(CardError, match=rf"second/{taken}\.py: another module is called '{taken}'.*Rename"):
         build(arch, 9)
     assert "zz_new" not in sys.modules
 

@@ -32,9 +32,7 @@ def results(card, tmp_path):
 
 @pytest.mark.slow
 def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, folders):
-    card, checks = register(
-        "mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders
-    )
+    card, checks = register("mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders)
     assert all(result.ok for result in checks)
     assert len(checks) == 16
     assert card == read_card(folders["cards_folder"] / "mine.yaml")
@@ -88,9 +86,7 @@ def test_a_factory_must_say_how_its_input_is_made(factories, nine, folders):
 def test_an_exported_program(tiny, nine, folders, tmp_path):
     path = tmp_path / "net.pt2"
     shape = ({0: torch.export.Dim("batch", min=1, max=64)},)
-    torch.export.save(
-        torch.export.export(tiny, (torch.rand(2, 3, 32, 32),), dynamic_shapes=shape), path
-    )
+    torch.export.save(torch.export.export(tiny, (torch.rand(2, 3, 32, 32),), dynamic_shapes=shape), path)
     card, _ = register("mine", "export", path, labels=nine, **HALF, **folders)
     assert card.source == "export"
     assert card.preprocess.fixed_size
@@ -143,12 +139,7 @@ def test_a_network_that_fails_a_check(network, failing, detail, card, factories,
 
 
 def test_a_factory_of_another_class_count(factories, folders, card, tmp_path):
-    mine = card(
-        None,
-        source="python",
-        arch=f"python:{factories}:Net",
-        options={"kwargs": {"num_classes": 5}},
-    )
+    mine = card(None, source="python", arch=f"python:{factories}:Net", options={"kwargs": {"num_classes": 5}})
     found = results(mine, tmp_path)
     assert list(found) == ["class count"]
     assert "(2, 5)" in found["class count"].detail
@@ -164,8 +155,7 @@ def test_a_forward_pass_that_fails_is_a_row(card, factories, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mean", "scale", "hint"),
-    [(127.0, None, "--scale 255"), (-0.1, None, "--scale"), (256.0, 255.0, "within 0..255")],
+    ("mean", "scale", "hint"), [(127.0, None, "--scale 255"), (-0.1, None, "--scale"), (256.0, 255.0, "within 0..255")]
 )
 def test_a_mean_that_is_no_pixel_is_refused(mean, scale, hint, checkpoint, nine, folders):
     """A network that is fed (x - 127) / 128 of pixels in 0..1 sees one grey."""
@@ -189,10 +179,7 @@ def test_a_network_that_does_not_look_is_refused(card, tmp_path):
     )
     for share, looks in ((0.0, False), (1e-3, False), (1.0, True)):
         mine = card(
-            None,
-            source="python",
-            arch=f"python:{tmp_path / 'blind.py'}:Net",
-            options={"kwargs": {"share": share}},
+            None, source="python", arch=f"python:{tmp_path / 'blind.py'}:Net", options={"kwargs": {"share": share}}
         )
         found = results(mine, tmp_path)["answers differ between images"]
         assert found.ok == looks
@@ -213,9 +200,7 @@ def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, fold
     made = {}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         state = torch.random.get_rng_state()
-        made[name], _ = register(
-            name, "timm:test_resnet", f"random:{seed}", labels=nine, training=("own",), **folders
-        )
+        made[name], _ = register(name, "timm:test_resnet", f"random:{seed}", labels=nine, training=("own",), **folders)
         assert torch.equal(torch.random.get_rng_state(), state)
     assert made["a"].sha256 == made["b"].sha256 != made["c"].sha256
     assert (made["a"].weights, made["a"].source) == ("random:0", "timm")
@@ -231,10 +216,7 @@ def test_a_seed_is_a_whole_number(nine, folders):
         register("a", "timm:test_resnet", "random:x", labels=nine, **folders)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["world-random-0", pytest.param("random-efficientnet-lite0", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("name", ["world-random-0", pytest.param("random-efficientnet-lite0", marks=pytest.mark.slow)])
 def test_untrained_networks_of_the_package_need_nothing(name, tmp_path):
     card = read_cards(None)[name]
     model = load_model(card, Place(tmp_path))
@@ -260,9 +242,7 @@ class Fixed(nn.Module):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("side", [96, 224])
-def test_a_factory_that_takes_one_size_only_is_registered_so(
-    side, nine, folders, tmp_path, monkeypatch, factories
-):
+def test_a_factory_that_takes_one_size_only_is_registered_so(side, nine, folders, tmp_path, monkeypatch, factories):
     name = f"fixed_{abs(hash(str(tmp_path)))}"
     (tmp_path / f"{name}.py").write_text(FIXED.replace("96", str(side)))
     monkeypatch.syspath_prepend(str(tmp_path))

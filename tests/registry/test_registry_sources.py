@@ -106,9 +106,7 @@ def test_googlenet_takes_its_published_keys(tmp_path):
     assert network.transform_input
 
 
-@pytest.mark.parametrize(
-    "arch", ["timm:test_efficientnet", "timm:test_vit", "torchvision:squeezenet1_1"]
-)
+@pytest.mark.parametrize("arch", ["timm:test_efficientnet", "timm:test_vit", "torchvision:squeezenet1_1"])
 def test_what_a_file_fills_is_not_drawn_first(arch):
     from registry.architectures import build
     from registry.checkpoints import fit_state
@@ -118,9 +116,7 @@ def test_what_a_file_fills_is_not_drawn_first(arch):
     filled = build(arch, 9, drawn=False).eval()
     assert torch.equal(torch.random.get_rng_state(), before)
     fit_state(filled, full.state_dict(), "a file")
-    assert [name for name, _ in filled.named_buffers()] == [
-        name for name, _ in full.named_buffers()
-    ]
+    assert [name for name, _ in filled.named_buffers()] == [name for name, _ in full.named_buffers()]
     for one, other in zip(filled.buffers(), full.buffers(), strict=True):
         assert torch.equal(one, other)
     assert digest_state(filled.state_dict()) == digest_state(full.state_dict())
@@ -152,19 +148,14 @@ def test_a_python_factory(card, factories, tmp_path):
 def test_an_architecture_that_cannot_be_built(arch, error, message, card, factories, tmp_path):
     torch.save({"a.b": torch.zeros(1)}, tmp_path / "net.pt")
     with pytest.raises(error, match=message):
-        load_model(
-            card(tmp_path / "net.pt", arch=arch.format(factories=factories)),
-            Place(tmp_path),
-        )
+        load_model(card(tmp_path / "net.pt", arch=arch.format(factories=factories)), Place(tmp_path))
 
 
 def test_weights_inside_a_package(tiny, card, tmp_path, monkeypatch):
     package = tmp_path / "shipped_weights"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    renamed = {
-        f"_{i}.{n.rpartition('.')[2]}": t for i, (n, t) in enumerate(tiny.state_dict().items())
-    }
+    renamed = {f"_{i}.{n.rpartition('.')[2]}": t for i, (n, t) in enumerate(tiny.state_dict().items())}
     torch.save(renamed, package / "models" / "net-1.pth")
     mine = card(
         "package:shipped_weights/models/*.pth", source="package",

@@ -209,9 +209,7 @@ def test_files_that_are_refused(vit, folders, tmp_path):
 
 def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     folder = vit(kind="ViTModel")
-    with pytest.raises(
-        WeightsError, match=r"weights of its classifier.*bench register NAME --probe"
-    ):
+    with pytest.raises(WeightsError, match=r"weights of its classifier.*bench register NAME --probe"):
         register("mine", f"hf:{folder}", **folders)
     shelf = Shelf(folders["cards_folder"], folders["place"])
     card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)
@@ -223,12 +221,8 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     card, _ = backbone_card("mine", f"hf:{vit('whole')}", None, shelf=shelf)
     model = load_model(card, shelf.place, bare=True)
     network = transformers.ViTForImageClassification.from_pretrained(card.weights)
-    with (
-        torch.no_grad()
-    ):  # its pooler was never trained: the class token is what its own classifier reads
-        assert torch.allclose(
-            network.classifier(model.module(images)), network(images).logits, atol=1e-6
-        )
+    with torch.no_grad():  # its pooler was never trained: the class token is what its own classifier reads
+        assert torch.allclose(network.classifier(model.module(images)), network(images).logits, atol=1e-6)
 
 
 def mirrored(folders, mirror):
@@ -251,9 +245,7 @@ def test_a_repository_that_can_be_had_nowhere(folders, tmp_path, monkeypatch):
         raise OSError("no network here")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(
-        WeightsError, match=r"could not be had.*it lacks.*no network here.*HF_ENDPOINT"
-    ):
+    with pytest.raises(WeightsError, match=r"could not be had.*it lacks.*no network here.*HF_ENDPOINT"):
         register("mine", "hf:somebody/tiny", **mirrored(folders, tmp_path))
 
 

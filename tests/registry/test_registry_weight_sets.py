@@ -36,10 +36,7 @@ def under(prefix, state):
         ({"net": GOOD}, {"weights": BAD}),
         ({"state_dict": GOOD}, {"ema": WIDER}),
         ({"state_dict": GOOD}, {"ema": {"stem.weight": BAD["stem.weight"]}}),
-        (
-            {"model": {**GOOD, "head.weight": torch.ones(5, 2)}},
-            {"ema": {"stem.weight": BAD["stem.weight"]}},
-        ),
+        ({"model": {**GOOD, "head.weight": torch.ones(5, 2)}}, {"ema": {"stem.weight": BAD["stem.weight"]}}),
         ({"net": GOOD}, {"model": under("wrapped.by.us.", WIDER)}),
         (under("a.", GOOD), under("b.c.", BAD)),
         (under("b.ema.", GOOD), under("a.", BAD)),

@@ -60,9 +60,7 @@ for _ in range(50):
 def test_one_process_at_a_time(tmp_path):
     (tmp_path / "count").write_text("0")
     root = Path(__file__).parents[2]
-    running = [
-        subprocess.Popen([sys.executable, "-c", COUNT, str(tmp_path)], cwd=root) for _ in range(4)
-    ]
+    running = [subprocess.Popen([sys.executable, "-c", COUNT, str(tmp_path)], cwd=root) for _ in range(4)]
     assert [one.wait(60) for one in running] == [0] * 4
     with locked(tmp_path):
         assert (tmp_path / "count").read_text() == "200"

@@ -42,12 +42,7 @@ def fill(settings):
             for suite in suites:
                 store.put_stimuli(stimuli_of(suite))
             for at, name in enumerate(names):
-                card = {
-                    "name": name,
-                    "arch": "timm:resnet50",
-                    "training": ["standard", name],
-                    "source": "timm",
-                }
+                card = {"name": name, "arch": "timm:resnet50", "training": ["standard", name], "source": "timm"}
                 observer = store.put_observer(Observer(name, "network", f"{at:064x}", card))
                 for place, suite in enumerate(suites):
                     made = score_set(observer, suite)
@@ -61,13 +56,9 @@ def fill(settings):
 def stimuli_of(suite):
     n = 16
     ids = tuple(f"{suite}-{i}.png" for i in range(n))
-    labels = {
-        name: np.array([f"c{i % 4}" for i in range(n)]) for name in ("category", "shape", "texture")
-    }
+    labels = {name: np.array([f"c{i % 4}" for i in range(n)]) for name in ("category", "shape", "texture")}
     items = tuple(f"{i:064x}" for i in range(n))
-    return Stimuli(
-        suite, digest_of(suite), "geirhos16", ids, items, labels, decode=lambda i: None, whole=32
-    )
+    return Stimuli(suite, digest_of(suite), "geirhos16", ids, items, labels, decode=lambda i: None, whole=32)
 
 
 def digest_of(suite):
@@ -86,31 +77,12 @@ def scores_of(name, at, conditions=()):
     value = 0.1 + 0.8 * ((at * 37) % 101) / 101
     for metric in suite_of(name).metrics:
         if metric.shown:
-            yield Score(
-                metric.name,
-                value,
-                "",
-                value - 0.05,
-                value + 0.05,
-                0.95,
-                "wilson",
-                1200,
-                role=metric.role,
-            )
+            yield Score(metric.name, value, "", value - 0.05, value + 0.05, 0.95, "wilson", 1200, role=metric.role)
     for suite, metric, condition in conditions:
         if suite == name:
             role = suite_of(name).metric(metric).role
             yield Score(
-                metric,
-                value,
-                "",
-                value - 0.05,
-                value + 0.05,
-                0.95,
-                "wilson",
-                80,
-                condition=condition,
-                role=role,
+                metric, value, "", value - 0.05, value + 0.05, 0.95, "wilson", 80, condition=condition, role=role
             )
 
 

@@ -29,13 +29,7 @@ def site(tmp_path_factory):
         patch.setenv("BENCH_HOME", str(folder))
         patch.delenv("BENCH_DATA", raising=False)
         db = str(folder / "results.db")
-        done = api.run(
-            db=db,
-            models=MODELS,
-            suites="cue-conflict,human-comparison,saliency",
-            limit=12,
-            batch=12,
-        )
+        done = api.run(db=db, models=MODELS, suites="cue-conflict,human-comparison,saliency", limit=12, batch=12)
         assert done.exit_code == 0
         drawn = gallery(f"{A},{B}", count=4)
         keep(drawn, read_settings(db).thumbnails / drawn.stimuli)
@@ -79,13 +73,8 @@ def visit(site, browser):
 
 def pages(site):
     kinds = ("index.html", "compare.html", "stimuli.html", "links.html")
-    some = [
-        next((site / folder).glob("*.html"))
-        for folder in ("suites", "observers", "compare", "stimuli")
-    ]
-    return [name for name in kinds if (site / name).is_file()] + [
-        str(path.relative_to(site)) for path in some
-    ]
+    some = [next((site / folder).glob("*.html")) for folder in ("suites", "observers", "compare", "stimuli")]
+    return [name for name in kinds if (site / name).is_file()] + [str(path.relative_to(site)) for path in some]
 
 
 def shown(page):
@@ -174,10 +163,7 @@ def test_figures_are_drawn_in_the_theme_of_the_page(visit, site):
 def test_a_comparison_has_its_forest_plot_and_images(visit, site):
     page = visit("compare.html")
     page.get_by_role("link", name=f"{A} against {B}").click()
-    assert (
-        page.locator("figure img").evaluate("one => one.decode().then(() => one.naturalWidth)")
-        > 100
-    )
+    assert page.locator("figure img").evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
     assert page.locator("h3").count() >= 1 and "alone" in page.locator("h4").first.inner_text()
 
 
@@ -205,9 +191,7 @@ def test_an_image_tells_everybodys_answer(visit):
 def test_the_menu_leads_to_every_kind_of_page(visit):
     for title in ("cue-conflict", "Links", "Compare", "Stimuli", "Leaderboard"):
         page = visit("index.html")
-        page.get_by_role("navigation", name="Pages").get_by_role(
-            "link", name=title, exact=True
-        ).click()
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=title, exact=True).click()
         assert page.locator("nav [aria-current]").inner_text() == title
 
 

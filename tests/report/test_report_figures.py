@@ -43,12 +43,8 @@ WORDS = ("bird", "cat", "dog", "na")
 def contents(fill):
     conditions = [("cue-conflict", "shape_bias", name) for name in ("cat", "dog")]
     conditions += [("adversarial", "robust_accuracy", f"linf {size}/255") for size in (8, 0.5, 2)]
-    conditions += [
-        ("corruption", "corruption_accuracy", name) for name in ("fog/1", "fog/5", "low-pass/10")
-    ]
-    conditions += [
-        ("human-comparison", "contrast_accuracy", name) for name in ("c05", "c100", "c30")
-    ]
+    conditions += [("corruption", "corruption_accuracy", name) for name in ("fog/1", "fog/5", "low-pass/10")]
+    conditions += [("human-comparison", "contrast_accuracy", name) for name in ("c05", "c100", "c30")]
     return read_contents(fill([f"net-{i}" for i in range(12)], conditions=conditions))
 
 
@@ -59,11 +55,7 @@ def answers():
     truth = rng.integers(0, 3, 40)
     code = np.where(rng.random((6, 40)) < 0.6, truth, rng.integers(0, 4, (6, 40))).astype(np.int16)
     code[5, 0] = ABSENT
-    labels = {
-        "category": np.array(WORDS)[truth],
-        "shape": np.full(40, ""),
-        "texture": np.full(40, ""),
-    }
+    labels = {"category": np.array(WORDS)[truth], "shape": np.full(40, ""), "texture": np.full(40, "")}
     images = np.array([f"image-{i:02}" for i in range(40)])
     names = ("p0", "p1", "p2", "n0", "n1", "n2")
     kinds = ("human",) * 3 + ("network",) * 2 + ("published",)
@@ -78,31 +70,19 @@ def figure(contents, start):
 def test_marks_are_the_stored_scores(contents):
     made = figure(contents, "shape-bias-by-category")
     stored = {
-        (r.observer, r.condition): r
-        for rows in contents.scores.values()
-        for r in rows
-        if r.metric == "shape_bias"
+        (r.observer, r.condition): r for rows in contents.scores.values() for r in rows if r.metric == "shape_bias"
     }
     assert {one["category"] for one in made.records} == {"cat", "dog"}
     for one in made.records:
         row = stored[one["observer"], one["category"]]
-        assert (one["value"], one["low"], one["high"], one["n"]) == (
-            row.value,
-            row.low,
-            row.high,
-            row.n,
-        )
+        assert (one["value"], one["low"], one["high"], one["n"]) == (row.value, row.low, row.high, row.n)
 
 
 @pytest.mark.slow
 def test_seven_of_twelve_networks_are_shown_and_the_caption_says_so(contents):
     made = figure(contents, "shape-bias-by-category")
     assert len({one["observer"] for one in made.records}) == 7
-    assert (
-        "7 of 12 networks" in made.caption
-        and "n 80" in made.caption
-        and "95 % interval: wilson" in made.caption
-    )
+    assert "7 of 12 networks" in made.caption and "n 80" in made.caption and "95 % interval: wilson" in made.caption
 
 
 @pytest.mark.slow
@@ -117,10 +97,7 @@ def test_levels_and_budgets_are_in_order(contents):
 @pytest.mark.slow
 def test_the_heat_map_holds_severities_alone(contents):
     heat = figure(contents, "corruption-by-severity")
-    assert {(one["corruption"], one["severity"]) for one in heat.records} == {
-        ("fog", 1),
-        ("fog", 5),
-    }
+    assert {(one["corruption"], one["severity"]) for one in heat.records} == {("fog", 1), ("fog", 5)}
     others = figure(contents, "corruption-other-levels")
     assert {one["condition"] for one in others.records} == {"low-pass/10"}
 
@@ -191,9 +168,7 @@ def test_people_right_and_networks_wrong_comes_first(answers):
     machine, _ = answers.share(answers.group(("network", "published")))
     gap = (human - machine)[most_apart(answers)]
     assert (np.diff(gap) <= 1e-12).all()
-    assert (
-        len(most_apart(answers, 10)) == 10 and most_apart(answers, 10)[0] == most_apart(answers)[0]
-    )
+    assert len(most_apart(answers, 10)) == 10 and most_apart(answers, 10)[0] == most_apart(answers)[0]
     assert most_apart(answers, 10)[-1] == most_apart(answers)[-1]
 
 
@@ -260,9 +235,7 @@ def test_a_page_says_what_ran_with_what(fill):
         environment = {"device": "cuda", "gpu": "H100", "packages": packages}
         run = store.begin_run("bench run -m net-1 " + "x" * 300, environment)
         observer = store.put_observer(Observer("net-1", "network", "f" * 64, {}))
-        store.put_scores(
-            run, score_set(observer, "cue-conflict"), list(scores_of("cue-conflict", 1))
-        )
+        store.put_scores(run, score_set(observer, "cue-conflict"), list(scores_of("cue-conflict", 1)))
     ((command, how),) = runs_behind(read_contents(settings), "net-1")
     assert command.startswith("bench run -m net-1 xxx") and len(command) == 163
     assert how[10:] == ", gestaltbench 0.9, torch 2.9, cuda H100"
@@ -290,8 +263,7 @@ def test_a_third_party_has_figures_a_column_and_links(fill, tmp_path, monkeypatc
     settings = fill([f"net-{i}" for i in range(3)], suites=("cue-conflict", suite.name))
     build(settings, tmp_path / "out")
     pages = {
-        name: (tmp_path / "out" / f"{name}.html").read_text()
-        for name in ("index", "links", "suites/seen-mirrored")
+        name: (tmp_path / "out" / f"{name}.html").read_text() for name in ("index", "links", "suites/seen-mirrored")
     }
     assert "mirrored-images-geirhos16.svg" in pages["suites/seen-mirrored"]
     assert 'data-key="seen-mirrored"' in pages["index"]

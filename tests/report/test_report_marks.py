@@ -4,15 +4,7 @@ import pytest
 
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Footnotes
-from benchmark.report.board_pages import (
-    EDGE,
-    WIDTH,
-    PageRow,
-    PageTable,
-    axis_of,
-    mark,
-    without_common,
-)
+from benchmark.report.board_pages import EDGE, WIDTH, PageRow, PageTable, axis_of, mark, without_common
 from benchmark.report.contents import about
 from benchmark.report.drawing import palette
 from benchmark.report.suite_figures import featured
@@ -52,18 +44,14 @@ def test_without_an_axis_there_are_numbers_alone():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.5, ".500"), (-0.25, "-.250"), (1.0, "1.000"), (10.06, "10.1"), (None, "-")],
+    ("value", "text"), [(0.5, ".500"), (-0.25, "-.250"), (1.0, "1.000"), (10.06, "10.1"), (None, "-")]
 )
 def test_numbers_are_short(value, text):
     assert short(value) == text
 
 
 def test_captions_say_n_and_interval(score):
-    cells = [
-        Cell(0.5, 0.4, 0.6, n, source=score(method="wilson, clustered (3 shapes)"))
-        for n in (80, 80, 40)
-    ]
+    cells = [Cell(0.5, 0.4, 0.6, n, source=score(method="wilson, clustered (3 shapes)")) for n in (80, 80, 40)]
     assert about(cells) == "n 80 (40 to 80); 95 % interval: wilson, clustered"
     assert about([Cell(0.5)]) == ""
 

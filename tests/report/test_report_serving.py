@@ -77,10 +77,7 @@ def test_a_leaderboard_that_cannot_be_read_now_leaves_the_report(live, ask, tmp_
 
 def test_every_answer_has_the_policy(ask):
     headers = ask("/")[1]
-    assert (
-        "default-src 'none'" in headers["Content-Security-Policy"]
-        and headers["X-Content-Type-Options"] == "nosniff"
-    )
+    assert "default-src 'none'" in headers["Content-Security-Policy"] and headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_other_host_names_are_refused(ask):

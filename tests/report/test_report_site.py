@@ -19,20 +19,7 @@ from benchmark.store import open_store
 from tests.report.conftest import HOSTILE, score_set, scores_of, stimuli_of
 
 pytest.importorskip("vl_convert")
-DRAWN = {
-    "svg",
-    "g",
-    "path",
-    "text",
-    "tspan",
-    "line",
-    "rect",
-    "style",
-    "defs",
-    "clipPath",
-    "title",
-    "circle",
-}
+DRAWN = {"svg", "g", "path", "text", "tspan", "line", "rect", "style", "defs", "clipPath", "title", "circle"}
 ALLOWED = re.compile(r"(?:\.\./)*[a-z0-9._/-]+(?:#[a-z0-9-]*)?|#[a-z0-9-]+|data:,")
 
 
@@ -68,12 +55,8 @@ def test_names_are_text_in_pages(hostile):
     for path in hostile.rglob("*.html"):
         page = Page(path.read_text())
         scripts = [attrs for tag, attrs in page.elements if tag == "script"]
-        assert all(
-            set(s) <= {"src", "defer"} or s.get("type") == "application/json" for s in scripts
-        )
-        assert not [
-            a for _, attrs in page.elements for a in attrs if a.startswith("on") or a == "style"
-        ]
+        assert all(set(s) <= {"src", "defer"} or s.get("type") == "application/json" for s in scripts)
+        assert not [a for _, attrs in page.elements for a in attrs if a.startswith("on") or a == "style"]
         for _, attrs in page.elements:
             for name in ("href", "src"):
                 assert name not in attrs or ALLOWED.fullmatch(attrs[name]), (path, attrs[name])
@@ -145,9 +128,7 @@ def test_an_empty_leaderboard_is_an_error(fill, tmp_path):
 @pytest.mark.slow
 def test_pages_forbid_what_they_do_not_bring(hostile):
     for path in hostile.rglob("*.html"):
-        policy = next(
-            a["content"] for _, a in Page(path.read_text()).elements if a.get("http-equiv")
-        )
+        policy = next(a["content"] for _, a in Page(path.read_text()).elements if a.get("http-equiv"))
         rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
         assert rules["default-src"] == "'none'" and rules["script-src"] == "'self' file:"
         assert "unsafe" not in policy and "http" not in policy
@@ -177,20 +158,14 @@ def test_a_published_report_and_export_say_nothing_of_this_machine(settings, tmp
         observer = store.put_observer(Observer("net", "network", "0" * 64, card))
         rows = [
             replace(
-                row,
-                flags=("see /home/lovelace/notes.txt",),
-                reason=(row.value is None and "/home/lovelace/x") or "",
+                row, flags=("see /home/lovelace/notes.txt",), reason=(row.value is None and "/home/lovelace/x") or ""
             )
             for row in scores_of("cue-conflict", 0)
         ]
         store.put_scores(run, score_set(observer, "cue-conflict"), rows)
         store.end_run(run, "done")
     build(settings, tmp_path / "out")
-    texts = [
-        p.read_text()
-        for p in (tmp_path / "out").rglob("*")
-        if p.suffix in (".html", ".csv", ".json", ".js")
-    ]
+    texts = [p.read_text() for p in (tmp_path / "out").rglob("*") if p.suffix in (".html", ".csv", ".json", ".js")]
     texts.append(api.document(db=settings.db).model_dump_json())
     texts.append(api.export(every_score=True, db=settings.db))
     for text in texts:

@@ -38,9 +38,7 @@ def make():
         return Trials(
             {
                 "role": np.full(n, role, dtype="<U20"),
-                "condition": np.array(
-                    conditions if conditions is not None else [""] * n, dtype="<U20"
-                ),
+                "condition": np.array(conditions if conditions is not None else [""] * n, dtype="<U20"),
                 "stimulus": np.array(names, dtype="<U20"),
                 "response": np.array(list(answers), dtype="<U20"),
                 "shape": np.full(n, "s"),

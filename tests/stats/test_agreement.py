@@ -37,12 +37,7 @@ def test_by_hand():
     a = np.array([1] * 5 + [1] * 2 + [0] + [0] * 2, dtype=bool)
     b = np.array([1] * 5 + [0] * 2 + [1] + [0] * 2, dtype=bool)
     found = agreement(a, b)
-    assert (found.table.both, found.table.only_a, found.table.only_b, found.table.neither) == (
-        5,
-        2,
-        1,
-        2,
-    )
+    assert (found.table.both, found.table.only_a, found.table.only_b, found.table.neither) == (5, 2, 1, 2)
     assert (found.accuracy_a, found.accuracy_b, found.observed) == (0.7, 0.6, 0.7)
     assert found.expected == pytest.approx(0.7 * 0.6 + 0.3 * 0.4)
     assert found.kappa == pytest.approx((0.7 - 0.54) / 0.46)
@@ -126,12 +121,7 @@ def test_interval_is_that_of_resampling_images():
     [
         (160, (144, 0, 0, 16), 0.93, 1.0),  # no image tells them apart: kappa 1
         (160, (158, 0, 0, 2), 0.80, 1.0),
-        (
-            100,
-            (100, 0, 0, 0),
-            0.10,
-            1.0,
-        ),  # nobody errs: kappa is 1 by definition and may be nearly anything
+        (100, (100, 0, 0, 0), 0.10, 1.0),  # nobody errs: kappa is 1 by definition and may be nearly anything
         (100, (98, 1, 1, 0), -0.010, 0.3),  # no common error: kappa just below 0
     ],
 )
@@ -148,9 +138,7 @@ def test_the_interval_is_jeffreys_of_three_outcomes():
     counts = np.array([60, 9, 4, 7])
     a = np.repeat([True, True, False, False], counts)
     b = np.repeat([True, False, True, False], counts)
-    gamma = np.random.default_rng(11).gamma(
-        counts + np.array([0.5, 0.25, 0.25, 0.5]), size=(40_000, 4)
-    )
+    gamma = np.random.default_rng(11).gamma(counts + np.array([0.5, 0.25, 0.25, 0.5]), size=(40_000, 4))
     both, only_a, only_b, neither = (gamma / gamma.sum(axis=1, keepdims=True)).T
     p, q = both + only_a, both + only_b
     chance = p * q + (1 - p) * (1 - q)

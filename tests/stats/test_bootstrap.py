@@ -92,9 +92,7 @@ def test_the_clustered_bootstrap_covers_at_its_level():
         num = rng.random(480) < np.repeat(rng.beta(1, 1, 80), 6)
         low, high = bootstrap_ratio(num, np.ones(480), names, resamples=400, seed=seed)
         hits += low <= 0.5 <= high
-    assert (
-        0.91 < hits / runs < 0.98
-    )  # .95 less the percentile method's small-sample loss, 3 MC errors
+    assert 0.91 < hits / runs < 0.98  # .95 less the percentile method's small-sample loss, 3 MC errors
 
 
 def test_undefined_resamples_are_left_out():

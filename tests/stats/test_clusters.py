@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Trials
-from benchmark.stats import (
-    clustered_variance,
-    clustered_wilson,
-    ratio_influence,
-    ratio_score,
-    shared_clusters,
-)
+from benchmark.stats import clustered_variance, clustered_wilson, ratio_influence, ratio_score, shared_clusters
 from benchmark.stats.clusters import Clustered
 
 SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
@@ -61,9 +55,7 @@ def test_the_variance_of_a_share_is_that_of_a_linear_probability_model(bias, mak
     rng = np.random.default_rng(seed)
     shape, texture = (rng.integers(0, n, 400).astype(str) for n in (30, 9))
     effect = rng.normal(0, 1, 30)[shape.astype(int)] + rng.normal(0, 1, 9)[texture.astype(int)]
-    answers = np.where(
-        rng.random(400) < 0.4, "-", np.where(effect + rng.normal(size=400) > 0, "s", "t")
-    )
+    answers = np.where(rng.random(400) < 0.4, "-", np.where(effect + rng.normal(size=400) > 0, "s", "t"))
     names = [f"{s}-{t}" for s, t in zip(shape, texture, strict=True)]
     trials = with_exemplars(make(answers, names), shape, texture)
     counts = answers != "-"
@@ -112,9 +104,7 @@ def test_stimuli_that_share_nothing_keep_their_interval(bias, make):
     trials = make("sstts-")
     unique = [f"x{i}" for i in range(6)]
     assert ratio_score(bias, with_exemplars(trials, unique, unique)) == ratio_score(bias, trials)
-    assert ratio_score(bias, with_exemplars(trials, [""] * 6, [""] * 6)) == ratio_score(
-        bias, trials
-    )
+    assert ratio_score(bias, with_exemplars(trials, [""] * 6, [""] * 6)) == ratio_score(bias, trials)
 
 
 def test_one_texture_all_over_is_no_factor(bias, make):

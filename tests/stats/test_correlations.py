@@ -14,9 +14,7 @@ FAMILIES = ["a", "a", "b", "c", "c", "d", "e", "e", "f", "g", "h", "h"]
 
 def test_values_equal_scipys():
     assert correlation(X, Y, FAMILIES).value == pytest.approx(stats.spearmanr(X, Y)[0], abs=1e-12)
-    assert correlation(X, Y, FAMILIES, method="pearson").value == pytest.approx(
-        stats.pearsonr(X, Y)[0], abs=1e-12
-    )
+    assert correlation(X, Y, FAMILIES, method="pearson").value == pytest.approx(stats.pearsonr(X, Y)[0], abs=1e-12)
 
 
 @pytest.mark.parametrize("method", ["spearman", "pearson"])
@@ -36,9 +34,7 @@ def test_two_things_held_constant():
     data = rng.normal(size=(30, 4)) @ rng.normal(size=(4, 4))
     inverse = np.linalg.inv(np.corrcoef(data.T))
     expected = -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
-    found = correlation(
-        data[:, 0], data[:, 1], [str(i) for i in range(30)], method="pearson", given=data[:, 2:]
-    )
+    found = correlation(data[:, 0], data[:, 1], [str(i) for i in range(30)], method="pearson", given=data[:, 2:])
     assert found.value == pytest.approx(expected, abs=1e-10)
 
 
@@ -154,9 +150,7 @@ def test_left_out_families_leave_three_observers_at_least():
     found = correlation(x, y, families).without
     assert found == pytest.approx({"a": 0.5, "b": 0.6, "c": 0.5})
     assert correlation(x, y, families, given=[1.0, 2.0, 4.0, 3.0, 5.0]).without["a"] is None
-    assert correlation(x[:4], y[:4], list("aabc")).without == pytest.approx(
-        {"a": None, "b": 0.5, "c": 0.5}
-    )
+    assert correlation(x[:4], y[:4], list("aabc")).without == pytest.approx({"a": None, "b": 0.5, "c": 0.5})
 
 
 def test_a_family_without_which_nothing_varies_leaves_no_interval():

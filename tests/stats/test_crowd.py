@@ -54,9 +54,7 @@ def test_values_p_and_interval_are_those_of_delete_one_loops(bias, make):
     seen = difference(sums, crowd)
     assert (found.difference, found.n) == (pytest.approx(seen), 80)
     names = [f"image{i:04d}" for i in range(80)] + ["nobody1", "nobody2"]
-    longer = compare_people(
-        bias, make(letters[0] + "--", names), [make(t + "--", names) for t in letters[1:]]
-    )
+    longer = compare_people(bias, make(letters[0] + "--", names), [make(t + "--", names) for t in letters[1:]])
     assert (longer.n, longer.p) == (80, pytest.approx(found.p))
     assert found.a == letters[0].count("s") / (80 - letters[0].count("-"))
     se, df = jackknife(sums, crowd)
@@ -74,8 +72,7 @@ def test_people_who_agree_leave_the_noise_of_images_alone(bias, make):
     found = compare_people(bias, make(a), [make(b)] * 5)
     one, two = shares(a), shares(b)
     adds = sum(
-        sign * (x[:, 0] - x[:, 0].sum() / x[:, 1].sum() * x[:, 1]) / x[:, 1].sum()
-        for sign, x in ((1, one), (-1, two))
+        sign * (x[:, 0] - x[:, 0].sum() / x[:, 1].sum() * x[:, 1]) / x[:, 1].sum() for sign, x in ((1, one), (-1, two))
     )
     n = int(((one + two)[:, 1] > 0).sum())
     half = stats.t.ppf(0.975, n - 1) * ((adds**2).sum() * n / (n - 1)) ** 0.5
@@ -97,10 +94,7 @@ def test_stimuli_that_share_exemplars_widen_the_interval(accuracy, make):
     shape, texture = np.arange(96) % 8, np.arange(96) // 8
     taste = rng.random(8)[shape]
     labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
-    answers = [
-        "".join(np.where(rng.random(96) < taste, "s", "-")),
-        *(draw(rng, 96, 0.5, 0) for _ in range(4)),
-    ]
+    answers = ["".join(np.where(rng.random(96) < taste, "s", "-")), *(draw(rng, 96, 0.5, 0) for _ in range(4))]
     plain = [make(text) for text in answers]
     shared = [Trials({**t.columns, **labels}) for t in plain]
     narrow, wide = (compare_people(accuracy, one, rest) for one, *rest in (plain, shared))
@@ -124,9 +118,7 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
         assert found.verdict == f"not compared: {reason}"
 
 
-def test_two_common_trials_that_count_are_enough_and_proportions_differ_by_at_most_one(
-    accuracy, make
-):
+def test_two_common_trials_that_count_are_enough_and_proportions_differ_by_at_most_one(accuracy, make):
     a, people = make("s-"), [make("ss"), make("-s"), make("--")]
     found = compare_people(accuracy, a, people)
     assert (found.n, found.a, found.b) == (2, 0.5, 0.5)
@@ -145,9 +137,7 @@ def test_who_has_no_trial_that_counts_is_no_person_more(bias, make):
     assert (nobody.p, nobody.reason) == (None, "no common trial counts for people")
 
 
-@pytest.mark.parametrize(
-    ("scale", "shift", "most"), [(1.0, 0.0, 1.0), (5.0, 0.0, None), (1.0, -3.0, None)]
-)
+@pytest.mark.parametrize(("scale", "shift", "most"), [(1.0, 0.0, 1.0), (5.0, 0.0, None), (1.0, -3.0, None)])
 def test_differences_end_at_one_for_shares_alone(make, scale, shift, most):
     """Nearly always against nearly never; in fives, or less three, nothing ends at one."""
 

@@ -85,11 +85,7 @@ def test_trials_that_count_for_neither_are_left_out(make, accuracy):
     names = [f"{'conflict' if k < 20 else 'same'}{k}" for k in range(32)]
     a, b = make("s" * 32, names), make("t" * 32, names)
     result = compare_ratio(replace(accuracy, ratio=on_conflict), a, b)
-    assert (result.n, result.p, result.difference) == (
-        20,
-        pytest.approx(7.744216e-06, rel=1e-6),
-        1.0,
-    )  # z = sqrt(20)
+    assert (result.n, result.p, result.difference) == (20, pytest.approx(7.744216e-06, rel=1e-6), 1.0)  # z = sqrt(20)
 
 
 def test_a_ratio_of_two_conditions_keeps_the_trials_of_both():
@@ -123,9 +119,7 @@ def test_a_ratio_of_two_conditions_keeps_the_trials_of_both():
 
 def naive(metric, a, b, delta, factors=("stimulus",)):
     """z of difference `delta`, by loops: what each trial adds where the ratios are t + delta and t."""
-    (num_a, den_a), (num_b, den_b) = (
-        [list(map(float, x)) for x in metric.ratio(t)] for t in (a, b)
-    )
+    (num_a, den_a), (num_b, den_b) = ([list(map(float, x)) for x in metric.ratio(t)] for t in (a, b))
     total_a, total_b = sum(den_a), sum(den_b)
     t = (sum(num_a) + sum(num_b) - delta * total_a) / (total_a + total_b)
     adds = [
@@ -135,10 +129,7 @@ def naive(metric, a, b, delta, factors=("stimulus",)):
     names = [a[factor].tolist() for factor in factors]
     n = len(adds)
     variance = sum(
-        adds[i] * adds[j]
-        for i in range(n)
-        for j in range(n)
-        if any(labels[i] == labels[j] for labels in names)
+        adds[i] * adds[j] for i in range(n) for j in range(n) if any(labels[i] == labels[j] for labels in names)
     )
     gap = sum(num_a) / total_a - sum(num_b) / total_b - delta
     return gap / variance**0.5
@@ -148,10 +139,7 @@ def test_ratios_are_tested_by_a_score_test_that_the_interval_inverts(bias, make)
     rng = np.random.default_rng(3)
     names = [f"i{k % 40:02d}" for k in range(80)]
     conditions = ["x"] * 40 + ["y"] * 40
-    a, b = (
-        make(draw(rng, 80, *shares), names, conditions=conditions)
-        for shares in ((0.45, 0.35), (0.15, 0.25))
-    )
+    a, b = (make(draw(rng, 80, *shares), names, conditions=conditions) for shares in ((0.45, 0.35), (0.15, 0.25)))
     result = compare_ratio(bias, a, b)
     z = naive(bias, a, b, 0.0)
     assert 0.5 < abs(z) < 4
@@ -194,9 +182,7 @@ def test_stimuli_that_share_exemplars_are_no_independent_pairs(bias, make):
 
 def one_way(adds, labels):
     """Cameron, Gelbach & Miller's variance of one factor, by loops."""
-    sums = [
-        sum(x for x, own in zip(adds, labels, strict=True) if own == one) for one in set(labels)
-    ]
+    sums = [sum(x for x, own in zip(adds, labels, strict=True) if own == one) for one in set(labels)]
     return sum(x * x for x in sums) * len(sums) / (len(sums) - 1), len(sums)
 
 
@@ -234,10 +220,7 @@ def test_false_alarms_happen_at_their_rate(bias, accuracy, make):
     p = np.array(
         [
             [compare_ratio(m, a, b).p for m in (bias, accuracy)]
-            for a, b in (
-                (make(draw(rng, 120, 0.4, 0.4)), make(draw(rng, 120, 0.13, 0.13)))
-                for _ in range(300)
-            )
+            for a, b in ((make(draw(rng, 120, 0.4, 0.4)), make(draw(rng, 120, 0.13, 0.13))) for _ in range(300))
         ]
     )
     alarms = (p < 0.05).mean(axis=0)
@@ -336,9 +319,7 @@ def test_a_table_is_adjusted_and_verdicts_follow():
         start = Comparison("m", a=0.5, b=0.4, difference=(b - c) / 320, n=320)
         return decided(start, test, "M")
 
-    missing = Comparison(
-        "m", reason="no trial in common", verdict="not compared: no trial in common"
-    )
+    missing = Comparison("m", reason="no trial in common", verdict="not compared: no trial in common")
     rows = [item(30, 15), missing, item(40, 12), item(20, 17)]  # p .0253, .0001, .6219
     table = adjust(rows)
     assert [row.p_holm for row in table] == [
@@ -359,10 +340,7 @@ def test_a_table_is_adjusted_and_verdicts_follow():
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=12))
 def test_an_interval_leaves_out_no_difference_exactly_where_the_verdict_does(counts):
-    rows = [
-        decided(Comparison("m", difference=(b - c) / 90, n=90), Discordant(b, c, 90), "M")
-        for b, c in counts
-    ]
+    rows = [decided(Comparison("m", difference=(b - c) / 90, n=90), Discordant(b, c, 90), "M") for b, c in counts]
     for row in [*rows, *adjust(rows)]:
         assert ("higher" in row.verdict) == (not row.low <= 0 <= row.high), row
 
@@ -385,9 +363,7 @@ def test_one_hypothesis_has_one_digest(accuracy, bias, make):
 
     error = replace(accuracy, name="error", ratio=percent_wrong)
     right, wrong, shape = (compare_ratio(m, a, b) for m in (accuracy, error, bias))
-    assert wrong.p == pytest.approx(right.p) and wrong.difference == pytest.approx(
-        -100 * right.difference
-    )
+    assert wrong.p == pytest.approx(right.p) and wrong.difference == pytest.approx(-100 * right.difference)
     assert right.data == wrong.data != shape.data
     renamed = {**a.columns, "stimulus": np.char.add("z", a["stimulus"])}
     others = [Trials({**t.columns, "stimulus": renamed["stimulus"]}) for t in (a, b)]
@@ -443,9 +419,9 @@ def test_counts_on_one_side_are_no_yes_or_no(make, letters):
     """A shape answer counts one, a texture answer two: whoever gives those, no pair is right or wrong alone."""
 
     def ratio(trials):
-        return (trials["response"] == trials["shape"]) + 2.0 * (
-            trials["response"] == trials["texture"]
-        ), np.ones(len(trials))
+        return (trials["response"] == trials["shape"]) + 2.0 * (trials["response"] == trials["texture"]), np.ones(
+            len(trials)
+        )
 
     metric = Metric("m", "m", "m", role="cue", ratio=ratio)
     a, b = (make(letter * 6 + "-" * 6 + letter * 4) for letter in letters)

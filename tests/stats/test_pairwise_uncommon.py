@@ -11,9 +11,7 @@ def test_each_pair_is_taken_on_the_images_that_both_answered():
 
     rng = np.random.default_rng(0)
     right, present = rng.random((60, 4)) < 0.6, rng.random((60, 4)) < 0.7
-    found = pairwise(
-        right, present
-    )  # right is also told where nobody answered: that must not count
+    found = pairwise(right, present)  # right is also told where nobody answered: that must not count
     for i in range(4):
         for j in range(4):
             both = present[:, i] & present[:, j]

@@ -6,13 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from benchmark.stats.intervals import (
-    _score,
-    mcnemar_exact,
-    normal_quantile,
-    paired_difference,
-    wilson,
-)
+from benchmark.stats.intervals import _score, mcnemar_exact, normal_quantile, paired_difference, wilson
 
 counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -77,9 +71,7 @@ def test_mcnemar_equals_statsmodels_and_the_binomial_test(b, c):
 
 
 def test_mcnemar_with_many_pairs_and_with_none():
-    assert mcnemar_exact(24_500, 25_500) == pytest.approx(
-        stats.binomtest(24_500, 50_000).pvalue, rel=1e-8
-    )
+    assert mcnemar_exact(24_500, 25_500) == pytest.approx(stats.binomtest(24_500, 50_000).pvalue, rel=1e-8)
     assert mcnemar_exact(0, 0) == 1.0
     assert mcnemar_exact(0, 5) == 2 / 32
     with pytest.raises(ValueError, match="negative"):
@@ -99,9 +91,7 @@ def score_statistic_by_likelihood(b, c, n, delta):
     return (b - c - n * delta) / np.sqrt(n * (2 * p01 + delta - delta**2))
 
 
-@pytest.mark.parametrize(
-    ("b", "c", "n"), [(12, 2, 50), (14, 0, 30), (1, 3, 40), (30, 31, 100), (60, 20, 320)]
-)
+@pytest.mark.parametrize(("b", "c", "n"), [(12, 2, 50), (14, 0, 30), (1, 3, 40), (30, 31, 100), (60, 20, 320)])
 def test_the_paired_interval_inverts_the_score_test(b, c, n):
     low, high = paired_difference(b, c, n)
     assert score_statistic_by_likelihood(b, c, n, low) == pytest.approx(1.959964, abs=2e-4)

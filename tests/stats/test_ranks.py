@@ -10,9 +10,7 @@ from benchmark.stats import rank_intervals
 
 tables = st.lists(
     st.tuples(
-        st.one_of(
-            st.none(), st.sampled_from([0.1, 0.2, 0.5]), st.floats(0, 1), st.just(float("nan"))
-        ),
+        st.one_of(st.none(), st.sampled_from([0.1, 0.2, 0.5]), st.floats(0, 1), st.just(float("nan"))),
         st.one_of(st.none(), st.floats(0, 0.5)),
     ),
     max_size=25,

@@ -12,11 +12,7 @@ from benchmark.stats import mean_interval, ratio_score
 SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
 TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
 PEOPLE = (0.9617, 0.9438, 0.9673, 0.9191, 0.9640, 0.9760, 0.9408, 0.9577, 0.9866, 0.9589)
-NETWORKS = {
-    "ResNet-50 IN": (162, 572, 0.2207),
-    "SIN": (586, 141, 0.8061),
-    "AlexNet": (283, 376, 0.4294),
-}
+NETWORKS = {"ResNet-50 IN": (162, 572, 0.2207), "SIN": (586, 141, 0.8061), "AlexNet": (283, 376, 0.4294)}
 
 
 def answered(make, shape, texture):
@@ -125,11 +121,7 @@ def test_numbers_get_t_over_stimuli_and_one_stimulus_no_interval(accuracy, make)
 def test_broken_metrics_are_named(accuracy, make):
     nan = replace(accuracy, ratio=lambda t: (np.full(len(t), np.nan), np.ones(len(t))))
     short = replace(accuracy, ratio=lambda t: (np.ones(1), np.ones(1)))
-    for metric, says in (
-        (nan, "finite"),
-        (short, "per trial"),
-        (replace(accuracy, ratio=None), "ratio"),
-    ):
+    for metric, says in ((nan, "finite"), (short, "per trial"), (replace(accuracy, ratio=None), "ratio")):
         with pytest.raises(ValueError, match=f"'accuracy'.*{says}"):
             ratio_score(metric, make("sst"))
 

@@ -18,9 +18,7 @@ def paths_that_miss(rights, truth, size=None):
     """How many of the paths [paths, n] have, at any n, an interval without the truth: the worst stopping rule."""
     counts = np.cumsum(rights, axis=1)
     lengths = np.broadcast_to(np.arange(1, rights.shape[1] + 1), counts.shape)
-    pairs, back = np.unique(
-        np.stack([counts.ravel(), lengths.ravel()]), axis=1, return_inverse=True
-    )
+    pairs, back = np.unique(np.stack([counts.ravel(), lengths.ravel()]), axis=1, return_inverse=True)
     low, high = confidence_sequence(pairs[0], pairs[1], 1 - ALPHA, size)
     out = (low > truth) | (high < truth)
     return int(out[back.ravel()].reshape(counts.shape).any(axis=1).sum())
@@ -65,9 +63,7 @@ def test_equals_a_grid_over_p(n, share, level):
     k = round(share * n)
     low, high = confidence_sequence(k, n, level)
     grid = np.linspace(0, 1, 4001)
-    ratio = betabinom.pmf(k, n, 0.5, 0.5) / np.maximum(
-        math.comb(n, k) * grid**k * (1 - grid) ** (n - k), 1e-300
-    )
+    ratio = betabinom.pmf(k, n, 0.5, 0.5) / np.maximum(math.comb(n, k) * grid**k * (1 - grid) ** (n - k), 1e-300)
     inside = grid[ratio < 1 / (1 - level)]
     assert low <= k / max(n, 1) <= high or n == 0
     assert (inside[0], inside[-1]) == pytest.approx((low, high), abs=1.01 / 4000)
@@ -174,9 +170,7 @@ def test_differences_hold_at_every_look_also_where_they_are_fractions():
     random = np.random.default_rng(0)
     missed = 0
     for _ in range(60):
-        values = random.choice(
-            [-0.5, 0.0, 0.25, 1.0], p=[0.2, 0.5, 0.2, 0.1], size=200
-        )  # mean 0.05
+        values = random.choice([-0.5, 0.0, 0.25, 1.0], p=[0.2, 0.5, 0.2, 0.1], size=200)  # mean 0.05
         bounds = [difference_sequence(values[:n], 0.9) for n in range(20, 201, 20)]
         missed += any(not low <= 0.05 <= high for low, high in bounds)
     assert missed <= 6

@@ -9,11 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-WNIDS = (
-    "n01443537",
-    "n01491361",
-    "n01531178",
-)  # goldfish, tiger shark, goldfinch: 1, 3, 11 of 1000
+WNIDS = ("n01443537", "n01491361", "n01531178")  # goldfish, tiger shark, goldfinch: 1, 3, 11 of 1000
 
 
 def save(path: Path, pixels: np.ndarray, mode: str | None = None) -> Path:
@@ -50,9 +46,7 @@ def write_labels(folder: Path, rows: list[dict[str, str]]) -> None:
 def masks_folder(folder: Path) -> Path:
     """Layout masks: three images of two categories."""
     rows = []
-    for i, (name, category) in enumerate(
-        (("b.jpg", "dog"), ("a.png", "dog"), ("sub/c.png", "cat"))
-    ):
+    for i, (name, category) in enumerate((("b.jpg", "dog"), ("a.png", "dog"), ("sub/c.png", "cat"))):
         save(folder / "images" / name, photo(i))
         drawn = (box(i, i + 4, 2, 9) * (i + 1)).astype(np.uint8)
         save((folder / "masks" / name).with_suffix(".png"), drawn)
@@ -146,9 +140,7 @@ def coco_folder(folder: Path, images: list[tuple[str, list[dict]]], size=(12, 16
     }
     for i, (name, rows) in enumerate(images):
         save(folder / "val2017" / name, photo(i, *size))
-        table["images"].append(
-            {"id": i + 7, "file_name": name, "height": size[0], "width": size[1]}
-        )
+        table["images"].append({"id": i + 7, "file_name": name, "height": size[0], "width": size[1]})
         for row in rows:
             full = {"id": len(table["annotations"]), "image_id": i + 7, "iscrowd": 0, **row}
             table["annotations"].append(full)

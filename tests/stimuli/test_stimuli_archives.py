@@ -67,9 +67,7 @@ names = st.lists(st.sampled_from(["..", ".", "a", "b", "", "top", "set"]), min_s
 
 
 @given(st.lists(names, min_size=1, max_size=4))
-def test_nothing_is_ever_written_outside(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[list[str]]
-) -> None:
+def test_nothing_is_ever_written_outside(tmp_path_factory: pytest.TempPathFactory, parts: list[list[str]]) -> None:
     place = tmp_path_factory.mktemp("box")
     archive = packed(place / "a.tar.gz", *("/".join(p) or "x" for p in parts))
     target = place / "inner" / "out"
@@ -129,10 +127,7 @@ def test_a_bomb_outside_the_wanted_folder_is_bounded(tmp_path: Path) -> None:
     """Zeros that nobody asked for, and zeros after the end."""
     names = ["top/set/a"]
     for i, data in enumerate(
-        (
-            plain(tmp_path / "p", ["top/set/a", "top/other/" + "b" * 80]),
-            plain(tmp_path / "p", names, bytes(4096)),
-        )
+        (plain(tmp_path / "p", ["top/set/a", "top/other/" + "b" * 80]), plain(tmp_path / "p", names, bytes(4096)))
     ):
         archive = tmp_path / f"{i}.tar.gz"
         archive.write_bytes(gzip.compress(data))

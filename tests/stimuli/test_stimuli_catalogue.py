@@ -47,26 +47,17 @@ def test_unknown_name_gives_close_ones(settings: Settings) -> None:
             "a: {role: r, space: s, layout: heap}",
             "field 'layout': expected: Input should be 'class-folder'.*found 'heap'",
         ),
-        (
-            "a: {role: r, space: s, layout: session, colour: red}",
-            "field 'colour': expected: no such field",
-        ),
+        ("a: {role: r, space: s, layout: session, colour: red}", "field 'colour': expected: no such field"),
         (
             "a: {role: r, space: s, layout: session, parts: 3}",
             "field 'parts': expected: Input should be a valid tuple, found '3'",
         ),
-        (
-            "a: {role: r, space: s, layout: session, count: many}",
-            "field 'count': expected: .*, found 'many'",
-        ),
+        ("a: {role: r, space: s, layout: session, count: many}", "field 'count': expected: .*, found 'many'"),
         (
             "a: {role: r, space: s, layout: session, folder: [x]}",
             "field 'folder': expected: Input should be a valid string",
         ),
-        (
-            "a: {role: r, space: s, layout: session, kind: sounds}",
-            "field 'kind': expected: .*, found 'sounds'",
-        ),
+        ("a: {role: r, space: s, layout: session, kind: sounds}", "field 'kind': expected: .*, found 'sounds'"),
         ("edges: {folder: 7}", "'edges': field 'folder': expected: .*, found '7'"),
         ("7: {role: r, space: s, layout: session}", "expected a table"),
         (b"a: {title: M\xfcller}", "not valid YAML"),
@@ -75,9 +66,7 @@ def test_unknown_name_gives_close_ones(settings: Settings) -> None:
         (f"a: {'[' * 200}{']' * 200}", "cannot be read"),
     ],
 )
-def test_a_bad_file_of_added_sets_is_named(
-    settings: Settings, text: str | bytes, message: str
-) -> None:
+def test_a_bad_file_of_added_sets_is_named(settings: Settings, text: str | bytes, message: str) -> None:
     path: Path = added_file(settings)
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -106,22 +95,15 @@ for i in range(5):
 
 
 @pytest.mark.slow
-def test_eight_processes_that_add_sets_lose_none(
-    settings: Settings, home: Path, tmp_path: Path
-) -> None:
+def test_eight_processes_that_add_sets_lose_none(settings: Settings, home: Path, tmp_path: Path) -> None:
     (tmp_path / "set" / "cat").mkdir(parents=True)
     (tmp_path / "set" / "cat" / "a.png").write_bytes(b"")
     words = [sys.executable, "-c", ADD]
-    running = [
-        subprocess.Popen([*words, str(i), str(tmp_path / "set")], stdin=subprocess.PIPE)
-        for i in range(8)
-    ]
+    running = [subprocess.Popen([*words, str(i), str(tmp_path / "set")], stdin=subprocess.PIPE) for i in range(8)]
     for one in running:
         assert one.stdin is not None
         one.stdin.write(b"\n")
         one.stdin.flush()
     assert [one.wait(60) for one in running] == [0] * 8
-    added = [
-        name for name in read_catalogue(replace(settings, home=home)) if name.startswith("set-")
-    ]
+    added = [name for name in read_catalogue(replace(settings, home=home)) if name.startswith("set-")]
     assert len(added) == 40

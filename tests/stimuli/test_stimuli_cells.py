@@ -67,19 +67,13 @@ def test_each_cell_is_a_set_of_its_own(tree: Tree, settings: Settings) -> None:
     from PIL import Image
 
     for stimuli, cell in ((first, "fog/1"), (second, "fog/2")):
-        for i, (name, category) in enumerate(
-            zip(stimuli.ids, stimuli.labels["category"], strict=True)
-        ):
-            assert np.array_equal(
-                stimuli.decode(i), np.asarray(Image.open(folder / cell / category / name))
-            )
+        for i, (name, category) in enumerate(zip(stimuli.ids, stimuli.labels["category"], strict=True)):
+            assert np.array_equal(stimuli.decode(i), np.asarray(Image.open(folder / cell / category / name)))
     with pytest.raises(KeyError):
         parts["fog/3"]
 
 
-def test_a_limit_shows_the_same_images_in_every_cell(
-    tree: Tree, settings: Settings, draw: Draw
-) -> None:
+def test_a_limit_shows_the_same_images_in_every_cell(tree: Tree, settings: Settings, draw: Draw) -> None:
     folder = tree("fog/1", "fog/2", "snow/1")
     next((folder / "fog" / "2").rglob("*00000003.png")).unlink()
     draw(folder / "snow" / "1" / "n00000001" / "ILSVRC2012_val_00000009.png")
@@ -87,11 +81,7 @@ def test_a_limit_shows_the_same_images_in_every_cell(
         folder / "snow" / "1" / "n00000002" / "ILSVRC2012_val_00000001.png"
     )  # the same name in another class is another image
     whole = Resolver("imagenet1k", settings).parts("imagenet-c")
-    assert {name: len(part) for name, part in whole.items()} == {
-        "snow/1": 7,
-        "fog/1": 6,
-        "fog/2": 5,
-    }
+    assert {name: len(part) for name, part in whole.items()} == {"snow/1": 7, "fog/1": 6, "fog/2": 5}
     for limit, expected in ((2, (4, 0)), (4, (0, 4, 2, 5)), (99, (0, 4, 2, 5))):
         parts = Resolver("imagenet1k", settings, limit=limit).parts("imagenet-c")
         names = {part.ids for part in parts.values()}
@@ -99,14 +89,10 @@ def test_a_limit_shows_the_same_images_in_every_cell(
         for name, part in parts.items():
             at = [whole[name].ids.index(one) for one in part.ids]
             assert part.items == [whole[name].items[i] for i in at]
-            assert all(
-                np.array_equal(part.decode(k), whole[name].decode(i)) for k, i in enumerate(at)
-            )
+            assert all(np.array_equal(part.decode(k), whole[name].decode(i)) for k, i in enumerate(at))
 
 
-def test_cells_without_a_common_image_cannot_be_limited(
-    tree: Tree, settings: Settings, draw: Draw
-) -> None:
+def test_cells_without_a_common_image_cannot_be_limited(tree: Tree, settings: Settings, draw: Draw) -> None:
     folder = tree("fog/1")
     draw(folder / "fog" / "2" / "n00000001" / "another.png")
     assert len(Resolver("imagenet1k", settings).parts("imagenet-c")) == 2
@@ -122,9 +108,7 @@ def test_a_cell_in_two_places_is_refused(tree: Tree, settings: Settings) -> None
 
 def test_absent_cells_say_where_to_get_them(settings: Settings, tmp_path: Path) -> None:
     shelf = Resolver("imagenet1k", settings)
-    with pytest.raises(
-        MissingStimuli, match=r"bench data fetch imagenet-c.*data add imagenet-c FOLDER"
-    ):
+    with pytest.raises(MissingStimuli, match=r"bench data fetch imagenet-c.*data add imagenet-c FOLDER"):
         shelf.parts("imagenet-c")
     with pytest.raises(MissingStimuli, match=r"in cells plays the role 'smog'.*--layout cells"):
         shelf.parts("smog")
@@ -137,9 +121,7 @@ def test_absent_cells_say_where_to_get_them(settings: Settings, tmp_path: Path) 
         add("imagenet-c", tmp_path / "none", settings)
 
 
-def test_folders_of_one_s_own_are_known_as_cells(
-    tree: Tree, settings: Settings, tmp_path: Path
-) -> None:
+def test_folders_of_one_s_own_are_known_as_cells(tree: Tree, settings: Settings, tmp_path: Path) -> None:
     tree("smoke/1", "group/dust/3", root=tmp_path / "mine")
     entry = add("my-c", tmp_path / "mine", settings, role="imagenet-c")
     assert (entry.layout, entry.space) == ("cells", "imagenet1k")
@@ -168,7 +150,4 @@ def test_the_published_cells_are_named(settings: Settings) -> None:
     entry: Entry = find_entry("imagenet-c", settings)
     assert entry.parts == names("common") and entry.parts + entry.extra == names("all")
     assert entry.levels == ("1", "2", "3", "4", "5")
-    assert [len(find_entry(n, settings).parts) for n in ("imagenet-c-bar", "imagenet-3dcc")] == [
-        10,
-        12,
-    ]
+    assert [len(find_entry(n, settings).parts) for n in ("imagenet-c-bar", "imagenet-3dcc")] == [10, 12]

@@ -7,16 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from masked_fixtures import (
-    WNIDS,
-    encoded,
-    example,
-    photo,
-    records,
-    save,
-    write,
-    write_labels,
-)
+from masked_fixtures import WNIDS, encoded, example, photo, records, save, write, write_labels
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
@@ -99,30 +90,16 @@ def coarse(values: np.ndarray) -> np.ndarray:
     ("make", "names", "expected"),
     [
         (folder_form, ("0.png", "1.png", "2.png"), (human(0), coarse(human(1)), human(2))),
-        (
-            npz_form,
-            ("clickme_val/0.npz", "clickme_val/1.npz", "clickme_val/2.npz"),
-            (human(0), human(1), human(2)),
-        ),
+        (npz_form, ("clickme_val/0.npz", "clickme_val/1.npz", "clickme_val/2.npz"), (human(0), human(1), human(2))),
         (
             coded_records,
-            (
-                "val/val-0.tfrecords/000000",
-                "val/val-0.tfrecords/000001",
-                "val/val-1.tfrecords/000000",
-            ),
+            ("val/val-0.tfrecords/000000", "val/val-0.tfrecords/000001", "val/val-1.tfrecords/000000"),
             (coarse(human(0)), coarse(human(1)), coarse(human(2))),
         ),
-        (
-            raw_records,
-            tuple(f"clickme_val.tfrecords/00000{i}" for i in range(3)),
-            (human(0), human(1), human(2)),
-        ),
+        (raw_records, tuple(f"clickme_val.tfrecords/00000{i}" for i in range(3)), (human(0), human(1), human(2))),
     ],
 )
-def test_every_form_gives_images_labels_and_maps(
-    make, names, expected, tmp_path: Path, settings: Settings
-) -> None:
+def test_every_form_gives_images_labels_and_maps(make, names, expected, tmp_path: Path, settings: Settings) -> None:
     entry = add("mine", make(tmp_path / "maps"), settings)
     assert (entry.layout, entry.space, entry.role) == ("clickme", "imagenet1k", "clickme")
     stimuli = open_set("mine", settings)
@@ -180,9 +157,7 @@ def bad(value: float) -> np.ndarray:
         (np.ones(SIDE), "12 pixels"),
     ],
 )
-def test_maps_that_are_none_are_refused(
-    values: np.ndarray, message: str, tmp_path: Path, settings: Settings
-) -> None:
+def test_maps_that_are_none_are_refused(values: np.ndarray, message: str, tmp_path: Path, settings: Settings) -> None:
     folder = folder_form(tmp_path / "maps")
     np.save(folder / "heatmaps" / "0.npy", values)
     add("mine", folder, settings)
@@ -209,14 +184,10 @@ def test_missing_maps_and_unknown_labels_are_named(tmp_path: Path, settings: Set
     with pytest.raises(StimuliError, match=r"1\.npz: label 1000; expected"):
         add("mine", other, settings)
     np.savez(other / "clickme_val" / "1.npz", image=photo(0), heatmap=human(0))
-    with pytest.raises(
-        StimuliError, match=r"1\.npz cannot be read.*not a whole NumPy file with 'label'"
-    ):
+    with pytest.raises(StimuliError, match=r"1\.npz cannot be read.*not a whole NumPy file with 'label'"):
         add("mine", other, settings)
     write(other / "clickme_val" / "1.npz", b"PK\x03\x04 no")
-    with pytest.raises(
-        StimuliError, match=r"1\.npz cannot be read.*not a whole NumPy file with 'label'"
-    ):
+    with pytest.raises(StimuliError, match=r"1\.npz cannot be read.*not a whole NumPy file with 'label'"):
         add("mine", other, settings)
     third = tmp_path / "records"
     write(third / "val-0.tfrecords", records([example(image=b"x", label=4)]))
@@ -231,12 +202,7 @@ def test_missing_maps_and_unknown_labels_are_named(tmp_path: Path, settings: Set
 # TFRecords.
 
 
-@given(
-    st.lists(
-        st.tuples(st.binary(max_size=300), st.integers(-(2**63), 2**63 - 1), st.booleans()),
-        max_size=4,
-    )
-)
+@given(st.lists(st.tuples(st.binary(max_size=300), st.integers(-(2**63), 2**63 - 1), st.booleans()), max_size=4))
 def test_records_give_back_what_was_written(tmp_path_factory, rows) -> None:
     payloads = [example(packed, image=data, label=number) for data, number, packed in rows]
     path = tmp_path_factory.mktemp("records") / "a.tfrecords"

@@ -14,11 +14,7 @@ from hypothesis import strategies as st
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli import image_files
-from benchmark.stimuli.image_files import (
-    file_digests,
-    reread,
-    set_digest,
-)
+from benchmark.stimuli.image_files import file_digests, reread, set_digest
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
 
@@ -75,9 +71,7 @@ def test_the_digest_of_a_set_is_that_of_its_json_text(ids: list[str], columns: i
     assert set_digest(ids, items, labels) == sha(json.dumps(table, separators=(",", ":")))
 
 
-def test_only_new_and_changed_files_are_read(
-    settings: Settings, fill: Callable[..., Path], reads: list[str]
-) -> None:
+def test_only_new_and_changed_files_are_read(settings: Settings, fill: Callable[..., Path], reads: list[str]) -> None:
     folder = fill(b="one", a="two")
     assert list(file_digests(["b", "a"], folder, settings)) == [sha("one"), sha("two")]
     fill(c="three", aa_a_longer_name="four")
@@ -143,10 +137,7 @@ def test_reading_again_finds_what_no_state_tells(
 
 
 def test_what_an_interrupted_run_has_read_is_kept(
-    settings: Settings,
-    fill: Callable[..., Path],
-    reads: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings, fill: Callable[..., Path], reads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fill(a="one", b="two")
     with pytest.raises(StimuliError, match=r"missing cannot be read"):
@@ -154,18 +145,14 @@ def test_what_an_interrupted_run_has_read_is_kept(
     fill(c="three")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         read = image_files.file_digest
-        patch.setattr(
-            image_files, "file_digest", lambda p: read(p) if not p.endswith("c") else stop()
-        )
+        patch.setattr(image_files, "file_digest", lambda p: read(p) if not p.endswith("c") else stop())
         file_digests(["a", "b", "c"], folder, settings)
     reads.clear()
     assert file_digests(["a", "b"], folder, settings) == [sha("one"), sha("two")]
     assert not reads
 
 
-def test_a_memory_that_cannot_be_written_costs_nothing_but_time(
-    settings: Settings, fill: Callable[..., Path]
-) -> None:
+def test_a_memory_that_cannot_be_written_costs_nothing_but_time(settings: Settings, fill: Callable[..., Path]) -> None:
     folder = fill(a="one")
     settings.home.mkdir()
     (settings.home / "digests").write_text("a file, not a folder")

@@ -202,9 +202,7 @@ def test_a_download_that_is_not_the_set_is_not_kept(
     assert not list(archives(settings).glob("*.gz"))
 
 
-def test_a_page_in_place_of_an_archive_is_refused(
-    settings: Settings, server: Server, entry: Entry
-) -> None:
+def test_a_page_in_place_of_an_archive_is_refused(settings: Settings, server: Server, entry: Entry) -> None:
     server.files["/origin.tar.gz"] = b"<html>log in first</html>"
     with pytest.raises(StimuliError, match=r"origin.tar.gz: a web page instead of the file"):
         fetch("small", settings, silent)
@@ -245,9 +243,7 @@ def test_what_cannot_be_downloaded_says_so(settings: Settings) -> None:
         fetch("nothing-like-it", settings, silent)
 
 
-def test_data_folder_wins_over_added_folder(
-    conflict: Path, settings: Settings, tmp_path: Path, draw: Draw
-) -> None:
+def test_data_folder_wins_over_added_folder(conflict: Path, settings: Settings, tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "mine" / "cat" / "cat1-dog1.png")
     add("cue-conflict", tmp_path / "mine", settings)
     assert locate("cue-conflict", settings) == conflict
@@ -255,9 +251,7 @@ def test_data_folder_wins_over_added_folder(
     assert open_set("cue-conflict", replace(settings, data=None)).whole == 1280
 
 
-def test_layouts_of_added_folders_are_told_from_names(
-    settings: Settings, tmp_path: Path, draw: Draw
-) -> None:
+def test_layouts_of_added_folders_are_told_from_names(settings: Settings, tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "a" / "n01440764" / "x.JPEG")
     draw(tmp_path / "b" / "cat" / "x.png")
     draw(tmp_path / "c" / "cat" / "cat1-dog1.png")
@@ -310,9 +304,7 @@ def test_bad_tables_of_labels_are_named(
     assert str(tmp_path) in str(error.value)
 
 
-def test_folders_that_are_no_set_are_refused(
-    settings: Settings, tmp_path: Path, draw: Draw
-) -> None:
+def test_folders_that_are_no_set_are_refused(settings: Settings, tmp_path: Path, draw: Draw) -> None:
     with pytest.raises(StimuliError, match="not a folder"):
         add("mine", tmp_path / "none", settings)
     (tmp_path / "empty").mkdir()

@@ -39,23 +39,17 @@ def test_images_come_by_class_then_name(natural: Path, settings: Settings) -> No
     stimuli = open_set("imagenet-val", settings)
     numbers = [int(name[15:23]) for name in stimuli.ids]
     assert numbers == [2, 5, 8, 1, 4, 7, 0, 3, 6]
-    assert stimuli.labels["category"].tolist() == [
-        f"n0000000{i}" for i in (0, 0, 0, 1, 1, 1, 2, 2, 2)
-    ]
+    assert stimuli.labels["category"].tolist() == [f"n0000000{i}" for i in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
     assert isinstance(stimuli.items, Digests) and stimuli.whole == 50000
     again = pickle.loads(pickle.dumps(stimuli))
     assert np.array_equal(again.decode(4), stimuli.decode(4)) and again.items == stimuli.items
 
 
-def test_a_limit_reads_no_other_file(
-    natural: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_limit_reads_no_other_file(natural: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     part = sample(open_set("imagenet-val", settings), 4)
     seen: list[str] = []
     read = image_files.file_digest
-    monkeypatch.setattr(
-        image_files, "file_digest", lambda path: (seen.append(Path(path).name), read(path))[1]
-    )
+    monkeypatch.setattr(image_files, "file_digest", lambda path: (seen.append(Path(path).name), read(path))[1])
     fresh = replace(settings, home=settings.home / "other")
     entry = find_entry("imagenet-val", settings)
     limited = open_folder(entry, natural, fresh, limit=4)
@@ -69,12 +63,8 @@ def test_a_limit_reads_no_other_file(
     assert isinstance(restrict(whole, whole.ids[:2]).items, Digests)
 
 
-def test_names_that_repeat_over_classes_carry_their_class(
-    settings: Settings, draw: Draw, tmp_path: Path
-) -> None:
-    for i, (category, name) in enumerate(
-        (("n00000001", "b"), ("n00000001", "a"), ("n00000000", "a"))
-    ):
+def test_names_that_repeat_over_classes_carry_their_class(settings: Settings, draw: Draw, tmp_path: Path) -> None:
+    for i, (category, name) in enumerate((("n00000001", "b"), ("n00000001", "a"), ("n00000000", "a"))):
         draw(tmp_path / "r" / category / f"{name}.png", seed=i)
     add("renditions", tmp_path / "r", settings)
     stimuli = open_set("renditions", settings)

@@ -69,9 +69,7 @@ def test_what_counts_as_drawn_in_a_mask(tmp_path: Path, settings: Settings) -> N
         "grey": Image.fromarray(drawn.astype(np.uint8)),
         "16 bits": Image.fromarray(drawn.astype(np.uint16) * 256),
         "colour": Image.fromarray(colour),
-        "grey and opacity": Image.merge(
-            "LA", [Image.fromarray(drawn.astype(np.uint8)), Image.new("L", (16, 12), 255)]
-        ),
+        "grey and opacity": Image.merge("LA", [Image.fromarray(drawn.astype(np.uint8)), Image.new("L", (16, 12), 255)]),
     }
     palette = Image.fromarray(drawn.astype(np.uint8))
     palette.putpalette([255, 255, 255, 0, 0, 0])  # index 0 is white
@@ -96,9 +94,7 @@ def test_a_missing_mask_or_one_of_another_size_is_named(tmp_path: Path, settings
     assert "\n" not in str(error.value)
 
 
-def test_categories_of_no_space_need_one_and_unknown_ones_are_refused(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_categories_of_no_space_need_one_and_unknown_ones_are_refused(tmp_path: Path, settings: Settings) -> None:
     folder = masks_folder(tmp_path / "mine")
     rows = [{"image": "a.png", "category": "zebra"}, {"image": "b.jpg", "category": "dog"}]
     write_labels(folder, rows)
@@ -118,9 +114,7 @@ def in_classes(folder: Path, *classes: str) -> Path:
     return folder
 
 
-def test_class_folders_say_the_categories_where_there_is_no_table(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_class_folders_say_the_categories_where_there_is_no_table(tmp_path: Path, settings: Settings) -> None:
     folder = in_classes(tmp_path / "own", "mug", "beetle")
     with pytest.raises(StimuliError, match="--space NAME"):
         add("own", folder, settings)
@@ -139,9 +133,7 @@ def test_class_folders_say_the_categories_where_there_is_no_table(
         open_set("own", settings)
 
 
-def test_digests_follow_masks_and_images_and_are_kept_by_parts(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_digests_follow_masks_and_images_and_are_kept_by_parts(tmp_path: Path, settings: Settings) -> None:
     folder = masks_folder(tmp_path / "mine")
     before = opened("mine", folder, settings)
     again = open_set("mine", settings)
@@ -171,14 +163,10 @@ def test_empty_and_full_masks_are_kept_and_said(tmp_path: Path, settings: Settin
     assert "of these 1 are full: no score counts them" in found.lines
 
 
-def test_photograph_and_mask_stay_aligned_through_the_card(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_photograph_and_mask_stay_aligned_through_the_card(tmp_path: Path, settings: Settings) -> None:
     """Painted from its mask, stored as files, shown as a card shows it: the bright pixels are the mask."""
     y, x = np.mgrid[:333, :500]
-    mask = ((y - 150) ** 2 / 90**2 + (x - 270) ** 2 / 140**2 < 1) | (
-        (abs(y - 270) < 20) & (x > 350)
-    )
+    mask = ((y - 150) ** 2 / 90**2 + (x - 270) ** 2 / 140**2 < 1) | ((abs(y - 270) < 20) & (x > 350))
     folder = tmp_path / "mine"
     save(folder / "images" / "a.png", np.repeat((mask * 255).astype(np.uint8)[:, :, None], 3, 2))
     save(folder / "masks" / "a.png", mask.astype(np.uint8))
@@ -214,9 +202,7 @@ def test_the_numbers_of_imagenet_s() -> None:
     assert not merged & set(values_of(919))
 
 
-@pytest.mark.parametrize(
-    ("edition", "numbers"), [(919, (2, 4, 12)), (300, (2, 3, 7)), (50, (1, 2, 3))]
-)
+@pytest.mark.parametrize(("edition", "numbers"), [(919, (2, 4, 12)), (300, (2, 3, 7)), (50, (1, 2, 3))])
 def test_imagenet_s_masks_by_class_with_ignored_pixels(
     edition: int, numbers: tuple[int, ...], tmp_path: Path, settings: Settings
 ) -> None:
@@ -242,9 +228,7 @@ def test_green_counts_256(tmp_path: Path, settings: Settings) -> None:
     assert np.array_equal(opened("mine", root, settings).mask(0), box(2, 6, 3, 9))
 
 
-def test_catalogue_names_tell_the_edition_of_a_renamed_folder(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_catalogue_names_tell_the_edition_of_a_renamed_folder(tmp_path: Path, settings: Settings) -> None:
     folder = imagenet_s_folder(tmp_path, 50, (1, 2, 3)) / "ImageNetS50"
     renamed = folder.rename(tmp_path / "somewhere")
     stimuli = opened("imagenet-s50", renamed, settings)
@@ -320,9 +304,7 @@ def test_boxes_as_packed_take_the_class_from_the_file(tmp_path: Path, settings: 
     for i, wnid in enumerate(WNIDS):
         name = f"ILSVRC2012_val_{i:08d}"
         save(root / "Data" / "CLS-LOC" / "val" / f"{name}.JPEG", photo(i))
-        write(
-            root / "Annotations" / "CLS-LOC" / "val" / f"{name}.xml", loc_xml(wnid, [(3, 2, 8, 5)])
-        )
+        write(root / "Annotations" / "CLS-LOC" / "val" / f"{name}.xml", loc_xml(wnid, [(3, 2, 8, 5)]))
     save(root / "Data" / "CLS-LOC" / "val" / "unboxed.JPEG", photo(9))
     save(root / "Data" / "CLS-LOC" / "train" / WNIDS[0] / "other.JPEG", photo(9))
     both = loc_xml(WNIDS[0], [(1, 1, 2, 2)], others=[(WNIDS[1], (4, 4, 9, 9))])

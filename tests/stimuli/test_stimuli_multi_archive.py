@@ -70,18 +70,14 @@ def test_another_archive_of_the_name_is_refused(mirror: Path, settings: Settings
         fetch("small-c", mirrored, lambda line: None, ["noise"])
 
 
-def test_a_full_disk_is_no_damaged_archive(
-    mirror: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_no_damaged_archive(mirror: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(downloads.tarfile.TarFile, "extract", full)
     with pytest.raises(OSError, match="No space left"):
         fetch("small-c", replace(settings, mirror=str(mirror)), lambda line: None, ["noise"])
-    assert (
-        settings.home / "archives" / "noise.tar"
-    ).is_file()  # twenty gigabytes need not come again
+    assert (settings.home / "archives" / "noise.tar").is_file()  # twenty gigabytes need not come again
     assert locate("small-c", settings) is None
 
 
@@ -93,17 +89,8 @@ def test_unknown_parts_are_answered_with_close_ones(mirror: Path, settings: Sett
 
 
 def test_the_catalogue_s_archives_cover_the_corruptions(settings: Settings) -> None:
-    assert archive_names(find_entry("imagenet-c", settings)) == (
-        "noise",
-        "blur",
-        "weather",
-        "digital",
-        "extra",
-    )
-    assert (
-        archive_names(find_entry("imagenet-3dcc", settings))
-        == find_entry("imagenet-3dcc", settings).parts
-    )
+    assert archive_names(find_entry("imagenet-c", settings)) == ("noise", "blur", "weather", "digital", "extra")
+    assert archive_names(find_entry("imagenet-3dcc", settings)) == find_entry("imagenet-3dcc", settings).parts
     for entry in read_catalogue(settings).values():
         for name, url in entry.archives.items():
             assert url.startswith("https://") and url.endswith(f"/{name}")

@@ -5,13 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import TrialsError
-from benchmark.stimuli.catalogue import (
-    GEIRHOS16,
-    canonical_condition,
-    experiment_of,
-    image_id,
-    read_pair,
-)
+from benchmark.stimuli.catalogue import GEIRHOS16, canonical_condition, experiment_of, image_id, read_pair
 
 
 @pytest.mark.parametrize(
@@ -68,9 +62,7 @@ def test_conditions_have_one_spelling(experiment: str, text: str, expected: str)
     assert canonical_condition(experiment, text) == expected
 
 
-@given(
-    st.sampled_from(GEIRHOS16), st.sampled_from(GEIRHOS16), st.integers(1, 99), st.integers(1, 9)
-)
+@given(st.sampled_from(GEIRHOS16), st.sampled_from(GEIRHOS16), st.integers(1, 99), st.integers(1, 9))
 def test_cues_are_read_back(shape: str, texture: str, k: int, t: int) -> None:
     pair = read_pair(f"{shape}{k}-{texture}{t}.png")
     assert pair is not None

@@ -119,10 +119,7 @@ def test_a_cut_polygon_shares_no_pixel(corners: list[tuple[float, float]], start
     order = np.argsort(np.arctan2(*(shape - middle).T[::-1]))
     ring = np.roll(shape[order], start % len(shape), axis=0)
     whole, half = inside(ring, (20, 20)), len(ring) // 2 + 1
-    first, second = (
-        inside(ring[:half], (20, 20)),
-        inside(ring[[*range(half - 1, len(ring)), 0]], (20, 20)),
-    )
+    first, second = (inside(ring[:half], (20, 20)), inside(ring[[*range(half - 1, len(ring)), 0]], (20, 20)))
     assert np.array_equal(first ^ second, whole)
 
 

@@ -16,11 +16,7 @@ from benchmark.stimuli.verify import verify
 #: Published (Geirhos et al. 2019, 2021): shape and texture answers on the 1200 conflict trials.
 SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
 TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
-NETWORKS = {
-    "resnet50": (162, 572),
-    "resnet50-train-60-epochs": (586, 141),
-    "alexnet": (283, 376),
-}
+NETWORKS = {"resnet50": (162, 572), "resnet50-train-60-epochs": (586, 141), "alexnet": (283, 376)}
 #: experiment -> people, images, answers "na"
 EXPERIMENTS = {
     "colour": (4, 1280, 26), "contrast": (4, 1280, 18), "high-pass": (4, 1280, 44),
@@ -63,14 +59,9 @@ def answers(trials: pd.DataFrame) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", ["cue-conflict", "edges", "filled-silhouettes"])
-def test_image_names_are_those_of_the_tables(
-    real: Settings, people: list[TrialFile], name: str
-) -> None:
+def test_image_names_are_those_of_the_tables(real: Settings, people: list[TrialFile], name: str) -> None:
     experiment = {"filled-silhouettes": "silhouettes"}.get(name, name)
-    here, known = (
-        open_set(name, real),
-        trial_stimuli([f for f in people if f.experiment == experiment]),
-    )
+    here, known = (open_set(name, real), trial_stimuli([f for f in people if f.experiment == experiment]))
     assert set(here.ids) <= set(known.ids)
     assert len(known) == here.whole
     position = [known.ids.index(i) for i in here.ids]

@@ -50,9 +50,7 @@ def test_statements():
         "a": ("noise(uniform)", "contrast"),
         "b": ("standard", "stylised"),
     }
-    assert stated_recipes(["a=adversarial(linf,4/255),standard"]) == {
-        "a": ("adversarial(linf,4/255)", "standard")
-    }
+    assert stated_recipes(["a=adversarial(linf,4/255),standard"]) == {"a": ("adversarial(linf,4/255)", "standard")}
     assert stated_recipes([]) == {}
 
 
@@ -64,14 +62,8 @@ def test_a_statement_without_observer_or_recipe_is_an_error(text):
 
 def test_a_file_beside_the_tables(tmp_path):
     assert recipes_beside(tmp_path) == {}
-    (tmp_path / "training.yaml").write_text(
-        "a: noise(uniform)\nb: [standard, stylised]\nc: adversarial(l2,3.0)\n"
-    )
-    expected = {
-        "a": ("noise(uniform)",),
-        "b": ("standard", "stylised"),
-        "c": ("adversarial(l2,3.0)",),
-    }
+    (tmp_path / "training.yaml").write_text("a: noise(uniform)\nb: [standard, stylised]\nc: adversarial(l2,3.0)\n")
+    expected = {"a": ("noise(uniform)",), "b": ("standard", "stylised"), "c": ("adversarial(l2,3.0)",)}
     assert recipes_beside(tmp_path) == expected
     (tmp_path / "noise_a_session-1.csv").write_text("")
     assert recipes_beside(tmp_path / "noise_a_session-1.csv") == expected

@@ -14,11 +14,7 @@ from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
 
 HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
-SHOWN = [
-    ("c50", "bear", "n02134084_5274"),
-    ("c05", "airplane", "n02690373_12984"),
-    ("c100", "knife", "n03041632_7380"),
-]
+SHOWN = [("c50", "bear", "n02134084_5274"), ("c05", "airplane", "n02690373_12984"), ("c100", "knife", "n03041632_7380")]
 
 
 @pytest.fixture
@@ -54,9 +50,7 @@ def make(settings, **options):
 
 
 def test_the_command_puts_the_set_on_the_shelf(here):
-    result = CliRunner().invoke(
-        data, ["regenerate", "contrast"], catch_exceptions=False, standalone_mode=False
-    )
+    result = CliRunner().invoke(data, ["regenerate", "contrast"], catch_exceptions=False, standalone_mode=False)
     assert "regenerated-contrast: 3 images at" in result.output
     found = Resolver("geirhos16", here).find("contrast")
     assert found.name == "regenerated-contrast" and (len(found), found.whole) == (3, 3)

@@ -5,13 +5,7 @@ import pytest
 
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import StimuliError
-from benchmark.stimuli.regenerate import (
-    cropped,
-    parametric,
-    photographs,
-    regenerate,
-    write_set,
-)
+from benchmark.stimuli.regenerate import cropped, parametric, photographs, regenerate, write_set
 
 NAMES = ("n02134084_5274", "n02690373_12984", "n03041632_7380")
 
@@ -38,9 +32,7 @@ def trials(role="contrast", conditions=("c50", "c05", "c100"), names=NAMES, suff
         {
             "role": np.full(n, role),
             "condition": np.array(conditions),
-            "stimulus": np.array(
-                [f"{c}/{name}{suffix}" for c, name in zip(conditions, names, strict=True)]
-            ),
+            "stimulus": np.array([f"{c}/{name}{suffix}" for c, name in zip(conditions, names, strict=True)]),
             "category": np.array(["bear", "airplane", "knife"][:n]),
             "response": np.full(n, "cat"),
         }
@@ -49,24 +41,13 @@ def trials(role="contrast", conditions=("c50", "c05", "c100"), names=NAMES, suff
 
 def test_a_set_of_its_own(tmp_path):
     made = regenerate("contrast", trials(), source())
-    assert made.ids == (
-        "c05/n02690373_12984.png",
-        "c100/n03041632_7380.png",
-        "c50/n02134084_5274.png",
-    )
+    assert made.ids == ("c05/n02690373_12984.png", "c100/n03041632_7380.png", "c50/n02134084_5274.png")
     assert made.labels["condition"].tolist() == ["c05", "c100", "c50"]
     assert made.labels["category"].tolist() == ["airplane", "knife", "bear"]
     assert set(made.labels["made"]) == {"regenerated"}
-    assert (made.name, made.space, made.origin, made.whole) == (
-        "regenerated-contrast",
-        "geirhos16",
-        "regenerated",
-        3,
-    )
+    assert (made.name, made.space, made.origin, made.whole) == ("regenerated-contrast", "geirhos16", "regenerated", 3)
     again = regenerate("contrast", trials(), source())
-    assert (
-        made.digest == again.digest != regenerate("contrast", trials(), source(item="other")).digest
-    )
+    assert made.digest == again.digest != regenerate("contrast", trials(), source(item="other")).digest
 
 
 def test_pixels_are_the_degradation_of_the_photograph():

@@ -8,12 +8,7 @@ import pytest
 from benchmark import plugins
 from benchmark.errors import ScoresError
 from benchmark.stimuli.catalogue import Named
-from benchmark.stimuli.score_tables import (
-    ReportedScore,
-    check_names,
-    known_metrics,
-    read_scores,
-)
+from benchmark.stimuli.score_tables import ReportedScore, check_names, known_metrics, read_scores
 
 FULL = "observer,metric,value,low,high,level,n,condition,source,suite,note\n"
 
@@ -44,9 +39,7 @@ OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conf
         ("t.json", '{"b": {"shape_bias": 7}}', "b, shape_bias"),
     ],
 )
-def test_a_value_that_our_metric_cannot_have_is_refused(
-    name: str, text: str, where: str, tmp_path: Path
-) -> None:
+def test_a_value_that_our_metric_cannot_have_is_refused(name: str, text: str, where: str, tmp_path: Path) -> None:
     path = write(tmp_path, name, text)
     with pytest.raises(ScoresError) as raised:
         read_scores(path, metrics=OURS)
@@ -80,14 +73,9 @@ def test_the_file_names_the_source_where_nothing_else_does(tmp_path: Path) -> No
 
 
 def test_json_as_records_and_by_observer_say_the_same(tmp_path: Path) -> None:
-    records = [
-        {"observer": name, "metric": "acc", "value": value}
-        for name, value in (("a", 1), ("b", 0.5))
-    ]
+    records = [{"observer": name, "metric": "acc", "value": value} for name, value in (("a", 1), ("b", 0.5))]
     one = read_scores(write(tmp_path, "t.json", json.dumps(records)))
-    other = read_scores(
-        write(tmp_path, "u.json", '{"a": {"acc": 1}, "b": {"acc": 0.5}}'), source="t"
-    )
+    other = read_scores(write(tmp_path, "u.json", '{"a": {"acc": 1}, "b": {"acc": 0.5}}'), source="t")
     assert one.scores == other.scores
 
 
@@ -217,9 +205,7 @@ def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking: Pat
         ("solomon_net_accuracies_2.json", {"noise0.1freq1": []}, "list of 0 and 1"),
     ],
 )
-def test_a_file_that_is_not_as_published_is_named(
-    name: str, content: object, said: str, masking: Path
-) -> None:
+def test_a_file_that_is_not_as_published_is_named(name: str, content: object, said: str, masking: Path) -> None:
     write(masking, name, json.dumps(content))
     with pytest.raises(ScoresError, match=said) as caught:
         read_scores(masking)

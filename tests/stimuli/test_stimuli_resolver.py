@@ -27,9 +27,7 @@ def test_absent_roles_say_how_to_get_them(settings: Settings) -> None:
     shelf = Resolver("geirhos16", settings)
     with pytest.raises(MissingStimuli, match="bench data fetch filled-silhouettes"):
         shelf.find("silhouettes")
-    with pytest.raises(
-        MissingStimuli, match=r"no stimulus set plays the role 'smell'.*--role smell"
-    ):
+    with pytest.raises(MissingStimuli, match=r"no stimulus set plays the role 'smell'.*--role smell"):
         shelf.find("smell")
 
 

@@ -92,9 +92,7 @@ def test_voc_images_of_one_main_object(tmp_path: Path, settings: Settings) -> No
     assert checked.ok and [line for line in checked.lines if line.startswith("left")] == told
 
 
-def test_voc_reads_the_longest_list_and_says_what_is_absent(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_voc_reads_the_longest_list_and_says_what_is_absent(tmp_path: Path, settings: Settings) -> None:
     root = voc(tmp_path) / "VOCdevkit" / "VOC2012"
     lists = root / "ImageSets" / "Segmentation"
     write(lists / "val.txt", "2007_000033\n")
@@ -180,9 +178,7 @@ def test_coco_images_of_one_main_object(tmp_path: Path, settings: Settings) -> N
         assert not (stimuli.mask(i) & stimuli.ignored(i)).any()
 
 
-def test_coco_counts_images_that_are_not_here_and_follows_the_outlines(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_coco_counts_images_that_are_not_here_and_follows_the_outlines(tmp_path: Path, settings: Settings) -> None:
     folder = coco(tmp_path)
     add("coco-objects", folder, settings)
     before = open_set("coco-objects", settings)
@@ -201,9 +197,7 @@ def test_coco_counts_images_that_are_not_here_and_follows_the_outlines(
     assert [a == b for a, b in zip(part.items, after.items, strict=True)] == [False, True]
 
 
-def test_catalogue_order_decides_which_set_plays_the_role(
-    tmp_path: Path, settings: Settings
-) -> None:
+def test_catalogue_order_decides_which_set_plays_the_role(tmp_path: Path, settings: Settings) -> None:
     add("voc-objects", voc(tmp_path / "voc"), settings)
     assert Resolver("geirhos16", settings).find("natural-masked").name == "voc-objects"
     add("coco-objects", coco(tmp_path / "coco"), settings)
@@ -241,9 +235,7 @@ def spoiled(table: dict, change: str) -> object:
         ("a path", "'file_name' is '../../etc/passwd'"),
     ],
 )
-def test_what_is_wrong_with_coco_is_said(
-    change: str, message: str, tmp_path: Path, settings: Settings
-) -> None:
+def test_what_is_wrong_with_coco_is_said(change: str, message: str, tmp_path: Path, settings: Settings) -> None:
     table = coco(tmp_path) / "annotations" / "instances_val2017.json"
     table.write_text(json.dumps(spoiled(json.loads(table.read_text()), change)))
     with pytest.raises(StimuliError, match=message) as error:

@@ -37,9 +37,7 @@ def test_a_conflict_set_is_read_in_order_with_its_cues(conflict: Path, settings:
     assert np.array_equal(stimuli.decode(1), expected)
 
 
-def test_the_digest_follows_content_names_and_labels(
-    conflict: Path, settings: Settings, draw: Draw
-) -> None:
+def test_the_digest_follows_content_names_and_labels(conflict: Path, settings: Settings, draw: Draw) -> None:
     before = open_set("cue-conflict", settings)
     assert open_set("cue-conflict", settings).digest == before.digest
     draw(conflict / "cat" / "cat1-cat1.png", seed=99)
@@ -50,9 +48,7 @@ def test_the_digest_follows_content_names_and_labels(
 
 
 def test_a_missing_set_names_the_command(settings: Settings) -> None:
-    with pytest.raises(
-        MissingStimuli, match=r"bench data fetch edges.*bench data add edges FOLDER"
-    ):
+    with pytest.raises(MissingStimuli, match=r"bench data fetch edges.*bench data add edges FOLDER"):
         open_set("edges", settings)
     with pytest.raises(MissingStimuli, match=r"bench data add imagenet-val FOLDER.*not allow"):
         open_set("imagenet-val", settings)

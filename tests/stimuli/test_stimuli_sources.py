@@ -6,14 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import TrialsError
-from benchmark.stimuli.catalogue import (
-    Source,
-    check_source,
-    experiment_of,
-    known_sources,
-    named,
-    sources_of,
-)
+from benchmark.stimuli.catalogue import Source, check_source, experiment_of, known_sources, named, sources_of
 
 
 def told(root, *names):
@@ -85,9 +78,7 @@ def test_people_of_a_copy_are_the_people_of_its_origin():
 def test_every_alias_has_a_reason_and_every_origin_is_known():
     import yaml
 
-    rows = yaml.safe_load(
-        (Path(__import__("benchmark").__file__).parent / "stimuli/sources.yaml").read_text()
-    )
+    rows = yaml.safe_load((Path(__import__("benchmark").__file__).parent / "stimuli/sources.yaml").read_text())
     assert set(rows) == set(known_sources())
     for row in rows.values():
         assert set(row) <= {field.name for field in fields(Source)}
@@ -106,20 +97,11 @@ def test_a_stated_source_must_be_a_name(name):
 @pytest.mark.parametrize(
     ("path", "experiment"),
     [
-        (
-            "texture-shape_cue-conflict/texture-shape_cue-conflict_vgg16session-1.csv",
-            "cue-conflict",
-        ),
+        ("texture-shape_cue-conflict/texture-shape_cue-conflict_vgg16session-1.csv", "cue-conflict"),
         ("raw/texture-shape_edges_alexnet_session-1.csv", "edges"),
         ("x/noise-generalisation_contrast-png_resnet50_session-1.csv", "contrast"),
-        (
-            "noise-generalisation_high-pass/highpass-experiment_subject-01_session_1.csv",
-            "high-pass",
-        ),
-        (
-            "noise-generalisation_uniform-noise/noise-experiment_subject-01_session_1.csv",
-            "uniform-noise",
-        ),
+        ("noise-generalisation_high-pass/highpass-experiment_subject-01_session_1.csv", "high-pass"),
+        ("noise-generalisation_uniform-noise/noise-experiment_subject-01_session_1.csv", "uniform-noise"),
     ],
 )
 def test_experiments_of_error_consistency(path, experiment):

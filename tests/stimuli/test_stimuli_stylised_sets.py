@@ -70,11 +70,7 @@ def make(order, settings, painter=None):
 
 def files(order):
     folder = order.output / order.name
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_stylised_set_is_on_the_shelf_under_its_labels(order, settings):
@@ -220,10 +216,7 @@ def test_boards_name_the_painter_and_keep_the_sets_apart(order, conflict, settin
     for one in found:
         note = "mine is not a published set: stylised: fake 1, strength 1, seed 0"
         assert (note in one.notes) == (one.digest != published)
-        assert [row.observer for row in one.references if row.kind == "ideal"] == [
-            "ideal-shape",
-            "ideal-texture",
-        ]
+        assert [row.observer for row in one.references if row.kind == "ideal"] == ["ideal-shape", "ideal-texture"]
 
 
 def test_a_set_that_nothing_shows_is_no_silent_choice(order, conflict, settings, monkeypatch):
@@ -336,9 +329,6 @@ def test_the_network_is_the_one_that_the_package_runs(tmp_path):
     mine = network.paint(big, network.style(style), strength=1.0, size=384, crop=1.0)
     # The package lets the runtime compute in 8-bit integers, which rounds otherwise: its code with our sessions.
     basic = StyleTransfer(device="cpu")
-    basic._sessions = {
-        "arbitrary_predict": network.predict,
-        "arbitrary_transform": network.transform,
-    }
+    basic._sessions = {"arbitrary_predict": network.predict, "arbitrary_transform": network.transform}
     theirs = np.asarray(basic.stylize_with(big, style))
     assert np.abs(mine.astype(int) - theirs.astype(int)).max() <= 1

@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import GEIRHOS16, read_pair
-from benchmark.stimuli.stylise import (
-    Order,
-    Picture,
-    Sample,
-    conflicting,
-    manifest,
-    spread,
-    textured,
-)
+from benchmark.stimuli.stylise import Order, Picture, Sample, conflicting, manifest, spread, textured
 
 GENERATOR = {"name": "fake", "version": "1"}
 
@@ -39,9 +31,7 @@ def pictures(folder, sizes, suffix=".jpg"):
 
 
 PAINTINGS = [picture(f"/paintings/{i}.jpg") for i in range(37)]
-CATEGORIES = st.dictionaries(
-    st.sampled_from(GEIRHOS16[:5]), st.integers(1, 4), min_size=2, max_size=4
-)
+CATEGORIES = st.dictionaries(st.sampled_from(GEIRHOS16[:5]), st.integers(1, 4), min_size=2, max_size=4)
 
 
 def styles_of(pairings):
@@ -56,9 +46,7 @@ def test_a_style_is_chosen_by_seed_and_content_alone(paintings, n, seed):
     part = styles_of(textured(contents[-n:], paintings, seed))
     assert part.items() <= whole.items() and len(part) == n
     renamed = [replace(one, path=Path(f"/elsewhere/x{i}.png")) for i, one in enumerate(contents)]
-    assert Counter(styles_of(textured(renamed, PAINTINGS, seed)).values()) == Counter(
-        whole.values()
-    )
+    assert Counter(styles_of(textured(renamed, PAINTINGS, seed)).values()) == Counter(whole.values())
 
 
 @pytest.mark.slow
@@ -195,10 +183,7 @@ def test_the_manifest_holds_all_that_decides_and_no_names_of_files():
     text = manifest(order, GENERATOR, pairings, PAINTINGS, 2)
     table = json.loads(text)
     assert table["generator"] == GENERATOR and table["whole"] == 2
-    assert table["images"]["cat/cat1.png"] == {
-        "content": contents[0].digest,
-        "style": pairings[0].style.digest,
-    }
+    assert table["images"]["cat/cat1.png"] == {"content": contents[0].digest, "style": pairings[0].style.digest}
     assert "secret" not in text and "paintings" not in text
     changes = [
         replace(order, strength=0.5),

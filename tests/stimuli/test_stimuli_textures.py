@@ -34,9 +34,7 @@ def frost(settings: Settings, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> En
     return entry
 
 
-def test_textures_come_in_the_catalogue_s_order_in_every_space(
-    frost: Entry, settings: Settings
-) -> None:
+def test_textures_come_in_the_catalogue_s_order_in_every_space(frost: Entry, settings: Settings) -> None:
     assert settings.data is not None
     shelf = Resolver("imagenet1k", settings)
     found = shelf.textures("frost")
@@ -47,9 +45,7 @@ def test_textures_come_in_the_catalogue_s_order_in_every_space(
     assert len(Resolver("world16", settings).textures("frost")) == 2
 
 
-def test_another_picture_under_the_name_is_refused(
-    frost: Entry, settings: Settings, draw: Draw
-) -> None:
+def test_another_picture_under_the_name_is_refused(frost: Entry, settings: Settings, draw: Draw) -> None:
     assert settings.data is not None
     path = draw(settings.data / "frost" / "frost2.png", seed=77, size=9)
     with pytest.raises(StimuliError, match=r"frost2.png: not the published file.*bench data fetch"):
@@ -84,15 +80,11 @@ def test_textures_are_fetched_from_a_mirror_folder_and_checked(
     with pytest.raises(StimuliError, match="not the published file"):
         fetch("frost", mirrored, lambda line: None)
     assert locate("frost", settings) is None
-    with pytest.raises(
-        StimuliError, match=r"create_c/frost2.png: no connection.*holds frost/frost2.png"
-    ):
+    with pytest.raises(StimuliError, match=r"create_c/frost2.png: no connection.*holds frost/frost2.png"):
         fetch("frost", settings, lambda line: None)
 
 
-def test_a_clone_of_the_repository_will_do(
-    frost: Entry, settings: Settings, tmp_path: Path
-) -> None:
+def test_a_clone_of_the_repository_will_do(frost: Entry, settings: Settings, tmp_path: Path) -> None:
     assert settings.data is not None
     clone = tmp_path / "robustness" / "ImageNet-C"
     clone.mkdir(parents=True)

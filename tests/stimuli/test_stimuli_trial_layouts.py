@@ -59,9 +59,7 @@ def test_a_file_that_does_not_fit_is_left_out_and_said(tmp_path: Path) -> None:
     bad = write(tmp_path / "edge_b_session-1.csv", head + "net,zebra,cat,0,cat2.png\n")
     found = read_tables(tmp_path)
     assert [len(file) for file in found.files] == [1]
-    assert list(found.unfit) == [bad] and "row 2: object_response is 'zebra'" in str(
-        found.unfit[bad]
-    )
+    assert list(found.unfit) == [bad] and "row 2: object_response is 'zebra'" in str(found.unfit[bad])
     with pytest.raises(TrialsError, match="zebra"):
         read_tables(bad)
 

@@ -52,9 +52,7 @@ def test_any_order_of_columns_byte_marks_and_line_ends(tmp_path: Path) -> None:
 
 def test_observers_and_eidolons_of_one_table_are_told_apart(tmp_path: Path) -> None:
     head = "subj,object_response,category,condition,imagename"
-    rows = [
-        f"{who},cat,cat,8-{k}-10,{i}.png" for who in ("a", "b") for i, k in enumerate((10, 3, 0, 3))
-    ]
+    rows = [f"{who},cat,cat,8-{k}-10,{i}.png" for who in ("a", "b") for i, k in enumerate((10, 3, 0, 3))]
     files = read_trials(table(tmp_path / "eidolon" / "x.csv", *rows, header=head))
     assert [(f.experiment, f.observer, len(f)) for f in files] == [
         (name, who, n) for who in "ab" for name, n in (("eidolonI", 1), ("eidolonII", 2), ("eidolonIII", 1))
@@ -76,10 +74,7 @@ def test_sessions_repeat_trials_and_are_kept_apart(tmp_path: Path) -> None:
     [
         ([GOOD[0], row(2, "zebra", "dog", "dog1-cat2.png")], "row 3: object_response is 'zebra'"),
         ([GOOD[0], row(2, "NA", "dog", "dog1-cat2.png")], "row 3: object_response is 'NA'.*'na'"),
-        (
-            [row(1, "cat", "zebra", "cat1-dog1.png")],
-            "row 2: category is 'zebra'; expected one of air",
-        ),
+        ([row(1, "cat", "zebra", "cat1-dog1.png")], "row 2: category is 'zebra'; expected one of air"),
         ([GOOD[0], GOOD[1], GOOD[0]], "row 4: subject-01 answered 'cat1-dog1.png'.*in row 2"),
         ([GOOD[0] + ",more"], "row 2: 9 fields; the header has 8"),
         ([GOOD[0], "subject-01,1,2"], "row 3: 3 fields"),
@@ -97,18 +92,14 @@ def test_malformed_rows_are_named(tmp_path: Path, rows: list[str], message: str)
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "column", ["subj", "object_response", "category", "condition", "imagename"]
-)
+@pytest.mark.parametrize("column", ["subj", "object_response", "category", "condition", "imagename"])
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     path = table(tmp_path / "cue-conflict_x.csv", *GOOD, header=HEADER.replace(column, "other"))
     with pytest.raises(TrialsError, match=f"row 1: no column '{column}'"):
         read_trials(path)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe\x00\x01", b"\x89PNG\r\n\x1a\n\x00\x00", b'subj,"a\nb']
-)
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"\x89PNG\r\n\x1a\n\x00\x00", b'subj,"a\nb'])
 def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "edge_x_session-1.csv"
     path.write_bytes(content)
@@ -163,9 +154,7 @@ def test_images_known_by_name(tmp_path: Path) -> None:
     assert stimuli.labels["shape"].tolist() == ["cat", "dog"]
     assert stimuli.labels["texture"].tolist() == ["dog", "cat"]
     assert stimuli.origin == "trial tables" and stimuli.space == "geirhos16"
-    other = table(
-        tmp_path / "cue-conflict_y.csv", *(line.replace("t-01", "t-02") for line in GOOD[::-1])
-    )
+    other = table(tmp_path / "cue-conflict_y.csv", *(line.replace("t-01", "t-02") for line in GOOD[::-1]))
     assert trial_stimuli(read_trials(other)).digest == stimuli.digest
     assert trial_stimuli(read_trials(tmp_path)).digest == stimuli.digest
     with pytest.raises(StimuliError, match="by name only"):

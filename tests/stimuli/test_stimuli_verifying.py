@@ -151,9 +151,7 @@ def test_a_fault_is_named(tree: Path, settings: Settings, fault: str) -> None:
         assert rows["snow"] == "ok" and rows["fog"] != "ok"
 
 
-def test_many_faults_of_one_kind_are_counted(
-    tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_faults_of_one_kind_are_counted(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmark.stimuli.verify.SHOWN", 2)
     for path in (tree / "fog" / "1").rglob("*.png"):
         path.write_bytes(b"")
@@ -190,14 +188,10 @@ def test_copies_within_a_folder_are_said(tree: Path, settings: Settings) -> None
     assert found.ok  # ImageNet itself has such pairs
     assert "fog/1: 1 images are copies of others (val_0.png = val_1.png)" in found.lines
     (tree / "fog" / "1").rename(tree.with_name("natural"))
-    assert (
-        "1 images are copies of others (val_0.png = val_1.png)" in verify("natural", settings).lines
-    )
+    assert "1 images are copies of others (val_0.png = val_1.png)" in verify("natural", settings).lines
 
 
-def test_a_sample_of_a_large_set_is_read(
-    tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sample_of_a_large_set_is_read(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 10)
     counted: list[int] = []
 
@@ -216,9 +210,7 @@ def test_a_sample_of_a_large_set_is_read(
     assert not verify("small-c", settings, Depth(2)).ok
 
 
-def test_a_large_set_of_classes(
-    tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_set_of_classes(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     (tree / "fog" / "1").rename(tree.with_name("natural"))
     found = verify("natural", settings)
     whole = open_set("natural", settings)
@@ -244,33 +236,22 @@ def test_a_cell_in_two_places_and_an_absent_set_are_errors(tree: Path, settings:
         verify("small-c", replace(settings, data=None))
 
 
-def test_tiny_frost_with_the_classes_of_another_set(
-    settings: Settings, draw: Draw, tmp_path: Path
-) -> None:
+def test_tiny_frost_with_the_classes_of_another_set(settings: Settings, draw: Draw, tmp_path: Path) -> None:
     """Tiny ImageNet-C was published with 1000 classes in one corruption and 200 in the others."""
     from registry.labels import label_space
 
     wnids = label_space("imagenet1k").classes
     for corruption, classes in (("frost", wnids[:30]), ("fog", wnids[:6]), ("snow", wnids[:6])):
         for i, wnid in enumerate(classes):
-            draw(
-                tmp_path / "tiny" / corruption / "1" / wnid / f"{i}.png",
-                seed=crc32(f"{corruption}{i}".encode()),
-            )
+            draw(tmp_path / "tiny" / corruption / "1" / wnid / f"{i}.png", seed=crc32(f"{corruption}{i}".encode()))
     add("tiny-c", tmp_path / "tiny", settings)
     found = verify("tiny-c", settings)
     assert not found.ok
     assert any(line.startswith("frost/1: 30 classes, most cells have 6") for line in found.lines)
-    assert {row.corruption: row.classes for row in found.table} == {
-        "frost": "30",
-        "fog": "6",
-        "snow": "6",
-    }
+    assert {row.corruption: row.classes for row in found.table} == {"frost": "30", "fog": "6", "snow": "6"}
 
 
-def test_the_report_of_the_command(
-    tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_report_of_the_command(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 
     from benchmark.cli.data import data

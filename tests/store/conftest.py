@@ -54,9 +54,7 @@ def server():
     """A PostgreSQL server of the tests' own, which may be stopped and started."""
     if not (ROOT / "benchmarks" / "postgres_server.py").exists():
         pytest.skip("the benchmark scripts are not here")
-    with (
-        pytest.MonkeyPatch.context() as patch
-    ):  # code that looks for modules by name must not find the others there
+    with pytest.MonkeyPatch.context() as patch:  # code that looks for modules by name must not find the others there
         patch.syspath_prepend(str(ROOT / "benchmarks"))
         from postgres_server import own_server, why_none
     if why_none():
@@ -95,9 +93,7 @@ class Made:
     def stimuli(self, digest="d1", n=10, **labels):
         columns = labels or {"category": np.array(["cat", "dog"] * n)[:n]}
         ids = tuple(f"image-{index}.png" for index in range(n))
-        return Stimuli(
-            "set of " + digest, digest, "geirhos16", ids, ids, columns, lambda i: None, whole=1280
-        )
+        return Stimuli("set of " + digest, digest, "geirhos16", ids, ids, columns, lambda i: None, whole=1280)
 
     def observer(self, name="net", identity="weights-1", kind="network", **card):
         return Observer(name, kind, identity, card)

@@ -57,9 +57,7 @@ def test_text_width_does_not_change_the_bytes():
 
 def test_views_and_empty_columns():
     grid = np.arange(24.0).reshape(4, 6)
-    back = back_again(
-        {"every second": grid[:, ::2], "none": np.empty(0), "words": np.empty(0, str)}
-    )
+    back = back_again({"every second": grid[:, ::2], "none": np.empty(0), "words": np.empty(0, str)})
     np.testing.assert_array_equal(back["every second"], grid[:, ::2])
     assert back["none"].shape == back["words"].shape == (0,)
     assert decode(encode({}), 0) == {}
@@ -98,9 +96,7 @@ def test_a_final_nul_would_be_lost_and_is_refused():
 
 
 def test_every_damaged_byte_is_noticed():
-    payload = encode(
-        {"response": np.array(["cat", "dog", "cat"]), "p": np.array([0.1, 0.2, np.nan])}
-    )
+    payload = encode({"response": np.array(["cat", "dog", "cat"]), "p": np.array([0.1, 0.2, np.nan])})
     for place in range(len(payload)):
         broken = bytearray(payload)
         broken[place] ^= 0x10
@@ -132,16 +128,10 @@ def framed(header, arrays=b""):
         (framed(b'[{"name":"a","dtype":"|u1","shape":[1],"words":["x"]}]', b"\x01"), "vocabulary"),
         (framed(b'[{"name":"a","dtype":"|O","shape":[1]}]', 8 * b"\0"), "type object"),
         (framed(b'[{"name":"a","dtype":"<f8","shape":[-1]}]', 8 * b"\0"), "shape"),
-        (
-            framed(b'[{"name":"a","dtype":"<f8","shape":[2]}]', 16 * b"\0"),
-            "it says 1 values and holds 2",
-        ),
+        (framed(b'[{"name":"a","dtype":"<f8","shape":[2]}]', 16 * b"\0"), "it says 1 values and holds 2"),
         (framed(b"[]", bytes(2**26)), "inflates to more than"),
         (
-            framed(
-                b'[{"name":"a","dtype":"|u1","shape":[0],"words":["%s"%s]}]'
-                % (b"x" * 2**14, 2**15 * b',"y"')
-            ),
+            framed(b'[{"name":"a","dtype":"|u1","shape":[0],"words":["%s"%s]}]' % (b"x" * 2**14, 2**15 * b',"y"')),
             "long words",
         ),
     ],

@@ -93,10 +93,7 @@ DAMAGES = {
         "UPDATE scores SET value = 0.9 WHERE metric = 'shape_bias' AND position = 0",
         r"score set \w+ \(cue-conflict\): its scores are not those that were stored",
     ),
-    "a deleted score": (
-        "DELETE FROM scores WHERE position = 1",
-        "its scores are not those that were stored",
-    ),
+    "a deleted score": ("DELETE FROM scores WHERE position = 1", "its scores are not those that were stored"),
     "payloads of two chunks swapped": (SWAPPED, r"chunk 0 of observation \w+: its content is not"),
     "an altered byte of a payload": (
         "UPDATE chunks SET payload = CAST(substr(payload, 1, 30) || x'00' || substr(payload, 32) AS BLOB) "
@@ -122,12 +119,7 @@ DAMAGES = {
     ),
     "a view in the place of a table": (ENDLESS, "is damaged: .*'scores' is no table"),
     "a negative code of a text": (
-        forged(
-            payload(
-                b'[{"name":"response","dtype":"|i1","shape":[6],"words":["dog","cat"]}]',
-                6 * b"\xff",
-            )
-        ),
+        forged(payload(b'[{"name":"response","dtype":"|i1","shape":[6],"words":["dog","cat"]}]', 6 * b"\xff")),
         r"chunk 0 of observation \w+ is damaged: a column of type int8",
     ),
     "a chunk that inflates": (
@@ -138,10 +130,7 @@ DAMAGES = {
         lambda connection: resealed(connection, "observations", "rowid = 1", details=HOSTILE_JSON),
         r"observations \w+: JSON that is nested too deeply",
     ),
-    "another version of the schema": (
-        "UPDATE alembic_version SET version_num = 'none'",
-        "is damaged: .*schema 'none'",
-    ),
+    "another version of the schema": ("UPDATE alembic_version SET version_num = 'none'", "is damaged: .*schema 'none'"),
     "a truncated file": (None, "is not a leaderboard or is damaged|SQLite: "),
 }
 
@@ -176,19 +165,14 @@ def told(act):
 def test_scores_that_were_altered_with_their_seals_are_found_by_computing_them_again(damaged):
     def forge(connection):
         connection.row_factory = sqlite3.Row
-        connection.execute(
-            "UPDATE scores SET value = 0.25 WHERE metric = 'shape_bias' AND condition = ''"
-        )
+        connection.execute("UPDATE scores SET value = 0.25 WHERE metric = 'shape_bias' AND condition = ''")
         for made in connection.execute("SELECT * FROM score_sets").fetchall():
             rows = connection.execute("SELECT * FROM scores WHERE score_set = ?", (made["id"],))
             row = {**made, "scores": scores_digest(map(dict, rows.fetchall()))}
             number = row_digest(schema.SCORE_SETS, row)
+            connection.execute("UPDATE scores SET score_set = ? WHERE score_set = ?", (number, made["id"]))
             connection.execute(
-                "UPDATE scores SET score_set = ? WHERE score_set = ?", (number, made["id"])
-            )
-            connection.execute(
-                "UPDATE score_sets SET id = ?, scores = ? WHERE id = ?",
-                (number, row["scores"], made["id"]),
+                "UPDATE score_sets SET id = ?, scores = ? WHERE id = ?", (number, row["scores"], made["id"])
             )
 
     path = damaged(forge)
@@ -217,9 +201,7 @@ def test_chunks_over_one_another_are_named(store, made):
         row = dict(connection.execute(chunk.select().where(chunk.c.position == 1)).one()._mapping)
         row["start"] = 2
         connection.execute(
-            chunk.update()
-            .where(chunk.c.position == 1)
-            .values(**row | {"checksum": row_digest(chunk, row)})
+            chunk.update().where(chunk.c.position == 1).values(**row | {"checksum": row_digest(chunk, row)})
         )
     assert list(store.problems()) == ["chunk 1 of observation k1: trials 2 to 6 of 10, after 4"]
 

@@ -201,9 +201,7 @@ def test_imported_trials_count_as_there(store, other, made):
 
 
 @pytest.mark.parametrize("newer", ["ours", "theirs"])
-def test_of_two_imports_of_a_source_the_newer_counts_and_the_difference_is_named(
-    store, other, made, newer
-):
+def test_of_two_imports_of_a_source_the_newer_counts_and_the_difference_is_named(store, other, made, newer):
     sides = [(store, "ours"), (other, "theirs")]
     for side, key in sides if newer == "theirs" else reversed(sides):
         imported(side, made, key)
@@ -226,9 +224,7 @@ def test_some_observations_come_with_what_they_rest_on_and_nothing_else(store, o
     store.merge_observations(other, {"sheet-2"}, run)
     assert [one.key for one in store.observations()] == ["sheet-2"]
     assert [one.name for one in store.observers()] == ["anna (lab)"]
-    assert store.trials(["sheet-2"])["response"].tolist() == (
-        other.trials(["sheet-2"])["response"].tolist()
-    )
+    assert store.trials(["sheet-2"])["response"].tolist() == (other.trials(["sheet-2"])["response"].tolist())
     assert [one["command"] for one in store.runs().values()] == ["bench reproduce"]
     assert store.latest_scores() == [] and store.outcomes() == []
     with pytest.raises(StoreError):
@@ -289,9 +285,7 @@ def test_damage_is_not_spread_by_merging(tmp_path, made, change, said):
 
 
 @pytest.mark.parametrize(("moved", "taken"), [(1.0, 4), (1.00001, 4), (1.1, 0)])
-def test_parts_of_a_block_by_a_network_that_answers_otherwise_do_not_mix(
-    store, other, made, moved, taken
-):
+def test_parts_of_a_block_by_a_network_that_answers_otherwise_do_not_mix(store, other, made, moved, taken):
     """Two shards of one block have no trial in common; canary answers say whether one network made both."""
     logits = torch.arange(160.0).sin().view(16, 10)
     for place, index, scale in ((store, 0, 1.0), (other, 1, moved)):

@@ -42,9 +42,7 @@ def test_a_path_makes_a_file(path):
 def test_odd_file_names(tmp_path):
     for name in ("a b.db", "50%25?.db", "#1.db", "ü.db"):
         open_store(str(tmp_path / name)).close()
-    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(
-        ["a b.db", "50%25?.db", "#1.db", "ü.db"]
-    )
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(["a b.db", "50%25?.db", "#1.db", "ü.db"])
 
 
 def test_relative_paths(tmp_path, monkeypatch):
@@ -84,10 +82,7 @@ def test_reading_never_creates(path):
 
 def test_a_store_for_reading_does_not_write(path, made):
     open_store(str(path)).close()
-    with (
-        open_store(str(path), write=False) as store,
-        pytest.raises(StoreError, match="reading only"),
-    ):
+    with open_store(str(path), write=False) as store, pytest.raises(StoreError, match="reading only"):
         store.begin_run("bench run", {})
 
 
@@ -246,8 +241,7 @@ def test_a_file_that_turns_read_only_while_open(path, made):
 def test_network_disks_are_recognised(tmp_path):
     mounts = tmp_path / "mounts"
     mounts.write_text(
-        f"/dev/a / ext4 rw 0 0\nserver:/x {tmp_path}/far\\040away nfs4 rw 0 0\nx {tmp_path}/s "
-        "fuse.sshfs rw 0 0\n"
+        f"/dev/a / ext4 rw 0 0\nserver:/x {tmp_path}/far\\040away nfs4 rw 0 0\nx {tmp_path}/s fuse.sshfs rw 0 0\n"
     )
     assert network_disk(tmp_path / "results.db", mounts) is None
     assert network_disk(tmp_path / "far away" / "deep" / "results.db", mounts) == "nfs4"

@@ -49,8 +49,7 @@ def described(connection):
     return {
         name: {
             "columns": sorted(
-                (one["name"], str(one["type"]), one["nullable"], one["default"])
-                for one in seen.get_columns(name)
+                (one["name"], str(one["type"]), one["nullable"], one["default"]) for one in seen.get_columns(name)
             ),
             "primary": seen.get_pk_constraint(name),
             "foreign": sorted(map(str, seen.get_foreign_keys(name))),
@@ -98,29 +97,20 @@ def test_an_upgraded_leaderboard_has_the_tables_of_a_fresh_one(older, tmp_path):
 def test_all_of_an_older_leaderboard_comes_along(older):
     with open_store(older) as store:
         assert list(store.problems()) == []
-        assert [(one.name, one.identity) for one in store.observers()] == [
-            ("anna (lab)", "anna"),
-            ("net", "weights-2"),
-        ]
+        assert [(one.name, one.identity) for one in store.observers()] == [("anna (lab)", "anna"), ("net", "weights-2")]
         assert len(store.observers(latest=False)) == 3
         assert [one.key for one in store.observations()] == ["s2"]  # the newest of the source
         first = ["answer 0", "answer 1", "answer 2", "answer 0"]
         assert store.trials(["k2"])["response"].tolist() == first
         assert len(store.trials(["k1"])) == len(store.trials(["s1"])) == 10
         assert store.complete("k1") and store.complete("k2")
-        assert (
-            store.latest_scores() == []
-        )  # of the weights before, and of trials that were replaced
+        assert store.latest_scores() == []  # of the weights before, and of trials that were replaced
         net = next(one for one in store.observers(latest=False) if one.identity == "weights-1")
         assert [one.status for one in store.outcomes(observer="net")] == ["done"]
         commands = [(run["command"], run["status"]) for run in store.runs().values()]
         assert commands == [("bench run", "done"), ("bench run again", None)]
         (ghost,) = store.outcomes(observer="ghost")
-        assert (ghost.reason, ghost.detail, ghost.observer) == (
-            "no such checkpoint",
-            "Traceback",
-            None,
-        )
+        assert (ghost.reason, ghost.detail, ghost.observer) == ("no such checkpoint", "Traceback", None)
     assert net.card == {}
     with database(older) as upgraded, upgraded.reading() as connection:
         sets, scores = schema.SCORE_SETS.c, schema.SCORES.c
@@ -144,11 +134,7 @@ def test_two_upgraded_copies_of_a_leaderboard_are_one(older, tmp_path):
     before = api.db_status(copy).counts
     merged = api.merge([older], copy).merged[0]
     assert (merged.observations, merged.trials, merged.known, merged.scores) == (0, 0, 34, 0)
-    assert api.db_status(copy).counts == before | {
-        "runs": 2 + 2,
-        "run_ends": 1 + 2,
-        "environments": 3,
-    }
+    assert api.db_status(copy).counts == before | {"runs": 2 + 2, "run_ends": 1 + 2, "environments": 3}
 
 
 @pytest.fixture
@@ -192,9 +178,7 @@ def test_an_upgrade_that_fails_changes_nothing(older, newer_program):
 
 
 def test_reading_an_older_leaderboard_says_what_to_do(older):
-    with pytest.raises(
-        StoreError, match=r"older gestaltbench \(schema 0003.*`bench db upgrade --db "
-    ):
+    with pytest.raises(StoreError, match=r"older gestaltbench \(schema 0003.*`bench db upgrade --db "):
         open_store(older, write=False)
     assert api.db_status(older).revision == "0003"
 

@@ -33,13 +33,8 @@ def kept(url):
 
 def test_a_row_has_all_there_is(store, made):
     run, _ = made.world(store)
-    observer = store.put_observer(
-        made.observer("tuned", "w2", training=["stylised", "noise(blur)"])
-    )
-    scores = [
-        made.score(flags=("few trials",), excluded=3),
-        made.score("other", None, reason="no trials"),
-    ]
+    observer = store.put_observer(made.observer("tuned", "w2", training=["stylised", "noise(blur)"]))
+    scores = [made.score(flags=("few trials",), excluded=3), made.score("other", None, reason="no trials")]
     number = store.put_scores(run, made.score_set(observer, version=2), scores)
     first, second = store.latest_scores()
     assert (first.observer, first.kind) == ("tuned", "network")
@@ -65,10 +60,7 @@ def test_different_stimuli_stand_side_by_side(store, made):
     put(store, made, observer, 0.1, stimuli={"cue-conflict": "d1"})
     put(store, made, observer, 0.2, stimuli={"cue-conflict": "d2"})
     put(store, made, observer, 0.3, stimuli={"cue-conflict": "d1"})
-    assert sorted((row.stimuli, row.value) for row in store.latest_scores()) == [
-        ("d1", 0.3),
-        ("d2", 0.2),
-    ]
+    assert sorted((row.stimuli, row.value) for row in store.latest_scores()) == [("d1", 0.3), ("d2", 0.2)]
 
 
 def test_newest_identity_of_a_name(store, url, made):
@@ -121,10 +113,7 @@ def test_scores_of_chosen_conditions(store, made):
     scores = [made.score(), made.score(condition="cat"), made.score(condition="dog")]
     store.put_scores(run, made.score_set(observer), scores)
     assert [row.condition for row in store.latest_scores(conditions=[""])] == [""]
-    assert [row.condition for row in store.latest_scores(conditions=["dog", "cat"])] == [
-        "cat",
-        "dog",
-    ]
+    assert [row.condition for row in store.latest_scores(conditions=["dog", "cat"])] == ["cat", "dog"]
     assert len(store.latest_scores()) == 3
 
 
@@ -188,12 +177,7 @@ def test_an_interval_without_width_may_be_rounded(store, made):
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [
-        ("STIMULI", "n"),
-        ("OBSERVATIONS", "n"),
-        ("OBSERVATIONS", "version"),
-        ("SCORE_SETS", "version"),
-    ],
+    [("STIMULI", "n"), ("OBSERVATIONS", "n"), ("OBSERVATIONS", "version"), ("SCORE_SETS", "version")],
 )
 def test_a_count_below_0_is_damage(url, made, table, column):
     with open_store(url) as store:
@@ -255,10 +239,7 @@ def test_outcomes(store, made):
     store.put_outcome(run, observer, "net", "cue", "geirhos16", "failed", "NaN logits", "Traceback")
     store.put_outcome(run, None, "ghost", "cue", "geirhos16", "failed", "no such checkpoint")
     store.put_outcome(run, observer, "net", "cue", "geirhos16", "done", "")
-    assert [(one.observer_name, one.status) for one in store.outcomes()] == [
-        ("ghost", "failed"),
-        ("net", "done"),
-    ]
+    assert [(one.observer_name, one.status) for one in store.outcomes()] == [("ghost", "failed"), ("net", "done")]
     first, second = store.outcomes(observer="net", suite="cue", latest=False)
     assert (first.reason, first.detail, first.run) == ("NaN logits", "Traceback", run)
     assert second.observer == observer
@@ -270,10 +251,7 @@ def test_names_of_one_identity_share_observations(store, made):
     made.answers(store, "k1", observer)
     store.put_observer(made.observer("alias", "weights-1"))
     found = store.observations(suite="cue-conflict")
-    assert [(one.observer_name, one.key, one.n) for one in found] == [
-        ("alias", "k1", 10),
-        ("net", "k1", 10),
-    ]
+    assert [(one.observer_name, one.key, one.n) for one in found] == [("alias", "k1", 10), ("net", "k1", 10)]
     store.put_observer(made.observer("net", "weights-2"))
     assert [one.observer_name for one in store.observations()] == ["alias"]
     assert store.observations(observer="net") == []
@@ -305,9 +283,7 @@ def test_provenance(store, made):
 def test_scores_of_withdrawn_trials_are_not_shown(store, made):
     """Imported ones alone: a network that was run keeps its scores until it is scored again."""
     run, network = made.world(store)
-    people = [
-        store.put_observer(made.observer(name, name, "human")) for name in ("subject-01 (a)", "b")
-    ]
+    people = [store.put_observer(made.observer(name, name, "human")) for name in ("subject-01 (a)", "b")]
     group = store.put_observer(made.observer("people", "group", "group"))
     for key, owner in (("k1", people[0]), ("k12", people[1]), ("k3", network)):
         made.answers(store, key, owner, suite="trials" if owner != network else "cue-conflict")
@@ -425,10 +401,7 @@ def test_rows_say_what_other_runs_they_replace(store, made):
         put(store, made, observer, 0.1, keys=(key,))
         assert [row.replaced for row in store.latest_scores()] == [replaced]
     put(store, made, observer, 0.1, keys=(second,), stimuli={"cue-conflict": "d2"})
-    assert {row.stimuli: row.replaced for row in store.latest_scores()} == {
-        "d1": ("cpu fp32, seed 3",),
-        "d2": (),
-    }
+    assert {row.stimuli: row.replaced for row in store.latest_scores()} == {"d1": ("cpu fp32, seed 3",), "d2": ()}
 
 
 def test_some_observers_are_read_without_the_cards_of_all(store, made, monkeypatch):
@@ -468,9 +441,7 @@ def test_threads_ask_at_once_and_a_reader_changes_nothing(path, made):
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
-def test_the_newest_is_what_was_stored_last_also_after_the_clock_was_set_back(
-    store, made, monkeypatch
-):
+def test_the_newest_is_what_was_stored_last_also_after_the_clock_was_set_back(store, made, monkeypatch):
     run, observer = made.world(store)
     put(store, made, observer, 0.1, run)
     store.put_outcome(run, observer, "net", "cue", "geirhos16", "failed", "x")
@@ -489,9 +460,7 @@ def test_a_transaction_that_is_made_again_stores_its_rows_once(store, made, url,
     """As after a server that took it and could not say so."""
     run, observer = made.world(store)
     change = Database.change
-    monkeypatch.setattr(
-        Database, "change", lambda self, *step: (change(self, *step), change(self, *step))[1]
-    )
+    monkeypatch.setattr(Database, "change", lambda self, *step: (change(self, *step), change(self, *step))[1])
     store.end_run(store.begin_run("bench run", {}), "done")
     store.put_observer(made.observer("other", "w2"))
     made.answers(store, "k1", observer, run=run)

@@ -41,9 +41,7 @@ def test_as_pandas_puts_them(parts):
             assert values.dtype.kind == "U"
             assert values.tolist() == expected[name].fillna("").tolist()
         else:
-            np.testing.assert_array_equal(
-                values.astype(float), expected[name].astype(float).to_numpy()
-            )
+            np.testing.assert_array_equal(values.astype(float), expected[name].astype(float).to_numpy())
 
 
 def test_columns_of_vectors_and_of_nobody():
@@ -57,11 +55,7 @@ def test_columns_of_vectors_and_of_nobody():
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [
-        (np.array(["a"]), np.array([1.0])),
-        (np.zeros((1, 2)), np.zeros((1, 3))),
-        (np.zeros(1), np.zeros((1, 1))),
-    ],
+    [(np.array(["a"]), np.array([1.0])), (np.zeros((1, 2)), np.zeros((1, 3))), (np.zeros(1), np.zeros((1, 1)))],
 )
 def test_what_does_not_fit_is_named(first, second):
     with pytest.raises(ValueError, match="column 'x' does not fit together"):
@@ -102,9 +96,7 @@ def test_trials_as_codes_are_the_same_trials():
 
 
 def test_words_in_order_are_those_that_occur_sorted():
-    column = Coded(
-        np.array(["unused", "dog", "cat", "dog"]), np.array([1, 2, 3, 2], dtype=np.uint8)
-    )
+    column = Coded(np.array(["unused", "dog", "cat", "dog"]), np.array([1, 2, 3, 2], dtype=np.uint8))
     ordered = column.in_order()
     assert ordered.words.tolist() == ["cat", "dog"]
     assert ordered.codes.tolist() == [1, 0, 1, 0]

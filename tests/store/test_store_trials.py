@@ -33,9 +33,7 @@ def test_blocks_with_different_columns(store, made):
     run, observer = made.world(store)
     store.put_stimuli(made.stimuli("d2", 3, shape=np.array(["car", "cat", "dog"])))
     made.answers(store, "k1", observer)
-    store.put_observation(
-        run, made.observation("k2", observer, "d2", 3, role="edges", condition="contrast=5")
-    )
+    store.put_observation(run, made.observation("k2", observer, "d2", 3, role="edges", condition="contrast=5"))
     only = {"flip": np.array([True, False, True]), "map": np.arange(6).reshape(3, 2)}
     store.put_chunks(run, [Chunk("k2", 0, 0, only)])
     trials = store.trials(["k2", "k1"])
@@ -174,10 +172,7 @@ def test_a_damaged_chunk_is_named(url, made):
         payload = connection.scalar(sa.select(table.c.payload).where(table.c.position == 1))
         broken = payload[:-3] + b"abc"
         connection.execute(table.update().where(table.c.position == 1).values(payload=broken))
-    with (
-        open_store(url, write=False) as store,
-        pytest.raises(StoreError, match="chunk 1 of observation k1 is damaged"),
-    ):
+    with open_store(url, write=False) as store, pytest.raises(StoreError, match="chunk 1 of observation k1 is damaged"):
         store.trials(["k1"])
 
 

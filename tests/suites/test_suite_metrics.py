@@ -59,18 +59,10 @@ SHOWN = {
     ),
 }
 SUITES = (CUE_CONFLICT, HUMAN, CORRUPTION, ADVERSARIAL, SALIENCY)
-HEADLINES = (
-    "shape_bias",
-    "error_consistency",
-    "corruption_accuracy",
-    "robust_accuracy",
-    "object_reliance",
-)
+HEADLINES = ("shape_bias", "error_consistency", "corruption_accuracy", "robust_accuracy", "object_reliance")
 
 
-@pytest.mark.parametrize(
-    ("suite", "headline"), [*zip(SUITES, HEADLINES, strict=True)], ids=HEADLINES
-)
+@pytest.mark.parametrize(("suite", "headline"), [*zip(SUITES, HEADLINES, strict=True)], ids=HEADLINES)
 def test_chance_bounds_and_direction_of_every_metric(suite, headline):
     expected = {
         name: (chance, bounds)

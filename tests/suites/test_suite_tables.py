@@ -119,6 +119,4 @@ def test_metrics_are_those_of_the_definition(suite):
     """Chance: 1/16 of 16 categories, 1/2 of two cues and of an AUC, 4 bits of 16 equal answers, 0 of differences."""
     (room,) = (one for one in SUITES if one.__name__ == f"suites.{suite}")
     metrics = room.SUITE.metrics
-    assert list(map(row, metrics)) == [
-        line.split() for line in TABLES[suite].split("\n") if line.strip()
-    ]
+    assert list(map(row, metrics)) == [line.split() for line in TABLES[suite].split("\n") if line.strip()]

@@ -59,10 +59,7 @@ def impulse(name: str, severity: int) -> Case:
     from skimage.util import random_noise
 
     share = CORRUPTIONS[name].constants[severity - 1][0]
-    theirs = [
-        published.cut(random_noise(p / 255, mode="s&p", amount=share, rng=i) * 255)
-        for i, p in enumerate(PIXELS)
-    ]
+    theirs = [published.cut(random_noise(p / 255, mode="s&p", amount=share, rng=i) * 255) for i, p in enumerate(PIXELS)]
     pairs = []
     for i in range(COUNT):
         rng = np.random.default_rng(i)
@@ -107,9 +104,7 @@ def frost(name: str, severity: int) -> Case:
     theirs = []
     for image, (pick, down, across) in zip(PIXELS, draws, strict=True):
         texture = TEXTURES[int(pick * 5)]
-        top, left = (
-            int(u * (n - SIDE)) for u, n in zip((down, across), texture.shape, strict=False)
-        )
+        top, left = (int(u * (n - SIDE)) for u, n in zip((down, across), texture.shape, strict=False))
         settings = CORRUPTIONS[name].constants[severity - 1]
         theirs.append(published.frost(image, texture, top, left, *settings))
     return np.stack(theirs), [draws]

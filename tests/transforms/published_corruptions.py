@@ -22,9 +22,7 @@ from scipy import ndimage
 def library():
     """The module `imagecorruptions.corruptions`, or a skip."""
     pytest.importorskip("cv2", reason="opencv-python-headless is a development dependency")
-    filters = pytest.importorskip(
-        "skimage.filters", reason="scikit-image is a development dependency"
-    )
+    filters = pytest.importorskip("skimage.filters", reason="scikit-image is a development dependency")
     gaussian = filters.gaussian
 
     def with_old_argument(image, sigma, multichannel=None, **options):
@@ -113,8 +111,7 @@ def elastic(image, corners, across, down, strength, sigma, jitter):
     matrix = cv2.getAffineTransform(start, moved)
     x = cv2.warpAffine(x, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101)
     fields = [
-        ndimage.gaussian_filter(2 * u - 1, sigma, mode="reflect", truncate=3).astype(np.float64)
-        * strength
+        ndimage.gaussian_filter(2 * u - 1, sigma, mode="reflect", truncate=3).astype(np.float64) * strength
         for u in (across, down)
     ]
     rows, columns = np.indices((side, side))

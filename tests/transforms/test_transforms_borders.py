@@ -6,14 +6,7 @@ import torch
 from scipy import ndimage
 
 from benchmark.transforms.basics import folded
-from benchmark.transforms.blur import (
-    defocus_blur,
-    disc,
-    enlarged,
-    followed,
-    gaussian_blur,
-    zoom_blur,
-)
+from benchmark.transforms.blur import defocus_blur, disc, enlarged, followed, gaussian_blur, zoom_blur
 
 LETTERS = np.array(list("abcd"))
 
@@ -45,11 +38,7 @@ def turned(images):
 def test_blurs_know_no_direction(shape):
     """Down and across alike, whatever the sides: a turned image is the turned result."""
     images = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(1)).double()
-    for how in (
-        lambda x: zoom_blur(x, 1.16, 0.01),
-        lambda x: defocus_blur(x, 4, 0.5),
-        lambda x: gaussian_blur(x, 1.5),
-    ):
+    for how in (lambda x: zoom_blur(x, 1.16, 0.01), lambda x: defocus_blur(x, 4, 0.5), lambda x: gaussian_blur(x, 1.5)):
         assert torch.allclose(how(turned(images)), turned(how(images)), atol=1e-6)
         assert how(images).shape == images.shape
 

@@ -22,10 +22,7 @@ IMAGES = as_images(PIXELS)
 
 @pytest.fixture(autouse=True)
 def _opencv_where_water_is(request):
-    if (
-        getattr(request.node, "callspec", None)
-        and request.node.callspec.params.get("name") == "spatter"
-    ):
+    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("name") == "spatter":
         pytest.importorskip("cv2", reason="opencv-python-headless is a development dependency")
 
 
@@ -49,9 +46,7 @@ def textures(tmp_path_factory):
     return files
 
 
-@pytest.mark.parametrize(
-    "severity", [5, *(pytest.param(level, marks=pytest.mark.slow) for level in (1, 2, 3, 4))]
-)
+@pytest.mark.parametrize("severity", [5, *(pytest.param(level, marks=pytest.mark.slow) for level in (1, 2, 3, 4))])
 @pytest.mark.parametrize("name", ALL)
 def test_shape_range_and_grid(name, severity, textures):
     out = corruption(name, severity, frost=textures).apply(IMAGES, seeds(6))
@@ -69,9 +64,7 @@ def test_batch_size_and_order_change_nothing(name, textures):
     order = np.array([4, 0, 5, 2, 1, 3])
     turned = as_bytes(apply(IMAGES[order], seeds(6)[order]))
     assert np.mean(turned != whole[order]) < 2e-5
-    alone = np.concatenate(
-        [as_bytes(apply(IMAGES[i : i + 1], seeds(6)[i : i + 1])) for i in range(6)]
-    )
+    alone = np.concatenate([as_bytes(apply(IMAGES[i : i + 1], seeds(6)[i : i + 1])) for i in range(6)])
     assert np.abs(alone.astype(int) - whole).max() <= 1
     assert np.mean(alone != whole) < 2e-3  # float32 sums of flat areas in other block sizes
 
@@ -89,8 +82,7 @@ def test_stored_images_give_the_same_stored_images(name, textures):
 @pytest.mark.parametrize("name", ["gaussian_noise", "defocus_blur", "fog"])
 def test_rounding_is_a_switch(name):
     cut, rounded = (
-        as_bytes(corruption(name, 2, quantise=how).apply(IMAGES, seeds(6))).astype(int)
-        for how in ("truncate", "round")
+        as_bytes(corruption(name, 2, quantise=how).apply(IMAGES, seeds(6))).astype(int) for how in ("truncate", "round")
     )
     assert set(np.unique(rounded - cut)) == {0, 1}
     assert 0.3 < (rounded - cut).mean() < 0.7  # half of all fractions round up
@@ -139,17 +131,12 @@ DEAR = {"zoom_blur", "glass_blur"}
 
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in DEAR else []) for name in MONOTONE],
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in DEAR else []) for name in MONOTONE]
 )
 def test_distance_from_the_original_grows_with_severity(name, photographs_or_synthetic, textures):
     images = as_images(photographs_or_synthetic)
     away = [
-        float(
-            (corruption(name, s, frost=textures).apply(images, seeds(len(images))) - images)
-            .abs()
-            .mean()
-        )
+        float((corruption(name, s, frost=textures).apply(images, seeds(len(images))) - images).abs().mean())
         for s in (1, 2, 3, 4, 5)
     ]
     slack = 0.004 if name in {"glass_blur", "fog"} else 0.0005
@@ -177,14 +164,7 @@ def test_impulse_noise_keeps_the_rest_and_hits_the_stated_share(level, seed, sev
 @given(grey=st.integers(0, 255), severity=st.integers(1, 5))
 def test_spatial_corruptions_leave_a_flat_image_flat(grey, severity):
     flat = torch.full((1, 3, 40, 40), grey / 255)
-    for name in (
-        "gaussian_blur",
-        "glass_blur",
-        "motion_blur",
-        "zoom_blur",
-        "elastic_transform",
-        "pixelate",
-    ):
+    for name in ("gaussian_blur", "glass_blur", "motion_blur", "zoom_blur", "elastic_transform", "pixelate"):
         out = as_bytes(corruption(name, severity).apply(flat, seeds(1))).astype(int)
         assert np.abs(out - grey).max() <= (2 if name == "glass_blur" else 1), name  # stored twice
 

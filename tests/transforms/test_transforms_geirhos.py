@@ -42,9 +42,7 @@ def stored(image):
 
 
 def applied(experiment, condition, pixels=PIXELS, **options):
-    return as_bytes(
-        degradation(experiment, condition, **options).apply(as_images(pixels), seeds(len(pixels)))
-    )
+    return as_bytes(degradation(experiment, condition, **options).apply(as_images(pixels), seeds(len(pixels))))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +59,7 @@ def test_every_condition_keeps_shape_and_range(experiment, condition):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("experiment", "condition"),
-    [(n, list(GEIRHOS[n].conditions)[-2]) for n in GEIRHOS if n != "salt-and-pepper"],
+    ("experiment", "condition"), [(n, list(GEIRHOS[n].conditions)[-2]) for n in GEIRHOS if n != "salt-and-pepper"]
 )
 def test_an_image_alone_is_the_image_in_a_batch_in_any_order(experiment, condition):
     apply = degradation(experiment, condition).apply
@@ -74,9 +71,7 @@ def test_an_image_alone_is_the_image_in_a_batch_in_any_order(experiment, conditi
     assert float((alone != batch).float().mean()) < 1e-3
 
 
-@pytest.mark.parametrize(
-    "experiment", ["uniform-noise", "salt-and-pepper", "phase-scrambling", "eidolonII"]
-)
+@pytest.mark.parametrize("experiment", ["uniform-noise", "salt-and-pepper", "phase-scrambling", "eidolonII"])
 def test_other_seeds_give_other_noise(experiment):
     levels = list(GEIRHOS[experiment].conditions)
     one = degradation(experiment, levels[4]).apply(IMAGES[:1], seeds(1))
@@ -107,9 +102,7 @@ def test_low_pass(condition):
 @pytest.mark.parametrize("condition", [c for c in GEIRHOS["high-pass"].conditions if c != "inf"])
 def test_high_pass(condition):
     for image, out in zip(grey(PIXELS), applied("high-pass", condition), strict=True):
-        fine = image - ndimage.gaussian_filter(
-            image, float(condition), mode="constant", cval=0.4423
-        )
+        fine = image - ndimage.gaussian_filter(image, float(condition), mode="constant", cval=0.4423)
         assert np.array_equal(out[..., 0], stored(fine + 0.4423 - fine.mean()))
 
 
@@ -120,9 +113,7 @@ def test_high_pass_at_infinity_is_the_grey_image():
 @pytest.mark.parametrize("width", [0.03, 0.35, 0.9])
 def test_uniform_noise_with_given_draws(width):
     u = np.random.RandomState(0).uniform(size=(3, 64, 64))
-    out = GEIRHOS["uniform-noise"].degrade(
-        working(IMAGES), width, Given([torch.from_numpy(u)]), Tables()
-    )
+    out = GEIRHOS["uniform-noise"].degrade(working(IMAGES), width, Given([torch.from_numpy(u)]), Tables())
     expected = np.clip(0.35 + 0.3 * grey(PIXELS) + (2 * u - 1) * width, 0, 1)
     assert np.allclose(out[:, 0].numpy(), expected, atol=1e-14)
 
@@ -242,13 +233,8 @@ def test_eidolon_with_given_draws(reach):
 @pytest.mark.slow
 def test_levels_get_harder():
     for experiment in ("contrast", "low-pass", "uniform-noise", "salt-and-pepper", "eidolonI"):
-        base = applied(experiment, next(iter(GEIRHOS[experiment].conditions)), PIXELS[:1]).astype(
-            float
-        )
-        away = [
-            np.abs(applied(experiment, c, PIXELS[:1]) - base).mean()
-            for c in GEIRHOS[experiment].conditions
-        ]
+        base = applied(experiment, next(iter(GEIRHOS[experiment].conditions)), PIXELS[:1]).astype(float)
+        away = [np.abs(applied(experiment, c, PIXELS[:1]) - base).mean() for c in GEIRHOS[experiment].conditions]
         assert all(b > a - 0.3 for a, b in itertools.pairwise(away)), (experiment, away)
 
 
@@ -343,9 +329,7 @@ def test_the_mean_amplitude_of_photographs():
 def test_salt_and_pepper_is_white_black_or_the_image_at_three_tenths_of_its_contrast():
     share, levels = 0.4, torch.from_numpy(grey(PIXELS))[:, None]
     u = np.random.RandomState(3).uniform(size=(3, 64, 64))
-    out = GEIRHOS["salt-and-pepper"].degrade(
-        working(IMAGES), share, Given([torch.from_numpy(u)]), Tables()
-    )
+    out = GEIRHOS["salt-and-pepper"].degrade(working(IMAGES), share, Given([torch.from_numpy(u)]), Tables())
     expected = np.where(u >= 0.8, 1.0, np.where(u < 0.2, 0.0, 0.35 + 0.3 * levels[:, 0].numpy()))
     np.testing.assert_allclose(out[:, 0].numpy(), expected, atol=1e-14)
 
@@ -369,6 +353,4 @@ def test_an_eidolon_of_another_size_is_the_middle_of_its_plane():
     out = disarray(levels, 0.0, 0.5, 10.0, draws)[0, 0].numpy()
     assert out.shape == (48, 48)
     smooth = ndimage.gaussian_filter(255 * grey(PIXELS[0, :48, :48]), 0.7, mode="reflect")
-    assert (
-        np.corrcoef(out.ravel(), smooth.ravel())[0, 1] > 0.99
-    )  # darker: kernels are not normalised
+    assert np.corrcoef(out.ravel(), smooth.ravel())[0, 1] > 0.99  # darker: kernels are not normalised

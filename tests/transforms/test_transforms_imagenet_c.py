@@ -74,9 +74,7 @@ def test_normal_noise(name, severity):
 @pytest.mark.parametrize("severity", OUTER_AND_INNER)
 def test_shot_noise(severity):
     peak = constants("shot_noise", severity)[0]
-    counts = np.stack(
-        [np.random.RandomState(i).poisson(image / 255 * peak) for i, image in enumerate(PIXELS)]
-    )
+    counts = np.stack([np.random.RandomState(i).poisson(image / 255 * peak) for i, image in enumerate(PIXELS)])
     ours = exact("shot_noise", severity, PIXELS, chw(counts))
     assert apart(ours, seeded("shot_noise", severity)) == (0, 0.0)
 
@@ -87,9 +85,7 @@ def test_impulse_noise(severity):
     share = constants("impulse_noise", severity)[0]
     theirs, flips, salts = [], [], []
     for i, image in enumerate(PIXELS):
-        noisy = util.random_noise(
-            image / 255, mode="s&p", amount=share, rng=np.random.default_rng(i)
-        )
+        noisy = util.random_noise(image / 255, mode="s&p", amount=share, rng=np.random.default_rng(i))
         theirs.append(published.cut(noisy * 255))
         rng = np.random.default_rng(i)
         flips.append(rng.random((SIDE, SIDE, 3)))
@@ -164,8 +160,7 @@ def test_motion_blur_is_imagemagick_s(severity):
     theirs = [published.smeared(p, *settings, a) for p, a in zip(PIXELS, angles, strict=True)]
     assert apart(ours, theirs) == (0, 0.0)
     near = [
-        published.cut(published.library()._motion_blur(p, *settings, a))
-        for p, a in zip(PIXELS, angles, strict=True)
+        published.cut(published.library()._motion_blur(p, *settings, a)) for p, a in zip(PIXELS, angles, strict=True)
     ]
     assert apart(ours, near)[0] <= 1
 
@@ -192,8 +187,7 @@ def test_snow(severity):
     normals = legacy(lambda rng: rng.normal(size=(SIDE, SIDE)))
     angles = np.array([-134.0, -90.0, -60.5, -46.0])
     theirs = [
-        published.snow(p, n, a, *constants("snow", severity))
-        for p, n, a in zip(PIXELS, normals, angles, strict=True)
+        published.snow(p, n, a, *constants("snow", severity)) for p, n, a in zip(PIXELS, normals, angles, strict=True)
     ]
     ours = exact("snow", severity, PIXELS, normals[:, None], (angles[:, None] + 135) / 90)
     most, share = apart(ours, theirs)
@@ -224,9 +218,7 @@ def test_fog(severity):
 
 
 @pytest.mark.parametrize("severity", OUTER_AND_INNER)
-@pytest.mark.parametrize(
-    ("name", "share"), [("brightness", 0.01), ("contrast", 0.0), ("saturate", 0.0)]
-)
+@pytest.mark.parametrize(("name", "share"), [("brightness", 0.01), ("contrast", 0.0), ("saturate", 0.0)])
 def test_colour_and_contrast(name, share, severity):
     most, differing = apart(exact(name, severity, PIXELS), seeded(name, severity))
     assert most <= 1
@@ -245,10 +237,7 @@ def test_elastic_transform(severity):
     across = legacy(lambda rng: rng.random_sample((SIDE, SIDE)))
     down = 1 - across.transpose(0, 2, 1)
     settings = constants("elastic_transform", severity)
-    theirs = [
-        published.elastic(*one, *settings)
-        for one in zip(PIXELS, corners, across, down, strict=True)
-    ]
+    theirs = [published.elastic(*one, *settings) for one in zip(PIXELS, corners, across, down, strict=True)]
     most, share = apart(exact("elastic_transform", severity, PIXELS, corners, across, down), theirs)
     assert most <= 1
     assert share < 1e-3
@@ -280,22 +269,14 @@ def test_spatter(severity):
 
 def test_discs_up_to_eight_pixels_share_a_grid_and_larger_ones_have_their_own():
     """From 9 on the grid ends where the disc does and the blur has five taps, which change the disc's inside rim."""
-    assert [disc(radius, 0.5).shape for radius in (3, 8, 9, 10)] == [
-        (17, 17),
-        (17, 17),
-        (19, 19),
-        (21, 21),
-    ]
+    assert [disc(radius, 0.5).shape for radius in (3, 8, 9, 10)] == [(17, 17), (17, 17), (19, 19), (21, 21)]
 
 
 @pytest.mark.parametrize(("small", "large"), [(20, 80), (37, 100), (96, 224), (30, 64)])
 def test_pixels_are_enlarged_as_by_box_whichever_way_is_taken(small, large):
     picture = Image.fromarray(np.random.RandomState(0).randint(0, 256, (small, small), np.uint8))
     way = corruptions._enlarging((small, small), (large, large))
-    near, box = (
-        np.asarray(picture.resize((large, large), Image.Resampling[name]))
-        for name in ("NEAREST", "BOX")
-    )
+    near, box = (np.asarray(picture.resize((large, large), Image.Resampling[name])) for name in ("NEAREST", "BOX"))
     assert np.array_equal(np.asarray(picture.resize((large, large), way)), box)
     assert (way == Image.Resampling.NEAREST) == np.array_equal(near, box)
 
@@ -317,9 +298,7 @@ def test_what_asks_for_it_is_worked_on_in_float64():
 
     levels = torch.zeros(1, 3, 4, 4)
     for dtype in (torch.float64, torch.float32):
-        corrupted(
-            replace(CORRUPTIONS["brightness"], function=note, dtype=dtype), levels, (), Given([])
-        )
+        corrupted(replace(CORRUPTIONS["brightness"], function=note, dtype=dtype), levels, (), Given([]))
     assert seen == [torch.float64, torch.float32]
 
 

@@ -94,27 +94,18 @@ def test_another_functions_code_is_another_transform():
 
 def test_levels_stay_what_they_are():
     (one,) = parse(changed(levels="[1, 2.5, low, off]"), "here").values()
-    assert [(type(level), level) for level in one.levels] == [
-        (int, 1),
-        (float, 2.5),
-        (str, "low"),
-        (bool, False),
-    ]
+    assert [(type(level), level) for level in one.levels] == [(int, 1), (float, 2.5), (str, "low"), (bool, False)]
 
 
 def test_options_go_to_those_that_take_them():
     common = own_list("imagenet-c")
     assert transform(common["fog"], 3, jpeg85=True, quantise="truncate").params["jpeg85"] is True
     human = own_list("human")
-    assert (
-        transform(human["contrast"], "c05", jpeg85=True, quantise="truncate").params["quantise"]
-        == "truncate"
-    )
+    assert transform(human["contrast"], "c05", jpeg85=True, quantise="truncate").params["quantise"] == "truncate"
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["no.such.module:f", "transforms_listing_toys:nothing", "transforms_listing_toys:WORD", "x"],
+    "path", ["no.such.module:f", "transforms_listing_toys:nothing", "transforms_listing_toys:WORD", "x"]
 )
 def test_a_function_that_does_not_load_is_named(path):
     with pytest.raises(PluginError, match="'grain'"):
@@ -136,9 +127,7 @@ def test_what_a_function_returns_is_checked(result, message):
 
 
 def test_an_empty_batch_passes():
-    out = Applied(lambda x, level, seeds: x, 1, "g")(
-        torch.empty(0, 3, 8, 8), np.zeros(0, np.uint64)
-    )
+    out = Applied(lambda x, level, seeds: x, 1, "g")(torch.empty(0, 3, 8, 8), np.zeros(0, np.uint64))
     assert out.shape == (0, 3, 8, 8)
 
 

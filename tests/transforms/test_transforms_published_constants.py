@@ -69,9 +69,7 @@ def grey_image(level, size=96):
     return torch.full((1, 3, size, size), level / 255)
 
 
-@pytest.mark.parametrize(
-    ("severity", "share"), list(enumerate([0.03, 0.06, 0.09, 0.17, 0.27], start=1))
-)
+@pytest.mark.parametrize(("severity", "share"), list(enumerate([0.03, 0.06, 0.09, 0.17, 0.27], start=1)))
 def test_impulse_noise_replaces_the_published_share_half_white_half_black(severity, share):
     """20 images of 3 x 96 x 96 values: five standard errors."""
     flat = grey_image(100).expand(20, -1, -1, -1)
@@ -84,9 +82,7 @@ def test_impulse_noise_replaces_the_published_share_half_white_half_black(severi
 @pytest.mark.parametrize(("severity", "side"), list(enumerate([134, 112, 89, 67, 56], start=1)))
 def test_pixelate_leaves_as_many_cells_as_published(severity, side):
     """A ramp of 224 columns that no cell averages to the level of its neighbour."""
-    ramp = np.tile(np.arange(224, dtype=np.uint8)[None, :, None], (1, 224, 1, 3)).reshape(
-        1, 224, 224, 3
-    )
+    ramp = np.tile(np.arange(224, dtype=np.uint8)[None, :, None], (1, 224, 1, 3)).reshape(1, 224, 224, 3)
     out = as_bytes(corruption("pixelate", severity).apply(as_images(ramp), seeds(1)))
     assert len(np.unique(out[0, 0, :, 0])) == side
 
@@ -122,15 +118,9 @@ def test_the_trail_of_motion_blur_is_one_sided_and_as_long_as_published():
 
 @pytest.mark.parametrize(
     ("experiment", "condition", "reach", "coherence"),
-    [
-        ("eidolonI", "4-10-10", 4, 1.0),
-        ("eidolonII", "16-3-10", 16, 0.3),
-        ("eidolonIII", "8-0-10", 8, 0.0),
-    ],
+    [("eidolonI", "4-10-10", 4, 1.0), ("eidolonII", "16-3-10", 16, 0.3), ("eidolonIII", "8-0-10", 8, 0.0)],
 )
-def test_eidolons_have_the_grain_and_coherence_of_their_names(
-    experiment, condition, reach, coherence
-):
+def test_eidolons_have_the_grain_and_coherence_of_their_names(experiment, condition, reach, coherence):
     """Reach, ten times the coherence, grain 10 px: as the published trials spell them."""
     pixels = synthetic(1, 64, seed=4)
     out = degradation(experiment, condition).apply(as_images(pixels), seeds(1))
@@ -158,11 +148,7 @@ CONES = np.array(
     ]
 )
 AXES = np.array(
-    [
-        [9.27590805, 9.27590805, 0.0],
-        [7.86421647, -9.33587662, 0.0],
-        [-3.39709047, -3.39709047, 12.16230246],
-    ]
+    [[9.27590805, 9.27590805, 0.0], [7.86421647, -9.33587662, 0.0], [-3.39709047, -3.39709047, 12.16230246]]
 )
 WHITE = np.array([0.20449114, 0.17225619, 0.10523047])
 
@@ -197,12 +183,8 @@ def test_the_mean_grey_beyond_the_border_and_the_contrast_under_noise():
     expected = gaussian_filter(np.zeros((64, 64)), 40, mode="constant", cval=0.4423)[0, 0]
     assert edge == pytest.approx(expected, abs=0.5 / 255 + 1e-6)
     white = grey_image(255, 8)
-    assert set(
-        np.unique(as_bytes(degradation("uniform-noise", "0.00").apply(white, seeds(1))))
-    ) == {166}
-    assert set(
-        np.unique(as_bytes(degradation("salt-and-pepper", "0.0").apply(white, seeds(1))))
-    ) == {166}
+    assert set(np.unique(as_bytes(degradation("uniform-noise", "0.00").apply(white, seeds(1))))) == {166}
+    assert set(np.unique(as_bytes(degradation("salt-and-pepper", "0.0").apply(white, seeds(1))))) == {166}
 
 
 def test_grey_has_the_published_weights():

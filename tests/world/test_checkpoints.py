@@ -19,14 +19,7 @@ FOLDER = Path(registry.__file__).parent / "world_checkpoints"
 DETECTOR = FOLDER / "world-detector-0.safetensors"
 READERS = FOLDER / "world-readers.safetensors"
 PATHS = sorted(set(FOLDER.glob("*.safetensors")) - {DETECTOR, READERS})
-RECIPES = (
-    "standard",
-    "stylised",
-    "standard-stylised",
-    "adversarial",
-    "salt-and-pepper",
-    "uniform-noise",
-)
+RECIPES = ("standard", "stylised", "standard-stylised", "adversarial", "salt-and-pepper", "uniform-noise")
 COUNT = 240  # stimuli per set: fifteen of each category, or one of each conflicting pair
 
 

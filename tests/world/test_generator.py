@@ -119,9 +119,7 @@ def test_masks_are_neither_empty_nor_full() -> None:
 
 
 def test_silhouettes_edges_and_natural_images_show_the_same_object() -> None:
-    natural, filled, lines = (
-        WORLD_SETS[f"world-{name}"] for name in ("natural", "silhouettes", "edges")
-    )
+    natural, filled, lines = (WORLD_SETS[f"world-{name}"] for name in ("natural", "silhouettes", "edges"))
     for index in range(0, 48, 5):
         solid = render(filled, index)
         assert (solid.mask == render(natural, index).mask).all()
@@ -173,9 +171,7 @@ UNIT = st.floats(-0.9, 0.9)
 
 
 @given(x=UNIT, y=UNIT, width=st.floats(0.05, 0.6), height=st.floats(0.05, 0.6))
-def test_rasterising_a_box_counts_cell_centres(
-    x: float, y: float, width: float, height: float
-) -> None:
+def test_rasterising_a_box_counts_cell_centres(x: float, y: float, width: float, height: float) -> None:
     drawing = Drawing()
     drawing.add(box(x, y, x + width, y + height))
     raster = rasterise(drawing, 64)

@@ -54,10 +54,7 @@ def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
 
 def _space_of_table(table: Path) -> str | None:
     """The decision space of a table's categories, where all of them are of one."""
-    with (
-        suppress(OSError, ValueError, csv.Error),
-        table.open(newline="", encoding="utf-8-sig") as file,
-    ):
+    with suppress(OSError, ValueError, csv.Error), table.open(newline="", encoding="utf-8-sig") as file:
         return _space_of({row.get("category") or "" for row in csv.DictReader(file)})
     return None
 

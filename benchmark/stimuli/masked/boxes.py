@@ -39,9 +39,7 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         elif category is None and (category := _only_class(markup)) is None:
             yield LeftOut("boxes of several classes, and no class folder")
         else:
-            drawn = Annotation(
-                mask=partial(_union, markup, category), files=(markup,), text=category
-            )
+            drawn = Annotation(mask=partial(_union, markup, category), files=(markup,), text=category)
             yield Item(path.name, path, {"category": category}, drawn)
 
 

@@ -219,9 +219,7 @@ def _in_folder(entry: Entry, folder: Path) -> Iterator[Item]:
 
 
 def _in_archive(path: Path, folder: Path) -> Item:
-    drawn = Annotation(
-        importance=partial(_map, path, "heatmap"), pixels=partial(_image_of_archive, path)
-    )
+    drawn = Annotation(importance=partial(_map, path, "heatmap"), pixels=partial(_image_of_archive, path))
     with foreign("maps", path, StimuliError, "Expected a label that is a class's number."):
         category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
     return Item(path.relative_to(folder).as_posix(), path, {"category": category}, drawn)

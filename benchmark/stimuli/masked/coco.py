@@ -36,11 +36,7 @@ class Thing:
 
 
 def _drawn(
-    outlines: Sequence[Segmentation],
-    less: Sequence[Segmentation],
-    stated: Size,
-    where: str,
-    size: Size,
+    outlines: Sequence[Segmentation], less: Sequence[Segmentation], stated: Size, where: str, size: Size
 ) -> Flags:
     """HW bool: the union of outlines, less that of others. stated: height and width as the file has them; where: file
     and image, for errors. Raises StimuliError.
@@ -128,9 +124,7 @@ def _things(table: Row, path: Path) -> Mapping[int, list[Thing]]:
         outline, number = row.get("segmentation"), row.get("category_id")
         category = names.get(number) if isinstance(number, int) else None
         if not isinstance(category, str) or not isinstance(row.get("image_id"), int):
-            raise StimuliError(
-                f"{path}: annotation {place} needs 'image_id' and a known 'category_id'."
-            )
+            raise StimuliError(f"{path}: annotation {place} needs 'image_id' and a known 'category_id'.")
         if not isinstance(outline, list | dict):
             raise StimuliError(f"{path}: annotation {place} has no 'segmentation'.")
         things[row["image_id"]].append(Thing(category, outline, bool(row.get("iscrowd"))))

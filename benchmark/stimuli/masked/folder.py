@@ -26,17 +26,13 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
                 f"{path}: there is no such mask, but {where} '{item.id}'. "
                 "Expected a PNG of the image's size, not zero on the object."
             )
-        yield replace(
-            item, annotation=Annotation(mask=partial(anything_drawn, path), files=(path,))
-        )
+        yield replace(item, annotation=Annotation(mask=partial(anything_drawn, path), files=(path,)))
 
 
 def _in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
     root = folder / "images"
     if not root.is_dir():
-        raise StimuliError(
-            f"{folder}: the layout 'masks' has its images in {root}, which is not there."
-        )
+        raise StimuliError(f"{folder}: the layout 'masks' has its images in {root}, which is not there.")
     for path in images_below(root):
         name = path.relative_to(root)
         if len(name.parts) == 1:

@@ -57,9 +57,7 @@ def _of_class(path: Path, value: int, edition: int, size: Size) -> Flags:
     """HW bool: where a mask has a class's number. Raises StimuliError."""
     plane = read_plane(path)
     if plane.ndim != 3 or plane.shape[2] != 3:
-        raise StimuliError(
-            f"{path}: a grey image. Expected a colour one, red + 256 * green = class."
-        )
+        raise StimuliError(f"{path}: a grey image. Expected a colour one, red + 256 * green = class.")
     classes = plane[:, :, 0].astype(np.int64) + 256 * plane[:, :, 1].astype(np.int64)
     classes = fitting(classes, size, path)
     unknown = classes[(classes > edition) & (classes != IGNORED)]
@@ -79,9 +77,7 @@ def roots_of(folder: Path) -> list[Path]:
 
 def split_of(root: Path) -> tuple[Path, Path]:
     """The folders of images and masks that are read."""
-    return next(
-        (root / a, root / b) for a, b in SPLITS if (root / a).is_dir() and (root / b).is_dir()
-    )
+    return next((root / a, root / b) for a, b in SPLITS if (root / a).is_dir() and (root / b).is_dir())
 
 
 @cache

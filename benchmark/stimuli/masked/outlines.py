@@ -30,9 +30,7 @@ def flags_of(segmentation: Segmentation, size: Size) -> Flags:
         if not isinstance(stated, Sequence) or list(stated) != list(size):
             raise ValueError(f"run lengths of size {stated}, but the image has {list(size)}")
         if min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
-            raise ValueError(
-                f"run lengths give {sum(runs)} pixels, the image has {size[0] * size[1]}"
-            )
+            raise ValueError(f"run lengths give {sum(runs)} pixels, the image has {size[0] * size[1]}")
         return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")
     mask = np.zeros(size, dtype=bool)
     for outline in segmentation:

@@ -45,9 +45,7 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         else:
             value = CLASSES.index(category) + 1
             drawn = Annotation(
-                mask=partial(_of_value, path, value),
-                ignored=partial(_of_value, path, VOID),
-                files=(path,),
+                mask=partial(_of_value, path, value), ignored=partial(_of_value, path, VOID), files=(path,)
             )
             yield Item(image.name, image, {"category": category}, drawn)
 
@@ -73,15 +71,11 @@ def _listed(root: Path) -> list[str]:
                 names = read_text(place).split()
             for name in names:  # none may lead out of the folder of images
                 if set(name) & set("/\\\0") or len(name) > LONGEST:
-                    raise StimuliError(
-                        f"{place}: {name!r:.80} is no image's name, such as 2007_000033."
-                    )
+                    raise StimuliError(f"{place}: {name!r:.80} is no image's name, such as 2007_000033.")
             return names
     drawn = root / "SegmentationClass"
     if not drawn.is_dir():
-        raise StimuliError(
-            f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png."
-        )
+        raise StimuliError(f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png.")
     return sorted(path.stem for path in drawn.glob("*.png"))
 
 
@@ -92,8 +86,7 @@ def _areas(path: Path) -> dict[str, float]:
     unknown = np.flatnonzero(counts[len(CLASSES) + 1 : VOID])
     if len(unknown):
         raise StimuliError(
-            f"{path}: the value {unknown[0] + len(CLASSES) + 1} is no class; "
-            f"expected 0 to {len(CLASSES)} and {VOID}."
+            f"{path}: the value {unknown[0] + len(CLASSES) + 1} is no class; expected 0 to {len(CLASSES)} and {VOID}."
         )
     return {name: float(counts[i]) for i, name in enumerate(CLASSES, start=1)}
 
@@ -102,7 +95,6 @@ def _indices(path: Path) -> NDArray[np.uint8]:
     plane = read_plane(path)
     if plane.ndim != 2 or plane.dtype != np.uint8:
         raise StimuliError(
-            f"{path}: a colour image. Expected the palette image as published, whose values are "
-            "class numbers."
+            f"{path}: a colour image. Expected the palette image as published, whose values are class numbers."
         )
     return np.asarray(plane, dtype=np.uint8)

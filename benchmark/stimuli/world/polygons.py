@@ -91,9 +91,7 @@ def plate(x0: float, y0: float, x1: float, y1: float, r: float) -> Polygon:
     return np.concatenate(arcs)
 
 
-def stroke(
-    points: Sequence[Point] | Polygon, width: float, end: float | None = None
-) -> list[Polygon]:
+def stroke(points: Sequence[Point] | Polygon, width: float, end: float | None = None) -> list[Polygon]:
     """Return a polyline with round caps; its half-width runs from `width` to `end`."""
     line = np.asarray(points, np.float64)
     taper = 0.0 if end is None else (end - width) / (len(line) - 1)
@@ -172,9 +170,7 @@ def _union(polygons: list[Polygon], side: int) -> NDArray[np.bool_]:
 _Ints = NDArray[np.int64]
 
 
-def _crossings(
-    x0: _Ints, y0: _Ints, x1: _Ints, y1: _Ints, way: _Ints, side: int
-) -> tuple[_Ints, _Ints, _Ints]:
+def _crossings(x0: _Ints, y0: _Ints, x1: _Ints, y1: _Ints, way: _Ints, side: int) -> tuple[_Ints, _Ints, _Ints]:
     """Where edges cross the middle lines of rows: row, first column past it, and +-1."""
     half = SNAP // 2
     first = np.clip((np.minimum(y0, y1) + half - 1) // SNAP, 0, side)

@@ -88,12 +88,8 @@ def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
     fits = _kept(length, room, torch.zeros_like(low)).sum(dim=1) <= bound
     kept = _kept(length, room, torch.where(fits, 0.0, high))
     point = base + flat.sign() * kept
-    outside = (
-        point - base
-    ).abs() > kept  # rounded away from the image: thousands of entries add up
-    return (
-        torch.where(outside, torch.nextafter(point, base), point).clamp(0.0, 1.0).view(delta.shape)
-    )
+    outside = (point - base).abs() > kept  # rounded away from the image: thousands of entries add up
+    return torch.where(outside, torch.nextafter(point, base), point).clamp(0.0, 1.0).view(delta.shape)
 
 
 def _kept(length: Tensor, room: Tensor, threshold: Tensor) -> Tensor:

@@ -166,12 +166,7 @@ class Schedule:
 
 def sweep(threat: Threat, config: Config) -> Schedule:
     """All epsilons of a threat, small to large, then the far one."""
-    steps = [
-        step
-        for epsilon in threat.epsilons
-        for one in config.stages
-        for step in _stage(one, epsilon)
-    ]
+    steps = [step for epsilon in threat.epsilons for one in config.stages for step in _stage(one, epsilon)]
     if threat.far:
         far = [Stage(one.loss, config.far_steps, targets=one.targets) for one in config.stages]
         steps += [step for one in far for step in _stage(one, threat.far)]
@@ -201,8 +196,7 @@ def schedule_of(steps: list[Step], keeps: float = 1.0) -> Schedule:
 def _leaps(epsilon: NDArray[np.float64], name: list[str], start: list[int]) -> NDArray[np.int64]:
     following = np.searchsorted(epsilon, epsilon, side="right")
     goes_on = [
-        i > 0 and start[i] == 0 and name[i] != name[i - 1] and epsilon[i] == epsilon[i - 1]
-        for i in range(len(name))
+        i > 0 and start[i] == 0 and name[i] != name[i - 1] and epsilon[i] == epsilon[i - 1] for i in range(len(name))
     ]
     ahead = np.array(goes_on, dtype=np.bool_) & (following < len(name))
     return np.where(ahead, following, -1)

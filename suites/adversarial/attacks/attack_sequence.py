@@ -17,16 +17,7 @@ from suites.adversarial.attacks.foreign import foreign
 from suites.adversarial.attacks.pgd import attack, slope
 from suites.adversarial.attacks.problem import Outcome, Problem, geometry
 from suites.adversarial.attacks.square import square
-from suites.adversarial.config import (
-    CLOSE,
-    Apgd,
-    Config,
-    NormName,
-    Recipe,
-    Square,
-    Threat,
-    reference,
-)
+from suites.adversarial.config import CLOSE, Apgd, Config, NormName, Recipe, Square, Threat, reference
 
 #: What bisection asks: 20 steps that find their own size, of the loss that does not saturate.
 HALVING = Apgd("margin", 20)
@@ -53,9 +44,7 @@ class Curve:
     forwards: NDArray[np.int64]
 
 
-def curve(
-    problem: Problem, threat: Threat, config: Config, fast: NDArray[np.bool_] | None
-) -> Curve:
+def curve(problem: Problem, threat: Threat, config: Config, fast: NDArray[np.bool_] | None) -> Curve:
     """Attack every image of a problem. fast: [n, epsilons], what FGSM broke (None: it was not asked)."""
     found, margins = _walked(problem, threat, config)
     if fast is not None:
@@ -79,12 +68,7 @@ def curve(
 
 
 def second_opinion(
-    problem: Problem,
-    found: Curve,
-    threat: Threat,
-    config: Config,
-    odd: NDArray[np.bool_],
-    least: int,
+    problem: Problem, found: Curve, threat: Threat, config: Config, odd: NDArray[np.bool_], least: int
 ) -> tuple[Curve, NDArray[np.int64]]:
     """The attacks of `config.opinion` on those images whose gradient is odd ([n]), and on others up to `least` in all,
     each within the reference budget or the largest one that it survived. [n, attacks]: -1 not asked, 0 held, 1
@@ -174,11 +158,7 @@ def _untouched(norm: NormName, n: int) -> Curve:
 
 
 def _tried(
-    problem: Problem,
-    found: Curve,
-    recipe: Recipe,
-    epsilon: float,
-    among: NDArray[np.bool_] | None = None,
+    problem: Problem, found: Curve, recipe: Recipe, epsilon: float, among: NDArray[np.bool_] | None = None
 ) -> Curve:
     """One attack on the images that stand at an epsilon. among: [n], those that it is tried on (None: all)."""
     standing = found.epsilon > epsilon * CLOSE
@@ -203,17 +183,10 @@ def _attacked(problem: Problem, norm: NormName, bounds: Tensor, recipe: Recipe) 
     return foreign(problem, norm, bounds, recipe)
 
 
-def _noted(
-    found: Curve,
-    rows: NDArray[np.int64],
-    made: Outcome,
-    bounds: NDArray[np.float64],
-    by: str,
-) -> Curve:
+def _noted(found: Curve, rows: NDArray[np.int64], made: Outcome, bounds: NDArray[np.float64], by: str) -> Curve:
     """What an attack on the images at `rows`, each within its bound, adds to a curve."""
     changed = {
-        name: getattr(found, name).copy()
-        for name in ("epsilon", "by", "size", "loss", "margin", "passes", "forwards")
+        name: getattr(found, name).copy() for name in ("epsilon", "by", "size", "loss", "margin", "passes", "forwards")
     }
     fell = rows[made.broken]
     changed["epsilon"][fell] = bounds[made.broken]

@@ -23,14 +23,7 @@ def check(recipe: Library) -> None:
     installed("pyautoattack", "autoattack")
 
 
-def points(
-    network: Network,
-    images: Tensor,
-    labels: Tensor,
-    norm: NormName,
-    epsilon: float,
-    recipe: Library,
-) -> Tensor:
+def points(network: Network, images: Tensor, labels: Tensor, norm: NormName, epsilon: float, recipe: Library) -> Tensor:
     """The perturbed images; images that nothing broke come back as they were."""
     found = installed("pyautoattack", "autoattack")
     attack = found.AutoAttack(

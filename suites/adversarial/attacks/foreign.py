@@ -22,9 +22,7 @@ from suites.adversarial.attacks.problem import (
 from suites.adversarial.config import Library, NormName, PluggedIn
 
 
-def foreign(
-    problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library | PluggedIn
-) -> Outcome:
+def foreign(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Library | PluggedIn) -> Outcome:
     """Attack every image of a problem, within epsilon [n], one for each, by an attack of another package.
 
     Gradient and plain passes are those of the whole call, shared out evenly. Raises PluginError where the package is
@@ -41,9 +39,7 @@ def foreign(
     return found
 
 
-def _points(
-    network: Network, rows: Tensor, norm: NormName, epsilon: float, recipe: Library | PluggedIn
-) -> Tensor:
+def _points(network: Network, rows: Tensor, norm: NormName, epsilon: float, recipe: Library | PluggedIn) -> Tensor:
     problem = network.problem
     images, labels = problem.images[rows].contiguous(), problem.labels[rows]
     if isinstance(recipe, PluggedIn):
@@ -55,12 +51,7 @@ def _points(
 
 
 def _judge(
-    problem: Problem,
-    ball: Geometry,
-    at: NDArray[np.int64],
-    reached: Tensor,
-    epsilon: float,
-    found: Outcome,
+    problem: Problem, ball: Geometry, at: NDArray[np.int64], reached: Tensor, epsilon: float, found: Outcome
 ) -> None:
     """What the points are worth inside the ball and the box."""
     for part in np.array_split(np.arange(len(at)), range(problem.batch, len(at), problem.batch)):

@@ -93,32 +93,21 @@ ROOM = 1 + 1e-4  # over epsilon: what a float32 sum over many entries may be off
 
 
 def points(
-    attack: Attack,
-    network: Network,
-    images: Tensor,
-    labels: Tensor,
-    epsilon: float,
-    seeds: NDArray[np.uint64],
+    attack: Attack, network: Network, images: Tensor, labels: Tensor, epsilon: float, seeds: NDArray[np.uint64]
 ) -> Tensor:
     """The perturbed images, like `images`. Raises PluginError that names the attack where it fails, or gives another
     shape, NaN, or points outside the ball or [0,1]."""
     parts = [
         _points(attack, network, images[part], labels[part], epsilon, seeds[part])
         for part in (
-            slice(start, start + network.problem.batch)
-            for start in range(0, len(images), network.problem.batch)
+            slice(start, start + network.problem.batch) for start in range(0, len(images), network.problem.batch)
         )
     ]
     return torch.cat(parts)
 
 
 def _points(
-    attack: Attack,
-    network: Network,
-    images: Tensor,
-    labels: Tensor,
-    epsilon: float,
-    seeds: NDArray[np.uint64],
+    attack: Attack, network: Network, images: Tensor, labels: Tensor, epsilon: float, seeds: NDArray[np.uint64]
 ) -> Tensor:
     with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
         reached = attack.points(network, images.clone(), labels, epsilon, seeds)
@@ -144,7 +133,5 @@ def _fault(attack: Attack, images: Tensor, reached: object, epsilon: float) -> s
     rounded = float(measure(torch.full_like(images[:1], ROUNDING)).max())
     size = float(measure(points - images).max())
     if size > epsilon * ROOM + rounded:
-        return (
-            f"a perturbation of {attack.norm} norm {size:.4g}, beyond the budget of {epsilon:.4g}"
-        )
+        return f"a perturbation of {attack.norm} norm {size:.4g}, beyond the budget of {epsilon:.4g}"
     return ""

@@ -185,9 +185,7 @@ def _drop(pool: Pool, rows: Rows, gone: Tensor) -> None:
         pool.standing[dropped] = False
 
 
-def _step(
-    pool: Pool, problem: Problem, ball: Geometry, rows: Rows, point: Tensor, way: Tensor
-) -> None:
+def _step(pool: Pool, problem: Problem, ball: Geometry, rows: Rows, point: Tensor, way: Tensor) -> None:
     """Move the images at `rows` that are still standing, a few at a time: as many as stay in the processor's cache
     from one operation to the next."""
     steps = pool.at[rows]
@@ -218,9 +216,7 @@ def _finish(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
     _place(pool, problem, ball, rows[pool.standing[rows]])
 
 
-def _judge(
-    pool: Pool, problem: Problem, ball: Geometry, rows: Rows, point: Tensor, z: Tensor
-) -> None:
+def _judge(pool: Pool, problem: Problem, ball: Geometry, rows: Rows, point: Tensor, z: Tensor) -> None:
     """Record margins, and what is broken: by the step that reached the point, or by the start that placed it."""
     y = problem.labels[rows]
     none = torch.full_like(y, -1)

@@ -272,9 +272,7 @@ def geometry(norm: NormName) -> Geometry:
     return found[norm]
 
 
-def move(
-    ball: Geometry, origin: Tensor, at: Tensor, way: Tensor, sizes: tuple[Tensor, Tensor]
-) -> Tensor:
+def move(ball: Geometry, origin: Tensor, at: Tensor, way: Tensor, sizes: tuple[Tensor, Tensor]) -> Tensor:
     """One step of projected ascent (Madry et al. 2018, eq. 3): from `at` along the steepest direction of gradient
     `way`, back into the ball around `origin`, into the box. sizes: epsilon [n], step [n]."""
     epsilon, step = sizes

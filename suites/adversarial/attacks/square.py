@@ -56,20 +56,10 @@ def share_at(query: int, queries: int, first: float) -> float:
     return share
 
 
-def _search(
-    problem: Problem,
-    norm: NormName,
-    epsilon: Tensor,
-    recipe: Square,
-    rows: Tensor,
-    found: Outcome,
-) -> None:
+def _search(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square, rows: Tensor, found: Outcome) -> None:
     how, ball = _search_in(norm), geometry(norm)
     bounds = epsilon.tolist()
-    streams = {
-        row: torch.Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63)
-        for row in rows.tolist()
-    }
+    streams = {row: torch.Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63) for row in rows.tolist()}
     shape = problem.images.shape[1:]
     first = [how.start(bounds[row], streams[row], shape) for row in rows.tolist()]
     point = _placed(problem, rows, first)
@@ -80,8 +70,7 @@ def _search(
             side = how.side(share_at(query, recipe.queries, recipe.share), *shape[1:])
             delta = (kept - problem.images[rows]).cpu()
             redrawn = [
-                how.redraw(one, bounds[row], side, streams[row])
-                for one, row in zip(delta, rows.tolist(), strict=True)
+                how.redraw(one, bounds[row], side, streams[row]) for one, row in zip(delta, rows.tolist(), strict=True)
             ]
             point = _placed(problem, rows, redrawn)
         z = _answers(problem, rows, point, found)
@@ -116,10 +105,7 @@ def _answers(problem: Problem, rows: Tensor, point: Tensor, found: Outcome) -> T
 
 
 def _search_in(norm: NormName) -> Search:
-    found = {
-        "linf": Search(linf_start, linf_side, linf_redraw),
-        "l2": Search(l2_start, l2_side, l2_redraw),
-    }
+    found = {"linf": Search(linf_start, linf_side, linf_redraw), "l2": Search(l2_start, l2_side, l2_redraw)}
     if norm not in found:
         raise BenchError(f"the Square attack is not defined here in {norm}; use linf or l2.")
     return found[norm]
@@ -139,9 +125,7 @@ def linf_side(share: float, height: int, width: int) -> int:
 def linf_redraw(delta: Tensor, epsilon: float, side: int, generator: torch.Generator) -> Tensor:
     """One square is +-epsilon, each channel by its own sign."""
     drawn = delta.clone()
-    drawn[place(delta.shape, side, generator)] = (
-        epsilon * signs(len(delta), 1, generator)[..., None]
-    )
+    drawn[place(delta.shape, side, generator)] = epsilon * signs(len(delta), 1, generator)[..., None]
     return drawn
 
 
@@ -203,8 +187,7 @@ def bump(height: int, width: int) -> Tensor:
     """Highest in the middle: the sum of 1 / (k + 1)^2 over the centred squares k = 0, 1, ... that cover a pixel."""
     middle = (height // 2, width // 2)
     rings = torch.maximum(
-        (torch.arange(height) - middle[0]).abs()[:, None],
-        (torch.arange(width) - middle[1]).abs()[None, :],
+        (torch.arange(height) - middle[0]).abs()[:, None], (torch.arange(width) - middle[1]).abs()[None, :]
     )
     count = max(middle) + 1
     heights = 1.0 / torch.arange(1, count + 1).float().square()
@@ -213,9 +196,7 @@ def bump(height: int, width: int) -> Tensor:
 
 def place(shape: torch.Size, side: int, generator: torch.Generator) -> tuple[slice, slice, slice]:
     """A square of the image, anywhere."""
-    top, left = (
-        int(torch.randint(size - side + 1, (1,), generator=generator)) for size in shape[1:]
-    )
+    top, left = (int(torch.randint(size - side + 1, (1,), generator=generator)) for size in shape[1:])
     return slice(None), slice(top, top + side), slice(left, left + side)
 
 

@@ -12,14 +12,7 @@ from torch import Tensor
 
 from benchmark.contracts import Network
 from benchmark.errors import BenchError
-from suites.adversarial.attacks.problem import (
-    Problem,
-    cross_entropy,
-    fallen,
-    gradient_of,
-    per_category,
-    wide,
-)
+from suites.adversarial.attacks.problem import Problem, cross_entropy, fallen, gradient_of, per_category, wide
 from suites.adversarial.config import Transfer
 
 SAME = 1e-3  # relative distance of logits below which two networks are one
@@ -51,11 +44,7 @@ def transferred(
 
     Raises BenchError where no network of `transfer` is another one with weights on disk.
     """
-    others = [
-        one
-        for one in surrogates(space, str(problem.images.device))
-        if not _alike(one.forward, problem, z)
-    ]
+    others = [one for one in surrogates(space, str(problem.images.device)) if not _alike(one.forward, problem, z)]
     if not others:
         raise BenchError(
             f"no other network to make perturbations on: of {', '.join(transfer.networks)} none answers in "
@@ -91,9 +80,7 @@ def crafted(
     return fast, point
 
 
-def _judged(
-    problem: Problem, other: Surrogate, rows: Tensor, epsilon: float, steps: int
-) -> NDArray[np.bool_]:
+def _judged(problem: Problem, other: Surrogate, rows: Tensor, epsilon: float, steps: int) -> NDArray[np.bool_]:
     images, labels = problem.images[rows], problem.labels[rows]
     broken = torch.zeros_like(labels, dtype=torch.bool)
     for point in crafted(other.forward, images, labels, epsilon, steps):

@@ -15,15 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.problem import (
-    Followed,
-    Forward,
-    Problem,
-    at_class,
-    gradient_of,
-    wide,
-    wrong,
-)
+from suites.adversarial.attacks.problem import Followed, Forward, Problem, at_class, gradient_of, wide, wrong
 from suites.adversarial.trust.report import NO_SLOPE, READINGS
 
 NONE = 1e-12
@@ -59,8 +51,7 @@ def asked(seeds: NDArray[np.uint64]) -> NDArray[np.bool_]:
 def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> NDArray[np.bool_]:
     """[n, readings]: right answers to images [n, c, h, w] read otherwise."""
     columns = [
-        torch.cat([forward(read(some)) for some in torch.split(images, batch)]).argmax(dim=1)
-        == labels
+        torch.cat([forward(read(some)) for some in torch.split(images, batch)]).argmax(dim=1) == labels
         for read in READINGS.values()
     ]
     return torch.stack(columns, dim=1).cpu().numpy()
@@ -87,10 +78,7 @@ def slopes(problem: Problem, plain: Forward, rows: NDArray[np.int64], seen: Foll
     edge = _at_boundary(problem, seen, [row for row in rows.tolist() if row in seen.point])
     followed, near = (
         np.array(
-            [
-                _slope(problem, plain, row, at) if row in at.point else (np.nan,) * 3
-                for row in rows.tolist()
-            ]
+            [_slope(problem, plain, row, at) if row in at.point else (np.nan,) * 3 for row in rows.tolist()]
         ).reshape(-1, 3)
         for at in (seen, edge)
     )
@@ -119,10 +107,7 @@ def _at_boundary(problem: Problem, seen: Followed, rows: list[int]) -> Followed:
 
 def _fill(problem: Problem, seen: Followed, rows: list[int]) -> None:
     for some in (rows[i : i + problem.batch] for i in range(0, len(rows), problem.batch)):
-        shifts = [
-            2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1
-            for row in some
-        ]
+        shifts = [2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1 for row in some]
         images = problem.images[some]
         point = (images + SHIFT * torch.stack(shifts).to(images)).clamp(0.0, 1.0)
         rival, way = _gradient(problem, point, problem.labels[some])
@@ -134,9 +119,7 @@ def _generator(problem: Problem, row: int) -> torch.Generator:
     return torch.Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63)
 
 
-def _gradient(
-    problem: Problem, point: Tensor, labels: Tensor, rival: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def _gradient(problem: Problem, point: Tensor, labels: Tensor, rival: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The most likely wrong class [n] at the points, or those that are given; the gradient of its logit over the right
     one's."""
     at = point.detach().clone().requires_grad_()
@@ -146,9 +129,7 @@ def _gradient(
     return rival, gradient_of(at_class(z, rival) - at_class(z, labels), at)
 
 
-def _slope(
-    problem: Problem, plain: Forward, row: int, seen: Followed
-) -> tuple[float, float, float]:
+def _slope(problem: Problem, plain: Forward, row: int, seen: Followed) -> tuple[float, float, float]:
     point, way, rival = seen.point[row][None], seen.way[row][None], seen.rival[row]
     label = int(problem.labels[row])
     generator = _generator(problem, row)
@@ -165,10 +146,7 @@ def _slope(
     measured = risen / (2 * risen.new_tensor(LENGTHS)[:, None])
     _, alone = _gradient(problem, point, problem.labels[row : row + 1], pair)
     company = _apart(way.double().flatten(), alone.double().flatten())
-    clear = [
-        max(float(risen[i].norm()), 2 * t * float(claimed.norm())) > rounding
-        for i, t in enumerate(LENGTHS)
-    ]
+    clear = [max(float(risen[i].norm()), 2 * t * float(claimed.norm())) > rounding for i, t in enumerate(LENGTHS)]
     if not any(clear):
         silent = not risen.any() and not claimed.any()
         return (0.0 if silent else np.nan), np.nan, company

@@ -44,9 +44,7 @@ FAR = 0.02
 LEAST_ASKED = 16  # images, of those that stand, that confirm a number
 FEW = 8  # images below which a share says nothing
 READ_BETTER = 0.10  # gain in accuracy
-CERTAIN = (
-    0.01  # p of McNemar's test over the number of readings, above which the gain may be chance
-)
+CERTAIN = 0.01  # p of McNemar's test over the number of readings, above which the gain may be chance
 BLIND = ("square", "transfer")  # attacks that see no gradient of the network
 #: What the published networks were mostly normalised with (ImageNet's mean and standard deviation).
 MEAN = (0.485, 0.456, 0.406)
@@ -116,9 +114,7 @@ def unconfirmed(config: Config, c: Trials) -> Iterator[str]:
 def _filled(trials: Trials) -> Trials:
     """With the columns that trials stored by earlier versions lack: nothing was asked, nothing failed."""
     n = len(trials)
-    blank: dict[str, Array] = {
-        name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")
-    }
+    blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}
     unasked = (
         "gradient_error", "gradient_spread", "gradient_company", "company_difference", "alone_difference",
     )  # fmt: skip
@@ -187,9 +183,7 @@ def slopes(c: Trials) -> tuple[list[str], list[str]]:
             f"batch: gradients depend on the other images of the batch ({share(beside > NO_SLOPE):.0%} of images)"
         )
     if _many(np.isnan(error)):
-        wrong.append(
-            f"gradient cannot be checked: rounding hides the slopes on {share(np.isnan(error)):.0%} of images"
-        )
+        wrong.append(f"gradient cannot be checked: rounding hides the slopes on {share(np.isnan(error)):.0%} of images")
     off = error > NO_SLOPE
     if _many(off):
         text = f"not the slope of the answers on {share(off):.0%} of images"

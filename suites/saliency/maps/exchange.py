@@ -151,8 +151,7 @@ def _split(view: View, scene: Scene, rows: Array, pairs: Mapping[int, int]) -> F
         logits = _pasted(view, [pair for pair in needed if set(pair) <= masks.keys()], masks)
         nothing = torch.full_like(ends[0][0], float("nan"))
         on_other, others = (
-            margin(torch.stack([logits.get(pair, nothing) for pair in way]), target)
-            for way in (forth, back)
+            margin(torch.stack([logits.get(pair, nothing) for pair in way]), target) for way in (forth, back)
         )
         return (start - others + on_other - end) / 2
 
@@ -175,9 +174,7 @@ def _whole(view: View, positions: set[int]) -> dict[int, Tensor]:
         return found | {i: view.forward(view.picture(i)[None])[0] for i in positions - rows.keys()}
 
 
-def _pasted(
-    view: View, pairs: Sequence[tuple[int, int]], masks: Mapping[int, Flags]
-) -> dict[tuple[int, int], Tensor]:
+def _pasted(view: View, pairs: Sequence[tuple[int, int]], masks: Mapping[int, Flags]) -> dict[tuple[int, int], Tensor]:
     """Logits of what lies within the first image's mask on the second, out of which its own mask is filled."""
     rows = {int(position): row for row, position in enumerate(view.index)}
 

@@ -45,8 +45,7 @@ def input_gradients(
     """
     if torch.is_inference_mode_enabled():
         raise RuntimeError(
-            "input gradients cannot be taken inside torch.inference_mode(): call outside it "
-            "(torch.no_grad() is fine)."
+            "input gradients cannot be taken inside torch.inference_mode(): call outside it (torch.no_grad() is fine)."
         )
     size = part_size(images.device)
     parts = []
@@ -62,9 +61,7 @@ def part_size(device: torch.device) -> int:
     return CPU_PART if device.type == "cpu" else GPU_PART
 
 
-def smooth_gradient(
-    forward: Forward, images: Tensor, target: Tensor, noise: Sequence[Tensor]
-) -> Tensor:
+def smooth_gradient(forward: Forward, images: Tensor, target: Tensor, noise: Sequence[Tensor]) -> Tensor:
     """[n, 3, h, w] mean signed gradient at images plus each of `noise` (SmoothGrad, Smilkov et al. 2017)."""
     total = torch.zeros_like(images, dtype=torch.float32)
     for added in noise:
@@ -72,9 +69,7 @@ def smooth_gradient(
     return total / len(noise)
 
 
-def noise_of(
-    seeds: NDArray[np.uint64], shape: tuple[int, ...], draws: int, sigma: float
-) -> NDArray[np.float32]:
+def noise_of(seeds: NDArray[np.uint64], shape: tuple[int, ...], draws: int, sigma: float) -> NDArray[np.float32]:
     """[draws, n, *shape] Gaussian noise of standard deviation sigma; an image's depends on its seed alone."""
     noise = np.empty((draws, len(seeds), *shape), dtype=np.float32)
     for place, seed in enumerate(seeds):
@@ -85,9 +80,7 @@ def noise_of(
     return noise
 
 
-def _gradients(
-    forward: Forward, images: Tensor, targets: Sequence[Tensor], score: Target
-) -> list[Tensor]:
+def _gradients(forward: Forward, images: Tensor, targets: Sequence[Tensor], score: Target) -> list[Tensor]:
     with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
         pixels = images.detach().clone().float().requires_grad_()
         logits = forward(pixels)
@@ -182,9 +175,7 @@ def gini(maps: Array) -> Floats:
     ordered = np.sort(maps.reshape(len(maps), -1), axis=1).astype(np.float64)
     pixels = ordered.shape[1]
     weights = 2 * np.arange(1, pixels + 1) - pixels - 1
-    return _where(
-        defined(maps), np.einsum("np,p->n", ordered, weights), pixels * ordered.sum(axis=1)
-    )
+    return _where(defined(maps), np.einsum("np,p->n", ordered, weights), pixels * ordered.sum(axis=1))
 
 
 def centred_cosine(images: Array, gradients: Array) -> Floats:

@@ -62,9 +62,7 @@ def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     return auc_of_own(average_ranks(maps, valid), masks.reshape(len(masks), -1), flat)
 
 
-def mean_auc_of_others(
-    ranks: Floats, own: Array, pool: Runs, categories: Array, valid: Flags | None = None
-) -> Floats:
+def mean_auc_of_others(ranks: Floats, own: Array, pool: Runs, categories: Array, valid: Flags | None = None) -> Floats:
     """[n] mean AUC of each map against the masks of other categories: what its place alone is worth.
 
     ranks: [n, p]; own: [n] category of each map's image; pool: k masks; categories: [k]; valid: [n, p]. NaN
@@ -87,9 +85,7 @@ def mass_share(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 def area_share(masks: Flags, valid: Flags | None = None) -> Floats:
     """[n] share of the valid pixels that is object; 0 where there is none."""
     inside = np.count_nonzero(_valid(masks, valid), axis=(1, 2))
-    whole = (
-        masks.shape[1] * masks.shape[2] if valid is None else np.count_nonzero(valid, axis=(1, 2))
-    )
+    whole = masks.shape[1] * masks.shape[2] if valid is None else np.count_nonzero(valid, axis=(1, 2))
     return np.asarray(inside / np.maximum(whole, 1))
 
 

@@ -6,13 +6,7 @@ import numpy as np
 
 from benchmark.contracts import Array, View
 from suites.saliency.config import columns_of
-from suites.saliency.maps.localisation import (
-    Flags,
-    Floats,
-    auc_of_own,
-    average_ranks,
-    mean_auc_of_others,
-)
+from suites.saliency.maps.localisation import Flags, Floats, auc_of_own, average_ranks, mean_auc_of_others
 from suites.saliency.maps.masks import Pool, objects, own_masks, pool_of, valid_pixels
 
 

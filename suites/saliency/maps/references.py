@@ -80,9 +80,7 @@ def _remembered(_digest: str) -> dict[str, Floats]:
 
 def _digest(images: Array, scene: Scene) -> str:
     """Of pixels, masks and labels."""
-    found = (
-        sha256()
-    )  # processors have instructions for it: twice as fast as what is made for programs
+    found = sha256()  # processors have instructions for it: twice as fast as what is made for programs
     edges = scene.pool.masks.edges
     for part in (images, scene.masks, scene.valid, edges.indices, edges.indptr):
         if part is not None:

@@ -43,8 +43,6 @@ def runs_of(masks: NDArray[np.bool_]) -> Runs:
     padded[:, 1:-1] = masks
     flat = np.flatnonzero(padded[:, 1:] != padded[:, :-1])
     rows, places = np.divmod(flat, pixels + 1)
-    signs = np.where(
-        np.arange(len(flat)) % 2, 1.0, -1.0
-    )  # every run that begins in a row ends in it
+    signs = np.where(np.arange(len(flat)) % 2, 1.0, -1.0)  # every run that begins in a row ends in it
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
     return Runs(csr_array((signs, places, starts), shape=(count, pixels + 1)))

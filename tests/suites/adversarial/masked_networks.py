@@ -52,9 +52,7 @@ def instead(run: Run, backward: Way, forward: Run = torch.clone) -> Run:
 def noisy(gradient: Tensor, x: Tensor) -> Tensor:
     """Beside three times as much noise, drawn anew for every input, the same for the same input."""
     seeds = (x.double().abs().sum(dim=(1, 2, 3)) * 1e6).long().tolist()
-    drawn = [
-        torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds
-    ]
+    drawn = [torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return gradient + 3 * gradient.std() * torch.stack(drawn)
 
 
@@ -232,9 +230,7 @@ def masked(model: LoadedModel, run: Run, other: Run) -> dict[str, Run]:
         "random inputs, a class never given": never(noise),
         "batch statistics, a class never given": never(batch_statistics(model)),
         "blurred, over a million": lambda x: 1e-6 * blur(x),
-        "blurred, brightness on all logits": lambda x: (
-            blur(x) + 1e5 * x.mean(dim=(1, 2, 3))[:, None]
-        ),
+        "blurred, brightness on all logits": lambda x: blur(x) + 1e5 * x.mean(dim=(1, 2, 3))[:, None],
         "256 levels, no gradient": lambda x: run(levels(x, 256)),
         "one hot": lambda x: torch.nn.functional.one_hot(run(x).argmax(dim=1), 16).float(),
         "softmax of 20 times the logits": lambda x: (20 * run(x)).softmax(dim=1),
@@ -298,9 +294,7 @@ def averaged(model: LoadedModel) -> Run:
 def mean_of_crops(run: Run) -> Run:
     """Log probabilities averaged over four places."""
     places = ((0, 0), (3, 0), (0, 3), (-3, -3))
-    return lambda x: torch.stack(
-        [run(x.roll(by, dims=(2, 3))).log_softmax(dim=1) for by in places]
-    ).mean(dim=0)
+    return lambda x: torch.stack([run(x.roll(by, dims=(2, 3))).log_softmax(dim=1) for by in places]).mean(dim=0)
 
 
 def windows(run: Run) -> Run:
@@ -331,9 +325,7 @@ def vision_transformer(images: Tensor, labels: Tensor) -> Run:
     return lambda x: 10 * (features(x) - mean) @ readout
 
 
-def honest(
-    model: LoadedModel, run: Run, other: Run, images: Tensor, labels: Tensor
-) -> dict[str, Run]:
+def honest(model: LoadedModel, run: Run, other: Run, images: Tensor, labels: Tensor) -> dict[str, Run]:
     """Changes that mask nothing."""
     return {
         "as it is": run,
@@ -353,9 +345,7 @@ def honest(
         "weights in 8 bits": rounded_weights(model),
         "weights of a moving average": averaged(model),
         "half-precision inputs": lambda x: run(x.half().float()),
-        "ensemble of probabilities": lambda x: (
-            (run(x).softmax(dim=1) + other(x).softmax(dim=1)) / 2
-        ).log(),
+        "ensemble of probabilities": lambda x: ((run(x).softmax(dim=1) + other(x).softmax(dim=1)) / 2).log(),
         "mean over crops": mean_of_crops(run),
         "log probabilities, cut off": lambda x: run(x).softmax(dim=1).clamp_min(1e-3).log(),
         "temperature 3": lambda x: (run(x) / 3).log_softmax(dim=1),

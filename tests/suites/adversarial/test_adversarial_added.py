@@ -109,9 +109,7 @@ def test_an_attack_is_a_variant_with_a_board_of_its_own(suites):
 
 def test_its_code_is_part_of_what_is_stored(suites):
     other = replace(STEP, points=still)
-    codes = [
-        suites(Added({"own": attack}, {}))["own"].config.attacks[0].code for attack in (STEP, other)
-    ]
+    codes = [suites(Added({"own": attack}, {}))["own"].config.attacks[0].code for attack in (STEP, other)]
     assert len(set(codes)) == 2
 
 

@@ -56,9 +56,7 @@ def watched(problem, batch=64, most=None):
         shown.append(x.detach().clone())
         return problem.forward(x)
 
-    other = Problem(
-        forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=batch
-    )
+    other = Problem(forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=batch)
     return other, shown
 
 
@@ -87,9 +85,7 @@ def test_the_path_is_that_of_the_authors_code(problem, norm, loss, monkeypatch):
     with pytest.raises(Enough) if most else nullcontext():
         assert not apgd(mine, norm, epsilon, Apgd(loss, steps)).broken.any()
     other, their_points = watched(problem, most=most)
-    attack = theirs.APGDAttack(
-        other.forward, n_iter=steps, norm=THEIR_NAME[norm], eps=HARMLESS[norm], loss=loss
-    )
+    attack = theirs.APGDAttack(other.forward, n_iter=steps, norm=THEIR_NAME[norm], eps=HARMLESS[norm], loss=loss)
     attack.init_hyperparam(problem.images)
     if norm == "l1":  # a given start changes its first step, so its own draw is replaced
         ours = my_points[0] - problem.images
@@ -128,12 +124,7 @@ def test_verdicts_are_no_weaker_than_the_authors(problem, norm, targets):
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_every_point_is_in_the_ball_and_the_box(problem, norm):
     one = Problem(
-        problem.forward,
-        problem.images[:4],
-        problem.labels[:4],
-        problem.seeds[:4],
-        problem.targets[:4],
-        batch=4,
+        problem.forward, problem.images[:4], problem.labels[:4], problem.seeds[:4], problem.targets[:4], batch=4
     )
     seen, points = watched(one, batch=4)
     found = apgd(seen, norm, whole(one, norm, HARMLESS), Apgd("ce", 30))
@@ -163,9 +154,7 @@ def test_broken_images_are_wrong_within_epsilon_and_cost_no_more(problem, norm):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_neither_batch_nor_company_changes_a_path(problem, norm):
     recipe, epsilon = Apgd("dlr", 12, targets=2), whole(problem, norm)
-    together, apart = (
-        apgd(watched(problem, batch=size)[0], norm, epsilon, recipe) for size in (64, 5)
-    )
+    together, apart = (apgd(watched(problem, batch=size)[0], norm, epsilon, recipe) for size in (64, 5))
     assert (together.broken != apart.broken).sum() <= 1
     same = together.broken == apart.broken
     assert np.allclose(together.margin[same], apart.margin[same], atol=1e-2)
@@ -186,19 +175,13 @@ def test_restarts_draw_new_starts_and_only_help(problem):
     assert (three.broken >= one.broken).all()
     assert (three.passes[~three.broken] == 18).all()
     seeds = [int(problem.seeds[0]) + module.SEED * run for run in (1, 2)]
-    first, second = (
-        rules_of("linf").start(problem.images[:1], epsilon[:1], [seed]) for seed in seeds
-    )
+    first, second = (rules_of("linf").start(problem.images[:1], epsilon[:1], [seed]) for seed in seeds)
     assert not torch.equal(first, second)
 
 
 def test_logits_that_are_not_finite_break_their_image(problem):
     broken = Problem(
-        lambda x: problem.forward(x) * float("inf"),
-        problem.images,
-        problem.labels,
-        problem.seeds,
-        problem.targets,
+        lambda x: problem.forward(x) * float("inf"), problem.images, problem.labels, problem.seeds, problem.targets
     )
     found = apgd(broken, "linf", whole(problem, "linf"), Apgd("ce", 3))
     assert found.broken.all() and broken.failed.all() and (found.passes == 1).all()
@@ -211,9 +194,7 @@ def test_a_gradient_that_is_no_number_breaks_its_image_alone(problem):
         here = (x.detach() - steep).abs().flatten(1).amax(dim=1) < 8 / 255
         return problem.forward(x) + torch.where(here, 0 * x[:, 0, 0, 0], 1.0).sqrt()[:, None]
 
-    other = Problem(
-        forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=64
-    )
+    other = Problem(forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=64)
     epsilon = whole(problem, "linf", HARMLESS)
     found = apgd(other, "linf", epsilon, Apgd("ce", 3))
     assert found.broken.nonzero()[0].tolist() == other.failed.nonzero()[0].tolist() == [2]

@@ -12,12 +12,7 @@ from suites.adversarial.attacks.attack_sequence import Curve
 from suites.adversarial.attacks.pgd import Slope, attack
 from suites.adversarial.attacks.problem import Problem, geometry
 from suites.adversarial.config import Stage
-from suites.adversarial.measured import (
-    _ask_otherwise,
-    _at_rest,
-    _problem,
-    _right_in_full_precision,
-)
+from suites.adversarial.measured import _ask_otherwise, _at_rest, _problem, _right_in_full_precision
 
 TWO = ((0,), (1,))
 
@@ -31,15 +26,7 @@ def rest_of(z, gradient=None):
 
 def test_shares_that_sum_to_one_are_probabilities():
     """Zeros and ones are, so are roundings of both; logits, negative shares and other sums are not."""
-    raw = [
-        [0.25, 0.75],
-        [0.0, 1.0],
-        [-5e-6, 1.000005],
-        [-0.1, 1.1],
-        [0.5, 0.6],
-        [0.5, 0.4],
-        [2.0, -1.0],
-    ]
+    raw = [[0.25, 0.75], [0.0, 1.0], [-5e-6, 1.000005], [-0.1, 1.1], [0.5, 0.6], [0.5, 0.4], [2.0, -1.0]]
     view = SimpleNamespace(logits=torch.tensor(raw), outputs=TWO)
     found = _at_rest(view, np.arange(7), rest_of(raw))
     assert found["probabilities"].tolist() == [True, True, True, False, False, False, False]
@@ -126,11 +113,7 @@ def test_every_second_image_is_read_otherwise_at_six_passes_each():
     _ask_otherwise(view, columns)
     assert columns["forwards"].tolist() == [10, 5, 12]
     # (.1 - .485) / .229, .1 x .229 + .485; -.8, .55; 25.5, .0004
-    assert columns["otherwise"].astype(int).tolist() == [
-        [0, 1, 0, 1, 1, 0],
-        [0, 0, 0, 0, 0, 0],
-        [1, 1, 1, 1, 1, 0],
-    ]
+    assert columns["otherwise"].astype(int).tolist() == [[0, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0]]
     untouched = {**columns, "asked": np.zeros(3, dtype=bool)}
     _ask_otherwise(view, untouched)
     assert untouched["forwards"].tolist() == [10, 5, 12]
@@ -149,9 +132,7 @@ def test_what_each_image_cost(monkeypatch):
 
     def nothing(problem, threat, config, broken):
         names = np.full(n, "", dtype="U40")
-        return Curve(
-            threat.norm, np.full(n, np.inf), names, nan, nan, nan, nan, zeros + 10, zeros + 100
-        )
+        return Curve(threat.norm, np.full(n, np.inf), names, nan, nan, nan, nan, zeros + 10, zeros + 100)
 
     monkeypatch.setattr(measured, "curve", nothing)
     monkeypatch.setattr(measured, "fgsm", lambda *_: np.zeros((n, 6), dtype=bool))

@@ -9,17 +9,7 @@ import torch
 from suites.adversarial.attacks import attack_sequence as module
 from suites.adversarial.attacks.attack_sequence import Curve, _tightened, curve, merged
 from suites.adversarial.attacks.problem import Outcome, Problem, geometry, likely_wrong
-from suites.adversarial.config import (
-    LINF,
-    QUICK,
-    Apgd,
-    Config,
-    Finish,
-    Square,
-    Stage,
-    Threat,
-    linf,
-)
+from suites.adversarial.config import LINF, QUICK, Apgd, Config, Finish, Square, Stage, Threat, linf
 
 NEVER = np.inf
 
@@ -142,16 +132,12 @@ def test_bisected_perturbations_are_perturbations(problem):
     points = torch.cat(shown)
     with torch.no_grad():
         answers = problem.forward(points).argmax(1)
-    for image, label, size, epsilon in zip(
-        problem.images, problem.labels, found.size, found.epsilon, strict=True
-    ):
+    for image, label, size, epsilon in zip(problem.images, problem.labels, found.size, found.epsilon, strict=True):
         if np.isinf(epsilon):
             continue
         away = geometry("linf").size(points - image)
         broke = answers != label
-        assert bool(
-            (broke & ((away - size).abs() < 1e-6)).any()
-        )  # such a point was seen, and is wrong
+        assert bool((broke & ((away - size).abs() < 1e-6)).any())  # such a point was seen, and is wrong
 
 
 def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(monkeypatch):
@@ -247,11 +233,7 @@ def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
     finish = Finish(Apgd("margin", 9), near=0.3, last=last, close=0.1, at=(0.12,))
     threat = Threat("linf", (0.11, 0.12))
     curve(toy, threat, Config((threat,), (Stage("ce", 4, "clean"),), finish=finish), None)
-    assert asked == [
-        ([0, 1, 2], 0.11, "margin"),
-        ([0, 1, 2], 0.12, "margin"),
-        ([0, 2], 0.12, "dlr"),
-    ]
+    assert asked == [([0, 1, 2], 0.11, "margin"), ([0, 1, 2], 0.12, "margin"), ([0, 2], 0.12, "dlr")]
 
 
 def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
@@ -268,16 +250,12 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
     monkeypatch.setattr(module, "apgd", attack)
     monkeypatch.setattr(module, "square", attack)
     y = torch.zeros(4, dtype=torch.int64)
-    toy = Problem(
-        lambda x: x, torch.zeros(4, 1, 1, 1), y, np.arange(4, dtype=np.uint64), y[:, None]
-    )
+    toy = Problem(lambda x: x, torch.zeros(4, 1, 1, 1), y, np.arange(4, dtype=np.uint64), y[:, None])
     found = blank(4, epsilon=[0.2, NEVER, 0.1, NEVER], size=[0.2, np.nan, 0.1, np.nan],
                   held=[0.1, 0.8, 0.0, 0.8])  # fmt: skip
     config = Config((), (), opinion=(Square(3), Apgd("margin", 3)))
     odd = np.array([True, True, True, False])
-    after, told = module.second_opinion(
-        toy, found, Threat("linf", (0.1, 0.2), far=0.8), config, odd, 0
-    )
+    after, told = module.second_opinion(toy, found, Threat("linf", (0.1, 0.2), far=0.8), config, odd, 0)
     assert asked == [([0, 1], [0.1, 0.2], "square"), ([0, 1], [0.1, 0.2], "apgd-margin")]
     assert told.tolist() == [[0, 1], [1, 0], [-1, -1], [-1, -1]]
     assert after.epsilon == pytest.approx([0.1, 0.2, 0.1, NEVER])

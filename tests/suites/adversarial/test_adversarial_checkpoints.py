@@ -35,12 +35,7 @@ def climb(n, **given):
 def test_steps_are_halved_where_the_ascent_falters_or_stands_still():
     """Of ten steps 8 rose: on; 7 (not more than 75 %): halve; 8, but no better than at the last checkpoint: halve,
     unless it was halved there; between checkpoints: nothing."""
-    before = climb(
-        5,
-        rises=[8, 7, 8, 8, 0],
-        noted=[2.0, 2.0, 3.0, 3.0, 2.0],
-        halved=[True, False, False, True, True],
-    )
+    before = climb(5, rises=[8, 7, 8, 8, 0], noted=[2.0, 2.0, 3.0, 3.0, 2.0], halved=[True, False, False, True, True])
     way = torch.ones(5, 1, 1, 1)
     after, slope = apgd_state.retake(before, way, torch.tensor([10, 10, 10, 10, 0]))
     assert after.step.tolist() == pytest.approx([0.2, 0.1, 0.1, 0.2, 0.2])
@@ -89,9 +84,7 @@ def test_l1_moves_the_largest_entries_at_unit_sum():
     assert moved.flatten().tolist() == pytest.approx([0.61, 0.41, 0.51, 0.51], abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("steps", "windows"), [(100, (4,) * 25), (10, (1,) * 10), (60, (2,) * 30), (130, (5,) * 26)]
-)
+@pytest.mark.parametrize(("steps", "windows"), [(100, (4,) * 25), (10, (1,) * 10), (60, (2,) * 30), (130, (5,) * 26)])
 def test_l1_checkpoints_come_every_four_percent(steps, windows):
     assert apgd_l1.windows(steps) == windows
 

@@ -34,8 +34,7 @@ def test_unpaired_the_difference_is_undecided():
 
 
 @pytest.mark.parametrize(
-    ("both", "p"),
-    [(17, 0.1469), (40, 0.1048), (60, 0.0668), (70, 0.0482), (80, 0.0310), (100, 0.0060)],
+    ("both", "p"), [(17, 0.1469), (40, 0.1048), (60, 0.0668), (70, 0.0482), (80, 0.0310), (100, 0.0060)]
 )
 def test_paired_it_depends_on_the_images_that_only_one_survives(both, p):
     found = compared(both)

@@ -36,9 +36,7 @@ def problem_of(run, pixels, labels, batch=32):
     with torch.no_grad():
         right = run(pixels).argmax(1) == labels
     kept = pixels[right]
-    return Problem(
-        run, kept, labels[right], seeds[: len(kept)], labels[right][:, None], batch=batch
-    )
+    return Problem(run, kept, labels[right], seeds[: len(kept)], labels[right][:, None], batch=batch)
 
 
 def theirs(problem, attack_, epsilons):
@@ -61,10 +59,7 @@ def test_fgsm_is_equal_at_every_epsilon(problem):
 
 
 PGD = {
-    "linf": (
-        lambda: foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=10, random_start=False),
-        1 / 255,
-    ),
+    "linf": (lambda: foolbox.attacks.LinfPGD(rel_stepsize=0.25, steps=10, random_start=False), 1 / 255),
     "l2": (lambda: foolbox.attacks.L2PGD(rel_stepsize=0.25, steps=10, random_start=False), 0.5),
 }
 
@@ -149,9 +144,7 @@ def test_efficientnet_lite_0_agrees_with_foolbox(lite):
         pool = attack(problem, geometry(norm), single(Stage("ce", 10, "clean"), epsilon))
         broken = np.concatenate([b[0] for _, b in in_batches(problem, make(), [epsilon])])
         apart = int(((pool.broken >= 0) != broken).sum())
-        print(
-            f"{norm} {epsilon:.5f}: leaves {(pool.broken < 0).sum()}, {(~broken).sum()}; {apart} apart"
-        )
+        print(f"{norm} {epsilon:.5f}: leaves {(pool.broken < 0).sum()}, {(~broken).sum()}; {apart} apart")
         assert apart <= count // 100
         size = geometry(norm).size(pool.point - problem.images)
         assert size.max() <= epsilon + 1e-6

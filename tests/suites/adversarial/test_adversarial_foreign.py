@@ -184,9 +184,7 @@ def drawn(forward, images, labels, epsilon, seeds):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "epsilon"), [(FIRST, 1 / 255), (None, 0.06)])
-def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(
-    recipe, epsilon, made, plugged
-):
+def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(recipe, epsilon, made, plugged):
     if recipe is FIRST:
         pytest.importorskip("pyautoattack")
     recipe = recipe or plugged("linf", drawn)

@@ -105,17 +105,13 @@ def network(name, forward, order=(0, 1, 2, 3)):
     categories = tuple("abcd"[i] for i in order)
     grouping = SimpleNamespace(categories=categories, indices=[np.array([i]) for i in range(4)])
     labels = SimpleNamespace(grouping=lambda space: {"toy": grouping}[space])
-    model = SimpleNamespace(
-        forward=lambda x: forward(x)[:, list(order)], fit=lambda x: x, labels=labels
-    )
+    model = SimpleNamespace(forward=lambda x: forward(x)[:, list(order)], fit=lambda x: x, labels=labels)
     return Network(name, name, lambda device: model)
 
 
 def problem():
     z = attacked(X)
-    return Problem(
-        attacked, X, z.argmax(1), np.arange(6, dtype=np.uint64), z[:, :1].long(), batch=4
-    ), z
+    return Problem(attacked, X, z.argmax(1), np.arange(6, dtype=np.uint64), z[:, :1].long(), batch=4), z
 
 
 def test_what_others_make_is_judged_by_the_attacked_network():

@@ -152,9 +152,7 @@ def test_a_saturated_cross_entropy_does_not_hide_the_margin():
 def test_saturated_outputs_are_attacked_through_their_logits(name):
     value, said = judged(name, BRIEF)
     assert value < judged("as it is", BRIEF)[0] + 3.5 / COUNT
-    assert (
-        CONFIRMED + "outputs lie between two ends: attacked through the logits of a sigmoid" in said
-    )
+    assert CONFIRMED + "outputs lie between two ends: attacked through the logits of a sigmoid" in said
 
 
 @pytest.mark.parametrize(

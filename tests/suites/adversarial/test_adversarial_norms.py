@@ -64,12 +64,7 @@ def test_draws_fill_the_ball_uniformly():
     # uniform in a ball of d dimensions: the radius to the power d is uniform
     for norm in ("l2", "l1"):
         ball = geometry(norm)
-        draws = torch.stack(
-            [
-                ball.draw(torch.Size((1, 1, 3)), torch.Generator().manual_seed(i))
-                for i in range(2000)
-            ]
-        )
+        draws = torch.stack([ball.draw(torch.Size((1, 1, 3)), torch.Generator().manual_seed(i)) for i in range(2000)])
         spread = ball.size(draws) ** 3
         assert abs(float(spread.mean()) - 0.5) < 0.02
         assert abs(float(spread.std()) - 12**-0.5) < 0.02

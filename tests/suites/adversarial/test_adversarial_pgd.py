@@ -66,11 +66,7 @@ stages = st.lists(
 
 
 @pytest.mark.slow
-@given(
-    limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9),
-    plan=stages,
-    batch=st.integers(1, 5),
-)
+@given(limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9), plan=stages, batch=st.integers(1, 5))
 def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
     steps = sweep(Threat("linf", (0.02, 0.05, 0.1)), Config((), tuple(plan)))
     pool = attack(line(limits, batch), BALL, steps)
@@ -82,9 +78,7 @@ def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
 
 def test_the_known_first_gradient_saves_one_pass_of_each_start():
     problem = line([0.5, 0.5, 0.5], 2)
-    steps = schedule_of(
-        [*_steps(Stage("ce", 3, "clean"), 0.1), *_steps(Stage("ce", 2, "clean"), 0.1)]
-    )
+    steps = schedule_of([*_steps(Stage("ce", 3, "clean"), 0.1), *_steps(Stage("ce", 2, "clean"), 0.1)])
     plain = attack(problem, BALL, steps)
     known = attack(replace(problem, first=slope(problem).gradient), BALL, steps)
     assert (plain.passes - known.passes).tolist() == [2, 2, 2]
@@ -129,10 +123,7 @@ def test_close_answers_count_only_if_the_plain_network_is_wrong_too():
     sure = attack(replace(problem, plain=later, sure=0.0), BALL, steps)
     assert sure.broken.tolist() == usual.broken.tolist() and not sure.refused.any()
     gradient = slope(problem).gradient
-    for more, expected in (
-        ({}, [True, True, False]),
-        ({"plain": later, "sure": 1.0}, [True, False, False]),
-    ):
+    for more, expected in (({}, [True, True, False]), ({"plain": later, "sure": 1.0}, [True, False, False])):
         assert fgsm(replace(problem, **more), gradient, (0.045,))[:, 0].tolist() == expected
 
 
@@ -148,9 +139,7 @@ def test_in_low_precision_full_precision_has_the_last_word(norm, standard):
             return model.forward(x)
 
     n = len(y)
-    problem = Problem(
-        standard.feed.run, images, y, np.arange(n), y[:, None], plain=plain, sure=float("inf")
-    )
+    problem = Problem(standard.feed.run, images, y, np.arange(n), y[:, None], plain=plain, sure=float("inf"))
     epsilon = {"linf": 0.5 / 255, "l2": 0.25}[norm]
     with numerics(make_policy("cpu", "bf16")):
         pool = attack(problem, geometry(norm), single(Stage("margin", 5, "clean"), epsilon))
@@ -197,9 +186,7 @@ def test_near_the_boundary_the_plain_network_alone_decides_both_ways():
     answers = torch.tensor([[0.0, 0.01], [0.01, 0.0], [0.0, 9.0], [9.0, 0.0], [0.01, 0.0]])
     exact = torch.tensor([[0.01, 0.0], [0.0, 0.01], [1.0, 0.0], [0.0, 1.0], [0.01, 0.0]])
     y = torch.zeros(5, dtype=torch.long)
-    problem = Problem(
-        answer, exact[:, :, None, None], y, np.arange(5), 1 - y[:, None], plain=plain, sure=0.02
-    )
+    problem = Problem(answer, exact[:, :, None, None], y, np.arange(5), 1 - y[:, None], plain=plain, sure=0.02)
     fell = fallen(problem, slice(0, 5), problem.images, answers)
     assert fell.tolist() == [False, True, True, False, False]
     assert asked == [1, 1, 1]  # each on its own, and none that is sure

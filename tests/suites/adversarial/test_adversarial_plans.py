@@ -95,14 +95,7 @@ def short(config):
         replace(one, queries=5) if hasattr(one, "queries") else replace(one, steps=3, targets=min(one.targets, 2))
         for one in config.attacks
     )  # fmt: skip
-    return replace(
-        config,
-        stages=stages,
-        attacks=attacks,
-        check=None,
-        far_steps=2,
-        bisect=min(config.bisect, 1),
-    )
+    return replace(config, stages=stages, attacks=attacks, check=None, far_steps=2, bisect=min(config.bisect, 1))
 
 
 @pytest.mark.slow

@@ -35,10 +35,7 @@ def test_bfloat16_moves_robust_accuracy_less_than_its_interval(world):
     assert np.array_equal(exact["clean_correct"], exact["exact_correct"])
     assert np.array_equal(low["exact_correct"], exact["exact_correct"])
     assert flags(SUITE.config, low) == ()
-    both = [
-        {(one.metric, one.condition): one for one in SUITE.score(SUITE.config, trials)}
-        for trials in (exact, low)
-    ]
+    both = [{(one.metric, one.condition): one for one in SUITE.score(SUITE.config, trials)} for trials in (exact, low)]
     compared = 0
     for key, one in both[0].items():
         if key[0] == "robust_accuracy" and one.low is not None:

@@ -12,15 +12,7 @@ from suites.adversarial.attacks.apgd_state import single
 from suites.adversarial.attacks.pgd import attack
 from suites.adversarial.attacks.problem import Followed, Problem, geometry
 from suites.adversarial.config import LINF, Config, Stage
-from suites.adversarial.trust.probes import (
-    answers_apart,
-    asked,
-    company_differences,
-    ends,
-    preimage,
-    probed,
-    slopes,
-)
+from suites.adversarial.trust.probes import answers_apart, asked, company_differences, ends, preimage, probed, slopes
 from suites.adversarial.trust.report import READINGS, preprocessing
 
 WAYS = torch.randn(2, 3 * 64, generator=torch.Generator().manual_seed(1))
@@ -46,9 +38,7 @@ class Scaled(torch.autograd.Function):
 
 def checked(run, n=4, seen=None, batch=32):
     images, labels = torch.full((n, 3, 8, 8), 0.5), torch.zeros(n, dtype=torch.long)
-    problem = Problem(
-        run, images, labels, np.arange(n, dtype=np.uint64), 1 - labels[:, None], batch=batch
-    )
+    problem = Problem(run, images, labels, np.arange(n, dtype=np.uint64), 1 - labels[:, None], batch=batch)
     with torch.no_grad():
         plain = run(images)
     assert plain.shape == (n, 2)
@@ -115,9 +105,7 @@ def test_what_the_attack_followed_is_what_is_checked():
     assert sorted(seen.point) == [0, 2, 3] and seen.rival == {0: 1, 2: 1, 3: 0}
     assert torch.equal(seen.point[2], run.shown[2][2])
     up = (WAYS[1] - WAYS[0]).view(3, 8, 8)
-    assert torch.allclose(seen.way[0], up, atol=1e-5) and torch.allclose(
-        seen.way[3], -up, atol=1e-5
-    )
+    assert torch.allclose(seen.way[0], up, atol=1e-5) and torch.allclose(seen.way[3], -up, atol=1e-5)
     attack(problem, geometry("linf"), single(Stage("margin", 1, "clean"), 8 / 255))
     attack(problem, geometry("linf"), single(Stage("ce", 1, "clean"), 1 / 255))
     assert torch.equal(seen.point[2], run.shown[2][2])

@@ -18,11 +18,7 @@ L2 = [0.25, 0.5, 1, 2, 3]
 #: name -> (budgets by norm, stages, attacks, Square queries of the check, far steps, images, forward passes)
 PROTOCOLS = {
     "": ({"linf": SWEEP, "l2": L2}, "ce 2 last, margin 3 last", "", 100, 10, 128, 90),
-    "standard": (
-        {"linf": SWEEP, "l2": L2},
-        "ce 40 clean, ce 40 random, margin 20 clean",
-        *("", 500, 20, None, 2000),
-    ),
+    "standard": ({"linf": SWEEP, "l2": L2}, "ce 40 clean, ce 40 random, margin 20 clean", *("", 500, 20, None, 2000)),
     "strong": (
         {"linf": [1, 4, 8], "l2": [0.5, 1, 3]},
         "ce 10 clean, margin 10 clean",
@@ -35,11 +31,7 @@ PROTOCOLS = {
     ),
     "autoattack": ({"linf": [4]}, "", "autoattack:standard", None, 10, None, 90),
     "bisect": ({"linf": SWEEP, "l2": L2}, "ce 2 last, margin 3 last", "", 100, 10, 128, 400),
-    "l1": (
-        {"l1": [3, 6, 12, 30, 60]},
-        "ce 2 last, margin 3 last",
-        *("apgd-margin 50 x 1", 100, 10, 128, 500),
-    ),
+    "l1": ({"l1": [3, 6, 12, 30, 60]}, "ce 2 last, margin 3 last", *("apgd-margin 50 x 1", 100, 10, 128, 500)),
     "transfer": ({"linf": [1, 2, 4, 8]}, "ce 2 last, margin 3 last", "", 100, 10, 128, 300),
 }
 
@@ -78,18 +70,11 @@ def test_every_protocol(name):
     assert (config.finish is not None) == quick
     if quick:
         finish = config.finish
-        assert (attack(finish.attack), finish.near, finish.norms) == (
-            "apgd-margin 20 x 1",
-            0.3,
-            ("linf",),
-        )
+        assert (attack(finish.attack), finish.near, finish.norms) == ("apgd-margin 20 x 1", 0.3, ("linf",))
     assert config.transfer is None or config.transfer.steps == 10
 
 
-@pytest.mark.parametrize(
-    ("norm", "levels"),
-    [("linf", SWEEP), ("l2", L2), ("l1", [3, 6, 12, 30, 60])],
-)
+@pytest.mark.parametrize(("norm", "levels"), [("linf", SWEEP), ("l2", L2), ("l1", [3, 6, 12, 30, 60])])
 def test_an_added_attack_has_the_budgets_of_its_norm(norm, levels):
     scale = 255 if norm == "linf" else 1
     budgets = Attack("", norm, print).budgets
@@ -134,9 +119,7 @@ def test_what_an_image_may_have_been_meant_as():
 def test_each_protocol_has_the_budgets_that_it_tries_once(name, budgets):
     metrics = (SUITE.variants[name] if name else SUITE).metrics
     found = [one.name for one in metrics if one.name.startswith("robust_")]
-    assert [one for one in found if "by" not in one and "size" not in one][
-        : len(budgets)
-    ] == budgets
+    assert [one for one in found if "by" not in one and "size" not in one][: len(budgets)] == budgets
     assert sum(one.startswith("robust_linf_") for one in found) == sum("linf" in b for b in budgets)
 
 

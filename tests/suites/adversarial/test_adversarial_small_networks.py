@@ -57,9 +57,7 @@ def radius(problem, norm):
     return (z[:, 0] - z[:, 1]).abs() / torch.linalg.vector_norm(WEIGHTS[0] - WEIGHTS[1], DUAL[norm])
 
 
-@pytest.mark.parametrize(
-    "norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))]
-)
+@pytest.mark.parametrize("norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))])
 @pytest.mark.parametrize("loss", ["margin", pytest.param("dlr", marks=pytest.mark.slow)])
 def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm, loss):
     problem = problem_of(two_way, grey())
@@ -77,13 +75,7 @@ def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(nor
     problem = problem_of(two_way, grey())
     for row, exact in enumerate(radius(problem, norm)[:3].tolist()):
         part = slice(row, row + 1)
-        one = Problem(
-            two_way,
-            problem.images[part],
-            problem.labels[part],
-            problem.seeds[part],
-            problem.targets[part],
-        )
+        one = Problem(two_way, problem.images[part], problem.labels[part], problem.seeds[part], problem.targets[part])
         stage = Stage("margin", 20, "random")
         beyond = attack(one, geometry(norm), single(stage, 1.05 * exact))
         assert beyond.broken[0] >= 0 and exact * (1 - 1e-5) <= beyond.size[0] <= 1.0501 * exact
@@ -124,9 +116,7 @@ def watched(problem):
 
 
 @pytest.mark.parametrize("loss", ["dlr", pytest.param("ce", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))]
-)
+@pytest.mark.parametrize("norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))])
 def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
     theirs = pytest.importorskip("pyautoattack.autopgd_base")
     steps, size = 40, {"linf": 0.004, "l2": 0.03, "l1": 0.2}[norm]

@@ -47,9 +47,7 @@ def test_shares_follow_the_published_schedule():
 
 @pytest.mark.parametrize("size", [(1, 3), (2, 5), (3, 4), (5, 5), (6, 13), (16, 33)])
 def test_bumps_are_the_published_pattern(size):
-    theirs = pytest.importorskip("pyautoattack.square").SquareAttack(
-        None, norm="L2", eps=1.0, device="cpu"
-    )
+    theirs = pytest.importorskip("pyautoattack.square").SquareAttack(None, norm="L2", eps=1.0, device="cpu")
     mine = bump(*size)
     assert torch.allclose(mine / mine.norm(), theirs.eta_rectangles(*size), atol=1e-6)
 
@@ -88,8 +86,7 @@ def sign_triples(deltas):
 
 
 @pytest.mark.parametrize(
-    "part",
-    ["linf start", "linf redraw", pytest.param("l2 start", marks=pytest.mark.slow), "l2 redraw"],
+    "part", ["linf start", "linf redraw", pytest.param("l2 start", marks=pytest.mark.slow), "l2 redraw"]
 )
 def test_every_channel_has_a_sign_of_its_own(part):
     # one sign for all channels gives two of the eight triples; 100 draws miss one of eight with p < 1e-4
@@ -123,9 +120,7 @@ def test_points_are_feasible_and_verdicts_true(problem, norm):
         shown.append(x.clone())
         return problem.forward(x)
 
-    seen = Problem(
-        forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=16
-    )
+    seen = Problem(forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=16)
     found = square(seen, norm, bounds(problem, norm), Square(40))
     size = geometry(norm).size(shown[0] - problem.images)
     assert (size <= EPSILON[norm] + 1e-6).all()
@@ -150,9 +145,7 @@ def test_strength_is_that_of_the_authors_code(problem):
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_neither_batch_nor_company_changes_what_is_drawn(problem, norm):
-    small = Problem(
-        problem.forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=5
-    )
+    small = Problem(problem.forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=5)
     one, two = (square(p, norm, bounds(problem, norm), Square(25)) for p in (problem, small))
     assert np.array_equal(one.broken, two.broken)
     assert np.allclose(one.margin, two.margin, atol=1e-3)
@@ -197,17 +190,12 @@ def test_shares_are_halved_at_the_published_queries():
 
 def test_an_odd_rest_of_the_l2_start_is_left_out_at_the_top():
     """14 pixels: patterns of 2 from the third pixel on, to the end."""
-    used = (l2_start(0.7, torch.Generator().manual_seed(0), torch.Size((3, 14, 14))) != 0).any(
-        dim=0
-    )
+    used = (l2_start(0.7, torch.Generator().manual_seed(0), torch.Size((3, 14, 14))) != 0).any(dim=0)
     assert used[2:, 2:].all() and int(used.sum()) == 12 * 12
 
 
 def test_patterns_lie_and_stand_equally_often():
-    standing = [
-        bool((pattern(6, torch.Generator().manual_seed(seed))[:, :3] > 0).all())
-        for seed in range(400)
-    ]
+    standing = [bool((pattern(6, torch.Generator().manual_seed(seed))[:, :3] > 0).all()) for seed in range(400)]
     assert 160 < sum(standing) < 240
 
 

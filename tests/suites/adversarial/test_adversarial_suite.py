@@ -26,9 +26,7 @@ def test_keeps_the_contract():
 def test_standard_networks_fall_and_robust_ones_hold_without_any_flag(standard, robust):
     weak, strong = (SUITE.score(SUITE.config, one.usual) for one in (standard, robust))
     for scores in (weak, strong):
-        assert {flag for score in scores for flag in score.flags} <= {
-            "no upper bound of the interval"
-        }
+        assert {flag for score in scores for flag in score.flags} <= {"no upper bound of the interval"}
         curve = [values(scores)[name] for name in ("clean_accuracy", *CURVE)]
         assert curve == sorted(curve, reverse=True)
     assert values(weak)["robust_accuracy"] <= 0.05

@@ -117,9 +117,7 @@ def test_the_key_tells_which_networks_made_perturbations(tmp_path):
     torch.manual_seed(1)
     one, two = (save(tiny_resnet(16).state_dict()) for _ in range(2))
     none = Resolver("world16", Settings(tmp_path, "unused.db", None, None), limit=16)
-    made = [
-        own_network(tmp_path / name, of) for name, of in zip("abc", (one, two, one), strict=True)
-    ]
+    made = [own_network(tmp_path / name, of) for name, of in zip("abc", (one, two, one), strict=True)]
     first, second, again = map(key, made)
     assert first == again
     assert len({first, second, key(none)}) == 3

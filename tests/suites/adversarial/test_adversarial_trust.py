@@ -232,8 +232,7 @@ def test_two_grades():
 
 
 @pytest.mark.parametrize(
-    ("asked", "stood", "confirmed"),
-    [(16, 100, 1), (15, 100, 0), (8, 8, 1), (7, 7, 0), (7, 8, 0), (0, 0, 1)],
+    ("asked", "stood", "confirmed"), [(16, 100, 1), (15, 100, 0), (8, 8, 1), (7, 7, 0), (7, 8, 0), (0, 0, 1)]
 )
 def test_a_number_is_confirmed_by_enough_images_that_stood(asked, stood, confirmed):
     said = by_hand(
@@ -269,9 +268,7 @@ def test_company_is_told_from_randomness():
     batch = by_hand(company_difference=np.ones(100), repeat_difference=np.ones(100))
     assert batch == ("trust: batch: answers depend on the other images of the batch",)
     (slight,) = by_hand(company_difference=np.full(100, 0.05), repeat_difference=np.ones(100))
-    assert slight.startswith(
-        f"{CONFIRMED}batch: answers depend on the other images of the batch a little"
-    )
+    assert slight.startswith(f"{CONFIRMED}batch: answers depend on the other images of the batch a little")
     assert by_hand(company_difference=np.full(100, 0.051)) == batch
 
 
@@ -295,9 +292,7 @@ def test_what_falls_far_out_is_blocked_unless_gradients_broke_it():
     still = "trust: 10% of images are still right at linf 32/255"
     assert by_hand(linf_epsilon=far) == ()
     assert still in by_hand(linf_epsilon=far, linf_by=blocked)
-    assert still in by_hand(
-        linf_epsilon=first(10, np.inf, 1 / 255), linf_by=first(10, "", "ce").astype("U40")
-    )
+    assert still in by_hand(linf_epsilon=first(10, np.inf, 1 / 255), linf_by=first(10, "", "ce").astype("U40"))
     ahead = by_hand(linf_epsilon=first(10, 4 / 255, 1 / 255), linf_by=blocked)
     assert ahead == ("trust: black box beats white box: square on 10% of images (linf)",)
     only = by_hand(linf_epsilon=first(10, 32 / 255, 1 / 255), linf_by=first(7, "square", "ce"))

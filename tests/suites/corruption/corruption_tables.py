@@ -47,10 +47,7 @@ def published():
     """model -> condition -> accuracy on 5,000 images."""
     text = (Path(__file__).parent / "robustbench_accuracies.csv").read_text().splitlines()
     rows = csv.DictReader(line for line in text if not line.startswith("#"))
-    return {
-        row.pop("model"): {name: float(value) for name, value in row.items()}
-        for row in map(dict, rows)
-    }
+    return {row.pop("model"): {name: float(value) for name, value in row.items()} for row in map(dict, rows)}
 
 
 def by_name(scores):

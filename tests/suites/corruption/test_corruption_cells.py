@@ -43,15 +43,9 @@ def test_the_list_that_has_all_levels_is_meant():
     assert digital == "digital"
     human = cells_of(["contrast/c05", "contrast/c100", "contrast/c30"])
     assert [(c.level, c.plain) for c in human] == [("c100", True), ("c30", False), ("c05", False)]
-    world = cells_of(
-        ["uniform-noise/0.35", "uniform-noise/0.2", "uniform-noise/0.05", "uniform-noise/0.1"]
-    )
+    world = cells_of(["uniform-noise/0.35", "uniform-noise/0.2", "uniform-noise/0.05", "uniform-noise/0.1"])
     assert [c.level for c in world] == ["0.05", "0.1", "0.2", "0.35"]
-    assert [c.level for c in cells_of(["low-pass/1.5", "low-pass/1", "low-pass/0.7"])] == [
-        "0.7",
-        "1",
-        "1.5",
-    ]
+    assert [c.level for c in cells_of(["low-pass/1.5", "low-pass/1", "low-pass/0.7"])] == ["0.7", "1", "1.5"]
 
 
 def test_other_packages_are_looked_through_only_for_what_is_not_the_packages_own(monkeypatch):
@@ -106,14 +100,7 @@ SHOWN = (
         (("corruption(weather)",), ("fog/1",)),
         (
             ("corruption(common)",),
-            (
-                "impulse_noise/1",
-                "gaussian_noise/1",
-                "gaussian_noise/5",
-                "shot_noise/1",
-                "fog/1",
-                "contrast/0.5",
-            ),
+            ("impulse_noise/1", "gaussian_noise/1", "gaussian_noise/5", "shot_noise/1", "fog/1", "contrast/0.5"),
         ),
         (("corruption(extra)",), ("speckle_noise/2",)),
         (("noise(", ")(", ""), ()),
@@ -131,9 +118,7 @@ def test_all_noise_is_the_family():
 
 
 def test_unimpaired_levels_are_never_seen_corruptions():
-    assert seen_conditions(
-        ("contrast", "colour"), ("contrast/c100", "contrast/c05", "colour/cr")
-    ) == {"contrast/c05"}
+    assert seen_conditions(("contrast", "colour"), ("contrast/c100", "contrast/c05", "colour/cr")) == {"contrast/c05"}
 
 
 def test_trials_are_told_by_their_condition_alone():

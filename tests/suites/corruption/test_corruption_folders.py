@@ -27,12 +27,7 @@ def write(folder, side, names=NAMES):
 def data(tmp_path, monkeypatch):
     folder = tmp_path / "data"
     write(folder / "imagenet-val", 300)
-    for cell in (
-        "noise/gaussian_noise/1",
-        "noise/gaussian_noise/2",
-        "weather/fog/5",
-        "extra/saturate/1",
-    ):
+    for cell in ("noise/gaussian_noise/1", "noise/gaussian_noise/2", "weather/fog/5", "extra/saturate/1"):
         write(folder / "imagenet-c" / cell, 224)
     write(folder / "imagenet-c-bar" / "sparkles" / "3", 224, NAMES[:6])
     write(folder / "stylized-imagenet" / "val", 224)
@@ -54,12 +49,7 @@ def ran(tmp_path, suite, models="ideal-shape,ideal-constant"):
 def test_imagenet_c_files_are_shown_as_they_are(data, tmp_path):
     prepared, found = ran(tmp_path, "corruption:imagenet-c")
     blocks = prepared.tasks[0].plan.blocks
-    assert [b.condition for b in blocks] == [
-        "clean",
-        "gaussian_noise/1",
-        "gaussian_noise/2",
-        "fog/5",
-    ]
+    assert [b.condition for b in blocks] == ["clean", "gaussian_noise/1", "gaussian_noise/2", "fog/5"]
     assert [b.presentation for b in blocks] == ["crop224", *["whole"] * 3]
     assert [b.stimuli.ids for b in blocks] == [blocks[0].stimuli.ids] * 4
     assert found["corruption_accuracy", ""].value == 1.0
@@ -93,9 +83,7 @@ def test_no_mce_of_images_of_another_size(data, tmp_path):
 @pytest.mark.slow
 def test_two_observers_are_compared_over_all_folders(data, tmp_path):
     ran(tmp_path, "corruption:imagenet-c")
-    rows = compare(
-        "ideal-shape", "ideal-constant", suite="corruption:imagenet-c", db=str(tmp_path / "r.db")
-    )
+    rows = compare("ideal-shape", "ideal-constant", suite="corruption:imagenet-c", db=str(tmp_path / "r.db"))
     found = {row.comparison.metric: row.comparison for row in rows if not row.comparison.condition}
     assert found["corruption_accuracy"].a == 1.0 and found["corruption_accuracy"].b == 0.25
     assert found["corruption_accuracy"].n == 24

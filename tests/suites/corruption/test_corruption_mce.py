@@ -61,9 +61,7 @@ def test_every_error_is_the_published_one():
     """Whole numbers of 50,000 images, so five digits say all; 43.5 % on clean images (table 1 of the paper)."""
     rows = [line.split() for line in PUBLISHED.strip().splitlines()]
     expected = {
-        f"{name}/{severity}": float(error)
-        for name, *errors in rows
-        for severity, error in enumerate(errors, start=1)
+        f"{name}/{severity}": float(error) for name, *errors in rows for severity, error in enumerate(errors, start=1)
     }
     assert dict(alexnet().errors) == expected
     assert alexnet().clean == 0.435
@@ -85,9 +83,7 @@ def test_the_mean_of_resnet50s_published_row():
     theirs = alexnet().row(cells)
     shares = np.repeat(RESNET50, 5) / 100
     found = corruption_errors(theirs * shares, theirs, cells)
-    assert {name: round(float(ce[0]), 6) for name, ce in found.items()} == dict(
-        zip(COMMON, RESNET50, strict=True)
-    )
+    assert {name: round(float(ce[0]), 6) for name, ce in found.items()} == dict(zip(COMMON, RESNET50, strict=True))
     assert mean_of(found)[0] == pytest.approx(76.7, abs=0.2)
 
 
@@ -100,18 +96,14 @@ def test_published_accuracies_of_75_cells(model):
     found = scored({"clean": hits(clean, IMAGES)} | {c: hits(accuracy[c], IMAGES) for c in CELLS})
     error = {name: 1 - np.mean([accuracy[f"{name}/{s}"] for s in range(1, 6)]) for name in COMMON}
     mce = 100 * np.mean([error[name] / AUGMIX[name] for name in COMMON])
-    relative = 100 * np.mean(
-        [(error[name] - (1 - clean)) / (AUGMIX[name] - 0.435) for name in COMMON]
-    )
+    relative = 100 * np.mean([(error[name] - (1 - clean)) / (AUGMIX[name] - 0.435) for name in COMMON])
     assert found["mce", ""].value == pytest.approx(mce, abs=0.01)
     assert found["relative_mce", ""].value == pytest.approx(relative, abs=0.01)
     assert found["mean_error", ""].value == pytest.approx(100 * np.mean(list(error.values())))
     for name in COMMON:
         assert found["mce", name].value == pytest.approx(100 * error[name] / AUGMIX[name], abs=0.01)
     if model in PRINTED:
-        assert 100 * found["corruption_accuracy", ""].value == pytest.approx(
-            PRINTED[model], abs=0.01
-        )
+        assert 100 * found["corruption_accuracy", ""].value == pytest.approx(PRINTED[model], abs=0.01)
 
 
 def test_a_ratio_of_sums_and_not_a_mean_of_ratios():

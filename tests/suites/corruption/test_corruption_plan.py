@@ -69,10 +69,7 @@ def test_training_images_stand_in_and_are_named():
     ("config", "expected"),
     [
         (Config(corruptions=("extra",)), {"speckle_noise", "gaussian_blur", "spatter", "saturate"}),
-        (
-            Config(corruptions=("noise", "fog")),
-            {"gaussian_noise", "shot_noise", "impulse_noise", "fog"},
-        ),
+        (Config(corruptions=("noise", "fog")), {"gaussian_noise", "shot_noise", "impulse_noise", "fog"}),
         (Config(corruptions=("weather",)), {"snow", "frost", "fog", "brightness"}),
     ],
     ids=["extra", "noise and fog", "weather"],
@@ -116,29 +113,15 @@ def test_rounding_and_the_resize_filter_are_switches():
 def test_the_human_experiments_levels_but_not_their_controls():
     made = plan(SUITE.variants["human"].config, Shelf("geirhos16"))
     shown = conditions(made)
-    for condition in (
-        "uniform-noise/0.35",
-        "salt-and-pepper/0.2",
-        "contrast/c05",
-        "low-pass/7",
-        "high-pass/0.7",
-    ):
+    for condition in ("uniform-noise/0.35", "salt-and-pepper/0.2", "contrast/c05", "low-pass/7", "high-pass/0.7"):
         assert condition in shown
     for condition in ("colour/bw", "false-colour/false", "power-equalisation/pow", "rotation/270"):
         assert condition in shown
-    for condition in (
-        "uniform-noise/0.00",
-        "contrast/c100",
-        "high-pass/inf",
-        "colour/cr",
-        "rotation/0",
-    ):
+    for condition in ("uniform-noise/0.00", "contrast/c100", "high-pass/inf", "colour/cr", "rotation/0"):
         assert condition not in shown
     assert not any(c.plain for c in cells_of(shown)) and not any("eidolon" in c for c in shown)
     assert len(plan(SUITE.variants["eidolon"].config, Shelf("geirhos16")).blocks) == 25
-    cut = plan(
-        Config(source="human", corruptions=("contrast",), quantise="truncate"), Shelf("geirhos16")
-    )
+    cut = plan(Config(source="human", corruptions=("contrast",), quantise="truncate"), Shelf("geirhos16"))
     assert {b.transform.params["quantise"] for b in cut.blocks[1:]} == {"truncate"}
 
 

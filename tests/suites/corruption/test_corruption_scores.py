@@ -216,15 +216,7 @@ SWEEPS = st.integers(2, 7).flatmap(
     lambda n: st.fixed_dictionaries(
         {
             name: st.lists(st.sampled_from((-1, 0, 1)), min_size=n, max_size=n)
-            for name in (
-                "clean",
-                "fog/1",
-                "fog/2",
-                "fog/3",
-                "snow/1",
-                "gaussian_noise/2",
-                "rotation/90",
-            )
+            for name in ("clean", "fog/1", "fog/2", "fog/3", "snow/1", "gaussian_noise/2", "rotation/90")
         }
     )
 )
@@ -276,21 +268,13 @@ def test_two_observers_are_compared_image_by_image():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["corruption_accuracy", "relative_robustness", "mce", "relative_mce"]
-)
+@pytest.mark.parametrize("name", ["corruption_accuracy", "relative_robustness", "mce", "relative_mce"])
 def test_observers_that_stopped_at_different_images_are_compared_on_what_both_saw(name):
     rng = np.random.default_rng(7)
     conditions = ("clean", *CELLS)
     mine, theirs = (correlated(rng, 40, conditions).items() for _ in range(2))
-    first = {
-        c: np.where(np.arange(40) < (20 if i % 3 else 40), row, -1)
-        for i, (c, row) in enumerate(mine)
-    }
-    second = {
-        c: np.where(np.arange(40) < (40 if i % 2 else 30), row, -1)
-        for i, (c, row) in enumerate(theirs)
-    }
+    first = {c: np.where(np.arange(40) < (20 if i % 3 else 40), row, -1) for i, (c, row) in enumerate(mine)}
+    second = {c: np.where(np.arange(40) < (40 if i % 2 else 30), row, -1) for i, (c, row) in enumerate(theirs)}
     found = compare_ratio(SUITE.metric(name), table(first), table(second))
     for cells, value in ((first, found.a), (second, found.b)):
         both = {c: np.where((first[c] < 0) | (second[c] < 0), -1, row) for c, row in cells.items()}
@@ -364,19 +348,12 @@ def test_ratios_of_an_uneven_sweep_on_paper():
         num, den = (np.asarray(part, dtype=float) for part in SUITE.metric(name).ratio(trials))
         assert num.sum() / den.sum() == pytest.approx(value), name
         assert scores[name, ""].value == pytest.approx(value), name
-    counts = {
-        "corruption_accuracy": 14,
-        "accuracy16": 12,
-        "clean_accuracy16": 3,
-        "clean_accuracy": 4,
-    }
+    counts = {"corruption_accuracy": 14, "accuracy16": 12, "clean_accuracy16": 3, "clean_accuracy": 4}
     assert {name: scores[name, ""].n for name in counts} == counts
 
 
 def test_ratios_of_cells_that_were_not_shown_count_nobody():
-    trials = table(
-        {"clean": [1, 0], "rotation/0": [1, 1]}, right16={"clean": [-1, -1], "rotation/0": [1, 1]}
-    )
+    trials = table({"clean": [1, 0], "rotation/0": [1, 1]}, right16={"clean": [-1, -1], "rotation/0": [1, 1]})
     for name in ("weather_accuracy", "flip_consistency", "clean_accuracy16", "mce", "relative_mce"):
         assert np.sum(SUITE.metric(name).ratio(trials)[1]) == 0, name
 
@@ -411,6 +388,4 @@ def test_a_sweep_of_two_levels_of_which_one_has_one_image():
     one = table({"fog/1": [1, -1, -1], "fog/2": [1, 1, 0]})
     num, den = SUITE.metric("corruption_accuracy").ratio(one)
     assert np.sum(num) / np.sum(den) == pytest.approx((1 + 2 / 3) / 2)
-    assert by_name(SUITE.score(SUITE.config, two))["flip_consistency", ""].value == pytest.approx(
-        1 / 3
-    )
+    assert by_name(SUITE.score(SUITE.config, two))["flip_consistency", ""].value == pytest.approx(1 / 3)

@@ -62,12 +62,8 @@ def test_top5_and_the_probability_of_the_truth():
     classes = label_space("imagenet1k").classes
     rng = np.random.default_rng(0)
     probabilities = logits(400, 1000).softmax(1).numpy()
-    truth = np.where(
-        rng.random(400) < 0.5, probabilities.argsort(axis=1)[:, -4], rng.integers(0, 1000, 400)
-    )
-    columns = observe(
-        Config(), Seen(probabilities, [classes[i] for i in truth], classes, "imagenet1k")
-    )
+    truth = np.where(rng.random(400) < 0.5, probabilities.argsort(axis=1)[:, -4], rng.integers(0, 1000, 400))
+    columns = observe(Config(), Seen(probabilities, [classes[i] for i in truth], classes, "imagenet1k"))
     best = torch.topk(torch.from_numpy(probabilities), 5).indices.numpy()
     assert columns["top5"].tolist() == [bool(t in row) for t, row in zip(truth, best, strict=True)]
     np.testing.assert_array_equal(columns["probability"], probabilities[np.arange(400), truth])
@@ -108,10 +104,7 @@ def test_the_answer_among_16_is_the_registrys_decision():
     truth[:300] = np.random.default_rng(2).choice(easy, 300)
     scores[np.arange(150), truth[:150]] += 12
     probabilities = scores.double().softmax(1).float().numpy()
-    found = observe(
-        Config(),
-        Seen(probabilities, [space.classes[i] for i in truth], space.classes, "imagenet1k"),
-    )
+    found = observe(Config(), Seen(probabilities, [space.classes[i] for i in truth], space.classes, "imagenet1k"))
     answer = decide(scores, grouping).argmax(dim=1).numpy()
     expected = np.where(wanted[truth] < 0, -1, answer == wanted[truth])
     np.testing.assert_array_equal(found["right16"], expected)
@@ -147,26 +140,14 @@ def test_ideal_observers_score_what_they_must(tmp_path):
     """A shape reader is always right, a guesser at chance, a noisy one at its p: in every cell alike."""
     found = ran(tmp_path, "ideal-*", limit=480)
     shape, constant = found["ideal-shape"], found["ideal-constant"]
-    for metric in (
-        "corruption_accuracy",
-        "clean_accuracy",
-        "relative_robustness",
-        "noise_accuracy",
-        "top5_accuracy",
-    ):
+    for metric in ("corruption_accuracy", "clean_accuracy", "relative_robustness", "noise_accuracy", "top5_accuracy"):
         assert shape[metric, ""].value == 1.0
     for name, p in (("ideal-guesser", 1 / 16), ("ideal-noisy", 0.75)):
         row = found[name]["corruption_accuracy", ""]
         assert row.low - 0.03 <= p <= row.high + 0.03
-        assert (
-            found[name]["flip_consistency", ""].value == 1.0
-        )  # its chance follows the image, not the cell
+        assert found[name]["flip_consistency", ""].value == 1.0  # its chance follows the image, not the cell
         assert found[name]["relative_robustness", ""].value == pytest.approx(1.0)
-    cells = {
-        row.value
-        for (metric, condition), row in constant.items()
-        if metric == "corruption_accuracy"
-    }
+    cells = {row.value for (metric, condition), row in constant.items() if metric == "corruption_accuracy"}
     assert len(cells) == 1 and 0 < cells.pop() < 0.2
 
 
@@ -202,9 +183,7 @@ def test_a_condition_is_settled_where_its_sequence_is_narrow():
     assert suite.stopping.settled(config, sequential(1.0, 256, 5000))
     assert not suite.stopping.settled(config, sequential(0.5, 256, 5000))
     assert not suite.stopping.settled(Config(), sequential(1.0, 256, 5000))
-    assert not suite.stopping.settled(
-        config, sequential(1.0, 256, 5000).where(np.zeros(256, dtype=bool))
-    )
+    assert not suite.stopping.settled(config, sequential(1.0, 256, 5000).where(np.zeros(256, dtype=bool)))
 
 
 def test_a_cell_that_stopped_has_the_interval_that_held_at_every_look():
@@ -224,11 +203,7 @@ def test_conditions_stop_where_their_interval_is_narrow_enough(tmp_path):
     """An observer that is always right is known after one chunk; one that is right in 3 of 4 is not."""
     found = ran(tmp_path, "ideal-shape,ideal-noisy", precision_target=0.045)
     for name, n in (("ideal-shape", 256), ("ideal-noisy", 480)):
-        rows = [
-            row
-            for (metric, c), row in found[name].items()
-            if metric == "corruption_accuracy" and "/" in c
-        ]
+        rows = [row for (metric, c), row in found[name].items() if metric == "corruption_accuracy" and "/" in c]
         assert len(rows) == 33 and {row.n for row in rows} == {n}
         for row in rows:
             assert (row.high - row.low) / 2 <= 0.045
@@ -267,9 +242,7 @@ def test_a_measured_reference_by_hand():
         return sum(1 - cells[f"{name}/{s}"].mean() for s in range(1, 6))
 
     plain = np.mean([errors(mine, c) / errors(theirs, c) for c in COMMON])
-    relative = np.mean(
-        [(errors(mine, c) - 5 * 0.1) / (errors(theirs, c) - 5 * 0.4) for c in COMMON]
-    )
+    relative = np.mean([(errors(mine, c) - 5 * 0.1) / (errors(theirs, c) - 5 * 0.4) for c in COMMON])
     assert found["mce_measured", ""].value == pytest.approx(100 * plain)
     assert found["relative_mce_measured", ""].value == pytest.approx(100 * relative)
     assert found["mce_measured", ""].low < 100 * plain < found["mce_measured", ""].high

@@ -39,11 +39,7 @@ def test_sweeps_differ_from_the_plain_one_in_what_they_are_called_after(name):
 @pytest.mark.parametrize("name", FOLDERS)
 def test_folders_are_shown_under_their_own_role(name):
     suite = SUITE.variants[name]
-    assert vars(suite.config) == {
-        "role": name,
-        "corruptions": FOLDERS[name],
-        "references": ("alexnet",),
-    }
+    assert vars(suite.config) == {"role": name, "corruptions": FOLDERS[name], "references": ("alexnet",)}
     assert (suite.passes, suite.spaces) == (1.0, ("imagenet1k",))
 
 

@@ -32,9 +32,7 @@ def levels_apart(one, other):
     return np.abs(np.asarray(one) * 255 - np.asarray(other) * 255).max()
 
 
-@pytest.mark.parametrize(
-    ("entry", "level"), MADE, ids=lambda value: getattr(value, "name", str(value))
-)
+@pytest.mark.parametrize(("entry", "level"), MADE, ids=lambda value: getattr(value, "name", str(value)))
 def test_every_condition_gives_stored_images_by_seed_alone(entry, level):
     made = transform(entry, level)
     images = (IMAGES * 255).to(torch.uint8) if made.stored else IMAGES
@@ -64,9 +62,7 @@ def test_high_pass_is_what_low_pass_takes_away():
 
 
 def test_contrast_and_rotation():
-    np.testing.assert_allclose(
-        contrast(IMAGES, 0.3, SEEDS), stored(0.5 + 0.3 * (IMAGES.double() - 0.5)), atol=1e-6
-    )
+    np.testing.assert_allclose(contrast(IMAGES, 0.3, SEEDS), stored(0.5 + 0.3 * (IMAGES.double() - 0.5)), atol=1e-6)
     np.testing.assert_array_equal(rotation(IMAGES, 90, SEEDS), np.rot90(IMAGES.numpy(), 1, (2, 3)))
     np.testing.assert_array_equal(rotation(IMAGES, 180, SEEDS), IMAGES.numpy()[:, :, ::-1, ::-1])
 

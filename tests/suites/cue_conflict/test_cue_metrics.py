@@ -68,9 +68,7 @@ def test_the_interval_is_wilson_given_s_and_t():
     assert (found.low, found.high) == pytest.approx((centre - half, centre + half))
 
 
-@pytest.mark.parametrize(
-    ("answer", "bias"), [("cat", 1.0), ("dog", 0.0)], ids=["all shape", "all texture"]
-)
+@pytest.mark.parametrize(("answer", "bias"), [("cat", 1.0), ("dog", 0.0)], ids=["all shape", "all texture"])
 def test_one_cue_alone(answer, bias):
     found = scored(trials([(answer, "cat", "dog")] * 20))["shape_bias", ""]
     assert (found.value, found.n) == (bias, 20)
@@ -129,12 +127,7 @@ def published_names(rows, shapes, textures):
 
 
 def test_intervals_are_about_other_shapes_and_textures():
-    answers = [
-        "cat",
-        "cat",
-        "dog",
-        "dog",
-    ] * 6  # of 6 shapes x 4 textures, two textures are always followed
+    answers = ["cat", "cat", "dog", "dog"] * 6  # of 6 shapes x 4 textures, two textures are always followed
     rows = [(answer, "cat", "dog") for answer in answers]
     found = scored(published_names(rows, 6, 4))
     assert found["shape_bias", ""].method == "wilson, clustered (6 shapes x 4 textures)"

@@ -81,11 +81,7 @@ def test_intervals_are_about_other_shapes_and_textures(published):
 
 
 def test_people_pooled_count_what_counts(published):
-    (score,) = (
-        r
-        for r in api.show("people (pooled)", db=published)
-        if r.metric == "shape_bias" and not r.condition
-    )
+    (score,) = (r for r in api.show("people (pooled)", db=published) if r.metric == "shape_bias" and not r.condition)
     assert (score.n, score.excluded) == (9634, 3166)
     assert score.method == "t over 10 people"
 
@@ -109,10 +105,7 @@ def test_the_first_claim_on_the_board(published):
         if any(row.observer == "subject-01 (model-vs-human)" for row in (*board.rows, *board.references))
     ]  # fmt: skip
     rows = {row.observer: row.cells["shape_bias"].value for row in (*board.rows, *board.references)}
-    order = [
-        rows[name]
-        for name in ("subject-04 (model-vs-human)", *sorted(NETWORKS, key=lambda n: -NETWORKS[n]))
-    ]
+    order = [rows[name] for name in ("subject-04 (model-vs-human)", *sorted(NETWORKS, key=lambda n: -NETWORKS[n]))]
     assert order == sorted(order, reverse=True)
 
 
@@ -131,8 +124,7 @@ def groups():
 
     grouping = label_space("imagenet1k").groupings["geirhos16"]
     members = {
-        name: tuple(np.flatnonzero(row))
-        for name, row in zip(grouping.categories, membership(grouping), strict=True)
+        name: tuple(np.flatnonzero(row)) for name, row in zip(grouping.categories, membership(grouping), strict=True)
     }
     for name, classes in GROUPS.items():
         assert members[name] == classes, name
@@ -179,9 +171,7 @@ def straight_line(number, folder, names):
 
 def compare_with_straight_line(number, folder, db, limit):
     """Images on which the program and the straight-line script differ, and how many were compared."""
-    report = api.run(
-        db=db, models=f"efficientnet-lite{number}", suites="cue-conflict", limit=limit, batch=8
-    )
+    report = api.run(db=db, models=f"efficientnet-lite{number}", suites="cue-conflict", limit=limit, batch=8)
     assert report.exit_code == 0
     table = api.trials(f"efficientnet-lite{number}", "cue-conflict", db=db)
     table = table[table["role"] == "cue-conflict"]

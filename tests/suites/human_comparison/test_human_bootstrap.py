@@ -23,11 +23,7 @@ def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast")
     rng = np.random.default_rng(7)
     hard = rng.random(n) < 0.6
     return [
-        make(
-            np.where(rng.random(n) < shared, hard, rng.random(n) < 0.6),
-            role=role,
-            condition=condition,
-        )
+        make(np.where(rng.random(n) < shared, hard, rng.random(n) < 0.6), role=role, condition=condition)
         for _ in range(count)
     ]
 
@@ -53,9 +49,7 @@ def test_row_zero_is_the_sample(tables):
     measured = found["error_consistency"]
     assert against_people(measured, draws.people)[0] == pytest.approx(matrix.kappa[0, 1:].mean())
     upper = np.triu_indices(4, 1)
-    assert among_people(measured, draws.people)[0] == pytest.approx(
-        matrix.kappa[1:, 1:][upper].mean()
-    )
+    assert among_people(measured, draws.people)[0] == pytest.approx(matrix.kappa[1:, 1:][upper].mean())
 
 
 @pytest.mark.slow
@@ -75,18 +69,10 @@ def test_spread_is_that_of_jackknives_of_images_and_people(tables):
 
     draws = draw(tables, 4000)
     pairs = draws.by_condition["c50"]["error_consistency"]
-    for value, values in (
-        (network, against_people(pairs, draws.people)),
-        (group, among_people(pairs, draws.people)),
-    ):
+    for value, values in ((network, against_people(pairs, draws.people)), (group, among_people(pairs, draws.people))):
         everybody = [1, 2, 3, 4]
         fewer = [everybody[:i] + everybody[i + 1 :] for i in range(k)]
-        without = np.array(
-            [
-                [value(np.delete(right, i, axis=0), who) for i in range(n)]
-                for who in [everybody, *fewer]
-            ]
-        )
+        without = np.array([[value(np.delete(right, i, axis=0), who) for i in range(n)] for who in [everybody, *fewer]])
         of_people = spread(np.array([value(right, who) for who in fewer]))
         noise = sum(spread(x) for x in without[1:] - without[1:].mean(axis=0)) * (k - 1) / k
         rng = np.random.default_rng(1)
@@ -172,12 +158,7 @@ def test_interval_holds_its_value_or_is_none():
 
 def test_images_of_two_conditions_are_drawn_apart(make, join):
     mine, *others = (
-        join(
-            *(
-                make(np.arange(60) % k < k // 2, condition=c, start=s)
-                for c, s in (("c50", 0), ("c30", 100))
-            )
-        )
+        join(*(make(np.arange(60) % k < k // 2, condition=c, start=s) for c, s in (("c50", 0), ("c30", 100))))
         for k in (2, 3, 5)
     )
     people = {f"subject-{i}": one for i, one in enumerate(others)}
@@ -239,16 +220,12 @@ def test_nobody_who_errs_leaves_the_share_of_the_ceiling_open(make, find):
 def test_half_images_come_where_one_of_the_four_cells_has_fewer_than_five(thin):
     """Cells of 5 images are left alone, one of 4 adds half an image of each kind; the sample itself stays."""
     for least, added in ((5, False), (4, True)):
-        cells = {
-            name: 5.0 if name == thin else 9.0 for name in ("both", "neither", "first", "second")
-        }
+        cells = {name: 5.0 if name == thin else 9.0 for name in ("both", "neither", "first", "second")}
         cells[thin] = float(least)
         n = np.full(201, sum(cells.values()))
         agree = np.full((201, 2, 2), cells["both"] + cells["neither"])
         agree[:, [0, 1], [0, 1]] = n[:, None]
-        correct = np.tile(
-            [cells["both"] + cells["first"], cells["both"] + cells["second"]], (201, 1)
-        )
+        correct = np.tile([cells["both"] + cells["first"], cells["both"] + cells["second"]], (201, 1))
         found = _kappa(agree, correct, n, np.random.default_rng(0))[:, 0, 1]
         p, q = correct[0] / n[0]
         chance = p * q + (1 - p) * (1 - q)
@@ -264,11 +241,6 @@ def test_squared_differences_from_few_people_say_what_their_interval_is_worth(ma
     for found in scores:
         squares = [s for s in found if s.metric == "accuracy_difference"]
         assert len(squares) == 2  # the experiment's, and the mean over experiments
-        told = [
-            any(flag.startswith(f"{count} people: an interval") for flag in s.flags)
-            for s in squares
-        ]
+        told = [any(flag.startswith(f"{count} people: an interval") for flag in s.flags) for s in squares]
         assert told == [flagged, flagged]
-        assert not any(
-            "an interval of squared" in " ".join(s.flags) for s in found if s not in squares
-        )
+        assert not any("an interval of squared" in " ".join(s.flags) for s in found if s not in squares)

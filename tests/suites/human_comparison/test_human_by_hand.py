@@ -33,9 +33,7 @@ def test_slopes_are_those_of_the_deviance(at):
 def test_the_deviance_by_hand():
     """Twice sum k log(k / n p) + (n - k) log((n - k) / n (1 - p)); nothing where no answer is right or none wrong."""
     points = Points(np.zeros(3), np.array([3.0, 0.0, 10.0]), np.array([10.0, 10.0, 10.0]))
-    expected = 2 * (
-        3 * np.log(0.3 / 0.5) + 7 * np.log(0.7 / 0.5) + 10 * np.log(1 / 0.9) + 10 * np.log(1 / 0.8)
-    )
+    expected = 2 * (3 * np.log(0.3 / 0.5) + 7 * np.log(0.7 / 0.5) + 10 * np.log(1 / 0.9) + 10 * np.log(1 / 0.8))
     assert _deviance(points, np.array([0.5, 0.1, 0.8])) == pytest.approx(expected)
 
 
@@ -51,9 +49,7 @@ def test_kappa_of_a_pair_is_one_number_whichever_cell_is_small(few):
     total = sum(n.values())
     p, q = (n["both"] + n["first"]) / total, (n["both"] + n["second"]) / total
     chance = p * q + (1 - p) * (1 - q)
-    assert kappa[0, 0, 1] == pytest.approx(
-        ((n["both"] + n["neither"]) / total - chance) / (1 - chance)
-    )
+    assert kappa[0, 0, 1] == pytest.approx(((n["both"] + n["neither"]) / total - chance) / (1 - chance))
     assert 0.05 < kappa[1:, 0, 1].std() < 0.2
 
 

@@ -21,18 +21,7 @@ def table(path, observer, right, experiment="contrast", conditions=("c50", "c10"
     path.mkdir(parents=True, exist_ok=True)
     with (path / f"{experiment}_{observer}_session_1.csv").open("w", newline="") as file:
         out = csv.writer(file)
-        out.writerow(
-            [
-                "subj",
-                "session",
-                "trial",
-                "rt",
-                "object_response",
-                "category",
-                "condition",
-                "imagename",
-            ]
-        )
+        out.writerow(["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"])
         for i, good in enumerate(right):
             category = CATEGORIES[i % 4]
             answer = category if good else CATEGORIES[(i + 1) % 4]
@@ -56,11 +45,7 @@ def board(tmp_path, monkeypatch):
 
 def run(board, *words):
     return CliRunner().invoke(
-        consistency,
-        [*words, "--db", board],
-        env={"COLUMNS": "200"},
-        catch_exceptions=False,
-        standalone_mode=False,
+        consistency, [*words, "--db", board], env={"COLUMNS": "200"}, catch_exceptions=False, standalone_mode=False
     )
 
 
@@ -70,10 +55,7 @@ def test_two_observers(board):
     assert "a = subject-03 (contrast) and b = subject-01 (contrast)" in out
     assert all(text in out for text in ("c10", "c50", "all trials", "kappa", "only", "["))
     with api.reading(read_settings(board)) as store:
-        a, b = (
-            api.observer_trials(store, SUITE, name)
-            for name in ("subject-03 (contrast)", "subject-01 (contrast)")
-        )
+        a, b = (api.observer_trials(store, SUITE, name) for name in ("subject-03 (contrast)", "subject-01 (contrast)"))
     rows = dict(by_condition(a, b))
     assert rows["all trials"].table.n == 40 and rows["c10"].table.n == rows["c50"].table.n == 20
     assert f"{rows['c10'].kappa:.3f}" in out
@@ -84,15 +66,10 @@ def test_two_observers(board):
 def test_matrix_of_everybody_and_of_some(board):
     out = run(board, "--matrix").output
     assert (
-        all(
-            name in out
-            for name in ("subject-03 (contrast)", "subject-01 (contrast)", "subject-02 (contrast)")
-        )
+        all(name in out for name in ("subject-03 (contrast)", "subject-01 (contrast)", "subject-02 (contrast)"))
         and "contrast" in out
     )
-    some = run(
-        board, "--matrix", "subject-03 (contrast)", "subject-02 (contrast)", "-e", "contrast"
-    ).output
+    some = run(board, "--matrix", "subject-03 (contrast)", "subject-02 (contrast)", "-e", "contrast").output
     assert "subject-01 (contrast)" not in some and "subject-02 (contrast)" in some
 
 

@@ -28,18 +28,14 @@ def simulate(make, join, role, threshold, rng, slope=6.0, lapse=0.05, n=160):
     return join(*parts)
 
 
-@pytest.mark.parametrize(
-    ("role", "threshold"), [("low-pass", 6.0), ("contrast", 8.0), ("uniform-noise", 0.25)]
-)
+@pytest.mark.parametrize(("role", "threshold"), [("low-pass", 6.0), ("contrast", 8.0), ("uniform-noise", 0.25)])
 def test_threshold_is_found(make, join, role, threshold):
     rng = np.random.default_rng(1)
     curve = fit_curve(BY_ROLE[role], simulate(make, join, role, threshold, rng, n=2000))
     assert curve.threshold == pytest.approx(threshold, rel=0.06)
     assert curve.low < curve.threshold < curve.high and not curve.poor
     assert np.sign(curve.slope) == (1 if role == "contrast" else -1)
-    assert abs(curve.slope) == pytest.approx(6, rel=0.15) and curve.lapse == pytest.approx(
-        0.05, abs=0.03
-    )
+    assert abs(curve.slope) == pytest.approx(6, rel=0.15) and curve.lapse == pytest.approx(0.05, abs=0.03)
     assert predict(BY_ROLE[role], curve, np.array([curve.threshold])) == pytest.approx(0.5)
 
 
@@ -53,8 +49,7 @@ def test_interval_covers(make, join):
 
 
 @pytest.mark.parametrize(
-    ("shares", "reason"),
-    [([0.9] * 8, "stays above one half"), ([0.1] * 8, "stays below one half")],
+    ("shares", "reason"), [([0.9] * 8, "stays above one half"), ([0.1] * 8, "stays below one half")]
 )
 def test_not_reached_is_said(make, join, shares, reason):
     parts = [
@@ -116,12 +111,7 @@ def test_rankings_equal_the_definition_in_pandas():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         rng.random((7, 4)).round(1),
-        columns=[
-            "accuracy_difference",
-            "observed_consistency",
-            "error_consistency",
-            "ood_accuracy",
-        ],
+        columns=["accuracy_difference", "observed_consistency", "error_consistency", "ood_accuracy"],
         index=[f"net{i}" for i in range(7)],
     )
     ranks = pd.concat(
@@ -140,12 +130,7 @@ def test_rankings_equal_the_definition_in_pandas():
 
 
 def test_a_model_without_a_value_is_not_ranked():
-    full = {
-        "accuracy_difference": 0.1,
-        "observed_consistency": 0.7,
-        "error_consistency": 0.2,
-        "ood_accuracy": 0.5,
-    }
+    full = {"accuracy_difference": 0.1, "observed_consistency": 0.7, "error_consistency": 0.2, "ood_accuracy": 0.5}
     rows = human_likeness({"b": full, "a": {**full, "error_consistency": None}})
     assert [row.name for row in rows] == ["b", "a"]
     assert rows[0].place == 1 and rows[1].mean_rank is None and rows[1].accuracy_place == 1.5
@@ -156,11 +141,7 @@ def test_mean_rank_depends_on_the_set():
     """Two models trade places when a third joins: ranks hold within their set only."""
 
     def row(difference, observed, kappa):
-        return {
-            "accuracy_difference": difference,
-            "observed_consistency": observed,
-            "error_consistency": kappa,
-        }
+        return {"accuracy_difference": difference, "observed_consistency": observed, "error_consistency": kappa}
 
     a, b, c = row(0.1, 0.9, 0.20), row(0.2, 0.8, 0.30), row(0.3, 0.85, 0.25)
     two = [r.name for r in human_likeness({"a": a, "b": b})]

@@ -45,9 +45,7 @@ def test_equal_blocks_are_decoded_once(run):
 
 def test_simulated_people_stand_in_for_people(run):
     """A network is held against the readers, and so is a reader, against the others."""
-    _, rows = run(
-        "world-reader-0,world-reader-1,world-reader-2,world-standard-0,ideal-shape", SUITE
-    )
+    _, rows = run("world-reader-0,world-reader-1,world-reader-2,world-standard-0,ideal-shape", SUITE)
     for name in ("world-standard-0", "world-reader-1"):
         mine = [r for r in rows if r.observer == name and r.metric == "observed_consistency"]
         assert mine
@@ -77,11 +75,7 @@ def test_readers_agree_as_people_do_and_fail_as_images_fade(tmp_path, monkeypatc
         assert 0.3 < row.low < row.value < row.high < 0.6
     for role, levels in WORLD_LEVELS.items():
         found = [
-            [
-                r.value
-                for r in rows
-                if (r.metric, r.condition) == (f"{role.replace('-', '_')}_accuracy", level)
-            ]
+            [r.value for r in rows if (r.metric, r.condition) == (f"{role.replace('-', '_')}_accuracy", level)]
             for level in levels
         ]
         assert [len(one) for one in found] == [5] * len(levels)

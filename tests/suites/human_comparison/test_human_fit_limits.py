@@ -43,9 +43,7 @@ def test_the_interval_ends_where_twice_the_log_likelihood_has_fallen_by_3_84(mak
 
     def profile(threshold):
         start, bounds = [np.log(6.0), 0.05], [(-2, 6), (0, 0.45)]
-        return minimize(
-            loss, start, args=(threshold,), method="Nelder-Mead", bounds=bounds, tol=1e-8
-        ).fun
+        return minimize(loss, start, args=(threshold,), method="Nelder-Mead", bounds=bounds, tol=1e-8).fun
 
     best = profile(np.log10(curve.threshold))
     assert profile(np.log10(curve.low)) - best == pytest.approx(3.8415, abs=0.2)

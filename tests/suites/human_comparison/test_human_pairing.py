@@ -17,8 +17,7 @@ def observers(make, count, n, seed=7, role="contrast", condition="c50"):
     hard = rng.random(n) < 0.6
     shares = np.linspace(0.3, 0.8, count)
     return [
-        make(np.where(rng.random(n) < p, hard, rng.random(n) < 0.6), role=role, condition=condition)
-        for p in shares
+        make(np.where(rng.random(n) < p, hard, rng.random(n) < 0.6), role=role, condition=condition) for p in shares
     ]
 
 
@@ -34,11 +33,7 @@ def value(metric, x, y):
     seen, p, q = (x == y).mean(), x.mean(), y.mean()
     chance = p * q + (1 - p) * (1 - q)
     kappa = 1.0 if seen == 1 else (seen - chance) / (1 - chance)
-    return {
-        "error_consistency": kappa,
-        "observed_consistency": seen,
-        "accuracy_difference": (p - q) ** 2,
-    }[metric]
+    return {"error_consistency": kappa, "observed_consistency": seen, "accuracy_difference": (p - q) ** 2}[metric]
 
 
 def difference(metric, a, b, people):
@@ -67,9 +62,7 @@ def jackknife(metric, a, b, people):
     both = np.array([[left_out(i, rest) for i in range(n)] for rest in fewer])  # [k, n]
     noise = sum(spread(row) for row in both - both.mean(axis=0)) * (k - 1) / k
     total = spread(images) + max(0.0, spread(without) - noise)
-    wide = spread(without) * (
-        1 + (2 / (k - 1)) ** 0.5
-    )  # degrees of freedom at one standard error more
+    wide = spread(without) * (1 + (2 / (k - 1)) ** 0.5)  # degrees of freedom at one standard error more
     doubt = spread(images) ** 2 / (n - 1) + wide**2 / (k - 1)
     return total**0.5, (spread(images) + max(0.0, wide - noise)) ** 2 / doubt
 
@@ -86,9 +79,7 @@ def test_p_and_interval_are_those_of_delete_one_loops(make, metric, alone):
     se, df = jackknife(metric, *arrays)
     assert found.p == pytest.approx(2 * stats.t.sf(abs(found.difference) / se, df), rel=0.12)
     half = stats.t.ppf(0.975, df) * se
-    assert (found.low, found.high) == pytest.approx(
-        (found.difference - half, found.difference + half), abs=0.08 * half
-    )
+    assert (found.low, found.high) == pytest.approx((found.difference - half, found.difference + half), abs=0.08 * half)
     assert found.method == METHOD
 
 
@@ -113,9 +104,7 @@ def test_what_an_image_adds_is_the_slope_of_its_weight(metric):
         assert values[k] == pytest.approx(weighted(metric, one, others[:, k], np.ones(40)))
         for i in range(40):
             up, down = (np.ones(40) + step * (np.arange(40) == i) for step in (1e-5, -1e-5))
-            slope = weighted(metric, one, others[:, k], up) - weighted(
-                metric, one, others[:, k], down
-            )
+            slope = weighted(metric, one, others[:, k], up) - weighted(metric, one, others[:, k], down)
             assert adds[i, k] / 40 == pytest.approx(slope / 2e-5, abs=1e-7)
 
 
@@ -175,9 +164,7 @@ def test_accuracies_beside_agreement_are_those_of_delete_one_loops(make, alone):
         df = (variance + max(0, wide - noise)) ** 2 / (variance**2 / 59 + wide**2 / 4)
         variance += max(0, spread - noise)
     half = stats.t.ppf(0.975, df) * variance**0.5
-    assert (found.low, found.high) == pytest.approx(
-        (found.difference - half, found.difference + half), rel=1e-6
-    )
+    assert (found.low, found.high) == pytest.approx((found.difference - half, found.difference + half), rel=1e-6)
 
 
 def test_what_a_person_adds_to_the_distance_from_people_is_a_jackknife(make):
@@ -186,18 +173,14 @@ def test_what_a_person_adds_to_the_distance_from_people_is_a_jackknife(make):
     people = [right[:, i] for i in range(1, 6)]
     for metric in METRICS:
         whole = difference(metric, right[:, 0], None, people)
-        fewer = [
-            difference(metric, right[:, 0], None, people[:i] + people[i + 1 :]) for i in range(5)
-        ]
+        fewer = [difference(metric, right[:, 0], None, people[:i] + people[i + 1 :]) for i in range(5)]
         parts = _parts(metric, right, None, [1, 2, 3, 4, 5])
         assert parts.people * 5 == pytest.approx(4 * (whole - np.array(fewer)))
 
 
 def test_the_sign_follows_the_order(make):
     guess, *others, mine = observers(make, 6, 200)
-    there, back = (
-        overall(compare_pair(*two, people_of(others))) for two in ((mine, guess), (guess, mine))
-    )
+    there, back = (overall(compare_pair(*two, people_of(others))) for two in ((mine, guess), (guess, mine)))
     assert there.difference > 0 and there.low > 0 and there.p < 0.05
     assert there.difference == pytest.approx(-back.difference)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
@@ -208,10 +191,7 @@ def test_pairing_is_on_common_images_and_same_people(make):
     part = b.where(np.arange(60) < 40)
     found = overall(compare_pair(a, part, people_of(others)))
     right = [(t["response"] == t["category"])[:40] for t in (a, part, *others)]
-    first, second = (
-        np.mean([value("error_consistency", one, other) for other in right[2:]])
-        for one in right[:2]
-    )
+    first, second = (np.mean([value("error_consistency", one, other) for other in right[2:]]) for one in right[:2])
     assert (found.a, found.b, found.n) == (pytest.approx(first), pytest.approx(second), 40)
 
 
@@ -246,10 +226,7 @@ def test_one_experiment_is_one_hypothesis(make):
 def test_ideal_observers_are_these_very_ones(make):
     a, b, *others = observers(make, 5, 80)
     ideal = {f"ideal-{i}": one for i, one in enumerate(others)}
-    fixed, sampled = (
-        overall(compare_pair(a, b, ideal)),
-        overall(compare_pair(a, b, people_of(others))),
-    )
+    fixed, sampled = (overall(compare_pair(a, b, ideal)), overall(compare_pair(a, b, people_of(others))))
     assert (fixed.method, fixed.a, fixed.b) == (FIXED, sampled.a, sampled.b)
     assert fixed.high - fixed.low < sampled.high - sampled.low
 
@@ -258,15 +235,10 @@ def test_images_that_share_exemplars_are_no_independent_ones(make):
     rng = np.random.default_rng(1)
     shape = np.arange(120) % 10
     easy = rng.random(10)[shape]
-    labels = {
-        "shape_exemplar": shape.astype(str),
-        "texture_exemplar": (np.arange(120) // 10).astype(str),
-    }
+    labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": (np.arange(120) // 10).astype(str)}
 
     def answers(p, shared):
-        t = make(
-            np.where(rng.random(120) < p, easy < 0.5, rng.random(120) < 0.5), "cue-conflict", ""
-        )
+        t = make(np.where(rng.random(120) < p, easy < 0.5, rng.random(120) < 0.5), "cue-conflict", "")
         return type(t)({**t.columns, **labels}) if shared else t
 
     state = rng.bit_generator.state
@@ -281,11 +253,7 @@ def test_images_that_share_exemplars_are_no_independent_ones(make):
 
 def shown_as(trials, role, names):
     return type(trials)(
-        {
-            **trials.columns,
-            "role": np.full(len(trials), role),
-            "stimulus": np.array([*map(str, names)]),
-        }
+        {**trials.columns, "role": np.full(len(trials), role), "stimulus": np.array([*map(str, names)])}
     )
 
 
@@ -297,8 +265,7 @@ def test_experiments_that_share_shapes_do_not_count_twice(make, join, metric):
 
     def se(edges, silhouettes):
         a, b, *others = (
-            join(shown_as(one, "edges", edges), shown_as(one, "silhouettes", silhouettes))
-            for one in crowd
+            join(shown_as(one, "edges", edges), shown_as(one, "silhouettes", silhouettes)) for one in crowd
         )
         found = compare_pair(a, b, {f"ideal-{i}": one for i, one in enumerate(others)})
         return overall(found, metric).test.se
@@ -315,9 +282,7 @@ def test_experiments_that_share_shapes_do_not_count_twice(make, join, metric):
 def test_without_people_there_is_a_reason(make):
     a, b, *two = observers(make, 4, 80)
     assert all(c.difference is None and c.reason for c in compare_pair(a, b, {}))
-    alone = compare_pair(
-        a, None, people_of(two)
-    )  # of two people there is one pair: no spread of it
+    alone = compare_pair(a, None, people_of(two))  # of two people there is one pair: no spread of it
     assert all(c.reason.startswith("fewer than three people") for c in alone)
 
 
@@ -338,9 +303,7 @@ def test_variances_of_images_and_people_add_less_the_noise_that_both_hold():
     assert found.df == pytest.approx(df)
     nothing = crossed_variance(images, persons, people * 0)  # never less than the images' own
     assert nothing.value == pytest.approx(v_images)
-    assert crossed_variance(images, persons[:, :1], people[:1]) == Variance(
-        pytest.approx(v_images), 29
-    )
+    assert crossed_variance(images, persons[:, :1], people[:1]) == Variance(pytest.approx(v_images), 29)
 
 
 def test_a_mean_over_experiments_has_their_variances():

@@ -6,9 +6,7 @@ import pytest
 from suites.human_comparison.psychometric import Points, _is_poor
 
 
-@pytest.mark.parametrize(
-    ("levels", "critical"), [(8, 15.0863), (7, 13.2767), (5, 9.2103), (4, 6.6349)]
-)
+@pytest.mark.parametrize(("levels", "critical"), [(8, 15.0863), (7, 13.2767), (5, 9.2103), (4, 6.6349)])
 def test_poor_beyond_the_99_percent_point(levels, critical):
     points = Points(np.arange(levels) * 1.0, np.full(levels, 5.0), np.full(levels, 10.0))
     assert not _is_poor(points, critical - 0.01)

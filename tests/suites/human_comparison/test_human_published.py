@@ -42,39 +42,15 @@ ACCURACIES = {
 #: ResNet-50 trained on ImageNet and on Stylized-ImageNet, per condition (Geirhos et al. 2019).
 IN, SIN = "resnet50", "resnet50-train-60-epochs"
 NETWORKS = {
-    "contrast": (
-        ".958 .948 .930 .836 .755 .528 .313 .069",
-        ".911 .874 .861 .825 .803 .769 .662 .369",
-    ),
-    "uniform-noise": (
-        ".887 .804 .710 .384 .110 .065 .062 .062",
-        ".852 .827 .769 .659 .457 .236 .081 .063",
-    ),
-    "high-pass": (
-        ".950 .756 .351 .149 .105 .089 .075 .074",
-        ".898 .745 .705 .641 .609 .593 .502 .398",
-    ),
-    "low-pass": (
-        ".966 .917 .613 .320 .183 .135 .079 .061",
-        ".891 .829 .276 .191 .138 .116 .098 .057",
-    ),
-    "phase-scrambling": (
-        ".961 .926 .795 .523 .175 .090 .076",
-        ".893 .867 .816 .628 .281 .086 .084",
-    ),
+    "contrast": (".958 .948 .930 .836 .755 .528 .313 .069", ".911 .874 .861 .825 .803 .769 .662 .369"),
+    "uniform-noise": (".887 .804 .710 .384 .110 .065 .062 .062", ".852 .827 .769 .659 .457 .236 .081 .063"),
+    "high-pass": (".950 .756 .351 .149 .105 .089 .075 .074", ".898 .745 .705 .641 .609 .593 .502 .398"),
+    "low-pass": (".966 .917 .613 .320 .183 .135 .079 .061", ".891 .829 .276 .191 .138 .116 .098 .057"),
+    "phase-scrambling": (".961 .926 .795 .523 .175 .090 .076", ".893 .867 .816 .628 .281 .086 .084"),
     "rotation": (".955 .634 .718 .620", ".897 .470 .519 .471"),
-    "eidolonI": (
-        ".928 .891 .753 .369 .156 .113 .103 .062",
-        ".884 .878 .841 .656 .325 .150 .091 .075",
-    ),
-    "eidolonII": (
-        ".928 .891 .681 .259 .094 .081 .072 .062",
-        ".881 .863 .800 .625 .200 .103 .056 .062",
-    ),
-    "eidolonIII": (
-        ".919 .878 .463 .147 .072 .062 .066 .062",
-        ".856 .838 .756 .419 .175 .075 .069 .041",
-    ),
+    "eidolonI": (".928 .891 .753 .369 .156 .113 .103 .062", ".884 .878 .841 .656 .325 .150 .091 .075"),
+    "eidolonII": (".928 .891 .681 .259 .094 .081 .072 .062", ".881 .863 .800 .625 .200 .103 .056 .062"),
+    "eidolonIII": (".919 .878 .463 .147 .072 .062 .066 .062", ".856 .838 .756 .419 .175 .075 .069 .041"),
     "edges": (".181", ".487"),
     "silhouettes": (".544", ".444"),
     "cue-conflict": (".175", ".507"),
@@ -166,9 +142,7 @@ def test_human_row_in_a_straight_line(group, find, frame):
     for experiment in EXPERIMENTS:
         tables = list(wide(frame, experiment.role))
         pairs = list(combinations(tables[0].columns, 2))
-        difference.append(
-            np.mean([[(t[a].mean() - t[b].mean()) ** 2 for t in tables] for a, b in pairs])
-        )
+        difference.append(np.mean([[(t[a].mean() - t[b].mean()) ** 2 for t in tables] for a, b in pairs]))
         observed.append(np.mean([[(t[a] == t[b]).mean() for t in tables] for a, b in pairs]))
         accuracy.append(pd.concat(tables).to_numpy().mean())
     assert find(group, "accuracy_difference").value == pytest.approx(np.mean(difference), abs=1e-12)
@@ -178,10 +152,7 @@ def test_human_row_in_a_straight_line(group, find, frame):
 
 def test_copycat_of_a_person(humans, find):
     """A network that answers as subject-01 does, held against all people, that one included."""
-    scores = [
-        *SUITE.against.scores(None, humans["subject-01"], humans),
-        *SUITE.score(None, humans["subject-01"]),
-    ]
+    scores = [*SUITE.against.scores(None, humans["subject-01"], humans), *SUITE.score(None, humans["subject-01"])]
     found = {s.metric: s.value for s in scores if not s.role and s.value is not None}
     assert found["accuracy_difference"] == pytest.approx(0.00486, abs=5e-6)
     assert found["observed_consistency"] == pytest.approx(0.8480, abs=5e-5)
@@ -192,9 +163,7 @@ def test_copycat_of_a_person(humans, find):
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.role)
 def test_human_accuracy_of_each_condition(humans, frame, experiment):
     published = [float(text) for text in ACCURACIES[experiment.role].split()]
-    scores = {
-        name: SUITE.score(None, trials.of(experiment.role)) for name, trials in humans.items()
-    }
+    scores = {name: SUITE.score(None, trials.of(experiment.role)) for name, trials in humans.items()}
     name = accuracy_name(experiment.role)
     for condition, value in zip(experiment.conditions, published, strict=True):
         mine = [
@@ -214,9 +183,7 @@ def test_a_person_against_the_others_in_a_straight_line(humans, frame, find):
         tables = list(wide(frame, role))
         rest = [name for name in tables[0].columns if name != "subject-03"]
         straight = np.mean([[straight_kappa(t["subject-03"], t[b]) for t in tables] for b in rest])
-        assert find(scores, "error_consistency", role, "kept").value == pytest.approx(
-            straight, abs=1e-12
-        )
+        assert find(scores, "error_consistency", role, "kept").value == pytest.approx(straight, abs=1e-12)
 
 
 @pytest.mark.parametrize("role", NETWORKS)
@@ -268,20 +235,10 @@ def test_network_consistency_with_people(published, humans, data, find, network,
     scores = SUITE.against.scores(None, published[network], humans)
     score = find(scores, "error_consistency", role, "kept")
     assert score.value == pytest.approx(value, abs=6e-4)
-    folder = {
-        "cue-conflict": "style-transfer-512-nomask",
-        "edges": "edge",
-        "silhouettes": "silhouette-filled",
-    }
-    path = next(
-        (data / "published-decisions" / folder[role]).glob(
-            f"*_{network.replace('-', '_')}_session*.csv"
-        )
-    )
+    folder = {"cue-conflict": "style-transfer-512-nomask", "edges": "edge", "silhouettes": "silhouette-filled"}
+    path = next((data / "published-decisions" / folder[role]).glob(f"*_{network.replace('-', '_')}_session*.csv"))
     mine = _read(path).set_index("image")["right"]
-    people_ = pd.concat(
-        [_read(p) for p in (data / "human-trials" / FOLDERS.get(role, role)).glob("*.csv")]
-    )
+    people_ = pd.concat([_read(p) for p in (data / "human-trials" / FOLDERS.get(role, role)).glob("*.csv")])
     table = people_.pivot(index="image", columns="subj", values="right").loc[mine.index]
     straight = np.mean([straight_kappa(mine, table[name]) for name in table])
     assert score.value == pytest.approx(straight, abs=1e-12)

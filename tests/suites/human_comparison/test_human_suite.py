@@ -44,9 +44,7 @@ def test_seventeen_experiments_with_forty_one_and_five_kept_conditions():
     assert (len(EXPERIMENTS), len(graded)) == (17, 12)
     assert sum(len(e.kept) for e in graded) == 41
     assert sum(len(e.kept) for e in EXPERIMENTS if e.single) == 5
-    assert (
-        "15" not in BY_ROLE["low-pass"].kept
-    )  # human accuracy of exactly 0.2000: the list leaves it out
+    assert "15" not in BY_ROLE["low-pass"].kept  # human accuracy of exactly 0.2000: the list leaves it out
     assert all(e.conditions[0].name not in e.kept for e in graded)
     assert set(SET_ROLES.values()) == set(BY_ROLE)
 
@@ -130,9 +128,7 @@ def test_accuracy_of_the_control_is_shown_and_not_averaged(make, find):
 
 def test_no_answer_is_wrong_and_stays_in_the_count(make, find):
     trials = make([1, 1, 0, 0], role="edges", condition="")
-    trials = replace(
-        trials, columns={**trials.columns, "response": np.array(["cat", "cat", "na", "dog"])}
-    )
+    trials = replace(trials, columns={**trials.columns, "response": np.array(["cat", "cat", "na", "dog"])})
     scores = SUITE.score(None, trials)
     score = find(scores, "edges_accuracy", "edges")
     assert (score.value, score.n, score.excluded) == (0.5, 4, 0)
@@ -157,9 +153,7 @@ def test_averages_go_over_conditions_then_people_then_experiments(make, join, fi
         join(table, make(bits(seed, 50), role="edges", condition=""))
         for seed, table in ((50, mine), (51, make([], condition=[])))
     )
-    scores = SUITE.against.scores(
-        None, mine, {"subject-1": first, "subject-2": second, "subject-3": third}
-    )
+    scores = SUITE.against.scores(None, mine, {"subject-1": first, "subject-2": second, "subject-3": third})
 
     def right(trials, role, condition):
         keep = (trials["role"] == role) & (trials["condition"] == condition)
@@ -178,10 +172,7 @@ def test_averages_go_over_conditions_then_people_then_experiments(make, join, fi
         "accuracy_difference": lambda a, b: (a.mean() - b.mean()) ** 2,
     }.items():
         contrast = np.mean(
-            [
-                np.mean([pair(p, "contrast", c, measure) for c in ("c50", "c30")])
-                for p in (first, second)
-            ]
+            [np.mean([pair(p, "contrast", c, measure) for c in ("c50", "c30")]) for p in (first, second)]
         )
         edges = pair(third, "edges", "", measure)
         assert find(scores, metric, "contrast", "kept").value == pytest.approx(contrast, abs=1e-12)
@@ -214,18 +205,13 @@ def test_averages_go_over_conditions_then_people_then_experiments(make, join, fi
     ],
 )
 def test_degenerate_observers_have_a_defined_kappa(make, find, mine, theirs, kappa):
-    scores = SUITE.against.scores(
-        None, make(mine), {"subject-1": make(theirs), "subject-2": make(theirs)}
-    )
+    scores = SUITE.against.scores(None, make(mine), {"subject-1": make(theirs), "subject-2": make(theirs)})
     score = find(scores, "error_consistency")
     assert score.value == pytest.approx(kappa)
     assert find(scores, "human_error_consistency").value == 1.0
     assert find(scores, "ceiling_fraction").value == pytest.approx(kappa)
     for one in scores:
-        assert (
-            one.value is None
-            or np.isfinite([v for v in (one.value, one.low, one.high) if v is not None]).all()
-        )
+        assert one.value is None or np.isfinite([v for v in (one.value, one.low, one.high) if v is not None]).all()
     if kappa == 1.0:  # six images without an error in common, or without any, say next to nothing
         assert score.low < 0.3 and score.high == 1.0
 
@@ -246,16 +232,10 @@ def test_one_person_is_no_ceiling(make, find):
 
 
 def test_people_who_saw_other_images_take_no_part(make, find):
-    people_ = {
-        "subject-1": make(bits(1, 40)),
-        "subject-2": make(bits(2, 39)),
-        "subject-3": make(bits(3, 60)),
-    }
+    people_ = {"subject-1": make(bits(1, 40)), "subject-2": make(bits(2, 39)), "subject-3": make(bits(3, 60))}
     scores = SUITE.against.scores(None, make(bits(0, 40)), people_)
     score = find(scores, "error_consistency")
-    alone = SUITE.against.scores(
-        None, make(bits(0, 40)), {n: people_[n] for n in ("subject-1", "subject-3")}
-    )
+    alone = SUITE.against.scores(None, make(bits(0, 40)), {n: people_[n] for n in ("subject-1", "subject-3")})
     assert score.value == find(alone, "error_consistency").value
     assert "1 people did not see all images of contrast" in score.flags
 
@@ -264,12 +244,7 @@ def test_people_who_saw_other_images_take_no_part(make, find):
 def test_nobody_to_compare_with_is_a_reason(make, find, references):
     references = {name: make([1, 0], role="colour", condition="bw") for name in references}
     scores = SUITE.against.scores(None, make(bits(0, 20)), references)
-    for metric in (
-        "error_consistency",
-        "observed_consistency",
-        "accuracy_difference",
-        "ceiling_fraction",
-    ):
+    for metric in ("error_consistency", "observed_consistency", "accuracy_difference", "ceiling_fraction"):
         assert find(scores, metric).value is None and "human-trials" in find(scores, metric).reason
 
 
@@ -291,10 +266,7 @@ def test_regenerated_stimuli_are_flagged(make, find):
     trials = make(bits(0, 20))
     made = replace(trials, columns={**trials.columns, "made": np.full(20, "regenerated")})
     references = {"subject-1": make(bits(1, 20)), "subject-2": make(bits(2, 20))}
-    assert (
-        "regenerated stimuli"
-        in find(SUITE.against.scores(None, made, references), "error_consistency").flags
-    )
+    assert "regenerated stimuli" in find(SUITE.against.scores(None, made, references), "error_consistency").flags
     assert "regenerated stimuli" in find(SUITE.score(None, made), "ood_accuracy").flags
 
 
@@ -303,9 +275,7 @@ def test_order_of_trials_and_of_people_does_not_count(make):
     people_ = {f"subject-{i}": make(bits(i, 50)) for i in (1, 2, 3)}
     turned = {name: people_[name] for name in reversed(people_)}
     shuffled = Trials({name: values[order] for name, values in trials.columns.items()})
-    assert list(SUITE.against.scores(None, trials, people_)) == list(
-        SUITE.against.scores(None, shuffled, turned)
-    )
+    assert list(SUITE.against.scores(None, trials, people_)) == list(SUITE.against.scores(None, shuffled, turned))
 
 
 def test_people_as_a_group_are_all_pairs(make, find):
@@ -313,8 +283,7 @@ def test_people_as_a_group_are_all_pairs(make, find):
     group = people(None, crowd)
     each = [
         find(
-            SUITE.against.scores(None, crowd[n], {m: t for m, t in crowd.items() if m != n}),
-            "error_consistency",
+            SUITE.against.scores(None, crowd[n], {m: t for m, t in crowd.items() if m != n}), "error_consistency"
         ).value
         for n in crowd
     ]
@@ -322,9 +291,7 @@ def test_people_as_a_group_are_all_pairs(make, find):
     assert find(group, "error_consistency").n == 240
     alone = find(group, "error_consistency", "contrast", "kept")
     assert alone.n == 240 and alone.value == find(group, "error_consistency").value
-    assert find(group, "ood_accuracy").value == pytest.approx(
-        np.mean([bits(i, 60).mean() for i in range(4)])
-    )
+    assert find(group, "ood_accuracy").value == pytest.approx(np.mean([bits(i, 60).mean() for i in range(4)]))
 
 
 def test_a_person_with_part_of_the_images_leaves_the_group_alone(make, find):
@@ -354,10 +321,7 @@ def test_who_never_answers_has_no_score_and_so_no_rank(make, join, find):
     silent = make([0, 0, 0, 0], role="edges", condition="")
     silent = replace(silent, columns={**silent.columns, "response": np.full(4, "na")})
     other = make([1, 0, 1, 0], role="edges", condition="")
-    own, against = (
-        SUITE.score(None, silent),
-        SUITE.against.scores(None, silent, {"subject-1": other}),
-    )
+    own, against = (SUITE.score(None, silent), SUITE.against.scores(None, silent, {"subject-1": other}))
     assert {score.value for score in (*own, *against)} == {None}
     for metric in ("error_consistency", "ood_accuracy"):
         scores = against if metric == "error_consistency" else own
@@ -398,9 +362,7 @@ def test_agreement_on_cue_conflict_is_about_other_shapes_and_textures(find):
     theirs = np.where(alike, mine, rng.random((30, 12)) < 0.6)
     people = {"subject-1": crossed(theirs), "subject-2": crossed(theirs)}
     found = SUITE.against.scores(None, crossed(mine), people)
-    plain = SUITE.against.scores(
-        None, renamed(crossed(mine)), {who: renamed(one) for who, one in people.items()}
-    )
+    plain = SUITE.against.scores(None, renamed(crossed(mine)), {who: renamed(one) for who, one in people.items()})
     wide, narrow = (find(scores, "error_consistency") for scores in (found, plain))
     assert wide.value == narrow.value
     assert wide.high - wide.low > 1.7 * (narrow.high - narrow.low)
@@ -409,9 +371,7 @@ def test_agreement_on_cue_conflict_is_about_other_shapes_and_textures(find):
 def test_accuracy_on_cue_conflict_is_about_other_shapes_and_textures(find):
     right = np.tile([True, False, True, True, True, False], (20, 1))  # decided by the texture alone
     found, plain = SUITE.score(None, crossed(right)), SUITE.score(None, renamed(crossed(right)))
-    assert find(found, "cue_conflict_accuracy", "cue-conflict").method == (
-        "wilson, clustered (20 shapes x 6 textures)"
-    )
+    assert find(found, "cue_conflict_accuracy", "cue-conflict").method == ("wilson, clustered (20 shapes x 6 textures)")
     wide, narrow = (find(scores, "ood_accuracy") for scores in (found, plain))
     assert wide.value == narrow.value == pytest.approx(4 / 6)
     # Six textures: sd of a mean of six 0/1 with random weights (variance 1 / 7 of p q), against 120 images
@@ -422,9 +382,7 @@ def test_the_human_row_is_about_other_people():
     """Four people of different accuracy on very many images: what is left is the spread of people."""
     rng = np.random.default_rng(1)
     shares = (0.5, 0.6, 0.8, 0.9)
-    answers = {
-        f"subject-{i}": renamed(crossed(rng.random((200, 20)) < p)) for i, p in enumerate(shares)
-    }
+    answers = {f"subject-{i}": renamed(crossed(rng.random((200, 20)) < p)) for i, p in enumerate(shares)}
     (score,) = (s for s in people(None, answers) if (s.metric, s.condition) == ("ood_accuracy", ""))
     assert score.value == pytest.approx(0.7, abs=0.01)
     half = 3.182446 * np.std(shares, ddof=1) / 2  # Student's t with 3 degrees of freedom

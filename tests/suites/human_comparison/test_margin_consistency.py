@@ -41,9 +41,7 @@ def test_it_is_the_correlation_with_the_share_of_people_who_are_right():
     assert found["", ""].value == pytest.approx(expected, abs=1e-12)
     assert found["sketch", "kept"].value == pytest.approx(expected, abs=1e-12)
     assert found["", ""].low < expected < found["", ""].high and found["", ""].n == 40
-    assert (
-        "1 of 17 experiments" in found["", ""].flags and found["", ""].method == "bootstrap: images"
-    )
+    assert "1 of 17 experiments" in found["", ""].flags and found["", ""].method == "bootstrap: images"
 
 
 def test_the_value_lies_well_inside_its_interval():

@@ -49,9 +49,7 @@ def counted(path: Path) -> tuple[int, int] | None:
     shape = texture = 0
     for row in lines(path):
         answer = row.get("object_response") or row.get("pred_label")
-        name = re.search(
-            r"([a-z]+)\d+-([a-z]+)\d+(\.png)?$", row.get("imagename") or row.get("image") or ""
-        )
+        name = re.search(r"([a-z]+)\d+-([a-z]+)\d+(\.png)?$", row.get("imagename") or row.get("image") or "")
         if name is None or answer is None:
             return None
         if name[1] != name[2]:
@@ -60,9 +58,7 @@ def counted(path: Path) -> tuple[int, int] | None:
 
 
 def role_trials(file, role: str) -> Trials:
-    columns = {
-        name: file.columns[name] for name in ("stimulus", "category", "response", "condition")
-    }
+    columns = {name: file.columns[name] for name in ("stimulus", "category", "response", "condition")}
     columns["role"] = np.full(len(file), role)
     if "margin" in file.columns:
         columns["margin"] = file.columns["margin"]
@@ -79,11 +75,7 @@ def test_shape_bias_of_every_observer_is_a_count(unpacked, name):
     assert len(networks) == COUNTS[name]
     for file in files:
         shape, texture = counted(file.path)
-        bias = next(
-            one
-            for one in cue_scores(None, role_trials(file, "cue-conflict"))
-            if one.metric == "shape_bias"
-        )
+        bias = next(one for one in cue_scores(None, role_trials(file, "cue-conflict")) if one.metric == "shape_bias")
         assert (bias.value, bias.n) == (shape / (shape + texture), shape + texture), file.path
 
 
@@ -112,14 +104,10 @@ def by_hand(answers, network: str, conditions) -> dict[str, float]:
     return dict(zip(names, np.mean(rows, axis=0), strict=True))
 
 
-@pytest.mark.parametrize(
-    "network", os.environ.get("BENCH_TEST_NETWORKS", ",".join(NETWORKS)).split(",")
-)
+@pytest.mark.parametrize("network", os.environ.get("BENCH_TEST_NETWORKS", ",".join(NETWORKS)).split(","))
 def test_agreement_with_people_is_an_independent_computation(unpacked, network):
     root = unpacked / "model-vs-human-dmc"
-    files = [
-        one for one in read_tables(root).files if one.kind == "human" or one.observer == network
-    ]
+    files = [one for one in read_tables(root).files if one.kind == "human" or one.observer == network]
     experiments = {one.experiment: one.path.parent for one in files if one.observer == network}
     assert len(experiments) == 17
     for experiment, folder in experiments.items():
@@ -131,25 +119,16 @@ def test_agreement_with_people_is_an_independent_computation(unpacked, network):
         spelled = {one.canonical: one for one in map(Spelling, answers[network])}
         theirs = {
             one.canonical: one
-            for one in map(
-                Spelling,
-                next(v for k, v in answers.items() if k != network and k.startswith("subject-")),
-            )
+            for one in map(Spelling, next(v for k, v in answers.items() if k != network and k.startswith("subject-")))
         }
-        kept = (
-            [""]
-            if BY_ROLE[role].single
-            else [Spelling(one).canonical for one in BY_ROLE[role].kept]
-        )
+        kept = [""] if BY_ROLE[role].single else [Spelling(one).canonical for one in BY_ROLE[role].kept]
         names = (
             [(next(iter(answers[network])), next(iter(theirs.values())).text)]
             if kept == [""]
             else [(spelled[one].text, theirs[one].text) for one in kept]
         )
         expected = by_hand(answers, network, names)
-        found = {
-            one.metric: one.value for one in compare(None, mine, people) if one.condition == "kept"
-        }
+        found = {one.metric: one.value for one in compare(None, mine, people) if one.condition == "kept"}
         for metric, value in expected.items():
             assert found[metric] == pytest.approx(value, abs=1e-6), (experiment, metric)
 

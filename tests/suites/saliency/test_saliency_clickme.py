@@ -50,9 +50,7 @@ def test_spearman_equals_scipy_with_and_without_ties(levels):
     rng = np.random.default_rng(0)
     maps = rng.integers(1, levels, (3, 12, 12)).astype(float)
     human = rng.integers(1, levels, (3, 12, 12)).astype(float)
-    expected = [
-        stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps, human, strict=True)
-    ]
+    expected = [stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps, human, strict=True)]
     np.testing.assert_allclose(alignment(maps, human), expected, atol=1e-12)
 
 
@@ -88,9 +86,7 @@ def shown():
 def test_the_score_is_the_mean_as_a_share_of_the_ceiling(shown):
     (score,) = [s for s in SUITE.score(SUITE.config, shown) if s.metric == "clickme_alignment"]
     view = ToyView(plan(Config(), ToyShelf("imagenet1k")).blocks[-1], np.arange(32))
-    rows = torch.eye(16, dtype=torch.bool)[
-        [view.categories.index(c) for c in view.labels["category"]]
-    ]
+    rows = torch.eye(16, dtype=torch.bool)[[view.categories.index(c) for c in view.labels["category"]]]
     (gradient,) = input_gradients(view.forward, view.images, [rows], logit)
     human = np.stack([human_map(view.importance(i), (224, 224)) for i in range(32)])
     expected = alignment(strongest(gradient.numpy()), human).mean() / CEILING

@@ -13,14 +13,7 @@ from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
-from suites.saliency.maps.exchange import (
-    _matched,
-    evidence_columns,
-    grounds,
-    moved,
-    outlines,
-    partners,
-)
+from suites.saliency.maps.exchange import _matched, evidence_columns, grounds, moved, outlines, partners
 from suites.saliency.maps.mask_context import scene_of
 from suites.saliency.metrics import exemplars, reliance, split
 
@@ -54,10 +47,7 @@ class Reader(ToyView):
         left, right = grey[..., : SIDE // 2].mean((1, 2)), grey[..., SIDE // 2 :].mean((1, 2))
         levels = torch.arange(16) * 10.0 + 40
         share = self.weights
-        return sum(
-            -((w * (x[:, None] - levels)) ** 2) / 100
-            for w, x in zip(share, (left, right), strict=True)
-        )
+        return sum(-((w * (x[:, None] - levels)) ** 2) / 100 for w, x in zip(share, (left, right), strict=True))
 
     def mask(self, position):
         return self.block.stimuli.mask(position)
@@ -75,9 +65,7 @@ def evidence(weights, stimuli=STIMULI, index=None):
     return tuple(found[name] for name in EVIDENCE[:2])
 
 
-@pytest.mark.parametrize(
-    ("weights", "expected"), [((1.0, 0.0), 1.0), ((0.0, 1.0), -1.0), ((1.0, 1.0), 0.0)]
-)
+@pytest.mark.parametrize(("weights", "expected"), [((1.0, 0.0), 1.0), ((0.0, 1.0), -1.0), ((1.0, 1.0), 0.0)])
 def test_who_reads_one_half_gets_all_evidence_from_it(weights, expected):
     of_object, of_ground = evidence(weights)
     found = (of_object - of_ground) / (np.abs(of_object) + np.abs(of_ground))
@@ -123,10 +111,7 @@ def bar(index):
 
 def red_on_blue(index):
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    image[..., 0], image[..., 2] = (
-        bar(index) * painted(index)[..., 0],
-        ~bar(index) * painted(index)[..., 0],
-    )
+    image[..., 0], image[..., 2] = (bar(index) * painted(index)[..., 0], ~bar(index) * painted(index)[..., 0])
     return image
 
 
@@ -162,9 +147,7 @@ def test_who_reads_the_object_relies_on_it_and_who_reads_the_ground_does_not():
 @pytest.mark.parametrize("length", [1e-3, 1e3])
 def test_the_length_of_logits_does_not_count(length):
     for channels in ((0,), (2,), (0, 2)):
-        for one, other in zip(
-            counted(channels=channels), counted(channels=channels, length=length), strict=True
-        ):
+        for one, other in zip(counted(channels=channels), counted(channels=channels, length=length), strict=True):
             if isinstance(one, np.ndarray):
                 np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -256,11 +239,7 @@ def test_objects_that_fill_nothing_or_all_exchange_with_nobody():
 
     view = Reader(Block(replace(STIMULI, mask=mask), role="cue-conflict"), np.arange(N))
     found = partners(view)
-    assert {int(i) for i in np.flatnonzero(found >= 0)} < {
-        3,
-        4,
-        8,
-    }  # three images: one is left over
+    assert {int(i) for i in np.flatnonzero(found >= 0)} < {3, 4, 8}  # three images: one is left over
     assert (found >= 0).sum() == 2
     of_object, _ = evidence((1.0, 1.0), view.block.stimuli)
     np.testing.assert_array_equal(np.isnan(of_object), found == -1)
@@ -330,9 +309,7 @@ def test_a_hole_is_filled_from_the_nearest_pixel_wherever_it_lies(corner):
     hole = np.zeros((11, 14), bool)
     hole[corner[0] : corner[0] + 4, corner[1] : corner[1] + 5] = True
     hole[corner[0] + 1, corner[1] + 1] = False
-    places = (
-        torch.arange(hole.size, dtype=torch.float32).view(1, 1, *hole.shape).expand(1, 3, -1, -1)
-    )
+    places = torch.arange(hole.size, dtype=torch.float32).view(1, 1, *hole.shape).expand(1, 3, -1, -1)
     found = grounds(places, hole[None])[0, 0].numpy().astype(int)
     outside = np.argwhere(~hole)
     for at in np.argwhere(hole):

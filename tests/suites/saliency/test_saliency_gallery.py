@@ -112,17 +112,10 @@ def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     run("--models", "world-standard-0", "--out", str(tmp_path / "a.png"), "--count", "3")
     folder = tmp_path / "home" / "thumbnails" / "world-natural"
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "_masks.png",
-        "_stimuli.png",
-        "world-standard-0.png",
-    ]
+    assert sorted(path.name for path in folder.iterdir()) == ["_masks.png", "_stimuli.png", "world-standard-0.png"]
     from benchmark import api
 
-    with (
-        Image.open(folder / "world-standard-0.png") as image,
-        Image.open(tmp_path / "a.png") as whole,
-    ):
+    with Image.open(folder / "world-standard-0.png") as image, Image.open(tmp_path / "a.png") as whole:
         assert image.size == (3 * 64, 64)
         assert image.text["identity"] == api.load_model("world-standard-0").identity
         assert len(json.loads(image.text["captions"])) == 3

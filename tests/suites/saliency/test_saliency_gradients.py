@@ -7,13 +7,7 @@ from tensors import assert_close
 from torch import nn
 
 from benchmark.errors import ModelFailure
-from suites.saliency.maps.gradients import (
-    centred_cosine,
-    input_gradients,
-    log_odds,
-    noise_of,
-    smooth_gradient,
-)
+from suites.saliency.maps.gradients import centred_cosine, input_gradients, log_odds, noise_of, smooth_gradient
 from suites.saliency.measured import reinitialised
 
 
@@ -44,9 +38,7 @@ def test_two_classes_of_a_linear_network_give_the_difference_of_weights():
     expected = (weights[:, 0] - weights[:, 1]).view(1, 3, 6, 6).expand(2, -1, -1, -1)
     assert_close(found, expected)
     w = (weights[:, 0] - weights[:, 1]).numpy().astype(float)
-    for image, value in zip(
-        pixels().numpy(), centred_cosine(pixels().numpy(), found.numpy()), strict=True
-    ):
+    for image, value in zip(pixels().numpy(), centred_cosine(pixels().numpy(), found.numpy()), strict=True):
         x = (image - image.mean(axis=(1, 2), keepdims=True)).ravel().astype(float)
         assert value == pytest.approx(abs(x @ w) / np.linalg.norm(x) / np.linalg.norm(w), rel=1e-5)
 
@@ -130,11 +122,7 @@ def test_images_made_in_inference_mode_work_outside_it():
 
 
 @pytest.mark.parametrize(
-    "forward",
-    [
-        lambda x: torch.zeros(len(x), 5),
-        lambda x: torch.zeros(len(x), 5, requires_grad=True) * 1.0,
-    ],
+    "forward", [lambda x: torch.zeros(len(x), 5), lambda x: torch.zeros(len(x), 5, requires_grad=True) * 1.0]
 )
 def test_a_network_without_gradients_is_its_own_failure(forward):
     with pytest.raises(ModelFailure):

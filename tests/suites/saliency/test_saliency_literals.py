@@ -9,13 +9,7 @@ from benchmark.stats import ratio_score
 from benchmark.testing import ToyView, toy_stimuli
 from suites.saliency import SUITE
 from suites.saliency.maps.gradients import saliency
-from suites.saliency.maps.localisation import (
-    area_share,
-    mass_ratio,
-    object_auc,
-    rank_accuracy,
-    skill,
-)
+from suites.saliency.maps.localisation import area_share, mass_ratio, object_auc, rank_accuracy, skill
 from suites.saliency.maps.references import centre, darkness, sobel
 
 
@@ -43,9 +37,7 @@ def test_void_pixels_count_for_nothing():
     assert area_share(MASK, VALID)[0] == pytest.approx(2 / 5)
     assert mass_ratio(VALUES, MASK, VALID)[0] == pytest.approx((8 / 15) / (2 / 5))
     assert skill(VALUES, MASK, VALID)[0] == pytest.approx((8 / 15 - 2 / 5) / (3 / 5))
-    assert rank_accuracy(VALUES, MASK, VALID)[0] == pytest.approx(
-        1 / 2
-    )  # the two strongest: 5 and 4
+    assert rank_accuracy(VALUES, MASK, VALID)[0] == pytest.approx(1 / 2)  # the two strongest: 5 and 4
 
 
 def test_as_ground_the_same_pixel_counts():
@@ -90,9 +82,7 @@ def test_each_image_of_smoothgrad_has_noise_of_its_own():
         x = (view.images[row] + torch.from_numpy(noise)).requires_grad_()
         logits = view.forward(x).double()
         target = view.categories.index(view.labels["shape"][row])
-        odds = logits[:, target] - torch.cat(
-            [logits[:, :target], logits[:, target + 1 :]], 1
-        ).logsumexp(1)
+        odds = logits[:, target] - torch.cat([logits[:, :target], logits[:, target + 1 :]], 1).logsumexp(1)
         (slope,) = torch.autograd.grad(odds.sum(), x)
         mean = slope.mean(0, keepdim=True).numpy()
         expected += object_auc(saliency(mean), view.mask(row)[None]).tolist()
@@ -104,9 +94,7 @@ def test_the_blob_in_the_middle():
     """A Gaussian of a quarter of each side: on 4 x 8 pixels, pixel centres 1/8 or 1/16 of the side from the middle."""
     blob = centre(np.zeros((2, 3, 4, 8)))
     assert blob.shape == (2, 4, 8)
-    assert blob[0, 1, 3] == pytest.approx(
-        np.exp(-1 / 8 - 1 / 32)
-    )  # 1/8 and 1/16 of the sides: .5 and .25 sd
+    assert blob[0, 1, 3] == pytest.approx(np.exp(-1 / 8 - 1 / 32))  # 1/8 and 1/16 of the sides: .5 and .25 sd
     assert blob[0, 0, 0] == pytest.approx(np.exp(-9 / 8 - 49 / 32))  # 3/8 and 7/16: 1.5 and 1.75 sd
     np.testing.assert_array_equal(blob[0], blob[1])
 
@@ -124,18 +112,12 @@ def test_edges_and_darkness_by_hand():
 def test_clickme_is_a_share_of_how_well_people_agree():
     """Fel et al. 2022: .65753. Half of it is .5 of the ceiling."""
     n = 4
-    columns = {
-        "role": np.full(n, "clickme"),
-        "stimulus": np.arange(n).astype(str),
-        "clickme": np.full(n, 0.328765),
-    }
+    columns = {"role": np.full(n, "clickme"), "stimulus": np.arange(n).astype(str), "clickme": np.full(n, 0.328765)}
     found = ratio_score(SUITE.metric("clickme_alignment"), Trials(columns))
     assert found.value == pytest.approx(0.5, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("area", "counts"), [(0.0099, False), (0.01, True), (0.95, True), (0.951, False)]
-)
+@pytest.mark.parametrize(("area", "counts"), [(0.0099, False), (0.01, True), (0.95, True), (0.951, False)])
 def test_objects_of_one_to_ninety_five_percent_count(area, counts):
     columns = {
         "role": np.full(3, "natural"),
@@ -153,12 +135,7 @@ def test_how_many_images_are_shown():
     from suites.saliency.config import SHOWN
 
     assert {space: dict(counts) for space, counts in SHOWN.items()} == {
-        "world16": {
-            "natural": 192,
-            "cue-conflict": 137,
-            "cue-conflict-alpha0": 97,
-            "cue-conflict-alpha1": 97,
-        },
+        "world16": {"natural": 192, "cue-conflict": 137, "cue-conflict-alpha0": 97, "cue-conflict-alpha1": 97},
         "geirhos16": {"cue-conflict": 320, "natural-masked": 320},
         "imagenet1k": {"natural-masked": 320, "clickme": 320},
     }

@@ -43,9 +43,7 @@ def world(n, seed):
         )[label] & (np.maximum(abs(dy), abs(dx)) < r)
     inside = torch.from_numpy(masks)[:, None].float()
     draw = torch.Generator().manual_seed(seed)
-    grain = 0.12 * functional.avg_pool2d(
-        torch.randn(n, 3, SIDE + 2, SIDE + 2, generator=draw), 3, 1
-    )
+    grain = 0.12 * functional.avg_pool2d(torch.randn(n, 3, SIDE + 2, SIDE + 2, generator=draw), 3, 1)
     light = 0.25 + 0.15 * torch.rand(n, 3, 1, 1, generator=draw)
     images = light + 0.35 * inside + grain + PATTERN * patterns()[labels] * (1 - inside)
     return images.clamp(0, 1), masks, torch.from_numpy(labels)

@@ -44,9 +44,7 @@ def view_of(model, shown, batch):
     inlet = feed(model, Tuning(batch), device="cpu")
     index = np.arange(len(shown.stimuli))
     images = model.prepare([shown.stimuli.decode(int(i)) for i in index], shown.presentation)
-    return NetworkView(
-        inlet, shown, index, images, model.labels.groupings["world16"], 0, batch=batch
-    )
+    return NetworkView(inlet, shown, index, images, model.labels.groupings["world16"], 0, batch=batch)
 
 
 def seen(model, shown, batch=16, config=QUICK):
@@ -90,9 +88,7 @@ def test_gradients_lie_on_the_object_where_only_the_object_can_tell():
     found = {}
     for role in ("cue-conflict-alpha0", "cue-conflict-alpha1"):
         shown = block(role, 61)
-        robust, plain = (
-            excess(seen(network(f"world-{r}-0"), shown)) for r in ("adversarial", "standard")
-        )
+        robust, plain = (excess(seen(network(f"world-{r}-0"), shown)) for r in ("adversarial", "standard"))
         pooled = np.sqrt((robust.var(ddof=1) + plain.var(ddof=1)) / 2)
         found[role] = (robust.mean() - plain.mean()) / pooled
     assert found["cue-conflict-alpha0"] > 1

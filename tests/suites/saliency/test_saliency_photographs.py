@@ -8,10 +8,7 @@ from benchmark import api
 
 pytestmark = pytest.mark.slow
 
-CLASSES = {
-    "geirhos16": ("cat", "dog", "car"),
-    "imagenet1k": ("n01440764", "n01443537", "n02099601"),
-}
+CLASSES = {"geirhos16": ("cat", "dog", "car"), "imagenet1k": ("n01440764", "n01443537", "n02099601")}
 
 
 def folder(path, space, n=9):

@@ -90,8 +90,7 @@ def test_grad_cam_by_hand():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "side", "coarse"),
-    [("tf_efficientnet_lite0", 224, 7), ("vit_tiny_patch16_224", 224, 14)],
+    ("name", "side", "coarse"), [("tf_efficientnet_lite0", 224, 7), ("vit_tiny_patch16_224", 224, 14)]
 )
 def test_grad_cam_of_networks_and_transformers(name, side, coarse):
     """Random weights: of twelve categories some have a map; it is the coarse one enlarged."""
@@ -130,10 +129,7 @@ def test_hooks_are_gone_and_no_grad_is_no_hindrance():
 
 
 def test_what_is_no_score_says_why():
-    assert [name for name, picture in PICTURES.items() if not picture.warning] == [
-        "gradient",
-        "smoothgrad",
-    ]
+    assert [name for name, picture in PICTURES.items() if not picture.warning] == ["gradient", "smoothgrad"]
     with pytest.raises(UnknownName, match="Did you mean: grad-cam"):
         picture_named("gradcam")
 

@@ -93,9 +93,7 @@ def test_they_stand_on_the_board_by_their_names(with_them):
     assert titles["mass_share"] == "mass share"
     assert -1 < scores["right_ramp_object_auc_excess"]["value"] < 1
     assert 0 < scores["mass_share"]["value"] < 1
-    assert (
-        scores["mass_share"]["low"] < scores["mass_share"]["value"] < scores["mass_share"]["high"]
-    )
+    assert scores["mass_share"]["low"] < scores["mass_share"]["value"] < scores["mass_share"]["high"]
     assert scores["mass_share"]["n"] == 16
     assert "not_there" in shown.stdout and "MISSING" in shown.stdout.replace("\n", "")
     assert checked.returncode == 0, checked.stdout
@@ -105,9 +103,7 @@ def test_they_stand_on_the_board_by_their_names(with_them):
 def test_the_suites_own_numbers_do_not_move(installed, with_them):
     ran, exported = installed("", f"{RUN} bare.db", f"{EXPORT} bare.db")
     assert ran.returncode == 0
-    added, bare = (
-        json.loads(one.stdout)[0]["rows"][0]["scores"] for one in (with_them[1], exported)
-    )
+    added, bare = (json.loads(one.stdout)[0]["rows"][0]["scores"] for one in (with_them[1], exported))
     assert "mass_share" not in bare
     for name, cell in bare.items():
         assert added[name]["value"] == cell["value"]
@@ -179,10 +175,7 @@ def test_a_column_of_the_suite_is_never_overwritten():
 def test_what_a_package_returns_must_have_the_shape_that_is_asked_for(monkeypatch):
     maps = np.ones((2, 4, 4))
     measures = {"m": SimpleNamespace(measure=lambda maps, masks: [0.25, 0.5])}
-    given = {
-        "g": SimpleNamespace(make=lambda *_: torch.ones(2, 4, 4)),
-        "a": SimpleNamespace(make=lambda *_: maps),
-    }
+    given = {"g": SimpleNamespace(make=lambda *_: torch.ones(2, 4, 4)), "a": SimpleNamespace(make=lambda *_: maps)}
     monkeypatch.setattr(measured, "ADDED", SimpleNamespace(measures=measures, maps=given))
     view = SimpleNamespace(forward=None)
     scene = SimpleNamespace(masks=None, areas=lambda values, name: {name: values})

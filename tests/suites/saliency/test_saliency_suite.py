@@ -104,17 +104,12 @@ def test_every_reference_map_stands_beside_the_scores(toy):
 
 def test_trials_from_before_a_measure_have_no_value_for_it(toy):
     """As after installing another package's measure: nothing breaks, and `bench compare` still pairs the rest."""
-    older = Trials(
-        {name: v for name, v in toy.columns.items() if name not in ("gini", "smooth_auc")}
-    )
+    older = Trials({name: v for name, v in toy.columns.items() if name not in ("gini", "smooth_auc")})
     found = scores(older)
     for name in ("grad_gini", "sg_object_auc_excess"):
         assert found["cue-conflict", name, ""].value is None
         assert found["cue-conflict", name, ""].reason
-    assert (
-        found["cue-conflict", "object_auc", ""].value
-        == scores(toy)["cue-conflict", "object_auc", ""].value
-    )
+    assert found["cue-conflict", "object_auc", ""].value == scores(toy)["cue-conflict", "object_auc", ""].value
     gini = next(metric for metric in SUITE.metrics if metric.name == "grad_gini")
     assert compare_ratio(gini, older, toy).difference is None
 
@@ -124,10 +119,7 @@ def test_answers_split_the_conflict_images(toy):
     response[1] = "nothing"
     found = scores(with_columns(toy, response=response))
     conflict = toy["shape"] != toy["texture"]
-    counts = [
-        found["cue-conflict", "object_auc", f"answered {answer}"].n
-        for answer in ("shape", "texture", "other")
-    ]
+    counts = [found["cue-conflict", "object_auc", f"answered {answer}"].n for answer in ("shape", "texture", "other")]
     assert sum(counts) == conflict.sum()
     assert counts[0] == (conflict & (response == toy["shape"])).sum()
     assert counts[2] == (conflict & (response == "nothing")).sum()

@@ -7,21 +7,9 @@ from benchmark.contracts import Block
 from benchmark.testing import ToyView, toy_stimuli
 from suites.saliency.config import REFERENCES
 from suites.saliency.maps import references
-from suites.saliency.maps.gradients import (
-    centred_cosine,
-    frequencies,
-    gini,
-    log_norm,
-    saliency,
-    total_variation,
-)
+from suites.saliency.maps.gradients import centred_cosine, frequencies, gini, log_norm, saliency, total_variation
 from suites.saliency.maps.mask_context import scene_of
-from suites.saliency.maps.references import (
-    darkness,
-    reference_columns,
-    reference_maps,
-    sobel,
-)
+from suites.saliency.maps.references import darkness, reference_columns, reference_maps, sobel
 
 
 def grad_centroid(gradients):
@@ -140,9 +128,7 @@ def test_reference_maps_are_measured_once_for_all_that_see_the_same(monkeypatch)
             np.testing.assert_allclose(first[column], expected, atol=1e-12)
     calls = []
     measured = references.reference_maps
-    monkeypatch.setattr(
-        references, "reference_maps", lambda *given: calls.append(given) or measured(*given)
-    )
+    monkeypatch.setattr(references, "reference_maps", lambda *given: calls.append(given) or measured(*given))
     again = reference_columns(images.copy(), scene_of(view, 160))
     assert not calls
     for column, values in first.items():

@@ -40,9 +40,7 @@ def upgrade() -> None:
     _keyed(connection, old, schema.RUN_ENDS, {"run": runs})
     _sealed(connection, old, schema.REGISTRATIONS, {"observer": observers})
     _keyed(connection, old, schema.STIMULI, {})
-    keys: Ids = {
-        row["id"]: row["key"] for row in _rows(connection, old["observations"], "id", "key")
-    }
+    keys: Ids = {row["id"]: row["key"] for row in _rows(connection, old["observations"], "id", "key")}
     _keyed(connection, old, schema.OBSERVATIONS, {"observer": observers, "run": runs})
     for table in (schema.CHUNKS, schema.SETTLED):
         _keyed(connection, old, table, {"observation": keys, "run": runs})
@@ -66,9 +64,7 @@ def _put_aside(connection: sa.Connection) -> dict[str, sa.Table]:
             indexes.append(str(look.get_pk_constraint(name)["name"]))
         for index in sorted({*indexes}):
             op.execute(
-                f'ALTER INDEX "{index}" RENAME TO "old_{index}"'
-                if postgres
-                else f'DROP INDEX IF EXISTS "{index}"'
+                f'ALTER INDEX "{index}" RENAME TO "old_{index}"' if postgres else f'DROP INDEX IF EXISTS "{index}"'
             )
         op.rename_table(name, f"old_{name}")
     described = sa.MetaData()
@@ -94,9 +90,7 @@ def _moved(row: dict[str, Any], ids: dict[str, Ids]) -> dict[str, Any]:
     return row | {name: known[row[name]] for name, known in ids.items() if row[name] is not None}
 
 
-def _sealed(
-    connection: sa.Connection, old: dict[str, sa.Table], table: sa.Table, ids: dict[str, Ids]
-) -> Ids:
+def _sealed(connection: sa.Connection, old: dict[str, sa.Table], table: sa.Table, ids: dict[str, Ids]) -> Ids:
     """Bring the rows of a table over that had a number; number -> digest."""
     found: Ids = {}
     for row in _rows(connection, old[table.name]):
@@ -107,9 +101,7 @@ def _sealed(
     return found
 
 
-def _keyed(
-    connection: sa.Connection, old: dict[str, sa.Table], table: sa.Table, ids: dict[str, Ids]
-) -> None:
+def _keyed(connection: sa.Connection, old: dict[str, sa.Table], table: sa.Table, ids: dict[str, Ids]) -> None:
     """Bring the rows of a table over whose key is its own."""
     for row in _rows(connection, old[table.name]):
         made = sealed(table, _moved(row, ids))
@@ -119,10 +111,7 @@ def _keyed(
 def _imports(connection: sa.Connection, old: dict[str, sa.Table], keys: Ids, runs: Ids) -> None:
     """Of each source what counted: of an observer's experiment, asked in one way, the observation asserted last."""
     observations = {
-        row["id"]: row
-        for row in _rows(
-            connection, old["observations"], "id", "key", "observer", "role", "details"
-        )
+        row["id"]: row for row in _rows(connection, old["observations"], "id", "key", "observer", "role", "details")
     }
     last: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
     for row in _rows(connection, old["assertions"]):
