@@ -29,7 +29,7 @@ def stacked_codes(parts: Sequence[Mapping[str, Column]]) -> Columns:
 
 def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) -> Column:
     there = [one for one in values if one is not None]
-    kinds = {_kind(one) for one in there}
+    kinds = {(("U", ()) if isinstance(one, Coded) else (one.dtype.kind, one.shape[1:])) for one in there}
     if len({shape for _, shape in kinds}) != 1 or len({kind == "U" for kind, _ in kinds}) != 1:
         seen = sorted({f"{kind}{list(shape)}" for kind, shape in kinds})
         raise ValueError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
@@ -39,10 +39,6 @@ def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) ->
     ((_, shape), *_) = kinds
     empty: Any = "" if ("U", shape) in kinds else np.nan
     return np.concatenate([np.full((n, *shape), empty) if one is None else one for one, n in pairs])
-
-
-def _kind(column: Column) -> tuple[str, tuple[int, ...]]:
-    return ("U", ()) if isinstance(column, Coded) else (column.dtype.kind, column.shape[1:])
 
 
 def _below(parts: Iterable[Coded]) -> Coded:

@@ -29,17 +29,13 @@ def read_settings(db: str | None = None) -> Settings:
         db=where if "://" in where else str(expanded(where)),
         mirror=os.environ.get("BENCH_MIRROR") or None,
         data=expanded(data) if data else None,
-        caches=Caches(_torch_checkpoints(), _hub_cache()),
+        caches=Caches((_folder("TORCH_HOME", "torch") / "hub" / "checkpoints"), _hub_cache()),
     )
 
 
 def keep_ray_silent() -> None:
     """Nothing leaves a laboratory unasked: before Ray is started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
-
-def _torch_checkpoints() -> Path:
-    return _folder("TORCH_HOME", "torch") / "hub" / "checkpoints"
 
 
 def _hub_cache() -> Path:

@@ -76,19 +76,15 @@ def module_of_file(place: str) -> ModuleType:
     if path.stem not in sys.modules:
         for name, neighbour in _neighbours(path).items():
             _require_free(name, neighbour)
-        _execute(path)
+        spec = spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None  # a .py file has a loader
+        module = sys.modules[path.stem] = module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[path.stem]
+            raise
     return sys.modules[path.stem]
-
-
-def _execute(path: Path) -> None:
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None  # a .py file has a loader
-    module = sys.modules[path.stem] = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[path.stem]
-        raise
 
 
 def _require_free(name: str, path: Path) -> None:

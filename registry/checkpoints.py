@@ -191,7 +191,13 @@ def _unpickled(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if _is_pickle(path, str(error)):
-            raise _refusal(path, error) from error
+            named = _GLOBAL.search(str(error))
+            what = f"'{shown(named[1])[:200]}'" if named else "more than tensors"
+            why = "" if named else f" ({reason(error)})"
+            raise WeightsError(
+                f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of "
+                f"harmless objects; it was refused before any of it ran{why}. {conversion(path)}"
+            ) from error
         # torch's own words are about trust
         raise ValueError("neither a zip archive nor a pickle") from error
 
@@ -202,16 +208,6 @@ def _is_pickle(path: Path, said: str) -> bool:
         return True
     with path.open("rb") as file:
         return file.read(1) == pickle.PROTO
-
-
-def _refusal(path: Path, error: pickle.UnpicklingError) -> WeightsError:
-    named = _GLOBAL.search(str(error))
-    what = f"'{shown(named[1])[:200]}'" if named else "more than tensors"
-    why = "" if named else f" ({reason(error)})"
-    return WeightsError(
-        f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of harmless "
-        f"objects; it was refused before any of it ran{why}. {conversion(path)}"
-    )
 
 
 def read_content(path: Path) -> Any:
@@ -568,17 +564,6 @@ def no_weights(origin: str, content: Any, key: str | None) -> WeightsError:
     )
 
 
-def _require_dense(path: Path, state: State) -> None:
-    """Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network."""
-    for name, tensor in state.items():
-        odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
-        if odd or tensor.device.type != "cpu":
-            raise WeightsError(
-                f"checkpoint {path}: {shown(name)} is no dense array of real numbers "
-                f"({tensor.dtype}, {tensor.layout}, {tensor.device}). {conversion(path)}"
-            )
-
-
 def read_weights(
     path: Path, expected: Mapping[str, Tensor], key: str | None = None, renew: Callable[[State], State] = dict
 ) -> Chosen:
@@ -591,7 +576,15 @@ def read_weights(
     chosen = choose(content, expected, key, renew)
     if chosen is None:
         raise no_weights(str(path), content, key)
-    _require_dense(path, {**chosen.state, **dict(chosen.statistics)})
+    # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
+    state = {**chosen.state, **dict(chosen.statistics)}
+    for name, tensor in state.items():
+        odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
+        if odd or tensor.device.type != "cpu":
+            raise WeightsError(
+                f"checkpoint {path}: {shown(name)} is no dense array of real numbers "
+                f"({tensor.dtype}, {tensor.layout}, {tensor.device}). {conversion(path)}"
+            )
     return chosen
 
 

@@ -397,7 +397,12 @@ class _Describer:
         if is_dataclass(value):
             state: Any = {item.name: getattr(value, item.name, None) for item in fields(value)}
         else:
-            state = _reduced(value)
+            # What an object is pickled from; else how it is printed, without its address.
+            try:
+                parts = value.__reduce_ex__(4)
+            except (TypeError, AttributeError, ValueError, NotImplementedError, RuntimeError):
+                parts = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+            state = list(parts[1:3]) if isinstance(parts, tuple) else parts
         if data and isinstance(state, dict) and isinstance(state.get("digest"), str):
             data, kind = False, [kind, state["digest"]]  # it says itself what its data are
         held = self.value(state, data)
@@ -445,15 +450,6 @@ class _Describer:
             self._bytecode(item) if isinstance(item, CodeType) else self.value(item, True) for item in code.co_consts
         ]
         return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
-
-
-def _reduced(value: Any) -> Any:
-    """What an object is pickled from; else how it is printed, without its address."""
-    try:
-        parts = value.__reduce_ex__(4)
-    except (TypeError, AttributeError, ValueError, NotImplementedError, RuntimeError):
-        parts = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-    return list(parts[1:3]) if isinstance(parts, tuple) else parts
 
 
 def _array(value: Any) -> Any:

@@ -200,17 +200,6 @@ def _numel(name: str, meta: Any) -> int:
     return count
 
 
-def _check_config(archive: ZipFile, folder: str, document: Any) -> None:
-    """Weights and constants are raw numbers of a member of their own, and no more than that holds."""
-    for key, entry in document.get("config", {}).items():
-        place = str(entry.get("path_name", ""))
-        if entry.get("use_pickle", True) or not re.fullmatch(r"(weight|tensor)_\w+", place):
-            raise ValueError(f"it keeps '{key}' as a pickle")
-        held = archive.getinfo(f"{folder}/{place}").file_size
-        if _numel(key, entry["tensor_meta"]) > held:
-            raise ValueError(f"its {key!r:.60} is larger than {place}, which has {held} bytes")
-
-
 def _checked_member(archive: ZipFile, full: str) -> bytes:
     """What torch is given of a member. Raises ValueError where that would do anything but hold numbers."""
     name, member = full.partition("/")[2], archive.getinfo(full)
@@ -228,7 +217,16 @@ def _checked_member(archive: ZipFile, full: str) -> bytes:
     if name.startswith("models/"):
         _check_graph(json.loads(content))
     elif name.endswith("_config.json"):
-        _check_config(archive, full.rpartition("/")[0], json.loads(content))
+        # Weights and constants are raw numbers of a member of their own, and no more than that holds.
+        folder = full.rpartition("/")[0]
+        document = json.loads(content)
+        for key, entry in document.get("config", {}).items():
+            place = str(entry.get("path_name", ""))
+            if entry.get("use_pickle", True) or not re.fullmatch(r"(weight|tensor)_\w+", place):
+                raise ValueError(f"it keeps '{key}' as a pickle")
+            held = archive.getinfo(f"{folder}/{place}").file_size
+            if _numel(key, entry["tensor_meta"]) > held:
+                raise ValueError(f"its {key!r:.60} is larger than {place}, which has {held} bytes")
     return content
 
 

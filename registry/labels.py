@@ -422,7 +422,15 @@ def _listed(path: Path) -> list[str]:
     if path.suffix == ".json":
         plain = read_json(path, "class list", LabelError, expected)
         with foreign("class list", path, LabelError, expected):
-            names = _from_json(plain)
+            value = plain
+            if isinstance(value, dict):
+                places = sorted((int(index), name) for index, name in value.items())
+                if [index for index, _ in places] != list(range(len(places))):
+                    raise ValueError("the indices are not 0, 1, 2, ...")
+                value = [name for _, name in places]
+            if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+                raise ValueError("it holds something else")
+            names = value
     else:
         content = read_bytes(path, "class list", LabelError)
         with foreign("class list", path, LabelError, expected):
@@ -431,17 +439,6 @@ def _listed(path: Path) -> list[str]:
     if odd := next((name for name in texts_in(names) if unprintable(name)), ""):
         raise LabelError(f"class list {shown(path)}: {shown(odd)[:80]!r} holds a control character.")
     return names
-
-
-def _from_json(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        places = sorted((int(index), name) for index, name in value.items())
-        if [index for index, _ in places] != list(range(len(places))):
-            raise ValueError("the indices are not 0, 1, 2, ...")
-        value = [name for _, name in places]
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError("it holds something else")
-    return value
 
 
 def space_name(path: Path, model: str) -> str:

@@ -241,16 +241,6 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
     return module, source_code(card.arch, module)
 
 
-def _verify(card: ModelCard, digest: str) -> None:
-    if card.sha256 is not None and digest != card.sha256:
-        raise WeightsError(
-            f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, "
-            f"from {card.weights or card.arch}. These are other weights than the card describes, "
-            "so results would go under a wrong name. Restore the file, or register it under a new name or "
-            "in this one's place (`bench register --replace`)."
-        )
-
-
 def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against
     the card.
@@ -273,8 +263,14 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
             module, code = _module(card, place, labels)
             require_once(module.state_dict(), card)
         digest = digest_state(module.state_dict())
-        if not bare:  # the card's digest is of the network with its classifier
-            _verify(card, digest)
+        # The card's digest is of the network with its classifier.
+        if not bare and card.sha256 is not None and digest != card.sha256:
+            raise WeightsError(
+                f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, "
+                f"from {card.weights or card.arch}. These are other weights than the card describes, "
+                "so results would go under a wrong name. Restore the file, or register it under a new name or "
+                "in this one's place (`bench register --replace`)."
+            )
     module.requires_grad_(False)
     gradients = bare or not card.simulated
     return LoadedModel(card, module.to(device), digest, labels, code, gradients)
@@ -296,15 +292,6 @@ class Availability:
 
     on_disk: bool
     note: str = ""
-
-
-def _package_availability(card: ModelCard) -> Availability:
-    package = (card.weights or "").removeprefix("package:").partition("/")[0]
-    try:
-        package_file(card.weights or "", install(card))
-    except WeightsError:
-        return Availability(False, f"not installed: {install(card)}")
-    return Availability(True, f"in package {package}")
 
 
 def _cached_availability(card: ModelCard, caches: Caches) -> Availability:
@@ -330,7 +317,12 @@ def availability(card: ModelCard, place: Place) -> Availability:
     if weights.startswith("random:"):
         return Availability(True, "random weights")
     if weights.startswith("package:"):
-        return _package_availability(card)
+        package = (card.weights or "").removeprefix("package:").partition("/")[0]
+        try:
+            package_file(card.weights or "", install(card))
+        except WeightsError:
+            return Availability(False, f"not installed: {install(card)}")
+        return Availability(True, f"in package {package}")
     if card.source in ("timm", "torchvision", "hub") and not is_file_reference(weights):
         return _cached_availability(card, place.caches)
     if not weights:

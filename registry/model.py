@@ -434,13 +434,6 @@ def _replace(module: nn.Module, name: str, part: nn.Module) -> None:
     setattr(module.get_submodule(parent), last, part)
 
 
-def _after(norm: nn.Module) -> nn.Module:
-    """What stays of a normalisation: timm's BatchNormAct2d keeps its dropout and activation."""
-    kept = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
-    kept = [part for part in kept if not isinstance(part, nn.Identity)]
-    return nn.Identity() if not kept else kept[0] if len(kept) == 1 else nn.Sequential(*kept)
-
-
 def _fold_pair(module: nn.Module, conv_name: str, norm_name: str) -> None:
     conv: Any = module.get_submodule(conv_name)
     norm: Any = module.get_submodule(norm_name)
@@ -456,7 +449,10 @@ def _fold_pair(module: nn.Module, conv_name: str, norm_name: str) -> None:
     kind = conv.weight.dtype
     conv.weight = nn.Parameter(weight.to(kind), requires_grad=False)
     conv.bias = nn.Parameter(bias.to(kind), requires_grad=False)
-    _replace(module, norm_name, _after(norm))
+    # What stays of a normalisation: timm's BatchNormAct2d keeps its dropout and activation.
+    kept = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
+    kept = [part for part in kept if not isinstance(part, nn.Identity)]
+    _replace(module, norm_name, (nn.Identity() if not kept else kept[0] if len(kept) == 1 else nn.Sequential(*kept)))
 
 
 def _agrees(folded: nn.Module, example: Tensor, logits: Tensor) -> bool:

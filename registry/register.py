@@ -87,23 +87,19 @@ def admit(
         draft = draft.model_copy(update={"preprocess": how})
         model = replace(model, card=draft)
     checks = [*rows, *check(model)]
-    _refuse_failures(draft.name, checks)
+    failed = [f"{result.name}: {result.detail}" for result in checks if not result.ok]
+    if failed:
+        raise WeightsError(
+            f"model '{draft.name}' was not registered, because {len(failed)} of {len(checks)} checks "
+            "failed. "
+            f"{'; '.join(failed)}."
+        )
     card = draft.model_copy(update={"sha256": model.digest})
     former = shelf.there.get(card.name) if shelf.replaces else None
     write_card(card, shelf.cards, replace=shelf.replaces)
     if former is not None:
         remove_unnamed(heads_of(former), shelf.cards)
     return card, checks
-
-
-def _refuse_failures(name: str, checks: list[Check]) -> None:
-    failed = [f"{result.name}: {result.detail}" for result in checks if not result.ok]
-    if failed:
-        raise WeightsError(
-            f"model '{name}' was not registered, because {len(failed)} of {len(checks)} checks "
-            "failed. "
-            f"{'; '.join(failed)}."
-        )
 
 
 # Where a network lies that is to be registered: folders of timm, names of its hub, detectors, files.

@@ -15,7 +15,7 @@ from benchmark.leaderboard.provenance import PAIRED
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.store import Merged, Status, Store
+    from benchmark.store import Merged, Status
 
 
 @dataclass
@@ -83,7 +83,12 @@ def merge(
         # plans of earlier merges, which nobody carries out any more, are no news
         brought = [note for part in looked_at for note in part.notes] if looked_at else here
         report.lacking = lacking_parts(here, brought)
-        report.waiting |= _cut_short(store, looked_at)
+        # Of leaderboards whose runs go on or were killed: that trials of theirs are nowhere. A question that stops
+        # early (`bench diff`) leaves trials unasked.
+        lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
+        numbers = {source.place: len(lacking & source.cut_short) for source in looked_at}
+        why = "{} of its observations lack trials: let its run end, or start it again, and merge again"
+        report.waiting |= {place: why.format(number) for place, number in numbers.items() if number}
     return report
 
 
@@ -105,15 +110,6 @@ def _look(url: str) -> _Source:
     with open_store(url, write=False) as store:
         notes = ended_parts(store.run_notes())
         return _Source(url, store.place, notes, store.incomplete(failed=False).keys())
-
-
-def _cut_short(store: Store, sources: Sequence[_Source]) -> dict[str, str]:
-    """Of leaderboards whose runs go on or were killed: that trials of theirs are nowhere. A question that stops early
-    (`bench diff`) leaves trials unasked."""
-    lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
-    numbers = {source.place: len(lacking & source.cut_short) for source in sources}
-    why = "{} of its observations lack trials: let its run end, or start it again, and merge again"
-    return {place: why.format(number) for place, number in numbers.items() if number}
 
 
 def db_status(db: Db = None) -> Status:

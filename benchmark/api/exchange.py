@@ -70,17 +70,13 @@ def consistency(
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
     answers: dict[str, dict[str, Trials]] = {}
     with reading(read_settings(db)) as store:
-        for name in observers or _with_trials(store):
+        for name in observers or [note.name for note in store.observer_notes() if note.kind != "reported"]:
             for suite in suites:
                 trials = observer_trials(store, suite, name)
                 if trials is not None:
                     for role in dict.fromkeys(trials["role"].tolist()):
                         answers.setdefault(role, {}).setdefault(name, trials.of(role))
     return shared(answers, experiment)
-
-
-def _with_trials(store: Store) -> Sequence[str]:
-    return [note.name for note in store.observer_notes() if note.kind != "reported"]
 
 
 def trials(
@@ -209,7 +205,12 @@ def exported(
 
             frame = pd.DataFrame([one for table in tables for one in records(table)])
     if form == "parquet":
-        _write_parquet(frame, output)
+        if output is None:
+            raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
+        try:
+            frame.to_parquet(output, index=False)
+        except ImportError as error:
+            raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
     elif output is None:
         yield from pieces
     else:
@@ -222,15 +223,6 @@ def _boards(suite: str | None, by: str | None, unseen_only: bool, db: str | None
     boards = rank(suite, by=by, unseen_only=unseen_only, db=db)
     more = [] if by or unseen_only else reported(suite, db=db)
     return list(map(board_table, (*boards, *more)))
-
-
-def _write_parquet(frame: pd.DataFrame, output: str | Path | None) -> None:
-    if output is None:
-        raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
-    try:
-        frame.to_parquet(output, index=False)
-    except ImportError as error:
-        raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
 
 
 def _csv(frame: pd.DataFrame) -> str:

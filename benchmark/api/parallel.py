@@ -226,7 +226,11 @@ def carry_out_shard() -> None:
     code = 130
     with suppress(KeyboardInterrupt, EOFError):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        voice = _Voice(_own_output())
+        # Standard output for replies alone: what a network's code prints goes to standard error.
+        own = os.dup(1)
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+        voice = _Voice(os.fdopen(own, "wb"))
         assignment: _Assignment = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the run that started us
         Thread(target=_end_with_parent, daemon=True).start()
         try:
@@ -263,14 +267,6 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(PATIENCE)
     os._exit(130)
-
-
-def _own_output() -> IO[bytes]:
-    """Standard output for replies alone: what a network's code prints goes to standard error."""
-    own = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return os.fdopen(own, "wb")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.stimuli.catalogue import Entry
-    from benchmark.stimuli.verify import Row
 
 Name = Annotated[str, Option("Of a set.")]
 Folder = Annotated[
@@ -161,7 +160,8 @@ def verify(
     with _counted(name) as expect:
         result = check(name, read_settings(), Depth(sample, full, expect))
     if result.table:
-        _print_cells(result.table)
+        cells = [(r.corruption, r.severities, r.classes, r.images, r.size, r.remark) for r in result.table]
+        print_rows(("corruption", "severities", "classes", "images each", "px", "state"), cells)
     for line in result.lines:
         say(line)
     say("usable" if result.ok else "BROKEN: see above")
@@ -180,11 +180,6 @@ def _counted(what: str) -> Iterator[Callable[[int], Callable[[], None]]]:
             return lambda: bars.advance(what, 1)
 
         yield expect
-
-
-def _print_cells(rows: Sequence[Row]) -> None:
-    cells = [(r.corruption, r.severities, r.classes, r.images, r.size, r.remark) for r in rows]
-    print_rows(("corruption", "severities", "classes", "images each", "px", "state"), cells)
 
 
 @command()
@@ -282,7 +277,12 @@ def _lines(db: str | None) -> Iterator[tuple[str, str]]:
     yield "ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}"
     yield from _versions()
     yield _database(settings.db)
-    yield from _suites()
+    from benchmark.plugins import find_suites
+
+    shelf = find_suites()
+    yield "ok", f"suites    {', '.join(shelf.suites)}"
+    for name, reason in shelf.broken.items():
+        yield "FAIL", f"suite     '{name}': {reason}"
     yield from _data()
     yield from _models()
 
@@ -310,15 +310,6 @@ def _database(db: str) -> tuple[str, str]:
             return "ok", f"database  {db}, {len(store.observer_notes())} observers"
     except StoreError as error:
         return "FAIL", f"database  {error}"
-
-
-def _suites() -> Iterator[tuple[str, str]]:
-    from benchmark.plugins import find_suites
-
-    shelf = find_suites()
-    yield "ok", f"suites    {', '.join(shelf.suites)}"
-    for name, reason in shelf.broken.items():
-        yield "FAIL", f"suite     '{name}': {reason}"
 
 
 def _data() -> Iterator[tuple[str, str]]:

@@ -69,7 +69,14 @@ def run(
     for name, reason in prepared.suites.broken.items():
         say(f"warning: suite '{name}' is left out: {reason}", err=True)
     if dry_run:
-        _print_plan(prepared)
+        from benchmark.engine.estimating import total
+
+        lines = api.estimates(prepared)
+        table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
+        say(total(lines))
+        rest = [task for task in prepared.tasks if not task.plan.blocks]
+        for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):
+            say(line)
         return 0
     if not agreed(prepared, yes=yes):
         say("not started; with --limit N it is a smaller run.", err=True)
@@ -131,17 +138,6 @@ def _not_applicable(skipped: Mapping[str, str]) -> Iterator[str]:
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         yield f"not applicable: {some_of(names, 3)}: {reason}"
-
-
-def _print_plan(prepared: api.Prepared) -> None:
-    from benchmark.engine.estimating import total
-
-    lines = api.estimates(prepared)
-    table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
-    say(total(lines))
-    rest = [task for task in prepared.tasks if not task.plan.blocks]
-    for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):
-        say(line)
 
 
 @command(api.sweep)

@@ -336,7 +336,20 @@ class _Trial:
         """Seconds per image, the best of a few passes; infinite where the device cannot hold the batch."""
         try:
             with working_threads(tuning.threads):
-                return _best_pass(self.run, example(self.model, tuning.batch), clock) / tuning.batch
+                # The fastest of a few passes, after one that warms up.
+                images = example(self.model, tuning.batch)
+                self.run(images)
+                best, spent = float("inf"), 0.0
+                for _ in range(_PASSES):
+                    start = clock()
+                    self.run(images)
+                    if images.is_cuda:
+                        torch.cuda.synchronize()
+                    taken = clock() - start
+                    best, spent = min(best, taken), spent + taken
+                    if spent > _SECONDS:
+                        break
+                return best / tuning.batch
         except RuntimeError:
             return float("inf")
 
@@ -344,22 +357,6 @@ class _Trial:
 def _batches(tuning: Tuning, gpu: bool) -> Iterator[Tuning]:
     sizes = GPU_BATCHES if gpu else CPU_BATCHES
     return (replace(tuning, batch=size) for size in sizes if size != tuning.batch)
-
-
-def _best_pass(run: Run, images: torch.Tensor, clock: Clock) -> float:
-    """The fastest of a few passes, after one that warms up."""
-    run(images)
-    best, spent = float("inf"), 0.0
-    for _ in range(_PASSES):
-        start = clock()
-        run(images)
-        if images.is_cuda:
-            torch.cuda.synchronize()
-        taken = clock() - start
-        best, spent = min(best, taken), spent + taken
-        if spent > _SECONDS:
-            break
-    return best
 
 
 def _read(notes: Path) -> dict[str, dict[str, Any]]:

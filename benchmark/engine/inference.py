@@ -376,7 +376,12 @@ class InferenceLoop:
                     views[job.space] = self._view(job, index, pixels, passed)
                 answers[job.key] = _observed(job, views[job.space])
             except FAILURES as error:
-                if _out_of_memory(error):
+                text = str(error).lower()
+                if isinstance(error, RuntimeError) and (
+                    isinstance(error, torch.OutOfMemoryError)
+                    or "out of memory" in text
+                    or "can't allocate memory" in text
+                ):
                     raise
                 job.fail(error)
         return answers
@@ -414,13 +419,6 @@ class InferenceLoop:
 def _threads(loaded: LoadedObserver) -> int:
     observer = loaded.observer
     return observer.tuning.threads if isinstance(observer, TunedModel) else torch.get_num_threads()
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
-    )
 
 
 def _fail(jobs: Iterable[Job], error: BaseException) -> None:

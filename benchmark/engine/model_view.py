@@ -82,7 +82,12 @@ class NetworkView(_Shown):
         with torch.inference_mode():
             logits = torch.cat([self._logits(self._input(part)) for part in self._parts()])
         if not bool(torch.isfinite(logits).all()):
-            raise ModelFailure(_not_finite(self, logits))
+            rows = torch.nonzero(~torch.isfinite(logits).all(dim=1))[:, 0].cpu().numpy()
+            names = _first([self.block.stimuli.ids[i] for i in self.index[rows]])
+            raise ModelFailure(
+                f"{self._feed.model.card.name} gave NaN or infinite logits on {len(rows)} of {len(logits)} images "
+                f"of '{self.block.stimuli.name}' ({names}). `bench models check` tests the model on its own."
+            )
         self._replay(logits)
         return logits
 
@@ -251,15 +256,6 @@ def near_ties(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
     return np.flatnonzero(first - second <= NEAR_TIE * first)
-
-
-def _not_finite(view: NetworkView, logits: torch.Tensor) -> str:
-    rows = torch.nonzero(~torch.isfinite(logits).all(dim=1))[:, 0].cpu().numpy()
-    names = _first([view.block.stimuli.ids[i] for i in view.index[rows]])
-    return (
-        f"{view._feed.model.card.name} gave NaN or infinite logits on {len(rows)} of {len(logits)} images "
-        f"of '{view.block.stimuli.name}' ({names}). `bench models check` tests the model on its own."
-    )
 
 
 def _first(names: Sequence[str], shown: int = 3) -> str:

@@ -127,23 +127,19 @@ def _tasks(card: ModelCard, suite: Suite, plans: _Plans) -> Iterator[Task]:
         try:
             plan = plans.get(suite, space)
             if space not in suite.spaces:
-                _require_classes(card, plan)
+                # Raise MissingStimuli where a set in the model's own space has classes that the model has not.
+                known = set(label_space(card.labels).classes)
+                for stimuli in {block.stimuli.digest: block.stimuli for block in plan.blocks}.values():
+                    strange = sorted(set(map(str, stimuli.labels["category"])) - known)
+                    if strange:
+                        raise MissingStimuli(
+                            f"the set '{stimuli.name}' has {len(strange)} classes that '{card.name}' lacks: "
+                            f"{', '.join(strange[:5])}. Give the same names to both (--labels FOLDER takes a set's)"
+                        )
             planned.append(Task(card, suite, space, plan))
         except MissingStimuli as error:
             missing.append(str(error))
     yield from planned or [Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason or "; ".join(missing))]
-
-
-def _require_classes(card: ModelCard, plan: Plan) -> None:
-    """Raise MissingStimuli where a set in the model's own space has classes that the model has not."""
-    known = set(label_space(card.labels).classes)
-    for stimuli in {block.stimuli.digest: block.stimuli for block in plan.blocks}.values():
-        strange = sorted(set(map(str, stimuli.labels["category"])) - known)
-        if strange:
-            raise MissingStimuli(
-                f"the set '{stimuli.name}' has {len(strange)} classes that the labels of '{card.name}' lack: "
-                f"{', '.join(strange[:5])}. Give the same names to both (--labels FOLDER takes a set's)"
-            )
 
 
 def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:

@@ -109,7 +109,10 @@ def _tested(start: Comparison, num: Floats, den: Floats, factors: Sequence[Array
         who = "a" if not mine else "people"
         return undecided(replace(start, reason=f"no common trial counts for {who}"))
     a, b = float(num[:, 0].sum() / mine), float(num[:, 1:].sum() / theirs)
-    own = _own_ratios(num[:, 1:], den[:, 1:])
+    # [k] each person's own value; 0 where nothing counts.
+    total = den[:, 1:].sum(axis=0)
+    found: Floats = np.where(total != 0, num[:, 1:].sum(axis=0) / np.where(total != 0, total, 1.0), 0.0)
+    own = found
     persons = -(num[:, 1:] - own * den[:, 1:]) / theirs
     crowd = -(num[:, 1:] - b * den[:, 1:]) / theirs
     images = ratio_influence(num[:, 0], den[:, 0]) + crowd.sum(axis=1)
@@ -119,13 +122,6 @@ def _tested(start: Comparison, num: Floats, den: Floats, factors: Sequence[Array
         return undecided(replace(start, reason="the difference does not vary over images"))
     limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
     return decided(start, Studentised(a - b, sqrt(variance.value), variance.df, limit), METHOD)
-
-
-def _own_ratios(num: Floats, den: Floats) -> Floats:
-    """[k] each person's own value; 0 where nothing counts."""
-    total = den.sum(axis=0)
-    found: Floats = np.where(total != 0, num.sum(axis=0) / np.where(total != 0, total, 1.0), 0.0)
-    return found
 
 
 def _common(everybody: Sequence[Trials]) -> tuple[list[str], list[Array]]:

@@ -56,8 +56,18 @@ def ratio_score(
     num, den, stimulus = num[counts], den[counts], stimulus[counts]
     clusters = shared_clusters(metric, metric.own(trials).where(counts))
     if clusters:
-        return _clustered(score, num, den, clusters, metric.bounds)
-    return _by_stimulus(score, num, den, stimulus, metric.bounds)
+        # `score` with its value and an interval that is about other levels of the factors in `clusters`.
+        sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
+        how = "clustered (" + " x ".join(f"{size} {name}s" for name, size in sizes.items()) + ")"
+        return _robust(score, num, den, clusters, metric.bounds, ", " + how)
+    # `score` with its value and an interval that is about other stimuli; all trials of one go together.
+    value, stimuli = float(num.sum() / den.sum()), len(np.unique(stimulus))
+    if indicators(num, den) and stimuli == score.n:
+        low, high = wilson(int(num.sum()), score.n, score.level)
+        return replace(score, value=value, low=low, high=high, method="wilson")
+    if stimuli < 2:
+        return replace(score, value=value, flags=(*score.flags, "one stimulus: no interval"))
+    return _robust(score, num, den, {"stimulus": stimulus}, metric.bounds, " (by stimulus)")
 
 
 def _under(condition: str, trials: Trials) -> tuple[Trials, str]:
@@ -97,24 +107,6 @@ def _undefined(den: Floats) -> str:
     if den.sum() == 0:
         return f"no trial counts: the denominator is 0 over {len(den)} trials"
     return ""
-
-
-def _clustered(score: Score, num: Floats, den: Floats, clusters: Clusters, bounds: tuple[float, float] | None) -> Score:
-    """`score` with its value and an interval that is about other levels of the factors in `clusters`."""
-    sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
-    how = "clustered (" + " x ".join(f"{size} {name}s" for name, size in sizes.items()) + ")"
-    return _robust(score, num, den, clusters, bounds, ", " + how)
-
-
-def _by_stimulus(score: Score, num: Floats, den: Floats, stimulus: Array, bounds: tuple[float, float] | None) -> Score:
-    """`score` with its value and an interval that is about other stimuli; all trials of one go together."""
-    value, stimuli = float(num.sum() / den.sum()), len(np.unique(stimulus))
-    if indicators(num, den) and stimuli == score.n:
-        low, high = wilson(int(num.sum()), score.n, score.level)
-        return replace(score, value=value, low=low, high=high, method="wilson")
-    if stimuli < 2:
-        return replace(score, value=value, flags=(*score.flags, "one stimulus: no interval"))
-    return _robust(score, num, den, {"stimulus": stimulus}, bounds, " (by stimulus)")
 
 
 def _robust(

@@ -107,18 +107,15 @@ def _of_source(k: Whole | Floats, n: Whole | Floats, bound: float) -> tuple[Floa
 
     # The ratio falls up to k/n, where it is at most 1, and rises from there: one crossing on each side.
     best = k / np.maximum(n, 1)
-    low, high = _outermost(inside, np.stack([np.zeros_like(best), np.ones_like(best)]), best)
-    return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
-
-
-def _outermost(inside: Within, end: Floats, best: Floats) -> Floats:
-    """The crossing between each `end` and `best` (inside), from the outer side; `end` where that is inside itself."""
+    # The crossing between each `end` and `best` (inside), from the outer side; `end` where that is inside itself.
+    end = np.stack([np.zeros_like(best), np.ones_like(best)])
     outer, inner = end, np.broadcast_to(best, end.shape)
     for _ in range(HALVINGS):
         middle = (outer + inner) / 2
         within = inside(middle)
         outer, inner = np.where(within, outer, middle), np.where(within, middle, inner)
-    return np.where(inside(end), end, outer)
+    low, high = np.where(inside(end), end, outer)
+    return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
 
 
 def _of_set(k: Whole, n: Whole, size: int, bound: float) -> tuple[Floats, Floats]:

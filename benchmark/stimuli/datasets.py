@@ -488,7 +488,21 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
     if limit is not None:
-        listings = _limited(entry, listings, limit)
+        distinct = list({id(listing.ids): listing for listing in listings.values()}.values())
+        # Names of the images that every listing has in the same class, in order.
+        first, *others = distinct
+        tables = [dict(zip(one.ids, one.labels["category"].tolist(), strict=True)) for one in others]
+        rows = zip(first.ids, first.labels["category"].tolist(), strict=True)
+        common = [name for name, category in rows if all(t.get(name) == category for t in tables)]
+        if not common:
+            raise StimuliError(f"the cells of '{entry.name}' have no image in common to take {limit} of.")
+        order: Sequence[int] = range(len(common))
+        if limit < len(common):
+            labels = first.pick(positions(first, common).tolist()).labels
+            order = sample_order(common, labels, limit)
+        names = [common[i] for i in order]
+        parts = {id(listing.ids): listing.pick(positions(listing, names).tolist()) for listing in distinct}
+        listings = {name: replace(parts[id(listing.ids)], folder=listing.folder) for name, listing in listings.items()}
     return Cells(entry, settings, listings, whole)
 
 
@@ -520,24 +534,6 @@ def list_cells(
             distinct.append(listing)
         listings[cell.name] = listing if twin is None else replace(twin, folder=cell.folder)
     return listings
-
-
-def _limited(entry: Entry, listings: Mapping[str, Listing], limit: int) -> dict[str, Listing]:
-    distinct = list({id(listing.ids): listing for listing in listings.values()}.values())
-    # Names of the images that every listing has in the same class, in order.
-    first, *others = distinct
-    tables = [dict(zip(one.ids, one.labels["category"].tolist(), strict=True)) for one in others]
-    rows = zip(first.ids, first.labels["category"].tolist(), strict=True)
-    common = [name for name, category in rows if all(t.get(name) == category for t in tables)]
-    if not common:
-        raise StimuliError(f"the cells of '{entry.name}' have no image in common to take {limit} of.")
-    order: Sequence[int] = range(len(common))
-    if limit < len(common):
-        labels = first.pick(positions(first, common).tolist()).labels
-        order = sample_order(common, labels, limit)
-    names = [common[i] for i in order]
-    parts = {id(listing.ids): listing.pick(positions(listing, names).tolist()) for listing in distinct}
-    return {name: replace(parts[id(listing.ids)], folder=listing.folder) for name, listing in listings.items()}
 
 
 def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:

@@ -371,7 +371,16 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
     for i in range(len(stimuli)):
         try:
             stimuli.decode(i)
-            odd.update(_annotations(stimuli, i))
+            # Read all that is drawn over an image, and say what cannot be scored. Raises StimuliError.
+            found = []
+            if stimuli.ignored is not None:
+                stimuli.ignored(i)
+            if stimuli.mask is not None:
+                mask = stimuli.mask(i)
+                found += ["are empty"] * (not mask.any()) + ["are full"] * bool(mask.all())
+            if stimuli.importance is not None and np.ptp(stimuli.importance(i)) == 0:
+                found.append("graded maps are flat")
+            odd.update(found)
         except StimuliError as error:
             broken.append(str(error))
         tick()
@@ -383,19 +392,6 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
         lines += survey(entry, folder).lines
     problems = [*_shortened(broken), *altered, *wrong]
     return Verification(not problems, (f"{folder}", *lines, *problems))
-
-
-def _annotations(stimuli: Stimuli, index: int) -> list[str]:
-    """Read all that is drawn over an image, and say what cannot be scored. Raises StimuliError."""
-    found = []
-    if stimuli.ignored is not None:
-        stimuli.ignored(index)
-    if stimuli.mask is not None:
-        mask = stimuli.mask(index)
-        found += ["are empty"] * (not mask.any()) + ["are full"] * bool(mask.all())
-    if stimuli.importance is not None and np.ptp(stimuli.importance(index)) == 0:
-        found.append("graded maps are flat")
-    return found
 
 
 def _verify_classes(entry: Entry, listing: Listing, settings: Settings, depth: Depth) -> Verification:

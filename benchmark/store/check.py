@@ -54,9 +54,11 @@ def status(url_or_path: str) -> Status:
             counts = {table.name: _count(connection, table) for table in tables}
             trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
             counts["trials"] = int(connection.execute(trials).scalar_one())
+            version = connection.dialect.server_version_info or ()
+            name = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
             return Status(
                 place=database.place.shown,
-                server=_server(connection),
+                server=f"{name} {'.'.join(map(str, version))}",
                 revision=there,
                 newest=schema.HEAD,
                 size=_size(connection),
@@ -70,12 +72,6 @@ def status(url_or_path: str) -> Status:
 
 def _count(connection: sa.Connection, table: sa.Table) -> int:
     return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
-
-
-def _server(connection: sa.Connection) -> str:
-    version = connection.dialect.server_version_info or ()
-    name = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
-    return f"{name} {'.'.join(map(str, version))}"
 
 
 def _size(connection: sa.Connection) -> int:

@@ -54,21 +54,17 @@ def decode_codes(payload: bytes, n: int, what: str) -> dict[str, Column]:
     if payload[:4] != MAGIC or payload[4:8] != struct.pack("<I", zlib.crc32(packed)):
         raise damaged(what, "its checksum does not fit its content")
     try:
-        columns = _decode_body(_inflate(packed, n))
+        most = min(_HEADER + n * _BYTES_PER_VALUE, LARGEST)
+        stream = zlib.decompressobj()
+        body = stream.decompress(packed, most)
+        if not stream.eof:
+            raise ValueError(f"it ends early, or inflates to more than {most} bytes for {n} values")
+        columns = _decode_body(body)
     except (zlib.error, struct.error, *NOT_WRITTEN) as error:
         raise damaged(what, str(error) or type(error).__name__) from error
     if lengths := {len(values) for values in columns.values()} - {n}:
         raise damaged(what, f"it says {n} values and holds {', '.join(map(str, sorted(lengths)))}")
     return columns
-
-
-def _inflate(packed: bytes, n: int) -> bytes:
-    most = min(_HEADER + n * _BYTES_PER_VALUE, LARGEST)
-    stream = zlib.decompressobj()
-    body = stream.decompress(packed, most)
-    if not stream.eof:
-        raise ValueError(f"it ends early, or inflates to more than {most} bytes for {n} values")
-    return body
 
 
 def damaged(what: str, why: str) -> StoreError:
@@ -91,22 +87,18 @@ def _encode_column(name: str, values: Array) -> tuple[dict[str, Any], bytes]:
 
 def _encode_text(name: str, values: Array) -> tuple[dict[str, Any], bytes]:
     if values.dtype.kind == "O":
-        _check_text(name, values)
+        for value in values.ravel().tolist():
+            if not isinstance(value, str):
+                raise StoreError(
+                    f"column '{name}' holds Python objects ({type(value).__name__}): expected an "
+                    "array of booleans, integers, floats or text"
+                )
+            if value.endswith("\0"):
+                raise StoreError(f"column '{name}' holds text that ends in a NUL character: {value!r}")
     words, codes = np.unique(values.astype(str).ravel(), return_inverse=True)
     dtype = next(kind for kind in _CODES if len(words) <= 1 << (8 * np.dtype(kind).itemsize))
     head = {"name": name, "dtype": dtype, "shape": list(values.shape), "words": words.tolist()}
     return head, codes.astype(dtype).tobytes()
-
-
-def _check_text(name: str, values: Array) -> None:
-    for value in values.ravel().tolist():
-        if not isinstance(value, str):
-            raise StoreError(
-                f"column '{name}' holds Python objects ({type(value).__name__}): expected an "
-                "array of booleans, integers, floats or text"
-            )
-        if value.endswith("\0"):
-            raise StoreError(f"column '{name}' holds text that ends in a NUL character: {value!r}")
 
 
 def _decode_body(body: bytes) -> dict[str, Column]:

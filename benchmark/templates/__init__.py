@@ -31,7 +31,13 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
             f"'{name}' cannot name a package: expected small letters, digits and single hyphens, such as 'my-suite'."
         )
     module, target = name.replace("-", "_"), folder / name
-    _check_free(name, module, target)
+    from importlib.util import find_spec
+    from sys import stdlib_module_names
+
+    if target.exists():
+        raise BenchError(f"{target} is there already. Choose another name, or another --out folder.")
+    if module in stdlib_module_names or find_spec(module) is not None:
+        raise BenchError(f"a Python module '{module}' is installed already. Choose another name than '{name}'.")
     names = {"name": name, "module": module}
     written = []
     for path, source in _sources(files("benchmark.templates").joinpath(kind), Path()):
@@ -41,16 +47,6 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
         (target / place).write_text(text, encoding="utf-8")
         written.append(place)
     return sorted(written)
-
-
-def _check_free(name: str, module: str, target: Path) -> None:
-    from importlib.util import find_spec
-    from sys import stdlib_module_names
-
-    if target.exists():
-        raise BenchError(f"{target} is there already. Choose another name, or another --out folder.")
-    if module in stdlib_module_names or find_spec(module) is not None:
-        raise BenchError(f"a Python module '{module}' is installed already. Choose another name than '{name}'.")
 
 
 def _sources(folder: Traversable, below: Path) -> list[tuple[Path, Traversable]]:

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from benchmark.contracts import Block, Plan, Score, Suite, Trials
+from benchmark.contracts import Plan, Score, Suite, Trials
 from benchmark.testing.toys import ToyShelf, ToyView, toy_trials
 
 #: How many transforms of a plan are applied: a corruption sweep has 75.
@@ -103,25 +103,21 @@ def _batches(suite: Suite, shelf: ToyShelf, whole: Trials) -> str:
 def _transforms(suite: Suite, shelf: ToyShelf) -> str:
     found = [block for block in suite.plan(suite.config, shelf).blocks if block.transform]
     for block in found[:TRANSFORMS]:
-        _check_transform(block)
+        import torch
+
+        index = np.arange(6)
+        shown = ToyView(block, index).images
+        name = block.condition or block.role
+        assert shown.dtype == torch.float32 and shown.shape[:2] == (6, 3), (
+            f"'{name}': {list(shown.shape)} of {shown.dtype} from 6 images, expected float32 [6, 3, h, w]"
+        )
+        assert float(shown.min()) >= 0 and float(shown.max()) <= 1, f"'{name}': values outside [0, 1]"
+        again = ToyView(block, index).images
+        assert torch.equal(shown, again), f"'{name}': the same images and seeds gave other pixels"
+        alone = torch.cat([ToyView(block, index[i : i + 1]).images for i in index])
+        near = torch.allclose(shown, alone, rtol=0, atol=1e-6)
+        assert near, f"'{name}': an image depends on the others of its batch"
     return f"{min(len(found), TRANSFORMS)} of {len(found)} transforms applied"
-
-
-def _check_transform(block: Block) -> None:
-    import torch
-
-    index = np.arange(6)
-    shown = ToyView(block, index).images
-    name = block.condition or block.role
-    assert shown.dtype == torch.float32 and shown.shape[:2] == (6, 3), (
-        f"'{name}': {list(shown.shape)} of {shown.dtype} from 6 images, expected float32 [6, 3, h, w]"
-    )
-    assert float(shown.min()) >= 0 and float(shown.max()) <= 1, f"'{name}': values outside [0, 1]"
-    again = ToyView(block, index).images
-    assert torch.equal(shown, again), f"'{name}': the same images and seeds gave other pixels"
-    alone = torch.cat([ToyView(block, index[i : i + 1]).images for i in index])
-    near = torch.allclose(shown, alone, rtol=0, atol=1e-6)
-    assert near, f"'{name}': an image depends on the others of its batch"
 
 
 def _scores(suite: Suite, trials: Trials) -> str:

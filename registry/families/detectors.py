@@ -113,7 +113,10 @@ class BoxAnswers(nn.Module):
         self.detector = detector
         self._place = {column: at for at, column in enumerate(boxes.columns)}
         self._threshold = boxes.threshold
-        _report_from(detector, FLOOR)
+        # Lower the score from which a detector of torchvision reports boxes.
+        for part in (detector, getattr(detector, "roi_heads", None)):
+            if isinstance(getattr(part, "score_thresh", None), float):
+                part.score_thresh = FLOOR  # type: ignore[union-attr]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to logits [n, classes + 1]."""
@@ -143,10 +146,3 @@ class BoxAnswers(nn.Module):
                 best[self._place[label]] = scores[row]
         every = torch.stack([*best, x.new_tensor(self._threshold, dtype=torch.float32)])
         return torch.logit(every.clamp(FLOOR, _CEILING))
-
-
-def _report_from(detector: nn.Module, score: float) -> None:
-    """Lower the score from which a detector of torchvision reports boxes."""
-    for part in (detector, getattr(detector, "roi_heads", None)):
-        if isinstance(getattr(part, "score_thresh", None), float):
-            part.score_thresh = score  # type: ignore[union-attr]

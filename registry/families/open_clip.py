@@ -311,11 +311,8 @@ def _origin(arch: str, weights: str | None, hub: Place, clip: ModuleType) -> _Or
     tags = clip.list_pretrained_tags_by_model(arch)
     if weights is None or weights not in tags:
         raise unknown_name(f"pretrained tag of open_clip:{arch}", weights or "", tags, "A file works too.")
-    return _tagged(arch, clip.get_pretrained_cfg(arch, weights), hub)
-
-
-def _tagged(arch: str, tag: dict[str, Any], hub: Place) -> _Origin:
-    """Published weights: from their repository, else from their address."""
+    # Published weights: from their repository, else from their address.
+    tag = clip.get_pretrained_cfg(arch, weights)
     if repository := str(tag.get("hf_hub") or "").rstrip("/"):
         found = _in_folder(_folder(repository, hub), tag)
         # The architecture is the library's own; the folder has the weights, and the tokenizer where it is not built in.

@@ -104,7 +104,8 @@ def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
     best = Fitted(torch.empty(0), torch.empty(0), -1, int(held.sum()))
     for penalty in PENALTIES if kind == "linear" and best.held else (_usual(kind),):
         weight, bias = _solve(kind, known, known_targets, classes, penalty)
-        right = _right(weight, bias, features[held], targets[held])
+        answers = functional.linear(features[held].double(), weight, bias).argmax(dim=1)
+        right = int((answers == targets[held]).sum())
         if right >= best.right:  # of equals the stronger penalty
             best = Fitted(weight, bias, right, best.held, penalty)
     weight, bias = _solve(kind, features, targets, classes, best.penalty)
@@ -113,11 +114,6 @@ def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
 
 def _usual(kind: Kind) -> float:
     return PENALTIES[2] if kind == "linear" else 0.0
-
-
-def _right(weight: Tensor, bias: Tensor, features: Tensor, targets: Tensor) -> int:
-    answers = functional.linear(features.double(), weight, bias).argmax(dim=1)
-    return int((answers == targets).sum())
 
 
 def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:

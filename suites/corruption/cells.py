@@ -209,14 +209,10 @@ def _optional(trials: Trials, name: str, blank: int) -> Whole:
     return np.where(np.isnan(values), blank, values).astype(np.int32)
 
 
-def _used(column: Coded) -> Whole:
-    """The words that occur."""
-    return np.flatnonzero(np.bincount(column.codes, minlength=len(column.words)))
-
-
 def _placed(images: Coded) -> tuple[Array, Whole]:
     """Sorted names of the images that occur, and the position of each trial's among them."""
-    used = _used(images)
+    # The words that occur.
+    used = np.flatnonzero(np.bincount(images.codes, minlength=len(images.words)))
     order = used[np.argsort(images.words[used], kind="stable")]
     rank = np.zeros(len(images.words), dtype=np.int32)
     rank[order] = np.arange(len(order))
@@ -331,7 +327,8 @@ def seen_conditions(tags: Sequence[str], conditions: Iterable[str]) -> set[str]:
     found = set()
     for cell in cells_of(conditions):
         names = {cell.condition, cell.corruption, *([cell.family] if cell.family else [])}
-        if _is_common(cell.corruption):
+        entry = own_list("imagenet-c").get(cell.corruption)
+        if entry is not None and entry.family != "extra":
             names.add(COMMON)
         if not cell.plain and cell.condition != CLEAN and wanted & {_plain(n) for n in names}:
             found.add(cell.condition)
@@ -356,8 +353,3 @@ def _named(tag: str) -> tuple[str, ...]:
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", "-")
-
-
-def _is_common(corruption: str) -> bool:
-    entry = own_list("imagenet-c").get(corruption)
-    return entry is not None and entry.family != "extra"

@@ -27,7 +27,18 @@ def observe(config: Config | Folders, view: View) -> Mapping[str, Array]:
         "top5": _among_best(probabilities, truth),
     }
     if view.block.stimuli.space == "imagenet1k" and len(view.categories) == 1000:
-        columns["right16"] = _right16(probabilities, truth)
+        # The decision of Geirhos et al. from the 1,000 probabilities: the largest mean over a category's classes.
+        # Where all of them round to 0 there is none, and it is not right: the first of that tie is no answer.
+        from registry.labels import geirhos_groups
+
+        groups = list(geirhos_groups().values())
+        means = np.stack([probabilities[:, list(group)].mean(axis=1) for group in groups], axis=1)
+        of_class = np.full(probabilities.shape[1], -1)
+        for number, group in enumerate(groups):
+            of_class[list(group)] = number
+        wanted = np.where(truth < 0, -1, of_class[truth])
+        right = (means.argmax(axis=1) == wanted) & (means.max(axis=1) > 0)
+        columns["right16"] = np.where(wanted < 0, -1, right).astype(np.int8)
     if isinstance(config, Config) and config.half_width is not None:
         columns["of"] = np.full(len(truth), len(view.block.stimuli), dtype=np.int32)
     return columns
@@ -45,19 +56,3 @@ def _among_best(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) ->
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]
     before = (probabilities > mine) | ((probabilities == mine) & earlier)
     return np.asarray((before.sum(axis=1) < BEST) & (truth >= 0), dtype=bool)
-
-
-def _right16(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.int8]:
-    """The decision of Geirhos et al. from the 1,000 probabilities: the largest mean over a category's classes. Where
-    all of them round to 0 there is none, and it is not right: the first of that tie is no answer.
-    """
-    from registry.labels import geirhos_groups
-
-    groups = list(geirhos_groups().values())
-    means = np.stack([probabilities[:, list(group)].mean(axis=1) for group in groups], axis=1)
-    of_class = np.full(probabilities.shape[1], -1)
-    for number, group in enumerate(groups):
-        of_class[list(group)] = number
-    wanted = np.where(truth < 0, -1, of_class[truth])
-    right = (means.argmax(axis=1) == wanted) & (means.max(axis=1) > 0)
-    return np.where(wanted < 0, -1, right).astype(np.int8)

@@ -59,7 +59,11 @@ def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Scor
         yield Score("error_consistency", None, SILENT, condition=KEPT, role=role)
     for role in roles_of(trials):
         tables = tabulate(role, "", trials, references)
-        flags = (*_who(references), *regenerated(trials.of(role)), *_absent(tables))
+        flags = (
+            *(() if any(name.startswith(PEOPLE) for name in references) else (SIMULATED,)),
+            *regenerated(trials.of(role)),
+            *_absent(tables),
+        )
         if tables.reason:
             reasons.append(tables.reason)
             yield Score("error_consistency", None, tables.reason, condition=KEPT, role=role)
@@ -175,10 +179,6 @@ def valued(score: Score, draws: Floats | None) -> Score:
     low, high = max(least, bounds[0]), min(most, bounds[1])
     method = CENTRED if centred else METHOD
     return replace(score, value=float(draws[0]), low=low, high=high, method=method)
-
-
-def _who(references: Mapping[str, Trials]) -> tuple[str, ...]:
-    return () if any(name.startswith(PEOPLE) for name in references) else (SIMULATED,)
 
 
 def _absent(tables: Tables) -> tuple[str, ...]:

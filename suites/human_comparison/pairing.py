@@ -206,7 +206,13 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
     gap = a - b
     start = Comparison(metric, role, a, b, gap, n=sum(part.n for part in parts))
     start = start if role else replace(start, average=counted(len(parts))[0])
-    variance = mean_of([part.variance for part in parts], _together(parts))
+    # Twice the covariances of all pairs of experiments that show images of the same shapes.
+    total = 0.0
+    for one, other in combinations(parts, 2):
+        common = one.shapes.keys() & other.shapes.keys()
+        products = (one.shapes[name] * other.shapes[name] for name in sorted(common))
+        total += 2 * sum(products) * len(common) / max(1, len(common) - 1)
+    variance = mean_of([part.variance for part in parts], total)
     limit = LIMITS.get(metric, 1.0)
     if sqrt(variance.value) > ROUNDING * limit:
         return decided(start, Studentised(gap, sqrt(variance.value), variance.df, limit), method)
@@ -214,16 +220,6 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
         return undecided(replace(start, reason="the difference does not vary over images"))
     n = 1 + round(variance.df)
     return decided(start, Discordant(n * (gap > 0), n * (gap < 0), n), method)
-
-
-def _together(parts: Sequence[Difference]) -> float:
-    """Twice the covariances of all pairs of experiments that show images of the same shapes."""
-    total = 0.0
-    for one, other in combinations(parts, 2):
-        common = one.shapes.keys() & other.shapes.keys()
-        products = (one.shapes[name] * other.shapes[name] for name in sorted(common))
-        total += 2 * sum(products) * len(common) / max(1, len(common) - 1)
-    return total
 
 
 def _labels(tables: Tables, trials: Trials) -> Trials:

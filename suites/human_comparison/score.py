@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Metric, Score, Trials
+from benchmark.contracts import Array, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER
@@ -149,16 +149,12 @@ def _experiment(experiment: Experiment, trials: Trials) -> Iterator[Score]:
     for name in names:
         mine = trials.where(trials["condition"] == name)
         if name:
-            yield _in_condition(metric, mine, name, experiment, flags)
+            outside = () if name in experiment.kept else ("not in the averages",)
+            plain = replace(metric, ratio=plain_accuracy)
+            yield ratio_score(plain, mine, condition=name, flags=(*flags, *outside))
         yield from _answers(experiment.role, name, mine)
     if experiment.scale:
         yield _threshold(experiment, trials, flags)
-
-
-def _in_condition(metric: Metric, trials: Trials, name: str, experiment: Experiment, flags: tuple[str, ...]) -> Score:
-    outside = () if name in experiment.kept else ("not in the averages",)
-    plain = replace(metric, ratio=plain_accuracy)
-    return ratio_score(plain, trials, condition=name, flags=(*flags, *outside))
 
 
 def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:

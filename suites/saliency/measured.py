@@ -199,7 +199,9 @@ def reinitialised(module: nn.Module, seed: int = 0) -> nn.Module:
             if callable(reset):
                 reset()
             else:
-                _shuffle(layer)
+                for weights in layer.parameters(recurse=False):
+                    flat = weights.flatten()
+                    weights.copy_(flat[torch.randperm(len(flat))].view_as(weights))
     return fresh
 
 
@@ -209,9 +211,3 @@ def _built(model: LoadedModel, seed: int) -> nn.Module | None:
         return build_untrained(card.arch, classes, seed, card.options.get("kwargs"))
     except BenchError:
         return None
-
-
-def _shuffle(layer: nn.Module) -> None:
-    for weights in layer.parameters(recurse=False):
-        flat = weights.flatten()
-        weights.copy_(flat[torch.randperm(len(flat))].view_as(weights))

@@ -46,7 +46,12 @@ def _scores(trials: Trials) -> Iterator[Score]:
         yield from (Score(metric.name, None, why) for metric in METRICS if not metric.role)
     for metric in METRICS:
         if metric.role:
-            yield from _of_role(metric, trials)
+            # A metric that has its own set: where that is not here, the reason stands for it if the user can change it.
+            part = _part(trials, metric.role)
+            if len(part):
+                yield _measured(metric, part, metric.role)
+            elif metric.role in trials.missing:
+                yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
     conflict = _part(trials, CONFLICT)
     if len(conflict):
         yield from _answered(conflict)
@@ -65,15 +70,6 @@ def _on_board(trials: Trials, role: str) -> Iterator[Score]:
         else:
             yield _measured(metric, trials, role)
     yield from _beside(trials, role, "")
-
-
-def _of_role(metric: Metric, trials: Trials) -> Iterator[Score]:
-    """A metric that has its own set: where that is not here, the reason stands for it if the user can change it."""
-    part = _part(trials, metric.role)
-    if len(part):
-        yield _measured(metric, part, metric.role)
-    elif metric.role in trials.missing:
-        yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
 
 
 def _part(trials: Trials, role: str) -> Trials:

@@ -73,7 +73,7 @@ def test_classes_that_the_set_has_and_the_network_lacks_are_named(home):
     (home / "photos" / "cup").rename(home / "photos" / "mug")
     bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
     card = read_cards(read_settings().cards)["mine"]
-    assert "1 classes that the labels of 'mine' lack: mug" in dict(api.entrances(card))["corruption"]
+    assert "1 classes that 'mine' lacks: mug" in dict(api.entrances(card))["corruption"]
 
 
 @pytest.mark.slow

@@ -154,7 +154,15 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
         return
     shards = sorted(folder.rglob("*.tfrecord*"))
     for path in shards:
-        yield from _in_records(path, folder)
+        name = path.relative_to(folder).as_posix()
+        for number, record in enumerate(records_of(path)):
+            missing = {"image", "heatmap"} - set(record.values) or {"label"} - set(record.numbers)
+            if missing:
+                raise StimuliError(f"{path}, record {number}: no feature '{min(missing)}'.")
+            kept = Recorded(path, number, record.values["image"], record.values["heatmap"])
+            drawn = Annotation(importance=kept.importance, pixels=kept.pixels, text=f"record {number}")
+            category = _wnid(record.numbers["label"], kept.where)
+            yield Item(f"{name}/{number:06d}", path, {"category": category}, drawn)
     if not shards:
         yield from (_in_archive(path, folder) for path in sorted(folder.rglob("*.npz")))
 
@@ -223,18 +231,6 @@ def _in_archive(path: Path, folder: Path) -> Item:
     with foreign("maps", path, StimuliError, "Expected a label that is a class's number."):
         category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
     return Item(path.relative_to(folder).as_posix(), path, {"category": category}, drawn)
-
-
-def _in_records(path: Path, folder: Path) -> Iterator[Item]:
-    name = path.relative_to(folder).as_posix()
-    for number, record in enumerate(records_of(path)):
-        missing = {"image", "heatmap"} - set(record.values) or {"label"} - set(record.numbers)
-        if missing:
-            raise StimuliError(f"{path}, record {number}: no feature '{min(missing)}'.")
-        kept = Recorded(path, number, record.values["image"], record.values["heatmap"])
-        drawn = Annotation(importance=kept.importance, pixels=kept.pixels, text=f"record {number}")
-        category = _wnid(record.numbers["label"], kept.where)
-        yield Item(f"{name}/{number:06d}", path, {"category": category}, drawn)
 
 
 def _array(path: Path, name: str | None) -> NDArray[Any]:

@@ -37,7 +37,16 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     root = only_edition(roots_of(folder), folder, "JPEGImages and SegmentationClass of VOC")
     for stem in _listed(root):
         path = root / "SegmentationClass" / f"{stem}.png"
-        category = main_object(_areas(path))
+        if not path.is_file():
+            raise StimuliError(f"{path}: there is no such class image, but ImageSets names it.")
+        counts = np.bincount(_indices(path).ravel(), minlength=VOID + 1)
+        unknown = np.flatnonzero(counts[len(CLASSES) + 1 : VOID])
+        if len(unknown):
+            raise StimuliError(
+                f"{path}: the value {unknown[0] + len(CLASSES) + 1} is no class; "
+                f"expected 0 to {len(CLASSES)} and {VOID}."
+            )
+        category = main_object({name: float(counts[i]) for i, name in enumerate(CLASSES, start=1)})
         if isinstance(category, LeftOut):
             yield category
         elif not (image := root / "JPEGImages" / f"{stem}.jpg").is_file():
@@ -77,18 +86,6 @@ def _listed(root: Path) -> list[str]:
     if not drawn.is_dir():
         raise StimuliError(f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png.")
     return sorted(path.stem for path in drawn.glob("*.png"))
-
-
-def _areas(path: Path) -> dict[str, float]:
-    if not path.is_file():
-        raise StimuliError(f"{path}: there is no such class image, but ImageSets names it.")
-    counts = np.bincount(_indices(path).ravel(), minlength=VOID + 1)
-    unknown = np.flatnonzero(counts[len(CLASSES) + 1 : VOID])
-    if len(unknown):
-        raise StimuliError(
-            f"{path}: the value {unknown[0] + len(CLASSES) + 1} is no class; expected 0 to {len(CLASSES)} and {VOID}."
-        )
-    return {name: float(counts[i]) for i, name in enumerate(CLASSES, start=1)}
 
 
 def _indices(path: Path) -> NDArray[np.uint8]:

@@ -127,17 +127,14 @@ def dog(r: Stream) -> Drawing:
     d.add(smooth((hx + 0.06, hy - 0.14), (hx + 0.28, hy - 0.05), (hx + 0.46, hy - 0.04),
                  (hx + 0.52, hy + 0.08), (hx + 0.40, hy + 0.18), (hx + 0.04, hy + 0.20)))
     d.add(disc(hx + 0.48, hy - 0.03, 0.075))
-    _hanging_ear(d, hx, hy, r.between(0.30, 0.40))
+    length = r.between(0.30, 0.40)
+    d.cut(smooth((hx + 0.0, hy - 0.24), (hx - 0.26, hy - 0.22), (hx - 0.38, hy + length),
+                 (hx - 0.20, hy + length + 0.06), (hx + 0.02, hy + 0.08)))
+    d.add(smooth((hx - 0.06, hy - 0.24), (hx - 0.26, hy - 0.20), (hx - 0.34, hy + length - 0.04),
+                 (hx - 0.21, hy + length), (hx - 0.05, hy + 0.04)))
     d.cut(disc(hx + 0.11, hy - 0.05, 0.045),
           stroke([(hx + 0.26, hy + 0.11), (hx + 0.46, hy + 0.09)], 0.02))
     return d
-
-
-def _hanging_ear(d: Drawing, x: float, y: float, length: float) -> None:
-    d.cut(smooth((x + 0.0, y - 0.24), (x - 0.26, y - 0.22), (x - 0.38, y + length),
-                 (x - 0.20, y + length + 0.06), (x + 0.02, y + 0.08)))
-    d.add(smooth((x - 0.06, y - 0.24), (x - 0.26, y - 0.20), (x - 0.34, y + length - 0.04),
-                 (x - 0.21, y + length), (x - 0.05, y + 0.04)))
 
 
 def elephant(r: Stream) -> Drawing:

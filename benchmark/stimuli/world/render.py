@@ -91,14 +91,6 @@ class _Light:
     polarity: float
 
 
-def _light(r: Stream) -> _Light:
-    gap = r.between(*GAP)
-    middle = 0.5 + (0.29 - 0.4 * gap) * r.between(-1, 1)
-    step = r.sign() * gap / 2
-    contrast = min(r.between(*CONTRAST), _room(middle + step))
-    return _Light(middle + step, middle - step, contrast, r.sign())
-
-
 def _room(luminance: float) -> float:
     """The greatest contrast around a luminance that keeps clear of black and white."""
     return 1.9 * min(luminance, 1 - luminance)
@@ -106,7 +98,11 @@ def _room(luminance: float) -> float:
 
 def _surfaces(field: Field, spill: float, r: Stream) -> tuple[Field, Field]:
     """Return figure and ground, each (64, 64, 3), for a texture with mean zero."""
-    light = _light(r)
+    gap = r.between(*GAP)
+    middle = 0.5 + (0.29 - 0.4 * gap) * r.between(-1, 1)
+    step = r.sign() * gap / 2
+    contrast = min(r.between(*CONTRAST), _room(middle + step))
+    light = _Light(middle + step, middle - step, contrast, r.sign())
     swing = light.polarity * light.contrast / 2
     dark, bright = _colour(r, light.figure - swing), _colour(r, light.figure + swing)
     shade = 1.0 + SHADE * _clouds(r, (2, 3))

@@ -113,14 +113,10 @@ def render(world_set: WorldSet, index: int) -> WorldStimulus:
     how = CONDITIONS[world_set.condition]
     key = (world_set.seed, index)
     shape, texture = how.pair(key)
-    spill = _spill(key) if how.spill is None else how.spill
+    # Ground texture contrast as a share of the figure's: uniform, a third of them full.
+    spill = min(1.0, 1.5 * Stream(*key, _LABELS).unit()) if how.spill is None else how.spill
     scene = Scene(key, CATEGORIES[shape], TEXTURES[texture], spill)
     return WorldStimulus(*how.draw(scene))
-
-
-def _spill(key: tuple[int, int]) -> float:
-    """Ground texture contrast as a share of the figure's: uniform, a third of them full."""
-    return min(1.0, 1.5 * Stream(*key, _LABELS).unit())
 
 
 WORLD_SETS: Mapping[str, WorldSet] = MappingProxyType(

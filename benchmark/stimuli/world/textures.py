@@ -228,20 +228,16 @@ _X = np.tile(_AXIS, (SIZE * SAMPLES, 1))
 _Y = np.ascontiguousarray(_X.T)
 
 
-def _chart(r: Stream) -> Chart:
-    period, turn = r.between(*PERIOD), r.unit()
-    c, s = cosine(turn) / period, sine(turn) / period
-    slow = 1.0 / (SIZE * r.between(0.7, 1.3))
-    u = _X * c - _Y * s + (32.0 + r.between(0, 20))
-    v = _X * s + _Y * c + (32.0 + r.between(0, 20))
-    u += WARP * sine_field(_Y * slow + r.unit())
-    v += WARP * sine_field(_X * slow + r.unit())
-    return Chart(u, v, 0.5 / period, r.unit(), r.grid(LATTICE))
-
-
 def texture(family: str, stream: Stream) -> Field:
     """Return one example of the family, (64, 64) float32 in [-1, 1] with mean zero."""
-    field = FAMILIES[family](_chart(stream))
+    period, turn = stream.between(*PERIOD), stream.unit()
+    c, s = cosine(turn) / period, sine(turn) / period
+    slow = 1.0 / (SIZE * stream.between(0.7, 1.3))
+    u = _X * c - _Y * s + (32.0 + stream.between(0, 20))
+    v = _X * s + _Y * c + (32.0 + stream.between(0, 20))
+    u += WARP * sine_field(_Y * slow + stream.unit())
+    v += WARP * sine_field(_X * slow + stream.unit())
+    field = FAMILIES[family](Chart(u, v, 0.5 / period, stream.unit(), stream.grid(LATTICE)))
     rows, scale = field[::SAMPLES] + field[1::SAMPLES], np.float32(LEVELS / SAMPLES**2)
     levels = np.rint((rows[:, ::SAMPLES] + rows[:, 1::SAMPLES]) * scale).astype(np.int64)
     mean = int(levels.sum()) // levels.size

@@ -48,7 +48,11 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Out
         z, loss, slope = _pass(problem, climb, recipe)
         fell = _judged(problem, ball, climb, z, found) | _dropped(problem, climb, slope, found)
         over = ~fell & (climb.at == recipe.steps)
-        waiting += _next_runs(climb.only(over), recipe)
+        # What images do whose run ended: their next target or restart, if there is one.
+        ended = climb.only(over)
+        runs = recipe.restarts * max(1, recipe.targets)
+        pairs = zip(ended.row.tolist(), (ended.run + 1).tolist(), strict=True)
+        waiting += [(row, run) for row, run in pairs if run < runs]
         stays = ~(fell | over)
         climb = _advanced(rules, climb.only(stays), loss[stays], slope[stays], ends)
     return found
@@ -130,13 +134,6 @@ def _dropped(problem: Problem, climb: Climb, slope: Tensor, found: Outcome) -> T
     found.broken[at[new]] = True
     found.size[at[new]] = climb.epsilon.cpu().numpy()[new]
     return gone
-
-
-def _next_runs(ended: Climb, recipe: Apgd) -> list[tuple[int, int]]:
-    """What images do whose run ended: their next target or restart, if there is one."""
-    runs = recipe.restarts * max(1, recipe.targets)
-    pairs = zip(ended.row.tolist(), (ended.run + 1).tolist(), strict=True)
-    return [(row, run) for row, run in pairs if run < runs]
 
 
 def _advanced(rules: Rules, climb: Climb, loss: Tensor, slope: Tensor, ends: Tensor) -> Climb:

@@ -78,7 +78,24 @@ def attack(problem: Problem, ball: Geometry, schedule: Schedule) -> Pool:
         if only_judge:
             _finish(pool, problem, ball, rows)
         else:
-            _climb(pool, problem, ball, rows)
+            # One forward and backward pass: judge the points, move those that still hold.
+            y = problem.labels[rows]
+            steps = pool.at[rows]
+            target = _targets(pool, problem, rows)
+            point = taken(pool.point, rows).requires_grad_()
+            z = problem.forward(point)
+            way = gradient_of(attack_loss(z, y, target, pool.steps["kind"][steps]), point)
+            pool.passes[rows] += 1
+            still = point.detach()
+            _judge(pool, problem, ball, rows, still, z.detach())
+            _note(pool, problem, rows, (still, way, z.detach()))
+            _leap(pool, problem, rows)
+            _drop(pool, rows, lost(problem, rows, way))
+            pool.led[rows] = _leads(way)
+            _step(pool, problem, ball, rows, still, way)
+            left = rows[pool.standing[rows]]
+            pool.at[left] += 1
+            pool.fresh[left] = False
     return pool
 
 
@@ -122,27 +139,6 @@ def _next(pool: Pool, length: int, batch: int) -> tuple[Rows, bool]:
     if len(ready) >= batch or not len(waiting):
         return ready[np.argsort(pool.at[ready], kind="stable")[:batch]], False
     return waiting[:batch], True
-
-
-def _climb(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
-    """One forward and backward pass: judge the points, move those that still hold."""
-    y = problem.labels[rows]
-    steps = pool.at[rows]
-    target = _targets(pool, problem, rows)
-    point = taken(pool.point, rows).requires_grad_()
-    z = problem.forward(point)
-    way = gradient_of(attack_loss(z, y, target, pool.steps["kind"][steps]), point)
-    pool.passes[rows] += 1
-    still = point.detach()
-    _judge(pool, problem, ball, rows, still, z.detach())
-    _note(pool, problem, rows, (still, way, z.detach()))
-    _leap(pool, problem, rows)
-    _drop(pool, rows, lost(problem, rows, way))
-    pool.led[rows] = _leads(way)
-    _step(pool, problem, ball, rows, still, way)
-    left = rows[pool.standing[rows]]
-    pool.at[left] += 1
-    pool.fresh[left] = False
 
 
 def _note(pool: Pool, problem: Problem, rows: Rows, at: tuple[Tensor, Tensor, Tensor]) -> None:
