@@ -136,7 +136,7 @@ _DRAWS = frozenset(
     }
 )
 #: Of the program's own networks (`world_networks`, `simulated`): raised by hand when their answers change.
-NETWORKS_VERSION = 1
+NETWORKS_VERSION = 2
 #: Weights "random:SEED": the architecture as it starts training.
 RANDOM = "random:"
 #: What the published weights of these torchvision networks need beside their name.

@@ -196,13 +196,13 @@ def test_boxes_of_the_tiny_detector_are_in_pixels():
     assert pixels_of(sides)[:, 2, 5].tolist() == [32.0, 4.0, 48.0, 28.0]
 
 
-def test_overlapping_boxes_of_one_class_are_one():
-    torch.manual_seed(0)
-    network = tiny_detector(3).eval()
-    logits, sides = torch.full((2, 8, 8), -9.0), torch.full((4, 8, 8), 0.4)
-    logits[0, 3, 3], logits[0, 3, 4], logits[1, 3, 3], logits[0, 7, 7] = 2.0, 1.0, 0.5, 0.0
-    sides[:, 3, 3] = sides[:, 3, 4] = 3.0
-    found = network._boxes(logits, sides)
-    assert found["labels"].tolist() == [1, 2, 1]
-    assert found["scores"].tolist() == pytest.approx([0.8808, 0.6225, 0.5], abs=1e-4)
-    assert found["boxes"][0].tolist() == [4.0, 4.0, 52.0, 52.0]
+def test_the_best_box_of_each_class_is_reported_best_first(monkeypatch):
+    network = tiny_detector(4).eval()
+    logits, sides = torch.full((1, 3, 8, 8), -9.0), torch.full((1, 4, 8, 8), 0.4)
+    logits[0, 0, 3, 3], logits[0, 0, 3, 4], logits[0, 1, 3, 3], logits[0, 0, 7, 7] = 2.0, 1.0, 0.5, 0.0
+    sides[:, :, 3, 3] = 3.0
+    monkeypatch.setattr(network, "raw", lambda _: (logits, sides))
+    (reported,) = network(torch.zeros(1, 3, 64, 64))
+    assert reported["labels"].tolist() == [1, 2]  # the third stays below the threshold
+    assert reported["scores"].tolist() == pytest.approx([0.8808, 0.6225], abs=1e-4)
+    assert reported["boxes"].tolist() == [[4.0, 4.0, 52.0, 52.0]] * 2
