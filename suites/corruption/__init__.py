@@ -12,7 +12,7 @@ from benchmark.contracts import Against, EarlyStop, Suite
 from benchmark.transforms.listing import plugin_names
 from suites.corruption.cells import seen
 from suites.corruption.compare import compare
-from suites.corruption.config import Config, Folders
+from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.metrics import FIGURES, metrics
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
@@ -20,6 +20,10 @@ from suites.corruption.score import score, settled
 from suites.corruption.stylised import STYLISED
 
 NAME = "corruption"
+HUMAN = (
+    "colour", "contrast", "uniform-noise", "salt-and-pepper", "low-pass", "high-pass", "phase-scrambling",
+    "power-equalisation", "rotation", "false-colour",
+)  # fmt: skip
 IMAGENET, PICTURES, ALL = (("imagenet1k",), ("imagenet1k", "geirhos16"), ("imagenet1k", "geirhos16", "world16"))
 
 _PLAIN = Suite(
@@ -32,7 +36,7 @@ _PLAIN = Suite(
     plan=plan,
     observe=observe,
     score=score,
-    config=Config(),
+    config=CorruptionConfig(),
     spaces=ALL,
     own_space=True,
     against=Against(compare),
@@ -47,85 +51,74 @@ def within(half_width: float) -> Suite:
         _PLAIN,
         name=f"{NAME}:within-{half_width:g}",
         summary=f"As {NAME}, each condition only until its accuracy is known to +-{half_width:g}",
-        config=Config(half_width=half_width),
+        config=CorruptionConfig(half_width=half_width),
         stopping=EarlyStop(settled=settled),
     )
 
 
-def _generated(name: str, summary: str, config: Config, **changes: object) -> Suite:
-    """A variant that makes its images: by default on photographs."""
-    made = replace(_PLAIN, name=f"{NAME}:{name}", summary=summary, config=config, spaces=PICTURES)
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-def _in_folders(role: str, summary: str, corruptions: tuple[str, ...] = ("all",)) -> Suite:
-    """A variant whose images lie on disk, corrupted by others."""
-    return replace(
-        _PLAIN,
-        name=f"{NAME}:{role}",
-        summary=summary,
-        metrics=metrics(""),
-        plan=plan_folders,
-        config=Folders(role, corruptions),
-        spaces=IMAGENET,
-        own_space=False,
-    )
-
-
 def _variants() -> dict[str, Suite]:
-    made = [
-        _generated(
-            "quick",
-            "As corruption, severities 1, 3 and 5 and at most 500 images: mCE* instead of mCE",
-            Config(severities=("1", "3", "5"), images=500),
-        ),
-        _generated(
-            "jpeg85",
-            "As corruption, every corrupted image stored as a JPEG of quality 85, as the published folder is",
-            Config(jpeg85=True),
-        ),
-        _generated("rounded", "As corruption, levels rounded to 8 bits instead of cut", Config(quantise="round")),
-        _generated(
-            "bicubic",
-            "As corruption, images resized with the bicubic filter before they are cropped",
-            Config(resize="bicubic"),
-        ),
-        _generated(
-            "extra",
-            "The four extra corruptions of ImageNet-C at 5 severities; never normalised",
-            Config(corruptions=("extra",)),
-        ),
-        _generated(
-            "human",
-            "The degradations of the human experiments at their levels, but for eidolons",
-            Config(source="human", corruptions=_human()),
-        ),
-        _generated(
-            "eidolon",
-            "Eidolons I to III of the human experiments, 24 levels: minutes for each hundred images",
-            Config(source="human", corruptions=("eidolon",)),
-        ),
-        _in_folders(
-            "imagenet-c",
-            "The published ImageNet-C files of the 15 common corruptions: corruption/severity/class",
-            ("common",),
-        ),
-        _in_folders("imagenet-c-bar", "The published ImageNet-C-bar files (Mintun et al. 2021)"),
-        _in_folders("imagenet-3dcc", "The published ImageNet-3DCC files (Kar et al. 2022)"),
-        STYLISED,
+    variants = [
+        replace(_PLAIN, name=name, summary=summary, config=config, spaces=PICTURES)
+        for name, summary, config in (
+            (
+                "quick",
+                "As corruption, severities 1, 3 and 5 and at most 500 images: mCE* instead of mCE",
+                CorruptionConfig(severities=("1", "3", "5"), images=500),
+            ),
+            (
+                "jpeg85",
+                "As corruption, every corrupted image stored as a JPEG of quality 85, as the published folder is",
+                CorruptionConfig(jpeg85=True),
+            ),
+            ("rounded", "As corruption, levels rounded to 8 bits instead of cut", CorruptionConfig(quantise="round")),
+            (
+                "bicubic",
+                "As corruption, images resized with the bicubic filter before they are cropped",
+                CorruptionConfig(resize="bicubic"),
+            ),
+            (
+                "extra",
+                "The four extra corruptions of ImageNet-C at 5 severities; never normalised",
+                CorruptionConfig(corruptions=("extra",)),
+            ),
+            (
+                "human",
+                "The degradations of the human experiments at their levels, but for eidolons",
+                CorruptionConfig(source="human", corruptions=HUMAN),
+            ),
+            (
+                "eidolon",
+                "Eidolons I to III of the human experiments, 24 levels: minutes for each hundred images",
+                CorruptionConfig(source="human", corruptions=("eidolon",)),
+            ),
+        )
+    ]
+    variants += [
+        replace(
+            _PLAIN,
+            name=folders.role,
+            summary=f"The published {summary}",
+            metrics=metrics(""),
+            plan=plan_folders,
+            config=folders,
+            spaces=IMAGENET,
+            own_space=False,
+        )
+        for folders, summary in (
+            (
+                Folders("imagenet-c", ("common",)),
+                "ImageNet-C files of the 15 common corruptions: corruption/severity/class",
+            ),
+            (Folders("imagenet-c-bar"), "ImageNet-C-bar files (Mintun et al. 2021)"),
+            (Folders("imagenet-3dcc"), "ImageNet-3DCC files (Kar et al. 2022)"),
+        )
     ]
     if names := plugin_names():
         summary = f"Corruptions of other packages: {', '.join(names)}"
-        config = Config(source="plugins", corruptions=("all",))
-        made.append(_generated("plugins", summary, config, spaces=ALL))
-    return {suite.name.partition(":")[2]: suite for suite in made}
-
-
-def _human() -> tuple[str, ...]:
-    return (
-        "colour", "contrast", "uniform-noise", "salt-and-pepper", "low-pass", "high-pass", "phase-scrambling",
-        "power-equalisation", "rotation", "false-colour",
-    )  # fmt: skip
+        config = CorruptionConfig(source="plugins", corruptions=("all",))
+        variants.append(replace(_PLAIN, name="plugins", summary=summary, config=config))
+    named = {suite.name: replace(suite, name=f"{NAME}:{suite.name}") for suite in variants}
+    return {**named, "stylized-imagenet": STYLISED}
 
 
 SUITE = replace(_PLAIN, variants=_variants(), stopping=EarlyStop(within=within))

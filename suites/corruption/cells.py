@@ -1,39 +1,45 @@
-"""Which conditions a recipe trained on, from the tags of its card."""
+"""Trials as images by cells. A cell is one corruption at one level, told from the name of a condition alone."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Coded, Trials
+from benchmark.contracts import Array, Trials
 from benchmark.contracts.trials import alike
-from benchmark.stats.intervals import chunk_sizes
-from benchmark.transforms.listing import Entries, Entry, own_list, parse, plugins
-
-# Cells of a sweep: one corruption at one level, told from the name of a condition alone.
-
+from benchmark.stats.intervals import Floats, chunk_sizes
+from benchmark.stimuli.roles import HELD_OUT, ROLE
+from benchmark.transforms.listing import Entries, own_list, parse, plugins
+from suites.corruption.config import SIZE_224
 
 #: Condition of the images as they are.
 CLEAN = "clean"
 FAMILIES = ("noise", "blur", "weather", "digital")
 COMMON, EXTRA = "common", "extra"
+SEEN = "seen in training"
+RESAMPLES, SEED = 1000, 0
+Flags = NDArray[np.bool_]
+#: What is counted of a trial: its answer is right, is among the five best, is right among 16 categories, is the same as
+#: that to the same image one level milder.
+What = Literal["right", "top5", "right16", "same"]
+#: Shares of what is counted, [b, c + 1] of b versions of a table (1: the data; else resamples); NaN where nothing was.
+Shares = Mapping[What, Floats]
 
 
 @dataclass(frozen=True)
-class Cell:
+class SweepCell:
     """One corruption at one level. family: "" where no list knows the corruption; place: position of the level, from
     the mildest; ordered: whether neighbouring levels can be compared; plain: whether nothing is impaired."""
 
     condition: str
     corruption: str
-    level: str
     family: str = ""
     place: float = 0.0
     ordered: bool = True
@@ -47,8 +53,17 @@ def world_list() -> Entries:
     return parse(text, "suites/corruption/world.yaml")
 
 
-def cells_of(conditions: Iterable[str]) -> tuple[Cell, ...]:
-    """The cells of some conditions, in the order of the lists; unknown corruptions after them, by name.
+#: In this order; other packages' last, for to look through all that is installed takes longer than a table does.
+_LISTS: tuple[Callable[[], Entries], ...] = (
+    partial(own_list, "imagenet-c"),
+    partial(own_list, "human"),
+    world_list,
+    lambda: plugins().entries,
+)
+
+
+def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
+    """The cells of some conditions, in the order of our lists; other corruptions after them, by name.
 
     Two lists may have a corruption of the same name with levels of their own: the first list that has every level
     that is shown is meant.
@@ -58,44 +73,24 @@ def cells_of(conditions: Iterable[str]) -> tuple[Cell, ...]:
         if condition != CLEAN:
             corruption, _, level = condition.partition("/")
             shown.setdefault(corruption, []).append(level)
-    lists = _lists(shown)
-    listed = dict.fromkeys(name for entries in lists for name in entries)
-    order = {name: at for at, name in enumerate(listed)}
-    names = sorted(shown, key=lambda name: (order.get(name, len(order)), name))
-    return tuple(cell for name in names for cell in _of_one(name, shown[name], lists))
-
-
-def _lists(shown: Mapping[str, Sequence[str]]) -> tuple[Entries, ...]:
-    """The package's own lists, and what other packages ship where these lack something that is shown: to look through
-    all that is installed takes longer than a table does."""
-    own = own_list("imagenet-c"), own_list("human"), world_list()
-    if all(any(_holds(entries, *item) for entries in own) for item in shown.items()):
-        return own
-    return *own, plugins().entries
-
-
-def _holds(entries: Entries, corruption: str, levels: Sequence[str]) -> bool:
-    """Whether a list has the corruption with all these levels."""
-    entry = entries.get(corruption)
-    return entry is not None and {str(level) for level in entry.levels}.issuperset(levels)
-
-
-def _of_one(corruption: str, levels: Sequence[str], lists: Sequence[Entries]) -> list[Cell]:
-    """The cells of one corruption, from the mildest level."""
-    for entries in lists:
-        if _holds(entries, corruption, levels):
-            entry = entries[corruption]
-            places = {str(level): float(place) for place, level in enumerate(entry.levels)}
-            plain = {str(level) for level in entry.plain}
-            cells = [_cell(corruption, level, places[level], entry, level in plain) for level in levels]
-            return sorted(cells, key=lambda cell: cell.place)
-    cells = [_cell(corruption, level, _number(level)) for level in levels]
-    return sorted(cells, key=lambda cell: (cell.place, cell.level))
-
-
-def _cell(corruption: str, level: str, place: float, entry: Entry | None = None, plain: bool = False) -> Cell:
-    family, ordered = (entry.family, entry.ordered) if entry else ("", True)
-    return Cell(f"{corruption}/{level}", corruption, level, family, place, ordered, plain)
+    order = list(dict.fromkeys(name for read in _LISTS[:3] for name in read()))
+    cells: list[SweepCell] = []
+    for corruption in sorted(shown, key=lambda name: (order.index(name) if name in order else len(order), name)):
+        levels = shown[corruption]
+        entries = (read().get(corruption) for read in _LISTS)
+        entry = next((entry for entry in entries if entry and set(levels) <= set(map(str, entry.levels))), None)
+        if entry:
+            known = list(map(str, entry.levels))
+            plain = set(map(str, entry.plain))
+            part = [
+                SweepCell(f"{corruption}/{level}", corruption, entry.family, place, entry.ordered, level in plain)
+                for place, level in enumerate(known)
+                if level in levels
+            ]
+        else:
+            part = [SweepCell(f"{corruption}/{level}", corruption, place=_number(level)) for level in levels]
+        cells += sorted(part, key=lambda cell: (cell.place, cell.condition))
+    return tuple(cells)
 
 
 def _number(level: str) -> float:
@@ -105,191 +100,136 @@ def _number(level: str) -> float:
         return 0.0
 
 
-# Trials as an image x cell table: one image stands in every cell, so everything resamples images.
+class CellTable:
+    """The trials of one observer, images by cells, whatever their order.
 
-
-Flags = NDArray[np.bool_]
-Whole = NDArray[np.integer[Any]]
-_WNID = re.compile(r"n\d{8}")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Right answers of one observer, images by cells.
-
-    images: [n] names, sorted; cells: [c], without the clean condition, which is column 0 of every array [n, c + 1];
-    shown: whether there is a trial; right, top5: of the trials that there are; right16, shown16: the decision among 16
-    categories, where the image has one; answers: [n, c + 1] codes, equal where the answers are; row, column: [trials]
-    where each trial stands; of: [c + 1] images that the condition has, where it may have stopped early (else as many as
-    were shown);
-    thousand: whether answers are ImageNet's 1,000 classes.
+    images: [n] names, sorted; cells: [c]. Column 0 of every array [n, c + 1] is the clean condition, which may be
+    empty. row, column: [trials] where each trial stands; hits, counts: what -> [n, c + 1], where it is so and where it
+    can be so or not; of: [c + 1] images that a condition has, where it may have stopped early (else as many as were
+    shown); thousand: whether answers are ImageNet's 1,000 classes.
     """
 
-    images: Array
-    cells: tuple[Cell, ...]
-    shown: Flags
-    right: Flags
-    top5: Flags
-    right16: Flags
-    shown16: Flags
-    answers: Array
-    row: Whole
-    column: Whole
-    of: Whole
-    thousand: bool
+    def __init__(self, trials: Trials) -> None:
+        condition, response, category = (trials.coded(name) for name in ("condition", "response", "category"))
+        stimulus = trials.coded("stimulus").in_order()
+        self.trials = trials
+        self.images, self.row = stimulus.words, stimulus.codes
+        self.cells = cells_of(condition.used)
+        place = {CLEAN: 0, **{cell.condition: at for at, cell in enumerate(self.cells, 1)}}
+        self.column = np.array([place.get(label, -1) for label in condition.words.tolist()], int)[condition.codes]
+        first = category.words[category.codes[:99]].tolist()
+        self.thousand = bool(first) and all(re.fullmatch(r"n\d{8}", name) for name in first)
+
+        def spread(values: Array, blank: int = 0) -> Array:
+            table = np.full((len(self.images), len(self.cells) + 1), blank, dtype=values.dtype)
+            table[self.row, self.column] = values
+            return table
+
+        shown = spread(np.ones(len(trials), dtype=bool))
+        right16 = spread(_optional(trials, "right16", -1), -1)
+        answers = spread(response.codes)
+        both = np.zeros_like(shown)
+        for at, (milder, stronger) in enumerate(zip(self.cells, self.cells[1:], strict=False), 2):
+            if milder.corruption == stronger.corruption and milder.ordered:
+                both[:, at] = shown[:, at - 1] & shown[:, at]
+        same = both & (answers == np.roll(answers, 1, axis=1))
+        top5 = spread(_optional(trials, "top5", 0) == 1)
+        right = spread(alike(response, category))
+        self.hits: dict[What, Flags] = {"right": right, "top5": top5, "right16": right16 == 1, "same": same}
+        self.counts: dict[What, Flags] = {"right": shown, "top5": shown, "right16": right16 >= 0, "same": both}
+        self.n = shown.sum(axis=0)
+        planned = np.zeros(len(self.n), dtype=np.int64)
+        np.maximum.at(planned, self.column, _optional(trials, "of", 0))
+        self.of = np.maximum(planned, self.n)
+        self.clean = bool(shown[:, 0].any())
 
     @cached_property
-    def n(self) -> Whole:
-        """[c + 1] images per cell."""
-        return np.asarray(self.shown.sum(axis=0), dtype=np.int64)
+    def impaired(self) -> list[SweepCell]:
+        """The cells that change the image."""
+        return [cell for cell in self.cells if not cell.plain]
 
     @cached_property
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Columns of neighbouring levels of one corruption that share images: (milder, stronger)."""
-        return tuple(
-            (at, at + 1)
-            for at, (cell, after) in enumerate(zip(self.cells, self.cells[1:], strict=False), 1)
-            if cell.corruption == after.corruption
-            and cell.ordered
-            and (self.shown[:, at] & self.shown[:, at + 1]).any()
-        )
+    def seen(self) -> set[str]:
+        """Conditions that the observer's recipe trained on."""
+        return seen_conditions(self.trials.training, [cell.condition for cell in self.impaired])
+
+    @cached_property
+    def absent(self) -> dict[str, str]:
+        """Corruptions that were planned and could not be shown, with the reason."""
+        whole = (HELD_OUT, ROLE, SIZE_224)  # what is missing of the whole sweep, not of a corruption
+        return {name: reason for name, reason in self.trials.missing.items() if name not in whole}
 
     @property
-    def clean(self) -> bool:
-        """Whether the images as they are were shown."""
-        return bool(self.shown[:, 0].any())
+    def no_clean(self) -> str:
+        """Why there is no clean accuracy."""
+        return self.trials.missing.get(ROLE, "the images as they are were not shown")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What every score carries."""
+        return ("training images",) if HELD_OUT in self.trials.missing else ()
+
+    def flags_of(self, cells: Sequence[SweepCell]) -> tuple[str, ...]:
+        """The flags of a mean over some cells."""
+        known = sum(cell.condition in self.seen for cell in cells)
+        at = self.columns(cells)
+        early = int((self.n[at] < self.of[at]).sum())
+        return (
+            *self.flags,
+            *(f"without {name}" for name in self.absent),
+            *([f"includes {known} seen cell{'s' * (known > 1)}"] if known else []),
+            *([f"{early} of {len(cells)} cells stopped early"] if early else []),
+        )
+
+    def columns(self, cells: Iterable[SweepCell]) -> list[int]:
+        """Where the cells are."""
+        place = {cell.condition: at for at, cell in enumerate(self.cells, 1)}
+        return [place[cell.condition] for cell in cells]
+
+    def weights(self, cells: Iterable[SweepCell]) -> Floats:
+        """[c + 1] 1 for the cells, 0 for others."""
+        weights = np.zeros(len(self.cells) + 1)
+        weights[self.columns(cells)] = 1
+        return weights
+
+    def shares(self) -> Shares:
+        """The shares of the data."""
+        return {what: _share(self.hits[what].sum(axis=0)[None], self.counts[what].sum(axis=0)[None]) for what in _WHAT}
+
+    def resampled(self) -> Shares:
+        """Shares of resamples: images drawn with replacement, each with all its cells (Efron 1979).
+
+        Two tables of as many images give the same draws: an observer and its reference are resampled together where
+        their tables are of the same images.
+        """
+        n, rng = len(self.images), np.random.default_rng(SEED)
+        hits, counts = (
+            np.hstack([part[what] for what in _WHAT]).astype(np.float32) for part in (self.hits, self.counts)
+        )
+        parts = []
+        for size in chunk_sizes(RESAMPLES, n):
+            drawn = rng.integers(0, n, size=(size, n))
+            weights = np.stack([np.bincount(images, minlength=n) for images in drawn]).astype(np.float32)
+            parts.append(_share(weights @ hits, weights @ counts))  # whole numbers: exact below 2**24
+        split = np.split(np.concatenate(parts), len(_WHAT), axis=1)
+        return dict(zip(_WHAT, split, strict=True))
 
 
-def tabulate(trials: Trials) -> Table:
-    """The table of some trials, whatever their order. Where nothing clean was shown, the clean column is empty."""
-    condition, response = trials.coded("condition"), trials.coded("response")
-    cells = cells_of(condition.used)
-    place = {CLEAN: 0, **{cell.condition: at for at, cell in enumerate(cells, 1)}}
-    column = np.array([place.get(label, -1) for label in condition.words.tolist()], dtype=np.int32)
-    column = column[condition.codes]
-    names, row = _placed(trials.coded("stimulus"))
-    shape = (len(names), len(cells) + 1)
-
-    def spread(values: Array, blank: int = 0) -> Array:
-        found = np.full(shape, blank, dtype=values.dtype)
-        found[row, column] = values
-        return found
-
-    shown = spread(np.ones(len(trials), dtype=bool))
-    right16 = spread(_optional(trials, "right16", -1).astype(np.int8), -1)
-    of = np.zeros(shape[1], dtype=np.int64)
-    np.maximum.at(of, column, _optional(trials, "of", 0))
-    return Table(
-        images=names,
-        cells=cells,
-        shown=shown,
-        right=spread(alike(response, trials.coded("category"))),
-        top5=spread(_optional(trials, "top5", 0) == 1),
-        right16=right16 == 1,
-        shown16=right16 >= 0,
-        answers=spread(response.codes),
-        row=row,
-        column=column,
-        of=np.maximum(of, shown.sum(axis=0)),
-        thousand=_thousand(trials.coded("category")),
-    )
+_WHAT: tuple[What, ...] = ("right", "top5", "right16", "same")
 
 
-def _thousand(category: Coded) -> bool:
-    """Whether the categories are ImageNet's, from the first trials."""
-    first = category.words[category.codes[:99]].tolist()
-    return bool(first) and all(map(_WNID.fullmatch, first))
+def _share(hits: Array, counts: Array) -> Floats:
+    hits = hits.astype(float)
+    return np.asarray(np.divide(hits, counts, out=np.full(hits.shape, np.nan), where=counts > 0))
 
 
-def _optional(trials: Trials, name: str, blank: int) -> Whole:
+def _optional(trials: Trials, name: str, blank: int) -> NDArray[np.integer[Any]]:
     """A column of whole numbers, `blank` where it is missing."""
-    if name not in trials.columns:
-        return np.full(len(trials), blank, dtype=np.int32)
-    values = trials[name]
+    values = trials.columns.get(name, np.full(len(trials), np.nan))
     return np.where(np.isnan(values), blank, values).astype(np.int32)
 
 
-def _placed(images: Coded) -> tuple[Array, Whole]:
-    """Sorted names of the images that occur, and the position of each trial's among them."""
-    # The words that occur.
-    used = np.flatnonzero(np.bincount(images.codes, minlength=len(images.words)))
-    order = used[np.argsort(images.words[used], kind="stable")]
-    rank = np.zeros(len(images.words), dtype=np.int32)
-    rank[order] = np.arange(len(order))
-    return images.words[order], rank[images.codes]
-
-
-# Shares of right answers per cell, of the data and of resamples of the images: every measure is a function of them.
-
-
-Floats = NDArray[np.float64]
-RESAMPLES = 1000
-SEED = 0
-
-
-@dataclass(frozen=True)
-class Means:
-    """b versions of the shares of a table (1: the data itself; else resamples). NaN where nothing was shown.
-
-    right, top5, right16: [b, c + 1], clean first; same: [b, pairs], answers that neighbouring levels share.
-    """
-
-    right: Floats
-    top5: Floats
-    right16: Floats
-    same: Floats
-
-
-def means(table: Table) -> Means:
-    """The shares of the data."""
-    hits, seen = (part.sum(axis=0, dtype=float)[None] for part in _matrices(table))
-    return _split(table, _shares(np.asarray(hits), np.asarray(seen)))
-
-
-def resampled(table: Table, resamples: int = RESAMPLES, seed: int = SEED) -> Means:
-    """Shares of resamples: images drawn with replacement, each with all its cells (Efron 1979).
-
-    Two tables of as many images give the same draws: an observer and its reference are resampled together where their
-    tables are of the same images.
-    """
-    n = len(table.images)
-    rng = np.random.default_rng(seed)
-    hits, counts = _matrices(table)
-    values = hits.astype(np.float32)
-    uneven = np.flatnonzero((counts != counts[0]).any(axis=0))  # others: so many draws, whichever they are
-    some = counts[:, uneven].astype(np.float32)
-    parts = []
-    for size in chunk_sizes(resamples, n):
-        drawn = rng.integers(0, n, size=(size, n))
-        drawn += n * np.arange(size)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        weights = weights.astype(np.float32)  # counts: exact below 2**24
-        seen = np.tile(n * counts[0].astype(float), (size, 1))
-        seen[:, uneven] = weights @ some
-        parts.append(_shares(np.asarray(weights @ values, dtype=float), seen))
-    return _split(table, np.concatenate(parts))
-
-
-def _matrices(table: Table) -> tuple[Flags, Flags]:
-    """Per image: hits, and what they are hits of; columns right, top5, right16, same."""
-    milder, stronger = ([pair[side] for pair in table.pairs] for side in (0, 1))
-    both = table.shown[:, milder] & table.shown[:, stronger]
-    same = both & (table.answers[:, milder] == table.answers[:, stronger])
-    hits = (table.right, table.top5, table.right16, same)
-    counts = (table.shown, table.shown, table.shown16, both)
-    return np.hstack(hits), np.hstack(counts)
-
-
-def _shares(hits: Floats, seen: Floats) -> Floats:
-    shares: Floats = np.divide(hits, seen, out=np.full(hits.shape, np.nan), where=seen > 0)
-    return shares
-
-
-def _split(table: Table, shares: Floats) -> Means:
-    width = len(table.cells) + 1
-    right, top5, right16, same = np.split(shares, [width, 2 * width, 3 * width], axis=1)
-    return Means(right, top5, right16, same)
-
+# Which conditions a recipe trained on, from the tags of its card.
 
 _TAG = re.compile(r"\s*([^()]+?)\s*(?:\((.*)\))?\s*")
 #: noise(KIND): the experiments' and ImageNet-C's corruptions of that kind, with the plain names of other libraries.
@@ -302,37 +242,32 @@ _NOISES = {
     "poisson": ("shot_noise",),
     "speckle": ("speckle_noise",),
 }
-#: Tags of recipes that show a degradation under another name.
-_RECIPES = {
-    "greyscale": ("colour/bw",),
-    "grayscale": ("colour/bw",),
-    "stylised": ("stylised", "stylized-imagenet"),
-    "stylized": ("stylised", "stylized-imagenet"),
+#: Tags of recipes that show a degradation under another name, or (several on purpose) none of the test corruptions.
+_RECIPES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("greyscale", "grayscale"), ("colour/bw",)),
+    **dict.fromkeys(("stylised", "stylized"), ("stylised", "stylized-imagenet")),
+    **dict.fromkeys(("standard", "augmix", "adversarial", "deepaugment", "finetuned", "colour", "color"), ()),
 }
-#: Recipes without any of the test corruptions; several leave them out on purpose.
-_NONE = ("standard", "augmix", "adversarial", "deepaugment", "finetuned", "colour", "color")
 
 
 def seen(tags: Sequence[str], trials: Trials) -> Array:
     """[n] bool: trials under a condition that a recipe with these tags trained on: all levels, unless one is named."""
-    conditions = np.asarray(trials["condition"]).astype(str) if len(trials) else np.empty(0, str)
-    names, at = np.unique(conditions, return_inverse=True)
-    known = seen_conditions(tags, names.tolist())
-    return np.asarray([name in known for name in names.tolist()], dtype=bool)[at]
+    known = seen_conditions(tags, trials.coded("condition").used) if len(trials) else set()
+    return np.isin(trials["condition"], list(known)) if known else np.zeros(len(trials), dtype=bool)
 
 
 def seen_conditions(tags: Sequence[str], conditions: Iterable[str]) -> set[str]:
     """Those of the conditions that a recipe with these tags trained on. Unimpaired ones are never seen corruptions."""
-    wanted = {_plain(name) for tag in tags for name in _named(tag)}
-    found = set()
+    wanted = {_spelled(name) for tag in tags for name in _named(tag)}
+    known = set()
     for cell in cells_of(conditions):
         names = {cell.condition, cell.corruption, *([cell.family] if cell.family else [])}
         entry = own_list("imagenet-c").get(cell.corruption)
-        if entry is not None and entry.family != "extra":
+        if entry is not None and entry.family != EXTRA:
             names.add(COMMON)
-        if not cell.plain and cell.condition != CLEAN and wanted & {_plain(n) for n in names}:
-            found.add(cell.condition)
-    return found
+        if not cell.plain and wanted & set(map(_spelled, names)):
+            known.add(cell.condition)
+    return known
 
 
 def _named(tag: str) -> tuple[str, ...]:
@@ -346,10 +281,8 @@ def _named(tag: str) -> tuple[str, ...]:
         return listed
     if kind == "noise":
         return tuple(name for part in listed or ("noise",) for name in _NOISES.get(part, (part,)))
-    if kind in _NONE:
-        return ()
     return _RECIPES.get(kind, (kind,))
 
 
-def _plain(name: str) -> str:
+def _spelled(name: str) -> str:
     return name.lower().replace("_", "-")

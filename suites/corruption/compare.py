@@ -2,63 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from benchmark.contracts import Score, Trials
-from suites.corruption.cells import Cell, Means, Table, means, resampled, tabulate
-from suites.corruption.config import Config, Folders
-from suites.corruption.definitions import Floats, Sweep, corruption_errors, mean_of
-from suites.corruption.measures import error, normalised, without
-from suites.corruption.score import role_of, scored
-
-PLAIN, RELATIVE = "mce_measured", "relative_mce_measured"
+from benchmark.stats.intervals import Floats
+from suites.corruption.cells import CellTable, Shares
+from suites.corruption.config import CorruptionConfig, Folders
+from suites.corruption.definitions import lacking, mean_ce, normalised
+from suites.corruption.score import role_of, valued, without
 
 
-def compare(config: Config | Folders, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
+def compare(config: CorruptionConfig | Folders, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
     """mCE against the first reference, both resampled on the same images; nothing where there is none."""
     if not len(trials) or not references:
         return []
     name, theirs = next(iter(references.items()))
-    return list(_compared(Sweep(trials, role_of(config)), tabulate(theirs), name))
+    return [replace(score, role=role_of(config)) for score in _compared(CellTable(trials), CellTable(theirs), name)]
 
 
-def _compared(sweep: Sweep, theirs: Table, name: str) -> Iterator[Score]:
-    cells = normalised(sweep)
+def _compared(own: CellTable, reference: CellTable, name: str) -> Iterator[Score]:
+    cells, metrics = normalised(own), {"mce_measured": False, "relative_mce_measured": True}
     if not cells:
         return
-    if reason := _unlike(sweep.table, theirs, cells):
-        yield from (Score(metric, None, f"{name}: {reason}", role=sweep.role) for metric in (PLAIN, RELATIVE))
-        return
-    flags = (f"against {name}", *without(sweep.lacking))
-    both = [(means(sweep.table), means(theirs)), (resampled(sweep.table), resampled(theirs))]
-    for metric, relative in ((PLAIN, False), (RELATIVE, True)):
-        if relative and not (sweep.table.clean and theirs.clean):
-            yield Score(metric, None, sweep.no_clean, role=sweep.role)
-            continue
-        of = _ratio(sweep, theirs, cells, relative=relative)
-        exact, drawn = (of(mine, other) for mine, other in both)
-        yield scored(sweep, error(sweep, metric, cells, flags=flags), float(exact[0]), drawn)
-
-
-def _ratio(sweep: Sweep, theirs: Table, cells: Sequence[Cell], *, relative: bool) -> Callable[[Means, Means], Floats]:
-    at = sweep.columns(cells)
-    place = {cell.condition: i for i, cell in enumerate(theirs.cells, 1)}
-    other = [place[cell.condition] for cell in cells]
-
-    def of(mine: Means, reference: Means) -> Floats:
-        clean = [part.right[:, :1] if relative else 1.0 for part in (mine, reference)]
-        errors = (clean[0] - mine.right[:, at], clean[1] - reference.right[:, other])
-        return mean_of(corruption_errors(*errors, cells))
-
-    return of
-
-
-def _unlike(mine: Table, theirs: Table, cells: Sequence[Cell]) -> str:
-    """Why two tables cannot be compared; "" where they can."""
-    if not np.array_equal(mine.images, theirs.images):
-        return "was measured on other images"
-    known = {cell.condition for cell in theirs.cells}
+    known = {cell.condition for cell in reference.cells}
     gone = [cell.condition for cell in cells if cell.condition not in known]
-    return f"was not measured under {gone[0]}" if gone else ""
+    same = np.array_equal(own.images, reference.images)
+    if gone or not same:
+        reason = f"was not measured under {gone[0]}" if same else "was measured on other images"
+        yield from (Score(metric, None, f"{name}: {reason}") for metric in metrics)
+        return
+    at = own.columns(cells)
+    data, drawn = (own.shares(), reference.shares()), (own.resampled(), reference.resampled())
+    for metric, relative in metrics.items():
+        if relative and not (own.clean and reference.clean):
+            yield Score(metric, None, own.no_clean)
+            continue
+
+        def errors(table: CellTable, shares: Shares, relative: bool = relative) -> Floats:
+            right = shares["right"]
+            return (right[:, :1] if relative else 1.0) - right[:, table.columns(cells)]
+
+        value, draws = (
+            mean_ce(errors(own, first), errors(reference, second), cells) for first, second in (data, drawn)
+        )
+        flags = (*own.flags_of(cells), f"against {name}", *without(lacking(own)))
+        yield valued(Score(metric, None, flags=flags), float(value[0]), draws, own.counts["right"][:, at])

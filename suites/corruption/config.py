@@ -13,7 +13,7 @@ SIZE_224 = "224 px"
 
 
 @dataclass(frozen=True)
-class Config:
+class CorruptionConfig:
     """A sweep made on the fly.
 
     source: the list that corruptions come from; corruptions: their names or families, or "common" (the 15 of
@@ -41,7 +41,7 @@ class Folders:
     """A sweep that lies on disk as `corruption/severity/class/image`.
 
     role: of its parts; corruptions: those of the folders that are shown, by name ("all" of them, or the 15 "common"
-    ones of ImageNet-C); references: as in `Config`.
+    ones of ImageNet-C); references: as in `CorruptionConfig`.
     """
 
     role: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import inf
 
 from benchmark.contracts import Metric, SuiteFigure
@@ -21,65 +22,55 @@ from suites.corruption.definitions import (
     RIGHT16,
     SAME_ANSWER,
     TOP5,
-    CellMean,
-    OfFamily,
+    of_family,
 )
 
 _MEAN = "mean over corrupted cells (corruption x level)"
+_OF_FAMILY = "mean over the cells of the family"
+_OF_16 = "right among Geirhos' 16 categories, images of their 207 ImageNet classes"
+_MEASURED = "AlexNet's errors measured on the same images under the same suite"
+_error = partial(Metric, direction="lower", span=(0.0, inf))
 ALL = (
     Metric("corruption_accuracy", "corrupted", f"top-1 accuracy, {_MEAN}", headline=True, ratio=RIGHT),
     Metric("clean_accuracy", "clean", "top-1 accuracy on the images as they are", ratio=CLEAN, clean=True),
-    Metric("relative_robustness", "of clean", "corruption_accuracy / clean_accuracy", ratio=OF_CLEAN),
-    Metric(
+    Metric("relative_robustness", "of clean", "corruption_accuracy / clean_accuracy", span=(0.0, inf), ratio=OF_CLEAN),
+    _error(
         "mce",
         "mCE",
         "mean over the 15 common corruptions of 100 x sum of errors / sum of AlexNet's published errors over the five "
         "severities; only for all 75 cells at 224 px",
-        "lower",
         ratio=MCE,
     ),
-    Metric(
+    _error(
         "mce_partial",
         "mCE*",
         "as mCE over the corruptions and severities that were shown; flags name the others. Not comparable with mCE",
-        "lower",
     ),
-    Metric(
+    _error(
         "relative_mce",
         "relative mCE",
         "as mCE with both networks' errors beyond their clean ones",
-        "lower",
+        span=(-inf, inf),
         ratio=RELATIVE_MCE,
     ),
-    Metric(
-        "mce_measured",
-        "mCE (AlexNet measured)",
-        "mCE against AlexNet's errors measured on the same images under the same suite",
-        "lower",
-        shown=False,
-    ),
-    Metric(
+    _error("mce_measured", "mCE (AlexNet measured)", f"mCE against {_MEASURED}", shown=False),
+    _error(
         "relative_mce_measured",
         "relative mCE (AlexNet measured)",
-        "relative mCE against AlexNet's errors measured on the same images under the same suite",
-        "lower",
+        f"relative mCE against {_MEASURED}",
+        span=(-inf, inf),
         shown=False,
     ),
-    Metric(
+    _error(
         "mean_error",
         "mean error, %",
         f"100 x top-1 error, {_MEAN}; some papers call it mCE, unnormalised",
-        "lower",
+        span=(0.0, 100.0),
         shown=False,
         ratio=ERROR,
     ),
     *(
-        Metric(
-            f"{family}_accuracy",
-            family,
-            f"top-1 accuracy, mean over the cells of the family '{family}'",
-            ratio=CellMean(OfFamily(family)),
-        )
+        Metric(f"{family}_accuracy", family, f"top-1 accuracy, {_OF_FAMILY} '{family}'", ratio=of_family(family))
         for family in FAMILIES
     ),
     Metric(
@@ -102,40 +93,14 @@ ALL = (
         shown=False,
         ratio=CLEAN_TOP5,
     ),
-    Metric(
-        "accuracy16",
-        "16-way",
-        "right among Geirhos' 16 categories, images of their 207 ImageNet classes; mean over corrupted cells",
-        chance=1 / 16,
-        shown=False,
-        ratio=RIGHT16,
-    ),
-    Metric(
-        "clean_accuracy16",
-        "clean 16-way",
-        "right among Geirhos' 16 categories, images of their 207 ImageNet classes, as they are",
-        chance=1 / 16,
-        shown=False,
-        ratio=CLEAN16,
-    ),
+    Metric("accuracy16", "16-way", f"{_OF_16}; mean over corrupted cells", chance=1 / 16, shown=False, ratio=RIGHT16),
+    Metric("clean_accuracy16", "clean 16-way", f"{_OF_16}, as they are", chance=1 / 16, shown=False, ratio=CLEAN16),
 )
-
-
-#: Metrics that are no share of images, and what they can be.
-SPANS = {
-    "relative_robustness": (0.0, inf),
-    "mce": (0.0, inf),
-    "mce_partial": (0.0, inf),
-    "mce_measured": (0.0, inf),
-    "relative_mce": (-inf, inf),
-    "relative_mce_measured": (-inf, inf),
-    "mean_error": (0.0, 100.0),
-}
 
 
 def metrics(role: str = ROLE) -> tuple[Metric, ...]:
     """The metrics on a role ("": on the collection of all parts of a folder set)."""
-    return tuple(replace(one, role=role, span=SPANS.get(one.name, (0.0, 1.0))) for one in ALL)
+    return tuple(replace(metric, role=role, span=metric.span or (0.0, 1.0)) for metric in ALL)
 
 
 _ORDER = tuple(own_list("imagenet-c"))

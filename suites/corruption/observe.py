@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.contracts import Array, View
-from suites.corruption.config import Config, Folders
+from suites.corruption.config import CorruptionConfig, Folders
 
 BEST = 5
 
 
-def observe(config: Config | Folders, view: View) -> Mapping[str, Array]:
+def observe(config: CorruptionConfig | Folders, view: View) -> Mapping[str, Array]:
     """Columns [n]: response; probability: of the image's category (NaN where it is none of the observer's);
     top5: whether it is among the five best; right16: for ImageNet's classes, whether the answer among Geirhos' 16
     categories is right (1, 0; -1: the class belongs to none); of: images of the block, where it may stop early.
@@ -21,10 +20,14 @@ def observe(config: Config | Folders, view: View) -> Mapping[str, Array]:
     probabilities = view.probabilities
     place = {name: at for at, name in enumerate(view.categories)}
     truth = np.array([place.get(name, -1) for name in view.labels["category"].tolist()], dtype=int)
+    own = probabilities[np.arange(len(truth)), np.maximum(truth, 0)]
+    # Fewer than five categories come before the right one; of equal ones the first comes first.
+    earlier = np.arange(probabilities.shape[1]) < truth[:, None]
+    before = (probabilities > own[:, None]) | ((probabilities == own[:, None]) & earlier)
     columns = {
         "response": np.asarray(view.responses),
-        "probability": _of_truth(probabilities, truth),
-        "top5": _among_best(probabilities, truth),
+        "probability": np.where(truth < 0, np.float32(np.nan), own.astype(np.float32)),
+        "top5": (before.sum(axis=1) < BEST) & (truth >= 0),
     }
     if view.block.stimuli.space == "imagenet1k" and len(view.categories) == 1000:
         # The decision of Geirhos et al. from the 1,000 probabilities: the largest mean over a category's classes.
@@ -39,20 +42,6 @@ def observe(config: Config | Folders, view: View) -> Mapping[str, Array]:
         wanted = np.where(truth < 0, -1, of_class[truth])
         right = (means.argmax(axis=1) == wanted) & (means.max(axis=1) > 0)
         columns["right16"] = np.where(wanted < 0, -1, right).astype(np.int8)
-    if isinstance(config, Config) and config.half_width is not None:
+    if isinstance(config, CorruptionConfig) and config.half_width is not None:
         columns["of"] = np.full(len(truth), len(view.block.stimuli), dtype=np.int32)
     return columns
-
-
-def _of_truth(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.float32]:
-    rows = np.arange(len(truth))
-    found = probabilities[rows, np.maximum(truth, 0)].astype(np.float32)
-    return np.where(truth < 0, np.float32(np.nan), found)
-
-
-def _among_best(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether fewer than five categories come before the right one; of equal ones the first comes first."""
-    mine = probabilities[np.arange(len(truth)), np.maximum(truth, 0)][:, None]
-    earlier = np.arange(probabilities.shape[1]) < truth[:, None]
-    before = (probabilities > mine) | ((probabilities == mine) & earlier)
-    return np.asarray((before.sum(axis=1) < BEST) & (truth >= 0), dtype=bool)

@@ -2,130 +2,180 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.contracts import Score, Trials
 from benchmark.contracts.trials import alike
 from benchmark.stats import wilson
-from benchmark.stats.intervals import percentiles
+from benchmark.stats.intervals import Floats, percentiles
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.stimuli.roles import ROLE
-from suites.corruption.cells import RESAMPLES, Cell, means, resampled
-from suites.corruption.config import Config, Folders
-from suites.corruption.definitions import Sweep
-from suites.corruption.measures import Measure, measures, normalised
+from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, SweepCell, What
+from suites.corruption.config import CorruptionConfig, Folders
+from suites.corruption.definitions import (
+    CLEAN16,
+    ERROR,
+    MCE,
+    OF_CLEAN,
+    RELATIVE_MCE,
+    RIGHT,
+    RIGHT16,
+    SAME_ANSWER,
+    TOP5,
+    CellMean,
+    lacking,
+    normalised,
+    over_alexnet,
+)
 from suites.corruption.metrics import ALL
 
-Floats = NDArray[np.float64]
-LEVEL = 0.95
 METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
 
-def score(config: Config | Folders, trials: Trials) -> Sequence[Score]:
+def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]:
     """Scores of one observer. Cells and corruptions are conditions of `corruption_accuracy`; a corruption that was
     planned and could not be shown is one without a value.
     """
     role = role_of(config)
     if not len(trials):
         return [Score(metric.name, None, "no trials", role=role) for metric in ALL]
-    sweep = Sweep(trials, role)
-    return [*_undefined(sweep), *_cells(sweep), *_measured(sweep)]
+    table = CellTable(trials)
+    return [replace(part, role=role) for parts in (_undefined, _cells, _means) for part in parts(table)]
 
 
-def role_of(config: Config | Folders) -> str:
+def role_of(config: CorruptionConfig | Folders) -> str:
     """The role of all scores: of one set, or "" for a set in many folders."""
-    return ROLE if isinstance(config, Config) else ""
+    return ROLE if isinstance(config, CorruptionConfig) else ""
 
 
-def settled(config: Config, trials: Trials) -> bool:
+def settled(config: CorruptionConfig, trials: Trials) -> bool:
     """Whether a condition's accuracy is known well enough: its confidence sequence for all images of the condition."""
     if config.half_width is None or not len(trials):
         return False
     right = int(alike(trials.coded("response"), trials.coded("category")).sum())
-    low, high = confidence_sequence(right, len(trials), LEVEL, size=int(trials["of"].max()))
+    low, high = confidence_sequence(right, len(trials), size=int(trials["of"].max()))
     return (high - low) / 2 <= config.half_width
 
 
-def _undefined(sweep: Sweep) -> Iterator[Score]:
+def _undefined(table: CellTable) -> Iterator[Score]:
     """What has no value, with the reason."""
-    for name, reason in sweep.absent.items():
-        yield Score("corruption_accuracy", None, reason, condition=name, role=sweep.role)
-    if not sweep.table.clean:
+    for name, reason in table.absent.items():
+        yield Score("corruption_accuracy", None, reason, condition=name)
+    if not table.clean:
         for name in ("clean_accuracy", "clean_top5_accuracy", "relative_robustness"):
-            yield Score(name, None, sweep.no_clean, role=sweep.role)
-    if normalised(sweep):
-        gone = sweep.lacking
+            yield Score(name, None, table.no_clean)
+    if normalised(table):
+        gone = lacking(table)
         reason = f"all 15 corruptions x 5 severities at 224 px are needed; missing: {', '.join(gone)}"
         if gone:
-            yield Score("mce", None, reason, role=sweep.role)
-        if gone or not sweep.table.clean:
-            yield Score("relative_mce", None, reason if gone else sweep.no_clean, role=sweep.role)
+            yield Score("mce", None, reason)
+        if gone or not table.clean:
+            yield Score("relative_mce", None, reason if gone else table.no_clean)
 
 
-def _cells(sweep: Sweep) -> Iterator[Score]:
-    """Accuracy and top-5 of each cell and of the clean images."""
-    for cell, at in zip(sweep.cells, sweep.columns(sweep.cells), strict=True):
-        yield _share(sweep, "corruption_accuracy", at, cell)
-        yield _share(sweep, "top5_accuracy", at, cell)
-    if sweep.table.clean:
-        yield _share(sweep, "clean_accuracy", 0)
-        yield _share(sweep, "clean_top5_accuracy", 0)
+_SHARES: tuple[tuple[str, What], ...] = (("accuracy", "right"), ("top5_accuracy", "top5"))
 
 
-def _share(sweep: Sweep, metric: str, at: int, cell: Cell | None = None) -> Score:
-    """A share of one cell's images: Wilson; where the cell was stopped early, what held at every look."""
-    table = sweep.table
-    hits = int((table.top5 if "top5" in metric else table.right)[:, at].sum())
-    n, of = int(table.n[at]), int(table.of[at])
-    low, high = wilson(hits, n, LEVEL)
-    one = Score(metric, hits / n, "", low, high, LEVEL, "wilson", n, role=sweep.role)
-    flags = sweep.of_cell(cell) if cell else sweep.flags
-    if n < of:
-        low, high = confidence_sequence(hits, n, LEVEL, size=of)
-        flags = (*flags, f"stopped early ({n} of {of})")
-        one = replace(one, low=low, high=high, method=f"confidence sequence for all {of} images")
-    return replace(one, condition=cell.condition if cell else "", flags=flags)
+def _cells(table: CellTable) -> Iterator[Score]:
+    """Accuracy and top-5 of each cell and of the clean images: Wilson; where a cell was stopped early, what held at
+    every look."""
+    places = zip((cell.condition for cell in table.impaired), table.columns(table.impaired), strict=True)
+    for condition, at in [*places, *([("", 0)] if table.clean else [])]:
+        n, of = int(table.n[at]), int(table.of[at])
+        flags = (*table.flags, *([SEEN] if condition in table.seen else []))
+        for name, what in _SHARES:
+            metric = name if what == "top5" and condition else f"{'corruption' if condition else 'clean'}_{name}"
+            hits = int(table.hits[what][:, at].sum())
+            low, high = wilson(hits, n)
+            share = Score(metric, hits / n, "", low, high, method="wilson", n=n, condition=condition, flags=flags)
+            if n < of:
+                low, high = confidence_sequence(hits, n, size=of)
+                share = replace(share, low=low, high=high, method=f"confidence sequence for all {of} images")
+                share = replace(share, flags=(*flags, f"stopped early ({n} of {of})"))
+            yield share
 
 
-def _measured(sweep: Sweep) -> Iterator[Score]:
-    """All measures, from one set of resamples."""
-    table = sweep.table
-    exact, drawn = means(table), resampled(table) if len(table.images) > 1 else None
-    for measure, of in measures(sweep):
-        yield scored(sweep, measure, float(of(exact)[0]), None if drawn is None else of(drawn))
+def _means(table: CellTable) -> Iterator[Score]:
+    """All means over cells, from one set of resamples."""
+    cells, shares = table.impaired, table.shares()
+    drawn = table.resampled() if len(table.images) > 1 else None
+
+    def mean(
+        metric: str,
+        of: CellMean = RIGHT,
+        weights: Floats | None = None,
+        condition: str = "",
+        flags: tuple[str, ...] = (),
+    ) -> Score:
+        weights = of.weights(table) if weights is None else weights
+        at = np.flatnonzero(weights[1:]) + 1  # the clean images do not count, unless nothing else does
+        among = cells if of is SAME_ANSWER else [table.cells[i - 1] for i in at]
+        counts = table.counts[of.what][:, at if len(at) else np.flatnonzero(weights)]
+        blank = Score(metric, None, condition=condition, flags=(*table.flags_of(among), *flags))
+        draws = None if drawn is None else of.of(drawn, weights)
+        return valued(blank, float(of.of(shares, weights)[0]), draws, counts, share=not (of.errors or of.of_clean))
+
+    yield mean("corruption_accuracy")
+    for corruption, part in _by_corruption(cells):
+        yield mean("corruption_accuracy", RIGHT, table.weights(part), corruption)
+    for family in FAMILIES:
+        if of_family := [cell for cell in cells if cell.family == family]:
+            yield mean(f"{family}_accuracy", RIGHT, table.weights(of_family))
+    unseen = [cell for cell in cells if cell.condition not in table.seen]
+    left = len(cells) - len(unseen)
+    without_seen = (f"without {left} seen cell{'s' * (left > 1)}",) if left else ()
+    yield mean("unseen_accuracy", RIGHT, table.weights(unseen), flags=without_seen)
+    if table.counts["same"].any():
+        yield mean("flip_consistency", SAME_ANSWER)
+    yield mean("top5_accuracy", TOP5)
+    yield mean("mean_error", ERROR)
+    if table.clean:
+        yield mean("relative_robustness", OF_CLEAN)
+    if table.counts["right16"][:, table.columns(cells)].any():
+        yield mean("accuracy16", RIGHT16)
+    if table.counts["right16"][:, 0].any():
+        yield mean("clean_accuracy16", CLEAN16)
+    if known := normalised(table):
+        # CE of each corruption and their mean: mCE where every cell is there, else mCE*; relative mCE.
+        gone = lacking(table)
+        name = "mce_partial" if gone else "mce"
+        for corruption, part in _by_corruption(known):
+            yield mean(name, MCE, over_alexnet(table, part), corruption)
+        yield mean(
+            name, MCE, over_alexnet(table, known), flags=without(what for what in gone if what not in table.absent)
+        )
+        if table.clean and not gone:
+            yield mean("relative_mce", RELATIVE_MCE)
 
 
-def scored(sweep: Sweep, measure: Measure, value: float, draws: Floats | None) -> Score:
-    """A measure's score: value, and the percentile interval of its resamples that have a value."""
-    flags = (*sweep.of_mean(measure.cells), *measure.flags)
-    one = Score(
-        measure.metric,
-        value,
-        level=LEVEL,
-        n=int(measure.counts.sum()),
-        condition=measure.condition,
-        role=sweep.role,
-        flags=flags,
-    )
+def _by_corruption(cells: Sequence[SweepCell]) -> Iterator[tuple[str, list[SweepCell]]]:
+    for corruption in dict.fromkeys(cell.corruption for cell in cells):
+        yield corruption, [cell for cell in cells if cell.corruption == corruption]
+
+
+def without(names: Iterable[str]) -> tuple[str, ...]:
+    """The flag that names what is not in a mean; none where nothing is missing."""
+    listed = ", ".join(names)
+    return (f"without {listed}",) if listed else ()
+
+
+def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, share: bool = False) -> Score:
+    """A score with its value, and the percentile interval of its resamples that have a value.
+
+    counts: [images, k], the answers that count; share: whether it is a share of them.
+    """
+    blank = replace(blank, n=int(counts.sum()))
     if np.isnan(value):
-        return replace(one, value=None, reason=_why(measure))
-    images = int(measure.counts.any(axis=1).sum())
-    if measure.proportion and value in (0.0, 1.0):  # resampling sees no spread
-        low, high = wilson(images if value else 0, images, LEVEL)
-        return replace(one, low=low, high=high, method="wilson (by image)")
+        reasons = {"relative_robustness": "clean accuracy is 0", "unseen_accuracy": "every cell was seen in training"}
+        return replace(blank, reason=reasons.get(blank.metric, "no image counts" if counts.shape[1] else "no trials"))
+    blank, images = replace(blank, value=value), int(counts.any(axis=1).sum())
+    if share and value in (0.0, 1.0):  # resampling sees no spread
+        low, high = wilson(images if value else 0, images)
+        return replace(blank, low=low, high=high, method="wilson (by image)")
     if draws is None or images < 2 or np.isnan(draws).all():
-        return replace(one, flags=(*flags, "one image: no interval"))
-    low, high = percentiles(draws, LEVEL)
-    return replace(one, low=min(low, value), high=max(high, value), method=METHOD)
-
-
-def _why(measure: Measure) -> str:
-    if measure.metric == "relative_robustness":
-        return "clean accuracy is 0"
-    if measure.metric == "unseen_accuracy":
-        return "every cell was seen in training"
-    return "no image counts" if measure.cells else "no trials"
+        return replace(blank, flags=(*blank.flags, "one image: no interval"))
+    low, high = percentiles(draws, blank.level)
+    return replace(blank, low=min(low, value), high=max(high, value), method=METHOD)

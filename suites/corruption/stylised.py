@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Suite, Trials
+from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials
 from benchmark.errors import MissingStimuli
 from benchmark.stats import ratio_score
 from benchmark.stimuli.roles import ROLE
-from suites.corruption.config import Config
+from suites.corruption.cells import SEEN
+from suites.corruption.config import CorruptionConfig
 from suites.corruption.observe import observe
 from suites.corruption.plan import presentation
 
 STYLISED_ROLE = "stylized-imagenet"
 
 
-def plan(_config: Config, shelf: Shelf) -> Plan:
+def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
     """The stylised set, which must be there, and the photographs, which may be missing with a reason."""
-    blocks, missing = [_block(STYLISED_ROLE, shelf)], {}
+    sets, missing = {STYLISED_ROLE: shelf.find(STYLISED_ROLE)}, {}
     try:
-        blocks.append(_block(ROLE, shelf))
+        sets[ROLE] = shelf.find(ROLE)
     except MissingStimuli as error:
         missing[ROLE] = str(error)
+    blocks = (Block(stimuli, presentation=presentation(stimuli), role=role) for role, stimuli in sets.items())
     return Plan(tuple(blocks), missing)
 
 
-def score(_config: Config, trials: Trials) -> Sequence[Score]:
+def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Top-1 and top-5 accuracy on each of the two sets."""
-    return list(_scores(trials))
+    known = bool(seen(trials.training, trials).any())
+    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    scores = []
+    for metric in METRICS:
+        if metric.role in trials.missing:
+            scores.append(Score(metric.name, None, trials.missing[metric.role], role=metric.role))
+        elif metric.role in present or not present:
+            flags = (SEEN,) if known and metric.role == STYLISED_ROLE else ()
+            scores.append(ratio_score(metric, trials, flags=flags))
+    return scores
 
 
 def seen(tags: Sequence[str], trials: Trials) -> Array:
     """[n] bool: stylised trials of an observer that was trained on stylised images."""
-    trained = any(tag.strip().lower() in ("stylised", "stylized") for tag in tags)
-    return np.asarray(trials["role"] == STYLISED_ROLE, dtype=bool) & trained
-
-
-def _block(role: str, shelf: Shelf) -> Block:
-    stimuli = shelf.find(role)
-    return Block(stimuli, presentation=presentation(stimuli), role=role)
-
-
-def _scores(trials: Trials) -> Iterator[Score]:
-    known = seen(trials.training, trials) if len(trials) else np.zeros(0, dtype=bool)
-    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
-    for metric in METRICS:
-        if metric.role in trials.missing:
-            yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
-        elif metric.role in present or not present:
-            mine = metric.own(trials)
-            stylised = metric.role == STYLISED_ROLE and bool(known.any())
-            yield ratio_score(metric, mine, flags=("seen in training",) if stylised else ())
+    if not len(trials) or not {tag.strip().lower() for tag in tags} & {"stylised", "stylized"}:
+        return np.zeros(len(trials), dtype=bool)
+    return np.asarray(trials["role"] == STYLISED_ROLE, dtype=bool)
 
 
 def _top1(trials: Trials) -> tuple[Array, Array]:
@@ -63,17 +58,19 @@ def _top5(trials: Trials) -> tuple[Array, Array]:
     return np.asarray(trials["top5"] == 1, dtype=bool), np.ones(len(trials), dtype=bool)
 
 
-def _metric(name: str, title: str, role: str, ratio: Ratio, what: str, *, headline: bool = False) -> Metric:
-    return Metric(name, title, what, role=role, headline=headline, ratio=ratio)
-
-
+_TOP1, _TOP5 = "right answers", "label among the five best"
 METRICS = (
-    _metric(
-        "stylised_accuracy", "stylised top-1", STYLISED_ROLE, _top1, "right answers, stylised images", headline=True
+    Metric(
+        "stylised_accuracy",
+        "stylised top-1",
+        f"{_TOP1}, stylised images",
+        role=STYLISED_ROLE,
+        headline=True,
+        ratio=_top1,
     ),
-    _metric("stylised_top5", "stylised top-5", STYLISED_ROLE, _top5, "label among the five best, stylised images"),
-    _metric("natural_accuracy", "natural top-1", ROLE, _top1, "right answers, photographs"),
-    _metric("natural_top5", "natural top-5", ROLE, _top5, "label among the five best, photographs"),
+    Metric("stylised_top5", "stylised top-5", f"{_TOP5}, stylised images", role=STYLISED_ROLE, ratio=_top5),
+    Metric("natural_accuracy", "natural top-1", f"{_TOP1}, photographs", role=ROLE, ratio=_top1),
+    Metric("natural_top5", "natural top-5", f"{_TOP5}, photographs", role=ROLE, ratio=_top5),
 )
 
 STYLISED = Suite(
@@ -85,7 +82,7 @@ STYLISED = Suite(
     plan=plan,
     observe=observe,
     score=score,
-    config=Config(),
+    config=CorruptionConfig(),
     spaces=("imagenet1k", "geirhos16"),
     seen=seen,
 )

@@ -67,7 +67,7 @@ def test_no_mce_of_images_of_another_size(data, tmp_path):
     from suites.corruption.definitions import alexnet
 
     shutil.rmtree(data / "imagenet-c")
-    for condition in alexnet().errors:
+    for condition in alexnet()[1]:
         write(data / "imagenet-c" / condition, 300 if condition == "snow/2" else 224)
     prepared, found = ran(tmp_path, "corruption:imagenet-c")
     assert "snow/2" in prepared.tasks[0].plan.missing["224 px"]
