@@ -178,7 +178,7 @@ def _scored_as(card: ModelCard, former: str, settings: Settings) -> None:
     from benchmark.store import open_store
 
     with open_store(settings.db) as store:
-        rows = [row for row in store.observers_named({former}) if row.kind == "network"]
+        rows = [row for row in store.observers(names={former}) if row.kind == "network"]
         if not rows:
             return
         (known,) = rows

@@ -111,7 +111,7 @@ def compare_each(a: str, others: str, *, suite: str | None = None, db: str | Non
     settings = read_settings(db)
     with reading(settings) as store:
         known = standing(store, settings)
-        names = [note.name for note in store.observer_notes() if note.name not in known.hidden]
+        names = [note.name for note in store.observers() if note.name not in known.hidden]
         chosen = [name for name in dict.fromkeys(names) if name != a and fits(name, others)]
         if not chosen:
             raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")
@@ -163,7 +163,7 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
     """
     from benchmark.store import IMPORTED
 
-    known = {note.name for note in store.observer_notes()} | {PEOPLE}
+    known = {note.name for note in store.observers()} | {PEOPLE}
     hint = "`bench rank` lists those with scores; people: all people as a group."
     for name in names:
         if name not in known:

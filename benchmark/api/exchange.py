@@ -70,7 +70,7 @@ def consistency(
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
     answers: dict[str, dict[str, Trials]] = {}
     with reading(read_settings(db)) as store:
-        for name in observers or [note.name for note in store.observer_notes() if note.kind != "reported"]:
+        for name in observers or [note.name for note in store.observers() if note.kind != "reported"]:
             for suite in suites:
                 trials = observer_trials(store, suite, name)
                 if trials is not None:

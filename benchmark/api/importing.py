@@ -229,7 +229,7 @@ def reference(
     Path(settings.home).mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         _bring_in(store, run, folders, outcome, progress)
-        kinds = Counter(note.kind for note in store.observer_notes())
+        kinds = Counter(note.kind for note in store.observers())
         outcome.people, outcome.observers = kinds["human"], kinds["published"]
         outcome.reported = kinds["reported"]
     return outcome
@@ -249,7 +249,7 @@ def offer_reference(prepared: Prepared) -> str:
     if not shown:
         return ""
     with reading(prepared.settings) as store:
-        if any(note.kind == "published" for note in store.observer_notes()):
+        if any(note.kind == "published" for note in store.observers()):
             return ""
     return (
         "published networks and people answered these images: "

@@ -74,7 +74,7 @@ def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
 
 def require_observer(store: Store, observer: str) -> None:
     """UnknownName, with close matches, where nobody is called so."""
-    known = {note.name for note in store.observer_notes()}
+    known = {note.name for note in store.observers()}
     if observer not in known:
         raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
 
@@ -85,7 +85,7 @@ def notes_of(store: Store) -> dict[str, StimuliNote]:
 
     theirs = {
         note["digest"]: StimuliNote(**note)
-        for row in store.observers_of(("reported",))
+        for row in store.observers(kinds=("reported",))
         for note in row.card.get("exported", {}).get("stimuli", ())
     }
     own = {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
@@ -110,8 +110,8 @@ class Standing:
 
 def standing(store: Store, settings: Settings) -> Standing:
     """How the names of a leaderboard stand to the cards of today."""
-    networks = {row.name for row in store.observer_notes() if row.kind == "network"}
-    former = store.former_names()
+    observers = store.observers()
+    former = {str(name) for row in observers for name in row.card.get("formerly") or ()}
     from registry.cards import read_cards  # YAML and pydantic are slow to import
 
     cards = read_cards(settings.cards)
@@ -119,8 +119,8 @@ def standing(store: Store, settings: Settings) -> Standing:
     retired = {card.name for card in cards.values() if card.retired}
     outdated = {
         row.name: remark
-        for row in store.observers_named(networks & cards.keys())
-        if (remark := _remark(row.card, cards[row.name]))
+        for row in observers
+        if row.kind == "network" and row.name in cards and (remark := _remark(row.card, cards[row.name]))
     }
     return Standing(frozenset(retired | (former - cards.keys())), outdated)
 
@@ -196,7 +196,7 @@ class Chosen:
 
 def families(store: Store, kinds: Collection[str]) -> dict[str, str]:
     """Observer -> family, of observers of some kinds."""
-    return {row.name: family(row) for row in store.observers_of(kinds)}
+    return {row.name: family(row) for row in store.observers(kinds=kinds)}
 
 
 def family(row: ObserverRow) -> str:
@@ -239,7 +239,7 @@ def show(observer: Annotated[str, Option("An observer.")], *, db: Db = None) -> 
 def who(observer: str, *, db: str | None = None) -> ObserverRow:
     """An observer as it is stored; one that `show` knows."""
     with reading(read_settings(db)) as store:
-        return store.observers_named({observer})[0]
+        return store.observers(names={observer})[0]
 
 
 def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:

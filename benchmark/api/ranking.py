@@ -105,7 +105,7 @@ def published_boards(store: Store, suite: str | None, chosen: Chosen, now: Stand
         return []
     from benchmark.leaderboard.reported import reported_boards
 
-    known = store.observers_of((REPORTED,))
+    known = store.observers(kinds=(REPORTED,))
     sources = {row.name: str(row.card.get("source", "")) for row in known}
     suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
     return reported_boards(rows, sources, suites)
@@ -113,7 +113,7 @@ def published_boards(store: Store, suite: str | None, chosen: Chosen, now: Stand
 
 def check_trials(store: Store, *names: str) -> None:
     """Raises BenchError for an observer of which only scores were published."""
-    for row in store.observer_notes():
+    for row in store.observers():
         if row.name in names and row.kind == "reported":
             raise BenchError(
                 f"of '{row.name}' only scores are published, no trials are here: it can be shown (`bench show`), "
@@ -210,7 +210,7 @@ def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> l
         suites = [suite for suite in suites if suite.seen is not None]
     sets = notes_of(store)
     ranked: list[Board] = []
-    notes = store.observer_notes()
+    notes = store.observers()
     identities = {note.name: note.identity for note in notes if note.kind == "network"}
     for suite in suites:
         if by is None or by in {m.name for m in suite.metrics}:
@@ -278,7 +278,7 @@ def transfer(
 def _with_partial(store: Store, suite: Suite, ranked: Sequence[Board]) -> Sequence[Board]:
     """The boards, each with a note on people who answered a part of its images: they are in no row of it."""
     asked = [board for board in ranked if board.space == PUBLISHED_SPACE]
-    people = any(row.kind == "human" for row in store.observer_notes())
+    people = any(row.kind == "human" for row in store.observers())
     if not (suite.experiments and asked and people):
         return ranked
     from benchmark.engine.reference_trials import partial_line, partial_people
@@ -319,7 +319,7 @@ def summary_with_sizes(
         how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(joined(models or "")))
         tables = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
         shown = {line.observer for table in tables for line in (*table.lines[:limit], *table.references[:limit])}
-        counts = {row.name: row.card.get("parameters") for row in store.observers_named(shown)}
+        counts = {row.name: row.card.get("parameters") for row in store.observers(names=shown)}
     return tables, {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
@@ -375,7 +375,7 @@ def is_run(name: str, *, db: str | None = None) -> bool:
     from benchmark.leaderboard.training_curves import runs_of
 
     with reading(read_settings(db)) as store:
-        if any(note.name == name for note in store.observer_notes()):
+        if any(note.name == name for note in store.observers()):
             return False
         return name in runs_of({row.name: row.card for row in store.observers()})
 

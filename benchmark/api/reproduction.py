@@ -55,7 +55,7 @@ def provenance(
         suites = {known.name: known for known in scored_suites(sorted(scored), shelf)}
         rows = _chosen(store, suites, observer, suite, metric, condition)
         notes, builtin = notes_of(store), observer in builtin_cards()
-        (who,) = store.observers_named({observer})
+        (who,) = store.observers(names={observer})
         return [
             provenance_of(row, _title(suites, row), who, store.provenance(row.set_id), notes, builtin=builtin)
             for row in rows
@@ -201,7 +201,7 @@ def _again(
     name = f"{origin.score.observer} under {origin.score.suite}"
     with reading(fresh) as store:
         rows = store.latest_scores(suite=origin.score.suite, observers=[origin.score.observer])
-        identity = {note.name: note.identity for note in store.observer_notes()}
+        identity = {note.name: note.identity for note in store.observers()}
     by_key = {_key(row): row for row in rows}
     lacking = report.failed.get(name) or report.skipped.get(name) or _why(origin, rows, identity)
     pairs = ((row, by_key.get(_key(row))) for row in wanted)

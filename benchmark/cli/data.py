@@ -307,7 +307,7 @@ def _database(db: str) -> tuple[str, str]:
         return "ok", f"database  {db} (not there yet: the first run makes it)"
     try:
         with open_store(db, write=False) as store:
-            return "ok", f"database  {db}, {len(store.observer_notes())} observers"
+            return "ok", f"database  {db}, {len(store.observers())} observers"
     except StoreError as error:
         return "FAIL", f"database  {error}"
 

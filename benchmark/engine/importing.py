@@ -358,7 +358,7 @@ def _files(folder: Path, endings: tuple[str, ...] = ()) -> list[tuple[str, str]]
 
 def _counting(store: Store) -> list[list[object]]:
     """Imported observers, and what counts of their answers, in the order in which it came."""
-    rows = store.observers_of(("human", "published"))
+    rows = store.observers(kinds=("human", "published"))
     answers = store.observations(suite=IMPORTED)
     observers: list[list[object]] = [[row.name, row.identity, row.card] for row in rows]
     return observers + [[row.observer_name, row.role, row.key] for row in answers]

@@ -60,7 +60,7 @@ class Remembered(Images):
 
 def imported_groups(store: Store) -> dict[str, tuple[str, str]]:
     """Imported observers by name: people or published networks, of which source."""
-    rows = store.observers_of(("human", "published"))
+    rows = store.observers(kinds=("human", "published"))
     return {row.name: (row.kind, str(row.card.get("source", ""))) for row in rows}
 
 
@@ -290,7 +290,7 @@ class ReferenceTrials:
 
 def _training(store: Store, name: str) -> tuple[str, ...]:
     """The recipe tags of an observer's card; none for people."""
-    return next((row.training for row in store.observers_named({name})), ())
+    return next((row.training for row in store.observers(names={name})), ())
 
 
 def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = None) -> Trials | None:
@@ -341,7 +341,7 @@ def partial_people(
     """Of each board (role -> set of its images): role -> people who answered a part of that set -> how much of it.
     No table has them there: an observer is compared on all images of a set or on none.
     """
-    people = {note.name for note in store.observer_notes() if note.kind == "human"}
+    people = {note.name for note in store.observers() if note.kind == "human"}
     answers = {name: roles for name, roles in imported_roles(store, suite).items() if name in people}
     ids = Images(store)
     return [

@@ -231,7 +231,7 @@ class Scorer:
         elif space == PUBLISHED_SPACE:
             peers = {n: answers for n, answers in self._answered.imported(sets).items() if answers.human}
         else:
-            simulated = (row.name for row in self.store.observers_of(("simulated",)))
+            simulated = (row.name for row in self.store.observers(kinds=("simulated",)))
             peers = self._answered.run(sets, tuple(simulated))
         return {other: answers for other, answers in peers.items() if other != name}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,35 +44,23 @@ class Status:
 
 def status(url_or_path: str) -> Status:
     """What a leaderboard of any version is; nothing is changed. Raises StoreError."""
-    database = connect(locate(url_or_path), write=False, create=False)
-    try:
-        with database.reading() as connection:
-            there = revision(connection, database.place)
-            if there is None:
-                raise no_leaderboard(database.place.shown)
-            names = set(sa.inspect(connection).get_table_names())
-            tables = [table for table in schema.METADATA.sorted_tables if table.name in names]
-            counts = {table.name: _count(connection, table) for table in tables}
-            trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
-            counts["trials"] = int(connection.execute(trials).scalar_one())
-            version = connection.dialect.server_version_info or ()
-            name = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
-            return Status(
-                place=database.place.shown,
-                server=f"{name} {'.'.join(map(str, version))}",
-                revision=there,
-                newest=schema.HEAD,
-                size=_size(connection),
-                counts=counts,
-                open_runs=counts["runs"] - counts["run_ends"],
-                incomplete=len(incomplete(connection)) if there == schema.HEAD else 0,
-            )
-    finally:
-        database.close()
-
-
-def _count(connection: sa.Connection, table: sa.Table) -> int:
-    return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+    with closing(connect(locate(url_or_path), write=False, create=False)) as database, database.reading() as connection:
+        stored, shown = revision(connection, database.location), database.location.shown
+        if stored is None:
+            raise no_leaderboard(shown)
+        names = set(sa.inspect(connection).get_table_names())
+        counts = {
+            table.name: int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+            for table in schema.METADATA.sorted_tables
+            if table.name in names
+        }
+        trials = sa.select(sa.func.coalesce(sa.func.sum(schema.CHUNKS.c.n), 0))
+        counts["trials"] = int(connection.execute(trials).scalar_one())
+        program = "PostgreSQL" if connection.dialect.name == "postgresql" else "SQLite"
+        server = f"{program} {'.'.join(map(str, connection.dialect.server_version_info or ()))}"
+        lacking = len(incomplete(connection)) if stored == schema.HEAD else 0
+        open_runs = counts["runs"] - counts["run_ends"]
+        return Status(shown, server, stored, schema.HEAD, _size(connection), counts, open_runs, lacking)
 
 
 def _size(connection: sa.Connection) -> int:
@@ -79,17 +68,17 @@ def _size(connection: sa.Connection) -> int:
     if connection.dialect.name == "postgresql":
         query = sa.select(sa.func.pg_database_size(sa.func.current_database()))
         return int(connection.execute(query).scalar_one())
-    pages = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
-    return pages * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+    pages, page = (connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size"))
+    return int(pages) * int(page)
 
 
 def vacuum(database: Database) -> tuple[int, int]:
     """Give room that nothing uses back to the disk, and refresh what queries are planned by; bytes before and after."""
     with database.reading() as connection:
         before = _size(connection)
-    sqlite = database.place.sqlite
+    sqlite = database.location.server is None
     steps = ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if sqlite else ("VACUUM ANALYZE",)
-    with as_store_errors(database.place), database.engine.connect() as connection:
+    with as_store_errors(database.location), database.engine.connect() as connection:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         for step in steps:
             connection.exec_driver_sql(step)
@@ -100,30 +89,17 @@ def vacuum(database: Database) -> tuple[int, int]:
 def problems(database: Database) -> Iterator[str]:
     """What is wrong with a leaderboard, a line each: pages, keys, references, seals, contents. Reads all of it once."""
     with database.reading() as connection:
-        if database.place.sqlite:
-            for (line,) in connection.exec_driver_sql("PRAGMA integrity_check").all():
-                if line != "ok":
-                    yield f"SQLite: {line}"
-        yield from _first("key", _doubled(connection))
-        yield from _first("row refers", _orphans(connection))
-        for table in schema.METADATA.sorted_tables:
-            if table is not schema.SCORES:
-                yield from _first(table.name, _table(connection, table))
-        yield from _first("chunk", _overlapping(connection))
-        yield from _first("score set", _score_sets(connection))
-        yield from _first("import", _imports(connection))
-
-
-def _first(what: str, lines: Iterator[str]) -> Iterator[str]:
-    """The first problems of a kind, and the number of the others."""
-    more = 0
-    for number, line in enumerate(lines):
-        if number < _SHOWN:
-            yield line
-        else:
-            more += 1
-    if more:
-        yield f"{more} more problems of this kind ({what} ...)"
+        if database.location.server is None:
+            pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
+            yield from (f"SQLite: {line}" for line in pages.all() if line != "ok")
+        tables = schema.METADATA.sorted_tables
+        kinds = [("key", _doubled(connection)), ("row refers", _orphans(connection))]
+        kinds += [(table.name, _altered(connection, table)) for table in tables if table is not schema.SCORES]
+        kinds += [("chunk", _overlapping(connection)), ("score set", _score_sets(connection))]
+        for what, lines in (*kinds, ("import", _imports(connection))):
+            yield from islice(lines, _SHOWN)
+            if more := sum(1 for _ in lines):
+                yield f"{more} more problems of this kind ({what} ...)"
 
 
 def _doubled(connection: sa.Connection) -> Iterator[str]:
@@ -138,22 +114,17 @@ def _doubled(connection: sa.Connection) -> Iterator[str]:
 def _orphans(connection: sa.Connection) -> Iterator[str]:
     """References to rows that are not there."""
     for table in schema.METADATA.sorted_tables:
-        for key in sorted(table.foreign_keys, key=lambda one: one.parent.name):
+        for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             target, child = key.column.table.alias("target"), key.parent
             owner = target.c[key.column.name]
-            query = (
-                sa.select(sa.func.count())
-                .select_from(table.join(target, owner == child, isouter=True))
-                .where(child.is_not(None), owner.is_(None))
-            )
-            if n := int(connection.execute(query).scalar_one()):
+            query = sa.select(sa.func.count()).select_from(table.join(target, owner == child, isouter=True))
+            if n := int(connection.execute(query.where(child.is_not(None), owner.is_(None))).scalar_one()):
                 yield f"{table.name}.{child.name}: {n} rows refer to {key.column.table.name} that are not there"
 
 
-def _table(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
+def _altered(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
     """Rows that are not what their seal says, or whose content cannot be read."""
-    for row in all_rows(connection, table):
-        yield from row_problems(table, row)
+    return chain.from_iterable(row_problems(table, row) for row in all_rows(connection, table))
 
 
 def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
@@ -171,9 +142,7 @@ def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
 def row_problems(table: sa.Table, row: Any) -> Iterator[str]:
     """What is wrong with one row: its seal, its types, what it holds. Nothing is taken for granted of a foreign one."""
     keys = [str(row._mapping[column]) for column in table.primary_key.columns]
-    what = f"{table.name} {' '.join(keys)}"
-    if table is schema.CHUNKS:
-        what = f"chunk {keys[1]} of observation {keys[0]}"
+    what = f"chunk {keys[1]} of observation {keys[0]}" if table is schema.CHUNKS else f"{table.name} {' '.join(keys)}"
     try:
         name = seal_column(table)
         if name is not None and row._mapping[name] != row_digest(table, row._mapping):
@@ -242,5 +211,5 @@ def _imports(connection: sa.Connection) -> Iterator[str]:
     rows = fetched(connection, sa.select(table.id, table.source, table.observations))
     known = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))} if rows else set()
     for number, source, keys in rows:
-        if lost := len({*chain(texts(keys))} - known):
+        if lost := len({*texts(keys)} - known):
             yield f"import {number} of {source}: {lost} of its observations are not there"

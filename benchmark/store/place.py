@@ -14,11 +14,11 @@ from benchmark.errors import StoreError
 from registry.files import expanded
 
 #: File systems of other machines, where a write-ahead log's shared memory does not work.
-_NETWORK = frozenset(("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs"))
+_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs")
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """path: the SQLite file (None: PostgreSQL, or SQLite in memory); shown: for messages; server: the URL of a
     PostgreSQL."""
 
@@ -26,17 +26,12 @@ class Place:
     shown: str
     server: sa.URL | None = None
 
-    @property
-    def sqlite(self) -> bool:
-        """Whether this is SQLite."""
-        return self.server is None
 
-
-def locate(url_or_path: str) -> Place:
-    """A file path, "sqlite:///file" or "postgresql://user@host/name" -> Place. Raises StoreError on anything else."""
+def locate(url_or_path: str) -> Location:
+    """A file path, "sqlite:///file" or "postgresql://user@host/name" -> where it is. Raises StoreError on others."""
     if "://" not in url_or_path:
         path = expanded(url_or_path)
-        return Place(path, str(path))
+        return Location(path, str(path))
     try:
         url = sa.make_url(url_or_path)
         shown = masked(url.render_as_string(hide_password=True))
@@ -46,34 +41,29 @@ def locate(url_or_path: str) -> Place:
     if backend == "postgresql":
         if "@" in (url.host or ""):  # a driver would name the end of the password as the host
             raise StoreError(f"{shown}: an '@' in a user's name or a password is written %40")
-        return Place(None, shown, url.set(drivername="postgresql+psycopg"))
+        return Location(None, shown, url.set(drivername="postgresql+psycopg"))
     if backend != "sqlite":
-        raise StoreError(
-            f"a leaderboard lives in SQLite (a file path) or PostgreSQL (postgresql://...), not in '{backend}'"
-        )
+        raise StoreError(f"a leaderboard lives in SQLite (a path) or PostgreSQL (postgresql://...), not in '{backend}'")
     name = url.database or ":memory:"
-    return Place(None if name == ":memory:" else Path(name), name)
+    return Location(None if name == ":memory:" else Path(name), name)
 
 
-def same_place(one: Place, other: Place) -> bool:
+def same_place(a: Location, b: Location) -> bool:
     """Whether both are one leaderboard, also by another path, a link, or a second name of the file."""
-    if one.path is None or other.path is None:
-        return (one.path, one.server) == (other.path, other.server)
+    if a.path is None or b.path is None:
+        return (a.path, a.server) == (b.path, b.server)
     with contextlib.suppress(OSError):
-        return one.path.samefile(other.path)
-    return os.path.realpath(one.path) == os.path.realpath(other.path)  # of links in a ring, too
+        return a.path.samefile(b.path)
+    return os.path.realpath(a.path) == os.path.realpath(b.path)  # of links in a ring, too
 
 
 def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
     """The network file system that holds `path` ("nfs4", ...), or None (also: not known)."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
-        real = path.absolute().resolve()
+        folders = path.absolute().resolve().parents
     except (OSError, RuntimeError):  # a link to itself
         return None
     kinds = {fields[1].replace("\\040", " "): fields[2] for fields in map(str.split, lines)}
-    for folder in real.parents:
-        if str(folder) in kinds:
-            kind = kinds[str(folder)]
-            return kind if kind in _NETWORK or kind.startswith("fuse.sshfs") else None
-    return None
+    kind = next((kinds[str(folder)] for folder in folders if str(folder) in kinds), None)
+    return kind if kind in _NETWORK else None

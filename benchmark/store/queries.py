@@ -4,8 +4,8 @@ transaction, and every value is held against the type that the schema states."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -20,7 +20,6 @@ from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.rows import (
     IMPORTED,
-    ObserverNote,
     ObserverRow,
     Outcome,
     ScoreRow,
@@ -30,7 +29,7 @@ from benchmark.store.rows import (
     StoredObservation,
     check_scores,
 )
-from benchmark.store.sql import batches, check_types, digest_of, dump, fetched, named_texts, parsed, texts
+from benchmark.store.sql import batches, digest_of, dump, fetched, fetched_of, parsed, texts
 
 _OBSERVERS, _CARDS, _STIMULI = schema.OBSERVERS.c, schema.REGISTRATIONS.c, schema.STIMULI.c
 _OBSERVED, _CHUNKS, _SETTLED = schema.OBSERVATIONS.c, schema.CHUNKS.c, schema.SETTLED.c
@@ -46,52 +45,26 @@ def _registered(latest: bool = True) -> sa.FromClause:
     registration of every observer there ever was."""
     group = _OBSERVERS.name if latest else _OBSERVERS.id
     place = sa.func.row_number().over(partition_by=group, order_by=(_CARDS.created.desc(), _CARDS.id.desc()))
-    ranked = (
-        sa.select(_CARDS.id, place.label("place"))
-        .join(schema.OBSERVERS, _OBSERVERS.id == _CARDS.observer)
-        .subquery("ranked")
-    )
+    owned = schema.REGISTRATIONS.join(schema.OBSERVERS, _OBSERVERS.id == _CARDS.observer)
+    ranked = sa.select(_CARDS.id, place.label("place")).select_from(owned).subquery("ranked")
     # As a list of ids: joined, SQLite looks through all of them for each score set.
     newest = _CARDS.id.in_(sa.select(ranked.c.id).where(ranked.c.place == 1))
     return schema.REGISTRATIONS.join(schema.OBSERVERS, sa.and_(_OBSERVERS.id == _CARDS.observer, newest))
 
 
-def observers(
-    connection: sa.Connection, latest: bool = True, column: str | None = None, wanted: Collection[str] = ()
-) -> list[ObserverRow]:
-    """Observers by name: what each name stands for now, or (`latest=False`) ever stood for. column, wanted: those with
-    one of at most `BATCH` values there."""
-    query = sa.select(
-        *(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created
-    ).select_from(_registered(latest))
-    if column is not None:
-        query = query.where(_OBSERVERS[column].in_(list(wanted)))
-    rows = sorted(fetched(connection, query.order_by(_OBSERVERS.created)), key=itemgetter(1))
+def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRow]:
+    """Observers by name: what each name stands for now, or (`latest=False`) ever stood for."""
+    columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
+    rows = fetched(connection, sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created))
     return [
-        ObserverRow(number, name, kind, identity, parsed(card, dict), created)
-        for number, name, kind, identity, card, created in rows
+        ObserverRow(row.id, row.name, row.kind, row.identity, parsed(row.card, dict), row.created)
+        for row in sorted(rows, key=itemgetter(1))
     ]
-
-
-def observer_notes(connection: sa.Connection) -> list[ObserverNote]:
-    """What each name stands for now, by name, without cards: of 10,000 those take longer than the table."""
-    query = sa.select(_OBSERVERS.name, _OBSERVERS.kind, _OBSERVERS.identity)
-    rows = fetched(connection, query.select_from(_registered()))
-    return [ObserverNote(*row) for row in sorted(map(tuple, rows))]
-
-
-def former_names(connection: sa.Connection) -> frozenset[str]:
-    """What today's networks were called before, as their cards say."""
-    # as JSON is written here, whatever else the card says
-    query = sa.select(_CARDS.card).where(_CARDS.card.like('%"formerly":["%'))
-    cards = [parsed(card, dict) for (card,) in fetched(connection, query.select_from(_registered()))]
-    return frozenset(str(name) for card in cards for name in card.get("formerly") or ())
 
 
 def stimuli_names(connection: sa.Connection) -> list[StimuliNote]:
     """All stimulus sets, by name."""
-    names = ("digest", "name", "space", "n", "whole", "origin")
-    rows = fetched(connection, sa.select(*(_STIMULI[name] for name in names)))
+    rows = fetched(connection, sa.select(*(_STIMULI[name] for name in StimuliNote._fields)))
     return [StimuliNote(*row) for row in sorted(rows, key=itemgetter(1, 0))]
 
 
@@ -116,44 +89,40 @@ def observations(
     ones those that the newest import of their source brought, in the order of the imports."""
     owners = schema.OBSERVERS.alias("owners")
     same = sa.and_(owners.c.identity == _OBSERVERS.identity, owners.c.kind == _OBSERVERS.kind)
-    asked = ("suite", "version", "space", "stimuli", "role", "condition", "presentation")
-    query = sa.select(
-        _OBSERVED.key,
-        _OBSERVERS.id.label("observer"),
-        *(_OBSERVED[name] for name in (*asked, "transform", "n", "details")),
-        _OBSERVERS.name.label("observer_name"),
-        _OBSERVED.created,
-    ).select_from(_registered().join(owners, same).join(schema.OBSERVATIONS, _OBSERVED.observer == owners.c.id))
+    own = {"observer": _OBSERVERS.id.label("observer"), "observer_name": _OBSERVERS.name.label("observer_name")}
+    names = [field.name for field in fields(StoredObservation)]
+    owned = _registered().join(owners, same).join(schema.OBSERVATIONS, _OBSERVED.observer == owners.c.id)
+    query = sa.select(*(own[name] if name in own else _OBSERVED[name] for name in names)).select_from(owned)
     if observer is not None:
         query = query.where(_OBSERVERS.name == observer)
     if suite is not None:
         query = query.where(_OBSERVED.suite == suite)
     counting = imported_keys(connection) if suite in (None, IMPORTED) else {}
     rows = [row for row in fetched(connection, query) if row.suite != IMPORTED or row.key in counting]
-    ways: dict[str, Mapping[str, Any]] = {}  # most were asked in one of a few ways
-    made = []
-    for row in sorted(rows, key=lambda row: (row.observer_name, counting.get(row.key, 0), row.created)):
-        stated = dict(row._mapping)
-        if row.details not in ways:
-            ways[row.details] = parsed(row.details, dict)
-        made.append(StoredObservation(**stated | {"details": ways[row.details]}))
-    return made
+    rows.sort(key=lambda row: (row.observer_name, counting.get(row.key, 0), row.created))
+    details = {text: parsed(text, dict) for text in {row.details for row in rows}}  # most were asked in a few ways
+    return [StoredObservation(**{**row._mapping, "details": details[row.details]}) for row in rows]
 
 
-def imported_keys(connection: sa.Connection) -> dict[str, int]:
-    """Key of each imported observation that counts -> the place of its import among the newest of all sources."""
+def newest_imports(connection: sa.Connection) -> dict[str, Any]:
+    """Source -> its newest import, in the order of these."""
     newest: dict[str, Any] = {}
     table = schema.IMPORTS
     for row in fetched(connection, sa.select(table).order_by(table.c.created, table.c.id)):
         newest.pop(row.source, None)
         newest[row.source] = row
-    return {key: place for place, row in enumerate(newest.values()) for key in texts(row.observations)}
+    return newest
+
+
+def imported_keys(connection: sa.Connection) -> dict[str, int]:
+    """Key of each imported observation that counts -> the place of its import among the newest of all sources."""
+    newest = newest_imports(connection).values()
+    return {key: place for place, row in enumerate(newest) for key in texts(row.observations)}
 
 
 def has(connection: sa.Connection, table: sa.Table, column: str, value: str) -> bool:
     """Whether a table has a row with this value."""
-    query = sa.select(sa.literal(1)).where(table.c[column] == value)
-    return connection.scalar(query) is not None
+    return connection.scalar(sa.select(sa.literal(1)).where(table.c[column] == value)) is not None
 
 
 def chunks(connection: sa.Connection, key: str) -> set[int]:
@@ -161,30 +130,22 @@ def chunks(connection: sa.Connection, key: str) -> set[int]:
     return set(connection.scalars(sa.select(_CHUNKS.position).where(_CHUNKS.observation == key)))
 
 
+def counting_chunks(*columns: Any) -> sa.Select[Any]:
+    """Columns of the chunks of observations, those beyond what settled them left out."""
+    settled = sa.select(*columns).join(schema.SETTLED, _SETTLED.observation == _CHUNKS.observation, isouter=True)
+    return settled.where(sa.or_(_SETTLED.n.is_(None), _CHUNKS.start < _SETTLED.n))
+
+
 def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
     """Digest of the chunks of some observations, those beyond what settled them left out; "" where none is here."""
-    found = []
-    for some in batches(sorted(set(keys))):
-        query = (
-            sa.select(_CHUNKS.checksum)
-            .join(schema.SETTLED, _SETTLED.observation == _CHUNKS.observation, isouter=True)
-            .where(_CHUNKS.observation.in_(some))
-            .where(sa.or_(_SETTLED.n.is_(None), _CHUNKS.start < _SETTLED.n))
-        )
-        found += [checksum for (checksum,) in fetched(connection, query)]
-    return digest_of(sorted(found)) if found else ""
+    rows = fetched_of(connection, counting_chunks(_CHUNKS.checksum), _CHUNKS.observation, keys)
+    checksums = sorted(checksum for (checksum,) in rows)
+    return digest_of(checksums) if checksums else ""
 
 
 def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, str]:
     """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
-    stored = sa.select(_CHUNKS.observation, sa.func.sum(_CHUNKS.n).label("n")).group_by(_CHUNKS.observation).subquery()
-    query = (
-        sa.select(_OBSERVED.key, _OBSERVED.suite)
-        .select_from(schema.OBSERVATIONS)
-        .join(stored, stored.c.observation == _OBSERVED.key, isouter=True)
-        .join(schema.SETTLED, _SETTLED.observation == _OBSERVED.key, isouter=True)
-        .where(sa.func.coalesce(stored.c.n, 0) < sa.func.coalesce(_SETTLED.n, _OBSERVED.n))
-    )
+    query = _lacking()
     if not failed:
         since = [
             *(_OUTCOMES[name] == _OBSERVED[name] for name in ("observer", "suite", "space")),
@@ -197,35 +158,32 @@ def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, s
 
 def complete(connection: sa.Connection, key: str) -> bool:
     """Whether every trial of an observation is stored, or as many as settled it; False if it is unknown."""
-    query = (
-        sa.select(sa.func.coalesce(_SETTLED.n, _OBSERVED.n), sa.func.coalesce(sa.func.sum(_CHUNKS.n), 0))
-        .select_from(schema.OBSERVATIONS)
-        .join(schema.CHUNKS, _CHUNKS.observation == _OBSERVED.key, isouter=True)
+    lacking = connection.execute(_lacking().where(_OBSERVED.key == key)).first()
+    return lacking is None and has(connection, schema.OBSERVATIONS, "key", key)
+
+
+def _lacking() -> sa.Select[Any]:
+    """Observations with fewer trials than they have stimuli, or than settled them."""
+    stored = sa.select(sa.func.coalesce(sa.func.sum(_CHUNKS.n), 0)).where(_CHUNKS.observation == _OBSERVED.key)
+    return (
+        sa.select(_OBSERVED.key, _OBSERVED.suite)
         .join(schema.SETTLED, _SETTLED.observation == _OBSERVED.key, isouter=True)
-        .where(_OBSERVED.key == key)
-        .group_by(_OBSERVED.key, _OBSERVED.n, _SETTLED.n)
+        .where(stored.scalar_subquery() < sa.func.coalesce(_SETTLED.n, _OBSERVED.n))
     )
-    row = connection.execute(query).first()
-    return row is not None and int(row[0]) <= int(row[1])
 
 
 def outcomes(
     connection: sa.Connection, *, observer: str | None = None, suite: str | None = None, latest: bool = True
 ) -> list[Outcome]:
     """Outcomes, oldest first; `latest`: only the newest of each (observer name, suite, space)."""
-    query = sa.select(*(_OUTCOMES[name] for name in Outcome.__dataclass_fields__))
-    query = query.order_by(_OUTCOMES.created, _OUTCOMES.id)
+    query = sa.select(*(_OUTCOMES[field.name] for field in fields(Outcome)))
     if observer is not None:
         query = query.where(_OUTCOMES.observer_name == observer)
     if suite is not None:
         query = query.where(_OUTCOMES.suite == suite)
-    if latest:
-        work = (_OUTCOMES.observer_name, _OUTCOMES.suite, _OUTCOMES.space)
-        place = sa.func.row_number().over(partition_by=work, order_by=(_OUTCOMES.created.desc(), _OUTCOMES.id.desc()))
-        newest = sa.select(_OUTCOMES.id, place.label("place")).subquery("newest")
-        wanted = sa.and_(newest.c.id == _OUTCOMES.id, newest.c.place == 1)
-        query = query.select_from(schema.OUTCOMES.join(newest, wanted))
-    return [Outcome(*row) for row in fetched(connection, query)]
+    rows = [Outcome(*row) for row in fetched(connection, query.order_by(_OUTCOMES.created, _OUTCOMES.id))]
+    newest = {(row.observer_name, row.suite, row.space): row for row in rows}
+    return sorted(newest.values(), key=lambda row: row.created) if latest else rows
 
 
 # Score sets: what was scored, of which trials.
@@ -236,44 +194,38 @@ def _counts() -> sa.ColumnElement[bool]:
     return ~sa.exists().where(schema.WITHDRAWN.c.score_set == _SETS.id)
 
 
-def newest_like(connection: sa.Connection, made: ScoreSet) -> str | None:
+def newest_like(connection: sa.Connection, target: ScoreSet) -> str | None:
     """The id of the newest set of this observer, suite, space and stimuli if it was made like this."""
+    same = [_SETS[name] == getattr(target, name) for name in ("observer", "suite", "space")]
     query = (
         sa.select(_SETS.id, _SETS.code, _SETS.observations, _SETS.version)
-        .where(
-            _SETS.observer == made.observer,
-            _SETS.suite == made.suite,
-            _SETS.space == made.space,
-            _SETS.stimuli == dump(made.stimuli),
-            _counts(),
-        )
+        .where(*same, _SETS.stimuli == dump(target.stimuli), _counts())
         .order_by(_SETS.version.desc(), _SETS.created.desc(), _SETS.id.desc())
         .limit(1)
     )
     for number, *how in fetched(connection, query):
-        return number if how == [made.code, dump(list(made.keys)), made.version] else None
+        return number if how == [target.code, dump(list(target.keys)), target.version] else None
     return None
 
 
-def has_scores(connection: sa.Connection, made: ScoreSet) -> bool:
+def has_scores(connection: sa.Connection, target: ScoreSet) -> bool:
     """Whether `latest_scores` already shows this very set: nothing to score again."""
-    return newest_like(connection, made) is not None
+    return newest_like(connection, target) is not None
 
 
 def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
     """What `latest_scores` shows of a suite, as the sets that were scored."""
-    names = ("observer", "suite", "version", "space", "code", "stimuli", "observations")
     query = (
-        sa.select(*(_SETS[name] for name in names))
+        sa.select(*(_SETS[name] for name in ("observer", "version", "space", "code", "stimuli", "observations")))
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
         .where(_SETS.suite == suite, _counts())
         .order_by(_SETS.version, _SETS.created, _SETS.id)
     )
-    newest: dict[tuple[str, str, str], ScoreSet] = {}
-    for observer, name, version, space, code, shown, keys in fetched(connection, query):
-        made = ScoreSet(observer, name, version, space, code, role_digests(shown), texts(keys))
-        newest[observer, space, shown] = made
-    return list(newest.values())
+    newest = {(row.observer, row.space, row.stimuli): row for row in fetched(connection, query)}
+    return [
+        ScoreSet(observer, suite, version, space, code, role_digests(roles), texts(keys))
+        for observer, version, space, code, roles, keys in newest.values()
+    ]
 
 
 def stored_scores(connection: sa.Connection, set_id: str) -> list[Mapping[str, Any]]:
@@ -282,31 +234,26 @@ def stored_scores(connection: sa.Connection, set_id: str) -> list[Mapping[str, A
     return [row._mapping for row in fetched(connection, query.order_by(_SCORES.position))]
 
 
-def scores_of(connection: sa.Connection, made: ScoreSet) -> list[Score]:
+def scores_of(connection: sa.Connection, target: ScoreSet) -> list[Score]:
     """The scores of the newest set of this observer, suite, space and stimuli, if it was made like this."""
-    number = newest_like(connection, made)
+    number = newest_like(connection, target)
     rows = [] if number is None else stored_scores(connection, number)
     plain = [{**row, "flags": texts(row["flags"])} for row in rows]
-    return [Score(**{one.name: row[one.name] for one in fields(Score)}) for row in plain]
+    return [Score(**{field.name: row[field.name] for field in fields(Score)}) for row in plain]
 
 
 def scores_digest(rows: Iterable[Mapping[str, Any]]) -> str:
     """Digest of the rows of a score set, wherever they are stored."""
     names = [column.name for column in schema.SCORES.c if column.name != "score_set"]
-    ordered = sorted(rows, key=itemgetter("position"))
-    return digest_of(row[name] for row in ordered for name in names)
+    return digest_of(row[name] for row in sorted(rows, key=itemgetter("position")) for name in names)
 
 
-def _collections(connection: sa.Connection, suite: str | None = None) -> list[str]:
+def role_sets(connection: sa.Connection, suite: str | None = None) -> dict[str, Mapping[str, str]]:
+    """Digest of a collection -> role -> digest, for all that was scored under a suite (None: under any)."""
     query = sa.select(_SETS.stimuli).distinct().order_by(_SETS.stimuli)
     if suite is not None:
         query = query.where(_SETS.suite == suite)
-    return [text for (text,) in fetched(connection, query)]
-
-
-def role_sets(connection: sa.Connection, suite: str) -> dict[str, Mapping[str, str]]:
-    """Digest of a collection -> role -> digest, for all that was scored under a suite."""
-    return {collection_digest(one): role_digests(one) for one in _collections(connection, suite)}
+    return {collection_digest(text): role_digests(text) for (text,) in fetched(connection, query)}
 
 
 def suites(connection: sa.Connection) -> list[str]:
@@ -314,27 +261,28 @@ def suites(connection: sa.Connection) -> list[str]:
     return sorted(name for (name,) in fetched(connection, sa.select(_SETS.suite).distinct()))
 
 
-def collections(connection: sa.Connection, notes: Mapping[str, StimuliNote]) -> list[StimuliNote]:
-    """Score sets' collections of several stimulus sets, described like one set."""
+def collections(connection: sa.Connection) -> list[StimuliNote]:
+    """Several stimulus sets that were scored together, described like one; by their common digest."""
+    notes = {note.digest: note for note in stimuli_names(connection)}
     described = []
-    for text in _collections(connection):
-        parts = [notes[digest] for digest in role_digests(text).values() if digest in notes]
+    for digest, roles in role_sets(connection).items():
+        parts = [notes[part] for part in roles.values() if part in notes]
         if len(parts) > 1:
-            name = ", ".join(sorted({part.name for part in parts}))
-            name = name if len(parts) <= 3 else f"{len(parts)} stimulus sets"
-            n = sum(part.n for part in parts)
-            whole = sum(part.whole or part.n for part in parts)
-            painted = "; ".join(sorted({part.painted for part in parts} - {""}))
-            origin = painted or "collection"
-            note = StimuliNote(collection_digest(text), name, parts[0].space, n, whole, origin)
-            described.append(note)
+            names = sorted({part.name for part in parts})
+            name = ", ".join(names) if len(parts) <= 3 else f"{len(parts)} stimulus sets"
+            n, whole = sum(part.n for part in parts), sum(part.whole or part.n for part in parts)
+            origin = "; ".join(sorted({part.painted for part in parts} - {""})) or "collection"
+            described.append(StimuliNote(digest, name, parts[0].space, n, whole, origin))
     return described
 
 
 @lru_cache(maxsize=1024)
 def role_digests(text: str) -> dict[str, str]:
-    """Role -> digest, from JSON."""
-    return named_texts(text)
+    """Role -> digest, from JSON. Raises ValueError on anything else."""
+    roles = parsed(text, dict)
+    if not all(isinstance(digest, str) for digest in roles.values()):
+        raise ValueError("an object holds what is no text")
+    return roles
 
 
 @lru_cache(maxsize=1024)
@@ -347,89 +295,68 @@ def collection_digest(text: str) -> str:
 # The newest scores of everybody: what tables are made of.
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which scores: None means all."""
+def latest_scores(
+    connection: sa.Connection,
+    *,
+    suite: str | None = None,
+    metrics: Collection[str] | None = None,
+    observers: Collection[str] | None = None,
+    space: str | None = None,
+    conditions: Collection[str] | None = None,
+) -> list[ScoreRow]:
+    """Of each (observer name, suite, space, stimuli): the newest set of the newest version, for what the name stands
+    for now. By observer name, then in the order of storing.
 
-    suite: str | None = None
-    metrics: Collection[str] | None = None
-    observers: Collection[str] | None = None
-    space: str | None = None
-    conditions: Collection[str] | None = None
-
-
-def latest_scores(connection: sa.Connection, wanted: Wanted) -> list[ScoreRow]:
-    """Of each (observer name, suite, space, stimuli): the newest set of the newest version."""
-    newest: dict[tuple[str, str, str, str], Any] = {}
-    replaced: dict[tuple[str, str, str, str], list[str]] = {}
-    for row in _current_sets(connection, wanted):
-        group = (row.name, row.suite, row.space, row.stimuli)
-        best = newest.setdefault(group, row)
-        if best is row:
-            continue
-        replaced.setdefault(group, [_first_key(best)]).append(_first_key(row))
-        if (row.version, row.created, row.id) > (best.version, best.created, best.id):
-            newest[group] = row
-    sets = sorted(newest.values(), key=lambda row: (row.name, row.created, row.id))
-    earlier = {newest[group].id: keys for group, keys in replaced.items()}
-    keys = [_first_key(row) for row in sets]
-    policies = _policies(connection, [*keys, *chain.from_iterable(earlier.values())])
-    rows: list[ScoreRow] = []
-    for some in batches(zip(sets, keys, strict=True)):  # of a big board only a batch is held twice
-        scores = _scores_of(connection, wanted, [row.id for row, _ in some])
-        for row, key in some:
-            policy = policies.get(key, "")
-            others = {policies.get(other, "") for other in earlier.get(row.id, ())} - {policy, ""}
-            rows += _score_rows(row, scores.get(row.id, ()), policy, tuple(sorted(others)))
-    return rows
-
-
-def _current_sets(connection: sa.Connection, wanted: Wanted) -> Iterator[Any]:
-    """The score sets of current observers."""
+    conditions: e.g. ("",) leaves out scores per category, which most tables do not show.
+    """
     beginning = sa.func.substr(_SETS.observations, 1, _KEY_ROOM, type_=sa.Text)
-    made = ("suite", "version", "space", "created", "id", "stimuli")
+    stated = (_SETS[name] for name in ("suite", "version", "space", "created", "id", "stimuli"))
     query = (
-        sa.select(
-            _OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *(_SETS[name] for name in made), beginning.label("keys")
-        )
+        sa.select(_OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *stated, beginning.label("keys"))
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
         .where(_counts())
     )
-    if wanted.suite is not None:
-        query = query.where(_SETS.suite == wanted.suite)
-    if wanted.space is not None:
-        query = query.where(_SETS.space == wanted.space)
-    names = None if wanted.observers is None else set(wanted.observers)
-    yield from (row for row in fetched(connection, query) if names is None or row.name in names)
+    if suite is not None:
+        query = query.where(_SETS.suite == suite)
+    if space is not None:
+        query = query.where(_SETS.space == space)
+    sets: dict[tuple[str, str, str, str], list[Any]] = {}  # of each group, all that there ever were
+    for row in fetched(connection, query):
+        if observers is None or row.name in observers:
+            sets.setdefault((row.name, row.suite, row.space, row.stimuli), []).append(row)
+    for same in sets.values():
+        same.sort(key=lambda row: (row.version, row.created, row.id))
+    ordered = sorted(sets.values(), key=lambda same: (same[-1].name, same[-1].created, same[-1].id))
+    policies = _policies(connection, (_first_key(row) for same in ordered for row in same))
+    scores = sa.select(schema.SCORES)
+    for column, some in ((_SCORES.metric, metrics), (_SCORES.condition, conditions)):
+        if some is not None:
+            scores = scores.where(column.in_(sorted(set(some))))
+    rows: list[ScoreRow] = []
+    for part in batches(ordered):  # of a big board only a batch is held twice
+        query = scores.where(_SCORES.score_set.in_([same[-1].id for same in part]))
+        stored = fetched(connection, query.order_by(_SCORES.score_set, _SCORES.position))
+        check_scores(stored)
+        by_set: dict[str, list[Any]] = {}
+        for row in stored:
+            by_set.setdefault(row[0], []).append(row)
+        for *earlier, newest in part:
+            policy = policies.get(_first_key(newest), "")
+            replaced = {policies.get(_first_key(row), "") for row in earlier} - {policy, ""}
+            rows += _score_rows(newest, by_set.get(newest.id, ()), policy, tuple(sorted(replaced)))
+    return rows
 
 
-def _first_key(row: Any) -> str:
+def _first_key(score_set: Any) -> str:
     """The first observation of a set: the observer's own."""
-    parts = row.keys.split('"', 2)
+    parts = score_set.keys.split('"', 2)
     return parts[1] if len(parts) == 3 else ""
 
 
-def _scores_of(connection: sa.Connection, wanted: Wanted, sets: Sequence[str]) -> dict[str, list[Any]]:
-    """Score set -> its scores, in the order of storing."""
-    query = sa.select(schema.SCORES).where(_SCORES.score_set.in_(sets))
-    for column, some in ((_SCORES.metric, wanted.metrics), (_SCORES.condition, wanted.conditions)):
-        if some is not None:
-            query = query.where(column.in_(sorted(set(some))))
-    found = fetched(connection, query.order_by(_SCORES.score_set, _SCORES.position))
-    check_scores(found)
-    scores: dict[str, list[Any]] = {}
-    for row in found:
-        scores.setdefault(row[0], []).append(row)
-    return scores
-
-
 def _policies(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
-    """Observation -> how it was run, in words; imported ones are left out."""
-    found: dict[str, str] = {}
-    for some in batches(sorted(set(keys) - {""})):
-        query = sa.select(_OBSERVED.key, _OBSERVED.details).where(_OBSERVED.key.in_(some))
-        found |= {key: _policy(details) for key, details in fetched(connection, query)}
-    return found
+    """Observation -> how it was run, in words; "" for imported ones."""
+    query = sa.select(_OBSERVED.key, _OBSERVED.details)
+    return {key: _policy(details) for key, details in fetched_of(connection, query, _OBSERVED.key, keys)}
 
 
 @lru_cache(maxsize=1024)
@@ -441,10 +368,10 @@ def _policy(details: str) -> str:
     return f"{how.get('device')} {how.get('precision')}{compiled}, seed {how.get('seed')}"
 
 
-def _score_rows(made: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]) -> Iterator[ScoreRow]:
+def _score_rows(score_set: Any, scores: Iterable[Any], policy: str, replaced: tuple[str, ...]) -> Iterable[ScoreRow]:
     """The rows of a set. A text is held once: the driver makes it anew for each row."""
-    shared = (made.name, made.kind, _tags(made.training), *made[3:8])
-    digests = {**role_digests(made.stimuli), "": collection_digest(made.stimuli)}
+    shared = (score_set.name, score_set.kind, _tags(score_set.training), *score_set[3:8])
+    digests = {**role_digests(score_set.stimuli), "": collection_digest(score_set.stimuli)}
     for row in scores:
         _, _, metric, on, role, value, why, low, high, level, method, n, left, flags = row
         stated = (digests.get(role, ""), _tags(flags), intern(metric), intern(on), intern(role))
@@ -473,26 +400,32 @@ def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
     rows = fetched(connection, sa.select(schema.SCORE_SETS).where(_SETS.id == set_id))
     if not rows:
         raise StoreError(f"the leaderboard has no score set {set_id}")
-    made = rows[0]
-    keys = parsed(made.observations, list)
-    observed = {row.key: row for row in _observed_with_owners(connection, keys)}
+    score_set = rows[0]
+    keys = parsed(score_set.observations, list)
+    names = ("key", "suite", "version", "space", "stimuli", "role", "condition", "presentation", "transform", "n")
+    query = sa.select(
+        *(_OBSERVED[name] for name in (*names, "created", "details")),
+        _OBSERVERS.name.label("observer"),
+        _OBSERVERS.identity,
+    ).join(schema.OBSERVERS, _OBSERVERS.id == _OBSERVED.observer)
+    observed = {row.key: row for row in fetched_of(connection, query, _OBSERVED.key, keys)}
     computed: dict[str, list[str]] = {}
-    for some in batches(sorted(observed)):
-        query = sa.select(_CHUNKS.observation, _CHUNKS.run).distinct()
-        for key, run in fetched(connection, query.where(_CHUNKS.observation.in_(some))):
-            computed.setdefault(key, []).append(run)
-    known = runs(connection, {made.run, *chain.from_iterable(computed.values())})
-    order = {run: place for place, run in enumerate(known)}
+    chunk_runs = sa.select(_CHUNKS.observation, _CHUNKS.run).distinct()
+    for key, run in fetched_of(connection, chunk_runs, _CHUNKS.observation, observed):
+        computed.setdefault(key, []).append(run)
+    wanted = {score_set.run, *chain.from_iterable(computed.values())}
+    known = {run: row for run, row in runs(connection).items() if run in wanted}
+    order = list(known)
     return {
-        **known[made.run],
-        **{name: getattr(made, name) for name in ("suite", "version", "space", "code", "created")},
-        "stimuli": parsed(made.stimuli, dict),
+        **known[score_set.run],
+        **{name: getattr(score_set, name) for name in ("suite", "version", "space", "code", "created")},
+        "stimuli": parsed(score_set.stimuli, dict),
         "keys": keys,
         "observations": [
-            dict(observed[key]._mapping)
-            | {
+            {
+                **observed[key]._mapping,
                 "details": parsed(observed[key].details, dict),
-                "runs": sorted(computed.get(key, ()), key=order.__getitem__),
+                "runs": sorted(computed.get(key, ()), key=order.index),
             }
             for key in keys
             if key in observed
@@ -501,57 +434,28 @@ def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
     }
 
 
-def _observed_with_owners(connection: sa.Connection, keys: Sequence[str]) -> Iterator[Any]:
-    names = ("key", "suite", "version", "space", "stimuli", "role", "condition", "presentation")
-    columns = [_OBSERVED[name] for name in (*names, "transform", "n", "created", "details")]
-    for some in batches(keys):
-        query = (
-            sa.select(*columns, _OBSERVERS.name.label("observer"), _OBSERVERS.identity)
-            .join(schema.OBSERVERS, _OBSERVERS.id == _OBSERVED.observer)
-            .where(_OBSERVED.key.in_(some))
-        )
-        yield from fetched(connection, query)
-
-
 def runs_of_sets(connection: sa.Connection) -> dict[str, tuple[str, ...]]:
     """Score set -> the runs that computed its trials, then its own, each once."""
     by_key: dict[str, list[str]] = {}
     for key, run in fetched(connection, sa.select(_CHUNKS.observation, _CHUNKS.run).distinct()):
         by_key.setdefault(key, []).append(run)
     order = {run: place for place, run in enumerate(runs(connection))}
-    found = {}
+    runs_by_set = {}
     for number, run, keys in fetched(connection, sa.select(_SETS.id, _SETS.run, _SETS.observations)):
-        computed = {one for key in texts(keys) for one in by_key.get(key, ())}
-        found[number] = tuple(dict.fromkeys((*sorted(computed, key=order.__getitem__), run)))
-    return found
+        computed = {other for key in texts(keys) for other in by_key.get(key, ())}
+        runs_by_set[number] = tuple(dict.fromkeys((*sorted(computed, key=order.__getitem__), run)))
+    return runs_by_set
 
 
-def runs(connection: sa.Connection, wanted: Collection[str] | None = None) -> dict[str, Mapping[str, Any]]:
-    """Runs by their ids, the oldest first: "run", "command", "environment", "started", "status", "ended". wanted: these
-    alone."""
+def runs(connection: sa.Connection) -> dict[str, Mapping[str, Any]]:
+    """Runs by their ids, the oldest first: "run", "command", "environment", "started", "status", "ended"."""
     table, environments, ends = schema.RUNS.c, schema.ENVIRONMENTS.c, schema.RUN_ENDS.c
+    stated = (table.command, environments.content.label("environment"), table.started, ends.status, ends.ended)
     query = (
-        sa.select(table.id, table.command, environments.content, table.started)
-        .add_columns(ends.status, ends.ended)
-        .select_from(schema.RUNS)
+        sa.select(table.id.label("run"), *stated)
         .join(schema.ENVIRONMENTS, environments.id == table.environment)
         .join(schema.RUN_ENDS, ends.run == table.id, isouter=True)
         .order_by(table.started, table.id)
     )
-    rows = (
-        connection.execute(query).all()
-        if wanted is None
-        else [row for some in batches(sorted(wanted)) for row in connection.execute(query.where(table.id.in_(some)))]
-    )
-    check_types(query, rows, ("status", "ended"))
-    return {
-        number: {
-            "run": number,
-            "command": command,
-            "environment": parsed(environment, dict),
-            "started": started,
-            "status": status,
-            "ended": ended,
-        }
-        for number, command, environment, started, status, ended in rows
-    }
+    rows = fetched(connection, query, ("status", "ended"))
+    return {row.run: {**row._mapping, "environment": parsed(row.environment, dict)} for row in rows}

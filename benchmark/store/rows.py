@@ -162,14 +162,6 @@ class StimuliNote(NamedTuple):
         return self.origin if self.origin.startswith("stylised: ") else ""
 
 
-class ObserverNote(NamedTuple):
-    """An observer without its card."""
-
-    name: str
-    kind: str
-    identity: str
-
-
 class ObserverRow(NamedTuple):
     """An observer as stored; card: the model card as plain data, {} for people."""
 

@@ -43,12 +43,8 @@ def parsed(text: str, kind: type[T], most: int = LONGEST_JSON) -> T:
         raise ValueError(f"{type(value).__name__} where {kind.__name__} is written")
     level: list[Any] = [value]
     for _ in range(DEEPEST_JSON):
-        level = [
-            part
-            for one in level
-            for part in (one.values() if isinstance(one, dict) else one)
-            if isinstance(part, (dict, list))
-        ]
+        inner = (part for outer in level for part in (outer.values() if isinstance(outer, dict) else outer))
+        level = [part for part in inner if isinstance(part, dict | list)]
         if not level:
             return value
     raise ValueError("JSON that is nested too deeply")
@@ -62,36 +58,23 @@ def texts(text: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def named_texts(text: str) -> dict[str, str]:
-    """A JSON object whose values are texts. Raises ValueError on anything else."""
-    values = parsed(text, dict)
-    if not all(isinstance(value, str) for value in values.values()):
-        raise ValueError("an object holds what is no text")
-    return values
-
-
 def digest_of(values: Iterable[object]) -> str:
     """Digest of a sequence of plain values and bytes."""
     total = hashlib.sha256()
     for value in values:
-        part = value if isinstance(value, bytes) else json.dumps(value).encode()
+        part = bytes(value) if isinstance(value, bytes | memoryview) else json.dumps(value).encode()
         total.update(b"%d:" % len(part) + part)
     return total.hexdigest()[:DIGITS]
 
 
 def row_digest(table: sa.Table, row: Mapping[str, Any]) -> str:
     """Digest of a row: of all its columns but those that the schema marks as not sealed."""
-    values = [row[column.name] for column in table.c if column.info.get("sealed", True)]
-    return digest_of([table.name, *map(_plain, values)])
-
-
-def _plain(value: Any) -> Any:
-    return bytes(value) if isinstance(value, memoryview) else value
+    return digest_of([table.name, *(row[column.name] for column in table.c if column.info.get("sealed", True))])
 
 
 def seal_column(table: sa.Table) -> str | None:
     """The column that holds a row's digest: "id", "checksum", or None where rows have none."""
-    return next((c.name for c in table.c if c.info.get("seal")), None)
+    return next((column.name for column in table.c if column.info.get("seal")), None)
 
 
 def sealed(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,23 +101,26 @@ def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collecti
     optional: columns that may be empty though the schema forbids it (of an outer join).
     """
     rows = connection.execute(query).all()
-    check_types(query, rows, optional)
-    return rows
-
-
-def check_types(query: sa.Select[Any], rows: Sequence[Any], optional: Collection[str] = ()) -> None:
-    """As `fetched`, for rows that were read already. By column, not by value: tables have 100,000 rows."""
+    # By column, not by value: tables have 100,000 rows.
     for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):
         wanted = column.type.python_type
-        allowed = {wanted, int} if wanted is float else {wanted}
-        kinds = set(map(type, values))
+        kinds = set(map(type, values)) - {wanted, int if wanted is float else wanted}
         if getattr(column, "nullable", True) or column.name in optional:
             kinds.discard(type(None))
-        if not kinds <= allowed:
-            names = ", ".join(sorted(kind.__name__ for kind in kinds - allowed))
+        if kinds:
+            names = ", ".join(sorted(kind.__name__ for kind in kinds))
             raise ValueError(f"{column}: {names} where {wanted.__name__} is written")
         if wanted is int and any(value is not None and value < 0 for value in values):
             raise ValueError(f"{column}: a number below 0")  # versions, counts and places
+    return rows
+
+
+def fetched_of(
+    connection: sa.Connection, query: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[Any]
+) -> Iterator[Any]:
+    """The rows of a query whose `column` has one of the values."""
+    for some in batches(sorted(set(values))):
+        yield from fetched(connection, query.where(column.in_(some)))
 
 
 def batches(values: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
@@ -11,18 +11,8 @@ import sqlalchemy as sa
 
 from benchmark.store import check, merge, queries, schema, trials, write
 from benchmark.store.connection import Database
-from benchmark.store.rows import (
-    Chunk,
-    Observation,
-    ObserverNote,
-    ObserverRow,
-    Outcome,
-    OutcomeStatus,
-    ScoreRow,
-    ScoreSet,
-    StimuliNote,
-)
-from benchmark.store.sql import BATCH, batches, insert_new, now
+from benchmark.store.rows import Chunk, Observation, ObserverRow, Outcome, OutcomeStatus, ScoreSet
+from benchmark.store.sql import batches, insert_new, now
 from benchmark.store.trials import Sets
 from benchmark.store.versions import prepared
 
@@ -75,6 +65,7 @@ class Store:
 
     stimuli_names = _reading(queries.stimuli_names)
     stimuli = _reading(queries.stimuli)
+    collections = _reading(queries.collections)
     observations = _reading(queries.observations)
     chunks = _reading(queries.chunks)
     complete = _reading(queries.complete)
@@ -82,9 +73,9 @@ class Store:
     suites = _reading(queries.suites)
     role_sets = _reading(queries.role_sets)
     score_sets = _reading(queries.score_sets)
+    latest_scores = _reading(queries.latest_scores)
     has_scores = _reading(queries.has_scores)
     stored_scores = _reading(queries.scores_of)
-    former_names = _reading(queries.former_names)
     outcomes = _reading(queries.outcomes)
     run_notes = _reading(queries.run_notes)
     runs = _reading(queries.runs)
@@ -98,7 +89,6 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._observers: dict[bool, list[ObserverRow]] = {}
-        self._notes: list[ObserverNote] = []
         self._known_sets: Sets = {}
 
     @property
@@ -109,7 +99,7 @@ class Store:
     @property
     def place(self) -> str:
         """Where it is, for messages; no password."""
-        return self._database.place.shown
+        return self._database.location.shown
 
     def __enter__(self) -> Self:
         return self
@@ -123,63 +113,25 @@ class Store:
         """Closes all connections. Calling it twice is fine."""
         self._database.close()
 
-    def collections(self) -> list[StimuliNote]:
-        """Several stimulus sets that were scored together, described like one; by their common digest."""
-        notes = {note.digest: note for note in self.stimuli_names()}
-        return self._database.read(queries.collections, notes)
-
-    def latest_scores(
-        self,
-        *,
-        suite: str | None = None,
-        metrics: Collection[str] | None = None,
-        observers: Collection[str] | None = None,
-        space: str | None = None,
-        conditions: Collection[str] | None = None,
-    ) -> list[ScoreRow]:
-        """Of each (observer name, suite, space, stimuli): the newest set of the newest version,
-        for what the name stands for now. By observer name, then in the order of storing.
-
-        conditions: e.g. ("",) leaves out scores per category, which most tables do not show.
-        """
-        wanted = queries.Wanted(suite, metrics, observers, space, conditions)
-        return self._database.read(queries.latest_scores, wanted)
-
-    def observers(self, *, latest: bool = True) -> list[ObserverRow]:
-        """Observers by name: what each name stands for now, or (`latest=False`) ever stood for.
+    def observers(
+        self, *, latest: bool = True, names: Collection[str] | None = None, kinds: Collection[str] | None = None
+    ) -> list[ObserverRow]:
+        """Observers by name: what each name stands for now, or (`latest=False`) ever stood for. names, kinds: only
+        these.
 
         A store that is open for reading alone reads them once.
         """
-        known = self._observers.get(latest)
-        if known is None:
-            known = self._database.read(queries.observers, latest)
-            if not self._database.write:
-                self._observers[latest] = known
-        return list(known)
-
-    def observers_named(self, names: Set[str]) -> list[ObserverRow]:
-        """What some names stand for now, by name; of names that nobody has nothing."""
-        if len(names) > BATCH:
-            return [row for row in self.observers() if row.name in names]
-        return self._database.read(queries.observers, True, "name", names)
-
-    def observers_of(self, kinds: Collection[str]) -> list[ObserverRow]:
-        """The observers of some kinds, by name."""
-        return self._database.read(queries.observers, True, "kind", kinds)
-
-    def observer_notes(self) -> list[ObserverNote]:
-        """What each name stands for now, by name, without cards; read as `observers` is."""
-        known = self._notes or self._database.read(queries.observer_notes)
+        rows = self._observers.get(latest) or self._database.read(queries.observers, latest)
         if not self._database.write:
-            self._notes = known
-        return list(known)
+            self._observers[latest] = rows
+        named = [row for row in rows if names is None or row.name in names]
+        return [row for row in named if kinds is None or row.kind in kinds]
 
     # Writing. A row's moment is taken before its transaction, so that one that is made again stores the same row.
 
     def begin_run(self, command: str, environment: Mapping[str, Any]) -> str:
         """A new run's id. command: as typed; environment: JSON-able (versions, device, ...)."""
-        row = write.environment_row(environment)
-        return self._database.change(write.begin_run, command, row)
+        return self._database.change(write.begin_run, command, write.environment_row(environment))
 
     def note_run(self, command: str, environment: Mapping[str, Any]) -> None:
         """A run that did nothing but find out what its environment says; `was_noted` knows it again."""
@@ -191,26 +143,23 @@ class Store:
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """A stimulus set's names and labels, once per digest; images are not stored."""
-        if self._has(schema.STIMULI, "digest", stimuli.digest):
-            return
-        row = write.stimuli_row(stimuli)
-        self._database.change(insert_new, schema.STIMULI, [row])
+        if not self._has(schema.STIMULI, "digest", stimuli.digest):
+            self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(stimuli)])
 
     def put_observation(self, run: str, observation: Observation) -> None:
         """What is going to be asked, once per key. Its observer and stimuli must be there."""
-        if self._has(schema.OBSERVATIONS, "key", observation.key):
-            return
-        self._database.change(write.put_observation, run, observation)
+        if not self._has(schema.OBSERVATIONS, "key", observation.key):
+            self._database.change(write.put_observation, run, observation)
 
     def put_chunks(self, run: str, chunks: Sequence[Chunk]) -> None:
         """All of the chunks, or none. A chunk that is there already stays as it is."""
         encoded = [(chunk, write.encode_chunk(chunk)) for chunk in chunks]
         self._database.change(write.put_chunks, run, encoded)
 
-    def put_scores(self, run: str, made: ScoreSet, scores: Sequence[Score]) -> str:
+    def put_scores(self, run: str, target: ScoreSet, scores: Sequence[Score]) -> str:
         """A score set with its scores; its id. Raises StoreError on NaN, and on None without a reason."""
         rows = [write.score_row(position, score) for position, score in enumerate(scores)]
-        return self._database.change(write.put_scores, run, now(), made, rows)
+        return self._database.change(write.put_scores, run, now(), target, rows)
 
     def put_outcome(
         self,
@@ -243,7 +192,7 @@ class Store:
         """Give unused room back to the disk; bytes before and after."""
         return check.vacuum(self._database)
 
-    # Reading
+    # Reading trials. Stimulus sets that were read are kept: what a digest names never changes.
 
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """The stored trials of the observations as one table, in the order of the keys.
@@ -259,7 +208,6 @@ class Store:
             yield from self._database.read(trials.each, some, self._sets())
 
     def _sets(self) -> Sets:
-        """Stimulus sets that were read already: what a digest names never changes."""
         if len(self._known_sets) > MOST_SETS:
             self._known_sets.clear()
         return self._known_sets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,23 +15,23 @@ from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
 from benchmark.store import schema
 from benchmark.store.codec import damaged, decode_codes
-from benchmark.store.queries import stimuli
-from benchmark.store.sql import batches, fetched, row_digest
+from benchmark.store.queries import counting_chunks, stimuli
+from benchmark.store.sql import batches, fetched_of, row_digest
 
 Table = dict[str, Column]
-BYTES = 8 * 2**20  # of encoded chunks that are in memory at once; one observation's, if it has more
+TOGETHER = 50  # observations whose encoded chunks are in memory at once
 LARGEST = 2**30  # bytes of one observation's columns: no suite stores a tenth of it
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A stimulus set's name, and the names and labels of its images."""
+class LabelledSet:
+    """A stimulus set's name, and the names and labels of its images, coded once for all blocks that show it."""
 
     name: str
     columns: Mapping[str, Coded]
 
 
-Sets = dict[str, Shown]
+Sets = dict[str, LabelledSet]
 
 
 def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets) -> Trials:
@@ -39,92 +39,34 @@ def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str,
     those that are read are put there.
     """
     parts = [part for part in _parts(connection, keys, known) if part]
-    return Trials(_union(parts) if parts else Columns(_nothing()), dict(missing))
+    return Trials(_union(parts) if parts else _nothing(), dict(missing))
 
 
 def each(connection: sa.Connection, keys: Sequence[str], known: Sets) -> list[Trials]:
     """The stored trials of each of the observations, apart."""
-    return [Trials(Columns(part or _nothing())) for part in _parts(connection, keys, known)]
+    return [Trials(Columns(part) if part else _nothing()) for part in _parts(connection, keys, known)]
 
 
 def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Iterator[Table]:
     """The trials of each observation; {} where there are none."""
-    observed = _observations(connection, keys)
-    for digest in {row.stimuli for row in observed.values()} - known.keys():
-        known[digest] = _shown(connection, digest)
-    sizes = _sizes(connection, list(observed))
-    for some in _portions(keys, [sizes.get(key, 0) for key in keys]):
-        stored = _chunks(connection, sorted({*some} & sizes.keys()))
-        for key in some:
-            row = observed[key]
-            answers, index = _answers(key, stored.get(key, []))
-            shown = known[row.stimuli]
-            yield _labelled(answers, index, shown, row.role, row.condition) if len(index) else {}
-
-
-def _shown(connection: sa.Connection, digest: str) -> Shown:
-    """A stimulus set, its names and labels coded once for all blocks that show it."""
-    record = stimuli(connection, digest)
-    names = Coded(np.array(record.ids), np.arange(len(record.ids)))
-    labels = {name: coded(values) for name, values in record.labels.items()}
-    return Shown(record.name, {"stimulus": names, **labels})
-
-
-def _observations(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Any]:
-    """key -> its row. Raises StoreError on an unknown key."""
-    table = schema.OBSERVATIONS
-    found: dict[str, Any] = {}
-    for some in batches(keys):
-        columns = (table.c.key, table.c.stimuli, table.c.role, table.c.condition)
-        query = sa.select(*columns).where(table.c.key.in_(some))
-        found |= {row.key: row for row in fetched(connection, query)}
+    table, chunks = schema.OBSERVATIONS.c, schema.CHUNKS.c
+    query: sa.Select[Any] = sa.select(table.key, table.stimuli, table.role, table.condition)
+    observed = {row.key: row for row in fetched_of(connection, query, table.key, keys)}
     for key in keys:
-        if key not in found:
+        if key not in observed:
             raise StoreError(f"the leaderboard has no observation {key}")
-    return found
-
-
-def _sizes(connection: sa.Connection, keys: Sequence[str]) -> dict[str, int]:
-    """Observation -> bytes of its chunks; those that have none are left out."""
-    table = schema.CHUNKS
-    found: dict[str, int] = {}
-    for some in batches(keys):
-        size = sa.func.sum(sa.func.length(table.c.payload))
-        query = sa.select(table.c.observation, size).where(table.c.observation.in_(some))
-        rows = connection.execute(query.group_by(table.c.observation))
-        found |= {key: int(size) for key, size in rows}
-    return found
-
-
-def _portions(keys: Sequence[str], sizes: Sequence[int]) -> Iterator[list[str]]:
-    """The keys in portions of at most `BYTES`, or of one."""
-    portion: list[str] = []
-    held = 0
-    for key, size in zip(keys, sizes, strict=True):
-        if portion and held + size > BYTES:
-            yield portion
-            portion, held = [], 0
-        portion.append(key)
-        held += size
-    if portion:
-        yield portion
-
-
-def _chunks(connection: sa.Connection, keys: Sequence[str]) -> dict[str, list[Any]]:
-    """Observation -> its chunks, in order, without those beyond what settled it."""
-    table, settled = schema.CHUNKS, schema.SETTLED
-    found: dict[str, list[Any]] = {}
-    for some in batches(keys):
-        query = (
-            sa.select(table)
-            .join(settled, settled.c.observation == table.c.observation, isouter=True)
-            .where(table.c.observation.in_(some))
-            .where(sa.or_(settled.c.n.is_(None), table.c.start < settled.c.n))
-            .order_by(table.c.observation, table.c.start)
-        )
-        for row in fetched(connection, query):
-            found.setdefault(row.observation, []).append(row)
-    return found
+    for digest in {row.stimuli for row in observed.values()} - known.keys():
+        record = stimuli(connection, digest)
+        names = Coded(np.array(record.ids), np.arange(len(record.ids)))
+        labels = {name: coded(values) for name, values in record.labels.items()}
+        known[digest] = LabelledSet(record.name, {"stimulus": names, **labels})
+    chunks_query = counting_chunks(*chunks).order_by(chunks.observation, chunks.start)
+    for some in batches(keys, TOGETHER):
+        rows: dict[str, list[Any]] = {}
+        for row in fetched_of(connection, chunks_query, chunks.observation, some):
+            rows.setdefault(row.observation, []).append(row)
+        for key in some:
+            yield _labelled(observed[key], rows.pop(key, []), known[observed[key].stimuli])
 
 
 def chunk_columns(row: Any) -> Table:
@@ -136,38 +78,28 @@ def chunk_columns(row: Any) -> Table:
     return columns
 
 
-def _answers(key: str, rows: Iterable[Any]) -> tuple[Table, Array]:
-    """What was observed and the positions of those trials in the stimuli."""
-    parts, index, size = [], [], 0
-    for row in rows:
+def _labelled(observation: Any, chunks: Sequence[Any], shown: LabelledSet) -> Table:
+    """The answers in an observation's chunks, with role, condition, and the names and labels of the images."""
+    if not chunks:
+        return {}
+    parts: list[Table] = []
+    size = 0
+    for row in chunks:
         parts.append(chunk_columns(row))
-        index.append(np.arange(row.start, row.start + row.n))
-        size += sum(np.asarray(_held(values)).nbytes for values in parts[-1].values())
+        size += sum((part.codes if isinstance(part, Coded) else part).nbytes for part in parts[-1].values())
         if size > LARGEST:
-            raise damaged(f"observation {key}", f"its chunks inflate to more than {LARGEST} bytes")
-    if not parts:
-        return {}, np.empty(0, dtype=np.int64)
-    return dict(held(_union(parts))), np.concatenate(index)
-
-
-def _held(values: Column) -> Array:
-    return values.codes if isinstance(values, Coded) else values
-
-
-def _labelled(answers: Table, index: Array, shown: Shown, role: str, condition: str) -> Table:
-    n = len(index)
-    columns: Table = {"role": _same(role, n), "condition": _same(condition, n)}
-    columns |= {
-        name: Coded(values.words, narrowed(values.codes[index], len(values.words)))
-        for name, values in shown.columns.items()
+            raise damaged(f"observation {observation.key}", f"its chunks inflate to more than {LARGEST} bytes")
+    answers = held(_union(parts))
+    index = np.concatenate([np.arange(row.start, row.start + row.n) for row in chunks])
+    columns: Table = {
+        name: Coded(np.array([text]), np.zeros(len(index), dtype=np.uint8))
+        for name, text in (("role", observation.role), ("condition", observation.condition))
     }
-    if taken := sorted(set(columns) & set(answers)):
+    for name, labels in shown.columns.items():
+        columns[name] = Coded(labels.words, narrowed(labels.codes[index], len(labels.words)))
+    if taken := sorted(columns.keys() & answers.keys()):
         raise StoreError(f"'{taken[0]}' is both a label of '{shown.name}' and an observed column")
-    return columns | answers
-
-
-def _same(text: str, n: int) -> Coded:
-    return Coded(np.array([text]), np.zeros(n, dtype=np.uint8))
+    return {**columns, **answers}
 
 
 def _union(parts: Sequence[Table]) -> Columns:
@@ -177,5 +109,5 @@ def _union(parts: Sequence[Table]) -> Columns:
         raise StoreError(str(error)) from error
 
 
-def _nothing() -> dict[str, Array]:
+def _nothing() -> Mapping[str, Array]:
     return {name: np.empty(0, dtype="<U1") for name in ("role", "condition", "stimulus")}

@@ -404,29 +404,6 @@ def test_rows_say_what_other_runs_they_replace(store, made):
     assert {row.stimuli: row.replaced for row in store.latest_scores()} == {"d1": ("cpu fp32, seed 3",), "d2": ()}
 
 
-def test_some_observers_are_read_without_the_cards_of_all(store, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.store.BATCH", 2)
-    cards = {
-        "now": {"formerly": ["before", "long before"]},
-        "plain": {"formerly": []},
-        "said": {"description": 'not "formerly":["said so"]', "options": {"formerly": ["inside"]}},
-    }
-    for name, card in cards.items():
-        store.put_observer(made.observer(name, f"w-{name}", **card))
-    store.put_observer(made.observer("subject-01", "people", kind="human"))
-    for at in range(5):
-        store.put_observer(made.observer(f"net-{at}", f"w-{at}"))
-    assert store.former_names() == {"before", "long before"}
-    notes = [tuple(one) for one in store.observer_notes()]
-    assert notes[-1] == ("subject-01", "human", "people") and len(notes) == 9
-    assert store.observers_of(["human"]) == store.observers()[-1:]
-    wanted = [f"net-{at}" for at in range(5)]
-    assert [one.name for one in store.observers_named({*wanted})] == wanted
-    assert [one.name for one in store.observers_named({*wanted[:2]})] == wanted[:2]
-    assert store.observers_named({"now"})[0].card == cards["now"]
-    assert store.observers_named(set()) == store.observers_of([]) == []
-
-
 def test_threads_ask_at_once_and_a_reader_changes_nothing(path, made):
     with open_store(str(path)) as store:
         put(store, made, made.world(store)[1], 0.5)

@@ -158,7 +158,7 @@ def test_names_have_one_order_whatever_the_servers_language(server, made):
             observer = store.put_observer(made.observer(name, f"weights-{name}"))
             store.put_observation(run, made.observation(f"k-{name}", observer))
         assert [one.name for one in store.observers()] == [*names, "net"]
-        assert [one.name for one in store.observer_notes()] == [*names, "net"]
-        assert [one.name for one in store.observers_named({*names})] == names
+        assert [one.name for one in store.observers()] == [*names, "net"]
+        assert [one.name for one in store.observers(names={*names})] == names
         assert [one.observer_name for one in store.observations()] == names
         assert [one.name for one in store.stimuli_names()] == [*names, "set of d1"]

@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmark.errors import StoreError
-from benchmark.store import Chunk, open_store, schema, trials
+from benchmark.store import Chunk, open_store, schema
 
 
 def test_chunks_come_back_as_one_table(store, made):
@@ -91,7 +91,7 @@ def test_a_stored_chunk_stays_as_it_is(store, made):
 def test_all_chunks_or_none(store, made):
     run, observer = made.world(store)
     store.put_observation(run, made.observation("k1", observer))
-    with pytest.raises(StoreError, match="there is no observation k2"):
+    with pytest.raises(StoreError, match="observation k2: there is no such observation"):
         store.put_chunks(run, [made.chunk("k1", 0), made.chunk("k2", 0)])
     assert store.chunks("k1") == set()
 
@@ -186,7 +186,7 @@ def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):
         store.settle(run, "k1", 9)  # the first counts
         assert store.complete("k1")
         assert len(store.trials(["k1"])) == 4
-        with pytest.raises(StoreError, match="no observation k9"):
+        with pytest.raises(StoreError, match="refers to nothing stored"):
             store.settle(run, "k9", 4)
 
 
@@ -204,27 +204,3 @@ def test_trials_of_each_are_the_trials_apart(store, made):
         assert all(one[name].tolist() == alone[name].tolist() for name in one.columns)
     with pytest.raises(StoreError, match="no observation nobody"):
         list(store.trials_of_each(["k1", "nobody"]))
-
-
-def test_chunks_in_memory_are_bounded_by_their_bytes(store, made, monkeypatch):
-    """Observations are read together as far as their chunks are small; those without chunks are not asked for."""
-    _, observer = made.world(store)
-    for key in ("k1", "k2", "k3"):
-        run = made.answers(store, key, observer)
-    store.put_observation(run, made.observation("empty", observer))
-    asked, chunks = [], trials._chunks
-
-    def counted(connection, observations):
-        found = chunks(connection, observations)
-        if observations:
-            asked.append([len(rows) > 0 for rows in found.values()])
-        return found
-
-    monkeypatch.setattr(trials, "_chunks", counted)
-    keys = ["k1", "empty", "k2", "k3"]
-    assert [len(one) for one in store.trials_of_each(keys)] == [10, 0, 10, 10]
-    assert asked == [[True, True, True]]
-    asked.clear()
-    monkeypatch.setattr(trials, "BYTES", 1)
-    assert [len(one) for one in store.trials_of_each(keys)] == [10, 0, 10, 10]
-    assert asked == [[True], [True], [True]]
