@@ -20,10 +20,10 @@ from benchmark.contracts import Trials
 from benchmark.stats import adjust, compare_ratio
 from benchmark.stimuli.trials import read_trials
 from suites.human_comparison import SUITE
+from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
 from suites.human_comparison.metrics import accuracy_name, plain_accuracy
 from suites.human_comparison.pairing import compare_pair
-from suites.human_comparison.people import people
 from suites.human_comparison.score import roles_of
 
 IN, SIN = "resnet50", "resnet50-train-60-epochs"
@@ -63,7 +63,7 @@ def distorted(trials):
     """[n] bool: trials of every condition but the undistorted control, which is each experiment's first."""
     shown = np.zeros(len(trials), dtype=bool)
     for role, experiment in BY_ROLE.items():
-        control = experiment.conditions[0].name
+        control = next(iter(experiment.levels))
         own = trials["role"] == role
         shown |= own & (experiment.single | (trials["condition"] != control))
     return shown
@@ -97,16 +97,16 @@ def thresholds(scores, humans):
 
 def noise(trials, humans):
     scores = {name: SUITE.score(None, own.of("uniform-noise")) for name, own in trials.items()}
-    for condition in BY_ROLE["uniform-noise"].conditions:
+    for condition in BY_ROLE["uniform-noise"].levels:
         values = {}
         for name, own in scores.items():
-            here = {score.metric: score for score in own if score.condition == condition.name}
+            here = {score.metric: score for score in own if score.condition == condition}
             if "response_entropy" in here:
                 share = here["largest_share"]
                 values[name] = here["response_entropy"].value, share.value, share.flags[0]
         crowd = np.mean([values[n][:2] for n in humans if n in values], axis=0)
         cells = [f"{values[n][0]:.2f}, {values[n][1]:.2f} ({values[n][2]})" for n in (IN, SIN)]
-        yield (condition.name, f"{crowd[0]:.2f}, {crowd[1]:.2f}", *cells)
+        yield (condition, f"{crowd[0]:.2f}, {crowd[1]:.2f}", *cells)
 
 
 def main(folder):

@@ -4,12 +4,11 @@ Definitions, numbers and deviations: docs/suites/human-comparison.md.
 """
 
 from benchmark.contracts import Against, Suite
-from suites.human_comparison.comparing import compare
+from suites.human_comparison.comparing import compare, people
 from suites.human_comparison.experiments import SET_ROLES
 from suites.human_comparison.metrics import FIGURES, METRICS
 from suites.human_comparison.observe import observe
 from suites.human_comparison.pairing import compare_pair
-from suites.human_comparison.people import people
 from suites.human_comparison.plan import plan
 from suites.human_comparison.score import score
 

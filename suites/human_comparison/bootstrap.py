@@ -23,19 +23,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.contracts import Array
 from benchmark.stats.agreement import expected_consistency, kappa_of
 from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE
-from suites.human_comparison.consistency import Table, Tables
+from suites.human_comparison.consistency import ConditionAnswers, ExperimentAnswers
 
 RESAMPLES = 1000
 FEW = 5  # images
-Flags = NDArray[np.bool_]
-Measures = Mapping[str, Floats]  # metric -> [1 + B, k, k]
 
 
 @dataclass(frozen=True)
@@ -46,45 +43,45 @@ class Crowd:
     effects: Floats
     inverse: Floats
 
-    def __len__(self) -> int:
-        return len(self.effects)
-
 
 @dataclass(frozen=True)
-class Draws:
-    """One experiment under resampling.
+class ExperimentDraws:
+    """One experiment under resampling. pairs: condition -> metric -> [1 + B, k, k], all pairs of observers; accuracy:
+    condition -> [1 + B, k]; people: the reference observers; kept: conditions that enter the averages."""
 
-    by_condition: condition -> metric -> [1 + B, k, k], all pairs of observers; accuracy: condition -> [1 + B, k];
-    sizes: condition -> images; people: the reference observers; kept: conditions that enter the averages.
-    """
-
-    by_condition: Mapping[str, Measures]
+    pairs: Mapping[str, Mapping[str, Floats]]
     accuracy: Mapping[str, Floats]
-    sizes: Mapping[str, int]
     people: Crowd
     kept: tuple[str, ...]
 
     def mean(self, metric: str) -> Floats:
         """Mean over the kept conditions, [1 + B, k, k] (there must be one)."""
-        found: Floats = np.mean([self.by_condition[name][metric] for name in self.kept], axis=0)
-        return found
+        return np.asarray(np.mean([self.pairs[name][metric] for name in self.kept], axis=0))
 
 
-def draw(tables: Tables, resamples: int = RESAMPLES, seed: int = 0) -> Draws:
+def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES, seed: int = 0) -> ExperimentDraws:
     """All pairs of observers of one experiment, in the sample and in `resamples` resamples."""
-    by_condition, accuracy = {}, {}
-    for table in tables.tables:
-        rng = np.random.default_rng([seed, _number(tables.role), _number(table.condition)])
-        p, measures = _resampled(table, resamples, rng)
-        accuracy[table.condition] = p
-        by_condition[table.condition] = measures
-    return Draws(
-        by_condition,
-        accuracy,
-        {table.condition: len(table.right) for table in tables.tables},
-        draw_people(tables.role, len(tables.observers) - 1, resamples, seed),
-        tuple(table.condition for table in tables.tables if table.kept),
-    )
+    pairs, accuracy = {}, {}
+    for part in answers.conditions:
+        rng = np.random.default_rng([seed, _number(answers.role), _number(part.condition)])
+        if part.clusters:
+            patterns, weights = part.right, _crossed(part.clusters, resamples, rng)
+        else:
+            patterns, counts = np.unique(part.right, axis=0, return_counts=True)
+            weights = np.vstack([counts, rng.standard_gamma(counts, size=(resamples, len(counts)))])
+        k, n = patterns.shape[1], weights.sum(axis=1)
+        same = (patterns[:, :, None] == patterns[:, None, :]).reshape(len(patterns), k * k)
+        agree = (weights @ same.astype(np.float64)).reshape(-1, k, k)
+        correct = weights @ patterns.astype(np.float64)
+        p = correct / n[:, None]
+        accuracy[part.condition] = p
+        pairs[part.condition] = {
+            "error_consistency": _kappa(agree, correct, n, rng),
+            "observed_consistency": agree / n[:, None, None],
+            "accuracy_difference": (p[:, :, None] - p[:, None, :]) ** 2,
+        }
+    people = draw_people(answers.role, len(answers.observers) - 1, resamples, seed)
+    return ExperimentDraws(pairs, accuracy, people, tuple(part.condition for part in answers.kept))
 
 
 def draw_people(role: str, count: int, resamples: int = RESAMPLES, seed: int = 0) -> Crowd:
@@ -108,8 +105,7 @@ def mean_of_people(values: Floats, people: Crowd) -> Floats:
     # Student's t in the drawn order: the tails of a few people are too long for the ends of a thousand draws.
     drawn[1:][np.argsort(drawn[1:])] = _student(k - 1, len(drawn) - 1)
     real = np.sqrt(np.maximum(0.0, 1 - noise / (spread * people.inverse)))
-    found: Floats = centre + drawn * real * np.sqrt(spread / (k * (k - 1)))
-    return found
+    return np.asarray(centre + drawn * real * np.sqrt(spread / (k * (k - 1))))
 
 
 @lru_cache(maxsize=64)
@@ -118,16 +114,6 @@ def _student(df: int, count: int) -> Floats:
     from scipy.special import stdtrit
 
     return np.asarray(stdtrit(df, (np.arange(count) + 0.5) / count))
-
-
-def against_people(pairs: Floats, people: Crowd) -> Floats:
-    """Mean over people of observer 0 with each of them: [1 + B, k, k], k - 1 people -> [1 + B]."""
-    return mean_of_people(pairs[:, 0, 1:], people)
-
-
-def among_people(pairs: Floats, people: Crowd) -> Floats:
-    """Mean over pairs of reference observers: [1 + B, k, k], k - 1 people -> [1 + B]."""
-    return pairs_among(pairs[:, 1:, 1:], people)
 
 
 def pairs_among(pairs: Floats, people: Crowd) -> Floats:
@@ -146,21 +132,19 @@ def pairs_among(pairs: Floats, people: Crowd) -> Floats:
     return mean_of_people(centre + 2 * (h - 1) / (h - 2) * (own - centre), people)
 
 
-def accuracy_draws(role: str, right: Flags, condition: Array, clusters: Clusters) -> Floats:
+def accuracy_draws(role: str, right: Array, condition: Array, clusters: Clusters) -> Floats:
     """Accuracy of an experiment over its images [n], drawn within conditions: [1 + B]. clusters: what the images are
     made of ([n] each; then of one condition): shapes and textures are drawn.
     """
     rng = np.random.default_rng([0, _number(role), _number("accuracy")])
     if clusters:
         weights = _crossed(clusters, RESAMPLES, rng)
-        shares: Floats = weights @ right / weights.sum(axis=1)
-        return shares
+        return np.asarray(weights @ right / weights.sum(axis=1))
     names, at = np.unique(condition, return_inverse=True)
     n = np.bincount(at)
     hits = np.bincount(at, right, len(names))
     drawn = rng.binomial(n, hits / n, size=(RESAMPLES, len(n))).sum(axis=1)
-    all_draws: Floats = np.concatenate([[hits.sum()], drawn]) / n.sum()
-    return all_draws
+    return np.asarray(np.concatenate([[hits.sum()], drawn]) / n.sum())
 
 
 def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tuple[float, float] | None:
@@ -178,21 +162,6 @@ def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tu
     return min(float(low), value), max(float(high), value)
 
 
-def _resampled(table: Table, resamples: int, rng: np.random.Generator) -> tuple[Floats, Measures]:
-    """Accuracies [1 + B, k] and measures of all pairs, [1 + B, k, k] each."""
-    patterns, weights = _weighted(table, resamples, rng)
-    right, k, n = patterns.astype(np.float64), patterns.shape[1], weights.sum(axis=1)
-    same = (patterns[:, :, None] == patterns[:, None, :]).reshape(len(patterns), k * k)
-    agree = (weights @ same.astype(np.float64)).reshape(-1, k, k)
-    correct = weights @ right
-    p = correct / n[:, None]
-    return p, {
-        "error_consistency": _kappa(agree, correct, n, rng),
-        "observed_consistency": agree / n[:, None, None],
-        "accuracy_difference": (p[:, :, None] - p[:, None, :]) ** 2,
-    }
-
-
 def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> Floats:
     """Kappa of all pairs [1 + B, k, k], from the weight of images on which both are right or both wrong
     [1 + B, k, k], on which each is right [1 + B, k], and of all images [1 + B].
@@ -202,24 +171,20 @@ def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) 
     cells += [agree - one - other + n[:, None, None]]  # 2 x neither
     cells += [n[:, None, None] - agree + (one - other), n[:, None, None] - agree - (one - other)]
     few = np.min([cell[0] for cell in cells], axis=0) < 2 * FEW
-    both, neither, first = (part * few for part in _half_images(len(agree) - 1, len(few), rng))
+    # Random weights of mean one half (Gamma of shape one half), the same for all pairs: what two observers share then
+    # cancels in their difference. Nothing is added to the sample itself.
+    drawn = rng.standard_gamma(0.5, size=(4, len(agree), 1, 1))
+    drawn[:, 0] = 0
+    upper = np.triu(np.ones(few.shape), 1)
+    both, neither, first = drawn[0] * few, drawn[1] * few, (drawn[2] * upper + drawn[3] * upper.T) * few
     total = n[:, None, None] + both + neither + first + first.transpose(0, 2, 1)
     p = (one + both + first) / total
     return kappa_of((agree + both + neither) / total, expected_consistency(p, p.transpose(0, 2, 1)))
 
 
-def _weighted(table: Table, resamples: int, rng: np.random.Generator) -> tuple[Flags, Floats]:
-    """Rows of right and wrong [m, k], and how much each counts in the sample and the resamples [1 + B, m]."""
-    if table.clusters:
-        return table.right, _crossed(table.clusters, resamples, rng)
-    patterns, counts = np.unique(table.right, axis=0, return_counts=True)
-    drawn = rng.standard_gamma(counts, size=(resamples, len(counts)))
-    return patterns, np.concatenate([counts[None, :], drawn])
-
-
-def draw_image_weights(table: Table, resamples: int, rng: np.random.Generator) -> Floats:
+def draw_image_weights(part: ConditionAnswers, resamples: int, rng: np.random.Generator) -> Floats:
     """How much each image of a condition counts in the sample and the resamples, [1 + B, images]."""
-    return _crossed(table.clusters or {"image": table.stimuli}, resamples, rng)
+    return _crossed(part.clusters or {"image": part.stimuli}, resamples, rng)
 
 
 def _crossed(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
@@ -228,29 +193,13 @@ def _crossed(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Fl
     for name, column in clusters.items():
         levels, at = np.unique(column, return_inverse=True)
         if name == SHAPE:
-            drawn = np.column_stack([_of_shape(level, resamples) for level in levels.tolist()])
+            # Whichever experiment shows the shape.
+            own = [np.random.default_rng([_number(SHAPE), _number(level)]) for level in levels.tolist()]
+            drawn = np.column_stack([shape.standard_exponential(resamples) for shape in own])
         else:
             drawn = rng.standard_exponential((resamples, len(levels)))
         weights[1:] *= drawn.take(at.reshape(-1), axis=1)
     return weights
-
-
-@lru_cache(maxsize=2**10)  # 160 shapes, asked for by every observer
-def _of_shape(name: str, resamples: int) -> Floats:
-    """[B] weights of a shape, whichever experiment shows it."""
-    return np.random.default_rng([_number(SHAPE), _number(name)]).standard_exponential(resamples)
-
-
-def _half_images(resamples: int, k: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """Random weights of mean one half for the images on which both, neither, only the first of a pair is right,
-    [1 + B, k, k] each (Gamma of shape one half). The same for all pairs, so that what two observers share cancels in
-    their difference; nothing is added to the sample itself.
-    """
-    drawn = rng.standard_gamma(0.5, size=(4, 1 + resamples, 1, 1))
-    drawn[:, 0] = 0
-    both, neither, one, other = drawn
-    upper = np.triu(np.ones((k, k)), 1)
-    return both, neither, one * upper + other * upper.T
 
 
 def _number(text: str) -> int:

@@ -1,4 +1,5 @@
-"""Scores of one observer against people: accuracy difference, observed and error consistency, ceiling.
+"""Scores of one observer against people, and of people with one another: accuracy difference, observed and error
+consistency, ceiling.
 
 Averages in the published order: conditions, then people, then experiments. Every value has resamples beside it
 (images within conditions, people within experiments), so that the intervals of averages and of the fraction of the
@@ -14,32 +15,29 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.trials import PEOPLE
-from suites.human_comparison.bootstrap import Draws, against_people, among_people, draw, interval
-from suites.human_comparison.consistency import Tables, tabulate
-from suites.human_comparison.metrics import AGREEMENT, KEPT, METRICS, margin_draws
-from suites.human_comparison.metrics import NAME as MARGINS
+from suites.human_comparison.bootstrap import Crowd, draw, draw_people, interval, mean_of_people, pairs_among
+from suites.human_comparison.consistency import answered, answers_of
+from suites.human_comparison.experiments import BY_ROLE
+from suites.human_comparison.metrics import AGREEMENT, KEPT, MARGINS, METRICS, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
 
 LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
-CENTRED = METHOD + ", centred"
-CEILING, FRACTION = "human_error_consistency", "ceiling_fraction"
+CEILING, FRACTION, OOD = "human_error_consistency", "ceiling_fraction", "ood_accuracy"
 ONE_PERSON = "one person only: no pair of people"
 MANY = 10  # people: squares of fewer people's differences are too skewed for their interval
 SIMULATED = "reference observers are simulated people (template readers), not people"
+Values = Mapping[str, Floats | None]
 
 
 @dataclass(frozen=True)
 class Averages:
-    """One experiment's averages over kept conditions: metric -> [1 + B] (ceiling: None with one person); people: how
-    many took part."""
+    """One experiment's averages over kept conditions. blank: a score with its n, role and flags; values: metric ->
+    [1 + B] (ceiling: None with one person); people: how many took part."""
 
-    role: str
-    values: Mapping[str, Floats | None]
-    n: int
-    excluded: int
-    flags: tuple[str, ...]
+    blank: Score
+    values: Values
     people: int
 
 
@@ -53,104 +51,60 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
 
 
 def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Score]:
-    averages, margins, reasons = [], [], []
-    for role in silent_roles(trials):
-        reasons.append(SILENT)
-        yield Score("error_consistency", None, SILENT, condition=KEPT, role=role)
+    averages: list[Averages] = []
+    reasons = dict.fromkeys(silent_roles(trials), SILENT)
+    simulated = () if any(name.startswith(PEOPLE) for name in references) else (SIMULATED,)
     for role in roles_of(trials):
-        tables = tabulate(role, "", trials, references)
-        flags = (
-            *(() if any(name.startswith(PEOPLE) for name in references) else (SIMULATED,)),
-            *regenerated(trials.of(role)),
-            *_absent(tables),
-        )
-        if tables.reason:
-            reasons.append(tables.reason)
-            yield Score("error_consistency", None, tables.reason, condition=KEPT, role=role)
+        answers = answers_of(role, "", trials, references)
+        if answers.reason:
+            reasons[role] = answers.reason
             continue
-        draws = draw(tables)
-        yield from _by_condition(tables, draws, flags)
-        if draws.kept:
-            averages.append(_average(tables, draws, flags))
-            yield from _of_experiment(averages[-1])
-            if (clear := margin_draws(trials.of(role), tables, draws)) is not None:
-                margins.append(replace(averages[-1], values={MARGINS: clear}))
-                blank = Score(MARGINS, None, n=margins[-1].n, condition=KEPT, role=role)
-                blank = replace(blank, excluded=margins[-1].excluded, flags=flags)
-                yield _over_images(valued(blank, clear))
-    yield from _overall(averages, reasons)
-    if margins:
-        n, excluded = sum(one.n for one in margins), sum(one.excluded for one in margins)
-        blank = Score(MARGINS, None, n=n, excluded=excluded, flags=counted(len(margins)))
-        yield _over_images(valued(blank, _mean([one.values[MARGINS] for one in margins])))
-
-
-def _over_images(score: Score) -> Score:
-    """The score with its method: people are not drawn anew."""
-    return replace(score, method=IMAGES) if score.method else score
-
-
-def _by_condition(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Iterator[Score]:
-    several = len(tables.observers) > 2
-    for table in tables.tables:
-        name = table.condition
-        if not name:
-            continue  # one condition only: the experiment's own score says it
-        extra = flags if table.kept else (*flags, "not in the averages")
-        blank = Score("", None, n=len(table.right), condition=name, role=tables.role, flags=extra)
-        pairs = draws.by_condition[name]
-        for metric in AGREEMENT:
-            score = valued(replace(blank, metric=metric), against_people(pairs[metric], draws.people))
-            yield skewed(score, len(tables.observers) - 1)
-        ceiling = among_people(pairs["error_consistency"], draws.people) if several else None
-        yield valued(replace(blank, metric=CEILING), ceiling)
-
-
-def _average(tables: Tables, draws: Draws, flags: tuple[str, ...]) -> Averages:
-    means = {metric: draws.mean(metric) for metric in AGREEMENT}
-    values: dict[str, Floats | None] = {metric: against_people(mean, draws.people) for metric, mean in means.items()}
-    several = len(tables.observers) > 2
-    values[CEILING] = among_people(means["error_consistency"], draws.people) if several else None
-    n = sum(len(table.right) for table in tables.tables if table.kept)
-    total = sum(len(table.right) for table in tables.tables)
-    return Averages(tables.role, values, n, total - n, flags, len(tables.observers) - 1)
-
-
-def _of_experiment(found: Averages) -> Iterator[Score]:
-    blank = Score("", None, n=found.n, excluded=found.excluded, condition=KEPT, role=found.role)
-    for metric, values in (*found.values.items(), (FRACTION, share_of_ceiling(found.values))):
-        score = valued(replace(blank, metric=metric, flags=found.flags), values)
-        yield skewed(score, found.people)
-
-
-def _overall(averages: Sequence[Averages], reasons: Sequence[str]) -> Iterator[Score]:
-    if not averages:
-        reason = reasons[0] if reasons else "no trial of a condition that enters the averages"
+        out, people, draws = answers.left_out, len(answers.observers) - 1, draw(answers)
+        absent = (f"{out} people did not see all images of {role}",) if out else ()
+        flags = (*simulated, *regenerated(trials.of(role)), *absent)
+        for part in answers.conditions:
+            if part.condition:  # where there is one condition only, the experiment's own score says it
+                extra = flags if part.kept else (*flags, "not in the averages")
+                blank = Score("", None, n=len(part.right), condition=part.condition, role=role, flags=extra)
+                yield from _scores(Averages(blank, _against_people(draws.pairs[part.condition], draws.people), people))
+        if answers.kept:
+            n, total = (sum(len(part.right) for part in parts) for parts in (answers.kept, answers.conditions))
+            blank = Score("", None, n=n, excluded=total - n, condition=KEPT, role=role, flags=flags)
+            values = _against_people({metric: draws.mean(metric) for metric in AGREEMENT}, draws.people)
+            margins = margin_draws(trials.of(role), answers)
+            values |= {FRACTION: share_of_ceiling(values), **({} if margins is None else {MARGINS: margins})}
+            averages.append(Averages(blank, values, people))
+            yield from _scores(averages[-1])
+    yield from (Score("error_consistency", None, text, condition=KEPT, role=role) for role, text in reasons.items())
+    if averages:
+        whole = _overall(averages, (*AGREEMENT, CEILING))
+        yield from _scores(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
+    else:
+        reason = next(iter(reasons.values()), "no trial of a condition that enters the averages")
         yield from (Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, FRACTION))
-        return
-    names = (*AGREEMENT, CEILING)
-    means: dict[str, Floats | None] = {m: _mean([a.values[m] for a in averages]) for m in names}
-    flags = (*counted(len(averages)), *dict.fromkeys(flag for a in averages for flag in a.flags))
-    n, excluded = sum(a.n for a in averages), sum(a.excluded for a in averages)
-    for metric, values in (*means.items(), (FRACTION, share_of_ceiling(means))):
-        score = valued(Score(metric, None, n=n, excluded=excluded, flags=flags), values)
-        yield skewed(score, sum(one.people for one in averages))
+    if clear := [replace(part, blank=replace(part.blank, flags=())) for part in averages if MARGINS in part.values]:
+        yield from _scores(_overall(clear, (MARGINS,)))
 
 
-def skewed(score: Score, people: int) -> Score:
-    """The score, and what its interval is worth where people are few."""
-    if score.metric != "accuracy_difference" or not score.method or people >= MANY:
-        return score
-    flag = f"{people} people: an interval of squared differences, which are skewed, covers .86 to .98"
-    return replace(score, flags=(*score.flags, flag))
+def _against_people(pairs: Mapping[str, Floats], crowd: Crowd) -> dict[str, Floats | None]:
+    """The observer with each person, and people with one another."""
+    values: dict[str, Floats | None] = {m: mean_of_people(pairs[m][:, 0, 1:], crowd) for m in AGREEMENT}
+    several = crowd.effects.shape[1] > 1
+    return {**values, CEILING: pairs_among(pairs["error_consistency"][:, 1:, 1:], crowd) if several else None}
 
 
-def _mean(parts: Sequence[Floats | None]) -> Floats | None:
-    there = [part for part in parts if part is not None]
-    return np.mean(there, axis=0) if len(there) == len(parts) else None
+def _overall(averages: Sequence[Averages], metrics: Sequence[str]) -> Averages:
+    """The mean over experiments; None where one of them has no value."""
+    values: dict[str, Floats | None] = {}
+    for metric in metrics:
+        parts = [draws for part in averages if (draws := part.values[metric]) is not None]
+        values[metric] = np.mean(parts, axis=0) if len(parts) == len(averages) else None
+    n, excluded = sum(part.blank.n for part in averages), sum(part.blank.excluded for part in averages)
+    flags = (*counted(len(averages)), *dict.fromkeys(flag for part in averages for flag in part.blank.flags))
+    return Averages(Score("", None, n=n, excluded=excluded, flags=flags), values, sum(p.people for p in averages))
 
 
-def share_of_ceiling(values: Mapping[str, Floats | None]) -> Floats | None:
+def share_of_ceiling(values: Values) -> Floats | None:
     """Error consistency over its ceiling; None where the ceiling is not above 0.
 
     Where nobody errs, both vary by the half images alone, which are the same for all pairs: their ratio would be 1
@@ -161,26 +115,64 @@ def share_of_ceiling(values: Mapping[str, Floats | None]) -> Floats | None:
         return None
     if np.allclose(own, ceiling, rtol=0, atol=1e-9):
         ceiling = np.concatenate([ceiling[:1], np.roll(ceiling[1:], 1)])
-    found: Floats = np.full(len(own), np.nan)
-    np.divide(own, ceiling, out=found, where=ceiling > 0)
-    return found
+    return np.asarray(np.divide(own, ceiling, out=np.full(len(own), np.nan), where=ceiling > 0))
 
 
-def valued(score: Score, draws: Floats | None) -> Score:
-    """`score` with the value draws[0] and the interval of the rest."""
-    if draws is None:
-        reason = ONE_PERSON if score.metric == CEILING else "no ceiling above 0"
-        return replace(score, reason=reason)
-    centred = score.metric == "accuracy_difference"
-    bounds = interval(draws, score.level, centred=centred)
-    if bounds is None:
-        return replace(score, value=float(draws[0]), flags=(*score.flags, "no spread: no interval"))
-    least, most = LIMITS.get(score.metric, (-inf, inf))
-    low, high = max(least, bounds[0]), min(most, bounds[1])
-    method = CENTRED if centred else METHOD
-    return replace(score, value=float(draws[0]), low=low, high=high, method=method)
+def _scores(averages: Averages) -> Iterator[Score]:
+    """Each metric with its value, the first of its draws, and the interval of the others."""
+    for metric, draws in averages.values.items():
+        score, squared = replace(averages.blank, metric=metric), metric == "accuracy_difference"
+        if draws is None:
+            yield replace(score, reason=ONE_PERSON if metric == CEILING else "no ceiling above 0")
+            continue
+        score, bounds = replace(score, value=float(draws[0])), interval(draws, score.level, centred=squared)
+        if bounds is None:
+            yield replace(score, flags=(*score.flags, "no spread: no interval"))
+            continue
+        least, most = LIMITS.get(metric, (-inf, inf))
+        # Of margins people are not drawn anew.
+        method = IMAGES if metric == MARGINS else f"{METHOD}, centred" if squared else METHOD
+        score = replace(score, low=max(least, bounds[0]), high=min(most, bounds[1]), method=method)
+        if squared and averages.people < MANY:
+            few = f"{averages.people} people: an interval of squared differences, which are skewed, covers .86 to .98"
+            score = replace(score, flags=(*score.flags, few))
+        yield score
 
 
-def _absent(tables: Tables) -> tuple[str, ...]:
-    out = len(tables.left_out)
-    return (f"{out} people did not see all images of {tables.role}",) if out else ()
+# The human row: people with one another, every unordered pair once.
+
+
+def people(_config: None, trials: Mapping[str, Trials]) -> Sequence[Score]:
+    """Scores of people as a group: per experiment (condition "kept") and over experiments.
+
+    trials: name -> trials of each person. Pairs are the unordered pairs of different people; averages over
+    conditions, pairs, experiments. OOD accuracy pools people within an experiment. The pairs' error consistency is
+    the ceiling of networks and given under that name too. People who did not see an experiment's common images are
+    left out of it.
+    """
+    answered = {role for part in trials.values() for role in roles_of(part)}
+    groups = [group for role in BY_ROLE if role in answered and (group := _group(role, trials)) is not None]
+    if not groups:
+        reason = "fewer than two people answered an experiment's images"
+        return [Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, OOD)]
+    parts = [replace(g, values={m: values for m, values in g.values.items() if m != OOD}) for g in groups]
+    return [score for part in (*parts, _overall(groups, (*AGREEMENT, CEILING, OOD))) for score in _scores(part)]
+
+
+def _group(role: str, trials: Mapping[str, Trials]) -> Averages | None:
+    """One experiment's averages over people; n: trials of all people in kept conditions."""
+    names = sorted(name for name, part in trials.items() if answered(part.of(role)))
+    if len(names) < 2:
+        return None
+    first = max(names, key=lambda name: len(trials[name].of(role)))  # the first by name of those with most images
+    answers = answers_of(role, first, trials[first], {name: trials[name] for name in names if name != first})
+    if answers.reason or not answers.kept:
+        return None
+    draws, count = draw(answers), len(answers.observers)
+    crowd = draw_people(role, count)
+    values: dict[str, Floats | None] = {m: pairs_among(draws.mean(m), crowd) for m in AGREEMENT}
+    sizes = np.array([len(part.right) for part in answers.kept], dtype=float)
+    accuracy = np.stack([draws.accuracy[part.condition] for part in answers.kept])  # [conditions, 1 + B, k]
+    pooled = mean_of_people(np.tensordot(sizes / sizes.sum(), accuracy, axes=1), crowd)
+    values |= {CEILING: values["error_consistency"], OOD: pooled}
+    return Averages(Score("", None, n=int(sizes.sum()) * count, condition=KEPT, role=role), values, count)

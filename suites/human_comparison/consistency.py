@@ -3,8 +3,8 @@
 The observer that is scored is column 0, the reference observers ("people") follow in the order of their names.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,91 +18,64 @@ from suites.human_comparison.experiments import BY_ROLE
 
 
 @dataclass(frozen=True)
-class Table:
-    """One condition: right [images, observers] bool, images in order of name; stimuli: those names.
-
-    clusters: what the images are made of (shape, texture), [images] each; none where each stands for itself.
-    """
+class ConditionAnswers:
+    """One condition. kept: whether it enters the averages; right: [images, observers] bool, images in order of name;
+    clusters: what the images are made of (shape, texture), [images] each, none where each stands for itself;
+    stimuli: [images] names."""
 
     condition: str
     kept: bool
     right: NDArray[np.bool_]
-    clusters: Clusters = field(default_factory=dict)
-    stimuli: Array = field(default_factory=lambda: np.array([], dtype=str))
+    clusters: Clusters
+    stimuli: Array
 
 
 @dataclass(frozen=True)
-class Tables:
+class ExperimentAnswers:
     """One experiment: observers[0] is scored, observers[1:] are the people who saw all its images.
 
-    left_out: people who answered this experiment but not all of the images; reason: why there is no table.
+    left_out: how many people answered this experiment but not all of the images; reason: why there are no answers.
     """
 
     role: str
     observers: tuple[str, ...]
-    tables: tuple[Table, ...]
-    left_out: tuple[str, ...] = ()
+    conditions: tuple[ConditionAnswers, ...]
+    left_out: int = 0
     reason: str = ""
 
+    @property
+    def kept(self) -> tuple[ConditionAnswers, ...]:
+        """The conditions that enter the averages."""
+        return tuple(part for part in self.conditions if part.kept)
 
-def tabulate(role: str, name: str, trials: Trials, references: Mapping[str, Trials]) -> Tables:
-    """The tables of one experiment. People take part with the images that the observer answered, all or none."""
-    mine = trials.of(role)
+
+def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Trials]) -> ExperimentAnswers:
+    """The answers to one experiment. People take part with the images that the observer answered, all or none."""
+    own, experiment = trials.of(role), BY_ROLE[role]
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
-    shown = mine.keys[mine.by_key]
-    inside = tuple(who for who, part in others.items() if _within(shown, part.keys[part.by_key]))
-    left_out = tuple(who for who in others if who not in inside)
+    inside = {who: part for who, part in others.items() if np.isin(own.keys, part.keys).all()}
+    left_out = len(others) - len(inside)
     if not inside:
-        return Tables(role, (name,), (), left_out, _nobody(role, others))
-    matched = match([mine, *(others[who] for who in inside)])
-    conditions = _ordered(role, np.unique(matched.condition).tolist())
-    clusters = shared_exemplars(mine, matched.stimulus, elsewhere=True)
-    tables = tuple(
-        Table(
-            name,
-            _is_kept(role, name),
-            matched.right[inside],
-            {factor: column[inside] for factor, column in clusters.items()},
-            matched.stimulus[inside],
-        )
-        for name in conditions
-        for inside in [matched.condition == name]
-    )
-    return Tables(role, (name, *inside), tables, left_out)
+        reason = f"none of the {len(others)} people of '{role}' answered all of these images"
+        if not others:
+            reason = (
+                f"no answers of people to these images of '{role}': people's are imported with "
+                "`bench data fetch human-trials`, then `bench import trials`; other images cannot be compared; "
+                "in the built-in world run simulated people, `bench run -m 'world-reader-*'`"
+            )
+        return ExperimentAnswers(role, (name,), (), left_out, reason)
+    matched = match([own, *inside.values()])
+    clusters = shared_exemplars(own, matched.stimulus, elsewhere=True)
+    order = {condition: at for at, condition in enumerate(experiment.levels)}
+    parts = []
+    for condition in sorted(set(matched.condition.tolist()), key=lambda known: (order.get(known, len(order)), known)):
+        at = matched.condition == condition
+        kept = experiment.single or condition in experiment.kept
+        made_of = {factor: column[at] for factor, column in clusters.items()}
+        parts.append(ConditionAnswers(condition, kept, matched.right[at], made_of, matched.stimulus[at]))
+    return ExperimentAnswers(role, (name, *inside), tuple(parts), left_out)
 
 
 def answered(trials: Trials) -> bool:
     """Whether there is an answer among the trials: agreement with who never gave one says nothing."""
     return bool(len(trials)) and any_answer(trials["response"])
-
-
-def _within(shown: Array, answered: Array) -> bool:
-    """Whether sorted keys are all among others; mostly they are the very same."""
-    return np.array_equal(shown, answered) or bool(np.isin(shown, answered).all())
-
-
-def common(a: Trials, b: Trials) -> tuple[Trials, Trials]:
-    """Both on the (role, condition, stimulus) that both answered."""
-    keys = (a.keys, b.keys)
-    return a.where(np.isin(keys[0], keys[1])), b.where(np.isin(keys[1], keys[0]))
-
-
-def _nobody(role: str, others: Mapping[str, Trials]) -> str:
-    if others:
-        return f"none of the {len(others)} people of '{role}' answered all of these images"
-    return (
-        f"no answers of people to these images of '{role}': people's are imported with "
-        "`bench data fetch human-trials`, then `bench import trials`; other images cannot be compared; "
-        "in the built-in world run simulated people, `bench run -m 'world-reader-*'`"
-    )
-
-
-def _is_kept(role: str, condition: str) -> bool:
-    experiment = BY_ROLE[role]
-    return experiment.single or condition in experiment.kept
-
-
-def _ordered(role: str, conditions: Sequence[str]) -> list[str]:
-    """In the experiment's order; unknown ones last."""
-    order = {condition.name: i for i, condition in enumerate(BY_ROLE[role].conditions)}
-    return sorted(conditions, key=lambda name: (order.get(name, len(order)), name))

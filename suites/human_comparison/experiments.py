@@ -5,108 +5,80 @@ toolbox's list and stay a list: its stated rule (no undistorted control, human a
 let low-pass 15 in, at exactly 0.2000, which the list leaves out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 Scale = Literal["log", "linear", ""]
 
 
 @dataclass(frozen=True)
-class Condition:
-    """A condition by its canonical spelling. level: in the experiment's unit (None: not a quantity);
-    kept: whether it enters the averages."""
-
-    name: str
-    level: float | None
-    kept: bool
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """An experiment. role: its word in trial tables; conditions: in order of distortion, the control first.
-
-    scale: how levels are spaced for a psychometric curve ("" where they are not ordered or too few); unit: of levels.
+class HumanExperiment:
+    """An experiment. role: its word in trial tables; levels: condition, by its canonical spelling -> level in `unit`
+    (None: not a quantity), in order of distortion, the control first; kept: the conditions that enter the averages;
+    scale: how levels are spaced for a psychometric curve ("" where they are not ordered or too few).
     """
 
     role: str
     title: str
-    conditions: tuple[Condition, ...]
+    levels: Mapping[str, float | None]
+    kept: tuple[str, ...]
     scale: Scale = ""
     unit: str = ""
 
     @property
-    def kept(self) -> tuple[str, ...]:
-        """Names of the conditions that enter the averages."""
-        return tuple(condition.name for condition in self.conditions if condition.kept)
-
-    @property
     def single(self) -> bool:
         """Whether there is one condition only."""
-        return len(self.conditions) == 1
+        return len(self.levels) == 1
 
 
-Levels = Iterable[tuple[str, float | None]]
+def _graded(role: str, title: str, names: str, kept: str, scale: Scale = "", unit: str = "") -> HumanExperiment:
+    """names, kept: conditions separated by blanks: numbers, "c50", "8-10-10"."""
+    levels: dict[str, float | None] = {name: float(name.lstrip("c").partition("-")[0]) for name in names.split()}
+    return HumanExperiment(role, title, levels, tuple(kept.split()), scale, unit)
 
 
-def _graded(role: str, title: str, levels: Levels, kept: str, scale: Scale = "", unit: str = "") -> Experiment:
-    """`levels`: (name, level), the control first; `kept`: names separated by blanks."""
-    inside = set(kept.split())
-    conditions = tuple(Condition(name, level, name in inside) for name, level in levels)
-    return Experiment(role, title, conditions, scale, unit)
-
-
-def _numbers(names: str) -> Levels:
-    return [(name, float(name)) for name in names.split()]
-
-
-def _contrasts(names: str) -> Levels:
-    return [(name, float(name[1:])) for name in names.split()]
-
-
-def _eidolon(role: str, coherence: int, kept: str) -> Experiment:
-    reaches = (1, 2, 4, 8, 16, 32, 64, 128)
-    levels = [(f"{reach}-{coherence}-10", float(reach)) for reach in reaches]
-    inside = " ".join(f"{reach}-{coherence}-10" for reach in kept.split())
+def _eidolon(role: str, coherence: int, kept: int) -> HumanExperiment:
+    """kept: so many reaches, from the second."""
+    names = [f"{reach}-{coherence}-10" for reach in (1, 2, 4, 8, 16, 32, 64, 128)]
     title = f"eidolons of coherence {coherence / 10:g}"
-    return _graded(role, title, levels, inside, "log", "reach (pixels)")
+    return _graded(role, title, " ".join(names), " ".join(names[1 : kept + 1]), "log", "reach (pixels)")
 
 
-def _plain(role: str, title: str) -> Experiment:
-    return Experiment(role, title, (Condition("", None, True),))
+def _pair(role: str, title: str, control: str, kept: str) -> HumanExperiment:
+    return HumanExperiment(role, title, {control: None, kept: None}, (kept,))
 
 
-def _pair(role: str, title: str, control: str, kept: str) -> Experiment:
-    return _graded(role, title, [(control, None), (kept, None)], kept)
+def _plain(role: str, title: str) -> HumanExperiment:
+    return HumanExperiment(role, title, {"": None}, ("",))
 
 
-EXPERIMENTS: tuple[Experiment, ...] = (
+EXPERIMENTS = (
     _pair("colour", "colour and grey", "cr", "bw"),
     _graded(
-        "contrast", "contrast", _contrasts("c100 c50 c30 c15 c10 c05 c03 c01"),
+        "contrast", "contrast", "c100 c50 c30 c15 c10 c05 c03 c01",
         "c50 c30 c15 c10 c05", "log", "contrast (%)",
     ),
     _graded(
-        "high-pass", "high-pass", [("inf", inf), *_numbers("3 1.5 1 0.7 0.55 0.45 0.4")],
+        "high-pass", "high-pass", "inf 3 1.5 1 0.7 0.55 0.45 0.4",
         "3 1.5 1 0.7", "log", "standard deviation of the filter (pixels)",
     ),
     _graded(
-        "low-pass", "low-pass", _numbers("0 1 3 5 7 10 15 40"),
+        "low-pass", "low-pass", "0 1 3 5 7 10 15 40",
         "1 3 5 7 10", "log", "standard deviation of the filter (pixels)",
     ),
     _graded(
-        "phase-scrambling", "phase noise", _numbers("0 30 60 90 120 150 180"),
+        "phase-scrambling", "phase noise", "0 30 60 90 120 150 180",
         "30 60 90 120", "linear", "width of the phase noise (degrees)",
     ),
     _pair("power-equalisation", "power equalisation", "0", "pow"),
     _pair("false-colour", "opponent colours", "true", "false"),
-    _graded("rotation", "rotation", _numbers("0 90 180 270"), "90 180 270", "", "degrees"),
-    _eidolon("eidolonI", 10, "2 4 8 16 32"),
-    _eidolon("eidolonII", 3, "2 4 8 16"),
-    _eidolon("eidolonIII", 0, "2 4 8"),
+    _graded("rotation", "rotation", "0 90 180 270", "90 180 270", "", "degrees"),
+    _eidolon("eidolonI", 10, 5),
+    _eidolon("eidolonII", 3, 4),
+    _eidolon("eidolonIII", 0, 3),
     _graded(
-        "uniform-noise", "uniform noise", _numbers("0 0.03 0.05 0.1 0.2 0.35 0.6 0.9"),
+        "uniform-noise", "uniform noise", "0 0.03 0.05 0.1 0.2 0.35 0.6 0.9",
         "0.03 0.05 0.1 0.2 0.35", "log", "half-width of the noise (grey range 0-1)",
     ),
     _plain("sketch", "sketches"),

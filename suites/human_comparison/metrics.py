@@ -8,15 +8,16 @@ as weak as people ranks high by it.
 from __future__ import annotations
 
 import zlib
+from functools import partial
 
 import numpy as np
 
 from benchmark.contracts import Array, Metric, SuiteFigure, Trials
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import exemplars
-from suites.human_comparison.bootstrap import Draws, draw_image_weights
-from suites.human_comparison.consistency import Table, Tables
-from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
+from suites.human_comparison.bootstrap import RESAMPLES, draw_image_weights
+from suites.human_comparison.consistency import ExperimentAnswers
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS
 
 #: Condition of a score that averages an experiment's kept conditions.
 KEPT = "kept"
@@ -33,11 +34,11 @@ def correct(trials: Trials) -> Array:
 
 def kept(trials: Trials) -> Array:
     """[n] bool: trials of a condition that enters the averages; all of an experiment with one condition."""
-    found = np.zeros(len(trials), dtype=bool)
+    counts = np.zeros(len(trials), dtype=bool)
     for role, experiment in BY_ROLE.items():
-        mine = trials["role"] == role
-        found |= mine & (experiment.single | np.isin(trials["condition"], experiment.kept))
-    return found
+        own = trials["role"] == role
+        counts |= own & (experiment.single | np.isin(trials["condition"], experiment.kept))
+    return counts
 
 
 def accuracy_name(role: str) -> str:
@@ -55,23 +56,7 @@ def _kept_accuracy(trials: Trials) -> tuple[Array, Array]:
     return correct(trials) & counts, counts
 
 
-def _accuracy_of(experiment: Experiment) -> Metric:
-    text = f"right answers over all trials of the kept conditions: {experiment.title}"
-    name, title = accuracy_name(experiment.role), experiment.title
-    return Metric(
-        name,
-        title,
-        text,
-        "higher",
-        experiment.role,
-        chance=CHANCE,
-        shown=False,
-        ratio=_kept_accuracy,
-        clusters=exemplars,
-        bounds=UNIT,
-    )
-
-
+_beside = partial(Metric, direction="none", shown=False)
 METRICS = (
     Metric(
         "error_consistency",
@@ -111,12 +96,10 @@ METRICS = (
         bounds=UNIT,
         guard=True,
     ),
-    Metric(
+    _beside(
         "human_error_consistency",
         "ceiling",
         "error consistency of people with one another (all pairs), averaged the same way",
-        "none",
-        shown=False,
         span=SIGNED,
     ),
     Metric(
@@ -127,29 +110,32 @@ METRICS = (
         shown=False,
         bounds=SIGNED,
     ),
-    *map(_accuracy_of, EXPERIMENTS),
-    Metric(
-        "threshold",
-        "50 % threshold",
-        "level at which the fitted psychometric curve crosses half right",
-        "none",
-        shown=False,
+    *(
+        Metric(
+            accuracy_name(experiment.role),
+            experiment.title,
+            f"right answers over all trials of the kept conditions: {experiment.title}",
+            role=experiment.role,
+            chance=CHANCE,
+            shown=False,
+            ratio=_kept_accuracy,
+            clusters=exemplars,
+            bounds=UNIT,
+        )
+        for experiment in EXPERIMENTS
     ),
-    Metric(
+    _beside("threshold", "50 % threshold", "level at which the fitted psychometric curve crosses half right"),
+    _beside(
         "response_entropy",
         "response entropy",
         "entropy in bits of the answers without 'na' (4 bits: all categories equally often)",
-        "none",
         chance=4.0,
-        shown=False,
         span=(0.0, 4.0),
     ),
-    Metric(
+    _beside(
         "largest_share",
         "largest response share",
         "share of the most frequent category among the answers without 'na'",
-        "none",
-        shown=False,
         span=UNIT,
     ),
 )
@@ -162,43 +148,27 @@ METRICS = (
 # computed within conditions. Scale and origin of margins do not matter, their kind does: margins of logits and of
 # probabilities are different measures.
 #
-# Intervals are about other images before the same people: drawing four people anew would add noise to their share,
-# and
+# Intervals are about other images before the same people: drawing four people anew would add noise to their share, and
 # every resample would correlate less than the sample does.
 
 
 MARGIN = "margin"  # a column of trials
-NAME = "margin_consistency"
+MARGINS = "margin_consistency"
 
 
-def margin_draws(trials: Trials, tables: Tables, draws: Draws) -> Floats | None:
+def margin_draws(trials: Trials, answers: ExperimentAnswers) -> Floats | None:
     """Mean over the kept conditions, [1 + B]; None where margins are not known or a condition has no spread."""
-    if MARGIN not in trials.columns:
+    if MARGIN not in trials.columns or not answers.kept:
         return None
-    found = []
-    for table in tables.tables:
-        if table.kept:
-            mine = trials.where(trials["condition"] == table.condition)
-            margins = _in_order(mine, table)
-            one = _condition(tables.role, table, margins, len(draws.people) - 1)
-            if not np.isfinite(one[0]):
-                return None
-            found.append(one)
-    return np.mean(found, axis=0) if found else None
-
-
-def _in_order(trials: Trials, table: Table) -> Array:
-    """Margins in the order of the table's images."""
-    order = np.argsort(trials["stimulus"])
-    at = order[np.searchsorted(trials["stimulus"][order], table.stimuli)]
-    return np.asarray(trials[MARGIN][at], dtype=np.float64)
-
-
-def _condition(role: str, table: Table, margins: Array, resamples: int) -> Floats:
-    seed = zlib.crc32(f"{role} {table.condition} margins".encode())
-    weights = draw_image_weights(table, resamples, np.random.default_rng(seed))
-    share = table.right[:, 1:].mean(axis=1)
-    return weighted_correlation(weights, margins[None, :], share[None, :])
+    draws = []
+    for part in answers.kept:
+        own = trials.where(trials["condition"] == part.condition)
+        order = np.argsort(own["stimulus"])
+        margins = own[MARGIN][order[np.searchsorted(own["stimulus"][order], part.stimuli)]].astype(np.float64)
+        seed = zlib.crc32(f"{answers.role} {part.condition} margins".encode())
+        weights = draw_image_weights(part, RESAMPLES, np.random.default_rng(seed))
+        draws.append(weighted_correlation(weights, margins[None, :], part.right[:, 1:].mean(axis=1)[None, :]))
+    return np.mean(draws, axis=0) if all(np.isfinite(values[0]) for values in draws) else None
 
 
 def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
@@ -207,9 +177,8 @@ def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
     x = x - (weights * x).sum(axis=1, keepdims=True)
     y = y - (weights * y).sum(axis=1, keepdims=True)
     both, xx, yy = ((weights * part).sum(axis=1) for part in (x * y, x * x, y * y))
-    found: Floats = np.full(len(both), np.nan)
-    np.divide(both, np.sqrt(xx * yy), out=found, where=(xx > 0) & (yy > 0))
-    return found
+    r = np.full(len(both), np.nan)
+    return np.asarray(np.divide(both, np.sqrt(xx * yy), out=r, where=(xx > 0) & (yy > 0)))
 
 
 FIGURES = (
@@ -230,7 +199,7 @@ FIGURES = (
             metrics=(accuracy_name(experiment.role),),
             conditions="(?P<level>.+)",
             along="level",
-            order=tuple(condition.name for condition in experiment.conditions),
+            order=tuple(experiment.levels),
             axes=(experiment.unit or experiment.title, "accuracy (share right)"),
             line=(CHANCE, "chance (1/16)"),
             source=GEIRHOS,

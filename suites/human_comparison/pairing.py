@@ -8,7 +8,7 @@ Agreement with people says nothing of how many answers are right: a network that
 well as one that is always right, kappa 0 both. So the difference in accuracy on the same images stands beside it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import sqrt
@@ -24,7 +24,7 @@ from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE, exemplars
 from benchmark.stimuli.trials import PEOPLE
-from suites.human_comparison.consistency import Tables, common, tabulate
+from suites.human_comparison.consistency import answers_of
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import counted, roles_of
 
@@ -86,8 +86,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What images [n], people through images [n, k], and people [k] add to a difference."""
+class Additions:
+    """Values of the two, and what images [n], people through images [n, k], and people [k] add to the difference."""
 
     a: float
     b: float
@@ -102,41 +102,18 @@ def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) 
     Both are taken on their common images against the same people. b None: people as a group, whose value is their
     agreement with one another (the ceiling).
     """
-    return list(_compared(a, b, references))
-
-
-def _compared(a: Trials, b: Trials | None, references: Mapping[str, Trials]) -> Iterator[Comparison]:
-    found = {role: made for role in roles_of(a) if (made := _experiment(role, a, b, references))}
+    by_role = {role: parts for role in roles_of(a) if (parts := _differences(role, a, b, references))}
     method = METHOD if _sampled(references) else FIXED
+    comparisons = []
     for metric in (*AGREEMENT, ACCURACY):
-        parts = {role: made[metric] for role, made in found.items()}
-        if not parts:
-            yield undecided(Comparison(metric, reason=NO_GROUP if b is None else NOBODY))
+        if not by_role:
+            comparisons.append(undecided(Comparison(metric, reason=NO_GROUP if b is None else NOBODY)))
+            continue
         # Of one experiment the mean is that experiment, and each one's accuracy is a metric of its own: one hypothesis.
-        apart = len(parts) > 1 and metric != ACCURACY
-        for role, one in parts.items() if apart else ():
-            yield _tested(metric, role, [one], method)
-        if parts:
-            yield _tested(metric, "", list(parts.values()), method)
-
-
-def _experiment(
-    role: str, a: Trials, b: Trials | None, references: Mapping[str, Trials]
-) -> dict[str, Difference] | None:
-    """metric -> difference; None where there is nothing to compare with."""
-    mine, theirs = common(a.of(role), a.of(role) if b is None else b.of(role))
-    if not len(mine):
-        return None
-    tables = tabulate(role, "", mine, references if b is None else {**references, OTHER: theirs})
-    if tables.reason or not any(table.kept for table in tables.tables):
-        return None
-    second = tables.observers.index(OTHER) if OTHER in tables.observers else None
-    people = [i for i, name in enumerate(tables.observers) if i and name != OTHER]
-    if len(people) < (3 if b is None else 1) or (b is not None and second is None):
-        return None
-    labels = _labels(tables, mine)
-    sampled = slice(None) if _sampled(references) else slice(1)  # of one person no spread is taken
-    return {metric: _difference(metric, tables, second, people, labels, sampled) for metric in (*AGREEMENT, ACCURACY)}
+        if len(by_role) > 1 and metric != ACCURACY:
+            comparisons += [_tested(metric, role, [parts[metric]], method) for role, parts in by_role.items()]
+        comparisons.append(_tested(metric, "", [parts[metric] for parts in by_role.values()], method))
+    return comparisons
 
 
 def _sampled(references: Mapping[str, Trials]) -> bool:
@@ -144,45 +121,64 @@ def _sampled(references: Mapping[str, Trials]) -> bool:
     return any(name.startswith(PEOPLE) for name in references)
 
 
-def _difference(
-    metric: str, tables: Tables, second: int | None, people: list[int], labels: Trials, who: slice
-) -> Difference:
+def _differences(
+    role: str, a: Trials, b: Trials | None, references: Mapping[str, Trials]
+) -> dict[str, Difference] | None:
+    """metric -> difference; None where there is nothing to compare with."""
+    own = a.of(role)
+    if b is not None:
+        other = b.of(role)
+        own, other = own.where(np.isin(own.keys, other.keys)), other.where(np.isin(other.keys, own.keys))
+        references = {**references, OTHER: other}
+    if not len(own):
+        return None
+    answers = answers_of(role, "", own, references)
+    second = answers.observers.index(OTHER) if OTHER in answers.observers else None
+    people = [i for i, name in enumerate(answers.observers) if i and name != OTHER]
+    if not answers.kept or len(people) < (3 if b is None else 1) or (b is not None and second is None):
+        return None
+    # The trials of the kept conditions, in the order of the answers.
+    parts = []
+    for part in answers.kept:
+        shown = own.where(own["condition"] == part.condition)
+        order = np.argsort(shown["stimulus"], kind="stable")
+        parts.append({name: column[order] for name, column in shown.columns.items()})
+    labels = Trials({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    sampled = slice(None) if _sampled(references) else slice(1)  # of one person no spread is taken
+    right = [part.right for part in answers.kept]
+    additions = {metric: [added(metric, part, second, people) for part in right] for metric in AGREEMENT}
+    additions[ACCURACY] = [_added_accuracy(np.concatenate(right), second, people)]
+    return {metric: _mean(parts, labels, sampled) for metric, parts in additions.items()}
+
+
+def _mean(parts: Sequence[Additions], labels: Trials, who: slice) -> Difference:
     """Mean over the kept conditions; of accuracy over their images."""
-    kept = [table.right for table in tables.tables if table.kept]
-    if metric == ACCURACY:
-        parts = [_accuracy_parts(np.concatenate(kept), second, people)]
-    else:
-        parts = [_parts(metric, right, second, people) for right in kept]
-    share = 1 / len(parts)
-    images = np.concatenate([part.images for part in parts]) * share
-    persons = np.concatenate([part.persons for part in parts]) * share
+    images = np.concatenate([part.images for part in parts]) / len(parts)
+    persons = np.concatenate([part.persons for part in parts]) / len(parts)
     spread = np.mean([part.people for part in parts], axis=0)
     factors = tuple(shared_clusters(METRICS[0], labels).values())
     variance = crossed_variance(images, persons[:, who], spread[who], factors)
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
-    own = exemplars(labels).get(SHAPE, np.full(len(images), ""))
-    shapes, at = np.unique(own, return_inverse=True)
-    sums = np.bincount(at, images, len(shapes)).tolist()
-    named = {name: one for name, one in zip(shapes.tolist(), sums, strict=True) if name}
-    return Difference(a, b, variance, len(images), named)
+    shapes, at = np.unique(exemplars(labels).get(SHAPE, np.full(len(images), "")), return_inverse=True)
+    sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
+    return Difference(a, b, variance, len(images), {name: total for name, total in sums.items() if name})
 
 
-def _accuracy_parts(right: Array, second: int | None, people: list[int]) -> Parts:
-    """As `_parts`, of the share of right answers; b None: people's mean share."""
+def _added_accuracy(right: Array, second: int | None, people: list[int]) -> Additions:
+    """As `added`, of the share of right answers; b None: people's mean share."""
     n, k = len(right), len(people)
-    mine, nobody = right[:, 0].astype(float), np.zeros((n, k))
+    own = right[:, 0].astype(float)
     if second is not None:
-        other, persons, each = right[:, second].astype(float), nobody, np.zeros(k)
+        other, persons, each = right[:, second].astype(float), np.zeros((n, k)), np.zeros(k)
     else:
         theirs = right[:, people].astype(float)
         other, each = theirs.mean(axis=1), theirs.mean(axis=0)
         persons = -(theirs - each) / (n * k)
-    a, b = float(mine.mean()), float(other.mean())
-    images = ((mine - a) - (other - b)) / n
-    return Parts(a, b, images, persons, -(each - each.mean()) / k)
+    a, b = float(own.mean()), float(other.mean())
+    return Additions(a, b, ((own - a) - (other - b)) / n, persons, -(each - each.mean()) / k)
 
 
-def _parts(metric: str, right: Array, second: int | None, people: list[int]) -> Parts:
+def added(metric: str, right: Array, second: int | None, people: list[int]) -> Additions:
     """One condition; right: [n, observers], the first one is a. second: the column of b, None for people."""
     n, k = len(right), len(people)
     each, adds = with_each(metric, right[:, 0], right[:, people])
@@ -190,14 +186,14 @@ def _parts(metric: str, right: Array, second: int | None, people: list[int]) -> 
         other, theirs = with_each(metric, right[:, second], right[:, people])
         persons = (adds - theirs) / (n * k)
         gap = each - other
-        return Parts(each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k)
+        return Additions(each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k)
     pairs, between = among(metric, right[:, people])  # [k, k], [n, k, k]; nothing on the diagonal
-    mine, ceiling = pairs.sum(axis=1) / (k - 1), pairs.sum() / (k * (k - 1))
+    own, ceiling = pairs.sum(axis=1) / (k - 1), pairs.sum() / (k * (k - 1))
     through = between.sum(axis=2) / (k - 1)
     images = (adds.mean(axis=1) - through.mean(axis=1)) / n
     twice = 2 * (k - 1) / (k - 2)  # a person is in two of k pairs' ends; k - 2: jackknife of a mean over pairs
-    spread = (each - each.mean() - twice * (mine - ceiling)) / k
-    return Parts(each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread)
+    spread = (each - each.mean() - twice * (own - ceiling)) / k
+    return Additions(each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread)
 
 
 def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) -> Comparison:
@@ -208,10 +204,10 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
     start = start if role else replace(start, average=counted(len(parts))[0])
     # Twice the covariances of all pairs of experiments that show images of the same shapes.
     total = 0.0
-    for one, other in combinations(parts, 2):
-        common = one.shapes.keys() & other.shapes.keys()
-        products = (one.shapes[name] * other.shapes[name] for name in sorted(common))
-        total += 2 * sum(products) * len(common) / max(1, len(common) - 1)
+    for first, second in combinations(parts, 2):
+        shared = first.shapes.keys() & second.shapes.keys()
+        products = (first.shapes[name] * second.shapes[name] for name in sorted(shared))
+        total += 2 * sum(products) * len(shared) / max(1, len(shared) - 1)
     variance = mean_of([part.variance for part in parts], total)
     limit = LIMITS.get(metric, 1.0)
     if sqrt(variance.value) > ROUNDING * limit:
@@ -220,14 +216,3 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
         return undecided(replace(start, reason="the difference does not vary over images"))
     n = 1 + round(variance.df)
     return decided(start, Discordant(n * (gap > 0), n * (gap < 0), n), method)
-
-
-def _labels(tables: Tables, trials: Trials) -> Trials:
-    """The trials of the kept conditions, in the order of the tables."""
-    parts = []
-    for table in tables.tables:
-        if table.kept:
-            mine = trials.where(trials["condition"] == table.condition)
-            order = np.argsort(mine["stimulus"], kind="stable")
-            parts.append({name: column[order] for name, column in mine.columns.items()})
-    return Trials({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

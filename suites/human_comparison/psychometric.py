@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmark.contracts import Trials
 from benchmark.stats.intervals import Floats
-from suites.human_comparison.experiments import Experiment
+from suites.human_comparison.experiments import HumanExperiment
 from suites.human_comparison.metrics import correct
 
 GUESS = 1 / 16
@@ -37,7 +37,7 @@ class Points(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Curve:
+class PsychometricCurve:
     """A fitted curve. threshold, low, high: levels in the experiment's unit; a bound is None where it is open.
 
     threshold None: `reason` says why. slope: per unit of x at the core's midpoint, signed; poor: whether the data
@@ -49,70 +49,46 @@ class Curve:
     high: float | None = None
     slope: float | None = None
     lapse: float | None = None
-    midpoint: float | None = None
     reason: str = ""
     poor: bool = False
 
 
-def accuracy_by_level(experiment: Experiment, trials: Trials) -> Points:
-    """Right answers and trials at each of the experiment's levels that was shown, by ascending x."""
-    right, rows = correct(trials), []
-    for condition in experiment.conditions:
-        mine = trials["condition"] == condition.name
-        if condition.level is not None and mine.any():
-            rows.append((_scaled(experiment, condition.level), right[mine].sum(), mine.sum()))
-    table = np.array(sorted(rows), dtype=float).reshape(-1, 3)
-    return Points(*table.T)
-
-
-def fit_curve(experiment: Experiment, trials: Trials) -> Curve:
-    """The curve of one observer in one experiment; a Curve with a reason where there is none to be had."""
+def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
+    """The curve of one observer in one experiment; one with a reason where there is none to be had."""
     if not experiment.scale:
-        return Curve(reason="the conditions are not levels of one quantity")
-    points = accuracy_by_level(experiment, trials)
-    reason = _no_crossing(points)
-    if reason:
-        return Curve(reason=reason)
-    sign = 1.0 if _rises(points) else -1.0
+        return PsychometricCurve(reason="the conditions are not levels of one quantity")
+    points = _points(experiment, trials)
+    if len(points.x) < 4:
+        return PsychometricCurve(reason=f"{len(points.x)} levels: too few for a curve")
+    share, middle = points.right / points.n, len(points.x) // 2
+    if share.min() > HALF:
+        return PsychometricCurve(reason=f"not reached: accuracy stays above one half (lowest {share.min():.3f})")
+    if share.max() < HALF:
+        return PsychometricCurve(reason=f"not reached: accuracy stays below one half (highest {share.max():.3f})")
+    sign = 1.0 if share[middle:].mean() > share[:middle].mean() else -1.0
     best = _minimise(points, sign)
     if best is None:
-        return Curve(reason="the fit did not converge")
+        return PsychometricCurve(reason="the fit did not converge")
     deviance, (threshold, log_slope, lapse) = best
     inside = points.x[np.isfinite(points.x)]
     if not inside[0] <= threshold <= inside[-1]:
-        return Curve(reason="the fitted curve crosses one half outside the levels shown")
-    low, high = (_bound(points, sign, best, edge) for edge in (inside[0], inside[-1]))
-    bounds = [None if bound is None else _level(experiment, bound) for bound in (low, high)]
+        return PsychometricCurve(reason="the fitted curve crosses one half outside the levels shown")
+    ends = (threshold, *(_bound(points, sign, best, edge) for edge in (inside[0], inside[-1])))
+    level, low, high = (x if x is None or experiment.scale != "log" else float(10**x) for x in ends)
     slope = sign * float(np.exp(log_slope))
-    midpoint = _level(experiment, threshold - _shift(lapse) / slope)
-    poor = _is_poor(points, deviance)
-    return Curve(_level(experiment, threshold), bounds[0], bounds[1], slope, lapse, midpoint, "", poor)
+    return PsychometricCurve(level, low, high, slope, lapse, poor=_is_poor(points, deviance))
 
 
-def _scaled(experiment: Experiment, level: float) -> float:
-    with np.errstate(divide="ignore"):
-        return float(np.log10(level)) if experiment.scale == "log" else level
-
-
-def _level(experiment: Experiment, x: float) -> float:
-    return float(10**x) if experiment.scale == "log" else float(x)
-
-
-def _no_crossing(points: Points) -> str:
-    """Why accuracy does not cross one half; "" where it does."""
-    if len(points.x) < 4:
-        return f"{len(points.x)} levels: too few for a curve"
-    share = points.right / points.n
-    if share.min() > HALF:
-        return f"not reached: accuracy stays above one half (lowest {share.min():.3f})"
-    if share.max() < HALF:
-        return f"not reached: accuracy stays below one half (highest {share.max():.3f})"
-    return ""
-
-
-def _rises(points: Points) -> bool:
-    share, middle = points.right / points.n, len(points.x) // 2
-    return bool(share[middle:].mean() > share[:middle].mean())
+def _points(experiment: HumanExperiment, trials: Trials) -> Points:
+    """Right answers and trials at each of the experiment's levels that was shown, by ascending x."""
+    right, rows = correct(trials), []
+    for name, level in experiment.levels.items():
+        shown = trials["condition"] == name
+        if level is not None and shown.any():
+            with np.errstate(divide="ignore"):
+                x = np.log10(level) if experiment.scale == "log" else level
+            rows.append((x, right[shown].sum(), shown.sum()))
+    return Points(*np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
 
 
 def _shift(lapse: float) -> float:
@@ -125,8 +101,7 @@ def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Fl
     """p at x [n] for (threshold, log slope, lapse)."""
     threshold, log_slope, lapse = parameters
     z = np.clip(sign * np.exp(log_slope) * (x - threshold) + _shift(lapse), -500, 500)
-    found: Floats = GUESS + (1 - GUESS - lapse) / (1 + np.exp(-z))
-    return found
+    return np.asarray(GUESS + (1 - GUESS - lapse) / (1 + np.exp(-z)))
 
 
 def _deviance(points: Points, p: Floats) -> float:
@@ -171,26 +146,21 @@ def _minimise(points: Points, sign: float, threshold: float | None = None, near:
         deviance = _deviance(points, _curve(points.x, sign, at))
         return deviance, _slopes(points, sign, at)[: len(free)]
 
-    x = points.x[np.isfinite(points.x)]
+    finite = np.isfinite(points.x)
+    x = points.x[finite]
     span = float(x[-1] - x[0])
+    nearest = x[np.abs(points.right / points.n - HALF)[finite].argmin()]  # the level whose accuracy is next to one half
     bounds = [(np.log(1 / span), np.log(200 / span)), (0.0, LAPSE), (x[0] - span, x[-1] + span)]
     size = 3 if threshold is None else 2
-    starts = [[np.log(s / span), 0.05, _guess(points)][:size] for s in (5.0, 15.0)]
+    starts = [[np.log(s / span), 0.05, nearest][:size] for s in (5.0, 15.0)]
     if near is not None:
         starts = [[near[1][1], near[1][2], near[1][0]][:size]]
-    found = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds[:size]) for start in starts]
-    done = [fit for fit in found if np.isfinite(fit.fun) and (fit.success or fit.status == 2)]
+    fits = (minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds[:size]) for start in starts)
+    done = [fit for fit in fits if np.isfinite(fit.fun) and (fit.success or fit.status == 2)]
     if not done:
         return None
     best = min(done, key=lambda fit: float(fit.fun))
     return float(best.fun), parameters(best.x)
-
-
-def _guess(points: Points) -> float:
-    """The finite level whose accuracy is nearest to one half."""
-    finite = np.isfinite(points.x)
-    gap = np.abs(points.right / points.n - HALF)[finite]
-    return float(points.x[finite][gap.argmin()])
 
 
 def _bound(points: Points, sign: float, best: Fit, edge: float) -> float | None:

@@ -1,62 +1,19 @@
 """Scores of one observer alone: accuracy with intervals, OOD accuracy, thresholds, response entropy."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Score, Trials
+from benchmark.contracts import Score, Trials
 from benchmark.stats import ratio_score
-from benchmark.stats.intervals import Floats
 from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.generated import shared_exemplars
 from benchmark.stimuli.regenerate import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
-from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, Experiment
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, HumanExperiment
 from suites.human_comparison.metrics import METRICS, accuracy_name, correct, kept, plain_accuracy
 from suites.human_comparison.psychometric import fit_curve
-
-# Which answers are given, right or wrong: response shares and their entropy.
-#
-# Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750), section 4 and figure 4: under strong noise networks fall back on
-# one category while people keep guessing among all of them.
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Answers by category. counts [16]; total: answers that name a category; na: trials without an answer."""
-
-    counts: NDArray[np.int64]
-    na: int
-
-    @property
-    def total(self) -> int:
-        """Answers without "na"."""
-        return int(self.counts.sum())
-
-    @property
-    def largest(self) -> tuple[str, float] | None:
-        """The most frequent answer (ties: the first by name) and its share; None without answers."""
-        if not self.total:
-            return None
-        at = int(self.counts.argmax())
-        return GEIRHOS16[at], float(self.counts[at] / self.total)
-
-    @property
-    def entropy(self) -> float | None:
-        """Entropy of the answers in bits, 0 to 4; None without answers."""
-        if not self.total:
-            return None
-        p = self.counts[self.counts > 0] / self.total
-        return max(0.0, -float((p * np.log2(p)).sum()))
-
-
-def response_shares(responses: Array) -> Shares:
-    """The answers [n], text, by category."""
-    counts = np.array([int((responses == category).sum()) for category in GEIRHOS16])
-    return Shares(counts, int((responses == NO_ANSWER).sum()))
-
 
 METHOD = "bootstrap: images"  # within conditions
 NEEDS_PEOPLE = (
@@ -98,8 +55,8 @@ def silent_roles(trials: Trials) -> list[str]:
 
 
 def _among(trials: Trials) -> list[str]:
-    found = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
-    return [role for role in BY_ROLE if role in found]
+    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    return [role for role in BY_ROLE if role in present]
 
 
 def regenerated(trials: Trials) -> tuple[str, ...]:
@@ -117,68 +74,66 @@ def ood_accuracy(trials: Trials) -> Score:
     """Mean over experiments of the accuracy pooled over the kept conditions (the experiments that are there)."""
     if not roles_of(trials):
         return Score("ood_accuracy", None, SILENT if len(trials) else "no trials")
-    mine = trials.where(kept(trials))
-    draws = [_accuracy(role, mine.of(role)) for role in roles_of(mine)]
+    own, draws = trials.where(kept(trials)), []
+    for role in roles_of(own):
+        part = own.of(role)
+        clusters = shared_exemplars(part, part["stimulus"], elsewhere=True)
+        draws.append(accuracy_draws(role, correct(part), part["condition"], clusters))
     if not draws:
         return Score("ood_accuracy", None, "no trial of a condition that enters the average", excluded=len(trials))
     mean = np.mean(draws, axis=0)
     low, high = interval(mean) or (None, None)
-    flags = (*counted(len(draws)), *regenerated(mine))
+    flags = (*counted(len(draws)), *regenerated(own))
     return Score(
         "ood_accuracy",
         float(mean[0]),
         low=low,
         high=high,
         method=METHOD if low is not None else "",
-        n=len(mine),
-        excluded=len(trials) - len(mine),
+        n=len(own),
+        excluded=len(trials) - len(own),
         flags=flags,
     )
 
 
-def _accuracy(role: str, trials: Trials) -> Floats:
-    """[1 + B]: accuracy over the trials of one experiment, images drawn within conditions."""
-    clusters = shared_exemplars(trials, trials["stimulus"], elsewhere=True)
-    return accuracy_draws(role, correct(trials), trials["condition"], clusters)
-
-
-def _experiment(experiment: Experiment, trials: Trials) -> Iterator[Score]:
+def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:
     metric, flags = _METRICS[accuracy_name(experiment.role)], regenerated(trials)
     yield ratio_score(metric, trials, flags=flags)
-    names = np.unique(trials["condition"]).tolist()
-    for name in names:
-        mine = trials.where(trials["condition"] == name)
+    for name in np.unique(trials["condition"]).tolist():
+        shown = trials.where(trials["condition"] == name)
         if name:
             outside = () if name in experiment.kept else ("not in the averages",)
             plain = replace(metric, ratio=plain_accuracy)
-            yield ratio_score(plain, mine, condition=name, flags=(*flags, *outside))
-        yield from _answers(experiment.role, name, mine)
+            yield ratio_score(plain, shown, condition=name, flags=(*flags, *outside))
+        yield from _answers(experiment.role, name, shown)
     if experiment.scale:
         yield _threshold(experiment, trials, flags)
 
 
 def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
-    """Entropy and largest share of the answers in one condition ("all" where there is one only)."""
-    shares = response_shares(trials["response"])
-    blank = Score(
-        "response_entropy", None, SILENT, n=shares.total, excluded=shares.na, condition=condition or "all", role=role
-    )
-    if shares.largest is None:
-        yield from (blank, replace(blank, metric="largest_share"))
-        return
-    name, share = shares.largest
-    yield replace(blank, value=shares.entropy, reason="")
-    yield replace(blank, metric="largest_share", value=share, reason="", flags=(f"largest: {name}",))
+    """Entropy (bits) and largest share of the answers in one condition ("all" where there is one only).
+
+    Under strong noise networks fall back on one category while people keep guessing among all of them (Geirhos et al.
+    2018, section 4 and figure 4).
+    """
+    counts = np.array([int((trials["response"] == category).sum()) for category in GEIRHOS16])
+    total, silent = int(counts.sum()), int((trials["response"] == NO_ANSWER).sum())
+    blank = Score("", None, SILENT, n=total, excluded=silent, condition=condition or "all", role=role)
+    entropy, share = (replace(blank, metric=metric) for metric in ("response_entropy", "largest_share"))
+    if total:
+        p, most = counts[counts > 0] / total, int(counts.argmax())  # of equal ones the first by name
+        entropy = replace(entropy, value=max(0.0, -float((p * np.log2(p)).sum())), reason="")
+        flags = (f"largest: {GEIRHOS16[most]}",)
+        share = replace(share, value=float(counts[most] / total), reason="", flags=flags)
+    yield from (entropy, share)
 
 
-def _threshold(experiment: Experiment, trials: Trials, flags: tuple[str, ...]) -> Score:
+def _threshold(experiment: HumanExperiment, trials: Trials, flags: tuple[str, ...]) -> Score:
     curve = fit_curve(experiment, trials)
-    poor = ("the curve fits poorly",) if curve.poor else ()
-    found = Score(
-        "threshold", curve.threshold, curve.reason, n=len(trials), role=experiment.role, flags=(*flags, *poor)
-    )
-    if curve.threshold is None:
-        return found
+    flags = (*flags, "the curve fits poorly") if curve.poor else flags
+    if curve.threshold is not None and None in (curve.low, curve.high):
+        flags = (*flags, "interval open at the ends of the levels shown")
+    score = Score("threshold", curve.threshold, curve.reason, n=len(trials), role=experiment.role, flags=flags)
     if curve.low is None or curve.high is None:
-        return replace(found, flags=(*found.flags, "interval open at the ends of the levels shown"))
-    return replace(found, low=curve.low, high=curve.high, method="profile likelihood")
+        return score
+    return replace(score, low=curve.low, high=curve.high, method="profile likelihood")

@@ -5,18 +5,9 @@ import pytest
 
 from benchmark.stats.agreement import pairwise
 from suites.human_comparison import SUITE
-from suites.human_comparison.bootstrap import (
-    _kappa,
-    against_people,
-    among_people,
-    draw,
-    draw_people,
-    interval,
-    mean_of_people,
-    pairs_among,
-)
+from suites.human_comparison.bootstrap import _kappa, draw, draw_people, interval, mean_of_people, pairs_among
 from suites.human_comparison.comparing import compare, share_of_ceiling
-from suites.human_comparison.consistency import tabulate
+from suites.human_comparison.consistency import ConditionAnswers, ExperimentAnswers, answers_of
 
 
 def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):
@@ -29,9 +20,9 @@ def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast")
 
 
 @pytest.fixture
-def tables(make):
+def answers(make):
     mine, *others = observers(make)
-    return tabulate("contrast", "net", mine, {f"subject-{i}": one for i, one in enumerate(others)})
+    return answers_of("contrast", "net", mine, {f"subject-{i}": one for i, one in enumerate(others)})
 
 
 def kappa(a, b):
@@ -39,23 +30,23 @@ def kappa(a, b):
     return 1.0 if seen == 1 else (seen - chance) / (1 - chance)
 
 
-def test_row_zero_is_the_sample(tables):
-    draws = draw(tables, 50)
-    (right,) = [one.right for one in tables.tables if one.condition == "c50"]
+def test_row_zero_is_the_sample(answers):
+    draws = draw(answers, 50)
+    (right,) = [one.right for one in answers.conditions if one.condition == "c50"]
     matrix = pairwise(right)
-    found = draws.by_condition["c50"]
+    found = draws.pairs["c50"]
     assert np.allclose(found["error_consistency"][0], matrix.kappa)
     assert np.allclose(found["observed_consistency"][0], matrix.observed)
     measured = found["error_consistency"]
-    assert against_people(measured, draws.people)[0] == pytest.approx(matrix.kappa[0, 1:].mean())
+    assert mean_of_people(measured[:, 0, 1:], draws.people)[0] == pytest.approx(matrix.kappa[0, 1:].mean())
     upper = np.triu_indices(4, 1)
-    assert among_people(measured, draws.people)[0] == pytest.approx(matrix.kappa[1:, 1:][upper].mean())
+    assert pairs_among(measured[:, 1:, 1:], draws.people)[0] == pytest.approx(matrix.kappa[1:, 1:][upper].mean())
 
 
 @pytest.mark.slow
-def test_spread_is_that_of_jackknives_of_images_and_people(tables):
+def test_spread_is_that_of_jackknives_of_images_and_people(answers):
     """Without noise of images in what people differ by, and with the tails of Student's t."""
-    right = tables.tables[0].right
+    right = answers.conditions[0].right
     n, k = 80, 4
 
     def network(rows, who):
@@ -67,9 +58,12 @@ def test_spread_is_that_of_jackknives_of_images_and_people(tables):
     def spread(x):
         return (len(x) - 1) / len(x) * ((x - x.mean()) ** 2).sum()
 
-    draws = draw(tables, 4000)
-    pairs = draws.by_condition["c50"]["error_consistency"]
-    for value, values in ((network, against_people(pairs, draws.people)), (group, among_people(pairs, draws.people))):
+    draws = draw(answers, 4000)
+    pairs = draws.pairs["c50"]["error_consistency"]
+    for value, values in (
+        (network, mean_of_people(pairs[:, 0, 1:], draws.people)),
+        (group, pairs_among(pairs[:, 1:, 1:], draws.people)),
+    ):
         everybody = [1, 2, 3, 4]
         fewer = [everybody[:i] + everybody[i + 1 :] for i in range(k)]
         without = np.array([[value(np.delete(right, i, axis=0), who) for i in range(n)] for who in [everybody, *fewer]])
@@ -106,11 +100,6 @@ def test_two_people_are_one_pair():
     found = pairs_among(pairs + pairs.transpose(0, 2, 1), draw_people("contrast", 2, 500))
     assert found == pytest.approx(pairs[:, 0, 1] + pairs[:, 1, 0])
     assert np.isnan(pairs_among(np.ones((501, 1, 1)), draw_people("contrast", 1, 500))).all()
-
-
-def test_streams_of_experiments_and_conditions_differ():
-    one, two = (draw_people(name, 4, 300).effects[1:, 0] for name in ("contrast", "colour"))
-    assert abs(np.corrcoef(one, two)[0, 1]) < 0.2
 
 
 def test_a_shape_has_the_same_weights_in_every_experiment(make, join):
@@ -156,17 +145,6 @@ def test_interval_holds_its_value_or_is_none():
     assert interval(np.array([0.5, np.nan, np.nan])) is None
 
 
-def test_images_of_two_conditions_are_drawn_apart(make, join):
-    mine, *others = (
-        join(*(make(np.arange(60) % k < k // 2, condition=c, start=s) for c, s in (("c50", 0), ("c30", 100))))
-        for k in (2, 3, 5)
-    )
-    people = {f"subject-{i}": one for i, one in enumerate(others)}
-    pairs = draw(tabulate("contrast", "net", mine, people), 400).by_condition
-    one, two = (pairs[name]["observed_consistency"][:, 0, 1] for name in ("c50", "c30"))
-    assert one[0] == two[0] and abs(np.corrcoef(one[1:], two[1:])[0, 1]) < 0.2
-
-
 @pytest.mark.slow
 def test_coverage_of_the_interval_over_images(make):
     """Observers of a known kappa: the interval holds it in about 95 % of samples."""
@@ -175,9 +153,9 @@ def test_coverage_of_the_interval_over_images(make):
     for _ in range(120):
         hard = rng.random(160) < 0.5
         a, b = (np.where(rng.random(160) < 0.7, hard, rng.random(160) < 0.5) for _ in range(2))
-        tables = tabulate("edges", "net", make(a, "edges", ""), {"subject-1": make(b, "edges", "")})
-        draws = draw(tables, 300)
-        low, high = interval(against_people(draws.mean("error_consistency"), draws.people))
+        answers = answers_of("edges", "net", make(a, "edges", ""), {"subject-1": make(b, "edges", "")})
+        draws = draw(answers, 300)
+        low, high = interval(mean_of_people(draws.mean("error_consistency")[:, 0, 1:], draws.people))
         hits += low <= 0.49 <= high  # agree where both follow `hard`: 0.7 * 0.7 of the way
     assert hits >= 106
 
@@ -189,13 +167,6 @@ def test_ood_accuracy_draws_images_within_conditions(make, join, find):
     score = find(SUITE.score(None, join(easy, hard)), "ood_accuracy")
     assert score.value == 0.5
     assert (score.low, score.high) == pytest.approx((0.4584, 0.5416), abs=0.007)
-
-
-def test_the_share_of_the_ceiling_is_taken_in_every_resample():
-    own = np.array([0.2, 0.1, 0.3, 0.4, 0.1])
-    ceiling = np.array([0.4, 0.2, 0.6, 0.5, -0.1])  # a ceiling below 0 gives no share
-    found = share_of_ceiling({"error_consistency": own, "human_error_consistency": ceiling})
-    np.testing.assert_allclose(found, [0.5, 0.5, 0.5, 0.8, np.nan])
 
 
 def test_a_ceiling_over_part_of_the_experiments_is_none(make, join, find):
@@ -244,3 +215,29 @@ def test_squared_differences_from_few_people_say_what_their_interval_is_worth(ma
         told = [any(flag.startswith(f"{count} people: an interval") for flag in s.flags) for s in squares]
         assert told == [flagged, flagged]
         assert not any("an interval of squared" in " ".join(s.flags) for s in found if s not in squares)
+
+
+@pytest.mark.parametrize("few", ["both", "first", "second", "neither"])
+def test_kappa_of_a_pair_is_one_number_whichever_cell_is_small(few):
+    """One cell of four with two images: half an image more in each cell, for both ways round."""
+    n = {"both": 20, "first": 12, "second": 11, "neither": 15, few: 2}
+    columns = {"both": (1, 1), "first": (1, 0), "second": (0, 1), "neither": (0, 0)}
+    right = np.array([columns[name] for name, count in n.items() for _ in range(count)], bool)
+    part = ConditionAnswers("cr", True, right, {}, np.arange(len(right)).astype(str))
+    kappa = draw(ExperimentAnswers("colour", ("a", "b"), (part,)), 200).pairs["cr"]["error_consistency"]
+    np.testing.assert_allclose(kappa[:, 0, 1], kappa[:, 1, 0], atol=1e-12)
+    total = sum(n.values())
+    p, q = (n["both"] + n["first"]) / total, (n["both"] + n["second"]) / total
+    chance = p * q + (1 - p) * (1 - q)
+    assert kappa[0, 0, 1] == pytest.approx(((n["both"] + n["neither"]) / total - chance) / (1 - chance))
+    assert 0.05 < kappa[1:, 0, 1].std() < 0.2
+
+
+def test_the_share_of_the_ceiling_row_by_row():
+    """A resample whose ceiling is not above 0 has none; no value at all where the sample's is not."""
+    own = np.array([0.2, 0.1, 0.3])
+    values = {"error_consistency": own, "human_error_consistency": np.array([0.5, 0.0, 0.4])}
+    np.testing.assert_allclose(share_of_ceiling(values), [0.4, np.nan, 0.75])
+    low = {**values, "human_error_consistency": np.array([0.0, 0.5, 0.4])}
+    assert share_of_ceiling(low) is None
+    assert share_of_ceiling({**values, "human_error_consistency": None}) is None

@@ -149,11 +149,3 @@ def test_a_verdict_holds_accuracy_beside_agreement(board, tmp_path):
     assert (near.verdict, near.exit_code) == ("equivalent", 0)
     assert (far.verdict, far.exit_code) == ("inconclusive", 3)
     assert len(near.changes) == 2 and near.base == "people"
-
-
-@pytest.mark.slow
-def test_people_are_suggested_and_a_wrong_name_is_a_mistake(board):
-    with pytest.raises(UnknownName, match="people: all people as a group"):
-        api.compare("subject-03 (contrast)", "peple", db=board)
-    with pytest.raises(UnknownName, match="compared with itself"):
-        api.compare("people", "people", db=board)

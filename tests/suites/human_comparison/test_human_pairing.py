@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.stats.crossed import Variance, crossed_variance, mean_of
-from suites.human_comparison.pairing import FIXED, METHOD, _parts, among, compare_pair, with_each
+from benchmark.stats.crossed import Variance, crossed_variance
+from suites.human_comparison.pairing import FIXED, METHOD, added, compare_pair, with_each
 
 METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
 
@@ -108,21 +108,6 @@ def test_what_an_image_adds_is_the_slope_of_its_weight(metric):
             assert adds[i, k] / 40 == pytest.approx(slope / 2e-5, abs=1e-7)
 
 
-def test_all_pairs_are_what_each_has_with_the_others():
-    right = np.random.default_rng(5).random((30, 3)) < 0.6
-    values, adds = among("error_consistency", right)
-    assert (np.diag(values) == 0).all() and (adds[:, [0, 1, 2], [0, 1, 2]] == 0).all()
-    each, theirs = with_each("error_consistency", right[:, 1], right[:, [0, 2]])
-    assert values[1, [0, 2]].tolist() == each.tolist()
-    assert (adds[:, 1, [0, 2]] == theirs).all()
-    assert np.allclose(values, values.T) and np.allclose(adds, adds.transpose(0, 2, 1))
-
-
-def test_observers_who_are_always_right_agree():
-    values, adds = with_each("error_consistency", np.ones(9, bool), np.ones((9, 2), bool))
-    assert values.tolist() == [1, 1] and (adds == 0).all()
-
-
 def test_a_network_does_not_differ_from_itself(make):
     mine, *others = observers(make, 5, 200)
     found = compare_pair(mine, mine, people_of(others))
@@ -174,7 +159,7 @@ def test_what_a_person_adds_to_the_distance_from_people_is_a_jackknife(make):
     for metric in METRICS:
         whole = difference(metric, right[:, 0], None, people)
         fewer = [difference(metric, right[:, 0], None, people[:i] + people[i + 1 :]) for i in range(5)]
-        parts = _parts(metric, right, None, [1, 2, 3, 4, 5])
+        parts = added(metric, right, None, [1, 2, 3, 4, 5])
         assert parts.people * 5 == pytest.approx(4 * (whole - np.array(fewer)))
 
 
@@ -210,17 +195,6 @@ def test_values_are_means_over_conditions_then_experiments(make, join):
     by_role = {c.condition: c for c in found if c.metric == "error_consistency"}
     assert by_role["contrast"].difference == pytest.approx(np.mean(gaps[:2]))
     assert by_role["contrast"].n == 60 and overall(found).n == 90
-
-
-def test_one_experiment_is_one_hypothesis(make):
-    a, b, *others = observers(make, 5, 60)
-    found = compare_pair(a, b, people_of(others))
-    assert sorted((c.metric, c.condition) for c in found) == [
-        ("accuracy_difference", ""),
-        ("error_consistency", ""),
-        ("observed_consistency", ""),
-        ("ood_accuracy", ""),
-    ]
 
 
 def test_ideal_observers_are_these_very_ones(make):
@@ -304,9 +278,3 @@ def test_variances_of_images_and_people_add_less_the_noise_that_both_hold():
     nothing = crossed_variance(images, persons, people * 0)  # never less than the images' own
     assert nothing.value == pytest.approx(v_images)
     assert crossed_variance(images, persons[:, :1], people[:1]) == Variance(pytest.approx(v_images), 29)
-
-
-def test_a_mean_over_experiments_has_their_variances():
-    found = mean_of([Variance(0.04, 4), Variance(0.12, 100)])
-    assert found.value == pytest.approx(0.04)  # (0.04 + 0.12) / 4
-    assert found.df == pytest.approx(0.04**2 / (0.01**2 / 4 + 0.03**2 / 100))

@@ -8,9 +8,9 @@ import pytest
 
 from benchmark.stats import compare_ratio
 from suites.human_comparison import SUITE
+from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS
 from suites.human_comparison.metrics import accuracy_name, plain_accuracy
-from suites.human_comparison.people import people
 
 KAPPAS = {
     "colour": 0.4154, "contrast": 0.4370, "cue-conflict": 0.3311, "edges": 0.3184,
@@ -165,10 +165,10 @@ def test_human_accuracy_of_each_condition(humans, frame, experiment):
     published = [float(text) for text in ACCURACIES[experiment.role].split()]
     scores = {name: SUITE.score(None, trials.of(experiment.role)) for name, trials in humans.items()}
     name = accuracy_name(experiment.role)
-    for condition, value in zip(experiment.conditions, published, strict=True):
+    for condition, value in zip(experiment.levels, published, strict=True):
         mine = [
             s.value for found in scores.values() for s in found
-            if (s.metric, s.condition) == (name, condition.name) and s.value is not None
+            if (s.metric, s.condition) == (name, condition) and s.value is not None
         ]  # fmt: skip
         assert np.mean(mine) == pytest.approx(value, abs=6e-4)
     part = frame[frame["experiment"] == FOLDERS.get(experiment.role, experiment.role)]
@@ -192,10 +192,10 @@ def test_network_accuracy_of_each_condition(published, find, network, role):
     trials = published[network].of(role)
     scores = SUITE.score(None, trials)
     values = [float(text) for text in NETWORKS[role][network == SIN].split()]
-    conditions = next(e for e in EXPERIMENTS if e.role == role).conditions
+    conditions = BY_ROLE[role].levels
     for condition, value in zip(conditions, values, strict=True):
-        score = find(scores, accuracy_name(role), role, condition.name)
-        right = (trials["response"] == trials["category"])[trials["condition"] == condition.name]
+        score = find(scores, accuracy_name(role), role, condition)
+        right = (trials["response"] == trials["category"])[trials["condition"] == condition]
         assert score.value == pytest.approx(right.mean(), abs=1e-12)
         assert score.value == pytest.approx(value, abs=6e-4)
         clustered = "wilson, clustered (160 shapes x 48 textures)"
@@ -207,7 +207,7 @@ def distorted(trials):
     """[n] bool: trials of every condition but the undistorted control, the first."""
     found = np.zeros(len(trials), dtype=bool)
     for role, experiment in BY_ROLE.items():
-        other = trials["condition"] != experiment.conditions[0].name
+        other = trials["condition"] != next(iter(experiment.levels))
         found |= (trials["role"] == role) & (experiment.single | other)
     return found
 

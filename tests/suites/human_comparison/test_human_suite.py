@@ -8,15 +8,13 @@ import pytest
 
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli
-from benchmark.identity import block_key
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.world.sets import CATEGORIES
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli, toy_trials
 from benchmark.variables import read_settings
-from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
+from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
-from suites.human_comparison.people import people
 
 
 class Shelf:
@@ -45,17 +43,8 @@ def test_seventeen_experiments_with_forty_one_and_five_kept_conditions():
     assert sum(len(e.kept) for e in graded) == 41
     assert sum(len(e.kept) for e in EXPERIMENTS if e.single) == 5
     assert "15" not in BY_ROLE["low-pass"].kept  # human accuracy of exactly 0.2000: the list leaves it out
-    assert all(e.conditions[0].name not in e.kept for e in graded)
+    assert all(next(iter(e.levels)) not in e.kept for e in graded)
     assert set(SET_ROLES.values()) == set(BY_ROLE)
-
-
-def test_conditions_and_names_are_those_of_the_trial_tables():
-    from benchmark.stimuli.catalogue import canonical_condition
-
-    sets = {role: name for name, role in SET_ROLES.items()}
-    for experiment in EXPERIMENTS:
-        for condition in experiment.conditions:
-            assert canonical_condition(sets[experiment.role], condition.name) == condition.name
 
 
 def test_plan_takes_what_is_there_and_says_what_is_not():
@@ -72,12 +61,9 @@ def test_plan_of_the_built_in_world():
     assert [b.role for b in whole] == ["cue-conflict", "edges", "silhouettes", "stylised"]
     assert all(b.transform is None and not b.condition for b in whole)
     for block in made:
-        assert block.condition in {one.name for one in BY_ROLE[block.role].conditions}
-        level = BY_ROLE[block.role].conditions
         assert block.transform.name.startswith(f"{block.role}/")
-        (stated,) = [one.level for one in level if one.name == block.condition]
         share = block.transform.params["level"] * (100 if block.role == "contrast" else 1)
-        assert share == pytest.approx(stated)
+        assert share == pytest.approx(BY_ROLE[block.role].levels[block.condition])
     assert {b.role: sum(o.role == b.role for o in made) for b in made} == {
         "contrast": 5,
         "low-pass": 3,
@@ -92,15 +78,6 @@ def test_graded_experiments_of_the_built_in_world_are_balanced(monkeypatch, tmp_
     stimuli = plan.blocks[-1].stimuli
     assert Counter(stimuli.labels["category"].tolist()) == dict.fromkeys(CATEGORIES, 4)
     assert stimuli.whole == len(stimuli) == 64
-
-
-@pytest.mark.slow
-def test_blocks_are_shared_with_cue_conflict():
-    shelf = ToyShelf("geirhos16")
-    other = {b.role: block_key(b) for b in CUE_CONFLICT.plan(None, shelf).blocks}
-    mine = {b.role: block_key(b) for b in SUITE.plan(None, shelf).blocks}
-    shared = ("cue-conflict", "edges", "silhouettes")
-    assert [mine[role] for role in shared] == [other[role] for role in shared]
 
 
 def test_missing_experiments_keep_their_reason(find):
@@ -294,17 +271,6 @@ def test_people_as_a_group_are_all_pairs(make, find):
     assert find(group, "ood_accuracy").value == pytest.approx(np.mean([bits(i, 60).mean() for i in range(4)]))
 
 
-def test_a_person_with_part_of_the_images_leaves_the_group_alone(make, find):
-    crowd = {f"subject-{i}": make(bits(i, 60)) for i in range(1, 4)}
-    whole = find(people(None, crowd), "error_consistency")
-    some = find(people(None, {"subject-0": make(bits(0, 20)), **crowd}), "error_consistency")
-    assert some.value == whole.value
-
-
-def test_one_person_is_no_group(make, find):
-    assert find(people(None, {"subject-1": make([1, 0])}), "error_consistency").value is None
-
-
 def test_nobody_is_compared_with_who_never_answers(make, find):
     crowd = {f"subject-{i}": make(bits(i, 60)) for i in range(1, 4)}
     silent = make([0] * 60)
@@ -393,6 +359,5 @@ def test_eidolons_of_three_coherences_at_eight_reaches():
     for role, coherence, kept in (("eidolonI", 10, 5), ("eidolonII", 3, 4), ("eidolonIII", 0, 3)):
         names = [f"{reach}-{coherence}-10" for reach in (1, 2, 4, 8, 16, 32, 64, 128)]
         experiment = BY_ROLE[role]
-        assert [one.name for one in experiment.conditions] == names
-        assert [one.level for one in experiment.conditions] == [1, 2, 4, 8, 16, 32, 64, 128]
+        assert experiment.levels == dict(zip(names, [1, 2, 4, 8, 16, 32, 64, 128], strict=True))
         assert list(experiment.kept) == names[1 : kept + 1]
