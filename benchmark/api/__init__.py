@@ -12,35 +12,34 @@ from benchmark.api.cards import (
     rename_model,
     retire_model,
 )
-from benchmark.api.comparing import asked_margin, compare, compare_each, decide, diff, discordant
+from benchmark.api.comparing import compare, compare_each, diff, discordant
 from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
 from benchmark.api.exchange import consistency, document, export, exported, observer_trials, scores, trials
 from benchmark.api.importing import ReferenceReport, import_trials, offer_reference, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
-from benchmark.api.leaderboards import (
-    DEFAULT_MODELS,
-    known_suites,
-    provenance_lines,
-    reading,
-    show,
-    stimuli_notes,
-    suites_not_installed,
-    who,
-)
+from benchmark.api.leaderboards import families, observer_page, reading, show, stimuli_notes, suites_not_installed
 from benchmark.api.parallel import array_script, execute, run
 from benchmark.api.ranking import (
     against,
     correlate,
     import_scores,
     is_run,
+    parameter_counts,
     rank,
     reported,
     summary,
-    summary_with_sizes,
-    tables,
     training_curves,
     transfer,
 )
 from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
-from benchmark.api.running import Prepared, RunRequest, Silent, estimates, long_plan, planned_passes, prepare
-from benchmark.api.training import Swept, sweep
+from benchmark.api.running import (
+    DEFAULT_MODELS,
+    Prepared,
+    RunRequest,
+    Silent,
+    estimates,
+    long_plan,
+    planned_passes,
+    prepare,
+)
+from benchmark.api.training import sweep

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
-from benchmark.api.importing import command_line, recorded
+from benchmark.api.importing import recorded
 from benchmark.api.importing import score_again as again
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Db, Option
@@ -71,8 +72,7 @@ def merge(
     looked_at = [_look(url) for url in sources]
     with open_store(target, create=bool(sources)) as store:
         report = MergeReport(store.place)
-        places = [part.place for part in looked_at]
-        command = command_line(["bench", "db", "merge", *places], {"--into": store.place})
+        command = shlex.join(["bench", "db", "merge", *(part.place for part in looked_at), "--into", store.place])
         with recorded(store, command) as run:
             for part in sorted(looked_at, key=_part):
                 with open_store(part.url, write=False) as source:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.importing import command_line, recorded
-from benchmark.api.options import Db, Option
+from benchmark.api.importing import recorded
+from benchmark.api.options import Db, Option, command_line
 from benchmark.display import printable
 from benchmark.errors import ScoresError
 from benchmark.leaderboard.lineage import NETWORKS
@@ -85,7 +85,7 @@ def import_leaderboard(
             "program": document.program,
             "runs": [run_note.model_dump(mode="json") for run_note in document.runs],
         }
-        command = command_line(["bench", "import", "leaderboard", path.absolute()], {"--source": source})
+        command = command_line(import_leaderboard, "bench import leaderboard", path=path.absolute(), source=source)
         with recorded(store, command, imported=origin) as run:
             importing.write(run)
     return report

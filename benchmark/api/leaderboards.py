@@ -1,16 +1,15 @@
-"""Which models and stimulus sets a request names."""
+"""The leaderboard opened for reading, and whose scores a table shows."""
 
 from __future__ import annotations
 
-import fnmatch
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from benchmark import plugins
-from benchmark.api.options import Db, Option
+from benchmark.api.options import Db, Filters, Option, joined
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
@@ -18,24 +17,16 @@ from benchmark.settings import Settings
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from benchmark.contracts import Suite
-    from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store
     from registry.cards import ModelCard
 
 
-# The leaderboard, opened for reading, and the suites that are asked for.
-
-
-@contextmanager
-def reading(settings: Settings) -> Iterator[Store]:
-    """The leaderboard, read only."""
+def reading(settings: Settings) -> Store:
+    """The leaderboard, read only; a context manager."""
     from benchmark.store import open_store
 
-    with open_store(settings.db, write=False) as store:
-        yield store
+    return open_store(settings.db, write=False)
 
 
 def chosen_suites(store: Store, pattern: str | None, shelf: SuiteShelf) -> list[Suite]:
@@ -50,31 +41,18 @@ def suites_with_scores(store: Store, pattern: str | None = None) -> list[Suite]:
     return chosen_suites(store, pattern, plugins.find_suites(pattern, scored=store.suites()))
 
 
-def known_suites(*, db: str | None = None) -> list[Suite]:
-    """The suites that have scores in the leaderboard, variants included."""
-    with reading(read_settings(db)) as store:
-        return suites_with_scores(store)
-
-
 def suites_not_installed(*, db: str | None = None) -> list[str]:
     """Suites that have scores in the leaderboard and that nothing that is installed here brings."""
     from benchmark.leaderboard.provenance import PAIRED
 
     with reading(read_settings(db)) as store:
-        scored = [name.removesuffix(PAIRED) for name in store.suites()]
-        known = {suite.name for suite in suites_with_scores(store)}
-    return sorted({*scored} - known)
-
-
-def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
-    """Stimulus sets of the leaderboard by digest."""
-    with reading(read_settings(db)) as store:
-        return notes_of(store)
+        scored = {name.removesuffix(PAIRED) for name in store.suites()}
+        return sorted(scored - {suite.name for suite in suites_with_scores(store)})
 
 
 def require_observer(store: Store, observer: str) -> None:
-    """UnknownName, with close matches, where nobody is called so."""
-    known = {note.name for note in store.observers()}
+    """Raises UnknownName, with close matches, if nobody is called so."""
+    known = {note.name for note in store.observer_notes()}
     if observer not in known:
         raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
 
@@ -88,55 +66,53 @@ def notes_of(store: Store) -> dict[str, StimuliNote]:
         for row in store.observers(kinds=("reported",))
         for note in row.card.get("exported", {}).get("stimuli", ())
     }
-    own = {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
-    return theirs | own
+    return theirs | {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
 
 
-# What boards leave out and what they mark: retired and renamed models, and scores of older weights.
+def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
+    """Stimulus sets of the leaderboard by digest."""
+    with reading(read_settings(db)) as store:
+        return notes_of(store)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """hidden: names that a board shows only when it is asked for them; outdated: name -> what to know of its scores."""
+    """What boards leave out and what they mark.
+
+    hidden: names that a board shows only when it is asked for them; outdated: name -> what to know of its scores.
+    """
 
     hidden: frozenset[str] = frozenset()
     outdated: Mapping[str, str] = field(default_factory=dict)
 
     def marked(self, row: ScoreRow) -> ScoreRow:
-        """The row, flagged where it is outdated."""
+        """The row, flagged if it is outdated."""
         remark = self.outdated.get(row.observer)
         return row._replace(flags=(*row.flags, remark)) if remark else row
 
 
 def standing(store: Store, settings: Settings) -> Standing:
-    """How the names of a leaderboard stand to the cards of today."""
-    observers = store.observers()
-    former = {str(name) for row in observers for name in row.card.get("formerly") or ()}
+    """How the names of a leaderboard stand to the cards of today: retired, renamed, of other weights."""
     from registry.cards import read_cards  # YAML and pydantic are slow to import
 
     cards = read_cards(settings.cards)
-    former |= {name for card in cards.values() for name in card.formerly}
+    networks = {row.name for row in store.observer_notes() if row.kind == "network"}
+    former = store.former_names() | {name for card in cards.values() for name in card.formerly}
     retired = {card.name for card in cards.values() if card.retired}
-    outdated = {
-        row.name: remark
-        for row in observers
-        if row.kind == "network" and row.name in cards and (remark := _remark(row.card, cards[row.name]))
-    }
+    stored = store.observers_named(networks & cards.keys())
+    remarks = {row.name: _remark(row.card, cards[row.name]) for row in stored}
+    outdated = {name: remark for name, remark in remarks.items() if remark}
     return Standing(frozenset(retired | (former - cards.keys())), outdated)
 
 
 def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
-    """Why scores under a stored card are not those of today's; "" where they are."""
+    """Why scores under a stored card are not those of today's; "" if they are."""
     if stored.get("sha256") and today.sha256 and stored["sha256"] != today.sha256:
         return f"outdated: of older weights ({stored['sha256'][:12]})"
-    plain = today.model_dump(mode="json", include={"arch", "preprocess"})
-    for name, now in plain.items():
+    for name, now in today.model_dump(mode="json", include={"arch", "preprocess"}).items():
         if name in stored and stored[name] != now:
             return f"outdated: of another {name}"
     return ""
-
-
-# Which observers a table is about: by name, kind, source, recipe and family.
 
 
 KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal")
@@ -145,150 +121,97 @@ KIND_NAMES = {"network": "model"}
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Patterns separated by commas; "" means all. recipe: one of the observer's tags must fit."""
+class Selection:
+    """Whose scores a table shows. Patterns with commas, "" means all; of a recipe's tags one must fit."""
 
     models: str = ""
+    hide: str = ""
     kind: str = ""
     source: str = ""
     recipe: str = ""
     family: str = ""
 
-    def keep(self, store: Store, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
-        """The scores of wanted observers. Raises UnknownName for a kind that there is not."""
+    def rows(self, store: Store, scores: Sequence[ScoreRow], now: Standing) -> list[ScoreRow]:
+        """Their scores, outdated ones flagged. Raises UnknownName for a kind that there is not."""
         for kind in _patterns(self.kind):
             if kind not in KINDS:
                 raise unknown_name("kind of observer", kind, KINDS, "`bench rank --kind`.")
-        kept = rows
-        if self.models:
-            kept = [row for row in rows if _fits([row.observer], self.models)]
-        if not (self.kind or self.source or self.recipe or self.family):
-            return kept
-        known = {row.name: row for row in store.observers()}
-        names = {name for name, row in known.items() if self._wants(row)}
-        return [row for row in kept if row.observer in names]
+        names = {row.observer for row in scores} - (now.hidden - {*_patterns(self.models)})
+        names = {name for name in names if fits(name, self.models) and not (self.hide and fits(name, self.hide))}
+        if self.kind or self.source or self.recipe or self.family:
+            names &= {row.name for row in store.observers() if self._describes(row)}
+        return [now.marked(row) for row in scores if row.observer in names]
 
-    def _wants(self, row: ObserverRow) -> bool:
+    def _describes(self, row: ObserverRow) -> bool:
         return (
-            _fits([KIND_NAMES.get(row.kind, row.kind)], self.kind)
-            and _fits([str(row.card.get("source", ""))], self.source)
-            and _fits(row.training, self.recipe)
-            and _fits([family(row)], self.family)
+            fits(KIND_NAMES.get(row.kind, row.kind), self.kind)
+            and fits(str(row.card.get("source", "")), self.source)
+            and fits(row.training, self.recipe)
+            and fits(family(row), self.family)
         )
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Whose scores a table shows: wanted ones, without those that are hidden (names, globs, comma lists)."""
-
-    wanted: Wanted = Wanted()
-    hide: str | None = None
-
-    def rows(self, store: Store, scores: Sequence[ScoreRow], now: Standing) -> list[ScoreRow]:
-        """Their scores, outdated ones flagged."""
-        kept = self.wanted.keep(store, scores)
-        if not (self.hide or now.hidden or now.outdated):
-            return list(kept)
-        named, hide = _patterns(self.wanted.models), _patterns(self.hide or "")
-        hidden = {*now.hidden} - {*named}
-        return [now.marked(row) for row in kept if row.observer not in hidden and not _like([row.observer], hide)]
+def selection(filters: Filters) -> Selection:
+    """The filters of a verb, each as one comma list."""
+    return Selection(**{name: joined(names) for name, names in filters.items() if names})  # type: ignore[arg-type]
 
 
-def families(store: Store, kinds: Collection[str]) -> dict[str, str]:
-    """Observer -> family, of observers of some kinds."""
-    return {row.name: family(row) for row in store.observers(kinds=kinds)}
+def families(*, db: str | None = None) -> dict[str, str]:
+    """Observer -> family, of observers that a board may fold away."""
+    from benchmark.leaderboard.board_tables import OTHERS
+
+    with reading(read_settings(db)) as store:
+        return {row.name: family(row) for row in store.observers_of(OTHERS)}
 
 
 def family(row: ObserverRow) -> str:
     """The line of architectures of a network, as `leaderboard.lineage` has it; "" for whoever is none."""
-    if row.kind in ("human", "group", "simulated", "ideal"):
-        return ""
-    return architecture_line(row.name, row.card)
+    return "" if row.kind in ("human", "group", "simulated", "ideal") else architecture_line(row.name, row.card)
 
 
-def fits(name: str, patterns: str) -> bool:
-    """Whether a name is one of the patterns, names and globs with commas; without any, every name is."""
-    return _fits([name], patterns)
-
-
-def _fits(values: Iterable[str], patterns: str) -> bool:
-    globs = _patterns(patterns)
-    return not globs or _like(values, globs)
-
-
-def _like(values: Iterable[str], globs: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(value, glob) for value in values for glob in globs)
+def fits(names: str | Iterable[str], patterns: str) -> bool:
+    """Whether a name, or one of several, is one of the patterns: names and globs with commas; without any it is."""
+    names, globs = [names] if isinstance(names, str) else list(names), _patterns(patterns)
+    return not globs or any(fnmatchcase(name, glob) for name in names for glob in globs)
 
 
 def _patterns(text: str) -> list[str]:
-    return [part for part in (piece.strip() for piece in re.split(r",(?![^(]*\))", text)) if part]
+    """Parts between commas, except commas within parentheses: "adversarial(l2,3.0)" is one."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
 
 
-# The scores of one observer, and where they come from.
+class ObserverPage(NamedTuple):
+    """All that is known of one observer. origins: one line per score set: command, policy, versions, code."""
+
+    observer: ObserverRow
+    scores: list[ScoreRow]
+    suites: list[Suite]
+    stimuli: dict[str, StimuliNote]
+    origins: list[str]
 
 
 def show(observer: Annotated[str, Option("An observer.")], *, db: Db = None) -> list[ScoreRow]:
     """Every current score of one observer, with intervals, reasons and where the numbers come from."""
+    return observer_page(observer, db=db).scores
+
+
+def observer_page(observer: str, *, db: str | None = None) -> ObserverPage:
+    """What `bench show` prints of an observer. Raises UnknownName with close matches."""
     settings = read_settings(db)
     with reading(settings) as store:
         require_observer(store, observer)
         now = standing(store, settings)
-        return [now.marked(row) for row in store.latest_scores(observers=[observer])]
+        rows = [now.marked(row) for row in store.latest_scores(observers=[observer])]
+        origins = [_origin(store.provenance(set_id)) for set_id in dict.fromkeys(row.set_id for row in rows)]
+        (stored,) = store.observers_named({observer})
+        return ObserverPage(stored, rows, suites_with_scores(store), notes_of(store), origins)
 
 
-def who(observer: str, *, db: str | None = None) -> ObserverRow:
-    """An observer as it is stored; one that `show` knows."""
-    with reading(read_settings(db)) as store:
-        return store.observers(names={observer})[0]
-
-
-def provenance_lines(rows: Sequence[ScoreRow], *, db: str | None = None) -> list[str]:
-    """One line per score set: command, code, device, precision, versions."""
-    with reading(read_settings(db)) as store:
-        return [_provenance_line(store.provenance(set_id)) for set_id in dict.fromkeys(row.set_id for row in rows)]
-
-
-def _provenance_line(facts: Mapping[str, Any]) -> str:
+def _origin(facts: Mapping[str, Any]) -> str:
     where = facts["environment"]
-    policies = [o["details"].get("policy") for o in facts["observations"]]
-    policy = next((p for p in policies if p), None) or {}
+    policy: Mapping[str, Any] = next((p for o in facts["observations"] if (p := o["details"].get("policy"))), {})
     code = where.get("code") or {}
     revision = f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}" if code else "installed package"
     versions = ", ".join(f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("torch", "timm"))
     how = f"{policy.get('device', where.get('device'))} {policy.get('precision', '')}".strip()
     return f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]"
-
-
-#: What `bench run` takes without --model: everything that needs no download.
-DEFAULT_MODELS = "bundled"
-
-
-def wanted_sets(names: str, settings: Settings) -> list[Entry]:
-    """The sets of a comma list. Raises UnknownName with close matches, MissingStimuli where one is not here."""
-    from benchmark.stimuli.catalogue import absent, find_entry, folder_of
-
-    parts = [part.strip() for part in names.split(",")]
-    entries = [find_entry(part, settings) for part in parts if part]
-    for entry in entries:
-        if folder_of(entry, settings) is None:
-            raise absent(entry)
-    return entries
-
-
-def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
-    """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk
-    through the package itself or an installed package, the package's own architecture without training, and the
-    ideal observers."""
-    from registry.cards import read_cards, select_cards
-    from registry.loading import availability
-
-    cards = read_cards(settings.cards)
-    if pattern != DEFAULT_MODELS:
-        return select_cards(pattern, cards)
-    return [card for card in cards.values() if _is_bundled(card) and availability(card, settings.place).on_disk]
-
-
-def _is_bundled(card: ModelCard) -> bool:
-    weights = card.weights or ""
-    untrained = weights.startswith("random:") and card.arch.startswith("python:registry.")
-    return card.source in ("ideal", "package") or weights.startswith("builtin:") or untrained

@@ -6,6 +6,7 @@ The command line derives its options from the signature (`benchmark.cli.derive`)
 from __future__ import annotations
 
 import builtins
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ class Field:
     default: Any
     option: Option
     positional: bool
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """How it is called on a command line if it is no argument."""
+        return self.option.flags or (f"--{self.name.replace('_', '-')}",)
 
 
 def fields(verb: Callable[..., Any]) -> list[Field]:
@@ -90,6 +96,23 @@ def explained(verb: Callable[..., Any]) -> str:
     """The docstring of a verb with a line for each parameter."""
     lines = [f"    {field.name}: {field.option.help}" for field in fields(verb)]
     return "\n".join([(verb.__doc__ or "").rstrip(), "", *lines, ""])
+
+
+def command_line(verb: Callable[..., Any], words: str, **given: Any) -> str:
+    """The command that gives a verb these values, as it is typed in a shell; what is its default is left out."""
+    typed = words.split()
+    for field in fields(verb):
+        value = given.get(field.name, field.default)
+        if value in (field.default, None, "", ()):
+            continue
+        if field.positional and not field.option.flags:
+            typed += [str(value)]
+        elif value is True:
+            typed += field.flags[:1]
+        else:
+            values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
+            typed += [word for each in values for word in (field.flags[0], str(each))]
+    return shlex.join(typed)
 
 
 def joined(names: Names) -> str:
@@ -150,6 +173,27 @@ Arch = Annotated[
         metavar="SOURCE:NAME",
     ),
 ]
+
+
+class Filters(TypedDict, total=False):
+    """Whose rows a table shows: names, globs, comma lists, or a list of any of these."""
+
+    models: Observers
+    hide: Annotated[Names | None, Option("Without these observers.", "--hide", metavar="PATTERN")]
+    kind: Annotated[
+        Names | None,
+        Option("Only these: model, published, reported, human, group, simulated, ideal.", "--kind", metavar="PATTERN"),
+    ]
+    source: Annotated[
+        Names | None, Option("Only observers of this published collection.", "--source", metavar="PATTERN")
+    ]
+    recipe: Annotated[
+        Names | None,
+        Option("Only observers with this recipe tag: 'stylised', 'adversarial*'.", "--recipe", metavar="PATTERN"),
+    ]
+    family: Annotated[
+        Names | None, Option("Only this family of networks: resnet, vit, clip.", "--family", metavar="PATTERN")
+    ]
 
 
 class CheckpointOptions(TypedDict, total=False):

@@ -6,12 +6,10 @@ all of them have stored is scored once, as one run would have. Schedulers get a 
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
-import pickle
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +17,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import wraps
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from threading import Lock, Thread
-from typing import IO, TYPE_CHECKING, Any, ParamSpec
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import benchmark
-from benchmark.api.importing import command_line
-from benchmark.api.options import joined
+from benchmark.api.options import command_line, joined
 from benchmark.api.running import (
     Prepared,
     RunRequest,
@@ -42,22 +41,13 @@ from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.engine.run import RunReporter
-    from benchmark.engine.score_shards import RunReport, Status
+    from benchmark.engine.score_shards import RunReport
 
 P = ParamSpec("P")
 ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
 #: The folder that this very program is imported from.
 PROGRAM = str(Path(benchmark.__file__).parents[1])
-_CHILD = f"""
-import pickle, sys
-try:
-    sys.path[:] = pickle.load(sys.stdin.buffer)
-except EOFError:  # not wanted any more
-    sys.exit(130)
-from {__name__} import carry_out_shard
-carry_out_shard()
-"""
 
 
 def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run") -> RunReport:
@@ -88,18 +78,6 @@ def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
 run = _runs(RunRequest)
 
 
-@dataclass(frozen=True)
-class _Assignment:
-    """What a process is given. prepared: the whole plan without its tasks, which are planned again there."""
-
-    prepared: Prepared
-    index: int
-    of: int
-    name: str
-    threads: int
-    command: str
-
-
 def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunReporter, command: str) -> RunReport:
     """A process for each device. Ctrl-C ends them all; what they have stored stays."""
     import torch
@@ -114,7 +92,7 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
     lost: list[str] = []
     reports: dict[int, RunReport] = {}
 
-    def tell(method: str, words: Sequence[Any]) -> None:
+    def tell(method: str, *words: Any) -> None:
         with lock:
             getattr(reporter, method)(*words)
 
@@ -122,164 +100,136 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
     for index, device in enumerate(devices, 1):
         name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
         plain = without_plan(prepared, replace(prepared.request, device=device))
-        shards.append(_Process(_Assignment(plain, index, n, name, threads, command), tell))
-    with ThreadPoolExecutor(n) as pool:
-        running = {pool.submit(shard.run): at for at, shard in enumerate(shards)}
-        try:
-            for future in as_completed(running):
-                try:
-                    reports[running[future]] = future.result()
-                except BenchError as error:
-                    lost.append(str(error))
-                    reporter.note(str(error))
-        except BaseException:
-            for shard in shards:
-                shard.end()
-            raise
+        shards.append(_Process(name, (plain, index, n, name, threads, command), tell))
+    sys.path.insert(0, PROGRAM)  # a new process gets this path: what else is called `benchmark` does not count
+    try:
+        with ThreadPoolExecutor(n) as pool:
+            running = {pool.submit(shard.run): at for at, shard in enumerate(shards)}
+            try:
+                for future in as_completed(running):
+                    try:
+                        reports[running[future]] = future.result()
+                    except BenchError as error:
+                        lost.append(str(error))
+                        tell("note", str(error))
+            except BaseException:
+                for shard in shards:
+                    shard.end()
+                raise
+    finally:
+        sys.path.remove(PROGRAM)
     if not reports:
         raise BenchError(f"no process came to its end; {lost[0]}")
     whole = parts_of(prepared, devices_and_policy(prepared.request)[1], 1)[0].part
     with open_store(prepared.settings.db) as store:
-        in_order = [reports[at] for at in sorted(reports)]
-        report = score_shards(prepared.tasks, in_order, store, command, whole)
+        report = score_shards(prepared.tasks, [reports[at] for at in sorted(reports)], store, command, whole)
     report.failed |= {f"process {at}": why for at, why in enumerate(lost, 1)}
     return report
 
 
 @dataclass
 class _Process:
-    """One shard's process, started again where it is killed. tell: hands the shard's progress to the run's reporter."""
+    """One shard's process, started again if it is killed. work: arguments of `carry_out_shard`; tell: hands the shard's
+    progress to the run's reporter."""
 
-    assignment: _Assignment
-    tell: Callable[[str, Sequence[Any]], None]
-    _process: subprocess.Popen[bytes] | None = field(default=None)
-    _ended: bool = False
+    name: str
+    work: tuple[Any, ...]
+    tell: Callable[..., None]
+    _process: SpawnProcess | None = None
+    _ended: Event = field(default_factory=Event)
 
     def run(self) -> RunReport:
         """What became of the shard. Raises BenchError with what stopped it."""
-        name = self.assignment.name
+        context = multiprocessing.get_context("spawn")
         for _ in range(ATTEMPTS):
-            process = self._start()
-            if (report := self._listen(process)) is not None:
-                return report
-            code = process.wait()
-            if self._ended or code >= 0:
-                raise BenchError(f"the process on {name} ended with code {code}")
+            ours, theirs = context.Pipe(duplex=False)
+            self._process = process = context.Process(target=carry_out_shard, args=(theirs, *self.work), daemon=True)
+            process.start()
+            theirs.close()
+            if self._ended.is_set():  # meanwhile
+                process.terminate()
+            with suppress(EOFError):  # it is gone
+                while True:
+                    kind, *words = ours.recv()
+                    if kind == "error":
+                        raise BenchError(f"{self.name}: {words[0]}")
+                    if kind == "report":
+                        report: RunReport = words[0]
+                        return report
+                    self.tell(kind, *words)
+            process.join()
+            code = process.exitcode or 0
+            if self._ended.is_set() or code >= 0:
+                raise BenchError(f"the process on {self.name} ended with code {code}")
             how = signal.Signals(-code).name
-            self.tell("note", (f"the process on {name} was killed ({how})",))
+            self.tell("note", f"the process on {self.name} was killed ({how})")
         raise BenchError(
-            f"the process on {name} was killed ({how}) {ATTEMPTS} times. What was answered is stored: the same command "
-            "goes on."
+            f"the process on {self.name} was killed ({how}) {ATTEMPTS} times. What was answered is stored: the same "
+            "command goes on."
         )
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._process = process = subprocess.Popen(  # noqa: S603 - this interpreter and our own words
-            # -P: modules of the working folder, a `pickle.py` there, say, do not count before ours
-            [sys.executable, "-P", "-c", _CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        if self._ended:  # meanwhile
-            self.end()
-        return process
-
-    def _listen(self, process: subprocess.Popen[bytes]) -> RunReport | None:
-        """The process's report; None where it ends without one. Raises BenchError with the error that it tells."""
-        assert process.stdin is not None and process.stdout is not None
-        with suppress(OSError, ValueError):  # it is gone already
-            process.stdin.write(pickle.dumps([PROGRAM, *sys.path]) + pickle.dumps(self.assignment))
-            process.stdin.flush()
-        for line in process.stdout:
-            kind, *words = json.loads(line)
-            if kind == "report":
-                return _report(*words)
-            if kind == "error":
-                raise BenchError(f"{self.assignment.name}: {words[0]}")
-            self.tell(kind, words)
-        return None
 
     def end(self) -> None:
-        """End the process: it is asked to, and killed where it does not."""
-        self._ended = True
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        process.stdin.close()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        """End the process: it is asked to, and killed if it does not."""
+        self._ended.set()
+        if self._process is not None and self._process.pid is not None:
+            self._process.terminate()
+            self._process.join(PATIENCE)
+            self._process.kill()
 
 
-def _report(rows: Sequence[tuple[Sequence[str], Status, str]], decoded: int) -> RunReport:
-    from benchmark.engine.score_shards import RunReport
+def carry_out_shard(
+    connection: Connection, prepared: Prepared, index: int, n: int, name: str, threads: int, command: str
+) -> None:
+    """The process of a shard: sends each word of progress, then its report. It ends when its parent does.
 
-    report = RunReport(decoded=decoded)
-    for (observer, suite, space), status, reason in rows:
-        report.add((observer, suite, space), status, reason)
-    return report
-
-
-def carry_out_shard() -> None:
-    """The process of a shard: a line for each word of progress, then its report. It ends when its parent does."""
+    prepared: the whole plan without its tasks, which are planned again here.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.dup2(2, 1)  # what a network's code prints is no output of the command
     code = 130
-    with suppress(KeyboardInterrupt, EOFError):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        # Standard output for replies alone: what a network's code prints goes to standard error.
-        own = os.dup(1)
-        os.dup2(2, 1)
-        sys.stdout = sys.stderr
-        voice = _Voice(os.fdopen(own, "wb"))
-        assignment: _Assignment = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the run that started us
+    with suppress(KeyboardInterrupt):
         Thread(target=_end_with_parent, daemon=True).start()
+
+        def say(*words: object) -> None:
+            try:
+                connection.send(words)
+            except OSError as error:  # the parent is gone: no network's failure
+                raise KeyboardInterrupt from error
+
         try:
-            report = _carry_out(assignment, voice)
-            rows = [(work, status, reason) for work, (status, reason) in report.tasks.items()]
-            voice.say("report", rows, report.decoded)
+            say("report", _shard_report(say, prepared, index, n, name, threads, command))
         except BenchError as error:
-            voice.say("error", str(error))
+            say("error", str(error))
         code = 0
     sys.stderr.flush()
     os._exit(code)  # whatever a library would still do at the end may be interrupted, and says so at length
 
 
-def _carry_out(assignment: _Assignment, voice: _Voice) -> RunReport:
+def _shard_report(
+    say: Callable[..., None], prepared: Prepared, index: int, n: int, name: str, threads: int, command: str
+) -> RunReport:
     import torch
 
-    torch.set_num_threads(assignment.threads)
-    if (device := assignment.prepared.request.device).startswith("cuda"):
+    torch.set_num_threads(threads)
+    if (device := prepared.request.device).startswith("cuda"):
         torch.cuda.set_device(device)
-    prepared = replace(assignment.prepared, tasks=assignment.prepared.spec())
-    policy, index, n = devices_and_policy(prepared.request)[1], assignment.index, assignment.of
-    prepared = parts_of(prepared, policy, n)[index - 1]
-    reporter = ShardReporter(assignment.name, planned_passes(prepared), voice.say)
+    policy = devices_and_policy(prepared.request)[1]
+    prepared = parts_of(replace(prepared, tasks=prepared.spec()), policy, n)[index - 1]
+    reporter = ShardReporter(name, planned_passes(prepared), say)
     reporter.begin(sum(task.trials for task in prepared.tasks))
-    report = run_here(prepared, reporter, f"{assignment.command} (shard {index}/{n})")
-    voice.say("done", assignment.name)
+    report = run_here(prepared, reporter, f"{command} (shard {index}/{n})")
+    say("done", name)
     return report
 
 
 def _end_with_parent() -> None:
-    """Our standard input ends when the parent does, or wants us to."""
-    while os.read(0, 1):  # no lock of `sys.stdin` that the interpreter would wait for at its end
-        pass
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(PATIENCE)
     os._exit(130)
-
-
-@dataclass(frozen=True)
-class _Voice:
-    stream: IO[bytes]
-
-    def say(self, *words: object) -> None:
-        """A line to the parent. Where that is gone, so are we: no network's failure."""
-        try:
-            self.stream.write(json.dumps(words).encode() + b"\n")
-            self.stream.flush()
-        except OSError as error:
-            raise KeyboardInterrupt from error
 
 
 class ShardReporter:
@@ -351,23 +301,11 @@ def array_script(request: RunRequest, db: str, tasks: int) -> str:
     from registry.files import digest_data
 
     if request.device not in ("auto", "cpu", "cuda"):
-        raise BenchError(
-            "--print-array gives each shard a device of its own: --device is auto, cpu or cuda, not "
-            f"'{request.device}'."
-        )
+        raise BenchError(f"each shard has a device of its own: --device is auto, cpu or cuda, not '{request.device}'.")
     device = "cpu" if request.device == "cpu" else "cuda"  # never the processor by accident
-    options = {
-        "--model": joined(request.models),
-        "--suite": joined(request.suites),
-        "--limit": str(request.limit or ""),
-        "--stimuli": joined(request.stimuli),
-        "--device": device,
-        "--precision": request.precision,
-        "--batch-size": str(request.batch or ""),
-        "--seed": str(request.seed),
-        "--precision-target": str(request.precision_target or ""),
-    }
-    run_words = command_line(["bench", "run", *(["--compile"] if request.compile else [])], options)
+    listed = {name: joined(getattr(request, name)) for name in ("models", "suites", "stimuli")}
+    asked = {**vars(request), **listed, "device": device, "db": None, "reporter": None}
+    run_words = command_line(RunRequest, "bench run", **asked)
     part = f'--shard "$SLURM_ARRAY_TASK_ID/{tasks}" --quiet'
     path = locate(db).path
     if path is None:

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
 from benchmark import plugins
-from benchmark.api.importing import command_line, recorded
-from benchmark.api.leaderboards import (
-    KINDS,
-    Chosen,
-    Standing,
-    Wanted,
-    chosen_suites,
-    families,
-    notes_of,
-    reading,
-    standing,
-    suites_with_scores,
-)
-from benchmark.api.options import By, Db, FlaggedLast, Names, Observers, Option, Unseen, joined
+from benchmark.api.importing import recorded
+from benchmark.api.leaderboards import chosen_suites, notes_of, reading, selection, standing, suites_with_scores
+from benchmark.api.options import By, Db, Filters, FlaggedLast, Names, Observers, Option, Unseen, command_line, joined
 from benchmark.errors import BenchError, unknown_name
-from benchmark.leaderboard.board_tables import OTHERS
 from benchmark.leaderboard.model import REPORTED
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.variables import read_settings
@@ -36,10 +24,7 @@ if TYPE_CHECKING:
     from benchmark.leaderboard.summary import Summary
     from benchmark.leaderboard.training_curves import Curve
     from benchmark.leaderboard.transfer import Claim, Matrix
-    from benchmark.store import ScoreRow, Store
-
-
-# Published scores: brought in, shown, and correlated with one another.
+    from benchmark.store import Store
 
 
 def import_scores(
@@ -76,8 +61,7 @@ def import_scores(
         check_source(name)
     check_names(tables.scores, {n: [m.name for m in s.metrics] for n, s in suites.items()}, same)
     settings = read_settings(db)
-    options = {"--source": source, "--same": same}
-    command = command_line(["bench", "import", "scores", path.absolute()], options)
+    command = command_line(import_scores, "bench import scores", path=path.absolute(), source=source, same=same)
     with open_store(settings.db) as store, recorded(store, command) as run:
         report = put_scores(tables.scores, store, run)
     report.notes += tables.notes
@@ -87,146 +71,73 @@ def import_scores(
 def reported(
     suite: Annotated[str | None, Option("Of its subject; without one, all.")] = None,
     *,
-    wanted: Wanted | None = None,
-    hide: str | None = None,
     db: Db = None,
+    **filters: Unpack[Filters],
 ) -> list[Board]:
     """Tables of scores that others report, ordered by value: they are never ranked, and no part of `rank`."""
-    settings = read_settings(db)
-    with reading(settings) as store:
-        chosen = Chosen(wanted or Wanted(), hide)
-        return published_boards(store, suite, chosen, standing(store, settings))
-
-
-def published_boards(store: Store, suite: str | None, chosen: Chosen, now: Standing) -> list[Board]:
-    """`reported` of an open leaderboard."""
-    rows = chosen.rows(store, store.latest_scores(suite=REPORTED), now)
-    if not rows:
-        return []
     from benchmark.leaderboard.reported import reported_boards
 
-    known = store.observers(kinds=(REPORTED,))
-    sources = {row.name: str(row.card.get("source", "")) for row in known}
+    settings = read_settings(db)
+    with reading(settings) as store:
+        rows = selection(filters).rows(store, store.latest_scores(suite=REPORTED), standing(store, settings))
+        sources = {row.name: str(row.card.get("source", "")) for row in store.observers_of((REPORTED,))}
     suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
-    return reported_boards(rows, sources, suites)
+    return reported_boards(rows, sources, suites) if rows else []
 
 
 def check_trials(store: Store, *names: str) -> None:
     """Raises BenchError for an observer of which only scores were published."""
     for row in store.observers():
         if row.name in names and row.kind == "reported":
-            raise BenchError(
-                f"of '{row.name}' only scores are published, no trials are here: it can be shown (`bench show`), "
-                "but not compared image by image."
-            )
+            raise BenchError(f"of '{row.name}' only scores are published, no trials: `bench show` shows them.")
 
 
 def rank(
     suite: Annotated[str | None, Option("Its boards; without one, those of all suites.")] = None,
     *,
     by: By = None,
-    models: Observers = None,
-    hide: Annotated[Names | None, Option("Without these observers.", "--hide", metavar="PATTERN")] = None,
-    kind: Annotated[Names, Option(f"Only these: {', '.join(KINDS)}.", "--kind", metavar="PATTERN")] = "",
-    source: Annotated[
-        Names, Option("Only observers of this published collection.", "--source", metavar="PATTERN")
-    ] = "",
-    recipe: Annotated[
-        Names, Option("Only observers with this recipe tag: 'stylised', 'adversarial*'.", "--recipe", metavar="PATTERN")
-    ] = "",
-    family: Annotated[
-        Names, Option("Only this family of networks: resnet, vit, clip.", "--family", metavar="PATTERN")
-    ] = "",
     unseen_only: Unseen = False,
     flagged_last: FlaggedLast = False,
     db: Db = None,
+    **filters: Unpack[Filters],
 ) -> list[Board]:
     """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
 
     One table per decision space and stimulus set: rows of different stimuli are never ranked together.
     """
-    how, chosen = _question(
-        suite, by=by, models=models, hide=hide, kind=kind, source=source, recipe=recipe, family=family,
-        unseen_only=unseen_only, flagged_last=flagged_last,
-    )  # fmt: skip
-    settings = read_settings(db)
-    with reading(settings) as store:
-        return ranked_boards(store, how, chosen, standing(store, settings))
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """What is ranked, and how: as in `rank`."""
-
-    suite: str | None = None
-    by: str | None = None
-    unseen_only: bool = False
-    flagged_last: bool = False
-
-
-def tables(
-    suite: str | None = None, *, published: bool = False, db: str | None = None, **asked: Any
-) -> tuple[list[Board], list[Board], dict[str, str]]:
-    """The boards of `rank`, with `published` those of `reported`, and the family of every observer that may
-    be folded away; read in one go. asked: as `rank` takes it."""
-    how, chosen = _question(suite, **asked)
-    settings = read_settings(db)
-    with reading(settings) as store:
-        now = standing(store, settings)
-        ranked = ranked_boards(store, how, chosen, now)
-        apart = published_boards(store, how.suite, chosen, now) if published else []
-        return ranked, apart, families(store, OTHERS)
-
-
-def _question(
-    suite: str | None,
-    *,
-    by: str | None = None,
-    models: Names | None = None,
-    hide: Names | None = None,
-    unseen_only: bool = False,
-    flagged_last: bool = False,
-    **filters: Names | None,
-) -> tuple[Ranked, Chosen]:
-    kinds = {name: joined(names or "") for name, names in filters.items()}
-    chosen = Chosen(Wanted(joined(models or ""), **kinds), joined(hide or ""))
-    return Ranked(suite, by, unseen_only, flagged_last), chosen
-
-
-def ranked_boards(store: Store, how: Ranked, chosen: Chosen, now: Standing) -> list[Board]:
-    """`rank` of an open leaderboard."""
     from benchmark.leaderboard import board, boards
+    from benchmark.leaderboard.held_out import unseen_boards
 
-    pattern, by = how.suite, how.by
-    scored = store.suites() if by is None else None  # by: may name any suite
-    shelf = plugins.find_suites(pattern, scored=scored)
-    if by is not None and pattern in (None, by) and by.partition(":")[0] in shelf.suites:
-        pattern, by = by, None
-    suites = chosen_suites(store, pattern, shelf)
-    if by is not None and not any(by in {m.name for m in s.metrics} for s in suites):
-        known = {*plugins.suite_entries(), *(m.name for s in suites for m in s.metrics)}
-        raise unknown_name("metric", by, known, "`bench suites show NAME`.")
-    if how.unseen_only and pattern is None:
-        suites = [suite for suite in suites if suite.seen is not None]
-    sets = notes_of(store)
-    ranked: list[Board] = []
-    notes = store.observers()
-    identities = {note.name: note.identity for note in notes if note.kind == "network"}
-    for suite in suites:
-        if by is None or by in {m.name for m in suite.metrics}:
-            metrics = [m.name for m in suite.metrics if m.shown or m.headline or m.name == by]
-            scores = store.latest_scores(suite=suite.name, conditions=("",), metrics=metrics)
-            rows = chosen.rows(store, scores, now)
-            rows = [*rows, *_beside(store, suite, rows)]
-            if how.unseen_only:
-                from benchmark.leaderboard.held_out import unseen_boards
-
-                ranked += unseen_boards(store, suite, rows, sets, by)
+    settings = read_settings(db)
+    with reading(settings) as store:
+        scored = store.suites() if by is None else None  # by: may name any suite
+        shelf = plugins.find_suites(suite, scored=scored)
+        if by is not None and suite in (None, by) and by.partition(":")[0] in shelf.suites:
+            suite, by = by, None
+        suites = chosen_suites(store, suite, shelf)
+        if by is not None:
+            known = {metric.name for each in suites for metric in each.metrics}
+            if by not in known:
+                raise unknown_name("metric", by, known | {*plugins.suite_entries()}, "`bench suites show NAME`.")
+            suites = [each for each in suites if by in {metric.name for metric in each.metrics}]
+        if unseen_only and suite is None:
+            suites = [each for each in suites if each.seen is not None]
+        sets, now, chosen = notes_of(store), standing(store, settings), selection(filters)
+        ranked: list[Board] = []
+        for each in suites:
+            metrics = [metric.name for metric in each.metrics if metric.shown or metric.headline or metric.name == by]
+            rows = chosen.rows(store, store.latest_scores(suite=each.name, conditions=("",), metrics=metrics), now)
+            if each.references:  # scores of what is no observer: the same for all, so of one observer per stimulus set
+                one_each = {(row.space, row.stimuli): row.observer for row in rows}
+                conditions, names = tuple(each.references), {*one_each.values()}
+                rows += store.latest_scores(suite=each.name, conditions=conditions, observers=names)
+            if unseen_only:
+                ranked += unseen_boards(store, each, rows, sets, by)
             else:
-                whole = list(map(board.hinted, boards(rows, suite, sets, by=by)))
-                ranked += _with_partial(store, suite, whole)
+                ranked += _with_partial(store, each, list(map(board.hinted, boards(rows, each, sets, by=by))))
+        identities = {note.name: note.identity for note in store.observer_notes() if note.kind == "network"}
     ranked = [board.with_twins(table, identities) for table in ranked]
-    return [board.flagged_last(table) for table in ranked] if how.flagged_last else ranked
+    return [board.flagged_last(table) for table in ranked] if flagged_last else ranked
 
 
 def transfer(
@@ -290,37 +201,18 @@ def _with_partial(store: Store, suite: Suite, ranked: Sequence[Board]) -> Sequen
     return [replace(board, notes=(*board.notes, noted[id(board)])) if id(board) in noted else board for board in ranked]
 
 
-def _beside(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Sequence[ScoreRow]:
-    """Scores of what is no observer, from one observer per stimulus set: they are the same for all."""
-    if not suite.references:
-        return ()
-    names = {(row.space, row.stimuli): row.observer for row in rows}
-    conditions, observers = tuple(suite.references), set(names.values())
-    return store.latest_scores(suite=suite.name, conditions=conditions, observers=observers)
-
-
-# The headlines of all suites side by side, how they hang together, and how models stand to a baseline.
-
-
 def summary(models: Observers = None, *, flagged_last: FlaggedLast = False, db: Db = None) -> list[Summary]:
     """Models by suites: every headline side by side, one table per decision space."""
-    return summary_with_sizes(models=models, flagged_last=flagged_last, db=db)[0]
-
-
-def summary_with_sizes(
-    *, models: Names | None = None, flagged_last: bool = False, limit: int | None = None, db: str | None = None
-) -> tuple[list[Summary], dict[str, int]]:
-    """As `summary`, and observer -> the number of its parameters, for networks that were run here and stand in the
-    first `limit` lines of either kind; read in one go."""
     from benchmark.leaderboard.summary import summaries
 
-    settings = read_settings(db)
-    with reading(settings) as store:
-        how, chosen = Ranked(flagged_last=flagged_last), Chosen(Wanted(joined(models or "")))
-        tables = summaries(ranked_boards(store, how, chosen, standing(store, settings)))
-        shown = {line.observer for table in tables for line in (*table.lines[:limit], *table.references[:limit])}
-        counts = {row.name: row.card.get("parameters") for row in store.observers(names=shown)}
-    return tables, {name: count for name, count in counts.items() if isinstance(count, int)}
+    return summaries(rank(models=models, flagged_last=flagged_last, db=db))
+
+
+def parameter_counts(*, db: str | None = None) -> dict[str, int]:
+    """Observer -> the number of its parameters, of networks that were run here."""
+    with reading(read_settings(db)) as store:
+        counts = {row.name: row.card.get("parameters") for row in store.observers()}
+    return {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def correlate(
@@ -352,7 +244,7 @@ def correlate(
 def _reported(models: Names | None, db: str | None) -> list[Summary]:
     from benchmark.leaderboard.reported import reported_summaries
 
-    return reported_summaries(reported(wanted=Wanted(joined(models or "")), db=db))
+    return reported_summaries(reported(models=models, db=db))
 
 
 def training_curves(run: Annotated[str | None, Option("One training run.")] = None, *, db: Db = None) -> list[Curve]:
@@ -360,14 +252,12 @@ def training_curves(run: Annotated[str | None, Option("One training run.")] = No
     from benchmark.leaderboard.training_curves import runs_of
     from benchmark.leaderboard.training_curves import training_curves as curves_of
 
-    settings = read_settings(db)
-    with reading(settings) as store:
+    with reading(read_settings(db)) as store:
         rows = {row.name: row for row in store.observers()}
-        runs = runs_of({name: row.card for name, row in rows.items()})
-        if run is not None and run not in runs:
-            raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
-        ranked = ranked_boards(store, Ranked(), Chosen(Wanted("")), standing(store, settings))
-    return [curve for curve in curves_of(ranked, rows) if run in (None, curve.run)]
+    runs = runs_of({name: row.card for name, row in rows.items()})
+    if run is not None and run not in runs:
+        raise unknown_name("training run", run, runs, "`bench sweep FOLDER` makes one.")
+    return [curve for curve in curves_of(rank(db=db), rows) if run in (None, curve.run)]
 
 
 def is_run(name: str, *, db: str | None = None) -> bool:
@@ -382,32 +272,31 @@ def is_run(name: str, *, db: str | None = None) -> bool:
 
 def against(
     tables: Sequence[Summary], baseline: str, *, db: str | None = None
-) -> dict[str, Mapping[tuple[str, str], str]]:
+) -> dict[str, dict[tuple[str, str], str]]:
     """Decision space -> (observer, suite) -> how it stands to the baseline, by paired tests of the headlines.
 
-    The headlines of each observer are one family of tests, as in `compare`. Raises UnknownName where no summary has
-    the baseline.
+    The headlines of each observer are one family of tests, as in `compare`. Raises UnknownName if no summary has the
+    baseline.
     """
     from benchmark.engine.scoring import compare_observers
     from benchmark.leaderboard.comparison import better
     from benchmark.leaderboard.summary import BETTER, INCONCLUSIVE, WORSE
 
-    names = {line.observer for table in tables for line in table.lines}
-    if baseline not in names:
-        raise unknown_name("baseline", baseline, names, "`bench rank --summary` lists the observers.")
+    names = {table.space: [line.observer for line in table.lines] for table in tables}
+    known = {name for in_space in names.values() for name in in_space}
+    if baseline not in known:
+        raise unknown_name("baseline", baseline, known, "`bench rank --summary` lists the observers.")
     signs = {"A": BETTER, "B": WORSE}
-    marks: dict[str, Mapping[tuple[str, str], str]] = {}
     with reading(read_settings(db)) as store:
         suites = suites_with_scores(store)
-        for table in tables:
-            if baseline not in {line.observer for line in table.lines}:
-                continue
-            others = (line.observer for line in table.lines if line.observer != baseline)
-            tested = ((name, compare_observers(store, suites, name, baseline)) for name in others)
-            marks[table.space] = {
+        return {
+            space: {
                 (name, row.suite): signs.get(better(row), INCONCLUSIVE)
-                for name, rows in tested
-                for row in rows.headlines
+                for name in in_space
+                if name != baseline
+                for row in compare_observers(store, suites, name, baseline).headlines
                 if row.comparison.p is not None
             }
-    return marks
+            for space, in_space in names.items()
+            if baseline in in_space
+        }

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.leaderboards import DEFAULT_MODELS, choose_cards, wanted_sets
 from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
@@ -19,8 +18,13 @@ if TYPE_CHECKING:
     from benchmark.engine.plan import Task
     from benchmark.engine.run import Known, RunReporter
     from benchmark.engine.score_shards import RunReport
+    from benchmark.stimuli.catalogue import Entry
     from benchmark.store import Store
     from registry.cards import ModelCard
+
+
+#: What `bench run` takes without --model: everything that needs no download.
+DEFAULT_MODELS = "bundled"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,34 @@ class RunRequest:
     ] = 1.0
     db: Db = None
     reporter: RunReporter | None = None
+
+
+def wanted_sets(names: str, settings: Settings) -> list[Entry]:
+    """The sets of a comma list. Raises UnknownName with close matches, MissingStimuli if one is not here."""
+    from benchmark.stimuli.catalogue import absent, find_entry, folder_of
+
+    entries = [find_entry(part.strip(), settings) for part in names.split(",") if part.strip()]
+    for entry in entries:
+        if folder_of(entry, settings) is None:
+            raise absent(entry)
+    return entries
+
+
+def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
+    """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk through
+    the package itself or an installed package, its own architecture without training, and the ideal observers."""
+    from registry.cards import read_cards, select_cards
+    from registry.loading import availability
+
+    def is_bundled(card: ModelCard) -> bool:
+        weights = card.weights or ""
+        untrained = weights.startswith("random:") and card.arch.startswith("python:registry.")
+        return card.source in ("ideal", "package") or weights.startswith("builtin:") or untrained
+
+    cards = read_cards(settings.cards)
+    if pattern != DEFAULT_MODELS:
+        return select_cards(pattern, cards)
+    return [card for card in cards.values() if is_bundled(card) and availability(card, settings.place).on_disk]
 
 
 @dataclass(frozen=True)

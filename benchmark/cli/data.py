@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -154,11 +153,20 @@ def verify(
     Names, classes and empty files are checked of all images; a sample of a large set is read. Exit code 1 where
     something is broken; a part of a set is all right, and said.
     """
+    from benchmark.cli.progress import Bars
     from benchmark.stimuli.verify import Depth
     from benchmark.stimuli.verify import verify as check
 
-    with _counted(name) as expect:
+    bars = Bars(safe_console(stderr=True))
+
+    def expect(total: int) -> Callable[[], None]:
+        bars.expect(name, total)
+        return lambda: bars.advance(name, 1)
+
+    try:
         result = check(name, read_settings(), Depth(sample, full, expect))
+    finally:
+        bars.progress.stop()
     if result.table:
         cells = [(r.corruption, r.severities, r.classes, r.images, r.size, r.remark) for r in result.table]
         print_rows(("corruption", "severities", "classes", "images each", "px", "state"), cells)
@@ -166,20 +174,6 @@ def verify(
         say(line)
     say("usable" if result.ok else "BROKEN: see above")
     return 0 if result.ok else 1
-
-
-@contextmanager
-def _counted(what: str) -> Iterator[Callable[[int], Callable[[], None]]]:
-    """`expect(total)` starts the bar and gives what is called after each piece."""
-    from benchmark.cli.progress import Bars
-
-    with Bars(safe_console(stderr=True)) as bars:
-
-        def expect(total: int) -> Callable[[], None]:
-            bars.expect(what, total)
-            return lambda: bars.advance(what, 1)
-
-        yield expect
 
 
 @command()

@@ -118,11 +118,10 @@ def parameter(field: Field) -> click.Parameter:
     more["type"] = _click_type(field, kind)
     if is_argument:
         return click.Argument([field.name], **more)
-    flags = said.flags or (f"--{field.name.replace('_', '-')}",)
     if kind is bool:
-        return click.Option([field.name, *flags], is_flag=True, help=said.help, default=False)
+        return click.Option([field.name, *field.flags], is_flag=True, help=said.help, default=False)
     shown = not more["required"] and default not in (None, "", ())
-    return click.Option([field.name, *flags], help=said.help, show_default=shown, **more)
+    return click.Option([field.name, *field.flags], help=said.help, show_default=shown, **more)
 
 
 def _comma_list(default: Any) -> Callable[[click.Context, click.Parameter, Any], Any]:

@@ -6,10 +6,11 @@ import shlex
 from typing import Any
 
 import click
+from rich.filesize import decimal
 
 from benchmark import api
 from benchmark.cli.derive import command
-from benchmark.cli.printing import put_out, safe_console, say
+from benchmark.cli.printing import put_out, say
 
 _COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", "score_sets", "scores", "outcomes")
 
@@ -107,7 +108,7 @@ def merge(**asked: Any) -> int:
 def status(**asked: Any) -> int:
     """Schema version, size on disk, and what is in it. Nothing is changed."""
     state = api.db_status(**asked)
-    say(f"{state.place}: {state.server}, {_bytes(state.size)}")
+    say(f"{state.place}: {state.server}, {decimal(state.size)}")
     older = state.revision < state.newest
     what = "bench db upgrade" if older else "pip install --upgrade gestaltbench"
     other = f", this program's is {state.newest}: `{what}`"
@@ -143,7 +144,7 @@ def check(**asked: Any) -> int:
 def vacuum(**asked: Any) -> int:
     """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
     before, after = api.vacuum(**asked)
-    say(f"{_bytes(before)} -> {_bytes(after)}")
+    say(f"{decimal(before)} -> {decimal(after)}")
     return 0
 
 
@@ -156,30 +157,18 @@ def rescore(**asked: Any) -> int:
 
 @command(api.reference)
 def reference(**asked: Any) -> int:
-    from benchmark.cli.progress import Bars
+    from benchmark.cli.progress import reporting
 
-    console = safe_console(stderr=True)
-    with Bars(console) as bars:
-        shown = bars if console.is_terminal else None
-        report = api.reference(**asked, report=lambda line: say(line, err=True), progress=shown)
+    with reporting() as reporter:
+        report = api.reference(**asked, reporter=reporter)
     for line in (*report.notes, *report.failed):
         say(line, err=True)
     alone = f", scores alone of {report.reported} more" if report.reported else ""
     say(f"{report.observers} networks and {report.people} people in {report.db}{alone}: {report.trials} new trials")
     place = shlex.quote(report.db)
-    suites = ",".join(suite.name for suite in api.known_suites(db=report.db))
-    say(f"your network among them: bench run -m MODEL --suite {suites} --db {place}")
+    say(f"your network among them: bench run -m MODEL --suite {','.join(report.suites)} --db {place}")
     say(f"the tables: bench rank --db {place}")
     return 3 if report.failed else 0
-
-
-def _bytes(number: int) -> str:
-    """1234567 -> "1.2 MB"."""
-    size, units = float(number), iter(("bytes", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while size >= 1000 and unit != "TB":
-        size, unit = size / 1000, next(units)
-    return f"{number} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
 
 
 @click.group(commands=[merge, status, check, rescore, reference, upgrade, vacuum])

@@ -46,10 +46,10 @@ def as_typed() -> str:
     return shlex.join(["bench", *map(masked, sys.argv[1:])])
 
 
-def table_console() -> Console:
+def table_console(*, stderr: bool = False) -> Console:
     """The terminal's console; of a file or a pipe one that no line is too wide for."""
-    console = safe_console()
-    return console if console.is_terminal else safe_console(width=UNBOUNDED)
+    console = safe_console(stderr=stderr)
+    return console if console.is_terminal else safe_console(stderr=stderr, width=UNBOUNDED)
 
 
 def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bool = False) -> None:

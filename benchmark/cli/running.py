@@ -11,7 +11,7 @@ import click
 
 from benchmark import api
 from benchmark.api.options import Option
-from benchmark.api.training import Sweep
+from benchmark.api.training import run_name
 from benchmark.cli.derive import command
 from benchmark.cli.printing import as_typed, put_out, say, table_console
 from benchmark.cli.progress import agreed, estimate_table, reporting
@@ -20,7 +20,6 @@ from benchmark.display import printable
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.errors import some_of
-from registry.files import expanded
 
 if TYPE_CHECKING:
     from benchmark.engine.score_shards import RunReport
@@ -158,8 +157,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
             )
     except KeyboardInterrupt:  # in the middle of a run: what is known by then, and the usual end
         with suppress(BenchError):
-            folder = expanded(asked["folder"])
-            print_curves(Sweep(folder, "", name=asked["name"]).run, db)
+            print_curves(run_name(asked["folder"], asked["name"]), db)
         raise
     if done is None:
         say("not started.", err=True)

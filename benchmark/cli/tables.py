@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import click
 
 from benchmark import api
-from benchmark.api.options import Option, SuiteName
+from benchmark.api.options import Filters, Option, SuiteName
 from benchmark.cli.derive import command
 from benchmark.cli.printing import print_tables, put_in, put_out, say
-from benchmark.display import printable
 from benchmark.errors import BenchError
 from benchmark.leaderboard.forms import written
+
+if TYPE_CHECKING:
+    from benchmark.leaderboard.table import Table
 
 LIMIT = 50  # rows of a table that are shown unless all are asked for
 Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("As text.", "--format")]
@@ -39,7 +42,7 @@ def rank(
 ) -> int:
     if suite and also_suite and suite != also_suite:
         raise click.UsageError(f"the suite is given twice: '{suite}' and --suite '{also_suite}'.")
-    suite, limit = suite or also_suite, None if all else LIMIT
+    suite, limit, models = suite or also_suite, None if all else LIMIT, asked["models"]
     if not (summary or baseline):
         shown = print_boards(suite, limit=limit, explain=explain, **asked)
     elif suite or asked["by"] or asked["unseen_only"]:
@@ -49,10 +52,9 @@ def rank(
         shown = print_summary(limit=limit, baseline=baseline, explain=explain, **how)
     if shown:
         return 0
-    missing = ", ".join(map(printable, api.suites_not_installed(db=asked["db"])))
-    if missing:
-        say(f"not shown: scores of suites that are not installed here: {missing}.", err=True)
-    if models := asked["models"]:
+    if missing := api.suites_not_installed(db=asked["db"]):
+        say(f"not shown: scores of suites that are not installed here: {', '.join(missing)}.", err=True)
+    if models:
         say(f"no scores of observers like '{models}'; `bench rank --summary` lists all.", err=True)
     elif not missing:
         say("no scores yet: `bench run` makes them, `bench db merge` those of shards.", err=True)
@@ -70,7 +72,7 @@ def print_summary(
     """Print models by suites, one table per decision space; returns how many there were."""
     from benchmark.leaderboard.summary import summary_table
 
-    summaries, sizes = api.summary_with_sizes(limit=limit, db=db, **asked)
+    summaries, sizes = api.summary(db=db, **asked), api.parameter_counts(db=db)
     marks = api.against(summaries, baseline, db=db) if baseline else {}
     for at, summary in enumerate(summaries):
         signs = marks.get(summary.space)
@@ -82,25 +84,28 @@ def print_summary(
     return len(summaries)
 
 
-def print_boards(suite: str | None, *, limit: int | None = LIMIT, explain: bool = False, **asked: Any) -> int:
+def print_boards(
+    suite: str | None, *, limit: int | None = LIMIT, explain: bool = False, db: str | None = None, **asked: Any
+) -> int:
     """Print every board of a suite, and published scores in tables apart unless the order is one that they do not
     have; returns how many there were."""
     from benchmark.leaderboard.board_tables import board_table, collapse_rows
 
-    plain = not (asked.get("by") or asked.get("unseen_only"))
-    boards, reported, families = api.tables(suite, published=plain, **asked)
-    if limit is None:
-        shown = [*boards, *reported]
-    else:
-        ranked = [board for board in boards if board.rows]
-        shown = [collapse_rows(board, families) for board in [*(ranked or boards), *reported]]
-    made = list(map(board_table, shown))
-    if made:
-        print_tables(made, limit)
+    boards = api.rank(suite, db=db, **asked)
+    if not (asked.get("by") or asked.get("unseen_only")):
+        filters = {name: asked[name] for name in Filters.__annotations__ if name in asked}
+        boards = [*boards, *api.reported(suite, db=db, **filters)]
+    if limit is not None:
+        families = api.families(db=db)
+        ranked = any(board.rows for board in boards)
+        boards = [collapse_rows(board, families) for board in boards if board.rows or not ranked]
+    tables = list(map(board_table, boards))
+    if tables:
+        print_tables(tables, limit)
     if explain:
-        for line in dict.fromkeys(line for table in made for line in table.explained()):
+        for line in dict.fromkeys(line for table in tables for line in table.explained()):
             say(line)
-    return len(made)
+    return len(tables)
 
 
 @command(api.provenance)
@@ -147,15 +152,14 @@ def _show(observer: str, db: str | None) -> int:
     if api.is_run(observer, db=db):
         print_curves(observer, db)
         return 0
-    rows, sets = api.show(observer, db=db), api.stimuli_notes(db=db)
-    suites = api.known_suites(db=db)
-    for line in (card_line(known := api.who(observer, db=db)), *reported_lines(known)):
+    page = api.observer_page(observer, db=db)
+    for line in (card_line(page.observer), *reported_lines(page.observer)):
         say(line)
-    if (heads := headline_table(rows, suites)).rows:
+    if (heads := headline_table(page.scores, page.suites)).rows:
         print_tables([heads], apart=True)
         say("")
-    print_tables(observer_tables(rows, sets, suites))
-    for line in api.provenance_lines(rows, db=db):
+    print_tables(observer_tables(page.scores, page.stimuli, page.suites))
+    for line in page.origins:
         say(line)
     return 0
 
@@ -187,11 +191,7 @@ def consistency(
     from benchmark.stats.ranks import HUMAN_METRICS
 
     if ranks:
-        boards = [
-            board
-            for board in api.rank(None, db=db)
-            if board.rows and HUMAN_METRICS.keys() <= {column.metric for column in board.columns}
-        ]
+        boards = [b for b in api.rank(db=db) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
         if not boards:
             raise BenchError("no network is compared with people here: `bench run` does it.")
         print_tables(map(likeness_table, boards))
@@ -210,14 +210,19 @@ def consistency(
 def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
     from benchmark.leaderboard.transfer import matrix_table
 
-    tables = [matrix_table(*one) for one in api.transfer(**asked)]
-    if not tables:
-        say("no trials under degradations yet: `bench run --suite corruption` makes them.", err=True)
-    elif form or output:
-        put_in(written(tables, form or "csv"), output)
+    if tables := [matrix_table(*matrix) for matrix in api.transfer(**asked)]:
+        _give(tables, tables, form, output)
     else:
-        print_tables(tables)
+        say("no trials under degradations yet: `bench run --suite corruption` makes them.", err=True)
     return 0
+
+
+def _give(shown: Iterable[Table], plain: Iterable[Table], form: str | None, output: Path | None) -> None:
+    """Tables for the terminal, or plain ones as text or in a file."""
+    if form or output:
+        put_in(written(plain, form or "csv"), output)
+    else:
+        print_tables(shown)
 
 
 @command(api.correlate)
@@ -237,16 +242,13 @@ def correlate(
             else "two suites with scores are needed: `bench run --suite all` makes them.",
             err=True,
         )
-    elif form or output:
-        tables = (
-            contrast_table(pairs, summary.space) if contrasts else pair_table(links, summary.space)
-            for summary, links, pairs in spaces
-        )
-        put_in(written(tables, form or "csv"), output)
-    else:
-        for summary, links, pairs in spaces:
-            print_tables(link_tables(links, pairs, summary.space))
-            say("")
+        return 0
+    shown = (table for summary, links, pairs in spaces for table in link_tables(links, pairs, summary.space))
+    plain = (
+        contrast_table(pairs, summary.space) if contrasts else pair_table(links, summary.space)
+        for summary, links, pairs in spaces
+    )
+    _give(shown, plain, form, output)
     return 0
 
 

@@ -1,19 +1,12 @@
 """Which card each checkpoint of a training run gets, and when it gets another one."""
 
 import os
-from collections import Counter
 
 import pytest
 import torch
 
-from benchmark import api
-from benchmark.api.cards import register_card
-from benchmark.api.training import Sweep, Swept, follow_sweep, registered, require_own_run
+from benchmark.api.training import TrainingRun, run_name
 from benchmark.errors import BenchError
-from benchmark.variables import read_settings
-from registry.cards import read_cards
-from registry.foreign import read_document
-from registry.training_runs import checkpoint_files, placed
 from registry.world_networks import tiny_resnet
 
 GIVEN = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
@@ -34,12 +27,12 @@ def folder(tmp_path, home):
 
 def swept(folder, pattern="", name="", arch="python:registry.world_networks:tiny_resnet", **given):
     """What became of each file, and what was said."""
-    wanted = Sweep(folder, arch, pattern=pattern, name=name, given={**GIVEN, **given})
-    settings, done, lines = read_settings(), Swept(wanted.run), []
-    require_own_run(wanted, settings)
-    found = placed(checkpoint_files(folder, pattern), folder=folder)
-    cards = {card.name: card for card in registered(wanted, found, settings, done, lines.append)}
-    return cards, lines
+    lines = []
+    run = TrainingRun(folder, arch, run_name(folder, name), pattern, is_named=bool(name), given={**GIVEN, **given})
+    run.say, run.run_cheapest_first = lines.append, lambda cards, _agreed: run.cards.update({c.name: c for c in cards})
+    run.cards = {}
+    run.once()
+    return run.cards, lines
 
 
 def steps(cards):
@@ -95,31 +88,12 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     with pytest.raises(BenchError, match=r"'run' is another training run .*step_1\.pt.*--name"):
         swept(tmp_path / "other" / "run")
     with pytest.raises(BenchError, match="--name"):
-        follow_sweep(Sweep(tmp_path / "other" / "run", "timm:resnet18"), read_settings(), api.Silent(), lambda: False)
+        TrainingRun(tmp_path / "other" / "run", "timm:resnet18", "run").follow(lambda: False)
     assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
     save(tmp_path / "other" / "run" / "step_1.pt", 1)
     went_on, _ = swept(tmp_path / "other" / "run", name="run")  # in another folder
     assert steps(went_on) == {"run-step_1.pt": 1, "run-step_2": 2}
     assert steps(swept(folder)[0]) == {"run-step_1": 1}
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_another_watcher_may_be_faster(folder, monkeypatch, moment):
-    """It has written its card when this one looks for a name, or writes its own."""
-    reads = []
-
-    def register(*words, **given):
-        reads.append(words[0])
-        made = register_card(*words, **given)
-        return register_card(*words, **given) if moment == "after" else made
-
-    monkeypatch.setattr("benchmark.api.training.register_card", register)
-    if moment == "before":
-        api.register("run-step_1", "python:registry.world_networks:tiny_resnet", str(folder / "step_1.pt"), **GIVEN)
-    cards, lines = swept(folder)
-    assert steps(cards) == {"run-step_1": 1} and lines == []
-    assert reads == (["run-step_1"] if moment == "after" else [])
-    assert steps({"run-step_1": read_cards(read_settings().cards)["run-step_1"]}) == {"run-step_1": 1}
 
 
 @pytest.mark.slow
@@ -160,22 +134,3 @@ def test_a_list_of_classes_is_one_label_space_of_the_run(folder, tmp_path, monke
     assert "/labels/run-" in cards["run-step_1"].labels
     monkeypatch.setattr("benchmark.api.training.register_card", None)
     assert swept(folder, labels="classes.txt") == (cards, [])
-
-
-@pytest.mark.slow
-def test_a_card_is_read_as_often_however_many_checkpoints_there_are(folder, monkeypatch):
-    """Registered first, then all anew: once for all, and by itself where it gives way."""
-    reads = Counter()
-
-    def counted(path, *words):
-        reads[path.name] += 1
-        return read_document(path, *words)
-
-    monkeypatch.setattr("registry.cards.read_document", counted)
-    for step in range(2, 8):
-        save(folder / f"step_{step}.pt", step)
-    (folder / "step_8.pt").write_bytes(b"no network")
-    swept(folder)
-    assert sum(reads.values()) == 0  # there was none before
-    cards, _ = swept(folder, size=32)
-    assert len(cards) == 7 and reads == {f"run-step_{step}.yaml": 3 for step in range(1, 8)}

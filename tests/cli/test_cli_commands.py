@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmark import api
-from benchmark.api.leaderboards import choose_cards
+from benchmark.api.running import choose_cards
 
 HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gestaltbench as gb
-from benchmark.api.comparing import Question, paired_variant
+from benchmark.api.comparing import Sampling, paired_variant
 from benchmark.contracts import Block, Metric, Plan, Trials
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import diff_markdown, judged
@@ -116,7 +116,7 @@ def test_sampling_stops_once_the_answer_is_clear(bench):
 
 
 @pytest.mark.parametrize("suites", [1, 2, 5])
-def test_intervals_of_several_suites_hold_together_at_every_look(suites):
+def test_intervals_of_several_suites_hold_together_at_every_look(suites, monkeypatch):
     rng = np.random.default_rng(0)
     new, base = (
         Trials(
@@ -136,11 +136,8 @@ def test_intervals_of_several_suites_hold_together_at_every_look(suites):
         plan=SimpleNamespace(blocks=[SimpleNamespace(stimuli=range(60))]),
     )
 
-    class Answered(Question):
-        def _whole(self, store, task):
-            return new, base
-
-    changes = Answered("base", "new", [task] * suites, None, 0.01).changes(None)
+    monkeypatch.setattr(Sampling, "_whole", lambda *_: (new, base))
+    changes = Sampling("base", "new", None, 0.01, SimpleNamespace(tasks=[task] * suites)).changes(None)
     gaps = new["right"] * 1.0 - base["right"]
     assert [(one.low, one.high) for one in changes] == [difference_sequence(gaps, 1 - 0.05 / suites)] * suites
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import gestaltbench as gb
 from benchmark import api
-from benchmark.api.importing import command_line
+from benchmark.api.options import command_line
 from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.store import open_store
 from registry.world_networks import tiny_resnet
@@ -189,9 +189,9 @@ def test_families_are_the_registrys():
 
 
 def test_what_was_done_to_a_leaderboard_is_noted_as_it_is_typed():
-    options = {"--source": None, "--training": ("a=b c", "d"), "--columns": ""}
-    words = ["bench", "import", "trials", Path("a b/it's.csv")]
-    assert command_line(words, options) == ("bench import trials 'a b/it'\"'\"'s.csv' --training 'a=b c' --training d")
+    asked = {"path": Path("a b/it's.csv"), "source": None, "training": ("a=b c", "d"), "columns": ""}
+    expected = "bench import trials 'a b/it'\"'\"'s.csv' --training 'a=b c' --training d"
+    assert command_line(api.import_trials, "bench import trials", **asked) == expected
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import torch
 import gestaltbench as gb
 from benchmark import api
 from benchmark.api import training as training_runs
-from benchmark.api.training import Appearing
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.cards import read_cards
@@ -172,30 +171,18 @@ def test_a_folder_that_goes_away_ends_the_watch(tmp_path):
         folder.rmdir()
         return True
 
-    settings = read_settings(str(tmp_path / "r.db"))
     for pattern in ("", "*.pt"):
         folder.mkdir(exist_ok=True)
         with pytest.raises(BenchError, match="is no folder"):
-            training_runs.follow_sweep(wanted(folder, "timm:resnet18", pattern=pattern), settings, api.Silent(), pause)
+            training_run(folder, "timm:resnet18", pattern=pattern).follow(pause)
 
 
-def test_a_file_is_whole_once_it_was_the_same_at_two_looks():
-    seen = Appearing()
-    assert seen.look({"a": (10, 1)}) == ([], ["a"])
-    assert seen.look({"a": (20, 2), "b": (5, 2)}) == ([], ["a", "b"])
-    assert seen.look({"a": (20, 2), "b": (6, 2)}) == (["a"], ["b"])
-    seen.take("a", (20, 2))
-    assert seen.look({"a": (20, 2), "b": (6, 2)}) == (["b"], [])
-    assert seen.look({"a": (20, 2), "b": (6, 2)}) == (["b"], [])  # nobody took it
-    seen.take("b", (6, 2))
-    assert seen.look({"a": (20, 3), "b": (6, 2)}) == ([], ["a"])  # written anew
-    assert seen.look({"a": (20, 3)}) == (["a"], [])
-
-
-def wanted(folder, arch, **more):
+def training_run(folder, arch, **more):
     given = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
     request = api.RunRequest(suites="cue-conflict", limit=4, batch=4)
-    return training_runs.Sweep(folder, arch, given=given, request=request, **more)
+    settings = read_settings(str(folder.parent / "r.db"))
+    run = training_runs.run_name(folder)
+    return training_runs.TrainingRun(folder, arch, run, given=given, request=request, settings=settings, **more)
 
 
 @pytest.mark.slow
@@ -235,8 +222,7 @@ def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp
         ran.extend(name for text in said for name in text.split(", ") if name not in ran)
         return next(steps, "over") != "over"
 
-    settings = read_settings(str(tmp_path / "r.db"))
-    done = training_runs.follow_sweep(wanted(training, arch), settings, api.Silent(), pause, say=lines.append)
+    done = training_run(training, arch, say=lines.append).follow(pause)
     assert done.models == {"my-run-step_3": 3, "my-run-step_4": 4, "my-run-step_20": 20, "my-run-step_100": 100}
     assert done.left_out == {} and done.failed == {} and done.exit_code == 0
     assert lines.count("waiting for step_20.pt: it is new or still being written") == 1
@@ -248,10 +234,9 @@ def interrupt(*_):
 
 
 def test_a_pause_that_is_interrupted_ends_the_watch(monkeypatch):
-    pause = training_runs.sleeping(0.001)
-    assert pause()
+    assert training_runs._slept(0.001)
     monkeypatch.setattr("benchmark.api.training.time", SimpleNamespace(sleep=interrupt))
-    assert not pause()
+    assert not training_runs._slept(0.001)
 
 
 @pytest.mark.slow
@@ -267,7 +252,7 @@ def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
     monkeypatch.setattr("benchmark.api.training.time", SimpleNamespace(sleep=sleep))
     ended = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)
     assert "training run my-run" in ended.out and "3 checkpoints" in ended.out
-    monkeypatch.setattr("benchmark.api.training.run_cheapest_first", interrupt)
+    monkeypatch.setattr("benchmark.api.training.TrainingRun.run_cheapest_first", interrupt)
     looks.clear()
     during = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)  # in the middle of a run
     assert during.code == 130 and during.out == ended.out
@@ -295,9 +280,7 @@ def test_watching_ends_at_the_step_that_was_asked_for(training, tmp_path):
         pauses.append(None)
         return len(pauses) < 9
 
-    settings = read_settings(str(tmp_path / "r.db"))
-    one = wanted(training, arch, pattern="step_*.pt")
-    done = training_runs.follow_sweep(one, settings, api.Silent(), pause, until=100)
+    done = training_run(training, arch, pattern="step_*.pt").follow(pause, until=100)
     assert len(pauses) == 1 and len(done.models) == 3
 
 
@@ -313,9 +296,8 @@ def broken_last(folder, writes=()):
             (folder / "step_9.pt").write_bytes(part)
         return len(pauses) < 9
 
-    settings = read_settings(str(folder.parent / "r.db"))
-    one = wanted(folder, "python:registry.world_networks:tiny_resnet")
-    done = training_runs.follow_sweep(one, settings, api.Silent(), pause, until=9, say=lines.append)
+    run = training_run(folder, "python:registry.world_networks:tiny_resnet", say=lines.append)
+    done = run.follow(pause, until=9)
     return done, len(pauses), lines
 
 
@@ -341,7 +323,6 @@ def test_the_step_that_was_asked_for_is_run_whatever_every_says(training, tmp_pa
         looks.append(None)
         return len(looks) < 4
 
-    settings = read_settings(str(tmp_path / "r.db"))
-    one = wanted(training, "python:registry.world_networks:tiny_resnet", pattern="step_[23]*.pt", every=2)
-    done = training_runs.follow_sweep(one, settings, api.Silent(), pause, until=20)
+    arch = "python:registry.world_networks:tiny_resnet"
+    done = training_run(training, arch, pattern="step_[23]*.pt", every=2).follow(pause, until=20)
     assert len(looks) == 1 and sorted(done.models.values()) == [3, 20]

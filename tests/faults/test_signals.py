@@ -110,7 +110,7 @@ def test_workers_end_with_their_run(runs, tmp_path, whole, number):
     process = runs.start(db, "cpu,cpu")
     reached(runs, process, db, 1)
     workers = workers_of(process.pid)
-    assert len(workers) == 2
+    assert len(workers) >= 2  # and a tracker of shared memory
     process.send_signal(number)
     process.wait(timeout=120)
     for _ in range(1200):

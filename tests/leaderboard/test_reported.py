@@ -9,7 +9,6 @@ from click.testing import CliRunner
 
 from benchmark import api
 from benchmark.api.exchange import scores
-from benchmark.api.leaderboards import Wanted
 from benchmark.cli import cli
 from benchmark.errors import BenchError
 from benchmark.leaderboard.board_tables import board_table, reported_lines
@@ -126,10 +125,9 @@ def test_filters_exports_and_the_command(table: Path) -> None:
     result = run(cli, ["import", "scores", str(table), "--db", "a.db"])
     assert result.exit_code == 0, result.output
     assert "3 scores of 2 observers imported from lab, 0 were already there" in result.output
-    wanted = Wanted(kind="reported", source="lab", family="vit")
-    boards = api.reported(wanted=wanted, db="a.db")
+    boards = api.reported(kind="reported", source="lab", family="vit", db="a.db")
     assert {row.observer for board in boards for row in board.rows} == {"vit (lab, reported)"}
-    assert not api.reported(wanted=Wanted(kind="published"), db="a.db")
+    assert not api.reported(kind="published", db="a.db")
     records = list(csv.DictReader(io.StringIO("".join(written(map(board_table, api.reported(db="a.db")), "csv")))))
     assert {record["section"] for record in records} == {"reported"}
     shown = run(cli, ["rank", "cue-conflict", "--db", "a.db"]).output
