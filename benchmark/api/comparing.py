@@ -105,7 +105,7 @@ def compare_each(a: str, others: str, *, suite: str | None = None, db: str | Non
     settings = read_settings(db)
     with reading(settings) as store:
         now = standing(store, settings)
-        names = [note.name for note in store.observer_notes() if note.name not in now.hidden]
+        names = [note.name for note in store.observers() if note.name not in now.hidden]
         chosen = [name for name in dict.fromkeys(names) if name != a and fits(name, others)]
         if not chosen:
             raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")

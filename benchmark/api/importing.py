@@ -196,7 +196,7 @@ def reference(
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         _bring_in(store, run, folders, outcome, told)
-        kinds = Counter(note.kind for note in store.observer_notes())
+        kinds = Counter(note.kind for note in store.observers())
         outcome.people, outcome.observers, outcome.reported = kinds["human"], kinds["published"], kinds["reported"]
         outcome.suites = [suite.name for suite in suites_with_scores(store)]
     return outcome
@@ -263,7 +263,7 @@ def offer_reference(prepared: Prepared) -> str:
     )
     if shown:
         with reading(prepared.settings) as store:
-            if all(note.kind != "published" for note in store.observer_notes()):
+            if all(note.kind != "published" for note in store.observers()):
                 place = masked(prepared.settings.db)
                 return f"people and published networks answered these images: `bench db reference --db {place}`"
     return ""

@@ -52,7 +52,7 @@ def suites_not_installed(*, db: str | None = None) -> list[str]:
 
 def require_observer(store: Store, observer: str) -> None:
     """Raises UnknownName, with close matches, if nobody is called so."""
-    known = {note.name for note in store.observer_notes()}
+    known = {note.name for note in store.observers()}
     if observer not in known:
         raise unknown_name("observer", observer, known, "`bench rank` lists those with scores.")
 
@@ -96,10 +96,11 @@ def standing(store: Store, settings: Settings) -> Standing:
     from registry.cards import read_cards  # YAML and pydantic are slow to import
 
     cards = read_cards(settings.cards)
-    networks = {row.name for row in store.observer_notes() if row.kind == "network"}
-    former = store.former_names() | {name for card in cards.values() for name in card.formerly}
+    observers = store.observers()
+    former = {str(name) for row in observers for name in row.card.get("formerly") or ()}
+    former |= {name for card in cards.values() for name in card.formerly}
     retired = {card.name for card in cards.values() if card.retired}
-    stored = store.observers_named(networks & cards.keys())
+    stored = [row for row in observers if row.kind == "network" and row.name in cards]
     remarks = {row.name: _remark(row.card, cards[row.name]) for row in stored}
     outdated = {name: remark for name, remark in remarks.items() if remark}
     return Standing(frozenset(retired | (former - cards.keys())), outdated)
@@ -161,7 +162,7 @@ def families(*, db: str | None = None) -> dict[str, str]:
     from benchmark.leaderboard.board_tables import OTHERS
 
     with reading(read_settings(db)) as store:
-        return {row.name: family(row) for row in store.observers_of(OTHERS)}
+        return {row.name: family(row) for row in store.observers(kinds=OTHERS)}
 
 
 def family(row: ObserverRow) -> str:
@@ -203,7 +204,7 @@ def observer_page(observer: str, *, db: str | None = None) -> ObserverPage:
         now = standing(store, settings)
         rows = [now.marked(row) for row in store.latest_scores(observers=[observer])]
         origins = [_origin(store.provenance(set_id)) for set_id in dict.fromkeys(row.set_id for row in rows)]
-        (stored,) = store.observers_named({observer})
+        (stored,) = store.observers(names={observer})
         return ObserverPage(stored, rows, suites_with_scores(store), notes_of(store), origins)
 
 

@@ -80,7 +80,7 @@ def reported(
     settings = read_settings(db)
     with reading(settings) as store:
         rows = selection(filters).rows(store, store.latest_scores(suite=REPORTED), standing(store, settings))
-        sources = {row.name: str(row.card.get("source", "")) for row in store.observers_of((REPORTED,))}
+        sources = {row.name: str(row.card.get("source", "")) for row in store.observers(kinds=(REPORTED,))}
     suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
     return reported_boards(rows, sources, suites) if rows else []
 
@@ -135,7 +135,7 @@ def rank(
                 ranked += unseen_boards(store, each, rows, sets, by)
             else:
                 ranked += _with_partial(store, each, list(map(board.hinted, boards(rows, each, sets, by=by))))
-        identities = {note.name: note.identity for note in store.observer_notes() if note.kind == "network"}
+        identities = {note.name: note.identity for note in store.observers() if note.kind == "network"}
     ranked = [board.with_twins(table, identities) for table in ranked]
     return [board.flagged_last(table) for table in ranked] if flagged_last else ranked
 
