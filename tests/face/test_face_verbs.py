@@ -39,7 +39,7 @@ def test_every_verb_is_there_and_says_what_it_takes():
         for parameter in inspect.signature(verb).parameters.values():
             assert parameter.annotation is not inspect.Parameter.empty
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                assert parameter.annotation .startswith("Unpack[")
+                assert parameter.annotation.startswith("Unpack[")
             if parameter.name in said:
                 assert f"{parameter.name}: {said[parameter.name]}" in inspect.getdoc(verb)
 
