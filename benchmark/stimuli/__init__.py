@@ -5,5 +5,4 @@ fetch       download, add (`downloads`: archives)       verify      whether it i
 items       what lies in a folder                       datasets    a folder as `Stimuli`
 image_files pixels and digests                          masked      sets with masks or maps
 roles       the set that plays a role                   generated   the built-in world's sets
-stylise, regenerate   sets made here                    trials, score_tables   published answers
-"""
+stylise, regenerate   sets made here                    trials, score_tables   published answers"""

@@ -1,8 +1,7 @@
 """The catalogue: which stimulus sets and tables of trials exist, and what is known of each.
 
-Built-in entries are `catalogue.yaml`; entries that a user added are `stimuli.yaml` in the home
-folder. An added entry of a built-in name says where that set lies and keeps everything else.
-"""
+Built-in entries are `catalogue.yaml`; entries that a user added are `stimuli.yaml` in the home folder. An added entry
+of a built-in name says where that set lies and keeps everything else."""
 
 from __future__ import annotations
 
@@ -36,20 +35,17 @@ LAYOUTS: tuple[str, ...] = get_args(Layout)
 class Entry:
     """What is known of a set.
 
-    role: what suites ask for; space: the decision space of its labels; url: None where its terms
-    forbid a download; archive: file name of the download; sha256: of that file, None where it is
-    not pinned; member: the set's folder inside the archive's top folder; count: images (or files of
-    trials) of the full published set; digest: of the full set as `sets.open_set` computes it; mask:
-    the set of silhouettes that mask it; folder: where a user said it lies; aliases: other names
-    that are used for it; source: where a person gets it, an address or words.
+    role: what suites ask for; space: the decision space of its labels; url: None where its terms forbid a download;
+    archive: file name of the download; sha256: of that file, None where it is not pinned; member: the set's folder
+    inside the archive's top folder; count: images (or files of trials) of the full published set; digest: of the full
+    set as `sets.open_set` computes it; mask: the set of silhouettes that mask it; folder: where a user said it lies;
+    aliases: other names that are used for it; source: where a person gets it, an address or words.
 
-    Of a set that lies in cells (CORRUPTION/SEVERITY/class/image): parts: the published corruptions
-    in order; extra: those beyond them that published means leave out; levels: the severities; and
-    `count` is that of each cell. size: px of its square images; classes: how many there are.
-    files: of textures and lists of names, file name -> SHA-256, in order. of: of a list of names, the set that has
-    the images. archives: of a set in several archives, file
-    name -> address; none is pinned.
-    """
+    Of a set that lies in cells (CORRUPTION/SEVERITY/class/image): parts: the published corruptions in order; extra:
+    those beyond them that published means leave out; levels: the severities; and `count` is that of each cell. size: px
+    of its square images; classes: how many there are. files: of textures and lists of names, file name -> SHA-256, in
+    order. of: of a list of names, the set that has the images. archives: of a set in several archives, file name ->
+    address; none is pinned."""
 
     name: str
     role: str
@@ -90,8 +86,7 @@ _LISTS = ("aliases", "parts", "extra", "levels")
 
 
 def read_catalogue(settings: Settings) -> dict[str, Entry]:
-    """Name -> entry: the built-in ones in their order, then the user's. Raises StimuliError on a
-    bad file."""
+    """Name -> entry: the built-in ones in their order, then the user's. Raises StimuliError on a bad file."""
     entries = dict(_built_in())
     for name, row in _added_rows(settings).items():
         if name in entries:
@@ -189,8 +184,7 @@ def _added_rows(settings: Settings) -> dict[str, Any]:
 
 
 EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
-#: All three eidolon experiments in one table (texture-vs-shape): the condition's middle number
-#: tells them apart.
+#: All three eidolon experiments in one table (texture-vs-shape): the condition's middle number tells them apart.
 EIDOLON = "eidolon"
 _SAME = (
     "cue-conflict", "sketch", "stylized", "original", "greyscale", "texture", "colour", "contrast",
@@ -230,19 +224,16 @@ _FOLDERS = 2  # folders above the file whose names count
 
 
 def name_experiment(text: str) -> str:
-    """The experiment's one name for a name in use: "edge-experiment" -> "edges". Unknown names
-    stay."""
+    """The experiment's one name for a name in use: "edge-experiment" -> "edges". Unknown names stay."""
     plain = _SUFFIX.sub("", _GROUP.sub("", text.strip().lower()))
     return KNOWN.get(plain, plain)
 
 
 def experiment_of(path: Path) -> str:
-    """From the file name up to the first "_", else from the nearest folder that names a known
-    experiment.
+    """From the file name up to the first "_", else from the nearest folder that names a known experiment.
 
-    A file in the published form NAME_OBSERVER_session-1.csv may name an experiment of its own.
-    Raises TrialsError where nothing tells.
-    """
+    A file in the published form NAME_OBSERVER_session-1.csv may name an experiment of its own. Raises TrialsError where
+    nothing tells."""
     stem = _GROUP.sub("", path.stem.lower())
     candidates = [stem.partition("_")[0], stem]
     candidates += [folder.name for folder in list(path.absolute().parents)[:_FOLDERS]]
@@ -261,8 +252,7 @@ def experiment_of(path: Path) -> str:
 
 
 def split_eidolon(experiment: str, condition: str, where: str) -> str:
-    """The eidolon experiment of a condition such as "8-3-10"; other experiments stay. Raises
-    TrialsError."""
+    """The eidolon experiment of a condition such as "8-3-10"; other experiments stay. Raises TrialsError."""
     if experiment != EIDOLON:
         return experiment
     parts = condition.strip().split("-")
@@ -276,9 +266,8 @@ def split_eidolon(experiment: str, condition: str, where: str) -> str:
 
 # What is read from names: categories, exemplars, conditions. Every rule is one explicit pattern.
 #
-# Image names of the human experiments (Geirhos et al. 2018, 2019, 2021) carry a prefix that differs
-# per observer, `0001_s5n_s01_0_bird_00_bird3-bird2.png`; what follows it names the image and is its
-# id here.
+# Image names of the human experiments (Geirhos et al. 2018, 2019, 2021) carry a prefix that differs per observer,
+# `0001_s5n_s01_0_bird_00_bird3-bird2.png`; what follows it names the image and is its id here.
 
 
 GEIRHOS16 = (
@@ -300,8 +289,7 @@ _EXEMPLAR = re.compile(r"([a-z]+)\d+")
 
 
 class Pair(NamedTuple):
-    """A cue-conflict image: category of the shape, category of the texture, exemplar of the
-    shape."""
+    """A cue-conflict image: category of the shape, category of the texture, exemplar of the shape."""
 
     shape: str
     texture: str
@@ -314,8 +302,7 @@ def any_answer(responses: Iterable[str]) -> bool:
 
 
 def image_id(name: str) -> str:
-    """The image's own name: `name` without its observer's prefix, or `name` whole where it has
-    none."""
+    """The image's own name: `name` without its observer's prefix, or `name` whole where it has none."""
     return PREFIX.sub("", name, count=1)
 
 
@@ -326,8 +313,7 @@ def stimulus_id(condition: str, image: str) -> str:
 
 @lru_cache(maxsize=2**16)  # a hundred observers of the same images
 def read_pair(name: str) -> Pair | None:
-    """The cues of `cat7-elephant1.png`; None where the name is not of that form or of the 16
-    categories."""
+    """The cues of `cat7-elephant1.png`; None where the name is not of that form or of the 16 categories."""
     shape, dash, texture = PurePath(name).stem.rpartition("-")
     first, second = _EXEMPLAR.fullmatch(shape), _EXEMPLAR.fullmatch(texture)
     if not (dash and first and second):
@@ -347,10 +333,8 @@ def read_shape(name: str) -> str:
 def canonical_condition(experiment: str, text: str) -> str:
     """One spelling per condition, so that tables of people and of networks meet.
 
-    Experiments of one condition: "" whatever the table says. Numeric ones: the shortest decimal
-    ("0.20" and "0.2" -> "0.2", "3.0" -> "3", "inf" stays). Others: lower case ("True" -> "true",
-    "c05" stays).
-    """
+    Experiments of one condition: "" whatever the table says. Numeric ones: the shortest decimal ("0.20" and "0.2" ->
+    "0.2", "3.0" -> "3", "inf" stays). Others: lower case ("True" -> "true", "c05" stays)."""
     text = text.strip().lower()
     if experiment in SINGLE_CONDITION:
         return ""
@@ -364,11 +348,9 @@ def canonical_condition(experiment: str, text: str) -> str:
 
 
 def locate(name: str, settings: Settings) -> Path | None:
-    """The folder of a set, or None: BENCH_DATA first, then fetched sets, then a folder that a user
-    added.
+    """The folder of a set, or None: BENCH_DATA first, then fetched sets, then a folder that a user added.
 
-    Raises UnknownName for a name that the catalogue lacks.
-    """
+    Raises UnknownName for a name that the catalogue lacks."""
     return folder_of(find_entry(name, settings), settings)
 
 
@@ -438,9 +420,8 @@ class Source:
     """A published collection. folders, holds: how it is recognised; names: what its tables call an observer -> what
     that is; people: experiment (or "all") -> the source whose people these are; experiment: whose images all of its
     tables show, where their names do not tell; files: patterns of file names that say who answered, and how; prompts:
-    what a file name calls a way of asking -> that way in words, the usual one first; others: patterns of files that
-    are no tables of trials -> what they are; apart: why its own people are no group to compare with, "" where they are.
-    """
+    what a file name calls a way of asking -> that way in words, the usual one first; others: patterns of files that are
+    no tables of trials -> what they are; apart: why its own people are no group to compare with, "" where they are."""
 
     folders: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
@@ -496,9 +477,8 @@ def known_of(observer: Named) -> Known:
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     """The source of each table below `root` (a folder, or a table itself).
 
-    The nearest folder that is called like a published collection tells; else what one collection alone holds; else
-    the source is called like `root`.
-    """
+    The nearest folder that is called like a published collection tells; else what one collection alone holds; else the
+    source is called like `root`."""
     parts = {part for path in paths for part in (path.relative_to(root).parts if path != root else (path.name,))}
     held = [name for name, one in known_sources().items() if any(part.startswith(one.holds) for part in parts)]
     place = root.resolve()

@@ -62,8 +62,7 @@ FORMAT = 1
 
 class Made(NamedTuple):
     """What a set's manifest says. origin: in words, as `Stimuli.origin`; label: the value of the label column "made",
-    by which the whole manifest enters the set's digest; whole: how many images were planned without a limit.
-    """
+    by which the whole manifest enters the set's digest; whole: how many images were planned without a limit."""
 
     origin: str
     label: str
@@ -93,8 +92,7 @@ def read_manifest(folder: Path) -> Made | None:
 def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None) -> Stimuli:
     """The images of a listing as a set of an entry, called `name`; n: how many the folder has.
 
-    Raises StimuliError.
-    """
+    Raises StimuliError."""
     check_spelling(listing.folder, listing.ids)
     check_spelling(listing.folder, listing.labels["category"].tolist())
     items = file_digests(listing.files, listing.folder, settings)
@@ -139,13 +137,10 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | 
 
 
 def open_set(name: str, settings: Settings) -> Stimuli:
-    """The set of that name (or alias) as it lies on this disk; sets of the built-in world are
-    drawn.
+    """The set of that name (or alias) as it lies on this disk; sets of the built-in world are drawn.
 
-    Order: by category, then image name. `whole` is the published count, so that a part of a set
-    shows as a part. Raises UnknownName, MissingStimuli (with the command that gets the set) or
-    StimuliError.
-    """
+    Order: by category, then image name. `whole` is the published count, so that a part of a set shows as a part. Raises
+    UnknownName, MissingStimuli (with the command that gets the set) or StimuliError."""
     if is_generated(name):
         return generated_set(name)
     return open_folder(*place_of(name, settings), settings)
@@ -154,8 +149,7 @@ def open_set(name: str, settings: Settings) -> Stimuli:
 def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
     """The set of an entry, read from `folder`; with `limit` what `sample` leaves of it, no other file being read.
 
-    Raises StimuliError.
-    """
+    Raises StimuliError."""
     if entry.annotated:
         return open_annotated(entry, folder, settings, limit)
     if entry.kind == "names":
@@ -168,8 +162,7 @@ def subset(stimuli: Stimuli, limit: int) -> Stimuli:
     """The part that a protocol shows: at most `limit` stimuli, evenly spaced over the order (floor(i * n / limit)); of
     a sample the first.
 
-    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
-    """
+    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1."""
     index = evenly(len(stimuli), limit)
     if len(index) == len(stimuli):
         return stimuli
@@ -179,8 +172,7 @@ def subset(stimuli: Stimuli, limit: int) -> Stimuli:
 def sample(stimuli: Stimuli, limit: int) -> Stimuli:
     """At most `limit` stimuli, the first in the order of `items.sample_order`; the set itself where it has no more.
 
-    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
-    """
+    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1."""
     if limit >= max(1, len(stimuli)):
         return stimuli
     index = sample_order(stimuli.ids, stimuli.labels, limit)
@@ -190,8 +182,7 @@ def sample(stimuli: Stimuli, limit: int) -> Stimuli:
 def shuffled(stimuli: Stimuli) -> Stimuli:
     """All of the stimuli in the order of `items.sample_order`, so that any front part is a sample; a sample stays.
 
-    The set has a digest of its own and says "shuffled" in its name.
-    """
+    The set has a digest of its own and says "shuffled" in its name."""
     mixed = stimuli
     if len(stimuli) and not stimuli.sampled:
         index = sample_order(stimuli.ids, stimuli.labels, len(stimuli))
@@ -200,8 +191,7 @@ def shuffled(stimuli: Stimuli) -> Stimuli:
 
 
 def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
-    """The stimuli of those names, in the order given. Raises StimuliError on unknown or repeated
-    names."""
+    """The stimuli of those names, in the order given. Raises StimuliError on unknown or repeated names."""
     position = {name: i for i, name in enumerate(stimuli.ids)}
     unknown = [name for name in ids if name not in position]
     if unknown:
@@ -218,8 +208,7 @@ def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
 def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> NDArray[np.uint64]:
     """One seed per stimulus at `index` [n], from the policy's seed and the item's content alone.
 
-    So a stimulus keeps its seed in any order, batch or subset.
-    """
+    So a stimulus keeps its seed in any order, batch or subset."""
     texts = (f"{policy_seed}:{stimuli.items[int(i)]}" for i in index)
     return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
 
@@ -251,9 +240,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies in a folder. items: by category, then name; left_out: reason -> images that the set
-    does not show; absent: how many of these are of the set, but not in the folder.
-    """
+    """What lies in a folder. items: by category, then name; left_out: reason -> images that the set does not show;
+    absent: how many of these are of the set, but not in the folder."""
 
     items: tuple[Item, ...]
     left_out: Mapping[str, int]
@@ -270,8 +258,7 @@ class Pictures:
     """Images and what is drawn over them, from their files as they were when the set was planned.
 
     An image file is read and compared whole where it is decoded; what annotates it, or holds many images, is compared
-    by its state before and after it is read. Raises StimuliError naming a file that is another one now.
-    """
+    by its state before and after it is read. Raises StimuliError naming a file that is another one now."""
 
     drawn: tuple[Annotation, ...]
     files: FileImages
@@ -335,8 +322,7 @@ def survey(entry: Entry, folder: Path) -> Survey:
 def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
     """The set of an entry, read from `folder`; with `limit` a sample of so many images.
 
-    An item's digest covers its image and what is drawn over it. Raises StimuliError.
-    """
+    An item's digest covers its image and what is drawn over it. Raises StimuliError."""
     seen = survey(entry, folder)
     n = len(seen.items)
     sampled, items = limit is not None and limit < n, seen.items
@@ -375,8 +361,7 @@ def _planned(
     items: Sequence[Item], drawn: tuple[Annotation, ...], folder: Path, settings: Settings, again: str
 ) -> tuple[Pictures, tuple[str, ...]]:
     """The images with what is drawn over them, as their files are now, and one digest each: of its image file, the
-    files that annotate it, and the rest in words.
-    """
+    files that annotate it, and the rest in words."""
     needed = [(item.path, *one.files) for item, one in zip(items, drawn, strict=True)]
     files = tuple(dict.fromkeys(path for paths in needed for path in paths))
     states: dict[Path, State] = {}
@@ -424,8 +409,7 @@ class Cell(NamedTuple):
 def find_cells(entry: Entry, folder: Path) -> tuple[Cell, ...]:
     """The cells below `folder`: published corruptions in their order, then others by name; severities by number.
 
-    Raises StimuliError where there is none, or one of a name lies in two places.
-    """
+    Raises StimuliError where there is none, or one of a name lies in two places."""
     found: dict[str, Cell] = {}
     for cell in _below(folder, GROUPS + 1):
         if cell.name in found:
@@ -483,8 +467,7 @@ class Cells(Mapping[str, Stimuli]):
 def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Cells:
     """The cells of an entry, read from `folder`.
 
-    With `limit` each shows the same images: a sample of so many of those that all cells have. Raises StimuliError.
-    """
+    With `limit` each shows the same images: a sample of so many of those that all cells have. Raises StimuliError."""
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
     if limit is not None:
@@ -511,8 +494,7 @@ def list_cells(
 ) -> dict[str, Listing]:
     """What lies in each cell; those with the same names in the same classes share one copy of them.
 
-    failed: told of a cell that cannot be listed, which is then left out; without it that is raised.
-    """
+    failed: told of a cell that cannot be listed, which is then left out; without it that is raised."""
     distinct: list[Listing] = []
     listings = {}
     for cell in cells:
@@ -540,8 +522,7 @@ def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None
     """The images that the list in `folder` names, in the order of the set `entry.of`; with `limit` a sample of so many.
     No other image is read.
 
-    Raises MissingStimuli where that set is not on this disk, StimuliError where the list cannot be used.
-    """
+    Raises MissingStimuli where that set is not on this disk, StimuliError where the list cannot be used."""
     names = read_names(entry, folder)
     source, place = place_of(entry.of, settings)
     whole = list_folder(source, place)
@@ -559,8 +540,7 @@ def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None
 def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
     """The image names of a list, as they come, without folders.
 
-    Raises StimuliError where there is no list, where it cannot be read, or where it names an image twice.
-    """
+    Raises StimuliError where there is no list, where it cannot be read, or where it names an image twice."""
     paths = [folder / name for name in entry.files] or sorted(folder.glob("*.txt"))[:1]
     if not paths:
         raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")

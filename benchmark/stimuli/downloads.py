@@ -21,12 +21,11 @@ Report = Callable[[str], None]
 
 
 def archive_of(entry: Entry, settings: Settings, report: Report) -> Path:
-    """The entry's archive in the home folder, with its pinned or recorded digest; downloaded where it is not there
-    yet. `remember` it once what is in it is known to be whole.
+    """The entry's archive in the home folder, with its pinned or recorded digest; downloaded where it is not there yet.
+    `remember` it once what is in it is known to be whole.
 
-    Sources are tried in order; a file with a wrong digest or cut short counts as not got. Raises
-    StimuliError naming every source and what went wrong.
-    """
+    Sources are tried in order; a file with a wrong digest or cut short counts as not got. Raises StimuliError naming
+    every source and what went wrong."""
     target = archives(settings) / str(entry.archive)
     expected = entry.sha256 or recorded(target)
     if target.is_file() and not mismatch(target, expected):
@@ -122,13 +121,12 @@ _ReadError, _HeaderError = (tarfile.ReadError, tarfile.HeaderError)  # the metho
 
 
 def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | None = None) -> int:
-    """Unpack the folder `member` below the archive's top folder into `target`, or with None all that
-    the archive holds, under its own names; returns the number of files.
+    """Unpack the folder `member` below the archive's top folder into `target`, or with None all that the archive holds,
+    under its own names; returns the number of files.
 
     Only plain files and folders are made, inside `target` alone; where anything is wrong, nothing of it stays. Raises
     StimuliError on paths that lead out, links or devices in that folder, an absent folder, more than `bounds`, or an
-    archive that is damaged anywhere or cut short; OSError where the disk is full.
-    """
+    archive that is damaged anywhere or cut short; OSError where the disk is full."""
     there, bounds, count = target.exists(), bounds or Bounds(), 0
     damaged = "It cannot be unpacked: damaged or cut short."
     try:
@@ -196,9 +194,8 @@ def is_made(target: Path, note: Note) -> bool:
 def make_folder(target: Path, note: Note, fill: Callable[[Path], None], *, replace: bool = False) -> None:
     """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the note.
 
-    fill: is called again on what it left when it was interrupted, and leaves what is there. replace: a folder that
-    was made from another note gives way. Raises StimuliError where something else lies at `target`.
-    """
+    fill: is called again on what it left when it was interrupted, and leaves what is there. replace: a folder that was
+    made from another note gives way. Raises StimuliError where something else lies at `target`."""
     if is_made(target, note):
         return
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):

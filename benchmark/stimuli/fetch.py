@@ -92,8 +92,7 @@ def check_name(name: str) -> None:
 
 
 def guess_layout(folder: Path) -> Guess:
-    """Layout and space of a folder. Raises StimuliError where it holds neither images nor
-    tables."""
+    """Layout and space of a folder. Raises StimuliError where it holds neither images nor tables."""
     if annotated := annotated_layout(folder):
         return Guess(*annotated)
     if (folder / "labels.csv").is_file():
@@ -127,8 +126,7 @@ BOUNDS = Bounds(size=200 * 2**30, files=4_000_000)
 def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
     """The names of an entry's archives without suffix ("noise"); of `only`, where that is given.
 
-    Raises UnknownName with close matches.
-    """
+    Raises UnknownName with close matches."""
     known = {archive.partition(".")[0]: archive for archive in entry.archives}
     for name in only:
         if name not in known:
@@ -140,8 +138,7 @@ def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Repo
     """Download and unpack what is not there yet; what is there already is kept whatever happens to the rest.
 
     staging: a folder on the same disk to unpack into. An archive is deleted once it is unpacked; its digest stays
-    recorded, so that another download of it must be the same. Raises StimuliError.
-    """
+    recorded, so that another download of it must be the same. Raises StimuliError."""
     target = settings.stimuli / entry.name
     wanted = archive_names(entry, only)
     for archive, url in entry.archives.items():
@@ -172,11 +169,9 @@ def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Repo
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
     """The folder of a set, downloaded where it is not on this disk yet.
 
-    A mirror (folder or URL) is tried first. The set is checked before it takes its place, in one
-    move. report: told each step, a line each; only: of a set in several archives, the names of
-    those to get ("noise"). Raises UnknownName, MissingStimuli where terms forbid
-    a download, and StimuliError with every source that was tried.
-    """
+    A mirror (folder or URL) is tried first. The set is checked before it takes its place, in one move. report: told
+    each step, a line each; only: of a set in several archives, the names of those to get ("noise"). Raises UnknownName,
+    MissingStimuli where terms forbid a download, and StimuliError with every source that was tried."""
     entry = find_entry(name, settings)
     wanted = archive_names(entry, only)
     here = folder_of(entry, settings)
@@ -219,10 +214,9 @@ def add(
 ) -> Entry:
     """Remember a folder as a set. A catalogue name keeps its own role, space and layout.
 
-    What is not given is read off the folder: layout from its names, space from its categories,
-    role from the layout or the name. report: told which images are left out, a line a reason.
-    Raises StimuliError where the folder cannot be read as such a set.
-    """
+    What is not given is read off the folder: layout from its names, space from its categories, role from the layout or
+    the name. report: told which images are left out, a line a reason. Raises StimuliError where the folder cannot be
+    read as such a set."""
     place = expanded(folder).resolve()
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")

@@ -1,7 +1,6 @@
 """The built-in world's sets as `contracts.Stimuli`: drawn on demand, nothing on disk.
 
-The world is imported when one of its sets is asked for, so that reading a catalogue stays quick.
-"""
+The world is imported when one of its sets is asked for, so that reading a catalogue stays quick."""
 
 from __future__ import annotations
 
@@ -40,9 +39,8 @@ def generated_names() -> tuple[str, ...]:
 def generated_set(name: str) -> Stimuli:
     """A set of the built-in world. Raises UnknownName with close matches.
 
-    An item's digest is of its recipe (generator version, condition, seed, position): what the
-    generator promises to draw alike on every machine.
-    """
+    An item's digest is of its recipe (generator version, condition, seed, position): what the generator promises to
+    draw alike on every machine."""
     from benchmark.errors import unknown_name
 
     world = _world()
@@ -100,8 +98,7 @@ def exemplars(trials: Trials) -> dict[str, Array]:
     """ "shape_exemplar" and "texture_exemplar" -> their names [n]: the label columns that end so, where there are any;
     else what names like `cat7-elephant1.png` say ("cat7", "elephant1"; "cat7" and "" of `cat7.png`; "" of other names).
 
-    Names are read here and not made labels of the published set: labels are part of a set's digest.
-    """
+    Names are read here and not made labels of the published set: labels are part of a set's digest."""
     told = exemplar_columns(trials)
     if told or not len(trials):
         return told
@@ -111,8 +108,7 @@ def exemplars(trials: Trials) -> dict[str, Array]:
 
 def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False) -> dict[str, Array]:
     """What the images `stimulus` [n], all of them among the trials, share: factor -> level [n]. Empty where each image
-    stands for itself. elsewhere: with the shape where each has one, as other experiments may show it, too.
-    """
+    stands for itself. elsewhere: with the shape where each has one, as other experiments may show it, too."""
     names, first = np.unique(trials["stimulus"], return_index=True)
     at = first[np.searchsorted(names, stimulus)]
     told = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}

@@ -101,8 +101,7 @@ LARGEST = 512 * 2**20  # bytes of a file that is read at once
 
 class State(NamedTuple):
     """What tells a changed file from an unchanged one without reading it; a tool may set size and mtime back, but
-    neither ctime nor, where it put another file there, the inode.
-    """
+    neither ctime nor, where it put another file there, the inode."""
 
     size: int
     mtime: int
@@ -147,8 +146,7 @@ def state_of(path: str | os.PathLike[str]) -> State:
 # SHA-256 of files, remembered by name and state (size, both times, inode), and of whole sets.
 
 
-#: A file changed this recently (ns) may change again within one tick of its clock: it is not
-#: remembered.
+#: A file changed this recently (ns) may change again within one tick of its clock: it is not remembered.
 SETTLED = 2_000_000_000
 #: So many new digests are kept at once: what a killed process has read is not read again.
 KEPT_TOGETHER = 50_000
@@ -160,8 +158,7 @@ def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Ar
     """SHA-256 over order, names, contents and labels: any change of any of them gives another digest.
 
     Of the JSON text {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, label columns in the order of
-    their names.
-    """
+    their names."""
     columns = {name: list(map(str, labels[name])) for name in sorted(labels)}
     table = {"ids": list(ids), "items": list(items), "labels": columns}
     return text_digest(json.dumps(table, separators=(",", ":")))
@@ -181,9 +178,8 @@ def file_digest(path: Path | str) -> str:
 def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> Digests:
     """SHA-256 of every file of a set; files unchanged since last time are not read again.
 
-    files: names below `folder`, or paths. The memory is one table per folder, in the home folder;
-    where it cannot be written, nothing is lost but time.
-    """
+    files: names below `folder`, or paths. The memory is one table per folder, in the home folder; where it cannot be
+    written, nothing is lost but time."""
     place = _memory(folder, settings)
     known = _read(place)
     digests, fresh = [], 0
@@ -210,8 +206,7 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
 def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None = None) -> list[str]:
     """Read remembered files of a folder again (None: all that are still there); the memory is put right.
 
-    Returns those whose content is not what was remembered although their state is. Raises StimuliError.
-    """
+    Returns those whose content is not what was remembered although their state is. Raises StimuliError."""
     place = _memory(folder, settings)
     known = _read(place)
     changed = []
@@ -269,11 +264,9 @@ DARK = 128
 
 @dataclass(frozen=True)
 class FileImages:
-    """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the
-    remedy.
+    """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the remedy.
 
-    digests: SHA-256 of each file as the set was planned: the bytes that are decoded are those bytes, or none.
-    """
+    digests: SHA-256 of each file as the set was planned: the bytes that are decoded are those bytes, or none."""
 
     paths: Sequence[Path]
     remedy: str
@@ -299,9 +292,8 @@ def changed(path: Path) -> StimuliError:
 
 @dataclass(frozen=True)
 class FileMasks:
-    """mask(i): HW bool, true on the object, from the silhouette that fits the i-th image (pixel by
-    pixel: the published images were made from the same photographs at the same size).
-    """
+    """mask(i): HW bool, true on the object, from the silhouette that fits the i-th image (pixel by pixel: the published
+    images were made from the same photographs at the same size)."""
 
     images: FileImages
     silhouettes: tuple[Path, ...]
@@ -332,8 +324,7 @@ class Picked(Generic[T]):
 
 
 def read_rgb(path: Path, remedy: str) -> NDArray[np.uint8]:
-    """HWC uint8 RGB of an image file. Raises StimuliError where it is missing, cut short or no
-    image."""
+    """HWC uint8 RGB of an image file. Raises StimuliError where it is missing, cut short or no image."""
     with whole_image(path, f"Delete it and get the set again: {remedy}."):
         return decoded_rgb(read_plain(path))
 
@@ -382,8 +373,7 @@ def decoded_rgb(data: bytes) -> NDArray[np.uint8]:
 
 def rgb_of(image: PILImage) -> NDArray[np.uint8]:
     """HWC uint8 RGB of an opened image; of 16 bits a channel the upper eight, as of colour files. Raises ValueError
-    where its values have no known white.
-    """
+    where its values have no known white."""
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         raise ValueError(f"pixels of mode {image.mode}; expected 8 or 16 bits")
     if not image.mode.startswith("I"):

@@ -48,8 +48,7 @@ class Item:
 class LeftOut:
     """An image that the set does not show, and why: images of one reason are counted together.
 
-    absent: it is of the set, but its file is not in the folder.
-    """
+    absent: it is of the set, but its file is not in the folder."""
 
     reason: str
     absent: bool = False
@@ -59,10 +58,9 @@ class LeftOut:
 class Annotation:
     """What is known of an image's pixels; functions that can be sent to worker processes.
 
-    mask, ignored: size (height, width) of the image -> HW bool (see `contracts.Stimuli`);
-    importance: size -> HW float32; pixels: the image itself, HWC uint8, where it is no file of its
-    own; files, text: what decides all of these, for the item's digest.
-    """
+    mask, ignored: size (height, width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW
+    float32; pixels: the image itself, HWC uint8, where it is no file of its own; files, text: what decides all of
+    these, for the item's digest."""
 
     mask: Callable[[Size], Flags] | None = None
     ignored: Callable[[Size], Flags] | None = None
@@ -157,9 +155,8 @@ def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], 
 def scan(entry: Entry, folder: Path) -> list[Item]:
     """The images of a set in their fixed order: by category, then name.
 
-    Raises StimuliError (file or folder, what was expected) on an empty folder, an unknown category,
-    a name that breaks the layout, or two images of one name.
-    """
+    Raises StimuliError (file or folder, what was expected) on an empty folder, an unknown category, a name that breaks
+    the layout, or two images of one name."""
     if entry.layout == "trials":
         raise StimuliError(
             f"'{entry.name}' holds tables of trials, not images: "
@@ -189,8 +186,7 @@ def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
 
 
 def _in_classes(entry: Entry, folder: Path) -> Iterator[Path]:
-    """Images of the class folders directly below `folder`; a folder without images does not
-    count."""
+    """Images of the class folders directly below `folder`; a folder without images does not count."""
     for place in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         paths = [path for path in images_below(place) if path.parent == place]
         if paths:
@@ -234,8 +230,7 @@ class Listing:
     """The images of a folder in their fixed order: by category, then name.
 
     files: names below `folder`; ids: unique names; labels: columns of str, one value per image; sampled: a part in the
-    order of `sample_order` instead.
-    """
+    order of `sample_order` instead."""
 
     folder: Path
     files: Sequence[str]
@@ -278,11 +273,10 @@ def evenly(n: int, limit: int) -> Sequence[int]:
 def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
     """The first `limit` positions of a random order whose every front part has the proportions of the whole.
 
-    Of each level of a column of STRATA a front part of m images has its share of m to within one, as far as the
-    columns allow it together: levels of equal size are shown equally often. m images are contained in m + 1. Chance
-    is the digest of each image's name, not of its content: no file is read for it, and clean images and their
-    corrupted copies come in the same order. Raises StimuliError below 1.
-    """
+    Of each level of a column of STRATA a front part of m images has its share of m to within one, as far as the columns
+    allow it together: levels of equal size are shown equally often. m images are contained in m + 1. Chance is the
+    digest of each image's name, not of its content: no file is read for it, and clean images and their corrupted copies
+    come in the same order. Raises StimuliError below 1."""
     n = len(ids)
     evenly(n, limit)
     chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
@@ -324,8 +318,7 @@ def _next_cell(strata: Sequence[_Stratum], there: Whole, first: Whole, m: int, n
     """Position among the cells `there`, whose next images have the chances `first`, of the cell to show as the m-th.
 
     None that takes a level beyond its share, if that can be; of these the one due first; of these one of a level with
-    the fewest such cells left: else the last of a round would often be a pair that there is no image of.
-    """
+    the fewest such cells left: else the last of a round would often be a pair that there is no image of."""
     levels = [stratum.level[there] for stratum in strata]
     ahead = [(n * s.shown - m * s.size)[level] for s, level in zip(strata, levels, strict=True)]
     beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)
@@ -357,9 +350,8 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
 def list_classes(entry: Entry, folder: Path) -> Listing:
     """The images of a folder of class folders.
 
-    An image is called by its file's name; where one name is there in several classes, every image of the set is
-    called "CATEGORY/NAME". Raises StimuliError where there is no image, or a class that the space lacks.
-    """
+    An image is called by its file's name; where one name is there in several classes, every image of the set is called
+    "CATEGORY/NAME". Raises StimuliError where there is no image, or a class that the space lacks."""
     names: list[str] = []
     classes: list[str] = []
     counts: list[int] = []

@@ -51,8 +51,7 @@ class Photograph:
 def photographs(role: str, trials: Trials) -> list[Photograph]:
     """What an experiment's trials were made from, by name, each stimulus once.
 
-    Raises StimuliError where the experiment is not made by degrading, or a name is no ImageNet photograph's.
-    """
+    Raises StimuliError where the experiment is not made by degrading, or a name is no ImageNet photograph's."""
     if role not in parametric():
         raise StimuliError(f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}.")
     shown = trials.of(role)
@@ -70,9 +69,8 @@ def photographs(role: str, trials: Trials) -> list[Photograph]:
 def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
     """The experiment's stimuli from the photographs in `source` (an ImageNet set, ids like "n02134084_5274.JPEG").
 
-    Photographs that `source` lacks are left out; `whole` is the full number, so that a part shows as a part.
-    Raises MissingStimuli where it has none of them.
-    """
+    Photographs that `source` lacks are left out; `whole` is the full number, so that a part shows as a part. Raises
+    MissingStimuli where it has none of them."""
     wanted = photographs(role, trials)
     at = {PurePath(name).stem: i for i, name in enumerate(source.ids)}
     there = [one for one in wanted if one.source in at]
@@ -184,10 +182,9 @@ def make_set(
 ) -> Entry:
     """Make the stimuli of a parametric experiment again and put them on the shelf as `regenerated-EXPERIMENT`.
 
-    source, trials: catalogue names of the photographs and of the tables that name them; output: the folder in which
-    the set's folder is made (default: where fetched sets lie). The folder appears in one move once it is whole; an
-    interrupted run goes on where it stopped. Raises UnknownName and MissingStimuli (with the command that helps).
-    """
+    source, trials: catalogue names of the photographs and of the tables that name them; output: the folder in which the
+    set's folder is made (default: where fetched sets lie). The folder appears in one move once it is whole; an
+    interrupted run goes on where it stopped. Raises UnknownName and MissingStimuli (with the command that helps)."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
     answered = _answered(experiment, place_of(trials, settings)[1])
@@ -254,13 +251,10 @@ def _photographs(name: str, wanted: Sequence[str], settings: Settings) -> Stimul
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
-    """The images of one experiment, known by name alone: the union over `files`, by category, then
-    name.
+    """The images of one experiment, known by name alone: the union over `files`, by category, then name.
 
-    Labels: category; for cue-conflict also shape and texture. Its digest is of names and labels, so
-    it never equals that of a set of files; `decode` raises StimuliError. Raises TrialsError where
-    files disagree.
-    """
+    Labels: category; for cue-conflict also shape and texture. Its digest is of names and labels, so it never equals
+    that of a set of files; `decode` raises StimuliError. Raises TrialsError where files disagree."""
     names = sorted({file.experiment for file in files})
     if len(names) != 1:
         raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")
@@ -333,8 +327,7 @@ def named_recipe(observer: str) -> tuple[str, ...]:
     """The recipe that a published network's name states; () where it states none.
 
     "sixteen21--salt-and-pepper-noise-multiple" -> ("noise(salt-and-pepper)",): each part is a distortion of the
-    training images, "multiple" says at several levels; "200epochs" becomes the tag "epochs(200)".
-    """
+    training images, "multiple" says at several levels; "200epochs" becomes the tag "epochs(200)"."""
     if observer in NAMED:
         return NAMED[observer]
     named = _NUMBERED.fullmatch(observer)
@@ -362,8 +355,7 @@ def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
     """The recipes of training.yaml in the folder (or beside the file); none where there is no such file.
 
-    Raises TrialsError where it is not a mapping of observers to a tag or a list of tags.
-    """
+    Raises TrialsError where it is not a mapping of observers to a tag or a list of tags."""
     file = (path if path.is_dir() else path.parent) / RECIPE_FILE
     if not file.is_file():
         return {}

@@ -33,8 +33,7 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network
     """The networks of those names that answer in `space` and have their weights on this disk, each loaded once.
 
     They are loaded here, so that what depends on them can name their weights before anything is shown. Raises
-    MissingStimuli where one cannot be loaded.
-    """
+    MissingStimuli where one cannot be loaded."""
     from registry.loading import availability, load_model  # torch: a ranked table does without
 
     cards = read_cards(settings.cards)
@@ -56,8 +55,8 @@ def _on(model: LoadedModel, device: str) -> LoadedModel:
     return model
 
 
-# Pictures that a transform mixes into the stimuli: the frost of ImageNet-C. Read whole, each checked against the
-# digest of the published file, because the transform that uses them is another one where a picture is another.
+# Pictures that a transform mixes into the stimuli: the frost of ImageNet-C. Read whole, each checked against the digest
+# of the published file, because the transform that uses them is another one where a picture is another.
 
 
 Textures = tuple[NDArray[np.uint8], ...]
@@ -66,8 +65,7 @@ Textures = tuple[NDArray[np.uint8], ...]
 def textures_of(role: str, settings: Settings) -> Textures:
     """The textures that play `role` ("frost") on this disk, HWC uint8 RGB, in their published order.
 
-    Raises MissingStimuli with the command that gets them, StimuliError where a file is not the published one.
-    """
+    Raises MissingStimuli with the command that gets them, StimuliError where a file is not the published one."""
     entries = [entry for entry in read_catalogue(settings).values() if entry.kind == "textures" and entry.role == role]
     for entry in entries:
         folder = folder_of(entry, settings)
@@ -111,8 +109,8 @@ def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
 
 
 class Resolver:
-    """The stimulus sets of a decision space. Sets are opened once; `limit` cuts each to so many
-    images; the sets called `wanted` play their roles before all others."""
+    """The stimulus sets of a decision space. Sets are opened once; `limit` cuts each to so many images; the sets called
+    `wanted` play their roles before all others."""
 
     def __init__(self, space: str, settings: Settings, limit: int | None = None, wanted: Collection[str] = ()) -> None:
         self._space = space
@@ -131,8 +129,7 @@ class Resolver:
     def find(self, role: str) -> Stimuli:
         """The set for a role. Wanted sets come first, then built-in ones, then added ones.
 
-        Raises MissingStimuli with the remedy, StimuliError where the set on disk cannot be used.
-        """
+        Raises MissingStimuli with the remedy, StimuliError where the set on disk cannot be used."""
         if role not in self._opened:
             if self._space == SPACE and PREFIX + role in generated_names():
                 whole = generated_set(PREFIX + role)
@@ -145,9 +142,8 @@ class Resolver:
     def parts(self, role: str) -> Mapping[str, Stimuli]:
         """The cells of a role that lies in several folders: "gaussian_noise/3" -> that cell's set, in canonical order.
 
-        With a limit every cell shows the same images. A cell is opened when it is asked for. Raises MissingStimuli
-        with the remedy, StimuliError where the folders cannot be used.
-        """
+        With a limit every cell shows the same images. A cell is opened when it is asked for. Raises MissingStimuli with
+        the remedy, StimuliError where the folders cannot be used."""
         if role not in self._parts:
             entry, folder = self._place(role, cells=True)
             self._parts[role] = open_cells(entry, folder, self._settings, self._limit)
@@ -156,8 +152,7 @@ class Resolver:
     def textures(self, role: str) -> Textures:
         """The pictures that a transform mixes in ("frost"), HWC uint8 RGB; the same in every space.
 
-        Raises MissingStimuli with the remedy, StimuliError where a file is not the published one.
-        """
+        Raises MissingStimuli with the remedy, StimuliError where a file is not the published one."""
         if role not in self._textures:
             self._textures[role] = textures_of(role, self._settings)
         return self._textures[role]
@@ -202,8 +197,7 @@ HELD_OUT = "natural (held out)"
 def natural_images(shelf: Shelf, missing: dict[str, str]) -> Stimuli:
     """Held-out images; of ImageNet, where there are none on disk, training images, which `missing` is told.
 
-    Raises MissingStimuli where there is neither.
-    """
+    Raises MissingStimuli where there is neither."""
     try:
         return shelf.find(ROLE)
     except MissingStimuli as error:

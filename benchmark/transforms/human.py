@@ -1,9 +1,7 @@
-"""The degradations of the human experiments (Geirhos et al. 2018; in model-vs-human, Geirhos et al.
-2021).
+"""The degradations of the human experiments (Geirhos et al. 2018; in model-vs-human, Geirhos et al. 2021).
 
-`GEIRHOS` is the table: per experiment its conditions as the published trial files spell them, their
-levels and unit. `degradation(experiment, condition)` gives the transform.
-"""
+`GEIRHOS` is the table: per experiment its conditions as the published trial files spell them, their levels and unit.
+`degradation(experiment, condition)` gives the transform."""
 
 from __future__ import annotations
 
@@ -35,11 +33,10 @@ from benchmark.transforms.basics import (
     working,
 )
 
-# The degradations of Geirhos et al. 2018, each a pure function of working-precision images in
-# [0,1].
+# The degradations of Geirhos et al. 2018, each a pure function of working-precision images in [0,1].
 #
-# `images` [n, 3, H, W] on the 1/255 grid -> [n, 1 or 3, H, W], not yet stored as uint8. Pixel sizes
-# are pixels of the image that is shown (224 px in the experiments).
+# `images` [n, 3, H, W] on the 1/255 grid -> [n, 1 or 3, H, W], not yet stored as uint8. Pixel sizes are pixels of the
+# image that is shown (224 px in the experiments).
 
 
 BACKGROUND = 0.4423  # mean grey of the experiments' photographs: what lies beyond the border
@@ -72,8 +69,7 @@ def low_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def high_pass(images: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Grey images minus their blur of `sigma` px, moved to the mean grey; infinite sigma: plain
-    grey."""
+    """Grey images minus their blur of `sigma` px, moved to the mean grey; infinite sigma: plain grey."""
     grey = luminance(images)
     if math.isinf(sigma):
         return grey
@@ -86,15 +82,13 @@ def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
     return torch.rot90(luminance(images), int(degrees) // 90, dims=(-2, -1))
 
 
-# Eidolons: "partially coherent disarray" of Koenderink et al. 2017 as the human experiments used
-# it.
+# Eidolons: "partially coherent disarray" of Koenderink et al. 2017 as the human experiments used it.
 #
-# A grey image is cut into band-pass layers; each layer is looked up at places that blurred noise
-# displaces. The noise of one layer either is its own (incoherent, one grain) or contains that of all
-# coarser ones (coherent). The toolbox's quirks are kept: blurring wraps flattened rows, and the noise
-# is `c - mean/sd`; so is the fix to its mixing of the two kinds. The plane and its scales follow the
-# toolbox's rule for the image's size, with one difference: 224 px images are the centre of the
-# experiments' 256 px ones and keep that size's scales and pixels.
+# A grey image is cut into band-pass layers; each layer is looked up at places that blurred noise displaces. The noise
+# of one layer either is its own (incoherent, one grain) or contains that of all coarser ones (coherent). The toolbox's
+# quirks are kept: blurring wraps flattened rows, and the noise is `c - mean/sd`; so is the fix to its mixing of the two
+# kinds. The plane and its scales follow the toolbox's rule for the image's size, with one difference: 224 px images are
+# the centre of the experiments' 256 px ones and keep that size's scales and pixels.
 
 
 @dataclass(frozen=True)
@@ -113,8 +107,7 @@ class Plane:
 
 
 def plane_of(size: int) -> Plane:
-    """The toolbox's plane for a square image: scales from 1/sqrt(2) px by factors sqrt(2) up to a
-    quarter of it."""
+    """The toolbox's plane for a square image: scales from 1/sqrt(2) px by factors sqrt(2) up to a quarter of it."""
     nominal = 1 << math.ceil(math.log2(size))
     widest = nominal / 4
     count = math.ceil(2 * math.log2(widest))
@@ -131,9 +124,7 @@ def luma(levels: torch.Tensor) -> torch.Tensor:
 def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Draws) -> torch.Tensor:
     """Eidolons [n, 1, H, W] in grey levels 0..255 of whole RGB levels [n, 3, H, W], H = W.
 
-    reach, grain: px; coherence in [0, 1]. Draws in the toolbox's order; a kind of weight 0 draws
-    nothing.
-    """
+    reach, grain: px; coherence in [0, 1]. Draws in the toolbox's order; a kind of weight 0 draws nothing."""
     plane = plane_of(levels.shape[-1])
     pad = plane.margin
     fiducial = _mirrored(luma(levels), pad)
@@ -214,12 +205,11 @@ def _kernel(side: int, scale: float) -> torch.Tensor:
     return spectrum
 
 
-# False (opponent) colour: the red-green and blue-yellow axes of a photograph turned round,
-# luminance kept.
+# False (opponent) colour: the red-green and blue-yellow axes of a photograph turned round, luminance kept.
 #
-# Geirhos et al. 2018 after Brainard 1996: monitor light -> cone responses (LMS) -> opponent axes
-# (DKL), two axes negated, and back. The monitor's curve was measured by the authors (a table of 256
-# values, a file of theirs); without it a power law of exponent 2.2 stands in.
+# Geirhos et al. 2018 after Brainard 1996: monitor light -> cone responses (LMS) -> opponent axes (DKL), two axes
+# negated, and back. The monitor's curve was measured by the authors (a table of 256 values, a file of theirs); without
+# it a power law of exponent 2.2 stands in.
 
 
 #: rows L, M, S; columns the monitor's red, green, blue primaries at full light.
@@ -244,8 +234,7 @@ def power_law() -> NDArray[np.float64]:
 
 
 def false_colour(images: torch.Tensor, curve: NDArray[np.float64]) -> torch.Tensor:
-    """Opponent colours of [n, 3, H, W] in [0,1]; `curve` [256]: grey level -> light in [0,1],
-    ascending."""
+    """Opponent colours of [n, 3, H, W] in [0,1]; `curve` [256]: grey level -> light in [0,1], ascending."""
     table = torch.from_numpy(np.asarray(curve, dtype=np.float64)).to(images)
     light = table[(images * 255).round().long()]
     turn, white = _rotation()
@@ -276,9 +265,8 @@ GRAIN = 10.0
 class Tables:
     """Files of the authors that some experiments need; where one is None a formula stands in.
 
-    curve [256]: grey level -> light of the experiments' monitor (`x_gamma_function.npy`);
-    spectrum [H, W]: centred mean amplitudes (`mean_power_spectrum_grey.npy`).
-    """
+    curve [256]: grey level -> light of the experiments' monitor (`x_gamma_function.npy`); spectrum [H, W]: centred mean
+    amplitudes (`mean_power_spectrum_grey.npy`)."""
 
     curve: NDArray[np.float64] | None = None
     spectrum: NDArray[np.float64] | None = None
@@ -289,13 +277,10 @@ Degrade = Callable[[torch.Tensor, Any, Draws, Tables], torch.Tensor]
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment: `conditions` maps each condition string to its level in `unit`; the first is
-    unimpaired.
+    """One experiment: `conditions` maps each condition string to its level in `unit`; the first is unimpaired.
 
-    degrade: (working images, level, draws, tables) -> images; humans: whether people did it;
-    square: needs square images; together: how many images at a time (1: many megabytes per image);
-    table: which of `Tables` it uses.
-    """
+    degrade: (working images, level, draws, tables) -> images; humans: whether people did it; square: needs square
+    images; together: how many images at a time (1: many megabytes per image); table: which of `Tables` it uses."""
 
     title: str
     unit: str
@@ -310,9 +295,8 @@ class Experiment:
 def degradation(experiment: str, condition: str, tables: Tables | None = None, quantise: str = "round") -> Transform:
     """The transform of one condition; some experiments need square images.
 
-    condition: the published string, or another spelling of its number ("0.1" for "0.10"). quantise:
-    "round" as the stimuli of the experiments were saved, "truncate" as today's published code does.
-    """
+    condition: the published string, or another spelling of its number ("0.1" for "0.10"). quantise: "round" as the
+    stimuli of the experiments were saved, "truncate" as today's published code does."""
     if experiment not in GEIRHOS:
         raise unknown_name("experiment with degraded images", experiment, GEIRHOS)
     what = GEIRHOS[experiment]

@@ -2,8 +2,7 @@
 
 A list is a YAML file: `defaults`, fields that every entry starts with, and `corruptions`, name -> fields (class
 `Entry`). A third party ships one as `corruptions.yaml` inside a package that it names under the entry-point group
-`bench.corruptions`; its function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`.
-"""
+`bench.corruptions`; its function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`."""
 
 from __future__ import annotations
 
@@ -37,11 +36,9 @@ class Entry:
 
     name, level: together a condition, "fog/3"; family: what it is averaged with; levels: from the mildest, numbers or
     texts; unit: of the level; plain: levels that change nothing (they belong to the experiment, and no average counts
-    them); ordered: whether neighbouring levels are more alike than others; citation: where it was published;
-    version: raised whenever any pixel changes.
-    function: "package.module:name" of f(images, level, seeds) -> images; or
-    transform: "package.module:name" of f(name, level, **options) -> Transform, which may take `options`.
-    """
+    them); ordered: whether neighbouring levels are more alike than others; citation: where it was published; version:
+    raised whenever any pixel changes. function: "package.module:name" of f(images, level, seeds) -> images; or
+    transform: "package.module:name" of f(name, level, **options) -> Transform, which may take `options`."""
 
     name: str
     family: str
@@ -105,8 +102,7 @@ class Applied:
 def transform(entry: Entry, level: Any, **options: Any) -> Transform:
     """The transform of an entry at one of its levels; options beyond those that it takes are left out.
 
-    Raises PluginError where its function cannot be imported.
-    """
+    Raises PluginError where its function cannot be imported."""
     if entry.transform:
         mine = {name: value for name, value in options.items() if name in entry.options}
         made: Transform = _imported(entry, entry.transform)(entry.name, level, **mine)

@@ -64,8 +64,7 @@ def imagenet_s_mask(path: Path, values: np.ndarray) -> Path:
 def imagenet_s_folder(folder: Path, edition: int = 919, numbers=(2, 4, 12)) -> Path:
     """ImageNetS919/{validation,validation-segmentation}: one image a class.
 
-    numbers: what the masks of WNIDS say their classes are.
-    """
+    numbers: what the masks of WNIDS say their classes are."""
     root = folder / f"ImageNetS{edition}"
     for i, (wnid, number) in enumerate(zip(WNIDS, numbers, strict=True)):
         name = f"ILSVRC2012_val_{i:08d}"

@@ -2,10 +2,9 @@
 
     BENCH_TEST_DATA=FOLDER python tests/transforms/fidelity_table.py
 
-Two paths: the function in float64, and as the transform runs it (float32 or float64 by the table). Numbers
-are over 6 photographs of 224 px and 5 severities: the largest difference in grey levels, the mean absolute
-difference, and the share of values that differ.
-"""
+Two paths: the function in float64, and as the transform runs it (float32 or float64 by the table). Numbers are over 6
+photographs of 224 px and 5 severities: the largest difference in grey levels, the mean absolute difference, and the
+share of values that differ."""
 
 from collections.abc import Callable
 from unittest import mock

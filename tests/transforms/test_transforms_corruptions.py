@@ -123,8 +123,8 @@ def test_severities_have_their_own_noise():
     assert abs(float(correlation)) < 0.1
 
 
-#: Published severities are not monotone for elastic_transform and snow; saturate turns at 3; frost's
-#: mean distance follows the textures.
+#: Published severities are not monotone for elastic_transform and snow; saturate turns at 3; frost's mean distance
+#: follows the textures.
 TURNING = {"elastic_transform", "snow", "saturate", "spatter", "frost"}
 MONOTONE = tuple(n for n in ALL if n not in TURNING)
 DEAR = {"zoom_blur", "glass_blur"}

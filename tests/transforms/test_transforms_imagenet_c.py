@@ -40,9 +40,8 @@ def chw(draws):
 def apart(ours, theirs):
     """(largest difference in grey levels, share of differing values outside the flat images).
 
-    On flat areas sums may fall just short of a whole level or not, in either implementation, and
-    storing drops the fraction; so the two flat images count for the first number only.
-    """
+    On flat areas sums may fall just short of a whole level or not, in either implementation, and storing drops the
+    fraction; so the two flat images count for the first number only."""
     difference = np.abs(ours.astype(int) - np.stack(theirs).astype(int))
     busy = difference[[i for i in range(len(ours)) if i not in FLAT]]
     return int(difference.max()), float((busy > 0).mean())

@@ -24,8 +24,7 @@ READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
 
 def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
     """Which of these layouts a folder has, told from the names in it, and, where the folder tells it, the decision
-    space of its labels; else None.
-    """
+    space of its labels; else None."""
     table = place / "labels.csv"
     if table.is_file():
         for below, layout in (("heatmaps", "clickme"), ("masks", "masks")):

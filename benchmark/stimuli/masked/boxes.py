@@ -1,7 +1,6 @@
 """ImageNet's localisation boxes: Annotations/**/NAME.xml beside the images NAME.JPEG.
 
-The mask is the union of the boxes of the image's own class: loose, for a box holds background too.
-"""
+The mask is the union of the boxes of the image's own class: loose, for a box holds background too."""
 
 from __future__ import annotations
 
@@ -24,9 +23,8 @@ PACKED = (Path("Annotations/CLS-LOC/val"), Path("Data/CLS-LOC/val"))
 
 
 def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """The images that have boxes. The class is the image's folder where that is a WordNet id, else
-    the one that its XML names. Raises StimuliError.
-    """
+    """The images that have boxes. The class is the image's folder where that is a WordNet id, else the one that its XML
+    names. Raises StimuliError."""
     markups, images = places_of(folder)
     known = {path.stem: path for path in markups.rglob("*.xml")}
     if not known:
@@ -45,8 +43,7 @@ def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
 
 def _union(path: Path, wnid: str, size: Size) -> Flags:
     """HW bool: the union of an XML file's boxes of one class, scaled to the image's size where the file speaks of
-    another; all false where no box is of the class. Raises StimuliError.
-    """
+    another; all false where no box is of the class. Raises StimuliError."""
     root = read_markup(path)
     height, width = size
     across, down = _scale(root, "width", width), _scale(root, "height", height)
@@ -65,9 +62,8 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def places_of(folder: Path) -> tuple[Path, Path]:
-    """Where XML files and images are looked for: as packed (below ILSVRC or not), else in
-    Annotations and in the whole folder. Raises StimuliError where there is no such folder.
-    """
+    """Where XML files and images are looked for: as packed (below ILSVRC or not), else in Annotations and in the whole
+    folder. Raises StimuliError where there is no such folder."""
     for root in (folder, folder / "ILSVRC"):
         if all((root / place).is_dir() for place in PACKED):
             return root / PACKED[0], root / PACKED[1]

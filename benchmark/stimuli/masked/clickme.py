@@ -4,8 +4,7 @@ Read in any of three forms:
 folder      images/, heatmaps/ (.npy, or a grey .png or .jpg) and labels.csv, category a WordNet id
 npz         *.npz anywhere below, one an image: image (HWC, 0 to 255), heatmap (HW), label (0 to 999)
 tfrecords   *.tfrecords anywhere below: features image, heatmap, label; the first two JPEG or PNG
-            files (Fel et al. 2022), or float32 values of square images as the lab first gave them
-"""
+            files (Fel et al. 2022), or float32 values of square images as the lab first gave them"""
 
 from __future__ import annotations
 
@@ -31,9 +30,9 @@ from registry.labels import label_space
 
 # TFRecord files of tf.train.Example, read without TensorFlow: where each value lies, and numbers.
 #
-# A record is the payload's length (8 bytes, little-endian), a check sum of it (4), the payload and a
-# check sum of the payload (4). The payload is a protocol buffer: features -> map of name -> bytes,
-# floats or whole numbers. Check sums (CRC-32C) are not compared.
+# A record is the payload's length (8 bytes, little-endian), a check sum of it (4), the payload and a check sum of the
+# payload (4). The payload is a protocol buffer: features -> map of name -> bytes, floats or whole numbers. Check sums
+# (CRC-32C) are not compared.
 
 
 Span = tuple[int, int]  # first byte, and the one after the last
@@ -50,9 +49,8 @@ class Record:
 
 
 def records_of(path: Path) -> list[Record]:
-    """The examples of a file, in order; no image is read. Raises StimuliError where it is cut short
-    or holds something else.
-    """
+    """The examples of a file, in order; no image is read. Raises StimuliError where it is cut short or holds something
+    else."""
     with (
         foreign("records", path, StimuliError, "It is not a whole TFRecord file of examples."),
         open_plain(path) as file,

@@ -39,8 +39,7 @@ def _drawn(
     outlines: Sequence[Segmentation], less: Sequence[Segmentation], stated: Size, where: str, size: Size
 ) -> Flags:
     """HW bool: the union of outlines, less that of others. stated: height and width as the file has them; where: file
-    and image, for errors. Raises StimuliError.
-    """
+    and image, for errors. Raises StimuliError."""
     if size != stated:
         raise StimuliError(
             f"{where}: stated as {stated[1]} x {stated[0]} pixels, but the file has "
@@ -58,9 +57,8 @@ def _drawn(
 def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     """The images whose main object is of the sixteen categories; all of them are COCO categories.
 
-    The mask is every object of the main category; crowds of it that are drawn as one are ignored,
-    where no single object lies over them. Raises StimuliError.
-    """
+    The mask is every object of the main category; crowds of it that are drawn as one are ignored, where no single
+    object lies over them. Raises StimuliError."""
     path = instances_of(folder)
     table = _loaded(path)
     split = path.stem.removeprefix(_START)

@@ -15,8 +15,7 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
     """The images that labels.csv names, or without one those of images/CATEGORY/; `images/cats/7.jpg` has the mask
     `masks/cats/7.png`.
 
-    Raises StimuliError where a row, an image, a category or a mask is missing.
-    """
+    Raises StimuliError where a row, an image, a category or a mask is missing."""
     table = (folder / "labels.csv").is_file()
     for item in (labelled_images if table else _in_classes)(entry, folder):
         path = (folder / "masks" / item.id).with_suffix(".png")

@@ -1,9 +1,8 @@
 """ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png (Gao et al. 2022).
 
-A mask is a colour PNG in which red + 256 * green is the class: 1 to 919, 300 or 50 in the order of
-the sorted WordNet ids of that edition, 0 for everything else, 1000 for pixels that are to be
-ignored. Three editions: ImageNetS919, ImageNetS300, ImageNetS50.
-"""
+A mask is a colour PNG in which red + 256 * green is the class: 1 to 919, 300 or 50 in the order of the sorted WordNet
+ids of that edition, 0 for everything else, 1000 for pixels that are to be ignored. Three editions: ImageNetS919,
+ImageNetS300, ImageNetS50."""
 
 from __future__ import annotations
 
@@ -30,8 +29,7 @@ _EDITION = re.compile(r"imagenet-?s-?(50|300|919)", re.IGNORECASE)
 def read(entry: Entry, folder: Path) -> Iterator[Item]:
     """The images of the validation split (else of train-semi), by class folder.
 
-    Raises StimuliError where a mask is missing, or a class is not one of the edition.
-    """
+    Raises StimuliError where a mask is missing, or a class is not one of the edition."""
     root = only_edition(roots_of(folder), folder, " and ".join(SPLITS[0]) + " of ImageNet-S")
     images, masks = split_of(root)
     edition = _edition(root, entry)

@@ -23,8 +23,7 @@ Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 def flags_of(segmentation: Segmentation, size: Size) -> Flags:
     """HW bool of a list of polygons (their union) or of run lengths.
 
-    size: height and width. Raises ValueError saying what is wrong with it.
-    """
+    size: height and width. Raises ValueError saying what is wrong with it."""
     if isinstance(segmentation, Mapping):
         stated, runs = segmentation.get("size"), _runs(segmentation)
         if not isinstance(stated, Sequence) or list(stated) != list(size):
@@ -50,12 +49,11 @@ def area_of(segmentation: Segmentation) -> float:
 
 
 def inside(corners: NDArray[np.float64], size: Size) -> Flags:
-    """HW bool of a polygon [k, 2] (x, y; pixel i spans i to i + 1): true where a pixel's centre lies
-    inside by the even-odd rule. Polygons that share an edge share no pixel.
-    """
+    """HW bool of a polygon [k, 2] (x, y; pixel i spans i to i + 1): true where a pixel's centre lies inside by the
+    even-odd rule. Polygons that share an edge share no pixel."""
     height, width = size
-    # Each edge runs downwards whichever way its polygon goes round: rounding then puts the crossings of an
-    # edge that two polygons share, or that one runs along twice, on the very same place.
+    # Each edge runs downwards whichever way its polygon goes round: rounding then puts the crossings of an edge that
+    # two polygons share, or that one runs along twice, on the very same place.
     ends = np.stack([corners, np.roll(corners, -1, axis=0)])
     ends = np.where(ends[0, :, 1:] <= ends[1, :, 1:], ends, ends[::-1])
     (x, y), (x_next, y_next) = ends[0].T, ends[1].T
@@ -71,9 +69,8 @@ def inside(corners: NDArray[np.float64], size: Size) -> Flags:
 
 
 def unpacked(text: str) -> list[int]:
-    """Run lengths of COCO's text: five bits a letter, lowest first, from letter 48 on; the sixth bit
-    says that more follow; from the fourth number on, the difference to the last but one.
-    """
+    """Run lengths of COCO's text: five bits a letter, lowest first, from letter 48 on; the sixth bit says that more
+    follow; from the fourth number on, the difference to the last but one."""
     runs: list[int] = []
     value = shift = 0
     for letter in text:
@@ -124,15 +121,14 @@ def only_edition(editions: Sequence[Path], folder: Path, expected: str) -> Path:
 # Masks and maps that lie in image files: their values as stored, at the size of the image.
 
 
-#: PIL modes whose values are what was meant: grey, palette index, colour, 16 and 32 bits. Others,
-#: with opacity above all, become colour: opacity says nothing of an object.
+#: PIL modes whose values are what was meant: grey, palette index, colour, 16 and 32 bits. Others, with opacity above
+#: all, become colour: opacity says nothing of an object.
 _KEPT = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B", "F"})
 
 
 def anything_drawn(path: Path, size: Size) -> Flags:
     """HW bool, true where an image file is not zero; opacity does not count. Raises StimuliError where the file is no
-    image or of another size.
-    """
+    image or of another size."""
     drawn = read_plane(path) != 0
     return fitting(drawn.any(axis=2) if drawn.ndim == 3 else drawn, size, path)
 
@@ -174,10 +170,9 @@ RIVAL = 0.5
 def main_object(areas: Mapping[str, float]) -> str | LeftOut:
     """The category of the sixteen that an image is of, or why it is of none.
 
-    areas: category -> pixels of all its objects together, of every category of the data set, the
-    sixteen under their own names. The main category has the largest area; an image counts if that
-    one is of the sixteen and no other category, of any kind, has more than half of its area.
-    """
+    areas: category -> pixels of all its objects together, of every category of the data set, the sixteen under their
+    own names. The main category has the largest area; an image counts if that one is of the sixteen and no other
+    category, of any kind, has more than half of its area."""
     ranked = sorted((item for item in areas.items() if item[1] > 0), key=lambda item: -item[1])
     if not ranked:
         return LeftOut("no object")

@@ -18,8 +18,8 @@ from registry.foreign import foreign
 
 LONGEST = 200  # letters of a name
 VOID = 255  # outlines, and objects that were too hard to draw
-#: The values 1 to 20 of a class image, in the order of the development kit; those of the sixteen
-#: under their names there.
+#: The values 1 to 20 of a class image, in the order of the development kit; those of the sixteen under their names
+#: there.
 CLASSES = (
     "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
@@ -32,8 +32,7 @@ LISTS = ("trainval.txt", "val.txt", "train.txt")
 def read(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     """The images of the segmentation list whose main object is of the sixteen categories.
 
-    The mask is every pixel of the main category, void pixels are ignored. Raises StimuliError.
-    """
+    The mask is every pixel of the main category, void pixels are ignored. Raises StimuliError."""
     root = only_edition(roots_of(folder), folder, "JPEGImages and SegmentationClass of VOC")
     for stem in _listed(root):
         path = root / "SegmentationClass" / f"{stem}.png"

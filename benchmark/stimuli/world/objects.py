@@ -1,8 +1,7 @@
 """The five vehicles: airplane, bicycle, boat, car, truck.
 
-Each function takes a stream of random numbers and returns a `Drawing` in the frame
-[-1, 1] x [-1, 1], y down. Windows and wheel gaps are cut, so the ground shows there.
-"""
+Each function takes a stream of random numbers and returns a `Drawing` in the frame [-1, 1] x [-1, 1], y down. Windows
+and wheel gaps are cut, so the ground shows there."""
 
 from __future__ import annotations
 
@@ -25,8 +24,8 @@ from benchmark.stimuli.world.streams import Stream, cosine, sine
 
 # The five animals: bear, bird, cat, dog, elephant.
 #
-# Each function takes a stream of random numbers and returns a `Drawing` in the frame
-# [-1, 1] x [-1, 1], y down. Cuts of a few hundredths are inner lines: eyes, mouths, ears.
+# Each function takes a stream of random numbers and returns a `Drawing` in the frame [-1, 1] x [-1, 1], y down. Cuts of
+# a few hundredths are inner lines: eyes, mouths, ears.
 
 
 # Corner lists read better in rows than one corner a line.
@@ -168,8 +167,8 @@ def elephant(r: Stream) -> Drawing:
 
 # The six household things: bottle, chair, clock, keyboard, knife, oven.
 #
-# Each function takes a stream of random numbers and returns a `Drawing` in the frame
-# [-1, 1] x [-1, 1], y down. Labels, dials, keys and windows are cut.
+# Each function takes a stream of random numbers and returns a `Drawing` in the frame [-1, 1] x [-1, 1], y down. Labels,
+# dials, keys and windows are cut.
 
 
 # Corner lists read better in rows than one corner a line.

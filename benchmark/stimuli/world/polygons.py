@@ -1,9 +1,7 @@
 """Polygons, the pieces that silhouettes are cut from, and their exact rasterisation.
 
-A polygon is a float64 array (corners, 2) in a frame where x runs right and y runs down
-and an object fills about [-1, 1]. A `Drawing` paints polygons in order: each one adds to
-the object or cuts a piece out of it again.
-"""
+A polygon is a float64 array (corners, 2) in a frame where x runs right and y runs down and an object fills about [-1,
+1]. A `Drawing` paints polygons in order: each one adds to the object or cuts a piece out of it again."""
 
 from __future__ import annotations
 
@@ -130,8 +128,7 @@ def curve(*points: Point, steps: int = 4) -> Polygon:
 def rasterise(drawing: Drawing, side: int) -> NDArray[np.bool_]:
     """Return the object as (side, side) booleans: a cell is in if its centre is.
 
-    A centre right on a border belongs to what lies right of or below the border.
-    """
+    A centre right on a border belongs to what lies right of or below the border."""
     canvas = np.zeros((side, side), np.bool_)
     start = 0
     total = len(drawing.adds)
@@ -150,9 +147,8 @@ def rasterise(drawing: Drawing, side: int) -> NDArray[np.bool_]:
 def _union(polygons: list[Polygon], side: int) -> NDArray[np.bool_]:
     """Cells inside any of the polygons, by winding number along each row.
 
-    All outlines are made to run the same way round, so that overlaps add up and never
-    cancel. Every quantity is an integer.
-    """
+    All outlines are made to run the same way round, so that overlaps add up and never cancel. Every quantity is an
+    integer."""
     points = np.rint((np.concatenate(polygons) + 1.0) * (side * SNAP / 2)).astype(np.int64)
     sizes = np.array([len(p) for p in polygons])
     starts = np.cumsum(sizes) - sizes

@@ -1,11 +1,10 @@
 """From a silhouette, a texture and random colours to an image of 64 x 64 pixels.
 
-Three streams of random numbers feed a stimulus: geometry, texture and colour. Conditions
-that share a seed share them, so a silhouette or an edge drawing is that of the natural
-image with the same index, and a change of texture contrast changes nothing else.
+Three streams of random numbers feed a stimulus: geometry, texture and colour. Conditions that share a seed share them,
+so a silhouette or an edge drawing is that of the natural image with the same index, and a change of texture contrast
+changes nothing else.
 
-Images inside this module are float32 in [0, 1]; what leaves it is uint8.
-"""
+Images inside this module are float32 in [0, 1]; what leaves it is uint8."""
 
 from __future__ import annotations
 

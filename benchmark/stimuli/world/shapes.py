@@ -1,9 +1,8 @@
 """The sixteen silhouettes and how one of them is placed in the frame.
 
-A silhouette has the proportions of its class with jitter, then a gentle warp, shear,
-change of aspect, mirror, rotation within a limit of its class, scale and position.
-The result is a (256, 256) boolean raster: four cells to a pixel each way.
-"""
+A silhouette has the proportions of its class with jitter, then a gentle warp, shear, change of aspect, mirror, rotation
+within a limit of its class, scale and position. The result is a (256, 256) boolean raster: four cells to a pixel each
+way."""
 
 from __future__ import annotations
 
