@@ -180,9 +180,6 @@ def _added_rows(settings: Settings) -> dict[str, Any]:
     return dict(rows)
 
 
-# Which experiment a table of trials belongs to, from the names of its file and folders.
-
-
 EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
 #: All three eidolon experiments in one table (texture-vs-shape): the condition's middle number tells them apart.
 EIDOLON = "eidolon"
@@ -268,8 +265,6 @@ def split_eidolon(experiment: str, condition: str, where: str) -> str:
 #
 # Image names of the human experiments (Geirhos et al. 2018, 2019, 2021) carry a prefix that differs per observer,
 # `0001_s5n_s01_0_bird_00_bird3-bird2.png`; what follows it names the image and is its id here.
-
-
 GEIRHOS16 = (
     "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",
     "chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck",
@@ -344,9 +339,6 @@ def canonical_condition(experiment: str, text: str) -> str:
     return text
 
 
-# Where a set lies on this disk.
-
-
 def locate(name: str, settings: Settings) -> Path | None:
     """The folder of a set, or None: BENCH_DATA first, then fetched sets, then a folder that a user added.
 
@@ -393,9 +385,6 @@ def remedy(entry: Entry) -> str:
     if not fetchable:
         return f"{add} (its terms do not allow a download)"
     return f"`bench data fetch {entry.name}`, or {add} where you have it"
-
-
-# Where published trials come from: an observer is (source, name). What is known of each source is `sources.yaml`.
 
 
 #: The decision space in which people answered.

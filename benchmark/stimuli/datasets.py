@@ -53,9 +53,6 @@ from benchmark.stimuli.items import (
 from benchmark.stimuli.masked import READERS
 from registry.foreign import foreign
 
-# The manifest in the folder of a stylised set: where its images come from travels with them.
-
-
 MANIFEST = "stylised.json"
 FORMAT = 1
 
@@ -84,9 +81,6 @@ def read_manifest(folder: Path) -> Made | None:
         by, strength = table["generator"], float(table["strength"])
         origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
         return Made(origin, f"stylised {text_digest(text)[:16]}", int(table["whole"]))
-
-
-# The images of a listing as a set: their digests, and the masks that silhouettes give them.
 
 
 def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None) -> Stimuli:
@@ -131,9 +125,6 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | 
             return None
         fitting.append(silhouettes[path.parent.name, exemplar])
     return FileMasks(images, tuple(fitting))
-
-
-# Stimulus sets as values: opened from a folder or drawn on demand, then cut to what is needed.
 
 
 def open_set(name: str, settings: Settings) -> Stimuli:
@@ -230,9 +221,6 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
         importance=None if stimuli.importance is None else Picked(stimuli.importance, chosen),
         whole=stimuli.whole or len(stimuli),
     )
-
-
-# Sets whose images carry masks or graded maps: read from their folder, counted, opened.
 
 
 T = TypeVar("T")
@@ -383,8 +371,6 @@ def _planned(
 #
 # Every cell is a set of its own, called "imagenet-c gaussian_noise/3". Cells that show the same images share their
 # names and labels, so all of ImageNet-C (95 cells of 50,000 images) is held in 32 bytes an image.
-
-
 SEVERITY = re.compile(r"\d+(\.\d+)?")
 GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's
 

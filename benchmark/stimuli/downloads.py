@@ -78,8 +78,6 @@ def remember(entry: Entry, archive: Path, report: Report) -> None:
 #
 # It is read to the end of its stream: `tarfile` by itself stops in silence at a header that it does not understand, and
 # a compressor's check sum stands after the last byte.
-
-
 _BLOCK = 2**20
 _LONGEST = 2**20  # bytes of a name, or of other words about an entry
 _WORDS = frozenset(
@@ -173,9 +171,6 @@ def _wanted(
         if not info.isreg():
             raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
         yield info, inside.relative_to(member or "")
-
-
-# Folders that appear in one move once they are whole, and are gone on with after an interruption.
 
 
 class Note(NamedTuple):

@@ -39,9 +39,6 @@ from benchmark.stimuli.trials import trial_paths
 from registry.download import forget
 from registry.files import expanded, folder_in
 
-# What a folder of the user's looks like: the entry that describes it.
-
-
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
 
 
@@ -114,9 +111,6 @@ def guess_layout(folder: Path) -> Guess:
         return Guess("cells", space)
     conflict = space == "geirhos16" and all(read_pair(path.name) for path in images)
     return Guess("cue-conflict" if conflict else "class-folder", space)
-
-
-# Sets that are published in several large archives, each unpacked as a folder of the set and kept once it is whole.
 
 
 Report = Callable[[str], None]

@@ -91,9 +91,6 @@ def _world() -> Any:
     return sets
 
 
-# Which shape and which texture an image is made of: what intervals are clustered by (`benchmark.stats.clusters`).
-
-
 def exemplars(trials: Trials) -> dict[str, Array]:
     """ "shape_exemplar" and "texture_exemplar" -> their names [n]: the label columns that end so, where there are any;
     else what names like `cat7-elephant1.png` say ("cat7", "elephant1"; "cat7" and "" of `cat7.png`; "" of other names).

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 
-# Long columns of text in little memory: made when they are asked for, one value at a time.
-
-
 T_co = TypeVar("T_co", covariant=True)
 DIGEST = 32  # bytes of a SHA-256
 
@@ -94,8 +91,6 @@ class Below(_Column[Path]):
 
 
 # Reading files of a user's folder: plain ones only. A named pipe or a device would be waited for without end.
-
-
 LARGEST = 512 * 2**20  # bytes of a file that is read at once
 
 
@@ -141,9 +136,6 @@ def state_of(path: str | os.PathLike[str]) -> State:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a plain file")
     return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-
-
-# SHA-256 of files, remembered by name and state (size, both times, inode), and of whole sets.
 
 
 #: A file changed this recently (ns) may change again within one tick of its clock: it is not remembered.

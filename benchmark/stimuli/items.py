@@ -111,9 +111,6 @@ def check_unique(items: Iterable[Item]) -> None:
         seen[item.id] = item.path
 
 
-# The layout labels-csv: images/ and a table that names and labels them.
-
-
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
     """The images that `labels.csv` names, in its order. Raises StimuliError naming the row."""
     table = folder / "labels.csv"
@@ -150,8 +147,6 @@ def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], 
 # labels-csv     images/ and labels.csv with columns image, category and any other label columns
 #
 # Class folders, which may hold a million images, are read by `list_classes`.
-
-
 def scan(entry: Entry, folder: Path) -> list[Item]:
     """The images of a set in their fixed order: by category, then name.
 
@@ -218,8 +213,6 @@ _SCANNERS: Mapping[str, Callable[[Entry, Path], Iterator[Item]]] = {
 # What lies in a folder, as columns: a million images in the memory of their names and labels.
 #
 # Nothing is decoded or digested here, so a part can be chosen before any file is read.
-
-
 #: Label columns that every front part of a sample has in their proportions.
 STRATA = ("category", "texture", "condition")
 Whole = NDArray[np.int64]

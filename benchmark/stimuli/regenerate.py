@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 # The trial tables name the photograph of each trial ("n02134084_5274", ILSVRC-2012 training set) and its condition; who
 # has ImageNet can degrade it with `benchmark.transforms.human`. The result is not the published files (cropping and
 # random draws differ), so it is a set of its own: another digest, and a label column "made" that flags every score.
-
-
 SIDE, SHORTER = 224, 256
 REGENERATED = "regenerated"  # the value of the label "made"
 
@@ -163,9 +161,6 @@ def _transform(role: str, condition: str) -> Transform:
     return degradation(role, condition)
 
 
-# `bench data regenerate`: from the tables of trials and the photographs on this disk to a set on the shelf.
-
-
 Report = Callable[[str], None]
 SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
 MADE = ".made"  # the digest of what was made, in the set's folder
@@ -245,9 +240,6 @@ def _photographs(name: str, wanted: Sequence[str], settings: Settings) -> Stimul
         whole=entry.count,
         origin="catalogue",
     )
-
-
-# Images that are known by tables of trials alone: a stimulus set of names and labels, without pixels.
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:

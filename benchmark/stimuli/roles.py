@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from registry.model import LoadedModel
 
 
-# Other networks that a suite shows its images to, beside the one that is tested.
-
-
 def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network, ...]:
     """The networks of those names that answer in `space` and have their weights on this disk, each loaded once.
 
@@ -57,8 +54,6 @@ def _on(model: LoadedModel, device: str) -> LoadedModel:
 
 # Pictures that a transform mixes into the stimuli: the frost of ImageNet-C. Read whole, each checked against the digest
 # of the published file, because the transform that uses them is another one where a picture is another.
-
-
 Textures = tuple[NDArray[np.uint8], ...]
 
 
@@ -103,9 +98,6 @@ def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
         if expected is not None and digest != expected:
             raise StimuliError(f"{path}: not the published file: expected SHA-256 {expected}, got {digest}. {again}")
         return decoded_rgb(data)
-
-
-# The shelf of one decision space: the set on this disk (or drawn) that plays a role.
 
 
 class Resolver:

@@ -23,8 +23,6 @@ from registry.foreign import foreign, read_bytes, read_json
 # Published scores: aggregates whose trials nobody published, as their publishers report them.
 #
 # A table is a CSV file with a header, or JSON: a list of records with the same fields, or {observer: {metric: value}}.
-
-
 REQUIRED = ("observer", "metric", "value")
 OPTIONAL = ("low", "high", "level", "n", "condition", "source", "suite", "note")
 LARGEST = 64 * 2**20  # bytes: no table of aggregates is near it
@@ -122,8 +120,6 @@ def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection
 #
 # What the files hold was read from the publisher's code; what a reader must know of each metric is in
 # `reported_metrics.yaml`.
-
-
 SOURCE = "critical-band-masking"
 CATEGORIES, TRIALS = 16, 75
 #: Below this a network of 1,000 classes guesses.

@@ -35,12 +35,11 @@ from benchmark.stimuli.image_files import file_digests, read_rgb, size_of, text_
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
 
+
 # Which picture is painted in the manner of which: pairs, names and the manifest of a set. Pure.
 #
 # Two kinds, after Geirhos et al. (2019, arXiv:1811.12231): "stylised" (Stylized-ImageNet: every picture keeps its label
 # and takes the texture of a random painting) and "cue-conflict" (the shape of one class, the texture of another).
-
-
 @dataclass(frozen=True)
 class Picture:
     """A file that goes in. category: "" for a painting; digest: SHA-256 of its bytes."""
@@ -149,9 +148,6 @@ def manifest(
 def draw(seed: int, text: str) -> int:
     """A number in [0, 2^64) that follows from seed and text alone."""
     return int(text_digest(f"{seed}:{text}")[:16], 16)
-
-
-# Cue conflict: which shape meets which texture, all of them or a balanced sample. Pure.
 
 
 T = TypeVar("T")
@@ -266,9 +262,6 @@ def _by_category(pictures: Sequence[Picture]) -> dict[str, list[Picture]]:
     for one in sorted(pictures, key=lambda one: (one.category, one.path.name)):
         groups.setdefault(one.category, []).append(one)
     return groups
-
-
-# `bench data stylize`: from two folders of pictures to a stylised set on the shelf.
 
 
 Report = Callable[[str], None]

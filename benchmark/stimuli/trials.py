@@ -40,8 +40,6 @@ from registry.foreign import foreign
 # Two layouts are known: that of model-vs-human and texture-vs-shape (Geirhos et al. 2018-2021), which names everything
 # in every row, and "image, response, pred_label" (Gavrikov et al. 2024), one file per observer and prompt, whose names
 # say the rest.
-
-
 REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
 OPTIONAL = ("session", "trial", "rt", "decision_margin")
 #: The other layout's column -> ours. "response" may be free text there: "pred_label" is what it was taken for.
@@ -137,9 +135,6 @@ def _category(path: Path, row: int, name: str) -> str:
         f"{path}, row {row}: no column 'category', and '{name}' does not name one; expected a cue-conflict image "
         "such as 'cat7-elephant1.png', or a column for it (`--columns THEIRS=category`)."
     )
-
-
-# One CSV table of trials, read and checked. Every error names the file, the row and what was expected.
 
 
 _ANSWERS = frozenset((*GEIRHOS16, NO_ANSWER))

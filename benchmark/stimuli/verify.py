@@ -22,9 +22,6 @@ from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import read_tables
 from registry.foreign import foreign
 
-# What can be wrong with the images of a folder, found by looking at all of them or at a sample.
-
-
 Tick = Callable[[], None]
 SHOWN = 10  # problems of one kind that are spelled out
 #: Every image of a set is read where it has at most so many; of a larger one a sample.
@@ -170,9 +167,6 @@ def _shortened(problems: Sequence[str]) -> list[str]:
     """The first problems of one kind, and how many there are beyond them."""
     more = len(problems) - SHOWN
     return [*problems[:SHOWN], *([f"... and {more} more of this kind"] if more > 0 else [])]
-
-
-# Whether a set in cells is whole: the same images in every cell, every severity of every corruption, no cell twice.
 
 
 SAMPLES = 2000  # images of a large set, over all its cells

@@ -17,8 +17,6 @@ from scipy.special import pdtr
 #
 # A guide table gives the answer for all but the few uniforms that share their bin with a threshold; those are stepped
 # to it. Exact for 24-bit uniforms: no normal approximation, no truncated tail.
-
-
 _BITS, _GUIDE_BITS = 24, 10
 
 
@@ -66,8 +64,6 @@ def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tens
 # not depend on batch size, order, worker or device. Uniforms are exact on every device; normals go through the inverse
 # error function and agree to a few float32 steps. Two rounds of a bijective 32-bit mixer (xor-shift and multiply,
 # constants of the hash-prospector project's public-domain search) with a 64-bit key per draw.
-
-
 _MULTIPLIERS = (0x21F0AAAD, 0x735A2D97)
 _SQRT2 = math.sqrt(2.0)
 
@@ -160,8 +156,6 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
 
 
 # Working through a batch in parts, so that what a step touches stays in the processor's cache.
-
-
 Seeds = NDArray[np.uint64]
 
 
@@ -176,9 +170,6 @@ def in_parts(
     starts = range(0, len(images), step)
     parts = [change(images[i : i + step], seeds[i : i + step]) for i in starts]
     return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-
-# Phase scrambling and power equalisation of grey images (Geirhos et al. 2018). Square images of even side.
 
 
 MEAN_LEVEL = 0.4545  # mean grey of the published amplitude spectrum
@@ -233,8 +224,6 @@ def _image(centred: torch.Tensor) -> torch.Tensor:
 # The rule is folded into the matrix, so wide kernels cost no more than narrow ones. Border rules by scipy's names:
 # "nearest" repeats the edge, "reflect" mirrors with the edge (d c b a | a b c d), "mirror" without it, "zero" adds
 # nothing (a constant border c is `c + filter(image - c)`).
-
-
 Floats = NDArray[np.float64]
 
 

@@ -128,9 +128,6 @@ def enlarged(images: torch.Tensor, factor: float) -> torch.Tensor:
     return wide[..., trims[0] : trims[0] + height, trims[1] : trims[1] + width]
 
 
-# Elastic transform of ImageNet-C: a random affine map, then a smooth random displacement.
-
-
 def elastic_transform(images: torch.Tensor, strength: float, sigma: float, jitter: float, draws: Draws) -> torch.Tensor:
     """Warp; strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
     height, width = images.shape[-2:]
@@ -184,8 +181,6 @@ def _backward(shifts: NDArray[np.float64], height: int, width: int) -> NDArray[n
 # The loop visits pixels from the last to the first and copies to each one the *current* value of a neighbour (the
 # published swap writes only one side). A neighbour that was visited before holds a copy already, so each pass is a map
 # pixel -> pixel with chains; chains are followed by pointer jumping.
-
-
 def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Draws) -> torch.Tensor:
     """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, blur again."""
     height, width = images.shape[-2:]
@@ -239,8 +234,6 @@ def _jump(pointers: torch.Tensor, waiting: torch.Tensor) -> None:
 #
 # Taps run to one side along the angle, weighted by half a Gaussian; results are rounded on the 16-bit scale and cut to
 # 8 bits, which reproduces ImageMagick 7 (16-bit build) byte for byte.
-
-
 class Tap(NamedTuple):
     """Rows and columns to read away from the pixel, and the weight."""
 

@@ -25,9 +25,6 @@ from benchmark.transforms.basics import Draws, Seeds, Streams, grey_levels, in_p
 from benchmark.transforms.listing import own_list
 from benchmark.transforms.weather import spatter
 
-# Digital corruptions of ImageNet-C: brightness, contrast, saturation, pixelation, JPEG.
-
-
 Pixels = NDArray[np.uint8]
 
 
@@ -186,8 +183,6 @@ def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
 #
 # Every function here and in the modules beside it takes whole grey levels 0..255 [n, 3, H, W] of any float type, the
 # level's constants and the draws, and gives grey levels before clipping and storing.
-
-
 def gaussian_noise(images: torch.Tensor, sd: float, draws: Draws) -> torch.Tensor:
     """Add normal noise; sd: share of the grey range."""
     return draws.normal(*images.shape[1:]).to(images).mul_(255 * sd).add_(images)
@@ -329,8 +324,6 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
 # `corruption(name, severity)` gives the transform; the constants are in `benchmark.transforms.corruptions`. They are
 # those of the published code at 224 px and are pixels of the image that is shown, so they mean the benchmark only at
 # that size.
-
-
 __all__ = ["CORRUPTIONS", "SIZE", "VERSION", "corrupted", "corruption", "load_textures", "names"]
 
 VERSION = 1  # raised whenever any pixel of any corruption changes

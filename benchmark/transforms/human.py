@@ -37,8 +37,6 @@ from benchmark.transforms.basics import (
 #
 # `images` [n, 3, H, W] on the 1/255 grid -> [n, 1 or 3, H, W], not yet stored as uint8. Pixel sizes are pixels of the
 # image that is shown (224 px in the experiments).
-
-
 BACKGROUND = 0.4423  # mean grey of the experiments' photographs: what lies beyond the border
 NOISE_CONTRAST = 0.3  # noise is added to images of this contrast
 
@@ -89,8 +87,6 @@ def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
 # quirks are kept: blurring wraps flattened rows, and the noise is `c - mean/sd`; so is the fix to its mixing of the two
 # kinds. The plane and its scales follow the toolbox's rule for the image's size, with one difference: 224 px images are
 # the centre of the experiments' 256 px ones and keep that size's scales and pixels.
-
-
 @dataclass(frozen=True)
 class Plane:
     """The padded square plane of an image of `size` px: `side` px, and blur scales in px."""
@@ -210,8 +206,6 @@ def _kernel(side: int, scale: float) -> torch.Tensor:
 # Geirhos et al. 2018 after Brainard 1996: monitor light -> cone responses (LMS) -> opponent axes (DKL), two axes
 # negated, and back. The monitor's curve was measured by the authors (a table of 256 values, a file of theirs); without
 # it a power law of exponent 2.2 stands in.
-
-
 #: rows L, M, S; columns the monitor's red, green, blue primaries at full light.
 CONES = np.array(
     [

@@ -116,8 +116,6 @@ def _refine(grid: torch.Tensor, step: int, noise: torch.Tensor) -> None:
 #
 # Water needs OpenCV for its edges, distances and equalisation, whose exact rules are OpenCV's own; it runs on the
 # processor. Mud needs nothing.
-
-
 WATER, MUD = (175.0, 238.0, 238.0), (63.0, 42.0, 20.0)
 
 

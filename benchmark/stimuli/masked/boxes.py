@@ -96,8 +96,6 @@ def _span(first: float, last: float, scale: float, pixels: int) -> slice:
 
 
 # XML of annotations, read without trust: no document types, so no entities, and a limit of size.
-
-
 LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
 
 

@@ -33,8 +33,6 @@ from registry.labels import label_space
 # A record is the payload's length (8 bytes, little-endian), a check sum of it (4), the payload and a check sum of the
 # payload (4). The payload is a protocol buffer: features -> map of name -> bytes, floats or whole numbers. Check sums
 # (CRC-32C) are not compared.
-
-
 Span = tuple[int, int]  # first byte, and the one after the last
 _HEAD, _TAIL = 12, 4
 _BYTES, _NUMBERS = 1, 3  # fields of a feature: bytes_list, int64_list

@@ -118,9 +118,6 @@ def only_edition(editions: Sequence[Path], folder: Path, expected: str) -> Path:
     return editions[0]
 
 
-# Masks and maps that lie in image files: their values as stored, at the size of the image.
-
-
 #: PIL modes whose values are what was meant: grey, palette index, colour, 16 and 32 bits. Others, with opacity above
 #: all, become colour: opacity says nothing of an object.
 _KEPT = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B", "F"})
@@ -161,8 +158,6 @@ def _spoken(shape: tuple[int, ...]) -> str:
 
 
 # Which object an image with many is of: data sets of scenes do not say, a classifier must.
-
-
 #: A second category with more than this share of the main one's area makes an image ambiguous.
 RIVAL = 0.5
 
