@@ -155,7 +155,7 @@ class Table:
 
 
 def load(path: Path, stated: Stated = NOTHING_STATED) -> Table:
-    """A table whose form, categories and answers are checked; stated: what its columns do not say. Raises TrialsError."""
+    """A table with form, categories and answers checked; stated: what its columns do not say. Raises TrialsError."""
     table = _parse(path, stated)
     columns = table.columns
     _expect(table, "category", _CATEGORIES, f"one of {', '.join(GEIRHOS16)}")

@@ -1,7 +1,7 @@
-"""The five vehicles: airplane, bicycle, boat, car, truck.
+"""The sixteen objects: five animals, six household things, five vehicles.
 
-Each function takes a stream of random numbers and returns a `Drawing` in the frame [-1, 1] x [-1, 1], y down. Windows
-and wheel gaps are cut, so the ground shows there."""
+Each function takes a stream of random numbers and returns a `Drawing` in the frame [-1, 1] x [-1, 1], y down. Cuts show
+the ground: windows and wheel gaps, labels, dials and keys; those of a few hundredths are inner lines (eyes, ears)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,6 @@ from benchmark.stimuli.world.polygons import (
     stroke,
 )
 from benchmark.stimuli.world.streams import Stream, cosine, sine
-
-# The five animals: bear, bird, cat, dog, elephant.
-#
-# Each function takes a stream of random numbers and returns a `Drawing` in the frame [-1, 1] x [-1, 1], y down. Cuts of
-# a few hundredths are inner lines: eyes, mouths, ears.
-
 
 # Corner lists read better in rows than one corner a line.
 # fmt: off
@@ -59,8 +53,8 @@ def bird(r: Stream) -> Drawing:
     d = Drawing()
     hx, hy, head = r.between(0.46, 0.54), r.between(-0.48, -0.40), r.between(0.23, 0.28)
     tail = r.between(-0.16, 0.16)
-    d.add(smooth((0.70, -0.28), (0.58, 0.12), (0.22, 0.38), (-0.22, 0.34), (-0.60, 0.10),
-                 (-0.40, -0.14), (0.0, -0.26), (0.34, -0.56)),
+    d.add(smooth((0.70, -0.28), (0.58, 0.12), (0.22, 0.38), (-0.22, 0.34), (-0.60, 0.10), (-0.40, -0.14), (0.0, -0.26),
+                 (0.34, -0.56)),
           polygon((-0.36, -0.06), (-0.97, tail - 0.04), (-0.90, tail + 0.10), (-0.99, tail + 0.16),
                   (-0.88, tail + 0.26), (-0.34, 0.26)), disc(hx, hy, head),
           polygon((hx + head * 0.70, hy - 0.13), (hx + head + r.between(0.24, 0.34), hy + 0.05),
@@ -77,8 +71,7 @@ def bird(r: Stream) -> Drawing:
 def _wing(d: Drawing, r: Stream) -> None:
     x, y = r.between(-0.62, -0.42), r.between(-0.98, -0.88)
     if r.chance(0.5):
-        d.add(smooth((0.30, -0.18), (0.06, -0.62), (x, y), (x - 0.02, y + 0.26),
-                     (x + 0.10, y + 0.44), (-0.30, -0.02)))
+        d.add(smooth((0.30, -0.18), (0.06, -0.62), (x, y), (x - 0.02, y + 0.26), (x + 0.10, y + 0.44), (-0.30, -0.02)))
         return
     d.cut(stroke(curve((0.34, -0.16), (0.20, 0.12), (-0.16, 0.18), (-0.52, 0.06)), 0.035))
     d.cut(stroke(curve((0.30, -0.22), (0.0, -0.12), (-0.52, 0.06)), 0.03))
@@ -89,11 +82,10 @@ def cat(r: Stream) -> Drawing:
     d = Drawing()
     head, y, body = r.between(0.36, 0.42), r.between(-0.46, -0.38), r.between(0.40, 0.48)
     ear, tip = r.between(0.36, 0.46), r.between(0.76, 0.90)
-    d.add(smooth((0, -0.28), (0.26, -0.12), (body * 0.88, 0.34), (body, 0.74), (body * 0.78, 0.96),
-                 (0, 0.98), (-body * 0.78, 0.96), (-body, 0.74), (-body * 0.88, 0.34),
-                 (-0.26, -0.12)), disc(0, y, head * 1.1, head * 0.9))
-    left = polygon((-head * 1.06, y), (-head * 1.0, y - head * 0.42 - ear),
-                   (-head * 0.14, y - head * 0.74))
+    d.add(smooth((0, -0.28), (0.26, -0.12), (body * 0.88, 0.34), (body, 0.74), (body * 0.78, 0.96), (0, 0.98),
+                 (-body * 0.78, 0.96), (-body, 0.74), (-body * 0.88, 0.34), (-0.26, -0.12)),
+        disc(0, y, head * 1.1, head * 0.9))
+    left = polygon((-head * 1.06, y), (-head * 1.0, y - head * 0.42 - ear), (-head * 0.14, y - head * 0.74))
     d.add(left, mirror(left))
     tail = curve((body * 0.6, 0.88), (tip * 0.88, 0.82), (tip + 0.04, 0.40), (tip - 0.10, 0.08),
                  (tip + r.between(0.0, 0.10), -0.20))
@@ -111,28 +103,25 @@ def dog(r: Stream) -> Drawing:
     d = Drawing()
     hx, hy, leg = r.between(0.44, 0.50), r.between(-0.56, -0.50), r.between(0.10, 0.125)
     y, stride = r.between(0.0, 0.06), r.between(-0.10, 0.10)
-    d.add(smooth((-0.66, y - 0.20), (-0.10, y - 0.20), (0.34, y - 0.28), (0.50, y),
-                 (0.40, y + 0.28), (0.08, y + 0.20), (-0.28, y + 0.12), (-0.60, y + 0.20),
-                 (-0.74, y)))
+    d.add(smooth((-0.66, y - 0.20), (-0.10, y - 0.20), (0.34, y - 0.28), (0.50, y), (0.40, y + 0.28), (0.08, y + 0.20),
+                 (-0.28, y + 0.12), (-0.60, y + 0.20), (-0.74, y)))
     d.add(polygon((0.06, y - 0.14), (hx - 0.22, hy), (hx + 0.18, hy + 0.16), (0.50, y + 0.04)))
     for x, step in ((-0.62, stride), (-0.44, -stride), (0.20, stride), (0.38, -stride)):
         d.add(stroke([(x, y + 0.06), (x - 0.02, y + 0.44), (x + step, 0.88)], leg, leg * 0.66))
         d.add(stroke([(x + step, 0.90), (x + step + 0.10, 0.91)], 0.07))
-    tail = curve((-0.62, y - 0.10), (-0.80, y - 0.26),
-                 (r.between(-0.98, -0.88), r.between(-0.72, -0.5)))
+    tail = curve((-0.62, y - 0.10), (-0.80, y - 0.26), (r.between(-0.98, -0.88), r.between(-0.72, -0.5)))
     d.add(stroke(tail, 0.08, 0.05))
     d.cut(stroke([(hx - 0.30, hy + 0.22), (hx + 0.14, hy + 0.36)], 0.035))
     d.add(disc(hx, hy, 0.25, 0.21))
-    d.add(smooth((hx + 0.06, hy - 0.14), (hx + 0.28, hy - 0.05), (hx + 0.46, hy - 0.04),
-                 (hx + 0.52, hy + 0.08), (hx + 0.40, hy + 0.18), (hx + 0.04, hy + 0.20)))
+    d.add(smooth((hx + 0.06, hy - 0.14), (hx + 0.28, hy - 0.05), (hx + 0.46, hy - 0.04), (hx + 0.52, hy + 0.08),
+                 (hx + 0.40, hy + 0.18), (hx + 0.04, hy + 0.20)))
     d.add(disc(hx + 0.48, hy - 0.03, 0.075))
     length = r.between(0.30, 0.40)
     d.cut(smooth((hx + 0.0, hy - 0.24), (hx - 0.26, hy - 0.22), (hx - 0.38, hy + length),
                  (hx - 0.20, hy + length + 0.06), (hx + 0.02, hy + 0.08)))
     d.add(smooth((hx - 0.06, hy - 0.24), (hx - 0.26, hy - 0.20), (hx - 0.34, hy + length - 0.04),
                  (hx - 0.21, hy + length), (hx - 0.05, hy + 0.04)))
-    d.cut(disc(hx + 0.11, hy - 0.05, 0.045),
-          stroke([(hx + 0.26, hy + 0.11), (hx + 0.46, hy + 0.09)], 0.02))
+    d.cut(disc(hx + 0.11, hy - 0.05, 0.045), stroke([(hx + 0.26, hy + 0.11), (hx + 0.46, hy + 0.09)], 0.02))
     return d
 
 
@@ -141,38 +130,23 @@ def elephant(r: Stream) -> Drawing:
     d = Drawing()
     hx, hy, head = r.between(0.42, 0.50), r.between(-0.34, -0.26), r.between(0.30, 0.34)
     leg, stride, curl = r.between(0.15, 0.18), r.between(-0.06, 0.06), r.between(0.0, 0.30)
-    d.add(smooth((-0.82, 0.0), (-0.74, -0.38), (-0.36, -0.56), (0.06, -0.54), (0.40, -0.44),
-                 (0.46, 0.0), (0.34, 0.30), (-0.10, 0.34), (-0.56, 0.34), (-0.80, 0.28)),
-          disc(hx, hy, head, head * 1.08))
+    d.add(smooth((-0.82, 0.0), (-0.74, -0.38), (-0.36, -0.56), (0.06, -0.54), (0.40, -0.44), (0.46, 0.0), (0.34, 0.30),
+                 (-0.10, 0.34), (-0.56, 0.34), (-0.80, 0.28)), disc(hx, hy, head, head * 1.08))
     trunk = curve((hx + 0.16, hy + 0.02), (hx + 0.33, hy + 0.32), (hx + 0.33, hy + 0.70),
                   (hx + 0.38 + curl * 0.3, hy + 0.96), (hx + 0.46 + curl * 0.5, hy + 0.94 - curl))
     d.add(stroke(trunk, 0.16, 0.07))
     for x, step in ((-0.62, stride), (-0.30, -stride), (0.02, stride), (0.30, -stride)):
         d.add(stroke([(x, 0.10), (x + step, 0.78)], leg, leg * 0.92))
         d.add(stroke([(x + step - leg * 0.5, 0.88), (x + step + leg * 0.5, 0.88)], leg * 0.55))
-    d.add(stroke(curve((-0.78, -0.16), (-0.93, 0.06), (-0.94, 0.34)), 0.05, 0.035),
-          disc(-0.94, 0.40, 0.07, 0.09))
+    d.add(stroke(curve((-0.78, -0.16), (-0.93, 0.06), (-0.94, 0.34)), 0.05, 0.035), disc(-0.94, 0.40, 0.07, 0.09))
     ex, ey, ear = hx - r.between(0.20, 0.26), hy + 0.02, r.between(0.95, 1.10)
     for adds, size in ((False, ear), (True, ear * 0.78)):
-        flap = smooth((0.14, -0.30), (-0.16, -0.32), (-0.30, -0.04), (-0.20, 0.28), (0.02, 0.36),
-                      (0.14, 0.06))
+        flap = smooth((0.14, -0.30), (-0.16, -0.32), (-0.30, -0.04), (-0.20, 0.28), (0.02, 0.36), (0.14, 0.06))
         (d.add if adds else d.cut)(flap * size + (ex, ey))
-    d.cut(disc(hx + 0.16, hy - 0.10, 0.05),
-          stroke([(hx + 0.05, hy + 0.26), (hx + 0.20, hy + 0.34)], 0.03))
+    d.cut(disc(hx + 0.16, hy - 0.10, 0.05), stroke([(hx + 0.05, hy + 0.26), (hx + 0.20, hy + 0.34)], 0.03))
     if r.chance(0.6):
-        d.add(stroke(curve((hx + 0.18, hy + 0.32), (hx + 0.40, hy + 0.46), (hx + 0.56, hy + 0.40)),
-                     0.055, 0.03))
+        d.add(stroke(curve((hx + 0.18, hy + 0.32), (hx + 0.40, hy + 0.46), (hx + 0.56, hy + 0.40)), 0.055, 0.03))
     return d
-
-
-# The six household things: bottle, chair, clock, keyboard, knife, oven.
-#
-# Each function takes a stream of random numbers and returns a `Drawing` in the frame [-1, 1] x [-1, 1], y down. Labels,
-# dials, keys and windows are cut.
-
-
-# Corner lists read better in rows than one corner a line.
-# fmt: off
 
 
 def bottle(r: Stream) -> Drawing:
@@ -181,24 +155,22 @@ def bottle(r: Stream) -> Drawing:
     body, neck = r.between(0.27, 0.35), r.between(0.10, 0.135)
     lip, slope = r.between(-0.62, -0.46), r.between(0.20, 0.36)
     step = neck + (body - neck) * 0.45
-    right = [(neck, -0.84), (neck, lip - 0.08), (step, lip + slope * 0.4), (body, lip + slope),
-             (body, 0.5), (body, 0.88), (body * 0.85, 0.97)]
+    right = [(neck, -0.84), (neck, lip - 0.08), (step, lip + slope * 0.4), (body, lip + slope), (body, 0.5),
+             (body, 0.88), (body * 0.85, 0.97)]
     left = [(-x, y) for x, y in reversed(right)]
     d.add(smooth(*right, (0, 0.98), *left), plate(-neck - 0.035, -0.98, neck + 0.035, -0.82, 0.03))
     d.cut(box(-neck - 0.1, -0.81, neck + 0.1, -0.76))
     if r.chance(0.7):
         top = r.between(0.04, 0.14)
         low = top + r.between(0.36, 0.48)
-        d.cut(box(-body - 0.1, top, body + 0.1, top + 0.05),
-              box(-body - 0.1, low, body + 0.1, low + 0.05))
+        d.cut(box(-body - 0.1, top, body + 0.1, top + 0.05), box(-body - 0.1, low, body + 0.1, low + 0.05))
     return d
 
 
 def chair(r: Stream) -> Drawing:
     """Stand at an angle to the observer: a back with slats, a seat, four legs."""
     d = Drawing()
-    half, y, dx, dy = (r.between(0.38, 0.45), r.between(0.06, 0.14), r.between(0.24, 0.34),
-                       r.between(0.12, 0.18))
+    half, y, dx, dy = (r.between(0.38, 0.45), r.between(0.06, 0.14), r.between(0.24, 0.34), r.between(0.12, 0.18))
     high, rail, leg = r.between(0.88, 1.02), r.between(0.06, 0.08), r.between(0.64, 0.74)
     lean = r.between(-0.10, 0.05)
     back = (-half - dx / 2 + 0.1, half - dx / 2)
@@ -215,8 +187,7 @@ def chair(r: Stream) -> Drawing:
         ends = [(x, rear), (x + lean, rear - high)]
         across = [(b + h * lean, rear - h * high) for b in back]
         d.add(stroke(ends if upright else across, 0.055))
-    d.add(polygon((back[0], rear), (back[1], rear), right, (right[0], right[1] + 0.1),
-                  (left[0], left[1] + 0.1), left))
+    d.add(polygon((back[0], rear), (back[1], rear), right, (right[0], right[1] + 0.1), (left[0], left[1] + 0.1), left))
     for x, floor in ((back[0], rear), (back[1], rear), left, right):
         d.add(stroke([(x, floor + 0.02), (x, floor + leg)], rail))
     return d
@@ -229,8 +200,8 @@ def clock(r: Stream) -> Drawing:
     for side in (-1, 1):
         d.add(disc(side * 0.47, y - rim * 0.98, 0.27, 0.17, tilt=side * 0.11))
         d.add(stroke([(side * 0.40, y + rim * 0.70), (side * 0.58, y + rim * 1.14)], 0.08))
-    d.add(stroke([(0, y - rim), (0, y - rim - 0.18)], 0.05),
-          stroke([(-0.1, y - rim - 0.2), (0.1, y - rim - 0.2)], 0.05))
+    d.add(stroke([(0, y - rim), (0, y - rim - 0.18)], 0.05), stroke([(-0.1, y - rim - 0.2), (0.1, y - rim - 0.2)],
+                                                                    0.05))
     d.cut(disc(0, y, rim + 0.06))
     d.add(disc(0, y, rim))
     d.cut(disc(0, y, rim - 0.13))
@@ -241,8 +212,7 @@ def clock(r: Stream) -> Drawing:
         d.cut(stroke([(0.80 * dial * c, y + 0.80 * dial * s), (dial * c, y + dial * s)], 0.04))
     for length, width in ((0.50, 0.06), (0.76, 0.045)):
         turn = r.unit()
-        d.cut(stroke([(0, y), (length * dial * sine(turn), y - length * dial * cosine(turn))],
-                     width))
+        d.cut(stroke([(0, y), (length * dial * sine(turn), y - length * dial * cosine(turn))], width))
     d.cut(disc(0, y, 0.075))
     return d
 
@@ -260,8 +230,7 @@ def keyboard(r: Stream) -> Drawing:
             d.cut(box(x + 0.025, y + 0.022, x + pitch - 0.025, y + row - 0.026))
     y = -half + 0.08 + 3 * row
     space = (r.between(-0.46, -0.38), r.between(0.36, 0.46))
-    for x0, x1 in ((-0.88, -0.70), (-0.65, space[0] - 0.05), space, (space[1] + 0.05, 0.64),
-                   (0.69, 0.88)):
+    for x0, x1 in ((-0.88, -0.70), (-0.65, space[0] - 0.05), space, (space[1] + 0.05, 0.64), (0.69, 0.88)):
         d.cut(box(x0, y + 0.022, x1, y + row - 0.026))
     d.polygons = [np.stack([x * (1 + taper * y), y], axis=1) for x, y in (p.T for p in d.polygons)]
     return d
@@ -272,12 +241,10 @@ def knife(r: Stream) -> Drawing:
     d = Drawing()
     spine, belly, grip = r.between(0.11, 0.14), r.between(0.18, 0.25), r.between(0.58, 0.70)
     x = -1 + grip
-    d.add(polygon((x + 0.05, -spine), (0.55, -spine), (0.99, -spine * 0.9 + r.between(0, 0.06)),
-                  (0.90, belly * 0.25), (0.72, belly * 0.72), (0.46, belly * 0.95), (0.1, belly),
-                  (x + 0.05, belly)))
-    d.add(smooth((-0.98, -spine * 0.7), (-0.8, -spine * 1.1), (x - 0.25, -spine * 0.85),
-                 (x, -spine), (x, spine), (x - 0.25, spine * 0.85), (-0.8, spine * 1.2),
-                 (-0.98, spine * 1.4)))
+    d.add(polygon((x + 0.05, -spine), (0.55, -spine), (0.99, -spine * 0.9 + r.between(0, 0.06)), (0.90, belly * 0.25),
+                  (0.72, belly * 0.72), (0.46, belly * 0.95), (0.1, belly), (x + 0.05, belly)))
+    d.add(smooth((-0.98, -spine * 0.7), (-0.8, -spine * 1.1), (x - 0.25, -spine * 0.85), (x, -spine), (x, spine),
+                 (x - 0.25, spine * 0.85), (-0.8, spine * 1.2), (-0.98, spine * 1.4)))
     d.add(box(x - 0.05, -spine, x + 0.09, spine * 1.2))
     d.cut(box(x, -0.6, x + 0.045, 0.6))
     for i in range(3):
@@ -295,8 +262,7 @@ def oven(r: Stream) -> Drawing:
     d.cut(box(-half - 0.1, door, half + 0.1, door + 0.05))
     knobs = 4 + r.pick(2)
     for i in range(knobs):
-        d.cut(disc(-half + 0.17 + (2 * half - 0.34) * i / (knobs - 1), top + 0.075 + panel / 2,
-                   0.075))
+        d.cut(disc(-half + 0.17 + (2 * half - 0.34) * i / (knobs - 1), top + 0.075 + panel / 2, 0.075))
     d.cut(plate(-half + 0.12, door + 0.12, half - 0.12, door + 0.20, 0.03))
     high, low = door + r.between(0.30, 0.36), 0.90 - r.between(0.14, 0.20)
     d.cut(plate(-half + 0.20, high, half - 0.20, low, 0.06))
@@ -310,14 +276,9 @@ def oven(r: Stream) -> Drawing:
 
 def _pot(d: Drawing, x: float, floor: float, half: float, high: float) -> None:
     d.add(plate(x - half, floor - high, x + half, floor - 0.04, 0.04))
-    d.add(stroke([(x - half - 0.08, floor - high * 0.62), (x + half + 0.08, floor - high * 0.62)],
-                 0.04))
+    d.add(stroke([(x - half - 0.08, floor - high * 0.62), (x + half + 0.08, floor - high * 0.62)], 0.04))
     d.cut(box(x - half - 0.05, floor - high + 0.02, x + half + 0.05, floor - high + 0.055))
     d.add(disc(x, floor - high - 0.05, 0.06))
-
-
-# Corner lists read better in rows than one corner a line.
-# fmt: off
 
 
 def airplane(r: Stream) -> Drawing:
@@ -326,11 +287,9 @@ def airplane(r: Stream) -> Drawing:
     span, sweep, body = r.between(0.84, 0.98), r.between(0.28, 0.50), r.between(0.11, 0.145)
     root, chord = r.between(-0.24, -0.06), r.between(0.30, 0.42)
     tail, fin = r.between(0.64, 0.76), r.between(0.32, 0.42)
-    d.add(smooth((0, -1.0), (body * 0.8, -0.84), (body, -0.5), (body, 0.30), (body * 0.5, 0.86),
-                 (0, 0.98), (-body * 0.5, 0.86), (-body, 0.30), (-body, -0.5),
-                 (-body * 0.8, -0.84)))
-    wing = polygon((0, root - 0.12), (span, root + sweep), (span, root + sweep + 0.13),
-                   (0, root + chord))
+    d.add(smooth((0, -1.0), (body * 0.8, -0.84), (body, -0.5), (body, 0.30), (body * 0.5, 0.86), (0, 0.98),
+                 (-body * 0.5, 0.86), (-body, 0.30), (-body, -0.5), (-body * 0.8, -0.84)))
+    wing = polygon((0, root - 0.12), (span, root + sweep), (span, root + sweep + 0.13), (0, root + chord))
     stabiliser = polygon((0, tail - 0.08), (fin, tail + 0.14), (fin, tail + 0.26), (0, tail + 0.16))
     d.add(wing, mirror(wing), stabiliser, mirror(stabiliser))
     if r.chance(0.7):
@@ -349,13 +308,11 @@ def bicycle(r: Stream) -> Drawing:
     tyre, tube, y = r.between(0.075, 0.10), r.between(0.045, 0.06), 0.36
     rear, front = (-reach, y), (reach, y)
     seat = (r.between(-0.28, -0.20), r.between(-0.36, -0.28))
-    pedal, head = ((r.between(-0.06, 0.02), y + 0.02),
-                   (r.between(0.28, 0.34), r.between(-0.38, -0.30)))
+    pedal, head = ((r.between(-0.06, 0.02), y + 0.02), (r.between(0.28, 0.34), r.between(-0.38, -0.30)))
     stem = (head[0] - 0.06, head[1] - 0.22)
     d.add(disc(*rear, wheel), disc(*front, wheel))
     d.cut(disc(*rear, wheel - tyre), disc(*front, wheel - tyre))
-    bars: list[list[Point]] = [ [rear, seat], [rear, pedal], [seat, pedal], [pedal, head],
-                               [seat, head]]
+    bars: list[list[Point]] = [[rear, seat], [rear, pedal], [seat, pedal], [pedal, head], [seat, head]]
     for bar in [*bars, [front, head, stem]]:
         d.add(stroke(bar, tube))
     d.add(disc(*pedal, 0.11), disc(*rear, 0.075), disc(*front, 0.075))
@@ -367,8 +324,7 @@ def bicycle(r: Stream) -> Drawing:
 
 def _handlebar(d: Drawing, x: float, y: float, drop: bool) -> None:
     if drop:
-        d.add(stroke([(x, y), (x + 0.22, y - 0.02), (x + 0.27, y + 0.12), (x + 0.15, y + 0.2)],
-                     0.055))
+        d.add(stroke([(x, y), (x + 0.22, y - 0.02), (x + 0.27, y + 0.12), (x + 0.15, y + 0.2)], 0.055))
     else:
         d.add(stroke([(x + 0.10, y + 0.02), (x, y - 0.05), (x - 0.16, y - 0.05)], 0.06))
 
@@ -378,9 +334,8 @@ def boat(r: Stream) -> Drawing:
     d = Drawing()
     mast, deck = r.between(-0.12, 0.08), r.between(0.36, 0.44)
     stern, bow = r.between(-0.94, -0.84), r.between(0.88, 1.0)
-    d.add(smooth((stern, deck), (stern + 0.10, deck + 0.28), (stern + 0.32, deck + 0.48),
-                 (0.46, deck + 0.48), (bow - 0.22, deck + 0.28), (bow, deck - 0.04),
-                 (0.3, deck + 0.02), (-0.4, deck + 0.02)))
+    d.add(smooth((stern, deck), (stern + 0.10, deck + 0.28), (stern + 0.32, deck + 0.48), (0.46, deck + 0.48),
+                 (bow - 0.22, deck + 0.28), (bow, deck - 0.04), (0.3, deck + 0.02), (-0.4, deck + 0.02)))
     d.add(stroke([(mast, deck + 0.1), (mast, -0.97)], 0.04))
     top, foot, clew = (mast + 0.08, -0.95), (mast + 0.08, deck - 0.12), r.between(0.60, 0.78)
     belly = (mast + 0.18 + clew * 0.5, -0.40)
@@ -411,9 +366,9 @@ def car(r: Stream) -> Drawing:
     roof, rear, front = r.between(-0.46, -0.34), r.between(-0.52, -0.34), r.between(0.18, 0.34)
     tail, nose = r.between(-0.98, -0.92), r.between(0.94, 0.99)
     middle = (rear + front) / 2
-    d.add(smooth((tail, 0.12), (tail + 0.05, -0.02), (rear - 0.20, -0.07), (rear, roof),
-                 (middle, roof - 0.05), (front, roof), (front + 0.30, -0.05), (nose - 0.12, 0.05),
-                 (nose, 0.20), (nose, 0.34), (0.5, 0.38), (-0.5, 0.38), (tail, 0.34)))
+    d.add(smooth((tail, 0.12), (tail + 0.05, -0.02), (rear - 0.20, -0.07), (rear, roof), (middle, roof - 0.05),
+                 (front, roof), (front + 0.30, -0.05), (nose - 0.12, 0.05), (nose, 0.20), (nose, 0.34), (0.5, 0.38),
+        (-0.5, 0.38), (tail, 0.34)))
     d.cut(polygon((rear + 0.05, roof + 0.08), (middle - 0.05, roof + 0.06), (middle - 0.05, -0.07),
                   (rear - 0.09, -0.07)))
     d.cut(polygon((middle + 0.05, roof + 0.06), (front - 0.02, roof + 0.08), (front + 0.16, -0.07),
@@ -429,10 +384,8 @@ def truck(r: Stream) -> Drawing:
     wheel, cab = r.between(0.17, 0.20), r.between(0.36, 0.44)
     top, roof = r.between(-0.66, -0.54), r.between(-0.32, -0.22)
     d.add(plate(-0.98, top, cab - 0.07, 0.28, 0.04), box(-0.94, 0.26, 0.97, 0.40))
-    d.add(polygon((cab, 0.34), (cab, roof), (cab + 0.28, roof), (0.84, 0.0), (0.97, 0.06),
-                  (0.97, 0.34)))
-    d.cut(polygon((cab + 0.09, roof + 0.08), (cab + 0.25, roof + 0.08), (cab + 0.40, -0.01),
-                  (cab + 0.09, -0.01)))
+    d.add(polygon((cab, 0.34), (cab, roof), (cab + 0.28, roof), (0.84, 0.0), (0.97, 0.06), (0.97, 0.34)))
+    d.cut(polygon((cab + 0.09, roof + 0.08), (cab + 0.25, roof + 0.08), (cab + 0.40, -0.01), (cab + 0.09, -0.01)))
     axles = (-0.74, -0.30, 0.66) if r.chance(0.6) else (-0.58, 0.66)
     _mount(d, *(_wheel(x, 0.44, wheel) for x in axles))
     return d

@@ -80,16 +80,6 @@ def _bytes(image: Field) -> Image:
     return np.asarray(np.clip(np.floor(image * 255.0 + 0.5), 0, 255).astype(np.uint8))
 
 
-@dataclass(frozen=True)
-class _Light:
-    """Mean luminance of figure and ground; contrast and polarity of the texture."""
-
-    figure: float
-    ground: float
-    contrast: float
-    polarity: float
-
-
 def _room(luminance: float) -> float:
     """The greatest contrast around a luminance that keeps clear of black and white."""
     return 1.9 * min(luminance, 1 - luminance)
@@ -101,15 +91,15 @@ def _surfaces(field: Field, spill: float, r: Stream) -> tuple[Field, Field]:
     middle = 0.5 + (0.29 - 0.4 * gap) * r.between(-1, 1)
     step = r.sign() * gap / 2
     contrast = min(r.between(*CONTRAST), _room(middle + step))
-    light = _Light(middle + step, middle - step, contrast, r.sign())
-    swing = light.polarity * light.contrast / 2
-    dark, bright = _colour(r, light.figure - swing), _colour(r, light.figure + swing)
+    luminance, ground_luminance, polarity = middle + step, middle - step, r.sign()
+    swing = polarity * contrast / 2
+    dark, bright = _colour(r, luminance - swing), _colour(r, luminance + swing)
     shade = 1.0 + SHADE * _clouds(r, (2, 3))
     figure = _mix(dark, bright, field + 0.5) * shade[..., None]
-    ends = _colour(r, light.ground), _colour(r, light.ground)
+    ends = _colour(r, ground_luminance), _colour(r, ground_luminance)
     strength = r.between(*CLUTTER) * (1 - spill)
     ground = _mix(*ends, _resize(r.grid(2))) + (strength * _clouds(r, (3, 5, 9, 17)))[..., None]
-    swing = light.polarity * min(light.contrast, _room(light.ground)) * spill / 2
+    swing = polarity * min(contrast, _room(ground_luminance)) * spill / 2
     low, high = _colour(r, 0.5 - swing, 0.3), _colour(r, 0.5 + swing, 0.3)
     # Turned a quarter, the ground's texture never runs on across the object's border.
     turned = np.rot90(field)

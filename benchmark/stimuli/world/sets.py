@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.stimuli.world.render import Scene, drawn, filled, painting, swatch
-from benchmark.stimuli.world.shapes import SHAPES
+from benchmark.stimuli.world.shapes import TURNS
 from benchmark.stimuli.world.streams import Stream
 from benchmark.stimuli.world.textures import FAMILIES
 
-CATEGORIES: tuple[str, ...] = tuple(SHAPES)
+CATEGORIES: tuple[str, ...] = tuple(TURNS)
 TEXTURES: tuple[str, ...] = tuple(FAMILIES)  # texture i belongs to category i
 GENERATOR_VERSION = 1  # raised whenever any pixel of any set changes
 

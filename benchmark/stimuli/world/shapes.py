@@ -6,9 +6,6 @@ way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,31 +17,24 @@ SIZE = 64
 CELLS = 4  # raster cells to a pixel, each way
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How a class is drawn, and how far it may turn either way (degrees)."""
-
-    draw: Callable[[Stream], Drawing]
-    turn: float
-
-
-SHAPES: dict[str, Shape] = {
-    "airplane": Shape(objects.airplane, 60),
-    "bear": Shape(objects.bear, 15),
-    "bicycle": Shape(objects.bicycle, 15),
-    "bird": Shape(objects.bird, 20),
-    "boat": Shape(objects.boat, 15),
-    "bottle": Shape(objects.bottle, 40),
-    "car": Shape(objects.car, 15),
-    "cat": Shape(objects.cat, 15),
-    "chair": Shape(objects.chair, 15),
-    "clock": Shape(objects.clock, 20),
-    "dog": Shape(objects.dog, 15),
-    "elephant": Shape(objects.elephant, 15),
-    "keyboard": Shape(objects.keyboard, 35),
-    "knife": Shape(objects.knife, 70),
-    "oven": Shape(objects.oven, 12),
-    "truck": Shape(objects.truck, 15),
+#: Class -> how far it may turn either way, degrees; each is drawn by the function of its name in `objects`.
+TURNS = {
+    "airplane": 60,
+    "bear": 15,
+    "bicycle": 15,
+    "bird": 20,
+    "boat": 15,
+    "bottle": 40,
+    "car": 15,
+    "cat": 15,
+    "chair": 15,
+    "clock": 20,
+    "dog": 15,
+    "elephant": 15,
+    "keyboard": 35,
+    "knife": 70,
+    "oven": 12,
+    "truck": 15,
 }
 
 WARP = 0.04
@@ -55,10 +45,9 @@ SCALE = (0.70, 0.95)  # half the longer side, in half frames
 
 def silhouette(category: str, stream: Stream) -> NDArray[np.bool_]:
     """Return one example of the category as a (256, 256) boolean raster."""
-    shape = SHAPES[category]
-    drawing = shape.draw(stream)
+    drawing: Drawing = getattr(objects, category)(stream)
     sizes = [len(p) for p in drawing.polygons]
-    points = _posed(np.concatenate(drawing.polygons), shape.turn / 360, stream)
+    points = _posed(np.concatenate(drawing.polygons), TURNS[category] / 360, stream)
     added = np.repeat(drawing.adds, sizes)
     points = _placed(points, points[added], stream)
     drawing.polygons = np.split(points, np.cumsum(sizes)[:-1])

@@ -73,23 +73,23 @@ def _staggered(u: Field, v: Field) -> tuple[Field, Field, Field]:
     return _middle(u + row % 2.0 * 0.5), v - row - 0.5, row
 
 
-def _mesh(t: Chart) -> Field:
+def mesh(t: Chart) -> Field:
     """Thin lines that cross at right angles."""
     return t.ramp(np.maximum(_fold(t.u), _fold(t.v)) - (0.70 + 0.08 * t.q), 2.0)
 
 
-def _fur(t: Chart) -> Field:
+def fur(t: Chart) -> Field:
     """Short strokes along a slowly turning direction."""
     bend = t.clouds(t.u * 0.18, t.v * 0.18) - 0.5
     return t.ramp(t.clouds((t.u + bend * 2.0) * 2.6, t.v * 0.55) - 0.5, 3.6)
 
 
-def _chevron(t: Chart) -> Field:
+def chevron(t: Chart) -> Field:
     """Zigzag stripes."""
     return t.ramp(_fold(t.v * 1.15 + 0.55 * _fold(t.u * 0.62)) - 0.5, 2.0)
 
 
-def _scales(t: Chart) -> Field:
+def scales(t: Chart) -> Field:
     """Rows of round scales, each row over the next, with a bright rim."""
     v = t.v * 1.25
     top = np.floor(v)
@@ -104,26 +104,26 @@ def _scales(t: Chart) -> Field:
     return field
 
 
-def _wood(t: Chart) -> Field:
+def wood(t: Chart) -> Field:
     """Growth lines: a slow rise, a sharp fall."""
     turns = t.u * 0.9 + t.clouds(t.u * 0.35, t.v * 0.12) * 2.6
     rise = turns - np.floor(turns)
     return np.asarray(np.minimum(rise, t.ramp(0.93 - rise, 2.0)))
 
 
-def _dots(t: Chart) -> Field:
+def dots(t: Chart) -> Field:
     """Round dots in staggered rows."""
     du, dv, _ = _staggered(t.u, t.v * 1.1547)
     return t.ramp(0.26 + 0.05 * t.q - np.sqrt(du * du + dv * dv))
 
 
-def _checks(t: Chart) -> Field:
+def checks(t: Chart) -> Field:
     """A chessboard."""
     a, b = t.ramp(_fold(t.u * 0.62) - 0.5, 1.3), t.ramp(_fold(t.v * 0.62) - 0.5, 1.3)
     return 0.5 + 2.0 * (a - 0.5) * (b - 0.5)
 
 
-def _tabby(t: Chart) -> Field:
+def tabby(t: Chart) -> Field:
     """Wavy stripes of uneven width that break up."""
     drift = t.clouds(t.u * 0.5, t.v * 0.3) - 0.5
     phase = t.u * 0.85 + 0.30 * sine_field(t.v * 0.36 + t.q) + drift * 0.55
@@ -131,7 +131,7 @@ def _tabby(t: Chart) -> Field:
     return t.ramp(_fold(phase) - 0.5 + breaks * 0.55, 2.0)
 
 
-def _weave(t: Chart) -> Field:
+def weave(t: Chart) -> Field:
     """Strands that go over and under one another."""
     u, v = t.u * 0.75, t.v * 0.75
     over = (np.floor(u) + np.floor(v)) % 2.0 > 0.5
@@ -141,20 +141,20 @@ def _weave(t: Chart) -> Field:
     return np.where(across > 0.74, np.float32(0.0), strand)
 
 
-def _rings(t: Chart) -> Field:
+def rings(t: Chart) -> Field:
     """Concentric rings in staggered rows."""
     du, dv, _ = _staggered(t.u * 0.42, t.v * 0.42)
     radius = np.minimum(np.sqrt(du * du + dv * dv), np.float32(0.5))
     return t.ramp(_fold(radius * 2.9) - 0.5, 2.2)
 
 
-def _blotch(t: Chart) -> Field:
+def blotch(t: Chart) -> Field:
     """Round patches of uneven size."""
     large, small = t.clouds(t.u * 0.8, t.v * 0.8), t.clouds(t.u * 1.5 + 9.0, t.v * 1.5 + 4.0)
     return t.ramp(large * 0.75 + small * 0.25 - (0.50 + 0.04 * t.q), 1.2)
 
 
-def _cracks(t: Chart) -> Field:
+def cracks(t: Chart) -> Field:
     """Plates around scattered points, with gaps where two are equally near."""
     u, v = t.u * 0.7, t.v * 0.7
     fu, fv = np.floor(u), np.floor(v)
@@ -171,20 +171,20 @@ def _cracks(t: Chart) -> Field:
     return t.ramp(np.sqrt(second) - np.sqrt(nearest) - 0.17, 1.1)
 
 
-def _mosaic(t: Chart) -> Field:
+def mosaic(t: Chart) -> Field:
     """Square tiles, each dark or bright by chance."""
     tile = t.cells(np.floor(t.u * 1.25), np.floor(t.v * 1.25))
     return (tile > 0.5).astype(np.float32)
 
 
-def _brushed(t: Chart) -> Field:
+def brushed(t: Chart) -> Field:
     """Long straight scratches of many brightnesses."""
     row = np.zeros_like(t.u)
     coarse, fine = t.cells(np.floor(t.u * 2.2), row), t.cells(np.floor(t.u * 4.6), row, 5)
     return np.clip((coarse * 0.7 + fine * 0.3 - 0.5) * 1.5 + 0.5, 0.0, 1.0)
 
 
-def _bricks(t: Chart) -> Field:
+def bricks(t: Chart) -> Field:
     """Bricks of uneven brightness in staggered rows, with dark joints."""
     u, v = t.u * 0.52, t.v * 1.05
     du, dv, row = _staggered(u, v)
@@ -193,7 +193,7 @@ def _bricks(t: Chart) -> Field:
     return t.ramp(joint - 0.10, 1.2) * (0.7 + 0.3 * t.cells(column, row))
 
 
-def _tread(t: Chart) -> Field:
+def tread(t: Chart) -> Field:
     """Short bars that lie across one another in turn, as on a steel plate."""
     u, v = t.u * 0.95, t.v * 0.95
     over = (np.floor(u) + np.floor(v)) % 2.0 > 0.5
@@ -203,24 +203,26 @@ def _tread(t: Chart) -> Field:
     return t.ramp(0.15 - np.sqrt(overhang * overhang + across * across), 1.1)
 
 
-FAMILIES: dict[str, Callable[[Chart], Field]] = {
-    "mesh": _mesh,
-    "fur": _fur,
-    "chevron": _chevron,
-    "scales": _scales,
-    "wood": _wood,
-    "dots": _dots,
-    "checks": _checks,
-    "tabby": _tabby,
-    "weave": _weave,
-    "rings": _rings,
-    "blotch": _blotch,
-    "cracks": _cracks,
-    "mosaic": _mosaic,
-    "brushed": _brushed,
-    "bricks": _bricks,
-    "tread": _tread,
-}
+_ALL = (
+    mesh,
+    fur,
+    chevron,
+    scales,
+    wood,
+    dots,
+    checks,
+    tabby,
+    weave,
+    rings,
+    blotch,
+    cracks,
+    mosaic,
+    brushed,
+    bricks,
+    tread,
+)
+#: Texture i belongs to class i.
+FAMILIES: dict[str, Callable[[Chart], Field]] = {family.__name__: family for family in _ALL}
 
 _AXIS = (np.arange(SIZE * SAMPLES, dtype=np.float32) + 0.5) / SAMPLES
 _X = np.tile(_AXIS, (SIZE * SAMPLES, 1))
