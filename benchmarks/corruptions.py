@@ -27,7 +27,8 @@ from PIL import Image
 from ratios import need_packages, needs, ratio
 
 from benchmark.contracts import Transform
-from benchmark.transforms.corruptions import corruption, names
+from benchmark.transforms.corruptions import CORRUPTIONS, corruption
+from benchmark.transforms.listing import own_list
 
 Pixels = NDArray[np.uint8]
 Corrupt = Callable[..., Pixels]
@@ -88,7 +89,7 @@ def cpu(work: Callable[[], object]) -> float:
 def measure(pixels: Pixels, other: Corrupt, frost: Sequence[Path], rounds: int) -> dict[str, tuple[float, float]]:
     """Corruption -> CPU ms per image here and there, summed over the severities; best of `rounds` per cell."""
     table = {}
-    for name in names("all"):
+    for name in CORRUPTIONS:
         ours = theirs = 0.0
         for severity in (1, 2, 3, 4, 5):
             transform = corruption(name, severity, frost=frost)
@@ -107,7 +108,7 @@ def measure(pixels: Pixels, other: Corrupt, frost: Sequence[Path], rounds: int) 
 
 
 def report(table: dict[str, tuple[float, float]]) -> None:
-    ours, theirs = (sum(table[name][side] for name in names()) for side in (0, 1))
+    ours, theirs = (sum(table[name][side] for name, entry in own_list("imagenet-c").items() if entry.family != "extra") for side in (0, 1))
     ratio("corruptions_15x5", theirs / ours, f"{PEER}; higher is faster here")
     for name, (here, there) in table.items():
         ratio(f"corruption_{name}", there / here, f"{PEER}; higher is faster here")

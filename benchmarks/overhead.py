@@ -179,7 +179,7 @@ def main() -> None:
         stacked = pixels.permute(0, 3, 1, 2).float().div_(255)
         batches = list(stacked.contiguous(memory_format=torch.channels_last).split(chosen.batch))
         sides["overhead"] += [partial(bare_loop, run, batches), partial(harness, plan, settings)]
-        files = [decode.paths[at] for decode, at in images if isinstance(decode, FileImages)]
+        files = [decode.path(at) for decode, at in images if isinstance(decode, FileImages)]
         if len(files) == len(images):  # else the set is drawn, not read
             sides["overhead_reading"] += [
                 partial(reading_loop, run, files, chosen.batch),

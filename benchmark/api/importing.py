@@ -120,12 +120,12 @@ def import_trials(
     from benchmark.engine.scoring import Scorer
     from benchmark.stimuli.catalogue import check_source
     from benchmark.stimuli.regenerate import stated_recipes
-    from benchmark.stimuli.trials import Stated, stated_columns
+    from benchmark.stimuli.trials import TableHints, stated_columns
     from benchmark.store import open_store
 
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
-    stated = Stated(experiment, observer, known, stated_columns(columns))
+    stated = TableHints(experiment, observer, known, stated_columns(columns))
     settings = read_settings(db)
     asked = {"training": training, "source": source, "experiment": experiment, "observer": observer}
     command = command_line(import_trials, "bench import trials", path=path.absolute(), columns=columns, **asked)

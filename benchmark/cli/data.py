@@ -167,9 +167,6 @@ def verify(
         result = check(name, read_settings(), Depth(sample, full, expect))
     finally:
         bars.progress.stop()
-    if result.table:
-        cells = [(r.corruption, r.severities, r.classes, r.images, r.size, r.remark) for r in result.table]
-        print_rows(("corruption", "severities", "classes", "images each", "px", "state"), cells)
     for line in result.lines:
         say(line)
     say("usable" if result.ok else "BROKEN: see above")

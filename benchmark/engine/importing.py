@@ -20,7 +20,7 @@ from benchmark.stack_columns import stacked
 from benchmark.stimuli.catalogue import Named, known_of, prompt_order, stimulus_id
 from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, trial_stimuli
 from benchmark.stimuli.score_tables import ReportedScore
-from benchmark.stimuli.trials import MARGIN, NOTHING_STATED, Stated, TrialFile, read_tables
+from benchmark.stimuli.trials import MARGIN, NO_HINTS, TableHints, TrialFile, read_tables
 from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, ScoreSet, Store
 from registry.files import digest_data, digest_file
 
@@ -53,7 +53,7 @@ def import_trials(
     store: Store,
     run: str,
     training: Recipes | None = None,
-    stated: Stated = NOTHING_STATED,
+    stated: TableHints = NO_HINTS,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportReport:
     """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.

@@ -82,28 +82,20 @@ class Entry:
         return self.layout in ANNOTATED
 
 
-_LISTS = ("aliases", "parts", "extra", "levels")
-
-
 def read_catalogue(settings: Settings) -> dict[str, Entry]:
     """Name -> entry: the built-in ones in their order, then the user's. Raises StimuliError on a bad file."""
     entries = dict(_built_in())
     for name, row in _added_rows(settings).items():
-        if name in entries:
-            known = {key: value for key, value in asdict(entries[name]).items() if key != "name"}
-            entries[name] = entry_from(name, {**known, "folder": row.get("folder")}, added_file(settings))
-        else:
-            entries[name] = entry_from(name, row, added_file(settings))
+        fields = asdict(entries[name]) | {"folder": row.get("folder")} if name in entries else row
+        entries[name] = entry_from(name, fields, added_file(settings))
     return entries
 
 
 def find_entry(name: str, settings: Settings) -> Entry:
     """The entry of that name or alias. Raises UnknownName with close matches."""
     entries = read_catalogue(settings)
-    if name in entries:
-        return entries[name]
-    for entry in entries.values():
-        if name in entry.aliases:
+    for entry in (*filter(None, [entries.get(name)]), *entries.values()):
+        if name == entry.name or name in entry.aliases:
             return entry
     hint = "`bench data list` shows all; `bench data add NAME FOLDER` adds your own."
     raise unknown_name("stimulus set", name, entries, hint)
@@ -119,9 +111,9 @@ def save_entry(entry: Entry, settings: Settings) -> None:
     """Remember an added entry. A reader sees the old file or the new one; of several writers each adds its own."""
     target = added_file(settings)
     with locked(target.parent):
-        rows = _added_rows(settings)
-        row = {key: value for key, value in asdict(entry).items() if value and key != "name"}
-        rows[entry.name] = row | {key: list(row[key]) for key in _LISTS if key in row}
+        fields = {key: value for key, value in asdict(entry).items() if value and key != "name"}
+        row = {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+        rows = _added_rows(settings) | {entry.name: row}
         write_whole(target, yaml.safe_dump(rows, sort_keys=True, allow_unicode=True))
 
 
@@ -136,88 +128,63 @@ def entry_from(name: str, row: Mapping[str, Any], source: Path | str) -> Entry:
     def wrong(what: str) -> StimuliError:
         return StimuliError(f"{source}, stimulus set '{name}': {what}.")
 
-    return validated(Entry, {"name": name, **row, **_lists(row)}, wrong)
-
-
-def _lists(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists of texts; numbers in them (severities) are spelled out."""
-    return {key: tuple(map(str, row[key])) for key in _LISTS if isinstance(row.get(key), list | tuple)}
+    return validated(Entry, {**row, "name": name}, wrong)
 
 
 def members(name: str) -> tuple[str, ...]:
     """The entries that a name stands for: those of a group, or itself."""
-    return tuple(_raw()["groups"].get(name, (name,)))
+    return tuple(_package_table("catalogue.yaml")["groups"].get(name, (name,)))
 
 
 @cache
-def _raw() -> Mapping[str, Any]:
-    source = files("benchmark.stimuli") / "catalogue.yaml"
-    read: Mapping[str, Any] = parse_document(source.read_bytes(), Path("catalogue.yaml"), "catalogue", StimuliError)
-    return read
+def _package_table(name: str) -> Mapping[str, Any]:
+    """A table of this package."""
+    data = (files("benchmark.stimuli") / name).read_bytes()
+    table: Mapping[str, Any] = parse_document(data, Path(name), "table", StimuliError)
+    return table
 
 
 @cache
 def _built_in() -> Mapping[str, Entry]:
-    raw = {name: row for name, row in _raw().items() if name != "groups"}
+    raw = dict(_package_table("catalogue.yaml"))
+    del raw["groups"]
     shared = raw.pop("shared", {})
-    rows = {name: {**shared.get(row.get("from", ""), {}), **row} for name, row in raw.items()}
-    for row in rows.values():
+    entries = {}
+    for name, own in raw.items():
+        row = {**shared.get(own.get("from", ""), {}), **own}
         row.pop("from", None)
-    for name, row in rows.items():  # {NAME} in the texts of a shared source stands for the entry's name
-        row.update({k: v.replace("{NAME}", name) for k, v in row.items() if isinstance(v, str)})
-    # A test checks the package's own entries, not every start.
-    return {name: Entry(name=name, **{**row, **_lists(row)}) for name, row in rows.items()}
+        # {NAME} in the texts of a shared source stands for the entry's name.
+        texts = {key: value.replace("{NAME}", name) for key, value in row.items() if isinstance(value, str)}
+        entries[name] = entry_from(name, row | texts, "catalogue.yaml")
+    return entries
 
 
 def _added_rows(settings: Settings) -> dict[str, Any]:
     path = added_file(settings)
-    if not path.exists():
-        return {}
-    rows = read_document(path, "list of added sets", StimuliError) or {}
-    named = isinstance(rows, dict) and all(isinstance(name, str) for name in rows)
-    if not named or not all(isinstance(row, dict) for row in rows.values()):
+    rows = read_document(path, "list of added sets", StimuliError) or {} if path.exists() else {}
+    if not isinstance(rows, dict) or not all(isinstance(x, str) and isinstance(row, dict) for x, row in rows.items()):
         raise StimuliError(f"{path}: expected a table of entries, each with its fields.")
-    return dict(rows)
+    return rows
 
 
+#: The middle number of an eidolon condition -> the experiment. texture-vs-shape has all three in one table, "eidolon".
 EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
-#: All three eidolon experiments in one table (texture-vs-shape): the condition's middle number tells them apart.
 EIDOLON = "eidolon"
-_SAME = (
-    "cue-conflict", "sketch", "stylized", "original", "greyscale", "texture", "colour", "contrast",
-    "high-pass", "low-pass", "phase-scrambling", "power-equalisation", "false-colour", "rotation",
-    "uniform-noise", "edges", "silhouettes", "salt-and-pepper",
-)  # fmt: skip
-#: Names in publications (lower case) -> experiment. Others are kept as they are.
-KNOWN = {
-    **{name: name for name in _SAME},
-    "style-transfer-512-nomask": "cue-conflict",
-    "edge": "edges",
-    "silhouette": "silhouettes",
-    "silhouette-filled": "silhouettes",
-    "filled-silhouettes": "silhouettes",
-    "stylised": "stylized",
-    "grayscale": "greyscale",
-    "color": "colour",
-    "colour-png": "colour",
-    "contrast-png": "contrast",
-    "highpass": "high-pass",
-    "lowpass": "low-pass",
-    "noise": "uniform-noise",
-    "noise-png": "uniform-noise",
-    "salt-and-pepper-png": "salt-and-pepper",
-    "power-equalization": "power-equalisation",
-    "false-color": "false-colour",
-    "eidolon": EIDOLON,
-    "eidoloni": "eidolonI",
-    "eidolonii": "eidolonII",
-    "eidoloniii": "eidolonIII",
-}
+#: Experiment -> its other names in publications, in lower case.
+_ALIASES = {
+    "cue-conflict": "style-transfer-512-nomask",
+    "sketch": "", "original": "", "texture": "", "phase-scrambling": "", "rotation": "", EIDOLON: "",
+    "edges": "edge", "silhouettes": "silhouette silhouette-filled filled-silhouettes", "stylized": "stylised",
+    "greyscale": "grayscale", "colour": "color colour-png", "contrast": "contrast-png", "high-pass": "highpass",
+    "low-pass": "lowpass", "uniform-noise": "noise noise-png", "salt-and-pepper": "salt-and-pepper-png",
+    "power-equalisation": "power-equalization", "false-colour": "false-color", "eidolonI": "eidoloni",
+    "eidolonII": "eidolonii", "eidolonIII": "eidoloniii",
+}  # fmt: skip
+KNOWN = {alias: name for name, aliases in _ALIASES.items() for alias in (name, *aliases.split())}
 _SUFFIX = re.compile(r"(-experiment)?(-trained-cnns)?$")
 _PUBLISHED = re.compile(r"([^_]+)_.+_session[-_]\d+")
 #: What stands before the experiment in the names of error-consistency (Geirhos et al. 2020).
 _GROUP = re.compile(r"^(?:texture-shape|noise-generalisation)_")
-_FOLDERS = 2  # folders above the file whose names count
 
 
 def name_experiment(text: str) -> str:
@@ -229,22 +196,18 @@ def name_experiment(text: str) -> str:
 def experiment_of(path: Path) -> str:
     """From the file name up to the first "_", else from the nearest folder that names a known experiment.
 
-    A file in the published form NAME_OBSERVER_session-1.csv may name an experiment of its own. Raises TrialsError where
+    A file in the published form NAME_OBSERVER_session-1.csv may name an experiment of its own. Raises TrialsError if
     nothing tells."""
     stem = _GROUP.sub("", path.stem.lower())
-    candidates = [stem.partition("_")[0], stem]
-    candidates += [folder.name for folder in list(path.absolute().parents)[:_FOLDERS]]
-    for text in candidates:
-        plain = _SUFFIX.sub("", _GROUP.sub("", text.lower()))
-        if plain in KNOWN:
-            return KNOWN[plain]
-    published = _PUBLISHED.fullmatch(path.stem)
-    if published:
+    folders = [folder.name for folder in path.absolute().parents[:2]]
+    for text in (stem.partition("_")[0], stem, *folders):
+        if (name := name_experiment(text)) in _ALIASES:
+            return name
+    if published := _PUBLISHED.fullmatch(path.stem):
         return name_experiment(published[1])
     raise TrialsError(
         f"{path}: the name does not tell which experiment this is. Expected a file like "
-        f"'cue-conflict_OBSERVER_session-1.csv' or a folder called one of: "
-        f"{', '.join(sorted(KNOWN))}."
+        f"'cue-conflict_OBSERVER_session-1.csv' or a folder called one of: {', '.join(sorted(_ALIASES))}."
     )
 
 
@@ -252,13 +215,12 @@ def split_eidolon(experiment: str, condition: str, where: str) -> str:
     """The eidolon experiment of a condition such as "8-3-10"; other experiments stay. Raises TrialsError."""
     if experiment != EIDOLON:
         return experiment
-    parts = condition.strip().split("-")
-    if len(parts) != 3 or parts[1] not in EIDOLONS:
-        raise TrialsError(
-            f"{where}: condition '{condition}' is no eidolon condition; expected "
-            "reach-coherence-grain, such as '8-3-10', with coherence 10, 3 or 0."
-        )
-    return EIDOLONS[parts[1]]
+    if match := re.fullmatch(r"[^-]*-(10|3|0)-[^-]*", condition.strip()):
+        return EIDOLONS[match[1]]
+    raise TrialsError(
+        f"{where}: condition '{condition}' is no eidolon condition; expected reach-coherence-grain, such as '8-3-10', "
+        "with coherence 10, 3 or 0."
+    )
 
 
 # What is read from names: categories, exemplars, conditions. Every rule is one explicit pattern.
@@ -283,7 +245,7 @@ PREFIX = re.compile(r"^\d{4}_[a-z0-9]+_(?:dnn|s\d+)_(?P<condition>[^_]+)_(?P<cat
 _EXEMPLAR = re.compile(r"([a-z]+)\d+")
 
 
-class Pair(NamedTuple):
+class CuePair(NamedTuple):
     """A cue-conflict image: category of the shape, category of the texture, exemplar of the shape."""
 
     shape: str
@@ -307,13 +269,13 @@ def stimulus_id(condition: str, image: str) -> str:
 
 
 @lru_cache(maxsize=2**16)  # a hundred observers of the same images
-def read_pair(name: str) -> Pair | None:
+def read_pair(name: str) -> CuePair | None:
     """The cues of `cat7-elephant1.png`; None where the name is not of that form or of the 16 categories."""
     shape, dash, texture = PurePath(name).stem.rpartition("-")
     first, second = _EXEMPLAR.fullmatch(shape), _EXEMPLAR.fullmatch(texture)
     if not (dash and first and second):
         return None
-    pair = Pair(first[1], second[1], shape)
+    pair = CuePair(first[1], second[1], shape)
     return pair if pair.shape in GEIRHOS16 and pair.texture in GEIRHOS16 else None
 
 
@@ -348,12 +310,10 @@ def locate(name: str, settings: Settings) -> Path | None:
 
 def folder_of(entry: Entry, settings: Settings) -> Path | None:
     """`locate` for an entry at hand."""
-    roots = ([settings.data] if settings.data else []) + [settings.stimuli]
-    places = [root / entry.name for root in roots]
-    if entry.folder:
-        places.append(Path(entry.folder))
-    found = next((place for place in places if place.is_dir()), None)
-    return found and inside(entry, found)
+    places = [root / entry.name for root in (settings.data, settings.stimuli) if root]
+    places += [Path(entry.folder)] if entry.folder else []
+    folder = next((place for place in places if place.is_dir()), None)
+    return folder and inside(entry, folder)
 
 
 def place_of(name: str, settings: Settings) -> tuple[Entry, Path]:
@@ -379,19 +339,15 @@ def absent(entry: Entry) -> MissingStimuli:
 def remedy(entry: Entry) -> str:
     """The command that gets a set, in words."""
     add = f"`bench data add {entry.name} FOLDER`"
-    fetchable = entry.url is not None or entry.archives
-    if not fetchable and entry.source:
-        return f"{add} (get it from {entry.source})"
-    if not fetchable:
-        return f"{add} (its terms do not allow a download)"
-    return f"`bench data fetch {entry.name}`, or {add} where you have it"
+    if entry.url is not None or entry.archives:
+        return f"`bench data fetch {entry.name}`, or {add} where you have it"
+    return f"{add} (get it from {entry.source})" if entry.source else f"{add} (its terms do not allow a download)"
 
 
 #: The decision space in which people answered.
 PUBLISHED_SPACE = "geirhos16"
 #: What may follow a source's name in the name of a folder: the version or the commit of its archive.
 _VERSION = r"(?:-(?:v?\d[\w.]*|[0-9a-f]{7,40}|main|master))?"
-_ALL = "all"
 
 
 class Named(NamedTuple):
@@ -426,9 +382,8 @@ class Source:
 @cache
 def known_sources() -> Mapping[str, Source]:
     """The published collections by name."""
-    text = (files("benchmark.stimuli") / "sources.yaml").read_text(encoding="utf-8")
     sources = {}
-    for source, row in yaml.safe_load(text).items():
+    for source, row in _package_table("sources.yaml").items():
         lists = {key: tuple(row[key]) for key in ("folders", "holds", "files") if key in row}
         names = {old: new["name"] for old, new in row.get("names", {}).items()}
         sources[source] = Source(**{**row, **lists, "names": names})
@@ -440,7 +395,7 @@ def known_source(name: str) -> Source:
     return known_sources().get(name, Source())
 
 
-class Known(NamedTuple):
+class PublishedNetwork(NamedTuple):
     """What is known of a published network."""
 
     training: tuple[str, ...] = ()
@@ -448,46 +403,37 @@ class Known(NamedTuple):
 
 
 @cache
-def _published_observers() -> Mapping[Named, Known]:
-    text = (files("benchmark.stimuli") / "published_observers.yaml").read_text(encoding="utf-8")
+def _published_networks() -> Mapping[Named, PublishedNetwork]:
     return {
-        Named(source, name): Known(tuple(group["training"]), family)
-        for source, groups in yaml.safe_load(text).items()
+        Named(source, name): PublishedNetwork(tuple(group["training"]), family)
+        for source, groups in _package_table("published_observers.yaml").items()
         for group in groups
         for name, family in group["observers"].items()
     }
 
 
-def known_of(observer: Named) -> Known:
-    """Recipe and family of a published network; empty where nothing is known."""
-    return _published_observers().get(observer, Known())
+def known_of(observer: Named) -> PublishedNetwork:
+    """Recipe and family of a published network; empty if nothing is known."""
+    return _published_networks().get(observer, PublishedNetwork())
 
 
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     """The source of each table below `root` (a folder, or a table itself).
 
-    The nearest folder that is called like a published collection tells; else what one collection alone holds; else the
-    source is called like `root`."""
+    The nearest folder that is called like a published collection tells; else what one collection alone holds; else
+    the source is called like `root`."""
     parts = {part for path in paths for part in (path.relative_to(root).parts if path != root else (path.name,))}
-    held = [name for name, one in known_sources().items() if any(part.startswith(one.holds) for part in parts)]
+    held = [name for name, known in known_sources().items() if any(part.startswith(known.holds) for part in parts)]
     place = root.resolve()
-    plain = "".join(
-        letter if letter.isprintable() else "?" for letter in (place.name if place.is_dir() else place.stem)
-    )
+    plain = "".join(c if c.isprintable() else "?" for c in (place.name if place.is_dir() else place.stem))
     rest = held[0] if len(held) == 1 else plain or "tables"
-    called = {
-        re.compile(re.escape(folder) + _VERSION, re.IGNORECASE): name
-        for name, one in known_sources().items()
-        for folder in one.folders
-    }
+    called = [
+        (re.escape(folder) + _VERSION, name) for name, known in known_sources().items() for folder in known.folders
+    ]
     sources = {}
     for path in paths:
-        names = (
-            name
-            for folder in path.resolve().parents
-            for pattern, name in called.items()
-            if pattern.fullmatch(folder.name)
-        )
+        folders = (folder.name for folder in path.resolve().parents)
+        names = (name for text in folders for form, name in called if re.fullmatch(form, text, re.IGNORECASE))
         sources[path] = next(names, rest)
     return sources
 
@@ -504,26 +450,20 @@ def named(source: str, observer: str, experiment: str, *, human: bool) -> Named:
     """Who an observer of a table is: under the name that is true of its source, and people under theirs."""
     known = known_source(source)
     if human:
-        return Named(known.people.get(experiment) or known.people.get(_ALL) or source, observer)
+        return Named(known.people.get(experiment) or known.people.get("all") or source, observer)
     return Named(source, known.names.get(observer, observer))
 
 
-class Told(NamedTuple):
-    """What the place of a table says: who answered, and under which prompt (in words)."""
-
-    observer: str | None = None
-    prompt: str = ""
-
-
-def told_by_place(source: str, path: Path) -> Told:
-    """What the name of a file and of the two folders above it say in this source."""
+def observer_of_place(source: str, path: Path) -> tuple[str | None, str]:
+    """Who answered, and under which prompt (in words), as the name of a file and of the two folders above it say in
+    this source."""
     known = known_source(source)
     place = "/".join(path.absolute().with_suffix("").parts[-3:])
     for pattern in known.files:
         if match := re.search(f"(?:^|/){pattern}$", place):
-            asked = match.groupdict().get("prompt") or ""
-            return Told(match["observer"], known.prompts.get(asked, asked.replace("_", " ")))
-    return Told()
+            prompt = match.groupdict().get("prompt") or ""
+            return match["observer"], known.prompts.get(prompt, prompt.replace("_", " "))
+    return None, ""
 
 
 def compares(source: str) -> bool:
@@ -535,7 +475,7 @@ def is_no_table(source: str, path: Path) -> str:
     """What a file of this source is that holds no trials; "" where it should hold some."""
     place = path.absolute().as_posix()
     others = known_source(source).others.items()
-    return next((what for one, what in others if re.search(f"/{one}$", place)), "")
+    return next((what for pattern, what in others if re.search(f"/{pattern}$", place)), "")
 
 
 def prompt_order(source: str, prompt: str) -> tuple[int, str]:

@@ -9,12 +9,12 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,79 +29,28 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 
-T_co = TypeVar("T_co", covariant=True)
 DIGEST = 32  # bytes of a SHA-256
 
 
-class _Column(Sequence[T_co], Generic[T_co]):
-    """A sequence whose values are made by `_value(i)`, 0 <= i < len; a slice of it is a tuple."""
-
-    def _value(self, index: int) -> T_co:
-        raise NotImplementedError
-
-    @overload
-    def __getitem__(self, index: int) -> T_co: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[T_co]: ...
-    def __getitem__(self, index: int | slice) -> T_co | Sequence[T_co]:
-        if isinstance(index, slice):
-            return tuple(map(self._value, range(len(self))[index]))
-        return self._value(range(len(self))[index])
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, str):
-            return NotImplemented
-        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
 @dataclass(frozen=True, eq=False)
-class Digests(_Column[str]):
-    """SHA-256 digests as hex text. rows: uint8 [n, 32], the digests' bytes."""
+class Digests(Sequence[str]):
+    """SHA-256 digests as hex text, in the memory of their bytes: a set may have millions. rows: uint8 [n, 32]."""
 
     rows: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def _value(self, index: int) -> str:
-        return bytes(self.rows[index]).hex()
-
-
-def pick_digests(items: Sequence[str], index: Sequence[int]) -> Sequence[str]:
-    """The digests at `index`, as compact as they were."""
-    if isinstance(items, Digests):
-        return Digests(items.rows[np.asarray(index, dtype=np.int64)])
-    return tuple(items[i] for i in index)
-
-
-@dataclass(frozen=True, eq=False)
-class Below(_Column[Path]):
-    """Paths of files below one folder. files: their names from there on ("n01440764/a.JPEG")."""
-
-    folder: Path
-    files: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def _value(self, index: int) -> Path:
-        return self.folder / self.files[index]
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return Digests(self.rows[index]) if isinstance(index, slice) else bytes(self.rows[index]).hex()
 
 
 # Reading files of a user's folder: plain ones only. A named pipe or a device would be waited for without end.
 LARGEST = 512 * 2**20  # bytes of a file that is read at once
-
-
-class State(NamedTuple):
-    """What tells a changed file from an unchanged one without reading it; a tool may set size and mtime back, but
-    neither ctime nor, where it put another file there, the inode."""
-
-    size: int
-    mtime: int
-    ctime: int
-    inode: int
 
 
 def open_plain(path: str | os.PathLike[str]) -> BufferedReader:
@@ -114,15 +63,13 @@ def open_plain(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def read_plain(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
-    """All bytes of a plain file. Raises OSError, too where it has more than `largest`."""
+    """All bytes of a plain file. Raises OSError, too if it has more than `largest`."""
     with open_plain(path) as file:
-        data = bytearray()
         size = os.fstat(file.fileno()).st_size  # what is asked for is allocated at once
-        while len(data) <= largest and (block := file.read(min(size, largest) + 1)):
-            data += block
+        data = file.read(min(size, largest) + 1)
     if len(data) > largest:
         raise OSError(errno.EFBIG, f"more than {largest} bytes")
-    return bytes(data)
+    return data
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
@@ -130,20 +77,17 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     return read_plain(path).decode(encoding)
 
 
-def state_of(path: str | os.PathLike[str]) -> State:
-    """A plain file's state. Raises OSError."""
-    found = os.stat(path)  # noqa: PTH116 - a million paths as text, not objects
-    if not stat.S_ISREG(found.st_mode):
+def state_of(path: str | os.PathLike[str]) -> list[int]:
+    """What tells a changed plain file from an unchanged one without reading it: size, mtime, ctime, inode. A tool may
+    set size and mtime back, but neither ctime nor, where it put another file there, the inode. Raises OSError."""
+    state = os.stat(path)  # noqa: PTH116 - a million paths as text, not objects
+    if not stat.S_ISREG(state.st_mode):
         raise OSError(errno.EINVAL, "not a plain file")
-    return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
 #: A file changed this recently (ns) may change again within one tick of its clock: it is not remembered.
 SETTLED = 2_000_000_000
-#: So many new digests are kept at once: what a killed process has read is not read again.
-KEPT_TOGETHER = 50_000
-_HEX = re.compile("[0-9a-f]{64}")
-Memory = dict[str, Any]  # name below a folder -> its state, then its digest
 
 
 def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]) -> str:
@@ -172,26 +116,22 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
 
     files: names below `folder`, or paths. The memory is one table per folder, in the home folder; where it cannot be
     written, nothing is lost but time."""
-    place = _memory(folder, settings)
-    known = _read(place)
-    digests, fresh = [], 0
+    known, digests, count = _remembered(folder, settings), [], 0
     try:
-        for name in _below(files, folder):
-            path = os.path.join(folder, name)  # noqa: PTH118 - a million paths as text, not objects
-            with foreign("file", path, StimuliError):
-                state = state_of(path)
-            digest = _recalled(known, name, state)
+        for file in files:
+            digest = _recall(known, file, folder)
             if digest is None:
+                path = os.path.join(folder, file)  # noqa: PTH118 - a million paths as text, not objects
+                with foreign("file", path, StimuliError):
+                    state = state_of(path)
                 digest = file_digest(path)
-                if time.time_ns() - max(state.mtime, state.ctime) > SETTLED:
-                    known[name] = [*state, digest]
-                    fresh += 1
-                    if fresh % KEPT_TOGETHER == 0:
-                        _keep(place, known)
+                if time.time_ns() - max(state[1:3]) > SETTLED:
+                    known[_name(file, folder)] = [*state, digest]
+                    count += 1
             digests.append(digest)
     finally:
-        if fresh % KEPT_TOGETHER:
-            _keep(place, known)
+        if count:
+            _remember(known, folder, settings)
     return Digests(np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, DIGEST))
 
 
@@ -199,50 +139,50 @@ def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None 
     """Read remembered files of a folder again (None: all that are still there); the memory is put right.
 
     Returns those whose content is not what was remembered although their state is. Raises StimuliError."""
-    place = _memory(folder, settings)
-    known = _read(place)
-    changed = []
-    for name in _below(known if files is None else files, folder):
-        path = os.path.join(folder, name)  # noqa: PTH118 - as above
+    known, changed = _remembered(folder, settings), []
+    for file in list(known) if files is None else files:
+        path = os.path.join(folder, file)  # noqa: PTH118 - as above
         if files is None and not os.path.isfile(path):  # noqa: PTH113 - as above
             continue
-        with foreign("file", path, StimuliError):
-            state = state_of(path)
-        digest = _recalled(known, name, state)
+        digest = _recall(known, file, folder)
         if digest is not None and (now := file_digest(path)) != digest:
-            known[name] = [*state, now]
+            name = _name(file, folder)
+            known[name][-1] = now
             changed.append(name)
     if changed:
-        _keep(place, known)
+        _remember(known, folder, settings)
     return changed
+
+
+def _name(file: str | Path, folder: Path) -> str:
+    return os.fspath(file).removeprefix(f"{folder}{os.sep}")
+
+
+def _recall(known: dict[str, Any], file: str | Path, folder: Path) -> str | None:
+    """The remembered digest of a file in the same state. Raises StimuliError if there is no such file."""
+    path = os.path.join(folder, file)  # noqa: PTH118 - as above
+    with foreign("file", path, StimuliError):
+        state = state_of(path)
+    row = known.get(_name(file, folder))
+    same = isinstance(row, list) and row[:-1] == state and re.fullmatch("[0-9a-f]{64}", str(row[-1]))
+    return str(row[-1]) if isinstance(row, list) and same else None
 
 
 def _memory(folder: Path, settings: Settings) -> Path:
     return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
 
 
-def _below(files: Iterable[str | Path], folder: Path) -> list[str]:
-    return [os.fspath(file).removeprefix(f"{folder}{os.sep}") for file in files]
-
-
-def _recalled(known: Memory, name: str, state: State) -> str | None:
-    """The remembered digest of a file in the same state."""
-    row = known.get(name)
-    if not isinstance(row, list) or row[:-1] != list(state) or not _HEX.fullmatch(str(row[-1])):
-        return None
-    return str(row[-1])
-
-
-def _keep(place: Path, known: Memory) -> None:
+def _remember(known: dict[str, Any], folder: Path, settings: Settings) -> None:
+    place = _memory(folder, settings)
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, json.dumps(known))
 
 
-def _read(place: Path) -> Memory:
-    """What is remembered; a file that is damaged or of another form counts as empty."""
+def _remembered(folder: Path, settings: Settings) -> dict[str, Any]:
+    """Name below a folder -> state, then digest; a file that is damaged or of another form counts as empty."""
     try:
-        known = json.loads(read_plain(place))
+        known = json.loads(read_plain(_memory(folder, settings)))
     except (OSError, ValueError, RecursionError, MemoryError):
         return {}
     return known if isinstance(known, dict) else {}
@@ -258,28 +198,30 @@ DARK = 128
 class FileImages:
     """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the remedy.
 
-    digests: SHA-256 of each file as the set was planned: the bytes that are decoded are those bytes, or none."""
+    files: paths, or names below `folder`; digests: SHA-256 of each file as the set was planned: the bytes that are
+    decoded are those bytes, or none."""
 
-    paths: Sequence[Path]
+    files: Sequence[str | Path]
     remedy: str
     digests: Sequence[str] | None = None
+    folder: Path = Path()
+
+    def path(self, index: int) -> Path:
+        """Where the i-th image lies."""
+        return self.folder / self.files[index]
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
         """HWC uint8 RGB."""
-        path = self.paths[index]
+        path = self.path(index)
         with whole_image(path, f"Delete it and get the set again: {self.remedy}."):
             data = read_plain(path)
             if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
-                raise changed(path)
+                raise StimuliError(
+                    f"{path}: its content is not the one that was planned: it changed during the run, or its size and "
+                    "times were set back. Nothing of this set was answered from it. Run again; `bench data verify` "
+                    "reads every file anew."
+                )
             return decoded_rgb(data)
-
-
-def changed(path: Path) -> StimuliError:
-    """The error for a file whose content is not that of the planned set."""
-    return StimuliError(
-        f"{path}: its content is not the one that was planned: it changed during the run, or its size and times were "
-        "set back. Nothing of this set was answered from it. Run again; `bench data verify` reads every file anew."
-    )
 
 
 @dataclass(frozen=True)
@@ -293,11 +235,11 @@ class FileMasks:
     def __call__(self, index: int) -> NDArray[np.bool_]:
         """HW bool."""
         silhouette = read_rgb(self.silhouettes[index], self.images.remedy)
-        width, height = size_of(self.images.paths[index], self.images.remedy)
+        width, height = size_of(self.images.path(index), self.images.remedy)
         if silhouette.shape[:2] != (height, width):
             raise StimuliError(
                 f"{self.silhouettes[index]}: {silhouette.shape[1]} x {silhouette.shape[0]} pixels, "
-                f"but the image that it masks, {self.images.paths[index]}, has {width} x {height}. "
+                f"but the image that it masks, {self.images.path(index)}, has {width} x {height}. "
                 "Use silhouettes of the same set."
             )
         return np.asarray(silhouette.mean(axis=2) < DARK)
@@ -358,17 +300,12 @@ def opened(file: BinaryIO) -> Iterator[PILImage]:
 
 
 def decoded_rgb(data: bytes) -> NDArray[np.uint8]:
-    """HWC uint8 RGB of a file's bytes; as `opened`."""
+    """HWC uint8 RGB of a file's bytes; of 16 bits a channel the upper eight, as of colour files. Raises ValueError if
+    its values have no known white; else as `opened`."""
     with opened(BytesIO(data)) as image:
-        return rgb_of(image)
-
-
-def rgb_of(image: PILImage) -> NDArray[np.uint8]:
-    """HWC uint8 RGB of an opened image; of 16 bits a channel the upper eight, as of colour files. Raises ValueError
-    where its values have no known white."""
-    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
-        raise ValueError(f"pixels of mode {image.mode}; expected 8 or 16 bits")
-    if not image.mode.startswith("I"):
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
-    grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+        if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+            raise ValueError(f"pixels of mode {image.mode}; expected 8 or 16 bits")
+        if not image.mode.startswith("I"):
+            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)

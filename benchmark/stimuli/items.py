@@ -24,7 +24,7 @@ from benchmark.stimuli.catalogue import (
     read_pair,
     stimulus_id,
 )
-from benchmark.stimuli.image_files import Below, read_text, text_digest
+from benchmark.stimuli.image_files import read_text, text_digest
 from registry.foreign import foreign
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
@@ -233,11 +233,6 @@ class Listing:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def paths(self) -> Below:
-        """Where the images lie."""
-        return Below(self.folder, self.files)
 
     def pick(self, index: Sequence[int]) -> Listing:
         """The images at `index`, in that order."""

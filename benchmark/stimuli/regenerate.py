@@ -236,7 +236,7 @@ def _photographs(name: str, wanted: Sequence[str], settings: Settings) -> Stimul
         ids=ids,
         items=items,
         labels=labels,
-        decode=FileImages(paths, remedy(entry), items),
+        decode=FileImages(tuple(paths), remedy(entry), items),
         whole=entry.count,
         origin="catalogue",
     )

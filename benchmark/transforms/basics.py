@@ -6,56 +6,34 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import pdtr
 
-# Poisson counts by exact inversion: the smallest k whose cumulative probability exceeds a uniform.
-#
-# A guide table gives the answer for all but the few uniforms that share their bin with a threshold; those are stepped
-# to it. Exact for 24-bit uniforms: no normal approximation, no truncated tail.
-_BITS, _GUIDE_BITS = 24, 10
+_BITS = 24
 
 
 def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Tensor:
-    """Counts, float32, with means levels / 255 * peak.
+    """Poisson counts, float32, with means levels / 255 * peak: the smallest k whose cumulative probability exceeds the
+    uniform. Exact for 24-bit uniforms: no normal approximation, no truncated tail.
 
     levels: whole numbers 0..255; uniform: int32 in [0, 2**24), of the same shape."""
-    guide, thresholds = _tables(peak, levels.device)
-    flat, draws = levels.reshape(-1).int(), uniform.reshape(-1)
-    bins = (flat << _GUIDE_BITS).add_(draws >> (_BITS - _GUIDE_BITS))
-    packed = guide.index_select(0, bins)  # count * 2 + whether a threshold lies inside the bin
-    counts = (packed >> 1).float()
-    unsure = (packed & 1).nonzero()[:, 0]
-    counts[unsure] = _step(thresholds, flat[unsure], draws[unsure], counts[unsure].int())
-    return counts.reshape(levels.shape)
-
-
-def _step(thresholds: torch.Tensor, levels: torch.Tensor, draws: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Raise each count while its threshold is not above the draw."""
-    width = thresholds.shape[1]
-    start, line = levels.long() * width, thresholds.reshape(-1)
-    while True:
-        more = line[start + counts] <= draws
-        if not bool(more.any()):
-            return counts.float()
-        counts = counts + more.int()
+    thresholds, width = _thresholds(peak, levels.device)
+    row = levels.long()
+    place = torch.searchsorted(thresholds, (row << _BITS + 1) + uniform, right=True)
+    return (place - row * width).float()
 
 
 @lru_cache(maxsize=16)
-def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(guide int16 [256 * 1024], thresholds int32 [256, K]) for means 0..peak."""
+def _thresholds(peak: float, device: torch.device) -> tuple[torch.Tensor, int]:
+    """Cumulative probabilities in units of 2**-24 for means 0..peak, one row of K behind the other, each row lifted
+    above the one before: int64 [256 * K]; and K."""
     means = np.arange(256)[:, None] / 255 * peak
     counts = np.arange(int(peak + 8 * np.sqrt(peak) + 16))[None, :]
-    thresholds = np.rint(pdtr(counts, means) * 2**_BITS).astype(np.int32)
-    edges = np.arange(2**_GUIDE_BITS + 1) << (_BITS - _GUIDE_BITS)
-    below = np.stack([np.searchsorted(row, edges, side="right") for row in thresholds])
-    inside = below[:, :-1] != np.stack([np.searchsorted(row, edges[1:] - 1, side="right") for row in thresholds])
-    guide = (below[:, :-1] * 2 + inside).astype(np.int16).reshape(-1)
-    return torch.from_numpy(guide).to(device), torch.from_numpy(thresholds).to(device)
+    rows = np.rint(pdtr(counts, means) * 2**_BITS).astype(np.int64) + (np.arange(256)[:, None] << _BITS + 1)
+    return torch.from_numpy(rows.reshape(-1)).to(device), counts.size
 
 
 # Random numbers per image: a draw follows from the image's seed, a label and its place in line.
@@ -66,22 +44,6 @@ def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tens
 # constants of the hash-prospector project's public-domain search) with a 64-bit key per draw.
 _MULTIPLIERS = (0x21F0AAAD, 0x735A2D97)
 _SQRT2 = math.sqrt(2.0)
-
-
-class Draws(Protocol):
-    """Where a transform gets its random numbers: a `Streams`, or given arrays in a test."""
-
-    def uniform(self, *shape: int) -> torch.Tensor:
-        """[n, *shape] in [0, 1)."""
-
-    def uniform_and_coin(self, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same, and fair coins [n, *shape] bool."""
-
-    def normal(self, *shape: int) -> torch.Tensor:
-        """[n, *shape], mean 0, variance 1."""
-
-    def poisson(self, levels: torch.Tensor, peak: float) -> torch.Tensor:
-        """Counts, float32; `levels` [n, ...]: whole numbers 0..255; means: levels / 255 * peak."""
 
 
 class Streams:
@@ -101,14 +63,9 @@ class Streams:
             keys = splitmix64(self._keys + np.uint64(self._calls) * np.uint64(0x9E3779B97F4A7C15))
         self._calls += 1
         halves = torch.from_numpy(keys.view(np.int32).reshape(-1, 2).copy()).to(self._device)
-        size = math.prod(shape)
-        counter = torch.arange(size, dtype=torch.int32, device=self._device)
-        if self._device.type != "cpu":  # one launch for all images
-            return _hash(counter + halves[:, :1], halves[:, 1:]).reshape(-1, *shape)
-        out = torch.empty((len(keys), size), dtype=torch.int32)
-        for row, (low, high) in zip(out, halves.tolist(), strict=True):  # one image at a time stays in cache
-            _hash(torch.add(counter, low, out=row), high)
-        return out.reshape(-1, *shape)
+        counter = torch.arange(math.prod(shape), dtype=torch.int32, device=self._device)
+        # Two mixing rounds, the second half of the key between them.
+        return _mix(_mix(counter + halves[:, :1]).bitwise_xor_(halves[:, 1:])).reshape(-1, *shape)
 
     def uniform(self, *shape: int) -> torch.Tensor:
         """Float32 [n, *shape]: multiples of 2**-24 in [0, 1)."""
@@ -143,11 +100,6 @@ def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
         return np.asarray(z ^ (z >> np.uint64(31)), dtype=np.uint64)
 
 
-def _hash(counter: torch.Tensor, key: torch.Tensor | int) -> torch.Tensor:
-    """Two mixing rounds in place, the key between them."""
-    return _mix(_mix(counter).bitwise_xor_(key))
-
-
 def _mix(x: torch.Tensor) -> torch.Tensor:
     first, second = _MULTIPLIERS
     x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF)).mul_(first)
@@ -177,7 +129,7 @@ MEAN_LEVEL = 0.4545  # mean grey of the published amplitude spectrum
 FIT = (-3.2773, -0.9991, -0.0513, -0.0289, 0.2069, -0.0061, 0.0919)
 
 
-def scramble(grey: torch.Tensor, width: float, draws: Draws) -> torch.Tensor:
+def scramble(grey: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
     """Shift phases by up to +-`width` degrees; grey [n, 1, H, W].
 
     As published, the shifts of the second half of the spectrum are subtracted in the same order as those of the first

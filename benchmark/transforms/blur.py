@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
-from benchmark.transforms.basics import Draws, blur
+from benchmark.transforms.basics import Streams, blur
 
 
 def gaussian_blur(images: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -24,28 +24,12 @@ def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Te
     kernel = disc(radius, softness)
     reach = kernel.shape[0] // 2
     height, width = images.shape[-2:]
-    size = tuple(_smooth_length(length + 2 * reach) for length in (height, width))
-    padded = _mirrored(images, reach, size)
+    size = tuple(next_fast_len(length + 2 * reach, real=True) for length in (height, width))
+    padded = F.pad(images, (reach,) * 4, mode="reflect")
     turned = _spectrum(radius, softness, size, images.device, images.dtype)
-    product = torch.fft.rfft2(padded).mul_(turned)
+    product = torch.fft.rfft2(padded, s=size).mul_(turned)
     whole: torch.Tensor = torch.fft.irfft2(product, s=size)
     return whole[..., :height, :width]
-
-
-def _mirrored(images: torch.Tensor, reach: int, size: tuple[int, ...]) -> torch.Tensor:
-    """[..., *size]: the images in a border of `reach` px, mirrored without the edge; zeros below and to the right."""
-    height, width = images.shape[-2:]
-    if size == (height + 2 * reach, width + 2 * reach):
-        return F.pad(images, (reach,) * 4, mode="reflect")
-    wide = images.new_zeros(*images.shape[:-2], *size)
-    down = wide[..., reach : reach + width]
-    down[..., :reach, :] = images[..., 1 : reach + 1, :].flip(-2)
-    down[..., reach : reach + height, :] = images
-    down[..., reach + height : 2 * reach + height, :] = images[..., -reach - 1 : -1, :].flip(-2)
-    wide[..., :reach] = wide[..., reach + 1 : 2 * reach + 1].flip(-1)
-    across = wide[..., width - 1 : width + reach - 1].flip(-1)
-    wide[..., reach + width : 2 * reach + width] = across
-    return wide
 
 
 @lru_cache(maxsize=8)
@@ -90,18 +74,6 @@ def _spectrum(
     return spectrum.to(wide).to(device)
 
 
-def _smooth_length(length: int) -> int:
-    """The next length whose only prime factors are 2, 3 and 5."""
-    while True:
-        rest = length
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return length
-        length += 1
-
-
 def zoom_blur(images: torch.Tensor, stop: float, step: float) -> torch.Tensor:
     """Mean of the image and its enlargements by 1, 1 + step, ... below `stop`.
 
@@ -128,7 +100,9 @@ def enlarged(images: torch.Tensor, factor: float) -> torch.Tensor:
     return wide[..., trims[0] : trims[0] + height, trims[1] : trims[1] + width]
 
 
-def elastic_transform(images: torch.Tensor, strength: float, sigma: float, jitter: float, draws: Draws) -> torch.Tensor:
+def elastic_transform(
+    images: torch.Tensor, strength: float, sigma: float, jitter: float, draws: Streams
+) -> torch.Tensor:
     """Warp; strength: px per unit of the smoothed field; sigma: its smoothness, px; jitter: px."""
     height, width = images.shape[-2:]
     corners = (2 * draws.uniform(3, 2).cpu().double() - 1) * jitter
@@ -181,7 +155,7 @@ def _backward(shifts: NDArray[np.float64], height: int, width: int) -> NDArray[n
 # The loop visits pixels from the last to the first and copies to each one the *current* value of a neighbour (the
 # published swap writes only one side). A neighbour that was visited before holds a copy already, so each pass is a map
 # pixel -> pixel with chains; chains are followed by pointer jumping.
-def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Draws) -> torch.Tensor:
+def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draws: Streams) -> torch.Tensor:
     """Blur by `sigma` px and store, move pixels by up to `delta` px `passes` times, blur again."""
     height, width = images.shape[-2:]
     rough = blur(images, sigma, "nearest").floor_()
@@ -215,12 +189,8 @@ def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.
     waiting[inside] = later
     base = torch.arange(count, device=steps.device)[:, None] * total
     pointers = (source.reshape(count, total) + base).reshape(-1)
-    _jump(pointers, waiting.reshape(-1))
-    return pointers.reshape(count, total) - base
-
-
-def _jump(pointers: torch.Tensor, waiting: torch.Tensor) -> None:
-    """Let every waiting element point where its chain ends; chains halve in each round. In place."""
+    # Let every waiting element point where its chain ends; chains halve in each round.
+    waiting = waiting.reshape(-1)
     live = waiting.nonzero()[:, 0]
     while len(live):
         target = pointers[live]
@@ -228,26 +198,15 @@ def _jump(pointers: torch.Tensor, waiting: torch.Tensor) -> None:
         pointers[live] = further
         waiting[live] = still
         live = live[still]
+    return pointers.reshape(count, total) - base
 
 
-# Motion blur as ImageMagick computes it, by shifted additions: no ImageMagick.
-#
-# Taps run to one side along the angle, weighted by half a Gaussian; results are rounded on the 16-bit scale and cut to
-# 8 bits, which reproduces ImageMagick 7 (16-bit build) byte for byte.
-class Tap(NamedTuple):
-    """Rows and columns to read away from the pixel, and the weight."""
-
-    down: int
-    across: int
-    weight: float
-
-
-def motion_blur(images: torch.Tensor, radius: int, sigma: float, draws: Draws) -> torch.Tensor:
+def motion_blur(images: torch.Tensor, radius: int, sigma: float, draws: Streams) -> torch.Tensor:
     """Blur along an angle drawn from -45 to 45 degrees; radius, sigma: px."""
     return smeared(images, radius, sigma, angles(draws, -45, 45))
 
 
-def angles(draws: Draws, low: float, high: float) -> list[float]:
+def angles(draws: Streams, low: float, high: float) -> list[float]:
     """One angle per image, degrees, uniform between two bounds."""
     return [low + (high - low) * u for u in draws.uniform(1)[:, 0].tolist()]
 
@@ -256,14 +215,17 @@ def smeared(images: torch.Tensor, radius: int, sigma: float, degrees: list[float
     """Whole levels [n, C, H, W] -> whole levels, blurred along one angle per image."""
     reach = 2 * radius + 1
     padded = F.pad(images, (reach,) * 4, mode="replicate")
-    plans = [taps(radius, sigma, angle) for angle in degrees]
-    add = _add_slices if images.device.type == "cpu" else _add_gathers
-    total = add(padded, plans, reach, images.shape[-2:])
+    height, width = images.shape[-2:]
+    total = torch.zeros_like(images, memory_format=torch.contiguous_format)
+    for out, image, angle in zip(total, padded, degrees, strict=True):  # each tap is a view: nothing is gathered
+        for (down, across), weight in taps(radius, sigma, angle).items():
+            top, left = reach + down, reach + across
+            out.add_(image[:, top : top + height, left : left + width], alpha=weight)
     return total.mul_(257).add_(0.5).floor_().div_(257).floor_()
 
 
-def taps(radius: int, sigma: float, angle: float) -> list[Tap]:
-    """The taps of one angle; those that fall on the same pixel are one."""
+def taps(radius: int, sigma: float, angle: float) -> dict[tuple[int, int], float]:
+    """(rows, columns) to read away from a pixel -> weight, at one angle; taps that fall on one pixel are one."""
     steps = np.arange(2 * radius + 1)
     weights = np.exp(-(steps**2) / (2.0 * sigma**2))
     weights /= weights.sum()
@@ -273,34 +235,4 @@ def taps(radius: int, sigma: float, angle: float) -> list[Tap]:
     merged: dict[tuple[int, int], float] = {}
     for y, x, weight in zip(down.tolist(), across.tolist(), weights.tolist(), strict=True):
         merged[y, x] = merged.get((y, x), 0.0) + weight
-    return [Tap(y, x, weight) for (y, x), weight in merged.items()]
-
-
-def _add_slices(padded: torch.Tensor, plans: list[list[Tap]], reach: int, size: torch.Size) -> torch.Tensor:
-    """One image at a time, each tap a view: nothing is gathered, an image stays in cache."""
-    height, width = size
-    total = padded.new_zeros((*padded.shape[:-2], height, width))
-    for out, image, plan in zip(total, padded, plans, strict=True):
-        for tap in plan:
-            top, left = reach + tap.down, reach + tap.across
-            out.add_(image[:, top : top + height, left : left + width], alpha=tap.weight)
-    return total
-
-
-def _add_gathers(padded: torch.Tensor, plans: list[list[Tap]], reach: int, size: torch.Size) -> torch.Tensor:
-    """All images in one launch per tap."""
-    height, width = size
-    stride = padded.shape[-1]
-    most = max(len(plan) for plan in plans)
-    full = [plan + [Tap(0, 0, 0.0)] * (most - len(plan)) for plan in plans]
-    table = torch.tensor(full, dtype=torch.float64)
-    offsets = ((table[..., 0] + reach) * stride + table[..., 1] + reach).long().to(padded.device)
-    weights = table[..., 2].to(padded)
-    rows = torch.arange(height, device=padded.device)[:, None] * stride
-    base = (rows + torch.arange(width, device=padded.device)).reshape(1, 1, -1)
-    flat = padded.flatten(-2)
-    total = padded.new_zeros((*padded.shape[:2], height * width))
-    for k in range(most):
-        index = (base + offsets[:, k, None, None]).expand(-1, padded.shape[1], -1)
-        total += flat.gather(-1, index) * weights[:, k, None, None]
-    return total.reshape(*padded.shape[:2], height, width)
+    return merged

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
@@ -21,8 +22,7 @@ from PIL import Image
 from benchmark.contracts import Transform
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.transforms import blur, weather
-from benchmark.transforms.basics import Draws, Seeds, Streams, grey_levels, in_parts, stored_levels
-from benchmark.transforms.listing import own_list
+from benchmark.transforms.basics import Seeds, Streams, grey_levels, in_parts, stored_levels
 from benchmark.transforms.weather import spatter
 
 Pixels = NDArray[np.uint8]
@@ -95,29 +95,12 @@ def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
     """Shrink uint8 images to `share` of the size and enlarge again, both by PIL's box average."""
     height, width = images.shape[-2:]
     small = (int(width * share), int(height * share))
-    if images.device.type == "cuda":
-        return _boxes(_boxes(images, small), (width, height))
-
-    enlarge = _enlarging(small, (width, height))
 
     def again(pixels: Pixels) -> Image.Image:
         image = Image.fromarray(pixels).resize(small, Image.Resampling.BOX)
-        return image.resize((width, height), enlarge)
+        return image.resize((width, height), Image.Resampling.BOX)
 
     return by_pil(images, again)
-
-
-@lru_cache(maxsize=32)
-def _enlarging(small: tuple[int, int], size: tuple[int, int]) -> Image.Resampling:
-    """The quicker "nearest" where it reads the same pixels as "box" (as at 224 px), else "box"."""
-    y, x = np.mgrid[: small[1], : small[0]]
-    for place in (x % 256, x // 256, y % 256, y // 256):
-        image = Image.fromarray(place.astype(np.uint8))
-        ways = (Image.Resampling.NEAREST, Image.Resampling.BOX)
-        near, box = (np.asarray(image.resize(size, way)) for way in ways)
-        if not np.array_equal(near, box):
-            return Image.Resampling.BOX
-    return Image.Resampling.NEAREST
 
 
 def by_pil(images: torch.Tensor, change: Callable[[Pixels], Image.Image]) -> torch.Tensor:
@@ -128,42 +111,9 @@ def by_pil(images: torch.Tensor, change: Callable[[Pixels], Image.Image]) -> tor
     def put(at: int) -> None:
         out[at] = np.asarray(change(pixels[at]))
 
-    threads = min(torch.get_num_threads(), len(pixels))
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(put, range(len(pixels))))
-    else:
-        for at in range(len(pixels)):
-            put(at)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(put, range(len(pixels))))
     return torch.from_numpy(out).permute(0, 3, 1, 2).to(images.device)
-
-
-def _boxes(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """PIL's box resize to (width, height) as two passes of whole-number matrices: the same bytes."""
-    wide = images.double()
-    across = box_matrix(wide.shape[-1], size[0])
-    down = box_matrix(wide.shape[-2], size[1])
-    for matrix, turn in ((across, True), (down, False)):
-        weights = torch.from_numpy(matrix).to(wide)
-        total = wide @ weights.T if turn else weights @ wide
-        wide = ((total + 2**21) / 2**22).floor().clamp(0, 255)
-    return wide.to(images.dtype)
-
-
-@lru_cache(maxsize=64)
-def box_matrix(size: int, target: int) -> NDArray[np.float64]:
-    """[target, size]: box weights in units of 2**-22, whole numbers, as PIL rounds them."""
-    scale = size / target
-    support = 0.5 * max(scale, 1.0)
-    matrix = np.zeros((target, size))
-    for row in range(target):
-        centre = (row + 0.5) * scale
-        first = max(int(centre - support + 0.5), 0)
-        last = min(int(centre + support + 0.5), size)
-        place = (np.arange(first, last) - centre + 0.5) / max(scale, 1.0)
-        weights = ((place > -0.5) & (place <= 0.5)).astype(np.float64)
-        matrix[row, first:last] = np.floor(0.5 + weights / weights.sum() * 2**22)
-    return matrix
 
 
 def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
@@ -183,22 +133,22 @@ def jpeg_compression(images: torch.Tensor, quality: int) -> torch.Tensor:
 #
 # Every function here and in the modules beside it takes whole grey levels 0..255 [n, 3, H, W] of any float type, the
 # level's constants and the draws, and gives grey levels before clipping and storing.
-def gaussian_noise(images: torch.Tensor, sd: float, draws: Draws) -> torch.Tensor:
+def gaussian_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Tensor:
     """Add normal noise; sd: share of the grey range."""
     return draws.normal(*images.shape[1:]).to(images).mul_(255 * sd).add_(images)
 
 
-def speckle_noise(images: torch.Tensor, sd: float, draws: Draws) -> torch.Tensor:
+def speckle_noise(images: torch.Tensor, sd: float, draws: Streams) -> torch.Tensor:
     """Multiply by 1 + normal noise; sd: share of the pixel's value."""
     return draws.normal(*images.shape[1:]).to(images).mul_(sd).mul_(images).add_(images)
 
 
-def shot_noise(images: torch.Tensor, peak: float, draws: Draws) -> torch.Tensor:
+def shot_noise(images: torch.Tensor, peak: float, draws: Streams) -> torch.Tensor:
     """Replace each value by a Poisson count; peak: expected photons of a white pixel."""
     return draws.poisson(images, peak).to(images).div_(peak).clamp_(max=1).mul_(255)
 
 
-def impulse_noise(images: torch.Tensor, share: float, draws: Draws) -> torch.Tensor:
+def impulse_noise(images: torch.Tensor, share: float, draws: Streams) -> torch.Tensor:
     """Replace a share of the values, half of them by white and half by black."""
     uniform, white = draws.uniform_and_coin(*images.shape[1:])
     return torch.where(uniform <= share, white.to(images).mul_(255), images)
@@ -319,13 +269,6 @@ CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
 )
 
 
-# ImageNet-C (Hendrycks and Dietterich 2019): 15 common corruptions and 4 extra ones, 5 severities.
-#
-# `corruption(name, severity)` gives the transform; the constants are in `benchmark.transforms.corruptions`. They are
-# those of the published code at 224 px and are pixels of the image that is shown, so they mean the benchmark only at
-# that size.
-__all__ = ["CORRUPTIONS", "SIZE", "VERSION", "corrupted", "corruption", "load_textures", "names"]
-
 VERSION = 1  # raised whenever any pixel of any corruption changes
 SIZE = 224  # px that the constants were published for
 
@@ -333,26 +276,30 @@ SIZE = 224  # px that the constants were published for
 def corruption(
     name: str,
     severity: int,
-    frost: Sequence[Path | str | weather.Texture] | None = None,
+    frost: Sequence[Path | str | weather.Texture] = (),
     jpeg85: bool = False,
     quantise: str = "truncate",
 ) -> Transform:
     """The transform of one corruption at one severity, 1 to 5.
 
-    Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1]. frost: files of the
-    published textures, frost1 to frost5 or frost6, or the pictures themselves (HWC uint8 RGB), for the corruption
-    "frost"; jpeg85: store the result as the published folder does, as a JPEG of quality 85; quantise: drop the fraction
-    of a level ("truncate", as published) or "round"."""
-    what = _known(name, severity)
-    if quantise not in ("truncate", "round"):
-        raise StimuliError(f"quantise must be truncate or round; it was {quantise}")
+    Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1]. frost: the published
+    textures, frost1 to frost5 or frost6, as files or pictures (HWC uint8 RGB), for the corruption "frost"; jpeg85:
+    store the result as the published folder does, as a JPEG of quality 85; quantise: drop the fraction of a level
+    ("truncate", as published) or "round"."""
+    if name not in CORRUPTIONS:
+        raise unknown_name("corruption", name, CORRUPTIONS)
+    if severity not in (1, 2, 3, 4, 5) or quantise not in ("truncate", "round"):
+        raise StimuliError(f"severity {severity}, quantise {quantise}: expected 1 to 5, and truncate or round")
+    what = CORRUPTIONS[name]
     constants = what.constants[severity - 1]
-    params = _params(what, severity) | {"jpeg85": jpeg85, "quantise": quantise}
+    params = dict(zip(what.units, constants, strict=True))
+    params |= {"severity": severity, "version": VERSION, "jpeg85": jpeg85, "quantise": quantise}
     if name == "frost":
-        textures = load_textures(frost or ())
+        textures = load_textures(frost)
         constants = (*constants, textures)
-        params["textures"] = [_digest(texture) for texture in textures]
-
+        # The shape counts, too: 2 x 8 and 4 x 4 px have the same bytes.
+        texts = [",".join(map(str, texture.shape)).encode() + texture.tobytes() for texture in textures]
+        params["textures"] = [sha256(text).hexdigest()[:16] for text in texts]
     levels_of = stored_levels if what.dtype == torch.uint8 else grey_levels
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
@@ -369,13 +316,21 @@ def corruption(
     return Transform(f"{name}/{severity}", params, apply, stored=True)
 
 
-def _params(what: Corruption, severity: int) -> dict[str, Any]:
-    named = dict(zip(what.units, what.constants[severity - 1], strict=True))
-    return {**named, "severity": severity, "version": VERSION}
+def load_textures(textures: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:
+    """The textures, decoded where they are files. Only the first five count, as in the published code."""
+    if len(textures) < weather.FROST_USED:
+        raise StimuliError(
+            f"the corruption 'frost' needs {weather.FROST_USED} published textures (frost1.png to frost5.jpg of the "
+            f"ImageNet-C repository); {len(textures)} were given"
+        )
+    return [
+        texture if isinstance(texture, np.ndarray) else np.asarray(Image.open(texture).convert("RGB"))
+        for texture in textures[: weather.FROST_USED]
+    ]
 
 
 def corrupted(
-    what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Draws | None, half: float = 0.0
+    what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Streams | None, half: float = 0.0
 ) -> torch.Tensor:
     """Whole levels, of any number type -> whole levels, uint8: clipped and stored by dropping the fraction; draws: for
     what is random; half: what is added before, 0.5 to round.
@@ -393,45 +348,3 @@ def corrupted(
         out.clamp_(0, 255)
         out = out.add_(half) if half else out
     return out.to(torch.uint8)  # which drops the fraction
-
-
-def names(family: str = "common") -> tuple[str, ...]:
-    """Names in the published order: of one family, of the 15 common ones or of all 19 ("all")."""
-    listed = {name: entry.family for name, entry in own_list("imagenet-c").items()}
-    if family not in (*listed.values(), "common", "all"):
-        known = dict.fromkeys((*listed.values(), "common", "all"))
-        raise unknown_name("family of corruptions", family, tuple(known))
-    common = family == "common"
-    return tuple(n for n, f in listed.items() if family in (f, "all") or (common and f != "extra"))
-
-
-def load_textures(files: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:
-    """The textures, decoded where they are files. Only the first five count, as in the published code."""
-    if len(files) < weather.FROST_USED:
-        raise StimuliError(
-            f"the corruption 'frost' needs {weather.FROST_USED} texture files (frost1.png to "
-            f"frost5.jpg of the ImageNet-C repository); {len(files)} were given"
-        )
-    return [_decoded(file) for file in files[: weather.FROST_USED]]
-
-
-def _decoded(file: Path | str | weather.Texture) -> weather.Texture:
-    if isinstance(file, np.ndarray):
-        return file
-    with Image.open(file) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def _digest(texture: weather.Texture) -> str:
-    from hashlib import sha256
-
-    shape = ",".join(map(str, texture.shape))  # 2 x 8 and 4 x 4 px have the same bytes
-    return sha256(shape.encode() + texture.tobytes()).hexdigest()[:16]
-
-
-def _known(name: str, severity: int) -> Corruption:
-    if name not in CORRUPTIONS:
-        raise unknown_name("corruption", name, CORRUPTIONS)
-    if severity not in (1, 2, 3, 4, 5):
-        raise StimuliError(f"severity must be 1, 2, 3, 4 or 5; it was {severity}")
-    return CORRUPTIONS[name]

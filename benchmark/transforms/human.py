@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +21,6 @@ from numpy.typing import NDArray
 from benchmark.contracts import Transform
 from benchmark.errors import StimuliError, unknown_name
 from benchmark.transforms.basics import (
-    Draws,
     Seeds,
     Streams,
     blur,
@@ -46,14 +47,14 @@ def contrast(images: torch.Tensor, level: float) -> torch.Tensor:
     return (1 - level) / 2 + luminance(images) * level
 
 
-def uniform_noise(images: torch.Tensor, width: float, draws: Draws) -> torch.Tensor:
+def uniform_noise(images: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
     """Low-contrast grey images plus noise uniform in +-`width` per pixel."""
     grey = contrast(images, NOISE_CONTRAST)
     noise = draws.uniform(1, *grey.shape[-2:]).to(grey)
     return (grey + (2 * noise - 1) * width).clamp(0, 1)
 
 
-def salt_and_pepper(images: torch.Tensor, share: float, draws: Draws) -> torch.Tensor:
+def salt_and_pepper(images: torch.Tensor, share: float, draws: Streams) -> torch.Tensor:
     """Low-contrast grey images with a `share` of the pixels replaced, half white and half black."""
     grey = contrast(images, NOISE_CONTRAST)
     place = draws.uniform(1, *grey.shape[-2:]).to(grey)
@@ -117,25 +118,25 @@ def luma(levels: torch.Tensor) -> torch.Tensor:
     return ((red * 19595 + green * 38470 + blue * 7471 + 32768) / 65536).floor()
 
 
-def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Draws) -> torch.Tensor:
+def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Streams) -> torch.Tensor:
     """Eidolons [n, 1, H, W] in grey levels 0..255 of whole RGB levels [n, 3, H, W], H = W.
 
     reach, grain: px; coherence in [0, 1]. Draws in the toolbox's order; a kind of weight 0 draws nothing."""
     plane = plane_of(levels.shape[-1])
     pad = plane.margin
     fiducial = _mirrored(luma(levels), pad)
-    layers = _layers(fiducial, plane)
+    blurred = _blur(fiducial[:, None].expand(-1, len(plane.scales), -1, -1), plane.scales)
+    # Differences of neighbouring blurs [n, scales, S, S]; the last layer is the coarsest blur.
+    layers = torch.cat([blurred[:, :-1] - blurred[:, 1:], blurred[:, -1:]], dim=1)
     fields = _displacements(plane, coherence, grain, draws, levels)
     rows = torch.arange(plane.side, device=levels.device)
-    down = _places(fields[0], reach, rows[:, None])
-    across = _places(fields[1], reach, rows[None, :])
+    down, across = (
+        (field * reach + origin).clamp_(0, plane.side - 1).long()
+        for field, origin in zip(fields, (rows[:, None], rows[None, :]), strict=True)
+    )
     moved = layers.flatten(-2).gather(-1, (down * plane.side + across).flatten(-2))
     whole = moved.sum(dim=1).reshape(-1, 1, plane.side, plane.side)
     return whole[..., pad : pad + plane.size, pad : pad + plane.size].clamp(0, 255).floor()
-
-
-def _places(field: torch.Tensor, reach: float, origin: torch.Tensor) -> torch.Tensor:
-    return (field * reach + origin).clamp_(0, field.shape[-1] - 1).long()
 
 
 def _mirrored(grey: torch.Tensor, pad: int) -> torch.Tensor:
@@ -144,14 +145,8 @@ def _mirrored(grey: torch.Tensor, pad: int) -> torch.Tensor:
     return torch.cat([wide[..., :pad, :].flip(-2), wide, wide[..., -pad:, :].flip(-2)], dim=-2)
 
 
-def _layers(fiducial: torch.Tensor, plane: Plane) -> torch.Tensor:
-    """[n, scales, S, S]: differences of neighbouring blurs; the last is the coarsest blur."""
-    blurred = _blur(fiducial[:, None].expand(-1, len(plane.scales), -1, -1), plane.scales)
-    return torch.cat([blurred[:, :-1] - blurred[:, 1:], blurred[:, -1:]], dim=1)
-
-
 def _displacements(
-    plane: Plane, coherence: float, grain: float, draws: Draws, like: torch.Tensor
+    plane: Plane, coherence: float, grain: float, draws: Streams, like: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Row and column displacements [n, scales, S, S] for a reach of 1."""
     shape = (len(plane.scales), plane.side, plane.side)
@@ -219,62 +214,40 @@ OPPONENT = np.array(
     [[9.27590805, 9.27590805, 0.0], [7.86421647, -9.33587662, 0.0], [-3.39709047, -3.39709047, 12.16230246]]
 )
 WHITE = np.array([0.20449114, 0.17225619, 0.10523047])
-EXPONENT = 2.2
-
-
-def power_law() -> NDArray[np.float64]:
-    """[256]: the stand-in for the authors' measured monitor curve."""
-    return (np.arange(256) / 255.0) ** EXPONENT
+POWER_LAW = (np.arange(256) / 255.0) ** 2.2  # grey level -> light
 
 
 def false_colour(images: torch.Tensor, curve: NDArray[np.float64]) -> torch.Tensor:
     """Opponent colours of [n, 3, H, W] in [0,1]; `curve` [256]: grey level -> light in [0,1], ascending."""
     table = torch.from_numpy(np.asarray(curve, dtype=np.float64)).to(images)
     light = table[(images * 255).round().long()]
-    turn, white = _rotation()
-    matrix, offset = torch.from_numpy(turn).to(images), torch.from_numpy(white).to(images)
-    back = torch.einsum("ij,njhw->nihw", matrix, light) + offset[:, None, None]
-    return _nearest(back.clamp(0, 1), table) / 255
-
-
-def _rotation() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The whole chain on monitor light is affine: (matrix [3, 3], offset [3])."""
+    # The whole chain on monitor light is affine: a matrix [3, 3] and an offset [3].
     flip = np.linalg.inv(OPPONENT) @ np.diag([1.0, -1.0, -1.0]) @ OPPONENT
-    back = np.linalg.inv(CONES)
-    return back @ flip @ CONES, back @ (WHITE - flip @ WHITE)
-
-
-def _nearest(light: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Index of the table entry nearest to each value, the lower one in a tie."""
-    above = torch.searchsorted(table, light.contiguous()).clamp_(1, len(table) - 1)
+    inverse = np.linalg.inv(CONES)
+    matrix = torch.from_numpy(inverse @ flip @ CONES).to(images)
+    offset = torch.from_numpy(inverse @ (WHITE - flip @ WHITE)).to(images)
+    back = (torch.einsum("ij,njhw->nihw", matrix, light) + offset[:, None, None]).clamp(0, 1).contiguous()
+    # The table entry nearest to each value, the lower one in a tie.
+    above = torch.searchsorted(table, back).clamp_(1, len(table) - 1)
     below = above - 1
-    return torch.where(light - table[below] <= table[above] - light, below, above).to(light.dtype)
+    return torch.where(back - table[below] <= table[above] - back, below, above).to(back.dtype) / 255
 
 
 VERSION = 1  # raised whenever any pixel of any condition changes
 GRAIN = 10.0
 
 
-@dataclass(frozen=True)
-class Tables:
-    """Files of the authors that some experiments need; where one is None a formula stands in.
-
-    curve [256]: grey level -> light of the experiments' monitor (`x_gamma_function.npy`); spectrum [H, W]: centred mean
-    amplitudes (`mean_power_spectrum_grey.npy`)."""
-
-    curve: NDArray[np.float64] | None = None
-    spectrum: NDArray[np.float64] | None = None
-
-
-Degrade = Callable[[torch.Tensor, Any, Draws, Tables], torch.Tensor]
+Curve = NDArray[np.float64]
+#: (working images, level, draws, the authors' own table or None) -> images.
+Degrade = Callable[[torch.Tensor, Any, Streams, Curve | None], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Experiment:
+class DegradedExperiment:
     """One experiment: `conditions` maps each condition string to its level in `unit`; the first is unimpaired.
 
-    degrade: (working images, level, draws, tables) -> images; humans: whether people did it; square: needs square
-    images; together: how many images at a time (1: many megabytes per image); table: which of `Tables` it uses."""
+    humans: whether people did it; square: needs square images; together: how many images at a time (1: many megabytes
+    per image); table: which file of the authors it uses, where there is one; without it a formula stands in."""
 
     title: str
     unit: str
@@ -286,115 +259,90 @@ class Experiment:
     table: str = ""
 
 
-def degradation(experiment: str, condition: str, tables: Tables | None = None, quantise: str = "round") -> Transform:
+def degradation(
+    experiment: str,
+    condition: str,
+    quantise: str = "round",
+    curve: NDArray[np.float64] | None = None,
+    spectrum: NDArray[np.float64] | None = None,
+) -> Transform:
     """The transform of one condition; some experiments need square images.
 
     condition: the published string, or another spelling of its number ("0.1" for "0.10"). quantise: "round" as the
-    stimuli of the experiments were saved, "truncate" as today's published code does."""
+    stimuli of the experiments were saved, "truncate" as today's published code does. curve [256]: grey level -> light
+    of the experiments' monitor (`x_gamma_function.npy`); spectrum [H, W]: centred mean amplitudes
+    (`mean_power_spectrum_grey.npy`)."""
     if experiment not in GEIRHOS:
         raise unknown_name("experiment with degraded images", experiment, GEIRHOS)
     what = GEIRHOS[experiment]
     name = spelled(experiment, condition)
     if quantise not in _STORES:
         raise unknown_name("way of storing", quantise, _STORES)
-    chosen, store = tables or Tables(), _STORES[quantise]
+    level, store = what.conditions[name], _STORES[quantise]
+    params = {"level": level, "unit": what.unit, "quantise": quantise, "version": VERSION}
+    table = {"curve": curve, "spectrum": spectrum}.get(what.table)
+    if what.table:
+        digest = table is not None and sha256(np.ascontiguousarray(table, dtype="<f8").tobytes()).hexdigest()
+        params[what.table] = digest or "formula"
 
     def change(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         draws = Streams(seeds, f"{experiment}/{name}", images.device)
-        out = what.degrade(working(images), what.conditions[name], draws, chosen)
-        levels = store(out).expand(-1, 3, -1, -1)
+        levels = store(what.degrade(working(images), level, draws, table)).expand(-1, 3, -1, -1)
         return stored_levels(levels) if images.dtype == torch.uint8 else levels
 
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
-        _check(what, images, chosen)
+        height, width = images.shape[-2:]
+        expected = (256,) if what.table == "curve" else (height, width)
+        if table is not None and table.shape != expected:
+            raise StimuliError(f"the {what.table} has shape {table.shape}; expected {expected}, or none")
+        if what.square and height != width:
+            raise StimuliError(f"{what.title} needs square images; these are {width} x {height} px")
         return in_parts(images, seeds, what.together, change).contiguous()
 
-    return Transform(f"{experiment}/{name}", _params(what, name, chosen, quantise), apply, stored=True)
+    return Transform(f"{experiment}/{name}", params, apply, stored=True)
 
 
 def spelled(experiment: str, condition: str) -> str:
     """The published spelling of a condition. Raises UnknownName."""
-    known = GEIRHOS[experiment].conditions
-    if condition in known:
-        return condition
-    for name in known:
-        if _number(name) == _number(condition) or name.lower() == condition.lower():
+
+    def plain(text: str) -> float | str:
+        with suppress(ValueError):
+            return float(text)
+        return text.lower()
+
+    for name in GEIRHOS[experiment].conditions:
+        if plain(name) == plain(condition):
             return name
-    raise unknown_name(f"condition of {experiment}", condition, known)
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _params(what: Experiment, name: str, tables: Tables, quantise: str) -> dict[str, Any]:
-    params = {"level": what.conditions[name], "unit": what.unit, "quantise": quantise, "version": VERSION}
-    if what.table:
-        given = getattr(tables, what.table)
-        params[what.table] = "formula" if given is None else _digest(given)
-    return params
-
-
-def _digest(table: NDArray[np.float64]) -> str:
-    from hashlib import sha256
-
-    return sha256(np.ascontiguousarray(table, dtype="<f8").tobytes()).hexdigest()
-
-
-def _check(what: Experiment, images: torch.Tensor, tables: Tables) -> None:
-    height, width = images.shape[-2:]
-    spectrum, curve = tables.spectrum, tables.curve
-    if what.table == "spectrum" and spectrum is not None and spectrum.shape != (height, width):
-        raise StimuliError(
-            f"the amplitude spectrum is {spectrum.shape[1]} x {spectrum.shape[0]}; the images are "
-            f"{width} x {height} px: give one of their size, or none"
-        )
-    if what.table == "curve" and curve is not None and curve.shape != (256,):
-        raise StimuliError(f"the monitor's curve needs 256 values; it has shape {curve.shape}")
-    if what.square and height != width:
-        raise StimuliError(f"{what.title} needs square images; these are {width} x {height} px")
+    raise unknown_name(f"condition of {experiment}", condition, GEIRHOS[experiment].conditions)
 
 
 def _pure(function: Callable[[torch.Tensor, Any], torch.Tensor]) -> Degrade:
-    return lambda images, level, _draws, _tables: function(images, level)
+    return lambda images, level, _draws, _table: function(images, level)
 
 
-def _noisy(function: Callable[[torch.Tensor, Any, Draws], torch.Tensor]) -> Degrade:
-    return lambda images, level, draws, _tables: function(images, level, draws)
+def _noisy(function: Callable[[torch.Tensor, Any, Streams], torch.Tensor]) -> Degrade:
+    return lambda images, level, draws, _table: function(images, level, draws)
 
 
-def _colour(images: torch.Tensor, level: str) -> torch.Tensor:
-    return images if level == "colour" else luminance(images)
+_STORES = {"round": rounded, "truncate": truncated}
 
 
-def _false(images: torch.Tensor, level: str, _: Draws, tables: Tables) -> torch.Tensor:
-    if level == "true":
-        return images
-    return false_colour(images, power_law() if tables.curve is None else tables.curve)
+def _false(images: torch.Tensor, level: str, _: Streams, curve: Curve | None) -> torch.Tensor:
+    # Without the authors' measured monitor curve a power law stands in.
+    return images if level == "true" else false_colour(images, POWER_LAW if curve is None else curve)
 
 
-def _phase(images: torch.Tensor, width: float, draws: Draws) -> torch.Tensor:
-    return scramble(luminance(images), width, draws)
-
-
-def _power(images: torch.Tensor, level: str, _: Draws, tables: Tables) -> torch.Tensor:
+def _power(images: torch.Tensor, level: str, _: Streams, spectrum: Curve | None) -> torch.Tensor:
     grey = luminance(images)
-    return grey if level == "original" else equalise(grey, tables.spectrum)
+    return grey if level == "original" else equalise(grey, spectrum)
 
 
-def _eidolon(coherence: float) -> Degrade:
-    return _noisy(lambda x, reach, draws: disarray((x * 255).round(), reach, coherence, GRAIN, draws) / 255)
-
-
-def _eidolons(number: str, coherence: float) -> Experiment:
-    return Experiment(
+def _eidolons(number: str, coherence: float) -> DegradedExperiment:
+    return DegradedExperiment(
         f"Eidolon {number} (coherence {coherence:g})",
         "reach, px",
         {f"{2**k}-{coherence * 10:g}-10": float(2**k) for k in range(8)},
-        _eidolon(coherence),
+        _noisy(lambda x, reach, draws: disarray((x * 255).round(), reach, coherence, GRAIN, draws) / 255),
         square=True,
         together=1,
     )
@@ -404,44 +352,53 @@ def _numbers(text: str) -> dict[str, float]:
     return {word: float(word) for word in text.split()}
 
 
-_STORES = {"round": rounded, "truncate": truncated}
-
-GEIRHOS: Mapping[str, Experiment] = MappingProxyType(
+GEIRHOS: Mapping[str, DegradedExperiment] = MappingProxyType(
     {
-        "colour": Experiment("Colour or grey", "", {"cr": "colour", "bw": "grey"}, _pure(_colour)),
-        "contrast": Experiment(
+        "colour": DegradedExperiment(
+            "Colour or grey",
+            "",
+            {"cr": "colour", "bw": "grey"},
+            _pure(lambda images, level: images if level == "colour" else luminance(images)),
+        ),
+        "contrast": DegradedExperiment(
             "Contrast",
             "share of full contrast",
             {f"c{percent:02d}": percent / 100 for percent in (100, 50, 30, 15, 10, 5, 3, 1)},
             _pure(contrast),
         ),
-        "uniform-noise": Experiment(
+        "uniform-noise": DegradedExperiment(
             "Uniform noise",
             "half width, share of the grey range",
             _numbers("0.00 0.03 0.05 0.10 0.20 0.35 0.60 0.90"),
             _noisy(uniform_noise),
         ),
-        "salt-and-pepper": Experiment(
+        "salt-and-pepper": DegradedExperiment(
             "Salt-and-pepper noise",
             "share of pixels",
             _numbers("0.0 0.1 0.2 0.35 0.5 0.65 0.8 0.95"),
             _noisy(salt_and_pepper),
             humans=False,
         ),
-        "low-pass": Experiment("Low-pass", "sd, px", _numbers("0 1 3 5 7 10 15 40"), _pure(low_pass)),
-        "high-pass": Experiment(
+        "low-pass": DegradedExperiment("Low-pass", "sd, px", _numbers("0 1 3 5 7 10 15 40"), _pure(low_pass)),
+        "high-pass": DegradedExperiment(
             "High-pass", "sd, px", {"inf": math.inf} | _numbers("3 1.5 1 0.7 0.55 0.45 0.4"), _pure(high_pass)
         ),
-        "phase-scrambling": Experiment(
-            "Phase scrambling", "half width, degrees", _numbers("0 30 60 90 120 150 180"), _noisy(_phase), square=True
+        "phase-scrambling": DegradedExperiment(
+            "Phase scrambling",
+            "half width, degrees",
+            _numbers("0 30 60 90 120 150 180"),
+            _noisy(lambda images, width, draws: scramble(luminance(images), width, draws)),
+            square=True,
         ),
-        "power-equalisation": Experiment(
+        "power-equalisation": DegradedExperiment(
             "Power equalisation", "", {"0": "original", "pow": "equalised"}, _power, square=True, table="spectrum"
         ),
-        "rotation": Experiment(
+        "rotation": DegradedExperiment(
             "Rotation", "degrees, counter-clockwise", _numbers("0 90 180 270"), _pure(rotate), square=True
         ),
-        "false-colour": Experiment("Opponent colour", "", {"true": "true", "false": "opponent"}, _false, table="curve"),
+        "false-colour": DegradedExperiment(
+            "Opponent colour", "", {"true": "true", "false": "opponent"}, _false, table="curve"
+        ),
         "eidolonI": _eidolons("I", 1.0),
         "eidolonII": _eidolons("II", 0.3),
         "eidolonIII": _eidolons("III", 0.0),

@@ -1,8 +1,8 @@
 """Lists of corruptions as data: what a sweep can show, ours and a third party's, read without torch.
 
 A list is a YAML file: `defaults`, fields that every entry starts with, and `corruptions`, name -> fields (class
-`Entry`). A third party ships one as `corruptions.yaml` inside a package that it names under the entry-point group
-`bench.corruptions`; its function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`."""
+`CorruptionEntry`). A third party ships one as `corruptions.yaml` inside a package that it names under the entry-point
+group `bench.corruptions`; its function is `f(images NCHW float32 in [0,1], level, seeds uint64 [n]) -> images`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import yaml
+
 from benchmark.contracts import Transform
 from benchmark.errors import PluginError
 from benchmark.third_party import load_each
+from registry.foreign import validated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +34,7 @@ OWN = {"imagenet-c": "imagenet_c.yaml", "human": "human.yaml"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class CorruptionEntry:
     """One corruption of a list.
 
     name, level: together a condition, "fog/3"; family: what it is averaged with; levels: from the mildest, numbers or
@@ -75,7 +78,7 @@ class Entry:
         return tuple(level for level in self.levels if level not in self.plain)
 
 
-Entries = Mapping[str, Entry]
+Entries = Mapping[str, CorruptionEntry]
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,14 @@ class Applied:
         return out.float()
 
 
-def transform(entry: Entry, level: Any, **options: Any) -> Transform:
+def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
     """The transform of an entry at one of its levels; options beyond those that it takes are left out.
 
     Raises PluginError where its function cannot be imported."""
     if entry.transform:
-        mine = {name: value for name, value in options.items() if name in entry.options}
-        made: Transform = _imported(entry, entry.transform)(entry.name, level, **mine)
-        return made
+        taken = {name: value for name, value in options.items() if name in entry.options}
+        transform_of: Callable[..., Transform] = _imported(entry, entry.transform)
+        return transform_of(entry.name, level, **taken)
     params = {"level": level, "unit": entry.unit, "function": entry.function}
     applied = Applied(_imported(entry, entry.function), level, entry.condition(level))
     return Transform(entry.condition(level), {**params, "version": entry.version}, applied)
@@ -119,41 +122,31 @@ def own_list(name: str) -> Entries:
     return parse(text, OWN[name])
 
 
-@dataclass(frozen=True)
-class Plugins:
-    """Third-party corruptions by name; broken: package or corruption -> why it cannot be used."""
-
-    entries: Entries
-    broken: Mapping[str, str]
-
-
 def plugin_names() -> tuple[str, ...]:
     """The packages that ship corruptions, without reading any of them."""
     return tuple(sorted(entry.name for entry in entry_points(group=GROUP)))
 
 
-def plugins() -> Plugins:
-    """What third parties ship. A list that cannot be read is named with its error and stops no other."""
-    entries: dict[str, Entry] = {}
-    lists, broken = load_each(entry_points(group=GROUP), _shipped)
+def plugins() -> tuple[Entries, Mapping[str, str]]:
+    """What third parties ship, by name; and package or corruption -> why it cannot be used."""
+    entries: dict[str, CorruptionEntry] = {}
+
+    def shipped_list(point: EntryPoint) -> Entries:
+        place = files(point.module).joinpath(FILE)
+        return parse(place.read_text(encoding="utf-8"), f"{point.module}/{FILE}")
+
+    lists, broken = load_each(entry_points(group=GROUP), shipped_list)
     for package, shipped in lists.items():
         for name, entry in shipped.items():
             if name in entries:
                 broken[f"{package} {name}"] = f"another package ships a corruption '{name}'"
             else:
                 entries[name] = entry
-    return Plugins(entries, broken)
-
-
-def _shipped(point: EntryPoint) -> Entries:
-    place = files(point.module).joinpath(FILE)
-    return parse(place.read_text(encoding="utf-8"), f"{point.module}/{FILE}")
+    return entries, broken
 
 
 def parse(text: str, where: str) -> Entries:
     """A list's entries by name, in its order. Raises PluginError: file, entry, what was expected."""
-    import yaml  # 20 ms that a board without scores to make does not need
-
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -162,28 +155,25 @@ def parse(text: str, where: str) -> Entries:
     if not isinstance(named, dict) or not named:
         raise PluginError(f"{where}: expected `corruptions:`, a mapping of name to fields.")
     defaults = data.get("defaults") or {}
-    for what, one in (("`defaults`", defaults), *((f"corruption '{n}'", v) for n, v in named.items())):
-        if not isinstance(one, dict | None):
+    for what, fields in (("`defaults`", defaults), *((f"corruption '{n}'", v) for n, v in named.items())):
+        if not isinstance(fields, dict | None):
             raise PluginError(f"{where}, {what}: expected a mapping of fields.")
-    return {str(name): _entry(str(name), {**defaults, **(own or {})}, where) for name, own in named.items()}
+    entries = {}
+    for name, own in named.items():
+
+        def wrong(what: str, name: str = name) -> PluginError:
+            return PluginError(f"{where}, corruption '{name}': {what}.")
+
+        entries[str(name)] = validated(CorruptionEntry, {**defaults, **(own or {}), "name": str(name)}, wrong)
+    return entries
 
 
-def _entry(name: str, given: Mapping[str, Any], where: str) -> Entry:
-    from registry.foreign import validated  # pydantic, as above
-
-    def wrong(what: str) -> PluginError:
-        return PluginError(f"{where}, corruption '{name}': {what}.")
-
-    return validated(Entry, {**given, "name": name}, wrong)
-
-
-def _imported(entry: Entry, path: str) -> Callable[..., Any]:
+def _imported(entry: CorruptionEntry, path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise PluginError(f"corruption '{entry.name}': {path} does not load: {error}") from error
-    if not callable(found):
+    if not callable(function):
         raise PluginError(f"corruption '{entry.name}': {path} is no function")
-    function: Callable[..., Any] = found
     return function

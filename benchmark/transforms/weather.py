@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
-from benchmark.transforms.basics import Draws, blur
+from benchmark.transforms.basics import Streams, blur
 from benchmark.transforms.blur import angles, enlarged, smeared
 
 Texture = NDArray[np.uint8]
@@ -25,7 +25,7 @@ def snow(
     threshold: float,
     motion: tuple[int, float],
     kept: float,
-    draws: Draws,
+    draws: Streams,
 ) -> torch.Tensor:
     """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees.
 
@@ -42,7 +42,7 @@ def snow(
     return torch.lerp(white, images, kept).add_(blown + torch.rot90(blown, 2, dims=(-2, -1)))
 
 
-def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Texture], draws: Draws) -> torch.Tensor:
+def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Texture], draws: Streams) -> torch.Tensor:
     """Mix `share` of the image with `ice` of a random crop of one of the first five textures.
 
     textures: HWC uint8 RGB, not resized, each larger than the images on both sides."""
@@ -59,11 +59,7 @@ def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Tex
 
 
 def check_textures(textures: Sequence[Texture], height: int, width: int) -> None:
-    """Raise StimuliError unless there are five textures that a crop of H x W px fits into."""
-    if len(textures) < FROST_USED:
-        raise StimuliError(
-            f"frost needs the {FROST_USED} published textures (frost1.png to frost5.jpg); {len(textures)} were given"
-        )
+    """Raise StimuliError if a crop of H x W px does not fit into one of the five textures."""
     for number, texture in enumerate(textures[:FROST_USED], start=1):
         if texture.shape[0] <= height or texture.shape[1] <= width:
             raise StimuliError(
@@ -72,7 +68,7 @@ def check_textures(textures: Sequence[Texture], height: int, width: int) -> None
             )
 
 
-def fog(images: torch.Tensor, strength: float, decay: float, draws: Draws) -> torch.Tensor:
+def fog(images: torch.Tensor, strength: float, decay: float, draws: Streams) -> torch.Tensor:
     """Add `strength` times a cloud and scale back to the image's own maximum."""
     height, width = images.shape[-2:]
     side = 1 << (max(height, width) - 1).bit_length()
@@ -126,7 +122,7 @@ def spatter(
     threshold: float,
     strength: float,
     mud: bool,
-    draws: Draws,
+    draws: Streams,
 ) -> torch.Tensor:
     """Cover parts of the image.
 

@@ -58,7 +58,7 @@ _LISTS: tuple[Callable[[], Entries], ...] = (
     partial(own_list, "imagenet-c"),
     partial(own_list, "human"),
     world_list,
-    lambda: plugins().entries,
+    lambda: plugins()[0],
 )
 
 

@@ -9,7 +9,7 @@ from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
 from benchmark.errors import MissingStimuli, PluginError, unknown_name
 from benchmark.stimuli.datasets import restrict, shuffled, subset
 from benchmark.stimuli.roles import ROLE, natural_images
-from benchmark.transforms.listing import Entries, Entry, own_list, plugins, transform
+from benchmark.transforms.listing import CorruptionEntry, Entries, own_list, plugins, transform
 from suites.corruption.cells import CLEAN, COMMON, EXTRA, world_list
 from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders
 
@@ -86,19 +86,19 @@ def presentation(stimuli: Stimuli) -> Presentation:
     return "whole" if ready else "crop224"
 
 
-def _chosen(config: CorruptionConfig, space: str, missing: dict[str, str]) -> Iterator[Entry]:
+def _chosen(config: CorruptionConfig, space: str, missing: dict[str, str]) -> Iterator[CorruptionEntry]:
     """The corruptions of the sweep, in the order of their list."""
     if config.source == "plugins":
-        shipped = plugins()
-        missing.update(shipped.broken)
-        yield from shipped.entries.values()
+        shipped, broken = plugins()
+        missing.update(broken)
+        yield from shipped.values()
     elif space == WORLD:
         yield from world_list().values()
     else:
         yield from choose(own_list(config.source), config.corruptions)
 
 
-def choose(entries: Entries, wanted: tuple[str, ...]) -> Iterator[Entry]:
+def choose(entries: Entries, wanted: tuple[str, ...]) -> Iterator[CorruptionEntry]:
     """Entries by name, family, "common", "extra" or "all". Raises UnknownName."""
     known = list(dict.fromkeys([*entries, *(name for entry in entries.values() for name in _groups(entry))]))
     for name in wanted:
@@ -107,6 +107,6 @@ def choose(entries: Entries, wanted: tuple[str, ...]) -> Iterator[Entry]:
     yield from (entry for entry in entries.values() if _groups(entry) & set(wanted))
 
 
-def _groups(entry: Entry) -> set[str]:
+def _groups(entry: CorruptionEntry) -> set[str]:
     """The names by which an entry is chosen."""
     return {entry.name, entry.family, "all", *([COMMON] if entry.family != EXTRA else [])}

@@ -17,7 +17,7 @@ def suites(monkeypatch, entries):
 
 def corruptions(monkeypatch, entries):
     monkeypatch.setattr(listing, "entry_points", lambda group: entries)
-    return listing.plugins().broken
+    return listing.plugins()[1]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Sets in cells: found with and without groups, in the published order, the same images in each under a limit."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -10,8 +9,8 @@ import pytest
 
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_entry
-from benchmark.stimuli.datasets import find_cells, open_cells
+from benchmark.stimuli.catalogue import find_entry
+from benchmark.stimuli.datasets import find_cells
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.roles import Resolver
 
@@ -88,16 +87,8 @@ def test_a_limit_shows_the_same_images_in_every_cell(tree: Tree, settings: Setti
         assert names == {tuple(f"ILSVRC2012_val_0000000{i}.png" for i in expected)}
         for name, part in parts.items():
             at = [whole[name].ids.index(one) for one in part.ids]
-            assert part.items == [whole[name].items[i] for i in at]
+            assert list(part.items) == [whole[name].items[i] for i in at]
             assert all(np.array_equal(part.decode(k), whole[name].decode(i)) for k, i in enumerate(at))
-
-
-def test_cells_without_a_common_image_cannot_be_limited(tree: Tree, settings: Settings, draw: Draw) -> None:
-    folder = tree("fog/1")
-    draw(folder / "fog" / "2" / "n00000001" / "another.png")
-    assert len(Resolver("imagenet1k", settings).parts("imagenet-c")) == 2
-    with pytest.raises(StimuliError, match="no image in common"):
-        Resolver("imagenet1k", settings, limit=1).parts("imagenet-c")
 
 
 def test_a_cell_in_two_places_is_refused(tree: Tree, settings: Settings) -> None:
@@ -132,22 +123,3 @@ def test_folders_of_one_s_own_are_known_as_cells(tree: Tree, settings: Settings,
     assert list(Resolver("imagenet1k", settings).parts("imagenet-c")) == ["fog/1"]
     wanted = Resolver("imagenet1k", settings, wanted=["my-c"])
     assert list(wanted.parts("imagenet-c")) == ["dust/3", "smoke/1"]
-
-
-def test_a_bad_class_in_a_cell_is_named(tree: Tree, settings: Settings, draw: Draw) -> None:
-    folder = tree("fog/1")
-    draw(folder / "fog" / "1" / "goldfish" / "a.png")
-    with pytest.raises(StimuliError, match=r"goldfish.*not a WordNet id"):
-        open_cells(find_entry("imagenet-c", settings), folder, settings)
-    (folder / "fog" / "2").mkdir()
-    with pytest.raises(StimuliError, match=r"fog/2: no images"):
-        open_cells(replace(find_entry("imagenet-c", settings), space="any"), folder, settings)
-
-
-def test_the_published_cells_are_named(settings: Settings) -> None:
-    from benchmark.transforms.corruptions import names
-
-    entry: Entry = find_entry("imagenet-c", settings)
-    assert entry.parts == names("common") and entry.parts + entry.extra == names("all")
-    assert entry.levels == ("1", "2", "3", "4", "5")
-    assert [len(find_entry(n, settings).parts) for n in ("imagenet-c-bar", "imagenet-3dcc")] == [10, 12]

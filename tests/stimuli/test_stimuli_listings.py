@@ -42,7 +42,7 @@ def test_images_come_by_class_then_name(natural: Path, settings: Settings) -> No
     assert stimuli.labels["category"].tolist() == [f"n0000000{i}" for i in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
     assert isinstance(stimuli.items, Digests) and stimuli.whole == 50000
     again = pickle.loads(pickle.dumps(stimuli))
-    assert np.array_equal(again.decode(4), stimuli.decode(4)) and again.items == stimuli.items
+    assert np.array_equal(again.decode(4), stimuli.decode(4)) and list(again.items) == list(stimuli.items)
 
 
 def test_a_limit_reads_no_other_file(natural: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,14 +71,6 @@ def test_names_that_repeat_over_classes_carry_their_class(settings: Settings, dr
     assert stimuli.ids == ("n00000000/a.png", "n00000001/a.png", "n00000001/b.png")
     assert len(set(stimuli.items)) == 3
     assert not np.array_equal(stimuli.decode(0), stimuli.decode(1))
-
-
-def test_published_trees_are_looked_into(settings: Settings, draw: Draw, tmp_path: Path) -> None:
-    """Stylized-ImageNet holds train/ and val/."""
-    draw(tmp_path / "sin" / "val" / "n00000001" / "a.png")
-    draw(tmp_path / "sin" / "train" / "n00000001" / "b.png")
-    add("stylized-imagenet", tmp_path / "sin", settings)
-    assert Resolver("imagenet1k", settings).find("stylized-imagenet").ids == ("a.png",)
 
 
 def test_what_is_no_class_folder_is_said(settings: Settings, draw: Draw, tmp_path: Path) -> None:

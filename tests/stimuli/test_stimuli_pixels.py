@@ -87,19 +87,6 @@ def test_a_file_that_changes_after_planning_poisons_nothing(entry, folder, setti
     assert [image[0, 0, 0] for image in images] == [0, 10, 20, 30]
 
 
-@pytest.mark.parametrize("what", ["image", "mask"])
-def test_masks_are_those_that_were_planned(tmp_path, settings, what):
-    folder = tmp_path / "masked"
-    picture(folder / "images" / "a.png", 50)
-    picture(folder / "masks" / "a.png", 255)
-    (folder / "labels.csv").write_text("image,category\na.png,cat\n")
-    planned = open_folder(Entry("toy", "toy", "geirhos16", "masks"), folder, settings)
-    assert planned.mask(0).all()
-    picture(folder / f"{what}s" / "a.png", 0)
-    with pytest.raises(StimuliError, match=rf"{what}s/a\.png: its content"):
-        planned.mask(0)
-
-
 def test_verify_reads_everything_again(folder, settings, monkeypatch):
     from benchmark.stimuli import image_files
     from benchmark.stimuli.fetch import add

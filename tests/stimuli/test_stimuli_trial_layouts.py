@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.errors import TrialsError
 from benchmark.stimuli.catalogue import prompt_order
-from benchmark.stimuli.trials import MARGIN, Stated, read_tables, stated_columns
+from benchmark.stimuli.trials import MARGIN, TableHints, read_tables, stated_columns
 
 LABELLED = "image,timestamp,response,pred_label,pred_conf\n"
 
@@ -88,14 +88,14 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
     """Whatever its columns and its file are called."""
     path = write(tmp_path / "mine.csv", "file,answer\ncat1-dog2.png,dog\ncat2-cat1.png,cat\n")
     columns = stated_columns("file=imagename, ANSWER=object_response")
-    stated = Stated("style-transfer-512-nomask", "my-net", "lab", columns)
+    stated = TableHints("style-transfer-512-nomask", "my-net", "lab", columns)
     (file,) = read_tables(path, stated).files
     assert str(file.named) == "my-net (lab)" and file.experiment == "cue-conflict"
     assert file.columns["category"].tolist() == ["cat", "cat"]
     with pytest.raises(TrialsError, match=r"no column 'subj'.*--observer NAME"):
-        read_tables(path, Stated("cue-conflict", None, "lab", columns))
+        read_tables(path, TableHints("cue-conflict", None, "lab", columns))
     with pytest.raises(TrialsError, match=r"no column 'name', which --columns names"):
-        read_tables(path, Stated("cue-conflict", "x", "lab", {"name": "imagename"}))
+        read_tables(path, TableHints("cue-conflict", "x", "lab", {"name": "imagename"}))
     other = write(tmp_path / "other.csv", "file,answer\nphoto.png,dog\n")
     with pytest.raises(TrialsError, match=r"row 2: no column 'category', and 'photo.png'"):
         read_tables(other, stated)

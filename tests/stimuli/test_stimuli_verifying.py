@@ -62,11 +62,6 @@ def test_a_whole_set_is_usable(tree: Path, settings: Settings) -> None:
     assert "6 cells: 3 corruptions, severities 1, 2" in found.lines
     assert "6 of 6 images in 3 of 3 classes in most cells" in found.lines
     assert "36 images were read" in found.lines and "part" not in text(found)
-    assert [row.corruption for row in found.table] == ["fog", "snow", "blur"]
-    first = found.table[0]
-    assert (first.severities, first.classes, first.images, first.size, first.remark) == (
-        "1 2", "3", "6", "8 x 8", "ok",
-    )  # fmt: skip
 
 
 def rewrite(path: Path, **change: int) -> None:
@@ -146,9 +141,7 @@ def test_a_fault_is_named(tree: Path, settings: Settings, fault: str) -> None:
     found = verify("small-c", settings)
     assert not found.ok
     assert re.search(message, text(found)), text(found)
-    rows = {row.corruption: row.remark for row in found.table}
-    if re.search(r"^fog", message):
-        assert rows["snow"] == "ok" and rows["fog"] != "ok"
+    assert "snow" not in text(found) or not message.startswith("fog")
 
 
 def test_many_faults_of_one_kind_are_counted(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,15 +173,6 @@ def test_what_a_user_put_there_is_said(tree: Path, settings: Settings, draw: Dra
         draw(path, seed=900 + i)
     found = verify("small-c", settings)
     assert found.ok and "not of the published set: smog/7" in found.lines
-
-
-def test_copies_within_a_folder_are_said(tree: Path, settings: Settings) -> None:
-    shutil.copy(tree / "fog/1/n01440764/val_0.png", tree / "fog/1/n01443537/val_1.png")
-    found = verify("small-c", settings)
-    assert found.ok  # ImageNet itself has such pairs
-    assert "fog/1: 1 images are copies of others (val_0.png = val_1.png)" in found.lines
-    (tree / "fog" / "1").rename(tree.with_name("natural"))
-    assert "1 images are copies of others (val_0.png = val_1.png)" in verify("natural", settings).lines
 
 
 def test_a_sample_of_a_large_set_is_read(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +232,6 @@ def test_tiny_frost_with_the_classes_of_another_set(settings: Settings, draw: Dr
     found = verify("tiny-c", settings)
     assert not found.ok
     assert any(line.startswith("frost/1: 30 classes, most cells have 6") for line in found.lines)
-    assert {row.corruption: row.classes for row in found.table} == {"frost": "30", "fog": "6", "snow": "6"}
 
 
 def test_the_report_of_the_command(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +242,7 @@ def test_the_report_of_the_command(tree: Path, settings: Settings, monkeypatch: 
     monkeypatch.setenv("BENCH_DATA", str(settings.data))
     monkeypatch.setenv("BENCH_HOME", str(settings.home))
     good = CliRunner().invoke(data, ["verify", "small-c"], standalone_mode=False)
-    assert good.return_value == 0 and "usable" in good.output and "snow" in good.output
+    assert good.return_value == 0 and "usable" in good.output
     shutil.rmtree(tree / "fog" / "2")
     bad = CliRunner().invoke(data, ["verify", "small-c", "--sample", "3"], standalone_mode=False)
     assert bad.return_value == 1 and "fog: no severity 2" in bad.output and "BROKEN" in bad.output

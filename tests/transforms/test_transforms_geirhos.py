@@ -1,31 +1,18 @@
 """The experiments' degradations against numpy and scipy written from the published description."""
 
 import csv
-import itertools
 
 import numpy as np
 import pytest
 import torch
 from given_draws import Given
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import fft as sfft
 from scipy import ndimage
 from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
 
 from benchmark.errors import StimuliError, UnknownName
 from benchmark.transforms.basics import Streams, equalise, natural_amplitude, scramble, working
-from benchmark.transforms.human import (
-    CONES,
-    GEIRHOS,
-    OPPONENT,
-    WHITE,
-    Tables,
-    degradation,
-    disarray,
-    false_colour,
-    power_law,
-)
+from benchmark.transforms.human import CONES, GEIRHOS, OPPONENT, POWER_LAW, WHITE, degradation, disarray, false_colour
 
 CONDITIONS = [(name, condition) for name in GEIRHOS for condition in GEIRHOS[name].conditions]
 OUTERMOST = {(name, list(GEIRHOS[name].conditions)[at]) for name in GEIRHOS for at in (0, -1)}
@@ -113,21 +100,9 @@ def test_high_pass_at_infinity_is_the_grey_image():
 @pytest.mark.parametrize("width", [0.03, 0.35, 0.9])
 def test_uniform_noise_with_given_draws(width):
     u = np.random.RandomState(0).uniform(size=(3, 64, 64))
-    out = GEIRHOS["uniform-noise"].degrade(working(IMAGES), width, Given([torch.from_numpy(u)]), Tables())
+    out = GEIRHOS["uniform-noise"].degrade(working(IMAGES), width, Given([torch.from_numpy(u)]), None)
     expected = np.clip(0.35 + 0.3 * grey(PIXELS) + (2 * u - 1) * width, 0, 1)
     assert np.allclose(out[:, 0].numpy(), expected, atol=1e-14)
-
-
-@pytest.mark.slow
-@given(share=st.floats(0, 1), seed=st.integers(0, 2**64 - 1))
-def test_salt_and_pepper_replaces_that_share_half_white_half_black(share, seed):
-    degrade = GEIRHOS["salt-and-pepper"].degrade
-    flat = torch.full((1, 3, 64, 64), 128 / 255, dtype=torch.float64)
-    draws = Streams(np.array([seed], dtype=np.uint64), "t", flat.device)
-    out = degrade(flat, share, draws, Tables())
-    error = 4.5 * np.sqrt(share / 2 * (1 - share / 2) / 4096) + 1e-9
-    assert abs(float((out == 1).double().mean()) - share / 2) < error
-    assert abs(float((out == 0).double().mean()) - share / 2) < error
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -167,7 +142,7 @@ def test_power_equalisation_sets_every_amplitude_and_keeps_phases():
 
 @pytest.mark.slow
 def test_false_colour_matches_a_search_of_the_whole_table():
-    curve = power_law()
+    curve = POWER_LAW
     out = false_colour(working(IMAGES), curve).permute(0, 2, 3, 1).numpy()
     cones = curve[PIXELS] @ CONES.T - WHITE
     dkl = cones @ OPPONENT.T
@@ -176,12 +151,6 @@ def test_false_colour_matches_a_search_of_the_whole_table():
     expected = np.abs(light[..., None] - curve).argmin(-1) / 255
     assert np.array_equal(out[0], expected[0])
     assert np.abs(out - expected).max() < 1e-9
-
-
-def test_opponent_colours_twice_are_the_original_where_nothing_was_clipped():
-    muted = working(torch.rand(2, 3, 16, 16) * 0.1 + 0.45)
-    twice = false_colour(false_colour(muted, power_law()), power_law())
-    assert float((twice - muted).abs().max()) <= 4 / 255
 
 
 def eidolon_by_loops(levels, reach, coherence, grain, draws):
@@ -230,14 +199,6 @@ def test_eidolon_with_given_draws(reach):
     assert np.abs(out - expected).mean() < 0.01
 
 
-@pytest.mark.slow
-def test_levels_get_harder():
-    for experiment in ("contrast", "low-pass", "uniform-noise", "salt-and-pepper", "eidolonI"):
-        base = applied(experiment, next(iter(GEIRHOS[experiment].conditions)), PIXELS[:1]).astype(float)
-        away = [np.abs(applied(experiment, c, PIXELS[:1]) - base).mean() for c in GEIRHOS[experiment].conditions]
-        assert all(b > a - 0.3 for a, b in itertools.pairwise(away)), (experiment, away)
-
-
 def test_spellings_of_a_level_mean_the_same():
     assert degradation("uniform-noise", "0.1").name == "uniform-noise/0.10"
     assert degradation("high-pass", "Inf").name == "high-pass/inf"
@@ -249,26 +210,17 @@ def test_spellings_of_a_level_mean_the_same():
         degradation("lowpass", "1")
 
 
-def test_square_experiments_say_so():
+def test_what_does_not_fit_is_refused():
     with pytest.raises(StimuliError, match="square"):
         degradation("rotation", "90").apply(torch.zeros(1, 3, 8, 10), seeds(1))
-
-
-def test_tables_of_another_size_are_refused():
-    with pytest.raises(StimuliError, match="amplitude spectrum is 224 x 224"):
-        wrong = Tables(spectrum=np.ones((224, 224)))
-        degradation("power-equalisation", "pow", wrong).apply(IMAGES, seeds(3))
-    with pytest.raises(StimuliError, match="256 values"):
-        degradation("false-colour", "false", Tables(curve=np.ones(3))).apply(IMAGES, seeds(3))
+    with pytest.raises(StimuliError, match=r"spectrum has shape \(224, 224\)"):
+        degradation("power-equalisation", "pow", spectrum=np.ones((224, 224))).apply(IMAGES, seeds(3))
+    with pytest.raises(StimuliError, match="256"):
+        degradation("false-colour", "false", curve=np.ones(3)).apply(IMAGES, seeds(3))
     with pytest.raises(UnknownName, match="truncate"):
         degradation("contrast", "c10", quantise="cut")
-
-
-def test_given_tables_are_part_of_the_parameters():
-    plain = degradation("false-colour", "false").params
-    given_curve = degradation("false-colour", "false", Tables(curve=np.linspace(0, 1, 256))).params
-    assert plain["curve"] == "formula"
-    assert len(given_curve["curve"]) == 64
+    assert len(degradation("false-colour", "false", curve=np.linspace(0, 1, 256)).params["curve"]) == 64
+    assert degradation("false-colour", "false").params["curve"] == "formula"
 
 
 def test_conditions_are_those_of_the_published_trials():
@@ -299,8 +251,6 @@ def test_stored_images_give_the_same_stored_images(experiment):
 
 
 def test_which_experiments_need_square_images_and_their_levels():
-    from benchmark.transforms.human import GEIRHOS
-
     square = {name for name, experiment in GEIRHOS.items() if experiment.square}
     eidolons = {"eidolonI", "eidolonII", "eidolonIII"}
     assert square == {"phase-scrambling", "power-equalisation", "rotation", *eidolons}
@@ -318,32 +268,12 @@ def test_which_experiments_need_square_images_and_their_levels():
     assert all(levels[name] == [1, 2, 4, 8, 16, 32, 64, 128] for name in eidolons)
 
 
-def test_the_mean_amplitude_of_photographs():
-    """The stand-in at some frequencies (rows down, columns across), as fitted; 116 grey levels at the middle."""
-    found = natural_amplitude(224, 224)
-    places = [(112, 112), (112, 113), (113, 112), (112, 122), (122, 122), (100, 150), (0, 0)]
-    expected = [22804.992, 2479.69811, 2627.24777, 186.670717, 84.8047869, 23.0123980, 2.96025600]
-    assert [found[place] for place in places] == pytest.approx(expected, rel=1e-6)
-
-
 def test_salt_and_pepper_is_white_black_or_the_image_at_three_tenths_of_its_contrast():
     share, levels = 0.4, torch.from_numpy(grey(PIXELS))[:, None]
     u = np.random.RandomState(3).uniform(size=(3, 64, 64))
-    out = GEIRHOS["salt-and-pepper"].degrade(working(IMAGES), share, Given([torch.from_numpy(u)]), Tables())
+    out = GEIRHOS["salt-and-pepper"].degrade(working(IMAGES), share, Given([torch.from_numpy(u)]), None)
     expected = np.where(u >= 0.8, 1.0, np.where(u < 0.2, 0.0, 0.35 + 0.3 * levels[:, 0].numpy()))
     np.testing.assert_allclose(out[:, 0].numpy(), expected, atol=1e-14)
-
-
-def test_eidolons_of_two_images_are_those_of_each_alone():
-    levels = torch.from_numpy(PIXELS[1:]).permute(0, 3, 1, 2).double()
-
-    def made(which):
-        draws = Streams(np.array([7, 8], dtype=np.uint64)[which], "t", levels.device)
-        return disarray(levels[which], 8, 0.5, 10.0, draws)
-
-    both = made(slice(0, 2))
-    assert both.shape == (2, 1, 64, 64) and not torch.equal(both[0], both[1])
-    assert torch.equal(both[1:], made(slice(1, 2)))
 
 
 def test_an_eidolon_of_another_size_is_the_middle_of_its_plane():

@@ -9,7 +9,7 @@ from tensors import assert_close
 
 from benchmark.errors import PluginError, StimuliError
 from benchmark.identity import block_key
-from benchmark.transforms.listing import Applied, Entry, own_list, parse, plugins, transform
+from benchmark.transforms.listing import Applied, CorruptionEntry, own_list, parse, plugins, transform
 from benchmark.transforms.weather import check_textures
 
 GOOD = """
@@ -40,17 +40,11 @@ def test_entries_start_with_the_defaults():
     ("text", "message"),
     [
         ("a: [", "is not YAML"),
-        ("[]", "expected `corruptions:`"),
         ("corruptions: {}", "expected `corruptions:`"),
         (changed(colour="red"), "field 'colour': expected: no such field; fields are name, family"),
         (changed(citation=None), "field 'citation' is missing"),
         (changed(levels="[]"), "`levels` is a list"),
-        (changed(levels="3"), "field 'levels': expected: Input should be a valid tuple, found '3'"),
         (changed(levels="[[1]]"), "field 'levels.0.bool': expected"),
-        (changed(options="3"), "field 'options': expected"),
-        (changed(family="[a]"), "field 'family': expected: Input should be a valid string"),
-        (changed(ordered="maybe"), "field 'ordered': expected: Input should be a valid boolean"),
-        (changed(version="new"), "field 'version': expected: Input should be a valid integer"),
         (changed(plain="[2]"), "`plain` names levels that are not in `levels`"),
         ("defaults: [a]\ncorruptions: {one: {}}", "`defaults`: expected a mapping"),
         ("corruptions: {one: 3}", "corruption 'one': expected a mapping"),
@@ -67,7 +61,7 @@ def test_a_list_that_cannot_be_used_says_where_and_why(text, message):
 
 
 def entry(**fields):
-    return Entry("grain", "noise", (0.5,), "u", "c", **fields)
+    return CorruptionEntry("grain", "noise", (0.5,), "u", "c", **fields)
 
 
 def test_a_function_becomes_a_transform_of_its_level():
@@ -90,11 +84,6 @@ def test_another_functions_code_is_another_transform():
         plain = type(made)(made.name, {}, made.apply)  # as if name and parameters were equal
         keys.add(block_key(Block(stimuli, "grain/0.5", plain)))
     assert len(keys) == 2
-
-
-def test_levels_stay_what_they_are():
-    (one,) = parse(changed(levels="[1, 2.5, low, off]"), "here").values()
-    assert [(type(level), level) for level in one.levels] == [(int, 1), (float, 2.5), (str, "low"), (bool, False)]
 
 
 def test_options_go_to_those_that_take_them():
@@ -126,13 +115,8 @@ def test_what_a_function_returns_is_checked(result, message):
         Applied(result, 1, "grain/1")(torch.rand(2, 3, 8, 8) * 0.9 + 0.05, np.zeros(2, np.uint64))
 
 
-def test_an_empty_batch_passes():
-    out = Applied(lambda x, level, seeds: x, 1, "g")(torch.empty(0, 3, 8, 8), np.zeros(0, np.uint64))
-    assert out.shape == (0, 3, 8, 8)
-
-
 def test_nothing_is_plugged_in_here():
-    assert not plugins().entries and not plugins().broken
+    assert plugins() == ({}, {})
 
 
 def test_a_texture_that_is_too_small_is_named_by_its_number():

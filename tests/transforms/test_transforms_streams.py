@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
-from transform_samples import seeds
 
 from benchmark.transforms.basics import Streams
 
@@ -29,29 +28,6 @@ def test_an_image_s_numbers_do_not_depend_on_its_company(seed, others, size):
     alone = one(seed).uniform(size)
     company = Streams(np.array([*others, seed], dtype=np.uint64), "t", CPU).uniform(size)
     assert torch.equal(company[-1:], alone)
-
-
-@given(seed=ANY_SEED)
-def test_every_seed_label_and_call_has_its_own_numbers(seed):
-    draws = one(seed)
-    first, second = draws.uniform(64), draws.uniform(64)
-    assert not torch.equal(first, second)
-    assert not torch.equal(first, one(seed, "u").uniform(64))
-    assert not torch.equal(first, one(seed ^ 1).uniform(64))
-    assert torch.equal(first, one(seed).uniform(64))
-
-
-def test_a_batch_in_one_launch_is_a_batch_image_by_image():
-    """The path of other devices, on the processor."""
-    draws, again = Streams(seeds(3), "t", CPU), Streams(seeds(3), "t", CPU)
-    again._device = torch.device("meta")
-    expected = draws.bits(100)
-    keys = again._keys
-    from benchmark.transforms import basics
-
-    halves = torch.from_numpy(basics.splitmix64(keys).view(np.int32).reshape(-1, 2).copy())
-    counter = torch.arange(100, dtype=torch.int32)
-    assert torch.equal(basics._hash(counter + halves[:, :1], halves[:, 1:]), expected)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**63])
@@ -80,15 +56,6 @@ def test_coins_are_fair_and_independent_of_their_uniforms():
 def test_neighbours_are_uncorrelated(lag):
     x = one(7).uniform(200_000)[0].double().numpy() - 0.5
     assert abs(np.mean(x[lag:] * x[:-lag]) * 12) < 4 / np.sqrt(len(x))
-
-
-def test_streams_of_neighbouring_seeds_are_uncorrelated_and_share_no_runs():
-    x = Streams(np.arange(64, dtype=np.uint64), "t", CPU).bits(4096)
-    u = x.double() / 2**31
-    correlation = (u @ u.T) / 4096 * 3
-    off = correlation - torch.diag(torch.diag(correlation))
-    assert float(off.abs().max()) < 5 / 64
-    assert len(np.unique(x.numpy())) > x.numel() - 40  # birthday collisions only: about 8
 
 
 def test_all_bits_of_the_hash_are_balanced_and_flip_with_any_bit_of_the_seed():
