@@ -13,7 +13,7 @@ import torch
 from benchmark.contracts import Block, Policy
 from benchmark.identity import block_key, code_digest, observation_key
 from benchmark.testing import toy_stimuli
-from benchmark.transforms.listing import Entry, transform
+from benchmark.transforms.listing import CorruptionEntry, transform
 
 
 def captured(value):
@@ -144,7 +144,7 @@ def test_a_module_that_was_edited_and_loaded_again_is_seen(tmp_path, monkeypatch
 
 def test_a_plug_ins_function_counts_inside_the_programs_own_wrapper(monkeypatch):
     """`Applied` is the program's, what it applies is not."""
-    entry = Entry("half", "grey", (0.5,), "share", "nobody", function="engine_values_module:f")
+    entry = CorruptionEntry("half", "grey", (0.5,), "share", "nobody", function="engine_values_module:f")
     made = []
     for body in ("x * 0.5", "x * 0.4"):
         names = {"__name__": "engine_values_module"}

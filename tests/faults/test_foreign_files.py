@@ -39,7 +39,7 @@ from benchmark.leaderboard.exchange import read_document
 from benchmark.settings import Settings
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
-from benchmark.stimuli.datasets import open_annotated, open_folder, read_manifest, read_names
+from benchmark.stimuli.datasets import open_annotated, open_folder, read_names
 from benchmark.stimuli.downloads import Bounds, unpack
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.image_files import read_rgb, size_of
@@ -253,7 +253,7 @@ COCO = json.dumps(
 ).encode()
 ADDED = b"""mine: {role: mine, space: geirhos16, layout: class-folder, folder: /nowhere, count: 3, aliases: [other]}
 edges: {folder: /nowhere, role: edges, space: geirhos16, layout: class-folder}
-parts: {role: p, space: any, layout: cells, parts: [a, b], levels: [1, 2], files: {a.png: "00"}}
+parts: {role: p, space: any, layout: cells, parts: [a, b], levels: ["1", "2"], files: {a.png: "00"}}
 """
 MANIFEST = json.dumps(
     {"format": 1, "generator": {"name": "g", "version": "1"}, "strength": 1.0, "seed": 0, "whole": 3}
@@ -505,7 +505,7 @@ KINDS: Mapping[str, Kind] = {
         for form, mode in FORMS
     },
     "trials": Kind(TABLES, _trials),
-    "manifest": Kind({"stylised.json": MANIFEST}, lambda folder, _: read_manifest(folder)),
+    "manifest": Kind({"cat/a.png": PHOTO, "stylised.json": MANIFEST}, _opened("class-folder", "geirhos16")),
     "textures": Kind({"frost1.png": PHOTO, "frost2.jpg": picture("JPEG")}, _textures),
     "memory": Kind({"set/cat/a.png": PHOTO, "set/memory.json": memory()}, _memory),
     "card": Kind({"x.yaml": CARD}, _cards),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from corruption_tables import CELLS, table
 
-from benchmark.transforms.listing import Plugins, own_list
+from benchmark.transforms.listing import own_list
 from suites.corruption import cells
 from suites.corruption.cells import cells_of, seen, seen_conditions
 
@@ -35,7 +35,7 @@ def test_the_list_that_has_all_levels_is_meant():
 
 def test_other_packages_are_looked_through_only_for_what_is_not_the_packages_own(monkeypatch):
     asked = []
-    monkeypatch.setattr(cells, "plugins", lambda: asked.append(1) or Plugins({}, {}))
+    monkeypatch.setattr(cells, "plugins", lambda: asked.append(1) or ({}, {}))
     assert len(cells_of(CELLS)) == len(CELLS)
     assert asked == []
     cells_of(["contrast/17"])  # a level that no list has
