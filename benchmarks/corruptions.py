@@ -108,10 +108,8 @@ def measure(pixels: Pixels, other: Corrupt, frost: Sequence[Path], rounds: int) 
 
 
 def report(table: dict[str, tuple[float, float]]) -> None:
-    ours, theirs = (
-        sum(table[name][side] for name, entry in own_list("imagenet-c").items() if entry.family != "extra")
-        for side in (0, 1)
-    )
+    common = [name for name, entry in own_list("imagenet-c").items() if entry.family != "extra"]
+    ours, theirs = (sum(table[name][side] for name in common) for side in (0, 1))
     ratio("corruptions_15x5", theirs / ours, f"{PEER}; higher is faster here")
     for name, (here, there) in table.items():
         ratio(f"corruption_{name}", there / here, f"{PEER}; higher is faster here")
