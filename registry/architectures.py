@@ -1,6 +1,5 @@
 """Networks by name: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", built without
-weights.
-"""
+weights."""
 
 from __future__ import annotations
 
@@ -32,10 +31,8 @@ from registry.foreign import shown
 # Factories in a file that no package holds: "python:/home/me/net.py:build".
 #
 # The file is imported under its own stem, with its folder at the end of the path, so that its neighbours can be
-# imported
-# as they are where it is run as a script. Two modules of one name cannot live in one process: a file, or a neighbour
-# that
-# it imports, whose name is taken is refused, for another network would be built in silence.
+# imported as they are where it is run as a script. Two modules of one name cannot live in one process: a file, or a
+# neighbour that it imports, whose name is taken is refused, for another network would be built in silence.
 
 
 def is_file_name(name: str) -> bool:
@@ -47,8 +44,7 @@ def is_file_name(name: str) -> bool:
 def whole_arch(arch: str) -> str:
     """`arch` with the whole path where it is "python:FILE:FUNCTION", so that it means the same from every folder.
 
-    Raises CardError where there is no such file.
-    """
+    Raises CardError where there is no such file."""
     kind, _, name = arch.partition(":")
     if kind != "python" or not is_file_name(name):
         return arch
@@ -61,8 +57,7 @@ def whole_arch(arch: str) -> str:
 
 def module_of_file(place: str) -> ModuleType:
     """The module of a .py file by its whole path; imported once. Whatever its code raises passes through; CardError
-    where its name or a neighbour's is taken by another module.
-    """
+    where its name or a neighbour's is taken by another module."""
     path = Path(place)
     if not path.is_absolute() or not is_file(path):
         raise CardError(f"{shown(path)} {absence(path)}: expected the whole path of a .py file.")
@@ -267,12 +262,10 @@ class _Undrawn(TorchFunctionMode):
 
 
 def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None, *, drawn: bool = True) -> nn.Module:
-    """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName,
-    WeightsError.
+    """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName, WeightsError.
 
     drawn: where not, the weights of a library's architecture are anything, for a file will fill all of them: to draw
-    them takes longer than all else.
-    """
+    them takes longer than all else."""
     kind, name = split_arch(arch)
     require_known(arch)
     try:
@@ -283,9 +276,7 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None, *, draw
 
 
 def random_seed(weights: str | None) -> int | None:
-    """The seed of "random:SEED"; None for weights of another kind. Raises CardError where it is no
-    whole number.
-    """
+    """The seed of "random:SEED"; None for weights of another kind. Raises CardError where it is no whole number."""
     if weights is None or not weights.startswith(RANDOM):
         return None
     text = weights.removeprefix(RANDOM)
@@ -297,19 +288,17 @@ def random_seed(weights: str | None) -> int | None:
 def build_untrained(arch: str, classes: int, seed: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
     """`build` with random weights from `seed`, as the architecture draws them before training.
 
-    torch's own random state stays as it was. Another version of torch or of the architecture's
-    library may draw others: their digest is part of the model's identity.
-    """
+    torch's own random state stays as it was. Another version of torch or of the architecture's library may draw others:
+    their digest is part of the model's identity."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(arch, classes, kwargs)
 
 
 def source_code(arch: str, module: nn.Module) -> str:
-    """Digest of the code of a Python factory and of every class in the network that it made, with
-    all that they import which nobody installed; an installed factory counts by its package's
-    version. "" for the architectures of libraries (their versions are in the environment row).
-    """
+    """Digest of the code of a Python factory and of every class in the network that it made, with all that they import
+    which nobody installed; an installed factory counts by its package's version. "" for the architectures of libraries
+    (their versions are in the environment row)."""
     kind, name = split_arch(arch)
     if kind != "python":
         return ""

@@ -1,7 +1,6 @@
 """Model cards: what is known of a model before it is loaded.
 
-`registry.cards` reads and writes them. Importing this module imports neither torch nor timm.
-"""
+`registry.cards` reads and writes them. Importing this module imports neither torch nor timm."""
 
 from __future__ import annotations
 
@@ -53,9 +52,8 @@ class Preprocess(BaseModel):
 
     size: side of the square input, in pixels; resize: the side that natural images are brought to before the centre
     crop: the shorter one, the longer one (what is lacking is filled with `fill`, levels of 0 to 255), or both (squash:
-    without regard to the aspect); scale: 255 for networks trained on 0..255; fixed_size: the network takes nothing
-    but `size` (a ViT).
-    """
+    without regard to the aspect); scale: 255 for networks trained on 0..255; fixed_size: the network takes nothing but
+    `size` (a ViT)."""
 
     model_config = _CONFIG
 
@@ -106,9 +104,7 @@ class Preprocess(BaseModel):
 
 
 class Reported(BaseModel):
-    """A score that the model's authors or a survey report. `where` names the table, page or
-    repository.
-    """
+    """A score that the model's authors or a survey report. `where` names the table, page or repository."""
 
     model_config = _CONFIG
 
@@ -130,13 +126,12 @@ class Checkpoint(BaseModel):
 class ModelCard(BaseModel):
     """A model: where it comes from, how its input is made, what its outputs mean, who made it.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export",
-    "hf_hub:ORG/NAME" or an ideal observer's name; weights: a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a
-    torchvision enum name, "pretrained", "random:SEED" (the architecture before training), or
-    nothing; sha256: of the loaded state dict; file_sha256: of the download; labels: a label space's
-    name or the path of a mapping file; training: recipe tags; retired: left out of boards and patterns; formerly: names
-    that the model had; checkpoint: the training run that it is of.
-    """
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export", "hf_hub:ORG/NAME"
+    or an ideal observer's name; weights: a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a torchvision enum
+    name, "pretrained", "random:SEED" (the architecture before training), or nothing; sha256: of the loaded state dict;
+    file_sha256: of the download; labels: a label space's name or the path of a mapping file; training: recipe tags;
+    retired: left out of boards and patterns; formerly: names that the model had; checkpoint: the training run that it
+    is of."""
 
     model_config = _CONFIG
 
@@ -248,8 +243,8 @@ def fitting() -> Iterator[None]:
 
 # Model cards as YAML files: the built-in ones and a user's.
 #
-# A card file holds one card (a mapping with `name`) or several (`cards:` with optional `defaults:`,
-# which every card of the file inherits). Importing this module imports neither torch nor timm.
+# A card file holds one card (a mapping with `name`) or several (`cards:` with optional `defaults:`, which every card of
+# the file inherits). Importing this module imports neither torch nor timm.
 
 
 class CardShelf(dict[str, ModelCard]):
@@ -354,10 +349,8 @@ def _builtin(paths: tuple[Path, ...]) -> Mapping[str, ModelCard]:
 def read_cards(user_folder: Path | None) -> CardShelf:
     """Built-in cards and those of `user_folder` (a missing folder holds none).
 
-    A card or file that cannot be read stands in `broken` under its name and hides no other. Where two
-    cards have one name, neither can be chosen: whichever were taken, results of the other would seem
-    to be its own.
-    """
+    A card or file that cannot be read stands in `broken` under its name and hides no other. Where two cards have one
+    name, neither can be chosen: whichever were taken, results of the other would seem to be its own."""
     return read_card_files(card_files(user_folder))
 
 
@@ -418,12 +411,9 @@ def _leave_out(shelf: CardShelf, name: str, error: CardError) -> None:
 
 
 def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -> list[ModelCard]:
-    """Cards whose name matches: names, globs ("world-*") or comma lists of them; each once, in
-    order given.
+    """Cards whose name matches: names, globs ("world-*") or comma lists of them; each once, in order given.
 
-    Raises UnknownName for a pattern that matches nothing, and the card's own CardError where it is
-    a broken one.
-    """
+    Raises UnknownName for a pattern that matches nothing, and the card's own CardError where it is a broken one."""
     texts = [pattern] if isinstance(pattern, str) else pattern
     wanted = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     broken = cards.broken if isinstance(cards, CardShelf) else {}
@@ -443,9 +433,8 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
 
 
 def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
-    """Write a card as NAME.yaml (atomically) and return its path. Raises CardError if the file is
-    there, unless it is to be replaced.
-    """
+    """Write a card as NAME.yaml (atomically) and return its path. Raises CardError if the file is there, unless it is
+    to be replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.yaml"
     if path.exists() and not replace:
@@ -464,8 +453,7 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
 
 def card_file(name: str, folder: Path, known: Mapping[str, ModelCard] | None = None) -> Path:
     """The file that holds a registered card alone. known: the folder's cards, where they were read already. Raises
-    UnknownName, and CardError for a built-in card or one of a file with several.
-    """
+    UnknownName, and CardError for a built-in card or one of a file with several."""
     if name in builtin_cards():
         raise CardError(f"'{name}' is a built-in card: it cannot be changed. `rank --hide {name}` leaves it out.")
     shelf = read_cards(folder) if known is None else known
@@ -502,8 +490,7 @@ def remove_unnamed(files: Iterable[Path], folder: Path) -> tuple[Path, ...]:
 
 def remove_card(name: str, folder: Path) -> tuple[Path, ...]:
     """Delete a registered card and return the files of its heads, which go with it where no other card names them;
-    weights and stored answers stay. Raises as `card_file`.
-    """
+    weights and stored answers stay. Raises as `card_file`."""
     file = card_file(name, folder)
     card = read_cards(folder)[name]
     file.unlink()
@@ -511,9 +498,8 @@ def remove_card(name: str, folder: Path) -> tuple[Path, ...]:
 
 
 def rename_card(name: str, new: str, folder: Path) -> ModelCard:
-    """Give a registered card another name and return it; it remembers the old one. Raises as `card_file`, and
-    CardError where the new name is taken or is none.
-    """
+    """Give a registered card another name and return it; it remembers the old one. Raises as `card_file`, and CardError
+    where the new name is taken or is none."""
     old, shelf = card_file(name, folder), read_cards(folder)
     if new in shelf:
         raise CardError(f"a model called '{new}' is there already. Choose another name.")

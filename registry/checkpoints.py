@@ -1,7 +1,6 @@
 """A checkpoint's weights for one network: read safely, chosen, fitted, or refused with the reason.
 
-Nothing here executes what a file says: safetensors, or a pickle of tensors.
-"""
+Nothing here executes what a file says: safetensors, or a pickle of tensors."""
 
 from __future__ import annotations
 
@@ -29,13 +28,12 @@ from registry.labels import spaces_of_size
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.
 #
-# `torch.load(weights_only=True)` takes tensors and plain containers. What training scripts save beside them
-# (`args`, numpy scalars, paths, configurations) is on a list of names below. None of these is imported: an inert
-# stand-in takes the place of each, so that a file can only ever make tensors, containers and stand-ins.
+# `torch.load(weights_only=True)` takes tensors and plain containers. What training scripts save beside them (`args`,
+# numpy scalars, paths, configurations) is on a list of names below. None of these is imported: an inert stand-in takes
+# the place of each, so that a file can only ever make tensors, containers and stand-ins.
 
 
-#: Where training scripts put the state dict. Averaged (EMA) weights come first: they are what
-#: their authors evaluate.
+#: Where training scripts put the state dict. Averaged (EMA) weights come first: they are what their authors evaluate.
 WRAPPERS = (
     "state_dict_ema", "model_ema", "ema", "ema_state_dict",
     "state_dict", "model_state_dict", "model", "net", "shadow", "module",
@@ -127,9 +125,8 @@ def conversion(path: Path) -> str:
 
 
 def require_honest_size(file: Path | IO[bytes], size: int, name: str) -> None:
-    """Raise WeightsError for a zip archive that unpacks to far more than its size in bytes: torch stores
-    tensors as they are, so only a bomb does. Other files pass.
-    """
+    """Raise WeightsError for a zip archive that unpacks to far more than its size in bytes: torch stores tensors as
+    they are, so only a bomb does. Other files pass."""
     if not is_zipfile(file):
         return
     with ZipFile(file) as archive:
@@ -143,8 +140,7 @@ def require_honest_size(file: Path | IO[bytes], size: int, name: str) -> None:
 
 def refuse_onnx(path: Path) -> None:
     """Raise WeightsError, with the way in, for an ONNX program: no gradient passes through one, and its weights have
-    lost their names.
-    """
+    lost their names."""
     if path.suffix == ".onnx":
         raise WeightsError(
             f"{shown(path)} is an ONNX program: no gradient passes through it, so it is not read. Where the network is "
@@ -213,8 +209,7 @@ def _is_pickle(path: Path, said: str) -> bool:
 def read_content(path: Path) -> Any:
     """What a checkpoint holds, on the CPU: tensors, containers, plain values and inert objects.
 
-    Raises WeightsError: no such file, unreadable, a refused pickle, or a program.
-    """
+    Raises WeightsError: no such file, unreadable, a refused pickle, or a program."""
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
     if path.suffix == ".safetensors":
@@ -228,8 +223,8 @@ def read_content(path: Path) -> Any:
         return _unpickled(path)
 
 
-# The normalisation that some training scripts save inside the checkpoint: robustness, RobustBench and
-# most code of the MadryLab put the mean and standard deviation of the input beside the network.
+# The normalisation that some training scripts save inside the checkpoint: robustness, RobustBench and most code of the
+# MadryLab put the mean and standard deviation of the input beside the network.
 #
 # It says how the network's input was made. A card that assumes another one would score another network.
 
@@ -249,9 +244,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the
-    checkpoint.
-    """
+    """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the checkpoint."""
 
     mean: Triple
     std: Triple
@@ -270,12 +263,11 @@ def _numbers(values: Triple) -> str:
 
 
 def stated_in(found: Named, origin: str) -> Normalisation | None:
-    """The normalisation that a checkpoint's input statistics state; None where there is not both a mean
-    and a standard deviation.
+    """The normalisation that a checkpoint's input statistics state; None where there is not both a mean and a standard
+    deviation.
 
-    found: (key without wrappers, tensor), copies included. Raises WeightsError where copies contradict
-    one another or are not one number a channel, with standard deviations above 0.
-    """
+    found: (key without wrappers, tensor), copies included. Raises WeightsError where copies contradict one another or
+    are not one number a channel, with standard deviations above 0."""
     means, stds = ([(name, tensor) for name, tensor in found if kind_of(name) == kind] for kind in ("mean", "std"))
     if not means or not stds:
         return None
@@ -340,10 +332,9 @@ def require_agreement(stated: Normalisation | None, card: ModelCard, origin: str
     if stated is None or how is None or agrees(stated, how):
         return
     raise WeightsError(
-        f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The preprocessing of "
-        f"model '{card.name}' says {as_text(how)}. One of them is wrong, and "
-        "every score would be of another network: leave out --mean, --std and --scale to take the "
-        "checkpoint's, or save the weights without it."
+        f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The preprocessing of model "
+        f"'{card.name}' says {as_text(how)}. One of them is wrong, and every score would be of another network: leave "
+        "out --mean, --std and --scale to take the checkpoint's, or save the weights without it."
     )
 
 
@@ -356,9 +347,9 @@ def agrees(stated: Normalisation, how: Preprocess) -> bool:
 
 # Which of the weights in a file are the network's: wrappers, prefixes, averages, teachers, bookkeeping.
 #
-# A file may hold several sets of weights, one beside the other or under prefixes of one state dict. Every set
-# that could be the network's is found by the names and shapes that the architecture expects; the choice is
-# stated, and can be overruled by the set's name.
+# A file may hold several sets of weights, one beside the other or under prefixes of one state dict. Every set that
+# could be the network's is found by the names and shapes that the architecture expects; the choice is stated, and can
+# be overruled by the set's name.
 
 
 State = dict[str, Tensor]
@@ -382,9 +373,8 @@ _BOOKKEEPING = re.compile(
 
 @dataclass(frozen=True)
 class WeightSet:
-    """Weights at one place of a file: `prefix` of the tensors under `path`. fits: names, of the right shape and
-    in all, that the network has too.
-    """
+    """Weights at one place of a file: `prefix` of the tensors under `path`. fits: names, of the right shape and in all,
+    that the network has too."""
 
     path: str
     prefix: str
@@ -407,8 +397,7 @@ class Chosen:
     """The weights that were taken: `state` under the network's own names, with whatever else stands there.
 
     name: of the set; others: sets that would have fitted too; ignored: keys that no forward pass reads, and other
-    networks; statistics: means and standard deviations of the input beside the network, every copy.
-    """
+    networks; statistics: means and standard deviations of the input beside the network, every copy."""
 
     name: str
     state: State
@@ -476,8 +465,7 @@ def choose(
     """The network's weights in what a checkpoint held; None where there are none (under `key`).
 
     expected: the network's own state dict; key: a part of the name of the set to take; renew: today's spelling of a
-    state dict's keys.
-    """
+    state dict's keys."""
     states = [(path, renew(state)) for path, state in _tensors_under(content, "", _LEVELS, set())]
     sets = [one for path, state in states for one in _sets_in(path, state, expected)]
     wanted = [one for one in sets if not key or f".{key}." in f".{one.name}."]
@@ -570,8 +558,7 @@ def read_weights(
     """The weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has `expected`.
 
     key: the set to take where there are several; renew: today's spelling of keys. Raises WeightsError: no such file,
-    unreadable, refused pickle, or nothing inside that is a state dict.
-    """
+    unreadable, refused pickle, or nothing inside that is a state dict."""
     content = read_content(path)
     chosen = choose(content, expected, key, renew)
     if chosen is None:
@@ -637,9 +624,7 @@ def _head_hint(module: nn.Module, have: State, want: Mapping[str, Tensor]) -> st
 def fit_state(module: nn.Module, state: State, origin: str) -> None:
     """Load `state` into `module`, every key and shape accounted for.
 
-    Raises WeightsError naming the first missing and unexpected keys and shapes. `origin` says where
-    from.
-    """
+    Raises WeightsError naming the first missing and unexpected keys and shapes. `origin` says where from."""
     want = module.state_dict()
     problems = _misfit(state, want)
     if problems:

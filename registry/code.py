@@ -2,8 +2,7 @@
 
 Comments, docstrings, annotations, imports for type checkers, and the names and places of files do not count. Installed
 packages count by name, the program's own code by the versions that keys hold. What no reading of files can see
-(environment, computed paths, patches) is left to canary answers: docs/identity.md.
-"""
+(environment, computed paths, patches) is left to canary answers: docs/identity.md."""
 
 import ast
 import functools
@@ -189,8 +188,7 @@ def _imports(tree: ast.Module, path: Path) -> Iterator[tuple[str, str, str]]:
 def _dump(tree: ast.Module, modules: Mapping[str, str]) -> tuple[str, list[str], list[str]]:
     """A tree's text, the names of modules in the order of their first use, and its strings.
 
-    Without recursion, for a long sum is a deep tree; not `ast.dump`, whose text is another one on each Python.
-    """
+    Without recursion, for a long sum is a deep tree; not `ast.dump`, whose text is another one on each Python."""
     parts: list[str] = []
     used: list[str] = []
     strings: list[str] = []

@@ -1,6 +1,4 @@
-"""Weights that ship inside installed packages, brought onto architectures that timm and torchvision
-build.
-"""
+"""Weights that ship inside installed packages, brought onto architectures that timm and torchvision build."""
 
 from __future__ import annotations
 
@@ -23,17 +21,14 @@ def _field(name: str) -> str:
 def by_order(path: Path, module: nn.Module) -> State:
     """A network of the same layers under other names: tensors pair in the order of construction.
 
-    Every pair must agree in its field (weight, bias, running_mean, ...) and shape, else
-    WeightsError.
-    """
+    Every pair must agree in its field (weight, bias, running_mean, ...) and shape, else WeightsError."""
     have, want = read_state(path), module.state_dict()
     pairs = list(zip(have.items(), want.items(), strict=False))
     for (theirs, tensor), (ours, target) in pairs:
         if _field(theirs) != _field(ours) or tensor.shape != target.shape:
             raise WeightsError(
-                f"checkpoint {path}: {theirs} {tuple(tensor.shape)} stands where the "
-                "architecture has "
-                f"{ours} {tuple(target.shape)}. This release of the package is another network."
+                f"checkpoint {path}: {theirs} {tuple(tensor.shape)} stands where the architecture has {ours} "
+                f"{tuple(target.shape)}. This release of the package is another network."
             )
     if len(have) != len(want):
         raise WeightsError(f"checkpoint {path}: expected {len(want)} tensors, found {len(have)}.")
@@ -41,9 +36,7 @@ def by_order(path: Path, module: nn.Module) -> State:
 
 
 def _keras_layers(path: Path) -> Mapping[str, Tensor]:
-    """Tensors of a Keras .h5 file by layer and field: kernels [h, w, in, out] become [out, in, h,
-    w].
-    """
+    """Tensors of a Keras .h5 file by layer and field: kernels [h, w, in, out] become [out, in, h, w]."""
     try:
         import h5py
     except ImportError as error:

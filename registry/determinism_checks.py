@@ -1,9 +1,8 @@
 """Whether a network answers each image by itself, with logits, and stays what it is.
 
-A network in training mode, with active dropout, with outputs that depend on the batch or with buffers
-that answering changes has no score: another batch size or another order would give another one. These
-checks cost a device batch and four images, so they are made at each load.
-"""
+A network in training mode, with active dropout, with outputs that depend on the batch or with buffers that answering
+changes has no score: another batch size or another order would give another one. These checks cost a device batch and
+four images, so they are made at each load."""
 
 from __future__ import annotations
 
@@ -43,8 +42,7 @@ def _sums(tensors: list[Tensor]) -> Checksum:
 
 def _tensors(module: nn.Module) -> list[Tensor]:
     """Every parameter and buffer once, always in the same order. torch's own walk makes a name for each, which takes
-    longer than their sums.
-    """
+    longer than their sums."""
     waiting, parts, found = [module], dict[int, nn.Module](), dict[int, Tensor]()
     while waiting:
         part = waiting.pop()
@@ -153,10 +151,9 @@ def check_load(
 ) -> list[Check]:
     """Evaluation mode, logits, one answer whenever and with whomever an image is shown, an unchanged state.
 
-    run: the form of the network that will be used (`model.forward`), in batches of `batch` images;
-    tolerance: largest relative difference of two answers to one image. Failures are rows, not
-    exceptions; only running out of memory is raised.
-    """
+    run: the form of the network that will be used (`model.forward`), in batches of `batch` images; tolerance: largest
+    relative difference of two answers to one image. Failures are rows, not exceptions; only running out of memory is
+    raised."""
     images, before = probe(model), checksum(model.module)
     try:
         with torch.inference_mode():
@@ -203,9 +200,8 @@ def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: f
 
 
 def _order(batch: int, count: int) -> Tensor:
-    """Which image stands where: each at least once, and in no order that repeats itself, so that places which are
-    mixed up hold different images.
-    """
+    """Which image stands where: each at least once, and in no order that repeats itself, so that places which are mixed
+    up hold different images."""
     rest = torch.randint(count, (batch,), generator=torch.Generator().manual_seed(_SEED))
     return torch.cat([torch.arange(count - 1, -1, -1), rest])[: max(batch, count)]
 
@@ -346,9 +342,8 @@ def _differentiable(model: LoadedModel, images: Tensor) -> Check:
 
 
 def takes_only_its_size(model: LoadedModel) -> bool:
-    """Whether the network refuses images of another size than its own: 224 pixels, or 64 where its own is
-    224 (sets of stimuli come in both).
-    """
+    """Whether the network refuses images of another size than its own: 224 pixels, or 64 where its own is 224 (sets of
+    stimuli come in both)."""
     side = 64 if model.preprocess.size == 224 else 224
     try:
         with torch.inference_mode():
@@ -361,8 +356,7 @@ def takes_only_its_size(model: LoadedModel) -> bool:
 def check(model: LoadedModel) -> list[Check]:
     """Run all checks on fixed images. Failures are rows, not exceptions.
 
-    A wrong class count or a failing forward pass ends the list: nothing after it could be judged.
-    """
+    A wrong class count or a failing forward pass ends the list: nothing after it could be judged."""
     images = probe(model)
     pairs = (images[:2], images[2:])
     try:

@@ -1,8 +1,7 @@
 """Files from a mirror, or else from their own address: bounded in time and size, checked, put in place whole.
 
 pooch does the transfer, with requests (proxies, redirects, logins). Logins and queries of addresses are used for that
-alone: nothing that is stored or shown has them.
-"""
+alone: nothing that is stored or shown has them."""
 
 from __future__ import annotations
 
@@ -30,9 +29,8 @@ _PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one download may take. seconds: in all; bytes: on disk; rate: bytes per second that it must
-    keep, on average, once `patience` seconds have passed; silence: seconds without a byte.
-    """
+    """What one download may take. seconds: in all; bytes: on disk; rate: bytes per second that it must keep, on
+    average, once `patience` seconds have passed; silence: seconds without a byte."""
 
     seconds: float = 6 * 3600
     bytes: int = 64 * 2**30
@@ -84,8 +82,7 @@ class _Bounded:
 
 def download(place: str, target: Path | str, bounds: Bounds = BOUNDS, clock: Clock = time.monotonic) -> None:
     """Write the content of a URL, or of a file on this machine, to `target`. Raises OSError (requests' exceptions are
-    among them); what was written by then is the caller's to remove.
-    """
+    among them); what was written by then is the caller's to remove."""
     if not is_url(place):
         shutil.copyfile(expanded(place.removeprefix("file://")), target)
         return
@@ -101,8 +98,7 @@ def fetch_whole(
     places: Iterator[str], target: Path, sha256: str = "", report: Callable[[str], None] = lambda _line: None
 ) -> None:
     """Put a file at `target` from the first place that has it whole. sha256: its digest or the beginning of it, where
-    it is known; report: told each place and what was wrong there. Raises NotFetched.
-    """
+    it is known; report: told each place and what was wrong there. Raises NotFetched."""
     import pooch
 
     logging.getLogger(pooch.get_logger().name).setLevel(logging.ERROR)  # it would show addresses
@@ -198,9 +194,8 @@ def forget(path: Path) -> None:
 
 
 def local_path(url: str, folder: Path) -> Path:
-    """Where the file of `url` lies in `folder`. Names without a digest carry one of their address:
-    "model.safetensors" is what half of all networks are called.
-    """
+    """Where the file of `url` lies in `folder`. Names without a digest carry one of their address: "model.safetensors"
+    is what half of all networks are called."""
     name = Path(file_name(url))
     if _MARK.search(name.name):
         return folder / name
@@ -211,10 +206,9 @@ def local_path(url: str, folder: Path) -> Path:
 def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None = None) -> Path:
     """The file of `url` in `folder`, downloaded unless it is there.
 
-    sha256: the expected digest; without it, the one that the file's name carries
-    (NAME-0676ba61.pth), else the one that was recorded at first use (`first_use`), if any. Raises
-    WeightsError: nothing reachable (each place with its reason), a page instead of the file, or another digest.
-    """
+    sha256: the expected digest; without it, the one that the file's name carries (NAME-0676ba61.pth), else the one that
+    was recorded at first use (`first_use`), if any. Raises WeightsError: nothing reachable (each place with its
+    reason), a page instead of the file, or another digest."""
     target, name = local_path(url, folder), file_name(url)
     mark = _MARK.search(name)
     digest = sha256 or (mark.group(1) if mark else "") or recorded(target)
@@ -236,10 +230,9 @@ def fetch(url: str, folder: Path, sha256: str | None = None, mirror: str | None 
 
 @contextmanager
 def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
-    """Keep what is downloaded within the block only if the block succeeds, and record its digest: later
-    uses must find the same content. A file whose digest is known beforehand (`sha256`), or that lay
-    there already, stays whatever happens.
-    """
+    """Keep what is downloaded within the block only if the block succeeds, and record its digest: later uses must find
+    the same content. A file whose digest is known beforehand (`sha256`), or that lay there already, stays whatever
+    happens."""
     path = local_path(url, folder)
     there = path.is_file()
     try:
@@ -258,8 +251,7 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
 def package_file(reference: str, install: str) -> Path:
     """The file of "package:PACKAGE/PATH" (PATH may be a glob), found without importing the package.
 
-    Raises WeightsError where the package or the file is absent; `install` says how to get it.
-    """
+    Raises WeightsError where the package or the file is absent; `install` says how to get it."""
     package, _, inside = reference.removeprefix("package:").partition("/")
     try:
         # Only top-level names: the parents of others would be imported.

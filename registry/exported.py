@@ -1,11 +1,9 @@
-"""Exported programs (`torch.export.save`, .pt2): opened only after a look at what opening and running
-them would do.
+"""Exported programs (`torch.export.save`, .pt2): opened only after a look at what opening and running them would do.
 
-`torch.export.load` unpickles freely where an archive asks for it, evaluates the text of size
-expressions and guards, and looks operators up by dotted name; some operators write files. So the archive
-is read here first: members, sizes, operators and their arguments, expressions. What passes is copied
-into a fresh archive, and torch opens that copy: what is opened is what was checked.
-"""
+`torch.export.load` unpickles freely where an archive asks for it, evaluates the text of size expressions and guards,
+and looks operators up by dotted name; some operators write files. So the archive is read here first: members, sizes,
+operators and their arguments, expressions. What passes is copied into a fresh archive, and torch opens that copy: what
+is opened is what was checked."""
 
 from __future__ import annotations
 
@@ -231,9 +229,8 @@ def _checked_member(archive: ZipFile, full: str) -> bytes:
 
 
 def checked_archive(path: Path) -> io.BytesIO:
-    """A copy of the archive, after a look at every member. Raises WeightsError where opening or running it
-    would do anything but compute with its tensors.
-    """
+    """A copy of the archive, after a look at every member. Raises WeightsError where opening or running it would do
+    anything but compute with its tensors."""
     if not is_file(path):
         raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     copy = io.BytesIO()
@@ -280,8 +277,7 @@ def bytes_per_image(module: nn.Module, side: int, batch: int = FEWEST) -> int:
     """Bytes that all operators of `module` return for one image of `side` x `side` pixels, together, when it is shown
     `batch` at once: shapes are computed, numbers are not.
 
-    Raises MemoryError beyond `MOST_RESULT` or `MOST_RESULTS`, and whatever a forward pass raises that fails.
-    """
+    Raises MemoryError beyond `MOST_RESULT` or `MOST_RESULTS`, and whatever a forward pass raises that fails."""
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         images = torch.empty((batch, 3, side, side))
         meter = _Meter(batch)
@@ -292,8 +288,7 @@ def bytes_per_image(module: nn.Module, side: int, batch: int = FEWEST) -> int:
 
 class _FixedBatch(nn.Module):
     """A program that was exported for `batch` images: more are shown in turns, the last turn filled up with copies of
-    its last image.
-    """
+    its last image."""
 
     def __init__(self, program: nn.Module, batch: int) -> None:
         super().__init__()
@@ -325,12 +320,10 @@ def _quietly() -> Iterator[None]:
 
 
 def load_exported(path: Path, side: int) -> nn.Module:
-    """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in:
-    export it from `model.eval()`.
+    """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in: export it from
+    `model.eval()`.
 
-    Raises WeightsError: not there, refused, unreadable, not for such images, or asking for too much
-    memory.
-    """
+    Raises WeightsError: not there, refused, unreadable, not for such images, or asking for too much memory."""
     refuse_onnx(path)
     copy = checked_archive(path)
     expected = (

@@ -97,8 +97,7 @@ _STEP = 1 << 20
 def digest_state(state: Mapping[str, Tensor]) -> str:
     """Digest of weights: every name, dtype, shape and byte, in sorted order of names.
 
-    Neither the order of the keys nor device, memory layout or file format changes it.
-    """
+    Neither the order of the keys nor device, memory layout or file format changes it."""
     import torch
 
     total = hashlib.sha256()
@@ -113,8 +112,7 @@ def digest_state(state: Mapping[str, Tensor]) -> str:
 def canonical(value: Any, *, ascii: bool = True) -> str:
     """Canonical JSON: equal values give equal text. Keys sorted, no spaces, numbers as Python prints them.
 
-    Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else.
-    """
+    Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii, default=_plain)
 
 
@@ -146,9 +144,8 @@ def digest_file(path: Path) -> str:
 
 # What a card's `weights` and `options` may say. Raises ValueError with what was expected.
 #
-# A card is data: whatever it names, loading it must not run code of its author's. So what is handed to
-# timm and torchvision is a fixed list of keyword arguments that shape a network; none of them can name a
-# file or a function.
+# A card is data: whatever it names, loading it must not run code of its author's. So what is handed to timm and
+# torchvision is a fixed list of keyword arguments that shape a network; none of them can name a file or a function.
 
 
 #: Keyword arguments of timm and torchvision networks that a card may set.
@@ -182,8 +179,7 @@ def is_url(text: str | None) -> bool:
 def file_name(url: str) -> str:
     """The file's name in the last part of the URL's path, percent-decoded: one plain name.
 
-    Raises ValueError where decoding makes anything else of it: a path, a hidden file, nothing.
-    """
+    Raises ValueError where decoding makes anything else of it: a path, a hidden file, nothing."""
     name = unquote(urlsplit(url).path.rpartition("/")[2], errors="strict")
     plain = name.isprintable() and len(name.encode()) <= _LONGEST_NAME
     if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|') or not plain:
@@ -211,9 +207,8 @@ def require_weights(weights: str | None) -> None:
 
 
 def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> None:
-    """Check a card's `options`. code: the architecture is a Python function, which is code anyway: its
-    keyword arguments are its own; ideal: an ideal observer, whose rule may take options of its own.
-    """
+    """Check a card's `options`. code: the architecture is a Python function, which is code anyway: its keyword
+    arguments are its own; ideal: an ideal observer, whose rule may take options of its own."""
     for name, value in options.items():
         if name not in _OPTIONS and not ideal:
             raise ValueError(f"options: no option is called {name!r}; they are {', '.join(_OPTIONS)}")
@@ -309,8 +304,7 @@ def _in_use(folder: Path) -> bool:
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
     """Only one process at a time is in the block for this folder; others wait. Where the system or the disk has no
-    locks, nobody waits.
-    """
+    locks, nobody waits."""
     place.mkdir(parents=True, exist_ok=True)
     number = os.open(place, os.O_RDONLY)
     try:

@@ -2,8 +2,7 @@
 
 Checkpoints, cards, mapping files, annotations, tables, archives and documents are all read within `foreign`. Sizes are
 bounded before anything is built: a few lines of YAML can stand for gigabytes (aliases of aliases), for a number that
-takes minutes to print, or for a file that never ends.
-"""
+takes minutes to print, or for a file that never ends."""
 
 from __future__ import annotations
 
@@ -46,8 +45,7 @@ def foreign(what: str, path: object, error: type[BenchError], expected: str = ""
     """Around the reading of a file from elsewhere: any failure in it, RecursionError and MemoryError among them, is an
     `error` that says what could not be read, where, why, and what was expected or is to be done.
 
-    Errors for a person pass as they are, and so does a full disk, which is not the file's fault.
-    """
+    Errors for a person pass as they are, and so does a full disk, which is not the file's fault."""
     try:
         yield
     except BenchError:
@@ -115,9 +113,8 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def unprintable(text: str) -> str:
-    """The first character that must not reach a terminal, or "": controls, line and paragraph
-    separators, lone surrogates, and what turns the direction of writing (which can hide text).
-    """
+    """The first character that must not reach a terminal, or "": controls, line and paragraph separators, lone
+    surrogates, and what turns the direction of writing (which can hide text)."""
     return next((c for c in text if c in _TURNS or unicodedata.category(c) in _CONTROLS), "")
 
 
@@ -220,8 +217,7 @@ def parse_document(content: bytes, path: Path, what: str, error: type[BenchError
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:
     """Plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
 
-    Raises that error for the first field that does not fit its type, is missing, or is none of the class.
-    """
+    Raises that error for the first field that does not fit its type, is missing, or is none of the class."""
     from dataclasses import fields
 
     from pydantic import ValidationError

@@ -1,9 +1,8 @@
 """Label spaces: what a network's outputs stand for, and in which decision spaces it can answer.
 
-A decision groups outputs: softmax over *all* classes, then the arithmetic mean of the probabilities
-at each category's outputs (Geirhos et al. 2019; never the sum: dog has 109 outputs and airplane
-one). Importing this module does not import torch.
-"""
+A decision groups outputs: softmax over *all* classes, then the arithmetic mean of the probabilities at each category's
+outputs (Geirhos et al. 2019; never the sum: dog has 109 outputs and airplane one). Importing this module does not
+import torch."""
 
 from __future__ import annotations
 
@@ -47,9 +46,8 @@ LABEL_SPACES = ("coco80", "geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, 
 
 @dataclass(frozen=True)
 class Grouping:
-    """How outputs answer in a decision space: `indices[c]` are the outputs averaged for
-    `categories[c]`; nothing: the output that says that there is none of them, of networks that may say so.
-    """
+    """How outputs answer in a decision space: `indices[c]` are the outputs averaged for `categories[c]`; nothing: the
+    output that says that there is none of them, of networks that may say so."""
 
     space: str
     categories: tuple[str, ...]
@@ -64,12 +62,9 @@ class Grouping:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes of a network in output order, and the decision spaces that they can be grouped
-    into.
+    """The classes of a network in output order, and the decision spaces that they can be grouped into.
 
-    classes: WordNet ids for ImageNet, category names elsewhere; words: readable names, in the same
-    order.
-    """
+    classes: WordNet ids for ImageNet, category names elsewhere; words: readable names, in the same order."""
 
     name: str
     classes: tuple[str, ...]
@@ -85,10 +80,8 @@ class LabelSpace:
         """The grouping onto `space`. Raises LabelError where the classes do not cover it."""
         if space not in self.groupings:
             raise LabelError(
-                f"label space '{self.name}' ({len(self.classes)} classes) cannot answer in "
-                f"'{space}'; "
-                f"it answers in {', '.join(self.answers)}. A mapping file with `groups:` can add "
-                "it."
+                f"label space '{self.name}' ({len(self.classes)} classes) cannot answer in '{space}'; it answers in "
+                f"{', '.join(self.answers)}. A mapping file with `groups:` can add it."
             )
         return self.groupings[space]
 
@@ -134,9 +127,7 @@ def _imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
-    """The known decision spaces that a list of classes (WordNet ids or category names) covers
-    wholly.
-    """
+    """The known decision spaces that a list of classes (WordNet ids or category names) covers wholly."""
     wnids, _ = _imagenet1k()
     place = {name: index for index, name in enumerate(classes)}
     found: dict[str, Grouping] = {}
@@ -159,9 +150,8 @@ def _synset_list(name: str) -> tuple[str, ...]:
     place = Path(spec.origin).parent / "data" / "_info" if spec and spec.origin else None
     if place is None or not (place / _SYNSETS[name]).is_file():
         raise LabelError(
-            f"label space '{name}' needs the class list {_SYNSETS[name]}, which the installed "
-            "timm does not "
-            "ship. Update timm, or write the classes into a mapping file."
+            f"label space '{name}' needs the class list {_SYNSETS[name]}, which the installed timm does not ship. "
+            "Update timm, or write the classes into a mapping file."
         )
     return tuple((place / _SYNSETS[name]).read_text(encoding="utf-8").split())
 
@@ -248,8 +238,7 @@ def _outputs(path: Path, category: str, members: object, names: dict[str, int]) 
         index = member if isinstance(member, int) else names.get(str(member), -1)
         if not 0 <= index < count:
             raise LabelError(
-                f"mapping file {path}: group '{category:.80}': {member!r:.80} is no output of the "
-                f"{count} classes "
+                f"mapping file {path}: group '{category:.80}': {member!r:.80} is no output of the {count} classes "
                 f"(expected an index from 0 to {count - 1}, a class or a WordNet id)."
             )
         found.append(index)
@@ -262,9 +251,8 @@ def _disjoint(path: Path, groups: dict[str, tuple[int, ...]]) -> None:
         for index in members:
             if index in owner:
                 raise LabelError(
-                    f"mapping file {path}: output {index} is in '{owner[index]}' and again in "
-                    f"'{category}'; "
-                    "an output belongs to one category, once."
+                    f"mapping file {path}: output {index} is in '{owner[index]}' and again in '{category}'; an output "
+                    "belongs to one category, once."
                 )
             owner[index] = category
 
@@ -318,8 +306,7 @@ LEAST = 1e-30
 def label_space(name_or_path: str) -> LabelSpace:
     """A built-in label space by name, or a user's from a mapping file (see `registry.labels`).
 
-    Raises UnknownName for a name that is neither, LabelError for a file that cannot be used.
-    """
+    Raises UnknownName for a name that is neither, LabelError for a file that cannot be used."""
     if name_or_path in LABEL_SPACES:
         return built_in_space(name_or_path)
     path = Path(name_or_path)
@@ -343,12 +330,10 @@ def _members(grouping: Grouping, device: torch.device) -> tuple[Tensor, ...]:
 def decide(logits: Tensor, grouping: Grouping) -> Tensor:
     """Probabilities per category: logits [n, classes] -> float32 [n, categories], same device.
 
-    Softmax in float64 (float32 on devices without it) over all classes, then the mean at each
-    category's outputs. The answer is `argmax` over the categories, which takes the *first* of exact
-    ties; the reference toolbox takes the alphabetically last. Where classes of no category take all
-    but LEAST, the categories share LEAST in their own proportions: as they are they would all round
-    to 0, and that tie is no answer. Differentiable.
-    """
+    Softmax in float64 (float32 on devices without it) over all classes, then the mean at each category's outputs. The
+    answer is `argmax` over the categories, which takes the *first* of exact ties; the reference toolbox takes the
+    alphabetically last. Where classes of no category take all but LEAST, the categories share LEAST in their own
+    proportions: as they are they would all round to 0, and that tie is no answer. Differentiable."""
     import torch
 
     wide = logits.to(torch.float32 if logits.device.type == "mps" else torch.float64)
@@ -365,8 +350,7 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
 
 # A network's own classes, as people have them: a list of names in a text or JSON file, or the folder of its classes.
 #
-# Names are matched to WordNet ids and to the 16 categories of "geirhos16"; what is not matched is listed. The result
-# is
+# Names are matched to WordNet ids and to the 16 categories of "geirhos16"; what is not matched is listed. The result is
 # a mapping file (see `registry.labels`) beside the cards, so that the list may go away.
 
 
@@ -401,8 +385,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
     """The classes of a .txt (a name a line), a .json (a list, or index -> name) or a folder of class folders, whose
     names come in the order of torchvision's `ImageFolder`. model: names the space where the file does not.
 
-    Raises LabelError where it is none of these, or a name stands twice.
-    """
+    Raises LabelError where it is none of these, or a name stands twice."""
     path = expanded(labels)
     names = _folders(path) if is_folder(path) else _listed(path)
     if len(names) < 2:
@@ -480,9 +463,8 @@ def write_mapping(classes: ClassList, folder: Path) -> Path:
 
 
 def mapping_of(classes: ClassList) -> dict[str, Any]:
-    """The content of the mapping file. Names stay as they were given, for folders of the same classes carry them;
-    only a list that covers ImageNet becomes its WordNet ids.
-    """
+    """The content of the mapping file. Names stay as they were given, for folders of the same classes carry them; only
+    a list that covers ImageNet becomes its WordNet ids."""
     found = by_classes([match or name for name, match in zip(classes.classes, classes.matched, strict=True)])
     names: Sequence[str] = classes.matched if "imagenet1k" in found else classes.classes
     content: dict[str, Any] = {"name": classes.name, "classes": list(names)}

@@ -167,8 +167,7 @@ def _take_off_head(module: nn.Module, card: ModelCard) -> frozenset[str]:
 def stated_weights(card: ModelCard, place: Place) -> tuple[Chosen, Normalisation | None]:
     """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
 
-    Raises WeightsError as `load_model`.
-    """
+    Raises WeightsError as `load_model`."""
     from registry.architectures import build
     from registry.checkpoints import stated_in
 
@@ -213,9 +212,8 @@ def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Modul
 
 
 def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
-    """The network, without its classifier where it is to be bare, and the digest of its code, where its
-    architecture's name does not say it.
-    """
+    """The network, without its classifier where it is to be bare, and the digest of its code, where its architecture's
+    name does not say it."""
     from registry.architectures import build_untrained, random_seed, source_code
     from registry.exported import load_exported
     from registry.families.family import Sources, family_of
@@ -242,13 +240,10 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
 
 
 def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
-    """Load a network: evaluation mode, no parameter requires a gradient, weights verified against
-    the card.
+    """Load a network: evaluation mode, no parameter requires a gradient, weights verified against the card.
 
     bare: without its classifier; `module` then answers with features, and the digest is of the weights that are left.
-    Raises WeightsError (unreadable, misfit, other digest, unreachable), CardError, UnknownName,
-    LabelError.
-    """
+    Raises WeightsError (unreadable, misfit, other digest, unreachable), CardError, UnknownName, LabelError."""
     from registry.checkpoints import require_once
     from registry.model import LoadedModel
 
@@ -346,8 +341,7 @@ _COUNTED = ("timm:", "torchvision:", _OWN)
 def forward_flops(card: ModelCard) -> int:
     """Floating point operations of one image's forward pass; 0 of an ideal observer, which sees none.
 
-    One that somebody else's code builds, or that cannot be counted, stands by the area of its input alone.
-    """
+    One that somebody else's code builds, or that cannot be counted, stands by the area of its input alone."""
     if card.source == "ideal" or card.preprocess is None:
         return 0
     size = card.preprocess.size

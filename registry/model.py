@@ -26,14 +26,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their
-# masks.
+# What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their masks.
 #
-# Presentations: "whole": as it is, resized to the network's input only where it takes no other size;
-# "card": the card's own resizing and centre crop; "crop224": shorter side 256, centre crop 224
-# (the published corruption protocol; "crop224-bicubic": with that filter instead of bilinear),
-# resized to the network's input afterwards by `fit`, after any
-# transform.
+# Presentations: "whole": as it is, resized to the network's input only where it takes no other size; "card": the card's
+# own resizing and centre crop; "crop224": shorter side 256, centre crop 224 (the published corruption protocol;
+# "crop224-bicubic": with that filter instead of bilinear), resized to the network's input afterwards by `fit`, after
+# any transform.
 
 
 Presentation = Literal["whole", "card", "crop224", "crop224-bicubic"]
@@ -66,9 +64,7 @@ def shorter_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation
 
 
 def centre_crop(pixels: NDArray[Plane], side: int) -> NDArray[Plane]:
-    """The square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop
-    splits it.
-    """
+    """The square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop splits it."""
     top = round((pixels.shape[0] - side) / 2.0)
     left = round((pixels.shape[1] - side) / 2.0)
     return pixels[top : top + side, left : left + side]
@@ -86,9 +82,8 @@ def longer_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation)
 
 
 def _padded(pixels: NDArray[Plane], side: int, fill: tuple[int, int, int]) -> NDArray[Plane]:
-    """At least `side` pixels each way, the image in the middle; an odd rest goes to the right and below. Planes
-    without channels are filled with 0.
-    """
+    """At least `side` pixels each way, the image in the middle; an odd rest goes to the right and below. Planes without
+    channels are filled with 0."""
     lacking = [max(side - length, 0) for length in pixels.shape[:2]]
     if not any(lacking):
         return pixels
@@ -113,12 +108,9 @@ def _as_card(pixels: NDArray[Plane], how: Preprocess, interpolation: Interpolati
 
 
 def present(images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation) -> list[Pixels]:
-    """Bring images [h, w, 3] to one size by the rules of the presentation (see the module's first
-    lines).
+    """Bring images [h, w, 3] to one size by the rules of the presentation (see the module's first lines).
 
-    Whole images of different sizes in one batch are all brought to the card's size: they cannot be
-    stacked.
-    """
+    Whole images of different sizes in one batch are all brought to the card's size: they cannot be stacked."""
     if presentation == "card":
         return [_as_card(image, preprocess, preprocess.interpolation) for image in images]
     if presentation in CROPS_224:
@@ -137,9 +129,8 @@ def present_mask(mask: NDArray[np.bool_], preprocess: Preprocess, presentation: 
 
 
 def present_map(values: NDArray[np.float32], preprocess: Preprocess, presentation: Presentation) -> NDArray[np.float32]:
-    """A graded map [h, w] of an image as the network sees it: same geometry, bilinear whatever the
-    card says, so that no value leaves the map's own range.
-    """
+    """A graded map [h, w] of an image as the network sees it: same geometry, bilinear whatever the card says, so that
+    no value leaves the map's own range."""
     return _followed(values.astype(np.float32), preprocess, presentation, "bilinear")
 
 
@@ -168,9 +159,7 @@ def _followed(
 def fit(batch: Tensor, preprocess: Preprocess) -> Tensor:
     """Bring a batch [n, 3, h, w] in [0,1] to the network's input, where it takes one size only.
 
-    Antialiased; the result lies on the grid of 256 grey levels, as if the resized image had been
-    stored.
-    """
+    Antialiased; the result lies on the grid of 256 grey levels, as if the resized image had been stored."""
     import torch
     from torch.nn import functional
 
@@ -206,10 +195,9 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 
 
 def logits_in(output: Any, shape: tuple[int, int]) -> Tensor | None:
-    """The first tensor of `shape` (images, classes) in a network's output: the output itself, the `logits` of an
-    output object or mapping, or the first such part of a tuple (auxiliary heads come after the main one). None where
-    there is none.
-    """
+    """The first tensor of `shape` (images, classes) in a network's output: the output itself, the `logits` of an output
+    object or mapping, or the first such part of a tuple (auxiliary heads come after the main one). None where there is
+    none."""
     if isinstance(output, Tensor):  # the rule; all else is looked through
         return output if tuple(output.shape) == shape else None
     return next((tensor for tensor in _tensors(output) if tuple(tensor.shape) == shape), None)
@@ -241,11 +229,9 @@ __all__ = ["LoadedModel", "present_mask"]
 class LoadedModel:
     """A network ready to answer.
 
-    module: in evaluation mode, no parameter requires a gradient; digest: of its state dict; labels:
-    what its outputs stand for; code: digest of what computes besides the weights, where the
-    architecture's name does not say it (an exported program, the module of a Python factory);
-    gradients: whether they reach the input.
-    """
+    module: in evaluation mode, no parameter requires a gradient; digest: of its state dict; labels: what its outputs
+    stand for; code: digest of what computes besides the weights, where the architecture's name does not say it (an
+    exported program, the module of a Python factory); gradients: whether they reach the input."""
 
     card: ModelCard
     module: nn.Module
@@ -264,8 +250,7 @@ class LoadedModel:
     @cached_property
     def identity(self) -> str:
         """Digest of what decides the answers: weights, preprocessing, labels, architecture. No name, no path: of a
-        Python factory its own name alone, for `code` says the rest.
-        """
+        Python factory its own name alone, for `code` says the rest."""
         arch, python = self.card.arch, "python:"
         if arch.startswith(python):
             arch = python + arch.rpartition(":")[2]
@@ -283,8 +268,7 @@ class LoadedModel:
     def present(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
         """Images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry.
 
-        The memory is laid out channels-last, as the pixels were.
-        """
+        The memory is laid out channels-last, as the pixels were."""
         shown = present(images, self.preprocess, presentation)
         return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
 
@@ -297,9 +281,7 @@ class LoadedModel:
         return fit(batch, self.preprocess)
 
     def normalise(self, x: Tensor) -> Tensor:
-        """[n, 3, h, w] in [0,1] -> what the module takes: channel order, scale, mean and standard
-        deviation.
-        """
+        """[n, 3, h, w] in [0,1] -> what the module takes: channel order, scale, mean and standard deviation."""
         how = self.preprocess
         if how.channels == "bgr":
             x = x.flip(1)
@@ -309,12 +291,10 @@ class LoadedModel:
         return (x - mean) / std
 
     def _statistics(self, device: torch.device, width: int) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation on `device`, [1, 3, 1, width], channels-last: a whole row goes
-        with images of that layout in a third of the time of a pixel.
+        """Mean and standard deviation on `device`, [1, 3, 1, width], channels-last: a whole row goes with images of
+        that layout in a third of the time of a pixel.
 
-        Ordinary tensors, also when first asked for in inference mode, whose tensors autograd could
-        not use later.
-        """
+        Ordinary tensors, also when first asked for in inference mode, whose tensors autograd could not use later."""
         if (device, width) not in self._stats:
             with torch.inference_mode(mode=False):
                 mean, std = (
@@ -330,8 +310,7 @@ class LoadedModel:
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] float32 in [0,1] -> logits [n, classes] float32. Differentiable.
 
-        Raises LabelError where the network's outputs are not one per class of its label space.
-        """
+        Raises LabelError where the network's outputs are not one per class of its label space."""
         output = self.module(self.normalise(x))
         expected = (len(x), len(self.labels.classes))
         logits = logits_in(output, expected)
@@ -341,13 +320,11 @@ class LoadedModel:
         return logits.float()
 
 
-# Batch normalisation folded into the convolution before it: the same function with fewer passes
-# over memory.
+# Batch normalisation folded into the convolution before it: the same function with fewer passes over memory.
 #
-# Which convolution feeds which normalisation is observed in an actual forward pass, not guessed from
-# names: a pair is folded only where the very tensor that a convolution returned enters the
-# normalisation and nothing else that was observed. The copy is kept only if its logits agree with the
-# original's.
+# Which convolution feeds which normalisation is observed in an actual forward pass, not guessed from names: a pair is
+# folded only where the very tensor that a convolution returned enters the normalisation and nothing else that was
+# observed. The copy is kept only if its logits agree with the original's.
 
 
 _TOLERANCE = 1e-4
@@ -415,9 +392,7 @@ def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
 
 
 def _pairs(module: nn.Module, trace: _Trace) -> list[tuple[str, str]]:
-    """(convolution, normalisation) names: each called once, the one's output the other's only
-    input.
-    """
+    """(convolution, normalisation) names: each called once, the one's output the other's only input."""
     parts = dict(module.named_modules())
     pairs = []
     for norm, value in trace.fed.items():
@@ -473,11 +448,10 @@ def fold_batch_norm(
 ) -> Folded | None:
     """A copy of `module` with every foldable batch normalisation folded, and how it lies in memory; or None.
 
-    module: in evaluation mode; example: an input batch as the module takes it, e.g. [2, 3, 224,
-    224]; layouts: the first in which the copy runs and agrees is taken. None where nothing could be folded, the module
-    cannot be copied or watched, or the copy's logits differ on `example` by more than 1e-4 of the largest logit (at
-    least 1). `module` is left as it was.
-    """
+    module: in evaluation mode; example: an input batch as the module takes it, e.g. [2, 3, 224, 224]; layouts: the
+    first in which the copy runs and agrees is taken. None where nothing could be folded, the module cannot be copied or
+    watched, or the copy's logits differ on `example` by more than 1e-4 of the largest logit (at least 1). `module` is
+    left as it was."""
     if module.training or isinstance(module, torch.fx.GraphModule):
         return None
     trace, logits = _observe(module, example)

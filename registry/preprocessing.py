@@ -123,9 +123,7 @@ GIVEN, DEFAULT = "as given", "default: nothing states it"
 
 
 class Overrides(TypedDict, total=False):
-    """Preprocessing that replaces what the architecture's own configuration says (fields of
-    `Preprocess`).
-    """
+    """Preprocessing that replaces what the architecture's own configuration says (fields of `Preprocess`)."""
 
     size: int | None
     resize: int | None
@@ -200,8 +198,7 @@ def stated_input(arch: str) -> Stated:
 def hub_input(repository: str, cache: Path | None) -> Stated:
     """What a repository of the Hugging Face hub states of its network's input, from the cache or a download.
 
-    Raises WeightsError where it is in neither, CardError where it is no repository of timm.
-    """
+    Raises WeightsError where it is in neither, CardError where it is no repository of timm."""
     from huggingface_hub import hf_hub_download
 
     name, _, revision = repository.partition("@")
@@ -230,10 +227,8 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     lacking = [name for name in _NEEDED if name not in fields]
     if lacking:
         raise CardError(
-            f"arch '{arch}' does not say how its input is made. Give "
-            f"{', '.join(f'--{name}' for name in lacking)} as it was trained with; a guess "
-            "would change "
-            "every score silently."
+            f"arch '{arch}' does not say how its input is made. Give {', '.join(f'--{name}' for name in lacking)} as "
+            "it was trained with; a guess would change every score silently."
         )
     try:
         return Preprocess.model_validate(fields)
@@ -246,8 +241,7 @@ def settled(
     arch: str, overrides: Overrides, known: Stated, stated: Normalisation | None
 ) -> tuple[Preprocess, list[Check]]:
     """How the input is made, with a line for each part of it that says where it comes from: what was given, else what
-    the checkpoint holds, else what a configuration says.
-    """
+    the checkpoint holds, else what a configuration says."""
     given = given_fields(overrides)
     fields = {**known.fields, **given}
     sources = dict.fromkeys(known.fields, known.where) | dict.fromkeys(given, GIVEN)

@@ -1,6 +1,4 @@
-"""Registering a model of one's own: load once, check, freeze digest and preprocessing into a card,
-write it.
-"""
+"""Registering a model of one's own: load once, check, freeze digest and preprocessing into a card, write it."""
 
 from __future__ import annotations
 
@@ -79,8 +77,7 @@ def admit(
     """The card as it was written, and `rows` with the checks that the network passed.
 
     size_is_stated: whether something says if the network takes other sizes than its own; else it is tried. Raises
-    WeightsError where a check fails, and as `load_model`; nothing is written then.
-    """
+    WeightsError where a check fails, and as `load_model`; nothing is written then."""
     model = load_model(draft, shelf.place)
     if not size_is_stated and takes_only_its_size(model):
         how = model.preprocess.model_copy(update={"fixed_size": True})
@@ -90,8 +87,7 @@ def admit(
     failed = [f"{result.name}: {result.detail}" for result in checks if not result.ok]
     if failed:
         raise WeightsError(
-            f"model '{draft.name}' was not registered, because {len(failed)} of {len(checks)} checks "
-            "failed. "
+            f"model '{draft.name}' was not registered, because {len(failed)} of {len(checks)} checks failed. "
             f"{'; '.join(failed)}."
         )
     card = draft.model_copy(update={"sha256": model.digest})
@@ -167,8 +163,7 @@ def described(
     family: Family, said: Asked, training: tuple[str, ...], overrides: Overrides
 ) -> tuple[ModelCard, list[Check], Described]:
     """The card of a model of a family, written nowhere, and what a user should know of it. Raises CardError,
-    WeightsError, LabelError.
-    """
+    WeightsError, LabelError."""
     known = family.describe(said)
     how, rows = settled(known.arch, overrides, known.stated, None)
     tags = (UNTRAINED,) if random_seed(known.weights) is not None else ()
@@ -228,8 +223,7 @@ def _from_checkpoint(
     request: _Request, known: Stated, overrides: Overrides, place: Place
 ) -> tuple[Chosen, Normalisation | None] | None:
     """The weights that are taken from the checkpoint, and the normalisation that it holds beside the network; None
-    where there is no checkpoint.
-    """
+    where there is no checkpoint."""
     fields = {**known.fields, **given_fields(overrides)}
     if _source(request.arch, request.weights) != "file" or "size" not in fields:
         return None
@@ -276,8 +270,7 @@ def backbone_card(
     name: str, arch: str, weights: Path | None, *, shelf: Shelf, key: str | None = None, **overrides: Unpack[Overrides]
 ) -> tuple[ModelCard, list[Check]]:
     """The card of a network that is to get a head of its own, not written anywhere, and what it is fed. Its labels
-    decide nothing: its own classifier is taken off. Raises as `register`.
-    """
+    decide nothing: its own classifier is taken off. Raises as `register`."""
     require_fitting(arch, key, {})
     if (family := family_of(arch)) is not None:
         said = asked(name, arch, weights, None, {}, shelf, bare=True)
@@ -305,20 +298,16 @@ def register(
     options: Mapping[str, Any] | None = None,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
-    """Register a network and return its card, as written to `cards_folder`, and the checks that it
-    passed.
+    """Register a network and return its card, as written to `cards_folder`, and the checks that it passed.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export"
-    (weights: a .pt2 program) or a member of a family (see `registry.families`); weights: a checkpoint, or
-    "random:SEED" for the architecture before training; labels: a label space or mapping file
-    ("imagenet1k"); key: the weights to take where a file holds several; replaces: take the place of
-    a registered card of that name; there: the folder's cards, from who registers many; options: of a family alone;
-    overrides: fields of `Preprocess`; None leaves the architecture's own.
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export" (weights: a .pt2
+    program) or a member of a family (see `registry.families`); weights: a checkpoint, or "random:SEED" for the
+    architecture before training; labels: a label space or mapping file ("imagenet1k"); key: the weights to take where a
+    file holds several; replaces: take the place of a registered card of that name; there: the folder's cards, from who
+    registers many; options: of a family alone; overrides: fields of `Preprocess`; None leaves the architecture's own.
 
-    Raises CardError (name taken, preprocessing unknown), WeightsError
-    (unreadable, misfit, failing checks), LabelError, UnknownName. Nothing is written unless every
-    check holds.
-    """
+    Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
+    UnknownName. Nothing is written unless every check holds."""
     shelf = Shelf(cards_folder, place, replaces, there)
     require_free(name, shelf)
     arch, weights = of_folder(arch, weights)

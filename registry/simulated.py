@@ -1,11 +1,8 @@
-"""Ideal observers: they read a stimulus's labels instead of its pixels, so their scores are known
-in closed form.
+"""Ideal observers: they read a stimulus's labels instead of its pixels, so their scores are known in closed form.
 
-shape-reader answers the shape (the category where a set has no shapes), texture-reader the texture
-(else a guess), uniform-guesser any category, constant-responder always the same, noisy-shape-reader
-the shape with probability `p` (option, 0.75) and any *other* category else. All chance comes from
-the stimulus's seed.
-"""
+shape-reader answers the shape (the category where a set has no shapes), texture-reader the texture (else a guess),
+uniform-guesser any category, constant-responder always the same, noisy-shape-reader the shape with probability `p`
+(option, 0.75) and any *other* category else. All chance comes from the stimulus's seed."""
 
 from __future__ import annotations
 
@@ -29,14 +26,12 @@ from registry.files import digest_data
 #
 # A reader sees a grey image at 4 x 4 pixels a cell, adds its own early noise, blurs, takes out mean and contrast, and
 # correlates what is left with silhouettes that it has learnt (matched filters), a cell to every side, in either
-# polarity. It answers the category of the best match, after noise of the decision. Early noise is why a reader fails
-# on
+# polarity. It answers the category of the best match, after noise of the decision. Early noise is why a reader fails on
 # low contrast (equivalent input noise: Pelli & Farell 1999, JOSA A 16, 647), noise of the decision why two readers
 # differ on images that both see well.
 #
 # Noise is drawn from what the image holds, cell by cell, and the reader's seed: the same image has the same answer in
-# any
-# batch, and two readers are independent. Nothing is differentiable: an answer is all that a reader has.
+# any batch, and two readers are independent. Nothing is differentiable: an answer is all that a reader has.
 
 
 EXEMPLARS = 512
@@ -54,12 +49,11 @@ _SECOND = -7723592293110705685
 
 
 class TemplateReader(nn.Module):
-    """One simulated person. templates: [EXEMPLARS, 16, 16] uint8, the share of each cell that a silhouette covers
-    (255: all of it), in the order of their categories, equally many of each.
+    """One simulated person. templates: [EXEMPLARS, 16, 16] uint8, the share of each cell that a silhouette covers (255:
+    all of it), in the order of their categories, equally many of each.
 
     seed: of its noise; blur: standard deviation in cells; early: of the noise on what it sees, in parts of the grey
-    range; late: of the noise on its correlations.
-    """
+    range; late: of the noise on its correlations."""
 
     templates: Tensor
     luminance: Tensor
@@ -155,9 +149,7 @@ _IDEAL_SECOND = np.uint64(0x94D049BB133111EB)
 
 
 def splitmix64(seeds: Seeds, stream: int = 0) -> Seeds:
-    """A well-mixed 64-bit number per seed (Steele et al. 2014); each `stream` gives another, all
-    bijective.
-    """
+    """A well-mixed 64-bit number per seed (Steele et al. 2014); each `stream` gives another, all bijective."""
     offset = np.uint64((_IDEAL_GOLDEN * (stream + 1)) % 2**64)
     z = np.asarray(seeds, dtype=np.uint64) + offset
     z = (z ^ (z >> np.uint64(30))) * _IDEAL_FIRST
@@ -256,9 +248,7 @@ _RULES: Mapping[str, Callable[[_Trial], Indices]] = {
 
 @dataclass(frozen=True)
 class IdealObserver:
-    """An observer whose answers follow a rule. Raises UnknownName for an arch that is none of the
-    rules.
-    """
+    """An observer whose answers follow a rule. Raises UnknownName for an arch that is none of the rules."""
 
     card: ModelCard
     gradients: bool = False
@@ -278,9 +268,8 @@ class IdealObserver:
     def answer(self, labels: Labels, seeds: Seeds, categories: tuple[str, ...]) -> NDArray[np.float32]:
         """One-hot answers [n, categories] from label columns [n] and seeds [n].
 
-        A trial's answer depends on its own labels and seed: not on batch size, order or subset.
-        Raises LabelError where a label that the rule reads is none of the categories.
-        """
+        A trial's answer depends on its own labels and seed: not on batch size, order or subset. Raises LabelError where
+        a label that the rule reads is none of the categories."""
         trial = _Trial(labels, np.asarray(seeds, dtype=np.uint64), categories, self.card.options)
         chosen = _RULES[self.card.arch](trial)
         answers = np.zeros((len(chosen), len(categories)), dtype=np.float32)

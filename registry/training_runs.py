@@ -57,8 +57,7 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
 def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None = None) -> Placed:
     """The step of each, or else the epoch: as the name says it, else as the folders within `folder` do, else the file.
 
-    unit None: steps where all that say anything say a step, else epochs.
-    """
+    unit None: steps where all that say anything say a step, else epochs."""
     said: dict[Path, Mapping[Unit, int]] = {}
     left_out: dict[Path, str] = {}
     for path in paths:

@@ -6,8 +6,7 @@ right, bottom), "labels": [b] from 1 (0 is the background), "scores": [b] in (0,
 
 Each place of an 8 x 8 grid says how likely an object of each class has its middle there (a sigmoid per class) and how
 far its four sides are (Tian et al. 2019, "FCOS"). The best box of each class is reported: it alone decides an answer,
-and to suppress those that overlap it would cost more than the network.
-"""
+and to suppress those that overlap it would cost more than the network."""
 
 from __future__ import annotations
 
@@ -20,8 +19,8 @@ from torch.nn import functional
 
 # The small residual network that comes with the built-in world.
 #
-# Input: (n, 3, 64, 64) float, already normalised with mean 0.5 and standard deviation 0.25
-# (the registry does that from the card). Output: (n, classes) logits. About 175k parameters.
+# Input: (n, 3, 64, 64) float, already normalised with mean 0.5 and standard deviation 0.25 (the registry does that from
+# the card). Output: (n, classes) logits. About 175k parameters.
 
 
 WIDTHS = (16, 24, 48, 96)

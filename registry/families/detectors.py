@@ -6,8 +6,7 @@ label space, as everywhere. No box from the threshold on: no answer ("na"), whic
 count. The threshold is the score from which the network itself reports a box, unless another is given.
 
 A category's logit is the log-odds of its best box, so its gradient is that of the score that decides. A last output,
-"nothing", has the log-odds of the threshold: whatever beats it is answered.
-"""
+"nothing", has the log-odds of the threshold: whatever beats it is answered."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ _CEILING = 1 - 2**-24
 @dataclass(frozen=True)
 class Boxes:
     """How boxes become answers. columns: the detector's number of each class of the label space, in its order; outputs:
-    how many classes the detector knows, its background among them; threshold: score from which a box is an answer.
-    """
+    how many classes the detector knows, its background among them; threshold: score from which a box is an answer."""
 
     columns: tuple[int, ...]
     outputs: int
@@ -76,8 +74,7 @@ def is_detector(arch: str) -> bool:
 
 def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
     """How a detector's boxes answer in a label space. "coco80": torchvision's numbering of COCO, with its gaps;
-    another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError.
-    """
+    another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError."""
     plain = {"threshold": THRESHOLD if threshold is None else threshold}
     if labels != COCO:
         count = len(label_space(labels).classes)
@@ -96,8 +93,7 @@ def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
 
 def stated_by_detector(arch: str) -> Stated:
     """A detector of torchvision takes images in [0,1] of any size, resizes and normalises them itself. The size is that
-    at which classifiers are shown the same images.
-    """
+    at which classifiers are shown the same images."""
     if not arch.startswith("torchvision:"):
         return Stated()
     nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

@@ -30,8 +30,7 @@ FAMILIES: Mapping[str, str] = {"hf": "registry.families.transformers", "open_cli
 class Asked:
     """What a user says of a model. name: of the card; arch: without its scheme; weights: a file, a folder, a tag or
     nothing; labels: a label space, a mapping file or nothing; options: of the family alone; folder: for files that
-    belong to the card; bare: its features alone are wanted, a head follows.
-    """
+    belong to the card; bare: its features alone are wanted, a head follows."""
 
     name: str
     arch: str
@@ -46,8 +45,7 @@ class Asked:
 @dataclass(frozen=True)
 class Described:
     """What a card says of a model, with `stated`: what it is fed, as far as its files say; rows: what a user should
-    know; files: that were written for the card; tags: of the recipe.
-    """
+    know; files: that were written for the card; tags: of the recipe."""
 
     source: Source
     arch: str
@@ -63,8 +61,7 @@ class Described:
 @dataclass(frozen=True)
 class Sources:
     """Where what a card names comes from. network: of another card, with the digest of its code; file: of the card's
-    weights, fetched.
-    """
+    weights, fetched."""
 
     hub: Place
     file: Callable[[ModelCard], Path]
@@ -78,8 +75,7 @@ class Family(Protocol):
 
     def network(self, card: ModelCard, sources: Sources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
         """The network of a card with so many outputs, or bare: with features; and the digest of what computes besides
-        weights, where the architecture's name does not say it. Raises CardError, WeightsError.
-        """
+        weights, where the architecture's name does not say it. Raises CardError, WeightsError."""
 
 
 def require_fitting(arch: str, key: str | None, options: Mapping[str, Any]) -> None:
@@ -100,8 +96,7 @@ def require_fitting(arch: str, key: str | None, options: Mapping[str, Any]) -> N
 
 def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
     """Architecture and weights, where a folder of open_clip or transformers was given as weights: it says itself what
-    it is, as one of timm does, and has its weights with it.
-    """
+    it is, as one of timm does, and has its weights with it."""
     folder = None if weights is None else expanded(weights)
     if folder is None or not is_folder(folder):
         return arch, weights
@@ -146,8 +141,7 @@ def repository_folder(repository: str, hub: Place, files: Sequence[str], optiona
 
     hub: its mirror is asked for ORG/NAME/FILE first. Optional names may be patterns (*.safetensors) for the hub; a
     mirror at a URL is asked for plain names alone. Raises CardError for another form of name, WeightsError where the
-    repository can be had nowhere.
-    """
+    repository can be had nowhere."""
     if not _REPOSITORY.fullmatch(repository) or ".." in repository:
         raise CardError(
             f"'{shown(repository)[:200]}' is neither a folder on this disk nor a repository of the hub: expected "
@@ -213,8 +207,7 @@ def labels_of_names(
 ) -> tuple[str, list[Check], list[Path]]:
     """The label space of outputs with these names: a name or a mapping file, what to tell the user, files written.
 
-    labels: what the user says. Raises LabelError where names say nothing and the user neither.
-    """
+    labels: what the user says. Raises LabelError where names say nothing and the user neither."""
     if labels is not None:
         return labels, [_told(f"{labels}, as given; {_agreement(names, labels)}")], []
     for space in spaces_of_size(len(names)):
@@ -244,8 +237,7 @@ def labels_of_folders(
     its class in `classes`; files written, below `folder`.
 
     space: the label space that it must be; place: of the folders, which names a space of one's own. Raises LabelError
-    where the classes of `space` are others.
-    """
+    where the classes of `space` are others."""
     if space:
         require_classes(classes, space)
     for name in (space,) if space else _FOLDER_SPACES:

@@ -2,8 +2,7 @@
 
 "open_clip:ARCH" with weights TAG, FILE or "random:SEED"; "open_clip:FOLDER" with open_clip_config.json; or
 "open_clip:ORG/NAME" of the hub. The label space says which names are asked for: "geirhos16" the 16 categories,
-"imagenet1k" the 1,000 classes, which are then grouped. These are two observers.
-"""
+"imagenet1k" the 1,000 classes, which are then grouped. These are two observers."""
 
 from __future__ import annotations
 
@@ -51,8 +50,7 @@ Encode = Callable[[Sequence[str]], Tensor]
 @dataclass(frozen=True)
 class TextHead:
     """weight: [classes, d] float32, unit vectors; scale, bias: of the logits `scale * cosine + bias`; text: digest of
-    the text tower's weights.
-    """
+    the text tower's weights."""
 
     names: tuple[str, ...]
     templates: tuple[str, ...]
@@ -70,8 +68,7 @@ class TextHead:
 
 def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
     """Templates by name ("single", "7", "80": those of CLIP's authors), from a text file, one a line, or one template
-    itself, with {} where the name goes. Raises CardError.
-    """
+    itself, with {} where the name goes. Raises CardError."""
     if choice == "single":
         return SINGLE
     if choice in NAMED:
@@ -109,8 +106,7 @@ def called_after(templates: Sequence[str], name: str) -> dict[str, str]:
 
 def names_of(space: LabelSpace, library: ModuleType) -> tuple[str, ...]:
     """What the classes of a label space are called in texts: ImageNet's by the names of CLIP's authors, others by their
-    own.
-    """
+    own."""
     wnids = built_in_space("imagenet1k").classes
     called = dict(zip(wnids, library.IMAGENET_CLASSNAMES, strict=True))
     words = space.words or space.classes
@@ -181,8 +177,7 @@ _RESIZE_MODES = ("shortest", "longest", "squash")
 @dataclass(frozen=True)
 class _Origin:
     """Where a model's configuration, weights and tokenizer are. name: as open_clip takes it; file: of the weights, None
-    for random ones; tag: what open_clip knows of published weights.
-    """
+    for random ones; tag: what open_clip knows of published weights."""
 
     name: str
     file: Path | None

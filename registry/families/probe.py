@@ -38,8 +38,7 @@ _STEPS = 300
 @dataclass(frozen=True)
 class Head:
     """weight: [classes, features], bias: [classes], float32. trained_on: digest of the training set; images: how many
-    it has; backbone: digest of the weights whose features these were.
-    """
+    it has; backbone: digest of the weights whose features these were."""
 
     weight: Tensor
     bias: Tensor
@@ -70,9 +69,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Fitted:
-    """weight, bias: as of `Head`. right, held: images answered rightly of those held out while the penalty was
-    chosen; penalty: the chosen one, 0 where there is none.
-    """
+    """weight, bias: as of `Head`. right, held: images answered rightly of those held out while the penalty was chosen;
+    penalty: the chosen one, 0 where there is none."""
 
     weight: Tensor
     bias: Tensor
@@ -92,9 +90,8 @@ def held_out(targets: Tensor) -> Tensor:
 
 
 def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
-    """Fit a head to features [n, d] and class numbers [n]: first without the images held out, to know what it is
-    worth on others, then on all. Deterministic. Raises WeightsError for features that no head can be fitted to.
-    """
+    """Fit a head to features [n, d] and class numbers [n]: first without the images held out, to know what it is worth
+    on others, then on all. Deterministic. Raises WeightsError for features that no head can be fitted to."""
     if not bool(torch.isfinite(features).all()):
         raise WeightsError("the backbone gave features that are NaN or infinite: nothing is fitted.")
     if classes < 2:
@@ -131,8 +128,7 @@ def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty:
 def nearest_mean(z: Tensor, targets: Tensor, classes: int, _penalty: float = 0.0) -> tuple[Tensor, Tensor]:
     """Weight [classes, d] and bias [classes] whose largest output is the class with the closest mean.
 
-    Divided by d, so that differences of logits are mean squared distances, whatever the width.
-    """
+    Divided by d, so that differences of logits are mean squared distances, whatever the width."""
     member = functional.one_hot(targets, classes).to(z.dtype)
     means = (member.T @ z) / member.sum(dim=0).clamp(min=1)[:, None]
     width = z.shape[1]
@@ -141,8 +137,7 @@ def nearest_mean(z: Tensor, targets: Tensor, classes: int, _penalty: float = 0.0
 
 def logistic(z: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
     """Minimise mean cross-entropy + penalty/2 * |weight|^2 (the bias is free) by L-BFGS from zero: convex, so the start
-    decides nothing. z: [n, d] float64.
-    """
+    decides nothing. z: [n, d] float64."""
     weight = torch.zeros(classes, z.shape[1], dtype=z.dtype, requires_grad=True)
     bias = torch.zeros(classes, dtype=z.dtype, requires_grad=True)
     search = torch.optim.LBFGS(
@@ -206,8 +201,7 @@ def without_head(module: nn.Module, side: int) -> frozenset[str]:
     """Take the classifier off a network, in place, and return the names that its state dict has lost.
 
     timm's networks say what theirs is. Of others it is the linear layer whose output the network returns; a network
-    that ends in no such layer is a backbone already, and nothing is taken off. side: of the square input, in pixels.
-    """
+    that ends in no such layer is a backbone already, and nothing is taken off. side: of the square input, in pixels."""
     before = set(module.state_dict())
     reset: Any = getattr(module, "reset_classifier", None)
     if callable(reset) and hasattr(module, "num_classes"):
@@ -244,8 +238,7 @@ def _replace(module: nn.Module, name: str) -> None:
 def pooled(output: Any) -> Tensor:
     """Features [n, d] in what a backbone returns: itself, or the mean over the places of a feature map [n, d, h, w].
 
-    Raises WeightsError for anything else.
-    """
+    Raises WeightsError for anything else."""
     if isinstance(output, Tensor) and output.dim() == 2:
         return output
     if isinstance(output, Tensor) and output.dim() == 4:

@@ -1,7 +1,6 @@
 """Image classifiers of transformers: "hf:ORG/NAME" of the hub, or "hf:FOLDER" with config.json and safetensors.
 
-Nothing of a repository is executed: its own code is not loaded, and weights are safetensors.
-"""
+Nothing of a repository is executed: its own code is not loaded, and weights are safetensors."""
 
 from __future__ import annotations
 
@@ -32,8 +31,7 @@ _WARPED_FROM = 384
 
 def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> Stated:
     """What a folder's preprocessor_config.json states, with what its class adds; no more than the size where there is
-    none. Raises CardError for what no card can say.
-    """
+    none. Raises CardError for what no card can say."""
     file = folder / FILE
     if not is_file(file):
         side = config.get("image_size")
@@ -218,8 +216,7 @@ class Answers(nn.Module):
 
 class Features(nn.Module):
     """A backbone of transformers. pooled: whether what it pools was trained; else the first token stands for the image
-    (the class token), or the mean over places of a feature map.
-    """
+    (the class token), or the mean over places of a feature map."""
 
     def __init__(self, network: nn.Module, *, pooled: bool) -> None:
         super().__init__()
