@@ -4,16 +4,14 @@ Nothing here executes what a file says: safetensors, or a pickle of tensors."""
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
-import shlex
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from zipfile import ZipFile, is_zipfile
 
 import numpy as np
@@ -31,8 +29,6 @@ from registry.labels import spaces_of_size
 # `torch.load(weights_only=True)` takes tensors and plain containers. What training scripts save beside them (`args`,
 # numpy scalars, paths, configurations) is on a list of names below. None of these is imported: an inert stand-in takes
 # the place of each, so that a file can only ever make tensors, containers and stand-ins.
-
-
 #: Where training scripts put the state dict. Averaged (EMA) weights come first: they are what their authors evaluate.
 WRAPPERS = (
     "state_dict_ema", "model_ema", "ema", "ema_state_dict",
@@ -99,32 +95,14 @@ class _List:
         return []
 
 
-def _stand_ins() -> list[Any]:
-    return [
-        *((_Inert, name) for name in HARMLESS_OBJECTS),
-        *((_Entries, name) for name in HARMLESS_MAPPINGS),
-        *((_List, name) for name in HARMLESS_LISTS),
-    ]
+_STAND_INS = {_Inert: HARMLESS_OBJECTS, _Entries: HARMLESS_MAPPINGS, _List: HARMLESS_LISTS}
+_CONVERT = (
+    "Convert it once, where you trust it (this runs whatever code the file holds): load it with torch.load(..., "
+    "weights_only=False), save the state dict with safetensors.torch.save_file, and register that file."
+)
 
 
-def conversion(path: Path) -> str:
-    """What to do about a file that only a free unpickling can read: a command to be pasted as it is."""
-    target = path.with_suffix(".safetensors")
-    code = (
-        f"import torch, safetensors.torch as st; c = torch.load({json.dumps(str(path))}, "
-        'map_location="cpu", weights_only=False); '
-        f"c = next((c[k] for k in {json.dumps(WRAPPERS)} if isinstance(c, dict) and k in c), c); "
-        'c = c.state_dict() if hasattr(c, "state_dict") else c; '
-        "st.save_file({n: t.detach().clone().contiguous() for n, t in c.items() if torch.is_tensor(t)}, "
-        f"{json.dumps(str(target))})"
-    )
-    return (
-        "Convert it once, where you trust it (this runs whatever code the file holds): "
-        f"python -c {shlex.quote(code)} and register {shown(target)}."
-    )
-
-
-def require_honest_size(file: Path | IO[bytes], size: int, name: str) -> None:
+def require_honest_size(file: Path, size: int, name: str) -> None:
     """Raise WeightsError for a zip archive that unpacks to far more than its size in bytes: torch stores tensors as
     they are, so only a bomb does. Other files pass."""
     if not is_zipfile(file):
@@ -133,8 +111,8 @@ def require_honest_size(file: Path | IO[bytes], size: int, name: str) -> None:
         unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > 2 * size + 2**20:
         raise WeightsError(
-            f"checkpoint {name} has {size} bytes and unpacks to {unpacked}: refused. torch stores "
-            "tensors uncompressed; save it again with `torch.save`."
+            f"checkpoint {name} has {size} bytes and unpacks to {unpacked}: refused. torch stores tensors "
+            "uncompressed; save it again with `torch.save`."
         )
 
 
@@ -143,80 +121,56 @@ def refuse_onnx(path: Path) -> None:
     lost their names."""
     if path.suffix == ".onnx":
         raise WeightsError(
-            f"{shown(path)} is an ONNX program: no gradient passes through it, so it is not read. Where the network is "
-            'still at hand, torch.export.save(torch.export.export(model.eval(), (images,)), "net.pt2") saves it for '
-            "--arch export, and torch.save(model.state_dict(), ...) for its architecture; from ONNX alone, onnx2torch "
-            "makes a network that either can save."
+            f"{shown(path)} is an ONNX program: no gradient passes through it, so it is not read. Save the network "
+            "itself with torch.export.save (--arch export), or its state dict with torch.save (its architecture); from "
+            "ONNX alone, onnx2torch makes a network that either can save."
         )
 
 
-def _require_state(path: Path) -> None:
-    """Raise WeightsError, with the way in, for a file that is a program and no state dict."""
-    refuse_onnx(path)
-    if not is_zipfile(path):
-        return
-    with ZipFile(path) as archive:
-        names = {name.partition("/")[2] for name in archive.namelist()}
+def _unpickled(path: Path) -> Any:
+    require_honest_size(path, path.stat().st_size, str(path))
+    names = set()
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            names = {name.partition("/")[2] for name in archive.namelist()}
     if "constants.pkl" in names:
         raise WeightsError(
-            f"{path} is a TorchScript program (torch.jit.save), not a state dict. Take its weights once, where you "
-            f"trust it: python -c {shlex.quote(_unscripted(path))} and register that file; or save the network "
-            "itself with torch.export and register that with --arch export."
+            f"{path} is a TorchScript program (torch.jit.save), not a state dict. Save the state dict of "
+            "torch.jit.load where you trust it, or the network itself with torch.export (--arch export)."
         )
     if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
         raise WeightsError(
             f"{path} is an exported program (torch.export), not a state dict: register it with --arch export."
         )
-
-
-def _unscripted(path: Path) -> str:
-    target = path.with_suffix(".safetensors")
-    return (
-        "import torch, safetensors.torch as st; "
-        f's = torch.jit.load({json.dumps(str(path))}, "cpu").state_dict(); '
-        f"st.save_file({{n: t.clone().contiguous() for n, t in s.items()}}, {json.dumps(str(target))})"
-    )
-
-
-def _unpickled(path: Path) -> Any:
-    require_honest_size(path, path.stat().st_size, str(path))
-    _require_state(path)
+    stand_ins: list[Any] = [(kind, name) for kind, names in _STAND_INS.items() for name in names]
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_stand_ins()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
             warnings.simplefilter("ignore")  # what matters of it is in the error
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if _is_pickle(path, str(error)):
-            named = _GLOBAL.search(str(error))
-            what = f"'{shown(named[1])[:200]}'" if named else "more than tensors"
-            why = "" if named else f" ({reason(error)})"
-            raise WeightsError(
-                f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of "
-                f"harmless objects; it was refused before any of it ran{why}. {conversion(path)}"
-            ) from error
-        # torch's own words are about trust
-        raise ValueError("neither a zip archive nor a pickle") from error
-
-
-def _is_pickle(path: Path, said: str) -> bool:
-    """Whether a file that is not unpickled is a pickle, and no text or a page of the web that was saved as one."""
-    if _GLOBAL.search(said) or is_zipfile(path):
-        return True
-    with path.open("rb") as file:
-        return file.read(1) == pickle.PROTO
+        named = _GLOBAL.search(str(error))
+        with path.open("rb") as file:
+            is_pickle = named or is_zipfile(path) or file.read(1) == pickle.PROTO
+        if not is_pickle:  # a text, or a page of the web that was saved as one; torch's own words are about trust
+            raise ValueError("neither a zip archive nor a pickle") from error
+        what = f"'{shown(named[1])[:200]}'" if named else f"more than tensors ({reason(error)})"
+        raise WeightsError(
+            f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of harmless "
+            f"objects; it was refused before any of it ran. {_CONVERT}"
+        ) from error
 
 
 def read_content(path: Path) -> Any:
     """What a checkpoint holds, on the CPU: tensors, containers, plain values and inert objects.
 
     Raises WeightsError: no such file, unreadable, a refused pickle, or a program."""
+    refuse_onnx(path)
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        expected = "It is no intact safetensors file: fetch or save it again."
-        with foreign("checkpoint", path, WeightsError, expected):
+        with foreign("checkpoint", path, WeightsError, "It is no intact safetensors file: fetch or save it again."):
             return dict(load_file(path))
     expected = "Truncated, or no PyTorch checkpoint: expected .safetensors, or .pt/.pth holding a state dict."
     with foreign("checkpoint", path, WeightsError, expected):
@@ -224,20 +178,17 @@ def read_content(path: Path) -> Any:
 
 
 # The normalisation that some training scripts save inside the checkpoint: robustness, RobustBench and most code of the
-# MadryLab put the mean and standard deviation of the input beside the network.
-#
-# It says how the network's input was made. A card that assumes another one would score another network.
+# MadryLab put the mean and standard deviation of the input beside the network. It says how the network's input was
+# made: a card that assumes another one would score another network.
 
-
-Named = Sequence[tuple[str, Tensor]]
 #: "normalizer.new_mean", "normalize.std", "0.mean" (the first of two in a sequence), "mu", "sigma".
 _NAME = re.compile(
     r"(?:(?:input_)?(?:normali[sz](?:er?|ation)|norm_layer|preprocess(?:ing)?|0)\.)?"
     r"(?:new_|input_)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))"
 )
-#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning,
-#: robustness libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
-_WRAPPERS = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
+#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning, robustness
+#: libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
+_ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
 #: Published means are rounded to three or four digits.
 TOLERANCE = 1e-3
 
@@ -254,41 +205,52 @@ class Normalisation:
 
 def as_text(how: Preprocess | Normalisation) -> str:
     """Mean, standard deviation and scale in words."""
+    mean, std = ("(" + ", ".join(f"{value:g}" for value in values) + ")" for values in (how.mean, how.std))
     pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
-    return f"mean {_numbers(how.mean)}, std {_numbers(how.std)}{pixels}"
+    return f"mean {mean}, std {std}{pixels}"
 
 
-def _numbers(values: Triple) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
-
-
-def stated_in(found: Named, origin: str) -> Normalisation | None:
-    """The normalisation that a checkpoint's input statistics state; None where there is not both a mean and a standard
+def stated_in(statistics: Sequence[tuple[str, Tensor]], origin: str) -> Normalisation | None:
+    """The normalisation that a checkpoint's input statistics state; None if there is not both a mean and a standard
     deviation.
 
-    found: (key without wrappers, tensor), copies included. Raises WeightsError where copies contradict one another or
-    are not one number a channel, with standard deviations above 0."""
-    means, stds = ([(name, tensor) for name, tensor in found if kind_of(name) == kind] for kind in ("mean", "std"))
-    if not means or not stds:
+    statistics: (key without wrappers, tensor), copies included. Raises WeightsError where copies contradict one another
+    or are not one number a channel, with standard deviations above 0."""
+    values: dict[str, set[Triple]] = {"mean": set(), "std": set()}
+    names: dict[str, str] = {}
+    for name, tensor in statistics:
+        flat = tensor.detach().float().reshape(-1)
+        if len(flat) not in (1, 3) or not bool(flat.isfinite().all()):
+            raise WeightsError(f"checkpoint {origin}: {name} {tuple(tensor.shape)} should be one number a channel.")
+        # The shortest form that gives the same float32.
+        red, green, blue = (float(str(np.float32(value))) for value in flat.expand(3).tolist())
+        values[_statistic(name)].add((red, green, blue))
+        names.setdefault(_statistic(name), name)
+    if len(names) < 2:
         return None
-    mean, std = _one(means, origin), _one(stds, origin)
+    for kind, copies in values.items():
+        if len(copies) > 1:
+            raise WeightsError(
+                f"checkpoint {origin} holds {len(copies)} different normalisations: {names[kind]} is "
+                f"{' and '.join(map(str, sorted(copies)))}. Save the one that the network was evaluated with."
+            )
+    ((mean,), (std,)) = values.values()
     if min(std) <= 0:
-        raise WeightsError(f"checkpoint {origin}: {stds[0][0]} must be above 0, found {std}.")
-    where = f"{means[0][0]}, {stds[0][0]}"
-    return Normalisation(mean, std, 255.0 if max(mean) > 1.5 else 1.0, where)
+        raise WeightsError(f"checkpoint {origin}: {names['std']} must be above 0, found {std}.")
+    return Normalisation(mean, std, 255.0 if max(mean) > 1.5 else 1.0, f"{names['mean']}, {names['std']}")
 
 
-def kind_of(bare: str) -> str:
+def _statistic(key: str) -> str:
     """ "mean", "std" or "" for a key without its wrappers."""
-    match = _NAME.fullmatch(bare)
+    match = _NAME.fullmatch(key)
     return "" if match is None else "mean" if match["mean"] else "std"
 
 
-def bare_name(name: str, more: Set[str] = frozenset()) -> str:
+def _unwrapped(key: str, more: Set[str] = frozenset()) -> str:
     """A key without what wraps its network: the usual attributes, and `more`."""
-    while "." in name and name.partition(".")[0] in _WRAPPERS | more:
-        name = name.partition(".")[2]
-    return name
+    while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
+        key = key.partition(".")[2]
+    return key
 
 
 def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
@@ -296,11 +258,7 @@ def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
     how = card.preprocess
     if how is None or (how.mean, how.std) == ((0, 0, 0), (1, 1, 1)):
         return
-    own = {
-        kind_of(bare_name(name)): name
-        for name, tensor in state.items()
-        if kind_of(bare_name(name)) and tensor.numel() in (1, 3)
-    }
+    own = {_statistic(_unwrapped(name)): name for name, tensor in state.items() if tensor.numel() in (1, 3)}
     if {"mean", "std"} <= own.keys():
         raise WeightsError(
             f"the network of model '{card.name}' normalises its input itself ({own['mean']}, {own['std']}), and its "
@@ -308,55 +266,33 @@ def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
         )
 
 
-def _one(copies: Named, origin: str) -> Triple:
-    """The three numbers that all copies hold, in the shortest form that gives the same float32."""
-    values: set[Triple] = set()
-    for name, tensor in copies:
-        flat = tensor.detach().float().reshape(-1)
-        if len(flat) not in (1, 3) or not bool(flat.isfinite().all()):
-            raise WeightsError(f"checkpoint {origin}: {name} {tuple(tensor.shape)} should be one number a channel.")
-        red, green, blue = (float(str(np.float32(value))) for value in flat.expand(3).tolist())
-        values.add((red, green, blue))
-    if len(values) > 1:
-        raise WeightsError(
-            f"checkpoint {origin} holds {len(values)} different normalisations under "
-            f"{', '.join(name for name, _ in copies)}: {' and '.join(map(_numbers, sorted(values)))}. "
-            "Save the one that the network was evaluated with."
-        )
-    return values.pop()
-
-
 def require_agreement(stated: Normalisation | None, card: ModelCard, origin: str) -> None:
     """Raise WeightsError, with both printed, where a checkpoint says otherwise than the card."""
     how = card.preprocess
-    if stated is None or how is None or agrees(stated, how):
-        return
-    raise WeightsError(
-        f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The preprocessing of model "
-        f"'{card.name}' says {as_text(how)}. One of them is wrong, and every score would be of another network: leave "
-        "out --mean, --std and --scale to take the checkpoint's, or save the weights without it."
-    )
+    if stated is not None and how is not None and not agrees(stated, how):
+        raise WeightsError(
+            f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The preprocessing of "
+            f"model '{card.name}' says {as_text(how)}. One of them is wrong, and every score would be of another "
+            "network: leave out --mean, --std and --scale to take the checkpoint's, or save the weights without it."
+        )
 
 
 def agrees(stated: Normalisation, how: Preprocess) -> bool:
     """Whether both bring pixels to the same input, as far as published digits go."""
-    mine = [value / how.scale for value in (*how.mean, *how.std)]
+    ours = [value / how.scale for value in (*how.mean, *how.std)]
     theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]
-    return all(abs(a - b) <= TOLERANCE for a, b in zip(mine, theirs, strict=True))
+    return all(abs(a - b) <= TOLERANCE for a, b in zip(ours, theirs, strict=True))
 
 
-# Which of the weights in a file are the network's: wrappers, prefixes, averages, teachers, bookkeeping.
-#
-# A file may hold several sets of weights, one beside the other or under prefixes of one state dict. Every set that
-# could be the network's is found by the names and shapes that the architecture expects; the choice is stated, and can
-# be overruled by the set's name.
-
+# Which of the weights in a file are the network's: wrappers, prefixes, averages, teachers, bookkeeping. A file may hold
+# several sets of weights, one beside the other or under prefixes of one state dict. Every set that could be the
+# network's is found by the names and shapes that the architecture expects; the choice is stated, and can be overruled
+# by the set's name.
 
 State = dict[str, Tensor]
 #: Wrappers inside wrappers; a checkpoint that holds itself has no end of them.
 _LEVELS = 8
-_WORD = r"(?:^|[._]){}(?:$|[._])"
-_AVERAGED = re.compile(_WORD.format(r"(?:ema|swa|averaged?|averaging|shadow|teacher)"))
+_AVERAGED = re.compile(r"(?:^|[._])(?:ema|swa|averaged?|averaging|shadow|teacher)(?:$|[._])")
 #: Other networks of a training script beside the one that is taken.
 _OTHERS = re.compile(
     r"(?:module\.)?(?:teacher|student|ema|swa|model_ema|ema_model|ema_net|online_model|averaged_model|swa_model"
@@ -373,8 +309,8 @@ _BOOKKEEPING = re.compile(
 
 @dataclass(frozen=True)
 class WeightSet:
-    """Weights at one place of a file: `prefix` of the tensors under `path`. fits: names, of the right shape and in all,
-    that the network has too."""
+    """Weights at one place of a file: `prefix` of the tensors under `path`. fits: how many of the network's names are
+    there with the right shape, and how many in all."""
 
     path: str
     prefix: str
@@ -387,13 +323,18 @@ class WeightSet:
         return ".".join(part for part in (self.path, self.prefix.rstrip(".")) if part)
 
     @property
-    def averaged(self) -> bool:
-        """Whether its name says that it is an average over training (EMA, SWA, a mean teacher)."""
-        return bool(_AVERAGED.search(self.name))
+    def preference(self) -> tuple[Any, ...]:
+        """Smallest for what fits best; of these averages over training (EMA, SWA, a mean teacher), then the usual
+        wrappers, then the shortest prefix, then the outermost."""
+        places = [WRAPPERS.index(part) for part in self.path.split(".") if part in WRAPPERS]
+        return (
+            *(-count for count in self.fits), not _AVERAGED.search(self.name), "student" in self.name,
+            places[0] if places else len(WRAPPERS), self.prefix.count("."),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Chosen:
+class WeightChoice:
     """The weights that were taken: `state` under the network's own names, with whatever else stands there.
 
     name: of the set; others: sets that would have fitted too; ignored: keys that no forward pass reads, and other
@@ -406,15 +347,12 @@ class Chosen:
     statistics: tuple[tuple[str, Tensor], ...] = ()
 
     def __str__(self) -> str:
-        parts = [self.name or "the whole file"]
-        if self.others:
-            parts.append(f"{_listed(self.others)} would fit too (--key takes another)")
-        if self.ignored:
-            parts.append(f"ignored: {_listed(self.ignored)}")
-        return "; ".join(parts)
+        others = [f"{_listed(self.others)} would fit too (--key takes another)"] if self.others else []
+        ignored = [f"ignored: {_listed(self.ignored)}"] if self.ignored else []
+        return "; ".join([self.name or "the whole file", *others, *ignored])
 
 
-def _tensors_under(content: Any, path: str, levels: int, seen: set[int]) -> Iterator[tuple[str, State]]:
+def _states_in(content: Any, path: str, levels: int, seen: set[int]) -> Iterator[tuple[str, State]]:
     """Every mapping of names to tensors, with its place."""
     if not isinstance(content, Mapping) or not levels or id(content) in seen:
         return
@@ -424,14 +362,7 @@ def _tensors_under(content: Any, path: str, levels: int, seen: set[int]) -> Iter
         yield path, tensors
     for name, inner in content.items():
         if isinstance(name, str):
-            yield from _tensors_under(inner, f"{path}.{name}".lstrip("."), levels - 1, seen)
-
-
-def _tails(name: str) -> Iterator[tuple[str, str]]:
-    """("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c")."""
-    yield "", name
-    for dot in re.finditer(r"\.", name):
-        yield name[: dot.end()], name[dot.end() :]
+            yield from _states_in(inner, f"{path}.{name}".lstrip("."), levels - 1, seen)
 
 
 def _sets_in(path: str, state: State, expected: Mapping[str, Tensor]) -> Iterator[WeightSet]:
@@ -439,7 +370,8 @@ def _sets_in(path: str, state: State, expected: Mapping[str, Tensor]) -> Iterato
     names: Counter[str] = Counter()
     shapes: Counter[str] = Counter()
     for name, tensor in state.items():
-        for prefix, tail in _tails(name):
+        for end in (0, *(dot.end() for dot in re.finditer(r"\.", name))):  # "", "a.", "a.b." of "a.b.c"
+            prefix, tail = name[:end], name[end:]
             if tail in expected and not tail.endswith("num_batches_tracked"):
                 names[prefix] += 1
                 shapes[prefix] += tensor.shape == expected[tail].shape
@@ -447,132 +379,80 @@ def _sets_in(path: str, state: State, expected: Mapping[str, Tensor]) -> Iterato
         yield WeightSet(path, prefix, state, (shapes[prefix], names[prefix]))
 
 
-def _preference(one: WeightSet) -> tuple[Any, ...]:
-    """What fits best; of these averages, then the usual wrappers, then the shortest prefix, then the outermost."""
-    places = [WRAPPERS.index(part) for part in one.path.split(".") if part in WRAPPERS]
-    return (
-        *(-count for count in one.fits),
-        not one.averaged,
-        "student" in one.name,
-        places[0] if places else len(WRAPPERS),
-        one.prefix.count("."),
-    )
-
-
 def choose(
     content: Any, expected: Mapping[str, Tensor], key: str | None = None, renew: Callable[[State], State] = dict
-) -> Chosen | None:
+) -> WeightChoice | None:
     """The network's weights in what a checkpoint held; None where there are none (under `key`).
 
     expected: the network's own state dict; key: a part of the name of the set to take; renew: today's spelling of a
     state dict's keys."""
-    states = [(path, renew(state)) for path, state in _tensors_under(content, "", _LEVELS, set())]
-    sets = [one for path, state in states for one in _sets_in(path, state, expected)]
-    wanted = [one for one in sets if not key or f".{key}." in f".{one.name}."]
+    states = [(path, renew(state)) for path, state in _states_in(content, "", _LEVELS, set())]
+    sets = [candidate for path, state in states for candidate in _sets_in(path, state, expected)]
+    wanted = [candidate for candidate in sets if not key or f".{key}." in f".{candidate.name}."]
     if not wanted:
         return None
-    best = min(wanted, key=_preference)
+    best = min(wanted, key=lambda candidate: candidate.preference)
     if not expected:
-        return Chosen(best.name, best.state)
-    rivals = [one for one in sets if one is not best and 2 * one.fits[0] > best.fits[0] > 0]
-    return _cleaned(best, rivals, expected, content, key)
-
-
-def _cleaned(
-    best: WeightSet, rivals: list[WeightSet], expected: Mapping[str, Tensor], content: Any, key: str | None
-) -> Chosen:
-    copies = tuple(one.prefix for one in rivals if one.path == best.path and one.prefix)
-    statistics = _statistics(best, copies, expected)
-    both = {"mean", "std"} <= {kind_of(bare) for _, bare, _ in statistics}
-    dropped = {name for name, _, _ in statistics} if both else set()
-    state, ignored = {}, []
+        return WeightChoice(best.name, best.state)
+    rivals = [other for other in sets if other is not best and 2 * other.fits[0] > best.fits[0] > 0]
+    copies = tuple(other.prefix for other in rivals if other.path == best.path and other.prefix)
+    parts = {part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1]}
+    statistics: dict[str, tuple[str, Tensor]] = {}
     for name, tensor in best.state.items():
-        inside = name.startswith(best.prefix)
-        bare = name.removeprefix(best.prefix) if inside else name
-        if bare in expected and inside:
+        unwrapped = _unwrapped(name, parts)
+        if _statistic(unwrapped) and not {name, unwrapped, name.removeprefix(best.prefix)} & expected.keys():
+            statistics[name] = unwrapped, tensor
+    both = {"mean", "std"} <= {_statistic(unwrapped) for unwrapped, _ in statistics.values()}
+    state: State = {}
+    ignored: list[str] = []
+    for name, tensor in best.state.items():
+        inside, bare = name.startswith(best.prefix), name.removeprefix(best.prefix)
+        # What the network lacks and what belongs to something else for sure.
+        other = not inside and (bool(key) or name.startswith(copies) or bool(_OTHERS.match(name)))
+        if inside and bare in expected:
             state[bare] = tensor
-        elif name in dropped:
+        elif both and name in statistics:
             continue
-        elif _is_beside(bare, name, inside, copies, key):
+        elif other or _BOOKKEEPING.fullmatch(bare):
             ignored.append(name)
         else:
             state[bare] = tensor
-    return Chosen(
-        best.name,
-        state,
-        tuple(one.name or "the whole file" for one in rivals if one.fits == best.fits),
-        (*_other_keys(best, rivals, content), *ignored),
-        tuple((bare, tensor) for _, bare, tensor in statistics),
-    )
-
-
-def _is_beside(bare: str, name: str, inside: bool, copies: tuple[str, ...], key: str | None) -> bool:
-    """Whether a key that the network lacks belongs to something else for sure."""
-    if _BOOKKEEPING.fullmatch(bare):
-        return True
-    return not inside and (bool(key) or name.startswith(copies) or bool(_OTHERS.match(name)))
-
-
-def _other_keys(best: WeightSet, rivals: list[WeightSet], content: Any) -> tuple[str, ...]:
-    """What stands in the file beside all sets of weights."""
-    if not best.path or not isinstance(content, Mapping):
-        return ()
-    heads = {one.path.split(".")[0] for one in (best, *rivals)}
-    return tuple(str(name) for name in content if str(name).split(".")[0] not in heads)
-
-
-def _statistics(
-    best: WeightSet, copies: tuple[str, ...], expected: Mapping[str, Tensor]
-) -> list[tuple[str, str, Tensor]]:
-    """(key, key without wrappers, tensor) of each mean or standard deviation of the input beside the network."""
-    parts = {part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1]}
-    found = []
-    for name, tensor in best.state.items():
-        bare = bare_name(name, parts)
-        if not {name, bare, name.removeprefix(best.prefix)} & expected.keys() and kind_of(bare):
-            found.append((name, bare, tensor))
-    return found
-
-
-def no_weights(origin: str, content: Any, key: str | None) -> WeightsError:
-    """The error for a file in which `choose` finds nothing."""
-    names = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else ""
-    found = f"keys {shown(names)[:300]}" if names else type(content).__name__
-    sets = [path or "the whole file" for path, _ in _tensors_under(content, "", _LEVELS, set())]
-    if key and sets:
-        return WeightsError(
-            f"checkpoint {origin} holds no weights under the key '{key}'; it holds some under "
-            f"{shown(', '.join(sets[:5]))[:300]}."
-        )
-    optimizer = isinstance(content, Mapping) and {"state", "param_groups"} <= content.keys()
-    what = ", the state of an optimizer" if optimizer else ""
-    return WeightsError(
-        f"checkpoint {origin} holds no state dict: expected tensors by name, directly or under "
-        f"{', '.join(WRAPPERS)}; found {found}{what}. Name the file that holds the weights."
-    )
+    if best.path:  # what stands in the file beside all sets of weights
+        heads = {candidate.path.split(".")[0] for candidate in (best, *rivals)}
+        ignored = [*(str(name) for name in content if str(name).split(".")[0] not in heads), *ignored]
+    others = tuple(other.name or "the whole file" for other in rivals if other.fits == best.fits)
+    return WeightChoice(best.name, state, others, tuple(ignored), tuple(statistics.values()))
 
 
 def read_weights(
     path: Path, expected: Mapping[str, Tensor], key: str | None = None, renew: Callable[[State], State] = dict
-) -> Chosen:
+) -> WeightChoice:
     """The weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has `expected`.
 
     key: the set to take where there are several; renew: today's spelling of keys. Raises WeightsError: no such file,
     unreadable, refused pickle, or nothing inside that is a state dict."""
     content = read_content(path)
-    chosen = choose(content, expected, key, renew)
-    if chosen is None:
-        raise no_weights(str(path), content, key)
+    choice = choose(content, expected, key, renew)
+    if choice is None:
+        places = [place or "the whole file" for place, _ in _states_in(content, "", _LEVELS, set())]
+        if key and places:
+            raise WeightsError(
+                f"checkpoint {path} holds no weights under the key '{key}'; it holds some under {_listed(places)}."
+            )
+        held = f"keys {_listed(list(map(str, content)))}" if isinstance(content, Mapping) else type(content).__name__
+        raise WeightsError(
+            f"checkpoint {path} holds no state dict: expected tensors by name, directly or under "
+            f"{', '.join(WRAPPERS)}; found {held}. Name the file that holds the weights."
+        )
     # Weights are plain arrays; sparse, quantised or empty-shelled tensors cannot be copied into a network.
-    state = {**chosen.state, **dict(chosen.statistics)}
-    for name, tensor in state.items():
+    for name, tensor in {**choice.state, **dict(choice.statistics)}.items():
         odd = tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
         if odd or tensor.device.type != "cpu":
             raise WeightsError(
-                f"checkpoint {path}: {shown(name)} is no dense array of real numbers "
-                f"({tensor.dtype}, {tensor.layout}, {tensor.device}). {conversion(path)}"
+                f"checkpoint {path}: {shown(name)} is no dense array of real numbers ({tensor.dtype}, {tensor.layout}, "
+                f"{tensor.device}). {_CONVERT}"
             )
-    return chosen
+    return choice
 
 
 def read_state(path: Path, key: str | None = None) -> State:
@@ -584,54 +464,37 @@ def _listed(names: Sequence[str]) -> str:
     return shown(some_of([name[:200] for name in names], 5))
 
 
-def _misfit(have: State, want: Mapping[str, Tensor]) -> list[str]:
-    missing = [n for n in want if n not in have and not n.endswith("num_batches_tracked")]
-    strange = [n for n in have if n not in want]
-    shapes = [
-        f"{n} {tuple(have[n].shape)!s:.100} (network: {tuple(want[n].shape)})"
-        for n in want
-        if n in have and have[n].shape != want[n].shape
-    ]
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} keys are missing: {_listed(missing)}")
-    if strange:
-        problems.append(f"{len(strange)} keys are unexpected: {_listed(strange)}")
-    if shapes:
-        problems.append(f"{len(shapes)} shapes differ: {_listed(shapes)}")
-    return problems
-
-
-def _head_hint(module: nn.Module, have: State, want: Mapping[str, Tensor]) -> str:
-    """What to do where all but the last layer fits; "" elsewhere."""
-    missing = {n for n in want if n not in have and not n.endswith("num_batches_tracked")}
-    differing = [n for n in want if n in have and have[n].shape != want[n].shape]
-    last = [name for name, part in module.named_modules() if [*part.parameters(recurse=False)]][-2:]
-    heads = {f"{name}.{field}" for name in last for field in ("weight", "bias")}
-    if missing and missing <= heads and not differing:
-        return (
-            "Only the head is missing: this is a backbone without a classifier. `bench register NAME --probe FOLDER` "
-            "fits one on its features. "
-        )
-    if missing or not 0 < len(differing) <= 2 or any(n not in want for n in have):
-        return ""
-    count = len(have[differing[0]])
-    spaces = spaces_of_size(count)
-    known = f": --labels {' or '.join(spaces)}" if spaces else ""
-    return f"Only the head differs, so its class count does not fit the label space: it has {count} outputs{known}. "
-
-
 def fit_state(module: nn.Module, state: State, origin: str) -> None:
     """Load `state` into `module`, every key and shape accounted for.
 
     Raises WeightsError naming the first missing and unexpected keys and shapes. `origin` says where from."""
     want = module.state_dict()
-    problems = _misfit(state, want)
-    if problems:
+    missing = [name for name in want if name not in state and not name.endswith("num_batches_tracked")]
+    strange = [name for name in state if name not in want]
+    shapes = {
+        name: f"{name} {tuple(state[name].shape)!s:.100} (network: {tuple(tensor.shape)})"
+        for name, tensor in want.items()
+        if name in state and state[name].shape != tensor.shape
+    }
+    if missing or strange or shapes:
+        lists = {"keys are missing": missing, "keys are unexpected": strange, "shapes differ": [*shapes.values()]}
+        problems = [f"{len(names)} {what}: {_listed(names)}" for what, names in lists.items() if names]
+        # Where all but the last layer fits, the way in is another one.
+        last = [name for name, part in module.named_modules() if [*part.parameters(recurse=False)]][-2:]
+        hint = ""
+        if missing and not shapes and set(missing) <= {f"{name}.{end}" for name in last for end in ("weight", "bias")}:
+            hint = (
+                "Only the head is missing: this is a backbone without a classifier. `bench register NAME --probe "
+                "FOLDER` fits one on its features. "
+            )
+        elif len(shapes) in (1, 2) and not missing and not strange:
+            count = len(state[next(iter(shapes))])
+            spaces = spaces_of_size(count)
+            known = f": --labels {' or '.join(spaces)}" if spaces else ""
+            hint = f"Only the head differs: its {count} outputs do not fit the label space{known}. "
         raise WeightsError(
-            f"checkpoint {origin} does not fit the architecture: {'; '.join(problems)}. "
-            f"{_head_hint(module, state, want)}"
-            "Choose the architecture (--arch) and label space (--labels) that it was trained with."
+            f"checkpoint {origin} does not fit the architecture: {'; '.join(problems)}. {hint}Choose the architecture "
+            "(--arch) and label space (--labels) that it was trained with."
         )
     with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):
         module.load_state_dict({**want, **state})

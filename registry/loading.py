@@ -1,18 +1,43 @@
-"""What one forward pass costs, counted from a model's architecture: without weights, images or a clock."""
+"""From a card to something that answers: its weights file, the network in it, and whether both are on this machine."""
 
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from registry.architectures import (
+    build,
+    build_untrained,
+    random_seed,
+    renew_keys,
+    require_known,
+    source_code,
+    split_arch,
+)
 from registry.cards import ModelCard
+from registry.checkpoints import (
+    Normalisation,
+    WeightChoice,
+    fit_state,
+    read_weights,
+    require_agreement,
+    require_once,
+    stated_in,
+)
+from registry.convert import CONVERTERS
 from registry.download import fetch, first_use, local_path, package_file
 from registry.errors import CardError, WeightsError, unknown_name
+from registry.exported import load_exported
+from registry.families.detectors import BoxAnswers, Boxes
+from registry.families.family import family_of
+from registry.families.probe import WithHead, read_head, without_head
 from registry.files import (
-    Caches,
     Place,
     digest_data,
     digest_file,
@@ -24,19 +49,8 @@ from registry.files import (
     is_url,
 )
 from registry.labels import LabelSpace, label_space, with_nothing
+from registry.model import LoadedModel
 from registry.simulated import IdealObserver
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from registry.checkpoints import Chosen, Normalisation
-    from registry.model import LoadedModel
-
-
-# Where a card's weights file lies, and bringing it there.
-
-
-_BUILTIN = Path(__file__).parent
 
 
 def install(card: ModelCard) -> str:
@@ -48,15 +62,10 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
     """Where the card's weights file lies, or will lie once it is downloaded."""
     weights = card.weights or ""
     if weights.startswith("builtin:"):
-        return _BUILTIN / weights.removeprefix("builtin:")
+        return Path(__file__).parent / weights.removeprefix("builtin:")
     if weights.startswith("package:"):
         return package_file(weights, install(card))
-    if is_url(weights):
-        return local_path(weights, weights_folder)
-    try:
-        return expanded(weights)
-    except RuntimeError as error:  # ~somebody who has no home here
-        raise WeightsError(f"weights '{weights}' of model '{card.name}': {error}.") from error
+    return local_path(weights, weights_folder) if is_url(weights) else expanded(weights)
 
 
 def is_file_reference(weights: str) -> bool:
@@ -66,56 +75,35 @@ def is_file_reference(weights: str) -> bool:
 
 def weights_path(card: ModelCard, place: Place) -> Path:
     """The card's weights file, downloaded where it is not there. Raises WeightsError for another file."""
+    if card.source == "torchvision" and not is_file_reference(card.weights or ""):
+        from torchvision import models
+
+        kinds = models.get_model_weights(split_arch(card.arch)[1])
+        names, wanted = ["DEFAULT", *(entry.name for entry in kinds)], card.weights or "DEFAULT"
+        if wanted not in names:
+            raise unknown_name("torchvision weights", wanted, names)
+        url = kinds[wanted].url
+        return place.caches.torch_file(file_name(url)) or fetch(url, place.weights_folder, None, place.mirror)
     if is_url(card.weights):
         return fetch(str(card.address), place.weights_folder, card.file_sha256, place.mirror)
     path = local_file(card, place.weights_folder)
     if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
         raise WeightsError(
-            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), "
-            f"got {digest_file(path)}. It is not the file that the card describes."
+            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), got {digest_file(path)}. It is "
+            "not the file that the card describes."
         )
     return path
-
-
-def torchvision_file(card: ModelCard, place: Place) -> Path:
-    """A torchvision network's published weights, from torch's cache or a download."""
-    from torchvision import models
-
-    from registry.architectures import split_arch
-
-    kinds = models.get_model_weights(split_arch(card.arch)[1])
-    names = [entry.name for entry in kinds]
-    wanted = card.weights or "DEFAULT"
-    if wanted not in (*names, "DEFAULT"):
-        raise unknown_name("torchvision weights", wanted, names)
-    url = kinds[wanted].url
-    return place.caches.torch_file(file_name(url)) or fetch(url, place.weights_folder, None, place.mirror)
-
-
-def kept_if_good(card: ModelCard, weights_folder: Path) -> AbstractContextManager[None]:
-    """What a card has downloaded is kept only if it turns out to be the card's network."""
-    if not is_url(card.weights):
-        return nullcontext()
-    return first_use(str(card.weights), weights_folder, card.file_sha256)
-
-
-# From a card to something that answers.
-
-
-_HUB = re.compile(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 
 def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     """timm's own download, through the Hugging Face cache; the head stays as it was trained."""
     import timm
 
-    from registry.architectures import require_known
-
     name = card.arch.removeprefix("timm:")
     # timm would also take folders and other sites' names, whose files nobody has looked at.
     if card.source == "timm":
         require_known(card.arch)
-    elif not _HUB.fullmatch(name):
+    elif not re.fullmatch(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?", name):
         raise CardError(f"arch '{name}' of model '{card.name}': expected hf_hub:ORG/NAME.")
     kwargs = card.options.get("kwargs", {})
     try:
@@ -123,25 +111,9 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise WeightsError(
-            f"model '{card.name}': timm could not build '{name}' with its weights: {reason}. "
-            "Offline? Fetch it once with a network, or set HF_ENDPOINT to a mirror."
+            f"model '{card.name}': timm could not build '{name}' with its weights: {reason}. Offline? Fetch it once "
+            "with a network, or set HF_ENDPOINT to a mirror."
         ) from error
-    return module
-
-
-def _with_state(card: ModelCard, place: Place, labels: LabelSpace, bare: bool) -> nn.Module:
-    """Build the architecture, without its classifier where it is to be bare, and fill it from the card's weights."""
-    from registry.architectures import build
-    from registry.checkpoints import fit_state, require_agreement, stated_in
-
-    module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"), drawn=False)
-    gone = _take_off_head(module, card) if bare else frozenset()
-    if card.weights is None and card.source == "python":
-        return module
-    chosen, origin = _weights(card, place, module)
-    require_agreement(stated_in(chosen.statistics, origin), card, origin)
-    kept = {name: tensor for name, tensor in chosen.state.items() if name not in gone}
-    fit_state(module, kept, origin)
     return module
 
 
@@ -151,92 +123,65 @@ def labels_of(card: ModelCard) -> LabelSpace:
     return with_nothing(space) if "boxes" in card.options else space
 
 
-def _outputs(card: ModelCard, labels: LabelSpace) -> int:
-    """How many outputs the architecture is built with."""
-    boxes = card.options.get("boxes")
-    return len(labels.classes) if boxes is None else int(boxes.get("outputs", 0))
+def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.Module:
+    """The card's architecture, with random weights of a seed, or with weights that are to be filled."""
+    boxes, kwargs = card.options.get("boxes"), card.options.get("kwargs")
+    outputs = len(labels.classes) if boxes is None else int(boxes.get("outputs", 0))
+    if seed is not None:
+        return build_untrained(card.arch, outputs, seed, kwargs)
+    return build(card.arch, outputs, kwargs, drawn=False)
 
 
-def _take_off_head(module: nn.Module, card: ModelCard) -> frozenset[str]:
-    from registry.families.probe import without_head
-
-    assert card.preprocess is not None
-    return without_head(module, card.preprocess.size)
-
-
-def stated_weights(card: ModelCard, place: Place) -> tuple[Chosen, Normalisation | None]:
+def stated_weights(card: ModelCard, place: Place) -> tuple[WeightChoice, Normalisation | None]:
     """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
 
     Raises WeightsError as `load_model`."""
-    from registry.architectures import build
-    from registry.checkpoints import stated_in
-
-    labels = labels_of(card)
-    module = build(card.arch, _outputs(card, labels), card.options.get("kwargs"), drawn=False)
-    chosen, origin = _weights(card, place, module)
-    return chosen, stated_in(chosen.statistics, origin)
+    choice, origin = _weights(card, place, _blank(card, labels_of(card)))
+    return choice, stated_in(choice.statistics, origin)
 
 
-def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[Chosen, str]:
+def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[WeightChoice, str]:
     """The card's weights for the network, and where they came from."""
-    from registry.architectures import renew_keys
-    from registry.checkpoints import Chosen, read_weights
-    from registry.convert import CONVERTERS
-
-    if card.source == "torchvision" and not is_file_reference(card.weights or ""):
-        path = torchvision_file(card, place)
-        return read_weights(path, module.state_dict(), renew=renew_keys), str(path)
     path = weights_path(card, place)
     if converter := CONVERTERS.get(str(card.options.get("convert"))):
-        return Chosen("", converter(path, module)), str(path)
+        return WeightChoice("", converter(path, module)), str(path)
     renew = renew_keys if card.arch.startswith("torchvision:") else dict
     return read_weights(path, module.state_dict(), card.options.get("key"), renew), str(path)
-
-
-def _module(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:
-    """The network, with the card's own head where it has one, and the digest of its code."""
-    if "boxes" in card.options:
-        from registry.families.detectors import BoxAnswers, Boxes
-
-        boxes = Boxes.of(card.options["boxes"])
-        module, code = _network(card, place, labels, bare=False)
-        return BoxAnswers(module, boxes).eval(), digest_data([code, boxes.option()])
-    file = card.options.get("head")
-    if not file:
-        return _network(card, place, labels, bare=False)
-    from registry.families.probe import WithHead, read_head
-
-    head = read_head(Path(file), len(labels.classes))
-    module, code = _network(card, place, labels, bare=True)
-    return WithHead(module, head.layer()).eval(), code
 
 
 def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
     """The network, without its classifier where it is to be bare, and the digest of its code, where its architecture's
     name does not say it."""
-    from registry.architectures import build_untrained, random_seed, source_code
-    from registry.exported import load_exported
-    from registry.families.family import Sources, family_of
-
     if (family := family_of(card.arch)) is not None:
-        sources = Sources(place, lambda asked: weights_path(asked, place))
-        return family.network(card, sources, len(labels.classes), bare=bare)
-    if (seed := random_seed(card.weights)) is not None:
-        module = build_untrained(card.arch, _outputs(card, labels), seed, card.options.get("kwargs"))
-        if bare:
-            _take_off_head(module, card)
-        return module.eval(), source_code(card.arch, module)
+        network: tuple[nn.Module, str] = family.network(card, place, len(labels.classes), bare=bare)
+        return network
+    side = card.preprocess.size if card.preprocess else 224
     if card.source == "export" or card.arch == "export":
         path = weights_path(card, place)
-        side = card.preprocess.size if card.preprocess else 224
         return load_exported(path, side), digest_file(path)
-    if card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or "")):
-        module = _pretrained_timm(card, place.caches.hub)
-        if bare:
-            _take_off_head(module, card)
-        return module.eval(), ""
-    module = _with_state(card, place, labels, bare).eval()
-    return module, source_code(card.arch, module)
+    library = card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or ""))
+    seed = random_seed(card.weights)
+    whole = library and seed is None
+    module = _pretrained_timm(card, place.caches.hub) if whole else _blank(card, labels, seed)
+    lost = without_head(module, side) if bare else frozenset()
+    if seed is None and not library and (card.weights is not None or card.source != "python"):
+        choice, origin = _weights(card, place, module)
+        require_agreement(stated_in(choice.statistics, origin), card, origin)
+        fit_state(module, {name: tensor for name, tensor in choice.state.items() if name not in lost}, origin)
+    return module.eval(), "" if whole else source_code(card.arch, module)
+
+
+def _with_answers(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:
+    """The network, with the card's own head or its way from boxes to answers, and the digest of its code."""
+    if "boxes" in card.options:
+        boxes = Boxes.of(card.options["boxes"])
+        module, code = _network(card, place, labels, bare=False)
+        return BoxAnswers(module, boxes).eval(), digest_data([code, boxes.option()])
+    if not (file := card.options.get("head")):
+        return _network(card, place, labels, bare=False)
+    head = read_head(Path(file), len(labels.classes))
+    module, code = _network(card, place, labels, bare=True)
+    return WithHead(module, head.layer()).eval(), code
 
 
 def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
@@ -244,41 +189,30 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
 
     bare: without its classifier; `module` then answers with features, and the digest is of the weights that are left.
     Raises WeightsError (unreadable, misfit, other digest, unreachable), CardError, UnknownName, LabelError."""
-    from registry.checkpoints import require_once
-    from registry.model import LoadedModel
-
     if card.source == "ideal":
         lacks = "features" if bare else "weights"
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no {lacks}.")
-    labels = labels_of(card)
-    with kept_if_good(card, place.weights_folder):
-        if bare:
-            module, code = _network(card, place, labels, bare=True)
-        else:
-            module, code = _module(card, place, labels)
-            require_once(module.state_dict(), card)
+    labels, url = labels_of(card), card.weights if is_url(card.weights) else None
+    # What a card has downloaded is kept only if it turns out to be the card's network.
+    with first_use(url, place.weights_folder, card.file_sha256) if url else nullcontext():
+        module, code = _network(card, place, labels, bare=True) if bare else _with_answers(card, place, labels)
         digest = digest_state(module.state_dict())
-        # The card's digest is of the network with its classifier.
-        if not bare and card.sha256 is not None and digest != card.sha256:
-            raise WeightsError(
-                f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, "
-                f"from {card.weights or card.arch}. These are other weights than the card describes, "
-                "so results would go under a wrong name. Restore the file, or register it under a new name or "
-                "in this one's place (`bench register --replace`)."
-            )
+        if not bare:  # the card's digest is of the network with its classifier
+            require_once(module.state_dict(), card)
+            if card.sha256 not in (None, digest):
+                raise WeightsError(
+                    f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "
+                    f"{card.weights or card.arch}. These are other weights than the card describes, so results would "
+                    "go under a wrong name. Restore the file, or register it under a new name or in this one's place "
+                    "(`bench register --replace`)."
+                )
     module.requires_grad_(False)
-    gradients = bare or not card.simulated
-    return LoadedModel(card, module.to(device), digest, labels, code, gradients)
+    return LoadedModel(card, module.to(device), digest, labels, code, gradients=bare or not card.simulated)
 
 
 def load_observer(card: ModelCard, place: Place, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """Load whatever the card describes: an ideal observer or a network."""
-    if card.source == "ideal":
-        return IdealObserver(card)
-    return load_model(card, place, device=device)
-
-
-# Whether a model's weights are on this machine, without importing torch or timm.
+    return IdealObserver(card) if card.source == "ideal" else load_model(card, place, device=device)
 
 
 @dataclass(frozen=True)
@@ -289,81 +223,63 @@ class Availability:
     note: str = ""
 
 
-def _cached_availability(card: ModelCard, caches: Caches) -> Availability:
-    """timm, torchvision and hub sources: a look into the caches that their libraries keep."""
-    repository = card.options.get("repository") or card.arch.removeprefix("hf_hub:")
-    if card.source == "torchvision":
-        if caches.torch_file(str(card.options.get("file", ""))):
-            return Availability(True, "in torch's cache")
-    elif ("/" in repository and caches.hub_has(str(repository))) or (
-        card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}")
-    ):
-        return Availability(True, "in the Hugging Face cache")
-    return Availability(False, "downloads on use")
-
-
 def availability(card: ModelCard, place: Place) -> Availability:
-    """Whether the card's weights are on this machine, without importing torch or timm."""
-    weights = card.weights or ""
+    """Whether the card's weights are on this machine, without importing timm or torchvision."""
+    weights, caches = card.weights or "", place.caches
     if card.source == "ideal":
         return Availability(True, "needs no weights")
     if (head := card.options.get("head")) and not is_file(Path(head)):
         return Availability(False, f"missing: {head}")
     if weights.startswith("random:"):
         return Availability(True, "random weights")
-    if weights.startswith("package:"):
-        package = (card.weights or "").removeprefix("package:").partition("/")[0]
-        try:
-            package_file(card.weights or "", install(card))
-        except WeightsError:
-            return Availability(False, f"not installed: {install(card)}")
-        return Availability(True, f"in package {package}")
-    if card.source in ("timm", "torchvision", "hub") and not is_file_reference(weights):
-        return _cached_availability(card, place.caches)
+    if (
+        card.source in ("timm", "torchvision", "hub")
+        and not weights.startswith("package:")
+        and not is_file_reference(weights)
+    ):
+        if card.source == "torchvision":
+            cached = caches.torch_file(str(card.options.get("file", ""))) is not None
+            return Availability(cached, "in torch's cache" if cached else "downloads on use")
+        repository = str(card.options.get("repository") or card.arch.removeprefix("hf_hub:"))
+        cached = "/" in repository and caches.hub_has(repository)
+        cached = cached or (card.source == "timm" and caches.hub_has(f"timm/{card.arch.removeprefix('timm:')}"))
+        return Availability(cached, "in the Hugging Face cache" if cached else "downloads on use")
     if not weights:
         return Availability(True, "comes with its code")
     try:
         path = local_file(card, place.weights_folder)
-    except WeightsError as error:
-        return Availability(False, str(error))
+    except WeightsError:
+        return Availability(False, f"not installed: {install(card)}")
+    if weights.startswith("package:"):
+        return Availability(True, f"in package {weights.removeprefix('package:').partition('/')[0]}")
     if is_file(path) or is_folder(path):
-        return Availability(True, str(path.name))
+        return Availability(True, path.name)
     return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
 
 
 #: Of a network that is not built here: about a ResNet-50 at 224 pixels, by the area of the input.
 _TYPICAL, _SIDE = 8_000_000_000, 224
 _OWN = "python:registry."
-#: Architectures that this program and the libraries that it depends on define: alike on every machine.
-_COUNTED = ("timm:", "torchvision:", _OWN)
 
 
 def forward_flops(card: ModelCard) -> int:
-    """Floating point operations of one image's forward pass; 0 of an ideal observer, which sees none.
-
-    One that somebody else's code builds, or that cannot be counted, stands by the area of its input alone."""
+    """Floating point operations of one image's forward pass, without weights or a clock; 0 of an ideal observer, which
+    sees none. A network that somebody else's code builds, or that cannot be counted, stands by the area of its input.
+    """
     if card.source == "ideal" or card.preprocess is None:
         return 0
-    size = card.preprocess.size
-    kwargs = card.options.get("kwargs")
-    counted = _counted(card.arch, size, kwargs) if card.arch.startswith(_COUNTED) else 0
-    return counted or _TYPICAL * size * size // (_SIDE * _SIDE)
-
-
-def _counted(arch: str, size: int, kwargs: dict[str, object] | None) -> int:
-    """0 where the network cannot be built or run without data."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from registry.architectures import build
-
+    size, kwargs = card.preprocess.size, card.options.get("kwargs")
+    typical = _TYPICAL * size * size // (_SIDE * _SIDE)
+    # Architectures that this program and the libraries that it depends on define: alike on every machine.
+    if not card.arch.startswith(("timm:", "torchvision:", _OWN)):
+        return typical
     # Our own are small, and some of their operations look at values, which "meta" tensors lack.
-    device, classes = ("cpu", 16) if arch.startswith(_OWN) else ("meta", 1000)
+    device, classes = ("cpu", 16) if card.arch.startswith(_OWN) else ("meta", 1000)
     try:
         with torch.device(device):
-            module = build(arch, classes, kwargs).eval()
+            module = build(card.arch, classes, kwargs).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 module(torch.zeros(1, 3, size, size))
     except Exception:  # noqa: BLE001 - of whatever a network does at its first pass
-        return 0
-    return int(counter.get_total_flops())
+        return typical
+    return int(counter.get_total_flops()) or typical

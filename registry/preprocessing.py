@@ -138,17 +138,17 @@ class Overrides(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Stated:
+class StatedInput:
     """Fields of `Preprocess` and where they are stated, in words."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
 
 
-def _timm(name: str) -> Stated:
+def _timm(name: str) -> StatedInput:
     found = import_module("timm.models").get_pretrained_cfg(name)
     if found is None:
-        return Stated()
+        return StatedInput()
     known = {one: getattr(found, one) for one in PretrainedConfig.model_fields}
     try:
         stated = PretrainedConfig.model_validate(known)
@@ -160,16 +160,16 @@ def _timm(name: str) -> Stated:
         ) from error
     tagged = f"timm's pretrained tag {found.tag} of {name.partition('.')[0]}"
     chosen = "" if "." in name else ", its default: the architecture's own configuration"
-    return Stated(stated.fields(), f"{tagged}{chosen}" if found.tag else f"timm's {name}")
+    return StatedInput(stated.fields(), f"{tagged}{chosen}" if found.tag else f"timm's {name}")
 
 
-def _torchvision(name: str) -> Stated:
+def _torchvision(name: str) -> StatedInput:
     from torchvision import models
 
     try:
         weights = models.get_model_weights(name)["DEFAULT"]
     except (ValueError, KeyError):
-        return Stated()
+        return StatedInput()
     transform = weights.transforms()
     fields = {
         "size": transform.crop_size[0],
@@ -179,23 +179,23 @@ def _torchvision(name: str) -> Stated:
         "std": tuple(transform.std),
         "fixed_size": name.startswith(("vit_", "maxvit")),
     }
-    return Stated(fields, f"torchvision's {weights}, its default: the architecture's own configuration")
+    return StatedInput(fields, f"torchvision's {weights}, its default: the architecture's own configuration")
 
 
 #: Scheme of `--arch` -> what its library states of an architecture's input.
-_STATED: Mapping[str, Callable[[str], Stated]] = {"timm": _timm, "torchvision": _torchvision}
+_STATED: Mapping[str, Callable[[str], StatedInput]] = {"timm": _timm, "torchvision": _torchvision}
 
 
-def stated_input(arch: str) -> Stated:
+def stated_input(arch: str) -> StatedInput:
     """What the library of an architecture states of its input; no fields where it states none."""
     if arch == "export":
-        return Stated({"fixed_size": True}, "an exported program")
+        return StatedInput({"fixed_size": True}, "an exported program")
     kind, name = split_arch(arch)
     require_known(arch)
-    return _STATED[kind](name) if kind in _STATED else Stated()
+    return _STATED[kind](name) if kind in _STATED else StatedInput()
 
 
-def hub_input(repository: str, cache: Path | None) -> Stated:
+def hub_input(repository: str, cache: Path | None) -> StatedInput:
     """What a repository of the Hugging Face hub states of its network's input, from the cache or a download.
 
     Raises WeightsError where it is in neither, CardError where it is no repository of timm."""
@@ -210,7 +210,7 @@ def hub_input(repository: str, cache: Path | None) -> Stated:
             "network, or set HF_ENDPOINT to a mirror."
         ) from error
     known = parsed_config(read_json(config, "configuration", CardError), f"hf_hub:{repository}/config.json")
-    return Stated(known.pretrained_cfg.fields(), f"config.json of hf_hub:{repository}")
+    return StatedInput(known.pretrained_cfg.fields(), f"config.json of hf_hub:{repository}")
 
 
 def given_fields(overrides: Overrides) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
 
 
 def settled(
-    arch: str, overrides: Overrides, known: Stated, stated: Normalisation | None
+    arch: str, overrides: Overrides, known: StatedInput, stated: Normalisation | None
 ) -> tuple[Preprocess, list[Check]]:
     """How the input is made, with a line for each part of it that says where it comes from: what was given, else what
     the checkpoint holds, else what a configuration says."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from registry.determinism_checks import Check
     from registry.families.probe import Fitted, Head, Kind
     from registry.model import LoadedModel
-    from registry.register import Shelf
+    from registry.register import CardFolder
     from registry.simulated import IdealObserver
 
 
@@ -132,14 +132,14 @@ def register_each_template(
 ) -> Iterator[tuple[ModelCard, list[Check]]]:
     """`register` a zero-shot model for each of the templates by itself, called after its words."""
     from registry.families.open_clip import for_each_template
-    from registry.register import Shelf, require_free
+    from registry.register import CardFolder, require_free
 
     if not arch.startswith("open_clip:"):
         raise CardError("--each-template is for models with templates: --arch open_clip:...")
     settings = read_settings()
     chosen = for_each_template(name, str(templates or "80"))
     for member in chosen:
-        require_free(member, Shelf(settings.cards, settings.place, replaces=replace))
+        require_free(member, CardFolder(settings.cards, settings.place, replaces=replace))
     for member, template in chosen.items():
         yield register(member, arch, templates=template, replace=replace, **asked)
 
@@ -275,10 +275,10 @@ def fit_probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
     """
     from registry.cards import remove_unnamed
     from registry.families.family import require_classes
-    from registry.register import Shelf, admit, require_free
+    from registry.register import CardFolder, admit, require_free
 
     settings = read_settings()
-    shelf = Shelf(settings.cards, settings.place, asked.replaces)
+    shelf = CardFolder(settings.cards, settings.place, asked.replaces)
     name = asked.name
     require_free(name, shelf)
     card, rows = _backbone(asked, name, shelf, settings)
@@ -298,7 +298,7 @@ def fit_probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
         raise
 
 
-def _backbone(asked: Probe, name: str, shelf: Shelf, settings: Settings) -> tuple[ModelCard, list[Check]]:
+def _backbone(asked: Probe, name: str, shelf: CardFolder, settings: Settings) -> tuple[ModelCard, list[Check]]:
     """The backbone's card, and what it is fed where that is said here for the first time."""
     from registry.register import backbone_card
 

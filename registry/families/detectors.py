@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from registry.errors import CardError, LabelError, WeightsError
 from registry.labels import label_space
-from registry.preprocessing import Stated
+from registry.preprocessing import StatedInput
 
 PREFIX = "detector:"
 COCO = "coco80"
@@ -91,14 +91,14 @@ def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
     return Boxes.of({"columns": columns, "outputs": len(numbered), **plain})
 
 
-def stated_by_detector(arch: str) -> Stated:
+def stated_by_detector(arch: str) -> StatedInput:
     """A detector of torchvision takes images in [0,1] of any size, resizes and normalises them itself. The size is that
     at which classifiers are shown the same images."""
     if not arch.startswith("torchvision:"):
-        return Stated()
+        return StatedInput()
     nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     fields = {"size": 224, "resize": 256, "mean": nothing, "std": one, "fixed_size": False}
-    return Stated(fields, "the detector resizes and normalises images itself")
+    return StatedInput(fields, "the detector resizes and normalises images itself")
 
 
 class BoxAnswers(nn.Module):

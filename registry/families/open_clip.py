@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,24 +26,21 @@ from registry.checkpoints import fit_state, read_weights
 from registry.determinism_checks import Check
 from registry.download import fetch
 from registry.errors import CardError, WeightsError, unknown_name
-from registry.families.family import Asked, Described, Sources, library, repository_folder
+from registry.families.family import Draft, library, repository_folder
 from registry.files import Place, absence, digest_data, digest_state, expanded, is_file, is_folder, write_whole
 from registry.foreign import foreign, read_bytes, shown, unprintable
 from registry.labels import LabelSpace, built_in_space, label_space
-from registry.preprocessing import Stated
+from registry.preprocessing import StatedInput
 
 # Texts that stand for classes: names in templates, encoded once, frozen to a file.
 #
 # A class's vector is the mean of its texts' unit vectors, made a unit vector again (Radford et al. 2021, "Learning
 # transferable visual models from natural language supervision", section 3.1.4).
 
-
-SINGLE = ("a photo of a {}.",)
 #: Templates by name: where open_clip has those of CLIP's authors.
-NAMED = {"single": "", "7": "SIMPLE_IMAGENET_TEMPLATES", "80": "OPENAI_IMAGENET_TEMPLATES"}
+NAMED = {"7": "SIMPLE_IMAGENET_TEMPLATES", "80": "OPENAI_IMAGENET_TEMPLATES"}
 #: Texts that are encoded at once: fixed, so that a head does not depend on the machine.
 _BATCH = 64
-Encode = Callable[[Sequence[str]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -70,12 +66,12 @@ def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
     """Templates by name ("single", "7", "80": those of CLIP's authors), from a text file, one a line, or one template
     itself, with {} where the name goes. Raises CardError."""
     if choice == "single":
-        return SINGLE
+        return ("a photo of a {}.",)
     if choice in NAMED:
-        return tuple(one("{}") for one in getattr(library, NAMED[choice]))
-    path = expanded(choice)
+        return tuple(template("{}") for template in getattr(library, NAMED[choice]))
     if choice.count("{}") == 1 and not unprintable(choice):
         return (choice.strip(),)
+    path = expanded(choice)
     if not is_file(path):
         raise CardError(
             f"templates {shown(choice)[:200]}: expected single, 7, 80, a text file with a template a line, or one "
@@ -83,25 +79,28 @@ def templates_of(choice: str, library: ModuleType) -> tuple[str, ...]:
         )
     content = read_bytes(path, "templates", CardError)
     with foreign("templates", path, CardError, "Expected text in UTF-8."):
-        lines = content.decode("utf-8-sig").splitlines()
-    found = tuple(line.strip() for line in lines if line.strip())
-    odd = next((line for line in found if line.count("{}") != 1 or unprintable(line)), None)
-    if not found or odd is not None:
+        lines = tuple(line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip())
+    odd = next((line for line in lines if line.count("{}") != 1 or unprintable(line)), None)
+    if not lines or odd is not None:
         raise CardError(
             f"templates {shown(path)}: expected lines of plain text with one {{}} each, where the name goes; found "
             f"{shown(odd or 'nothing')[:100]!r}."
         )
-    return found
+    return lines
 
 
-def called_after(templates: Sequence[str], name: str) -> dict[str, str]:
-    """Names of models -> a template each: "NAME.a-photo-of-a". Templates of the same words are numbered."""
-    found: dict[str, str] = {}
-    for template in dict.fromkeys(templates):
+def for_each_template(name: str, choice: str) -> dict[str, str]:
+    """Names of models -> the one template of each, of a choice of templates: "NAME.a-photo-of-a"; templates of the same
+    words are numbered. Raises CardError."""
+    named: dict[str, str] = {}
+    for template in dict.fromkeys(templates_of(choice, _open_clip())):
         words = "-".join(re.findall(r"[a-z0-9]+", template.replace("{}", " ").lower()))[:60]
-        free = (f"{words}{f'-{i}' if i > 1 else ''}" if words else str(i) for i in count(1))
-        found[next(f"{name}.{end}" for end in free if f"{name}.{end}" not in found)] = template
-    return found
+        label, number = f"{name}.{words or 1}", 1
+        while label in named:
+            number += 1
+            label = f"{name}.{words}-{number}" if words else f"{name}.{number}"
+        named[label] = template
+    return named
 
 
 def names_of(space: LabelSpace, library: ModuleType) -> tuple[str, ...]:
@@ -109,12 +108,11 @@ def names_of(space: LabelSpace, library: ModuleType) -> tuple[str, ...]:
     own."""
     wnids = built_in_space("imagenet1k").classes
     called = dict(zip(wnids, library.IMAGENET_CLASSNAMES, strict=True))
-    words = space.words or space.classes
-    plain = (word.split(",")[0].replace("_", " ") for word in words)
-    return tuple(called.get(name, word) for name, word in zip(space.classes, plain, strict=True))
+    words = (word.split(",")[0].replace("_", " ") for word in space.words or space.classes)
+    return tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
 
 
-def class_vectors(names: Sequence[str], templates: Sequence[str], encode: Encode) -> Tensor:
+def class_vectors(names: Sequence[str], templates: Sequence[str], encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
     """[classes, d] float32 unit vectors; encode: texts -> vectors [n, d]."""
     texts = [template.replace("{}", name) for name in names for template in templates]
     with torch.inference_mode():
@@ -128,13 +126,7 @@ def write_text_head(head: TextHead, path: Path) -> None:
     """Freeze a head to a safetensors file, in one move."""
     from safetensors.torch import save
 
-    notes = {
-        "names": head.names,
-        "templates": head.templates,
-        "text": head.text,
-        "scale": head.scale,
-        "bias": head.bias,
-    }
+    notes = {name: value for name, value in vars(head).items() if name != "weight"}
     content = {"weight": head.weight.contiguous()}
     write_whole(path, save(content, {"prompts": json.dumps(notes, ensure_ascii=True)}))
 
@@ -149,10 +141,8 @@ def read_text_head(path: Path, digest: str) -> TextHead:
         with safe_open(path, "pt") as file:
             notes = json.loads((file.metadata() or {})["prompts"])
             weight = file.get_tensor("weight")
-        head = TextHead(
-            tuple(map(str, notes["names"])), tuple(map(str, notes["templates"])), str(notes["text"]),
-            weight, float(notes["scale"]), float(notes["bias"]),
-        )  # fmt: skip
+        names, templates = (tuple(map(str, notes[name])) for name in ("names", "templates"))
+        head = TextHead(names, templates, str(notes["text"]), weight, float(notes["scale"]), float(notes["bias"]))
     if head.digest != digest:
         raise WeightsError(
             f"text head {shown(path)}: expected digest {digest}, got {head.digest}. These are other prompts than the "
@@ -170,8 +160,6 @@ _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "spiece.model",
     "vocab.json", "vocab.txt", "merges.txt",
 )  # fmt: skip
-#: Words of open_clip for what the card calls the same.
-_RESIZE_MODES = ("shortest", "longest", "squash")
 
 
 @dataclass(frozen=True)
@@ -184,57 +172,61 @@ class _Origin:
     tag: dict[str, Any]
 
 
-def describe(asked: Asked) -> Described:
-    """What a card says of a zero-shot model; its text head is computed and frozen."""
-    clip = _open_clip()
-    origin = _origin(asked.arch, asked.weights, asked.hub, clip)
-    model = _model(origin, asked.weights, clip)
-    labels = asked.labels or "imagenet1k"
-    local = is_folder(expanded(asked.arch))
-    plain = Described(
-        source="file" if local or _is_path(asked.weights) else "hub",
-        arch="open_clip:folder" if local else f"open_clip:{asked.arch}",
-        weights=_kept(asked.arch if local else asked.weights),
-        labels=labels,
+def describe(draft: Draft, folder: Path, place: Place) -> Draft:
+    """What a card says of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
+    clip, arch, weights = _open_clip(), draft.arch.partition(":")[2], draft.weights
+    origin = _origin(arch, weights, place, clip)
+    model = _model(origin, weights, clip)
+    local, of_file = is_folder(expanded(arch)), _is_path(weights)
+    kept = str(expanded(arch if local else str(weights)).resolve()) if local or of_file else weights
+    # For `bench models`: where the hub's cache has it.
+    repository = str(origin.tag.get("hf_hub", "")).rstrip("/") or (arch if "/" in arch else "")
+    plain = replace(
+        draft,
+        source="file" if local or of_file else "hub",
+        arch="open_clip:folder" if local else f"open_clip:{arch}",
+        weights=kept,
+        labels=draft.labels or "imagenet1k",
         stated=_stated(model, origin),
-        options=_repository(asked.arch, origin),
+        options={"repository": repository} if repository and not local else {},
     )
-    if asked.bare:
+    if draft.bare:
         return plain
-    choice = str(asked.options.get("templates") or "80")
-    head = _text_head(model, origin, labels, choice, clip)
-    file = head_file(asked.name, head.digest, asked.folder)
+    choice = str(draft.options.get("templates") or "80")
+    head = _text_head(model, origin, str(plain.labels), choice, clip)
+    file = head_file(draft.name, head.digest, folder)
     write_text_head(head, file)
-    texts = choice if choice in NAMED else "\n".join(head.templates)
-    said = {"templates": texts if len(texts) <= LONGEST else "FILE"}
+    texts = choice if choice in ("single", *NAMED) else "\n".join(head.templates)
+    if len(texts) > LONGEST:
+        texts = "FILE"
+    names, templates = len(head.names), len(head.templates)
     return replace(
         plain,
-        options={**plain.options, "text_head": str(file), "prompts": head.digest, **said},
-        rows=_rows(head, labels),
+        options={**plain.options, "text_head": str(file), "prompts": head.digest, "templates": texts},
+        rows=(
+            Check("names", True, f"{names} names of '{plain.labels}', such as '{head.names[0]}'"),
+            Check("templates", True, f"{templates}, such as '{head.templates[0]}'; digest {head.digest[:12]}"),
+            Check("scale", True, f"{head.scale:.4g}, bias {head.bias:.4g}"),
+        ),
         files=(file,),
-        tags=(f"zero-shot({len(head.names)} names x {len(head.templates)} templates)",),
+        training=(f"zero-shot({names} names x {templates} templates)", *draft.training),
     )
 
 
-def network(card: ModelCard, sources: Sources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The image tower with the frozen class vectors of a card, or the tower alone; and the digest of what was built."""
-    clip = _open_clip()
-    arch = card.arch.removeprefix("open_clip:")
-    place, weights = (card.weights or "", None) if arch == "folder" else (arch, card.weights)
-    origin = _origin(place, weights, sources.hub, clip)
+    clip, arch = _open_clip(), card.arch.removeprefix("open_clip:")
+    named, weights = (card.weights or "", None) if arch == "folder" else (arch, card.weights)
+    origin = _origin(named, weights, place, clip)
     model = _model(origin, weights, clip)
-    code = digest_data([_config(origin, clip), bool(origin.tag.get("quick_gelu"))])
+    with foreign(CONFIG, origin.name, CardError):
+        code = digest_data([clip.get_model_config(origin.name), bool(origin.tag.get("quick_gelu"))])
     if bare:
         return Tower(model.get_submodule("visual")).eval(), code
     head = read_text_head(Path(str(card.options.get("text_head", ""))), str(card.options.get("prompts", "")))
     if len(head.names) != outputs:
         raise WeightsError(f"the text head of '{card.name}' has {len(head.names)} names, its label space {outputs}.")
     return ZeroShot(model.get_submodule("visual"), head).eval(), code
-
-
-def for_each_template(name: str, choice: str) -> dict[str, str]:
-    """Names of models -> the one template of each, of a choice of templates. Raises CardError."""
-    return called_after(templates_of(choice, _open_clip()), name)
 
 
 class Tower(nn.Module):
@@ -278,25 +270,12 @@ def _is_path(weights: str | None) -> bool:
     return weights is not None and (is_file(expanded(weights)) or is_folder(expanded(weights)))
 
 
-def _kept(weights: str | None) -> str | None:
-    """Weights as a card names them: files and folders by their whole path."""
-    if weights is None or not _is_path(weights):
-        return weights
-    return str(expanded(weights).resolve())
-
-
-def _repository(arch: str, origin: _Origin) -> dict[str, str]:
-    """For `bench models`: where the hub's cache has it."""
-    name = str(origin.tag.get("hf_hub", "")).rstrip("/") or (arch if "/" in arch else "")
-    return {"repository": name} if name and not is_folder(expanded(arch)) else {}
-
-
-def _origin(arch: str, weights: str | None, hub: Place, clip: ModuleType) -> _Origin:
+def _origin(arch: str, weights: str | None, place: Place, clip: ModuleType) -> _Origin:
     """Where everything of a model is. Raises CardError, UnknownName, WeightsError."""
     if is_folder(expanded(arch)) or "/" in arch:
         if weights is not None:
             raise CardError(f"open_clip:{shown(arch)} has its weights with it: --weights is not for it.")
-        return _in_folder(_folder(arch, hub), {})
+        return _in_folder(arch, place, {})
     if arch not in clip.list_models():
         raise unknown_name("architecture of open_clip", arch, clip.list_models())
     if random_seed(weights) is not None:
@@ -309,25 +288,19 @@ def _origin(arch: str, weights: str | None, hub: Place, clip: ModuleType) -> _Or
     # Published weights: from their repository, else from their address.
     tag = clip.get_pretrained_cfg(arch, weights)
     if repository := str(tag.get("hf_hub") or "").rstrip("/"):
-        found = _in_folder(_folder(repository, hub), tag)
+        origin = _in_folder(repository, place, tag)
         # The architecture is the library's own; the folder has the weights, and the tokenizer where it is not built in.
-        return _Origin(arch if _tokenizer_is_built_in(found) else found.name, found.file, tag)
-    return _Origin(arch, fetch(str(tag["url"]), hub.weights_folder, None, hub.mirror), tag)
+        folder = Path(origin.name.removeprefix("local-dir:"))
+        tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))
+        return origin if tokenizer else replace(origin, name=arch)
+    return _Origin(arch, fetch(str(tag["url"]), place.weights_folder, None, place.mirror), tag)
 
 
-def _tokenizer_is_built_in(origin: _Origin) -> bool:
-    folder = Path(origin.name.removeprefix("local-dir:"))
-    return not any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))
-
-
-def _folder(place: str, hub: Place) -> Path:
-    folder = expanded(place)
-    if is_folder(folder):
-        return folder.resolve()
-    return repository_folder(place, hub, (CONFIG,), (*_WEIGHTS, *_TOKENIZER))
-
-
-def _in_folder(folder: Path, tag: dict[str, Any]) -> _Origin:
+def _in_folder(named: str, place: Place, tag: dict[str, Any]) -> _Origin:
+    """A model of a folder on this disk, or of a repository."""
+    folder = expanded(named).resolve()
+    if not is_folder(folder):
+        folder = repository_folder(named, place, (CONFIG,), (*_WEIGHTS, *_TOKENIZER))
     if not is_file(folder / CONFIG):
         raise CardError(f"{shown(folder)} is a folder without {CONFIG}: no model of open_clip.")
     file = next((folder / name for name in _WEIGHTS if is_file(folder / name)), None)
@@ -336,106 +309,60 @@ def _in_folder(folder: Path, tag: dict[str, Any]) -> _Origin:
     return _Origin(f"local-dir:{folder}", file, tag)
 
 
-def _config(origin: _Origin, clip: ModuleType) -> Any:
-    with foreign(CONFIG, origin.name, CardError):
-        return clip.get_model_config(origin.name)
-
-
 def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
-    """The whole model, both towers, with its weights."""
-    seed = random_seed(weights)
+    """The whole model, both towers, with its weights: safetensors, or a pickle of tensors."""
     with torch.random.fork_rng(devices=[]), _quiet():
-        torch.manual_seed(seed or 0)
+        torch.manual_seed(random_seed(weights) or 0)
         with foreign("open_clip model", origin.name, WeightsError, "The library could not build it."):
             model: nn.Module = clip.create_model(
                 origin.name, load_weights=False, pretrained_image=False, pretrained_text=False,
                 pretrained_hf=False, force_quick_gelu=bool(origin.tag.get("quick_gelu")),
             )  # fmt: skip
-    if origin.file is not None:
-        _fill(model, origin.file, clip)
-    return model.eval().requires_grad_(False)
-
-
-def _fill(model: nn.Module, file: Path, clip: ModuleType) -> None:
-    """Copy a checkpoint into a model: safetensors, or a pickle of tensors."""
     expected = model.state_dict()
 
     def renewed(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if "positional_embedding" in state and "positional_embedding" not in expected:
             state = clip.model.convert_to_custom_text_state_dict(state)
-        shaped = {
-            name: tensor.reshape(expected[name].shape)
-            if name in ("logit_scale", "logit_bias") and name in expected
-            else tensor
-            for name, tensor in state.items()
-            if not name.endswith("position_ids")
-        }
-        if "logit_scale" in shaped and "logit_bias" in expected:
-            shaped.setdefault("logit_bias", torch.zeros_like(shaped["logit_scale"]))
-        return shaped
+        state = {name: tensor for name, tensor in state.items() if not name.endswith("position_ids")}
+        for name in {"logit_scale", "logit_bias"} & state.keys() & expected.keys():
+            state[name] = state[name].reshape(expected[name].shape)
+        if "logit_scale" in state and "logit_bias" in expected:
+            state.setdefault("logit_bias", torch.zeros_like(state["logit_scale"]))
+        return state
 
-    fit_state(model, read_weights(file, expected, None, renewed).state, str(file))
+    if origin.file is not None:
+        fit_state(model, read_weights(origin.file, expected, None, renewed).state, str(origin.file))
+    return model.eval().requires_grad_(False)
 
 
 def _text_head(model: Any, origin: _Origin, labels: str, templates: str, clip: ModuleType) -> TextHead:
-    names = names_of(label_space(labels), clip)
-    chosen = templates_of(templates, clip)
-    tokenize = _tokenizer(origin, clip)
-
-    def encode(texts: Sequence[str]) -> Tensor:
-        vectors: Tensor = model.encode_text(tokenize(list(texts)))
-        return vectors
-
-    text = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("visual.")}
-    bias = getattr(model, "logit_bias", None)
-    return TextHead(
-        names,
-        chosen,
-        digest_state(text),
-        class_vectors(names, chosen, encode),
-        float(model.logit_scale.exp()),
-        0.0 if bias is None else float(bias),
-    )
-
-
-def _tokenizer(origin: _Origin, clip: ModuleType) -> Any:
+    names, chosen = names_of(label_space(labels), clip), templates_of(templates, clip)
     expected = f"Offline? Put its files beside {CONFIG} in a folder: --arch open_clip:FOLDER."
     with _quiet(), foreign("tokenizer of", origin.name, WeightsError, expected):
-        return clip.get_tokenizer(origin.name)
+        tokenize = clip.get_tokenizer(origin.name)
+    vectors = class_vectors(names, chosen, lambda texts: model.encode_text(tokenize(list(texts))))
+    text = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("visual.")}
+    bias = getattr(model, "logit_bias", None)
+    scale = float(model.logit_scale.exp())
+    return TextHead(names, chosen, digest_state(text), vectors, scale, 0.0 if bias is None else float(bias))
 
 
-def _stated(model: Any, origin: _Origin) -> Stated:
+def _stated(model: Any, origin: _Origin) -> StatedInput:
     """What the image tower is fed, as the configuration says."""
     of_tag = {name: value for name, value in origin.tag.items() if value is not None}
     config = {**model.visual.preprocess_cfg, **of_tag}
     with foreign(CONFIG, origin.name, CardError, "Expected the preprocessing of an image tower."):
-        mode = config["resize_mode"]
-        if mode not in _RESIZE_MODES:
-            raise CardError(f"{CONFIG}: resize_mode {mode!r}; expected {', '.join(_RESIZE_MODES)}.")
-        size = config["size"] if isinstance(config["size"], int) else config["size"][0]
-        fields: dict[str, Any] = {
-            "size": size,
-            "resize": size,
-            "interpolation": config["interpolation"],
-            "mean": tuple(config["mean"]),
-            "std": tuple(config["std"]),
-        }
+        mode, size = config["resize_mode"], config["size"]
+        if mode not in ("shortest", "longest", "squash"):
+            raise CardError(f"{CONFIG}: resize_mode {mode!r}; expected shortest, longest, squash.")
+        side = size if isinstance(size, int) else size[0]
+        fields = {name: config[name] for name in ("interpolation", "mean", "std")}
+        fields |= {"size": side, "resize": side, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}
         if mode != "shortest":
             fields["resize_mode"] = mode
         if mode == "longest":
             fields["fill"] = (int(config["fill_color"]),) * 3
-    where = CONFIG if origin.name.startswith("local-dir:") else f"open_clip's {origin.name}"
-    return Stated(fields, where)
-
-
-def _rows(head: TextHead, labels: str) -> tuple[Check, ...]:
-    form = f"{len(head.names)} names of '{labels}', such as '{head.names[0]}'"
-    texts = f"{len(head.templates)}, such as '{head.templates[0]}'; digest {head.digest[:12]}"
-    return (
-        Check("names", True, form),
-        Check("templates", True, texts),
-        Check("scale", True, f"{head.scale:.4g}, bias {head.bias:.4g}"),
-    )
+    return StatedInput(fields, CONFIG if origin.name.startswith("local-dir:") else f"open_clip's {origin.name}")
 
 
 @contextmanager

@@ -5,8 +5,8 @@ Nothing of a repository is executed: its own code is not loaded, and weights are
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,10 @@ from torch import Tensor, nn
 
 from registry.cards import ModelCard
 from registry.errors import CardError, WeightsError
-from registry.families.family import Asked, Described, Sources, labels_of_names, library, repository_folder
+from registry.families.family import Draft, labels_of_names, library, repository_folder
 from registry.files import Place, digest_data, expanded, is_file, is_folder
 from registry.foreign import foreign, read_bytes, read_json, shown
-from registry.preprocessing import Stated
-
-# What transformers' image processors do, as fields of `Preprocess`.
-
+from registry.preprocessing import StatedInput
 
 FILE = "preprocessor_config.json"
 #: PIL's numbers of the filters that a card can name.
@@ -29,20 +26,20 @@ _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 _WARPED_FROM = 384
 
 
-def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> Stated:
+def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
     """What a folder's preprocessor_config.json states, with what its class adds; no more than the size where there is
     none. Raises CardError for what no card can say."""
     file = folder / FILE
     if not is_file(file):
         side = config.get("image_size")
         size = {"size": side, "resize": side} if isinstance(side, int) else {}
-        return Stated(size, "config.json (no preprocessor_config.json)")
+        return StatedInput(size, "config.json (no preprocessor_config.json)")
     read_bytes(file, "image processor", CardError)  # of a bounded size
     transformers = library("transformers", "hf", "arch 'hf:...'")
     with foreign("image processor", file, CardError, "Expected that of a classifier."):
         found = transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         settings = json.loads(found.to_json_string())  # with the defaults of its class
-        return Stated(fields_of(settings), f"{FILE} of {shown(folder.name)}")
+        return StatedInput(fields_of(settings), f"{FILE} of {shown(folder.name)}")
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,10 +47,9 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in settings.items() if value is not None}
     fields = {**_resizing(given), **_levels(given)}
     if "resample" in given:
-        number = int(given["resample"])
-        if number not in _FILTERS:
-            raise ValueError(f"resample {number} is no filter of a card: {_FILTERS}")
-        fields["interpolation"] = _FILTERS[number]
+        if int(given["resample"]) not in _FILTERS:
+            raise ValueError(f"resample {given['resample']} is no filter of a card: {_FILTERS}")
+        fields["interpolation"] = _FILTERS[int(given["resample"])]
     if given.get("do_flip_channel_order"):
         fields["channels"] = "bgr"
     return fields
@@ -63,27 +59,24 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
     """Size, resize and what it means, in pixels."""
     if not given.get("do_resize"):
         raise ValueError("do_resize is off: images of any size reach the network as they are")
-    crops = bool(given.get("do_center_crop"))
+
+    def square(size: Mapping[str, Any] | int) -> int:
+        sides = {size} if isinstance(size, int) else {int(size["height"]), int(size["width"])}
+        if len(sides) > 1:
+            raise ValueError(f"the input is no square: {size}")
+        return sides.pop()
+
     size = given["size"]
-    if "crop_pct" in given and "shortest_edge" in size:
-        side = int(size["shortest_edge"])
-        if side < _WARPED_FROM:
-            return {"size": side, "resize": int(side / given["crop_pct"])}
-        return {"size": side, "resize": side, "resize_mode": "squash"}
-    if "shortest_edge" in size:
-        edge = int(size["shortest_edge"])
-        return {"size": _square(given["crop_size"]) if crops else edge, "resize": edge}
-    side = _square(size)
-    inner = _square(given["crop_size"]) if crops else side
-    return {"size": inner, "resize": side, "resize_mode": "squash"}
-
-
-def _square(size: Mapping[str, Any] | int) -> int:
-    if isinstance(size, int):
-        return size
-    if size["height"] != size["width"]:
-        raise ValueError(f"the input is no square: {size['height']} x {size['width']}")
-    return int(size["height"])
+    if edge := int(size.get("shortest_edge", 0)):
+        if "crop_pct" not in given:
+            crop = square(given["crop_size"]) if given.get("do_center_crop") else edge
+            return {"size": crop, "resize": edge}
+        if edge < _WARPED_FROM:
+            return {"size": edge, "resize": int(edge / given["crop_pct"])}
+        return {"size": edge, "resize": edge, "resize_mode": "squash"}
+    side = square(size)
+    crop = square(given["crop_size"]) if given.get("do_center_crop") else side
+    return {"size": crop, "resize": side, "resize_mode": "squash"}
 
 
 def _levels(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,15 +90,12 @@ def _levels(given: Mapping[str, Any]) -> dict[str, Any]:
         mean, std = tuple(given["image_mean"]), tuple(given["image_std"])
     if given.get("include_top"):  # EfficientNet's processor divides by the deviation once more
         again = std if given.get("do_normalize") else tuple(given["image_std"])
-        std = tuple(one * two for one, two in zip(std, again, strict=True))
+        std = tuple(a * b for a, b in zip(std, again, strict=True))
     fields: dict[str, Any] = {"mean": tuple(value + offset for value in mean), "std": std}
-    if abs(scale - 1) > 1e-6:
-        fields["scale"] = scale
-    return fields
+    return fields if abs(scale - 1) <= 1e-6 else {**fields, "scale": scale}
 
 
 CONFIG = "config.json"
-_FILES = (CONFIG,)
 _OPTIONAL = (
     "preprocessor_config.json", "model.safetensors", "model.safetensors.index.json",
     "model-*.safetensors",
@@ -120,51 +110,57 @@ _SILENT = frozenset(
 MOST_OUTPUTS = 1_000_000
 
 
-def describe(asked: Asked) -> Described:
+def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     """What a card says of a classifier of transformers."""
-    place = asked.arch or asked.weights or ""
-    if asked.arch and asked.weights:
+    arch = draft.arch.partition(":")[2]
+    if arch and draft.weights:
         raise CardError(
-            f"hf:{shown(asked.arch)} has its weights with it: --weights is not for it. A folder of one's own: "
-            "--arch hf:FOLDER."
+            f"hf:{shown(arch)} has its weights with it: --weights is not for it. A folder of one's own: --arch "
+            "hf:FOLDER."
         )
-    folder = _folder(place, asked.hub)
-    config = _config(folder)
-    local = is_folder(expanded(place))
-    names = _names(config)
-    given = "imagenet1k" if asked.bare else asked.labels  # a head that follows has labels of its own
-    labels, rows, files = labels_of_names(names, given, asked.name, asked.folder)
-    revision = folder.name if folder.parent.name == "snapshots" else ""
-    arch = str(config.get("model_type", "")) if local else place.partition("@")[0]
-    return Described(
+    named = arch or draft.weights or ""
+    local, files = is_folder(expanded(named)), _folder(named, place)
+    config = _config(files)
+    given = "imagenet1k" if draft.bare else draft.labels  # a head that follows has labels of its own
+    labels, rows, written = labels_of_names(_names(config), given, draft.name, folder)
+    name = str(config.get("model_type", "")) if local else named.partition("@")[0]
+    revision = f"@{files.name}" if files.parent.name == "snapshots" and not local else ""
+    return replace(
+        draft,
         source="file" if local else "hub",
-        arch=f"hf:{arch}" + (f"@{revision}" if revision and not local else ""),
-        weights=str(folder.resolve()) if local else None,
+        arch=f"hf:{name}{revision}",
+        weights=str(files.resolve()) if local else None,
         labels=labels,
-        options={} if local else {"repository": place.partition("@")[0]},
-        stated=stated_by_processor(folder, config),
+        options={} if local else {"repository": name},
+        stated=stated_by_processor(files, config),
         rows=tuple(rows),
-        files=tuple(files),
+        files=tuple(written),
     )
 
 
-def network(card: ModelCard, sources: Sources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The classifier of a card, or bare: the features under it; and the digest of its configuration."""
-    folder = _folder(card.weights or card.arch.removeprefix("hf:"), sources.hub)
+    folder = _folder(card.weights or card.arch.removeprefix("hf:"), place)
     config = _config(folder)
-    silent = {name: value for name, value in config.items() if name not in _SILENT}
-    module = _features(folder) if bare else _classifier(folder)
+    module, lacking = _loaded("AutoModel" if bare else "AutoModelForImageClassification", folder)
+    untrained = lacking - {name for name in lacking if bare and name.startswith("pooler.")}
+    if untrained:
+        what = "backbone" if bare else "classifier"
+        hint = "" if bare else " If it is a backbone, `bench register NAME --probe FOLDER` fits a classifier to it."
+        names = ", ".join(sorted(untrained)[:5])
+        raise WeightsError(f"{shown(folder)} lacks {len(untrained)} weights of its {what}: {names}.{hint}")
     if not bare and len(_names(config)) != outputs:
         raise WeightsError(
             f"{shown(folder)} has {len(_names(config))} outputs, the label space '{card.labels}' {outputs}."
         )
-    return module.eval(), digest_data(silent)
+    code = digest_data({name: value for name, value in config.items() if name not in _SILENT})
+    return (Features(module, pooled=not lacking) if bare else Classifier(module)).eval(), code
 
 
-def _folder(place: str, hub: Place) -> Path:
-    folder = expanded(place)
+def _folder(named: str, place: Place) -> Path:
+    folder = expanded(named)
     if not is_folder(folder):
-        return repository_folder(place, hub, _FILES, _OPTIONAL)
+        return repository_folder(named, place, (CONFIG,), _OPTIONAL)
     if not is_file(folder / CONFIG):
         raise CardError(f"{shown(folder)} is a folder without {CONFIG}: no model of transformers.")
     return folder
@@ -201,7 +197,7 @@ def _names(config: dict[str, Any]) -> list[str]:
     return [name for _, name in pairs]
 
 
-class Answers(nn.Module):
+class Classifier(nn.Module):
     """A classifier of transformers that answers with its logits."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -233,48 +229,23 @@ class Features(nn.Module):
         return features.flatten(2).mean(dim=2) if features.dim() == 4 else features
 
 
-def _classifier(folder: Path) -> nn.Module:
-    module, lacking = _loaded("AutoModelForImageClassification", folder)
-    if lacking:
-        raise WeightsError(
-            f"{shown(folder)} lacks {len(lacking)} weights of its classifier: {', '.join(sorted(lacking)[:5])}. If it "
-            "is a backbone, `bench register NAME --probe FOLDER` fits a classifier on its features."
-        )
-    return Answers(module)
-
-
-def _features(folder: Path) -> nn.Module:
-    module, lacking = _loaded("AutoModel", folder)
-    pooler = {name for name in lacking if name.startswith("pooler.")}
-    if lacking - pooler:
-        others = sorted(lacking - pooler)
-        raise WeightsError(f"{shown(folder)} lacks {len(others)} weights of its backbone: {', '.join(others[:5])}.")
-    return Features(module, pooled=not pooler)
-
-
 def _loaded(kind: str, folder: Path) -> tuple[nn.Module, set[str]]:
     """A network of one of transformers' kinds, and the names of weights that its files lack."""
     transformers = library("transformers", "hf", "arch 'hf:...'")
-    expected = "Expected an image classifier of the library itself: code of a repository is not run."
-    with _quiet(transformers), foreign("network of transformers in", folder, WeightsError, expected):
-        module, found = getattr(transformers, kind).from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-            output_loading_info=True, dtype="float32",
-        )  # fmt: skip
-    misfits = [str(one[0] if isinstance(one, tuple) else one) for one in found["mismatched_keys"]]
-    return module, {*found["missing_keys"], *misfits}
-
-
-@contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """Without the library's reports and progress bars: what matters of them is in an error."""
-    log = transformers.utils.logging
+    log = transformers.utils.logging  # its reports and progress bars: what matters of them is in an error
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
     log.disable_progress_bar()
+    expected = "Expected an image classifier of the library itself: code of a repository is not run."
     try:
-        yield
+        with foreign("network of transformers in", folder, WeightsError, expected):
+            module, report = getattr(transformers, kind).from_pretrained(
+                folder, use_safetensors=True, trust_remote_code=False, local_files_only=True,
+                output_loading_info=True, dtype="float32",
+            )  # fmt: skip
     finally:
         log.set_verbosity(level)
         if bars:
             log.enable_progress_bar()
+    misfits = {str(entry[0] if isinstance(entry, tuple) else entry) for entry in report["mismatched_keys"]}
+    return module, {*report["missing_keys"], *misfits}

@@ -207,7 +207,7 @@ def test_only_the_first_of_many_keys_are_named(card, tmp_path):
 
 def test_a_wrong_class_count_says_so(tiny, card, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "net.pt")
-    with pytest.raises(WeightsError, match="class count does not fit the label space"):
+    with pytest.raises(WeightsError, match="do not fit the label space"):
         load_model(card(tmp_path / "net.pt", labels="world16"), Place(tmp_path))
 
 

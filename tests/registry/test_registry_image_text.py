@@ -14,7 +14,7 @@ from registry.families.open_clip import for_each_template
 from registry.files import Place
 from registry.labels import label_space
 from registry.loading import availability, load_model
-from registry.register import Shelf, backbone_card, register
+from registry.register import CardFolder, backbone_card, register
 
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
@@ -279,7 +279,7 @@ def test_a_head_lives_as_long_as_its_card(folder, folders):
 
 @pytest.mark.slow
 def test_a_probe_on_the_image_tower(folder, folders, open_clip):
-    shelf = Shelf(folders["cards_folder"], folders["place"])
+    shelf = CardFolder(folders["cards_folder"], folders["place"])
     card, _ = backbone_card("mine", f"open_clip:{folder()}", None, shelf=shelf)
     model = load_model(card, shelf.place, bare=True)
     theirs = open_clip.create_model(f"local-dir:{folder()}").eval()

@@ -13,7 +13,7 @@ from registry.errors import CardError, WeightsError
 from registry.files import Caches, Place, digest_data, digest_state
 from registry.loading import load_model
 from registry.model import present, present_mask
-from registry.preprocessing import Stated, settled, stated_input
+from registry.preprocessing import StatedInput, settled, stated_input
 from registry.register import register
 
 
@@ -57,7 +57,7 @@ def test_the_usual_rule_leaves_identities_as_they_were():
 
 
 def test_every_part_says_where_it_comes_from():
-    known = Stated(stated_input("timm:test_resnet").fields, "the tag")
+    known = StatedInput(stated_input("timm:test_resnet").fields, "the tag")
     _, rows = settled("timm:test_resnet", {"size": 64, "interpolation": "bicubic"}, known, None)
     assert [f"{row.name}: {row.detail}" for row in rows] == [
         "size: 64 px, as given",

@@ -14,7 +14,7 @@ from registry.files import Place
 from registry.labels import label_space
 from registry.loading import availability, load_model
 from registry.model import LoadedModel
-from registry.register import Shelf, backbone_card, register
+from registry.register import CardFolder, backbone_card, register
 
 pytestmark = pytest.mark.slow
 
@@ -211,7 +211,7 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     folder = vit(kind="ViTModel")
     with pytest.raises(WeightsError, match=r"weights of its classifier.*bench register NAME --probe"):
         register("mine", f"hf:{folder}", **folders)
-    shelf = Shelf(folders["cards_folder"], folders["place"])
+    shelf = CardFolder(folders["cards_folder"], folders["place"])
     card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)
     model = load_model(card, shelf.place, bare=True)
     network = transformers.ViTModel.from_pretrained(folder)
