@@ -27,19 +27,19 @@ from pydantic import (
 
 from registry.errors import CardError, unknown_name
 from registry.files import public, require_options, require_weights, write_whole
-from registry.foreign import parse_document, problems, read_document, shown, texts_in, unprintable
+from registry.foreign import problems, read_document, shown, texts_in, unprintable
 
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 ResizeMode = Literal["shortest", "longest", "squash"]
 Triple = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=0, le=255)]
-Levels = tuple[Level, Level, Level]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 #: A network with this recipe tag stands for a person: others are held against it, and it is never ranked.
 SIMULATED = "simulated-person"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 #: Longer texts are no names or notes; paths and URLs stay far below.
 LONGEST = 4000
@@ -61,43 +61,29 @@ class Preprocess(BaseModel):
     resize: int = Field(gt=0, le=8192)
     interpolation: Interpolation = "bilinear"
     mean: Triple = (0.485, 0.456, 0.406)
-    std: Triple = (0.229, 0.224, 0.225)
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     channels: Literal["rgb", "bgr"] = "rgb"
     scale: float = Field(default=1.0, gt=0)
     fixed_size: bool = False
     resize_mode: ResizeMode = "shortest"
-    fill: Levels = (0, 0, 0)
+    fill: tuple[Level, Level, Level] = (0, 0, 0)
 
     @model_serializer(mode="wrap")
-    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_usual(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The rule of most networks is left out: the identity of models from before there were others stays."""
         fields: dict[str, Any] = plain(self)
-        for name, usual in (("resize_mode", "shortest"), ("fill", (0, 0, 0))):
-            if name in fields and getattr(self, name) == usual:
-                del fields[name]
-        return fields
-
-    @field_validator("std")
-    @classmethod
-    def _positive(cls, std: Triple) -> Triple:
-        if min(std) <= 0:
-            raise ValueError("every value must be greater than 0")
-        return std
+        usual = {"resize_mode": "shortest", "fill": (0, 0, 0)}
+        return {name: value for name, value in fields.items() if getattr(self, name) != usual.get(name)}
 
     @model_validator(mode="after")
-    def _mean_is_a_pixel(self) -> Preprocess:
-        """With --mean 127 and no --scale 255 a network sees one grey whatever it is shown."""
+    def _possible(self) -> Preprocess:
+        # With --mean 127 and no --scale 255 a network sees one grey whatever it is shown.
         if min(self.mean) < 0 or max(self.mean) > self.scale:
-            told = "(" + ", ".join(f"{value:g}" for value in self.mean) + ")"
             hint = " (a network of pixels in 0..255: --scale 255)" if self.scale < 255 else ""
             raise ValueError(
-                f"a mean within 0..scale, where pixels are; {told} is not within 0..{self.scale:g}: "
-                f"give the --scale of the pixels that it was computed on{hint}"
+                f"a mean within 0..scale, where pixels are; ({', '.join(f'{value:g}' for value in self.mean)}) is not "
+                f"within 0..{self.scale:g}: give the --scale of the pixels that it was computed on{hint}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> Preprocess:
         if self.resize < self.size and self.resize_mode != "longest":
             raise ValueError(f"resize ({self.resize}) must be at least size ({self.size})")
         return self
@@ -139,8 +125,8 @@ class ModelCard(BaseModel):
     source: Source
     arch: str = Field(min_length=1)
     weights: str | None = None
-    sha256: str | None = None
-    file_sha256: str | None = None
+    sha256: Digest | None = None
+    file_sha256: Digest | None = None
     preprocess: Preprocess | None = None
     labels: str = Field(default="imagenet1k", min_length=1)
     training: tuple[str, ...] = ()
@@ -169,12 +155,9 @@ class ModelCard(BaseModel):
         return kept if kept is not None and public(kept) == self.weights else self.weights
 
     @model_serializer(mode="wrap")
-    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_run(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Most models are of no run, and their stored cards say nothing of one."""
-        fields: dict[str, Any] = plain(self)
-        if self.checkpoint is None:
-            fields.pop("checkpoint", None)
-        return fields
+        return {name: value for name, value in plain(self).items() if name != "checkpoint" or self.checkpoint}
 
     @property
     def simulated(self) -> bool:
@@ -187,13 +170,6 @@ class ModelCard(BaseModel):
         if not NAME.fullmatch(name):
             raise ValueError("letters, digits and . _ + - only, beginning with a letter or digit")
         return name
-
-    @field_validator("sha256", "file_sha256")
-    @classmethod
-    def _whole_digest(cls, digest: str | None) -> str | None:
-        if digest is not None and not _DIGEST.fullmatch(digest):
-            raise ValueError("64 lower-case hexadecimal digits")
-        return digest
 
     @field_validator("weights")
     @classmethod
@@ -214,19 +190,14 @@ class ModelCard(BaseModel):
     def _printable(cls, data: Any) -> Any:
         """Nothing of a card can move a terminal's cursor, wherever it is printed later."""
         for text in texts_in(data):
-            if (found := unprintable(text.replace("\n", " "))) or len(text) > LONGEST:
-                wrong = f"the control character {found!r}" if found else f"{len(text)} characters"
+            if (control := unprintable(text.replace("\n", " "))) or len(text) > LONGEST:
+                wrong = f"the control character {control!r}" if control else f"{len(text)} characters"
                 raise ValueError(f"plain text of at most {LONGEST} characters, without {wrong}")
         return data
 
     @model_validator(mode="after")
-    def _usable_options(self) -> ModelCard:
-        code = self.arch.startswith("python:")
-        require_options(self.options, code=code, ideal=self.source == "ideal")
-        return self
-
-    @model_validator(mode="after")
-    def _has_preprocess(self) -> ModelCard:
+    def _usable(self) -> ModelCard:
+        require_options(self.options, code=self.arch.startswith("python:"), ideal=self.source == "ideal")
         if self.preprocess is None and self.source != "ideal":
             raise ValueError("preprocess: needed for every source but 'ideal'")
         return self
@@ -241,59 +212,49 @@ def fitting() -> Iterator[None]:
         raise CardError(f"{problems(error, ModelCard.model_fields, 'card')[0]}.") from error
 
 
-# Model cards as YAML files: the built-in ones and a user's.
-#
-# A card file holds one card (a mapping with `name`) or several (`cards:` with optional `defaults:`, which every card of
-# the file inherits). Importing this module imports neither torch nor timm.
+# Model cards as YAML files: the built-in ones and a user's. A file holds one card (a mapping with `name`) or several
+# (`cards:` with optional `defaults:`, which every card of the file inherits).
 
 
 class CardShelf(dict[str, ModelCard]):
     """Cards by name. `broken`: name of a card that could not be read -> its error."""
 
-    def __init__(self, cards: Mapping[str, ModelCard], broken: Mapping[str, CardError] | None = None) -> None:
+    def __init__(self, cards: Mapping[str, ModelCard]) -> None:
         super().__init__(cards)
-        self.broken: dict[str, CardError] = dict(broken or {})
+        self.broken: dict[str, CardError] = {}
+
+    def leave_out(self, name: str, error: CardError) -> None:
+        """Note a card that could not be read; two of one name are numbered."""
+        names = (name, *(f"{name} ({number})" for number in range(2, len(self.broken) + 3)))
+        self.broken[next(free for free in names if free not in self.broken)] = error
 
 
-def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make a user's relative paths (weights, labels) relative to the card file."""
-    changed = dict(data)
-    weights, labels = data.get("weights"), data.get("labels")
-    if isinstance(weights, str) and Path(weights).suffix and ":" not in weights:
-        changed["weights"] = _resolved(folder, weights)
-    if isinstance(labels, str) and labels.endswith((".yaml", ".yml")):
-        changed["labels"] = _resolved(folder, labels)
-    return changed
-
-
-def _resolved(folder: Path, place: str) -> str:
-    try:
-        return str((folder / place).resolve())
-    except (OSError, ValueError, RuntimeError):  # a NUL, a ring of links: the card's check says so
-        return place
-
-
-def _entries(path: Path, content: bytes | None = None) -> list[dict[str, Any]]:
-    """The fields of each card of a file, with the file's defaults. content: where it was read already. Raises
-    CardError."""
-    if content is None:
-        data = read_document(path, "card file", CardError)
-    else:
-        data = parse_document(content, path, "card file", CardError)
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """The fields of each card of a file, with the file's defaults. A user's relative paths (weights, labels) become
+    relative to the card file. Raises CardError."""
+    data = read_document(path, "card file", CardError)
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(
-            f"card file {shown(path)}: expected a mapping of fields (name, source, arch, ...), "
-            f"found {type(data).__name__}."
+            f"card file {shown(path)}: expected a mapping of fields (name, source, arch, ...), found "
+            f"{type(data).__name__}."
         )
     entries, defaults = data.get("cards", [data]), data.get("defaults", {})
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise CardError(f"card file {shown(path)}: field 'cards': expected a list of cards.")
     if not isinstance(defaults, dict):
         raise CardError(
-            f"card file {shown(path)}: field 'defaults': expected a mapping of fields that every "
-            f"card of the file inherits, found {type(defaults).__name__}."
+            f"card file {shown(path)}: field 'defaults': expected a mapping of fields that every card of the file "
+            f"inherits, found {type(defaults).__name__}."
         )
-    return [_anchored({**defaults, **entry}, path.parent) for entry in entries]
+    every = [{**defaults, **entry} for entry in entries]
+    for fields in every:
+        weights, labels = fields.get("weights"), fields.get("labels")
+        with suppress(OSError, ValueError, RuntimeError):  # a NUL, a ring of links: the card's check says so
+            if isinstance(weights, str) and Path(weights).suffix and ":" not in weights:
+                fields["weights"] = str((path.parent / weights).resolve())
+            if isinstance(labels, str) and labels.endswith((".yaml", ".yml")):
+                fields["labels"] = str((path.parent / labels).resolve())
+    return every
 
 
 def _called(path: Path, fields: Mapping[str, Any]) -> str:
@@ -306,8 +267,8 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
     try:
         return ModelCard.model_validate(fields)
     except ValidationError as error:
-        name, found = (_called(path, fields), "; ".join(problems(error, ModelCard.model_fields, "card")[:10]))
-        raise CardError(f"card '{name}' in {shown(path)} cannot be used. {found}.") from error
+        listed = "; ".join(problems(error, ModelCard.model_fields, "card")[:10])
+        raise CardError(f"card '{_called(path, fields)}' in {shown(path)} cannot be used. {listed}.") from error
 
 
 def read_card(path: Path) -> ModelCard:
@@ -318,32 +279,15 @@ def read_card(path: Path) -> ModelCard:
     return _card(Path(path), entries[0])
 
 
-def cards_of(path: Path, content: bytes) -> list[ModelCard]:
-    """The cards of a file with this content, but for those that cannot be read."""
-    cards = []
-    with suppress(CardError):
-        for fields in _entries(path, content):
-            with suppress(CardError):
-                cards.append(_card(path, fields))
-    return cards
-
-
 def builtin_cards() -> dict[str, ModelCard]:
     """The cards that come with the package, by name, in the order of their files."""
-    return dict(_builtin(tuple(card_files(None))))
+    return dict(_cards_of_package(BUILTIN_FOLDER))
 
 
 @cache
-def _builtin(paths: tuple[Path, ...]) -> Mapping[str, ModelCard]:
-    """Every card of some of the package's own files, which are read once: a registration looks at them three times."""
-    cards: dict[str, ModelCard] = {}
-    for path in paths:
-        for fields in _entries(path):
-            card = _card(path, fields)
-            if card.name in cards:
-                raise CardError(f"card file {path}: two built-in cards are called '{card.name}'.")
-            cards[card.name] = card
-    return cards
+def _cards_of_package(folder: Path) -> Mapping[str, ModelCard]:
+    cards = [_card(path, fields) for path in sorted(folder.glob("*.yaml")) for fields in _entries(path)]
+    return {card.name: card for card in cards}
 
 
 def read_cards(user_folder: Path | None) -> CardShelf:
@@ -351,63 +295,28 @@ def read_cards(user_folder: Path | None) -> CardShelf:
 
     A card or file that cannot be read stands in `broken` under its name and hides no other. Where two cards have one
     name, neither can be chosen: whichever were taken, results of the other would seem to be its own."""
-    return read_card_files(card_files(user_folder))
-
-
-def card_files(user_folder: Path | None) -> Iterator[Path]:
-    """The built-in card files and those of `user_folder` (a missing folder holds none), each in order."""
-    yield from sorted(BUILTIN_FOLDER.glob("*.yaml"))
-    if user_folder and user_folder.is_dir():
-        yield from sorted(user_folder.glob("*.y*ml"))
-
-
-def read_card_files(paths: Iterable[Path]) -> CardShelf:
-    """As `read_cards`, of some of the files that `card_files` gives."""
-    ours: list[Path] = []
-    theirs: list[Path] = []
-    for path in paths:
-        (ours if path.parent == BUILTIN_FOLDER else theirs).append(path)
-    shelf = CardShelf(_builtin(tuple(ours)))
+    shelf = CardShelf(builtin_cards())
     places = dict.fromkeys(shelf, "the built-in cards")
-    for path in theirs:
+    for path in sorted(user_folder.glob("*.y*ml")) if user_folder and user_folder.is_dir() else ():
         try:
             entries = _entries(path)
         except CardError as error:
-            _leave_out(shelf, shown(path.stem), error)
+            shelf.leave_out(shown(path.stem), error)
             continue
         for fields in entries:
-            _shelve(shelf, places, path, fields)
+            name = _called(path, fields)
+            try:
+                card = _card(path, fields)
+            except CardError as error:
+                shelf.leave_out(shown(path.stem) if name in shelf else name, error)
+                continue
+            if name in places:
+                shelf.pop(name, None)
+                taken = f"by {shown(path)} and by {places[name]}. Rename or remove one of them."
+                shelf.leave_out(name, CardError(f"the model name '{name}' is taken twice: {taken}"))
+            else:
+                places[name], shelf[name] = shown(path), card
     return shelf
-
-
-def _shelve(shelf: CardShelf, places: dict[str, str], path: Path, fields: Mapping[str, Any]) -> None:
-    """Put one card of a file on the shelf, or its error among the broken ones."""
-    try:
-        card = _card(path, fields)
-    except CardError as error:
-        name = _called(path, fields)
-        _leave_out(shelf, shown(path.stem) if name in shelf else name, error)
-        return
-    if card.name in places:
-        shelf.pop(card.name, None)
-        _leave_out(
-            shelf,
-            card.name,
-            CardError(
-                f"the model name '{card.name}' is taken twice: by {shown(path)} and by "
-                f"{places[card.name]}. Rename or remove one of them."
-            ),
-        )
-    else:
-        places[card.name], shelf[card.name] = shown(path), card
-
-
-def _leave_out(shelf: CardShelf, name: str, error: CardError) -> None:
-    key, count = name, 1
-    while key in shelf.broken:
-        count += 1
-        key = f"{name} ({count})"
-    shelf.broken[key] = error
 
 
 def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -> list[ModelCard]:
@@ -415,19 +324,17 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
 
     Raises UnknownName for a pattern that matches nothing, and the card's own CardError where it is a broken one."""
     texts = [pattern] if isinstance(pattern, str) else pattern
-    wanted = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     broken = cards.broken if isinstance(cards, CardShelf) else {}
     chosen: dict[str, ModelCard] = {}
-    for part in wanted:
-        names = (
-            [part]
-            if part in cards
-            else [name for name, card in cards.items() if fnmatchcase(name, part) and not card.retired]
-        )
-        if not names and part in broken:
-            raise broken[part]
+    for part in filter(None, (part.strip() for text in texts for part in text.split(","))):
+        matching = [name for name, card in cards.items() if fnmatchcase(name, part) and not card.retired]
+        names = [part] if part in cards else matching
         if not names:
-            raise unknown_name("model", part, cards, "'bench models' lists all of them.")
+            raise (
+                broken[part]
+                if part in broken
+                else unknown_name("model", part, cards, "'bench models' lists all of them.")
+            )
         chosen.update((name, cards[name]) for name in names)
     return list(chosen.values())
 
@@ -446,9 +353,8 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
     return path
 
 
-# A registered card's life: removed, renamed, retired. What was stored of its answers stays.
-#
-# A head that was fitted or computed for a card lies beside the cards and goes with the last card that names it.
+# A registered card's life: removed, renamed, retired. What was stored of its answers stays. A head that was fitted or
+# computed for a card lies beside the cards and goes with the last card that names it.
 
 
 def card_file(name: str, folder: Path, known: Mapping[str, ModelCard] | None = None) -> Path:
@@ -491,8 +397,7 @@ def remove_unnamed(files: Iterable[Path], folder: Path) -> tuple[Path, ...]:
 def remove_card(name: str, folder: Path) -> tuple[Path, ...]:
     """Delete a registered card and return the files of its heads, which go with it where no other card names them;
     weights and stored answers stay. Raises as `card_file`."""
-    file = card_file(name, folder)
-    card = read_cards(folder)[name]
+    file, card = card_file(name, folder), read_cards(folder)[name]
     file.unlink()
     return remove_unnamed(heads_of(card), folder)
 

@@ -4,8 +4,10 @@ Nothing here executes what a file says: safetensors, or a pickle of tensors."""
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
+import shlex
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -96,10 +98,22 @@ class _List:
 
 
 _STAND_INS = {_Inert: HARMLESS_OBJECTS, _Entries: HARMLESS_MAPPINGS, _List: HARMLESS_LISTS}
-_CONVERT = (
-    "Convert it once, where you trust it (this runs whatever code the file holds): load it with torch.load(..., "
-    "weights_only=False), save the state dict with safetensors.torch.save_file, and register that file."
-)
+
+
+def _conversion(path: Path, load: str = "torch.load({}, map_location='cpu', weights_only=False)") -> str:
+    """What to do about a file that only a free reading can open: a command to be pasted as it is."""
+    target = path.with_suffix(".safetensors")
+    code = (
+        f"import torch, safetensors.torch as st; c = {load.format(json.dumps(str(path)))}; "
+        f"c = next((c[k] for k in {json.dumps(WRAPPERS)} if isinstance(c, dict) and k in c), c); "
+        "c = c.state_dict() if hasattr(c, 'state_dict') else c; "
+        "st.save_file({n: t.detach().clone().contiguous() for n, t in c.items() if torch.is_tensor(t)}, "
+        f"{json.dumps(str(target))})"
+    )
+    return (
+        "Convert it once, where you trust it (this runs whatever code the file holds): "
+        f"python -c {shlex.quote(code)} and register {shown(target)}."
+    )
 
 
 def require_honest_size(file: Path, size: int, name: str) -> None:
@@ -134,9 +148,10 @@ def _unpickled(path: Path) -> Any:
         with ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()}
     if "constants.pkl" in names:
+        command = _conversion(path, "torch.jit.load({}, 'cpu')")
         raise WeightsError(
-            f"{path} is a TorchScript program (torch.jit.save), not a state dict. Save the state dict of "
-            "torch.jit.load where you trust it, or the network itself with torch.export (--arch export)."
+            f"{path} is a TorchScript program (torch.jit.save), not a state dict. {command} "
+            "Or save the network itself with torch.export and register that with --arch export."
         )
     if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
         raise WeightsError(
@@ -156,7 +171,7 @@ def _unpickled(path: Path) -> Any:
         what = f"'{shown(named[1])[:200]}'" if named else f"more than tensors ({reason(error)})"
         raise WeightsError(
             f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of harmless "
-            f"objects; it was refused before any of it ran. {_CONVERT}"
+            f"objects; it was refused before any of it ran. {_conversion(path)}"
         ) from error
 
 
@@ -450,7 +465,7 @@ def read_weights(
         if odd or tensor.device.type != "cpu":
             raise WeightsError(
                 f"checkpoint {path}: {shown(name)} is no dense array of real numbers ({tensor.dtype}, {tensor.layout}, "
-                f"{tensor.device}). {_CONVERT}"
+                f"{tensor.device}). {_conversion(path)}"
             )
     return choice
 
@@ -491,7 +506,7 @@ def fit_state(module: nn.Module, state: State, origin: str) -> None:
             count = len(state[next(iter(shapes))])
             spaces = spaces_of_size(count)
             known = f": --labels {' or '.join(spaces)}" if spaces else ""
-            hint = f"Only the head differs: its {count} outputs do not fit the label space{known}. "
+            hint = f"Only the head differs: its class count {count} does not fit the label space{known}. "
         raise WeightsError(
             f"checkpoint {origin} does not fit the architecture: {'; '.join(problems)}. {hint}Choose the architecture "
             "(--arch) and label space (--labels) that it was trained with."

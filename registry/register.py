@@ -209,7 +209,7 @@ def backbone_card(
     """The card of a network that is to get a head of its own, not written anywhere, and what it is fed. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`."""
     require_fitting(arch, key, {})
-    draft = Draft(name, arch, weights and str(weights), options={"key": key}, bare=True)
+    draft = Draft(name, arch, None if weights is None else str(weights), options={"key": key}, bare=True)
     _, card, rows = _described(draft, shelf, overrides)
     return card, rows
 
@@ -243,12 +243,18 @@ def register(
     require_free(name, folder)
     arch, weights = of_folder(arch, weights)
     require_fitting(arch, key, options or {})
-    space, rows = None if labels is None else str(labels), ()
+    space, rows = None if labels is None else str(labels), tuple[Check, ...]()
     if space is not None and is_class_list(space):
         listed = read_class_list(space, name)
         space, rows = str(write_mapping(listed, cards_folder / "labels")), (Check("labels", True, str(listed)),)
     draft = Draft(
-        name, arch, weights and str(weights), space, tuple(training), {**(options or {}), "key": key}, rows=rows
+        name,
+        arch,
+        None if weights is None else str(weights),
+        space,
+        tuple(training),
+        {**(options or {}), "key": key},
+        rows=rows,
     )
     draft, card, checks = _described(draft, folder, overrides)
     stated = {**draft.stated.fields, **given_fields(overrides)}

@@ -82,8 +82,8 @@ def loaded(module):
     return LoadedModel(card, module.eval(), "", label_space("world16"))
 
 
-@pytest.mark.parametrize(("batch", "shown"), [(32, 32 + 4), (3, 4 + 4), (1, 4 + 4)])
-def test_every_image_is_shown_in_a_batch_and_alone(batch, shown):
+@pytest.mark.parametrize(("batch", "shown"), [(32, 32 + 12), (3, 4 + 12), (1, 4 + 12)])
+def test_every_image_is_shown_in_a_batch_twice_together_and_alone(batch, shown):
     module = engine_nets.Counting(3)
     engine_nets.FORWARDED.clear()
     before = checksum(module)

@@ -62,7 +62,7 @@ def test_relative_paths_start_at_the_card(tmp_path):
         (("arch: timm:resnet18", ""), "arch", "is missing"),
         (("name: mine", "name: a/b"), "name", "letters, digits"),
         (("name: mine", "name: mine\ncolour: red"), "colour", "no such field"),
-        (("name: mine", "name: mine\nsha256: abc"), "sha256", "64 lower-case"),
+        (("name: mine", "name: mine\nsha256: abc"), "sha256", "pattern"),
         (("preprocess: {size: 224, resize: 256}", ""), "card", "preprocess"),
     ],
 )

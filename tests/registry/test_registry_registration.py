@@ -102,7 +102,7 @@ def test_an_exported_program(tiny, nine, folders, tmp_path):
         ({"arch": "timm:resnet18"}, WeightsError, "does not fit the architecture"),
         ({"arch": "resnet18"}, CardError, "expected timm:NAME"),
         ({"name": "a b"}, CardError, "field 'name'"),
-        ({"std": (0, 1, 1)}, CardError, "field 'std'"),
+        ({"std": (0, 1, 1)}, CardError, "field 'std"),
         ({"size": 600, "resize": 500}, CardError, "at least size"),
     ],
 )
