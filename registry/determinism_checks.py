@@ -24,36 +24,17 @@ from torch.nn.modules.dropout import _DropoutNd
 from registry.errors import LabelError
 from registry.model import LoadedModel
 
-# Whether a network is still what it was: a sum of every parameter and buffer.
-
-
 Checksum = tuple[int, ...]
 
 
 def checksum(module: nn.Module) -> Checksum:
     """A number per parameter and buffer, from all of its bits: cheap enough for every few hundred images."""
-    return _sums(_tensors(module))
-
-
-def _sums(tensors: list[Tensor]) -> Checksum:
     with torch.inference_mode():
-        return tuple(map(_sum, tensors))
+        return tuple(map(_sum, _tensors(module).values()))
 
 
-def _tensors(module: nn.Module) -> list[Tensor]:
-    """Every parameter and buffer once, always in the same order. torch's own walk makes a name for each, which takes
-    longer than their sums."""
-    waiting, parts, found = [module], dict[int, nn.Module](), dict[int, Tensor]()
-    while waiting:
-        part = waiting.pop()
-        if id(part) in parts:
-            continue
-        parts[id(part)] = part
-        for tensor in (*part._parameters.values(), *part._buffers.values()):
-            if tensor is not None:
-                found[id(tensor)] = tensor
-        waiting += [inner for inner in part._modules.values() if inner is not None]
-    return list(found.values())
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def _sum(tensor: Tensor) -> int:
@@ -70,40 +51,31 @@ def _sum(tensor: Tensor) -> int:
 
 def changed(module: nn.Module, before: Checksum) -> str:
     """The name of a parameter or buffer that is not what it was; "" where all are."""
-    tensors = _tensors(module)
-    if len(tensors) != len(before):
+    names, now = list(_tensors(module)), checksum(module)
+    if len(now) != len(before):
         return "its set of parameters and buffers"
-    after = _sums(tensors)
-    moved = {id(t) for t, a, b in zip(tensors, before, after, strict=True) if a != b}
-    if not moved:
-        return ""
-    named = (*module.named_parameters(), *module.named_buffers())
-    return next((name for name, one in named if id(one) in moved), "a parameter or buffer")
+    return next((name for name, a, b in zip(names, now, before, strict=True) if a != b), "")
 
 
 Run = Callable[[Tensor], Tensor]
 _SEED = 20
-_SUMS = 2  # of each picture's logits, with random signs: any other logits move them
-_STEPS = 32767
 _IMAGES = 4
-#: Largest difference of two answers to one image, relative to the largest logit: float noise of other
-#: batch sizes and of folded batch normalisation stays below a tenth of it.
+#: Largest difference of two answers to one image, relative to the largest logit: float noise of other batch sizes and
+#: of folded batch normalisation stays below a tenth of it.
 TOLERANCE = 1e-3
 #: The check that a forward pass comes to an end at all.
 FORWARD = "forward pass"
+#: Share of the spread of the outputs that they must differ by between images.
+LEAST_MOVED = 0.01
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, whether it holds, and what was found."""
+    """One check: its name, whether it holds, and what there is to say."""
 
     name: str
     ok: bool
     detail: str
-
-
-_TWICE = Check("same answer twice", True, "two passes agree")
-_ALONE = "same answer alone"
 
 
 def probe(model: LoadedModel, count: int = _IMAGES) -> Tensor:
@@ -163,55 +135,55 @@ def check_load(
     except (Exception, SystemExit) as error:
         if "memory" in str(error).lower():
             raise
-        return [Check(FORWARD, False, forward_failure(error, images))]
+        return [Check(FORWARD, False, _failure(error, images))]
     moved = changed(model.module, before)
     detail = f"{moved} changes with every answer" if moved else "parameters and buffers stay as they are"
     return [*rows, Check("answering changes nothing", not moved, detail)]
 
 
-def forward_failure(error: BaseException, images: Tensor) -> str:
-    """One line on a forward pass that failed."""
+def _failure(error: BaseException, images: Tensor) -> str:
     reason = str(error).strip().split("\n", 1)[0]
     return f"{type(error).__name__} at {tuple(images.shape)}: {reason}"
 
 
 def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: float) -> list[Check]:
-    """Where a batch gives what each image gives alone, two passes agree, too; only a failure has to be told apart."""
-    order = _order(batch, len(images))
-    starts = range(0, len(order), batch)
-    together = torch.cat([run(images[order[at : at + batch]]) for at in starts])
-    alone = _each_alone(model, images, batch)
-    if isinstance(alone, Check):
-        logits = model.forward(images)
-        twice = _repeatable(model, images, logits, tolerance)
-        return [_evaluating(model.module), unnormalised(logits), twice, alone]
-    rows, gap = [_evaluating(model.module), unnormalised(alone)], distance(together, alone[order])
-    if not gap > tolerance:
-        return [*rows, _TWICE, _alone(gap, tolerance), _anywhere(gap, batch, tolerance)]
+    # Each image at least once, and in no order that repeats itself, so that places which are mixed up hold different
+    # images.
+    rest = torch.randint(len(images), (batch,), generator=torch.Generator().manual_seed(_SEED))
+    order = torch.cat([torch.arange(len(images) - 1, -1, -1), rest])[: max(batch, len(images))]
+    together = torch.cat([run(images[order[at : at + batch]]) for at in range(0, len(order), batch)])
     logits = model.forward(images)
-    causes = [
-        _repeatable(model, images, logits, tolerance),
-        _alone(distance(alone, logits), tolerance),
-        _anywhere(distance(together, logits[order]), batch, tolerance),
-    ]
-    if all(cause.ok for cause in causes):
-        causes[-1] = _anywhere(gap, batch, tolerance)
-    return [*rows, *causes]
+    gap = distance(logits, model.forward(images))
+    twice = "two passes agree"
+    if gap > tolerance:
+        twice = f"two passes over the same images differ by up to {gap:.2g} of the largest: is dropout or noise active?"
 
+    def same(name: str, where: str, gap: float, why: str) -> Check:
+        verdict = why if gap > tolerance else "within float noise"
+        return Check(name, not gap > tolerance, f"logits {where} differ by {gap:.2g} of the largest: {verdict}")
 
-def _order(batch: int, count: int) -> Tensor:
-    """Which image stands where: each at least once, and in no order that repeats itself, so that places which are mixed
-    up hold different images."""
-    rest = torch.randint(count, (batch,), generator=torch.Generator().manual_seed(_SEED))
-    return torch.cat([torch.arange(count - 1, -1, -1), rest])[: max(batch, count)]
-
-
-def _evaluating(module: nn.Module) -> Check:
-    """Whatever `eval()` did, no layer that acts otherwise in training is left in it."""
+    alone = "same answer alone"
+    try:
+        single = torch.cat([model.forward(image[None]) for image in images])
+        gap = distance(single, logits)
+        by_itself = same(alone, "alone and in a batch", gap, "its batch decides: batch norm in training mode?")
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, AssertionError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        by_itself = Check(alone, False, f"takes no batch of 1 after one of {batch}: {reason}")
+    place = "an answer depends on its place in the batch"
+    # Whatever `eval()` did, no layer that acts otherwise in training is left in it.
     kinds = (_BatchNorm, _DropoutNd)
-    left = [n for n, part in module.named_modules() if part.training and isinstance(part, kinds)]
-    detail = f"in training mode: {', '.join(left[:3])}" if left else "no layer is in training mode"
-    return Check("evaluation mode", not left, detail)
+    left = [name for name, part in model.module.named_modules() if part.training and isinstance(part, kinds)]
+    training = f"in training mode: {', '.join(left[:3])}" if left else "no layer is in training mode"
+    return [
+        Check("evaluation mode", not left, training),
+        unnormalised(logits),
+        Check("same answer twice", twice == "two passes agree", twice),
+        by_itself,
+        same("same answer anywhere", f"in a batch of {batch}", distance(together, logits[order]), place),
+    ]
 
 
 def unnormalised(logits: Tensor) -> Check:
@@ -226,52 +198,13 @@ def unnormalised(logits: Tensor) -> Check:
     return Check(name, True, f"from {float(logits.min()):.3g} to {float(logits.max()):.3g}")
 
 
-def _repeatable(model: LoadedModel, images: Tensor, first: Tensor, tolerance: float) -> Check:
-    second = model.forward(images)
-    gap = distance(first, second)
-    if not gap > tolerance:
-        return _TWICE
-    return Check(
-        _TWICE.name,
-        False,
-        f"two passes over the same images differ by up to {float((first - second).abs().max()):.3g}: is "
-        "dropout or noise active?",
-    )
-
-
-def _each_alone(model: LoadedModel, images: Tensor, batch: int) -> Tensor | Check:
-    """Logits of each image by itself, on the plain path, or the failure that a batch of 1 is."""
-    try:
-        return torch.cat([model.forward(image[None]) for image in images])
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        return Check(_ALONE, False, f"takes no batch of 1 after one of {batch}: {reason}")
-
-
-def _alone(gap: float, tolerance: float) -> Check:
-    """An image's answer does not hang on its neighbours in the batch."""
-    why = "its batch decides: batch norm in training mode?"
-    return _within(_ALONE, "alone and in a batch", gap, tolerance, why)
-
-
-def _anywhere(gap: float, batch: int, tolerance: float) -> Check:
-    """The same answer at every place of a batch of the size that will be used."""
-    name, why = "same answer anywhere", "an answer depends on its place in the batch"
-    return _within(name, f"in a batch of {batch}", gap, tolerance, why)
-
-
-def _within(name: str, where: str, gap: float, tolerance: float, why: str) -> Check:
-    ok = not gap > tolerance
-    verdict = "within float noise" if ok else why
-    return Check(name, ok, f"logits {where} differ by {gap:.2g} of the largest: {verdict}")
+_STEPS = 32767
 
 
 def canary_text(values: Tensor) -> str:
     """Few numbers of each row, as text of a hundred characters."""
     generator = torch.Generator().manual_seed(_SEED)
-    signs = torch.randint(2, (values.shape[1], _SUMS), generator=generator) * 2.0 - 1
+    signs = torch.randint(2, (values.shape[1], 2), generator=generator) * 2.0 - 1
     sums = (_given(values) @ signs).numpy().astype(np.float64)
     scale = float(np.abs(sums).max()) or 1.0
     steps = np.rint(sums / scale * _STEPS).astype("<i2")
@@ -299,34 +232,17 @@ def _canary_numbers(text: str) -> NDArray[np.float64] | None:
         return None
 
 
-# What must hold before a network's numbers mean anything: run at registration and by `bench models
-# check`. What is checked at each load is in `soundness`.
-
-
-__all__ = ["Check", "check"]
-
-#: Share of the spread of the outputs that they must differ by between images.
-LEAST_MOVED = 0.01
-
-
-def _finite(logits: Tensor) -> Check:
-    bad = int((~torch.isfinite(logits)).sum())
-    detail = "all logits are finite" if not bad else f"{bad} of {logits.numel()} logits are NaN or infinite"
-    return Check("finite logits", bad == 0, detail)
-
-
 def _looks(model: LoadedModel, logits: Tensor) -> Check:
     """Whether the picture decides: trained and untrained networks move by 9 % and more of the spread of their outputs
     between these images, one that is fed a single grey (a wrong --mean) by 0.05 to 5 %."""
-    name = "answers differ between images"
     around = (logits - logits.mean(dim=1, keepdim=True)).double()
-    spread = float(around.amax() - around.amin())
-    moved = float((around - around[:1]).abs().amax())
+    spread, moved = float(around.amax() - around.amin()), float((around - around[:1]).abs().amax())
     share = moved / spread if spread else 0.0
-    if not share <= LEAST_MOVED or "boxes" in model.card.options:  # a detector may find nothing in all of them
-        return Check(name, True, f"by {share:.2g} of the spread of its outputs")
-    how = f"they differ by {share:.2g} of the spread of its outputs between {len(logits)} images"
-    return Check(name, False, f"{how}: it does not look. Check --mean, --std and --scale")
+    # A detector may find nothing in all of them.
+    ok = not share <= LEAST_MOVED or "boxes" in model.card.options
+    blind = "" if ok else ": it does not look. Check --mean, --std and --scale"
+    detail = f"by {share:.2g} of the spread of its outputs between {len(logits)} images{blind}"
+    return Check("answers differ between images", ok, detail)
 
 
 def _differentiable(model: LoadedModel, images: Tensor) -> Check:
@@ -365,11 +281,13 @@ def check(model: LoadedModel) -> list[Check]:
     except LabelError as error:
         return [Check("class count", False, str(error))]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a network's own code
-        return [Check(FORWARD, False, forward_failure(error, pairs[0]))]
+        return [Check(FORWARD, False, _failure(error, pairs[0]))]
     fits = f"{len(model.labels.classes)}, as label space '{model.labels.name}'"
+    bad = int((~torch.isfinite(logits)).sum())
+    finite = f"{bad} of {logits.numel()} logits are NaN or infinite" if bad else "all logits are finite"
     return [
         Check("class count", True, fits),
-        _finite(logits),
+        Check("finite logits", not bad, finite),
         _looks(model, logits),
         *check_load(model),
         *([_differentiable(model, pairs[0])] if model.gradients else []),
