@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -25,11 +24,6 @@ from registry.foreign import foreign, read_bytes, read_document, read_json, show
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-# The classes of label spaces, and those that come with the package.
-#
-# Importing this module does not import torch.
 
 
 _FOLDER = Path(__file__).parent / "label_spaces"
@@ -95,65 +89,53 @@ class LabelSpace:
 def with_nothing(space: LabelSpace) -> LabelSpace:
     """The same classes and one output more, the last, that says that nothing was found."""
     at = len(space.classes)
-    groupings = {name: replace(one, nothing=at) for name, one in space.groupings.items()}
+    groupings = {name: replace(grouping, nothing=at) for name, grouping in space.groupings.items()}
     words = (*space.words, "nothing") if space.words else ()
-    return LabelSpace(space.name, (*space.classes, "nothing"), MappingProxyType(groupings), words)
+    return LabelSpace(space.name, (*space.classes, "nothing"), groupings, words)
 
 
-def _identity(space: str, categories: Sequence[str], start: int = 0) -> Grouping:
-    members = tuple((index,) for index in range(start, start + len(categories)))
-    return Grouping(space, tuple(categories), members)
-
-
-def _expand(item: object) -> list[int]:
-    first, _, last = str(item).partition("-")
-    return list(range(int(first), int(last or first) + 1))
+def _space(name: str, classes: Sequence[str], words: Sequence[str]) -> LabelSpace:
+    """The label space of these classes, with all decision spaces that they cover."""
+    own = Grouping(name, tuple(classes), tuple((index,) for index in range(len(classes))))
+    return LabelSpace(name, tuple(classes), {name: own, **by_classes(classes)}, tuple(words))
 
 
 @cache
 def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
     """Category -> ImageNet-1k outputs, the sixteen categories in alphabetical order."""
-    text = (_FOLDER / "geirhos16.yaml").read_text(encoding="utf-8")
-    data: dict[str, list[Any]] = yaml.safe_load(text)
-    return {name: tuple(i for item in items for i in _expand(item)) for name, items in data.items()}
+    data: dict[str, list[Any]] = yaml.safe_load((_FOLDER / "geirhos16.yaml").read_text(encoding="utf-8"))
+    groups = {}
+    for name, items in data.items():  # an item: 7, or 80-100
+        ends = [str(item).partition("-")[::2] for item in items]
+        groups[name] = tuple(i for first, last in ends for i in range(int(first), int(last or first) + 1))
+    return groups
+
+
+def _lines(name: str) -> list[str]:
+    return [line for line in (_FOLDER / name).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 
 
 @cache
 def _imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """WordNet ids and words of the 1000 classes."""
-    lines = (_FOLDER / "imagenet1k.txt").read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return tuple(row[0] for row in rows), tuple(row[1] for row in rows)
+    wnids, words = zip(*(line.split("\t")[:2] for line in _lines("imagenet1k.txt")), strict=True)
+    return wnids, words
 
 
 def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
     """The known decision spaces that a list of classes (WordNet ids or category names) covers wholly."""
     wnids, _ = _imagenet1k()
     place = {name: index for index, name in enumerate(classes)}
-    found: dict[str, Grouping] = {}
-    if all(wnid in place for wnid in wnids):
-        members = tuple((place[wnid],) for wnid in wnids)
-        found["imagenet1k"] = Grouping("imagenet1k", wnids, members)
     groups = geirhos_groups()
-    needed = {name: [wnids[i] for i in indices] for name, indices in groups.items()}
-    if all(wnid in place for ids in needed.values() for wnid in ids):
-        chosen = tuple(tuple(place[wnid] for wnid in ids) for ids in needed.values())
-        found["geirhos16"] = Grouping("geirhos16", tuple(needed), chosen)
+    spaces = {}
+    if all(wnid in place for wnid in wnids):
+        spaces["imagenet1k"] = Grouping("imagenet1k", wnids, tuple((place[wnid],) for wnid in wnids))
+    if all(wnids[i] in place for members in groups.values() for i in members):
+        outputs = tuple(tuple(place[wnids[i]] for i in members) for members in groups.values())
+        spaces["geirhos16"] = Grouping("geirhos16", tuple(groups), outputs)
     elif all(category in place for category in groups):
-        named = tuple((place[category],) for category in groups)
-        found["geirhos16"] = Grouping("geirhos16", tuple(groups), named)
-    return found
-
-
-def _synset_list(name: str) -> tuple[str, ...]:
-    spec = importlib.util.find_spec("timm")
-    place = Path(spec.origin).parent / "data" / "_info" if spec and spec.origin else None
-    if place is None or not (place / _SYNSETS[name]).is_file():
-        raise LabelError(
-            f"label space '{name}' needs the class list {_SYNSETS[name]}, which the installed timm does not ship. "
-            "Update timm, or write the classes into a mapping file."
-        )
-    return tuple((place / _SYNSETS[name]).read_text(encoding="utf-8").split())
+        spaces["geirhos16"] = Grouping("geirhos16", tuple(groups), tuple((place[name],) for name in groups))
+    return spaces
 
 
 @cache
@@ -161,27 +143,32 @@ def built_in_space(name: str) -> LabelSpace:
     """The label space of one of `LABEL_SPACES`."""
     if name in ("geirhos16", "world16"):
         names = tuple(geirhos_groups())
-        return LabelSpace(name, names, {name: _identity(name, names)}, names)
+        own = Grouping(name, names, tuple((index,) for index in range(len(names))))
+        return LabelSpace(name, names, {name: own}, names)
     if name == "coco80":
-        text = (_FOLDER / "coco80.txt").read_text(encoding="utf-8")
-        names = tuple(line for line in text.splitlines() if not line.startswith("#"))
-        own = {name: _identity(name, names), **by_classes(names)}
-        return LabelSpace(name, names, MappingProxyType(own), names)
+        return _space(name, _lines("coco80.txt"), _lines("coco80.txt"))
     wnids, words = _imagenet1k()
     if name == "imagenet1001":
         wnids, words = ("background", *wnids), ("background", *words)
-    classes = _synset_list(name) if name in _SYNSETS else wnids
-    own = {name: _identity(name, classes)}
-    return LabelSpace(name, classes, MappingProxyType({**own, **by_classes(classes)}), words)
+    if name not in _SYNSETS:
+        return _space(name, wnids, words)
+    spec = importlib.util.find_spec("timm")
+    file = Path(spec.origin).parent / "data" / "_info" / _SYNSETS[name] if spec and spec.origin else None
+    if file is None or not file.is_file():
+        raise LabelError(
+            f"label space '{name}' needs the class list {_SYNSETS[name]}, which the installed timm does not ship. "
+            "Update timm, or write the classes into a mapping file."
+        )
+    return _space(name, file.read_text(encoding="utf-8").split(), words)
 
 
 def spaces_of_size(count: int) -> tuple[str, ...]:
     """The built-in label spaces of so many classes, as far as the installed timm has their lists."""
-    found = []
+    names = []
     for name in LABEL_SPACES:
         with suppress(LabelError):
-            found += [name] * (len(built_in_space(name).classes) == count)
-    return tuple(found)
+            names += [name] * (len(built_in_space(name).classes) == count)
+    return tuple(names)
 
 
 # A user's label space, from a YAML mapping file.
@@ -195,109 +182,81 @@ def spaces_of_size(count: int) -> tuple[str, ...]:
 #
 # `space` may be left out where the groups are the sixteen categories of "geirhos16".
 
-
 _FIELDS = ("name", "classes", "space", "groups")
 _FORM = "expected `classes:` (a list in output order, or a label space's name) and optional `groups:`"
 
 
-def _load(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> LabelSpace:
+    """Read a mapping file. Raises LabelError naming file, field and what was expected."""
     data = read_document(path, "mapping file", LabelError)
+
+    def wrong(problem: str) -> LabelError:
+        return LabelError(f"mapping file {path}: {problem}.")
+
     if not isinstance(data, dict) or "classes" not in data:
-        raise LabelError(f"mapping file {path}: {_FORM}.")
+        raise wrong(_FORM)
     if odd := next((text for text in texts_in(data) if unprintable(text)), ""):
-        raise LabelError(
-            f"mapping file {path}: {shown(odd)[:80]!r} holds the control character "
-            f"{unprintable(odd)!r}; names of classes are plain text."
-        )
-    strange = sorted(str(key) for key in data if key not in _FIELDS)
-    if strange:
-        raise LabelError(f"mapping file {path}: no field is called {', '.join(strange)[:300]}; {_FORM}.")
-    return data
-
-
-def _classes(path: Path, value: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Classes and readable words."""
+        raise wrong(f"{shown(odd)[:80]!r} holds the control character {unprintable(odd)!r}; class names are plain text")
+    if strange := sorted(str(key) for key in data if key not in _FIELDS):
+        raise wrong(f"no field is called {', '.join(strange)[:300]}; {_FORM}")
+    value = data["classes"]
     if isinstance(value, str) and value in LABEL_SPACES:
-        base = built_in_space(value)
-        return base.classes, base.words
-    if not isinstance(value, list) or not value:
-        raise LabelError(f"mapping file {path}: field 'classes': {_FORM}, found {value!r:.60}.")
-    classes = tuple(str(item) for item in value)
-    twice = sorted(name for name, times in Counter(classes).items() if times > 1)
-    if twice:
-        raise LabelError(f"mapping file {path}: classes listed twice: {', '.join(twice[:5])[:300]}.")
-    return classes, classes
+        classes, words = built_in_space(value).classes, built_in_space(value).words
+    elif isinstance(value, list) and value:
+        classes = words = tuple(str(item) for item in value)
+        if twice := sorted(name for name, times in Counter(classes).items() if times > 1):
+            raise wrong(f"classes listed twice: {', '.join(twice[:5])[:300]}")
+    else:
+        raise wrong(f"field 'classes': {_FORM}, found {value!r:.60}")
+    name = str(data.get("name") or path.stem)
+    if name in LABEL_SPACES:
+        raise wrong(f"'{name}' is a built-in label space; choose another name")
+    space = _space(name, classes, words)
+    if "groups" not in data:
+        return space
+    places = {word: i for i, word in enumerate(words)} | {item: i for i, item in enumerate(classes)}
+    grouping = _grouping(name, data, places, len(classes), wrong)
+    return replace(space, groupings={**space.groupings, grouping.space: grouping})
 
 
-def _outputs(path: Path, category: str, members: object, names: dict[str, int]) -> tuple[int, ...]:
-    if not isinstance(members, list) or not members:
-        raise LabelError(f"mapping file {path}: group '{category:.80}': expected a list of outputs.")
-    count = max(names.values()) + 1
-    found = []
-    for member in members:
-        index = member if isinstance(member, int) else names.get(str(member), -1)
-        if not 0 <= index < count:
-            raise LabelError(
-                f"mapping file {path}: group '{category:.80}': {member!r:.80} is no output of the {count} classes "
-                f"(expected an index from 0 to {count - 1}, a class or a WordNet id)."
-            )
-        found.append(index)
-    return tuple(found)
-
-
-def _disjoint(path: Path, groups: dict[str, tuple[int, ...]]) -> None:
-    owner: dict[int, str] = {}
-    for category, members in groups.items():
-        for index in members:
-            if index in owner:
-                raise LabelError(
-                    f"mapping file {path}: output {index} is in '{owner[index]}' and again in '{category}'; an output "
-                    "belongs to one category, once."
-                )
-            owner[index] = category
-
-
-def _grouping(path: Path, name: str, data: dict[str, Any], places: dict[str, int]) -> Grouping:
-    raw = data["groups"]
+def _grouping(
+    name: str, data: dict[str, Any], places: dict[str, int], count: int, wrong: Callable[[str], LabelError]
+) -> Grouping:
+    """The field `groups` of a mapping file of `count` classes. places: class or word -> output."""
+    raw, known = data["groups"], tuple(geirhos_groups())
     if not isinstance(raw, dict) or not raw:
-        raise LabelError(f"mapping file {path}: field 'groups': expected category -> list of outputs.")
-    groups = {str(key): _outputs(path, str(key), value, places) for key, value in raw.items()}
-    _disjoint(path, groups)
-    known = tuple(geirhos_groups())
+        raise wrong("field 'groups': expected category -> list of outputs")
+    owner: dict[int, str] = {}
+    groups: dict[str, tuple[int, ...]] = {}
+    for category, members in ((str(key), value) for key, value in raw.items()):
+        if not isinstance(members, list) or not members:
+            raise wrong(f"group '{category:.80}': expected a list of outputs")
+        outputs = [member if isinstance(member, int) else places.get(str(member), -1) for member in members]
+        for member, output in zip(members, outputs, strict=True):
+            if not 0 <= output < count:
+                raise wrong(
+                    f"group '{category:.80}': {member!r:.80} is no output of the {count} classes (expected an index "
+                    f"from 0 to {count - 1}, a class or a WordNet id)"
+                )
+            if output in owner:
+                raise wrong(
+                    f"output {output} is in '{owner[output]}' and again in '{category}'; an output belongs to one "
+                    "category, once"
+                )
+            owner[output] = category
+        groups[category] = tuple(outputs)
     space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else ""))
     if space in ("", name):
-        raise LabelError(
-            f"mapping file {path}: field 'space': expected the decision space that `groups` answers "
-            f"in (geirhos16, world16, or a name of its own other than '{name}')."
+        raise wrong(
+            "field 'space': expected the decision space that `groups` answers in (geirhos16, world16, or a name of its "
+            f"own other than '{name}')"
         )
     if space in ("geirhos16", "world16"):
-        if set(groups) != set(known):
-            lacking = sorted(set(known) - set(groups)) or sorted(set(groups) - set(known))
-            raise LabelError(
-                f"mapping file {path}: '{space}' has the categories {', '.join(known)}; "
-                f"these do not fit: {', '.join(lacking)}."
-            )
+        if odd := set(known) ^ set(groups):
+            raise wrong(f"'{space}' has the categories {', '.join(known)}; these do not fit: {', '.join(sorted(odd))}")
         groups = {category: groups[category] for category in known}
     return Grouping(space, tuple(groups), tuple(groups.values()))
 
-
-def read_mapping(path: Path) -> LabelSpace:
-    """Read a mapping file. Raises LabelError naming file, field and what was expected."""
-    data = _load(path)
-    classes, words = _classes(path, data["classes"])
-    name = str(data.get("name") or path.stem)
-    if name in LABEL_SPACES:
-        raise LabelError(f"mapping file {path}: '{name}' is a built-in label space; choose another name.")
-    places = {word: i for i, word in enumerate(words)} | {item: i for i, item in enumerate(classes)}
-    own = Grouping(name, classes, tuple((i,) for i in range(len(classes))))
-    spaces = {name: own, **by_classes(classes)}
-    if "groups" in data:
-        grouping = _grouping(path, name, data, places)
-        spaces[grouping.space] = grouping
-    return LabelSpace(name, classes, spaces, words)
-
-
-__all__ = ["LABEL_SPACES", "Grouping", "LabelSpace", "by_classes", "decide", "geirhos_groups", "label_space"]
 
 #: The least probability that the categories share, of which float32 still holds the hundred-millionth part.
 LEAST = 1e-30
@@ -349,10 +308,8 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
 
 
 # A network's own classes, as people have them: a list of names in a text or JSON file, or the folder of its classes.
-#
 # Names are matched to WordNet ids and to the 16 categories of "geirhos16"; what is not matched is listed. The result is
-# a mapping file (see `registry.labels`) beside the cards, so that the list may go away.
-
+# a mapping file beside the cards, so that the list may go away.
 
 #: Names of files and folders that say nothing of their content.
 _PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"})
@@ -386,42 +343,32 @@ def read_class_list(labels: str, model: str) -> ClassList:
     names come in the order of torchvision's `ImageFolder`. model: names the space where the file does not.
 
     Raises LabelError where it is none of these, or a name stands twice."""
-    path = expanded(labels)
-    names = _folders(path) if is_folder(path) else _listed(path)
-    if len(names) < 2:
-        raise LabelError(f"class list {shown(path)}: expected at least two names, found {len(names)}.")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise LabelError(f"class list {shown(path)}: listed twice: {', '.join(twice[:5])[:300]}.")
-    return ClassList(space_name(path, model), tuple(names), tuple(map(match_name, names)))
-
-
-def _folders(path: Path) -> list[str]:
-    return sorted(one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
-
-
-def _listed(path: Path) -> list[str]:
+    path, what = expanded(labels), "class list"
     expected = "Expected a name a line, or JSON: a list of names or index -> name."
-    if path.suffix == ".json":
-        plain = read_json(path, "class list", LabelError, expected)
-        with foreign("class list", path, LabelError, expected):
-            value = plain
-            if isinstance(value, dict):
-                places = sorted((int(index), name) for index, name in value.items())
-                if [index for index, _ in places] != list(range(len(places))):
+    if is_folder(path):
+        names = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    elif path.suffix == ".json":
+        names = read_json(path, what, LabelError, expected)
+        with foreign(what, path, LabelError, expected):
+            if isinstance(names, dict):
+                pairs = sorted((int(index), name) for index, name in names.items())
+                if [index for index, _ in pairs] != list(range(len(pairs))):
                     raise ValueError("the indices are not 0, 1, 2, ...")
-                value = [name for _, name in places]
-            if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+                names = [name for _, name in pairs]
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise ValueError("it holds something else")
-            names = value
     else:
-        content = read_bytes(path, "class list", LabelError)
-        with foreign("class list", path, LabelError, expected):
+        content = read_bytes(path, what, LabelError)
+        with foreign(what, path, LabelError, expected):
             names = content.decode("utf-8-sig").splitlines()
     names = [name.strip() for name in names if name.strip()]
-    if odd := next((name for name in texts_in(names) if unprintable(name)), ""):
+    if odd := next((name for name in names if unprintable(name)), ""):
         raise LabelError(f"class list {shown(path)}: {shown(odd)[:80]!r} holds a control character.")
-    return names
+    if len(names) < 2:
+        raise LabelError(f"class list {shown(path)}: expected at least two names, found {len(names)}.")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise LabelError(f"class list {shown(path)}: listed twice: {', '.join(twice[:5])[:300]}.")
+    return ClassList(space_name(path, model), tuple(names), tuple(map(match_name, names)))
 
 
 def space_name(path: Path, model: str) -> str:
@@ -438,38 +385,35 @@ def _plain(name: str) -> str:
 
 def match_name(name: str) -> str:
     """The WordNet id or category that a name stands for; "" for others."""
-    return _known().get(_plain(name), "")
+    return _wnids_by_spelling().get(_plain(name), "")
 
 
-def _known() -> dict[str, str]:
+@cache
+def _wnids_by_spelling() -> Mapping[str, str]:
     """Plain spelling -> WordNet id or category; words that stand for two classes are left out."""
-    space = built_in_space("imagenet1k")
-    pairs: list[tuple[str, str]] = []
-    for wnid, words in zip(space.classes, space.words, strict=True):
-        spellings = {_plain(word) for word in (words, *words.split(","))}
-        pairs += [(one, wnid) for one in spellings]
+    wnids, texts = _imagenet1k()
+    pairs = [
+        (spelling, wnid)
+        for wnid, words in zip(wnids, texts, strict=True)
+        for spelling in {_plain(word) for word in (words, *words.split(","))}
+    ]
     counts = Counter(spelling for spelling, _ in pairs)
     known = {spelling: wnid for spelling, wnid in pairs if counts[spelling] == 1}
-    known |= {wnid: wnid for wnid in space.classes}
-    return known | {_plain(category): category for category in geirhos_groups()}
+    return {**known, **{wnid: wnid for wnid in wnids}, **{_plain(name): name for name in geirhos_groups()}}
 
 
 def write_mapping(classes: ClassList, folder: Path) -> Path:
-    """The mapping file of a class list, in `folder`: its name holds its digest, so an equal list is the same file."""
-    content = mapping_of(classes)
+    """The mapping file of a class list, in `folder`: its name holds its digest, so an equal list is the same file.
+
+    Names stay as they were given, for folders of the same classes carry them; only a list that covers ImageNet becomes
+    its WordNet ids."""
+    spaces = by_classes([match or name for name, match in zip(classes.classes, classes.matched, strict=True)])
+    names = classes.matched if "imagenet1k" in spaces else classes.classes
+    content: dict[str, Any] = {"name": classes.name, "classes": list(names)}
+    if "geirhos16" in spaces and "imagenet1k" not in spaces:
+        grouping = spaces["geirhos16"]
+        members = zip(grouping.categories, grouping.indices, strict=True)
+        content |= {"space": "geirhos16", "groups": {name: list(outputs) for name, outputs in members}}
     path = folder / f"{classes.name}-{digest_data(content)[:12]}.yaml"
     write_whole(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return path
-
-
-def mapping_of(classes: ClassList) -> dict[str, Any]:
-    """The content of the mapping file. Names stay as they were given, for folders of the same classes carry them; only
-    a list that covers ImageNet becomes its WordNet ids."""
-    found = by_classes([match or name for name, match in zip(classes.classes, classes.matched, strict=True)])
-    names: Sequence[str] = classes.matched if "imagenet1k" in found else classes.classes
-    content: dict[str, Any] = {"name": classes.name, "classes": list(names)}
-    if "geirhos16" in found and "imagenet1k" not in found:
-        grouping = found["geirhos16"]
-        members = zip(grouping.categories, grouping.indices, strict=True)
-        content |= {"space": "geirhos16", "groups": {name: list(places) for name, places in members}}
-    return content

@@ -7,24 +7,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from registry.cards import Interpolation, ModelCard, Preprocess
 from registry.errors import LabelError
 from registry.files import digest_data
 from registry.labels import LabelSpace, spaces_of_size
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 # What reaches the network: resizing and cropping of images (uint8) and, in the same way, of their masks.
 #
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 # own resizing and centre crop; "crop224": shorter side 256, centre crop 224 (the published corruption protocol;
 # "crop224-bicubic": with that filter instead of bilinear), resized to the network's input afterwards by `fit`, after
 # any transform.
-
 
 Presentation = Literal["whole", "card", "crop224", "crop224-bicubic"]
 Pixels = NDArray[np.uint8]
@@ -70,51 +66,40 @@ def centre_crop(pixels: NDArray[Plane], side: int) -> NDArray[Plane]:
     return pixels[top : top + side, left : left + side]
 
 
-def _cropped(pixels: NDArray[Plane], resize: int, crop: int, interpolation: Interpolation) -> NDArray[Plane]:
-    return centre_crop(shorter_side(pixels, resize, interpolation), crop)
-
-
-def longer_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation) -> NDArray[Plane]:
-    """Scale so that the longer side is `side` pixels; the shorter one is rounded."""
-    height, width = pixels.shape[:2]
-    ratio = max(height, width) / side
-    return _resized(pixels, (round(width / ratio), round(height / ratio)), interpolation)
-
-
-def _padded(pixels: NDArray[Plane], side: int, fill: tuple[int, int, int]) -> NDArray[Plane]:
-    """At least `side` pixels each way, the image in the middle; an odd rest goes to the right and below. Planes without
-    channels are filled with 0."""
-    lacking = [max(side - length, 0) for length in pixels.shape[:2]]
-    if not any(lacking):
-        return pixels
-    height, width = (n + more for n, more in zip(pixels.shape[:2], lacking, strict=True))
-    whole = np.zeros((height, width, *pixels.shape[2:]), pixels.dtype)
-    if pixels.ndim == 3:
-        whole[:] = fill
-    top, left = (more // 2 for more in lacking)
-    whole[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return whole
-
-
-def _as_card(pixels: NDArray[Plane], how: Preprocess, interpolation: Interpolation) -> NDArray[Plane]:
-    """An image, or what lies over it, by the card's own resizing and crop."""
+def _presented(
+    plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation
+) -> NDArray[Plane]:
+    """An image, or what lies over it, by the card's own resizing and crop, by that to 224 px, or as it is."""
+    if presentation in CROPS_224:
+        return centre_crop(shorter_side(plane, 256, interpolation), 224)
+    if presentation == "whole":
+        return plane
     if how.resize_mode == "squash":
-        square = _resized(pixels, (how.resize, how.resize), interpolation)
-        return centre_crop(square, how.size)
-    if how.resize_mode == "longest":
-        scaled = longer_side(pixels, how.resize, interpolation)
-        return centre_crop(_padded(scaled, how.size, how.fill), how.size)
-    return _cropped(pixels, how.resize, how.size, interpolation)
+        return centre_crop(_resized(plane, (how.resize, how.resize), interpolation), how.size)
+    if how.resize_mode == "shortest":
+        return centre_crop(shorter_side(plane, how.resize, interpolation), how.size)
+    # The longer side is scaled; what the shorter one lacks is filled, an odd rest to the right and below, and planes
+    # without channels with 0.
+    height, width = plane.shape[:2]
+    ratio = max(height, width) / how.resize
+    scaled = _resized(plane, (round(width / ratio), round(height / ratio)), interpolation)
+    height, width = scaled.shape[:2]
+    rows, columns = max(how.size, height), max(how.size, width)
+    whole = np.zeros((rows, columns, *scaled.shape[2:]), scaled.dtype)
+    if scaled.ndim == 3:
+        whole[:] = how.fill
+    top, left = (rows - height) // 2, (columns - width) // 2
+    whole[top : top + height, left : left + width] = scaled
+    return centre_crop(whole, how.size)
 
 
 def present(images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation) -> list[Pixels]:
     """Bring images [h, w, 3] to one size by the rules of the presentation (see the module's first lines).
 
     Whole images of different sizes in one batch are all brought to the card's size: they cannot be stacked."""
-    if presentation == "card":
-        return [_as_card(image, preprocess, preprocess.interpolation) for image in images]
-    if presentation in CROPS_224:
-        return [_cropped(image, 256, 224, CROPS_224[presentation]) for image in images]
+    if presentation != "whole":
+        interpolation = CROPS_224.get(presentation, preprocess.interpolation)
+        return [_presented(image, preprocess, presentation, interpolation) for image in images]
     square = (preprocess.size, preprocess.size)
     sizes = {image.shape[:2] for image in images}
     if len(sizes) == 1 and (not preprocess.fixed_size or sizes == {square}):
@@ -122,10 +107,17 @@ def present(images: Sequence[Pixels], preprocess: Preprocess, presentation: Pres
     return [_resized(image, square, "bicubic") for image in images]
 
 
+def _followed(
+    plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation
+) -> NDArray[Plane]:
+    """What lies over an image, through the image's resize and crop."""
+    plane = _presented(plane, how, presentation, interpolation)
+    return _resized(plane, (how.size, how.size), interpolation) if how.fixed_size else plane
+
+
 def present_mask(mask: NDArray[np.bool_], preprocess: Preprocess, presentation: Presentation) -> NDArray[np.bool_]:
     """The mask [h, w] of an image as the network sees it: same geometry, nearest neighbour."""
-    shown = _followed(mask.astype(np.uint8), preprocess, presentation, "nearest")
-    return shown.astype(np.bool_)
+    return _followed(mask.astype(np.uint8), preprocess, presentation, "nearest").astype(np.bool_)
 
 
 def present_map(values: NDArray[np.float32], preprocess: Preprocess, presentation: Presentation) -> NDArray[np.float32]:
@@ -144,44 +136,12 @@ def resized_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
     return _resized(values, (size[1], size[0]), "bilinear")
 
 
-def _followed(
-    plane: NDArray[Plane], preprocess: Preprocess, presentation: Presentation, interpolation: Interpolation
-) -> NDArray[Plane]:
-    """What lies over an image, through the image's resize and crop."""
-    square = (preprocess.size, preprocess.size)
-    if presentation == "card":
-        plane = _as_card(plane, preprocess, interpolation)
-    elif presentation in CROPS_224:
-        plane = _cropped(plane, 256, 224, interpolation)
-    return _resized(plane, square, interpolation) if preprocess.fixed_size else plane
-
-
-def fit(batch: Tensor, preprocess: Preprocess) -> Tensor:
-    """Bring a batch [n, 3, h, w] in [0,1] to the network's input, where it takes one size only.
-
-    Antialiased; the result lies on the grid of 256 grey levels, as if the resized image had been stored."""
-    import torch
-    from torch.nn import functional
-
-    square = (preprocess.size, preprocess.size)
-    if not preprocess.fixed_size or tuple(batch.shape[-2:]) == square:
-        return batch
-    if preprocess.interpolation == "nearest":
-        return functional.interpolate(batch, square, mode="nearest")
-    how = preprocess.interpolation
-    resized = functional.interpolate(batch, square, mode=how, align_corners=False, antialias=True)
-    return torch.round(resized.clamp(0, 1) * 255) / 255
-
-
-# The logits in what a network returns, and what it means when there are none.
-
-
 #: Entries of a mapping or fields of an output object that hold logits (transformers, torchvision, open code).
 _FIELDS = ("logits", "out", "output")
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
-    """What may be the logits, the most likely first."""
+    """What may be the logits in what a network returns, the most likely first."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, Mapping):
@@ -194,35 +154,22 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def logits_in(output: Any, shape: tuple[int, int]) -> Tensor | None:
-    """The first tensor of `shape` (images, classes) in a network's output: the output itself, the `logits` of an output
-    object or mapping, or the first such part of a tuple (auxiliary heads come after the main one). None where there is
-    none."""
-    if isinstance(output, Tensor):  # the rule; all else is looked through
-        return output if tuple(output.shape) == shape else None
-    return next((tensor for tensor in _tensors(output) if tuple(tensor.shape) == shape), None)
-
-
-def misfit(output: Any, shape: tuple[int, int], labels: LabelSpace) -> str:
+def _misfit(output: Any, shape: tuple[int, int], labels: LabelSpace) -> str:
     """What was returned instead of logits of `shape`, and what to do."""
     first = next(_tensors(output), None)
-    found = type(output).__name__ if first is None else str(tuple(first.shape))
+    returned = type(output).__name__ if first is None else str(tuple(first.shape))
     text = (
-        f"returned {found} for {shape[0]} images, expected logits {shape}: label space '{labels.name}' has "
+        f"returned {returned} for {shape[0]} images, expected logits {shape}: label space '{labels.name}' has "
         f"{shape[1]} classes. "
     )
     if first is None or first.dim() != 2:
         return text + "A classifier returns one row of logits per image."
-    spaces = spaces_of_size(int(first.shape[1]))
-    if spaces:
+    if spaces := spaces_of_size(int(first.shape[1])):
         return text + f"{first.shape[1]} outputs are those of --labels {' or '.join(spaces)}."
     return text + (
         "Register it with the label space or mapping file of its own classes (--labels); if these are features, it is "
         "a backbone without a classifier: `bench register --probe` fits one."
     )
-
-
-__all__ = ["LoadedModel", "present_mask"]
 
 
 @dataclass
@@ -277,8 +224,17 @@ class LoadedModel:
         return self.present(images, presentation).to(torch.float32).div_(255)
 
     def fit(self, batch: Tensor) -> Tensor:
-        """Bring a batch [n, 3, h, w] in [0,1] to the network's input (see `fit`)."""
-        return fit(batch, self.preprocess)
+        """Bring a batch [n, 3, h, w] in [0,1] to the network's input, where it takes one size only.
+
+        Antialiased; the result lies on the grid of 256 grey levels, as if the resized image had been stored."""
+        how = self.preprocess
+        square = (how.size, how.size)
+        if not how.fixed_size or tuple(batch.shape[-2:]) == square:
+            return batch
+        if how.interpolation == "nearest":
+            return functional.interpolate(batch, square, mode="nearest")
+        resized = functional.interpolate(batch, square, mode=how.interpolation, align_corners=False, antialias=True)
+        return torch.round(resized.clamp(0, 1) * 255) / 255
 
     def normalise(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] in [0,1] -> what the module takes: channel order, scale, mean and standard deviation."""
@@ -313,10 +269,11 @@ class LoadedModel:
         Raises LabelError where the network's outputs are not one per class of its label space."""
         output = self.module(self.normalise(x))
         expected = (len(x), len(self.labels.classes))
-        logits = logits_in(output, expected)
+        # The output itself, the `logits` of an output object or mapping, or the first such part of a tuple (auxiliary
+        # heads come after the main one).
+        logits = next((tensor for tensor in _tensors(output) if tuple(tensor.shape) == expected), None)
         if logits is None:
-            reason = misfit(output, expected, self.labels)
-            raise LabelError(f"model '{self.card.name}' {reason}")
+            raise LabelError(f"model '{self.card.name}' {_misfit(output, expected, self.labels)}")
         return logits.float()
 
 
@@ -326,10 +283,8 @@ class LoadedModel:
 # folded only where the very tensor that a convolution returned enters the normalisation and nothing else that was
 # observed. The copy is kept only if its logits agree with the original's.
 
-
 _TOLERANCE = 1e-4
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_AS_IT_LIES = (torch.contiguous_format,)
 
 
 class Folded(NamedTuple):
@@ -339,101 +294,69 @@ class Folded(NamedTuple):
     layout: torch.memory_format
 
 
-@dataclass
-class _Trace:
-    """What one forward pass showed. Tensors are kept alive, so that no identity is used twice."""
+def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
+    """(convolution, normalisation) names: each called once, the one's output the other's only input. And the logits of
+    `example`, which was forwarded to see that."""
+    calls: Counter[str] = Counter()
+    readers: Counter[int] = Counter()
+    maker: dict[int, str] = {}
+    inputs_of: dict[str, int] = {}
+    alive: list[Tensor] = []  # so that no identity is used twice
 
-    calls: Counter[str] = field(default_factory=Counter)
-    made: dict[int, str] = field(default_factory=dict)
-    taken: Counter[int] = field(default_factory=Counter)
-    fed: dict[str, int] = field(default_factory=dict)
-    alive: list[Tensor] = field(default_factory=list)
+    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(part: nn.Module, inputs: Any, output: Any) -> None:
+            calls[name] += 1
+            for value in inputs:
+                if isinstance(value, Tensor):
+                    readers[id(value)] += 1
+                    alive.append(value)
+                    if isinstance(part, _BatchNorm):
+                        inputs_of[name] = id(value)
+            if isinstance(part, _CONVOLUTIONS) and isinstance(output, Tensor):
+                maker[id(output)] = name
+                alive.append(output)
 
+        return hook
 
-def _watch(trace: _Trace, name: str) -> Callable[[nn.Module, Any, Any], None]:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        trace.calls[name] += 1
-        for value in inputs:
-            if isinstance(value, Tensor):
-                trace.taken[id(value)] += 1
-                trace.alive.append(value)
-                if isinstance(module, _BatchNorm):
-                    trace.fed[name] = id(value)
-        if isinstance(module, _CONVOLUTIONS) and isinstance(output, Tensor):
-            trace.made[id(output)] = name
-            trace.alive.append(output)
-
-    return hook
-
-
-def _observe(module: nn.Module, example: Tensor) -> tuple[_Trace, Tensor]:
-    """Forward `example` once, watching every leaf-like module. Returns the trace and the logits."""
-    trace = _Trace()
-    watched = [
-        (name, part)
-        for name, part in module.named_modules()
-        if isinstance(part, (_BatchNorm, *_CONVOLUTIONS)) or not any(part.children())
+    parts = dict(module.named_modules())
+    watched = (_BatchNorm, *_CONVOLUTIONS)
+    handles = [
+        part.register_forward_hook(watch(name))
+        for name, part in parts.items()
+        if isinstance(part, watched) or not any(part.children())
     ]
-    handles = [part.register_forward_hook(_watch(trace, name)) for name, part in watched]
     try:
         with torch.no_grad():
             logits: Tensor = module(example)
     finally:
         for handle in handles:
             handle.remove()
-    return trace, logits
-
-
-def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
-    plain = not conv._forward_hooks and not conv._forward_pre_hooks
-    stats = isinstance(norm, _BatchNorm) and norm.running_mean is not None and not norm.training
-    same = isinstance(conv, _CONVOLUTIONS) and conv.out_channels == getattr(norm, "num_features", 0)
-    return bool(plain and stats and same)
-
-
-def _pairs(module: nn.Module, trace: _Trace) -> list[tuple[str, str]]:
-    """(convolution, normalisation) names: each called once, the one's output the other's only input."""
-    parts = dict(module.named_modules())
     pairs = []
-    for norm, value in trace.fed.items():
-        conv = trace.made.get(value)
-        if conv is None or trace.taken[value] != 1 or trace.calls[norm] != 1:
-            continue
-        if trace.calls[conv] == 1 and _foldable(parts[conv], parts[norm]):
+    for norm, value in inputs_of.items():
+        conv = maker.get(value)
+        if conv is not None and readers[value] == calls[norm] == calls[conv] == 1 and _fits(parts[conv], parts[norm]):
             pairs.append((conv, norm))
-    return pairs
+    return pairs, logits
 
 
-def _replace(module: nn.Module, name: str, part: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(module.get_submodule(parent), last, part)
+def _fits(conv: nn.Module, norm: Any) -> bool:
+    stats = norm.running_mean is not None and not norm.training
+    hooked = conv._forward_hooks or conv._forward_pre_hooks
+    return bool(stats and not hooked and conv.out_channels == norm.num_features)
 
 
 def _fold_pair(module: nn.Module, conv_name: str, norm_name: str) -> None:
     conv: Any = module.get_submodule(conv_name)
     norm: Any = module.get_submodule(norm_name)
-    weight, bias = fuse_conv_bn_weights(
-        conv.weight.double(),
-        None if conv.bias is None else conv.bias.double(),
-        norm.running_mean.double(),
-        norm.running_var.double(),
-        norm.eps,
-        None if norm.weight is None else norm.weight.double(),
-        None if norm.bias is None else norm.bias.double(),
-    )
-    kind = conv.weight.dtype
-    conv.weight = nn.Parameter(weight.to(kind), requires_grad=False)
-    conv.bias = nn.Parameter(bias.to(kind), requires_grad=False)
     # What stays of a normalisation: timm's BatchNormAct2d keeps its dropout and activation.
-    kept = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
-    kept = [part for part in kept if not isinstance(part, nn.Identity)]
-    _replace(module, norm_name, (nn.Identity() if not kept else kept[0] if len(kept) == 1 else nn.Sequential(*kept)))
-
-
-def _agrees(folded: nn.Module, example: Tensor, logits: Tensor) -> bool:
-    with torch.no_grad():
-        gap = (folded(example) - logits).abs().max()
-    return bool(gap <= _TOLERANCE * logits.abs().max().clamp(min=1.0))
+    left = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
+    left = [part for part in left if not isinstance(part, nn.Identity)]
+    kind = conv.weight.dtype
+    fused = fuse_conv_bn_eval(conv.double(), norm.double()).to(kind).requires_grad_(False)
+    rest = left[0].to(kind) if len(left) == 1 else nn.Sequential(*left).to(kind)
+    for name, part in ((conv_name, fused), (norm_name, rest if left else nn.Identity())):
+        parent, _, last = name.rpartition(".")
+        setattr(module.get_submodule(parent), last, part)
 
 
 def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
@@ -444,7 +367,7 @@ def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
 
 
 def fold_batch_norm(
-    module: nn.Module, example: Tensor, layouts: Sequence[torch.memory_format] = _AS_IT_LIES
+    module: nn.Module, example: Tensor, layouts: Sequence[torch.memory_format] = (torch.contiguous_format,)
 ) -> Folded | None:
     """A copy of `module` with every foldable batch normalisation folded, and how it lies in memory; or None.
 
@@ -454,8 +377,7 @@ def fold_batch_norm(
     left as it was."""
     if module.training or isinstance(module, torch.fx.GraphModule):
         return None
-    trace, logits = _observe(module, example)
-    pairs = _pairs(module, trace)
+    pairs, logits = _foldable(module, example)
     if not pairs:
         return None
     folded = copy.deepcopy(module)
@@ -464,7 +386,9 @@ def fold_batch_norm(
     for layout in layouts:
         moved = in_layout(folded, layout)
         try:
-            if _agrees(moved, example.contiguous(memory_format=layout), logits):
+            with torch.no_grad():
+                gap = (moved(example.contiguous(memory_format=layout)) - logits).abs().max()
+            if bool(gap <= _TOLERANCE * logits.abs().max().clamp(min=1.0)):
                 return Folded(moved, layout)
         except RuntimeError:  # a view of what lies otherwise in memory
             if layout == layouts[-1]:

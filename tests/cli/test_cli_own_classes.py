@@ -16,7 +16,7 @@ from benchmark.cli import cli
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.errors import LabelError
-from registry.labels import built_in_space, geirhos_groups, label_space, mapping_of, read_class_list
+from registry.labels import built_in_space, geirhos_groups, label_space, read_class_list, write_mapping
 
 CLASSES = ("anemone", "beetle", "cup")
 
@@ -127,12 +127,10 @@ def test_a_list_that_covers_a_space_answers_there(tmp_path):
     imagenet = built_in_space("imagenet1k")
     order = list(reversed(imagenet.classes))
     (tmp_path / "labels.json").write_text(json.dumps({str(i): name for i, name in enumerate(order)}))
-    whole = mapping_of(read_class_list(str(tmp_path / "labels.json"), "net"))
-    assert (whole["name"], whole["classes"]) == ("net", order)
+    whole = label_space(str(write_mapping(read_class_list(str(tmp_path / "labels.json"), "net"), tmp_path)))
+    assert (whole.name, whole.classes) == ("net", tuple(order))
     sixteen = [*sorted(geirhos_groups(), reverse=True), "widget"]
     (tmp_path / "mine.txt").write_text("\n".join(sixteen))
-    from registry.labels import write_mapping
-
     path = write_mapping(read_class_list(str(tmp_path / "mine.txt"), "net"), tmp_path / "labels")
     space = label_space(str(path))
     assert set(space.answers) == {"mine", "geirhos16"}

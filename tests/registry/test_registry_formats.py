@@ -138,7 +138,7 @@ REFUSED = {
     "ONNX": ("net.onnx", lambda state, path: path.write_bytes(b"\x08\x07"), r"ONNX program.*torch\.export\.save"),
     "an exported program as weights": ("net.pt2", program, "exported program.*--arch export"),
     "a backbone without a head": ("net.pt", headless, "Only the head is missing.*bench register NAME --probe"),
-    "21,843 outputs": ("net.pt", large_head, "its class count 21843 does not fit the label space: --labels imagenet21k"),
+    "21,843 outputs": ("net.pt", large_head, "class count 21843 does not fit the label space: --labels imagenet21k"),
 }  # fmt: skip
 
 

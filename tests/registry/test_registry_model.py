@@ -10,12 +10,12 @@ from tensors import assert_close
 from torchvision import transforms
 from torchvision.transforms import functional as tvf
 
-from registry.cards import Preprocess
+from registry.cards import ModelCard, Preprocess
 from registry.errors import LabelError
 from registry.files import Place, digest_state
 from registry.labels import label_space
 from registry.loading import load_model
-from registry.model import LoadedModel, fit, present, present_mask
+from registry.model import LoadedModel, present, present_mask
 
 ANY = Preprocess(size=224, resize=256, interpolation="bicubic")
 FIXED = ANY.model_copy(update={"fixed_size": True})
@@ -109,6 +109,11 @@ def test_cards_crop_as_torchvision_does(height, width, how):
     peer = transforms.Compose([bicubic, transforms.CenterCrop(224)])
     expected = np.asarray(peer(Image.fromarray(pixels)))
     assert np.array_equal(present([pixels], preprocess, "crop224-bicubic")[0], expected)
+
+
+def fit(batch, preprocess):
+    card = ModelCard(name="net", source="file", arch="net", preprocess=preprocess)
+    return LoadedModel(card, torch.nn.Identity(), "", label_space("world16")).fit(batch)
 
 
 def test_fit_only_where_one_size_is_taken():
