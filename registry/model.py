@@ -82,7 +82,7 @@ def _presented(
     # without channels with 0.
     height, width = plane.shape[:2]
     ratio = max(height, width) / how.resize
-    scaled = _resized(plane, (round(width / ratio), round(height / ratio)), interpolation)
+    scaled: NDArray[Plane] = _resized(plane, (round(width / ratio), round(height / ratio)), interpolation)
     height, width = scaled.shape[:2]
     rows, columns = max(how.size, height), max(how.size, width)
     whole = np.zeros((rows, columns, *scaled.shape[2:]), scaled.dtype)
