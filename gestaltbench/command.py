@@ -9,11 +9,10 @@ def main() -> None:
     from benchmark.cli import ADDED
     from benchmark.cli import main as command_line
 
-    ADDED["plot"] = _gallery
+    def gallery() -> click.Command:
+        from gestaltbench.pictures import gallery_command
+
+        return gallery_command
+
+    ADDED["plot"] = gallery
     command_line()
-
-
-def _gallery() -> click.Command:
-    from gestaltbench.pictures import gallery_command
-
-    return gallery_command

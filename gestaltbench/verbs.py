@@ -8,7 +8,9 @@ line has them from, too; here results become tables that show themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import partial, wraps
 from itertools import groupby, starmap
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -17,13 +19,13 @@ from benchmark import api
 from benchmark.api.options import explained
 from benchmark.leaderboard.board_tables import board_table, score_table
 from benchmark.leaderboard.summary import summary_table
-from benchmark.leaderboard.table import Table
+from benchmark.leaderboard.table import Table, table_of
 from benchmark.variables import read_settings
-from gestaltbench import results
 from gestaltbench.pictures import gallery as draw
 from gestaltbench.results import Record, Results, counted, in_rows
 
 if TYPE_CHECKING:
+    from benchmark.api.leaderboards import ObserverScores
     from benchmark.contracts import Suite
     from benchmark.engine.score_shards import RunReport
     from benchmark.leaderboard import Board
@@ -37,51 +39,53 @@ if TYPE_CHECKING:
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow
     from registry.cards import ModelCard
-    from registry.determinism_checks import Check
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
-Given = Mapping[str, Any]
 
 
-def _face(verb: Callable[P, R], show: Callable[[R, Given], S]) -> Callable[P, S]:
-    """A verb of `benchmark.api` whose result is shown; `show` is also given the keywords."""
+def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
+    """A verb of `benchmark.api` whose result is shown."""
 
     @wraps(verb)
     def face(*args: P.args, **given: P.kwargs) -> S:
-        return show(verb(*args, **given), given)
+        return show(verb(*args, **given))
 
     face.__doc__ = explained(verb)
     return face
 
 
-def _itself(result: R, _given: Given) -> R:
+def _itself(result: R) -> R:
     return result
 
 
-def _certain(result: R | None, _given: Given) -> R:
+def _certain(result: R | None) -> R:
     """The result of a verb that gives None only if somebody refuses the run; here nobody is asked."""
     assert result is not None
     return result
 
 
-def _run(report: RunReport, _given: Given) -> Results[Record]:
+def _run(report: RunReport) -> Results[Record]:
+    """The counts of a run, then one row per model and suite that failed or does not apply."""
+    rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
+    for status, names in (("failed", report.failed), ("not applicable", report.skipped)):
+        rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
-    title = f"run: {counts or 'nothing to do'}"
-    return Results(title, tuple(results.run_records(report)), in_rows(results.itself))
+    return Results(f"run: {counts or 'nothing to do'}", tuple(rows), lambda rows: [table_of(rows)])
 
 
-def _boards(noun: str, boards: Sequence[Board], _given: Given) -> Results[Board]:
-    return Results(counted(len(boards), noun), tuple(boards), partial(map, board_table))
+def _boards(noun: str, boards: Sequence[Board]) -> Results[Board]:
+    return Results(counted(boards, noun), tuple(boards), partial(map, board_table))
 
 
-def _summary(summaries: Sequence[Summary], _given: Given) -> Results[Summary]:
-    title = f"{counted(len(summaries), 'summary', 'summaries')} of models by suites"
-    return Results(title, tuple(summaries), partial(map, summary_table))
+def _summary(summaries: Sequence[Summary]) -> Results[Summary]:
+    return Results(
+        f"{counted(summaries, 'summary')} of models by suites", tuple(summaries), partial(map, summary_table)
+    )
 
 
-def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]], _given: Given) -> Results[Link]:
+def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Results[Link]:
     from benchmark.leaderboard.links import pair_table
 
     names = {id(link): summary.space for summary, links, _ in spaces for link in links}
@@ -91,61 +95,68 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]], _given: 
             yield pair_table(list(part), space)
 
     links = tuple(link for _, part, _ in spaces for link in part)
-    return Results(f"{counted(len(links), 'link')} between suites", links, tables)
+    return Results(f"{counted(links, 'link')} between suites", links, tables)
 
 
-def _training_curves(curves: Sequence[Curve], _given: Given) -> Results[Curve]:
+def _training_curves(curves: Sequence[Curve]) -> Results[Curve]:
     from benchmark.leaderboard.training_curves import checkpoint_table
 
     def tables(curves: Sequence[Curve]) -> Iterator[Table]:
         for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
             yield checkpoint_table(list(part))
 
-    return Results(f"{counted(len(curves), 'curve')} over training", tuple(curves), tables)
+    return Results(f"{counted(curves, 'curve')} over training", tuple(curves), tables)
 
 
-def _compare(tests: Compared, _given: Given) -> Results[SuiteComparison]:
-    title = f"{counted(len(tests), 'paired comparison')} of a = {tests.a} and b = {tests.b}"
-    return Results(title, tuple(tests), in_rows(partial(results.comparison_record, tests.headlines)))
+def _compare(tests: Compared) -> Results[SuiteComparison]:
+    heads = {id(row) for row in tests.headlines}
+
+    def record(row: SuiteComparison) -> Record:
+        numbers = asdict(replace(row.comparison, test=None))
+        shown = {name: value for name, value in numbers.items() if name not in ("test", "data")}
+        return {"suite": row.suite, "headline": id(row) in heads, **shown}
+
+    compared = in_rows(tuple(tests), "paired comparison", record)
+    return replace(compared, title=f"{compared.title} of a = {tests.a} and b = {tests.b}")
 
 
-def _show(rows: Sequence[ScoreRow], given: Given) -> Results[ScoreRow]:
-    sets = api.stimuli_notes(db=given.get("db"))
-    title = f"{counted(len(rows), 'score')} of {rows[0].observer if rows else 'nobody'}"
-    return Results(title, tuple(rows), lambda rows: [score_table(rows, sets)])
+def _show(rows: ObserverScores) -> Results[ScoreRow]:
+    title = f"{counted(rows, 'score')} of {rows.observer.name}"
+    return Results(title, tuple(rows), lambda some: [score_table(some, rows.stimuli)])
 
 
-def _provenance(behind: Sequence[Provenance], _given: Given) -> Results[Provenance]:
-    title = f"what is behind {counted(len(behind), 'number')}"
-    return Results(title, tuple(behind), in_rows(results.provenance_records))
+def _provenance(numbers: Sequence[Provenance]) -> Results[Provenance]:
+    from benchmark.leaderboard.provenance import provenance_record
+
+    def record(number: Provenance) -> Record:
+        plain = provenance_record(number)
+        return {name: json.dumps(v) if isinstance(v, (dict, list)) else v for name, v in plain.items()}
+
+    known = in_rows(numbers, "number", record)
+    return replace(known, title=f"what is behind {known.title}")
 
 
-def _consistency(answered: Answered, _given: Given) -> Results[Pair]:
+def _consistency(answered: Answered) -> Results[Pair]:
     from benchmark.leaderboard.consistency import pair_table, pairs
 
     compared = tuple(pairs(answered))
-    title = f"error consistency of {counted(len(compared), 'pair')}"
-    return Results(title, compared, lambda pairs: [pair_table(pairs)])
+    return Results(f"error consistency of {counted(compared, 'pair')}", compared, lambda pairs: [pair_table(pairs)])
 
 
-def _transfer(matrices: Sequence[tuple[Matrix, list[Claim]]], _given: Given) -> Results[tuple[Matrix, list[Claim]]]:
+def _transfer(matrices: Sequence[tuple[Matrix, list[Claim]]]) -> Results[tuple[Matrix, list[Claim]]]:
     from benchmark.leaderboard.transfer import matrix_table
 
-    title = counted(len(matrices), "transfer matrix", "transfer matrices")
-    return Results(title, tuple(matrices), partial(starmap, matrix_table))
+    return Results(counted(matrices, "transfer matrix"), tuple(matrices), partial(starmap, matrix_table))
 
 
-def _card(registered: tuple[ModelCard, list[Check]], _given: Given) -> ModelCard:
-    return registered[0]
-
-
-def _models(cards: Sequence[ModelCard], _given: Given) -> Results[ModelCard]:
-    return Results(counted(len(cards), "model card"), tuple(cards), in_rows(results.card_record))
+def _models(cards: Sequence[ModelCard]) -> Results[ModelCard]:
+    names = ("name", "source", "arch", "labels", "training", "weights", "sha256", "license")
+    return in_rows(cards, "model card", lambda card: {name: getattr(card, name) for name in names})
 
 
 run = _face(api.run, _run)
 sweep = _face(api.sweep, _certain)
-register = _face(api.register, _card)
+register = _face(api.register, lambda registered: registered[0])
 reproduce = _face(api.reproduce, _certain)
 rank = _face(api.rank, partial(_boards, "ranked board"))
 reported = _face(api.reported, partial(_boards, "reported table"))
@@ -173,15 +184,23 @@ def suites() -> Results[Suite]:
     """The installed suites, ours and third parties'."""
     from benchmark.plugins import find_suites
 
-    known = tuple(find_suites().suites.values())
-    return Results(counted(len(known), "suite"), known, in_rows(results.suite_record))
+    def record(suite: Suite) -> Record:
+        names = ("version", "needs", "summary")
+        own = {name: getattr(suite, name) for name in names}
+        return {"suite": suite.name, "headline": suite.headline.name, "variants": tuple(suite.variants), **own}
+
+    return in_rows(tuple(find_suites().suites.values()), "suite", record)
 
 
 def data() -> Results[Entry]:
     """The stimulus sets that are known: whether they are on this disk, and under which licence."""
-    from benchmark.stimuli.catalogue import read_catalogue
+    from benchmark.stimuli.catalogue import locate, read_catalogue
 
     settings = read_settings()
-    known = tuple(read_catalogue(settings).values())
-    row = in_rows(partial(results.set_record, settings))
-    return Results(counted(len(known), "stimulus set"), known, row)
+
+    def record(entry: Entry) -> Record:
+        own = {name: getattr(entry, name) for name in ("role", "space", "count")}
+        there = bool(locate(entry.name, settings))
+        return {"set": entry.name, "on_disk": there, **own, "licence": entry.license, "what": entry.title}
+
+    return in_rows(tuple(read_catalogue(settings).values()), "stimulus set", record)

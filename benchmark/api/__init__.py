@@ -17,7 +17,7 @@ from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
 from benchmark.api.exchange import consistency, document, export, exported, observer_trials, scores, trials
 from benchmark.api.importing import ReferenceReport, import_trials, offer_reference, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
-from benchmark.api.leaderboards import families, observer_page, reading, show, stimuli_notes, suites_not_installed
+from benchmark.api.leaderboards import families, reading, show, suites_not_installed
 from benchmark.api.parallel import array_script, execute, run
 from benchmark.api.ranking import (
     against,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 from benchmark import plugins
 from benchmark.api.leaderboards import notes_of, reading, require_observer, standing, suites_with_scores
@@ -26,16 +27,15 @@ from benchmark.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import BaseModel
 
-    from benchmark.contracts import Array, Suite, Trials
+    from benchmark.contracts import Suite, Trials
     from benchmark.leaderboard.consistency import Answered
     from benchmark.leaderboard.exchange import Document
     from benchmark.store import ScoreRow, Store
 
 
-# Stored trials as tables.
-
-
+P = ParamSpec("P")
 #: Decision spaces whose categories name the columns of probabilities.
 NAMED_SPACES = ("geirhos16", "world16")
 
@@ -93,37 +93,21 @@ def trials(
     return pd.DataFrame(dict(_flat(answers.columns)))
 
 
-def _only_suite(observer: str, db: str | None) -> str:
-    """The suite under which an observer has trials. Raises UsageError if there are several, or none."""
-    with reading(read_settings(db)) as store:
-        names = {held.suite for held in store.observations() if held.observer_name == observer}
-    names.discard(IMPORTED)  # answers to the stimuli of several suites
-    if len(names) != 1:
-        under = f" ({', '.join(sorted(names))})" if names else ""
-        raise UsageError(f"--trials {observer}: --suite says under which suite{under}.")
-    return names.pop()
-
-
 def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Columns of vectors as one column per element: of probabilities by category, of others by number."""
+    """Columns of vectors as one column per element: of probabilities by the categories of the decision space that has
+    as many and holds these, of others by number."""
+    from registry.labels import label_space
+
     for name, values in columns.items():
         if values.ndim == 1:
             yield name, values
-        else:
-            flat = values.reshape(len(values), -1)
-            parts = _parts(name, flat.shape[1], columns["category"])
-            yield from ((f"{name}_{part}", flat[:, i]) for i, part in enumerate(parts))
-
-
-def _parts(name: str, count: int, categories: Array) -> Sequence[object]:
-    """Names of a vector's elements: the categories of the decision space that has as many and holds these."""
-    from registry.labels import label_space
-
-    if name == "probability":
-        for space in map(label_space, NAMED_SPACES):
-            if len(space.classes) == count and set(categories) <= set(space.classes):
-                return space.classes
-    return range(count)
+            continue
+        flat = values.reshape(len(values), -1)
+        parts: Sequence[object] = range(flat.shape[1])
+        for space in map(label_space, NAMED_SPACES) if name == "probability" else ():
+            if len(space.classes) == len(parts) and set(columns["category"]) <= set(space.classes):
+                parts = space.classes
+        yield from ((f"{name}_{part}", flat[:, i]) for i, part in enumerate(parts))
 
 
 TOGETHER = 50  # observers whose scores are in memory at a time
@@ -137,7 +121,7 @@ ENDINGS = {
 }
 
 
-def export(
+def exported(
     suite: SuiteName = None,
     *,
     by: By = None,
@@ -166,70 +150,77 @@ def export(
         str | Path | None, Option("File to write (default: standard output).", "--output", "-o", kind="new file")
     ] = None,
     db: Db = None,
-) -> str:
+) -> Iterator[str]:
     """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs); or every
     score, or every trial of an observer. Gives the text, or "" if an output is named, which has it then.
     """
-    asked = (suite, by, unseen_only, format, every_score, trials_of, output, db)
-    return "".join(exported(*asked))
-
-
-def exported(
-    suite: str | None,
-    by: str | None,
-    unseen_only: bool,
-    format: str | None,
-    every_score: bool,
-    trials_of: str | None,
-    output: str | Path | None,
-    db: str | None,
-) -> Iterator[str]:
-    """The text of `export` piece by piece: a big leaderboard is never in memory as a whole."""
+    # piece by piece: a big leaderboard is never in memory as a whole
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
     if (every_score or trials_of) and (by or unseen_only):
         raise UsageError("--scores and --trials have every condition: no --by, no --unseen-only.")
     if trials_of and (every_score or form not in ("csv", "parquet")):
         raise UsageError("--trials OBSERVER gives csv or parquet, and no scores.")
-    if trials_of:
-        frame = trials(trials_of, _only_suite(trials_of, db) if suite is None else suite, db=db)
-        pieces = iter([_csv(frame)]) if form == "csv" else iter(())
-    elif every_score and form == "json":
-        plain = document(suite, db=db).model_dump(mode="json")
-        pieces = iter([json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
-    else:
-        tables = score_tables(suite, db) if every_score else _boards(suite, by, unseen_only, db)
-        if form != "parquet":
-            pieces = written(tables, form)
-        else:
-            import pandas as pd
-
-            frame = pd.DataFrame([one for table in tables for one in records(table)])
+    if form == "parquet" and output is None:
+        raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
+    frame = _trials_of(trials_of, suite, db) if trials_of else None
+    tables = () if trials_of else _tables(suite, by, unseen_only, every_score, db)
     if form == "parquet":
-        if output is None:
-            raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
+        import pandas as pd
+
+        if frame is None:
+            frame = pd.DataFrame([record for table in tables for record in records(table)])
         try:
             frame.to_parquet(output, index=False)
         except ImportError as error:
             raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
-    elif output is None:
+        return
+    if frame is not None:
+        text = frame.to_csv(index=False)
+        # a carriage return inside a name is quoted only where all texts are
+        pieces = iter([frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text])
+    elif every_score and form == "json":
+        plain = document(suite, db=db).model_dump(mode="json")
+        pieces = iter([json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
+    else:
+        pieces = written(tables, form)
+    if output is None:
         yield from pieces
     else:
         with Path(output).open("w", encoding="utf-8", newline="") as file:
             file.writelines(pieces)
 
 
-def _boards(suite: str | None, by: str | None, unseen_only: bool, db: str | None) -> list[Table]:
-    """The ranked boards, and published scores unless something is asked that these cannot say."""
+def _whole(pieces: Callable[P, Iterator[str]]) -> Callable[P, str]:
+    @wraps(pieces)
+    def verb(*args: P.args, **asked: P.kwargs) -> str:
+        return "".join(pieces(*args, **asked))
+
+    return verb
+
+
+export = _whole(exported)
+
+
+def _tables(suite: str | None, by: str | None, unseen_only: bool, every_score: bool, db: str | None) -> Iterable[Table]:
+    """The ranked boards, and published scores unless something is asked that these cannot say; or every score."""
+    if every_score:
+        return score_tables(suite, db)
     boards = rank(suite, by=by, unseen_only=unseen_only, db=db)
     more = [] if by or unseen_only else reported(suite, db=db)
-    return list(map(board_table, (*boards, *more)))
+    return map(board_table, (*boards, *more))
 
 
-def _csv(frame: pd.DataFrame) -> str:
-    """Trials as CSV, one line per trial."""
-    text: str = frame.to_csv(index=False)
-    # A carriage return inside a name is quoted only where all texts are.
-    return text if "\r" not in text else frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+def _trials_of(observer: str, suite: str | None, db: str | None) -> pd.DataFrame:
+    """`trials` under a suite, or under the only one that there is. Raises UsageError if there are several, or none."""
+    if suite is None:
+        with reading(read_settings(db)) as store:
+            names = {held.suite for held in store.observations() if held.observer_name == observer}
+        names.discard(IMPORTED)  # answers to the stimuli of several suites
+        if len(names) != 1:
+            under = f" ({', '.join(sorted(names))})" if names else ""
+            raise UsageError(f"--trials {observer}: --suite says under which suite{under}.")
+        (suite,) = names
+    return trials(observer, suite, db=db)
 
 
 def scores(suite: SuiteName = None, *, db: Db = None) -> list[ScoreRow]:
@@ -246,33 +237,53 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
 
     with reading(read_settings(db)) as store:
         rows = _scores(store, suite)
-        names, digests = {row.observer for row in rows}, {row.stimuli for row in rows}
         origins = {set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)}
         runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
         # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
-        numbers = {run: number for number, run in enumerate(order, 1)}
-        sets_by_id = {set_id: number for number, set_id in enumerate(origins, 1)}
-        sets = notes_of(store)
+        run_numbers = {run: number for number, run in enumerate(order, 1)}
+        set_numbers = {set_id: number for number, set_id in enumerate(origins, 1)}
         return exchange.Document(
             program=__version__,
             observers=tuple(
                 exchange.ExportedObserver(name=row.name, kind=row.kind, identity=row.identity, card=published(row.card))
-                for row in store.observers()
-                if row.name in names
+                for row in store.observers(names={row.observer for row in rows})
             ),
             stimuli=tuple(
                 exchange.ExportedStimuli.model_validate(note, from_attributes=True)
-                for digest, note in sets.items()
-                if digest in digests
+                for digest, note in notes_of(store).items()
+                if digest in {row.stimuli for row in rows}
             ),
-            runs=tuple(_run(numbers[run], runs[run]) for run in order),
+            runs=tuple(
+                exchange.ExportedRun(run=run_numbers[run], **_stated(published(runs[run]), exchange.ExportedRun))
+                for run in order
+            ),
             score_sets=tuple(
-                _score_set(sets_by_id[set_id], facts, [numbers[run] for run in facts["runs"]])
+                exchange.ExportedScoreSet(
+                    id=set_numbers[set_id],
+                    observations=tuple(facts["keys"]),
+                    runs=tuple(sorted(run_numbers[run] for run in facts["runs"])),
+                    **_stated(facts, exchange.ExportedScoreSet),
+                )
                 for set_id, facts in origins.items()
             ),
-            scores=tuple(_score(row, sets_by_id[row.set_id]) for row in rows),
+            scores=tuple(
+                exchange.ExportedScore(
+                    score_set=set_numbers[row.set_id],
+                    value=_finite(row.value),
+                    low=_finite(row.low),
+                    high=_finite(row.high),
+                    **_stated(published(row._asdict()), exchange.ExportedScore),
+                )
+                for row in rows
+            ),
         )
+
+
+def _stated(facts: Mapping[str, Any], part: type[BaseModel]) -> dict[str, Any]:
+    """The facts that a part of a document has under the same names, except those that it counts or checks itself."""
+    own = {"run", "runs", "id", "observations", "score_set", "value", "low", "high"}
+    return {name: facts[name] for name in part.model_fields if name not in own and facts.get(name) is not None}
 
 
 def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
@@ -281,37 +292,8 @@ def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
 
 def _scored(store: Store, suite: str | None) -> list[str]:
     """The suites with scores, or the one that is asked for; published scores are with all."""
-    names = [one.name for one in suites_with_scores(store, suite)]
+    names = [each.name for each in suites_with_scores(store, suite)]
     return [*names, REPORTED] if suite in (None, "all") else names
-
-
-def _run(number: int, facts: Mapping[str, Any]) -> Any:
-    from benchmark.leaderboard.exchange import ExportedRun
-
-    names = ("command", "started", "ended", "status", "environment")
-    stated = {name: facts[name] for name in names if facts.get(name) is not None}
-    return ExportedRun.model_validate({"run": number, **published(stated)})
-
-
-def _score_set(number: int, facts: Mapping[str, Any], runs: Sequence[int]) -> Any:
-    from benchmark.leaderboard.exchange import ExportedScoreSet
-
-    names = ("suite", "version", "space", "code", "created", "stimuli")
-    keys = tuple(facts["keys"])
-    plain = {name: facts[name] for name in names}
-    return ExportedScoreSet(id=number, observations=keys, runs=tuple(sorted(runs)), **plain)
-
-
-def _score(row: ScoreRow, score_set: int) -> Any:
-    from benchmark.leaderboard.exchange import ExportedScore
-
-    plain: dict[str, Any] = {
-        name: published(getattr(row, name))
-        for name in ExportedScore.model_fields
-        if name not in ("value", "low", "high", "score_set")
-    }
-    numbers = {name: _finite(getattr(row, name)) for name in ("value", "low", "high")}
-    return ExportedScore.model_validate({**plain, **numbers, "score_set": score_set})
 
 
 def _finite(value: float | None) -> float | None:
@@ -329,9 +311,9 @@ def score_tables(suite: str | None = None, db: str | None = None) -> Iterator[Ta
                 some = observers[at : at + TOGETHER]
                 rows = store.latest_scores(suite=name, observers=some)
                 if rows:
-                    yield score_table([_published(now.marked(row)) for row in rows], sets)
-
-
-def _published(row: ScoreRow) -> ScoreRow:
-    texts = ("observer", "condition", "reason", "flags", "method")
-    return row._replace(**{name: published(getattr(row, name)) for name in texts})
+                    texts = ("observer", "condition", "reason", "flags", "method")
+                    safe = (
+                        row._replace(**{text: published(getattr(row, text)) for text in texts})
+                        for row in map(now.marked, rows)
+                    )
+                    yield score_table(list(safe), sets)

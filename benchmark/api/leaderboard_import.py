@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ from registry.files import digest_data
 if TYPE_CHECKING:
     from benchmark.contracts import Score, Suite
     from benchmark.leaderboard.exchange import Document, ExportedObserver, ExportedScore
-    from benchmark.store import ObserverRow, ScoreRow, Store
+    from benchmark.store import ScoreRow, Store
 
 #: What the remark of a score without trials here begins with.
 FLAG = "imported: "
@@ -70,161 +71,138 @@ def import_leaderboard(
     known_as = check_source(path.stem if source is None else source)
     document, suites = read_document(path), plugins.find_suites().suites
     for score in document.scores:
-        if why := fault(score):
+        metrics = {metric.name: metric for metric in suites[score.suite].metrics} if score.suite in suites else {}
+        metric = metrics.get(score.metric)
+        outside = metric.outside(score.value) if metric is not None and score.value is not None else ""
+        if why := fault(score) or outside:
             raise ScoresError(f"{path}: '{printable(score.metric)}' of '{printable(score.observer)}': {why}.")
-        if why := _outside(score, suites):
-            raise ScoresError(f"{path}: {why}, for '{printable(score.observer)}'.")
     report = LeaderboardReport(known_as)
-    settings = read_settings(db)
-    with open_store(settings.db) as store:
-        importing = _Import(store, document, known_as, report, suites)
-        if report.conflicts or not importing.new:
+    with open_store(read_settings(db).db) as store:
+        # everything is looked at before anything is written
+        _require_same_stimuli(store, document)
+        by_observer = _scores_by_observer(document, suites, report)
+        new = list(_new_scores(store, document, by_observer, report))
+        if report.conflicts or not new:
             return report
-        origin = {
-            "source": known_as,
-            "program": document.program,
-            "runs": [run_note.model_dump(mode="json") for run_note in document.runs],
-        }
+        runs = [run.model_dump(mode="json") for run in document.runs]
+        origin = {"source": known_as, "program": document.program, "runs": runs}
         command = command_line(import_leaderboard, "bench import leaderboard", path=path.absolute(), source=source)
         with recorded(store, command, imported=origin) as run:
-            importing.write(run)
+            _write(store, run, document, new, report)
     return report
 
 
-def _outside(score: ExportedScore, suites: Mapping[str, Suite]) -> str:
-    """Why a metric of a suite that is here cannot have this value; "" where it can."""
-    suite = suites.get(score.suite)
-    metric = next((known for known in suite.metrics if known.name == score.metric), None) if suite else None
-    return "" if metric is None or score.value is None else metric.outside(score.value)
-
-
-class _Import:
-    """A document against a store: everything is looked at before anything is written."""
-
-    def __init__(
-        self, store: Store, document: Document, source: str, report: LeaderboardReport, suites: Mapping[str, Suite]
-    ) -> None:
-        self.store, self.document, self.source, self.report = store, document, source, report
-        self.suites = suites
-        self.here = {row.name: row for row in store.observers()}
-        self.stored: dict[str, dict[What, ScoreRow]] = defaultdict(dict)
-        for row in store.latest_scores():
-            self.stored[row.observer][_what(row)] = row
-        self.sets = {score_set.id: score_set for score_set in document.score_sets}
-        self.new: list[tuple[ExportedObserver, dict[int, list[ExportedScore]]]] = []
-        self._look()
-
-    def write(self, run: str) -> None:
-        """Write what is new."""
-        from benchmark.contracts import Observer
-        from benchmark.store import ScoreSet
-
-        notes = {score_set.digest: score_set.model_dump(mode="json") for score_set in self.document.stimuli}
-        for observer, sets in self.new:
-            name = joined_name(observer.name, self.source)
-            used = {score.stimuli for scores in sets.values() for score in scores}
-            card = _card(observer, self.source, self.document.program)
-            card["exported"]["stimuli"] = [notes[score_set] for score_set in sorted(used) if score_set in notes]
-            new = Observer(name, REPORTED, _identity(observer, self.source), card)
-            number = self.store.put_observer(new)
-            self.report.observers.append(name)
-            for key, scores in sets.items():
-                score_set = self.sets[key]
-                target = ScoreSet(
-                    number,
-                    score_set.suite,
-                    score_set.version,
-                    score_set.space,
-                    score_set.code,
-                    score_set.stimuli,
-                    score_set.observations,
-                )
-                self.store.put_scores(run, target, [_marked(row, self.source) for row in scores])
-
-    def _look(self) -> None:
-        self._look_at_stimuli()
-        by_observer: dict[str, dict[int, list[ExportedScore]]] = defaultdict(lambda: defaultdict(list))
-        dropped: Counter[str] = Counter()
-        of_maps = 0
-        for score in self.document.scores:
-            why = self._no_place(score)
-            if why:
-                dropped[why] += 1
-            elif score.suite != REPORTED and score.condition in self.suites[score.suite].references:
-                of_maps += 1  # of no observer: they depend on the stimuli alone, and are measured here
-            else:
-                by_observer[score.observer][score.score_set].append(score)
-        people: Counter[str] = Counter()
-        for observer in self.document.observers:
-            if observer.kind not in NETWORKS:
-                people[observer.kind] += 1
-            elif observer.name in by_observer:
-                self._look_at(observer, by_observer[observer.name])
-        self.report.left_out += [f"{count} scores: {why}" for why, count in dropped.items()]
-        if of_maps:
-            self.report.notes.append(
-                f"not taken: {of_maps} scores of reference maps, which no network decides: they are measured here"
-            )
-        if people:
-            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(people.items()))
-            self.report.notes.append(
-                f"not taken: {counts}: networks alone come in as scores (people: `bench import trials`)"
+def _require_same_stimuli(store: Store, document: Document) -> None:
+    here = {note.digest: note for note in store.stimuli_names()}
+    for theirs in document.stimuli:
+        own = here.get(theirs.digest)
+        if own is not None and (own.n, own.space) != (theirs.n, theirs.space):
+            raise ScoresError(
+                f"stimulus set {theirs.digest[:12]} has {own.n} images of {own.space} here, and {theirs.n} of "
+                f"{theirs.space} in the document: one of the two is wrong. Nothing was imported."
             )
 
-    def _no_place(self, score: ExportedScore) -> str:
-        """Why a score cannot stand here; "" where it can."""
-        if score.suite == REPORTED:
-            return ""
-        suite = self.suites.get(score.suite)
-        if suite is None:
-            return f"the suite '{score.suite}' is not installed here"
-        if score.version > suite.version:
-            return (
-                f"version {score.version} of the suite '{score.suite}'; version {suite.version} is installed: "
-                "update the program"
-            )
-        return ""
 
-    def _look_at_stimuli(self) -> None:
-        here = {note.digest: note for note in self.store.stimuli_names()}
-        for stimuli in self.document.stimuli:
-            own = here.get(stimuli.digest)
-            if own is not None and (own.n, own.space) != (stimuli.n, stimuli.space):
-                raise ScoresError(
-                    f"stimulus set {stimuli.digest[:12]} has {own.n} images of {own.space} here, and {stimuli.n} of "
-                    f"{stimuli.space} in the document: one of the two is wrong. Nothing was imported."
-                )
+def _scores_by_observer(
+    document: Document, suites: Mapping[str, Suite], report: LeaderboardReport
+) -> Mapping[str, Mapping[int, Sequence[ExportedScore]]]:
+    """Observer -> score set -> the scores that have a place here; what has none is said."""
+    kept: dict[str, dict[int, list[ExportedScore]]] = defaultdict(lambda: defaultdict(list))
+    dropped: Counter[str] = Counter()
+    of_maps = 0
+    for score in document.scores:
+        suite = suites.get(score.suite)
+        if score.suite != REPORTED and suite is None:
+            dropped[f"the suite '{score.suite}' is not installed here"] += 1
+        elif suite is not None and score.version > suite.version:
+            dropped[
+                f"version {score.version} of the suite '{score.suite}'; version {suite.version} is installed: update "
+                "the program"
+            ] += 1
+        elif suite is not None and score.condition in suite.references:
+            of_maps += 1  # of no observer: they depend on the stimuli alone
+        else:
+            kept[score.observer][score.score_set].append(score)
+    report.left_out += [f"{count} scores: {why}" for why, count in dropped.items()]
+    if of_maps:
+        report.notes.append(
+            f"not taken: {of_maps} scores of reference maps, which no network decides: they are measured here"
+        )
+    people = Counter(observer.kind for observer in document.observers if observer.kind not in NETWORKS)
+    if people:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(people.items()))
+        report.notes.append(f"not taken: {counts}: networks alone come in as scores (people: `bench import trials`)")
+    return kept
 
-    def _look_at(self, observer: ExportedObserver, sets: Mapping[int, Sequence[ExportedScore]]) -> None:
-        own = self.here.get(observer.name)
+
+def _new_scores(
+    store: Store,
+    document: Document,
+    by_observer: Mapping[str, Mapping[int, Sequence[ExportedScore]]],
+    report: LeaderboardReport,
+) -> Iterator[tuple[ExportedObserver, Mapping[int, Sequence[ExportedScore]]]]:
+    """The networks of the document with the score sets of which a part is not here yet; conflicts are noted."""
+    here = {row.name: row for row in store.observers()}
+    stored: dict[str, dict[What, ScoreRow]] = defaultdict(dict)
+    for row in store.latest_scores():
+        stored[row.observer][_what(row)] = row
+    for observer in document.observers:
+        if observer.kind not in NETWORKS or observer.name not in by_observer:
+            continue
+        own, name = here.get(observer.name), joined_name(observer.name, report.source)
         same = own is not None and (own.kind, own.identity) == (observer.kind, observer.identity)
-        joined = joined_name(observer.name, self.source)
-        before = self.here.get(joined)
-        if before is not None and before.identity != _identity(observer, self.source):
-            self.report.conflicts.append(
-                f"{joined}: another network than the one that is here (identity "
-                f"{_short(before)}, in the document {observer.identity[:12]})"
+        before = here.get(name)
+        if before is not None and before.identity != _identity(observer, report.source):
+            theirs = before.card.get("exported", {}).get("identity") or before.identity
+            report.conflicts.append(
+                f"{name}: another network than the one that is here (identity {theirs[:12]}, in the document "
+                f"{observer.identity[:12]})"
             )
-            return
-        new: dict[int, list[ExportedScore]] = {}
-        for key, scores in sets.items():
-            against = [self.stored[joined]] + ([self.stored[observer.name]] if same else [])
-            known = [_known(score, held) for score in scores for held in against]
-            clash = next((answer for answer in known if isinstance(answer, str)), "")
-            if clash:
-                self.report.conflicts.append(f"{observer.name}: {clash}")
-                return
-            held_ones = [score for score in scores if any(_known(score, held) is True for held in against)]
-            self.report.known += len(held_ones)
-            if len(held_ones) < len(scores):
-                new[key] = list(scores)
-                self.report.scores += len(scores) - len(held_ones)
+            continue
+        held = [stored[name], *([stored[observer.name]] if same else [])]
+        answers = {
+            key: [[_known(score, rows) for rows in held] for score in scores]
+            for key, scores in by_observer[observer.name].items()
+        }
+        clashes = (known for each in answers.values() for known in chain(*each) if isinstance(known, str))
+        if clash := next(clashes, ""):
+            report.conflicts.append(f"{observer.name}: {clash}")
+            continue
+        known = {key: sum(True in each for each in answers[key]) for key in answers}
+        new = {key: scores for key, scores in by_observer[observer.name].items() if known[key] < len(scores)}
+        report.known += sum(known.values())
+        report.scores += sum(len(scores) - known[key] for key, scores in new.items())
         if new:
-            self.new.append((observer, new))
             if own is not None and not same:
-                self.report.notes.append(
-                    f"{observer.name}: another network than yours of that name; theirs stands as {joined}"
+                report.notes.append(
+                    f"{observer.name}: another network than yours of that name; theirs stands as {name}"
                 )
+            yield observer, new
+
+
+def _write(
+    store: Store,
+    run: str,
+    document: Document,
+    new: Sequence[tuple[ExportedObserver, Mapping[int, Sequence[ExportedScore]]]],
+    report: LeaderboardReport,
+) -> None:
+    from benchmark.contracts import Observer
+    from benchmark.store import ScoreSet
+
+    notes = {stimuli.digest: stimuli.model_dump(mode="json") for stimuli in document.stimuli}
+    sets = {score_set.id: score_set for score_set in document.score_sets}
+    for observer, scores_of in new:
+        name = joined_name(observer.name, report.source)
+        used = sorted({score.stimuli for scores in scores_of.values() for score in scores})
+        card = _card(observer, report.source, document.program)
+        card["exported"]["stimuli"] = [notes[digest] for digest in used if digest in notes]
+        row = store.put_observer(Observer(name, REPORTED, _identity(observer, report.source), card))
+        report.observers.append(name)
+        for key, scores in scores_of.items():
+            s = sets[key]
+            target = ScoreSet(row, s.suite, s.version, s.space, s.code, s.stimuli, s.observations)
+            store.put_scores(run, target, [_marked(score, report.source) for score in scores])
 
 
 def joined_name(name: str, source: str) -> str:
@@ -234,12 +212,6 @@ def joined_name(name: str, source: str) -> str:
 
 def _identity(observer: ExportedObserver, source: str) -> str:
     return digest_data([REPORTED, source, observer.name, observer.kind, observer.identity])
-
-
-def _short(row: ObserverRow) -> str:
-    exported = row.card.get("exported")
-    stated = exported.get("identity", "") if isinstance(exported, dict) else ""
-    return str(stated or row.identity)[:12]
 
 
 def _card(observer: ExportedObserver, source: str, program: str) -> dict[str, Any]:
@@ -259,30 +231,17 @@ def _marked(score: ExportedScore, source: str) -> Score:
     from benchmark.contracts import Score
 
     how = f", run as {score.policy}" if score.policy else ""
-    return Score(
-        score.metric,
-        score.value,
-        score.reason,
-        score.low,
-        score.high,
-        score.level,
-        score.method,
-        score.n,
-        score.excluded,
-        score.condition,
-        score.role,
-        (*score.flags, f"{FLAG}scores of {source}{how}, no trials here"),
-    )
+    numbers = score.model_dump(include={field.name for field in fields(Score)} - {"flags"})
+    return Score(**numbers, flags=(*score.flags, f"{FLAG}scores of {source}{how}, no trials here"))
 
 
 def _what(row: ScoreRow | ExportedScore) -> What:
     return row.suite, row.version, row.space + row.stimuli, row.metric, row.condition, row.role
 
 
-def _numbers(row: ScoreRow | ExportedScore) -> Iterator[object]:
-    yield from (row.value, row.low, row.high, row.level, row.method, row.n, row.excluded)
-    yield row.reason
-    yield tuple(flag for flag in row.flags if not flag.startswith(FLAG))
+def _numbers(row: ScoreRow | ExportedScore) -> tuple[object, ...]:
+    flags = tuple(flag for flag in row.flags if not flag.startswith(FLAG))
+    return row.value, row.low, row.high, row.level, row.method, row.n, row.excluded, row.reason, flags
 
 
 def _known(score: ExportedScore, held: Mapping[What, ScoreRow]) -> bool | str:
@@ -290,7 +249,7 @@ def _known(score: ExportedScore, held: Mapping[What, ScoreRow]) -> bool | str:
     row = held.get(_what(score))
     if row is None or (row.policy and score.policy and row.policy != score.policy):
         return False
-    if tuple(_numbers(row)) == tuple(_numbers(score)):
+    if _numbers(row) == _numbers(score):
         return True
     where = f" ({score.condition})" if score.condition else ""
     return f"{score.suite} {score.metric}{where} is {score.value} in the document and {row.value} here"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.options import Db, Filters, Option, joined
@@ -67,12 +67,6 @@ def notes_of(store: Store) -> dict[str, StimuliNote]:
         for note in row.card.get("exported", {}).get("stimuli", ())
     }
     return theirs | {record.digest: record for record in (*store.stimuli_names(), *store.collections())}
-
-
-def stimuli_notes(*, db: str | None = None) -> dict[str, StimuliNote]:
-    """Stimulus sets of the leaderboard by digest."""
-    with reading(read_settings(db)) as store:
-        return notes_of(store)
 
 
 @dataclass(frozen=True)
@@ -181,31 +175,27 @@ def _patterns(text: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
 
 
-class ObserverPage(NamedTuple):
-    """All that is known of one observer. origins: one line per score set: command, policy, versions, code."""
+class ObserverScores(list["ScoreRow"]):
+    """Every current score of an observer. stimuli: by digest; origins: a line per score set: command, policy, versions,
+    code."""
 
     observer: ObserverRow
-    scores: list[ScoreRow]
     suites: list[Suite]
     stimuli: dict[str, StimuliNote]
     origins: list[str]
 
 
-def show(observer: Annotated[str, Option("An observer.")], *, db: Db = None) -> list[ScoreRow]:
+def show(observer: Annotated[str, Option("An observer.")], *, db: Db = None) -> ObserverScores:
     """Every current score of one observer, with intervals, reasons and where the numbers come from."""
-    return observer_page(observer, db=db).scores
-
-
-def observer_page(observer: str, *, db: str | None = None) -> ObserverPage:
-    """What `bench show` prints of an observer. Raises UnknownName with close matches."""
     settings = read_settings(db)
     with reading(settings) as store:
         require_observer(store, observer)
         now = standing(store, settings)
-        rows = [now.marked(row) for row in store.latest_scores(observers=[observer])]
-        origins = [_origin(store.provenance(set_id)) for set_id in dict.fromkeys(row.set_id for row in rows)]
-        (stored,) = store.observers(names={observer})
-        return ObserverPage(stored, rows, suites_with_scores(store), notes_of(store), origins)
+        rows = ObserverScores(now.marked(row) for row in store.latest_scores(observers=[observer]))
+        rows.origins = [_origin(store.provenance(set_id)) for set_id in dict.fromkeys(row.set_id for row in rows)]
+        (rows.observer,) = store.observers(names={observer})
+        rows.suites, rows.stimuli = suites_with_scores(store), notes_of(store)
+        return rows
 
 
 def _origin(facts: Mapping[str, Any]) -> str:

@@ -152,14 +152,14 @@ def _show(observer: str, db: str | None) -> int:
     if api.is_run(observer, db=db):
         print_curves(observer, db)
         return 0
-    page = api.observer_page(observer, db=db)
-    for line in (card_line(page.observer), *reported_lines(page.observer)):
+    rows = api.show(observer, db=db)
+    for line in (card_line(rows.observer), *reported_lines(rows.observer)):
         say(line)
-    if (heads := headline_table(page.scores, page.suites)).rows:
+    if (heads := headline_table(rows, rows.suites)).rows:
         print_tables([heads], apart=True)
         say("")
-    print_tables(observer_tables(page.scores, page.stimuli, page.suites))
-    for line in page.origins:
+    print_tables(observer_tables(rows, rows.stimuli, rows.suites))
+    for line in rows.origins:
         say(line)
     return 0
 

@@ -108,7 +108,7 @@ def test_lists_of_what_is_known():
 
 
 def test_names_are_shown_as_text():
-    hostile = Results("one", ({"name": "<script>alert(1)</script>"},), in_rows(lambda one: [one]))
+    hostile = in_rows([{"name": "<script>alert(1)</script>"}], "name", lambda row: row)
     assert "<script>" not in hostile._repr_html_() and "&lt;script&gt;" in hostile._repr_html_()
 
 
