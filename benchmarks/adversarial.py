@@ -31,12 +31,10 @@ from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model
 from registry.model import LoadedModel
-from suites.adversarial.attacks.apgd_state import single, sweep
-from suites.adversarial.attacks.pgd import attack
-from suites.adversarial.attacks.problem import Problem, geometry
-from suites.adversarial.config import LINF, Config, Stage, Threat
+from suites.adversarial.attacks.pgd import Ascent, schedule, sweep
+from suites.adversarial.attacks.problem import Problem
+from suites.adversarial.config import LINF, AdversarialConfig, Stage, Threat
 
-BALL = geometry("linf")
 USERS_BATCH = 25
 Attack = Callable[[torch.Tensor, torch.Tensor], np.ndarray]
 
@@ -137,16 +135,16 @@ def peers(work: Problem, model: LoadedModel, epsilon: float) -> dict[str, Callab
 
 
 def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> None:
-    steps = single(Stage("ce", 10, "clean"), epsilon)
-    pool = attack(work, BALL, steps)
+    steps = schedule([(Stage("ce", 10, "clean"), epsilon)])
+    pool = Ascent(work, "linf", steps)
     passes, n = int(pool.passes.sum()), len(work.images)
     print(f"PGD-10 at {epsilon * 255:g}/255, {n} images: {passes} passes of {10 * n}")
     others = peers(work, model, epsilon)
     for name, other in others.items():
-        apart = int((other() != (pool.broken >= 0)).sum())
+        apart = int((other() != pool.broken).sum())
         print(f"verdicts of {name} that differ: {apart} of {n}")
     variants: dict[str, Callable[[], object]] = {
-        "here": lambda: attack(work, BALL, steps), "bare-passes": lambda: bare(work, passes), **others
+        "here": lambda: Ascent(work, "linf", steps), "bare-passes": lambda: bare(work, passes), **others
     }  # fmt: skip
     taken: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
@@ -163,12 +161,12 @@ def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> Non
 def curve(work: Problem, images: int) -> None:
     """Six epsilons with PGD-40, chained from small to large, against every epsilon on its own for all images."""
     threat, stage = Threat("linf", LINF.epsilons), Stage("ce", 40, "clean")
-    steps = sweep(threat, Config((threat,), (stage,)))
-    pool = attack(work, BALL, steps)
-    chained = np.where(pool.broken >= 0, steps.epsilon[pool.broken], np.inf)
+    steps = sweep(threat, AdversarialConfig((threat,), (stage,)))
+    pool = Ascent(work, "linf", steps)
+    chained = np.where(pool.broken, steps["epsilon"][pool.fell], np.inf)
     alone = np.full(len(work.images), np.inf)
     for epsilon in reversed(threat.epsilons):
-        alone[attack(work, BALL, single(stage, epsilon)).broken >= 0] = epsilon
+        alone[Ascent(work, "linf", schedule([(stage, epsilon)])).broken] = epsilon
     each = len(threat.epsilons) * stage.steps
     passes, n = int(pool.passes.sum()), len(work.images)
     print(f"PGD-40 at six epsilons, {n} images: {passes} passes; naive {each * n}")

@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isfunction
-from typing import Any, get_args
+from itertools import pairwise
+from typing import Any
 
 from benchmark.errors import PluginError
-from benchmark.identity import code_digest
 from benchmark.third_party import load_each
 from suites.adversarial.config import L1, L2, LINF, PROTOCOLS, NormName
 
-GROUP = "bench.attacks"
-EPSILONS: Mapping[NormName, tuple[float, ...]] = {one.norm: one.epsilons for one in (LINF, L2, L1)}
+EPSILONS: Mapping[NormName, tuple[float, ...]] = {threat.norm: threat.epsilons for threat in (LINF, L2, L1)}
 _NAME = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -47,21 +46,9 @@ class Attack:
         return self.epsilons or EPSILONS[self.norm]
 
 
-@dataclass(frozen=True)
-class Added:
-    """What other packages add, by name. broken: name -> why it cannot be used."""
-
-    attacks: Mapping[str, Attack]
-    broken: Mapping[str, str]
-
-    def code(self, name: str) -> str:
-        """The digest of an attack's code: it decides what is stored of an image. "" for one that is broken."""
-        return code_digest(self.attacks[name].points) if name in self.attacks else ""
-
-
-def read_added(entries: Iterable[EntryPoint]) -> Added:
-    """Load every entry point. One that cannot be used is named with the reason and stops nobody."""
-    return Added(*load_each(entries, _load))
+def read_added(entries: Iterable[EntryPoint]) -> tuple[Mapping[str, Attack], Mapping[str, str]]:
+    """Attacks by name, and name -> why it cannot be used: such a one is named with the reason and stops nobody."""
+    return load_each(entries, _load)
 
 
 def _load(entry: EntryPoint) -> Attack:
@@ -69,16 +56,16 @@ def _load(entry: EntryPoint) -> Attack:
         raise PluginError("the name: expected at most 30 small letters, digits and single hyphens")
     if entry.name in PROTOCOLS:
         raise PluginError("the name is that of a variant of the suite")
-    found = entry.load()
-    if not isinstance(found, Attack):
-        raise PluginError(f"expected a gestaltbench.attacks.Attack, got {type(found).__name__}")
-    if found.norm not in get_args(NormName):
-        raise PluginError(f"norm '{found.norm}': expected one of {', '.join(get_args(NormName))}")
-    if not all(low < high for low, high in zip((0.0, *found.epsilons), found.epsilons, strict=False)):
-        raise PluginError(f"epsilons {found.epsilons}: expected numbers above 0 that ascend")
-    if not isfunction(found.points):
+    attack = entry.load()
+    if not isinstance(attack, Attack):
+        raise PluginError(f"expected a gestaltbench.attacks.Attack, got {type(attack).__name__}")
+    if attack.norm not in EPSILONS:
+        raise PluginError(f"norm '{attack.norm}': expected one of {', '.join(EPSILONS)}")
+    if not all(low < high for low, high in pairwise((0.0, *attack.epsilons))):
+        raise PluginError(f"epsilons {attack.epsilons}: expected numbers above 0 that ascend")
+    if not isfunction(attack.points):
         raise PluginError("expected a plain function: its code is part of what a number depends on")
-    return found
+    return attack
 
 
-ADDED = read_added(entry_points(group=GROUP))
+ATTACKS, BROKEN = read_added(entry_points(group="bench.attacks"))

@@ -5,7 +5,7 @@ a smaller change per pixel on a larger input, so L2 numbers compare networks of 
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 NormName = Literal["linf", "l2", "l1"]
 #: Two epsilons are one up to this factor: they are stored as they are, but 4/255 may be computed in two ways.
@@ -22,14 +22,21 @@ StartName = Literal["last", "clean", "random"]
 class Threat:
     """What the attacker may do: a perturbation of norm `norm` no larger than epsilon, for each of `epsilons`
     (ascending, units of [0,1] pixels). far: an epsilon so large that any differentiable network must fall; it serves
-    the trust report and is not published (0: not tried). scale: epsilons are printed multiplied by it, with `unit`.
-    """
+    the trust report and is not published (0: not tried)."""
 
     norm: NormName
     epsilons: tuple[float, ...]
     far: float = 0.0
-    scale: float = 1.0
-    unit: str = ""
+
+    @property
+    def scale(self) -> float:
+        """Epsilons are printed multiplied by it: Linf in grey levels of 255."""
+        return 255.0 if self.norm == "linf" else 1.0
+
+    @property
+    def unit(self) -> str:
+        """What is printed behind them."""
+        return "/255" if self.norm == "linf" else ""
 
     def label(self, epsilon: float) -> str:
         """`linf 4/255`, `l2 0.5`."""
@@ -40,33 +47,26 @@ def reference(threat: Threat) -> float:
     """The budget that single numbers of a threat stand for: 4/255 in Linf, 1 in L2, 12 in L1, else the middle one."""
     wanted = {"linf": 4 / 255, "l2": 1.0, "l1": 12.0}[threat.norm]
     middle = threat.epsilons[len(threat.epsilons) // 2]
-    return next((one for one in threat.epsilons if wanted / CLOSE < one < wanted * CLOSE), middle)
+    return next((epsilon for epsilon in threat.epsilons if wanted / CLOSE < epsilon < wanted * CLOSE), middle)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`steps` steps of one loss at every epsilon; the step size is `pace` * epsilon / steps (Madry et al. 2018 use
-    2.5). targets 0: untargeted; k: once towards each of the k classes that the clean image is most nearly taken for.
-    restarts: how often, each from a start of its own where starts are random.
-    """
+    """`steps` steps of one loss at every epsilon, of 2.5 epsilon / steps each (Madry et al. 2018)."""
 
     loss: LossName
     steps: int
     start: StartName = "last"
-    targets: int = 0
-    pace: float = 2.5
-    restarts: int = 1
 
 
 @dataclass(frozen=True)
 class Apgd:
-    """Auto-PGD (Croce & Hein 2020): no step size to choose. targets as in `Stage`; every target and restart begins at
-    a random point."""
+    """Auto-PGD (Croce & Hein 2020): no step size to choose. targets 0: untargeted; k: once towards each of the k
+    classes that the clean image is most nearly taken for, every time from a random point."""
 
     loss: LossName
     steps: int = 100
     targets: int = 0
-    restarts: int = 1
 
     @property
     def name(self) -> str:
@@ -76,31 +76,23 @@ class Apgd:
 
 @dataclass(frozen=True)
 class Square:
-    """Square attack (Andriushchenko et al. 2020): at most `queries` forward passes and no gradient. share: of the image
-    that the first squares cover; norms: where it is tried."""
+    """Square attack (Andriushchenko et al. 2020), in Linf and L2: at most `queries` forward passes and no gradient."""
 
     queries: int = 5000
-    share: float = 0.8
-    norms: tuple[NormName, ...] = ("linf", "l2")
-
-    @property
-    def name(self) -> str:
-        """`square`."""
-        return "square"
+    name: ClassVar[str] = "square"
 
 
 @dataclass(frozen=True)
-class Library:
-    """An attack of an optional package by its name there: ("autoattack", "standard"). options: keyword arguments."""
+class AutoAttack:
+    """AutoAttack by its authors' package. options: keyword arguments beside the version."""
 
-    package: Literal["autoattack"]
-    attack: str
+    version: str = "standard"
     options: tuple[tuple[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
         """`autoattack:standard`."""
-        return f"{self.package}:{self.attack}"
+        return f"autoattack:{self.version}"
 
 
 @dataclass(frozen=True)
@@ -116,43 +108,33 @@ class PluggedIn:
         return f"plugin:{self.attack}"
 
 
-Recipe = Apgd | Square | Library | PluggedIn
+Recipe = Apgd | Square | AutoAttack | PluggedIn
 
 
 @dataclass(frozen=True)
 class Finish:
-    """A stronger attack where the stages came near: at each epsilon of these norms on the images that stand there and
-    whose margin the stages reduced to at most `near` of what it was at the image. last: then tried, at the epsilons
-    `at`, on those of them that kept at most `close` of it."""
+    """A stronger attack where the stages came near: at each Linf epsilon on the images that stand there and whose
+    margin the stages reduced to at most `near` of what it was at the image. last: then tried, at the epsilons `at`, on
+    those of them that kept at most `close` of it."""
 
     attack: Apgd
     near: float
-    norms: tuple[NormName, ...] = ("linf",)
     last: Apgd | None = None
     close: float = 0.0
     at: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
-class Transfer:
-    """Perturbations that were made on other networks: momentum FGSM (Dong et al. 2018), all its steps taken. networks:
-    names of cards; those that cannot answer in the space or have no weights on disk are left out, and so is a network
-    that answers as the attacked one does."""
-
-    networks: tuple[str, ...]
-    steps: int = 10
-
-
-@dataclass(frozen=True)
-class Config:
+class AdversarialConfig:
     """One protocol. stages: PGD along the whole sweep; attacks: what is tried on the images that are still standing,
     at every epsilon in turn; check: tried on what stands at the threat's far epsilon; far_steps: steps of each stage
     there; bisect: rounds of halving between the smallest epsilon that broke an image and the largest that did not;
-    transfer: judged beside the attacks; images: at most so many, evenly spaced over the set (None: all); listed: the
-    images are RobustBench's, where that list is there; finish: tried on what the stages nearly broke; leap: an image
-    that keeps more than this share of its margin after the first stage, whose gradient moved it, goes on to the next
-    epsilon at once; opinion:
-    tried in Linf on images whose gradient is odd, at the reference budget or the largest one that they survived."""
+    transfer: names of cards on which perturbations are made, too (those that cannot answer in the space, have no
+    weights on disk or answer as the attacked network does are left out); images: at most so many, evenly spaced over
+    the set (None: all); listed: the images are RobustBench's, where that list is there; finish: tried on what the
+    stages nearly broke; leap: an image that keeps more than this share of its margin after the first stage, whose
+    gradient moved it, goes on to the next epsilon at once; opinion: tried in Linf on images whose gradient is odd, at
+    the reference budget or the largest one that they survived."""
 
     threats: tuple[Threat, ...]
     stages: tuple[Stage, ...]
@@ -161,7 +143,7 @@ class Config:
     opinion: tuple[Apgd | Square, ...] = ()
     far_steps: int = 10
     bisect: int = 0
-    transfer: Transfer | None = None
+    transfer: tuple[str, ...] = ()
     images: int | None = None
     listed: bool = False
     finish: Finish | None = None
@@ -169,58 +151,46 @@ class Config:
 
     def threat(self, norm: NormName) -> Threat | None:
         """The threat of a norm, if it is attacked."""
-        return next((one for one in self.threats if one.norm == norm), None)
+        return next((threat for threat in self.threats if threat.norm == norm), None)
 
 
-def linf(*steps: float, far: float = 32.0) -> Threat:
+def linf(*steps: float) -> Threat:
     """Linf epsilons in grey levels of 255."""
-    return Threat("linf", tuple(step / 255 for step in steps), far / 255, 255.0, "/255")
+    return Threat("linf", tuple(step / 255 for step in steps), 32 / 255)
 
 
 LINF = linf(0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 L2 = Threat("l2", (0.25, 0.5, 1.0, 2.0, 3.0))
 L1 = Threat("l1", (3.0, 6.0, 12.0, 30.0, 60.0))
-#: The budget of RobustBench's table for ImageNet.
-ROBUSTBENCH_IMAGENET = linf(4.0)
-
 #: Each epsilon goes on from where the one before ended, so the steps add up along the sweep.
-QUICK = Config(
+QUICK = AdversarialConfig(
     (LINF, L2),
     (Stage("ce", 2), Stage("margin", 3)),
-    check=Square(100, norms=("linf",)),
+    check=Square(100),
     opinion=(Square(300), Apgd("margin", 100)),
     images=128,
     finish=Finish(*(Apgd("margin", 20), 0.3), last=Apgd("dlr", 15, 3), close=0.1, at=(0.5 / 255, 4 / 255)),
     leap=0.6,
 )
 #: Every epsilon from the image itself, a random start for what survives, then the margin.
-STANDARD = Config(
+STANDARD = AdversarialConfig(
     (LINF, L2),
     (Stage("ce", 40, "clean"), Stage("ce", 40, "random"), Stage("margin", 20, "clean")),
-    check=Square(500, norms=("linf",)),
+    check=Square(500),
     opinion=(Square(1000), Apgd("margin", 200)),
     far_steps=20,
 )
 #: Short PGD for what falls easily, then APGD, untargeted and towards the nine most likely wrong classes, and Square; at
 #: few budgets, as what stands costs 1,000 passes at each.
-STRONG = Config(
-    (linf(1.0, 4.0, 8.0), Threat("l2", (0.5, 1.0, 3.0))),
-    (Stage("ce", 10, "clean"), Stage("margin", 10, "clean")),
-    (Apgd("ce"), Apgd("dlr", targets=9), Square(1000)),
-    check=Square(500, norms=("linf",)),
-    opinion=(Square(1000), Apgd("margin", 200)),
-    far_steps=20,
+STRONG = replace(
+    STANDARD,
+    threats=(linf(1.0, 4.0, 8.0), Threat("l2", (0.5, 1.0, 3.0))),
+    stages=(Stage("ce", 10, "clean"), Stage("margin", 10, "clean")),
+    attacks=(Apgd("ce"), Apgd("dlr", targets=9), Square(1000)),
 )
 #: RobustBench's budgets on its images: Linf 4/255 (ImageNet) and 8/255 (CIFAR).
-ROBUSTBENCH = Config(
-    (linf(4.0, 8.0),),
-    STRONG.stages,
-    (Apgd("ce"), Apgd("dlr", targets=9), Square(5000)),
-    check=Square(500, norms=("linf",)),
-    opinion=(Square(1000), Apgd("margin", 200)),
-    far_steps=20,
-    images=5000,
-    listed=True,
+ROBUSTBENCH = replace(
+    STRONG, threats=(linf(4.0, 8.0),), attacks=(*STRONG.attacks[:2], Square(5000)), images=5000, listed=True
 )
 BISECT = replace(QUICK, bisect=4)
 #: PGD's steps in L1 are weak beside APGD's, which find their own sparsity.
@@ -228,10 +198,10 @@ SPARSE = replace(QUICK, threats=(L1,), attacks=(Apgd("margin", 50),))
 TRANSFER = replace(
     QUICK,
     threats=(linf(1.0, 2.0, 4.0, 8.0),),
-    transfer=Transfer(("world-standard-1", "world-stylised-1", "efficientnet-lite0", "efficientnet-lite1")),
+    transfer=("world-standard-1", "world-stylised-1", "efficientnet-lite0", "efficientnet-lite1"),
 )
 #: AutoAttack alone, at RobustBench's budget for ImageNet.
-AUTOATTACK = Config((ROBUSTBENCH_IMAGENET,), (), (Library("autoattack", "standard"),))
+AUTOATTACK = AdversarialConfig((linf(4.0),), (), (AutoAttack(),))
 #: The protocols beside the default, by the name of their variant.
 PROTOCOLS = {
     "standard": STANDARD,

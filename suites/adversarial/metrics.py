@@ -3,7 +3,7 @@
 nothing that a network is better at, and is not tested. N is every image shown, never the clean-correct ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, Trials
 from benchmark.stimuli.roles import ROLE
-from suites.adversarial.config import CLOSE, Config, NormName, Threat, reference
+from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat, reference
 
 #: Key of `Plan.missing` where RobustBench's list is not on disk.
 LISTED = "natural (RobustBench's list)"
@@ -26,52 +26,42 @@ BUDGETS: tuple[tuple[str, NormName, float, str], ...] = (
 )
 
 
-def metrics_of(config: Config) -> tuple[Metric, ...]:
+def metrics_of(config: AdversarialConfig) -> tuple[Metric, ...]:
     """The metrics that a configuration can give. The headline is robust_accuracy, at the reference budget of its first
     threat."""
+    clean = "right answers without attack, on the same images"
+    passes = "gradient passes (forward and backward of one image) that the attacks needed, per image shown"
     return (
         *_budgets(config),
-        _metric("clean_accuracy", "clean", "right answers without attack, on the same images", _clean, clean=True),
+        _metric(
+            "clean_accuracy", "clean", clean, share(lambda trials: trials["clean_correct"].astype(bool)), clean=True
+        ),
         *(metric for threat in config.threats for metric in _of_threat(config, threat)),
         *_of_linf(config),
-        _metric(
-            "gradient_passes",
-            "passes",
-            "gradient passes (forward and backward of one image) that the attacks needed, per image shown",
-            direction="none",
-            shown=False,
-            span=(0.0, inf),
-        ),
+        _metric("gradient_passes", "passes", passes, direction="none", shown=False, span=(0.0, inf)),
     )
 
 
+def share(of: Callable[[Trials], Array]) -> Ratio:
+    """The mean of a value of each image [n], over all images."""
+    return lambda trials: (of(trials), np.ones(len(trials), dtype=bool))
+
+
 def robust_at(norm: str, epsilon: float) -> Ratio:
-    """Images that no attack of size `epsilon` or less broke, over all images."""
-
-    def ratio(trials: Trials) -> tuple[Array, Array]:
-        return trials[f"{norm}_epsilon"] > epsilon * CLOSE, np.ones(len(trials), dtype=bool)
-
-    return ratio
+    """Images that no attack of size `epsilon` or less broke."""
+    return share(lambda trials: trials[f"{norm}_epsilon"] > epsilon * CLOSE)
 
 
 def stands(column: str, index: int) -> Ratio:
-    """Images that are not broken according to a column [n, epsilons], over all images."""
-
-    def ratio(trials: Trials) -> tuple[Array, Array]:
-        return ~trials[column][:, index].astype(bool), np.ones(len(trials), dtype=bool)
-
-    return ratio
+    """Images that are not broken according to a column [n, epsilons]."""
+    return share(lambda trials: ~trials[column][:, index].astype(bool))
 
 
 def beyond_ce(norm: str, epsilon: float) -> Ratio:
-    """Images that fall within `epsilon`, and there to no attack on the cross entropy, over all images."""
-
-    def ratio(trials: Trials) -> tuple[Array, Array]:
-        there = np.isclose(trials[f"{norm}_epsilon"], epsilon)
-        other = ~np.isin(trials[f"{norm}_by"], SATURATING)
-        return there & other, np.ones(len(trials), dtype=bool)
-
-    return ratio
+    """Images that fall within `epsilon`, and there to no attack on the cross entropy."""
+    return share(
+        lambda trials: np.isclose(trials[f"{norm}_epsilon"], epsilon) & ~np.isin(trials[f"{norm}_by"], SATURATING)
+    )
 
 
 def area(threat: Threat) -> Ratio:
@@ -80,24 +70,15 @@ def area(threat: Threat) -> Ratio:
     half = np.diff(np.log2(grid)) / 2
     weights = np.append(half, 0) + np.insert(half, 0, 0)
     weights = weights / weights.sum() if len(grid) > 1 else np.ones(1)
-
-    def ratio(trials: Trials) -> tuple[Array, Array]:
-        survives = trials[f"{threat.norm}_epsilon"][:, None] > grid * CLOSE
-        return survives @ weights, np.ones(len(trials), dtype=bool)
-
-    return ratio
+    return share(lambda trials: (trials[f"{threat.norm}_epsilon"][:, None] > grid * CLOSE) @ weights)
 
 
-def _budgets(config: Config) -> Iterator[Metric]:
+def _budgets(config: AdversarialConfig) -> Iterator[Metric]:
     first = config.threats[0]
     label = first.label(reference(first))
-    yield _metric(
-        "robust_accuracy",
-        f"robust {label}",
-        f"images that no attack breaks within {label} (other budgets as conditions)",
-        robust_at(first.norm, reference(first)),
-        headline=True,
-    )
+    text = f"images that no attack breaks within {label} (other budgets as conditions)"
+    ratio = robust_at(first.norm, reference(first))
+    yield _metric("robust_accuracy", f"robust {label}", text, ratio, headline=True)
     for name, norm, epsilon, title in BUDGETS:
         threat = config.threat(norm)
         if threat is None or not np.isclose(threat.epsilons, epsilon).any():
@@ -109,62 +90,28 @@ def _budgets(config: Config) -> Iterator[Metric]:
         yield _metric(name, title, text, robust_at(norm, epsilon), shown=shown)
 
 
-def _of_threat(config: Config, threat: Threat) -> Iterator[Metric]:
+def _of_threat(config: AdversarialConfig, threat: Threat) -> Iterator[Metric]:
     norm, unit = threat.norm, f" in 1{threat.unit}" if threat.unit else ""
     if len(threat.epsilons) > 2:
-        yield _metric(
-            f"auc_{norm}",
-            f"{norm} area",
-            f"area under robust accuracy over log2 epsilon, {norm}",
-            area(threat),
-            bounds=(0.0, 1.0),
-        )
-    yield _metric(
-        f"median_{norm}",
-        f"median {norm}",
-        f"median over clean-correct images of the smallest {norm} perturbation found{unit} (an upper bound)",
-        shown=config.bisect > 0,
-        span=(0.0, inf),
-    )
+        text = f"area under robust accuracy over log2 epsilon, {norm}"
+        yield _metric(f"auc_{norm}", f"{norm} area", text, area(threat), bounds=(0.0, 1.0))
+    text = f"median over clean-correct images of the smallest {norm} perturbation found{unit} (an upper bound)"
+    yield _metric(f"median_{norm}", f"median {norm}", text, shown=config.bisect > 0, span=(0.0, inf))
     if config.stages:
-        yield _metric(
-            f"beyond_ce_{norm}",
-            f"beyond CE {norm}",
-            "images that a margin, a DLR or a search breaks and no cross entropy does, at the reference budget",
-            direction="none",
-            shown=False,
-        )
+        text = "images that a margin, a DLR or a search breaks and no cross entropy does, at the reference budget"
+        yield _metric(f"beyond_ce_{norm}", f"beyond CE {norm}", text, direction="none", shown=False)
 
 
-def _of_linf(config: Config) -> Iterator[Metric]:
-    threat = config.threat("linf")
-    if threat is None:
+def _of_linf(config: AdversarialConfig) -> Iterator[Metric]:
+    if (threat := config.threat("linf")) is None:
         return
     at = int(np.argmin(np.abs(np.array(threat.epsilons) - reference(threat))))
     label = threat.label(threat.epsilons[at])
-    yield _metric(
-        "fgsm_accuracy",
-        "FGSM",
-        f"images that one sign step of {label} does not break; each epsilon on its own",
-        stands("fgsm_broken", at),
-        shown=False,
-    )
-    if config.transfer is not None:
-        yield _metric(
-            "transfer_accuracy",
-            "transfer",
-            f"images that no perturbation of {label} made on another network breaks; each epsilon on its own",
-            stands("transfer_broken", at),
-        )
-
-
-def _clean(trials: Trials) -> tuple[Array, Array]:
-    return trials["clean_correct"].astype(bool), np.ones(len(trials), dtype=bool)
-
-
-def passes(trials: Trials) -> tuple[Array, Array]:
-    """Gradient passes, per image shown."""
-    return trials["passes"], np.ones(len(trials), dtype=bool)
+    text = f"images that one sign step of {label} does not break; each epsilon on its own"
+    yield _metric("fgsm_accuracy", "FGSM", text, stands("fgsm_broken", at), shown=False)
+    if config.transfer:
+        text = f"images that no perturbation of {label} made on another network breaks; each epsilon on its own"
+        yield _metric("transfer_accuracy", "transfer", text, stands("transfer_broken", at))
 
 
 def _metric(name: str, title: str, text: str, ratio: Ratio | None = None, **more: Any) -> Metric:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from benchmark.contracts import Array, View
-from suites.adversarial.config import Config
+from suites.adversarial.config import AdversarialConfig
 
 
-def observe(config: Config, view: View) -> Mapping[str, Array]:
+def observe(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
     """Columns [n]. An image that is answered wrongly is not attacked: it is broken at epsilon 0.
 
     response, clean_correct; loss, margin, gradient_norm: cross entropy at the image, how far the answer is from
@@ -16,8 +16,8 @@ def observe(config: Config, view: View) -> Mapping[str, Array]:
     are equal; not_finite: some answer or gradient under attack was NaN or infinite (the image counts as broken there);
     probed, gradient_error, gradient_spread, gradient_company, company_difference, alone_difference: whether the image
     was asked for slopes and company (`trust.probes`), and the answers; second_opinion: [n, attacks], what the attacks
-    of `Config.opinion` did to an image of odd gradient (-1: not asked, 0: held, 1: broken); asked, otherwise: whether
-    it was shown normalised otherwise, and which readings were answered rightly [n, readings];
+    of `AdversarialConfig.opinion` did to an image of odd gradient (-1: not asked, 0: held, 1: broken); asked,
+    otherwise: whether it was shown normalised otherwise, and which readings were answered rightly [n, readings];
     passes, forwards: gradient and plain passes; fgsm_broken, transfer_broken: [n, epsilons]; and for each norm, as
     `linf_...`: epsilon (the smallest that breaks it, infinite where none does), by (which attack), size (norm of the
     smallest perturbation found), held (the largest epsilon below that did not break it), loss and margin of the last

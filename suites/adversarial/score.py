@@ -9,8 +9,8 @@ import numpy as np
 from benchmark.contracts import Metric, Ratio, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stimuli.roles import HELD_OUT, ROLE
-from suites.adversarial.config import CLOSE, Config, Threat, reference
-from suites.adversarial.metrics import LISTED, beyond_ce, metrics_of, passes, robust_at, stands
+from suites.adversarial.config import CLOSE, AdversarialConfig, Threat, reference
+from suites.adversarial.metrics import LISTED, beyond_ce, metrics_of, robust_at, share, stands
 from suites.adversarial.trust.report import flags
 
 Z95 = 1.959963984540054
@@ -18,47 +18,37 @@ COLUMNS = {"fgsm_accuracy": "fgsm_broken", "transfer_accuracy": "transfer_broken
 REMARKS = {HELD_OUT: "training images", LISTED: "evenly spaced images, not RobustBench's list"}
 
 
-def score(config: Config, trials: Trials) -> Sequence[Score]:
+def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:
     """Scores of one observer; every flag of the trust report stands on each of them."""
     metrics = {metric.name: metric for metric in metrics_of(config)}
     if not len(trials):
         return [Score(name, None, "no trials", role=ROLE) for name in metrics]
     remarks = tuple(text for key, text in REMARKS.items() if key in trials.missing)
-    found = (*remarks, *flags(config, trials))
-    return [replace(one, flags=(*one.flags, *found)) for one in _scores(config, metrics, trials)]
+    marks = (*remarks, *flags(config, trials))
+    return [replace(score, flags=(*score.flags, *marks)) for score in _scores(config, metrics, trials)]
 
 
-def _scores(config: Config, metrics: dict[str, Metric], trials: Trials) -> Iterator[Score]:
+def _scores(config: AdversarialConfig, metrics: dict[str, Metric], trials: Trials) -> Iterator[Score]:
+    def scored(name: str, ratio: Ratio, condition: str = "") -> Score:
+        return ratio_score(replace(metrics[name], ratio=ratio), trials, condition=condition)
+
     for metric in metrics.values():
         if metric.ratio is not None:
             yield ratio_score(metric, trials)
-    yield ratio_score(_with(metrics["gradient_passes"], passes), trials)
+    yield scored("gradient_passes", share(lambda trials: trials["passes"]))
     for threat in config.threats:
+        norm, beyond = threat.norm, f"beyond_ce_{threat.norm}"
         yield median_score(threat, trials)
-        for epsilon in threat.epsilons:
-            robust = _with(metrics["robust_accuracy"], robust_at(threat.norm, epsilon))
-            yield ratio_score(robust, trials, condition=threat.label(epsilon))
         if config.stages:
-            yield from _beyond(metrics[f"beyond_ce_{threat.norm}"], threat, trials)
-    linf = config.threat("linf")
-    for name, column in COLUMNS.items():
-        if linf is not None and name in metrics:
-            yield from _by_epsilon(metrics[name], column, linf, trials)
-
-
-def _beyond(metric: Metric, threat: Threat, trials: Trials) -> Iterator[Score]:
-    """What other losses than the cross entropy added, at the reference budget and at each one."""
-    at = {"": reference(threat), **{threat.label(epsilon): epsilon for epsilon in threat.epsilons}}
-    for condition, epsilon in at.items():
-        one = _with(metric, beyond_ce(threat.norm, epsilon))
-        yield ratio_score(one, trials, condition=condition)
-
-
-def _by_epsilon(metric: Metric, column: str, threat: Threat, trials: Trials) -> Iterator[Score]:
-    """What an attack does at each epsilon on its own, from a column [n, epsilons]."""
-    for index, epsilon in enumerate(threat.epsilons):
-        one = _with(metric, stands(column, index))
-        yield ratio_score(one, trials, condition=threat.label(epsilon))
+            yield scored(beyond, beyond_ce(norm, reference(threat)))
+        for index, epsilon in enumerate(threat.epsilons):
+            label = threat.label(epsilon)
+            yield scored("robust_accuracy", robust_at(norm, epsilon), label)
+            if config.stages:
+                yield scored(beyond, beyond_ce(norm, epsilon), label)
+            for name, column in COLUMNS.items():
+                if norm == "linf" and name in metrics:
+                    yield scored(name, stands(column, index), label)
 
 
 def median_score(threat: Threat, trials: Trials) -> Score:
@@ -79,7 +69,3 @@ def median_score(threat: Threat, trials: Trials) -> Score:
     if not np.isfinite(high):
         return replace(start, value=value, flags=("no upper bound of the interval",))
     return replace(start, value=value, low=float(low), high=float(high), method="order statistics")
-
-
-def _with(metric: Metric, ratio: Ratio) -> Metric:
-    return replace(metric, ratio=ratio)

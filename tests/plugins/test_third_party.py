@@ -22,7 +22,7 @@ def corruptions(monkeypatch, entries):
 
 @pytest.mark.parametrize(
     "broken",
-    [suites, corruptions, lambda _, entries: attacks(entries).broken, lambda _, entries: maps(entries).broken],
+    [suites, corruptions, lambda _, entries: attacks(entries)[1], lambda _, entries: maps(entries).broken],
     ids=["suites", "corruptions", "attacks", "maps"],
 )
 def test_a_module_that_ends_the_program_is_named_and_stops_nobody(broken, tmp_path, monkeypatch):

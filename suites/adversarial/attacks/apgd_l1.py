@@ -22,16 +22,6 @@ HALVINGS = 26  # to the last bit of float32
 ROOM = 1 - 1e-6  # of epsilon: what a float32 sum over many entries may be off by
 
 
-def sparse_rules() -> Rules:
-    """The rules in L1."""
-    return Rules(start, STRIDE, windows, move, retake)
-
-
-def start(origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
-    """Normal noise, projected."""
-    return inside(origin, seeded(_normal, origin, seeds), epsilon)
-
-
 def windows(steps: int) -> tuple[int, ...]:
     """Every 4 % of the steps."""
     length = max(int(0.04 * steps), 1)
@@ -79,22 +69,27 @@ def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
     length = flat.abs()
     room = torch.where(flat > 0, 1 - base, base)
     bound = ROOM * epsilon
+
+    def shortened(threshold: Tensor) -> Tensor:
+        return (length - threshold[:, None]).clamp_min(0.0).minimum(room)
+
     low = torch.zeros_like(bound)
     high = length.amax(dim=1)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        over = _kept(length, room, middle).sum(dim=1) > bound
+        over = shortened(middle).sum(dim=1) > bound
         low, high = torch.where(over, middle, low), torch.where(over, high, middle)
-    fits = _kept(length, room, torch.zeros_like(low)).sum(dim=1) <= bound
-    kept = _kept(length, room, torch.where(fits, 0.0, high))
+    fits = shortened(torch.zeros_like(low)).sum(dim=1) <= bound
+    kept = shortened(torch.where(fits, 0.0, high))
     point = base + flat.sign() * kept
     outside = (point - base).abs() > kept  # rounded away from the image: thousands of entries add up
     return torch.where(outside, torch.nextafter(point, base), point).clamp(0.0, 1.0).view(delta.shape)
 
 
-def _kept(length: Tensor, room: Tensor, threshold: Tensor) -> Tensor:
-    return (length - threshold[:, None]).clamp_min(0.0).minimum(room)
+def _start(origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
+    """Normal noise, projected."""
+    noise = seeded(lambda shape, generator: torch.randn(shape, generator=generator), origin, seeds)
+    return inside(origin, noise, epsilon)
 
 
-def _normal(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator)
+SPARSE_RULES = Rules(_start, STRIDE, windows, move, retake)

@@ -4,29 +4,27 @@ PGD walks the whole sweep; FGSM is merged in; then every further attack is tried
 image that is broken within an epsilon is broken within every larger one.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from suites.adversarial.attacks.apgd import apgd
-from suites.adversarial.attacks.apgd_state import sweep
 from suites.adversarial.attacks.foreign import foreign
-from suites.adversarial.attacks.pgd import attack, slope
-from suites.adversarial.attacks.problem import Outcome, Problem, geometry
+from suites.adversarial.attacks.pgd import Ascent, slope, sweep
+from suites.adversarial.attacks.problem import Problem, Rows, Verdicts
 from suites.adversarial.attacks.square import square
-from suites.adversarial.config import CLOSE, Apgd, Config, NormName, Recipe, Square, Threat, reference
+from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, NormName, Recipe, Square, Threat, reference
 
 #: What bisection asks: 20 steps that find their own size, of the loss that does not saturate.
 HALVING = Apgd("margin", 20)
 NAME = "U40"
 
 
-@dataclass(frozen=True)
-class Curve:
-    """How far each image of a problem holds in one norm; arrays [n].
+@dataclass
+class Resistance:
+    """How far each image of a problem holds in one norm; arrays [n], updated by every attack.
 
     epsilon: the smallest budget that broke it (infinite: none); by: which attack did; size: norm of the smallest
     perturbation found; held: the largest budget below that within which it was not broken; loss, margin: at the last
@@ -40,190 +38,123 @@ class Curve:
     held: NDArray[np.float64]
     loss: NDArray[np.float64]
     margin: NDArray[np.float64]
-    passes: NDArray[np.int64]
-    forwards: NDArray[np.int64]
+    passes: Rows
+    forwards: Rows
+
+    def attack(self, problem: Problem, recipe: Recipe, rows: Rows, within: NDArray[np.float64]) -> Verdicts:
+        """One attack on the images at `rows`, each within its own bound. Of its verdicts the cost is noted."""
+        some = problem.at(rows)
+        bounds = torch.tensor(within, dtype=torch.float32, device=problem.images.device)
+        if isinstance(recipe, Apgd):
+            verdicts = apgd(some, self.norm, bounds, recipe)
+        elif isinstance(recipe, Square):
+            verdicts = square(some, self.norm, bounds, recipe)
+        else:
+            verdicts = foreign(some, self.norm, bounds, recipe)
+        problem.failed[rows] |= some.failed
+        self.passes[rows] += verdicts.passes
+        self.forwards[rows] += verdicts.forwards
+        return verdicts
+
+    def lower(self, rows: Rows, epsilon: NDArray[np.float64], by: str, size: NDArray[np.float64]) -> None:
+        """The images at `rows` are broken within these budgets, by perturbations of these sizes."""
+        self.epsilon[rows], self.by[rows], self.size[rows] = epsilon, by, size
+
+    def merge(self, broken: NDArray[np.bool_], epsilons: tuple[float, ...], by: str) -> None:
+        """Take the worse, image by image, of this and of an attack that broke [n, epsilons] in Linf."""
+        smallest = np.where(broken, np.array(epsilons), np.inf).min(axis=1, initial=np.inf)
+        sooner = np.flatnonzero(smallest * CLOSE < self.epsilon)
+        self.lower(sooner, smallest[sooner], by, smallest[sooner])
+
+    def tighten(self, threat: Threat) -> None:
+        """Every image is broken within the smallest epsilon that its perturbation fits in, and held below that."""
+        grid = np.array([0.0, *threat.epsilons, *([threat.far] if threat.far else [])])
+        fell = np.isfinite(self.size)
+        fits = np.searchsorted(grid, np.where(fell, self.size, 0.0) / CLOSE).clip(1, len(grid) - 1)
+        self.epsilon = np.where(fell, np.minimum(grid[fits], self.epsilon), self.epsilon)
+        below = np.searchsorted(grid, self.epsilon / CLOSE) - 1
+        self.held = grid[below.clip(0, len(grid) - 1)]
 
 
-def curve(problem: Problem, threat: Threat, config: Config, fast: NDArray[np.bool_] | None) -> Curve:
+def resistance(
+    problem: Problem, threat: Threat, config: AdversarialConfig, fast: NDArray[np.bool_] | None
+) -> Resistance:
     """Attack every image of a problem. fast: [n, epsilons], what FGSM broke (None: it was not asked)."""
-    found, margins = _walked(problem, threat, config)
+    steps, n, finish = sweep(threat, config), len(problem.images), config.finish
+    ascent = Ascent(problem, threat.norm, steps, config.leap)
+    known, by, held = np.full(n, np.inf), np.full(n, "", dtype=NAME), np.zeros(n)
+    cost = (ascent.passes, ascent.forwards)
+    found = Resistance(threat.norm, known, by, ascent.size, held, ascent.loss, ascent.margin, *cost)
+    fell = np.flatnonzero(ascent.broken)
+    found.epsilon[fell] = steps["epsilon"][ascent.fell[fell]]
+    found.by[fell] = steps["loss"][ascent.fell[fell]]
     if fast is not None:
-        found = merged(found, fast, threat.epsilons, "fgsm")
-    for column, epsilon in enumerate(threat.epsilons):
-        finish = config.finish
-        if finish is not None and threat.norm in finish.norms:
-            near = margins[:, column] > finish.near * _at_rest(problem)
-            found = _tried(problem, found, finish.attack, epsilon, near)
+        found.merge(fast, threat.epsilons, "fgsm")
+    for epsilon in threat.epsilons:
+        if finish is not None and threat.norm == "linf":
+            rest = slope(problem).margin if problem.rest is None else problem.rest
+            at_rest = rest.double().cpu().numpy()
+            last = np.searchsorted(steps["epsilon"], epsilon, side="right") - 1
+            near = ascent.reached[:, last] > finish.near * at_rest
+            _try(problem, found, finish.attack, epsilon, near)
             if finish.last is not None and epsilon in finish.at:
-                near &= found.margin > finish.close * _at_rest(problem)
-                found = _tried(problem, found, finish.last, epsilon, near)
+                near &= found.margin > finish.close * at_rest
+                _try(problem, found, finish.last, epsilon, near)
         for recipe in config.attacks:
-            found = _tried(problem, found, recipe, epsilon)
-    if config.check is not None and threat.far and config.stages:
-        found = _tried(problem, found, config.check, threat.far)
-    found = _tightened(found, threat)
+            _try(problem, found, recipe, epsilon, np.ones(n, dtype=np.bool_))
+    if config.check is not None and threat.far:
+        _try(problem, found, config.check, threat.far, np.ones(n, dtype=np.bool_))
+    found.tighten(threat)
     for _ in range(config.bisect):
-        found = _halved(problem, found, threat)
+        _halve(problem, found, threat)
     return found
 
 
 def second_opinion(
-    problem: Problem, found: Curve, threat: Threat, config: Config, odd: NDArray[np.bool_], least: int
-) -> tuple[Curve, NDArray[np.int64]]:
+    problem: Problem, found: Resistance, threat: Threat, config: AdversarialConfig, odd: NDArray[np.bool_], least: int
+) -> NDArray[np.int64]:
     """The attacks of `config.opinion` on those images whose gradient is odd ([n]), and on others up to `least` in all,
     each within the reference budget or the largest one that it survived. [n, attacks]: -1 not asked, 0 held, 1
     broken."""
-    told = np.full((len(odd), len(config.opinion)), -1)
+    opinions = np.full((len(odd), len(config.opinion)), -1)
     bounds = np.where(np.isfinite(found.epsilon), found.held, found.epsilon)
     bounds = np.minimum(bounds, reference(threat))
     stands = np.flatnonzero(bounds > 0)
     ranked = stands[np.lexsort((problem.seeds[stands], -bounds[stands], ~odd[stands]))]
     rows = np.sort(ranked[: max(least, int(odd[stands].sum()))])
     if not len(rows):
-        return found, told
-    some, limits = part(problem, rows), bounds[rows]
-    within = torch.tensor(limits, dtype=torch.float32, device=problem.images.device)
+        return opinions
+    within = bounds[rows]
     for column, recipe in enumerate(config.opinion):
-        outcome = _attacked(some, threat.norm, within, recipe)
-        told[rows, column] = outcome.broken
-        outcome.broken[:] &= found.epsilon[rows] > limits * CLOSE  # it may have fallen already
-        noted = _noted(found, rows, outcome, limits, recipe.name)
-        found = replace(noted, loss=found.loss, margin=found.margin)
-    problem.failed[rows] |= some.failed
-    return _tightened(found, threat), told
+        verdicts = found.attack(problem, recipe, rows, within)
+        opinions[rows, column] = verdicts.broken
+        new = verdicts.broken & (found.epsilon[rows] > within * CLOSE)  # it may have fallen already
+        found.lower(rows[new], within[new], recipe.name, verdicts.size[new])
+    found.tighten(threat)
+    return opinions
 
 
-def merged(found: Curve, broken: NDArray[np.bool_], epsilons: tuple[float, ...], by: str) -> Curve:
-    """The worse, image by image, of a curve and of an attack that broke [n, epsilons] in Linf."""
-    smallest = np.where(broken, np.array(epsilons), np.inf).min(axis=1, initial=np.inf)
-    sooner = smallest * CLOSE < found.epsilon
-    return replace(
-        found,
-        epsilon=np.where(sooner, smallest, found.epsilon),
-        by=np.where(sooner, by, found.by).astype(NAME),
-        size=np.where(sooner, smallest, found.size),
-    )
+def _try(problem: Problem, found: Resistance, recipe: Recipe, epsilon: float, among: NDArray[np.bool_]) -> None:
+    """One attack on the images that stand at an epsilon, of those [n] that it is to be tried on."""
+    rows = np.flatnonzero((found.epsilon > epsilon * CLOSE) & among)
+    if not len(rows):
+        return
+    within = np.full(len(rows), epsilon)
+    verdicts = found.attack(problem, recipe, rows, within)
+    fell = verdicts.broken
+    found.lower(rows[fell], within[fell], recipe.name, verdicts.size[fell])
+    if not isinstance(recipe, Square):  # its margins say nothing of where gradients lead
+        found.loss[rows], found.margin[rows] = verdicts.loss, verdicts.margin
 
 
-def part(problem: Problem, rows: NDArray[np.int64]) -> Problem:
-    """The images of a problem at `rows`."""
-    first = None if problem.first is None else problem.first[rows]
-    rest = None if problem.rest is None else problem.rest[rows]
-    return replace(
-        problem,
-        images=problem.images[rows],
-        labels=problem.labels[rows],
-        seeds=problem.seeds[rows],
-        targets=problem.targets[rows],
-        first=first,
-        rest=rest,
-        failed=problem.failed[rows],
-    )
-
-
-def _at_rest(problem: Problem) -> NDArray[np.float64]:
-    """The margins at the images."""
-    if problem.rest is None:
-        return slope(problem).margin.double().cpu().numpy()
-    return problem.rest.double().cpu().numpy()
-
-
-def _walked(problem: Problem, threat: Threat, config: Config) -> tuple[Curve, NDArray[np.float64]]:
-    """PGD along the sweep; and the margins that it reached at each epsilon, [n, epsilons] (NaN: broken before)."""
-    steps = sweep(threat, config)
-    pool = attack(problem, geometry(threat.norm), steps)
-    fell = pool.broken >= 0
-    if not len(steps):
-        none = np.full((len(fell), len(threat.epsilons)), np.nan)
-        return _untouched(threat.norm, len(fell)), none
-    last = np.searchsorted(steps.epsilon, np.array(threat.epsilons), side="right") - 1
-    found = Curve(
-        threat.norm,
-        epsilon=np.where(fell, steps.epsilon[pool.broken], np.inf),
-        by=np.where(fell, np.array(steps.name)[pool.broken], "").astype(NAME),
-        size=pool.size,
-        held=np.zeros(len(fell)),
-        loss=pool.loss,
-        margin=pool.margin,
-        passes=pool.passes,
-        forwards=pool.forwards,
-    )
-    return found, pool.reached[:, last]
-
-
-def _untouched(norm: NormName, n: int) -> Curve:
-    nan, zero = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
-    none = np.full(n, "", dtype=NAME)
-    return Curve(norm, np.full(n, np.inf), none, nan, np.zeros(n), nan, nan, zero, zero)
-
-
-def _tried(
-    problem: Problem, found: Curve, recipe: Recipe, epsilon: float, among: NDArray[np.bool_] | None = None
-) -> Curve:
-    """One attack on the images that stand at an epsilon. among: [n], those that it is tried on (None: all)."""
-    standing = found.epsilon > epsilon * CLOSE
-    rows = np.flatnonzero(standing if among is None else standing & among)
-    if not len(rows) or (isinstance(recipe, Square) and found.norm not in recipe.norms):
-        return found
-    bounds = torch.full((len(rows),), epsilon, device=problem.images.device)
-    some = part(problem, rows)
-    made = _attacked(some, found.norm, bounds, recipe)
-    problem.failed[rows] |= some.failed
-    noted = _noted(found, rows, made, np.full(len(rows), epsilon), recipe.name)
-    if isinstance(recipe, Square):  # its margins say nothing of where gradients lead
-        return replace(noted, loss=found.loss, margin=found.margin)
-    return noted
-
-
-def _attacked(problem: Problem, norm: NormName, bounds: Tensor, recipe: Recipe) -> Outcome:
-    if isinstance(recipe, Apgd):
-        return apgd(problem, norm, bounds, recipe)
-    if isinstance(recipe, Square):
-        return square(problem, norm, bounds, recipe)
-    return foreign(problem, norm, bounds, recipe)
-
-
-def _noted(found: Curve, rows: NDArray[np.int64], made: Outcome, bounds: NDArray[np.float64], by: str) -> Curve:
-    """What an attack on the images at `rows`, each within its bound, adds to a curve."""
-    changed = {
-        name: getattr(found, name).copy() for name in ("epsilon", "by", "size", "loss", "margin", "passes", "forwards")
-    }
-    fell = rows[made.broken]
-    changed["epsilon"][fell] = bounds[made.broken]
-    changed["by"][fell] = by
-    changed["size"][fell] = made.size[made.broken]
-    changed["loss"][rows], changed["margin"][rows] = made.loss, made.margin
-    changed["passes"][rows] += made.passes
-    changed["forwards"][rows] += made.forwards
-    return replace(found, **changed)
-
-
-def _tightened(found: Curve, threat: Threat) -> Curve:
-    """Every image is broken within the smallest epsilon that its perturbation fits in, and held below that."""
-    grid = np.array([0.0, *threat.epsilons, *([threat.far] if threat.far else [])])
-    fell = np.isfinite(found.size)
-    fits = np.searchsorted(grid, np.where(fell, found.size, 0.0) / CLOSE).clip(1, len(grid) - 1)
-    epsilon = np.where(fell, np.minimum(grid[fits], found.epsilon), found.epsilon)
-    below = np.searchsorted(grid, epsilon / CLOSE) - 1
-    return replace(found, epsilon=epsilon, held=grid[below.clip(0, len(grid) - 1)])
-
-
-def _halved(problem: Problem, found: Curve, threat: Threat) -> Curve:
+def _halve(problem: Problem, found: Resistance, threat: Threat) -> None:
     """One round of bisection on the images that were broken within the threat's epsilons: an attack half-way between
     what held and the size of the perturbation found. The epsilon of the curve stays as it is."""
-    within = (found.epsilon <= max(threat.epsilons) * CLOSE) & (found.size > found.held)
-    rows = np.flatnonzero(within)
+    rows = np.flatnonzero((found.epsilon <= max(threat.epsilons) * CLOSE) & (found.size > found.held))
     if not len(rows):
-        return found
+        return
     middle = (found.held[rows] + found.size[rows]) / 2
-    bounds = torch.tensor(middle, dtype=problem.images.dtype, device=problem.images.device)
-    some = part(problem, rows)
-    made = apgd(some, found.norm, bounds, HALVING)
-    problem.failed[rows] |= some.failed
-    size, held = found.size.copy(), found.held.copy()
-    size[rows[made.broken]] = made.size[made.broken]
-    held[rows[~made.broken]] = middle[~made.broken]
-    passes, forwards = found.passes.copy(), found.forwards.copy()
-    passes[rows] += made.passes
-    forwards[rows] += made.forwards
-    return replace(found, size=size, held=held, passes=passes, forwards=forwards)
+    verdicts = found.attack(problem, HALVING, rows, middle)
+    fell = verdicts.broken
+    found.size[rows[fell]] = verdicts.size[fell]
+    found.held[rows[~fell]] = middle[~fell]

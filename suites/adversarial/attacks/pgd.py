@@ -6,271 +6,202 @@ one of its points is misclassified. Where a stage starts anew, the last point of
 forward pass alone; such passes are collected until no full batch of gradients is ready.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.apgd_state import STARTS, Schedule
 from suites.adversarial.attacks.problem import (
-    KINDS,
-    Geometry,
+    BALLS,
+    LOSSES,
     Problem,
     Rows,
-    attack_loss,
+    Verdicts,
+    batches,
     cross_entropy,
     fallen,
     gradient_of,
     linf_size,
-    lost,
     margin,
-    move,
     not_finite,
-    random_start,
     taken,
-    wrong,
 )
-from suites.adversarial.config import CLOSE, VANISHING
+from suites.adversarial.config import CLOSE, VANISHING, AdversarialConfig, NormName, Stage, Threat
 
 CACHED = 2**18  # numbers of one operand: with the others of a step they fill 2 to 4 MB
-LAST, CLEAN, RANDOM = range(len(STARTS))
+PACE = 2.5  # the steps of a stage add up to so many epsilons
+#: One gradient step. start: where it starts (`StartName`, "last" on all but a stage's first step); leap: where a stage
+#: goes on from the one before at the same epsilon, the first step of the next epsilon (else -1).
+STEP = np.dtype([("epsilon", "f8"), ("size", "f8"), ("loss", "U6"), ("start", "U6"), ("leap", "i8")])
+Schedule = NDArray[np.void]
 
 
-@dataclass
-class Pool:
-    """Where every image stands; each array [n].
+def schedule(stages: Iterable[tuple[Stage, float]]) -> Schedule:
+    """The steps of stages, each at its epsilon (ascending). An image walks down them until it is broken: an image that
+    is broken at one epsilon is broken at every larger one."""
+    rows = [
+        (epsilon, PACE * epsilon / stage.steps, stage.loss, "last" if number else stage.start, number)
+        for stage, epsilon in stages
+        for number in range(stage.steps)
+    ]
+    steps = np.array(rows, dtype=STEP)
+    epsilon = steps["epsilon"]
+    following = np.searchsorted(epsilon, epsilon, side="right")
+    goes_on = (steps["leap"] == 0) & (steps["start"] == "last") & (np.append(-1, epsilon)[:-1] == epsilon)
+    steps["leap"] = np.where(goes_on & (following < len(steps)), following, -1)
+    return steps
+
+
+def sweep(threat: Threat, config: AdversarialConfig) -> Schedule:
+    """All epsilons of a threat, small to large, then the far one."""
+    stages = [(stage, epsilon) for epsilon in threat.epsilons for stage in config.stages]
+    if threat.far:
+        stages += [(Stage(stage.loss, config.far_steps), threat.far) for stage in config.stages]
+    return schedule(stages)
+
+
+class Ascent(Verdicts):
+    """A schedule on every image of a problem, with a place of its own for each. Beside the verdicts, arrays [n]:
 
     point: the newest point; at: its next step; fresh: the point was placed by a start, not reached by a step;
     reached: [n, steps], the margin that each step reached (NaN: it was not taken, or the next start is not judged);
-    standing: not broken and not finished; broken: the step whose point was misclassified (-1: none); size: norm of
-    that perturbation (NaN: none); loss, margin: cross entropy and margin of the newest judged point; passes,
-    forwards: gradient and plain passes; led: the newest step had a gradient; refused: wrong answers that full
-    precision did not confirm; steps: the schedule's columns as tensors.
+    standing: not broken and not finished; fell: the step whose point was misclassified (-1: none); led: the newest step
+    had a gradient. keeps: images that keep more than this share of their margin leap to the next epsilon.
     """
 
-    point: Tensor
-    reached: NDArray[np.float64]
-    at: Rows
-    fresh: NDArray[np.bool_]
-    standing: NDArray[np.bool_]
-    broken: Rows
-    size: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    margin: NDArray[np.float64]
-    passes: Rows
-    forwards: Rows
-    refused: Rows
-    led: NDArray[np.bool_]
-    leaps: Rows
-    keeps: float
-    steps: dict[str, Tensor] = field(default_factory=dict)
+    def __init__(self, problem: Problem, norm: NormName, steps: Schedule, keeps: float = 1.0) -> None:
+        n = len(problem.images)
+        super().__init__(**vars(Verdicts.none(n)))
+        self.problem, self.norm, self.steps, self.keeps = problem, norm, steps, keeps
+        self.point = problem.images.clone()
+        self.at: Rows = np.zeros(n, dtype=np.int64)
+        self.fresh = np.zeros(n, dtype=np.bool_)
+        self.reached = np.full((n, len(steps)), np.nan)
+        self.standing = np.full(n, len(steps) > 0)
+        self.fell: Rows = np.full(n, -1, dtype=np.int64)
+        self.led = np.ones(n, dtype=np.bool_)
+        self._place(np.flatnonzero(self.standing))
+        while self.standing.any():
+            rows, only_judge = self._next()
+            (self._finish if only_judge else self._step)(rows)
 
+    def _next(self) -> tuple[Rows, bool]:
+        """The next batch, and whether it is to be judged only. Full batches of gradients come first, images that have
+        furthest to go before others, so that few are left at the end in a batch that is not full."""
+        alive, batch = np.flatnonzero(self.standing), self.problem.batch
+        starts = np.append(self.steps["start"] != "last", True)
+        done = ~self.fresh[alive] & starts[self.at[alive]] & (self.at[alive] > 0)
+        ready, waiting = alive[~done], alive[done]
+        if len(ready) >= batch or not len(waiting):
+            return ready[np.argsort(self.at[ready], kind="stable")[:batch]], False
+        return waiting[:batch], True
 
-def attack(problem: Problem, ball: Geometry, schedule: Schedule) -> Pool:
-    """Run a schedule on every image of a problem."""
-    pool = _opened(problem, schedule)
-    _place(pool, problem, ball, np.flatnonzero(pool.standing))
-    while pool.standing.any():
-        rows, only_judge = _next(pool, len(schedule), problem.batch)
-        if only_judge:
-            _finish(pool, problem, ball, rows)
-        else:
-            # One forward and backward pass: judge the points, move those that still hold.
-            y = problem.labels[rows]
-            steps = pool.at[rows]
-            target = _targets(pool, problem, rows)
-            point = taken(pool.point, rows).requires_grad_()
-            z = problem.forward(point)
-            way = gradient_of(attack_loss(z, y, target, pool.steps["kind"][steps]), point)
-            pool.passes[rows] += 1
-            still = point.detach()
-            _judge(pool, problem, ball, rows, still, z.detach())
-            _note(pool, problem, rows, (still, way, z.detach()))
-            _leap(pool, problem, rows)
-            _drop(pool, rows, lost(problem, rows, way))
-            pool.led[rows] = _leads(way)
-            _step(pool, problem, ball, rows, still, way)
-            left = rows[pool.standing[rows]]
-            pool.at[left] += 1
-            pool.fresh[left] = False
-    return pool
+    def _step(self, rows: Rows) -> None:
+        """One forward and backward pass: judge the points, move those that still hold."""
+        problem = self.problem
+        point = taken(self.point, rows).requires_grad_()
+        z = problem.forward(point)
+        loss, kinds = torch.zeros_like(z[:, 0]), self.steps["loss"][self.at[rows]]
+        for name, function in LOSSES.items():
+            if len(which := np.flatnonzero(kinds == name)):
+                some = torch.from_numpy(which).to(z.device)
+                loss = loss.index_add(0, some, function(z[some], problem.labels[rows[which]], None))
+        way = gradient_of(loss, point)
+        self.passes[rows] += 1
+        point, z = point.detach(), z.detach()
+        self._judge(rows, point, z)
+        self._follow(rows, point, way, z)
+        if problem.rest is not None and self.keeps < 1:
+            # Images that are still far from the boundary take this step at the next epsilon. Those that the stage
+            # before had no gradient for (a saturated cross entropy) may be near it.
+            ahead = self.steps["leap"][self.at[rows]]
+            far = self.margin[rows] < self.keeps * problem.rest[rows].cpu().numpy()
+            far &= (ahead >= 0) & self.led[rows] & self.standing[rows]
+            self.at[rows[far]] = ahead[far]
+        gone = rows[self.drop(problem, rows, way, self.steps["epsilon"][self.at[rows]]) & self.standing[rows]]
+        self.fell[gone], self.standing[gone] = self.at[gone], False
+        self.led[rows] = _leads(way)
+        self._move(rows, point, way)
+        left = rows[self.standing[rows]]
+        self.at[left] += 1
+        self.fresh[left] = False
 
+    def _judge(self, rows: Rows, point: Tensor, z: Tensor) -> None:
+        """Record margins, and what is broken: by the step that reached the point, or by the start that placed it."""
+        fell = rows[self.judge(self.problem, self.norm, rows, point, z)]
+        came = rows[~self.fresh[rows]]
+        self.reached[came, self.at[came] - 1] = self.margin[came]
+        self.fell[fell] = self.at[fell] - ~self.fresh[fell]
+        self.standing[fell] = False
 
-def _opened(problem: Problem, schedule: Schedule) -> Pool:
-    n, device = len(problem.images), problem.images.device
-    columns = {
-        "epsilon": torch.tensor(schedule.epsilon, dtype=torch.float32, device=device),
-        "size": torch.tensor(schedule.size, dtype=torch.float32, device=device),
-        "kind": torch.tensor(schedule.kind, device=device),
-        "start": torch.tensor(schedule.start),
-        "target": torch.tensor(schedule.target, device=device),
-    }
-    return Pool(
-        point=problem.images.clone(),
-        reached=np.full((n, len(schedule)), np.nan),
-        at=np.zeros(n, dtype=np.int64),
-        fresh=np.zeros(n, dtype=np.bool_),
-        standing=np.full(n, len(schedule) > 0),
-        broken=np.full(n, -1, dtype=np.int64),
-        size=np.full(n, np.nan),
-        loss=np.full(n, np.nan),
-        margin=np.full(n, np.nan),
-        passes=np.zeros(n, dtype=np.int64),
-        forwards=np.zeros(n, dtype=np.int64),
-        refused=np.zeros(n, dtype=np.int64),
-        led=np.ones(n, dtype=np.bool_),
-        leaps=schedule.leap,
-        keeps=schedule.keeps,
-        steps=columns,
-    )
+    def _follow(self, rows: Rows, point: Tensor, way: Tensor, z: Tensor) -> None:
+        """Keep the gradients of the margin that are followed, for the trust report."""
+        followed, steps = self.problem.followed, self.steps[self.at[rows]]
+        if not followed.wanted.any():
+            return
+        which = (steps["loss"] == "margin") & (steps["epsilon"] <= followed.within * CLOSE)
+        for place in np.flatnonzero(which & followed.wanted[rows] & self.standing[rows]).tolist():
+            others = z[place].index_fill(0, self.problem.labels[rows[place]], float("-inf"))
+            followed.note(int(rows[place]), point[place], way[place], int(others.argmax()))
 
+    def _move(self, rows: Rows, point: Tensor, way: Tensor) -> None:
+        """Move the images at `rows` that are still standing, a few at a time: as many as stay in the processor's cache
+        from one operation to the next."""
+        epsilon, size = self._sizes(rows)
+        count = max(1, CACHED // point[0].numel()) if point.device.type == "cpu" else len(rows)
+        for part in (slice(i, i + count) for i in range(0, len(rows), count)):
+            left = np.flatnonzero(self.standing[rows[part]])
+            if len(left):
+                # not written to: one image alone is not copied
+                first = rows[part][0]
+                alone = len(rows[part]) == 1
+                images = self.problem.images
+                origin = images[first : first + 1] if alone else taken(images, rows[part])
+                moved = BALLS[self.norm].move(origin, point[part], way[part], epsilon[part], size[part])
+                for place in left.tolist():
+                    self.point[rows[part][place]].copy_(moved[place])
 
-def _next(pool: Pool, length: int, batch: int) -> tuple[Rows, bool]:
-    """The next batch, and whether it is to be judged only. Full batches of gradients come first, images that have
-    furthest to go before others, so that few are left at the end in a batch that is not full."""
-    alive = np.flatnonzero(pool.standing)
-    starts = np.append(pool.steps["start"].numpy() != LAST, True)
-    at = pool.at[alive]
-    done = ~pool.fresh[alive] & starts[at] & ((at > 0) | (at == length))
-    ready, waiting = alive[~done], alive[done]
-    if len(ready) >= batch or not len(waiting):
-        return ready[np.argsort(pool.at[ready], kind="stable")[:batch]], False
-    return waiting[:batch], True
+    def _sizes(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Epsilon and step size [len(rows)] of their next steps."""
+        steps, device = self.steps[self.at[rows]], self.point.device
+        epsilon = torch.tensor(steps["epsilon"], dtype=torch.float32, device=device)
+        return epsilon, torch.tensor(steps["size"], dtype=torch.float32, device=device)
 
+    def _finish(self, rows: Rows) -> None:
+        """Judge the last points of stages; those that hold begin the next stage or are done."""
+        point = taken(self.point, rows)
+        with torch.no_grad():
+            z = self.problem.forward(point)
+        self.forwards[rows] += 1
+        self._judge(rows, point, z)
+        self.standing[rows] &= self.at[rows] < len(self.steps)
+        self._place(rows[self.standing[rows]])
 
-def _note(pool: Pool, problem: Problem, rows: Rows, at: tuple[Tensor, Tensor, Tensor]) -> None:
-    """Keep the gradients of the margin that are followed, for the trust report. at: points, gradients, logits."""
-    seen = problem.followed
-    if seen is None:
-        return
-    steps = pool.at[rows]
-    margins = (pool.steps["kind"][steps].cpu() == KINDS.index("margin")).numpy()
-    untargeted = (pool.steps["target"][steps].cpu() == 0).numpy()
-    small = (pool.steps["epsilon"][steps].cpu() <= seen.within * CLOSE).numpy()
-    which = seen.wanted[rows] & pool.standing[rows] & margins & untargeted & small
-    for place in np.flatnonzero(which).tolist():
-        others = at[2][place].index_fill(0, problem.labels[rows[place]], float("-inf"))
-        seen.note(int(rows[place]), at[0][place], at[1][place], int(others.argmax()))
-
-
-def _leap(pool: Pool, problem: Problem, rows: Rows) -> None:
-    """Images that are still far from the boundary take this step at the next epsilon. Those that the stage before had
-    no gradient for (a saturated cross entropy) may be near it."""
-    if problem.rest is None or pool.keeps >= 1:
-        return
-    on = pool.leaps[pool.at[rows]]
-    far = pool.margin[rows] < pool.keeps * problem.rest[rows].cpu().numpy()
-    ahead = (on >= 0) & far & pool.led[rows] & pool.standing[rows]
-    pool.at[rows[ahead]] = on[ahead]
+    def _place(self, rows: Rows) -> None:
+        """Put images at the start of the stage that their next step opens. From the image itself, the first step is
+        taken with the gradient that is known."""
+        problem, starts = self.problem, self.steps["start"][self.at[rows]]
+        clean, drawn = rows[(starts == "clean") & (self.at[rows] > 0)], rows[starts == "random"]
+        self.point[clean] = problem.images[clean]
+        if len(drawn):
+            seeds = [int(problem.seeds[row]) + int(self.at[row]) for row in drawn]
+            self.point[drawn] = BALLS[self.norm].random_start(problem.images[drawn], self._sizes(drawn)[0], seeds)
+        self.fresh[rows] = True
+        known = rows[(starts != "random") & (self.steps["loss"][self.at[rows]] == "ce")]
+        if problem.first is not None and len(known):
+            origin, way = problem.images[known], problem.first[known]
+            self.point[known] = BALLS[self.norm].move(origin, origin, way, *self._sizes(known))
+            self.led[known] = _leads(way)
+            self.at[known] += 1
+            self.fresh[known] = False
 
 
 def _leads(way: Tensor) -> NDArray[np.bool_]:
     """[n]: gradients that do not vanish."""
     return (linf_size(way) >= VANISHING).cpu().numpy()
-
-
-def _drop(pool: Pool, rows: Rows, gone: Tensor) -> None:
-    """Images whose gradient is no number are broken at the epsilon of the step that it was for."""
-    dropped = rows[gone.cpu().numpy() & pool.standing[rows]]
-    if len(dropped):
-        pool.broken[dropped] = pool.at[dropped]
-        pool.size[dropped] = pool.steps["epsilon"][pool.at[dropped]].cpu().numpy()
-        pool.standing[dropped] = False
-
-
-def _step(pool: Pool, problem: Problem, ball: Geometry, rows: Rows, point: Tensor, way: Tensor) -> None:
-    """Move the images at `rows` that are still standing, a few at a time: as many as stay in the processor's cache
-    from one operation to the next."""
-    steps = pool.at[rows]
-    epsilon, size = pool.steps["epsilon"][steps], pool.steps["size"][steps]
-    count = max(1, CACHED // point[0].numel()) if point.device.type == "cpu" else len(rows)
-    for part in (slice(i, i + count) for i in range(0, len(rows), count)):
-        left = np.flatnonzero(pool.standing[rows[part]])
-        if len(left):
-            origin = _origin(problem.images, rows[part])
-            moved = move(ball, origin, point[part], way[part], (epsilon[part], size[part]))
-            for place in left.tolist():
-                pool.point[rows[part][place]].copy_(moved[place])
-
-
-def _origin(images: Tensor, rows: Rows) -> Tensor:
-    """The images at `rows`, not to be written to: one alone is not copied."""
-    return images[rows[0] : rows[0] + 1] if len(rows) == 1 else taken(images, rows)
-
-
-def _finish(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
-    """Judge the last points of stages; those that hold begin the next stage or are done."""
-    point = taken(pool.point, rows)
-    with torch.no_grad():
-        z = problem.forward(point)
-    pool.forwards[rows] += 1
-    _judge(pool, problem, ball, rows, point, z)
-    pool.standing[rows] &= pool.at[rows] < len(pool.steps["size"])
-    _place(pool, problem, ball, rows[pool.standing[rows]])
-
-
-def _judge(pool: Pool, problem: Problem, ball: Geometry, rows: Rows, point: Tensor, z: Tensor) -> None:
-    """Record margins, and what is broken: by the step that reached the point, or by the start that placed it."""
-    y = problem.labels[rows]
-    none = torch.full_like(y, -1)
-    pool.loss[rows] = cross_entropy(z, y, none).cpu().numpy()
-    pool.margin[rows] = margin(z, y, none).cpu().numpy()
-    came = rows[~pool.fresh[rows]]
-    pool.reached[came, pool.at[came] - 1] = pool.margin[came]
-    down = fallen(problem, rows, point, z).cpu().numpy()
-    pool.refused[rows] += wrong(z, y).cpu().numpy() & ~down
-    fell = rows[down]
-    if len(fell):
-        delta = taken(pool.point, fell) - taken(problem.images, fell)
-        pool.size[fell] = ball.size(delta).cpu().numpy()
-        pool.broken[fell] = pool.at[fell] - (~pool.fresh[fell])
-        pool.standing[fell] = False
-
-
-def _place(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
-    """Put images at the start of the stage that their next step opens."""
-    starts = pool.steps["start"].numpy()[pool.at[rows]]
-    clean, drawn = rows[(starts == CLEAN) & (pool.at[rows] > 0)], rows[starts == RANDOM]
-    pool.point[clean] = problem.images[clean]
-    if len(drawn):
-        steps = pool.at[drawn]
-        seeds = [int(problem.seeds[i]) + int(pool.at[i]) for i in drawn]
-        epsilon = pool.steps["epsilon"][steps]
-        pool.point[drawn] = random_start(ball, problem.images[drawn], epsilon, seeds)
-    pool.fresh[rows] = True
-    _skip(pool, problem, ball, rows[starts != RANDOM])
-
-
-def _skip(pool: Pool, problem: Problem, ball: Geometry, rows: Rows) -> None:
-    """Take the first step from the image itself with the gradient that is known."""
-    if problem.first is None:
-        return
-    steps = pool.at[rows]
-    known = (pool.steps["kind"][steps] == 0) & (pool.steps["target"][steps] == 0)
-    rows = rows[known.cpu().numpy()]
-    if len(rows):
-        origin, steps = problem.images[rows], pool.at[rows]
-        sizes = (pool.steps["epsilon"][steps], pool.steps["size"][steps])
-        pool.point[rows] = move(ball, origin, origin, problem.first[rows], sizes)
-        pool.led[rows] = _leads(problem.first[rows])
-        pool.at[rows] += 1
-        pool.fresh[rows] = False
-
-
-def _targets(pool: Pool, problem: Problem, rows: Rows) -> Tensor:
-    """The class that each image's next step aims at, -1 where it aims at none."""
-    rank = pool.steps["target"][pool.at[rows]]
-    last = max(problem.targets.shape[1] - 1, 0)
-    aimed = problem.targets[rows].gather(1, (rank - 1).clamp(0, last)[:, None])[:, 0]
-    return torch.where(rank > 0, aimed, torch.full_like(aimed, -1))
-
-
-# The fast gradient sign method (Goodfellow, Shlens & Szegedy 2015, section 4): one gradient, every epsilon.
-#
-# Each epsilon is judged on its own, as published: FGSM is not monotone in epsilon.
 
 
 @dataclass(frozen=True)
@@ -287,41 +218,29 @@ class Slope:
 
 def slope(problem: Problem) -> Slope:
     """One gradient pass per image."""
-    parts = [_slope(problem, part) for part in _batches(problem)]
-    return Slope(
-        torch.cat([part.z for part in parts]),
-        torch.cat([part.gradient for part in parts]),
-        torch.cat([part.loss for part in parts]),
-        torch.cat([part.margin for part in parts]),
-        torch.cat([part.failed for part in parts]),
-    )
+    parts = []
+    for rows in batches(problem):
+        y, point = problem.labels[rows], problem.images[rows].detach().requires_grad_()
+        z = problem.forward(point)
+        loss = cross_entropy(z, y)
+        gradient, z = gradient_of(loss, point), z.detach()
+        gone = not_finite(gradient)
+        problem.failed[rows] |= gone.cpu().numpy()
+        failed = gone | not_finite(z)
+        gradient[failed] = 0.0
+        parts.append((z, gradient, loss.detach(), margin(z, y), failed))
+    return Slope(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def fgsm(problem: Problem, gradient: Tensor, epsilons: tuple[float, ...]) -> NDArray[np.bool_]:
-    """[n, epsilons]: the answer at x + epsilon sign(gradient), cut to the box, is wrong."""
+    """[n, epsilons]: the answer at x + epsilon sign(gradient), cut to the box, is wrong (Goodfellow, Shlens & Szegedy
+    2015, section 4). Each epsilon is judged on its own, as published: FGSM is not monotone in epsilon."""
     broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
-    for part in _batches(problem):
-        images, sign = problem.images[part], gradient[part].sign()
+    for rows in batches(problem):
+        images, sign = problem.images[rows], gradient[rows].sign()
         for column, epsilon in enumerate(epsilons):
             shifted = torch.add(images, sign, alpha=epsilon).clamp_(0.0, 1.0)
             with torch.no_grad():
                 z = problem.forward(shifted)
-            broken[part, column] = fallen(problem, part, shifted, z).cpu().numpy()
+            broken[rows, column] = fallen(problem, rows, shifted, z)
     return broken
-
-
-def _batches(problem: Problem) -> Iterator[slice]:
-    return (slice(i, i + problem.batch) for i in range(0, len(problem.images), problem.batch))
-
-
-def _slope(problem: Problem, part: slice) -> Slope:
-    y = problem.labels[part]
-    none = torch.full_like(y, -1)
-    point = problem.images[part].detach().requires_grad_()
-    z = problem.forward(point)
-    loss = cross_entropy(z, y, none)
-    gradient = gradient_of(loss, point)
-    still = z.detach()
-    failed = lost(problem, part, gradient) | not_finite(still)
-    gradient[failed] = 0.0
-    return Slope(still, gradient, loss.detach(), margin(still, y, none), failed)

@@ -1,7 +1,7 @@
 """What an attack is given, how a network's answers are judged, and what came of it. Every attack shares it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from math import log
 
 import numpy as np
@@ -12,70 +12,43 @@ from torch.nn import functional
 
 from suites.adversarial.config import LossName, NormName
 
+Forward = Callable[[Tensor], Tensor]
+Rows = NDArray[np.int64]
+TINY = 1e-12
+
 # What an attack drives up: cross entropy, margin, difference-of-logits ratio. All [n], one value per image.
 #
-# z: logits [n, c]; y: true class [n]; t: target class [n], -1 where the attack is untargeted.
+# z: logits [n, c]; y: true class [n]; t: target class [n] (None: untargeted).
 
 
-KINDS: tuple[LossName, ...] = ("ce", "margin", "dlr")
-
-
-def cross_entropy(z: Tensor, y: Tensor, t: Tensor) -> Tensor:
+def cross_entropy(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
     """Cross entropy to the true class; targeted: minus that to the target (Goodfellow et al. 2015; Madry et al.
     2018). Its gradient vanishes where the softmax saturates."""
-    away = functional.cross_entropy(z, y, reduction="none")
-    towards = functional.cross_entropy(z, t.clamp_min(0), reduction="none")
-    return torch.where(t < 0, away, -towards)
+    if t is None:
+        return functional.cross_entropy(z, y, reduction="none")
+    return -functional.cross_entropy(z, t, reduction="none")
 
 
-def margin(z: Tensor, y: Tensor, t: Tensor) -> Tensor:
+def margin(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
     """max_{i != y} z_i - z_y; targeted: z_t - z_y (Carlini & Wagner 2017, f6 without its softmax). Above 0: wrong.
     Its gradient does not saturate."""
-    rival = torch.where(t < 0, best_other(z, y), at_class(z, t.clamp_min(0)))
-    return rival - at_class(z, y)
+    rival = z.scatter(1, y[:, None], float("-inf")).amax(dim=1) if t is None else z.gather(1, t[:, None])[:, 0]
+    return rival - z.gather(1, y[:, None])[:, 0]
 
 
-def dlr(z: Tensor, y: Tensor, t: Tensor) -> Tensor:
+def dlr(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
     """The margin over z_(1) - z_(3), sorted logits: free of shift and scale (Croce & Hein 2020, eq. 5); targeted:
     over z_(1) - (z_(3) + z_(4)) / 2 (eq. 6). Needs three classes, targeted four."""
     top = z.topk(min(4, z.shape[1]), dim=1).values
-    plain = top[:, 0] - top[:, min(2, top.shape[1] - 1)]
-    aimed = top[:, 0] - (top[:, -2] + top[:, -1]) / 2
-    return margin(z, y, t) / (torch.where(t < 0, plain, aimed) + 1e-12)
+    lower = top[:, min(2, top.shape[1] - 1)] if t is None else (top[:, -2] + top[:, -1]) / 2
+    return margin(z, y, t) / (top[:, 0] - lower + TINY)
 
 
-def loss_named(name: LossName) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """A loss by its name: (z, y, t) -> [n]."""
-    found = {"ce": cross_entropy, "margin": margin, "dlr": dlr}
-    return found[name]
-
-
-def attack_loss(z: Tensor, y: Tensor, t: Tensor, kind: Tensor) -> Tensor:
-    """The loss of each image's own kind [n] (positions in `KINDS`); only kinds that occur are computed."""
-    functions = [loss_named(name) for name in KINDS]
-    present: list[int] = sorted(set(kind.tolist()))
-    if len(present) == 1:
-        return functions[present[0]](z, y, t)
-    total = torch.zeros_like(z[:, 0])
-    for one in present:
-        rows = (kind == one).nonzero()[:, 0]
-        total = total.index_add(0, rows, functions[one](z[rows], y[rows], t[rows]))
-    return total
-
-
-def at_class(z: Tensor, y: Tensor) -> Tensor:
-    """z_y."""
-    return z.gather(1, y[:, None])[:, 0]
-
-
-def best_other(z: Tensor, y: Tensor) -> Tensor:
-    """max_{i != y} z_i."""
-    return z.scatter(1, y[:, None], float("-inf")).amax(dim=1)
-
-
-Forward = Callable[[Tensor], Tensor]
-Rows = NDArray[np.int64]
-Outputs = tuple[tuple[int, ...], ...]
+LOSSES: Mapping[LossName, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "ce": cross_entropy,
+    "margin": margin,
+    "dlr": dlr,
+}
 
 
 @dataclass
@@ -118,17 +91,21 @@ class Problem:
     batch: int = 32
     plain: Forward | None = None
     sure: float = 0.0
-    followed: Followed | None = None
-    failed: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    followed: Followed = field(default_factory=lambda: Followed(np.zeros(0, dtype=np.bool_), 0.0))
+    failed: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
-        if len(self.failed) != len(self.images):
-            object.__setattr__(self, "failed", np.zeros(len(self.images), dtype=np.bool_))
+        object.__setattr__(self, "failed", np.zeros(len(self.images), dtype=np.bool_))
+
+    def at(self, rows: Rows) -> "Problem":
+        """The problem of the images at `rows` alone."""
+        parts = {name: getattr(self, name) for name in ("images", "labels", "seeds", "targets", "first", "rest")}
+        return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one attack at one epsilon did; arrays [n], one entry per attacked image.
+@dataclass
+class Verdicts:
+    """What an attack did; arrays [n], one entry per attacked image.
 
     broken: some point of the attack is answered wrongly; size: norm of that perturbation (NaN: none was found);
     loss, margin: cross entropy and margin at the last point judged; passes, forwards: gradient passes and plain
@@ -139,36 +116,50 @@ class Outcome:
     size: NDArray[np.float64]
     loss: NDArray[np.float64]
     margin: NDArray[np.float64]
-    passes: NDArray[np.int64]
-    forwards: NDArray[np.int64]
+    passes: Rows
+    forwards: Rows
+
+    @classmethod
+    def none(cls, n: int) -> "Verdicts":
+        """On n images that have not been attacked yet; to be filled in."""
+        nan, zero = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
+        return cls(np.zeros(n, dtype=np.bool_), nan, nan.copy(), nan.copy(), zero, zero.copy())
+
+    def judge(self, problem: Problem, norm: NormName, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
+        """Note what the logits z at points of the images at `rows` say. [len(rows)] bool: broken there."""
+        y = problem.labels[rows]
+        fell = fallen(problem, rows, point, z)
+        self.loss[rows] = cross_entropy(z, y).cpu().numpy()
+        self.margin[rows] = margin(z, y).cpu().numpy()
+        if fell.any():
+            places = np.flatnonzero(fell)
+            self.broken[rows[places]] = True
+            delta = taken(point, places) - taken(problem.images, rows[places])
+            self.size[rows[places]] = BALLS[norm].size(delta).cpu().numpy()
+        return fell
+
+    def drop(self, problem: Problem, rows: Rows, gradient: Tensor, epsilon: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """[len(rows)] bool: images whose gradient is no number; they count as broken within their epsilon."""
+        gone = not_finite(gradient).cpu().numpy()
+        problem.failed[rows[gone]] = True
+        new = gone & ~self.broken[rows]
+        self.broken[rows[new]] = True
+        self.size[rows[new]] = epsilon[new]
+        return gone
 
 
-def unattacked(n: int) -> Outcome:
-    """The outcome of n images that have not been attacked yet; arrays to be filled in."""
-    return Outcome(
-        np.zeros(n, dtype=np.bool_),
-        np.full(n, np.nan),
-        np.full(n, np.nan),
-        np.full(n, np.nan),
-        np.zeros(n, dtype=np.int64),
-        np.zeros(n, dtype=np.int64),
-    )
+def batches(problem: Problem) -> list[Rows]:
+    """The rows of a problem, a device batch at a time."""
+    rows = np.arange(len(problem.images))
+    return np.array_split(rows, range(problem.batch, len(rows), problem.batch))
 
 
 def gradient_of(loss: Tensor, point: Tensor) -> Tensor:
     """d loss / d point, zero where the network passes no gradient on; it may be NaN or infinite."""
     if not loss.requires_grad:
         return torch.zeros_like(point)
-    (found,) = torch.autograd.grad(loss.sum(), point, allow_unused=True)
-    return torch.zeros_like(point) if found is None else found
-
-
-def lost(problem: Problem, rows: Tensor | Rows | slice, gradient: Tensor) -> Tensor:
-    """[n] bool: the gradient of the images at `rows` is NaN or infinite somewhere. They are noted as failed."""
-    gone = not_finite(gradient)
-    if bool(gone.any()):
-        _note(problem, rows, gone)
-    return gone
+    (gradient,) = torch.autograd.grad(loss.sum(), point, allow_unused=True)
+    return torch.zeros_like(point) if gradient is None else gradient
 
 
 def not_finite(values: Tensor) -> Tensor:
@@ -185,20 +176,18 @@ def taken(images: Tensor, rows: Rows) -> Tensor:
     return torch.cat(whole) if whole else images[:0]
 
 
-def fallen(problem: Problem, rows: Tensor | Rows | slice, point: Tensor, z: Tensor) -> Tensor:
+def fallen(problem: Problem, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
     """[n] bool: the answers z at the points [n, c, h, w] of the images at `rows` are wrong; near the boundary, the
     plain network's answers. Those that are NaN or infinite are noted as failed."""
     y = problem.labels[rows]
     fell, gone = wrong(z, y), not_finite(z)
     if problem.plain is not None:
-        sure = margin(z, y, torch.full_like(y, -1)).abs() > problem.sure
-        for place in (~sure).nonzero()[:, 0].tolist():
+        for place in (~(margin(z, y).abs() > problem.sure)).nonzero()[:, 0].tolist():
             alone = slice(place, place + 1)
             exact = problem.plain(point[alone])
             fell[alone], gone[alone] = wrong(exact, y[alone]), not_finite(exact)
-    if bool(gone.any()):
-        _note(problem, rows, gone)
-    return fell
+    problem.failed[rows[gone.cpu().numpy()]] = True
+    return np.asarray(fell.cpu().numpy(), dtype=np.bool_)
 
 
 def wrong(z: Tensor, y: Tensor) -> Tensor:
@@ -207,36 +196,27 @@ def wrong(z: Tensor, y: Tensor) -> Tensor:
     return (z.argmax(dim=1) != y) | not_finite(z)
 
 
-def _note(problem: Problem, rows: Tensor | Rows | slice, which: Tensor) -> None:
-    at = rows.cpu().numpy() if isinstance(rows, Tensor) else np.arange(len(problem.failed))[rows]
-    problem.failed[at[which.cpu().numpy()]] = True
-
-
 def likely_wrong(z: Tensor, y: Tensor, count: int) -> Tensor:
     """[n, count]: the wrong classes with the largest logits, in order (at least one)."""
     others = z.scatter(1, y[:, None], float("-inf"))
     return others.topk(max(1, min(count, z.shape[1] - 1)), dim=1).indices
 
 
-def per_category(outputs: Outputs) -> Callable[[Tensor], Tensor]:
+def per_category(outputs: tuple[tuple[int, ...], ...]) -> Forward:
     """Logits [n, classes] -> [n, categories], where outputs[c] are the columns that answer for category c.
 
     A single column is taken as it is. Several stand for the log of their mean exponential: up to one constant per image
     the log of the mean probability, so that the largest is the decision, and cross entropy, margin and DLR are those
     of the decision rule.
     """
-    if any(len(columns) > 1 for columns in outputs):
-        return lambda z: torch.stack([_pooled(z, columns) for columns in outputs], dim=1)
-    first = tuple(columns[0] for columns in outputs)
-    start, stop = first[0], first[0] + len(first)
-    if first == tuple(range(start, stop)):  # all of them, or all but a background class in front
-        return lambda z: z[:, start:stop]
-    return lambda z: z[:, torch.tensor(first, device=z.device)]
+    if all(len(columns) == 1 for columns in outputs):
+        single = [int(columns[0]) for columns in outputs]
+        return lambda z: z[:, single]
 
+    def pooled(z: Tensor, columns: tuple[int, ...]) -> Tensor:
+        return z[:, torch.tensor(columns, device=z.device)].logsumexp(dim=1) - log(len(columns))
 
-def _pooled(z: Tensor, columns: tuple[int, ...]) -> Tensor:
-    members = z[:, torch.tensor(columns, device=z.device)]
-    return members.logsumexp(dim=1) - log(len(columns))
+    return lambda z: torch.stack([pooled(z, columns) for columns in outputs], dim=1)
 
 
 # Balls in pixel space: which way is up, the nearest point inside, a random point inside, how far out.
@@ -246,13 +226,12 @@ def _pooled(z: Tensor, columns: tuple[int, ...]) -> Tensor:
 # that was in the ball stays there.
 
 
-TINY = 1e-12
 Draw = Callable[[torch.Size, torch.Generator], Tensor]
 SPARSITY = 0.01  # share of the entries that one L1 step moves
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Ball:
     """One norm. direction(gradient): the steepest ascent of unit norm; project(delta, epsilon): onto the ball;
     draw(shape, generator): uniform in the unit ball, one image [c, h, w] on the CPU; size(delta): [n]."""
 
@@ -261,35 +240,22 @@ class Geometry:
     draw: Draw
     size: Callable[[Tensor], Tensor]
 
+    def move(self, origin: Tensor, at: Tensor, way: Tensor, epsilon: Tensor, step: Tensor) -> Tensor:
+        """One step of projected ascent (Madry et al. 2018, eq. 3): from `at` along the steepest direction of gradient
+        `way`, back into the ball around `origin`, into the box. epsilon, step: [n]."""
+        delta = (self.direction(way) * wide(step)).add_(at).sub_(origin)
+        return self.project(delta, epsilon).add_(origin).clamp_(0.0, 1.0)
 
-def geometry(norm: NormName) -> Geometry:
-    """The geometry of a norm."""
-    found = {
-        "linf": Geometry(linf_direction, linf_project, linf_draw, linf_size),
-        "l2": Geometry(l2_direction, l2_project, l2_draw, l2_size),
-        "l1": Geometry(l1_direction, l1_project, l1_draw, l1_size),
-    }
-    return found[norm]
-
-
-def move(ball: Geometry, origin: Tensor, at: Tensor, way: Tensor, sizes: tuple[Tensor, Tensor]) -> Tensor:
-    """One step of projected ascent (Madry et al. 2018, eq. 3): from `at` along the steepest direction of gradient
-    `way`, back into the ball around `origin`, into the box. sizes: epsilon [n], step [n]."""
-    epsilon, step = sizes
-    delta = (ball.direction(way) * wide(step)).add_(at).sub_(origin)
-    return ball.project(delta, epsilon).add_(origin).clamp_(0.0, 1.0)
-
-
-def random_start(ball: Geometry, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
-    """A point of the ball around each image, uniform before the box is cut; each from its own seed."""
-    delta = seeded(ball.draw, origin, seeds) * wide(epsilon)
-    return (origin + ball.project(delta, epsilon)).clamp(0.0, 1.0)
+    def random_start(self, origin: Tensor, epsilon: Tensor, seeds: list[int]) -> Tensor:
+        """A point of the ball around each image, uniform before the box is cut; each from its own seed."""
+        delta = seeded(self.draw, origin, seeds) * wide(epsilon)
+        return (origin + self.project(delta, epsilon)).clamp(0.0, 1.0)
 
 
 def seeded(draw: Draw, like: Tensor, seeds: list[int]) -> Tensor:
     """One draw per image of `like`, each from a generator of its own: no batch and no device changes it."""
-    made = [draw(like.shape[1:], torch.Generator().manual_seed(seed % 2**63)) for seed in seeds]
-    return torch.stack(made).to(like)
+    draws = [draw(like.shape[1:], torch.Generator().manual_seed(seed % 2**63)) for seed in seeds]
+    return torch.stack(draws).to(like)
 
 
 def wide(values: Tensor) -> Tensor:
@@ -297,20 +263,10 @@ def wide(values: Tensor) -> Tensor:
     return values.reshape(-1, 1, 1, 1)
 
 
-def linf_direction(gradient: Tensor) -> Tensor:
-    """Sign; an entry without gradient does not move."""
-    return gradient.sign()
-
-
 def linf_project(delta: Tensor, epsilon: Tensor) -> Tensor:
     """Entries clamped to +-epsilon."""
     bound = wide(epsilon)
     return torch.minimum(torch.maximum(delta, -bound), bound)
-
-
-def linf_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Uniform in [-1, 1]."""
-    return 2 * torch.rand(shape, generator=generator) - 1
 
 
 def linf_size(delta: Tensor) -> Tensor:
@@ -325,11 +281,6 @@ def l2_direction(gradient: Tensor) -> Tensor:
         gradient = gradient / wide(linf_size(gradient)).clamp_min(1e-38)
         length = l2_size(gradient)
     return gradient / wide(length).clamp_min(TINY)
-
-
-def l2_project(delta: Tensor, epsilon: Tensor) -> Tensor:
-    """Shortened to epsilon where it is longer."""
-    return delta * wide((epsilon / l2_size(delta).clamp_min(TINY)).clamp_max(1.0))
 
 
 def l2_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -364,13 +315,9 @@ def l1_project(delta: Tensor, epsilon: Tensor) -> Tensor:
     last = (ranked * count > excess).sum(dim=1, keepdim=True).clamp_min(1)
     threshold = (excess.gather(1, last - 1) / last).clamp_min(0.0)
     shrunk = flat.sign() * (flat.abs() - threshold).clamp_min(0.0)
-    return l1_trimmed(shrunk, epsilon).view(delta.shape)
-
-
-def l1_trimmed(flat: Tensor, epsilon: Tensor) -> Tensor:
-    """Scaled back by what float32 sums leave above epsilon."""
-    total = flat.double().abs().sum(dim=1)
-    return flat * (epsilon / total.clamp_min(TINY)).clamp_max(1.0).to(flat.dtype)[:, None]
+    # what float32 sums leave above epsilon
+    scale = (epsilon / shrunk.double().abs().sum(dim=1).clamp_min(TINY)).clamp_max(1.0)
+    return (shrunk * scale.to(flat.dtype)[:, None]).view(delta.shape)
 
 
 def l1_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -381,6 +328,15 @@ def l1_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
     return (signs * lengths[:-1] / lengths.sum()).reshape(shape)
 
 
-def l1_size(delta: Tensor) -> Tensor:
-    """Sum of absolute entries."""
-    return delta.abs().sum(dim=(1, 2, 3))
+BALLS: Mapping[NormName, Ball] = {
+    "linf": Ball(
+        torch.sign, linf_project, lambda shape, generator: 2 * torch.rand(shape, generator=generator) - 1, linf_size
+    ),
+    "l2": Ball(
+        l2_direction,
+        lambda delta, epsilon: delta * wide((epsilon / l2_size(delta).clamp_min(TINY)).clamp_max(1.0)),
+        l2_draw,
+        l2_size,
+    ),
+    "l1": Ball(l1_direction, l1_project, l1_draw, lambda delta: delta.abs().sum(dim=(1, 2, 3))),
+}

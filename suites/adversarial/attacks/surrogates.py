@@ -2,9 +2,6 @@
 so masked gradients do not stop it (Papernot et al. 2017).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,101 +9,72 @@ from torch import Tensor
 
 from benchmark.contracts import Network
 from benchmark.errors import BenchError
-from suites.adversarial.attacks.problem import Problem, cross_entropy, fallen, gradient_of, per_category, wide
-from suites.adversarial.config import Transfer
+from suites.adversarial.attacks.problem import (
+    Forward,
+    Problem,
+    batches,
+    cross_entropy,
+    fallen,
+    gradient_of,
+    per_category,
+    wide,
+)
 
+STEPS = 10  # of momentum FGSM (Dong et al. 2018), all of them taken
 SAME = 1e-3  # relative distance of logits below which two networks are one
 KEPT = 1.0  # of the gradients before, in each step (the decay of momentum FGSM)
 
 
-@dataclass(frozen=True)
-class Surrogate:
-    """Another network. forward: images at the attacked network's input [n, c, h, w] -> logits [n, categories]."""
-
-    name: str
-    forward: Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Space:
-    """A decision space, its categories in the attacked network's order, and the other networks that answer in it."""
-
-    name: str
-    categories: tuple[str, ...]
-    networks: tuple[Network, ...]
-
-
 def transferred(
-    problem: Problem, transfer: Transfer, space: Space, epsilons: tuple[float, ...], z: Tensor
+    problem: Problem, surrogates: list[Forward], epsilons: tuple[float, ...], z: Tensor
 ) -> tuple[NDArray[np.bool_], int]:
     """[n, epsilons]: broken by what was made on some other network within that Linf epsilon; and the forward passes of
-    the attacked network that each image cost. z: its logits [n, categories] at the images.
+    the attacked network that each image cost. surrogates: images at the attacked network's input -> logits [n,
+    categories]; z: the attacked network's own at the images.
 
-    Raises BenchError where no network of `transfer` is another one with weights on disk.
+    Raises BenchError if none of them is another network: one that gives the attacked one's logits is that network, by
+    whatever name.
     """
-    others = [one for one in surrogates(space, str(problem.images.device)) if not _alike(one.forward, problem, z)]
+    some = slice(0, 8)
+    with torch.no_grad():
+        apart = [(run(problem.images[some]) - z[some]).abs().amax() for run in surrogates]
+    others = [run for run, far in zip(surrogates, apart, strict=True) if not bool(far <= SAME * z[some].abs().amax())]
     if not others:
         raise BenchError(
-            f"no other network to make perturbations on: of {', '.join(transfer.networks)} none answers in "
-            f"'{space.name}', has its weights on disk and differs from the attacked one"
+            "no other network to make perturbations on: none of those named answers in this decision space, has its "
+            "weights on disk and differs from the attacked one"
         )
     broken = np.zeros((len(problem.images), len(epsilons)), dtype=np.bool_)
-    for rows in torch.split(torch.arange(len(problem.images)), problem.batch):
-        for one in others:
+    for rows in batches(problem):
+        for run in others:
             for column, epsilon in enumerate(epsilons):
-                broken[rows.numpy(), column] |= _judged(problem, one, rows, epsilon, transfer.steps)
+                for point in crafted(run, problem.images[rows], problem.labels[rows], epsilon):
+                    with torch.no_grad():
+                        answers = problem.forward(point)
+                    broken[rows, column] |= fallen(problem, rows, point, answers)
     return broken, 2 * len(others) * len(epsilons)
 
 
-def surrogates(space: Space, device: str) -> tuple[Surrogate, ...]:
-    """The space's networks on a device, each with one logit per category."""
-    return tuple(_loaded(network, space, device) for network in space.networks)
+def surrogate(network: Network, space: str, categories: tuple[str, ...], device: str) -> Forward:
+    """A network on a device, with one logit for each of the categories."""
+    model = network.load(device)
+    grouping = model.labels.grouping(space)
+    outputs = dict(zip(grouping.categories, grouping.indices, strict=True))
+    answers = per_category(tuple(outputs[name] for name in categories))
+    return lambda images: answers(model.forward(model.fit(images)))
 
 
-def crafted(
-    forward: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, epsilon: float, steps: int
-) -> tuple[Tensor, Tensor]:
+def crafted(forward: Forward, images: Tensor, labels: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """Points within Linf epsilon of the images that raise another network's cross entropy: after one whole step
-    (FGSM), and after `steps` steps of epsilon / steps along the signs of the summed gradients."""
+    (FGSM), and after `STEPS` steps of epsilon / STEPS along the signs of the summed gradients."""
     bound = torch.full((len(images),), epsilon, device=images.device)
     low, high = (images - wide(bound)).clamp_min(0.0), (images + wide(bound)).clamp_max(1.0)
     gathered, point, fast = torch.zeros_like(images), images, images
-    for number in range(steps):
-        way = _slope(forward, point, labels)
+    for number in range(STEPS):
+        at = point.detach().clone().requires_grad_()
+        way = gradient_of(cross_entropy(forward(at), labels), at).nan_to_num(0.0, 0.0, 0.0)
         gathered = KEPT * gathered + way / wide(way.abs().flatten(1).sum(dim=1)).clamp_min(1e-12)
         if number == 0:
             fast = (images + epsilon * way.sign()).clamp(0.0, 1.0)
-        point = (point + epsilon / steps * gathered.sign()).clamp(low, high)
+        point = (point + epsilon / STEPS * gathered.sign()).clamp(low, high)
     return fast, point
-
-
-def _judged(problem: Problem, other: Surrogate, rows: Tensor, epsilon: float, steps: int) -> NDArray[np.bool_]:
-    images, labels = problem.images[rows], problem.labels[rows]
-    broken = torch.zeros_like(labels, dtype=torch.bool)
-    for point in crafted(other.forward, images, labels, epsilon, steps):
-        with torch.no_grad():
-            z = problem.forward(point)
-        broken |= fallen(problem, rows, point, z)
-    return broken.cpu().numpy()
-
-
-def _slope(forward: Callable[[Tensor], Tensor], point: Tensor, labels: Tensor) -> Tensor:
-    at = point.detach().clone().requires_grad_()
-    loss = cross_entropy(forward(at), labels, torch.full_like(labels, -1))
-    return gradient_of(loss, at).nan_to_num(0.0, 0.0, 0.0)
-
-
-def _alike(forward: Callable[[Tensor], Tensor], problem: Problem, z: Tensor) -> bool:
-    """Whether a network gives the attacked one's logits: it is that network, by whatever name."""
-    some = slice(0, min(8, len(z)))
-    with torch.no_grad():
-        apart = (forward(problem.images[some]) - z[some]).abs().amax()
-    return bool(apart <= SAME * z[some].abs().amax())
-
-
-def _loaded(network: Network, space: Space, device: str) -> Surrogate:
-    model = network.load(device)
-    grouping = model.labels.grouping(space.name)
-    outputs = dict(zip(grouping.categories, grouping.indices, strict=True))
-    answers = per_category(tuple(outputs[name] for name in space.categories))
-    return Surrogate(network.name, lambda x: answers(model.forward(model.fit(x))))

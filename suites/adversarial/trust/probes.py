@@ -7,15 +7,12 @@ directions, as long as attacks move, show it, whatever the mask. Rounding (8-bit
 all over short ways and hides nothing over those that attacks go.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.problem import Followed, Forward, Problem, at_class, gradient_of, wide, wrong
+from suites.adversarial.attacks.problem import Followed, Forward, Problem, Rows, gradient_of, margin, wide, wrong
 from suites.adversarial.trust.report import NO_SLOPE, READINGS
 
 NONE = 1e-12
@@ -57,94 +54,81 @@ def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> N
     return torch.stack(columns, dim=1).cpu().numpy()
 
 
-@dataclass(frozen=True)
-class Slopes:
-    """Of each probed image; arrays [n]. error: how far the slopes of the margin along random directions, as the
-    gradient has them, are from differences of the network as it was loaded: |g.v - d| over the longer of the two, both
-    as vectors over the directions. 0: equal; 1: nothing in common; the smallest over all `LENGTHS`. Of the gradients
-    followed and those at the boundary, those that are off on more images. spread: the same
-    between the differences over the shortest and the longest. NaN: rounding exceeds the differences. company: how far
-    the gradient in the attack's batch is from that of the image alone."""
+def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
+    """[3, rows], of each image at `rows`: error, spread, company.
 
-    error: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    company: NDArray[np.float64]
+    error: how far the slopes of the margin along random directions, as the gradient has them, are from differences of
+    the network as it was loaded: |g.v - d| over the longer of the two, both as vectors over the directions. 0: equal;
+    1: nothing in common; the smallest over all `LENGTHS`. spread: the same between the differences over the shortest
+    and the longest. NaN: rounding exceeds the differences. company: how far the gradient in the attack's batch is from
+    that of the image alone.
 
-
-def slopes(problem: Problem, plain: Forward, rows: NDArray[np.int64], seen: Followed) -> Slopes:
-    """Check the gradients that an attack followed (`seen`), or, for images that it broke before, those of the images
-    moved a little, in batches; and those at the boundary, where a gradient that leads astray does most."""
-    _fill(problem, seen, [row for row in rows.tolist() if row not in seen.point])
-    edge = _at_boundary(problem, seen, [row for row in rows.tolist() if row in seen.point])
-    followed, near = (
-        np.array(
-            [_slope(problem, plain, row, at) if row in at.point else (np.nan,) * 3 for row in rows.tolist()]
-        ).reshape(-1, 3)
-        for at in (seen, edge)
-    )
-    off = [~(checks[:, 0] <= NO_SLOPE) for checks in (followed, near)]
-    worse = near if off[1].sum() > off[0].sum() else followed
-    return Slopes(worse[:, 0], worse[:, 1], np.fmax(followed[:, 2], near[:, 2]))
-
-
-def _at_boundary(problem: Problem, seen: Followed, rows: list[int]) -> Followed:
-    """The gradients where images on their way along the signs of those in `seen` are last answered rightly."""
-    edge = Followed(seen.wanted, seen.within)
-    for some in (rows[i : i + problem.batch] for i in range(0, len(rows), problem.batch)):
-        images, labels = problem.images[some], problem.labels[some]
-        signs = torch.stack([seen.way[row] for row in some]).sign()
-        low, step = torch.zeros(len(some)).to(images), EDGE / 2
-        for _ in range(HALVINGS):
-            with torch.no_grad():
-                z = problem.forward((images + wide(low + step) * signs).clamp(0.0, 1.0))
-            low, step = torch.where(wrong(z, labels), low, low + step), step / 2
-        point = (images + wide(low) * signs).clamp(0.0, 1.0)
-        rival, way = _gradient(problem, point, labels)
-        for place, row in enumerate(some):
-            edge.note(row, point[place], way[place], int(rival[place]))
-    return edge
-
-
-def _fill(problem: Problem, seen: Followed, rows: list[int]) -> None:
-    for some in (rows[i : i + problem.batch] for i in range(0, len(rows), problem.batch)):
+    The gradients are those that the attack followed, or, of images that it broke before, those of the images moved a
+    little, in batches; and those at the boundary, where a gradient that leads astray does most: error and spread are of
+    the ones that are off on more images.
+    """
+    followed, edge = problem.followed, Followed(problem.followed.wanted, problem.followed.within)
+    for some in _batches(problem, [row for row in rows.tolist() if row not in followed.point]):
         shifts = [2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1 for row in some]
         images = problem.images[some]
-        point = (images + SHIFT * torch.stack(shifts).to(images)).clamp(0.0, 1.0)
-        rival, way = _gradient(problem, point, problem.labels[some])
-        for place, row in enumerate(some):
-            seen.note(row, point[place], way[place], int(rival[place]))
+        _note(problem, followed, some, (images + SHIFT * torch.stack(shifts).to(images)).clamp(0.0, 1.0))
+    for some in _batches(problem, [row for row in rows.tolist() if row in followed.point]):
+        _note(problem, edge, some, _boundary(problem, some))
+    checks = np.full((2, 3, len(rows)), np.nan)
+    for check, gradients in zip(checks, (followed, edge), strict=True):
+        for place, row in enumerate(rows.tolist()):
+            if row in gradients.point:
+                check[:, place] = _slope(problem, plain, row, gradients)
+    off = (~(checks[:, 0] <= NO_SLOPE)).sum(axis=1)
+    company = np.fmax(checks[0, 2], checks[1, 2])
+    return np.stack([*checks[int(off[1] > off[0]), :2], company])
+
+
+def _boundary(problem: Problem, rows: list[int]) -> Tensor:
+    """Where images on their way along the signs of the gradients that were followed are last answered rightly."""
+    images, labels = problem.images[rows], problem.labels[rows]
+    signs = torch.stack([problem.followed.way[row] for row in rows]).sign()
+    low, step = torch.zeros(len(rows)).to(images), EDGE / 2
+    for _ in range(HALVINGS):
+        with torch.no_grad():
+            z = problem.forward((images + wide(low + step) * signs).clamp(0.0, 1.0))
+        low, step = torch.where(wrong(z, labels), low, low + step), step / 2
+    return (images + wide(low) * signs).clamp(0.0, 1.0)
+
+
+def _note(problem: Problem, gradients: Followed, rows: list[int], point: Tensor) -> None:
+    """Keep the gradients of the most likely wrong logit over the right one's at the points."""
+    at, labels = point.detach().clone().requires_grad_(), problem.labels[rows]
+    z = problem.forward(at)
+    rival = z.detach().scatter(1, labels[:, None], float("-inf")).argmax(dim=1)
+    way = gradient_of(margin(z, labels, rival), at)
+    for place, row in enumerate(rows):
+        gradients.note(row, point[place], way[place], int(rival[place]))
+
+
+def _batches(problem: Problem, rows: list[int]) -> list[list[int]]:
+    return [rows[i : i + problem.batch] for i in range(0, len(rows), problem.batch)]
 
 
 def _generator(problem: Problem, row: int) -> torch.Generator:
     return torch.Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63)
 
 
-def _gradient(problem: Problem, point: Tensor, labels: Tensor, rival: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The most likely wrong class [n] at the points, or those that are given; the gradient of its logit over the right
-    one's."""
-    at = point.detach().clone().requires_grad_()
-    z = problem.forward(at)
-    if rival is None:
-        rival = z.detach().scatter(1, labels[:, None], float("-inf")).argmax(dim=1)
-    return rival, gradient_of(at_class(z, rival) - at_class(z, labels), at)
-
-
-def _slope(problem: Problem, plain: Forward, row: int, seen: Followed) -> tuple[float, float, float]:
-    point, way, rival = seen.point[row][None], seen.way[row][None], seen.rival[row]
-    label = int(problem.labels[row])
-    generator = _generator(problem, row)
-    ways = torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=generator) * 2.0 - 1
+def _slope(problem: Problem, plain: Forward, row: int, gradients: Followed) -> tuple[float, float, float]:
+    """Error, spread and company of one gradient."""
+    point, way, rival = gradients.point[row][None], gradients.way[row][None], gradients.rival[row]
+    label = problem.labels[row : row + 1]
+    ways = torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=_generator(problem, row)) * 2.0 - 1
     ways = ways.to(point)
     claimed = (way.double() * ways.double()).flatten(1).sum(dim=1)
-    answers = plain(torch.cat([point + s * t * ways for t in LENGTHS for s in (1, -1)]))
-    pair = torch.tensor([rival], device=point.device)
-    two = answers[:, [rival, label]]
-    rounding = ROUNDINGS * torch.finfo(torch.float32).eps * float(two.abs().amax())
-    z = two.double().view(len(LENGTHS), 2, DIRECTIONS, 2)
+    answers = plain(torch.cat([point + s * t * ways for t in LENGTHS for s in (1, -1)]))[:, [rival, int(label)]]
+    rounding = ROUNDINGS * torch.finfo(torch.float32).eps * float(answers.abs().amax())
+    z = answers.double().view(len(LENGTHS), 2, DIRECTIONS, 2)
     gap = z[..., 0] - z[..., 1]
     risen = gap[:, 0] - gap[:, 1]
     measured = risen / (2 * risen.new_tensor(LENGTHS)[:, None])
-    _, alone = _gradient(problem, point, problem.labels[row : row + 1], pair)
+    at = point.detach().clone().requires_grad_()
+    alone = gradient_of(margin(problem.forward(at), label, torch.tensor([rival], device=point.device)), at)
     company = _apart(way.double().flatten(), alone.double().flatten())
     clear = [max(float(risen[i].norm()), 2 * t * float(claimed.norm())) > rounding for i, t in enumerate(LENGTHS)]
     if not any(clear):
@@ -161,21 +145,16 @@ def _apart(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm()) / longer if longer else 0.0
 
 
-def company_differences(
-    plain: Forward, images: Tensor, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[rows], twice: how far the logits of an image beside a copy of itself are from those beside the next image of the
+def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[np.float64]:
+    """[2, rows]: how far the logits of an image beside a copy of itself are from those beside the next image of the
     chunk, and from those of the copy; see `answers_apart`."""
-    pairs = [_company(plain, images, int(row)) for row in rows]
-    apart = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-    return apart[:, 0], apart[:, 1]
-
-
-def _company(plain: Forward, images: Tensor, row: int) -> tuple[float, float]:
-    image, other = images[row : row + 1], images[(row + 1) % len(images)][None]
-    alone, copy = torch.split(plain(torch.cat([image, image])), 1)
-    beside = plain(torch.cat([image, other]))[:1]
-    return float(answers_apart(alone, beside)), float(answers_apart(alone, copy))
+    apart = np.zeros((2, len(rows)))
+    for place, row in enumerate(rows.tolist()):
+        image, other = images[row : row + 1], images[(row + 1) % len(images)][None]
+        alone, copy = torch.split(plain(torch.cat([image, image])), 1)
+        beside = plain(torch.cat([image, other]))[:1]
+        apart[:, place] = float(answers_apart(alone, beside)), float(answers_apart(alone, copy))
+    return apart
 
 
 def answers_apart(a: Tensor, b: Tensor) -> Tensor:
@@ -199,7 +178,7 @@ def _least(z: Tensor) -> Tensor:
     return top[:, :1] - NEVER * (top[:, :1] - top[:, -1:])
 
 
-def preimage(logits: Tensor) -> Callable[[Tensor], Tensor]:
+def preimage(logits: Tensor) -> Forward:
     """The map from outputs to what attacks are to drive, in double precision. Outputs that are a distribution on every
     image: their logarithms, the logits up to a constant. Others between two ends (`ends`): the logits of a sigmoid.
     Both keep the order of the outputs, and their gradients do not vanish with the outputs'. Else: as they are."""

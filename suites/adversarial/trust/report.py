@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import DISTRUST, Array, Trials
 from benchmark.stats.intervals import mcnemar_exact, wilson
-from suites.adversarial.config import CLOSE, VANISHING, Config, Square, Threat
+from suites.adversarial.config import CLOSE, VANISHING, AdversarialConfig, Square, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,27 +68,35 @@ READINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def flags(config: Config, trials: Trials) -> tuple[str, ...]:
+def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     """The flags of one observer, each beginning with `DISTRUST` or `CONFIRMED`; none where nothing was attacked."""
-    trials = _filled(trials)
+    # Trials stored by earlier versions lack columns: nothing was asked, nothing failed.
+    n = len(trials)
+    blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}
+    blank |= {f"gradient_{name}": np.full(n, np.nan) for name in ("error", "spread", "company")}
+    blank |= {f"{name}_difference": np.full(n, np.nan) for name in ("company", "alone")}
+    blank["second_opinion"] = np.zeros((n, 0), dtype=np.int64)
+    trials = replace(trials, columns={**blank, **trials.columns})
     c = trials.where(trials["clean_correct"].astype(bool))
-    wrong = [*preprocessing(trials), *precision(trials)]
+    wrong = list(preprocessing(trials))
     if not len(c):
         return tuple(f"{DISTRUST}{text}" for text in wrong)
     untrue, odd = oddities(c)
-    wrong += [*numbers(c), *untrue, *opinions(config, c)]
+    if failed := int(c["not_finite"].sum()):
+        wrong.append(f"NaN or infinite under attack: {failed} of {len(c)} images, counted as broken")
+    wrong += [*untrue, *opinions(config, c)]
     for threat in config.threats:
-        if config.stages and threat.norm == "linf":
-            wrong += iterating(c, threat)
-        wrong += blind(c, threat)
-        if config.stages:
-            wrong += climbing(c, threat.norm)
-        if config.stages and threat.far:
-            wrong += bottom(c, threat)
-    told = c["second_opinion"].shape[1] and config.threat("linf")
-    if odd and told and not wrong:
-        wrong += unconfirmed(config, c)
-    grade = CONFIRMED if told and not wrong else DISTRUST
+        wrong += failures(config, c, threat)
+    linf = config.threat("linf")
+    second = c["second_opinion"].shape[1] and linf
+    if linf and odd and second and not wrong:
+        # Where no image stands at the smallest budget every verdict is proven.
+        asked = (c["second_opinion"] >= 0).any(axis=1)
+        stood = int((asked | (c["linf_epsilon"] > linf.epsilons[0] * CLOSE)).sum())
+        if stood and (stood < FEW or asked.sum() < min(LEAST_ASKED, stood)):
+            told = f"{int(asked.sum())} of {stood} images that stood were attacked otherwise, too few"
+            wrong.append(f"cannot be checked: {told}")
+    grade = CONFIRMED if second and not wrong else DISTRUST
     return (*(f"{DISTRUST}{text}" for text in wrong), *(f"{grade}{text}" for text in odd))
 
 
@@ -96,48 +104,18 @@ def oddities(c: Trials) -> tuple[list[str], list[str]]:
     """What makes a number wrong, and what is odd though it may be right: of gradients, outputs and company."""
     masked, unclear = slopes(c)
     beside, slight = company(c)
-    return [*masked, *beside], [*unclear, *gradients(c), *outputs(c), *slight]
-
-
-def unconfirmed(config: Config, c: Trials) -> Iterator[str]:
-    """Fewer images asked for a second opinion than a number needs, of those that stand at the smallest budget. Where
-    none stands every verdict is proven."""
-    threat = config.threat("linf")
-    if threat is None:
-        return
-    asked = (c["second_opinion"] >= 0).any(axis=1)
-    stood = int((asked | (c["linf_epsilon"] > threat.epsilons[0] * CLOSE)).sum())
-    if stood and (stood < FEW or asked.sum() < min(LEAST_ASKED, stood)):
-        yield f"cannot be checked: {int(asked.sum())} of {stood} images that stood were attacked otherwise, too few"
-
-
-def _filled(trials: Trials) -> Trials:
-    """With the columns that trials stored by earlier versions lack: nothing was asked, nothing failed."""
-    n = len(trials)
-    blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}
-    unasked = (
-        "gradient_error", "gradient_spread", "gradient_company", "company_difference", "alone_difference",
-    )  # fmt: skip
-    blank |= {name: np.full(n, np.nan) for name in unasked}
-    blank["second_opinion"] = np.zeros((n, 0), dtype=np.int64)
-    return replace(trials, columns={**blank, **trials.columns})
+    return [*masked, *beside], [*unclear, *gradients(c), *slight]
 
 
 def preprocessing(trials: Trials) -> Iterator[str]:
-    """Images that the network answers better when their normalisation is done once more or undone."""
+    """Images that the network answers better when their normalisation is done once more or undone; and clean accuracy
+    that a run in low precision, or compiled, moves out of its interval in float32."""
     some = trials.where(trials["asked"].astype(bool))
-    if not len(some):
-        return
     shown, otherwise = some["clean_correct"].astype(bool), some["otherwise"].astype(bool)
     for name, right in zip(READINGS, otherwise.T, strict=True):
         gained, lost = int((right & ~shown).sum()), int((shown & ~right).sum())
-        better = (gained - lost) / len(some)
-        if better > READ_BETTER and mcnemar_exact(gained, lost) < CERTAIN / len(READINGS):
+        if gained - lost > READ_BETTER * len(some) and mcnemar_exact(gained, lost) < CERTAIN / len(READINGS):
             yield f"preprocessing: {share(shown):.0%} right as shown, {share(right):.0%} {name}"
-
-
-def precision(trials: Trials) -> Iterator[str]:
-    """Clean accuracy that a run in low precision, or compiled, moves out of its interval in float32."""
     shown, exact = (trials[name].astype(bool) for name in ("clean_correct", "exact_correct"))
     low, high = wilson(int(exact.sum()), len(trials))
     if not low <= share(shown) <= high:
@@ -146,26 +124,22 @@ def precision(trials: Trials) -> Iterator[str]:
 
 def gradients(c: Trials) -> Iterator[str]:
     """Gradients of the cross entropy that are zero or next to it, also because it is itself zero in float32. Odd, not
-    wrong: the margin's may be as they should (`slopes`).
-
-    A loss of zero alone is no mask: the gradient keeps its direction while the margin is below 80 or so.
+    wrong: the margin's may be as they should (`slopes`). A loss of zero alone is no mask: the gradient keeps its
+    direction while the margin is below 80 or so. And probabilities given for logits, and other outputs between two
+    ends: attacks drive their pre-image instead.
     """
-    zero = share(c["gradient_norm"] == 0)
-    flat = share((c["loss"] == 0) & (c["gradient_norm"] < VANISHING))
-    faint = share((c["gradient_norm"] > 0) & (c["gradient_norm"] < VANISHING))
-    if zero > ZERO_GRADIENT:
-        yield f"zero gradient: {zero:.0%} of images"
-    if faint > ZERO_GRADIENT:
-        yield f"vanishing gradient: {faint:.0%} of images"
+    zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
+    flat = share((c["loss"] == 0) & small)
+    if share(zero) > ZERO_GRADIENT:
+        yield f"zero gradient: {share(zero):.0%} of images"
+    if share(small & ~zero) > ZERO_GRADIENT:
+        yield f"vanishing gradient: {share(small & ~zero):.0%} of images"
     if flat > SATURATED:
         yield f"saturated: cross entropy is 0 on {flat:.0%} of images"
-
-
-def numbers(c: Trials) -> Iterator[str]:
-    """Answers or gradients under attack that are NaN or infinite."""
-    count = int(c["not_finite"].sum())
-    if count:
-        yield f"NaN or infinite under attack: {count} of {len(c)} images, counted as broken"
+    if share(c["probabilities"]) == 1:
+        yield "outputs are probabilities, not logits: attacked through their logarithms"
+    elif share(c["bounded"]) == 1:
+        yield "outputs lie between two ends: attacked through the logits of a sigmoid"
 
 
 def slopes(c: Trials) -> tuple[list[str], list[str]]:
@@ -173,36 +147,24 @@ def slopes(c: Trials) -> tuple[list[str], list[str]]:
     those of which the answers say nothing clear, since their own differences over two lengths do not agree
     (straight-through gradients of rounded values): odd."""
     some = c.where(c["probed"].astype(bool) & ~(c["alone_difference"] > REPEAT))
-    error, spread, beside = (
-        np.asarray(some[f"gradient_{name}"], dtype=float) for name in ("error", "spread", "company")
-    )
-    wrong: list[str] = []
-    odd: list[str] = []
-    if _many(beside > NO_SLOPE):
-        wrong.append(
-            f"batch: gradients depend on the other images of the batch ({share(beside > NO_SLOPE):.0%} of images)"
-        )
-    if _many(np.isnan(error)):
-        wrong.append(f"gradient cannot be checked: rounding hides the slopes on {share(np.isnan(error)):.0%} of images")
-    off = error > NO_SLOPE
-    if _many(off):
-        text = f"not the slope of the answers on {share(off):.0%} of images"
-        text += f" (median relative error {np.nanmedian(error):.2f})"
-        clear = not np.median(spread[off] / error[off]) > CLEAR
-        (wrong if clear else odd).append(f"{'masked' if clear else 'rough'} gradient: {text}")
-    return wrong, odd
+    error, spread, beside = (some[f"gradient_{name}"].astype(float) for name in ("error", "spread", "company"))
+    off, astray, unknown = error > NO_SLOPE, beside > NO_SLOPE, np.isnan(error)
 
+    def many(which: NDArray[np.bool_]) -> bool:
+        return bool(which.sum() > 1 and which.mean() > MASKED)
 
-def _many(which: NDArray[np.bool_]) -> bool:
-    return bool(which.sum() > 1 and which.mean() > MASKED)
-
-
-def outputs(c: Trials) -> Iterator[str]:
-    """Probabilities given for logits, and other outputs between two ends: attacks drive their pre-image instead."""
-    if share(c["probabilities"]) == 1:
-        yield "outputs are probabilities, not logits: attacked through their logarithms"
-    elif share(c["bounded"]) == 1:
-        yield "outputs lie between two ends: attacked through the logits of a sigmoid"
+    wrong = []
+    if many(astray):
+        wrong.append(f"batch: gradients depend on the other images of the batch ({share(astray):.0%} of images)")
+    if many(unknown):
+        wrong.append(f"gradient cannot be checked: rounding hides the slopes on {share(unknown):.0%} of images")
+    if not many(off):
+        return wrong, []
+    text = f"not the slope of the answers on {share(off):.0%} of images"
+    text += f" (median relative error {np.nanmedian(error):.2f})"
+    if np.median(spread[off] / error[off]) > CLEAR:
+        return wrong, [f"rough gradient: {text}"]
+    return [*wrong, f"masked gradient: {text}"], []
 
 
 def company(c: Trials) -> tuple[list[str], list[str]]:
@@ -223,61 +185,44 @@ def company(c: Trials) -> tuple[list[str], list[str]]:
     return wrong, []
 
 
-def iterating(c: Trials, threat: Threat) -> Iterator[str]:
-    """One step that does what many cannot; many steps that do no more than one."""
-    ahead = share(c["linf_by"] == "fgsm")
-    if ahead > FAST_WINS:
-        yield f"FGSM beats PGD on {ahead:.0%} of images"
-    held = np.asarray(~c["fgsm_broken"].astype(bool).any(axis=1))
-    gained = held & white_box(c, threat) & (c["linf_epsilon"] <= max(threat.epsilons) * CLOSE)
-    if held.sum() >= FEW and not gained.any():
-        yield "more steps are not stronger than one"
-
-
-def blind(c: Trials, threat: Threat) -> Iterator[str]:
-    """Attacks without gradients that break what attacks with gradients leave standing."""
-    for name in BLIND:
-        ahead = c[f"{threat.norm}_by"] == name
-        if ahead.sum() > 1 and share(ahead) > BLIND_WINS:
-            yield f"black box beats white box: {name} on {share(ahead):.0%} of images ({threat.norm})"
-
-
-def opinions(config: Config, c: Trials) -> Iterator[str]:
-    """Attacks that were asked about images because gradients are odd, and broke more than chance allows."""
-    for recipe, told in zip(config.opinion, c["second_opinion"].T, strict=False):
-        broken, asked = int((told == 1).sum()), int((told >= 0).sum())
-        if beyond_chance(broken, asked, BLIND_WINS if isinstance(recipe, Square) else MISSED):
+def opinions(config: AdversarialConfig, c: Trials) -> Iterator[str]:
+    """Attacks that were asked about images because gradients are odd, and broke more than they would by chance if a
+    small share of those that stand were left to break."""
+    for recipe, opinion in zip(config.opinion, c["second_opinion"].T, strict=False):
+        broken, asked = int((opinion == 1).sum()), int((opinion >= 0).sum())
+        missed = BLIND_WINS if isinstance(recipe, Square) else MISSED
+        fewer = (comb(asked, k) * missed**k * (1 - missed) ** (asked - k) for k in range(broken))
+        if broken > 1 and 1 - sum(fewer) < CHANCE:
             yield f"number wrong: {recipe.name} breaks {broken} of {asked} images where they stood"
 
 
-def beyond_chance(broken: int, asked: int, missed: float) -> bool:
-    """Whether an attack broke more images than it would if a share `missed` of them were left to break."""
-    fewer = (comb(asked, k) * missed**k * (1 - missed) ** (asked - k) for k in range(broken))
-    return broken > 1 and 1 - sum(fewer) < CHANCE
-
-
-def climbing(c: Trials, norm: str) -> Iterator[str]:
-    """An attack that ends where the answer is safer than where it began, on images that it did not break."""
-    held = np.isinf(c[f"{norm}_epsilon"]) | np.isin(c[f"{norm}_by"], ("fgsm", *BLIND))
+def failures(config: AdversarialConfig, c: Trials, threat: Threat) -> Iterator[str]:
+    """Signs in the verdicts of one norm that attacks with gradients led nowhere."""
+    norm, epsilon, by = threat.norm, c[f"{threat.norm}_epsilon"], c[f"{threat.norm}_by"]
+    seeing = (by != "") & ~np.isin(by, BLIND)  # broken by an attack with gradients
+    beyond = epsilon > max(threat.epsilons) * CLOSE
+    if config.stages and norm == "linf":
+        # One step that does what many cannot; many steps that do no more than one.
+        if (ahead := share(by == "fgsm")) > FAST_WINS:
+            yield f"FGSM beats PGD on {ahead:.0%} of images"
+        held = ~c["fgsm_broken"].astype(bool).any(axis=1)
+        if held.sum() >= FEW and not (held & seeing & ~beyond).any():
+            yield "more steps are not stronger than one"
+    for name in BLIND:
+        if (by == name).sum() > 1 and share(by == name) > BLIND_WINS:
+            yield f"black box beats white box: {name} on {share(by == name):.0%} of images ({norm})"
+    if not config.stages:
+        return
+    # Images that no gradient broke, where the attack ended with a safer answer than it began.
+    held = np.isinf(epsilon) | np.isin(by, ("fgsm", *BLIND))
     fell = held & (c[f"{norm}_margin"] <= c["margin"])
     if held.sum() >= FEW and fell.sum() / held.sum() > FALLING:
         yield f"{norm}: the loss does not rise on {fell.sum() / held.sum():.0%} of unbroken images"
-
-
-def bottom(c: Trials, threat: Threat) -> Iterator[str]:
-    """Accuracy that gradients leave above zero at an epsilon that leaves nothing of the image's class."""
-    beyond = c[f"{threat.norm}_epsilon"] > max(threat.epsilons) * CLOSE
-    left = share(beyond & ~white_box(c, threat))
-    if left > FAR:
+    # Accuracy that gradients leave above zero at an epsilon that leaves nothing of the image's class.
+    if threat.far and (left := share(beyond & ~seeing)) > FAR:
         yield f"{left:.0%} of images are still right at {threat.label(threat.far)}"
 
 
-def white_box(c: Trials, threat: Threat) -> NDArray[np.bool_]:
-    """[n]: broken by an attack with gradients."""
-    by = c[f"{threat.norm}_by"]
-    return np.asarray((by != "") & ~np.isin(by, BLIND))
-
-
-def share(which: Array | NDArray[np.bool_]) -> float:
+def share(which: Array) -> float:
     """The mean of 0/1 values [n]."""
     return float(np.asarray(which, dtype=float).mean())

@@ -1,22 +1,6 @@
-"""Networks of the built-in world, tuned as the engine tunes them, and what the suite says of them."""
-
-from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
-
-from benchmark.contracts import Block, Trials
-from benchmark.engine.devices import TunedModel, Tuning, feed
-from benchmark.engine.model_view import NetworkView
-from benchmark.stimuli.datasets import subset
-from benchmark.stimuli.generated import generated_set
-from registry.cards import builtin_cards
-from registry.files import Place
-from registry.loading import load_model
-from suites.adversarial import SUITE
+from adversarial_world import shown
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,61 +9,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-class Masked:
-    """A loaded model whose forward pass is another one."""
-
-    def __init__(self, model, run):
-        self._model = model
-        self.forward = run
-
-    def __getattr__(self, name):
-        return getattr(self._model, name)
-
-
-@dataclass(frozen=True)
-class World:
-    """Images of the world with a network on them, shown in batches."""
-
-    feed: TunedModel
-    stimuli: object
-    pixels: torch.Tensor
-
-    def views(self, batch, run=None, grouping=None, networks=()):
-        model = self.feed.model if run is None else Masked(self.feed.model, run)
-        shown = TunedModel(model, self.feed.tuning, run or self.feed.run)
-        grouping = grouping or self.feed.model.labels.groupings["world16"]
-        block = Block(self.stimuli, presentation="card", role="natural", networks=networks)
-        for index in torch.arange(len(self.pixels)).split(batch):
-            yield NetworkView(shown, block, index.numpy(), self.pixels[index], grouping, 0)
-
-    def trials(self, config=SUITE.config, batch=32, run=None, networks=()):
-        parts = [SUITE.observe(config, view) for view in self.views(batch, run, None, networks)]
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        n = len(self.pixels)
-        columns |= {"role": np.full(n, "natural"), "condition": np.full(n, "")}
-        columns |= {"stimulus": np.array(self.stimuli.ids), **self.stimuli.labels}
-        return Trials(columns)
-
-    @cached_property
-    def usual(self):
-        """What the suite says of the network as it is: for reading only."""
-        return self.trials()
-
-    @property
-    def labels(self):
-        place = {name: i for i, name in enumerate(self.feed.model.labels.classes)}
-        return torch.tensor([place[name] for name in self.stimuli.labels["category"].tolist()])
-
-
-@cache
-def shown(name, count=32):
-    stimuli = subset(generated_set("world-natural"), count)
-    stack = np.stack([stimuli.decode(i) for i in range(count)])
-    pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
-    model = load_model(builtin_cards()[name], Place(Path("unused")))
-    return World(feed(model, Tuning(32), device="cpu"), stimuli, pixels)
 
 
 @pytest.fixture(scope="session")

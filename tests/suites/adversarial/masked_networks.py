@@ -2,27 +2,16 @@
 
 import copy
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from adversarial_world import World, shown
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from benchmark.contracts import Block, Trials
-from benchmark.engine.devices import TunedModel, Tuning, feed
-from benchmark.engine.model_view import NetworkView
-from benchmark.stimuli.datasets import subset
-from benchmark.stimuli.generated import generated_set
-from registry.cards import builtin_cards
-from registry.files import Place
-from registry.loading import load_model
 from registry.model import LoadedModel
-from suites.adversarial import SUITE
-from suites.adversarial.config import Config
 
 Run = Callable[[Tensor], Tensor]
 Way = Callable[[Tensor, Tensor], Tensor]  # (gradient, input) -> gradient passed on
@@ -357,64 +346,13 @@ def honest(model: LoadedModel, run: Run, other: Run, images: Tensor, labels: Ten
     }
 
 
-class Masked:
-    """A loaded model with another forward pass."""
-
-    def __init__(self, model: LoadedModel, run: Run) -> None:
-        self._model = model
-        self.forward = run
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._model, name)
-
-
-def network(name: str) -> TunedModel:
-    """A network of the world, tuned."""
-    model = load_model(builtin_cards()[name], Place(Path("weights")))
-    return feed(model, Tuning(32), device="cpu")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network that the suite is to judge."""
-
-    name: str
-    masked: bool
-    tuned: TunedModel
-    run: Run
-
-
-def cases(name: str, count: int) -> Iterator[Case]:
+def cases(name: str, count: int) -> dict[str, tuple[World, Run]]:
     """The network of that name behind every mask, and with every honest change; and the honest networks of the
     world."""
-    tuned, other = network(name), network(HONEST[0]).run
-    images, labels = shown(tuned, count)
-    for mask, run in masked(tuned.model, tuned.run, other).items():
-        yield Case(mask, True, tuned, run)
-    for change, run in honest(tuned.model, tuned.run, other, images, labels).items():
-        yield Case(f"{name}, {change}", False, tuned, run)
-    for world in HONEST:
-        tuned = network(world)
-        yield Case(world, False, tuned, tuned.run)
-
-
-def shown(tuned: TunedModel, count: int) -> tuple[Tensor, Tensor]:
-    """So many natural images of the world, in [0, 1], and their categories."""
-    stimuli = subset(generated_set("world-natural"), count)
-    pixels = np.stack([stimuli.decode(i) for i in range(count)]).transpose(0, 3, 1, 2)
-    place = {name: i for i, name in enumerate(tuned.model.labels.groupings["world16"].categories)}
-    labels = [place[name] for name in stimuli.labels["category"].tolist()]
-    return torch.from_numpy(pixels).float() / 255, torch.tensor(labels)
-
-
-def attacked(tuned: TunedModel, run: Run, count: int, config: Config = SUITE.config) -> Trials:
-    """Trials of the suite on so many natural images of the world."""
-    stimuli = subset(generated_set("world-natural"), count)
-    pixels = np.stack([stimuli.decode(i) for i in range(count)]).transpose(0, 3, 1, 2)
-    grouping = tuned.model.labels.groupings["world16"]
-    block = Block(stimuli, presentation="card", role="natural")
-    form = TunedModel(Masked(tuned.model, run), tuned.tuning, run)  # type: ignore[arg-type]
-    index = np.arange(count)
-    view = NetworkView(form, block, index, torch.from_numpy(pixels), grouping, 0, batch=32)
-    found = SUITE.observe(config, view)
-    return Trials({**found, "role": np.full(count, "natural"), "condition": np.full(count, "")})
+    world, other = shown(name, count), shown(HONEST[0], count).feed.run
+    model, run = world.feed.model, world.feed.run
+    changed = masked(model, run, other) | honest(model, run, other, world.pixels, world.labels)
+    others = {name: shown(name, count) for name in HONEST}
+    return {change: (world, run) for change, run in changed.items()} | {
+        name: (world, world.feed.run) for name, world in others.items()
+    }

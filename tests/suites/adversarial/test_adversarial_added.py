@@ -11,7 +11,7 @@ import torch
 from benchmark.errors import PluginError
 from benchmark.testing import ToyShelf, check_suite
 from suites.adversarial import PLAIN, variants
-from suites.adversarial.added import GROUP, Added, Attack, read_added
+from suites.adversarial.added import Attack, read_added
 from suites.adversarial.conformance import check_attack
 
 
@@ -51,13 +51,11 @@ def third(monkeypatch, tmp_path):
 
 
 def read(name, value="still"):
-    return read_added([EntryPoint(name, f"third_attacks:{value}", GROUP)])
+    return read_added([EntryPoint(name, f"third_attacks:{value}", "bench.attacks")])
 
 
 def test_a_sound_entry_point(third):
-    found = read("my-still")
-    assert found.attacks == {"my-still": STILL} and not found.broken
-    assert len(found.code("my-still")) == 64
+    assert read("my-still") == ({"my-still": STILL}, {})
     assert STILL.budgets == (0.25, 0.5, 1.0, 2.0, 3.0)
     assert replace(STILL, epsilons=(7.0,)).budgets == (7.0,)
 
@@ -77,25 +75,26 @@ def test_a_sound_entry_point(third):
     ],
 )
 def test_what_cannot_be_used_is_named_with_the_reason(name, value, said, third):
-    found = read(name, value)
-    assert not found.attacks and said in found.broken[name]
+    attacks, broken = read(name, value)
+    assert not attacks and said in broken[name]
 
 
 @pytest.fixture
 def suites(monkeypatch):
-    """call(added): the suite's variants where some packages are installed."""
+    """call(attacks, broken): the suite's variants where some packages are installed."""
 
-    def found(added):
+    def installed(attacks, broken):
         for module in ("variants", "plan", "attacks.foreign"):
-            monkeypatch.setattr(import_module(f"suites.adversarial.{module}"), "ADDED", added)
+            for name, value in (("ATTACKS", attacks), ("BROKEN", broken)):
+                monkeypatch.setattr(import_module(f"suites.adversarial.{module}"), name, value, raising=False)
         return variants.variants_of(PLAIN)
 
-    return found
+    return installed
 
 
 @pytest.mark.slow
 def test_an_attack_is_a_variant_with_a_board_of_its_own(suites):
-    found = suites(Added({"one-step": STEP, "still": STILL}, {}))
+    found = suites({"one-step": STEP, "still": STILL}, {})
     suite = found["one-step"]
     assert suite.name == "adversarial:one-step" and "one step" in suite.summary
     assert suite.config.threats[0].label(4 / 255) == "linf 4/255"
@@ -109,12 +108,12 @@ def test_an_attack_is_a_variant_with_a_board_of_its_own(suites):
 
 def test_its_code_is_part_of_what_is_stored(suites):
     other = replace(STEP, points=still)
-    codes = [suites(Added({"own": attack}, {}))["own"].config.attacks[0].code for attack in (STEP, other)]
+    codes = [suites({"own": attack}, {})["own"].config.attacks[0].code for attack in (STEP, other)]
     assert len(set(codes)) == 2
 
 
 def test_a_broken_one_says_so_where_it_is_asked_for(suites):
-    found = suites(Added({}, {"own": "third:OWN cannot be used", "strong": "taken"}))
+    found = suites({}, {"own": "third:OWN cannot be used", "strong": "taken"})
     assert found["own"].summary == "BROKEN: third:OWN cannot be used"
     assert "BROKEN: taken" in found["strong"].summary
     with pytest.raises(PluginError, match="'own': third:OWN cannot be used"):
@@ -163,15 +162,3 @@ def of_the_call(forward, images, labels, epsilon, seeds):
 )  # fmt: skip
 def test_the_kit_finds_what_breaks_it(points, names):
     assert failed(Attack("", "linf", points)) == names
-
-
-def test_an_attack_whose_points_hang_on_their_company_is_told():
-    """Towards the mean image of the batch: alone an image stays where it is."""
-
-    def together(forward, images, labels, epsilon, seeds):
-        return (images + epsilon * (images.mean(dim=0) - images).sign()).clamp(0, 1)
-
-    checks = {check.name: check for check in check_attack(Attack("company", "linf", together))}
-    alone = checks["an image does not depend on the others of its batch"]
-    assert not alone.ok and "alone an image gets other points, by up to 0.03" in alone.detail
-    assert all(check.ok for name, check in checks.items() if check is not alone)

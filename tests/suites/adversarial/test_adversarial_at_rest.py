@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from suites.adversarial import SUITE, measured
-from suites.adversarial.attacks.apgd_state import single
-from suites.adversarial.attacks.attack_sequence import Curve
-from suites.adversarial.attacks.pgd import Slope, attack
-from suites.adversarial.attacks.problem import Problem, geometry
+from suites.adversarial.attacks.attack_sequence import Resistance
+from suites.adversarial.attacks.pgd import Ascent, Slope, schedule
+from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import Stage
-from suites.adversarial.measured import _ask_otherwise, _at_rest, _problem, _right_in_full_precision
+from suites.adversarial.measured import _at_rest, attacked, problem_of, right_in_full_precision
+from suites.adversarial.trust.probes import otherwise
 
 TWO = ((0,), (1,))
 
@@ -62,24 +62,24 @@ def level(x, by=0.0):
 
 def test_answers_are_sure_beyond_ten_times_what_the_tuned_network_is_off():
     """The largest difference of the first eight images, in absolute value; never below one thousandth."""
-    off = _problem(seen(lambda x: level(x, -0.02), level), np.array([1, 3]))
+    off = problem_of(seen(lambda x: level(x, -0.02), level), np.array([1, 3]))
     assert off.sure == pytest.approx(0.2, rel=1e-5)
     assert off.images.flatten().tolist() == pytest.approx([0.2, 0.4])
     assert off.seeds.tolist() == [1, 3] and off.labels.tolist() == [0, 0] and off.batch == 4
-    assert _problem(seen(level, level), np.array([0])).sure == 1e-3
+    assert problem_of(seen(level, level), np.array([0])).sure == 1e-3
 
 
 def test_full_precision_is_asked_where_the_run_moves_logits_beyond_rounding():
     told = np.array([False] * 10)
     bright = [False] * 4 + [False] + [True] * 5  # above one half; a tie goes to the first class
     bright[4] = True
-    asked = _right_in_full_precision(seen(lambda x: level(x, 0.01), level), told)
+    asked = right_in_full_precision(seen(lambda x: level(x, 0.01), level), told)
     assert asked.tolist()[:4] == [False] * 4 and asked.tolist()[5:] == [True] * 5
-    assert _right_in_full_precision(seen(lambda x: level(x, 5e-4), level), told) is told
+    assert right_in_full_precision(seen(lambda x: level(x, 5e-4), level), told) is told
 
 
 def test_margins_that_each_step_reached():
-    """The first channel may move by .2 and moves by .05 a step: twice what is left of it; the second image by .12."""
+    """The first channel may move by .2, the second image's by .12; it moves by .05 a step."""
 
     def answer(x):
         gap = x[:, 0, 0, 0] - 0.5 - x[:, 1, 0, 0].detach()
@@ -89,34 +89,24 @@ def test_margins_that_each_step_reached():
     images[:, 1, 0, 0] = torch.tensor([0.2, 0.12])
     y = torch.zeros(2, dtype=torch.int64)
     problem = Problem(answer, images, y, np.arange(2, dtype=np.uint64), 1 - y[:, None])
-    pool = attack(problem, geometry("linf"), single(Stage("ce", 4, "clean", pace=1.0), 0.2 * 0.99))
-    expected = [[-0.301, -0.202, -0.103, -0.004], [-0.141, -0.042, 0.057, np.nan]]
+    pool = Ascent(problem, "linf", schedule([(Stage("ce", 10, "clean"), 0.2 * 0.99)]))
+    expected = [[-0.301, -0.202, -0.103, *[-0.004] * 7], [-0.141, -0.042, 0.057, *[np.nan] * 7]]
     np.testing.assert_allclose(pool.reached, expected, atol=1e-6)
-    assert pool.broken.tolist() == [-1, 2] and pool.passes.tolist() == [4, 4]
+    assert pool.fell.tolist() == [-1, 2] and pool.passes.tolist() == [10, 4]
     assert pool.forwards.tolist() == [1, 0] and pool.size[1] == pytest.approx(0.1485)
 
 
-def test_every_second_image_is_read_otherwise_at_six_passes_each():
+def test_images_are_read_otherwise():
     """Class a is a red mean above .2. What is scaled to 0 ... 255 once more is, whatever the picture."""
 
     def red(x):
         value = x[:, 0].flatten(1).mean(dim=1)
         return torch.stack([value, torch.full_like(value, 0.2)], dim=1)
 
-    view = seen(red, red, n=3, batch=2)
-    view.images = torch.tensor([0.1, 0.5, 0.9]).view(3, 1, 1, 1).expand(3, 3, 1, 1)
-    columns = {
-        "asked": np.array([True, False, True]),
-        "otherwise": np.zeros((3, 6), dtype=bool),
-        "forwards": np.array([4, 5, 6]),
-    }
-    _ask_otherwise(view, columns)
-    assert columns["forwards"].tolist() == [10, 5, 12]
+    images = torch.tensor([0.1, 0.9]).view(2, 1, 1, 1).expand(2, 3, 1, 1)
+    found = otherwise(red, images, torch.zeros(2, dtype=torch.int64), 1)
     # (.1 - .485) / .229, .1 x .229 + .485; -.8, .55; 25.5, .0004
-    assert columns["otherwise"].astype(int).tolist() == [[0, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0]]
-    untouched = {**columns, "asked": np.zeros(3, dtype=bool)}
-    _ask_otherwise(view, untouched)
-    assert untouched["forwards"].tolist() == [10, 5, 12]
+    assert found.astype(int).tolist() == [[0, 1, 0, 1, 1, 0], [1, 1, 1, 1, 1, 0]]
 
 
 def test_what_each_image_cost(monkeypatch):
@@ -132,13 +122,13 @@ def test_what_each_image_cost(monkeypatch):
 
     def nothing(problem, threat, config, broken):
         names = np.full(n, "", dtype="U40")
-        return Curve(threat.norm, np.full(n, np.inf), names, nan, nan, nan, nan, zeros + 10, zeros + 100)
+        return Resistance(threat.norm, np.full(n, np.inf), names, nan, nan, nan, nan, zeros + 10, zeros + 100)
 
-    monkeypatch.setattr(measured, "curve", nothing)
+    monkeypatch.setattr(measured, "resistance", nothing)
     monkeypatch.setattr(measured, "fgsm", lambda *_: np.zeros((n, 6), dtype=bool))
     config = SUITE.config
     before = len(plain)
-    found = measured._attacked(config, view, np.arange(n))
+    found = attacked(config, view, np.arange(n))
     assert found["passes"].tolist() == [21, 25, 21, 21, 21, 25, 21, 21]  # two norms of 10
     assert found["forwards"].tolist() == [212, 264, 212, 206, 212, 264, 212, 206]
     assert sum(plain[before:]) == 8 + 2 * 52  # once to see how far it is off, then two images

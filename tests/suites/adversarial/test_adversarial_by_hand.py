@@ -5,7 +5,7 @@ import pytest
 
 from benchmark.contracts import Trials
 from suites.adversarial import SUITE
-from suites.adversarial.config import Config, Stage, Threat
+from suites.adversarial.config import AdversarialConfig, Stage, Threat
 
 
 def trials(epsilons, sizes=None, right=None, fgsm=None):
@@ -38,8 +38,8 @@ def trials(epsilons, sizes=None, right=None, fgsm=None):
 
 
 def scores(levels, *given, **more):
-    threat = Threat("linf", tuple(level / 255 for level in levels), scale=255.0, unit="/255")
-    found = SUITE.score(Config((threat,), ()), trials(*given, **more))
+    threat = Threat("linf", tuple(level / 255 for level in levels))
+    found = SUITE.score(AdversarialConfig((threat,), ()), trials(*given, **more))
     return {(score.metric, score.condition): score for score in found}
 
 
@@ -97,7 +97,7 @@ def test_fgsm_by_epsilon_and_passes_per_image():
 def test_the_headline_is_at_the_reference_budget(norm, epsilons, expected):
     from suites.adversarial.metrics import metrics_of
 
-    metric = next(m for m in metrics_of(Config((Threat(norm, epsilons),), ())) if m.headline)
+    metric = next(m for m in metrics_of(AdversarialConfig((Threat(norm, epsilons),), ())) if m.headline)
     at = [0.99 * expected, expected, 1.01 * expected, np.inf]
     num, den = metric.ratio(Trials({f"{norm}_epsilon": np.array(at)}))
     assert num.tolist() == [False, False, True, True] and den.tolist() == [True] * 4
@@ -107,8 +107,8 @@ def test_what_other_losses_add_at_each_budget():
     """Of six images, those that a margin or Square breaks, at the budget where they fall."""
     shown = trials([2, 2, 4, 4, np.inf, 8])
     shown.columns["linf_by"] = np.array(["ce", "margin", "square", "fgsm", "", "apgd-dlr"])
-    threat = Threat("linf", (2 / 255, 4 / 255, 8 / 255), scale=255.0, unit="/255")
-    found = SUITE.score(Config((threat,), (Stage("ce", 2),)), shown)
+    threat = Threat("linf", (2 / 255, 4 / 255, 8 / 255))
+    found = SUITE.score(AdversarialConfig((threat,), (Stage("ce", 2),)), shown)
     by = {s.condition: s.value for s in found if s.metric == "beyond_ce_linf"}
     labels = ("", "linf 2/255", "linf 4/255", "linf 8/255")
     assert [by[label] for label in labels] == pytest.approx([1 / 6] * 4)

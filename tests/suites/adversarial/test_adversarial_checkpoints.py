@@ -5,6 +5,7 @@ import torch
 
 from suites.adversarial.attacks import apgd_l1, apgd_state
 from suites.adversarial.attacks.apgd_state import Climb
+from suites.adversarial.attacks.problem import BALLS
 
 
 def climb(n, **given):
@@ -47,9 +48,8 @@ def test_steps_are_halved_where_the_ascent_falters_or_stands_still():
 
 
 def test_a_quarter_of_the_last_move_is_carried_on_from_the_second_step():
-    from suites.adversarial.attacks.problem import geometry
 
-    rules = apgd_state.dense_rules(geometry("linf"))
+    rules = apgd_state.dense_rules(BALLS["linf"])
     start = climb(2, at=[0, 3], epsilon=[0.5, 0.5], step=[0.1, 0.1])
     moved = rules.move(start, torch.tensor([1.0, -2.0]).view(2, 1, 1, 1)).flatten()
     # .5 + .1; .5 + 3/4 of -.1 + 1/4 of (.5 - .45)
@@ -92,10 +92,9 @@ def test_l1_checkpoints_come_every_four_percent(steps, windows):
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_steps_and_starts_stay_in_the_box(norm):
     """Two pixels, one next to white, one next to black, with a ball that is far larger than what is left to them."""
-    from suites.adversarial.attacks.problem import geometry
 
-    ball = geometry("linf" if norm == "l1" else norm)
-    rules = apgd_l1.sparse_rules() if norm == "l1" else apgd_state.dense_rules(ball)
+    ball = BALLS["linf" if norm == "l1" else norm]
+    rules = apgd_l1.SPARSE_RULES if norm == "l1" else apgd_state.dense_rules(ball)
     origin = torch.tensor([0.9, 0.05]).view(2, 1, 1, 1)
     start = climb(2, step=[3.0, 3.0], epsilon=[2.0, 2.0], share=[1.0, 1.0], at=[0, 0])
     start = Climb(**{**vars(start), "origin": origin, "point": origin, "before": origin})

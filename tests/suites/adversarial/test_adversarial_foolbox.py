@@ -14,10 +14,9 @@ from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model
 from registry.model import LoadedModel
-from suites.adversarial.attacks.apgd_state import single, sweep
-from suites.adversarial.attacks.pgd import attack, fgsm, slope
-from suites.adversarial.attacks.problem import Problem, geometry
-from suites.adversarial.config import L2, LINF, Config, Stage
+from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, sweep
+from suites.adversarial.attacks.problem import BALLS, Problem
+from suites.adversarial.config import L2, LINF, AdversarialConfig, Stage
 
 foolbox = pytest.importorskip("foolbox")
 
@@ -69,22 +68,22 @@ PGD = {
 def test_pgd_gives_the_same_verdicts(problem, norm):
     make, unit = PGD[norm]
     for epsilon in (unit, 3 * unit):
-        pool = attack(problem, geometry(norm), single(Stage("ce", 10, "clean"), epsilon))
+        pool = Ascent(problem, norm, schedule([(Stage("ce", 10, "clean"), epsilon)]))
         _, broken = theirs(problem, make(), [epsilon])
         # ours counts any point on the way, theirs the last one: ours may only be the stronger
-        assert ((pool.broken >= 0) >= broken[0]).all()
-        assert ((pool.broken >= 0) != broken[0]).mean() <= 0.01 + 1 / len(problem.images)
+        assert (pool.broken >= broken[0]).all()
+        assert (pool.broken != broken[0]).mean() <= 0.01 + 1 / len(problem.images)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("threat", [LINF, L2], ids=["linf", "l2"])
 def test_every_adversarial_image_is_feasible_and_wrong(problem, threat):
-    config = Config((threat,), (Stage("ce", 3), Stage("margin", 3, "random")))
+    config = AdversarialConfig((threat,), (Stage("ce", 3), Stage("margin", 3, "random")))
     steps = sweep(threat, config)
-    pool = attack(problem, geometry(threat.norm), steps)
-    fell = pool.broken >= 0
-    size = geometry(threat.norm).size(pool.point - problem.images).numpy()
-    assert (size[fell] <= steps.epsilon[pool.broken[fell]] + 1e-6).all()
+    pool = Ascent(problem, threat.norm, steps)
+    fell = pool.broken
+    size = BALLS[threat.norm].size(pool.point - problem.images).numpy()
+    assert (size[fell] <= steps["epsilon"][pool.fell[fell]] + 1e-6).all()
     assert np.allclose(size[fell], pool.size[fell])
     assert pool.point.min() >= 0 and pool.point.max() <= 1
     with torch.no_grad():
@@ -93,10 +92,10 @@ def test_every_adversarial_image_is_feasible_and_wrong(problem, threat):
 
 @pytest.mark.slow
 def test_the_pool_breaks_what_the_naive_sweep_breaks(problem):
-    config = Config((replace(LINF, far=0.0),), (Stage("ce", 10, "clean"),))
+    config = AdversarialConfig((replace(LINF, far=0.0),), (Stage("ce", 10, "clean"),))
     steps = sweep(LINF, config)
-    pool = attack(problem, geometry("linf"), steps)
-    smallest = np.where(pool.broken >= 0, steps.epsilon[pool.broken], np.inf)
+    pool = Ascent(problem, "linf", steps)
+    smallest = np.where(pool.broken, steps["epsilon"][pool.fell], np.inf)
     make, _ = PGD["linf"]
     _, broken = theirs(problem, make(), LINF.epsilons)
     for column, epsilon in enumerate(LINF.epsilons):
@@ -141,12 +140,12 @@ def test_efficientnet_lite_0_agrees_with_foolbox(lite):
     assert np.array_equal(mine.sum(axis=0), his.sum(axis=1))
     for norm, epsilon in LITE_PGD if count >= 100 else LITE_PGD[:2]:
         make, _ = PGD[norm]
-        pool = attack(problem, geometry(norm), single(Stage("ce", 10, "clean"), epsilon))
+        pool = Ascent(problem, norm, schedule([(Stage("ce", 10, "clean"), epsilon)]))
         broken = np.concatenate([b[0] for _, b in in_batches(problem, make(), [epsilon])])
-        apart = int(((pool.broken >= 0) != broken).sum())
-        print(f"{norm} {epsilon:.5f}: leaves {(pool.broken < 0).sum()}, {(~broken).sum()}; {apart} apart")
+        apart = int((pool.broken != broken).sum())
+        print(f"{norm} {epsilon:.5f}: leaves {(~pool.broken).sum()}, {(~broken).sum()}; {apart} apart")
         assert apart <= count // 100
-        size = geometry(norm).size(pool.point - problem.images)
+        size = BALLS[norm].size(pool.point - problem.images)
         assert size.max() <= epsilon + 1e-6
         assert pool.point.min() >= 0 and pool.point.max() <= 1
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from suites.adversarial.added import Added, Attack
-from suites.adversarial.attacks.foreign import foreign
-from suites.adversarial.attacks.foreign_network import Network, own_randomness
+from suites.adversarial.added import Attack
+from suites.adversarial.attacks.foreign import AttackedNetwork, foreign, own_randomness
 from suites.adversarial.attacks.problem import Problem
-from suites.adversarial.config import Library, PluggedIn
+from suites.adversarial.config import AutoAttack, PluggedIn
 
 
 def brighter(x):
@@ -28,16 +27,15 @@ def test_points_are_cut_to_ball_and_box_and_the_answer_there_counts(monkeypatch)
     """Of .25: to .625, in sum 1.25; of .125: to .5, in sum 1; next to the edge: to 1 and no further; NaN: nowhere."""
     pixels = [[0.25, 0.25], [0.125, 0.125], [0.0, 0.75], [0.25, 0.25], [0.25, 0.9375]]
 
-    def points(network, images, labels, norm, epsilon, recipe):
+    def points(network, images, *_):
         reached = images + 5.0
         reached[3] = float("nan")
         reached[2, ..., 0] = -7.0
         return reached
 
-    monkeypatch.setattr("suites.adversarial.attacks.autoattack.points", points)
-    monkeypatch.setattr("suites.adversarial.attacks.autoattack.check", lambda recipe: None)
+    monkeypatch.setattr("suites.adversarial.attacks.foreign._autoattack_points", points)
     budget = torch.full((5,), 0.375)
-    found = foreign(problem_of(pixels, batch=3), "linf", budget, Library("autoattack", "standard"))
+    found = foreign(problem_of(pixels, batch=3), "linf", budget, AutoAttack())
     assert found.broken.tolist() == [True, False, False, False, True]
     assert found.size[[0, 4]].tolist() == [0.375, 0.375] and np.isnan(found.size[1:4]).all()
     assert found.margin.tolist() == pytest.approx([0.25, 0.0, 0.0, -0.5, 0.625])
@@ -50,8 +48,8 @@ def attacked(monkeypatch):
     """attacked(points, problem, epsilons): the outcome of an attack that gives these points, in Linf."""
 
     def run(points, problem, epsilon):
-        found = Added({"mine": Attack("my attack", "linf", points)}, {})
-        monkeypatch.setattr("suites.adversarial.attacks.foreign.ADDED", found)
+        attacks = {"mine": Attack("my attack", "linf", points)}
+        monkeypatch.setattr("suites.adversarial.attacks.foreign.ATTACKS", attacks)
         return foreign(problem, "linf", torch.tensor(epsilon), PluggedIn("mine", ""))
 
     return run
@@ -81,7 +79,7 @@ def test_each_epsilon_is_a_call_of_its_own_and_its_cost_is_shared_out(attacked):
 
 
 def test_gradients_are_counted_where_they_can_be_had():
-    network = Network(problem_of([[0.1, 0.1]]))
+    network = AttackedNetwork(problem_of([[0.1, 0.1]]))
     x = torch.full((3, 1, 1, 2), 0.5)
     assert not network.training and not network(x).requires_grad
     with torch.no_grad():
@@ -94,7 +92,7 @@ def test_gradients_are_counted_where_they_can_be_had():
 def test_logits_that_are_no_numbers_are_zero_to_the_packages():
     problem = problem_of([[0.1, 0.1]])
     bad = torch.tensor([[float("nan"), float("inf")], [float("-inf"), 2.0]])
-    network = Network(Problem(lambda x: bad + 0 * x.sum(), problem.images, problem.labels,
+    network = AttackedNetwork(Problem(lambda x: bad + 0 * x.sum(), problem.images, problem.labels,
                               problem.seeds, problem.targets))  # fmt: skip
     x = torch.zeros(2, 1, 1, 2)
     expected = [[0.0, 0.0], [0.0, 2.0]]

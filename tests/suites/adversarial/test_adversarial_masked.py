@@ -21,7 +21,7 @@ NETWORK = "world-standard-0"
 
 @cache
 def cases():
-    return {case.name.removeprefix(f"{NETWORK}, "): case for case in masks.cases(NETWORK, COUNT)}
+    return masks.cases(NETWORK, COUNT)
 
 
 #: The default at two budgets: enough for a mask, in a tenth of the time.
@@ -30,7 +30,8 @@ BRIEF = replace(SUITE.config, threats=(linf(1.0, 4.0),))
 
 @cache
 def judged(name, config=SUITE.config):
-    trials = masks.attacked(cases()[name].tuned, cases()[name].run, COUNT, config)
+    world, run = cases()[name]
+    trials = world.trials(config, run=run)
     right, shown = robust_at("linf", 1 / 255)(trials)
     return right.sum() / shown.sum(), flags(config, trials)
 

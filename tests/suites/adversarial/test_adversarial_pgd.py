@@ -1,7 +1,6 @@
 """The loop itself: no step too many, no verdict that depends on company, nothing counted that float32 denies."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +10,9 @@ from hypothesis import strategies as st
 
 from benchmark.engine.devices import full_precision, make_policy, numerics
 from suites.adversarial.attacks.apgd import apgd
-from suites.adversarial.attacks.apgd_state import schedule_of, single, sweep
-from suites.adversarial.attacks.pgd import _leap, _targets, attack, fgsm, slope
-from suites.adversarial.attacks.problem import Problem, fallen, geometry, taken
-from suites.adversarial.config import Apgd, Config, Stage, Threat
-
-BALL = geometry("linf")
+from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, sweep
+from suites.adversarial.attacks.problem import Problem, fallen, taken
+from suites.adversarial.config import AdversarialConfig, Apgd, Stage, Threat
 
 
 def answer(x):
@@ -36,8 +32,8 @@ def line(limits, batch):
 def walk(limit, steps):
     """One image on its own: the step that broke it (-1: none), gradient passes and plain passes."""
     at, passes, forwards = 0.0, 0, 0
-    for s in range(len(steps)):
-        anew = steps.start[s] != 0
+    for s, step in enumerate(steps):
+        anew = step["start"] != "last"
         if s and anew:
             forwards += 1
             if at > limit:
@@ -47,19 +43,13 @@ def walk(limit, steps):
         passes += 1
         if at > limit:
             return s - 1, passes, forwards
-        at = min(at + steps.size[s], steps.epsilon[s])
+        at = min(at + step["size"], step["epsilon"])
         assume(abs(at - limit) > 1e-5)
     return (len(steps) - 1 if at > limit else -1), passes, forwards + 1
 
 
 stages = st.lists(
-    st.builds(
-        Stage,
-        st.sampled_from(["ce", "margin"]),
-        st.integers(1, 4),
-        st.sampled_from(["last", "clean"]),
-        pace=st.sampled_from([1.0, 2.5]),
-    ),
+    st.builds(Stage, st.sampled_from(["ce", "margin"]), st.integers(1, 4), st.sampled_from(["last", "clean"])),
     min_size=1,
     max_size=3,
 )
@@ -68,35 +58,26 @@ stages = st.lists(
 @pytest.mark.slow
 @given(limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9), plan=stages, batch=st.integers(1, 5))
 def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
-    steps = sweep(Threat("linf", (0.02, 0.05, 0.1)), Config((), tuple(plan)))
-    pool = attack(line(limits, batch), BALL, steps)
+    steps = sweep(Threat("linf", (0.02, 0.05, 0.1)), AdversarialConfig((), tuple(plan)))
+    ascent = Ascent(line(limits, batch), "linf", steps)
     alone = [walk(float(np.float32(limit)), steps) for limit in limits]
-    assert [(b, p, f) for b, p, f in alone] == list(
-        zip(pool.broken.tolist(), pool.passes.tolist(), pool.forwards.tolist(), strict=True)
-    )
+    walked = zip(ascent.fell.tolist(), ascent.passes.tolist(), ascent.forwards.tolist(), strict=True)
+    assert alone == list(walked)
 
 
 def test_the_known_first_gradient_saves_one_pass_of_each_start():
     problem = line([0.5, 0.5, 0.5], 2)
-    steps = schedule_of([*_steps(Stage("ce", 3, "clean"), 0.1), *_steps(Stage("ce", 2, "clean"), 0.1)])
-    plain = attack(problem, BALL, steps)
-    known = attack(replace(problem, first=slope(problem).gradient), BALL, steps)
+    steps = schedule([(Stage("ce", 3, "clean"), 0.1), (Stage("ce", 2, "clean"), 0.1)])
+    plain = Ascent(problem, "linf", steps)
+    known = Ascent(replace(problem, first=slope(problem).gradient), "linf", steps)
     assert (plain.passes - known.passes).tolist() == [2, 2, 2]
     assert torch.equal(plain.point, known.point)
 
 
-def _steps(stage, epsilon):
-    one = single(stage, epsilon)
-    from suites.adversarial.attacks.apgd_state import Step
-
-    columns = zip(one.epsilon, one.size, one.kind, one.start, one.target, one.name, strict=True)
-    return [Step(*column) for column in columns]
-
-
 def test_no_images_and_no_steps():
-    assert len(attack(line([], 4), BALL, single(Stage("ce", 3), 0.1)).broken) == 0
-    none = attack(line([0.01], 4), BALL, schedule_of([]))
-    assert none.broken.tolist() == [-1] and none.passes.tolist() == [0]
+    assert len(Ascent(line([], 4), "linf", schedule([(Stage("ce", 3), 0.1)])).broken) == 0
+    none = Ascent(line([0.01], 4), "linf", schedule([]))
+    assert none.fell.tolist() == [-1] and none.passes.tolist() == [0]
 
 
 def test_images_are_copied_in_their_layout():
@@ -109,19 +90,18 @@ def test_images_are_copied_in_their_layout():
 
 def test_close_answers_count_only_if_the_plain_network_is_wrong_too():
     problem = line([0.01, 0.03, 0.2], 2)
-    steps = single(Stage("ce", 4, "clean"), 0.05)
+    steps = schedule([(Stage("ce", 4, "clean"), 0.05)])
 
     def later(x):  # the boundary lies 0.03 further out
         return answer(x) + torch.tensor([0.03, -0.03])
 
-    usual = attack(problem, BALL, steps)
-    assert (usual.broken >= 0).tolist() == [True, True, False]
-    asked = attack(replace(problem, plain=later, sure=1.0), BALL, steps)
-    assert (asked.broken >= 0).tolist() == [True, False, False]
-    assert asked.refused[1] >= 1 and asked.refused[2] == 0
-    assert asked.broken[0] >= usual.broken[0]  # it had to go further
-    sure = attack(replace(problem, plain=later, sure=0.0), BALL, steps)
-    assert sure.broken.tolist() == usual.broken.tolist() and not sure.refused.any()
+    usual = Ascent(problem, "linf", steps)
+    assert usual.broken.tolist() == [True, True, False]
+    asked = Ascent(replace(problem, plain=later, sure=1.0), "linf", steps)
+    assert asked.broken.tolist() == [True, False, False]
+    assert asked.fell[0] >= usual.fell[0]  # it had to go further
+    sure = Ascent(replace(problem, plain=later, sure=0.0), "linf", steps)
+    assert sure.fell.tolist() == usual.fell.tolist()
     gradient = slope(problem).gradient
     for more, expected in (({}, [True, True, False]), ({"plain": later, "sure": 1.0}, [True, False, False])):
         assert fgsm(replace(problem, **more), gradient, (0.045,))[:, 0].tolist() == expected
@@ -142,8 +122,8 @@ def test_in_low_precision_full_precision_has_the_last_word(norm, standard):
     problem = Problem(standard.feed.run, images, y, np.arange(n), y[:, None], plain=plain, sure=float("inf"))
     epsilon = {"linf": 0.5 / 255, "l2": 0.25}[norm]
     with numerics(make_policy("cpu", "bf16")):
-        pool = attack(problem, geometry(norm), single(Stage("margin", 5, "clean"), epsilon))
-    fell = pool.broken >= 0
+        pool = Ascent(problem, norm, schedule([(Stage("margin", 5, "clean"), epsilon)]))
+    fell = pool.broken
     assert fell.sum() > 0
     assert (plain(pool.point[fell]).argmax(1) != y[fell]).all()
 
@@ -168,7 +148,7 @@ def test_every_image_has_a_random_start_of_its_own(which):
     def run(problem):
         if which == "apgd":
             return apgd(problem, "linf", torch.full((len(problem.images),), 0.1), Apgd("ce", 2))
-        return attack(problem, BALL, single(Stage("ce", 2, "random"), 0.1))
+        return Ascent(problem, "linf", schedule([(Stage("ce", 2, "random"), 0.1)]))
 
     points = starts(run, [0, 1, 2, 3])
     assert len(torch.unique(points, dim=0)) == 4
@@ -187,34 +167,6 @@ def test_near_the_boundary_the_plain_network_alone_decides_both_ways():
     exact = torch.tensor([[0.01, 0.0], [0.0, 0.01], [1.0, 0.0], [0.0, 1.0], [0.01, 0.0]])
     y = torch.zeros(5, dtype=torch.long)
     problem = Problem(answer, exact[:, :, None, None], y, np.arange(5), 1 - y[:, None], plain=plain, sure=0.02)
-    fell = fallen(problem, slice(0, 5), problem.images, answers)
+    fell = fallen(problem, np.arange(5), problem.images, answers)
     assert fell.tolist() == [False, True, True, False, False]
     assert asked == [1, 1, 1]  # each on its own, and none that is sure
-
-
-def test_a_step_aims_at_the_class_of_its_rank():
-    """0: at none; the first and the second most likely wrong class; beyond the last: at the last."""
-    pool = SimpleNamespace(steps={"target": torch.tensor([0, 1, 2, 3])}, at=np.arange(4))
-    images, y = torch.zeros(4, 1, 1, 1), torch.zeros(4, dtype=torch.int64)
-    targets = torch.tensor([[5, 7]]).repeat(4, 1)
-    toy = Problem(lambda x: x, images, y, np.arange(4, dtype=np.uint64), targets)
-    assert _targets(pool, toy, np.arange(4)).tolist() == [-1, 5, 7, 7]
-
-
-def test_where_no_margin_is_too_large_nobody_leaps():
-    """The margin falls below what it was, and the step has a next epsilon: it is taken all the same, unless .6 of the
-    margin is too much. Without a gradient nobody does."""
-    images, y = torch.zeros(2, 1, 1, 1), torch.zeros(2, dtype=torch.int64)
-    toy = Problem(lambda x: x, images, y, np.arange(2, dtype=np.uint64), 1 - y[:, None])
-    toy = replace(toy, rest=torch.tensor([-1.0, -1.0]))
-    for keeps, led, expected in ((1.0, True, [0, 0]), (0.6, True, [5, 0]), (0.6, False, [0, 0])):
-        pool = SimpleNamespace(
-            at=np.zeros(2, dtype=int),
-            margin=np.array([-1.5, -0.5]),
-            standing=np.ones(2, dtype=bool),
-            led=np.full(2, led),
-            leaps=np.array([5]),
-            keeps=keeps,
-        )
-        _leap(pool, toy, np.arange(2))
-        assert pool.at.tolist() == expected

@@ -7,21 +7,23 @@ import torch
 from benchmark.contracts import Trials
 from benchmark.engine.devices import make_policy, numerics
 from suites.adversarial import SUITE, measured
-from suites.adversarial.trust.report import flags, precision
+from suites.adversarial.trust.report import READINGS, flags, preprocessing
 
 
 def answers(shown, exact):
-    return Trials({"clean_correct": np.array(shown), "exact_correct": np.array(exact)})
+    asked = np.zeros(100, dtype=bool), np.zeros((100, len(READINGS)), dtype=bool)
+    columns = {"clean_correct": np.array(shown), "exact_correct": np.array(exact)}
+    return Trials(columns | dict(zip(("asked", "otherwise"), asked, strict=True)))
 
 
 def test_clean_accuracy_may_move_within_its_interval():
     exact = np.arange(100) < 80
-    assert list(precision(answers(exact, exact))) == []
-    assert list(precision(answers(np.arange(100) < 75, exact))) == []  # Wilson: 71.1 to 86.7 %
-    assert list(precision(answers(np.arange(100) < 70, exact))) == [
+    assert list(preprocessing(answers(exact, exact))) == []
+    assert list(preprocessing(answers(np.arange(100) < 75, exact))) == []  # Wilson: 71.1 to 86.7 %
+    assert list(preprocessing(answers(np.arange(100) < 70, exact))) == [
         "precision: 70.0% right as it was run, 80.0% in float32"
     ]
-    assert len(list(precision(answers(np.arange(100) < 90, exact)))) == 1
+    assert len(list(preprocessing(answers(np.arange(100) < 90, exact)))) == 1
 
 
 @pytest.mark.slow
@@ -69,5 +71,5 @@ def test_answers_nearer_than_a_thousandth_are_the_plain_networks(standard, monke
 
     monkeypatch.setattr(measured, "Problem", noted)
     (view,) = standard.views(32, run=standard.feed.model.forward)
-    measured._problem(view, np.arange(4))
+    measured.problem_of(view, np.arange(4))
     assert seen == [0.001]

@@ -2,16 +2,16 @@
 outputs that are no logits, and pixels that are not as they were meant."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from benchmark.contracts import Trials
-from suites.adversarial.attacks.apgd_state import single
-from suites.adversarial.attacks.pgd import attack
-from suites.adversarial.attacks.problem import Followed, Problem, geometry
-from suites.adversarial.config import LINF, Config, Stage
+from suites.adversarial.attacks.pgd import Ascent, schedule
+from suites.adversarial.attacks.problem import Followed, Problem
+from suites.adversarial.config import LINF, AdversarialConfig, Stage
 from suites.adversarial.trust.probes import answers_apart, asked, company_differences, ends, preimage, probed, slopes
 from suites.adversarial.trust.report import READINGS, preprocessing
 
@@ -36,14 +36,18 @@ class Scaled(torch.autograd.Function):
         return ctx.factor * gradient, None
 
 
-def checked(run, n=4, seen=None, batch=32):
+def checked(run, n=4, batch=32):
     images, labels = torch.full((n, 3, 8, 8), 0.5), torch.zeros(n, dtype=torch.long)
     problem = Problem(run, images, labels, np.arange(n, dtype=np.uint64), 1 - labels[:, None], batch=batch)
     with torch.no_grad():
         plain = run(images)
     assert plain.shape == (n, 2)
-    seen = seen or Followed(np.ones(n, dtype=bool), 1.0)
-    return slopes(problem, lambda x: run(x).detach(), np.arange(n), seen)
+    problem = replace(problem, followed=Followed(np.ones(n, dtype=bool), 1.0))
+    return SimpleNamespace(
+        **dict(
+            zip(("error", "spread", "company"), slopes(problem, lambda x: run(x).detach(), np.arange(n)), strict=True)
+        )
+    )
 
 
 def test_a_line_is_its_own_slope_and_half_of_it_is_half_right():
@@ -101,13 +105,13 @@ def test_what_the_attack_followed_is_what_is_checked():
     run.shown = []
     problem = Problem(run, images, labels, np.arange(4, dtype=np.uint64), 1 - labels[:, None])
     problem = replace(problem, followed=seen)
-    attack(problem, geometry("linf"), single(Stage("margin", 3, "clean"), 4 / 255))
+    Ascent(problem, "linf", schedule([(Stage("margin", 3, "clean"), 4 / 255)]))
     assert sorted(seen.point) == [0, 2, 3] and seen.rival == {0: 1, 2: 1, 3: 0}
     assert torch.equal(seen.point[2], run.shown[2][2])
     up = (WAYS[1] - WAYS[0]).view(3, 8, 8)
     assert torch.allclose(seen.way[0], up, atol=1e-5) and torch.allclose(seen.way[3], -up, atol=1e-5)
-    attack(problem, geometry("linf"), single(Stage("margin", 1, "clean"), 8 / 255))
-    attack(problem, geometry("linf"), single(Stage("ce", 1, "clean"), 1 / 255))
+    Ascent(problem, "linf", schedule([(Stage("margin", 1, "clean"), 8 / 255)]))
+    Ascent(problem, "linf", schedule([(Stage("ce", 1, "clean"), 1 / 255)]))
     assert torch.equal(seen.point[2], run.shown[2][2])
 
 
@@ -189,7 +193,7 @@ def test_who_is_asked_depends_on_the_seed_alone():
     ]  # fmt: skip
 
 
-LEAST = Config((LINF,), (Stage("ce", 1),))
+LEAST = AdversarialConfig((LINF,), (Stage("ce", 1),))
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +246,7 @@ def test_a_gain_that_may_be_chance_is_no_flag(network):
         shown[asked_[:count]] = False
         otherwise[asked_] = False
         otherwise[asked_, 0] = True
-        changed = Trials({**trials.columns, "clean_correct": shown, "otherwise": otherwise})
+        changed = Trials({**trials.columns, "clean_correct": shown, "exact_correct": shown, "otherwise": otherwise})
         assert bool(list(preprocessing(changed))) == flagged
 
 
@@ -263,4 +267,5 @@ def test_a_reading_that_is_answered_better_is_said(asked_, right, better, said):
     otherwise = np.zeros((50, len(READINGS)), dtype=bool)
     otherwise[:better, 0] = True
     columns = {"asked": row < asked_, "clean_correct": row < right, "otherwise": otherwise}
+    columns["exact_correct"] = columns["clean_correct"]
     assert list(preprocessing(Trials(columns))) == said

@@ -38,11 +38,9 @@ PROTOCOLS = {
 
 def attack(one):
     if hasattr(one, "queries"):
-        assert (one.share, one.norms) == (0.8, ("linf", "l2"))
         return f"square {one.queries}"
     if not hasattr(one, "steps"):
         return one.name
-    assert one.restarts == 1
     return f"{one.name} {one.steps} x {one.targets or 1}"
 
 
@@ -58,10 +56,8 @@ def test_every_protocol(name):
         assert threat.far * 255 == pytest.approx(32 if threat.norm == "linf" else 0)
         assert threat.scale == scale[threat.norm]
     assert ", ".join(f"{s.loss} {s.steps} {s.start}" for s in config.stages) == stages
-    assert {(s.targets, s.pace, s.restarts) for s in config.stages} <= {(0, 2.5, 1)}
     assert ", ".join(map(attack, config.attacks)) == attacks
     assert (config.check.queries if config.check else None) == queries
-    assert config.check is None or (config.check.share, config.check.norms) == (0.8, ("linf",))
     assert (config.far_steps, config.images, suite.passes) == (far_steps, images, passes)
     quick = name in ("", "bisect", "l1", "transfer")
     assert config.leap == (0.6 if quick else 1.0)
@@ -70,8 +66,7 @@ def test_every_protocol(name):
     assert (config.finish is not None) == quick
     if quick:
         finish = config.finish
-        assert (attack(finish.attack), finish.near, finish.norms) == ("apgd-margin 20 x 1", 0.3, ("linf",))
-    assert config.transfer is None or config.transfer.steps == 10
+        assert (attack(finish.attack), finish.near) == ("apgd-margin 20 x 1", 0.3)
 
 
 @pytest.mark.parametrize(("norm", "levels"), [("linf", SWEEP), ("l2", L2), ("l1", [3, 6, 12, 30, 60])])
