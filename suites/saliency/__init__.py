@@ -5,7 +5,7 @@ Definition, numbers and limits: docs/suites/saliency.md.
 
 from benchmark.contracts import Suite
 from suites.saliency.added import ADDED, added_metrics
-from suites.saliency.config import REFERENCES, SHOWN, Config
+from suites.saliency.config import REFERENCES, SHOWN, SaliencyConfig
 from suites.saliency.metrics import FIGURES, METRICS
 from suites.saliency.observe import observe
 from suites.saliency.plan import plan
@@ -21,7 +21,7 @@ SUITE = Suite(
     plan=plan,
     observe=observe,
     score=score,
-    config=Config(added=ADDED.signatures),
+    config=SaliencyConfig(added=ADDED.signatures),
     spaces=tuple(SHOWN),
     own_space=True,
     references={reference(name): title for name, title in REFERENCES.items()},

@@ -21,7 +21,6 @@ from suites.saliency.config import added_column, columns_of
 from suites.saliency.metrics import METRICS, mean_excess, mean_of
 
 GROUP = "bench.saliency"
-_OWN = frozenset(metric.name for metric in METRICS)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -51,7 +50,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Added:
+class AddedMaps:
     """What other packages add, by name. broken: name -> why it cannot be used."""
 
     maps: Mapping[str, Map]
@@ -61,64 +60,47 @@ class Added:
     @property
     def signatures(self) -> tuple[tuple[str, str], ...]:
         """(name, digest of its code) of each: they decide what is stored of an image."""
-        made = {name: one.make for name, one in self.maps.items()}
-        measured = {name: one.measure for name, one in self.measures.items()}
-        return tuple((name, code_digest(code)) for name, code in sorted({**made, **measured}.items()))
+        code: dict[str, Callable[..., Any]] = {name: own.make for name, own in self.maps.items()}
+        code |= {name: own.measure for name, own in self.measures.items()}
+        return tuple((name, code_digest(function)) for name, function in sorted(code.items()))
 
 
-def read_added(entries: Iterable[EntryPoint]) -> Added:
+def read_added(entries: Iterable[EntryPoint]) -> AddedMaps:
     """Load every entry point. One that cannot be used is named with the reason and stops nobody."""
     loaded, broken = load_each(entries, _load)
-    maps = {name: one for name, one in loaded.items() if isinstance(one, Map)}
-    measures = {name: one for name, one in loaded.items() if isinstance(one, Measure)}
-    return Added(maps, measures, broken)
+    maps = {name: own for name, own in loaded.items() if isinstance(own, Map)}
+    measures = {name: own for name, own in loaded.items() if isinstance(own, Measure)}
+    return AddedMaps(maps, measures, broken)
 
 
-def added_metrics(added: Added) -> tuple[Metric, ...]:
+def added_metrics(added: AddedMaps) -> tuple[Metric, ...]:
     """The metrics of other packages: two of each map, one of each measure, one without a value of each broken one."""
-    found: list[Metric] = []
-    for name, one in added.maps.items():
-        excess_text = f"{one.definition}: AUC on the object minus that on objects of other categories"
-        found += [
-            Metric(
-                f"{name}_object_auc_excess", one.title, excess_text, chance=0.0, ratio=mean_excess(added_column(name))
-            ),
-            Metric(
-                f"{name}_object_auc",
-                f"{one.title} AUC",
-                f"{one.definition}: AUC on the object",
-                chance=0.5,
-                shown=False,
-                ratio=mean_of(columns_of(added_column(name))[0], masked=True),
-            ),
+    metrics = []
+    for name, own in added.maps.items():
+        column, text = added_column(name), f"{own.definition}: AUC on the object"
+        excess = f"{text} minus that on objects of other categories"
+        auc = mean_of(columns_of(column)[0], masked=True)
+        metrics += [
+            Metric(f"{name}_object_auc_excess", own.title, excess, chance=0.0, ratio=mean_excess(column)),
+            Metric(f"{name}_object_auc", f"{own.title} AUC", text, chance=0.5, shown=False, ratio=auc),
         ]
     for name, measure in added.measures.items():
-        found.append(
-            Metric(
-                name,
-                measure.title,
-                f"{measure.definition}, of |input gradient|",
-                measure.direction,
-                chance=measure.chance,
-                ratio=mean_of(added_column(name), masked=True),
-            )
-        )
-    found += [Metric(name, name, reason) for name, reason in added.broken.items()]
-    return tuple(found)
+        text, ratio = f"{measure.definition}, of |input gradient|", mean_of(added_column(name), masked=True)
+        metrics.append(Metric(name, measure.title, text, measure.direction, chance=measure.chance, ratio=ratio))
+    return (*metrics, *(Metric(name, name, reason) for name, reason in added.broken.items()))
 
 
 def _load(entry: EntryPoint) -> Map | Measure:
     if not _NAME.fullmatch(entry.name):
         raise PluginError("the name: expected small letters, digits and _")
-    if entry.name in _OWN:
+    if entry.name in {metric.name for metric in METRICS}:
         raise PluginError("the name is that of a metric of the suite")
-    found = entry.load()
-    if not isinstance(found, (Map, Measure)):
-        raise PluginError(f"expected a Map or a Measure of suites.saliency.added, got {type(found).__name__}")
-    function = found.make if isinstance(found, Map) else found.measure
-    if not isfunction(function):
+    loaded = entry.load()
+    if not isinstance(loaded, (Map, Measure)):
+        raise PluginError(f"expected a Map or a Measure of suites.saliency.added, got {type(loaded).__name__}")
+    if not isfunction(loaded.make if isinstance(loaded, Map) else loaded.measure):
         raise PluginError("expected a plain function: its code is part of what a number depends on")
-    return found
+    return loaded
 
 
 ADDED = read_added(entry_points(group=GROUP))

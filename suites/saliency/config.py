@@ -40,7 +40,7 @@ PARTNER = "partner"
 
 
 @dataclass(frozen=True)
-class Config:
+class SaliencyConfig:
     """draws: noisy copies per image for SmoothGrad, on the sets that have a board (0: none); sigma: their noise, of
     the range [0,1]; pool: how many masks a map is held against, evenly spaced over the set; added: (name, digest of
     the code) of other packages' maps and measures."""

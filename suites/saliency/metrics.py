@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import PurePath
 
 import numpy as np
 
-from benchmark.contracts import Array, Direction, Metric, Ratio, SuiteFigure, Trials
+from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
 from benchmark.stats.clusters import exemplar_columns
 from benchmark.stimuli.catalogue import read_pair
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, EVIDENCE, LARGEST, NATURAL, PARTNER, SMALLEST, columns_of
@@ -24,12 +25,12 @@ CEILING = 0.65753
 def exemplars(trials: Trials) -> Mapping[str, Array]:
     """What several images share, by label columns or else by the names of published conflict images: "cat7" and
     "elephant1" of "cat7-elephant1.png". Intervals are then about other silhouettes and textures."""
-    told = exemplar_columns(trials)
+    columns = exemplar_columns(trials)
     names = [str(name) for name in trials["stimulus"]]
-    if told or any(read_pair(name) is None for name in names):
-        return told
-    pairs = [PurePath(name).stem.split("-") for name in names]
-    return {"shape": np.array([s for s, _ in pairs]), "texture": np.array([t for _, t in pairs])}
+    if columns or any(read_pair(name) is None for name in names):
+        return columns
+    halves = [PurePath(name).stem.split("-") for name in names]
+    return {"shape": np.array([shape for shape, _ in halves]), "texture": np.array([texture for _, texture in halves])}
 
 
 def pairs(trials: Trials) -> Mapping[str, Array]:
@@ -44,25 +45,20 @@ def pairs(trials: Trials) -> Mapping[str, Array]:
 def board_roles(trials: Trials) -> tuple[str, ...]:
     """The roles that have a board: the built-in world's natural images, else every one of them that is there."""
     present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
-    found = tuple(role for role in BOARDS if role in present)
-    return found[:1] if NATURAL in found else found
-
-
-def main_role(trials: Trials) -> str:
-    """The role that a pair of observers is compared on by the main metrics: "" where there is none."""
-    return next(iter(board_roles(trials)), "")
+    roles = tuple(role for role in BOARDS if role in present)
+    return roles[:1] if NATURAL in roles else roles
 
 
 def stored(trials: Trials, column: str) -> Array:
     """[n] numbers of a column; NaN where the trials are older than what fills it (another package's measure)."""
-    found = trials.columns.get(column)
-    return np.full(len(trials), np.nan) if found is None else found.astype(float)
+    values = trials.columns.get(column)
+    return np.full(len(trials), np.nan) if values is None else values.astype(float)
 
 
 def excess(trials: Trials, name: str) -> Array:
     """[n] AUC of a map against the own mask minus its mean against masks of other categories."""
-    own, other = (stored(trials, column) for column in columns_of(name))
-    return np.asarray(own - other)
+    own, other = columns_of(name)
+    return np.asarray(stored(trials, own) - stored(trials, other))
 
 
 def reliance(trials: Trials) -> Array:
@@ -81,9 +77,8 @@ def split(trials: Trials) -> Array:
 def _share(of_object: Array, of_other: Array) -> Array:
     """NaN where there was no exchange, or none that moved the network: nothing is stored there."""
     size = np.abs(of_object) + np.abs(of_other)
-    found = np.where(np.isfinite(size), 0.0, np.nan)
-    np.divide(of_object - of_other, size, out=found, where=np.isfinite(size) & (size > 0))
-    return found
+    share = np.where(np.isfinite(size), 0.0, np.nan)
+    return np.asarray(np.divide(of_object - of_other, size, out=share, where=np.isfinite(size) & (size > 0)))
 
 
 def correct(trials: Trials) -> Array:
@@ -91,11 +86,6 @@ def correct(trials: Trials) -> Array:
     shape = trials.columns.get("shape", trials["category"])
     truth = np.where(shape == "", trials["category"], shape)
     return np.asarray(trials["response"] == truth, dtype=float)
-
-
-def contrast(trials: Trials) -> Array:
-    """[n] AUC with the shape as target minus AUC with the texture as target; NaN where the cues agree."""
-    return np.asarray(stored(trials, "grad_auc") - stored(trials, "texture_auc"))
 
 
 def counted(values: Array, trials: Trials, *, masked: bool) -> tuple[Array, Array]:
@@ -122,7 +112,7 @@ def on_main(values: Callable[[Trials], Array], *, masked: bool) -> Ratio:
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         num, den = counted(values(trials), trials, masked=masked)
-        main = trials["role"] == main_role(trials)
+        main = trials["role"] == next(iter(board_roles(trials)), "")
         return np.where(main, num, 0.0), den & main
 
     return ratio
@@ -134,8 +124,8 @@ def own_excess(trials: Trials) -> tuple[Array, Array]:
 
 
 def own_contrast(trials: Trials) -> tuple[Array, Array]:
-    """The mean contrast of the two cues."""
-    return counted(contrast(trials), trials, masked=True)
+    """The mean of AUC with the shape as target minus AUC with the texture as target; undefined where the cues agree."""
+    return counted(stored(trials, "grad_auc") - stored(trials, "texture_auc"), trials, masked=True)
 
 
 def clicked(trials: Trials) -> tuple[Array, Array]:
@@ -146,132 +136,97 @@ def clicked(trials: Trials) -> tuple[Array, Array]:
 HEADLINE = "object_reliance"
 #: Numbers that hang on the picture that lent its ground, too.
 EXCHANGED = (HEADLINE, "object_share")
-UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
-#: Lowest and highest value of a mean, where there are such; intervals stay between them.
-BOUNDS = {
-    HEADLINE: SIGNED,
-    "object_share": SIGNED,
-    "object_auc_excess": SIGNED,
-    "sg_object_auc_excess": SIGNED,
-    "object_auc": UNIT,
-    "rank_accuracy": UNIT,
-    "grad_image_cos": UNIT,
-    "grad_high_frequency": UNIT,
-    "grad_gini": UNIT,
-}
-#: What the others can be, where that has an end.
-SPANS = {
-    "grad_centroid": (0.0, inf),
-    "object_mass_ratio": (0.0, inf),
-    "object_skill": (-inf, 1.0),
-    "grad_tv": (0.0, inf),
-}
-
-
-def _on_object(name: str, title: str, text: str, ratio: Ratio, chance: float | None, *, shown: bool) -> Metric:
-    return Metric(
-        name, title, text, chance=chance, shown=shown, ratio=ratio, headline=name == HEADLINE, bounds=BOUNDS.get(name)
-    )
-
-
-def _spilled(alpha: int, what: str) -> Metric:
-    """The gradient on the object where the built-in world says which pixels can matter."""
-    name, text = (f"object_auc_excess_alpha{alpha}", f"object_auc_excess on conflict images with {what}")
-    role = f"{CONFLICT}-alpha{alpha}"
-    title = f"gradient on object, {what}"
-    return Metric(name, title, text, role=role, chance=0.0, shown=False, ratio=own_excess, bounds=SIGNED)
-
-
-def _plain(name: str, title: str, column: str, text: str, direction: Direction) -> Metric:
-    shown = name == "grad_centroid"
-    ratio = mean_of(column, masked=False)
-    return Metric(name, title, text, direction, shown=shown, ratio=ratio, bounds=BOUNDS.get(name))
-
+UNIT, SIGNED, POSITIVE = (0.0, 1.0), (-1.0, 1.0), (0.0, inf)
+_metric = partial(Metric, clusters=exemplars)
+_exchanged = partial(Metric, clusters=pairs, chance=0.0, bounds=SIGNED)
+#: How a gradient is organised: no direction is better.
+_organised = partial(Metric, clusters=exemplars, direction="none", shown=False)
+#: The gradient on the object where the built-in world says which pixels can matter.
+_spilled = partial(_metric, chance=0.0, shown=False, ratio=own_excess, bounds=SIGNED)
 
 _METRICS = (
-    _on_object(
+    _exchanged(
         HEADLINE,
         "object reliance",
         "(O - P) / (|O| + |P|), O what the object adds to the margin of its category when it is exchanged for another "
         "image's, P what the outline of another image's object adds at the same place and size",
-        on_main(reliance, masked=True),
-        0.0,
-        shown=True,
+        headline=True,
+        ratio=on_main(reliance, masked=True),
     ),
-    _on_object(
+    _metric(
         "object_accuracy",
         "accuracy",
         "share of the images that are answered with the object's category",
-        on_main(correct, masked=True),
-        None,
-        shown=True,
+        ratio=on_main(correct, masked=True),
     ),
-    _on_object(
+    _exchanged(
         "object_share",
         "object against ground",
         "(O - G) / (|O| + |G|), G what the ground adds: 1 object only, -1 ground only. A disk in front of a network "
         "raises it",
-        on_main(split, masked=True),
-        0.0,
         shown=False,
+        ratio=on_main(split, masked=True),
     ),
-    _on_object(
+    _metric(
         "object_auc_excess",
         "gradient on object",
         "AUC of |input gradient| against the image's object minus its mean AUC against objects of other categories",
-        mean_excess("grad"),
-        0.0,
-        shown=True,
+        chance=0.0,
+        ratio=mean_excess("grad"),
+        bounds=SIGNED,
     ),
-    _on_object(
+    _metric(
         "object_auc",
         "object AUC",
         "chance that an object pixel has more |input gradient| than a ground pixel",
-        mean_of("grad_auc", masked=True),
-        0.5,
-        shown=True,
+        chance=0.5,
+        ratio=mean_of("grad_auc", masked=True),
+        bounds=UNIT,
     ),
-    _plain(
+    _organised(
         "grad_centroid",
-        "centroid",
         "centroid",
         "power-weighted mean spatial frequency of the gradient, cycles per pixel; white noise 0.383. "
         "A blur in front of the network lowers it too",
-        "none",
+        shown=True,
+        ratio=mean_of("centroid", masked=False),
+        span=POSITIVE,
     ),
-    _on_object(
+    _metric(
         "object_mass_ratio",
         "mass ratio",
         "share of |input gradient| on the object over the object's share of the image",
-        mean_of("mass_ratio", masked=True),
-        1.0,
+        chance=1.0,
         shown=False,
+        ratio=mean_of("mass_ratio", masked=True),
+        span=POSITIVE,
     ),
-    _on_object(
+    _metric(
         "object_skill",
         "skill",
         "(mass share - area share) / (1 - area share)",
-        mean_of("skill", masked=True),
-        0.0,
+        chance=0.0,
         shown=False,
+        ratio=mean_of("skill", masked=True),
+        span=(-inf, 1.0),
     ),
-    _on_object(
+    _metric(
         "rank_accuracy",
         "rank accuracy",
         "share of the strongest pixels, as many as the object has, that are object",
-        mean_of("rank_accuracy", masked=True),
-        None,
         shown=False,
+        ratio=mean_of("rank_accuracy", masked=True),
+        bounds=UNIT,
     ),
-    _on_object(
+    _metric(
         "sg_object_auc_excess",
         "SmoothGrad",
         "object_auc_excess of the gradient averaged over noisy copies of the image",
-        mean_excess("smooth"),
-        0.0,
-        shown=True,
+        chance=0.0,
+        ratio=mean_excess("smooth"),
+        bounds=SIGNED,
     ),
-    Metric(
+    _metric(
         "target_contrast",
         "shape - texture",
         "object AUC with the shape as target minus with the texture as target, on the same conflict image",
@@ -280,7 +235,7 @@ _METRICS = (
         ratio=own_contrast,
         bounds=SIGNED,
     ),
-    Metric(
+    _metric(
         "clickme_alignment",
         "ClickMe",
         "rank correlation of the class logit's |input gradient| with what people clicked on, as a share of how well "
@@ -289,40 +244,45 @@ _METRICS = (
         chance=0.0,
         ratio=clicked,
     ),
-    _spilled(0, "texture on it alone"),
-    _spilled(1, "texture all over"),
-    _plain(
+    *(
+        _spilled(
+            f"object_auc_excess_{alpha}",
+            f"gradient on object, {what}",
+            f"object_auc_excess on conflict images with {what}",
+            role=f"{CONFLICT}-{alpha}",
+        )
+        for alpha, what in (("alpha0", "texture on it alone"), ("alpha1", "texture all over"))
+    ),
+    _organised(
         "grad_image_cos",
         "image cosine",
-        "centred_cosine",
         "|cos| between the image around its channel means and the gradient",
-        "none",
+        ratio=mean_of("centred_cosine", masked=False),
+        bounds=UNIT,
     ),
-    _plain(
+    _organised(
         "grad_high_frequency",
         "high frequencies",
-        "high_frequency",
         "share of the gradient's power above 0.25 cycles per pixel; white noise 0.804",
-        "none",
+        ratio=mean_of("high_frequency", masked=False),
+        bounds=UNIT,
     ),
-    _plain(
+    _organised(
         "grad_tv",
         "total variation",
-        "total_variation",
         "mean step between neighbouring pixels over the mean of |input gradient|; white noise 2.828",
-        "none",
+        ratio=mean_of("total_variation", masked=False),
+        span=POSITIVE,
     ),
-    _plain(
-        "grad_gini", "Gini", "gini", "Gini coefficient of |input gradient|: 0 even, towards 1 on few pixels", "none"
+    _organised(
+        "grad_gini",
+        "Gini",
+        "Gini coefficient of |input gradient|: 0 even, towards 1 on few pixels",
+        ratio=mean_of("gini", masked=False),
+        bounds=UNIT,
     ),
 )
-
-METRICS = tuple(
-    replace(
-        metric, clusters=pairs if metric.name in EXCHANGED else exemplars, span=SPANS.get(metric.name, metric.bounds)
-    )
-    for metric in _METRICS
-)
+METRICS = tuple(replace(metric, span=metric.span or metric.bounds) for metric in _METRICS)
 
 FIGURES = (
     SuiteFigure(

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from benchmark.contracts import Array, View
-from suites.saliency.config import Config
+from suites.saliency.config import SaliencyConfig
 
 
-def observe(config: Config, view: View) -> Mapping[str, Array]:
+def observe(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
     """The answer [n] and, per image, every metric of the gradient (see `measured`)."""
     from suites.saliency.measured import measured
 

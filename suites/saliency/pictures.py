@@ -20,7 +20,7 @@ from benchmark.contracts import Array, Stimuli
 from benchmark.errors import ModelFailure, unknown_name
 from registry.labels import Grouping, decide
 from registry.model import LoadedModel
-from suites.saliency.config import Config
+from suites.saliency.config import SaliencyConfig
 from suites.saliency.maps.gradients import (
     Forward,
     input_gradients,
@@ -51,7 +51,7 @@ def gradient(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
 def smoothed(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     """SmoothGrad, with more copies than the score takes."""
     shape = tuple(image.shape[1:])
-    noise = noise_of(np.array([0], dtype=np.uint64), shape, COPIES, Config().sigma)
+    noise = noise_of(np.array([0], dtype=np.uint64), shape, COPIES, SaliencyConfig().sigma)
     return smooth_gradient(model.forward, image, target, list(torch.from_numpy(noise)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +12,13 @@ from numpy.typing import NDArray
 from benchmark.contracts import Block, Plan, Shelf, Stimuli, Transform
 from benchmark.errors import MissingStimuli
 from benchmark.stimuli.datasets import subset
-from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, Config
-from suites.saliency.maps.masks import kept
+from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, SaliencyConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def plan(_config: Config, shelf: Shelf) -> Plan:
+def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     """Images with object masks: conflict images, whole, so that the masks lie pixel on pixel; where the user has
     them, photographs with masks, cropped as the card says, and images with maps of people's clicks; in the built-in
     world natural images, and conflict images with the texture on the object alone (alpha 0) or all over (alpha 1).
@@ -39,7 +40,10 @@ def _block(role: str, stimuli: Stimuli) -> Block:
     if role == CLICKED:
         whole = Transform("bilinear", {"side": CLICKME_SIDE}, _clickme_side)
         return Block(stimuli, transform=whole, presentation="whole", role=role)
-    return Block(kept(stimuli), presentation="card" if role == MASKED else "whole", role=role)
+    # Every network asks for the masks: each is drawn or read once.
+    mask, ignored = (read and cache(read) for read in (stimuli.mask, stimuli.ignored))
+    stimuli = replace(stimuli, mask=mask, ignored=ignored)
+    return Block(stimuli, presentation="card" if role == MASKED else "whole", role=role)
 
 
 def _clickme_side(images: Tensor, _seeds: NDArray[np.uint64]) -> Tensor:

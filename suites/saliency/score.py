@@ -8,7 +8,7 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
 from suites.saliency.added import ADDED, added_metrics
-from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, Config
+from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, SaliencyConfig
 from suites.saliency.metrics import EXCHANGED, HEADLINE, METRICS, board_roles, mean_excess, mean_of, stored
 
 _ADDED = added_metrics(ADDED)
@@ -25,34 +25,33 @@ def reference(name: str) -> str:
     return f"reference: {name}"
 
 
-def score(_config: Config, trials: Trials) -> Sequence[Score]:
+def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
     """Scores of one observer, on each of its sets that has a board, and beside them on the others."""
     return list(_scores(trials))
 
 
-def reference_metric(metric: Metric, name: str) -> Metric:
-    """The same metric of a map that knows no network."""
-    whole = metric.name == "object_auc_excess"
-    ratio = mean_excess(name) if whole else mean_of(f"{name}_auc", masked=True)
-    return replace(metric, ratio=ratio)
-
-
 def _scores(trials: Trials) -> Iterator[Score]:
     boards = board_roles(trials)
+    main = [metric for metric in METRICS if not metric.role]
     for role in boards:
-        yield from _on_board(trials.of(role), role)
+        part = trials.of(role)
+        for metric in (*main, *_ADDED):
+            if metric.ratio is None:
+                yield Score(metric.name, None, metric.definition, n=len(part), role=role)
+            else:
+                yield _measured(metric, part, role)
+        yield from _beside(part, role, "")
     if not boards:
-        why = trials.missing.get(MASKED, "no trials")
-        yield from (Score(metric.name, None, why) for metric in METRICS if not metric.role)
+        yield from (Score(metric.name, None, trials.missing.get(MASKED, "no trials")) for metric in main)
     for metric in METRICS:
         if metric.role:
             # A metric that has its own set: where that is not here, the reason stands for it if the user can change it.
-            part = _part(trials, metric.role)
+            part = metric.own(trials)
             if len(part):
                 yield _measured(metric, part, metric.role)
             elif metric.role in trials.missing:
                 yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
-    conflict = _part(trials, CONFLICT)
+    conflict = trials.of(CONFLICT) if len(trials) else trials
     if len(conflict):
         yield from _answered(conflict)
     if len(conflict) and CONFLICT not in boards:
@@ -61,29 +60,13 @@ def _scores(trials: Trials) -> Iterator[Score]:
         yield from _beside(conflict, CONFLICT, "conflict images, ")
 
 
-def _on_board(trials: Trials, role: str) -> Iterator[Score]:
-    """The main metrics and those of other packages on one set, and what reference maps get on it."""
-    main = [metric for metric in METRICS if not metric.role]
-    for metric in (*main, *_ADDED):
-        if metric.ratio is None:
-            yield Score(metric.name, None, metric.definition, n=len(trials), role=role)
-        else:
-            yield _measured(metric, trials, role)
-    yield from _beside(trials, role, "")
-
-
-def _part(trials: Trials, role: str) -> Trials:
-    return trials.of(role) if len(trials) else trials
-
-
 def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
-    """What the reference maps get on the same images."""
-    for map_name in REFERENCES:
-        condition = where + reference(map_name)
+    """What reference maps, which know no network, get on the same images."""
+    for name in REFERENCES:
+        condition = where + reference(name)
         yield Score(HEADLINE, None, NO_ANSWER, condition=condition, role=role)
-        for name in _HELD[1:]:
-            metric = reference_metric(_BY_NAME[name], map_name)
-            yield _measured(metric, trials, role, condition)
+        for metric, ratio in zip(_HELD[1:], (mean_excess(name), mean_of(f"{name}_auc", masked=True)), strict=True):
+            yield _measured(replace(_BY_NAME[metric], ratio=ratio), trials, role, condition)
 
 
 def _answered(trials: Trials) -> Iterator[Score]:
@@ -102,10 +85,10 @@ def _answered(trials: Trials) -> Iterator[Score]:
 
 
 def _measured(metric: Metric, trials: Trials, role: str, condition: str = "") -> Score:
-    found = ratio_score(metric, trials, condition=condition)
-    if found.value is None and role != CLICKED and len(trials):
+    score = replace(ratio_score(metric, trials, condition=condition), role=role)
+    if score.value is None and role != CLICKED and len(trials):
         if not bool((stored(trials, "area") > 0).any()):
-            found = replace(found, reason=NO_MASKS)
-        elif metric.name in EXCHANGED:
-            found = replace(found, reason=NO_EVIDENCE)
-    return replace(found, role=role)
+            return replace(score, reason=NO_MASKS)
+        if metric.name in EXCHANGED:
+            return replace(score, reason=NO_EVIDENCE)
+    return score

@@ -24,27 +24,26 @@ from benchmark.contracts import CHUNK, Array, View
 from suites.saliency.config import EVIDENCE, LARGEST, PARTNER, SMALLEST
 from suites.saliency.maps.gradients import membership, part_size, target_rows
 from suites.saliency.maps.localisation import Flags, Floats
-from suites.saliency.maps.mask_context import Scene
-from suites.saliency.maps.masks import objects
+from suites.saliency.maps.mask_context import MaskContext, objects
 
 #: Evidence of at most this share of the spread of the logits is rounding: none.
 ROUNDING = 1e-4
 
 
-def evidence_columns(view: View, scene: Scene) -> dict[str, Array]:
+def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
     """[n] evidence for the object's category, in logits, that the object carries, that its ground carries, and that
     the place of the object carries, and the name of the image that it exchanged with; NaN and "" where there was none.
 
     Two forward passes an image where its partner is in the chunk: the pictures that a pair makes serve both.
     """
-    found: Floats = np.full((len(EVIDENCE), len(view.index)), np.nan)
-    pairs = _pairs(view)
+    evidence: Floats = np.full((len(EVIDENCE), len(view.index)), np.nan)
+    pairs = partners(view)
     lent = np.array([pairs.get(int(position), -1) for position in view.index])
     rows = np.flatnonzero(lent >= 0)
     if len(rows):
-        found[:, rows] = _split(view, scene, rows, pairs)
+        evidence[:, rows] = _split(view, context, rows, pairs)
     ids = np.array([*view.block.stimuli.ids, ""])
-    return {**dict(zip(EVIDENCE, found, strict=True)), PARTNER: ids[lent]}
+    return {**dict(zip(EVIDENCE, evidence, strict=True)), PARTNER: ids[lent]}
 
 
 def margin(logits: Tensor, inside: Tensor) -> Tensor:
@@ -59,25 +58,21 @@ def margin(logits: Tensor, inside: Tensor) -> Tensor:
     return wide.masked_fill(~inside, nothing).amax(dim=1) - rest
 
 
-def partners(view: View) -> Array:
-    """[n] position in the set of the image that each exchanges with, -1 where there is none."""
-    pairs = _pairs(view)
-    return np.array([pairs.get(int(position), -1) for position in view.index])
-
-
-def _pairs(view: View) -> dict[int, int]:
-    """Two images of one chunk exchange with one another: what depends on both is a pair's own, so that pairs can be
-    drawn where an interval is made. In the order of the images' digests, the same whatever part of a set is viewed."""
+def partners(view: View) -> dict[int, int]:
+    """Image of the set -> the one that it exchanges with. Two images of one chunk exchange with one another: what
+    depends on both is a pair's own, so that pairs can be drawn where an interval is made. In the order of the images'
+    digests, the same whatever part of a set is viewed."""
     stimuli = view.block.stimuli
     digests = [crc32(str(item).encode()) for item in stimuli.items]
     order = sorted(range(len(stimuli)), key=lambda i: (i // CHUNK, digests[i], i))
-    return _matched([i for i in order if _fair(view.mask(i))], objects(stimuli))
+    fair = (i for i in order if SMALLEST <= np.mean(view.mask(i)) <= LARGEST)
+    return matched(list(fair), objects(stimuli))
 
 
-def _matched(order: Sequence[int], category: Array) -> dict[int, int]:
+def matched(order: Sequence[int], category: Array) -> dict[int, int]:
     """Pairs of different categories: each takes the next that is free. Those left at the end are of one category: two
     of them split the first pair that has none of it."""
-    found: dict[int, int] = {}
+    pairs: dict[int, int] = {}
     free, left = list(order), []
     while free:
         first = free.pop(0)
@@ -86,13 +81,13 @@ def _matched(order: Sequence[int], category: Array) -> dict[int, int]:
             left.append(first)
         else:
             free.remove(match)
-            found |= {first: match, match: first}
-    for one, two in zip(left[::2], left[1::2], strict=False):
-        split = (i for i, j in found.items() if category[one] not in (category[i], category[j]))
+            pairs |= {first: match, match: first}
+    for first, second in zip(left[::2], left[1::2], strict=False):
+        split = (i for i, j in pairs.items() if category[first] not in (category[i], category[j]))
         if (third := next(split, None)) is not None:
-            fourth = found[third]
-            found |= {one: third, third: one, two: fourth, fourth: two}
-    return found
+            fourth = pairs[third]
+            pairs |= {first: third, third: first, second: fourth, fourth: second}
+    return pairs
 
 
 def grounds(images: Tensor, holes: Flags) -> Tensor:
@@ -100,8 +95,17 @@ def grounds(images: Tensor, holes: Flags) -> Tensor:
     nothing is outside."""
     filled = images.flatten(2).clone()
     for image, hole in zip(filled, holes, strict=True):
-        at = np.flatnonzero(hole)
-        to, from_ = (torch.from_numpy(x).to(images.device) for x in (at, _nearest(hole)[at]))
+        if hole.all() or not hole.any():
+            continue
+        # The hole and the next rows and columns on each side: nothing outside them is as near to any of it.
+        sides = (np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0)))
+        around = tuple(slice(max(0, int(at[0]) - 1), int(at[-1]) + 2) for at in sides)
+        down, across = distance_transform_edt(hole[around], return_distances=False, return_indices=True)
+        nearest = np.arange(hole.size).reshape(hole.shape)
+        nearest[around] = nearest[around][down, across]
+        to, from_ = (
+            torch.from_numpy(at[hole]).to(images.device) for at in (np.arange(hole.size).reshape(hole.shape), nearest)
+        )
         image[:, to] = image[:, from_]
     return filled.reshape(images.shape)
 
@@ -109,7 +113,7 @@ def grounds(images: Tensor, holes: Flags) -> Tensor:
 def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
     """Image -> the next one whose outline is put in its place: of a third category where there is one, else of
     another than its own; only where there is such an image."""
-    order, found = list(pairs), {}
+    order, lent = list(pairs), {}
     for n, i in enumerate(order):
         others = order[n + 1 :] + order[:n]
         both = (category[i], category[pairs[i]])
@@ -118,31 +122,35 @@ def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
         k = next(third, None)
         k = next(second, None) if k is None else k
         if k is not None:
-            found[i] = k
-    return found
+            lent[i] = k
+    return lent
 
 
 def moved(outline: Flags, onto: Flags) -> Flags:
     """[h, w] an outline at the middle of another and of as many pixels, also where the picture's edge cuts it."""
     wanted, centre = int(np.count_nonzero(onto)), np.array(center_of_mass(onto))
     middle = np.array(center_of_mass(outline))
-    step, found = np.sqrt(np.count_nonzero(outline) / wanted), onto
+    step, placed = np.sqrt(np.count_nonzero(outline) / wanted), onto
     for _ in range(4):
         offset = middle - step * centre
-        found = affine_transform(outline.astype(np.uint8), [step, step], offset, order=0) > 0
-        step *= np.sqrt(max(1, int(np.count_nonzero(found))) / wanted)
-    return found
+        placed = affine_transform(outline.astype(np.uint8), [step, step], offset, order=0) > 0
+        step *= np.sqrt(max(1, int(np.count_nonzero(placed))) / wanted)
+    return placed
 
 
-def _split(view: View, scene: Scene, rows: Array, pairs: Mapping[int, int]) -> Floats:
+def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, int]) -> Floats:
     """[3, rows] the object's, the ground's and the place's part of the margin; NaN where there is none of any."""
     here = [int(i) for i in view.index[rows]]
     there = [pairs[i] for i in here]
     forth, back = list(zip(here, there, strict=True)), list(zip(there, here, strict=True))
     needed = list(dict.fromkeys([*forth, *back]))
     table = membership(view.outputs, view.logits.shape[1]).to(view.images.device)
-    target = target_rows(table, view.categories, scene.shape[rows])
-    whole = _whole(view, {*here, *there})
+    target = target_rows(table, view.categories, context.shape[rows])
+    # Logits of the images as they are: those of the view, and of partners that are not in it.
+    at = {int(position): row for row, position in enumerate(view.index)}
+    whole = {i: view.logits[at[i]].to(view.images.device) for i in {*here, *there} if i in at}
+    with torch.no_grad():
+        whole |= {i: view.forward(view.picture(i)[None])[0] for i in {*here, *there} - at.keys()}
     ends = [torch.stack([whole[i] for i in images]) for images in (here, there)]
     start, end = (margin(logits, target) for logits in ends)
 
@@ -166,14 +174,6 @@ def _split(view: View, scene: Scene, rows: Array, pairs: Mapping[int, int]) -> F
     return parts.double().cpu().numpy()
 
 
-def _whole(view: View, positions: set[int]) -> dict[int, Tensor]:
-    """Logits of the images as they are: those of the view, and of partners that are not in it."""
-    rows = {int(position): row for row, position in enumerate(view.index)}
-    found = {i: view.logits[rows[i]].to(view.images.device) for i in positions if i in rows}
-    with torch.no_grad():
-        return found | {i: view.forward(view.picture(i)[None])[0] for i in positions - rows.keys()}
-
-
 def _pasted(view: View, pairs: Sequence[tuple[int, int]], masks: Mapping[int, Flags]) -> dict[tuple[int, int], Tensor]:
     """Logits of what lies within the first image's mask on the second, out of which its own mask is filled."""
     rows = {int(position): row for row, position in enumerate(view.index)}
@@ -181,7 +181,7 @@ def _pasted(view: View, pairs: Sequence[tuple[int, int]], masks: Mapping[int, Fl
     def picture(i: int) -> Tensor:
         return view.images[rows[i]] if i in rows else view.picture(i)
 
-    found: dict[tuple[int, int], Tensor] = {}
+    pasted: dict[tuple[int, int], Tensor] = {}
     size = min(view.batch, part_size(view.images.device))
     for at in range(0, len(pairs), size):
         part = pairs[at : at + size]
@@ -191,27 +191,5 @@ def _pasted(view: View, pairs: Sequence[tuple[int, int]], masks: Mapping[int, Fl
         here = torch.from_numpy(inside).to(above.device)[:, None]
         with torch.no_grad():
             logits = view.forward(torch.where(here, above, grounds(below, holes)))
-        found |= dict(zip(part, logits, strict=True))
-    return found
-
-
-def _nearest(hole: Flags) -> Array:
-    """[h * w] flat place of the nearest pixel outside the hole."""
-    if hole.all() or not hole.any():
-        return np.arange(hole.size)
-    found = np.arange(hole.size).reshape(hole.shape)
-    around = _around(hole)
-    down, across = distance_transform_edt(hole[around], return_distances=False, return_indices=True)
-    found[around] = found[around][down, across]
-    return found.ravel()
-
-
-def _around(hole: Flags) -> tuple[slice, slice]:
-    """The rows and columns of the hole and the next on each side: nothing outside them is as near to any of it."""
-    sides = (np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0)))
-    down, across = (slice(max(0, int(at[0]) - 1), int(at[-1]) + 2) for at in sides)
-    return down, across
-
-
-def _fair(mask: Flags) -> bool:
-    return bool(SMALLEST <= np.count_nonzero(mask) / mask.size <= LARGEST)
+        pasted |= dict(zip(part, logits, strict=True))
+    return pasted

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmark.contracts import Array
 from benchmark.errors import ModelFailure
-from suites.saliency.maps.localisation import Flags, Floats, defined
+from suites.saliency.maps.localisation import Floats, defined
 
 Forward = Callable[[Tensor], Tensor]
 #: (logits [n, k], inside [n, k] bool) -> [n] what is differentiated.
@@ -53,7 +53,7 @@ def input_gradients(
         part = slice(start, start + size)
         wanted = [target[part] for target in targets]
         parts.append(_gradients(forward, images[part], wanted, score))
-    return [torch.cat(found) for found in zip(*parts, strict=True)]
+    return [torch.cat(gradients) for gradients in zip(*parts, strict=True)]
 
 
 def part_size(device: torch.device) -> int:
@@ -87,14 +87,13 @@ def _gradients(forward: Forward, images: Tensor, targets: Sequence[Tensor], scor
         if not logits.requires_grad:
             raise ModelFailure("its logits carry no gradient: the network is not differentiable")
         scores = [score(logits, target).sum() for target in targets]
-        found = []
+        gradients = []
         for place, total in enumerate(scores, 1):
-            keep = place < len(scores)
-            (one,) = torch.autograd.grad(total, pixels, retain_graph=keep, allow_unused=True)
-            if one is None:
+            (slope,) = torch.autograd.grad(total, pixels, retain_graph=place < len(scores), allow_unused=True)
+            if slope is None:
                 raise ModelFailure("its logits do not depend on the pixels: no gradient")
-            found.append(one.detach())
-    return found
+            gradients.append(slope.detach())
+    return gradients
 
 
 def membership(outputs: Sequence[Sequence[int]], classes: int) -> Tensor:
@@ -135,20 +134,11 @@ def frequencies(gradients: Array) -> tuple[Floats, Floats]:
 
     Power of the channels' spectra around their means, summed; rho = sqrt(fy^2 + fx^2): sum(rho P) / sum(P).
     """
-    power, good = _power(gradients)
-    rho = _radii(*gradients.shape[2:])
-    total = power.sum(axis=(1, 2))
-    found = (np.einsum("nhw,hw->n", power, weights) for weights in (rho, 1.0 * (rho > _HIGH)))
-    centroid, high = (_where(good, moment, total) for moment in found)
-    return centroid, high
-
-
-def _power(gradients: Array) -> tuple[Floats, Flags]:
-    """([n, h, w // 2 + 1] power summed over channels, mirrored columns counted twice; [n] whether there is any)."""
+    height, width = gradients.shape[2:]
     flat = gradients.reshape(*gradients.shape[:2], -1).astype(np.float64)
-    energy = _squares(flat)
+    energy = _products(flat, flat)
     flat -= flat.mean(axis=2, keepdims=True)
-    around = _squares(flat)
+    around = _products(flat, flat)
     good = np.isfinite(energy) & (around > _CONSTANT * energy)
     scale = np.sqrt(np.where(good, around, np.inf))
     unit = np.empty(flat.shape, np.float32)  # half the numbers of float64
@@ -156,7 +146,12 @@ def _power(gradients: Array) -> tuple[Floats, Flags]:
     unit[~good] = 0
     spectrum = rfft2(unit.reshape(gradients.shape))
     power = (spectrum.real**2 + spectrum.imag**2).sum(axis=1, dtype=np.float64)
-    return power * _mirrored(gradients.shape[3]), good
+    # A half spectrum: its columns stand twice in the whole one, but for the first and, of an even width, the last.
+    power[:, :, 1 : (width + 1) // 2] *= 2
+    rho = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    moments = (np.einsum("nhw,hw->n", power, weights) for weights in (rho, 1.0 * (rho > _HIGH)))
+    centroid, high = (_where(good, moment, power.sum(axis=(1, 2))) for moment in moments)
+    return centroid, high
 
 
 def total_variation(gradients: Array) -> Floats:
@@ -186,21 +181,17 @@ def centred_cosine(images: Array, gradients: Array) -> Floats:
     shape = (*images.shape[:2], -1)
     x, g = images.reshape(shape).astype(np.float64), gradients.reshape(shape).astype(np.float64)
     x -= x.mean(axis=2, keepdims=True)
-    lengths = np.sqrt(_squares(x)) * np.sqrt(_squares(g))
+    lengths = np.sqrt(_products(x, x)) * np.sqrt(_products(g, g))
     good = np.isfinite(lengths) & (lengths > 0)
     return _where(good, np.abs(_products(x, g)), lengths)
 
 
 def log_norm(gradients: Array) -> Floats:
     """[n] log10 of the gradient's Euclidean length. Not comparable between networks: a diagnostic."""
-    lengths = np.sqrt(_squares(gradients.astype(np.float64)))
+    wide = gradients.astype(np.float64)
+    lengths = np.sqrt(_products(wide, wide))
     good = np.isfinite(lengths) & (lengths > 0)
     return np.where(good, np.log10(np.where(good, lengths, 1.0)), np.nan)
-
-
-def _squares(values: Floats) -> Floats:
-    """[n] sums of squares."""
-    return _products(values, values)
 
 
 def _products(a: Floats, b: Floats) -> Floats:
@@ -209,21 +200,5 @@ def _products(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.einsum("np,np->n", a.reshape(count, -1), b.reshape(count, -1)))
 
 
-def _radii(height: int, width: int) -> Floats:
-    """[height, width // 2 + 1] radial frequencies of a half spectrum."""
-    return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]))
-
-
-def _mirrored(width: int) -> Floats:
-    """How often each column of a half spectrum stands in the whole one."""
-    weights = np.full(width // 2 + 1, 2.0)
-    weights[0] = 1.0
-    if width % 2 == 0:
-        weights[-1] = 1.0
-    return weights
-
-
 def _where(good: Array, num: Floats, den: Floats) -> Floats:
-    out: Floats = np.full(num.shape, np.nan)
-    np.divide(num, den, out=out, where=good)
-    return out
+    return np.asarray(np.divide(num, den, out=np.full(num.shape, np.nan), where=good))

@@ -7,9 +7,9 @@ An image has no value (NaN) where its map is zero or not finite everywhere, or w
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from benchmark.contracts import Array
-from suites.saliency.maps.runs import Runs
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -29,24 +29,21 @@ def average_ranks(maps: Array, valid: Flags | None = None) -> Floats:
     flat = maps.reshape(len(maps), -1)
     ranks = np.full(flat.shape, np.nan)
     for row in np.flatnonzero(defined(maps)):
-        if valid is None:
-            ranks[row] = _ranks(flat[row])
-        else:
-            among = valid[row].ravel()
-            ranks[row] = 0.0
-            ranks[row, among] = _ranks(flat[row, among])
+        among = slice(None) if valid is None else valid[row].ravel()
+        ranks[row] = 0.0
+        ranks[row, among] = rankdata(flat[row, among])
     return ranks
 
 
-def auc_of_ranks(ranks: Floats, masks: Runs, valid: Flags | None = None) -> Floats:
+def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
     """[n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947).
 
-    ranks: [n, p] from `average_ranks`; masks: k of p pixels; valid: [n, p]. A map's AUC is the chance that a
+    ranks: [n, p] from `average_ranks`; masks: [k, p] 0 or 1; valid: [n, p]. A map's AUC is the chance that a
     random object pixel gets more than a random ground pixel, ties counting half: (sum of object ranks -
     m (m + 1) / 2) / (m (p - m)), m the object's valid pixels and p all valid ones.
     """
-    counted = np.ones((1, ranks.shape[1])) if valid is None else valid
-    return _area(masks.sums(ranks), masks.sums(counted), _pixels(ranks, valid)[:, None])
+    sizes = masks.sum(axis=1)[None] if valid is None else valid @ masks.T
+    return _area(ranks @ masks.T, sizes, _pixels(ranks, valid)[:, None])  # sums of halves: exact in any order
 
 
 def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Floats:
@@ -62,10 +59,12 @@ def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     return auc_of_own(average_ranks(maps, valid), masks.reshape(len(masks), -1), flat)
 
 
-def mean_auc_of_others(ranks: Floats, own: Array, pool: Runs, categories: Array, valid: Flags | None = None) -> Floats:
+def mean_auc_of_others(
+    ranks: Floats, own: Array, pool: Floats, categories: Array, valid: Flags | None = None
+) -> Floats:
     """[n] mean AUC of each map against the masks of other categories: what its place alone is worth.
 
-    ranks: [n, p]; own: [n] category of each map's image; pool: k masks; categories: [k]; valid: [n, p]. NaN
+    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, p]. NaN
     where the pool has no other category.
     """
     areas = auc_of_ranks(ranks, pool, valid)
@@ -107,11 +106,16 @@ def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floa
     """
     maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
-    found = np.full(len(maps), np.nan)
+    shares = np.full(len(maps), np.nan)
     for row in np.flatnonzero(_scorable(maps, masks, valid)):
         among = slice(None) if valid is None else valid[row].ravel()
-        found[row] = _top_share(flat[row, among], inside[row, among])
-    return found
+        values, on_object = flat[row, among], inside[row, among]
+        size = int(on_object.sum())
+        last = np.partition(values, len(values) - size)[len(values) - size]
+        above, tied = values > last, values == last
+        drawn = (size - above.sum()) * (on_object & tied).sum() / tied.sum()
+        shares[row] = ((on_object & above).sum() + drawn) / size
+    return shares
 
 
 def _valid(values: Array, valid: Flags | None) -> Array:
@@ -130,44 +134,6 @@ def _pixels(ranks: Floats, valid: Flags | None) -> Array:
     return np.full(len(ranks), ranks.shape[1]) if valid is None else np.count_nonzero(valid, axis=1)
 
 
-def _ranks(values: Array) -> Floats:
-    order, ordered = _ascending(values)
-    ranks, in_order = np.empty(len(values)), np.arange(1.0, len(values) + 1)
-    again = np.flatnonzero(ordered[1:] == ordered[:-1])  # places whose next holds the same
-    if len(again):
-        begins = again[np.diff(again, prepend=-2) > 1]
-        ends = again[np.diff(again, append=len(values)) > 1] + 1
-        tied = np.concatenate([again, ends])
-        in_order[np.sort(tied)] = np.repeat((begins + ends) / 2 + 1, ends - begins + 1)
-    ranks[order] = in_order
-    return ranks
-
-
-def _ascending(values: Array) -> tuple[Array, Array]:
-    """The places of values >= 0 in ascending order, and what is equal or rises there as the values do.
-
-    float32 that is never negative rises with its bits, so it is sorted as whole numbers that carry their place in the
-    lower half: a sort has vector instructions where an argsort has none.
-    """
-    if values.dtype != np.float32 or not len(values):
-        order = np.argsort(values)
-        return order, values[order]
-    bits = (values + np.float32(0)).view(np.int32)  # no minus zero
-    keys = bits.astype(np.int64)
-    keys <<= 32
-    keys |= np.arange(len(values))
-    keys.sort()
-    return keys & 0xFFFFFFFF, keys >> 32
-
-
-def _top_share(values: Array, inside: Flags) -> float:
-    size = int(inside.sum())
-    last = np.partition(values, len(values) - size)[len(values) - size]
-    above, tied = values > last, values == last
-    drawn = (size - above.sum()) * (inside & tied).sum() / tied.sum()
-    return float(((inside & above).sum() + drawn) / size)
-
-
 def _area(sums: Floats, sizes: Array, pixels: Array) -> Floats:
     m = sizes.astype(np.float64)
     return _ratio(sums - m * (m + 1) / 2, m * (pixels - m))
@@ -175,6 +141,4 @@ def _area(sums: Floats, sizes: Array, pixels: Array) -> Floats:
 
 def _ratio(num: Floats, den: Array) -> Floats:
     """num / den, NaN where den is 0."""
-    out: Floats = np.full(num.shape, np.nan)
-    np.divide(num, den, out=out, where=np.asarray(den) != 0)
-    return out
+    return np.asarray(np.divide(num, den, out=np.full(num.shape, np.nan), where=np.asarray(den) != 0))

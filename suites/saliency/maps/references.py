@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from benchmark.contracts import Array
 from suites.saliency.maps.localisation import Floats, average_ranks
-from suites.saliency.maps.mask_context import Scene
+from suites.saliency.maps.mask_context import MaskContext
 
 _AT_ONCE = 16
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -36,7 +36,8 @@ def darkness(images: Array) -> Floats:
 
 def centre(images: Array) -> Floats:
     """[n, h, w] a Gaussian in the middle, standard deviation a quarter of each side; the same for every image."""
-    down, right = (_bell(size) for size in images.shape[2:])
+    places = ((np.arange(size) + 0.5) / size - 0.5 for size in images.shape[2:])
+    down, right = (np.exp(-0.5 * (at / 0.25) ** 2) for at in places)
     return np.repeat((down[:, None] * right[None, :])[None], len(images), axis=0)
 
 
@@ -57,19 +58,20 @@ def reference_maps(images: Array, items: Sequence[str]) -> dict[str, Floats]:
     }
 
 
-def reference_columns(images: Array, scene: Scene) -> dict[str, Floats]:
+def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
     """The areas of every reference map on a chunk, images [n, 3, h, w] in [0,1].
 
     They know no network, so they are computed once in a process for all that are shown the same pixels.
     """
-    known = _remembered(_digest(images, scene))
-    if not known:
-        parts = [
-            _columns(images[start : start + _AT_ONCE], scene.cut(slice(start, start + _AT_ONCE)))
-            for start in range(0, len(images), _AT_ONCE)
-        ]
-        known |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return dict(known)
+    columns = _remembered(_digest(images, context))
+    if not columns:
+        parts = []
+        for start in range(0, len(images), _AT_ONCE):
+            here = context.cut(slice(start, start + _AT_ONCE))
+            maps = reference_maps(images[start : start + _AT_ONCE], list(here.items))
+            parts.append({column: v for name in maps for column, v in here.areas(maps[name], name).items()})
+        columns |= {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
+    return dict(columns)
 
 
 @lru_cache(maxsize=256)
@@ -78,41 +80,26 @@ def _remembered(_digest: str) -> dict[str, Floats]:
     return {}
 
 
-def _digest(images: Array, scene: Scene) -> str:
+def _digest(images: Array, context: MaskContext) -> str:
     """Of pixels, masks and labels."""
-    found = sha256()  # processors have instructions for it: twice as fast as what is made for programs
-    edges = scene.pool.masks.edges
-    for part in (images, scene.masks, scene.valid, edges.indices, edges.indptr):
+    total = sha256()  # processors have instructions for it: twice as fast as what is made for programs
+    for part in (images, context.masks, context.valid, context.pool):
         if part is not None:
-            found.update(repr((part.shape, part.dtype)).encode())
-            found.update(np.ascontiguousarray(part).data)
-    for names in (scene.shape, scene.items, scene.pool.categories):
-        found.update("\0".join(map(str, names)).encode())
-    return found.hexdigest()
-
-
-def _columns(images: Array, scene: Scene) -> dict[str, Floats]:
-    found: dict[str, Floats] = {}
-    for name, maps in reference_maps(images, list(scene.items)).items():
-        found |= scene.areas(maps, name)
-    return found
+            total.update(repr((part.shape, part.dtype)).encode())
+            total.update(np.ascontiguousarray(part).data)
+    for names in (context.shape, context.items, context.categories):
+        total.update("\0".join(map(str, names)).encode())
+    return total.hexdigest()
 
 
 def _luminance(images: Array) -> Floats:
     return np.asarray(np.einsum("nchw,c->nhw", images.astype(np.float64), _LUMINANCE))
 
 
-def _bell(size: int) -> Floats:
-    at = (np.arange(size) + 0.5) / size - 0.5
-    return np.asarray(np.exp(-0.5 * (at / 0.25) ** 2))
-
-
 # Agreement of a network's gradient with what people clicked on (ClickMe; Linsley et al. 2019, Fel et al. 2022).
 #
-# Processing and score follow the Harmonization benchmark (Fel et al. 2022): images whole at 224 pixels, the gradient
-# of
-# the labelled class's logit, the strongest channel at each pixel, not blurred; human maps through 64 pixels and a
-# blur;
+# Processing and score follow the Harmonization benchmark (Fel et al. 2022): images whole at 224 pixels, the gradient of
+# the labelled class's logit, the strongest channel at each pixel, not blurred; human maps through 64 pixels and a blur;
 # Spearman's correlation over all pixels, as a share of how well people agree with one another.
 
 
@@ -149,15 +136,11 @@ def strongest(gradients: Array) -> Array:
 
 def alignment(maps: Array, human: Array) -> Floats:
     """[n] Spearman's correlation of maps [n, h, w] with human maps; NaN where either is undefined or even."""
-    first, second = (_centred(average_ranks(one)) for one in (maps, human))
+    ranks = (average_ranks(maps), average_ranks(human))
+    first, second = (part - part.mean(axis=1, keepdims=True) for part in ranks)
     lengths = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    found: Floats = np.full(len(maps), np.nan)
-    np.divide((first * second).sum(axis=1), lengths, out=found, where=lengths > 0)
-    return found
-
-
-def _centred(ranks: Floats) -> Floats:
-    return np.asarray(ranks - ranks.mean(axis=1, keepdims=True))
+    r = np.full(len(maps), np.nan)
+    return np.asarray(np.divide((first * second).sum(axis=1), lengths, out=r, where=lengths > 0))
 
 
 def _bilinear(maps: Tensor, size: tuple[int, ...]) -> Tensor:
