@@ -5,7 +5,7 @@ A picture function takes a network, one image [1, 3, h, w] in [0,1] and the outp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isqrt
 
@@ -18,29 +18,17 @@ from torch.nn import functional
 
 from benchmark.contracts import Array, Stimuli
 from benchmark.errors import ModelFailure, unknown_name
-from registry.labels import Grouping, decide
+from registry.labels import decide
 from registry.model import LoadedModel
 from suites.saliency.config import SaliencyConfig
-from suites.saliency.maps.gradients import (
-    Forward,
-    input_gradients,
-    log_odds,
-    membership,
-    noise_of,
-    smooth_gradient,
-    target_rows,
-)
+from suites.saliency.maps.gradients import input_gradients, log_odds, membership, noise_of, smooth_gradient, target_rows
 from suites.saliency.measured import untrained
 
 STEPS, COPIES = 32, 16
 
 
-@dataclass(frozen=True)
-class Picture:
-    """make: -> [1, 3, h, w] signed, or [1, h, w] >= 0. warning: why it is no score; "" where it is one."""
-
-    make: Callable[[LoadedModel, Tensor, Tensor], Tensor]
-    warning: str = ""
+#: A map of a network: (network, image, outputs of its category) -> [1, 3, h, w] signed, or [1, h, w] >= 0.
+Make = Callable[[LoadedModel, Tensor, Tensor], Tensor]
 
 
 def gradient(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
@@ -60,15 +48,15 @@ def gradient_x_input(model: LoadedModel, image: Tensor, target: Tensor) -> Tenso
     return gradient(model, image, target) * image
 
 
-def integrated_gradients(forward: Forward, image: Tensor, target: Tensor, steps: int = STEPS) -> Tensor:
+def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, steps: int = STEPS) -> Tensor:
     """[1, 3, h, w] attributions from a black image to this one (Sundararajan et al. 2017), midpoint rule.
 
     They add up to the difference of the log-odds as `steps` grows. Gradients are taken a few steps at a time.
     """
     shares = (torch.arange(steps, dtype=torch.float32, device=image.device) + 0.5) / steps
     along = shares[:, None, None, None] * image
-    (found,) = input_gradients(forward, along, [target.expand(steps, -1)])
-    return found.mean(dim=0, keepdim=True) * image
+    (slopes,) = input_gradients(model.forward, along, [target.expand(steps, -1)])
+    return slopes.mean(dim=0, keepdim=True) * image
 
 
 def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
@@ -86,12 +74,16 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     finally:
         for hook in hooks:
             hook.remove()
+    # Of a transformer tokens, else channels of more than one place.
     tokens = len(hooks) == 1
-    features = next((one for one in reversed(kept) if _has_places(one, tokens)), None)
+    places = (
+        f for f in reversed(kept) if isinstance(f, Tensor) and f.requires_grad and f.dim() == (3 if tokens else 4)
+    )
+    features = next((f for f in places if tokens or min(f.shape[2:]) > 1), None)
     if features is None:
         raise ModelFailure(f"{model.card.name}: none of its layers keeps places for Grad-CAM")
     (slope,) = torch.autograd.grad(score, features)
-    f, g = (_by_channel(model.module, one.detach()) for one in (features, slope))
+    f, g = (_by_channel(model.module, part.detach()) for part in (features, slope))
     weights = g.mean(dim=(2, 3), keepdim=True)
     coarse = (weights * f).sum(dim=1, keepdim=True).relu()
     size = list(image.shape[2:])
@@ -109,12 +101,6 @@ def _layers(module: nn.Module) -> list[nn.Module]:
     return list(module.modules())
 
 
-def _has_places(out: object, tokens: bool) -> bool:
-    if not isinstance(out, Tensor) or not out.requires_grad:
-        return False
-    return out.dim() == 3 if tokens else out.dim() == 4 and min(out.shape[2:]) > 1
-
-
 def _by_channel(module: nn.Module, features: Tensor) -> Tensor:
     """[1, channels, h, w] of features by channel, by token, or channels last."""
     if features.dim() == 3:
@@ -127,25 +113,15 @@ def _by_channel(module: nn.Module, features: Tensor) -> Tensor:
     return features
 
 
-def _integrated(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
-    return integrated_gradients(model.forward, image, target)
-
-
 BRIGHTNESS = "it follows the image's brightness, for an untrained network as for a trained one"
-PICTURES: Mapping[str, Picture] = {
-    "gradient": Picture(gradient),
-    "smoothgrad": Picture(smoothed),
-    "gradient-x-input": Picture(gradient_x_input, BRIGHTNESS),
-    "integrated-gradients": Picture(_integrated, BRIGHTNESS),
-    "grad-cam": Picture(grad_cam, "it points at the object even where decisions follow the ground, and is often empty"),
+#: Name -> the map, and why it is no score; "" where it is one.
+PICTURES: Mapping[str, tuple[Make, str]] = {
+    "gradient": (gradient, ""),
+    "smoothgrad": (smoothed, ""),
+    "gradient-x-input": (gradient_x_input, BRIGHTNESS),
+    "integrated-gradients": (integrated_gradients, BRIGHTNESS),
+    "grad-cam": (grad_cam, "it points at the object even where decisions follow the ground, and is often empty"),
 }
-
-
-def picture_named(name: str) -> Picture:
-    """The picture of that name. Raises UnknownName with close matches."""
-    if name not in PICTURES:
-        raise unknown_name("map", name, PICTURES)
-    return PICTURES[name]
 
 
 # The gradient figure of Tsipras et al. (2019): signed gradients as colour, one row a network, one column an image.
@@ -174,7 +150,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Row:
+class GalleryRow:
     """One row of the figure: tiles [h, w, 3] uint8 of any size, a caption below each ("" for none)."""
 
     name: str
@@ -195,7 +171,8 @@ def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
 
 
 def map_picture(values: Array) -> Pixels:
-    """Signed maps [3, h, w] as colour, maps [h, w] >= 0 as grey: white is their 99th percentile."""
+    """Signed maps [3, h, w] as colour, see `gradient_picture`; maps [h, w] >= 0 as grey: white is their 99th
+    percentile."""
     if values.ndim == 3:
         return gradient_picture(values)
     top = float(np.percentile(values, 99)) if np.isfinite(values).all() else 0.0
@@ -226,23 +203,28 @@ def draw(
     UnknownName for another, LabelError where a network cannot answer in the stimuli's decision space, ModelFailure
     where it has no such map.
     """
-    picture, index = picture_named(kind), chosen(stimuli, count)
+    if kind not in PICTURES:
+        raise unknown_name("map", kind, PICTURES)
+    (make, warning), index = PICTURES[kind], chosen(stimuli, count)
     names: Array = np.asarray(stimuli.labels["category"])[list(index)]
     images = [stimuli.decode(i) for i in index]
-    shown = Row("image", tuple(images), tuple(map(str, names)))
-    rows = [_row(model, stimuli.space, images, names, picture) for model in models]
+    shown = GalleryRow("image", tuple(images), tuple(map(str, names)))
+    rows = [_row(model, stimuli.space, images, names, make) for model in models]
     strips = {row.name: strip(row.tiles) for row in rows}
     if random:
-        blank = _row(untrained(models[0]), stimuli.space, images, names, picture)
+        blank = _row(untrained(models[0]), stimuli.space, images, names, make)
         rows.append(replace(blank, name="random weights"))
     captions = {row.name: row.captions for row in rows}
-    whole, masks = sheet([shown, *rows]), _masks(stimuli, index)
-    return Gallery(whole, strip(shown.tiles), strips, picture.warning, shown.captions, captions, masks)
+    masks = None
+    if stimuli.mask is not None:  # the objects as white on black
+        masks = strip([255 * stimuli.mask(i)[..., None].astype(np.uint8).repeat(3, axis=2) for i in index])
+    return Gallery(sheet([shown, *rows]), strip(shown.tiles), strips, warning, shown.captions, captions, masks)
 
 
-def sheet(rows: Sequence[Row]) -> Image.Image:
+def sheet(rows: Sequence[GalleryRow]) -> Image.Image:
     """Rows of tiles with their names on the left; tiles enlarged by whole numbers, nearest neighbour."""
-    left = max(_width(row.name) for row in rows) + 2 * MARGIN
+    rule = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    left = max(int(np.ceil(rule.textlength(row.name))) for row in rows) + 2 * MARGIN
     tiles = [[_tile(tile) for tile in row.tiles] for row in rows]
     side = max(max(tile.size) for row in tiles for tile in row)
     step, height = side + MARGIN, side + LINE + MARGIN
@@ -261,7 +243,8 @@ def sheet(rows: Sequence[Row]) -> Image.Image:
 
 def strip(tiles: Sequence[Pixels]) -> Image.Image:
     """A row of tiles for a report, small: every second, third, ... pixel, for an average would look smoother."""
-    small = [tile[:: _step(tile), :: _step(tile)] for tile in tiles]
+    steps = [-(-max(tile.shape[:2]) // SMALL) for tile in tiles]
+    small = [tile[::step, ::step] for tile, step in zip(tiles, steps, strict=True)]
     height, width = (max(tile.shape[axis] for tile in small) for axis in (0, 1))
     canvas = Image.new("RGB", (len(small) * width, height), _WHITE)
     for place, tile in enumerate(small):
@@ -269,59 +252,27 @@ def strip(tiles: Sequence[Pixels]) -> Image.Image:
     return canvas
 
 
-def _masks(stimuli: Stimuli, index: Sequence[int]) -> Image.Image | None:
-    """The objects as white on black."""
-    if stimuli.mask is None:
-        return None
-    found = (stimuli.mask(i)[..., None].astype(np.uint8) * 255 for i in index)
-    return strip([one.repeat(3, axis=2) for one in found])
-
-
-def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, picture: Picture) -> Row:
+def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, make: Make) -> GalleryRow:
+    """A network's maps, one image at a time; under each the answer where it is another than the right one, and the
+    right category's probability (summed over its outputs)."""
     grouping = model.labels.grouping(space)
-    found = list(_maps(model, grouping, images, names, picture))
-    tiles = tuple(map_picture(one) for one, _, _ in found)
-    pairs = zip(found, names, strict=True)
-    captions = tuple(_caption(str(name), answer, p) for (_, answer, p), name in pairs)
-    return Row(model.card.name, tiles, captions)
-
-
-def _caption(right: str, answer: str, p: float) -> str:
-    """ "cat .93" where the answer is right, else what was said, and the right category's probability."""
-    share = f"{p:.2f}"
-    return f"{right} {share}" if answer == right else f"says {answer} ({share})"
-
-
-def _maps(
-    model: LoadedModel, grouping: Grouping, images: Sequence[Pixels], names: Array, picture: Picture
-) -> Iterator[tuple[Array, str, float]]:
-    """Map, answer, and the right category's probability (summed over its outputs), one image at a time."""
     table = membership(grouping.indices, len(model.labels.classes))
-    for image, name in zip(images, names, strict=True):
+    tiles, captions = [], []
+    for image, name in zip(images, names.tolist(), strict=True):
         pixels = model.fit(model.prepare([image], "whole"))
-        rows = target_rows(table, grouping.categories, np.asarray([name]))
-        made = picture.make(model, pixels, rows)
+        target = target_rows(table, grouping.categories, np.asarray([name]))
+        tiles.append(map_picture(make(model, pixels, target)[0].numpy()))
         with torch.no_grad():
             logits = model.forward(pixels)
         answer = grouping.categories[int(decide(logits, grouping).argmax(1))]
-        yield made[0].numpy(), answer, float(logits.double().softmax(1)[rows].sum())
-
-
-def _step(tile: Pixels) -> int:
-    return int(-(-max(tile.shape[:2]) // SMALL))
+        share = f"{float(logits.double().softmax(1)[target].sum()):.2f}"
+        captions.append(f"{name} {share}" if answer == name else f"says {answer} ({share})")
+    return GalleryRow(model.card.name, tuple(tiles), tuple(captions))
 
 
 def _tile(pixels: Pixels) -> Image.Image:
     """A picture of at most TILE x TILE pixels, enlarged by the largest whole factor or made smaller."""
     image = Image.fromarray(pixels)
-    longest = max(image.size)
-    if longest > TILE:
-        small = tuple(max(1, side * TILE // longest) for side in image.size)
-        return image.resize((small[0], small[1]), Image.Resampling.NEAREST)
-    factor = TILE // longest
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-
-
-def _width(text: str) -> int:
-    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    return int(np.ceil(pen.textlength(text)))
+    longest, factor = max(image.size), TILE // max(image.size)
+    width, height = (side * factor if factor else max(1, side * TILE // longest) for side in image.size)
+    return image.resize((width, height), Image.Resampling.NEAREST)

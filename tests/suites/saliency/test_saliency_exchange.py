@@ -1,7 +1,6 @@
 """Exchanging the object or the ground: what the headline must say of observers whose evidence is known."""
 
 from dataclasses import replace
-from zlib import crc32
 
 import numpy as np
 import pytest
@@ -9,12 +8,12 @@ import torch
 
 from benchmark.contracts import Block, Trials
 from benchmark.stats import ratio_score
-from benchmark.testing import ToyShelf, ToyView, toy_stimuli, toy_trials
+from benchmark.testing import ToyView, toy_stimuli
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
-from suites.saliency.maps.exchange import _matched, evidence_columns, grounds, moved, outlines, partners
-from suites.saliency.maps.mask_context import scene_of
+from suites.saliency.maps.exchange import evidence_columns, grounds, matched, moved, outlines, partners
+from suites.saliency.maps.mask_context import context_of
 from suites.saliency.metrics import exemplars, reliance, split
 
 SIDE = 32
@@ -61,7 +60,7 @@ def evidence(weights, stimuli=STIMULI, index=None):
     """(of the object, of the ground), each [n]."""
     view = Reader(Block(stimuli, role="cue-conflict"), np.arange(N) if index is None else index)
     view.weights = weights
-    found = evidence_columns(view, scene_of(view, 0))
+    found = evidence_columns(view, context_of(view, 0))
     return tuple(found[name] for name in EVIDENCE[:2])
 
 
@@ -76,8 +75,7 @@ def test_the_parts_add_up_to_all_of_the_evidence():
     """Object and ground together: the margin on the image less that on the one that lends, worked out in numpy."""
     of_object, of_ground = evidence((1.0, 0.5))
     shape = [CATEGORIES.index(name) for name in STIMULI.labels["shape"]]
-    view = Reader(Block(STIMULI, role="cue-conflict"), np.arange(N))
-    lent = partners(view)
+    lent = partners(Reader(Block(STIMULI, role="cue-conflict"), np.arange(N)))
 
     def margin(position, category):
         level = 40.0 + 10 * (position % 16)
@@ -123,7 +121,7 @@ def counted(index=None, **how):
     """(reliance, object against ground), each [n], and the evidence."""
     view = Counter(Block(BARS, role="cue-conflict"), np.arange(N) if index is None else index)
     vars(view).update(how)
-    trials = Trials(evidence_columns(view, scene_of(view, 0)))
+    trials = Trials(evidence_columns(view, context_of(view, 0)))
     return reliance(trials), split(trials), trials
 
 
@@ -144,14 +142,6 @@ def test_who_reads_the_object_relies_on_it_and_who_reads_the_ground_does_not():
     assert of_ground < -0.01
 
 
-@pytest.mark.parametrize("length", [1e-3, 1e3])
-def test_the_length_of_logits_does_not_count(length):
-    for channels in ((0,), (2,), (0, 2)):
-        for one, other in zip(counted(channels=channels), counted(channels=channels, length=length), strict=True):
-            if isinstance(one, np.ndarray):
-                np.testing.assert_allclose(one, other, atol=1e-6)
-
-
 def test_an_image_that_answers_nothing_has_no_reliance():
     """Neither exact zeros nor rounding around a constant answer are evidence."""
     assert np.isnan(evidence((0.0, 0.0))).all()
@@ -162,7 +152,7 @@ def test_an_image_that_answers_nothing_has_no_reliance():
             return torch.arange(16.0) + noise
 
     view = Constant(Block(BARS, role="natural"), np.arange(N))
-    found = evidence_columns(view, scene_of(view, 0))
+    found = evidence_columns(view, context_of(view, 0))
     assert all(np.isnan(found[name]).all() for name in EVIDENCE)
     half = {
         "object_evidence": np.array([1.0, np.nan, 0.0, 3.0]),
@@ -216,21 +206,9 @@ def test_two_images_exchange_with_one_another_whatever_the_chunk():
     view = ToyView(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(N))
     found = partners(view)
     shape = np.asarray(view.block.stimuli.labels["shape"])
-    assert (found >= 0).all()
-    assert (shape[found] != shape).all()
-    np.testing.assert_array_equal(found[found], np.arange(N))
-    parts = [partners(ToyView(view.block, part)) for part in np.array_split(np.arange(N), 5)]
-    np.testing.assert_array_equal(np.concatenate(parts), found)
-
-
-def test_the_first_image_by_digest_takes_the_next_of_another_category():
-    items = tuple(f"item {i}" for i in range(N))
-    stimuli = replace(toy_stimuli("cue-conflict"), items=items, digest="named")
-    found = partners(ToyView(Block(stimuli, role="cue-conflict"), np.arange(N)))
-    order = sorted(range(N), key=lambda i: crc32(items[i].encode()))
-    shape = stimuli.labels["shape"]
-    first, second = order[0], next(i for i in order if shape[i] != shape[order[0]])
-    assert (found[first], found[second]) == (second, first)
+    assert set(found) == set(range(N))
+    assert all(shape[i] != shape[j] and found[j] == i for i, j in found.items())
+    assert all(partners(ToyView(view.block, part)) == found for part in np.array_split(np.arange(N), 5))
 
 
 def test_objects_that_fill_nothing_or_all_exchange_with_nobody():
@@ -239,18 +217,17 @@ def test_objects_that_fill_nothing_or_all_exchange_with_nobody():
 
     view = Reader(Block(replace(STIMULI, mask=mask), role="cue-conflict"), np.arange(N))
     found = partners(view)
-    assert {int(i) for i in np.flatnonzero(found >= 0)} < {3, 4, 8}  # three images: one is left over
-    assert (found >= 0).sum() == 2
+    assert set(found) < {3, 4, 8} and len(found) == 2  # three images: one is left over
     of_object, _ = evidence((1.0, 1.0), view.block.stimuli)
-    np.testing.assert_array_equal(np.isnan(of_object), found == -1)
+    assert set(np.flatnonzero(~np.isnan(of_object))) == set(found)
 
 
 def test_what_is_left_at_the_end_splits_a_pair():
     """Two dogs are left: they take the cat and the car that had one another. A third has nobody."""
     category = np.array(["cat", "car", "dog", "dog", "dog"])
-    assert _matched([0, 1, 2, 3], category) == {0: 2, 2: 0, 1: 3, 3: 1}
-    assert _matched([0, 1, 2, 3, 4], category) == {0: 2, 2: 0, 1: 3, 3: 1}
-    assert _matched([2, 3, 4], category) == {}
+    assert matched([0, 1, 2, 3], category) == {0: 2, 2: 0, 1: 3, 3: 1}
+    assert matched([0, 1, 2, 3, 4], category) == {0: 2, 2: 0, 1: 3, 3: 1}
+    assert matched([2, 3, 4], category) == {}
 
 
 def test_pairs_are_drawn_together_where_an_interval_is_made():
@@ -273,35 +250,6 @@ def test_pairs_are_drawn_together_where_an_interval_is_made():
     half = t / np.sqrt(1 + t**2)  # Wilson's form between -1 and 1, about 0
     assert together.high - together.value == pytest.approx(half, rel=1e-6)
     assert together.high - together.low > 1.3 * (alone.high - alone.low)
-
-
-def test_the_headlines_interval_stays_between_its_ends():
-    """Three images that the object decides and one that it nearly does: t would reach 1.022."""
-    columns = {
-        "role": np.full(4, "natural"),
-        "stimulus": np.array(["a", "b", "c", "d"]),
-        "area": np.full(4, 0.3),
-        "object_evidence": np.array([1.0, 1.0, 1.0, 0.98]),
-        "ground_evidence": np.full(4, 9.0),
-        "place_evidence": np.array([0.0, 0.0, 0.0, 0.02]),
-    }
-    found = ratio_score(SUITE.headline, Trials(columns))
-    assert found.value == pytest.approx(0.99)
-    assert -1 < found.low < found.value < found.high < 1
-
-
-def test_holes_are_filled_by_the_nearest_pixel_outside():
-    image = torch.arange(5.0).expand(3, 4, 5)[None]
-    hole = np.zeros((1, 4, 5), bool)
-    hole[:, :, 2:] = True
-    assert grounds(image, hole)[0, 0].tolist() == [[0.0, 1.0, 1.0, 1.0, 1.0]] * 4
-    each = torch.arange(20.0).view(1, 1, 4, 5).expand(1, 3, 4, 5)
-    below = np.zeros((1, 4, 5), bool)
-    below[:, 2:] = True
-    assert grounds(each, below)[0, 0].tolist()[2:] == [[5.0, 6.0, 7.0, 8.0, 9.0]] * 2
-    whole = np.ones((1, 4, 5), bool)
-    assert torch.equal(grounds(image, whole), image)
-    assert torch.equal(grounds(image, ~whole), image)
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (3, 4), (7, 9)])
@@ -344,14 +292,6 @@ def test_void_pixels_are_in_no_pasted_picture():
     of_object, of_ground = evidence((1.0, 1.0), wide)
     assert np.abs(of_ground).max() < 1e-4
     assert np.abs(of_object).min() > 0.1
-
-
-def test_the_headline_is_the_mean_reliance_and_what_it_is_called():
-    toy = toy_trials(SUITE, ToyShelf("geirhos16")).of("cue-conflict")
-    found = ratio_score(SUITE.headline, toy)
-    assert SUITE.headline.name == "object_reliance"
-    assert found.value == pytest.approx(np.nanmean(reliance(toy)))
-    assert SUITE.headline.chance == 0.0
 
 
 def test_images_of_one_silhouette_and_one_texture_go_together():

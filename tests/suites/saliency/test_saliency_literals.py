@@ -19,13 +19,6 @@ def test_the_map_is_the_sum_over_channels_of_absolute_values():
     np.testing.assert_array_equal(saliency(gradient), [[[7.0, 3.0, 4.5]]])
 
 
-def test_the_headline_map_orders_pixels_by_that_sum():
-    """Sums 5 and 4; the largest channels are 3 and 4, the signed sums 1 and 4: the object is the first pixel."""
-    gradient = np.array([[[[3.0, 4.0]], [[-2.0, 0.0]], [[0.0, 0.0]]]])
-    mask = np.array([[[True, False]]])
-    assert object_auc(saliency(gradient), mask).tolist() == [1.0]
-
-
 VALUES = np.array([[[5.0, 1.0, 3.0], [2.0, 4.0, 9.0]]])
 MASK = np.array([[[True, False, True], [False, False, False]]])
 VALID = np.array([[[True, True, True], [True, True, False]]])
@@ -38,37 +31,6 @@ def test_void_pixels_count_for_nothing():
     assert mass_ratio(VALUES, MASK, VALID)[0] == pytest.approx((8 / 15) / (2 / 5))
     assert skill(VALUES, MASK, VALID)[0] == pytest.approx((8 / 15 - 2 / 5) / (3 / 5))
     assert rank_accuracy(VALUES, MASK, VALID)[0] == pytest.approx(1 / 2)  # the two strongest: 5 and 4
-
-
-def test_as_ground_the_same_pixel_counts():
-    """5 of 8 pairs, 8 of 24 on 2 of 6."""
-    assert object_auc(VALUES, MASK)[0] == pytest.approx(5 / 8)
-    assert mass_ratio(VALUES, MASK)[0] == pytest.approx(1.0)
-    assert rank_accuracy(VALUES, MASK)[0] == pytest.approx(1 / 2)
-
-
-class Watched(ToyView):
-    """Remembers what it was shown."""
-
-    def __init__(self, *given):
-        super().__init__(*given)
-        self.shown = []
-
-    def forward(self, images):
-        self.shown.append(images.detach())
-        return super().forward(images)
-
-
-def test_smoothgrad_is_four_copies_with_noise_of_15_percent_of_the_range():
-    """Four copies of 8 images of 3 x 32 x 32 values: the deviation to 1 %."""
-    view = Watched(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(8))
-    SUITE.observe(SUITE.config, view)
-    noisy = [x for x in view.shown if x.shape == view.images.shape and float(x.min()) < -0.05]
-    assert len(noisy) == 4
-    noise = torch.stack([x - view.images for x in noisy])
-    assert float(noise.std()) == pytest.approx(0.15, rel=0.01)
-    assert abs(float(noise.mean())) < 0.002
-    assert not torch.equal(noise[0], noise[1])
 
 
 def test_each_image_of_smoothgrad_has_noise_of_its_own():

@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from suites.saliency.maps.gradients import input_gradients, saliency
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
-from suites.saliency.maps.runs import runs_of
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +95,7 @@ def measured(net, images, masks, labels):
     maps = saliency(input_gradients(net, images, [rows])[0].numpy())
     own, kinds = object_auc(maps, masks), labels.numpy()
     pool = masks.reshape(len(masks), -1)
-    others = mean_auc_of_others(average_ranks(maps), kinds, runs_of(pool), kinds)
+    others = mean_auc_of_others(average_ranks(maps), kinds, pool.astype(float), kinds)
     clean = (net(images).argmax(1) == labels).float().mean()
     hard = (net(attacked(net, images, labels, EPSILON, 10)).argmax(1) == labels).float().mean()
     return own, own - others, float(clean), float(hard)

@@ -9,10 +9,13 @@ import pytest
 import torch
 from installed_packages import bench_beside
 
+from benchmark.contracts import Block
+from benchmark.errors import PluginError
 from benchmark.identity import code_digest
-from suites.saliency import measured
+from benchmark.testing import ToyView, toy_stimuli
+from suites.saliency import SUITE, measured
 from suites.saliency.added import GROUP, Map, Measure, added_metrics, read_added
-from suites.saliency.config import REFERENCES, added_column
+from suites.saliency.config import REFERENCES, SaliencyConfig, added_column
 
 CODE = '''
 from suites.saliency.added import Map, Measure
@@ -172,20 +175,11 @@ def test_a_column_of_the_suite_is_never_overwritten():
     assert added_column("response") not in ("response", *(f"{name}_auc" for name in REFERENCES))
 
 
-def test_what_a_package_returns_must_have_the_shape_that_is_asked_for(monkeypatch):
-    maps = np.ones((2, 4, 4))
-    measures = {"m": SimpleNamespace(measure=lambda maps, masks: [0.25, 0.5])}
-    given = {"g": SimpleNamespace(make=lambda *_: torch.ones(2, 4, 4)), "a": SimpleNamespace(make=lambda *_: maps)}
-    monkeypatch.setattr(measured, "ADDED", SimpleNamespace(measures=measures, maps=given))
-    view = SimpleNamespace(forward=None)
-    scene = SimpleNamespace(masks=None, areas=lambda values, name: {name: values})
-    part = SimpleNamespace(view=view, scene=scene, images=None, targets=[None], seeds=None)
-    (column,) = measured._foreign("m", part, maps).values()
-    assert column.tolist() == [0.25, 0.5]
-    for name in ("g", "a"):
-        (values,) = measured._foreign(name, part, maps).values()
-        assert isinstance(values, np.ndarray) and values.tolist() == maps.tolist()
-    with pytest.raises(ValueError, match=r"expected values of shape \(2, 5, 5\), got \(2, 4, 4\)"):
-        measured._foreign("g", part, np.ones((2, 5, 5)))
-    with pytest.raises(ValueError, match=r"shape \(3,\), got \(2,\)"):
-        measured._foreign("m", part, np.ones((3, 4, 4)))
+@pytest.mark.parametrize(("name", "wrong"), [("m", [1.0]), ("g", torch.ones(2, 4, 4))])
+def test_what_a_package_returns_must_have_the_shape_that_is_asked_for(monkeypatch, name, wrong):
+    measures = {"m": SimpleNamespace(measure=lambda maps, masks: wrong)}
+    maps = {"g": SimpleNamespace(make=lambda *_: wrong)}
+    monkeypatch.setattr(measured, "ADDED", SimpleNamespace(measures=measures, maps=maps))
+    view = ToyView(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(3))
+    with pytest.raises(PluginError, match="expected values of shape"):
+        SUITE.observe(SaliencyConfig(added=((name, ""),)), view)

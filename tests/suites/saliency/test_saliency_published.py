@@ -15,11 +15,10 @@ from benchmark.stimuli.roles import Resolver
 from registry.cards import read_cards
 from registry.loading import load_model
 from suites.saliency import SUITE
-from suites.saliency.config import Config
+from suites.saliency.config import SaliencyConfig
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
-from suites.saliency.maps.masks import objects
+from suites.saliency.maps.mask_context import objects
 from suites.saliency.maps.references import centre, darkness
-from suites.saliency.maps.runs import runs_of
 from suites.saliency.plan import plan
 
 
@@ -39,7 +38,7 @@ def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
     blob = centre(np.zeros((1, 3, 224, 224)))
     own = np.array([object_auc(blob, mask[None])[0] for mask in masks])
     ranks = np.repeat(average_ranks(blob), len(masks), axis=0)
-    others = mean_auc_of_others(ranks, kinds, runs_of(flat), kinds)
+    others = mean_auc_of_others(ranks, kinds, flat.astype(float), kinds)
     assert own.mean() == pytest.approx(0.806, abs=0.01)
     assert abs((own - others).mean()) < 0.01
 
@@ -53,7 +52,7 @@ def test_objects_are_darker_than_their_ground(published):
 
 def columns(name, published, n):
     """What the suite keeps of a network on n conflict images."""
-    (block,) = plan(Config(), Resolver("geirhos16", published, n)).blocks
+    (block,) = plan(SaliencyConfig(), Resolver("geirhos16", published, n)).blocks
     model = load_model(read_cards(None)[name], published.place)
     images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
     inlet = feed(model, Tuning(8), device="cpu")

@@ -13,10 +13,10 @@ from benchmark.testing import ToyShelf, ToyView, check_suite, toy_stimuli, toy_t
 from benchmark.testing.toys import CATEGORIES
 from registry.labels import label_space
 from suites.saliency import SUITE
-from suites.saliency.config import REFERENCES, Config
-from suites.saliency.maps.gradients import frequencies, membership, saliency, target_rows
+from suites.saliency.config import REFERENCES, SaliencyConfig
+from suites.saliency.maps.gradients import frequencies, saliency, target_rows
 from suites.saliency.maps.localisation import mass_ratio
-from suites.saliency.maps.masks import kept, own_masks, pool_of
+from suites.saliency.maps.mask_context import context_of
 from suites.saliency.plan import plan
 from suites.saliency.score import NO_ANSWER, NO_MASKS
 
@@ -64,15 +64,6 @@ def test_excess_is_the_mean_difference_and_the_score_says_how(toy):
     assert (found.n, found.excluded) == (32, 0)
     assert found.low < found.value < found.high
     assert found.method == "wilson (by stimulus)"
-
-
-@pytest.mark.slow
-def test_undefined_maps_are_left_out_and_counted(toy):
-    values = toy["grad_auc"].copy()
-    values[[3, 7]] = np.nan
-    found = scores(with_columns(toy, grad_auc=values))["cue-conflict", "object_auc", ""]
-    assert (found.n, found.excluded) == (30, 2)
-    assert found.value == pytest.approx(np.nanmean(values))
 
 
 @pytest.mark.parametrize("area", [0.0, 0.005, 0.96, 1.0])
@@ -178,24 +169,24 @@ def test_images_of_one_silhouette_are_drawn_together(toy):
 
 
 def test_plans():
-    world = plan(Config(), ToyShelf("world16"))
+    world = plan(SaliencyConfig(), ToyShelf("world16"))
     roles = ["natural", "cue-conflict", "cue-conflict-alpha0", "cue-conflict-alpha1"]
     assert [block.role for block in world.blocks] == roles
     assert all(block.presentation == "whole" for block in world.blocks)
-    published = plan(Config(), ToyShelf("geirhos16"))
+    published = plan(SaliencyConfig(), ToyShelf("geirhos16"))
     shown = [(block.role, block.presentation) for block in published.blocks]
     assert shown == [("cue-conflict", "whole"), ("natural-masked", "card")]
-    photographs = plan(Config(), ToyShelf("imagenet1k"))
+    photographs = plan(SaliencyConfig(), ToyShelf("imagenet1k"))
     shown = [(block.role, block.presentation) for block in photographs.blocks]
     assert shown == [("natural-masked", "card"), ("clickme", "whole")]
 
 
 def test_sets_that_are_not_here_are_named_and_the_others_shown(lacking):
-    found = plan(Config(), lacking("geirhos16", "natural-masked"))
+    found = plan(SaliencyConfig(), lacking("geirhos16", "natural-masked"))
     assert [block.role for block in found.blocks] == ["cue-conflict"]
     assert found.missing == {"natural-masked": "no natural-masked here"}
     with pytest.raises(MissingStimuli, match="no clickme here"):
-        plan(Config(), lacking("imagenet1k", "natural-masked", "clickme"))
+        plan(SaliencyConfig(), lacking("imagenet1k", "natural-masked", "clickme"))
 
 
 def test_the_world_plan_is_balanced():
@@ -207,7 +198,7 @@ def test_the_world_plan_is_balanced():
         def find(self, role):
             return generated_set(f"world-{role}")
 
-    natural, conflict, *spills = (block.stimuli for block in plan(Config(), World()).blocks)
+    natural, conflict, *spills = (block.stimuli for block in plan(SaliencyConfig(), World()).blocks)
     assert set(np.unique(natural.labels["category"], return_counts=True)[1]) == {12}
     assert set(np.unique(conflict.labels["shape"], return_counts=True)[1]) <= {8, 9}
     assert set(np.unique(conflict.labels["texture"], return_counts=True)[1]) <= set(range(5, 11))
@@ -215,13 +206,6 @@ def test_the_world_plan_is_balanced():
         assert set(np.unique(spill.labels["shape"], return_counts=True)[1]) <= {5, 6, 7}
         assert set(np.unique(spill.labels["texture"], return_counts=True)[1]) <= set(range(2, 12))
         assert len(np.unique(spill.labels["texture"])) == 16
-
-
-def test_without_smoothing_there_is_no_smoothed_score():
-    trials = toy_trials(replace(SUITE, config=Config(draws=0)), ToyShelf("geirhos16"))
-    found = scores(trials)
-    assert found["cue-conflict", "sg_object_auc_excess", ""].value is None
-    assert found["cue-conflict", "object_auc_excess", ""].value is not None
 
 
 class ManyOutputs(ToyView):
@@ -258,11 +242,6 @@ def test_a_category_of_many_outputs_has_the_gradient_of_its_probability():
     np.testing.assert_allclose(found["mass_ratio"], mass_ratio(maps, masks), rtol=1e-4)
 
 
-def test_outputs_of_a_category():
-    table = membership(((0, 2), (3,)), 4)
-    assert table.tolist() == [[True, False, True, False], [False, False, False, True]]
-
-
 def test_a_label_outside_the_categories_is_a_failure():
     with pytest.raises(ModelFailure, match="zebra"):
         target_rows(torch.eye(2, dtype=torch.bool), ("cat", "dog"), np.array(["zebra"]))
@@ -276,30 +255,17 @@ class Useless(ToyView):
         return full if position < 4 else np.eye(32, dtype=bool)
 
 
-def test_the_pool_leaves_out_useless_masks():
-    view = Useless(Block(toy_stimuli("cue-conflict")), np.arange(3))
-    pool = pool_of(view, 160)
-    assert pool.masks.shape == (28, 32 * 32)
-    assert len(pool.categories) == 28
-    assert own_masks(view).shape == (3, 32, 32)
+def test_the_pool_leaves_out_useless_masks_and_is_evenly_spaced():
+    context = context_of(Useless(Block(toy_stimuli("cue-conflict")), np.arange(3)), 160)
+    assert context.pool.shape == (28, 32 * 32) and len(context.categories) == 28
+    assert context.masks.shape == (3, 32, 32)
+    small = context_of(ToyView(Block(toy_stimuli("cue-conflict")), np.arange(3)), 4)
+    assert small.categories.tolist() == [CATEGORIES[i % 16] for i in (0, 8, 16, 24)]
 
 
-def test_a_small_pool_is_evenly_spaced():
-    view = ToyView(Block(toy_stimuli("cue-conflict")), np.arange(3))
-    assert pool_of(view, 4).categories.tolist() == [CATEGORIES[i % 16] for i in (0, 8, 16, 24)]
-
-
-def test_masks_are_made_once_and_come_back_as_they_were():
+def test_masks_are_made_once():
     asked = []
-
-    def mask(index):
-        asked.append(index)
-        return np.random.default_rng(index).random((5, 7)) < 0.5
-
-    stimuli = kept(replace(toy_stimuli("cue-conflict"), mask=mask))
-    for index in (3, 5, 3):
-        found = stimuli.mask(index)
-        assert found.dtype == bool
-        np.testing.assert_array_equal(found, np.random.default_rng(index).random((5, 7)) < 0.5)
-    assert asked == [3, 5]
-    assert stimuli.ignored is None
+    stimuli = replace(toy_stimuli("cue-conflict"), mask=lambda index: asked.append(index) or np.eye(5) > index)
+    shown = plan(SaliencyConfig(), ToyShelf("geirhos16", {"cue-conflict": stimuli})).blocks[0].stimuli
+    assert [shown.mask(index).sum() for index in (0, 3, 0)] == [5, 0, 5]
+    assert asked == [0, 3] and shown.ignored is None
