@@ -35,20 +35,13 @@ from registry.foreign import shown
 # neighbour that it imports, whose name is taken is refused, for another network would be built in silence.
 
 
-def is_file_name(name: str) -> bool:
-    """Whether "FILE:FUNCTION" names a file, not a module."""
-    place = name.rpartition(":")[0]
-    return place.endswith(".py")
-
-
 def whole_arch(arch: str) -> str:
     """`arch` with the whole path where it is "python:FILE:FUNCTION", so that it means the same from every folder.
 
     Raises CardError where there is no such file."""
-    kind, _, name = arch.partition(":")
-    if kind != "python" or not is_file_name(name):
+    place, _, function = arch.removeprefix("python:").rpartition(":")
+    if not arch.startswith("python:") or not place.endswith(".py"):
         return arch
-    place, _, function = name.rpartition(":")
     path = expanded(place)
     if not is_file(path):
         raise CardError(f"arch '{shown(arch)}': there is no file {shown(path)}. Check the path.")
@@ -98,37 +91,30 @@ def _require_free(name: str, path: Path) -> None:
 
 def _neighbours(path: Path) -> dict[str, Path]:
     """Modules beside a file that it imports, and those that these import: name -> file."""
-    found: dict[str, Path] = {}
+    neighbours: dict[str, Path] = {}
     left = [path]
     while left:
-        for name in _imported(left.pop()):
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(left.pop().read_bytes())):
+            if isinstance(node, ast.Import):
+                names |= {item.name.partition(".")[0] for item in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+        for name in names - neighbours.keys():
             beside = (path.parent / f"{name}.py", path.parent / name / "__init__.py")
-            place = next((one for one in beside if one.is_file()), None)
-            if place is not None and name not in found and place != path:
-                found[name] = place
-                left.append(place)
-    return found
+            file = next((file for file in beside if file.is_file()), path)
+            if file != path:
+                neighbours[name] = file
+                left.append(file)
+    return neighbours
 
 
-def _imported(path: Path) -> set[str]:
-    """Top-level names that a file imports, wherever in it."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names |= {one.name.partition(".")[0] for one in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return names
-
-
-_LISTED = 12  # functions in a message
 #: What fills a parameter at random.
 _DRAWS = frozenset(
-    {
+    [
         *(init.kaiming_uniform_, init.kaiming_normal_, init.xavier_uniform_, init.xavier_normal_),
-        *(init.uniform_, init.normal_, init.trunc_normal_),
-        *(torch.Tensor.uniform_, torch.Tensor.normal_),
-    }
+        *(init.uniform_, init.normal_, init.trunc_normal_, torch.Tensor.uniform_, torch.Tensor.normal_),
+    ]
 )
 #: Of the program's own networks (`world_networks`, `simulated`): raised by hand when their answers change.
 NETWORKS_VERSION = 2
@@ -174,23 +160,6 @@ def require_known(arch: str) -> None:
             raise unknown_name("torchvision architecture", name, known)
 
 
-def _timm(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
-    import timm
-
-    module: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
-    return module
-
-
-def _torchvision(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
-    from torchvision import models
-
-    extra = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
-    if name in models.list_models(module=models.detection):
-        extra["weights_backbone"] = None  # else they are downloaded, to be written over
-    module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **extra)
-    return module
-
-
 @contextmanager
 def _its_own_fault(name: str, what: str) -> Iterator[None]:
     """Somebody's module may fail in any way, and may even end the program: all of it is the card's error."""
@@ -208,43 +177,24 @@ def _its_own_fault(name: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def _others(place: ModuleType, module: str, wanted: str) -> str:
-    """What a module has instead of a function that it lacks."""
-    own = [
-        name
-        for name, value in vars(place).items()
-        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == place.__name__
-    ]
-    there = f"it has {some_of(own, _LISTED)}" if own else "it defines none"
-    return f"{module} has no function '{wanted}'; {there}."
-
-
 def factory(name: str) -> Callable[..., Any]:
     """The callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError where it cannot be imported."""
-    module, _, function = name.rpartition(":")
+    place, _, function = name.rpartition(":")
     with _its_own_fault(name, "its module cannot be imported"):
-        load = module_of_file if is_file_name(name) else importlib.import_module
-        place = load(module)
-        found = getattr(place, function, None)
-    if found is None:
-        raise CardError(f"arch 'python:{name}': {_others(place, module, function)}")
-    if not callable(found):
+        module = module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
+        build: Any = getattr(module, function, None)
+    if build is None:
+        own = [
+            name
+            for name, value in vars(module).items()
+            if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        ]
+        there = f"it has {some_of(own, 12)}" if own else "it defines none"
+        raise CardError(f"arch 'python:{name}': {place} has no function '{function}'; {there}.")
+    if not callable(build):
         raise CardError(f"arch 'python:{name}': expected a function that returns a torch.nn.Module.")
-    return found  # type: ignore[no-any-return]
-
-
-def _python(name: str, classes: int, kwargs: dict[str, Any]) -> nn.Module:
-    build = factory(name)
-    with _its_own_fault(name, "the function failed"):
-        if "num_classes" in inspect.signature(build).parameters:
-            kwargs = {"num_classes": classes, **kwargs}
-        module = build(**kwargs)
-    if not isinstance(module, nn.Module):
-        raise CardError(f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module.")
-    return module
-
-
-_BUILDERS = {"timm": _timm, "torchvision": _torchvision, "python": _python}
+    checked: Callable[..., Any] = build
+    return checked
 
 
 class _Undrawn(TorchFunctionMode):
@@ -268,9 +218,30 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None, *, draw
     them takes longer than all else."""
     kind, name = split_arch(arch)
     require_known(arch)
+    kwargs = dict(kwargs or {})
     try:
-        with nullcontext() if drawn or kind == "python" else _Undrawn():
-            return _BUILDERS[kind](name, classes, dict(kwargs or {}))
+        if kind == "python":
+            function = factory(name)
+            with _its_own_fault(name, "the function failed"):
+                if "num_classes" in inspect.signature(function).parameters:
+                    kwargs = {"num_classes": classes, **kwargs}
+                module = function(**kwargs)
+            if not isinstance(module, nn.Module):
+                raise CardError(f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module.")
+            return module
+        with nullcontext() if drawn else _Undrawn():
+            if kind == "timm":
+                import timm
+
+                network: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
+            else:
+                from torchvision import models
+
+                kwargs = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
+                if name in models.list_models(module=models.detection):
+                    kwargs["weights_backbone"] = None  # else they are downloaded, to be written over
+                network = models.get_model(name, weights=None, num_classes=classes, **kwargs)
+            return network
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"arch '{arch}' could not be built: {error}.") from error
 
@@ -302,27 +273,19 @@ def source_code(arch: str, module: nn.Module) -> str:
     kind, name = split_arch(arch)
     if kind != "python":
         return ""
-    build = factory(name)
-    kinds = {type(part) for part in module.modules()} - {type(build)}
-    classes = sorted(kinds, key=lambda one: (one.__module__, one.__qualname__))
-    return code_digest(build, *classes, _version(build.__module__))
-
-
-def _version(module: str) -> str:
-    """The version of the installed package that a module is of; "" where nobody installed it."""
-    top = module.partition(".")[0]
+    function = factory(name)
+    kinds = {type(part) for part in module.modules()} - {type(function)}
+    classes = sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__))
+    top, installed = function.__module__.partition(".")[0], ""
     if top in OWN_PACKAGES:
-        return f"networks {NETWORKS_VERSION}"
-    if not is_installed(module):
-        return ""
-    return " ".join(sorted({version(name) for name in packages_distributions().get(top, ())}))
+        installed = f"networks {NETWORKS_VERSION}"
+    elif is_installed(top):
+        installed = " ".join(sorted({version(name) for name in packages_distributions().get(top, ())}))
+    return code_digest(function, *classes, installed)
 
 
 def renew_keys(state: State) -> State:
     """torchvision's older spellings of keys in today's."""
-    renewed: State = {}
-    for name, tensor in state.items():
-        for pattern, replacement in _OLD_KEYS:
-            name = pattern.sub(replacement, name)
-        renewed[name] = tensor
-    return renewed
+    for pattern, replacement in _OLD_KEYS:
+        state = {pattern.sub(replacement, name): tensor for name, tensor in state.items()}
+    return state

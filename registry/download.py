@@ -14,8 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +27,7 @@ _PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
 
 
 @dataclass(frozen=True)
-class Bounds:
+class TransferLimits:
     """What one download may take. seconds: in all; bytes: on disk; rate: bytes per second that it must keep, on
     average, once `patience` seconds have passed; silence: seconds without a byte."""
 
@@ -39,48 +38,42 @@ class Bounds:
     silence: float = 60
 
 
-BOUNDS = Bounds()
+LIMITS = TransferLimits()
 
 
 class TooMuch(OSError):
-    """A download that went beyond its bounds."""
+    """A download that went beyond its limits."""
 
 
 class NotFetched(OSError):
     """A file that no place has whole. The message names each place with its reason."""
 
 
-@dataclass
-class _Bounded:
-    """A file that is written to within bounds."""
+class _LimitedFile:
+    """A file that is written to within limits."""
 
-    file: BinaryIO
-    bounds: Bounds
-    clock: Clock
-    start: float = field(init=False)
-    written: int = 0
-
-    def __post_init__(self) -> None:
-        self.start = self.clock()
+    def __init__(self, file: BinaryIO, limits: TransferLimits, clock: Clock) -> None:
+        self.file, self.limits, self.clock = file, limits, clock
+        self.start, self.written = clock(), 0
 
     def write(self, block: bytes) -> None:
         """Write, or raise TooMuch."""
         self.written += len(block)
-        seconds, bounds = self.clock() - self.start, self.bounds
-        if self.written > bounds.bytes:
-            raise TooMuch(f"more than {bounds.bytes} bytes: given up")
-        if seconds > bounds.seconds:
-            raise TooMuch(f"not done after {bounds.seconds:.0f} s: given up")
-        if seconds > bounds.patience and self.written < bounds.rate * seconds:
+        seconds, limits = self.clock() - self.start, self.limits
+        if self.written > limits.bytes:
+            raise TooMuch(f"more than {limits.bytes} bytes: given up")
+        if seconds > limits.seconds:
+            raise TooMuch(f"not done after {limits.seconds:.0f} s: given up")
+        if seconds > limits.patience and self.written < limits.rate * seconds:
             pace = f"{self.written} bytes in {seconds:.0f} s"
-            raise TooMuch(f"{pace}, less than {bounds.rate:.0f} a second: given up")
+            raise TooMuch(f"{pace}, less than {limits.rate:.0f} a second: given up")
         self.file.write(block)
 
     def flush(self) -> None:
         """Nothing: the file is closed soon."""
 
 
-def download(place: str, target: Path | str, bounds: Bounds = BOUNDS, clock: Clock = time.monotonic) -> None:
+def download(place: str, target: Path | str, limits: TransferLimits = LIMITS, clock: Clock = time.monotonic) -> None:
     """Write the content of a URL, or of a file on this machine, to `target`. Raises OSError (requests' exceptions are
     among them); what was written by then is the caller's to remove."""
     if not is_url(place):
@@ -89,9 +82,9 @@ def download(place: str, target: Path | str, bounds: Bounds = BOUNDS, clock: Clo
     from pooch import HTTPDownloader
 
     headers = {"Accept-Encoding": "identity"}  # the bytes that were published, and their true count
-    transfer = HTTPDownloader(timeout=bounds.silence, headers=headers, chunk_size=1 << 14)
+    transfer = HTTPDownloader(timeout=limits.silence, headers=headers, chunk_size=1 << 14)
     with Path(target).open("wb") as file:
-        transfer(place, _Bounded(file, bounds, clock), None)
+        transfer(place, _LimitedFile(file, limits, clock), None)
 
 
 def fetch_whole(
@@ -102,31 +95,30 @@ def fetch_whole(
     import pooch
 
     logging.getLogger(pooch.get_logger().name).setLevel(logging.ERROR)  # it would show addresses
+
+    def checked(place: str, new: str, _pooch: Any) -> None:
+        """Download, and raise ValueError where what came is something else."""
+        download(place, new)
+        with Path(new).open("rb") as file:
+            start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+        if start.startswith(_PAGES):
+            raise ValueError("a web page instead of the file: does it ask for a login, or for terms to be accepted?")
+        if problem := mismatch(Path(new), sha256):
+            raise ValueError(f"wrong content: {problem}")
+
     failures = []
     target.parent.mkdir(parents=True, exist_ok=True)
     for place in places:
         report(f"getting {public(place)}")
         try:
             with folder_in(target.parent, f".{target.name}.") as room:
-                transfer = partial(_checked, sha256)
-                pooch.retrieve(place, None, fname=target.name, path=room, downloader=transfer)
+                pooch.retrieve(place, None, fname=target.name, path=room, downloader=checked)
                 (room / target.name).replace(target)
                 return
         except (OSError, ValueError) as error:
             report(reason := _reason(error))
             failures.append(f"{public(place)}: {reason}")
     raise NotFetched("; ".join(failures) or "no source is known")
-
-
-def _checked(sha256: str, place: str, target: str, _pooch: Any) -> None:
-    """Download, and raise ValueError where what came is something else."""
-    download(place, target)
-    with Path(target).open("rb") as file:
-        start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if start.startswith(_PAGES):
-        raise ValueError("a web page instead of the file: does it ask for a login, or for terms to be accepted?")
-    if problem := mismatch(Path(target), sha256):
-        raise ValueError(f"wrong content: {problem}")
 
 
 def mismatch(path: Path, sha256: str) -> str:
@@ -190,9 +182,6 @@ def forget(path: Path) -> None:
     _note(path).unlink(missing_ok=True)
 
 
-# Weights from a URL.
-
-
 def local_path(url: str, folder: Path) -> Path:
     """Where the file of `url` lies in `folder`. Names without a digest carry one of their address: "model.safetensors"
     is what half of all networks are called."""
@@ -243,9 +232,6 @@ def first_use(url: str, folder: Path, sha256: str | None) -> Iterator[None]:
         raise
     if sha256 is None and path.is_file() and not recorded(path):
         record(path, url)
-
-
-# Weights files inside installed packages, found without importing those packages (or torch).
 
 
 def package_file(reference: str, install: str) -> Path:

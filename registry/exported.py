@@ -13,8 +13,6 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -34,39 +32,37 @@ from registry.foreign import foreign, shown
 #: tensors and sizes. None takes a path, reads or writes a file, draws random numbers, returns uninitialised memory, or
 #: calls anything by name.
 _OPERATORS = """
-        abs acos acosh add addbmm addcdiv addcmul addmm addmv alias all alpha_dropout amax amin any arange argmax
-    argmin     argsort as_strided asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
+    abs acos acosh add addbmm addcdiv addcmul addmm addmv alias all alpha_dropout amax amin any arange argmax argmin
+    argsort as_strided asin asinh atan atan2 atanh avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
     adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d baddbmm batch_norm bilinear bitwise_and bitwise_not
     bitwise_or bitwise_xor bmm broadcast_tensors broadcast_to bucketize cat ceil celu channel_shuffle chunk clamp
     clamp_max clamp_min clip clone col2im complex concat constant_pad_nd contiguous conv1d conv2d conv3d
     conv_transpose1d conv_transpose2d convolution copy cos cosh cosine_similarity cummax cummin cumprod cumsum
-    cumulative_trapezoid deg2rad detach diag diag_embed diagonal dim div divide dot dropout dstack einsum elu
-    embedding     eq erf erfc exp exp2 expand expand_as expm1 eye feature_dropout fft_fft2 fft_ifft2 fft_irfft2
-    fft_rfft2 fill flatten     flip floor floor_divide fmod frac frobenius_norm full full_like gather ge gelu glu
-    greater greater_equal     grid_sampler grid_sampler_2d group_norm gt hardshrink hardsigmoid hardswish hardtanh
-    hstack hypot im2col imag index index_add     index_copy index_fill index_put index_select inner instance_norm
-    interpolate isfinite isin isinf isnan layer_norm le     leaky_relu lerp less less_equal lift_fresh lift_fresh_copy
-    linalg_norm linalg_vector_norm linear linspace log log10     log1p log2 log_sigmoid log_softmax logaddexp
-    logical_and logical_not logical_or logical_xor logit logsumexp lstm lt     masked_fill masked_scatter matmul max
-    max_pool1d max_pool2d max_pool2d_with_indices max_pool3d maximum mean median     meshgrid min minimum mish mm
-    moveaxis movedim mul multiply mv nan_to_num narrow native_batch_norm native_dropout     native_group_norm
-    native_layer_norm ne neg negative new_full new_ones new_zeros norm normalize not_equal numel     numpy_T ones
-    ones_like outer pad permute pixel_shuffle pixel_unshuffle pow prelu prod ravel real reciprocal
-    reflection_pad1d reflection_pad2d relu relu6 remainder repeat replication_pad1d replication_pad2d reshape
-    reshape_as     resolve_conj resolve_neg rms_norm roll rot90 round rsqrt rsub scalar_tensor
-    scaled_dot_product_attention scatter     scatter_add scatter_reduce select select_scatter selu sgn sigmoid sign
-    silu sin sinc sinh size slice slice_scatter     softmax softplus softshrink softsign sort split split_with_sizes
-    sqrt square squeeze stack std std_mean sub subtract     sum swapaxes sym_is_contiguous sym_numel sym_size
-    sym_storage_offset sym_stride t take take_along_dim tan tanh     tanhshrink tensor_split tensordot threshold tile
-    to topk transpose tril triu true_divide trunc type_as unbind     unflatten unfold unsafe_chunk unsafe_split
-    unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d     upsample_nearest1d upsample_nearest2d var
-    var_mean view view_as view_as_complex view_as_real vstack where xlogy zero     zeros zeros_like
-    _adaptive_avg_pool2d _adaptive_avg_pool3d _assert_scalar _assert_tensor_metadata _fft_c2c _fft_c2r     _fft_r2c
-    _log_softmax _native_batch_norm_legit_no_training _reshape_alias _safe_softmax
-    _scaled_dot_product_attention_math _scaled_dot_product_efficient_attention _scaled_dot_product_flash_attention
-    _scaled_dot_product_flash_attention_for_cpu _softmax _thnn_fused_gru_cell _to_copy _trilinear _unsafe_view
-    _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact2d _weight_norm _weight_norm_interface
-    sym_constrain_range
+    cumulative_trapezoid deg2rad detach diag diag_embed diagonal dim div divide dot dropout dstack einsum elu embedding
+    eq erf erfc exp exp2 expand expand_as expm1 eye feature_dropout fft_fft2 fft_ifft2 fft_irfft2 fft_rfft2 fill flatten
+    flip floor floor_divide fmod frac frobenius_norm full full_like gather ge gelu glu greater greater_equal
+    grid_sampler grid_sampler_2d group_norm gt hardshrink hardsigmoid hardswish hardtanh hstack hypot im2col imag index
+    index_add index_copy index_fill index_put index_select inner instance_norm interpolate isfinite isin isinf isnan
+    layer_norm le leaky_relu lerp less less_equal lift_fresh lift_fresh_copy linalg_norm linalg_vector_norm linear
+    linspace log log10 log1p log2 log_sigmoid log_softmax logaddexp logical_and logical_not logical_or logical_xor logit
+    logsumexp lstm lt masked_fill masked_scatter matmul max max_pool1d max_pool2d max_pool2d_with_indices max_pool3d
+    maximum mean median meshgrid min minimum mish mm moveaxis movedim mul multiply mv nan_to_num narrow
+    native_batch_norm native_dropout native_group_norm native_layer_norm ne neg negative new_full new_ones new_zeros
+    norm normalize not_equal numel numpy_T ones ones_like outer pad permute pixel_shuffle pixel_unshuffle pow prelu prod
+    ravel real reciprocal reflection_pad1d reflection_pad2d relu relu6 remainder repeat replication_pad1d
+    replication_pad2d reshape reshape_as resolve_conj resolve_neg rms_norm roll rot90 round rsqrt rsub scalar_tensor
+    scaled_dot_product_attention scatter scatter_add scatter_reduce select select_scatter selu sgn sigmoid sign silu sin
+    sinc sinh size slice slice_scatter softmax softplus softshrink softsign sort split split_with_sizes sqrt square
+    squeeze stack std std_mean sub subtract sum swapaxes sym_is_contiguous sym_numel sym_size sym_storage_offset
+    sym_stride t take take_along_dim tan tanh tanhshrink tensor_split tensordot threshold tile to topk transpose tril
+    triu true_divide trunc type_as unbind unflatten unfold unsafe_chunk unsafe_split unsqueeze upsample_bicubic2d
+    upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d var var_mean view view_as
+    view_as_complex view_as_real vstack where xlogy zero zeros zeros_like _adaptive_avg_pool2d _adaptive_avg_pool3d
+    _assert_scalar _assert_tensor_metadata _fft_c2c _fft_c2r _fft_r2c _log_softmax _native_batch_norm_legit_no_training
+    _reshape_alias _safe_softmax _scaled_dot_product_attention_math _scaled_dot_product_efficient_attention
+    _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu _softmax _thnn_fused_gru_cell
+    _to_copy _trilinear _unsafe_view _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact2d
+    _weight_norm _weight_norm_interface sym_constrain_range
 """
 OPERATORS = frozenset(_OPERATORS.split())
 #: An operator of the list in any overload but those that write into a given tensor; arithmetic of Python on sizes; and
@@ -87,13 +83,13 @@ _WORDS = re.compile(
 _ASSERTIONS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range")
 _EQUATION = re.compile(r"[A-Za-z., >-]{1,200}")
 
-# Texts that torch evaluates: sizes and guards. Only short arithmetic passes, of sympy's and torch's own functions.
-_NAMES = """
+#: Texts that torch evaluates: sizes and guards. Only short arithmetic passes, of sympy's and torch's own functions.
+_FUNCTIONS_TEXT = """
     Add Mul Mod PythonMod ModularIndexing FloorDiv CeilDiv CleanDiv CeilToInt FloorToInt TruncToInt RoundToInt ToFloat
     IntTrueDiv FloatTrueDiv Max Min Eq Ne Lt Le Gt Ge And Or Not Where Rational Identity StrictGreaterThan GreaterThan
     StrictLessThan LessThan Equality Unequality Symbol Integer Float cast_symbool_to_symint_guardless
 """
-_FUNCTIONS = frozenset(_NAMES.split())
+_FUNCTIONS = frozenset(_FUNCTIONS_TEXT.split())
 _METHODS = ("size", "shape", "stride", "storage_offset", "dim", "ndim")
 _NODES = (
     ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Subscript, ast.Load, ast.keyword, ast.Tuple,
@@ -123,31 +119,30 @@ _REFUSED = (
 
 def is_plain(text: str) -> bool:
     """Whether `text` is short arithmetic or a comparison of sizes: nothing else may be evaluated."""
-    if len(text) > _LONGEST or text.count("**") > _MOST_POWERS:
-        return False
+
+    def is_allowed(node: ast.AST) -> bool:
+        match node:
+            case ast.Constant(value=str() as word):
+                return bool(_TEXT.fullmatch(word))
+            case ast.Constant(value=bool() | int() | float() as number):
+                return abs(number) < _LARGEST
+            case ast.Name(id=name):
+                return "__" not in name
+            case ast.Attribute(attr=name):
+                return name in _METHODS
+            case ast.Call(func=ast.Name(id=name)):
+                return name in _FUNCTIONS
+            case ast.Call(func=ast.Attribute()):
+                return True
+            case ast.BinOp(op=ast.Pow(), right=power):
+                return isinstance(power, ast.Constant) and power.value in range(_HIGHEST_POWER + 1)
+        return isinstance(node, _NODES)
+
     try:
-        return all(map(_is_plain_node, ast.walk(ast.parse(text.strip(), mode="eval"))))
+        short = len(text) <= _LONGEST and text.count("**") <= _MOST_POWERS
+        return short and all(map(is_allowed, ast.walk(ast.parse(text.strip(), mode="eval"))))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-
-
-def _is_plain_node(node: ast.AST) -> bool:
-    match node:
-        case ast.Constant(value=str() as text):
-            return bool(_TEXT.fullmatch(text))
-        case ast.Constant(value=bool() | int() | float() as number):
-            return abs(number) < _LARGEST
-        case ast.Name(id=name):
-            return "__" not in name
-        case ast.Attribute(attr=name):
-            return name in _METHODS
-        case ast.Call(func=ast.Name(id=name)):
-            return name in _FUNCTIONS
-        case ast.Call(func=ast.Attribute()):
-            return True
-        case ast.BinOp(op=ast.Pow(), right=power):
-            return isinstance(power, ast.Constant) and power.value in range(_HIGHEST_POWER + 1)
-    return isinstance(node, _NODES)
 
 
 def _check_node(node: Any) -> None:
@@ -175,7 +170,6 @@ def _check_graph(document: Any) -> None:
         part = waiting.pop()
         if isinstance(part, list):
             waiting += part
-            continue
         for key, value in part.items() if isinstance(part, dict) else ():
             waiting.append(value)
             for text in value if key == "guards_code" else [value] if key == "expr_str" else []:
@@ -216,13 +210,11 @@ def _checked_member(archive: ZipFile, full: str) -> bytes:
         _check_graph(json.loads(content))
     elif name.endswith("_config.json"):
         # Weights and constants are raw numbers of a member of their own, and no more than that holds.
-        folder = full.rpartition("/")[0]
-        document = json.loads(content)
-        for key, entry in document.get("config", {}).items():
+        for key, entry in json.loads(content).get("config", {}).items():
             place = str(entry.get("path_name", ""))
             if entry.get("use_pickle", True) or not re.fullmatch(r"(weight|tensor)_\w+", place):
                 raise ValueError(f"it keeps '{key}' as a pickle")
-            held = archive.getinfo(f"{folder}/{place}").file_size
+            held = archive.getinfo(f"{full.rpartition('/')[0]}/{place}").file_size
             if _numel(key, entry["tensor_meta"]) > held:
                 raise ValueError(f"its {key!r:.60} is larger than {place}, which has {held} bytes")
     return content
@@ -247,29 +239,22 @@ def checked_archive(path: Path) -> io.BytesIO:
 
 
 class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the bytes that operators return, for one image."""
+    """Adds up the bytes that operators return."""
 
     def __init__(self, images: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.total: int = 0
-        self.images = images
+        self.total, self.images = 0, images
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        del types
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                size = int(leaf.numel()) * leaf.element_size() // self.images
-                self.total += size
-                if size > MOST_RESULT or self.total > MOST_RESULTS:
-                    raise MemoryError(f"{func} makes a tensor of {size / 2**30:.3g} GiB per image; at most 1 GiB "
-                                      f"are given, and {MOST_RESULTS // 2**30} GiB to all")  # fmt: skip
+        for tensor in (leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)):
+            size = int(tensor.numel()) * tensor.element_size() // self.images
+            self.total += size
+            if size > MOST_RESULT or self.total > MOST_RESULTS:
+                raise MemoryError(
+                    f"{func} makes a tensor of {size / 2**30:.3g} GiB per image; at most 1 GiB are given, and "
+                    f"{MOST_RESULTS // 2**30} GiB to all"
+                )
         return result
 
 
@@ -280,10 +265,9 @@ def bytes_per_image(module: nn.Module, side: int, batch: int = FEWEST) -> int:
     Raises MemoryError beyond `MOST_RESULT` or `MOST_RESULTS`, and whatever a forward pass raises that fails."""
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         images = torch.empty((batch, 3, side, side))
-        meter = _Meter(batch)
-        with meter:
+        with _Meter(batch) as meter:
             module(images)
-    return meter.total
+    return int(meter.total)
 
 
 class _FixedBatch(nn.Module):
@@ -307,18 +291,6 @@ class _FixedBatch(nn.Module):
         return torch.cat(answers)
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """torch writes the traceback of an archive that it cannot read into its log, before it raises it."""
-    log = logging.getLogger("torch.export")
-    before = log.disabled
-    log.disabled = True
-    try:
-        yield
-    finally:
-        log.disabled = before
-
-
 def load_exported(path: Path, side: int) -> nn.Module:
     """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in: export it from
     `model.eval()`.
@@ -330,11 +302,17 @@ def load_exported(path: Path, side: int) -> nn.Module:
         f"It cannot be used by torch {torch.__version__} on images of {side} px. Export it again with this version, "
         "for that size and any batch."
     )
-    with foreign("exported program", path, WeightsError, expected), _quietly():
-        program = torch.export.load(copy)
-        images = next(iter(program.graph_signature.user_inputs))
-        shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == images)
-        batch = int(shape[0]) if isinstance(shape[0], int) else None
-        module = program.module() if batch is None else _FixedBatch(program.module(), batch)
-        bytes_per_image(module, side, batch or FEWEST)
-    return module
+    # torch writes the traceback of an archive that it cannot read into its log, before it raises it.
+    log = logging.getLogger("torch.export")
+    before, log.disabled = log.disabled, True
+    try:
+        with foreign("exported program", path, WeightsError, expected):
+            program = torch.export.load(copy)
+            images = next(iter(program.graph_signature.user_inputs))
+            shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == images)
+            batch = int(shape[0]) if isinstance(shape[0], int) else None
+            module = program.module() if batch is None else _FixedBatch(program.module(), batch)
+            bytes_per_image(module, side, batch or FEWEST)
+            return module
+    finally:
+        log.disabled = before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# What a user's path names. A name that no file system takes is an answer like any other, never an exception.
-
-
 def expanded(path: str | Path) -> Path:
     """A path with `~` and `~user` replaced by their folders; as it stands where there is no such user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises RuntimeError there
@@ -30,26 +28,17 @@ def expanded(path: str | Path) -> Path:
 
 def is_file(path: Path) -> bool:
     """Whether a regular file is there; a name that no file system takes is just not there."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    return os.path.isfile(path)  # noqa: PTH113 - Path's own raises OSError there
 
 
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; a name that no file system takes is just not there."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def absence(path: Path) -> str:
     """What is wrong with a path that is no regular file: a pipe, a device or a folder, or nothing is there."""
     return "is no regular file" if os.path.exists(path) else "is not there"  # noqa: PTH110 - never raises OSError
-
-
-# Where weights may lie, and where libraries keep those that they downloaded, without importing them.
 
 
 @dataclass(frozen=True)
@@ -86,12 +75,6 @@ class Place:
     weights_folder: Path
     mirror: str | None = None
     caches: Caches = NO_CACHES
-
-
-# Content digests: of a state dict, of plain data, of a file. SHA-256, in hexadecimal.
-
-
-_STEP = 1 << 20
 
 
 def digest_state(state: Mapping[str, Tensor]) -> str:
@@ -135,11 +118,8 @@ def digest_data(value: Any) -> str:
 
 def digest_file(path: Path) -> str:
     """Digest of a file's bytes."""
-    total = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_STEP):
-            total.update(block)
-    return total.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # What a card's `weights` and `options` may say. Raises ValueError with what was expected.
@@ -158,10 +138,7 @@ KEYWORDS = frozenset(
         "strict_img_size", "transform_input", "width_mult", "window_size",
     }
 )  # fmt: skip
-_TEXTS = (
-    *("convert", "file", "head", "install", "key", "prompts", "repository", "templates"),
-    *("text_head", "trained_on"),
-)
+_TEXTS = ("convert", "file", "head", "install", "key", "prompts", "repository", "templates", "text_head", "trained_on")
 _OPTIONS = (*_TEXTS, "boxes", "kwargs", "p", "answer")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _PACKAGE = re.compile(r"package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*")
@@ -214,24 +191,21 @@ def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> N
             raise ValueError(f"options: no option is called {name!r}; they are {', '.join(_OPTIONS)}")
         if name in _TEXTS and not isinstance(value, str):
             raise ValueError(f"options.{name}: text, found {type(value).__name__}")
-    if not isinstance(options.get("p", 0.5), int | float):
-        raise ValueError("options.p: a number")
-    if not isinstance(options.get("answer", 0), int):
-        raise ValueError("options.answer: a whole number")
-    if not isinstance(options.get("boxes", {}), Mapping):
-        raise ValueError("options.boxes: a mapping of columns, outputs and threshold")
-    _require_keywords(options.get("kwargs", {}), code)
-
-
-def _require_keywords(given: Any, code: bool) -> None:
-    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
-        raise ValueError("options.kwargs: a mapping of keyword arguments")
-    if code:
-        return
-    for name, value in given.items():
-        if name not in KEYWORDS:
+    forms = {
+        "p": (int | float, "a number"),
+        "answer": (int, "a whole number"),
+        "boxes": (Mapping, "a mapping of columns, outputs and threshold"),
+        "kwargs": (Mapping, "a mapping of keyword arguments"),
+    }
+    for name, (kind, form) in forms.items():
+        if name in options and not isinstance(options[name], kind):
+            raise ValueError(f"options.{name}: {form}")
+    for name, value in options.get("kwargs", {}).items():
+        if not isinstance(name, str):
+            raise ValueError("options.kwargs: a mapping of keyword arguments")
+        if not code and name not in KEYWORDS:
             raise ValueError(f"options.kwargs: a card may not set {name!r}; it may set {', '.join(sorted(KEYWORDS))}")
-        if not _shapes(value):
+        if not code and not _shapes(value):
             raise ValueError(f"options.kwargs.{name}: a number, a truth value, a word or a list of these")
 
 
@@ -239,14 +213,14 @@ def _shapes(value: Any) -> bool:
     if isinstance(value, str):
         return bool(_WORD.fullmatch(value))
     if isinstance(value, list):
-        return len(value) <= 64 and all(_shapes(inner) for inner in value)
+        return len(value) <= 64 and all(map(_shapes, value))
     return value is None or (isinstance(value, bool | int | float) and abs(value) <= _LARGEST)
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """A file beside `target` to write to; it takes the target's place when all went well. Raises OSError."""
-    new = _beside(target)
+    new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
     try:
         with new.open("xb") as file:
             yield file
@@ -258,28 +232,19 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 def write_whole(target: Path, content: str | bytes) -> None:
     """Put text (UTF-8) or bytes at `target` in one move; its folder is made. Raises OSError."""
-    if not target.parent.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file:
         file.write(content.encode() if isinstance(content, str) else content)
-
-
-def _beside(target: Path) -> Path:
-    """A new name for what is written for `target`."""
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
-
-
-def _literal(name: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 @contextmanager
 def folder_in(place: Path, prefix: str) -> Iterator[Path]:
     """A temporary folder in `place`, gone afterwards; so are those of this prefix that dead processes left there."""
     with locked(place):
-        for old in place.glob(f"{_literal(prefix)}*"):
-            if old.is_dir() and not _in_use(old):
-                shutil.rmtree(old, ignore_errors=True)
+        for old in filter(is_folder, place.glob(f"{glob.escape(prefix)}*")):
+            with suppress(OSError), _opened(old) as number:
+                if lock(number):
+                    shutil.rmtree(old, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         number = os.open(folder, os.O_RDONLY)
         lock(number)
@@ -290,13 +255,11 @@ def folder_in(place: Path, prefix: str) -> Iterator[Path]:
         os.close(number)
 
 
-def _in_use(folder: Path) -> bool:
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    number = os.open(folder, os.O_RDONLY)
     try:
-        number = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return True
-    try:
-        return not lock(number)
+        yield number
     finally:
         os.close(number)
 
@@ -306,12 +269,9 @@ def locked(place: Path) -> Iterator[None]:
     """Only one process at a time is in the block for this folder; others wait. Where the system or the disk has no
     locks, nobody waits."""
     place.mkdir(parents=True, exist_ok=True)
-    number = os.open(place, os.O_RDONLY)
-    try:
+    with _opened(place) as number:
         lock(number, wait=True)
         yield
-    finally:
-        os.close(number)
 
 
 def lock(descriptor: int, *, wait: bool = False) -> bool:

@@ -36,8 +36,6 @@ MOST_PARTS = 20_000_000
 _WHOLE = 2**63
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 _TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-_MISSING = ("missing", "missing_argument")
 
 
 @contextmanager
@@ -91,12 +89,11 @@ def read_json(path: Path, what: str, error: type[BenchError], expected: str = ""
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"'{shown(name)[:80]}' stands twice in one object")
-        found[name] = value
-    return found
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"'{shown(twice)[:80]}' stands twice in one object")
+    return dict(pairs)
 
 
 # YAML files that people write (cards, label mappings), as plain data at a bounded cost.
@@ -136,34 +133,16 @@ def shown(text: object) -> str:
     return "".join(c.encode("unicode_escape").decode() if unprintable(c) else c for c in str(text))
 
 
-def _levels(text: str) -> None:
-    """Raise where the text nests too deeply: what follows is recursive."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MOST_LEVELS:
-            raise ValueError(f"it nests more than {MOST_LEVELS} levels deep")
-
-
-def _children(node: yaml.Node) -> Iterator[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        for pair in node.value:
-            yield from pair
-    elif isinstance(node, yaml.SequenceNode):
-        yield from node.value
-
-
 def _values(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """How many values a node stands for. `sizes` remembers nodes; 0 is one that is being counted."""
+    """How many values a node stands for. `sizes` remembers nodes; 0 is one that is being counted. Raises ValueError for
+    too many."""
     if id(node) in sizes:
         if not sizes[id(node)]:
             raise ValueError("an alias stands inside what it names")
         return sizes[id(node)]
     sizes[id(node)] = 0
-    count = 1 + sum(_values(child, sizes) for child in _children(node))
+    parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+    count = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_values(part, sizes) for part in parts))
     if count > MOST_VALUES:
         raise ValueError(f"it stands for more than {MOST_VALUES} values")
     sizes[id(node)] = count
@@ -172,17 +151,12 @@ def _values(node: yaml.Node, sizes: dict[int, int]) -> int:
 
 def _require_plain(value: Any) -> None:
     """Raise for anything but text, numbers of 64 bits, truth values, lists and mappings of these."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _require_plain(key)
+    if isinstance(value, dict | list):
+        for inner in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
             _require_plain(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _require_plain(inner)
-    elif isinstance(value, int):
-        if abs(value) >= _WHOLE:
-            raise ValueError("a whole number has more than 63 bits")
-    elif not isinstance(value, str | float | None):
+    elif isinstance(value, int) and abs(value) >= _WHOLE:
+        raise ValueError("a whole number has more than 63 bits")
+    elif not isinstance(value, str | float | int | None):
         raise ValueError(f"a {type(value).__name__} stands where text, a number or a list should")
 
 
@@ -196,8 +170,11 @@ def parse_document(content: bytes, path: Path, what: str, error: type[BenchError
     if len(content) > MOST_BYTES:
         raise error(f"{what} {shown(path)} is larger than {MOST_BYTES // 2**20} MiB: not read.")
     with foreign(what, path, error, "It is not valid YAML of text, numbers, lists and mappings."):
-        text = content.decode("utf-8")
-        _levels(text)
+        text, depth = content.decode("utf-8"), 0
+        for event in yaml.parse(text, Loader=_Loader):  # what follows is recursive
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_LEVELS:
+                raise ValueError(f"it nests more than {MOST_LEVELS} levels deep")
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -241,16 +218,15 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:
     """One text per field: "field 'size': expected: ..., found ...". known: names of the fields; whole: what the data
     are called where no single field is at fault."""
-    return [_clause(dict(problem), known, whole) for problem in error.errors()]
-
-
-def _clause(problem: Mapping[str, Any], known: Iterable[str], whole: str) -> str:
-    field = shown(".".join(map(str, problem["loc"])) or whole)
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] in _UNKNOWN:
-        return f"field '{field}': expected: no such field; fields are {', '.join(known)}"
-    if problem["type"] in _MISSING:
-        return f"field '{field}' is missing"
-    if not field:
-        return str(message)
-    return f"field '{field}': expected: {message}, found {public(str(problem['input']))[:60]!r}"
+    clauses = []
+    for problem in error.errors():
+        field = shown(".".join(map(str, problem["loc"])) or whole)
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            message = f"field '{field}': expected: no such field; fields are {', '.join(known)}"
+        elif problem["type"] in ("missing", "missing_argument"):
+            message = f"field '{field}' is missing"
+        elif field:
+            message = f"field '{field}': expected: {message}, found {public(str(problem['input']))[:60]!r}"
+        clauses.append(message)
+    return clauses

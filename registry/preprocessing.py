@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -17,9 +17,6 @@ from registry.determinism_checks import Check
 from registry.errors import CardError, WeightsError
 from registry.files import is_file
 from registry.foreign import foreign, problems, read_json, reason, shown
-
-# Folders that timm saves (`config.json` and the weights beside it), read as data.
-
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _RESIZE = {"center": "shortest", "squash": "squash", "border": "longest"}
@@ -43,19 +40,13 @@ class PretrainedConfig(BaseModel):
     def fields(self) -> dict[str, Any]:
         """Fields of `Preprocess`."""
         size = self.input_size[-1]
-        made: dict[str, Any] = {
-            "size": size,
-            "resize": int(size / self.crop_pct),
-            "interpolation": self.interpolation,
-            "mean": self.mean,
-            "std": self.std,
-            "fixed_size": self.fixed_input_size,
-        }
+        fields: dict[str, Any] = {name: getattr(self, name) for name in ("interpolation", "mean", "std")}
+        fields |= {"size": size, "resize": int(size / self.crop_pct), "fixed_size": self.fixed_input_size}
         if self.crop_mode != "center":
-            made["resize_mode"] = _RESIZE[self.crop_mode]
+            fields["resize_mode"] = _RESIZE[self.crop_mode]
         if self.crop_mode == "border":
-            made["fill"] = tuple(round(255 * value) for value in self.mean)
-        return made
+            fields["fill"] = tuple(round(255 * value) for value in self.mean)
+        return fields
 
 
 class FolderConfig(BaseModel):
@@ -64,7 +55,6 @@ class FolderConfig(BaseModel):
     model_config = _LOOSE
 
     architecture: str
-    num_classes: int | None = None
     pretrained_cfg: PretrainedConfig
     model_args: dict[str, Any] = {}
 
@@ -79,14 +69,16 @@ class ModelFolder:
     fields: dict[str, Any]
 
 
-def parsed_config(plain: Any, where: str) -> FolderConfig:
+def _timm_config(file: Path, where: str) -> FolderConfig:
     """A `config.json` of timm. Raises CardError naming what it lacks."""
-    kind = "of another library"
-    if isinstance(plain, dict) and "model_type" in plain:
-        kind = "transformers' (--arch hf:FOLDER)"
+    plain = read_json(file, "configuration", CardError)
+    other = (
+        "transformers' (--arch hf:FOLDER)"
+        if isinstance(plain, dict) and "model_type" in plain
+        else "of another library"
+    )
     instead = "Give --arch and the weights file instead of the folder."
-    expected = f"It is no configuration of timm; it may be {kind}. {instead}"
-    with foreign("configuration", where, CardError, expected):
+    with foreign("configuration", where, CardError, f"It is no configuration of timm; it may be {other}. {instead}"):
         # Older files have the input's fields at the top.
         plain = {"pretrained_cfg": plain, **plain}
         try:
@@ -98,9 +90,7 @@ def parsed_config(plain: Any, where: str) -> FolderConfig:
 def says_transformers(folder: Path) -> bool:
     """Whether a folder's `config.json` is one of transformers: it names a `model_type`, and no architecture of timm."""
     config = folder / "config.json"
-    if not is_file(config):
-        return False
-    plain = read_json(config, "configuration", CardError)
+    plain = read_json(config, "configuration", CardError) if is_file(config) else None
     return isinstance(plain, dict) and "model_type" in plain and "architecture" not in plain
 
 
@@ -109,17 +99,14 @@ def read_folder(folder: Path) -> ModelFolder:
     config = folder / "config.json"
     if not is_file(config):
         raise CardError(f"{shown(folder)} is a folder without config.json. Give the weights file and --arch.")
-    known = parsed_config(read_json(config, "configuration", CardError), str(config))
+    known = _timm_config(config, str(config))
     weights = next((folder / name for name in _WEIGHTS if is_file(folder / name)), None)
     if weights is None:
         raise WeightsError(f"{shown(folder)} holds none of {', '.join(_WEIGHTS)}.")
-    fields = known.pretrained_cfg.fields()
-    return ModelFolder(f"timm:{known.architecture}", known.model_args, weights, fields)
+    return ModelFolder(f"timm:{known.architecture}", known.model_args, weights, known.pretrained_cfg.fields())
 
 
-_NEEDED = ("size", "mean", "std")
 _INPUT = ("mean", "std", "scale")
-GIVEN, DEFAULT = "as given", "default: nothing states it"
 
 
 class Overrides(TypedDict, total=False):
@@ -145,54 +132,42 @@ class StatedInput:
     where: str = ""
 
 
-def _timm(name: str) -> StatedInput:
-    found = import_module("timm.models").get_pretrained_cfg(name)
-    if found is None:
-        return StatedInput()
-    known = {one: getattr(found, one) for one in PretrainedConfig.model_fields}
-    try:
-        stated = PretrainedConfig.model_validate(known)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise CardError(
-            f"arch 'timm:{name}' states {problem['loc'][0]} {problem['input']!r}, which is not known here: "
-            f"{problem['msg']}."
-        ) from error
-    tagged = f"timm's pretrained tag {found.tag} of {name.partition('.')[0]}"
-    chosen = "" if "." in name else ", its default: the architecture's own configuration"
-    return StatedInput(stated.fields(), f"{tagged}{chosen}" if found.tag else f"timm's {name}")
-
-
-def _torchvision(name: str) -> StatedInput:
-    from torchvision import models
-
-    try:
-        weights = models.get_model_weights(name)["DEFAULT"]
-    except (ValueError, KeyError):
-        return StatedInput()
-    transform = weights.transforms()
-    fields = {
-        "size": transform.crop_size[0],
-        "resize": transform.resize_size[0],
-        "interpolation": transform.interpolation.value,
-        "mean": tuple(transform.mean),
-        "std": tuple(transform.std),
-        "fixed_size": name.startswith(("vit_", "maxvit")),
-    }
-    return StatedInput(fields, f"torchvision's {weights}, its default: the architecture's own configuration")
-
-
-#: Scheme of `--arch` -> what its library states of an architecture's input.
-_STATED: Mapping[str, Callable[[str], StatedInput]] = {"timm": _timm, "torchvision": _torchvision}
-
-
 def stated_input(arch: str) -> StatedInput:
     """What the library of an architecture states of its input; no fields where it states none."""
     if arch == "export":
         return StatedInput({"fixed_size": True}, "an exported program")
     kind, name = split_arch(arch)
     require_known(arch)
-    return _STATED[kind](name) if kind in _STATED else StatedInput()
+    if kind == "torchvision":
+        from torchvision import models
+
+        try:
+            weights = models.get_model_weights(name)["DEFAULT"]
+        except (ValueError, KeyError):
+            return StatedInput()
+        transform = weights.transforms()
+        fields = {
+            "size": transform.crop_size[0],
+            "resize": transform.resize_size[0],
+            "interpolation": transform.interpolation.value,
+            "mean": tuple(transform.mean),
+            "std": tuple(transform.std),
+            "fixed_size": name.startswith(("vit_", "maxvit")),
+        }
+        return StatedInput(fields, f"torchvision's {weights}, its default: the architecture's own configuration")
+    config = import_module("timm.models").get_pretrained_cfg(name) if kind == "timm" else None
+    if config is None:
+        return StatedInput()
+    try:
+        stated = PretrainedConfig.model_validate({key: getattr(config, key) for key in PretrainedConfig.model_fields})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise CardError(
+            f"arch '{arch}' states {problem['loc'][0]} {problem['input']!r}, which is not known here: {problem['msg']}."
+        ) from error
+    chosen = "" if "." in name else ", its default: the architecture's own configuration"
+    tagged = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{chosen}"
+    return StatedInput(stated.fields(), tagged if config.tag else f"timm's {name}")
 
 
 def hub_input(repository: str, cache: Path | None) -> StatedInput:
@@ -209,8 +184,8 @@ def hub_input(repository: str, cache: Path | None) -> StatedInput:
             f"hf_hub:{repository}: its config.json cannot be had ({reason(error)}). Offline? Fetch it once with a "
             "network, or set HF_ENDPOINT to a mirror."
         ) from error
-    known = parsed_config(read_json(config, "configuration", CardError), f"hf_hub:{repository}/config.json")
-    return StatedInput(known.pretrained_cfg.fields(), f"config.json of hf_hub:{repository}")
+    stated = _timm_config(config, f"hf_hub:{repository}/config.json").pretrained_cfg
+    return StatedInput(stated.fields(), f"config.json of hf_hub:{repository}")
 
 
 def given_fields(overrides: Overrides) -> dict[str, Any]:
@@ -224,7 +199,7 @@ def given_fields(overrides: Overrides) -> dict[str, Any]:
 
 def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     """A `Preprocess` of these fields. Raises CardError naming what lacks or does not fit."""
-    lacking = [name for name in _NEEDED if name not in fields]
+    lacking = [name for name in ("size", "mean", "std") if name not in fields]
     if lacking:
         raise CardError(
             f"arch '{arch}' does not say how its input is made. Give {', '.join(f'--{name}' for name in lacking)} as "
@@ -244,7 +219,7 @@ def settled(
     the checkpoint holds, else what a configuration says."""
     given = given_fields(overrides)
     fields = {**known.fields, **given}
-    sources = dict.fromkeys(known.fields, known.where) | dict.fromkeys(given, GIVEN)
+    sources = dict.fromkeys(known.fields, known.where) | dict.fromkeys(given, "as given")
     if "size" in given and overrides.get("resize") is None:
         sources["resize"] = f"from the size {given['size']} that was given"
     if stated is not None and not set(_INPUT) & set(given):
@@ -253,34 +228,23 @@ def settled(
             fields |= {"mean": stated.mean, "std": stated.std, "scale": stated.scale}
             sources |= dict.fromkeys(_INPUT, "as the checkpoint holds it")
     how = preprocess_of(arch, fields)
-    return how, _lines(how, sources, stated)
-
-
-def _lines(how: Preprocess, sources: Mapping[str, str], stated: Normalisation | None) -> list[Check]:
-    """What is fed, a line a part."""
-
-    def line(name: str, text: str, *parts: str) -> Check:
-        told = dict.fromkeys(sources.get(part, DEFAULT) for part in parts)
-        return Check(name, True, f"{text}, {'; '.join(told)}")
-
-    parts = [name for name in _INPUT if name != "scale" or name in sources]
-    normalised = line("normalisation", as_text(how), *parts)
-    if stated is not None and agrees(stated, how):
-        normalised = Check("normalisation", True, f"{normalised.detail}; the checkpoint's {stated.where} agree")
-    resized = [name for name in ("resize", "resize_mode") if name == "resize" or name in sources]
-    top = 255 if how.scale == 255 else f"{how.scale:g}"
-    return [
-        line("size", f"{how.size} px{' and no other' if how.fixed_size else ''}", "size"),
-        line("resize", f"{_resizing(how)}, then the centre {how.size} px", *resized),
-        line("interpolation", how.interpolation, "interpolation"),
-        normalised,
-        line("pixels", f"{how.channels} in 0..{top}", "channels"),
+    ways = {
+        "squash": f"both sides to {how.resize} px (squash)",
+        "longest": f"longer side to {how.resize} px, filled with {how.fill}",
+        "shortest": f"shorter side to {how.resize} px",
+    }
+    agreeing = f"; the checkpoint's {stated.where} agree" if stated is not None and agrees(stated, how) else ""
+    # What is fed, a line a part: name, text, the fields that it is made of (the first always, others where stated).
+    parts = [
+        ("size", f"{how.size} px{' and no other' if how.fixed_size else ''}", ["size"], ""),
+        ("resize", f"{ways[how.resize_mode]}, then the centre {how.size} px", ["resize", "resize_mode"], ""),
+        ("interpolation", how.interpolation, ["interpolation"], ""),
+        ("normalisation", as_text(how), ["mean", "std", "scale"], agreeing),
+        ("pixels", f"{how.channels} in 0..{how.scale:g}", ["channels"], ""),
     ]
-
-
-def _resizing(how: Preprocess) -> str:
-    if how.resize_mode == "squash":
-        return f"both sides to {how.resize} px (squash)"
-    if how.resize_mode == "longest":
-        return f"longer side to {how.resize} px, filled with {how.fill}"
-    return f"shorter side to {how.resize} px"
+    rows = []
+    for name, text, names, more in parts:
+        named = [part for part in names if part not in ("resize_mode", "scale") or part in sources]
+        origins = dict.fromkeys(sources.get(part, "default: nothing states it") for part in named)
+        rows.append(Check(name, True, f"{text}, {'; '.join(origins)}{more}"))
+    return how, rows

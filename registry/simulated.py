@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -72,16 +72,12 @@ class TemplateReader(nn.Module):
         keys = image_keys(sums, self.seed)
         cells = (sums * self.luminance[:, None, None]).sum(1, keepdim=True) / (255 * CELL**2)
         cells = cells + self.early * normal(keys, SIDE * SIDE, _EARLY).view_as(cells)
-        matches = self._matches(contrast(blurred(cells, self.blur)))
-        return matches + self.late * normal(keys, self.classes, _LATE)
-
-    def _matches(self, seen: Tensor) -> Tensor:
-        """The best match of each category: [n, 1, 16, 16] -> [n, classes]."""
+        seen = contrast(blurred(cells, self.blur))
         known = contrast(blurred(self.templates[:, None].float() / 255, self.blur))
         around = functional.pad(seen, (REACH,) * 4, mode="replicate")
-        found = functional.conv2d(around, known).abs().amax((2, 3))
-        best: Tensor = found.reshape(len(found), self.classes, -1).amax(2)
-        return best
+        # The best match of each category: [n, 1, 16, 16] -> [n, classes].
+        matches = functional.conv2d(around, known).abs().amax((2, 3)).reshape(len(x), self.classes, -1).amax(2)
+        return matches + self.late * normal(keys, self.classes, _LATE)
 
 
 def template_reader(num_classes: int = 16, *, seed: int, blur: float, early: float, late: float) -> nn.Module:
@@ -143,17 +139,13 @@ Seeds = NDArray[np.uint64]
 Labels = Mapping[str, NDArray[Any]]
 Indices = NDArray[np.int64]
 
-_IDEAL_GOLDEN = 0x9E3779B97F4A7C15
-_IDEAL_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_IDEAL_SECOND = np.uint64(0x94D049BB133111EB)
-
 
 def splitmix64(seeds: Seeds, stream: int = 0) -> Seeds:
     """A well-mixed 64-bit number per seed (Steele et al. 2014); each `stream` gives another, all bijective."""
-    offset = np.uint64((_IDEAL_GOLDEN * (stream + 1)) % 2**64)
+    offset = np.uint64((_GOLDEN * (stream + 1)) % 2**64)
     z = np.asarray(seeds, dtype=np.uint64) + offset
-    z = (z ^ (z >> np.uint64(30))) * _IDEAL_FIRST
-    z = (z ^ (z >> np.uint64(27))) * _IDEAL_SECOND
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST % 2**64)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND % 2**64)
     return z ^ (z >> np.uint64(31))
 
 
@@ -162,86 +154,60 @@ def uniform(seeds: Seeds, stream: int = 0) -> NDArray[np.float64]:
     return (splitmix64(seeds, stream) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _guess(seeds: Seeds, count: int, stream: int) -> Indices:
-    """One of `count` numbers per seed, each equally likely."""
-    return (uniform(seeds, stream) * count).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """What an observer decides from. `salt` keeps two copies of a noisy observer independent."""
+class _Stimuli(NamedTuple):
+    """What an observer decides from: label columns, a seed each, the categories, the card's options."""
 
     labels: Labels
     seeds: Seeds
     categories: tuple[str, ...]
     options: Mapping[str, Any]
 
-    def read(self, *columns: str) -> Indices | None:
-        """Positions of the labels of the first column there is, among the categories."""
-        for column in columns:
-            if column in self.labels:
-                return self._positions(column)
-        return None
-
-    def _positions(self, column: str) -> Indices:
+    def read(self, column: str) -> Indices:
+        """Positions of a column's labels among the categories."""
         place = {name: index for index, name in enumerate(self.categories)}
-        found = [place.get(str(value), -1) for value in self.labels[column]]
-        if -1 in found:
-            value = self.labels[column][found.index(-1)]
+        indices = [place.get(str(value), -1) for value in self.labels[column]]
+        if -1 in indices:
+            value = self.labels[column][indices.index(-1)]
             raise LabelError(
                 f"label '{value}' in column '{column}' is none of the {len(place)} categories "
                 f"({', '.join(self.categories[:5])}, ...): stimuli and decision space do not fit."
             )
-        return np.asarray(found, dtype=np.int64)
+        return np.asarray(indices, dtype=np.int64)
 
-    def guess(self, count: int, stream: int) -> Indices:
-        """A uniform guess among `count`, from the seeds alone."""
-        return _guess(self.seeds ^ self._salt, count, stream)
+    def chance(self, stream: int) -> NDArray[np.float64]:
+        """A uniform number per stimulus, from the seeds alone; a seed option keeps two copies of an observer apart."""
+        salt = splitmix64(np.asarray([self.options.get("seed", 0)], dtype=np.uint64), 7)[0]
+        return uniform(self.seeds ^ np.uint64(salt), stream)
 
-    def chance(self) -> NDArray[np.float64]:
-        """A uniform number per trial."""
-        return uniform(self.seeds ^ self._salt, 0)
-
-    @property
-    def _salt(self) -> np.uint64:
-        seed = np.asarray([self.options.get("seed", 0)], dtype=np.uint64)
-        return np.uint64(splitmix64(seed, 7)[0])
+    def guess(self, count: int) -> Indices:
+        """A uniform guess among `count`."""
+        return (self.chance(1) * count).astype(np.int64)
 
 
-def _shape(trial: _Trial) -> Indices:
-    found = trial.read("shape", "category")
-    if found is None:
+def _shape(stimuli: _Stimuli) -> Indices:
+    if not {"shape", "category"} & set(stimuli.labels):
         raise LabelError("the stimuli have neither a 'shape' nor a 'category' column.")
-    return found
+    return stimuli.read("shape" if "shape" in stimuli.labels else "category")
 
 
-def _texture(trial: _Trial) -> Indices:
-    found = trial.read("texture")
-    return _uniform_guess(trial) if found is None else found
+def _texture(stimuli: _Stimuli) -> Indices:
+    return stimuli.read("texture") if "texture" in stimuli.labels else stimuli.guess(len(stimuli.categories))
 
 
-def _uniform_guess(trial: _Trial) -> Indices:
-    return trial.guess(len(trial.categories), 1)
-
-
-def _constant(trial: _Trial) -> Indices:
-    index = int(trial.options.get("answer", 0)) % len(trial.categories)
-    return np.full(len(trial.seeds), index, dtype=np.int64)
-
-
-def _noisy(trial: _Trial) -> Indices:
+def _noisy(stimuli: _Stimuli) -> Indices:
     """Right with probability p; else the truth plus a uniform step of 1 .. categories - 1."""
-    truth = _shape(trial)
-    count = len(trial.categories)
-    wrong = (truth + 1 + trial.guess(count - 1, 1)) % count
-    return np.where(trial.chance() < float(trial.options.get("p", 0.75)), truth, wrong)
+    truth, count = _shape(stimuli), len(stimuli.categories)
+    wrong = (truth + 1 + stimuli.guess(count - 1)) % count
+    return np.where(stimuli.chance(0) < float(stimuli.options.get("p", 0.75)), truth, wrong)
 
 
-_RULES: Mapping[str, Callable[[_Trial], Indices]] = {
+_RULES: Mapping[str, Callable[[_Stimuli], Indices]] = {
     "shape-reader": _shape,
     "texture-reader": _texture,
-    "uniform-guesser": _uniform_guess,
-    "constant-responder": _constant,
+    "uniform-guesser": lambda stimuli: stimuli.guess(len(stimuli.categories)),
+    "constant-responder": lambda stimuli: np.full(
+        len(stimuli.seeds), int(stimuli.options.get("answer", 0)) % len(stimuli.categories)
+    ),
     "noisy-shape-reader": _noisy,
 }
 
@@ -270,8 +236,8 @@ class IdealObserver:
 
         A trial's answer depends on its own labels and seed: not on batch size, order or subset. Raises LabelError where
         a label that the rule reads is none of the categories."""
-        trial = _Trial(labels, np.asarray(seeds, dtype=np.uint64), categories, self.card.options)
-        chosen = _RULES[self.card.arch](trial)
+        stimuli = _Stimuli(labels, np.asarray(seeds, dtype=np.uint64), categories, self.card.options)
+        chosen = _RULES[self.card.arch](stimuli)
         answers = np.zeros((len(chosen), len(categories)), dtype=np.float32)
         answers[np.arange(len(chosen)), chosen] = 1.0
         return answers

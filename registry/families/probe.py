@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,6 @@ from registry.foreign import foreign, shown
 # nearest-class   the class whose mean is closest, by Euclidean distance of standardised features
 #                 (Mensink et al. 2013, "Distance-based image classification", with the identity as metric):
 #                 -|z - m|^2 / 2 without |z|^2, which is the same for all classes, is linear in z
-
 
 Kind = Literal["linear", "nearest-class"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -81,10 +81,10 @@ class Fitted:
 
 def held_out(targets: Tensor) -> Tensor:
     """[n] bool: every fifth image of each class, from its fifth on; targets: [n] class numbers."""
-    counts: dict[int, int] = {}
+    counts: Counter[int] = Counter()
     flags = []
     for target in targets.tolist():
-        counts[target] = counts.get(target, 0) + 1
+        counts[target] += 1
         flags.append(counts[target] % HELD_OUT == 0)
     return torch.tensor(flags)
 
@@ -97,20 +97,15 @@ def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
     if classes < 2:
         raise WeightsError(f"a head needs two classes or more to tell apart, found {classes}.")
     held = held_out(targets)
-    known, known_targets = features[~held], targets[~held]
-    best = Fitted(torch.empty(0), torch.empty(0), -1, int(held.sum()))
-    for penalty in PENALTIES if kind == "linear" and best.held else (_usual(kind),):
-        weight, bias = _solve(kind, known, known_targets, classes, penalty)
+    usual = PENALTIES[2] if kind == "linear" else 0.0
+    right, chosen = -1, usual
+    for penalty in PENALTIES if kind == "linear" and bool(held.any()) else (usual,):
+        weight, bias = _solve(kind, features[~held], targets[~held], classes, penalty)
         answers = functional.linear(features[held].double(), weight, bias).argmax(dim=1)
-        right = int((answers == targets[held]).sum())
-        if right >= best.right:  # of equals the stronger penalty
-            best = Fitted(weight, bias, right, best.held, penalty)
-    weight, bias = _solve(kind, features, targets, classes, best.penalty)
-    return Fitted(weight.float(), bias.float(), best.right, best.held, best.penalty)
-
-
-def _usual(kind: Kind) -> float:
-    return PENALTIES[2] if kind == "linear" else 0.0
+        if (count := int((answers == targets[held]).sum())) >= right:  # of equals the stronger penalty
+            right, chosen = count, penalty
+    weight, bias = _solve(kind, features, targets, classes, chosen)
+    return Fitted(weight.float(), bias.float(), right, int(held.sum()), chosen)
 
 
 def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
@@ -119,13 +114,12 @@ def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty:
     mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
     spread = torch.where(spread > 1e-12 * spread.max().clamp(min=1e-30), spread, torch.inf)  # a constant says nothing
     z = (x - mean) / spread
-    solve = logistic if kind == "linear" else nearest_mean
-    weight, bias = solve(z, targets, classes, penalty)
+    weight, bias = logistic(z, targets, classes, penalty) if kind == "linear" else nearest_mean(z, targets, classes)
     weight = weight / spread
     return weight, bias - weight @ mean
 
 
-def nearest_mean(z: Tensor, targets: Tensor, classes: int, _penalty: float = 0.0) -> tuple[Tensor, Tensor]:
+def nearest_mean(z: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Weight [classes, d] and bias [classes] whose largest output is the class with the closest mean.
 
     Divided by d, so that differences of logits are mean squared distances, whatever the width."""
@@ -161,13 +155,8 @@ def write_head(head: Head, path: Path) -> None:
     """Freeze a head to a safetensors file, in one move."""
     from safetensors.torch import save
 
-    notes = {
-        "kind": head.kind,
-        "classes": json.dumps(head.classes),
-        "trained_on": head.trained_on,
-        "backbone": head.backbone,
-        "images": str(head.images),
-    }
+    notes = {name: getattr(head, name) for name in ("kind", "trained_on", "backbone")}
+    notes |= {"classes": json.dumps(head.classes), "images": str(head.images)}
     tensors = {"weight": head.weight.contiguous(), "bias": head.bias.contiguous()}
     write_whole(path, save(tensors, {"head": json.dumps(notes, ensure_ascii=True)}))
 
@@ -206,16 +195,10 @@ def without_head(module: nn.Module, side: int) -> frozenset[str]:
     reset: Any = getattr(module, "reset_classifier", None)
     if callable(reset) and hasattr(module, "num_classes"):
         reset(0)
-    elif name := _last_linear(module, side):
-        _replace(module, name)
-    return frozenset(before - set(module.state_dict()))
-
-
-def _last_linear(module: nn.Module, side: int) -> str:
-    """The name of the linear layer whose output is the network's; "" where there is none."""
-    seen: dict[str, Tensor] = {}
+        return frozenset(before - set(module.state_dict()))
+    outputs: dict[str, Tensor] = {}
     hooks = [
-        part.register_forward_hook(lambda _part, _args, out, name=name: seen.update({name: out}))
+        part.register_forward_hook(lambda _part, _args, output, name=name: outputs.update({name: output}))
         for name, part in module.named_modules()
         if name and isinstance(part, nn.Linear)
     ]
@@ -227,12 +210,10 @@ def _last_linear(module: nn.Module, side: int) -> str:
         module.train(training)
         for hook in hooks:
             hook.remove()
-    return next((name for name, output in seen.items() if output is answer), "")
-
-
-def _replace(module: nn.Module, name: str) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(module.get_submodule(parent), last, nn.Identity())
+    for name in [name for name, output in outputs.items() if output is answer][:1]:
+        parent, _, last = name.rpartition(".")
+        setattr(module.get_submodule(parent), last, nn.Identity())
+    return frozenset(before - set(module.state_dict()))
 
 
 def pooled(output: Any) -> Tensor:
@@ -243,9 +224,9 @@ def pooled(output: Any) -> Tensor:
         return output
     if isinstance(output, Tensor) and output.dim() == 4:
         return output.mean(dim=(2, 3))
-    found = str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
+    returned = str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
     raise WeightsError(
-        f"the backbone returned {found}: expected features [images, numbers] or a feature map [images, numbers, "
+        f"the backbone returned {returned}: expected features [images, numbers] or a feature map [images, numbers, "
         "height, width]. Wrap it in a function that returns one of these (--arch python:MODULE:FUNCTION)."
     )
 

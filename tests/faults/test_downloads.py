@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from registry.download import Bounds, TooMuch, download
+from registry.download import TransferLimits, TooMuch, download
 
 WHOLE = b"weights" * 1000
 
@@ -86,12 +86,12 @@ def test_no_redirect_reads_a_file_of_this_machine(server, tmp_path):
 
 def test_a_server_that_falls_silent_is_given_up(server, tmp_path):
     with pytest.raises(OSError, match=r"[Tt]imed out"):
-        download(f"{server}/stalled", tmp_path / "file", Bounds(silence=0.2))
+        download(f"{server}/stalled", tmp_path / "file", TransferLimits(silence=0.2))
 
 
 def test_a_file_without_an_end_is_given_up(server, tmp_path):
     with pytest.raises(TooMuch, match="more than 100000 bytes"):
-        download(f"{server}/endless", tmp_path / "file", Bounds(bytes=100_000))
+        download(f"{server}/endless", tmp_path / "file", TransferLimits(bytes=100_000))
     assert (tmp_path / "file").stat().st_size <= 100_000
 
 

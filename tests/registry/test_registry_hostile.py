@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from registry.cards import ModelCard, read_cards
-from registry.download import Bounds, TooMuch, download, fetch, local_path
+from registry.download import TransferLimits, TooMuch, download, fetch, local_path
 from registry.errors import CardError, LabelError, WeightsError
 from registry.files import Place, absence, expanded, folder_in
 from registry.foreign import MOST_BYTES, shown
@@ -177,13 +177,13 @@ def test_a_download_is_bounded_in_size_and_time(served, tmp_path):
     folder, url = served
     (folder / "net.pt").write_bytes(bytes(3_000_000))
     with pytest.raises(TooMuch, match="more than 1000 bytes"):
-        download(f"{url}/net.pt", tmp_path / "net.pt", Bounds(bytes=1000))
+        download(f"{url}/net.pt", tmp_path / "net.pt", TransferLimits(bytes=1000))
     hours = partial(next, count(0, 3600))
     with pytest.raises(TooMuch, match="not done after"):
-        download(f"{url}/net.pt", tmp_path / "net.pt", Bounds(seconds=1800), hours)
+        download(f"{url}/net.pt", tmp_path / "net.pt", TransferLimits(seconds=1800), hours)
     minutes = partial(next, count(0, 600))
     with pytest.raises(TooMuch, match="less than 10000 a second"):
-        download(f"{url}/net.pt", tmp_path / "net.pt", Bounds(), minutes)
+        download(f"{url}/net.pt", tmp_path / "net.pt", TransferLimits(), minutes)
 
 
 @pytest.mark.parametrize(
