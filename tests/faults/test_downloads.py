@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from registry.download import TransferLimits, TooMuch, download
+from registry.download import TooMuch, TransferLimits, download
 
 WHOLE = b"weights" * 1000
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from registry.cards import ModelCard, read_cards
-from registry.download import TransferLimits, TooMuch, download, fetch, local_path
+from registry.download import TooMuch, TransferLimits, download, fetch, local_path
 from registry.errors import CardError, LabelError, WeightsError
 from registry.files import Place, absence, expanded, folder_in
 from registry.foreign import MOST_BYTES, shown
