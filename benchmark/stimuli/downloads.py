@@ -3,9 +3,8 @@
 import re
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -21,32 +20,22 @@ Report = Callable[[str], None]
 
 
 def archive_of(entry: Entry, settings: Settings, report: Report) -> Path:
-    """The entry's archive in the home folder, with its pinned or recorded digest; downloaded where it is not there yet.
-    `remember` it once what is in it is known to be whole.
-
-    Sources are tried in order; a file with a wrong digest or cut short counts as not got. Raises StimuliError naming
-    every source and what went wrong."""
+    """The entry's archive in the home folder, with its pinned or recorded digest; downloaded where it is not there
+    yet. `remember` it once what is in it is known to be whole. Raises StimuliError as `get`."""
     target = archives(settings) / str(entry.archive)
     expected = entry.sha256 or recorded(target)
     if target.is_file() and not mismatch(target, expected):
         report(f"{entry.name}: using {target}")
     else:
-        _get(entry, target.name, entry.url, target, expected, settings, report)
+        get(entry, target.name, entry.url, target, expected, settings, report)
     return target
 
 
-def files_of(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
-    """The entry's single files, into `place`, each checked. Raises StimuliError as `archive_of`."""
-    for name, expected in entry.files.items():
-        file, url = f"{entry.name}/{name}", f"{entry.url}/{name}"
-        _get(entry, file, url, place / name, expected, settings, report)
-
-
-def _get(
-    entry: Entry, file: str, url: str | None, target: Path, sha256: str, settings: Settings,
-    report: Report,
+def get(
+    entry: Entry, file: str, url: str | None, target: Path, sha256: str, settings: Settings, report: Report
 ) -> None:  # fmt: skip
-    """Put a file at `target` from the first source that has it whole."""
+    """Put a file of an entry at `target`, from the first source that has it whole: a file with a wrong digest or cut
+    short counts as not got. Raises StimuliError naming every source and what went wrong."""
     places = places_of(file, url, settings.mirror)
     try:
         fetch_whole(places, target, sha256, lambda line: report(f"{entry.name}: {line}"))
@@ -74,103 +63,71 @@ def remember(entry: Entry, archive: Path, report: Report) -> None:
     report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
 
 
-# Unpacking a downloaded archive, which may be damaged or hostile.
-#
-# It is read to the end of its stream: `tarfile` by itself stops in silence at a header that it does not understand, and
-# a compressor's check sum stands after the last byte.
-_BLOCK = 2**20
-_LONGEST = 2**20  # bytes of a name, or of other words about an entry
-_WORDS = frozenset(
-    {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
-)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The most that an archive may unpack to: bytes and entries, whether wanted or not."""
-
-    size: int = 16 * 2**30
-    files: int = 500_000
-
-
 class _Header(tarfile.TarInfo):
-    """A header that is whole: where `tarfile` takes a damaged one for the end, it raises ReadError."""
-
-    @classmethod
-    def fromtarfile(cls, tarfile: tarfile.TarFile) -> "_Header":
-        """The next header. Raises EOFHeaderError at the end mark."""
-        try:
-            return super().fromtarfile(tarfile)
-        except _HeaderError as error:
-            if type(error).__name__ == "EOFHeaderError":  # the end mark; the class has no public name
-                raise
-            raise _ReadError(f"a damaged header at byte {tarfile.offset}") from error
+    """A header that states what somebody would pack: words of an entry (long names, extended headers) are read into
+    memory, and a negative size would be read for ever."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """A header from its 512 bytes. Raises ReadError where it states what nobody would pack."""
+        """A header from its 512 bytes. Raises ReadError."""
         header = super().frombuf(buf, encoding, errors)
-        if header.size < 0 or (header.type in _WORDS and header.size > _LONGEST):
-            raise _ReadError(f"an entry of {header.size} bytes")
+        plain = header.type in (*tarfile.REGULAR_TYPES, tarfile.GNUTYPE_SPARSE)
+        if header.size < 0 or (not plain and header.size > _BLOCK):
+            raise tarfile.ReadError(f"an entry of {header.size} bytes")
         return header
 
 
-_ReadError, _HeaderError = (tarfile.ReadError, tarfile.HeaderError)  # the method's argument hides the module
+_BLOCK = 2**20
 
 
-def unpack(archive: Path, member: str | None, target: Path, bounds: Bounds | None = None) -> int:
+def unpack(
+    archive: Path, member: str | None, target: Path, most_bytes: int = 16 * 2**30, most_files: int = 500_000
+) -> int:
     """Unpack the folder `member` below the archive's top folder into `target`, or with None all that the archive holds,
     under its own names; returns the number of files.
 
     Only plain files and folders are made, inside `target` alone; where anything is wrong, nothing of it stays. Raises
-    StimuliError on paths that lead out, links or devices in that folder, an absent folder, more than `bounds`, or an
-    archive that is damaged anywhere or cut short; OSError where the disk is full."""
-    there, bounds, count = target.exists(), bounds or Bounds(), 0
-    damaged = "It cannot be unpacked: damaged or cut short."
+    StimuliError on paths that lead out, links or devices in that folder, an absent folder, more than the most that it
+    may unpack to (wanted or not), or an archive that is damaged or cut short; OSError where the disk is full."""
+    there, size, files = target.exists(), 0, 0
+    wanted = None if member is None else PurePosixPath(member)
     try:
         with (
-            foreign("archive", archive, StimuliError, damaged),
+            foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."),
             open_plain(archive) as file,
             tarfile.open(fileobj=file, tarinfo=_Header) as tar,
         ):
-            for info, path in _wanted(tar, member, archive, bounds):
-                tar.extract(info.replace(name=str(path), deep=False), target, filter="data")
-                count += 1
-            # What follows the end mark must be zeros; reading it makes the compressor compare its check sum.
-            stream: IO[bytes] = tar.fileobj  # type: ignore[assignment]
-            size = 0
-            while block := stream.read(_BLOCK):
+            for count, info in enumerate(tar, 1):
+                size += info.size
+                if size > most_bytes or count > most_files:
+                    raise StimuliError(
+                        f"{archive}: unpacks to more than {most_bytes} bytes or {most_files} files; refused."
+                    )
+                path = PurePosixPath(info.name)
+                if path.is_absolute() or ".." in path.parts or "\\" in info.name:
+                    raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
+                inside = path if wanted is None else PurePosixPath(*path.parts[1:])
+                if info.isdir() or not inside.parts or not inside.is_relative_to(wanted or ""):
+                    continue
+                if not info.isreg():
+                    raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
+                own = info.replace(name=str(inside.relative_to(wanted or "")), deep=False)
+                tar.extract(own, target, filter="data")
+                files += 1
+            # `tarfile` stops in silence at a header that it does not understand: what follows the end must be zeros.
+            # Reading it makes the compressor compare its check sum.
+            rest: IO[bytes] = tar.fileobj  # type: ignore[assignment]
+            while block := rest.read(_BLOCK):
                 size += len(block)
-                if block.strip(b"\0") or size > bounds.size:
+                if block.strip(b"\0") or size > most_bytes:
                     raise tarfile.ReadError("something follows its end")
-        if not count:
+        if not files:
             raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
-        return count
+        return files
     except BaseException:
         if not there:
             shutil.rmtree(target, ignore_errors=True)
         raise
-
-
-def _wanted(
-    tar: tarfile.TarFile, name: str | None, archive: Path, bounds: Bounds
-) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
-    """Files below the wanted folder, with their paths inside it."""
-    member = None if name is None else PurePosixPath(name)
-    size = 0
-    for count, info in enumerate(tar, 1):
-        size += info.size
-        if size > bounds.size or count > bounds.files:
-            raise StimuliError(f"{archive}: unpacks to more than {bounds.size} bytes or {bounds.files} files; refused.")
-        path = PurePosixPath(info.name)
-        if path.is_absolute() or ".." in path.parts or "\\" in info.name:
-            raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
-        inside = path if member is None else PurePosixPath(*path.parts[1:])
-        if info.isdir() or not inside.parts or not inside.is_relative_to(member or ""):
-            continue
-        if not info.isreg():
-            raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
-        yield info, inside.relative_to(member or "")
 
 
 class Note(NamedTuple):

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmark.errors import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import (
     ANNOTATED,
-    GEIRHOS16,
     LAYOUTS,
     PREFIX,
-    WNID,
     Entry,
     Layout,
     find_built_in,
@@ -29,10 +27,10 @@ from benchmark.stimuli.catalogue import (
     save_entry,
 )
 from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
-from benchmark.stimuli.downloads import Bounds, archive_of, files_of, remember, unpack
+from benchmark.stimuli.downloads import archive_of, get, remember, unpack
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.items import check_spelling, images_below, list_classes, list_folder
-from benchmark.stimuli.masked import annotated_layout
+from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import trial_paths
@@ -42,39 +40,26 @@ from registry.files import expanded, folder_in
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
 
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class Guess(NamedTuple):
-    """A layout, and the decision space where the categories tell it."""
-
-    layout: Layout
-    space: str | None
-
-
 def describe(name: str, place: Path, role: str | None, space: str | None, layout: str | None) -> Entry:
     """The entry of a folder; what is not given is read off its names. Raises StimuliError."""
     check_name(name)
     if layout is not None and layout not in LAYOUTS:
         raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")
-    guess = guess_layout(place)
-    found = layout or guess.layout
-    if found == "textures":
-        space = "any"
-    if space is None and guess.space is None:
+    guessed, own_space = guess_layout(place)
+    chosen = layout or guessed
+    space = "any" if chosen == "textures" else space or own_space
+    if space is None:
         raise StimuliError(
             f"{place}: the categories are neither the 16 nor WordNet ids. Say in which decision "
             f"space the labels of '{name}' live: --space NAME."
         )
-    usual_role = name
-    if found in ANNOTATED:
-        usual_role = "clickme" if found == "clickme" else "natural-masked"
+    usual_role = "natural-masked" if chosen in ANNOTATED - {"clickme"} else chosen if chosen == "clickme" else name
     return Entry(
         name=name,
         role=role or usual_role,
-        space=space or guess.space or "",
-        layout=found,  # type: ignore[arg-type]
-        kind=found if found in ("trials", "textures") else "images",  # type: ignore[arg-type]
+        space=space,
+        layout=chosen,  # type: ignore[arg-type]
+        kind=chosen if chosen in ("trials", "textures") else "images",  # type: ignore[arg-type]
         title="added by the user",
         folder=str(place),
     )
@@ -82,39 +67,37 @@ def describe(name: str, place: Path, role: str | None, space: str | None, layout
 
 def check_name(name: str) -> None:
     """Raise StimuliError where `name` cannot name a set of the user's."""
-    if not _NAME.fullmatch(name) or name.startswith(RESERVED):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name.startswith(RESERVED):
         raise StimuliError(
             f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', not starting with '{RESERVED}'."
         )
 
 
-def guess_layout(folder: Path) -> Guess:
-    """Layout and space of a folder. Raises StimuliError where it holds neither images nor tables."""
+def guess_layout(folder: Path) -> tuple[Layout, str | None]:
+    """The layout of a folder, and the decision space where the categories tell it. Raises StimuliError if it holds
+    neither images nor tables."""
+    if not folder.is_dir():
+        raise StimuliError(f"{folder}: not a folder. Expected the folder that holds the set.")
     if annotated := annotated_layout(folder):
-        return Guess(*annotated)
+        return annotated
     if (folder / "labels.csv").is_file():
-        return Guess("labels-csv", None)
+        return "labels-csv", None
     images = list(islice(images_below(folder), LOOKED_AT))
     if not images:
         if any(folder.rglob("*.csv")):
-            return Guess("trials", "geirhos16")
+            return "trials", "geirhos16"
         raise StimuliError(f"{folder}: neither images nor tables of trials below this folder.")
     if all(PREFIX.match(path.name) for path in images):
-        return Guess("session", "geirhos16")
-    classes = {path.parent.name for path in images}
-    if all(WNID.fullmatch(name) for name in classes):
-        space: str | None = "imagenet1k"
-    else:
-        space = "geirhos16" if classes <= set(GEIRHOS16) else None
+        return "session", "geirhos16"
+    space = space_of({path.parent.name for path in images})
     places = [path.relative_to(folder).parts for path in images]
     if all(len(parts) > 3 and SEVERITY.fullmatch(parts[-3]) for parts in places):
-        return Guess("cells", space)
+        return "cells", space
     conflict = space == "geirhos16" and all(read_pair(path.name) for path in images)
-    return Guess("cue-conflict" if conflict else "class-folder", space)
+    return "cue-conflict" if conflict else "class-folder", space
 
 
 Report = Callable[[str], None]
-BOUNDS = Bounds(size=200 * 2**30, files=4_000_000)
 
 
 def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
@@ -137,27 +120,34 @@ def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Repo
     wanted = archive_names(entry, only)
     for archive, url in entry.archives.items():
         name = archive.partition(".")[0]
-        if name not in wanted:
-            continue
-        if (target / name).is_dir():
+        if name in wanted and (target / name).is_dir():
             report(f"{entry.name}: {name} is already there")
-            continue
-        part, place = replace(entry, archive=archive, url=url), staging / name
-        packed = archive_of(part, settings, report)
-        try:
-            files = unpack(packed, None, place, BOUNDS)
-            cells = find_cells(part, place)
-        except StimuliError:
-            shutil.rmtree(place, ignore_errors=True)
-            forget(packed)
-            raise
-        remember(part, packed, report)
-        report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
-        packed.unlink()
-        target.mkdir(parents=True, exist_ok=True)
-        place.replace(target / name)
-        report(f"{entry.name}: {name} at {target / name}")
+        elif name in wanted:
+            part, place = replace(entry, archive=archive, url=url), staging / name
+            with _unpacked(part, None, place, settings, report, most_bytes=200 * 2**30, most_files=4_000_000) as files:
+                cells = find_cells(part, place)
+            report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
+            (settings.home / "archives" / archive).unlink()
+            target.mkdir(parents=True, exist_ok=True)
+            place.replace(target / name)
+            report(f"{entry.name}: {name} at {target / name}")
     return target
+
+
+@contextmanager
+def _unpacked(
+    entry: Entry, member: str | None, place: Path, settings: Settings, report: Report, **most: int
+) -> Iterator[int]:
+    """An entry's archive, downloaded and unpacked: the number of files. It is remembered once what is done with them
+    has gone well, and forgotten if they are not the set."""
+    archive = archive_of(entry, settings, report)
+    try:
+        yield unpack(archive, member, place, **most)
+    except StimuliError:
+        shutil.rmtree(place, ignore_errors=True)
+        forget(archive)
+        raise
+    remember(entry, archive, report)
 
 
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
@@ -168,27 +158,41 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     MissingStimuli where terms forbid a download, and StimuliError with every source that was tried."""
     entry = find_entry(name, settings)
     wanted = archive_names(entry, only)
-    here = folder_of(entry, settings)
-    target = settings.stimuli / entry.name
+    here, target = folder_of(entry, settings), settings.stimuli / entry.name
     if here is not None and (here != target or not wanted):
         report(f"{entry.name}: already at {here}")
         return here
+    # A mirror that is a folder may hold the set's folder, or tables in an archive under the paths of their publisher.
+    mirror = expanded(settings.mirror) if settings.mirror and "://" not in settings.mirror else None
+    places = (mirror / entry.name, mirror / "published-scores" / entry.name) if mirror else ()
+    source = next((place for place in places if place.is_dir()), None)
+    packed = mirror / "published-trials" / f"{entry.name}.tar.xz" if mirror else None
     with folder_in(settings.stimuli, ".fetching-") as staging:
-        source, packed = _mirrored(entry, settings)
+        place = staging / entry.name
         if wanted and source is None:
             return fetch_archives(entry, settings, staging, report, wanted)
         if source is not None:
             report(f"{entry.name}: copying {source}")
-            shutil.copytree(source, staging / entry.name)
-            _check(entry, staging / entry.name, settings, report, whole=False)
-        elif packed is not None:
+            shutil.copytree(source, place)
+            _check(entry, place, settings, report, whole=False)
+        elif packed is not None and entry.kind == "trials" and packed.is_file():
             report(f"{entry.name}: unpacking {packed}")
-            unpack(packed, None, staging / entry.name)
-            _check(entry, staging / entry.name, settings, report, whole=True)
+            unpack(packed, None, place)
+            _check(entry, place, settings, report)
+        elif entry.url is None:
+            raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
+        elif entry.files:
+            place.mkdir()
+            for file, digest in entry.files.items():
+                get(entry, f"{entry.name}/{file}", f"{entry.url}/{file}", place / file, digest, settings, report)
+            _check(entry, place, settings, report)
         else:
-            _download(entry, staging / entry.name, settings, report)
+            place.mkdir()
+            with _unpacked(entry, entry.member, place, settings, report) as files:
+                report(f"{entry.name}: unpacked {files} files")
+                _check(entry, place, settings, report)
         try:
-            (staging / entry.name).replace(target)
+            place.replace(target)
         except OSError:  # another process may have been first, with the same content
             if not target.is_dir():
                 raise
@@ -215,9 +219,7 @@ def add(
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     check_spelling(place.parent, [str(place)])
-    built_in = find_built_in(name)
-    entry = built_in or describe(name, place, role, space, layout)
-    entry = replace(entry, folder=str(place))
+    entry = replace(find_built_in(name) or describe(name, place, role, space, layout), folder=str(place))
     _check_readable(entry, inside(entry, place), report)
     save_entry(entry, settings)
     return entry
@@ -232,37 +234,17 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
             report(line)
     elif entry.kind == "images":
         list_folder(entry, place)
-    elif entry.kind == "names":
-        report(f"{entry.name}: {len(read_names(entry, place))} names of images in {entry.of}")
-    elif entry.kind == "textures":
-        known = ", as published" if entry.files else ""
-        report(f"{entry.name}: {len(read_textures(entry, place))} textures{known}")
-    elif entry.kind == "scores":
-        report(f"{entry.name}: {len(read_scores(place).scores)} scores")
     else:
-        report(f"{entry.name}: {len(trial_paths(place))} tables")
+        counts: dict[str, Callable[[], str]] = {
+            "names": lambda: f"{len(read_names(entry, place))} names of images in {entry.of}",
+            "textures": lambda: f"{len(read_textures(entry, place))} textures{', as published' if entry.files else ''}",
+            "scores": lambda: f"{len(read_scores(place).scores)} scores",
+            "trials": lambda: f"{len(trial_paths(place))} tables",
+        }
+        report(f"{entry.name}: {counts[entry.kind]()}")
 
 
-def _download(entry: Entry, place: Path, settings: Settings, report: Report) -> None:
-    if entry.url is None:
-        raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
-    place.mkdir()
-    if entry.files:
-        files_of(entry, place, settings, report)
-        _check(entry, place, settings, report, whole=True)
-        return
-    archive = archive_of(entry, settings, report)
-    try:
-        files = unpack(archive, entry.member, place)
-        report(f"{entry.name}: unpacked {files} files")
-        _check(entry, place, settings, report, whole=True)
-    except StimuliError:
-        forget(archive)
-        raise
-    remember(entry, archive, report)
-
-
-def _check(entry: Entry, place: Path, settings: Settings, report: Report, *, whole: bool) -> None:
+def _check(entry: Entry, place: Path, settings: Settings, report: Report, whole: bool = True) -> None:
     """What came must be the published set; whole: all of it. A mirror may hold a part: that is kept, and said."""
     if entry.kind != "images" or entry.layout == "cells":
         _check_readable(entry, inside(entry, place), report)
@@ -282,15 +264,3 @@ def _check(entry: Entry, place: Path, settings: Settings, report: Report, *, who
         )
     known = "digest as published" if entry.digest else "the set's digest is not pinned"
     report(f"{entry.name}: {len(stimuli)} images, as published; {known}")
-
-
-def _mirrored(entry: Entry, settings: Settings) -> tuple[Path | None, Path | None]:
-    """The set's folder in a mirror that is a folder; and tables that it holds in an archive of their own, under the
-    paths of the publisher's repository."""
-    if not settings.mirror or "://" in settings.mirror:
-        return None, None
-    root = expanded(settings.mirror)
-    places = (root / entry.name, root / "published-scores" / entry.name)
-    packed = root / "published-trials" / f"{entry.name}.tar.xz"
-    folder = next((place for place in places if place.is_dir()), None)
-    return folder, packed if entry.kind == "trials" and packed.is_file() else None

@@ -73,12 +73,14 @@ class Annotation:
 def images_below(folder: Path) -> Iterator[Path]:
     """Image files of a folder tree in sorted order; hidden files and folders are left out."""
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
+        if path.is_dir() and not path.name.startswith("."):
             yield from images_below(path)
-        elif path.suffix.lower() in SUFFIXES:
+        elif _is_image(path.name):
             yield path
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - a million names
 
 
 def check_category(category: str, space: str, where: object) -> None:
@@ -102,94 +104,50 @@ def check_spelling(folder: Path, names: Sequence[str]) -> None:
 
 def check_unique(items: Iterable[Item]) -> None:
     """Raise StimuliError where two images have one name."""
-    seen: dict[str, Path] = {}
+    seen: dict[str, Item] = {}
     for item in items:
-        if item.id in seen:
-            raise StimuliError(
-                f"{item.path} and {seen[item.id]} are both called '{item.id}': image names must be unique."
-            )
-        seen[item.id] = item.path
+        if (first := seen.setdefault(item.id, item)) is not item:
+            raise StimuliError(f"{item.path} and {first.path} are both called '{item.id}': image names must be unique.")
 
 
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
-    """The images that `labels.csv` names, in its order. Raises StimuliError naming the row."""
-    table = folder / "labels.csv"
+    """The images of `images/` that `labels.csv` names, in its order, with any label columns. Raises StimuliError naming
+    the row."""
+    table, root = folder / "labels.csv", (folder / "images").resolve()
     with foreign("table of labels", table, StimuliError):
-        text = read_text(table, encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""))
+        reader = csv.DictReader(io.StringIO(read_text(table, encoding="utf-8-sig"), newline=""))
+        names = list(reader.fieldnames or ())
         for column in ("image", "category"):
-            if column not in (names := reader.fieldnames or ()):
+            if column not in names:
                 raise StimuliError(f"{table}: no column '{column}'; it has: {', '.join(names) or 'none'}.")
         for row in reader:
-            yield _labelled(entry, folder, row, f"{table}, row {reader.line_num}")
-
-
-def _labelled(entry: Entry, folder: Path, row: Mapping[str | None, str | None], where: str) -> Item:
-    columns = [column for column in row if column is not None]
-    labels = {column: value for column in columns if (value := row[column]) is not None}
-    if len(columns) != len(row) or len(labels) != len(row):
-        raise StimuliError(f"{where}: expected {len(columns)} fields, as the header has.")
-    name = labels.pop("image")
-    root = (folder / "images").resolve()
-    if "\0" in name:
-        raise StimuliError(f"{where}: {name!r:.80} is no image's name.")
-    path = (root / name).resolve()
-    if root not in path.parents or not path.is_file():
-        raise StimuliError(f"{where}: there is no image 'images/{name}'.")
-    check_category(labels["category"], entry.space, where)
-    return Item(name, path, labels)
-
-
-# From a folder to its images and their labels. One function per layout; nothing is decoded here.
-#
-# cue-conflict   CATEGORY/cat7-elephant1.png: shape is the folder, texture the name's second half
-# session        0001_cop_dnn_c05_knife_10_name.png anywhere below: condition and category from it
-# labels-csv     images/ and labels.csv with columns image, category and any other label columns
-#
-# Class folders, which may hold a million images, are read by `list_classes`.
-def scan(entry: Entry, folder: Path) -> list[Item]:
-    """The images of a set in their fixed order: by category, then name.
-
-    Raises StimuliError (file or folder, what was expected) on an empty folder, an unknown category, a name that breaks
-    the layout, or two images of one name."""
-    if entry.layout == "trials":
-        raise StimuliError(
-            f"'{entry.name}' holds tables of trials, not images: "
-            f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
-        )
-    if entry.layout not in _SCANNERS:
-        raise StimuliError(
-            f"{folder}: '{entry.name}' has the layout '{entry.layout}': it is not one set of labelled images."
-        )
-    items = sorted(_SCANNERS[entry.layout](entry, folder), key=lambda i: (i.labels["category"], i.id))
-    if not items:
-        raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'.")
-    check_unique(items)
-    return items
+            where = f"{table}, row {reader.line_num}"
+            if None in row or None in row.values():
+                raise StimuliError(f"{where}: expected {len(names)} fields, as the header has.")
+            name = row.pop("image")
+            path = (root / name).resolve()
+            if root not in path.parents or not path.is_file():
+                raise StimuliError(f"{where}: there is no image 'images/{name:.80}'.")
+            check_category(row["category"], entry.space, where)
+            yield Item(name, path, row)
 
 
 def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
-    for path in _in_classes(entry, folder):
-        pair = read_pair(path.name)
-        if pair is None or pair.shape != path.parent.name:
-            raise StimuliError(
-                f"{path}: expected a name like '{path.parent.name}7-elephant1.png', the shape of "
-                "its folder and a texture, both of the 16 categories. Rename or remove the file."
-            )
-        labels = {"category": pair.shape, "shape": pair.shape, "texture": pair.texture}
-        yield Item(path.name, path, labels)
-
-
-def _in_classes(entry: Entry, folder: Path) -> Iterator[Path]:
-    """Images of the class folders directly below `folder`; a folder without images does not count."""
-    for place in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        paths = [path for path in images_below(place) if path.parent == place]
-        if paths:
+    """CATEGORY/cat7-elephant1.png: shape is the folder, texture the name's second half."""
+    for place in (folder / name for name in subfolders(folder)):
+        for path in (path for path in images_below(place) if path.parent == place):
             check_category(place.name, entry.space, place)
-        yield from paths
+            pair = read_pair(path.name)
+            if pair is None or pair.shape != place.name:
+                raise StimuliError(
+                    f"{path}: expected a name like '{place.name}7-elephant1.png', the shape of its folder and a "
+                    "texture, both of the 16 categories. Rename or remove the file."
+                )
+            yield Item(path.name, path, {"category": pair.shape, "shape": pair.shape, "texture": pair.texture})
 
 
 def _session(entry: Entry, folder: Path) -> Iterator[Item]:
+    """0001_cop_dnn_c05_knife_10_name.png anywhere below: condition and category from it."""
     for path in images_below(folder):
         prefix = PREFIX.match(path.name)
         if prefix is None:
@@ -203,19 +161,11 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
         yield Item(stimulus_id(condition, image_id(path.name)), path, labels)
 
 
-_SCANNERS: Mapping[str, Callable[[Entry, Path], Iterator[Item]]] = {
-    "cue-conflict": _cue_conflict,
-    "session": _session,
-    "labels-csv": labelled_images,
-}
-
-
 # What lies in a folder, as columns: a million images in the memory of their names and labels.
 #
 # Nothing is decoded or digested here, so a part can be chosen before any file is read.
 #: Label columns that every front part of a sample has in their proportions.
 STRATA = ("category", "texture", "condition")
-Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -236,13 +186,9 @@ class Listing:
 
     def pick(self, index: Sequence[int]) -> Listing:
         """The images at `index`, in that order."""
-        at = np.asarray(index, dtype=np.int64)
-        return replace(
-            self,
-            files=tuple(self.files[i] for i in index),
-            ids=tuple(self.ids[i] for i in index),
-            labels={name: column[at] for name, column in self.labels.items()},
-        )
+        labels = {name: column[list(index)] for name, column in self.labels.items()}
+        files, ids = tuple(self.files[i] for i in index), tuple(self.ids[i] for i in index)
+        return replace(self, files=files, ids=ids, labels=labels)
 
     def sample(self, limit: int | None) -> Listing:
         """The first `limit` images in the order of `sample_order`; the listing itself where it has no more."""
@@ -280,75 +226,79 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
         turn = np.empty(n, dtype=np.int64)
         turn[queue] = np.arange(n) % sizes[0][0]
         return [int(i) for i in np.lexsort((chance, turn))[:limit]]
-    strata = [_Stratum(level, size, np.zeros_like(size)) for level, size in zip(cells.T, sizes, strict=True)]
+    levels, shown = cells.T, [np.zeros_like(size) for size in sizes]
     order: list[int] = []
     for m in range(1, min(limit, n) + 1):
-        there = np.flatnonzero(at < end)
+        there = np.flatnonzero(at < end)  # cells with images left, whose next ones have the chances `first`
         first = chance[queue[at[there]]]
-        chosen = there[_next_cell(strata, there, first, m, n)]
+        here = [level[there] for level in levels]
+        ahead = [(n * s - m * size)[level] for s, size, level in zip(shown, sizes, here, strict=True)]
+        # None that takes a level beyond its share, if that can be; of these the one due first.
+        beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)
+        best = np.flatnonzero(beyond == beyond.min())
+        due = np.zeros(len(best))
+        for s, size, level, excess in zip(shown, sizes, here, ahead, strict=True):
+            # Shown before: due where it would fall behind by one. Never: at once where half an image is its share, and
+            # before that where a plain random order would show it.
+            unseen = np.where(2 * excess[best] <= -n, 0, first[best])
+            seen = s[level[best]]
+            due += np.where(seen > 0, n * (seen + 1) / size[level[best]], unseen)
+        best = best[due == due.min()]
+        if len(sizes) > 1 and len(best) > 1:
+            # One of a level with the fewest such cells left: else the last of a round would often be a pair that there
+            # is no image of.
+            left = [np.bincount(level[beyond == beyond.min()])[level[best]] for level in here]
+            fewest = np.min(left, axis=0)
+            best = best[fewest == fewest.min()]
+        chosen = there[best[first[best].argmin()]]
         order.append(int(queue[at[chosen]]))
         at[chosen] += 1
-        for stratum in strata:
-            stratum.shown[stratum.level[chosen]] += 1
+        for s, level in zip(shown, levels, strict=True):
+            s[level[chosen]] += 1
     return order
 
 
-@dataclass(frozen=True)
-class _Stratum:
-    """A label column: the level of each cell, and of each level how many images there are and how many were shown."""
-
-    level: Whole
-    size: Whole
-    shown: Whole
-
-
-def _next_cell(strata: Sequence[_Stratum], there: Whole, first: Whole, m: int, n: int) -> int:
-    """Position among the cells `there`, whose next images have the chances `first`, of the cell to show as the m-th.
-
-    None that takes a level beyond its share, if that can be; of these the one due first; of these one of a level with
-    the fewest such cells left: else the last of a round would often be a pair that there is no image of."""
-    levels = [stratum.level[there] for stratum in strata]
-    ahead = [(n * s.shown - m * s.size)[level] for s, level in zip(strata, levels, strict=True)]
-    beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)
-    best = np.flatnonzero(beyond == beyond.min())
-    due = np.zeros(len(best))
-    for s, level, excess in zip(strata, levels, ahead, strict=True):
-        shown, size = s.shown[level[best]], s.size[level[best]]
-        # Shown before: due where it would fall behind by one. Never: at once where half an image is its share, and
-        # before that where a plain random order would show it.
-        unseen = np.where(2 * excess[best] <= -n, 0, first[best])
-        due += np.where(shown > 0, n * (shown + 1) / size, unseen)
-    best = best[due == due.min()]
-    if len(strata) > 1 and len(best) > 1:
-        left = [np.bincount(level[beyond == beyond.min()])[level[best]] for level in levels]
-        fewest = np.min(left, axis=0)
-        best = best[fewest == fewest.min()]
-    return int(best[first[best].argmin()])
-
-
 def list_folder(entry: Entry, folder: Path) -> Listing:
-    """The images of an entry's folder. Raises StimuliError as `scan`."""
+    """The images of an entry's folder; nothing is decoded.
+
+    Raises StimuliError (file or folder, what was expected) on an empty folder, an unknown category, a name that breaks
+    the layout, or two images of one name."""
     if entry.layout == "class-folder":
         return list_classes(entry, folder)
-    found = scan(entry, folder)
-    files = tuple(os.fspath(item.path) for item in found)
-    return Listing(folder, files, tuple(item.id for item in found), label_columns(found))
+    if entry.layout == "trials":
+        raise StimuliError(
+            f"'{entry.name}' holds tables of trials, not images: "
+            f"`bench import trials FOLDER`, with FOLDER from `bench data path {entry.name}`."
+        )
+    readers = {"cue-conflict": _cue_conflict, "session": _session, "labels-csv": labelled_images}
+    if entry.layout not in readers:
+        raise StimuliError(
+            f"{folder}: '{entry.name}' has the layout '{entry.layout}': it is not one set of labelled images."
+        )
+    items = sorted(readers[entry.layout](entry, folder), key=lambda item: (item.labels["category"], item.id))
+    if not items:
+        raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'.")
+    check_unique(items)
+    files = tuple(os.fspath(item.path) for item in items)
+    return Listing(folder, files, tuple(item.id for item in items), label_columns(items))
 
 
 def list_classes(entry: Entry, folder: Path) -> Listing:
-    """The images of a folder of class folders.
+    """The images of a folder of class folders, which may hold a million.
 
-    An image is called by its file's name; where one name is there in several classes, every image of the set is called
-    "CATEGORY/NAME". Raises StimuliError where there is no image, or a class that the space lacks."""
+    An image is called by its file's name; where one name is there in several classes, every image of the set is
+    called "CATEGORY/NAME". Raises StimuliError where there is no image, or a class that the space lacks."""
     names: list[str] = []
     classes: list[str] = []
     counts: list[int] = []
-    for category, there in class_files(folder):
-        if there:
+    for category in subfolders(folder):
+        with foreign("folder", folder / category, StimuliError), os.scandir(folder / category) as places:
+            images = sorted(place.name for place in places if _is_image(place.name) and not place.is_dir())
+        if images:
             check_category(category, entry.space, folder / category)
             classes.append(category)
-            counts.append(len(there))
-            names += there
+            counts.append(len(images))
+            names += images
     if not names:
         raise StimuliError(
             f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}': "
@@ -360,39 +310,13 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
     return Listing(folder, files, ids, {"category": categories})
 
 
-def class_files(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each class folder below `folder` in sorted order with the names of its images in sorted order."""
-    for category in subfolders(folder):
-        yield (
-            category,
-            _names(
-                folder / category,
-                lambda place: (
-                    not place.name.startswith(".")
-                    and os.path.splitext(place.name)[1].lower() in SUFFIXES  # noqa: PTH122 - a million names
-                    and not place.is_dir()
-                ),
-            ),
-        )
-
-
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in a folder, sorted, hidden ones left out. Raises StimuliError where it cannot be read."""
-    return _names(folder, lambda place: not place.name.startswith(".") and place.is_dir())
-
-
-def _names(folder: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
     with foreign("folder", folder, StimuliError), os.scandir(folder) as places:
-        return sorted(place.name for place in places if wanted(place))
+        return sorted(place.name for place in places if not place.name.startswith(".") and place.is_dir())
 
 
 def label_columns(items: Sequence[Item]) -> dict[str, Array]:
     """Label columns in order of first mention; "" where an image lacks one."""
     names = dict.fromkeys(name for item in items for name in item.labels)
     return {name: np.array([item.labels.get(name, "") for item in items]) for name in names}
-
-
-def positions(listing: Listing, ids: Sequence[str]) -> NDArray[np.int64]:
-    """Where these names stand in a listing that has them all."""
-    at = {name: i for i, name in enumerate(listing.ids)}
-    return np.array([at[name] for name in ids], dtype=np.int64)

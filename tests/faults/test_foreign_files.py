@@ -40,7 +40,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
 from benchmark.stimuli.datasets import open_annotated, open_folder, read_names
-from benchmark.stimuli.downloads import Bounds, unpack
+from benchmark.stimuli.downloads import unpack
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.image_files import read_rgb, size_of
 from benchmark.stimuli.regenerate import recipes_beside, trial_stimuli
@@ -297,7 +297,7 @@ def _trials(folder: Path, _settings: Settings) -> None:
 def _unpacked(folder: Path, _settings: Settings) -> None:
     (path,) = folder.iterdir()
     for i, member in enumerate(("set", None)):
-        unpack(path, member, folder / f"out{i}", Bounds(10**6, 100))
+        unpack(path, member, folder / f"out{i}", 10**6, 100)
 
 
 def _catalogue(folder: Path, settings: Settings) -> None:

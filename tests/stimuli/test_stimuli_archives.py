@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.downloads import Bounds, unpack
+from benchmark.stimuli.downloads import unpack
 
 
 def packed(path: Path, *entries: tarfile.TarInfo | str) -> Path:
@@ -80,9 +80,9 @@ def test_nothing_is_ever_written_outside(tmp_path_factory: pytest.TempPathFactor
 def test_too_much_is_refused(tmp_path: Path) -> None:
     archive = packed(tmp_path / "a.tar.gz", "top/a", "top/b", "top/c")
     with pytest.raises(StimuliError, match="more than"):
-        unpack(archive, "", tmp_path / "out", Bounds(size=8))
+        unpack(archive, "", tmp_path / "out", most_bytes=8)
     with pytest.raises(StimuliError, match="or 2 files"):
-        unpack(archive, "", tmp_path / "out", Bounds(files=2))
+        unpack(archive, "", tmp_path / "out", most_files=2)
     assert unpack(archive, "", tmp_path / "all") == 3
 
 
@@ -106,11 +106,11 @@ def plain(path: Path, names: list[str], end: bytes = bytes(1024)) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
-@pytest.mark.parametrize("damage", ["header", "checksum", "no end", "more", "short end"])
+@pytest.mark.parametrize("damage", ["header", "checksum", "more", "short end"])
 def test_damage_that_tarfile_does_not_see_is_found(tmp_path: Path, kind: str, damage: str) -> None:
     names = [f"top/set/{i}" for i in range(9)]
     archive = tmp_path / f"a.tar.{kind}"
-    ends = {"no end": b"", "more": bytes(1024) + b"x" * 512, "short end": b""}
+    ends = {"more": bytes(1024) + b"x" * 512, "short end": b""}
     data = bytearray(plain(tmp_path / "plain", names, ends.get(damage, bytes(1024))))
     if damage == "header":
         data[5 * 1024] ^= 1  # the sixth of nine: tarfile stops here without a word
@@ -132,10 +132,10 @@ def test_a_bomb_outside_the_wanted_folder_is_bounded(tmp_path: Path) -> None:
         archive = tmp_path / f"{i}.tar.gz"
         archive.write_bytes(gzip.compress(data))
         with pytest.raises(StimuliError, match=r"more than 20 bytes|something follows"):
-            unpack(archive, "set", tmp_path / "out", Bounds(size=20))
+            unpack(archive, "set", tmp_path / "out", most_bytes=20)
     many = packed(tmp_path / "many.tar.gz", "top/set/a", *(f"top/other/{i}" for i in range(9)))
     with pytest.raises(StimuliError, match="or 5 files"):
-        unpack(many, "set", tmp_path / "out", Bounds(files=5))
+        unpack(many, "set", tmp_path / "out", most_files=5)
 
 
 @pytest.mark.parametrize("size", [-512, 2**40])
@@ -149,8 +149,3 @@ def test_sizes_that_nobody_packs_are_refused(tmp_path: Path, size: int, kind: by
     with pytest.raises(StimuliError, match=r"damaged or cut short|more than"):
         unpack(archive, "set", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_an_absent_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StimuliError, match="no folder 'stimuli'"):
-        unpack(packed(tmp_path / "a.tar.gz", "top/x"), "stimuli", tmp_path / "out")

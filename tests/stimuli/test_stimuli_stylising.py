@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import GEIRHOS16, read_pair
-from benchmark.stimuli.stylise import Order, Picture, Sample, conflicting, manifest, spread, textured
+from benchmark.stimuli.stylise import Order, Sample, SourcePicture, conflicting, manifest, spread, textured
 
 GENERATOR = {"name": "fake", "version": "1"}
 
 
 def picture(path, category=""):
-    return Picture(Path(path), category, hashlib.sha256(str(path).encode()).hexdigest())
+    return SourcePicture(Path(path), category, hashlib.sha256(str(path).encode()).hexdigest())
 
 
 def pictures(folder, sizes, suffix=".jpg"):

@@ -38,7 +38,7 @@ def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
     if any((place / "annotations").glob("instances_*.json")):
         return "coco", "geirhos16"
     if (place / "masks").is_dir() and (place / "images").is_dir():
-        return "masks", _space_of(set(subfolders(place / "images")))
+        return "masks", space_of(set(subfolders(place / "images")))
     roots = (place, place / "ILSVRC")
     packed = any(all((root / part).is_dir() for part in boxes.PACKED) for root in roots)
     if packed or any((place / "Annotations").rglob("*.xml")):
@@ -54,11 +54,12 @@ def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
 def _space_of_table(table: Path) -> str | None:
     """The decision space of a table's categories, where all of them are of one."""
     with suppress(OSError, ValueError, csv.Error), table.open(newline="", encoding="utf-8-sig") as file:
-        return _space_of({row.get("category") or "" for row in csv.DictReader(file)})
+        return space_of({row.get("category") or "" for row in csv.DictReader(file)})
     return None
 
 
-def _space_of(names: set[str]) -> str | None:
+def space_of(names: set[str]) -> str | None:
+    """The decision space of some categories, where all of them are of one."""
     if names and names <= set(GEIRHOS16):
         return "geirhos16"
     return "imagenet1k" if names and all(map(WNID.fullmatch, names)) else None
