@@ -1,25 +1,21 @@
-"""The built-in world's sets as `contracts.Stimuli`: drawn on demand, nothing on disk.
-
-The world is imported when one of its sets is asked for, so that reading a catalogue stays quick."""
+"""The built-in world's sets as `contracts.Stimuli`: drawn on demand, nothing on disk."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Stimuli, Trials
+from benchmark.errors import unknown_name
 from benchmark.stats.clusters import exemplar_columns, shared_levels
 from benchmark.stimuli.catalogue import read_pair, read_shape
 from benchmark.stimuli.image_files import set_digest, text_digest
-
-if TYPE_CHECKING:
-    from benchmark.stimuli.world.sets import WorldSet, WorldStimulus
-
+from benchmark.stimuli.world.sets import GENERATOR_VERSION, WORLD_SETS, WorldSet, render, training_set
 
 SHAPE = "shape_exemplar"
 PREFIX = "world-"
@@ -33,7 +29,7 @@ def is_generated(name: str) -> bool:
 
 def generated_names() -> tuple[str, ...]:
     """Names of the world's sets."""
-    return tuple(_world().WORLD_SETS)
+    return tuple(WORLD_SETS)
 
 
 def generated_set(name: str) -> Stimuli:
@@ -41,19 +37,16 @@ def generated_set(name: str) -> Stimuli:
 
     An item's digest is of its recipe (generator version, condition, seed, position): what the generator promises to
     draw alike on every machine."""
-    from benchmark.errors import unknown_name
-
-    world = _world()
-    if name not in world.WORLD_SETS:
-        raise unknown_name("stimulus set", name, world.WORLD_SETS)
-    source = world.WORLD_SETS[name]
+    if name not in WORLD_SETS:
+        raise unknown_name("stimulus set", name, WORLD_SETS)
+    source = WORLD_SETS[name]
     whole = _stimuli(source)
     return replace(whole, mask=Drawn(source, "mask"), whole=len(whole), origin="generated")
 
 
 def training_stimuli(count: int) -> Stimuli:
     """Natural images of the world to fit a network to: no set that a suite shows shares one with them."""
-    return _stimuli(_world().training_set("natural", count, seed=0))
+    return _stimuli(training_set("natural", count, seed=0))
 
 
 @dataclass(frozen=True)
@@ -69,15 +62,11 @@ class Drawn:
         return drawn
 
 
-@lru_cache(maxsize=64)
-def _rendered(source: WorldSet, index: int) -> WorldStimulus:
-    """A drawn stimulus; image and mask are usually asked for one after the other."""
-    drawn: WorldStimulus = _world().render(source, index)
-    return drawn
+_rendered = lru_cache(maxsize=64)(render)  # image and mask are usually asked for one after the other
 
 
 def _stimuli(source: WorldSet) -> Stimuli:
-    start = f"world:{_world().GENERATOR_VERSION}:{source.condition}:{source.seed}"
+    start = f"world:{GENERATOR_VERSION}:{source.condition}:{source.seed}"
     ids, items = tuple(source.ids), tuple(text_digest(f"{start}:{i}") for i in range(source.size))
     columns = {"category": source.category, "shape": source.shape, "texture": source.texture}
     labels = {name: np.array(values) for name, values in columns.items() if any(values)}
@@ -85,20 +74,14 @@ def _stimuli(source: WorldSet) -> Stimuli:
     return Stimuli(source.name, digest, SPACE, ids, items, labels, Drawn(source, "image"))
 
 
-def _world() -> Any:
-    from benchmark.stimuli.world import sets
-
-    return sets
-
-
 def exemplars(trials: Trials) -> dict[str, Array]:
     """ "shape_exemplar" and "texture_exemplar" -> their names [n]: the label columns that end so, where there are any;
     else what names like `cat7-elephant1.png` say ("cat7", "elephant1"; "cat7" and "" of `cat7.png`; "" of other names).
 
     Names are read here and not made labels of the published set: labels are part of a set's digest."""
-    told = exemplar_columns(trials)
-    if told or not len(trials):
-        return told
+    columns = exemplar_columns(trials)
+    if columns or not len(trials):
+        return columns
     shape, texture = zip(*map(_parts, trials["stimulus"].tolist()), strict=True)
     return {SHAPE: np.array(shape), "texture_exemplar": np.array(texture)}
 
@@ -108,9 +91,9 @@ def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False
     stands for itself. elsewhere: with the shape where each has one, as other experiments may show it, too."""
     names, first = np.unique(trials["stimulus"], return_index=True)
     at = first[np.searchsorted(names, stimulus)]
-    told = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}
-    shapes = elsewhere and SHAPE in told and (told[SHAPE] != "").all()
-    return ({SHAPE: told[SHAPE]} if shapes else {}) | shared_levels(told, stimulus)
+    columns = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}
+    shapes = elsewhere and SHAPE in columns and (columns[SHAPE] != "").all()
+    return ({SHAPE: columns[SHAPE]} if shapes else {}) | shared_levels(columns, stimulus)
 
 
 @lru_cache(maxsize=2**17)  # every name of the published experiments, several times over

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +26,19 @@ if TYPE_CHECKING:
     from benchmark.contracts import Transform
 
 
+SIDE, SHORTER = 224, 256
+REGENERATED = "regenerated"  # the value of the label "made"
+Report = Callable[[str], None]
+SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
+MADE = ".made"  # the digest of what was made, in the set's folder
+
+
 # Stimuli of the twelve parametric experiments made again from the ImageNet photographs that they were made from.
 #
 # The trial tables name the photograph of each trial ("n02134084_5274", ILSVRC-2012 training set) and its condition; who
 # has ImageNet can degrade it with `benchmark.transforms.human`. The result is not the published files (cropping and
 # random draws differ), so it is a set of its own: another digest, and a label column "made" that flags every score.
-SIDE, SHORTER = 224, 256
-REGENERATED = "regenerated"  # the value of the label "made"
-
-
-@dataclass(frozen=True)
-class Photograph:
+class Photograph(NamedTuple):
     """A stimulus to make: its name in the set, the photograph's name without suffix, condition, category."""
 
     stimulus: str
@@ -46,10 +47,17 @@ class Photograph:
     category: str
 
 
+def parametric() -> Sequence[str]:
+    """The experiments that can be made again: the twelve that people did with degraded photographs."""
+    from benchmark.transforms.human import GEIRHOS
+
+    return [name for name, experiment in GEIRHOS.items() if experiment.humans]
+
+
 def photographs(role: str, trials: Trials) -> list[Photograph]:
     """What an experiment's trials were made from, by name, each stimulus once.
 
-    Raises StimuliError where the experiment is not made by degrading, or a name is no ImageNet photograph's."""
+    Raises StimuliError if the experiment is not made by degrading, or a name is no ImageNet photograph's."""
     if role not in parametric():
         raise StimuliError(f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}.")
     shown = trials.of(role)
@@ -59,8 +67,7 @@ def photographs(role: str, trials: Trials) -> list[Photograph]:
         name = PurePath(stimulus)
         if not WNID.match(name.stem):
             raise StimuliError(f"'{stimulus}' does not name an ImageNet photograph such as n02134084_5274.png.")
-        own = stimulus_id(condition, name.name)
-        wanted.append(Photograph(own, name.stem, condition, category))
+        wanted.append(Photograph(stimulus_id(condition, name.name), name.stem, condition, category))
     return wanted
 
 
@@ -68,25 +75,24 @@ def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
     """The experiment's stimuli from the photographs in `source` (an ImageNet set, ids like "n02134084_5274.JPEG").
 
     Photographs that `source` lacks are left out; `whole` is the full number, so that a part shows as a part. Raises
-    MissingStimuli where it has none of them."""
+    MissingStimuli if it has none of them."""
     wanted = photographs(role, trials)
     at = {PurePath(name).stem: i for i, name in enumerate(source.ids)}
-    there = [one for one in wanted if one.source in at]
+    there = [photograph for photograph in wanted if photograph.source in at]
     if not there:
         raise MissingStimuli(
             f"'{source.name}' has none of the {len(wanted)} photographs of '{role}'; they are of the ImageNet-1k "
             "training set. Add that with `bench data add imagenet-train FOLDER`."
         )
-    index = tuple(at[one.source] for one in there)
-    ids = tuple(one.stimulus for one in there)
-    conditions = tuple(one.condition for one in there)
+    ids, sources, conditions, categories = zip(*there, strict=True)
+    index = tuple(at[name] for name in sources)
     items = []
     for condition, i in zip(conditions, index, strict=True):
         step = _transform(role, condition)
         params = ",".join(f"{name}={step.params[name]}" for name in sorted(step.params))
         items.append(text_digest(f"{source.items[i]}|{SHORTER}|{SIDE}|{step.name}|{params}"))
     labels = {
-        "category": np.array([one.category for one in there]),
+        "category": np.array(categories),
         "condition": np.array(conditions),
         "made": np.full(len(there), REGENERATED),
     }
@@ -119,8 +125,8 @@ class Degraded:
         at = self.index[index]
         image = torch.tensor(cropped(self.source.decode(at))).permute(2, 0, 1)[None].float() / 255
         seed = int(text_digest(f"0:{self.source.items[at]}")[:16], 16)
-        made = _transform(self.role, self.conditions[index]).apply(image, np.array([seed], np.uint64))
-        pixels: NDArray[np.uint8] = (made[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+        degraded = _transform(self.role, self.conditions[index]).apply(image, np.array([seed], np.uint64))
+        pixels: NDArray[np.uint8] = (degraded[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
         return pixels
 
 
@@ -131,29 +137,6 @@ def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
 
 
-def write_set(stimuli: Stimuli, folder: Path) -> None:
-    """Write a set as a folder of layout labels-csv: `images/` and `labels.csv`, last, once all images are there.
-
-    Images that are there already are kept, so that an interrupted run goes on. All are PNG, whatever they are called.
-    """
-    for i, name in enumerate(stimuli.ids):
-        path = folder / "images" / name
-        if path.exists():
-            continue
-        write_png(path, stimuli.decode(i))
-    columns = list(stimuli.labels)
-    rows = zip(stimuli.ids, *(stimuli.labels[name].tolist() for name in columns), strict=True)
-    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["image", *columns], *map(list, rows)])
-
-
-def parametric() -> Sequence[str]:
-    """The experiments that can be made again: the twelve that people did with degraded photographs."""
-    from benchmark.transforms.human import GEIRHOS
-
-    return [name for name, experiment in GEIRHOS.items() if experiment.humans]
-
-
 @cache
 def _transform(role: str, condition: str) -> Transform:
     from benchmark.transforms.human import degradation
@@ -161,9 +144,17 @@ def _transform(role: str, condition: str) -> Transform:
     return degradation(role, condition)
 
 
-Report = Callable[[str], None]
-SUFFIXES = (".JPEG", ".jpeg", ".jpg", ".JPG", ".png")
-MADE = ".made"  # the digest of what was made, in the set's folder
+def write_set(stimuli: Stimuli, folder: Path) -> None:
+    """Write a set as a folder of layout labels-csv: `images/` and `labels.csv`, last, once all images are there.
+
+    Images that are there already are kept, so that an interrupted run goes on. All are PNG, whatever their names."""
+    for i, name in enumerate(stimuli.ids):
+        if not (folder / "images" / name).exists():
+            write_png(folder / "images" / name, stimuli.decode(i))
+    import pandas as pd
+
+    table = pd.DataFrame({"image": stimuli.ids, **stimuli.labels})
+    table.to_csv(folder / "labels.csv", index=False)
 
 
 def make_set(
@@ -177,38 +168,46 @@ def make_set(
 ) -> Entry:
     """Make the stimuli of a parametric experiment again and put them on the shelf as `regenerated-EXPERIMENT`.
 
-    source, trials: catalogue names of the photographs and of the tables that name them; output: the folder in which the
-    set's folder is made (default: where fetched sets lie). The folder appears in one move once it is whole; an
+    source, trials: catalogue names of the photographs and of the tables that name them; output: the folder in which
+    the set's folder is made (default: where fetched sets lie). The folder appears in one move once it is whole; an
     interrupted run goes on where it stopped. Raises UnknownName and MissingStimuli (with the command that helps)."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
-    answered = _answered(experiment, place_of(trials, settings)[1])
-    wanted = dict.fromkeys(one.source for one in photographs(experiment, answered))
-    made = regenerate(experiment, answered, _photographs(source, tuple(wanted), settings))
-    target = expanded(output or settings.stimuli).resolve() / made.name
-    note = Note(MADE, made.digest)
+    shown = _shown(experiment, place_of(trials, settings)[1])
+    # Of more than a million photographs, only those that are wanted are looked at.
+    entry, folder = place_of(source, settings)
+    paths = []
+    for name in dict.fromkeys(photograph.source for photograph in photographs(experiment, shown)):
+        places = (folder / name.partition("_")[0] / f"{name}{suffix}" for suffix in SUFFIXES)
+        paths += [place for place in places if place.is_file()][:1]
+    items = file_digests(paths, folder, settings)
+    images = FileImages(tuple(paths), remedy(entry), items)
+    there = Stimuli(entry.name, "", entry.space, tuple(path.name for path in paths), items, {}, images)
+    stimuli = regenerate(experiment, shown, there)
+    target = expanded(output or settings.stimuli).resolve() / stimuli.name
+    note = Note(MADE, stimuli.digest)
     if is_made(target, note):
-        report(f"{made.name}: already there")
+        report(f"{stimuli.name}: already there")
     else:  # a set from other photographs gives way
-        report(f"{made.name}: making {len(made)} images")
-        make_folder(target, note, lambda folder: write_set(made, folder), replace=True)
+        report(f"{stimuli.name}: making {len(stimuli)} images")
+        make_folder(target, note, lambda folder: write_set(stimuli, folder), replace=True)
     entry = Entry(
-        name=made.name,
+        name=stimuli.name,
         role=experiment,
-        space=made.space,
+        space=stimuli.space,
         layout="labels-csv",
         title=f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files",
         license="ImageNet terms: research only",
-        count=made.whole,
+        count=stimuli.whole,
         folder=str(target),
     )
     save_entry(entry, settings)
-    part = "" if len(made) == made.whole else f" ({made.whole} are published: a part)"
-    report(f"{made.name}: {len(made)} images{part} at {target}")
+    part = "" if len(stimuli) == stimuli.whole else f" ({stimuli.whole} are published: a part)"
+    report(f"{stimuli.name}: {len(stimuli)} images{part} at {target}")
     return entry
 
 
-def _answered(experiment: str, folder: Path) -> Trials:
+def _shown(experiment: str, folder: Path) -> Trials:
     """What people were shown, from the experiment's own tables."""
     paths = [path for path in trial_paths(folder) if experiment_of(path) == experiment]
     files = [file for path in paths for file in read_trials(path)]
@@ -217,29 +216,6 @@ def _answered(experiment: str, folder: Path) -> Trials:
     names = ("stimulus", "condition", "category")
     columns = {name: np.concatenate([file.columns[name] for file in files]) for name in names}
     return Trials({**columns, "role": np.full(len(columns["stimulus"]), experiment)})
-
-
-def _photographs(name: str, wanted: Sequence[str], settings: Settings) -> Stimuli:
-    """Those of `wanted` that are there: of more than a million images, only these are looked at."""
-    entry, folder = place_of(name, settings)
-    paths = []
-    for one in wanted:
-        places = (folder / one.partition("_")[0] / f"{one}{suffix}" for suffix in SUFFIXES)
-        paths += [place for place in places if place.is_file()][:1]
-    ids = tuple(path.name for path in paths)
-    items = file_digests(paths, folder, settings)
-    labels = {"category": np.array([path.parent.name for path in paths], dtype=str)}
-    return Stimuli(
-        name=entry.name,
-        digest=set_digest(ids, items, labels),
-        space=entry.space,
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=FileImages(tuple(paths), remedy(entry), items),
-        whole=entry.count,
-        origin="catalogue",
-    )
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
@@ -310,24 +286,19 @@ NAMED = {
     "sixteen01v4": ("colour",),  # Geirhos et al. 2018: the one trained on undistorted colour images
     "resnet50-train-60-epochs": ("stylised",),  # Geirhos et al. 2019, texture-vs-shape
 }
-_NUMBERED = re.compile(r"sixteen\d\d((?:--[a-z0-9-]+?)+)")
-_EPOCHS = re.compile(r"(\d+)epochs")
 _COMMA = re.compile(r",\s*(?![^(]*\))")  # not the one inside "adversarial(linf,4/255)"
 
 
 def named_recipe(observer: str) -> tuple[str, ...]:
-    """The recipe that a published network's name states; () where it states none.
+    """The recipe that a published network's name states; () if it states none.
 
     "sixteen21--salt-and-pepper-noise-multiple" -> ("noise(salt-and-pepper)",): each part is a distortion of the
     training images, "multiple" says at several levels; "200epochs" becomes the tag "epochs(200)"."""
-    if observer in NAMED:
-        return NAMED[observer]
-    named = _NUMBERED.fullmatch(observer)
-    if not named:
-        return ()
+    if not re.fullmatch(r"sixteen\d\d((?:--[a-z0-9-]+?)+)", observer):
+        return NAMED.get(observer, ())
     tags = []
-    for part in named[1].removeprefix("--").split("--"):
-        epochs = _EPOCHS.fullmatch(part)
+    for part in observer.split("--")[1:]:
+        epochs = re.fullmatch(r"(\d+)epochs", part)
         tags.append(f"epochs({epochs[1]})" if epochs else PARTS.get(part.removesuffix("-multiple"), ""))
     return tuple(tags) if all(tags) else ()
 
@@ -337,31 +308,27 @@ def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
     recipes: dict[str, tuple[str, ...]] = {}
     for text in statements:
         observer, equals, tags = text.partition("=")
-        named = _tags(tags)
-        if not (equals and observer.strip() and named):
+        recipe = _tags(tags)
+        if not (equals and observer.strip() and recipe):
             raise TrialsError(f"--training '{text}': expected OBSERVER=RECIPE, such as 'my-net=noise(uniform)'.")
-        recipes[observer.strip()] = (*recipes.get(observer.strip(), ()), *named)
+        recipes[observer.strip()] = (*recipes.get(observer.strip(), ()), *recipe)
     return recipes
 
 
 def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
-    """The recipes of training.yaml in the folder (or beside the file); none where there is no such file.
+    """The recipes of training.yaml in the folder (or beside the file); none if there is no such file.
 
-    Raises TrialsError where it is not a mapping of observers to a tag or a list of tags."""
+    Raises TrialsError if it is not a mapping of observers to a tag or a list of tags."""
     file = (path if path.is_dir() else path.parent) / RECIPE_FILE
-    if not file.is_file():
-        return {}
-    read = read_document(file, "list of recipes", TrialsError)
-    if not isinstance(read, dict):
+    table = read_document(file, "list of recipes", TrialsError) if file.is_file() else {}
+    if not isinstance(table, dict):
         raise TrialsError(f"{file}: expected a mapping of observers to recipes, such as 'my-net: noise(uniform)'.")
     recipes = {}
-    for observer, tags in read.items():
-        named = _tags(tags) if isinstance(tags, str) else ()
-        if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
-            named = tuple(tag.strip() for tag in tags if tag.strip())
-        if not named:
+    for observer, tags in table.items():
+        texts = _tags(tags) if isinstance(tags, str) else tags if isinstance(tags, list) else ()
+        recipes[str(observer)] = tuple(tag.strip() for tag in texts if isinstance(tag, str) and tag.strip())
+        if not texts or len(recipes[str(observer)]) < len(texts):
             raise TrialsError(f"{file}: '{observer}' has {tags!r}; expected a recipe tag or a list of them.")
-        recipes[str(observer)] = named
     return recipes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,54 +43,30 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network
             model = load_model(card, settings.place)
         except (WeightsError, CardError, LabelError) as error:
             raise MissingStimuli(f"the network '{card.name}' is shown the images, too: {error}") from error
-        networks.append(Network(card.name, model.identity, partial(_on, model)))
+        networks.append(Network(card.name, model.identity, partial(_moved, model)))
     return tuple(networks)
 
 
-def _on(model: LoadedModel, device: str) -> LoadedModel:
-    model.module.to(device)
-    return model
-
-
-# Pictures that a transform mixes into the stimuli: the frost of ImageNet-C. Read whole, each checked against the digest
-# of the published file, because the transform that uses them is another one where a picture is another.
 Textures = tuple[NDArray[np.uint8], ...]
 
 
-def textures_of(role: str, settings: Settings) -> Textures:
-    """The textures that play `role` ("frost") on this disk, HWC uint8 RGB, in their published order.
-
-    Raises MissingStimuli with the command that gets them, StimuliError where a file is not the published one."""
-    entries = [entry for entry in read_catalogue(settings).values() if entry.kind == "textures" and entry.role == role]
-    for entry in entries:
-        folder = folder_of(entry, settings)
-        if folder is not None:
-            return read_textures(entry, folder)
-    if entries:
-        raise absent(entries[0])
-    raise MissingStimuli(
-        f"no set of textures plays the role '{role}'. "
-        f"Add one with `bench data add NAME FOLDER --role {role} --layout textures`."
-    )
-
-
 def read_textures(entry: Entry, folder: Path) -> Textures:
-    """Every texture of a set, decoded. Raises StimuliError as `textures_of`."""
+    """Every texture of a set, decoded. Raises StimuliError as `read_texture`."""
     return tuple(read_texture(entry, path) for path in texture_paths(entry, folder))
 
 
 def texture_paths(entry: Entry, folder: Path) -> list[Path]:
     """Where an entry's files lie; a set that names none has all images of the folder. Raises StimuliError."""
-    if entry.files:
-        return [folder / name for name in entry.files]
-    paths = list(images_below(folder))
+    paths = [folder / name for name in entry.files] or list(images_below(folder))
     if not paths:
         raise StimuliError(f"{folder}: no images for the textures '{entry.name}'.")
     return paths
 
 
 def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
-    """One texture, HWC uint8 RGB. Raises StimuliError where it is missing, another file or no image."""
+    """One texture, HWC uint8 RGB: a picture that a transform mixes into the stimuli, such as the frost of ImageNet-C.
+    The transform is another one where a picture is another. Raises StimuliError if it is missing, no image or not the
+    published file."""
     again = f"Delete it and get the textures with {remedy(entry)}."
     with whole_image(path, again):
         data = read_plain(path)
@@ -100,12 +76,19 @@ def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
         return decoded_rgb(data)
 
 
+def _moved(model: LoadedModel, device: str) -> LoadedModel:
+    model.module.to(device)
+    return model
+
+
 class Resolver:
-    """The stimulus sets of a decision space. Sets are opened once; `limit` cuts each to so many images; the sets called
-    `wanted` play their roles before all others."""
+    """The shelf of a decision space: the stimulus sets on this disk (or drawn) that play its roles.
+
+    Sets are opened once; `limit` cuts each to so many images; the sets called `wanted` play their roles before all
+    others, built-in ones before added ones."""
 
     def __init__(self, space: str, settings: Settings, limit: int | None = None, wanted: Collection[str] = ()) -> None:
-        self._space = space
+        self.space = space
         self._settings = settings
         self._limit = limit
         self._wanted = frozenset(wanted)
@@ -113,72 +96,70 @@ class Resolver:
         self._parts: dict[str, Mapping[str, Stimuli]] = {}
         self._textures: dict[str, Textures] = {}
 
-    @property
-    def space(self) -> str:
-        """Decision space, e.g. "geirhos16"."""
-        return self._space
-
     def find(self, role: str) -> Stimuli:
-        """The set for a role. Wanted sets come first, then built-in ones, then added ones.
-
-        Raises MissingStimuli with the remedy, StimuliError where the set on disk cannot be used."""
+        """The set for a role. Raises MissingStimuli with the remedy, StimuliError if the set on disk cannot be used."""
         if role not in self._opened:
-            if self._space == SPACE and PREFIX + role in generated_names():
+            if self.space == SPACE and PREFIX + role in generated_names():
                 whole = generated_set(PREFIX + role)
-                opened = whole if self._limit is None else sample(whole, self._limit)
+                self._opened[role] = whole if self._limit is None else sample(whole, self._limit)
             else:
-                opened = open_folder(*self._place(role, cells=False), self._settings, self._limit)
-            self._opened[role] = opened
+                self._opened[role] = open_folder(*self._place(role, _is_whole), self._settings, self._limit)
         return self._opened[role]
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
         """The cells of a role that lies in several folders: "gaussian_noise/3" -> that cell's set, in canonical order.
 
-        With a limit every cell shows the same images. A cell is opened when it is asked for. Raises MissingStimuli with
-        the remedy, StimuliError where the folders cannot be used."""
+        With a limit every cell shows the same images. A cell is opened when it is asked for. Raises as `find`."""
         if role not in self._parts:
-            entry, folder = self._place(role, cells=True)
-            self._parts[role] = open_cells(entry, folder, self._settings, self._limit)
+            self._parts[role] = open_cells(*self._place(role, _is_cells, "cells"), self._settings, self._limit)
         return self._parts[role]
 
     def textures(self, role: str) -> Textures:
-        """The pictures that a transform mixes in ("frost"), HWC uint8 RGB; the same in every space.
-
-        Raises MissingStimuli with the remedy, StimuliError where a file is not the published one."""
+        """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order; the same in every
+        space. Raises as `find`."""
         if role not in self._textures:
-            self._textures[role] = textures_of(role, self._settings)
+            self._textures[role] = read_textures(*self._place(role, _is_textures, "textures"))
         return self._textures[role]
 
     def networks(self, names: Sequence[str]) -> tuple[Network, ...]:
         """The networks of those names that answer in this space and have their weights on this disk."""
-        return peers(names, self._space, self._settings)
+        return peers(names, self.space, self._settings)
 
     def roles(self) -> tuple[str, ...]:
         """The roles that some known set of this space plays, on disk or not."""
-        drawn = [n.removeprefix(PREFIX) for n in generated_names()] if self._space == SPACE else []
-        return tuple(dict.fromkeys([*drawn, *(entry.role for entry in self._entries())]))
+        drawn = [n.removeprefix(PREFIX) for n in generated_names()] if self.space == SPACE else []
+        entries = read_catalogue(self._settings).values()
+        images = (entry.role for entry in entries if entry.kind in ("images", "names") and entry.space == self.space)
+        return tuple(dict.fromkeys([*drawn, *images]))
 
-    def _place(self, role: str, *, cells: bool) -> tuple[Entry, Path]:
-        """The first set of a role that is on this disk, in cells or whole."""
-        playing = [entry for entry in self._entries() if entry.role == role]
-        candidates = [entry for entry in playing if (entry.layout == "cells") == cells]
-        candidates.sort(key=lambda entry: entry.name not in self._wanted)
-        for entry in candidates:
+    def _place(self, role: str, fits: Callable[[Entry], bool], layout: str = "") -> tuple[Entry, Path]:
+        """The first set of a role that is on this disk and fits."""
+        entries = [entry for entry in read_catalogue(self._settings).values() if entry.role == role and fits(entry)]
+        entries = [entry for entry in entries if layout == "textures" or entry.space == self.space]
+        entries.sort(key=lambda entry: entry.name not in self._wanted)
+        for entry in entries:
             folder = folder_of(entry, self._settings)
             if folder is not None:
                 return entry, folder
-        if candidates:
-            raise absent(candidates[0])
-        layout = " --layout cells" if cells else ""
+        if entries:
+            raise absent(entries[0])
+        space = "" if layout == "textures" else f" --space {self.space}"
         raise MissingStimuli(
-            f"no stimulus set{' in cells' if cells else ''} plays the role '{role}' in the space '{self._space}'. "
-            f"Add one with `bench data add NAME FOLDER --role {role} --space {self._space}{layout}`."
+            f"no stimulus set{f' in {layout}' if layout else ''} plays the role '{role}' in the space '{self.space}'. "
+            f"Add one with `bench data add NAME FOLDER --role {role}{space}{f' --layout {layout}' if layout else ''}`."
         )
 
-    def _entries(self) -> Iterator[Entry]:
-        for entry in read_catalogue(self._settings).values():
-            if entry.kind in ("images", "names") and entry.space == self._space:
-                yield entry
+
+def _is_whole(entry: Entry) -> bool:
+    return entry.kind in ("images", "names") and entry.layout != "cells"
+
+
+def _is_cells(entry: Entry) -> bool:
+    return entry.kind == "images" and entry.layout == "cells"
+
+
+def _is_textures(entry: Entry) -> bool:
+    return entry.kind == "textures"
 
 
 ROLE = "natural"
@@ -189,7 +170,7 @@ HELD_OUT = "natural (held out)"
 def natural_images(shelf: Shelf, missing: dict[str, str]) -> Stimuli:
     """Held-out images; of ImageNet, where there are none on disk, training images, which `missing` is told.
 
-    Raises MissingStimuli where there is neither."""
+    Raises MissingStimuli if there is neither."""
     try:
         return shelf.find(ROLE)
     except MissingStimuli as error:

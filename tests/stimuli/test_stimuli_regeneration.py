@@ -117,10 +117,10 @@ def test_a_written_set_is_read_as_the_same_pixels(tmp_path):
 
 
 def test_every_human_trial_of_the_twelve_names_a_photograph(real):
-    from benchmark.stimuli.regenerate import _answered
+    from benchmark.stimuli.regenerate import _shown
 
     for role in parametric():
-        answered = _answered(role, real.data / "human-trials")
+        answered = _shown(role, real.data / "human-trials")
         found = photographs(role, answered)
         shown = zip(answered["condition"], answered["stimulus"], strict=True)
         assert len(found) == len(set(shown)) == len({one.source for one in found})

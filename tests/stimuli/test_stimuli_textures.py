@@ -15,7 +15,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, locate
 from benchmark.stimuli.fetch import add, fetch
-from benchmark.stimuli.roles import Resolver, textures_of
+from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
 
 Draw = Callable[..., Path]
@@ -49,12 +49,12 @@ def test_another_picture_under_the_name_is_refused(frost: Entry, settings: Setti
     assert settings.data is not None
     path = draw(settings.data / "frost" / "frost2.png", seed=77, size=9)
     with pytest.raises(StimuliError, match=r"frost2.png: not the published file.*bench data fetch"):
-        textures_of("frost", settings)
+        Resolver("any", settings).textures("frost")
     checked = verify("frost", settings)
     assert not checked.ok and "frost1.png: 9 x 9 px, as published" in checked.lines
     path.unlink()
     with pytest.raises(StimuliError, match=r"frost2.png cannot be read"):
-        textures_of("frost", settings)
+        Resolver("any", settings).textures("frost")
     assert not verify("frost", settings).ok
 
 
@@ -74,7 +74,7 @@ def test_textures_are_fetched_from_a_mirror_folder_and_checked(
     shutil.copytree(settings.data / "hidden", mirror / "frost")
     mirrored = replace(settings, mirror=str(mirror))
     assert fetch("frost", mirrored, lambda line: None) == settings.stimuli / "frost"
-    assert len(textures_of("frost", settings)) == 2
+    assert len(Resolver("any", settings).textures("frost")) == 2
     shutil.rmtree(settings.stimuli / "frost")
     draw(mirror / "frost" / "frost2.png", seed=5)
     with pytest.raises(StimuliError, match="not the published file"):
@@ -91,7 +91,7 @@ def test_a_clone_of_the_repository_will_do(frost: Entry, settings: Settings, tmp
     (settings.data / "frost").rename(clone / "create_c")
     add("frost", tmp_path / "robustness", settings)
     assert locate("frost", settings) == clone / "create_c"
-    assert len(textures_of("frost", settings)) == 2 and verify("frost", settings).ok
+    assert len(Resolver("any", settings).textures("frost")) == 2 and verify("frost", settings).ok
 
 
 def test_textures_of_one_s_own(settings: Settings, tmp_path: Path, draw: Draw) -> None:
@@ -107,9 +107,9 @@ def test_textures_of_one_s_own(settings: Settings, tmp_path: Path, draw: Draw) -
 
 
 def test_the_catalogue_knows_the_published_frost(real: Settings) -> None:
-    shapes = [texture.shape for texture in textures_of("frost", real)]
+    shapes = [texture.shape for texture in Resolver("any", real).textures("frost")]
     assert len(shapes) == 6 and all(min(shape[:2]) > 224 for shape in shapes)
-    second, third = textures_of("frost", real)[1:3]
+    second, third = Resolver("any", real).textures("frost")[1:3]
     assert np.array_equal(second, third)  # the published pictures 2 and 3 are the same
     assert verify("frost", real).ok
     assert next(iter(find_entry("frost", real).files)) == "frost1.png"
