@@ -28,8 +28,7 @@ from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS
 from benchmark.stimuli.datasets import open_set, restrict, sample
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.masked import READERS
-from benchmark.stimuli.masked.boxes import read_markup
-from benchmark.stimuli.masked.imagenet_s import values_of
+from benchmark.stimuli.masked.imagenet import read_markup, values_of
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
 from registry.cards import Preprocess

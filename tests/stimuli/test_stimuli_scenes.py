@@ -15,7 +15,7 @@ from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.items import LeftOut
-from benchmark.stimuli.masked.outlines import main_object
+from benchmark.stimuli.masked.scenes import main_object
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
 

@@ -1,23 +1,58 @@
-"""Readers of sets whose images carry object masks or graded human maps, one module per layout."""
+"""Readers of sets whose images carry object masks or graded human maps."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from benchmark.errors import StimuliError
 from benchmark.stimuli.catalogue import GEIRHOS16, WNID, Entry, Layout
-from benchmark.stimuli.items import Item, LeftOut, images_below, subfolders
-from benchmark.stimuli.masked import boxes, clickme, coco, folder, imagenet_s, voc
+from benchmark.stimuli.items import Annotation, Item, LeftOut, check_category, images_below, labelled_images, subfolders
+from benchmark.stimuli.masked import clickme, imagenet, scenes
+from benchmark.stimuli.masked.outlines import anything_drawn
+
+
+def _read_masks(entry: Entry, folder: Path) -> Iterator[Item]:
+    """images/, masks/ (PNG, not zero on the object), and labels.csv or class folders in images/: `images/cats/7.jpg`
+    has the mask `masks/cats/7.png`. Raises StimuliError if a row, an image, a category or a mask is missing."""
+    table = (folder / "labels.csv").is_file()
+    for item in (labelled_images if table else _images_in_classes)(entry, folder):
+        path = (folder / "masks" / item.id).with_suffix(".png")
+        if not path.is_file():
+            where = "labels.csv names the image" if table else "there is the image"
+            raise StimuliError(
+                f"{path}: there is no such mask, but {where} '{item.id}'. "
+                "Expected a PNG of the image's size, not zero on the object."
+            )
+        yield replace(item, annotation=Annotation(mask=partial(anything_drawn, path), files=(path,)))
+
+
+def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
+    root = folder / "images"
+    if not root.is_dir():
+        raise StimuliError(f"{folder}: the layout 'masks' has its images in {root}, which is not there.")
+    for path in images_below(root):
+        name = path.relative_to(root)
+        if len(name.parts) == 1:
+            raise StimuliError(
+                f"{path}: of no category. Expected {folder / 'labels.csv'} with the columns image and category, or "
+                "every image in a folder of its class: images/CATEGORY/NAME."
+            )
+        check_category(name.parts[0], entry.space, path)
+        yield Item(name.as_posix(), path, {"category": name.parts[0]})
+
 
 #: Layout -> (entry, folder) -> its images. Raise StimuliError on what breaks the layout.
 READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
-    "masks": folder.read,
-    "imagenet-s": imagenet_s.read,
-    "imagenet-boxes": boxes.read,
-    "voc": voc.read,
-    "coco": coco.read,
+    "masks": _read_masks,
+    "imagenet-s": imagenet.read_segmented,
+    "imagenet-boxes": imagenet.read_boxes,
+    "voc": scenes.read_voc,
+    "coco": scenes.read_coco,
     "clickme": clickme.read,
 }
 
@@ -27,34 +62,25 @@ def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
     space of its labels; else None."""
     table = place / "labels.csv"
     if table.is_file():
-        for below, layout in (("heatmaps", "clickme"), ("masks", "masks")):
-            if (place / below).is_dir():
-                return layout, _space_of_table(table)  # type: ignore[return-value]
-        return None
-    if imagenet_s.roots_of(place):
+        space = None
+        with suppress(OSError, ValueError, csv.Error), table.open(newline="", encoding="utf-8-sig") as file:
+            space = space_of({row.get("category") or "" for row in csv.DictReader(file)})
+        if (place / "heatmaps").is_dir():
+            return "clickme", space
+        return ("masks", space) if (place / "masks").is_dir() else None
+    if imagenet.segmented_roots(place):
         return "imagenet-s", "imagenet1k"
-    if voc.roots_of(place):
+    if scenes.voc_roots(place):
         return "voc", "geirhos16"
     if any((place / "annotations").glob("instances_*.json")):
         return "coco", "geirhos16"
     if (place / "masks").is_dir() and (place / "images").is_dir():
         return "masks", space_of(set(subfolders(place / "images")))
-    roots = (place, place / "ILSVRC")
-    packed = any(all((root / part).is_dir() for part in boxes.PACKED) for root in roots)
-    if packed or any((place / "Annotations").rglob("*.xml")):
+    if imagenet.box_folders(place)[1] != place or any((place / "Annotations").rglob("*.xml")):
         return "imagenet-boxes", "imagenet1k"
     # Only where there are no image files: a tree of a million images is not walked for archives.
-    if next(images_below(place), None) is None:
-        for ending in ("*.tfrecord*", "*.npz"):
-            if any(place.rglob(ending)):
-                return "clickme", "imagenet1k"
-    return None
-
-
-def _space_of_table(table: Path) -> str | None:
-    """The decision space of a table's categories, where all of them are of one."""
-    with suppress(OSError, ValueError, csv.Error), table.open(newline="", encoding="utf-8-sig") as file:
-        return space_of({row.get("category") or "" for row in csv.DictReader(file)})
+    if next(images_below(place), None) is None and any(any(place.rglob(end)) for end in ("*.tfrecord*", "*.npz")):
+        return "clickme", "imagenet1k"
     return None
 
 

@@ -54,7 +54,15 @@ def records_of(path: Path) -> list[Record]:
         open_plain(path) as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
-        return [_example(data, span) for span in _payloads(data)]
+        examples, at = [], 0
+        while at < len(data):
+            start = at + _HEAD
+            stop = start + int.from_bytes(data[at : at + 8], "little")
+            if stop + _TAIL > len(data):
+                raise ValueError(f"cut short at byte {at}")
+            examples.append(_example(data, (start, stop)))
+            at = stop + _TAIL
+        return examples
 
 
 def bytes_at(path: Path, span: Span) -> bytes:
@@ -67,17 +75,6 @@ def bytes_at(path: Path, span: Span) -> bytes:
     return data
 
 
-def _payloads(data: mmap.mmap) -> Iterator[Span]:
-    at = 0
-    while at < len(data):
-        length = int.from_bytes(data[at : at + 8], "little")
-        start, stop = at + _HEAD, at + _HEAD + length
-        if stop + _TAIL > len(data):
-            raise ValueError(f"cut short at byte {at}")
-        yield start, stop
-        at = stop + _TAIL
-
-
 def _example(data: mmap.mmap, payload: Span) -> Record:
     values: dict[str, Span] = {}
     numbers: dict[str, int] = {}
@@ -88,20 +85,13 @@ def _example(data: mmap.mmap, payload: Span) -> Record:
                 for kind in _inner(data, feature, _BYTES):
                     values.update((name, span) for span in _inner(data, kind, 1))
                 for kind in _inner(data, feature, _NUMBERS):
-                    numbers.update((name, number) for number in _whole_numbers(data, kind))
+                    for number, value in _fields(data, kind):  # field 1, packed or not
+                        wholes, (at, stop) = ([], value) if isinstance(value, tuple) else ([value], (0, 0))
+                        while number == 1 and at < stop:
+                            whole, at = _varint(data, at, stop)
+                            wholes.append(whole)
+                        numbers.update((name, x - (1 << 64) if x >> 63 else x) for x in wholes if number == 1)
     return Record(values, numbers)
-
-
-def _whole_numbers(data: mmap.mmap, span: Span) -> Iterator[int]:
-    """Field 1 of an int64 list, packed or not."""
-    for number, value in _fields(data, span):
-        if number == 1 and isinstance(value, int):
-            yield value - (1 << 64) if value >> 63 else value
-        elif number == 1 and isinstance(value, tuple):
-            at = value[0]
-            while at < value[1]:
-                one, at = _varint(data, at, value[1])
-                yield one - (1 << 64) if one >> 63 else one
 
 
 def _inner(data: mmap.mmap, span: Span, wanted: int) -> Iterator[Span]:
@@ -146,7 +136,15 @@ _PICTURES = (b"\xff\xd8", b"\x89PNG")
 def read(entry: Entry, folder: Path) -> Iterator[Item]:
     """The images of the form that lies in the folder. Raises StimuliError."""
     if (folder / "labels.csv").is_file():
-        yield from _in_folder(entry, folder)
+        for item in labelled_images(entry, folder):
+            start = folder / "heatmaps" / item.id
+            maps = [path for suffix in SUFFIXES if (path := start.with_suffix(suffix)).is_file()]
+            if not maps:
+                raise StimuliError(
+                    f"{start.with_suffix('.npy')}: there is no such map, but labels.csv names the "
+                    f"image '{item.id}'. Expected one of {', '.join(SUFFIXES)}."
+                )
+            yield replace(item, annotation=Annotation(importance=partial(_map, maps[0], None), files=(maps[0],)))
         return
     shards = sorted(folder.rglob("*.tfrecord*"))
     for path in shards:
@@ -155,21 +153,24 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
             missing = {"image", "heatmap"} - set(record.values) or {"label"} - set(record.numbers)
             if missing:
                 raise StimuliError(f"{path}, record {number}: no feature '{min(missing)}'.")
-            kept = Recorded(path, number, record.values["image"], record.values["heatmap"])
-            drawn = Annotation(importance=kept.importance, pixels=kept.pixels, text=f"record {number}")
-            category = _wnid(record.numbers["label"], kept.where)
+            values = Recorded(path, number, record.values["image"], record.values["heatmap"])
+            drawn = Annotation(importance=values.importance, pixels=values.pixels, text=f"record {number}")
+            category = _wnid(record.numbers["label"], values.where)
             yield Item(f"{name}/{number:06d}", path, {"category": category}, drawn)
-    if not shards:
-        yield from (_in_archive(path, folder) for path in sorted(folder.rglob("*.npz")))
+    for path in () if shards else sorted(folder.rglob("*.npz")):
+        drawn = Annotation(importance=partial(_map, path, "heatmap"), pixels=partial(_archived_image, path))
+        with foreign("maps", path, StimuliError, "Expected a label that is a class's number."):
+            category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
+        yield Item(path.relative_to(folder).as_posix(), path, {"category": category}, drawn)
 
 
 def _map(path: Path, name: str | None, size: Size) -> Map:
-    """The map of an npz file under `name`, or of a file of its own."""
-    picture = name is None and path.suffix != ".npy"
-    return _graded(read_plane(path) if picture else _array(path, name), size, str(path))
+    """HW float32 of a file of numbers, or of an image."""
+    numbers = name is not None or path.suffix == ".npy"
+    return _graded(_array(path, name) if numbers else read_plane(path), size, str(path))
 
 
-def _image_of_archive(path: Path) -> NDArray[np.uint8]:
+def _archived_image(path: Path) -> NDArray[np.uint8]:
     return _rgb(_array(path, "image"), str(path))
 
 
@@ -207,26 +208,6 @@ class Recorded:
                 f"of a square image of {channels} channels."
             )
         return np.frombuffer(data, dtype="<f4").reshape(side, side, channels)
-
-
-def _in_folder(entry: Entry, folder: Path) -> Iterator[Item]:
-    for item in labelled_images(entry, folder):
-        start = folder / "heatmaps" / item.id
-        found = [path for s in SUFFIXES if (path := start.with_suffix(s)).is_file()]
-        if not found:
-            raise StimuliError(
-                f"{start.with_suffix('.npy')}: there is no such map, but labels.csv names the "
-                f"image '{item.id}'. Expected one of {', '.join(SUFFIXES)}."
-            )
-        drawn = Annotation(importance=partial(_map, found[0], None), files=(found[0],))
-        yield replace(item, annotation=drawn)
-
-
-def _in_archive(path: Path, folder: Path) -> Item:
-    drawn = Annotation(importance=partial(_map, path, "heatmap"), pixels=partial(_image_of_archive, path))
-    with foreign("maps", path, StimuliError, "Expected a label that is a class's number."):
-        category = _wnid(int(_array(path, "label").reshape(-1)[0]), str(path))
-    return Item(path.relative_to(folder).as_posix(), path, {"category": category}, drawn)
 
 
 def _array(path: Path, name: str | None) -> NDArray[Any]:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.stimuli.image_files import opened, read_plain, whole_image
-from benchmark.stimuli.items import Flags, LeftOut, Size
+from benchmark.stimuli.items import Flags, Size
 
 LONGEST = 2**40  # pixels of a run; no image has as many
 Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
@@ -145,35 +144,8 @@ def plane_of(data: bytes) -> NDArray[Any]:
 def fitting(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]:
     """`plane`, if it is as large as the image that it lies over; else StimuliError."""
     if plane.shape != size:
+        here, expected = (" x ".join(map(str, (*shape[1::-1], *shape[2:]))) for shape in (plane.shape, size))
         raise StimuliError(
-            f"{where}: {_spoken(plane.shape)} pixels, but the image that it belongs to has "
-            f"{_spoken(size)}. Expected the same size."
+            f"{where}: {here} pixels, but the image that it belongs to has {expected}. Expected the same size."
         )
     return plane
-
-
-def _spoken(shape: tuple[int, ...]) -> str:
-    """ "WIDTH x HEIGHT", as people say it."""
-    return " x ".join(str(side) for side in (*shape[1::-1], *shape[2:]))
-
-
-# Which object an image with many is of: data sets of scenes do not say, a classifier must.
-#: A second category with more than this share of the main one's area makes an image ambiguous.
-RIVAL = 0.5
-
-
-def main_object(areas: Mapping[str, float]) -> str | LeftOut:
-    """The category of the sixteen that an image is of, or why it is of none.
-
-    areas: category -> pixels of all its objects together, of every category of the data set, the sixteen under their
-    own names. The main category has the largest area; an image counts if that one is of the sixteen and no other
-    category, of any kind, has more than half of its area."""
-    ranked = sorted((item for item in areas.items() if item[1] > 0), key=lambda item: -item[1])
-    if not ranked:
-        return LeftOut("no object")
-    category, area = ranked[0]
-    if len(ranked) > 1 and ranked[1][1] > RIVAL * area:
-        return LeftOut("a second category is more than half as large as the largest")
-    if category not in GEIRHOS16:
-        return LeftOut("the largest object is of none of the 16 categories")
-    return category

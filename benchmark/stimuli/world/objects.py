@@ -1,6 +1,6 @@
 """The sixteen objects: five animals, six household things, five vehicles.
 
-Each function takes a stream of random numbers and returns a `Drawing` in the frame [-1, 1] x [-1, 1], y down. Cuts show
+Each function paints a `Drawing` in the frame [-1, 1] x [-1, 1], y down, from a stream of random numbers. Cuts show
 the ground: windows and wheel gaps, labels, dials and keys; those of a few hundredths are inner lines (eyes, ears)."""
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from benchmark.stimuli.world.streams import Stream, cosine, sine
 # fmt: off
 
 
-def bear(r: Stream) -> Drawing:
+def bear(d: Drawing, r: Stream) -> None:
     """Sit facing the observer: round ears, a muzzle, arms at the sides, soles in front."""
-    d = Drawing()
     head, top = r.between(0.40, 0.46), r.between(-0.56, -0.50)
     belly, ear = r.between(0.42, 0.50), r.between(0.17, 0.21)
     reach, drop = r.between(0.66, 0.80), r.between(0.18, 0.34)
@@ -45,12 +44,10 @@ def bear(r: Stream) -> Drawing:
     d.cut(disc(0, muzzle, 0.22, 0.18))
     d.add(disc(0, muzzle, 0.17, 0.13))
     d.cut(disc(0, muzzle - 0.05, 0.085, 0.06))
-    return d
 
 
-def bird(r: Stream) -> Drawing:
+def bird(d: Drawing, r: Stream) -> None:
     """Perch in profile: beak, fanned tail, two thin legs; the wing raised or folded."""
-    d = Drawing()
     hx, hy, head = r.between(0.46, 0.54), r.between(-0.48, -0.40), r.between(0.23, 0.28)
     tail = r.between(-0.16, 0.16)
     d.add(smooth((0.70, -0.28), (0.58, 0.12), (0.22, 0.38), (-0.22, 0.34), (-0.60, 0.10), (-0.40, -0.14), (0.0, -0.26),
@@ -65,7 +62,6 @@ def bird(r: Stream) -> Drawing:
         d.add(stroke([(x, 0.28), (x - 0.02, foot)], 0.045))
         d.add(stroke([(x - 0.12, foot + 0.05), (x + 0.14, foot + 0.05)], 0.045))
     d.cut(disc(hx + head * 0.25, hy - head * 0.15, 0.06))
-    return d
 
 
 def _wing(d: Drawing, r: Stream) -> None:
@@ -77,9 +73,8 @@ def _wing(d: Drawing, r: Stream) -> None:
     d.cut(stroke(curve((0.30, -0.22), (0.0, -0.12), (-0.52, 0.06)), 0.03))
 
 
-def cat(r: Stream) -> Drawing:
+def cat(d: Drawing, r: Stream) -> None:
     """Sit facing the observer: pointed ears, whiskers, the tail curling up at one side."""
-    d = Drawing()
     head, y, body = r.between(0.36, 0.42), r.between(-0.46, -0.38), r.between(0.40, 0.48)
     ear, tip = r.between(0.36, 0.46), r.between(0.76, 0.90)
     d.add(smooth((0, -0.28), (0.26, -0.12), (body * 0.88, 0.34), (body, 0.74), (body * 0.78, 0.96), (0, 0.98),
@@ -95,12 +90,10 @@ def cat(r: Stream) -> Drawing:
         d.cut(stroke([(side * 0.14, y + 0.17), (side * head * 0.98, y + 0.12)], 0.022))
         d.cut(stroke([(side * 0.16, 0.56), (side * 0.16, 1.0)], 0.028))
     d.cut(polygon((-0.07, y + 0.10), (0.07, y + 0.10), (0, y + 0.19)))
-    return d
 
 
-def dog(r: Stream) -> Drawing:
+def dog(d: Drawing, r: Stream) -> None:
     """Stand in profile: a long muzzle with a nose, hanging ear, collar, tail in the air."""
-    d = Drawing()
     hx, hy, leg = r.between(0.44, 0.50), r.between(-0.56, -0.50), r.between(0.10, 0.125)
     y, stride = r.between(0.0, 0.06), r.between(-0.10, 0.10)
     d.add(smooth((-0.66, y - 0.20), (-0.10, y - 0.20), (0.34, y - 0.28), (0.50, y), (0.40, y + 0.28), (0.08, y + 0.20),
@@ -122,12 +115,10 @@ def dog(r: Stream) -> Drawing:
     d.add(smooth((hx - 0.06, hy - 0.24), (hx - 0.26, hy - 0.20), (hx - 0.34, hy + length - 0.04),
                  (hx - 0.21, hy + length), (hx - 0.05, hy + 0.04)))
     d.cut(disc(hx + 0.11, hy - 0.05, 0.045), stroke([(hx + 0.26, hy + 0.11), (hx + 0.46, hy + 0.09)], 0.02))
-    return d
 
 
-def elephant(r: Stream) -> Drawing:
+def elephant(d: Drawing, r: Stream) -> None:
     """Stand in profile: trunk, tusk, a big ear drawn as a line, legs like columns."""
-    d = Drawing()
     hx, hy, head = r.between(0.42, 0.50), r.between(-0.34, -0.26), r.between(0.30, 0.34)
     leg, stride, curl = r.between(0.15, 0.18), r.between(-0.06, 0.06), r.between(0.0, 0.30)
     d.add(smooth((-0.82, 0.0), (-0.74, -0.38), (-0.36, -0.56), (0.06, -0.54), (0.40, -0.44), (0.46, 0.0), (0.34, 0.30),
@@ -146,12 +137,10 @@ def elephant(r: Stream) -> Drawing:
     d.cut(disc(hx + 0.16, hy - 0.10, 0.05), stroke([(hx + 0.05, hy + 0.26), (hx + 0.20, hy + 0.34)], 0.03))
     if r.chance(0.6):
         d.add(stroke(curve((hx + 0.18, hy + 0.32), (hx + 0.40, hy + 0.46), (hx + 0.56, hy + 0.40)), 0.055, 0.03))
-    return d
 
 
-def bottle(r: Stream) -> Drawing:
+def bottle(d: Drawing, r: Stream) -> None:
     """Stand upright: a cap, a long neck, sloping shoulders, a label between two lines."""
-    d = Drawing()
     body, neck = r.between(0.27, 0.35), r.between(0.10, 0.135)
     lip, slope = r.between(-0.62, -0.46), r.between(0.20, 0.36)
     step = neck + (body - neck) * 0.45
@@ -164,12 +153,10 @@ def bottle(r: Stream) -> Drawing:
         top = r.between(0.04, 0.14)
         low = top + r.between(0.36, 0.48)
         d.cut(box(-body - 0.1, top, body + 0.1, top + 0.05), box(-body - 0.1, low, body + 0.1, low + 0.05))
-    return d
 
 
-def chair(r: Stream) -> Drawing:
+def chair(d: Drawing, r: Stream) -> None:
     """Stand at an angle to the observer: a back with slats, a seat, four legs."""
-    d = Drawing()
     half, y, dx, dy = (r.between(0.38, 0.45), r.between(0.06, 0.14), r.between(0.24, 0.34), r.between(0.12, 0.18))
     high, rail, leg = r.between(0.88, 1.02), r.between(0.06, 0.08), r.between(0.64, 0.74)
     lean = r.between(-0.10, 0.05)
@@ -190,12 +177,10 @@ def chair(r: Stream) -> Drawing:
     d.add(polygon((back[0], rear), (back[1], rear), right, (right[0], right[1] + 0.1), (left[0], left[1] + 0.1), left))
     for x, floor in ((back[0], rear), (back[1], rear), left, right):
         d.add(stroke([(x, floor + 0.02), (x, floor + leg)], rail))
-    return d
 
 
-def clock(r: Stream) -> Drawing:
+def clock(d: Drawing, r: Stream) -> None:
     """Alarm clock: two bells, two feet, a rim, hour marks and two hands cut from the dial."""
-    d = Drawing()
     rim, y = r.between(0.68, 0.75), 0.12
     for side in (-1, 1):
         d.add(disc(side * 0.47, y - rim * 0.98, 0.27, 0.17, tilt=side * 0.11))
@@ -214,12 +199,10 @@ def clock(r: Stream) -> Drawing:
         turn = r.unit()
         d.cut(stroke([(0, y), (length * dial * sine(turn), y - length * dial * cosine(turn))], width))
     d.cut(disc(0, y, 0.075))
-    return d
 
 
-def keyboard(r: Stream) -> Drawing:
+def keyboard(d: Drawing, r: Stream) -> None:
     """Lie flat: a slab with three rows of keys and a row with the space bar; sides may taper."""
-    d = Drawing()
     half, taper, keys = r.between(0.38, 0.46), r.between(0.0, 0.12), 8 + r.pick(3)
     row, pitch = (2 * half - 0.16) / 4, 1.80 / keys
     d.add(plate(-0.98, -half, 0.98, half, 0.09))
@@ -233,12 +216,10 @@ def keyboard(r: Stream) -> Drawing:
     for x0, x1 in ((-0.88, -0.70), (-0.65, space[0] - 0.05), space, (space[1] + 0.05, 0.64), (0.69, 0.88)):
         d.cut(box(x0, y + 0.022, x1, y + row - 0.026))
     d.polygons = [np.stack([x * (1 + taper * y), y], axis=1) for x, y in (p.T for p in d.polygons)]
-    return d
 
 
-def knife(r: Stream) -> Drawing:
+def knife(d: Drawing, r: Stream) -> None:
     """Point right: a blade with a curved belly, a bolster line, a handle with three rivets."""
-    d = Drawing()
     spine, belly, grip = r.between(0.11, 0.14), r.between(0.18, 0.25), r.between(0.58, 0.70)
     x = -1 + grip
     d.add(polygon((x + 0.05, -spine), (0.55, -spine), (0.99, -spine * 0.9 + r.between(0, 0.06)), (0.90, belly * 0.25),
@@ -249,12 +230,10 @@ def knife(r: Stream) -> Drawing:
     d.cut(box(x, -0.6, x + 0.045, 0.6))
     for i in range(3):
         d.cut(disc(-0.84 + (grip - 0.22) * i / 2, 0, 0.05))
-    return d
 
 
-def oven(r: Stream) -> Drawing:
+def oven(d: Drawing, r: Stream) -> None:
     """Kitchen cooker from the front: a pot on top, knobs, a handle, a window with a rack."""
-    d = Drawing()
     half, top, panel = r.between(0.64, 0.74), r.between(-0.50, -0.44), r.between(0.24, 0.28)
     d.add(plate(-half, top, half, 0.90, 0.05), box(-half - 0.06, top, half + 0.06, top + 0.07))
     _pot(d, r.sign() * half * 0.42, top, r.between(0.20, 0.25), r.between(0.24, 0.32))
@@ -271,7 +250,6 @@ def oven(r: Stream) -> Drawing:
         d.add(stroke([(-half + 0.2, y), (half - 0.2, y)], 0.03))
     foot = box(half - 0.24, 0.88, half - 0.06, 0.98)
     d.add(foot, mirror(foot))
-    return d
 
 
 def _pot(d: Drawing, x: float, floor: float, half: float, high: float) -> None:
@@ -281,9 +259,8 @@ def _pot(d: Drawing, x: float, floor: float, half: float, high: float) -> None:
     d.add(disc(x, floor - high - 0.05, 0.06))
 
 
-def airplane(r: Stream) -> Drawing:
+def airplane(d: Drawing, r: Stream) -> None:
     """Fly up the frame, seen from above: swept wings, tail plane, engines under the wings."""
-    d = Drawing()
     span, sweep, body = r.between(0.84, 0.98), r.between(0.28, 0.50), r.between(0.11, 0.145)
     root, chord = r.between(-0.24, -0.06), r.between(0.30, 0.42)
     tail, fin = r.between(0.64, 0.76), r.between(0.32, 0.42)
@@ -298,12 +275,10 @@ def airplane(r: Stream) -> Drawing:
         engine = plate(x - 0.065, y - 0.13, x + 0.065, y + 0.14, 0.05)
         d.add(engine, mirror(engine))
     d.cut(polygon((-body * 0.6, -0.74), (0, -0.82), (body * 0.6, -0.74), (0, -0.70)))
-    return d
 
 
-def bicycle(r: Stream) -> Drawing:
+def bicycle(d: Drawing, r: Stream) -> None:
     """Stand in profile: two open wheels, a diamond frame, saddle and one of two handlebars."""
-    d = Drawing()
     wheel, reach = r.between(0.38, 0.44), r.between(0.53, 0.58)
     tyre, tube, y = r.between(0.075, 0.10), r.between(0.045, 0.06), 0.36
     rear, front = (-reach, y), (reach, y)
@@ -319,7 +294,6 @@ def bicycle(r: Stream) -> Drawing:
     d.add(stroke([seat, (seat[0] - 0.05, seat[1] - 0.16)], tube))
     d.add(stroke([(seat[0] - 0.22, seat[1] - 0.19), (seat[0] + 0.10, seat[1] - 0.17)], 0.065))
     _handlebar(d, *stem, drop=r.chance(0.5))
-    return d
 
 
 def _handlebar(d: Drawing, x: float, y: float, drop: bool) -> None:
@@ -329,9 +303,8 @@ def _handlebar(d: Drawing, x: float, y: float, drop: bool) -> None:
         d.add(stroke([(x + 0.10, y + 0.02), (x, y - 0.05), (x - 0.16, y - 0.05)], 0.06))
 
 
-def boat(r: Stream) -> Drawing:
+def boat(d: Drawing, r: Stream) -> None:
     """Sail in profile: a hull with a waterline, one mast, main sail and jib."""
-    d = Drawing()
     mast, deck = r.between(-0.12, 0.08), r.between(0.36, 0.44)
     stern, bow = r.between(-0.94, -0.84), r.between(0.88, 1.0)
     d.add(smooth((stern, deck), (stern + 0.10, deck + 0.28), (stern + 0.32, deck + 0.48), (0.46, deck + 0.48),
@@ -345,7 +318,6 @@ def boat(r: Stream) -> Drawing:
     if r.chance(0.5):
         d.add(polygon((mast, -1.0), (mast + 0.26, -0.92), (mast, -0.84)))
     d.cut(box(stern - 0.1, deck + 0.20, bow + 0.1, deck + 0.25))
-    return d
 
 
 def _wheel(x: float, y: float, radius: float) -> tuple[Polygon, Polygon, Polygon]:
@@ -359,9 +331,8 @@ def _mount(d: Drawing, *wheels: tuple[Polygon, Polygon, Polygon]) -> None:
         d.cut(hub)
 
 
-def car(r: Stream) -> Drawing:
+def car(d: Drawing, r: Stream) -> None:
     """Drive in profile: a saloon with a domed roof, two windows, a door line, two wheels."""
-    d = Drawing()
     wheel, axle = r.between(0.20, 0.24), r.between(0.53, 0.59)
     roof, rear, front = r.between(-0.46, -0.34), r.between(-0.52, -0.34), r.between(0.18, 0.34)
     tail, nose = r.between(-0.98, -0.92), r.between(0.94, 0.99)
@@ -375,12 +346,10 @@ def car(r: Stream) -> Drawing:
                   (middle + 0.05, -0.07)))
     d.cut(stroke([(middle, 0.0), (middle, 0.30)], 0.022), disc(nose - 0.10, 0.15, 0.055))
     _mount(d, _wheel(-axle, 0.36, wheel), _wheel(axle, 0.36, wheel))
-    return d
 
 
-def truck(r: Stream) -> Drawing:
+def truck(d: Drawing, r: Stream) -> None:
     """Drive in profile: a box body, a lower cab with one window, two or three wheels."""
-    d = Drawing()
     wheel, cab = r.between(0.17, 0.20), r.between(0.36, 0.44)
     top, roof = r.between(-0.66, -0.54), r.between(-0.32, -0.22)
     d.add(plate(-0.98, top, cab - 0.07, 0.28, 0.04), box(-0.94, 0.26, 0.97, 0.40))
@@ -388,4 +357,3 @@ def truck(r: Stream) -> Drawing:
     d.cut(polygon((cab + 0.09, roof + 0.08), (cab + 0.25, roof + 0.08), (cab + 0.40, -0.01), (cab + 0.09, -0.01)))
     axles = (-0.74, -0.30, 0.66) if r.chance(0.6) else (-0.58, 0.66)
     _mount(d, *(_wheel(x, 0.44, wheel) for x in axles))
-    return d

@@ -45,7 +45,8 @@ SCALE = (0.70, 0.95)  # half the longer side, in half frames
 
 def silhouette(category: str, stream: Stream) -> NDArray[np.bool_]:
     """Return one example of the category as a (256, 256) boolean raster."""
-    drawing: Drawing = getattr(objects, category)(stream)
+    drawing = Drawing()
+    getattr(objects, category)(drawing, stream)
     sizes = [len(p) for p in drawing.polygons]
     points = _posed(np.concatenate(drawing.polygons), TURNS[category] / 360, stream)
     added = np.repeat(drawing.adds, sizes)
