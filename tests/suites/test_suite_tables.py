@@ -120,3 +120,8 @@ def test_metrics_are_those_of_the_definition(suite):
     (room,) = (one for one in SUITES if one.__name__ == f"suites.{suite}")
     metrics = room.SUITE.metrics
     assert list(map(row, metrics)) == [line.split() for line in TABLES[suite].split("\n") if line.strip()]
+
+
+def test_summaries_show_the_accuracy_on_clean_images_once():
+    clean = {metric.name for room in SUITES for metric in room.SUITE.metrics if metric.clean}
+    assert clean == {"natural_accuracy", "clean_accuracy"}

@@ -80,25 +80,6 @@ def test_no_mce_of_images_of_another_size(data, tmp_path):
     assert not [one for one in made if one.metric == "mce" and one.difference is not None]
 
 
-@pytest.mark.slow
-def test_two_observers_are_compared_over_all_folders(data, tmp_path):
-    ran(tmp_path, "corruption:imagenet-c")
-    rows = compare("ideal-shape", "ideal-constant", suite="corruption:imagenet-c", db=str(tmp_path / "r.db"))
-    found = {row.comparison.metric: row.comparison for row in rows if not row.comparison.condition}
-    assert found["corruption_accuracy"].a == 1.0 and found["corruption_accuracy"].b == 0.25
-    assert found["corruption_accuracy"].n == 24
-
-
-@pytest.mark.slow
-def test_other_folders_are_never_normalised(data, tmp_path):
-    prepared, found = ran(tmp_path, "corruption:imagenet-c-bar")
-    blocks = prepared.tasks[0].plan.blocks
-    assert [b.condition for b in blocks] == ["clean", "sparkles/3"]
-    assert len(blocks[0].stimuli) == 6  # the photographs that the folder was made of
-    assert not any("mce" in metric for metric, _ in found)
-    assert found["corruption_accuracy", "sparkles"].value == 1.0
-
-
 def test_top1_and_top5_on_stylised_images_and_photographs(data, tmp_path):
     prepared, found = ran(tmp_path, "corruption:stylized-imagenet")
     shown = {b.role: b.presentation for b in prepared.tasks[0].plan.blocks}

@@ -1,13 +1,11 @@
 """What a sweep shows: blocks, presentations, options, what is missing."""
 
 from dataclasses import replace
-from importlib import import_module
 
 import numpy as np
 import pytest
 from corruption_tables import CELLS
 
-from benchmark.contracts import Transform
 from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.stimuli.generated import generated_set
 from benchmark.testing import ToyShelf, toy_stimuli
@@ -65,21 +63,6 @@ def test_training_images_stand_in_and_are_named():
         plan(CorruptionConfig(), Shelf("geirhos16", "natural"))
 
 
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (CorruptionConfig(corruptions=("extra",)), {"speckle_noise", "gaussian_blur", "spatter", "saturate"}),
-        (CorruptionConfig(corruptions=("noise", "fog")), {"gaussian_noise", "shot_noise", "impulse_noise", "fog"}),
-        (CorruptionConfig(corruptions=("weather",)), {"snow", "frost", "fog", "brightness"}),
-    ],
-    ids=["extra", "noise and fog", "weather"],
-)
-def test_corruptions_by_name_family_and_group(config, expected):
-    made = plan(config, Shelf("imagenet1k"))
-    assert {c.partition("/")[0] for c in conditions(made)} == {*expected, "clean"}
-    assert len(made.blocks) == 1 + 5 * len(expected)
-
-
 def test_a_wrong_name_answers_with_close_ones():
     with pytest.raises(UnknownName, match="gaussian_noise"):
         plan(CorruptionConfig(corruptions=("gausian_noise",)), Shelf("imagenet1k"))
@@ -91,14 +74,6 @@ def test_the_quick_variant():
     assert conditions(made) == ["clean", *(c for c in CELLS if c[-1] in "135")]
     few = plan(replace(config, images=5), Shelf("imagenet1k"))
     assert {len(block.stimuli) for block in few.blocks} == {5}
-
-
-def test_jpeg85_is_part_of_each_transform():
-    plain, stored = (plan(CorruptionConfig(jpeg85=on), Shelf("imagenet1k")) for on in (False, True))
-    for one, other in zip(plain.blocks[1:], stored.blocks[1:], strict=True):
-        assert one.transform.params == {**other.transform.params, "jpeg85": False}
-        assert other.transform.params["jpeg85"] is True
-    assert stored.blocks[0].transform is None
 
 
 def test_rounding_and_the_resize_filter_are_switches():
@@ -186,13 +161,6 @@ def test_parts_are_sets_of_their_own_and_the_clean_images_are_the_same_ones():
         plan_folders(Folders("imagenet-c", ("snow",)), Disk("imagenet1k"))
 
 
-def test_without_clean_images_the_folders_are_shown_alone():
-    """Training images would be others than the folders': they do not stand in."""
-    made = plan_folders(Folders("imagenet-c"), Disk("imagenet1k", "natural"))
-    assert conditions(made) == list(Disk.names)
-    assert made.missing == {"natural": "'natural' is not here"}
-
-
 def test_images_of_224_px_are_shown_as_they_are():
     """A second resize to 256 and crop would show another image."""
     stimuli = toy_stimuli("natural", "imagenet1k")
@@ -202,16 +170,3 @@ def test_images_of_224_px_are_shown_as_they_are():
     assert presentation(mixed) == "crop224"
     made = plan_folders(Folders("imagenet-c"), Disk("imagenet1k"))
     assert [b.presentation for b in made.blocks] == ["crop224", *["whole"] * 4]
-
-
-def test_a_transform_that_cannot_be_made_is_missing_with_its_reason(monkeypatch):
-    def fails(entry, level, **options):
-        from benchmark.errors import PluginError
-
-        if entry.name == "snow":
-            raise PluginError("snow does not load")
-        return Transform(f"{entry.name}/{level}", {}, lambda images, seeds: images)
-
-    monkeypatch.setattr(import_module("suites.corruption.plan"), "transform", fails)
-    made = plan(CorruptionConfig(), Shelf("imagenet1k"))
-    assert made.missing == {"snow": "snow does not load"} and len(made.blocks) == 71

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmark.contracts import Coded, Trials
 from benchmark.contracts.trials import Columns
-from benchmark.stats import compare_ratio, wilson
+from benchmark.stats import wilson
 from suites.corruption import SUITE
 from suites.corruption.cells import cells_of
 from suites.corruption.compare import compare
@@ -52,16 +52,6 @@ def test_every_mean_by_hand():
     assert ("blur_accuracy", "") not in found
     assert found["corruption_accuracy", ""].n == 16 and found["flip_consistency", ""].n == 8
     assert {score.role for score in found.values()} == {"natural"}
-
-
-def test_wrong_answers_that_agree_are_consistent():
-    """Stability asks for the same answer, right or not."""
-    trials = table({"fog/1": [0, 0], "fog/2": [0, 0]})
-    assert by_name(SUITE.score(SUITE.config, trials))["flip_consistency", ""].value == 1.0
-    answers = trials["response"].copy()
-    answers[3] = "n00000009"
-    other = Trials({**trials.columns, "response": answers})
-    assert by_name(SUITE.score(SUITE.config, other))["flip_consistency", ""].value == 0.5
 
 
 @pytest.mark.parametrize("right", [0, 1])
@@ -211,21 +201,6 @@ def test_ratios_are_the_scores_of_any_sweep(rows):
             assert num.sum() / den.sum() == pytest.approx(found.value), metric.name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["corruption_accuracy", "relative_robustness", "mce", "relative_mce"])
-def test_observers_that_stopped_at_different_images_are_compared_on_what_both_saw(name):
-    rng = np.random.default_rng(7)
-    conditions = ("clean", *CELLS)
-    mine, theirs = (correlated(rng, 40, conditions).items() for _ in range(2))
-    first = {c: np.where(np.arange(40) < (20 if i % 3 else 40), row, -1) for i, (c, row) in enumerate(mine)}
-    second = {c: np.where(np.arange(40) < (40 if i % 2 else 30), row, -1) for i, (c, row) in enumerate(theirs)}
-    found = compare_ratio(SUITE.metric(name), table(first), table(second))
-    for cells, value in ((first, found.a), (second, found.b)):
-        both = {c: np.where((first[c] < 0) | (second[c] < 0), -1, row) for c, row in cells.items()}
-        score = by_name(SUITE.score(SUITE.config, table(both)))[name, ""]
-        assert value == pytest.approx(score.value)
-
-
 def test_scores_of_codes_are_those_of_text():
     cells = {"clean": [1, 0], "fog/2": [-1, 1], "fog/1": [1, -1], "fog/3": [1, 1]}
     plain = table(cells, names=["b", "a"])
@@ -275,12 +250,6 @@ def test_ratios_of_an_uneven_sweep_on_paper():
         assert scores[name, ""].value == pytest.approx(value), name
     counts = {"corruption_accuracy": 14, "accuracy16": 12, "clean_accuracy16": 3, "clean_accuracy": 4}
     assert {name: scores[name, ""].n for name in counts} == counts
-
-
-def test_ratios_of_cells_that_were_not_shown_count_nobody():
-    trials = table({"clean": [1, 0], "rotation/0": [1, 1]}, right16={"clean": [-1, -1], "rotation/0": [1, 1]})
-    for name in ("weather_accuracy", "flip_consistency", "clean_accuracy16", "mce", "relative_mce"):
-        assert np.sum(SUITE.metric(name).ratio(trials)[1]) == 0, name
 
 
 @pytest.mark.parametrize("without", ["mine", "theirs", "both", "neither"])

@@ -95,13 +95,6 @@ def test_noise_of_images_is_not_counted_as_a_difference_of_people():
     assert found[1:].std() == pytest.approx(0.1 / 20**0.5, rel=0.35)  # twice the variance: 1.41
 
 
-def test_two_people_are_one_pair():
-    pairs = np.random.default_rng(0).random((501, 2, 2))
-    found = pairs_among(pairs + pairs.transpose(0, 2, 1), draw_people("contrast", 2, 500))
-    assert found == pytest.approx(pairs[:, 0, 1] + pairs[:, 1, 0])
-    assert np.isnan(pairs_among(np.ones((501, 1, 1)), draw_people("contrast", 1, 500))).all()
-
-
 def test_a_shape_has_the_same_weights_in_every_experiment(make, join):
     """The same answers to edges and to silhouettes of 40 shapes are no more than those to edges alone."""
 
@@ -137,12 +130,6 @@ def test_interval_of_a_squared_difference_is_moved_to_its_value():
     low, high = interval(draws, centred=True)
     assert low <= 0.0 <= high
     assert (low, high) == pytest.approx(np.quantile(squares, [0.025, 0.975]) - squares.mean())
-
-
-def test_interval_holds_its_value_or_is_none():
-    assert interval(np.concatenate([[0.0], np.linspace(0.1, 0.2, 50)]))[0] == 0.0
-    assert interval(np.full(11, 0.5)) is None
-    assert interval(np.array([0.5, np.nan, np.nan])) is None
 
 
 @pytest.mark.slow

@@ -173,14 +173,6 @@ def test_lapses_end_at_45_percent(make, join):
     assert curve.lapse == pytest.approx(0.45, abs=1e-6)
 
 
-def test_a_curve_may_be_as_shallow_as_the_span_of_its_levels_allows(make, join):
-    x = levels()
-    inside = x[np.isfinite(x)]
-    slope = 1.05 / (inside.max() - inside.min())
-    right = np.round(4000 * shares_of(x, np.median(inside), slope, 0.05))
-    assert abs(fitted(make, join, right, 4000).slope) == pytest.approx(slope, rel=0.2)
-
-
 def test_a_curve_falls_to_guessing_and_begins_at_one_minus_its_lapses(make, join):
     """One of sixteen categories is right by chance; .07 of the easy images are missed."""
     n = 2000

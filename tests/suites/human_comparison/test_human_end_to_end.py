@@ -9,7 +9,6 @@ from benchmark.plugins import SuiteShelf
 from benchmark.variables import read_settings
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
-from suites.human_comparison.comparing import SIMULATED
 from suites.human_comparison.experiments import WORLD_LEVELS
 
 pytestmark = pytest.mark.slow
@@ -41,17 +40,6 @@ def test_equal_blocks_are_decoded_once(run):
     second, _ = run("world-standard-0", SUITE)
     assert second.decoded == 5 * LIMIT  # cue-conflict, edges, silhouettes, stylised, natural
     assert both.decoded == first.decoded + LIMIT  # stylised alone is new
-
-
-def test_simulated_people_stand_in_for_people(run):
-    """A network is held against the readers, and so is a reader, against the others."""
-    _, rows = run("world-reader-0,world-reader-1,world-reader-2,world-standard-0,ideal-shape", SUITE)
-    for name in ("world-standard-0", "world-reader-1"):
-        mine = [r for r in rows if r.observer == name and r.metric == "observed_consistency"]
-        assert mine
-        for row in mine:
-            assert row.value is not None
-            assert SIMULATED in row.flags
 
 
 def test_readers_agree_as_people_do_and_fail_as_images_fade(tmp_path, monkeypatch):

@@ -41,20 +41,6 @@ ACCURACIES = {
 }
 #: ResNet-50 trained on ImageNet and on Stylized-ImageNet, per condition (Geirhos et al. 2019).
 IN, SIN = "resnet50", "resnet50-train-60-epochs"
-NETWORKS = {
-    "contrast": (".958 .948 .930 .836 .755 .528 .313 .069", ".911 .874 .861 .825 .803 .769 .662 .369"),
-    "uniform-noise": (".887 .804 .710 .384 .110 .065 .062 .062", ".852 .827 .769 .659 .457 .236 .081 .063"),
-    "high-pass": (".950 .756 .351 .149 .105 .089 .075 .074", ".898 .745 .705 .641 .609 .593 .502 .398"),
-    "low-pass": (".966 .917 .613 .320 .183 .135 .079 .061", ".891 .829 .276 .191 .138 .116 .098 .057"),
-    "phase-scrambling": (".961 .926 .795 .523 .175 .090 .076", ".893 .867 .816 .628 .281 .086 .084"),
-    "rotation": (".955 .634 .718 .620", ".897 .470 .519 .471"),
-    "eidolonI": (".928 .891 .753 .369 .156 .113 .103 .062", ".884 .878 .841 .656 .325 .150 .091 .075"),
-    "eidolonII": (".928 .891 .681 .259 .094 .081 .072 .062", ".881 .863 .800 .625 .200 .103 .056 .062"),
-    "eidolonIII": (".919 .878 .463 .147 .072 .062 .066 .062", ".856 .838 .756 .419 .175 .075 .069 .041"),
-    "edges": (".181", ".487"),
-    "silhouettes": (".544", ".444"),
-    "cue-conflict": (".175", ".507"),
-}
 #: Mean over the distorted conditions: IN, SIN, and whether stylised training helps (None: not separable here).
 CLAIM = {
     "contrast": (0.626, 0.737, True), "uniform-noise": (0.314, 0.442, True),
@@ -184,23 +170,6 @@ def test_a_person_against_the_others_in_a_straight_line(humans, frame, find):
         rest = [name for name in tables[0].columns if name != "subject-03"]
         straight = np.mean([[straight_kappa(t["subject-03"], t[b]) for t in tables] for b in rest])
         assert find(scores, "error_consistency", role, "kept").value == pytest.approx(straight, abs=1e-12)
-
-
-@pytest.mark.parametrize("role", NETWORKS)
-@pytest.mark.parametrize("network", [IN, SIN])
-def test_network_accuracy_of_each_condition(published, find, network, role):
-    trials = published[network].of(role)
-    scores = SUITE.score(None, trials)
-    values = [float(text) for text in NETWORKS[role][network == SIN].split()]
-    conditions = BY_ROLE[role].levels
-    for condition, value in zip(conditions, values, strict=True):
-        score = find(scores, accuracy_name(role), role, condition)
-        right = (trials["response"] == trials["category"])[trials["condition"] == condition]
-        assert score.value == pytest.approx(right.mean(), abs=1e-12)
-        assert score.value == pytest.approx(value, abs=6e-4)
-        clustered = "wilson, clustered (160 shapes x 48 textures)"
-        assert score.method == (clustered if role == "cue-conflict" else "wilson")
-        assert score.low < score.value < score.high
 
 
 def distorted(trials):

@@ -1,6 +1,5 @@
 """The suite by hand: plan, averages, degenerate cases, what is flagged and what has no value."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +7,7 @@ import pytest
 
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli
-from benchmark.stimuli.roles import Resolver
-from benchmark.stimuli.world.sets import CATEGORIES
-from benchmark.testing import ToyShelf, check_suite, toy_stimuli, toy_trials
-from benchmark.variables import read_settings
+from benchmark.testing import ToyShelf, check_suite, toy_stimuli
 from suites.human_comparison import SUITE
 from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
@@ -72,21 +68,6 @@ def test_plan_of_the_built_in_world():
     }
 
 
-def test_graded_experiments_of_the_built_in_world_are_balanced(monkeypatch, tmp_path):
-    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
-    plan = SUITE.plan(None, Resolver("world16", read_settings()))
-    stimuli = plan.blocks[-1].stimuli
-    assert Counter(stimuli.labels["category"].tolist()) == dict.fromkeys(CATEGORIES, 4)
-    assert stimuli.whole == len(stimuli) == 64
-
-
-def test_missing_experiments_keep_their_reason(find):
-    shelf = Shelf("edges")
-    scores = SUITE.score(None, toy_trials(SUITE, shelf))
-    assert find(scores, "colour_accuracy", "colour").reason == "get it: colour"
-    assert find(scores, "ood_accuracy").flags == ("1 of 17 experiments",)
-
-
 def test_ood_accuracy_is_the_mean_over_experiments_of_kept_trials(make, join, find):
     contrast = make([1] * 8 + [0] * 2 + [1] * 10, condition=["c50"] * 10 + ["c100"] * 10)
     edges = make([1, 1, 0, 0], role="edges", condition="")
@@ -94,13 +75,6 @@ def test_ood_accuracy_is_the_mean_over_experiments_of_kept_trials(make, join, fi
     assert score.value == pytest.approx((0.8 + 0.5) / 2)
     assert (score.n, score.excluded) == (14, 10)
     assert score.flags == ("2 of 17 experiments",)
-
-
-def test_accuracy_of_the_control_is_shown_and_not_averaged(make, find):
-    scores = SUITE.score(None, make([1, 0, 1, 1], condition=["c50", "c50", "c100", "c100"]))
-    control = find(scores, "contrast_accuracy", "contrast", "c100")
-    assert control.value == 1.0 and control.flags == ("not in the averages",)
-    assert find(scores, "contrast_accuracy", "contrast").value == 0.5
 
 
 def test_no_answer_is_wrong_and_stays_in_the_count(make, find):
@@ -201,13 +175,6 @@ def test_a_ceiling_below_zero_gives_no_fraction(make, find):
     assert fraction.value is None and fraction.reason == "no ceiling above 0"
 
 
-def test_one_person_is_no_ceiling(make, find):
-    scores = SUITE.against.scores(None, make(bits(0, 40)), {"subject-1": make(bits(1, 40))})
-    assert find(scores, "error_consistency").value is not None
-    assert find(scores, "human_error_consistency").reason == "one person only: no pair of people"
-    assert find(scores, "ceiling_fraction").value is None
-
-
 def test_people_who_saw_other_images_take_no_part(make, find):
     people_ = {"subject-1": make(bits(1, 40)), "subject-2": make(bits(2, 39)), "subject-3": make(bits(3, 60))}
     scores = SUITE.against.scores(None, make(bits(0, 40)), people_)
@@ -223,12 +190,6 @@ def test_nobody_to_compare_with_is_a_reason(make, find, references):
     scores = SUITE.against.scores(None, make(bits(0, 20)), references)
     for metric in ("error_consistency", "observed_consistency", "accuracy_difference", "ceiling_fraction"):
         assert find(scores, metric).value is None and "human-trials" in find(scores, metric).reason
-
-
-def test_nothing_answered_is_a_reason(make, find):
-    empty = make([], condition=[])
-    assert find(SUITE.against.scores(None, empty, {}), "error_consistency").reason
-    assert find(SUITE.score(None, empty), "ood_accuracy").reason == "no trials"
 
 
 def test_simulated_people_are_not_called_people(make, find):
@@ -353,11 +314,3 @@ def test_the_human_row_is_about_other_people():
     assert score.value == pytest.approx(0.7, abs=0.01)
     half = 3.182446 * np.std(shares, ddof=1) / 2  # Student's t with 3 degrees of freedom
     assert (score.low, score.high) == pytest.approx((0.7 - half, 0.7 + half), abs=0.03)
-
-
-def test_eidolons_of_three_coherences_at_eight_reaches():
-    for role, coherence, kept in (("eidolonI", 10, 5), ("eidolonII", 3, 4), ("eidolonIII", 0, 3)):
-        names = [f"{reach}-{coherence}-10" for reach in (1, 2, 4, 8, 16, 32, 64, 128)]
-        experiment = BY_ROLE[role]
-        assert experiment.levels == dict(zip(names, [1, 2, 4, 8, 16, 32, 64, 128], strict=True))
-        assert list(experiment.kept) == names[1 : kept + 1]

@@ -163,23 +163,6 @@ def test_an_image_that_answers_nothing_has_no_reliance():
     np.testing.assert_allclose(split(Trials(half)), [1.0, np.nan, -1.0, 0.5])
 
 
-def test_a_network_that_always_says_the_same_has_no_headline_and_the_reason():
-    columns = {
-        "role": np.full(4, "natural"),
-        "condition": np.full(4, ""),
-        "stimulus": np.arange(4).astype(str),
-        "category": np.array(["cat", "dog", "cat", "dog"]),
-        "response": np.full(4, "cat"),
-        "area": np.full(4, 0.3),
-        **{name: np.full(4, np.nan) for name in EVIDENCE},
-    }
-    scores = SUITE.score(SUITE.config, Trials(columns))
-    found = {one.metric: one for one in scores if not one.condition}
-    assert found["object_reliance"].value is None
-    assert "no exchange changes its answers" in found["object_reliance"].reason
-    assert (found["object_accuracy"].value, found["object_accuracy"].n) == (0.5, 4)
-
-
 def test_an_outline_is_put_where_the_object_is_and_brought_to_its_size():
     onto, outline = np.zeros((2, 40, 50), bool)
     onto[20:40, 25:45] = True

@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmark.testing import toy_stimuli
 from gestaltbench.pictures import gallery_command
-from suites.saliency.pictures import LINE, MARGIN, TILE, GalleryRow, chosen, gradient_picture, map_picture, sheet, strip
+from suites.saliency.pictures import LINE, MARGIN, TILE, GalleryRow, chosen, gradient_picture, map_picture, sheet
 
 
 def test_three_deviations_are_the_whole_range():
@@ -63,19 +63,6 @@ def test_the_command_draws_one_row_a_model(tmp_path):
     run("--models", names, "--out", str(again), "--count", "2", "--random")
     with Image.open(again) as image:
         np.testing.assert_array_equal(np.asarray(image), pixels)
-
-
-@pytest.mark.slow
-def test_a_last_row_has_random_weights(tmp_path, monkeypatch):
-    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
-    out = str(tmp_path / "a.png")
-    assert run("-m", "world-standard-0", "-o", out, "--count", "1", "--random") == 0
-    with Image.open(out) as image:
-        assert image.height == MARGIN + 3 * (192 + LINE + MARGIN)
-        tiles = np.asarray(image)[:, image.width - 192 - MARGIN : image.width - MARGIN]
-    rows = [tiles[MARGIN + at * (192 + LINE + MARGIN) :][:192] for at in range(3)]
-    assert all(len(np.unique(row)) > 50 for row in rows)
-    assert not np.array_equal(rows[1], rows[2])
 
 
 def test_an_ideal_observer_has_nothing_to_show(tmp_path):
@@ -146,16 +133,3 @@ def test_the_middle_of_the_range_is_the_mean():
     values = np.array([0.0, 8.0] * 6).reshape(3, 2, 2)
     for away in (0.0, -40.0):
         assert gradient_picture(values + away).transpose(2, 0, 1).ravel().tolist() == [85, 170] * 6
-
-
-def test_tiles_are_at_most_224_pixels_and_strips_at_most_112():
-    grey = np.full((300, 150, 3), 9, dtype=np.uint8)
-    assert sheet([GalleryRow("", (grey,), ("",))]).size == (12 + 224 + 6, 6 + 224 + 14 + 6)
-    half = np.full((112, 56, 3), 9, dtype=np.uint8)
-    assert sheet([GalleryRow("", (half, half), ("", ""))]).size == (12 + 2 * 230, 6 + 244)
-    wide = np.arange(8 * 448 * 3, dtype=np.uint32).reshape(8, 448, 3).astype(np.uint8)
-    small = np.asarray(strip([wide, wide[:, ::2]]))
-    assert small.shape == (4, 224, 3)
-    np.testing.assert_array_equal(small[:2, :112], wide[::4, ::4])
-    assert (small[2:, :112] == 255).all()
-    np.testing.assert_array_equal(small[:, 112:], wide[::2, ::4])

@@ -152,19 +152,6 @@ def test_no_pass_holds_more_images_than_fit(batch, most):
     assert np.isfinite(columns["smooth_auc"]).all()
 
 
-def test_a_loaded_model_is_left_as_it_was_and_no_grad_changes_nothing():
-    shown, model = block("natural", 8), network("world-standard-1")
-    model.module.head.weight.requires_grad_(True)
-    expected = seen(model, shown)
-    with torch.no_grad():
-        found = seen(model, shown)
-    np.testing.assert_array_equal(found["grad_auc"], expected["grad_auc"])
-    flags = {name: p.requires_grad for name, p in model.module.named_parameters()}
-    assert [name for name, flag in flags.items() if flag] == ["head.weight"]
-    assert model.module.head.weight.grad is None
-    assert not model.module.training
-
-
 @pytest.mark.slow
 def test_through_the_engine(monkeypatch, tmp_path):
     """Stored, scored, and with a reason where there are no gradients."""

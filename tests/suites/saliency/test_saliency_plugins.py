@@ -163,11 +163,6 @@ def test_names_and_code_decide_what_is_stored():
     assert metrics["b"].direction == "none"
 
 
-@pytest.mark.parametrize("taken", ["object_auc", "grad_centroid"])
-def test_a_name_that_the_suite_uses_itself_is_refused(taken):
-    assert "metric of the suite" in read_added([entry(taken, "MEASURE")]).broken[taken]
-
-
 def test_a_column_of_the_suite_is_never_overwritten():
     """Names of its columns and reference maps are free: what is added is stored apart."""
     found = read_added([entry("sobel", "MAP"), entry("response", "MEASURE")])

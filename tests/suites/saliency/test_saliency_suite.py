@@ -18,7 +18,7 @@ from suites.saliency.maps.gradients import frequencies, saliency, target_rows
 from suites.saliency.maps.localisation import mass_ratio
 from suites.saliency.maps.mask_context import context_of
 from suites.saliency.plan import plan
-from suites.saliency.score import NO_ANSWER, NO_MASKS
+from suites.saliency.score import NO_ANSWER
 
 
 def scores(trials):
@@ -45,27 +45,6 @@ def test_the_contract_is_kept():
     assert not failed
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("parts", [4, 8, 32])
-def test_batches_of_8_4_and_1_agree(parts, everything):
-    other = toy_trials(SUITE, ToyShelf("geirhos16"), parts)
-    for name, values in everything.columns.items():
-        if values.dtype.kind == "f":
-            np.testing.assert_allclose(other[name], values, atol=1e-5, equal_nan=True)
-        else:
-            np.testing.assert_array_equal(other[name], values)
-
-
-@pytest.mark.slow
-def test_excess_is_the_mean_difference_and_the_score_says_how(toy):
-    found = scores(toy)["cue-conflict", "object_auc_excess", ""]
-    expected = (toy["grad_auc"] - toy["grad_auc_other"]).mean()
-    assert found.value == pytest.approx(expected)
-    assert (found.n, found.excluded) == (32, 0)
-    assert found.low < found.value < found.high
-    assert found.method == "wilson (by stimulus)"
-
-
 @pytest.mark.parametrize("area", [0.0, 0.005, 0.96, 1.0])
 def test_objects_too_small_or_too_large_are_left_out_of_what_needs_a_mask(toy, area):
     areas = toy["area"].copy()
@@ -73,15 +52,6 @@ def test_objects_too_small_or_too_large_are_left_out_of_what_needs_a_mask(toy, a
     found = scores(with_columns(toy, area=areas))
     assert found["cue-conflict", "object_auc_excess", ""].excluded == 1
     assert found["cue-conflict", "grad_centroid", ""].excluded == 0
-
-
-def test_no_masks_is_said_and_the_centroid_is_still_there():
-    bare = replace(toy_stimuli("cue-conflict"), mask=None, digest="bare")
-    trials = toy_trials(SUITE, ToyShelf("geirhos16", {"cue-conflict": bare}))
-    found = scores(trials)
-    assert found["cue-conflict", "object_auc_excess", ""].value is None
-    assert found["cue-conflict", "object_auc_excess", ""].reason == NO_MASKS
-    assert found["cue-conflict", "grad_centroid", ""].value > 0
 
 
 def test_every_reference_map_stands_beside_the_scores(toy):
