@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from registry.determinism_checks import Check
     from registry.families.probe import Fitted, Head, Kind
     from registry.model import LoadedModel
-    from registry.register import CardFolder
     from registry.simulated import IdealObserver
 
 
@@ -102,20 +102,17 @@ def register(
     bench register my-net --arch timm:resnet50 --weights checkpoint.pt
     bench register my-probe --arch timm:vit_small_patch14_dinov2 --weights dinov2.pth --probe imagenet/train
     """
-    path = None if weights is None else str(weights)
     own = stated(templates=None if templates is None else str(templates), threshold=threshold)
     known = stated(**said)
+    path = None if weights is None else str(weights)
+    training = tuple(known.pop("training", ()))
     if probe is None:
         if (head, limit, device) != ("linear", None, "auto"):
             raise CardError("--head, --limit and --device are for --probe.")
-        known["training"] = tuple(known.get("training", ()))
-        return register_card(name, arch, path, replaces=replace, options=own, **known)
-    if own or known.pop("training", ()):
+        return register_card(name, arch, path, replaces=replace, options=own, training=training, **known)
+    if own or training:
         raise CardError("--probe takes no --training, --templates and --threshold.")
-    key, labels = known.pop("key", None), known.pop("labels", None)
-    space = None if labels is None else str(labels)
-    asked = Probe(arch, str(probe), head, name, path, key, space, limit, device, replace, known)
-    return fit_probe(asked)
+    return _fit_probe(name, arch, path, str(probe), head, limit=limit, device=device, replaces=replace, **known)
 
 
 def register_card(name: str, arch: str, weights: str | None = None, **options: Any) -> tuple[ModelCard, list[Check]]:
@@ -159,40 +156,31 @@ def retire_model(name: str, *, retired: bool = True) -> ModelCard:
 
 
 def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
-    """Give a registered model another name; its stored trials are scored again under it."""
-    from registry.cards import rename_card
-
-    settings = read_settings(db)
-    card = rename_card(name, new, settings.cards)
-    _scored_as(card, name, settings)
-    return card
-
-
-def _scored_as(card: ModelCard, former: str, settings: Settings) -> None:
-    """Scores of what a former name answered, under the card's own name. Answers belong to weights, not to names."""
-    from dataclasses import replace
-
+    """Give a registered model another name; its stored trials are scored again under it: answers belong to weights."""
     from benchmark.contracts import Observer
     from benchmark.engine.environment import environment
     from benchmark.engine.scoring import Scorer
     from benchmark.store import open_store
+    from registry.cards import rename_card
 
+    settings = read_settings(db)
+    card = rename_card(name, new, settings.cards)
     with open_store(settings.db) as store:
-        rows = [row for row in store.observers(names={former}) if row.kind == "network"]
+        rows = [row for row in store.observers(names={name}) if row.kind == "network"]
         if not rows:
-            return
+            return card
         (known,) = rows
-        run = store.begin_run(f"bench models rename {former} {card.name}", environment("none", 1))
-        plain = card.model_dump(mode="json")
-        row = store.put_observer(Observer(card.name, "network", known.identity, plain))
+        run = store.begin_run(f"bench models rename {name} {new}", environment("none", 1))
+        row = store.put_observer(Observer(new, "network", known.identity, card.model_dump(mode="json")))
         for suite in suites_with_scores(store):
-            answers = {o.key: o for o in store.observations(observer=former, suite=suite.name)}
-            for shown in store.score_sets(suite.name):
-                owned = [answers[key] for key in shown.keys if key in answers]
-                if shown.observer == known.id and owned and all(store.complete(o.key) for o in owned):
-                    new = [replace(o, observer=row, observer_name=card.name) for o in owned]
-                    Scorer(store, run, suite).observer(new, new[0].details.get("missing", {}))
+            answers = {o.key: o for o in store.observations(observer=name, suite=suite.name)}
+            for scored in store.score_sets(suite.name):
+                owned = [answers[key] for key in scored.keys if key in answers]
+                if scored.observer == known.id and owned and all(store.complete(o.key) for o in owned):
+                    renamed = [with_changes(o, observer=row, observer_name=new) for o in owned]
+                    Scorer(store, run, suite).observer(renamed, renamed[0].details.get("missing", {}))
         store.end_run(run, "done")
+    return card
 
 
 def entrances(card: ModelCard) -> list[tuple[str, str]]:
@@ -236,205 +224,135 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     return card.name, checks
 
 
-# Heads on frozen backbones: features of a training set, a classifier fitted to them, a card for both.
-
-
 #: `--probe` that draws images of the built-in world, and how many it draws.
 WORLD, WORLD_COUNT = "world", 1600
 _BATCH = 64  # fixed: the features of an image do not depend on what the user's machine takes at once
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A head to be fitted.
+def _fit_probe(
+    name: str,
+    backbone: str,
+    weights: str | None,
+    train: str,
+    kind: Kind,
+    *,
+    key: str | None = None,
+    labels: str | Path | None = None,
+    limit: int | None,
+    device: str,
+    replaces: bool,
+    **overrides: Any,
+) -> tuple[ModelCard, list[Check]]:
+    """Fit a head on a frozen backbone's features of a training set and register the whole.
 
-    backbone: a model's name, or an architecture as `register` takes it, with its weights and key; train: a folder of
-    class folders, or "world"; kind: of the head; name: of the new model; labels: the label space where the names of
-    the classes do not tell it; limit: images of the training set, in proportion; replaces: take the place of the
-    registered model of that name; overrides: fields of `Preprocess`.
+    backbone: a model's name, or an architecture; train: a folder of class folders, or "world"; labels: the label space
+    where the names of the classes do not tell it; overrides: fields of `Preprocess`. Gives the card and what is known
+    of it: what the backbone is fed, the training set, the accuracy on images that were held out, and the checks of
+    every registered model. Nothing is written unless all hold.
     """
-
-    backbone: str
-    train: str
-    kind: Kind
-    name: str
-    weights: str | None = None
-    key: str | None = None
-    labels: str | None = None
-    limit: int | None = None
-    device: str = "auto"
-    replaces: bool = False
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-
-
-def fit_probe(asked: Probe) -> tuple[ModelCard, list[Check]]:
-    """Fit a head on a backbone's features of a training set and register the whole.
-
-    Gives the card and what is known of it: what the backbone is fed, the training set, the accuracy on images that
-    were held out, and the checks of every registered model. Nothing is written unless all hold.
-    """
-    from registry.cards import remove_unnamed
-    from registry.families.family import require_classes
-    from registry.register import CardFolder, admit, require_free
+    from benchmark.engine.devices import choose_device
+    from registry.cards import head_file, remove_unnamed
+    from registry.families.family import labels_of_folders, require_classes
+    from registry.families.probe import Head, fit, write_head
+    from registry.loading import load_model
+    from registry.register import UNTRAINED, CardFolder, admit, backbone_card, require_free
 
     settings = read_settings()
-    shelf = CardFolder(settings.cards, settings.place, asked.replaces)
-    name = asked.name
-    require_free(name, shelf)
-    card, rows = _backbone(asked, name, shelf, settings)
-    stimuli = _training_set(asked, settings)
-    if asked.labels:
-        require_classes(set(stimuli.labels["category"].tolist()), asked.labels)
-    model = _loaded(card, asked.device, settings)
+    folder = CardFolder(settings.cards, settings.place, replaces)
+    require_free(name, folder)
+    if ":" in backbone or weights is not None:
+        arch, path = backbone if ":" in backbone else "", Path(weights) if weights else None
+        own, rows = backbone_card(name, arch, path, shelf=folder, key=key, **overrides)
+    elif overrides or key:
+        raise CardError(f"'{backbone}' is registered with its own input and weights: no options of an architecture.")
+    else:
+        own, rows = one_card(backbone, settings), []
+    stimuli = _training_set(train, limit, settings)
+    names = stimuli.labels["category"].tolist()
+    classes = tuple(sorted(set(names)))
+    if labels:
+        require_classes(set(classes), str(labels))
+    model = load_model(own, settings.place, device=choose_device(device), bare=True)
     features = _features(model, stimuli, settings)
-    head, fitted = _head(asked.kind, model, stimuli, features)
-    draft, file = _frozen(asked, card.model_copy(update={"name": name}), head, stimuli, settings)
+    import torch
+
+    fitted = fit(kind, features, torch.tensor([classes.index(each) for each in names]), len(classes))
+    head = Head(fitted.weight, fitted.bias, kind, classes, stimuli.digest, model.digest, len(stimuli))
+    rows = [*rows, *_findings(stimuli, head, fitted)]
+    # Classes that are no known label space get a mapping file, which belongs to the list, not to the model.
+    space = str(labels) if labels else stimuli.space if train == WORLD else None
+    known, order, _ = labels_of_folders(classes, space, expanded(train), settings.cards)
+    head = head.ordered(order)
+    file = head_file(name, head.digest, settings.cards)
+    write_head(head, file)
+    tags = ["random-features" if tag == UNTRAINED else tag for tag in own.training]
+    about = f"{kind} head on the features of {backbone}, fitted to {head.images} images of {stimuli.name}"
+    changes = {
+        "name": name,
+        "labels": known,
+        "sha256": None,
+        "training": tuple(dict.fromkeys([*tags, f"probe({kind})"])),
+        "reported": (),
+        "description": about,
+        "options": {**own.options, "head": str(file), "trained_on": head.trained_on},
+    }
+    draft = own.model_copy(update=changes)
     try:
-        checks = [*rows, *_findings(stimuli, head, fitted)]
-        stated = name != card.name or draft.preprocess is None or draft.preprocess.fixed_size
-        return admit(draft, checks, shelf, size_is_stated=stated)
+        is_stated = name != own.name or draft.preprocess is None or draft.preprocess.fixed_size
+        return admit(draft, rows, folder, size_is_stated=is_stated)
     except BaseException:
         remove_unnamed([file], settings.cards)
         raise
 
 
-def _backbone(asked: Probe, name: str, shelf: CardFolder, settings: Settings) -> tuple[ModelCard, list[Check]]:
-    """The backbone's card, and what it is fed where that is said here for the first time."""
-    from registry.register import backbone_card
-
-    if ":" in asked.backbone or asked.weights is not None:
-        path = None if asked.weights is None else Path(asked.weights)
-        arch = asked.backbone if ":" in asked.backbone else ""
-        return backbone_card(name, arch, path, shelf=shelf, key=asked.key, **asked.overrides)
-    if asked.overrides or asked.key:
-        raise CardError(
-            f"'{asked.backbone}' is registered with its own input and weights: the options for these are for "
-            "architectures (timm:NAME and the like)."
-        )
-    return one_card(asked.backbone, settings), []
-
-
-def _training_set(asked: Probe, settings: Settings) -> Stimuli:
+def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
     from benchmark.stimuli.catalogue import Entry
     from benchmark.stimuli.datasets import open_folder
     from benchmark.stimuli.generated import training_stimuli
 
-    if asked.train == WORLD:
-        return training_stimuli(asked.limit or WORLD_COUNT)
-    folder = expanded(asked.train)
+    if train == WORLD:
+        return training_stimuli(limit or WORLD_COUNT)
+    folder = expanded(train)
     if not folder.is_dir():
-        raise StimuliError(
-            f"--probe {asked.train}: no such folder. Expected one with a folder per class, with images in each; or "
-            f"'{WORLD}': drawn here."
-        )
+        raise StimuliError(f"--probe {train}: no such folder. Expected one with a folder per class, or '{WORLD}'.")
     entry = Entry(folder.resolve().name, "training", "probe", "class-folder")
-    return open_folder(entry, folder.resolve(), settings, asked.limit)
-
-
-def _loaded(card: ModelCard, device: str, settings: Settings) -> LoadedModel:
-    from benchmark.engine.devices import choose_device
-    from registry.loading import load_model
-
-    return load_model(card, settings.place, device=choose_device(device), bare=True)
+    return open_folder(entry, folder.resolve(), settings, limit)
 
 
 def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tensor:
     """[n, d] float32 on the CPU, from the cache where they are there."""
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save
 
+    from benchmark.engine.devices import full_precision
+    from registry.families.probe import pooled
     from registry.files import digest_data, write_whole
 
     device = next((str(weights.device.type) for weights in model.module.parameters()), "cpu")
-    key = digest_data([model.identity, stimuli.digest, device])
-    path = settings.features / f"{key}.safetensors"
-    if path.is_file():
-        try:
-            return load_file(path)["features"]
-        except (OSError, SafetensorError, KeyError):
-            path.unlink(missing_ok=True)
-    features = _computed(model, stimuli, device)
-    write_whole(path, save({"features": features}))
-    return features
-
-
-def _computed(model: LoadedModel, stimuli: Stimuli, device: str) -> Tensor:
-    import torch
-
-    from benchmark.engine.devices import full_precision
-    from registry.families.probe import pooled
-
+    path = settings.features / f"{digest_data([model.identity, stimuli.digest, device])}.safetensors"
+    with suppress(OSError, SafetensorError, KeyError):  # not there, or torn
+        return load_file(path)["features"]
     parts = []
     with torch.inference_mode(), full_precision(device):
         for start in range(0, len(stimuli), _BATCH):
             images = [stimuli.decode(i) for i in range(start, min(start + _BATCH, len(stimuli)))]
             x = model.fit(model.prepare(images, "card").to(device))
             parts.append(pooled(model.module(model.normalise(x))).float().cpu())
-    return torch.cat(parts)
-
-
-def _head(kind: Kind, model: LoadedModel, stimuli: Stimuli, features: Tensor) -> tuple[Head, Fitted]:
-    import torch
-
-    from registry.families.probe import Head, fit
-
-    names = stimuli.labels["category"].tolist()
-    classes = tuple(sorted(set(names)))
-    targets = torch.tensor([classes.index(name) for name in names])
-    fitted = fit(kind, features, targets, len(classes))
-    head = Head(fitted.weight, fitted.bias, kind, classes, stimuli.digest, model.digest, len(stimuli))
-    return head, fitted
-
-
-def _frozen(
-    asked: Probe, backbone: ModelCard, head: Head, stimuli: Stimuli, settings: Settings
-) -> tuple[ModelCard, Path]:
-    """The new model's card, and the file of its head. Classes that are no known label space get a mapping file, which
-    belongs to the list, not to the model.
-    """
-    from registry.cards import head_file
-    from registry.families.family import labels_of_folders
-    from registry.families.probe import write_head
-    from registry.register import UNTRAINED
-
-    space = asked.labels or _drawn_space(stimuli)
-    place = expanded(asked.train)
-    labels, order, _ = labels_of_folders(head.classes, space, place, settings.cards)
-    head = head.ordered(order)
-    path = head_file(backbone.name, head.digest, settings.cards)
-    write_head(head, path)
-    tags = ["random-features" if tag == UNTRAINED else tag for tag in backbone.training]
-    changes = {
-        "labels": labels,
-        "sha256": None,
-        "training": tuple(dict.fromkeys([*tags, f"probe({asked.kind})"])),
-        "reported": (),
-        "description": f"{asked.kind} head on the features of {asked.backbone}, fitted to {head.images} images of "
-        f"{stimuli.name}",
-        "options": {**backbone.options, "head": str(path), "trained_on": head.trained_on},
-    }
-    return backbone.model_copy(update=changes), path
-
-
-def _drawn_space(stimuli: Stimuli) -> str | None:
-    from benchmark.stimuli.generated import SPACE
-
-    return SPACE if stimuli.space == SPACE else None
+    features = torch.cat(parts)
+    write_whole(path, save({"features": features}))
+    return features
 
 
 def _findings(stimuli: Stimuli, head: Head, fitted: Fitted) -> list[Check]:
     from benchmark.stats import wilson
     from registry.determinism_checks import Check
 
-    count, classes = len(stimuli), len(head.classes)
-    rows = [
-        Check("training set", True, f"{count} images of {classes} classes, {stimuli.digest[:12]}"),
-        Check("features", True, f"{head.weight.shape[1]} numbers per image"),
-    ]
-    if not fitted.held:
-        return [*rows, Check("held out", True, "nothing: fewer than five images in every class")]
-    low, high = wilson(fitted.right, fitted.held)
-    text = f"{fitted.right / fitted.held:.3f} [{low:.3f}, {high:.3f}] of {fitted.held} images named rightly"
-    if fitted.penalty:
-        text += f", penalty {fitted.penalty:g} chosen on them"
-    return [*rows, Check("held out", True, text)]
+    held = "nothing: fewer than five images in every class"
+    if fitted.held:
+        low, high = wilson(fitted.right, fitted.held)
+        held = f"{fitted.right / fitted.held:.3f} [{low:.3f}, {high:.3f}] of {fitted.held} images named rightly"
+        held += f", penalty {fitted.penalty:g} chosen on them" if fitted.penalty else ""
+    known = f"{len(stimuli)} images of {len(head.classes)} classes, {stimuli.digest[:12]}"
+    said = {"training set": known, "features": f"{head.weight.shape[1]} numbers per image", "held out": held}
+    return [Check(name, True, text) for name, text in said.items()]

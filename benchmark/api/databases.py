@@ -7,8 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
-from benchmark.api.importing import recorded
-from benchmark.api.importing import score_again as again
+from benchmark.api.importing import recorded, score_again
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Db, Option
 from benchmark.errors import FAILURES, StoreError
@@ -72,24 +71,25 @@ def merge(
     looked_at = [_look(url) for url in sources]
     with open_store(target, create=bool(sources)) as store:
         report = MergeReport(store.place)
-        command = shlex.join(["bench", "db", "merge", *(part.place for part in looked_at), "--into", store.place])
+        command = shlex.join(["bench", "db", "merge", *(source.place for source in looked_at), "--into", store.place])
         with recorded(store, command) as run:
-            for part in sorted(looked_at, key=_part):
-                with open_store(part.url, write=False) as source:
-                    report.merged.append(store.merge(source))
-            scored = again(store, run)
+            # parts come in the plan's order, as one run would have stored them
+            for source in sorted(looked_at, key=lambda source: source.first_part):
+                with open_store(source.url, write=False) as part:
+                    report.merged.append(store.merge(part))
+            scored = score_again(store, run)
         report.scored, report.waiting = scored.made, scored.waiting
         here = ended_parts(store.run_notes())
         # plans of earlier merges, which nobody carries out any more, are no news
-        brought = [note for part in looked_at for note in part.notes] if looked_at else here
+        brought = [note for source in looked_at for note in source.notes] if looked_at else here
         report.lacking = lacking_parts(here, brought)
         # Of leaderboards whose runs go on or were killed: that trials of theirs are nowhere. A question that stops
         # early (`bench diff`) leaves trials unasked.
         lacking = {key for key, suite in store.incomplete().items() if not suite.endswith(PAIRED)}
-        numbers = {source.place: len(lacking & source.cut_short) for source in looked_at}
-        why = "{} of its observations lack trials: let its run end, or start it again, and merge again"
-        report.waiting |= {place: why.format(number) for place, number in numbers.items() if number}
-    return report
+        for source in looked_at:
+            if n := len(lacking & source.cut_short):
+                report.waiting[source.place] = f"{n} of its observations lack trials: run it to its end and merge again"
+        return report
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,18 @@ class _Source:
     notes: list[str]
     cut_short: Set[str]
 
+    @property
+    def first_part(self) -> int:
+        """Which part of a plan it has."""
+        return min((int(note.split("/")[0].split()[1]) for note in self.notes), default=0)
+
 
 def _look(url: str) -> _Source:
     from benchmark.engine.plan import ended_parts
     from benchmark.store import open_store
 
     with open_store(url, write=False) as store:
-        notes = ended_parts(store.run_notes())
-        return _Source(url, store.place, notes, store.incomplete(failed=False).keys())
+        return _Source(url, store.place, ended_parts(store.run_notes()), store.incomplete(failed=False).keys())
 
 
 def db_status(db: Db = None) -> Status:
@@ -158,9 +162,3 @@ def vacuum(db: Db = None) -> tuple[int, int]:
 
     with open_store(read_settings(db).db, create=False) as store:
         return store.vacuum()
-
-
-def _part(source: _Source) -> int:
-    """Which part of a plan a leaderboard has: parts come in the plan's order, as one run would have stored them."""
-    parts = [int(note.split("/")[0].split()[1]) for note in source.notes]
-    return min(parts, default=0)

@@ -115,9 +115,9 @@ def command_line(verb: Callable[..., Any], words: str, **given: Any) -> str:
     return shlex.join(typed)
 
 
-def joined(names: Names) -> str:
+def joined(names: Names | None) -> str:
     """Names as one comma list."""
-    return names if isinstance(names, str) else ",".join(names)
+    return names if isinstance(names, str) else ",".join(names or ())
 
 
 def stated(**values: object) -> dict[str, Any]:

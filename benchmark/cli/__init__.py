@@ -44,8 +44,6 @@ RENAMED = {
     "trials": "export --trials OBSERVER",
     "watch": "sweep --follow",
 }
-#: An option of older versions -> what took its place.
-RENAMED_OPTIONS = {"--slurm": "options of sbatch are given to the script of `bench run ... --print-array slurm`"}
 #: Command -> what loads one that belongs below it and that a room above this one brings.
 ADDED: dict[str, Callable[[], click.Command]] = {}
 
@@ -124,8 +122,6 @@ def main() -> None:
             error.show()  # the whole help is the answer
             sys.exit(2)
         text = " ".join(error.format_message().split()).rstrip(".")
-        if isinstance(error, click.NoSuchOption) and error.option_name in RENAMED_OPTIONS:
-            text = f"{error.option_name} is gone: {RENAMED_OPTIONS[error.option_name]}"
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "bench"
         _fail(f"{text}. `{where} --help` explains the options.", 2)

@@ -35,30 +35,22 @@ def list_sets() -> int:
     settings = read_settings()
     rows = []
     for name, entry in read_catalogue(settings).items():
-        there = _on_disk(entry, locate(name, settings))
-        rows.append((name, there, entry.kind, _count(entry), entry.license, entry.title))
+        cells = len((*entry.parts, *entry.extra)) * len(entry.levels)
+        count = f"{cells} x {entry.count}" if cells else str(entry.count or "")
+        rows.append((name, _on_disk(entry, locate(name, settings)), entry.kind, count, entry.license, entry.title))
     print_rows(("set", "on disk", "kind", "count", "licence", "what"), rows)
     return 0
 
 
 def _on_disk(entry: Entry, there: Path | None) -> str:
     """ "no", "yes", or of a set of which only a part is there how much: "320 of 1280"."""
-    if there is None:
-        return "no"
-    whole = entry.count or 0
-    if entry.kind != "images" or entry.levels or not whole:
-        return "yes"
     from benchmark.stimuli.items import SUFFIXES
 
+    if there is None or entry.kind != "images" or entry.levels or not entry.count:
+        return "no" if there is None else "yes"
     files = (name for _, _, names in os.walk(there) for name in names if not name.startswith("."))
     images = sum(Path(name).suffix.lower() in SUFFIXES for name in files)
-    return f"{images} of {whole}" if images < whole else "yes"
-
-
-def _count(entry: Entry) -> str:
-    """The images of the full set; of a set in cells, of how many cells how many each."""
-    cells = len((*entry.parts, *entry.extra)) * len(entry.levels)
-    return f"{cells} x {entry.count}" if cells else str(entry.count or "")
+    return f"{images} of {entry.count}" if images < entry.count else "yes"
 
 
 @command()
@@ -229,21 +221,9 @@ def stylize(
     if cue_conflict and space is not None:
         raise UsageError("cue-conflict images have the 16 categories: no --space.")
     kind = "cue-conflict" if cue_conflict else "stylised"
-    order = Order(
-        content=content,
-        style=style,
-        name=name or f"{kind}-{content.resolve().name}",
-        sample=Sample(per_pair, count, same_category) if cue_conflict else None,
-        strength=strength,
-        size=size,
-        crop=crop,
-        seed=seed,
-        limit=limit,
-        role=role,
-        space=space,
-        output=output,
-        workers=workers or os.cpu_count() or 1,
-    )
+    order = Order(content=content, style=style, name=name or f"{kind}-{content.resolve().name}", strength=strength,
+        sample=Sample(per_pair, count, same_category) if cue_conflict else None, size=size, crop=crop, seed=seed,
+        limit=limit, role=role, space=space, output=output, workers=workers or os.cpu_count() or 1)  # fmt: skip
     make_stylised(order, read_settings(), load_network(), say)
     return 0
 
@@ -263,65 +243,38 @@ def doctor(*, db: Db = None) -> int:
 
 
 def _lines(db: str | None) -> Iterator[tuple[str, str]]:
-    settings = read_settings(db)
-    yield "ok", f"home      {settings.home}"
-    yield "ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}"
-    yield from _versions()
-    yield _database(settings.db)
-    from benchmark.plugins import find_suites
-
-    shelf = find_suites()
-    yield "ok", f"suites    {', '.join(shelf.suites)}"
-    for name, reason in shelf.broken.items():
-        yield "FAIL", f"suite     '{name}': {reason}"
-    yield from _data()
-    yield from _models()
-
-
-def _versions() -> Iterator[tuple[str, str]]:
     import torch
 
     from benchmark.engine.environment import environment
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    facts = environment(device, torch.get_num_threads())
-    yield "ok", f"python    {facts['python']} on {facts['platform']}"
-    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
-    yield "ok", f"packages  {packages}"
-    yield "ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads"
-
-
-def _database(db: str) -> tuple[str, str]:
-    from benchmark.store import open_store
-
-    if "://" not in db and not Path(db).exists():
-        return "ok", f"database  {db} (not there yet: the first run makes it)"
-    try:
-        with open_store(db, write=False) as store:
-            return "ok", f"database  {db}, {len(store.observers())} observers"
-    except StoreError as error:
-        return "FAIL", f"database  {error}"
-
-
-def _data() -> Iterator[tuple[str, str]]:
+    from benchmark.plugins import find_suites
     from benchmark.stimuli.catalogue import locate, read_catalogue, remedy
-
-    settings = read_settings()
-    for name, entry in read_catalogue(settings).items():
-        place = locate(name, settings)
-        if place:
-            yield "ok", f"data      {name}: {place}"
-        else:
-            yield "-", f"data      {name}: {remedy(entry)}"
-
-
-def _models() -> Iterator[tuple[str, str]]:
+    from benchmark.store import open_store
     from registry.cards import read_cards
     from registry.loading import availability
 
-    settings = read_settings()
-    shelf = read_cards(settings.cards)
-    here = [name for name, card in shelf.items() if availability(card, settings.place).on_disk]
-    yield "ok", f"models    {len(here)} of {len(shelf)} have their weights on this disk"
-    for path, reason in shelf.broken.items():
-        yield "FAIL", f"card      {path}: {reason}"
+    settings = read_settings(db)
+    yield "ok", f"home      {settings.home}"
+    yield "ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    facts = environment(device, torch.get_num_threads())
+    yield "ok", f"python    {facts['python']} on {facts['platform']}"
+    yield "ok", f"packages  {', '.join(f'{name} {version}' for name, version in facts['packages'].items() if version)}"
+    yield "ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads"
+    if "://" not in settings.db and not Path(settings.db).exists():
+        yield "ok", f"database  {settings.db} (not there yet: the first run makes it)"
+    else:
+        try:
+            with open_store(settings.db, write=False) as store:
+                yield "ok", f"database  {settings.db}, {len(store.observers())} observers"
+        except StoreError as error:
+            yield "FAIL", f"database  {error}"
+    suites = find_suites()
+    yield "ok", f"suites    {', '.join(suites.suites)}"
+    yield from (("FAIL", f"suite     '{name}': {reason}") for name, reason in suites.broken.items())
+    for name, entry in read_catalogue(settings).items():
+        place = locate(name, settings)
+        yield ("ok", f"data      {name}: {place}") if place else ("-", f"data      {name}: {remedy(entry)}")
+    cards = read_cards(settings.cards)
+    here = [name for name, card in cards.items() if availability(card, settings.place).on_disk]
+    yield "ok", f"models    {len(here)} of {len(cards)} have their weights on this disk"
+    yield from (("FAIL", f"card      {path}: {reason}") for path, reason in cards.broken.items())

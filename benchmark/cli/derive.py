@@ -33,30 +33,20 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-class StatedPlace(click.types.StringParamType):
+def place(text: str) -> str:
     """A file, folder or URL. An empty text is a variable of the shell that is not set, and stands for no default."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuses an empty text."""
-        if not str(value).strip():
-            self.fail("expected a place, got '' (a variable that is not set?).", param, ctx)
-        return str(value)
+    if not text.strip():
+        raise click.BadParameter("expected a place, got '' (a variable that is not set?).")
+    return text
 
 
-class ThreeNumbers(click.types.StringParamType):
-    """ "0.485,0.456,0.406"."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Three numbers of a text."""
-        try:
-            first, second, third = (float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"expected three numbers like 0.485,0.456,0.406, got '{value}'", param, ctx)
-        return first, second, third
+def numbers(text: str) -> tuple[float, float, float]:
+    """Three numbers, as in "0.485,0.456,0.406"."""
+    try:
+        first, second, third = map(float, text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"expected three numbers like 0.485,0.456,0.406, got '{text}'") from error
+    return first, second, third
 
 
 class Command(click.Command):
@@ -106,7 +96,7 @@ def parameter(field: Field) -> click.Parameter:
     is_argument = field.positional and not said.flags
     more: dict[str, Any] = {"metavar": said.metavar, "required": default is Parameter.empty}
     if kind == Names and not is_argument:
-        kind, more["multiple"], more["callback"] = str, True, _comma_list(default)
+        kind, more["multiple"], more["callback"] = str, True, _comma_list
         default = (default,) if default else ()
     elif get_origin(kind) is Sequence:
         (kind,) = get_args(kind)
@@ -124,15 +114,11 @@ def parameter(field: Field) -> click.Parameter:
     return click.Option([field.name, *field.flags], help=said.help, show_default=shown, **more)
 
 
-def _comma_list(default: Any) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """What makes one comma list of the names that are given."""
-
-    def joined(context: click.Context, option: click.Parameter, names: Sequence[str]) -> Any:
-        if any(not name.strip(" ,") for name in names if name != default):
-            raise click.BadParameter("expected a name or a pattern, got ''", context, option)
-        return ",".join(names) or default
-
-    return joined
+def _comma_list(context: click.Context, option: click.Parameter, names: Sequence[str]) -> str | None:
+    """One comma list of the names that are given."""
+    if any(not name.strip(" ,") for name in names):
+        raise click.BadParameter("expected a name or a pattern, got ''", context, option)
+    return ",".join(names) or None
 
 
 def _click_type(field: Field, kind: Any) -> Any:
@@ -140,11 +126,11 @@ def _click_type(field: Field, kind: Any) -> Any:
     if get_origin(kind) is Literal:
         return click.Choice([str(choice) for choice in get_args(kind)])
     if kind == Triple:
-        return ThreeNumbers()
+        return numbers
     if said.kind in PATHS:
         return PATHS[said.kind]
     if said.kind == "place":
-        return StatedPlace()
+        return place
     if kind is int and said.least is not None:
         return click.IntRange(int(said.least), None if said.most is None else int(said.most))
     if kind is int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import click
 
@@ -20,9 +20,6 @@ from benchmark.display import printable
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.errors import some_of
-
-if TYPE_CHECKING:
-    from benchmark.engine.score_shards import RunReport
 
 MANY = 20  # numbers that differ, listed one by one
 Yes = Annotated[bool, Option("Start at once, whatever it costs; else a terminal is asked.", "--yes", "-y")]
@@ -56,7 +53,14 @@ def run(
     no download (the built-in world's networks and observers, weights of installed packages). An interrupted run resumes
     by the same command.
     """
-    named = [_named(word, arch, labels) for word in what]
+    named = []
+    for word in what:
+        if not word.strip(" ,"):
+            raise click.BadParameter("expected a name or a pattern, got ''")
+        name, checks = api.named_or_registered(word, arch, labels)
+        named.append(name)
+        for check in checks:
+            say(f"ok    {check.name}: {check.detail}", err=True)
     if not (named and models == api.DEFAULT_MODELS):
         named.append(models)
     request = api.RunRequest(models=named, **asked)
@@ -71,72 +75,59 @@ def run(
         from benchmark.engine.estimating import total
 
         lines = api.estimates(prepared)
-        table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
+        table_console().print(estimate_table(lines, f"plan (leaderboard: {settings.db})"))
         say(total(lines))
-        rest = [task for task in prepared.tasks if not task.plan.blocks]
-        for line in _not_applicable({f"{t.card.name} under {t.suite.name}": t.reason for t in rest}):
-            say(line)
+        unplanned = [task for task in prepared.tasks if not task.plan.blocks]
+        _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in unplanned}, err=False)
         return 0
     if not agreed(prepared, yes=yes):
         say("not started; with --limit N it is a smaller run.", err=True)
         return 1
-    report = _carry_out(prepared, quiet)
-    if prepared.part and not prepared.tasks:
+    say(f"{prepared.part + ': ' if prepared.part else ''}writing to {settings.db}", err=True)
+    started = time.monotonic()
+    with reporting(quiet=quiet, planned=api.planned_passes(prepared)) as reporter:
+        report = api.execute(prepared, reporter, as_typed())
+    say(f"{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
+    _say_failed(report.failed)
+    _say_skipped(report.skipped)
+    if not prepared.part:
+        _show_standing(prepared)
+    elif prepared.tasks:
+        say("nothing is scored yet: `bench db merge` joins the leaderboards of all shards and scores them", err=True)
+    else:
         say(f"nothing of the plan is left for {prepared.part}: it has fewer blocks", err=True)
         return 0
     if report.exit_code == 1 and not report.failed:
         say("nothing ran: none of these suites applies to these models.", err=True)
-    lacking = strict and report.skipped and not report.failed
-    return 3 if lacking else report.exit_code
+    return 3 if strict and report.skipped and not report.failed else report.exit_code
 
 
-def _named(word: str, arch: str, labels: str | None) -> str:
-    """A model's name or pattern; a checkpoint or folder given by its path is registered first, under its own name."""
-    if not word.strip(" ,"):
-        raise click.BadParameter("expected a name or a pattern, got ''")
-    name, checks = api.named_or_registered(word, arch, labels)
-    for check in checks:
-        say(f"ok    {check.name}: {check.detail}", err=True)
-    return name
-
-
-def _carry_out(prepared: api.Prepared, quiet: bool) -> RunReport:
-    part = f"{prepared.part}: " if prepared.part else ""
-    say(f"{part}writing to {prepared.settings.db}", err=True)
-    typed, started = as_typed(), time.monotonic()
-    with reporting(quiet=quiet, planned=api.planned_passes(prepared)) as reporter:
-        report = api.execute(prepared, reporter, typed)
-    say(f"{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
-    for line in (*_failures(report.failed), *_not_applicable(report.skipped)):
-        say(line, err=True)
-    if prepared.part:
-        say("nothing is scored yet: `bench db merge` joins the leaderboards of all shards and scores them", err=True)
-        return report
+def _show_standing(prepared: api.Prepared) -> None:
+    """The boards of what was run, and what to do next."""
+    db = prepared.settings.db
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
     if len(suites) == 1:
-        print_boards(suites[0], db=prepared.settings.db)
-    elif print_summary(db=prepared.settings.db):
+        print_boards(suites[0], db=db)
+    elif print_summary(db=db):
         say("every column of a suite: bench rank SUITE; two models: bench compare A B")
     if offer := api.offer_reference(prepared):
         say(offer, err=True)
-    return report
 
 
 def _counts(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{n} {status}" for status, n in sorted(counts.items())) or "nothing to do"
 
 
-def _failures(failed: Mapping[str, str]) -> list[str]:
-    return [f"failed: {name}: {reason}" for name, reason in failed.items()]
+def _say_failed(failed: Mapping[str, str]) -> None:
+    for name, reason in failed.items():
+        say(f"failed: {name}: {reason}", err=True)
 
 
-def _not_applicable(skipped: Mapping[str, str]) -> Iterator[str]:
+def _say_skipped(skipped: Mapping[str, str], *, err: bool = True) -> None:
     """A line per reason, with the first of those that it keeps out. skipped: "MODEL under SUITE" -> reason."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in skipped.items():
-        reasons.setdefault(reason, []).append(name)
-    for reason, names in reasons.items():
-        yield f"not applicable: {some_of(names, 3)}: {reason}"
+    for reason in dict.fromkeys(skipped.values()):
+        names = [name for name, why in skipped.items() if why == reason]
+        say(f"not applicable: {some_of(names, 3)}: {reason}", err=err)
 
 
 @command(api.sweep)
@@ -163,8 +154,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
         say("not started.", err=True)
         return 1
     say(f"{len(done.models)} checkpoints of '{done.run}': {_counts(done.counts)}", err=True)
-    for line in _failures(done.failed):
-        say(line, err=True)
+    _say_failed(done.failed)
     if done.counts["done"] + done.counts["cached"]:
         print_curves(done.run, db)
     return done.exit_code
@@ -222,12 +212,9 @@ def reproduce(*, yes: Yes = False, quiet: Quiet = False, **asked: Any) -> int:
         say(f"{_name(number)}: {_difference(number)}")
     if len(differ) > MANY:
         say(f"and {len(differ) - MANY} more differ")
-    reasons: dict[str, list[str]] = {}
-    for number in again.numbers:
-        if number.again is None:
-            reasons.setdefault(number.reason, []).append(_name(number))
-    for reason, names in reasons.items():
-        say(f"not made again: {some_of(names, 3)}: {printable(reason)}")
+    missing = [number for number in again.numbers if number.again is None]
+    for reason in dict.fromkeys(number.reason for number in missing):
+        say(f"not made again: {some_of([_name(n) for n in missing if n.reason == reason], 3)}: {printable(reason)}")
     if again.db:
         say(f"the fresh leaderboard: {again.db}")
     return again.exit_code

@@ -4,7 +4,8 @@ from benchmark.testing import check_suite
 assert all(check.ok for check in check_suite(SUITE))
 """
 
-from benchmark.testing.checks import Check, check_suite, run_check
+from benchmark.testing.checks import check_suite, run_check
 from benchmark.testing.toys import ToyShelf, ToyView, toy_stimuli, toy_trials
+from registry.determinism_checks import Check
 
 __all__ = ["Check", "ToyShelf", "ToyView", "check_suite", "run_check", "toy_stimuli", "toy_trials"]

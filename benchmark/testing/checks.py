@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
-from benchmark.contracts import Plan, Score, Suite, Trials
+from benchmark.contracts import Suite, Trials
 from benchmark.testing.toys import ToyShelf, ToyView, toy_trials
+from registry.determinism_checks import Check
 
 #: How many transforms of a plan are applied: a corruption sweep has 75.
 TRANSFORMS = 20
-
-
-@dataclass(frozen=True)
-class Check:
-    """One promise of the contract: whether it is kept, and what was seen."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 def check_suite(suite: Suite) -> list[Check]:
@@ -61,22 +52,19 @@ def _metrics(suite: Suite) -> str:
         assert metric.definition, f"'{metric.name}' has no definition"
         assert metric.direction in ("higher", "lower", "none"), f"'{metric.name}': direction '{metric.direction}'"
     for figure in suite.figures:
-        unknown = set(figure.metrics) - set(names)
-        assert not unknown, f"figure '{figure.name}' shows {sorted(unknown)}, which are no metrics"
+        unknown = sorted(set(figure.metrics) - set(names))
+        assert not unknown, f"figure '{figure.name}' shows {unknown}, which are no metrics"
     return f"{len(names)} metrics, headline '{headlines[0]}'"
 
 
 def _plan_is_pure(suite: Suite, shelf: ToyShelf) -> str:
-    first, second = (_outline(suite.plan(suite.config, shelf)) for _ in range(2))
+    plans = [suite.plan(suite.config, shelf) for _ in range(2)]
+    first, second = ([(block.role, block.condition, block.stimuli.digest) for block in plan.blocks] for plan in plans)
     assert first == second, "two calls gave two plans"
     assert first, "the plan has no block although every role has stimuli"
-    keys = [(role, condition) for _, role, condition in first]
-    assert len(keys) == len(set(keys)), f"two blocks share role and condition: {keys}"
+    keys = [key for *key, _ in first]
+    assert all(keys.count(key) == 1 for key in keys), f"two blocks share role and condition: {keys}"
     return f"{len(first)} blocks"
-
-
-def _outline(plan: Plan) -> list[tuple[str, str, str]]:
-    return [(block.stimuli.digest, block.role, block.condition) for block in plan.blocks]
 
 
 def _observe(suite: Suite, shelf: ToyShelf) -> str:
@@ -92,22 +80,19 @@ def _observe(suite: Suite, shelf: ToyShelf) -> str:
 def _batches(suite: Suite, shelf: ToyShelf, whole: Trials) -> str:
     split = toy_trials(suite, shelf, 5)
     for name, values in whole.columns.items():
-        other = split[name]
-        same = (
-            np.allclose(values, other, 1e-5, 1e-6, True) if values.dtype.kind == "f" else np.array_equal(values, other)
-        )
+        is_float = values.dtype.kind == "f"
+        same = np.allclose(values, split[name], 1e-5, 1e-6, True) if is_float else np.array_equal(values, split[name])
         assert same, f"column '{name}' changes with the batch size"
     return "batches of 32 and of 6-7 agree"
 
 
 def _transforms(suite: Suite, shelf: ToyShelf) -> str:
-    found = [block for block in suite.plan(suite.config, shelf).blocks if block.transform]
-    for block in found[:TRANSFORMS]:
-        import torch
+    import torch
 
-        index = np.arange(6)
+    blocks = [block for block in suite.plan(suite.config, shelf).blocks if block.transform]
+    for block in blocks[:TRANSFORMS]:
+        index, name = np.arange(6), block.condition or block.role
         shown = ToyView(block, index).images
-        name = block.condition or block.role
         assert shown.dtype == torch.float32 and shown.shape[:2] == (6, 3), (
             f"'{name}': {list(shown.shape)} of {shown.dtype} from 6 images, expected float32 [6, 3, h, w]"
         )
@@ -117,7 +102,7 @@ def _transforms(suite: Suite, shelf: ToyShelf) -> str:
         alone = torch.cat([ToyView(block, index[i : i + 1]).images for i in index])
         near = torch.allclose(shown, alone, rtol=0, atol=1e-6)
         assert near, f"'{name}': an image depends on the others of its batch"
-    return f"{min(len(found), TRANSFORMS)} of {len(found)} transforms applied"
+    return f"{min(len(blocks), TRANSFORMS)} of {len(blocks)} transforms applied"
 
 
 def _scores(suite: Suite, trials: Trials) -> str:
@@ -125,57 +110,49 @@ def _scores(suite: Suite, trials: Trials) -> str:
     declared = {metric.name for metric in suite.metrics}
     assert any(score.metric == suite.headline.name for score in scores), "the headline has no score"
     for score in scores:
+        label = f"'{score.metric}' {score.condition}"
         assert score.metric in declared, f"'{score.metric}' is not declared"
-        _check_score(score)
+        assert score.value is not None or score.reason, f"{label}: no value and no reason"
+        value = score.value or 0.0
+        assert math.isfinite(value), f"{label}: value {value}; undefined is None with a reason"
+        if score.value is not None and score.low is not None and score.high is not None:
+            assert score.low <= value <= score.high, f"{label}: {value} outside [{score.low}, {score.high}]"
+            assert score.method, f"{label}: an interval without its method"
     return f"{len(scores)} scores"
-
-
-def _check_score(score: Score) -> None:
-    label = f"'{score.metric}' {score.condition}"
-    if score.value is None:
-        assert score.reason, f"{label}: no value and no reason"
-        return
-    assert math.isfinite(score.value), f"{label}: value {score.value}; undefined is None with a reason"
-    if score.low is not None and score.high is not None:
-        assert score.low <= score.value <= score.high, f"{label}: {score.value} outside [{score.low}, {score.high}]"
-        assert score.method, f"{label}: an interval without its method"
 
 
 def _conditions(suite: Suite, trials: Trials) -> str:
     """A score whose condition is that of a block must not count the trials of others."""
-    named = [s for s in suite.score(suite.config, trials) if s.condition and s.value is not None]
     checked = 0
-    for score in named:
+    for score in suite.score(suite.config, trials):
         under = trials["condition"] == score.condition
+        if not score.condition or score.value is None or not under.any():
+            continue
         most = int((under & ((trials["role"] == score.role) | (not score.role))).sum())
-        assert not under.any() or score.n <= most, (
-            f"'{score.metric}' under '{score.condition}' counts {score.n} trials; the condition has {most}"
-        )
-        checked += bool(under.any())
+        label = f"'{score.metric}' under '{score.condition}'"
+        assert score.n <= most, f"{label} counts {score.n} trials; the condition has {most}"
+        checked += 1
     return f"{checked} scores of conditions"
 
 
 def _order(suite: Suite, trials: Trials) -> str:
     order = np.random.default_rng(0).permutation(len(trials))
     shuffled = Trials({name: values[order] for name, values in trials.columns.items()}, trials.missing)
-    first, second = (_values(suite.score(suite.config, t)) for t in (trials, shuffled))
+    first, second = (
+        {(score.metric, score.condition, score.role): score.value for score in suite.score(suite.config, each)}
+        for each in (trials, shuffled)
+    )
     assert first.keys() == second.keys(), "other scores after shuffling the trials"
-    moved = [key for key in first if not _close(first[key], second[key])]
+    a, b = (np.array([math.nan if v is None else v for _, v in sorted(each.items())]) for each in (first, second))
+    same = np.isclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True)
+    moved = [key for key, is_same in zip(sorted(first), same, strict=True) if not is_same]
     assert not moved, f"these change with the order of trials: {moved[:3]}"
     return "equal after shuffling"
 
 
-def _values(scores: Sequence[Score]) -> dict[tuple[str, str, str], float | None]:
-    return {(score.metric, score.condition, score.role): score.value for score in scores}
-
-
-def _close(a: float | None, b: float | None) -> bool:
-    return a is b if a is None or b is None else math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
-
-
 def _empty(suite: Suite, trials: Trials) -> str:
-    none = trials.where(np.zeros(len(trials), dtype=bool))
-    filled = list(_filled(suite.score(suite.config, none)))
+    scores = suite.score(suite.config, trials.where(np.zeros(len(trials), dtype=bool)))
+    filled = [f"{score.metric}={score.value}" for score in scores if score.value is not None]
     assert not filled, f"values out of nothing: {filled[:3]}"
     return "no value is made up"
 
@@ -191,7 +168,3 @@ def _partial(suite: Suite, trials: Trials) -> str:
             assert score.value is None or math.isfinite(score.value), f"{name}: {score.metric}"
             assert score.value is not None or score.reason, f"{name}: {score.metric} without reason"
     return f"{len(parts)} parts scored"
-
-
-def _filled(scores: Sequence[Score]) -> Iterator[str]:
-    return (f"{score.metric}={score.value}" for score in scores if score.value is not None)

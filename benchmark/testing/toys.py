@@ -94,15 +94,8 @@ class ToyView:
         self.outputs = tuple((column,) for column in range(len(CATEGORIES)))
         self.batch = 8
 
-    @cached_property
-    def labels(self) -> Mapping[str, Array]:
-        """Label columns of the batch."""
-        return {name: values[self.index] for name, values in self.block.stimuli.labels.items()}
-
-    @cached_property
-    def seeds(self) -> NDArray[np.uint64]:
-        """One seed per stimulus."""
-        return self.index.astype(np.uint64) + np.uint64(1)
+        self.seeds: NDArray[np.uint64] = index.astype(np.uint64) + np.uint64(1)
+        self.labels: Mapping[str, Array] = {name: values[index] for name, values in block.stimuli.labels.items()}
 
     @cached_property
     def images(self) -> torch.Tensor:
@@ -168,19 +161,18 @@ class ToyView:
 def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
     """The toy observer's trials under a suite, each block shown in `parts` batches."""
     plan = suite.plan(suite.config, shelf)
-    tables = [_table(suite, block, parts) for block in plan.blocks]
+    tables = []
+    for block in plan.blocks:
+        n = len(block.stimuli)
+        views = [ToyView(block, index) for index in np.array_split(np.arange(n), parts)]
+        answers = [suite.observe(suite.config, view) for view in views]
+        tables.append(
+            {
+                "role": np.full(n, block.role),
+                "condition": np.full(n, block.condition),
+                "stimulus": np.asarray(block.stimuli.ids),
+                **{name: np.asarray(values) for name, values in block.stimuli.labels.items()},
+                **{name: np.concatenate([np.asarray(answer[name]) for answer in answers]) for name in answers[0]},
+            }
+        )
     return Trials(stacked(tables), plan.missing)
-
-
-def _table(suite: Suite, block: Block, parts: int) -> dict[str, Array]:
-    n = len(block.stimuli)
-    batches = np.array_split(np.arange(n), parts)
-    answers = [suite.observe(suite.config, ToyView(block, index)) for index in batches]
-    observed = {name: np.concatenate([np.asarray(a[name]) for a in answers]) for name in answers[0]}
-    fixed = {"role": block.role, "condition": block.condition}
-    return {
-        **{name: np.full(n, value) for name, value in fixed.items()},
-        "stimulus": np.asarray(block.stimuli.ids),
-        **{name: np.asarray(values) for name, values in block.stimuli.labels.items()},
-        **observed,
-    }
