@@ -21,6 +21,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from registry import OWN_PACKAGES
+from registry.files import digest_file
 
 #: Beside code, but nothing that a number is made from: documents, compiled code, what runs leave behind.
 _NO_DATA = frozenset(
@@ -47,8 +48,7 @@ class Codes:
         key = (tuple(map(id, values)), data)
         if key not in self._digests:
             described = [_Describer(self._labels).value(item, data) for item in values]
-            text = json.dumps(described)
-            self._digests[key] = (values, _hash(text))  # what is kept keeps its id
+            self._digests[key] = (values, _hash(json.dumps(described)))  # what is kept keeps its id
         return self._digests[key][1]
 
     def own(self, value: Any) -> bool:
@@ -66,7 +66,15 @@ def is_installed(module: str) -> bool:
     top = module.partition(".")[0]
     if top in OWN_PACKAGES or top in _plugin_packages():
         return False
-    return top in sys.stdlib_module_names or any(_put_there(top, place) for place in _places(top))
+    if top in sys.stdlib_module_names:
+        return True
+    for place in _places(top):  # into Python's folder, or with `pip install --target` into another
+        folder = place.parent
+        if {"site-packages", "dist-packages"} & set(place.parts):
+            return True
+        if folder.is_dir() and top in _recorded(str(folder), folder.stat().st_mtime_ns):
+            return True
+    return False
 
 
 @cache
@@ -74,6 +82,13 @@ def _plugin_packages() -> frozenset[str]:
     every = entry_points()
     groups = (every.select(group=name) for name in every.groups if name.startswith("bench."))
     return frozenset(entry.module.partition(".")[0] for group in groups for entry in group)
+
+
+@lru_cache(maxsize=64)
+def _recorded(folder: str, _stamp: int) -> frozenset[str]:
+    """The top-level packages and modules that installers say they have put into a folder."""
+    lines = (line for file in Path(folder).glob("*.dist-info/RECORD") for line in file.open(errors="replace"))
+    return frozenset(re.split("[/.,]", line.lstrip('"'), maxsplit=1)[0] for line in lines)
 
 
 def _places(top: str) -> list[Path]:
@@ -91,24 +106,8 @@ def _places(top: str) -> list[Path]:
     return folders or [Path(str(spec.origin)).with_suffix("")]
 
 
-def _put_there(top: str, place: Path) -> bool:
-    """Whether an installer has put it there: into Python's folder, or with `pip install --target` into another."""
-    if {"site-packages", "dist-packages"} & set(place.parts):
-        return True
-    folder = place.parent
-    return folder.is_dir() and top in _recorded(str(folder), folder.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _recorded(folder: str, _stamp: int) -> frozenset[str]:
-    """The top-level packages and modules that installers say they have put into a folder."""
-    files = Path(folder).glob("*.dist-info/RECORD")
-    lines = (line for file in files for line in file.read_text("utf-8", "replace").splitlines())
-    return frozenset(re.split("[/.,]", line.lstrip('"'), maxsplit=1)[0] for line in lines)
-
-
 @dataclass(frozen=True)
-class _File:
+class SourceFile:
     """A file as it counts. text: its syntax, in which imported local modules are numbers; edges: what it imports;
     strings: those that may name a file; effects: whether importing it does more than define."""
 
@@ -124,16 +123,16 @@ def _stamp(path: Path) -> Stamp:
     return (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path) -> SourceFile:
     return _parsed(path, _stamp(path))
 
 
 @lru_cache(maxsize=4096)
-def _parsed(path: Path, _stamp: Stamp) -> _File:
+def _parsed(path: Path, _stamp: Stamp) -> SourceFile:
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python cannot import it
-        return _File(sha256(path.read_bytes()).hexdigest(), (), (), False)
+        return SourceFile(sha256(path.read_bytes()).hexdigest(), (), (), False)
     for node in ast.walk(tree):
         for name, value in ast.iter_fields(node):
             if name in _UNREAD:
@@ -143,18 +142,16 @@ def _parsed(path: Path, _stamp: Stamp) -> _File:
     imports = sorted(_imports(tree, path), key=lambda item: (item[0], item[2]))
     bound = {name: module for name, module, inner in imports if inner == "*" and name}
     text, used, strings = _dump(tree, {b: m for b, m in bound.items() if _located(path, m)})
-    edges = [("", bound[name], "*") for name in used]
-    edges += [item for item in imports if item[0] not in used]
-    effects = not all(map(_defines, tree.body))
-    return _File(text, tuple(edges), tuple(strings), effects)
-
-
-def _defines(node: ast.stmt) -> bool:
-    """Whether a statement only gives names to things."""
-    if isinstance(node, ast.Assign):
-        return all(isinstance(target, ast.Name) for target in node.targets)
-    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return isinstance(node, (*kinds, ast.AnnAssign))
+    edges = [("", bound[name], "*") for name in used] + [item for item in imports if item[0] not in used]
+    # Statements that only give names to things have no effect.
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.AnnAssign)
+    effects = not all(
+        all(isinstance(target, ast.Name) for target in node.targets)
+        if isinstance(node, ast.Assign)
+        else isinstance(node, kinds)
+        for node in tree.body
+    )
+    return SourceFile(text, tuple(edges), tuple(strings), effects)
 
 
 def _executed(body: list[Any]) -> Iterator[Any]:
@@ -226,17 +223,14 @@ def _dotted(node: ast.AST) -> str:
 def _located(by: Path, module: str) -> Path | None:
     """The file of a local module that `by` imports; None for the program's, an installed one and what is not there."""
     parts = [part for part in module.split(".") if part]
-    level = len(module) - len(module.lstrip("."))
-    if level:
-        return _below([by.parents[level - 1]], parts)
-    if not parts or parts[0] in OWN_PACKAGES:
+    if level := len(module) - len(module.lstrip(".")):
+        places = [by.parents[level - 1]]
+    elif not parts or parts[0] in OWN_PACKAGES:
         return None
-    if (home := _packages(by)[-1:]) and home[0].name == parts[0]:
-        return _below(home, parts[1:])
-    return None if is_installed(parts[0]) else _below(_places(parts[0]), parts[1:])
-
-
-def _below(places: list[Path], parts: list[str]) -> Path | None:
+    else:
+        top, *parts = parts
+        home = [folder for folder in _packages(by)[-1:] if folder.name == top]
+        places = home or ([] if is_installed(top) else _places(top))
     for place in (item.joinpath(*parts) for item in places):
         for path in (place / "__init__.py", place.parent / f"{place.name}.py"):
             if path.is_file():
@@ -291,11 +285,11 @@ def file_label(root: Path) -> str:
 def _data(path: Path) -> list[str]:
     """Names and digests of the data that a file may read: in its packages' folders; of a script, whose folder is the
     user's desk, what one of its strings names there."""
-    folders = _packages(path)
-    files = {str(item.relative_to(f)): item for f in folders for item in _data_below(f)}
+    files = {str(item.relative_to(folder)): item for folder in _packages(path) for item in _data_below(folder)}
     for text in _read(path).strings:
-        if 0 < len(text) < 200 and text[0] not in "/~." and not {"\0", "\\"} & set(text):
-            files |= {text: path.parent / text} if _is_data(path.parent / text) else {}
+        plain = 0 < len(text) < 200 and text[0] not in "/~." and not {"\0", "\\"} & set(text)
+        if plain and _is_data(path.parent / text):
+            files[text] = path.parent / text
     return sorted(f"{name} {_file_digest(item, _stamp(item))}" for name, item in files.items())
 
 
@@ -316,11 +310,7 @@ def _is_data(path: Path) -> bool:
 
 @lru_cache(maxsize=4096)
 def _file_digest(path: Path, _stamp: Stamp) -> str:
-    with path.open("rb") as file:
-        total = sha256()
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
+    return digest_file(path)
 
 
 def _hash(*texts: str) -> str:
@@ -369,8 +359,12 @@ class _Describer:
         if isinstance(value, ModuleType):
             place, label = self._place(value.__name__)
             return ["module", place, label] if data or place == "file" else None
-        if hasattr(value, "tolist") and hasattr(value, "shape"):
-            return _array(value) if data else None
+        if hasattr(value, "tolist") and hasattr(value, "shape"):  # an array or tensor: type, shape, bytes
+            import numpy as np
+
+            array = np.ascontiguousarray(value.detach().cpu() if hasattr(value, "detach") else value)
+            content = ["array", str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
+            return content if data else None
         if isinstance(value, Path):
             text = _file_digest(value, _stamp(value)) if data and value.is_file() else value.name
             return ["file", text] if data else None
@@ -422,7 +416,11 @@ class _Describer:
     def _function(self, function: FunctionType, data: bool) -> Any:
         code, (place, label) = function.__code__, self._place(function.__module__ or "")
         extra = {name: held for name, held in vars(function).items() if name != "__wrapped__"}
-        held = [_cells(function), function.__defaults__, function.__kwdefaults__, extra]
+        captured = {}
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            with suppress(ValueError):  # named, and not yet given a value
+                captured[name] = cell.cell_contents
+        held = [captured, function.__defaults__, function.__kwdefaults__, extra]
         if place == "own":
             inside = self.value(held, False)
             return ["own", function.__qualname__, inside] if data or inside else None
@@ -430,8 +428,7 @@ class _Describer:
             which = self._bytecode(code) if "<" in function.__qualname__ else ""
             return [place, label, function.__qualname__, which, self.value(held, data)]
         names = sorted(_names(code) & function.__globals__.keys())
-        around = {name: function.__globals__[name] for name in names}
-        return [self._bytecode(code), self.value([around, held], True)]
+        return [self._bytecode(code), self.value([{name: function.__globals__[name] for name in names}, held], True)]
 
     def _class(self, kind: type, data: bool) -> Any:
         place, label = self._place(kind.__module__)
@@ -448,22 +445,6 @@ class _Describer:
             self._bytecode(item) if isinstance(item, CodeType) else self.value(item, True) for item in code.co_consts
         ]
         return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
-
-
-def _array(value: Any) -> Any:
-    """An array or tensor by its type, shape and bytes."""
-    import numpy as np
-
-    array = np.ascontiguousarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    return ["array", str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
-
-
-def _cells(function: FunctionType) -> dict[str, Any]:
-    names, captured = function.__code__.co_freevars, {}
-    for name, cell in zip(names, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # named, and not yet given a value
-            captured[name] = cell.cell_contents
-    return captured
 
 
 def _names(code: CodeType) -> set[str]:

@@ -96,55 +96,51 @@ def admit(
 
 def _located(draft: Draft, place: Place) -> Draft:
     """The draft of a plain network with its architecture, weights file, the card's options and what is stated of its
-    input. Folders of timm and names of its hub are opened."""
+    input."""
     arch, weights, labels = draft.arch, draft.weights, draft.labels or "imagenet1k"
     for path in (weights, arch):
         refuse_onnx(Path(path or ""))
-    boxes: dict[str, Any] | None = None
-    kwargs: Mapping[str, Any] = {}
+    options: dict[str, Any] = {"key": draft.options.get("key")}
     if is_detector(arch):
         if not draft.bare:
             labels = draft.labels or COCO
-            boxes = boxes_of(arch, labels, draft.options.get("threshold")).option()
+            options["boxes"] = boxes_of(arch, labels, draft.options.get("threshold")).option()
         arch = whole_arch(arch.removeprefix(PREFIX))
         require_known(arch)
         stated = stated_by_detector(arch)
     else:
-        arch = whole_arch(arch)
-        if arch.startswith("timm:local-dir:"):
-            arch, weights = "", arch.removeprefix("timm:local-dir:")
-        if arch.startswith(("timm:hf_hub:", "timm:hf-hub:")) and weights is None:
-            arch = f"hf_hub:{arch[len('timm:hf_hub:') :]}"
-            stated = hub_input(arch.removeprefix("hf_hub:"), place.caches.hub)
-        elif weights is not None and is_folder(expanded(weights)):
-            folder = read_folder(expanded(weights))
-            if arch not in ("", folder.arch):
-                raise CardError(f"{weights} holds a {folder.arch}, not a {arch}. Leave --arch out.")
-            require_known(folder.arch)
-            stated = StatedInput(folder.fields, str(Path(weights) / "config.json"))
-            arch, weights, kwargs = folder.arch, str(folder.weights), folder.kwargs
-        elif arch:
-            stated = stated_input(arch)
-        else:
-            raise CardError(
-                "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
-                "timm's config.json says it by itself."
-            )
+        arch, weights, options["kwargs"], stated = _opened(whole_arch(arch), weights, place)
     if weights is not None and random_seed(weights) is None:
         file = expanded(weights)
         if not file.is_file():
             raise WeightsError(f"checkpoint {weights} {absence(file)}. Check the path.")
         weights = str(file.resolve())
-    options = {"key": draft.options.get("key"), "kwargs": dict(kwargs) or None, "boxes": boxes}
-    return replace(
-        draft,
-        source=_source(arch, weights),
-        arch=arch,
-        weights=weights,
-        labels=labels,
-        options={name: value for name, value in options.items() if value is not None},
-        stated=stated,
-    )
+    options = {name: value for name, value in options.items() if value}
+    source = _source(arch, weights)
+    return replace(draft, source=source, arch=arch, weights=weights, labels=labels, options=options, stated=stated)
+
+
+def _opened(arch: str, weights: str | None, place: Place) -> tuple[str, str | None, Mapping[str, Any], StatedInput]:
+    """Architecture, weights file, arguments of the architecture, and what is stated of its input. Folders of timm and
+    names of its hub are opened."""
+    if arch.startswith("timm:local-dir:"):
+        arch, weights = "", arch.removeprefix("timm:local-dir:")
+    if arch.startswith(("timm:hf_hub:", "timm:hf-hub:")) and weights is None:
+        repository = arch[len("timm:hf_hub:") :]
+        return f"hf_hub:{repository}", None, {}, hub_input(repository, place.caches.hub)
+    if weights is not None and is_folder(expanded(weights)):
+        folder = read_folder(expanded(weights))
+        if arch not in ("", folder.arch):
+            raise CardError(f"{weights} holds a {folder.arch}, not a {arch}. Leave --arch out.")
+        require_known(folder.arch)
+        stated = StatedInput(folder.fields, str(Path(weights) / "config.json"))
+        return folder.arch, str(folder.weights), folder.kwargs, stated
+    if not arch:
+        raise CardError(
+            "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
+            "timm's config.json says it by itself."
+        )
+    return arch, weights, {}, stated_input(arch)
 
 
 def _source(arch: str, weights: str | None) -> Source:
