@@ -9,7 +9,6 @@ from benchmark.engine.devices import feed, stated
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess
-from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.families.detectors import FLOOR, BoxAnswers, Boxes, boxes_of, is_detector
 from registry.files import Place
 from registry.labels import label_space, with_nothing
@@ -59,11 +58,6 @@ def test_without_boxes_nothing_is_the_answer():
     assert answers((1, 0.3), threshold=0.5) == pytest.approx([0.3, FLOOR, FLOOR, 0.5])
 
 
-def test_a_certain_score_stays_finite():
-    network = BoxAnswers(Says((1, 1.0)), Boxes((1,), 2, 0.05))
-    assert network(torch.zeros(1, 3, 8, 8)).isfinite().all()
-
-
 def test_the_gradient_is_that_of_the_score_that_decides():
     detector = Says((1, 0.5), (1, 0.25), (2, 0.125))
     logits = BoxAnswers(detector, Boxes((1, 2), 3, 0.05))(torch.zeros(1, 3, 8, 8))[0]
@@ -97,13 +91,6 @@ def test_no_box_is_no_answer_and_ties_go_to_the_first():
     seen = view_of((4, 0.04))
     assert seen.probabilities.shape == (3, 16)
     assert (seen.probabilities.argmax(axis=1) == 3).all()
-
-
-def test_classifiers_answer_as_before():
-    space = label_space("geirhos16")
-    assert space.grouping("geirhos16").nothing is None
-    assert with_nothing(space).classes == (*space.classes, "nothing")
-    assert with_nothing(space).grouping("geirhos16").nothing == 16
 
 
 def test_coco_numbers_with_their_gaps():
@@ -163,31 +150,6 @@ def test_detectors_of_torchvision_with_random_weights(name, folders):
     assert {check.name: check.ok for check in checks}["gradients reach the input"]
     model = load_model(card, folders["place"])
     assert model.forward(torch.rand(1, 3, 224, 224)).shape == (1, 81)
-
-
-def test_detectors_that_are_refused(folders, factories):
-    with pytest.raises(LabelError, match="persons alone"):
-        register("mine", "torchvision:keypointrcnn_resnet50_fpn", "random:0", **folders)
-    with pytest.raises(UnknownName, match="fasterrcnn_resnet50_fpn"):
-        register("mine", "torchvision:fasterrcnn_resnet5_fpn", "random:0", **folders)
-    with pytest.raises(CardError, match=r"a threshold from 0\.001 to 1"):
-        register("mine", "torchvision:ssd300_vgg16", "random:0", options={"threshold": 0}, **folders)
-    with pytest.raises(CardError, match="--size, --mean, --std"):
-        register(
-            "mine", "detector:python:registry.world_networks:tiny_detector", "random:0", labels="world16", **folders
-        )
-    with pytest.raises(WeightsError, match="forward pass: TypeError"):
-        register("mine", f"detector:python:{factories}:seeded", labels="world16", **IN, **folders)
-
-
-def test_options_of_a_card_that_are_none():
-    for option in (
-        {},
-        {"columns": [0], "outputs": 2, "threshold": 0.1},
-        {"columns": [1, 1], "outputs": 3, "threshold": 0.1},
-    ):
-        with pytest.raises(CardError, match=r"options\.boxes"):
-            Boxes.of(option)
 
 
 def test_boxes_of_the_tiny_detector_are_in_pixels():

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from registry.cards import read_cards, remove_card
+from registry.cards import read_cards
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.families.open_clip import for_each_template
 from registry.files import Place
 from registry.labels import label_space
 from registry.loading import availability, load_model
-from registry.register import CardFolder, backbone_card, register
+from registry.register import register
 
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
@@ -137,25 +137,6 @@ def test_templates_of_ones_own(folder, folders, tmp_path):
 
 
 @pytest.mark.slow
-def test_more_templates_than_a_card_has_room_for(folder, folders, tmp_path):
-    """They are frozen with the head all the same; that a file has them, and how many there are, the card says."""
-    file = tmp_path / "many.txt"
-    file.write_text("".join(f"a picture, number {number}, of a {{}}.\n" for number in range(200)))
-    given = {"labels": "geirhos16", "options": {"templates": str(file)}}
-    card, _ = register("many", f"open_clip:{folder()}", **given, **folders)
-    assert card.training == ("zero-shot(16 names x 200 templates)",)
-    assert card.options["templates"] == "FILE"
-
-
-@pytest.mark.slow
-def test_one_template_itself(folder, folders):
-    place = f"open_clip:{folder()}"
-    options = {"templates": "a sketch of a {}."}
-    _, checks = register("mine", place, labels="geirhos16", options=options, **folders)
-    assert rows(checks)["templates"].startswith("1, such as 'a sketch of a {}.'")
-
-
-@pytest.mark.slow
 def test_models_are_called_after_their_templates(tmp_path, open_clip):
     file = tmp_path / "mine.txt"
     file.write_text("itap of a {}.\na {}!\na {}.\n一张{}的照片\na {}!\n")
@@ -174,16 +155,6 @@ def test_a_folder_says_that_it_is_of_open_clip(folder, folders):
     for name, arch in (("two", ""), ("three", f"open_clip:{folder()}")):
         card, _ = register(name, arch, folder(), labels="geirhos16", **folders)
         assert (card.arch, card.weights, card.sha256) == (whole.arch, str(folder()), whole.sha256)
-
-
-@pytest.mark.slow
-def test_names_of_ones_own(folder, folders, tmp_path):
-    names = tmp_path / "birds.txt"
-    names.write_text("jay\nhouse_sparrow\n")
-    card, _ = register("mine", f"open_clip:{folder()}", labels=names, **folders)
-    model = loaded(card, folders)
-    assert model.labels.classes == ("jay", "house_sparrow")
-    assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 2)
 
 
 @pytest.mark.slow
@@ -262,35 +233,3 @@ def test_a_head_goes_with_a_registration_that_fails(folder, folders, tmp_path):
     with pytest.raises(WeightsError, match="NaN"):
         register("mine", f"open_clip:{broken}", labels="geirhos16", **folders)
     assert not list((folders["cards_folder"] / "heads").iterdir())
-
-
-@pytest.mark.slow
-def test_a_head_lives_as_long_as_its_card(folder, folders):
-    place, heads = f"open_clip:{folder()}", folders["cards_folder"] / "heads"
-    how = {"labels": "geirhos16", **folders}
-    first, _ = register("mine", place, options={"templates": "single"}, **how)
-    assert [str(one) for one in heads.iterdir()] == [first.options["text_head"]]
-    second, _ = register("mine", place, options={"templates": "7"}, replaces=True, **how)
-    assert [str(one) for one in heads.iterdir()] == [second.options["text_head"]]
-    assert second.options["text_head"] != first.options["text_head"]
-    remove_card("mine", folders["cards_folder"])
-    assert not list(heads.iterdir())
-
-
-@pytest.mark.slow
-def test_a_probe_on_the_image_tower(folder, folders, open_clip):
-    shelf = CardFolder(folders["cards_folder"], folders["place"])
-    card, _ = backbone_card("mine", f"open_clip:{folder()}", None, shelf=shelf)
-    model = load_model(card, shelf.place, bare=True)
-    theirs = open_clip.create_model(f"local-dir:{folder()}").eval()
-    images = torch.rand(2, 3, 32, 32)
-    with torch.no_grad():
-        assert torch.allclose(model.module(images), theirs.encode_image(images), atol=1e-6)
-
-
-def test_the_extra_is_named_where_it_is_missing(folders, monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(CardError, match=r"pip install 'gestaltbench\[clip\]'"):
-        register("mine", "open_clip:ViT-B-32", "openai", **folders)

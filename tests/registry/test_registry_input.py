@@ -68,14 +68,6 @@ def test_every_part_says_where_it_comes_from():
     ]
 
 
-def test_a_default_tag_and_a_chosen_one_are_told_apart(tiny, nine, tmp_path):
-    from registry.preprocessing import stated_input
-
-    assert stated_input("timm:resnet50").where.startswith("timm's pretrained tag a1_in1k of resnet50, its default")
-    assert stated_input("timm:resnet50.tv_in1k").where == "timm's pretrained tag tv_in1k of resnet50"
-    assert "IMAGENET1K" in stated_input("torchvision:resnet50").where
-
-
 CONFIG = {
     "architecture": "test_resnet", "num_classes": 9,
     "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 0.8, "interpolation": "bilinear", "crop_mode": "border",
@@ -113,29 +105,6 @@ def test_a_folder_of_timm_says_everything(how, tiny, nine, folders, tmp_path):
     assert (shown.mean, shown.fill) == ((0.5, 0.4, 0.3), (128, 102, 76))
     assert all("config.json" in row.detail for row in rows if row.name in ("size", "normalisation"))
     assert read_card(folders["cards_folder"] / "mine.yaml") == card
-
-
-def test_what_is_no_folder_of_timm_says_so(tiny, nine, folders, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(CardError, match=r"without config\.json"):
-        register("mine", "", tmp_path / "empty", labels=nine, **folders)
-    state = tiny.state_dict()
-    theirs = saved_folder(tmp_path / "hf", state, {"model_type": "resnet", "id2label": {}})
-    with pytest.raises(CardError, match=r"no configuration of timm.*--arch hf:FOLDER"):
-        register("mine", "timm:resnet18", theirs, labels=nine, **folders)
-    strange = saved_folder(tmp_path / "strange", state, {"layers": 3})
-    with pytest.raises(CardError, match=r"field 'architecture'.*of another library"):
-        register("mine", "", strange, labels=nine, **folders)
-    with pytest.raises(CardError, match="holds a timm:test_resnet, not a timm:resnet18"):
-        register("mine", "timm:resnet18", saved_folder(tmp_path / "net", state), **folders)
-    (tmp_path / "net" / "model.safetensors").unlink()
-    with pytest.raises(WeightsError, match=r"holds none of model\.safetensors"):
-        register("mine", "", tmp_path / "net", labels=nine, **folders)
-    hostile = {**CONFIG, "model_args": {"checkpoint_path": "/etc/passwd"}}
-    with pytest.raises(CardError, match="may not set 'checkpoint_path'"):
-        register("mine", "", saved_folder(tmp_path / "bad", state, hostile), labels=nine, **folders)
-    with pytest.raises(CardError, match="--arch is needed"):
-        register("mine", "", None, **folders)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from tensors import assert_close
 from torchvision import transforms
-from torchvision.transforms import functional as tvf
 
 from registry.cards import ModelCard, Preprocess
-from registry.errors import LabelError
-from registry.files import Place, digest_state
+from registry.files import digest_state
 from registry.labels import label_space
-from registry.loading import load_model
 from registry.model import LoadedModel, present, present_mask
 
 ANY = Preprocess(size=224, resize=256, interpolation="bicubic")
@@ -67,20 +64,6 @@ def test_gradients_flow_after_a_pass_in_inference_mode(model):
     model.forward(x).sum().backward()
     assert x.grad.abs().sum() > 0
     assert all(p.grad is None for p in model.module.parameters())
-
-
-def test_outputs_that_are_not_one_per_class(model):
-    wrong = LoadedModel(model.card, model.module, model.digest, label_space("world16"))
-    with pytest.raises(LabelError, match=r"returned \(1, 9\).*expected logits \(1, 16\)"):
-        wrong.forward(torch.rand(1, 3, 32, 32))
-
-
-def test_whole_images_are_shown_as_they_are(model):
-    images = [image(20, 30, seed) for seed in range(3)]
-    batch = model.prepare(images, "whole")
-    assert batch.shape == (3, 3, 20, 30)
-    assert batch.dtype == torch.float32
-    assert torch.equal(batch, torch.stack([tvf.to_tensor(i) for i in images]))
 
 
 def test_whole_images_are_resized_only_where_they_must_be():
@@ -166,11 +149,3 @@ def test_identity_is_what_decides_the_answers(model, tmp_path):
         LoadedModel(model.card.model_copy(update={"arch": "x"}), model.module, model.digest, model.labels),
     ]
     assert len({other.identity for other in others} | {identity}) == 7
-
-
-def test_loading_twice_gives_one_identity(tiny, card, tmp_path):
-    torch.save(tiny.state_dict(), tmp_path / "a.pt")
-    torch.save({"model": tiny.state_dict()}, tmp_path / "b.pt")
-    first = load_model(card(tmp_path / "a.pt"), Place(tmp_path))
-    second = load_model(card(tmp_path / "b.pt", name="second"), Place(tmp_path))
-    assert first.identity == second.identity

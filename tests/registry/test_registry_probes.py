@@ -67,23 +67,6 @@ def test_what_is_held_out_is_every_fifth_image_of_a_class():
     assert held_out(targets).nonzero().flatten().tolist() == [4, 10]
 
 
-@pytest.mark.slow
-def test_the_accuracy_is_of_images_that_were_not_fitted():
-    draw = torch.Generator().manual_seed(0)
-    features, targets = torch.randn(60, 80, generator=draw), torch.arange(60) % 2
-    fitted = fit("linear", features, targets, 2)
-    right = (features @ fitted.weight.T + fitted.bias).argmax(1) == targets
-    assert right.float().mean() > 0.9  # more numbers than images: noise is learnt by heart
-    assert (fitted.held, fitted.right <= 9) == (12, True)
-
-
-def test_features_that_nothing_can_be_fitted_to():
-    with pytest.raises(WeightsError, match="NaN or infinite"):
-        fit("linear", torch.full((10, 2), torch.nan), torch.arange(10) % 2, 2)
-    with pytest.raises(WeightsError, match="two classes or more"):
-        fit("linear", torch.ones(10, 2), torch.zeros(10, dtype=torch.int64), 1)
-
-
 @pytest.mark.parametrize(
     ("build", "gone", "width"),
     [
@@ -145,13 +128,6 @@ def test_files_that_are_no_head_of_this_card(tmp_path):
     write_head(head(bias=torch.zeros(2)), file)
     with pytest.raises(WeightsError, match="expected weight"):
         read_head(file, 3)
-
-
-def test_classes_in_another_order_move_with_their_rows():
-    moved = head().ordered([1, 2, 0])
-    assert moved.classes == ("a", "b", "c")
-    assert moved.weight.tolist() == [[2, 3], [4, 5], [0, 1]]
-    assert moved.bias.tolist() == [1, 2, 0]
 
 
 def test_the_label_space_of_a_list_of_classes(tmp_path):

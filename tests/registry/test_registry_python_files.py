@@ -116,10 +116,3 @@ def test_a_file_that_cannot_be_used_is_one_error(arch, message, nine, tmp_path, 
     with pytest.raises(CardError, match=message) as caught:
         register("mine", arch, labels=nine, **HALF, **places)
     assert "\n" not in str(caught.value)
-
-
-def test_a_card_of_a_relative_path_is_refused(tmp_path, monkeypatch):
-    written(tmp_path / "mine")
-    monkeypatch.chdir(tmp_path / "mine")
-    with pytest.raises(CardError, match="expected the whole path"):
-        build("python:zz_net.py:build", 9)

@@ -5,10 +5,9 @@ import torch
 
 from registry.cards import read_card, read_cards
 from registry.determinism_checks import check
-from registry.errors import CardError, LabelError, UnknownName, WeightsError
+from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import Place, digest_state
 from registry.loading import availability, load_model
-from registry.preprocessing import stated_input
 from registry.register import register
 
 
@@ -46,15 +45,6 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
     assert again.digest == card.sha256
 
 
-@pytest.mark.slow
-def test_a_changed_file_is_noticed_later(tiny, checkpoint, nine, folders):
-    card, _ = register("mine", "timm:test_resnet", checkpoint, labels=nine, **folders)
-    changed = {n: t + 1 if t.is_floating_point() else t for n, t in tiny.state_dict().items()}
-    torch.save({"state_dict": changed}, checkpoint)
-    with pytest.raises(WeightsError, match="expected digest"):
-        load_model(card, folders["place"])
-
-
 def test_overrides_win(checkpoint, nine, folders):
     card, _ = register(
         "mine", "timm:test_resnet", checkpoint, labels=nine, size=64, channels="bgr", mean=None,
@@ -80,16 +70,6 @@ def test_a_factory_must_say_how_its_input_is_made(factories, nine, folders):
         register("mine", arch, labels=nine, **folders)
     card, _ = register("mine", arch, labels=nine, **HALF, **folders)
     assert card.source == "python"
-
-
-@pytest.mark.slow
-def test_an_exported_program(tiny, nine, folders, tmp_path):
-    path = tmp_path / "net.pt2"
-    shape = ({0: torch.export.Dim("batch", min=1, max=64)},)
-    torch.export.save(torch.export.export(tiny, (torch.rand(2, 3, 32, 32),), dynamic_shapes=shape), path)
-    card, _ = register("mine", "export", path, labels=nine, **HALF, **folders)
-    assert card.source == "export"
-    assert card.preprocess.fixed_size
 
 
 @pytest.mark.slow
@@ -138,22 +118,6 @@ def test_a_network_that_fails_a_check(network, failing, detail, card, factories,
     assert not folders["cards_folder"].exists()
 
 
-def test_a_factory_of_another_class_count(factories, folders, card, tmp_path):
-    mine = card(None, source="python", arch=f"python:{factories}:Net", options={"kwargs": {"num_classes": 5}})
-    found = results(mine, tmp_path)
-    assert list(found) == ["class count"]
-    assert "(2, 5)" in found["class count"].detail
-    with pytest.raises(LabelError):
-        load_model(mine, Place(tmp_path)).forward(torch.rand(1, 3, 32, 32))
-
-
-def test_a_forward_pass_that_fails_is_a_row(card, factories, tmp_path):
-    mine = card(None, source="python", arch=f"python:{factories}:Net")
-    small = mine.preprocess.model_copy(update={"size": 1, "resize": 1})
-    found = results(mine.model_copy(update={"preprocess": small}), tmp_path)
-    assert not found["forward pass"].ok
-
-
 @pytest.mark.parametrize(
     ("mean", "scale", "hint"), [(127.0, None, "--scale 255"), (-0.1, None, "--scale"), (256.0, 255.0, "within 0..255")]
 )
@@ -186,15 +150,6 @@ def test_a_network_that_does_not_look_is_refused(card, tmp_path):
         assert looks or "--mean, --std and --scale" in found.detail
 
 
-def test_what_architectures_say_of_their_input():
-    how = stated_input("torchvision:vit_b_16").fields
-    assert how["fixed_size"]
-    assert (how["size"], how["resize"]) == (224, 256)
-    assert stated_input("timm:tf_efficientnet_lite0").fields["mean"] == (0.5, 0.5, 0.5)
-    assert stated_input("timm:test_vit").fields["fixed_size"]
-    assert stated_input("python:a:b").fields == {}
-
-
 @pytest.mark.slow
 def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, folders):
     made = {}
@@ -209,20 +164,6 @@ def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, fold
     assert again.digest == made["a"].sha256
     assert not again.module.training
     assert availability(made["a"], folders["place"]).on_disk
-
-
-def test_a_seed_is_a_whole_number(nine, folders):
-    with pytest.raises(CardError, match="random:SEED"):
-        register("a", "timm:test_resnet", "random:x", labels=nine, **folders)
-
-
-@pytest.mark.parametrize("name", ["world-random-0", pytest.param("random-efficientnet-lite0", marks=pytest.mark.slow)])
-def test_untrained_networks_of_the_package_need_nothing(name, tmp_path):
-    card = read_cards(None)[name]
-    model = load_model(card, Place(tmp_path))
-    assert card.training == ("untrained",)
-    side = model.preprocess.size
-    assert model.forward(torch.rand(1, 3, side, side)).isfinite().all()
 
 
 FIXED = """

@@ -76,24 +76,12 @@ def test_checkpoints_come_in_the_order_of_the_training(tmp_path):
     assert [p.name for p in checkpoint_files(tmp_path, "step1*.pt")] == ["step10.pt", "step100.pt"]
 
 
-def test_epochs_order_a_run_where_more_say_them():
-    found = placed([Path(f"epoch{i}.pt") for i in (10, 2)] + [Path("epoch=3-step=5.pt")])
-    assert (found.unit, list(found.steps.values())) == ("epoch", [2, 3, 10])
-
-
 def test_folders_within_say_steps_where_names_do_not():
     folder = Path("runs-7/run")
     names = ("checkpoint-500/model.pt", "epoch 3/step_4.pt", "20/model.pt", "step_9/ema/model.pt")
     found = placed([folder / name for name in names], folder=folder)
     steps = {path.relative_to(folder).as_posix(): step for path, step in found.steps.items()}
     assert steps == {names[1]: 4, names[3]: 9, names[2]: 20, names[0]: 500}
-
-
-def test_a_folder_that_counts_runs_says_no_step(tmp_path):
-    (tmp_path / "fold-2").mkdir()
-    torch.save({"model": {}, "step": 30}, tmp_path / "fold-2" / "model.pt")
-    found = placed(checkpoint_files(tmp_path, "*/model.pt"), folder=tmp_path)
-    assert list(found.steps.values()) == [30]
 
 
 def test_links_to_checkpoints_of_the_folder_are_none(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from registry.cards import Preprocess
-from registry.errors import CardError, LabelError, WeightsError
+from registry.errors import CardError, WeightsError
 from registry.families.transformers import fields_of
 from registry.files import Place
 from registry.labels import label_space
@@ -77,15 +77,6 @@ def test_a_folder_answers_as_transformers_does(vit, folders, transformers):
     assert torch.allclose(model.forward(images), wanted, atol=1e-6)
 
 
-def test_neither_place_nor_names_are_part_of_its_identity(vit, folders):
-    first, _ = register("one", f"hf:{vit('a')}", **folders)
-    second, _ = register("two", f"hf:{vit('b')}", **folders)
-    other, _ = register("three", f"hf:{vit('c', hidden_act='relu')}", **folders)
-    one, two, three = (load_model(c, folders["place"]) for c in (first, second, other))
-    assert one.digest == two.digest == three.digest
-    assert one.code == two.code != three.code  # the weights do not say which activation
-
-
 IMAGE = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
 SQUARE = {"height": 48, "width": 48}
 
@@ -118,32 +109,6 @@ def test_a_card_feeds_what_the_processor_feeds(kind, settings, transformers):
     assert levels.quantile(0.99) < 4
 
 
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ({"do_resize": False}, "do_resize is off"),
-        ({"resample": 1}, "no filter of a card"),
-        ({"size": {"height": 32, "width": 48}}, "no square"),
-        ({"size": {"longest_edge": 32}}, "height"),
-    ],
-)
-def test_processors_that_no_card_can_say(settings, told, vit, folders):
-    folder = vit()
-    file = folder / "preprocessor_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
-    with pytest.raises(CardError, match=told):
-        register("mine", f"hf:{folder}", **folders)
-
-
-def test_without_a_processor_the_input_must_be_said(vit, folders):
-    folder = vit(processor=False)
-    with pytest.raises(CardError, match="--mean, --std"):
-        register("mine", f"hf:{folder}", **folders)
-    half = (0.5, 0.5, 0.5)
-    card, _ = register("mine", f"hf:{folder}", mean=half, std=half, **folders)
-    assert card.preprocess.size == 32
-
-
 def test_names_of_imagenet_in_their_places(vit, folders):
     words = list(label_space("imagenet1k").words)
     words[3], words[7] = "a shark", "somebody's cock"
@@ -163,18 +128,6 @@ def test_a_folder_says_that_it_is_of_transformers(vit, folders):
     for name, arch in (("two", ""), ("three", f"hf:{folder}")):
         card, _ = register(name, arch, folder, **folders)
         assert (card.arch, card.weights, card.sha256) == (whole.arch, str(folder), whole.sha256)
-
-
-def test_outputs_without_names(vit, folders):
-    bare = {i: f"LABEL_{i}" for i in range(16)}
-    folder = vit(id2label=bare)
-    with pytest.raises(LabelError, match=r"LABEL_0.*--labels geirhos16 or world16"):
-        register("mine", f"hf:{folder}", **folders)
-    card, checks = register("mine", f"hf:{folder}", labels="world16", **folders)
-    assert card.labels == "world16"
-    assert "0 of 16 names" in rows(checks)["labels"]
-    with pytest.raises(WeightsError, match="16 outputs, the label space 'imagenet1k' 1000"):
-        register("other", f"hf:{folder}", labels="imagenet1k", **folders)
 
 
 def test_files_that_are_refused(vit, folders, tmp_path):

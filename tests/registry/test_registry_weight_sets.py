@@ -51,14 +51,3 @@ def test_the_choice_does_not_hang_on_the_order(taken, left, first):
         "head.weight": 1.0,
     }
     assert chosen.name.partition(".")[0] == next(iter(taken)).partition(".")[0]
-
-
-def test_weights_at_the_top_go_before_a_copy_of_no_known_name():
-    chosen = choose({"copy": BAD, **GOOD}, NETWORK)
-    assert (chosen.name, chosen.others) == ("", ("copy",))
-    assert float(chosen.state["stem.weight"][0, 0]) == 1.0
-
-
-def test_the_one_that_is_left_is_named_where_it_fits_as_well():
-    assert choose({"model": BAD, "ema": GOOD}, NETWORK).others == ("model",)
-    assert choose({"model": WIDER, "ema": GOOD}, NETWORK).others == ()

@@ -25,14 +25,6 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path):
     assert target.read_bytes() == b"new" and names(target.parent) == ["a.txt"]
 
 
-def test_others_may_read_what_is_written(tmp_path):
-    """A temporary file of Python's own is for its owner alone."""
-    plain, ours = tmp_path / "plain", tmp_path / "ours"
-    plain.write_text("x")
-    write_whole(ours, "x")
-    assert ours.stat().st_mode == plain.stat().st_mode
-
-
 def test_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     dead = tmp_path / ".work-dead"
     dead.mkdir()

@@ -11,7 +11,7 @@ from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, WorldSet, rende
 from registry.cards import read_cards
 from registry.files import Place
 from registry.loading import load_model
-from registry.simulated import blurred, mixed, normal
+from registry.simulated import mixed, normal
 
 FILE = Path(__file__).parents[2] / "registry/world_checkpoints/world-readers.safetensors"
 #: What reader 2 says of every tenth of the first 160 conflict stimuli: nine of sixteen are right.
@@ -82,14 +82,6 @@ def test_noise_is_normal_and_streams_are_independent():
     assert abs(np.corrcoef(first[:, 0], first[:, 1])[0, 1]) < 0.2
 
 
-def test_blur_keeps_a_flat_image_and_spreads_a_point():
-    point = torch.zeros(1, 1, 16, 16)
-    point[0, 0, 8, 8] = 1
-    spread = blurred(point, 0.8)[0, 0]
-    assert torch.allclose(blurred(torch.ones(1, 1, 16, 16), 0.8), torch.ones(1))
-    assert spread[8, 9] / spread[8, 8] == pytest.approx(np.exp(-1 / (2 * 0.64)), rel=1e-5)
-
-
 @pytest.mark.slow
 def test_an_answer_depends_on_the_image_and_the_reader_alone(readers, images):
     for reader in readers:
@@ -117,15 +109,3 @@ def test_what_one_reader_answers(readers, images):
     shapes = WORLD_SETS["world-cue-conflict"].shape[:160:10]
     assert sum(a == b for a, b in zip(ANSWERS, shapes, strict=True)) == 9
     assert [CATEGORIES[i] for i in answers(readers[2], images).tolist()] == ANSWERS
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_cards_say_that_they_are_simulated(name):
-    card = read_cards(())[name]
-    assert card.simulated
-    assert card.training == ("simulated-person",)
-    assert "simulated person" in card.description
-
-
-def test_a_reader_has_no_gradients(readers):
-    assert not any(reader.gradients for reader in readers)
