@@ -23,8 +23,8 @@ from benchmark.leaderboard.comparison import Margin
 from benchmark.stats import Comparison, compare_ratio, mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
 from benchmark.stats.correlations import correlation
-from benchmark.stats.crossed import compare_people
 from benchmark.stats.intervals import bootstrap_ratio, percentiles
+from benchmark.stats.paired import compare_people
 from benchmark.stats.ratios import ratio_score
 from suites.human_comparison.comparing import compare
 from suites.human_comparison.pairing import compare_pair

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from benchmark.contracts import Suite
     from benchmark.engine.score_shards import RunReport
     from benchmark.leaderboard import Board
-    from benchmark.leaderboard.consistency import Answered, Pair
+    from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair
     from benchmark.leaderboard.links import Link
     from benchmark.leaderboard.provenance import Provenance
     from benchmark.leaderboard.summary import Summary
-    from benchmark.leaderboard.training_curves import Curve
-    from benchmark.leaderboard.transfer import Claim, Matrix
+    from benchmark.leaderboard.training_curves import TrainingCurve
+    from benchmark.leaderboard.transfer import Claim, TransferMatrix
     from benchmark.stats.comparisons import Compared, SuiteComparison
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import ScoreRow
@@ -98,10 +98,10 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Resul
     return Results(f"{counted(links, 'link')} between suites", links, tables)
 
 
-def _training_curves(curves: Sequence[Curve]) -> Results[Curve]:
+def _training_curves(curves: Sequence[TrainingCurve]) -> Results[TrainingCurve]:
     from benchmark.leaderboard.training_curves import checkpoint_table
 
-    def tables(curves: Sequence[Curve]) -> Iterator[Table]:
+    def tables(curves: Sequence[TrainingCurve]) -> Iterator[Table]:
         for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
             yield checkpoint_table(list(part))
 
@@ -136,14 +136,14 @@ def _provenance(numbers: Sequence[Provenance]) -> Results[Provenance]:
     return replace(known, title=f"what is behind {known.title}")
 
 
-def _consistency(answered: Answered) -> Results[Pair]:
+def _consistency(answered: ExperimentTrials) -> Results[ObserverPair]:
     from benchmark.leaderboard.consistency import pair_table, pairs
 
     compared = tuple(pairs(answered))
     return Results(f"error consistency of {counted(compared, 'pair')}", compared, lambda pairs: [pair_table(pairs)])
 
 
-def _transfer(matrices: Sequence[tuple[Matrix, list[Claim]]]) -> Results[tuple[Matrix, list[Claim]]]:
+def _transfer(matrices: Sequence[tuple[TransferMatrix, list[Claim]]]) -> Results[tuple[TransferMatrix, list[Claim]]]:
     from benchmark.leaderboard.transfer import matrix_table
 
     return Results(counted(matrices, "transfer matrix"), tuple(matrices), partial(starmap, matrix_table))

@@ -16,7 +16,7 @@ from benchmark.api.leaderboards import Standing, chosen_suites, fits, reading, s
 from benchmark.api.options import Db, Option, SuiteName, joined
 from benchmark.api.ranking import check_trials
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_here
-from benchmark.contracts import DISTRUST, EarlyStop, Metric, Plan, Shelf, Suite, Trials
+from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.display import masked
 from benchmark.engine.scoring import PEOPLE, Both, alike, compare_observers, discordant_of, discordant_trials
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
@@ -89,8 +89,8 @@ def _remarks(store: Store, now: Standing, tests: Iterable[SuiteComparison], *nam
     flags = [
         f"{row.observer} ({row.suite.removesuffix(PAIRED)}): {flag}"
         for row in store.latest_scores(observers=names, conditions=("",))
-        for flag in row.flags
-        if (row.suite.removesuffix(PAIRED), row.metric) in headlines and flag.startswith(DISTRUST)
+        if (row.suite.removesuffix(PAIRED), row.metric) in headlines
+        for flag in distrust_flags(row.flags)
     ]
     return tuple(dict.fromkeys([*outdated, *flags]))
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from benchmark.contracts import Suite, Trials
-    from benchmark.leaderboard.consistency import Answered
+    from benchmark.leaderboard.consistency import ExperimentTrials
     from benchmark.leaderboard.exchange import Document
     from benchmark.store import ScoreRow, Store
 
@@ -57,7 +57,7 @@ def consistency(
         Option("Only this experiment (cue-conflict, edges, contrast, ...).", "--experiment", "-e", metavar="NAME"),
     ] = None,
     db: Db = None,
-) -> Answered:
+) -> ExperimentTrials:
     """Error consistency (kappa) of observers on the images that both of a pair answered, with interval and counts.
 
     Kappa is 1 where two observers are right and wrong on the same images, 0 where they agree as often as their

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from benchmark.leaderboard import Board
     from benchmark.leaderboard.links import Contrasts, Link
     from benchmark.leaderboard.summary import Summary
-    from benchmark.leaderboard.training_curves import Curve
-    from benchmark.leaderboard.transfer import Claim, Matrix
+    from benchmark.leaderboard.training_curves import TrainingCurve
+    from benchmark.leaderboard.transfer import Claim, TransferMatrix
     from benchmark.store import Store
 
 
@@ -164,7 +164,7 @@ def transfer(
         ),
     ] = (),
     db: Db = None,
-) -> list[tuple[Matrix, list[Claim]]]:
+) -> list[tuple[TransferMatrix, list[Claim]]]:
     """The transfer matrix of Geirhos et al. 2018: accuracy of each training recipe under each degradation.
 
     Rows are the recipes that cards state (`bench import trials --training` for published networks); cells that a
@@ -247,7 +247,9 @@ def _reported(models: Names | None, db: str | None) -> list[Summary]:
     return reported_summaries(reported(models=models, db=db))
 
 
-def training_curves(run: Annotated[str | None, Option("One training run.")] = None, *, db: Db = None) -> list[Curve]:
+def training_curves(
+    run: Annotated[str | None, Option("One training run.")] = None, *, db: Db = None
+) -> list[TrainingCurve]:
     """Every headline over every training run, or over one. Raises UnknownName where there is no such run."""
     from benchmark.leaderboard.training_curves import runs_of
     from benchmark.leaderboard.training_curves import training_curves as curves_of

@@ -19,11 +19,12 @@ from benchmark.contracts.suite import (
     Suite,
     SuiteFigure,
     View,
+    distrust_flags,
 )
 from benchmark.contracts.trials import Coded, Observer, ObserverKind, Policy, Trials
 
 __all__ = [
     "CHUNK", "DISTRUST", "Against", "Array", "Block", "ClustersOf", "Coded", "Direction", "EarlyStop",
     "Metric", "Needs", "Network", "Observer", "ObserverKind", "Plan", "Policy", "Presentation",
-    "Ratio", "Score", "Shelf", "Stimuli", "Suite", "SuiteFigure", "Transform", "Trials", "View",
+    "Ratio", "Score", "Shelf", "Stimuli", "Suite", "SuiteFigure", "Transform", "Trials", "View", "distrust_flags",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
@@ -25,6 +25,11 @@ Direction = Literal["higher", "lower", "none"]
 #: A flag that begins so says that the number may not mean what it says: `bench rank --flagged-last` heeds it.
 DISTRUST = "trust: "
 _ROUNDING = 1e-9
+
+
+def distrust_flags(flags: Iterable[str]) -> list[str]:
+    """Those of the flags that say that a number may not mean what it says."""
+    return [flag for flag in flags if flag.startswith(DISTRUST)]
 
 
 @dataclass(frozen=True)

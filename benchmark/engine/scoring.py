@@ -16,8 +16,7 @@ from benchmark.identity import Codes, score_code
 from benchmark.stats import Comparison, clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison, compared
-from benchmark.stats.crossed import compare_people
-from benchmark.stats.paired import differing
+from benchmark.stats.paired import compare_people, differing
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stats.threads import one_blas_thread
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, any_answer

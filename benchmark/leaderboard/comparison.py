@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -23,6 +24,13 @@ from benchmark.leaderboard.table import Field, Table, Value, number, p_value
 from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison, adjusted
 
 MANY = 200  # images that are listed of one metric
+DIFFERING = {
+    "condition": "condition",
+    "stimulus": "image",
+    "category": "category",
+    "answer_a": "A says",
+    "answer_b": "B says",
+}
 
 
 def comparison_tables(found: Compared) -> list[Table]:
@@ -31,49 +39,38 @@ def comparison_tables(found: Compared) -> list[Table]:
     tables = [test_table(who, caption, [("", row) for row in found.headlines])]
     for suite, rows in groupby(found.secondary, key=lambda row: row.suite):
         tables.append(test_table(f"{suite}, other metrics", "", [("", row) for row in rows], suite))
-    return [*tables[:1], *(one for one in tables[1:] if one.rows), _how_to_read(_notes(found))]
+    return [*tables[:1], *(table for table in tables[1:] if table.rows), _how_to_read(_notes(found), found)]
 
 
 def each_tables(found: ComparedToEach) -> list[Table]:
     """A table for each suite's headline: a row for each of the others, highest first."""
-    by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = {}
+    by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = defaultdict(list)
+    missing: dict[str, list[str]] = defaultdict(list)
     for name, row in found.rows:
         if row.comparison.difference is not None:
-            by_metric.setdefault((row.suite, row.title), []).append((name, row))
+            by_metric[row.suite, row.title].append((name, row))
+        if row.comparison.p is None:
+            missing[row.comparison.reason].append(printable(name))
     tables = []
     for (suite, title), rows in by_metric.items():
-        ordered = sorted(rows, key=lambda pair: (-(pair[1].comparison.b or 0), pair[0]))
-        table = test_table(f"{suite}: {title}", f"A: {found.a}", ordered, suite, title)
-        tables.append(replace(table, notes=(_spread(ordered),)))
-    return [*tables, _how_to_read(_notes_on_each(found))]
-
-
-def _how_to_read(notes: Iterable[str]) -> Table:
-    return Table("How to read it", notes=tuple(notes))
-
-
-def _spread(rows: Sequence[tuple[str, SuiteComparison]]) -> str:
-    """How far the others lie apart, and how many differ from A."""
-    (highest, first), (lowest, last) = rows[0], rows[-1]
-    differ = sum("higher" in row.comparison.verdict for _, row in rows)
-    ends = (f"{number(row.comparison.b)} ({printable(name)})" for name, row in ((lowest, last), (highest, first)))
-    return f"B from {' to '.join(ends)}; {differ} of {len(rows)} differ from A."
-
-
-def _notes_on_each(found: ComparedToEach) -> Iterator[str]:
-    yield from map(printable, found.outdated)
-    yield (
+        rows.sort(key=lambda pair: (-(pair[1].comparison.b or 0), pair[0]))
+        differ = sum("higher" in row.comparison.verdict for _, row in rows)
+        ends = (f"{number(row.comparison.b)} ({printable(name)})" for name, row in (rows[-1], rows[0]))
+        table = test_table(f"{suite}: {title}", f"A: {found.a}", rows, suite, title)
+        spread = f"B from {' to '.join(ends)}; {differ} of {len(rows)} differ from A."
+        tables.append(replace(table, notes=(spread,)))
+    notes = [
         "On the stimuli that both answered, paired; all rows are one family of tests (Holm). An interval leaves out 0 "
-        "exactly where p is below .05. Chance, too, keeps the highest of many from the lowest: that has no test here."
-    )
-    missing: dict[str, list[str]] = {}
-    for name, row in found.rows:
-        if row.comparison.p is None:
-            missing.setdefault(row.comparison.reason, []).append(printable(name))
-    yield from (f"Not compared, {reason}: {', '.join(names)}" for reason, names in missing.items())
-    if found.alone:
-        yield f"Nothing in common with: {printable(', '.join(found.alone))}."
-    yield from (f"Not run alike: {remark}" for remark in found.remarks)
+        "exactly where p is below .05. Chance, too, keeps the highest of many from the lowest: that has no test here.",
+        *(f"Not compared, {reason}: {', '.join(names)}" for reason, names in missing.items()),
+        *([f"Nothing in common with: {printable(', '.join(found.alone))}."] if found.alone else []),
+    ]
+    return [*tables, _how_to_read(notes, found)]
+
+
+def _how_to_read(notes: Iterable[str], found: Compared | ComparedToEach) -> Table:
+    unlike = (f"Not run alike: {remark}" for remark in found.remarks)
+    return Table("How to read it", notes=(*map(printable, found.outdated), *notes, *unlike))
 
 
 def discordant_tables(found: Sequence[DiscordantTrial], a: str, b: str) -> list[Table]:
@@ -91,28 +88,18 @@ def discordant_tables(found: Sequence[DiscordantTrial], a: str, b: str) -> list[
     return tables
 
 
-DIFFERING = {
-    "condition": "condition",
-    "stimulus": "image",
-    "category": "category",
-    "answer_a": "A says",
-    "answer_b": "B says",
-}
-
-
 def better(row: SuiteComparison) -> str:
     """ "A", "B", "A is higher" where neither end is better, "inconclusive (+- half-width)", "no answer differs", ""
     without a test."""
-    one = row.comparison
-    if one.same:
+    test = row.comparison
+    if test.same:
         return "no answer differs"
-    if "higher" not in one.verdict:
-        if one.p is None:
-            return ""
-        if one.low is None or one.high is None:
-            return "inconclusive"
-        return f"inconclusive (\N{PLUS-MINUS SIGN} {(one.high - one.low) / 2:.2g})"
-    first = (one.difference or 0) > 0
+    if "higher" not in test.verdict:
+        width = (
+            "" if test.low is None or test.high is None else f" (\N{PLUS-MINUS SIGN} {(test.high - test.low) / 2:.2g})"
+        )
+        return "" if test.p is None else f"inconclusive{width}"
+    first = (test.difference or 0) > 0
     if row.metric.direction == "none":
         return f"{'A' if first else 'B'} is higher"
     return "A" if first == (row.metric.direction == "higher") else "B"
@@ -139,11 +126,11 @@ def test_table(
     )
 
     def values(other: str, row: SuiteComparison) -> tuple[Value, ...]:
-        one = row.comparison
-        cell = Cell(one.difference, one.low, one.high, one.n, (), one.reason, one)
-        names = (other, row.suite, row.metric.name, row.title, one.a, one.b)
-        alone = f"{one.discordant[0]} / {one.discordant[1]}" if one.discordant else ""
-        return (*names, cell, one.p_holm, p_value(one.p_holm), better(row), one.n, alone)
+        test = row.comparison
+        cell = Cell(test.difference, test.low, test.high, test.n, (), test.reason, test)
+        alone = f"{test.discordant[0]} / {test.discordant[1]}" if test.discordant else ""
+        names = (other, row.suite, row.metric.name, row.title, test.a, test.b)
+        return (*names, cell, test.p_holm, p_value(test.p_holm), better(row), test.n, alone)
 
     shown = [pair for pair in rows if pair[1].comparison.difference is not None]
     return Table(
@@ -158,7 +145,6 @@ def test_table(
 
 
 def _notes(found: Compared) -> Iterator[str]:
-    yield from map(printable, found.outdated)
     levels = sorted({row.comparison.level for row in found if row.comparison.p is not None})
     if levels:
         rows = f"{len(found.headlines)} headlines and {len(found.secondary)} other metrics"
@@ -167,34 +153,30 @@ def _notes(found: Compared) -> Iterator[str]:
             f"procedure tests its row ({_percent(levels)}): it leaves out 0 exactly where p is below .05."
         )
         yield "Inconclusive (± half-width of the interval). A / B alone: trials where one of the two alone scores."
-    by_method: dict[str, list[str]] = {}
-    for row in found:
-        if row.comparison.p is not None:
-            by_method.setdefault(row.comparison.method, []).append(row.title)
-    yield from (f"Method: {method} ({len(rows)})" for method, rows in by_method.items())
+    tested = Counter(row.comparison.method for row in found if row.comparison.p is not None)
+    yield from (f"Method: {method} ({n})" for method, n in tested.items())
     yield from _remarked(found)
     for row, stands in found.left_out:
         yield f"Not tested twice: {row.title} ({row.suite}) is {stands.title} ({stands.suite})."
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = defaultdict(list)
     for row in found:
         if row.comparison.p is None:
-            reasons.setdefault(row.comparison.reason, []).append(f"{row.title} ({row.suite})")
-    yield from (f"Not compared, {reason}: {', '.join(rows)}" for reason, rows in reasons.items())
-    uncommon = max((row.comparison.only_a + row.comparison.only_b for row in found), default=0)
-    if uncommon:
+            reasons[row.comparison.reason].append(f"{row.title} ({row.suite})")
+    yield from (f"Not compared, {reason}: {', '.join(names)}" for reason, names in reasons.items())
+    if uncommon := max((row.comparison.only_a + row.comparison.only_b for row in found), default=0):
         yield f"Up to {uncommon} trials of a metric are not common to both and do not count."
-    yield from (f"Not run alike: {remark}" for remark in found.remarks)
 
 
 def _remarked(rows: Iterable[SuiteComparison]) -> Iterator[str]:
-    for row in rows:
-        if row.comparison.remark:
-            yield f"{row.title} ({row.suite}): {row.comparison.remark}"
+    return (f"{row.title} ({row.suite}): {row.comparison.remark}" for row in rows if row.comparison.remark)
 
 
 def _percent(levels: Sequence[float]) -> str:
     ends = [f"{100 * level:.4g}" for level in (levels[0], levels[-1])]
     return f"{' to '.join(dict.fromkeys(ends))} %"
+
+
+# The verdict on a new model.
 
 
 Verdict = Literal[
@@ -207,10 +189,8 @@ _WHO = {"a": "the new one", "b": "the base"}  # of a comparison, whose words say
 
 @dataclass(frozen=True)
 class Margin:
-    """How far the new one may lie from the base, in units of each metric: how much worse or, `both`, either way.
-
-    BenchError for one that any model keeps or none: NaN, infinity, 0 or less.
-    """
+    """How far the new one may lie from the base, in units of each metric: how much worse or, `both`, either way. Raises
+    BenchError unless it is finite and above 0."""
 
     size: float
     both: bool = False
@@ -220,9 +200,7 @@ class Margin:
             raise BenchError(f"a margin is a finite number above 0, such as 0.01, not {self.size:g}.")
 
     def level(self, suites: int) -> float:
-        """Of each of so many intervals that hold together: two one-sided tests at 5 % are one interval at 90 %, and two
-        such pairs two at 95 %.
-        """
+        """Of each of so many intervals that hold together; two one-sided tests at 5 % are one interval at 90 %."""
         return 1 - (2 if self.both else 1) * RISK / max(1, suites)
 
     def verdict(self, low: float, high: float, direction: Direction) -> Verdict:
@@ -267,10 +245,10 @@ class Diff:
     @property
     def verdict(self) -> str:
         """The whole in a word or two: the worst of the suites'. Without any, nothing is told."""
-        verdicts = {one.verdict for one in self.changes} or {"inconclusive"}
-        for one in ("worse", "not equivalent", "inconclusive"):
-            if one in verdicts:
-                return one
+        verdicts = {change.verdict for change in self.changes} or {"inconclusive"}
+        for bad in ("worse", "not equivalent", "inconclusive"):
+            if bad in verdicts:
+                return bad
         if verdicts == {"no answer changed"}:
             return "no answer changed"
         if self.margin is None:
@@ -304,7 +282,7 @@ def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
     rows = [
         row
         for head in found.headlines
-        for row in (head, *(one for one in guards if one.suite == head.suite))
+        for row in (head, *(guard for guard in guards if guard.suite == head.suite))
         if row.comparison.difference is not None or row.comparison.reason
     ]
     tested = sum(row.comparison.test is not None for row in rows)
@@ -323,21 +301,20 @@ def seen_so_far(row: SuiteComparison, low: float, high: float, margin: Margin | 
 
 def nothing_known(suite: Suite, reason: str) -> Change:
     """The verdict on a suite of which there is nothing to compare."""
-    metric = suite.headline
-    row = SuiteComparison(suite.name, metric, Comparison(metric.name, reason=reason))
+    row = SuiteComparison(suite.name, suite.headline, Comparison(suite.headline.name, reason=reason))
     return Change(row, None, None, "inconclusive", reason)
 
 
 def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
     """Without an interval nothing passes, unless no answer changed at all."""
-    one, direction = row.comparison, row.metric.direction
-    if one.same:
-        return Change(row, one.low, one.high, "no answer changed")
-    if one.test is None or one.difference is None:
-        reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], one.reason)
+    paired, direction = row.comparison, row.metric.direction
+    if paired.same:
+        return Change(row, paired.low, paired.high, "no answer changed")
+    if paired.test is None or paired.difference is None:
+        reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason)
         return Change(row, None, None, "inconclusive", reason)
     asked = margin is not None and (margin.both or direction != "none")
-    low, high = one.test.interval(margin.level(suites)) if margin and asked else (one.low, one.high)
+    low, high = paired.test.interval(margin.level(suites)) if margin and asked else (paired.low, paired.high)
     if low is None or high is None:
         return Change(row, None, None, "inconclusive", "too few clusters for an interval")
     return Change(row, low, high, _by_interval(direction, low, high, margin))
@@ -356,49 +333,35 @@ def _by_interval(direction: Direction, low: float, high: float, margin: Margin |
 def diff_markdown(found: Diff, images: int = 20) -> str:
     """The verdict, a table of suites, and up to so many images that flipped per suite. Names are code: they mention
     nobody, link nowhere and mark nothing up."""
-    head = f"### {markdown_code(found.new)} against {markdown_code(found.base)}: {found.verdict}"
-    table = markdown(verdict_table(found)).rstrip("\n")
-    return "\n".join([head, "", table, "", *_verdict_notes(found), *_flipped(found, images)])
-
-
-def verdict_table(found: Diff) -> Table:
-    """A row for each suite's headline, and for its guard."""
-    fields = (
-        Field("suite", "suite", code=True),
-        Field("headline", "headline"),
-        Field("base", "base", right=True),
-        Field("new", "new", right=True),
-        Field("difference", "new - base", right=True),
-        Field("verdict", "verdict"),
-        Field("", "n", right=True),
-        Field("lost", "lost", right=True),
-        Field("gained", "gained", right=True),
-    )
 
     def values(change: Change) -> tuple[Value, ...]:
-        row, one = change.row, change.row.comparison
-        cell = Cell(one.difference, change.low, change.high, one.n, (), "", one)
+        row, paired = change.row, change.row.comparison
+        cell = Cell(paired.difference, change.low, change.high, paired.n, (), "", paired)
         verdict = change.verdict + (f": {change.reason}" if change.reason else "")
         # Of `discordant` the first are right for the new one alone; None where there is no right and wrong.
-        gained, lost = one.discordant or (None, None)
-        return (row.suite, row.title, number(one.b), number(one.a), cell, verdict, one.n, lost, gained)
+        gained, lost = paired.discordant or (None, None)
+        return (row.suite, row.title, number(paired.b), number(paired.a), cell, verdict, paired.n, lost, gained)
 
-    return Table(fields=fields, rows=tuple(map(values, found.changes)), measure="number")
+    titles = ("suite", "headline", "base", "new", "new - base", "verdict", "n", "lost", "gained")
+    fields = tuple(Field("", title, code=title == "suite") for title in titles)
+    table = markdown(Table(fields=fields, rows=tuple(map(values, found.changes)))).rstrip("\n")
+    head = f"### {markdown_code(found.new)} against {markdown_code(found.base)}: {found.verdict}"
+    return "\n".join([head, "", table, "", *_verdict_notes(found), *(_flipped(found, images) if images > 0 else ())])
 
 
 def _verdict_notes(found: Diff) -> Iterator[str]:
-    size = "" if found.margin is None else f"{found.margin.size:g}"
-    accepted = f"; up to {size} {'either way' if found.margin.both else 'worse'} is accepted" if found.margin else ""
+    margin = found.margin
+    accepted = f"; up to {margin.size:g} {'either way' if margin.both else 'worse'} is accepted" if margin else ""
     if found.looked:
         yield f"Intervals (95 % together) hold at every look: sampling stopped once they were clear{accepted}."
-    elif found.margin is None:
+    elif margin is None:
         yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
         yield "No change shown is no proof of none: `--noninferior X` or `--equivalent X` asks for that."
-    elif found.margin.both:
-        tested = sum(one.row.comparison.test is not None for one in found.changes)
-        risk, level = RISK / max(1, tested), found.margin.level(tested)
-        tests = f"Two one-sided tests at {_percent([risk, risk])}" + (" each" if tested > 1 else "")
-        yield f"{tests} on the stimuli that both answered: {_percent([level, level])} intervals within +-{size}."
+    elif margin.both:
+        tested = sum(change.row.comparison.test is not None for change in found.changes)
+        risk, level = (f"{100 * share:.4g} %" for share in (RISK / max(1, tested), margin.level(tested)))
+        tests = f"Two one-sided tests at {risk}" + (" each" if tested > 1 else "")
+        yield f"{tests} on the stimuli that both answered: {level} intervals within +-{margin.size:g}."
     else:
         yield f"Simultaneous 95 % intervals on the stimuli that both answered{accepted}."
     for line in found.remarks:
@@ -406,24 +369,21 @@ def _verdict_notes(found: Diff) -> Iterator[str]:
 
 
 def _flipped(found: Diff, images: int) -> Iterator[str]:
-    if images <= 0:
-        return
-    for (suite, metric), group in groupby(found.flipped, key=lambda one: (one.suite, one.metric)):
-        rows = sorted(group, key=lambda one: one.winner != "b")
-        lost = sum(one.winner == "b" for one in rows)
+    names = ("condition", "image", "category", "base says", "new says")
+    fields = (Field("", "way"), *(Field(name, name, code=True) for name in names))
+    for (suite, metric), group in groupby(found.flipped, key=lambda trial: (trial.suite, trial.metric)):
+        rows = sorted(group, key=lambda trial: trial.winner != "b")
+        lost = sum(trial.winner == "b" for trial in rows)
         about = f"{escape(printable(suite))}, {escape(printable(metric))}"
         yield f"\n<details><summary>{about}: {lost} lost, {len(rows) - lost} gained</summary>\n"
-        names = ("condition", "image", "category", "base says", "new says")
-        fields = (Field("", "way"), *(Field(name, name, code=True) for name in names))
-        yield markdown(Table(fields=fields, rows=tuple(map(_flipped_row, rows[:images]))))
+        values: list[tuple[Value, ...]] = []
+        for trial in rows[:images]:
+            # Where both say the same, something beside the answer decides: an attack, say.
+            says = (trial.answer_b, trial.answer_a) if trial.answer_b != trial.answer_a else ("", "")
+            way = "lost" if trial.winner == "b" else "gained"
+            values.append((way, trial.condition, trial.stimulus, trial.category, *says))
+        yield markdown(Table(fields=fields, rows=tuple(values)))
         if len(rows) > images:
             words = ("bench", "compare", found.new, found.base, "--images")
             yield f"and {len(rows) - images} more: {markdown_code(shlex.join(words))}\n"
         yield "</details>"
-
-
-def _flipped_row(one: DiscordantTrial) -> tuple[Value, ...]:
-    # Where both say the same, something beside the answer decides: an attack, say.
-    answers = (one.answer_b, one.answer_a) if one.answer_b != one.answer_a else ("", "")
-    way = "lost" if one.winner == "b" else "gained"
-    return way, one.condition, one.stimulus, one.category, *answers

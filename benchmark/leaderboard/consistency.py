@@ -9,21 +9,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+import numpy as np
+
 from benchmark.contracts import Trials
 from benchmark.errors import BenchError, TrialsError, unknown_name
 from benchmark.leaderboard.model import Board, Cell
-from benchmark.leaderboard.table import NOTHING, Field, Table, Value, number
+from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
 from benchmark.stats.ranks import HUMAN_METRICS, HumanRank, human_likeness
 from benchmark.stimuli.generated import shared_exemplars
 
 #: experiment -> observer -> trials
-Answered = Mapping[str, Mapping[str, Trials]]
+ExperimentTrials = Mapping[str, Mapping[str, Trials]]
 ALL = "all trials"
 
 
 @dataclass(frozen=True)
-class Pair:
+class ObserverPair:
     """Two observers under one condition of one experiment (`ALL`: over several)."""
 
     experiment: str
@@ -33,38 +35,35 @@ class Pair:
     agreement: Agreement
 
 
-def shared(answered: Answered, experiment: str | None = None) -> Answered:
+def shared(answered: ExperimentTrials, experiment: str | None = None) -> ExperimentTrials:
     """The experiments that at least two observers answered, or the one that is asked for.
 
     Raises UnknownName where it is none of them, BenchError where there is none at all.
     """
-    found = {role: who for role, who in sorted(answered.items()) if len(who) > 1}
-    if experiment is not None and experiment not in found:
-        raise unknown_name("experiment of two or more of these observers", experiment, found)
-    if not found:
+    common = {role: who for role, who in sorted(answered.items()) if len(who) > 1}
+    if experiment is not None and experiment not in common:
+        raise unknown_name("experiment of two or more of these observers", experiment, common)
+    if not common:
         raise BenchError("these observers answered no common experiment. `bench show NAME` lists what each has.")
-    return found if experiment is None else {experiment: found[experiment]}
+    return common if experiment is None else {experiment: common[experiment]}
 
 
-def pairs(answered: Answered) -> Iterator[Pair]:
+def pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
     """Every pair of observers of every experiment, by condition."""
     for experiment, who in answered.items():
         for a, b in combinations(who, 2):
             for condition, found in by_condition(who[a], who[b]):
-                yield Pair(experiment, condition, a, b, found)
+                yield ObserverPair(experiment, condition, a, b, found)
 
 
 def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
     """(condition, agreement) for each condition of one experiment, then (`ALL`, ...) where there are several."""
-    found = matched([a, b])
-    conditions = dict.fromkeys(found.condition.tolist())
-    for condition in conditions:
-        inside = found.condition == condition
-        right, clusters = found.right[inside], shared_exemplars(a, found.stimulus[inside])
+    table = matched([a, b])
+    conditions = dict.fromkeys(table.condition.tolist())
+    for condition in (*conditions, *([ALL] if len(conditions) != 1 else [])):
+        inside = table.condition == condition if condition in conditions else np.ones(len(table.condition), dtype=bool)
+        right, clusters = table.right[inside], shared_exemplars(a, table.stimulus[inside])
         yield condition, agreement(right[:, 0], right[:, 1], [*clusters.values()])
-    if len(conditions) != 1:
-        clusters = shared_exemplars(a, found.stimulus)
-        yield ALL, agreement(found.right[:, 0], found.right[:, 1], [*clusters.values()])
 
 
 def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
@@ -75,31 +74,27 @@ def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
         raise TrialsError(f"stored trials cannot be matched: {error}") from error
 
 
-def pair_table(found: Iterable[Pair], title: str = "") -> Table:
+def pair_table(found: Iterable[ObserverPair], title: str = "") -> Table:
     """Kappa of pairs under each condition, with the counts that it is made of."""
     fields = (
         Field("a"),
         Field("b"),
-        Field("experiment", "experiment"),
-        Field("condition", "condition"),
-        Field("", "n", right=True),
-        Field("both_right", "both right", right=True),
-        Field("only_a", "only a", right=True),
-        Field("only_b", "only b", right=True),
-        Field("both_wrong", "both wrong", right=True),
+        *(Field(name, name) for name in ("experiment", "condition")),
+        *counts("n"),
+        *(Field(name.replace(" ", "_"), name, right=True) for name in ("both right", "only a", "only b", "both wrong")),
         Field("observed"),
-        Field("", "c_obs", right=True),
+        *counts("c_obs"),
         Field("expected"),
-        Field("", "c_exp", right=True),
+        *counts("c_exp"),
         Field("kappa", "kappa"),
     )
 
-    def values(pair: Pair) -> tuple[Value, ...]:
-        one, counts = pair.agreement, pair.agreement.table
-        shares = (one.observed, number(one.observed, 3), one.expected, number(one.expected, 3))
-        numbers = (counts.n, counts.both, counts.only_a, counts.only_b, counts.neither)
-        kappa = Cell(one.kappa, one.low, one.high, counts.n, (), one.reason, one)
-        return pair.a, pair.b, pair.experiment, pair.condition, *numbers, *shares, kappa
+    def values(pair: ObserverPair) -> tuple[Value, ...]:
+        kappa, table = pair.agreement, pair.agreement.table
+        shares = (kappa.observed, number(kappa.observed, 3), kappa.expected, number(kappa.expected, 3))
+        numbers = (table.n, table.both, table.only_a, table.only_b, table.neither)
+        cell = Cell(kappa.kappa, kappa.low, kappa.high, table.n, (), kappa.reason, kappa)
+        return (pair.a, pair.b, pair.experiment, pair.condition, *numbers, *shares, cell)
 
     return Table(
         title,
@@ -110,36 +105,33 @@ def pair_table(found: Iterable[Pair], title: str = "") -> Table:
     )
 
 
-def comparison_of(a: str, b: str, answered: Answered) -> Table:
+def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
     """Two observers by experiment and condition; experiments without a common image are named below."""
-    found = list(pairs({role: {a: who[a], b: who[b]} for role, who in answered.items()}))
-    common = {pair.experiment for pair in found if pair.agreement.table.n}
+    compared = list(pairs({role: {a: who[a], b: who[b]} for role, who in answered.items()}))
+    common = {pair.experiment for pair in compared if pair.agreement.table.n}
     apart = [role for role in answered if role not in common]
     notes = [f"no image in common: {', '.join(apart)}"] if apart else []
-    table = pair_table(
-        (pair for pair in found if pair.experiment in common), f"Error consistency of a = {a} and b = {b}"
-    )
+    shown = (pair for pair in compared if pair.experiment in common)
+    table = pair_table(shown, f"Error consistency of a = {a} and b = {b}")
     return replace(table, notes=(*notes, *_made_again(answered.values())))
 
 
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
     """Kappa of all pairs on the images that both of a pair answered, all conditions together."""
     names = sorted(who)
-    found = matched([who[name] for name in names], every=False)
-    matrix = pairwise(found.right, found.present)
+    table = matched([who[name] for name in names], every=False)
+    matrix = pairwise(table.right, table.present)
 
-    def values(i: int) -> tuple[Value, ...]:
-        cells = (
-            "" if i == j else number(float(matrix.kappa[i, j]), 2) if matrix.n[i, j] else NOTHING
-            for j in range(len(names))
-        )
-        return names[i], f"{i + 1} {names[i]}", *cells
+    def cell(i: int, j: int) -> str:
+        kappa = number(float(matrix.kappa[i, j]), 2) if matrix.n[i, j] else NOTHING
+        return "" if i == j else kappa
 
-    numbers = (Field(name, str(at), right=True) for at, name in enumerate(names, 1))
+    at = range(len(names))
+    numbers = (Field(name, str(i + 1), right=True) for i, name in enumerate(names))
     return Table(
         f"Error consistency: {role}",
         fields=(Field("observer"), Field("", "observer"), *numbers),
-        rows=tuple(values(i) for i in range(len(names))),
+        rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
         notes=(f"all conditions together; {NOTHING}: no image in common", *_made_again([who])),
         splits=True,
     )

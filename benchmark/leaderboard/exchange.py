@@ -6,6 +6,7 @@ JSON schema, made from the types below.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,13 +26,13 @@ Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict()]
 
 
-class _Part(BaseModel):
-    """Nothing that is not named, no number that is not finite."""
+class StrictModel(BaseModel):
+    """Part of a document: nothing that is not named, no number that is not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ExportedObserver(_Part):
+class ExportedObserver(StrictModel):
     """Whoever answered. identity: digest of what decides the answers; card: the model card, {} for people."""
 
     name: str
@@ -40,7 +41,7 @@ class ExportedObserver(_Part):
     card: dict[str, Any] = {}
 
 
-class ExportedStimuli(_Part):
+class ExportedStimuli(StrictModel):
     """A stimulus set. n: images that were shown; whole: images of the published set, where it is known."""
 
     digest: Digest
@@ -51,7 +52,7 @@ class ExportedStimuli(_Part):
     origin: str = ""
 
 
-class ExportedRun(_Part):
+class ExportedRun(StrictModel):
     """A command that computed something. environment: versions, device, code revision."""
 
     run: Whole
@@ -62,7 +63,7 @@ class ExportedRun(_Part):
     environment: dict[str, Any] = {}
 
 
-class ExportedScoreSet(_Part):
+class ExportedScoreSet(StrictModel):
     """Scores that were made together. code: digest of the scoring code; stimuli: role -> digest of its set;
     observations: keys of the trials behind them; runs: those that computed the trials and the scores."""
 
@@ -77,7 +78,7 @@ class ExportedScoreSet(_Part):
     runs: tuple[Whole, ...] = ()
 
 
-class ExportedScore(_Part):
+class ExportedScore(StrictModel):
     """One number. value None: there is none, and `reason` says why; low, high: its interval at `level`, made by
     `method`; n: trials that count; condition "": over all conditions; stimuli: digest of the role's set."""
 
@@ -106,7 +107,7 @@ class ExportedScore(_Part):
 Rows = Annotated[tuple[T, ...], FailFast()]
 
 
-class Document(_Part):
+class Document(StrictModel):
     """A leaderboard. program: the version that wrote it."""
 
     form: Literal["gestaltbench-leaderboard"] = "gestaltbench-leaderboard"
@@ -131,6 +132,7 @@ LARGEST = 256 * 2**20  # bytes: a thousand observers under five suites are about
 LONGEST, LONGEST_NAME = 20_000, 200  # characters of a text, of an observer's name
 DEEPEST = 24  # lists and objects in one another
 WIDEST = 2**53  # whole numbers beyond are no counts
+_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")  # and halves of characters
 
 
 def read_document(path: Path) -> Document:
@@ -151,15 +153,14 @@ def read_document(path: Path) -> Document:
     _check_bounds(path, plain)
     with foreign("leaderboard document", path, ScoresError, "Its form: docs/leaderboard-1.schema.json."):
         try:
-            made = Document.model_validate(plain)
+            document = Document.model_validate(plain)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
-            count = error.error_count()
-            raise ValueError(f"{place[:200]}: {first['msg']} ({count} faults in all)") from error
-    for fault in _faults(made):
+            raise ValueError(f"{place[:200]}: {first['msg']} ({error.error_count()} faults in all)") from error
+    for fault in _faults(document):
         raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
-    return made
+    return document
 
 
 def _check_bounds(path: Path, data: Any) -> None:
@@ -170,11 +171,10 @@ def _check_bounds(path: Path, data: Any) -> None:
         value, depth = ahead.pop()
         if depth > DEEPEST:
             raise ScoresError(f"{path}: nested deeper than {DEEPEST}.")
-        if isinstance(value, dict):
-            ahead += ((part, depth + 1) for pair in value.items() for part in pair)
-        elif isinstance(value, list):
-            ahead += ((part, depth + 1) for part in value)
-        elif isinstance(value, str) and not _storable(value):
+        if isinstance(value, dict | list):
+            parts = value if isinstance(value, list) else [*value, *value.values()]
+            ahead += ((part, depth + 1) for part in parts)
+        elif isinstance(value, str) and (len(value) > LONGEST or _UNSTORABLE.search(value)):
             raise ScoresError(
                 f"{path}: the text {printable(value[:40])!r} has more than {LONGEST} characters, or some that no "
                 "leaderboard holds."
@@ -183,33 +183,32 @@ def _check_bounds(path: Path, data: Any) -> None:
             raise ScoresError(f"{path}: a number that is not finite, or beyond 2^53.")
 
 
-def _storable(text: str) -> bool:
-    return len(text) <= LONGEST and "\0" not in text and not any(0xD800 <= ord(c) < 0xE000 for c in text)
-
-
-def _faults(made: Document) -> Iterator[str]:
+def _faults(document: Document) -> Iterator[str]:
     """What does not fit together."""
-    observers = {one.name for one in made.observers}
-    if len(observers) < len(made.observers):
-        yield "an observer stands twice in it"
+    observers = {observer.name for observer in document.observers}
+    sets = {scored.id: scored for scored in document.score_sets}
+    digests = {stimuli.digest for stimuli in document.stimuli}
+    for noun, unique, every in (
+        ("an observer", observers, document.observers),
+        ("a stimulus set", digests, document.stimuli),
+        ("a score set", sets, document.score_sets),
+    ):
+        if len(unique) < len(every):
+            yield f"{noun} stands twice in it"
     for name in observers:
         if not name.strip() or len(name) > LONGEST_NAME:
             yield f"an observer's name is empty or longer than {LONGEST_NAME}: '{name[:40]}'"
-    if len({one.digest for one in made.stimuli}) < len(made.stimuli):
-        yield "a stimulus set stands twice in it"
-    sets = {one.id: one for one in made.score_sets}
-    if len(sets) < len(made.score_sets):
-        yield "a score set stands twice in it"
     owners: dict[int, str] = {}
     seen: set[tuple[int, str, str, str]] = set()
-    for one in made.scores:
-        held, what = sets.get(one.score_set), (one.score_set, one.metric, one.condition, one.role)
-        if one.observer not in observers or held is None:
-            yield f"'{one.metric}' of '{one.observer}' names no observer or no score set of it"
-        elif (held.suite, held.version, held.space) != (one.suite, one.version, one.space):
-            yield f"'{one.metric}' of '{one.observer}' is of another suite than its score set"
-        elif owners.setdefault(one.score_set, one.observer) != one.observer:
-            yield f"score set {one.score_set} has several observers"
+    for score in document.scores:
+        scored, what = sets.get(score.score_set), (score.score_set, score.metric, score.condition, score.role)
+        called = f"'{score.metric}' of '{score.observer}'"
+        if score.observer not in observers or scored is None:
+            yield f"{called} names no observer or no score set of it"
+        elif (scored.suite, scored.version, scored.space) != (score.suite, score.version, score.space):
+            yield f"{called} is of another suite than its score set"
+        elif owners.setdefault(score.score_set, score.observer) != score.observer:
+            yield f"score set {score.score_set} has several observers"
         elif what in seen:
-            yield f"'{one.metric}' of '{one.observer}' stands twice in score set {one.score_set}"
+            yield f"{called} stands twice in score set {score.score_set}"
         seen.add(what)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +26,6 @@ from benchmark.leaderboard.table import (
     records,
     row_facts,
     texts,
-    visible,
 )
 from registry.errors import some_of
 
@@ -55,20 +53,24 @@ def written(tables: Iterable[Table], form: str) -> Iterator[str]:
     return (("\n" if at else "") + draw(table) for at, table in enumerate(tables))
 
 
-def csv_lines(found: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Iterator[str]:
+def csv_lines(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Iterator[str]:
     """Records as lines of CSV below a header (names: of its columns, by default those of the first record); text that
     no spreadsheet runs as a formula."""
-    rest = iter(found)
+    rest = iter(rows)
     first = next(rest, None)
     head = list(names or first or ())
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
-    cells = ([_csv_value(record[name]) for name in head] for record in chain([first], rest) if record)
-    for row in chain([head], cells):
-        writer.writerow(row)
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
+    writer: Any = csv.writer(_Echo(), lineterminator="\n")
+    yield writer.writerow(head)
+    for record in chain([first], rest):
+        if record:
+            yield writer.writerow([_csv_value(record[name]) for name in head])
+
+
+class _Echo:
+    """A file whose `write` hands the text back: csv.writer then returns each line."""
+
+    def write(self, text: str) -> str:
+        return text
 
 
 def _csv_value(value: Any) -> Any:
@@ -84,19 +86,21 @@ def _csv_value(value: Any) -> Any:
 
 def document(table: Table) -> dict[str, Any]:
     """A table as nested plain data: what holds of it, its columns of numbers, its rows with their scores."""
-    measured = [
-        (at, one) for at, one in enumerate(table.fields) if any(isinstance(row[at], Cell) for row in table.rows)
-    ]
-    columns = [{table.measure: one.key, "title": one.title, "help": one.help, **one.facts} for _, one in measured]
+    measured = [(at, table.fields[at]) for at in table.numbers]
     rows = []
     for row in table.rows:
-        cells = {one.key: row[at] for at, one in measured}
+        cells = {column.key: row[at] for at, column in measured}
         scores = {key: cell_record(cell, table.origin) for key, cell in cells.items() if isinstance(cell, Cell)}
         rows.append({**row_facts(table, row), **({"scores": scores} if measured else {})})
-    head = {"title": table.title, "caption": table.caption, **table.facts}
-    notes = [*([table.intervals] if table.intervals else []), *table.notes]
-    parts = {"columns": columns, "rows": rows, "dividers": list(table.dividers), "notes": notes}
-    return {**head, **parts}
+    return {
+        "title": table.title,
+        "caption": table.caption,
+        **table.facts,
+        "columns": [{table.measure: c.key, "title": c.title, "help": c.help, **c.facts} for _, c in measured],
+        "rows": rows,
+        "dividers": list(table.dividers),
+        "notes": [*([table.intervals] if table.intervals else []), *table.notes],
+    }
 
 
 def json_text(data: Any) -> str:
@@ -106,9 +110,8 @@ def json_text(data: Any) -> str:
 
 def whole(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
     """(titles, rows, notes) of all that people are shown, where there is room enough."""
-    shown, footnotes = visible(table), Footnotes()
-    columns = texts(table, "full", shown, footnotes)
-    rows = list(zip(*columns, strict=True))
+    shown, footnotes = table.visible, Footnotes()
+    rows = list(zip(*texts(table, "full", shown, footnotes), strict=True))
     intervals = [table.intervals] if table.intervals else []
     titles = [printable(table.fields[at].title) for at in shown]
     return titles, rows, [*intervals, *notes_below(table, shown, footnotes)]
@@ -117,15 +120,14 @@ def whole(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
 def markdown(table: Table) -> str:
     """A heading, the caption, the table and its notes; a divider is an empty row."""
     head, rows, notes = whole(table)
-    codes = [table.fields[at].code for at in visible(table)]
+    drawers = [markdown_code if table.fields[at].code else markdown_text for at in table.visible]
     lines = [f"### {markdown_text(table.title)}", ""] if table.title else []
     lines += [markdown_text(table.caption), ""] if table.caption else []
     if head:
         lines += [_row(map(markdown_text, head)), "|" + " --- |" * len(head)]
     for at, row in enumerate(rows):
         lines += [_row([""] * len(head))] if at in table.dividers else []
-        pairs = zip(codes, row, strict=True)
-        lines.append(_row(markdown_code(t) if code and t else markdown_text(t) for code, t in pairs))
+        lines.append(_row(draw(text) if text else "" for draw, text in zip(drawers, row, strict=True)))
     # A note that begins with a plus would start another list.
     items = [re.sub(r"^([+-])", r"\\\1", markdown_text(note)) for note in notes]
     lines += ["", *(f"- {item}" for item in items)] if items else []
@@ -150,18 +152,13 @@ def markdown_code(text: str) -> str:
     return f"{fence}{space}{plain}{space}{fence}"
 
 
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    **{character: "\\" + character for character in "&%$#_"},
-}
+LATEX = {character: "\\" + character for character in "&%$#_{}"} | {
+    character: rf"\text{name}{{}}"
+    for character, name in {
+        "\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar",
+        '"': "quotedbl",
+    }.items()
+}  # fmt: skip
 
 
 def latex_text(text: str) -> str:
@@ -173,20 +170,15 @@ def latex_text(text: str) -> str:
 def latex(table: Table) -> str:
     """A table environment for the booktabs package, a rule at each divider."""
     head, rows, notes = whole(table)
-    heading = f"{table.title}: {table.caption}" if table.caption else table.title
     lines = [r"\begin{table}", r"\centering"]
-    lines += [rf"\caption{{{latex_text(heading)}}}"] if heading else []
-    lines += [rf"\begin{{tabular}}{{{'l' * len(head)}}}", r"\toprule", _line(head), r"\midrule"]
-    for at, row in enumerate(rows):
-        lines += [r"\addlinespace"] if at in table.dividers else []
-        lines.append(_line(row))
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\caption{{{latex_text(table.heading)}}}"] if table.heading else []
+    lines += [rf"\begin{{tabular}}{{{'l' * len(head)}}}", r"\toprule"]
+    for at, row in enumerate([head, *rows], -1):
+        lines += [r"\midrule"] if at == 0 else [r"\addlinespace"] if at in table.dividers else []
+        lines.append(" & ".join(map(latex_text, row)) + r" \\")
+    lines += [r"\midrule"] * (not rows) + [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\footnotesize {latex_text(note)}" for note in notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return " & ".join(map(latex_text, cells)) + r" \\"
 
 
 def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
@@ -198,13 +190,12 @@ def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
         return f'<td><a href="{escape(pages[text])}">{shown}</a>' if text in pages else f"<td>{shown}"
 
     head, rows, notes = whole(table)
-    heading = f"{table.title}: {table.caption}" if table.caption else table.title
-    parts = [f"<p>{escape(printable(heading))}</p>"] if heading else []
+    parts = [f"<p>{escape(printable(table.heading))}</p>"] if table.heading else []
     parts.append("<table><thead><tr>")
-    for at in visible(table):
-        one = table.fields[at]
-        about = f' title="{escape(printable(one.help))}"' if one.help else ""
-        parts.append(f'<th scope="col"{about}>{escape(printable(one.title))}')
+    for at in table.visible:
+        about = table.fields[at].help
+        about = f' title="{escape(printable(about))}"' if about else ""
+        parts.append(f'<th scope="col"{about}>{escape(printable(table.fields[at].title))}')
     parts.append("</thead><tbody>")
     for at, row in enumerate(rows):
         parts += ["</tbody><tbody>"] if at in table.dividers else []
@@ -232,7 +223,7 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None) -> G
     return Group(*parts)
 
 
-class _Column:
+class _Drawn:
     """A column of texts on its way to rich: `natural` characters break nothing, `least` are the fewest it may have."""
 
     def __init__(self, field: Field, title: str, column: Sequence[str]) -> None:
@@ -246,66 +237,64 @@ class _Column:
 def _drawn(table: Table, width: int, limit: int | None) -> tuple[list[RichTable], list[str]]:
     """The table for rich, in several parts where it may split, and the lines below. As much is shown as has room, in
     the order of `Table.forms`; columns go once the widest form has been given up."""
-    everything, fields = visible(table), table.fields
-    going = sorted((at for at in everything if fields[at].goes), key=lambda at: fields[at].goes)
+    fields, visible = table.fields, table.visible
+    going = sorted((at for at in visible if fields[at].goes), key=lambda at: fields[at].goes)
     soon = [at for at in going if fields[at].goes < LAST]
-    for form in table.forms:
-        last = form == table.forms[-1]
-        steps = going if last else [] if form == table.forms[0] else soon
-        narrow = last and len(table.forms) > 1
-        for count in range(len(steps) + 1):
-            shown, footnotes = [at for at in everything if at not in steps[:count]], Footnotes()
-            layout = [
-                _Column(fields[at], (narrow and fields[at].short) or fields[at].title, column)
-                for at, column in zip(shown, texts(table, form, shown, footnotes), strict=True)
-            ]
-            if fits := table.splits or _least_width(layout) <= width:
-                break
-        if fits:
+    first, last = table.forms[0], table.forms[-1]
+    tries = [
+        (form, steps[:count])
+        for form in table.forms
+        for steps in (going if form == last else [] if form == first else soon,)
+        for count in range(len(steps) + 1)
+    ]
+    for form, left_out in tries:
+        shown, footnotes = [at for at in visible if at not in left_out], Footnotes()
+        narrow = form == last and len(table.forms) > 1
+        layout = [
+            _Drawn(fields[at], (narrow and fields[at].short) or fields[at].title, column)
+            for at, column in zip(shown, texts(table, form, shown, footnotes), strict=True)
+        ]
+        if table.splits or _least_width(layout) <= width:
             break
     lines = []
-    if gone := [fields[at].title for at in everything if at not in shown]:
+    if gone := [fields[at].title for at in visible if at not in shown]:
         lines.append(f"no room for: {some_of(gone, 5)} (a wider terminal, a pipe, or bench export)")
     if table.intervals:
         bracketed = form not in WITHOUT or any(fields[at].keeps for at in shown)
         lines.append(table.intervals if bracketed else NO_BRACKETS)
-    parts = _split(layout, width) if table.splits else [layout] if layout else []
+    parts = [layout] if layout else []
+    if table.splits:  # into as many tables as the columns need, the first column in each
+        name, *rest = layout
+        parts, room = [], 0
+        for column in rest:
+            if not parts or room < column.least + GAP:
+                parts.append([name])
+                room = width - name.least
+            parts[-1].append(column)
+            room -= column.least + GAP
+        parts = parts or [[name]]
     below = notes_below(table, shown, footnotes, limit)
     return [_rich(part, table.dividers, width) for part in parts], [*lines, *below]
 
 
-def _least_width(layout: Sequence[_Column]) -> int:
-    return sum(one.least for one in layout) + GAP * (len(layout) - 1)
+def _least_width(layout: Sequence[_Drawn]) -> int:
+    return sum(column.least for column in layout) + GAP * (len(layout) - 1)
 
 
-def _split(layout: Sequence[_Column], width: int) -> list[list[_Column]]:
-    """The columns in as many tables as they need, the first column in each."""
-    first, *rest = layout
-    parts: list[list[_Column]] = []
-    room = 0
-    for one in rest:
-        if not parts or room < one.least + GAP:
-            parts.append([first])
-            room = width - first.least
-        parts[-1].append(one)
-        room -= one.least + GAP
-    return parts or [[first]]
-
-
-def _rich(layout: Sequence[_Column], dividers: Sequence[int], width: int) -> RichTable:
+def _rich(layout: Sequence[_Drawn], dividers: Sequence[int], width: int) -> RichTable:
     """What is left of the width goes to columns that may break, from the left; what lacks is taken from the widest of
     them."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    sizes = [one.least for one in layout]
+    sizes = [column.least for column in layout]
     spare = width - _least_width(layout)
-    for at, one in enumerate(layout):
-        more = max(0, min(spare, one.natural - one.least))
+    for at, column in enumerate(layout):
+        more = max(0, min(spare, column.natural - column.least))
         sizes[at] += more
         spare -= more
-    breaking = [at for at, one in enumerate(layout) if one.breaks]
+    breaking = [at for at, column in enumerate(layout) if column.breaks]
     while spare < 0 and breaking:
         widest = max(breaking, key=lambda at: sizes[at])
         if sizes[widest] <= NAME_LEAST:
@@ -313,11 +302,9 @@ def _rich(layout: Sequence[_Column], dividers: Sequence[int], width: int) -> Ric
         sizes[widest] -= 1
         spare += 1
     drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for one, size in zip(layout, sizes, strict=True):
-        justify: Any = "right" if one.right else "left"
-        title = Text(one.title, overflow="fold")
-        drawn.add_column(title, justify=justify, width=size, overflow="fold")
-    for at, row in enumerate(zip(*(one.texts for one in layout), strict=True)):
-        cells = (Text(text, overflow="fold") for text in row)
-        drawn.add_row(*cells, end_section=at + 1 in dividers)
+    for column, size in zip(layout, sizes, strict=True):
+        justify: Any = "right" if column.right else "left"
+        drawn.add_column(Text(column.title, overflow="fold"), justify=justify, width=size, overflow="fold")
+    for at, row in enumerate(zip(*(column.texts for column in layout), strict=True)):
+        drawn.add_row(*(Text(text, overflow="fold") for text in row), end_section=at + 1 in dividers)
     return drawn

@@ -18,7 +18,7 @@ from benchmark.leaderboard.board import UNTRAINED, distrusted
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
 from benchmark.leaderboard.model import Cell, Column
 from benchmark.leaderboard.summary import Summary
-from benchmark.leaderboard.table import NOTHING, Field, Table, Value, estimate, number
+from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, estimate, number
 from benchmark.stats import mean_interval
 from benchmark.stats.correlations import FEW, Correlation, Method, correlation
 
@@ -86,11 +86,6 @@ class Link:
     distrusted: tuple[str, ...] = ()
 
     @property
-    def few(self) -> bool:
-        """Whether there are too few observers to say anything."""
-        return self.spearman.n < FEW
-
-    @property
     def refused(self) -> bool:
         """Whether the two share answers, and nothing else is there to correlate."""
         return self.spearman.reason.startswith(SAME_ANSWERS)
@@ -100,12 +95,6 @@ class Link:
         """What one of the two suites asks of the other; "" where neither does."""
         ask = self.x.column.questions.get(self.y.name, "")
         return ask or self.y.column.questions.get(self.x.name, "")
-
-    @property
-    def range_without(self) -> tuple[float, float] | None:
-        """The lowest and the highest correlation that is left when one family goes."""
-        values = [value for value in self.without.values() if value is not None]
-        return (min(values), max(values)) if values else None
 
 
 @dataclass(frozen=True)
@@ -130,11 +119,6 @@ class Contrast:
         """ "A - B" for each pair."""
         return [f"{a} - {b}" for a, b in self.pairs]
 
-    @property
-    def baselines(self) -> tuple[str, ...]:
-        """What the recipe is held against, by name."""
-        return tuple(dict.fromkeys(base for _, base in self.pairs))
-
 
 class Contrasts(NamedTuple):
     """rows: every recipe in every variable; left_out: observer -> why it stands in no pair."""
@@ -145,16 +129,11 @@ class Contrasts(NamedTuple):
 
 def variables(summary: Summary) -> tuple[Variable, ...]:
     """The headlines in their order, then clean accuracy. A published score, which is no suite's, has its own title."""
-    heads = [
-        Variable(
-            head.suite,
-            head.column.title if head.suite == head.column.metric else f"{head.suite} {head.column.title}",
-            head.column,
-        )
-        for head in summary.headlines
-    ]
-    clean = [Variable(CLEAN, "clean accuracy", summary.clean.column)] if summary.clean else []
-    return (*heads, *clean)
+    heads = []
+    for head in summary.headlines:
+        title = head.column.title if head.suite == head.column.metric else f"{head.suite} {head.column.title}"
+        heads.append(Variable(head.suite, title, head.column))
+    return (*heads, *([Variable(CLEAN, "clean accuracy", summary.clean.column)] if summary.clean else []))
 
 
 def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
@@ -162,38 +141,32 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     names = [variable.name for variable in variables(summary)]
     networks = []
     for line in summary.lines:
-        if line.kind not in NETWORKS or UNTRAINED in line.training:
-            continue
-        cells = dict(zip(names, (*line.cells, line.clean), strict=False))
-        odd = {name for name, cell in cells.items() if distrusted(cell)}
-        values = {name: cell.value for name, cell in cells.items() if cell.value is not None and name not in odd}
-        origin = lineage(line.observer, line.training, cards.get(line.observer, NO_CARD))
-        networks.append(Observed(line.observer, line.kind, line.training, origin, values, frozenset(odd)))
+        if line.kind in NETWORKS and UNTRAINED not in line.training:
+            cells = dict(zip(names, (*line.cells, line.clean), strict=False))
+            odd = frozenset(name for name, cell in cells.items() if distrusted(cell))
+            values = {name: cell.value for name, cell in cells.items() if cell.value is not None and name not in odd}
+            origin = lineage(line.observer, line.training, cards.get(line.observer, NO_CARD))
+            networks.append(Observed(line.observer, line.kind, line.training, origin, values, odd))
     return tuple(networks)
 
 
 def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
     """The single experiments of the headlines that are means over them, each on the images that most answered."""
     asked = {(head.suite, head.column.metric, head.column.parts) for head in summary.headlines if head.column.parts}
-    found: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(dict)
+    values: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         part = (row.suite, row.metric, row.condition) in asked and row.space == summary.space
         if part and row.value is not None:
-            found[row.suite, row.role].setdefault(row.stimuli, {})[row.observer] = row.value
+            values[row.suite, row.role][row.stimuli][row.observer] = row.value
     parts: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for (suite, role), sets in found.items():
+    for (suite, role), sets in values.items():
         for name, value in max(sets.values(), key=len).items():
             parts[suite][name][role] = value
     return parts
 
 
 def links(
-    summary: Summary,
-    cards: Cards = NO_CARD,
-    parts: Parts = NO_CARD,
-    *,
-    method: Method = "spearman",
-    level: float = 0.95,
+    summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD, *, method: Method = "spearman"
 ) -> tuple[Link, ...]:
     """Every headline against every other, then each against clean accuracy.
 
@@ -201,139 +174,124 @@ def links(
     those that the other one is made of; where nothing is left, the reason stands for the number. cards: by observer,
     for what they say of its family; method: what the partial correlation and the leaving out of families are made of.
     """
-    people = observed(summary, cards)
-    clean = {one.name: one.values[CLEAN] for one in people if CLEAN in one.values}
+    networks = observed(summary, cards)
     return tuple(
-        _link(people, a, b, clean, method, level)
+        _link(networks, a, b, method)
         for x, y in combinations(variables(summary), 2)
-        for a, b in _apart(people, x, y, parts)
+        for a, b in _sides(networks, x, y, parts)
     )
 
 
-Side = tuple[Variable, Values, str]  # a variable, its values, why it has none
+class Side(NamedTuple):
+    """One of two that are correlated: a variable, its values by observer, why it has none."""
+
+    variable: Variable
+    values: Values
+    reason: str = ""
 
 
-def _apart(people: Sequence[Observed], x: Variable, y: Variable, parts: Parts) -> Iterator[tuple[Side, Side]]:
+def _sides(networks: Sequence[Observed], x: Variable, y: Variable, parts: Parts) -> Iterator[tuple[Side, Side]]:
     """The two, made of different answers: as they are, or one of them without what they share."""
-    sides = [(one, {who.name: who.values[one.name] for who in people if one.name in who.values}, "") for one in (x, y)]
+    plain = [Side(v, {one.name: one.values[v.name] for one in networks if v.name in one.values}) for v in (x, y)]
     shared = x.column.experiments & y.column.experiments
     if not shared:
-        yield sides[0], sides[1]
+        yield plain[0], plain[1]
         return
-    at = 0 if x.column.parts else 1
-    names = {who.name for who in people if sides[at][0].name not in who.distrusted}
-    own = {name: one for name, one in parts.get(sides[at][0].name, {}).items() if name in names}
-    others = list(_without(sides[at][0], own, shared))
-    reason = f"{SAME_ANSWERS} ({', '.join(sorted(shared))})"
-    for other in others or [(sides[at][0], {}, reason)]:
-        yield (other, sides[1]) if at == 0 else (sides[0], other)
+    averaged, fixed = plain if x.column.parts else plain[::-1]
+    name = averaged.variable.name
+    trusted = {one.name for one in networks if name not in one.distrusted}
+    own = {observer: part for observer, part in parts.get(name, {}).items() if observer in trusted}
+    refused = Side(averaged.variable, {}, f"{SAME_ANSWERS} ({', '.join(sorted(shared))})")
+    for side in list(_without(averaged.variable, own, shared)) or [refused]:
+        yield (side, fixed) if x.column.parts else (fixed, side)
 
 
 def _without(variable: Variable, own: Mapping[str, Mapping[str, float]], shared: frozenset[str]) -> Iterator[Side]:
     """The mean over other experiments, the same of every observer: those that most have, and the most that any has."""
     rest = {name: {role: value for role, value in part.items() if role not in shared} for name, part in own.items()}
-    held = Counter(frozenset(part) for part in rest.values() if part)
-    size = {roles: sum(n for more, n in held.items() if roles <= more) for roles in held}
-    order = sorted(held, key=sorted)
-    for roles in dict.fromkeys(
-        max(order, key=key) for key in (lambda r: (size[r], len(r)), lambda r: (len(r), size[r])) if order
-    ):
+    sets = Counter(frozenset(part) for part in rest.values() if part)
+    size = {roles: sum(n for more, n in sets.items() if roles <= more) for roles in sets}
+    order = sorted(sets, key=sorted)
+    keys = (lambda roles: (size[roles], len(roles)), lambda roles: (len(roles), size[roles]))
+    for roles in dict.fromkeys(max(order, key=key) for key in keys if order):
         values = {
-            name: fsum(part[role] for role in roles) / len(roles) for name, part in rest.items() if roles <= part.keys()
+            n: fsum(part[role] for role in roles) / len(roles) for n, part in rest.items() if roles <= part.keys()
         }
-        total = len(variable.column.experiments)
-        of = f"{len(roles)} of {total} experiments, without {', '.join(sorted(shared))}"
+        of = f"{len(roles)} of {len(variable.column.experiments)} experiments, without {', '.join(sorted(shared))}"
         title = f"{variable.title.partition(' (')[0]} ({of})"
-        yield replace(variable, name=f"{variable.name}, {len(roles)}", title=title), values, ""
+        yield Side(replace(variable, name=f"{variable.name}, {len(roles)}", title=title), values)
 
 
-def _link(people: Sequence[Observed], a: Side, b: Side, clean: Values, method: Method, level: float) -> Link:
-    (x, mine, why), (y, theirs, other) = a, b
-    both = tuple(one for one in people if one.name in mine and one.name in theirs)
-    xs = tuple(mine[one.name] for one in both)
-    ys = tuple(theirs[one.name] for one in both)
-    families = [one.lineage.family for one in both]
-    odd = tuple(one.name for one in people if not one.distrusted.isdisjoint((x.name, y.name)))
-    if reason := why or other:
+def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Link:
+    x, y = a.variable, b.variable
+    both = tuple(one for one in networks if one.name in a.values and one.name in b.values)
+    xs, ys = (tuple(side.values[one.name] for one in both) for side in (a, b))
+    odd = tuple(one.name for one in networks if not one.distrusted.isdisjoint((x.name, y.name)))
+    if reason := a.reason or b.reason:
         none = Correlation(None, None, None, 0, 0, reason)
         return Link(x, y, both, xs, ys, none, none, None, {}, odd)
-    spearman = correlation(xs, ys, families, level=level)
-    pearson = correlation(xs, ys, families, method="pearson", level=level)
+    families = [one.lineage.family for one in both]
+    spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
     partial = None
-    held = [at for at, one in enumerate(both) if one.name in clean]
+    held = [
+        (one.values[CLEAN], *rest) for one, *rest in zip(both, xs, ys, families, strict=True) if CLEAN in one.values
+    ]
     if held and CLEAN not in (x.name, y.name):
-        partial = correlation(
-            [xs[at] for at in held],
-            [ys[at] for at in held],
-            [families[at] for at in held],
-            method=method,
-            given=[clean[both[at].name] for at in held],
-            level=level,
-        )
+        given, first, second, of = zip(*held, strict=True)
+        partial = correlation(first, second, of, method=method, given=given)
     without = (spearman if method == "spearman" else pearson).without
     return Link(x, y, both, xs, ys, spearman, pearson, partial, without, odd)
 
 
-def contrasts(summary: Summary, cards: Cards = NO_CARD, level: float = 0.95) -> Contrasts:
+def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
     """Each recipe against the standard one, in every variable that a pair has."""
-    observers = observed(summary, cards)
-    pairs = [(base, one) for one in observers if (base := _baseline(one, observers)) is not None]
+    networks = observed(summary, cards)
+    pairs = [(base, one) for one in networks if (base := _baseline(one, networks)) is not None]
     paired = {one.name for _, one in pairs}
     left_out = {
-        one.name: "its recipe is not stated" if not one.training else NO_BASELINE
-        for one in observers
+        one.name: NO_BASELINE if one.training else "its recipe is not stated"
+        for one in networks
         if one.name not in paired and one.lineage.recipe != STANDARD
     }
-    recipes = dict.fromkeys(one.lineage.recipe for _, one in pairs)
     rows = (
-        _contrast(name, variable, [p for p in pairs if p[1].lineage.recipe == name], level)
-        for name in recipes
+        _contrast(name, variable, [pair for pair in pairs if pair[1].lineage.recipe == name])
+        for name in dict.fromkeys(one.lineage.recipe for _, one in pairs)
         for variable in variables(summary)
     )
     return Contrasts(tuple(row for row in rows if row is not None), left_out)
 
 
-def _baseline(one: Observed, observers: Sequence[Observed]) -> Observed | None:
+def _baseline(one: Observed, networks: Sequence[Observed]) -> Observed | None:
     """The standard network alike in source, architecture and seed: the series' own ("resnet50_l2_eps0" of
     "resnet50_l2_eps3"), else the one whose name says least of a recipe."""
     own = one.lineage
     if own.recipe in (STANDARD, UNSTATED):
         return None
     alike = [
-        other
-        for other in observers
+        (other.lineage.series != own.series, len(other.lineage.series.replace(STANDARD, "")), other.name, other)
+        for other in networks
         if other.lineage.recipe == STANDARD and other.lineage.source == own.source
         and ((other.lineage.architecture, other.lineage.seed) == (own.architecture, own.seed)
              or own.architecture == other.name.partition(" (")[0])  # ViT-B-16: no sixteenth seed
     ]  # fmt: skip
-    return min(
-        alike,
-        key=lambda other: (
-            other.lineage.series != own.series,
-            len(other.lineage.series.replace(STANDARD, "")),
-            other.name,
-        ),
-        default=None,
-    )
+    return min(alike, key=lambda place: place[:3])[3] if alike else None
 
 
-def _contrast(
-    name: str, variable: Variable, pairs: Sequence[tuple[Observed, Observed]], level: float
-) -> Contrast | None:
-    held = [(a, b) for a, b in pairs if variable.name in a.values and variable.name in b.values]
-    if not held:
+def _contrast(name: str, variable: Variable, pairs: Sequence[tuple[Observed, Observed]]) -> Contrast | None:
+    measured = [(a, b) for a, b in pairs if variable.name in a.values and variable.name in b.values]
+    if not measured:
         return None
     # Two laboratories' copies of a network, or a recipe's depths, are nearly one pair: they are one family.
     families: dict[str, list[float]] = defaultdict(list)
-    for a, b in held:
+    for a, b in measured:
         families[b.lineage.family].append(b.values[variable.name] - a.values[variable.name])
     means = [fsum(part) / len(part) for part in families.values()]
     low = high = None
     if len(means) > 1:
-        low, high = mean_interval(means, level)
+        low, high = mean_interval(means)
         low, high = (None, None) if low == high else (low, high)
-    pairs_ = tuple((b.name, a.name) for a, b in held)
-    return Contrast(name, variable, fsum(means) / len(means), low, high, pairs_, len(means))
+    named = tuple((b.name, a.name) for a, b in measured)
+    return Contrast(name, variable, fsum(means) / len(means), low, high, named, len(means))
 
 
 def link_tables(found: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:
@@ -347,8 +305,8 @@ def answers(found: Sequence[Link]) -> Iterator[str]:
     """A sentence for each question whose two suites were measured."""
     for link in by_question(found):
         if link.question:
-            partial = f"; given clean accuracy {_told(link.partial)}" if link.partial else ""
-            yield f"{link.question} {verdict(link)}: Spearman {_told(link.spearman)}{partial}"
+            partial = f"; given clean accuracy {_in_words(link.partial)}" if link.partial else ""
+            yield f"{link.question} {verdict(link)}: Spearman {_in_words(link.spearman)}{partial}"
     if odd := sorted({name for link in found for name in link.distrusted}):
         yield f"Left out where a number is not trusted (flags on the boards): {', '.join(odd)}"
     yield CAUTION
@@ -363,53 +321,48 @@ def by_question(found: Sequence[Link]) -> list[Link]:
 
 def verdict(link: Link) -> str:
     """What the rank correlation says, in two or three words."""
-    one = link.spearman
-    if one.value is None:
+    rank = link.spearman
+    if rank.value is None:
         return "no number"
-    if link.few:
+    if rank.n < FEW:
         return "too few observers to say"
-    if one.low is None or one.high is None or one.low <= 0 <= one.high:
+    if rank.low is None or rank.high is None or rank.low <= 0 <= rank.high:
         return "inconclusive"
-    good = {"higher": 1, "lower": -1}
-    same = one.value * good.get(link.x.column.direction, 1) * good.get(link.y.column.direction, 1)
-    return "they go together" if same > 0 else "they go against each other"
+    ways = [-1 if side.column.direction == "lower" else 1 for side in (link.x, link.y)]
+    return "they go together" if rank.value * ways[0] * ways[1] > 0 else "they go against each other"
 
 
-def _told(one: Correlation) -> str:
-    if one.value is None:
-        return f"{NOTHING} ({one.reason})"
-    of = f"n = {one.n} in {one.families} families{', ' if one.reason else ''}{one.reason}"
-    return f"{estimate(one.value, one.low, one.high)} ({of})"
+def _in_words(coefficient: Correlation) -> str:
+    n, families, reason = coefficient.n, coefficient.families, coefficient.reason
+    if coefficient.value is None:
+        return f"{NOTHING} ({reason})"
+    text = estimate(coefficient.value, coefficient.low, coefficient.high)
+    return f"{text} (n = {n} in {families} families{', ' if reason else ''}{reason})"
 
 
 def pair_table(found: Sequence[Link], space: str) -> Table:
     """Every headline against every other: three coefficients, and how far one family moves the first."""
-    fields = (
-        Field("x"),
-        Field("y"),
-        Field("x_metric"),
-        Field("y_metric"),
-        Field("x_title", "x"),
-        Field("y_title", "y"),
-        Field("spearman", "Spearman"),
-        Field("partial given clean", "given clean"),
-        Field("pearson", "Pearson"),
-        Field("", "one family left out"),
-        Field("", "n", right=True),
-        Field("", "families", right=True),
-    )
 
     def values(link: Link) -> tuple[Value, ...]:
-        x, y, span = link.x, link.y, link.range_without
+        x, y, rank = link.x, link.y, link.spearman
+        left = [value for value in link.without.values() if value is not None]
+        without = f"{number(min(left), 2)} to {number(max(left), 2)}" if left else ""
         names = (x.name, y.name, x.column.metric, y.column.metric, x.title, y.title)
-        cells = map(_cell, (link.spearman, link.partial, link.pearson))
-        without = f"{number(span[0], 2)} to {number(span[1], 2)}" if span else ""
-        return (*names, *cells, without, link.spearman.n, link.spearman.families)
+        return (*names, *map(_cell, (rank, link.partial, link.pearson)), without, rank.n, rank.families)
 
     return Table(
         "every headline against every other",
         "95 % intervals",
-        fields,
+        (
+            *map(Field, ("x", "y", "x_metric", "y_metric")),
+            Field("x_title", "x"),
+            Field("y_title", "y"),
+            Field("spearman", "Spearman"),
+            Field("partial given clean", "given clean"),
+            Field("pearson", "Pearson"),
+            Field("", "one family left out"),
+            *counts("n", "families"),
+        ),
         tuple(map(values, found)),
         facts={"space": space},
         measure="coefficient",
@@ -417,63 +370,52 @@ def pair_table(found: Sequence[Link], space: str) -> Table:
     )
 
 
-def _cell(one: Correlation | None) -> Value:
+def _cell(coefficient: Correlation | None) -> Value:
     """A coefficient as a cell; what limits it stands as a remark."""
-    if one is None:
+    if coefficient is None:
         return None
-    flags = (one.reason,) if one.reason and one.value is not None else ()
-    return Cell(one.value, one.low, one.high, one.n, flags, one.reason, one)
+    flags = (coefficient.reason,) if coefficient.reason and coefficient.value is not None else ()
+    bounds = (coefficient.value, coefficient.low, coefficient.high)
+    return Cell(*bounds, coefficient.n, flags, coefficient.reason, coefficient)
 
 
 def contrast_table(found: Contrasts, space: str) -> Table:
     """A row for each recipe, a column for each variable, and who stands in no pair."""
-    variables = {row.variable.name: row.variable for row in found.rows}
-    cells: dict[str, dict[str, Contrast]] = defaultdict(dict)
+    columns = {row.variable.name: row.variable for row in found.rows}
+    recipes: dict[str, dict[str, Contrast]] = defaultdict(dict)
     for row in found.rows:
-        cells[row.recipe][row.variable.name] = row
+        recipes[row.recipe][row.variable.name] = row
 
     def values(recipe: str, part: Mapping[str, Contrast]) -> tuple[Value, ...]:
         most = max(part.values(), key=lambda row: len(row.pairs))
-        more = f" and {len(most.baselines) - 2} more" if len(most.baselines) > 2 else ""
-        named = ", ".join(most.baselines[:2]) + more
-        held = (_difference(part.get(name)) for name in variables)
-        return (recipe, most.baselines, named, *held, len(most.pairs), most.families)
+        names = tuple(dict.fromkeys(base for _, base in most.pairs))
+        named = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+        cells = (_difference(part[name]) if name in part else Cell() for name in columns)
+        return (recipe, names, named, *cells, len(most.pairs), most.families)
 
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for name, reason in found.left_out.items():
+        reasons[reason].append(printable(name))
     fields = (
         Field("recipe", "recipe"),
         Field("against"),
         Field("", "minus"),
-        *(
-            Field(one.name, one.title, one.column.definition, facts={"metric": one.column.metric})
-            for one in variables.values()
-        ),
-        Field("", "pairs", right=True),
-        Field("", "families", right=True),
+        *(Field(v.name, v.title, v.column.definition, facts={"metric": v.column.metric}) for v in columns.values()),
+        *counts("pairs", "families"),
     )
     return Table(
         "contrasts of recipes",
         "mean difference of pairs alike in source, architecture and seed, each family (architecture line) counting "
         "once; t interval over families",
         fields if found.rows else (),
-        tuple(values(*item) for item in cells.items()),
-        notes=tuple(left_out_lines(found)),
+        tuple(values(*item) for item in recipes.items()),
+        notes=tuple(f"left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()),
         facts={"space": space},
         measure="variable",
         origin=("families", "named_pairs"),
     )
 
 
-def _difference(one: Contrast | None) -> Cell:
-    if one is None:
-        return Cell()
-    flags = ("one family, or no spread: no interval",) if one.low is None else ()
-    return Cell(one.difference, one.low, one.high, len(one.pairs), flags, "", one)
-
-
-def left_out_lines(found: Contrasts) -> Iterator[str]:
-    """Who stands in no contrast, a line for each reason."""
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for name, reason in found.left_out.items():
-        reasons[reason].append(printable(name))
-    for reason, names in reasons.items():
-        yield f"left out, {reason}: {', '.join(names)}"
+def _difference(row: Contrast) -> Cell:
+    flags = ("one family, or no spread: no interval",) if row.low is None else ()
+    return Cell(row.difference, row.low, row.high, len(row.pairs), flags, "", row)

@@ -21,11 +21,7 @@ REPORTED: Final = "reported"
 
 class Cell(NamedTuple):
     """One number of a table. value None: `reason` says why. source: what it was made from, a stored score say; rank:
-    (rank, lowest, highest) among others; sign: how it stands to a baseline.
-
-    A named tuple, as a row is: boards of 10,000 models have tens of thousands of them, and it is three times faster to
-    make.
-    """
+    (rank, lowest, highest) among others; sign: how it stands to a baseline."""
 
     value: float | None = None
     low: float | None = None
@@ -41,9 +37,8 @@ class Cell(NamedTuple):
 class Row(NamedTuple):
     """One observer. rank None: not ranked; `note` says why, or where the numbers come from.
 
-    rank_low, rank_high: the ranks that the data do not rule out. kind: the observer's, or "group"
-    (a mean over people), "reference" (no observer) or "chance". cells: by metric name, one for every
-    column of the board.
+    rank_low, rank_high: the ranks that the data do not rule out. kind: the observer's, or "group" (a mean over people),
+    "reference" (no observer) or "chance". cells: by metric name, one for every column of the board.
     """
 
     rank: int | None
@@ -81,10 +76,10 @@ class Column:
 class Board:
     """Observers that can be ranked together: one suite, one decision space, the same stimuli.
 
-    sets: role -> description of its stimuli; by: the metric that ranks, always the first column;
-    digest: its stimuli; rows: ranked ones in order, then those without a value; references: means
-    over groups of people, then people, ideal observers and untrained networks, then what the suite
-    measures beside observers, then chance; partial: roles with a part of their set.
+    sets, digests: role -> its stimuli in words, and their digest; by: the metric that ranks, always the first column;
+    digest: its stimuli; rows: ranked ones in order, then those without a value; references: means over groups of
+    people, then people, ideal observers and untrained networks, then what the suite measures beside observers, then
+    chance.
     """
 
     suite: str
@@ -99,7 +94,6 @@ class Board:
     by: str = ""
     digest: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """Role -> digest of the stimuli behind its columns."""
 
 
 def cell_of(score: ScoreRow) -> Cell:
@@ -107,9 +101,8 @@ def cell_of(score: ScoreRow) -> Cell:
     value = score.value
     if value is None or not isfinite(value):
         reason = score.reason or ("no value" if value is None else "not a finite number")
-        return Cell(None, None, None, score.n, score.flags, reason, score)
-    # Cell(...) with its fields by position, at half the cost
-    return tuple.__new__(Cell, (value, score.low, score.high, score.n, score.flags, "", score, None, ""))
+        return Cell(n=score.n, flags=score.flags, reason=reason, source=score)
+    return Cell(value, score.low, score.high, score.n, score.flags, "", score)
 
 
 def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:

@@ -6,8 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.display import masked, printable
 from benchmark.errors import StoreError
@@ -39,56 +38,53 @@ _DEVICE = re.compile(r"[a-z]+")
 
 @dataclass(frozen=True)
 class Again:
-    """What makes a number again. arguments: as fields of a run's request ({} where no run can); words: the command
-    without a leaderboard; before: what has to be done first, a line each."""
+    """What makes a number again. arguments: as fields of a run's request, {} where no run can; command: as it is typed
+    in a shell, without a leaderboard; before: what has to be done first, a line each."""
 
     arguments: Facts
-    words: tuple[str, ...]
+    command: str
     before: tuple[str, ...] = ()
-
-    @property
-    def command(self) -> str:
-        """As it is typed in a shell; "" where no run makes the number."""
-        return shlex.join(self.words)
 
 
 def made_again(
     score: ScoreRow,
     observer: ObserverRow,
-    mine: Sequence[Facts],
+    own: Sequence[Facts],
     others: Sequence[Facts],
     commands: Mapping[int, str],
     scored: str,
     builtin: bool,
 ) -> Again:
-    """mine, others: observations behind the score, of its observer and of others; commands: of runs, by number; scored:
+    """own, others: observations behind the score, of its observer and of others; commands: of runs, by number; scored:
     of the run that computed or brought the score.
 
     Raises StoreError where the leaderboard asks for what no run records: another cluster, several models in one name.
     """
-    first = mine[0] if mine else {"details": {}, "runs": ()}
+    first = own[0] if own else {"details": {}, "runs": ()}
     typed = [commands[number] for number in first["runs"]]
-    imported = [one for one in others if "policy" not in one["details"]]
-    brought = dict.fromkeys(commands[number] for one in imported for number in one["runs"])
-    rests_on = [f"bring in trials that it rests on, as it was done: {one}" for one in brought]
+    imported = [observation for observation in others if "policy" not in observation["details"]]
+    brought = dict.fromkeys(commands[number] for observation in imported for number in observation["runs"])
+    rests_on = [f"bring in trials that it rests on, as it was done: {command}" for command in brought]
     if not first["details"].get("policy"):
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
-        given = [] if mine or others else [f"bring the score in, as it was done: {scored}"]
-        return Again({}, (), (*bring, *given, *(() if mine else rests_on)))
+        given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
+        return Again({}, "", (*bring, *given, *(() if own else rests_on)))
     if score.suite.endswith(PAIRED):
-        looked = [f"it was looked at while it was made, by: {command}" for command in typed]
-        return Again({}, (), tuple(looked))
-    asked = first["details"].get("asked")
-    elsewhere = {one["observer"] for one in imported}
-    shown = dict.fromkeys(one["observer"] for one in others if one["observer"] not in elsewhere)
+        return Again({}, "", tuple(f"it was looked at while it was made, by: {command}" for command in typed))
+    elsewhere = {observation["observer"] for observation in imported}
+    shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
     arguments = {
-        "models": ",".join(_checked("model", one, _MODEL) for one in (observer.name, *shown)),
+        "models": ",".join(_checked("model", name, _MODEL) for name in (observer.name, *shown)),
         "suites": _checked("suite", score.suite, _SUITE),
         **_policy(first["details"]["policy"]),
-        **(_asked(asked) if asked else _typed(typed)),
+        **_asked(first["details"].get("asked", {})),
     }
+    words = ["bench", "run", "-m", arguments["models"], "-s", arguments["suites"]]
+    for name in ("limit", "stimuli", "device", "precision", "seed", "batch"):
+        if name in arguments:
+            words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
     model = () if builtin or not observer.card else (_registration(observer),)
-    return Again(arguments, _words(arguments), (*model, *rests_on))
+    return Again(arguments, shlex.join([*words, *(["--compile"] * arguments["compile"])]), (*model, *rests_on))
 
 
 def _policy(stored: Any) -> dict[str, Any]:
@@ -131,33 +127,6 @@ def _unknown(what: str, value: Any) -> StoreError:
     )
 
 
-def _words(arguments: Facts) -> tuple[str, ...]:
-    words = ["bench", "run", "-m", arguments["models"], "-s", arguments["suites"]]
-    for name in ("limit", "stimuli", "device", "precision", "seed", "batch"):
-        if name in arguments:
-            words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
-    return (*words, *(["--compile"] if arguments["compile"] else []))
-
-
-def _typed(commands: Sequence[str]) -> dict[str, Any]:
-    """Which stimuli a typed command asked for: older leaderboards do not say it otherwise."""
-    try:
-        words = [word for text in commands[:1] for word in shlex.split(text)]
-    except ValueError:
-        return {}
-    found = {}
-    for name, option in (("limit", "--limit"), ("stimuli", "--stimuli"), ("batch", "--batch-size")):
-        given = [after for word, after in pairwise(words) if word == option]
-        given += [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
-        if given and given[-1] != "auto":
-            found[name] = given[-1] if name == "stimuli" else _whole(given[-1])
-    return {name: value for name, value in found.items() if value}
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
-
-
 def _registration(observer: ObserverRow) -> str:
     card = observer.card
     own = card.get("options") or {}
@@ -166,24 +135,23 @@ def _registration(observer: ObserverRow) -> str:
         fitted = f"{shlex.join(words)} --probe FOLDER, with the training set {own.get('trained_on')}"
         return f"the model, where it is not registered, is a head on a backbone: {fitted}"
     words = [str(word) for pair in _registered(card, own) for word in pair]
-    first, templates = _templates(own.get("templates"), card)
     known = shlex.join(["bench", "register", observer.name, *words])
-    return f"the model, where it is not registered: {first}{known}{templates}"
+    return f"the model, where it is not registered: {_with_templates(known, own.get('templates'), card)}"
 
 
-def _templates(texts: Any, card: Facts) -> tuple[str, str]:
-    """What writes the templates of a zero-shot model to a file that takes no other's place, and the option that names
-    them. texts: a name, or a template a line, FILE for more than a card has room for; cards of older programs say only
-    how many there are."""
-    found = (_TEXTS.fullmatch(str(tag)) for tag in card.get("training") or ())
-    count = next((one[1] for one in found if one), "")
+def _with_templates(command: str, texts: Any, card: Facts) -> str:
+    """The command with the templates of a zero-shot model, several from a file that takes no other's place. texts: a
+    name, or a template a line, FILE for more than a card has room for; cards of older programs say only how many there
+    are."""
+    counts = (_TEXTS.fullmatch(str(tag)) for tag in card.get("training") or ())
+    count = next((match[1] for match in counts if match), "")
     lines = str(texts or count).splitlines()
     if texts == "FILE" or (not texts and count not in ("", "7", "80")):
-        return ("", f" --templates FILE, with its {count} templates, one a line: its card does not say which")
+        return f"{command} --templates FILE, with its {count} templates, one a line: its card does not say which"
     if len(lines) > 1:
         write = shlex.join(["printf", "%s\\n", *lines])
-        return f'T=$(mktemp) && {write} > "$T" && ', ' --templates "$T"'
-    return "", "".join(f" --templates {shlex.quote(line)}" for line in lines)
+        return f'T=$(mktemp) && {write} > "$T" && {command} --templates "$T"'
+    return command + "".join(f" --templates {shlex.quote(line)}" for line in lines)
 
 
 def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
@@ -199,8 +167,7 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         if text not in (None, ""):
             yield f"--{name.replace('_', '-')}", text
-    stated = (tag for tag in tags if tag != "untrained" and not _TEXTS.fullmatch(tag))
-    yield from (("--training", tag) for tag in stated)
+    yield from (("--training", tag) for tag in tags if tag != "untrained" and not _TEXTS.fullmatch(tag))
 
 
 #: Fields of a score that are plain data.
@@ -210,8 +177,7 @@ _SCORE = (
 )
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One command that computed something. environment: versions, components, device, code revision; status: how it
     ended, "" where it was killed."""
 
@@ -247,44 +213,33 @@ def provenance_of(
     score: ScoreRow, title: str, observer: ObserverRow, facts: Facts, notes: Mapping[str, StimuliNote], *, builtin: bool
 ) -> Provenance:
     """facts: of the score's set (`Store.provenance`); builtin: whether everybody has the model's card."""
-    mine = [one for one in facts["observations"] if one["identity"] == observer.identity]
-    others = [one for one in facts["observations"] if one["identity"] != observer.identity]
-    policy: Facts = next((one["details"]["policy"] for one in mine if "policy" in one["details"]), {})
-    made = {number for one in mine for number in one["runs"]}
-    runs = {number: _run(run) for number, run in facts["runs"].items()}
-    commands = {number: run.command for number, run in runs.items()}
+    own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
+    others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
+    runs = {
+        at: Run(r["run"], masked(r["command"]), r["started"], r["ended"] or "", r["status"] or "", r["environment"])
+        for at, r in facts["runs"].items()
+    }
+    commands = {at: run.command for at, run in runs.items()}
     return Provenance(
         score,
         title,
         observer,
         {role: notes[digest] for role, digest in facts["stimuli"].items() if digest in notes},
-        policy,
-        tuple(runs[number] for number in sorted(made)),
+        next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {}),
+        tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]})),
         runs[facts["run"]],
         facts["code"],
-        tuple(one["key"] for one in mine),
-        tuple(dict.fromkeys(one["observer"] for one in others)),
-        made_again(score, observer, mine, others, commands, commands[facts["run"]], builtin),
-    )
-
-
-def _run(facts: Facts) -> Run:
-    return Run(
-        facts["run"],
-        masked(facts["command"]),
-        facts["started"],
-        facts["ended"] or "",
-        facts["status"] or "",
-        facts["environment"],
+        tuple(behind["key"] for behind in own),
+        tuple(dict.fromkeys(behind["observer"] for behind in others)),
+        made_again(score, observer, own, others, commands, commands[facts["run"]], builtin),
     )
 
 
 def provenance_text(found: Provenance) -> list[str]:
     """A line per fact, under the name of the number."""
-    score = found.score
-    names = [score.observer, score.suite, score.metric, *([score.condition] * bool(score.condition))]
-    lines = [" ".join(map(printable, names))]
-    return lines + [f"  {name:<10} {printable(masked(text))}" for name, text in _facts(found)]
+    names = (found.score.observer, found.score.suite, found.score.metric, found.score.condition)
+    facts = (f"  {name:<10} {printable(masked(text))}" for name, text in _facts(found))
+    return [" ".join(map(printable, filter(None, names))), *facts]
 
 
 def _facts(found: Provenance) -> Iterator[tuple[str, str]]:
@@ -314,10 +269,17 @@ def _facts(found: Provenance) -> Iterator[tuple[str, str]]:
         yield "rests on", f"trials of {', '.join(found.peers)}"
     yield "scored", _run_line(found.scored)
     yield "", f"scoring code {found.code}"
-    yield from _versions(found.trials[0] if found.trials else found.scored)
-    for line in found.again.before:
-        yield "first", line
-    if found.again.words:
+    where = (found.trials[0] if found.trials else found.scored).environment
+    packages = [f"{name} {version}" for name, version in (where.get("packages") or {}).items() if version]
+    yield "versions", ", ".join([f"python {where.get('python')}", *packages])
+    parts = [where.get("platform"), where.get("machine"), where.get("gpu") or "no GPU"]
+    yield "machine", ", ".join([*map(str, parts), f"{where.get('threads')} threads"])
+    if code := where.get("code"):
+        yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
+    if components := where.get("components"):
+        yield "components", ", ".join(f"{name} {version}" for name, version in components.items())
+    yield from (("first", line) for line in found.again.before)
+    if found.again.command:
         yield "again", found.again.command
 
 
@@ -326,33 +288,18 @@ def _run_line(run: Run) -> str:
     return f"{run.started}{end} ({run.status or 'cut short'}): {run.command}"
 
 
-def _versions(run: Run) -> Iterator[tuple[str, str]]:
-    where = run.environment
-    packages = [f"{name} {one}" for name, one in (where.get("packages") or {}).items() if one]
-    yield "versions", ", ".join([f"python {where.get('python')}", *packages])
-    parts = [where.get("platform"), where.get("machine"), where.get("gpu") or "no GPU"]
-    yield "machine", ", ".join([*map(str, parts), f"{where.get('threads')} threads"])
-    if code := where.get("code"):
-        yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
-    if components := where.get("components"):
-        yield "components", ", ".join(f"{name} {one}" for name, one in components.items())
-
-
 def provenance_record(found: Provenance) -> dict[str, Any]:
     """Plain data, for JSON and tables."""
-    from dataclasses import asdict
-
-    score = found.score
     return {
-        **{name: getattr(score, name) for name in _SCORE},
+        **{name: getattr(found.score, name) for name in _SCORE},
         "kind": found.observer.kind,
         "identity": found.observer.identity,
         "weights": found.observer.card.get("sha256"),
         "card": dict(found.observer.card),
         "stimuli": {role: note._asdict() for role, note in found.stimuli.items()},
         "policy": dict(found.policy),
-        "runs": [asdict(run) for run in found.trials],
-        "scored": asdict(found.scored),
+        "runs": [run._asdict() for run in found.trials],
+        "scored": found.scored._asdict(),
         "code": found.code,
         "observations": list(found.keys),
         "peers": list(found.peers),

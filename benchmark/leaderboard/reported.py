@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.leaderboard.board import distrusted
+from benchmark.leaderboard.board import distrusted, in_order
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.model import REPORTED, Board, Cell, Column, Row, cell_of
 from benchmark.leaderboard.summary import NOWHERE, Headline, Line, Summary
@@ -34,7 +34,41 @@ def reported_boards(
     for row in rows:
         if row.suite == REPORTED and (suites is None or row.role in suites):
             groups[row.role, sources.get(row.observer, "")].append(row)
-    return [_board(role, source, found) for (role, source), found in sorted(groups.items())]
+    return [_board(role, source, part) for (role, source), part in sorted(groups.items())]
+
+
+def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
+    scores: dict[str, dict[str, ScoreRow]] = defaultdict(dict)  # column -> observer -> score
+    whole = {row.metric for row in rows if not row.condition}
+    for row in rows:
+        if not row.condition or row.metric not in whole:
+            scores[f"{row.metric} {row.condition}".strip()][row.observer] = row
+    names = sorted(scores, key=lambda name: (-len(scores[name]), name))
+
+    def column(name: str) -> Column:
+        row = next(iter(scores[name].values()))
+        known = known_metrics().get((source, row.metric))
+        title = f"{known.title if known else row.metric}{f' ({row.condition})' if row.condition else ''}"
+        definition = known.definition if known else f"as {source} reports it"
+        clean = known is not None and known.clean
+        return Column(name, title, "none", role=row.role, clean=clean, definition=definition)
+
+    def row_of(observer: str, row: ScoreRow) -> Row:
+        cells = {name: cell_of(scores[name][observer]) if observer in scores[name] else NOWHERE for name in names}
+        return Row(None, None, None, observer, row.kind, row.training, cells)
+
+    table = [row_of(observer, row) for observer, row in {row.observer: row for row in rows}.items()]
+    return Board(
+        suite=role if role != "-" else REPORTED,
+        version=1,
+        space="as published",
+        title=f"{role if role != '-' else 'other scores'}, reported by {source}",
+        sets={role: "aggregates without trials"},
+        columns=tuple(map(column, names)),
+        rows=tuple(in_order(table, names[0])),
+        notes=(NOTE,),
+        by=names[0],
+    )
 
 
 def reported_summaries(boards: Sequence[Board]) -> list[Summary]:
@@ -45,84 +79,27 @@ def reported_summaries(boards: Sequence[Board]) -> list[Summary]:
     sources: dict[str, list[Board]] = defaultdict(list)
     for board in boards:
         sources[lineage(board.rows[0].observer).source].append(board)
-    return [_summary(source, found) for source, found in sources.items()]
+    return [_summary(source, part) for source, part in sources.items()]
 
 
 def _summary(source: str, boards: Sequence[Board]) -> Summary:
     rows: dict[str, Row] = {}
     cells: dict[str, dict[str, Cell]] = defaultdict(dict)  # column -> observer -> trusted value
-    columns: dict[str, Column] = {}
-    for board in boards:
-        columns |= {column.metric: column for column in board.columns}
-        for row in board.rows:
-            rows.setdefault(row.observer, row)
-            for name, cell in row.cells.items():
-                if cell.value is not None and not distrusted(cell):
-                    cells[name][row.observer] = cell
-    common = [c for c in columns.values() if 2 * len(cells[c.metric]) >= len(rows)]
-    clean = next((c for c in common if c.clean), None)
-    heads = [c for c in common if c is not clean]
-    lines = tuple(
-        Line(
-            name,
-            row.kind,
-            row.training,
-            tuple(cells[c.metric].get(name, NOWHERE) for c in heads),
-            cells[clean.metric].get(name, NOWHERE) if clean else NOWHERE,
-        )
-        for name, row in rows.items()
-    )
-    headlines = tuple(Headline(c.metric, c, source) for c in heads)
-    held = Headline(clean.metric, clean, source) if clean else None
-    return Summary(source, headlines, lines, (), held)
+    columns = {column.metric: column for board in boards for column in board.columns}
+    for row in (row for board in boards for row in board.rows):
+        rows.setdefault(row.observer, row)
+        for name, cell in row.cells.items():
+            if cell.value is not None and not distrusted(cell):
+                cells[name][row.observer] = cell
+    common = [column for column in columns.values() if 2 * len(cells[column.metric]) >= len(rows)]
+    clean = next((column for column in common if column.clean), None)
+    heads = [column for column in common if column is not clean]
 
+    def line(name: str, row: Row) -> Line:
+        numbers = tuple(cells[column.metric].get(name, NOWHERE) for column in heads)
+        plain = cells[clean.metric].get(name, NOWHERE) if clean else NOWHERE
+        return Line(name, row.kind, row.training, numbers, plain)
 
-def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
-    scores: dict[str, dict[str, ScoreRow]] = defaultdict(dict)  # column -> observer -> score
-    whole = {row.metric for row in rows if not row.condition}
-    for row in rows:
-        if not row.condition or row.metric not in whole:
-            scores[f"{row.metric} {row.condition}".strip()][row.observer] = row
-    names = sorted(scores, key=lambda name: (-len(scores[name]), name))
-    columns = [_column(name, next(iter(scores[name].values())), source) for name in names]
-    first = {row.observer: row for row in rows}
-    table = [
-        Row(
-            None,
-            None,
-            None,
-            observer,
-            row.kind,
-            row.training,
-            {
-                name: cell_of(held[observer]) if observer in held else NOWHERE
-                for name, held in ((name, scores[name]) for name in names)
-            },
-        )
-        for observer, row in first.items()
-    ]
-    return Board(
-        suite=role if role != "-" else REPORTED,
-        version=1,
-        space="as published",
-        title=f"{role if role != '-' else 'other scores'}, reported by {source}",
-        sets={role: "aggregates without trials"},
-        columns=tuple(columns),
-        rows=tuple(sorted(table, key=lambda row: _order(row, names[0]))),
-        notes=(NOTE,),
-        by=names[0],
-    )
-
-
-def _column(name: str, row: ScoreRow, source: str) -> Column:
-    known = known_metrics().get((source, row.metric))
-    title = known.title if known else row.metric
-    title = f"{title} ({row.condition})" if row.condition else title
-    told = known.definition if known else f"as {source} reports it"
-    clean = known is not None and known.clean
-    return Column(name, title, "none", role=row.role, clean=clean, definition=told)
-
-
-def _order(row: Row, metric: str) -> tuple[bool, float, str]:
-    value = row.cells[metric].value
-    return value is None, -(value or 0.0), row.observer
+    headlines = tuple(Headline(column.metric, column, source) for column in heads)
+    of_clean = Headline(clean.metric, clean, source) if clean else None
+    return Summary(source, headlines, tuple(line(*item) for item in rows.items()), (), of_clean)

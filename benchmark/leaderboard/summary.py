@@ -7,7 +7,7 @@ of the same stimuli (of a suite's boards, the one with most observers).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from benchmark.display import printable
 from benchmark.leaderboard.board_tables import NAME_MIN, ORIGIN, TAGS_MAX, WAYS, shown_name
@@ -44,15 +44,10 @@ class Line:
     clean: Cell = NOWHERE
 
     @property
-    def ranks(self) -> tuple[int | None, ...]:
-        """Its ranks by the headlines (None: not ranked)."""
-        return tuple(cell.rank[0] if cell.rank else None for cell in self.cells)
-
-    @property
     def mean_rank(self) -> float | None:
         """Mean over the suites in which it is ranked: the order of the lines, no score."""
-        held = [rank for rank in self.ranks if rank is not None]
-        return sum(held) / len(held) if held else None
+        ranks = [cell.rank[0] for cell in self.cells if cell.rank and cell.rank[0] is not None]
+        return sum(ranks) / len(ranks) if ranks else None
 
 
 @dataclass(frozen=True)
@@ -75,86 +70,68 @@ class Summary:
 def summaries(boards: Sequence[Board]) -> list[Summary]:
     """One summary per decision space, the one with most observers first. boards: ranked by their headlines, those of
     a suite with most observers first (as `boards` gives them)."""
-    spaces: dict[str, dict[str, Board]] = {}
-    for board in boards:
-        spaces.setdefault(board.space, {}).setdefault(board.suite, board)
-    made = [_with_absent(_summary(space, list(found.values())), boards) for space, found in spaces.items()]
-    return sorted(made, key=lambda one: -len(one.lines))
+    spaces = dict.fromkeys(board.space for board in boards)
+    tables = [_summary(space, [board for board in boards if board.space == space]) for space in spaces]
+    return sorted(tables, key=lambda summary: -len(summary.lines))
 
 
-def _summary(space: str, boards: Sequence[Board]) -> Summary:
-    headlines = tuple(_headline(board) for board in boards)
-    clean = _clean(boards)
-    lines = list(_lines(boards, [{row.observer: row for row in b.rows} for b in boards], clean))
-    aside = list(_lines(boards, [{row.observer: row for row in b.references} for b in boards], clean))
-    notes = tuple(_notes(boards))
-    held = (line for line in aside if any(cell.value is not None for cell in line.cells))
-    return Summary(space, headlines, tuple(sorted(lines, key=_order)), tuple(held), clean, notes)
-
-
-def _with_absent(summary: Summary, boards: Sequence[Board]) -> Summary:
-    """With a note that names who was shown other stimuli alone, and so stands in no row."""
-    held = {line.observer for line in (*summary.lines, *summary.references)}
-    mine = (board for board in boards if board.space == summary.space)
-    absent = [n for n in dict.fromkeys(r.observer for b in mine for r in b.rows) if n not in held]
-    if not absent:
-        return summary
-    named = ", ".join(map(printable, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
-    note = f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}"
-    return replace(summary, notes=(*summary.notes, note))
-
-
-def _notes(boards: Sequence[Board]) -> Iterator[str]:
-    """What boards say of themselves, each once, after the suites that say it."""
-    told: dict[str, list[str]] = {}
+def _summary(space: str, every: Sequence[Board]) -> Summary:
+    """every: the boards of the space; of a suite's the first is shown."""
+    first: dict[str, Board] = {}
+    notes: dict[str, list[str]] = {}
+    for board in every:
+        first.setdefault(board.suite, board)
+    boards = list(first.values())
     for board in boards:
         for note in dict.fromkeys(board.notes):
-            told.setdefault(note, []).append(board.suite)
-    for note, suites in told.items():
-        if not note.endswith(NOBODY):
-            yield f"{', '.join(suites)}: {note}"
+            notes.setdefault(note, []).append(board.suite)
+    said = [f"{', '.join(suites)}: {note}" for note, suites in notes.items() if not note.endswith(NOBODY)]
+    plain = [(board, column) for board in boards for column in board.columns if column.clean]
+    known = [sum(row.cells[column.metric].value is not None for row in board.rows) for board, column in plain]
+    clean = plain[known.index(max(known))] if plain else None  # what most observers have a value in
+    lines = sorted(_lines(boards, [b.rows for b in boards], clean), key=_place)
+    aside = list(_lines(boards, [b.references for b in boards], clean))
+    shown = {line.observer for line in (*lines, *aside)}
+    absent = [n for n in dict.fromkeys(row.observer for board in every for row in board.rows) if n not in shown]
+    if absent:
+        named = ", ".join(map(printable, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
+        said.append(f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}")
+    return Summary(
+        space,
+        tuple(_headline(board, board.columns[0]) for board in boards),
+        tuple(lines),
+        tuple(line for line in aside if any(cell.value is not None for cell in line.cells)),
+        _headline(*clean) if clean else None,
+        tuple(said),
+    )
 
 
-def _headline(board: Board) -> Headline:
-    column = next(column for column in board.columns if column.metric == board.by)
+def _headline(board: Board, column: Column) -> Headline:
     return Headline(board.suite, column, board.sets.get(column.role, ""))
 
 
-def _clean(boards: Sequence[Board]) -> Headline | None:
-    """The column of clean accuracy that most observers have a value in."""
-    found = [
-        (sum(row.cells[column.metric].value is not None for row in board.rows), board, column)
-        for board in boards
-        for column in board.columns
-        if column.clean
-    ]
-    if not found:
-        return None
-    _, board, column = max(found, key=lambda one: one[0])
-    return Headline(board.suite, column, board.sets.get(column.role, ""))
+def _place(line: Line) -> tuple[bool, float, str]:
+    mean = line.mean_rank
+    return mean is None, mean or 0.0, line.observer
 
 
-def _lines(boards: Sequence[Board], rows: Sequence[Mapping[str, Row]], clean: Headline | None) -> Iterator[Line]:
-    """rows: by observer, one table per board. An observer that a board lacks has an empty cell with the reason."""
-    suites = [board.suite for board in boards]
-    names = dict.fromkeys(name for table in rows for name in table)
-    for name in names:
-        held = [table.get(name) for table in rows]
-        first = next(row for row in held if row is not None)
+def _lines(
+    boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[Board, Column] | None
+) -> Iterator[Line]:
+    """rows: those of each board. An observer that a board lacks has an empty cell with the reason."""
+    tables = [{row.observer: row for row in part} for part in rows]
+    for name in dict.fromkeys(name for table in tables for name in table):
+        own = [table.get(name) for table in tables]
+        first = next(row for row in own if row is not None)
         cells = tuple(
             row.cells[board.by]._replace(rank=(row.rank, row.rank_low, row.rank_high))
             if row
             else Cell(reason=ELSEWHERE)
-            for board, row in zip(boards, held, strict=True)
+            for board, row in zip(boards, own, strict=True)
         )
-        asked = held[suites.index(clean.suite)] if clean else None
-        plain = asked.cells[clean.column.metric] if asked and clean else NOWHERE
+        asked = own[boards.index(clean[0])] if clean else None
+        plain = asked.cells[clean[1].metric] if asked and clean else NOWHERE
         yield Line(name, first.kind, first.training, cells, plain)
-
-
-def _order(line: Line) -> tuple[bool, float, str]:
-    mean = line.mean_rank
-    return mean is None, mean or 0.0, line.observer
 
 
 def summary_table(
@@ -166,36 +143,28 @@ def summary_table(
     sections = (("ranked", summary.lines), ("reference", summary.references))
 
     def values(section: str, line: Line) -> tuple[Value, ...]:
-        tags = recipe(line.training) if line.training else ""
-        mean = line.mean_rank
-        who = (section, mean, f"{mean:.1f}" if mean else "", line.observer)
-        about = (shown_name(line.observer, line.kind), line.kind, line.training, tags)
+        tags, mean = recipe(line.training) if line.training else "", line.mean_rank
+        who = (section, mean, f"{mean:.1f}" if mean else "", line.observer, shown_name(line.observer, line.kind))
+        about = (line.kind, line.training, tags, millions(sizes.get(line.observer)))
         cells = (
             cell._replace(sign=signs.get((line.observer, head.suite), " ")) if head.suite in signed else cell
             for head, cell in zip(summary.headlines, line.cells, strict=True)
         )
-        plain = (line.clean,) if summary.clean else ()
-        return (*who, *about, millions(sizes.get(line.observer)), *plain, *cells)
+        return (*who, *about, *((line.clean,) if summary.clean else ()), *cells)
 
-    clean = (_field(summary.clean, clean=True),) if summary.clean else ()
+    about = "mean of the ranks in the suites; it orders the rows and is no score"
     fields = (
         Field("section"),
         Field("mean_rank"),
-        Field(
-            "",
-            "mean rank",
-            "mean of the ranks in the suites; it orders the rows and is no score",
-            right=True,
-            goes=LAST,
-        ),
+        Field("", "mean rank", about, right=True, goes=LAST),
         Field("observer"),
         Field("", "observer", breaks=NAME_MIN),
         Field("kind"),
         Field("training"),
         Field("", "recipe", breaks=TAGS_MAX, goes=2),
         Field("", "params", right=True, goes=1),
-        *clean,
-        *(_field(head) for head in summary.headlines),
+        *((_field(summary.clean, clean=True),) if summary.clean else ()),
+        *map(_field, summary.headlines),
     )
     return Table(
         f"models by suites, {summary.space}",
@@ -234,8 +203,7 @@ def millions(count: int | None) -> str:
 
 
 def _reading(summary: Summary, baseline: str) -> Iterator[str]:
-    heads = summary.headlines
-    less = [f"{h.suite} {h.column.title}" for h in heads if h.column.direction == "lower"]
+    less = [f"{h.suite} {h.column.title}" for h in summary.headlines if h.column.direction == "lower"]
     if less:
         yield f"Lower is better: {', '.join(less)}."
     if baseline:

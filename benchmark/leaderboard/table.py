@@ -39,11 +39,11 @@ class Field:
     """A column.
 
     key: its name in data ("": data do not have it, or have it elsewhere); title: what people read ("": they don't);
-    help: what it is. In a terminal: right: aligned so; breaks: characters beyond which a text may break (0: never);
-    goes: order in which columns are left out where there is little room (0: never); short: title where there is least
-    room; keeps: its intervals stay; bare: numbers without intervals; tail: a parenthesis at the end may go.
-    code: its texts are names, which Markdown shows as code; said: a remark that the title says already; facts: what
-    holds of all its numbers, for data.
+    help: what it is. In a terminal: right: aligned so; breaks: characters beyond
+    which a text may break (0: never); goes: order in which columns are left out where there is little room (0: never);
+    short: title where there is least room; keeps: its intervals stay; bare: numbers without intervals; tail: a
+    parenthesis at the end may go. code: its texts are names, which Markdown shows as code; said: a remark that the
+    title says already; facts: what holds of all its numbers, for data.
     """
 
     key: str
@@ -59,6 +59,11 @@ class Field:
     code: bool = False
     said: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def counts(*titles: str) -> tuple[Field, ...]:
+    """Columns of numbers that only people read: data have them elsewhere."""
+    return tuple(Field("", title, right=True) for title in titles)
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,26 @@ class Table:
     measure: str = "metric"
     origin: tuple[str, ...] = ()
 
+    @property
+    def heading(self) -> str:
+        """Title and caption in a line."""
+        return f"{self.title}: {self.caption}" if self.caption else self.title
+
     @cached_property
-    def numbers(self) -> frozenset[int]:
+    def numbers(self) -> tuple[int, ...]:
         """Columns in which some row has a number: where another has none, it is no plain value for data either."""
-        return frozenset(at for row in self.rows for at, value in enumerate(row) if isinstance(value, Cell))
+        columns = range(len(self.fields))
+        return tuple(at for at in columns if any(isinstance(row[at], Cell) for row in self.rows))
+
+    @cached_property
+    def visible(self) -> list[int]:
+        """Columns that people are shown: those with a title and anything in them."""
+        empty: tuple[Value, ...] = (None, "", (), Rank())
+        return [
+            at
+            for at, column in enumerate(self.fields)
+            if column.title and (not self.rows or any(row[at] not in empty for row in self.rows))
+        ]
 
     def cut(self, limit: int | None) -> tuple[Table, int]:
         """The table with so many rows between two dividers (None: all), and how many rows are left out."""
@@ -103,21 +124,15 @@ class Table:
 
     def shared(self, at: int) -> list[str]:
         """Remarks that every measured number of a column has: they are said once, below."""
-        cells = [row[at] for row in self.rows]
-        remarked = [
-            set(remarks(cell))
-            for cell in cells
-            if isinstance(cell, Cell) and cell.value is not None and cell.source is not None
-        ]
+        cells = [cell for row in self.rows if isinstance(cell := row[at], Cell)]
+        remarked = [set(remarks(cell)) for cell in cells if cell.value is not None and cell.source is not None]
         common = set.intersection(*remarked) if len(remarked) > 1 else set()
         return sorted(common - {self.fields[at].said})
 
     def explained(self) -> Iterator[str]:
         """What each column is, a line each."""
         suite = self.facts.get("suite", "")
-        for one in self.fields:
-            if one.help:
-                yield f"{suite} {one.title}: {one.help}".strip()
+        return (f"{suite} {column.title}: {column.help}".strip() for column in self.fields if column.help)
 
 
 def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
@@ -148,13 +163,7 @@ def short_estimate(value: float | None, low: float | None, high: float | None) -
     """ "0.24 [.17, .31]": two decimals, for tables with many columns."""
     if value is None or low is None or high is None:
         return number(value, 2)
-    return f"{number(value, 2)} [{_bare(low)}, {_bare(high)}]"
-
-
-def _bare(value: float, digits: int = 2) -> str:
-    """Without the zero before the point."""
-    text = number(value, digits)
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+    return f"{number(value, 2)} [{_bare(low, 2)}, {_bare(high, 2)}]"
 
 
 def _above(value: float | None, low: float | None, high: float | None) -> str:
@@ -162,6 +171,12 @@ def _above(value: float | None, low: float | None, high: float | None) -> str:
     if value is None or low is None or high is None:
         return number(value, 3)
     return f"{number(value, 3)}\n{_bare(low, 3)}-{_bare(high, 3)}"
+
+
+def _bare(value: float, digits: int) -> str:
+    """Without the zero before the point."""
+    text = number(value, digits)
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
 #: How numbers with intervals are written, by name; those that have no brackets are in `WITHOUT`.
@@ -216,11 +231,11 @@ class Footnotes:
         return [*lines[:limit], f"... {len(lines) - limit} more remarks: bench show, bench export"]
 
 
-def text_of(value: Value, one: Field, form: str, notes: Footnotes, unsaid: Iterable[str]) -> str:
+def text_of(value: Value, column: Field, form: str, notes: Footnotes, unsaid: Iterable[str]) -> str:
     """A value as people read it; remarks go to `notes`."""
     if isinstance(value, Cell):
-        way = "full" if one.keeps else form
-        way = "three" if one.bare and way != "two" else way
+        way = "full" if column.keeps else form
+        way = "three" if column.bare and way != "two" else way
         sign = f"{value.sign} " if value.sign else ""
         first, *below = NUMBERS[way](value.value, value.low, value.high).split("\n")
         return "\n".join([sign + first + notes.mark(value, unsaid), *below])
@@ -231,28 +246,17 @@ def text_of(value: Value, one: Field, form: str, notes: Footnotes, unsaid: Itera
     if isinstance(value, float):
         return number(value)
     plain: Any = value  # narrowed to no named tuple by now
-    text = printable(", ".join(plain) if isinstance(plain, tuple) else str(plain))
-    return text.partition(" (")[0] if one.tail and form != "full" else text
+    text = printable(", ".join(map(str, plain)) if isinstance(plain, tuple) else str(plain))
+    return text.partition(" (")[0] if column.tail and form != "full" else text
 
 
 def texts(table: Table, form: str, shown: Sequence[int], notes: Footnotes) -> list[tuple[str, ...]]:
     """The columns of these fields as people read them."""
     columns = []
     for at in shown:
-        one = table.fields[at]
-        unsaid = {one.said, *table.shared(at)}
-        columns.append(tuple(text_of(row[at], one, form, notes, unsaid) for row in table.rows))
+        column, unsaid = table.fields[at], {table.fields[at].said, *table.shared(at)}
+        columns.append(tuple(text_of(row[at], column, form, notes, unsaid) for row in table.rows))
     return columns
-
-
-def visible(table: Table) -> list[int]:
-    """Places of the fields that people are shown: those with a title and anything in them."""
-    empty: tuple[Value, ...] = (None, "", (), Rank())
-    return [
-        at
-        for at, one in enumerate(table.fields)
-        if one.title and (any(row[at] not in empty for row in table.rows) or not table.rows)
-    ]
 
 
 def notes_below(table: Table, shown: Sequence[int], footnotes: Footnotes, limit: int | None = None) -> list[str]:
@@ -265,42 +269,40 @@ def records(table: Table) -> Iterator[dict[str, Any]]:
     """A table as data: a record for each number, with its interval and where it comes from; for each row where there
     are no numbers with intervals."""
     facts = {name: value for name, value in table.facts.items() if not isinstance(value, (Mapping, list))}
-    blank = dict.fromkeys(name for one in table.fields for name in one.facts)
+    blank = dict.fromkeys(name for column in table.fields for name in column.facts)
     for row in table.rows:
         plain = {**facts, **row_facts(table, row)}
-        measured = [(one, cell) for one, cell in zip(table.fields, row, strict=True) if isinstance(cell, Cell)]
+        measured = [(column, cell) for column, cell in zip(table.fields, row, strict=True) if isinstance(cell, Cell)]
         if not measured:
             yield plain
-        for one, cell in measured:
-            named = {table.measure: one.key} if one.key else {}
-            yield {**plain, **named, **blank, **one.facts, **cell_record(cell, table.origin)}
+        for column, cell in measured:
+            named = {table.measure: column.key} if column.key else {}
+            yield {**plain, **named, **blank, **column.facts, **cell_record(cell, table.origin)}
 
 
 def wide_records(table: Table) -> Iterator[dict[str, Any]]:
     """A table as data with a record for each row: value, interval, n, rank and remarks of each number in a column of
     their own."""
-    columns = [(at, one) for at, one in enumerate(table.fields) if at in table.numbers]
     for row in table.rows:
         plain = row_facts(table, row)
-        for at, one in columns:
-            value = row[at]
+        for at in table.numbers:
+            value, key = row[at], table.fields[at].key
             cell = value if isinstance(value, Cell) else Cell()
             said = [*cell.flags, *([cell.reason] if cell.reason else [])]
             ranked = {"_rank": cell.rank and cell.rank[0]} if "rank" in table.origin else {}
-            parts = {"": cell.value, "_low": cell.low, "_high": cell.high, "_n": cell.n, **ranked}
-            plain |= {one.key + part: number for part, number in parts.items()}
-            plain[f"{one.key}_remarks"] = said
+            parts = {"": cell.value, "_low": cell.low, "_high": cell.high, "_n": cell.n, **ranked, "_remarks": said}
+            plain |= {key + part: number for part, number in parts.items()}
         yield {name: value for name, value in plain.items() if name}
 
 
 def row_facts(table: Table, row: Sequence[Value]) -> dict[str, Any]:
     """A row's plain values by key; a rank with its range."""
     plain: dict[str, Any] = {}
-    for at, (one, value) in enumerate(zip(table.fields, row, strict=True)):
+    for at, (column, value) in enumerate(zip(table.fields, row, strict=True)):
         if isinstance(value, Rank):
-            plain |= {one.key: value.rank, f"{one.key}_low": value.low, f"{one.key}_high": value.high}
-        elif one.key and at not in table.numbers:
-            plain[one.key] = list(value) if isinstance(value, tuple) else value
+            plain |= {column.key: value.rank, f"{column.key}_low": value.low, f"{column.key}_high": value.high}
+        elif column.key and at not in table.numbers:
+            plain[column.key] = list(value) if isinstance(value, tuple) else value
     return plain
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmark.leaderboard.board_tables import NAME_MIN
 from benchmark.leaderboard.model import Board, Cell, Column, Row
-from benchmark.leaderboard.summary import Headline, Summary, summaries
+from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Field, Table, Value, number
 from registry.errors import some_of
 
@@ -21,7 +22,6 @@ BARS = "▁▂▃▄▅▆▇█"
 MANY = 24  # checkpoints of a printed table, and characters of a line
 Cards = Mapping[str, Mapping[str, Any]]
 Observers = Mapping[str, "ObserverRow"]
-Network = tuple[int, str]  # step, identity
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrainingCurve:
     """One headline over one run, by step. suite: "" for accuracy on images as they are; stimuli: in words."""
 
     run: str
@@ -59,81 +59,70 @@ class Curve:
         return max(self.points, key=lambda one: sign * (one.cell.value or 0.0))
 
 
-def training_curves(boards: Sequence[Board], observers: Observers) -> list[Curve]:
+def training_curves(boards: Sequence[Board], observers: Observers) -> list[TrainingCurve]:
     """Curves of every run and headline that has a value, run by run. observers: by name, with their stored cards. A
     network that has several names is one point.
 
     boards: as for `summaries`. A run is drawn on the stimuli that most of its own checkpoints were shown, whatever
     other observers were shown.
     """
-    places = {n: place for n, row in observers.items() if (place := _checkpoint(row.card))}
-    return [
-        curve
-        for run, mine in _by_run(boards, places).items()
-        for summary in summaries(mine)
-        for curve in _of_run(run, summary, observers)
-    ]
-
-
-def _by_run(boards: Sequence[Board], places: Cards) -> dict[str, list[Board]]:
-    """Run -> boards of its checkpoints alone; of a suite the one that holds most of them first."""
-    kept: dict[str, list[Board]] = {}
+    places = {name: place for name, row in observers.items() if (place := _checkpoint(row.card))}
+    alone: dict[str, list[Board]] = defaultdict(list)  # run -> boards of its checkpoints alone
     for board in boards:
-        rows: dict[str, list[Row]] = {}
+        rows: dict[str, list[Row]] = defaultdict(list)
         for row in board.rows:
             if row.observer in places:
-                rows.setdefault(str(places[row.observer]["run"]), []).append(row)
-        for run, mine in rows.items():
-            alone = replace(board, rows=tuple(mine), references=(), notes=())
-            kept.setdefault(run, []).append(alone)
-    order = {suite: at for at, suite in enumerate(dict.fromkeys(one.suite for one in boards))}
-    return {run: sorted(kept[run], key=lambda one: (order[one.suite], -len(one.rows))) for run in sorted(kept)}
+                rows[str(places[row.observer]["run"])].append(row)
+        for run, own in rows.items():
+            alone[run].append(replace(board, rows=tuple(own), references=(), notes=()))
+    order = {suite: at for at, suite in enumerate(dict.fromkeys(board.suite for board in boards))}
+    curves = []
+    for run in sorted(alone):  # of a suite the board that holds most of them first
+        ordered = sorted(alone[run], key=lambda board: (order[board.suite], -len(board.rows)))
+        curves += [curve for summary in summaries(ordered) for curve in _of_run(run, summary, observers)]
+    return curves
 
 
 def runs_of(cards: Cards) -> list[str]:
     """The training runs of a leaderboard, by name."""
-    found = (_checkpoint(card) for card in cards.values())
-    return sorted({str(one["run"]) for one in found if one})
+    return sorted({str(place["run"]) for card in cards.values() if (place := _checkpoint(card))})
 
 
 def _checkpoint(card: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = card.get("checkpoint")
-    return found if isinstance(found, Mapping) and "run" in found and "step" in found else {}
+    place = card.get("checkpoint")
+    return place if isinstance(place, Mapping) and "run" in place and "step" in place else {}
 
 
-def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Curve]:
+def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[TrainingCurve]:
     steps = {line: int(_checkpoint(observers[line.observer].card)["step"]) for line in summary.lines}
     lines = sorted(steps, key=lambda line: (steps[line], line.observer))
     unit = str(_checkpoint(observers[lines[0].observer].card).get("unit", "step"))
-    networks = [(steps[line], observers[line.observer].identity) for line in lines]
-    names: dict[Network, str] = {}  # the first of those that one network has at one step
-    for network, line in zip(networks, lines, strict=True):
-        names.setdefault(network, line.observer)
-    columns: list[tuple[str, Headline, list[Cell]]] = [
-        (head.suite, head, [line.cells[at] for line in lines]) for at, head in enumerate(summary.headlines)
-    ]
+    heads = [(head.suite, head, [line.cells[at] for line in lines]) for at, head in enumerate(summary.headlines)]
     if summary.clean is not None:
-        columns.append(("", summary.clean, [line.clean for line in lines]))
-    for suite, head, cells in columns:
-        points: dict[Network, Point] = {}
-        for network, cell in zip(networks, cells, strict=True):
+        heads.append(("", summary.clean, [line.clean for line in lines]))
+    names: dict[tuple[int, str], str] = {}  # step, identity -> the first name that the network has there
+    for suite, head, cells in heads:
+        points: dict[tuple[int, str], Point] = {}
+        for line, cell in zip(lines, cells, strict=True):
+            network = (steps[line], observers[line.observer].identity)
+            name = names.setdefault(network, line.observer)
             if cell.value is not None:
-                points.setdefault(network, Point(network[0], names[network], cell))
+                points.setdefault(network, Point(network[0], name, cell))
         if points:
-            column, shown = head.column, tuple(points.values())
-            yield Curve(run, unit, summary.space, suite, column, head.stimuli, shown)
+            shown = tuple(points.values())
+            yield TrainingCurve(run, unit, summary.space, suite, head.column, head.stimuli, shown)
 
 
-def shared_steps(curves: Iterable[Curve]) -> Iterator[str]:
+def shared_steps(curves: Iterable[TrainingCurve]) -> Iterator[str]:
     """A line for each run that has several networks at one step: none of its curves is that of one network."""
-    runs: dict[tuple[str, str], dict[int, set[str]]] = {}
+    runs: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for curve in curves:
-        steps = runs.setdefault((curve.run, curve.unit), {})
         for point in curve.points:
-            steps.setdefault(point.step, set()).add(point.observer)
+            runs[curve.run, curve.unit][point.step].add(point.observer)
     for (run, unit), steps in runs.items():
         several = {step: names for step, names in sorted(steps.items()) if len(names) > 1}
-        for step, names in list(several.items())[:1]:
+        if several:
+            step, names = next(iter(several.items()))
             yield (
                 f"{run} has several networks, each a point, at {len(several)} of {len(steps)} {unit}s: "
                 f"{some_of(sorted(names), 3)} at {unit} {step}. `bench sweep --pattern` with a --name for each kind of "
@@ -141,64 +130,59 @@ def shared_steps(curves: Iterable[Curve]) -> Iterator[str]:
             )
 
 
-def training_tables(curves: Sequence[Curve]) -> list[Table]:
+def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
     """For each run and decision space its curves in a line each, and then a table of its checkpoints."""
+    lines = (
+        *(Field("", title) for title in ("headline", "training")),
+        Field("", "first", right=True, goes=1),
+        Field("", "last", right=True, goes=2),
+        Field("", "best"),
+    )
     tables = []
-    for (run, space), group in groupby(curves, key=lambda one: (one.run, one.space)):
+    for (run, space), group in groupby(curves, key=lambda curve: (curve.run, curve.space)):
         held = list(group)
-        places = sorted({(point.step, point.observer) for one in held for point in one.points})
-        unit = held[0].unit
+        places, unit = _places(held), held[0].unit
         caption = f"{space}, {unit}s {places[0][0]} to {places[-1][0]}, {len(places)} checkpoints"
-        tables.append(Table(f"training run {run}", caption, LINES, tuple(map(_line, held))))
+        tables.append(Table(f"training run {run}", caption, lines, tuple(map(_line, held))))
         shown = some_evenly(places, MANY)
-        few = replace(checkpoint_table(held, shown), title="", caption="")
-        cut = (f"{len(shown)} of {len(places)} checkpoints, evenly spaced.",)
-        tables.append(replace(few, notes=(*few.notes, *cut[: len(shown) < len(places)])))
+        table = checkpoint_table(held, shown)
+        cut = (f"{len(shown)} of {len(places)} checkpoints, evenly spaced.",) * (len(shown) < len(places))
+        tables.append(replace(table, title="", caption="", notes=(*table.notes, *cut)))
     return tables
 
 
-#: The columns of the curves in a line each.
-LINES = (
-    Field("", "headline"),
-    Field("", "training"),
-    Field("", "first", right=True, goes=1),
-    Field("", "last", right=True, goes=2),
-    Field("", "best"),
-)
+def _places(curves: Sequence[TrainingCurve]) -> list[tuple[int, str]]:
+    return sorted({(point.step, point.observer) for curve in curves for point in curve.points})
 
 
-def _line(curve: Curve) -> tuple[Value, ...]:
+def _line(curve: TrainingCurve) -> tuple[Value, ...]:
     values = [point.cell.value or 0.0 for point in curve.points]
     best = curve.best
     at = "" if best is None else f"{number(best.cell.value, 3)} at {curve.unit} {best.step}"
     return curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at
 
 
-def checkpoint_table(curves: Sequence[Curve], places: Sequence[tuple[int, str]] | None = None) -> Table:
+def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int, str]] | None = None) -> Table:
     """Curves of one run in one space: a row for each checkpoint, a column for each headline. places: (step, observer)
     of the checkpoints that are shown (None: all)."""
-    if places is None:
-        places = sorted({(point.step, point.observer) for one in curves for point in one.points})
+    places = _places(curves) if places is None else places
     cells = {(point.step, point.observer, at): point.cell for at, one in enumerate(curves) for point in one.points}
     first = curves[0]
-    fields = (
-        Field("step", first.unit, right=True),
-        Field("observer", "model", breaks=NAME_MIN, goes=len(curves) + 1),
-        *(
-            Field(
-                f"{one.suite}.{one.column.metric}",
-                one.title,
-                one.column.definition,
-                goes=len(curves) - at if at else 0,
-                facts={"suite": one.suite, "metric": one.column.metric, "title": one.title, "set": one.stimuli},
-            )
-            for at, one in enumerate(curves)
-        ),
-    )
+
+    def headline(at: int, curve: TrainingCurve) -> Field:
+        metric, title = curve.column.metric, curve.title
+        facts = {"suite": curve.suite, "metric": metric, "title": title, "set": curve.stimuli}
+        goes = len(curves) - at if at else 0
+        return Field(f"{curve.suite}.{metric}", title, curve.column.definition, goes=goes, facts=facts)
+
     return Table(
         f"training run {first.run}",
         first.space,
-        fields,
+        (
+            Field("step", first.unit, right=True),
+            Field("observer", "model", breaks=NAME_MIN, goes=len(curves) + 1),
+            *(headline(at, curve) for at, curve in enumerate(curves)),
+        ),
         tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
         notes=tuple(shared_steps(curves)),
         intervals="[low, high]: 95 % interval of each checkpoint by itself; two of them: bench compare A B",
@@ -211,10 +195,8 @@ def checkpoint_table(curves: Sequence[Curve], places: Sequence[tuple[int, str]] 
 def sparkline(values: Sequence[float], width: int = MANY) -> str:
     """Values as bars of eight heights between their lowest and their highest; as many as fit, the last among them."""
     shown = some_evenly(values, width)
-    low, high = min(shown), max(shown)
-    span = high - low
-    steps = (round((value - low) / span * (len(BARS) - 1)) if span else 0 for value in shown)
-    return "".join(BARS[step] for step in steps)
+    low, span = min(shown), max(shown) - min(shown)
+    return "".join(BARS[round((value - low) / span * (len(BARS) - 1)) if span else 0] for value in shown)
 
 
 def some_evenly(values: Sequence[T], most: int) -> list[T]:

@@ -7,17 +7,19 @@ a cell the accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import hypot
+from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.contracts import Metric, Trials
+from benchmark.contracts import Array, Metric, Trials
 from benchmark.errors import BenchError, UnknownName, unknown_name
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Field, Table, Value, number
-from benchmark.leaderboard.trial_pools import Answered, Condition, Pool, choose, family_of, find_column
+from benchmark.leaderboard.trial_pools import ObserverTrials, TransferColumn, TrialPool, choose, family_of, find_column
 from benchmark.stats import bootstrap_ratio, mean_interval, paired_difference, ratio_score
 from benchmark.stats.intervals import Floats
 
@@ -35,54 +37,46 @@ NAME_WIDTH = 28
 MOST = 0.5  # the share of the gain above which training on one distortion is said to transfer to another
 
 
-@dataclass(frozen=True)
-class TransferCell:
-    """A cell: accuracy with its 95 % interval; n: trials; seen: the recipe trains on this condition.
+class Origin(NamedTuple):
+    """Where the accuracy of a cell is from. seen: whether the recipe trains on the condition."""
 
-    value None: `reason` says why.
-    """
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
     method: str = ""
     seen: bool = False
-    reason: str = ""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A row. kind: "people", "recipe" or "observer" (one that states no recipe, or asked for by observer)."""
+class TransferRow:
+    """A row. kind: "people", "recipe" or "observer" (one that states no recipe, or asked for by observer); cells: in
+    the order of the columns, each with an `Origin` as its source."""
 
     title: str
     kind: str
     training: tuple[str, ...]
-    members: tuple[Answered, ...] = field(repr=False)
-    cells: tuple[TransferCell, ...] = ()
+    members: tuple[ObserverTrials, ...] = field(repr=False)
+    cells: tuple[Cell, ...] = ()
 
     @property
     def observers(self) -> tuple[str, ...]:
         """Names of the observers that the row averages."""
-        return tuple(one.observer for one in self.members)
+        return tuple(member.observer for member in self.members)
 
 
 @dataclass(frozen=True)
-class Matrix:
-    """Rows x columns; row.cells are in the order of `columns`. chance: of a uniform guesser."""
+class TransferMatrix:
+    """Rows x columns. chance: of a uniform guesser."""
 
     title: str
     space: str
     chance: float
-    columns: tuple[Condition, ...]
-    rows: tuple[Trained, ...]
+    columns: tuple[TransferColumn, ...]
+    rows: tuple[TransferRow, ...]
 
-    def cell(self, row: Trained, column: Condition) -> TransferCell:
+    def cell(self, row: TransferRow, column: TransferColumn) -> Cell:
         """The cell of a row in a column."""
         return row.cells[self.columns.index(column)]
 
 
-def matrix(pool: Pool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> Matrix:
+def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> TransferMatrix:
     """The matrix of one pool; ways: which columns (`choose`); by_model: a row per observer, not recipe.
 
     Rows and columns without any value are left out, and columns that people alone have. Interval of a cell: of one
@@ -90,91 +84,75 @@ def matrix(pool: Pool, ways: Sequence[str] = ("default",), *, by_model: bool = F
     observers of a recipe the wider of t over observers and bootstrap by image.
     """
     columns = choose(pool, ways)
-    groups: dict[tuple[str, tuple[str, ...]], list[Answered]] = {}
-    for one in pool.answered:
-        groups.setdefault(_group(one, by_model), []).append(one)
-    rows = [_row(kind, members, columns) for (kind, _), members in groups.items()]
+    groups: dict[tuple[str, tuple[str, ...]], list[ObserverTrials]] = defaultdict(list)
+    for member in pool.members:
+        kind, key = "recipe", tuple(sorted(member.training))
+        if member.kind == "human":
+            kind, key = "people", ()
+        elif by_model or not member.training:
+            kind, key = "observer", (member.observer,)
+        groups[kind, key].append(member)
+    rows = []
+    for (kind, _), members in groups.items():
+        training, name = members[0].training, members[0].observer
+        titles = {"people": f"people (mean of {len(members)})", "recipe": ", ".join(training), "observer": name}
+        row = TransferRow(titles[kind], kind, training, tuple(members))
+        rows.append(replace(row, cells=tuple(_tested(row, column) for column in columns)))
     # A column of people alone tells nothing of training.
     networks = [row for row in rows if row.kind != "people"]
-    used = [at for at, _ in enumerate(columns) if any(row.cells[at].value is not None for row in networks)]
+    used = [at for at in range(len(columns)) if any(row.cells[at].value is not None for row in networks)]
     shown = [replace(row, cells=tuple(row.cells[at] for at in used)) for row in rows]
-    kept = [row for row in shown if any(cell.value is not None for cell in row.cells)]
-    return Matrix(
-        pool.title, pool.space, 1 / pool.categories, tuple(columns[at] for at in used), tuple(sorted(kept, key=_place))
-    )
+    kept = sorted((row for row in shown if any(cell.value is not None for cell in row.cells)), key=_place)
+    chosen = tuple(columns[at] for at in used)
+    return TransferMatrix(pool.title, pool.space, 1 / pool.categories, chosen, tuple(kept))
 
 
-def answers(one: Answered, column: Condition) -> Trials:
+def answers(member: ObserverTrials, column: TransferColumn) -> Trials:
     """An observer's trials under a column's conditions; none where it lacks one of the conditions."""
-    mine = one.trials.where(np.isin(one.trials["condition"], column.conditions))
-    complete = len(np.unique(mine["condition"])) == len(column.conditions)
-    return mine if complete else mine.where(np.zeros(len(mine), dtype=bool))
+    own = member.trials.where(np.isin(member.trials["condition"], column.conditions))
+    complete = len(np.unique(own["condition"])) == len(column.conditions)
+    return own if complete else own.where(np.zeros(len(own), dtype=bool))
 
 
-def find_row(rows: Sequence[Trained], name: str) -> Trained:
+def find_row(rows: Sequence[TransferRow], name: str) -> TransferRow:
     """The row of that title, observer or recipe tag ("uniform-noise" is "noise(uniform)"). Raises UnknownName."""
-    noise = f"noise({name.removesuffix('-noise')})"
-    tests: tuple[Callable[[Trained], bool], ...] = (
-        lambda row: name in (row.title, *row.observers),
-        lambda row: row.training in ((name,), (noise,)),
-    )
-    for test in tests:
-        for row in rows:
-            if test(row):
-                return row
-    titles = [row.title for row in rows]
-    raise unknown_name("recipe", name, titles, "Rows of `bench compare transfer`.")
+    tags = ((name,), (f"noise({name.removesuffix('-noise')})",))
+    named = [row for row in rows if name in (row.title, *row.observers)] or [r for r in rows if r.training in tags]
+    if not named:
+        raise unknown_name("recipe", name, [row.title for row in rows], "Rows of `bench compare transfer`.")
+    return named[0]
 
 
-def _group(one: Answered, by_model: bool) -> tuple[str, tuple[str, ...]]:
-    if one.kind == "human":
-        return "people", ()
-    if by_model or not one.training:
-        return "observer", (one.observer,)
-    return "recipe", tuple(sorted(one.training))
-
-
-def _row(kind: str, members: Sequence[Answered], columns: Sequence[Condition]) -> Trained:
-    first = members[0]
-    titles = {
-        "people": f"people (mean of {len(members)})",
-        "recipe": ", ".join(first.training),
-        "observer": first.observer,
-    }
-    row = Trained(titles[kind], kind, first.training, tuple(members))
-    return replace(row, cells=tuple(_tested(row, column) for column in columns))
-
-
-def _place(row: Trained) -> tuple[int, int, int, str]:
+def _place(row: TransferRow) -> tuple[int, int, int, str]:
     """People, plain recipes, recipes in the order of what they train on, longer ones later, no recipe last."""
     if row.kind == "people":
         return 0, 0, 0, row.title
     if row.training in PLAIN:
         return 1, PLAIN.index(row.training), 0, row.title
-    first = next((at for at, cell in enumerate(row.cells) if cell.seen), len(row.cells))
+    first = next((at for at, cell in enumerate(row.cells) if cell.source.seen), len(row.cells))
     return (2 if row.training else 3), len(row.training), first, row.title
 
 
-def _tested(row: Trained, column: Condition) -> TransferCell:
-    parts = [part for one in row.members if len(part := answers(one, column))]
+def _tested(row: TransferRow, column: TransferColumn) -> Cell:
+    parts = [part for member in row.members if len(part := answers(member, column))]
     if not parts:
-        return TransferCell(reason="not measured")
+        return Cell(reason="not measured", source=Origin())
     values = [float(part["right"].mean()) for part in parts]
     value, n = float(np.mean(values)), sum(map(len, parts))
     seen = any(bool(part["seen"].any()) for part in parts)
+    flags = (SEEN,) if seen else ()
     spread = mean_interval(values) if len(values) > 1 else None
     spread = (max(0.0, spread[0]), min(1.0, spread[1])) if spread else None
     if row.kind == "people" and spread is not None:
-        return TransferCell(value, *spread, n, f"t over {len(parts)} people", seen)
+        return Cell(value, *spread, n, flags, "", Origin(f"t over {len(parts)} people", seen))
     # Over images: all observers' answers to one image, at all levels, are drawn together.
-    names = ("stimulus", "right")
-    together = Trials({name: np.concatenate([part[name] for part in parts]) for name in names})
-    found = ratio_score(ACCURACY, together)
-    low, high, method = found.low, found.high, found.method
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in ("stimulus", "right")}
+    score = ratio_score(ACCURACY, Trials(columns))
+    low, high, method = score.low, score.high, score.method
     if spread is not None and low is not None and high is not None:
         low, high = min(low, spread[0]), max(high, spread[1])
         method = f"wider of {method} and t over {len(parts)} observers"
-    return TransferCell(value, low, high, n, method, seen)
+    return Cell(value, low, high, n, flags, "", Origin(method, seen))
 
 
 @dataclass(frozen=True)
@@ -213,235 +191,201 @@ class Claim:
     reason: str = ""
 
 
-def noise_claims(made: Matrix) -> list[Claim]:
+def noise_claims(table: TransferMatrix) -> list[Claim]:
     """Every recipe of noise on every noise that it was not trained on."""
-    noises = [column for column in made.columns if family_of(column.degradation) == NOISE]
-    rows = [row for row in made.rows if any(tag.startswith("noise(") for tag in row.training)]
-    found = [_claim(made, row, column) for row in rows for column in noises]
-    return [one for one in found if one is not None]
+    noises = [column for column in table.columns if family_of(column.degradation) == NOISE]
+    rows = [row for row in table.rows if any(tag.startswith("noise(") for tag in row.training)]
+    claims = [_claim(table, row, column) for row in rows for column in noises]
+    return [claim for claim in claims if claim is not None]
 
 
-def judged(matrices: Sequence[Matrix], pairs: Sequence[tuple[str, str]]) -> list[tuple[Matrix, list[Claim]]]:
+def judged(
+    matrices: Sequence[TransferMatrix], pairs: Sequence[tuple[str, str]]
+) -> list[tuple[TransferMatrix, list[Claim]]]:
     """Each matrix with its claims: of the (recipe, condition) pairs, or of all noises where there are none.
 
     A pair must be in one matrix at least: UnknownName where no matrix has such a row or column, BenchError where the
     recipe trains on the condition or a cell is empty.
     """
     if not pairs:
-        return [(made, noise_claims(made)) for made in matrices]
+        return [(table, noise_claims(table)) for table in matrices]
     claims: list[list[Claim]] = [[] for _ in matrices]
     for pair in pairs:
-        found, unknown = [], []
-        for at, made in enumerate(matrices):
+        unknown, empty = [], False
+        before = sum(map(len, claims))
+        for table, told in zip(matrices, claims, strict=True):
             try:
-                found.append((at, named_claim(made, *pair)))
+                claim = named_claim(table, *pair)
             except UnknownName as error:
                 unknown.append(error)
-        if unknown and not found:
+                continue
+            told += [claim] if claim else []
+            empty = empty or claim is None
+        if len(unknown) == len(matrices) > 0:
             raise unknown[0]
-        told = [(at, claim) for at, claim in found if claim is not None]
-        if matrices and not told:
+        if empty and sum(map(len, claims)) == before:
             raise BenchError(
                 f"--claim {pair[0]} {pair[1]}: the recipe trains on that condition, states no distortion of its own "
                 "that was tested, or was not tested on it."
             )
-        for at, claim in told:
-            claims[at].append(claim)
     return list(zip(matrices, claims, strict=True))
 
 
-def named_claim(made: Matrix, trained: str, test: str) -> Claim | None:
+def named_claim(table: TransferMatrix, trained: str, test: str) -> Claim | None:
     """The claim of one row and one column, by name; None where it was trained on it or a cell has no value.
 
     UnknownName where there is no such row or column.
     """
-    return _claim(made, find_row(made.rows, trained), find_column(made.columns, test))
+    return _claim(table, find_row(table.rows, trained), find_column(table.columns, test))
 
 
-def _claim(made: Matrix, row: Trained, column: Condition) -> Claim | None:
-    cell = made.cell(row, column)
-    other, own = _bounds(cell), _own(made, row, column)
-    if cell.seen or other is None or not own:
+def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> Claim | None:
+    other, own = _bounds(table.cell(row, column)), _own(table, row, column)
+    if table.cell(row, column).source.seen or other is None or not own:
         return None
-    base = _baseline(made, row, (column, *own))
-    before = _mean(made, base, (column,))
-    paired = base is not None and _common(row, base, column) is not None
-    gain = _gain(row, base, column) if base and paired else _apart(other, before)
-    expert = _expert(made, column)
+    base = _baseline(table, row, (column, *own))
+    before = _mean(table, base, (column,))
+    common = _common(row, base, column) if base else None
+    gain = _gain(row, base, column, *common) if base and common else _apart(other, before)
+    # The row that trained on the column and on least else.
+    experts = [r for r in table.rows if (cell := table.cell(r, column)).source.seen and _bounds(cell)]
+    expert = min(experts, key=lambda row: len(row.training), default=None)
     if expert is not None:
-        most = _apart(_mean(made, expert, (column,)), before)
+        most = _apart(_mean(table, expert, (column,)), before)
     else:
-        most = _apart(_mean(made, row, own), _mean(made, base, own))
-    share = _share(gain, most)
+        most = _apart(_mean(table, row, own), _mean(table, base, own))
+    share = None
+    if most.low > 0:  # between the ratios of the outermost bounds
+        ratios = [bound / scale for bound in (gain.low, gain.high) for scale in (most.low, most.high)]
+        share = Interval(gain.value / most.value, min(ratios), max(ratios))
+    verdict = "inconclusive"
+    if share is not None and not share.low <= MOST <= share.high:
+        verdict = "transfers" if share.low > MOST else "does not transfer"
     return Claim(
         row.title,
         tuple(c.title for c in own),
-        _mean(made, row, own),
+        _mean(table, row, own),
         column.title,
         other,
         base.title if base else "chance",
         before,
         gain,
-        paired,
+        common is not None,
         most,
         expert.title if expert else "",
         share,
-        _verdict(share),
+        verdict,
         "" if share else "training on it gains nothing there that its interval tells from zero",
     )
 
 
-def _own(made: Matrix, row: Trained, column: Condition) -> list[Condition]:
+def _own(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> list[TransferColumn]:
     """The columns that a row was trained on; those of the tested column's family where there are such."""
-    mine = [c for c in made.columns if made.cell(row, c).seen and _bounds(made.cell(row, c))]
+    trained = [c for c in table.columns if table.cell(row, c).source.seen and _bounds(table.cell(row, c))]
     family = family_of(column.degradation)
-    return [c for c in mine if family_of(c.degradation) == family] or mine
+    return [c for c in trained if family_of(c.degradation) == family] or trained
 
 
-def _expert(made: Matrix, column: Condition) -> Trained | None:
-    """The row that trained on the column and on least else."""
-    rows = [row for row in made.rows if (cell := made.cell(row, column)).seen and _bounds(cell)]
-    return min(rows, key=lambda row: len(row.training), default=None)
-
-
-def _baseline(made: Matrix, row: Trained, columns: Sequence[Condition]) -> Trained | None:
+def _baseline(table: TransferMatrix, row: TransferRow, columns: Sequence[TransferColumn]) -> TransferRow | None:
     """A row without distortions in its training that has all columns; of several the one on the same images."""
-    rows = [one for one in made.rows if one.training in PLAIN and one is not row]
-    whole = [r for r in rows if all(_bounds(made.cell(r, column)) for column in columns)]
-    same = [one for one in whole if _common(row, one, columns[0]) is not None]
+    plain = [other for other in table.rows if other.training in PLAIN and other is not row]
+    whole = [other for other in plain if all(_bounds(table.cell(other, column)) for column in columns)]
+    same = [other for other in whole if _common(row, other, columns[0]) is not None]
     return next(iter(same or whole), None)
 
 
-def _bounds(cell: TransferCell) -> Interval | None:
+def _bounds(cell: Cell) -> Interval | None:
     if cell.value is None or cell.low is None or cell.high is None:
         return None
     return Interval(cell.value, cell.low, cell.high)
 
 
-def _mean(made: Matrix, row: Trained | None, columns: Sequence[Condition]) -> Interval:
+def _mean(table: TransferMatrix, row: TransferRow | None, columns: Sequence[TransferColumn]) -> Interval:
     """Mean of cells between the means of their bounds (as if they erred together); without a row chance."""
-    cells = [bounds for c in columns if row and (bounds := _bounds(made.cell(row, c)))]
+    cells = [bounds for c in columns if row and (bounds := _bounds(table.cell(row, c)))]
     if not cells:
-        return Interval(made.chance, made.chance, made.chance)
-    means = np.mean([(cell.value, cell.low, cell.high) for cell in cells], axis=0)
-    return Interval(*means.tolist())
+        return Interval(table.chance, table.chance, table.chance)
+    return Interval(*np.mean([(cell.value, cell.low, cell.high) for cell in cells], axis=0).tolist())
 
 
 def _apart(a: Interval, b: Interval) -> Interval:
     """a - b of independent estimates, from their intervals (Newcombe 1998, Statistics in Medicine 17:873)."""
     value = a.value - b.value
-    return Interval(
-        value, value - hypot(a.value - a.low, b.high - b.value), value + hypot(a.high - a.value, b.value - b.low)
-    )
+    low = value - hypot(a.value - a.low, b.high - b.value)
+    return Interval(value, low, value + hypot(a.high - a.value, b.value - b.low))
 
 
-def _gain(row: Trained, base: Trained, column: Condition) -> Interval:
-    """row - base on the images that both answered: Tango of two observers, else bootstrap by image."""
-    common = _common(row, base, column)
-    assert common is not None
-    mine, theirs, images = common
-    apart = mine - theirs
+def _gain(
+    row: TransferRow, base: TransferRow, column: TransferColumn, images: Array, own: Floats, others: Floats
+) -> Interval:
+    """row - base on the images that both answered, by the share that is right of each: Tango of two observers, else
+    bootstrap by image."""
+    apart = own - others
     value = float(apart.mean())
     if len(row.members) == len(base.members) == 1 and len(column.conditions) == 1:
         ahead, behind = int((apart > 0).sum()), int((apart < 0).sum())
         return Interval(value, *paired_difference(ahead, behind, len(apart)))
     if not apart.any():
-        return Interval(value, *paired_difference(0, 0, len(set(images))))
-    return Interval(value, *bootstrap_ratio(apart, np.ones(len(apart)), np.array(images)))
+        return Interval(value, *paired_difference(0, 0, len(np.unique(images))))
+    return Interval(value, *bootstrap_ratio(apart, np.ones(len(apart)), images))
 
 
-def _common(row: Trained, base: Trained, column: Condition) -> tuple[Floats, Floats, list[str]] | None:
-    """(share of right answers of row, of base, image) of every image and level; None where images differ."""
-    mine, theirs = (_by_image(one, column) for one in (row, base))
-    if mine.keys() != theirs.keys() or not mine:
+def _common(row: TransferRow, base: TransferRow, column: TransferColumn) -> tuple[Array, Floats, Floats] | None:
+    """(image, share of right answers of row, of base) of every image and level; None where images differ."""
+    (keys, own), (others_keys, others) = (_by_image(side, column) for side in (row, base))
+    if not len(keys) or not np.array_equal(keys, others_keys):
         return None
-    keys = sorted(mine)
-    first, second = (np.array([one[key] for key in keys]) for one in (mine, theirs))
-    return first, second, [image for _, image in keys]
+    return np.array([key.partition("\x1f")[2] for key in keys.tolist()]), own, others
 
 
-def _by_image(row: Trained, column: Condition) -> dict[tuple[str, str], float]:
-    """(condition, image) -> share of the row's observers that are right."""
-    found: dict[tuple[str, str], list[bool]] = {}
-    for one in row.members:
-        trials = answers(one, column)
-        columns = (trials[name].tolist() for name in ("condition", "stimulus", "right"))
-        for condition, image, right in zip(*columns, strict=True):
-            found.setdefault((condition, image), []).append(right)
-    return {key: float(np.mean(right)) for key, right in found.items()}
+def _by_image(row: TransferRow, column: TransferColumn) -> tuple[Array, Floats]:
+    """Condition and image as one text, and the share of the row's observers that are right."""
+    parts = [part for member in row.members if len(part := answers(member, column))]
+    pairs = (pair for part in parts for pair in zip(part["condition"].tolist(), part["stimulus"].tolist(), strict=True))
+    keys, at = np.unique(np.array(["\x1f".join(pair) for pair in pairs], dtype=str), return_inverse=True)
+    right = np.concatenate([part["right"] for part in parts]) if parts else np.zeros(0)
+    return keys, np.bincount(at, right) / np.bincount(at)
 
 
-def _share(gain: Interval, most: Interval) -> Interval | None:
-    """gain / most, between the ratios of their outermost bounds; None where `most` may be zero."""
-    if most.low <= 0:
-        return None
-    ratios = [bound / scale for bound in (gain.low, gain.high) for scale in (most.low, most.high)]
-    return Interval(gain.value / most.value, min(ratios), max(ratios))
-
-
-def _verdict(share: Interval | None) -> str:
-    if share is None or share.low <= MOST <= share.high:
-        return "inconclusive"
-    return "transfers" if share.low > MOST else "does not transfer"
-
-
-def matrix_table(made: Matrix, claims: Sequence[Claim] = ()) -> Table:
+def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
     """The matrix as a table, and what it says below."""
-    fields = (
-        Field("trained_on", "trained on", breaks=NAME_WIDTH),
-        Field("kind"),
-        Field("training"),
-        Field("observers"),
-        *(
-            Field(
-                one.title,
-                f"{one.title.replace('_', ' ')} {_sizes(made, at)}".strip(),
-                facts={"conditions": "; ".join(one.conditions)},
-                right=True,
-            )
-            for at, one in enumerate(made.columns)
-        ),
-    )
+
+    def tested(at: int, column: TransferColumn) -> Field:
+        """With the trials per cell, people aside: "(n 1120)", or "(n 160-1120)" where rows differ."""
+        sizes = sorted({row.cells[at].n for row in table.rows if row.kind != "people"} - {0})
+        n = f"(n {'-'.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))})" if sizes else ""
+        facts = {"conditions": "; ".join(column.conditions)}
+        return Field(column.title, f"{column.title.replace('_', ' ')} {n}".strip(), facts=facts, right=True)
+
     rows: tuple[tuple[Value, ...], ...] = tuple(
-        (row.title, row.kind, row.training, row.observers, *map(_shown, row.cells)) for row in made.rows
+        (row.title, row.kind, row.training, row.observers, *row.cells) for row in table.rows
     )
-    facts = {"matrix": made.title, "space": made.space, "chance": made.chance}
+    facts = {"matrix": table.title, "space": table.space, "chance": table.chance}
     return Table(
-        f"Trained on (row), tested on (column): {made.title}",
+        f"Trained on (row), tested on (column): {table.title}",
         "",
-        fields,
+        (
+            Field("trained_on", "trained on", breaks=NAME_WIDTH),
+            *map(Field, ("kind", "training", "observers")),
+            *(tested(at, column) for at, column in enumerate(table.columns)),
+        ),
         rows,
-        notes=tuple(_notes(made, claims)),
+        notes=tuple(_notes(table, claims)),
         intervals="Under or behind a number: its 95 % interval.",
         forms=("above",),
         splits=True,
         facts={**facts, "claims": [asdict(claim) for claim in claims]},
         measure="tested_on",
-        origin=("method", "seen"),
+        origin=Origin._fields,
     )
 
 
-def _shown(cell: TransferCell) -> Cell:
-    flags = (SEEN,) if cell.seen else ()
-    return Cell(cell.value, cell.low, cell.high, cell.n, flags, cell.reason, cell)
-
-
-def _sizes(made: Matrix, at: int) -> str:
-    """Trials per cell of a column, people aside: "(n 1120)", or "(n 160-1120)" where rows differ."""
-    sizes = sorted({row.cells[at].n for row in made.rows if row.kind != "people"} - {0})
-    if not sizes:
-        return ""
-    return f"(n {sizes[0]})" if len(sizes) == 1 else f"(n {sizes[0]}-{sizes[-1]})"
-
-
-def _notes(made: Matrix, claims: Sequence[Claim]) -> list[str]:
+def _notes(table: TransferMatrix, claims: Sequence[Claim]) -> list[str]:
     """How to read the matrix, then one line per claim."""
-    several = [row for row in made.rows if row.kind == "recipe" and len(row.members) > 1]
-    lines = [
-        f"Accuracy; chance {number(made.chance)}.",
-        *(f"{row.title}: mean over {', '.join(row.observers)}" for row in several),
-    ]
-    if any(row.kind == "observer" and not row.training for row in made.rows):
+    several = [row for row in table.rows if row.kind == "recipe" and len(row.members) > 1]
+    lines = [f"Accuracy; chance {number(table.chance)}."]
+    lines += [f"{row.title}: mean over {', '.join(row.observers)}" for row in several]
+    if any(row.kind == "observer" and not row.training for row in table.rows):
         lines.append("Rows below the recipes: observers whose cards state none, by name.")
     if claims:
         lines.append(
@@ -453,19 +397,14 @@ def _notes(made: Matrix, claims: Sequence[Claim]) -> list[str]:
 
 def claim_text(claim: Claim) -> str:
     """A claim in one line."""
-    own = f"{_spoken(claim.own)} on {_trained_on(claim)}"
-    how = "same images" if claim.paired else "other images"
+    titles = claim.own_titles
+    on = " and ".join(titles) if len(titles) < 3 else f"{titles[0]} and {len(titles) - 1} more"
     gain = f"{claim.against} {_spoken(claim.base)}, difference {_spoken(claim.gain)}"
-    gain += f", {how}" if claim.against != "chance" else ""
+    gain += f", {'same' if claim.paired else 'other'} images" if claim.against != "chance" else ""
     share = f"share {_spoken(claim.share, 2)}" if claim.share else claim.reason
     other = f"{_spoken(claim.other)} on {claim.test} ({gain})"
-    return f"{claim.trained}: {own}; {other}; {share}: {claim.verdict}"
+    return f"{claim.trained}: {_spoken(claim.own)} on {on}; {other}; {share}: {claim.verdict}"
 
 
-def _trained_on(claim: Claim) -> str:
-    titles = claim.own_titles
-    return " and ".join(titles) if len(titles) < 3 else f"{titles[0]} and {len(titles) - 1} more"
-
-
-def _spoken(one: Interval, digits: int = 3) -> str:
-    return f"{one.value:.{digits}f} [{one.low:.{digits}f}, {one.high:.{digits}f}]"
+def _spoken(estimate: Interval, digits: int = 3) -> str:
+    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

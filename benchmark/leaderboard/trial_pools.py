@@ -8,7 +8,8 @@ shown the same experiments), or one collection of sets under one suite. Generate
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ ASIDE = ("ideal", "group")
 
 
 @dataclass(frozen=True)
-class Answered:
+class ObserverTrials:
     """One observer. trials: columns "role", "condition" ("uniform-noise/0.35"; "" undistorted), "stimulus", and
     bool "right" and "seen" (under a condition that its recipe trains on), one value per trial."""
 
@@ -60,37 +61,33 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Pool:
+class TrialPool:
     """Observers of one decision space on comparable stimuli. categories: of the space (chance is 1/categories)."""
 
     title: str
     space: str
     categories: int
-    answered: tuple[Answered, ...]
+    members: tuple[ObserverTrials, ...]
 
-    def only(self, patterns: Sequence[str]) -> Pool:
+    def only(self, patterns: Sequence[str]) -> TrialPool:
         """People, and the observers that match one of the patterns."""
         globs = [pattern.strip() for pattern in patterns]
-        kept = tuple(
-            one
-            for one in self.answered
-            if one.kind == "human" or any(fnmatchcase(one.observer, glob) for glob in globs)
-        )
-        return replace(self, answered=kept)
+        kept = (m for m in self.members if m.kind == "human" or any(fnmatchcase(m.observer, glob) for glob in globs))
+        return replace(self, members=tuple(kept))
 
 
-def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[Pool]:
+def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[TrialPool]:
     """The published experiments first, then one pool per space and collection of sets of each other suite.
 
     suites: of these the ones with degraded images count (`degrades`); judge: the suite whose `seen` tells which
     published conditions a recipe trains on. Pools of nobody are left out.
     """
     shown = [suite for suite in suites if _shows_experiments(suite)]
-    found = [_published(store, shown, judge)] if shown else []
+    collected = [_published(store, shown, judge)] if shown else []
     for suite in suites:
         if suite.seen is not None and suite not in shown:
-            found += _of_suite(store, suite)
-    return [pool for pool in found if pool.answered]
+            collected += _of_suite(store, suite)
+    return [pool for pool in collected if pool.members]
 
 
 def degrades(suite: Suite) -> bool:
@@ -105,89 +102,80 @@ def _shows_experiments(suite: Suite) -> bool:
     return not set(own_list("human")).isdisjoint(suite.experiments.values())
 
 
-def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Pool:
-    """Imported trials, and what networks answered under suites that show the published experiments."""
-    observers = {row.name: row for row in store.observers()}
+def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> TrialPool:
+    """Imported trials, and what networks answered under suites that show the published experiments: of those that have
+    several conditions, each named "experiment/condition"."""
     names = {note.digest: note.name for note in store.stimuli_names()}
-    keys: dict[str, dict[str, str]] = {}
+    keys: dict[str, dict[str, str]] = defaultdict(dict)
     # Oldest first: of two imports the newer counts. Of several prompts the source's first comes last.
     stored = store.observations(suite=IMPORTED)
-    stored.sort(key=lambda one: one.details.get("order", [-1]), reverse=True)
-    for one in stored:
-        keys.setdefault(one.observer_name, {})[names[one.stimuli]] = one.key
-    parts = {
-        name: [_with_role(store.trials((key,)), role) for role, key in mine.items()] for name, mine in keys.items()
-    }
+    stored.sort(key=lambda observation: observation.details.get("order", [-1]), reverse=True)
+    for observation in stored:
+        keys[observation.observer_name][names[observation.stimuli]] = observation.key
+    parts: dict[str, list[tuple[str | None, Trials]]] = defaultdict(list)
+    for name, by_role in keys.items():
+        parts[name] = [(role, store.trials((key,))) for role, key in by_role.items()]
     for suite in suites:
         for name, space, _, trials in _runs(store, suite):
             if space == PUBLISHED_SPACE:
-                parts.setdefault(name, []).append(trials)
-    answered = [_published_answers(observers[name], mine, judge) for name, mine in parts.items()]
-    told = tuple(one for one in answered if one is not None and one.kind not in ASIDE)
-    return Pool("published experiments", PUBLISHED_SPACE, 16, told)
+                parts[name].append((None, trials))
+    members = []
+    for row in store.observers():
+        columns = [_published_columns(trials, role) for role, trials in parts.get(row.name, ())]
+        columns = [part for part in columns if len(part["right"])]
+        if columns and row.kind not in ASIDE:
+            together = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+            members.append(_member(row, {**together, "role": np.full(len(together["right"]), "")}, judge))
+    order = {name: at for at, name in enumerate(parts)}
+    members.sort(key=lambda member: order[member.observer])
+    return TrialPool("published experiments", PUBLISHED_SPACE, 16, tuple(members))
 
 
-def _with_role(trials: Trials, role: str) -> Trials:
-    return replace(trials, columns={**trials.columns, "role": np.full(len(trials), role)})
+def _published_columns(trials: Trials, role: str | None) -> dict[str, Array]:
+    """role: of all trials (None: as they say)."""
+    graded = trials.where(np.asarray(trials["condition"] != "", dtype=bool))
+    roles = graded["role"].tolist() if role is None else [role] * len(graded)
+    names = [f"{role}/{name}" for role, name in zip(roles, graded["condition"].tolist(), strict=True)]
+    condition = _each(np.array(names, dtype=str), spelled)
+    return {"condition": condition, "stimulus": graded["stimulus"], "right": _right(graded)}
 
 
-def _published_answers(row: ObserverRow, parts: Sequence[Trials], judge: Suite | None) -> Answered | None:
-    """Trials of experiments with several conditions, each named "experiment/condition"."""
-    graded = [part.where(np.asarray(part["condition"] != "", dtype=bool)) for part in parts]
-    kept = [_named(part) for part in graded if len(part)]
-    if not kept:
-        return None
-    columns = {name: np.concatenate([part[name] for part in kept]) for name in kept[0].columns}
-    trials = Trials({**columns, "role": np.full(len(columns["right"]), "")})
-    return _answered(row, trials, judge)
-
-
-def _named(trials: Trials) -> Trials:
-    pairs = zip(trials["role"].tolist(), trials["condition"].tolist(), strict=True)
-    condition = _each(np.array([f"{role}/{name}" for role, name in pairs]), spelled)
-    return Trials({"condition": condition, "stimulus": trials["stimulus"], "right": right(trials)})
-
-
-def _of_suite(store: Store, suite: Suite) -> Iterator[Pool]:
+def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
     """One pool per decision space and collection of stimulus sets that observers were scored on."""
     observers = {row.name: row for row in store.observers()}
     notes = {note.digest: note for note in store.stimuli_names()}
-    groups: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, Answered]] = {}
+    groups: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, ObserverTrials]] = defaultdict(dict)
     for name, space, sets, trials in _runs(store, suite):
-        if observers[name].kind in ASIDE or not len(trials):
-            continue
-        columns = {column: trials[column] for column in ("role", "stimulus")}
-        columns |= {"condition": _each(trials["condition"], spelled), "right": right(trials)}
-        group = groups.setdefault((space, frozenset(sets.items())), {})
-        group[name] = _answered(observers[name], Trials(columns), suite)
-    for (space, shown), members in sorted(groups.items(), key=lambda one: -len(one[1])):
+        if observers[name].kind not in ASIDE and len(trials):
+            columns = {"role": trials["role"], "stimulus": trials["stimulus"], "right": _right(trials)}
+            columns["condition"] = _each(trials["condition"], spelled)
+            groups[space, frozenset(sets.items())][name] = _member(observers[name], columns, suite)
+    for (space, shown), members in sorted(groups.items(), key=lambda group: -len(group[1])):
         used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in shown})
         on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
         title = f"{suite.name} (version {suite.version}), {space}: {on}"
-        size = 1000 if space == "imagenet1k" else 16
-        yield Pool(title, space, size, tuple(members.values()))
+        yield TrialPool(title, space, 1000 if space == "imagenet1k" else 16, tuple(members.values()))
 
 
 def _runs(store: Store, suite: Suite) -> Iterator[tuple[str, str, Mapping[str, str], Trials]]:
     """(observer, space, role -> stimuli, trials) of every current score set of an observer's own runs."""
     names = {row.id: row.name for row in store.observers()}
     own = {(o.observer, o.key) for o in store.observations(suite=suite.name)}
-    for made in store.score_sets(suite.name):
-        keys = tuple(key for key in made.keys if (made.observer, key) in own)
-        if made.observer in names and keys:
-            yield names[made.observer], made.space, made.stimuli, store.trials(keys)
+    for scores in store.score_sets(suite.name):
+        keys = tuple(key for key in scores.keys if (scores.observer, key) in own)
+        if scores.observer in names and keys:
+            yield names[scores.observer], scores.space, scores.stimuli, store.trials(keys)
 
 
-def _answered(row: ObserverRow, trials: Trials, judge: Suite | None) -> Answered:
-    training = row.training
-    seen = np.zeros(len(trials), dtype=bool)
-    if judge is not None and judge.seen is not None and training:
-        shown = Trials({**trials.columns, "condition": _each(trials["condition"], _listed)})
-        seen = np.asarray(judge.seen(training, shown), dtype=bool)
-    return Answered(row.name, row.kind, training, Trials({**trials.columns, "seen": seen}, training=training))
+def _member(row: ObserverRow, columns: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
+    seen = np.zeros(len(columns["right"]), dtype=bool)
+    if judge is not None and judge.seen is not None and row.training:
+        shown = Trials({**columns, "condition": _each(columns["condition"], _listed)})
+        seen = np.asarray(judge.seen(row.training, shown), dtype=bool)
+    return ObserverTrials(row.name, row.kind, row.training, Trials({**columns, "seen": seen}, training=row.training))
 
 
-def right(trials: Trials) -> Array:
+def _right(trials: Trials) -> Array:
     """[n] bool: the answer is the image's category."""
     return np.asarray(trials["response"] == trials["category"], dtype=bool)
 
@@ -214,7 +202,7 @@ def _each(conditions: Array, change: Callable[[str], str]) -> Array:
 
 
 @dataclass(frozen=True)
-class Condition:
+class TransferColumn:
     """A column: one degradation. conditions: its levels, averaged where there are several."""
 
     degradation: str
@@ -230,7 +218,7 @@ class Condition:
         return TITLES.get(self.conditions[0], self.conditions[0].replace("/", " "))
 
 
-def choose(pool: Pool, ways: Sequence[str]) -> tuple[Condition, ...]:
+def choose(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColumn, ...]:
     """The columns of a pool.
 
     ways: "default": the published level of each degradation of the 2018 paper, else the level at which people are
@@ -238,7 +226,17 @@ def choose(pool: Pool, ways: Sequence[str]) -> tuple[Condition, ...]:
     people are nearest to half right; or patterns ("uniform-noise/*"). UnknownName where a pattern matches nothing.
     """
     present = _present(pool)
-    return tuple(dict.fromkeys(one for way in ways for one in _columns(way, pool, present)))
+    every = [condition for levels in present.values() for condition in levels]
+    columns: list[TransferColumn] = []
+    for way in ways:
+        if way in WAYS:
+            parts = [(kind, part) for kind, levels in present.items() for part in _levels(way, pool, kind, levels)]
+        else:
+            parts = [(degradation_of(c), (c,)) for c in every if fnmatchcase(c, spelled(way))]
+            if not parts:
+                raise unknown_name("condition", way, every, f"Or one of: {', '.join(WAYS)}.")
+        columns += [TransferColumn(*part) for part in parts]
+    return tuple(dict.fromkeys(columns))
 
 
 def degradation_of(condition: str) -> str:
@@ -248,14 +246,11 @@ def degradation_of(condition: str) -> str:
 
 def family_of(degradation: str) -> str:
     """What the published lists group it with ("noise"); "" where they do not know it."""
-    for name in LISTS:
-        entry = own_list(name).get(degradation)
-        if entry is not None:
-            return entry.family
-    return ""
+    entries = (own_list(name).get(degradation) for name in LISTS)
+    return next((entry.family for entry in entries if entry is not None), "")
 
 
-def find_column(columns: Sequence[Condition], name: str) -> Condition:
+def find_column(columns: Sequence[TransferColumn], name: str) -> TransferColumn:
     """The column of a degradation, a title or a condition. Raises UnknownName."""
     for column in columns:
         if name in (column.title, column.degradation) or (spelled(name),) == column.conditions:
@@ -264,66 +259,43 @@ def find_column(columns: Sequence[Condition], name: str) -> Condition:
     raise unknown_name("test condition", name, titles, "Columns of `bench compare transfer`.")
 
 
-def _present(pool: Pool) -> dict[str, list[str]]:
+def _present(pool: TrialPool) -> dict[str, list[str]]:
     """Degradation -> its conditions, in the order of the paper, then of the published lists, then by name."""
-    names = {c for one in pool.answered for c in np.unique(one.trials["condition"]).tolist()}
     listed = [(entry, level) for name in LISTS for entry in own_list(name).values() for level in entry.levels]
-    levels = _places(spelled(entry.condition(level)) for entry, level in listed)
-    kinds = _places(("", *map(degradation_of, PAPER), *(entry.name for entry, _ in listed)))
+    levels = list(dict.fromkeys(spelled(entry.condition(level)) for entry, level in listed))
+    kinds = list(dict.fromkeys(("", *map(degradation_of, PAPER), *(entry.name for entry, _ in listed))))
+    level_places, kind_places = ({name: at for at, name in enumerate(names)} for names in (levels, kinds))
 
-    def key(condition: str) -> tuple[int, str, int, float, str]:
+    def place(condition: str) -> tuple[int, str, int, float, str]:
         kind, level = degradation_of(condition), condition.rpartition("/")[2]
-        known = levels.get(condition, len(levels))
         number = float(level) if _DECIMAL.fullmatch(level) else 0.0
-        return kinds.get(kind, len(kinds)), kind, known, number, condition
+        return kind_places.get(kind, len(kinds)), kind, level_places.get(condition, len(levels)), number, condition
 
-    found: dict[str, list[str]] = {}
-    for name in sorted(names, key=key):
-        found.setdefault(degradation_of(name), []).append(name)
-    return found
-
-
-def _places(names: Iterable[str]) -> dict[str, int]:
-    return {name: at for at, name in enumerate(dict.fromkeys(names))}
+    present: dict[str, list[str]] = defaultdict(list)
+    for name in sorted({c for m in pool.members for c in np.unique(m.trials["condition"]).tolist()}, key=place):
+        present[degradation_of(name)].append(name)
+    return present
 
 
-def _columns(way: str, pool: Pool, present: Mapping[str, list[str]]) -> Iterable[Condition]:
-    if way in WAYS:
-        return [one for name, mine in present.items() for one in _chosen(way, pool, name, mine)]
-    every = [condition for mine in present.values() for condition in mine]
-    found = [c for c in every if fnmatchcase(c, spelled(way))]
-    if not found:
-        raise unknown_name("condition", way, every, f"Or one of: {', '.join(WAYS)}.")
-    return [Condition(degradation_of(c), (c,)) for c in found]
-
-
-def _chosen(way: str, pool: Pool, name: str, mine: Sequence[str]) -> list[Condition]:
-    """The columns of one degradation."""
+def _levels(way: str, pool: TrialPool, kind: str, levels: Sequence[str]) -> list[tuple[str, ...]]:
+    """The conditions of each column of one degradation."""
     if way == "levels":
-        return [Condition(name, (condition,)) for condition in mine]
-    published = [condition for condition in mine if condition in PAPER]
+        return [(condition,) for condition in levels]
+    published: list[tuple[str, ...]] = [(condition,) for condition in levels if condition in PAPER]
     if way == "default" and published and pool.space != SMALL:
-        return [Condition(name, (condition,)) for condition in published]
-    half = None if way == "mean" else _nearest_half(pool, mine)
-    if half is not None:
-        return [Condition(name, (half,))]
-    return [] if way == "half" else [Condition(name, tuple(_impaired(name, mine)))]
-
-
-def _impaired(name: str, conditions: Sequence[str]) -> Sequence[str]:
-    """The levels that impair the image: an average does not count an experiment's undistorted control."""
-    entry = own_list("human").get(name)
+        return published
+    gaps = {} if way == "mean" else {c: gap for c in levels if (gap := _from_half(pool, c)) is not None}
+    if gaps or way == "half":
+        return [(min(gaps, key=lambda condition: gaps[condition]),)] if gaps else []
+    # An average does not count an experiment's undistorted control.
+    entry = own_list("human").get(kind)
     plain = {spelled(entry.condition(level)) for level in entry.plain} if entry else set()
-    return [condition for condition in conditions if condition not in plain] or conditions
+    return [tuple(condition for condition in levels if condition not in plain) or tuple(levels)]
 
 
-def _nearest_half(pool: Pool, conditions: Sequence[str]) -> str | None:
-    """The condition in which people are nearest to half right; None without people."""
-    people = [one.trials for one in pool.answered if one.kind == "human"]
-    gaps = {}
-    for condition in conditions:
-        mine = [trials["right"][trials["condition"] == condition] for trials in people]
-        means = [right.mean() for right in mine if len(right)]
-        if means:
-            gaps[condition] = abs(float(np.mean(means)) - 0.5)
-    return min(gaps, key=lambda condition: gaps[condition], default=None)
+def _from_half(pool: TrialPool, condition: str) -> float | None:
+    """How far people are from half right; None without people."""
+    people = [member.trials for member in pool.members if member.kind == "human"]
+    answers = [trials["right"][trials["condition"] == condition] for trials in people]
+    means = [right.mean() for right in answers if len(right)]
+    return abs(float(np.mean(means)) - 0.5) if means else None

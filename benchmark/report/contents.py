@@ -24,7 +24,7 @@ from benchmark.leaderboard.links import Link, links, parts_of
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
-from benchmark.leaderboard.training_curves import Curve, training_curves
+from benchmark.leaderboard.training_curves import TrainingCurve, training_curves
 from benchmark.stimuli.catalogue import NO_ANSWER, PUBLISHED_SPACE, SINGLE_CONDITION
 from benchmark.store import IMPORTED
 
@@ -325,7 +325,7 @@ class Contents:
         }
 
     @cached_property
-    def curves(self) -> list[Curve]:
+    def curves(self) -> list[TrainingCurve]:
         """Every headline over every training run."""
         return training_curves(self.boards, self.observers)
 

@@ -14,7 +14,7 @@ from benchmark.leaderboard.links import Link, verdict
 from benchmark.leaderboard.model import REPORTED, Board
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
-from benchmark.leaderboard.training_curves import Curve, checkpoint_table, shared_steps
+from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, about
 from benchmark.report.drawing import NAMED, Figure
@@ -200,16 +200,16 @@ def correlation_text(correlation: Correlation) -> str:
     return f"{short(correlation.value)} [{short(correlation.low)}, {short(correlation.high)}]"
 
 
-def training(curves: Sequence[Curve]) -> Iterator[Figure]:
+def training(curves: Sequence[TrainingCurve]) -> Iterator[Figure]:
     """Headlines over training, a figure for each decision space; the first is called "training"."""
-    spaces: dict[str, list[Curve]] = {}
+    spaces: dict[str, list[TrainingCurve]] = {}
     for curve in curves:
         spaces.setdefault(curve.space, []).append(curve)
     for at, (space, inside) in enumerate(spaces.items()):
         yield over_training(inside, space, f"{TRAINING}-{slug(space)}" if at else TRAINING)
 
 
-def over_training(curves: Sequence[Curve], space: str, name: str = TRAINING) -> Figure:
+def over_training(curves: Sequence[TrainingCurve], space: str, name: str = TRAINING) -> Figure:
     """The runs of one decision space: a panel for each headline, a line for each run. Runs share a panel where they
     share the stimuli and count alike (steps or epochs)."""
     records = [record for curve in curves for record in table_records(checkpoint_table([curve]))]

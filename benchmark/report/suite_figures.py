@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import DISTRUST
+from benchmark.contracts import distrust_flags
 from benchmark.leaderboard.model import REPORTED, Board, Column, Row
 from benchmark.report import drawing
 from benchmark.report.contents import NATURAL, NETWORKS, ONE_PERSON, PARENTHESIS, Contents, ImageAnswers, about
@@ -102,7 +102,7 @@ class Marks:
         declared, board = self.declared, self.scene.board
         where = board.sets.get(self.rows[0].role, "") if self.rows else ""
         networks = [record for record in self.records if record["observer"] != PEOPLE] or self.records
-        flags = {flag for row in self.rows for flag in row.flags if flag.startswith(DISTRUST)}
+        flags = {flag for row in self.rows for flag in distrust_flags(row.flags)}
         parts = (
             declared.caption,
             some_of(len(self.networks), len(self.shown), "networks", "evenly spaced over the ranks").strip(),

@@ -64,7 +64,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Matrix:
+class AgreementMatrix:
     """All pairs of k observers, each array [k, k] and symmetric: NaN where n, the number of common images, is 0."""
 
     observed: Floats
@@ -102,19 +102,19 @@ def contingency(a: Array, b: Array) -> Contingency:
 def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
     """c_exp of two accuracies in [0, 1], elementwise."""
     one, two = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
-    found: Floats = one * two + (1 - one) * (1 - two)
-    return found
+    expected: Floats = one * two + (1 - one) * (1 - two)
+    return expected
 
 
 def kappa_of(observed: Array | float, expected: Array | float) -> Floats:
     """Kappa from c_obs and c_exp in [0, 1], elementwise; exactly 1 where c_obs = 1."""
     seen, chance = np.asarray(observed, dtype=float), np.asarray(expected, dtype=float)
     room = np.where(seen == 1, 1.0, 1 - chance)
-    found: Floats = np.where(seen == 1, 1.0, (seen - chance) / np.where(room == 0, 1.0, room))
-    return found
+    kappa: Floats = np.where(seen == 1, 1.0, (seen - chance) / np.where(room == 0, 1.0, room))
+    return kappa
 
 
-def pairwise(right: Array, present: Array | None = None) -> Matrix:
+def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     """All pairs at once, by matrix products, from right answers [n images, k observers].
 
     present: [n, k] bool, which observer answered which image (None: all did); a pair is taken on the images that both
@@ -128,7 +128,7 @@ def pairwise(right: Array, present: Array | None = None) -> Matrix:
     observed = (yes.T @ yes + no.T @ no) / some
     p = (yes.T @ there) / some  # [i, j]: accuracy of i on the images that j answered, too
     expected = expected_consistency(p, p.T)
-    return Matrix(observed, expected, kappa_of(observed, expected), n.astype(np.int64))
+    return AgreementMatrix(observed, expected, kappa_of(observed, expected), n.astype(np.int64))
 
 
 def agreement(
@@ -153,14 +153,14 @@ def agreement(
         return Agreement(table, reason="no image in common")
     counts = np.array([table.both, table.only_a, table.only_b, table.neither], dtype=float)
     p_a, p_b, seen, chance, kappa = _of_counts(counts[None, :])[:, 0].tolist()
-    found = Agreement(table, p_a, p_b, seen, chance, kappa, level=level)
+    point = Agreement(table, p_a, p_b, seen, chance, kappa, level=level)
     if table.n < 2:
-        return found
+        return point
     share = _independent_share(a, b, clusters, level) if clusters else 1.0
     drawn = np.random.default_rng(seed).dirichlet(counts * share + PRIOR, size=resamples)
     low, high = percentiles(_of_counts(drawn)[4], level)
     method = "Jeffreys" + (", clustered" if clusters else "")
-    return replace(found, low=min(low, kappa), high=max(high, kappa), method=method)
+    return replace(point, low=min(low, kappa), high=max(high, kappa), method=method)
 
 
 def kappa_influence(a: Array, b: Array) -> Floats:
@@ -172,8 +172,8 @@ def kappa_influence(a: Array, b: Array) -> Floats:
         return np.zeros(len(one))
     by_chance = (2 * p_b - 1) * (one - p_a) + (2 * p_a - 1) * (two - p_b)
     kappa = (seen - chance) / (1 - chance)
-    found: Floats = (same - seen - (1 - kappa) * by_chance) / (1 - chance) / len(one)
-    return found
+    influence: Floats = (same - seen - (1 - kappa) * by_chance) / (1 - chance) / len(one)
+    return influence
 
 
 def _independent_share(a: Array, b: Array, clusters: Sequence[Array], level: float) -> float:
@@ -181,10 +181,10 @@ def _independent_share(a: Array, b: Array, clusters: Sequence[Array], level: flo
     influence = kappa_influence(a, b)
     alone = clustered_variance(influence, [np.arange(len(influence))])
     together = clustered_variance(influence, clusters)
-    if together.variance == 0:  # no spread to see: each cluster of the factor with fewest counts as one image
+    if together.value == 0:  # no spread to see: each cluster of the factor with fewest counts as one image
         return (together.df + 1) / len(influence)
     wider = (t_quantile(level, together.df) / normal_quantile(level)) ** 2
-    return min(1.0, alone.variance / together.variance / wider)
+    return min(1.0, alone.value / together.value / wider)
 
 
 def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
@@ -199,9 +199,9 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     right = np.zeros((len(kept), len(keyed)), dtype=bool)
     present = np.zeros_like(right)
     for column, (keys, correct) in enumerate(keyed):
-        present[:, column] = True if every else np.isin(kept, keys)
-        mine = present[:, column]
-        right[mine, column] = correct[np.searchsorted(keys, kept[mine])]
+        there = np.isin(kept, keys)
+        present[:, column] = there
+        right[there, column] = correct[np.searchsorted(keys, kept[there])]
     parts = np.array([key.split(KEY) for key in kept.tolist()], dtype=str).reshape(len(kept), 3)
     left_out = tuple(len(keys) - int(present[:, i].sum()) for i, (keys, _) in enumerate(keyed))
     return Matched(right, present, parts[:, 0], parts[:, 1], parts[:, 2], left_out)

@@ -15,8 +15,8 @@ for a proportion.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
 
@@ -33,10 +33,11 @@ Clusters = Mapping[str, Array]  # factor -> its level in each trial [n]
 
 
 @dataclass(frozen=True)
-class Clustered:
-    """A variance and the degrees of freedom of its t quantile: the smallest number of clusters minus one, or more."""
+class Variance:
+    """The variance of an estimate and the degrees of freedom of its t quantile: the smallest number of clusters minus
+    one, or more (Satterthwaite 1946, Biometrics Bulletin 2:110)."""
 
-    variance: float
+    value: float
     df: float
 
 
@@ -46,18 +47,20 @@ def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
     """
     if not len(trials):
         return {}
-    told = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)
-    return shared_levels(told, trials["stimulus"])
+    named = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)
+    return shared_levels(named, trials["stimulus"])
 
 
-def shared_levels(told: Clusters, stimulus: Array) -> dict[str, Array]:
+def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
     """The factors of which several stimuli share a level, and that have two levels or more: name -> level [n].
 
     stimulus: [n] names; those without a level ("") are a cluster each.
     """
-    if not told:
-        return {}
-    levels = {name: _levels(np.asarray(column), stimulus) for name, column in told.items()}
+    levels = {}
+    for name, column in named.items():
+        stated = np.asarray(column) != ""
+        alone = np.char.add("\x1f", np.asarray(stimulus).astype(str))
+        levels[name] = np.asarray(column) if stated.all() else np.where(stated, column, alone)
     stimuli = len(np.unique(stimulus))
     return {name: at for name, at in levels.items() if 1 < len(np.unique(at)) < stimuli}
 
@@ -74,66 +77,115 @@ def exemplar_columns(trials: Trials) -> dict[str, Array]:
 def ratio_influence(num: Floats, den: Floats) -> Floats:
     """What each trial [n] adds to sum(num) / sum(den), to first order; sums to 0. The denominator must not be 0."""
     total = den.sum()
-    found: Floats = (num - num.sum() / total * den) / total
-    return found
+    influence: Floats = (num - num.sum() / total * den) / total
+    return influence
 
 
-def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Clustered:
+def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
     """Variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n] each).
 
     The sum over factors less that of their overlaps, each times G / (G - 1) for G clusters. That sum can come out too
     small, even below 0, where clusters matter little: it is never taken below the variance over single stimuli. Leave
     out trials that do not count. ValueError: no factor, or one of a single level.
     """
-    codes = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in clusters]
-    sizes = [int(code.max()) + 1 for code in codes]
+    sizes = [len(np.unique(column)) for column in clusters]
     if min(sizes, default=0) < 2:
         raise ValueError("clusters need a factor, and two levels of each")
     total = single = 0.0
-    for order in range(1, len(codes) + 1):
-        for chosen in combinations(codes, order):
-            single = _one_way(influence, _crossed(chosen))
-            total += single if order % 2 else -single
-    return Clustered(max(total, single), min(sizes) - 1)
+    for sign, codes in overlaps(clusters):
+        sums = np.bincount(codes, influence)
+        single = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
+        total += sign * single
+    return Variance(max(total, single), min(sizes) - 1)
 
 
-def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Clustered:
+def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
+    """(1 or -1, each trial's cluster [n]) of every factor and of every combination of factors, by inclusion and
+    exclusion; the combination of all comes last. Codes are in the order of the first factor's levels, then the next."""
+    levels = [np.unique(labels, return_inverse=True)[1].reshape(-1) for labels in factors]
+    for order in range(1, len(levels) + 1):
+        for at, *others in combinations(levels, order):
+            for more in others:
+                at = np.unique(at * (int(more.max()) + 1) + more, return_inverse=True)[1].reshape(-1)
+            yield (1 if order % 2 else -1), at
+
+
+def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
     """As `clustered_variance`, of fewer than FEW_CLUSTERS levels of a factor: the variance over single stimuli and what
     each factor adds to it.
 
     Degrees of freedom are Satterthwaite's with every factor's variance one standard error above its estimate (as in
-    `benchmark.stats.crossed`), at least those of the factor with fewest levels: where textures matter little, three of
+    `crossed_variance`), at least those of the factor with fewest levels: where textures matter little, three of
     them must not stretch the interval by the t quantile of two.
     """
-    codes = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in clusters]
-    single = clustered_variance(influence, [_crossed(codes)]).variance
+    *_, (_, crossed) = overlaps(clusters)
+    single = clustered_variance(influence, [crossed]).value
     each = [clustered_variance(influence, [column]) for column in clusters]
-    wide = [one.variance * (1 + sqrt(2 / one.df)) for one in each]
-    variance = single + sum(max(0.0, one.variance - single) for one in each)
+    wide = [one.value * (1 + sqrt(2 / one.df)) for one in each]
+    variance = single + sum(max(0.0, one.value - single) for one in each)
     at_wide = single + sum(max(0.0, one - single) for one in wide)
     doubt = sum(w**2 / one.df for w, one in zip(wide, each, strict=True))
     least = min(one.df for one in each)
-    return Clustered(variance, max(least, at_wide**2 / doubt) if doubt else least)
+    return Variance(variance, max(least, at_wide**2 / doubt) if doubt else least)
 
 
-def clustered_wilson(value: float, found: Clustered, level: float = 0.95) -> tuple[float, float]:
+def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()) -> Variance:
+    """Of an estimate from n images and k people, both drawn from more, to first order.
+
+    images: [n] what each image adds to it, people as they are; persons: [n, k] what each image adds through each
+    person, who would be drawn anew; people: [k] what each person adds, beyond the mean person. factors: what images
+    share, label arrays [n] (none: nothing). With one person the variance is about images alone.
+
+    Variances of crossed samples add: V_images + V_people - V_both (Cameron, Gelbach & Miller 2011), as what people
+    differ by holds the noise of their answers to these images, which V_images holds already. Drawing images and people
+    with replacement at once counts that noise three times (Owen 2007, Annals of Applied Statistics 1:386).
+    """
+    shared = list(factors) or [np.arange(len(images))]
+    of_images = clustered_variance(images, shared)
+    k = len(people)
+    if k < 2:
+        return of_images
+    apart = persons - persons.mean(axis=1, keepdims=True)
+    noise = k / (k - 1) * sum(clustered_variance(column, shared).value for column in apart.T)
+    spread = k / (k - 1) * float((people**2).sum())
+    total = of_images.value + max(0.0, spread - noise)
+    # A few people who are alike by chance would feign degrees of freedom besides a small variance: these are taken at
+    # a spread one standard error above the estimate.
+    wide = spread * (1 + sqrt(2 / (k - 1)))
+    doubt = of_images.value**2 / of_images.df + wide**2 / (k - 1)
+    at_wide = of_images.value + max(0.0, wide - noise)
+    return Variance(total, at_wide**2 / doubt if doubt else of_images.df)
+
+
+def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
+    """The variance of a mean over estimates. together: the sum of all covariances of two of them (none: independent).
+
+    Never below half of what independent ones would have: covariances are estimates, too.
+    """
+    each = [one.value / len(variances) ** 2 for one in variances]
+    doubt = sum(v**2 / one.df for v, one in zip(each, variances, strict=True))
+    df = sum(each) ** 2 / doubt if doubt else variances[0].df
+    return Variance(max(sum(each) + together / len(variances) ** 2, sum(each) / 2), df)
+
+
+def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a proportion, with the sample size that has this variance and a t quantile: within [0, 1].
 
     value: in (0, 1). Franco, Little, Louis & Slud 2019 (J. Survey Statistics and Methodology 7:334). At 0 and 1, where
     no variance is seen, each cluster of the factor with fewest counts as one trial.
     """
-    if value in (0.0, 1.0) or found.variance <= 0:
-        n = round(found.df) + 1
+    if value in (0.0, 1.0) or spread.value <= 0:
+        n = round(spread.df) + 1
         return wilson(round(value * n), n, level)
-    t2 = t_quantile(level, found.df) ** 2
-    n_effective = value * (1 - value) / found.variance
+    t2 = t_quantile(level, spread.df) ** 2
+    n_effective = value * (1 - value) / spread.value
     centre = (value + t2 / (2 * n_effective)) / (1 + t2 / n_effective)
-    half = sqrt(t2 * (found.variance + t2 / (4 * n_effective**2))) / (1 + t2 / n_effective)
+    half = sqrt(t2 * (spread.value + t2 / (4 * n_effective**2))) / (1 + t2 / n_effective)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def bounded_interval(
-    value: float, found: Clustered, bounds: tuple[float, float], level: float = 0.95
+    value: float, spread: Variance, bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float]:
     """Interval of a number between a lowest and a highest value, `bounds`: `clustered_wilson` on its place there.
 
@@ -141,13 +193,13 @@ def bounded_interval(
     """
     start, size = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - start) / size))
-    low, high = clustered_wilson(share, replace(found, variance=found.variance / size**2), level)
+    low, high = clustered_wilson(share, Variance(spread.value / size**2, spread.df), level)
     return start + size * low, start + size * high
 
 
-def t_interval(value: float, found: Clustered, level: float = 0.95) -> tuple[float, float]:
+def t_interval(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
     """value +- the t quantile times the standard error; not clipped."""
-    half = t_quantile(level, found.df) * sqrt(found.variance)
+    half = t_quantile(level, spread.df) * sqrt(spread.value)
     return value - half, value + half
 
 
@@ -162,33 +214,10 @@ def mean_interval(
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
         raise ValueError("an interval over observers needs at least two finite values")
-    found = Clustered(float(x.var(ddof=1)) / len(x), len(x) - 1)
+    spread = Variance(float(x.var(ddof=1)) / len(x), len(x) - 1)
     mean = float(x.mean())
     if bounds is None:
-        return t_interval(mean, found, level)
+        return t_interval(mean, spread, level)
     if x.min() < bounds[0] or x.max() > bounds[1]:
         raise ValueError(f"values must lie within {bounds}")
-    return bounded_interval(mean, found, bounds, level)
-
-
-def _levels(column: Array, stimulus: Array) -> Array:
-    """[n] text: the level, or the stimulus itself where none is stated."""
-    told = column != ""
-    if told.all():
-        return column
-    return np.where(told, column, np.char.add("\x1f", stimulus.astype(str)))
-
-
-def _crossed(codes: Sequence[Array]) -> Array:
-    """[n] one code for each combination of levels that occurs, ordered by the first factor, then the next."""
-    at = codes[0]
-    for more in codes[1:]:
-        both = at * (int(more.max()) + 1) + more
-        at = np.unique(both, return_inverse=True)[1].reshape(-1)
-    return at
-
-
-def _one_way(influence: Floats, codes: Array) -> float:
-    """G / (G - 1) times the sum of squares over G clusters; codes: each trial's cluster [n], none empty."""
-    sums = np.bincount(codes, influence)
-    return float((sums**2).sum()) * len(sums) / (len(sums) - 1)
+    return bounded_interval(mean, spread, bounds, level)

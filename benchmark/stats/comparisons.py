@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmark.contracts import Metric
 from benchmark.stats.differences import Test
-from benchmark.stats.intervals import Floats
 
 
 @dataclass(frozen=True)
@@ -65,24 +64,26 @@ def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Compa
     and covers at least `level` on its own.
     """
     at = [i for i, item in enumerate(comparisons) if item.p is not None]
-    adjusted = list(comparisons)
-    pvalues = [comparisons[i].p or 0.0 for i in at]
-    steps = _holm_steps(np.array(pvalues), 1 - level)
-    for i, p, step in zip(at, holm(pvalues), steps, strict=True):
-        item = replace(comparisons[i], p_holm=float(p), level=1 - (1 - level) / int(step))
+    family = list(comparisons)
+    pvalues = np.array([comparisons[i].p for i in at], dtype=float)
+    order, left = np.argsort(pvalues, kind="stable"), np.arange(len(pvalues), 0, -1)
+    stands = np.flatnonzero(pvalues[order] * left >= 1 - level)
+    if len(stands):
+        left[stands[0] :] = left[stands[0]]
+    steps = np.empty_like(left)  # how many hypotheses were left when each was tested; those not reached: when it ended
+    steps[order] = left
+    for i, p, step in zip(at, holm(pvalues).tolist(), steps.tolist(), strict=True):
+        item = replace(comparisons[i], p_holm=p, level=1 - (1 - level) / step)
         if item.test is not None:
             low, high = item.test.interval(item.level)
             item = replace(item, low=low, high=high)
-        adjusted[i] = replace(item, verdict=_verdict(item, level))
-    return adjusted
+        family[i] = replace(item, verdict=_verdict(item, level))
+    return family
 
 
 def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
-    """Step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics
-    6:65).
-
-    ValueError unless all lie in [0, 1].
-    """
+    """Step-down adjusted p values [m], in the given order (Holm 1979, Scandinavian J. Statistics 6:65). Raises
+    ValueError unless all lie in [0, 1]."""
     p = np.asarray(pvalues, dtype=float)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p values must be a flat list of numbers between 0 and 1")
@@ -91,18 +92,6 @@ def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(1.0, stepped)
     return adjusted
-
-
-def _holm_steps(p: Floats, alpha: float) -> NDArray[np.int64]:
-    """[m] how many hypotheses were left when Holm's procedure tested each; those not reached: when it ended."""
-    order = np.argsort(p, kind="stable")
-    left = np.arange(len(p), 0, -1)
-    stands = np.flatnonzero(p[order] * left >= alpha)
-    if len(stands):
-        left[stands[0] :] = left[stands[0]]
-    steps = np.empty(len(p), dtype=np.int64)
-    steps[order] = left
-    return steps
 
 
 def undecided(comparison: Comparison) -> Comparison:
@@ -209,15 +198,15 @@ def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[
     return Compared(a, b, headlines, secondary, tuple(left_out), tuple(remarks))
 
 
-def compared_to_each(a: str, found: Sequence[Compared]) -> ComparedToEach:
+def compared_to_each(a: str, pairs: Sequence[Compared]) -> ComparedToEach:
     """The headlines of comparisons of `a` with several others, adjusted together."""
-    named = [(one.b, row) for one in found for row in one.headlines]
+    named = [(one.b, row) for one in pairs for row in one.headlines]
     together = adjusted([row for _, row in named])
     return ComparedToEach(
         a,
         tuple((b, row) for (b, _), row in zip(named, together, strict=True)),
-        tuple(one.b for one in found if not one.headlines),
-        tuple(dict.fromkeys(remark for one in found for remark in one.remarks)),
+        tuple(one.b for one in pairs if not one.headlines),
+        tuple(dict.fromkeys(remark for one in pairs for remark in one.remarks)),
     )
 
 
@@ -227,8 +216,8 @@ def _is_headline(row: SuiteComparison) -> bool:
 
 def adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
     """The rows as one family of tests."""
-    found = adjust([row.comparison for row in rows])
-    return tuple(replace(row, comparison=one) for row, one in zip(rows, found, strict=True))
+    family = adjust([row.comparison for row in rows])
+    return tuple(replace(row, comparison=one) for row, one in zip(rows, family, strict=True))
 
 
 def _once(
@@ -240,23 +229,19 @@ def _once(
     trials stays, unless the other is a headline.
     """
     largest: dict[tuple[str, str, str], SuiteComparison] = {}
-    for row in rows:
-        held = largest.get(_name(row))
-        if held is None or (row.comparison.n > held.comparison.n and not _is_headline(held)):
-            largest[_name(row)] = row
+    names = [(row.metric.name, row.comparison.condition, row.suite.partition(":")[2]) for row in rows]
+    for name, row in zip(names, rows, strict=True):
+        known = largest.setdefault(name, row)
+        if row.comparison.n > known.comparison.n and not _is_headline(known):
+            largest[name] = row
     by_data: dict[str, SuiteComparison] = {}
     kept, left_out = [], []
-    for row in rows:
-        data = row.comparison.data
-        stands = largest[_name(row)]
-        if stands is row:
-            stands = by_data.setdefault(data, row) if data else row
+    for name, row in zip(names, rows, strict=True):
+        data, stands = row.comparison.data, largest[name]
+        if stands is row and data:
+            stands = by_data.setdefault(data, row)
         if stands is row:
             kept.append(row)
         else:
             left_out.append((row, stands))
     return kept, left_out
-
-
-def _name(row: SuiteComparison) -> tuple[str, str, str]:
-    return row.metric.name, row.comparison.condition, row.suite.partition(":")[2]

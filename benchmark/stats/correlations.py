@@ -12,11 +12,11 @@ from math import atanh, sqrt, tanh
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from benchmark.stats.intervals import t_quantile
+from benchmark.stats.intervals import Floats, t_quantile
+from benchmark.stats.ranks import average_ranks
 
-Floats = NDArray[np.float64]
 Method = Literal["spearman", "pearson"]
 
 #: With fewer observers a correlation is stated, but nothing should be read from it.
@@ -58,11 +58,11 @@ def correlation(
     minus Student's t (families - 1 degrees of freedom) times the jackknife's standard error of z, a whole family left
     out at a time. Of families of very different sizes a bootstrap of families is too sure of itself and this is not
     (MacKinnon, Nielsen & Webb 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`).
-    ValueError: lengths differ, a value is not finite.
+    Raises ValueError if lengths differ or a value is not finite.
     """
-    columns = _columns(x, y, given)
-    if len(families) != len(columns):
-        raise ValueError(f"{len(columns)} observers but {len(families)} families")
+    columns = np.column_stack([np.asarray(part, dtype=float) for part in (x, y, given) if part is not None])
+    if len(families) != len(columns) or not np.isfinite(columns).all():
+        raise ValueError("a correlation needs a finite value and a family for each observer")
     names, member = np.unique(np.asarray(families, dtype=str), return_inverse=True)
     order = np.lexsort((*columns.T, member))  # sums must not depend on the caller's order
     columns, member = columns[order], member[order]
@@ -72,42 +72,22 @@ def correlation(
     value = _coefficient(columns, method)
     left = (_coefficient(columns[member != group], method) for group in range(groups))
     without = dict(zip(names.tolist(), left, strict=True))
+    defined = [r for r in without.values() if r is not None]
+    reason = ""
     if value is None:
         reason = "one of the two does not vary"
-        return Correlation(None, None, None, n, groups, reason, without)
-    reach, reason = _reach(value, list(without.values()), level)
-    if reason:
+    elif groups < LEAST_FAMILIES:
+        reason = f"{groups} families: no interval"
+    elif abs(value) > 1 - 1e-12:
+        reason = "perfect: no interval"
+    elif len(defined) < groups:
+        reason = "too few families vary: no interval"
+    if value is None or reason:
         return Correlation(value, None, None, n, groups, reason, without)
-    z = atanh(value)
-    return Correlation(value, tanh(z - reach), tanh(z + reach), n, groups, "", without)
-
-
-def _reach(value: float, without: Sequence[float | None], level: float) -> tuple[float, str]:
-    """Half of the interval in z, or why there is none."""
-    families, defined = len(without), [r for r in without if r is not None]
-    if families < LEAST_FAMILIES:
-        return 0.0, f"{families} families: no interval"
-    if abs(value) > 1 - 1e-12:
-        return 0.0, "perfect: no interval"
-    if len(defined) < families:
-        return 0.0, "too few families vary: no interval"
-    z, middle = np.arctanh(np.clip(defined, -1 + 1e-15, 1 - 1e-15)), atanh(value)
-    z = np.clip(z, middle - FURTHEST, middle + FURTHEST)
-    return t_quantile(level, families - 1) * sqrt(families - 1) * float(z.std()), ""
-
-
-def _columns(x: ArrayLike, y: ArrayLike, given: ArrayLike | None) -> Floats:
-    """[n, 2 + k]: x, y and what is held constant."""
-    parts = [np.asarray(x, dtype=float), np.asarray(y, dtype=float)]
-    if given is not None:
-        held = np.asarray(given, dtype=float)
-        parts += [held] if held.ndim == 1 else list(held.T)
-    if len({part.shape for part in parts}) != 1 or parts[0].ndim != 1:
-        raise ValueError(f"one value per observer needed, got {[part.shape for part in parts]}")
-    columns = np.column_stack(parts)
-    if not np.isfinite(columns).all():
-        raise ValueError("a correlation needs finite values")
-    return columns
+    middle = atanh(value)
+    z = np.arctanh(np.clip(defined, -1 + 1e-15, 1 - 1e-15)).clip(middle - FURTHEST, middle + FURTHEST)
+    reach = t_quantile(level, groups - 1) * sqrt(groups - 1) * float(z.std())
+    return Correlation(value, tanh(middle - reach), tanh(middle + reach), n, groups, "", without)
 
 
 def _coefficient(columns: Floats, method: Method) -> float | None:
@@ -117,7 +97,10 @@ def _coefficient(columns: Floats, method: Method) -> float | None:
     # What does not vary holds nothing constant.
     varying = columns[:, np.ptp(columns, axis=0) > 0]
     if method == "spearman":
-        varying = np.column_stack([_mid_ranks(column) for column in varying.T])
+        # values that differ by rounding alone are ties
+        scale = np.abs(varying).max(axis=0)
+        scale[scale == 0] = 1.0
+        varying = np.column_stack([average_ranks(column, False) for column in np.round(varying / scale, 12).T])
     centred = varying - varying.mean(axis=0)
     covariance = centred.T @ centred
     scale = np.sqrt(np.diag(covariance))
@@ -127,11 +110,3 @@ def _coefficient(columns: Floats, method: Method) -> float | None:
     if min(inner[0, 0], inner[1, 1]) <= 1e-12:
         return None
     return float(np.clip(inner[0, 1] / np.sqrt(inner[0, 0] * inner[1, 1]), -1.0, 1.0))
-
-
-def _mid_ranks(column: Floats) -> Floats:
-    """[n] ranks from 1; values that are equal, or differ by rounding alone, share their mean."""
-    size = float(np.abs(column).max(initial=0)) or 1.0
-    _, kind, counts = np.unique(np.round(column / size, 12), return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[kind]
-    return ranks

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import erfc, inf, sqrt
 from typing import Protocol
 
 import numpy as np
 
 from benchmark.contracts import Array
+from benchmark.stats.clusters import overlaps
 from benchmark.stats.intervals import Floats, normal_quantile, paired_difference, t_quantile, t_tail
 
 Interval = tuple[float | None, float | None]
@@ -124,21 +124,12 @@ def normal_tail(z: float) -> float:
     return erfc(abs(z) / sqrt(2))
 
 
-def product(u: Floats, v: Floats, factors: Sequence[Array]) -> float:
-    """Sum over clusters of (sum of u) x (sum of v), the cross product behind a cluster-robust variance.
-
-    u, v: [n]; factors: label arrays [n], one at least. Of two: first + second - both at once (Cameron, Gelbach &
-    Miller 2011, J. Business & Economic Statistics 29:238); of more by inclusion and exclusion.
-    """
-    codes = [np.unique(labels, return_inverse=True)[1] for labels in factors]
-    total = 0.0
-    for order in range(1, len(codes) + 1):
-        for chosen in combinations(codes, order):
-            at = np.unique(np.stack(chosen, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-            total -= (-1) ** order * float(np.bincount(at, u) @ np.bincount(at, v))
-    return total
-
-
 def quadratic(u: Floats, v: Floats, factors: Sequence[Array]) -> Quadratic:
-    """The cluster-robust variance of the sum of u + x v, as a function of x."""
-    return Quadratic(product(u, u, factors), product(u, v, factors), product(v, v, factors))
+    """The cluster-robust variance of the sum of u + x v, as a function of x. u, v: [n]; factors: label arrays [n]."""
+    at_zero = cross = square = 0.0
+    for sign, codes in overlaps(factors):
+        of_u, of_v = np.bincount(codes, u), np.bincount(codes, v)
+        at_zero += sign * float(of_u @ of_u)
+        cross += sign * float(of_u @ of_v)
+        square += sign * float(of_v @ of_v)
+    return Quadratic(at_zero, cross, square)

@@ -1,16 +1,18 @@
-"""Resampling over stimuli."""
+"""Intervals of proportions, Student's t, and the bootstrap over stimuli."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from math import cos, exp, inf, lgamma, log, log1p, pi, sin, sqrt
+from math import inf, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmark.contracts import Array
+
+Floats = NDArray[np.float64]
 
 # One proportion (Wilson), and two on the same stimuli (Tango interval, exact McNemar test).
 
@@ -46,14 +48,11 @@ def mcnemar_exact(b: int, c: int) -> float:
     b, c: pairs that only one of the two got right (>= 0, else ValueError); b + c = 0 gives 1.
     McNemar 1947, Psychometrika 12:153.
     """
+    from scipy.special import bdtr
+
     if b < 0 or c < 0:
         raise ValueError(f"counts of discordant pairs cannot be negative, got {b} and {c}")
-    n, few = b + c, min(b, c)
-    if b == c:
-        return 1.0
-    k = np.arange(1, few + 1)
-    log_terms = np.concatenate([[0.0], np.cumsum(np.log((n - k + 1) / k))]) - n * log(2)
-    return min(1.0, 2 * float(np.exp(log_terms).sum()))
+    return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5))) if b != c else 1.0
 
 
 def paired_difference(b: int, c: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -89,75 +88,33 @@ def _score(b: int, c: int, n: int, delta: float) -> float:
     variance = n * (2 * nuisance + delta * (1 - delta))
     gap = b - c - n * delta
     if variance <= 0:
-        return float("inf") if gap > 0 else float("-inf") if gap < 0 else 0.0
+        return inf if gap > 0 else -inf if gap < 0 else 0.0
     return gap / sqrt(variance)
 
 
-# Student's t with any number of degrees of freedom above 0, fractions included (Satterthwaite's are).
-
-
-TINY = 1e-300
+# Student's t with any number of degrees of freedom above 0, fractions included (Satterthwaite's are). scipy is imported
+# at the first use: most ranked tables need none of it.
 
 
 def t_tail(t: float, df: float) -> float:
-    """P(|T| >= |t|), accurate far out."""
+    """P(|T| >= |t|), accurate far out. Raises ValueError unless df > 0."""
+    from scipy.special import stdtr
+
     if df <= 0:
         raise ValueError(f"degrees of freedom must be above 0, got {df}")
-    if abs(t) == inf:
-        return 0.0
-    return incomplete_beta(df / 2, 0.5, df / (df + t * t), t * t / (df + t * t))
+    return 2 * float(stdtr(df, -abs(t)))
 
 
 @lru_cache(maxsize=2**12)
 def t_quantile(level: float, df: float) -> float:
     """t such that a two-sided t interval at `level` with `df` > 0 degrees of freedom is +- t."""
+    from scipy.special import stdtrit
+
     if not 0 < level < 1 or df <= 0:
         raise ValueError(f"needs 0 < level < 1 and df > 0, got {level} and {df}")
-    low, high = 0.0, pi / 2  # of the angle whose tangent is t / sqrt(df): a bounded search
-    for _ in range(60):
-        angle = (low + high) / 2
-        inside = incomplete_beta(df / 2, 0.5, cos(angle) ** 2, sin(angle) ** 2) > 1 - level
-        low, high = (angle, high) if inside else (low, angle)
-    return sqrt(df) * sin(low) / cos(low)
+    return -float(stdtrit(df, (1 - level) / 2))
 
 
-def incomplete_beta(a: float, b: float, x: float, rest: float) -> float:
-    """Regularised incomplete beta function of x in [0, 1]; rest: 1 - x, given apart as it may be tiny.
-
-    Continued fraction by Lentz' method (DLMF 8.17.22; Thompson & Barnett 1986, J. Computational Physics 64:490).
-    """
-    if x <= 0 or rest <= 0:
-        return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):
-        return 1 - incomplete_beta(b, a, rest, x)
-    log_x = log(x) if x < 0.5 else log1p(-rest)
-    front = a * log_x + b * log(rest) + lgamma(a + b) - lgamma(a) - lgamma(b) - log(a)
-    return exp(front) / _fraction(a, b, x)
-
-
-def _fraction(a: float, b: float, x: float) -> float:
-    """1 + d1 / (1 + d2 / (1 + ...)), by Lentz."""
-    value, upper, lower = 1.0, 1.0, 0.0
-    for k in range(1, 2000):
-        m = k // 2
-        if k % 2:
-            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        else:
-            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        lower = 1 / _away(1 + term * lower)
-        upper = _away(1 + term / upper)
-        value *= upper * lower
-        if abs(upper * lower - 1) < 1e-15:
-            break
-    return value
-
-
-def _away(x: float) -> float:
-    """x, moved off 0."""
-    return x if abs(x) > TINY else TINY
-
-
-Floats = NDArray[np.float64]
 CELLS = 2_000_000  # numbers held at once while resampling (16 MB)
 
 
@@ -172,11 +129,9 @@ def bootstrap_ratio(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of sum(num) / sum(den) (Efron 1979, Annals of Statistics 7:1).
 
-    num, den: [n] finite, sum(den) > 0; clusters: [n] the stimulus of each trial: all trials of one
-    stimulus are drawn together (None: every trial is its own). The answer depends on the seed and
-    on the trials, not on their order. Resamples whose denominator is 0 have no value and are left
-    out. ValueError: lengths differ, a value is not finite, the denominator sums to 0, or there is
-    only one stimulus to draw from.
+    num, den: [n] finite, sum(den) > 0 (else ValueError); clusters: [n] the stimulus of each trial, two at least: all
+    trials of one are drawn together (None: every trial is its own). The order of the trials does not count. Resamples
+    whose denominator is 0 are left out.
     """
     sums = cluster_sums(np.column_stack([num, den]).astype(float), clusters)
     if not np.isfinite(sums).all() or sums[:, 1].sum() <= 0:
@@ -184,7 +139,8 @@ def bootstrap_ratio(
     if len(sums) < 2:
         raise ValueError("one stimulus: nothing to resample")
     totals = resampled_sums(sums, resamples, seed)
-    return percentiles(divide(totals[:, 0], totals[:, 1]), level)
+    totals = totals[totals[:, 1] != 0]
+    return percentiles(totals[:, 0] / totals[:, 1], level)
 
 
 def cluster_sums(values: Floats, clusters: Array | None) -> Floats:
@@ -220,13 +176,6 @@ def chunk_sizes(total: int, width: int) -> Iterator[int]:
     step = max(1, CELLS // max(1, width))
     for start in range(0, total, step):
         yield min(step, total - start)
-
-
-def divide(num: Floats, den: Floats) -> Floats:
-    """`num` / `den`, NaN where `den` is 0."""
-    out: Floats = np.full(num.shape, np.nan)
-    np.divide(num, den, out=out, where=den != 0)
-    return out
 
 
 def percentiles(values: Floats, level: float) -> tuple[float, float]:

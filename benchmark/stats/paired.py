@@ -1,4 +1,4 @@
-"""Two observers on the stimuli that both answered: difference, interval, p, verdict in words."""
+"""Two observers on the stimuli that both answered, or one and people as a group: difference, interval, p, verdict."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Trials
 from benchmark.contracts.trials import KEY
-from benchmark.stats.clusters import FEW_CLUSTERS, few_clusters_variance, ratio_influence, shared_clusters
-from benchmark.stats.comparisons import Comparison, adjust, decided, holm, undecided
-from benchmark.stats.differences import Discordant, Quadratic, Restricted, Studentised, Test, quadratic
+from benchmark.stats.clusters import (
+    FEW_CLUSTERS,
+    crossed_variance,
+    few_clusters_variance,
+    ratio_influence,
+    shared_clusters,
+)
+from benchmark.stats.comparisons import Comparison, decided, undecided
+from benchmark.stats.differences import Discordant, Restricted, Studentised, Test, quadratic
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import indicators, ratio_arrays
-
-__all__ = ["Comparison", "adjust", "compare_ratio", "holm"]
 
 #: Fewer trials (each stimulus's weight allowed for) than this in one denominator are no sample of a ratio.
 FEWEST = 10
@@ -37,6 +41,12 @@ class _Pairs:
     only_a: int
     only_b: int
 
+    def at(self, keep: Array) -> _Pairs:
+        """The pairs at which `keep` is true."""
+        stimulus = self.stimulus[keep]
+        factors = tuple(stimulus if labels is self.stimulus else labels[keep] for labels in self.factors)
+        return replace(self, sums=self.sums[keep], keys=self.keys[keep], stimulus=stimulus, factors=factors)
+
 
 def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95) -> Comparison:
     """The paired difference of a ratio metric, over the (role, condition, stimulus) that both answered.
@@ -53,22 +63,22 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     start = Comparison(metric.name, condition, n=len(pairs.sums), only_a=pairs.only_a, only_b=pairs.only_b, level=level)
     if not len(pairs.sums):
         return undecided(replace(start, reason="no trial in common"))
-    start = replace(_with_values(start, pairs.sums), same=_same(pairs))
-    if start.reason:
-        return undecided(start)
-    pairs = _counted(pairs)
-    start = replace(start, n=len(pairs.sums), discordant=_discordant(pairs))
-    return _mcnemar(start, pairs) or _scored(start, pairs)
-
-
-def _with_values(start: Comparison, sums: Floats) -> Comparison:
-    """Both values and their difference, or the reason why there is none."""
-    num_a, den_a, num_b, den_b = sums.sum(axis=0).tolist()
-    a, b = (num / den if den else None for num, den in ((num_a, den_a), (num_b, den_b)))
-    if a is None or b is None:
-        who = " and ".join(name for name, value in (("a", a), ("b", b)) if value is None)
-        return replace(start, a=a, b=b, reason=f"no common trial counts for {who}")
-    return replace(start, a=a, b=b, difference=a - b)
+    num_a, den_a, num_b, den_b = pairs.sums.sum(axis=0).tolist()
+    value_a, value_b = (num / den if den else None for num, den in ((num_a, den_a), (num_b, den_b)))
+    same = not pairs.only_a and not pairs.only_b and bool((pairs.sums[:, :2] == pairs.sums[:, 2:]).all())
+    start = replace(start, a=value_a, b=value_b, same=same)
+    if value_a is None or value_b is None:
+        who = " and ".join(name for name, value in (("a", value_a), ("b", value_b)) if value is None)
+        return undecided(replace(start, reason=f"no common trial counts for {who}"))
+    # What counts for at least one of the two, in the numerator (of a ratio of two conditions) or below it.
+    pairs = pairs.at((pairs.sums != 0).any(axis=1))
+    n, discordant = len(pairs.sums), _discordant(pairs)
+    start = replace(start, difference=value_a - value_b, n=n, discordant=discordant)
+    independent = len(np.unique(pairs.factors[0])) == n
+    if discordant is None or not independent or not (pairs.sums[:, [1, 3]] == 1).all():
+        return _scored(start, pairs)
+    data = _data(pairs, pairs.sums[:, 0] - pairs.sums[:, 2])
+    return decided(start, Discordant(*discordant, n), "McNemar score test; Tango interval", data)
 
 
 def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:
@@ -80,66 +90,47 @@ def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]
     if not len(pairs.sums) or _discordant(pairs) is None:
         return []
     gap = pairs.sums[:, 0] - pairs.sums[:, 2]
-    at = [{key: i for i, key in enumerate(keys[order])} for keys, order in map(_keyed, (a, b))]
-    return [(at[0][key], at[1][key], "a" if d > 0 else "b") for key, d in zip(pairs.keys, gap, strict=True) if d]
+    at_a, at_b = ({key: at for at, key in enumerate(trials.keys.tolist())} for trials in (a, b))
+    return [(at_a[key], at_b[key], "a" if d > 0 else "b") for key, d in zip(pairs.keys.tolist(), gap, strict=True) if d]
 
 
 def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
     """Sums of both observers on the trials that both have, sorted by key."""
-    mine = [metric.own(trials) for trials in (a, b)]
-    (keys_a, at_a), (keys_b, at_b) = (_keyed(trials) for trials in mine)
-    common, in_a, in_b = np.intersect1d(keys_a, keys_b, assume_unique=True, return_indices=True)
-    sums_a = _sums(metric, mine[0], _places(in_a, len(keys_a))[at_a], len(common))
-    sums_b = _sums(metric, mine[1], _places(in_b, len(keys_b))[at_b], len(common))
-    stimulus = np.array([str(key).rsplit(KEY, 1)[-1] for key in common], dtype=str)
-    both = np.concatenate([sums_a, sums_b], axis=1)
-    factors = _factors(metric, mine[0], np.searchsorted(keys_a, common), at_a) or (stimulus,)
-    only = len(keys_a) - len(common), len(keys_b) - len(common)
-    return _Pairs(both, common, stimulus, factors, *only)
+    (keys_a, own_a), (keys_b, own_b) = (_keyed(metric, trials) for trials in (a, b))
+    common = np.intersect1d(keys_a, keys_b)
+    sums = np.concatenate([_sums(metric, own, common) for own in (own_a, own_b)], axis=1)
+    stimulus = np.array([key.rsplit(KEY, 1)[-1] for key in common.tolist()], dtype=str)
+    factors = _factors(metric, own_a, common) or (stimulus,)
+    return _Pairs(sums, common, stimulus, factors, len(keys_a) - len(common), len(keys_b) - len(common))
 
 
-def _factors(metric: Metric, trials: Trials, wanted: Array, at: Array) -> tuple[Array, ...]:
-    """What stimuli share, at each of the keys `wanted`; at: [n] the key of each trial. Empty: nothing."""
-    if not len(wanted):
-        return ()
-    first = np.unique(at, return_index=True)[1][wanted]
-    one_each = replace(trials, columns={name: c[first] for name, c in trials.columns.items()})
-    return tuple(shared_clusters(metric, one_each).values())
+def _keyed(metric: Metric, trials: Trials) -> tuple[Array, Trials]:
+    """The unique keys of an observer's trials, sorted, and the trials: those that the metric is measured on."""
+    own = metric.own(trials)
+    return np.unique(own.keys) if len(own) else np.zeros(0, dtype=str), own
 
 
-def _counted(pairs: _Pairs) -> _Pairs:
-    """The pairs that count for at least one of the two, in the numerator (of a ratio of two conditions) or below it."""
-    keep = (pairs.sums != 0).any(axis=1)
-    stimulus = pairs.stimulus[keep]
-    factors = tuple(stimulus if labels is pairs.stimulus else labels[keep] for labels in pairs.factors)
-    kept = pairs.sums[keep], pairs.keys[keep], stimulus, factors
-    return _Pairs(*kept, pairs.only_a, pairs.only_b)
+def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
+    """Sums of num and den at each of the sorted keys [k, 2].
 
-
-def _keyed(trials: Trials) -> tuple[Array, Array]:
-    """Unique keys role/condition/stimulus [k], and which of them each trial has [n]."""
-    if not len(trials):
-        return np.zeros(0, dtype=str), np.zeros(0, dtype=np.int64)
-    parts = zip(*(trials[name] for name in ("role", "condition", "stimulus")), strict=True)
-    names, at = np.unique([KEY.join(map(str, part)) for part in parts], return_inverse=True)
-    return names, at
-
-
-def _places(kept: Array, k: int) -> Array:
-    """[k] position of each key among those kept, -1 for others."""
-    places = np.full(k, -1, dtype=np.int64)
-    places[kept] = np.arange(len(kept))
-    return places
-
-
-def _sums(metric: Metric, trials: Trials, place: Array, k: int) -> Floats:
-    """Sums of num and den at each common key, [k, 2]. place: [n] the trial's key, -1 where it is not common.
-
-    The ratio is given the common trials alone: it may weigh a trial by how many others there are.
+    The ratio is given the trials of these keys alone: it may weigh a trial by how many others there are.
     """
-    common = place >= 0
-    num, den, _ = ratio_arrays(metric, trials.where(common))
-    return np.column_stack([np.bincount(place[common], x, k) for x in (num, den)])
+    if not len(trials) or not len(keys):
+        return np.zeros((len(keys), 2))
+    there = np.isin(trials.keys, keys)
+    num, den, _ = ratio_arrays(metric, trials.where(there))
+    place = np.searchsorted(keys, trials.keys[there])
+    return np.column_stack([np.bincount(place, part, len(keys)) for part in (num, den)])
+
+
+def _factors(metric: Metric, trials: Trials, keys: Array) -> tuple[Array, ...]:
+    """What stimuli share, at each of the keys, which all occur. Empty: nothing."""
+    if not len(keys):
+        return ()
+    names, first = np.unique(trials.keys, return_index=True)
+    at = first[np.searchsorted(names, keys)]
+    one_each = replace(trials, columns={name: column[at] for name, column in trials.columns.items()})
+    return tuple(shared_clusters(metric, one_each).values())
 
 
 def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
@@ -148,23 +139,6 @@ def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
     if not (indicators(num_a, den_a) and indicators(num_b, den_b)):
         return None
     return int((num_a > num_b).sum()), int((num_b > num_a).sum())
-
-
-def _same(pairs: _Pairs) -> bool:
-    """Whether nothing differs in any trial of either."""
-    whole = not pairs.only_a and not pairs.only_b
-    return whole and bool((pairs.sums[:, :2] == pairs.sums[:, 2:]).all())
-
-
-def _mcnemar(start: Comparison, pairs: _Pairs) -> Comparison | None:
-    """Where every pair counts for both, all are yes or no, and all are independent; else None."""
-    num_a, den_a, num_b, den_b = pairs.sums.T
-    whole = (den_a == 1).all() and (den_b == 1).all()
-    alone = len(np.unique(pairs.factors[0])) == start.n
-    if start.discordant is None or not whole or not alone:
-        return None
-    test = Discordant(*start.discordant, start.n)
-    return decided(start, test, "McNemar score test; Tango interval", _data(pairs, num_a - num_b))
 
 
 def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
@@ -179,56 +153,37 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     under = (num_a.sum() + num_b.sum()) / (total_a + total_b)  # both ratios, if they are equal
     residual = (num_a - under * den_a) / total_a - (num_b - under * den_b) / total_b
     slope = -(1 - share) * den_a / total_a - share * den_b / total_b
-    test = _score_test(start, pairs, residual, slope)
-    method, data = _method(pairs.factors), _data(pairs, residual)
     clusters = min(len(np.unique(labels)) for labels in pairs.factors)
+    difference = float(start.difference or 0.0)
+    num, den = pairs.sums[:, [0, 2]], pairs.sums[:, [1, 3]]
+    limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
+    variance = quadratic(residual, slope, pairs.factors)
+    if not (
+        variance(0.0) > 0 and variance(difference) > 0
+    ):  # less overlaps it is no variance: the largest of one factor
+        single = (quadratic(residual, slope, [labels]) for labels in pairs.factors)
+        variance = max(single, key=lambda one: one(0.0))
+    test: Test = Restricted(difference, variance, limit)
+    # Where all answers to yes or no are alike, no variance is seen: each stimulus, or cluster, is then one answer.
+    alike = variance(difference) <= 1e-12 * variance.square
+    if alike and start.discordant is not None and difference in (-1.0, 0.0, 1.0):
+        test = Discordant(clusters * (difference > 0), clusters * (difference < 0), clusters)
+    sizes = " x ".join(str(len(np.unique(labels))) for labels in pairs.factors)
+    how = "by stimulus" if len(pairs.factors) == 1 else f"clustered ({sizes})"
+    data = _data(pairs, residual)
     if pairs.factors[0] is not pairs.stimulus and clusters < MANY_CLUSTERS:
         start = replace(start, remark=f"{clusters} clusters only: little power")
     if not start.remark or clusters >= FEW_CLUSTERS or not isinstance(test, Restricted):
-        return decided(start, test, method, data)
+        return decided(start, test, f"score test, {how}", data)
     influence = ratio_influence(num_a, den_a) - ratio_influence(num_b, den_b)
-    found = few_clusters_variance(influence, pairs.factors)
-    test = Studentised(test.difference, sqrt(found.variance), found.df, test.limit)
-    return decided(start, test, method.replace("score", "t"), data)
-
-
-def _score_test(start: Comparison, pairs: _Pairs, residual: Floats, slope: Floats) -> Test:
-    """Where all answers to yes or no are alike, no variance is seen: each stimulus, or cluster, is then one answer."""
-    difference = float(start.difference or 0.0)
-    variance = _variance(residual, slope, pairs.factors, difference)
-    alike = variance(difference) <= 1e-12 * variance.square
-    if alike and start.discordant is not None and difference in (-1.0, 0.0, 1.0):
-        n = min(len(np.unique(labels)) for labels in pairs.factors)
-        return Discordant(n * (difference > 0), n * (difference < 0), n)
-    return Restricted(difference, variance, 1.0 if _proportions(pairs.sums) else inf)
-
-
-def _variance(u: Floats, v: Floats, factors: Sequence[Array], difference: float) -> Quadratic:
-    """Cluster-robust; of several factors the sum less overlaps, unless that is no variance: then the largest of one."""
-    found = quadratic(u, v, factors)
-    if found(0.0) > 0 and found(difference) > 0:
-        return found
-    single = (quadratic(u, v, [labels]) for labels in factors)
-    return max(single, key=lambda one: one(0.0))
+    spread = few_clusters_variance(influence, pairs.factors)
+    return decided(start, Studentised(difference, sqrt(spread.value), spread.df, limit), f"t test, {how}", data)
 
 
 def _effective(den: Floats, stimulus: Array) -> float:
     """How many equally weighted stimuli weigh as much as these."""
     by_stimulus = np.bincount(np.unique(stimulus, return_inverse=True)[1], den)
     return float(by_stimulus.sum() ** 2 / (by_stimulus**2).sum())
-
-
-def _proportions(sums: Floats) -> bool:
-    """Whether both ratios lie in [0, 1] whatever the trials."""
-    num, den = sums[:, [0, 2]], sums[:, [1, 3]]
-    return bool(((num >= 0) & (num <= den)).all())
-
-
-def _method(factors: Sequence[Array]) -> str:
-    if len(factors) == 1:
-        return "score test, by stimulus"
-    sizes = " x ".join(str(len(np.unique(labels))) for labels in factors)
-    return f"score test, clustered ({sizes})"
 
 
 def _data(pairs: _Pairs, values: Floats) -> str:
@@ -240,3 +195,56 @@ def _data(pairs: _Pairs, values: Floats) -> str:
     text = hashlib.sha256("\n".join(pairs.keys.tolist()).encode())
     text.update(signed.tobytes())
     return text.hexdigest()
+
+
+PEOPLE_METHOD = "t test, images and people"  # both drawn from more: other images and people would give another value
+
+
+def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Comparison:
+    """a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and somebody answered.
+
+    No test, with the reason: no ratio, no such trial, nothing that counts, fewer than two people.
+    """
+    if metric.ratio is None:
+        return undecided(Comparison(metric.name, reason="the metric has no value per trial"))
+    (keys, own), *others = (_keyed(metric, one) for one in (a, *people))
+    others = [(theirs, trials) for theirs, trials in others if len(trials)]
+    if len(others) < 2:
+        return undecided(Comparison(metric.name, reason="answers of fewer than two people"))
+    common = np.intersect1d(keys, np.concatenate([theirs for theirs, _ in others]))
+    only = int((~np.isin(own.keys, common)).sum()) if len(own) else 0
+    start = Comparison(metric.name, n=len(common), only_a=only)
+    if len(common) < 2:
+        return undecided(replace(start, reason="fewer than two trials in common"))
+    sums = np.stack([_sums(metric, trials, common) for trials in (own, *(trials for _, trials in others))], axis=1)
+    counts = (sums != 0).any(axis=(1, 2))
+    heard = (sums != 0).any(axis=(0, 2))  # who has no trial that counts is no person more
+    heard[0] = True
+    if heard.sum() == 2:
+        return undecided(replace(start, reason="trials of fewer than two people count"))
+    if counts.sum() < 2:
+        return undecided(replace(start, reason="fewer than two common trials count"))
+    factors = _factors(metric, own, common) or (np.array([key.rsplit(KEY, 1)[-1] for key in common.tolist()]),)
+    num, den = np.moveaxis(sums[counts][:, heard], 2, 0)
+    return _against_people(replace(start, n=int(counts.sum())), num, den, [labels[counts] for labels in factors])
+
+
+def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequence[Array]) -> Comparison:
+    """num, den: [n, 1 + k], the observer's in the first column."""
+    mine, theirs = den[:, 0].sum(), den[:, 1:].sum()
+    if not mine or not theirs:
+        who = "a" if not mine else "people"
+        return undecided(replace(start, reason=f"no common trial counts for {who}"))
+    a, b = float(num[:, 0].sum() / mine), float(num[:, 1:].sum() / theirs)
+    # [k] each person's own value; 0 where nothing counts.
+    total = den[:, 1:].sum(axis=0)
+    own: Floats = np.where(total != 0, num[:, 1:].sum(axis=0) / np.where(total != 0, total, 1.0), 0.0)
+    persons = -(num[:, 1:] - own * den[:, 1:]) / theirs
+    crowd = -(num[:, 1:] - b * den[:, 1:]) / theirs
+    images = ratio_influence(num[:, 0], den[:, 0]) + crowd.sum(axis=1)
+    variance = crossed_variance(images, persons, crowd.sum(axis=0), factors)
+    start = replace(start, a=a, b=b, difference=a - b)
+    if variance.value <= 0:
+        return undecided(replace(start, reason="the difference does not vary over images"))
+    limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
+    return decided(start, Studentised(a - b, sqrt(variance.value), variance.df, limit), PEOPLE_METHOD)

@@ -37,30 +37,31 @@ def ratio_score(
     proportion in Wilson's form; none from a single stimulus (flagged).
     ValueError: the metric has no ratio, or its numerator or denominator is not finite.
     """
-    trials, missing = _under(condition, metric.own(trials))
+    trials, missing = metric.own(trials), ""
+    shown = trials.columns.get("condition")
+    if condition and shown is not None and (shown != "").any():
+        trials = trials.where(np.asarray(shown == condition, dtype=bool))
+        there = ", ".join(np.unique(shown).tolist()[:5])
+        missing = "" if len(trials) else f"no trial under '{condition}' (but: {there})"
     num, den, stimulus = ratio_arrays(metric, trials)
     counts = den != 0
-    score = Score(
-        metric.name,
-        None,
-        reason=missing or _undefined(den),
-        n=int(counts.sum()),
-        excluded=excluded + int((~counts).sum()),
-        condition=condition,
-        role=metric.role,
-        flags=tuple(flags),
-    )
-    if score.reason:
+    n = int(counts.sum())
+    if not missing and not len(den):
+        missing = "no trials"
+    elif not missing and den.sum() == 0:
+        missing = f"no trial counts: the denominator is 0 over {len(den)} trials"
+    excluded += len(den) - n
+    score = Score(metric.name, None, missing, None, None, 0.95, "", n, excluded, condition, metric.role, tuple(flags))
+    if missing:
         return score
     counts = (num != 0) | (den != 0)
     num, den, stimulus = num[counts], den[counts], stimulus[counts]
     clusters = shared_clusters(metric, metric.own(trials).where(counts))
-    if clusters:
-        # `score` with its value and an interval that is about other levels of the factors in `clusters`.
+    if clusters:  # the interval is about other levels of these factors
         sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
         how = "clustered (" + " x ".join(f"{size} {name}s" for name, size in sizes.items()) + ")"
         return _robust(score, num, den, clusters, metric.bounds, ", " + how)
-    # `score` with its value and an interval that is about other stimuli; all trials of one go together.
+    # The interval is about other stimuli; all trials of one go together.
     value, stimuli = float(num.sum() / den.sum()), len(np.unique(stimulus))
     if indicators(num, den) and stimuli == score.n:
         low, high = wilson(int(num.sum()), score.n, score.level)
@@ -68,16 +69,6 @@ def ratio_score(
     if stimuli < 2:
         return replace(score, value=value, flags=(*score.flags, "one stimulus: no interval"))
     return _robust(score, num, den, {"stimulus": stimulus}, metric.bounds, " (by stimulus)")
-
-
-def _under(condition: str, trials: Trials) -> tuple[Trials, str]:
-    """The trials of a condition, and why there are none; all of them where none has a condition."""
-    shown = trials.columns.get("condition")
-    if not condition or shown is None or not (shown != "").any():
-        return trials, ""
-    mine = np.asarray(shown == condition, dtype=bool)
-    there = ", ".join(np.unique(shown).tolist()[:5])
-    return trials.where(mine), "" if mine.any() else f"no trial under '{condition}' (but: {there})"
 
 
 def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]:
@@ -100,15 +91,6 @@ def indicators(num: Floats, den: Floats) -> bool:
     return bool(np.isin(num, (0, 1)).all() and np.isin(den, (0, 1)).all() and (num <= den).all())
 
 
-def _undefined(den: Floats) -> str:
-    """Why there is no value; "" where there is one."""
-    if not len(den):
-        return "no trials"
-    if den.sum() == 0:
-        return f"no trial counts: the denominator is 0 over {len(den)} trials"
-    return ""
-
-
 def _robust(
     score: Score, num: Floats, den: Floats, clusters: Clusters, bounds: tuple[float, float] | None, how: str
 ) -> Score:
@@ -119,10 +101,10 @@ def _robust(
     if few := len(clusters) > 1 and least < FEW_CLUSTERS:
         flag = f"{least} {levels[least]}s only: the interval may be wider than it must"
         score = replace(score, flags=(*score.flags, flag))
-    found = (few_clusters_variance if few else clustered_variance)(influence, [*clusters.values()])
+    spread = (few_clusters_variance if few else clustered_variance)(influence, [*clusters.values()])
     limits = (0.0, 1.0) if indicators(num, den) else bounds
     if limits is not None:
-        low, high = bounded_interval(value, found, limits, score.level)
+        low, high = bounded_interval(value, spread, limits, score.level)
         return replace(score, value=value, low=low, high=high, method=f"wilson{how}")
-    low, high = t_interval(value, found, score.level)
+    low, high = t_interval(value, spread, score.level)
     return replace(score, value=value, low=low, high=high, method=f"t{how}")

@@ -16,38 +16,25 @@ Narrower, and exact once the whole set was drawn.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import lgamma, log
-from typing import Any, cast, overload
+from math import log
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from benchmark.stats.intervals import Floats
+
 Whole = NDArray[np.int64]
-Within = Callable[[Floats], NDArray[np.bool_]]
 
 PRIOR = 0.5  # both parameters of the mixing beta distribution (Jeffreys): near the least regret at every p
 HALVINGS = 60  # an interval of length 1 is then shorter than the spacing of floats near 0.01
 
-_lgamma = np.vectorize(lgamma, otypes=[float])
-
-
-@overload
-def confidence_sequence(
-    successes: int, n: int, level: float = 0.95, size: int | None = None
-) -> tuple[float, float]: ...
-
-
-@overload
-def confidence_sequence(
-    successes: NDArray[Any], n: NDArray[Any], level: float = 0.95, size: int | None = None
-) -> tuple[Floats, Floats]: ...
-
 
 def confidence_sequence(
-    successes: int | NDArray[Any], n: int | NDArray[Any], level: float = 0.95, size: int | None = None
-) -> tuple[float, float] | tuple[Floats, Floats]:
-    """(low, high) after `successes` of `n` draws, each [...] in [0, 1]; n = 0 gives (0, 1).
+    successes: ArrayLike, n: ArrayLike, level: float = 0.95, size: int | None = None
+) -> tuple[Any, Any]:
+    """(low, high) after `successes` of `n` draws, each [...] in [0, 1]: floats for numbers, arrays for arrays; n = 0
+    gives (0, 1).
 
     With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping.
     size None: draws are independent, the truth is the source's p. size N: draws are those of a set of N, in an
@@ -59,15 +46,16 @@ def confidence_sequence(
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    k, m = np.broadcast_arrays(_whole(successes), _whole(n))
+    k, m = np.broadcast_arrays(successes, n)
+    if not (np.equal(k, np.floor(k)) & np.equal(m, np.floor(m))).all():
+        raise ValueError("counts must be whole numbers")
+    k, m = k.astype(np.int64), m.astype(np.int64)
     if (k < 0).any() or (k > m).any() or (size is not None and (m > size).any()):
         most = "" if size is None else f" <= size = {size}"
         raise ValueError(f"counts need 0 <= successes <= n{most}")
     bound = -log(1 - level)
     low, high = _of_source(k, m, bound) if size is None else _of_set(k, m, size, bound)
-    if k.ndim == 0:
-        return float(low), float(high)
-    return low, high
+    return (float(low), float(high)) if k.ndim == 0 else (low, high)
 
 
 def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float, float]:
@@ -80,20 +68,13 @@ def difference_sequence(differences: Floats, level: float = 0.95) -> tuple[float
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    found = np.asarray(differences, dtype=float)
-    if not (np.abs(found) <= 1).all():
+    values = np.asarray(differences, dtype=float)
+    if not (np.abs(values) <= 1).all():
         raise ValueError("differences must lie between -1 and 1")
-    n, bound = np.array(float(len(found))), -log((1 - level) / 2)
-    sums = np.stack([found, -found]).clip(0).sum(axis=1)
+    n, bound = np.array(float(len(values))), -log((1 - level) / 2)
+    sums = np.stack([values, -values]).clip(0).sum(axis=1)
     (gain_low, loss_low), (gain_high, loss_high) = _of_source(sums, n, bound)
     return float(gain_low - loss_high), float(gain_high - loss_low)
-
-
-def _whole(counts: int | NDArray[Any]) -> Whole:
-    found = np.asarray(counts)
-    if not np.equal(found, np.floor(found)).all():
-        raise ValueError("counts must be whole numbers")
-    return found.astype(np.int64)
 
 
 def _of_source(k: Whole | Floats, n: Whole | Floats, bound: float) -> tuple[Floats, Floats]:
@@ -149,10 +130,15 @@ def _outermost_whole(inside: Callable[[Whole], NDArray[np.bool_]], end: Whole, b
 
 def _log_mixture(k: Whole | Floats, n: Whole | Floats) -> Floats:
     """log of the likelihood of k right draws of n in one order, averaged over p ~ Beta(PRIOR, PRIOR)."""
-    numerator = _lgamma(k + PRIOR) + _lgamma(n - k + PRIOR) - _lgamma(n + 2 * PRIOR)
-    return cast(Floats, numerator - 2 * lgamma(PRIOR) + lgamma(2 * PRIOR))
+    from scipy.special import betaln
+
+    mixture: Floats = betaln(k + PRIOR, n - k + PRIOR) - betaln(PRIOR, PRIOR)
+    return mixture
 
 
 def _log_falling(total: Whole, draws: Whole) -> Floats:
     """log(total (total - 1) ... over `draws` factors), draws <= total."""
-    return cast(Floats, _lgamma(total + 1) - _lgamma(total - draws + 1))
+    from scipy.special import gammaln
+
+    falling: Floats = gammaln(total + 1) - gammaln(total - draws + 1)
+    return falling

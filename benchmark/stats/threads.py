@@ -4,7 +4,6 @@ one another cost thirty to a hundred times the product. torch keeps the threads 
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
@@ -13,15 +12,13 @@ from threadpoolctl import ThreadpoolController
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """Within it, BLAS uses the calling thread alone: numpy's, and scipy's where scipy has been imported before."""
-    limited: AbstractContextManager[Any] = _libraries("scipy" in sys.modules).limit(limits=1, user_api="blas")
+    """Within it, BLAS uses the calling thread alone: numpy's and scipy's."""
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
     return limited
 
 
-@lru_cache(maxsize=2)
-def _libraries(with_scipy: bool) -> ThreadpoolController:
-    """What is loaded, looked at once; and once more when scipy has come, which takes longer than most scoring."""
-    if with_scipy:
-        import scipy.linalg  # noqa: F401  # its BLAS is seen only once it is loaded
+@lru_cache  # to look for them takes longer than most scoring
+def _libraries() -> ThreadpoolController:
+    import scipy.linalg  # noqa: F401  # its BLAS is seen only once it is loaded
 
     return ThreadpoolController()

@@ -57,7 +57,7 @@ def settled(config: CorruptionConfig, trials: Trials) -> bool:
         return False
     right = int(alike(trials.coded("response"), trials.coded("category")).sum())
     low, high = confidence_sequence(right, len(trials), size=int(trials["of"].max()))
-    return (high - low) / 2 <= config.half_width
+    return bool((high - low) / 2 <= config.half_width)
 
 
 def _undefined(table: CellTable) -> Iterator[Score]:

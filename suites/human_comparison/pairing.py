@@ -1,6 +1,6 @@
 """Two observers against the same people, or one against people as a group: differences of the human metrics.
 
-Images and people are both taken as drawn from more (`benchmark.stats.crossed`): each difference is linearised, and p
+Images and people are both taken as drawn from more (`benchmark.stats.clusters`): each difference is linearised, and p
 and interval come from the same t statistic. Experiments have people of their own; edges, silhouettes and cue conflict
 are made from the same 160 shapes, so that over them variances do not simply add.
 
@@ -18,8 +18,8 @@ import numpy as np
 from benchmark.contracts import Array, Trials
 from benchmark.stats import Comparison, shared_clusters
 from benchmark.stats.agreement import expected_consistency, kappa_of
+from benchmark.stats.clusters import Variance, crossed_variance, mean_of
 from benchmark.stats.comparisons import decided, undecided
-from benchmark.stats.crossed import Variance, crossed_variance, mean_of
 from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE, exemplars

@@ -299,14 +299,6 @@ def test_who_says_no_starts_nothing(board):
     assert api.reproduce(*NAMES, db=board, agreed=lambda prepared: False) is None
 
 
-def test_an_older_leaderboard_says_by_its_command_what_was_shown():
-    from benchmark.leaderboard.provenance import _typed
-
-    assert _typed(["bench run -m a --limit 12 --stimuli=mine --batch-size auto"]) == {"limit": 12, "stimuli": "mine"}
-    assert _typed(["gestaltbench.run"]) == {}
-    assert _typed(["bench run 'unclosed --limit 3"]) == {}
-
-
 POLICY = {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
 
 

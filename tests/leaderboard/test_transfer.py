@@ -15,7 +15,7 @@ from benchmark.contracts import Trials
 from benchmark.errors import UnknownName
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.transfer import claim_text, find_row, matrix, matrix_table, named_claim, noise_claims
-from benchmark.leaderboard.trial_pools import PAPER, Answered, Pool, choose, family_of, spelled
+from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, choose, family_of, spelled
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
 
@@ -33,11 +33,11 @@ def answered(name, cells, training=(), kind="network", n=200, seen=(), shift=0):
         parts["seen"] += [condition in seen] * n
     columns = {key: np.array(values) for key, values in parts.items()}
     columns["role"] = np.full(len(columns["right"]), "")
-    return Answered(name, kind, tuple(training), Trials(columns, training=tuple(training)))
+    return ObserverTrials(name, kind, tuple(training), Trials(columns, training=tuple(training)))
 
 
 def pool(*members, space="geirhos16", categories=16):
-    return Pool("a pool", space, categories, tuple(members))
+    return TrialPool("a pool", space, categories, tuple(members))
 
 
 def row(made, title):
@@ -125,7 +125,7 @@ def test_cells_of_the_training_are_marked(told):
         (one.title, column.title)
         for one in made.rows
         for column, cell in zip(made.columns, one.cells, strict=True)
-        if cell.seen
+        if cell.source.seen
     }
     for recipe, column in {
         (SANDP, "salt-and-pepper 0.2"), (UNIFORM, "uniform-noise 0.35"), ("greyscale", "grey"),
@@ -203,7 +203,7 @@ def test_seeds_of_a_recipe_are_averaged():
     assert cell.n == 600
     half = 4.302653 * 0.1 / np.sqrt(3)  # t over three observers, wider than over images
     assert (cell.low, cell.high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-5)
-    assert "3 observers" in cell.method
+    assert "3 observers" in cell.source.method
 
 
 def test_equal_seeds_still_have_an_interval_over_images():
@@ -218,7 +218,7 @@ def test_people_are_a_mean_over_persons():
     cell = made.rows[0].cells[0]
     assert made.rows[0].title == "people (mean of 3)"
     assert cell.value == pytest.approx(0.5)
-    assert cell.method == "t over 3 people"
+    assert cell.source.method == "t over 3 people"
     assert (cell.low, cell.high) == pytest.approx((0.5 - 0.24841, 0.5 + 0.24841), abs=1e-4)
 
 
@@ -286,7 +286,7 @@ def test_an_average_over_levels_needs_them_all_and_draws_images():
     )
     first, second = (row(made, name).cells[1] for name in "ab")
     assert first.value == pytest.approx(0.7)
-    assert "by stimulus" in first.method  # one image stands in both levels
+    assert "by stimulus" in first.source.method  # one image stands in both levels
     assert (second.value, second.reason) == (None, "not measured")
 
 

@@ -6,15 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.contracts import Trials
-from benchmark.stats.agreement import (
-    _independent_share,
-    agreement,
-    contingency,
-    kappa_influence,
-    kappa_of,
-    match,
-    pairwise,
-)
+from benchmark.stats.agreement import agreement, contingency, kappa_influence, kappa_of, match, pairwise
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
@@ -187,20 +179,6 @@ def test_images_that_share_shapes_and_textures_widen_the_interval():
     assert (apart.low, apart.high) == pytest.approx((alone.low, alone.high), abs=0.01)
 
 
-def test_few_clusters_count_by_the_quantile_of_t():
-    """Five clusters of eight images: the share of independent images is V_images / V_clusters x (z / t of 4)^2."""
-    rng = np.random.default_rng(5)
-    a, b = rng.random((2, 40)) < 0.6
-    cluster = np.repeat(np.arange(5), 8)
-    b[:16] = a[:16]
-    adds = kappa_influence(a, b)
-    images = 40 / 39 * (adds**2).sum()
-    clusters = 5 / 4 * (adds.reshape(5, 8).sum(axis=1) ** 2).sum()
-    wanted = images / clusters * (1.959964 / 2.776445) ** 2
-    assert wanted < 0.9
-    assert _independent_share(a, b, [cluster], 0.95) == pytest.approx(wanted, rel=1e-5)
-
-
 def test_without_spread_clusters_count_as_images():
     right, shape = np.ones(400, dtype=bool), np.repeat(np.arange(20), 20)
     found = agreement(right, right, [shape, np.tile(np.arange(20), 20)])
@@ -247,3 +225,29 @@ def test_matching_nobody_and_nothing():
     assert len(match([]).stimulus) == 0
     empty = trials(["cat"]).where(np.array([False]))
     assert match([empty, trials(["cat"])]).left_out == (0, 1)
+
+
+def test_each_pair_is_taken_on_the_images_that_both_answered():
+    from sklearn.metrics import cohen_kappa_score
+
+    rng = np.random.default_rng(0)
+    right, present = rng.random((60, 4)) < 0.6, rng.random((60, 4)) < 0.7
+    found = pairwise(right, present)  # right is also told where nobody answered: that must not count
+    for i in range(4):
+        for j in range(4):
+            both = present[:, i] & present[:, j]
+            a, b = right[both, i], right[both, j]
+            assert found.n[i, j] == both.sum() < 60
+            assert found.observed[i, j] == pytest.approx((a == b).mean())
+            chance = a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
+            assert found.expected[i, j] == pytest.approx(chance)
+            kappa = 1.0 if i == j else cohen_kappa_score(a, b)
+            assert found.kappa[i, j] == pytest.approx(kappa)
+
+
+def test_a_pair_without_a_common_image_has_no_value():
+    present = np.array([[1, 0, 1], [0, 1, 1]], dtype=bool)
+    found = pairwise(np.ones((2, 3), dtype=bool), present)
+    assert found.n.tolist() == [[1, 0, 1], [0, 1, 1], [1, 1, 2]]
+    assert np.isnan(found.kappa[0, 1]) and np.isnan(found.observed[1, 0])
+    assert found.kappa[0, 2] == found.kappa[1, 2] == 1.0

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.contracts import Trials
 from benchmark.stats import clustered_variance, clustered_wilson, ratio_influence, ratio_score, shared_clusters
-from benchmark.stats.clusters import Clustered
+from benchmark.stats.clusters import Variance
 
 SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
 
@@ -22,9 +22,9 @@ def test_a_variance_by_hand():
     shape, texture = np.repeat(["a", "b"], 3), np.tile(["x", "y", "z"], 2)
     # shapes: 18 * 2/1 = 36; textures: 14 * 3/2 = 21; cells: 16 * 6/5 = 19.2
     found = clustered_variance(influence, [shape, texture])
-    assert found.variance == pytest.approx(36 + 21 - 19.2)
+    assert found.value == pytest.approx(36 + 21 - 19.2)
     assert found.df == 1
-    assert clustered_variance(influence, [texture]).variance == pytest.approx(21)
+    assert clustered_variance(influence, [texture]).value == pytest.approx(21)
     assert clustered_variance(influence, [texture]).df == 2
 
 
@@ -32,13 +32,13 @@ def test_trials_of_one_cell_count_together():
     influence = np.array([1.0, 1.0, -2.0, 1.0, -1.0])
     shape, texture = np.array(list("aabbb")), np.array(list("xxyxy"))
     # shapes: (2, -2) -> 8 * 2 = 16; textures (3, -3) -> 18 * 2 = 36; cells (2, -3, 1) -> 14 * 3/2 = 21
-    assert clustered_variance(influence, [shape, texture]).variance == pytest.approx(31)
+    assert clustered_variance(influence, [shape, texture]).value == pytest.approx(31)
 
 
 def test_the_variance_is_never_below_that_of_single_stimuli():
     influence = np.array([1.0, -1.0, -1.0, 1.0])  # every shape and texture sums to 0
     found = clustered_variance(influence, [np.array(list("aabb")), np.array(list("xyxy"))])
-    assert found.variance == pytest.approx(4 * 4 / 3)
+    assert found.value == pytest.approx(4 * 4 / 3)
 
 
 def test_a_factor_of_one_level_has_no_variance():
@@ -66,7 +66,7 @@ def test_the_variance_of_a_share_is_that_of_a_linear_probability_model(bias, mak
     num, den = bias.ratio(trials)
     influence = ratio_influence(num[counts].astype(float), den[counts].astype(float))
     found = clustered_variance(influence, [shape[counts], texture[counts]])
-    assert found.variance == pytest.approx(expected, rel=1e-10)
+    assert found.value == pytest.approx(expected, rel=1e-10)
     assert found.df == 8
 
 
@@ -152,7 +152,7 @@ def test_a_number_with_bounds_keeps_its_interval_within(bias, make):
 
 def test_at_0_and_1_each_cluster_counts_as_one_trial_whatever_the_variance():
     # Wilson's interval of 0 of 10: up to 3.8415 / 13.8415
-    found = Clustered(0.01, 9)
+    found = Variance(0.01, 9)
     assert clustered_wilson(0.0, found) == pytest.approx((0, 0.27754), abs=1e-5)
     assert clustered_wilson(1.0, found) == pytest.approx((0.72246, 1), abs=1e-5)
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from benchmark.contracts import Metric, Trials
 from benchmark.stats import compare_ratio
-from benchmark.stats.crossed import compare_people
+from benchmark.stats.paired import compare_people
 
 
 def draw(rng, n, shape, texture):

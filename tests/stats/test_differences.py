@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmark.stats.differences import Discordant, Quadratic, Restricted, Studentised, product
+from benchmark.stats.differences import Discordant, Quadratic, Restricted, Studentised, quadratic
 
 
 def test_p_values_are_two_sided():
@@ -56,4 +56,4 @@ def test_cross_products_of_clusters_are_sums_over_pairs_that_share_a_label():
     for factors in ([one], [one, two], [one, two, three]):
         shared = np.any([f[:, None] == f[None, :] for f in factors], axis=0)
         expected = (u[:, None] * v[None, :] * shared).sum()
-        assert product(u, v, factors) == pytest.approx(expected)
+        assert quadratic(u, v, factors).cross == pytest.approx(expected)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from benchmark.stats.intervals import _score, mcnemar_exact, normal_quantile, paired_difference, wilson
+from benchmark.stats.intervals import mcnemar_exact, normal_quantile, paired_difference, wilson
 
 counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -126,10 +126,3 @@ def test_the_paired_interval_covers_at_its_level(cells):
     bounds = [paired_difference(int(b), int(c), n) for b, c in seen]
     inside = np.array([low <= cells[0] - cells[1] <= high for low, high in bounds])
     assert 0.935 < float(times[inside].sum()) / runs < 0.985
-
-
-def test_the_score_statistic_where_it_has_no_spread():
-    """At a difference of one, of minus one, and of none among pairs that all agree, only one outcome is possible."""
-    assert _score(3, 1, 10, 1.0) == -np.inf and _score(10, 0, 10, 1.0) == 0.0
-    assert _score(3, 1, 10, -1.0) == np.inf and _score(0, 10, 10, -1.0) == 0.0
-    assert _score(0, 0, 20, 0.0) == 0.0

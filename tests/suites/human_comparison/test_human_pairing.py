@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.stats.crossed import Variance, crossed_variance
+from benchmark.stats.clusters import Variance, crossed_variance
 from suites.human_comparison.pairing import METHOD, added, compare_pair, with_each
 
 METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
