@@ -5,14 +5,12 @@ A trial is a *conflict* trial where its shape category differs from its texture 
 answer that follows neither cue; it counts in every denominator but that of the shape bias.
 """
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
+from benchmark.contracts import Array, Metric, SuiteFigure, Trials
 from benchmark.stimuli.generated import exemplars
-
-UNIT = (0.0, 1.0)
 
 
 def conflict(trials: Trials) -> Array:
@@ -30,14 +28,16 @@ def follows_texture(trials: Trials) -> Array:
     return np.asarray(conflict(trials) & (trials["response"] == trials["texture"]), dtype=bool)
 
 
-def correct(trials: Trials) -> Array:
-    """[n] bool: the answer is the image's category."""
+def _either(trials: Trials) -> Array:
+    return follows_shape(trials) | follows_texture(trials)
+
+
+def _correct(trials: Trials) -> Array:
     return np.asarray(trials["response"] == trials["category"], dtype=bool)
 
 
 def _shape_bias(trials: Trials) -> tuple[Array, Array]:
-    shape, texture = follows_shape(trials), follows_texture(trials)
-    return shape, shape | texture
+    return follows_shape(trials), _either(trials)
 
 
 def _shape_fraction(trials: Trials) -> tuple[Array, Array]:
@@ -49,74 +49,65 @@ def _texture_fraction(trials: Trials) -> tuple[Array, Array]:
 
 
 def _neither_fraction(trials: Trials) -> tuple[Array, Array]:
-    either = follows_shape(trials) | follows_texture(trials)
-    return conflict(trials) & ~either, conflict(trials)
+    return conflict(trials) & ~_either(trials), conflict(trials)
 
 
 def _agree_accuracy(trials: Trials) -> tuple[Array, Array]:
-    agree = ~conflict(trials)
-    return agree & correct(trials), agree
+    return ~conflict(trials) & _correct(trials), ~conflict(trials)
 
 
 def _accuracy(trials: Trials) -> tuple[Array, Array]:
-    return correct(trials), np.ones(len(trials), dtype=bool)
+    return _correct(trials), np.ones(len(trials), dtype=bool)
 
 
-def _bias(name: str, title: str, role: str, what: str, *, headline: bool = False, shown: bool = True) -> Metric:
-    text = f"S / (S + T) on {what}: S answers with the shape category, T with the texture category"
-    return Metric(name, title, text, "higher", role, headline, 0.5, shown, _shape_bias, exemplars, UNIT)
+def _metric(name: str, title: str, text: str, role: str = "cue-conflict", **more: Any) -> Metric:
+    return Metric(name, title, text, role=role, clusters=exemplars, bounds=(0.0, 1.0), **more)
 
 
-def _accuracy_of(role: str, title: str, what: str, *, shown: bool = True, clean: bool = False) -> Metric:
-    name = f"{role.replace('-', '_')}_accuracy"
-    text = f"answers with the image's category, on {what}"
-    return Metric(name, title, text, "higher", role, False, 1 / 16, shown, _accuracy, exemplars, UNIT, clean)
-
-
-def _fraction(name: str, title: str, text: str, ratio: Ratio, chance: float) -> Metric:
-    return Metric(name, title, text, "none", "cue-conflict", False, chance, False, ratio, exemplars, UNIT)
-
-
-#: Shape bias says nothing of how many answers follow a cue: a verdict looks at those that follow none, too.
-_NEITHER = replace(
-    _fraction("neither_fraction", "neither", "conflict trials answered by neither cue", _neither_fraction, 14 / 16),
-    direction="lower",
-    guard=True,
-)
-
+BIAS = "S / (S + T) on {}: S answers with the shape category, T with the texture category"
+RIGHT = "answers with the image's category, on {}"
+BIASED: dict[str, Any] = {"ratio": _shape_bias, "chance": 0.5}
+ACCURATE: dict[str, Any] = {"ratio": _accuracy, "chance": 1 / 16}
+HIDDEN: dict[str, Any] = {"direction": "none", "shown": False, "chance": 1 / 16}
 
 METRICS = (
-    _bias("shape_bias", "shape bias", "cue-conflict", "conflict trials", headline=True),
-    _fraction("shape_fraction", "shape", "conflict trials answered by shape", _shape_fraction, 1 / 16),
-    _fraction("texture_fraction", "texture", "conflict trials answered by texture", _texture_fraction, 1 / 16),
-    _NEITHER,
-    Metric(
+    _metric("shape_bias", "shape bias", BIAS.format("conflict trials"), headline=True, **BIASED),
+    _metric("shape_fraction", "shape", "conflict trials answered by shape", ratio=_shape_fraction, **HIDDEN),
+    _metric("texture_fraction", "texture", "conflict trials answered by texture", ratio=_texture_fraction, **HIDDEN),
+    # Shape bias says nothing of how many answers follow a cue: a verdict looks at those that follow none, too.
+    _metric(
+        "neither_fraction",
+        "neither",
+        "conflict trials answered by neither cue",
+        direction="lower",
+        shown=False,
+        guard=True,
+        ratio=_neither_fraction,
+        chance=14 / 16,
+    ),
+    _metric(
         "agree_accuracy",
         "cues agree",
         "answers with the category on which shape and texture agree",
-        "higher",
-        "cue-conflict",
-        chance=1 / 16,
         ratio=_agree_accuracy,
-        clusters=exemplars,
-        bounds=UNIT,
+        chance=1 / 16,
     ),
-    _accuracy_of("natural", "natural", "natural images of the built-in world (cues agree)", clean=True),
-    _accuracy_of("edges", "edges", "edge drawings"),
-    _accuracy_of("silhouettes", "silhouettes", "filled silhouettes"),
-    _bias(
-        "shape_bias_alpha0",
-        "bias, plain ground",
-        "cue-conflict-alpha0",
-        "figures on a ground without texture",
-        shown=False,
+    _metric(
+        "natural_accuracy",
+        "natural",
+        RIGHT.format("natural images of the built-in world (cues agree)"),
+        "natural",
+        clean=True,
+        **ACCURATE,
     ),
-    _bias(
-        "shape_bias_alpha1",
-        "bias, full ground",
-        "cue-conflict-alpha1",
-        "figures on a fully textured ground",
-        shown=False,
+    _metric("edges_accuracy", "edges", RIGHT.format("edge drawings"), "edges", **ACCURATE),
+    _metric("silhouettes_accuracy", "silhouettes", RIGHT.format("filled silhouettes"), "silhouettes", **ACCURATE),
+    *(
+        _metric(f"shape_bias_alpha{alpha}", f"bias, {ground}", BIAS.format(what), role, shown=False, **BIASED)
+        for alpha, ground, what, role in (
+            (0, "plain ground", "figures on a ground without texture", "cue-conflict-alpha0"),
+            (1, "full ground", "figures on a fully textured ground", "cue-conflict-alpha1"),
+        )
     ),
 )
 

@@ -11,16 +11,11 @@ WORLD_COMPANIONS = ("natural", "cue-conflict-alpha0", "cue-conflict-alpha1")
 
 def plan(_config: None, shelf: Shelf) -> Plan:
     """The conflict set, which must be there, and its companions, which may be missing with a reason."""
-    blocks = [_block("cue-conflict", shelf)]
+    blocks = [Block(shelf.find("cue-conflict"), presentation="whole", role="cue-conflict")]
     missing: dict[str, str] = {}
-    world = WORLD_COMPANIONS if shelf.space == "world16" else ()
-    for role in (*COMPANIONS, *world):
+    for role in (*COMPANIONS, *(WORLD_COMPANIONS if shelf.space == "world16" else ())):
         try:
-            blocks.append(_block(role, shelf))
+            blocks.append(Block(shelf.find(role), presentation="whole", role=role))
         except MissingStimuli as error:
             missing[role] = str(error)
     return Plan(tuple(blocks), missing)
-
-
-def _block(role: str, shelf: Shelf) -> Block:
-    return Block(shelf.find(role), presentation="whole", role=role)

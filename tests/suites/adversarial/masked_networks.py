@@ -46,7 +46,6 @@ def noisy(gradient: Tensor, x: Tensor) -> Tensor:
 
 
 def jpeg(x: Tensor) -> Tensor:
-    """Stored as JPEG (quality 75) and read back."""
     return torch.stack([_stored(image) for image in x])
 
 
@@ -59,7 +58,6 @@ def _stored(image: Tensor) -> Tensor:
 
 
 def levels(x: Tensor, count: int = 8) -> Tensor:
-    """Rounded to so many levels."""
     return (x * (count - 1)).round() / (count - 1)
 
 
@@ -69,7 +67,6 @@ def ripples(x: Tensor) -> Tensor:
 
 
 def batch_statistics(model: LoadedModel) -> Run:
-    """Batch normalisation by the batch at hand."""
     module = copy.deepcopy(model.module)
     for part in module.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
@@ -79,28 +76,23 @@ def batch_statistics(model: LoadedModel) -> Run:
 
 
 def random_inputs(run: Run) -> Run:
-    """Noise on the input, another one each time."""
     generator = torch.Generator().manual_seed(0)
     return lambda x: run(x + 0.02 * torch.randn(x.shape, generator=generator))
 
 
 def blurred(gradient: Tensor, _: Tensor | None = None) -> Tensor:
-    """Averaged over 5 x 5 pixels."""
     return avg_pool2d(gradient, 5, 1, 2)
 
 
 def in_company(more_than: int) -> Way:
-    """Blurred where the batch has more images than that."""
     return lambda gradient, x: blurred(gradient) if len(x) > more_than else gradient
 
 
 def all_but_first(gradient: Tensor, _: Tensor) -> Tensor:
-    """Blurred for all images of a batch but the first."""
     return torch.cat([gradient[:1], blurred(gradient[1:])])
 
 
 def anew(gradient: Tensor, _: Tensor) -> Tensor:
-    """Beside noise, another one each time."""
     return gradient + 5 * gradient.std() * torch.randn_like(gradient)
 
 
@@ -123,13 +115,11 @@ def small_turned(gradient: Tensor, _: Tensor) -> Tensor:
 
 
 def on_bright(gradient: Tensor, x: Tensor) -> Tensor:
-    """Blurred on images of more than middling brightness."""
     bright = (x.mean(dim=(1, 2, 3)) > 0.5)[:, None, None, None]
     return torch.where(bright, blurred(gradient), gradient)
 
 
 def low_pass(gradient: Tensor, _: Tensor) -> Tensor:
-    """The lowest eighth of the frequencies."""
     waves = torch.fft.rfft2(gradient)
     waves[..., 8:-8, :] = 0
     waves[..., 8:] = 0
@@ -160,7 +150,6 @@ def moved_by_digest(run: Run) -> Run:
 
 
 def near_boundary(run: Run) -> Run:
-    """Turned round where the answer is near to another one."""
     turned = instead(run, lambda g, _: -g)
 
     def answer(x: Tensor) -> Tensor:
@@ -173,12 +162,10 @@ def near_boundary(run: Run) -> Run:
 
 
 def never(run: Run, logit: float = -1e9) -> Run:
-    """The last class is never given."""
     return lambda x: torch.cat([(z := run(x))[:, :-1], torch.full_like(z[:, -1:], logit)], dim=1)
 
 
 def masked(model: LoadedModel, run: Run, other: Run) -> dict[str, Run]:
-    """Masks by what they do. other: another network."""
     same: Way = lambda gradient, _: gradient  # noqa: E731 - beside the others
     blur, noise = instead(run, blurred), random_inputs(run)
     return {
@@ -231,7 +218,6 @@ def masked(model: LoadedModel, run: Run, other: Run) -> dict[str, Run]:
 
 
 def median(x: Tensor) -> Tensor:
-    """Of every pixel and its eight neighbours."""
     windows = pad(x, (1, 1, 1, 1), mode="reflect").unfold(2, 3, 1).unfold(3, 3, 1)
     return windows.flatten(-2).median(dim=-1).values
 
@@ -251,7 +237,6 @@ def eight_bit_layers(model: LoadedModel) -> Run:
 
 
 def in_dtype(model: LoadedModel, dtype: torch.dtype, weights_only: bool) -> Run:
-    """Weights in half precision, or everything."""
     module = copy.deepcopy(model.module).to(dtype)
     if weights_only:
         module = module.float()
@@ -315,7 +300,6 @@ def vision_transformer(images: Tensor, labels: Tensor) -> Run:
 
 
 def honest(model: LoadedModel, run: Run, other: Run, images: Tensor, labels: Tensor) -> dict[str, Run]:
-    """Changes that mask nothing."""
     return {
         "as it is": run,
         "log probabilities": lambda x: run(x).log_softmax(dim=1),

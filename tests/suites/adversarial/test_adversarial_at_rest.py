@@ -8,41 +8,13 @@ import torch
 
 from suites.adversarial import SUITE, measured
 from suites.adversarial.attacks.attack_sequence import Resistance
-from suites.adversarial.attacks.pgd import Ascent, Slope, schedule
+from suites.adversarial.attacks.pgd import Ascent, schedule
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import Stage
-from suites.adversarial.measured import _at_rest, attacked, problem_of, right_in_full_precision
+from suites.adversarial.measured import attacked, problem_of, right_in_full_precision
 from suites.adversarial.trust.probes import otherwise
 
 TWO = ((0,), (1,))
-
-
-def rest_of(z, gradient=None):
-    n = len(z)
-    gradient = torch.zeros(n, 1, 1, 2) if gradient is None else gradient
-    no = torch.zeros(n, dtype=torch.bool)
-    return Slope(torch.tensor(z), gradient, torch.arange(n) + 0.5, torch.arange(n) - 0.5, no)
-
-
-def test_shares_that_sum_to_one_are_probabilities():
-    """Zeros and ones are, so are roundings of both; logits, negative shares and other sums are not."""
-    raw = [[0.25, 0.75], [0.0, 1.0], [-5e-6, 1.000005], [-0.1, 1.1], [0.5, 0.6], [0.5, 0.4], [2.0, -1.0]]
-    view = SimpleNamespace(logits=torch.tensor(raw), outputs=TWO)
-    found = _at_rest(view, np.arange(7), rest_of(raw))
-    assert found["probabilities"].tolist() == [True, True, True, False, False, False, False]
-    assert found["repeat_difference"].tolist() == pytest.approx([0.0] * 7, abs=1e-6)
-
-
-def test_repeated_answers_differ_by_their_directions_and_gradients_have_lengths():
-    """(3, -4, 1) against (8, -6, -2), both of mean 0 and cut to length one."""
-    view = SimpleNamespace(logits=torch.tensor([[9.0, 9.0, 9.0], [8.0, -6.0, -2.0], [0.0, 2.0, 0.0]]),
-                           outputs=((0,), (1,), (2,)))  # fmt: skip
-    gradient = torch.tensor([[1.0, 1.0], [3.0, 4.0]]).view(2, 1, 1, 2)
-    rest = rest_of([[3.0, -4.0, 1.0], [-1.0, 1.0, -1.0]], gradient)
-    found = _at_rest(view, np.array([1, 2]), rest)
-    assert found["repeat_difference"].tolist() == pytest.approx([(12 / 52) ** 0.5, 0.0], abs=1e-6)
-    assert found["gradient_norm"].tolist() == pytest.approx([2**0.5, 5.0])
-    assert found["loss"].tolist() == [0.5, 1.5] and found["margin"].tolist() == [-0.5, 0.5]
 
 
 def seen(forward, plain, n=10, batch=4):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from benchmark.contracts import Trials
 from benchmark.stats import compare_ratio
@@ -27,12 +26,6 @@ def compared(both):
     return compare_ratio(METRIC, network(a), network(b))
 
 
-def test_unpaired_the_difference_is_undecided():
-    pooled = (A + B) / (2 * N)
-    z = (B - A) / N / np.sqrt(2 * pooled * (1 - pooled) / N)
-    assert 2 * norm.sf(z) == pytest.approx(0.146, abs=5e-4)
-
-
 @pytest.mark.parametrize(
     ("both", "p"), [(17, 0.1469), (40, 0.1048), (60, 0.0668), (70, 0.0482), (80, 0.0310), (100, 0.0060)]
 )
@@ -42,10 +35,6 @@ def test_paired_it_depends_on_the_images_that_only_one_survives(both, p):
     assert found.p == pytest.approx(p, abs=6e-5)
     assert "McNemar" in found.method
     assert (found.low < -0.022 < found.high) and (found.high < 0) == (both >= 70)
-
-
-def test_where_every_image_of_the_weaker_survives_in_the_stronger_too_nothing_is_left_to_chance():
-    assert compared(A).p < 1e-5
 
 
 def test_only_what_a_network_can_be_better_at_is_tested():

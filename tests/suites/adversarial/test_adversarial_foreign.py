@@ -112,12 +112,6 @@ def test_attacks_of_foolbox(name, norm, epsilon, options, made, plugged, foolbox
     assert not sound(problem, norm, 1e-9, recipe).broken.any()
 
 
-def test_an_attack_without_gradients_costs_none(made, plugged):
-    recipe = plugged("linf", lambda forward, x, y, epsilon, seeds: (x + epsilon).clamp(0, 1))
-    found = sound(made("world-standard-0", 6), "linf", 0.5, recipe)
-    assert found.broken.any() and found.passes.sum() == 0
-
-
 @pytest.mark.parametrize(
     ("points", "said"),
     [
@@ -162,14 +156,6 @@ def test_autoattack_breaks_what_a_standard_network_cannot_hold(made, pyautoattac
     assert found.broken.all()
     assert (found.passes == 101).all()  # APGD on the cross entropy alone, which never leaves early
     assert not sound(problem, "l2", 1e-6, FIRST).broken.any()
-
-
-@pytest.mark.slow
-def test_each_image_has_its_own_epsilon(made, pyautoattack):
-    problem = made("world-standard-0", 4)
-    epsilon = torch.where(torch.arange(len(problem.images)) % 2 == 0, 4 / 255, 1e-9)
-    found = foreign(problem, "linf", epsilon, FIRST)
-    assert np.array_equal(found.broken, epsilon.numpy() > 1e-3)
 
 
 def drawn(forward, images, labels, epsilon, seeds):

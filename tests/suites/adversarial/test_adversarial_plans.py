@@ -70,24 +70,6 @@ def test_what_stands_in_is_a_flag(standard):
     assert {"training images", "evenly spaced images, not RobustBench's list"} <= said
 
 
-def test_at_most_so_many_images():
-    assert len(shown(replace(QUICK, images=7), "world16", "natural")[0]) == 7
-    assert len(shown(replace(QUICK, images=None), "world16", "natural")[0]) == 40
-
-
-def test_variants_are_suites_of_their_own_names_and_metrics():
-    assert set(SUITE.variants) >= {
-        "standard", "strong", "robustbench", "autoattack", "bisect", "transfer"
-    }  # fmt: skip
-    for name, suite in SUITE.variants.items():
-        assert suite.name == f"adversarial:{name}" and suite.version == SUITE.version
-        assert suite.headline.name == "robust_accuracy"
-        assert not suite.variants
-    assert {m.name for m in SUITE.variants["robustbench"].metrics} >= {"robust_linf_8"}
-    assert "auc_l2" not in {m.name for m in SUITE.variants["robustbench"].metrics}
-    assert "transfer_accuracy" not in {m.name for m in SUITE.metrics}
-
-
 def short(config):
     """The same protocol with a few steps of everything."""
     stages = tuple(replace(stage, steps=2) for stage in config.stages)

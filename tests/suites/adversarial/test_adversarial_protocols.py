@@ -8,7 +8,6 @@ import torch
 
 from benchmark.contracts import Trials
 from suites.adversarial import SUITE
-from suites.adversarial.added import Attack
 from suites.adversarial.config import Threat
 from suites.adversarial.metrics import area, metrics_of
 from suites.adversarial.trust.report import READINGS
@@ -67,13 +66,6 @@ def test_every_protocol(name):
     if quick:
         finish = config.finish
         assert (attack(finish.attack), finish.near) == ("apgd-margin 20 x 1", 0.3)
-
-
-@pytest.mark.parametrize(("norm", "levels"), [("linf", SWEEP), ("l2", L2), ("l1", [3, 6, 12, 30, 60])])
-def test_an_added_attack_has_the_budgets_of_its_norm(norm, levels):
-    scale = 255 if norm == "linf" else 1
-    budgets = Attack("", norm, print).budgets
-    assert [e * scale for e in budgets] == pytest.approx(levels)
 
 
 def test_budgets_that_have_a_metric_of_their_own():

@@ -10,7 +10,7 @@ import torch
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
-from suites.adversarial.attacks.problem import BALLS, Problem, likely_wrong, margin, seeded
+from suites.adversarial.attacks.problem import Problem, likely_wrong, margin
 from suites.adversarial.attacks.square import square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
@@ -255,12 +255,6 @@ def test_far_images_leap_to_the_next_budget():
         config = AdversarialConfig((Threat("l2", (0.2, 1.5)),), stages, leap=leap)
         margins[leap] = resistance(problem, config.threats[0], config, None)
     assert [margins[leap].passes[0] for leap in (1.0, 0.6)] == [10, 7]
-
-
-def test_seeds_that_differ_draw_differently():
-    like = torch.zeros(3, *SHAPE)
-    drawn = seeded(BALLS["linf"].draw, like, [5, 5 + 126, 6])
-    assert len({tuple(one.flatten().tolist()) for one in drawn}) == 3
 
 
 def test_a_pgd_step_goes_up_the_margin_of_the_most_likely_wrong_class():

@@ -98,17 +98,6 @@ def test_counts_by_name(published):
             assert found == counts, name
 
 
-def test_the_first_claim_on_the_board(published):
-    """People above SIN above AlexNet above ResNet-50, in one table."""
-    (board,) = [
-        board for board in api.rank("cue-conflict", db=published)
-        if any(row.observer == "subject-01 (model-vs-human)" for row in (*board.rows, *board.references))
-    ]  # fmt: skip
-    rows = {row.observer: row.cells["shape_bias"].value for row in (*board.rows, *board.references)}
-    order = [rows[name] for name in ("subject-04 (model-vs-human)", *sorted(NETWORKS, key=lambda n: -NETWORKS[n]))]
-    assert order == sorted(order, reverse=True)
-
-
 #: WordNet groups, written out by number of ImageNet class: an independent list of the small categories.
 GROUPS = {
     "airplane": (404,), "bear": (294, 295, 296, 297), "bicycle": (444, 671), "boat": (472, 554, 625, 814, 914),
