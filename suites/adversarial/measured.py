@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.contracts import Array, Trials, View
-from suites.adversarial.attacks.attack_sequence import NAME, resistance, second_opinion
+from suites.adversarial.attacks.attack_sequence import NAME, resistance
 from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Followed, Forward, Problem, Rows, likely_wrong, per_category
 from suites.adversarial.attacks.surrogates import surrogate, transferred
@@ -114,12 +114,12 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
         untrue, odd = oddities(Trials({**columns, "probed": which}))
         least = LEAST_ASKED if odd and not untrue else 0
         asking = which & _odd(columns)
-        columns["second_opinion"] = second_opinion(problem, curves["linf"], linf, config, asking, least)
+        columns["second_opinion"] = curves["linf"].ask(config.opinion, asking, least)
     if config.transfer:
         space, device = view.block.stimuli.space, str(problem.images.device)
         others = [surrogate(network, space, view.categories, device) for network in view.block.networks]
         columns["transfer_broken"], cost = transferred(problem, others, epsilons, rest.z)
-        curves["linf"].merge(columns["transfer_broken"], epsilons, "transfer")
+        curves["linf"].merge(columns["transfer_broken"], "transfer")
         forwards = forwards + cost
     columns["passes"] = passes + sum(curve.passes for curve in curves.values())
     columns["forwards"] = forwards + sum(curve.forwards for curve in curves.values())

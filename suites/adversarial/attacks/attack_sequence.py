@@ -15,7 +15,7 @@ from suites.adversarial.attacks.foreign import foreign
 from suites.adversarial.attacks.pgd import Ascent, slope, sweep
 from suites.adversarial.attacks.problem import Problem, Rows, Verdicts
 from suites.adversarial.attacks.square import square
-from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, NormName, Recipe, Square, Threat, reference
+from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Square, Threat, reference
 
 #: What bisection asks: 20 steps that find their own size, of the loss that does not saturate.
 HALVING = Apgd("margin", 20)
@@ -31,7 +31,8 @@ class Resistance:
     point that an attack with gradients judged; passes, forwards: what it cost.
     """
 
-    norm: NormName
+    problem: Problem
+    threat: Threat
     epsilon: NDArray[np.float64]
     by: NDArray[np.str_]
     size: NDArray[np.float64]
@@ -41,17 +42,17 @@ class Resistance:
     passes: Rows
     forwards: Rows
 
-    def attack(self, problem: Problem, recipe: Recipe, rows: Rows, within: NDArray[np.float64]) -> Verdicts:
+    def attack(self, recipe: Recipe, rows: Rows, within: NDArray[np.float64]) -> Verdicts:
         """One attack on the images at `rows`, each within its own bound. Of its verdicts the cost is noted."""
-        some = problem.at(rows)
-        bounds = torch.tensor(within, dtype=torch.float32, device=problem.images.device)
+        some, norm = self.problem.at(rows), self.threat.norm
+        bounds = torch.tensor(within, dtype=torch.float32, device=some.images.device)
         if isinstance(recipe, Apgd):
-            verdicts = apgd(some, self.norm, bounds, recipe)
+            verdicts = apgd(some, norm, bounds, recipe)
         elif isinstance(recipe, Square):
-            verdicts = square(some, self.norm, bounds, recipe)
+            verdicts = square(some, norm, bounds, recipe)
         else:
-            verdicts = foreign(some, self.norm, bounds, recipe)
-        problem.failed[rows] |= some.failed
+            verdicts = foreign(some, norm, bounds, recipe)
+        self.problem.failed[rows] |= some.failed
         self.passes[rows] += verdicts.passes
         self.forwards[rows] += verdicts.forwards
         return verdicts
@@ -60,20 +61,66 @@ class Resistance:
         """The images at `rows` are broken within these budgets, by perturbations of these sizes."""
         self.epsilon[rows], self.by[rows], self.size[rows] = epsilon, by, size
 
-    def merge(self, broken: NDArray[np.bool_], epsilons: tuple[float, ...], by: str) -> None:
+    def merge(self, broken: NDArray[np.bool_], by: str) -> None:
         """Take the worse, image by image, of this and of an attack that broke [n, epsilons] in Linf."""
-        smallest = np.where(broken, np.array(epsilons), np.inf).min(axis=1, initial=np.inf)
+        smallest = np.where(broken, np.array(self.threat.epsilons), np.inf).min(axis=1, initial=np.inf)
         sooner = np.flatnonzero(smallest * CLOSE < self.epsilon)
         self.lower(sooner, smallest[sooner], by, smallest[sooner])
 
-    def tighten(self, threat: Threat) -> None:
+    def tighten(self) -> None:
         """Every image is broken within the smallest epsilon that its perturbation fits in, and held below that."""
-        grid = np.array([0.0, *threat.epsilons, *([threat.far] if threat.far else [])])
+        grid = np.array([0.0, *self.threat.epsilons, *([self.threat.far] if self.threat.far else [])])
         fell = np.isfinite(self.size)
         fits = np.searchsorted(grid, np.where(fell, self.size, 0.0) / CLOSE).clip(1, len(grid) - 1)
         self.epsilon = np.where(fell, np.minimum(grid[fits], self.epsilon), self.epsilon)
         below = np.searchsorted(grid, self.epsilon / CLOSE) - 1
         self.held = grid[below.clip(0, len(grid) - 1)]
+
+    def challenge(self, recipe: Recipe, epsilon: float, among: NDArray[np.bool_]) -> None:
+        """One attack on the images that stand at an epsilon, of those [n] that it is to be tried on."""
+        rows = np.flatnonzero((self.epsilon > epsilon * CLOSE) & among)
+        if not len(rows):
+            return
+        within = np.full(len(rows), epsilon)
+        verdicts = self.attack(recipe, rows, within)
+        fell = verdicts.broken
+        self.lower(rows[fell], within[fell], recipe.name, verdicts.size[fell])
+        if not isinstance(recipe, Square):  # its margins say nothing of where gradients lead
+            self.loss[rows], self.margin[rows] = verdicts.loss, verdicts.margin
+
+    def halve(self) -> None:
+        """One round of bisection on the images that were broken within the threat's epsilons: an attack half-way
+        between what held and the size of the perturbation found. The epsilon stays as it is."""
+        within = self.epsilon <= max(self.threat.epsilons) * CLOSE
+        rows = np.flatnonzero(within & (self.size > self.held))
+        if not len(rows):
+            return
+        middle = (self.held[rows] + self.size[rows]) / 2
+        verdicts = self.attack(HALVING, rows, middle)
+        fell = verdicts.broken
+        self.size[rows[fell]] = verdicts.size[fell]
+        self.held[rows[~fell]] = middle[~fell]
+
+    def ask(self, recipes: tuple[Recipe, ...], odd: NDArray[np.bool_], least: int) -> NDArray[np.int64]:
+        """The attacks of a second opinion on those images whose gradient is odd ([n]), and on others up to `least` in
+        all, each within the reference budget or the largest one that it survived. [n, attacks]: -1 not asked, 0 held, 1
+        broken."""
+        opinions = np.full((len(odd), len(recipes)), -1)
+        bounds = np.where(np.isfinite(self.epsilon), self.held, self.epsilon)
+        bounds = np.minimum(bounds, reference(self.threat))
+        stands = np.flatnonzero(bounds > 0)
+        ranked = stands[np.lexsort((self.problem.seeds[stands], -bounds[stands], ~odd[stands]))]
+        rows = np.sort(ranked[: max(least, int(odd[stands].sum()))])
+        if not len(rows):
+            return opinions
+        within = bounds[rows]
+        for column, recipe in enumerate(recipes):
+            verdicts = self.attack(recipe, rows, within)
+            opinions[rows, column] = verdicts.broken
+            new = verdicts.broken & (self.epsilon[rows] > within * CLOSE)  # it may have fallen already
+            self.lower(rows[new], within[new], recipe.name, verdicts.size[new])
+        self.tighten()
+        return opinions
 
 
 def resistance(
@@ -82,79 +129,28 @@ def resistance(
     """Attack every image of a problem. fast: [n, epsilons], what FGSM broke (None: it was not asked)."""
     steps, n, finish = sweep(threat, config), len(problem.images), config.finish
     ascent = Ascent(problem, threat.norm, steps, config.leap)
-    known, by, held = np.full(n, np.inf), np.full(n, "", dtype=NAME), np.zeros(n)
-    cost = (ascent.passes, ascent.forwards)
-    found = Resistance(threat.norm, known, by, ascent.size, held, ascent.loss, ascent.margin, *cost)
+    broken_at, by, held = np.full(n, np.inf), np.full(n, "", dtype=NAME), np.zeros(n)
     fell = np.flatnonzero(ascent.broken)
-    found.epsilon[fell] = steps["epsilon"][ascent.fell[fell]]
-    found.by[fell] = steps["loss"][ascent.fell[fell]]
+    broken_at[fell], by[fell] = steps["epsilon"][ascent.fell[fell]], steps["loss"][ascent.fell[fell]]
+    rest = (ascent.loss, ascent.margin, ascent.passes, ascent.forwards)
+    curve = Resistance(problem, threat, broken_at, by, ascent.size, held, *rest)
     if fast is not None:
-        found.merge(fast, threat.epsilons, "fgsm")
+        curve.merge(fast, "fgsm")
+    everyone = np.ones(n, dtype=np.bool_)
     for epsilon in threat.epsilons:
         if finish is not None and threat.norm == "linf":
-            rest = slope(problem).margin if problem.rest is None else problem.rest
-            at_rest = rest.double().cpu().numpy()
+            at_rest = slope(problem).margin if problem.rest is None else problem.rest
+            whole = at_rest.double().cpu().numpy()
             last = np.searchsorted(steps["epsilon"], epsilon, side="right") - 1
-            near = ascent.reached[:, last] > finish.near * at_rest
-            _try(problem, found, finish.attack, epsilon, near)
+            near = ascent.reached[:, last] > finish.near * whole
+            curve.challenge(finish.attack, epsilon, near)
             if finish.last is not None and epsilon in finish.at:
-                near &= found.margin > finish.close * at_rest
-                _try(problem, found, finish.last, epsilon, near)
+                curve.challenge(finish.last, epsilon, near & (curve.margin > finish.close * whole))
         for recipe in config.attacks:
-            _try(problem, found, recipe, epsilon, np.ones(n, dtype=np.bool_))
+            curve.challenge(recipe, epsilon, everyone)
     if config.check is not None and threat.far:
-        _try(problem, found, config.check, threat.far, np.ones(n, dtype=np.bool_))
-    found.tighten(threat)
+        curve.challenge(config.check, threat.far, everyone)
+    curve.tighten()
     for _ in range(config.bisect):
-        _halve(problem, found, threat)
-    return found
-
-
-def second_opinion(
-    problem: Problem, found: Resistance, threat: Threat, config: AdversarialConfig, odd: NDArray[np.bool_], least: int
-) -> NDArray[np.int64]:
-    """The attacks of `config.opinion` on those images whose gradient is odd ([n]), and on others up to `least` in all,
-    each within the reference budget or the largest one that it survived. [n, attacks]: -1 not asked, 0 held, 1
-    broken."""
-    opinions = np.full((len(odd), len(config.opinion)), -1)
-    bounds = np.where(np.isfinite(found.epsilon), found.held, found.epsilon)
-    bounds = np.minimum(bounds, reference(threat))
-    stands = np.flatnonzero(bounds > 0)
-    ranked = stands[np.lexsort((problem.seeds[stands], -bounds[stands], ~odd[stands]))]
-    rows = np.sort(ranked[: max(least, int(odd[stands].sum()))])
-    if not len(rows):
-        return opinions
-    within = bounds[rows]
-    for column, recipe in enumerate(config.opinion):
-        verdicts = found.attack(problem, recipe, rows, within)
-        opinions[rows, column] = verdicts.broken
-        new = verdicts.broken & (found.epsilon[rows] > within * CLOSE)  # it may have fallen already
-        found.lower(rows[new], within[new], recipe.name, verdicts.size[new])
-    found.tighten(threat)
-    return opinions
-
-
-def _try(problem: Problem, found: Resistance, recipe: Recipe, epsilon: float, among: NDArray[np.bool_]) -> None:
-    """One attack on the images that stand at an epsilon, of those [n] that it is to be tried on."""
-    rows = np.flatnonzero((found.epsilon > epsilon * CLOSE) & among)
-    if not len(rows):
-        return
-    within = np.full(len(rows), epsilon)
-    verdicts = found.attack(problem, recipe, rows, within)
-    fell = verdicts.broken
-    found.lower(rows[fell], within[fell], recipe.name, verdicts.size[fell])
-    if not isinstance(recipe, Square):  # its margins say nothing of where gradients lead
-        found.loss[rows], found.margin[rows] = verdicts.loss, verdicts.margin
-
-
-def _halve(problem: Problem, found: Resistance, threat: Threat) -> None:
-    """One round of bisection on the images that were broken within the threat's epsilons: an attack half-way between
-    what held and the size of the perturbation found. The epsilon of the curve stays as it is."""
-    rows = np.flatnonzero((found.epsilon <= max(threat.epsilons) * CLOSE) & (found.size > found.held))
-    if not len(rows):
-        return
-    middle = (found.held[rows] + found.size[rows]) / 2
-    verdicts = found.attack(problem, HALVING, rows, middle)
-    fell = verdicts.broken
-    found.size[rows[fell]] = verdicts.size[fell]
-    found.held[rows[~fell]] = middle[~fell]
+        curve.halve()
+    return curve

@@ -16,6 +16,7 @@ from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model
 from suites.adversarial import SUITE
+from suites.adversarial.attacks.problem import Problem, likely_wrong
 
 
 class Masked:
@@ -53,6 +54,18 @@ class World:
         columns |= {"stimulus": np.array(self.stimuli.ids), **self.stimuli.labels}
         return Trials(columns)
 
+    def problem(self, batch=32, *, tuned=True):
+        """The images that are answered rightly. tuned: False for the plain path, whose gradients are laid out as other
+        packages need them."""
+        run, pixels = (self.feed.run, self.pixels) if tuned else (self.feed.model.forward, self.pixels.contiguous())
+        with torch.no_grad():
+            z = run(pixels)
+        right = z.argmax(1) == self.labels
+        y = self.labels[right]
+        return Problem(
+            run, pixels[right], y, np.arange(len(y), dtype=np.uint64), likely_wrong(z[right], y, 9), batch=batch
+        )
+
     @cached_property
     def usual(self):
         """What the suite says of the network as it is: for reading only."""
@@ -71,3 +84,9 @@ def shown(name, count=32):
     pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
     model = load_model(builtin_cards()[name], Place(Path("unused")))
     return World(feed(model, Tuning(32), device="cpu"), stimuli, pixels)
+
+
+def toy(forward, images, labels=None, **more):
+    """A problem of two classes; of the first one where no labels are given."""
+    labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
+    return Problem(forward, images, labels, np.arange(len(images), dtype=np.uint64), 1 - labels[:, None], **more)

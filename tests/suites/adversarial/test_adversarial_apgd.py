@@ -3,15 +3,15 @@
 from dataclasses import replace
 from itertools import accumulate
 
-import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 
 from suites.adversarial.attacks import apgd as module
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.apgd_l1 import inside
 from suites.adversarial.attacks.apgd_state import dense_rules, windows
-from suites.adversarial.attacks.problem import BALLS, Problem, likely_wrong
+from suites.adversarial.attacks.problem import BALLS
 from suites.adversarial.config import Apgd
 
 EPSILON = {"linf": 4 / 255, "l2": 0.5, "l1": 12.0}
@@ -21,16 +21,7 @@ THEIR_NAME = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
 @pytest.fixture(scope="module")
 def problem(world):
-    """The robust network's plain path: its gradients are laid out as the authors' code needs them."""
-    network = world("world-adversarial-0", 10)
-    pixels = network.pixels.contiguous()
-    run = network.feed.model.forward
-    with torch.no_grad():
-        z = run(pixels)
-    right = z.argmax(1) == network.labels
-    y = network.labels[right]
-    seeds = np.arange(len(y), dtype=np.uint64) + 5
-    return Problem(run, pixels[right], y, seeds, likely_wrong(z[right], y, 9), batch=64)
+    return world("world-adversarial-0", 10).problem(64, tuned=False)
 
 
 def whole(problem, norm, sizes=EPSILON):
@@ -63,9 +54,7 @@ def test_verdicts_are_no_weaker_than_the_authors(problem, norm, targets):
 
 
 def test_logits_that_are_not_finite_break_their_image(problem):
-    broken = Problem(
-        lambda x: problem.forward(x) * float("inf"), problem.images, problem.labels, problem.seeds, problem.targets
-    )
+    broken = replace(problem, forward=lambda x: problem.forward(x) * float("inf"))
     found = apgd(broken, "linf", whole(problem, "linf"), Apgd("ce", 3))
     assert found.broken.all() and broken.failed.all() and (found.passes == 1).all()
 
@@ -77,7 +66,7 @@ def test_a_gradient_that_is_no_number_breaks_its_image_alone(problem):
         here = (x.detach() - steep).abs().flatten(1).amax(dim=1) < 8 / 255
         return problem.forward(x) + torch.where(here, 0 * x[:, 0, 0, 0], 1.0).sqrt()[:, None]
 
-    other = Problem(forward, problem.images, problem.labels, problem.seeds, problem.targets, batch=64)
+    other = replace(problem, forward=forward)
     epsilon = whole(problem, "linf", HARMLESS)
     found = apgd(other, "linf", epsilon, Apgd("ce", 3))
     assert found.broken.nonzero()[0].tolist() == other.failed.nonzero()[0].tolist() == [2]
@@ -104,13 +93,7 @@ def test_projection_onto_ball_and_box_is_the_nearest_point():
 
 def test_a_step_rises_against_the_one_before_not_against_the_best():
     """Losses 2, 0, 1 and 2, 3, 1 after the first: one rise each; what beats only the last one counts."""
-    problem = Problem(
-        lambda x: x.flatten(1),
-        torch.zeros(2, 1, 1, 2),
-        torch.zeros(2, dtype=torch.int64),
-        np.arange(2, dtype=np.uint64),
-        torch.ones(2, 1, dtype=torch.int64),
-    )
+    problem = toy(lambda x: x.flatten(1), torch.zeros(2, 1, 1, 2))
     rules = replace(dense_rules(BALLS["linf"]), move=lambda climb, slope: climb.point)
     climb = module._begun(problem, rules, torch.ones(2), [(0, 0), (1, 0)])
     ends = torch.zeros(9, dtype=torch.int64)

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 
 from suites.adversarial import SUITE, measured
 from suites.adversarial.attacks.attack_sequence import Resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
-from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import Stage
 from suites.adversarial.measured import attacked, problem_of, right_in_full_precision
 from suites.adversarial.trust.probes import otherwise
@@ -59,8 +59,7 @@ def test_margins_that_each_step_reached():
 
     images = torch.full((2, 2, 1, 1), 0.5)
     images[:, 1, 0, 0] = torch.tensor([0.2, 0.12])
-    y = torch.zeros(2, dtype=torch.int64)
-    problem = Problem(answer, images, y, np.arange(2, dtype=np.uint64), 1 - y[:, None])
+    problem = toy(answer, images)
     pool = Ascent(problem, "linf", schedule([(Stage("ce", 10, "clean"), 0.2 * 0.99)]))
     expected = [[-0.301, -0.202, -0.103, *[-0.004] * 7], [-0.141, -0.042, 0.057, *[np.nan] * 7]]
     np.testing.assert_allclose(pool.reached, expected, atol=1e-6)
@@ -94,7 +93,7 @@ def test_what_each_image_cost(monkeypatch):
 
     def nothing(problem, threat, config, broken):
         names = np.full(n, "", dtype="U40")
-        return Resistance(threat.norm, np.full(n, np.inf), names, nan, nan, nan, nan, zeros + 10, zeros + 100)
+        return Resistance(problem, threat, np.full(n, np.inf), names, nan, nan, nan, nan, zeros + 10, zeros + 100)
 
     monkeypatch.setattr(measured, "resistance", nothing)
     monkeypatch.setattr(measured, "fgsm", lambda *_: np.zeros((n, 6), dtype=bool))

@@ -1,15 +1,15 @@
 """The sequence of attacks: who is attacked, what counts, what is kept; bisection."""
 
-import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 
 from suites.adversarial.attacks import attack_sequence as module
-from suites.adversarial.attacks.attack_sequence import Resistance, _halve, resistance, second_opinion
-from suites.adversarial.attacks.problem import Problem, Verdicts, likely_wrong
+from suites.adversarial.attacks.attack_sequence import Resistance, resistance
+from suites.adversarial.attacks.problem import Verdicts
 from suites.adversarial.config import LINF, QUICK, AdversarialConfig, Apgd, Finish, Square, Stage, Threat
 
 NEVER = np.inf
@@ -17,17 +17,10 @@ NEVER = np.inf
 
 @pytest.fixture(scope="module")
 def problem(world):
-    network = world("world-adversarial-0", 20)
-    run, pixels = network.feed.run, network.pixels
-    with torch.no_grad():
-        z = run(pixels)
-    right = z.argmax(1) == network.labels
-    y = network.labels[right]
-    seeds = np.arange(len(y), dtype=np.uint64)
-    return Problem(run, pixels[right], y, seeds, likely_wrong(z[right], y, 9), batch=32)
+    return world("world-adversarial-0", 20).problem()
 
 
-def blank(n, **values):
+def blank(threat, n, problem=None, **values):
     columns = {
         "epsilon": np.full(n, NEVER),
         "by": np.full(n, "", dtype="U40"),
@@ -36,13 +29,15 @@ def blank(n, **values):
         **{name: np.zeros(n, dtype=np.int64) for name in ("passes", "forwards")},
     }
     columns |= {name: np.asarray(value, dtype="U40" if name == "by" else None) for name, value in values.items()}
-    return Resistance("linf", **columns)
+    return Resistance(problem, threat, **columns)
 
 
 def test_the_worse_of_two_attacks_counts_image_by_image():
-    found = blank(3, epsilon=[1.0, 4.0, NEVER], by=["ce", "ce", ""], size=[1.0, 4.0, np.nan])
+    found = blank(
+        Threat("linf", (1.0, 2.0)), 3, epsilon=[1.0, 4.0, NEVER], by=["ce", "ce", ""], size=[1.0, 4.0, np.nan]
+    )
     other = np.array([[False, True], [True, True], [False, False]])
-    found.merge(other, (1.0, 2.0), "fgsm")
+    found.merge(other, "fgsm")
     assert found.epsilon.tolist() == [1.0, 1.0, NEVER]
     assert found.by.tolist() == ["ce", "fgsm", ""]
     assert found.size.tolist()[:2] == [1.0, 1.0] and np.isnan(found.size[2])
@@ -50,8 +45,8 @@ def test_the_worse_of_two_attacks_counts_image_by_image():
 
 def test_a_small_perturbation_breaks_every_budget_that_it_fits_in():
     threat = Threat("linf", (1.0, 2.0, 4.0), far=32.0)
-    found = blank(5, epsilon=[4.0, 2.0, 1.0, 32.0, NEVER], size=[1.5, 2.0000001, 1.0, 20.0, np.nan])
-    found.tighten(threat)
+    found = blank(threat, 5, epsilon=[4.0, 2.0, 1.0, 32.0, NEVER], size=[1.5, 2.0000001, 1.0, 20.0, np.nan])
+    found.tighten()
     assert found.epsilon.tolist() == [2.0, 2.0, 1.0, 32.0, NEVER]
     assert found.held.tolist() == [1.0, 1.0, 0.0, 4.0, 32.0]
 
@@ -96,12 +91,14 @@ def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(mo
         return Verdicts(broken, size, nothing, nothing, np.full(n, 3), np.full(n, 5))
 
     monkeypatch.setattr(module, "apgd", attack)
-    images = torch.zeros(5, 1, 1, 1)
-    given = images, torch.zeros(5, dtype=torch.int64), np.arange(5, dtype=np.uint64)
-    toy = Problem(lambda x: x.flatten(1), *given, torch.ones(5, 1, dtype=torch.int64))
-    found = blank(5, epsilon=[4.0, 4.0, 9.0, NEVER, 4.0], size=[3.0, 3.0, 8.0, np.nan, 4.0],
-                  held=[2.0, 3.0, 4.0, 4.0, 2.0])  # fmt: skip
-    _halve(toy, found, Threat("linf", (2.0, 4.0), far=9.0))
+    given = {
+        "epsilon": [4.0, 4.0, 9.0, NEVER, 4.0],
+        "size": [3.0, 3.0, 8.0, np.nan, 4.0],
+        "held": [2.0, 3.0, 4.0, 4.0, 2.0],
+    }
+    problem = toy(torch.flatten, torch.zeros(5, 1, 1, 1))
+    found = blank(Threat("linf", (2.0, 4.0), far=9.0), 5, problem, **given)
+    found.halve()
     assert asked == [([0, 4], [2.5, 3.0])]
     assert found.size.tolist() == pytest.approx([2.25, 3.0, 8.0, np.nan, 4.0], nan_ok=True)
     assert found.held.tolist() == [2.0, 3.0, 4.0, 4.0, 3.0]
@@ -130,12 +127,11 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
     away = torch.tensor([0.05, 0.11, 0.14, 0.16, 0.5])
     images = torch.full((5, 2, 1, 1), 0.5)
     images[:, 1, 0, 0] = away
-    y = torch.zeros(5, dtype=torch.int64)
-    toy = Problem(answer, images, y, np.arange(5, dtype=np.uint64), 1 - y[:, None], rest=-2 * away)
+    problem = toy(answer, images, rest=-2 * away)
     threat = Threat(norm, (0.1, 0.12))
     finish = Finish(Apgd("margin", 9), near=0.3)
     config = AdversarialConfig((threat,), (Stage("ce", 4, "clean"),), finish=finish)
-    found = resistance(toy, threat, config, None)
+    found = resistance(problem, threat, config, None)
     if norm == "l2":
         assert asked == [] and np.isinf(found.epsilon[2])
         return
@@ -143,7 +139,7 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
     assert asked == [([1, 2], [0.1, 0.1], recipe), ([3], [0.12], recipe)]
     assert found.epsilon.tolist() == [0.1, 0.12, 0.1, NEVER, NEVER]
     assert found.by.tolist() == ["ce", "ce", "apgd-margin", "", ""]
-    extra = resistance(toy, threat, replace(config, finish=None), None)
+    extra = resistance(problem, threat, replace(config, finish=None), None)
     assert (found.passes - extra.passes).tolist() == [0, 7, 7, 7, 0]
     assert (found.forwards - extra.forwards).tolist() == [0, 5, 5, 5, 0]
 
@@ -168,12 +164,11 @@ def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
     away = torch.tensor([0.125, 0.13, 0.14])
     images = torch.full((3, 2, 1, 1), 0.5)
     images[:, 1, 0, 0] = away
-    y = torch.zeros(3, dtype=torch.int64)
-    toy = Problem(answer, images, y, np.arange(3, dtype=np.uint64), 1 - y[:, None], rest=-2 * away)
+    problem = toy(answer, images, rest=-2 * away)
     last = Apgd("dlr", 5, targets=3)
     finish = Finish(Apgd("margin", 9), near=0.3, last=last, close=0.1, at=(0.12,))
     threat = Threat("linf", (0.11, 0.12))
-    resistance(toy, threat, AdversarialConfig((threat,), (Stage("ce", 4, "clean"),), finish=finish), None)
+    resistance(problem, threat, AdversarialConfig((threat,), (Stage("ce", 4, "clean"),), finish=finish), None)
     assert asked == [([0, 1, 2], 0.11, "margin"), ([0, 1, 2], 0.12, "margin"), ([0, 2], 0.12, "dlr")]
 
 
@@ -190,14 +185,11 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
 
     monkeypatch.setattr(module, "apgd", attack)
     monkeypatch.setattr(module, "square", attack)
-    y = torch.zeros(4, dtype=torch.int64)
-    toy = Problem(lambda x: x, torch.zeros(4, 1, 1, 1), y, np.arange(4, dtype=np.uint64), y[:, None])
-    found = blank(4, epsilon=[0.2, NEVER, 0.1, NEVER], size=[0.2, np.nan, 0.1, np.nan],
-                  held=[0.1, 0.8, 0.0, 0.8])  # fmt: skip
-    config = AdversarialConfig((), (), opinion=(Square(3), Apgd("margin", 3)))
-    odd = np.array([True, True, True, False])
-    threat, unasked = Threat("linf", (0.1, 0.2), far=0.8), copy.deepcopy(found)
-    told = second_opinion(toy, found, threat, config, odd, 0)
+    problem = toy(torch.flatten, torch.zeros(4, 1, 1, 1))
+    given = {"epsilon": [0.2, NEVER, 0.1, NEVER], "size": [0.2, np.nan, 0.1, np.nan], "held": [0.1, 0.8, 0.0, 0.8]}
+    threat, recipes = Threat("linf", (0.1, 0.2), far=0.8), (Square(3), Apgd("margin", 3))
+    found, odd = blank(threat, 4, problem, **given), np.array([True, True, True, False])
+    told = found.ask(recipes, odd, 0)
     assert asked == [([0, 1], [0.1, 0.2], "square"), ([0, 1], [0.1, 0.2], "apgd-margin")]
     assert told.tolist() == [[0, 1], [1, 0], [-1, -1], [-1, -1]]
     assert found.epsilon == pytest.approx([0.1, 0.2, 0.1, NEVER])
@@ -205,5 +197,5 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
     assert found.forwards.tolist() == [6, 6, 0, 0]
     for least, wanted in ((1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3])):
         asked.clear()
-        second_opinion(toy, copy.deepcopy(unasked), threat, config, odd, least)
+        blank(threat, 4, problem, **given).ask(recipes, odd, least)
         assert asked[0][0] == wanted

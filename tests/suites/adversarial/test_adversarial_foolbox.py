@@ -46,8 +46,7 @@ def theirs(problem, attack_, epsilons):
 
 @pytest.fixture(scope="module", params=["world-standard-0", "world-adversarial-0"])
 def problem(request, world):
-    network = world(request.param, 32)
-    return problem_of(network.feed.run, network.pixels, network.labels)
+    return world(request.param, 32).problem()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from benchmark.testing import ToyShelf
 from suites.adversarial import SUITE
 from suites.adversarial.added import Attack
 from suites.adversarial.attacks.foreign import foreign
-from suites.adversarial.attacks.problem import BALLS, Problem
+from suites.adversarial.attacks.problem import BALLS
 from suites.adversarial.config import AUTOATTACK, AutoAttack, PluggedIn
 
 INSTALLED = "suites.adversarial.attacks.foreign.ATTACKS"
@@ -23,17 +24,7 @@ FIRST = AutoAttack("custom", (("attacks", ("apgd-ce",)),))
 @pytest.fixture(scope="module")
 def made(world):
     """made(name, count): the images of the world that a network answers rightly, as a problem."""
-
-    def make(name, count):
-        network = world(name, count)
-        run, labels = network.feed.run, network.labels
-        with torch.no_grad():
-            right = run(network.pixels).argmax(1) == labels
-        images, y = network.pixels[right], labels[right]
-        seeds = np.arange(len(y), dtype=np.uint64)
-        return Problem(run, images, y, seeds, y[:, None], batch=8)
-
-    return make
+    return lambda name, count: world(name, count).problem(8)
 
 
 def bounds(problem, epsilon):
@@ -48,7 +39,7 @@ def sound(problem, norm, epsilon, recipe):
         shown.append(x.detach().clone())
         return problem.forward(x)
 
-    watched = Problem(forward, problem.images, problem.labels, problem.seeds, problem.targets)
+    watched = replace(problem, forward=forward, batch=32)
     found = foreign(watched, norm, bounds(problem, epsilon), recipe)
     last, size = shown[-1], BALLS[norm].size(shown[-1] - problem.images).numpy()
     assert last.min() >= 0 and last.max() <= 1
@@ -177,16 +168,7 @@ def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(recipe, e
     random.seed(3)
     before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     tracing = sys.gettrace()
-    found = [
-        foreign(
-            Problem(
-                problem.forward, problem.images, problem.labels, problem.seeds,
-                problem.targets, batch=batch,
-            ),
-            "linf", bounds(problem, epsilon), recipe,
-        )
-        for batch in (2, 5)
-    ]  # fmt: skip
+    found = [foreign(replace(problem, batch=batch), "linf", bounds(problem, epsilon), recipe) for batch in (2, 5)]
     assert np.array_equal(found[0].broken, found[1].broken)
     assert 0 < found[0].broken.sum() < len(problem.images)
     assert torch.equal(before[0], torch.get_rng_state())

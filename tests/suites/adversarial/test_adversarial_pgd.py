@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -25,8 +26,7 @@ def line(limits, batch):
     """Images that stand until their first channel has moved by more than their limit."""
     images = torch.full((len(limits), 2, 1, 1), 0.5)
     images[:, 1, 0, 0] = torch.tensor(limits, dtype=torch.float32)
-    y = torch.zeros(len(limits), dtype=torch.long)
-    return Problem(answer, images, y, np.arange(len(limits)), 1 - y[:, None], batch=batch)
+    return toy(answer, images, batch=batch)
 
 
 def walk(limit, steps):
@@ -165,8 +165,7 @@ def test_near_the_boundary_the_plain_network_alone_decides_both_ways():
 
     answers = torch.tensor([[0.0, 0.01], [0.01, 0.0], [0.0, 9.0], [9.0, 0.0], [0.01, 0.0]])
     exact = torch.tensor([[0.01, 0.0], [0.0, 0.01], [1.0, 0.0], [0.0, 1.0], [0.01, 0.0]])
-    y = torch.zeros(5, dtype=torch.long)
-    problem = Problem(answer, exact[:, :, None, None], y, np.arange(5), 1 - y[:, None], plain=plain, sure=0.02)
+    problem = toy(answer, exact[:, :, None, None], plain=plain, sure=0.02)
     fell = fallen(problem, np.arange(5), problem.images, answers)
     assert fell.tolist() == [False, True, True, False, False]
     assert asked == [1, 1, 1]  # each on its own, and none that is sure

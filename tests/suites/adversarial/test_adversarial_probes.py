@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 
 from benchmark.contracts import Trials
 from suites.adversarial.attacks.pgd import Ascent, schedule
-from suites.adversarial.attacks.problem import Followed, Problem
+from suites.adversarial.attacks.problem import Followed
 from suites.adversarial.config import LINF, AdversarialConfig, Stage
 from suites.adversarial.trust.probes import answers_apart, asked, company_differences, ends, preimage, probed, slopes
 from suites.adversarial.trust.report import READINGS, preprocessing
@@ -37,8 +38,8 @@ class Scaled(torch.autograd.Function):
 
 
 def checked(run, n=4, batch=32):
-    images, labels = torch.full((n, 3, 8, 8), 0.5), torch.zeros(n, dtype=torch.long)
-    problem = Problem(run, images, labels, np.arange(n, dtype=np.uint64), 1 - labels[:, None], batch=batch)
+    images = torch.full((n, 3, 8, 8), 0.5)
+    problem = toy(run, images, batch=batch)
     with torch.no_grad():
         plain = run(images)
     assert plain.shape == (n, 2)
@@ -103,7 +104,7 @@ def test_what_the_attack_followed_is_what_is_checked():
         return line(x) + shift[: len(x), :, 0]
 
     run.shown = []
-    problem = Problem(run, images, labels, np.arange(4, dtype=np.uint64), 1 - labels[:, None])
+    problem = toy(run, images, labels)
     problem = replace(problem, followed=seen)
     Ascent(problem, "linf", schedule([(Stage("margin", 3, "clean"), 4 / 255)]))
     assert sorted(seen.point) == [0, 2, 3] and seen.rival == {0: 1, 2: 1, 3: 0}

@@ -94,22 +94,6 @@ def test_what_an_image_may_have_been_meant_as():
     assert READINGS["scaled to [-1, 1] once less"](grey).flatten().tolist() == [0.625] * 3
 
 
-@pytest.mark.parametrize(
-    ("name", "budgets"),
-    [
-        ("", ["robust_accuracy", "robust_linf_1", "robust_linf_8", "robust_l2_1"]),
-        ("strong", ["robust_accuracy", "robust_linf_1", "robust_linf_8", "robust_l2_1"]),
-        ("robustbench", ["robust_accuracy", "robust_linf_8"]),
-        ("autoattack", ["robust_accuracy"]),
-    ],
-)
-def test_each_protocol_has_the_budgets_that_it_tries_once(name, budgets):
-    metrics = (SUITE.variants[name] if name else SUITE).metrics
-    found = [one.name for one in metrics if one.name.startswith("robust_")]
-    assert [one for one in found if "by" not in one and "size" not in one][: len(budgets)] == budgets
-    assert sum(one.startswith("robust_linf_") for one in found) == sum("linf" in b for b in budgets)
-
-
 def test_a_budget_that_is_the_headline_has_no_second_name():
     l2 = replace(SUITE.config, threats=(SUITE.config.threat("l2"),))
     names = [one.name for one in metrics_of(l2)]

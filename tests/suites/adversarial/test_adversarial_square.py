@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from adversarial_world import toy
 
 from suites.adversarial.attacks.pgd import Ascent, schedule
-from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.attacks.square import bump, l2_redraw, l2_start, linf_redraw, linf_start, share_at, square
 from suites.adversarial.config import Square, Stage
 
@@ -16,13 +15,7 @@ EPSILON = {"linf": 16 / 255, "l2": 3.0}
 
 @pytest.fixture(scope="module")
 def problem(world):
-    network = world("world-standard-0", 16)
-    pixels, run = network.pixels.contiguous(), network.feed.model.forward
-    with torch.no_grad():
-        right = run(pixels).argmax(1) == network.labels
-    y = network.labels[right]
-    seeds = np.arange(len(y), dtype=np.uint64)
-    return Problem(run, pixels[right], y, seeds, y[:, None], batch=16)
+    return world("world-standard-0", 16).problem(16, tuned=False)
 
 
 def bounds(problem, norm):
@@ -126,9 +119,7 @@ def test_the_second_query_redraws_a_square_of_four_fifths_of_the_image():
         right = torch.tensor([[1.0, 0.0]]).repeat(len(x), 1)
         return right if len(shown) < 3 else right.flip(1)  # all fall at the third
 
-    y, images = torch.zeros(8, dtype=torch.int64), torch.full((8, 3, 20, 20), 0.5)
-    toy = Problem(forward, images, y, np.arange(8, dtype=np.uint64), y[:, None] + 1, batch=8)
-    square(toy, "linf", torch.full((8,), 0.1), Square(1000))
+    square(toy(forward, torch.full((8, 3, 20, 20), 0.5)), "linf", torch.full((8,), 0.1), Square(1000))
     changed = (shown[0] != shown[1]).any(dim=1)
     sides = [(int(one.any(dim=1).sum()), int(one.any(dim=0).sum())) for one in changed]
     assert max(max(pair) for pair in sides) == 18

@@ -86,13 +86,6 @@ def test_the_network_itself_makes_no_perturbations_by_whatever_name(trials_of):
         trials_of("world-standard-0")
 
 
-@pytest.mark.slow
-def test_networks_of_other_spaces_or_without_weights_are_left_out(trials_of, shelf):
-    assert shelf.networks(["efficientnet-lite0", "no-such-network", "ideal-shape"]) == ()
-    with pytest.raises(BenchError, match="no other network"):
-        trials_of("efficientnet-lite0", "no-such-network")
-
-
 def own_network(home, weights):
     """A home with one card, "mine", over the bytes of a file of weights."""
     (home / "cards").mkdir(parents=True)

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Trials
-from benchmark.leaderboard.board import with_ranks
-from benchmark.leaderboard.model import Cell, Row
 from benchmark.testing import check_suite
 from suites.cue_conflict import SUITE
 
@@ -149,34 +147,6 @@ def test_label_columns_of_a_set_of_ones_own_say_what_images_share():
     found, before = scored(own)["shape_bias", ""], scored(plain)["shape_bias", ""]
     assert (found.method, before.method) == ("wilson, clustered (4 textures)", "wilson")
     assert found.high - found.low > 1.5 * (before.high - before.low)
-
-
-def test_rank_intervals_are_about_other_textures_too():
-    """.50 against .25 on 12 shapes x 8 textures: apart over images, not over textures, which are all or nothing."""
-
-    def board(followed, named):
-        answers = [("cat" if t in followed else "dog", "cat", "dog") for t in range(8)] * 12
-        table = published_names(answers, 12, 8) if named else trials(answers)
-        return scored(table)["shape_bias", ""]
-
-    def ranked(named):
-        rows = [
-            Row(
-                None,
-                None,
-                None,
-                name,
-                "network",
-                (),
-                {"shape_bias": Cell(score.value, score.low, score.high, source=score)},
-            )
-            for name, score in (("a", board(range(4), named)), ("b", board(range(2), named)))
-        ]
-        made = with_ranks(rows, "shape_bias", "higher")
-        return [(row.rank, row.rank_low, row.rank_high) for row in made]
-
-    assert ranked(named=False) == [(1, 1, 1), (2, 2, 2)]
-    assert ranked(named=True) == [(1, 1, 2), (2, 1, 2)]
 
 
 @pytest.mark.parametrize("role", ["edges", "silhouettes", "natural"])
