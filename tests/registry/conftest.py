@@ -1,14 +1,19 @@
 """Shared by the registry's tests: one thread, a tiny network, cards that point at it."""
 
 import os
+import threading
+from functools import partial
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import timm  # what the tests beside this file import, they find
 import torch
+from file_server import CONTENT, Server
 from torch import nn
 
 from registry.cards import ModelCard, Preprocess
+from registry.files import Place
 
 torch.set_num_threads(1)
 
@@ -75,6 +80,26 @@ def tiny() -> nn.Module:
             nn.init.uniform_(part.bias, -0.2, 0.2)
             nn.init.uniform_(part.weight, 0.5, 1.5)
     return module.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Where registered cards and weights go."""
+    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder with a file "net.pt" of CONTENT, and the address where it is served."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "net.pt").write_bytes(CONTENT)
+    Server.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

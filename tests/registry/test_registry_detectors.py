@@ -10,7 +10,6 @@ from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess
 from registry.families.detectors import FLOOR, BoxAnswers, Boxes, boxes_of, is_detector
-from registry.files import Place
 from registry.labels import label_space, with_nothing
 from registry.loading import load_model
 from registry.model import LoadedModel
@@ -19,11 +18,6 @@ from registry.world_networks import boxes_of as pixels_of
 from registry.world_networks import tiny_detector
 
 IN = {"size": 64, "resize": 64, "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
-
-
-@pytest.fixture
-def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 class Says(nn.Module):
@@ -45,17 +39,20 @@ def answers(*found, columns=(1, 2, 5), threshold=0.05):
     return network(torch.zeros(2, 3, 8, 8))[0].sigmoid().tolist()
 
 
-def test_each_class_has_the_score_of_its_best_box():
+def test_the_best_box_of_each_class_decides_and_nothing_where_there_is_none():
     assert answers((1, 0.2), (5, 0.9), (1, 0.7), (2, 0.1)) == pytest.approx([0.7, 0.1, 0.9, 0.05])
-
-
-def test_boxes_of_other_categories_are_not_looked_at():
-    assert answers((3, 0.99), (2, 0.4)) == pytest.approx([FLOOR, 0.4, FLOOR, 0.05])
-
-
-def test_without_boxes_nothing_is_the_answer():
+    assert answers((3, 0.99), (2, 0.4)) == pytest.approx([FLOOR, 0.4, FLOOR, 0.05])  # 3 is not asked for
     assert answers() == pytest.approx([FLOOR] * 3 + [0.05])
     assert answers((1, 0.3), threshold=0.5) == pytest.approx([0.3, FLOOR, FLOOR, 0.5])
+
+
+def test_what_is_a_detector():
+    from torchvision import models
+
+    every = [f"torchvision:{name}" for name in models.list_models()]
+    theirs = {f"torchvision:{name}" for name in models.list_models(module=models.detection)}
+    assert {arch for arch in [*every, "timm:resnet50"] if is_detector(arch)} == theirs
+    assert is_detector("detector:python:a:b") and not is_detector("python:a:b")
 
 
 def test_the_gradient_is_that_of_the_score_that_decides():
@@ -103,23 +100,6 @@ def test_coco_numbers_with_their_gaps():
     grouping = label_space("coco80").grouping("geirhos16")
     assert grouping.categories == label_space("geirhos16").classes
     assert [names[i] for (i,) in grouping.indices] == list(grouping.categories)
-
-
-def test_what_is_a_detector():
-    found = [
-        arch for arch in (
-            "torchvision:fasterrcnn_resnet50_fpn", "torchvision:maskrcnn_resnet50_fpn_v2",
-            "torchvision:keypointrcnn_resnet50_fpn", "torchvision:retinanet_resnet50_fpn",
-            "torchvision:fcos_resnet50_fpn", "torchvision:ssd300_vgg16", "detector:python:a:b",
-            "torchvision:ssdlite320_mobilenet_v3_large", "torchvision:resnet50", "timm:resnet50", "python:a:b",
-        ) if is_detector(arch)
-    ]  # fmt: skip
-    assert len(found) == 8
-    from torchvision import models
-
-    every = [f"torchvision:{name}" for name in models.list_models()]
-    theirs = {f"torchvision:{name}" for name in models.list_models(module=models.detection)}
-    assert {arch for arch in every if is_detector(arch)} == theirs
 
 
 @pytest.mark.slow

@@ -1,13 +1,10 @@
 """Downloads against a server on this machine: mirrors, digests, and never half a file."""
 
 import hashlib
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
 
 import pytest
 import torch
+from file_server import CONTENT, Server
 from pydantic import ValidationError
 
 from registry.cards import read_cards, rename_card, write_card
@@ -17,40 +14,7 @@ from registry.files import Place, digest_state
 from registry.foreign import problems
 from registry.loading import availability, load_model
 
-CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    asked: ClassVar[list[str]] = []
-    logins: ClassVar[list[str | None]] = []
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        self.logins += [text for text in [self.headers.get("Authorization")] if text]
-        if self.path.endswith("short.pt"):
-            self.send_response(200)
-            self.send_header("Content-Length", "5000")
-            self.end_headers()
-            self.wfile.write(b"half")
-            return
-        super().do_GET()
-
-
-@pytest.fixture
-def served(tmp_path):
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "net.pt").write_bytes(CONTENT)
-    Quiet.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_download_is_checked_and_kept(served, tmp_path):
@@ -59,7 +23,7 @@ def test_a_download_is_checked_and_kept(served, tmp_path):
     assert path == local_path(f"{url}/net.pt", tmp_path / "w")
     assert path.read_bytes() == CONTENT
     assert fetch(f"{url}/net.pt", tmp_path / "w", DIGEST) == path
-    assert len(Quiet.asked) == 1
+    assert len(Server.asked) == 1
 
 
 def test_another_digest_leaves_nothing_behind(served, tmp_path):
@@ -75,7 +39,7 @@ def test_a_mirror_is_asked_first(served, tmp_path):
     folder, url = served
     far = "http://127.0.0.1:9/elsewhere/net.pt"
     assert fetch(far, tmp_path / "a", DIGEST, mirror=str(folder)).read_bytes() == CONTENT
-    assert Quiet.asked == []
+    assert Server.asked == []
     assert fetch(far, tmp_path / "b", DIGEST, mirror=url + "/").read_bytes() == CONTENT
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -98,11 +62,11 @@ def test_a_card_downloads_on_use(served, tiny, card, tmp_path):
 def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_path):
     folder, url = served
     torch.save({"state_dict": tiny.state_dict()}, folder / "tiny.pt")
-    Quiet.logins.clear()
+    Server.logins.clear()
     secret = url.replace("://", "://me:hunter2@") + "/tiny.pt?token=s3cret"
     mine, weights = card(secret), Place(tmp_path / "weights")
     assert load_model(mine, weights).digest == digest_state(tiny.state_dict())
-    assert Quiet.logins == ["Basic bWU6aHVudGVyMg=="] and Quiet.asked[-1].endswith("token=s3cret")
+    assert Server.logins == ["Basic bWU6aHVudGVyMg=="] and Server.asked[-1].endswith("token=s3cret")
     (folder / "tiny.pt").unlink()
     shown = [repr(mine), str(mine.model_dump()), mine.model_dump_json()]
     shown += [path.read_text() for path in (tmp_path / "weights").glob("*.json")]

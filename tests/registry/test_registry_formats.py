@@ -21,11 +21,6 @@ from registry.register import register
 HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
-@pytest.fixture
-def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
-
-
 def under(prefix, state):
     return {prefix + name: tensor for name, tensor in state.items()}
 

@@ -1,9 +1,7 @@
 """Cards, addresses and factories that mean harm, or are broken in a way that used to stop everything."""
 
 import os
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
 import pytest
@@ -84,29 +82,6 @@ def test_weights_in_strange_places_are_just_not_there(weights, card, tmp_path):
     assert not availability(mine, Place(tmp_path)).on_disk
     with pytest.raises(WeightsError):
         load_model(mine, Place(tmp_path))
-
-
-class Server(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def served(tmp_path):
-    folder = tmp_path / "served"
-    folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_an_address_stays_in_its_folder(tmp_path):
-    for url in ("http://a/x%2F..%2F..%2Fevil.pt", "http://a/..", "http://a/%00.pt", "http://a/"):
-        with pytest.raises(ValueError, match="plain file name"):
-            local_path(url, tmp_path)
-    assert local_path("http://a/b%20c.pt?x=/../y", tmp_path).parent == tmp_path
 
 
 def test_a_page_instead_of_weights_is_not_kept(served, tmp_path):

@@ -24,11 +24,6 @@ INPUT = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "interpolation": "bicu
 SQUASHED = {**INPUT, "mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
 
 
-@pytest.fixture
-def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
-
-
 @pytest.fixture(scope="module")
 def open_clip():
     """Imported by the tests that need it: it takes seconds."""
@@ -102,21 +97,6 @@ def test_sixteen_names_and_a_thousand_grouped_are_two_observers(folder, folders)
     one, other = loaded(few, folders), loaded(many, folders)
     assert one.identity != other.identity
     assert torch.equal(one.module.visual.conv1.weight, other.module.visual.conv1.weight)
-
-
-@pytest.mark.slow
-def test_prompts_are_part_of_a_model(folder, folders):
-    place = f"open_clip:{folder()}"
-    cards = [
-        register(name, place, labels="geirhos16", options={"templates": name}, **folders)[0] for name in ("single", "7")
-    ]
-    one, other = (loaded(card, folders) for card in cards)
-    assert one.identity != other.identity
-    images = torch.rand(2, 3, 32, 32)
-    assert not torch.equal(one.forward(images), other.forward(images))
-    again, _ = register("again", place, labels="geirhos16", options={"templates": "7"}, **folders)
-    assert again.options["prompts"] == cards[1].options["prompts"]
-    assert loaded(again, folders).identity == other.identity
 
 
 @pytest.mark.slow

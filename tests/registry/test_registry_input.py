@@ -82,11 +82,6 @@ def saved_folder(folder, state, config=CONFIG):
     return folder
 
 
-@pytest.fixture
-def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
-
-
 @pytest.mark.parametrize(
     "how", ["both", *(pytest.param(how, marks=pytest.mark.slow) for how in ("weights", "local-dir"))]
 )

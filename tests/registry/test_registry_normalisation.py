@@ -11,11 +11,6 @@ from registry.loading import load_model
 from registry.register import register
 
 
-@pytest.fixture
-def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
-
-
 def saved(path, state, mean, std, names=("normalize.mean", "normalize.std")):
     inside = {f"model.{name}": tensor.clone() for name, tensor in state.items()}
     statistics = dict(zip(names, (torch.tensor(mean), torch.tensor(std)), strict=True))
@@ -63,31 +58,6 @@ def test_a_contradiction_is_refused_with_both(tiny, nine, card, folders, tmp_pat
     with pytest.raises(WeightsError, match=r"leave out --mean, --std and --scale"):
         register("mine", "timm:test_resnet", path, labels=nine, mean=(0.1, 0.1, 0.1), **folders)
     assert not folders["cards_folder"].exists()
-
-
-def test_a_network_that_normalises_itself_keeps_its_buffers(nine, folders, tmp_path, monkeypatch):
-    name = f"inside_{abs(hash(str(tmp_path)))}"
-    (tmp_path / f"{name}.py").write_text(
-        "import torch\nfrom torch import nn\n"
-        "class Net(nn.Module):\n"
-        "    def __init__(self):\n"
-        "        super().__init__()\n"
-        "        self.register_buffer('mean', torch.full((1, 3, 1, 1), .3))\n"
-        "        self.register_buffer('std', torch.full((1, 3, 1, 1), .2))\n"
-        "        self.head = nn.Linear(3, 9)\n"
-        "    def forward(self, x):\n"
-        "        return self.head(((x - self.mean) / self.std).mean((2, 3)))\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    from importlib import import_module
-
-    save_file(import_module(name).Net().state_dict(), tmp_path / "n.safetensors")
-    card, checks = register(
-        "mine", f"python:{name}:Net", tmp_path / "n.safetensors", labels=nine, size=32,
-        mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), **folders,
-    )  # fmt: skip
-    assert card.preprocess.mean == (0, 0, 0)
-    assert said(checks) == "mean (0, 0, 0), std (1, 1, 1), as given"
 
 
 @pytest.mark.slow

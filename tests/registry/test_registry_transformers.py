@@ -10,7 +10,6 @@ import torch
 from registry.cards import Preprocess
 from registry.errors import CardError, WeightsError
 from registry.families.transformers import fields_of
-from registry.files import Place
 from registry.labels import label_space
 from registry.loading import availability, load_model
 from registry.model import LoadedModel
@@ -23,11 +22,6 @@ TINY = {
     "image_size": 32, "patch_size": 8,
 }  # fmt: skip
 THREE = {0: "elm", 1: "tabby cat", 2: "jay"}
-
-
-@pytest.fixture
-def folders(tmp_path):
-    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
 
 
 @pytest.fixture(scope="module", autouse=True)
