@@ -29,7 +29,7 @@ from benchmark.stats.agreement import expected_consistency, kappa_of
 from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE
-from suites.human_comparison.consistency import ConditionAnswers, ExperimentAnswers
+from suites.human_comparison.consistency import ExperimentAnswers
 
 RESAMPLES = 1000
 FEW = 5  # images
@@ -65,7 +65,7 @@ def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES, seed: int = 0) 
     for part in answers.conditions:
         rng = np.random.default_rng([seed, _number(answers.role), _number(part.condition)])
         if part.clusters:
-            patterns, weights = part.right, _crossed(part.clusters, resamples, rng)
+            patterns, weights = part.right, crossed_weights(part.clusters, resamples, rng)
         else:
             patterns, counts = np.unique(part.right, axis=0, return_counts=True)
             weights = np.vstack([counts, rng.standard_gamma(counts, size=(resamples, len(counts)))])
@@ -138,7 +138,7 @@ def accuracy_draws(role: str, right: Array, condition: Array, clusters: Clusters
     """
     rng = np.random.default_rng([0, _number(role), _number("accuracy")])
     if clusters:
-        weights = _crossed(clusters, RESAMPLES, rng)
+        weights = crossed_weights(clusters, RESAMPLES, rng)
         return np.asarray(weights @ right / weights.sum(axis=1))
     names, at = np.unique(condition, return_inverse=True)
     n = np.bincount(at)
@@ -166,10 +166,14 @@ def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) 
     """Kappa of all pairs [1 + B, k, k], from the weight of images on which both are right or both wrong
     [1 + B, k, k], on which each is right [1 + B, k], and of all images [1 + B].
     """
-    one, other = correct[:, :, None], correct[:, None, :]
-    cells = [agree + one + other - n[:, None, None]]  # 2 x both right
-    cells += [agree - one - other + n[:, None, None]]  # 2 x neither
-    cells += [n[:, None, None] - agree + (one - other), n[:, None, None] - agree - (one - other)]
+    own, other, whole = correct[:, :, None], correct[:, None, :], n[:, None, None]
+    # Twice the images on which both are right, neither, the first alone, the second alone.
+    cells = (
+        agree + own + other - whole,
+        agree - own - other + whole,
+        whole - agree + (own - other),
+        whole - agree - (own - other),
+    )
     few = np.min([cell[0] for cell in cells], axis=0) < 2 * FEW
     # Random weights of mean one half (Gamma of shape one half), the same for all pairs: what two observers share then
     # cancels in their difference. Nothing is added to the sample itself.
@@ -177,17 +181,12 @@ def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) 
     drawn[:, 0] = 0
     upper = np.triu(np.ones(few.shape), 1)
     both, neither, first = drawn[0] * few, drawn[1] * few, (drawn[2] * upper + drawn[3] * upper.T) * few
-    total = n[:, None, None] + both + neither + first + first.transpose(0, 2, 1)
-    p = (one + both + first) / total
+    total = whole + both + neither + first + first.transpose(0, 2, 1)
+    p = (own + both + first) / total
     return kappa_of((agree + both + neither) / total, expected_consistency(p, p.transpose(0, 2, 1)))
 
 
-def draw_image_weights(part: ConditionAnswers, resamples: int, rng: np.random.Generator) -> Floats:
-    """How much each image of a condition counts in the sample and the resamples, [1 + B, images]."""
-    return _crossed(part.clusters or {"image": part.stimuli}, resamples, rng)
-
-
-def _crossed(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
+def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
     """Weights of images in the sample and the resamples, [1 + B, n]: the product of those of what they are made of."""
     weights = np.ones((1 + resamples, len(next(iter(clusters.values())))))
     for name, column in clusters.items():

@@ -15,7 +15,7 @@ import numpy as np
 from benchmark.contracts import Array, Metric, SuiteFigure, Trials
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import exemplars
-from suites.human_comparison.bootstrap import RESAMPLES, draw_image_weights
+from suites.human_comparison.bootstrap import RESAMPLES, crossed_weights
 from suites.human_comparison.consistency import ExperimentAnswers
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS
 
@@ -166,7 +166,7 @@ def margin_draws(trials: Trials, answers: ExperimentAnswers) -> Floats | None:
         order = np.argsort(own["stimulus"])
         margins = own[MARGIN][order[np.searchsorted(own["stimulus"][order], part.stimuli)]].astype(np.float64)
         seed = zlib.crc32(f"{answers.role} {part.condition} margins".encode())
-        weights = draw_image_weights(part, RESAMPLES, np.random.default_rng(seed))
+        weights = crossed_weights(part.clusters or {"image": part.stimuli}, RESAMPLES, np.random.default_rng(seed))
         draws.append(weighted_correlation(weights, margins[None, :], part.right[:, 1:].mean(axis=1)[None, :]))
     return np.mean(draws, axis=0) if all(np.isfinite(values[0]) for values in draws) else None
 

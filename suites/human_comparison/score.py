@@ -61,8 +61,7 @@ def _among(trials: Trials) -> list[str]:
 
 def regenerated(trials: Trials) -> tuple[str, ...]:
     """A flag where some images were not the published files but made again from their sources."""
-    made = trials.columns.get("made")
-    return ("regenerated stimuli",) if made is not None and (made == REGENERATED).any() else ()
+    return ("regenerated stimuli",) if REGENERATED in trials.columns.get("made", ()) else ()
 
 
 def counted(roles: int) -> tuple[str, ...]:

@@ -115,8 +115,8 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
                 values = ADDED.measures[name].measure(maps, context.masks)
                 columns[added_column(name)] = _fitting(values, (len(maps),))
             else:
-                made = ADDED.maps[name].make(view.forward, images, targets[0], seeds)
-                values = _fitting(_array(made) if isinstance(made, Tensor) else made, maps.shape)
+                other = ADDED.maps[name].make(view.forward, images, targets[0], seeds)
+                values = _fitting(_array(other) if isinstance(other, Tensor) else other, maps.shape)
                 columns |= context.areas(values, added_column(name))
     return columns
 

@@ -55,12 +55,6 @@ def stored(trials: Trials, column: str) -> Array:
     return np.full(len(trials), np.nan) if values is None else values.astype(float)
 
 
-def excess(trials: Trials, name: str) -> Array:
-    """[n] AUC of a map against the own mask minus its mean against masks of other categories."""
-    own, other = columns_of(name)
-    return np.asarray(stored(trials, own) - stored(trials, other))
-
-
 def reliance(trials: Trials) -> Array:
     """[n] (O - P) / (|O| + |P|): O what the object adds to the margin of its category, P what the outline of another
     image's object adds at the same place and size (`exchange`); 0 where the ground alone moves it."""
@@ -88,49 +82,31 @@ def correct(trials: Trials) -> Array:
     return np.asarray(trials["response"] == truth, dtype=float)
 
 
-def counted(values: Array, trials: Trials, *, masked: bool) -> tuple[Array, Array]:
-    """(numerator, denominator) of a mean over the images that count."""
-    counts = np.isfinite(values)
-    if masked:
-        area = stored(trials, "area")
-        counts = counts & (area >= SMALLEST) & (area <= LARGEST)
-    return np.where(counts, values, 0.0), counts
-
-
-def mean_of(column: str, *, masked: bool) -> Ratio:
-    """The mean of a column, on the main role alone where a table holds several."""
-    return on_main(lambda trials: stored(trials, column), masked=masked)
-
-
-def mean_excess(name: str) -> Ratio:
-    """The mean AUC excess of a map, on the main role alone where a table holds several."""
-    return on_main(lambda trials: excess(trials, name), masked=True)
-
-
-def on_main(values: Callable[[Trials], Array], *, masked: bool) -> Ratio:
-    """The mean of values [n], on the main role alone where a table holds several."""
+def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool = True) -> Ratio:
+    """The mean of values [n] over the images that count; main: on the main role alone where a table holds several."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
-        num, den = counted(values(trials), trials, masked=masked)
-        main = trials["role"] == next(iter(board_roles(trials)), "")
-        return np.where(main, num, 0.0), den & main
+        own = values(trials)
+        counts = np.isfinite(own)
+        if masked:
+            area = stored(trials, "area")
+            counts = counts & (area >= SMALLEST) & (area <= LARGEST)
+        if main:
+            counts = counts & (trials["role"] == next(iter(board_roles(trials)), ""))
+        return np.where(counts, own, 0.0), counts
 
     return ratio
 
 
-def own_excess(trials: Trials) -> tuple[Array, Array]:
-    """The mean AUC excess of the gradient, whatever the role."""
-    return counted(excess(trials, "grad"), trials, masked=True)
+def mean_of(column: str, *, masked: bool) -> Ratio:
+    """The mean of a column."""
+    return mean(lambda trials: stored(trials, column), masked=masked)
 
 
-def own_contrast(trials: Trials) -> tuple[Array, Array]:
-    """The mean of AUC with the shape as target minus AUC with the texture as target; undefined where the cues agree."""
-    return counted(stored(trials, "grad_auc") - stored(trials, "texture_auc"), trials, masked=True)
-
-
-def clicked(trials: Trials) -> tuple[Array, Array]:
-    """The mean alignment with people's clicks, as a share of how well people agree."""
-    return counted(stored(trials, "clickme") / CEILING, trials, masked=False)
+def mean_excess(name: str, *, main: bool = True) -> Ratio:
+    """The mean of a map's AUC against the own mask less its mean AUC against masks of other categories."""
+    own, other = columns_of(name)
+    return mean(lambda trials: stored(trials, own) - stored(trials, other), main=main)
 
 
 HEADLINE = "object_reliance"
@@ -142,7 +118,7 @@ _exchanged = partial(Metric, clusters=pairs, chance=0.0, bounds=SIGNED)
 #: How a gradient is organised: no direction is better.
 _organised = partial(Metric, clusters=exemplars, direction="none", shown=False)
 #: The gradient on the object where the built-in world says which pixels can matter.
-_spilled = partial(_metric, chance=0.0, shown=False, ratio=own_excess, bounds=SIGNED)
+_spilled = partial(_metric, chance=0.0, shown=False, ratio=mean_excess("grad", main=False), bounds=SIGNED)
 
 _METRICS = (
     _exchanged(
@@ -151,13 +127,13 @@ _METRICS = (
         "(O - P) / (|O| + |P|), O what the object adds to the margin of its category when it is exchanged for another "
         "image's, P what the outline of another image's object adds at the same place and size",
         headline=True,
-        ratio=on_main(reliance, masked=True),
+        ratio=mean(reliance),
     ),
     _metric(
         "object_accuracy",
         "accuracy",
         "share of the images that are answered with the object's category",
-        ratio=on_main(correct, masked=True),
+        ratio=mean(correct),
     ),
     _exchanged(
         "object_share",
@@ -165,7 +141,7 @@ _METRICS = (
         "(O - G) / (|O| + |G|), G what the ground adds: 1 object only, -1 ground only. A disk in front of a network "
         "raises it",
         shown=False,
-        ratio=on_main(split, masked=True),
+        ratio=mean(split),
     ),
     _metric(
         "object_auc_excess",
@@ -232,7 +208,7 @@ _METRICS = (
         "object AUC with the shape as target minus with the texture as target, on the same conflict image",
         role=CONFLICT,
         chance=0.0,
-        ratio=own_contrast,
+        ratio=mean(lambda trials: stored(trials, "grad_auc") - stored(trials, "texture_auc"), main=False),
         bounds=SIGNED,
     ),
     _metric(
@@ -242,7 +218,7 @@ _METRICS = (
         "people agree",
         role=CLICKED,
         chance=0.0,
-        ratio=clicked,
+        ratio=mean(lambda trials: stored(trials, "clickme") / CEILING, masked=False, main=False),
     ),
     *(
         _spilled(

@@ -6,7 +6,7 @@ A picture function takes a network, one image [1, 3, h, w] in [0,1] and the outp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import isqrt
 
 import numpy as np
@@ -143,10 +143,10 @@ class Gallery:
     image: Image.Image
     shown: Image.Image
     strips: Mapping[str, Image.Image]
-    warning: str = ""
-    categories: tuple[str, ...] = ()
-    captions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    masks: Image.Image | None = None
+    warning: str
+    categories: tuple[str, ...]
+    captions: Mapping[str, tuple[str, ...]]
+    masks: Image.Image | None
 
 
 @dataclass(frozen=True)
@@ -199,9 +199,8 @@ def draw(
     """The figure of `models` on `chosen` stimuli; random: a last row, the first architecture with random weights.
 
     Target of a map: log-odds of the image's category; caption: the answer, and that category's probability. kind: a
-    name of `PICTURES`. Raises
-    UnknownName for another, LabelError where a network cannot answer in the stimuli's decision space, ModelFailure
-    where it has no such map.
+    name of `PICTURES`. Raises UnknownName for another, LabelError where a network cannot answer in the stimuli's
+    decision space, ModelFailure where it has no such map.
     """
     if kind not in PICTURES:
         raise unknown_name("map", kind, PICTURES)
@@ -246,10 +245,10 @@ def strip(tiles: Sequence[Pixels]) -> Image.Image:
     steps = [-(-max(tile.shape[:2]) // SMALL) for tile in tiles]
     small = [tile[::step, ::step] for tile, step in zip(tiles, steps, strict=True)]
     height, width = (max(tile.shape[axis] for tile in small) for axis in (0, 1))
-    canvas = Image.new("RGB", (len(small) * width, height), _WHITE)
-    for place, tile in enumerate(small):
-        canvas.paste(Image.fromarray(np.ascontiguousarray(tile)), (place * width, 0))
-    return canvas
+    room = [((0, height - len(tile)), (0, width - tile.shape[1]), (0, 0)) for tile in small]
+    return Image.fromarray(
+        np.hstack([np.pad(tile, free, constant_values=255) for tile, free in zip(small, room, strict=True)])
+    )
 
 
 def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, make: Make) -> GalleryRow:

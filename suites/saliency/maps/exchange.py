@@ -101,11 +101,10 @@ def grounds(images: Tensor, holes: Flags) -> Tensor:
         sides = (np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0)))
         around = tuple(slice(max(0, int(at[0]) - 1), int(at[-1]) + 2) for at in sides)
         down, across = distance_transform_edt(hole[around], return_distances=False, return_indices=True)
-        nearest = np.arange(hole.size).reshape(hole.shape)
-        nearest[around] = nearest[around][down, across]
-        to, from_ = (
-            torch.from_numpy(at[hole]).to(images.device) for at in (np.arange(hole.size).reshape(hole.shape), nearest)
-        )
+        places = np.arange(hole.size).reshape(hole.shape)
+        nearest = places.copy()
+        nearest[around] = places[around][down, across]
+        to, from_ = (torch.from_numpy(at[hole]).to(images.device) for at in (places, nearest))
         image[:, to] = image[:, from_]
     return filled.reshape(images.shape)
 

@@ -51,8 +51,19 @@ def input_gradients(
     parts = []
     for start in range(0, len(images), size):
         part = slice(start, start + size)
-        wanted = [target[part] for target in targets]
-        parts.append(_gradients(forward, images[part], wanted, score))
+        with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+            pixels = images[part].detach().clone().float().requires_grad_()
+            logits = forward(pixels)
+            if not logits.requires_grad:
+                raise ModelFailure("its logits carry no gradient: the network is not differentiable")
+            scores = [score(logits, target[part]).sum() for target in targets]
+            gradients = []
+            for place, total in enumerate(scores, 1):
+                (slope,) = torch.autograd.grad(total, pixels, retain_graph=place < len(scores), allow_unused=True)
+                if slope is None:
+                    raise ModelFailure("its logits do not depend on the pixels: no gradient")
+                gradients.append(slope.detach())
+        parts.append(gradients)
     return [torch.cat(gradients) for gradients in zip(*parts, strict=True)]
 
 
@@ -78,22 +89,6 @@ def noise_of(seeds: NDArray[np.uint64], shape: tuple[int, ...], draws: int, sigm
             stream.standard_normal(dtype=np.float32, out=draw[place])
     noise *= np.float32(sigma)
     return noise
-
-
-def _gradients(forward: Forward, images: Tensor, targets: Sequence[Tensor], score: Target) -> list[Tensor]:
-    with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
-        pixels = images.detach().clone().float().requires_grad_()
-        logits = forward(pixels)
-        if not logits.requires_grad:
-            raise ModelFailure("its logits carry no gradient: the network is not differentiable")
-        scores = [score(logits, target).sum() for target in targets]
-        gradients = []
-        for place, total in enumerate(scores, 1):
-            (slope,) = torch.autograd.grad(total, pixels, retain_graph=place < len(scores), allow_unused=True)
-            if slope is None:
-                raise ModelFailure("its logits do not depend on the pixels: no gradient")
-            gradients.append(slope.detach())
-    return gradients
 
 
 def membership(outputs: Sequence[Sequence[int]], classes: int) -> Tensor:
