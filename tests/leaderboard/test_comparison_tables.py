@@ -9,7 +9,7 @@ from benchmark.contracts import Metric
 from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
 from benchmark.stats import Comparison
 from benchmark.stats.comparisons import DiscordantTrial, SuiteComparison, compared, compared_to_each, decided, undecided
-from benchmark.stats.differences import Discordant, Studentised
+from benchmark.stats.differences import Discordant
 
 
 def row(suite, name, b, c, direction="higher", headline=False, data=""):
@@ -64,15 +64,6 @@ def test_what_holds_for_all_rows_stands_below_once(found):
     assert "smallest detectable" not in shown
 
 
-def test_a_headline_in_one_condition_is_no_headline():
-    whole = row("human", "kappa", 60, 12, headline=True)
-    one = row("human", "kappa", 40, 20, headline=True, data="sketch")
-    one = replace(one, comparison=replace(one.comparison, condition="sketch"))
-    made = compared("A", "B", [whole, one])
-    assert [r.comparison.condition for r in made.headlines] == [""]
-    assert [r.comparison.condition for r in made.secondary] == ["sketch"]
-
-
 def test_families_are_adjusted_apart(found):
     assert [r.comparison.p_holm for r in found.headlines] == pytest.approx([2 * 1.54e-8, 0.7576], rel=1e-2)
     tested = [r.comparison for r in found.secondary if r.comparison.p is not None]
@@ -88,13 +79,6 @@ def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():
     assert [(x.suite, y.suite) for x, y in found.left_out] == [("one", "two")]
     variant = SuiteComparison("one:strong", small.metric, small.comparison)
     assert len(compared("a", "b", [variant, large])) == 2  # another protocol is another hypothesis
-
-
-def test_equal_data_without_a_digest_are_not_one_hypothesis():
-    start = Comparison("k", difference=0.1, n=9)
-    one = decided(start, Studentised(0.1, 0.2, 9), "M")
-    rows = [SuiteComparison("s", Metric(name, name, ""), Comparison(**{**vars(one), "metric": name})) for name in "xy"]
-    assert len(compared("a", "b", rows)) == 2
 
 
 def test_hostile_names_stay_text_and_images_are_counted():

@@ -75,13 +75,6 @@ def test_the_ending_chooses_the_form(db, bench, tmp_path):
         assert len(list(csv.DictReader(file))) == len(api.scores(db=db))
 
 
-def test_what_does_not_go_together_is_said(db, bench):
-    assert bench("export", "--scores", "--by", "shape_bias", "--db", db).code == 2
-    nowhere = bench("export", "--scores", "--format", "parquet", "--db", db)
-    assert nowhere.code != 0
-    assert "Parquet" in nowhere.err
-
-
 def test_a_document_of_empty_objects_is_refused_at_the_first(tmp_path):
     """A million faults took a gigabyte."""
     path = tmp_path / "bomb.json"

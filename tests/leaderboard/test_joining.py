@@ -7,7 +7,7 @@ import pytest
 
 from benchmark import api
 from benchmark.contracts import Observer
-from benchmark.errors import BenchError, ScoresError
+from benchmark.errors import ScoresError
 from benchmark.leaderboard.exchange import read_document
 from benchmark.store import open_store
 from tests.report.conftest import score_set, scores_of, stimuli_of, suite_of
@@ -104,26 +104,12 @@ def test_what_is_imported_stands_on_the_board_with_a_remark(lab):
         assert (remark in cell.flags) == (row.kind == "reported")
 
 
-def test_no_paired_test_takes_it(lab):
-    write("mine.db", ["mine"], 7)
-    api.import_leaderboard(lab, db="mine.db")
-    with pytest.raises(BenchError, match="no trials"):
-        api.compare("net-0 (lab)", "mine", db="mine.db")
-
-
 def test_a_second_time_adds_nothing(lab):
     first = api.import_leaderboard(lab, db="mine.db")
     before = api.document(db="mine.db")
     again = api.import_leaderboard(lab, db="mine.db")
     assert (again.scores, again.known, again.observers) == (0, first.scores, [])
     assert api.document(db="mine.db") == before
-
-
-def test_what_is_ones_own_is_known(lab):
-    before = api.document(db="lab.db")
-    report = api.import_leaderboard(lab, db="lab.db")
-    assert (report.scores, report.known) == (0, len(before.scores))
-    assert api.document(db="lab.db") == before
 
 
 @pytest.mark.slow
@@ -148,14 +134,6 @@ def test_two_numbers_of_one_thing_are_a_conflict_and_nothing_comes_in(lab, bench
     assert "conflict: net-1: cue-conflict shape_bias is 0.0 in the document and 0.39" in said.err
     assert "nothing was imported" in said.err
     assert api.document(db=db) == before
-
-
-@pytest.mark.slow
-def test_another_network_under_an_imported_name_is_a_conflict(lab):
-    api.import_leaderboard(lab, db="mine.db")
-    changed(lab, lambda plain: plain["observers"][0].update(identity="f" * 64))
-    report = api.import_leaderboard(lab, db="mine.db")
-    assert len(report.conflicts) == 1 and "net-0 (lab): another network" in report.conflicts[0]
 
 
 @pytest.mark.slow

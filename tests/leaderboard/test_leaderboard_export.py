@@ -3,15 +3,13 @@
 import csv
 import io
 import json
-import re
 
 import pandas as pd
 import pytest
 
-from benchmark.errors import UnknownName
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board_tables import board_table, score_table
-from benchmark.leaderboard.forms import FORMATS, latex_text, markdown_text, written
+from benchmark.leaderboard.forms import latex_text, markdown_text, written
 
 THIRD = 1 / 3
 EDGES = {"metric": "edges", "role": "edges"}
@@ -86,52 +84,6 @@ def test_json_is_strict_and_complete(board, rows):
     assert by_name["=cmd()"]["rank"] == 1
 
 
-def test_json_has_no_nan(score, sets):
-    row = score("x", 1, 2, high=float("inf"))
-    (table,) = json.loads(export_scores([row], "json", sets))
-    assert table["rows"][0]["scores"][""]["high"] is None
-
-
-def test_scores_keep_conditions_and_provenance(rows, sets):
-    table = pd.read_csv(io.StringIO(export_scores(rows, "csv", sets)))
-    assert len(table) == len(rows)
-    assert list(table.condition.fillna("")) == ["", "", "", "", "", "cat"]
-    assert table["set"][4] == "edges 160 images (e3e3e3e3)"
-
-
-def cells(line):
-    """Cells of a Markdown row: split at the bars that are not escaped."""
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-
-
-def test_markdown_tables_keep_their_shape(board, rows, sets):
-    text = export_boards(board, "markdown")
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(cells(line)) for line in table} == {6}
-    assert cells(table[0]) == ["rank", "observer", "training", "shape bias", "n", "edges"]
-    assert cells(table[3])[:4] == ["2", r"net\_a\|b", "std, adv", r"0.3333 \[0.269, 0.405\] \*1 \*2"]
-    assert "- \\*2 50 % &amp; more" in text
-    listed = export_scores(rows, "markdown", sets)
-    assert {len(cells(line)) for line in listed.splitlines() if line.startswith("|")} == {11}
-    assert "no trial counts" in listed
-
-
-def test_latex_tables_keep_their_shape(board, rows, sets):
-    text = export_boards(board, "latex")
-    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
-    assert body.count(r"\addlinespace") == 2
-    body = [line for line in body if line != r"\addlinespace"]
-    assert len(body) == 5
-    for line in body:
-        assert line.endswith(r" \\")
-        assert len(re.findall(r"(?<!\\)&", line)) == 5
-    assert body[1].startswith(r"2 & net\_a\textbar{}b & std, adv & 0.3333 [0.269, 0.405] *1 *2 & 180 &")
-    assert r"50 \% \& more" in text
-    assert text.count(r"\begin{") == text.count(r"\end{") == 2
-    listed = export_scores(rows, "latex", sets).split(r"\midrule")[1].split(r"\bottomrule")[0]
-    assert len(listed.strip().splitlines()) == len(rows)
-
-
 def test_every_special_character_is_escaped():
     special = r"\ { } ~ ^ < > | & % $ # _"
     assert latex_text(special) == (
@@ -142,17 +94,3 @@ def test_every_special_character_is_escaped():
     assert latex_text("*1") == "{*1}"
     assert markdown_text("a*b_c`d[e]|f\\g<i>&") == r"a\*b\_c\`d\[e\]\|f\\g&lt;i&gt;&amp;"
     assert "\n" not in latex_text("a\nb") + markdown_text("a\nb")
-
-
-def test_an_unknown_format_is_named(board, rows, sets):
-    assert FORMATS == ("csv", "json", "markdown", "latex")
-    with pytest.raises(UnknownName, match=r"no export format is called 'jsn'.*Did you mean: json"):
-        export_boards(board, "jsn")
-    with pytest.raises(UnknownName):
-        export_scores(rows, "xml", sets)
-
-
-def test_nothing_exports_to_an_empty_table(sets):
-    assert json.loads(export_boards([], "json")) == []
-    assert export_boards([], "csv") == "\n"
-    assert export_scores([], "csv", sets) == "\n"

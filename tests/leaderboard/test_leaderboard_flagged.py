@@ -40,29 +40,6 @@ def test_on_request_flagged_rows_rank_below_all_others(board):
     assert made.references == board.references
 
 
-def test_flags_that_are_no_distrust_move_nothing(suite, sets, score):
-    rows = [score("a", 10, 320), score("b", 300, 320, flags=("training images",))]
-    (made,) = boards(rows, suite, sets)
-    assert flagged_last(made) is made
-
-
-def test_where_lower_is_better(suite, sets, score):
-    rows = [
-        score("a", 10, 320, metric="error", flags=(f"{DISTRUST}x",)),
-        score("b", 100, 320, metric="error"),
-        score("c", 50, 320, metric="error"),
-    ]
-    (made,) = boards(rows, suite, sets, by="error")
-    assert [row.observer for row in flagged_last(made).rows] == ["c", "b", "a"]
-
-
-def test_all_flagged_keep_their_order(suite, sets, score):
-    rows = [score(name, right, 320, flags=(f"{DISTRUST}x",)) for name, right in (("a", 9), ("b", 99))]
-    (made,) = boards(rows, suite, sets)
-    ranked = flagged_last(made).rows
-    assert [(row.observer, row.rank) for row in ranked] == [("b", 1), ("a", 2)]
-
-
 def test_board_summary_and_notebook_say_it_beside_the_number(board):
     flag = f"{DISTRUST}zero gradient: 90% of images"
     (made,) = summaries([board])

@@ -1,15 +1,10 @@
 """What people see: tables at several widths, hostile names, one observer, comparisons."""
 
-from types import SimpleNamespace
-
 import pytest
 from as_text import text
 
-from benchmark.contracts import Metric
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board_tables import board_table, observer_tables
-from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import Footnotes, number, p_value
 
 EDGES = {"metric": "edges", "role": "edges"}
 
@@ -76,18 +71,6 @@ def test_the_caption_and_the_lines_below_explain_the_table(board):
         assert part in shown
 
 
-def test_the_order_is_ranked_unranked_references(board):
-    shown = drawn(board, 140)
-    order = ("ResNet-50 SIN", "close", "efficientnet_lite0", "broken")
-    order += ("people (mean of 2)", "subject-01", "subject-02", "chance")
-    places = [shown.index(name) for name in order]
-    assert places == sorted(places)
-    lines = shown.splitlines()
-    for first in ("broken", "people"):
-        (at,) = [i for i, line in enumerate(lines) if line.strip().startswith(first)]
-        assert lines[at - 1].strip() == ""  # a gap before each block
-
-
 def test_long_tables_are_cut_and_say_so(suite, sets, score):
     rows = [score(f"model-{i:03d}", i, 220) for i in range(60)]
     (board,) = boards(rows, suite, sets)
@@ -100,25 +83,6 @@ def test_long_tables_are_cut_and_say_so(suite, sets, score):
     whole = drawn(board, 80, None)
     assert whole.count("model-") == 60
     assert "more" not in whole
-
-
-def test_a_cut_table_explains_what_it_shows(suite, sets, score):
-    rows = [score("own", 200, 220), score("last", 10, 220, kind="published", level=0.9)]
-    rows.append(score("nobody", reason="no trials"))
-    (board,) = boards(rows, suite, sets)
-    whole, cut = drawn(board, 120, None), drawn(board, 120, 1)
-    assert "90 % or 95 % interval" in whole and "+ published decisions" in whole
-    assert "... 1 more, --all" in cut and "nobody" in cut
-    assert "[low, high]: 90 % or 95 % interval" in cut
-
-
-def test_many_remarks_are_cut_and_say_so():
-    notes = Footnotes()
-    marks = [notes.mark(Cell(0.5, flags=(f"flag {i % 20}",))) for i in range(40)]
-    assert (marks[0], marks[19], marks[20]) == (" *1", " *20", " *1")
-    assert notes.lines(12)[-1] == "... 8 more remarks: bench show, bench export"
-    assert len(notes.lines()) == 20
-    assert notes.mark(Cell(reason="not measured")) == ""
 
 
 def test_names_cannot_steer_the_terminal_or_the_markup(suite, sets, score):
@@ -136,12 +100,6 @@ def test_long_names_stay_whole(suite, sets, score):
     column = [line[6:] for line in drawn(board, 60).splitlines()]
     joined = "".join(line.split("  ")[0].strip() for line in column)
     assert name in joined
-
-
-def test_several_boards_stand_under_one_another(suite, sets, score):
-    rows = [score("a", 60, 220), score("b", 60, 220, space="world16")]
-    shown = text(map(board_table, boards(rows, suite, sets)), 80)
-    assert shown.index("geirhos16") < shown.index("\n\n") < shown.index("world16")
 
 
 @pytest.mark.parametrize("width", [80, 140])
@@ -168,27 +126,3 @@ def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
     assert starts.index("hidden") < starts.index("shape") < starts.index("edges")  # suite's order
     assert any(line.startswith("unheard 0.7778") for line in flat)
     assert "a: cue-conflict 320 of 1280 images (c1c1c1c1); b: edges 160" in " ".join(flat)
-
-
-def test_numbers_in_words():
-    assert [number(x) for x in (None, 0.0, 0.22071, -0.5, 12.375, 2500.7)] == [
-        "-",
-        "0.0000",
-        "0.2207",
-        "-0.5000",
-        "12.38",
-        "2501",
-    ]
-    assert [p_value(p) for p in (None, 0.04999, 1e-9, 1.0)] == ["-", "0.0500", "<0.0001", "1.0000"]
-
-
-def test_many_columns_are_named_in_part(sets, score):
-    metrics = tuple(Metric(f"m{i}", f"title{i}", "", role="cue", headline=i == 0) for i in range(30))
-    suite = SimpleNamespace(
-        name="cue-conflict", version=2, metrics=metrics, references={}, against=None, experiments={}, questions={}
-    )
-    rows = [score("net", 60, 220, metric=f"m{i}") for i in range(30)]
-    shown = drawn(boards(rows, suite, sets)[0], 100)
-    assert "title3" in shown
-    assert " and " in shown
-    assert "title29" not in shown

@@ -19,7 +19,6 @@ from benchmark.leaderboard.links import (
     observed,
     pair_table,
     parts_of,
-    variables,
 )
 from benchmark.leaderboard.summary import summaries
 from benchmark.leaderboard.table import records
@@ -99,13 +98,6 @@ def test_lineage_is_read_from_names_and_tags(name, training, expected):
     assert tuple(lineage(name, training)) == expected
 
 
-def test_a_number_that_the_factory_has_is_no_seed():
-    card = {"arch": "torchvision:vit_b_16"}
-    assert lineage("vit_b_16", card=card)[1:4] == ("vit_b_16", "", "")
-    assert lineage("vit_b_16-2", card=card)[1:4] == ("vit_b_16", "", "2")
-    assert lineage("vit_b_16_stylised_2", card=card)[1:4] == ("vit_b_16", "_stylised", "2")
-
-
 @pytest.mark.parametrize(
     ("name", "card", "expected"),
     [
@@ -122,18 +114,6 @@ def test_a_number_that_the_factory_has_is_no_seed():
 def test_the_line_of_an_architecture_is_on_the_card_or_in_names(name, card, expected):
     assert architecture_line(name, card) == expected
     assert lineage(name, ("stylised",), card).family == f"{expected}/stylised"
-
-
-def test_families_of_cards_are_resampled_as_wholes(summary):
-    cards = {one.name: {"family": "one"} for one in observed(summary)}
-    assert {one.lineage.family.partition("/")[0] for one in observed(summary, cards)} == {"one"}
-    (link, *_) = links(summary, cards)
-    assert link.spearman.families < links(summary)[0].spearman.families
-
-
-def test_people_ideal_and_untrained_observers_take_no_part(summary, numbers):
-    assert {one.name for one in observed(summary)} == set(numbers)
-    assert [one.name for one in variables(summary)] == ["cue-conflict", "corruption", "clean"]
 
 
 def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(summary):
@@ -242,11 +222,6 @@ def test_the_questions_are_answered_with_caution(summary):
     assert lines[-1].startswith("Observers are no random sample")
 
 
-def test_too_few_observers_are_said_to_be_too_few(summary):
-    few = type(summary)(summary.space, summary.headlines, summary.lines[:6], (), summary.clean)
-    assert "too few observers to say" in next(answers(links(few)))
-
-
 def test_records_and_tables_hold_every_pair(summary):
     found, pairs = links(summary), contrasts(summary)
     rows = list(records(pair_table(found, summary.space)))
@@ -324,9 +299,3 @@ def test_what_shares_answers_is_never_correlated(circular):
     assert refused.spearman.reason == "both are made of the same answers (cue-conflict)"
     # without the single experiments nothing can be left out
     assert {link.spearman.value for link in links(summary)} == {None}
-
-
-def test_the_number_of_experiments_stands_in_the_title(circular):
-    summary, _, _ = circular
-    titles = [head.column.title for head in summary.headlines]
-    assert sorted(titles) == ["bias", "bias", "kappa (1 of 3 experiments)"]

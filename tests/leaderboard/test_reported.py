@@ -11,9 +11,9 @@ from benchmark import api
 from benchmark.api.exchange import scores
 from benchmark.cli import cli
 from benchmark.errors import BenchError
-from benchmark.leaderboard.board_tables import board_table, reported_lines
+from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import written
-from benchmark.store import ObserverRow, open_store
+from benchmark.store import open_store
 
 TABLE = """observer,metric,value,low,high,n,suite,note
 resnet50,own accuracy,0.8,0.7,0.9,100,cue-conflict,of own images
@@ -74,16 +74,6 @@ def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(t
     values = {(row[0], row[1]): row[3] for row in stored("a.db")}
     assert values["vit (lab, reported)", "own accuracy"] == 0.95
     assert values["vit (lab, reported)", "own accuracy at dusk"] == 0.4  # what it had stays
-
-
-@pytest.mark.slow
-def test_parts_in_any_order_give_the_same_scores(table: Path) -> None:
-    api.import_scores(table, db="whole.db")
-    head, *rows = TABLE.splitlines()
-    for row in reversed(rows):
-        table.write_text(f"{head}\n{row}\n")
-        api.import_scores(table, db="parts.db")
-    assert stored("parts.db") == stored("whole.db")
 
 
 def test_a_paired_test_is_one_clear_error(table: Path) -> None:
@@ -148,10 +138,3 @@ def test_correlations_only_where_they_are_asked_for_and_within_a_source(table: P
     assert not scores("cue-conflict", db="a.db")
     # ranks of i and of 3 i mod 7: 0..6 against 0 3 6 2 5 1 4; sum of squared differences 42
     assert link.spearman.value == pytest.approx(1 - 6 * 42 / (7 * 48))
-
-
-def test_what_a_card_says_that_others_measured_is_shown_as_such() -> None:
-    told = {"metric": "imagenet top-1", "value": 0.84, "where": "paper, table 2"}
-    row = ObserverRow(1, "net", "network", "id", {"reported": [told]}, "")
-    assert reported_lines(row) == ["reported, not measured here: imagenet top-1 0.84 (paper, table 2)"]
-    assert reported_lines(ObserverRow(1, "net", "network", "id", {}, "")) == []

@@ -99,32 +99,11 @@ def test_what_gives_way(summary, width, shown, gone):
         assert word not in body
 
 
-def test_names_are_text_and_carry_no_control_characters(score):
-    evil = "x[bold]\x1b[31m"
-    suite = Plain("bias", "shape bias")
-    rows = [score(evil, 90, 100, suite="bias", metric="head", role="")]
-    shown = drawn(summaries(boards(rows, suite, {}))[0], 100)
-    assert "\x1b" not in shown
-    assert "x[bold]?[31m" in shown
-
-
 def test_marks_against_a_baseline(summary):
     marks = {("good", "bias"): "\N{BLACK UP-POINTING TRIANGLE}"}
     shown = drawn(summary, 200, baseline="poor", signs=marks)
     assert "\N{BLACK UP-POINTING TRIANGLE} 0.9000" in shown
     assert "Against poor, paired" in shown
-
-
-def test_limit_says_what_is_left_out(summary):
-    assert "... 2 more, --all" in drawn(summary, 200, limit=1)
-
-
-def test_terms_are_explained(summary):
-    _, *lines = summary_table(summary).explained()
-    lines = [lines[0], *lines[1:]]
-    assert lines[0].startswith("clean: right answers; higher is better")
-    assert lines[1].startswith("bias shape bias: what shape bias is; higher is better")
-    assert lines[2].startswith("noise error: what error is; lower is better")
 
 
 def test_numbers_have_no_negative_zero():

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 from as_text import text as text_of
 
-from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.model import Board, Cell, Column, Row
 from benchmark.leaderboard.table import records
 from benchmark.leaderboard.training_curves import (
@@ -81,27 +80,8 @@ def test_a_line_rises_from_the_lowest_to_the_highest(values, drawn):
     assert sparkline(values) == drawn
 
 
-def test_a_long_line_keeps_its_ends():
-    drawn = sparkline([1.0, *[0.5] * 998, 0.0])
-    assert len(drawn) == 24 and drawn[0] == "█" and drawn[-1] == "▁"
-
-
-def test_checkpoints_of_a_run_are_one_family():
-    assert architecture_line("a-10", CARDS["a-10"]) == "a" == architecture_line("a-9", CARDS["a-9"])
-
-
 def printed(curves, width):
     return text_of(training_tables(curves), width)
-
-
-def test_eighty_columns_hold_what_fits_and_say_what_does_not():
-    values = {f"n{i}": i / 100 for i in range(100)}
-    wide = [board(f"suite-{i}", values, f"a long headline {i}") for i in range(6)]
-    cards = {f"n{i}": card("run", i) for i in range(100)}
-    text = printed(training_curves(wide, observers(cards)), 80)
-    assert max(map(len, text.splitlines())) <= 80
-    assert "24 of 100 checkpoints, evenly spaced." in text and "no room for: suite-" in text
-    assert "0.990 at epoch 99" in text and "epochs 0 to 99, 100 checkpoints" in text
 
 
 TWINS = {"one": card("run", 1), "two": card("run", 1), "late": card("run", 2)}

@@ -13,9 +13,8 @@ from published_matrix import PEOPLE, ROWS, N, write_matrix, write_trials
 from benchmark import api
 from benchmark.contracts import Trials
 from benchmark.errors import UnknownName
-from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.transfer import claim_text, find_row, matrix, matrix_table, named_claim, noise_claims
-from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, choose, family_of, spelled
+from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, choose
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
 
@@ -119,23 +118,6 @@ def test_both_noises_and_all_but_one(told):
 
 
 @pytest.mark.slow
-def test_cells_of_the_training_are_marked(told):
-    made, _ = told
-    seen = {
-        (one.title, column.title)
-        for one in made.rows
-        for column, cell in zip(made.columns, one.cells, strict=True)
-        if cell.source.seen
-    }
-    for recipe, column in {
-        (SANDP, "salt-and-pepper 0.2"), (UNIFORM, "uniform-noise 0.35"), ("greyscale", "grey"),
-        ("contrast", "contrast c05"), ("low-pass", "low-pass 7"), ("rotation", "rotation 90"),
-        ("high-pass", "high-pass 0.7"), ("phase-scrambling", "phase-scrambling 90"),
-    }:  # fmt: skip
-        assert [test for name, test in seen if name == recipe] == [column]
-
-
-@pytest.mark.slow
 def test_the_command(published, bench):
     ended = bench("compare", "transfer", "--db", published)
     assert ended.code == 0, ended.err
@@ -154,14 +136,6 @@ def test_the_command(published, bench):
     assert "0.7940" in text and "trained on this condition" in text
     one = bench("compare", "transfer", "--db", published, "--claim", SANDP, "uniform-noise")
     assert one.out.count("does not transfer") == 1
-
-
-@pytest.mark.slow
-def test_rows_by_observer(published, bench):
-    out = bench("compare", "transfer", "--by-model", "--db", published, "--model", "*salt*,*uniform*").out
-    assert "sixteen21--salt" in out
-    assert "sixteen07" not in out
-    assert "people" in out
 
 
 @pytest.mark.slow
@@ -204,12 +178,6 @@ def test_seeds_of_a_recipe_are_averaged():
     half = 4.302653 * 0.1 / np.sqrt(3)  # t over three observers, wider than over images
     assert (cell.low, cell.high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-5)
     assert "3 observers" in cell.source.method
-
-
-def test_equal_seeds_still_have_an_interval_over_images():
-    made = matrix(pool(*(answered(name, {"fog/1": 0.5}, ["standard"]) for name in "ab")))
-    cell = made.rows[0].cells[0]
-    assert cell.low < 0.46 and cell.high > 0.54
 
 
 def test_people_are_a_mean_over_persons():
@@ -272,22 +240,6 @@ def test_columns():
         choose(both, ["gausian_noise/2"])
     shown = matrix(both)  # contrast/c01 of people alone and what nobody was shown make no column
     assert "eidolonI 64-10-10" not in titles(shown.columns)
-
-
-def test_small_images_have_levels_of_their_own():
-    net = answered("net", {"uniform-noise/0.35": 0.5, "uniform-noise/0.1": 0.7})
-    assert titles(choose(pool(net), ["default"])) == ["uniform-noise 0.35"]
-    assert titles(choose(pool(net, space="world16"), ["default"])) == ["uniform-noise (2 levels)"]
-
-
-def test_an_average_over_levels_needs_them_all_and_draws_images():
-    made = matrix(
-        pool(answered("a", {"fog/1": 0.9, "fog/2": 0.5, "clean": 1.0}), answered("b", {"fog/1": 0.9, "clean": 1.0}))
-    )
-    first, second = (row(made, name).cells[1] for name in "ab")
-    assert first.value == pytest.approx(0.7)
-    assert "by stimulus" in first.source.method  # one image stands in both levels
-    assert (second.value, second.reason) == (None, "not measured")
 
 
 NOISES = {"uniform-noise/0.35": 0.0, "salt-and-pepper/0.2": 0.0}
@@ -392,27 +344,6 @@ def test_wide_matrices_go_on_below():
         assert max(map(len, shown.splitlines())) <= width
         assert shown.count("0.500") == 9
         assert "…" not in shown
-
-
-def test_names_run_nothing_in_a_spreadsheet():
-    made = matrix(pool(answered("=1+1", {"fog/1": 0.5})))
-    (row,) = csv.DictReader(io.StringIO("".join(written([matrix_table(made)], "csv"))))
-    assert (row["observers"], row["value"], row["seen"]) == ("'=1+1", "0.5", "False")
-
-
-def test_names_cannot_break_a_table():
-    made = matrix(pool(answered("a|b\x1b[31m\n", {"fog/1": 0.5})))
-    text = "".join(written([matrix_table(made)], "markdown"))
-    assert "\x1b" not in text and "a\\|b" in text
-
-
-def test_families_and_spellings():
-    assert family_of("uniform-noise") == family_of("gaussian_noise") == "noise"
-    assert family_of("nothing") == ""
-    assert spelled("uniform-noise/0.10") == "uniform-noise/0.1"
-    assert spelled("contrast/c05") == "contrast/c05"
-    assert spelled("fog/3") == "fog/3"
-    assert spelled("clean") == "clean"
 
 
 @pytest.mark.skipif("BENCH_TEST_DATA" not in os.environ, reason="BENCH_TEST_DATA is not set")

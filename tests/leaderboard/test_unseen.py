@@ -90,13 +90,6 @@ def test_a_suite_must_know_what_was_seen(db, bench):
     assert len(api.rank(unseen_only=True, db=db)) == 1  # of all suites, those that know
 
 
-def test_the_command(db, bench):
-    ended = bench("rank", "--by", "corruption", "--unseen-only", "--db", db)
-    assert ended.code == 0
-    assert "without salt-and-pepper, uniform-noise" in ended.out
-    assert UNIFORM in ended.out
-
-
 def test_a_run_as_a_transfer_matrix(db):
     ((made, claims),) = api.transfer(db=db)
     assert "corruption" in made.title and made.space == "world16"
@@ -109,7 +102,7 @@ def test_a_run_as_a_transfer_matrix(db):
         cell = made.cell(made.rows[1], columns[name])
         mine = frame["condition"].str.startswith(f"{name}/")
         assert (cell.value, cell.n) == (pytest.approx(right[mine].mean()), mine.sum())
-        assert cell.seen is (name == "salt-and-pepper")
+        assert cell.source.seen is (name == "salt-and-pepper")
     assert ("noise(salt-and-pepper)", "uniform-noise (4 levels)") in {(c.trained, c.test) for c in claims}
     assert all(claim.paired for claim in claims)
 

@@ -29,15 +29,6 @@ def test_a_partial_correlation_is_that_of_the_residuals(method):
     assert found.value == pytest.approx(stats.pearsonr(*left)[0], abs=1e-12)
 
 
-def test_two_things_held_constant():
-    rng = np.random.default_rng(3)
-    data = rng.normal(size=(30, 4)) @ rng.normal(size=(4, 4))
-    inverse = np.linalg.inv(np.corrcoef(data.T))
-    expected = -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
-    found = correlation(data[:, 0], data[:, 1], [str(i) for i in range(30)], method="pearson", given=data[:, 2:])
-    assert found.value == pytest.approx(expected, abs=1e-10)
-
-
 @pytest.mark.parametrize("families", [FAMILIES, list("aaaaabbbcdef")])
 def test_the_interval_is_a_jackknife_of_families_written_out(families):
     """Each family's rows gone, scipy's coefficient of the rest; t with families - 1 degrees of freedom."""
@@ -69,15 +60,6 @@ def test_intervals_over_unequal_families_hold_what_they_promise(sizes):
     assert 0.93 <= held / 400 <= 0.975
 
 
-def test_families_of_copies_count_once():
-    """Ten copies of every observer add nothing to what is known."""
-    alone = [str(i) for i in range(12)]
-    once = correlation(X, Y, alone)
-    copied = correlation(X * 10, Y * 10, alone * 10)
-    assert copied.value == pytest.approx(once.value, abs=0.02)
-    assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.15)
-
-
 @pytest.mark.parametrize(
     ("x", "y", "families", "reason"),
     [
@@ -97,10 +79,6 @@ def test_few_families_and_perfect_order_give_no_interval():
     assert (few.low, few.reason) == (None, "4 families: no interval")
     perfect = correlation(X, X, FAMILIES)
     assert (perfect.value, perfect.low, perfect.reason) == (1.0, None, "perfect: no interval")
-
-
-def test_what_is_held_constant_leaves_nothing():
-    assert correlation(X, Y, FAMILIES, given=X).value is None
 
 
 @pytest.mark.parametrize("x", [[1.0, float("nan"), 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
@@ -141,29 +119,12 @@ def test_five_families_and_three_observers_are_enough():
     assert (held.value, held.n, held.reason) == (None, 3, "3 observers: too few")
 
 
-def test_left_out_families_leave_three_observers_at_least():
-    """Without "a" three rows are left, without "b" or "c" four, two of them short of what a held column needs."""
-    x, y, families = [1.0, 2.0, 3.0, 5.0, 4.0], [2.0, 1.0, 3.0, 4.0, 5.0], list("aabcc")
-    found = correlation(x, y, families).without
-    assert found == pytest.approx({"a": 0.5, "b": 0.6, "c": 0.5})
-    assert correlation(x, y, families, given=[1.0, 2.0, 4.0, 3.0, 5.0]).without["a"] is None
-    assert correlation(x[:4], y[:4], list("aabc")).without == pytest.approx({"a": None, "b": 0.5, "c": 0.5})
-
-
 def test_a_family_without_which_nothing_varies_leaves_no_interval():
     x = [1.0] * 9 + [2.0, 3.0, 4.0]
     found = correlation(x, [*range(9), 5.0, 3.0, 7.0], list("aaabbbccdeee"), method="pearson")
     assert found.value is not None and found.without["e"] is None
     assert (found.low, found.high, found.n, found.families) == (None, None, 12, 5)
     assert found.reason == "too few families vary: no interval"
-
-
-def test_perfect_order_downwards_and_rounding_stay_within_one():
-    down = correlation(X, [-value for value in X], FAMILIES)
-    assert (down.value, down.low, down.reason) == (-1.0, None, "perfect: no interval")
-    for seed in range(20):
-        x = np.random.default_rng(seed).normal(size=12)
-        assert correlation(x, 0.1 * x + 0.3, FAMILIES, method="pearson").value <= 1.0
 
 
 @pytest.mark.parametrize("held", [X, Y])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from benchmark.stats.intervals import mcnemar_exact, normal_quantile, paired_difference, wilson
+from benchmark.stats.intervals import mcnemar_exact, paired_difference, wilson
 
 counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -39,18 +39,6 @@ def test_wilson_at_the_ends_by_hand():
     assert wilson(10, 10) == (pytest.approx(10 / (10 + z2)), 1.0)
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 0), (-1, 5), (6, 5), (0, -1)])
-def test_wilson_refuses_impossible_counts(successes, n):
-    with pytest.raises(ValueError, match="0 <= successes <= n"):
-        wilson(successes, n)
-
-
-@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 95])
-def test_levels_outside_the_unit_interval_are_refused(level):
-    with pytest.raises(ValueError, match="level"):
-        normal_quantile(level)
-
-
 @pytest.mark.parametrize(("p", "n"), [(0.04, 320), (0.22, 100), (0.5, 60), (0.96, 660)])
 def test_wilson_covers_at_its_level(p, n):
     k = np.arange(n + 1)
@@ -68,14 +56,6 @@ def test_mcnemar_equals_statsmodels_and_the_binomial_test(b, c):
     if b + c:
         assert p == pytest.approx(stats.binomtest(b, b + c).pvalue, rel=1e-9)
     assert p == mcnemar_exact(c, b)
-
-
-def test_mcnemar_with_many_pairs_and_with_none():
-    assert mcnemar_exact(24_500, 25_500) == pytest.approx(stats.binomtest(24_500, 50_000).pvalue, rel=1e-8)
-    assert mcnemar_exact(0, 0) == 1.0
-    assert mcnemar_exact(0, 5) == 2 / 32
-    with pytest.raises(ValueError, match="negative"):
-        mcnemar_exact(-1, 3)
 
 
 def score_statistic_by_likelihood(b, c, n, delta):
@@ -110,12 +90,6 @@ def test_the_paired_interval_holds_the_difference_and_mirrors(b, c, rest):
     assert (b - c) / n - 1e-12 <= high <= 1
     assert high - low > 1e-3
     assert paired_difference(c, b, n) == pytest.approx((-high, -low), abs=1e-9)
-
-
-def test_the_paired_interval_without_disagreement_by_hand():
-    z2 = 1.959963984540054**2
-    low, high = paired_difference(0, 0, 20)
-    assert (low, high) == pytest.approx((-z2 / (20 + z2), z2 / (20 + z2)))
 
 
 @pytest.mark.parametrize("cells", [(0.15, 0.05), (0.3, 0.3), (0.02, 0.01)])

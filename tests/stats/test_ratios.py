@@ -53,11 +53,6 @@ def test_a_score_of_a_condition_is_of_its_trials(bias, make):
     assert ratio_score(bias, trials).value == 0.5
 
 
-def test_what_the_caller_says_is_kept(bias, make):
-    score = ratio_score(bias, make("sst--"), condition="cat", excluded=7, flags=["few trials"])
-    assert (score.condition, score.excluded, score.flags) == ("cat", 9, ("few trials",))
-
-
 @pytest.mark.parametrize(("answers", "value"), [("ssss", 1.0), ("tttt", 0.0)])
 def test_all_right_and_all_wrong_still_have_width(bias, make, answers, value):
     score = ratio_score(bias, make(answers))
@@ -70,12 +65,6 @@ def test_nothing_to_divide_by_is_undefined_with_a_reason(bias, make):
     assert (score.value, score.low, score.high, score.n, score.excluded) == (None, None, None, 0, 4)
     assert score.reason.startswith("no trial counts: ")
     assert "4 trials" in score.reason
-
-
-def test_no_trials_is_undefined_with_a_reason(bias, make):
-    for empty in (make(""), Trials({}), make("sst", role="edges")):
-        score = ratio_score(bias, empty)
-        assert (score.value, score.reason, score.n) == (None, "no trials", 0)
 
 
 def test_only_the_role_of_the_metric_counts(bias, make):
@@ -96,12 +85,6 @@ def test_trials_of_one_stimulus_go_together(bias, make):
     assert (many.low, many.high) == pytest.approx((once.low, once.high), abs=0.003)
 
 
-def test_all_right_on_repeated_stimuli_counts_each_stimulus_once(bias, make):
-    score = ratio_score(bias, make("s" * 40, [f"image{i % 4}" for i in range(40)]))
-    assert score.method == "wilson (by stimulus)"
-    assert (score.low, score.high) == pytest.approx((0.51010, 1.0), abs=1e-5)
-
-
 def test_numbers_get_t_over_stimuli_and_one_stimulus_no_interval(accuracy, make):
     def weighted(trials):
         return np.linspace(0, 1, len(trials)), np.full(len(trials), 2.0)
@@ -116,14 +99,6 @@ def test_numbers_get_t_over_stimuli_and_one_stimulus_no_interval(accuracy, make)
     single = ratio_score(metric, make("ss", ["image"] * 2))
     assert (single.value, single.low, single.high) == (0.25, None, None)
     assert single.flags == ("one stimulus: no interval",)
-
-
-def test_broken_metrics_are_named(accuracy, make):
-    nan = replace(accuracy, ratio=lambda t: (np.full(len(t), np.nan), np.ones(len(t))))
-    short = replace(accuracy, ratio=lambda t: (np.ones(1), np.ones(1)))
-    for metric, says in ((nan, "finite"), (short, "per trial"), (replace(accuracy, ratio=None), "ratio")):
-        with pytest.raises(ValueError, match=f"'accuracy'.*{says}"):
-            ratio_score(metric, make("sst"))
 
 
 def test_numbers_with_bounds_stay_within_them(accuracy, make):
