@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmark.contracts import Policy
     from benchmark.engine.estimating import Estimate
     from benchmark.engine.plan import Task
-    from benchmark.engine.run import Known, RunReporter
+    from benchmark.engine.run import RunReporter, StoredElsewhere
     from benchmark.engine.score_shards import RunReport
     from benchmark.stimuli.catalogue import Entry
     from benchmark.store import Store
@@ -248,7 +248,7 @@ def run_here(
     prepared: Prepared,
     reporter: RunReporter,
     command: str = "bench run",
-    known: Mapping[str, Known] | None = None,
+    known: Mapping[str, StoredElsewhere] | None = None,
     enough: Callable[[Store], bool] | None = None,
 ) -> RunReport:
     """Carry out a plan, or a shard of one, in this process on one device. known: what another leaderboard has, by

@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -38,14 +38,13 @@ def choose_device(wanted: str) -> str:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
-    there = {"cpu": True, "cuda": cuda, "mps": mps}
+    there = ["cpu", *(["cuda"] if cuda else []), *(["mps"] if mps else [])]
     kind, colon, index = wanted.partition(":")
-    if not there.get(kind, False) or (colon and not (index.isascii() and index.isdigit())):
-        have = ", ".join(name for name, is_there in there.items() if is_there)
+    if kind not in there or (colon and not (index.isascii() and index.isdigit())):
+        have = ", ".join(there)
         raise BenchError(f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them.")
     if kind == "cuda" and index and int(index) >= (count := torch.cuda.device_count()):
-        there_are = ", ".join(f"cuda:{i}" for i in range(count))
-        raise BenchError(f"device '{wanted}' is not available here: there is only {there_are}.")
+        raise BenchError(f"device '{wanted}' is not available here: there is only cuda:0 to cuda:{count - 1}.")
     return wanted
 
 
@@ -79,49 +78,36 @@ def make_policy(device: str, precision: str, *, compile_model: bool = False, see
 @contextlib.contextmanager
 def numerics(policy: Policy) -> Iterator[None]:
     """Set the precision of matrix products and how networks are compiled, and put back what was set before."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    tf32 = policy.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-    try:
-        with _autocast(policy), _kept_graphs(policy):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_matrix_products(tf32=policy.precision == "tf32"))
+        if policy.precision == "bf16":
+            stack.enter_context(torch.autocast(policy.device, torch.bfloat16))
+        if policy.compile:
+            # Compiled networks take several backward passes after one forward pass (a gradient of several targets).
+            # What is compiled would free its buffers in the first one and refuse `retain_graph`. For the whole run: a
+            # backward pass may be compiled as late as it is first taken.
+            from torch._functorch import config
+
+            stack.enter_context(config.patch(donated_buffer=False))
+        yield
 
 
 @contextlib.contextmanager
 def full_precision(kind: str) -> Iterator[None]:
     """float32 throughout on a kind of device ("cpu", "cuda"), whatever the run's precision."""
+    with _matrix_products(tf32=False), torch.autocast(kind, enabled=False):
+        yield
+
+
+@contextlib.contextmanager
+def _matrix_products(*, tf32: bool) -> Iterator[None]:
     matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matrices.allow_tf32, convolutions.allow_tf32
-    matrices.allow_tf32 = convolutions.allow_tf32 = False
+    matrices.allow_tf32 = convolutions.allow_tf32 = tf32
     try:
-        with torch.autocast(kind, enabled=False):
-            yield
+        yield
     finally:
         matrices.allow_tf32, convolutions.allow_tf32 = before
-
-
-def _autocast(policy: Policy) -> contextlib.AbstractContextManager[object]:
-    if policy.precision != "bf16":
-        return contextlib.nullcontext()
-    return torch.autocast(policy.device, torch.bfloat16)
-
-
-def _kept_graphs(policy: Policy) -> contextlib.AbstractContextManager[object]:
-    """Compiled networks take several backward passes after one forward pass (a gradient of several targets).
-
-    From torch 2.6 on, what is compiled would free its buffers in the first one and refuse `retain_graph`. For the
-    whole run: a backward pass may be compiled as late as it is first taken.
-    """
-    if not policy.compile:
-        return contextlib.nullcontext()
-    from torch._functorch import config
-
-    if not hasattr(config, "donated_buffer"):
-        return contextlib.nullcontext()
-    patched: contextlib.AbstractContextManager[object] = config.patch(donated_buffer=False)
-    return patched
 
 
 def keep_pages() -> None:
@@ -141,8 +127,7 @@ def keep_pages() -> None:
 # Batch size and thread count, tuned per model and device in seconds.
 #
 # The form of a network is not tuned: batch norms are folded, and on a CPU channels come last, so that a clock has no
-# say in any number. Batch size and threads move float noise at most. Decisions do not change with them: what lies
-# near
+# say in any number. Batch size and threads move float noise at most. Decisions do not change with them: what lies near
 # a tie is decided on the plain path (see `model_view`).
 
 
@@ -186,64 +171,39 @@ class TunedModel:
 
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> TunedModel:
     """Bring a loaded model into its tuned form on a device. The plain path stays as `model.forward`."""
-    form = _form(model, device)
+    form, layout = _form(model, device)
     if compile_model:
-        compiled = cast(nn.Module, torch.compile(form.model.module))
-        form = replace(form, model=replace_module(form.model, compiled))
-    module = form.model.module
-    return TunedModel(model, tuning, form.runner(device), module, checksum(module))
+        form = replace(form, module=cast(nn.Module, torch.compile(form.module)))
+    return TunedModel(model, tuning, _runner(form, layout, device), form.module, checksum(form.module))
 
 
-@dataclass(frozen=True)
-class _Form:
-    """A model in the form in which it is fed, and the memory layout of its images."""
-
-    model: LoadedModel
-    layout: torch.memory_format
-
-    def runner(self, device: str) -> Run:
-        """Images on any device and in any layout -> logits."""
-
-        def run(images: torch.Tensor) -> torch.Tensor:
-            return self.model.forward(images.to(device).contiguous(memory_format=self.layout))
-
-        return run
+def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run:
+    """Images on any device and in any layout -> logits."""
+    return lambda images: model.forward(images.to(device).contiguous(memory_format=layout))
 
 
-def _form(model: LoadedModel, device: str) -> _Form:
-    """Batch norms folded; on a CPU, whose convolutions are quickest so, channels last where the network takes that.
+def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_format]:
+    """A model as it is fed, and the memory layout of its images: batch norms folded; on a CPU, whose convolutions are
+    quickest so, channels last where the network takes that.
 
     It depends on the network and the kind of device alone: float noise is part of saliency and of attacks.
     """
-    plain = _Form(model, torch.contiguous_format)
+    layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
-        return plain
-    last = device.startswith("cpu") and _has(model.module, nn.Conv2d)
-    if _has(model.module, _BatchNorm):
-        layouts = (torch.channels_last, plain.layout) if last else (plain.layout,)
+        return model, layout
+    last = device.startswith("cpu") and any(isinstance(part, nn.Conv2d) for part in parts)
+    if any(isinstance(part, _BatchNorm) for part in parts):
+        layouts = (torch.channels_last, layout) if last else (layout,)
         folded = fold_batch_norm(model.module, model.normalise(example(model, 2)), layouts)
         if folded is not None:
-            plain = _Form(replace_module(model, folded.module), folded.layout)
-    if last and plain.layout != torch.channels_last:
-        return _channels_last(plain, device)
-    return plain
-
-
-def _has(module: nn.Module, kind: type[nn.Module]) -> bool:
-    return any(isinstance(part, kind) for part in module.modules())
-
-
-def _channels_last(plain: _Form, device: str) -> _Form:
-    """The same with channels last in memory, if the network can do with it."""
-    layout = torch.channels_last
-    moved = in_layout(copy.deepcopy(plain.model.module), layout)
-    last = _Form(replace_module(plain.model, moved), layout)
-    try:
-        with torch.inference_mode():
-            last.runner(device)(example(plain.model, 2))
-    except RuntimeError:  # a view of what lies otherwise in memory
-        return plain
-    return last
+            model, layout = replace(model, module=folded.module), folded.layout
+    if last and layout != torch.channels_last:
+        turned = replace(model, module=in_layout(copy.deepcopy(model.module), torch.channels_last))
+        # RuntimeError: the network takes a view of what then lies otherwise in memory
+        with contextlib.suppress(RuntimeError), torch.inference_mode():
+            _runner(turned, torch.channels_last, device)(example(model, 2))
+            return turned, torch.channels_last
+    return model, layout
 
 
 @contextlib.contextmanager
@@ -257,17 +217,11 @@ def working_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def replace_module(model: LoadedModel, module: nn.Module) -> LoadedModel:
-    """The same loaded model around another form of its module."""
-    return replace(model, module=module)
-
-
 def example(model: LoadedModel, batch: int) -> torch.Tensor:
     """Grey-level noise at the model's input: [batch, 3, size, size] in [0,1], always the same."""
     size = model.preprocess.size
     noise = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
-    device = next((p.device for p in model.module.parameters()), torch.device("cpu"))
-    return noise.to(device)
+    return noise.to(next((weight.device for weight in model.module.parameters()), torch.device("cpu")))
 
 
 def tune(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None] = lambda: None) -> Tuning:
@@ -280,7 +234,8 @@ def tune(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None
     begins()
     with torch.inference_mode():
         best, seconds = _search(model, device)
-    _write(notes, key, {"tuning": asdict(best), "seconds": seconds})
+    with contextlib.suppress(OSError), locked(notes.parent):  # what is not kept costs a few seconds next time
+        write_whole(notes, json.dumps({**_read(notes), key: {"tuning": asdict(best), "seconds": seconds}}, indent=1))
     return best
 
 
@@ -298,67 +253,6 @@ def _key(card: ModelCard, device: str) -> str:
     return f"{arch} | {device.partition(':')[0]} {name} | torch {torch.__version__}"
 
 
-def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
-    """Batch, then threads at the best batch; and seconds per image.
-
-    On a CPU the batch is judged by one thread's processor time, which other work on the machine does not
-    disturb, and so are the seconds, by that of all threads; only the number of threads needs the wall clock.
-    """
-    gpu = device.startswith("cuda")
-    threads = torch.get_num_threads()
-    clock = time.perf_counter if gpu else time.process_time
-    trial = _Trial(model, device, _form(model, device).runner(device))
-    best = Tuning(64 if gpu else 8, threads if gpu else 1)
-    best = trial.cheapest(best, _batches(best, gpu), clock)
-    if not gpu and threads > 1:
-        best = trial.cheapest(best, (replace(best, threads=threads),), time.perf_counter)
-    return best, trial.cost(best, clock) / (1 if gpu else best.threads)
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """Measures settings of one model."""
-
-    model: LoadedModel
-    device: str
-    run: Run
-
-    def cheapest(self, start: Tuning, others: Iterable[Tuning], clock: Clock) -> Tuning:
-        """`start`, or the one of `others` that saves most, if that is more than noise."""
-        best, cost = start, self.cost(start, clock)
-        for candidate in others:
-            seconds = self.cost(candidate, clock)
-            if seconds < cost * GAIN:
-                best, cost = candidate, seconds
-        return best
-
-    def cost(self, tuning: Tuning, clock: Clock) -> float:
-        """Seconds per image, the best of a few passes; infinite where the device cannot hold the batch."""
-        try:
-            with working_threads(tuning.threads):
-                # The fastest of a few passes, after one that warms up.
-                images = example(self.model, tuning.batch)
-                self.run(images)
-                best, spent = float("inf"), 0.0
-                for _ in range(_PASSES):
-                    start = clock()
-                    self.run(images)
-                    if images.is_cuda:
-                        torch.cuda.synchronize()
-                    taken = clock() - start
-                    best, spent = min(best, taken), spent + taken
-                    if spent > _SECONDS:
-                        break
-                return best / tuning.batch
-        except RuntimeError:
-            return float("inf")
-
-
-def _batches(tuning: Tuning, gpu: bool) -> Iterator[Tuning]:
-    sizes = GPU_BATCHES if gpu else CPU_BATCHES
-    return (replace(tuning, batch=size) for size in sizes if size != tuning.batch)
-
-
 def _read(notes: Path) -> dict[str, dict[str, Any]]:
     try:
         content = json.loads(notes.read_text())
@@ -367,13 +261,49 @@ def _read(notes: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _write(notes: Path, key: str, note: dict[str, Any]) -> None:
-    """Best effort: a note that cannot be kept costs a few seconds next time."""
-    try:
-        with locked(notes.parent):
-            write_whole(notes, json.dumps({**_read(notes), key: note}, indent=1))
-    except OSError:
-        return
+def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
+    """Batch, then threads at the best batch; and seconds per image.
+
+    On a CPU the batch is judged by one thread's processor time, which other work on the machine does not
+    disturb, and so are the seconds, by that of all threads; only the number of threads needs the wall clock.
+    """
+    gpu, threads = device.startswith("cuda"), torch.get_num_threads()
+    run = _runner(*_form(model, device), device)
+
+    def cheapest(best: Tuning, others: Sequence[Tuning], clock: Clock) -> Tuning:
+        cost = _cost(model, run, best, clock)
+        for candidate in others:
+            seconds = _cost(model, run, candidate, clock)
+            if seconds < cost * GAIN:
+                best, cost = candidate, seconds
+        return best
+
+    clock = time.perf_counter if gpu else time.process_time
+    best = Tuning(64 if gpu else 8, threads if gpu else 1)
+    sizes = GPU_BATCHES if gpu else CPU_BATCHES
+    best = cheapest(best, [replace(best, batch=size) for size in sizes if size != best.batch], clock)
+    if not gpu and threads > 1:
+        best = cheapest(best, [replace(best, threads=threads)], time.perf_counter)
+    return best, _cost(model, run, best, clock) / (1 if gpu else best.threads)
+
+
+def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
+    """Seconds per image, the best of a few passes after one that warms up; infinite where the device cannot hold the
+    batch."""
+    best, spent = float("inf"), 0.0
+    with contextlib.suppress(RuntimeError), working_threads(tuning.threads):
+        images = example(model, tuning.batch)
+        run(images)
+        for _ in range(_PASSES):
+            start = clock()
+            run(images)
+            if images.is_cuda:
+                torch.cuda.synchronize()
+            taken = clock() - start
+            best, spent = min(best, taken), spent + taken
+            if spent > _SECONDS:
+                break
+    return best / tuning.batch
 
 
 #: One image in so many is shown again, alone.

@@ -55,95 +55,65 @@ def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) 
 
     Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None.
     """
-    folder = cache / _place(stimuli) if cache else None
+    from PIL import __version__ as pillow
+
+    # Named by the set's digest, and by what makes pixels of its files.
+    folder = cache / f"{stimuli.digest[:32]}-{FORMAT}-{pillow}" if cache else None
     with suppress(OSError):
         if folder is not None and folder.is_dir():
             os.utime(folder)  # used now: the set that was used longest ago makes room
     with ThreadPoolExecutor(DECODERS) as pool:
+
+        def begin(chunk: int) -> tuple[int, Images | list[Future[Image]]]:
+            index = chunk_index(stimuli, chunk)
+            stored = _stored(folder, chunk, len(index)) if folder is not None else None
+            return chunk, stored or [pool.submit(stimuli.decode, int(i)) for i in index]
+
+        def finish(chunk: int, work: Images | list[Future[Image]]) -> Images:
+            images = [image.result() if isinstance(image, Future) else image for image in work]
+            if folder is not None and any(isinstance(image, Future) for image in work):
+                with suppress(OSError):  # a cache that cannot be written costs time, not answers
+                    _store(folder, chunk, images, len(stimuli))
+            return images
+
         waiting: deque[tuple[int, Images | list[Future[Image]]]] = deque()
         for chunk in chunks:
-            index = chunk_index(stimuli, chunk)
-            work: Images | list[Future[Image]] | None = _kept(folder, chunk, len(index))
-            waiting.append((chunk, work or [pool.submit(stimuli.decode, int(i)) for i in index]))
+            waiting.append(begin(chunk))
             if len(waiting) > 1:
-                yield _taken(*waiting.popleft(), stimuli, folder)
+                yield finish(*waiting.popleft())
         while waiting:
-            yield _taken(*waiting.popleft(), stimuli, folder)
+            yield finish(*waiting.popleft())
 
 
-def _place(stimuli: Stimuli) -> str:
-    """Name of a set's folder: of its digest, and of what makes pixels of its files."""
-    from PIL import __version__ as pillow
-
-    return f"{stimuli.digest[:32]}-{FORMAT}-{pillow}"
-
-
-def _taken(chunk: int, work: Images | list[Future[Image]], stimuli: Stimuli, folder: Path | None) -> Images:
-    images = [image.result() if isinstance(image, Future) else image for image in work]
-    if folder is not None and any(isinstance(image, Future) for image in work):
-        _keep(folder, chunk, images, len(stimuli))
-    return images
-
-
-def _kept(folder: Path | None, chunk: int, size: int) -> Images | None:
+def _stored(folder: Path, chunk: int, size: int) -> Images | None:
     """A chunk from the cache, checked against the sum in its name; None where it is not there or not whole."""
-    if folder is None:
-        return None
     for path in folder.glob(f"{chunk:06d}-*.npy"):
-        try:
-            with foreign("decoded images", path, StimuliError):
-                images: Image = np.load(path, mmap_mode="r", allow_pickle=False)
-        except StimuliError:
-            continue
-        if len(images) == size and f"{zlib.crc32(images.data):08x}" == path.stem.partition("-")[2]:
-            return list(images)
+        with suppress(StimuliError), foreign("decoded images", path, StimuliError):
+            images: Image = np.load(path, mmap_mode="r", allow_pickle=False)
+            if len(images) == size and f"{zlib.crc32(images.data):08x}" == path.stem.partition("-")[2]:
+                return list(images)
     return None
 
 
-def _keep(folder: Path, chunk: int, images: Images, whole: int) -> None:
-    """Best effort: a cache that cannot be written costs time, not answers."""
+def _store(folder: Path, chunk: int, images: Images, whole: int) -> None:
+    """Keep a chunk of a small set, once other sets, oldest use first, have made room. Raises OSError."""
     if len({image.shape for image in images}) != 1 or images[0].nbytes * whole > SET_BYTES:
         return
     stack = np.stack(images)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not _make_room(folder, stack.nbytes + HEADER):
-            return
-        with replacing(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy") as file:
-            np.save(file, stack, allow_pickle=False)
-    except OSError:
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes: dict[Path, int] = {}
+    for path in folder.parent.glob("*/*.npy"):
+        with suppress(OSError):  # another process has just removed it
+            sizes[path.parent] = sizes.get(path.parent, 0) + path.stat().st_size
+    need = stack.nbytes + HEADER
+    if sizes.get(folder, 0) + need > ALL_BYTES:
         return
-
-
-def _make_room(folder: Path, wanted: int) -> bool:
-    """Whether `wanted` more bytes fit under the limit, once other sets, oldest use first, are thrown out."""
-    sizes = {place: _size(place) for place in folder.parent.iterdir() if place.is_dir()}
-    total = sum(sizes.values()) + wanted
-    if sizes.get(folder, 0) + wanted > ALL_BYTES:
-        return False
-    others = sorted((place for place in sizes if place != folder), key=_last_used)
-    for place in others:
-        if total <= ALL_BYTES:
-            break
-        shutil.rmtree(place, ignore_errors=True)
-        total -= sizes[place] - _size(place)
-    return total <= ALL_BYTES
-
-
-def _size(folder: Path) -> int:
-    """Bytes of the chunks in a set's folder; one that another process has just removed counts as empty."""
-    total = 0
-    for path in folder.glob("*.npy"):
-        with suppress(OSError):
-            total += path.stat().st_size
-    return total
-
-
-def _last_used(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return 0.0
+    for place in sorted(sizes.keys() - {folder}, key=lambda place: place.stat().st_mtime):
+        if sum(sizes.values()) + need > ALL_BYTES:
+            shutil.rmtree(place, ignore_errors=True)
+            del sizes[place]
+    with replacing(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy") as file:
+        np.save(file, stack, allow_pickle=False)
 
 
 # What is still to be answered by whom: observers in memory, and the observations that they owe.
@@ -177,20 +147,13 @@ class Job:
     @property
     def failed(self) -> bool:
         """Whether this work has ended early."""
-        loaded = self.loaded
-        return bool(loaded.failure) or (self.suite.name, self.space) in loaded.failures
+        return bool(self.loaded.failure) or (self.suite.name, self.space) in self.loaded.failures
 
     def fail(self, error: BaseException) -> None:
         """End this observer's work under this suite; its other work goes on, unless it is unsound."""
         if isinstance(error, Unsound):
             self.loaded.failure = self.loaded.failure or failure_line(error)
-        failures = self.loaded.failures
-        failures.setdefault((self.suite.name, self.space), failure_line(error))
-
-
-def same_stimuli(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Jobs that are shown the same decoded images, together."""
-    return grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation))
+        self.loaded.failures.setdefault((self.suite.name, self.space), failure_line(error))
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Any]) -> list[list[Job]]:
@@ -218,26 +181,6 @@ class Reporter(Protocol):
 
     def note(self, text: str) -> None:
         """One line for the user."""
-
-
-@dataclass
-class ChunkProgress:
-    """Tells a chunk's work as it is done: never more than `passes` in all, and all of it once the chunk is answered,
-    however many passes it took."""
-
-    reporter: Reporter
-    observer: str
-    passes: float
-
-    def passed(self, passes: float) -> None:
-        """The network has made so many forward passes more."""
-        if (counted := min(passes, self.passes)) > 0:
-            self.passes -= counted
-            self.reporter.work(self.observer, counted)
-
-    def answered(self) -> None:
-        """The chunk is answered."""
-        self.passed(self.passes)
 
 
 @dataclass
@@ -274,7 +217,7 @@ class InferenceLoop:
 
     def show(self, jobs: Sequence[Job]) -> Iterator[ChunkResult]:
         """Make every observation of `jobs`. A failure is noted on the observer; other work goes on."""
-        for same_images in same_stimuli(jobs):
+        for same_images in grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)):
             yield from self._show_stimuli(same_images)
 
     def _show_stimuli(self, jobs: Sequence[Job]) -> Iterator[ChunkResult]:
@@ -292,7 +235,8 @@ class InferenceLoop:
                 try:
                     ready.images = next(decoded)
                 except FAILURES as error:  # the boundary of one set's images
-                    _fail([job for job in jobs if _sees_pixels(job)], error)
+                    for job in filter(_sees_pixels, jobs):
+                        job.fail(error)
             self.decoded += len(ready.images)
             for block_jobs in blocks:
                 asked = [job for job in block_jobs if chunk in job.chunks]
@@ -300,67 +244,78 @@ class InferenceLoop:
                     yield ChunkResult(asked, chunk, rows)
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
-        index = chunk_index(jobs[0].block.stimuli, chunk) if jobs else np.empty(0, dtype=np.int64)
         shared: torch.Tensor | None = None
         rows: list[Chunk] = []
         for same_observer in grouped([job for job in jobs if not self.over(job)], lambda job: id(job.loaded)):
             loaded, block = same_observer[0].loaded, same_observer[0].block
-            work = len(index) * sum(job.suite.passes for job in same_observer)
-            pace = ChunkProgress(self.reporter, loaded.name, work)
+            index = chunk_index(block.stimuli, chunk)
+            owed = len(index) * sum(job.suite.passes for job in same_observer)
+
+            def passed(passes: float, name: str = loaded.name) -> None:
+                """Tell work as it is done: never more in all than the chunk may cost, and all of it at its end."""
+                nonlocal owed
+                if (counted := min(passes, owed)) > 0:
+                    owed -= counted
+                    self.reporter.work(name, counted)
+
             try:
                 pixels = shared
                 if pixels is None and isinstance(loaded.observer, TunedModel):
                     pixels = self._pixels(block, loaded.observer, index, ready)
                     shared = pixels if _alike(block, ready.images) else None
-                answered = self._answer(same_observer, chunk, index, pixels, pace.passed)
+                answers = self._answer(same_observer, index, pixels, passed)
             except FAILURES as error:  # the boundary of one observer's work
-                _fail(same_observer, error)
+                for job in same_observer:
+                    job.fail(error)
                 continue
-            rows += answered
-            pace.answered()
-            self.reporter.advance(loaded.name, len(index) * len(answered))
+            rows += [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
+            passed(owed)
+            self.reporter.advance(loaded.name, len(index) * len(answers))
         return rows
 
     def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> torch.Tensor:
-        """The images of a chunk as a network is shown them, transformed."""
-        transform = block.transform
+        """The images of a chunk as a network is shown them: resized and cropped, once for all blocks of the chunk where
+        that is alike for every network; and transformed."""
+        pixels, transform = ready.pixels, block.transform
+        if pixels is None:
+            alike = _alike(block, ready.images)
+            if block.presentation == "whole" and alike:
+                pixels = torch.from_numpy(np.stack(ready.images)).permute(0, 3, 1, 2)
+            else:
+                pixels = feed.model.present(ready.images, block.presentation)
+            if alike:
+                ready.pixels = pixels = pixels.to(self.device)
         if transform is None:
-            return self._presented(block, feed, ready)
-        pixels = self._presented(block, feed, ready).to(self.device)
+            return pixels
+        pixels = pixels.to(self.device)
         seeds = seeds_of(block.stimuli, index, self.seed)
         # The run's precision is the network's: what it is shown is the same in each. More threads than the network
         # is fed with would wait for one another on its images, too.
         with working_threads(feed.tuning.threads), full_precision(pixels.device.type):
             return transform.apply(pixels if transform.stored else unit(pixels), seeds)
 
-    def _presented(self, block: Block, feed: TunedModel, ready: _Decoded) -> torch.Tensor:
-        """Resized and cropped: once for all blocks of the chunk where it is alike for every network."""
-        if ready.pixels is not None:
-            return ready.pixels
-        images, alike = ready.images, _alike(block, ready.images)
-        if block.presentation == "whole" and alike:
-            pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-        else:
-            pixels = feed.model.present(images, block.presentation)
-        if alike:
-            ready.pixels = pixels = pixels.to(self.device)
-        return pixels
-
     def _answer(
-        self, jobs: Sequence[Job], chunk: int, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
-    ) -> list[Chunk]:
-        """One observer's answers under every suite that asks; those whose work failed are left out."""
+        self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
+    ) -> dict[str, dict[str, Array]]:
+        """One observer's answers under every suite that asks, by key; those whose work failed are left out."""
         loaded = jobs[0].loaded
+        network = loaded.observer if isinstance(loaded.observer, TunedModel) else None
         while True:
             try:
-                with working_threads(_threads(loaded)):
+                with working_threads(network.tuning.threads if network else torch.get_num_threads()):
                     answers = self._columns(jobs, index, pixels, passed)
                 break
-            except RuntimeError as error:
-                self._back_off(loaded, error)
-        if isinstance(loaded.observer, TunedModel) and (moved := loaded.observer.moved):
+            except RuntimeError as error:  # out of memory: halve the device batch and go on
+                if loaded.batch == 1:
+                    what = f"{loaded.name} does not fit on {self.device} even one image at a time"
+                    raise ModelFailure(what) from error
+                loaded.batch //= 2
+                if self.device.startswith("cuda"):
+                    torch.cuda.empty_cache()
+                self.reporter.note(f"{loaded.name}: out of memory, going on with batches of {loaded.batch}")
+        if network and (moved := network.moved):
             raise Unsound(f"{loaded.name} is not what it was: answering has changed {moved}")
-        return [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
+        return answers
 
     def _columns(
         self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
@@ -374,56 +329,28 @@ class InferenceLoop:
             try:
                 if job.space not in views:
                     views[job.space] = self._view(job, index, pixels, passed)
-                answers[job.key] = _observed(job, views[job.space])
+                kept = job.suite.observe(job.suite.config, views[job.space])
+                columns = {name: np.asarray(values) for name, values in kept.items()}
+                for name, values in columns.items():
+                    if values.shape[:1] != index.shape:
+                        what = f"suite '{job.suite.name}' returned {values.shape} for column '{name}'"
+                        raise ModelFailure(f"{what} of {len(index)} trials")
+                answers[job.key] = columns
             except FAILURES as error:
-                text = str(error).lower()
-                if isinstance(error, RuntimeError) and (
-                    isinstance(error, torch.OutOfMemoryError)
-                    or "out of memory" in text
-                    or "can't allocate memory" in text
-                ):
+                memory = any(words in str(error).lower() for words in ("out of memory", "can't allocate memory"))
+                if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and memory):
                     raise
                 job.fail(error)
         return answers
 
-    def _back_off(self, loaded: LoadedObserver, error: RuntimeError) -> None:
-        """Out of memory: halve the device batch and go on. Batch 1 is the model's failure."""
-        if loaded.batch == 1:
-            raise ModelFailure(f"{loaded.name} does not fit on {self.device} even one image at a time") from error
-        loaded.batch //= 2
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        self.reporter.note(f"{loaded.name}: out of memory, going on with batches of {loaded.batch}")
-
     def _view(self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed) -> View:
-        loaded = job.loaded
-        observer = loaded.observer
+        observer, block, batch = job.loaded.observer, job.block, job.loaded.batch
         if isinstance(observer, IdealObserver):
-            return IdealView(observer, job.block, index, label_space(job.space).classes, self.seed)
+            return IdealView(observer, block, index, label_space(job.space).classes, self.seed)
         if pixels is None:
             raise ModelFailure("no pixels for a network")
         grouping = observer.model.labels.groupings[job.space]
-        return NetworkView(
-            observer,
-            job.block,
-            index,
-            pixels,
-            grouping,
-            self.seed,
-            batch=loaded.batch,
-            device=self.device,
-            passed=passed,
-        )
-
-
-def _threads(loaded: LoadedObserver) -> int:
-    observer = loaded.observer
-    return observer.tuning.threads if isinstance(observer, TunedModel) else torch.get_num_threads()
-
-
-def _fail(jobs: Iterable[Job], error: BaseException) -> None:
-    for job in jobs:
-        job.fail(error)
+        return NetworkView(observer, block, index, pixels, grouping, self.seed, batch, self.device, passed)
 
 
 def _sees_pixels(job: Job) -> bool:
@@ -434,14 +361,3 @@ def _alike(block: Block, images: Images) -> bool:
     """Whether every network is shown the same pixels, before its own resize."""
     same = len({image.shape for image in images}) == 1
     return block.presentation in CROPS_224 or (block.presentation == "whole" and same)
-
-
-def _observed(job: Job, view: View) -> dict[str, Array]:
-    """What the suite keeps of a batch, checked: one value per trial in each column."""
-    columns = {name: np.asarray(values) for name, values in job.suite.observe(job.suite.config, view).items()}
-    for name, values in columns.items():
-        if values.shape[:1] != view.index.shape:
-            raise ModelFailure(
-                f"suite '{job.suite.name}' returned {values.shape} for column '{name}' of {len(view.index)} trials"
-            )
-    return columns

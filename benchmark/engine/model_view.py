@@ -1,6 +1,7 @@
 """Views: what a suite sees of one chunk, lazily, each thing computed at most once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn
 
@@ -22,13 +23,12 @@ from registry.simulated import IdealObserver
 NEAR_TIE = 1e-3
 
 
-class _Shown:
+class _ChunkOfStimuli:
     """What every observer is shown of a chunk: the block, the positions in it, their labels and seeds."""
 
-    def __init__(self, block: Block, index: NDArray[np.int64], seed: int) -> None:
-        self.block = block
-        self.index = index
-        self._seed = seed
+    block: Block
+    index: NDArray[np.int64]
+    seed: int
 
     @cached_property
     def labels(self) -> Mapping[str, Array]:
@@ -38,38 +38,29 @@ class _Shown:
     @cached_property
     def seeds(self) -> NDArray[np.uint64]:
         """One seed per stimulus."""
-        return seeds_of(self.block.stimuli, self.index, self._seed)
+        return seeds_of(self.block.stimuli, self.index, self.seed)
 
 
-class NetworkView(_Shown):
+@dataclass(eq=False)
+class NetworkView(_ChunkOfStimuli):
     """A network on one chunk, seen in device batches of `batch` images.
 
     pixels: NCHW before the network's own resize, uint8 or float32 in [0,1]; device: where the network is;
     passed: told the forward passes of each device batch (a backward counts two).
     """
 
-    def __init__(
-        self,
-        feed: TunedModel,
-        block: Block,
-        index: NDArray[np.int64],
-        pixels: torch.Tensor,
-        grouping: Grouping,
-        seed: int,
-        *,
-        batch: int = CHUNK,
-        device: str = "cpu",
-        passed: Callable[[int], None] = lambda _passes: None,
-    ) -> None:
-        super().__init__(block, index, seed)
-        self.categories = grouping.categories
-        self.outputs = grouping.indices
-        self.batch = batch
-        self._feed = feed
-        self._pixels = pixels
-        self._grouping = grouping
-        self._device = device
-        self._passed = passed
+    feed: TunedModel
+    block: Block
+    index: NDArray[np.int64]
+    pixels: torch.Tensor
+    grouping: Grouping
+    seed: int
+    batch: int = CHUNK
+    device: str = "cpu"
+    passed: Callable[[int], None] = lambda _passes: None
+
+    def __post_init__(self) -> None:
+        self.categories, self.outputs = self.grouping.categories, self.grouping.indices
 
     @cached_property
     def images(self) -> torch.Tensor:
@@ -78,38 +69,45 @@ class NetworkView(_Shown):
 
     @cached_property
     def logits(self) -> torch.Tensor:
-        """[n, classes] float32, finite."""
+        """[n, classes] float32, finite. About one image in `devices.REPLAYED` is shown again, alone and on the plain
+        path: the answer must be the same."""
+        parts = []
         with torch.inference_mode():
-            logits = torch.cat([self._logits(self._input(part)) for part in self._parts()])
-        if not bool(torch.isfinite(logits).all()):
-            rows = torch.nonzero(~torch.isfinite(logits).all(dim=1))[:, 0].cpu().numpy()
-            names = _first([self.block.stimuli.ids[i] for i in self.index[rows]])
+            for part in self._parts():
+                parts.append(self.feed.run(self._input(part)).float())
+                self.passed(len(parts[-1]))
+        logits = torch.cat(parts)
+        name = self.feed.model.card.name
+        finite = torch.isfinite(logits).all(dim=1).cpu().numpy()
+        if not finite.all():
+            ids = [self.block.stimuli.ids[i] for i in self.index[~finite]]
             raise ModelFailure(
-                f"{self._feed.model.card.name} gave NaN or infinite logits on {len(rows)} of {len(logits)} images "
-                f"of '{self.block.stimuli.name}' ({names}). `bench models check` tests the model on its own."
+                f"{name} gave NaN or infinite logits on {len(ids)} of {len(logits)} images of "
+                f"'{self.block.stimuli.name}' ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}). "
+                "`bench models check` tests the model on its own."
             )
-        self._replay(logits)
-        return logits
-
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        logits = self._feed.run(images).float()
-        self._passed(len(images))
-        return logits
-
-    def _replay(self, logits: torch.Tensor) -> None:
-        """Show an image again, alone and on the plain path, about one in `REPLAYED`: the answer must be the same."""
         row = replayed(self.seeds)
-        if row is None:
-            return
-        again = self.plain(self._input(slice(row, row + 1)))
-        require_same(self._feed.model.card.name, logits[row : row + 1], again)
+        if row is not None:
+            alone = slice(row, row + 1)
+            require_same(name, logits[alone], self.plain(self._input(alone)))
+        return logits
+
+    @cached_property
+    def _decided(self) -> Grouping:
+        """Between what the network decides: the categories, and nothing."""
+        if self.grouping.nothing is None:
+            return self.grouping
+        outputs = (*self.outputs, (self.grouping.nothing,))
+        return Grouping(self.grouping.space, (*self.categories, NO_ANSWER), outputs)
 
     @cached_property
     def _answers(self) -> NDArray[np.float32]:
         """[n, categories], and a column for nothing where the network may say so; near-ties from the plain path."""
         values = decide(self.logits, self._decided).float().cpu().numpy().copy()
-        for row in near_ties(values):
-            values[row] = self._plainly(int(row))
+        for row in near_ties(values).tolist():
+            with torch.inference_mode():
+                logits = self.feed.model.forward(self._input(slice(row, row + 1)).contiguous())
+            values[row] = np.asarray(decide(logits, self._decided)[0].cpu(), dtype=np.float32)
         return values
 
     @cached_property
@@ -122,30 +120,22 @@ class NetworkView(_Shown):
         """[n] category names; "na" where a network that may find nothing found nothing."""
         return chosen(self._decided.categories, self._answers)
 
-    @cached_property
-    def _decided(self) -> Grouping:
-        """Between what the network decides: the categories, and nothing."""
-        grouping = self._grouping
-        if grouping.nothing is None:
-            return grouping
-        return Grouping(grouping.space, (*grouping.categories, NO_ANSWER), (*grouping.indices, (grouping.nothing,)))
-
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The tuned network on other images; differentiable."""
-        logits = self._feed.run(images)
-        self._passed(len(images) * (3 if images.requires_grad else 1))
+        logits = self.feed.run(images)
+        self.passed(len(images) * (3 if images.requires_grad else 1))
         return logits
 
     def plain(self, images: torch.Tensor) -> torch.Tensor:
         """The network as it was loaded, in float32, on one batch; no gradient."""
         with torch.no_grad(), full_precision(images.device.type):
-            return self._feed.model.forward(images.contiguous())
+            return self.feed.model.forward(images.contiguous())
 
     def picture(self, position: int) -> torch.Tensor:
         """The image at a position of the stimuli, [3, h, w] at the network's input, without the block's transform."""
-        model, decoded = self._feed.model, self.block.stimuli.decode(position)
+        model, decoded = self.feed.model, self.block.stimuli.decode(position)
         shown = model.present([decoded], self.block.presentation)
-        return model.fit(unit(shown.to(self._device)))[0]
+        return model.fit(unit(shown.to(self.device)))[0]
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of a position of the stimuli, [h, w] of the network's input."""
@@ -164,52 +154,46 @@ class NetworkView(_Shown):
         if self.block.stimuli.importance is None:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no maps of what people used")
         values = self.block.stimuli.importance(position)
-        shown = present_map(values, self._feed.model.preprocess, self.block.presentation)
+        shown = present_map(values, self.feed.model.preprocess, self.block.presentation)
         return shown if shown.shape == self._size else resized_map(shown, self._size)
 
     def _flags(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        shown = present_mask(flags, self._feed.model.preprocess, self.block.presentation)
+        shown = present_mask(flags, self.feed.model.preprocess, self.block.presentation)
         return shown if shown.shape == self._size else resized_mask(shown, self._size)
 
     @property
     def _size(self) -> tuple[int, int]:
         """Height and width of the network's input."""
-        preprocess = self._feed.model.preprocess
+        preprocess = self.feed.model.preprocess
         if preprocess.fixed_size:
             return preprocess.size, preprocess.size
-        return int(self._pixels.shape[-2]), int(self._pixels.shape[-1])
+        return int(self.pixels.shape[-2]), int(self.pixels.shape[-1])
 
     def _parts(self) -> Iterator[slice]:
         return (slice(i, i + self.batch) for i in range(0, len(self.index), self.batch))
 
     def _input(self, part: slice) -> torch.Tensor:
         """A part of the chunk at the network's input."""
-        pixels = unit(self._pixels[part].to(self._device, non_blocking=True))
+        pixels = unit(self.pixels[part].to(self.device, non_blocking=True))
         with full_precision(pixels.device.type):
-            return self._feed.model.fit(pixels)
-
-    def _plainly(self, row: int) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            logits = self._feed.model.forward(self._input(slice(row, row + 1)).contiguous())
-        return np.asarray(decide(logits, self._decided)[0].cpu(), dtype=np.float32)
+            return self.feed.model.fit(pixels)
 
 
-class IdealView(_Shown):
+@dataclass(eq=False)
+class IdealView(_ChunkOfStimuli):
     """An ideal observer on one chunk: answers from labels; it has neither logits nor gradients."""
 
-    batch = CHUNK
-
-    def __init__(
-        self, observer: IdealObserver, block: Block, index: NDArray[np.int64], categories: tuple[str, ...], seed: int
-    ) -> None:
-        super().__init__(block, index, seed)
-        self.categories = categories
-        self._observer = observer
+    observer: IdealObserver
+    block: Block
+    index: NDArray[np.int64]
+    categories: tuple[str, ...]
+    seed: int
+    batch: int = CHUNK
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
         """[n, categories], all on the answer."""
-        return self._observer.answer(self.labels, self.seeds, self.categories)
+        return self.observer.answer(self.labels, self.seeds, self.categories)
 
     @cached_property
     def responses(self) -> Array:
@@ -219,24 +203,22 @@ class IdealView(_Shown):
     @property
     def images(self) -> NoReturn:
         """Ideal observers see labels, not pixels."""
-        raise ModelFailure("an ideal observer has no images: the suite must state that it needs logits")
+        raise ModelFailure("an ideal observer sees labels, no images: the suite must state that it needs logits")
 
     logits = images
     outputs = images
-
-    def mask(self, position: int) -> NoReturn:  # noqa: ARG002 - the contract's signature
-        """Ideal observers see labels, not pixels."""
-        raise ModelFailure("an ideal observer sees no masks: the suite must state what it needs")
-
-    ignored = mask
-    importance = mask
-    picture = mask
 
     def forward(self, images: torch.Tensor) -> NoReturn:  # noqa: ARG002 - the contract's signature
         """Ideal observers are not networks."""
         raise ModelFailure("an ideal observer has no forward pass: the suite must state that it needs gradients")
 
     plain = forward
+
+    def mask(self, position: int) -> NoReturn:  # noqa: ARG002 - the contract's signature
+        """Ideal observers see labels, not pixels."""
+        raise ModelFailure("an ideal observer sees no masks: the suite must state what it needs")
+
+    ignored = importance = picture = mask
 
 
 def unit(pixels: torch.Tensor) -> torch.Tensor:
@@ -256,7 +238,3 @@ def near_ties(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
     return np.flatnonzero(first - second <= NEAR_TIE * first)
-
-
-def _first(names: Sequence[str], shown: int = 3) -> str:
-    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")

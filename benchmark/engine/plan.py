@@ -6,20 +6,20 @@ so that a shard loads few networks.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import CHUNK, Block, Plan, Policy, Shelf, Stimuli, Suite
+from benchmark.contracts import CHUNK, Block, Plan, Policy, Stimuli, Suite
 from benchmark.errors import MissingStimuli, UsageError
 from benchmark.settings import Settings
 from benchmark.stimuli.roles import Resolver
 from registry.cards import ModelCard
 from registry.files import digest_data
 from registry.labels import label_space
-from registry.loading import forward_flops
 
 
 def chunk_index(stimuli: Stimuli, chunk: int) -> NDArray[np.int64]:
@@ -62,13 +62,8 @@ class Task:
     @property
     def trials(self) -> int:
         """How many stimuli are shown."""
-        if self.only is None:
-            return sum(len(block.stimuli) for block in self.plan.blocks)
-        return sum(
-            len(chunk_index(block.stimuli, chunk))
-            for place, block in self.shown.items()
-            for chunk in self.chunks(place)
-        )
+        shown = ((block, chunk) for place, block in self.shown.items() for chunk in self.chunks(place))
+        return sum(len(chunk_index(block.stimuli, chunk)) for block, chunk in shown)
 
 
 def plan_tasks(
@@ -78,12 +73,35 @@ def plan_tasks(
     limit: int | None,
     wanted: Collection[str] = (),
 ) -> list[Task]:
-    """Every card under every suite. Plans of one suite and space are made once and shared by all cards.
+    """Every card under every suite: one task per space in which the card can answer and whose stimuli are here; else
+    one with the reason. Plans of one suite and space are made once, for opening a set reads every file's digest.
 
     wanted: names of stimulus sets that play their roles before all others.
     """
-    plans = _Plans(settings, limit, wanted)
-    return [task for card in cards for suite in suites for task in _tasks(card, suite, plans)]
+    folder = cache(lambda space: Resolver(space, settings, limit, wanted))
+    plans: dict[tuple[str, str], Plan | MissingStimuli] = {}
+    tasks: list[Task] = []
+    for card in cards:
+        for suite in suites:
+            spaces, reason = _spaces(card, suite)
+            missing: list[str] = []
+            before = len(tasks)
+            for space in spaces:
+                if (suite.name, space) not in plans:
+                    try:
+                        plans[suite.name, space] = suite.plan(suite.config, folder(space))
+                    except MissingStimuli as error:
+                        plans[suite.name, space] = error
+                plan = plans[suite.name, space]
+                why = str(plan) if isinstance(plan, MissingStimuli) else _lacking_classes(card, suite, space, plan)
+                if isinstance(plan, Plan) and not why:
+                    tasks.append(Task(card, suite, space, plan))
+                missing.append(why)
+            if len(tasks) == before:
+                tasks.append(
+                    Task(card, suite, (spaces or suite.spaces)[0], Plan(()), "; ".join(missing) if spaces else reason)
+                )
+    return tasks
 
 
 def suites_of(tasks: Sequence[Task]) -> list[Suite]:
@@ -91,58 +109,20 @@ def suites_of(tasks: Sequence[Task]) -> list[Suite]:
     return list({task.suite.name: task.suite for task in tasks}.values())
 
 
-class _Plans:
-    """Plans by suite and space: opening a set reads every file's digest, so it happens once per run."""
-
-    def __init__(self, settings: Settings, limit: int | None, wanted: Collection[str]) -> None:
-        self._settings, self._limit, self._wanted = settings, limit, wanted
-        self._shelves: dict[str, Shelf] = {}
-        self._plans: dict[tuple[str, str], Plan | MissingStimuli] = {}
-
-    def get(self, suite: Suite, space: str) -> Plan:
-        """The plan. Raises MissingStimuli where the suite's main set is not on disk."""
-        key = (suite.name, space)
-        if key not in self._plans:
-            self._plans[key] = self._make(suite, space)
-        plan = self._plans[key]
-        if isinstance(plan, MissingStimuli):
-            raise plan
-        return plan
-
-    def _make(self, suite: Suite, space: str) -> Plan | MissingStimuli:
-        if space not in self._shelves:
-            self._shelves[space] = Resolver(space, self._settings, self._limit, self._wanted)
-        shelf = self._shelves[space]
-        try:
-            return suite.plan(suite.config, shelf)
-        except MissingStimuli as missing:
-            return missing
-
-
-def _tasks(card: ModelCard, suite: Suite, plans: _Plans) -> Iterator[Task]:
-    """One task per space in which the card can answer and whose stimuli are here; else one with the reason."""
-    spaces, reason = _spaces(card, suite)
-    planned, missing = [], []
-    for space in spaces:
-        try:
-            plan = plans.get(suite, space)
-            if space not in suite.spaces:
-                # Raise MissingStimuli where a set in the model's own space has classes that the model has not.
-                known = set(label_space(card.labels).classes)
-                for stimuli in {block.stimuli.digest: block.stimuli for block in plan.blocks}.values():
-                    strange = sorted(set(map(str, stimuli.labels["category"])) - known)
-                    if strange:
-                        raise MissingStimuli(
-                            f"the set '{stimuli.name}' has {len(strange)} classes that '{card.name}' lacks: "
-                            f"{', '.join(strange[:5])}. Give the same names to both (--labels FOLDER takes a set's)"
-                        )
-            planned.append(Task(card, suite, space, plan))
-        except MissingStimuli as error:
-            missing.append(str(error))
-    yield from planned or [Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason or "; ".join(missing))]
+def _lacking_classes(card: ModelCard, suite: Suite, space: str, plan: Plan) -> str:
+    """Why a set in the model's own space cannot be shown: it has classes that the model has not. "" where it can."""
+    known = set() if space in suite.spaces else set(label_space(card.labels).classes)
+    for stimuli in {block.stimuli.digest: block.stimuli for block in plan.blocks}.values() if known else ():
+        if strange := sorted(set(map(str, stimuli.labels["category"])) - known):
+            return (
+                f"the set '{stimuli.name}' has {len(strange)} classes that '{card.name}' lacks: "
+                f"{', '.join(strange[:5])}. Give the same names to both (--labels FOLDER takes a set's)"
+            )
+    return ""
 
 
 def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
+    """The spaces in which a card answers what a suite shows; or why there is none."""
     if card.source == "ideal":
         if suite.needs == "decisions":
             return suite.spaces, ""
@@ -154,7 +134,7 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
     shared = tuple(space for space in suite.spaces if space in answers)
     if suite.own_space and labels.name not in suite.spaces:
         shared += (labels.name,)
-    return shared, "" if shared else (
+    return shared, (
         f"its labels '{labels.name}' answer in {', '.join(answers)}; the suite's stimuli are labelled in "
         f"{', '.join(suite.spaces)}"
     )
@@ -202,22 +182,20 @@ def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
 
     Both are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none.
     """
-    present, plans = _parts(there), _parts(wanted)
+    present = _parts(there)
     return [
         part_name(Shard(index, of), plan)
-        for of, plan in plans
-        if (1, plan) not in present
-        for index in sorted(set(range(1, of + 1)) - present.get((of, plan), set()))
+        for of, plan in dict.fromkeys((of, plan) for _, of, plan in _parts(wanted))
+        if (1, 1, plan) not in present
+        for index in range(1, of + 1)
+        if (index, of, plan) not in present
     ]
 
 
-def _parts(notes: Iterable[str]) -> dict[tuple[int, str], set[int]]:
-    """(number of parts, plan) -> the parts that are named."""
-    named: dict[tuple[int, str], set[int]] = {}
-    for note in notes:
-        if match := re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note):
-            named.setdefault((int(match[2]), match[3]), set()).add(int(match[1]))
-    return named
+def _parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
+    """(part, number of parts, plan) of the notes that name one, in their order."""
+    named = (re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note) for note in notes)
+    return {(int(match[1]), int(match[2]), match[3]): None for match in named if match}
 
 
 def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[Task]]:
@@ -228,25 +206,24 @@ def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[
     chunk by chunk. cost: `stated_cost` unless given.
     """
     cost = cost or stated_cost(tasks)
-    items = list(_items(tasks))
-    stretches = cut([_price(task, place, cost) for task, place in items], n)
+    items: list[tuple[Task, int | None]] = []  # with the place of a block; None where a suite does not apply
+    prices: list[tuple[int, int]] = []
+    for task in tasks:
+        for place, block in task.shown.items():
+            pieces = 1 if task.suite.stopping.settled is not None else max(1, chunk_count(block.stimuli))
+            items.append((task, place))
+            prices.append((-(-cost(task, block) // pieces), pieces))
+        if not task.plan.blocks:
+            items.append((task, None))
+            prices.append((0, 1))
     parts: list[dict[int, tuple[Task, dict[int, frozenset[int]]]]] = [{} for _ in range(n)]
-    for (task, place), shares in zip(items, stretches, strict=True):
-        for part, pieces in shares:
+    for (task, shown), shares in zip(items, cut(prices, n), strict=True):
+        for part, chosen in shares:
             _, chunks = parts[part].setdefault(id(task), (task, {}))
-            if place is not None:
+            if shown is not None:
                 uncut = task.suite.stopping.settled is not None
-                chunks[place] = task.chunks(place) if uncut else frozenset(pieces)
+                chunks[shown] = task.chunks(shown) if uncut else frozenset(chosen)
     return [[replace(task, only=chunks) for task, chunks in part.values()] for part in parts]
-
-
-def _price(task: Task, place: int | None, cost: Cost) -> tuple[int, int]:
-    """What a piece of an item costs, and how many pieces it has: chunks, or the whole where it may be settled."""
-    if place is None:
-        return 0, 1
-    block = task.plan.blocks[place]
-    pieces = 1 if task.suite.stopping.settled is not None else max(1, chunk_count(block.stimuli))
-    return -(-cost(task, block) // pieces), pieces
 
 
 #: Parts (from 0) that have something of an item, each with the pieces that it has.
@@ -285,41 +262,32 @@ def _filled(items: Sequence[tuple[int, int]], room: int) -> list[Shares]:
 
 def stated_cost(tasks: Sequence[Task]) -> Cost:
     """What a block costs by what is stated of it: trials x passes of the suite x operations of the architecture."""
-    cards = {task.card.name: task.card for task in tasks}.values()
-    archs = {_arch(card): card for card in cards}  # checkpoints of one architecture cost the same
-    known = {arch: forward_flops(card) for arch, card in archs.items()}
-    flops = {card.name: known[_arch(card)] for card in cards}
+    from registry.loading import forward_flops  # torch, which planning does without
+
+    def arch(card: ModelCard) -> str:
+        size = card.preprocess.size if card.preprocess else 0
+        return digest_data([card.source, card.arch, card.options.get("kwargs"), size])
+
+    archs = {name: arch(card) for name, card in {task.card.name: task.card for task in tasks}.items()}
+    cards = {archs[task.card.name]: task.card for task in tasks}  # checkpoints of one architecture cost the same
+    flops = {name: forward_flops(card) for name, card in cards.items()}
 
     def cost(task: Task, block: Block) -> int:
         if task.card.source == "ideal":
             return len(block.stimuli) * _GUESSING
-        per_trial = _SHOWING + round(task.suite.passes * flops[task.card.name])
-        return len(block.stimuli) * per_trial
+        return len(block.stimuli) * (_SHOWING + round(task.suite.passes * flops[archs[task.card.name]]))
 
     return cost
 
 
 def plan_digest(tasks: Sequence[Task], policy: Policy, cost: Cost) -> str:
     """What machines must agree on to carry out parts of one plan: all that is asked, and what it costs. 12 digits."""
-    asked = [[task.card.name, task.suite.name, task.suite.version, task.space, *_asked(task, cost)] for task in tasks]
-    return digest_data([asked, policy])[:12]
-
-
-def _asked(task: Task, cost: Cost) -> Iterator[list[object]]:
-    for block in task.plan.blocks:
-        transform = block.transform and [block.transform.name, dict(block.transform.params)]
-        what = (block.role, block.condition, block.presentation, block.stimuli.digest)
-        yield [*what, transform, cost(task, block)]
-
-
-def _items(tasks: Sequence[Task]) -> Iterator[tuple[Task, int | None]]:
-    """(task, place of a block in its plan); place None where a suite does not apply."""
+    asked: list[list[object]] = []
     for task in tasks:
-        yield from ((task, place) for place in task.shown)
-        if not task.plan.blocks:
-            yield task, None
-
-
-def _arch(card: ModelCard) -> str:
-    size = card.preprocess.size if card.preprocess else 0
-    return digest_data([card.source, card.arch, card.options.get("kwargs"), size])
+        row: list[object] = [task.card.name, task.suite.name, task.suite.version, task.space]
+        for block in task.plan.blocks:
+            what = [block.role, block.condition, block.presentation, block.stimuli.digest]
+            transform = block.transform and [block.transform.name, dict(block.transform.params)]
+            row.append([*what, transform, cost(task, block)])
+        asked.append(row)
+    return digest_data([asked, policy])[:12]

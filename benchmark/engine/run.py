@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -15,7 +15,7 @@ from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_s
 from benchmark.engine.environment import environment
 from benchmark.engine.inference import ChunkResult, InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.plan import Task, chunk_index, suites_of
-from benchmark.engine.score_shards import Outcomes, Owed, RunReport, Status
+from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import FAILURES, failure_line
 from benchmark.identity import Codes, observation_key
@@ -23,7 +23,6 @@ from benchmark.settings import Settings
 from benchmark.store import Observation, Store
 from registry.cards import ModelCard
 from registry.loading import load_observer
-from registry.model import LoadedModel
 from registry.simulated import IdealObserver
 
 CPU_BYTES = 4 * 2**30  # that a group of observers may take
@@ -38,22 +37,17 @@ class TrialWriter:
     run: str
     _settled: set[str] = field(default_factory=set)
 
-    def begin(self, jobs: Sequence[Job]) -> None:
-        """Before any is shown: a run that was cut short stops where an uninterrupted one would have."""
-        for job in jobs:
-            self._settle(job, min(job.chunks))
-
     def write(self, result: ChunkResult) -> None:
         """Store the rows. The chunks of a block that may be settled come in their order."""
         self.store.put_chunks(self.run, result.rows)
         for job in result.jobs:
-            self._settle(job, result.chunk + 1)
+            self.settle(job, result.chunk + 1)
 
     def over(self, job: Job) -> bool:
         """Whether a job has failed, or its block is settled."""
         return job.failed or job.key in self._settled
 
-    def _settle(self, job: Job, chunks: int) -> None:
+    def settle(self, job: Job, chunks: int) -> None:
         """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at
         each eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid.
         """
@@ -80,90 +74,17 @@ class ObserverTasks:
     tasks: tuple[Task, ...]
 
 
-@dataclass(frozen=True)
-class Loader:
-    """Loads what a run asks for; an observer that fails or suits no task is an outcome, and `idle` is told its name."""
-
-    settings: Settings
-    device: str
-    outcomes: Outcomes
-    idle: Callable[[str], None]
-
-    def groups(self, tasks: Sequence[Task]) -> Iterator[list[ObserverTasks]]:
-        """Observers in groups whose weights fit in memory together, so that they share decoding."""
-        budget = CPU_BYTES
-        if self.device.startswith("cuda"):
-            budget = int(torch.cuda.mem_get_info(self.device)[0] * GPU_SHARE)
-        by_card: dict[str, tuple[ModelCard, list[Task]]] = {}
-        for task in tasks:
-            by_card.setdefault(task.card.name, (task.card, []))[1].append(task)
-        group: list[ObserverTasks] = []
-        room = budget
-        for card, own_tasks in by_card.values():
-            observer = self._load(card, own_tasks)
-            if observer is None:
-                self.idle(card.name)
-                continue
-            if group and observer.size > room:
-                yield group
-                group, room = [], budget
-            group.append(observer)
-            room -= observer.size
-        if group:
-            yield group
-
-    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> ObserverTasks | None:
-        """Loaded and not yet tuned; None where nothing is left to ask of it."""
-        wanted = [task for task in tasks if task.plan.blocks]
-        for task in tasks:
-            if not task.plan.blocks:
-                self.outcomes.record(None, task, "not applicable", task.reason)
-        if not wanted:
-            return None
-        try:
-            observer = load_observer(card, self.settings.place, device=self.device)
-        except FAILURES as error:  # the boundary of one model's loading: recorded
-            for task in wanted:
-                self.outcomes.record(None, task, "failed", failure_line(error))
-            return None
-        described: dict[str, Any] = card.model_dump(mode="json")
-        if isinstance(observer, IdealObserver):
-            loaded, size = LoadedObserver(card.name, observer), 0
-        else:
-            wanted = [task for task in wanted if not self._lacks_gradients(observer, task)]
-            if not wanted:
-                return None
-            weights = list(observer.module.parameters())
-            described["parameters"] = sum(weight.numel() for weight in weights)
-            # Twice: the tuned form is kept beside the plain one.
-            size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
-            untuned = TunedModel(observer, devices.stated(1), observer.forward)
-            loaded = LoadedObserver(card.name, untuned)
-        kind: ObserverKind = "simulated" if card.simulated else "network"
-        kind = "ideal" if card.source == "ideal" else kind
-        row = self.outcomes.store.put_observer(Observer(card.name, kind, observer.identity, described))
-        return ObserverTasks(loaded, observer.identity, size, row, tuple(wanted))
-
-    def _lacks_gradients(self, model: LoadedModel, task: Task) -> bool:
-        if model.gradients or task.suite.needs != "gradients":
-            return False
-        reason = f"no gradient reaches the input of an exported program such as {task.card.arch}"
-        self.outcomes.record(None, task, "not applicable", reason)
-        return True
-
-
-@dataclass(frozen=True)
-class Known:
+class StoredElsewhere(NamedTuple):
     """An observation that is in another leaderboard."""
 
     complete: bool
     canary: str
 
 
-def known_observations(store: Store, observers: Iterable[str]) -> dict[str, Known]:
+def known_observations(store: Store, observers: Iterable[str]) -> dict[str, StoredElsewhere]:
     """What a leaderboard has of observers, by key."""
     return {
-        row.key: Known(store.complete(row.key), str(row.details.get("canary", "")))
+        row.key: StoredElsewhere(store.complete(row.key), str(row.details.get("canary", "")))
         for name in observers
         for row in store.observations(observer=name)
     }
@@ -189,7 +110,7 @@ class RunOptions:
     part: str = ""
     note: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)
-    known: Mapping[str, Known] = field(default_factory=dict)
+    known: Mapping[str, StoredElsewhere] = field(default_factory=dict)
     enough: Callable[[Store], bool] | None = None
 
 
@@ -214,17 +135,16 @@ def execute(
     keep_pages()
     run = store.begin_run(options.command, environment(options.device, torch.get_num_threads()))
     outcomes = Outcomes(store, run)
-    report = outcomes.report
     status = "interrupted"
     try:
         with numerics(options.policy):
             _Run(store, run, settings, options, reporter, outcomes).all(tasks)
-        status = {0: "done", 1: "failed"}.get(report.exit_code, "partial")
+        status = outcomes.report.status
     except _Enough:
         status = "enough"
     finally:
         store.end_run(run, status, options.part or options.note)
-    return report
+    return outcomes.report
 
 
 @dataclass(frozen=True)
@@ -253,31 +173,81 @@ class _Run:
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show, store, and then score."""
         writer = TrialWriter(self.store, self.run)
-        policy, device, cache = self.options.policy, self.options.device, self.settings.decoded
-        loop = InferenceLoop(policy.seed, device, self.reporter, cache, self.codes, writer.over)
-        answered: list[_Answered] = []
-        for group in Loader(self.settings, device, self.outcomes, self.reporter.done).groups(tasks):
-            answered += self._group(group, loop, writer)
+        seed, device, cache = self.options.policy.seed, self.options.device, self.settings.decoded
+        loop = InferenceLoop(seed, device, self.reporter, cache, self.codes, writer.over)
+        answered = [task for group in self._groups(tasks) for task in self._show(group, loop, writer)]
         self.outcomes.report.decoded = loop.decoded
-        if self.options.part:
-            for task in answered:
-                self._leave(task)
-            return
         scorers = {suite.name: Scorer(self.store, self.run, suite, self.codes) for suite in suites_of(tasks)}
         for task in answered:
             self._finish(task, scorers[task.task.suite.name])
-        for scorer in scorers.values():
+        for scorer in () if self.options.part else scorers.values():
             self.outcomes.score_imported(scorer)
 
-    def _group(self, group: Sequence[ObserverTasks], loop: InferenceLoop, writer: TrialWriter) -> list[_Answered]:
+    def _groups(self, tasks: Sequence[Task]) -> Iterator[list[ObserverTasks]]:
+        """Observers in groups whose weights fit in memory together, so that they share decoding."""
+        budget = CPU_BYTES
+        if self.options.device.startswith("cuda"):
+            budget = int(torch.cuda.mem_get_info(self.options.device)[0] * GPU_SHARE)
+        by_card: dict[str, list[Task]] = {}
+        for task in tasks:
+            by_card.setdefault(task.card.name, []).append(task)
+        group: list[ObserverTasks] = []
+        for name, own_tasks in by_card.items():
+            observer = self._load(own_tasks[0].card, own_tasks)
+            if observer is None:
+                self.reporter.done(name)
+                continue
+            if group and sum(other.size for other in (*group, observer)) > budget:
+                yield group
+                group = []
+            group.append(observer)
+        if group:
+            yield group
+
+    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> ObserverTasks | None:
+        """Loaded and not yet tuned; None where nothing is left to ask. What fails or does not suit is recorded."""
+        wanted = [task for task in tasks if task.plan.blocks]
+        for task in tasks:
+            if not task.plan.blocks:
+                self.outcomes.record(None, task, "not applicable", task.reason)
+        if not wanted:
+            return None
+        try:
+            observer = load_observer(card, self.settings.place, device=self.options.device)
+        except FAILURES as error:  # the boundary of one model's loading: recorded
+            for task in wanted:
+                self.outcomes.record(None, task, "failed", failure_line(error))
+            return None
+        described: dict[str, Any] = card.model_dump(mode="json")
+        if isinstance(observer, IdealObserver):
+            loaded, size = LoadedObserver(card.name, observer), 0
+        else:
+            blind = [task for task in wanted if task.suite.needs == "gradients" and not observer.gradients]
+            for task in blind:
+                reason = f"no gradient reaches the input of an exported program such as {card.arch}"
+                self.outcomes.record(None, task, "not applicable", reason)
+            wanted = [task for task in wanted if task not in blind]
+            if not wanted:
+                return None
+            weights = list(observer.module.parameters())
+            described["parameters"] = sum(weight.numel() for weight in weights)
+            # Twice: the tuned form is kept beside the plain one.
+            size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
+            loaded = LoadedObserver(card.name, TunedModel(observer, devices.stated(1), observer.forward))
+        kind: ObserverKind = "ideal" if card.source == "ideal" else "simulated" if card.simulated else "network"
+        row = self.store.put_observer(Observer(card.name, kind, observer.identity, described))
+        return ObserverTasks(loaded, observer.identity, size, row, tuple(wanted))
+
+    def _show(self, group: Sequence[ObserverTasks], loop: InferenceLoop, writer: TrialWriter) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
         jobs = [job for observer in group for task in observer.tasks for job in self._jobs(observer, task)]
         for observer in group:
             self._tune(observer.loaded, [job for job in jobs if job.loaded is observer.loaded])
-        enough, before = self.options.enough, None
+        enough, before, worked = self.options.enough, None, {job.key for job in jobs}
         if not enough:
-            self._begin(group, {job.key for job in jobs})
-        writer.begin(jobs)
+            self._begin(group, worked)
+        for job in jobs:  # a run that was cut short stops where an uninterrupted one would have
+            writer.settle(job, min(job.chunks))
         if enough and jobs and enough(self.store):
             raise _Enough
         for result in loop.show(jobs):
@@ -285,48 +255,38 @@ class _Run:
             if enough and before not in (None, result.chunk) and enough(self.store):
                 raise _Enough
             before = result.chunk
+        answered = []
         for observer in group:
             self.reporter.done(observer.loaded.name)
-        worked = {job.key for job in jobs}
-        return [
-            _Answered(
-                observer.row,
-                observer.loaded.failure or observer.loaded.failures.get((task.suite.name, task.space), ""),
-                task,
-                observations,
-                any(row.key in worked for row in observations),
-            )
-            for observer in group
-            for task in observer.tasks
-            for observations in [self._observations(observer, task)]
-        ]
+            for task in observer.tasks:
+                failure = observer.loaded.failure or observer.loaded.failures.get((task.suite.name, task.space), "")
+                rows = self._observations(observer, task)
+                answered.append(_Answered(observer.row, failure, task, rows, any(row.key in worked for row in rows)))
+        return answered
 
     def _tune(self, loaded: LoadedObserver, jobs: Sequence[Job]) -> None:
         """Bring a network that owes answers into the form in which it is fed, and say what it owes."""
         model, batch, device = loaded.observer, self.options.batch, self.options.device
         if jobs and isinstance(model, TunedModel):
             try:
-                plain, notes = model.model, self.settings.tuning
-                setting = (
-                    devices.stated(batch)
-                    if batch
-                    else devices.tune(plain, device, notes, lambda: self.reporter.tuning(loaded.name))
-                )
-                compiled = self.options.policy.compile
-                tuned = devices.feed(plain, setting, device=device, compile_model=compiled)
+                if batch:
+                    setting = devices.stated(batch)
+                else:
+                    notes = self.settings.tuning
+                    setting = devices.tune(model.model, device, notes, lambda: self.reporter.tuning(loaded.name))
+                tuned = devices.feed(model.model, setting, device=device, compile_model=self.options.policy.compile)
                 loaded.observer, loaded.batch = tuned, setting.batch
                 require_sound(tuned, self.options.policy.precision)
             except FAILURES as error:  # the boundary of one model's work
                 loaded.failure = failure_line(error)
-        trials = {job.key: sum(len(chunk_index(job.block.stimuli, c)) for c in job.chunks) for job in jobs}
-        passes = sum(trials[job.key] * job.suite.passes for job in jobs)
-        self.reporter.expect(loaded.name, sum(trials.values()), passes)
+        trials = [sum(len(chunk_index(job.block.stimuli, chunk)) for chunk in job.chunks) for job in jobs]
+        passes = sum(n * job.suite.passes for n, job in zip(trials, jobs, strict=True))
+        self.reporter.expect(loaded.name, sum(trials), passes)
 
     def _jobs(self, observer: ObserverTasks, task: Task) -> Iterator[Job]:
         observations = self._observations(observer, task)
         for place, block in task.shown.items():
-            observation = observations[place]
-            key = observation.key
+            key = observations[place].key
             if key in self.options.known and self.options.known[key].complete:
                 continue
             there = self.store.chunks(key)
@@ -334,24 +294,21 @@ class _Run:
             if chunks and not self.store.complete(key):
                 if not there:
                     self.store.put_stimuli(block.stimuli)
-                    self.store.put_observation(self.run, observation)
+                    self.store.put_observation(self.run, observations[place])
                 yield Job(observer.loaded, task.suite, task.space, block, key, chunks)
 
     def _observations(self, observer: ObserverTasks, task: Task) -> list[Observation]:
         """What the task asks of the observer, one per block; once, for keys take time."""
         at = (observer.row, id(task))
-        if at not in self._planned:
-            self._planned[at] = self._new_observations(observer, task)
-        return self._planned[at]
-
-    def _new_observations(self, observer: ObserverTasks, task: Task) -> list[Observation]:
-        policy = self.options.policy
+        if at in self._planned:
+            return self._planned[at]
+        policy, blocks = self.options.policy, task.plan.blocks
         details: dict[str, Any] = {"policy": policy.__dict__, "missing": dict(task.plan.missing)}
         if self.options.asked:
             details["asked"] = dict(self.options.asked)
-        keys = [observation_key(observer.identity, block, task.suite, policy, self.codes) for block in task.plan.blocks]
+        keys = [observation_key(observer.identity, block, task.suite, policy, self.codes) for block in blocks]
         canaries = self._canaries(observer, task, keys)
-        return [
+        self._planned[at] = [
             Observation(
                 key=key,
                 observer=observer.row,
@@ -366,8 +323,9 @@ class _Run:
                 n=len(block.stimuli),
                 details=details | ({"canary": canary} if canary else {}),
             )
-            for block, (key, canary) in zip(task.plan.blocks, canaries, strict=True)
+            for block, (key, canary) in zip(blocks, canaries, strict=True)
         ]
+        return self._planned[at]
 
     def _canaries(self, observer: ObserverTasks, task: Task, keys: Sequence[str]) -> list[tuple[str, str]]:
         """(key, canary answers) of each block: other keys where what is stored was answered otherwise."""
@@ -375,10 +333,8 @@ class _Run:
         if not isinstance(network, TunedModel):
             return [(key, "") for key in keys]
         stored = {key: row.canary for key, row in self.options.known.items()}
-        stored |= {
-            row.key: str(row.details.get("canary", ""))
-            for row in self.store.observations(observer=observer.loaded.name, suite=suite)
-        }
+        for row in self.store.observations(observer=observer.loaded.name, suite=suite):
+            stored[row.key] = str(row.details.get("canary", ""))
         canary = self._canary.setdefault(observer.row, Canary(network.model, self.options.device, self.codes))
         pairs = [canary.key(key, block, stored) for key, block in zip(keys, task.plan.blocks, strict=True)]
         if [key for key, _ in pairs] != list(keys):
@@ -396,32 +352,23 @@ class _Run:
                 observations = self._observations(observer, task)
                 if any(row.key in asked for row in observations):
                     names = observer.loaded.name, task.suite.name, task.space
-                    owed = _owed(task, observations).text()
-                    reason = self.options.part or "begun"
-                    self.store.put_outcome(self.run, observer.row, *names, "partial", reason, owed)
-
-    def _leave(self, answered: _Answered) -> None:
-        """Answered in part; the other shards make the rest."""
-        row, task = answered.row, answered.task
-        if answered.failure:
-            self.outcomes.record(row, task, "failed", answered.failure)
-            return
-        owed = _owed(task, answered.observations)
-        self.outcomes.leave(row, task, self.options.part, owed.text(), worked=answered.worked)
+                    owed = owed_text(observations, task.plan.missing)
+                    self.store.put_outcome(
+                        self.run, observer.row, *names, "partial", self.options.part or "begun", owed
+                    )
 
     def _finish(self, answered: _Answered, scorer: Scorer) -> None:
-        row, task = answered.row, answered.task
-        owed = _owed(task, answered.observations)
-        failure, fresh = answered.failure, False
+        """Score a task. Of a shard's task, the other shards make the rest."""
+        row, task, failure = answered.row, answered.task, answered.failure
+        owed, part, fresh = owed_text(answered.observations, task.plan.missing), self.options.part, False
+        if part and not failure:
+            self.outcomes.leave(row, task, part, owed, worked=answered.worked)
+            return
         if not failure:
             try:
                 fresh = scorer.observer(answered.observations, task.plan.missing)
             except FAILURES as error:  # the boundary of one scoring: recorded
                 failure = f"scoring failed: {failure_line(error)}"
-        status: Status = "done" if fresh or answered.worked else "cached"
+        status: Status = "failed" if failure else "done" if fresh or answered.worked else "cached"
         # The detail ends what `_begin` has noted.
-        self.outcomes.record(row, task, "failed" if failure else status, failure, owed.text())
-
-
-def _owed(task: Task, observations: Sequence[Observation]) -> Owed:
-    return Owed(tuple(row.key for row in observations), task.plan.missing)
+        self.outcomes.record(row, task, status, failure, "" if part else owed)

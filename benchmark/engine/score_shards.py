@@ -38,27 +38,37 @@ class RunReport:
     """
 
     tasks: dict[Work, tuple[Status, str]] = field(default_factory=dict)
-    counts: Counter[Status] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
     decoded: int = 0
+
+    @property
+    def counts(self) -> Counter[Status]:
+        """How many tasks ended in each way."""
+        return Counter(status for status, _ in self.tasks.values())
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """ "MODEL under SUITE" -> why the suite does not apply."""
+        return {f"{w[0]} under {w[1]}": why for w, (status, why) in self.tasks.items() if status == "not applicable"}
 
     @property
     def exit_code(self) -> int:
         """0 all done, 1 nothing done, 3 some failed."""
-        if not self.counts["done"] + self.counts["cached"] + self.counts["partial"]:
+        counts = self.counts
+        if not counts["done"] + counts["cached"] + counts["partial"]:
             return 1
         return 3 if self.failed else 0
 
+    @property
+    def status(self) -> str:
+        """How its run ended."""
+        return {0: "done", 1: "failed"}.get(self.exit_code, "partial")
+
     def add(self, work: Work, status: Status, reason: str = "") -> None:
         """What became of a task."""
-        name = f"{work[0]} under {work[1]}"
         self.tasks[work] = (status, reason)
-        self.counts[status] += 1
         if status == "failed":
-            self.failed[name] = reason
-        elif status == "not applicable":
-            self.skipped[name] = reason
+            self.failed[f"{work[0]} under {work[1]}"] = reason
 
 
 @dataclass(frozen=True)
@@ -94,20 +104,10 @@ class Outcomes:
             self.store.put_outcome(self.run, None, *work, "failed", reason)
 
 
-#: Told a part that could not be scored, and the error.
-OnError = Callable[[Outcome, BaseException], None]
-
-
-@dataclass(frozen=True)
-class Owed:
-    """What is to be scored together: observations in the order of their plan, and the plan's missing roles with why."""
-
-    keys: tuple[str, ...]
-    missing: Mapping[str, str] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """As the detail of an outcome."""
-        return canonical({"observations": self.keys, "missing": self.missing}, ascii=False)
+def owed_text(observations: Sequence[Observation], missing: Mapping[str, str]) -> str:
+    """What is to be scored together, as the detail of an outcome: observations in the order of their plan, and the
+    plan's missing roles with why."""
+    return canonical({"observations": [row.key for row in observations], "missing": missing}, ascii=False)
 
 
 @dataclass
@@ -122,37 +122,45 @@ class Completed:
 
 
 def complete_parts(
-    store: Store, run: str, suites: Sequence[Suite], codes: Codes | None = None, on_error: OnError | None = None
+    store: Store,
+    run: str,
+    suites: Sequence[Suite],
+    codes: Codes | None = None,
+    on_error: Callable[[Outcome, BaseException], None] | None = None,
 ) -> Completed:
     """Score whatever was answered in parts and is whole now, as one run would have, and say what is not.
 
-    on_error: without it, an error of a suite's code is raised.
+    on_error: told a part that could not be scored, and the error; without it, an error of a suite's code is raised.
     """
-    done, codes, parts = Completed(), codes or Codes(), _open_parts(store)
-    for suite in suites:
-        scorer = Scorer(store, run, suite, codes)
-        for part, owed in parts:
-            if part.suite != suite.name:
-                continue
-            observations, lacking = _answered(store, part, owed)
-            if lacking:
-                done.waiting[f"{part.observer_name} under {part.suite}"] = (
-                    f"{lacking} of its {len(owed.keys)} blocks are not answered yet"
-                )
-                continue
-            names = part.observer_name, part.suite, part.space
-            try:
-                fresh = scorer.observer(observations, owed.missing)
-            except FAILURES as error:  # the boundary of one scoring
-                if on_error is None:
-                    raise
-                on_error(part, error)
-                continue
-            done.scored.add(names)
-            if fresh:
-                done.made += 1
-                done.fresh.add(names)
-            store.put_outcome(run, part.observer, *names, "done", detail=part.detail)
+    done, scorers = Completed(), {suite.name: Scorer(store, run, suite, codes or Codes()) for suite in suites}
+    for part in _open_parts(store):
+        if part.suite not in scorers:
+            continue
+        try:
+            stated = json.loads(part.detail)
+            keys, missing = tuple(stated["observations"]), dict(stated["missing"])
+        except (ValueError, TypeError, LookupError) as error:
+            raise StoreError(f"an outcome says in no known way what is scored together: {error}") from error
+        names = part.observer_name, part.suite, part.space
+        rows = store.observations(observer=part.observer_name, suite=part.suite)
+        own = {row.key: row for row in rows if row.observer == part.observer}
+        observations = [own[key] for key in keys if key in own]
+        if lacking := len(keys) - sum(store.complete(row.key) for row in observations):
+            waiting = f"{lacking} of its {len(keys)} blocks are not answered yet"
+            done.waiting[f"{part.observer_name} under {part.suite}"] = waiting
+            continue
+        try:
+            fresh = scorers[part.suite].observer(observations, missing)
+        except FAILURES as error:  # the boundary of one scoring
+            if on_error is None:
+                raise
+            on_error(part, error)
+            continue
+        done.scored.add(names)
+        if fresh:
+            done.made += 1
+            done.fresh.add(names)
+        store.put_outcome(run, part.observer, *names, "done", detail=part.detail)
     return done
 
 
@@ -169,14 +177,14 @@ def score_shards(
     try:
         _score_shards(tasks, shards, outcomes)
         outcomes.report.decoded = sum(shard.decoded for shard in shards)
-        status = {0: "done", 1: "failed"}.get(outcomes.report.exit_code, "partial")
+        status = outcomes.report.status
     finally:
         store.end_run(run, status, note if status == "done" else "")
     return outcomes.report
 
 
 def _score_shards(tasks: Sequence[Task], shards: Sequence[RunReport], outcomes: Outcomes) -> None:
-    store, codes, unscored = outcomes.store, Codes(), {}
+    store, codes, suites = outcomes.store, Codes(), suites_of(tasks)
     # The first shard's reason is the one that a single run would give.
     rows = [row for shard in reversed(shards) for row in shard.tasks.items()]
     stated = dict(rows)
@@ -184,16 +192,18 @@ def _score_shards(tasks: Sequence[Task], shards: Sequence[RunReport], outcomes: 
     answered = {work for work, (status, _) in rows if status == "partial"}
 
     def fail(part: Outcome, error: BaseException) -> None:
-        unscored[(part.observer_name, part.suite, part.space)] = f"scoring failed: {failure_line(error)}"
+        failed.setdefault((part.observer_name, part.suite, part.space), f"scoring failed: {failure_line(error)}")
 
-    suites = suites_of(tasks)
     done = complete_parts(store, outcomes.run, suites, codes, fail)
-    _end_failed(outcomes, failed | unscored)
+    for part in _open_parts(store):  # what other shards have answered of a task that failed is not waited for
+        work = part.observer_name, part.suite, part.space
+        if work in failed:
+            store.put_outcome(outcomes.run, part.observer, *work, "failed", failed[work], part.detail)
     for task in tasks:
         work = (task.card.name, task.suite.name, task.space)
         status, reason = stated.get(work, ("failed", "its shard did not come to its end"))
-        if work in failed or work in unscored:
-            status, reason = "failed", failed.get(work) or unscored[work]
+        if work in failed:
+            status, reason = "failed", failed[work]
         elif work in done.scored:
             status, reason = ("done" if work in done.fresh | answered else "cached"), ""
         elif status != "not applicable":
@@ -205,42 +215,13 @@ def _score_shards(tasks: Sequence[Task], shards: Sequence[RunReport], outcomes: 
         outcomes.score_imported(Scorer(store, outcomes.run, suite, codes))
 
 
-def _end_failed(outcomes: Outcomes, failed: Mapping[Work, str]) -> None:
-    """What other shards have answered of a task that failed is not waited for."""
-    for part, _ in _open_parts(outcomes.store):
-        work = part.observer_name, part.suite, part.space
-        if work in failed:
-            outcomes.store.put_outcome(outcomes.run, part.observer, *work, "failed", failed[work], part.detail)
-
-
-def _open_parts(store: Store) -> list[tuple[Outcome, Owed]]:
+def _open_parts(store: Store) -> list[Outcome]:
     """Outcomes "partial" that nobody has scored or given up since, each plan of an observer once, oldest first."""
-    waiting: dict[tuple[str | None, str, str], tuple[Outcome, Owed]] = {}
+    waiting: dict[tuple[str | None, str, str], Outcome] = {}
     for outcome in store.outcomes(latest=False):
         work = (outcome.observer, outcome.suite, outcome.detail)
         if outcome.status == "partial":
-            waiting[work] = (outcome, _read(outcome.detail))
+            waiting[work] = outcome
         else:
             waiting.pop(work, None)
     return list(waiting.values())
-
-
-def _read(detail: str) -> Owed:
-    """Raises StoreError on what `Owed.text` has not written."""
-    try:
-        stated = json.loads(detail)
-        return Owed(tuple(stated["observations"]), dict(stated["missing"]))
-    except (ValueError, TypeError, LookupError) as error:
-        raise StoreError(f"an outcome says in no known way what is scored together: {error}") from error
-
-
-def _answered(store: Store, part: Outcome, owed: Owed) -> tuple[list[Observation], int]:
-    """The observations in the order of their plan, and how many of them are not complete."""
-    own = {
-        row.key: row
-        for row in store.observations(observer=part.observer_name, suite=part.suite)
-        if row.observer == part.observer
-    }
-    there: list[Observation] = [own[key] for key in owed.keys if key in own]
-    whole = sum(store.complete(row.key) for row in there)
-    return there, len(owed.keys) - whole

@@ -9,9 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
-from benchmark.contracts import DISTRUST, Array, Metric, Observer, Score, Suite, Trials
+from benchmark.contracts import DISTRUST, Metric, Observer, Score, Suite, Trials
 from benchmark.contracts.trials import Coded, coded, held
-from benchmark.engine.reference_trials import Answers, ReferenceTrials, Sets, suite_trials
+from benchmark.engine.reference_trials import ObserverAnswers, ReferenceTrials, Sets, suite_trials
 from benchmark.identity import Codes, score_code
 from benchmark.stats import Comparison, clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
@@ -88,17 +88,15 @@ class Scorer:
     def observer(self, observations: Sequence[Observation], missing: Mapping[str, str]) -> bool:
         """Score an observer that was run. False where the very same scores are stored already."""
         first, sets = observations[0], {o.role: o.stimuli for o in observations}
-        rows = {row.id: row for row in self.store.observers()}
-        row = rows.get(first.observer)
+        row = next((row for row in self.store.observers() if row.id == first.observer), None)
         name, training = (row.name, row.training) if row else ("", ())
         peers = self._peers(first.space, sets, name)
         keys = tuple(o.key for o in observations)
-        used = (*keys, *_keys_of(peers))
-        target = self._target(first.observer, first.space, sets, used, training)
+        target = self._target(first.observer, first.space, sets, (*keys, *_keys_of(peers)), training)
         if not self._wanted(target):
             return False
         trials = replace(self.store.trials(keys, missing), training=training)
-        self._put(target, trials, peers)
+        self._keep(target, self._scores(trials, peers))
         return True
 
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
@@ -121,46 +119,6 @@ class Scorer:
                 count += self.observer(observations, observations[0].details.get("missing", {}))
         return count + self.imported()
 
-    def _collection(self, sets: Sets, each: Callable[[int, int], None]) -> int:
-        answers = self._answered.imported(sets)
-        ids = {row.name: row.id for row in self.store.observers()}
-        count = 0
-        for done, (name, own) in enumerate(answers.items(), 1):
-            # People on what this observer answered: two collections that agree on it give one set of scores.
-            shown = _shown(sets, own)
-            peers = self._peers(PUBLISHED_SPACE, shown, name)
-            keys = (*own.keys, *_keys_of(peers))
-            target = self._target(ids[name], PUBLISHED_SPACE, shown, keys, own.training)
-            if self._wanted(target):
-                self._put(target, own.trials, peers, own)
-                count += 1
-            each(done, len(answers))
-        return count + self._people(sets, {name: other for name, other in answers.items() if other.human})
-
-    def _people(self, sets: Sets, people: Mapping[str, Answers]) -> int:
-        """All people as one observer: their trials pooled, or the suite's own measure of a group."""
-        if len(people) < 2:
-            return 0
-        against = self.suite.against
-        name = AMONG if against is not None and against.group is not None else POOLED
-        keys = tuple(key for answers in people.values() for key in answers.keys)
-        roles = set().union(*(answers.roles for answers in people.values()))
-        shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
-        target = self._target(self._group(name), PUBLISHED_SPACE, shown, keys, ())
-        if not self._wanted(target):
-            return 0
-        trials = {name: answers.trials for name, answers in people.items()}
-        with one_blas_thread():
-            scores = self._group_scores(trials)
-        self._keep(target, scores)
-        return 1
-
-    def _group_scores(self, people: Mapping[str, Trials]) -> list[Score]:
-        if self.suite.against is not None and self.suite.against.group is not None:
-            return list(self.suite.against.group(self.suite.config, people))
-        pooled = (pooled_score(metric, list(people.values())) for metric in self.suite.metrics)
-        return [score for score in pooled if score is not None]
-
     def references(self, space: str, sets: Sets, *names: str) -> dict[str, Trials]:
         """Trials of those whom observers are compared with on these sets, without `names`."""
         peers = self._peers(space, sets, "")
@@ -168,8 +126,46 @@ class Scorer:
 
     def people(self, sets: Sets) -> dict[str, Trials]:
         """Trials of all people on these sets, by name."""
+        return {name: person.trials for name, person in self._answered.imported(sets).items() if person.human}
+
+    def _collection(self, sets: Sets, each: Callable[[int, int], None]) -> int:
         answers = self._answered.imported(sets)
-        return {name: person.trials for name, person in answers.items() if person.human}
+        ids = {row.name: row.id for row in self.store.observers()}
+        count = 0
+        for done, (name, own) in enumerate(answers.items(), 1):
+            # People on what this observer answered: two collections that agree on it give one set of scores.
+            shown = {role: stimuli for role, stimuli in sets.items() if role in own.roles}
+            peers = self._peers(PUBLISHED_SPACE, shown, name)
+            target = self._target(ids[name], PUBLISHED_SPACE, shown, (*own.keys, *_keys_of(peers)), own.training)
+            if self._wanted(target):
+                scores = self._scores(own.trials, peers)
+                self._keep(target, self._by_prompt(scores, own) if own.prompt else scores)
+                count += 1
+            each(done, len(answers))
+        return count + self._people(sets, {name: other for name, other in answers.items() if other.human})
+
+    def _people(self, sets: Sets, people: Mapping[str, ObserverAnswers]) -> int:
+        """All people as one observer: their trials pooled, or the suite's own measure of a group."""
+        if len(people) < 2:
+            return 0
+        suite = self.suite
+        group = suite.against.group if suite.against is not None else None
+        observer = self._group(AMONG if group is not None else POOLED)
+        keys = tuple(key for answers in people.values() for key in answers.keys)
+        roles = set().union(*(answers.roles for answers in people.values()))
+        shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
+        target = self._target(observer, PUBLISHED_SPACE, shown, keys, ())
+        if not self._wanted(target):
+            return 0
+        trials = {name: answers.trials for name, answers in people.items()}
+        with one_blas_thread():
+            if group is not None:
+                scores = list(group(suite.config, trials))
+            else:
+                pooled = (pooled_score(metric, list(trials.values())) for metric in suite.metrics)
+                scores = [score for score in pooled if score is not None]
+        self._keep(target, scores)
+        return 1
 
     def _target(
         self, observer: str, space: str, sets: Sets, keys: tuple[str, ...], training: tuple[str, ...]
@@ -179,9 +175,7 @@ class Scorer:
             code = digest_data([code, training])
         return ScoreSet(observer, suite.name, suite.version, space, code, dict(sets), keys)
 
-    def _put(
-        self, target: ScoreSet, trials: Trials, peers: Mapping[str, Answers], imported: Answers | None = None
-    ) -> None:
+    def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers]) -> list[Score]:
         suite = self.suite
         theirs = {name: answers.trials for name, answers in peers.items()} if suite.against else {}
         with one_blas_thread():
@@ -189,22 +183,9 @@ class Scorer:
             if suite.against is not None:
                 scores += suite.against.scores(suite.config, trials, theirs)
         # What `against` says of a metric stands for what score said of it ("needs references").
-        named = {(score.metric, score.role, score.condition): score for score in scores}
-        final = flagged(named.values(), trials)
-        if imported is not None and imported.prompt:
-            final = self._by_prompt(final, imported)
-        self._keep(target, final)
+        return flagged({_place(score): score for score in scores}.values(), trials)
 
-    def _wanted(self, target: ScoreSet) -> bool:
-        return not self.store.has_scores(target)
-
-    def _keep(self, target: ScoreSet, scores: Sequence[Score]) -> None:
-        self.store.put_scores(self.run, target, scores)
-
-    def _group(self, name: str) -> str:
-        return self.store.put_observer(Observer(name, "group", digest_data(name)))
-
-    def _by_prompt(self, scores: Sequence[Score], answers: Answers) -> list[Score]:
+    def _by_prompt(self, scores: Sequence[Score], answers: ObserverAnswers) -> list[Score]:
         """Scores that say by which prompt they were answered, and the main ones of every other prompt."""
         remark = f"prompt: {answers.prompt}"
         remarked = [
@@ -218,7 +199,7 @@ class Scorer:
             remarked += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
         return remarked
 
-    def _peers(self, space: str, sets: Sets, name: str) -> dict[str, Answers]:
+    def _peers(self, space: str, sets: Sets, name: str) -> dict[str, ObserverAnswers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
         the built-in world simulated people. Never itself.
         """
@@ -230,9 +211,19 @@ class Scorer:
         elif space == PUBLISHED_SPACE:
             peers = {n: answers for n, answers in self._answered.imported(sets).items() if answers.human}
         else:
-            simulated = (row.name for row in self.store.observers(kinds=("simulated",)))
-            peers = self._answered.run(sets, tuple(simulated))
+            peers = self._answered.run(sets, tuple(row.name for row in self.store.observers(kinds=("simulated",))))
         return {other: answers for other, answers in peers.items() if other != name}
+
+    # What `ScoreChecker` does otherwise.
+
+    def _wanted(self, target: ScoreSet) -> bool:
+        return not self.store.has_scores(target)
+
+    def _keep(self, target: ScoreSet, scores: Sequence[Score]) -> None:
+        self.store.put_scores(self.run, target, scores)
+
+    def _group(self, name: str) -> str:
+        return self.store.put_observer(Observer(name, "group", digest_data(name)))
 
 
 @dataclass(frozen=True)
@@ -247,16 +238,16 @@ class ScoreChecker(Scorer):
         return self.store.has_scores(target)
 
     def _keep(self, target: ScoreSet, scores: Sequence[Score]) -> None:
-        stored = {_place(one): one for one in self.store.stored_scores(target)}
-        computed = {_place(one): one for one in scores}
-        names = {row.id: row.name for row in self.store.observers()}
+        stored, computed = (
+            {_place(score): score for score in side} for side in (self.store.stored_scores(target), scores)
+        )
+        name = next((row.name for row in self.store.observers() if row.id == target.observer), target.observer)
         for place in sorted(stored.keys() | computed.keys()):
             here, again = stored.get(place), computed.get(place)
             if here is None or again is None or not _same(here, again):
-                metric, role, condition = place
-                where = " ".join(filter(None, (role, condition)))
+                where = " ".join(filter(None, place[1:]))
                 self.different.append(
-                    f"{names.get(target.observer, target.observer)} under {target.suite}: {metric} ({where}) is "
+                    f"{name} under {target.suite}: {place[0]} ({where}) is "
                     f"{here.value if here else 'not'} stored, and {again.value if again else 'not'} computed"
                 )
 
@@ -271,10 +262,8 @@ def _place(score: Score) -> tuple[str, str, str]:
 def _same(stored: Score, computed: Score) -> bool:
     """Whether two scores agree; another processor moves the last digits of a number."""
     for name in ("value", "low", "high"):
-        one, other = getattr(stored, name), getattr(computed, name)
-        if (one is None) != (other is None):
-            return False
-        if one is not None and not math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9):
+        a, b = getattr(stored, name), getattr(computed, name)
+        if (a is None) != (b is None) or (a is not None and not math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)):
             return False
     exact = ("reason", "level", "method", "n", "excluded", "flags")
     return all(getattr(stored, name) == getattr(computed, name) for name in exact)
@@ -283,35 +272,22 @@ def _same(stored: Score, computed: Score) -> bool:
 def flagged(scores: Iterable[Score], trials: Trials) -> list[Score]:
     """The scores, each value with a flag of distrust where the observer gave one answer to nearly all trials and few
     of these show it. Whatever the suite: every one keeps the answers as `response`."""
-    answer = _one_answer(trials)
-    if answer is None:
-        return list(scores)
-    flag = f"{DISTRUST}one answer ({answer!r}) for nearly all images"
-    return [one if one.value is None else replace(one, flags=(*one.flags, flag)) for one in scores]
-
-
-def _one_answer(trials: Trials) -> str | None:
     columns = held(trials.columns)
     if "response" not in columns or len(trials) < ENOUGH:
-        return None
+        return list(scores)
     answers = coded(columns["response"])
     counts = np.bincount(answers.codes, minlength=len(answers.words))
     answer = str(answers.words[counts.argmax()])
-    if counts.max() < NEARLY_ALL * len(trials):
-        return None
-    for name, column in columns.items():
-        if name != "response" and (isinstance(column, Coded) or column.dtype.kind == "U"):
-            words = coded(column)
-            if (words.words == answer)[words.codes].mean() > 0.5:  # a set of one category
-                return None
-    return answer
+    others = (column for name, column in columns.items() if name != "response")
+    words = [coded(column) for column in others if isinstance(column, Coded) or column.dtype.kind == "U"]
+    one_category = any((column.words == answer)[column.codes].mean() > 0.5 for column in words)
+    if counts.max() < NEARLY_ALL * len(trials) or one_category:
+        return list(scores)
+    flag = f"{DISTRUST}one answer ({answer!r}) for nearly all images"
+    return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
 
 
-def _shown(sets: Sets, answers: Answers) -> Sets:
-    return {role: stimuli for role, stimuli in sets.items() if role in answers.roles}
-
-
-def _keys_of(peers: Mapping[str, Answers]) -> tuple[str, ...]:
+def _keys_of(peers: Mapping[str, ObserverAnswers]) -> tuple[str, ...]:
     return tuple(sorted(key for answers in peers.values() for key in answers.keys))
 
 
@@ -333,29 +309,42 @@ class Both:
 
 
 def compare_observers(store: Store, suites: Sequence[Suite], a: str, b: str) -> Compared:
-    """Every suite that both have answered; b may be `PEOPLE`. Empty where there is none."""
+    """Every suite that both have answered; b may be `PEOPLE`. Empty where there is none. Remarks: devices, precisions
+    and seeds that differ between the two."""
     pairs = [both for suite in suites if (both := both_of(store, suite, a, b)) is not None]
-    rows = [row for both in pairs for row in _under(both)]
-    return compared(a, b, rows, list(_remarks(store, [both.suite for both in pairs], a, b)))
+    remarks = []
+    for suite in (both.suite for both in pairs):
+        rows = store.latest_scores(suite=suite.name, conditions=("",), observers=[a, b])
+        ran = [" / ".join(sorted({row.policy for row in rows if row.observer == name} - {""})) for name in (a, b)]
+        if all(ran) and ran[0] != ran[1]:
+            remarks.append(f"{suite.name}: A was run on {ran[0]}, B on {ran[1]}")
+    return compared(a, b, [row for both in pairs for row in _under(both)], remarks)
 
 
 def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
-    """The trials of both on the same sets where there are such; None where one of the two has none."""
-    scorer = Scorer(store, "", suite)
+    """The trials of both on the same sets where there are such; None where one of the two has none. Of several
+    collections of sets the largest, of these the newest."""
+    names, scorer = {row.id: row.name for row in store.observers()}, Scorer(store, "", suite)
+    stored = [(names.get(shown.observer), shown) for shown in reversed(store.score_sets(suite.name))]
+    shared = [shown for name, shown in stored if name == a]
     if b == PEOPLE:
-        sets = _newest(store, suite, a)
-        own = suite_trials(store, suite, a, sets.stimuli) if sets else None
+        shared = [shown for shown in shared if shown.space == PUBLISHED_SPACE]
+    else:
+        theirs = [shown.stimuli for name, shown in stored if name == b]
+        shared = [shown for shown in shared if shown.stimuli in theirs]
+    sets = max(shared, key=lambda shown: len(shown.stimuli), default=None)
+    own = suite_trials(store, suite, a, sets.stimuli if sets else None) if sets or b != PEOPLE else None
+    if own is None:
+        return None
+    if b == PEOPLE:
         people = scorer.people(sets.stimuli) if sets else {}
         people = {name: answers for name, answers in people.items() if name != a}
-        return Both(suite, own, None, people) if own is not None and people else None
-    sets = _same_sets(store, suite, a, b)
-    like = sets.stimuli if sets else None
-    own, theirs = (suite_trials(store, suite, name, like) for name in (a, b))
-    if own is None or theirs is None:
+        return Both(suite, own, None, people) if people else None
+    other = suite_trials(store, suite, b, sets.stimuli if sets else None)
+    if other is None:
         return None
-    paired = suite.against is not None and suite.against.pair is not None and sets is not None
-    people = scorer.references(sets.space, sets.stimuli, a, b) if paired and sets else {}
-    return Both(suite, own, theirs, people)
+    paired = suite.against is not None and suite.against.pair is not None
+    return Both(suite, own, other, scorer.references(sets.space, sets.stimuli, a, b) if paired and sets else {})
 
 
 def discordant_trials(store: Store, suites: Sequence[Suite], a: str, b: str) -> list[DiscordantTrial]:
@@ -374,8 +363,7 @@ def _under(both: Both) -> Iterator[SuiteComparison]:
     if suite.against is not None and suite.against.pair is not None:
         same = both.b is not None and alike(both.a, both.b)
         for row in suite.against.pair(both.a, both.b, both.people):
-            row = replace(row, same=same and not row.difference)
-            yield SuiteComparison(suite.name, metrics[row.metric], row)
+            yield SuiteComparison(suite.name, metrics[row.metric], replace(row, same=same and not row.difference))
 
 
 def alike(a: Trials, b: Trials) -> bool:
@@ -395,68 +383,24 @@ def _of_ratio(metric: Metric, both: Both) -> Comparison | None:
     theirs = [part for trials in others if len(part := metric.own(trials))]
     if not len(own) or not theirs:
         return None
-    if both.b is None:
-        return compare_people(metric, own, theirs)
-    return compare_ratio(metric, own, theirs[0])
+    return compare_people(metric, own, theirs) if both.b is None else compare_ratio(metric, own, theirs[0])
 
 
-def discordant_of(both: Both) -> Iterator[DiscordantTrial]:
+def discordant_of(both: Both) -> list[DiscordantTrial]:
     """As `discordant_trials`, of one suite."""
     if both.b is None:
-        return
+        return []
     ratios = [metric for metric in both.suite.metrics if metric.ratio is not None]
-    for chosen in (True, False):
-        rows = [
-            row
-            for metric in ratios
-            if metric.headline is chosen
-            for row in _of_metric(metric, both.suite.name, both.a, both.b)
-        ]
-        if rows or any(metric.headline for metric in ratios):
-            yield from rows
-            return
-
-
-def _of_metric(metric: Metric, suite: str, a: Trials, b: Trials) -> Iterator[DiscordantTrial]:
-    own_a, theirs = metric.own(a), metric.own(b)
-    pairs = differing(metric, own_a, theirs)
-    if not pairs:
-        return
-    # Each column once: text is made of its codes whenever it is asked for.
-    named = [own_a[name] for name in ("condition", "stimulus", "category")]
-    answers = [_answers(trials) for trials in (own_a, theirs)]
-    for at, other, winner in pairs:
-        condition, stimulus, category = (str(column[at]) for column in named)
-        said = str(answers[0][at]), str(answers[1][other])
-        yield DiscordantTrial(suite, metric.name, condition, stimulus, category, winner, *said)
-
-
-def _answers(trials: Trials) -> Array:
-    return trials["response"] if "response" in trials.columns else np.full(len(trials), "")
-
-
-def _remarks(store: Store, suites: Sequence[Suite], a: str, b: str) -> Iterator[str]:
-    """Devices, precisions and seeds that differ between the two, by suite."""
-    for suite in suites:
-        rows = store.latest_scores(suite=suite.name, conditions=("",), observers=[a, b])
-        ran = [" / ".join(sorted({row.policy for row in rows if row.observer == name} - {""})) for name in (a, b)]
-        if all(ran) and ran[0] != ran[1]:
-            yield f"{suite.name}: A was run on {ran[0]}, B on {ran[1]}"
-
-
-def _newest(store: Store, suite: Suite, name: str) -> ScoreSet | None:
-    """The newest score set of an observer on stimuli that people were shown: of the largest ones."""
-    shown = [score_set for score_set in _score_sets(store, suite, name) if score_set.space == PUBLISHED_SPACE]
-    return max(reversed(shown), key=lambda score_set: len(score_set.stimuli), default=None)
-
-
-def _same_sets(store: Store, suite: Suite, a: str, b: str) -> ScoreSet | None:
-    """Of the collections of stimulus sets on which both have scores, of the largest ones the newest."""
-    theirs = [score_set.stimuli for score_set in _score_sets(store, suite, b)]
-    shared = (score_set for score_set in reversed(_score_sets(store, suite, a)) if score_set.stimuli in theirs)
-    return max(shared, key=lambda score_set: len(score_set.stimuli), default=None)
-
-
-def _score_sets(store: Store, suite: Suite, name: str) -> list[ScoreSet]:
-    ids = {row.id for row in store.observers() if row.name == name}
-    return [score_set for score_set in store.score_sets(suite.name) if score_set.observer in ids]
+    rows: list[DiscordantTrial] = []
+    for metric in [metric for metric in ratios if metric.headline] or ratios:
+        a, b = metric.own(both.a), metric.own(both.b)
+        if pairs := differing(metric, a, b):
+            # Each column once: text is made of its codes whenever it is asked for.
+            named = [a[name] for name in ("condition", "stimulus", "category")]
+            said = [side["response"] if "response" in side.columns else np.full(len(side), "") for side in (a, b)]
+            for at, other, winner in pairs:
+                condition, stimulus, category = (str(column[at]) for column in named)
+                answers = str(said[0][at]), str(said[1][other])
+                row = DiscordantTrial(both.suite.name, metric.name, condition, stimulus, category, winner, *answers)
+                rows.append(row)
+    return rows

@@ -74,7 +74,7 @@ def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypat
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TrialWriter, "_settle", killed)
+        patch.setattr(TrialWriter, "settle", killed)
         cut.run([network("net", "Readout")], [suite(rule)], batch=64)
     cut.run([network("net", "Readout")], [suite(rule)], batch=64)
     same_trials(whole.trials("net"), cut.trials("net"))

@@ -1,5 +1,6 @@
 """The form in which a network is fed depends on the network and the kind of device, never on a clock."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -80,7 +81,7 @@ class Viewed(nn.Module):
 
 @pytest.mark.parametrize("norm", [nn.Identity, lambda: nn.BatchNorm2d(4)], ids=["bare", "normed"])
 def test_a_network_that_needs_its_memory_as_it_lies_gets_it(model, norm):
-    viewed = devices.replace_module(model, Viewed(norm()).eval())
+    viewed = replace(model, module=Viewed(norm()).eval())
     fed = feed(viewed, Tuning(4), device="cpu")
     images = torch.rand(4, 3, 64, 64)
     assert_close(fed.run(images), viewed.forward(images))

@@ -42,7 +42,7 @@ def test_the_device_batch_changes_nothing():
 
 def test_bytes_and_floats_are_one_image():
     floats = view(8)
-    raw = (floats._pixels * 255).round().to(torch.uint8)
+    raw = (floats.pixels * 255).round().to(torch.uint8)
     assert_close(view(8, pixels=raw).images, floats.images)
 
 

@@ -281,7 +281,7 @@ def test_devices_by_name(monkeypatch):
     ("count", "wanted", "message"),
     [
         (0, "cuda:all", "device 'cuda:all' is not available here (found: cpu"),
-        (2, "cuda:7", "device 'cuda:7' is not available here: there is only cuda:0, cuda:1."),
+        (2, "cuda:7", "device 'cuda:7' is not available here: there is only cuda:0 to cuda:1."),
         (2, "cuda:0,cuda:7", "device 'cuda:7' is not available here"),
         (2, "cpu,cuda:0", "the devices of one run are of one kind"),
         (2, "cuda:0,", "device '' is not available here"),
