@@ -46,19 +46,17 @@ class Canary:
         """To the pictures as the block presents images; and what its transform makes of them, if that is foreign code.
         "" where either fails, which the run itself will say."""
         transform = block.transform
-        shown = [self._text(block.presentation, None)]
-        if transform is not None and not self.codes.own(transform.apply):
-            shown.append(self._text(block.presentation, transform))
-        return ";".join(shown) if all(shown) else ""
-
-    def _text(self, presentation: Presentation, transform: Transform | None) -> str:
-        place = (presentation, id(transform))
-        if place not in self._texts:
-            try:
-                self._texts[place] = canary_text(self._output(presentation, transform).cpu())
-            except FAILURES:
-                self._texts[place] = ""
-        return self._texts[place]
+        foreign = transform is not None and not self.codes.own(transform.apply)
+        texts = []
+        for shown in (None, transform) if foreign else (None,):
+            place = (block.presentation, id(shown))
+            if place not in self._texts:
+                try:
+                    self._texts[place] = canary_text(self._output(block.presentation, shown).cpu())
+                except FAILURES:
+                    self._texts[place] = ""
+            texts.append(self._texts[place])
+        return ";".join(texts) if all(texts) else ""
 
     def _output(self, presentation: Presentation, transform: Transform | None) -> torch.Tensor:
         """Logits of the pictures; with a transform, their pixels after it."""

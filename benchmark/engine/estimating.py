@@ -4,7 +4,7 @@ The run's own keys say what is stored. A model is loaded for its identity only w
 of its name: weights or code may have changed since.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,19 +47,19 @@ def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
     with ExitStack() as open_until_here:
         there = "://" in settings.db or Path(settings.db).exists()
         store = open_until_here.enter_context(open_store(settings.db, write=False)) if there else None
-        codes = Codes()
-        known = {} if store is None else _identities(tasks, settings, store)
+        codes, identities = Codes(), {} if store is None else _identities(tasks, settings, store)
         speeds = _speeds(tasks, settings, device)
         for task in tasks:
-            cached = 0
-            if store is not None and task.card.name in known:
-                identity = known[task.card.name]
+            name, cached = task.card.name, 0
+            if store is not None and name in identities:
                 for place, block in task.shown.items():
-                    key = observation_key(identity, block, task.suite, policy, codes)
-                    cached += _stored(store, task, place, key)
+                    key = observation_key(identities[name], block, task.suite, policy, codes)
+                    # whole chunks need no computing, or none where fewer trials settled the block
+                    chunks = task.chunks(place)
+                    stored = chunks if store.complete(key) else chunks & store.chunks(key)
+                    cached += sum(len(chunk_index(block.stimuli, chunk)) for chunk in stored)
             note, seconds = _cost(task, settings, speeds, task.trials - cached)
-            names = task.card.name, task.suite.name, task.space
-            yield Estimate(*names, task.trials, cached, note, seconds)
+            yield Estimate(name, task.suite.name, task.space, task.trials, cached, note, seconds)
 
 
 def long_plan(
@@ -69,21 +69,19 @@ def long_plan(
     (`begins` is told the model)."""
     _measure(tasks, settings, device, begins)
     speeds = _speeds(tasks, settings, device)
-    if not _is_long([(task, task.trials) for task in tasks], speeds):
+
+    def is_long(owed: Iterable[int]) -> bool:
+        known = unknown = 0.0
+        for task, trials in zip(tasks, owed, strict=True):
+            seconds = _seconds(task, speeds, trials)
+            known += seconds or 0.0
+            unknown += task.suite.passes * trials if seconds is None else 0.0
+        return known > LONG or unknown > MANY_PASSES
+
+    if not is_long(task.trials for task in tasks):
         return []  # no model was loaded for it
     lines = list(estimates(tasks, settings, device, policy))
-    left = [(task, line.trials - line.cached) for task, line in zip(tasks, lines, strict=True)]
-    return lines if _is_long(left, speeds) else []
-
-
-def _is_long(owed: Sequence[tuple[Task, int]], speeds: Mapping[str, float]) -> bool:
-    """owed: trials of each task."""
-    known = unknown = 0.0
-    for task, trials in owed:
-        seconds = _seconds(task, speeds, trials)
-        known += seconds or 0.0
-        unknown += task.suite.passes * trials if seconds is None else 0.0
-    return known > LONG or unknown > MANY_PASSES
+    return lines if is_long(line.trials - line.cached for line in lines) else []
 
 
 def _seconds(task: Task, speeds: Mapping[str, float], owed: int) -> float | None:
@@ -144,13 +142,6 @@ def _identities(tasks: Sequence[Task], settings: Settings, store: Store) -> Mapp
             with suppress(*FAILURES):  # the run will say why it does not load
                 identities[name] = load_observer(card, settings.place).identity
     return identities
-
-
-def _stored(store: Store, task: Task, place: int, key: str) -> int:
-    """Trials of a block that need no computing: whole chunks, or all where fewer settled it."""
-    shown = task.chunks(place)
-    there = shown if store.complete(key) else shown & store.chunks(key)
-    return sum(len(chunk_index(task.plan.blocks[place].stimuli, chunk)) for chunk in there)
 
 
 def _cost(task: Task, settings: Settings, speeds: Mapping[str, float], owed: int) -> tuple[str, float | None]:

@@ -24,9 +24,6 @@ from benchmark.stimuli.trials import MARGIN, NO_HINTS, TableHints, TrialFile, re
 from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, ScoreSet, Store
 from registry.files import digest_data, digest_file
 
-# Answers of one observer that came in several files or imports: put together, and held against one another.
-
-
 KEPT = ("response", "session", "trial", "rt")
 
 
@@ -72,8 +69,15 @@ def import_trials(
     rows = _put_observers(files, store, {**beside, **given})
     counting = {row.key for row in store.observations(suite=IMPORTED)}
     imported: dict[str, set[str]] = {}
-    pieces, done = [with_conditions(file) for file in _per_observer(files)], 0
-    for group in _by_images(pieces):
+    # All that one observer answered in one experiment, asked in one way.
+    same: dict[tuple[str, Named, str], list[TrialFile]] = {}
+    for file in files:
+        same.setdefault((file.experiment, file.named, file.prompt), []).append(file)
+    by_images: dict[tuple[str, frozenset[str]], list[TrialFile]] = {}
+    for file in map(joined, same.values()):
+        images = frozenset(file.columns["stimulus"].tolist())
+        by_images.setdefault((file.experiment, images), []).append(file)
+    for group in by_images.values():
         stimuli = _put_stimuli(store, group)
         for file in group:
             who = report.observers.setdefault(file.experiment, [])
@@ -84,10 +88,12 @@ def import_trials(
                 report.known += 1
             else:
                 report.trials += len(file)
-                _put(store, run, observation, columns)
+                store.put_observation(run, observation)
+                starts = range(0, observation.n, CHUNK)
+                parts = [{name: column[at : at + CHUNK] for name, column in columns.items()} for at in starts]
+                store.put_chunks(run, [Chunk(observation.key, i, i * CHUNK, part) for i, part in enumerate(parts)])
             imported.setdefault(file.source, set()).add(observation.key)
-            done += 1
-            advance(done, len(pieces))
+            advance(sum(map(len, imported.values())), len(same))
     for source, keys in imported.items():
         if gone := store.put_import(run, source, keys):
             report.replaced += gone
@@ -99,16 +105,10 @@ def import_trials(
     return report
 
 
-def _asked(file: TrialFile) -> dict[str, object]:
-    """The prompt, and by what the prompts of one observer are ordered; nothing where there is none."""
-    if not file.prompt:
-        return {}
-    return {"prompt": file.prompt, "order": list(prompt_order(file.source, file.prompt))}
-
-
 def _check_recipes(stated: Recipes, files: Sequence[TrialFile]) -> None:
-    networks = {name for file in files if file.kind != "human" for name in _names(file)}
-    people = {name for file in files if file.kind == "human" for name in _names(file)}
+    people, networks = (
+        {name for file in files if (file.kind == "human") is human for name in _names(file)} for human in (True, False)
+    )
     for name in stated:
         if name in people:
             raise TrialsError(f"training of '{name}': people have no training recipe.")
@@ -126,53 +126,59 @@ def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) ->
     cards = {row.name: row.card for row in store.observers()}
     rows = {}
     for name, file in {str(file.named): file for file in files}.items():
-        source, known_as = file.named
-        card = {**cards.get(name, {}), "source": source, "named": known_as}
         given = next((stated[observer] for observer in _names(file) if observer in stated), None)
-        known = known_of(file.named)
-        if known.family:
-            card["family"] = known.family
-        recipe = given or card.get("training") or known.training or named_recipe(file.observer)
+        card = {**cards.get(name, {}), **_described(file.named)}
+        recipe = given or cards.get(name, {}).get("training") or card.get("training") or named_recipe(file.observer)
         if recipe:
             card["training"] = list(recipe)
-        identity = digest_data([file.kind, source, known_as])
-        rows[name] = store.put_observer(Observer(name, file.kind, identity, card))
+        rows[name] = store.put_observer(Observer(name, file.kind, digest_data([file.kind, *file.named]), card))
     return rows
 
 
-def _per_observer(files: Iterable[TrialFile]) -> list[TrialFile]:
-    """All that one observer answered in one experiment, asked in one way, as one file: each image once, as it was
-    first answered.
-    """
-    groups: dict[tuple[str, Named, str], list[TrialFile]] = {}
-    for file in files:
-        groups.setdefault((file.experiment, file.named, file.prompt), []).append(file)
-    return [joined(same) for same in groups.values()]
+def _described(observer: Named) -> dict[str, object]:
+    """The card of an observer of a published source: where it is from, and what is known of it."""
+    known = known_of(observer)
+    card: dict[str, object] = {"source": observer.source, "named": observer.name}
+    if known.family:
+        card["family"] = known.family
+    if known.training:
+        card["training"] = list(known.training)
+    return card
+
+
+def joined(files: Sequence[TrialFile]) -> TrialFile:
+    """One file of several: each image once, as it was first answered. One image under eight degradations is eight
+    stimuli: "c05/n02134084_5274.png"."""
+    columns = stacked([file.columns for file in files])
+    pairs = list(zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True))
+    first: dict[tuple[str, str], int] = {}
+    for place, pair in enumerate(pairs):
+        first.setdefault(pair, place)
+    columns = {name: values[list(first.values())] for name, values in columns.items()}
+    columns["stimulus"] = np.array([stimulus_id(condition, image) for condition, image in first])
+    return replace(files[0], columns=columns)
 
 
 def _put_stimuli(store: Store, files: Sequence[TrialFile]) -> Stimuli:
-    """The set that these observers answered."""
-    stimuli = _labelled(trial_stimuli(files))
+    """The set that these observers answered, with a label column "condition" where its names carry one."""
+    stimuli = trial_stimuli(files)
+    conditions = [name.rpartition("/")[0] for name in stimuli.ids]
+    if any(conditions):
+        stimuli = replace(stimuli, labels={**stimuli.labels, "condition": np.array(conditions)})
     store.put_stimuli(stimuli)
     return stimuli
-
-
-def _labelled(stimuli: Stimuli) -> Stimuli:
-    """The set with a label column "condition" where its names carry one."""
-    conditions = [name.rpartition("/")[0] for name in stimuli.ids]
-    if not any(conditions):
-        return stimuli
-    return replace(stimuli, labels={**stimuli.labels, "condition": np.array(conditions)})
 
 
 def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Observation, dict[str, Array]]:
     """One observer's answers to all images of a set, and their columns."""
     columns = _ordered(file.columns, stimuli)
+    details: dict[str, object] = {"source": file.source, "files": [file.path.name]}
     answers: list[object] = [columns["response"].tolist()]
     if MARGIN in columns:  # what was imported without them is another observation
         answers.append(columns[MARGIN].tobytes().hex())
-    if file.prompt:
+    if file.prompt:  # and by what the prompts of one observer are ordered
         answers.append(file.prompt)
+        details |= {"prompt": file.prompt, "order": list(prompt_order(file.source, file.prompt))}
     observation = Observation(
         key=digest_data([IMPORTED, *file.named, stimuli.digest, *answers]),
         observer=observer,
@@ -185,45 +191,9 @@ def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Obse
         presentation="published",
         transform="",
         n=len(stimuli),
-        details={"source": file.source, "files": [file.path.name], **_asked(file)},
+        details=details,
     )
     return observation, columns
-
-
-def _put(store: Store, run: str, observation: Observation, columns: Mapping[str, Array]) -> None:
-    store.put_observation(run, observation)
-    parts = [
-        {name: values[start : start + CHUNK] for name, values in columns.items()}
-        for start in range(0, observation.n, CHUNK)
-    ]
-    store.put_chunks(run, [Chunk(observation.key, at, at * CHUNK, part) for at, part in enumerate(parts)])
-
-
-def joined(files: Sequence[TrialFile]) -> TrialFile:
-    """One file of several: each image once, as it was first answered."""
-    columns = stacked([file.columns for file in files])
-    shown: dict[tuple[str, str], int] = {}
-    pairs = zip(columns["condition"].tolist(), columns["stimulus"].tolist(), strict=True)
-    for i, pair in enumerate(pairs):
-        shown.setdefault(pair, i)
-    first = list(shown.values())
-    return replace(files[0], columns={name: values[first] for name, values in columns.items()})
-
-
-def with_conditions(file: TrialFile) -> TrialFile:
-    """One image under eight degradations is eight stimuli: "c05/n02134084_5274.png"."""
-    shown = (file.columns[name].tolist() for name in ("condition", "stimulus"))
-    names = [stimulus_id(condition, image) for condition, image in zip(*shown, strict=True)]
-    return replace(file, columns={**file.columns, "stimulus": np.array(names)})
-
-
-def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
-    """Files of one experiment grouped by the set of images that their observer answered."""
-    groups: dict[tuple[str, frozenset[str]], list[TrialFile]] = {}
-    for file in files:
-        images = frozenset(file.columns["stimulus"].tolist())
-        groups.setdefault((file.experiment, images), []).append(file)
-    return list(groups.values())
 
 
 def _ordered(columns: Mapping[str, Array], stimuli: Stimuli) -> dict[str, Array]:
@@ -263,52 +233,30 @@ def reported_name(observer: Named) -> str:
 
 def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> ScoresReport:
     """Store every observer's scores beside those that it has; of two values of one metric the newer one counts."""
-    by_observer: dict[Named, list[ReportedScore]] = {}
-    for score in scores:
-        by_observer.setdefault(score.observer, []).append(score)
+    by_observer: dict[Named, dict[Key, Score]] = {}
+    for given in scores:
+        role = given.suite or NO_SUITE
+        score = _score(given, role=role, flags=given.remarks)
+        by_observer.setdefault(given.observer, {})[role, given.metric, given.condition] = score
     report = ScoresReport(sources=tuple(sorted({observer.source for observer in by_observer})))
-    before = _stored_scores(store)
-    for observer, rows in by_observer.items():
-        name = reported_name(observer)
+    before: dict[str, dict[Key, Score]] = {}
+    for stored in store.latest_scores(suite=REPORTED):
+        before.setdefault(stored.observer, {})[stored.role, stored.metric, stored.condition] = _score(stored)
+    for observer, new in by_observer.items():
+        name = f"{observer.name} ({observer.source}, {REPORTED})"  # no name that one with trials has
         report.observers.append(name)
-        held, new = before.get(name, {}), {_key(row): _stated(row) for row in rows}
+        held = before.get(name, {})
         report.known += sum(held.get(key) == score for key, score in new.items())
         report.changed += sum(key in held and held[key] != score for key, score in new.items())
         report.scores += len(new.keys() - held.keys())
-        merged = {**held, **new}
-        _put_scores(store, run, observer, [merged[key] for key in sorted(merged)])
+        merged = [score for _, score in sorted({**held, **new}.items())]
+        card, identity = _described(observer), digest_data([REPORTED, *observer])
+        row = store.put_observer(Observer(name, REPORTED, identity, card))
+        code = digest_data([[repr(part) for part in _parts(score)] for score in merged])
+        target = ScoreSet(row, REPORTED, 1, SPACE, code, {}, ())
+        if not store.has_scores(target):
+            store.put_scores(run, target, merged)
     return report
-
-
-def _put_scores(store: Store, run: str, observer: Named, scores: list[Score]) -> None:
-    known = known_of(observer)
-    card: dict[str, object] = {"source": observer.source, "named": observer.name}
-    if known.family:
-        card["family"] = known.family
-    if known.training:
-        card["training"] = list(known.training)
-    identity = digest_data([REPORTED, *observer])
-    row = store.put_observer(Observer(reported_name(observer), REPORTED, identity, card))
-    code = digest_data([[repr(part) for part in _parts(score)] for score in scores])
-    target = ScoreSet(row, REPORTED, 1, SPACE, code, {}, ())
-    if not store.has_scores(target):
-        store.put_scores(run, target, scores)
-
-
-def _stored_scores(store: Store) -> dict[str, dict[Key, Score]]:
-    stored: dict[str, dict[Key, Score]] = {}
-    for row in store.latest_scores(suite=REPORTED):
-        key = row.role, row.metric, row.condition
-        stored.setdefault(row.observer, {})[key] = _score(row)
-    return stored
-
-
-def _key(score: ReportedScore) -> Key:
-    return score.suite or NO_SUITE, score.metric, score.condition
-
-
-def _stated(score: ReportedScore) -> Score:
-    return _score(score, role=score.suite or NO_SUITE, flags=score.remarks)
 
 
 def _score(given: ScoreRow | ReportedScore, **own: Any) -> Score:
@@ -325,40 +273,28 @@ def _parts(score: Score) -> tuple[object, ...]:
 # Folders of published tables that are in a leaderboard already: known by their files, so that none is read again.
 #
 # Noted is a digest of three things: the folder's files, the program that reads them, and what counts in the
-# leaderboard
-# (imported observers, their cards, their answers). Where one of them has changed the tables are read again.
-
-
-_PROGRAM = (".py", ".yaml")
+# leaderboard (imported observers, their cards, their answers in the order in which they came). Where one of them has
+# changed the tables are read again.
 
 
 def note_tables(store: Store, name: str, folder: Path) -> None:
     """Remember that all tables of a folder are in, as they are."""
-    store.note_run(f"tables of {name} as they were read", {"read": _now(store, folder)})
+    store.note_run(f"tables of {name} as they were read", {"read": _as_read(store, folder)})
 
 
 def are_in(store: Store, folder: Path) -> bool:
     """Whether reading this folder would change nothing."""
-    return store.was_noted({"read": _now(store, folder)})
+    return store.was_noted({"read": _as_read(store, folder)})
 
 
-def _now(store: Store, folder: Path) -> str:
+def _as_read(store: Store, folder: Path) -> str:
     program = Path(benchmark.__file__).parent
-    return digest_data([_files(folder), _files(program, _PROGRAM), _counting(store)])
-
-
-def _files(folder: Path, endings: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    places = sorted(place for place in folder.rglob("*") if place.is_file())
-    return [
-        (place.relative_to(folder).as_posix(), digest_file(place))
-        for place in places
-        if not endings or place.suffix in endings
+    files = [(root, place) for root in (folder, program) for place in sorted(root.rglob("*")) if place.is_file()]
+    read = [
+        (place.relative_to(root).as_posix(), digest_file(place))
+        for root, place in files
+        if root is folder or place.suffix in (".py", ".yaml")
     ]
-
-
-def _counting(store: Store) -> list[list[object]]:
-    """Imported observers, and what counts of their answers, in the order in which it came."""
-    rows = store.observers(kinds=("human", "published"))
-    answers = store.observations(suite=IMPORTED)
-    observers: list[list[object]] = [[row.name, row.identity, row.card] for row in rows]
-    return observers + [[row.observer_name, row.role, row.key] for row in answers]
+    observers = [[row.name, row.identity, row.card] for row in store.observers(kinds=("human", "published"))]
+    answers = [[row.observer_name, row.role, row.key] for row in store.observations(suite=IMPORTED)]
+    return digest_data([read, observers, answers])
