@@ -32,13 +32,6 @@ class Counting(Readout):
         return super().forward(x)
 
 
-class Blind(Readout):
-    """Says its sixth class to everything."""
-
-    def forward(self, x):
-        return super().forward(x) + 1e4 * (torch.arange(16, device=x.device) == 5)
-
-
 class Greedy(Readout):
     """Runs out of memory above a batch of `most`."""
 
@@ -88,13 +81,6 @@ class Normed(nn.Module):
         return self.head(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
 
 
-class Raising(Readout):
-    """A network whose own code fails."""
-
-    def forward(self, x):
-        raise ValueError("a mistake\nin the network's own code")
-
-
 class Quitting(Readout):
     """A network whose code ends the program, or whose user presses Ctrl-C, when `error` says so."""
 
@@ -134,10 +120,3 @@ class Slow(Readout):
     def forward(self, x):
         time.sleep(0.5)
         return super().forward(x)
-
-
-class Fickle(Readout):
-    """Other weights each time that it is made: a checkpoint that is written while it is read."""
-
-    def __init__(self, num_classes=16):
-        super().__init__(int(torch.randint(2**31, ()).item()), num_classes)

@@ -13,7 +13,7 @@ from benchmark.api import Silent
 from benchmark.contracts import Block, Transform
 from benchmark.store import open_store
 from registry.cards import ModelCard
-from registry.determinism_checks import TOLERANCE, canaries_differ, canary_text, distance
+from registry.determinism_checks import canaries_differ, canary_text
 
 STIMULI = toys.make_stimuli(20)
 NUMBERS = count()  # a module's name is used once, as Python keeps what it imported
@@ -153,23 +153,3 @@ def test_canary_answers_are_compared_beyond_float_noise():
     assert canaries_differ(text, f"{text};{text}")
     for damaged in ("", "1", "x AAAA", f"nan {text.split()[1]}"):
         assert canaries_differ(text, damaged)
-
-
-@pytest.mark.parametrize("logit", [-1e9, float("-inf")])
-def test_classes_that_are_never_given_hide_no_change(logit):
-    logits = torch.randn(16, 1000, generator=torch.Generator().manual_seed(0))
-    moved = logits + torch.randn(16, 1000, generator=torch.Generator().manual_seed(1))
-    for z in (logits, moved):
-        z[:, 5:800] = logit
-    assert canaries_differ(canary_text(logits), canary_text(moved))
-    assert not canaries_differ(canary_text(logits), canary_text(logits * (1 + 1e-6)))
-    shown, other = (torch.nan_to_num(z, neginf=-1e9) for z in (logits, moved))
-    assert distance(shown, other) > TOLERANCE and distance(shown, shown.clone()) == 0
-
-
-def test_a_constant_on_all_logits_hides_no_difference_and_makes_none():
-    logits = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
-    moved = logits + 0.5 * torch.eye(4, 16)
-    assert distance(logits + 1e6, moved + 1e6) > TOLERANCE
-    assert distance(logits + 1e6, (logits + 1e-6) + 1e6) <= TOLERANCE
-    assert distance(logits, moved) == pytest.approx(0.5 / 3, abs=0.1)

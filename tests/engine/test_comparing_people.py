@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmark.contracts import Metric, Trials
-from benchmark.engine.scoring import Both, _of_ratio, pooled_score
+from benchmark.engine.scoring import Both, _of_ratio
 
 BIAS = Metric("bias", "", "", role="cue", ratio=lambda t: (t["num"], t["den"]))
 
@@ -38,12 +38,3 @@ def test_people_are_a_group():
 def test_one_person_is_said_to_be_no_group():
     assert against(A, B).reason == "answers of fewer than two people"
     assert against(A, B, EDGES, Trials({})).reason == "answers of fewer than two people"
-
-
-def test_without_trials_of_the_role_there_is_no_row():
-    assert against(EDGES, B, C) is None
-    assert against(A, EDGES) is None
-
-
-def test_people_without_any_trial_are_not_pooled():
-    assert pooled_score(BIAS, [B, C, Trials({})]) == pooled_score(BIAS, [B, C])

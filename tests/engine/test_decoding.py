@@ -42,12 +42,6 @@ def test_chunks_come_in_order_and_the_second_time_from_disk(tmp_path):
     assert sorted(decode.seen) == list(range(CHUNK, 2 * CHUNK))
 
 
-def test_another_set_never_gets_these_pixels(tmp_path):
-    list(decoded_chunks(stimuli(4, Decode()), [0], tmp_path))
-    other = stimuli(4, Decode(shift=100), digest="b" * 64)
-    assert values(decoded_chunks(other, [0], tmp_path)) == [[100, 101, 102, 103]]
-
-
 @pytest.mark.parametrize("damage", ["flip", "cut"])
 def test_a_damaged_file_is_decoded_anew(tmp_path, damage):
     decode = Decode()
@@ -61,12 +55,6 @@ def test_a_damaged_file_is_decoded_anew(tmp_path, damage):
     assert sorted(decode.seen) == [0, 1, 2, 3]
 
 
-def test_images_of_different_sizes_are_not_kept(tmp_path):
-    shapes = [image.shape for image in next(decoded_chunks(stimuli(2, Decode(odd=True)), [0], tmp_path))]
-    assert shapes == [(2, 2, 3), (3, 2, 3)]
-    assert not list(tmp_path.rglob("*.npy"))
-
-
 def test_at_most_two_chunks_are_under_way(tmp_path):
     decode = Decode()
     chunks = decoded_chunks(stimuli(6 * CHUNK, decode), range(6), None)
@@ -74,12 +62,6 @@ def test_at_most_two_chunks_are_under_way(tmp_path):
         if next(chunks, None) is None:
             break
         assert len(decode.seen) <= (taken + 1) * CHUNK
-
-
-def test_a_folder_that_cannot_be_written_costs_nothing_but_time(tmp_path):
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    assert values(decoded_chunks(stimuli(3, Decode()), [0], blocked)) == [[0, 1, 2]]
 
 
 def kept_sets(cache):
@@ -101,19 +83,3 @@ def test_the_sets_used_longest_ago_make_room(tmp_path, monkeypatch):
     show("e")
     assert kept_sets(tmp_path) == {"a", "d", "e"}
     assert sum(path.stat().st_size for path in tmp_path.rglob("*.npy")) <= 3 * size
-
-
-def test_a_set_never_throws_itself_out(tmp_path, monkeypatch):
-    shown = stimuli(3 * CHUNK, Decode())
-    list(decoded_chunks(shown, [0], tmp_path))
-    (first,) = tmp_path.rglob("*.npy")
-    monkeypatch.setattr(inference, "ALL_BYTES", 2 * first.stat().st_size)
-    assert len(list(decoded_chunks(shown, range(3), tmp_path))) == 3
-    assert len(list(tmp_path.rglob("*.npy"))) == 2 and first.exists()
-
-
-def test_a_chunk_that_can_never_fit_throws_nothing_out(tmp_path, monkeypatch):
-    list(decoded_chunks(stimuli(4, Decode()), [0], tmp_path))
-    monkeypatch.setattr(inference, "ALL_BYTES", 500)
-    list(decoded_chunks(stimuli(50, Decode(), digest="b" * 64), [0], tmp_path))
-    assert kept_sets(tmp_path) == {"a"}

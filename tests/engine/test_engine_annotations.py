@@ -4,17 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from engine_nets import Readout
 from engine_toys import HALF, make_stimuli, network
-from tensors import assert_close
 
 from benchmark.contracts import Block
 from benchmark.engine import devices
 from benchmark.engine.model_view import NetworkView
-from benchmark.errors import MissingStimuli
 from registry.labels import label_space
-from registry.model import LoadedModel, present, present_map, present_mask, resized_map
+from registry.model import LoadedModel, present, present_mask
 
 
 def view(preprocess, presentation="card", **changes):
@@ -66,14 +63,6 @@ def test_ignored_pixels_follow_the_crop():
     assert (shown.ignored(0) | shown.mask(0)).all()
 
 
-def test_sets_without_annotations():
-    shown = view(HALF)
-    assert shown.ignored(0).shape == tuple(shown.images.shape[-2:])
-    assert not shown.ignored(0).any()
-    with pytest.raises(MissingStimuli, match="no maps of what people used"):
-        shown.importance(0)
-
-
 @pytest.mark.parametrize(("height", "width"), [(500, 375), (333, 500), (256, 256), (100, 137)])
 @pytest.mark.parametrize("presentation", ["card", "crop224"])
 def test_a_photograph_painted_from_its_mask_stays_on_it(height, width, presentation):
@@ -97,27 +86,3 @@ def test_a_photograph_painted_from_its_mask_stays_on_it(height, width, presentat
     assert ((bright > 127) != shown).mean() < 0.01
     moved = np.roll(shown, 2, axis=1)
     assert not np.array_equal(moved[sure], bright[sure] == 255)
-
-
-def test_masks_are_resized_by_their_nearest_pixel():
-    """512 x 768 to a shorter side of 256: every second pixel, then the middle 224."""
-    mask = np.random.default_rng(0).random((512, 768)) < 0.5
-    how = HALF.model_copy(update={"size": 224, "resize": 256})
-    half = mask[1::2, 1::2]
-    assert np.array_equal(present_mask(mask, how, "card"), half[16:240, 80:304])
-
-
-def test_a_map_keeps_its_range_and_its_constant():
-    how = HALF.model_copy(update={"size": 60, "resize": 71, "fixed_size": True})
-    flat = np.full((200, 131), 0.3, dtype=np.float32)
-    np.testing.assert_allclose(present_map(flat, how, "card"), 0.3, rtol=1e-6)
-    noise = np.random.default_rng(0).random((200, 131), dtype=np.float32)
-    shown = present_map(noise, how, "card")
-    assert noise.min() <= shown.min() and shown.max() <= noise.max()
-    assert_close(  # torch's antialiased bilinear is the independent reference
-        torch.from_numpy(resized_map(noise, (50, 60)).copy()),
-        torch.nn.functional.interpolate(
-            torch.from_numpy(noise)[None, None], (50, 60), mode="bilinear", antialias=True
-        )[0, 0],
-        atol=2e-3, rtol=0,
-    )  # fmt: skip

@@ -54,30 +54,10 @@ def test_the_newest_import_counts_also_when_it_was_there_before(tmp_path, db):
 
 
 @pytest.mark.slow
-def test_a_faulty_table_of_other_images_leaves_no_row(tmp_path, db):
-    good = table(tmp_path / "cue-conflict_a.csv", "ssst")
-    faulty = table(tmp_path / "cue-conflict_b.csv", "ttt", images=(*SHAPES[:2], "cat9-dog9.png"))
-    api.import_trials(good, source="lab", db=db)
-    api.import_trials(faulty, source="lab", db=db)
-    assert biases(db) == {"resnet50 (lab)": [0.0]}
-    api.import_trials(good, source="lab", db=db)
-    assert biases(db) == {"resnet50 (lab)": [0.75]}
-
-
-@pytest.mark.slow
 def test_two_sources_of_one_name_are_two_observers(tmp_path, db):
     api.import_trials(table(tmp_path / "a" / "cue-conflict_x.csv", "ssst").parent, db=db)
     api.import_trials(table(tmp_path / "b" / "cue-conflict_x.csv", "sttt").parent, db=db)
     assert biases(db) == {"resnet50 (a)": [0.75], "resnet50 (b)": [0.25]}
-
-
-@pytest.mark.slow
-def test_two_sources_in_one_import(tmp_path, db):
-    table(tmp_path / "all" / "error-consistency" / "texture-shape_cue-conflict_alexnet.csv", "ssst", "alexnet")
-    table(tmp_path / "all" / "published-decisions" / "cue-conflict_alexnet.csv", "stst", "alexnet")
-    report = api.import_trials(tmp_path / "all", db=db)
-    assert report.sources == ("error-consistency", "texture-vs-shape")
-    assert biases(db) == {"alexnet (error-consistency)": [0.75], "alexnet-caffe (texture-vs-shape)": [0.5]}
 
 
 @pytest.mark.slow

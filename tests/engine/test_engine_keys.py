@@ -9,8 +9,7 @@ import pytest
 from benchmark.contracts import Block, Policy, Transform
 from benchmark.identity import block_key, observation_key, score_code
 from benchmark.stimuli.datasets import seeds_of, subset
-from registry.cards import ModelCard
-from registry.files import Place, digest_data
+from registry.files import Place
 from registry.loading import load_model
 
 STIMULI = toys.make_stimuli(20)
@@ -78,56 +77,10 @@ def test_score_metrics_and_summary_are_not_in_the_key():
 
 
 @pytest.mark.slow
-def test_equal_blocks_of_suites_are_one_block_whatever_they_call_it():
-    assert block_key(BLOCK) == block_key(replace(BLOCK, role="another word"))
-
-
-def test_name_and_path_are_not_in_a_model_identity(tmp_path):
-    card = toys.network("one", "Readout", seed=3)
-    same = card.model_copy(update={"name": "two", "license": "MIT", "training": ("standard",)})
-    assert identity(tmp_path, card) == identity(tmp_path, same)
-
-
-def test_weights_and_preprocessing_are_in_a_model_identity(tmp_path):
-    card = toys.network("one", "Readout", seed=3)
-    mean = toys.HALF.model_copy(update={"mean": (0.4, 0.5, 0.5)})
-    made = {
-        identity(tmp_path, card),
-        identity(tmp_path, toys.network("one", "Readout", seed=4)),
-        identity(tmp_path, card.model_copy(update={"preprocess": mean})),
-    }
-    assert len(made) == 3
-
-
-def test_a_copy_of_a_checkpoint_elsewhere_is_the_same_model(tmp_path):
-    from safetensors.torch import save_file
-
-    from registry.world_networks import tiny_resnet
-
-    state = tiny_resnet(16).state_dict()
-    found = set()
-    for place in ("a.safetensors", "deeper/b.safetensors"):
-        path = tmp_path / place
-        path.parent.mkdir(exist_ok=True)
-        save_file(state, path)
-        card = ModelCard(
-            name=path.stem, source="file", arch="python:registry.world_networks:tiny_resnet",
-            weights=str(path), labels="world16", preprocess=toys.HALF,
-        )  # fmt: skip
-        found.add(identity(tmp_path, card))
-    assert len(found) == 1
-
-
-@pytest.mark.slow
 def test_score_code_sees_score_and_ratios_alone():
     base = score_code(SUITE)
     assert score_code(replace(SUITE, observe=toys.toy_score)) == base
     assert score_code(replace(SUITE, score=toys.toy_observe)) != base
-
-
-def test_digest_refuses_what_is_not_plain_data():
-    with pytest.raises(TypeError, match="plain data"):
-        digest_data({"a": object()})
 
 
 def test_seeds_stay_with_their_stimulus():

@@ -53,12 +53,6 @@ def test_transforms_are_exact_whatever_the_precision(tmp_path, name):
     assert low.min() >= 0 and low.max() <= 1
 
 
-def test_the_resize_to_a_fixed_input_is_exact_whatever_the_precision(tmp_path):
-    how = HALF.model_copy(update={"size": 48, "fixed_size": True})
-    full, low = (pixels(tmp_path, p, preprocess=how) for p in ("fp32", "bf16"))
-    np.testing.assert_array_equal(low, full)
-
-
 def answers(folder, **policy):
     folder.mkdir()
     bench = Bench(folder)

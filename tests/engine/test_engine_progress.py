@@ -52,26 +52,6 @@ def test_progress_moves_with_every_device_batch(leaderboard):
 
 
 @pytest.mark.slow
-def test_what_costs_less_than_expected_is_told_with_the_answer(leaderboard):
-    suites = [toy_suite(toys.make_stimuli(40), passes=10.0)]
-    events = told(leaderboard, network("net", "Readout", seed=2), suites)
-    assert events[0] == ("expect", "net", 40, 400.0)
-    assert events[1:-2] == [("work", 16), ("work", 16), ("work", 8), ("work", 360.0)]
-
-
-@pytest.mark.slow
-def test_what_costs_more_than_expected_ends_at_what_was_expected(leaderboard):
-    def observe(config, view):
-        for _ in range(3):
-            view.forward(view.images)
-        return toys.toy_observe(config, view)
-
-    suites = [toy_suite(toys.make_stimuli(40), observe=observe)]
-    work = [e[1] for e in told(leaderboard, network("net", "Readout", seed=2), suites) if e[0] == "work"]
-    assert sum(work) == 40
-
-
-@pytest.mark.slow
 def test_a_gradient_counts_as_its_backward_pass_too(leaderboard):
     def observe(config, view):
         view.forward(view.images[:5].clone().requires_grad_(True))
@@ -80,17 +60,6 @@ def test_a_gradient_counts_as_its_backward_pass_too(leaderboard):
     suites = [toy_suite(toys.make_stimuli(40), observe=observe, passes=9.0)]
     events = told(leaderboard, network("net", "Readout", seed=2), suites)
     assert events[1] == ("work", 15)
-
-
-def test_who_fails_owes_nothing_more(leaderboard):
-    events = told(leaderboard, network("net", "NoSuchNet"), [toy_suite(toys.make_stimuli(40))])
-    assert events == [("done", "net")]
-
-
-@pytest.mark.slow
-def test_an_ideal_observer_moves_chunk_by_chunk(leaderboard):
-    events = told(leaderboard, ideal(), [toy_suite(toys.make_stimuli(40))])
-    assert events[1:] == [("work", 40.0), ("advance", 40), ("done", "reader")]
 
 
 @pytest.mark.slow
@@ -118,22 +87,6 @@ def test_a_speed_that_nobody_knows_is_measured_before_a_long_plan(leaderboard, m
     assert plan(leaderboard, card, 40, 100.0) == ([(40, 0, "17 min", 1000.0)], ["net"])
     assert plan(leaderboard, card, 11, 100.0) == ([], [])
     assert plan(leaderboard, card, 13, 100.0) == ([(13, 0, "5 min", 325.0)], [])
-
-
-@pytest.mark.slow
-def test_what_is_stored_makes_no_plan_long(leaderboard, monkeypatch):
-    monkeypatch.setattr(devices, "_search", lambda model, device: (devices.Tuning(16), 0.25))
-    card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40), passes=100.0)
-    leaderboard.run([card], [suite], None)
-    tasks = [Task(card, suite, "world16", suite.plan(None, None))]
-    found = estimating.long_plan(tasks, leaderboard.settings, "cpu", Policy("cpu"), print)
-    assert found == []
-
-
-def test_a_speed_that_cannot_be_measured_is_long_from_so_many_passes(leaderboard):
-    card = network("net", "NoSuchNet")
-    assert plan(leaderboard, card, 40, 2000.0)[0] == []
-    assert [line[3] for line in plan(leaderboard, card, 40, 2600.0)[0]] == [None]
 
 
 @pytest.mark.slow

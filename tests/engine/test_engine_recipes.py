@@ -67,12 +67,6 @@ def test_a_recipe_stays_where_nothing_new_is_said(tables, db):
     assert recipes(db)["mine (tables)"] == ["noise(uniform)"]
 
 
-def test_a_recipe_reaches_the_trials(tables, db):
-    api.import_trials(tables, training=["mine=noise(uniform)"], db=db)
-    rows = api.show("mine (tables)", db=db)
-    assert {row.training for row in rows} == {("noise(uniform)",)}
-
-
 @pytest.mark.slow
 def test_mistakes(tables, db):
     with pytest.raises(UnknownName, match="mime"):
@@ -84,13 +78,3 @@ def test_mistakes(tables, db):
         api.import_trials(tables, db=db)
     one = tables / "noise-png-experiment_mine_session-1.csv"
     assert api.import_trials(one, db=db).trials == 4  # the file speaks of tables that are not asked for
-
-
-@pytest.mark.slow
-def test_on_the_command_line(tables, db, bench):
-    ended = bench("import", "trials", tables, "--training", "mine=noise(uniform)", "--db", db)
-    assert ended.code == 0, ended.err
-    assert recipes(db)["mine (tables)"] == ["noise(uniform)"]
-    ended = bench("import", "trials", tables, "--training", "mine", "--db", db)
-    assert ended.code == 1
-    assert len(ended.errors) == 1 and "OBSERVER=RECIPE" in ended.err

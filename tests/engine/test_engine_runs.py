@@ -1,6 +1,5 @@
 """Runs: what is shared, what is equal, what is resumed."""
 
-import subprocess
 from dataclasses import dataclass
 
 import engine_toys as toys
@@ -10,17 +9,14 @@ import sqlalchemy as sa
 import torch
 from engine_toys import ideal, network, same_trials, toy_suite
 
-from benchmark.contracts import CHUNK, Against, Block, Policy, Score, Transform, Trials
+from benchmark.contracts import CHUNK, Against, Block, Score, Transform, Trials
 from benchmark.engine import run
 from benchmark.engine.devices import Tuning
-from benchmark.engine.environment import _revision, environment
-from benchmark.engine.plan import chunk_count, chunk_index
 from benchmark.engine.scoring import Scorer, flagged
-from benchmark.stimuli.datasets import seeds_of, subset
+from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
 from registry.files import Place
 from registry.loading import load_model
-from registry.model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -39,13 +35,6 @@ def plain_answers(card, stimuli, tmp_path, side=32):
         with torch.no_grad():
             names.append(toys.CLASSES[int(module((image - 0.5) / 0.5).argmax())])
     return np.array(names)
-
-
-def test_the_grid_covers_every_stimulus_once():
-    for n in (1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK):
-        stimuli = toys.make_stimuli(n)
-        seen = np.concatenate([chunk_index(stimuli, c) for c in range(chunk_count(stimuli))])
-        assert seen.tolist() == list(range(n))
 
 
 @pytest.mark.slow
@@ -75,14 +64,6 @@ def test_trials_and_scores_do_not_depend_on_the_batch_size(tmp_path, batch):
 
 
 @pytest.mark.slow
-def test_another_batch_size_finds_everything_stored(leaderboard, forwarded):
-    stimuli, card = toys.make_stimuli(30), network("net", "Counting", seed=1)
-    leaderboard.run([card], [toy_suite(stimuli)], batch=7)
-    report = leaderboard.run([card], [toy_suite(stimuli)], batch=32)
-    assert (report.counts["cached"], report.decoded, forwarded()) == (1, 0, {1: 30})
-
-
-@pytest.mark.slow
 def test_a_renamed_model_is_not_run_again(leaderboard, forwarded):
     stimuli = toys.make_stimuli(30)
     leaderboard.run([network("first", "Counting", seed=1)], [toy_suite(stimuli)])
@@ -102,61 +83,11 @@ def test_two_suites_with_equal_blocks_decode_and_forward_once(leaderboard, forwa
 
 
 @pytest.mark.slow
-def test_three_models_decode_once(leaderboard, forwarded):
-    stimuli = toys.make_stimuli(CHUNK + 20)
-    cards = [network(f"net-{seed}", "Counting", seed=seed) for seed in (1, 2, 3)]
-    report = leaderboard.run([*cards, ideal()], [toy_suite(stimuli)])
-    assert report.decoded == len(stimuli.decode.decoded) == len(stimuli)
-    assert forwarded() == dict.fromkeys((1, 2, 3), len(stimuli))
-
-
-@pytest.mark.slow
-def test_conditions_of_one_set_decode_once(leaderboard):
-    stimuli = toys.make_stimuli(20)
-    darker = Transform("darker", {}, lambda images, seeds: images * 0.5)
-    blocks = (
-        Block(stimuli, role="toys"),
-        Block(stimuli, "dark", darker, role="toys"),
-        Block(stimuli, "again", darker, role="toys"),
-    )
-    leaderboard.run([network("net", "Readout")], [toy_suite(blocks)])
-    trials = leaderboard.trials("net")
-    assert len(stimuli.decode.decoded) == 20
-    assert sorted(set(trials["condition"])) == ["", "again", "dark"]
-    plain, again, dark = (trials["probability"][trials["condition"] == c] for c in ("", "again", "dark"))
-    assert not np.allclose(plain, dark)
-    np.testing.assert_array_equal(again, dark)
-
-
-@pytest.mark.slow
-def test_a_transform_reaches_images_that_each_card_crops(leaderboard):
-    stimuli = toys.make_stimuli(20)
-    black = Transform("black", {}, lambda images, seeds: images * 0)
-    blocks = (Block(stimuli, "", None, "card", "toys"), Block(stimuli, "black", black, "card", "toys"))
-    leaderboard.run([network("net", "Readout")], [toy_suite(blocks)])
-    trials = leaderboard.trials("net")
-    shown = {c: set(trials["response"][trials["condition"] == c]) for c in ("", "black")}
-    assert len(shown[""]) > 1
-    assert len(shown["black"]) == 1
-
-
-@pytest.mark.slow
 def test_ideal_observers_decode_nothing(leaderboard):
     stimuli = toys.make_stimuli(20)
     assert leaderboard.run([ideal()], [toy_suite(stimuli)]).decoded == 0
     assert not stimuli.decode.decoded
     assert leaderboard.scores("reader")["accuracy", "toys", ""] == 1.0
-
-
-@pytest.mark.slow
-def test_a_noisy_observer_answers_alike_in_a_subset(leaderboard):
-    stimuli = toys.make_stimuli(200)
-    card = ideal("noisy-shape-reader", "noisy")
-    leaderboard.run([card], [toy_suite(stimuli), toy_suite(subset(stimuli, 50), "part")])
-    whole, part = leaderboard.trials("noisy"), leaderboard.trials("noisy", "part")
-    answers = dict(zip(whole["stimulus"], whole["response"], strict=True))
-    assert [answers[name] for name in part["stimulus"]] == part["response"].tolist()
-    assert leaderboard.trials("noisy")["seed"].shape == (200,)
 
 
 def drop(board, where):
@@ -209,24 +140,6 @@ def test_a_run_killed_between_commits_goes_on_from_there(leaderboard, forwarded,
 
 
 @pytest.mark.slow
-def test_scores_are_made_where_only_they_are_missing(leaderboard, forwarded, monkeypatch):
-    stimuli, card = toys.make_stimuli(20), network("net", "Counting", seed=1)
-    from benchmark.engine.scoring import Scorer
-
-    def dying(*_arguments):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Scorer, "observer", dying)
-        with pytest.raises(Killed):
-            leaderboard.run([card], [toy_suite(stimuli)])
-    assert not leaderboard.scores("net")
-    leaderboard.run([card], [toy_suite(stimuli)])
-    assert leaderboard.scores("net")
-    assert forwarded() == {1: 20}
-
-
-@pytest.mark.slow
 def test_new_score_code_scores_again_without_the_model(leaderboard, forwarded):
     stimuli, card = toys.make_stimuli(20), network("net", "Counting", seed=1)
     leaderboard.run([card], [toy_suite(stimuli)])
@@ -253,34 +166,6 @@ def test_another_seed_is_another_observation(leaderboard):
     second = leaderboard.trials("guesser")["response"].tolist()
     assert second[::2] != second[1::2]
     assert len(first["stimulus"]) == 20
-
-
-@pytest.mark.slow
-def test_memory_holds_two_chunks_of_pictures(leaderboard, monkeypatch):
-    """However long the set: the chunk that is shown and the one that is decoded meanwhile."""
-    import gc
-    import weakref
-
-    alive, most = [], []
-
-    class Tracked(np.ndarray):
-        pass
-
-    stimuli = toys.make_stimuli(6 * CHUNK, side=8)
-    decode = stimuli.decode
-
-    def tracked(index):
-        image = decode(index).view(Tracked)
-        alive.append(weakref.ref(image))
-        if index % 32 == 31:
-            most.append(sum(ref() is not None for ref in alive))
-        return image
-
-    from dataclasses import replace
-
-    gc.collect()
-    leaderboard.run([network("net", "Readout")], [toy_suite(replace(stimuli, decode=tracked))])
-    assert max(most) <= 2 * CHUNK
 
 
 @pytest.mark.slow
@@ -312,16 +197,6 @@ def test_mixed_sizes_reach_each_network_at_its_own_size(tmp_path, leaderboard):
     both = toys.Bench(tmp_path / "both")
     both.run([other, card], [toy_suite(mixed)])
     same_trials(leaderboard.trials("net"), both.trials("net"))
-
-
-@pytest.mark.slow
-def test_policy_reaches_the_store(leaderboard):
-    from benchmark.store import open_store
-
-    leaderboard.run([ideal()], [toy_suite(toys.make_stimuli(5))], seed=9)
-    with open_store(leaderboard.settings.db, write=False) as store:
-        (row,) = store.observations()
-    assert row.details["policy"] == Policy(seed=9).__dict__
 
 
 def compared(_config, _trials, peers):
@@ -360,27 +235,6 @@ def test_a_configuration_names_its_references(leaderboard):
 
 
 @pytest.mark.slow
-def test_a_sweep_presents_each_chunk_once(leaderboard, monkeypatch):
-    """Resizing and cropping cost as much as a corruption: one batch serves all conditions and all networks."""
-    calls = []
-    present = LoadedModel.present
-    monkeypatch.setattr(LoadedModel, "present", lambda *args: calls.append(1) or present(*args))
-    stimuli = toys.make_stimuli(20)
-    darker = Transform("darker", {}, lambda images, seeds: images * 0.5)
-    blocks = tuple(
-        Block(stimuli, name, change, "crop224", "toys")
-        for name, change in (("", None), ("dark", darker), ("again", darker), ("more", darker))
-    )
-    cards = [network("net", "Readout"), network("other", "Readout", seed=1)]
-    leaderboard.run(cards, [toy_suite(blocks)])
-    assert len(calls) == 1 + len(cards)  # each network's canary answers
-    trials = leaderboard.trials("net")
-    by = {c: trials["probability"][trials["condition"] == c] for c in ("", "dark", "again", "more")}
-    assert np.array_equal(by["dark"], by["again"]) and np.array_equal(by["dark"], by["more"])
-    assert not np.allclose(by[""], by["dark"])
-
-
-@pytest.mark.slow
 def test_two_names_of_one_network_are_both_scored_again(leaderboard):
     cards = [network("one", "Readout"), network("two", "Readout")]
     suite = toy_suite(toys.make_stimuli(20))
@@ -410,54 +264,6 @@ def test_a_tuned_thread_count_holds_for_its_own_network_alone(leaderboard, monke
     leaderboard.run(cards, [toy_suite(toys.make_stimuli(5), observe=observe)], batch=None)
     assert seen == [threads, threads, threads + 1, threads + 2]
     assert torch.get_num_threads() == threads
-
-
-@pytest.mark.slow
-def test_images_are_degraded_with_the_threads_of_a_network_that_sees_them(leaderboard, monkeypatch):
-    """Two threads that wait for one another on 64 px images once cost twenty times the work."""
-    threads = torch.get_num_threads()
-    seen = []
-
-    def darken(images, seeds):
-        if len(images) == 5:  # the pictures of canary answers are 16
-            seen.append(torch.get_num_threads())
-        return images * 0.5
-
-    monkeypatch.setattr(run.devices, "tune", lambda *_: Tuning(8, threads=threads + 3))
-    block = Block(toys.make_stimuli(5), "dark", Transform("darker", {}, darken), "whole", "toys")
-    leaderboard.run([network("net", "Readout")], [toy_suite((block,))], batch=None)
-    assert seen == [threads + 3]
-    assert torch.get_num_threads() == threads
-
-
-def test_the_code_of_a_run_is_what_was_imported(monkeypatch):
-    before = environment("cpu", 1)
-    monkeypatch.setattr("benchmark.engine.environment._git", lambda *_: "edited since")
-    assert environment("cpu", 1) == before
-
-
-def test_the_revision_is_the_programs_own_within_a_hook_of_another_repository(tmp_path, monkeypatch):
-    """git tells its hooks, and all that they start, where their own repository is."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "none"))
-    said = []
-    for name in ("program", "another"):
-        git = ("git", "-c", "user.name=me", "-c", "user.email=me@here", "-C", str(tmp_path / name))
-        (tmp_path / name).mkdir()
-        for words in (("init", "-q"), ("commit", "-q", "--allow-empty", "-m", name)):
-            subprocess.run([*git, *words], check=True)
-        found = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True)
-        said.append(found.stdout.decode().strip())
-    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another" / ".git"))
-    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "another"))
-    revision = _revision(tmp_path / "program")
-    assert said[0] != said[1] and revision == {"revision": said[0], "dirty": False}
-
-
-def test_one_answer_to_nearly_all_images_is_distrusted_whatever_the_suite(leaderboard):
-    leaderboard.run([network("blind", "Blind"), network("net", "Readout")], [toy_suite(toys.make_stimuli(40))])
-    with open_store(leaderboard.settings.db, write=False) as store:
-        found = {row.observer: row.flags for row in store.latest_scores(suite="toy")}
-    assert found == {"blind": (f"trust: one answer ('{toys.CLASSES[5]}') for nearly all images",), "net": ()}
 
 
 def _answered(said, shown):

@@ -53,16 +53,6 @@ def test_a_settled_block_stops_and_counts_as_complete(tmp_path):
     assert again.decoded == 0
 
 
-def test_only_the_settled_block_stops(tmp_path):
-    bench = Bench(tmp_path)
-
-    def rule(_config, trials):
-        return trials["condition"][0] == "easy"
-
-    bench.run([network("net", "Readout")], [suite(rule)], batch=64)
-    assert counts(bench) == {"easy": CHUNK, "hard": CHUNKS * CHUNK}
-
-
 def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypatch):
     (tmp_path / "cut").mkdir()
     whole, cut = Bench(tmp_path), Bench(tmp_path / "cut")
@@ -91,11 +81,3 @@ def test_a_rule_that_raises_fails_its_suite_alone(tmp_path):
     report = bench.run([network("net", "Readout")], [suite(rule), other], batch=64)
     assert report.failed == {"net under toy": "ValueError: no rule"}
     assert report.counts["done"] == 1
-
-
-def test_looks_thin_out(tmp_path):
-    bench = Bench(tmp_path)
-    rule, asked = after(10**6)
-    one = toy_suite(make_stimuli(20 * CHUNK, side=2), stopping=EarlyStop(settled=rule))
-    bench.run([network("net", "Readout")], [one])
-    assert [n // CHUNK for n in asked] == [*range(1, 17), 18, 20]

@@ -2,16 +2,14 @@
 
 import engine_nets
 import engine_toys as toys
-import numpy as np
 import pytest
 import torch
-import unsound_nets
 from engine_toys import network, toy_suite
 
 from benchmark.contracts import CHUNK
 from benchmark.engine import devices
 from registry.cards import Preprocess
-from registry.determinism_checks import check_load, checksum, distance
+from registry.determinism_checks import check_load, checksum
 from registry.labels import label_space
 from registry.model import LoadedModel
 
@@ -61,22 +59,6 @@ def test_chance_that_begins_late_is_found_by_showing_images_again(leaderboard, m
     assert not leaderboard.scores("net")
 
 
-@pytest.mark.slow
-def test_every_suite_of_an_unsound_network_ends(leaderboard, monkeypatch):
-    monkeypatch.setattr(devices, "REPLAYED", 16)
-    stimuli = toys.make_stimuli(600)
-    suites = [toy_suite(stimuli), toy_suite(stimuli, name="other")]
-    report = leaderboard.run([unsound("Moody")], suites, batch=16)
-    assert set(report.failed) == {"net under toy", "net under other"}
-
-
-def test_a_sound_network_is_shown_no_more_than_one_image_in_a_hundred_again():
-    seeds = np.arange(0, 2**40, 2**40 // 5000, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    again = [devices.replayed(seeds[i : i + 256]) for i in range(0, len(seeds), 256)]
-    assert 0 < sum(row is not None for row in again) < 5000 / 100
-    assert all(row is None or 0 <= row < 256 for row in again)
-
-
 def loaded(module):
     card = network("net", "Readout").model_copy(update={"preprocess": Preprocess(size=64, resize=64)})
     return LoadedModel(card, module.eval(), "", label_space("world16"))
@@ -92,21 +74,6 @@ def test_every_image_is_shown_in_a_batch_twice_together_and_alone(batch, shown):
     assert "same answer twice" in {row.name for row in rows}
     assert sum(images for _, images in engine_nets.FORWARDED) == shown
     assert checksum(module) == before
-
-
-@pytest.mark.parametrize("kind", [*AT_LOAD, "Shifted"])
-def test_what_is_unsound_has_its_own_name(kind):
-    """In each form of the check: by batches of the size that will run, and as `bench models check` has it."""
-    module = getattr(unsound_nets, kind)(3)
-    wanted = AT_LOAD.get(kind, "same answer anywhere")
-    failed = [f"{row.name}: {row.detail}" for row in check_load(loaded(module), batch=12)]
-    assert any(line.startswith(wanted) for line in failed)
-
-
-def test_a_network_without_a_batch_of_one_says_so():
-    rows = {row.name: row for row in check_load(loaded(unsound_nets.Paired(3)), batch=8)}
-    assert not rows["same answer alone"].ok
-    assert "takes no batch of 1 after one of 8" in rows["same answer alone"].detail
 
 
 def test_a_checksum_sees_every_bit_of_every_kind():
@@ -126,8 +93,3 @@ def test_a_checksum_sees_every_bit_of_every_kind():
         module.d[2] = 1e-30
         sums.append(checksum(module))
     assert len(set(sums)) == 5
-
-
-def test_distance_is_relative_to_the_largest_logit_less_the_middle_one():
-    one = torch.tensor([[100.0, 10.0, -50.0], [0.0, 2.0, 1.0]])
-    assert distance(one, one + 1) == pytest.approx(1 / 90, rel=1e-4)

@@ -1,7 +1,6 @@
 """The form in which a network is fed depends on the network and the kind of device, never on a clock."""
 
 from dataclasses import replace
-from itertools import count
 
 import pytest
 import torch
@@ -53,16 +52,6 @@ def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, s
     found = tune(model, "cpu", tmp_path / "tuning.json")
     assert set(vars(found)) == {"batch", "threads"}
     assert tune(model, "cpu", tmp_path / "tuning.json") == found
-
-
-def test_seconds_are_the_processors(model, tmp_path, monkeypatch):
-    """A pass takes a second of the processor and, on a busy machine, a thousand by the clock on the wall."""
-    busy, wall = count(), count(step=1000)
-    monkeypatch.setattr(devices.time, "process_time", lambda: next(busy))
-    monkeypatch.setattr(devices.time, "perf_counter", lambda: next(wall))
-    notes = tmp_path / "tuning.json"
-    assert tune(model, "cpu", notes) == Tuning(32, threads=1)
-    assert devices.remembered_seconds([model.card], "cpu", notes) == {"world-standard-0": 1 / 32}
 
 
 class Viewed(nn.Module):

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 from engine_nets import Readout
-from engine_toys import CLASSES, HALF, make_stimuli, network
+from engine_toys import HALF, make_stimuli, network
 from tensors import assert_close
 
 from benchmark.contracts import Block
 from benchmark.engine import devices
 from benchmark.engine.devices import make_policy, numerics
 from benchmark.engine.model_view import NetworkView
-from benchmark.errors import MissingStimuli
 from registry.labels import label_space
 from registry.model import LoadedModel
 
@@ -40,20 +39,6 @@ def test_the_device_batch_changes_nothing():
     assert list(whole.responses) == list(parts.responses)
 
 
-def test_bytes_and_floats_are_one_image():
-    floats = view(8)
-    raw = (floats.pixels * 255).round().to(torch.uint8)
-    assert_close(view(8, pixels=raw).images, floats.images)
-
-
-def test_outputs_answer_for_categories():
-    shown = view(8)
-    assert len(shown.outputs) == len(CLASSES)
-    columns = torch.softmax(shown.logits.double(), 1).numpy()
-    means = np.stack([columns[:, list(part)].mean(axis=1) for part in shown.outputs], axis=1)
-    np.testing.assert_allclose(means, shown.probabilities, rtol=1e-5)
-
-
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_plain_path_is_full_precision_whatever_the_run(precision):
     shown, exact = view(8), view(8)
@@ -67,23 +52,6 @@ def test_the_plain_path_is_full_precision_whatever_the_run(precision):
     assert (float((fast - expected).abs().max()) > 1e-4) == (precision == "bf16")
 
 
-def half_mask(_index):
-    mask = np.zeros((32, 32), dtype=bool)
-    mask[:, 16:] = True
-    return mask
-
-
-@pytest.mark.parametrize("presentation", ["whole", "card", "crop224"])
-@pytest.mark.parametrize("fixed", [True, False])
-def test_masks_have_the_size_of_the_images(presentation, fixed):
-    how = HALF.model_copy(update={"fixed_size": fixed, "resize": 40})
-    shown = view(8, presentation, how, mask=half_mask)
-    mask = shown.mask(3)
-    assert mask.shape == tuple(shown.images.shape[-2:])
-    assert mask[:, mask.shape[1] // 2 :].all()
-    assert not mask[:, : mask.shape[1] // 2].any()
-
-
 def test_a_mask_lies_on_its_object():
     """An image painted from its own mask: after resize and crop, bright pixels and the mask agree but at edges."""
     random = np.random.default_rng(0)
@@ -94,8 +62,3 @@ def test_a_mask_lies_on_its_object():
     shown = view(8, "card", how, mask=lambda _i: painted, decode=lambda i: images[i])
     bright = shown.images[0].mean(0).numpy() > 0.5
     assert (bright != shown.mask(0)).mean() < 0.06
-
-
-def test_no_masks_is_said():
-    with pytest.raises(MissingStimuli, match="no object masks"):
-        view(8).mask(0)

@@ -362,16 +362,6 @@ def test_a_file_is_the_same_network_in_every_home(tmp_path, monkeypatch):
     assert file_label(path) not in labels
 
 
-def test_of_a_scripts_folder_only_what_it_names_counts(tmp_path):
-    script = tmp_path / "net.py"
-    script.write_text("rows = open('table.csv').read()\n")
-    alone = file_label(script)
-    (tmp_path / "holiday.csv").write_text("1")
-    assert file_label(script) == alone
-    (tmp_path / "table.csv").write_text("1")
-    assert file_label(script) != alone
-
-
 def test_the_program_s_own_components_count_by_their_versions():
     from suites.cue_conflict import SUITE
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -12,8 +11,6 @@ import torch
 from engine_toys import network
 
 from benchmark import api
-from benchmark.api import ray_shards
-from benchmark.api.parallel import ShardReporter
 from benchmark.engine.devices import choose_devices, working_threads
 from benchmark.errors import BenchError
 from benchmark.store import open_store
@@ -107,21 +104,6 @@ def test_a_process_that_is_killed_is_started_again_and_in_the_end_left(home, tmp
     assert same(tmp_path / "a.db", tmp_path / "b.db")
 
 
-@pytest.mark.slow
-def test_a_network_that_fails_in_one_process_stops_no_other(home, tmp_path):
-    write_card(network("a-raises", "Raising"), home / "cards")
-    write_card(network("b-nan", "Broken"), home / "cards")
-    write_card(network("c-fine", "Readout"), home / "cards")
-    asked = {"models": "a-raises,b-nan,c-fine", "suites": "cue-conflict", "limit": 20, "batch": 8}
-    alone = api.run(db=str(tmp_path / "a.db"), device="cpu", **asked)
-    shared = api.run(db=str(tmp_path / "b.db"), device="cpu,cpu", **asked)
-    assert shared.counts == alone.counts == {"failed": 2, "done": 1}
-    assert shared.failed == alone.failed and shared.exit_code == alone.exit_code == 3
-    with open_store(str(tmp_path / "b.db"), write=False) as store:
-        assert {one.status for one in store.outcomes()} == {"failed", "done"}
-    assert content(tmp_path / "a.db")[1] == content(tmp_path / "b.db")[1]
-
-
 def bash(script, *words, path="", **environment):
     return subprocess.run(
         ["bash", str(script), *words], capture_output=True, text=True, check=False,
@@ -208,26 +190,6 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
     assert same(tmp_path / "alone.db", tmp_path / "ray.db")
 
 
-def test_ray_that_is_not_installed_names_its_extra(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ray_shards, "find_spec", lambda _name: None)
-    with pytest.raises(BenchError, match=r"pip install 'gestaltbench\[ray\]'"):
-        api.run(models="ideal-shape", suites="cue-conflict", limit=1, executor="ray", db="never.db")
-
-
-@pytest.mark.slow
-@needs_ray
-def test_an_address_where_no_cluster_is_is_one_clear_error(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(BenchError, match=f"no cluster at ray://127.0.0.1:{port}: ConnectionRefused"):
-        api.run(
-            models="ideal-shape", suites="cue-conflict", limit=1, executor="ray",
-            address=f"ray://127.0.0.1:{port}", db="never.db",
-        )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -243,27 +205,6 @@ def test_options_that_do_not_go_together(asked, message):
         api.run(models="ideal-shape", suites="cue-conflict", limit=1, db="never.db", **asked)
 
 
-def test_a_shard_tells_its_progress_as_one_line():
-    """10 passes planned of two observers; 2 of the first are stored already, the second fails."""
-    said = []
-    reporter = ShardReporter("cuda:0", {"one": 6.0, "two": 4.0}, lambda *words: said.append(words))
-    reporter.begin(100)
-    reporter.expect("one", 40, 4.0)
-    reporter.advance("one", 40)
-    reporter.work("one", 4.0)
-    reporter.done("one")
-    reporter.note("out of memory")
-    reporter.done("two")
-    assert said == [
-        ("expect", "cuda:0", 100, 10.0),
-        ("work", "cuda:0", 2.0),
-        ("advance", "cuda:0", 40),
-        ("work", "cuda:0", 4.0),
-        ("note", "cuda:0: out of memory"),
-        ("work", "cuda:0", 4.0),
-    ]
-
-
 def gpus(monkeypatch, count):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
@@ -275,21 +216,3 @@ def test_devices_by_name(monkeypatch):
     assert choose_devices("cuda:0, cuda:2") == ("cuda:0", "cuda:2")
     assert choose_devices("cpu,cpu") == ("cpu", "cpu")
     assert choose_devices("cuda:1") == ("cuda:1",)
-
-
-@pytest.mark.parametrize(
-    ("count", "wanted", "message"),
-    [
-        (0, "cuda:all", "device 'cuda:all' is not available here (found: cpu"),
-        (2, "cuda:7", "device 'cuda:7' is not available here: there is only cuda:0 to cuda:1."),
-        (2, "cuda:0,cuda:7", "device 'cuda:7' is not available here"),
-        (2, "cpu,cuda:0", "the devices of one run are of one kind"),
-        (2, "cuda:0,", "device '' is not available here"),
-        (2, "cuda:any", "device 'cuda:any' is not available here"),
-    ],
-)
-def test_devices_that_are_not_there(monkeypatch, count, wanted, message):
-    gpus(monkeypatch, count)
-    with pytest.raises(BenchError) as raised:
-        choose_devices(wanted)
-    assert message in str(raised.value)

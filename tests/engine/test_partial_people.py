@@ -7,7 +7,6 @@ import pytest
 
 from benchmark import api
 from benchmark.cli.tables import print_boards
-from benchmark.engine.reference_trials import partial_line
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
 IMAGES = ("cat1-dog1.png", "cat2-dog2.png", "cat3-bear1.png", "cat4-bear2.png")
@@ -41,12 +40,3 @@ def test_the_board_counts_and_names_them(
     monkeypatch.setenv("COLUMNS", "200")
     print_boards("cue-conflict", db=db)
     assert said in capsys.readouterr().out
-
-
-def test_the_line_counts_people_once_over_experiments_and_names_few() -> None:
-    found = {"edges": {f"p{i}": "1 of 2" for i in range(8)}, "sketch": {"p0": "3 of 4"}}
-    assert partial_line(found) == (
-        "8 people with parts of the images are not compared: p0 (edges 1 of 2, sketch 3 of 4), p1 (edges 1 of 2), "
-        "p2 (edges 1 of 2), p3 (edges 1 of 2), p4 (edges 1 of 2), p5 (edges 1 of 2) and 2 more"
-    )
-    assert partial_line({}) == "" and partial_line({"edges": {}}) == ""

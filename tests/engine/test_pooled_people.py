@@ -52,12 +52,6 @@ def test_the_interval_stays_within_zero_and_one():
     assert 0.5 < score.low < score.value < score.high < 1
 
 
-def test_people_who_all_answer_alike_are_as_many_trials_as_people():
-    score = pooled_score(BIAS, [answered(50, 0, 60)] * 4)
-    assert (score.value, score.high) == (1.0, 1.0)
-    assert score.low == pytest.approx(0.51011, abs=1e-5)  # Wilson, 4 of 4
-
-
 def test_amounts_get_the_plain_t_interval():
     amount = Metric("mean", "", "", role="cue", ratio=lambda t: (2.0 * either(t), either(t) * 1.0))
     half = Metric("half", "", "", role="cue", ratio=lambda t: (3.0 * (t["response"] == "s"), either(t) * 1.0))
@@ -67,16 +61,6 @@ def test_amounts_get_the_plain_t_interval():
     # Means 1.8, 2.4, 2.1: sd .3, t(2) = 4.302653
     assert found.value == pytest.approx(2.1)
     assert (found.low, found.high) == pytest.approx((2.1 - 0.745239, 2.1 + 0.745239), abs=1e-5)
-
-
-def test_pooled_amounts_with_bounds_stay_within():
-    marks = Metric(
-        "mark", "", "", role="cue", ratio=lambda t: (10.0 * (t["response"] == "s"), either(t) * 1.0), bounds=(0.0, 10.0)
-    )
-    share = pooled_score(BIAS, [answered(99, 1), answered(100, 0), answered(90, 10)])
-    found = pooled_score(marks, [answered(99, 1), answered(100, 0), answered(90, 10)])
-    assert found.high < 10
-    assert (found.low, found.high) == pytest.approx((10 * share.low, 10 * share.high))
 
 
 def test_who_never_answers_is_no_person_more():
@@ -92,18 +76,3 @@ def test_who_never_answers_is_no_person_more():
     assert (found.low, found.high) == (pooled_score(BIAS, people).low, pooled_score(BIAS, people).high)
     alone = pooled_score(BIAS, [answered(6, 4, 12), answered(0, 0, 12)])
     assert (alone.value, alone.low, alone.flags) == (0.6, None, ("one person: no interval",))
-
-
-def test_trials_without_answers_are_pooled_too():
-    times = [Trials({"role": np.full(2, "cue"), "ms": np.array([x, x])}) for x in (1.0, 2.0)]
-    speed = Metric("speed", "", "", role="cue", ratio=lambda t: (t["ms"], np.ones(len(t))))
-    for one in times:
-        one.columns["stimulus"] = np.array(["a", "b"])
-    assert pooled_score(speed, times).value == 1.5
-
-
-def test_what_is_not_pooled():
-    assert pooled_score(BIAS, [answered(5, 5)]) is None
-    assert pooled_score(Metric("x", "", ""), [answered(5, 5)] * 3) is None
-    nothing = pooled_score(BIAS, [answered(0, 0)] * 3)
-    assert (nothing.value, nothing.reason) == (None, "no trial of anybody counts")

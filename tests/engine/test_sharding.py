@@ -10,12 +10,9 @@ from engine_toys import ideal, network
 
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
 from benchmark.engine import run
-from benchmark.engine.plan import Shard, Task, cut, parse_shard, plan_digest, split, stated_cost
+from benchmark.engine.plan import Task, cut, plan_digest, split, stated_cost
 from benchmark.engine.score_shards import complete_parts
-from benchmark.errors import BenchError
 from benchmark.store import open_store
-from registry.cards import ModelCard, Preprocess
-from registry.loading import forward_flops
 
 
 def plan(cards, sizes=(10, 20, 30), passes=1.0):
@@ -35,15 +32,6 @@ def test_each_block_is_in_one_part_in_the_order_of_the_plan(n):
     assert len(parts) == n
     assert list(itertools.chain(*map(flat, parts))) == flat(tasks)
     assert all(task.trials for part in parts for task in part)
-
-
-def test_a_part_knows_the_whole_plan():
-    tasks = plan([network("net", "Readout", seed=1)])
-    first, second = split(tasks, 2, lambda task, block: len(block.stimuli))
-    assert (flat(first), flat(second)) == ([("net", "set-10"), ("net", "set-20")], [("net", "set-30")])
-    assert first[0].plan == second[0].plan == tasks[0].plan
-    assert (first[0].only, second[0].only) == ({0: {0}, 1: {0}}, {2: {0}})
-    assert (first[0].trials, second[0].trials, tasks[0].trials) == (30, 30, 60)
 
 
 def test_what_does_not_apply_is_in_one_part():
@@ -67,12 +55,6 @@ def test_cuts(costs, n, parts):
     assert cut([(cost, 1) for cost in costs], n) == [[(part, range(1))] for part in parts]
 
 
-def test_an_item_of_several_pieces_is_cut_between_them():
-    """Pieces of 2, 2, 2, 2, 2 and of 3 in two parts: 6 and 7 is as even as stretches can be."""
-    assert cut([(2, 5), (3, 1)], 2) == [[(0, range(3)), (1, range(3, 5))], [(1, range(1))]]
-    assert cut([(1, 7)], 3) == [[(0, range(3)), (1, range(3, 6)), (2, range(6, 7))]]
-
-
 def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
     stimuli = toys.make_stimuli(2 * CHUNK + 10, side=8)
     for settled, shares in ((None, [2 * CHUNK, 10]), (lambda *_: False, [2 * CHUNK + 10, 0])):
@@ -93,28 +75,6 @@ def test_no_other_cut_has_a_cheaper_dearest_part():
         assert max(sum(c for c, p in zip(costs, found, strict=True) if p == k) for k in range(n)) == best
 
 
-def test_cost_is_trials_by_passes_by_operations():
-    """A TinyResNet's operations are known; a network of somebody else's code stands by its input's area."""
-    (task,) = plan([network("net", "Readout", seed=1)], passes=10.0)
-    typical = 8_000_000_000 * 32 * 32 // (224 * 224)
-    assert stated_cost([task])(task, task.plan.blocks[1]) == 20 * (100_000_000 + 10 * typical)
-    (answers,) = plan([ideal()], passes=10.0)
-    assert stated_cost([answers])(answers, answers.plan.blocks[1]) == 20 * 1_000_000
-
-
-@pytest.mark.slow
-def test_operations_of_architectures():
-    """AlexNet: 0.71 billion multiply-adds (Iandola et al. 2016), two operations each."""
-    card = ModelCard(
-        name="a", source="torchvision", arch="torchvision:alexnet",
-        preprocess=Preprocess(size=224, resize=256),
-    )  # fmt: skip
-    assert forward_flops(card) == pytest.approx(2 * 0.714e9, rel=0.01)
-    assert forward_flops(ideal()) == 0
-    lost = card.model_copy(update={"arch": "hf_hub:somebody/something"})
-    assert forward_flops(lost) == 8_000_000_000
-
-
 def test_the_digest_names_the_plan_and_how_it_is_run():
     tasks, policy = plan([network("net", "Readout", seed=1)]), Policy("cpu", seed=0)
     digest = plan_digest(tasks, policy, stated_cost(tasks))
@@ -129,19 +89,6 @@ def test_the_digest_names_the_plan_and_how_it_is_run():
         plan_digest(plan([network("other", "Readout")]), policy, lambda task, block: 1),
     ]
     assert len({digest, *others}) == 5
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1", "1/0", "-1/3", "1/3/5", "1.5/3", "", "٣/٣"])
-def test_parts_that_cannot_be(text):
-    with pytest.raises(BenchError, match=r"expected I/N, part I of N with I from 1 to N, such as"):
-        parse_shard(text)
-
-
-def test_parts():
-    assert [parse_shard(text) for text in ("1/1", "2/3", "10/10")] == [
-        Shard(1, 1), Shard(2, 3), Shard(10, 10),
-    ]  # fmt: skip
-    assert str(parse_shard("2/3")) == "2/3"
 
 
 def halves(folder, cards, suite):

@@ -47,23 +47,6 @@ class Placed(Readout):
         return logits
 
 
-class Shifted(Readout):
-    """Four places on, the answer is heard again."""
-
-    def forward(self, x):
-        logits = super().forward(x)
-        return logits + 0.5 * logits.roll(4, 0) if len(x) > 4 else logits * 1.5
-
-
-class Paired(Readout):
-    """Wants company."""
-
-    def forward(self, x):
-        if len(x) == 1:
-            raise ValueError("expected more than one image")
-        return super().forward(x)
-
-
 class Learning(Readout):
     """A buffer that follows what was shown."""
 
@@ -102,8 +85,3 @@ class Moody(Readout):
         self.shown += len(x)
         logits = super().forward(x)
         return logits + (self.shown % 7) * torch.linspace(0, 3, 16) if self.shown > 150 else logits
-
-
-class Leaving(Readout):
-    def forward(self, x):
-        raise SystemExit("bye")

@@ -51,27 +51,6 @@ def test_equal_columns_give_equal_bytes(given):
     assert encode(copies) == encode(given)
 
 
-def test_text_width_does_not_change_the_bytes():
-    assert encode({"a": np.array(["x"], "<U50")}) == encode({"a": np.array(["x"], object)})
-
-
-def test_views_and_empty_columns():
-    grid = np.arange(24.0).reshape(4, 6)
-    back = back_again({"every second": grid[:, ::2], "none": np.empty(0), "words": np.empty(0, str)})
-    np.testing.assert_array_equal(back["every second"], grid[:, ::2])
-    assert back["none"].shape == back["words"].shape == (0,)
-    assert decode(encode({}), 0) == {}
-
-
-def test_many_words():
-    words = np.array([f"word {number}" for number in range(70_000)])
-    np.testing.assert_array_equal(back_again({"w": words})["w"], words)
-
-
-def test_results_can_be_written_to():
-    back_again({"a": np.arange(3)})["a"][0] = 5
-
-
 @pytest.mark.parametrize(
     "values",
     [
@@ -102,12 +81,6 @@ def test_every_damaged_byte_is_noticed():
         broken[place] ^= 0x10
         with pytest.raises(StoreError, match="chunk 3 of observation k is damaged"):
             decode(bytes(broken), 3, "chunk 3 of observation k")
-
-
-@pytest.mark.parametrize("length", [0, 3, 7, 8, 20])
-def test_a_cut_block_is_noticed(length):
-    with pytest.raises(StoreError, match="damaged"):
-        decode(encode({"a": np.arange(100)})[:length], 100)
 
 
 def framed(header, arrays=b""):

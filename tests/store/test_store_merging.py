@@ -71,18 +71,6 @@ def test_merging_again_changes_nothing(store, other, made):
     assert len(store.outcomes(latest=False)) == 1
 
 
-@pytest.mark.slow
-def test_numbers_of_two_leaderboards_are_kept_apart(store, other, made):
-    """The same ids mean other rows on each side."""
-    answered(store, made, "ours", "first", "w1")
-    answered(other, made, "theirs", "second", "w2")
-    store.merge(other)
-    names = {one.key: one.observer_name for one in store.observations()}
-    assert names == {"ours": "first", "theirs": "second"}
-    assert [row.observer for row in store.latest_scores()] == ["first", "second"]
-    assert len(store.run_notes()) == 2
-
-
 def test_chunks_of_one_observation_come_together(store, other, made):
     """Each has a part of the trials, and one chunk is on both sides."""
     for side, chunks in ((store, (0, 1)), (other, (1, 2))):
@@ -157,13 +145,6 @@ def test_another_card_of_the_same_observer_is_named_and_the_one_here_stays(store
     assert {one.key for one in store.observations()} == {"ours", "theirs"}
 
 
-def test_where_files_lie_makes_no_other_card(store, other, made):
-    for side, place in ((store, "/here/a.pt"), (other, "/there/a.pt")):
-        answered(side, made)
-        side.put_observer(replace(made.observer("net", "weights-1"), card={"weights": place}))
-    assert store.merge(other).conflicts == []
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("newer", ["theirs", "ours"])
 def test_a_name_that_moved_on_stands_for_its_newest_weights(store, other, made, newer):
@@ -175,14 +156,6 @@ def test_a_name_that_moved_on_stands_for_its_newest_weights(store, other, made, 
     assert [one.identity for one in store.observers()] == ["weights-2"]
     assert {one.key for one in store.observations()} == {"new"}
     assert {one.identity for one in store.observers(latest=False)} == {"weights-1", "weights-2"}
-
-
-def test_what_ended_later_here_stays_the_last_word(store, other, made):
-    run, observer = made.world(other)
-    other.put_outcome(run, observer, "net", "cue-conflict", "geirhos16", "failed", "no room")
-    answered(store, made)
-    store.merge(other)
-    assert [one.status for one in store.outcomes()] == ["done"]
 
 
 def imported(store, made, key):
@@ -214,23 +187,6 @@ def test_of_two_imports_of_a_source_the_newer_counts_and_the_difference_is_named
     assert len(store.latest_scores()) == (newer == "ours")  # those of replaced trials are gone
 
 
-def test_some_observations_come_with_what_they_rest_on_and_nothing_else(store, other, made):
-    answered(other, made)
-    imported(other, made, "sheet-1")
-    imported(other, made, "sheet-2")
-    other.put_stimuli(made.stimuli("d2"))
-    run = store.begin_run("bench reproduce", {})
-    store.merge_observations(other, {"sheet-2"}, run)
-    store.merge_observations(other, {"sheet-2"}, run)
-    assert [one.key for one in store.observations()] == ["sheet-2"]
-    assert [one.name for one in store.observers()] == ["anna (lab)"]
-    assert store.trials(["sheet-2"])["response"].tolist() == (other.trials(["sheet-2"])["response"].tolist())
-    assert [one["command"] for one in store.runs().values()] == ["bench reproduce"]
-    assert store.latest_scores() == [] and store.outcomes() == []
-    with pytest.raises(StoreError):
-        store.stimuli("d2")
-
-
 def test_a_file_of_two_names_is_one_leaderboard_and_is_not_opened_twice(tmp_path, made):
     path = tmp_path / "a.db"
     with open_store(str(path)) as store:
@@ -241,13 +197,6 @@ def test_a_file_of_two_names_is_one_leaderboard_and_is_not_opened_twice(tmp_path
         with pytest.raises(StoreError, match=f"{name} cannot be merged into itself"):
             api.merge([str(tmp_path / name)], str(path))
     assert not (tmp_path / "hard.db-wal").exists()
-
-
-def test_a_leaderboard_is_not_merged_into_itself(path, made):
-    with open_store(str(path)) as store, open_store(str(path), write=False) as same:
-        made.world(store)
-        with pytest.raises(StoreError, match="cannot be merged into itself"):
-            store.merge(same)
 
 
 def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):

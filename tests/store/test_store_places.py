@@ -13,7 +13,7 @@ import pytest
 from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import open_store
-from benchmark.store.place import locate, network_disk, same_place
+from benchmark.store.place import network_disk
 
 NOBODY = 65534
 OPEN_AS_NOBODY = f"""if True:
@@ -38,19 +38,6 @@ def test_a_path_makes_a_file(path):
     assert not path.with_name("results.db-wal").exists()  # tidied up
 
 
-def test_odd_file_names(tmp_path):
-    for name in ("a b.db", "50%25?.db", "#1.db", "ü.db"):
-        open_store(str(tmp_path / name)).close()
-    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(["a b.db", "50%25?.db", "#1.db", "ü.db"])
-
-
-def test_relative_paths(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    open_store("results.db").close()
-    open_store("sqlite:///other.db").close()
-    assert {one.name for one in tmp_path.iterdir()} == {"results.db", "other.db"}
-
-
 def test_in_memory(made):
     with open_store("sqlite://") as store:
         made.world(store)
@@ -65,12 +52,6 @@ def test_reading_never_creates(path):
     with pytest.raises(StoreError, match="no leaderboard at"):
         open_store(str(path), write=False)
     assert path.stat().st_size == 0
-
-
-def test_a_store_for_reading_does_not_write(path, made):
-    open_store(str(path)).close()
-    with open_store(str(path), write=False) as store, pytest.raises(StoreError, match="reading only"):
-        store.begin_run("bench run", {})
 
 
 @pytest.mark.parametrize(
@@ -93,15 +74,6 @@ def test_places_that_cannot_be(tmp_path, given, message):
     assert "secret" not in str(caught.value)
 
 
-def test_links_in_a_ring_are_one_place(tmp_path):
-    for name, other in (("a", "b"), ("b", "a")):
-        (tmp_path / name).symlink_to(tmp_path / other)
-    ring, file, memory = (locate(text) for text in (str(tmp_path / "a"), "x.db", "sqlite://"))
-    assert same_place(ring, ring)
-    assert not same_place(ring, file)
-    assert not same_place(memory, file)
-
-
 @pytest.mark.parametrize("create", [True, False])
 def test_a_file_of_another_program_stays_as_it_is(path, create):
     """Also how it keeps its log, which SQLite notes in the file."""
@@ -115,47 +87,12 @@ def test_a_file_of_another_program_stays_as_it_is(path, create):
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.slow
-def test_a_server_that_is_not_there():
-    pytest.importorskip("psycopg", reason="needs the extra 'postgres'")
-    with pytest.raises(StoreError, match="cannot be used") as caught:
-        open_store("postgresql://me:secret@127.0.0.1:9/none?connect_timeout=2")
-    assert "secret" not in str(caught.value)
-
-
-def test_urls():
-    assert locate("postgresql://h/x").server.drivername == "postgresql+psycopg"
-    assert locate("sqlite:////a/b.db").path == Path("/a/b.db")
-    assert locate("~/b.db").path == Path("~/b.db").expanduser()
-
-
-def test_a_server_is_one_place_however_its_driver_is_called():
-    plain, driver = (locate(f"{name}://me@h/x") for name in ("postgresql", "postgresql+psycopg"))
-    assert same_place(plain, driver)
-    assert not same_place(plain, locate("postgresql://me@h/y"))
-
-
 @pytest.mark.parametrize("size", [30, 1000])
 @pytest.mark.parametrize("write", [True, False])
 def test_not_a_data_base(path, size, write):
     path.write_bytes(os.urandom(size).replace(b"S", b"x"))
     with pytest.raises(StoreError, match=r"results\.db is not a leaderboard or is damaged"):
         open_store(str(path), write=write)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("write", [True, False])
-def test_a_truncated_file(path, made, share, write):
-    with open_store(str(path)) as store:
-        _, observer = made.world(store)
-        for number in range(30):
-            made.answers(store, f"k{number}", observer)
-    size = path.stat().st_size
-    os.truncate(path, int(size * share))
-    with pytest.raises(StoreError, match=r"results\.db is not a leaderboard or is damaged"):  # noqa: SIM117
-        with open_store(str(path), write=write) as store:
-            store.trials([f"k{number}" for number in range(30)])
 
 
 @pytest.fixture
@@ -197,32 +134,9 @@ def test_writing_to_a_read_only_file(shared, python):
 
 
 @pytest.mark.slow
-def test_writing_in_a_read_only_folder(shared, python):
-    shared.chmod(0o666)
-    shared.parent.chmod(0o555)
-    told = as_nobody(python, shared.with_name("new.db"), "write") if os.getuid() == 0 else None
-    assert told is None or "is read-only" in told
-    told = as_nobody(python, shared, "write")
-    assert "cannot be written" in told
-
-
-@pytest.mark.slow
 def test_reading_a_read_only_leaderboard_works(shared, python):
     shared.parent.chmod(0o555)
     assert as_nobody(python, shared, "read") == "1 scores, 10 trials"
-
-
-def test_a_file_that_turns_read_only_while_open(path, made):
-    """What the driver then says becomes one clear line."""
-    with open_store(str(path)) as store:
-        made.world(store)
-        with sqlite3.connect(path) as other:
-            other.execute("PRAGMA query_only=ON")
-        engine = store._database.engine
-        with engine.connect() as connection:
-            connection.connection.driver_connection.execute("PRAGMA query_only=ON")
-        with pytest.raises(StoreError, match="cannot be written"):
-            store.begin_run("bench run", {})
 
 
 def test_network_disks_are_recognised(tmp_path):
@@ -234,17 +148,6 @@ def test_network_disks_are_recognised(tmp_path):
     assert network_disk(tmp_path / "far away" / "deep" / "results.db", mounts) == "nfs4"
     assert network_disk(tmp_path / "s" / "results.db", mounts) == "fuse.sshfs"
     assert network_disk(tmp_path / "results.db", tmp_path / "none") is None
-
-
-def test_a_network_disk_is_said_once(path, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.connection.network_disk", lambda path: "nfs4")
-    with open_store(str(path)) as store:
-        made.world(store)
-        (warning,) = store.warnings
-        assert "network disk (nfs4)" in warning
-        assert "PostgreSQL" in warning
-    with sqlite3.connect(path) as plain:
-        assert plain.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
 def test_pragmas(path):
@@ -263,25 +166,6 @@ def test_no_password_is_stored(path):
     kept = path.read_bytes()
     assert b"s3cret" not in kept
     assert b"postgresql://me:***@host/db" in kept
-
-
-def test_names_of_files_that_are_no_text_are_stored(store, made):
-    run = store.begin_run("bench import trials caf\udce9", {"device": "cpu"})
-    store.end_run(run, "failed", "no table in caf\udce9")
-    store.put_outcome(run, None, "net", "cue-conflict", "", "failed", "caf\udce9: no such file")
-    assert store.runs()[run]["command"] == "bench import trials caf\\udce9"
-    assert [one.reason for one in store.outcomes()] == ["caf\\udce9: no such file"]
-
-
-@pytest.mark.parametrize("write", [True, False])
-def test_a_missing_one_may_be_an_error_for_writers_too(path, write):
-    with pytest.raises(StoreError, match=r"no leaderboard at .*: `bench run` makes one"):
-        open_store(str(path), write=write, create=False)
-    assert not path.exists()
-    sqlite3.connect(path).close()
-    path.touch()
-    with pytest.raises(StoreError, match="no leaderboard at"):
-        open_store(str(path), write=write, create=False)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from benchmark.errors import StoreError
 from benchmark.store import open_store, schema
 
 WRITERS = Path(__file__).parents[2] / "benchmarks" / "writers.py"
@@ -69,15 +68,6 @@ def test_processes_open_a_fresh_leaderboard_at_once(url, python):
     start = time.time() + 2.5
     runs = finished([python(OPEN, url, start) for _ in range(5)])
     assert len(set(runs)) == 5
-
-
-@pytest.mark.slow
-def test_four_writers(url, python):
-    finished([python(WRITE, url, f"net-{number}", 10) for number in range(4)])
-    with open_store(url, write=False) as store:
-        rows = store.latest_scores(suite="cue")
-        assert [row.observer for row in rows] == [f"net-{number}" for number in range(4)]
-        assert {(row.value, row.n) for row in rows} == {(10 * sum(range(64)), 10 * 64)}
 
 
 @pytest.mark.slow
@@ -138,18 +128,6 @@ def test_a_reader_does_not_wait_for_a_writer(path, made, monkeypatch):
             assert len(reader.observers()) == 1
         writer.execute("ROLLBACK")
         writer.close()
-
-
-def test_a_lock_that_never_ends_is_told(path, made, monkeypatch):
-    monkeypatch.setattr("benchmark.store.connection.LOCK_TIMEOUT", 0.1)
-    monkeypatch.setattr("benchmark.store.db_errors.LONGEST_WAIT", 0.0)
-    with open_store(str(path)) as store:
-        holder = sqlite3.connect(path, isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="held by another process"):
-            store.begin_run("bench run", {})
-        holder.execute("ROLLBACK")
-        holder.close()
 
 
 @pytest.mark.slow

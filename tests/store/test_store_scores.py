@@ -2,7 +2,6 @@
 
 import math
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -55,14 +54,6 @@ def test_newest_set_of_newest_version(store, url, made):
     assert kept(url) == [0.1, 0.2, 0.3]
 
 
-def test_different_stimuli_stand_side_by_side(store, made):
-    _, observer = made.world(store)
-    put(store, made, observer, 0.1, stimuli={"cue-conflict": "d1"})
-    put(store, made, observer, 0.2, stimuli={"cue-conflict": "d2"})
-    put(store, made, observer, 0.3, stimuli={"cue-conflict": "d1"})
-    assert sorted((row.stimuli, row.value) for row in store.latest_scores()) == [("d1", 0.3), ("d2", 0.2)]
-
-
 def test_newest_identity_of_a_name(store, url, made):
     old = store.put_observer(made.observer("net", "w1"))
     put(store, made, old, 0.1)
@@ -108,15 +99,6 @@ def test_filters(store, made):
     assert len(store.latest_scores(observers=many)) == 4
 
 
-def test_scores_of_chosen_conditions(store, made):
-    run, observer = made.world(store)
-    scores = [made.score(), made.score(condition="cat"), made.score(condition="dog")]
-    store.put_scores(run, made.score_set(observer), scores)
-    assert [row.condition for row in store.latest_scores(conditions=[""])] == [""]
-    assert [row.condition for row in store.latest_scores(conditions=["dog", "cat"])] == ["cat", "dog"]
-    assert len(store.latest_scores()) == 3
-
-
 @pytest.mark.parametrize("field", ["value", "low", "high"])
 def test_nan_is_no_score(store, made, field):
     run, observer = made.world(store)
@@ -125,12 +107,6 @@ def test_nan_is_no_score(store, made, field):
     with pytest.raises(StoreError, match="NaN is no score"):
         store.put_scores(run, made.score_set(observer), [made.score("fine"), score])
     assert store.latest_scores() == []
-
-
-def test_undefined_needs_a_reason(store, made):
-    run, observer = made.world(store)
-    with pytest.raises(StoreError, match="gives no reason"):
-        store.put_scores(run, made.score_set(observer), [made.score(value=None)])
 
 
 #: Numbers that no score has -> what the message says.
@@ -168,13 +144,6 @@ def test_a_stored_score_that_no_program_makes_is_damage(url, made, change, said)
     assert "Restore it from a backup" in str(caught.value)
 
 
-def test_an_interval_without_width_may_be_rounded(store, made):
-    run, observer = made.world(store)
-    flat = replace(made.score(), low=0.5 + 1e-16 * 3, high=0.5)
-    store.put_scores(run, made.score_set(observer), [flat])
-    assert store.latest_scores()[0].high == 0.5
-
-
 @pytest.mark.parametrize(
     ("table", "column"),
     [("STIMULI", "n"), ("OBSERVATIONS", "n"), ("OBSERVATIONS", "version"), ("SCORE_SETS", "version")],
@@ -189,37 +158,11 @@ def test_a_count_below_0_is_damage(url, made, table, column):
         store.latest_scores(), store.observations(), store.stimuli_names()
 
 
-@pytest.mark.parametrize(
-    ("table", "change"),
-    [
-        ("SCORES", {"flags": "[1]"}),
-        ("SCORES", {"flags": '["a", null]'}),
-        ("SCORES", {"flags": "{}"}),
-        ("REGISTRATIONS", {"training": "[[]]"}),
-        ("SCORE_SETS", {"stimuli": '{"cue-conflict": 1}'}),
-        ("SCORE_SETS", {"observations": '["k", 2]'}),
-    ],
-)
-def test_lists_and_objects_hold_texts_alone(url, made, table, change):
-    with open_store(url) as store:
-        _, observer = made.world(store)
-        put(store, made, observer, 0.5)
-    changed(url, sa.update(getattr(schema, table)).values(**change))
-    with open_store(url) as store, pytest.raises(StoreError, match="is damaged"):
-        store.latest_scores(), store.score_sets("cue-conflict")
-
-
 def changed(url, statement):
     """What an accident or a foreign hand does to a leaderboard."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.execute(statement)
-
-
-def test_infinity_is_kept(store, made):
-    _, observer = made.world(store)
-    put(store, made, observer, math.inf)
-    assert store.latest_scores()[0].value == math.inf
 
 
 def test_has_scores(store, made):
@@ -357,14 +300,6 @@ def _rows(url):
         }
 
 
-def test_environments_are_shared(url, made):
-    with open_store(url) as store:
-        for environment in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2}):
-            store.begin_run("bench run", environment)
-    assert len(_rows(url)["environments"]) == 2
-    assert len(_rows(url)["runs"]) == 3
-
-
 def test_rows_say_how_their_observer_was_run(store, made):
     run, observer = made.world(store)
     keys = [f"{i:064d}" for i in range(4)]
@@ -402,20 +337,6 @@ def test_rows_say_what_other_runs_they_replace(store, made):
         assert [row.replaced for row in store.latest_scores()] == [replaced]
     put(store, made, observer, 0.1, keys=(second,), stimuli={"cue-conflict": "d2"})
     assert {row.stimuli: row.replaced for row in store.latest_scores()} == {"d1": ("cpu fp32, seed 3",), "d2": ()}
-
-
-def test_threads_ask_at_once_and_a_reader_changes_nothing(path, made):
-    with open_store(str(path)) as store:
-        put(store, made, made.world(store)[1], 0.5)
-    before = path.read_bytes()
-    with open_store(str(path), write=False) as store, ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: store.latest_scores(), range(64)))
-        assert all(one == found[0] for one in found) and len(found[0]) == 1
-        with pytest.raises(StoreError, match="cannot be written"):
-            store._database.read(lambda c: c.execute(sa.delete(schema.SCORES)))
-        assert store.latest_scores() == found[0]  # after an error the next query is answered
-    assert path.read_bytes() == before
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
 def test_the_newest_is_what_was_stored_last_also_after_the_clock_was_set_back(store, made, monkeypatch):

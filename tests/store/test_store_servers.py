@@ -57,15 +57,6 @@ def test_the_wait_has_an_end(quick):
     assert 300 <= sum(quick) <= 305
 
 
-def test_a_mistake_is_not_waited_for(quick):
-    def work():
-        raise StoreError("no such table")
-
-    with pytest.raises(StoreError, match="no such table"):
-        retry(work, SHOWN)
-    assert quick == []
-
-
 @pytest.mark.parametrize("state", [None, "57P01", "57P03", "08006", "53300"])
 def test_what_says_that_a_server_is_gone(state):
     assert server_gone(OperationalError(state))
@@ -75,10 +66,6 @@ def test_what_says_that_a_server_is_gone(state):
 def test_what_a_server_refuses(state):
     """A deadlock, a full disk, a missing right, a wrong password."""
     assert not server_gone(OperationalError(state))
-
-
-def test_other_errors_are_no_servers():
-    assert not server_gone(ValueError("x"))
 
 
 def test_a_file_that_is_held_for_long_is_waited_for(path, made, monkeypatch, logged):
@@ -130,12 +117,6 @@ def test_a_restart_in_the_middle_of_writing(server, made, logged, how):
     said = logged
     assert "waiting for it, at most 300 s" in said[0]
     assert said[-1].endswith("can be used again")
-
-
-@pytest.mark.slow
-def test_a_server_that_is_away_at_the_start_is_an_error_at_once(server, tmp_path):
-    with pytest.raises(StoreError, match="no connection to its server"):
-        open_store(f"postgresql://bench@/none?host={tmp_path}")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.contracts import Coded, Trials
-from benchmark.contracts.trials import Columns, alike, coded, held
+from benchmark.contracts.trials import Columns, coded, held
 from benchmark.stack_columns import stacked, stacked_codes
 
 KINDS = {"response": str, "condition": str, "correct": bool, "loss": float, "position": int}
@@ -71,20 +71,6 @@ def test_text_as_codes_stands_below_text_that_is_not_there_and_plain_text():
     assert made["y"][3] == 1.0 and np.isnan(made["y"][[0, 1, 2, 4, 5]]).all()
 
 
-def test_more_words_than_a_byte_counts():
-    words = [f"w{i}" for i in range(300)]
-    halves = [coded(np.array(words[:200])), coded(np.array(words[100:]))]
-    made = held(stacked_codes([{"x": half} for half in halves]))["x"]
-    assert made.codes.dtype == np.uint16 and len(set(made.words.tolist())) == 300
-    assert made.plain().tolist() == words[:200] + words[100:]
-
-
-def test_columns_of_different_words_are_compared_by_text():
-    a = Coded(np.array(["dog", "cat"]), np.array([0, 1, 1, 0]))
-    b = np.array(["dog", "dog", "cat", "eel"])
-    assert alike(a, b).tolist() == alike(b, a).tolist() == [True, False, True, False]
-
-
 def test_trials_as_codes_are_the_same_trials():
     plain = {"role": np.array(["a", "b", "a"]), "x": np.array([1, 2, 3])}
     packed = Columns({"role": coded(plain["role"]), "x": plain["x"]})
@@ -93,21 +79,3 @@ def test_trials_as_codes_are_the_same_trials():
         assert trials.of("a")["x"].tolist() == [1, 3] and len(trials.of("none")) == 0
         assert trials.where(np.array([False, True, True]))["role"].tolist() == ["b", "a"]
         assert trials.coded("role").plain().tolist() == ["a", "b", "a"]
-
-
-def test_words_in_order_are_those_that_occur_sorted():
-    column = Coded(np.array(["unused", "dog", "cat", "dog"]), np.array([1, 2, 3, 2], dtype=np.uint8))
-    ordered = column.in_order()
-    assert ordered.words.tolist() == ["cat", "dog"]
-    assert ordered.codes.tolist() == [1, 0, 1, 0]
-    assert ordered.plain().tolist() == ["dog", "cat", "dog", "cat"]
-
-
-def test_trials_of_one_role_are_found_once_and_of_the_only_role_are_themselves():
-    names = {"condition": np.array(["", "", "x"]), "stimulus": np.array(["b", "a", "a"])}
-    mixed = Trials({"role": np.array(["edges", "cue", "edges"]), **names})
-    edges = mixed.of("edges")
-    assert edges["stimulus"].tolist() == ["b", "a"] and mixed.of("edges") is edges
-    assert edges.of("edges") is edges and len(mixed.of("none")) == 0
-    assert edges.keys.tolist() == ["edges\x1f\x1fb", "edges\x1fx\x1fa"]
-    assert mixed.keys[mixed.by_key].tolist() == sorted(mixed.keys.tolist())

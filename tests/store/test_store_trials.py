@@ -21,14 +21,6 @@ def test_chunks_come_back_as_one_table(store, made):
     assert trials.missing == {"edges": "not on this disk"}
 
 
-def test_order_of_writing_does_not_matter(store, made):
-    run, observer = made.world(store)
-    store.put_observation(run, made.observation("k1", observer))
-    for index in (2, 0, 1):
-        store.put_chunks(run, [made.chunk("k1", index)])
-    assert store.trials(["k1"])["sure"].tolist() == [i / 10 for i in range(10)]
-
-
 def test_blocks_with_different_columns(store, made):
     run, observer = made.world(store)
     store.put_stimuli(made.stimuli("d2", 3, shape=np.array(["car", "cat", "dog"])))
@@ -71,23 +63,6 @@ def test_complete_and_resume(store, made):
     assert store.complete("k1")
 
 
-def test_nothing_to_ask_is_complete(store, made):
-    run, observer = made.world(store)
-    store.put_stimuli(made.stimuli("empty", 0))
-    store.put_observation(run, made.observation("k1", observer, "empty", 0))
-    assert store.complete("k1")
-    assert len(store.trials(["k1"])) == 0
-    assert len(store.trials([])) == 0
-
-
-def test_a_stored_chunk_stays_as_it_is(store, made):
-    _, observer = made.world(store)
-    run = made.answers(store, "k1", observer)
-    other = Chunk("k1", 0, 0, {"response": np.array(["changed"] * 4), "sure": np.zeros(4)})
-    store.put_chunks(run, [other])
-    assert store.trials(["k1"])["response"][0] == "answer 0"
-
-
 def test_all_chunks_or_none(store, made):
     run, observer = made.world(store)
     store.put_observation(run, made.observation("k1", observer))
@@ -114,35 +89,6 @@ def test_chunks_that_do_not_fit(store, made, columns, start, message):
         store.put_chunks(run, [Chunk("k1", 0, start, columns)])
 
 
-def test_unknown_observation(store):
-    with pytest.raises(StoreError, match="no observation nobody"):
-        store.trials(["nobody"])
-
-
-def test_an_observation_needs_its_stimuli(store, made):
-    run, observer = made.world(store)
-    with pytest.raises(StoreError, match="refers to nothing stored"):
-        store.put_observation(run, made.observation("k1", observer, "unknown"))
-
-
-def test_numpy_integers_are_welcome(store, made):
-    run, observer = made.world(store)
-    store.put_observation(run, made.observation("k1", observer, n=np.int64(10)))
-    chunk = Chunk("k1", np.int64(0), np.int64(0), {"a": np.zeros(10)})
-    store.put_chunks(run, [chunk])
-    assert store.complete("k1")
-
-
-@pytest.mark.slow
-def test_many_observations(store, made):
-    run, observer = made.world(store)
-    keys = [f"k{number}" for number in range(1100)]  # more than fit one query
-    for key in keys:
-        store.put_observation(run, made.observation(key, observer))
-    store.put_chunks(run, [made.chunk(key, 0) for key in keys])
-    assert len(store.trials(keys)) == 4400
-
-
 def test_stimuli(store, made):
     stimuli = made.stimuli()
     store.put_stimuli(stimuli)
@@ -154,13 +100,6 @@ def test_stimuli(store, made):
     assert record.labels["category"].tolist() == ["cat", "dog"] * 5
     with pytest.raises(StoreError, match="digest d9"):
         store.stimuli("d9")
-
-
-def test_stimuli_that_do_not_fit(store, made):
-    with pytest.raises(StoreError, match="'role' cannot name a label"):
-        store.put_stimuli(made.stimuli(role=np.array(["a"] * 10)))
-    with pytest.raises(StoreError, match="9 values for 10 images"):
-        store.put_stimuli(made.stimuli(category=np.array(["a"] * 9)))
 
 
 def test_a_damaged_chunk_is_named(url, made):

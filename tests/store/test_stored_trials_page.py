@@ -5,10 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from benchmark.store import open_store
-from benchmark.store.codec import encode
 
 PAGE = Path(__file__).parents[2] / "docs" / "stored-trials.md"
 
@@ -27,20 +24,3 @@ def test_the_program_of_the_page_prints_stored_trials(path, made):
     first, *_ = done.stdout.splitlines()
     assert len(done.stdout.splitlines()) == 3  # ten trials in chunks of four
     assert first == "net cue-conflict  ['answer 0' 'answer 1' 'answer 2']"
-
-
-def test_its_reader_gives_back_every_kind_of_column():
-    definitions, _ = program().split("QUERY = ")
-    names = {}
-    exec(definitions, names)
-    stored = {
-        "text": np.array(["b", "a", "b"]),
-        "numbers": np.array([1.5, np.nan, -0.0], dtype=np.float32),
-        "vectors": np.arange(6, dtype=np.int16).reshape(3, 2),
-        "right": np.array([True, False, True]),
-        "nothing": np.empty((3, 0)),
-    }
-    found = names["columns"](encode(stored))
-    assert list(found) == list(stored)
-    for name, values in stored.items():
-        np.testing.assert_array_equal(found[name], values, strict=True)
