@@ -131,7 +131,7 @@ def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
     """All rows of a table in the order of its key, a page at a time."""
     keys = list(table.primary_key.columns)
     # A stimulus set names all of its images.
-    query = sa.select(table).order_by(*keys).limit(1 if table is schema.STIMULI else _PAGE)
+    query = sa.select(table).order_by(*keys).limit(1 if "columns" in table.c else _PAGE)
     page = connection.execute(query).all()
     while page:
         yield from page

@@ -34,10 +34,22 @@ def encode(columns: Mapping[str, Array]) -> bytes:
     """The columns as bytes, in their order. Raises StoreError on what is neither numbers nor text."""
     heads: list[dict[str, Any]] = []
     bodies: list[bytes] = []
-    for name, values in columns.items():
-        head, body = _encode_column(name, np.asarray(values))
-        heads.append(head)
-        bodies.append(body)
+    for name, given in columns.items():
+        values = np.asarray(given)
+        head: dict[str, Any] = {"name": name, "dtype": "", "shape": list(values.shape)}
+        if values.dtype.kind in "UO":
+            strange = [value for value in values.ravel().tolist() if not isinstance(value, str) or value.endswith("\0")]
+            if strange:  # numpy drops what ends a text
+                wrong = f"{type(strange[0]).__name__} {strange[0]!r:.80}"
+                raise StoreError(f"column '{name}' holds {wrong}: expected text that does not end in NUL, or numbers")
+            words, codes = np.unique(values.astype(str).ravel(), return_inverse=True)
+            dtype = next(kind for kind in _CODES if len(words) <= 1 << (8 * np.dtype(kind).itemsize))
+            values, head["words"] = codes.astype(dtype), words.tolist()
+        elif not _is_number(values.dtype):
+            raise StoreError(f"column '{name}' has type {values.dtype}: expected booleans, integers, floats or text")
+        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        heads.append(head | {"dtype": values.dtype.str})
+        bodies.append(values.tobytes())
     header = json.dumps(heads, separators=(",", ":")).encode("ascii")
     packed = zlib.compress(b"".join([struct.pack("<I", len(header)), header, *bodies]), 6)
     return MAGIC + struct.pack("<I", zlib.crc32(packed)) + packed
@@ -75,32 +87,6 @@ def damaged(what: str, why: str) -> StoreError:
     )
 
 
-def _encode_column(name: str, values: Array) -> tuple[dict[str, Any], bytes]:
-    if values.dtype.kind in "UO":
-        return _encode_text(name, values)
-    if not _is_number(values.dtype):
-        raise StoreError(f"column '{name}' has type {values.dtype}: expected booleans, integers, floats or text")
-    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    head = {"name": name, "dtype": little.dtype.str, "shape": list(values.shape)}
-    return head, little.tobytes()
-
-
-def _encode_text(name: str, values: Array) -> tuple[dict[str, Any], bytes]:
-    if values.dtype.kind == "O":
-        for value in values.ravel().tolist():
-            if not isinstance(value, str):
-                raise StoreError(
-                    f"column '{name}' holds Python objects ({type(value).__name__}): expected an "
-                    "array of booleans, integers, floats or text"
-                )
-            if value.endswith("\0"):
-                raise StoreError(f"column '{name}' holds text that ends in a NUL character: {value!r}")
-    words, codes = np.unique(values.astype(str).ravel(), return_inverse=True)
-    dtype = next(kind for kind in _CODES if len(words) <= 1 << (8 * np.dtype(kind).itemsize))
-    head = {"name": name, "dtype": dtype, "shape": list(values.shape), "words": words.tolist()}
-    return head, codes.astype(dtype).tobytes()
-
-
 def _decode_body(body: bytes) -> dict[str, Column]:
     (size,) = struct.unpack_from("<I", body)
     offset = 4 + size
@@ -109,15 +95,24 @@ def _decode_body(body: bytes) -> dict[str, Column]:
     if len(heads) > _COLUMNS:
         raise ValueError(f"{len(heads)} columns")
     for head in heads:
-        dtype, shape = np.dtype(head["dtype"]), head["shape"]
-        if dtype.str not in _CODES if "words" in head else not _is_number(dtype):
+        dtype, shape, words = np.dtype(head["dtype"]), head["shape"], head.get("words")
+        if dtype.str not in _CODES if words is not None else not _is_number(dtype):
             raise ValueError(f"a column of type {dtype}")
         if not 1 <= len(shape) <= _DIMENSIONS or min(shape) < 0:
             raise ValueError(f"a column of shape {shape}")
         count = math.prod(shape)
-        values = np.frombuffer(body, dtype, count, offset).reshape(shape)
+        values = np.frombuffer(body, dtype, count, offset).reshape(shape).copy()
         offset += count * dtype.itemsize
-        columns[head["name"]] = _words(head["words"], values) if "words" in head else values.copy()
+        if words is None:
+            columns[head["name"]] = values
+            continue
+        if int(values.max(initial=0)) >= max(len(words), 1):
+            raise ValueError("a text beyond its vocabulary")
+        # numpy gives every word the room of the longest: one long word among many is no vocabulary of ours
+        if len(words) * max(map(len, words), default=0) > LARGEST // 4:
+            raise ValueError("a vocabulary of long words")
+        text = Coded(np.array(words, dtype=str), values)
+        columns[head["name"]] = text if values.ndim == 1 and words else text.plain()
     if offset != len(body):
         raise ValueError(f"{len(body) - offset} bytes are left over")
     return columns
@@ -125,15 +120,3 @@ def _decode_body(body: bytes) -> dict[str, Column]:
 
 def _is_number(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in _NUMBERS and dtype.itemsize <= _WIDEST
-
-
-def _words(words: list[str], codes: Array) -> Column:
-    if not words and not codes.size:
-        return np.empty(codes.shape, dtype="<U1")
-    if int(codes.max(initial=0)) >= len(words):
-        raise ValueError("a text beyond its vocabulary")
-    # numpy gives every word the room of the longest: one long word among many is no vocabulary of ours
-    if len(words) * max(map(len, words)) > LARGEST // 4:
-        raise ValueError("a vocabulary of long words")
-    text = Coded(np.array(words, dtype=str), codes)
-    return text if codes.ndim == 1 else text.plain()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -24,15 +25,17 @@ from benchmark.store.place import Location, network_disk
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Transaction = Callable[[], AbstractContextManager[sa.Connection]]
+log = logging.getLogger(__name__)
 CONNECT = 10  # seconds for a connection to a server, unless the URL says connect_timeout
 
 
 def connect(location: Location, *, write: bool, create: bool = True) -> Database:
     """A data base at a place; nothing is created in it yet. create: whether a missing one will be. Raises StoreError
     if it cannot be opened."""
-    database, path = Database(location, write), location.path
+    path = location.path
     if path is None:
-        return database
+        return Database(location, write)
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -54,8 +57,13 @@ def connect(location: Location, *, write: bool, create: bool = True) -> Database
     if write and not os.access(path.parent, os.W_OK):
         raise read_only(location.shown)
     if write and (kind := network_disk(path)):
-        database.warn(f"it lies on a network disk ({kind})")
-    return database
+        log.warning(
+            "the leaderboard %s lies on a network disk (%s): processes will wait for one another; put it on a local "
+            "disk, or use PostgreSQL for several machines",
+            location.shown,
+            kind,
+        )
+    return Database(location, write)
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,6 @@ class Database:
 
     location: Location
     write: bool
-    warnings: list[str] = field(default_factory=list)
 
     @cached_property
     def engine(self) -> sa.Engine:
@@ -88,23 +95,20 @@ class Database:
 
     def read(self, query: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`query` in a reading transaction. What is unavailable at present is waited for."""
-
-        def work() -> T:
-            with self.reading() as connection:
-                return query(connection, *args, **kwargs)
-
-        return retry(work, self.location.shown)
+        return self._tried(self.reading, lambda connection: query(connection, *args, **kwargs))
 
     def change(self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`step` as one transaction. What is unavailable at present is waited for, and the step made again: where a
         server had taken the first one and could not say so, the same rows are there once.
         """
+        return self._tried(self.writing, lambda connection: step(connection, *args, **kwargs))
 
-        def work() -> T:
-            with self.writing() as connection:
-                return step(connection, *args, **kwargs)
+    def _tried(self, transaction: Transaction, work: Callable[[sa.Connection], T]) -> T:
+        def attempt() -> T:
+            with transaction() as connection:
+                return work(connection)
 
-        return retry(work, self.location.shown)
+        return retry(attempt, self.location.shown)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -132,13 +136,6 @@ class Database:
                     "was stored is where that file is now. Put it back and run again."
                 )
 
-    def warn(self, why: str) -> None:
-        """Keep a warning for the user: this file has no write-ahead log."""
-        self.warnings.append(
-            f"the leaderboard {self.location.shown} is used without a write-ahead log: {why}. Processes "
-            "will wait for one another; put it on a local disk, or use PostgreSQL for several machines."
-        )
-
     def _prepare(self, connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         # SQLite checks references only where asked to, connection by connection.
         connection.execute("PRAGMA foreign_keys=ON")
@@ -151,8 +148,8 @@ class Database:
             # Reading never changes a leaderboard, whatever the file's permissions allow.
             connection.execute("PRAGMA query_only=ON")
             return
-        if self.location.path is not None and not self.warnings and _write_ahead(connection) != "wal":
-            self.warn("its disk cannot hold a write-ahead log")
+        if self.location.path is not None and not network_disk(self.location.path):
+            _write_ahead(connection)  # whose shared memory is one machine's
         # With a write-ahead log a crash of the program loses nothing, and a power cut at most the last
         # chunks, which the next run computes again; FULL would wait for the disk at every chunk.
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -207,13 +204,13 @@ def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN" if options.get("reading") else "BEGIN IMMEDIATE")
 
 
-def _write_ahead(connection: sqlite3.Connection) -> str:
-    """Readers go on while one process writes, and a commit is one append. The file remembers it. The kind of log that
-    it has now."""
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Readers go on while one process writes, and a commit is one append. The file remembers it."""
     deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
-            return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
         except sqlite3.OperationalError as error:
             # Several processes that open a fresh file at once: SQLite does not wait here by itself.
             if "locked" not in str(error) or time.monotonic() > deadline:

@@ -25,7 +25,7 @@ from benchmark.store.sql import batches, fetched, fetched_of, insert_new, parsed
 from benchmark.store.write import put_import, withdraw
 from registry.errors import some_of
 
-LOAD = 50_000  # trials per transaction
+TOGETHER = 50  # observations per transaction
 #: What computing in another order moves: batch size, threads, another processor. Decisions do not move by it.
 _NOISE = {"rtol": 1e-3, "atol": 1e-5}
 #: Fields of a card that say where files lie; what is in them is part of the identity.
@@ -204,33 +204,47 @@ def _copy_trials(
     run: str | None = None,
     keys: Collection[str] | None = None,
 ) -> list[str]:
-    """Bring in observations, chunks, and what settled them, some trials at a time; a line on each observer and suite
-    whose answers differ from what is here: of these nothing comes in, for an observation's chunks are all of one kind.
+    """Bring in observations, chunks, and what settled them, some at a time; a line on each observer and suite whose
+    answers differ from what is here: of these nothing comes in, for an observation's chunks are all of one kind.
 
     observers: their id -> id here, of those that come; run: whose work they become (None: their own runs'); keys: those
     that are wanted (None: all).
     """
-    differing: dict[tuple[str, str], list[str]] = {}
-    load: list[Any] = []
+    table, differing = schema.OBSERVATIONS, dict[tuple[str, str], list[str]]()
+    wanted = (row for row in all_rows(source, table) if row.observer in observers and (keys is None or row.key in keys))
 
-    def bring() -> None:
+    def insert(connection: sa.Connection, into: sa.Table, rows: Iterable[Any]) -> None:
+        moved = []
+        for row in rows:
+            _refuse(row_problems(into, row))
+            owner = {"observer": observers[row.observer]} if into is table else {}
+            moved.append(_moved(into, row, {"run": run or row.run, **owner}))
+        insert_new(connection, into, moved)
+
+    for some in batches(wanted, TOGETHER):
+        rows = {row.key: row for row in some}
         with target.writing() as connection:
-            for row, differ, compared in _load(
-                source, connection, {row.key: row for row in load}, observers, done, run
-            ):
-                block = f"{row.role} {row.condition}".strip() + f" {differ} of {compared}"
-                differing.setdefault((row.observer, row.suite), []).append(block)
-        load.clear()
-
-    for row in all_rows(source, schema.OBSERVATIONS):
-        if row.observer in observers and (keys is None or row.key in keys):
-            _refuse(row_problems(schema.OBSERVATIONS, row))
-            load.append(row)
-        if sum(waiting.n for waiting in load) >= LOAD or len(load) >= 1000:
-            bring()
-    bring()
-    table = schema.OBSERVERS.c
-    names = dict(fetched(source, sa.select(table.id, table.name)))
+            known = dict(fetched_of(connection, sa.select(table.c.key, table.c.details), table.c.key, rows))
+            insert(connection, table, (row for key, row in rows.items() if key not in known))
+            done.observations += len(rows.keys() - known.keys())
+            theirs, ours = _chunks(source, rows), _chunks(connection, rows)
+            for key, row in list(rows.items()):
+                both = [(chunk, ours[key][place]) for place, chunk in theirs[key].items() if place in ours[key]]
+                differ, compared = sum(_differing(*pair) for pair in both), sum(here.n for _, here in both)
+                if key in known and _other_canary(row.details, known[key]):
+                    differ = compared = row.n
+                if differ:
+                    block = f"{row.role} {row.condition}".strip() + f" {differ} of {compared}"
+                    differing.setdefault((row.observer, row.suite), []).append(block)
+                    del rows[key]
+            chunks = [row for key in rows for place, row in theirs[key].items() if place not in ours[key]]
+            insert(connection, schema.CHUNKS, chunks)
+            settled = schema.SETTLED
+            insert(connection, settled, fetched_of(source, sa.select(settled), settled.c.observation, rows))
+            fresh = sum(row.n for row in chunks)
+            done.trials += fresh
+            done.known += sum(row.n for stored in theirs.values() for row in stored.values()) - fresh
+    names = dict(fetched(source, sa.select(schema.OBSERVERS.c.id, schema.OBSERVERS.c.name)))
     return [
         f"'{names[observer]}' under {suite}: {done.place} answers the same trials otherwise "
         f"({some_of(blocks, _SHOWN)}): those that are here stay. "
@@ -239,53 +253,13 @@ def _copy_trials(
     ]
 
 
-def _load(
-    source: sa.Connection,
-    connection: sa.Connection,
-    rows: dict[str, Any],
-    observers: Mapping[str, str],
-    done: Merged,
-    run: str | None,
-) -> Iterator[tuple[Any, int, int]]:
-    """Observations with their chunks; yields those that answer otherwise, and how many of how many trials differ."""
-
-    def moved(table: sa.Table, row: Any) -> Row:
-        owner = {"observer": observers[row.observer]} if table is schema.OBSERVATIONS else {}
-        return _moved(table, row, {"run": run or row.run, **owner})
-
-    table = schema.OBSERVATIONS
-    known = dict(fetched_of(connection, sa.select(table.c.key, table.c.details), table.c.key, rows))
-    new = [row for key, row in rows.items() if key not in known]
-    insert_new(connection, table, [moved(table, row) for row in new])
-    theirs, ours = (
-        {(row.observation, row.position): row for row in _rows(side, schema.CHUNKS, rows)}
-        for side in (source, connection)
-    )
-    both: dict[str, list[tuple[str, int]]] = {}
-    for place in theirs.keys() & ours.keys():
-        both.setdefault(place[0], []).append(place)
-    for key, row in list(rows.items()):
-        differing = sum(_differing(theirs[place], ours[place]) for place in both.get(key, ()))
-        compared = sum(ours[place].n for place in both.get(key, ()))
-        if key in known and _other_canary(row.details, known[key]):
-            differing = compared = row.n
-        if differing:
-            yield row, differing, compared
-            del rows[key]
-    chunks = [row for place, row in theirs.items() if place not in ours and place[0] in rows]
-    for row in chunks:
-        _refuse(row_problems(schema.CHUNKS, row))
-    insert_new(connection, schema.CHUNKS, [moved(schema.CHUNKS, row) for row in chunks])
-    insert_new(connection, schema.SETTLED, [moved(schema.SETTLED, row) for row in _rows(source, schema.SETTLED, rows)])
-    fresh = sum(row.n for row in chunks)
-    done.observations += len(new)
-    done.trials += fresh
-    done.known += sum(row.n for row in theirs.values()) - fresh
-
-
-def _rows(connection: sa.Connection, table: sa.Table, keys: Iterable[str]) -> Iterator[Any]:
-    """The rows of a table that belong to observations."""
-    return fetched_of(connection, sa.select(table), table.c.observation, keys)
+def _chunks(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[int, Any]]:
+    """observation -> position -> row."""
+    table = schema.CHUNKS
+    chunks: dict[str, dict[int, Any]] = {key: {} for key in keys}
+    for row in fetched_of(connection, sa.select(table), table.c.observation, chunks):
+        chunks[row.observation][row.position] = row
+    return chunks
 
 
 def _other_canary(theirs: str, ours: str) -> bool:

@@ -92,11 +92,6 @@ class Store:
         self._known_sets: Sets = {}
 
     @property
-    def warnings(self) -> list[str]:
-        """What a user should know about this data base (a network disk, ...); say it once."""
-        return self._database.warnings
-
-    @property
     def place(self) -> str:
         """Where it is, for messages; no password."""
         return self._database.location.shown

@@ -32,7 +32,6 @@ OPEN_AS_NOBODY = f"""if True:
 
 def test_a_path_makes_a_file(path):
     with open_store(str(path)) as store:
-        assert store.warnings == []
         assert store.place == str(path)
     assert path.exists()
     assert not path.with_name("results.db-wal").exists()  # tidied up
