@@ -5,7 +5,7 @@ one batch (a `View`) into columns per trial, the store keeps them, `Suite.score`
 `Score`s. `plan` and `score` are pure; `observe` is the only part that touches a model.
 """
 
-from benchmark.contracts.shown import CHUNK, Array, Block, Network, Plan, Presentation, Shelf, Stimuli, Transform
+from benchmark.contracts.shown import CHUNK, Array, Block, OtherNetwork, Plan, Presentation, Shelf, Stimuli, Transform
 from benchmark.contracts.suite import (
     DISTRUST,
     Against,
@@ -24,7 +24,31 @@ from benchmark.contracts.suite import (
 from benchmark.contracts.trials import Coded, Observer, ObserverKind, Policy, Trials
 
 __all__ = [
-    "CHUNK", "DISTRUST", "Against", "Array", "Block", "ClustersOf", "Coded", "Direction", "EarlyStop",
-    "Metric", "Needs", "Network", "Observer", "ObserverKind", "Plan", "Policy", "Presentation",
-    "Ratio", "Score", "Shelf", "Stimuli", "Suite", "SuiteFigure", "Transform", "Trials", "View", "distrust_flags",
+    "CHUNK",
+    "DISTRUST",
+    "Against",
+    "Array",
+    "Block",
+    "ClustersOf",
+    "Coded",
+    "Direction",
+    "EarlyStop",
+    "Metric",
+    "Needs",
+    "Observer",
+    "ObserverKind",
+    "OtherNetwork",
+    "Plan",
+    "Policy",
+    "Presentation",
+    "Ratio",
+    "Score",
+    "Shelf",
+    "Stimuli",
+    "Suite",
+    "SuiteFigure",
+    "Transform",
+    "Trials",
+    "View",
+    "distrust_flags",
 ]  # fmt: skip

@@ -69,7 +69,7 @@ class Transform:
 
 
 @dataclass(frozen=True)
-class Network:
+class OtherNetwork:
     """Another network than the one that is tested. identity: digest of its weights, preprocessing, labels and code;
     load(device): the network there, a `registry.model.LoadedModel`.
     """
@@ -89,7 +89,7 @@ class Block:
     presentation: Presentation = "whole"
     role: str = ""
     """What the suite calls this block in its trial table ("cue-conflict", "edges", ...)."""
-    networks: tuple[Network, ...] = ()
+    networks: tuple[OtherNetwork, ...] = ()
     """The other networks whose answers the suite uses on these images (perturbations made on them)."""
 
 
@@ -117,7 +117,7 @@ class Shelf(Protocol):
         Raises MissingStimuli with the remedy.
         """
 
-    def networks(self, names: Sequence[str]) -> tuple[Network, ...]:
+    def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
         """The networks of those names that answer in this space and have their weights on this disk, loaded once."""
 
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:

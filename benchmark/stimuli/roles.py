@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Network, Shelf, Stimuli
+from benchmark.contracts import OtherNetwork, Shelf, Stimuli
 from benchmark.errors import CardError, LabelError, MissingStimuli, StimuliError, WeightsError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, absent, folder_of, read_catalogue, remedy
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from registry.model import LoadedModel
 
 
-def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network, ...]:
+def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNetwork, ...]:
     """The networks of those names that answer in `space` and have their weights on this disk, each loaded once.
 
     They are loaded here, so that what depends on them can name their weights before anything is shown. Raises
@@ -43,7 +43,7 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[Network
             model = load_model(card, settings.place)
         except (WeightsError, CardError, LabelError) as error:
             raise MissingStimuli(f"the network '{card.name}' is shown the images, too: {error}") from error
-        networks.append(Network(card.name, model.identity, partial(_moved, model)))
+        networks.append(OtherNetwork(card.name, model.identity, partial(_moved, model)))
     return tuple(networks)
 
 
@@ -121,7 +121,7 @@ class Resolver:
             self._textures[role] = read_textures(*self._place(role, _is_textures, "textures"))
         return self._textures[role]
 
-    def networks(self, names: Sequence[str]) -> tuple[Network, ...]:
+    def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
         """The networks of those names that answer in this space and have their weights on this disk."""
         return peers(names, self.space, self._settings)
 

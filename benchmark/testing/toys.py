@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Block, Network, Stimuli, Suite, Trials
+from benchmark.contracts import Array, Block, OtherNetwork, Stimuli, Suite, Trials
 from benchmark.stack_columns import stacked
 from registry.files import digest_data
 
@@ -36,7 +36,7 @@ class ToyShelf:
         """The toy set of a role; the same one every time."""
         return self.asked.setdefault(role, toy_stimuli(role, self.space))
 
-    def networks(self, names: Sequence[str]) -> tuple[Network, ...]:  # noqa: ARG002 - the contract's signature
+    def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:  # noqa: ARG002 - the contract's signature
         """No other network."""
         return ()
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.contracts import Network
+from benchmark.contracts import OtherNetwork
 from benchmark.errors import BenchError
 from suites.adversarial.attacks.problem import (
     Forward,
@@ -55,7 +55,7 @@ def transferred(
     return broken, 2 * len(others) * len(epsilons)
 
 
-def surrogate(network: Network, space: str, categories: tuple[str, ...], device: str) -> Forward:
+def surrogate(network: OtherNetwork, space: str, categories: tuple[str, ...], device: str) -> Forward:
     """A network on a device, with one logit for each of the categories."""
     model = network.load(device)
     grouping = model.labels.grouping(space)

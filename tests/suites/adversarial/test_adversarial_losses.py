@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.contracts import Network
+from benchmark.contracts import OtherNetwork
 from benchmark.errors import BenchError
 from suites.adversarial.attacks.problem import LOSSES, Problem
 from suites.adversarial.attacks.surrogates import crafted, surrogate, transferred
@@ -86,7 +86,7 @@ def network(forward, order=(0, 1, 2, 3)):
     grouping = SimpleNamespace(categories=categories, indices=[np.array([i]) for i in range(4)])
     labels = SimpleNamespace(grouping=lambda space: {"toy": grouping}[space])
     model = SimpleNamespace(forward=lambda x: forward(x)[:, list(order)], fit=lambda x: x, labels=labels)
-    return surrogate(Network("", "", lambda device: model), "toy", ("a", "b", "c", "d"), "cpu")
+    return surrogate(OtherNetwork("", "", lambda device: model), "toy", ("a", "b", "c", "d"), "cpu")
 
 
 def problem():
