@@ -155,11 +155,7 @@ class Ascent(Verdicts):
         for part in (slice(i, i + count) for i in range(0, len(rows), count)):
             left = np.flatnonzero(self.standing[rows[part]])
             if len(left):
-                # not written to: one image alone is not copied
-                first = rows[part][0]
-                alone = len(rows[part]) == 1
-                images = self.problem.images
-                origin = images[first : first + 1] if alone else taken(images, rows[part])
+                origin = taken(self.problem.images, rows[part])
                 moved = BALLS[self.norm].move(origin, point[part], way[part], epsilon[part], size[part])
                 for place in left.tolist():
                     self.point[rows[part][place]].copy_(moved[place])

@@ -3,10 +3,10 @@
 import copy
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from adversarial_world import World, shown
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
@@ -15,7 +15,21 @@ from registry.model import LoadedModel
 
 Run = Callable[[Tensor], Tensor]
 Way = Callable[[Tensor, Tensor], Tensor]  # (gradient, input) -> gradient passed on
-HONEST = ("world-standard-1", "world-uniform-noise-0", "world-detector-0")
+
+
+@dataclass(frozen=True)
+class Network:
+    """What masks are put before: a loaded network, its forward pass, that of another one, and images with their
+    labels."""
+
+    model: LoadedModel
+    run: Run
+    other: Run
+    images: Tensor
+    labels: Tensor
+
+
+Mask = Callable[[Network], Run]
 
 
 class _Instead(torch.autograd.Function):
@@ -61,11 +75,6 @@ def levels(x: Tensor, count: int = 8) -> Tensor:
     return (x * (count - 1)).round() / (count - 1)
 
 
-def ripples(x: Tensor) -> Tensor:
-    """Fine waves on the pixels, too small to be seen; half the slopes point the other way."""
-    return x + 0.004 * torch.sin(2000 * x)
-
-
 def batch_statistics(model: LoadedModel) -> Run:
     module = copy.deepcopy(model.module)
     for part in module.modules():
@@ -82,18 +91,6 @@ def random_inputs(run: Run) -> Run:
 
 def blurred(gradient: Tensor, _: Tensor | None = None) -> Tensor:
     return avg_pool2d(gradient, 5, 1, 2)
-
-
-def in_company(more_than: int) -> Way:
-    return lambda gradient, x: blurred(gradient) if len(x) > more_than else gradient
-
-
-def all_but_first(gradient: Tensor, _: Tensor) -> Tensor:
-    return torch.cat([gradient[:1], blurred(gradient[1:])])
-
-
-def anew(gradient: Tensor, _: Tensor) -> Tensor:
-    return gradient + 5 * gradient.std() * torch.randn_like(gradient)
 
 
 def dropped(gradient: Tensor, _: Tensor) -> Tensor:
@@ -165,58 +162,6 @@ def never(run: Run, logit: float = -1e9) -> Run:
     return lambda x: torch.cat([(z := run(x))[:, :-1], torch.full_like(z[:, -1:], logit)], dim=1)
 
 
-def masked(model: LoadedModel, run: Run, other: Run) -> dict[str, Run]:
-    same: Way = lambda gradient, _: gradient  # noqa: E731 - beside the others
-    blur, noise = instead(run, blurred), random_inputs(run)
-    return {
-        "gradient blurred, 5 x 5": blur,
-        "gradient beside noise drawn by input": instead(run, noisy),
-        "no gradient": lambda x: run(x.detach()),
-        "JPEG, straight-through gradient": instead(run, same, jpeg),
-        "8 levels, straight-through gradient": instead(run, same, levels),
-        "ripples on the pixels": lambda x: run(ripples(x)),
-        "batch statistics": batch_statistics(model),
-        "probabilities": lambda x: run(x).softmax(dim=1),
-        "blurred in batches of two and more": instead(run, in_company(1)),
-        "blurred in batches of nine and more": instead(run, in_company(8)),
-        "blurred for all but the first": instead(run, all_but_first),
-        "blurred, 1e6 on all logits": lambda x: blur(x) + 1e6,
-        "random inputs, 1e6 on all logits": lambda x: noise(x) + 1e6,
-        "blurred, probabilities": lambda x: blur(x).softmax(dim=1),
-        "sigmoid of twice the logits": lambda x: (2 * run(x)).sigmoid(),
-        "logits cut to [0, 1]": lambda x: (run(x) / 8 + 0.5).clamp(0, 1),
-        "logits in whole numbers": lambda x: straight(torch.round)(run(x)),
-        "gradient of another network": lambda x: run(x).detach() + other(x) - other(x).detach(),
-        "gradient beside noise drawn anew": instead(run, anew),
-        "gradient mirrored": instead(run, lambda g, _: g.flip(-1)),
-        "gradient with its channels exchanged": instead(run, lambda g, _: g.roll(1, dims=1)),
-        "gradient shifted by three pixels": instead(run, lambda g, _: g.roll(3, dims=-1)),
-        "a fifth of the gradient's pixels": instead(run, dropped),
-        "4 levels, straight-through gradient": instead(run, same, lambda x: levels(x, 4)),
-        "median of 3 x 3, gradient blurred": lambda x: instead(run, blurred)(median(x)),
-        # a referee's
-        "small entries turned": instead(run, small_turned),
-        "blurred on bright images": instead(run, on_bright),
-        "blurred where confident": where_confident(run),
-        "low frequencies of the gradient": instead(run, low_pass),
-        "turned near the boundary": near_boundary(run),
-        "gradient of the next image": instead(run, lambda g, _: g.roll(1, dims=0)),
-        "moved by its own digest": moved_by_digest(run),
-        "blurred, a class never given": never(blur),
-        "random inputs, a class never given": never(noise),
-        "batch statistics, a class never given": never(batch_statistics(model)),
-        "blurred, over a million": lambda x: 1e-6 * blur(x),
-        "blurred, brightness on all logits": lambda x: blur(x) + 1e5 * x.mean(dim=(1, 2, 3))[:, None],
-        "256 levels, no gradient": lambda x: run(levels(x, 256)),
-        "one hot": lambda x: torch.nn.functional.one_hot(run(x).argmax(dim=1), 16).float(),
-        "softmax of 20 times the logits": lambda x: (20 * run(x)).softmax(dim=1),
-        "sigmoid of 20 times the logits": lambda x: (20 * run(x)).sigmoid(),
-        "tanh": lambda x: run(x).tanh(),
-        "10 sigmoids": lambda x: 10 * (2 * run(x)).sigmoid(),
-        "100 softmaxes": lambda x: 100 * (3 * run(x)).softmax(dim=1),
-    }
-
-
 def median(x: Tensor) -> Tensor:
     windows = pad(x, (1, 1, 1, 1), mode="reflect").unfold(2, 3, 1).unfold(3, 3, 1)
     return windows.flatten(-2).median(dim=-1).values
@@ -277,7 +222,7 @@ def windows(run: Run) -> Run:
     return lambda x: torch.stack([run(x.roll(by, dims=(2, 3))) for by in places]).amax(dim=0)
 
 
-def vision_transformer(images: Tensor, labels: Tensor) -> Run:
+def vision_transformer(n: Network) -> Run:
     """Patches of 8 x 8, two layers of attention as they were drawn, and the readout that fits the images."""
     torch.manual_seed(0)
     patches = torch.nn.Conv2d(3, 64, 8, 8)
@@ -291,52 +236,145 @@ def vision_transformer(images: Tensor, labels: Tensor) -> Run:
         return torch.cat([tokens.mean(dim=1), tokens.std(dim=1), tokens.amax(dim=1)], dim=1)
 
     with torch.no_grad():
-        known = features(images)
+        known = features(n.images)
     mean = known.mean(dim=0)
-    wanted = torch.nn.functional.one_hot(labels, 16).float() - 1 / 16
+    wanted = torch.nn.functional.one_hot(n.labels, 16).float() - 1 / 16
     square = (known - mean).T @ (known - mean) + 1e-2 * torch.eye(known.shape[1])
     readout = torch.linalg.solve(square, (known - mean).T @ wanted)
     return lambda x: 10 * (features(x) - mean) @ readout
 
 
-def honest(model: LoadedModel, run: Run, other: Run, images: Tensor, labels: Tensor) -> dict[str, Run]:
-    return {
-        "as it is": run,
-        "log probabilities": lambda x: run(x).log_softmax(dim=1),
-        "8-bit layers, straight-through": eight_bit_layers(model),
-        "8-bit inputs, straight-through": lambda x: run(straight(lambda p: levels(p, 256))(x)),
-        "half-precision weights": in_dtype(model, torch.float16, True),
-        "bfloat16 throughout": in_dtype(model, torch.bfloat16, False),
-        "ensemble of two": lambda x: (run(x) + other(x)) / 2,
-        "mean over the mirror image": lambda x: (run(x) + run(x.flip(-1))) / 2,
-        "median of 3 x 3": lambda x: run(median(x)),
-        "detector": windows(run),
-        "vision transformer": vision_transformer(images, labels),
-        "logits times 1000": lambda x: 1000 * run(x),
-        "logits times 30": lambda x: 30 * run(x),
-        # a referee's
-        "weights in 8 bits": rounded_weights(model),
-        "weights of a moving average": averaged(model),
-        "half-precision inputs": lambda x: run(x.half().float()),
-        "ensemble of probabilities": lambda x: ((run(x).softmax(dim=1) + other(x).softmax(dim=1)) / 2).log(),
-        "mean over crops": mean_of_crops(run),
-        "log probabilities, cut off": lambda x: run(x).softmax(dim=1).clamp_min(1e-3).log(),
-        "temperature 3": lambda x: (run(x) / 3).log_softmax(dim=1),
-        "logits over 10,000": lambda x: run(x) / 1e4,
-        "dropout off": lambda x: torch.nn.functional.dropout(run(x), 0.5, training=False),
-        "a class never given": never(run),
-        "grey inputs": lambda x: run(x.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)),
-        "half the resolution": lambda x: run(interpolate(avg_pool2d(x, 2), scale_factor=2)),
-    }
+def backward(change: Way) -> Mask:
+    """The gradient is changed, the answers are not."""
+    return lambda n: instead(n.run, change)
 
 
-def cases(name: str, count: int) -> dict[str, tuple[World, Run]]:
-    """The network of that name behind every mask, and with every honest change; and the honest networks of the
-    world."""
-    world, other = shown(name, count), shown(HONEST[0], count).feed.run
-    model, run = world.feed.model, world.feed.run
-    changed = masked(model, run, other) | honest(model, run, other, world.pixels, world.labels)
-    others = {name: shown(name, count) for name in HONEST}
-    return {change: (world, run) for change, run in changed.items()} | {
-        name: (world, world.feed.run) for name, world in others.items()
-    }
+def outputs(change: Run) -> Mask:
+    """The outputs are changed."""
+    return lambda n: then(n.run, change)
+
+
+def inputs(change: Run) -> Mask:
+    """The inputs are changed."""
+    return lambda n: lambda x: n.run(change(x))
+
+
+def through(change: Run) -> Mask:
+    """The inputs are changed, and the gradient passes as if they were not."""
+    return lambda n: instead(n.run, lambda gradient, _: gradient, change)
+
+
+def then(run: Run, change: Run) -> Run:
+    """A network whose outputs are changed."""
+    return lambda x: change(run(x))
+
+
+def blur(n: Network) -> Run:
+    return instead(n.run, blurred)
+
+
+def blurred_beyond(count: int) -> Way:
+    return lambda gradient, x: blurred(gradient) if len(x) > count else gradient
+
+
+#: Masks that make a number wrong, and how the flags begin that say so.
+WRONG: dict[str, tuple[Mask, tuple[str, ...]]] = {
+    "blurred in batches of two and more": (backward(blurred_beyond(1)), ("trust: batch: gradients", "trust: masked")),
+    "blurred in batches of nine and more": (backward(blurred_beyond(8)), ("trust: batch: gradients",)),
+    "blurred for all but the first": (
+        backward(lambda g, _: torch.cat([g[:1], blurred(g[1:])])),
+        ("trust: batch: gradients", "trust: masked"),
+    ),
+    "blurred, 1e6 on all logits": (lambda n: lambda x: blur(n)(x) + 1e6, ("trust: masked",)),
+    "random inputs, 1e6 on all logits": (lambda n: then(random_inputs(n.run), lambda z: z + 1e6), ("trust: random",)),
+    "blurred, probabilities": (
+        lambda n: lambda x: blur(n)(x).softmax(dim=1),
+        ("trust: masked", "trust: outputs are probabilities"),
+    ),
+    "logits cut to [0, 1]": (outputs(lambda z: (z / 8 + 0.5).clamp(0, 1)), ("trust: ",)),
+    "gradient of another network": (
+        lambda n: lambda x: n.run(x).detach() + n.other(x) - n.other(x).detach(),
+        ("trust: masked",),
+    ),
+    "gradient beside noise drawn anew": (backward(lambda g, _: g + 5 * g.std() * torch.randn_like(g)), ("trust: ",)),
+    "gradient mirrored": (backward(lambda g, _: g.flip(-1)), ("trust: masked",)),
+    "gradient with its channels exchanged": (backward(lambda g, _: g.roll(1, dims=1)), ("trust: masked",)),
+    "gradient shifted by three pixels": (backward(lambda g, _: g.roll(3, dims=-1)), ("trust: masked",)),
+    "a fifth of the gradient's pixels": (backward(dropped), ("trust: masked",)),
+    "median of 3 x 3, gradient blurred": (lambda n: lambda x: blur(n)(median(x)), ("trust: masked",)),
+    "gradient blurred, 5 x 5": (backward(blurred), ("trust: masked",)),
+    "gradient beside noise drawn by input": (backward(noisy), ("trust: masked",)),
+    # fine waves on the pixels, too small to be seen; half the slopes point the other way
+    "ripples on the pixels": (inputs(lambda x: x + 0.004 * torch.sin(2000 * x)), ("trust: masked",)),
+    "no gradient": (inputs(torch.detach), ("trust: zero gradient: 100%", "trust: black box beats white box")),
+    "batch statistics": (lambda n: batch_statistics(n.model), ("trust: batch: answers",)),
+}
+#: What is odd about these, whatever their number is worth.
+ODD: dict[str, tuple[Mask, str]] = {
+    "sigmoid of twice the logits": (outputs(lambda z: (2 * z).sigmoid()), "outputs lie between two ends"),
+    "probabilities": (outputs(lambda z: z.softmax(dim=1)), "outputs are probabilities"),
+    "8 levels, straight-through gradient": (through(levels), "rough gradient"),
+    "4 levels, straight-through gradient": (through(lambda x: levels(x, 4)), "rough gradient"),
+    "JPEG, straight-through gradient": (through(jpeg), "rough gradient"),
+    "logits in whole numbers": (outputs(straight(torch.round)), "rough gradient"),
+}
+#: Masks of a referee, judged at two budgets.
+OTHERS: dict[str, tuple[Mask, str]] = {
+    "small entries turned": (backward(small_turned), "trust: masked"),
+    "blurred on bright images": (backward(on_bright), "trust: masked"),
+    "blurred where confident": (lambda n: where_confident(n.run), "trust: masked"),
+    "low frequencies of the gradient": (backward(low_pass), "trust: masked"),
+    "turned near the boundary": (lambda n: near_boundary(n.run), "trust: masked"),
+    "gradient of the next image": (backward(lambda g, _: g.roll(1, dims=0)), "trust: batch: gradients"),
+    "moved by its own digest": (lambda n: moved_by_digest(n.run), "trust: "),
+    "blurred, a class never given": (lambda n: never(blur(n)), "trust: masked"),
+    "random inputs, a class never given": (lambda n: never(random_inputs(n.run)), "trust: random"),
+    "batch statistics, a class never given": (lambda n: never(batch_statistics(n.model)), "trust: batch: answers"),
+    "blurred, over a million": (lambda n: lambda x: 1e-6 * blur(n)(x), "trust: masked"),
+    "blurred, brightness on all logits": (
+        lambda n: lambda x: blur(n)(x) + 1e5 * x.mean(dim=(1, 2, 3))[:, None],
+        "trust: ",
+    ),
+    "256 levels, no gradient": (inputs(lambda x: levels(x, 256)), "trust: "),
+    "one hot": (outputs(lambda z: torch.nn.functional.one_hot(z.argmax(dim=1), 16).float()), "trust: "),
+    "softmax of 20 times the logits": (outputs(lambda z: (20 * z).softmax(dim=1)), "trust: "),
+    "sigmoid of 20 times the logits": (outputs(lambda z: (20 * z).sigmoid()), "trust: exact ties"),
+}
+#: Saturated outputs, attacked through what they come from.
+SATURATED: dict[str, Mask] = {
+    "tanh": outputs(torch.tanh),
+    "10 sigmoids": outputs(lambda z: 10 * (2 * z).sigmoid()),
+    "100 softmaxes": outputs(lambda z: 100 * (3 * z).softmax(dim=1)),
+}
+#: Changes that mask nothing; of some the gradient is odd.
+HONEST: dict[str, Mask] = {
+    "as it is": lambda n: n.run,
+    "log probabilities": outputs(lambda z: z.log_softmax(dim=1)),
+    "8-bit inputs, straight-through": inputs(straight(lambda x: levels(x, 256))),
+    "half-precision weights": lambda n: in_dtype(n.model, torch.float16, True),
+    "bfloat16 throughout": lambda n: in_dtype(n.model, torch.bfloat16, False),
+    "ensemble of two": lambda n: lambda x: (n.run(x) + n.other(x)) / 2,
+    "mean over the mirror image": lambda n: lambda x: (n.run(x) + n.run(x.flip(-1))) / 2,
+    "detector": lambda n: windows(n.run),
+    "vision transformer": vision_transformer,
+}
+ROUNDED: dict[str, Mask] = {
+    "8-bit layers, straight-through": lambda n: eight_bit_layers(n.model),
+    "median of 3 x 3": inputs(median),
+    "logits times 1000": outputs(lambda z: 1000 * z),
+}
+#: ... and those of a referee, judged at two budgets.
+OTHERS_HONEST: dict[str, Mask] = {
+    "weights in 8 bits": lambda n: rounded_weights(n.model),
+    "weights of a moving average": lambda n: averaged(n.model),
+    "half-precision inputs": inputs(lambda x: x.half().float()),
+    "ensemble of probabilities": lambda n: lambda x: ((n.run(x).softmax(1) + n.other(x).softmax(1)) / 2).log(),
+    "mean over crops": lambda n: mean_of_crops(n.run),
+    "log probabilities, cut off": outputs(lambda z: z.softmax(dim=1).clamp_min(1e-3).log()),
+    "temperature 3": outputs(lambda z: (z / 3).log_softmax(dim=1)),
+    "logits over 10,000": outputs(lambda z: z / 1e4),
+    "dropout off": outputs(lambda z: torch.nn.functional.dropout(z, 0.5, training=False)),
+    "a class never given": lambda n: never(n.run),
+    "grey inputs": inputs(lambda x: x.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)),
+    "half the resolution": inputs(lambda x: interpolate(avg_pool2d(x, 2), scale_factor=2)),
+}
