@@ -475,6 +475,23 @@ def read_state(path: Path, key: str | None = None) -> State:
     return read_weights(path, {}, key).state
 
 
+def by_order(path: Path, module: nn.Module) -> State:
+    """A network of the same layers under other names: tensors pair in the order of construction.
+
+    Every pair must agree in its field (weight, bias, running_mean, ...) and shape, else WeightsError."""
+    have, want = read_state(path), module.state_dict()
+    pairs = list(zip(have.items(), want.items(), strict=False))
+    for (theirs, tensor), (ours, target) in pairs:
+        if theirs.rpartition(".")[2] != ours.rpartition(".")[2] or tensor.shape != target.shape:
+            raise WeightsError(
+                f"checkpoint {path}: {theirs} {tuple(tensor.shape)} stands where the architecture has {ours} "
+                f"{tuple(target.shape)}. This release of the package is another network."
+            )
+    if len(have) != len(want):
+        raise WeightsError(f"checkpoint {path}: expected {len(want)} tensors, found {len(have)}.")
+    return {ours: tensor for (_, tensor), (ours, _) in pairs}
+
+
 def _listed(names: Sequence[str]) -> str:
     return shown(some_of([name[:200] for name in names], 5))
 

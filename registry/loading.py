@@ -11,26 +11,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from registry.architectures import (
-    build,
-    build_untrained,
-    random_seed,
-    renew_keys,
-    require_known,
-    source_code,
-    split_arch,
-)
+from registry import architectures, checkpoints
 from registry.cards import ModelCard
-from registry.checkpoints import (
-    Normalisation,
-    WeightChoice,
-    fit_state,
-    read_weights,
-    require_agreement,
-    require_once,
-    stated_in,
-)
-from registry.convert import CONVERTERS
 from registry.download import fetch, first_use, local_path, package_file
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.exported import load_exported
@@ -78,7 +60,7 @@ def weights_path(card: ModelCard, place: Place) -> Path:
     if card.source == "torchvision" and not is_file_reference(card.weights or ""):
         from torchvision import models
 
-        kinds = models.get_model_weights(split_arch(card.arch)[1])
+        kinds = models.get_model_weights(architectures.split_arch(card.arch)[1])
         names, wanted = ["DEFAULT", *(entry.name for entry in kinds)], card.weights or "DEFAULT"
         if wanted not in names:
             raise unknown_name("torchvision weights", wanted, names)
@@ -102,7 +84,7 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     name = card.arch.removeprefix("timm:")
     # timm would also take folders and other sites' names, whose files nobody has looked at.
     if card.source == "timm":
-        require_known(card.arch)
+        architectures.require_known(card.arch)
     elif not re.fullmatch(r"hf[_-]hub:[\w.-]+/[\w.-]+(@[\w.-]+)?", name):
         raise CardError(f"arch '{name}' of model '{card.name}': expected hf_hub:ORG/NAME.")
     kwargs = card.options.get("kwargs", {})
@@ -128,25 +110,25 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
     boxes, kwargs = card.options.get("boxes"), card.options.get("kwargs")
     outputs = len(labels.classes) if boxes is None else int(boxes.get("outputs", 0))
     if seed is not None:
-        return build_untrained(card.arch, outputs, seed, kwargs)
-    return build(card.arch, outputs, kwargs, drawn=False)
+        return architectures.build_untrained(card.arch, outputs, seed, kwargs)
+    return architectures.build(card.arch, outputs, kwargs, drawn=False)
 
 
-def stated_weights(card: ModelCard, place: Place) -> tuple[WeightChoice, Normalisation | None]:
+def stated_weights(card: ModelCard, place: Place) -> tuple[checkpoints.WeightChoice, checkpoints.Normalisation | None]:
     """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
 
     Raises WeightsError as `load_model`."""
     choice, origin = _weights(card, place, _blank(card, labels_of(card)))
-    return choice, stated_in(choice.statistics, origin)
+    return choice, checkpoints.stated_in(choice.statistics, origin)
 
 
-def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[WeightChoice, str]:
+def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[checkpoints.WeightChoice, str]:
     """The card's weights for the network, and where they came from."""
     path = weights_path(card, place)
-    if converter := CONVERTERS.get(str(card.options.get("convert"))):
-        return WeightChoice("", converter(path, module)), str(path)
-    renew = renew_keys if card.arch.startswith("torchvision:") else dict
-    return read_weights(path, module.state_dict(), card.options.get("key"), renew), str(path)
+    if card.options.get("convert") == "by-order":
+        return checkpoints.WeightChoice("", checkpoints.by_order(path, module)), str(path)
+    renew = architectures.renew_keys if card.arch.startswith("torchvision:") else dict
+    return checkpoints.read_weights(path, module.state_dict(), card.options.get("key"), renew), str(path)
 
 
 def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
@@ -160,15 +142,17 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
         path = weights_path(card, place)
         return load_exported(path, side), digest_file(path)
     library = card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or ""))
-    seed = random_seed(card.weights)
+    seed = architectures.random_seed(card.weights)
     whole = library and seed is None
     module = _pretrained_timm(card, place.caches.hub) if whole else _blank(card, labels, seed)
     lost = without_head(module, side) if bare else frozenset()
     if seed is None and not library and (card.weights is not None or card.source != "python"):
         choice, origin = _weights(card, place, module)
-        require_agreement(stated_in(choice.statistics, origin), card, origin)
-        fit_state(module, {name: tensor for name, tensor in choice.state.items() if name not in lost}, origin)
-    return module.eval(), "" if whole else source_code(card.arch, module)
+        checkpoints.require_agreement(checkpoints.stated_in(choice.statistics, origin), card, origin)
+        checkpoints.fit_state(
+            module, {name: tensor for name, tensor in choice.state.items() if name not in lost}, origin
+        )
+    return module.eval(), "" if whole else architectures.source_code(card.arch, module)
 
 
 def _with_answers(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:
@@ -198,7 +182,7 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
         module, code = _network(card, place, labels, bare=True) if bare else _with_answers(card, place, labels)
         digest = digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
-            require_once(module.state_dict(), card)
+            checkpoints.require_once(module.state_dict(), card)
             if card.sha256 not in (None, digest):
                 raise WeightsError(
                     f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "
@@ -277,7 +261,7 @@ def forward_flops(card: ModelCard) -> int:
     device, classes = ("cpu", 16) if card.arch.startswith(_OWN) else ("meta", 1000)
     try:
         with torch.device(device):
-            module = build(card.arch, classes, kwargs).eval()
+            module = architectures.build(card.arch, classes, kwargs).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 module(torch.zeros(1, 3, size, size))
     except Exception:  # noqa: BLE001 - of whatever a network does at its first pass

@@ -60,13 +60,11 @@ class FolderConfig(BaseModel):
 
 
 @dataclass(frozen=True)
-class ModelFolder:
-    """A folder as a card sees it: architecture, its arguments, the weights file, the input."""
+class StatedInput:
+    """Fields of `Preprocess` and where they are stated, in words."""
 
-    arch: str
-    kwargs: dict[str, Any]
-    weights: Path
-    fields: dict[str, Any]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
 
 
 def _timm_config(file: Path, where: str) -> FolderConfig:
@@ -94,8 +92,9 @@ def says_transformers(folder: Path) -> bool:
     return isinstance(plain, dict) and "model_type" in plain and "architecture" not in plain
 
 
-def read_folder(folder: Path) -> ModelFolder:
-    """What a folder of timm holds. Raises CardError or WeightsError where it is none."""
+def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], StatedInput]:
+    """Architecture, weights file and arguments that a folder of timm holds, and what it states of the input. arch: as
+    it was given. Raises CardError or WeightsError where it is none."""
     config = folder / "config.json"
     if not is_file(config):
         raise CardError(f"{shown(folder)} is a folder without config.json. Give the weights file and --arch.")
@@ -103,7 +102,11 @@ def read_folder(folder: Path) -> ModelFolder:
     weights = next((folder / name for name in _WEIGHTS if is_file(folder / name)), None)
     if weights is None:
         raise WeightsError(f"{shown(folder)} holds none of {', '.join(_WEIGHTS)}.")
-    return ModelFolder(f"timm:{known.architecture}", known.model_args, weights, known.pretrained_cfg.fields())
+    own = f"timm:{known.architecture}"
+    if arch not in ("", own):
+        raise CardError(f"{shown(folder)} holds a {own}, not a {arch}. Leave --arch out.")
+    require_known(own)
+    return own, str(weights), known.model_args, StatedInput(known.pretrained_cfg.fields(), str(config))
 
 
 _INPUT = ("mean", "std", "scale")
@@ -122,14 +125,6 @@ class Overrides(TypedDict, total=False):
     fixed_size: bool | None
     resize_mode: ResizeMode | None
     fill: tuple[int, int, int] | None
-
-
-@dataclass(frozen=True)
-class StatedInput:
-    """Fields of `Preprocess` and where they are stated, in words."""
-
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    where: str = ""
 
 
 def stated_input(arch: str) -> StatedInput:

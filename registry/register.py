@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from registry import preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
 from registry.cards import (
     ModelCard,
@@ -27,16 +28,7 @@ from registry.families.family import Draft, family_of, of_folder, require_fittin
 from registry.files import Place, absence, expanded, is_folder
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
-from registry.preprocessing import (
-    Overrides,
-    StatedInput,
-    given_fields,
-    hub_input,
-    preprocess_of,
-    read_folder,
-    settled,
-    stated_input,
-)
+from registry.preprocessing import Overrides, StatedInput
 
 #: Recipe tag of random weights: boards hold such a network against the trained ones and do not rank it.
 UNTRAINED = "untrained"
@@ -127,20 +119,15 @@ def _opened(arch: str, weights: str | None, place: Place) -> tuple[str, str | No
         arch, weights = "", arch.removeprefix("timm:local-dir:")
     if arch.startswith(("timm:hf_hub:", "timm:hf-hub:")) and weights is None:
         repository = arch[len("timm:hf_hub:") :]
-        return f"hf_hub:{repository}", None, {}, hub_input(repository, place.caches.hub)
+        return f"hf_hub:{repository}", None, {}, preprocessing.hub_input(repository, place.caches.hub)
     if weights is not None and is_folder(expanded(weights)):
-        folder = read_folder(expanded(weights))
-        if arch not in ("", folder.arch):
-            raise CardError(f"{weights} holds a {folder.arch}, not a {arch}. Leave --arch out.")
-        require_known(folder.arch)
-        stated = StatedInput(folder.fields, str(Path(weights) / "config.json"))
-        return folder.arch, str(folder.weights), folder.kwargs, stated
+        return preprocessing.read_folder(expanded(weights), arch)
     if not arch:
         raise CardError(
             "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
             "timm's config.json says it by itself."
         )
-    return arch, weights, {}, stated_input(arch)
+    return arch, weights, {}, preprocessing.stated_input(arch)
 
 
 def _source(arch: str, weights: str | None) -> Source:
@@ -178,18 +165,18 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
     """The draft with what the model's files say, its card, written nowhere, and what a user should know of it."""
     if (family := family_of(draft.arch)) is not None:
         draft = family.describe(draft, folder.cards, folder.place)
-        how, lines = settled(draft.arch, overrides, draft.stated, None)
+        how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, None)
         return draft, _card(draft, how), [*draft.rows, *lines]
     draft = _located(draft, folder.place)
-    fields = {**draft.stated.fields, **given_fields(overrides)}
+    fields = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
     normalisation, rows = None, []
     if draft.source == "file" and "size" in fields and not draft.bare:
-        blank = preprocess_of(draft.arch, {**fields, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
+        blank = preprocessing.preprocess_of(draft.arch, {**fields, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
         choice, normalisation = stated_weights(_card(draft, blank), folder.place)
         if choice.others and choice.name:  # the choice is frozen with the card
             draft = replace(draft, options={"key": choice.name, **draft.options})
         rows = [Check("weights", True, str(choice))]
-    how, lines = settled(draft.arch, overrides, draft.stated, normalisation)
+    how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, normalisation)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
 
 
@@ -253,7 +240,7 @@ def register(
         rows=rows,
     )
     draft, card, checks = _described(draft, folder, overrides)
-    stated = {**draft.stated.fields, **given_fields(overrides)}
+    stated = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
     try:
         return admit(card, checks, folder, size_is_stated="fixed_size" in stated)
     except BaseException:  # what was written for it is gone again

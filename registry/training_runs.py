@@ -44,14 +44,13 @@ def checkpoint_files(folder: Path, pattern: str = "") -> list[Path]:
     """Files of a folder by a glob, or all like checkpoints, by name; hidden ones never, nor links to others of them
     ("last.pt"). Raises WeightsError."""
     try:
-        found = list(folder.glob(pattern) if pattern else folder.iterdir())
+        paths = list(folder.glob(pattern) if pattern else folder.iterdir())
     except (ValueError, IndexError, NotImplementedError) as error:  # as pathlib answers "**x" and "."
         raise WeightsError(f"'{pattern}' is no glob of files, such as '*.pt' ({error}).") from error
-    files = [path for path in found if not path.name.startswith(".") and path.is_file()]
-    files = sorted(path for path in files if pattern or path.suffix in SUFFIXES)
-    links = {path for path in files if path.is_symlink()}
-    own = {path.resolve() for path in files if path not in links} if links else set()
-    return [path for path in files if not (path in links and path.resolve() in own)]
+    paths = [path for path in paths if pattern or path.suffix in SUFFIXES]
+    files = sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
+    own = {path.resolve() for path in files if not path.is_symlink()}
+    return [path for path in files if not (path.is_symlink() and path.resolve() in own)]
 
 
 def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None = None) -> Placed:
@@ -61,22 +60,25 @@ def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None 
     said: dict[Path, Mapping[Unit, int]] = {}
     left_out: dict[Path, str] = {}
     for path in paths:
+        # Folders between, the nearest first: "checkpoint-500/model.safetensors".
+        inside = path.parent.relative_to(folder).parts if folder is not None else ()
+        in_folders = (steps for name in reversed(inside) if (steps := _steps_in(name, _FOLDER)))
         try:
-            said[path] = steps_in_name(path) or _steps_in_folders(path, folder) or steps_in_file(path)
+            steps = steps_in_name(path) or next(in_folders, {}) or steps_in_file(path)
         except WeightsError as error:
             left_out[path] = str(error)
             continue
-        if not said[path]:
+        if steps:
+            said[path] = steps
+        else:
             left_out[path] = "neither its name nor the file says a step or an epoch"
-    found = [one for one in said.values() if one]
-    votes = {one: sum(one in each for each in found) for one in UNITS}
+    votes = {name: sum(name in steps for steps in said.values()) for name in UNITS}
     chosen: Unit = unit or ("epoch" if votes["epoch"] > votes["step"] else "step")
-    for path, each in said.items():
-        if each and chosen not in each:
-            left_out[path] = f"it says its {next(iter(each))}, the others say their {chosen}"
-    steps = {path: each[chosen] for path, each in said.items() if chosen in each}
-    order = sorted(steps, key=lambda path: (steps[path], path))
-    return Placed(chosen, {path: steps[path] for path in order}, left_out)
+    for path, counts in said.items():
+        if chosen not in counts:
+            left_out[path] = f"it says its {next(iter(counts))}, the others say their {chosen}"
+    order = sorted((counts[chosen], path) for path, counts in said.items() if chosen in counts)
+    return Placed(chosen, {path: step for step, path in order}, left_out)
 
 
 def steps_in_name(path: Path) -> dict[Unit, int]:
@@ -85,28 +87,19 @@ def steps_in_name(path: Path) -> dict[Unit, int]:
     return _steps_in(stem.removesuffix(path.suffix), _BARE)
 
 
-def _steps_in_folders(path: Path, folder: Path | None) -> dict[Unit, int]:
-    """What the folders between say, the nearest first: "checkpoint-500/model.safetensors"."""
-    inside = path.parent.relative_to(folder).parts if folder is not None else ()
-    found = (_steps_in(name, _FOLDER) for name in reversed(inside))
-    return next((one for one in found if one), {})
-
-
 def _steps_in(name: str, bare: re.Pattern[str]) -> dict[Unit, int]:
     name = name.lower()
-    found: dict[Unit, int] = {}
+    numbers: dict[Unit, tuple[str, ...]] = {}
     for unit, words in _CALLED.items():
-        numbers = re.findall(rf"(?<![a-z])(?:{words})[-_=. ]?{_NUMBER}", name)
-        if numbers:
-            found[unit] = _count(*numbers[-1])
-    if not found and (alone := bare.search(name)):
-        found["step"] = _count(*alone.groups(default=""))
-    return {unit: number for unit, number in found.items() if number < _MOST}
-
-
-def _count(digits: str, letter: str, power: str) -> int:
-    """ "10", "k", "" -> 10,000."""
-    return int(f"{digits}{'0' * int(power or 0)}") * _TIMES[letter]
+        if matches := re.findall(rf"(?<![a-z])(?:{words})[-_=. ]?{_NUMBER}", name):
+            numbers[unit] = matches[-1]
+    if not numbers and (alone := bare.search(name)):
+        numbers["step"] = alone.groups(default="")
+    counts = {
+        unit: int(f"{digits}{'0' * int(power or 0)}") * _TIMES[letter]  # "10", "k", "" -> 10,000
+        for unit, (digits, letter, power) in numbers.items()
+    }
+    return {unit: count for unit, count in counts.items() if count < _MOST}
 
 
 def steps_in_file(path: Path) -> dict[Unit, int]:
@@ -120,19 +113,15 @@ def steps_in_file(path: Path) -> dict[Unit, int]:
             foreign("checkpoint", path, WeightsError, "Expected a safetensors file."),
             safe_open(path, framework="np") as file,
         ):
-            return _stated(file.metadata() or {})
-    content = read_content(path)
-    return _stated(content) if isinstance(content, Mapping) else {}
-
-
-def _stated(content: Mapping[Any, Any]) -> dict[Unit, int]:
-    found: dict[Unit, int] = {}
-    for unit, keys in _KEYS.items():
-        numbers = (_whole(content[key]) for key in keys if key in content)
-        number = next((one for one in numbers if one is not None), None)
-        if number is not None:
-            found[unit] = number
-    return found
+            content: Any = file.metadata() or {}
+    else:
+        content = read_content(path)
+    steps: dict[Unit, int] = {}
+    for unit, keys in _KEYS.items() if isinstance(content, Mapping) else ():
+        counts = (_whole(content[key]) for key in keys if key in content)
+        if (count := next((count for count in counts if count is not None), None)) is not None:
+            steps[unit] = count
+    return steps
 
 
 def _whole(value: Any) -> int | None:

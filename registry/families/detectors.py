@@ -47,24 +47,23 @@ class Boxes:
     def of(cls, option: Mapping[str, Any]) -> Boxes:
         """From a card's option `boxes`. Raises CardError."""
         try:
-            columns = tuple(int(one) for one in option["columns"])
-            found = cls(columns, int(option["outputs"]), float(option["threshold"]))
+            columns = tuple(map(int, option["columns"]))
+            boxes = cls(columns, int(option["outputs"]), float(option["threshold"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CardError(
                 f"options.boxes: expected columns, outputs and threshold ({type(error).__name__}: {error})."
             ) from error
-        fits = all(0 < one < found.outputs for one in columns) and len(set(columns)) == len(columns)
-        if not fits or not FLOOR <= found.threshold < 1:
+        fits = all(0 < column < boxes.outputs for column in columns) and len(set(columns)) == len(columns)
+        if not fits or not FLOOR <= boxes.threshold < 1:
             raise CardError(
                 f"options.boxes: expected columns from 1 to outputs - 1, each once, and a threshold from "
                 f"{FLOOR:g} to 1."
             )
-        return found
+        return boxes
 
     def option(self) -> dict[str, Any]:
         """As a card holds it."""
-        plain = {"columns": list(self.columns), "outputs": self.outputs}
-        return {**plain, "threshold": self.threshold}
+        return {"columns": list(self.columns), "outputs": self.outputs, "threshold": self.threshold}
 
 
 def is_detector(arch: str) -> bool:
@@ -116,18 +115,18 @@ class BoxAnswers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to logits [n, classes + 1]."""
-        found = self.detector(list(x))
-        if not isinstance(found, Sequence) or len(found) != len(x):
+        answers = self.detector(list(x))
+        if not isinstance(answers, Sequence) or len(answers) != len(x):
             raise WeightsError(
-                f"the detector returned {type(found).__name__} for {len(x)} images: expected a list with a mapping of "
-                "boxes, labels and scores for each, as torchvision's detectors return."
+                f"the detector returned {type(answers).__name__} for {len(x)} images: expected a list with a mapping "
+                "of boxes, labels and scores for each, as torchvision's detectors return."
             )
-        return torch.stack([self._logits(one, x) for one in found])
+        return torch.stack([self._logits(answer, x) for answer in answers])
 
-    def _logits(self, found: Any, x: Tensor) -> Tensor:
+    def _logits(self, answer: Any, x: Tensor) -> Tensor:
         """Log-odds of the best box of each class, and of the threshold."""
         try:
-            labels, scores = found["labels"].tolist(), found["scores"].float()
+            labels, scores = answer["labels"].tolist(), answer["scores"].float()
         except (KeyError, TypeError, AttributeError) as error:
             raise WeightsError(
                 f"the detector's answer to an image has no labels and scores ({type(error).__name__}): expected a "

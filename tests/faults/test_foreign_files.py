@@ -441,8 +441,8 @@ def _weights(folder: Path, _settings: Settings) -> None:
 
 def _model_folder(folder: Path, _settings: Settings) -> None:
     of_folder("", folder)
-    read = read_folder(folder)
-    preprocess_of(read.arch, read.fields)
+    arch, _, _, stated = read_folder(folder, "")
+    preprocess_of(arch, stated.fields)
 
 
 def _only(read: Callable[[Path], object]) -> Callable[[Path, Settings], object]:

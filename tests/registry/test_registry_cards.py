@@ -27,10 +27,10 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def test_a_card_survives_writing_and_reading(tmp_path):
-    card = builtin_cards()["squeezenet1.1-caffe"]
+    card = builtin_cards()["efficientnet-lite1"]
     path = write_card(card, tmp_path / "cards")
     assert read_card(path) == card
-    assert [p.name for p in path.parent.iterdir()] == ["squeezenet1.1-caffe.yaml"]
+    assert [p.name for p in path.parent.iterdir()] == ["efficientnet-lite1.yaml"]
     with pytest.raises(CardError, match="already there"):
         write_card(card, tmp_path / "cards")
 

