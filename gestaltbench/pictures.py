@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from suites.saliency.pictures import Gallery
 
 GRADIENT = "gradient"
+MAPS = "gradient, smoothgrad; integrated-gradients, gradient-x-input, grad-cam: pictures, never scores."
 #: Decision space -> the set that is shown unless another is named.
 SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
 
@@ -52,17 +53,9 @@ class MapGallery:
 def gallery(
     models: Annotated[Names, Option("One row each.", "--models", "-m", metavar="A,B,C")],
     *,
-    stimuli: Annotated[
-        str | None, Option("Stimulus set (default: by the models' labels).", "--set", metavar="NAME")
-    ] = None,
+    stimuli: Annotated[str | None, Option("Default: by the models' labels.", "--set", metavar="NAME")] = None,
     count: Annotated[int, Option("Images.", least=1)] = 8,
-    map: Annotated[
-        str,
-        Option(
-            "gradient, smoothgrad; integrated-gradients, gradient-x-input, grad-cam: pictures, never scores.",
-            metavar="MAP",
-        ),
-    ] = GRADIENT,
+    map: Annotated[str, Option(MAPS, metavar="MAP")] = GRADIENT,
     random: Annotated[bool, Option("One more row: the first architecture, untrained.")] = False,
 ) -> MapGallery:
     """Signed input gradients as colour, as in Tsipras et al. (2019): clipped at mean +- 3 sigma, nothing smoothed.

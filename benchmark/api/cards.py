@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from registry.simulated import IdealObserver
 
 
+WEIGHTS = ".safetensors, .pt, .pth, .pt2, a folder of timm, a tag of open_clip, or random:0 (untrained, seed 0)."
+TEMPLATES = "Of open_clip models: the texts in which class names stand (80); 'a sketch of a {}.' is one."
+PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,600 images of the built-in 'world'."
+
+
 def models(pattern: Annotated[Names | None, Option("Names or globs; without any, all.")] = None) -> list[ModelCard]:
     """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
     from registry.cards import read_cards, select_cards
@@ -59,39 +64,14 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
 def register(
     name: Annotated[str, Option("Of the new model.")],
     arch: Arch = "",
-    weights: Annotated[
-        str | Path | None,
-        Option(
-            ".safetensors, .pt, .pth, an exported .pt2 program, a folder of timm, a tag of open_clip, or random:0 "
-            "(untrained, seed 0).",
-            "--weights",
-            metavar="FILE|FOLDER",
-        ),
-    ] = None,
+    weights: Annotated[str | Path | None, Option(WEIGHTS, "--weights", metavar="FILE|FOLDER")] = None,
     *,
     threshold: Annotated[
-        float | None, Option("Of detectors: the score from which a box is an answer (0.05).", least=0, most=1)
+        float | None, Option("Of detectors: the least score of an answer (0.05).", least=0, most=1)
     ] = None,
-    templates: Annotated[
-        str | Path | None,
-        Option(
-            "Of open_clip models: the texts in which the names of the label space stand (80); 'a sketch of a {}.' is "
-            "one.",
-            metavar="single|7|80|FILE|TEXT",
-        ),
-    ] = None,
-    probe: Annotated[
-        str | Path | None,
-        Option(
-            "Fit a classifier to the features of --arch (or of a registered model of that name), on images in one "
-            "folder per class; 'world': 1,600 images of the built-in world are drawn.",
-            metavar="FOLDER|world",
-        ),
-    ] = None,
-    head: Annotated[
-        Literal["linear", "nearest-class"],
-        Option("Of --probe: logistic regression, or the class with the closest mean."),
-    ] = "linear",
+    templates: Annotated[str | Path | None, Option(TEMPLATES, metavar="single|7|80|FILE|TEXT")] = None,
+    probe: Annotated[str | Path | None, Option(PROBE, metavar="FOLDER|world")] = None,
+    head: Annotated[Literal["linear", "nearest-class"], Option("Of --probe: how classes are told apart.")] = "linear",
     limit: Annotated[int | None, Option("Of --probe: training images, all classes in proportion.", least=1)] = None,
     device: Annotated[str, Option("Of --probe.")] = "auto",
     replace: Annotated[bool, Option("Take the place of the registered model of that name.")] = False,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from benchmark.engine.run import RunReporter
 
 LEVEL = 0.95
+SAMPLED = "Run both on images in random order until the answer is clear, or known to +-X."
 #: Of the variant that brings the images in random order; no block is settled by itself here.
 ANY_WIDTH = 0.01
 METHOD = "confidence sequence of paired differences, by image"
@@ -165,31 +166,9 @@ def diff(
     base: Annotated[str, Option('A model, or "people": all people as a group.')],
     new: Annotated[str, Option("The model that may have changed.")],
     *,
-    noninferior: Annotated[
-        float | None,
-        Option(
-            "Show that NEW is at most X worse, in units of each metric (0.01: a percentage point).",
-            metavar="X",
-            least=0,
-            above=True,
-        ),
-    ] = None,
-    equivalent: Annotated[
-        float | None,
-        Option(
-            "Show that NEW is within X of BASE either way, in units of each metric.", metavar="X", least=0, above=True
-        ),
-    ] = None,
-    precision_target: Annotated[
-        float | None,
-        Option(
-            "Run both on images in random order until the answer is clear, or the difference is known to +-X.",
-            metavar="X",
-            least=0,
-            most=0.5,
-            above=True,
-        ),
-    ] = None,
+    noninferior: Annotated[float | None, Option("Show that NEW is at most X worse.", metavar="X", above=0)] = None,
+    equivalent: Annotated[float | None, Option("Show that NEW is within X of BASE.", metavar="X", above=0)] = None,
+    precision_target: Annotated[float | None, Option(SAMPLED, metavar="X", above=0, most=0.5)] = None,
     suite: SuiteName = None,
     limit: Annotated[int | None, Option("With --precision-target: images at most.", least=1)] = None,
     device: Annotated[str, Option("With --precision-target.")] = "auto",
@@ -200,9 +179,10 @@ def diff(
 ) -> Diff | None:
     """Whether NEW is worse than BASE: each suite's headline, paired, with the images that flipped.
 
-    From stored trials; with a precision target both are run, and only as far as the answer needs. A suite of the base's
-    that the new one lacks is inconclusive. The verdict's exit code: 0 no change for the worse (with a margin: shown to
-    be so), 1 worse or not equivalent, 3 inconclusive; an error is 2. None if `agreed` refuses the run.
+    From stored trials; with a precision target both are run, and only as far as the answer needs. BASE may be "people":
+    all people as a group. Margins are in units of each metric (0.01: a percentage point). A suite of the base's that
+    the new one lacks is inconclusive. Exit codes: 0 no change for the worse (with a margin: shown to be so), 1 worse or
+    not equivalent, 2 an error, 3 inconclusive.
     """
     if noninferior is not None and equivalent is not None:
         raise BenchError("not inferior or equivalent: ask for one of the two.")
@@ -210,7 +190,7 @@ def diff(
     margin = None if size is None else Margin(size, equivalent is not None)
     settings = read_settings(db)
     if precision_target is not None:
-        request = RunRequest(f"{base},{new}", suite or "all", limit, device)
+        request = RunRequest(f"{base},{new}", suite or "all", limit=limit, device=device)
         sampling = _sample(base, new, precision_target, margin, request, settings)
         return sampling.run(reporter or Silent(), agreed, command)
     if limit is not None or device != "auto":

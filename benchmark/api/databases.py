@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from benchmark.api.importing import recorded, score_again
 from benchmark.api.leaderboards import suites_with_scores
-from benchmark.api.options import Db, Option
+from benchmark.api.options import LEADERBOARD, Db, Option
 from benchmark.errors import FAILURES, StoreError
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.variables import read_settings
@@ -44,20 +44,20 @@ class MergeReport:
 
 def merge(
     sources: Annotated[Sequence[str], Option("Leaderboards.", metavar="[FILE|URL]...", kind="place")] = (),
-    into: Annotated[
-        str | None,
-        Option(
-            "Where they come together, made if missing (default: BENCH_DB, else results.db here).",
-            "--into",
-            metavar="FILE|URL",
-            kind="place",
-        ),
-    ] = None,
+    into: Annotated[str | None, Option(LEADERBOARD, "--into", metavar="FILE|URL", kind="place")] = None,
 ) -> MergeReport:
-    """Bring leaderboards (files or URLs) into one, and score what is whole now. The sources are only read.
+    """Join leaderboards, and score what is whole now.
 
-    into: the leaderboard, made where it is missing; without sources, parts of plans that write to it are scored.
-    Raises StoreError where one cannot be opened, before anything is written.
+    \b
+    bench run --shard 1/2 --db part-1.db     # on one machine
+    bench run --shard 2/2 --db part-2.db     # on another
+    bench db merge part-1.db part-2.db --into results.db
+
+    Those that are merged are only read. What two of them have is stored once; every run comes with its command, host
+    and versions. Answers or weights that differ under one name are named and left out. Without leaderboards, parts
+    that wrote into one data base are scored. Merging again changes nothing.
+
+    Exit codes: 0 all is in and scored, 3 something was left out or is not there yet, 1 nothing was done.
     """
     from benchmark.engine.plan import ended_parts, lacking_parts
     from benchmark.store import open_store
@@ -117,14 +117,14 @@ def _look(url: str) -> _Source:
 
 
 def db_status(db: Db = None) -> Status:
-    """What a leaderboard is, also one of an older program. Raises StoreError."""
+    """Schema version, size on disk, and what is in it. Nothing is changed."""
     from benchmark.store import status
 
     return status(read_settings(db).db)
 
 
 def upgrade(db: Db = None) -> tuple[str, str]:
-    """Bring a leaderboard's schema up to date; its version before and after. Raises StoreError."""
+    """Bring an older leaderboard's schema up to date. Cut short, it leaves the old one."""
     from benchmark.store import open_store
 
     before = db_status(db).revision
@@ -157,7 +157,7 @@ def check_db(
 
 
 def vacuum(db: Db = None) -> tuple[int, int]:
-    """Give unused room of a leaderboard back to the disk; its bytes before and after. Raises StoreError."""
+    """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
     from benchmark.store import open_store
 
     with open_store(read_settings(db).db, create=False) as store:

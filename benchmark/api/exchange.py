@@ -52,10 +52,7 @@ def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
 def consistency(
     observers: Annotated[Sequence[str], Option("Two or more; with none, everybody.")] = (),
     *,
-    experiment: Annotated[
-        str | None,
-        Option("Only this experiment (cue-conflict, edges, contrast, ...).", "--experiment", "-e", metavar="NAME"),
-    ] = None,
+    experiment: Annotated[str | None, Option("Only this one (edges, contrast, ...).", "--experiment", "-e")] = None,
     db: Db = None,
 ) -> ExperimentTrials:
     """Error consistency (kappa) of observers on the images that both of a pair answered, with interval and counts.
@@ -126,29 +123,10 @@ def exported(
     *,
     by: By = None,
     unseen_only: Unseen = False,
-    format: Annotated[
-        Literal["csv", "json", "markdown", "latex", "parquet"] | None,
-        Option("Default: by the ending of --output (.csv .json .md .tex .parquet), else csv."),
-    ] = None,
-    every_score: Annotated[
-        bool,
-        Option(
-            "Not the ranked tables but every score with its conditions: tidy csv or parquet; json: one document with "
-            "all provenance (docs/export.md).",
-            "--scores",
-        ),
-    ] = False,
-    trials_of: Annotated[
-        str | None,
-        Option(
-            "Every stored trial of this observer under one suite (--suite): csv or parquet.",
-            "--trials",
-            metavar="OBSERVER",
-        ),
-    ] = None,
-    output: Annotated[
-        str | Path | None, Option("File to write (default: standard output).", "--output", "-o", kind="new file")
-    ] = None,
+    format: Annotated[Literal["csv", "json", "markdown", "latex", "parquet"] | None, Option("As --output.")] = None,
+    every_score: Annotated[bool, Option("Every score; json: with provenance (docs/export.md).", "--scores")] = False,
+    trials_of: Annotated[str | None, Option("Every trial under --suite.", "--trials", metavar="OBSERVER")] = None,
+    output: Annotated[str | Path | None, Option("File to write.", "--output", "-o", kind="new file")] = None,
     db: Db = None,
 ) -> Iterator[str]:
     """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs); or every

@@ -84,23 +84,11 @@ def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
 def import_trials(
     path: Annotated[str | Path, Option("A table, or a folder of them.", kind="path")],
     *,
-    training: Annotated[
-        Sequence[str],
-        Option(
-            "What a published network was trained on (repeatable): 'my-net=noise(uniform)'.", metavar="OBSERVER=RECIPE"
-        ),
-    ] = (),
-    source: Annotated[
-        str | None, Option("Where the tables come from (default: told by their folder's name).", metavar="NAME")
-    ] = None,
-    experiment: Annotated[
-        str | None, Option("Whose images they show, where file and folder do not tell.", metavar="NAME")
-    ] = None,
+    training: Annotated[Sequence[str], Option("Of a network (repeatable).", metavar="OBSERVER=RECIPE")] = (),
+    source: Annotated[str | None, Option("Of the tables (default: their folder's name).", metavar="NAME")] = None,
+    experiment: Annotated[str | None, Option("Whose images, where no name tells it.", metavar="NAME")] = None,
     observer: Annotated[str | None, Option("Who answered, where the table does not tell.", metavar="NAME")] = None,
-    columns: Annotated[
-        str,
-        Option("What the tables' columns mean: 'file=imagename,answer=object_response'.", metavar="THEIRS=OURS,..."),
-    ] = "",
+    columns: Annotated[str, Option("What the tables call our columns.", metavar="THEIRS=OURS,...")] = "",
     db: Db = None,
 ) -> ImportReport:
     """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape, and score them.
@@ -157,18 +145,9 @@ class ReferenceReport:
 
 
 def reference(
-    sources: Annotated[
-        Sequence[str],
-        Option(
-            "Only this collection (repeatable): human-trials, error-consistency, ... (default: all).",
-            "--source",
-            metavar="NAME",
-        ),
-    ] = (),
+    sources: Annotated[Sequence[str], Option("Only this collection (repeatable).", "--source", metavar="NAME")] = (),
     *,
-    db: Annotated[
-        str | None, Option("Where (default: reference.db in BENCH_HOME).", "--db", metavar="FILE|URL", kind="place")
-    ] = None,
+    db: Annotated[str | None, Option("Default: reference.db in BENCH_HOME.", metavar="FILE|URL", kind="place")] = None,
     reporter: RunReporter | None = None,
 ) -> ReferenceReport:
     """Published networks and people in one leaderboard, so that your network stands among them.

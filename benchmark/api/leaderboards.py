@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.options import Db, Filters, Option, joined
+from benchmark.api.options import KINDS, Db, Filters, Option, joined
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
@@ -110,7 +110,6 @@ def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
     return ""
 
 
-KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal")
 #: Kinds as they are stored -> as a user calls them, where that differs.
 KIND_NAMES = {"network": "model"}
 

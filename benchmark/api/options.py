@@ -19,15 +19,15 @@ from typing import Annotated, Any, Literal, TypedDict, Union, Unpack, get_args, 
 @dataclass(frozen=True, init=False)
 class Option:
     """A parameter of a verb. flags: of the command line (default: an argument if the parameter can be given by
-    position, else --its-name); least, most: bounds; above: the bound below is excluded; kind: "place" is a file, folder
-    or URL that is no empty text, "file" and "folder" are paths ("new ..." need not exist)."""
+    position, else --its-name); least, most: bounds; above: a bound that is excluded, as `most` is then; kind: "place" is
+    a file, folder or URL and no empty text, "file" and "folder" are paths ("new ..." need not exist)."""
 
     help: str
     flags: tuple[str, ...] = ()
     metavar: str | None = None
     least: float | None = None
     most: float | None = None
-    above: bool = False
+    above: float | None = None
     kind: Literal["", "place", "path", "file", "folder", "new file", "new folder"] = ""
 
     def __init__(self, help: str, *flags: str, **more: Any) -> None:
@@ -129,103 +129,51 @@ def stated(**values: object) -> dict[str, Any]:
 Names = str | Sequence[str]
 Triple = tuple[float, float, float]
 
-Db = Annotated[
-    str | None,
-    Option(
-        "Leaderboard: an SQLite file or a database URL (default: BENCH_DB, else results.db here).",
-        "--db",
-        metavar="FILE|URL",
-        kind="place",
-    ),
-]
+LEADERBOARD = "Leaderboard: an SQLite file or a database URL (default: BENCH_DB, else results.db here)."
+Db = Annotated[str | None, Option(LEADERBOARD, "--db", metavar="FILE|URL", kind="place")]
 SuiteName = Annotated[str | None, Option("One suite, or several separated by commas.", "--suite", "-s", metavar="NAME")]
-SuiteNames = Annotated[
-    Names, Option("Suites, variants as NAME:VARIANT.", "--suite", "-s", metavar="NAME[:VARIANT]|all")
-]
+SuiteNames = Annotated[Names, Option("Which suites.", "--suite", "-s", metavar="NAME[:VARIANT]|all")]
 Observers = Annotated[Names | None, Option("Only these observers.", "--model", "-m", "--only", metavar="PATTERN")]
 By = Annotated[str | None, Option("Rank by this metric, or by a suite's headline.", "--by", metavar="METRIC|SUITE")]
 Unseen = Annotated[bool, Option("Without the conditions that any of the observers was trained on.", "--unseen-only")]
-FlaggedLast = Annotated[
-    bool, Option("Scores with a flag of distrust ('trust: ...') rank below all others.", "--flagged-last")
-]
+FlaggedLast = Annotated[bool, Option("Scores that are not trusted rank below all others.", "--flagged-last")]
 Limit = Annotated[int | None, Option("Show only this many stimuli of each set.", "--limit", least=1)]
 Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps.", "--device")]
 Precision = Annotated[Literal["fp32", "tf32", "bf16"], Option("Of the networks' arithmetic.", "--precision")]
 Seed = Annotated[int, Option("Seed of everything random; one stream per stimulus.", "--seed")]
-Target = Annotated[
-    float | None,
-    Option(
-        "Stop sampling a condition when its interval is at most +-X wide (suites that can).",
-        "--precision-target",
-        metavar="X",
-        least=0,
-        most=0.5,
-        above=True,
-    ),
-]
-Arch = Annotated[
-    str,
-    Option(
-        "timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
-        "python:module:function, python:./file.py:function, detector:python:..., export; a folder of timm says it "
-        "itself.",
-        "--arch",
-        metavar="SOURCE:NAME",
-    ),
-]
+Target = Annotated[float | None, Option("Stop at intervals of +-X.", metavar="X", above=0, most=0.5)]
+ARCH = (
+    "timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
+    "python:module:function, python:./file.py:function, detector:python:..., export; a folder of timm says it itself."
+)
+Arch = Annotated[str, Option(ARCH, "--arch", metavar="SOURCE:NAME")]
+LABELS = "imagenet1k (default), geirhos16, world16, a YAML mapping, a list of names (.txt, .json), a folder of classes."
+KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal")
 
 
 class Filters(TypedDict, total=False):
     """Whose rows a table shows: names, globs, comma lists, or a list of any of these."""
 
     models: Observers
-    hide: Annotated[Names | None, Option("Without these observers.", "--hide", metavar="PATTERN")]
-    kind: Annotated[
-        Names | None,
-        Option("Only these: model, published, reported, human, group, simulated, ideal.", "--kind", metavar="PATTERN"),
-    ]
-    source: Annotated[
-        Names | None, Option("Only observers of this published collection.", "--source", metavar="PATTERN")
-    ]
-    recipe: Annotated[
-        Names | None,
-        Option("Only observers with this recipe tag: 'stylised', 'adversarial*'.", "--recipe", metavar="PATTERN"),
-    ]
-    family: Annotated[
-        Names | None, Option("Only this family of networks: resnet, vit, clip.", "--family", metavar="PATTERN")
-    ]
+    hide: Annotated[Names | None, Option("Without these observers.", metavar="PATTERN")]
+    kind: Annotated[Names | None, Option(f"Only these: {', '.join(KINDS)}.", metavar="PATTERN")]
+    source: Annotated[Names | None, Option("Only of this published collection.", metavar="PATTERN")]
+    recipe: Annotated[Names | None, Option("Only with this recipe tag: 'adversarial*'.", metavar="PATTERN")]
+    family: Annotated[Names | None, Option("Only this family: resnet, vit, clip.", metavar="PATTERN")]
 
 
 class CheckpointOptions(TypedDict, total=False):
     """What may be said of a checkpoint when it is registered: what it answers, and what it is fed where the
     architecture's own is not right."""
 
-    labels: Annotated[
-        str | Path | None,
-        Option(
-            "imagenet1k (default), geirhos16, world16, a YAML mapping file, a list of class names (.txt, .json), or "
-            "the folder of the classes.",
-            metavar="SPACE|FILE|FOLDER",
-            kind="place",
-        ),
-    ]
-    key: Annotated[
-        str | None, Option("Which weights of a file that holds several: state_dict, ema, teacher, ...", metavar="NAME")
-    ]
-    training: Annotated[
-        Sequence[str], Option("Recipe tag, e.g. stylised, 'noise(uniform)'; repeatable.", metavar="TAG")
-    ]
+    labels: Annotated[str | Path | None, Option(LABELS, metavar="SPACE|FILE|FOLDER", kind="place")]
+    key: Annotated[str | None, Option("Of several in a file: state_dict, ema, teacher, ...", metavar="NAME")]
+    training: Annotated[Sequence[str], Option("Recipe tag: stylised, 'noise(uniform)'; repeatable.", metavar="TAG")]
     mean: Annotated[Triple | None, Option("Subtracted from pixels: three numbers, comma separated.")]
     std: Annotated[Triple | None, Option("Pixels are divided by it: three numbers, comma separated.")]
     size: Annotated[int | None, Option("Input side in pixels.")]
     resize: Annotated[int | None, Option("Shorter side before the centre crop of natural images.")]
     interpolation: Annotated[Literal["nearest", "bilinear", "bicubic"] | None, Option("Of the resizing.")]
-    resize_mode: Annotated[
-        Literal["shortest", "longest", "squash"] | None,
-        Option("Which side --resize is: the shorter (default), the longer (the rest is filled), or both."),
-    ]
+    resize_mode: Annotated[Literal["shortest", "longest", "squash"] | None, Option("Which side --resize is.")]
     channels: Annotated[Literal["rgb", "bgr"] | None, Option("Order of the channels.")]
-    scale: Annotated[
-        float | None,
-        Option("Pixels in [0,1] are multiplied by this before mean and std (255 for Caffe).", least=0, above=True),
-    ]
+    scale: Annotated[float | None, Option("Of pixels in [0,1], before mean and std (255: Caffe).", above=0)]

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from benchmark.store import Store
 
 
+COLUMNS = "Published test levels (default), levels (each), mean, half (people half right), or 'uniform-noise/*'."
+CLAIM = "Does training on TRAIN help on TEST? (Default: every noise against every other.)"
+
+
 def import_scores(
     path: Annotated[str | Path, Option("A CSV or JSON table, or the folder of critical-band-masking.", kind="path")],
     *,
-    source: Annotated[
-        str | None, Option("Who published them (default: the file is called like it).", metavar="NAME")
-    ] = None,
-    same: Annotated[
-        Sequence[str], Option("This is the same quantity as our metric of that name (repeatable).", metavar="METRIC")
-    ] = (),
+    source: Annotated[str | None, Option("Who published them (default: the file's name).", metavar="NAME")] = None,
+    same: Annotated[Sequence[str], Option("Same as our metric of that name (repeatable).", metavar="METRIC")] = (),
     db: Db = None,
 ) -> ScoresReport:
     """Import published scores of which there are no trials: a CSV or JSON file, or the folder of
@@ -143,26 +143,10 @@ def rank(
 def transfer(
     suite: Annotated[str | None, Option("One suite.", "--suite", "-s", metavar="NAME")] = None,
     *,
-    conditions: Annotated[
-        Names,
-        Option(
-            "Columns: the published test levels (default), levels (each), mean (over levels), half (where people are "
-            "nearest to half right), or patterns such as 'uniform-noise/*'.",
-            "--conditions",
-            "-c",
-            metavar="WAY|PATTERN,...",
-        ),
-    ] = "default",
+    conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
     by_model: Annotated[bool, Option("One row per observer, not per recipe.")] = False,
     models: Observers = None,
-    claims: Annotated[
-        Sequence[tuple[str, str]],
-        Option(
-            "Does training on TRAIN help on TEST? (Default: every noise against every other.)",
-            "--claim",
-            metavar="TRAIN TEST",
-        ),
-    ] = (),
+    claims: Annotated[Sequence[tuple[str, str]], Option(CLAIM, "--claim", metavar="TRAIN TEST")] = (),
     db: Db = None,
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
     """The transfer matrix of Geirhos et al. 2018: accuracy of each training recipe under each degradation.
@@ -218,9 +202,7 @@ def parameter_counts(*, db: str | None = None) -> dict[str, int]:
 def correlate(
     models: Observers = None,
     *,
-    method: Annotated[
-        Literal["spearman", "pearson"], Option("Of the partial correlation, and where a family is left out.")
-    ] = "spearman",
+    method: Annotated[Literal["spearman", "pearson"], Option("Of the partial correlation.")] = "spearman",
     reported: Annotated[bool, Option("Published scores instead, each source by itself.", "--reported")] = False,
     db: Db = None,
 ) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:

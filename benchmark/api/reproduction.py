@@ -30,9 +30,7 @@ def provenance(
     observer: Annotated[str, Option("An observer.")],
     suite: Annotated[str | None, Option("Without it: the headline of each suite.")] = None,
     metric: Annotated[str | None, Option("Default: the headline.")] = None,
-    condition: Annotated[
-        str | None, Option("As `bench show` prints it (default: the number over all conditions).")
-    ] = None,
+    condition: Annotated[str | None, Option("As `bench show` prints it (default: over all).")] = None,
     *,
     db: Db = None,
 ) -> list[Provenance]:
@@ -120,13 +118,9 @@ def reproduce(
     observer: Annotated[str, Option("An observer.")],
     suite: Annotated[str, Option("Whose numbers.")],
     metric: Annotated[str | None, Option("Without it: every number of the suite.")] = None,
-    condition: Annotated[
-        str | None, Option("As `bench show` prints it (default: the number over all conditions).")
-    ] = None,
+    condition: Annotated[str | None, Option("As `bench show` prints it (default: over all).")] = None,
     *,
-    into: Annotated[
-        str | None, Option("Keep the fresh leaderboard there (a new file).", metavar="FILE", kind="place")
-    ] = None,
+    into: Annotated[str | None, Option("Keep the fresh leaderboard there.", metavar="FILE", kind="place")] = None,
     db: Db = None,
     reporter: RunReporter | None = None,
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,

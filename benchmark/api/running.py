@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
@@ -35,50 +35,21 @@ class RunRequest:
     packages). A limit changes what is scored; a shard is scored by the merge.
     """
 
-    models: Annotated[Names, Option("Model names, globs or comma lists.", "--model", "-m", metavar="PATTERN")] = (
-        DEFAULT_MODELS
-    )
+    models: Annotated[Names, Option("Names, globs.", "--model", "-m", metavar="PATTERN")] = DEFAULT_MODELS
     suites: SuiteNames = "all"
+    _: KW_ONLY
     limit: Limit = None
-    device: Annotated[
-        str,
-        Option(
-            "auto, cpu, cuda, cuda:1, mps; several, a process each: cuda:all, or cuda:0,cuda:2, or cpu,cpu.", "--device"
-        ),
-    ] = "auto"
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps; several: cuda:all, cuda:0,cuda:2, cpu,cpu.")] = "auto"
     precision: Precision = "fp32"
-    batch: Annotated[
-        int | None, Option("Images at once (default: tuned).", "--batch-size", least=1, most=9_999_999)
-    ] = None
-    compile: Annotated[bool, Option("torch.compile the networks.", "--compile")] = False
+    batch: Annotated[int | None, Option("Images at once.", "--batch-size", least=1, most=9_999_999)] = None
+    compile: Annotated[bool, Option("torch.compile the networks.")] = False
     seed: Seed = 0
     precision_target: Target = None
-    stimuli: Annotated[Names, Option("Sets that play their role before all others.", "--stimuli", metavar="SET")] = ""
-    shard: Annotated[
-        str | None,
-        Option(
-            "Part I of N of the plan, with a leaderboard of its own (--db); `bench db merge` joins and scores them.",
-            "--shard",
-            metavar="I/N",
-        ),
-    ] = None
-    executor: Annotated[
-        str,
-        Option("local: the devices of this machine; ray: those of a Ray cluster.", "--executor", metavar="local|ray"),
-    ] = "local"
-    address: Annotated[
-        str | None, Option("Of the Ray cluster; without it, this machine.", "--address", metavar="ADDRESS")
-    ] = None
-    gpus_per_task: Annotated[
-        float,
-        Option(
-            "GPUs that each Ray task asks for; 0.5: two of them on one.",
-            "--gpus-per-task",
-            least=0,
-            most=65,
-            above=True,
-        ),
-    ] = 1.0
+    stimuli: Annotated[Names, Option("Sets that play their role before all others.", metavar="SET")] = ""
+    shard: Annotated[str | None, Option("Part I of N of the plan; `bench db merge` scores it.", metavar="I/N")] = None
+    executor: Annotated[str, Option("This machine, or a Ray cluster.", metavar="local|ray")] = "local"
+    address: Annotated[str | None, Option("Of the Ray cluster; without it, this machine.")] = None
+    gpus_per_task: Annotated[float, Option("Of each Ray task; 0.5: two of them on one.", above=0, most=65)] = 1.0
     db: Db = None
     reporter: RunReporter | None = None
 

@@ -57,19 +57,8 @@ def sweep(
     precision: Precision = "fp32",
     seed: Seed = 0,
     follow: Annotated[bool, Option("Run checkpoints as they appear. Ctrl-C ends it.", "--follow")] = False,
-    poll: Annotated[
-        float,
-        Option(
-            "With --follow: between two looks; a file is read once it was the same at two.",
-            metavar="SECONDS",
-            least=0.1,
-            most=86_400,
-        ),
-    ] = 10.0,
-    until: Annotated[
-        int | None,
-        Option("With --follow: end once this step was run, or its file does not load.", metavar="STEP", least=0),
-    ] = None,
+    poll: Annotated[float, Option("Between two looks.", metavar="SECONDS", least=0.1, most=86_400)] = 10.0,
+    until: Annotated[int | None, Option("With --follow: the last one to wait for.", metavar="STEP", least=0)] = None,
     db: Db = None,
     reporter: RunReporter | None = None,
     say: Callable[[str], None] = lambda _line: None,

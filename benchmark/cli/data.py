@@ -19,12 +19,7 @@ if TYPE_CHECKING:
     from benchmark.stimuli.catalogue import Entry
 
 Name = Annotated[str, Option("Of a set.")]
-Folder = Annotated[
-    Path | None,
-    Option(
-        "Make the set's folder in this one (default: beside the fetched sets).", "--output", "-o", kind="new folder"
-    ),
-]
+Folder = Annotated[Path | None, Option("Make the set's folder in this one.", "--output", "-o", kind="new folder")]
 
 
 @command(name="list")
@@ -57,9 +52,7 @@ def _on_disk(entry: Entry, there: Path | None) -> str:
 def fetch(
     names: Annotated[Sequence[str], Option("Of sets.")],
     *,
-    only: Annotated[
-        Sequence[str], Option("Of a set in several archives, the one to get: noise, blur, ... (can be repeated).")
-    ] = (),
+    only: Annotated[Sequence[str], Option("Of several archives: noise, blur, ... (repeatable).")] = (),
 ) -> int:
     """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them.
 
@@ -88,13 +81,7 @@ def add(
     name: Name,
     folder: Annotated[Path, Option("Of images.", kind="folder")],
     *,
-    role: Annotated[
-        str | None,
-        Option(
-            "What suites know it as (a catalogue name brings its own): natural, cue-conflict, edges, ...; `bench "
-            "suites show NAME` names a suite's."
-        ),
-    ] = None,
+    role: Annotated[str | None, Option("What suites know it as (`bench suites show`): natural, ...")] = None,
     space: Annotated[str | None, Option("Label space of its categories: geirhos16, imagenet1k, ...")] = None,
     layout: Annotated[str | None, Option("How the folder is laid out: class-folder, masks, coco, ...")] = None,
 ) -> int:
@@ -132,12 +119,7 @@ def regenerate(
 def verify(
     name: Name,
     *,
-    sample: Annotated[
-        int | None,
-        Option(
-            "Images to read of each folder (default: all of a small set, some 1,000 to 2,000 of a large one).", least=1
-        ),
-    ] = None,
+    sample: Annotated[int | None, Option("Images to read of each folder (default: enough).", least=1)] = None,
     full: Annotated[bool, Option("Read every image, however many.")] = False,
 ) -> int:
     """Count and read a set's files, and compare them with the catalogue.
@@ -191,14 +173,9 @@ def stylize(
     per_pair: Annotated[int | None, Option("Cue conflict: images per pair of categories.", least=1)] = None,
     count: Annotated[int | None, Option("Cue conflict: images in all, evenly over pairs.", least=1)] = None,
     same_category: Annotated[bool, Option("Cue conflict: pairs of equal categories too.")] = False,
-    strength: Annotated[
-        float, Option("From the picture's own style (0) to the other's (1).", "--strength", "--alpha", least=0, most=1)
-    ] = 1.0,
+    strength: Annotated[float, Option("Of the style.", "--strength", "--alpha", least=0, most=1)] = 1.0,
     size: Annotated[int, Option("Pixels a side.", least=8, most=384)] = 224,
-    crop: Annotated[
-        float,
-        Option("Share of the shorter side that is shown; 1 for pictures that are square already.", least=0.01, most=1),
-    ] = 0.875,
+    crop: Annotated[float, Option("Share of the shorter side; 1: pictures are square.", least=0.01, most=1)] = 0.875,
     seed: Annotated[int, Option("Which style, which sample of pairs.")] = 0,
     limit: Annotated[int | None, Option("Make only this many of the images.", least=1)] = None,
     role: Annotated[str | None, Option("What suites know it as.")] = None,

@@ -136,7 +136,8 @@ def _click_type(field: Field, kind: Any) -> Any:
     if kind is int:
         return click.INT
     if kind is float:
-        return FiniteRange(said.least, said.most, min_open=said.above, max_open=said.above)
+        is_open = said.above is not None
+        return FiniteRange(said.above if is_open else said.least, said.most, min_open=is_open, max_open=is_open)
     return click.STRING
 
 

@@ -75,19 +75,6 @@ def import_group() -> None:
 
 @command(api.merge)
 def merge(**asked: Any) -> int:
-    """Join leaderboards, and score what is whole now.
-
-    \b
-    bench run --shard 1/2 --db part-1.db     # on one machine
-    bench run --shard 2/2 --db part-2.db     # on another
-    bench db merge part-1.db part-2.db --into results.db
-
-    Those that are merged are only read. What two of them have is stored once; every run comes with its command, host
-    and versions. Answers or weights that differ under one name are named and left out. Without leaderboards, parts
-    that wrote into one data base are scored. Merging again changes nothing.
-
-    Exit codes: 0 all is in and scored, 3 something was left out or is not there yet, 1 nothing was done.
-    """
     report = api.merge(**asked)
     for merged in report.merged:
         say(
@@ -106,7 +93,6 @@ def merge(**asked: Any) -> int:
 
 @command(api.db_status)
 def status(**asked: Any) -> int:
-    """Schema version, size on disk, and what is in it. Nothing is changed."""
     state = api.db_status(**asked)
     say(f"{state.place}: {state.server}, {decimal(state.size)}")
     older = state.revision < state.newest
@@ -125,7 +111,6 @@ def status(**asked: Any) -> int:
 
 @command(api.upgrade)
 def upgrade(**asked: Any) -> int:
-    """Bring an older leaderboard's schema up to date. Cut short, it leaves the old one."""
     before, after = api.upgrade(**asked)
     say(f"schema {after}: nothing to do" if before == after else f"schema {before} -> {after}")
     return 0
@@ -142,7 +127,6 @@ def check(**asked: Any) -> int:
 
 @command(api.vacuum)
 def vacuum(**asked: Any) -> int:
-    """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
     before, after = api.vacuum(**asked)
     say(f"{decimal(before)} -> {decimal(after)}")
     return 0
@@ -150,7 +134,6 @@ def vacuum(**asked: Any) -> int:
 
 @command(api.rescore)
 def rescore(**asked: Any) -> int:
-    """Score stored trials again with today's metrics. No model is loaded."""
     say(f"{api.rescore(**asked)} score sets written")
     return 0
 

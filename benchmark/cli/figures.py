@@ -19,26 +19,10 @@ from benchmark.variables import read_settings
 @command()
 def report(
     *,
-    out: Annotated[
-        Path,
-        Option(
-            "Folder to write; a report that is there is written over.", "--out", "-o", metavar="DIR", kind="new folder"
-        ),
-    ] = Path("report"),
-    compare: Annotated[
-        Sequence[str],
-        Option(
-            "A page for these two observers (or A,people); repeatable. Default: the first network against the best of "
-            "the standard recipe.",
-            metavar="A,B",
-        ),
-    ] = (),
-    live: Annotated[
-        bool, Option("Serve it over HTTP instead, made anew while a run goes on; any two observers can be compared.")
-    ] = False,
-    host: Annotated[
-        str, Option("With --live: 0.0.0.0 is everybody who can reach this machine; there is no login.")
-    ] = "127.0.0.1",
+    out: Annotated[Path, Option("Folder to write.", "--out", "-o", metavar="DIR", kind="new folder")] = Path("report"),
+    compare: Annotated[Sequence[str], Option("A page for these two (or A,people); repeatable.", metavar="A,B")] = (),
+    live: Annotated[bool, Option("Serve it over HTTP instead, made anew while a run goes on.")] = False,
+    host: Annotated[str, Option("With --live; 0.0.0.0: everybody, without a login.")] = "127.0.0.1",
     port: Annotated[int, Option("With --live: 0 is any free one.", least=0, most=65535)] = 8000,
     every: Annotated[float, Option("With --live: seconds between looks.", least=1)] = 10.0,
     db: Db = None,

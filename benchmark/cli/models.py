@@ -90,11 +90,7 @@ def models(pattern: str | None) -> int:
 
 @command(api.register)
 def register(
-    *,
-    each_template: Annotated[
-        bool, Option("A model for each of the templates by itself, NAME.a-photo-of-a and so on.", "--each-template")
-    ] = False,
-    **asked: Any,
+    *, each_template: Annotated[bool, Option("A model for each of the templates by itself.")] = False, **asked: Any
 ) -> int:
     name = asked["name"]
     if each_template:

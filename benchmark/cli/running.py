@@ -33,13 +33,8 @@ def run(
     models: str,
     arch: Annotated[str, Option("Of checkpoints given by path.", "--arch", metavar="SOURCE:NAME")] = "",
     labels: Annotated[str | None, Option("Of checkpoints given by path.", "--labels", metavar="SPACE|FILE")] = None,
-    dry_run: Annotated[
-        bool, Option("Show the plan, what is cached and what it would cost; run nothing.", "--dry-run")
-    ] = False,
-    print_array: Annotated[
-        Literal["slurm"] | None,
-        Option("Run nothing; print a script that submits the plan as a job array, and its merge."),
-    ] = None,
+    dry_run: Annotated[bool, Option("Show the plan and its cost; run nothing.")] = False,
+    print_array: Annotated[Literal["slurm"] | None, Option("Print a script that submits the plan.")] = None,
     tasks: Annotated[int, Option("Of --print-array.", least=1, most=10_000)] = 8,
     strict: Annotated[bool, Option("Exit 3 where a suite does not apply to a model.")] = False,
     yes: Yes = False,
@@ -168,12 +163,6 @@ def diff(
     quiet: Quiet = False,
     **asked: Any,
 ) -> int:
-    """Whether NEW is worse than BASE: each suite's headline, paired, with the images that flipped, as Markdown.
-
-    From stored trials; with --precision-target both are run, and only as far as the answer needs. BASE may be "people":
-    all people as a group. Exit codes: 0 no change for the worse (with --noninferior or --equivalent: shown to be so),
-    1 worse or not equivalent, 2 an error, 3 inconclusive.
-    """
     from benchmark.leaderboard.comparison import diff_markdown
 
     try:

@@ -30,13 +30,9 @@ def rank(
     *,
     suite: str | None = None,
     also_suite: SuiteName = None,
-    all: Annotated[
-        bool, Option("Every row: each person, each published network, and tables of reference rows alone.", "--all")
-    ] = False,
+    all: Annotated[bool, Option("Every row: each person, each published network.")] = False,
     summary: Annotated[bool, Option("Models by suites: every headline side by side.", "--summary")] = False,
-    baseline: Annotated[
-        str | None, Option("With --summary: mark better, worse, inconclusive against it.", "--baseline", metavar="NAME")
-    ] = None,
+    baseline: Annotated[str | None, Option("With --summary: mark better and worse.", metavar="NAME")] = None,
     explain: Annotated[bool, Option("What each column is, in a line.", "--explain")] = False,
     **asked: Any,
 ) -> int:
@@ -115,9 +111,7 @@ def show(
     metric: str | None = None,
     condition: str | None = None,
     *,
-    provenance: Annotated[
-        bool, Option("Everything behind its headlines, those of SUITE, or one number.", "--provenance")
-    ] = False,
+    provenance: Annotated[bool, Option("Everything behind its headlines, or behind one number.")] = False,
     as_json: Annotated[bool, Option("With --provenance: a JSON list, one object per number.", "--json")] = False,
     db: str | None = None,
 ) -> int:
@@ -178,14 +172,7 @@ def consistency(
     experiment: str | None,
     db: str | None,
     matrix: Annotated[bool, Option("All pairs of the observers named, or of everybody.", "--matrix")] = False,
-    ranks: Annotated[
-        bool,
-        Option(
-            "The two published rankings, one table per board: networks by human-likeness (mean of their ranks by "
-            "accuracy difference, observed and error consistency) and by OOD accuracy.",
-            "--ranks",
-        ),
-    ] = False,
+    ranks: Annotated[bool, Option("The published rankings by human-likeness and OOD accuracy.", "--ranks")] = False,
 ) -> int:
     from benchmark.leaderboard.consistency import comparison_of, kappa_table, likeness_table
     from benchmark.stats.ranks import HUMAN_METRICS
@@ -258,9 +245,7 @@ def compare(
     b: str,
     suite: str | None,
     db: str | None,
-    images: Annotated[
-        bool, Option("List the images of the headlines that one of the two gets alone.", "--images")
-    ] = False,
+    images: Annotated[bool, Option("Of the headlines: those that one of the two gets alone.", "--images")] = False,
 ) -> int:
     from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
 
