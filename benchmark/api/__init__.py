@@ -32,14 +32,5 @@ from benchmark.api.ranking import (
     transfer,
 )
 from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
-from benchmark.api.running import (
-    DEFAULT_MODELS,
-    Prepared,
-    RunRequest,
-    Silent,
-    estimates,
-    long_plan,
-    planned_passes,
-    prepare,
-)
+from benchmark.api.running import DEFAULT_MODELS, Prepared, RunRequest, Silent, estimates, long_plan, prepare
 from benchmark.api.training import sweep

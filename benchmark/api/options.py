@@ -19,8 +19,8 @@ from typing import Annotated, Any, Literal, TypedDict, Union, Unpack, get_args, 
 @dataclass(frozen=True, init=False)
 class Option:
     """A parameter of a verb. flags: of the command line (default: an argument if the parameter can be given by
-    position, else --its-name); least, most: bounds; above: a bound that is excluded, as `most` is then; kind: "place" is
-    a file, folder or URL and no empty text, "file" and "folder" are paths ("new ..." need not exist)."""
+    position, else --its-name); least, most: bounds; above: an excluded bound, as `most` is then; kind: "place" is
+    any text but "", "file" and "folder" are paths ("new ..." need not exist)."""
 
     help: str
     flags: tuple[str, ...] = ()

@@ -25,17 +25,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import benchmark
 from benchmark.api.options import command_line, joined
-from benchmark.api.running import (
-    Prepared,
-    RunRequest,
-    Silent,
-    devices_and_policy,
-    parts_of,
-    planned_passes,
-    prepare,
-    run_here,
-    without_plan,
-)
+from benchmark.api.running import Prepared, RunRequest, Silent, devices_and_policy, parts_of, prepare, run_here
 from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 
@@ -99,7 +89,7 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
     shards = []
     for index, device in enumerate(devices, 1):
         name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
-        plain = without_plan(prepared, replace(prepared.request, device=device))
+        plain = prepared.without_plan(device=device)
         shards.append(_Process(name, (plain, index, n, name, threads, command), tell))
     sys.path.insert(0, PROGRAM)  # a new process gets this path: what else is called `benchmark` does not count
     try:
@@ -215,8 +205,8 @@ def _shard_report(
     if (device := prepared.request.device).startswith("cuda"):
         torch.cuda.set_device(device)
     policy = devices_and_policy(prepared.request)[1]
-    prepared = parts_of(replace(prepared, tasks=prepared.spec()), policy, n)[index - 1]
-    reporter = ShardReporter(name, planned_passes(prepared), say)
+    prepared = parts_of(prepared.planned(), policy, n)[index - 1]
+    reporter = _ShardReporter(name, prepared.passes(), say)
     reporter.begin(sum(task.trials for task in prepared.tasks))
     report = run_here(prepared, reporter, f"{command} (shard {index}/{n})")
     say("done", name)
@@ -232,8 +222,8 @@ def _end_with_parent() -> None:
     os._exit(130)
 
 
-class ShardReporter:
-    """The reporter of a shard: all its observers as one line, which moves with forward passes.
+class _ShardReporter:
+    """All observers of a shard as one line, which moves with forward passes.
 
     say: hands a reporter's method and its arguments on; planned: observer -> forward passes, with nothing stored.
     """
@@ -242,34 +232,27 @@ class ShardReporter:
         self._name, self._left, self._say = name, dict(planned), say
 
     def begin(self, trials: int) -> None:
-        """The plan of the shard is made."""
         self._say("expect", self._name, trials, sum(self._left.values()))
 
-    def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002 - the protocol's
-        """What is stored already is done."""
-        self._say("work", self._name, self._left.get(observer, passes) - passes)
+    def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002
+        self._say("work", self._name, self._left.get(observer, passes) - passes)  # what is stored already is done
         self._left[observer] = passes
 
     def tuning(self, observer: str) -> None:
-        """A line: it takes seconds."""
         self.note(f"tuning {observer}")
 
-    def advance(self, observer: str, trials: int) -> None:  # noqa: ARG002 - the protocol's
-        """So many trials more."""
+    def advance(self, observer: str, trials: int) -> None:  # noqa: ARG002
         self._say("advance", self._name, trials)
 
     def work(self, observer: str, passes: float) -> None:
-        """So many forward passes more."""
         self._left[observer] = self._left.get(observer, 0.0) - passes
         self._say("work", self._name, passes)
 
     def done(self, observer: str) -> None:
-        """Whatever was left is not owed any more."""
-        if left := self._left.pop(observer, 0.0):
+        if left := self._left.pop(observer, 0.0):  # not owed any more
             self._say("work", self._name, left)
 
     def note(self, text: str) -> None:
-        """One line."""
         self._say("note", f"{self._name}: {text}")
 
 

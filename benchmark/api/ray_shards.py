@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmark.api.running import Prepared, Silent, parts_of, run_here, without_plan
+from benchmark.api.running import Prepared, Silent, parts_of, run_here
 from benchmark.engine.devices import make_policy
 from benchmark.engine.estimating import passes_of
 from benchmark.engine.run import RunReporter, known_observations
@@ -43,8 +43,8 @@ def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunRe
         parts = parts_of(prepared, policy, SHARDS * places)
         names = {task.card.name for task in prepared.tasks}
         known = known_observations(store, names) if own_file else {}
-        there = replace(request, executor="local", address=None, gpus_per_task=1.0, device=device)
-        work = ray.put(pickle.dumps((without_plan(prepared, there), policy, len(parts), own_file, known, command)))
+        there = prepared.without_plan(executor="local", address=None, gpus_per_task=1.0, device=device)
+        work = ray.put(pickle.dumps((there, policy, len(parts), own_file, known, command)))
         task = ray.remote(_shard).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
         running = {task.remote(sys.path, work, at): p for at, p in enumerate(parts) if p.tasks}
         reports, lost = _collect(ray, running, store, reporter)
@@ -104,7 +104,7 @@ def _shard(path: list[str], work: bytes, index: int) -> tuple[RunReport, bytes, 
         if own_file:
             settings = replace(prepared.settings, db=str(Path(folder) / "shard.db"))
             prepared = replace(prepared, settings=settings)
-        part = parts_of(replace(prepared, tasks=prepared.spec()), policy, n)[index]
+        part = parts_of(prepared.planned(), policy, n)[index]
         command = f"{command} (shard {index + 1}/{n})"
         report = run_here(part, Silent(), command, known)
         answered = Path(prepared.settings.db).read_bytes() if own_file else b""

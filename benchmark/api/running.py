@@ -83,43 +83,44 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
 
 
 @dataclass(frozen=True)
-class PlanSpec:
-    """A plan by names, for suites and stimuli do not travel: what is needed to make it wherever the same folders are.
-
-    Fields as in `RunRequest`; stimuli: names of sets; only: names of the planned suites that are meant (none: all).
-    """
-
-    cards: tuple[ModelCard, ...]
-    suites: str
-    precision_target: float | None
-    limit: int | None
-    stimuli: tuple[str, ...]
-    settings: Settings
-    only: tuple[str, ...] = ()
-
-    def __call__(self) -> list[Task]:
-        """Every card under every suite."""
-        from benchmark.engine.plan import plan_tasks
-
-        shelf = plugins.find_suites(self.suites)
-        suites = requested_suites(self.suites, self.precision_target, shelf)
-        if self.only:
-            suites = [suite for suite in suites if suite.name in self.only]
-        return plan_tasks(self.cards, suites, self.settings, self.limit, self.stimuli)
-
-
-@dataclass(frozen=True)
 class Prepared:
-    """A plan that can be looked at (dry run) or carried out. spec: makes the whole plan again, here or in another
-    process; part: which shard of it this is, in words.
-    """
+    """A plan that can be looked at (dry run) or carried out. only: names of the planned suites that are meant (none:
+    all); part: which shard of the plan this is, in words."""
 
     tasks: list[Task]
     settings: Settings
     request: RunRequest
     suites: SuiteShelf
-    spec: PlanSpec
+    cards: tuple[ModelCard, ...]
+    only: tuple[str, ...] = ()
     part: str = ""
+
+    def planned(self) -> Prepared:
+        """With every card under every suite: suites and stimuli do not travel, so another process plans by names."""
+        from benchmark.engine.plan import plan_tasks
+
+        request, pattern = self.request, joined(self.request.suites)
+        shelf = plugins.find_suites(pattern)
+        suites = requested_suites(pattern, request.precision_target, shelf)
+        suites = [suite for suite in suites if suite.name in self.only or not self.only]
+        stimuli = [entry.name for entry in wanted_sets(joined(request.stimuli), self.settings)]
+        tasks = plan_tasks(self.cards, suites, self.settings, request.limit, stimuli)
+        return replace(self, tasks=tasks, suites=shelf)
+
+    def without_plan(self, **request: Any) -> Prepared:
+        """What travels to another process."""
+        return replace(self, tasks=[], suites=SuiteShelf({}, {}), request=replace(self.request, **request))
+
+    def passes(self) -> dict[str, float]:
+        """Model -> forward passes that its part of the plan costs, with nothing stored; {} if several processes tell
+        their progress themselves."""
+        from benchmark.engine.estimating import passes_of
+
+        passes: dict[str, float] = {}
+        if self.request.executor != "ray" and len(devices_and_policy(self.request)[0]) == 1:
+            for task in self.tasks:
+                passes[task.card.name] = passes.get(task.card.name, 0.0) + passes_of(task)
+        return passes
 
 
 def prepare(request: RunRequest, settings: Settings) -> Prepared:
@@ -127,51 +128,39 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     from benchmark.engine.plan import parse_shard
 
     shard = parse_shard(request.shard) if request.shard is not None else None
-    _require_heard(request)
-    shelf = plugins.find_suites(joined(request.suites))
-    if request.limit is not None and request.limit < 1:
-        raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
+    _require_fitting_options(request)
     cards = tuple(choose_cards(joined(request.models), settings))
-    wanted = wanted_sets(joined(request.stimuli), settings)
-    named = tuple(entry.name for entry in wanted)
-    suites, target = joined(request.suites), request.precision_target
-    spec = PlanSpec(cards, suites, target, request.limit, named, settings)
-    tasks = spec()
-    shown = {block.stimuli.name for task in tasks for block in task.plan.blocks}
-    for entry in wanted:
+    prepared = Prepared([], settings, request, SuiteShelf({}, {}), cards).planned()
+    shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
+    for entry in wanted_sets(joined(request.stimuli), settings):
         if entry.name not in shown:
             raise BenchError(
                 f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
                 "of these suites to any of these models."
             )
-    prepared = Prepared(tasks, settings, request, shelf, spec)
-    if not shard:
-        return prepared
-    return parts_of(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1]
+    return parts_of(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1] if shard else prepared
 
 
-def _require_heard(request: RunRequest) -> None:
-    """Raises BenchError for what an executor would not hear."""
+def _require_fitting_options(request: RunRequest) -> None:
+    """Raises BenchError for options that do not go together."""
+    on_ray, device = request.executor == "ray", request.device
     if request.executor == "slurm":
-        raise BenchError(
-            "--executor slurm is now `bench run ... --print-array slurm > array.sh`, then `bash array.sh`: a script "
-            "that submits the shards and their merge."
-        )
+        raise BenchError("--executor slurm is now `bench run ... --print-array slurm`, which prints a script.")
     if request.executor not in ("local", "ray"):
         raise BenchError(f"an executor is local or ray, not '{request.executor}'.")
-    if request.executor == "ray" and request.device not in ("auto", "cpu", "cuda"):
+    if request.limit is not None and request.limit < 1:
+        raise BenchError(f"--limit is a number of stimuli of at least 1, not {request.limit}.")
+    if on_ray and device not in ("auto", "cpu", "cuda"):
+        raise BenchError(f"each Ray task has a device of its own: --device is auto, cpu or cuda, not '{device}'.")
+    if request.shard and (on_ray or device == "cuda:all" or "," in device):
         raise BenchError(
-            "--executor ray gives each task a device of its own: --device is auto, cpu or cuda, not "
-            f"'{request.device}'."
+            f"--shard {request.shard} is one process on one device: --device cuda:0 --shard 1/8, and so on for each."
         )
-    several = request.executor == "ray" or request.device == "cuda:all" or "," in request.device
-    if request.shard and several:
-        raise BenchError(
-            f"--shard {request.shard} is one process on one device. Several devices of this machine each take a shard "
-            "of their own: --device cuda:0 --shard 1/8, --device cuda:1 --shard 2/8, ..."
-        )
-    for option, given in (("--address", request.address is not None), ("--gpus-per-task", request.gpus_per_task != 1)):
-        if given and request.executor != "ray":
+    for option, is_given in (
+        ("--address", request.address is not None),
+        ("--gpus-per-task", request.gpus_per_task != 1),
+    ):
+        if is_given and not on_ray:
             raise BenchError(f"{option} is for --executor ray: leave it out, or name that executor.")
 
 
@@ -187,11 +176,6 @@ def require_possible(request: RunRequest, settings: Settings) -> None:
     require_usable(settings.db)
 
 
-def without_plan(prepared: Prepared, request: RunRequest) -> Prepared:
-    """What travels to another process, which makes the plan again by `spec`: suites hold functions and stay here."""
-    return replace(prepared, tasks=[], suites=SuiteShelf({}, {}), request=request)
-
-
 def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
     """The shards of a plan, each with what it is called."""
     from benchmark.engine.plan import Shard, part_name, plan_digest, split, stated_cost
@@ -202,17 +186,6 @@ def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
         replace(prepared, tasks=tasks, part=part_name(Shard(index, n), plan))
         for index, tasks in enumerate(split(prepared.tasks, n, cost), 1)
     ]
-
-
-def _note(prepared: Prepared, policy: Policy, store: Store) -> str:
-    """What a whole run is called in a leaderboard that lacks parts of a plan: the one part of its own. Nobody asks
-    otherwise, and the operations of each architecture would be counted."""
-    from benchmark.engine.plan import ended_parts, lacking_parts
-
-    parts = ended_parts(store.run_notes())
-    if prepared.part or not lacking_parts(parts, parts):
-        return ""
-    return parts_of(prepared, policy, 1)[0].part
 
 
 def run_here(
@@ -226,29 +199,31 @@ def run_here(
     key: what is complete there is not made again; enough: asked whenever a chunk of all blocks is stored, and where it
     says yes, the run ends there.
     """
+    from benchmark.engine.plan import ended_parts, lacking_parts
     from benchmark.engine.run import RunOptions, execute
     from benchmark.store import open_store
 
-    devices, policy = devices_and_policy(prepared.request)
+    request = prepared.request
+    devices, policy = devices_and_policy(request)
+    # what a command needs beside models, suites and policy to show the same again
+    asked = {"limit": request.limit, "stimuli": joined(request.stimuli), "batch": request.batch}
     with open_store(prepared.settings.db) as store:
+        # A whole run in a leaderboard that lacks parts of a plan is called the one part of its own. Nobody asks
+        # otherwise, and the operations of each architecture would be counted.
+        ended = ended_parts(store.run_notes())
+        is_note = not prepared.part and lacking_parts(ended, ended)
         options = RunOptions(
             devices[0],
             policy,
-            prepared.request.batch,
+            request.batch,
             command,
             prepared.part,
-            _note(prepared, policy, store),
-            _asked(prepared.request),
+            parts_of(prepared, policy, 1)[0].part if is_note else "",
+            {name: value for name, value in asked.items() if value},
             known or {},
             enough,
         )
         return execute(prepared.tasks, store, prepared.settings, options, reporter)
-
-
-def _asked(request: RunRequest) -> dict[str, Any]:
-    """What a command needs beside models, suites and policy to show the same again."""
-    asked = {"limit": request.limit, "stimuli": joined(request.stimuli), "batch": request.batch}
-    return {name: value for name, value in asked.items() if value}
 
 
 def estimates(prepared: Prepared) -> list[Estimate]:
@@ -270,20 +245,6 @@ def long_plan(prepared: Prepared, begins: Callable[[str], None]) -> list[Estimat
     planned = [task for task in prepared.tasks if task.plan.blocks]
     devices, policy = devices_and_policy(prepared.request)
     return estimating.long_plan(planned, prepared.settings, devices[0], policy, begins)
-
-
-def planned_passes(prepared: Prepared) -> dict[str, float]:
-    """Model -> forward passes that its part of the plan costs, with nothing stored; {} where several processes tell
-    their progress themselves."""
-    from benchmark.engine.estimating import passes_of
-
-    request = prepared.request
-    if request.executor == "ray" or len(devices_and_policy(request)[0]) > 1:
-        return {}
-    passes: dict[str, float] = {}
-    for task in prepared.tasks:
-        passes[task.card.name] = passes.get(task.card.name, 0.0) + passes_of(task)
-    return passes
 
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:

@@ -264,7 +264,7 @@ class TrainingRun:
             costs[task.suite.name] += passes_of(task)  # type: ignore[assignment]
         for suite in sorted(costs, key=lambda name: (costs[name], name)):
             tasks = [task for task in prepared.tasks if task.suite.name == suite]
-            part = replace(prepared, tasks=tasks, spec=replace(prepared.spec, only=(suite,)))
+            part = replace(prepared, tasks=tasks, only=(suite,))
             report = execute(part, self.reporter, self.command)
             self.report.counts.update({str(status): n for status, n in report.counts.items()})
             self.report.failed |= report.failed

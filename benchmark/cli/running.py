@@ -80,7 +80,7 @@ def run(
         return 1
     say(f"{prepared.part + ': ' if prepared.part else ''}writing to {settings.db}", err=True)
     started = time.monotonic()
-    with reporting(quiet=quiet, planned=api.planned_passes(prepared)) as reporter:
+    with reporting(quiet=quiet, planned=prepared.passes()) as reporter:
         report = api.execute(prepared, reporter, as_typed())
     say(f"{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
     _say_failed(report.failed)

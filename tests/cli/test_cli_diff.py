@@ -163,23 +163,6 @@ def test_robust_accuracy_is_asked_of_images_in_random_order(bench):
 
 
 @pytest.mark.slow
-def test_a_variant_is_asked_like_its_suite(bench):
-    words = ("--precision-target", "0.4", "-s", "adversarial:l1", "--limit", "4", "-q")
-    ended = bench("diff", "world-standard-0", "world-stylised-0", *words)
-    assert ended.code in (0, 1, 3) and "adversarial:l1: all of them" in ended.out, ended.err
-    (found,) = gb.provenance("world-standard-0", "adversarial:l1:paired")
-    assert found.score.metric == "robust_accuracy" and found.title == "robust l1 12"
-
-
-@pytest.mark.slow
-def test_a_suite_that_neither_can_be_asked_is_said_once(bench):
-    words = ("--precision-target", "0.4", "-s", "corruption,adversarial", "--limit", "2", "-q")
-    told = bench("diff", "ideal-shape", "ideal-texture", *words)
-    assert told.out.count("not asked: an ideal observer") == 1
-    assert told.code == 3 and "| `adversarial` |" in told.out  # it was asked for by its name
-
-
-@pytest.mark.slow
 def test_a_suite_that_cannot_stop_early_is_inconclusive_where_it_was_named(bench):
     words = ("ideal-shape", "ideal-constant", "--precision-target", "0.4", "--noninferior", "0.99")
     named = bench("diff", *words, "--limit", "16", "-q", "-s", "corruption,cue-conflict")

@@ -37,20 +37,13 @@ def mistake(ended, code, *words):
         ("run --suite cue-conflct", ("cue-conflct", "cue-conflict")),
         ("rnk", ("rnk", "rank")),
         ("models show ideal-shap", ("ideal-shape",)),
-        ("models list ideal-shap", ("ideal-shape",)),
-        ("models check ideal-shap", ("ideal-shape",)),
         ("suites show cue-conflct", ("cue-conflict",)),
-        ("suites check cue-conflct", ("cue-conflict",)),
         ("data path cue-conflct", ("cue-conflict",)),
-        ("data verify cue-conflct", ("cue-conflict",)),
         ("data fetch cue-conflct", ("cue-conflict",)),
         ("register x --arch timm:resnet5", ("resnet50",)),
-        ("register x --arch torchvision:resnet5", ("resnet50",)),
         ("register x --arch nonsense", ("timm:NAME",)),
         ("register x --arch timm:resnet50 --each-template", ("open_clip:",)),
-        ("register x --arch timm:resnet50 --templates 7", ("--templates", "open_clip:")),
         ("register x --arch open_clip:ViT-B-32 --threshold 0.5", ("--threshold", "detectors")),
-        ("register x --arch hf:org/name --key ema", ("--key", "taken whole")),
         ("register p --arch open_clip:ViT-B-32 --probe world --key ema", ("--key", "taken whole")),
     ],
 )
@@ -67,13 +60,9 @@ def test_unknown_names_get_close_matches(bench, words, found):
         ("show ideal-shap", "ideal-shape"),
         ("compare ideal-shape ideal-textur", "ideal-texture"),
         ("compare ideal-shape ideal-textr*", "no observer is called 'ideal-textr*'"),
-        ("compare ideal-shp ideal-*", "ideal-shape"),
         ("compare ideal-shape ideal-* --images", "two observers"),
         ("compare people ideal-*", "`bench compare NAME people`"),
         ("export --trials ideal-shap --suite cue-conflict", "ideal-shape"),
-        ("export --trials ideal-shape --suite cue-conflct", "cue-conflict"),
-        ("db rescore --suite cue-conflct", "cue-conflict"),
-        ("export --by shape_bis", "shape_bias"),
     ],
 )
 def test_unknown_names_on_a_leaderboard(bench, board, words, found):
@@ -84,10 +73,7 @@ def test_unknown_names_on_a_leaderboard(bench, board, words, found):
     ("words", "code", "found"),
     [
         ("run --batch-size 0", 2, "--batch-size"),
-        ("run --batch-size many", 2, "many"),
-        ("run --batch-size ²", 2, "²"),
         ("run --limit 0", 2, "--limit"),
-        ("run --limit some", 2, "some"),
         ("run --precision fp8", 2, "fp32"),
         ("run --nonsense", 2, "--nonsense"),
         ("export --format xml", 2, "markdown"),
@@ -95,13 +81,9 @@ def test_unknown_names_on_a_leaderboard(bench, board, words, found):
         ("register x --arch timm:resnet18 --mean 1,2", 2, "three numbers"),
         ("register x --arch timm:resnet18 --weights nothere.pt", 1, "nothere.pt"),
         ("register ideal-shape --arch timm:resnet18", 2, "ideal-shape"),
-        ("register a/b --arch timm:resnet18", 2, "name"),
         ("import trials nothere", 2, "nothere"),
         ("data path cue-conflict", 1, "bench data fetch cue-conflict"),
-        ("data verify cue-conflict", 1, "bench data fetch cue-conflict"),
         ("rank", 1, "bench run"),
-        ("show x", 1, "bench run"),
-        ("export", 1, "bench run"),
         ("db rescore", 1, "bench run"),
         ("run -m ideal-shape --limit 2 --precision tf32 --device cpu", 1, "tf32"),
         ("run -m ideal-shape --limit 2 --device nonsense", 1, "nonsense"),
@@ -114,11 +96,9 @@ def test_usage_and_missing_things(bench, words, code, found):
 
 PIPED = (
     "import trials pipe",
-    "import scores pipe",
     "register x --arch timm:resnet18 --weights pipe",
     *(f"{words} --db pipe" for words in ("rank", "import trials table", "export", "db rescore")),
     "run -m ideal-shape --limit 2 --db pipe",
-    "rank --db sqlite:///pipe",
 )
 
 
@@ -167,7 +147,6 @@ def card(home, text):
         ("name: mine\nsource: flie\narch: timm:resnet18\n", ("source", "file")),
         ("name: mine\nsource: file\narch: timm:resnet18\nwieghts: x\n", ("wieghts", "no such field")),
         ("name: mine\nsource: file\narch: timm:resnet18\n", ("preprocess",)),
-        ("name: [", ("not valid YAML",)),
         ("- a\n- b\n", ("mapping",)),
     ],
 )
@@ -196,11 +175,6 @@ def test_a_checkpoint_that_lacks_and_has_keys(bench, tmp_path, state):
     state["extra.weight"] = state.pop("stem.weight")
     save_file(state, tmp_path / "net.safetensors")
     mistake(register(bench, "net.safetensors"), 1, "stem.weight", "extra.weight")
-
-
-def test_a_checkpoint_of_another_class_count(bench, tmp_path):
-    save_file(tiny_resnet(7).state_dict(), tmp_path / "net.safetensors")
-    mistake(register(bench, "net.safetensors"), 1, "head.weight", "7", "16")
 
 
 class Harm:
@@ -233,14 +207,6 @@ def test_weights_that_changed_after_registration(bench, tmp_path, state):
     assert failed and all("digest" in line and "expected" in line for line in failed)
     assert "Traceback" not in ended.err
     mistake(bench("models", "check", "mine"), 1, "digest")
-
-
-@pytest.mark.slow
-def test_weights_that_vanished(bench, tmp_path, state):
-    save_file(state, tmp_path / "net.safetensors")
-    assert register(bench, "net.safetensors").code == 0
-    (tmp_path / "net.safetensors").unlink()
-    mistake(bench("models", "check", "mine"), 1, "net.safetensors")
 
 
 def test_missing_stimuli_name_the_command_that_gets_them(bench, tmp_path):
@@ -320,36 +286,6 @@ def test_a_leaderboard_that_is_none(bench, tmp_path, words):
     mistake(bench(*words.split()), 1, "results.db")
 
 
-def test_a_damaged_leaderboard(bench, board, tmp_path):
-    copy = tmp_path / "copy.db"
-    with sqlite3.connect(board) as source, sqlite3.connect(copy) as target:
-        source.backup(target)
-    content = bytearray(copy.read_bytes())
-    content[4096 : len(content) // 2] = b"\xff" * (len(content) // 2 - 4096)
-    copy.write_bytes(content)
-    mistake(bench("rank", "--db", copy), 1, "copy.db")
-
-
-def test_a_read_only_leaderboard_is_read_and_not_written(bench, board, tmp_path, monkeypatch):
-    folder = tmp_path / "locked"
-    folder.mkdir()
-    copy = folder / "results.db"
-    with sqlite3.connect(board) as source, sqlite3.connect(copy) as target:
-        source.backup(target)
-    copy.chmod(0o444)
-    folder.chmod(0o555)
-    try:
-        import os
-
-        if os.access(copy, os.W_OK):
-            pytest.skip("this user may write everything (root)")
-        assert bench("rank", "--db", copy).code == 0
-        mistake(bench("run", "-m", "ideal-shape", "--limit", "2", "--db", copy), 1, "read-only")
-    finally:
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
-
-
 def test_two_cards_of_one_name(bench, home):
     known = yaml.safe_dump({"name": "ideal-shape", "source": "ideal", "arch": "shape-reader", "labels": "any"})
     path = card(home, known)
@@ -374,14 +310,7 @@ def test_scores_of_a_suite_that_is_not_installed_are_said(bench, board, tmp_path
 
 @pytest.mark.parametrize(
     "words",
-    [
-        ("rank", "--db", ""),
-        ("run", "--db", " "),
-        ("db", "merge", "a.db", "--into", ""),
-        ("db", "merge", "", "--into", "b.db"),
-        ("reproduce", "a", "b", "--into", ""),
-        ("sweep", ""),
-    ],
+    [("rank", "--db", ""), ("db", "merge", "a.db", "--into", ""), ("reproduce", "a", "b", "--into", ""), ("sweep", "")],
     ids=" ".join,
 )
 def test_a_place_that_is_empty_stands_for_no_default(bench, words):

@@ -68,15 +68,6 @@ def test_it_enters_by_its_own_space(home):
 
 
 @pytest.mark.slow
-def test_classes_that_the_set_has_and_the_network_lacks_are_named(home):
-    registered(home)
-    (home / "photos" / "cup").rename(home / "photos" / "mug")
-    bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
-    card = read_cards(read_settings().cards)["mine"]
-    assert "1 classes that 'mine' lacks: mug" in dict(api.entrances(card))["corruption"]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("suite", ["corruption:quick", "adversarial", "saliency"])
 def test_it_is_scored_there(suite, home):
     registered(home)

@@ -13,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-import gestaltbench as gb
 from benchmark import api
 from benchmark.api.options import command_line
 from benchmark.stimuli.catalogue import GEIRHOS16
@@ -45,15 +44,6 @@ def test_everything_behind_a_headline_is_said(bench, board):
         "--seed 0 --batch-size 12",
     ):
         assert text in ended.out, text
-
-
-def test_one_number_is_named_by_metric_and_condition(bench, board):
-    rows = [row for row in api.show(NAMES[0], db=board) if row.condition]
-    words = (*NAMES, rows[0].metric, rows[0].condition)
-    (found,) = json.loads(bench("show", "--provenance", *words, "--json", "--db", board).out)
-    assert (found["metric"], found["condition"]) == (rows[0].metric, rows[0].condition)
-    assert (found["value"], found["n"]) == (rows[0].value, rows[0].n)
-    assert found["policy"] == {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
 
 
 def test_a_metric_is_known_by_the_title_that_tables_show(bench, board):
@@ -354,12 +344,3 @@ def forged(board, folder, change, value):
         source.backup(target)
         target.execute(change, (value,))
     return str(path)
-
-
-@pytest.mark.slow
-def test_python_gives_the_same_as_the_command_line(bench, board):
-    found = gb.provenance(*NAMES, db=board)
-    row = found.frame().iloc[0]
-    assert row.command == found[0].again.command and row.value == found[0].score.value
-    assert json.loads(row.policy)["precision"] == "fp32"
-    assert gb.reproduce(*NAMES, "shape_bias", db=board).exit_code == 0

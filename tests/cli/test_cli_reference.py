@@ -52,21 +52,6 @@ def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> 
     assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(again.db)] == shown
 
 
-def test_who_answered_fewer_experiments_asks_for_no_new_scores_of_the_others(home: Path) -> None:
-    tables = home / "mirror" / "error-consistency"
-    for experiment, names in {"edges": ("resnet50", "vgg16"), "silhouettes": ("vgg16",)}.items():
-        folder = tables / f"texture-shape_{experiment}"
-        folder.mkdir()
-        for name in names:
-            rows = f"{name},1,1,NaN,cat,cat,0,cat1.png\n{name},1,2,NaN,dog,cat,0,cat2.png\n"
-            (folder / f"{experiment}_{name}_session-1.csv").write_text(HEAD + rows)
-    first = api.reference(("error-consistency",))
-    assert first.trials == 10 and not first.failed
-    made = _made(first.db)
-    api.reference(("error-consistency",))
-    assert _made(first.db) == made
-
-
 def test_a_second_time_no_table_is_read_until_one_changes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("error-consistency",)
     first = api.reference(names)
@@ -82,19 +67,6 @@ def test_a_second_time_no_table_is_read_until_one_changes(home: Path, monkeypatc
     assert api.reference(names).trials == 3 and len(read) == 1  # the old two, with the new one
     assert _shown(first.db)["vgg16 (error-consistency)"] == (1 / 3, 3)
     assert api.reference(names).trials == 0 and len(read) == 1
-
-
-def test_tables_are_read_again_where_others_count_since(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("error-consistency",)
-    first = api.reference(names)
-    other = home / "cue-conflict_resnet50_session-1.csv"
-    other.write_text(HEAD + "resnet50,1,1,NaN,dog,cat,0,cat1-dog1.png\n")
-    api.import_trials(other, source="error-consistency", db=first.db)
-    read: list[object] = []
-    monkeypatch.setattr(importing, "read_tables", _told(importing.read_tables, read))
-    api.reference(names)
-    assert len(read) == 1  # and what was published counts again
-    assert _shown(first.db)["resnet50 (error-consistency)"] == (0.5, 2)
 
 
 def _told(does: Callable[..., Any], calls: list[object]) -> Callable[..., Any]:
@@ -130,14 +102,6 @@ def test_everything_published_fits_its_budget_and_comes_in_once(
     assert peak < 2 * 2**20 or sys.platform != "linux"
 
 
-def _made(db: str):
-    """Every score set of the suite that scores several experiments together."""
-    from benchmark.store import open_store
-
-    with open_store(db, write=False) as store:
-        return [(one.observer, one.stimuli) for one in store.score_sets("human-comparison")]
-
-
 def _scores(db: str):
     from benchmark.store import open_store
 
@@ -165,9 +129,3 @@ def test_a_run_on_published_stimuli_offers_it_in_one_line(home: Path) -> None:
     assert len(lines) == 1 and f"--db {db}" in lines[0]
     api.reference(("error-consistency",), db=db)
     assert "bench db reference" not in api_run(cli, run).output  # they are there
-
-
-def test_a_run_on_the_built_in_world_offers_nothing(home: Path) -> None:
-    run = ["run", "-m", "world-standard-0", "--suite", "cue-conflict", "--limit", "16"]
-    said = CliRunner().invoke(cli, [*run, "--db", str(home / "w.db")])
-    assert said.exit_code == 0 and "bench db reference" not in said.output

@@ -82,23 +82,6 @@ def test_which_weights_of_several_are_taken_is_said(bench, training):
     assert "its weights are" not in sweep(bench, training, "--every", "3").err
 
 
-@pytest.mark.slow
-def test_a_checkpoint_that_was_written_anew_is_registered_anew(bench, training, home):
-    sweep(bench, training, "--pattern", "step_3.pt")
-    before = read_cards(home / "cards")["my-run-step_3"].sha256
-    save(training / "step_3.pt", 7)
-    assert "1 done" in sweep(bench, training, "--pattern", "step_3.pt").err
-    after = read_cards(home / "cards")["my-run-step_3"]
-    assert after.sha256 != before and after.checkpoint.step == 3
-
-
-@pytest.mark.slow
-def test_every_second_and_the_last(bench, training, home):
-    ended = sweep(bench, training, "--every", "2", "--pattern", "step_*.pt", "--name", "r")
-    assert ended.code == 0, ended.err
-    assert {n for n, c in read_cards(home / "cards").items() if c.checkpoint} == {"r-step_3", "r-step_100"}
-
-
 def test_mistakes_are_one_line(bench, tmp_path):
     empty, odd = tmp_path / "empty", tmp_path / "odd"
     empty.mkdir()
@@ -150,11 +133,6 @@ def test_a_place_that_holds_no_cards_is_said_once(bench, home, tmp_path):
     ended = bench("sweep", tmp_path / "run", "--arch", "timm:resnet18")
     assert ended.code == 1 and len(ended.errors) == 1, ended.err
     assert f"no card can be written to {home / 'cards'}" in ended.err
-
-
-def test_an_empty_name_is_not_this_folder(bench):
-    ended = bench("sweep", "", "--arch", "timm:resnet18")
-    assert ended.code == 2 and len(ended.errors) == 1 and "got ''" in ended.err
 
 
 def test_a_time_that_is_none_is_refused_before_anything_is_waited_for(bench, tmp_path):
@@ -231,12 +209,6 @@ def test_checkpoints_are_run_as_they_appear_and_never_half_written(training, tmp
 
 def interrupt(*_):
     raise KeyboardInterrupt
-
-
-def test_a_pause_that_is_interrupted_ends_the_watch(monkeypatch):
-    assert training_runs._slept(0.001)
-    monkeypatch.setattr("benchmark.api.training.time", SimpleNamespace(sleep=interrupt))
-    assert not training_runs._slept(0.001)
 
 
 @pytest.mark.slow
