@@ -33,19 +33,16 @@ LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a set.
-
-    role: what suites ask for; space: the decision space of its labels; url: None where its terms forbid a download;
-    archive: file name of the download; sha256: of that file, None where it is not pinned; member: the set's folder
-    inside the archive's top folder; count: images (or files of trials) of the full published set; digest: of the full
-    set as `sets.open_set` computes it; mask: the set of silhouettes that mask it; folder: where a user said it lies;
-    aliases: other names that are used for it; source: where a person gets it, an address or words.
-
-    Of a set that lies in cells (CORRUPTION/SEVERITY/class/image): parts: the published corruptions in order; extra:
-    those beyond them that published means leave out; levels: the severities; and `count` is that of each cell. size: px
-    of its square images; classes: how many there are. files: of textures and lists of names, file name -> SHA-256, in
-    order. of: of a list of names, the set that has the images. archives: of a set in several archives, file name ->
-    address; none is pinned."""
+    """What is known of a set. role: what suites ask for; space: the decision space of its labels; url: None where its
+    terms forbid a download; archive: file name of the download; sha256: of that file, None where it is not pinned;
+    member: the set's folder inside the archive's top folder; count: images (or files of trials) of the full published
+    set; digest: of the full set as `sets.open_set` computes it; mask: the set of silhouettes that mask it; folder:
+    where a user said it lies; aliases: other names that are used for it; source: where a person gets it, an address or
+    words. Of a set that lies in cells (CORRUPTION/SEVERITY/class/image): parts: the published corruptions in order;
+    extra: those beyond them that published means leave out; levels: the severities; and `count` is that of each cell.
+    size: px of its square images; classes: how many there are. files: of textures and lists of names, file name ->
+    SHA-256, in order. of: of a list of names, the set that has the images. archives: of a set in several archives, file
+    name -> address; none is pinned."""
 
     name: str
     role: str
@@ -194,10 +191,9 @@ def name_experiment(text: str) -> str:
 
 
 def experiment_of(path: Path) -> str:
-    """From the file name up to the first "_", else from the nearest folder that names a known experiment.
-
-    A file in the published form NAME_OBSERVER_session-1.csv may name an experiment of its own. Raises TrialsError if
-    nothing tells."""
+    """From the file name up to the first "_", else from the nearest folder that names a known experiment. A file in the
+    published form NAME_OBSERVER_session-1.csv may name an experiment of its own. Raises TrialsError if nothing tells.
+    """
     stem = _GROUP.sub("", path.stem.lower())
     folders = [folder.name for folder in path.absolute().parents[:2]]
     for text in (stem.partition("_")[0], stem, *folders):
@@ -217,10 +213,7 @@ def split_eidolon(experiment: str, condition: str, where: str) -> str:
         return experiment
     if match := re.fullmatch(r"[^-]*-(10|3|0)-[^-]*", condition.strip()):
         return EIDOLONS[match[1]]
-    raise TrialsError(
-        f"{where}: condition '{condition}' is no eidolon condition; expected reach-coherence-grain, such as '8-3-10', "
-        "with coherence 10, 3 or 0."
-    )
+    raise TrialsError(f"{where}: condition '{condition}' is no eidolon condition like '8-3-10' (coherence 10, 3 or 0).")
 
 
 # What is read from names: categories, exemplars, conditions. Every rule is one explicit pattern.
@@ -288,10 +281,9 @@ def read_shape(name: str) -> str:
 
 
 def canonical_condition(experiment: str, text: str) -> str:
-    """One spelling per condition, so that tables of people and of networks meet.
-
-    Experiments of one condition: "" whatever the table says. Numeric ones: the shortest decimal ("0.20" and "0.2" ->
-    "0.2", "3.0" -> "3", "inf" stays). Others: lower case ("True" -> "true", "c05" stays)."""
+    """One spelling per condition, so that tables of people and of networks meet. Experiments of one condition: ""
+    whatever the table says. Numeric ones: the shortest decimal ("0.20" and "0.2" -> "0.2", "3.0" -> "3", "inf" stays).
+    Others: lower case ("True" -> "true", "c05" stays)."""
     text = text.strip().lower()
     if experiment in SINGLE_CONDITION:
         return ""
@@ -302,9 +294,8 @@ def canonical_condition(experiment: str, text: str) -> str:
 
 
 def locate(name: str, settings: Settings) -> Path | None:
-    """The folder of a set, or None: BENCH_DATA first, then fetched sets, then a folder that a user added.
-
-    Raises UnknownName for a name that the catalogue lacks."""
+    """The folder of a set, or None: BENCH_DATA first, then fetched sets, then a folder that a user added. Raises
+    UnknownName for a name that the catalogue lacks."""
     return folder_of(find_entry(name, settings), settings)
 
 
@@ -418,10 +409,8 @@ def known_of(observer: Named) -> PublishedNetwork:
 
 
 def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
-    """The source of each table below `root` (a folder, or a table itself).
-
-    The nearest folder that is called like a published collection tells; else what one collection alone holds; else
-    the source is called like `root`."""
+    """The source of each table below `root` (a folder, or a table itself). The nearest folder that is called like a
+    published collection tells; else what one collection alone holds; else the source is called like `root`."""
     parts = {part for path in paths for part in (path.relative_to(root).parts if path != root else (path.name,))}
     held = [name for name, known in known_sources().items() if any(part.startswith(known.holds) for part in parts)]
     place = root.resolve()

@@ -20,7 +20,6 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, folder_of, place_of, read_catalogue, read_shape, remedy
 from benchmark.stimuli.generated import generated_set, is_generated
 from benchmark.stimuli.image_files import (
-    Digests,
     FileImages,
     FileMasks,
     Picked,
@@ -54,16 +53,14 @@ FORMAT = 1
 
 
 def open_set(name: str, settings: Settings) -> Stimuli:
-    """The set of that name (or alias) as it lies on this disk; sets of the built-in world are drawn.
-
-    Order: by category, then image name. `whole` is the published count, so that a part of a set shows as a part. Raises
+    """The set of that name (or alias) as it lies on this disk; sets of the built-in world are drawn. Order: by
+    category, then image name. `whole` is the published count, so that a part of a set shows as a part. Raises
     UnknownName, MissingStimuli (with the command that gets the set) or StimuliError."""
     return generated_set(name) if is_generated(name) else open_folder(*place_of(name, settings), settings)
 
 
 def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
     """The set of an entry, read from `folder`; with `limit` what `sample` leaves of it, no other file being read.
-
     Raises StimuliError."""
     if entry.annotated:
         return open_annotated(entry, folder, settings, limit)
@@ -74,9 +71,8 @@ def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | Non
 
 
 def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None) -> Stimuli:
-    """The images of a listing as a set of an entry, called `name`; n: how many the folder has.
-
-    Raises StimuliError, also for a damaged manifest."""
+    """The images of a listing as a set of an entry, called `name`; n: how many the folder has. Raises StimuliError,
+    also for a damaged manifest."""
     check_spelling(listing.folder, listing.ids)
     check_spelling(listing.folder, listing.labels["category"].tolist())
     items = file_digests(listing.files, listing.folder, settings)
@@ -88,9 +84,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
             text = read_text(place)
             table = json.loads(text)
             if table["format"] != FORMAT:
-                raise StimuliError(
-                    f"{place}: format {table['format']}, expected {FORMAT}: made by another version of this program."
-                )
+                raise StimuliError(f"{place}: made by another version of this program, in format {table['format']}.")
             by, strength, whole = table["generator"], float(table["strength"]), int(table["whole"])
             origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
             # By this label the whole manifest enters the set's digest.
@@ -126,9 +120,8 @@ def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
     """The part that a protocol shows: at most `limit` stimuli, evenly spaced over the order (floor(i * n / limit)); of
-    a sample the first.
-
-    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1."""
+    a sample the first. It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
+    """
     index = evenly(len(stimuli), limit)
     if len(index) == len(stimuli):
         return stimuli
@@ -136,18 +129,16 @@ def subset(stimuli: Stimuli, limit: int) -> Stimuli:
 
 
 def sample(stimuli: Stimuli, limit: int) -> Stimuli:
-    """At most `limit` stimuli, the first in the order of `items.sample_order`; the set itself where it has no more.
-
-    It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1."""
+    """At most `limit` stimuli, the first in the order of `items.sample_order`; the set itself where it has no more. It
+    has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1."""
     if limit >= max(1, len(stimuli)):
         return stimuli
     return replace(_pick(stimuli, sample_order(stimuli.ids, stimuli.labels, limit)), sampled=True)
 
 
 def shuffled(stimuli: Stimuli) -> Stimuli:
-    """All of the stimuli in the order of `items.sample_order`, so that any front part is a sample; a sample stays.
-
-    The set has a digest of its own and says "shuffled" in its name."""
+    """All of the stimuli in the order of `items.sample_order`, so that any front part is a sample; a sample stays. The
+    set has a digest of its own and says "shuffled" in its name."""
     mixed = stimuli
     if len(stimuli) and not stimuli.sampled:
         mixed = replace(_pick(stimuli, sample_order(stimuli.ids, stimuli.labels, len(stimuli))), sampled=True)
@@ -158,9 +149,7 @@ def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
     """The stimuli of those names, in the order given. Raises StimuliError on unknown or repeated names."""
     position = {name: i for i, name in enumerate(stimuli.ids)}
     if unknown := [name for name in ids if name not in position]:
-        raise StimuliError(
-            f"'{stimuli.name}' has no image '{unknown[0]}' ({len(unknown)} of {len(ids)} names are unknown)."
-        )
+        raise StimuliError(f"'{stimuli.name}' has no image '{unknown[0]}' and {len(unknown) - 1} others of {len(ids)}.")
     if len(set(ids)) != len(ids):
         twice = Counter(ids).most_common(1)[0][0]
         raise StimuliError(f"the image '{twice}' of '{stimuli.name}' is named twice.")
@@ -169,17 +158,16 @@ def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
 
 
 def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> NDArray[np.uint64]:
-    """One seed per stimulus at `index` [n], from the policy's seed and the item's content alone.
-
-    So a stimulus keeps its seed in any order, batch or subset."""
+    """One seed per stimulus at `index` [n], from the policy's seed and the item's content alone. So a stimulus keeps
+    its seed in any order, batch or subset."""
     texts = (f"{policy_seed}:{stimuli.items[int(i)]}" for i in index)
     return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
 
 
 def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
-    chosen, items = tuple(index), stimuli.items
+    chosen = tuple(index)
     ids = tuple(stimuli.ids[i] for i in chosen)
-    items = Digests(items.rows[list(chosen)]) if isinstance(items, Digests) else tuple(items[i] for i in chosen)
+    items = tuple(stimuli.items[i] for i in chosen)
     labels = {name: column[list(chosen)] for name, column in stimuli.labels.items()}
     parts: dict[str, Any] = {name: getattr(stimuli, name) for name in ("decode", "mask", "ignored", "importance")}
     picked: dict[str, Any] = {name: part and Picked(part, chosen) for name, part in parts.items()}
@@ -244,9 +232,8 @@ class AnnotatedImages:
 
 
 def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
-    """The set of an entry, read from `folder`; with `limit` a sample of so many images.
-
-    An item's digest covers its image file, the files that annotate it, and the rest in words. Raises StimuliError."""
+    """The set of an entry, read from `folder`; with `limit` a sample of so many images. An item's digest covers its
+    image file, the files that annotate it, and the rest in words. Raises StimuliError."""
     seen = survey(entry, folder)
     n, items = len(seen.items), seen.items
     if sampled := limit is not None and limit < n:
@@ -288,8 +275,7 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
 
 
 # Sets that lie in cells: CORRUPTION/SEVERITY/class/image, with or without folders of groups above. Every cell is a set
-# of its own, called "imagenet-c gaussian_noise/3". Cells that show the same images share their names and labels, so all
-# of ImageNet-C (95 cells of 50,000 images) is held in 32 bytes an image.
+# of its own, called "imagenet-c gaussian_noise/3". Cells that show the same images share their names and labels.
 SEVERITY = re.compile(r"\d+(\.\d+)?")
 GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's
 
@@ -312,9 +298,8 @@ class CellFolder(NamedTuple):
 
 
 def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
-    """The cells below `folder`: published corruptions in their order, then others by name; severities by number.
-
-    Raises StimuliError if there is none, or if one of a name lies in two places."""
+    """The cells below `folder`: published corruptions in their order, then others by name; severities by number. Raises
+    StimuliError if there is none, or if one of a name lies in two places."""
 
     def below(place: Path, depth: int) -> Iterator[CellFolder]:
         """Cells whose corruption's folder lies at most `depth` levels below."""
@@ -327,14 +312,9 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
     cells: dict[str, CellFolder] = {}
     for cell in below(folder, GROUPS + 1):
         if cells.setdefault(cell.name, cell) is not cell:
-            raise StimuliError(
-                f"{cell.folder} and {cells[cell.name].folder} are both the cell '{cell.name}' of '{entry.name}'. "
-                "Remove one of them."
-            )
+            raise StimuliError(f"{cell.folder} and {cells[cell.name].folder} are both cell '{cell.name}'. Remove one.")
     if not cells:
-        raise StimuliError(
-            f"{folder}: no cells of '{entry.name}'. Expected folders like gaussian_noise/3/n01440764 with images."
-        )
+        raise StimuliError(f"{folder}: no cells of '{entry.name}', folders like gaussian_noise/3/n01440764.")
     known = {name: i for i, name in enumerate((*entry.parts, *entry.extra))}
 
     def place_in_order(cell: CellFolder) -> tuple[int, str, float]:
@@ -367,16 +347,15 @@ class Cells(Mapping[str, Stimuli]):
 
 
 def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Cells:
-    """The cells of an entry, read from `folder`.
-
-    With `limit` each shows the same images: a sample of so many of those that all cells have. Raises StimuliError."""
+    """The cells of an entry, read from `folder`. With `limit` each shows the same images: a sample of so many of those
+    that all cells have. Raises StimuliError."""
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
     if limit is None:
         return Cells(entry, settings, listings, whole)
     distinct = {id(listing.ids): listing for listing in listings.values()}
     # Names of the images that every listing has in the same class, in order.
-    first, *others = (list(zip(one.ids, one.labels["category"].tolist(), strict=True)) for one in distinct.values())
+    first, *others = (list(zip(x.ids, x.labels["category"].tolist(), strict=True)) for x in distinct.values())
     sets = [set(pairs) for pairs in others]
     common = [pair for pair in first if all(pair in pairs for pairs in sets)]
     if not common:
@@ -396,9 +375,8 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
 def list_cells(
     entry: Entry, cells: Sequence[CellFolder], failed: Callable[[CellFolder, StimuliError], None] | None = None
 ) -> dict[str, Listing]:
-    """What lies in each cell; those with the same names in the same classes share one copy of them.
-
-    failed: told of a cell that cannot be listed, which is then left out; without it that is raised."""
+    """What lies in each cell; those with the same names in the same classes share one copy of them. failed: told of a
+    cell that cannot be listed, which is then left out; without it that is raised."""
     distinct: list[Listing] = []
     listings = {}
     for cell in cells:
@@ -420,9 +398,8 @@ def list_cells(
 
 def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
     """The images that the list in `folder` names, in the order of the set `entry.of`; with `limit` a sample of so many.
-    No other image is read.
-
-    Raises MissingStimuli if that set is not on this disk, StimuliError if the list cannot be used."""
+    No other image is read. Raises MissingStimuli if that set is not on this disk, StimuliError if the list cannot be
+    used."""
     names = read_names(entry, folder)
     source, place = place_of(entry.of, settings)
     whole = list_folder(source, place)
@@ -437,9 +414,8 @@ def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None
 
 
 def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
-    """The image names of a list, as they come, without folders.
-
-    Raises StimuliError if there is no list, if it cannot be read, or if it names an image twice."""
+    """The image names of a list, as they come, without folders. Raises StimuliError if there is no list, if it cannot
+    be read, or if it names an image twice."""
     paths = [folder / name for name in entry.files] or sorted(folder.glob("*.txt"))[:1]
     if not paths:
         raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")

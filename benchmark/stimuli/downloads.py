@@ -84,11 +84,10 @@ def unpack(
     archive: Path, member: str | None, target: Path, most_bytes: int = 16 * 2**30, most_files: int = 500_000
 ) -> int:
     """Unpack the folder `member` below the archive's top folder into `target`, or with None all that the archive holds,
-    under its own names; returns the number of files.
-
-    Only plain files and folders are made, inside `target` alone; where anything is wrong, nothing of it stays. Raises
-    StimuliError on paths that lead out, links or devices in that folder, an absent folder, more than the most that it
-    may unpack to (wanted or not), or an archive that is damaged or cut short; OSError where the disk is full."""
+    under its own names; returns the number of files. Only plain files and folders are made, inside `target` alone;
+    where anything is wrong, nothing of it stays. Raises StimuliError on paths that lead out, links or devices in that
+    folder, an absent folder, more than the most that it may unpack to (wanted or not), or an archive that is damaged or
+    cut short; OSError where the disk is full."""
     there, size, files = target.exists(), 0, 0
     wanted = None if member is None else PurePosixPath(member)
     try:
@@ -100,20 +99,10 @@ def unpack(
             for count, info in enumerate(tar, 1):
                 size += info.size
                 if size > most_bytes or count > most_files:
-                    raise StimuliError(
-                        f"{archive}: unpacks to more than {most_bytes} bytes or {most_files} files; refused."
-                    )
-                path = PurePosixPath(info.name)
-                if path.is_absolute() or ".." in path.parts or "\\" in info.name:
-                    raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
-                inside = path if wanted is None else PurePosixPath(*path.parts[1:])
-                if info.isdir() or not inside.parts or not inside.is_relative_to(wanted or ""):
-                    continue
-                if not info.isreg():
-                    raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
-                own = info.replace(name=str(inside.relative_to(wanted or "")), deep=False)
-                tar.extract(own, target, filter="data")
-                files += 1
+                    raise StimuliError(f"{archive}: more than {most_bytes} bytes or {most_files} files; refused.")
+                if path := _wanted_path(archive, info, wanted):
+                    tar.extract(info.replace(name=path, deep=False), target, filter="data")
+                    files += 1
             # `tarfile` stops in silence at a header that it does not understand: what follows the end must be zeros.
             # Reading it makes the compressor compare its check sum.
             rest: IO[bytes] = tar.fileobj  # type: ignore[assignment]
@@ -130,6 +119,19 @@ def unpack(
         raise
 
 
+def _wanted_path(archive: Path, info: tarfile.TarInfo, wanted: PurePosixPath | None) -> str:
+    """Where an entry lies inside the wanted folder; "" if it does not, or is a folder."""
+    path = PurePosixPath(info.name)
+    if path.is_absolute() or ".." in path.parts or "\\" in info.name:
+        raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
+    inside = path if wanted is None else PurePosixPath(*path.parts[1:])
+    if info.isdir() or not inside.parts or not inside.is_relative_to(wanted or ""):
+        return ""
+    if not info.isreg():
+        raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
+    return str(inside.relative_to(wanted or ""))
+
+
 class Note(NamedTuple):
     """The file of a finished folder that says what was to be made; written last."""
 
@@ -144,20 +146,16 @@ def is_made(target: Path, note: Note) -> bool:
 
 
 def make_folder(target: Path, note: Note, fill: Callable[[Path], None], *, replace: bool = False) -> None:
-    """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the note.
-
-    fill: is called again on what it left when it was interrupted, and leaves what is there. replace: a folder that was
-    made from another note gives way. Raises StimuliError where something else lies at `target`."""
+    """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the note. fill:
+    is called again on what it left when it was interrupted, and leaves what is there. replace: a folder that was made
+    from another note gives way. Raises StimuliError where something else lies at `target`."""
     if is_made(target, note):
         return
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         if not (target / note.name).is_file():
             raise StimuliError(f"{target}: is there and was not made by this command. Choose another name or folder.")
         if not replace:
-            raise StimuliError(
-                f"{target}: is there, made with other settings or from other images. "
-                "Choose another name, or delete that folder."
-            )
+            raise StimuliError(f"{target}: made with other settings or images. Choose another name, or delete it.")
     hidden = f".{target.name}-"
     unfinished = target.with_name(f"{hidden}{text_digest(note.text)[:16]}")
     unfinished.mkdir(parents=True, exist_ok=True)

@@ -12,20 +12,8 @@ from pathlib import Path
 
 from benchmark.errors import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import (
-    ANNOTATED,
-    LAYOUTS,
-    PREFIX,
-    Entry,
-    Layout,
-    find_built_in,
-    find_entry,
-    folder_of,
-    inside,
-    read_pair,
-    remedy,
-    save_entry,
-)
+from benchmark.stimuli import catalogue
+from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS, PREFIX, Entry, Layout
 from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
 from benchmark.stimuli.downloads import archive_of, get, remember, unpack
 from benchmark.stimuli.generated import PREFIX as RESERVED
@@ -68,9 +56,7 @@ def describe(name: str, place: Path, role: str | None, space: str | None, layout
 def check_name(name: str) -> None:
     """Raise StimuliError where `name` cannot name a set of the user's."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name.startswith(RESERVED):
-        raise StimuliError(
-            f"'{name}' cannot name a set: use letters, digits, '.', '_' and '-', not starting with '{RESERVED}'."
-        )
+        raise StimuliError(f"'{name}' cannot name a set: letters, digits, '.', '_', '-', no '{RESERVED}' in front.")
 
 
 def guess_layout(folder: Path) -> tuple[Layout, str | None]:
@@ -93,7 +79,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
     places = [path.relative_to(folder).parts for path in images]
     if all(len(parts) > 3 and SEVERITY.fullmatch(parts[-3]) for parts in places):
         return "cells", space
-    conflict = space == "geirhos16" and all(read_pair(path.name) for path in images)
+    conflict = space == "geirhos16" and all(catalogue.read_pair(path.name) for path in images)
     return "cue-conflict" if conflict else "class-folder", space
 
 
@@ -101,9 +87,8 @@ Report = Callable[[str], None]
 
 
 def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of an entry's archives without suffix ("noise"); of `only`, where that is given.
-
-    Raises UnknownName with close matches."""
+    """The names of an entry's archives without suffix ("noise"); of `only`, where that is given. Raises UnknownName
+    with close matches."""
     known = {archive.partition(".")[0]: archive for archive in entry.archives}
     for name in only:
         if name not in known:
@@ -112,10 +97,9 @@ def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
 
 
 def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Report, only: Collection[str] = ()) -> Path:
-    """Download and unpack what is not there yet; what is there already is kept whatever happens to the rest.
-
-    staging: a folder on the same disk to unpack into. An archive is deleted once it is unpacked; its digest stays
-    recorded, so that another download of it must be the same. Raises StimuliError."""
+    """Download and unpack what is not there yet; what is there already is kept whatever happens to the rest. staging: a
+    folder on the same disk to unpack into. An archive is deleted once it is unpacked; its digest stays recorded, so
+    that another download of it must be the same. Raises StimuliError."""
     target = settings.stimuli / entry.name
     wanted = archive_names(entry, only)
     for archive, url in entry.archives.items():
@@ -151,22 +135,17 @@ def _unpacked(
 
 
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
-    """The folder of a set, downloaded where it is not on this disk yet.
-
-    A mirror (folder or URL) is tried first. The set is checked before it takes its place, in one move. report: told
-    each step, a line each; only: of a set in several archives, the names of those to get ("noise"). Raises UnknownName,
-    MissingStimuli where terms forbid a download, and StimuliError with every source that was tried."""
-    entry = find_entry(name, settings)
+    """The folder of a set, downloaded where it is not on this disk yet. A mirror (folder or URL) is tried first. The
+    set is checked before it takes its place, in one move. report: told each step, a line each; only: of a set in
+    several archives, the names of those to get ("noise"). Raises UnknownName, MissingStimuli where terms forbid a
+    download, and StimuliError with every source that was tried."""
+    entry = catalogue.find_entry(name, settings)
     wanted = archive_names(entry, only)
-    here, target = folder_of(entry, settings), settings.stimuli / entry.name
+    here, target = catalogue.folder_of(entry, settings), settings.stimuli / entry.name
     if here is not None and (here != target or not wanted):
         report(f"{entry.name}: already at {here}")
         return here
-    # A mirror that is a folder may hold the set's folder, or tables in an archive under the paths of their publisher.
-    mirror = expanded(settings.mirror) if settings.mirror and "://" not in settings.mirror else None
-    places = (mirror / entry.name, mirror / "published-scores" / entry.name) if mirror else ()
-    source = next((place for place in places if place.is_dir()), None)
-    packed = mirror / "published-trials" / f"{entry.name}.tar.xz" if mirror else None
+    source, packed = _mirrored(entry, settings)
     with folder_in(settings.stimuli, ".fetching-") as staging:
         place = staging / entry.name
         if wanted and source is None:
@@ -175,12 +154,12 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
             report(f"{entry.name}: copying {source}")
             shutil.copytree(source, place)
             _check(entry, place, settings, report, whole=False)
-        elif packed is not None and entry.kind == "trials" and packed.is_file():
+        elif packed is not None:
             report(f"{entry.name}: unpacking {packed}")
             unpack(packed, None, place)
             _check(entry, place, settings, report)
         elif entry.url is None:
-            raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
+            raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {catalogue.remedy(entry)}.")
         elif entry.files:
             place.mkdir()
             for file, digest in entry.files.items():
@@ -200,6 +179,16 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     return target
 
 
+def _mirrored(entry: Entry, settings: Settings) -> tuple[Path | None, Path | None]:
+    """What a mirror that is a folder has: the set's folder; tables in an archive under the paths of their publisher."""
+    if not settings.mirror or "://" in settings.mirror:
+        return None, None
+    root = expanded(settings.mirror)
+    folders = (place for place in (root / entry.name, root / "published-scores" / entry.name) if place.is_dir())
+    packed = root / "published-trials" / f"{entry.name}.tar.xz"
+    return next(folders, None), packed if entry.kind == "trials" and packed.is_file() else None
+
+
 def add(
     name: str,
     folder: str | Path,
@@ -210,18 +199,16 @@ def add(
     layout: str | None = None,
     report: Report = lambda _line: None,
 ) -> Entry:
-    """Remember a folder as a set. A catalogue name keeps its own role, space and layout.
-
-    What is not given is read off the folder: layout from its names, space from its categories, role from the layout or
-    the name. report: told which images are left out, a line a reason. Raises StimuliError where the folder cannot be
-    read as such a set."""
+    """Remember a folder as a set. A catalogue name keeps its own role, space and layout. What is not given is read off
+    the folder: layout from its names, space from its categories, role from the layout or the name. report: told which
+    images are left out, a line a reason. Raises StimuliError where the folder cannot be read as such a set."""
     place = expanded(folder).resolve()
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     check_spelling(place.parent, [str(place)])
-    entry = replace(find_built_in(name) or describe(name, place, role, space, layout), folder=str(place))
-    _check_readable(entry, inside(entry, place), report)
-    save_entry(entry, settings)
+    entry = replace(catalogue.find_built_in(name) or describe(name, place, role, space, layout), folder=str(place))
+    _check_readable(entry, catalogue.inside(entry, place), report)
+    catalogue.save_entry(entry, settings)
     return entry
 
 
@@ -247,20 +234,15 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
 def _check(entry: Entry, place: Path, settings: Settings, report: Report, whole: bool = True) -> None:
     """What came must be the published set; whole: all of it. A mirror may hold a part: that is kept, and said."""
     if entry.kind != "images" or entry.layout == "cells":
-        _check_readable(entry, inside(entry, place), report)
+        _check_readable(entry, catalogue.inside(entry, place), report)
         return
-    stimuli = open_folder(entry, inside(entry, place), settings)
+    stimuli = open_folder(entry, catalogue.inside(entry, place), settings)
     if not whole:
         report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")
         return
     if entry.count is not None and len(stimuli) != entry.count:
-        raise StimuliError(
-            f"the download of '{entry.name}' has {len(stimuli)} images; expected {entry.count}. It was not kept."
-        )
+        raise StimuliError(f"the download has {len(stimuli)} images; expected {entry.count}. It was not kept.")
     if entry.digest is not None and stimuli.digest != entry.digest:
-        raise StimuliError(
-            f"the download of '{entry.name}' is not the published set: expected digest "
-            f"{entry.digest}, got {stimuli.digest}. It was not kept."
-        )
+        raise StimuliError(f"the download is not the published set, of digest {entry.digest}. It was not kept.")
     known = "digest as published" if entry.digest else "the set's digest is not pinned"
     report(f"{entry.name}: {len(stimuli)} images, as published; {known}")

@@ -33,10 +33,8 @@ def generated_names() -> tuple[str, ...]:
 
 
 def generated_set(name: str) -> Stimuli:
-    """A set of the built-in world. Raises UnknownName with close matches.
-
-    An item's digest is of its recipe (generator version, condition, seed, position): what the generator promises to
-    draw alike on every machine."""
+    """A set of the built-in world. Raises UnknownName with close matches. An item's digest is of its recipe (generator
+    version, condition, seed, position): what the generator promises to draw alike on every machine."""
     if name not in WORLD_SETS:
         raise unknown_name("stimulus set", name, WORLD_SETS)
     source = WORLD_SETS[name]
@@ -77,7 +75,6 @@ def _stimuli(source: WorldSet) -> Stimuli:
 def exemplars(trials: Trials) -> dict[str, Array]:
     """ "shape_exemplar" and "texture_exemplar" -> their names [n]: the label columns that end so, where there are any;
     else what names like `cat7-elephant1.png` say ("cat7", "elephant1"; "cat7" and "" of `cat7.png`; "" of other names).
-
     Names are read here and not made labels of the published set: labels are part of a set's digest."""
     columns = exemplar_columns(trials)
     if columns or not len(trials):

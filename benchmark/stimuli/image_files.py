@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,26 +27,6 @@ from registry.foreign import foreign
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
-
-
-DIGEST = 32  # bytes of a SHA-256
-
-
-@dataclass(frozen=True, eq=False)
-class Digests(Sequence[str]):
-    """SHA-256 digests as hex text, in the memory of their bytes: a set may have millions. rows: uint8 [n, 32]."""
-
-    rows: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        return Digests(self.rows[index]) if isinstance(index, slice) else bytes(self.rows[index]).hex()
 
 
 # Reading files of a user's folder: plain ones only. A named pipe or a device would be waited for without end.
@@ -91,10 +71,8 @@ SETTLED = 2_000_000_000
 
 
 def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]) -> str:
-    """SHA-256 over order, names, contents and labels: any change of any of them gives another digest.
-
-    Of the JSON text {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, label columns in the order of
-    their names."""
+    """SHA-256 over order, names, contents and labels: any change of any of them gives another digest. Of the JSON text
+    {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, label columns in the order of their names."""
     columns = {name: list(map(str, labels[name])) for name in sorted(labels)}
     table = {"ids": list(ids), "items": list(items), "labels": columns}
     return text_digest(json.dumps(table, separators=(",", ":")))
@@ -111,84 +89,81 @@ def file_digest(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> Digests:
-    """SHA-256 of every file of a set; files unchanged since last time are not read again.
-
-    files: names below `folder`, or paths. The memory is one table per folder, in the home folder; where it cannot be
-    written, nothing is lost but time."""
-    known, digests, count = _remembered(folder, settings), [], 0
-    try:
+def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> tuple[str, ...]:
+    """SHA-256 of every file of a set; files unchanged since last time are not read again. files: names below `folder`,
+    or paths. The memory is one table per folder, in the home folder; where it cannot be written, nothing is lost but
+    time."""
+    digests = []
+    with _memory(folder, settings) as memory:
         for file in files:
-            digest = _recall(known, file, folder)
+            name, path, state, digest = memory.look_up(file)
             if digest is None:
-                path = os.path.join(folder, file)  # noqa: PTH118 - a million paths as text, not objects
-                with foreign("file", path, StimuliError):
-                    state = state_of(path)
                 digest = file_digest(path)
                 if time.time_ns() - max(state[1:3]) > SETTLED:
-                    known[_name(file, folder)] = [*state, digest]
-                    count += 1
+                    memory.known[name] = [*state, digest]
+                    memory.changed = True
             digests.append(digest)
-    finally:
-        if count:
-            _remember(known, folder, settings)
-    return Digests(np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, DIGEST))
+    return tuple(digests)
 
 
 def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None = None) -> list[str]:
-    """Read remembered files of a folder again (None: all that are still there); the memory is put right.
-
-    Returns those whose content is not what was remembered although their state is. Raises StimuliError."""
-    known, changed = _remembered(folder, settings), []
-    for file in list(known) if files is None else files:
-        path = os.path.join(folder, file)  # noqa: PTH118 - as above
-        if files is None and not os.path.isfile(path):  # noqa: PTH113 - as above
-            continue
-        digest = _recall(known, file, folder)
-        if digest is not None and (now := file_digest(path)) != digest:
-            name = _name(file, folder)
-            known[name][-1] = now
-            changed.append(name)
-    if changed:
-        _remember(known, folder, settings)
-    return changed
+    """Read remembered files of a folder again (None: all that are still there); the memory is put right. Returns those
+    whose content is not what was remembered although their state is. Raises StimuliError."""
+    altered = []
+    with _memory(folder, settings) as memory:
+        for file in files or [name for name in memory.known if (folder / name).is_file()]:
+            name, path, _, digest = memory.look_up(file)
+            if digest is not None and (now := file_digest(path)) != digest:
+                memory.known[name][-1] = now
+                memory.changed = True
+                altered.append(name)
+    return altered
 
 
-def _name(file: str | Path, folder: Path) -> str:
-    return os.fspath(file).removeprefix(f"{folder}{os.sep}")
-
-
-def _recall(known: dict[str, Any], file: str | Path, folder: Path) -> str | None:
-    """The remembered digest of a file in the same state. Raises StimuliError if there is no such file."""
-    path = os.path.join(folder, file)  # noqa: PTH118 - as above
-    with foreign("file", path, StimuliError):
-        state = state_of(path)
-    row = known.get(_name(file, folder))
-    same = isinstance(row, list) and row[:-1] == state and re.fullmatch("[0-9a-f]{64}", str(row[-1]))
-    return str(row[-1]) if isinstance(row, list) and same else None
-
-
-def _memory(folder: Path, settings: Settings) -> Path:
+def memory_file(folder: Path, settings: Settings) -> Path:
+    """Where the digests of a folder are remembered."""
     return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
 
 
-def _remember(known: dict[str, Any], folder: Path, settings: Settings) -> None:
-    place = _memory(folder, settings)
-    with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place, json.dumps(known))
+@dataclass
+class _Memory:
+    """Name below a folder -> state, then digest."""
+
+    folder: Path
+    known: dict[str, Any]
+    changed: bool = False
+
+    def look_up(self, file: str | Path) -> tuple[str, str, list[int], str | None]:
+        """A file's name and path, its state, and its digest if that is remembered of the same state. Raises
+        StimuliError if there is no such file."""
+        path = os.path.join(self.folder, file)  # noqa: PTH118 - a million paths as text, not objects
+        name = path.removeprefix(f"{self.folder}{os.sep}")
+        with foreign("file", path, StimuliError):
+            state = state_of(path)
+        match self.known.get(name):
+            case [*before, str(digest)] if before == state and re.fullmatch("[0-9a-f]{64}", digest):
+                return name, path, state, digest
+        return name, path, state, None
 
 
-def _remembered(folder: Path, settings: Settings) -> dict[str, Any]:
-    """Name below a folder -> state, then digest; a file that is damaged or of another form counts as empty."""
+@contextmanager
+def _memory(folder: Path, settings: Settings) -> Iterator[_Memory]:
+    """What is remembered, written where it changed; a file that is damaged or of another form counts as empty."""
+    place = memory_file(folder, settings)
     try:
-        known = json.loads(read_plain(_memory(folder, settings)))
+        known = json.loads(read_plain(place))
     except (OSError, ValueError, RecursionError, MemoryError):
-        return {}
-    return known if isinstance(known, dict) else {}
+        known = {}
+    memory = _Memory(folder, known if isinstance(known, dict) else {})
+    try:
+        yield memory
+    finally:
+        with suppress(OSError):
+            if memory.changed:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(place, json.dumps(memory.known))
 
 
-T = TypeVar("T")
 MOST_PIXELS = 2**26  # 8192 x 8192: a header may state any size
 #: Silhouettes are black objects on white: darker than this is object.
 DARK = 128
@@ -196,10 +171,9 @@ DARK = 128
 
 @dataclass(frozen=True)
 class FileImages:
-    """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the remedy.
-
-    files: paths, or names below `folder`; digests: SHA-256 of each file as the set was planned: the bytes that are
-    decoded are those bytes, or none."""
+    """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the remedy. files: paths, or
+    names below `folder`; digests: SHA-256 of each file as the set was planned: the bytes that are decoded are those
+    bytes, or none."""
 
     files: Sequence[str | Path]
     remedy: str
@@ -213,7 +187,7 @@ class FileImages:
     def __call__(self, index: int) -> NDArray[np.uint8]:
         """HWC uint8 RGB."""
         path = self.path(index)
-        with whole_image(path, f"Delete it and get the set again: {self.remedy}."):
+        with whole_image(path, self.remedy):
             data = read_plain(path)
             if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
                 raise StimuliError(
@@ -246,30 +220,26 @@ class FileMasks:
 
 
 @dataclass(frozen=True)
-class Picked(Generic[T]):
+class Picked:
     """A function of an index, seen through a choice of indices."""
 
-    source: Callable[[int], T]
+    source: Callable[[int], Any]
     index: tuple[int, ...]
 
-    def __call__(self, index: int) -> T:
+    def __call__(self, index: int) -> Any:
         """The source's value for the index-th chosen one."""
         return self.source(self.index[index])
 
 
 def read_rgb(path: Path, remedy: str) -> NDArray[np.uint8]:
     """HWC uint8 RGB of an image file. Raises StimuliError where it is missing, cut short or no image."""
-    with whole_image(path, f"Delete it and get the set again: {remedy}."):
+    with whole_image(path, remedy):
         return decoded_rgb(read_plain(path))
 
 
 def size_of(path: Path, remedy: str) -> tuple[int, int]:
     """Width and height in pixels, from the file's header. Raises StimuliError as `read_rgb`."""
-    with (
-        whole_image(path, f"Delete it and get the set again: {remedy}."),
-        open_plain(path) as file,
-        opened(file) as image,
-    ):
+    with whole_image(path, remedy), open_plain(path) as file, opened(file) as image:
         return image.size
 
 
@@ -283,9 +253,11 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def whole_image(path: object, remedy: str) -> AbstractContextManager[None]:
-    """The guard around reading an image file."""
-    expected = f"It is not a complete image: expected a whole PNG or JPEG file. {remedy}"
-    return foreign("image", path, StimuliError, expected)
+    """The guard around reading an image file; remedy: how to get it again, if that is known."""
+    again = f" Delete it and get the set again: {remedy}." if remedy else ""
+    return foreign(
+        "image", path, StimuliError, f"It is not a complete image: expected a whole PNG or JPEG file.{again}"
+    )
 
 
 @contextmanager

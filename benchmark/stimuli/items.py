@@ -32,6 +32,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", 
 SIXTEEN = frozenset({"geirhos16", "world16"})
 Size = tuple[int, int]  # height, width
 Flags = NDArray[np.bool_]
+Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,8 @@ class Item:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image that the set does not show, and why: images of one reason are counted together.
-
-    absent: it is of the set, but its file is not in the folder."""
+    """An image that the set does not show, and why: images of one reason are counted together. absent: it is of the
+    set, but its file is not in the folder."""
 
     reason: str
     absent: bool = False
@@ -56,11 +56,9 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is known of an image's pixels; functions that can be sent to worker processes.
-
-    mask, ignored: size (height, width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW
-    float32; pixels: the image itself, HWC uint8, where it is no file of its own; files, text: what decides all of
-    these, for the item's digest."""
+    """What is known of an image's pixels; functions that can be sent to worker processes. mask, ignored: size (height,
+    width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW float32; pixels: the image itself,
+    HWC uint8, where it is no file of its own; files, text: what decides all of these, for the item's digest."""
 
     mask: Callable[[Size], Flags] | None = None
     ignored: Callable[[Size], Flags] | None = None
@@ -92,14 +90,9 @@ def check_category(category: str, space: str, where: object) -> None:
 
 
 def check_spelling(folder: Path, names: Sequence[str]) -> None:
-    """Raise StimuliError where a name is not UTF-8: no leaderboard and no list of sets could hold it."""
-    try:
+    """Raise StimuliError if a name is not UTF-8: no leaderboard and no list of sets could hold it."""
+    with foreign("names in", folder, StimuliError, "One is not UTF-8. Rename the file or folder."):
         "".join(names).encode()
-    except UnicodeEncodeError:
-        name = next(name for name in names if name != name.encode(errors="ignore").decode())
-        raise StimuliError(
-            f"{folder}: the name {os.fsencode(name)!r} is not UTF-8. Rename the file or folder."
-        ) from None
 
 
 def check_unique(items: Iterable[Item]) -> None:
@@ -139,10 +132,7 @@ def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
             check_category(place.name, entry.space, place)
             pair = read_pair(path.name)
             if pair is None or pair.shape != place.name:
-                raise StimuliError(
-                    f"{path}: expected a name like '{place.name}7-elephant1.png', the shape of its folder and a "
-                    "texture, both of the 16 categories. Rename or remove the file."
-                )
+                raise StimuliError(f"{path}: expected a name like '{place.name}7-elephant1.png': shape, then texture.")
             yield Item(path.name, path, {"category": pair.shape, "shape": pair.shape, "texture": pair.texture})
 
 
@@ -151,10 +141,7 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
     for path in images_below(folder):
         prefix = PREFIX.match(path.name)
         if prefix is None:
-            raise StimuliError(
-                f"{path}: expected a name like '0001_cop_dnn_c05_knife_10_NAME.png' "
-                "(number, experiment, dnn, condition, category, context, image)."
-            )
+            raise StimuliError(f"{path}: expected a name like '0001_cop_dnn_c05_knife_10_NAME.png'.")
         check_category(prefix["category"], entry.space, path)
         condition = canonical_condition(entry.name, prefix["condition"])
         labels = {"category": prefix["category"], "condition": condition}
@@ -170,10 +157,8 @@ STRATA = ("category", "texture", "condition")
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a folder in their fixed order: by category, then name.
-
-    files: names below `folder`; ids: unique names; labels: columns of str, one value per image; sampled: a part in the
-    order of `sample_order` instead."""
+    """The images of a folder in their fixed order: by category, then name. files: names below `folder`; ids: unique
+    names; labels: columns of str, one value per image; sampled: a part in the order of `sample_order` instead."""
 
     folder: Path
     files: Sequence[str]
@@ -205,12 +190,11 @@ def evenly(n: int, limit: int) -> Sequence[int]:
 
 
 def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
-    """The first `limit` positions of a random order whose every front part has the proportions of the whole.
-
-    Of each level of a column of STRATA a front part of m images has its share of m to within one, as far as the columns
-    allow it together: levels of equal size are shown equally often. m images are contained in m + 1. Chance is the
-    digest of each image's name, not of its content: no file is read for it, and clean images and their corrupted copies
-    come in the same order. Raises StimuliError below 1."""
+    """The first `limit` positions of a random order whose every front part has the proportions of the whole. Of each
+    level of a column of STRATA a front part of m images has its share of m to within one, as far as the columns allow
+    it together: levels of equal size are shown equally often. m images are contained in m + 1. Chance is the digest of
+    each image's name, not of its content: no file is read for it, and clean images and their corrupted copies come in
+    the same order. Raises StimuliError below 1."""
     n = len(ids)
     evenly(n, limit)
     chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
@@ -229,40 +213,42 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
     levels, shown = cells.T, [np.zeros_like(size) for size in sizes]
     order: list[int] = []
     for m in range(1, min(limit, n) + 1):
-        there = np.flatnonzero(at < end)  # cells with images left, whose next ones have the chances `first`
-        first = chance[queue[at[there]]]
-        here = [level[there] for level in levels]
-        ahead = [(n * s - m * size)[level] for s, size, level in zip(shown, sizes, here, strict=True)]
-        # None that takes a level beyond its share, if that can be; of these the one due first.
-        beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)
-        best = np.flatnonzero(beyond == beyond.min())
-        due = np.zeros(len(best))
-        for s, size, level, excess in zip(shown, sizes, here, ahead, strict=True):
-            # Shown before: due where it would fall behind by one. Never: at once where half an image is its share, and
-            # before that where a plain random order would show it.
-            unseen = np.where(2 * excess[best] <= -n, 0, first[best])
-            seen = s[level[best]]
-            due += np.where(seen > 0, n * (seen + 1) / size[level[best]], unseen)
-        best = best[due == due.min()]
-        if len(sizes) > 1 and len(best) > 1:
-            # One of a level with the fewest such cells left: else the last of a round would often be a pair that there
-            # is no image of.
-            left = [np.bincount(level[beyond == beyond.min()])[level[best]] for level in here]
-            fewest = np.min(left, axis=0)
-            best = best[fewest == fewest.min()]
-        chosen = there[best[first[best].argmin()]]
+        there = np.flatnonzero(at < end)  # cells with images left
+        strata = [(level[there], size, seen) for level, size, seen in zip(levels, sizes, shown, strict=True)]
+        chosen = there[_next_cell(strata, chance[queue[at[there]]], m, n)]
         order.append(int(queue[at[chosen]]))
         at[chosen] += 1
-        for s, level in zip(shown, levels, strict=True):
-            s[level[chosen]] += 1
+        for seen, level in zip(shown, levels, strict=True):
+            seen[level[chosen]] += 1
     return order
 
 
-def list_folder(entry: Entry, folder: Path) -> Listing:
-    """The images of an entry's folder; nothing is decoded.
+def _next_cell(strata: Sequence[tuple[Whole, Whole, Whole]], first: Whole, m: int, n: int) -> int:
+    """Position of the cell to show as the m-th of n. strata: of each label column the level of each cell, and of each
+    level how many images there are and how many were shown; first: the chance of each cell's next image."""
+    ahead = [(n * seen - m * size)[level] for level, size, seen in strata]
+    # None that takes a level beyond its share, if that can be; of these the one due first.
+    beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)
+    best = np.flatnonzero(beyond == beyond.min())
+    due = np.zeros(len(best))
+    for (level, size, seen), excess in zip(strata, ahead, strict=True):
+        # Shown before: due where it would fall behind by one. Never: at once where half an image is its share, and
+        # before that where a plain random order would show it.
+        unseen = np.where(2 * excess[best] <= -n, 0, first[best])
+        before = seen[level[best]]
+        due += np.where(before > 0, n * (before + 1) / size[level[best]], unseen)
+    best = best[due == due.min()]
+    if len(strata) > 1 and len(best) > 1:
+        # One of a level with the fewest such cells left: else the last of a round would often be a pair without image.
+        left = [np.bincount(level[beyond == beyond.min()])[level[best]] for level, _, _ in strata]
+        fewest = np.min(left, axis=0)
+        best = best[fewest == fewest.min()]
+    return int(best[first[best].argmin()])
 
-    Raises StimuliError (file or folder, what was expected) on an empty folder, an unknown category, a name that breaks
-    the layout, or two images of one name."""
+
+def list_folder(entry: Entry, folder: Path) -> Listing:
+    """The images of an entry's folder; nothing is decoded. Raises StimuliError (file or folder, what was expected) on
+    an empty folder, an unknown category, a name that breaks the layout, or two images of one name."""
     if entry.layout == "class-folder":
         return list_classes(entry, folder)
     if entry.layout == "trials":
@@ -272,9 +258,7 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
         )
     readers = {"cue-conflict": _cue_conflict, "session": _session, "labels-csv": labelled_images}
     if entry.layout not in readers:
-        raise StimuliError(
-            f"{folder}: '{entry.name}' has the layout '{entry.layout}': it is not one set of labelled images."
-        )
+        raise StimuliError(f"{folder}: the layout '{entry.layout}' is not one set of labelled images.")
     items = sorted(readers[entry.layout](entry, folder), key=lambda item: (item.labels["category"], item.id))
     if not items:
         raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'.")
@@ -284,10 +268,9 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
 
 
 def list_classes(entry: Entry, folder: Path) -> Listing:
-    """The images of a folder of class folders, which may hold a million.
-
-    An image is called by its file's name; where one name is there in several classes, every image of the set is
-    called "CATEGORY/NAME". Raises StimuliError where there is no image, or a class that the space lacks."""
+    """The images of a folder of class folders, which may hold a million. An image is called by its file's name; where
+    one name is there in several classes, every image of the set is called "CATEGORY/NAME". Raises StimuliError where
+    there is no image, or a class that the space lacks."""
     names: list[str] = []
     classes: list[str] = []
     counts: list[int] = []
@@ -300,10 +283,7 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
             counts.append(len(images))
             names += images
     if not names:
-        raise StimuliError(
-            f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}': "
-            "expected one folder per class, with images in it."
-        )
+        raise StimuliError(f"{folder}: no images for '{entry.name}': expected one folder per class.")
     categories = np.repeat(np.array(classes), counts)
     files = tuple(f"{category}/{name}" for category, name in zip(categories, names, strict=True))
     ids = tuple(names) if len(set(names)) == len(names) else files

@@ -55,9 +55,8 @@ def parametric() -> Sequence[str]:
 
 
 def photographs(role: str, trials: Trials) -> list[Photograph]:
-    """What an experiment's trials were made from, by name, each stimulus once.
-
-    Raises StimuliError if the experiment is not made by degrading, or a name is no ImageNet photograph's."""
+    """What an experiment's trials were made from, by name, each stimulus once. Raises StimuliError if the experiment is
+    not made by degrading, or a name is no ImageNet photograph's."""
     if role not in parametric():
         raise StimuliError(f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}.")
     shown = trials.of(role)
@@ -73,7 +72,6 @@ def photographs(role: str, trials: Trials) -> list[Photograph]:
 
 def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
     """The experiment's stimuli from the photographs in `source` (an ImageNet set, ids like "n02134084_5274.JPEG").
-
     Photographs that `source` lacks are left out; `whole` is the full number, so that a part shows as a part. Raises
     MissingStimuli if it has none of them."""
     wanted = photographs(role, trials)
@@ -145,9 +143,8 @@ def _transform(role: str, condition: str) -> Transform:
 
 
 def write_set(stimuli: Stimuli, folder: Path) -> None:
-    """Write a set as a folder of layout labels-csv: `images/` and `labels.csv`, last, once all images are there.
-
-    Images that are there already are kept, so that an interrupted run goes on. All are PNG, whatever their names."""
+    """Write a set as a folder of layout labels-csv: `images/` and `labels.csv`, last, once all images are there. Images
+    that are there already are kept, so that an interrupted run goes on. All are PNG, whatever their names."""
     for i, name in enumerate(stimuli.ids):
         if not (folder / "images" / name).exists():
             write_png(folder / "images" / name, stimuli.decode(i))
@@ -166,24 +163,14 @@ def make_set(
     trials: str = "human-trials",
     output: Path | None = None,
 ) -> Entry:
-    """Make the stimuli of a parametric experiment again and put them on the shelf as `regenerated-EXPERIMENT`.
-
-    source, trials: catalogue names of the photographs and of the tables that name them; output: the folder in which
-    the set's folder is made (default: where fetched sets lie). The folder appears in one move once it is whole; an
-    interrupted run goes on where it stopped. Raises UnknownName and MissingStimuli (with the command that helps)."""
+    """Make the stimuli of a parametric experiment again and put them on the shelf as `regenerated-EXPERIMENT`. source,
+    trials: catalogue names of the photographs and of the tables that name them; output: the folder in which the set's
+    folder is made (default: where fetched sets lie). The folder appears in one move once it is whole; an interrupted
+    run goes on where it stopped. Raises UnknownName and MissingStimuli (with the command that helps)."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
     shown = _shown(experiment, place_of(trials, settings)[1])
-    # Of more than a million photographs, only those that are wanted are looked at.
-    entry, folder = place_of(source, settings)
-    paths = []
-    for name in dict.fromkeys(photograph.source for photograph in photographs(experiment, shown)):
-        places = (folder / name.partition("_")[0] / f"{name}{suffix}" for suffix in SUFFIXES)
-        paths += [place for place in places if place.is_file()][:1]
-    items = file_digests(paths, folder, settings)
-    images = FileImages(tuple(paths), remedy(entry), items)
-    there = Stimuli(entry.name, "", entry.space, tuple(path.name for path in paths), items, {}, images)
-    stimuli = regenerate(experiment, shown, there)
+    stimuli = regenerate(experiment, shown, _photographs(source, photographs(experiment, shown), settings))
     target = expanded(output or settings.stimuli).resolve() / stimuli.name
     note = Note(MADE, stimuli.digest)
     if is_made(target, note):
@@ -207,6 +194,18 @@ def make_set(
     return entry
 
 
+def _photographs(name: str, wanted: Sequence[Photograph], settings: Settings) -> Stimuli:
+    """Those that are wanted and there: of more than a million photographs, only these are looked at."""
+    entry, folder = place_of(name, settings)
+    paths = []
+    for source in dict.fromkeys(photograph.source for photograph in wanted):
+        places = (folder / source.partition("_")[0] / f"{source}{suffix}" for suffix in SUFFIXES)
+        paths += [place for place in places if place.is_file()][:1]
+    items = file_digests(paths, folder, settings)
+    images = FileImages(tuple(paths), remedy(entry), items)
+    return Stimuli(entry.name, "", entry.space, tuple(path.name for path in paths), items, {}, images)
+
+
 def _shown(experiment: str, folder: Path) -> Trials:
     """What people were shown, from the experiment's own tables."""
     paths = [path for path in trial_paths(folder) if experiment_of(path) == experiment]
@@ -219,10 +218,9 @@ def _shown(experiment: str, folder: Path) -> Trials:
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
-    """The images of one experiment, known by name alone: the union over `files`, by category, then name.
-
-    Labels: category; for cue-conflict also shape and texture. Its digest is of names and labels, so it never equals
-    that of a set of files; `decode` raises StimuliError. Raises TrialsError where files disagree."""
+    """The images of one experiment, known by name alone: the union over `files`, by category, then name. Labels:
+    category; for cue-conflict also shape and texture. Its digest is of names and labels, so it never equals that of a
+    set of files; `decode` raises StimuliError. Raises TrialsError where files disagree."""
     names = sorted({file.experiment for file in files})
     if len(names) != 1:
         raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")
@@ -232,9 +230,7 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
         columns = (file.columns[name].tolist() for name in ("stimulus", "category"))
         for name, value in zip(*columns, strict=True):
             if category.setdefault(name, value) != value:
-                raise TrialsError(
-                    f"{file.path}: '{name}' is of category '{value}' here and '{category[name]}' elsewhere."
-                )
+                raise TrialsError(f"{file.path}: '{name}' is of category '{value}' here, '{category[name]}' elsewhere.")
     ids = tuple(sorted(category, key=lambda name: (category[name], name)))
     items = tuple(text_digest(f"{experiment}/{name}") for name in ids)
     labels: dict[str, Array] = {"category": np.array([category[name] for name in ids])}
@@ -291,7 +287,6 @@ _COMMA = re.compile(r",\s*(?![^(]*\))")  # not the one inside "adversarial(linf,
 
 def named_recipe(observer: str) -> tuple[str, ...]:
     """The recipe that a published network's name states; () if it states none.
-
     "sixteen21--salt-and-pepper-noise-multiple" -> ("noise(salt-and-pepper)",): each part is a distortion of the
     training images, "multiple" says at several levels; "200epochs" becomes the tag "epochs(200)"."""
     if not re.fullmatch(r"sixteen\d\d((?:--[a-z0-9-]+?)+)", observer):
@@ -316,9 +311,8 @@ def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
-    """The recipes of training.yaml in the folder (or beside the file); none if there is no such file.
-
-    Raises TrialsError if it is not a mapping of observers to a tag or a list of tags."""
+    """The recipes of training.yaml in the folder (or beside the file); none if there is no such file. Raises
+    TrialsError if it is not a mapping of observers to a tag or a list of tags."""
     file = (path if path.is_dir() else path.parent) / RECIPE_FILE
     table = read_document(file, "list of recipes", TrialsError) if file.is_file() else {}
     if not isinstance(table, dict):

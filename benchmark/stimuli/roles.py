@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 
 def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNetwork, ...]:
-    """The networks of those names that answer in `space` and have their weights on this disk, each loaded once.
-
-    They are loaded here, so that what depends on them can name their weights before anything is shown. Raises
-    MissingStimuli where one cannot be loaded."""
+    """The networks of those names that answer in `space` and have their weights on this disk, each loaded once. They
+    are loaded here, so that what depends on them can name their weights before anything is shown. Raises MissingStimuli
+    where one cannot be loaded."""
     from registry.loading import availability, load_model  # torch: a ranked table does without
 
     cards = read_cards(settings.cards)
@@ -67,12 +66,13 @@ def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
     """One texture, HWC uint8 RGB: a picture that a transform mixes into the stimuli, such as the frost of ImageNet-C.
     The transform is another one where a picture is another. Raises StimuliError if it is missing, no image or not the
     published file."""
-    again = f"Delete it and get the textures with {remedy(entry)}."
-    with whole_image(path, again):
+    with whole_image(path, remedy(entry)):
         data = read_plain(path)
         digest, expected = hashlib.sha256(data).hexdigest(), entry.files.get(path.name)
         if expected is not None and digest != expected:
-            raise StimuliError(f"{path}: not the published file: expected SHA-256 {expected}, got {digest}. {again}")
+            raise StimuliError(
+                f"{path}: not the published file: expected SHA-256 {expected}, got {digest}. {remedy(entry)}"
+            )
         return decoded_rgb(data)
 
 
@@ -82,10 +82,9 @@ def _moved(model: LoadedModel, device: str) -> LoadedModel:
 
 
 class Resolver:
-    """The shelf of a decision space: the stimulus sets on this disk (or drawn) that play its roles.
-
-    Sets are opened once; `limit` cuts each to so many images; the sets called `wanted` play their roles before all
-    others, built-in ones before added ones."""
+    """The shelf of a decision space: the stimulus sets on this disk (or drawn) that play its roles. Sets are opened
+    once; `limit` cuts each to so many images; the sets called `wanted` play their roles before all others, built-in
+    ones before added ones."""
 
     def __init__(self, space: str, settings: Settings, limit: int | None = None, wanted: Collection[str] = ()) -> None:
         self.space = space
@@ -108,7 +107,6 @@ class Resolver:
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
         """The cells of a role that lies in several folders: "gaussian_noise/3" -> that cell's set, in canonical order.
-
         With a limit every cell shows the same images. A cell is opened when it is asked for. Raises as `find`."""
         if role not in self._parts:
             self._parts[role] = open_cells(*self._place(role, _is_cells, "cells"), self._settings, self._limit)
@@ -168,9 +166,8 @@ HELD_OUT = "natural (held out)"
 
 
 def natural_images(shelf: Shelf, missing: dict[str, str]) -> Stimuli:
-    """Held-out images; of ImageNet, where there are none on disk, training images, which `missing` is told.
-
-    Raises MissingStimuli if there is neither."""
+    """Held-out images; of ImageNet, where there are none on disk, training images, which `missing` is told. Raises
+    MissingStimuli if there is neither."""
     try:
         return shelf.find(ROLE)
     except MissingStimuli as error:

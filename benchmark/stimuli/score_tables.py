@@ -146,9 +146,7 @@ def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection
     ours = {metric: name for name, metrics in suites.items() for metric in metrics}
     for score in scores:
         if score.suite and score.suite not in suites:
-            raise ScoresError(
-                f"'{printable(score.suite)}' is no suite; expected one of {', '.join(suites)}, or nothing."
-            )
+            raise ScoresError(f"'{printable(score.suite)}' is no suite; expected one of {', '.join(suites)}, or none.")
         if score.metric in ours and score.metric not in same:
             raise ScoresError(
                 f"'{score.metric}' is a metric of the suite {ours[score.metric]}, measured from trials "

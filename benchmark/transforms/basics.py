@@ -17,9 +17,8 @@ _BITS = 24
 
 def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Tensor:
     """Poisson counts, float32, with means levels / 255 * peak: the smallest k whose cumulative probability exceeds the
-    uniform. Exact for 24-bit uniforms: no normal approximation, no truncated tail.
-
-    levels: whole numbers 0..255; uniform: int32 in [0, 2**24), of the same shape."""
+    uniform. Exact for 24-bit uniforms: no normal approximation, no truncated tail. levels: whole numbers 0..255;
+    uniform: int32 in [0, 2**24), of the same shape."""
     thresholds, width = _thresholds(peak, levels.device)
     row = levels.long()
     place = torch.searchsorted(thresholds, (row << _BITS + 1) + uniform, right=True)
@@ -47,9 +46,8 @@ _SQRT2 = math.sqrt(2.0)
 
 
 class Streams:
-    """Counter-based random numbers, one independent stream per image.
-
-    seeds: uint64 [n]; label: what the numbers are for, e.g. "gaussian_noise/3" (other labels, other numbers)."""
+    """Counter-based random numbers, one independent stream per image. seeds: uint64 [n]; label: what the numbers are
+    for, e.g. "gaussian_noise/3" (other labels, other numbers)."""
 
     def __init__(self, seeds: NDArray[np.uint64], label: str, device: torch.device) -> None:
         name = np.uint64(int.from_bytes(blake2b(label.encode(), digest_size=8).digest(), "little"))
@@ -130,11 +128,9 @@ FIT = (-3.2773, -0.9991, -0.0513, -0.0289, 0.2069, -0.0061, 0.0919)
 
 
 def scramble(grey: torch.Tensor, width: float, draws: Streams) -> torch.Tensor:
-    """Shift phases by up to +-`width` degrees; grey [n, 1, H, W].
-
-    As published, the shifts of the second half of the spectrum are subtracted in the same order as those of the first
-    are added, which is not the mirrored order that a real image needs; the real part is taken. So contrast falls with
-    the width as well."""
+    """Shift phases by up to +-`width` degrees; grey [n, 1, H, W]. As published, the shifts of the second half of the
+    spectrum are subtracted in the same order as those of the first are added, which is not the mirrored order that a
+    real image needs; the real part is taken. So contrast falls with the width as well."""
     height, side = grey.shape[-2:]
     count = (height - 1) * (side - 1)
     shifts = (draws.uniform(count // 2).to(grey) - 0.5) * (2 * width / 180 * math.pi)
@@ -153,9 +149,8 @@ def equalise(grey: torch.Tensor, spectrum: NDArray[np.float64] | None) -> torch.
 
 
 def natural_amplitude(height: int, width: int) -> NDArray[np.float64]:
-    """[H, W] centred: the mean amplitude of photographs, a formula fitted to 500 ImageNet crops of 224 px.
-
-    Stands in for the authors' own average over their stimuli, which is a file of theirs."""
+    """[H, W] centred: the mean amplitude of photographs, a formula fitted to 500 ImageNet crops of 224 px. Stands in
+    for the authors' own average over their stimuli, which is a file of theirs."""
     rows = np.arange(-(height // 2), height - height // 2)[:, None]
     columns = np.arange(-(width // 2), width - width // 2)[None, :]
     radius, turn = np.hypot(rows, columns), np.arctan2(rows, columns)
@@ -226,9 +221,8 @@ def blur(images: torch.Tensor, sigma: float, border: str, truncate: float = 4.0)
 
 
 def working(images: torch.Tensor) -> torch.Tensor:
-    """The images in the precision of the published code, float64, on the 1/255 grid that a decoded file has.
-
-    Devices without float64 work in float32."""
+    """The images in the precision of the published code, float64, on the 1/255 grid that a decoded file has. Devices
+    without float64 work in float32."""
     exact = images.device.type != "mps"
     return grey_levels(images).to(torch.float64 if exact else torch.float32) / 255
 

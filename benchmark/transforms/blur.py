@@ -34,10 +34,9 @@ def defocus_blur(images: torch.Tensor, radius: int, softness: float) -> torch.Te
 
 @lru_cache(maxsize=8)
 def disc(radius: int, softness: float) -> NDArray[np.float32]:
-    """The published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px.
-
-    Where the disc touches the grid's edge the blur mirrors weight back in, so the kernels of radius 8 and 10 sum to
-    1.013 and 1.011: images get that much brighter, as in the published set."""
+    """The published kernel: a disc of sum 1 on a grid, blurred by 3 or 5 taps of `softness` px. Where the disc touches
+    the grid's edge the blur mirrors weight back in, so the kernels of radius 8 and 10 sum to 1.013 and 1.011: images
+    get that much brighter, as in the published set."""
     reach, taps = (8, 3) if radius <= 8 else (radius, 5)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     mask: NDArray[np.float32] = (x**2 + y**2 <= radius**2).astype(np.float32)
@@ -75,10 +74,9 @@ def _spectrum(
 
 
 def zoom_blur(images: torch.Tensor, stop: float, step: float) -> torch.Tensor:
-    """Mean of the image and its enlargements by 1, 1 + step, ... below `stop`.
-
-    The list is numpy's `arange`, whose rounding lets 1.11 into the first severity. The image itself counts twice: once
-    as it is, once as the enlargement by 1."""
+    """Mean of the image and its enlargements by 1, 1 + step, ... below `stop`. The list is numpy's `arange`, whose
+    rounding lets 1.11 into the first severity. The image itself counts twice: once as it is, once as the enlargement by
+    1."""
     factors = np.arange(1, stop, step)
     height, width = images.shape[-2:]
     side_by_side = images.reshape(1, -1, height, width).contiguous(memory_format=torch.channels_last)
@@ -108,15 +106,11 @@ def elastic_transform(
     corners = (2 * draws.uniform(3, 2).cpu().double() - 1) * jitter
     tilted = _affine(images, corners.numpy())
     field = draws.uniform(height, width), draws.uniform(height, width)  # across, then down
-    across, down = (_smooth(u.to(images), sigma, strength) for u in field)
+    across, down = (blur(2 * u.to(images) - 1, sigma, "reflect", truncate=3.0).mul_(strength) for u in field)
     rows = torch.arange(height, dtype=images.dtype, device=images.device)[:, None]
     columns = torch.arange(width, dtype=images.dtype, device=images.device)
     grid = torch.stack([((columns + across) * 2 + 1) / width - 1, ((rows + down) * 2 + 1) / height - 1], dim=-1)
     return F.grid_sample(tilted, grid, padding_mode="reflection", align_corners=False)
-
-
-def _smooth(uniforms: torch.Tensor, sigma: float, strength: float) -> torch.Tensor:
-    return blur(2 * uniforms - 1, sigma, "reflect", truncate=3.0).mul_(strength)
 
 
 def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
@@ -134,10 +128,9 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
 
 
 def _backward(shifts: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
-    """[n, 2, 3]: where each pixel (x, y, 1) of the result lies in the image, px.
-
-    The three points are given as (rows // 2, columns // 2) plus or minus a third of the shorter side, and read as (x,
-    y), as published; the two differ only where images are not square."""
+    """[n, 2, 3]: where each pixel (x, y, 1) of the result lies in the image, px. The three points are given as (rows //
+    2, columns // 2) plus or minus a third of the shorter side, and read as (x, y), as published; the two differ only
+    where images are not square."""
     centre = np.array([height // 2, width // 2], dtype=np.float32)
     third = min(height, width) // 3
     start = np.stack([centre + third, centre + third * np.array([1, -1]), centre - third])
@@ -173,10 +166,8 @@ def glass_blur(images: torch.Tensor, sigma: float, delta: int, passes: int, draw
 
 
 def followed(steps: torch.Tensor, height: int, width: int, delta: int) -> torch.Tensor:
-    """Where each pixel's value comes from after one pass: [n, H * W].
-
-    steps [n, H - 2 delta, W - 2 delta, 2]: columns and rows to move by, of the visited pixels in raster order (rows and
-    columns delta + 1 to size - delta)."""
+    """Where each pixel's value comes from after one pass: [n, H * W]. steps [n, H - 2 delta, W - 2 delta, 2]: columns
+    and rows to move by, of the visited pixels in raster order (rows and columns delta + 1 to size - delta)."""
     count, total = len(steps), height * width
     own = torch.arange(total, device=steps.device).reshape(height, width)
     source = own.repeat(count, 1, 1)

@@ -35,9 +35,8 @@ def contrast(images: torch.Tensor, share: float) -> torch.Tensor:
 
 
 def brightness(images: torch.Tensor, rise: float) -> torch.Tensor:
-    """Raise the HSV value by a share of the range, hue and saturation kept: RGB * V' / V.
-
-    The result follows from a pixel's level and its largest channel alone, so it is a table."""
+    """Raise the HSV value by a share of the range, hue and saturation kept: RGB * V' / V. The result follows from a
+    pixel's level and its largest channel alone, so it is a table."""
     table = _brightened(rise, images.device, images.dtype)
     most = images.amax(dim=1, keepdim=True)
     return table[(most * 256 + images).int()]
@@ -54,11 +53,9 @@ def _brightened(rise: float, device: torch.device, dtype: torch.dtype) -> torch.
 
 
 def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
-    """HSV saturation S -> S * factor + rise within [0, 1]; hue and value kept.
-
-    Grey pixels have hue 0, so a rise turns them reddish, as published. Many results are whole levels in exact
-    arithmetic and are stored one lower where a rounding falls short, so the way through hue and its six sectors is
-    followed step by step."""
+    """HSV saturation S -> S * factor + rise within [0, 1]; hue and value kept. Grey pixels have hue 0, so a rise turns
+    them reddish, as published. Many results are whole levels in exact arithmetic and are stored one lower where a
+    rounding falls short, so the way through hue and its six sectors is followed step by step."""
     hue, before, value = _hsv(images / 255)
     after = (before * factor + rise).clamp_(0, 1)
     turn = hue * 6
@@ -159,12 +156,11 @@ Function = Callable[..., torch.Tensor]
 
 @dataclass(frozen=True)
 class Corruption:
-    """One corruption.
-
-    function: (whole levels [n, 3, H, W], *constants, draws if random) -> levels before storing; constants: per
-    severity, in the order of `units`; random: whether it takes draws; dtype: what the function is given: float32;
-    float64 where float32 would change stored levels; uint8 where PIL does the work; whole: gives whole levels 0..255,
-    nothing left to clip or cut; together: how many images at a time on the processor (few stay in its cache)."""
+    """One corruption. function: (whole levels [n, 3, H, W], *constants, draws if random) -> levels before storing;
+    constants: per severity, in the order of `units`; random: whether it takes draws; dtype: what the function is given:
+    float32; float64 where float32 would change stored levels; uint8 where PIL does the work; whole: gives whole levels
+    0..255, nothing left to clip or cut; together: how many images at a time on the processor (few stay in its cache).
+    """
 
     function: Function = field(repr=False)
     units: tuple[str, ...]
@@ -280,12 +276,10 @@ def corruption(
     jpeg85: bool = False,
     quantise: str = "truncate",
 ) -> Transform:
-    """The transform of one corruption at one severity, 1 to 5.
-
-    Its `apply` gives uint8 for uint8 and float32 in [0,1] for floating-point images in [0,1]. frost: the published
-    textures, frost1 to frost5 or frost6, as files or pictures (HWC uint8 RGB), for the corruption "frost"; jpeg85:
-    store the result as the published folder does, as a JPEG of quality 85; quantise: drop the fraction of a level
-    ("truncate", as published) or "round"."""
+    """The transform of one corruption at one severity, 1 to 5. Its `apply` gives uint8 for uint8 and float32 in [0,1]
+    for floating-point images in [0,1]. frost: the published textures, frost1 to frost5 or frost6, as files or pictures
+    (HWC uint8 RGB), for the corruption "frost"; jpeg85: store the result as the published folder does, as a JPEG of
+    quality 85; quantise: drop the fraction of a level ("truncate", as published) or "round"."""
     if name not in CORRUPTIONS:
         raise unknown_name("corruption", name, CORRUPTIONS)
     if severity not in (1, 2, 3, 4, 5) or quantise not in ("truncate", "round"):
@@ -333,9 +327,7 @@ def corrupted(
     what: Corruption, levels: torch.Tensor, constants: tuple[Any, ...], draws: Streams | None, half: float = 0.0
 ) -> torch.Tensor:
     """Whole levels, of any number type -> whole levels, uint8: clipped and stored by dropping the fraction; draws: for
-    what is random; half: what is added before, 0.5 to round.
-
-    Levels given in float64 are worked on in float64."""
+    what is random; half: what is added before, 0.5 to round. Levels given in float64 are worked on in float64."""
     extra = (draws,) if what.random else ()
     if what.dtype == torch.uint8:
         stored: torch.Tensor = what.function(levels.to(torch.uint8), *constants, *extra)

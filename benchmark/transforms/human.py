@@ -119,12 +119,14 @@ def luma(levels: torch.Tensor) -> torch.Tensor:
 
 
 def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float, draws: Streams) -> torch.Tensor:
-    """Eidolons [n, 1, H, W] in grey levels 0..255 of whole RGB levels [n, 3, H, W], H = W.
-
-    reach, grain: px; coherence in [0, 1]. Draws in the toolbox's order; a kind of weight 0 draws nothing."""
+    """Eidolons [n, 1, H, W] in grey levels 0..255 of whole RGB levels [n, 3, H, W], H = W. reach, grain: px; coherence
+    in [0, 1]. Draws in the toolbox's order; a kind of weight 0 draws nothing."""
     plane = plane_of(levels.shape[-1])
     pad = plane.margin
-    fiducial = _mirrored(luma(levels), pad)
+    # Mirror `pad` px (at most the image's side) on every side, the edge repeated.
+    grey = luma(levels)
+    wide = torch.cat([grey[..., :pad].flip(-1), grey, grey[..., -pad:].flip(-1)], dim=-1)
+    fiducial = torch.cat([wide[..., :pad, :].flip(-2), wide, wide[..., -pad:, :].flip(-2)], dim=-2)
     blurred = _blur(fiducial[:, None].expand(-1, len(plane.scales), -1, -1), plane.scales)
     # Differences of neighbouring blurs [n, scales, S, S]; the last layer is the coarsest blur.
     layers = torch.cat([blurred[:, :-1] - blurred[:, 1:], blurred[:, -1:]], dim=1)
@@ -137,12 +139,6 @@ def disarray(levels: torch.Tensor, reach: float, coherence: float, grain: float,
     moved = layers.flatten(-2).gather(-1, (down * plane.side + across).flatten(-2))
     whole = moved.sum(dim=1).reshape(-1, 1, plane.side, plane.side)
     return whole[..., pad : pad + plane.size, pad : pad + plane.size].clamp(0, 255).floor()
-
-
-def _mirrored(grey: torch.Tensor, pad: int) -> torch.Tensor:
-    """Mirror `pad` px (at most the image's side) on every side, the edge repeated."""
-    wide = torch.cat([grey[..., :pad].flip(-1), grey, grey[..., -pad:].flip(-1)], dim=-1)
-    return torch.cat([wide[..., :pad, :].flip(-2), wide, wide[..., -pad:, :].flip(-2)], dim=-2)
 
 
 def _displacements(
@@ -244,10 +240,9 @@ Degrade = Callable[[torch.Tensor, Any, Streams, Curve | None], torch.Tensor]
 
 @dataclass(frozen=True)
 class DegradedExperiment:
-    """One experiment: `conditions` maps each condition string to its level in `unit`; the first is unimpaired.
-
-    humans: whether people did it; square: needs square images; together: how many images at a time (1: many megabytes
-    per image); table: which file of the authors it uses, where there is one; without it a formula stands in."""
+    """One experiment: `conditions` maps each condition string to its level in `unit`; the first is unimpaired. humans:
+    whether people did it; square: needs square images; together: how many images at a time (1: many megabytes per
+    image); table: which file of the authors it uses, where there is one; without it a formula stands in."""
 
     title: str
     unit: str
@@ -266,12 +261,10 @@ def degradation(
     curve: NDArray[np.float64] | None = None,
     spectrum: NDArray[np.float64] | None = None,
 ) -> Transform:
-    """The transform of one condition; some experiments need square images.
-
-    condition: the published string, or another spelling of its number ("0.1" for "0.10"). quantise: "round" as the
-    stimuli of the experiments were saved, "truncate" as today's published code does. curve [256]: grey level -> light
-    of the experiments' monitor (`x_gamma_function.npy`); spectrum [H, W]: centred mean amplitudes
-    (`mean_power_spectrum_grey.npy`)."""
+    """The transform of one condition; some experiments need square images. condition: the published string, or another
+    spelling of its number ("0.1" for "0.10"). quantise: "round" as the stimuli of the experiments were saved,
+    "truncate" as today's published code does. curve [256]: grey level -> light of the experiments' monitor
+    (`x_gamma_function.npy`); spectrum [H, W]: centred mean amplitudes (`mean_power_spectrum_grey.npy`)."""
     if experiment not in GEIRHOS:
         raise unknown_name("experiment with degraded images", experiment, GEIRHOS)
     what = GEIRHOS[experiment]

@@ -35,13 +35,12 @@ OWN = {"imagenet-c": "imagenet_c.yaml", "human": "human.yaml"}
 
 @dataclass(frozen=True)
 class CorruptionEntry:
-    """One corruption of a list.
-
-    name, level: together a condition, "fog/3"; family: what it is averaged with; levels: from the mildest, numbers or
-    texts; unit: of the level; plain: levels that change nothing (they belong to the experiment, and no average counts
-    them); ordered: whether neighbouring levels are more alike than others; citation: where it was published; version:
-    raised whenever any pixel changes. function: "package.module:name" of f(images, level, seeds) -> images; or
-    transform: "package.module:name" of f(name, level, **options) -> Transform, which may take `options`."""
+    """One corruption of a list. name, level: together a condition, "fog/3"; family: what it is averaged with; levels:
+    from the mildest, numbers or texts; unit: of the level; plain: levels that change nothing (they belong to the
+    experiment, and no average counts them); ordered: whether neighbouring levels are more alike than others; citation:
+    where it was published; version: raised whenever any pixel changes. function: "package.module:name" of f(images,
+    level, seeds) -> images; or transform: "package.module:name" of f(name, level, **options) -> Transform, which may
+    take `options`."""
 
     name: str
     family: str
@@ -103,9 +102,8 @@ class Applied:
 
 
 def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
-    """The transform of an entry at one of its levels; options beyond those that it takes are left out.
-
-    Raises PluginError where its function cannot be imported."""
+    """The transform of an entry at one of its levels; options beyond those that it takes are left out. Raises
+    PluginError where its function cannot be imported."""
     if entry.transform:
         taken = {name: value for name, value in options.items() if name in entry.options}
         transform_of: Callable[..., Transform] = _imported(entry, entry.transform)

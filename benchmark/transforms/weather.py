@@ -27,10 +27,9 @@ def snow(
     kept: float,
     draws: Streams,
 ) -> torch.Tensor:
-    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees.
-
-    flakes: mean and sd of the normal field they are cut from; zoom: their size; threshold: below it nothing; motion:
-    radius and sigma, px; kept: share of the image that is not whitened."""
+    """Whiten, then add wind-blown flakes and the same flakes turned by 180 degrees. flakes: mean and sd of the normal
+    field they are cut from; zoom: their size; threshold: below it nothing; motion: radius and sigma, px; kept: share of
+    the image that is not whitened."""
     height, width = images.shape[-2:]
     field = draws.normal(1, height, width).to(images) * flakes[1] + flakes[0]
     layer = enlarged(field, zoom)
@@ -43,9 +42,8 @@ def snow(
 
 
 def frost(images: torch.Tensor, share: float, ice: float, textures: Sequence[Texture], draws: Streams) -> torch.Tensor:
-    """Mix `share` of the image with `ice` of a random crop of one of the first five textures.
-
-    textures: HWC uint8 RGB, not resized, each larger than the images on both sides."""
+    """Mix `share` of the image with `ice` of a random crop of one of the first five textures. textures: HWC uint8 RGB,
+    not resized, each larger than the images on both sides."""
     height, width = images.shape[-2:]
     check_textures(textures, height, width)
     crops = []
@@ -79,10 +77,9 @@ def fog(images: torch.Tensor, strength: float, decay: float, draws: Streams) -> 
 
 
 def plasma(uniforms: torch.Tensor, side: int, decay: float) -> torch.Tensor:
-    """Clouds [n, side, side] in [0, 1] by the diamond-square rule on a periodic grid.
-
-    uniforms [n, side**2 - 1] in the order of the published loop: per level squares, then the two sets of diamonds.
-    Noise has the amplitude w**2, not w, so each level decays by decay**2, as published."""
+    """Clouds [n, side, side] in [0, 1] by the diamond-square rule on a periodic grid. uniforms [n, side**2 - 1] in the
+    order of the published loop: per level squares, then the two sets of diamonds. Noise has the amplitude w**2, not w,
+    so each level decays by decay**2, as published."""
     grid = uniforms.new_zeros((len(uniforms), side, side))
     step, wobble, used = side, 100.0, 0
     while step >= 2:
@@ -124,10 +121,8 @@ def spatter(
     mud: bool,
     draws: Streams,
 ) -> torch.Tensor:
-    """Cover parts of the image.
-
-    field: mean and sd of a normal field, blurred by `smooth` px, whose values above `threshold` are liquid; strength:
-    opacity of water, or the softness of mud's edge in px."""
+    """Cover parts of the image. field: mean and sd of a normal field, blurred by `smooth` px, whose values above
+    `threshold` are liquid; strength: opacity of water, or the softness of mud's edge in px."""
     height, width = images.shape[-2:]
     normals = draws.normal(1, height, width).to(images)
     liquid = blur(normals * field[1] + field[0], smooth, "nearest")

@@ -327,7 +327,7 @@ def _added(folder: Path, settings: Settings) -> None:
 
 def _memory(folder: Path, settings: Settings) -> None:
     """The program's own memory of digests, damaged."""
-    place = image_files._memory(folder / "set", settings)
+    place = image_files.memory_file(folder / "set", settings)
     place.parent.mkdir(parents=True, exist_ok=True)
     (folder / "set" / "memory.json").rename(place)
     _opened("class-folder", "geirhos16")(folder / "set", settings)

@@ -1,7 +1,6 @@
 """Small sets made on the spot, and the real ones where the environment says that they are here."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,16 @@ CUES = (("cat", "elephant"), ("cat", "cat"), ("dog", "car"), ("truck", "bear"))
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path):
     """An empty home; no mirror, no data folder."""
     return Settings(home=tmp_path / "home", db="results.db", mirror=None, data=tmp_path / "data")
 
 
 @pytest.fixture(scope="session")
-def draw() -> Callable[..., Path]:
+def draw():
     """draw(path, seed=0, size=8): a small PNG of random pixels."""
 
-    def make(path: Path, seed: int = 0, size: int = 8) -> Path:
+    def make(path, seed=0, size=8):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
@@ -33,9 +32,8 @@ def draw() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def conflict(settings: Settings, draw: Callable[..., Path]) -> Path:
+def conflict(settings, draw):
     """Eight cue-conflict images in the data folder, each with its own pixels."""
-    assert settings.data is not None
     folder = settings.data / "cue-conflict"
     for i, (shape, texture) in enumerate(CUES):
         for k in (1, 2):
@@ -45,7 +43,7 @@ def conflict(settings: Settings, draw: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def real(tmp_path_factory):
     """Settings whose data folder is BENCH_TEST_DATA."""
     where = os.environ.get("BENCH_TEST_DATA")
     if not where or not (Path(where) / "cue-conflict").is_dir():

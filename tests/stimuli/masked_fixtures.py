@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import struct
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -12,7 +11,7 @@ from PIL import Image
 WNIDS = ("n01443537", "n01491361", "n01531178")  # goldfish, tiger shark, goldfinch: 1, 3, 11 of 1000
 
 
-def save(path: Path, pixels: np.ndarray, mode: str | None = None) -> Path:
+def save(path, pixels, mode=None):
     """An image file; `mode` "P" keeps the values as palette indices."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels)
@@ -23,19 +22,19 @@ def save(path: Path, pixels: np.ndarray, mode: str | None = None) -> Path:
     return path
 
 
-def photo(seed: int, height: int = 12, width: int = 16) -> np.ndarray:
+def photo(seed, height=12, width=16):
     """HWC random pixels."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def box(top: int, bottom: int, left: int, right: int, height: int = 12, width: int = 16):
+def box(top, bottom, left, right, height=12, width=16):
     """HW bool of a rectangle."""
     flags = np.zeros((height, width), dtype=bool)
     flags[top:bottom, left:right] = True
     return flags
 
 
-def write_labels(folder: Path, rows: list[dict[str, str]]) -> None:
+def write_labels(folder, rows):
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "labels.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -43,7 +42,7 @@ def write_labels(folder: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def masks_folder(folder: Path) -> Path:
+def masks_folder(folder):
     """Layout masks: three images of two categories."""
     rows = []
     for i, (name, category) in enumerate((("b.jpg", "dog"), ("a.png", "dog"), ("sub/c.png", "cat"))):
@@ -55,13 +54,13 @@ def masks_folder(folder: Path) -> Path:
     return folder
 
 
-def imagenet_s_mask(path: Path, values: np.ndarray) -> Path:
+def imagenet_s_mask(path, values):
     """red + 256 * green = class."""
     channels = (values % 256, values // 256, np.zeros_like(values))
     return save(path, np.stack(channels, axis=2).astype(np.uint8))
 
 
-def imagenet_s_folder(folder: Path, edition: int = 919, numbers=(2, 4, 12)) -> Path:
+def imagenet_s_folder(folder, edition=919, numbers=(2, 4, 12)):
     """ImageNetS919/{validation,validation-segmentation}: one image a class.
 
     numbers: what the masks of WNIDS say their classes are."""
@@ -77,7 +76,7 @@ def imagenet_s_folder(folder: Path, edition: int = 919, numbers=(2, 4, 12)) -> P
     return folder
 
 
-def loc_xml(wnid: str, boxes, size=(16, 12), others=()) -> str:
+def loc_xml(wnid, boxes, size=(16, 12), others=()):
     """An annotation of ImageNet's localisation task. boxes: (xmin, ymin, xmax, ymax)."""
     things = [(wnid, b) for b in boxes] + list(others)
     objects = "".join(
@@ -94,13 +93,13 @@ def loc_xml(wnid: str, boxes, size=(16, 12), others=()) -> str:
     )
 
 
-def write(path: Path, text: str | bytes) -> Path:
+def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
 
 
-def boxes_folder(folder: Path) -> Path:
+def boxes_folder(folder):
     """Class folders of images beside Annotations/val."""
     for i, wnid in enumerate(WNIDS):
         name = f"ILSVRC2012_val_{i:08d}"
@@ -109,7 +108,7 @@ def boxes_folder(folder: Path) -> Path:
     return folder
 
 
-def voc_folder(folder: Path, drawn: dict[str, np.ndarray]) -> Path:
+def voc_folder(folder, drawn):
     """VOCdevkit/VOC2012 with class images `drawn` (stem -> HW uint8)."""
     root = folder / "VOCdevkit" / "VOC2012"
     for i, (stem, values) in enumerate(drawn.items()):
@@ -120,7 +119,7 @@ def voc_folder(folder: Path, drawn: dict[str, np.ndarray]) -> Path:
     return folder
 
 
-def rectangle(left: float, top: float, right: float, bottom: float) -> list[float]:
+def rectangle(left, top, right, bottom):
     """A COCO polygon."""
     return [left, top, right, top, right, bottom, left, bottom]
 
@@ -128,7 +127,7 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> list[floa
 COCO_NAMES = {1: "person", 3: "car", 5: "airplane", 16: "bird", 17: "cat", 18: "dog"}
 
 
-def coco_folder(folder: Path, images: list[tuple[str, list[dict]]], size=(12, 16)) -> Path:
+def coco_folder(folder, images, size=(12, 16)):
     """annotations/instances_val2017.json and val2017/. images: (file name, annotations)."""
     table = {
         "info": {"year": 2017},
@@ -147,7 +146,7 @@ def coco_folder(folder: Path, images: list[tuple[str, list[dict]]], size=(12, 16
     return folder
 
 
-def varint(value: int) -> bytes:
+def varint(value):
     value &= (1 << 64) - 1
     out = b""
     while value > 127:
@@ -156,11 +155,11 @@ def varint(value: int) -> bytes:
     return out + bytes([value])
 
 
-def field(number: int, payload: bytes) -> bytes:
+def field(number, payload):
     return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 
-def example(packed: bool = True, **features: bytes | int) -> bytes:
+def example(packed=True, **features):
     """A tf.train.Example, as TensorFlow writes it (numbers packed) or as older writers do."""
     entries = b""
     for name, value in features.items():
@@ -173,12 +172,12 @@ def example(packed: bool = True, **features: bytes | int) -> bytes:
     return field(1, entries)
 
 
-def records(payloads: list[bytes]) -> bytes:
+def records(payloads):
     """A TFRecord file; the check sums are not looked at."""
     return b"".join(struct.pack("<QI", len(p), 0) + p + struct.pack("<I", 0) for p in payloads)
 
 
-def encoded(pixels: np.ndarray, form: str = "PNG") -> bytes:
+def encoded(pixels, form="PNG"):
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, form, **({"quality": 95} if form == "JPEG" else {}))
     return out.getvalue()

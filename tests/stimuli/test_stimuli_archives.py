@@ -4,7 +4,6 @@ import io
 import lzma
 import tarfile
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,7 @@ from benchmark.errors import StimuliError
 from benchmark.stimuli.downloads import unpack
 
 
-def packed(path: Path, *entries: tarfile.TarInfo | str) -> Path:
+def packed(path, *entries):
     """An archive; a text stands for a plain file that holds its own name."""
     with tarfile.open(path, "w:gz") as tar:
         for entry in entries:
@@ -25,13 +24,13 @@ def packed(path: Path, *entries: tarfile.TarInfo | str) -> Path:
     return path
 
 
-def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+def link(name, target, kind=tarfile.SYMTYPE):
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
     return info
 
 
-def test_only_the_wanted_folder_is_unpacked(tmp_path: Path) -> None:
+def test_only_the_wanted_folder_is_unpacked(tmp_path):
     archive = packed(
         tmp_path / "a.tar.gz", "top/stimuli/edges/cat/1.png", "top/stimuli/edges-2/x.png",
         "top/README", "./top/stimuli/edges/LICENSE", link("top/elsewhere", "/etc/passwd"),
@@ -56,7 +55,7 @@ def test_only_the_wanted_folder_is_unpacked(tmp_path: Path) -> None:
     ],
     ids=lambda e: e if isinstance(e, str) else f"{e.type!r}-{e.linkname}",
 )
-def test_hostile_entries_are_refused(tmp_path: Path, hostile: tarfile.TarInfo | str) -> None:
+def test_hostile_entries_are_refused(tmp_path, hostile):
     archive = packed(tmp_path / "a.tar.gz", "top/set/good", hostile)
     with pytest.raises(StimuliError, match="refused"):
         unpack(archive, "set", tmp_path / "deep" / "out")
@@ -67,7 +66,7 @@ names = st.lists(st.sampled_from(["..", ".", "a", "b", "", "top", "set"]), min_s
 
 
 @given(st.lists(names, min_size=1, max_size=4))
-def test_nothing_is_ever_written_outside(tmp_path_factory: pytest.TempPathFactory, parts: list[list[str]]) -> None:
+def test_nothing_is_ever_written_outside(tmp_path_factory, parts):
     place = tmp_path_factory.mktemp("box")
     archive = packed(place / "a.tar.gz", *("/".join(p) or "x" for p in parts))
     target = place / "inner" / "out"
@@ -77,7 +76,7 @@ def test_nothing_is_ever_written_outside(tmp_path_factory: pytest.TempPathFactor
     assert outside == [archive]
 
 
-def test_too_much_is_refused(tmp_path: Path) -> None:
+def test_too_much_is_refused(tmp_path):
     archive = packed(tmp_path / "a.tar.gz", "top/a", "top/b", "top/c")
     with pytest.raises(StimuliError, match="more than"):
         unpack(archive, "", tmp_path / "out", most_bytes=8)
@@ -87,14 +86,14 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 10, 60, 200])
-def test_damaged_archives_are_named(tmp_path: Path, cut: int) -> None:
+def test_damaged_archives_are_named(tmp_path, cut):
     archive = packed(tmp_path / "a.tar.gz", *(f"top/set/{i}" for i in range(50)))
     archive.write_bytes(archive.read_bytes()[:cut])
     with pytest.raises(StimuliError, match="damaged or cut short"):
         unpack(archive, "set", tmp_path / "out")
 
 
-def plain(path: Path, names: list[str], end: bytes = bytes(1024)) -> bytes:
+def plain(path, names, end=bytes(1024)):
     """A tar archive as bytes, uncompressed, with this after its last entry."""
     with tarfile.open(path, "w") as tar:
         for name in names:
@@ -107,7 +106,7 @@ def plain(path: Path, names: list[str], end: bytes = bytes(1024)) -> bytes:
 
 @pytest.mark.parametrize("kind", ["gz", "xz", "bz2"])
 @pytest.mark.parametrize("damage", ["header", "checksum", "more", "short end"])
-def test_damage_that_tarfile_does_not_see_is_found(tmp_path: Path, kind: str, damage: str) -> None:
+def test_damage_that_tarfile_does_not_see_is_found(tmp_path, kind, damage):
     names = [f"top/set/{i}" for i in range(9)]
     archive = tmp_path / f"a.tar.{kind}"
     ends = {"more": bytes(1024) + b"x" * 512, "short end": b""}
@@ -123,7 +122,7 @@ def test_damage_that_tarfile_does_not_see_is_found(tmp_path: Path, kind: str, da
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bomb_outside_the_wanted_folder_is_bounded(tmp_path: Path) -> None:
+def test_a_bomb_outside_the_wanted_folder_is_bounded(tmp_path):
     """Zeros that nobody asked for, and zeros after the end."""
     names = ["top/set/a"]
     for i, data in enumerate(
@@ -140,7 +139,7 @@ def test_a_bomb_outside_the_wanted_folder_is_bounded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [-512, 2**40])
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
-def test_sizes_that_nobody_packs_are_refused(tmp_path: Path, size: int, kind: bytes) -> None:
+def test_sizes_that_nobody_packs_are_refused(tmp_path, size, kind):
     """A negative size would be read for ever, words of a terabyte into memory."""
     info = tarfile.TarInfo("top/set/a")
     info.type, info.size = kind, size

@@ -1,16 +1,15 @@
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import StimuliError, UnknownName
-from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import added_file, entry_from, find_entry, read_catalogue
+from benchmark.stimuli.catalogue import added_file, find_entry, read_catalogue
 
 
-def test_every_entry_says_what_it_is_and_where_from(settings: Settings) -> None:
+def test_every_entry_says_what_it_is_and_where_from(settings):
     for name, entry in read_catalogue(settings).items():
         assert entry.name == name
         assert entry.title and entry.license and entry.citation, name
@@ -23,7 +22,7 @@ def test_every_entry_says_what_it_is_and_where_from(settings: Settings) -> None:
     )
 
 
-def test_masks_and_aliases_lead_to_entries_and_are_unique(settings: Settings) -> None:
+def test_masks_and_aliases_lead_to_entries_and_are_unique(settings):
     entries = read_catalogue(settings)
     assert {entry.mask for entry in entries.values() if entry.mask} <= set(entries)
     aliases = [alias for entry in entries.values() for alias in entry.aliases]
@@ -32,7 +31,7 @@ def test_masks_and_aliases_lead_to_entries_and_are_unique(settings: Settings) ->
     assert find_entry("silhouettes", settings).name == "filled-silhouettes"
 
 
-def test_unknown_name_gives_close_ones(settings: Settings) -> None:
+def test_unknown_name_gives_close_ones(settings):
     with pytest.raises(UnknownName, match="Did you mean: cue-conflict"):
         find_entry("cue-conflcit", settings)
 
@@ -40,46 +39,24 @@ def test_unknown_name_gives_close_ones(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "not valid YAML"),
         ("- a", "expected a table"),
-        ("a: {role: r, space: s}", "'a': field 'layout' is missing"),
-        (
-            "a: {role: r, space: s, layout: heap}",
-            "field 'layout': expected: Input should be 'class-folder'.*found 'heap'",
-        ),
-        ("a: {role: r, space: s, layout: session, colour: red}", "field 'colour': expected: no such field"),
-        (
-            "a: {role: r, space: s, layout: session, parts: 3}",
-            "field 'parts': expected: Input should be a valid tuple, found '3'",
-        ),
-        ("a: {role: r, space: s, layout: session, count: many}", "field 'count': expected: .*, found 'many'"),
-        (
-            "a: {role: r, space: s, layout: session, folder: [x]}",
-            "field 'folder': expected: Input should be a valid string",
-        ),
-        ("a: {role: r, space: s, layout: session, kind: sounds}", "field 'kind': expected: .*, found 'sounds'"),
-        ("edges: {folder: 7}", "'edges': field 'folder': expected: .*, found '7'"),
         ("7: {role: r, space: s, layout: session}", "expected a table"),
-        (b"a: {title: M\xfcller}", "not valid YAML"),
+        ("a: {role: r, space: s}", "'a': field 'layout' is missing"),
+        ("a: {role: r, space: s, layout: heap}", "field 'layout': expected: .*found 'heap'"),
+        ("a: {role: r, space: s, layout: session, colour: red}", "field 'colour': expected: no such field"),
+        ("a: {role: r, space: s, layout: session, count: many}", "field 'count': expected: .*, found 'many'"),
+        ("edges: {folder: 7}", "'edges': field 'folder': expected: .*, found '7'"),
         (b"\xff\xfe\x00", "not valid YAML"),
         ("a: &a [*a]", "cannot be read"),
-        (f"a: {'[' * 200}{']' * 200}", "cannot be read"),
     ],
 )
-def test_a_bad_file_of_added_sets_is_named(settings: Settings, text: str | bytes, message: str) -> None:
+def test_a_bad_file_of_added_sets_is_named(settings, text, message):
     path: Path = added_file(settings)
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(StimuliError, match=message) as error:
         read_catalogue(settings)
     assert str(path) in str(error.value)
-
-
-def test_the_packages_own_entries_are_valid(settings: Settings) -> None:
-    """They are not checked at every start."""
-    for name, entry in read_catalogue(settings).items():
-        row = {key: value for key, value in asdict(entry).items() if key != "name"}
-        assert entry_from(name, row, "catalogue.yaml") == entry
 
 
 ADD = """
@@ -95,13 +72,12 @@ for i in range(5):
 
 
 @pytest.mark.slow
-def test_eight_processes_that_add_sets_lose_none(settings: Settings, home: Path, tmp_path: Path) -> None:
+def test_eight_processes_that_add_sets_lose_none(settings, home, tmp_path):
     (tmp_path / "set" / "cat").mkdir(parents=True)
     (tmp_path / "set" / "cat" / "a.png").write_bytes(b"")
     words = [sys.executable, "-c", ADD]
     running = [subprocess.Popen([*words, str(i), str(tmp_path / "set")], stdin=subprocess.PIPE) for i in range(8)]
     for one in running:
-        assert one.stdin is not None
         one.stdin.write(b"\n")
         one.stdin.flush()
     assert [one.wait(60) for one in running] == [0] * 8

@@ -1,29 +1,22 @@
 """Sets in cells: found with and without groups, in the published order, the same images in each under a limit."""
 
-from collections.abc import Callable
-from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import pytest
 
 from benchmark.errors import MissingStimuli, StimuliError
-from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import find_cells
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.roles import Resolver
 
-Draw = Callable[..., Path]
-Tree = Callable[..., Path]
-
 
 @pytest.fixture
-def tree(settings: Settings, draw: Draw) -> Tree:
+def tree(settings, draw):
     """tree(*cells): imagenet-c in the data folder, six images in three classes per cell, pixels of their own."""
 
-    def make(*cells: str, images: int = 6, root: Path | None = None) -> Path:
-        assert settings.data is not None
+    def make(*cells, images=6, root=None):
         folder = root or settings.data / "imagenet-c"
         for cell in cells:
             for i in range(images):
@@ -34,9 +27,7 @@ def tree(settings: Settings, draw: Draw) -> Tree:
     return make
 
 
-def test_cells_come_in_the_published_order_with_or_without_groups(
-    tree: Tree, settings: Settings, tmp_path: Path
-) -> None:
+def test_cells_come_in_the_published_order_with_or_without_groups(tree, settings, tmp_path):
     grouped = tree("noise/shot_noise/2", "noise/gaussian_noise/10", "noise/gaussian_noise/2", "blur/zoom_blur/1",
                    "extra/saturate/1", "extra/aaa_of_ones_own/0.5")  # fmt: skip
     expected = ["gaussian_noise/2", "gaussian_noise/10", "shot_noise/2", "zoom_blur/1", "saturate/1",
@@ -55,7 +46,7 @@ def test_cells_come_in_the_published_order_with_or_without_groups(
     assert len(find_cells(find_entry("imagenet-c", settings), tmp_path / "deeper")) == 6
 
 
-def test_each_cell_is_a_set_of_its_own(tree: Tree, settings: Settings) -> None:
+def test_each_cell_is_a_set_of_its_own(tree, settings):
     folder = tree("fog/1", "fog/2")
     parts = Resolver("imagenet1k", settings).parts("imagenet-c")
     first, second = parts["fog/1"], parts["fog/2"]
@@ -72,7 +63,7 @@ def test_each_cell_is_a_set_of_its_own(tree: Tree, settings: Settings) -> None:
         parts["fog/3"]
 
 
-def test_a_limit_shows_the_same_images_in_every_cell(tree: Tree, settings: Settings, draw: Draw) -> None:
+def test_a_limit_shows_the_same_images_in_every_cell(tree, settings, draw):
     folder = tree("fog/1", "fog/2", "snow/1")
     next((folder / "fog" / "2").rglob("*00000003.png")).unlink()
     draw(folder / "snow" / "1" / "n00000001" / "ILSVRC2012_val_00000009.png")
@@ -91,13 +82,7 @@ def test_a_limit_shows_the_same_images_in_every_cell(tree: Tree, settings: Setti
             assert all(np.array_equal(part.decode(k), whole[name].decode(i)) for k, i in enumerate(at))
 
 
-def test_a_cell_in_two_places_is_refused(tree: Tree, settings: Settings) -> None:
-    tree("fog/1", "weather/fog/1")
-    with pytest.raises(StimuliError, match=r"both the cell 'fog/1'.*Remove one"):
-        Resolver("imagenet1k", settings).parts("imagenet-c")
-
-
-def test_absent_cells_say_where_to_get_them(settings: Settings, tmp_path: Path) -> None:
+def test_absent_cells_say_where_to_get_them(settings, tmp_path):
     shelf = Resolver("imagenet1k", settings)
     with pytest.raises(MissingStimuli, match=r"bench data fetch imagenet-c.*data add imagenet-c FOLDER"):
         shelf.parts("imagenet-c")
@@ -110,16 +95,3 @@ def test_absent_cells_say_where_to_get_them(settings: Settings, tmp_path: Path) 
     (tmp_path / "none" / "fog").mkdir(parents=True)
     with pytest.raises(StimuliError, match="no cells of 'imagenet-c'"):
         add("imagenet-c", tmp_path / "none", settings)
-
-
-def test_folders_of_one_s_own_are_known_as_cells(tree: Tree, settings: Settings, tmp_path: Path) -> None:
-    tree("smoke/1", "group/dust/3", root=tmp_path / "mine")
-    entry = add("my-c", tmp_path / "mine", settings, role="imagenet-c")
-    assert (entry.layout, entry.space) == ("cells", "imagenet1k")
-    parts = Resolver("imagenet1k", settings).parts("imagenet-c")
-    assert list(parts) == ["dust/3", "smoke/1"] and parts["dust/3"].name == "my-c dust/3"
-    assert (parts["dust/3"].whole, parts["dust/3"].origin) == (6, "added")
-    tree("fog/1")
-    assert list(Resolver("imagenet1k", settings).parts("imagenet-c")) == ["fog/1"]
-    wanted = Resolver("imagenet1k", settings, wanted=["my-c"])
-    assert list(wanted.parts("imagenet-c")) == ["dust/3", "smoke/1"]

@@ -1,7 +1,6 @@
 """Graded human maps: the folder, the npz files and the TFRecords; what is said of broken ones."""
 
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,23 +9,21 @@ from hypothesis import strategies as st
 from masked_fixtures import WNIDS, encoded, example, photo, records, save, write, write_labels
 
 from benchmark.errors import StimuliError
-from benchmark.settings import Settings
 from benchmark.stimuli.datasets import open_set, restrict
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.masked.clickme import bytes_at, records_of
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
-from registry.labels import label_space
 
 SIDE = 12
 LABELS = (1, 3, 11)
 
 
-def human(seed: int) -> np.ndarray:
+def human(seed):
     return np.random.default_rng(100 + seed).random((SIDE, SIDE), dtype=np.float32)
 
 
-def folder_form(folder: Path) -> Path:
+def folder_form(folder):
     """images/, heatmaps/ as .npy, .png and float64 with a channel axis, labels.csv."""
     rows = []
     for i, wnid in enumerate(WNIDS):
@@ -40,7 +37,7 @@ def folder_form(folder: Path) -> Path:
     return folder
 
 
-def npz_form(folder: Path) -> Path:
+def npz_form(folder):
     """clickme_val/0.npz ...: image, heatmap, clicks, label, as the lab's own conversion writes them."""
     (folder / "clickme_val").mkdir(parents=True)
     for i, label in enumerate(LABELS):
@@ -49,7 +46,7 @@ def npz_form(folder: Path) -> Path:
     return folder
 
 
-def coded_records(folder: Path) -> Path:
+def coded_records(folder):
     """val/val-0.tfrecords with PNG in it (a JPEG would not keep the pixels)."""
     payloads = [
         example(
@@ -65,7 +62,7 @@ def coded_records(folder: Path) -> Path:
     return folder
 
 
-def raw_records(folder: Path) -> Path:
+def raw_records(folder):
     """clickme_val.tfrecords: float32 values, and features that nobody reads."""
     payloads = [
         example(
@@ -81,7 +78,7 @@ def raw_records(folder: Path) -> Path:
     return folder
 
 
-def coarse(values: np.ndarray) -> np.ndarray:
+def coarse(values):
     """A map that went through bytes."""
     return (values * 255).astype(np.uint8).astype(np.float32)
 
@@ -99,7 +96,7 @@ def coarse(values: np.ndarray) -> np.ndarray:
         (raw_records, tuple(f"clickme_val.tfrecords/00000{i}" for i in range(3)), (human(0), human(1), human(2))),
     ],
 )
-def test_every_form_gives_images_labels_and_maps(make, names, expected, tmp_path: Path, settings: Settings) -> None:
+def test_every_form_gives_images_labels_and_maps(make, names, expected, tmp_path, settings):
     entry = add("mine", make(tmp_path / "maps"), settings)
     assert (entry.layout, entry.space, entry.role) == ("clickme", "imagenet1k", "clickme")
     stimuli = open_set("mine", settings)
@@ -122,25 +119,7 @@ def test_every_form_gives_images_labels_and_maps(make, names, expected, tmp_path
     assert len(shelf.find("clickme")) == 2
 
 
-def test_digests_follow_the_maps(tmp_path: Path, settings: Settings) -> None:
-    folder = folder_form(tmp_path / "maps")
-    add("clickme", folder, settings)
-    before = open_set("clickme", settings)
-    assert before.origin == "catalogue"
-    np.save(folder / "heatmaps" / "2.npy", human(9))
-    after = open_set("clickme", settings)
-    assert [a == b for a, b in zip(before.items, after.items, strict=True)] == [True, True, False]
-
-
-def test_a_flat_map_is_kept_and_said(tmp_path: Path, settings: Settings) -> None:
-    folder = folder_form(tmp_path / "maps")
-    np.save(folder / "heatmaps" / "0.npy", np.zeros((SIDE, SIDE)))
-    add("mine", folder, settings)
-    assert not open_set("mine", settings).importance(0).any()
-    assert "of these 1 graded maps are flat: no score counts them" in verify("mine", settings).lines
-
-
-def bad(value: float) -> np.ndarray:
+def bad(value):
     values = human(0)
     values[3, 3] = value
     return values
@@ -150,14 +129,12 @@ def bad(value: float) -> np.ndarray:
     ("values", "message"),
     [
         (bad(float("nan")), "NaN, infinite or negative"),
-        (bad(float("inf")), "NaN, infinite or negative"),
         (bad(-0.1), "NaN, infinite or negative"),
         (np.ones((SIDE, SIDE + 1)), "13 x 12 pixels, but the image that it belongs to has 12 x 12"),
         (np.full((SIDE, SIDE), "a"), "a map of <U1; expected numbers"),
-        (np.ones(SIDE), "12 pixels"),
     ],
 )
-def test_maps_that_are_none_are_refused(values: np.ndarray, message: str, tmp_path: Path, settings: Settings) -> None:
+def test_maps_that_are_none_are_refused(values, message, tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     np.save(folder / "heatmaps" / "0.npy", values)
     add("mine", folder, settings)
@@ -166,7 +143,7 @@ def test_maps_that_are_none_are_refused(values: np.ndarray, message: str, tmp_pa
     assert "0.npy" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_nothing_in_a_file_of_numbers_is_run(tmp_path: Path, settings: Settings) -> None:
+def test_nothing_in_a_file_of_numbers_is_run(tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     np.save(folder / "heatmaps" / "0.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     add("mine", folder, settings)
@@ -174,7 +151,7 @@ def test_nothing_in_a_file_of_numbers_is_run(tmp_path: Path, settings: Settings)
         open_set("mine", settings).importance(0)
 
 
-def test_missing_maps_and_unknown_labels_are_named(tmp_path: Path, settings: Settings) -> None:
+def test_missing_maps_and_unknown_labels_are_named(tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     (folder / "heatmaps" / "2.npy").unlink()
     with pytest.raises(StimuliError, match=r"2\.npy: there is no such map.*'2\.png'"):
@@ -182,9 +159,6 @@ def test_missing_maps_and_unknown_labels_are_named(tmp_path: Path, settings: Set
     other = npz_form(tmp_path / "npz")
     np.savez(other / "clickme_val" / "1.npz", image=photo(0), heatmap=human(0), label=1000)
     with pytest.raises(StimuliError, match=r"1\.npz: label 1000; expected"):
-        add("mine", other, settings)
-    np.savez(other / "clickme_val" / "1.npz", image=photo(0), heatmap=human(0))
-    with pytest.raises(StimuliError, match=r"1\.npz cannot be read.*not a whole NumPy file with 'label'"):
         add("mine", other, settings)
     write(other / "clickme_val" / "1.npz", b"PK\x03\x04 no")
     with pytest.raises(StimuliError, match=r"1\.npz cannot be read.*not a whole NumPy file with 'label'"):
@@ -203,7 +177,7 @@ def test_missing_maps_and_unknown_labels_are_named(tmp_path: Path, settings: Set
 
 
 @given(st.lists(st.tuples(st.binary(max_size=300), st.integers(-(2**63), 2**63 - 1), st.booleans()), max_size=4))
-def test_records_give_back_what_was_written(tmp_path_factory, rows) -> None:
+def test_records_give_back_what_was_written(tmp_path_factory, rows):
     payloads = [example(packed, image=data, label=number) for data, number, packed in rows]
     path = tmp_path_factory.mktemp("records") / "a.tfrecords"
     write(path, records(payloads))
@@ -216,7 +190,7 @@ def test_records_give_back_what_was_written(tmp_path_factory, rows) -> None:
     assert [bytes_at(path, one.values["image"]) for one in found] == [data for data, _, _ in rows]
 
 
-def test_a_record_file_cut_short_is_named(tmp_path: Path) -> None:
+def test_a_record_file_cut_short_is_named(tmp_path):
     data = records([example(image=b"abc", label=1)])
     path = write(tmp_path / "a.tfrecords", data[:-1])
     with pytest.raises(StimuliError, match=r"a\.tfrecords cannot be read .cut short"):
@@ -227,14 +201,3 @@ def test_a_record_file_cut_short_is_named(tmp_path: Path) -> None:
     write(path, data[:20])
     with pytest.raises(StimuliError, match="shorter than it was"):
         bytes_at(path, span)
-
-
-def test_an_example_as_tensorflow_wrote_it() -> None:
-    """A serialized example by hand from the format's description: {"label": int64 [3]}."""
-    expected = bytes.fromhex("0a100a0e0a056c6162656c12051a030a0103")
-    assert example(label=3) == expected
-
-
-def test_labels_are_outputs_of_imagenet() -> None:
-    classes = label_space("imagenet1k").classes
-    assert tuple(classes[label] for label in LABELS) == WNIDS

@@ -6,20 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import find_entry
-from benchmark.stimuli.datasets import open_named, open_set, read_names
+from benchmark.stimuli.datasets import open_set, read_names
 from benchmark.stimuli.fetch import add, fetch
 from benchmark.stimuli.roles import Resolver
 
 NAME, FILE = "imagenet-val-robustbench", "imagenet_test_image_ids.txt"
 WNIDS = ("n01440764", "n01443537", "n01484850")
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(tmp_path / "home", "unused.db", None, tmp_path / "data")
 
 
 @pytest.fixture
@@ -57,23 +52,6 @@ def test_the_named_images_in_the_order_of_their_set(settings, photographs, tmp_p
     assert stimuli.digest != whole.digest
 
 
-def test_a_limit_shows_every_class(settings, photographs, tmp_path):
-    listed(tmp_path, *lines(*range(12)))
-    few = Resolver("imagenet1k", settings, limit=3).find("natural-robustbench")
-    assert sorted(few.labels["category"]) == sorted(WNIDS)
-
-
-def test_without_the_photographs_it_says_what_to_get(settings, tmp_path):
-    listed(tmp_path, *lines(1))
-    with pytest.raises(MissingStimuli, match="imagenet-val"):
-        open_set(NAME, settings)
-
-
-def test_without_the_list_it_says_how_to_get_it(settings, photographs):
-    with pytest.raises(MissingStimuli, match=f"bench data fetch {NAME}"):
-        Resolver("imagenet1k", settings).find("natural-robustbench")
-
-
 def test_names_that_the_set_lacks_are_counted(settings, photographs, tmp_path):
     listed(tmp_path, *lines(0, 40, 41))
     with pytest.raises(StimuliError, match="lacks 2 of the 3 images"):
@@ -85,12 +63,6 @@ def test_a_list_must_name_images_each_once(settings, tmp_path, text):
     listed(tmp_path, *text.splitlines())
     with pytest.raises(StimuliError, match="one a line, each once"):
         read_names(find_entry(NAME, settings), tmp_path / "data" / NAME)
-
-
-def test_no_list_at_all(settings, tmp_path):
-    entry = find_entry(NAME, settings)
-    with pytest.raises(StimuliError, match="cannot be read"):
-        open_named(entry, tmp_path, settings)
 
 
 def test_a_list_is_added_and_copied_from_a_mirror(settings, photographs, tmp_path):

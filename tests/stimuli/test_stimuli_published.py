@@ -6,12 +6,11 @@ from pathlib import Path
 
 import yaml
 
-from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Named, known_of, known_sources, members, read_catalogue
+from benchmark.stimuli.catalogue import Named, known_of, known_sources
 from benchmark.stimuli.fetch import fetch
 
 
-def test_recipes_are_of_known_sources_and_each_network_has_one() -> None:
+def test_recipes_are_of_known_sources_and_each_network_has_one():
     text = Path(__import__("benchmark").__file__).parent / "stimuli/published_observers.yaml"
     read = yaml.safe_load(text.read_text())
     assert set(read) <= set(known_sources())
@@ -23,15 +22,7 @@ def test_recipes_are_of_known_sources_and_each_network_has_one() -> None:
     assert known_of(Named("elsewhere", "resnet50")) == ((), "")
 
 
-def test_a_group_stands_for_its_entries(settings: Settings) -> None:
-    assert set(members("published-trials")) <= set(read_catalogue(settings))
-    assert members("edges") == ("edges",)
-    for name in members("published-trials"):
-        entry = read_catalogue(settings)[name]
-        assert entry.license and entry.citation and entry.url, name
-
-
-def test_tables_come_packed_from_a_mirror(settings: Settings, tmp_path: Path) -> None:
+def test_tables_come_packed_from_a_mirror(settings, tmp_path):
     """With the paths of their publisher's repository: no address is asked."""
     place = tmp_path / "outputs" / "raw-data" / "edge"
     place.mkdir(parents=True)
@@ -41,7 +32,7 @@ def test_tables_come_packed_from_a_mirror(settings: Settings, tmp_path: Path) ->
     packed.parent.mkdir(parents=True)
     with tarfile.open(packed, "w:xz") as tar:
         tar.add(tmp_path / "outputs", "outputs")
-    said: list[str] = []
+    said = []
     mirrored = replace(settings, mirror=str(tmp_path / "mirror"))
     folder = fetch("model-vs-human-dmc", mirrored, said.append)
     assert [path.name for path in folder.rglob("*.csv")] == ["edge_net_session-1.csv"]

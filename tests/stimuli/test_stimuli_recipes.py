@@ -11,32 +11,13 @@ from benchmark.stimuli.regenerate import named_recipe, recipes_beside, stated_re
     [
         ("sixteen01v4", ("colour",)),
         ("sixteen03--uniform-noise-multiple", ("noise(uniform)",)),
-        ("sixteen07--grayscale-contrast-multiple", ("contrast",)),
-        ("sixteen26--grayscale", ("greyscale",)),
         ("sixteen27--uniform-noise-multiple--200epochs", ("noise(uniform)", "epochs(200)")),
         (
             "sixteen22--salt-and-pepper-noise-multiple--uniform-noise-multiple--200epochs",
             ("noise(salt-and-pepper)", "noise(uniform)", "epochs(200)"),
         ),
-        (
-            "sixteen18--color--grayscale-contrast--high-pass--low-pass--rotation--phase-scrambling"
-            "--uniform-noise--200epochs",
-            (
-                "colour",
-                "contrast",
-                "high-pass",
-                "low-pass",
-                "rotation",
-                "phase-scrambling",
-                "noise(uniform)",
-                "epochs(200)",
-            ),
-        ),
         ("resnet50-train-60-epochs", ("stylised",)),
-        ("all-noise", ()),
-        ("specialised", ()),
         ("resnet50", ()),
-        ("sixteen40--something-new", ()),
         ("sixteen40--color--something-new", ()),
         ("subject-01", ()),
     ],

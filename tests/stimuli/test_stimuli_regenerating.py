@@ -59,14 +59,6 @@ def test_the_command_puts_the_set_on_the_shelf(here):
     assert found.decode(0).shape == (224, 224, 3)
 
 
-def test_published_files_win(here):
-    make(here)
-    place = here.data / "contrast"
-    place.mkdir()
-    Image.new("RGB", (224, 224)).save(place / "0001_cop_dnn_c05_knife_10_n03041632_7380.png")
-    assert Resolver("geirhos16", here).find("contrast").name == "contrast"
-
-
 def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):
     from benchmark.stimuli import regenerate
 

@@ -1,7 +1,6 @@
 """Tables of published scores: what is read, and what is refused with one clear error."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +12,13 @@ from benchmark.stimuli.score_tables import ReportedScore, check_names, known_met
 FULL = "observer,metric,value,low,high,level,n,condition,source,suite,note\n"
 
 
-def write(folder: Path, name: str, text: str) -> Path:
+def write(folder, name, text):
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_a_full_csv_row_keeps_every_field(tmp_path: Path) -> None:
+def test_a_full_csv_row_keeps_every_field(tmp_path):
     row = 'a,acc,0.5,0.4,0.6,0.9,200,blurred,lab,corruption,"of own images"\n'
     (score,) = read_scores(write(tmp_path, "t.csv", FULL + row)).scores
     assert score == ReportedScore(
@@ -39,44 +38,11 @@ OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conf
         ("t.json", '{"b": {"shape_bias": 7}}', "b, shape_bias"),
     ],
 )
-def test_a_value_that_our_metric_cannot_have_is_refused(name: str, text: str, where: str, tmp_path: Path) -> None:
+def test_a_value_that_our_metric_cannot_have_is_refused(name, text, where, tmp_path):
     path = write(tmp_path, name, text)
     with pytest.raises(ScoresError) as raised:
         read_scores(path, metrics=OURS)
     assert str(raised.value) == f"{path}, {where}: 'shape_bias' is 7; it is 0 to 1."
-
-
-@pytest.mark.parametrize(
-    ("suite", "metric", "value", "said"),
-    [
-        ("corruption", "mce", -1.0, "0 or more"),
-        ("corruption", "mce", 500.0, ""),
-        ("corruption", "relative_mce", -3.0, ""),
-        ("corruption", "clean_accuracy", 81.3, "0 to 1"),
-        ("adversarial", "robust_accuracy", 1.5, "0 to 1"),
-        ("adversarial", "median_linf", 7.0, ""),
-        ("saliency", "object_reliance", -1.0, ""),
-        ("human-comparison", "error_consistency", -1.5, "-1 to 1"),
-        ("human-comparison", "response_entropy", 4.5, "0 to 4"),
-    ],
-)
-def test_what_metrics_can_be(suite: str, metric: str, value: float, said: str) -> None:
-    metrics = {one.name: one for one in plugins.find_suites().suites[suite].metrics}
-    told = metrics[metric].outside(value)
-    assert told.endswith(said) if said else not told
-
-
-def test_the_file_names_the_source_where_nothing_else_does(tmp_path: Path) -> None:
-    path = write(tmp_path, "some-lab.csv", "observer,metric,value\na,acc,0.5\n")
-    assert read_scores(path).scores[0].observer == Named("some-lab", "a")
-    assert read_scores(path, "mine").scores[0].observer == Named("mine", "a")
-
-
-def test_json_as_records_and_by_observer_say_the_same(tmp_path: Path) -> None:
-    records = [{"observer": name, "metric": "acc", "value": value} for name, value in (("a", 1), ("b", 0.5))]
-    one = read_scores(write(tmp_path, "t.json", json.dumps(records)))
-    other = read_scores(write(tmp_path, "u.json", '{"a": {"acc": 1}, "b": {"acc": 0.5}}'), source="t")
-    assert one.scores == other.scores
 
 
 @pytest.mark.parametrize(
@@ -85,7 +51,6 @@ def test_json_as_records_and_by_observer_say_the_same(tmp_path: Path) -> None:
         ("t.csv", "observer,metric\na,acc\n", "no value"),
         ("t.csv", "observer,metric,value,colour\na,acc,1,red\n", "unknown or twice: colour"),
         ("t.csv", "observer,metric,value,value\na,acc,1,1\n", "twice: value"),
-        ("t.csv", "observer,metric,value\na,acc\n", "line 2: expected 3 fields"),
         ("t.csv", "observer,metric,value\na,acc,1,2\n", "line 2: expected 3 fields"),
         ("t.csv", "observer,metric,value\na,acc,nan\n", "line 2: field 'value': expected"),
         ("t.csv", "observer,metric,value\na,acc,\n", "field 'value' is missing"),
@@ -93,34 +58,31 @@ def test_json_as_records_and_by_observer_say_the_same(tmp_path: Path) -> None:
         ("t.csv", "observer,metric,value\na\x1b[2J,acc,1\n", "expected plain text"),
         ("t.csv", "observer,metric,value\n", "no scores"),
         ("t.csv", "", "no observer, metric, value"),
-        ("t.csv", "observer,metric,value,low\na,acc,1,0\n", "expected low <= value <= high"),
         ("t.csv", "observer,metric,value,low,high\na,acc,1,0,0.5\n", "expected low <= value"),
         ("t.csv", "observer,metric,value,level\na,acc,1,95\n", "'level' is 95"),
         ("t.csv", "observer,metric,value,n\na,acc,1,2.5\n", "field 'n': expected"),
         ("t.csv", "observer,metric,value\na,acc,1\na,acc,2\n", "two values of 'acc': 1.0 and 2.0"),
-        ("t.json", "[1]", "expected a list of records"),
         ("t.json", '{"a": 1}', "expected {metric: value}"),
         ("t.json", '{"a": {"acc": true}}', "expected a number"),
         ("t.json", '{"a": {"acc": 1, "acc": 2}}', "'acc' stands twice"),
         ("t.json", '{"a": {"acc": 1' + "0" * 400 + "}}", "field 'value': expected"),
         ("t.json", "3", "expected a list of records"),
-        ("t.json", "{", "cannot be read"),
         ("t.json", "[" * 100000, "cannot be read"),
     ],
 )
-def test_what_does_not_fit_is_one_error(name: str, text: str, said: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_one_error(name, text, said, tmp_path):
     with pytest.raises(ScoresError) as caught:
         read_scores(write(tmp_path, name, text))
     assert said in str(caught.value) and name in str(caught.value)
     assert "\x1b" not in str(caught.value)
 
 
-def test_a_folder_of_another_layout_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_another_layout_is_refused(tmp_path):
     with pytest.raises(ScoresError, match="one CSV or JSON file at a time"):
         read_scores(tmp_path)
 
 
-def test_our_metrics_names_are_taken_unless_it_is_the_same_quantity() -> None:
+def test_our_metrics_names_are_taken_unless_it_is_the_same_quantity():
     score = ReportedScore(Named("lab", "a"), "shape_bias", 0.2)
     suites = {"cue-conflict": ["shape_bias"]}
     with pytest.raises(ScoresError, match="--same shape_bias"):
@@ -131,7 +93,7 @@ def test_our_metrics_names_are_taken_unless_it_is_the_same_quantity() -> None:
 
 
 @pytest.fixture
-def masking(tmp_path: Path) -> Path:
+def masking(tmp_path):
     folder = tmp_path / "critical-band-masking"
     folder.mkdir()
     tables = {
@@ -152,7 +114,7 @@ def masking(tmp_path: Path) -> Path:
     return folder
 
 
-def test_critical_band_masking_goes_in_under_names_of_its_own(masking: Path) -> None:
+def test_critical_band_masking_goes_in_under_names_of_its_own(masking):
     found = read_scores(masking)
     values = {(s.observer.name, s.metric, s.condition): (s.value, s.n) for s in found.scores}
     assert values["net", "mean_shape_fraction", ""] == (0.4, 1200)
@@ -176,16 +138,7 @@ def test_critical_band_masking_goes_in_under_names_of_its_own(masking: Path) -> 
     ]
 
 
-def test_equally_many_answers_are_equal_whatever_the_shares_round_to(masking: Path) -> None:
-    """3 and 5 of 75 in turn, and 4 of 75 throughout: 64 of 1200, which means of floats tell apart."""
-    shares = {"even": [4 / 75] * 16, "odd": [3 / 75, 5 / 75] * 8, "few": [64 / 75] + [0.0] * 15}
-    assert len({sum(values) / 16 for values in shares.values()}) > 1
-    write(masking, "sb_scores.json", json.dumps(shares))
-    scores = read_scores(masking).scores
-    assert {s.value for s in scores if s.metric == "mean_shape_fraction"} == {64 / 1200}
-
-
-def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking: Path) -> None:
+def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking):
     for score in read_scores(masking).scores:
         assert known_metrics()[score.observer.source, score.metric].caveat == score.remarks[0]
         idle = score.observer.name == "idle"
@@ -195,17 +148,14 @@ def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking: Pat
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("sb_scores.json", {"net": [0.5] * 15}, "expected 16 shares"),
         ("sb_scores.json", {"net": [0.5] * 16}, "expected shares of 75 trials"),
         ("sb_scores.json", {"net": [0.5] * 15 + [2]}, "expected 16 shares"),
         ("baccs.json", {"net": 81.3}, "expected a share"),
-        ("baccs.json", [1], "expected an object"),
         ("solomon_net_accuracies_2.json", {"noise1": [1]}, "list of 0 and 1"),
         ("solomon_net_accuracies_2.json", {"noise0.1freq1": [True]}, "list of 0 and 1"),
-        ("solomon_net_accuracies_2.json", {"noise0.1freq1": []}, "list of 0 and 1"),
     ],
 )
-def test_a_file_that_is_not_as_published_is_named(name: str, content: object, said: str, masking: Path) -> None:
+def test_a_file_that_is_not_as_published_is_named(name, content, said, masking):
     write(masking, name, json.dumps(content))
     with pytest.raises(ScoresError, match=said) as caught:
         read_scores(masking)

@@ -42,16 +42,9 @@ def test_every_number_of_images_is_balanced_to_within_one(name):
         assert spreads(labels[column], np.unique(labels[column])).max() == 1
 
 
-def test_16_images_of_8_conditions_show_each_twice():
-    ids, labels = designed(16, 8)
-    order = np.array(sample_order(ids, labels, 640))
-    for column in ("category", "condition"):
-        assert spreads(labels[column][order], np.unique(labels[column])).max() == 1
-
-
 def test_n_images_are_contained_in_more_and_in_what_a_protocol_shows_of_them():
     whole = generated_set("world-natural")
-    before: set[str] = set()
+    before = set()
     for limit in (1, 15, 16, 100, 300, 479):
         part = sample(whole, limit)
         assert before < set(part.ids) and len(part) == limit and part.whole == 480
@@ -66,12 +59,6 @@ def test_levels_of_unequal_size_are_shown_in_proportion():
     order = sample_order([f"{i}.png" for i in range(1000)], labels, 1000)
     rare = np.cumsum(np.array(order) >= 900)
     assert np.abs(rare - np.arange(1, 1001) / 10).max() <= 1
-
-
-def test_levels_of_nearly_equal_size_are_all_shown_before_one_is_shown_twice():
-    labels = {"texture": np.repeat([f"t{i:02d}" for i in range(16)], [13, 32, *[20] * 14])}
-    ids = [f"{i}.png" for i in range(325)]
-    assert len(set(labels["texture"][sample_order(ids, labels, 16)])) == 16
 
 
 def test_the_order_follows_names_not_places():

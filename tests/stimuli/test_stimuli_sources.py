@@ -38,31 +38,11 @@ def test_a_folder_tells_the_source(tmp_path, folder, source):
     assert told(tmp_path / folder, "edge_resnet50_session-1.csv") == [source]
 
 
-def test_a_file_alone_is_its_own_source(tmp_path):
-    path = tmp_path / "mine.csv"
-    path.touch()
-    assert sources_of([path], path) == {path: "mine"}
-
-
 def test_what_one_collection_alone_holds_tells_its_other_tables(tmp_path):
     names = ("style-transfer-512-nomask/style-transfer-512-nomask_resnet50_session_1.csv",)
     edges = "edge/edge-experiment_resnet50_session_1.csv"
     assert told(tmp_path / "raw-data", *names, edges) == ["texture-vs-shape"] * 2
     assert told(tmp_path / "other", edges) == ["other"]
-
-
-def test_several_collections_below_one_folder(tmp_path):
-    names = ("human-trials/edge/a.csv", "error-consistency/b.csv", "c.csv")
-    assert told(tmp_path / "all", *names) == ["model-vs-human", "error-consistency", "all"]
-
-
-def test_a_network_is_renamed_in_the_source_where_that_is_true():
-    def name(source):
-        return str(named(source, "alexnet", "cue-conflict", human=False))
-
-    assert name("texture-vs-shape") == "alexnet-caffe (texture-vs-shape)"
-    for source in ("error-consistency", "model-vs-human-dmc", "mine"):
-        assert name(source) == f"alexnet ({source})"
 
 
 def test_people_of_a_copy_are_the_people_of_its_origin():

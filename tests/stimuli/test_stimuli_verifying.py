@@ -1,29 +1,23 @@
 """Verification of made trees, each with one fault: every fault is named and makes the set unusable; parts do not."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 from PIL import Image
 
-from benchmark.errors import MissingStimuli, StimuliError
-from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_built_in
 from benchmark.stimuli.datasets import open_set, sample
-from benchmark.stimuli.fetch import add
-from benchmark.stimuli.verify import Depth, Verification, verify
+from benchmark.stimuli.verify import Depth, verify
 
-Draw = Callable[..., Path]
 WNIDS = ("n01440764", "n01443537", "n02102040")
 CELLS = ("fog/1", "fog/2", "snow/1", "snow/2", "blur/1", "blur/2")
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Entry:
+def small(monkeypatch):
     """A catalogue with one set in cells: two corruptions and an extra one, two severities, 3 classes of 2 images."""
     published = Entry("small-c", "small-c", "imagenet1k", "cells", count=6, classes=3, size=8,
                       parts=("fog", "snow"), extra=("blur",), levels=("1", "2"))  # fmt: skip
@@ -35,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Entry:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory, draw: Draw) -> Path:
+def drawn(tmp_path_factory, draw):
     """The whole set."""
     folder = tmp_path_factory.mktemp("drawn")
     for cell in CELLS:
@@ -46,17 +40,16 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, draw: Draw) -> Path:
 
 
 @pytest.fixture
-def tree(settings: Settings, drawn: Path, small: Entry) -> Path:
+def tree(settings, drawn, small):
     """The whole set in the data folder."""
-    assert settings.data is not None
     return Path(shutil.copytree(drawn, settings.data / "small-c"))
 
 
-def text(found: Verification) -> str:
+def text(found):
     return "\n".join(found.lines)
 
 
-def test_a_whole_set_is_usable(tree: Path, settings: Settings) -> None:
+def test_a_whole_set_is_usable(tree, settings):
     found = verify("small-c", settings)
     assert found.ok, text(found)
     assert "6 cells: 3 corruptions, severities 1, 2" in found.lines
@@ -64,7 +57,7 @@ def test_a_whole_set_is_usable(tree: Path, settings: Settings) -> None:
     assert "36 images were read" in found.lines and "part" not in text(found)
 
 
-def rewrite(path: Path, **change: int) -> None:
+def rewrite(path, **change):
     size = change.get("size", 8)
     Image.new("RGB", (size, size + change.get("more", 0))).save(path)
 
@@ -75,7 +68,6 @@ FAULTS = {
         r"fog/2: .*val_0.png cannot be read.*not a complete image",
     ),
     "an empty file": (lambda tree, one: one.write_bytes(b""), r"fog/2: .*val_0.png: an empty file"),
-    "no image at all": (lambda tree, one: one.write_text("<html>"), r"val_0.png cannot be read.*not a complete"),
     "another size": (
         lambda tree, one: rewrite(one, more=1),
         r"fog/2: 1 of 6 images that were read are 8 x 9 px, expected 8 x 8 \(such as .*val_0.png",
@@ -92,10 +84,6 @@ FAULTS = {
         lambda tree, one: shutil.rmtree(one.parent),
         r"fog/2: 2 classes, most cells have 3 \(differing: n01440764\)",
     ),
-    "a class too many": (
-        lambda tree, one: rewrite(made(tree / "fog/2/n02106662/x.png")),
-        r"fog/2: 4 classes, most cells have 3 \(differing: n02106662\)",
-    ),
     "a class that is none": (
         lambda tree, one: rewrite(made(tree / "fog/2/goldfish/x.png")),
         r"fog/2: .*'goldfish' is not a WordNet id",
@@ -104,17 +92,9 @@ FAULTS = {
         lambda tree, one: shutil.rmtree(tree / "fog/2"),
         r"fog: no severity 2",
     ),
-    "an empty cell": (
-        lambda tree, one: [shutil.rmtree(place) for place in (tree / "fog/2").iterdir()],
-        r"fog/2: .*no images of layout",
-    ),
     "the same cell under two names": (
         lambda tree, one: (shutil.rmtree(tree / "fog/2"), shutil.copytree(tree / "fog/1", tree / "fog/2")),
         r"fog/1: the same images as in fog/2",
-    ),
-    "more classes than published": (
-        lambda tree, one: [rewrite(made(tree / cell / "n02106662/x.png"), more=i) for i, cell in enumerate(CELLS)],
-        r"4 classes, expected 3",
     ),
     "more images than published": (
         lambda tree, one: [rewrite(made(tree / cell / "n01440764/x.png")) for cell in CELLS],
@@ -127,13 +107,13 @@ FAULTS = {
 }  # fmt: skip
 
 
-def made(path: Path) -> Path:
+def made(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named(tree: Path, settings: Settings, fault: str) -> None:
+def test_a_fault_is_named(tree, settings, fault):
     import re
 
     damage, message = FAULTS[fault]
@@ -144,16 +124,7 @@ def test_a_fault_is_named(tree: Path, settings: Settings, fault: str) -> None:
     assert "snow" not in text(found) or not message.startswith("fog")
 
 
-def test_many_faults_of_one_kind_are_counted(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.stimuli.verify.SHOWN", 2)
-    for path in (tree / "fog" / "1").rglob("*.png"):
-        path.write_bytes(b"")
-    found = verify("small-c", settings)
-    assert text(found).count("an empty file") == 2
-    assert "fog/1: ... and 4 more of this kind" in found.lines
-
-
-def test_a_part_of_the_set_is_usable_and_said(tree: Path, settings: Settings) -> None:
+def test_a_part_of_the_set_is_usable_and_said(tree, settings):
     shutil.rmtree(tree / "snow")
     shutil.rmtree(tree / "blur")
     found = verify("small-c", settings)
@@ -167,19 +138,11 @@ def test_a_part_of_the_set_is_usable_and_said(tree: Path, settings: Settings) ->
     assert found.ok and "a part of the set: 5 of 6 images" in found.lines
 
 
-def test_what_a_user_put_there_is_said(tree: Path, settings: Settings, draw: Draw) -> None:
-    shutil.copytree(tree / "fog" / "1", tree / "smog" / "7")
-    for i, path in enumerate((tree / "smog" / "7").rglob("*.png")):
-        draw(path, seed=900 + i)
-    found = verify("small-c", settings)
-    assert found.ok and "not of the published set: smog/7" in found.lines
-
-
-def test_a_sample_of_a_large_set_is_read(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_of_a_large_set_is_read(tree, settings, monkeypatch):
     monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 10)
-    counted: list[int] = []
+    counted = []
 
-    def expect(total: int) -> Callable[[], None]:
+    def expect(total):
         counted.append(total)
         return lambda: counted.append(1)
 
@@ -194,7 +157,7 @@ def test_a_sample_of_a_large_set_is_read(tree: Path, settings: Settings, monkeyp
     assert not verify("small-c", settings, Depth(2)).ok
 
 
-def test_a_large_set_of_classes(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_set_of_classes(tree, settings, monkeypatch):
     (tree / "fog" / "1").rename(tree.with_name("natural"))
     found = verify("natural", settings)
     whole = open_set("natural", settings)
@@ -212,29 +175,7 @@ def test_a_large_set_of_classes(tree: Path, settings: Settings, monkeypatch: pyt
     assert any("more images than were published (6)" in line for line in found.lines)
 
 
-def test_a_cell_in_two_places_and_an_absent_set_are_errors(tree: Path, settings: Settings) -> None:
-    shutil.copytree(tree / "fog", tree / "weather" / "fog")
-    with pytest.raises(StimuliError, match=r"both the cell 'fog/1'"):
-        verify("small-c", settings)
-    with pytest.raises(MissingStimuli, match="bench data add small-c"):
-        verify("small-c", replace(settings, data=None))
-
-
-def test_tiny_frost_with_the_classes_of_another_set(settings: Settings, draw: Draw, tmp_path: Path) -> None:
-    """Tiny ImageNet-C was published with 1000 classes in one corruption and 200 in the others."""
-    from registry.labels import label_space
-
-    wnids = label_space("imagenet1k").classes
-    for corruption, classes in (("frost", wnids[:30]), ("fog", wnids[:6]), ("snow", wnids[:6])):
-        for i, wnid in enumerate(classes):
-            draw(tmp_path / "tiny" / corruption / "1" / wnid / f"{i}.png", seed=crc32(f"{corruption}{i}".encode()))
-    add("tiny-c", tmp_path / "tiny", settings)
-    found = verify("tiny-c", settings)
-    assert not found.ok
-    assert any(line.startswith("frost/1: 30 classes, most cells have 6") for line in found.lines)
-
-
-def test_the_report_of_the_command(tree: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_of_the_command(tree, settings, monkeypatch):
     from click.testing import CliRunner
 
     from benchmark.cli.data import data

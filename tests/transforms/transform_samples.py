@@ -12,7 +12,7 @@ torch.set_num_threads(1)
 Bytes = NDArray[np.uint8]
 
 
-def synthetic(count: int, size: int, seed: int = 0) -> Bytes:
+def synthetic(count, size, seed=0):
     """[count, size, size, 3]: smooth colour gradients under fine texture, one flat and one white image."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
@@ -28,23 +28,23 @@ def synthetic(count: int, size: int, seed: int = 0) -> Bytes:
     return np.stack(out)
 
 
-def as_images(pixels: Bytes) -> torch.Tensor:
+def as_images(pixels):
     """NHWC uint8 -> NCHW float32 in [0,1]."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
-def as_bytes(images: torch.Tensor) -> Bytes:
+def as_bytes(images):
     """NCHW in [0,1] -> NHWC uint8; the values must lie on the 1/255 grid."""
     scaled = images.double() * 255
     assert float((scaled - scaled.round()).abs().max()) < 1e-3
     return scaled.round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def seeds(count: int, start: int = 1) -> NDArray[np.uint64]:
+def seeds(count, start=1):
     return np.arange(start, start + count, dtype=np.uint64) * np.uint64(0x123456789ABCDEF)
 
 
-def data_folder(name: str) -> Path:
+def data_folder(name):
     """A folder of real test data, or a skip that says what to set."""
     root = os.environ.get("BENCH_TEST_DATA")
     if root is None or not (Path(root) / name).is_dir():

@@ -1,7 +1,5 @@
 """The shipped networks: small, loadable, able, and biased the way their recipes say."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
 import registry
 from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, render
@@ -24,14 +21,14 @@ COUNT = 240  # stimuli per set: fifteen of each category, or one of each conflic
 
 
 @cache
-def images(name: str) -> Tensor:
+def images(name):
     """Draw the first stimuli of a set, normalised: (n, 3, 64, 64)."""
     pixels = np.stack([render(WORLD_SETS[name], i).image for i in range(COUNT)])
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 
 @cache
-def network(path: Path) -> nn.Module:
+def network(path):
     """Load a checkpoint strictly."""
     model = tiny_resnet(len(CATEGORIES))
     model.load_state_dict(load_file(path), strict=True)
@@ -39,19 +36,19 @@ def network(path: Path) -> nn.Module:
 
 
 @cache
-def answers(path: Path, name: str) -> tuple[str, ...]:
+def answers(path, name):
     """Return the categories that a network names for a set."""
     with torch.inference_mode():
         chosen = torch.cat([network(path)(batch).argmax(1) for batch in images(name).split(60)])
     return tuple(CATEGORIES[i] for i in chosen.tolist())
 
 
-def share(given: tuple[str, ...], wanted: tuple[str, ...]) -> float:
+def share(given, wanted):
     """Return the share of answers that are the wanted ones."""
     return float(np.mean([a == b for a, b in zip(given, wanted, strict=False)]))
 
 
-def shape_bias(path: Path) -> float:
+def shape_bias(path):
     """Return shape answers over shape and texture answers, on one of each pair."""
     world_set = WORLD_SETS["world-cue-conflict"]
     given = answers(path, world_set.name)
@@ -59,7 +56,7 @@ def shape_bias(path: Path) -> float:
     return shape / (shape + texture)
 
 
-def test_every_recipe_is_there() -> None:
+def test_every_recipe_is_there():
     names = {path.stem.removeprefix("world-").rsplit("-", 1)[0] for path in PATHS}
     assert names == set(RECIPES)
     assert sum(path.stat().st_size for path in PATHS) < 5_000_000
@@ -67,7 +64,7 @@ def test_every_recipe_is_there() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
-def test_checkpoint_is_small_finite_and_able(path: Path) -> None:
+def test_checkpoint_is_small_finite_and_able(path):
     assert path.stat().st_size < 500_000
     state = load_file(path)
     floats = [v for v in state.values() if v.is_floating_point()]
@@ -78,20 +75,14 @@ def test_checkpoint_is_small_finite_and_able(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_standard_reads_texture_and_stylised_reads_shape(seed: int) -> None:
+def test_standard_reads_texture_and_stylised_reads_shape(seed):
     standard = shape_bias(FOLDER / f"world-standard-{seed}.safetensors")
     stylised = shape_bias(FOLDER / f"world-stylised-{seed}.safetensors")
     assert standard < 0.5 < 0.9 < stylised
 
 
-def test_the_network_has_the_stated_size() -> None:
-    parameters = sum(p.numel() for p in tiny_resnet().parameters())
-    assert 170_000 < parameters < 180_000
-    assert tiny_resnet(5)(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
-
-
 @pytest.mark.slow
-def test_the_detector_is_small_finite_and_able() -> None:
+def test_the_detector_is_small_finite_and_able():
     assert DETECTOR.stat().st_size < 1_000_000
     state = load_file(DETECTOR)
     assert all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point())
@@ -104,7 +95,7 @@ def test_the_detector_is_small_finite_and_able() -> None:
 
 
 @pytest.mark.slow
-def test_the_detector_finds_the_object() -> None:
+def test_the_detector_finds_the_object():
     from torchvision.ops import box_iou, masks_to_boxes
 
     model = tiny_detector()

@@ -1,7 +1,5 @@
 """The built-in world: pinned pixels, order independence, exact masks, fair labels."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 
@@ -11,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.stimuli.world.polygons import Drawing, box, rasterise
-from benchmark.stimuli.world.sets import CONDITIONS, TEXTURES, WORLD_SETS, WorldStimulus, render, training_set
+from benchmark.stimuli.world.sets import CONDITIONS, TEXTURES, WORLD_SETS, render, training_set
 from benchmark.stimuli.world.shapes import SIZE, coverage, silhouette
 from benchmark.stimuli.world.streams import Stream
 from benchmark.stimuli.world.textures import texture
@@ -29,7 +27,7 @@ PINNED = {
 SEEDS = st.integers(0, 2**31)
 
 
-def digest(stimuli: list[WorldStimulus]) -> str:
+def digest(stimuli):
     """Hash pixels and masks of stimuli in order."""
     sha = hashlib.sha256()
     for stimulus in stimuli:
@@ -40,13 +38,13 @@ def digest(stimuli: list[WorldStimulus]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WORLD_SETS)
-def test_pixels_are_pinned(name: str) -> None:
+def test_pixels_are_pinned(name):
     world_set = WORLD_SETS[name]
     picked = [render(world_set, i) for i in range(0, world_set.size, 9)]
     assert digest(picked) == PINNED[name], "raise GENERATOR_VERSION when pixels change"
 
 
-def test_pixels_do_not_depend_on_order_or_on_global_random_state() -> None:
+def test_pixels_do_not_depend_on_order_or_on_global_random_state():
     world_set = WORLD_SETS["world-cue-conflict"]
     forward = [render(world_set, i) for i in range(12)]
     np.random.seed(5)
@@ -56,7 +54,7 @@ def test_pixels_do_not_depend_on_order_or_on_global_random_state() -> None:
 
 @pytest.mark.slow
 @given(condition=st.sampled_from(sorted(CONDITIONS)), seed=SEEDS, index=st.integers(0, 99))
-def test_a_stimulus_is_the_same_in_a_longer_set(condition: str, seed: int, index: int) -> None:
+def test_a_stimulus_is_the_same_in_a_longer_set(condition, seed, index):
     short = training_set(condition, index + 1, seed)
     long = training_set(condition, 100, seed)
     assert short.ids == long.ids[: index + 1]
@@ -66,7 +64,7 @@ def test_a_stimulus_is_the_same_in_a_longer_set(condition: str, seed: int, index
     assert digest([a]) == digest([b])
 
 
-def test_conflict_pairs_are_balanced_and_never_agree() -> None:
+def test_conflict_pairs_are_balanced_and_never_agree():
     sizes = {"cue-conflict": 4, "cue-conflict-alpha0": 1, "cue-conflict-alpha1": 1}
     for condition, times in sizes.items():
         world_set = WORLD_SETS[f"world-{condition}"]
@@ -75,14 +73,14 @@ def test_conflict_pairs_are_balanced_and_never_agree() -> None:
         assert all(shape != cue for shape, cue in pairs)
 
 
-def test_other_sets_are_balanced_over_categories() -> None:
+def test_other_sets_are_balanced_over_categories():
     for name in ("natural", "stylised", "silhouettes", "edges", "textures"):
         counts = Counter(WORLD_SETS[f"world-{name}"].category)
         assert len(counts) == 16 and len(set(counts.values())) == 1
 
 
 @pytest.mark.slow
-def test_masks_are_neither_empty_nor_full() -> None:
+def test_masks_are_neither_empty_nor_full():
     world_set = WORLD_SETS["world-natural"]
     for index in range(96):
         share = render(world_set, index).mask.mean()
@@ -90,7 +88,7 @@ def test_masks_are_neither_empty_nor_full() -> None:
     assert not render(WORLD_SETS["world-textures"], 0).mask.any()
 
 
-def test_silhouettes_edges_and_natural_images_show_the_same_object() -> None:
+def test_silhouettes_edges_and_natural_images_show_the_same_object():
     natural, filled, lines = (WORLD_SETS[f"world-{name}"] for name in ("natural", "silhouettes", "edges"))
     for index in range(0, 48, 5):
         solid = render(filled, index)
@@ -99,7 +97,7 @@ def test_silhouettes_edges_and_natural_images_show_the_same_object() -> None:
         assert (solid.mask == (solid.image[..., 0] <= 128)).all()
 
 
-def test_the_mask_is_where_the_figure_is_painted() -> None:
+def test_the_mask_is_where_the_figure_is_painted():
     bare, spilt = WORLD_SETS["world-cue-conflict-alpha0"], WORLD_SETS["world-cue-conflict-alpha1"]
     for index in range(0, 240, 37):
         a, b = render(bare, index), render(spilt, index)
@@ -111,7 +109,7 @@ def test_the_mask_is_where_the_figure_is_painted() -> None:
 
 
 @given(family=st.sampled_from(TEXTURES), seed=SEEDS)
-def test_textures_have_mean_zero_and_vary(family: str, seed: int) -> None:
+def test_textures_have_mean_zero_and_vary(family, seed):
     field = texture(family, Stream(seed))
     assert field.dtype == np.float32 and np.abs(field).max() <= 1
     assert 0 <= field.mean(dtype=np.float64) < 1 / 4096
@@ -119,7 +117,7 @@ def test_textures_have_mean_zero_and_vary(family: str, seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_mean_luminance_does_not_tell_the_texture() -> None:
+def test_mean_luminance_does_not_tell_the_texture():
     world_set = training_set("textures", 640, seed=9)
     grey = np.array([render(world_set, i).image.mean() for i in range(640)]).reshape(40, 16)
     total = grey.sum(axis=0)
@@ -135,18 +133,18 @@ UNIT = st.floats(-0.9, 0.9)
 
 
 @given(x=UNIT, y=UNIT, width=st.floats(0.05, 0.6), height=st.floats(0.05, 0.6))
-def test_rasterising_a_box_counts_cell_centres(x: float, y: float, width: float, height: float) -> None:
+def test_rasterising_a_box_counts_cell_centres(x, y, width, height):
     drawing = Drawing()
     drawing.add(box(x, y, x + width, y + height))
     raster = rasterise(drawing, 64)
 
-    def cells(low: float, high: float) -> int:
+    def cells(low, high):
         a, b = (np.rint((v + 1) * 512) / 16 for v in (low, high))  # snapped, in cells
         return int(((np.arange(64) + 0.5 >= a) & (np.arange(64) + 0.5 < b)).sum())
 
     assert raster.sum() == cells(x, x + width) * cells(y, y + height)
 
 
-def test_an_index_outside_the_set_is_refused() -> None:
+def test_an_index_outside_the_set_is_refused():
     with pytest.raises(IndexError, match="0 to 479, not 480"):
         render(WORLD_SETS["world-natural"], 480)

@@ -203,10 +203,7 @@ class Recorded:
                 return plane_of(data)
         side = isqrt(len(data) // (4 * channels))
         if not side or len(data) != 4 * channels * side * side:
-            raise StimuliError(
-                f"{self.where}: {len(data)} bytes that are neither JPEG, PNG nor the float32 values "
-                f"of a square image of {channels} channels."
-            )
+            raise StimuliError(f"{self.where}: {len(data)} bytes that are neither JPEG, PNG nor a square of float32.")
         return np.frombuffer(data, dtype="<f4").reshape(side, side, channels)
 
 

@@ -26,21 +26,17 @@ SPLITS = (("validation", "validation-segmentation"), ("train-semi", "train-semi-
 
 
 def read_segmented(entry: Entry, folder: Path) -> Iterator[Item]:
-    """The images of ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png, else of train-semi.
-
-    A mask is a colour PNG in which red + 256 * green is the class: 1 to 919, 300 or 50 in the order of the sorted
-    WordNet ids of that edition, 0 for everything else, 1000 for pixels that are to be ignored. Raises StimuliError if a
-    mask is missing, or a class is not one of the edition."""
+    """The images of ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png, else of train-semi. A
+    mask is a colour PNG in which red + 256 * green is the class: 1 to 919, 300 or 50 in the order of the sorted WordNet
+    ids of that edition, 0 for everything else, 1000 for pixels that are to be ignored. Raises StimuliError if a mask is
+    missing, or a class is not one of the edition."""
     root = only_edition(segmented_roots(folder), folder, " and ".join(SPLITS[0]) + " of ImageNet-S")
     images, masks = next((root / a, root / b) for a, b in SPLITS if (root / a).is_dir() and (root / b).is_dir())
     # The edition is told by the folder's name, else the set's, else by how many classes there are.
     named = re.search(r"imagenet-?s-?(50|300|919)", f"{root.name} {entry.name}", re.IGNORECASE)
     edition = int(named[1]) if named else sum(path.is_dir() for path in images.iterdir())
     if edition not in (50, 300, 919):
-        raise StimuliError(
-            f"{root}: {edition} classes: which edition of ImageNet-S is it? "
-            "Call the folder ImageNetS919, ImageNetS300 or ImageNetS50, as published."
-        )
+        raise StimuliError(f"{root}: {edition} classes: which edition of ImageNet-S? Call the folder ImageNetS919.")
     values = values_of(edition)
     for path in images_below(images):
         category = path.parent.name
@@ -66,10 +62,7 @@ def _of_class(path: Path, value: int, edition: int, size: Size) -> Flags:
     classes = fitting(plane[:, :, 0].astype(np.int64) + 256 * plane[:, :, 1].astype(np.int64), size, path)
     unknown = classes[(classes > edition) & (classes != IGNORED)]
     if len(unknown):
-        raise StimuliError(
-            f"{path}: class {unknown[0]}; ImageNet-S {edition} has 1 to {edition}, 0 and {IGNORED}. "
-            "Is it of another edition?"
-        )
+        raise StimuliError(f"{path}: class {unknown[0]}; ImageNet-S {edition} has 1 to {edition}, 0 and {IGNORED}.")
     return np.asarray(classes == value)
 
 
@@ -96,10 +89,9 @@ LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
 
 
 def read_boxes(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """The images that have boxes: Annotations/**/NAME.xml beside the images NAME.JPEG.
-
-    The class is the image's folder where that is a WordNet id, else the one that its XML names; the mask is the union
-    of the boxes of that class: loose, for a box holds background too. Raises StimuliError."""
+    """The images that have boxes: Annotations/**/NAME.xml beside the images NAME.JPEG. The class is the image's folder
+    where that is a WordNet id, else the one that its XML names; the mask is the union of the boxes of that class:
+    loose, for a box holds background too. Raises StimuliError."""
     markups, images = box_folders(folder)
     known = {path.stem: path for path in markups.rglob("*.xml")}
     if not known:

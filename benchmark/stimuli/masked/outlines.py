@@ -20,9 +20,8 @@ Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 
 
 def flags_of(segmentation: Segmentation, size: Size) -> Flags:
-    """HW bool of a list of polygons (their union) or of run lengths.
-
-    size: height and width. Raises ValueError saying what is wrong with it."""
+    """HW bool of a list of polygons (their union) or of run lengths. size: height and width. Raises ValueError saying
+    what is wrong with it."""
     if isinstance(segmentation, Mapping):
         stated, runs = segmentation.get("size"), _runs(segmentation)
         if not isinstance(stated, Sequence) or list(stated) != list(size):
@@ -145,7 +144,5 @@ def fitting(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]:
     """`plane`, if it is as large as the image that it lies over; else StimuliError."""
     if plane.shape != size:
         here, expected = (" x ".join(map(str, (*shape[1::-1], *shape[2:]))) for shape in (plane.shape, size))
-        raise StimuliError(
-            f"{where}: {here} pixels, but the image that it belongs to has {expected}. Expected the same size."
-        )
+        raise StimuliError(f"{where}: {here} pixels, but the image that it belongs to has {expected}.")
     return plane

@@ -25,11 +25,10 @@ _ABSENT = LeftOut("the image itself is not in the folder", absent=True)
 
 
 def main_object(areas: Mapping[str, float]) -> str | LeftOut:
-    """The category of the sixteen that an image is of, or why it is of none.
-
-    areas: category -> pixels of all its objects together, of every category of the data set, the sixteen under their
-    own names. The main category has the largest area; an image counts if that one is of the sixteen and no other
-    category, of any kind, has more than half of its area."""
+    """The category of the sixteen that an image is of, or why it is of none. areas: category -> pixels of all its
+    objects together, of every category of the data set, the sixteen under their own names. The main category has the
+    largest area; an image counts if that one is of the sixteen and no other category, of any kind, has more than half
+    of its area."""
     ranked = sorted((item for item in areas.items() if item[1] > 0), key=lambda item: -item[1])
     if not ranked:
         return LeftOut("no object")
@@ -50,9 +49,8 @@ CLASSES = (
 
 def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     """The images of PASCAL VOC whose main object is of the sixteen categories: JPEGImages/, SegmentationClass/ (palette
-    PNG) and ImageSets/Segmentation/, of whose lists the longest is read.
-
-    The mask is every pixel of the main category, void pixels are ignored. Raises StimuliError."""
+    PNG) and ImageSets/Segmentation/, of whose lists the longest is read. The mask is every pixel of the main category,
+    void pixels are ignored. Raises StimuliError."""
     root = only_edition(voc_roots(folder), folder, "JPEGImages and SegmentationClass of VOC")
     for stem in _voc_list(root):
         path = root / "SegmentationClass" / f"{stem}.png"
@@ -61,10 +59,7 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         counts = np.bincount(_voc_classes(path).ravel(), minlength=VOID + 1)
         unknown = np.flatnonzero(counts[len(CLASSES) + 1 : VOID])
         if len(unknown):
-            raise StimuliError(
-                f"{path}: the value {unknown[0] + len(CLASSES) + 1} is no class; "
-                f"expected 0 to {len(CLASSES)} and {VOID}."
-            )
+            raise StimuliError(f"{path}: the value {unknown[0] + len(CLASSES) + 1} is no class (0 to 20, and {VOID}).")
         category = main_object({name: float(counts[i]) for i, name in enumerate(CLASSES, start=1)})
         image = root / "JPEGImages" / f"{stem}.jpg"
         if isinstance(category, LeftOut):
@@ -108,9 +103,7 @@ def _of_value(path: Path, value: int, size: Size) -> Flags:
 def _voc_classes(path: Path) -> NDArray[np.uint8]:
     plane = read_plane(path)
     if plane.ndim != 2 or plane.dtype != np.uint8:
-        raise StimuliError(
-            f"{path}: a colour image. Expected the palette image as published, whose values are class numbers."
-        )
+        raise StimuliError(f"{path}: a colour image. Expected the palette image as published.")
     return np.asarray(plane, dtype=np.uint8)
 
 
@@ -129,7 +122,6 @@ class CocoObject(NamedTuple):
 
 def read_coco(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     """The images of COCO whose main object is of the sixteen categories; all of them are COCO categories.
-
     annotations/instances_SPLIT.json and the images of that split. The mask is every object of the main category; crowds
     of it that are drawn as one are ignored, where no single object lies over them. Raises StimuliError."""
     paths = sorted((folder / "annotations").glob("instances_*.json"))
@@ -176,10 +168,7 @@ def _drawn(
 ) -> Flags:
     """HW bool: the union of outlines, less that of others. stated: height and width as the file has them."""
     if size != stated:
-        raise StimuliError(
-            f"{where}: stated as {stated[1]} x {stated[0]} pixels, but the file has {size[1]} x {size[0]}. "
-            "Expected the image as published."
-        )
+        raise StimuliError(f"{where}: stated as {stated[1]} x {stated[0]} pixels, the file has {size[1]} x {size[0]}.")
     mask = np.zeros(size, dtype=bool)
     with foreign("outline", where, StimuliError):
         for outline in outlines:

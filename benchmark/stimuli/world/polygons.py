@@ -6,7 +6,8 @@ A polygon is a float64 array (corners, 2) in a frame where x runs right and y ru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,7 @@ SNAP = 16  # corners lie on a grid of 1/16 raster cell, so that rasterising is i
 _MIRROR = np.array([-1.0, 1.0])
 
 
-def _circle(corners: int) -> Polygon:
-    turns = [i / corners for i in range(corners)]
-    return np.array([(cosine(t), sine(t)) for t in turns])
-
-
-_CIRCLES = {corners: _circle(corners) for corners in (12, 16, 28)}
+_CIRCLES = {n: np.array([(cosine(i / n), sine(i / n)) for i in range(n)]) for n in (12, 16, 28)}
 _CAP = np.array([(cosine(0.25 + i / 10), sine(0.25 + i / 10)) for i in range(6)])
 _CORNER = np.array([(cosine(i / 12), sine(i / 12)) for i in range(4)])
 
@@ -126,29 +122,18 @@ def curve(*points: Point, steps: int = 4) -> Polygon:
 
 
 def rasterise(drawing: Drawing, side: int) -> NDArray[np.bool_]:
-    """Return the object as (side, side) booleans: a cell is in if its centre is.
-
-    A centre right on a border belongs to what lies right of or below the border."""
+    """Return the object as (side, side) booleans: a cell is in if its centre is. A centre right on a border belongs to
+    what lies right of or below the border."""
     canvas = np.zeros((side, side), np.bool_)
-    start = 0
-    total = len(drawing.adds)
-    for stop in range(1, total + 1):
-        if stop < total and drawing.adds[stop] == drawing.adds[start]:
-            continue
-        covered = _union(drawing.polygons[start:stop], side)
-        if drawing.adds[start]:
-            canvas |= covered
-        else:
-            canvas &= ~covered
-        start = stop
+    for adds, pieces in groupby(zip(drawing.adds, drawing.polygons, strict=True), key=itemgetter(0)):
+        covered = _union([polygon for _, polygon in pieces], side)
+        canvas = canvas | covered if adds else canvas & ~covered
     return canvas
 
 
 def _union(polygons: list[Polygon], side: int) -> NDArray[np.bool_]:
-    """Cells inside any of the polygons, by winding number along each row.
-
-    All outlines are made to run the same way round, so that overlaps add up and never cancel. Every quantity is an
-    integer."""
+    """Cells inside any of the polygons, by winding number along each row. All outlines are made to run the same way
+    round, so that overlaps add up and never cancel. Every quantity is an integer."""
     points = np.rint((np.concatenate(polygons) + 1.0) * (side * SNAP / 2)).astype(np.int64)
     sizes = np.array([len(p) for p in polygons])
     starts = np.cumsum(sizes) - sizes
@@ -157,24 +142,15 @@ def _union(polygons: list[Polygon], side: int) -> NDArray[np.bool_]:
     x0, y0 = points[:, 0], points[:, 1]
     x1, y1 = x0[following], y0[following]
     way = np.repeat(np.sign(np.add.reduceat(x0 * y1 - x1 * y0, starts)), sizes)
-    row, column, step = _crossings(x0, y0, x1, y1, way, side)
-    counts = np.bincount(row * (side + 1) + column, step, side * (side + 1))
-    winding = np.cumsum(counts.astype(np.int16).reshape(side, side + 1), axis=1, dtype=np.int16)
-    return np.asarray(winding[:, :side] != 0)
-
-
-_Ints = NDArray[np.int64]
-
-
-def _crossings(x0: _Ints, y0: _Ints, x1: _Ints, y1: _Ints, way: _Ints, side: int) -> tuple[_Ints, _Ints, _Ints]:
-    """Where edges cross the middle lines of rows: row, first column past it, and +-1."""
+    # Where edges cross the middle lines of rows: row, first column past it, and +-1.
     half = SNAP // 2
     first = np.clip((np.minimum(y0, y1) + half - 1) // SNAP, 0, side)
-    last = np.clip((np.maximum(y0, y1) + half - 1) // SNAP, 0, side)
-    rows = last - first
+    rows = np.clip((np.maximum(y0, y1) + half - 1) // SNAP, 0, side) - first
     edge = np.repeat(np.arange(len(x0)), rows)
     row = np.arange(len(edge)) - np.repeat(np.cumsum(rows) - rows, rows) + first[edge]
     rise, run = (y1 - y0)[edge], (x1 - x0)[edge]
     x = x0[edge] + (row * SNAP + half - y0[edge]) * run // rise
     column = np.clip((x + half - 1) // SNAP, 0, side)
-    return row, column, np.sign(rise) * way[edge]
+    counts = np.bincount(row * (side + 1) + column, np.sign(rise) * way[edge], side * (side + 1))
+    winding = np.cumsum(counts.astype(np.int16).reshape(side, side + 1), axis=1, dtype=np.int16)
+    return np.asarray(winding[:, :side] != 0)

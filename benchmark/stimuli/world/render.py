@@ -134,19 +134,11 @@ def _clouds(r: Stream, sides: tuple[int, ...]) -> Field:
     return total / np.float32(weights) - np.float32(0.5)
 
 
-def _steps(side: int) -> tuple[NDArray[np.int64], Field]:
-    """For each of 64 pixels: the grid point before it, and the eased way to the next."""
-    at = np.arange(SIZE) * (side - 1) / (SIZE - 1)
-    left = np.minimum(at.astype(np.int64), side - 2)
-    way = at - left
-    return left, (way * way * (3 - 2 * way)).astype(np.float32)
-
-
-_STEPS = {side: _steps(side) for side in (2, 3, 5, 9, 17)}
-
-
 def _resize(grid: Field) -> Field:
     """Interpolate a (k, k) grid smoothly to (64, 64)."""
-    left, way = _STEPS[len(grid)]
-    rows = grid[left] + (grid[left + 1] - grid[left]) * way[:, None]
-    return np.asarray(rows[:, left] + (rows[:, left + 1] - rows[:, left]) * way)
+    at = np.arange(SIZE) * (len(grid) - 1) / (SIZE - 1)
+    left = np.minimum(at.astype(np.int64), len(grid) - 2)  # the grid point before each pixel
+    way = at - left
+    eased = (way * way * (3 - 2 * way)).astype(np.float32)
+    rows = grid[left] + (grid[left + 1] - grid[left]) * eased[:, None]
+    return np.asarray(rows[:, left] + (rows[:, left + 1] - rows[:, left]) * eased)
