@@ -150,23 +150,9 @@ def read_document(path: Path) -> Document:
             f"{path}: version {printable(str(version))[:40]} of the form; this program reads version 1. "
             "Update it, or ask for an export in version 1."
         )
-    _check_bounds(path, plain)
-    with foreign("leaderboard document", path, ScoresError, "Its form: docs/leaderboard-1.schema.json."):
-        try:
-            document = Document.model_validate(plain)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{place[:200]}: {first['msg']} ({error.error_count()} faults in all)") from error
-    for fault in _faults(document):
-        raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
-    return document
-
-
-def _check_bounds(path: Path, data: Any) -> None:
-    """Raises ScoresError for a value that no store holds: a text without end, of half characters, a number beyond all
-    counts, or nesting without end."""
-    ahead: list[tuple[Any, int]] = [(data, 0)]
+    # Raises ScoresError for a value that no store holds: a text without end, of half characters, a number beyond
+    # all counts, or nesting without end.
+    ahead: list[tuple[Any, int]] = [(plain, 0)]
     while ahead:
         value, depth = ahead.pop()
         if depth > DEEPEST:
@@ -181,6 +167,16 @@ def _check_bounds(path: Path, data: Any) -> None:
             )
         elif isinstance(value, int | float) and not abs(value) <= WIDEST:
             raise ScoresError(f"{path}: a number that is not finite, or beyond 2^53.")
+    with foreign("leaderboard document", path, ScoresError, "Its form: docs/leaderboard-1.schema.json."):
+        try:
+            document = Document.model_validate(plain)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{place[:200]}: {first['msg']} ({error.error_count()} faults in all)") from error
+    for fault in _faults(document):
+        raise ScoresError(f"{path}: {printable(fault)}. The document does not fit together.")
+    return document
 
 
 def _faults(document: Document) -> Iterator[str]:

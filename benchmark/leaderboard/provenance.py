@@ -6,7 +6,9 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.display import masked, printable
 from benchmark.errors import StoreError
@@ -29,11 +31,36 @@ _INPUT = (*("size", "resize", "interpolation", "mean", "std"), *("channels", "sc
 FAMILIES = ("hf", "open_clip")
 #: What the tag of a zero-shot model says of its texts.
 _TEXTS = re.compile(r"zero-shot\([0-9]+ names x ([0-9]{1,6}) templates\)")
-_WIDEST = 2**63 - 1  # of a seed, of counts
-#: One model, one suite or one of its variants, one kind of device: no glob, no list, no word that stands for several.
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
-_SUITE = re.compile(r"(?!all$)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?")
-_DEVICE = re.compile(r"[a-z]+")
+
+
+class _Stated(BaseModel):
+    """What a leaderboard says of a run. Nothing else is taken from it: neither where it runs nor who is asked for a
+    machine."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, regex_engine="python-re")
+
+
+class _Policy(_Stated):
+    device: str = Field(pattern=r"^[a-z]+\Z")
+    precision: Literal["fp32", "tf32", "bf16"]
+    seed: int = Field(ge=-(2**63), lt=2**63)
+    compile: bool
+
+
+class _Asked(_Stated):
+    limit: int | None = Field(None, ge=1, lt=2**63)
+    stimuli: str | None = None
+    batch: int | None = Field(None, ge=1, lt=2**63)
+
+
+class _Request(_Stated):
+    """One model and those that it rests on, one suite or one of its variants, one kind of device: no glob, no list, no
+    word that stands for several."""
+
+    model: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]]
+    suite: str = Field(pattern=r"^(?!all\Z)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?\Z")
+    policy: _Policy
+    asked: _Asked
 
 
 @dataclass(frozen=True)
@@ -73,58 +100,24 @@ def made_again(
         return Again({}, "", tuple(f"it was looked at while it was made, by: {command}" for command in typed))
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
-    arguments = {
-        "models": ",".join(_checked("model", name, _MODEL) for name in (observer.name, *shown)),
-        "suites": _checked("suite", score.suite, _SUITE),
-        **_policy(first["details"]["policy"]),
-        **_asked(first["details"].get("asked", {})),
-    }
+    details = {"asked": first["details"].get("asked", {}), "policy": first["details"]["policy"]}
+    try:
+        request = _Request.model_validate({"model": [observer.name, *shown], "suite": score.suite, **details})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        what = next((str(name) for name in reversed(wrong["loc"]) if isinstance(name, str)), "request")
+        raise StoreError(
+            f"the leaderboard asks for {what[:40]!r} {wrong['input']!r:.60}, which no run of this program records: it "
+            "is damaged, or of a newer program. No command is made of it."
+        ) from error
+    arguments = {"models": ",".join(request.model), "suites": request.suite, **request.policy.model_dump()}
+    arguments |= request.asked.model_dump(exclude_none=True)
     words = ["bench", "run", "-m", arguments["models"], "-s", arguments["suites"]]
     for name in ("limit", "stimuli", "device", "precision", "seed", "batch"):
         if name in arguments:
             words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
     model = () if builtin or not observer.card else (_registration(observer),)
-    return Again(arguments, shlex.join([*words, *(["--compile"] * arguments["compile"])]), (*model, *rests_on))
-
-
-def _policy(stored: Any) -> dict[str, Any]:
-    """How the numbers were computed, as `Policy` has it."""
-    if not isinstance(stored, dict):
-        raise _unknown("policy", stored)
-    seed, compiled, precision = (stored.get(name) for name in ("seed", "compile", "precision"))
-    if type(seed) is not int or abs(seed) > _WIDEST:
-        raise _unknown("seed", seed)
-    if type(compiled) is not bool:
-        raise _unknown("compile", compiled)
-    if precision not in ("fp32", "tf32", "bf16"):
-        raise _unknown("precision", precision)
-    device = _checked("device", stored.get("device"), _DEVICE)
-    return {"device": device, "precision": precision, "seed": seed, "compile": compiled}
-
-
-def _asked(stored: Any) -> dict[str, Any]:
-    """What a command needs beside models, suite and policy. Nothing else is taken from a leaderboard: neither where it
-    runs nor who is asked for a machine."""
-    if not isinstance(stored, dict):
-        raise _unknown("request", stored)
-    for name, value in stored.items():
-        count = type(value) is int and 1 <= value <= _WIDEST
-        if not (count if name in ("limit", "batch") else name == "stimuli" and type(value) is str):
-            raise _unknown(name, value)
-    return stored
-
-
-def _checked(what: str, value: Any, form: re.Pattern[str]) -> str:
-    if not isinstance(value, str) or not form.fullmatch(value):
-        raise _unknown(what, value)
-    return value
-
-
-def _unknown(what: str, value: Any) -> StoreError:
-    return StoreError(
-        f"the leaderboard asks for {str(what)[:40]!r} {value!r:.60}, which no run of this program records: it is "
-        "damaged, or of a newer program. No command is made of it."
-    )
+    return Again(arguments, shlex.join([*words, *(["--compile"] * request.policy.compile)]), (*model, *rests_on))
 
 
 def _registration(observer: ObserverRow) -> str:

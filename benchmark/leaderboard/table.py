@@ -6,7 +6,7 @@ form. Intervals, n, flags, rank ranges, dividers and notes are part of the table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
@@ -18,6 +18,9 @@ from benchmark.leaderboard.model import Cell
 NOTHING = "-"
 NOT_MEASURED, ELSEWHERE = "not measured", "not on this board"
 PUBLISHED = "+"
+#: Decimals of a number without its interval, by form; the forms in `WITHOUT` never show intervals.
+DECIMALS = {"short": 2, "above": 3, "four": 4, "three": 3, "two": 2}
+WITHOUT = ("four", "three", "two")
 #: `Field.goes` of what a narrow terminal gives up last of all.
 LAST = 99
 
@@ -71,7 +74,7 @@ class Table:
     """Rows of as many values as there are fields.
 
     dividers: numbers of rows before which a line is drawn; notes: lines below; intervals: what the brackets are;
-    forms: those of `NUMBERS` that numbers may take, the widest first; splits: too many columns go on in a second table.
+    forms: of `estimate`, that numbers may take, the widest first; splits: too many columns go on in a second table.
     For data: facts: what holds of the whole table; measure: what the field of a number is called ("metric"); origin:
     what else is told of a number, from the cell or from its source.
     """
@@ -152,44 +155,25 @@ def number(value: float | None, digits: int = 4) -> str:
     return text[1:] if text[0] == "-" and float(text) == 0 else text
 
 
-def estimate(value: float | None, low: float | None, high: float | None) -> str:
-    """ "value [low, high]", the bounds with one decimal less than the value."""
-    if value is None or low is None or high is None:
-        return number(value)
+def estimate(value: float | None, low: float | None, high: float | None, form: str = "full") -> str:
+    """A number with its interval in one of the forms of a table.
+
+    "full": "value [low, high]", the bounds with one decimal less than the value; "short": "0.24 [.17, .31]"; "above":
+    the value over its interval, in two lines; those in `WITHOUT` have no brackets.
+    """
+    if form in WITHOUT or value is None or low is None or high is None:
+        return number(value, DECIMALS.get(form, 4))
+    if form == "short":
+        return f"{number(value, 2)} [{_bare(low, 2)}, {_bare(high, 2)}]"
+    if form == "above":
+        return f"{number(value, 3)}\n{_bare(low, 3)}-{_bare(high, 3)}"
     return f"{number(value)} [{number(low, 3)}, {number(high, 3)}]"
-
-
-def short_estimate(value: float | None, low: float | None, high: float | None) -> str:
-    """ "0.24 [.17, .31]": two decimals, for tables with many columns."""
-    if value is None or low is None or high is None:
-        return number(value, 2)
-    return f"{number(value, 2)} [{_bare(low, 2)}, {_bare(high, 2)}]"
-
-
-def _above(value: float | None, low: float | None, high: float | None) -> str:
-    """The value over its interval, in two lines."""
-    if value is None or low is None or high is None:
-        return number(value, 3)
-    return f"{number(value, 3)}\n{_bare(low, 3)}-{_bare(high, 3)}"
 
 
 def _bare(value: float, digits: int) -> str:
     """Without the zero before the point."""
     text = number(value, digits)
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
-
-
-#: How numbers with intervals are written, by name; those that have no brackets are in `WITHOUT`.
-NUMBERS: Mapping[str, Callable[[float | None, float | None, float | None], str]] = {
-    "full": estimate,
-    "short": short_estimate,
-    "above": _above,
-    "full, without tails": estimate,
-    "four": lambda value, _low, _high: number(value),
-    "three": lambda value, _low, _high: number(value, 3),
-    "two": lambda value, _low, _high: number(value, 2),
-}
-WITHOUT = ("four", "three", "two")
 
 
 def p_value(p: float | None) -> str:
@@ -237,7 +221,7 @@ def text_of(value: Value, column: Field, form: str, notes: Footnotes, unsaid: It
         way = "full" if column.keeps else form
         way = "three" if column.bare and way != "two" else way
         sign = f"{value.sign} " if value.sign else ""
-        first, *below = NUMBERS[way](value.value, value.low, value.high).split("\n")
+        first, *below = estimate(value.value, value.low, value.high, way).split("\n")
         return "\n".join([sign + first + notes.mark(value, unsaid), *below])
     if isinstance(value, Rank):
         return rank_text(*value)

@@ -1,17 +1,4 @@
-"""Intervals, paired tests and ranks. Pure functions of arrays, without pandas or torch.
-
-intervals     of proportions (Wilson, Tango, exact McNemar test), Student's t, bootstrap of a ratio of sums over stimuli
-ratios        a metric that is a ratio of sums -> `Score` with the interval that fits its data
-clusters      variance and interval over stimuli that share shapes and textures, and over people
-differences   tests of a difference with the interval that inverts them
-comparisons   a comparison's outcome, and families of them (Holm)
-paired        two observers, or one and people, on the stimuli that both answered -> `Comparison`
-agreement     error consistency of two observers
-ranks         rank intervals, each at its level by itself
-correlations  rank, linear and partial correlation over observers, families resampled as wholes
-sequences     intervals of a proportion that hold at every n at once (sampling that stops early)
-threads       one thread for small matrix products
-"""
+"""Intervals, paired tests and ranks. Pure functions of arrays, without pandas or torch."""
 
 from benchmark.stats.clusters import (
     clustered_variance,

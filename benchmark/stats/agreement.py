@@ -22,7 +22,7 @@ from benchmark.stats.clusters import clustered_variance
 from benchmark.stats.intervals import Floats, normal_quantile, percentiles, t_quantile
 
 Flags = NDArray[np.bool_]
-RESAMPLES = 1000
+RESAMPLES, LEVEL = 1000, 0.95
 #: Images that the prior holds: both right, only a, only b, neither. Half a one for each of "both right", "both wrong"
 #: and "apart", which is two cells; half a one in each of the four would pull towards disagreement.
 PRIOR = (0.5, 0.25, 0.25, 0.5)
@@ -47,7 +47,7 @@ class Contingency:
 class Agreement:
     """Two observers on `table.n` common images. kappa None: undefined, `reason` says why.
 
-    low, high: interval of kappa at `level`, made by `method` (None from fewer than two images).
+    low, high: 95 % interval of kappa, made by `method` (None from fewer than two images).
     """
 
     table: Contingency
@@ -58,7 +58,6 @@ class Agreement:
     kappa: float | None = None
     low: float | None = None
     high: float | None = None
-    level: float = 0.95
     method: str = ""
     reason: str = ""
 
@@ -131,16 +130,8 @@ def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     return AgreementMatrix(observed, expected, kappa_of(observed, expected), n.astype(np.int64))
 
 
-def agreement(
-    a: Array,
-    b: Array,
-    clusters: Sequence[Array] = (),
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Agreement:
-    """Kappa of right answers a, b [n] bool on the same images, with an interval.
+def agreement(a: Array, b: Array, clusters: Sequence[Array] = (), *, resamples: int = RESAMPLES) -> Agreement:
+    """Kappa of right answers a, b [n] bool on the same images, with a 95 % interval.
 
     The interval is that of the four counts under Jeffreys' prior of three outcomes, both right, both wrong and apart
     (`PRIOR`; Brown, Cai & DasGupta 2001, Statistical Science 16:101): resampling images gives one of no width where no
@@ -153,37 +144,31 @@ def agreement(
         return Agreement(table, reason="no image in common")
     counts = np.array([table.both, table.only_a, table.only_b, table.neither], dtype=float)
     p_a, p_b, seen, chance, kappa = _of_counts(counts[None, :])[:, 0].tolist()
-    point = Agreement(table, p_a, p_b, seen, chance, kappa, level=level)
+    point = Agreement(table, p_a, p_b, seen, chance, kappa)
     if table.n < 2:
         return point
-    share = _independent_share(a, b, clusters, level) if clusters else 1.0
-    drawn = np.random.default_rng(seed).dirichlet(counts * share + PRIOR, size=resamples)
-    low, high = percentiles(_of_counts(drawn)[4], level)
+    share = _independent_share(a, b, clusters) if clusters else 1.0
+    drawn = np.random.default_rng(0).dirichlet(counts * share + PRIOR, size=resamples)
+    low, high = percentiles(_of_counts(drawn)[4], LEVEL)
     method = "Jeffreys" + (", clustered" if clusters else "")
     return replace(point, low=min(low, kappa), high=max(high, kappa), method=method)
 
 
-def kappa_influence(a: Array, b: Array) -> Floats:
-    """What each image [n] adds to kappa of right answers a, b [n], to first order; all 0 where kappa is 1."""
+def _independent_share(a: Array, b: Array, clusters: Sequence[Array]) -> float:
+    """How many independent images one image is worth, at most 1."""
     one, two = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     same, p_a, p_b = 1.0 * (one == two), one.mean(), two.mean()
     seen, chance = same.mean(), expected_consistency(p_a, p_b)
-    if seen == 1:
-        return np.zeros(len(one))
-    by_chance = (2 * p_b - 1) * (one - p_a) + (2 * p_a - 1) * (two - p_b)
-    kappa = (seen - chance) / (1 - chance)
-    influence: Floats = (same - seen - (1 - kappa) * by_chance) / (1 - chance) / len(one)
-    return influence
-
-
-def _independent_share(a: Array, b: Array, clusters: Sequence[Array], level: float) -> float:
-    """How many independent images one image is worth, at most 1."""
-    influence = kappa_influence(a, b)
+    influence = np.zeros(len(one))  # what each image adds to kappa, to first order; nothing where kappa is 1
+    if seen < 1:
+        by_chance = (2 * p_b - 1) * (one - p_a) + (2 * p_a - 1) * (two - p_b)
+        kappa = (seen - chance) / (1 - chance)
+        influence = (same - seen - (1 - kappa) * by_chance) / (1 - chance) / len(one)
     alone = clustered_variance(influence, [np.arange(len(influence))])
     together = clustered_variance(influence, clusters)
     if together.value == 0:  # no spread to see: each cluster of the factor with fewest counts as one image
         return (together.df + 1) / len(influence)
-    wider = (t_quantile(level, together.df) / normal_quantile(level)) ** 2
+    wider = (t_quantile(LEVEL, together.df) / normal_quantile(LEVEL)) ** 2
     return min(1.0, alone.value / together.value / wider)
 
 

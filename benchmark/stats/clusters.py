@@ -5,12 +5,10 @@ together, so that an interval over images is too narrow. Here an image belongs t
 shape, its texture), and variances add up over factors: Cameron, Gelbach & Miller 2011 (J. Business & Economic
 Statistics 29:238), V = V_shape + V_texture - V_shape and texture.
 
-How clusters are declared: a metric names them by `Metric.clusters` (trials -> factor -> level of each trial); a metric
-that does not is clustered by the label columns of its stimuli whose names end in "_exemplar" (`shape_exemplar`,
-`texture_exemplar`), so a set of one's own says so in its labels. How they are used: `shared_clusters(metric, trials)`
-gives the factors that matter; the influence of each trial on an estimate (`ratio_influence`; that of a difference is
-the difference of influences) goes through `clustered_variance`; then through `t_interval`, or `clustered_wilson`
-for a proportion.
+A metric names its clusters by `Metric.clusters` (trials -> factor -> level of each trial), or they are the label
+columns of its stimuli whose names end in "_exemplar". `shared_clusters` gives the factors that matter; the influence of
+each trial on an estimate (`ratio_influence`) goes through `clustered_variance`, then through `t_interval`, or
+`clustered_wilson` for a proportion.
 """
 
 from __future__ import annotations
@@ -42,9 +40,8 @@ class Variance:
 
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
-    """The factors by which a metric's intervals are clustered on these trials: name -> level of each trial [n]. Empty
-    where every stimulus stands for itself. trials: those that count, of the metric's role.
-    """
+    """The factors by which a metric's intervals are clustered on these trials (those that count, of the metric's role):
+    name -> level of each trial [n]. Empty where every stimulus stands for itself."""
     if not len(trials):
         return {}
     named = exemplar_columns(trials) if metric.clusters is None else metric.clusters(trials)

@@ -115,9 +115,8 @@ def _verdict(item: Comparison, level: float | None = None) -> str:
     return f"inconclusive at n={item.n} (+- {(item.high - item.low) / 2:.2g}){rest}"
 
 
-# Comparisons of two observers as two families of tests: the suites' headlines, and all the rest.
-#
-# p values are adjusted within each family (Holm), and no hypothesis is in a family, or in both, twice.
+# Two families of tests: the suites' headlines, and all the rest. p values are adjusted within each (Holm), and no
+# hypothesis is in a family, or in both, twice.
 
 
 @dataclass(frozen=True)
@@ -159,11 +158,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class ComparedToEach:
-    """Observer a against each of several, by the suites' headlines: one family of tests over all of them.
-
-    rows: (the other observer, the comparison); alone: others with nothing in common; remarks, outdated: as of
-    `Compared`, of any of them.
-    """
+    """Observer a against each of several, by the suites' headlines: one family of tests. rows: (the other observer, the
+    comparison); alone: others with nothing in common; remarks, outdated: as of `Compared`, of any of them."""
 
     a: str
     rows: tuple[tuple[str, SuiteComparison], ...]
@@ -175,9 +171,7 @@ class ComparedToEach:
 @dataclass(frozen=True)
 class DiscordantTrial:
     """A trial that only one of two observers gets right (or answers by shape, or withstands): `winner` "a" or "b".
-
-    answer_a, answer_b: what each said, where the suite keeps answers.
-    """
+    answer_a, answer_b: what each said, where the suite keeps answers."""
 
     suite: str
     metric: str
@@ -223,11 +217,8 @@ def adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
 def _once(
     rows: Sequence[SuiteComparison],
 ) -> tuple[list[SuiteComparison], list[tuple[SuiteComparison, SuiteComparison]]]:
-    """Rows to keep, and those left out, each with the row that stands for it.
-
-    The same data up to sign and scale are one hypothesis; so is a metric of one name in two suites: the one with more
-    trials stays, unless the other is a headline.
-    """
+    """Rows to keep, and those left out, each with the row that stands for it: equal data up to sign and scale are one
+    hypothesis; so is a metric of one name in two suites (the one with more trials stays, or else a headline)."""
     largest: dict[tuple[str, str, str], SuiteComparison] = {}
     names = [(row.metric.name, row.comparison.condition, row.suite.partition(":")[2]) for row in rows]
     for name, row in zip(names, rows, strict=True):

@@ -43,18 +43,12 @@ class Correlation:
 
 
 def correlation(
-    x: ArrayLike,
-    y: ArrayLike,
-    families: Sequence[str],
-    *,
-    method: Method = "spearman",
-    given: ArrayLike | None = None,
-    level: float = 0.95,
+    x: ArrayLike, y: ArrayLike, families: Sequence[str], *, method: Method = "spearman", given: ArrayLike | None = None
 ) -> Correlation:
     """Correlation of x and y [n], finite, over observers in `families` [n].
 
-    method: "spearman" (of mid-ranks) or "pearson". given: [n] or [n, k] what is held constant: the partial correlation
-    (of ranks, for spearman), that is of the residuals of the two regressed on it. The interval: Fisher's z plus and
+    method: "spearman" (of mid-ranks) or "pearson". given: [n] what is held constant: the partial correlation, that of
+    the residuals of the two (of their ranks, for spearman) regressed on it. The 95 % interval: Fisher's z plus and
     minus Student's t (families - 1 degrees of freedom) times the jackknife's standard error of z, a whole family left
     out at a time. Of families of very different sizes a bootstrap of families is too sure of itself and this is not
     (MacKinnon, Nielsen & Webb 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`).
@@ -86,7 +80,7 @@ def correlation(
         return Correlation(value, None, None, n, groups, reason, without)
     middle = atanh(value)
     z = np.arctanh(np.clip(defined, -1 + 1e-15, 1 - 1e-15)).clip(middle - FURTHEST, middle + FURTHEST)
-    reach = t_quantile(level, groups - 1) * sqrt(groups - 1) * float(z.std())
+    reach = t_quantile(0.95, groups - 1) * sqrt(groups - 1) * float(z.std())
     return Correlation(value, tanh(middle - reach), tanh(middle + reach), n, groups, "", without)
 
 

@@ -26,11 +26,8 @@ def normal_quantile(level: float) -> float:
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of a proportion, without continuity correction (Wilson 1927, JASA 22:209).
-
-    0 <= successes <= n, n >= 1 (else ValueError). Returns (low, high) within [0, 1]; low is exactly
-    0 where nothing succeeded and high exactly 1 where everything did.
-    """
+    """(low, high) of a proportion within [0, 1]: score interval without continuity correction (Wilson 1927, JASA
+    22:209). Raises ValueError unless 0 <= successes <= n and n >= 1."""
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"needs 0 <= successes <= n and n >= 1, got {successes} of {n}")
     z2 = normal_quantile(level) ** 2
@@ -43,11 +40,8 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Two-sided exact McNemar test that b of b + c discordant pairs is one half: p in (0, 1].
-
-    b, c: pairs that only one of the two got right (>= 0, else ValueError); b + c = 0 gives 1.
-    McNemar 1947, Psychometrika 12:153.
-    """
+    """Two-sided exact McNemar test (1947, Psychometrika 12:153) that b of b + c discordant pairs is one half: p in
+    (0, 1]. b, c: pairs that only one of the two got right (>= 0, else ValueError)."""
     from scipy.special import bdtr
 
     if b < 0 or c < 0:
@@ -56,12 +50,9 @@ def mcnemar_exact(b: int, c: int) -> float:
 
 
 def paired_difference(b: int, c: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within
-    [-1, 1].
-
-    b: pairs that only a got right; c: pairs that only b got right; n: all pairs (b + c <= n, n >=
-    1, else ValueError). At b = c = 0 it still has width: nothing seen is not nothing there.
-    """
+    """Score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within [-1, 1]. b, c: pairs
+    that only a, that only b got right (b + c <= n, n >= 1, else ValueError). At b = c = 0 it still has width: nothing
+    seen is not nothing there."""
     if min(b, c) < 0 or n < 1 or b + c > n:
         raise ValueError(f"paired counts need 0 <= b + c <= n and n >= 1, got b={b}, c={c}, n={n}")
     z = normal_quantile(level)

@@ -99,8 +99,7 @@ def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
     (keys_a, own_a), (keys_b, own_b) = (_keyed(metric, trials) for trials in (a, b))
     common = np.intersect1d(keys_a, keys_b)
     sums = np.concatenate([_sums(metric, own, common) for own in (own_a, own_b)], axis=1)
-    stimulus = np.array([key.rsplit(KEY, 1)[-1] for key in common.tolist()], dtype=str)
-    factors = _factors(metric, own_a, common) or (stimulus,)
+    factors, stimulus = _factors(metric, own_a, common)
     return _Pairs(sums, common, stimulus, factors, len(keys_a) - len(common), len(keys_b) - len(common))
 
 
@@ -123,14 +122,15 @@ def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
     return np.column_stack([np.bincount(place, part, len(keys)) for part in (num, den)])
 
 
-def _factors(metric: Metric, trials: Trials, keys: Array) -> tuple[Array, ...]:
-    """What stimuli share, at each of the keys, which all occur. Empty: nothing."""
+def _factors(metric: Metric, trials: Trials, keys: Array) -> tuple[tuple[Array, ...], Array]:
+    """What the stimuli of the keys share, nothing else than themselves if need be, and the stimuli."""
+    stimulus = np.array([key.rsplit(KEY, 1)[-1] for key in keys.tolist()], dtype=str)
     if not len(keys):
-        return ()
+        return (stimulus,), stimulus
     names, first = np.unique(trials.keys, return_index=True)
     at = first[np.searchsorted(names, keys)]
     one_each = replace(trials, columns={name: column[at] for name, column in trials.columns.items()})
-    return tuple(shared_clusters(metric, one_each).values())
+    return tuple(shared_clusters(metric, one_each).values()) or (stimulus,), stimulus
 
 
 def _discordant(pairs: _Pairs) -> tuple[int, int] | None:
@@ -224,7 +224,7 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
         return undecided(replace(start, reason="trials of fewer than two people count"))
     if counts.sum() < 2:
         return undecided(replace(start, reason="fewer than two common trials count"))
-    factors = _factors(metric, own, common) or (np.array([key.rsplit(KEY, 1)[-1] for key in common.tolist()]),)
+    factors, _ = _factors(metric, own, common)
     num, den = np.moveaxis(sums[counts][:, heard], 2, 0)
     return _against_people(replace(start, n=int(counts.sum())), num, den, [labels[counts] for labels in factors])
 

@@ -1,7 +1,7 @@
 """Confidence sequences: intervals of a proportion that hold at every n at once, so that sampling may stop at will.
 
 A Wilson interval holds at an n that was fixed beforehand. Whoever looks after every chunk and stops once the interval
-is narrow needs intervals (low_n, high_n) with P(truth in all of them) >= level: these. They depend on counts alone.
+is narrow needs intervals (low_n, high_n) with P(truth in all of them) >= level: these.
 
 Of a source of independent draws: the beta-binomial mixture. With q ~ Beta(1/2, 1/2), the ratio of the mixture's
 likelihood of the draws so far to their likelihood under the true p is a martingale of mean 1; by Ville's inequality
@@ -37,11 +37,8 @@ def confidence_sequence(
     gives (0, 1).
 
     With probability >= `level` the intervals at all n contain the truth together, under any rule of stopping.
-    size None: draws are independent, the truth is the source's p. size N: draws are those of a set of N, in an
-    order that was random and not chosen by their outcomes, without replacement; the truth is the proportion in
-    the set, and at n = N both bounds are it. Intervals of one path are not nested: their running intersection
-    would hold as well, and is not taken here. Compute it from (successes, n) at any time, never from a part that
-    was selected by outcome.
+    size None: draws are independent, the truth is the source's p. size N: draws are those of a set of N without
+    replacement, in an order that was random and not chosen by their outcomes; the truth is the proportion in the set.
     ValueError: level outside (0, 1), counts that are not whole or not 0 <= successes <= n (<= size).
     """
     if not 0 < level < 1:

@@ -8,7 +8,7 @@ from as_text import text
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.summary import summaries, summary_table
-from benchmark.leaderboard.table import number, short_estimate
+from benchmark.leaderboard.table import estimate, number
 
 
 class Plain:
@@ -110,9 +110,9 @@ def test_numbers_have_no_negative_zero():
     assert number(-0.00001) == "0.0000"
     assert number(-0.0004, 2) == "0.00"
     assert number(-0.25, 2) == "-0.25"
-    assert short_estimate(0.5, -0.25, 1.0) == "0.50 [-.25, 1.00]"
-    assert short_estimate(0.5, None, None) == "0.50"
-    assert short_estimate(None, 0.1, 0.2) == "-"
+    assert estimate(0.5, -0.25, 1.0, "short") == "0.50 [-.25, 1.00]"
+    assert estimate(0.5, None, None, "short") == "0.50"
+    assert estimate(None, 0.1, 0.2, "short") == "-"
 
 
 def test_who_was_shown_other_stimuli_is_named(score):
