@@ -48,28 +48,9 @@ def score():
     def make(observer, right=0, n=0, **fields):
         low, high = wilson(right, n) if n else (None, None)
         role = fields.pop("role", "cue")
-        row = {
-            "kind": "network",
-            "training": (),
-            "suite": "cue-conflict",
-            "version": 2,
-            "space": "geirhos16",
-            "metric": "bias",
-            "condition": "",
-            "role": role,
-            "stimuli": DIGESTS.get(role, role),
-            "value": right / n if n else None,
-            "reason": "" if n else "no trials",
-            "low": low,
-            "high": high,
-            "level": 0.95,
-            "method": "wilson" if n else "",
-            "n": n,
-            "excluded": 0,
-            "flags": (),
-            "created": "2026-01-02T00:00:00Z",
-            "set_id": 1,
-        }
-        return ScoreRow(observer=observer, **(row | fields))
+        made = ("cue-conflict", 2, "geirhos16", "2026-01-02T00:00:00Z", 1, DIGESTS.get(role, role), ())
+        value, reason = (right / n, "") if n else (None, "no trials")
+        number = ("bias", "", role, value, reason, low, high, 0.95, "wilson" if n else "", n, 0)
+        return ScoreRow(observer, "network", (), *made, *number)._replace(**fields)
 
     return make

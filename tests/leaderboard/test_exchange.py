@@ -45,19 +45,6 @@ def test_a_document_has_every_score_and_fits_the_schema(db):
         assert one["value"] is not None or one["reason"]
 
 
-def test_every_reference_in_a_document_leads_somewhere(db):
-    found = api.document(db=db)
-    names = {one.name for one in found.observers}
-    digests, sets = {one.digest for one in found.stimuli}, {one.id for one in found.score_sets}
-    runs = {one.run for one in found.runs}
-    assert names == {"ideal-shape", "ideal-texture"}
-    for score in found.scores:
-        assert score.observer in names and score.score_set in sets
-        assert score.stimuli in digests | {""}
-    for one in found.score_sets:
-        assert one.observations and set(one.runs) <= runs
-
-
 @pytest.mark.slow
 def test_the_ending_chooses_the_form(db, bench, tmp_path):
     for name, begins in (

@@ -59,21 +59,6 @@ def test_rows_that_were_run_otherwise_are_marked(suite, sets, score):
     assert not any(row.cells["bias"].flags for row in board.rows)
 
 
-def test_rows_that_replace_other_runs_are_marked(suite, sets, score):
-    plain, seeded = "cpu fp32, seed 0", "cpu fp32, seed 3"
-    rows = [
-        score("a", 60, 220, policy=plain, replaced=(seeded,)),
-        score("b", 61, 220, policy=seeded, replaced=(plain, "cpu bf16, seed 0")),
-        score("c", 62, 220, policy=plain),
-    ]
-    (board,) = boards(rows, suite, sets)
-    assert {row.observer: row.cells["bias"].flags for row in board.rows} == {
-        "a": (f"run as {plain}; scores as {seeded} are replaced",),
-        "b": (f"run as {seeded}; most here as {plain}; scores as {plain} and as cpu bf16, seed 0 are replaced",),
-        "c": (),
-    }
-
-
 def test_another_stimulus_set_is_another_board(suite, sets, score):
     rows = [score("a", 60, 220), score("b", 50, 220), score("c", 300, 900, stimuli=FULL)]
     rows.append(score("a", 310, 900, stimuli=FULL))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from published_matrix import PEOPLE, ROWS, N, write_matrix, write_trials
+from published_matrix import PEOPLE, ROWS, N, write_matrix
 
 from benchmark import api
 from benchmark.contracts import Trials
 from benchmark.errors import UnknownName
-from benchmark.leaderboard.transfer import claim_text, find_row, matrix, matrix_table, named_claim, noise_claims
+from benchmark.leaderboard.transfer import claim_text, find_row, matrix, named_claim, noise_claims
 from benchmark.leaderboard.trial_pools import PAPER, ObserverTrials, TrialPool, choose
 from benchmark.stats import wilson
 from benchmark.stimuli.regenerate import named_recipe
@@ -136,30 +136,6 @@ def test_the_command(published, bench):
     assert "0.7940" in text and "trained on this condition" in text
     one = bench("compare", "transfer", "--db", published, "--claim", SANDP, "uniform-noise")
     assert one.out.count("does not transfer") == 1
-
-
-@pytest.mark.slow
-def test_mistakes_on_the_command_line(published, bench):
-    for words in (
-        ("--claim", "salt-and-peper", "uniform-noise"),
-        ("--claim", "salt-and-pepper", "uniform"),
-        ("--claim", "salt-and-pepper", "salt-and-pepper"),
-        ("--claim", "people (mean of 2)", "uniform-noise"),
-        ("--conditions", "fog/*"),
-        ("--suite", "saliency"),
-    ):
-        ended = bench("compare", "transfer", "--db", published, *words)
-        assert ended.code in (1, 2)
-        assert len(ended.errors) == 1, ended.err
-
-
-def test_nothing_yet(tmp_path, bench):
-    write_trials(tmp_path / "cue" / "edge_mine_session-1.csv", "mine", {"0": 0.5})
-    db = tmp_path / "results.db"
-    api.import_trials(tmp_path / "cue", db=str(db))  # edges: no degradation
-    ended = bench("compare", "transfer", "--db", db)
-    assert ended.code == 0
-    assert "bench run --suite corruption" in ended.err
 
 
 def test_seeds_of_a_recipe_are_averaged():
@@ -332,18 +308,6 @@ def test_a_claim_needs_an_unseen_condition_and_a_distortion():
     assert find_row(made.rows, "uniform-noise") is find_row(made.rows, UNIFORM)
     with pytest.raises(UnknownName):
         named_claim(made, "augmix", "uniform-noise")
-
-
-def test_wide_matrices_go_on_below():
-    from as_text import text
-
-    cells = {f"fog/{k}": 0.5 for k in range(9)}
-    made = matrix(pool(answered("net", cells)), ["levels"])
-    for width in (60, 100, 160):
-        shown = text([matrix_table(made)], width)
-        assert max(map(len, shown.splitlines())) <= width
-        assert shown.count("0.500") == 9
-        assert "…" not in shown
 
 
 @pytest.mark.skipif("BENCH_TEST_DATA" not in os.environ, reason="BENCH_TEST_DATA is not set")

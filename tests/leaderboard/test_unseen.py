@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import api
-from benchmark.errors import BenchError, UnknownName
+from benchmark.errors import BenchError
 
 pytestmark = pytest.mark.slow
 
@@ -71,15 +71,6 @@ def test_the_stored_board_stays_and_says_how(db):
     assert "--unseen-only" in board.notes[-1]
     (plain,) = api.rank("corruption", models=PLAIN, db=db)
     assert not any("--unseen-only" in note for note in plain.notes)
-
-
-def test_by_takes_a_suite(db):
-    assert api.rank(by="corruption", db=db) == api.rank("corruption", db=db)
-    assert api.rank("corruption", by="corruption", db=db) == api.rank("corruption", db=db)
-    (board,) = api.rank("corruption", by="noise_accuracy", unseen_only=True, db=db)
-    assert board.by == "noise_accuracy"
-    with pytest.raises(UnknownName, match="corruptio"):
-        api.rank(by="corruptio", db=db)
 
 
 def test_a_suite_must_know_what_was_seen(db, bench):

@@ -84,21 +84,6 @@ def test_nothing_in_common_has_a_reason():
     assert np.isnan(pairwise(np.zeros((0, 2), dtype=bool)).kappa).all()
 
 
-@pytest.mark.slow
-def test_interval_is_that_of_resampling_images():
-    from sklearn.metrics import cohen_kappa_score
-
-    rng = np.random.default_rng(3)
-    a = rng.random(300) < 0.7
-    b = np.where(rng.random(300) < 0.5, a, rng.random(300) < 0.6)
-    naive = []
-    for _ in range(2000):
-        drawn = rng.integers(0, 300, 300)
-        naive.append(cohen_kappa_score(a[drawn], b[drawn]))
-    found = agreement(a, b, resamples=4000)
-    assert (found.low, found.high) == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.012)
-
-
 @pytest.mark.parametrize(
     ("n", "counts", "low_below", "high_above"),
     [

@@ -32,13 +32,6 @@ def test_bootstrap_agrees_with_scipy():
     assert high - low > 0.03
 
 
-def test_merging_equal_rows_changes_nothing_but_the_draws():
-    num = np.random.default_rng(2).integers(0, 2, 300).astype(float)
-    jittered = num + np.linspace(0, 1e-9, 300)  # all rows differ: drawn one by one
-    merged, single = (bootstrap_ratio(x, np.ones(300), resamples=20_000) for x in (num, jittered))
-    assert merged == pytest.approx(single, abs=0.006)
-
-
 @pytest.mark.slow
 @given(st.lists(st.integers(0, 4), min_size=3, max_size=60), st.randoms())
 def test_the_interval_depends_on_the_trials_not_on_their_order(values, random):

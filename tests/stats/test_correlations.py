@@ -111,14 +111,6 @@ def test_ranks_ignore_a_monotone_scale_and_swapping_changes_nothing(seed):
         assert swapped == pytest.approx(a.value, abs=1e-12)
 
 
-def test_five_families_and_three_observers_are_enough():
-    five = correlation(X, Y, list("aaabbbcccdde"))
-    assert five.families == 5 and five.low < five.value < five.high and five.reason == ""
-    assert correlation([1, 2, 3], [1, 3, 2], list("abc")).value == pytest.approx(0.5)
-    held = correlation([1, 2, 3], [1, 3, 2], list("abc"), given=[1, 2, 4])
-    assert (held.value, held.n, held.reason) == (None, 3, "3 observers: too few")
-
-
 def test_a_family_without_which_nothing_varies_leaves_no_interval():
     x = [1.0] * 9 + [2.0, 3.0, 4.0]
     found = correlation(x, [*range(9), 5.0, 3.0, 7.0], list("aaabbbccdeee"), method="pearson")

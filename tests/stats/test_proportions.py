@@ -23,16 +23,6 @@ def test_wilson_equals_statsmodels_and_scipy(count, level):
     assert (ci.low, ci.high) == ours
 
 
-@given(counts)
-def test_wilson_is_symmetric_and_inside_the_unit_interval(count):
-    successes, n = count
-    low, high = wilson(successes, n)
-    assert 0 <= low <= successes / n <= high <= 1
-    assert low < high
-    mirrored = wilson(n - successes, n)
-    assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-12)
-
-
 def test_wilson_at_the_ends_by_hand():
     z2 = 1.959963984540054**2
     assert wilson(0, 10) == (0.0, pytest.approx(z2 / (10 + z2)))

@@ -28,16 +28,6 @@ def test_by_hand():
     assert plain([0.9, 0.5, 0.49], [0.01] * 3, False) == [[3, 2, 1], [3, 1, 1], [3, 2, 2]]
 
 
-def test_the_critical_value_is_bonferroni_over_the_other_models():
-    for n in (2, 5, 40):
-        z = stats.norm.ppf(1 - 0.05 / (2 * (n - 1)))
-        for gap, certain in ((z * 1.001, True), (z * 0.999, False)):
-            values = [gap * np.sqrt(2)] + [0.0] * (n - 1)
-            _, low, high = rank_intervals(values, [1.0] * n)
-            assert (int(high[0]) == 1) is certain
-            assert (int(low[1]) == 2) is certain
-
-
 def test_ties_share_the_better_rank():
     rank, low, high = plain([0.5, 0.7, 0.5, 0.5], [0.0] * 4)
     assert rank == [2, 1, 2, 2]
