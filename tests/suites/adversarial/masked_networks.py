@@ -277,6 +277,16 @@ def blurred_beyond(count: int) -> Way:
     return lambda gradient, x: blurred(gradient) if len(x) > count else gradient
 
 
+def at_rest_alone(n: Network) -> Run:
+    """No gradient a step away from the images."""
+
+    def answer(x: Tensor) -> Tensor:
+        at_rest = torch.cdist(x.detach().flatten(1), n.images.flatten(1)).amin(dim=1) < 1e-3
+        return n.run(torch.where(at_rest[:, None, None, None], x, x.detach()))
+
+    return answer
+
+
 #: Masks that make a number wrong, and how the flags begin that say so.
 WRONG: dict[str, tuple[Mask, tuple[str, ...]]] = {
     "blurred in batches of two and more": (backward(blurred_beyond(1)), ("trust: batch: gradients", "trust: masked")),
@@ -307,6 +317,17 @@ WRONG: dict[str, tuple[Mask, tuple[str, ...]]] = {
     # fine waves on the pixels, too small to be seen; half the slopes point the other way
     "ripples on the pixels": (inputs(lambda x: x + 0.004 * torch.sin(2000 * x)), ("trust: masked",)),
     "no gradient": (inputs(torch.detach), ("trust: zero gradient: 100%", "trust: black box beats white box")),
+    "16 levels": (
+        inputs(lambda x: levels(x, 16)),
+        (
+            "trust: zero gradient: 100% of images",
+            "trust: more steps are not stronger than one",
+            "trust: linf: the loss does not rise on 100% of unbroken images",
+            "trust: black box beats white box: square on",
+        ),
+    ),
+    "gradient turned round": (backward(lambda g, _: -g), ("trust: linf: the loss does not rise",)),
+    "gradient at the images alone": (at_rest_alone, ("trust: FGSM beats PGD",)),
     "batch statistics": (lambda n: batch_statistics(n.model), ("trust: batch: answers",)),
 }
 #: What is odd about these, whatever their number is worth.

@@ -62,22 +62,6 @@ def test_square_searches_far_out_only_what_gradients_leave(problem):
     assert (blocked.margin[blocked.by == "square"] <= 0).all()  # of the gradient's last point
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_bisection_narrows_the_bracket_from_both_sides(problem, norm):
-    threat = next(one for one in QUICK.threats if one.norm == norm)
-    plain = resistance(problem, threat, QUICK, None)
-    fine = resistance(problem, threat, replace(QUICK, bisect=3), None)
-    within = plain.epsilon <= max(threat.epsilons) * 1.001
-    assert np.array_equal(plain.epsilon, fine.epsilon)
-    assert (fine.size[within] <= plain.size[within]).all()
-    assert (fine.held[within] >= plain.held[within]).all()
-    narrowed = (fine.size - fine.held)[within] / (plain.size - plain.held)[within]
-    assert narrowed.max() <= 1 / 8 + 1e-3  # three halvings
-    assert np.array_equal(plain.size[~within], fine.size[~within], equal_nan=True)
-    assert (fine.passes[within] > plain.passes[within]).all()
-
-
 def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(monkeypatch):
     """Broken at 4 with a bracket (2, 3); without one (3, 3); beyond the budgets; never. Half-way is 2.5."""
     asked = []

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from suites.adversarial.added import Attack
-from suites.adversarial.attacks.foreign import AttackedNetwork, foreign, own_randomness
+from suites.adversarial.attacks.foreign import AttackedNetwork, foreign
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import AutoAttack, PluggedIn
 
@@ -97,13 +97,3 @@ def test_logits_that_are_no_numbers_are_zero_to_the_packages():
     x = torch.zeros(2, 1, 1, 2)
     expected = [[0.0, 0.0], [0.0, 2.0]]
     assert network(x).tolist() == expected and network(x.requires_grad_()).tolist() == expected
-
-
-def test_randomness_is_from_a_fixed_seed_and_put_back():
-    torch.manual_seed(5)
-    before = torch.random.get_rng_state().clone()
-    with own_randomness(torch.device("cpu")):
-        drawn = torch.rand(2).tolist(), np.random.random()
-    assert torch.equal(torch.random.get_rng_state(), before)
-    expected = torch.rand(2, generator=torch.Generator().manual_seed(0)).tolist()
-    assert drawn == (expected, np.random.RandomState(0).random_sample())

@@ -232,15 +232,14 @@ def test_attacks_are_tried_on_what_stands():
     assert found.passes[2] == 3 * 21 and found.passes[0] <= 21
 
 
-@pytest.mark.parametrize("given", [{"stages": (), "attacks": (Apgd("margin", 3),)}])
-def test_what_is_no_number_under_attack_is_noted(given):
+def test_what_is_no_number_under_attack_is_noted():
     x = placed(0.3, 1.4)
 
     def forward(images):
         hit = (images - x[1]).flatten(1).norm(dim=1) < 0.25
         return torch.where(hit[:, None], torch.nan, two_way(images))
 
-    _, problem = whole_curve([0.3, 1.4], forward, **given)
+    _, problem = whole_curve([0.3, 1.4], forward, stages=(), attacks=(Apgd("margin", 3),))
     assert problem.failed.tolist() == [False, True]
 
 
