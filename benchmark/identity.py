@@ -8,7 +8,7 @@ files of foreign code (`registry.code`; what is guaranteed, and how: docs/identi
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.contracts import CHUNK, Block, Policy, Stimuli, Suite
+from benchmark.contracts import CHUNK, Block, Policy, Suite
 from registry.code import Codes, code_digest
 from registry.files import digest_data
 
@@ -26,9 +26,11 @@ def block_key(block: Block, codes: Codes | None = None) -> str:
 
 
 def _block(block: Block, codes: Codes) -> dict[str, Any]:
-    transform = block.transform
+    transform, shown = block.transform, block.stimuli
+    # the code that makes pixels and masks of what the set's digest names
+    reading = codes.of(shown.decode, shown.mask, shown.ignored, shown.importance, data=False)
     return {
-        "stimuli": [block.stimuli.digest, _reading(block.stimuli, codes)],
+        "stimuli": [block.stimuli.digest, reading],
         "condition": block.condition,
         "presentation": block.presentation,
         "transform": transform
@@ -38,14 +40,8 @@ def _block(block: Block, codes: Codes) -> dict[str, Any]:
             "stored": transform.stored,
             "code": codes.of(transform.apply),
         },
-        **({"networks": sorted(one.identity for one in block.networks)} if block.networks else {}),
+        **({"networks": sorted(network.identity for network in block.networks)} if block.networks else {}),
     }
-
-
-def _reading(stimuli: Stimuli, codes: Codes) -> str:
-    """The code that makes pixels and masks of what the set's digest names."""
-    reading = (stimuli.decode, stimuli.mask, stimuli.ignored, stimuli.importance)
-    return codes.of(*reading, data=False)
 
 
 def observation_key(identity: str, block: Block, suite: Suite, policy: Policy, codes: Codes | None = None) -> str:
@@ -77,7 +73,7 @@ def score_code(suite: Suite, codes: Codes | None = None) -> str:
     return digest_data(
         {
             "code": codes.of(suite.score, *against, *ratios),
-            "metrics": [(one.name, one.role) for one in suite.metrics if one.ratio is not None],
+            "metrics": [(metric.name, metric.role) for metric in suite.metrics if metric.ratio is not None],
             "config": suite.config,
             "scoring": [suite.version, VERSIONS["scoring"], VERSIONS["statistics"]],
         }

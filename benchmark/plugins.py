@@ -69,7 +69,12 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
     if variant in suite.variants:
         return suite.variants[variant]
     if variant.startswith(WITHIN) and suite.stopping.within:
-        return suite.stopping.within(_target(variant.removeprefix(WITHIN), name))
+        target = 0.0
+        with suppress(ValueError):
+            target = float(variant.removeprefix(WITHIN))
+        if not 0 < target < 0.5:
+            raise PluginError(f"suite '{name}': expected {WITHIN} and a number between 0 and 0.5.")
+        return suite.stopping.within(target)
     names = [f"{plain}:{known}" for known in suite.variants]
     raise unknown_name("suite variant", name, names, f"`bench suites show {plain}` lists them.")
 
@@ -77,19 +82,15 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
 def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> list[Suite]:
     """The suites of a request; target: those that can stop early do so with intervals of +-target.
 
-    Raises UnknownName with close matches, PluginError.
+    Raises UnknownName with close matches, PluginError, also where none of them can stop early.
     """
     suites = select_suites(pattern, shelf)
-    return suites if target is None else sequential_suites(suites, target)
-
-
-def sequential_suites(suites: Sequence[Suite], target: float) -> list[Suite]:
-    """The suites, those that can stop early with intervals of +-`target`. PluginError where none can."""
-    ways = [suite.stopping.within for suite in suites]
-    if not any(ways):
+    if target is None:
+        return suites
+    if not any(suite.stopping.within for suite in suites):
         names = ", ".join(suite.name for suite in suites)
         raise PluginError(f"--precision-target: none of {names} can stop a condition early.")
-    return [within(target) if within else suite for within, suite in zip(ways, suites, strict=True)]
+    return [suite.stopping.within(target) if suite.stopping.within else suite for suite in suites]
 
 
 def scored_suites(names: Sequence[str], shelf: SuiteShelf) -> list[Suite]:
@@ -100,16 +101,6 @@ def scored_suites(names: Sequence[str], shelf: SuiteShelf) -> list[Suite]:
             with suppress(UnknownName, PluginError):
                 variants.append(named_suite(name, shelf))
     return [*shelf.suites.values(), *variants]
-
-
-def _target(text: str, name: str) -> float:
-    try:
-        target = float(text)
-    except ValueError:
-        target = 0.0
-    if not 0 < target < 0.5:
-        raise PluginError(f"suite '{name}': expected {WITHIN} and a number between 0 and 0.5.")
-    return target
 
 
 def _load(entry: EntryPoint) -> Suite:

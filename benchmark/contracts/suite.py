@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 
-# What is measured: metrics, and the scores that they give.
-
-
 Direction = Literal["higher", "lower", "none"]
 #: A flag that begins so says that the number may not mean what it says: `bench rank --flagged-last` heeds it.
 DISTRUST = "trust: "
@@ -102,9 +99,6 @@ class Metric:
             return ""
         ends = f"{low:g} or more" if high == inf else f"{low:g} to {high:g}"
         return f"'{self.name}' is {value:g}; it is {ends}"
-
-
-# What `Suite.observe` sees of one chunk.
 
 
 class View(Protocol):

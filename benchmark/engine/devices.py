@@ -124,13 +124,9 @@ def keep_pages() -> None:
     libc.mallopt(_M_TOP_PAD, 64 * 2**20)
 
 
-# Batch size and thread count, tuned per model and device in seconds.
-#
-# The form of a network is not tuned: batch norms are folded, and on a CPU channels come last, so that a clock has no
-# say in any number. Batch size and threads move float noise at most. Decisions do not change with them: what lies near
-# a tie is decided on the plain path (see `model_view`).
-
-
+# Batch size and threads are tuned per model and device, in seconds. The form of a network is not: batch norms are
+# folded, and on a CPU channels come last, so that a clock has no say in any number. Batch size and threads move float
+# noise at most; decisions do not change with them, what lies near a tie is decided on the plain path (`model_view`).
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
 GAIN = 0.97  # a change must save 3 % to be taken: smaller ones are noise

@@ -203,9 +203,6 @@ def _ordered(columns: Mapping[str, Array], stimuli: Stimuli) -> dict[str, Array]
     return {name: columns[name][at] for name in (*KEPT, MARGIN) if name in columns}
 
 
-# Published scores -> observers of the kind "reported" in the store, without any trials.
-
-
 #: The kind of observer, and the suite of its scores as the store knows it.
 REPORTED: Final = "reported"
 SPACE = "as published"
@@ -270,15 +267,10 @@ def _parts(score: Score) -> tuple[object, ...]:
     return (score.role, score.metric, score.condition, *numbers, score.method, *score.flags)
 
 
-# Folders of published tables that are in a leaderboard already: known by their files, so that none is read again.
-#
-# Noted is a digest of three things: the folder's files, the program that reads them, and what counts in the
-# leaderboard (imported observers, their cards, their answers in the order in which they came). Where one of them has
-# changed the tables are read again.
-
-
 def note_tables(store: Store, name: str, folder: Path) -> None:
-    """Remember that all tables of a folder are in, as they are."""
+    """Remember that all tables of a folder are in, as they are: by a digest of the folder's files, of the program that
+    reads them, and of what counts in the leaderboard (imported observers, their cards, their answers in their order).
+    Where one of them has changed the tables are read again."""
     store.note_run(f"tables of {name} as they were read", {"read": _as_read(store, folder)})
 
 

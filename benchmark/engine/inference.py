@@ -31,16 +31,10 @@ from registry.labels import label_space
 from registry.model import CROPS_224
 from registry.simulated import IdealObserver
 
-# Images ahead of the device: decoded by a few threads, and kept on disk where a set is small.
-#
 # Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
-# and suite would pay it again. So chunks of equal-sized images are kept decoded, by the digest of their set: what
-# is in the cache cannot be another set's pixels, because decoding reads a file once and refuses bytes that are not
-# those
-# of the set's digest; and a damaged file is decoded anew. Where the cache is full, the set that was used longest ago
-# makes room.
-
-
+# and suite would pay it again. So chunks of equal-sized images of small sets are kept decoded, by the digest of their
+# set: what is in the cache cannot be another set's pixels, because decoding reads a file once and refuses bytes that
+# are not those of the set's digest; and a damaged file is decoded anew.
 Image = NDArray[np.uint8]
 Images = list[Image]
 DECODERS = 2
@@ -114,9 +108,6 @@ def _store(folder: Path, chunk: int, images: Images, whole: int) -> None:
             del sizes[place]
     with replacing(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy") as file:
         np.save(file, stack, allow_pickle=False)
-
-
-# What is still to be answered by whom: observers in memory, and the observations that they owe.
 
 
 @dataclass

@@ -25,9 +25,6 @@ NOT_RUN = (*IMPORTED_KINDS, "reported")
 _SHOWN = 6  # names in a line
 
 
-# What imported observers answered.
-
-
 @dataclass(frozen=True)
 class ImportedAnswers:
     """Imported observers' answers in a leaderboard. Sets and trials are read once: scoring a hundred observers asks for
@@ -114,9 +111,6 @@ def commonest(answered: Iterable[ByRole]) -> Sets:
         for role, observation in by_role.items():
             votes.setdefault(role, Counter())[observation.stimuli] += 1
     return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
-
-
-# What observers answered of collections of sets, as it is scored: those that were run, and imported ones.
 
 
 @dataclass(frozen=True)
@@ -244,9 +238,6 @@ def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = 
     keys = tuple(key for key in next(alike, score_sets[-1]).keys if key in own)
     missing = own[keys[0]].details.get("missing", {}) if keys else {}
     return replace(store.trials(keys, missing), training=training)
-
-
-# Who is left out, in words.
 
 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:

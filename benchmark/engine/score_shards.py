@@ -23,9 +23,6 @@ from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Observation, Outcome, Store
 from registry.files import canonical
 
-# What became of a run's tasks: counted for its report, and kept in the store with the reasons.
-
-
 #: Observer, suite, decision space.
 Work = tuple[str, str, str]
 Status = Literal["done", "cached", "not applicable", "failed", "partial"]

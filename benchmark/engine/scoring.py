@@ -23,8 +23,6 @@ from benchmark.stimuli.catalogue import PUBLISHED_SPACE, any_answer
 from benchmark.store import Observation, ScoreSet, Store
 from registry.files import digest_data
 
-# People pooled: a ratio metric over the trials of several people, with an interval about other people.
-
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     """A ratio metric over all people's trials together; the interval is about other people on the same images.
@@ -35,7 +33,9 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     """
     if metric.ratio is None:
         return None
-    parts = [part for trials in people if _answered(part := metric.own(trials))]
+    parts = [metric.own(trials) for trials in people]
+    # what is measured without answers counts as one
+    parts = [part for part in parts if len(part) and any_answer(part.columns.get("response", ("measured",)))]
     if len(parts) < 2:
         return None
     arrays = [ratio_arrays(metric, part)[:2] for part in parts]
@@ -50,16 +50,8 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
         return replace(score, value=value, flags=("one person: no interval",))
     over = clustered_variance(ratio_influence(*sums.T), [np.arange(len(sums))])
     limits = (0.0, 1.0) if all(indicators(*pair) for pair in arrays) else metric.bounds
-    if limits is not None:
-        low, high = bounded_interval(value, over, limits)
-    else:
-        low, high = t_interval(value, over)
+    low, high = t_interval(value, over) if limits is None else bounded_interval(value, over, limits)
     return replace(score, value=value, low=low, high=high, method=f"t over {len(sums)} people")
-
-
-def _answered(trials: Trials) -> bool:
-    """Whether there is an answer among the trials; what is measured without answers counts as one."""
-    return bool(len(trials)) and any_answer(trials.columns.get("response", ("measured",)))
 
 
 #: Who gives one answer to this share of at least so many trials does not look: a standard ResNet-50 says "knife" to
@@ -78,7 +70,8 @@ class Scorer:
     codes: Codes = field(default_factory=Codes)
 
     @cached_property
-    def _answered(self) -> ReferenceTrials:
+    def answers(self) -> ReferenceTrials:
+        """What others answered under the suite."""
         return ReferenceTrials(self.store, self.suite)
 
     @cached_property
@@ -90,7 +83,7 @@ class Scorer:
         first, sets = observations[0], {o.role: o.stimuli for o in observations}
         row = next((row for row in self.store.observers() if row.id == first.observer), None)
         name, training = (row.name, row.training) if row else ("", ())
-        peers = self._peers(first.space, sets, name)
+        peers = self.peers(first.space, sets, name)
         keys = tuple(o.key for o in observations)
         target = self._target(first.observer, first.space, sets, (*keys, *_keys_of(peers)), training)
         if not self._wanted(target):
@@ -106,7 +99,7 @@ class Scorer:
         images of a set or on none. each: told "so many of so many are done" of each collection. Returns the number of
         new score sets.
         """
-        return sum(self._collection(sets, each) for sets in self._answered.collections())
+        return sum(self._collection(sets, each) for sets in self.answers.collections())
 
     def again(self) -> int:
         """Score once more what the board shows, with today's code. Returns the number of new score sets."""
@@ -119,23 +112,14 @@ class Scorer:
                 count += self.observer(observations, observations[0].details.get("missing", {}))
         return count + self.imported()
 
-    def references(self, space: str, sets: Sets, *names: str) -> dict[str, Trials]:
-        """Trials of those whom observers are compared with on these sets, without `names`."""
-        peers = self._peers(space, sets, "")
-        return {name: answers.trials for name, answers in peers.items() if name not in names}
-
-    def people(self, sets: Sets) -> dict[str, Trials]:
-        """Trials of all people on these sets, by name."""
-        return {name: person.trials for name, person in self._answered.imported(sets).items() if person.human}
-
     def _collection(self, sets: Sets, each: Callable[[int, int], None]) -> int:
-        answers = self._answered.imported(sets)
+        answers = self.answers.imported(sets)
         ids = {row.name: row.id for row in self.store.observers()}
         count = 0
         for done, (name, own) in enumerate(answers.items(), 1):
             # People on what this observer answered: two collections that agree on it give one set of scores.
             shown = {role: stimuli for role, stimuli in sets.items() if role in own.roles}
-            peers = self._peers(PUBLISHED_SPACE, shown, name)
+            peers = self.peers(PUBLISHED_SPACE, shown, name)
             target = self._target(ids[name], PUBLISHED_SPACE, shown, (*own.keys, *_keys_of(peers)), own.training)
             if self._wanted(target):
                 scores = self._scores(own.trials, peers)
@@ -199,20 +183,20 @@ class Scorer:
             remarked += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
         return remarked
 
-    def _peers(self, space: str, sets: Sets, name: str) -> dict[str, ObserverAnswers]:
+    def peers(self, space: str, sets: Sets, *names: str) -> dict[str, ObserverAnswers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
-        the built-in world simulated people. Never itself.
+        the built-in world simulated people. Never `names`.
         """
         if self.suite.against is None:
             return {}
         named = getattr(self.suite.config, "references", None)
         if named is not None:
-            peers = self._answered.run(sets, tuple(named))
+            peers = self.answers.run(sets, tuple(named))
         elif space == PUBLISHED_SPACE:
-            peers = {n: answers for n, answers in self._answered.imported(sets).items() if answers.human}
+            peers = {n: answers for n, answers in self.answers.imported(sets).items() if answers.human}
         else:
-            peers = self._answered.run(sets, tuple(row.name for row in self.store.observers(kinds=("simulated",))))
-        return {other: answers for other, answers in peers.items() if other != name}
+            peers = self.answers.run(sets, tuple(row.name for row in self.store.observers(kinds=("simulated",))))
+        return {other: answers for other, answers in peers.items() if other not in names}
 
     # What `ScoreChecker` does otherwise.
 
@@ -291,9 +275,6 @@ def _keys_of(peers: Mapping[str, ObserverAnswers]) -> tuple[str, ...]:
     return tuple(sorted(key for answers in peers.values() for key in answers.keys))
 
 
-# Two observers of the leaderboard, or one and people as a group, on the stimuli that both answered.
-
-
 #: The name of people as a group.
 PEOPLE = "people"
 
@@ -337,14 +318,15 @@ def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     if own is None:
         return None
     if b == PEOPLE:
-        people = scorer.people(sets.stimuli) if sets else {}
-        people = {name: answers for name, answers in people.items() if name != a}
+        answers = scorer.answers.imported(sets.stimuli) if sets else {}
+        people = {name: person.trials for name, person in answers.items() if person.human and name != a}
         return Both(suite, own, None, people) if people else None
     other = suite_trials(store, suite, b, sets.stimuli if sets else None)
     if other is None:
         return None
     paired = suite.against is not None and suite.against.pair is not None
-    return Both(suite, own, other, scorer.references(sets.space, sets.stimuli, a, b) if paired and sets else {})
+    peers = scorer.peers(sets.space, sets.stimuli, a, b) if paired and sets else {}
+    return Both(suite, own, other, {name: answers.trials for name, answers in peers.items()})
 
 
 def discordant_trials(store: Store, suites: Sequence[Suite], a: str, b: str) -> list[DiscordantTrial]:

@@ -37,9 +37,6 @@ _SETS, _SCORES, _OUTCOMES = schema.SCORE_SETS.c, schema.SCORES.c, schema.OUTCOME
 _KEY_ROOM = 200  # characters: more than one key (64) in its quotes
 
 
-# Observers and stimulus sets. Names are sorted here, for a server's order of names is that of its language.
-
-
 def _registered(latest: bool = True) -> sa.FromClause:
     """What each observer name stands for now: its newest registration, and whose that is. Without `latest` the newest
     registration of every observer there ever was."""
@@ -56,6 +53,7 @@ def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRo
     """Observers by name: what each name stands for now, or (`latest=False`) ever stood for."""
     columns = (*(_OBSERVERS[name] for name in ("id", "name", "kind", "identity")), _CARDS.card, _OBSERVERS.created)
     rows = fetched(connection, sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created))
+    # Sorted here, for a server's order of names is that of its language.
     return [
         ObserverRow(row.id, row.name, row.kind, row.identity, parsed(row.card, dict), row.created)
         for row in sorted(rows, key=itemgetter(1))
@@ -77,9 +75,6 @@ def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
     columns = decode(row.columns, row.n, f"stimulus set '{row.name}' ({digest})")
     ids = tuple(columns.pop("stimulus").tolist())
     return StimuliRecord(row.name, digest, row.space, ids, columns, row.whole, row.origin)
-
-
-# Observations: what was asked, what is stored of it.
 
 
 def observations(
@@ -186,9 +181,6 @@ def outcomes(
     return sorted(newest.values(), key=lambda row: row.created) if latest else rows
 
 
-# Score sets: what was scored, of which trials.
-
-
 def _counts() -> sa.ColumnElement[bool]:
     """Whether a score set was not withdrawn."""
     return ~sa.exists().where(schema.WITHDRAWN.c.score_set == _SETS.id)
@@ -292,9 +284,6 @@ def collection_digest(text: str) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256(text.encode()).hexdigest()
 
 
-# The newest scores of everybody: what tables are made of.
-
-
 def latest_scores(
     connection: sa.Connection,
     *,
@@ -382,9 +371,6 @@ def _score_rows(score_set: Any, scores: Iterable[Any], policy: str, replaced: tu
 @lru_cache(maxsize=1024)
 def _tags(text: str) -> tuple[str, ...]:
     return texts(text)
-
-
-# Provenance: which runs made what.
 
 
 def run_notes(connection: sa.Connection) -> list[tuple[str, str]]:

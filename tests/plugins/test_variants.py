@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.contracts import EarlyStop, Metric, Plan, Suite
 from benchmark.errors import PluginError, UnknownName
-from benchmark.plugins import SuiteShelf, named_suite, scored_suites, select_suites, sequential_suites
+from benchmark.plugins import SuiteShelf, named_suite, requested_suites, scored_suites, select_suites
 
 
 def made(name, **changes):
@@ -65,10 +65,9 @@ def test_what_is_not_there(name, error, text):
 
 
 def test_a_precision_target_goes_to_those_that_can_stop():
-    suites = select_suites("all", SHELF)
-    assert names(sequential_suites(suites, 0.01)) == ["plain:within-0.01", "other"]
+    assert names(requested_suites("all", 0.01, SHELF)) == ["plain:within-0.01", "other"]
     with pytest.raises(PluginError, match="none of other"):
-        sequential_suites(suites[1:], 0.01)
+        requested_suites("other", 0.01, SHELF)
 
 
 def test_a_leaderboard_shows_its_variants():
