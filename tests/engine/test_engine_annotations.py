@@ -49,20 +49,6 @@ def test_a_graded_map_lies_on_its_image(presentation, fixed):
     assert found.min() >= 0
 
 
-def test_ignored_pixels_follow_the_crop():
-    def band(_index):
-        flags = np.zeros((320, 480), dtype=bool)
-        flags[:, 200:280] = True
-        return flags
-
-    how = HALF.model_copy(update={"size": 64, "resize": 64, "fixed_size": True})
-    shown = view(how, "card", ignored=band, mask=lambda i: ~band(i))
-    columns = shown.ignored(0).all(axis=0)
-    assert np.array_equal(np.flatnonzero(columns), np.arange(24, 40))  # 80 of 480 px, at 64 / 320
-    assert not (shown.ignored(0) & shown.mask(0)).any()
-    assert (shown.ignored(0) | shown.mask(0)).all()
-
-
 @pytest.mark.parametrize(("height", "width"), [(500, 375), (333, 500), (256, 256), (100, 137)])
 @pytest.mark.parametrize("presentation", ["card", "crop224"])
 def test_a_photograph_painted_from_its_mask_stays_on_it(height, width, presentation):

@@ -106,17 +106,6 @@ def test_a_suite_whose_observe_raises_fails_alone(leaderboard):
     assert leaderboard.scores("net") and leaderboard.scores("reader")
 
 
-def short(_config, view):
-    """One row too few."""
-    return {"response": view.responses[1:]}
-
-
-@pytest.mark.slow
-def test_columns_of_the_wrong_length_name_the_suite(leaderboard):
-    report = leaderboard.run([ideal()], [toy_suite(toys.make_stimuli(9), observe=short)])
-    assert "'toy' returned (8,) for column 'response' of 9 trials" in report.failed["reader under toy"]
-
-
 def dividing(_config, trials):
     """A score that cannot be made."""
     return [toys.Score("accuracy", len(trials) / 0)]

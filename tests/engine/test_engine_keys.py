@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Block, Policy, Transform
-from benchmark.identity import block_key, observation_key, score_code
+from benchmark.identity import observation_key
 from benchmark.stimuli.datasets import seeds_of, subset
 from registry.files import Place
 from registry.loading import load_model
@@ -27,10 +27,6 @@ def identity(tmp_path, card):
 
 def brighter(images, seeds):
     return images * 1.1
-
-
-def darker(images, seeds):
-    return images * 0.9
 
 
 @pytest.mark.slow
@@ -54,33 +50,6 @@ def darker(images, seeds):
 )
 def test_what_decides_the_answers_is_in_the_key(changed):
     assert key(**changed) != key()
-
-
-@pytest.mark.slow
-def test_transforms_differ_by_name_parameters_and_code():
-    made = {
-        block_key(replace(BLOCK, transform=transform))
-        for transform in (
-            Transform("a", {"by": 1}, brighter),
-            Transform("b", {"by": 1}, brighter),
-            Transform("a", {"by": 2}, brighter),
-            Transform("a", {"by": 1}, darker),
-        )
-    }
-    assert len(made) == 4
-
-
-@pytest.mark.slow
-def test_score_metrics_and_summary_are_not_in_the_key():
-    other = replace(SUITE, score=lambda _c, _t: [], summary="another summary", metrics=(), version=2)
-    assert key(suite=other) == key() and score_code(other) != score_code(SUITE)
-
-
-@pytest.mark.slow
-def test_score_code_sees_score_and_ratios_alone():
-    base = score_code(SUITE)
-    assert score_code(replace(SUITE, observe=toys.toy_score)) == base
-    assert score_code(replace(SUITE, score=toys.toy_observe)) != base
 
 
 def test_seeds_stay_with_their_stimulus():

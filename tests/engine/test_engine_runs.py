@@ -82,14 +82,6 @@ def test_two_suites_with_equal_blocks_decode_and_forward_once(leaderboard, forwa
     same_trials(leaderboard.trials("net"), leaderboard.trials("net", "other"))
 
 
-@pytest.mark.slow
-def test_ideal_observers_decode_nothing(leaderboard):
-    stimuli = toys.make_stimuli(20)
-    assert leaderboard.run([ideal()], [toy_suite(stimuli)]).decoded == 0
-    assert not stimuli.decode.decoded
-    assert leaderboard.scores("reader")["accuracy", "toys", ""] == 1.0
-
-
 def drop(board, where):
     """Delete chunks behind the program's back, as a killed run would have left it."""
     with sa.create_engine(f"sqlite:///{board.settings.db}").begin() as connection:
@@ -154,18 +146,6 @@ def test_new_score_code_scores_again_without_the_model(leaderboard, forwarded):
 def half_score(_config, trials):
     """Another score code."""
     return [toys.Score("accuracy", 0.5, n=len(trials), role="toys")]
-
-
-@pytest.mark.slow
-def test_another_seed_is_another_observation(leaderboard):
-    stimuli, card = toys.make_stimuli(20), ideal("uniform-guesser", "guesser")
-    leaderboard.run([card], [toy_suite(stimuli)], seed=0)
-    first = leaderboard.trials("guesser")
-    leaderboard.run([card], [toy_suite(stimuli)], seed=1)
-    assert len(leaderboard.trials("guesser")["stimulus"]) == 40
-    second = leaderboard.trials("guesser")["response"].tolist()
-    assert second[::2] != second[1::2]
-    assert len(first["stimulus"]) == 20
 
 
 @pytest.mark.slow

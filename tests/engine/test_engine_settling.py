@@ -1,7 +1,5 @@
 """A block that a suite calls settled asks no further trials, in one run or in two."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from engine_toys import Bench, make_stimuli, network, same_trials, toy_suite
@@ -69,15 +67,3 @@ def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypat
     cut.run([network("net", "Readout")], [suite(rule)], batch=64)
     same_trials(whole.trials("net"), cut.trials("net"))
     assert whole.scores("net") == cut.scores("net")
-
-
-def test_a_rule_that_raises_fails_its_suite_alone(tmp_path):
-    bench = Bench(tmp_path)
-
-    def rule(_config, _trials):
-        raise ValueError("no rule")
-
-    other = replace(toy_suite(make_stimuli(20, side=8)), name="other")
-    report = bench.run([network("net", "Readout")], [suite(rule), other], batch=64)
-    assert report.failed == {"net under toy": "ValueError: no rule"}
-    assert report.counts["done"] == 1

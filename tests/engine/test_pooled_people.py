@@ -47,11 +47,6 @@ def test_ten_people_pooled():
     assert (score.low, score.high) == pytest.approx((middle - width, middle + width), rel=1e-6)
 
 
-def test_the_interval_stays_within_zero_and_one():
-    score = pooled_score(BIAS, [answered(1200, 0), answered(1198, 2), answered(900, 60)])
-    assert 0.5 < score.low < score.value < score.high < 1
-
-
 def test_amounts_get_the_plain_t_interval():
     amount = Metric("mean", "", "", role="cue", ratio=lambda t: (2.0 * either(t), either(t) * 1.0))
     half = Metric("half", "", "", role="cue", ratio=lambda t: (3.0 * (t["response"] == "s"), either(t) * 1.0))

@@ -11,21 +11,14 @@ from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE as HUMAN_COMPARISON
 from suites.saliency import SUITE as SALIENCY
 
+SUITES = (CUE_CONFLICT, HUMAN_COMPARISON, CORRUPTION, ADVERSARIAL, SALIENCY)
 
-@pytest.fixture
-def task(tmp_path, monkeypatch):
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+def test_they_enter_the_suites_of_experiments_and_elsewhere_have_a_reason(tmp_path, monkeypatch, suite):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path))
-    settings, card = read_settings(), read_cards(())["world-reader-0"]
-    return lambda suite: plan_tasks([card], [suite], settings, 4)[0]
-
-
-@pytest.mark.parametrize("suite", [CUE_CONFLICT, HUMAN_COMPARISON], ids=lambda one: one.name)
-def test_they_enter_the_suites_of_experiments(task, suite):
-    assert task(suite).plan.blocks
-    assert task(suite).space == "world16"
-
-
-@pytest.mark.parametrize("suite", [CORRUPTION, ADVERSARIAL, SALIENCY], ids=lambda one: one.name)
-def test_elsewhere_they_have_a_reason(task, suite):
-    assert not task(suite).plan.blocks
-    assert "simulated person" in task(suite).reason
+    (task,) = plan_tasks([read_cards(())["world-reader-0"]], [suite], read_settings(), 4)
+    if suite in SUITES[:2]:
+        assert task.plan.blocks and task.space == "world16"
+    else:
+        assert not task.plan.blocks and "simulated person" in task.reason

@@ -2,7 +2,6 @@
 
 import torch
 from engine_nets import Readout
-from torch import nn
 
 
 class Trained(Readout):
@@ -11,40 +10,6 @@ class Trained(Readout):
     def forward(self, x):
         logits = super().forward(x)
         return (logits - logits.mean(0)) / (logits.std(0, unbiased=False) + 0.1)
-
-
-class Stubborn(Readout):
-    """A batch normalisation that stays in training mode."""
-
-    def __init__(self, seed=0, num_classes=16):
-        super().__init__(seed, num_classes)
-        self.norm = nn.BatchNorm2d(3)
-
-    def train(self, mode=True):
-        return super().train(True)
-
-    def forward(self, x):
-        return super().forward(self.norm(x))
-
-
-class Dropping(Readout):
-    def forward(self, x):
-        return nn.functional.dropout(super().forward(x), 0.3, training=True)
-
-
-class Normalised(Readout):
-    def forward(self, x):
-        return super().forward(x).softmax(1)
-
-
-class Placed(Readout):
-    """The second half of a batch is answered otherwise, in batches above eight."""
-
-    def forward(self, x):
-        logits = super().forward(x)
-        if len(x) > 8:
-            logits[len(x) // 2 :] = logits[len(x) // 2 :].flip(1)
-        return logits
 
 
 class Learning(Readout):

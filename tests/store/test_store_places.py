@@ -37,12 +37,6 @@ def test_a_path_makes_a_file(path):
     assert not path.with_name("results.db-wal").exists()  # tidied up
 
 
-def test_in_memory(made):
-    with open_store("sqlite://") as store:
-        made.world(store)
-        assert [one.name for one in store.observers()] == ["net"]
-
-
 def test_reading_never_creates(path):
     with pytest.raises(StoreError, match=r"no leaderboard at .*results\.db: `bench run` makes one"):
         open_store(str(path), write=False)
@@ -147,13 +141,6 @@ def test_network_disks_are_recognised(tmp_path):
     assert network_disk(tmp_path / "far away" / "deep" / "results.db", mounts) == "nfs4"
     assert network_disk(tmp_path / "s" / "results.db", mounts) == "fuse.sshfs"
     assert network_disk(tmp_path / "results.db", tmp_path / "none") is None
-
-
-def test_pragmas(path):
-    with open_store(str(path)) as store, store._database.writing() as connection:
-        asked = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        told = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
-    assert told == ["wal", 1, 1, 30_000]
 
 
 def test_no_password_is_stored(path):

@@ -144,20 +144,6 @@ def test_a_stored_score_that_no_program_makes_is_damage(url, made, change, said)
     assert "Restore it from a backup" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("table", "column"),
-    [("STIMULI", "n"), ("OBSERVATIONS", "n"), ("OBSERVATIONS", "version"), ("SCORE_SETS", "version")],
-)
-def test_a_count_below_0_is_damage(url, made, table, column):
-    with open_store(url) as store:
-        run, observer = made.world(store)
-        made.answers(store, "k1", observer, run=run)
-        put(store, made, observer, 0.5)
-    changed(url, sa.update(getattr(schema, table)).values(**{column: -1}))
-    with open_store(url) as store, pytest.raises(StoreError, match="a number below 0"):
-        store.latest_scores(), store.observations(), store.stimuli_names()
-
-
 def changed(url, statement):
     """What an accident or a foreign hand does to a leaderboard."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
@@ -187,17 +173,6 @@ def test_outcomes(store, made):
     assert (first.reason, first.detail, first.run) == ("NaN logits", "Traceback", run)
     assert second.observer == observer
     assert store.outcomes(suite="other") == []
-
-
-def test_names_of_one_identity_share_observations(store, made):
-    _, observer = made.world(store)
-    made.answers(store, "k1", observer)
-    store.put_observer(made.observer("alias", "weights-1"))
-    found = store.observations(suite="cue-conflict")
-    assert [(one.observer_name, one.key, one.n) for one in found] == [("alias", "k1", 10), ("net", "k1", 10)]
-    store.put_observer(made.observer("net", "weights-2"))
-    assert [one.observer_name for one in store.observations()] == ["alias"]
-    assert store.observations(observer="net") == []
 
 
 def test_provenance(store, made):

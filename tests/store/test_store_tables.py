@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.contracts import Coded, Trials
-from benchmark.contracts.trials import Columns, coded, held
-from benchmark.stack_columns import stacked, stacked_codes
+from benchmark.contracts import Trials
+from benchmark.contracts.trials import Columns, coded
+from benchmark.stack_columns import stacked
 
 KINDS = {"response": str, "condition": str, "correct": bool, "loss": float, "position": int}
 
@@ -60,15 +60,6 @@ def test_columns_of_vectors_and_of_nobody():
 def test_what_does_not_fit_is_named(first, second):
     with pytest.raises(ValueError, match="column 'x' does not fit together"):
         stacked([{"x": first}, {"x": second}])
-
-
-def test_text_as_codes_stands_below_text_that_is_not_there_and_plain_text():
-    first = Coded(np.array(["unused", "dog", "cat"]), np.array([2, 1, 2], dtype=np.uint8))
-    parts = [{"x": first}, {"y": np.array([1.0])}, {"x": np.array(["bird", "dog"])}]
-    made = stacked_codes(parts)
-    assert isinstance(held(made)["x"], Coded) and held(made)["x"].codes.dtype == np.uint8
-    assert made["x"].tolist() == ["cat", "dog", "cat", "", "bird", "dog"]
-    assert made["y"][3] == 1.0 and np.isnan(made["y"][[0, 1, 2, 4, 5]]).all()
 
 
 def test_trials_as_codes_are_the_same_trials():

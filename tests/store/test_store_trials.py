@@ -89,19 +89,6 @@ def test_chunks_that_do_not_fit(store, made, columns, start, message):
         store.put_chunks(run, [Chunk("k1", 0, start, columns)])
 
 
-def test_stimuli(store, made):
-    stimuli = made.stimuli()
-    store.put_stimuli(stimuli)
-    store.put_stimuli(stimuli)
-    (note,) = store.stimuli_names()
-    assert (note.digest, note.n, note.whole, note.space) == ("d1", 10, 1280, "geirhos16")
-    record = store.stimuli("d1")
-    assert record.ids == stimuli.ids
-    assert record.labels["category"].tolist() == ["cat", "dog"] * 5
-    with pytest.raises(StoreError, match="digest d9"):
-        store.stimuli("d9")
-
-
 def test_a_damaged_chunk_is_named(url, made):
     with open_store(url) as store:
         _, observer = made.world(store)
