@@ -92,9 +92,9 @@ def problems(database: Database) -> Iterator[str]:
         if database.location.server is None:
             pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
             yield from (f"SQLite: {line}" for line in pages.all() if line != "ok")
-        tables = schema.METADATA.sorted_tables
         kinds = [("key", _doubled(connection)), ("row refers", _orphans(connection))]
-        kinds += [(table.name, _altered(connection, table)) for table in tables if table is not schema.SCORES]
+        tables = [table for table in schema.METADATA.sorted_tables if table is not schema.SCORES]
+        kinds += [(table.name, _altered(connection, table)) for table in tables]
         kinds += [("chunk", _overlapping(connection)), ("score set", _score_sets(connection))]
         for what, lines in (*kinds, ("import", _imports(connection))):
             yield from islice(lines, _SHOWN)
@@ -173,13 +173,10 @@ _JSON: dict[str, dict[str, type]] = {
 def _overlapping(connection: sa.Connection) -> Iterator[str]:
     """Chunks that lie over one another, or beyond the trials of their observation."""
     table, observed = schema.CHUNKS.c, schema.OBSERVATIONS.c
-    query = (
-        sa.select(table.observation, table.position, table.start, table.n, observed.n)
-        .join(schema.OBSERVATIONS, observed.key == table.observation)
-        .order_by(table.observation, table.position)
-    )
+    query = sa.select(table.observation, table.position, table.start, table.n, observed.n)
+    query = query.join(schema.OBSERVATIONS, observed.key == table.observation)
     last, end = "", 0
-    for key, position, start, n, whole in connection.execute(query):
+    for key, position, start, n, whole in connection.execute(query.order_by(table.observation, table.position)):
         end = end if key == last else 0
         if start < end or start + n > whole:
             yield f"chunk {position} of observation {key}: trials {start} to {start + n} of {whole}, after {end}"
@@ -188,18 +185,14 @@ def _overlapping(connection: sa.Connection) -> Iterator[str]:
 
 def _score_sets(connection: sa.Connection) -> Iterator[str]:
     """Score sets whose scores or trials are not those that were stored with them."""
-    table, known = schema.SCORE_SETS.c, schema.SCORES.c
-    query = sa.select(table.id, table.suite, table.trials, table.scores, table.observations)
-    for number, suite, trials, scores, keys in connection.execute(query).all():
-        what = f"score set {number} ({suite})"
-        rows = connection.execute(sa.select(schema.SCORES).where(known.score_set == number)).all()
-        for row in rows:
-            if why := fault(row):
-                yield f"score '{row.metric}' of {what}: {why}"
-        if scores_digest([dict(row._mapping) for row in rows]) != scores:
+    for row in all_rows(connection, schema.SCORE_SETS):
+        what = f"score set {row.id} ({row.suite})"
+        scores = connection.execute(sa.select(schema.SCORES).where(schema.SCORES.c.score_set == row.id)).all()
+        yield from (f"score '{score.metric}' of {what}: {why}" for score in scores if (why := fault(score)))
+        if scores_digest([dict(score._mapping) for score in scores]) != row.scores:
             yield f"{what}: its scores are not those that were stored"
         try:
-            if trials and trials_digest(connection, texts(keys)) != trials:
+            if row.trials and trials_digest(connection, texts(row.observations)) != row.trials:
                 yield f"{what}: trials that it was made of are altered or gone"
         except ValueError as error:
             yield f"{what}: {error}"
@@ -207,9 +200,7 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
 
 def _imports(connection: sa.Connection) -> Iterator[str]:
     """Imports of observations that are not there."""
-    table = schema.IMPORTS.c
-    rows = fetched(connection, sa.select(table.id, table.source, table.observations))
-    known = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))} if rows else set()
-    for number, source, keys in rows:
-        if lost := len({*texts(keys)} - known):
-            yield f"import {number} of {source}: {lost} of its observations are not there"
+    known = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))}
+    for row in fetched(connection, sa.select(schema.IMPORTS)):
+        if lost := len({*texts(row.observations)} - known):
+            yield f"import {row.id} of {row.source}: {lost} of its observations are not there"

@@ -28,7 +28,6 @@ REVISION = Table(
     sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
 
-_NOT_SEALED = {"sealed": False}
 _SEAL = {"sealed": False, "seal": True}
 
 
@@ -40,8 +39,8 @@ def _whole(*names: str) -> list[Column[int]]:
     return [Column(name, Integer, nullable=False) for name in names]
 
 
-def _to(name: str, target: str, *, key: bool = False) -> Column[str]:
-    return Column(name, Text, ForeignKey(target), nullable=False, primary_key=key)
+def _to(name: str, target: str, *, key: bool = False, sealed: bool = True) -> Column[str]:
+    return Column(name, Text, ForeignKey(target), nullable=False, primary_key=key, info={"sealed": sealed})
 
 
 def _id() -> Column[str]:
@@ -52,21 +51,21 @@ def _checksum() -> Column[str]:
     return Column("checksum", Text, nullable=False, info=_SEAL)
 
 
-def _made() -> Column[str]:
+def _stored() -> Column[str]:
     """When a row was first stored; not sealed where equal things of two leaderboards are one row."""
-    return Column("created", Text, nullable=False, info=_NOT_SEALED)
+    return Column("created", Text, nullable=False, info={"sealed": False})
 
 
 META = Table("meta", METADATA, Column("key", Text, primary_key=True), *_texts("value"))
 
-ENVIRONMENTS = Table("environments", METADATA, _id(), *_texts("content"), _made())
+ENVIRONMENTS = Table("environments", METADATA, _id(), *_texts("content"), _stored())
 
 RUNS = Table("runs", METADATA, _id(), *_texts("command"), _to("environment", "environments.id"), *_texts("started"))
 
 #: A run without a row here was killed, or is still going on.
 RUN_ENDS = Table("run_ends", METADATA, _to("run", "runs.id", key=True), *_texts("status", "note", "ended"))
 
-OBSERVERS = Table("observers", METADATA, _id(), *_texts("name", "kind", "identity"), _made(), Index(None, "name"))
+OBSERVERS = Table("observers", METADATA, _id(), *_texts("name", "kind", "identity"), _stored(), Index(None, "name"))
 
 #: A row each time a name's identity or card changes: the newest row of a name says what it stands
 #: for now, also when it goes back to weights that it had before.
@@ -87,7 +86,7 @@ STIMULI = Table(
     *_whole("n"),
     Column("whole", Integer),
     *_texts("origin", "labels"),
-    _made(),
+    _stored(),
     _checksum(),
     Column("columns", LargeBinary, nullable=False),
 )
@@ -117,7 +116,7 @@ CHUNKS = Table(
     _to("observation", "observations.key", key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     *_whole("start", "n"),
-    Column("run", Text, ForeignKey("runs.id"), nullable=False, info=_NOT_SEALED),
+    _to("run", "runs.id", sealed=False),
     _checksum(),
     Column("payload", LargeBinary, nullable=False),
 )
