@@ -185,36 +185,29 @@ def _bring_in(
     store: Store, run: str, folders: Mapping[str, Path], outcome: ReferenceReport, reporter: RunReporter
 ) -> None:
     """Tables of trials and of scores (those that cannot be read are left out); then the suites' scores."""
-    from benchmark.engine.importing import are_in, import_trials, note_tables, put_scores
+    from benchmark.engine.importing import import_trials, put_scores
     from benchmark.engine.scoring import Scorer
     from benchmark.identity import Codes
     from benchmark.stimuli.catalogue import members
     from benchmark.stimuli.score_tables import read_scores
 
-    whole: dict[str, Path] = {}
     for name, folder in folders.items():
         try:
             if name in members("published-scores"):
                 tables = read_scores(folder)
                 put_scores(tables.scores, store, run)
                 outcome.notes += tables.notes
-            elif are_in(store, folder):
-                outcome.notes.append(f"{name}: these tables are in it already")
             else:
                 imported = import_trials(folder, store, run, advance=_steps(f"reading {name}", reporter))
                 outcome.trials += imported.trials
                 outcome.notes += imported.notes
                 outcome.failed += imported.unfit
-                if not imported.unfit:
-                    whole[name] = folder
         except BenchError as error:
             outcome.failed.append(f"{name}: {error}")
     codes = Codes()
     for suite in plugins.find_suites().suites.values():
         if suite.experiments:
             Scorer(store, run, suite, codes).imported(_steps(f"scoring {suite.name}", reporter))
-    for name, folder in whole.items():
-        note_tables(store, name, folder)
 
 
 def _steps(name: str, reporter: RunReporter) -> Callable[[int, int], None]:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 
-import benchmark
 from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
 from benchmark.engine.reference_trials import left_out
 from benchmark.errors import TrialsError, unknown_name
@@ -22,7 +21,7 @@ from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, 
 from benchmark.stimuli.score_tables import ReportedScore
 from benchmark.stimuli.trials import MARGIN, NO_HINTS, TableHints, TrialFile, read_tables
 from benchmark.store import IMPORTED, Chunk, Observation, ScoreRow, ScoreSet, Store
-from registry.files import digest_data, digest_file
+from registry.files import digest_data
 
 KEPT = ("response", "session", "trial", "rt")
 
@@ -265,28 +264,3 @@ def _score(given: ScoreRow | ReportedScore, **own: Any) -> Score:
 def _parts(score: Score) -> tuple[object, ...]:
     numbers = (score.value, score.low, score.high, score.level, score.n)
     return (score.role, score.metric, score.condition, *numbers, score.method, *score.flags)
-
-
-def note_tables(store: Store, name: str, folder: Path) -> None:
-    """Remember that all tables of a folder are in, as they are: by a digest of the folder's files, of the program that
-    reads them, and of what counts in the leaderboard (imported observers, their cards, their answers in their order).
-    Where one of them has changed the tables are read again."""
-    store.note_run(f"tables of {name} as they were read", {"read": _as_read(store, folder)})
-
-
-def are_in(store: Store, folder: Path) -> bool:
-    """Whether reading this folder would change nothing."""
-    return store.was_noted({"read": _as_read(store, folder)})
-
-
-def _as_read(store: Store, folder: Path) -> str:
-    program = Path(benchmark.__file__).parent
-    files = [(root, place) for root in (folder, program) for place in sorted(root.rglob("*")) if place.is_file()]
-    read = [
-        (place.relative_to(root).as_posix(), digest_file(place))
-        for root, place in files
-        if root is folder or place.suffix in (".py", ".yaml")
-    ]
-    observers = [[row.name, row.identity, row.card] for row in store.observers(kinds=("human", "published"))]
-    answers = [[row.observer_name, row.role, row.key] for row in store.observations(suite=IMPORTED)]
-    return digest_data([read, observers, answers])

@@ -128,14 +128,6 @@ class Store:
         """A new run's id. command: as typed; environment: JSON-able (versions, device, ...)."""
         return self._database.change(write.begin_run, command, write.environment_row(environment))
 
-    def note_run(self, command: str, environment: Mapping[str, Any]) -> None:
-        """A run that did nothing but find out what its environment says; `was_noted` knows it again."""
-        self.end_run(self.begin_run(command, environment), "done")
-
-    def was_noted(self, environment: Mapping[str, Any]) -> bool:
-        """Whether a run had this very environment."""
-        return self._has(schema.ENVIRONMENTS, "id", write.environment_row(environment)["id"])
-
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """A stimulus set's names and labels, once per digest; images are not stored."""
         if not self._has(schema.STIMULI, "digest", stimuli.digest):
