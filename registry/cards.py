@@ -13,17 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic.functional_serializers import model_serializer
+from pydantic.functional_validators import field_validator, model_validator
+from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from registry.errors import CardError, unknown_name
 from registry.files import public, require_options, require_weights, write_whole
@@ -269,14 +262,6 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
     except ValidationError as error:
         listed = "; ".join(problems(error, ModelCard.model_fields, "card")[:10])
         raise CardError(f"card '{_called(path, fields)}' in {shown(path)} cannot be used. {listed}.") from error
-
-
-def read_card(path: Path) -> ModelCard:
-    """Read a file that holds one card. Raises CardError: file, field, what was expected."""
-    entries = _entries(Path(path))
-    if len(entries) != 1:
-        raise CardError(f"card file {shown(path)}: expected one card, found {len(entries)}.")
-    return _card(Path(path), entries[0])
 
 
 def builtin_cards() -> dict[str, ModelCard]:

@@ -470,16 +470,11 @@ def read_weights(
     return choice
 
 
-def read_state(path: Path, key: str | None = None) -> State:
-    """The state dict of a checkpoint, whatever network it is of. Raises WeightsError as `read_weights`."""
-    return read_weights(path, {}, key).state
-
-
 def by_order(path: Path, module: nn.Module) -> State:
     """A network of the same layers under other names: tensors pair in the order of construction.
 
     Every pair must agree in its field (weight, bias, running_mean, ...) and shape, else WeightsError."""
-    have, want = read_state(path), module.state_dict()
+    have, want = read_weights(path, {}).state, module.state_dict()
     pairs = list(zip(have.items(), want.items(), strict=False))
     for (theirs, tensor), (ours, target) in pairs:
         if theirs.rpartition(".")[2] != ours.rpartition(".")[2] or tensor.shape != target.shape:

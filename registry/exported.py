@@ -258,18 +258,6 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def bytes_per_image(module: nn.Module, side: int, batch: int = FEWEST) -> int:
-    """Bytes that all operators of `module` return for one image of `side` x `side` pixels, together, when it is shown
-    `batch` at once: shapes are computed, numbers are not.
-
-    Raises MemoryError beyond `MOST_RESULT` or `MOST_RESULTS`, and whatever a forward pass raises that fails."""
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        images = torch.empty((batch, 3, side, side))
-        with _Meter(batch) as meter:
-            module(images)
-    return int(meter.total)
-
-
 class _FixedBatch(nn.Module):
     """A program that was exported for `batch` images: more are shown in turns, the last turn filled up with copies of
     its last image."""
@@ -308,11 +296,14 @@ def load_exported(path: Path, side: int) -> nn.Module:
     try:
         with foreign("exported program", path, WeightsError, expected):
             program = torch.export.load(copy)
-            images = next(iter(program.graph_signature.user_inputs))
-            shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == images)
+            argument = next(iter(program.graph_signature.user_inputs))
+            shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == argument)
             batch = int(shape[0]) if isinstance(shape[0], int) else None
             module = program.module() if batch is None else _FixedBatch(program.module(), batch)
-            bytes_per_image(module, side, batch or FEWEST)
+            # Shapes are computed, numbers are not.
+            images = batch or FEWEST
+            with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), _Meter(images):
+                module(torch.empty((images, 3, side, side)))
             return module
     finally:
         log.disabled = before

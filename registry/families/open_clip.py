@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,25 +112,6 @@ def names_of(space: LabelSpace, library: ModuleType) -> tuple[str, ...]:
     return tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
 
 
-def class_vectors(names: Sequence[str], templates: Sequence[str], encode: Callable[[Sequence[str]], Tensor]) -> Tensor:
-    """[classes, d] float32 unit vectors; encode: texts -> vectors [n, d]."""
-    texts = [template.replace("{}", name) for name in names for template in templates]
-    with torch.inference_mode():
-        parts = [encode(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
-        units = functional.normalize(torch.cat(parts).float(), dim=1)
-        means = units.view(len(names), len(templates), -1).mean(dim=1)
-        return functional.normalize(means, dim=1).clone()
-
-
-def write_text_head(head: TextHead, path: Path) -> None:
-    """Freeze a head to a safetensors file, in one move."""
-    from safetensors.torch import save
-
-    notes = {name: value for name, value in vars(head).items() if name != "weight"}
-    content = {"weight": head.weight.contiguous()}
-    write_whole(path, save(content, {"prompts": json.dumps(notes, ensure_ascii=True)}))
-
-
 def read_text_head(path: Path, digest: str) -> TextHead:
     """The head of a file. Raises WeightsError: no such file, no head, or another one than `digest` says."""
     from safetensors import safe_open
@@ -174,6 +155,8 @@ class _Origin:
 
 def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     """What a card says of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
+    from safetensors.torch import save
+
     clip, arch, weights = _open_clip(), draft.arch.partition(":")[2], draft.weights
     origin = _origin(arch, weights, place, clip)
     model = _model(origin, weights, clip)
@@ -195,7 +178,9 @@ def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     choice = str(draft.options.get("templates") or "80")
     head = _text_head(model, origin, str(plain.labels), choice, clip)
     file = head_file(draft.name, head.digest, folder)
-    write_text_head(head, file)
+    notes = {name: value for name, value in vars(head).items() if name != "weight"}
+    content = {"weight": head.weight.contiguous()}
+    write_whole(file, save(content, {"prompts": json.dumps(notes, ensure_ascii=True)}))
     texts = choice if choice in ("single", *NAMED) else "\n".join(head.templates)
     if len(texts) > LONGEST:
         texts = "FILE"
@@ -340,7 +325,13 @@ def _text_head(model: Any, origin: _Origin, labels: str, templates: str, clip: M
     expected = f"Offline? Put its files beside {CONFIG} in a folder: --arch open_clip:FOLDER."
     with _quiet(), foreign("tokenizer of", origin.name, WeightsError, expected):
         tokenize = clip.get_tokenizer(origin.name)
-    vectors = class_vectors(names, chosen, lambda texts: model.encode_text(tokenize(list(texts))))
+    texts = [template.replace("{}", name) for name in names for template in chosen]
+    with torch.inference_mode():
+        starts = range(0, len(texts), _BATCH)
+        parts = [model.encode_text(tokenize(texts[start : start + _BATCH])) for start in starts]
+        units = functional.normalize(torch.cat(parts).float(), dim=1)
+        means = units.view(len(names), len(chosen), -1).mean(dim=1)
+        vectors = functional.normalize(means, dim=1).clone()
     text = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("visual.")}
     bias = getattr(model, "logit_bias", None)
     scale = float(model.logit_scale.exp())

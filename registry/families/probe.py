@@ -114,19 +114,14 @@ def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty:
     mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
     spread = torch.where(spread > 1e-12 * spread.max().clamp(min=1e-30), spread, torch.inf)  # a constant says nothing
     z = (x - mean) / spread
-    weight, bias = logistic(z, targets, classes, penalty) if kind == "linear" else nearest_mean(z, targets, classes)
+    if kind == "linear":
+        weight, bias = logistic(z, targets, classes, penalty)
+    else:  # divided by d, so that differences of logits are mean squared distances, whatever the width
+        member = functional.one_hot(targets, classes).to(z.dtype)
+        means = (member.T @ z) / member.sum(dim=0).clamp(min=1)[:, None]
+        weight, bias = means / z.shape[1], -means.square().sum(dim=1) / (2 * z.shape[1])
     weight = weight / spread
     return weight, bias - weight @ mean
-
-
-def nearest_mean(z: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Weight [classes, d] and bias [classes] whose largest output is the class with the closest mean.
-
-    Divided by d, so that differences of logits are mean squared distances, whatever the width."""
-    member = functional.one_hot(targets, classes).to(z.dtype)
-    means = (member.T @ z) / member.sum(dim=0).clamp(min=1)[:, None]
-    width = z.shape[1]
-    return means / width, -means.square().sum(dim=1) / (2 * width)
 
 
 def logistic(z: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:

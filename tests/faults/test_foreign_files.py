@@ -48,7 +48,7 @@ from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import read_trials
 from registry.cards import BUILTIN_FOLDER, read_cards
-from registry.checkpoints import fit_state, read_state
+from registry.checkpoints import fit_state, read_weights
 from registry.exported import checked_archive
 from registry.families.family import of_folder
 from registry.families.open_clip import read_text_head
@@ -436,7 +436,7 @@ def _cards(folder: Path, settings: Settings) -> None:
 def _weights(folder: Path, _settings: Settings) -> None:
     (path,) = folder.iterdir()
     steps_in_file(path)
-    fit_state(network(), read_state(path), str(path))
+    fit_state(network(), read_weights(path, {}).state, str(path))
 
 
 def _model_folder(folder: Path, _settings: Settings) -> None:

@@ -167,9 +167,9 @@ def test_the_conversion_line_can_be_pasted(tiny, tmp_path, monkeypatch):
         path = tmp_path / "a net's.pt"
         torch.save(content, path)
         with pytest.raises(WeightsError, match="python -c") as caught:
-            from registry.checkpoints import read_state
+            from registry.checkpoints import read_weights
 
-            read_state(path)
+            read_weights(path, {})
         line = re.search(r"(python -c .*) and register", str(caught.value))[1]
         line = line.replace("python", shlex.quote(sys.executable), 1)
         subprocess.run(line, shell=True, check=True, cwd=tmp_path)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from registry.cards import ModelCard, Preprocess, read_card
+from registry.cards import ModelCard, Preprocess, read_cards
 from registry.errors import CardError, WeightsError
 from registry.files import Caches, Place, digest_data, digest_state
 from registry.loading import load_model
@@ -99,7 +99,7 @@ def test_a_folder_of_timm_says_everything(how, tiny, nine, folders, tmp_path):
     assert (shown.size, shown.resize, shown.resize_mode) == (32, 40, "longest")
     assert (shown.mean, shown.fill) == ((0.5, 0.4, 0.3), (128, 102, 76))
     assert all("config.json" in row.detail for row in rows if row.name in ("size", "normalisation"))
-    assert read_card(folders["cards_folder"] / "mine.yaml") == card
+    assert read_cards(folders["cards_folder"])["mine"] == card
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from registry.cards import read_card, read_cards
+from registry.cards import read_cards
 from registry.determinism_checks import check
 from registry.errors import CardError, UnknownName, WeightsError
 from registry.files import Place, digest_state
@@ -29,7 +29,7 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
     card, checks = register("mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders)
     assert all(result.ok for result in checks)
     assert len(checks) == 16
-    assert card == read_card(folders["cards_folder"] / "mine.yaml")
+    assert card == read_cards(folders["cards_folder"])["mine"]
     assert card.sha256 == digest_state(tiny.state_dict())
     how = card.preprocess
     assert (how.size, how.resize, how.interpolation) == (160, 168, "bilinear")
@@ -185,7 +185,7 @@ def test_a_factory_that_takes_one_size_only_is_registered_so(side, nine, folders
     how = {**HALF, "size": side}
     card, _ = register("one", f"python:{name}:Fixed", labels=nine, **how, **folders)
     assert card.preprocess.fixed_size
-    assert read_card(folders["cards_folder"] / "one.yaml").preprocess.fixed_size
+    assert read_cards(folders["cards_folder"])["one"].preprocess.fixed_size
     model = load_model(card, Place(tmp_path))
     for given in (64, 224, 300):
         assert model.forward(model.fit(torch.rand(2, 3, given, given))).shape == (2, 9)
