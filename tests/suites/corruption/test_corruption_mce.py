@@ -92,11 +92,6 @@ def test_a_ratio_of_sums_and_not_a_mean_of_ratios():
     assert mean_ce(np.array([[0.2, 0.6]]), np.array([[0.4, 0.6]]), cells)[0] == pytest.approx(80.0)
 
 
-def test_a_reference_without_more_errors_than_clean_gives_no_ratio():
-    cells = cells_of(["fog/1"])
-    assert np.isnan(mean_ce(np.array([[0.5]]), np.array([[0.0]]), cells)[0])
-
-
 def test_mce_is_printed_for_all_75_cells_only():
     cells = {c: hits(0.5, 40) for c in CELLS}
     whole = scored(cells)

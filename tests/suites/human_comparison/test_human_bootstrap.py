@@ -5,7 +5,7 @@ import pytest
 
 from benchmark.stats.agreement import pairwise
 from suites.human_comparison import SUITE
-from suites.human_comparison.bootstrap import _kappa, draw, draw_people, interval, mean_of_people, pairs_among
+from suites.human_comparison.bootstrap import draw, draw_people, interval, mean_of_people, pairs_among
 from suites.human_comparison.comparing import compare, share_of_ceiling
 from suites.human_comparison.consistency import ConditionAnswers, ExperimentAnswers, answers_of
 
@@ -87,14 +87,6 @@ def test_people_who_differ_and_images_without_noise_give_students_t():
     assert (mean_of_people(one, draw_people("contrast", 1)) == one[:, 0]).all()
 
 
-def test_noise_of_images_is_not_counted_as_a_difference_of_people():
-    """People who are alike, on few images: what they differ by in the sample is the images'."""
-    rng = np.random.default_rng(0)
-    values = rng.normal(0, 0.1, (8001, 20))
-    found = mean_of_people(values, draw_people("contrast", 20, 8000))
-    assert found[1:].std() == pytest.approx(0.1 / 20**0.5, rel=0.35)  # twice the variance: 1.41
-
-
 def test_a_shape_has_the_same_weights_in_every_experiment(make, join):
     """The same answers to edges and to silhouettes of 40 shapes are no more than those to edges alone."""
 
@@ -172,23 +164,6 @@ def test_nobody_who_errs_leaves_the_share_of_the_ceiling_open(make, find):
     people = {f"subject-{i}": make([1] * 40, "edges", "") for i in range(4)}
     share = find(compare(None, make([1] * 40, "edges", ""), people), "ceiling_fraction")
     assert share.value == 1.0 and share.low < 0.5 and share.high > 2
-
-
-@pytest.mark.parametrize("thin", ["both", "neither", "first", "second"])
-def test_half_images_come_where_one_of_the_four_cells_has_fewer_than_five(thin):
-    """Cells of 5 images are left alone, one of 4 adds half an image of each kind; the sample itself stays."""
-    for least, added in ((5, False), (4, True)):
-        cells = {name: 5.0 if name == thin else 9.0 for name in ("both", "neither", "first", "second")}
-        cells[thin] = float(least)
-        n = np.full(201, sum(cells.values()))
-        agree = np.full((201, 2, 2), cells["both"] + cells["neither"])
-        agree[:, [0, 1], [0, 1]] = n[:, None]
-        correct = np.tile([cells["both"] + cells["first"], cells["both"] + cells["second"]], (201, 1))
-        found = _kappa(agree, correct, n, np.random.default_rng(0))[:, 0, 1]
-        p, q = correct[0] / n[0]
-        chance = p * q + (1 - p) * (1 - q)
-        assert found[0] == pytest.approx((agree[0, 0, 1] / n[0] - chance) / (1 - chance))
-        assert (np.ptp(found[1:]) > 0) == added
 
 
 @pytest.mark.parametrize(("count", "flagged"), [(4, True), (9, True), (10, False)])

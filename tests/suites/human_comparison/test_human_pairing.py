@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmark.stats.clusters import Variance, crossed_variance
-from suites.human_comparison.pairing import METHOD, added, compare_pair, with_each
+from suites.human_comparison.pairing import METHOD, compare_pair, with_each
 
 METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
 
@@ -150,17 +150,6 @@ def test_accuracies_beside_agreement_are_those_of_delete_one_loops(make, alone):
         variance += max(0, spread - noise)
     half = stats.t.ppf(0.975, df) * variance**0.5
     assert (found.low, found.high) == pytest.approx((found.difference - half, found.difference + half), rel=1e-6)
-
-
-def test_what_a_person_adds_to_the_distance_from_people_is_a_jackknife(make):
-    """(k - 1) times what leaving one out changes, of the mean with each person less the mean over pairs."""
-    right = np.random.default_rng(6).random((50, 6)) < [0.6, 0.5, 0.7, 0.8, 0.4, 0.9]
-    people = [right[:, i] for i in range(1, 6)]
-    for metric in METRICS:
-        whole = difference(metric, right[:, 0], None, people)
-        fewer = [difference(metric, right[:, 0], None, people[:i] + people[i + 1 :]) for i in range(5)]
-        parts = added(metric, right, None, [1, 2, 3, 4, 5])
-        assert parts.people * 5 == pytest.approx(4 * (whole - np.array(fewer)))
 
 
 def test_pairing_is_on_common_images_and_same_people(make):

@@ -200,14 +200,6 @@ def test_simulated_people_are_not_called_people(make, find):
     )
 
 
-def test_regenerated_stimuli_are_flagged(make, find):
-    trials = make(bits(0, 20))
-    made = replace(trials, columns={**trials.columns, "made": np.full(20, "regenerated")})
-    references = {"subject-1": make(bits(1, 20)), "subject-2": make(bits(2, 20))}
-    assert "regenerated stimuli" in find(SUITE.against.scores(None, made, references), "error_consistency").flags
-    assert "regenerated stimuli" in find(SUITE.score(None, made), "ood_accuracy").flags
-
-
 def test_order_of_trials_and_of_people_does_not_count(make):
     trials, order = make(bits(0, 50)), np.random.default_rng(1).permutation(50)
     people_ = {f"subject-{i}": make(bits(i, 50)) for i in (1, 2, 3)}

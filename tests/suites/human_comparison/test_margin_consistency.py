@@ -44,14 +44,6 @@ def test_it_is_the_correlation_with_the_share_of_people_who_are_right():
     assert "1 of 17 experiments" in found["", ""].flags and found["", ""].method == "bootstrap: images"
 
 
-def test_scale_and_origin_of_margins_do_not_matter():
-    rng = np.random.default_rng(5)
-    margin, right = rng.normal(size=40), [rng.random(40) > 0.4 for _ in range(3)]
-    people = [trials(one) for one in right]
-    one, other = (scored(trials(margin > 0, m), people)["", ""] for m in (margin, 3 * margin - 7))
-    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high))
-
-
 @pytest.mark.parametrize("margin", [None, np.full(40, 2.0), np.full(40, np.nan)])
 def test_without_margins_or_spread_there_is_none(margin):
     right = np.arange(40) % 2 == 0

@@ -6,12 +6,11 @@ import torch
 from scipy import ndimage, stats
 from tensors import assert_close
 
-from benchmark.testing import ToyShelf, ToyView, toy_trials
+from benchmark.testing import ToyShelf, ToyView
 from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
 from suites.saliency.maps.gradients import input_gradients
 from suites.saliency.maps.references import alignment, blur_kernel, human_map, logit, strongest
-from suites.saliency.metrics import CEILING
 from suites.saliency.plan import plan
 
 
@@ -66,24 +65,6 @@ def test_the_target_is_the_logit_and_the_map_its_strongest_channel():
     expected = weights[:, 2].view(1, 3, 4, 4)
     assert_close(found, expected)
     np.testing.assert_allclose(strongest(found.numpy()), expected.abs().amax(1).numpy())
-
-
-@pytest.fixture(scope="module")
-def shown():
-    return toy_trials(SUITE, ToyShelf("imagenet1k")).of("clickme")
-
-
-@pytest.mark.slow
-def test_the_score_is_the_mean_as_a_share_of_the_ceiling(shown):
-    (score,) = [s for s in SUITE.score(SUITE.config, shown) if s.metric == "clickme_alignment"]
-    view = ToyView(plan(SaliencyConfig(), ToyShelf("imagenet1k")).blocks[-1], np.arange(32))
-    rows = torch.eye(16, dtype=torch.bool)[[view.categories.index(c) for c in view.labels["category"]]]
-    (gradient,) = input_gradients(view.forward, view.images, [rows], logit)
-    human = np.stack([human_map(view.importance(i), (224, 224)) for i in range(32)])
-    expected = alignment(strongest(gradient.numpy()), human).mean() / CEILING
-    assert score.value == pytest.approx(expected, abs=1e-6)
-    assert (score.role, score.n, score.excluded) == ("clickme", 32, 0)
-    assert score.low < score.value < score.high
 
 
 def test_a_view_is_held_against_its_own_maps():

@@ -12,7 +12,7 @@ from benchmark.testing import ToyView, toy_stimuli
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
-from suites.saliency.maps.exchange import evidence_columns, grounds, matched, moved, outlines, partners
+from suites.saliency.maps.exchange import evidence_columns, grounds, moved, outlines, partners
 from suites.saliency.maps.mask_context import context_of
 from suites.saliency.metrics import exemplars, reliance, split
 
@@ -203,14 +203,6 @@ def test_objects_that_fill_nothing_or_all_exchange_with_nobody():
     assert set(found) < {3, 4, 8} and len(found) == 2  # three images: one is left over
     of_object, _ = evidence((1.0, 1.0), view.block.stimuli)
     assert set(np.flatnonzero(~np.isnan(of_object))) == set(found)
-
-
-def test_what_is_left_at_the_end_splits_a_pair():
-    """Two dogs are left: they take the cat and the car that had one another. A third has nobody."""
-    category = np.array(["cat", "car", "dog", "dog", "dog"])
-    assert matched([0, 1, 2, 3], category) == {0: 2, 2: 0, 1: 3, 3: 1}
-    assert matched([0, 1, 2, 3, 4], category) == {0: 2, 2: 0, 1: 3, 3: 1}
-    assert matched([2, 3, 4], category) == {}
 
 
 def test_pairs_are_drawn_together_where_an_interval_is_made():

@@ -96,25 +96,6 @@ def test_a_network_without_gradients_is_its_own_failure(forward):
         input_gradients(forward, pixels(), [chosen(2, 5)])
 
 
-def test_two_targets_equal_one_after_the_other():
-    module, x = Tiny().eval(), pixels()
-    both = input_gradients(module, x, [chosen(2, 5), chosen(2, 5, 3)])
-    for row, found in zip((0, 3), both, strict=True):
-        assert torch.equal(found, input_gradients(module, x, [chosen(2, 5, row)])[0])
-
-
-def test_long_batches_are_cut():
-    sizes = []
-
-    def forward(x):
-        sizes.append(len(x))
-        return x.flatten(1)[:, :5]
-
-    input_gradients(forward, pixels(40), [chosen(40, 5)])
-    assert max(sizes) <= 16
-    assert sum(sizes) == 40
-
-
 def test_smoothing_a_linear_network_changes_nothing():
     _, forward = linear()
     noise = torch.from_numpy(noise_of(np.array([3, 4], dtype=np.uint64), (3, 6, 6), 3, 0.15))

@@ -10,7 +10,7 @@ import torch
 from benchmark.engine.devices import Tuning, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.settings import Settings
-from benchmark.stimuli.datasets import open_set, subset
+from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.roles import Resolver
 from registry.cards import read_cards
 from registry.loading import load_model
@@ -18,7 +18,7 @@ from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
 from suites.saliency.maps.mask_context import objects
-from suites.saliency.maps.references import centre, darkness
+from suites.saliency.maps.references import centre
 from suites.saliency.plan import plan
 
 
@@ -41,13 +41,6 @@ def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
     others = mean_auc_of_others(ranks, kinds, flat.astype(float), kinds)
     assert own.mean() == pytest.approx(0.806, abs=0.01)
     assert abs((own - others).mean()) < 0.01
-
-
-def test_objects_are_darker_than_their_ground(published):
-    stimuli = subset(open_set("cue-conflict", published), 80)
-    images = np.stack([stimuli.decode(i) for i in range(80)]).transpose(0, 3, 1, 2) / 255
-    masks = np.stack([stimuli.mask(i) for i in range(80)])
-    assert object_auc(darkness(images), masks).mean() == pytest.approx(0.90, abs=0.02)
 
 
 def columns(name, published, n):

@@ -159,25 +159,6 @@ def test_sets_that_are_not_here_are_named_and_the_others_shown(lacking):
         plan(SaliencyConfig(), lacking("imagenet1k", "natural-masked", "clickme"))
 
 
-def test_the_world_plan_is_balanced():
-    from benchmark.stimuli.generated import generated_set
-
-    class World:
-        space = "world16"
-
-        def find(self, role):
-            return generated_set(f"world-{role}")
-
-    natural, conflict, *spills = (block.stimuli for block in plan(SaliencyConfig(), World()).blocks)
-    assert set(np.unique(natural.labels["category"], return_counts=True)[1]) == {12}
-    assert set(np.unique(conflict.labels["shape"], return_counts=True)[1]) <= {8, 9}
-    assert set(np.unique(conflict.labels["texture"], return_counts=True)[1]) <= set(range(5, 11))
-    for spill in spills:
-        assert set(np.unique(spill.labels["shape"], return_counts=True)[1]) <= {5, 6, 7}
-        assert set(np.unique(spill.labels["texture"], return_counts=True)[1]) <= set(range(2, 12))
-        assert len(np.unique(spill.labels["texture"])) == 16
-
-
 class ManyOutputs(ToyView):
     """A view of a network with ImageNet's outputs."""
 
