@@ -91,16 +91,11 @@ def _points(experiment: HumanExperiment, trials: Trials) -> Points:
     return Points(*np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
 
 
-def _shift(lapse: float) -> float:
-    """s (t - m): the core's logit at which the curve is one half."""
-    q = (HALF - GUESS) / (1 - GUESS - lapse)
-    return float(np.log(q / (1 - q)))
-
-
 def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Floats:
     """p at x [n] for (threshold, log slope, lapse)."""
     threshold, log_slope, lapse = parameters
-    z = np.clip(sign * np.exp(log_slope) * (x - threshold) + _shift(lapse), -500, 500)
+    q = (HALF - GUESS) / (1 - GUESS - lapse)  # of the core, where the curve is one half
+    z = np.clip(sign * np.exp(log_slope) * (x - threshold) + np.log(q / (1 - q)), -500, 500)
     return np.asarray(GUESS + (1 - GUESS - lapse) / (1 + np.exp(-z)))
 
 

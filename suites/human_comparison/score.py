@@ -81,18 +81,10 @@ def ood_accuracy(trials: Trials) -> Score:
     if not draws:
         return Score("ood_accuracy", None, "no trial of a condition that enters the average", excluded=len(trials))
     mean = np.mean(draws, axis=0)
-    low, high = interval(mean) or (None, None)
-    flags = (*counted(len(draws)), *regenerated(own))
-    return Score(
-        "ood_accuracy",
-        float(mean[0]),
-        low=low,
-        high=high,
-        method=METHOD if low is not None else "",
-        n=len(own),
-        excluded=len(trials) - len(own),
-        flags=flags,
-    )
+    flags, excluded = (*counted(len(draws)), *regenerated(own)), len(trials) - len(own)
+    score = Score("ood_accuracy", float(mean[0]), n=len(own), excluded=excluded, flags=flags)
+    bounds = interval(mean)
+    return score if bounds is None else replace(score, low=bounds[0], high=bounds[1], method=METHOD)
 
 
 def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:

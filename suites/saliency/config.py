@@ -23,12 +23,7 @@ BOARDS = (NATURAL, MASKED, CONFLICT)
 #: An object this small or large says little of where a map lies: left out of the scores and of the pool.
 SMALLEST, LARGEST = 0.01, 0.95
 #: Map -> what a board calls it.
-REFERENCES: Mapping[str, str] = {
-    "sobel": "Sobel edges",
-    "darkness": "darkness",
-    "centre": "blob in the middle",
-    "noise": "noise",
-}
+REFERENCES = {"sobel": "Sobel edges", "darkness": "darkness", "centre": "blob in the middle", "noise": "noise"}
 #: Side in pixels at which the published scores of ClickMe show its images.
 CLICKME_SIDE = 224
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,21 +112,17 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
         columns |= context.areas(saliency(_array(smooth)), "smooth")
     for name, _ in config.added:
         with foreign_code(f"the saliency map or measure '{name}'"):
-            if name in ADDED.measures:
-                values = ADDED.measures[name].measure(maps, context.masks)
-                columns[added_column(name)] = _fitting(values, (len(maps),))
+            measure, shape = ADDED.measures.get(name), maps.shape
+            values: Any
+            if measure:
+                values, shape = measure.measure(maps, context.masks), shape[:1]
             else:
-                other = ADDED.maps[name].make(view.forward, images, targets[0], seeds)
-                values = _fitting(_array(other) if isinstance(other, Tensor) else other, maps.shape)
-                columns |= context.areas(values, added_column(name))
+                values = ADDED.maps[name].make(view.forward, images, targets[0], seeds)
+            values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
+            if values.shape != shape:
+                raise ValueError(f"expected values of shape {shape}, got {values.shape}")
+            columns |= {added_column(name): values} if measure else context.areas(values, added_column(name))
     return columns
-
-
-def _fitting(values: Array, shape: tuple[int, ...]) -> Floats:
-    wide = np.asarray(values, dtype=np.float64)
-    if wide.shape != shape:
-        raise ValueError(f"expected values of shape {shape}, got {wide.shape}")
-    return wide
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -1,7 +1,6 @@
 """The metrics of the suite as data, each with its definition: intervals, paired tests and rescoring derive from it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import PurePath
@@ -120,7 +119,7 @@ _organised = partial(Metric, clusters=exemplars, direction="none", shown=False)
 #: The gradient on the object where the built-in world says which pixels can matter.
 _spilled = partial(_metric, chance=0.0, shown=False, ratio=mean_excess("grad", main=False), bounds=SIGNED)
 
-_METRICS = (
+METRICS = (
     _exchanged(
         HEADLINE,
         "object reliance",
@@ -258,7 +257,6 @@ _METRICS = (
         bounds=UNIT,
     ),
 )
-METRICS = tuple(replace(metric, span=metric.span or metric.bounds) for metric in _METRICS)
 
 FIGURES = (
     SuiteFigure(

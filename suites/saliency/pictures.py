@@ -38,8 +38,7 @@ def gradient(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
 
 def smoothed(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     """SmoothGrad, with more copies than the score takes."""
-    shape = tuple(image.shape[1:])
-    noise = noise_of(np.array([0], dtype=np.uint64), shape, COPIES, SaliencyConfig().sigma)
+    noise = noise_of(np.zeros(1, np.uint64), tuple(image.shape[1:]), COPIES, SaliencyConfig().sigma)
     return smooth_gradient(model.forward, image, target, list(torch.from_numpy(noise)))
 
 
@@ -86,8 +85,7 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     f, g = (_by_channel(model.module, part.detach()) for part in (features, slope))
     weights = g.mean(dim=(2, 3), keepdim=True)
     coarse = (weights * f).sum(dim=1, keepdim=True).relu()
-    size = list(image.shape[2:])
-    return functional.interpolate(coarse, size, mode="bilinear", align_corners=False)[:, 0]
+    return functional.interpolate(coarse, image.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:

@@ -115,13 +115,10 @@ def outlines(pairs: Mapping[int, int], category: Array) -> dict[int, int]:
     order, lent = list(pairs), {}
     for n, i in enumerate(order):
         others = order[n + 1 :] + order[:n]
-        both = (category[i], category[pairs[i]])
-        third = (k for k in others if category[k] not in both)
-        second = (k for k in others if category[k] != category[i] and k != pairs[i])
-        k = next(third, None)
-        k = next(second, None) if k is None else k
-        if k is not None:
-            lent[i] = k
+        third = [k for k in others if category[k] not in (category[i], category[pairs[i]])]
+        second = [k for k in others if category[k] != category[i] and k != pairs[i]]
+        if third or second:
+            lent[i] = (third or second)[0]
     return lent
 
 

@@ -38,25 +38,23 @@ def average_ranks(maps: Array, valid: Flags | None = None) -> Floats:
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
     """[n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947).
 
-    ranks: [n, p] from `average_ranks`; masks: [k, p] 0 or 1; valid: [n, p]. A map's AUC is the chance that a
+    ranks: [n, p] from `average_ranks`; masks: [k, p] 0 or 1; valid: [n, h, w]. A map's AUC is the chance that a
     random object pixel gets more than a random ground pixel, ties counting half: (sum of object ranks -
     m (m + 1) / 2) / (m (p - m)), m the object's valid pixels and p all valid ones.
     """
-    sizes = masks.sum(axis=1)[None] if valid is None else valid @ masks.T
+    sizes = masks.sum(axis=1)[None] if valid is None else valid.reshape(ranks.shape) @ masks.T
     return _area(ranks @ masks.T, sizes, _pixels(ranks, valid)[:, None])  # sums of halves: exact in any order
 
 
 def auc_of_own(ranks: Floats, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] the AUC of each map against the mask in the same row; ranks, masks and valid [n, p]."""
-    sums = np.einsum("np,np->n", ranks, masks.astype(np.float64))
-    inside = masks if valid is None else masks & valid
-    return _area(sums, np.count_nonzero(inside, axis=1), _pixels(ranks, valid))
+    """[n] AUC of each map against its own mask, from ranks [n, p]; chance 0.5, whatever the object's size."""
+    inside = _valid(masks, valid).reshape(ranks.shape)
+    return _area(np.einsum("np,np->n", ranks, inside.astype(np.float64)), inside.sum(axis=1), _pixels(ranks, valid))
 
 
 def object_auc(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
-    """[n] AUC of each map against its own mask; chance 0.5, whatever the object's size."""
-    flat = None if valid is None else valid.reshape(len(maps), -1)
-    return auc_of_own(average_ranks(maps, valid), masks.reshape(len(masks), -1), flat)
+    """[n] AUC of each map against its own mask."""
+    return auc_of_own(average_ranks(maps, valid), masks, valid)
 
 
 def mean_auc_of_others(
@@ -64,7 +62,7 @@ def mean_auc_of_others(
 ) -> Floats:
     """[n] mean AUC of each map against the masks of other categories: what its place alone is worth.
 
-    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, p]. NaN
+    ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, h, w]. NaN
     where the pool has no other category.
     """
     areas = auc_of_ranks(ranks, pool, valid)
@@ -131,7 +129,7 @@ def _scorable(maps: Array, masks: Flags, valid: Flags | None) -> Flags:
 
 def _pixels(ranks: Floats, valid: Flags | None) -> Array:
     """[n] how many pixels count."""
-    return np.full(len(ranks), ranks.shape[1]) if valid is None else np.count_nonzero(valid, axis=1)
+    return np.full(len(ranks), ranks.shape[1]) if valid is None else np.count_nonzero(valid, axis=(1, 2))
 
 
 def _area(sums: Floats, sizes: Array, pixels: Array) -> Floats:

@@ -38,10 +38,9 @@ class MaskContext:
     def areas(self, maps: Array, name: str) -> dict[str, Floats]:
         """AUC of maps [n, h, w] against the own mask, and its mean against masks of other categories."""
         own, other = columns_of(name)
-        ranks, count = average_ranks(maps, self.valid), len(self.masks)
-        valid = None if self.valid is None else self.valid.reshape(count, -1)
-        others = mean_auc_of_others(ranks, self.shape, self.pool, self.categories, valid)
-        return {own: auc_of_own(ranks, self.masks.reshape(count, -1), valid), other: others}
+        ranks = average_ranks(maps, self.valid)
+        others = mean_auc_of_others(ranks, self.shape, self.pool, self.categories, self.valid)
+        return {own: auc_of_own(ranks, self.masks, self.valid), other: others}
 
 
 def context_of(view: View, pool: int) -> MaskContext:

@@ -37,8 +37,8 @@ def darkness(images: Array) -> Floats:
 def centre(images: Array) -> Floats:
     """[n, h, w] a Gaussian in the middle, standard deviation a quarter of each side; the same for every image."""
     places = ((np.arange(size) + 0.5) / size - 0.5 for size in images.shape[2:])
-    down, right = (np.exp(-0.5 * (at / 0.25) ** 2) for at in places)
-    return np.repeat((down[:, None] * right[None, :])[None], len(images), axis=0)
+    bell = np.outer(*(np.exp(-0.5 * (at / 0.25) ** 2) for at in places))
+    return np.repeat(bell[None], len(images), axis=0)
 
 
 def noise(images: Array, items: Sequence[str]) -> Floats:
@@ -50,12 +50,8 @@ def noise(images: Array, items: Sequence[str]) -> Floats:
 
 def reference_maps(images: Array, items: Sequence[str]) -> dict[str, Floats]:
     """name -> maps [n, h, w] of images [n, 3, h, w] in [0,1]; items: [n] the images' digests."""
-    return {
-        "sobel": sobel(images),
-        "darkness": darkness(images),
-        "centre": centre(images),
-        "noise": noise(images, items),
-    }
+    known = {"sobel": sobel(images), "darkness": darkness(images), "centre": centre(images)}
+    return {**known, "noise": noise(images, items)}
 
 
 def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
@@ -115,7 +111,6 @@ def human_map(stored: Array, size: tuple[int, ...]) -> Floats:
     return np.asarray(_bilinear(blurred, size)[0, 0], dtype=np.float64)
 
 
-@lru_cache(maxsize=1)
 def blur_kernel() -> NDArray[np.float32]:
     """[10, 10] as published: an even number of taps, so it moves a map by half a pixel; nearly a box."""
     right = np.arange(_TAPS) - _TAPS // 2

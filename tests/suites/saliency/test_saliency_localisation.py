@@ -154,7 +154,7 @@ def test_pixels_that_do_not_count_might_as_well_not_be_there(seed):
 def test_other_masks_are_cut_to_the_pixels_that_count(seed):
     maps, _, valid = random_case(seed)
     pool = np.random.default_rng(seed + 1).random((40, 81)) < 0.4
-    found = auc_of_ranks(average_ranks(maps, valid), pool.astype(float), valid.reshape(3, -1))
+    found = auc_of_ranks(average_ranks(maps, valid), pool.astype(float), valid)
     for row, k in ((0, 0), (1, 33), (2, 39)):
         mask = pool[k].reshape(9, 9)
         alone = object_auc(cut(maps, valid, row), mask[valid[row]][None, None])[0]

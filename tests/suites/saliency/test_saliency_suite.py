@@ -151,12 +151,25 @@ def test_plans():
     assert shown == [("natural-masked", "card"), ("clickme", "whole")]
 
 
-def test_sets_that_are_not_here_are_named_and_the_others_shown(lacking):
-    found = plan(SaliencyConfig(), lacking("geirhos16", "natural-masked"))
+class Lacking(ToyShelf):
+    """A toy shelf without some roles."""
+
+    def __init__(self, space, *roles):
+        super().__init__(space)
+        self.roles = roles
+
+    def find(self, role):
+        if role in self.roles:
+            raise MissingStimuli(f"no {role} here")
+        return super().find(role)
+
+
+def test_sets_that_are_not_here_are_named_and_the_others_shown():
+    found = plan(SaliencyConfig(), Lacking("geirhos16", "natural-masked"))
     assert [block.role for block in found.blocks] == ["cue-conflict"]
     assert found.missing == {"natural-masked": "no natural-masked here"}
     with pytest.raises(MissingStimuli, match="no clickme here"):
-        plan(SaliencyConfig(), lacking("imagenet1k", "natural-masked", "clickme"))
+        plan(SaliencyConfig(), Lacking("imagenet1k", "natural-masked", "clickme"))
 
 
 class ManyOutputs(ToyView):
