@@ -14,12 +14,14 @@ from benchmark.api.options import Names, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import say
 from benchmark.errors import BenchError
+from benchmark.stimuli.datasets import open_set
 from benchmark.variables import read_settings
+from registry.cards import ModelCard
+from registry.labels import label_space
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from registry.cards import ModelCard
     from suites.saliency.pictures import Gallery
 
 GRADIENT = "gradient"
@@ -63,7 +65,6 @@ def gallery(
     One row a model, one column an image; the images are the first of evenly spaced categories, not chosen by looks.
     A small strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports.
     """
-    from benchmark.stimuli.datasets import open_set
     from registry.model import LoadedModel
     from suites.saliency.pictures import draw
 
@@ -80,8 +81,6 @@ def gallery(
 
 def _default_set(cards: Sequence[ModelCard]) -> str:
     """The set in whose decision space all of the models can answer."""
-    from registry.labels import label_space
-
     answers = [label_space(card.labels).answers for card in cards]
     for space, name in SETS.items():
         if all(space in spaces for spaces in answers):

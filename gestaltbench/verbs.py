@@ -17,28 +17,28 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from benchmark import api
 from benchmark.api.options import explained
+from benchmark.contracts import Suite
+from benchmark.engine.score_shards import RunReport
+from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, score_table
-from benchmark.leaderboard.summary import summary_table
+from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair
+from benchmark.leaderboard.links import Link, pair_table
+from benchmark.leaderboard.provenance import Provenance, provenance_record
+from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
+from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table
+from benchmark.leaderboard.transfer import Claim, TransferMatrix, matrix_table
+from benchmark.plugins import find_suites
+from benchmark.stimuli.catalogue import Entry, locate, read_catalogue
+from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
 from gestaltbench.pictures import gallery as draw
 from gestaltbench.results import Record, Results, counted, in_rows
+from registry.cards import ModelCard
 
 if TYPE_CHECKING:
     from benchmark.api.leaderboards import ObserverScores
-    from benchmark.contracts import Suite
-    from benchmark.engine.score_shards import RunReport
-    from benchmark.leaderboard import Board
-    from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair
-    from benchmark.leaderboard.links import Link
-    from benchmark.leaderboard.provenance import Provenance
-    from benchmark.leaderboard.summary import Summary
-    from benchmark.leaderboard.training_curves import TrainingCurve
-    from benchmark.leaderboard.transfer import Claim, TransferMatrix
     from benchmark.stats.comparisons import Compared, SuiteComparison
-    from benchmark.stimuli.catalogue import Entry
-    from benchmark.store import ScoreRow
-    from registry.cards import ModelCard
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,8 +86,6 @@ def _summary(summaries: Sequence[Summary]) -> Results[Summary]:
 
 
 def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Results[Link]:
-    from benchmark.leaderboard.links import pair_table
-
     names = {id(link): summary.space for summary, links, _ in spaces for link in links}
 
     def tables(links: Sequence[Link]) -> Iterator[Table]:
@@ -99,8 +97,6 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Resul
 
 
 def _training_curves(curves: Sequence[TrainingCurve]) -> Results[TrainingCurve]:
-    from benchmark.leaderboard.training_curves import checkpoint_table
-
     def tables(curves: Sequence[TrainingCurve]) -> Iterator[Table]:
         for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
             yield checkpoint_table(list(part))
@@ -126,8 +122,6 @@ def _show(rows: ObserverScores) -> Results[ScoreRow]:
 
 
 def _provenance(numbers: Sequence[Provenance]) -> Results[Provenance]:
-    from benchmark.leaderboard.provenance import provenance_record
-
     def record(number: Provenance) -> Record:
         plain = provenance_record(number)
         return {name: json.dumps(v) if isinstance(v, (dict, list)) else v for name, v in plain.items()}
@@ -144,8 +138,6 @@ def _consistency(answered: ExperimentTrials) -> Results[ObserverPair]:
 
 
 def _transfer(matrices: Sequence[tuple[TransferMatrix, list[Claim]]]) -> Results[tuple[TransferMatrix, list[Claim]]]:
-    from benchmark.leaderboard.transfer import matrix_table
-
     return Results(counted(matrices, "transfer matrix"), tuple(matrices), partial(starmap, matrix_table))
 
 
@@ -182,7 +174,6 @@ rescore = _face(api.rescore, _itself)
 
 def suites() -> Results[Suite]:
     """The installed suites, ours and third parties'."""
-    from benchmark.plugins import find_suites
 
     def record(suite: Suite) -> Record:
         names = ("version", "needs", "summary")
@@ -194,8 +185,6 @@ def suites() -> Results[Suite]:
 
 def data() -> Results[Entry]:
     """The stimulus sets that are known: whether they are on this disk, and under which licence."""
-    from benchmark.stimuli.catalogue import locate, read_catalogue
-
     settings = read_settings()
 
     def record(entry: Entry) -> Record:

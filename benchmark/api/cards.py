@@ -11,17 +11,34 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
+from benchmark.contracts import Observer, Stimuli
+from benchmark.engine.environment import environment
+from benchmark.engine.plan import plan_tasks
+from benchmark.engine.scoring import Scorer
 from benchmark.errors import CardError, StimuliError, unknown_name
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
+from benchmark.stats import wilson
+from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.datasets import open_folder
+from benchmark.stimuli.generated import training_stimuli
+from benchmark.store import open_store
 from benchmark.variables import read_settings
-from registry.files import expanded
+from registry.cards import (
+    ModelCard,
+    head_file,
+    read_cards,
+    remove_card,
+    remove_unnamed,
+    rename_card,
+    retire_card,
+    select_cards,
+)
+from registry.files import digest_data, expanded, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.contracts import Stimuli
-    from registry.cards import ModelCard
     from registry.determinism_checks import Check
     from registry.families.probe import Fitted, Head, Kind
     from registry.model import LoadedModel
@@ -35,16 +52,12 @@ PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,6
 
 def models(pattern: Annotated[Names | None, Option("Names or globs; without any, all.")] = None) -> list[ModelCard]:
     """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
-    from registry.cards import read_cards, select_cards
-
     cards = read_cards(read_settings().cards)
     return select_cards(joined(pattern), cards) if pattern else list(cards.values())
 
 
 def one_card(name: str, settings: Settings) -> ModelCard:
     """Exactly one card, by its exact name."""
-    from registry.cards import read_cards
-
     cards = read_cards(settings.cards)
     if name not in cards:
         raise unknown_name("model", name, cards, "`bench models` lists them.")
@@ -123,26 +136,16 @@ def register_each_template(
 
 def remove_model(name: str) -> tuple[Path, ...]:
     """Delete a registered card and return the files of its heads, which go with it; weights and stored answers stay."""
-    from registry.cards import remove_card
-
     return remove_card(name, read_settings().cards)
 
 
 def retire_model(name: str, *, retired: bool = True) -> ModelCard:
     """Take a registered model from boards and patterns, or back; what is stored of it stays."""
-    from registry.cards import retire_card
-
     return retire_card(name, read_settings().cards, retired=retired)
 
 
 def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
     """Give a registered model another name; its stored trials are scored again under it: answers belong to weights."""
-    from benchmark.contracts import Observer
-    from benchmark.engine.environment import environment
-    from benchmark.engine.scoring import Scorer
-    from benchmark.store import open_store
-    from registry.cards import rename_card
-
     settings = read_settings(db)
     card = rename_card(name, new, settings.cards)
     with open_store(settings.db) as store:
@@ -165,8 +168,6 @@ def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
 
 def entrances(card: ModelCard) -> list[tuple[str, str]]:
     """(suite, what keeps the model out, "" where it can enter), looking at a few stimuli of each set."""
-    from benchmark.engine.plan import plan_tasks
-
     suites = list(find_suites().suites.values())
     reasons: dict[str, str] = {}
     for task in plan_tasks([card], suites, read_settings(), 64):
@@ -179,8 +180,6 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
     """The name or pattern of models that `what` is; the path of a checkpoint or folder is registered under its own
     name, unless that very file is already. Returns the name, and what a registration checked.
     """
-    from registry.cards import read_cards
-
     settings, path = read_settings(), expanded(what)
     cards = read_cards(settings.cards)
     if what in cards or not path.exists():
@@ -231,7 +230,6 @@ def _fit_probe(
     every registered model. Nothing is written unless all hold.
     """
     from benchmark.engine.devices import choose_device
-    from registry.cards import head_file, remove_unnamed
     from registry.families.family import labels_of_folders, require_classes
     from registry.families.probe import Head, fit, write_head
     from registry.loading import load_model
@@ -286,10 +284,6 @@ def _fit_probe(
 
 
 def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
-    from benchmark.stimuli.catalogue import Entry
-    from benchmark.stimuli.datasets import open_folder
-    from benchmark.stimuli.generated import training_stimuli
-
     if train == WORLD:
         return training_stimuli(limit or WORLD_COUNT)
     folder = expanded(train)
@@ -307,7 +301,6 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
 
     from benchmark.engine.devices import full_precision
     from registry.families.probe import pooled
-    from registry.files import digest_data, write_whole
 
     device = next((str(weights.device.type) for weights in model.module.parameters()), "cpu")
     path = settings.features / f"{digest_data([model.identity, stimuli.digest, device])}.safetensors"
@@ -325,7 +318,6 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
 
 
 def _findings(stimuli: Stimuli, head: Head, fitted: Fitted) -> list[Check]:
-    from benchmark.stats import wilson
     from registry.determinism_checks import Check
 
     held = "nothing: fewer than five images in every class"

@@ -18,6 +18,7 @@ from benchmark.api.ranking import check_trials
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_here
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.display import masked
+from benchmark.engine.plan import Task, plan_tasks
 from benchmark.engine.scoring import PEOPLE, Both, alike, compare_observers, discordant_of, discordant_trials
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, judged, nothing_known, seen_so_far
@@ -35,11 +36,10 @@ from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
 from benchmark.stimuli.datasets import shuffled
-from benchmark.store import Store
+from benchmark.store import IMPORTED, Store
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.engine.plan import Task
     from benchmark.engine.run import RunReporter
 
 LEVEL = 0.95
@@ -149,8 +149,6 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
 
     Without a name those that the first has answered: no other is loaded. Imported answers are any suite's.
     """
-    from benchmark.store import IMPORTED
-
     known = {note.name for note in store.observers()} | {PEOPLE}
     hint = "`bench rank` lists those with scores; people: all people as a group."
     for name in names:
@@ -230,7 +228,6 @@ def _sample(
     """What is asked of two models on images in random order. Raises PluginError if no suite has such an order,
     UnknownName for no such model."""
     from benchmark.api.cards import one_card
-    from benchmark.engine.plan import plan_tasks
 
     if not 0 < target < 0.5:
         raise BenchError(f"a precision target is between 0 and 0.5, not {target:g}.")

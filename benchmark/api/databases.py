@@ -5,17 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from benchmark.api.importing import recorded, score_again
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import LEADERBOARD, Db, Option
+from benchmark.engine.plan import ended_parts, lacking_parts
+from benchmark.engine.scoring import ScoreChecker
 from benchmark.errors import FAILURES, StoreError
+from benchmark.identity import Codes
 from benchmark.leaderboard.provenance import PAIRED
+from benchmark.store import Merged, Status, open_store, status
+from benchmark.store.place import locate, same_place
 from benchmark.variables import read_settings
-
-if TYPE_CHECKING:
-    from benchmark.store import Merged, Status
 
 
 @dataclass
@@ -59,10 +61,6 @@ def merge(
 
     Exit codes: 0 all is in and scored, 3 something was left out or is not there yet, 1 nothing was done.
     """
-    from benchmark.engine.plan import ended_parts, lacking_parts
-    from benchmark.store import open_store
-    from benchmark.store.place import locate, same_place
-
     target = read_settings(into).db
     # before any is opened: two names of one file have two journals
     for place in map(locate, sources):
@@ -109,24 +107,17 @@ class _Source:
 
 
 def _look(url: str) -> _Source:
-    from benchmark.engine.plan import ended_parts
-    from benchmark.store import open_store
-
     with open_store(url, write=False) as store:
         return _Source(url, store.place, ended_parts(store.run_notes()), store.incomplete(failed=False).keys())
 
 
 def db_status(db: Db = None) -> Status:
     """Schema version, size on disk, and what is in it. Nothing is changed."""
-    from benchmark.store import status
-
     return status(read_settings(db).db)
 
 
 def upgrade(db: Db = None) -> tuple[str, str]:
     """Bring an older leaderboard's schema up to date. Cut short, it leaves the old one."""
-    from benchmark.store import open_store
-
     before = db_status(db).revision
     with open_store(read_settings(db).db, create=False):
         return before, db_status(db).revision
@@ -139,10 +130,6 @@ def check_db(
 
     With --rescore, scores that today's code made are computed again from the trials, and those that differ are named.
     """
-    from benchmark.engine.scoring import ScoreChecker
-    from benchmark.identity import Codes
-    from benchmark.store import open_store
-
     with open_store(read_settings(db).db, write=False) as store:
         lines = list(store.problems())
         codes = Codes()
@@ -158,7 +145,5 @@ def check_db(
 
 def vacuum(db: Db = None) -> tuple[int, int]:
     """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
-    from benchmark.store import open_store
-
     with open_store(read_settings(db).db, create=False) as store:
         return store.vacuum()

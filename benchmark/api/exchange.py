@@ -14,25 +14,26 @@ from benchmark import plugins
 from benchmark.api.leaderboards import notes_of, reading, require_observer, standing, suites_with_scores
 from benchmark.api.options import By, Db, Option, SuiteName, Unseen
 from benchmark.api.ranking import check_trials, rank, reported
+from benchmark.contracts import Suite, Trials
 from benchmark.display import published
+from benchmark.engine.reference_trials import suite_trials
 from benchmark.errors import BenchError, UsageError
+from benchmark.leaderboard import exchange
 from benchmark.leaderboard.board_tables import board_table, score_table
+from benchmark.leaderboard.consistency import ExperimentTrials, shared
+from benchmark.leaderboard.exchange import Document
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.table import Table, records
 from benchmark.plugins import named_suite
-from benchmark.store import IMPORTED
+from benchmark.store import IMPORTED, ScoreRow, Store
 from benchmark.variables import read_settings
 from benchmark.version import __version__
+from registry.labels import label_space
 
 if TYPE_CHECKING:
     import pandas as pd
     from pydantic import BaseModel
-
-    from benchmark.contracts import Suite, Trials
-    from benchmark.leaderboard.consistency import ExperimentTrials
-    from benchmark.leaderboard.exchange import Document
-    from benchmark.store import ScoreRow, Store
 
 
 P = ParamSpec("P")
@@ -42,8 +43,6 @@ NAMED_SPACES = ("geirhos16", "world16")
 
 def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
     """An observer's stored trials under a suite, from its own runs or from imported tables; None without any."""
-    from benchmark.engine.reference_trials import suite_trials
-
     require_observer(store, observer)
     check_trials(store, observer)
     return suite_trials(store, suite, observer)
@@ -60,8 +59,6 @@ def consistency(
     Kappa is 1 where two observers are right and wrong on the same images, 0 where they agree as often as their
     accuracies alone would have it, negative where less (Geirhos, Meding & Wichmann 2020).
     """
-    from benchmark.leaderboard.consistency import shared
-
     if isinstance(observers, str):
         observers = [name.strip() for name in observers.split(",") if name.strip()]
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
@@ -93,8 +90,6 @@ def trials(
 def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Columns of vectors as one column per element: of probabilities by the categories of the decision space that has
     as many and holds these, of others by number."""
-    from registry.labels import label_space
-
     for name, values in columns.items():
         if values.ndim == 1:
             yield name, values
@@ -211,8 +206,6 @@ def scores(suite: SuiteName = None, *, db: Db = None) -> list[ScoreRow]:
 
 def document(suite: str | None = None, *, db: str | None = None) -> Document:
     """Every current score with its conditions, intervals and provenance: `benchmark.leaderboard.exchange`."""
-    from benchmark.leaderboard import exchange
-
     with reading(read_settings(db)) as store:
         rows = _scores(store, suite)
         origins = {set_id: store.provenance(set_id) for set_id in dict.fromkeys(row.set_id for row in rows)}

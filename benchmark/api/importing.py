@@ -14,22 +14,28 @@ from benchmark.api.leaderboards import chosen_suites, reading, suites_with_score
 from benchmark.api.options import Db, Option, SuiteName, command_line
 from benchmark.api.running import Prepared, Silent
 from benchmark.display import masked
+from benchmark.engine.environment import environment
+from benchmark.engine.importing import ImportReport
+from benchmark.engine.importing import import_trials as read_in
+from benchmark.engine.score_shards import Completed, complete_parts
+from benchmark.engine.scoring import Scorer
 from benchmark.errors import BenchError, PluginError
+from benchmark.identity import Codes
 from benchmark.plugins import scored_suites
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE, check_source, find_entry, locate, members
+from benchmark.stimuli.fetch import fetch
+from benchmark.stimuli.regenerate import stated_recipes
+from benchmark.stimuli.score_tables import read_scores
+from benchmark.stimuli.trials import TableHints, stated_columns
+from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
-    from benchmark.engine.importing import ImportReport
     from benchmark.engine.run import RunReporter
-    from benchmark.engine.score_shards import Completed
-    from benchmark.store import Store
 
 
 def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
     """Score stored trials again with today's metrics, without any network. Gives the number of new score sets."""
-    from benchmark.store import open_store
-
     settings = read_settings(db)
     # A missing leaderboard is an error, not a new one; an older one is brought up to date.
     with open_store(settings.db, create=False) as store, recorded(store, "bench db rescore") as number:
@@ -41,10 +47,6 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
 
     Raises PluginError, naming the suite, if its own code fails.
     """
-    from benchmark.engine.score_shards import Completed, complete_parts
-    from benchmark.engine.scoring import Scorer
-    from benchmark.identity import Codes
-
     codes, total, shelf = Codes(), Completed(), plugins.find_suites(suite)
     suites = {chosen.name: chosen for chosen in chosen_suites(store, suite, shelf)}
     if not suite or suite == "all":
@@ -69,8 +71,6 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
 def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
     """A run without models: its number. It ends whatever happens, with the error that ended it. more: what is kept
     beside the environment."""
-    from benchmark.engine.environment import environment
-
     number = store.begin_run(command, {**environment("none", 1), **more})
     try:
         yield number
@@ -104,12 +104,6 @@ def import_trials(
     Several tables of one observer are joined; where answers differ, a later import takes the earlier one's place.
     """
     path = Path(path)
-    from benchmark.engine.importing import import_trials as read_in
-    from benchmark.engine.scoring import Scorer
-    from benchmark.stimuli.catalogue import check_source
-    from benchmark.stimuli.regenerate import stated_recipes
-    from benchmark.stimuli.trials import TableHints, stated_columns
-    from benchmark.store import open_store
 
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
@@ -155,10 +149,6 @@ def reference(
     Gets what is not on this disk (from BENCH_MIRROR first, where it is set) and brings it in. A second time adds
     nothing. Exit code 3 where a part could not be got or read.
     """
-    from benchmark.stimuli.catalogue import find_entry, locate, members
-    from benchmark.stimuli.fetch import fetch
-    from benchmark.store import open_store
-
     settings, told = read_settings(), reporter or Silent()
     names = [find_entry(name, settings).name for collection in sources or GROUPS for name in members(collection)]
     outcome = ReferenceReport(db or str(settings.home / "reference.db"))
@@ -186,10 +176,6 @@ def _bring_in(
 ) -> None:
     """Tables of trials and of scores (those that cannot be read are left out); then the suites' scores."""
     from benchmark.engine.importing import import_trials, put_scores
-    from benchmark.engine.scoring import Scorer
-    from benchmark.identity import Codes
-    from benchmark.stimuli.catalogue import members
-    from benchmark.stimuli.score_tables import read_scores
 
     for name, folder in folders.items():
         try:

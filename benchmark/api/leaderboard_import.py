@@ -7,22 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.api.options import Db, Option, command_line
+from benchmark.contracts import Observer, Score, Suite
 from benchmark.display import printable
 from benchmark.errors import ScoresError
+from benchmark.leaderboard.exchange import Document, ExportedObserver, ExportedScore, read_document
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import REPORTED
+from benchmark.stimuli.catalogue import check_source
+from benchmark.store import ScoreRow, ScoreSet, Store, open_store
+from benchmark.store.rows import fault
 from benchmark.variables import read_settings
 from registry.files import digest_data
-
-if TYPE_CHECKING:
-    from benchmark.contracts import Score, Suite
-    from benchmark.leaderboard.exchange import Document, ExportedObserver, ExportedScore
-    from benchmark.store import ScoreRow, Store
 
 #: What the remark of a score without trials here begins with.
 FLAG = "imported: "
@@ -62,11 +62,6 @@ def import_leaderboard(
     no trials of them here. What is here already is not stored twice. Where two numbers of the same thing differ,
     nothing is imported and the conflicts are shown (exit code 3).
     """
-    from benchmark.leaderboard.exchange import read_document
-    from benchmark.stimuli.catalogue import check_source
-    from benchmark.store import open_store
-    from benchmark.store.rows import fault
-
     path = Path(path)
     known_as = check_source(path.stem if source is None else source)
     document, suites = read_document(path), plugins.find_suites().suites
@@ -187,9 +182,6 @@ def _write(
     new: Sequence[tuple[ExportedObserver, Mapping[int, Sequence[ExportedScore]]]],
     report: LeaderboardReport,
 ) -> None:
-    from benchmark.contracts import Observer
-    from benchmark.store import ScoreSet
-
     notes = {stimuli.digest: stimuli.model_dump(mode="json") for stimuli in document.stimuli}
     sets = {score_set.id: score_set for score_set in document.score_sets}
     for observer, scores_of in new:
@@ -228,8 +220,6 @@ def _card(observer: ExportedObserver, source: str, program: str) -> dict[str, An
 
 
 def _marked(score: ExportedScore, source: str) -> Score:
-    from benchmark.contracts import Score
-
     how = f", run as {score.policy}" if score.policy else ""
     numbers = score.model_dump(include={field.name for field in fields(Score)} - {"flags"})
     return Score(**numbers, flags=(*score.flags, f"{FLAG}scores of {source}{how}, no trials here"))

@@ -6,26 +6,24 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.options import KINDS, Db, Filters, Option, joined
+from benchmark.contracts import Suite
 from benchmark.errors import unknown_name
+from benchmark.leaderboard.board_tables import OTHERS
 from benchmark.leaderboard.lineage import architecture_line
+from benchmark.leaderboard.provenance import PAIRED
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
 from benchmark.settings import Settings
+from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store, open_store
 from benchmark.variables import read_settings
-
-if TYPE_CHECKING:
-    from benchmark.contracts import Suite
-    from benchmark.store import ObserverRow, ScoreRow, StimuliNote, Store
-    from registry.cards import ModelCard
+from registry.cards import ModelCard, read_cards
 
 
 def reading(settings: Settings) -> Store:
     """The leaderboard, read only; a context manager."""
-    from benchmark.store import open_store
-
     return open_store(settings.db, write=False)
 
 
@@ -43,8 +41,6 @@ def suites_with_scores(store: Store, pattern: str | None = None) -> list[Suite]:
 
 def suites_not_installed(*, db: str | None = None) -> list[str]:
     """Suites that have scores in the leaderboard and that nothing that is installed here brings."""
-    from benchmark.leaderboard.provenance import PAIRED
-
     with reading(read_settings(db)) as store:
         scored = {name.removesuffix(PAIRED) for name in store.suites()}
         return sorted(scored - {suite.name for suite in suites_with_scores(store)})
@@ -59,8 +55,6 @@ def require_observer(store: Store, observer: str) -> None:
 
 def notes_of(store: Store) -> dict[str, StimuliNote]:
     """What the leaderboard knows of its stimulus sets, by digest; of those that only others showed, what they say."""
-    from benchmark.store import StimuliNote
-
     theirs = {
         note["digest"]: StimuliNote(**note)
         for row in store.observers(kinds=("reported",))
@@ -87,8 +81,6 @@ class Standing:
 
 def standing(store: Store, settings: Settings) -> Standing:
     """How the names of a leaderboard stand to the cards of today: retired, renamed, of other weights."""
-    from registry.cards import read_cards  # YAML and pydantic are slow to import
-
     cards = read_cards(settings.cards)
     observers = store.observers()
     former = {str(name) for row in observers for name in row.card.get("formerly") or ()}
@@ -152,8 +144,6 @@ def selection(filters: Filters) -> Selection:
 
 def families(*, db: str | None = None) -> dict[str, str]:
     """Observer -> family, of observers that a board may fold away."""
-    from benchmark.leaderboard.board_tables import OTHERS
-
     with reading(read_settings(db)) as store:
         return {row.name: family(row) for row in store.observers(kinds=OTHERS)}
 

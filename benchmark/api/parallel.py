@@ -26,12 +26,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import benchmark
 from benchmark.api.options import command_line, joined
 from benchmark.api.running import Prepared, RunRequest, Silent, devices_and_policy, parts_of, prepare, run_here
+from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.errors import BenchError
+from benchmark.store import open_store
+from benchmark.store.place import locate
 from benchmark.variables import read_settings
+from registry.files import digest_data
 
 if TYPE_CHECKING:
     from benchmark.engine.run import RunReporter
-    from benchmark.engine.score_shards import RunReport
 
 P = ParamSpec("P")
 ATTEMPTS = 3  # of a shard whose process is killed
@@ -71,9 +74,6 @@ run = _runs(RunRequest)
 def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunReporter, command: str) -> RunReport:
     """A process for each device. Ctrl-C ends them all; what they have stored stays."""
     import torch
-
-    from benchmark.engine.score_shards import score_shards
-    from benchmark.store import open_store
 
     with open_store(prepared.settings.db):  # made before several processes open it
         pass
@@ -280,9 +280,6 @@ def array_script(request: RunRequest, db: str, tasks: int) -> str:
 
     Each shard has a leaderboard of its own beside `db`, which begins with what `db` has; a server takes all.
     """
-    from benchmark.store.place import locate
-    from registry.files import digest_data
-
     if request.device not in ("auto", "cpu", "cuda"):
         raise BenchError(f"each shard has a device of its own: --device is auto, cpu or cuda, not '{request.device}'.")
     device = "cpu" if request.device == "cpu" else "cuda"  # never the processor by accident

@@ -5,27 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Unpack
+from typing import Annotated, Literal, Unpack
 
 from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.api.leaderboards import chosen_suites, notes_of, reading, selection, standing, suites_with_scores
 from benchmark.api.options import By, Db, Filters, FlaggedLast, Names, Observers, Option, Unseen, command_line, joined
+from benchmark.contracts import Suite
+from benchmark.engine.importing import ScoresReport, put_scores
+from benchmark.engine.reference_trials import partial_line, partial_people
+from benchmark.engine.scoring import compare_observers
 from benchmark.errors import BenchError, unknown_name
+from benchmark.leaderboard import Board, board, boards
+from benchmark.leaderboard.comparison import better
+from benchmark.leaderboard.held_out import unseen_boards
+from benchmark.leaderboard.links import Contrasts, Link, contrasts, links, parts_of
 from benchmark.leaderboard.model import REPORTED
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE
+from benchmark.leaderboard.reported import reported_boards, reported_summaries
+from benchmark.leaderboard.summary import BETTER, INCONCLUSIVE, WORSE, Summary, summaries
+from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
+from benchmark.leaderboard.training_curves import training_curves as curves_of
+from benchmark.leaderboard.transfer import Claim, TransferMatrix, judged, matrix
+from benchmark.leaderboard.trial_pools import degrades, pools
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE, check_source
+from benchmark.stimuli.score_tables import check_names, read_scores
+from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
-
-if TYPE_CHECKING:
-    from benchmark.contracts import Suite
-    from benchmark.engine.importing import ScoresReport
-    from benchmark.leaderboard import Board
-    from benchmark.leaderboard.links import Contrasts, Link
-    from benchmark.leaderboard.summary import Summary
-    from benchmark.leaderboard.training_curves import TrainingCurve
-    from benchmark.leaderboard.transfer import Claim, TransferMatrix
-    from benchmark.store import Store
-
 
 COLUMNS = "Published test levels (default), levels (each), mean, half (people half right), or 'uniform-noise/*'."
 CLAIM = "Does training on TRAIN help on TEST? (Default: every noise against every other.)"
@@ -47,11 +52,6 @@ def import_scores(
     They stand in tables of their own below a suite's (`bench rank`): ordered, not ranked, and in no paired test.
     Importing again adds nothing; another value takes the earlier one's place.
     """
-    from benchmark.engine.importing import put_scores
-    from benchmark.stimuli.catalogue import check_source
-    from benchmark.stimuli.score_tables import check_names, read_scores
-    from benchmark.store import open_store
-
     path = Path(path)
     stated = None if source is None else check_source(source)
     suites = plugins.find_suites().suites
@@ -75,8 +75,6 @@ def reported(
     **filters: Unpack[Filters],
 ) -> list[Board]:
     """Tables of scores that others report, ordered by value: they are never ranked, and no part of `rank`."""
-    from benchmark.leaderboard.reported import reported_boards
-
     settings = read_settings(db)
     with reading(settings) as store:
         rows = selection(filters).rows(store, store.latest_scores(suite=REPORTED), standing(store, settings))
@@ -105,9 +103,6 @@ def rank(
 
     One table per decision space and stimulus set: rows of different stimuli are never ranked together.
     """
-    from benchmark.leaderboard import board, boards
-    from benchmark.leaderboard.held_out import unseen_boards
-
     settings = read_settings(db)
     with reading(settings) as store:
         scored = store.suites() if by is None else None  # by: may name any suite
@@ -154,9 +149,6 @@ def transfer(
     Rows are the recipes that cards state (`bench import trials --training` for published networks); cells that a
     recipe trains on are marked. Below: how much of what training against one noise gains carries over to another.
     """
-    from benchmark.leaderboard.transfer import judged, matrix
-    from benchmark.leaderboard.trial_pools import degrades, pools
-
     ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
     shelf = plugins.find_suites()
     with reading(read_settings(db)) as store:
@@ -176,7 +168,6 @@ def _with_partial(store: Store, suite: Suite, ranked: Sequence[Board]) -> Sequen
     people = any(row.kind == "human" for row in store.observers())
     if not (suite.experiments and asked and people):
         return ranked
-    from benchmark.engine.reference_trials import partial_line, partial_people
 
     sets = store.role_sets(suite.name)
     shown = [{**sets.get(board.digest, {}), **{r: d for r, d in board.digests.items() if r and d}} for board in asked]
@@ -187,8 +178,6 @@ def _with_partial(store: Store, suite: Suite, ranked: Sequence[Board]) -> Sequen
 
 def summary(models: Observers = None, *, flagged_last: FlaggedLast = False, db: Db = None) -> list[Summary]:
     """Models by suites: every headline side by side, one table per decision space."""
-    from benchmark.leaderboard.summary import summaries
-
     return summaries(rank(models=models, flagged_last=flagged_last, db=db))
 
 
@@ -212,8 +201,6 @@ def correlate(
 
     Below: recipes (stylised, adversarial, noise, ...) minus the standard one, paired by source, architecture and seed.
     """
-    from benchmark.leaderboard.links import contrasts, links, parts_of
-
     tables = _reported(models, db) if reported else summary(models=models, db=db)
     with reading(read_settings(db)) as store:
         cards = {row.name: row.card for row in store.observers()}
@@ -224,8 +211,6 @@ def correlate(
 
 
 def _reported(models: Names | None, db: str | None) -> list[Summary]:
-    from benchmark.leaderboard.reported import reported_summaries
-
     return reported_summaries(reported(models=models, db=db))
 
 
@@ -233,9 +218,6 @@ def training_curves(
     run: Annotated[str | None, Option("One training run.")] = None, *, db: Db = None
 ) -> list[TrainingCurve]:
     """Every headline over every training run, or over one. Raises UnknownName where there is no such run."""
-    from benchmark.leaderboard.training_curves import runs_of
-    from benchmark.leaderboard.training_curves import training_curves as curves_of
-
     with reading(read_settings(db)) as store:
         rows = {row.name: row for row in store.observers()}
     runs = runs_of({name: row.card for name, row in rows.items()})
@@ -246,8 +228,6 @@ def training_curves(
 
 def is_run(name: str, *, db: str | None = None) -> bool:
     """Whether a training run, and no observer, is called so."""
-    from benchmark.leaderboard.training_curves import runs_of
-
     with reading(read_settings(db)) as store:
         if any(note.name == name for note in store.observers()):
             return False
@@ -262,10 +242,6 @@ def against(
     The headlines of each observer are one family of tests, as in `compare`. Raises UnknownName if no summary has the
     baseline.
     """
-    from benchmark.engine.scoring import compare_observers
-    from benchmark.leaderboard.comparison import better
-    from benchmark.leaderboard.summary import BETTER, INCONCLUSIVE, WORSE
-
     names = {table.space: [line.observer for line in table.lines] for table in tables}
     known = {name for in_space in names.values() for name in in_space}
     if baseline not in known:

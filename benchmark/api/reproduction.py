@@ -16,14 +16,14 @@ from benchmark.api.options import Db, Option
 from benchmark.api.parallel import execute
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare
 from benchmark.errors import BenchError, UnknownName, unknown_name
-from benchmark.leaderboard.provenance import PAIRED
+from benchmark.leaderboard.provenance import PAIRED, Provenance, provenance_of
 from benchmark.plugins import scored_suites
+from benchmark.store import IMPORTED, ScoreRow, open_store
 from benchmark.variables import read_settings
+from registry.cards import builtin_cards
 
 if TYPE_CHECKING:
     from benchmark.engine.run import RunReporter
-    from benchmark.leaderboard.provenance import Provenance
-    from benchmark.store import ScoreRow
 
 
 def provenance(
@@ -37,9 +37,6 @@ def provenance(
     """Everything behind a number: weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval,
     and the command that makes it again; one entry per stimulus set.
     """
-    from benchmark.leaderboard.provenance import provenance_of
-    from registry.cards import builtin_cards
-
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     with reading(read_settings(db)) as store:
         require_observer(store, observer)
@@ -131,7 +128,6 @@ def reproduce(
     refuses the run.
     """
     from benchmark.api.importing import recorded
-    from benchmark.store import IMPORTED, open_store
 
     settings = read_settings(db)
     origins = provenance(observer, suite, metric, condition, db=db)

@@ -8,19 +8,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
+from benchmark.contracts import Policy
+from benchmark.engine.plan import (
+    Shard,
+    Task,
+    ended_parts,
+    lacking_parts,
+    parse_shard,
+    part_name,
+    plan_digest,
+    plan_tasks,
+    split,
+    stated_cost,
+)
+from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import Entry, absent, find_entry, folder_of
+from benchmark.store import Store, open_store, require_usable
+from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Policy
     from benchmark.engine.estimating import Estimate
-    from benchmark.engine.plan import Task
     from benchmark.engine.run import RunReporter, StoredElsewhere
-    from benchmark.engine.score_shards import RunReport
-    from benchmark.stimuli.catalogue import Entry
-    from benchmark.store import Store
-    from registry.cards import ModelCard
 
 
 #: What `bench run` takes without --model: everything that needs no download.
@@ -56,8 +67,6 @@ class RunRequest:
 
 def wanted_sets(names: str, settings: Settings) -> list[Entry]:
     """The sets of a comma list. Raises UnknownName with close matches, MissingStimuli if one is not here."""
-    from benchmark.stimuli.catalogue import absent, find_entry, folder_of
-
     entries = [find_entry(part.strip(), settings) for part in names.split(",") if part.strip()]
     for entry in entries:
         if folder_of(entry, settings) is None:
@@ -68,7 +77,6 @@ def wanted_sets(names: str, settings: Settings) -> list[Entry]:
 def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk through
     the package itself or an installed package, its own architecture without training, and the ideal observers."""
-    from registry.cards import read_cards, select_cards
     from registry.loading import availability
 
     def is_bundled(card: ModelCard) -> bool:
@@ -97,8 +105,6 @@ class Prepared:
 
     def planned(self) -> Prepared:
         """With every card under every suite: suites and stimuli do not travel, so another process plans by names."""
-        from benchmark.engine.plan import plan_tasks
-
         request, pattern = self.request, joined(self.request.suites)
         shelf = plugins.find_suites(pattern)
         suites = requested_suites(pattern, request.precision_target, shelf)
@@ -125,8 +131,6 @@ class Prepared:
 
 def prepare(request: RunRequest, settings: Settings) -> Prepared:
     """Names -> cards and suites -> tasks. Raises UnknownName with close matches, BenchError on an impossible part."""
-    from benchmark.engine.plan import parse_shard
-
     shard = parse_shard(request.shard) if request.shard is not None else None
     _require_fitting_options(request)
     cards = tuple(choose_cards(joined(request.models), settings))
@@ -167,8 +171,6 @@ def _require_fitting_options(request: RunRequest) -> None:
 def require_possible(request: RunRequest, settings: Settings) -> None:
     """Raises as a run would for what no model decides (suites, device, precision, leaderboard): before models are
     registered for it, or waited for."""
-    from benchmark.store import require_usable
-
     shelf = plugins.find_suites(joined(request.suites))
     plugins.requested_suites(joined(request.suites), request.precision_target, shelf)
     wanted_sets(joined(request.stimuli), settings)
@@ -178,8 +180,6 @@ def require_possible(request: RunRequest, settings: Settings) -> None:
 
 def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
     """The shards of a plan, each with what it is called."""
-    from benchmark.engine.plan import Shard, part_name, plan_digest, split, stated_cost
-
     cost = stated_cost(prepared.tasks)
     plan = plan_digest(prepared.tasks, policy, cost)
     return [
@@ -199,9 +199,7 @@ def run_here(
     key: what is complete there is not made again; enough: asked whenever a chunk of all blocks is stored, and where it
     says yes, the run ends there.
     """
-    from benchmark.engine.plan import ended_parts, lacking_parts
     from benchmark.engine.run import RunOptions, execute
-    from benchmark.store import open_store
 
     request = prepared.request
     devices, policy = devices_and_policy(request)

@@ -35,10 +35,11 @@ from benchmark.settings import Settings
 from benchmark.variables import read_settings
 from registry.cards import Checkpoint, ModelCard, read_cards, write_card
 from registry.files import expanded, is_file
+from registry.labels import is_class_list, read_class_list, write_mapping
+from registry.training_runs import Placed, Unit, checkpoint_files, placed
 
 if TYPE_CHECKING:
     from benchmark.engine.run import RunReporter
-    from registry.training_runs import Placed, Unit
 
 _LONGEST = 86_400  # s between two looks at a folder
 Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
@@ -156,8 +157,6 @@ class TrainingRun:
     def once(self, agreed: Callable[[Prepared], bool] = lambda _prepared: True) -> SweepReport | None:
         """Register and run the checkpoints that are there; None if `agreed` says no. Raises BenchError: no such folder,
         no checkpoint, none that says a step."""
-        from registry.training_runs import placed
-
         self._require()
         files = self._files()
         if not files:
@@ -219,8 +218,6 @@ class TrainingRun:
     ) -> Mapping[Path, int]:
         """Run the files that are whole since this look; the steps of all whole files (`stamps`), whose places are those
         among all: `every` is then the same each time. done: of which state each file was read."""
-        from registry.training_runs import placed
-
         unit: Unit | None = "epoch" if self.report.models and self.report.unit == "epoch" else None
         order = placed(list(stamps), unit, self.folder)
         self.report.unit = order.unit
@@ -339,8 +336,6 @@ class TrainingRun:
     def _given(self) -> dict[str, Any]:
         """What is said of all checkpoints. A list of classes is one label space of the whole run: each registration by
         itself would name it after its model."""
-        from registry.labels import is_class_list, read_class_list, write_mapping
-
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.given.items() if v is not None}
         labels = str(given.get("labels") or "")
         if labels and is_class_list(labels):
@@ -361,8 +356,6 @@ class TrainingRun:
         return printable(str(path.relative_to(self.folder)))
 
     def _files(self) -> list[Path]:
-        from registry.training_runs import checkpoint_files
-
         return checkpoint_files(self.folder, self.pattern)
 
     def _own(self, cards: Mapping[str, ModelCard]) -> list[ModelCard]:

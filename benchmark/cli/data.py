@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import click
 
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import print_rows, safe_console, say
+from benchmark.engine.environment import environment
 from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
+from benchmark.plugins import find_suites
+from benchmark.stimuli.catalogue import Entry, locate, members, read_catalogue, remedy
+from benchmark.stimuli.fetch import add as note
+from benchmark.stimuli.fetch import fetch as get
+from benchmark.stimuli.items import SUFFIXES
+from benchmark.stimuli.regenerate import make_set, parametric
+from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
+from benchmark.stimuli.verify import Depth
+from benchmark.stimuli.verify import verify as check
+from benchmark.store import open_store
 from benchmark.variables import read_settings
-
-if TYPE_CHECKING:
-    from benchmark.stimuli.catalogue import Entry
+from registry.cards import read_cards
 
 Name = Annotated[str, Option("Of a set.")]
 Folder = Annotated[Path | None, Option("Make the set's folder in this one.", "--output", "-o", kind="new folder")]
@@ -25,8 +34,6 @@ Folder = Annotated[Path | None, Option("Make the set's folder in this one.", "--
 @command(name="list")
 def list_sets() -> int:
     """The catalogue: what there is, what is on this disk, and under which licence."""
-    from benchmark.stimuli.catalogue import locate, read_catalogue
-
     settings = read_settings()
     rows = []
     for name, entry in read_catalogue(settings).items():
@@ -39,8 +46,6 @@ def list_sets() -> int:
 
 def _on_disk(entry: Entry, there: Path | None) -> str:
     """ "no", "yes", or of a set of which only a part is there how much: "320 of 1280"."""
-    from benchmark.stimuli.items import SUFFIXES
-
     if there is None or entry.kind != "images" or entry.levels or not entry.count:
         return "no" if there is None else "yes"
     files = (name for _, _, names in os.walk(there) for name in names if not name.startswith("."))
@@ -59,9 +64,6 @@ def fetch(
     "published-trials" stands for every table of published answers; of such a group, what cannot be got is said and the
     rest is got (exit code 3).
     """
-    from benchmark.stimuli.catalogue import members
-    from benchmark.stimuli.fetch import fetch as get
-
     failed = 0
     for name in names:
         group = members(name)
@@ -86,8 +88,6 @@ def add(
     layout: Annotated[str | None, Option("How the folder is laid out: class-folder, masks, coco, ...")] = None,
 ) -> int:
     """Use a folder that is already on this disk."""
-    from benchmark.stimuli.fetch import add as note
-
     settings = read_settings()
     entry = note(name, folder, settings, role=role, space=space, layout=layout, report=say)
     say(f"added '{entry.name}' from {folder}")
@@ -107,8 +107,6 @@ def regenerate(
     For who has ImageNet but not the published files: the set plays the experiment's role where those are absent, and
     every score on it is flagged. An interrupted run goes on where it stopped.
     """
-    from benchmark.stimuli.regenerate import make_set, parametric
-
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
         make_set(name, settings, say, source=source, trials=trials, output=output)
@@ -128,8 +126,6 @@ def verify(
     something is broken; a part of a set is all right, and said.
     """
     from benchmark.cli.progress import Bars
-    from benchmark.stimuli.verify import Depth
-    from benchmark.stimuli.verify import verify as check
 
     bars = Bars(safe_console(stderr=True))
 
@@ -150,8 +146,6 @@ def verify(
 @command()
 def path(name: Name) -> int:
     """Where a set lies on this disk."""
-    from benchmark.stimuli.catalogue import locate, read_catalogue
-
     settings = read_settings()
     known = read_catalogue(settings)
     if name not in known:
@@ -189,8 +183,6 @@ def stylize(
     The network is another one than for the published sets: boards name it and never mix the sets. An interrupted
     run goes on where it stopped.
     """
-    from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
-
     if per_pair is not None and count is not None:
         raise UsageError("--per-pair and --count say the same thing twice: give one.")
     if not cue_conflict and (per_pair is not None or count is not None or same_category):
@@ -222,11 +214,6 @@ def doctor(*, db: Db = None) -> int:
 def _lines(db: str | None) -> Iterator[tuple[str, str]]:
     import torch
 
-    from benchmark.engine.environment import environment
-    from benchmark.plugins import find_suites
-    from benchmark.stimuli.catalogue import locate, read_catalogue, remedy
-    from benchmark.store import open_store
-    from registry.cards import read_cards
     from registry.loading import availability
 
     settings = read_settings(db)

@@ -12,8 +12,13 @@ import click
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import put_out, say
+from benchmark.report.contents import read_contents
+from benchmark.report.drawing import draw
+from benchmark.report.figures import every_figure, find_figure
+from benchmark.report.site import LOOPBACK, Live, build, open_server, watch
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
+from registry.files import write_whole
 
 
 @command()
@@ -31,8 +36,6 @@ def report(
 
     Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run.
     """
-    from benchmark.report.site import build
-
     settings = read_settings(db)
     if live:
         return _serve(settings, host, port, every)
@@ -50,8 +53,6 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _serve(settings: Settings, host: str, port: int, every: float) -> int:
-    from benchmark.report.site import LOOPBACK, Live, open_server, watch
-
     live = Live(settings)
     stop = threading.Event()
     try:
@@ -81,11 +82,6 @@ def plot(
 
     The caption, with stimuli, n and intervals, is printed.
     """
-    from benchmark.report.contents import read_contents
-    from benchmark.report.drawing import draw
-    from benchmark.report.figures import every_figure, find_figure
-    from registry.files import write_whole
-
     contents = read_contents(read_settings(db))
     if figure is None:
         put_out("\n".join(f"{known.name}  {known.title}" for _, known in every_figure(contents)))

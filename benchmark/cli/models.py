@@ -10,6 +10,7 @@ from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import print_rows, put_out, say
 from benchmark.variables import read_settings
+from registry.cards import read_cards
 
 if TYPE_CHECKING:
     from registry.determinism_checks import Check
@@ -67,7 +68,6 @@ def retire_model(name: Name, *, undo: Annotated[bool, Option("Bring it back.")] 
 
 @command(api.models, name="list")
 def list_models(pattern: str | None) -> int:
-    from registry.cards import read_cards
     from registry.loading import availability
 
     settings = read_settings()

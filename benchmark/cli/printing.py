@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -16,9 +16,7 @@ from rich.segment import Segment
 
 from benchmark.display import UNBOUNDED, masked, printable_lines
 from benchmark.leaderboard.forms import terminal
-
-if TYPE_CHECKING:
-    from benchmark.leaderboard.table import Table, Value
+from benchmark.leaderboard.table import Field, Table, Value
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -62,8 +60,6 @@ def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bo
 
 def print_rows(titles: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> None:
     """Rows of texts as a table; all of its columns may break."""
-    from benchmark.leaderboard.table import Field, Table
-
     print_tables([Table(fields=tuple(Field(t, t, breaks=24) for t in titles), rows=tuple(rows))])
 
 

@@ -18,6 +18,7 @@ from benchmark.cli.progress import agreed, estimate_table, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import printable
 from benchmark.errors import BenchError
+from benchmark.leaderboard.comparison import diff_markdown
 from benchmark.variables import read_settings
 from registry.errors import some_of
 
@@ -163,8 +164,6 @@ def diff(
     quiet: Quiet = False,
     **asked: Any,
 ) -> int:
-    from benchmark.leaderboard.comparison import diff_markdown
-
     try:
         with reporting(quiet=quiet) as reporter:
             verdict = api.diff(

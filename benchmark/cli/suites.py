@@ -9,7 +9,7 @@ from benchmark.api.options import Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import say
 from benchmark.plugins import find_suites, select_suites
-from benchmark.templates import Kind
+from benchmark.templates import Kind, write_package
 
 Name = Annotated[str, Option("Of a suite; of several, separated by commas; all.")]
 
@@ -66,8 +66,6 @@ def new_package(
     out: Annotated[Path, Option("Folder to write NAME/ into (default: here).", kind="new folder")] = Path(),
 ) -> int:
     """Write a package to begin with (a suite, a corruption, a map, an attack of your own) that passes its own tests."""
-    from benchmark.templates import write_package
-
     for path in write_package(name, kind, out):
         say(str(out / name / path))
     say(f"Next: pip install -e '{out / name}[test]' && pytest {out / name}")

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import click
 
@@ -15,10 +15,24 @@ from benchmark.api.options import Filters, Option, SuiteName
 from benchmark.cli.derive import command
 from benchmark.cli.printing import print_tables, put_in, put_out, say
 from benchmark.errors import BenchError
+from benchmark.leaderboard.board_tables import (
+    board_table,
+    card_line,
+    collapse_rows,
+    headline_table,
+    observer_tables,
+    reported_lines,
+)
+from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
+from benchmark.leaderboard.consistency import comparison_of, kappa_table, likeness_table
 from benchmark.leaderboard.forms import written
-
-if TYPE_CHECKING:
-    from benchmark.leaderboard.table import Table
+from benchmark.leaderboard.links import contrast_table, link_tables, pair_table
+from benchmark.leaderboard.provenance import provenance_record, provenance_text
+from benchmark.leaderboard.summary import summary_table
+from benchmark.leaderboard.table import Table
+from benchmark.leaderboard.training_curves import training_tables
+from benchmark.leaderboard.transfer import matrix_table
+from benchmark.stats.ranks import HUMAN_METRICS
 
 LIMIT = 50  # rows of a table that are shown unless all are asked for
 Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("As text.", "--format")]
@@ -66,8 +80,6 @@ def print_summary(
     **asked: Any,
 ) -> int:
     """Print models by suites, one table per decision space; returns how many there were."""
-    from benchmark.leaderboard.summary import summary_table
-
     summaries, sizes = api.summary(db=db, **asked), api.parameter_counts(db=db)
     marks = api.against(summaries, baseline, db=db) if baseline else {}
     for at, summary in enumerate(summaries):
@@ -85,8 +97,6 @@ def print_boards(
 ) -> int:
     """Print every board of a suite, and published scores in tables apart unless the order is one that they do not
     have; returns how many there were."""
-    from benchmark.leaderboard.board_tables import board_table, collapse_rows
-
     boards = api.rank(suite, db=db, **asked)
     if not (asked.get("by") or asked.get("unseen_only")):
         filters = {name: asked[name] for name in Filters.__annotations__ if name in asked}
@@ -122,8 +132,6 @@ def show(
     method, interval, and the command that makes it again. MODEL alone: the headline of each of its suites; MODEL SUITE:
     that suite's headline; CONDITION as `bench show` prints it (none: the number over all conditions).
     """
-    from benchmark.leaderboard.provenance import provenance_record, provenance_text
-
     if not provenance:
         if suite or as_json:
             raise click.UsageError("SUITE, METRIC, CONDITION and --json are for --provenance.")
@@ -141,8 +149,6 @@ def show(
 
 
 def _show(observer: str, db: str | None) -> int:
-    from benchmark.leaderboard.board_tables import card_line, headline_table, observer_tables, reported_lines
-
     if api.is_run(observer, db=db):
         print_curves(observer, db)
         return 0
@@ -160,8 +166,6 @@ def _show(observer: str, db: str | None) -> int:
 
 def print_curves(run: str, db: str | None) -> None:
     """The curves of a training run."""
-    from benchmark.leaderboard.training_curves import training_tables
-
     if curves := api.training_curves(run, db=db):
         print_tables(training_tables(curves))
 
@@ -174,9 +178,6 @@ def consistency(
     matrix: Annotated[bool, Option("All pairs of the observers named, or of everybody.", "--matrix")] = False,
     ranks: Annotated[bool, Option("The published rankings by human-likeness and OOD accuracy.", "--ranks")] = False,
 ) -> int:
-    from benchmark.leaderboard.consistency import comparison_of, kappa_table, likeness_table
-    from benchmark.stats.ranks import HUMAN_METRICS
-
     if ranks:
         boards = [b for b in api.rank(db=db) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
         if not boards:
@@ -195,8 +196,6 @@ def consistency(
 
 @command(api.transfer)
 def transfer(form: Form = None, output: Output = None, **asked: Any) -> int:
-    from benchmark.leaderboard.transfer import matrix_table
-
     if tables := [matrix_table(*matrix) for matrix in api.transfer(**asked)]:
         _give(tables, tables, form, output)
     else:
@@ -219,8 +218,6 @@ def correlate(
     output: Output = None,
     **asked: Any,
 ) -> int:
-    from benchmark.leaderboard.links import contrast_table, link_tables, pair_table
-
     spaces = api.correlate(**asked)
     if not any(links for _, links, _ in spaces):
         say(
@@ -247,8 +244,6 @@ def compare(
     db: str | None,
     images: Annotated[bool, Option("Of the headlines: those that one of the two gets alone.", "--images")] = False,
 ) -> int:
-    from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
-
     if set(b) & set("*?[,"):
         if images:
             raise click.UsageError("--images is for two observers: name one as B.")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
+from sys import stdlib_module_names
 from typing import Literal, get_args
 
 from benchmark.errors import BenchError
@@ -31,8 +33,6 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
             f"'{name}' cannot name a package: expected small letters, digits and single hyphens, such as 'my-suite'."
         )
     module, target = name.replace("-", "_"), folder / name
-    from importlib.util import find_spec
-    from sys import stdlib_module_names
 
     if target.exists():
         raise BenchError(f"{target} is there already. Choose another name, or another --out folder.")
