@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from registry import architectures, checkpoints
+from registry import architectures, checkpoints, files
 from registry.cards import ModelCard
 from registry.download import fetch, first_use, local_path, package_file
 from registry.errors import CardError, WeightsError, unknown_name
@@ -19,17 +19,7 @@ from registry.exported import load_exported
 from registry.families.detectors import BoxAnswers, Boxes
 from registry.families.family import family_of
 from registry.families.probe import WithHead, read_head, without_head
-from registry.files import (
-    Place,
-    digest_data,
-    digest_file,
-    digest_state,
-    expanded,
-    file_name,
-    is_file,
-    is_folder,
-    is_url,
-)
+from registry.files import Place
 from registry.labels import LabelSpace, label_space, with_nothing
 from registry.model import LoadedModel
 from registry.simulated import IdealObserver
@@ -47,12 +37,12 @@ def local_file(card: ModelCard, weights_folder: Path) -> Path:
         return Path(__file__).parent / weights.removeprefix("builtin:")
     if weights.startswith("package:"):
         return package_file(weights, install(card))
-    return local_path(weights, weights_folder) if is_url(weights) else expanded(weights)
+    return local_path(weights, weights_folder) if files.is_url(weights) else files.expanded(weights)
 
 
 def is_file_reference(weights: str) -> bool:
     """Whether weights are named by a file or an address, and not by a library's word for them."""
-    return is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
+    return files.is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
 
 
 def weights_path(card: ModelCard, place: Place) -> Path:
@@ -65,14 +55,14 @@ def weights_path(card: ModelCard, place: Place) -> Path:
         if wanted not in names:
             raise unknown_name("torchvision weights", wanted, names)
         url = kinds[wanted].url
-        return place.caches.torch_file(file_name(url)) or fetch(url, place.weights_folder, None, place.mirror)
-    if is_url(card.weights):
+        return place.caches.torch_file(files.file_name(url)) or fetch(url, place.weights_folder, None, place.mirror)
+    if files.is_url(card.weights):
         return fetch(str(card.address), place.weights_folder, card.file_sha256, place.mirror)
     path = local_file(card, place.weights_folder)
-    if card.file_sha256 and is_file(path) and digest_file(path) != card.file_sha256:
+    if card.file_sha256 and files.is_file(path) and files.digest_file(path) != card.file_sha256:
         raise WeightsError(
-            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), got {digest_file(path)}. It is "
-            "not the file that the card describes."
+            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), got {files.digest_file(path)}. "
+            "It is not the file that the card describes."
         )
     return path
 
@@ -140,7 +130,7 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
     side = card.preprocess.size if card.preprocess else 224
     if card.source == "export" or card.arch == "export":
         path = weights_path(card, place)
-        return load_exported(path, side), digest_file(path)
+        return load_exported(path, side), files.digest_file(path)
     library = card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or ""))
     seed = architectures.random_seed(card.weights)
     whole = library and seed is None
@@ -160,7 +150,7 @@ def _with_answers(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn
     if "boxes" in card.options:
         boxes = Boxes.of(card.options["boxes"])
         module, code = _network(card, place, labels, bare=False)
-        return BoxAnswers(module, boxes).eval(), digest_data([code, boxes.option()])
+        return BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes.option()])
     if not (file := card.options.get("head")):
         return _network(card, place, labels, bare=False)
     head = read_head(Path(file), len(labels.classes))
@@ -176,11 +166,11 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
     if card.source == "ideal":
         lacks = "features" if bare else "weights"
         raise CardError(f"'{card.name}' is an ideal observer, not a network: it has no {lacks}.")
-    labels, url = labels_of(card), card.weights if is_url(card.weights) else None
+    labels, url = labels_of(card), card.weights if files.is_url(card.weights) else None
     # What a card has downloaded is kept only if it turns out to be the card's network.
     with first_use(url, place.weights_folder, card.file_sha256) if url else nullcontext():
         module, code = _network(card, place, labels, bare=True) if bare else _with_answers(card, place, labels)
-        digest = digest_state(module.state_dict())
+        digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
             checkpoints.require_once(module.state_dict(), card)
             if card.sha256 not in (None, digest):
@@ -212,7 +202,7 @@ def availability(card: ModelCard, place: Place) -> Availability:
     weights, caches = card.weights or "", place.caches
     if card.source == "ideal":
         return Availability(True, "needs no weights")
-    if (head := card.options.get("head")) and not is_file(Path(head)):
+    if (head := card.options.get("head")) and not files.is_file(Path(head)):
         return Availability(False, f"missing: {head}")
     if weights.startswith("random:"):
         return Availability(True, "random weights")
@@ -236,9 +226,9 @@ def availability(card: ModelCard, place: Place) -> Availability:
         return Availability(False, f"not installed: {install(card)}")
     if weights.startswith("package:"):
         return Availability(True, f"in package {weights.removeprefix('package:').partition('/')[0]}")
-    if is_file(path) or is_folder(path):
+    if files.is_file(path) or files.is_folder(path):
         return Availability(True, path.name)
-    return Availability(False, "downloads on use" if is_url(weights) else f"missing: {path}")
+    return Availability(False, "downloads on use" if files.is_url(weights) else f"missing: {path}")
 
 
 #: Of a network that is not built here: about a ResNet-50 at 224 pixels, by the area of the input.

@@ -7,19 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from registry import preprocessing
+from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
-from registry.cards import (
-    ModelCard,
-    Preprocess,
-    Source,
-    card_file,
-    fitting,
-    heads_of,
-    read_cards,
-    remove_unnamed,
-    write_card,
-)
+from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
 from registry.determinism_checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
@@ -47,7 +37,7 @@ class CardFolder:
     @property
     def there(self) -> Mapping[str, ModelCard]:
         """The cards of the folder."""
-        return read_cards(self.cards) if self.known is None else self.known
+        return cards.read_cards(self.cards) if self.known is None else self.known
 
 
 def require_free(name: str, folder: CardFolder) -> None:
@@ -56,7 +46,7 @@ def require_free(name: str, folder: CardFolder) -> None:
     if name in there and not folder.replaces:
         raise CardError(f"a model called '{name}' is there already. Choose another name, or --replace it.")
     if name in there:
-        card_file(name, folder.cards, there)
+        cards.card_file(name, folder.cards, there)
 
 
 def admit(
@@ -80,9 +70,9 @@ def admit(
         )
     card = draft.model_copy(update={"sha256": model.digest})
     former = folder.there.get(card.name) if folder.replaces else None
-    write_card(card, folder.cards, replace=folder.replaces)
+    cards.write_card(card, folder.cards, replace=folder.replaces)
     if former is not None:
-        remove_unnamed(heads_of(former), folder.cards)
+        cards.remove_unnamed(cards.heads_of(former), folder.cards)
     return card, checks
 
 
@@ -148,7 +138,7 @@ def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
     if Path(labels).suffix in (".yaml", ".yml"):
         labels = str(expanded(labels).resolve())
     tags = (UNTRAINED,) if random_seed(draft.weights) is not None else ()
-    with fitting():
+    with cards.fitting():
         return ModelCard(
             name=draft.name,
             source=draft.source,
@@ -244,5 +234,5 @@ def register(
     try:
         return admit(card, checks, folder, size_is_stated="fixed_size" in stated)
     except BaseException:  # what was written for it is gone again
-        remove_unnamed(draft.files, cards_folder)
+        cards.remove_unnamed(draft.files, cards_folder)
         raise
