@@ -4,10 +4,6 @@ from functools import partial
 
 import pytest
 
-from benchmark import plugins
-from benchmark.api.running import RunRequest, prepare
-from benchmark.variables import read_settings
-
 SUITE = """
 from benchmark.contracts import Block, Metric, Plan, Score, Suite
 
@@ -122,19 +118,3 @@ def test_a_run_of_all_suites_names_those_that_it_lacks(plugged):
     for name, reason in BROKEN_NAMES.items():
         (line,) = [line for line in ended.stderr.splitlines() if f"'{name}' is left out" in line]
         assert reason in line
-
-
-def test_a_run_loads_the_suites_that_it_names(monkeypatch):
-    loaded = []
-    monkeypatch.setattr(plugins, "_load", lambda entry: loaded.append(entry.name) or entry.load())
-    prepared = prepare(RunRequest("ideal-shape", "cue-conflict", limit=1), read_settings())
-    assert set(loaded) == set(prepared.suites.suites) == {"cue-conflict"}
-    assert {"cue-conflict", "saliency"} <= plugins.find_suites("all").suites.keys()
-
-
-@pytest.mark.slow
-def test_doctor_names_what_is_broken(plugged):
-    (ended,) = plugged("doctor")
-    assert ended.returncode == 1
-    for name in BROKEN_NAMES:
-        assert f"'{name}'" in ended.stdout

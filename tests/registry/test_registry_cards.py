@@ -76,13 +76,6 @@ def test_a_malformed_card_names_file_field_and_expectation(tmp_path, change, fie
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("text", ["[1, 2", "- a\n- b", "", "cards: 3", "cards: [3]"])
-def test_a_file_that_is_no_card(tmp_path, text):
-    path = write(tmp_path, "bad.yaml", text)
-    with pytest.raises(CardError, match=str(path)):
-        read_card(path)
-
-
 def test_a_broken_card_hides_no_other(tmp_path):
     write(tmp_path, "mine.yaml", GOOD)
     write(tmp_path, "other.yaml", GOOD.replace("224", "tall"))

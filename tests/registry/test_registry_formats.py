@@ -148,15 +148,6 @@ def test_a_file_that_is_refused(row, tiny, nine, folders, tmp_path):
     assert not folders["cards_folder"].exists()
 
 
-def test_onnx_is_refused_as_a_program_too(nine, folders, tmp_path):
-    (tmp_path / "net.onnx").write_bytes(b"\x08\x07")
-    with pytest.raises(WeightsError, match="ONNX program"):
-        register("mine", "export", tmp_path / "net.onnx", labels=nine, **HALF, **folders)
-    for arch, weights in (("export", tmp_path / "net.onnx"), ("", tmp_path / "net.onnx"), ("net.onnx", None)):
-        with pytest.raises(WeightsError, match="ONNX program"):  # before its input is asked for
-            register("mine", arch, weights, labels=nine, **folders)
-
-
 @pytest.mark.slow
 def test_the_conversion_line_can_be_pasted(tiny, tmp_path, monkeypatch):
     (tmp_path / "trainer.py").write_text("class Trainer:\n    pass\n")

@@ -115,21 +115,6 @@ def test_a_frozen_head_comes_back(tmp_path):
     assert network(torch.tensor([[1.0, 2.0]])).tolist() == [[2.0, 9.0, 16.0]]
 
 
-def test_files_that_are_no_head_of_this_card(tmp_path):
-    file = tmp_path / "h.safetensors"
-    with pytest.raises(WeightsError, match="not there"):
-        read_head(file, 3)
-    file.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
-    with pytest.raises(WeightsError, match="no head"):
-        read_head(file, 3)
-    write_head(head(), file)
-    with pytest.raises(WeightsError, match="3 classes, its card's label space 4"):
-        read_head(file, 4)
-    write_head(head(bias=torch.zeros(2)), file)
-    with pytest.raises(WeightsError, match="expected weight"):
-        read_head(file, 3)
-
-
 def test_the_label_space_of_a_list_of_classes(tmp_path):
     wnids = label_space("imagenet1k").classes
     place = tmp_path / "birds"

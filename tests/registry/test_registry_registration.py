@@ -128,13 +128,9 @@ def test_a_mean_that_is_no_pixel_is_refused(mean, scale, hint, checkpoint, nine,
 def test_a_network_that_does_not_look_is_refused(card, tmp_path):
     """A constant, and one that is fed a hundredth of the contrast; not one that looks."""
     (tmp_path / "blind.py").write_text(
-        "import torch\n"
-        "class Net(torch.nn.Module):\n"
-        "    def __init__(self, num_classes=9, share=1.0):\n"
-        "        super().__init__()\n"
-        "        self.share, self.told = share, torch.nn.Parameter(torch.arange(9.0))\n"
-        "    def forward(self, x):\n"
-        "        return self.told + self.share * 20 * x[:, 0, :3, :3].flatten(1)\n"
+        "import torch\nclass Net(torch.nn.Module):\n    def __init__(self, num_classes=9, share=1.0):\n        "
+        "super().__init__()\n        self.share, self.told = share, torch.nn.Parameter(torch.arange(9.0))\n    def "
+        "forward(self, x):\n        return self.told + self.share * 20 * x[:, 0, :3, :3].flatten(1)\n"
     )
     for share, looks in ((0.0, False), (1e-3, False), (1.0, True)):
         mine = card(
