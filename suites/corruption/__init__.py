@@ -56,68 +56,62 @@ def within(half_width: float) -> Suite:
     )
 
 
+#: Variants that make their images: what each differs in, and its protocol.
+SWEEPS = {
+    "quick": (
+        "As corruption, severities 1, 3 and 5 and at most 500 images: mCE* instead of mCE",
+        CorruptionConfig(severities=("1", "3", "5"), images=500),
+    ),
+    "jpeg85": (
+        "As corruption, every corrupted image stored as a JPEG of quality 85, as the published folder is",
+        CorruptionConfig(jpeg85=True),
+    ),
+    "rounded": ("As corruption, levels rounded to 8 bits instead of cut", CorruptionConfig(quantise="round")),
+    "bicubic": (
+        "As corruption, images resized with the bicubic filter before they are cropped",
+        CorruptionConfig(resize="bicubic"),
+    ),
+    "extra": (
+        "The four extra corruptions of ImageNet-C at 5 severities; never normalised",
+        CorruptionConfig(corruptions=("extra",)),
+    ),
+    "human": (
+        "The degradations of the human experiments at their levels, but for eidolons",
+        CorruptionConfig(source="human", corruptions=HUMAN),
+    ),
+    "eidolon": (
+        "Eidolons I to III of the human experiments, 24 levels: minutes for each hundred images",
+        CorruptionConfig(source="human", corruptions=("eidolon",)),
+    ),
+}
+#: Variants whose images lie on disk, corrupted by others.
+FOLDERS = {
+    "imagenet-c": ("ImageNet-C files of the 15 common corruptions: corruption/severity/class", ("common",)),
+    "imagenet-c-bar": ("ImageNet-C-bar files (Mintun et al. 2021)", ("all",)),
+    "imagenet-3dcc": ("ImageNet-3DCC files (Kar et al. 2022)", ("all",)),
+}
+
+
 def _variants() -> dict[str, Suite]:
-    variants = [
-        replace(_PLAIN, name=name, summary=summary, config=config, spaces=PICTURES)
-        for name, summary, config in (
-            (
-                "quick",
-                "As corruption, severities 1, 3 and 5 and at most 500 images: mCE* instead of mCE",
-                CorruptionConfig(severities=("1", "3", "5"), images=500),
-            ),
-            (
-                "jpeg85",
-                "As corruption, every corrupted image stored as a JPEG of quality 85, as the published folder is",
-                CorruptionConfig(jpeg85=True),
-            ),
-            ("rounded", "As corruption, levels rounded to 8 bits instead of cut", CorruptionConfig(quantise="round")),
-            (
-                "bicubic",
-                "As corruption, images resized with the bicubic filter before they are cropped",
-                CorruptionConfig(resize="bicubic"),
-            ),
-            (
-                "extra",
-                "The four extra corruptions of ImageNet-C at 5 severities; never normalised",
-                CorruptionConfig(corruptions=("extra",)),
-            ),
-            (
-                "human",
-                "The degradations of the human experiments at their levels, but for eidolons",
-                CorruptionConfig(source="human", corruptions=HUMAN),
-            ),
-            (
-                "eidolon",
-                "Eidolons I to III of the human experiments, 24 levels: minutes for each hundred images",
-                CorruptionConfig(source="human", corruptions=("eidolon",)),
-            ),
-        )
-    ]
-    variants += [
-        replace(
+    variants = {
+        name: replace(_PLAIN, summary=summary, config=config, spaces=PICTURES)
+        for name, (summary, config) in SWEEPS.items()
+    }
+    for name, (summary, corruptions) in FOLDERS.items():
+        variants[name] = replace(
             _PLAIN,
-            name=folders.role,
             summary=f"The published {summary}",
             metrics=metrics(""),
             plan=plan_folders,
-            config=folders,
+            config=Folders(name, corruptions),
             spaces=IMAGENET,
             own_space=False,
         )
-        for folders, summary in (
-            (
-                Folders("imagenet-c", ("common",)),
-                "ImageNet-C files of the 15 common corruptions: corruption/severity/class",
-            ),
-            (Folders("imagenet-c-bar"), "ImageNet-C-bar files (Mintun et al. 2021)"),
-            (Folders("imagenet-3dcc"), "ImageNet-3DCC files (Kar et al. 2022)"),
-        )
-    ]
     if names := plugin_names():
         summary = f"Corruptions of other packages: {', '.join(names)}"
         config = CorruptionConfig(source="plugins", corruptions=("all",))
-        variants.append(replace(_PLAIN, name="plugins", summary=summary, config=config))
-    named = {suite.name: replace(suite, name=f"{NAME}:{suite.name}") for suite in variants}
+        variants["plugins"] = replace(_PLAIN, summary=summary, config=config)
+    named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
     return {**named, "stylized-imagenet": STYLISED}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -138,17 +138,21 @@ def _means(table: CellTable) -> Iterator[Score]:
         yield mean("accuracy16", RIGHT16)
     if table.counts["right16"][:, 0].any():
         yield mean("clean_accuracy16", CLEAN16)
-    if known := normalised(table):
-        # CE of each corruption and their mean: mCE where every cell is there, else mCE*; relative mCE.
-        gone = lacking(table)
-        name = "mce_partial" if gone else "mce"
-        for corruption, part in _by_corruption(known):
-            yield mean(name, MCE, over_alexnet(table, part), corruption)
-        yield mean(
-            name, MCE, over_alexnet(table, known), flags=without(what for what in gone if what not in table.absent)
-        )
-        if table.clean and not gone:
-            yield mean("relative_mce", RELATIVE_MCE)
+    yield from _published(table, mean)
+
+
+def _published(table: CellTable, mean: Callable[..., Score]) -> Iterator[Score]:
+    """CE of each corruption and their mean: mCE where every cell is there, else mCE*; relative mCE."""
+    known, gone = normalised(table), lacking(table)
+    if not known:
+        return
+    name = "mce_partial" if gone else "mce"
+    for corruption, part in _by_corruption(known):
+        yield mean(name, MCE, over_alexnet(table, part), corruption)
+    flags = without(what for what in gone if what not in table.absent)
+    yield mean(name, MCE, over_alexnet(table, known), flags=flags)
+    if table.clean and not gone:
+        yield mean("relative_mce", RELATIVE_MCE)
 
 
 def _by_corruption(cells: Sequence[SweepCell]) -> Iterator[tuple[str, list[SweepCell]]]:

@@ -112,17 +112,19 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
         columns |= context.areas(saliency(_array(smooth)), "smooth")
     for name, _ in config.added:
         with foreign_code(f"the saliency map or measure '{name}'"):
-            measure, shape = ADDED.measures.get(name), maps.shape
-            values: Any
-            if measure:
-                values, shape = measure.measure(maps, context.masks), shape[:1]
-            else:
-                values = ADDED.maps[name].make(view.forward, images, targets[0], seeds)
-            values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
-            if values.shape != shape:
-                raise ValueError(f"expected values of shape {shape}, got {values.shape}")
-            columns |= {added_column(name): values} if measure else context.areas(values, added_column(name))
+            columns |= _added(name, view, context, maps, (images, targets[0], seeds))
     return columns
+
+
+def _added(name: str, view: View, context: MaskContext, maps: Array, given: tuple[Any, ...]) -> dict[str, Floats]:
+    """The columns of another package's map or measure. given: what a map is made of beside the network."""
+    measure = ADDED.measures.get(name)
+    values: Any = measure.measure(maps, context.masks) if measure else ADDED.maps[name].make(view.forward, *given)
+    values = np.asarray(_array(values) if isinstance(values, Tensor) else values, dtype=np.float64)
+    shape = maps.shape[:1] if measure else maps.shape
+    if values.shape != shape:
+        raise ValueError(f"expected values of shape {shape}, got {values.shape}")
+    return {added_column(name): values} if measure else context.areas(values, added_column(name))
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
