@@ -28,28 +28,30 @@ def stacked_codes(parts: Sequence[Mapping[str, Column]]) -> Columns:
 
 
 def _column(name: str, values: Sequence[Column | None], sizes: Sequence[int]) -> Column:
-    there = [one for one in values if one is not None]
-    kinds = {(("U", ()) if isinstance(one, Coded) else (one.dtype.kind, one.shape[1:])) for one in there}
+    there = [part for part in values if part is not None]
+    kinds = {("U", ()) if isinstance(part, Coded) else (part.dtype.kind, part.shape[1:]) for part in there}
     if len({shape for _, shape in kinds}) != 1 or len({kind == "U" for kind, _ in kinds}) != 1:
         seen = sorted({f"{kind}{list(shape)}" for kind, shape in kinds})
         raise ValueError(f"column '{name}' does not fit together across blocks: {', '.join(seen)}")
     pairs = list(zip(values, sizes, strict=True))
-    if any(isinstance(one, Coded) for one in there):
-        return _below(Coded(np.array([""]), np.zeros(n, np.uint8)) if one is None else coded(one) for one, n in pairs)
+    if any(isinstance(part, Coded) for part in there):
+        return _below(
+            Coded(np.array([""]), np.zeros(n, np.uint8)) if part is None else coded(part) for part, n in pairs
+        )
     ((_, shape), *_) = kinds
     empty: Any = "" if ("U", shape) in kinds else np.nan
-    return np.concatenate([np.full((n, *shape), empty) if one is None else one for one, n in pairs])
+    return np.concatenate([np.full((n, *shape), empty) if part is None else part for part, n in pairs])
 
 
 def _below(parts: Iterable[Coded]) -> Coded:
     """Columns of text below one another: the words in order of first mention."""
     place: dict[str, int] = {}
-    found: list[Array] = []
+    codes: list[Array] = []
     last: tuple[Array, Array] | None = None
     for part in parts:
         if last is None or part.words is not last[0]:  # blocks of one set share their words
             known = [place.setdefault(word, len(place)) for word in part.words.tolist()]
             last = part.words, narrowed(np.array(known, dtype=np.int64), len(place))
-        found.append(last[1][part.codes])
+        codes.append(last[1][part.codes])
     words = np.array(list(place), dtype=str)
-    return Coded(words, narrowed(np.concatenate(found), len(place)))
+    return Coded(words, narrowed(np.concatenate(codes), len(place)))

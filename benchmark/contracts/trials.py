@@ -36,8 +36,8 @@ class Coded:
     def used(self) -> list[str]:
         """The texts that occur."""
         there = np.bincount(self.codes, minlength=len(self.words)) > 0
-        found: list[str] = self.words[there].tolist()
-        return found
+        words: list[str] = self.words[there].tolist()
+        return words
 
     def in_order(self) -> Coded:
         """The same text with the words that occur, sorted: as `coded` gives it of plain text."""
@@ -68,10 +68,10 @@ def narrowed(codes: Array, count: int) -> Array:
 
 def alike(a: Column, b: Column) -> NDArray[np.bool_]:
     """[n] whether two columns of text hold the same text."""
-    one, other = coded(a), coded(b)
-    place = {word: at for at, word in enumerate(other.words.tolist())}
-    same = np.array([place.get(word, -1) for word in one.words.tolist()], dtype=np.int32)
-    return np.asarray(same[one.codes] == other.codes, dtype=bool)
+    a, b = coded(a), coded(b)
+    place = {word: at for at, word in enumerate(b.words.tolist())}
+    same = np.array([place.get(word, -1) for word in a.words.tolist()], dtype=np.int32)
+    return np.asarray(same[a.codes] == b.codes, dtype=bool)
 
 
 class Columns(Mapping[str, Array]):
@@ -167,10 +167,10 @@ class Trials:
         """The trials of one role; found once: people are asked for theirs by every observer."""
         if role not in self._by_role:
             roles = self.coded("role")
-            mine = np.asarray(roles.words == role, dtype=bool)[roles.codes]
-            if mine.all():
+            own = np.asarray(roles.words == role, dtype=bool)[roles.codes]
+            if own.all():
                 return self
-            self._by_role[role] = self.where(mine)
+            self._by_role[role] = self.where(own)
         return self._by_role[role]
 
     @cached_property

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import CHUNK, Array, Block, Stimuli, Suite, View
 from benchmark.engine.devices import TunedModel, Unsound, full_precision, working_threads
 from benchmark.engine.model_view import IdealView, NetworkView, unit
-from benchmark.engine.plan import chunk_index
+from benchmark.engine.plan import Task, chunk_index
 from benchmark.errors import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import seeds_of
@@ -112,13 +112,17 @@ def _store(folder: Path, chunk: int, images: Images, whole: int) -> None:
 
 @dataclass
 class LoadedObserver:
-    """An observer that is loaded. `batch` shrinks when the device runs out of memory.
+    """An observer in memory. row: its own in the store; size: bytes that it takes; tasks: what it is to answer.
 
-    failures: (suite, space) -> what ended that work; `failure`: what ended all of it.
+    `batch` shrinks when the device runs out of memory. failures: (suite, space) -> what ended that work; `failure`:
+    what ended all of it.
     """
 
     name: str
     observer: TunedModel | IdealObserver
+    row: str = ""
+    size: int = 0
+    tasks: Sequence[Task] = ()
     batch: int = CHUNK
     failure: str = ""
     failures: dict[tuple[str, str], str] = field(default_factory=dict)

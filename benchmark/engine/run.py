@@ -13,7 +13,7 @@ from benchmark.engine import devices
 from benchmark.engine.canary import COUNT, Canary
 from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_sound
 from benchmark.engine.environment import environment
-from benchmark.engine.inference import ChunkResult, InferenceLoop, Job, LoadedObserver, Reporter
+from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.plan import Task, chunk_index, suites_of
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer
@@ -27,51 +27,6 @@ from registry.simulated import IdealObserver
 
 CPU_BYTES = 4 * 2**30  # that a group of observers may take
 GPU_SHARE = 0.4  # of the free memory; the rest is for activations
-
-
-@dataclass(frozen=True)
-class TrialWriter:
-    """Stores what a run answers, one transaction per chunk and block, and asks suites whether that is enough."""
-
-    store: Store
-    run: str
-    _settled: set[str] = field(default_factory=set)
-
-    def write(self, result: ChunkResult) -> None:
-        """Store the rows. The chunks of a block that may be settled come in their order."""
-        self.store.put_chunks(self.run, result.rows)
-        for job in result.jobs:
-            self.settle(job, result.chunk + 1)
-
-    def over(self, job: Job) -> bool:
-        """Whether a job has failed, or its block is settled."""
-        return job.failed or job.key in self._settled
-
-    def settle(self, job: Job, chunks: int) -> None:
-        """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at
-        each eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid.
-        """
-        rule = job.suite.stopping.settled
-        if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or self.over(job):
-            return
-        try:
-            trials = self.store.trials((job.key,))
-            if rule(job.suite.config, trials):
-                self.store.settle(self.run, job.key, len(trials))
-                self._settled.add(job.key)
-        except FAILURES as error:  # the boundary of one suite's rule
-            job.fail(error)
-
-
-@dataclass(frozen=True)
-class ObserverTasks:
-    """An observer in memory: its identity, the bytes that it takes, its row in the store, and what it is to answer."""
-
-    loaded: LoadedObserver
-    identity: str
-    size: int
-    row: str
-    tasks: tuple[Task, ...]
 
 
 class StoredElsewhere(NamedTuple):
@@ -169,13 +124,13 @@ class _Run:
     codes: Codes = field(default_factory=Codes)
     _planned: dict[tuple[str, int], list[Observation]] = field(default_factory=dict)
     _canary: dict[str, Canary] = field(default_factory=dict)
+    _settled: set[str] = field(default_factory=set)
 
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show, store, and then score."""
-        writer = TrialWriter(self.store, self.run)
         seed, device, cache = self.options.policy.seed, self.options.device, self.settings.decoded
-        loop = InferenceLoop(seed, device, self.reporter, cache, self.codes, writer.over)
-        answered = [task for group in self._groups(tasks) for task in self._show(group, loop, writer)]
+        loop = InferenceLoop(seed, device, self.reporter, cache, self.codes, self._over)
+        answered = [task for group in self._groups(tasks) for task in self._show(group, loop)]
         self.outcomes.report.decoded = loop.decoded
         scorers = {suite.name: Scorer(self.store, self.run, suite, self.codes) for suite in suites_of(tasks)}
         for task in answered:
@@ -183,7 +138,7 @@ class _Run:
         for scorer in () if self.options.part else scorers.values():
             self.outcomes.score_imported(scorer)
 
-    def _groups(self, tasks: Sequence[Task]) -> Iterator[list[ObserverTasks]]:
+    def _groups(self, tasks: Sequence[Task]) -> Iterator[list[LoadedObserver]]:
         """Observers in groups whose weights fit in memory together, so that they share decoding."""
         budget = CPU_BYTES
         if self.options.device.startswith("cuda"):
@@ -191,7 +146,7 @@ class _Run:
         by_card: dict[str, list[Task]] = {}
         for task in tasks:
             by_card.setdefault(task.card.name, []).append(task)
-        group: list[ObserverTasks] = []
+        group: list[LoadedObserver] = []
         for name, own_tasks in by_card.items():
             observer = self._load(own_tasks[0].card, own_tasks)
             if observer is None:
@@ -204,7 +159,7 @@ class _Run:
         if group:
             yield group
 
-    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> ObserverTasks | None:
+    def _load(self, card: ModelCard, tasks: Sequence[Task]) -> LoadedObserver | None:
         """Loaded and not yet tuned; None where nothing is left to ask. What fails or does not suit is recorded."""
         wanted = [task for task in tasks if task.plan.blocks]
         for task in tasks:
@@ -220,7 +175,8 @@ class _Run:
             return None
         described: dict[str, Any] = card.model_dump(mode="json")
         if isinstance(observer, IdealObserver):
-            loaded, size = LoadedObserver(card.name, observer), 0
+            size = 0
+            answering: TunedModel | IdealObserver = observer
         else:
             blind = [task for task in wanted if task.suite.needs == "gradients" and not observer.gradients]
             for task in blind:
@@ -233,36 +189,57 @@ class _Run:
             described["parameters"] = sum(weight.numel() for weight in weights)
             # Twice: the tuned form is kept beside the plain one.
             size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
-            loaded = LoadedObserver(card.name, TunedModel(observer, devices.stated(1), observer.forward))
+            answering = TunedModel(observer, devices.stated(1), observer.forward)
         kind: ObserverKind = "ideal" if card.source == "ideal" else "simulated" if card.simulated else "network"
         row = self.store.put_observer(Observer(card.name, kind, observer.identity, described))
-        return ObserverTasks(loaded, observer.identity, size, row, tuple(wanted))
+        return LoadedObserver(card.name, answering, row, size, wanted)
 
-    def _show(self, group: Sequence[ObserverTasks], loop: InferenceLoop, writer: TrialWriter) -> list[_Answered]:
+    def _show(self, group: Sequence[LoadedObserver], loop: InferenceLoop) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
         jobs = [job for observer in group for task in observer.tasks for job in self._jobs(observer, task)]
         for observer in group:
-            self._tune(observer.loaded, [job for job in jobs if job.loaded is observer.loaded])
+            self._tune(observer, [job for job in jobs if job.loaded is observer])
         enough, before, worked = self.options.enough, None, {job.key for job in jobs}
         if not enough:
             self._begin(group, worked)
         for job in jobs:  # a run that was cut short stops where an uninterrupted one would have
-            writer.settle(job, min(job.chunks))
+            self._settle(job, min(job.chunks))
         if enough and jobs and enough(self.store):
             raise _Enough
         for result in loop.show(jobs):
-            writer.write(result)
+            self.store.put_chunks(self.run, result.rows)
+            for job in result.jobs:  # the chunks of a block that may be settled come in their order
+                self._settle(job, result.chunk + 1)
             if enough and before not in (None, result.chunk) and enough(self.store):
                 raise _Enough
             before = result.chunk
         answered = []
         for observer in group:
-            self.reporter.done(observer.loaded.name)
+            self.reporter.done(observer.name)
             for task in observer.tasks:
-                failure = observer.loaded.failure or observer.loaded.failures.get((task.suite.name, task.space), "")
+                failure = observer.failure or observer.failures.get((task.suite.name, task.space), "")
                 rows = self._observations(observer, task)
                 answered.append(_Answered(observer.row, failure, task, rows, any(row.key in worked for row in rows)))
         return answered
+
+    def _over(self, job: Job) -> bool:
+        """Whether a job has failed, or its block is settled."""
+        return job.failed or job.key in self._settled
+
+    def _settle(self, job: Job, chunks: int) -> None:
+        """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at
+        each eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid.
+        """
+        rule = job.suite.stopping.settled
+        if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or self._over(job):
+            return
+        try:
+            trials = self.store.trials((job.key,))
+            if rule(job.suite.config, trials):
+                self.store.settle(self.run, job.key, len(trials))
+                self._settled.add(job.key)
+        except FAILURES as error:  # the boundary of one suite's rule
+            job.fail(error)
 
     def _tune(self, loaded: LoadedObserver, jobs: Sequence[Job]) -> None:
         """Bring a network that owes answers into the form in which it is fed, and say what it owes."""
@@ -283,7 +260,7 @@ class _Run:
         passes = sum(n * job.suite.passes for n, job in zip(trials, jobs, strict=True))
         self.reporter.expect(loaded.name, sum(trials), passes)
 
-    def _jobs(self, observer: ObserverTasks, task: Task) -> Iterator[Job]:
+    def _jobs(self, observer: LoadedObserver, task: Task) -> Iterator[Job]:
         observations = self._observations(observer, task)
         for place, block in task.shown.items():
             key = observations[place].key
@@ -295,18 +272,19 @@ class _Run:
                 if not there:
                     self.store.put_stimuli(block.stimuli)
                     self.store.put_observation(self.run, observations[place])
-                yield Job(observer.loaded, task.suite, task.space, block, key, chunks)
+                yield Job(observer, task.suite, task.space, block, key, chunks)
 
-    def _observations(self, observer: ObserverTasks, task: Task) -> list[Observation]:
+    def _observations(self, observer: LoadedObserver, task: Task) -> list[Observation]:
         """What the task asks of the observer, one per block; once, for keys take time."""
         at = (observer.row, id(task))
         if at in self._planned:
             return self._planned[at]
-        policy, blocks = self.options.policy, task.plan.blocks
+        policy, blocks, network = self.options.policy, task.plan.blocks, observer.observer
         details: dict[str, Any] = {"policy": policy.__dict__, "missing": dict(task.plan.missing)}
         if self.options.asked:
             details["asked"] = dict(self.options.asked)
-        keys = [observation_key(observer.identity, block, task.suite, policy, self.codes) for block in blocks]
+        identity = network.model.identity if isinstance(network, TunedModel) else network.identity
+        keys = [observation_key(identity, block, task.suite, policy, self.codes) for block in blocks]
         canaries = self._canaries(observer, task, keys)
         self._planned[at] = [
             Observation(
@@ -327,31 +305,31 @@ class _Run:
         ]
         return self._planned[at]
 
-    def _canaries(self, observer: ObserverTasks, task: Task, keys: Sequence[str]) -> list[tuple[str, str]]:
+    def _canaries(self, observer: LoadedObserver, task: Task, keys: Sequence[str]) -> list[tuple[str, str]]:
         """(key, canary answers) of each block: other keys where what is stored was answered otherwise."""
-        network, suite = observer.loaded.observer, task.suite.name
+        network, suite = observer.observer, task.suite.name
         if not isinstance(network, TunedModel):
             return [(key, "") for key in keys]
         stored = {key: row.canary for key, row in self.options.known.items()}
-        for row in self.store.observations(observer=observer.loaded.name, suite=suite):
+        for row in self.store.observations(observer=observer.name, suite=suite):
             stored[row.key] = str(row.details.get("canary", ""))
         canary = self._canary.setdefault(observer.row, Canary(network.model, self.options.device, self.codes))
         pairs = [canary.key(key, block, stored) for key, block in zip(keys, task.plan.blocks, strict=True)]
         if [key for key, _ in pairs] != list(keys):
             self.reporter.note(
-                f"{observer.loaded.name}: answers {COUNT} fixed images otherwise than when its trials of {suite} were "
+                f"{observer.name}: answers {COUNT} fixed images otherwise than when its trials of {suite} were "
                 "stored (an environment variable, data, a patch or another version of a library): these are not used"
             )
         return pairs
 
-    def _begin(self, group: Sequence[ObserverTasks], asked: Collection[str]) -> None:
+    def _begin(self, group: Sequence[LoadedObserver], asked: Collection[str]) -> None:
         """Before any answer: which observations are to be scored together, whoever makes them and if this run is cut
         short."""
         for observer in group:
             for task in observer.tasks:
                 observations = self._observations(observer, task)
                 if any(row.key in asked for row in observations):
-                    names = observer.loaded.name, task.suite.name, task.space
+                    names = observer.name, task.suite.name, task.space
                     owed = owed_text(observations, task.plan.missing)
                     self.store.put_outcome(
                         self.run, observer.row, *names, "partial", self.options.part or "begun", owed

@@ -147,9 +147,9 @@ def _other_observers(theirs: _People, ours: _People, strangers: Collection[str],
         there, here = theirs.now[name], ours.now[name]
         if name in strangers:
             owners = theirs.rows[there.observer], ours.rows[here.observer]
-            told = [f"{owner.kind} {owner.identity[:12]}" for owner in owners]
+            said = [f"{owner.kind} {owner.identity[:12]}" for owner in owners]
             yield (
-                f"'{name}' stands for another observer in {place} ({told[0]}) than here ({told[1]}), with other "
+                f"'{name}' stands for another observer in {place} ({said[0]}) than here ({said[1]}), with other "
                 "weights, preprocessing or code: nothing of it came. To have both, rename one (`bench models rename`), "
                 "run it into its own leaderboard, where its answers are stored already, and merge again"
             )

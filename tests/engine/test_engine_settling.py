@@ -5,7 +5,7 @@ import pytest
 from engine_toys import Bench, make_stimuli, network, same_trials, toy_suite
 
 from benchmark.contracts import CHUNK, Block, EarlyStop
-from benchmark.engine.run import TrialWriter
+from benchmark.engine import run
 from benchmark.store import open_store
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypat
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TrialWriter, "settle", killed)
+        patch.setattr(run._Run, "_settle", killed)
         cut.run([network("net", "Readout")], [suite(rule)], batch=64)
     cut.run([network("net", "Readout")], [suite(rule)], batch=64)
     same_trials(whole.trials("net"), cut.trials("net"))
