@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -341,7 +341,8 @@ class InferenceLoop:
     def _view(self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed) -> View:
         observer, block, batch = job.loaded.observer, job.block, job.loaded.batch
         if isinstance(observer, IdealObserver):
-            return IdealView(observer, block, index, label_space(job.space).classes, self.seed)
+            ideal = IdealView(observer, block, index, label_space(job.space).classes, self.seed)
+            return cast(View, ideal)  # which refuses what it has not
         if pixels is None:
             raise ModelFailure("no pixels for a network")
         grouping = observer.model.labels.groupings[job.space]

@@ -200,25 +200,9 @@ class IdealView(_ChunkOfStimuli):
         """[n] category names."""
         return chosen(self.categories, self.probabilities)
 
-    @property
-    def images(self) -> NoReturn:
-        """Ideal observers see labels, not pixels."""
-        raise ModelFailure("an ideal observer sees labels, no images: the suite must state that it needs logits")
-
-    logits = images
-    outputs = images
-
-    def forward(self, images: torch.Tensor) -> NoReturn:  # noqa: ARG002 - the contract's signature
-        """Ideal observers are not networks."""
-        raise ModelFailure("an ideal observer has no forward pass: the suite must state that it needs gradients")
-
-    plain = forward
-
-    def mask(self, position: int) -> NoReturn:  # noqa: ARG002 - the contract's signature
-        """Ideal observers see labels, not pixels."""
-        raise ModelFailure("an ideal observer sees no masks: the suite must state what it needs")
-
-    ignored = importance = picture = mask
+    def __getattr__(self, name: str) -> NoReturn:
+        """Ideal observers see labels, not pixels, and are no networks."""
+        raise ModelFailure(f"an ideal observer has no {name}: the suite must state what it needs")
 
 
 def unit(pixels: torch.Tensor) -> torch.Tensor:

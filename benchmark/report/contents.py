@@ -155,12 +155,8 @@ def _gathered(
     names: Mapping[str, str],
 ) -> ImageAnswers:
     members = sorted(observations)
-    tables_of = store.trials_of_each([observations[name].key for name in members])
-    tables = {
-        name: table
-        for name, table in zip(members, tables_of, strict=True)
-        if len(table) and "response" in table.columns
-    }
+    tables_of = ((name, store.trials((observations[name].key,))) for name in members)
+    tables = {name: table for name, table in tables_of if len(table) and "response" in table.columns}
     labels: dict[str, dict[str, str]] = {"category": {}, "shape": {}, "texture": {}}
     for table in tables.values():
         for name in labels.keys() & table.columns.keys():

@@ -27,7 +27,7 @@ from benchmark.store.rows import (
     StimuliNote,
     StimuliRecord,
     StoredObservation,
-    check_scores,
+    fault,
 )
 from benchmark.store.sql import batches, digest_of, dump, fetched, fetched_of, parsed, texts
 
@@ -325,9 +325,10 @@ def latest_scores(
     for part in batches(ordered):  # of a big board only a batch is held twice
         query = scores.where(_SCORES.score_set.in_([same[-1].id for same in part]))
         stored = fetched(connection, query.order_by(_SCORES.score_set, _SCORES.position))
-        check_scores(stored)
         by_set: dict[str, list[Any]] = {}
-        for row in stored:
+        for row in stored:  # nothing that this program writes has a fault
+            if why := fault(row):
+                raise ValueError(f"score '{row.metric}': {why}")
             by_set.setdefault(row[0], []).append(row)
         for *earlier, newest in part:
             policy = policies.get(_first_key(newest), "")

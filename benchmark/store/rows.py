@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -199,10 +199,3 @@ def fault(score: Any) -> str:
     if score.n < 0 or score.excluded < 0:
         return f"it counts {score.n} trials and leaves out {score.excluded}"
     return ""
-
-
-def check_scores(rows: Sequence[Any]) -> None:
-    """Raises ValueError on the first row of `scores` with a fault: nothing that this program writes has one."""
-    for row in rows:
-        if why := fault(row):
-            raise ValueError(f"score '{row.metric}': {why}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import wraps
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 from benchmark.store import check, merge, queries, schema, trials, write
 from benchmark.store.connection import Database
 from benchmark.store.rows import Chunk, Observation, ObserverRow, Outcome, OutcomeStatus, ScoreSet
-from benchmark.store.sql import batches, insert_new, now
+from benchmark.store.sql import insert_new, now
 from benchmark.store.trials import Sets
 from benchmark.store.versions import prepared
 
@@ -99,9 +98,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -188,11 +185,6 @@ class Store:
         a damaged chunk (which), and a column that is text in one block and numbers in another.
         """
         return self._database.read(trials.trials, keys, missing or {}, self._sets())
-
-    def trials_of_each(self, keys: Sequence[str]) -> Iterator[Trials]:
-        """As `trials`, of each observation apart, in the order of the keys: few questions for many observers."""
-        for some in batches(keys):
-            yield from self._database.read(trials.each, some, self._sets())
 
     def _sets(self) -> Sets:
         if len(self._known_sets) > MOST_SETS:

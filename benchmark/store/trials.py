@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from benchmark.contracts import Array, Coded, Trials
+from benchmark.contracts import Coded, Trials
 from benchmark.contracts.trials import Column, Columns, coded, held, narrowed
 from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
@@ -39,12 +39,8 @@ def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str,
     those that are read are put there.
     """
     parts = [part for part in _parts(connection, keys, known) if part]
-    return Trials(_union(parts) if parts else _nothing(), dict(missing))
-
-
-def each(connection: sa.Connection, keys: Sequence[str], known: Sets) -> list[Trials]:
-    """The stored trials of each of the observations, apart."""
-    return [Trials(Columns(part) if part else _nothing()) for part in _parts(connection, keys, known)]
+    nothing = {name: np.empty(0, dtype="<U1") for name in ("role", "condition", "stimulus")}
+    return Trials(_union(parts) if parts else nothing, dict(missing))
 
 
 def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Iterator[Table]:
@@ -107,7 +103,3 @@ def _union(parts: Sequence[Table]) -> Columns:
         return stacked_codes(parts)
     except ValueError as error:
         raise StoreError(str(error)) from error
-
-
-def _nothing() -> Mapping[str, Array]:
-    return {name: np.empty(0, dtype="<U1") for name in ("role", "condition", "stimulus")}

@@ -114,19 +114,3 @@ def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):
         assert len(store.trials(["k1"])) == 4
         with pytest.raises(StoreError, match="refers to nothing stored"):
             store.settle(run, "k9", 4)
-
-
-def test_trials_of_each_are_the_trials_apart(store, made):
-    _, observer = made.world(store)
-    for key in ("k1", "k2"):
-        run = made.answers(store, key, observer)
-    store.put_observation(run, made.observation("empty", observer))
-    keys = ["k2", "empty", "k1"]
-    found = list(store.trials_of_each(keys))
-    assert [len(one) for one in found] == [10, 0, 10]
-    for key, one in zip(keys, found, strict=True):
-        alone = store.trials([key])
-        assert list(one.columns) == list(alone.columns)
-        assert all(one[name].tolist() == alone[name].tolist() for name in one.columns)
-    with pytest.raises(StoreError, match="no observation nobody"):
-        list(store.trials_of_each(["k1", "nobody"]))
