@@ -94,8 +94,8 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
         asked = (c["second_opinion"] >= 0).any(axis=1)
         stood = int((asked | (c["linf_epsilon"] > linf.epsilons[0] * CLOSE)).sum())
         if stood and (stood < FEW or asked.sum() < min(LEAST_ASKED, stood)):
-            told = f"{int(asked.sum())} of {stood} images that stood were attacked otherwise, too few"
-            wrong.append(f"cannot be checked: {told}")
+            few = f"{int(asked.sum())} of {stood} images that stood were attacked otherwise, too few"
+            wrong.append(f"cannot be checked: {few}")
     grade = CONFIRMED if second and not wrong else DISTRUST
     return (*(f"{DISTRUST}{text}" for text in wrong), *(f"{grade}{text}" for text in odd))
 

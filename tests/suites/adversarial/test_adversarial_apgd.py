@@ -39,7 +39,7 @@ def test_verdicts_are_no_weaker_than_the_authors(problem, norm, targets):
     theirs = pytest.importorskip("pyautoattack.autopgd_base")
     steps, epsilon = 20, whole(problem, norm)
     recipe = Apgd("dlr" if targets else "ce", steps, targets)
-    mine = apgd(problem, norm, epsilon, recipe)
+    ours = apgd(problem, norm, epsilon, recipe)
     given = {"n_iter": steps, "norm": THEIR_NAME[norm], "eps": EPSILON[norm], "device": "cpu"}
     if targets:
         attack = theirs.APGDAttack_targeted(problem.forward, n_target_classes=targets, **given)
@@ -48,15 +48,15 @@ def test_verdicts_are_no_weaker_than_the_authors(problem, norm, targets):
     points = attack.perturb(problem.images, problem.labels)
     with torch.no_grad():
         broken = (problem.forward(points).argmax(1) != problem.labels).numpy()
-    assert 0 < mine.broken.sum() < len(broken)  # the case decides something
-    assert mine.broken.sum() >= broken.sum() - 1  # other random starts: one image may go either way
-    assert (mine.broken != broken).sum() <= 2
+    assert 0 < ours.broken.sum() < len(broken)  # the case decides something
+    assert ours.broken.sum() >= broken.sum() - 1  # other random starts: one image may go either way
+    assert (ours.broken != broken).sum() <= 2
 
 
 def test_logits_that_are_not_finite_break_their_image(problem):
     broken = replace(problem, forward=lambda x: problem.forward(x) * float("inf"))
-    found = apgd(broken, "linf", whole(problem, "linf"), Apgd("ce", 3))
-    assert found.broken.all() and broken.failed.all() and (found.passes == 1).all()
+    verdicts = apgd(broken, "linf", whole(problem, "linf"), Apgd("ce", 3))
+    assert verdicts.broken.all() and broken.failed.all() and (verdicts.passes == 1).all()
 
 
 def test_a_gradient_that_is_no_number_breaks_its_image_alone(problem):
@@ -68,9 +68,9 @@ def test_a_gradient_that_is_no_number_breaks_its_image_alone(problem):
 
     other = replace(problem, forward=forward)
     epsilon = whole(problem, "linf", HARMLESS)
-    found = apgd(other, "linf", epsilon, Apgd("ce", 3))
-    assert found.broken.nonzero()[0].tolist() == other.failed.nonzero()[0].tolist() == [2]
-    assert found.size[2] == epsilon[2]
+    verdicts = apgd(other, "linf", epsilon, Apgd("ce", 3))
+    assert verdicts.broken.nonzero()[0].tolist() == other.failed.nonzero()[0].tolist() == [2]
+    assert verdicts.size[2] == epsilon[2]
 
 
 @pytest.mark.slow

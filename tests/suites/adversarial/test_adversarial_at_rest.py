@@ -42,12 +42,12 @@ def test_answers_are_sure_beyond_ten_times_what_the_tuned_network_is_off():
 
 
 def test_full_precision_is_asked_where_the_run_moves_logits_beyond_rounding():
-    told = np.array([False] * 10)
+    right = np.array([False] * 10)
     bright = [False] * 4 + [False] + [True] * 5  # above one half; a tie goes to the first class
     bright[4] = True
-    asked = right_in_full_precision(seen(lambda x: level(x, 0.01), level), told)
+    asked = right_in_full_precision(seen(lambda x: level(x, 0.01), level), right)
     assert asked.tolist()[:4] == [False] * 4 and asked.tolist()[5:] == [True] * 5
-    assert right_in_full_precision(seen(lambda x: level(x, 5e-4), level), told) is told
+    assert right_in_full_precision(seen(lambda x: level(x, 5e-4), level), right) is right
 
 
 def test_margins_that_each_step_reached():
@@ -75,9 +75,9 @@ def test_images_are_read_otherwise():
         return torch.stack([value, torch.full_like(value, 0.2)], dim=1)
 
     images = torch.tensor([0.1, 0.9]).view(2, 1, 1, 1).expand(2, 3, 1, 1)
-    found = otherwise(red, images, torch.zeros(2, dtype=torch.int64), 1)
+    columns = otherwise(red, images, torch.zeros(2, dtype=torch.int64), 1)
     # (.1 - .485) / .229, .1 x .229 + .485; -.8, .55; 25.5, .0004
-    assert found.astype(int).tolist() == [[0, 1, 0, 1, 1, 0], [1, 1, 1, 1, 1, 0]]
+    assert columns.astype(int).tolist() == [[0, 1, 0, 1, 1, 0], [1, 1, 1, 1, 1, 0]]
 
 
 def test_what_each_image_cost(monkeypatch):
@@ -99,7 +99,7 @@ def test_what_each_image_cost(monkeypatch):
     monkeypatch.setattr(measured, "fgsm", lambda *_: np.zeros((n, 6), dtype=bool))
     config = SUITE.config
     before = len(plain)
-    found = attacked(config, view, np.arange(n))
-    assert found["passes"].tolist() == [21, 25, 21, 21, 21, 25, 21, 21]  # two norms of 10
-    assert found["forwards"].tolist() == [212, 264, 212, 206, 212, 264, 212, 206]
+    columns = attacked(config, view, np.arange(n))
+    assert columns["passes"].tolist() == [21, 25, 21, 21, 21, 25, 21, 21]  # two norms of 10
+    assert columns["forwards"].tolist() == [212, 264, 212, 206, 212, 264, 212, 206]
     assert sum(plain[before:]) == 8 + 2 * 52  # once to see how far it is off, then two images

@@ -33,22 +33,22 @@ def blank(threat, n, problem=None, **values):
 
 
 def test_the_worse_of_two_attacks_counts_image_by_image():
-    found = blank(
+    curve = blank(
         Threat("linf", (1.0, 2.0)), 3, epsilon=[1.0, 4.0, NEVER], by=["ce", "ce", ""], size=[1.0, 4.0, np.nan]
     )
     other = np.array([[False, True], [True, True], [False, False]])
-    found.merge(other, "fgsm")
-    assert found.epsilon.tolist() == [1.0, 1.0, NEVER]
-    assert found.by.tolist() == ["ce", "fgsm", ""]
-    assert found.size.tolist()[:2] == [1.0, 1.0] and np.isnan(found.size[2])
+    curve.merge(other, "fgsm")
+    assert curve.epsilon.tolist() == [1.0, 1.0, NEVER]
+    assert curve.by.tolist() == ["ce", "fgsm", ""]
+    assert curve.size.tolist()[:2] == [1.0, 1.0] and np.isnan(curve.size[2])
 
 
 def test_a_small_perturbation_breaks_every_budget_that_it_fits_in():
     threat = Threat("linf", (1.0, 2.0, 4.0), far=32.0)
-    found = blank(threat, 5, epsilon=[4.0, 2.0, 1.0, 32.0, NEVER], size=[1.5, 2.0000001, 1.0, 20.0, np.nan])
-    found.tighten()
-    assert found.epsilon.tolist() == [2.0, 2.0, 1.0, 32.0, NEVER]
-    assert found.held.tolist() == [1.0, 1.0, 0.0, 4.0, 32.0]
+    curve = blank(threat, 5, epsilon=[4.0, 2.0, 1.0, 32.0, NEVER], size=[1.5, 2.0000001, 1.0, 20.0, np.nan])
+    curve.tighten()
+    assert curve.epsilon.tolist() == [2.0, 2.0, 1.0, 32.0, NEVER]
+    assert curve.held.tolist() == [1.0, 1.0, 0.0, 4.0, 32.0]
 
 
 @pytest.mark.slow
@@ -81,13 +81,13 @@ def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(mo
         "held": [2.0, 3.0, 4.0, 4.0, 2.0],
     }
     problem = toy(torch.flatten, torch.zeros(5, 1, 1, 1))
-    found = blank(Threat("linf", (2.0, 4.0), far=9.0), 5, problem, **given)
-    found.halve()
+    curve = blank(Threat("linf", (2.0, 4.0), far=9.0), 5, problem, **given)
+    curve.halve()
     assert asked == [([0, 4], [2.5, 3.0])]
-    assert found.size.tolist() == pytest.approx([2.25, 3.0, 8.0, np.nan, 4.0], nan_ok=True)
-    assert found.held.tolist() == [2.0, 3.0, 4.0, 4.0, 3.0]
-    assert found.epsilon.tolist() == [4.0, 4.0, 9.0, NEVER, 4.0]
-    assert (found.passes.tolist(), found.forwards.tolist()) == ([3, 0, 0, 0, 3], [5, 0, 0, 0, 5])
+    assert curve.size.tolist() == pytest.approx([2.25, 3.0, 8.0, np.nan, 4.0], nan_ok=True)
+    assert curve.held.tolist() == [2.0, 3.0, 4.0, 4.0, 3.0]
+    assert curve.epsilon.tolist() == [4.0, 4.0, 9.0, NEVER, 4.0]
+    assert (curve.passes.tolist(), curve.forwards.tolist()) == ([3, 0, 0, 0, 3], [5, 0, 0, 0, 5])
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -115,17 +115,17 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
     threat = Threat(norm, (0.1, 0.12))
     finish = Finish(Apgd("margin", 9), near=0.3)
     config = AdversarialConfig((threat,), (Stage("ce", 4, "clean"),), finish=finish)
-    found = resistance(problem, threat, config, None)
+    curve = resistance(problem, threat, config, None)
     if norm == "l2":
-        assert asked == [] and np.isinf(found.epsilon[2])
+        assert asked == [] and np.isinf(curve.epsilon[2])
         return
     recipe = Apgd("margin", 9)
     assert asked == [([1, 2], [0.1, 0.1], recipe), ([3], [0.12], recipe)]
-    assert found.epsilon.tolist() == [0.1, 0.12, 0.1, NEVER, NEVER]
-    assert found.by.tolist() == ["ce", "ce", "apgd-margin", "", ""]
+    assert curve.epsilon.tolist() == [0.1, 0.12, 0.1, NEVER, NEVER]
+    assert curve.by.tolist() == ["ce", "ce", "apgd-margin", "", ""]
     extra = resistance(problem, threat, replace(config, finish=None), None)
-    assert (found.passes - extra.passes).tolist() == [0, 7, 7, 7, 0]
-    assert (found.forwards - extra.forwards).tolist() == [0, 5, 5, 5, 0]
+    assert (curve.passes - extra.passes).tolist() == [0, 7, 7, 7, 0]
+    assert (curve.forwards - extra.forwards).tolist() == [0, 5, 5, 5, 0]
 
 
 def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
@@ -172,13 +172,13 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
     problem = toy(torch.flatten, torch.zeros(4, 1, 1, 1))
     given = {"epsilon": [0.2, NEVER, 0.1, NEVER], "size": [0.2, np.nan, 0.1, np.nan], "held": [0.1, 0.8, 0.0, 0.8]}
     threat, recipes = Threat("linf", (0.1, 0.2), far=0.8), (Square(3), Apgd("margin", 3))
-    found, odd = blank(threat, 4, problem, **given), np.array([True, True, True, False])
-    told = found.ask(recipes, odd, 0)
+    curve, odd = blank(threat, 4, problem, **given), np.array([True, True, True, False])
+    opinions = curve.ask(recipes, odd, 0)
     assert asked == [([0, 1], [0.1, 0.2], "square"), ([0, 1], [0.1, 0.2], "apgd-margin")]
-    assert told.tolist() == [[0, 1], [1, 0], [-1, -1], [-1, -1]]
-    assert found.epsilon == pytest.approx([0.1, 0.2, 0.1, NEVER])
-    assert found.by.tolist() == ["apgd-margin", "square", "", ""]
-    assert found.forwards.tolist() == [6, 6, 0, 0]
+    assert opinions.tolist() == [[0, 1], [1, 0], [-1, -1], [-1, -1]]
+    assert curve.epsilon == pytest.approx([0.1, 0.2, 0.1, NEVER])
+    assert curve.by.tolist() == ["apgd-margin", "square", "", ""]
+    assert curve.forwards.tolist() == [6, 6, 0, 0]
     for least, wanted in ((1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3])):
         asked.clear()
         blank(threat, 4, problem, **given).ask(recipes, odd, least)

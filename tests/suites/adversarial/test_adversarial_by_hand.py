@@ -39,32 +39,32 @@ def trials(epsilons, sizes=None, right=None, fgsm=None):
 
 def scores(levels, *given, **more):
     threat = Threat("linf", tuple(level / 255 for level in levels))
-    found = SUITE.score(AdversarialConfig((threat,), ()), trials(*given, **more))
-    return {(score.metric, score.condition): score for score in found}
+    by_name = SUITE.score(AdversarialConfig((threat,), ()), trials(*given, **more))
+    return {(score.metric, score.condition): score for score in by_name}
 
 
 def test_the_area_weighs_budgets_by_their_share_of_the_log_axis():
     """1, 2, 8: widths 1 and 2 of log2, so weights 1/2, 3/2, 1 of 3; images that fall at 1, 2, 8 and never."""
-    found = scores((1, 2, 8), [1, 2, 8, np.inf])
-    assert found["auc_linf", ""].value == pytest.approx((0 + 1 / 6 + 2 / 3 + 1) / 4)
-    assert [found["robust_accuracy", f"linf {k}/255"].value for k in (1, 2, 8)] == [0.75, 0.5, 0.25]
+    by_name = scores((1, 2, 8), [1, 2, 8, np.inf])
+    assert by_name["auc_linf", ""].value == pytest.approx((0 + 1 / 6 + 2 / 3 + 1) / 4)
+    assert [by_name["robust_accuracy", f"linf {k}/255"].value for k in (1, 2, 8)] == [0.75, 0.5, 0.25]
 
 
 def test_the_median_is_over_the_right_answers():
     """16 right ones of sizes 1 to 16 and 5 wrong ones of size 0; order statistics 5 and 12 of 16 bound the median."""
     sizes = [*range(1, 17), *[0] * 5]
     epsilons = [4 if size <= 4 else 16 for size in sizes]
-    found = scores((4, 16), epsilons, sizes, [True] * 16 + [False] * 5)["median_linf", ""]
-    assert (found.value, found.n, found.excluded) == (pytest.approx(8.5), 16, 5)
-    assert (found.low, found.high) == (pytest.approx(5), pytest.approx(12))
+    by_name = scores((4, 16), epsilons, sizes, [True] * 16 + [False] * 5)["median_linf", ""]
+    assert (by_name.value, by_name.n, by_name.excluded) == (pytest.approx(8.5), 16, 5)
+    assert (by_name.low, by_name.high) == (pytest.approx(5), pytest.approx(12))
 
 
 def test_what_stands_is_larger_than_all_in_the_median():
     sizes = [*range(1, 11), *[np.inf] * 6]
     epsilons = [16] * 10 + [np.inf] * 6
-    found = scores((4, 16), epsilons, sizes)["median_linf", ""]
-    assert found.value == pytest.approx(8.5) and found.low is None and found.high is None
-    assert "no upper bound of the interval" in found.flags
+    by_name = scores((4, 16), epsilons, sizes)["median_linf", ""]
+    assert by_name.value == pytest.approx(8.5) and by_name.low is None and by_name.high is None
+    assert "no upper bound of the interval" in by_name.flags
     half = scores((4, 16), [16] * 8 + [np.inf] * 8, [*range(8), *[np.inf] * 8])["median_linf", ""]
     assert half.value is None and half.reason == "half the images or more survive linf 16/255"
     none = scores((4, 16), [0, 0], right=[False, False])["median_linf", ""]
@@ -73,16 +73,16 @@ def test_what_stands_is_larger_than_all_in_the_median():
 
 def test_an_image_that_falls_at_the_far_epsilon_alone_stands():
     """Sizes beyond the largest budget are no perturbation found, although the trust report tries there."""
-    found = scores((4, 16), [4, 4, 32], [2, 3, 20])
-    assert found["median_linf", ""].value == pytest.approx(3)
-    assert found["robust_accuracy", "linf 16/255"].value == pytest.approx(1 / 3)
+    by_name = scores((4, 16), [4, 4, 32], [2, 3, 20])
+    assert by_name["median_linf", ""].value == pytest.approx(3)
+    assert by_name["robust_accuracy", "linf 16/255"].value == pytest.approx(1 / 3)
 
 
 def test_fgsm_by_epsilon_and_passes_per_image():
     broken = [[0, 0, 1], [0, 1, 1], [1, 1, 1], [0, 0, 0]]
-    found = scores((2, 4, 8), [8, 4, 2, np.inf], fgsm=broken)
-    assert [found["fgsm_accuracy", f"linf {k}/255"].value for k in (2, 4, 8)] == [0.75, 0.5, 0.25]
-    assert found["gradient_passes", ""].value == pytest.approx((0 + 1 + 2 + 3) / 4)
+    by_name = scores((2, 4, 8), [8, 4, 2, np.inf], fgsm=broken)
+    assert [by_name["fgsm_accuracy", f"linf {k}/255"].value for k in (2, 4, 8)] == [0.75, 0.5, 0.25]
+    assert by_name["gradient_passes", ""].value == pytest.approx((0 + 1 + 2 + 3) / 4)
 
 
 @pytest.mark.parametrize(
@@ -108,20 +108,20 @@ def test_what_other_losses_add_at_each_budget():
     shown = trials([2, 2, 4, 4, np.inf, 8])
     shown.columns["linf_by"] = np.array(["ce", "margin", "square", "fgsm", "", "apgd-dlr"])
     threat = Threat("linf", (2 / 255, 4 / 255, 8 / 255))
-    found = SUITE.score(AdversarialConfig((threat,), (Stage("ce", 2),)), shown)
-    by = {s.condition: s.value for s in found if s.metric == "beyond_ce_linf"}
+    by_name = SUITE.score(AdversarialConfig((threat,), (Stage("ce", 2),)), shown)
+    by = {s.condition: s.value for s in by_name if s.metric == "beyond_ce_linf"}
     labels = ("", "linf 2/255", "linf 4/255", "linf 8/255")
     assert [by[label] for label in labels] == pytest.approx([1 / 6] * 4)
 
 
 def test_no_trials_no_values():
-    found = SUITE.score(SUITE.config, Trials({"stimulus": np.zeros(0, dtype=str)}))
-    assert {s.metric for s in found} == {m.name for m in SUITE.metrics}
-    assert {(s.value, s.reason, s.role) for s in found} == {(None, "no trials", "natural")}
+    by_name = SUITE.score(SUITE.config, Trials({"stimulus": np.zeros(0, dtype=str)}))
+    assert {s.metric for s in by_name} == {m.name for m in SUITE.metrics}
+    assert {(s.value, s.reason, s.role) for s in by_name} == {(None, "no trials", "natural")}
 
 
 def test_the_reason_without_a_median_names_the_largest_budget():
     levels = [1, np.inf, np.inf]
-    found = scores((1, 2, 4, 16), levels, levels, fgsm=np.zeros((3, 4)))["median_linf", ""]
-    assert (found.value, found.n, found.excluded) == (None, 3, 0)
-    assert found.reason == "half the images or more survive linf 16/255"
+    by_name = scores((1, 2, 4, 16), levels, levels, fgsm=np.zeros((3, 4)))["median_linf", ""]
+    assert (by_name.value, by_name.n, by_name.excluded) == (None, 3, 0)
+    assert by_name.reason == "half the images or more survive linf 16/255"

@@ -30,11 +30,11 @@ def compared(both):
     ("both", "p"), [(17, 0.1469), (40, 0.1048), (60, 0.0668), (70, 0.0482), (80, 0.0310), (100, 0.0060)]
 )
 def test_paired_it_depends_on_the_images_that_only_one_survives(both, p):
-    found = compared(both)
-    assert (found.a, found.b) == (0.121, 0.143) and found.n == N
-    assert found.p == pytest.approx(p, abs=6e-5)
-    assert "McNemar" in found.method
-    assert (found.low < -0.022 < found.high) and (found.high < 0) == (both >= 70)
+    comparison = compared(both)
+    assert (comparison.a, comparison.b) == (0.121, 0.143) and comparison.n == N
+    assert comparison.p == pytest.approx(p, abs=6e-5)
+    assert "McNemar" in comparison.method
+    assert (comparison.low < -0.022 < comparison.high) and (comparison.high < 0) == (both >= 70)
 
 
 def test_only_what_a_network_can_be_better_at_is_tested():

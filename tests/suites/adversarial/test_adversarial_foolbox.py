@@ -51,9 +51,9 @@ def problem(request, world):
 
 @pytest.mark.slow
 def test_fgsm_is_equal_at_every_epsilon(problem):
-    mine = fgsm(problem, slope(problem).gradient, LINF.epsilons)
+    ours = fgsm(problem, slope(problem).gradient, LINF.epsilons)
     attack_ = foolbox.attacks.LinfFastGradientAttack(random_start=False)
-    assert np.array_equal(mine, theirs(problem, attack_, LINF.epsilons)[1].T)
+    assert np.array_equal(ours, theirs(problem, attack_, LINF.epsilons)[1].T)
 
 
 PGD = {
@@ -104,11 +104,11 @@ def test_efficientnet_lite_0_agrees_with_foolbox(lite):
     count = int(os.environ.get("BENCH_ADVERSARIAL_IMAGES", "3"))
     problem = lite_problem(*lite, count)
     epsilons = LINF.epsilons if count >= 100 else (0.5 / 255, 4 / 255)
-    mine = fgsm(problem, slope(problem).gradient, epsilons)
+    ours = fgsm(problem, slope(problem).gradient, epsilons)
     fast = foolbox.attacks.LinfFastGradientAttack(random_start=False)
     his = np.concatenate([broken for _, broken in in_batches(problem, fast, epsilons)], axis=1)
-    print(f"clean {len(problem.images)} of {count}; FGSM leaves {(~mine).sum(axis=0)}")
-    assert np.array_equal(mine.sum(axis=0), his.sum(axis=1))
+    print(f"clean {len(problem.images)} of {count}; FGSM leaves {(~ours).sum(axis=0)}")
+    assert np.array_equal(ours.sum(axis=0), his.sum(axis=1))
     for norm, epsilon in LITE_PGD if count >= 100 else LITE_PGD[:2]:
         make, _ = PGD[norm]
         pool = Ascent(problem, norm, schedule([(Stage("ce", 10, "clean"), epsilon)]))

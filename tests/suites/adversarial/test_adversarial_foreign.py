@@ -40,17 +40,17 @@ def sound(problem, norm, epsilon, recipe):
         return problem.forward(x)
 
     watched = replace(problem, forward=forward, batch=32)
-    found = foreign(watched, norm, bounds(problem, epsilon), recipe)
+    verdicts = foreign(watched, norm, bounds(problem, epsilon), recipe)
     last, size = shown[-1], BALLS[norm].size(shown[-1] - problem.images).numpy()
     assert last.min() >= 0 and last.max() <= 1
     assert (size <= epsilon * (1 + 1e-5) + 1e-6).all()
     with torch.no_grad():
         wrong = (problem.forward(last).argmax(1) != problem.labels).numpy()
-    assert np.array_equal(found.broken, wrong)
-    assert np.allclose(found.size[wrong], size[wrong]) and np.isnan(found.size[~wrong]).all()
-    assert np.array_equal(found.margin > 0, wrong) and np.isfinite(found.loss).all()
-    assert found.passes.sum() + found.forwards.sum() == sum(len(x) for x in shown)
-    return found
+    assert np.array_equal(verdicts.broken, wrong)
+    assert np.allclose(verdicts.size[wrong], size[wrong]) and np.isnan(verdicts.size[~wrong]).all()
+    assert np.array_equal(verdicts.margin > 0, wrong) and np.isfinite(verdicts.loss).all()
+    assert verdicts.passes.sum() + verdicts.forwards.sum() == sum(len(x) for x in shown)
+    return verdicts
 
 
 @pytest.fixture
@@ -143,9 +143,9 @@ def test_the_images_are_the_suites_own(made, plugged):
 @pytest.mark.slow
 def test_autoattack_breaks_what_a_standard_network_cannot_hold(made, pyautoattack):
     problem = made("world-standard-0", 4)
-    found = sound(problem, "linf", 4 / 255, AUTO)
-    assert found.broken.all()
-    assert (found.passes == 101).all()  # APGD on the cross entropy alone, which never leaves early
+    verdicts = sound(problem, "linf", 4 / 255, AUTO)
+    assert verdicts.broken.all()
+    assert (verdicts.passes == 101).all()  # APGD on the cross entropy alone, which never leaves early
     assert not sound(problem, "l2", 1e-6, FIRST).broken.any()
 
 
@@ -168,9 +168,9 @@ def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(recipe, e
     random.seed(3)
     before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     tracing = sys.gettrace()
-    found = [foreign(replace(problem, batch=batch), "linf", bounds(problem, epsilon), recipe) for batch in (2, 5)]
-    assert np.array_equal(found[0].broken, found[1].broken)
-    assert 0 < found[0].broken.sum() < len(problem.images)
+    verdicts = [foreign(replace(problem, batch=batch), "linf", bounds(problem, epsilon), recipe) for batch in (2, 5)]
+    assert np.array_equal(verdicts[0].broken, verdicts[1].broken)
+    assert 0 < verdicts[0].broken.sum() < len(problem.images)
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1]) and before[2] == random.getstate()
     assert sys.gettrace() is tracing

@@ -35,12 +35,12 @@ def test_points_are_cut_to_ball_and_box_and_the_answer_there_counts(monkeypatch)
 
     monkeypatch.setattr("suites.adversarial.attacks.foreign._autoattack_points", points)
     budget = torch.full((5,), 0.375)
-    found = foreign(problem_of(pixels, batch=3), "linf", budget, AutoAttack())
-    assert found.broken.tolist() == [True, False, False, False, True]
-    assert found.size[[0, 4]].tolist() == [0.375, 0.375] and np.isnan(found.size[1:4]).all()
-    assert found.margin.tolist() == pytest.approx([0.25, 0.0, 0.0, -0.5, 0.625])
-    assert found.loss.tolist() == pytest.approx(np.log1p(np.exp(found.margin)).tolist())
-    assert found.passes.tolist() == [0] * 5 and found.forwards.tolist() == [1] * 5
+    verdicts = foreign(problem_of(pixels, batch=3), "linf", budget, AutoAttack())
+    assert verdicts.broken.tolist() == [True, False, False, False, True]
+    assert verdicts.size[[0, 4]].tolist() == [0.375, 0.375] and np.isnan(verdicts.size[1:4]).all()
+    assert verdicts.margin.tolist() == pytest.approx([0.25, 0.0, 0.0, -0.5, 0.625])
+    assert verdicts.loss.tolist() == pytest.approx(np.log1p(np.exp(verdicts.margin)).tolist())
+    assert verdicts.passes.tolist() == [0] * 5 and verdicts.forwards.tolist() == [1] * 5
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ def test_each_epsilon_is_a_call_of_its_own_and_its_cost_is_shared_out(attacked):
         return images
 
     pixels = [[0.1, 0.1], [0.2, 0.1], [0.3, 0.1], [0.4, 0.1]]
-    found = attacked(points, problem_of(pixels), [0.25, 0.5, 0.25, 0.25])
+    verdicts = attacked(points, problem_of(pixels), [0.25, 0.5, 0.25, 0.25])
     assert [call[0] for call in calls] == [0.25, 0.5]
     assert calls[0][1] == pytest.approx([0.1, 0.3, 0.4]) and calls[0][2] == [0, 2, 3]
     assert calls[1][1] == pytest.approx([0.2]) and calls[1][2] == [1]
     # Three images: 2 gradients, 3 + 1 plain; one image: 1 gradient, 1 + 1 plain; and 1 plain each for the verdict.
-    assert found.passes.tolist() == [1, 1, 1, 0]
-    assert found.forwards.tolist() == [2 + 1, 2 + 1, 1 + 1, 1 + 1]
+    assert verdicts.passes.tolist() == [1, 1, 1, 0]
+    assert verdicts.forwards.tolist() == [2 + 1, 2 + 1, 1 + 1, 1 + 1]
 
 
 def test_gradients_are_counted_where_they_can_be_had():

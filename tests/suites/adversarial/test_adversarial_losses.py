@@ -24,8 +24,8 @@ EXPECTED = {
 
 @pytest.mark.parametrize("name", ["ce", "margin", "dlr"])
 def test_losses_by_hand(name):
-    found = [float(LOSSES[name](Z, Y, target)) for target in (None, T)]
-    assert found == pytest.approx(EXPECTED[name])
+    points = [float(LOSSES[name](Z, Y, target)) for target in (None, T)]
+    assert points == pytest.approx(EXPECTED[name])
 
 
 def test_the_ratio_of_three_classes_is_over_first_less_third():
@@ -75,8 +75,8 @@ def by_hand(x, y, epsilon, steps):
 
 def test_points_are_those_of_fgsm_and_of_momentum_fgsm():
     y = curved(X).argmax(1)
-    found = crafted(curved, X, y, 0.3)
-    for mine, theirs in zip(found, by_hand(X.numpy(), y.numpy(), 0.3, 10), strict=True):
+    points = crafted(curved, X, y, 0.3)
+    for mine, theirs in zip(points, by_hand(X.numpy(), y.numpy(), 0.3, 10), strict=True):
         np.testing.assert_allclose(mine.numpy(), theirs, atol=1e-6)
 
 

@@ -87,9 +87,9 @@ def test_draws_fill_the_ball_uniformly():
 def test_l1_projection_by_hand(delta, epsilon, nearest):
     # the other image of the batch has a threshold of its own
     both = torch.tensor([delta, [1.0, 1.0, 0.0, 0.0]]).view(2, 1, 2, 2)
-    found = BALLS["l1"].project(both, torch.tensor([epsilon, 1.0]))
-    assert found.flatten(1)[0].tolist() == pytest.approx(nearest, abs=1e-6)
-    assert found.flatten(1)[1].tolist() == pytest.approx([0.5, 0.5, 0.0, 0.0], abs=1e-6)
+    reached = BALLS["l1"].project(both, torch.tensor([epsilon, 1.0]))
+    assert reached.flatten(1)[0].tolist() == pytest.approx(nearest, abs=1e-6)
+    assert reached.flatten(1)[1].tolist() == pytest.approx([0.5, 0.5, 0.0, 0.0], abs=1e-6)
 
 
 def test_a_step_by_hand():
@@ -98,12 +98,12 @@ def test_a_step_by_hand():
     at = torch.tensor([0.6, 0.55, 0.6, 0.95]).view(1, 4, 1, 1)
     way = torch.tensor([2.0, -0.1, 0.0, 1.0]).view(1, 4, 1, 1)
     sizes = torch.tensor([0.15]), torch.tensor([0.1])
-    found = BALLS["linf"].move(origin, at, way, *sizes).flatten()
-    assert_close(found, torch.tensor([0.65, 0.45, 0.6, 1.0]))
+    reached = BALLS["linf"].move(origin, at, way, *sizes).flatten()
+    assert_close(reached, torch.tensor([0.65, 0.45, 0.6, 1.0]))
     two = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
     half = torch.full((1, 2, 1, 1), 0.5)
-    found = BALLS["l2"].move(half, half, two, torch.tensor([0.3]), torch.tensor([0.1]))
-    assert_close(found.flatten(), torch.tensor([0.56, 0.58]))
+    reached = BALLS["l2"].move(half, half, two, torch.tensor([0.3]), torch.tensor([0.1]))
+    assert_close(reached.flatten(), torch.tensor([0.56, 0.58]))
 
 
 @pytest.mark.parametrize(("entries", "count"), [(10, 1), (100, 1), (300, 3)])

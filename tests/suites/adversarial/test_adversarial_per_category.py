@@ -26,11 +26,11 @@ def grouped(*columns):
 )
 def test_the_largest_is_the_decision_and_gaps_are_those_of_log_probability(columns):
     z = logits()
-    mine = per_category(columns)(z)
+    ours = per_category(columns)(z)
     shares = decide(z, grouped(*columns))
-    assert torch.equal(mine.argmax(1), shares.argmax(1))
+    assert torch.equal(ours.argmax(1), shares.argmax(1))
     gaps = shares.double().log()
-    assert torch.allclose((mine - mine[:, :1]).double(), gaps - gaps[:, :1], atol=1e-4)
+    assert torch.allclose((ours - ours[:, :1]).double(), gaps - gaps[:, :1], atol=1e-4)
 
 
 def test_gradients_pass_through_groups():
@@ -42,5 +42,5 @@ def test_gradients_pass_through_groups():
 def test_groups_of_two_are_their_mean_exponential():
     """ln((1 + 3) / 2), ln((2 + 2) / 2) and the single column itself."""
     z = torch.tensor([[1.0, 3.0, 2.0, 2.0, 5.0]]).log()
-    found = per_category(((0, 1), (2, 3), (4,)))(z)
-    assert torch.allclose(found.exp(), torch.tensor([[2.0, 2.0, 5.0]]))
+    pooled = per_category(((0, 1), (2, 3), (4,)))(z)
+    assert torch.allclose(pooled.exp(), torch.tensor([[2.0, 2.0, 5.0]]))

@@ -70,8 +70,8 @@ def test_rounding_to_eight_bits_is_no_mask_and_coarse_steps_are_unclear():
 
 
 def test_ripples_have_slopes_that_lead_nowhere():
-    found = checked(lambda x: line(x + 0.004 * torch.sin(2000 * x)))
-    assert np.median(found.error) > 0.6
+    checks = checked(lambda x: line(x + 0.004 * torch.sin(2000 * x)))
+    assert np.median(checks.error) > 0.6
 
 
 def test_a_constant_on_all_logits_hides_no_mask():
@@ -88,9 +88,9 @@ def test_gradients_that_company_changes():
         factor[1:] = -1
         return line(Scaled.apply(x, factor))
 
-    found = checked(alone_right)
-    assert found.company[0] < 1e-6 and np.allclose(found.company[1:], 2)
-    assert found.error[0] < 1e-3 and np.allclose(found.error[1:], 2, atol=1e-3)
+    checks = checked(alone_right)
+    assert checks.company[0] < 1e-6 and np.allclose(checks.company[1:], 2)
+    assert checks.error[0] < 1e-3 and np.allclose(checks.error[1:], 2, atol=1e-3)
 
 
 def test_what_the_attack_followed_is_what_is_checked():
@@ -173,11 +173,11 @@ def test_pre_images_of_probabilities_and_sigmoids():
     assert preimage(z)(z) is z
     z = torch.tensor([[9.0, -9.0, 2.0, -9.0, -9.0]]).repeat(8, 1)
     bent = 3 * z.tanh() + 1
-    found = preimage(bent)
+    checks = preimage(bent)
     assert ends(bent) == pytest.approx((-2.0, 4.0)) and ends(z.log_softmax(dim=1)) is None
     assert ends(bent[:7]) is None and ends(torch.randn(8, 4)) is None
-    assert torch.allclose(found(bent)[:, 2], torch.tensor(4.0).double(), atol=1e-3)
-    beyond = found(torch.tensor([[4.0, 4.1, -2.1, -2.0]]))[0]
+    assert torch.allclose(checks(bent)[:, 2], torch.tensor(4.0).double(), atol=1e-3)
+    beyond = checks(torch.tensor([[4.0, 4.1, -2.1, -2.0]]))[0]
     assert beyond[1] > beyond[0] and beyond[2] < beyond[3]
     whole = torch.tensor([[1.0, 0.0]])
     assert torch.isfinite(preimage(whole)(whole)).all()

@@ -61,10 +61,10 @@ def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(no
     problem = problem_of(two_way, grey())
     exact, recipe = radius(problem, norm), Apgd(loss, 60)
     beyond = {"linf": 1.01, "l2": 1.01, "l1": 1.3}[norm]
-    found = apgd(problem, norm, beyond * exact, recipe)
-    assert found.broken.all()
-    assert (found.size <= (beyond * exact).numpy() * (1 + 1e-5)).all()
-    assert (found.size >= exact.numpy() * (1 - 1e-5)).all()
+    verdicts = apgd(problem, norm, beyond * exact, recipe)
+    assert verdicts.broken.all()
+    assert (verdicts.size <= (beyond * exact).numpy() * (1 + 1e-5)).all()
+    assert (verdicts.size >= exact.numpy() * (1 - 1e-5)).all()
     assert not apgd(problem, norm, 0.99 * exact, recipe).broken.any()
 
 
@@ -84,8 +84,8 @@ def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(nor
 def test_targets_are_tried_in_turn():
     """One step of each run, up the margin of its own target."""
     problem, shown = watched(problem_of(linear, grey(1)))
-    found = apgd(problem, "linf", torch.tensor([1e-4]), Apgd("margin", 1, targets=6))
-    assert not found.broken.any() and found.passes[0] == len(shown) == 12
+    verdicts = apgd(problem, "linf", torch.tensor([1e-4]), Apgd("margin", 1, targets=6))
+    assert not verdicts.broken.any() and verdicts.passes[0] == len(shown) == 12
     y = int(problem.labels[0])
     ranked = linear(problem.images)[0].argsort(descending=True).tolist()
     for run, (start, end) in enumerate(zip(shown[::2], shown[1::2], strict=True)):
@@ -145,16 +145,16 @@ def test_square_keeps_to_ball_and_box_and_tells_the_truth(norm):
     problem = problem_of(two_way, grey(spread=0.2).clamp(0, 1))
     epsilon = {"linf": 3, "l2": 3}[norm] * radius(problem, norm)
     seen, shown = watched(problem)
-    found = square(seen, norm, epsilon, Square(60))
-    assert 2 <= found.broken.sum() < 8
+    verdicts = square(seen, norm, epsilon, Square(60))
+    assert 2 <= verdicts.broken.sum() < 8
     assert all(x.min() >= 0 and x.max() <= 1 for x in shown)
     away = (shown[0] - problem.images).flatten(1)
     assert (torch.linalg.vector_norm(away, ORDER[norm], dim=1) <= epsilon * (1 + 1e-5)).all()
-    assert sum(map(len, shown)) == found.forwards.sum() and (found.passes == 0).all()
-    assert (found.forwards[~found.broken] == 60).all()
-    sizes, bounds = found.size[found.broken], epsilon.numpy()[found.broken]
+    assert sum(map(len, shown)) == verdicts.forwards.sum() and (verdicts.passes == 0).all()
+    assert (verdicts.forwards[~verdicts.broken] == 60).all()
+    sizes, bounds = verdicts.size[verdicts.broken], epsilon.numpy()[verdicts.broken]
     assert (sizes <= bounds * (1 + 1e-5)).all() and (sizes >= bounds / 3 * (1 - 1e-5)).all()
-    assert (found.margin[found.broken] >= 0).all() and np.isnan(found.size[~found.broken]).all()
+    assert (verdicts.margin[verdicts.broken] >= 0).all() and np.isnan(verdicts.size[~verdicts.broken]).all()
 
 
 def test_square_keeps_what_makes_the_answer_no_safer():
@@ -213,23 +213,23 @@ def whole_curve(distances, forward=two_way, **given):
 def test_the_curve_of_a_linear_network_is_its_distance():
     """The smallest budget that reaches, by the attack that got there; bisection comes down to the distance itself."""
     distances = [0.1, 0.3, 0.7, 1.3]
-    found, _ = whole_curve(distances, stages=(Stage("ce", 5), Stage("margin", 5)), bisect=7)
-    assert found.epsilon.tolist() == pytest.approx([0.2, 0.5, 1.0, np.inf])
-    assert found.by.tolist() == ["ce", "ce", "ce", ""]
-    assert found.size[:3] == pytest.approx(distances[:3], rel=0.02)
-    assert (found.size[:3] >= np.array(distances[:3]) - 1e-6).all()
-    assert (found.held[:3] <= distances[:3]).all() and (found.held[:3] > 0.9 * found.size[:3]).all()
-    assert np.isnan(found.size[3])
+    verdicts, _ = whole_curve(distances, stages=(Stage("ce", 5), Stage("margin", 5)), bisect=7)
+    assert verdicts.epsilon.tolist() == pytest.approx([0.2, 0.5, 1.0, np.inf])
+    assert verdicts.by.tolist() == ["ce", "ce", "ce", ""]
+    assert verdicts.size[:3] == pytest.approx(distances[:3], rel=0.02)
+    assert (verdicts.size[:3] >= np.array(distances[:3]) - 1e-6).all()
+    assert (verdicts.held[:3] <= distances[:3]).all() and (verdicts.held[:3] > 0.9 * verdicts.size[:3]).all()
+    assert np.isnan(verdicts.size[3])
 
 
 def test_attacks_are_tried_on_what_stands():
     distances = [0.1, 0.7, 1.3]
     attacks = (Apgd("margin", 20),)
-    found, _ = whole_curve(distances, stages=(), attacks=attacks)
-    assert found.epsilon.tolist() == pytest.approx([0.2, 1.0, np.inf])
-    assert found.by.tolist() == ["apgd-margin", "apgd-margin", ""]
-    assert found.forwards.tolist() == [0, 0, 0]
-    assert found.passes[2] == 3 * 21 and found.passes[0] <= 21
+    verdicts, _ = whole_curve(distances, stages=(), attacks=attacks)
+    assert verdicts.epsilon.tolist() == pytest.approx([0.2, 1.0, np.inf])
+    assert verdicts.by.tolist() == ["apgd-margin", "apgd-margin", ""]
+    assert verdicts.forwards.tolist() == [0, 0, 0]
+    assert verdicts.passes[2] == 3 * 21 and verdicts.passes[0] <= 21
 
 
 def test_what_is_no_number_under_attack_is_noted():

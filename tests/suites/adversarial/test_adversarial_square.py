@@ -32,8 +32,8 @@ def test_shares_follow_the_published_schedule():
 @pytest.mark.parametrize("size", [(1, 3), (2, 5), (3, 4), (5, 5), (6, 13), (16, 33)])
 def test_bumps_are_the_published_pattern(size):
     theirs = pytest.importorskip("pyautoattack.square").SquareAttack(None, norm="L2", eps=1.0, device="cpu")
-    mine = bump(*size)
-    assert torch.allclose(mine / mine.norm(), theirs.eta_rectangles(*size), atol=1e-6)
+    ours = bump(*size)
+    assert torch.allclose(ours / ours.norm(), theirs.eta_rectangles(*size), atol=1e-6)
 
 
 def test_an_l2_redraw_keeps_the_length_and_all_but_two_squares():
@@ -81,8 +81,8 @@ def test_strength_is_that_of_the_authors_code(problem):
     points = theirs.perturb(problem.images, problem.labels)
     with torch.no_grad():
         broken = (problem.forward(points).argmax(1) != problem.labels).sum()
-    mine = square(problem, "linf", bounds(problem, "linf"), Square(60)).broken.sum()
-    assert 4 <= mine < len(problem.images) and abs(int(mine) - int(broken)) <= 4
+    ours = square(problem, "linf", bounds(problem, "linf"), Square(60)).broken.sum()
+    assert 4 <= ours < len(problem.images) and abs(int(ours) - int(broken)) <= 4
 
 
 @pytest.mark.slow

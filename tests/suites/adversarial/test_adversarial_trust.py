@@ -99,10 +99,10 @@ def test_two_grades():
     assert said.startswith(CONFIRMED) and not said.startswith(DISTRUST)
     for column, few, many in ((0, 1, 2), (1, 4, 5)):
         for broken, wrong in ((few, False), (many, True)):
-            told = np.full((100, 2), -1)
-            told[:20] = 0
-            told[:broken, column] = 1
-            flags_ = by_hand(**{**odd, "second_opinion": told})
+            opinions = np.full((100, 2), -1)
+            opinions[:20] = 0
+            opinions[:broken, column] = 1
+            flags_ = by_hand(**{**odd, "second_opinion": opinions})
             assert len(flags_) == 1 + wrong
             assert all(flag.startswith(DISTRUST) == wrong for flag in flags_)
             if wrong:

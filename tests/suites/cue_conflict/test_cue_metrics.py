@@ -43,7 +43,7 @@ BY_HAND = [
 
 
 def test_every_metric_by_hand():
-    found = scored(trials(BY_HAND))
+    scores = scored(trials(BY_HAND))
     expected = {
         "shape_bias": 5 / 7,
         "shape_fraction": 5 / 12,
@@ -51,27 +51,27 @@ def test_every_metric_by_hand():
         "neither_fraction": 5 / 12,
         "agree_accuracy": 3 / 4,
     }
-    assert {name: found[name, ""].value for name in expected} == pytest.approx(expected)
-    assert found["shape_bias", "cat"].value == pytest.approx(3 / 5)
-    assert found["shape_bias", "dog"].value == 1.0
-    assert found["shape_bias", "car"].value is None
-    assert found["shape_bias", ""].n == 7
+    assert {name: scores[name, ""].value for name in expected} == pytest.approx(expected)
+    assert scores["shape_bias", "cat"].value == pytest.approx(3 / 5)
+    assert scores["shape_bias", "dog"].value == 1.0
+    assert scores["shape_bias", "car"].value is None
+    assert scores["shape_bias", ""].n == 7
 
 
 def test_the_interval_is_wilson_given_s_and_t():
-    found = scored(trials(BY_HAND))["shape_bias", ""]
+    scores = scored(trials(BY_HAND))["shape_bias", ""]
     z, n, p = 1.959963984540054, 7, 5 / 7
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert (found.low, found.high) == pytest.approx((centre - half, centre + half))
+    assert (scores.low, scores.high) == pytest.approx((centre - half, centre + half))
 
 
 @pytest.mark.parametrize(("answer", "bias"), [("cat", 1.0), ("dog", 0.0)], ids=["all shape", "all texture"])
 def test_one_cue_alone(answer, bias):
-    found = scored(trials([(answer, "cat", "dog")] * 20))["shape_bias", ""]
-    assert (found.value, found.n) == (bias, 20)
-    assert found.low <= bias <= found.high
-    assert found.high - found.low < 0.2
+    scores = scored(trials([(answer, "cat", "dog")] * 20))["shape_bias", ""]
+    assert (scores.value, scores.n) == (bias, 20)
+    assert scores.low <= bias <= scores.high
+    assert scores.high - scores.low < 0.2
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_one_cue_alone(answer, bias):
     ids=["neither", "na", "agreeing cues only"],
 )
 def test_no_cue_followed_is_no_value_with_a_reason(rows):
-    found = scored(trials(rows))["shape_bias", ""]
-    assert found.value is None
-    assert found.reason
-    assert found.low is None and found.high is None
+    scores = scored(trials(rows))["shape_bias", ""]
+    assert scores.value is None
+    assert scores.reason
+    assert scores.low is None and scores.high is None
 
 
 def test_na_counts_in_every_fraction_but_not_in_the_bias():
@@ -104,17 +104,17 @@ def test_no_trials_give_no_scores():
 
 
 def test_a_missing_role_is_a_score_with_its_reason():
-    found = scored(trials(BY_HAND, missing={"edges": "bench data fetch edges"}))
-    assert found["edges_accuracy", ""].value is None
-    assert found["edges_accuracy", ""].reason == "bench data fetch edges"
+    scores = scored(trials(BY_HAND, missing={"edges": "bench data fetch edges"}))
+    assert scores["edges_accuracy", ""].value is None
+    assert scores["edges_accuracy", ""].reason == "bench data fetch edges"
 
 
 def test_who_never_answers_has_no_score_and_so_no_rank():
     for role in ("cue-conflict", "edges"):
-        found = SUITE.score(None, trials([("na", "cat", "dog")] * 9, role))
-        assert {score.value for score in found} == {None}
-        assert {score.reason for score in found} == {"no answer but 'na'"}
-        assert {score.excluded for score in found} == {9}
+        scores = SUITE.score(None, trials([("na", "cat", "dog")] * 9, role))
+        assert {score.value for score in scores} == {None}
+        assert {score.reason for score in scores} == {"no answer but 'na'"}
+        assert {score.excluded for score in scores} == {9}
 
 
 def published_names(rows, shapes, textures):
@@ -127,16 +127,16 @@ def published_names(rows, shapes, textures):
 def test_intervals_are_about_other_shapes_and_textures():
     answers = ["cat", "cat", "dog", "dog"] * 6  # of 6 shapes x 4 textures, two textures are always followed
     rows = [(answer, "cat", "dog") for answer in answers]
-    found = scored(published_names(rows, 6, 4))
-    assert found["shape_bias", ""].method == "wilson, clustered (6 shapes x 4 textures)"
+    scores = scored(published_names(rows, 6, 4))
+    assert scores["shape_bias", ""].method == "wilson, clustered (6 shapes x 4 textures)"
     # Influence 1/48 or -1/48 each. Textures: 4 (6/48)^2 4/3, single images contained; shapes: 0. df: textures less 1.
     variance = 4 * (6 / 48) ** 2 * 4 / 3
     n, t = 0.25 / variance, 3.1824463
     half = t * np.sqrt(0.25 / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
-    score = found["shape_bias", ""]
+    score = scores["shape_bias", ""]
     assert (score.low, score.high) == pytest.approx((0.5 - half, 0.5 + half), rel=1e-6)
     for name in ("shape_fraction", "texture_fraction", "neither_fraction"):
-        assert "6 shapes x 4 textures" in found[name, ""].method
+        assert "6 shapes x 4 textures" in scores[name, ""].method
     assert scored(trials(rows))["shape_bias", ""].method == "wilson"  # names of no such form
 
 
@@ -144,17 +144,17 @@ def test_label_columns_of_a_set_of_ones_own_say_what_images_share():
     rows = [(answer, "cat", "dog") for answer in ("cat", "cat", "dog", "dog") * 6]
     texture, plain = np.tile(list("wxyz"), 6), trials(rows)
     own = Trials({**plain.columns, "texture_exemplar": texture})
-    found, before = scored(own)["shape_bias", ""], scored(plain)["shape_bias", ""]
-    assert (found.method, before.method) == ("wilson, clustered (4 textures)", "wilson")
-    assert found.high - found.low > 1.5 * (before.high - before.low)
+    scores, before = scored(own)["shape_bias", ""], scored(plain)["shape_bias", ""]
+    assert (scores.method, before.method) == ("wilson, clustered (4 textures)", "wilson")
+    assert scores.high - scores.low > 1.5 * (before.high - before.low)
 
 
 @pytest.mark.parametrize("role", ["edges", "silhouettes", "natural"])
 def test_accuracies_count_na_as_wrong(role):
     rows = [("cat", "cat", "")] * 3 + [("na", "cat", ""), ("dog", "cat", "")]
-    found = scored(trials(rows, role))
-    assert found[f"{role}_accuracy", ""].value == pytest.approx(3 / 5)
-    assert ("shape_bias", "") not in found
+    scores = scored(trials(rows, role))
+    assert scores[f"{role}_accuracy", ""].value == pytest.approx(3 / 5)
+    assert ("shape_bias", "") not in scores
 
 
 def test_the_suite_keeps_its_contract():

@@ -57,9 +57,9 @@ def bias(db, observer):
 
 
 def test_people_to_four_digits(published):
-    found = [bias(published, f"subject-{number:02d} (model-vs-human)") for number in range(1, 11)]
-    assert [round(value, 4) for value in found] == list(PEOPLE)
-    assert round(float(np.mean(found)), 4) == 0.9576
+    biases = [bias(published, f"subject-{number:02d} (model-vs-human)") for number in range(1, 11)]
+    assert [round(value, 4) for value in biases] == list(PEOPLE)
+    assert round(float(np.mean(biases)), 4) == 0.9576
     assert round(bias(published, "people (pooled)"), 4) == 0.9587
 
 
@@ -94,8 +94,8 @@ def test_counts_by_name(published):
     with api.reading(read_settings(published)) as store:
         for name, counts in COUNTS.items():
             trials = api.observer_trials(store, suite, name).of("cue-conflict")
-            found = int(follows_shape(trials).sum()), int(follows_texture(trials).sum())
-            assert found == counts, name
+            biases = int(follows_shape(trials).sum()), int(follows_texture(trials).sum())
+            assert biases == counts, name
 
 
 #: WordNet groups, written out by number of ImageNet class: an independent list of the small categories.
@@ -164,9 +164,9 @@ def compare_with_straight_line(number, folder, db, limit):
     assert report.exit_code == 0
     table = api.trials(f"efficientnet-lite{number}", "cue-conflict", db=db)
     table = table[table["role"] == "cue-conflict"]
-    mine = dict(zip(table["stimulus"], table["response"], strict=True))
-    theirs = straight_line(number, folder / "cue-conflict", mine)
-    return [name for name in mine if mine[name] != theirs[name]], len(mine)
+    decisions_here = dict(zip(table["stimulus"], table["response"], strict=True))
+    theirs = straight_line(number, folder / "cue-conflict", decisions_here)
+    return [name for name in decisions_here if decisions_here[name] != theirs[name]], len(decisions_here)
 
 
 def test_efficientnet_lite_decides_as_a_straight_line_script(folder, tmp_path, monkeypatch):

@@ -26,8 +26,8 @@ def scores(tmp_path_factory):
 
 
 def test_the_shape_reader_is_all_shape(scores):
-    found = scores["ideal-shape", "shape_bias"]
-    assert (found.value, found.high) == (1.0, 1.0)
+    score = scores["ideal-shape", "shape_bias"]
+    assert (score.value, score.high) == (1.0, 1.0)
     assert scores["ideal-shape", "texture_fraction"].value == 0.0
     for metric in ("natural_accuracy", "edges_accuracy", "silhouettes_accuracy"):
         assert scores["ideal-shape", metric].value == 1.0
@@ -45,15 +45,15 @@ def test_the_guesser_is_within_its_intervals(scores):
         "neither_fraction": 14 / 16, "natural_accuracy": 1 / 16, "edges_accuracy": 1 / 16,
     }  # fmt: skip
     for metric, chance in chances.items():
-        found = scores["ideal-guesser", metric]
-        assert found.low <= chance <= found.high, metric
+        score = scores["ideal-guesser", metric]
+        assert score.low <= chance <= score.high, metric
 
 
 def test_the_constant_responder_is_right_once_in_sixteen(scores):
     assert scores["ideal-constant", "edges_accuracy"].value == pytest.approx(1 / 16)
     assert scores["ideal-constant", "shape_fraction"].value == pytest.approx(1 / 16)
-    found = scores["ideal-constant", "shape_bias"]
-    assert found.low <= 0.5 <= found.high
+    score = scores["ideal-constant", "shape_bias"]
+    assert score.low <= 0.5 <= score.high
 
 
 def test_the_noisy_reader_follows_its_probability(scores):
@@ -66,5 +66,5 @@ def test_the_noisy_reader_follows_its_probability(scores):
         "natural_accuracy": p,
     }
     for metric, value in expected.items():
-        found = scores["ideal-noisy", metric]
-        assert found.low <= value <= found.high, metric
+        score = scores["ideal-noisy", metric]
+        assert score.low <= value <= score.high, metric
