@@ -8,12 +8,10 @@ from benchmark.api.cards import (
     one_card,
     register,
     register_each_template,
-    remove_model,
     rename_model,
-    retire_model,
 )
 from benchmark.api.comparing import compare, compare_each, diff, discordant
-from benchmark.api.databases import check_db, db_status, merge, upgrade, vacuum
+from benchmark.api.databases import check_db, db_status, merge
 from benchmark.api.exchange import consistency, document, export, exported, observer_trials, scores, trials
 from benchmark.api.importing import ReferenceReport, import_trials, offer_reference, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard

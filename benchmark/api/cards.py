@@ -24,16 +24,7 @@ from benchmark.stimuli.datasets import open_folder
 from benchmark.stimuli.generated import training_stimuli
 from benchmark.store import open_store
 from benchmark.variables import read_settings
-from registry.cards import (
-    ModelCard,
-    head_file,
-    read_cards,
-    remove_card,
-    remove_unnamed,
-    rename_card,
-    retire_card,
-    select_cards,
-)
+from registry.cards import ModelCard, head_file, read_cards, remove_unnamed, rename_card, select_cards
 from registry.files import digest_data, expanded, write_whole
 
 if TYPE_CHECKING:
@@ -132,16 +123,6 @@ def register_each_template(
         require_free(member, CardFolder(settings.cards, settings.place, replaces=replace))
     for member, template in chosen.items():
         yield register(member, arch, templates=template, replace=replace, **asked)
-
-
-def remove_model(name: str) -> tuple[Path, ...]:
-    """Delete a registered card and return the files of its heads, which go with it; weights and stored answers stay."""
-    return remove_card(name, read_settings().cards)
-
-
-def retire_model(name: str, *, retired: bool = True) -> ModelCard:
-    """Take a registered model from boards and patterns, or back; what is stored of it stays."""
-    return retire_card(name, read_settings().cards, retired=retired)
 
 
 def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:

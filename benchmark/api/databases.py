@@ -116,13 +116,6 @@ def db_status(db: Db = None) -> Status:
     return status(read_settings(db).db)
 
 
-def upgrade(db: Db = None) -> tuple[str, str]:
-    """Bring an older leaderboard's schema up to date. Cut short, it leaves the old one."""
-    before = db_status(db).revision
-    with open_store(read_settings(db).db, create=False):
-        return before, db_status(db).revision
-
-
 def check_db(
     db: Db = None, *, rescore: Annotated[bool, Option("Compute scores again from the stored trials, too.")] = False
 ) -> list[str]:
@@ -141,9 +134,3 @@ def check_db(
                 lines.append(f"{suite.name}: scores cannot be computed again: {error}")
             lines += checker.different
     return lines
-
-
-def vacuum(db: Db = None) -> tuple[int, int]:
-    """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
-    with open_store(read_settings(db).db, create=False) as store:
-        return store.vacuum()

@@ -74,7 +74,14 @@ def import_leaderboard(
     report = LeaderboardReport(known_as)
     with open_store(read_settings(db).db) as store:
         # everything is looked at before anything is written
-        _require_same_stimuli(store, document)
+        here = {note.digest: note for note in store.stimuli_names()}
+        for theirs in document.stimuli:
+            own = here.get(theirs.digest)
+            if own is not None and (own.n, own.space) != (theirs.n, theirs.space):
+                raise ScoresError(
+                    f"stimulus set {theirs.digest[:12]} has {own.n} images of {own.space} here, and {theirs.n} of "
+                    f"{theirs.space} in the document: one of the two is wrong. Nothing was imported."
+                )
         by_observer = _scores_by_observer(document, suites, report)
         new = list(_new_scores(store, document, by_observer, report))
         if report.conflicts or not new:
@@ -85,17 +92,6 @@ def import_leaderboard(
         with recorded(store, command, imported=origin) as run:
             _write(store, run, document, new, report)
     return report
-
-
-def _require_same_stimuli(store: Store, document: Document) -> None:
-    here = {note.digest: note for note in store.stimuli_names()}
-    for theirs in document.stimuli:
-        own = here.get(theirs.digest)
-        if own is not None and (own.n, own.space) != (theirs.n, theirs.space):
-            raise ScoresError(
-                f"stimulus set {theirs.digest[:12]} has {own.n} images of {own.space} here, and {theirs.n} of "
-                f"{theirs.space} in the document: one of the two is wrong. Nothing was imported."
-            )
 
 
 def _scores_by_observer(

@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -206,11 +206,10 @@ def _shard_report(
         torch.cuda.set_device(device)
     policy = devices_and_policy(prepared.request)[1]
     prepared = parts_of(prepared.planned(), policy, n)[index - 1]
-    reporter = _ShardReporter(name, prepared.passes(), say)
-    reporter.begin(sum(task.trials for task in prepared.tasks))
-    report = run_here(prepared, reporter, f"{command} (shard {index}/{n})")
-    say("done", name)
-    return report
+    reporter: Any = _ShardReporter(name, say)
+    for observer, passes in prepared.passes().items():  # all that is planned, though observers are loaded in groups
+        reporter.expect(observer, 0, passes)
+    return run_here(prepared, reporter, f"{command} (shard {index}/{n})")
 
 
 def _end_with_parent() -> None:
@@ -222,38 +221,15 @@ def _end_with_parent() -> None:
     os._exit(130)
 
 
+@dataclass(frozen=True)
 class _ShardReporter:
-    """All observers of a shard as one line, which moves with forward passes.
+    """Hands every call on to the run's reporter, under the shard's name: "cuda:0: resnet50"."""
 
-    say: hands a reporter's method and its arguments on; planned: observer -> forward passes, with nothing stored.
-    """
+    name: str
+    say: Callable[..., None]
 
-    def __init__(self, name: str, planned: Mapping[str, float], say: Callable[..., None]) -> None:
-        self._name, self._left, self._say = name, dict(planned), say
-
-    def begin(self, trials: int) -> None:
-        self._say("expect", self._name, trials, sum(self._left.values()))
-
-    def expect(self, observer: str, trials: int, passes: float) -> None:  # noqa: ARG002
-        self._say("work", self._name, self._left.get(observer, passes) - passes)  # what is stored already is done
-        self._left[observer] = passes
-
-    def tuning(self, observer: str) -> None:
-        self.note(f"tuning {observer}")
-
-    def advance(self, observer: str, trials: int) -> None:  # noqa: ARG002
-        self._say("advance", self._name, trials)
-
-    def work(self, observer: str, passes: float) -> None:
-        self._left[observer] = self._left.get(observer, 0.0) - passes
-        self._say("work", self._name, passes)
-
-    def done(self, observer: str) -> None:
-        if left := self._left.pop(observer, 0.0):  # not owed any more
-            self._say("work", self._name, left)
-
-    def note(self, text: str) -> None:
-        self._say("note", f"{self._name}: {text}")
+    def __getattr__(self, method: str) -> Callable[..., None]:
+        return lambda observer, *more: self.say(method, f"{self.name}: {observer}", *more)
 
 
 _SCRIPT = """\

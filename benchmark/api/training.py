@@ -180,8 +180,8 @@ class TrainingRun:
         """Register and run checkpoints as they appear, until `pause`, called between two looks, says no, or a
         checkpoint of at least step `until` was run, or was left out and is as it was at the next look.
 
-        A file is read once its size and time are the same at two looks, and what was read counts only if they still
-        are afterwards. One that does not load is said and tried again when it changes.
+        A file is read once its size and time are the same at two looks. One that does not load is said and tried again
+        when it changes.
         """
         self._require()
         self._require_arch()
@@ -228,20 +228,10 @@ class TrainingRun:
             steps={path: step for path, step in chosen.steps.items() if path in fresh},
             left_out={path: why for path, why in order.left_out.items() if path in fresh},
         )
-        before = {*self.report.models}
-        cards = self.register(new)
-        for path in fresh:
-            if (stamp := _stamp(path)) == stamps[path]:
-                done[path] = stamp
-            else:
-                self.say(f"waiting for {self._inside(path)}: it changed while it was read")
-        whole = {str(path.resolve()) for path in fresh if done.get(path) == stamps[path]}
-        for card in cards:
-            if card.weights not in whole and card.name not in before:
-                self.report.models.pop(card.name, None)
-        if kept := [card for card in cards if card.weights in whole]:
-            self.say(f"running {', '.join(card.name for card in kept)}")
-            self.run_cheapest_first(kept)
+        done |= {path: stamps[path] for path in fresh}  # one that changes while it is read is read again
+        if cards := self.register(new):
+            self.say(f"running {', '.join(card.name for card in cards)}")
+            self.run_cheapest_first(cards)
         return order.steps
 
     def run_cheapest_first(

@@ -9,8 +9,11 @@ import click
 from rich.filesize import decimal
 
 from benchmark import api
+from benchmark.api.options import Db
 from benchmark.cli.derive import command
 from benchmark.cli.printing import put_out, say
+from benchmark.store import open_store
+from benchmark.variables import read_settings
 
 _COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", "score_sets", "scores", "outcomes")
 
@@ -109,9 +112,12 @@ def status(**asked: Any) -> int:
     return 0
 
 
-@command(api.upgrade)
-def upgrade(**asked: Any) -> int:
-    before, after = api.upgrade(**asked)
+@command()
+def upgrade(*, db: Db = None) -> int:
+    """Bring an older leaderboard's schema up to date. Cut short, it leaves the old one."""
+    before = api.db_status(db).revision
+    with open_store(read_settings(db).db, create=False):
+        after = api.db_status(db).revision
     say(f"schema {after}: nothing to do" if before == after else f"schema {before} -> {after}")
     return 0
 
@@ -125,9 +131,11 @@ def check(**asked: Any) -> int:
     return 1 if problems else 0
 
 
-@command(api.vacuum)
-def vacuum(**asked: Any) -> int:
-    before, after = api.vacuum(**asked)
+@command()
+def vacuum(*, db: Db = None) -> int:
+    """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
+    with open_store(read_settings(db).db, create=False) as store:
+        before, after = store.vacuum()
     say(f"{decimal(before)} -> {decimal(after)}")
     return 0
 

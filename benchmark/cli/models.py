@@ -10,7 +10,7 @@ from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import print_rows, put_out, say
 from benchmark.variables import read_settings
-from registry.cards import read_cards
+from registry.cards import read_cards, remove_card, retire_card
 
 if TYPE_CHECKING:
     from registry.determinism_checks import Check
@@ -44,7 +44,7 @@ def check_model(name: Name, *, device: Annotated[str, Option("Of the test.")] = 
 @command(name="remove")
 def remove_model(name: Name) -> int:
     """Delete a registered card and the head that was made for it. Weights, stored answers and scores stay."""
-    heads = "".join(f" and its head {file.name}" for file in api.remove_model(name))
+    heads = "".join(f" and its head {file.name}" for file in remove_card(name, read_settings().cards))
     say(f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out.")
     return 0
 
@@ -60,7 +60,7 @@ def rename_model(name: Name, new: Annotated[str, Option("Its name then.")], *, d
 @command(name="retire")
 def retire_model(name: Name, *, undo: Annotated[bool, Option("Bring it back.")] = False) -> int:
     """Take a registered model from boards and patterns; by its full name it still runs and shows."""
-    api.retire_model(name, retired=not undo)
+    retire_card(name, read_settings().cards, retired=not undo)
     back = f"`bench rank -m {name}` shows it, `bench models retire {name} --undo` brings it back"
     say(f"'{name}' is {'back' if undo else 'retired'}." + ("" if undo else f" {back}."))
     return 0
