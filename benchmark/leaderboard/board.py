@@ -37,12 +37,10 @@ _AVERAGE = re.compile(r"\d+ of \d+ experiments")
 def boards(
     rows: Sequence[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
-    """The ranked tables of one suite's newest version, the one with most observers first.
-
-    rows: stored scores (other suites', single conditions' and outdated ones are passed over; those of the suite's
-    reference conditions make rows of their own); sets: digest -> stimulus set; by: the metric that ranks (None: the
-    headline; UnknownName where the suite has no such metric). No rows: no tables.
-    """
+    """The ranked tables of one suite's newest version, the one with most observers first. rows: stored scores (other
+    suites', single conditions' and outdated ones are passed over; those of the suite's reference conditions make rows
+    of their own); sets: digest -> stimulus set; by: the metric that ranks (None: the headline; UnknownName where the
+    suite has no such metric). No rows: no tables."""
     names = [metric.name for metric in suite.metrics if (metric.headline if by is None else metric.name == by)]
     if not names and by is None:
         raise ValueError(f"suite '{suite.name}' has no headline metric")
@@ -68,12 +66,9 @@ def boards(
 
 
 class _Scores:
-    """The current scores of one suite version in one decision space, without single conditions.
-
-    by_metric: metric -> digest -> observer -> score; observers: name -> its newest score; beside: condition -> (metric,
-    digest) -> score of what is no observer and is measured beside one: it depends on the stimuli alone, so any
-    observer's will do.
-    """
+    """The current scores of one suite version in one decision space, without single conditions. by_metric: metric ->
+    digest -> observer -> score; observers: name -> its newest score; beside: condition -> (metric, digest) -> score of
+    what is no observer and is measured beside one: it depends on the stimuli alone, so any observer's will do."""
 
     def __init__(self, rows: Iterable[ScoreRow], references: Collection[str]) -> None:
         self.by_metric: dict[str, dict[str, dict[str, ScoreRow]]] = defaultdict(lambda: defaultdict(dict))
@@ -87,10 +82,8 @@ class _Scores:
                 self.beside[row.condition][row.metric, row.stimuli] = row
 
     def groups(self, metric: str) -> list[tuple[str, list[str]]]:
-        """(digest, its observers) by which the metric's boards are split; the largest group first.
-
-        An observer without stimuli for this metric joins the largest group: it has no value anywhere.
-        """
+        """(digest, its observers) by which the metric's boards are split; the largest group first. An observer without
+        stimuli for this metric joins the largest group: it has no value anywhere."""
         if not self.observers:
             return []
         parts = {digest: sorted(part) for digest, part in self.by_metric.get(metric, {}).items() if digest}

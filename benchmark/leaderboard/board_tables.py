@@ -119,10 +119,8 @@ def _notes(board: Board) -> list[str]:
 
 def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
     """The board with people as one row, a choice of published networks, and notes that say so; no row is ranked anew.
-
     families: observer -> its family. Of published networks the best of each recipe and family stay, and the lowest of
-    all; every other row stays.
-    """
+    all; every other row stays."""
     rows, references, notes = board.rows, board.references, ["", ""]
     published = [row for row in rows if row.kind in OTHERS]
     if len(published) > FEW_PUBLISHED:

@@ -272,12 +272,10 @@ class Diff:
 
 
 def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
-    """found: a the new one, b the base.
-
-    Each suite is judged by its headline and, where there is one, by its guard: agreement with people does not say
-    whether answers are right. Without a margin a row is worse or better where its paired test says so, adjusted over
-    the rows (Holm). With one, simultaneous intervals (Bonferroni over the rows) are held against it.
-    """
+    """found: a the new one, b the base. Each suite is judged by its headline and, where there is one, by its guard:
+    agreement with people does not say whether answers are right. Without a margin a row is worse or better where its
+    paired test says so, adjusted over the rows (Holm). With one, simultaneous intervals (Bonferroni over the rows) are
+    held against it."""
     guards = [row for row in found.secondary if row.metric.guard and not row.comparison.condition]
     rows = [
         row

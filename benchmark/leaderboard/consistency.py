@@ -36,10 +36,8 @@ class ObserverPair:
 
 
 def shared(answered: ExperimentTrials, experiment: str | None = None) -> ExperimentTrials:
-    """The experiments that at least two observers answered, or the one that is asked for.
-
-    Raises UnknownName where it is none of them, BenchError where there is none at all.
-    """
+    """The experiments that at least two observers answered, or the one that is asked for. Raises UnknownName where it
+    is none of them, BenchError where there is none at all."""
     common = {role: who for role, who in sorted(answered.items()) if len(who) > 1}
     if experiment is not None and experiment not in common:
         raise unknown_name("experiment of two or more of these observers", experiment, common)

@@ -34,10 +34,8 @@ def unseen_boards(
     store: Store, suite: Suite, rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], by: str | None = None
 ) -> list[Board]:
     """The boards of `rows`, each without the conditions that one of its observers was trained on; its notes say which.
-
     Scores against references (`Suite.against`) are not made again. Raises BenchError if the suite does not tell what a
-    recipe has seen.
-    """
+    recipe has seen."""
     if suite.seen is None:
         raise BenchError(
             f"suite '{suite.name}' does not tell which conditions a recipe trains on; --unseen-only needs that it does."

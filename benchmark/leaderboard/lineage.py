@@ -48,11 +48,9 @@ class Lineage(NamedTuple):
 
 
 def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = NO_CARD) -> Lineage:
-    """Read from a name such as "world-stylised-2" or "resnet50_trained_on_SIN (error-consistency)".
-
-    A family is one line of architectures ("resnet" for resnet50 and resnet101) under one recipe. Parameters of a recipe
-    tag do not part families: an adversarial ladder is one.
-    """
+    """Read from a name such as "world-stylised-2" or "resnet50_trained_on_SIN (error-consistency)". A family is one
+    line of architectures ("resnet" for resnet50 and resnet101) under one recipe. Parameters of a recipe tag do not part
+    families: an adversarial ladder is one."""
     source, bare, series, seed = _parts(name, card)
     plain = "+".join(dict.fromkeys(tag.partition("(")[0] for tag in training)) or UNSTATED
     line = architecture_line(name, card)
@@ -60,11 +58,9 @@ def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = N
 
 
 def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:
-    """The line of architectures that a network is of: "resnet" for resnet50 and resnet101.
-
-    The family, or the training run, that its card states; else the known line that its name or else its factory is
-    called after; else what the name begins with ("world" for world-stylised-2).
-    """
+    """The line of architectures that a network is of: "resnet" for resnet50 and resnet101. The family, or the training
+    run, that its card states; else the known line that its name or else its factory is called after; else what the name
+    begins with ("world" for world-stylised-2)."""
     if stated := card.get("family"):
         return str(stated)
     if (checkpoint := card.get("checkpoint")) and isinstance(checkpoint, Mapping):

@@ -42,11 +42,9 @@ Parts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Observed:
-    """One observer and its numbers: variable -> value; without a number it has no entry.
-
-    distrusted: the variables whose number carries a flag of distrust. They have no entry, either: a network that does
-    not look would pull on every link.
-    """
+    """One observer and its numbers: variable -> value; without a number it has no entry. distrusted: the variables
+    whose number carries a flag of distrust. They have no entry, either: a network that does not look would pull on
+    every link."""
 
     name: str
     kind: str
@@ -67,12 +65,9 @@ class Variable:
 
 @dataclass(frozen=True)
 class Link:
-    """Two variables over the observers that have both. xs, ys: their values.
-
-    spearman, pearson: of the two; partial: Spearman's with clean accuracy held constant (None: it is one of the two, or
-    nobody has it); without: Spearman's with each family left out; distrusted: who takes no part, since one of its two
-    numbers is not trusted.
-    """
+    """Two variables over the observers that have both. xs, ys: their values. spearman, pearson: of the two; partial:
+    Spearman's with clean accuracy held constant (None: it is one of the two, or nobody has it); without: Spearman's
+    with each family left out; distrusted: who takes no part, since one of its two numbers is not trusted."""
 
     x: Variable
     y: Variable
@@ -100,11 +95,8 @@ class Link:
 @dataclass(frozen=True)
 class Contrast:
     """A recipe minus the standard one, in one variable: the mean over families of the mean over their pairs, which are
-    alike in architecture, seed and source.
-
-    low, high: t interval over the families, None where there are fewer than two, or no spread; pairs: (with the
-    recipe, its baseline).
-    """
+    alike in architecture, seed and source. low, high: t interval over the families, None where there are fewer than
+    two, or no spread; pairs: (with the recipe, its baseline)."""
 
     recipe: str
     variable: Variable
@@ -168,12 +160,10 @@ def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
 def links(
     summary: Summary, cards: Cards = NO_CARD, parts: Parts = NO_CARD, *, method: Method = "spearman"
 ) -> tuple[Link, ...]:
-    """Every headline against every other, then each against clean accuracy.
-
-    Two variables are never correlated over the same answers: what is a mean over experiments (`parts`) is taken without
-    those that the other one is made of; where nothing is left, the reason stands for the number. cards: by observer,
-    for what they say of its family; method: what the partial correlation and the leaving out of families are made of.
-    """
+    """Every headline against every other, then each against clean accuracy. Two variables are never correlated over the
+    same answers: what is a mean over experiments (`parts`) is taken without those that the other one is made of; where
+    nothing is left, the reason stands for the number. cards: by observer, for what they say of its family; method: what
+    the partial correlation and the leaving out of families are made of."""
     networks = observed(summary, cards)
     return tuple(
         _link(networks, a, b, method)

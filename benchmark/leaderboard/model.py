@@ -35,11 +35,9 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One observer. rank None: not ranked; `note` says why, or where the numbers come from.
-
-    rank_low, rank_high: the ranks that the data do not rule out. kind: the observer's, or "group" (a mean over people),
-    "reference" (no observer) or "chance". cells: by metric name, one for every column of the board.
-    """
+    """One observer. rank None: not ranked; `note` says why, or where the numbers come from. rank_low, rank_high: the
+    ranks that the data do not rule out. kind: the observer's, or "group" (a mean over people), "reference" (no
+    observer) or "chance". cells: by metric name, one for every column of the board."""
 
     rank: int | None
     rank_low: int | None
@@ -74,13 +72,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Board:
-    """Observers that can be ranked together: one suite, one decision space, the same stimuli.
-
-    sets, digests: role -> its stimuli in words, and their digest; by: the metric that ranks, always the first column;
-    digest: its stimuli; rows: ranked ones in order, then those without a value; references: means over groups of
-    people, then people, ideal observers and untrained networks, then what the suite measures beside observers, then
-    chance.
-    """
+    """Observers that can be ranked together: one suite, one decision space, the same stimuli. sets, digests: role ->
+    its stimuli in words, and their digest; by: the metric that ranks, always the first column; digest: its stimuli;
+    rows: ranked ones in order, then those without a value; references: means over groups of people, then people, ideal
+    observers and untrained networks, then what the suite measures beside observers, then chance."""
 
     suite: str
     version: int

@@ -83,10 +83,8 @@ def made_again(
     builtin: bool,
 ) -> Again:
     """own, others: observations behind the score, of its observer and of others; commands: of runs, by number; scored:
-    of the run that computed or brought the score.
-
-    Raises StoreError where the leaderboard asks for what no run records: another cluster, several models in one name.
-    """
+    of the run that computed or brought the score. Raises StoreError where the leaderboard asks for what no run records:
+    another cluster, several models in one name."""
     first = own[0] if own else {"details": {}, "runs": ()}
     typed = [commands[number] for number in first["runs"]]
     imported = [observation for observation in others if "policy" not in observation["details"]]

@@ -25,10 +25,8 @@ NOTE = "reported by others, not measured here: not ranked, and in no paired test
 def reported_boards(
     rows: Sequence[ScoreRow], sources: Mapping[str, str], suites: Sequence[str] | None = None
 ) -> list[Board]:
-    """One table per suite whose subject the scores are, and per source.
-
-    rows: stored scores (of other kinds of observers they are passed over); sources: observer -> its source; suites:
-    only of these (None: all, also of none).
+    """One table per suite whose subject the scores are, and per source. rows: stored scores (of other kinds of
+    observers they are passed over); sources: observer -> its source; suites: only of these (None: all, also of none).
     """
     groups: dict[tuple[str, str], list[ScoreRow]] = defaultdict(list)
     for row in rows:
@@ -73,9 +71,7 @@ def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
 
 def reported_summaries(boards: Sequence[Board]) -> list[Summary]:
     """One per source: what most of its observers have a value of, side by side, for correlations within the source.
-
-    Values with a flag of distrust are left out.
-    """
+    Values with a flag of distrust are left out."""
     sources: dict[str, list[Board]] = defaultdict(list)
     for board in boards:
         sources[lineage(board.rows[0].observer).source].append(board)

@@ -52,12 +52,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Summary:
-    """The headlines of one decision space.
-
-    lines: ranked observers by their mean rank, then those without any; references: people, ideal observers, what a
-    suite measures beside observers, chance, as far as they have a value; clean: where the clean accuracy is from
-    (None: nowhere); notes: what the boards say of themselves, once.
-    """
+    """The headlines of one decision space. lines: ranked observers by their mean rank, then those without any;
+    references: people, ideal observers, what a suite measures beside observers, chance, as far as they have a value;
+    clean: where the clean accuracy is from (None: nowhere); notes: what the boards say of themselves, once."""
 
     space: str
     headlines: tuple[Headline, ...]

@@ -71,13 +71,10 @@ def counts(*titles: str) -> tuple[Field, ...]:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of as many values as there are fields.
-
-    dividers: numbers of rows before which a line is drawn; notes: lines below; intervals: what the brackets are;
-    forms: of `estimate`, that numbers may take, the widest first; splits: too many columns go on in a second table.
-    For data: facts: what holds of the whole table; measure: what the field of a number is called ("metric"); origin:
-    what else is told of a number, from the cell or from its source.
-    """
+    """Rows of as many values as there are fields. dividers: numbers of rows before which a line is drawn; notes: lines
+    below; intervals: what the brackets are; forms: of `estimate`, that numbers may take, the widest first; splits: too
+    many columns go on in a second table. For data: facts: what holds of the whole table; measure: what the field of a
+    number is called ("metric"); origin: what else is told of a number, from the cell or from its source."""
 
     title: str = ""
     caption: str = ""
@@ -156,11 +153,9 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def estimate(value: float | None, low: float | None, high: float | None, form: str = "full") -> str:
-    """A number with its interval in one of the forms of a table.
-
-    "full": "value [low, high]", the bounds with one decimal less than the value; "short": "0.24 [.17, .31]"; "above":
-    the value over its interval, in two lines; those in `WITHOUT` have no brackets.
-    """
+    """A number with its interval in one of the forms of a table. "full": "value [low, high]", the bounds with one
+    decimal less than the value; "short": "0.24 [.17, .31]"; "above": the value over its interval, in two lines; those
+    in `WITHOUT` have no brackets."""
     if form in WITHOUT or value is None or low is None or high is None:
         return number(value, DECIMALS.get(form, 4))
     if form == "short":

@@ -61,11 +61,8 @@ class TrainingCurve:
 
 def training_curves(boards: Sequence[Board], observers: Observers) -> list[TrainingCurve]:
     """Curves of every run and headline that has a value, run by run. observers: by name, with their stored cards. A
-    network that has several names is one point.
-
-    boards: as for `summaries`. A run is drawn on the stimuli that most of its own checkpoints were shown, whatever
-    other observers were shown.
-    """
+    network that has several names is one point. boards: as for `summaries`. A run is drawn on the stimuli that most of
+    its own checkpoints were shown, whatever other observers were shown."""
     places = {name: place for name, row in observers.items() if (place := _checkpoint(row.card))}
     alone: dict[str, list[Board]] = defaultdict(list)  # run -> boards of its checkpoints alone
     for board in boards:

@@ -77,12 +77,10 @@ class TransferMatrix:
 
 
 def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: bool = False) -> TransferMatrix:
-    """The matrix of one pool; ways: which columns (`choose`); by_model: a row per observer, not recipe.
-
-    Rows and columns without any value are left out, and columns that people alone have. Interval of a cell: of one
-    observer Wilson, or bootstrap by image where an image counts several times; of people t over persons; of several
-    observers of a recipe the wider of t over observers and bootstrap by image.
-    """
+    """The matrix of one pool; ways: which columns (`choose`); by_model: a row per observer, not recipe. Rows and
+    columns without any value are left out, and columns that people alone have. Interval of a cell: of one observer
+    Wilson, or bootstrap by image where an image counts several times; of people t over persons; of several observers of
+    a recipe the wider of t over observers and bootstrap by image."""
     columns = choose(pool, ways)
     groups: dict[tuple[str, tuple[str, ...]], list[ObserverTrials]] = defaultdict(list)
     for member in pool.members:
@@ -202,11 +200,9 @@ def noise_claims(table: TransferMatrix) -> list[Claim]:
 def judged(
     matrices: Sequence[TransferMatrix], pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
-    """Each matrix with its claims: of the (recipe, condition) pairs, or of all noises where there are none.
-
-    A pair must be in one matrix at least: UnknownName where no matrix has such a row or column, BenchError where the
-    recipe trains on the condition or a cell is empty.
-    """
+    """Each matrix with its claims: of the (recipe, condition) pairs, or of all noises where there are none. A pair must
+    be in one matrix at least: UnknownName where no matrix has such a row or column, BenchError where the recipe trains
+    on the condition or a cell is empty."""
     if not pairs:
         return [(table, noise_claims(table)) for table in matrices]
     claims: list[list[Claim]] = [[] for _ in matrices]
@@ -232,10 +228,8 @@ def judged(
 
 
 def named_claim(table: TransferMatrix, trained: str, test: str) -> Claim | None:
-    """The claim of one row and one column, by name; None where it was trained on it or a cell has no value.
-
-    UnknownName where there is no such row or column.
-    """
+    """The claim of one row and one column, by name; None where it was trained on it or a cell has no value. UnknownName
+    where there is no such row or column."""
     return _claim(table, find_row(table.rows, trained), find_column(table.columns, test))
 
 

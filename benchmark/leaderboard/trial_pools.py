@@ -77,11 +77,9 @@ class TrialPool:
 
 
 def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[TrialPool]:
-    """The published experiments first, then one pool per space and collection of sets of each other suite.
-
-    suites: of these the ones with degraded images count (`degrades`); judge: the suite whose `seen` tells which
-    published conditions a recipe trains on. Pools of nobody are left out.
-    """
+    """The published experiments first, then one pool per space and collection of sets of each other suite. suites: of
+    these the ones with degraded images count (`degrades`); judge: the suite whose `seen` tells which published
+    conditions a recipe trains on. Pools of nobody are left out."""
     shown = [suite for suite in suites if _shows_experiments(suite)]
     collected = [_published(store, shown, judge)] if shown else []
     for suite in suites:
@@ -91,10 +89,8 @@ def pools(store: Store, suites: Sequence[Suite], judge: Suite | None) -> list[Tr
 
 
 def degrades(suite: Suite) -> bool:
-    """Whether a suite shows degraded images: the published experiments, or conditions that a recipe may have seen.
-
-    A variant that stops conditions early is not meant: its intervals hold for what it shows, not for a matrix.
-    """
+    """Whether a suite shows degraded images: the published experiments, or conditions that a recipe may have seen. A
+    variant that stops conditions early is not meant: its intervals hold for what it shows, not for a matrix."""
     return (suite.seen is not None or _shows_experiments(suite)) and WITHIN not in suite.name
 
 
@@ -219,12 +215,10 @@ class TransferColumn:
 
 
 def choose(pool: TrialPool, ways: Sequence[str]) -> tuple[TransferColumn, ...]:
-    """The columns of a pool.
-
-    ways: "default": the published level of each degradation of the 2018 paper, else the level at which people are
-    nearest to half right, else all levels averaged; "levels": every level; "mean": all levels averaged; "half": where
-    people are nearest to half right; or patterns ("uniform-noise/*"). UnknownName where a pattern matches nothing.
-    """
+    """The columns of a pool. ways: "default": the published level of each degradation of the 2018 paper, else the level
+    at which people are nearest to half right, else all levels averaged; "levels": every level; "mean": all levels
+    averaged; "half": where people are nearest to half right; or patterns ("uniform-noise/*"). UnknownName where a
+    pattern matches nothing."""
     present = _present(pool)
     every = [condition for levels in present.values() for condition in levels]
     columns: list[TransferColumn] = []

@@ -45,10 +45,8 @@ class Contingency:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two observers on `table.n` common images. kappa None: undefined, `reason` says why.
-
-    low, high: 95 % interval of kappa, made by `method` (None from fewer than two images).
-    """
+    """Two observers on `table.n` common images. kappa None: undefined, `reason` says why. low, high: 95 % interval of
+    kappa, made by `method` (None from fewer than two images)."""
 
     table: Contingency
     accuracy_a: float | None = None
@@ -74,11 +72,8 @@ class AgreementMatrix:
 
 @dataclass(frozen=True)
 class Matched:
-    """Right answers of several observers, trial by trial, sorted by role, condition, stimulus.
-
-    right, present: [n, k] bool; role, condition, stimulus: [n] text; left_out: [k], trials of each observer that are
-    not among the n.
-    """
+    """Right answers of several observers, trial by trial, sorted by role, condition, stimulus. right, present: [n, k]
+    bool; role, condition, stimulus: [n] text; left_out: [k], trials of each observer that are not among the n."""
 
     right: Flags
     present: Flags
@@ -114,11 +109,9 @@ def kappa_of(observed: Array | float, expected: Array | float) -> Floats:
 
 
 def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
-    """All pairs at once, by matrix products, from right answers [n images, k observers].
-
-    present: [n, k] bool, which observer answered which image (None: all did); a pair is taken on the images that both
-    answered, and is NaN where there are none. Square roots of weights make images count by their weights.
-    """
+    """All pairs at once, by matrix products, from right answers [n images, k observers]. present: [n, k] bool, which
+    observer answered which image (None: all did); a pair is taken on the images that both answered, and is NaN where
+    there are none. Square roots of weights make images count by their weights."""
     there = np.ones(np.shape(right)) if present is None else np.asarray(present, dtype=float)
     yes = np.asarray(right, dtype=float) * there
     no = there - yes
@@ -173,11 +166,9 @@ def _independent_share(a: Array, b: Array, clusters: Sequence[Array]) -> float:
 
 
 def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
-    """Trials by (role, condition, stimulus); right: response equals category.
-
-    every: only the trials that all observers have; else all that anybody has (absent ones are not right).
-    ValueError where one observer has two answers to one (role, condition, stimulus).
-    """
+    """Trials by (role, condition, stimulus); right: response equals category. every: only the trials that all observers
+    have; else all that anybody has (absent ones are not right). ValueError where one observer has two answers to one
+    (role, condition, stimulus)."""
     keyed = [_keyed(one) for one in trials]
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
     kept = reduce(_in_both if every else np.union1d, names)

@@ -50,9 +50,7 @@ def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
 
 def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
     """The factors of which several stimuli share a level, and that have two levels or more: name -> level [n].
-
-    stimulus: [n] names; those without a level ("") are a cluster each.
-    """
+    stimulus: [n] names; those without a level ("") are a cluster each."""
     levels = {}
     for name, column in named.items():
         stated = np.asarray(column) != ""
@@ -79,12 +77,10 @@ def ratio_influence(num: Floats, den: Floats) -> Floats:
 
 
 def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
-    """Variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n] each).
-
-    The sum over factors less that of their overlaps, each times G / (G - 1) for G clusters. That sum can come out too
+    """Variance of an estimate from the influence of each trial [n] and its level in each of the factors ([n] each). The
+    sum over factors less that of their overlaps, each times G / (G - 1) for G clusters. That sum can come out too
     small, even below 0, where clusters matter little: it is never taken below the variance over single stimuli. Leave
-    out trials that do not count. ValueError: no factor, or one of a single level.
-    """
+    out trials that do not count. ValueError: no factor, or one of a single level."""
     sizes = [len(np.unique(column)) for column in clusters]
     if min(sizes, default=0) < 2:
         raise ValueError("clusters need a factor, and two levels of each")
@@ -109,12 +105,9 @@ def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
 
 def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:
     """As `clustered_variance`, of fewer than FEW_CLUSTERS levels of a factor: the variance over single stimuli and what
-    each factor adds to it.
-
-    Degrees of freedom are Satterthwaite's with every factor's variance one standard error above its estimate (as in
-    `crossed_variance`), at least those of the factor with fewest levels: where textures matter little, three of
-    them must not stretch the interval by the t quantile of two.
-    """
+    each factor adds to it. Degrees of freedom are Satterthwaite's with every factor's variance one standard error above
+    its estimate (as in `crossed_variance`), at least those of the factor with fewest levels: where textures matter
+    little, three of them must not stretch the interval by the t quantile of two."""
     *_, (_, crossed) = overlaps(clusters)
     single = clustered_variance(influence, [crossed]).value
     each = [clustered_variance(influence, [column]) for column in clusters]
@@ -156,9 +149,7 @@ def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: S
 
 def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
     """The variance of a mean over estimates. together: the sum of all covariances of two of them (none: independent).
-
-    Never below half of what independent ones would have: covariances are estimates, too.
-    """
+    Never below half of what independent ones would have: covariances are estimates, too."""
     each = [one.value / len(variances) ** 2 for one in variances]
     doubt = sum(v**2 / one.df for v, one in zip(each, variances, strict=True))
     df = sum(each) ** 2 / doubt if doubt else variances[0].df
@@ -167,10 +158,8 @@ def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
 
 def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a proportion, with the sample size that has this variance and a t quantile: within [0, 1].
-
     value: in (0, 1). Franco, Little, Louis & Slud 2019 (J. Survey Statistics and Methodology 7:334). At 0 and 1, where
-    no variance is seen, each cluster of the factor with fewest counts as one trial.
-    """
+    no variance is seen, each cluster of the factor with fewest counts as one trial."""
     if value in (0.0, 1.0) or spread.value <= 0:
         n = round(spread.df) + 1
         return wilson(round(value * n), n, level)
@@ -185,9 +174,7 @@ def bounded_interval(
     value: float, spread: Variance, bounds: tuple[float, float], level: float = 0.95
 ) -> tuple[float, float]:
     """Interval of a number between a lowest and a highest value, `bounds`: `clustered_wilson` on its place there.
-
-    value: within the bounds, but for rounding.
-    """
+    value: within the bounds, but for rounding."""
     start, size = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - start) / size))
     low, high = clustered_wilson(share, Variance(spread.value / size**2, spread.df), level)
@@ -204,10 +191,8 @@ def mean_interval(
     values: Floats | Sequence[float], level: float = 0.95, bounds: tuple[float, float] | None = None
 ) -> tuple[float, float]:
     """Interval of a mean over observers: t (Student 1908, Biometrika 6:1), or with `bounds` on the values that the mean
-    can take the like of `clustered_wilson`, which stays within.
-
-    values: [k] finite, k >= 2, within the bounds (else ValueError).
-    """
+    can take the like of `clustered_wilson`, which stays within. values: [k] finite, k >= 2, within the bounds (else
+    ValueError)."""
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
         raise ValueError("an interval over observers needs at least two finite values")

@@ -57,12 +57,10 @@ def decided(start: Comparison, test: Test, method: str, data: str = "") -> Compa
 
 
 def adjust(comparisons: Sequence[Comparison], level: float = 0.95) -> list[Comparison]:
-    """The comparisons of one family with `p_holm`, and intervals and verdicts that rest on it.
-
-    Each interval is at the level at which Holm's procedure tests its row, 1 - (1 - level) / (rows that are left at
-    its step; those after the first that stands: at that one's), so it leaves out 0 exactly where p_holm < 1 - level,
-    and covers at least `level` on its own.
-    """
+    """The comparisons of one family with `p_holm`, and intervals and verdicts that rest on it. Each interval is at the
+    level at which Holm's procedure tests its row, 1 - (1 - level) / (rows that are left at its step; those after the
+    first that stands: at that one's), so it leaves out 0 exactly where p_holm < 1 - level, and covers at least `level`
+    on its own."""
     at = [i for i, item in enumerate(comparisons) if item.p is not None]
     family = list(comparisons)
     pvalues = np.array([comparisons[i].p for i in at], dtype=float)

@@ -32,12 +32,10 @@ class Test(Protocol):
 
 @dataclass(frozen=True)
 class Discordant:
-    """Right or wrong on the same n trials: b that only one got right, c that only the other did.
-
-    McNemar's score test (1947, Psychometrika 12:153, without continuity correction; its size is .05 within a few
-    thousandths, the exact test's well below: Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91) and
-    Tango's interval (1998), which is its inversion.
-    """
+    """Right or wrong on the same n trials: b that only one got right, c that only the other did. McNemar's score test
+    (1947, Psychometrika 12:153, without continuity correction; its size is .05 within a few thousandths, the exact
+    test's well below: Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91) and Tango's interval (1998),
+    which is its inversion."""
 
     b: int
     c: int
@@ -69,11 +67,9 @@ class Quadratic:
 
 @dataclass(frozen=True)
 class Restricted:
-    """A score test: the variance is taken under the difference that is tested, not at the estimate.
-
-    (difference - x)^2 / variance(x) against a normal distribution; the interval solves for x, a quadratic equation.
-    limit: the largest difference that the metric allows.
-    """
+    """A score test: the variance is taken under the difference that is tested, not at the estimate. (difference - x)^2
+    / variance(x) against a normal distribution; the interval solves for x, a quadratic equation. limit: the largest
+    difference that the metric allows."""
 
     difference: float
     variance: Quadratic

@@ -118,12 +118,10 @@ def bootstrap_ratio(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of sum(num) / sum(den) (Efron 1979, Annals of Statistics 7:1).
-
-    num, den: [n] finite, sum(den) > 0 (else ValueError); clusters: [n] the stimulus of each trial, two at least: all
-    trials of one are drawn together (None: every trial is its own). The order of the trials does not count. Resamples
-    whose denominator is 0 are left out.
-    """
+    """Percentile bootstrap interval of sum(num) / sum(den) (Efron 1979, Annals of Statistics 7:1). num, den: [n]
+    finite, sum(den) > 0 (else ValueError); clusters: [n] the stimulus of each trial, two at least: all trials of one
+    are drawn together (None: every trial is its own). The order of the trials does not count. Resamples whose
+    denominator is 0 are left out."""
     sums = cluster_sums(np.column_stack([num, den]).astype(float), clusters)
     if not np.isfinite(sums).all() or sums[:, 1].sum() <= 0:
         raise ValueError("a ratio needs finite values and a denominator above 0")
@@ -145,10 +143,8 @@ def cluster_sums(values: Floats, clusters: Array | None) -> Floats:
 
 
 def resampled_sums(rows: Floats, resamples: int, seed: int) -> Floats:
-    """Column sums of `resamples` draws with replacement of all rows: [rows, m] -> [resamples, m].
-
-    Equal rows are drawn as one multinomial count (the same distribution, far fewer numbers).
-    """
+    """Column sums of `resamples` draws with replacement of all rows: [rows, m] -> [resamples, m]. Equal rows are drawn
+    as one multinomial count (the same distribution, far fewer numbers)."""
     rng = np.random.default_rng(seed)
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
     merge = len(kinds) * 8 <= len(rows)

@@ -51,11 +51,10 @@ class _Pairs:
 def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", level: float = 0.95) -> Comparison:
     """The paired difference of a ratio metric, over the (role, condition, stimulus) that both answered.
 
-    Right and wrong on the same trials, each stimulus once: McNemar's score test and Tango's interval. Otherwise a
-    score test over whole stimuli: the variance of the linearised difference is taken under the difference tested, so
-    ratios with different denominators keep their size. No common trial, an undefined value, or fewer than `FEWEST`
-    trials that count for one of the two: no test, and `reason` says why. `condition` is a label: filter the trials
-    yourself.
+    Right and wrong on the same trials, each stimulus once: McNemar's score test and Tango's interval. Otherwise a score
+    test over whole stimuli: the variance of the linearised difference is taken under the difference tested, so ratios
+    with different denominators keep their size. No common trial, an undefined value, or fewer than `FEWEST` trials that
+    count for one of the two: no test, and `reason` says why. `condition` is a label: filter the trials yourself.
     """
     if metric.ratio is None:
         return undecided(Comparison(metric.name, condition, reason="the metric has no value per trial"))
@@ -82,10 +81,8 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
 
 
 def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:
-    """Trials that only one of the two scores on: position in a, position in b, "a" or "b"; in order of their keys.
-
-    Both of the metric's role alone. Empty for a metric that is no yes or no.
-    """
+    """Trials that only one of the two scores on: position in a, position in b, "a" or "b"; in order of their keys. Both
+    of the metric's role alone. Empty for a metric that is no yes or no."""
     pairs = _paired(metric, a, b)
     if not len(pairs.sums) or _discordant(pairs) is None:
         return []
@@ -110,10 +107,8 @@ def _keyed(metric: Metric, trials: Trials) -> tuple[Array, Trials]:
 
 
 def _sums(metric: Metric, trials: Trials, keys: Array) -> Floats:
-    """Sums of num and den at each of the sorted keys [k, 2].
-
-    The ratio is given the trials of these keys alone: it may weigh a trial by how many others there are.
-    """
+    """Sums of num and den at each of the sorted keys [k, 2]. The ratio is given the trials of these keys alone: it may
+    weigh a trial by how many others there are."""
     if not len(trials) or not len(keys):
         return np.zeros((len(keys), 2))
     there = np.isin(trials.keys, keys)
@@ -201,10 +196,8 @@ PEOPLE_METHOD = "t test, images and people"  # both drawn from more: other image
 
 
 def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Comparison:
-    """a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and somebody answered.
-
-    No test, with the reason: no ratio, no such trial, nothing that counts, fewer than two people.
-    """
+    """a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and somebody answered. No
+    test, with the reason: no ratio, no such trial, nothing that counts, fewer than two people."""
     if metric.ratio is None:
         return undecided(Comparison(metric.name, reason="the metric has no value per trial"))
     (keys, own), *others = (_keyed(metric, one) for one in (a, *people))

@@ -74,9 +74,7 @@ HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "er
 @dataclass(frozen=True)
 class HumanRank:
     """A model's place: mean_rank over the three human metrics (1: best), place by it, accuracy_place by OOD accuracy.
-
-    Tied models share the mean of their places. None: a value is missing, the model is not ranked (by that table).
-    """
+    Tied models share the mean of their places. None: a value is missing, the model is not ranked (by that table)."""
 
     name: str
     mean_rank: float | None
