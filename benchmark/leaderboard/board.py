@@ -60,7 +60,7 @@ def boards(
         ordered = sorted(suite.metrics, key=lambda metric: metric.name != names[0])
         metrics = [m for m in ordered if m.name == names[0] or (m.shown and m.name in scores.by_metric)]
         for digest, members in scores.groups(names[0]):
-            table = _Table(suite, scores, sets, metrics, digest, members)
+            table = _BoardMaker(suite, scores, sets, metrics, digest, members)
             tables.append(table.board(space, version, notes))
     return sorted(tables, key=lambda board: -len(board.rows) - len(board.references))
 
@@ -107,7 +107,7 @@ class _Scores:
 
 
 @dataclass(frozen=True)
-class _Table:
+class _BoardMaker:
     """One table in the making: `members` are its observers, `digest` the stimuli of the first metric, which ranks."""
 
     suite: Suite

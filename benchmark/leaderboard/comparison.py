@@ -33,20 +33,20 @@ DIFFERING = {
 }
 
 
-def comparison_tables(found: Compared) -> list[Table]:
+def comparison_tables(tests: Compared) -> list[Table]:
     """The family of headlines, then the rest under each suite's name, then what holds for all of them."""
-    who, caption = f"A: {found.a}    B: {found.b}", "the stimuli that both answered, paired"
-    tables = [test_table(who, caption, [("", row) for row in found.headlines])]
-    for suite, rows in groupby(found.secondary, key=lambda row: row.suite):
+    who, caption = f"A: {tests.a}    B: {tests.b}", "the stimuli that both answered, paired"
+    tables = [test_table(who, caption, [("", row) for row in tests.headlines])]
+    for suite, rows in groupby(tests.secondary, key=lambda row: row.suite):
         tables.append(test_table(f"{suite}, other metrics", "", [("", row) for row in rows], suite))
-    return [*tables[:1], *(table for table in tables[1:] if table.rows), _how_to_read(_notes(found), found)]
+    return [*tables[:1], *(table for table in tables[1:] if table.rows), _how_to_read(_notes(tests), tests)]
 
 
-def each_tables(found: ComparedToEach) -> list[Table]:
+def each_tables(tests: ComparedToEach) -> list[Table]:
     """A table for each suite's headline: a row for each of the others, highest first."""
     by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = defaultdict(list)
     missing: dict[str, list[str]] = defaultdict(list)
-    for name, row in found.rows:
+    for name, row in tests.rows:
         if row.comparison.difference is not None:
             by_metric[row.suite, row.title].append((name, row))
         if row.comparison.p is None:
@@ -56,27 +56,27 @@ def each_tables(found: ComparedToEach) -> list[Table]:
         rows.sort(key=lambda pair: (-(pair[1].comparison.b or 0), pair[0]))
         differ = sum("higher" in row.comparison.verdict for _, row in rows)
         ends = (f"{number(row.comparison.b)} ({printable(name)})" for name, row in (rows[-1], rows[0]))
-        table = test_table(f"{suite}: {title}", f"A: {found.a}", rows, suite, title)
+        table = test_table(f"{suite}: {title}", f"A: {tests.a}", rows, suite, title)
         spread = f"B from {' to '.join(ends)}; {differ} of {len(rows)} differ from A."
         tables.append(replace(table, notes=(spread,)))
     notes = [
         "On the stimuli that both answered, paired; all rows are one family of tests (Holm). An interval leaves out 0 "
         "exactly where p is below .05. Chance, too, keeps the highest of many from the lowest: that has no test here.",
         *(f"Not compared, {reason}: {', '.join(names)}" for reason, names in missing.items()),
-        *([f"Nothing in common with: {printable(', '.join(found.alone))}."] if found.alone else []),
+        *([f"Nothing in common with: {printable(', '.join(tests.alone))}."] if tests.alone else []),
     ]
-    return [*tables, _how_to_read(notes, found)]
+    return [*tables, _how_to_read(notes, tests)]
 
 
-def _how_to_read(notes: Iterable[str], found: Compared | ComparedToEach) -> Table:
-    unlike = (f"Not run alike: {remark}" for remark in found.remarks)
-    return Table("How to read it", notes=(*map(printable, found.outdated), *notes, *unlike))
+def _how_to_read(notes: Iterable[str], tests: Compared | ComparedToEach) -> Table:
+    unlike = (f"Not run alike: {remark}" for remark in tests.remarks)
+    return Table("How to read it", notes=(*map(printable, tests.outdated), *notes, *unlike))
 
 
-def discordant_tables(found: Sequence[DiscordantTrial], a: str, b: str) -> list[Table]:
+def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list[Table]:
     """The images that only one of the two gets right, by suite and metric."""
     tables = []
-    for (suite, metric), group in groupby(found, key=lambda row: (row.suite, row.metric)):
+    for (suite, metric), group in groupby(trials, key=lambda row: (row.suite, row.metric)):
         rows = list(group)
         first = sum(row.winner == "a" for row in rows)
         title = f"{suite}, {metric}: {first} images that A alone gets right, {len(rows) - first} that B alone does"
@@ -144,26 +144,26 @@ def test_table(
     )
 
 
-def _notes(found: Compared) -> Iterator[str]:
-    levels = sorted({row.comparison.level for row in found if row.comparison.p is not None})
+def _notes(tests: Compared) -> Iterator[str]:
+    levels = sorted({row.comparison.level for row in tests if row.comparison.p is not None})
     if levels:
-        rows = f"{len(found.headlines)} headlines and {len(found.secondary)} other metrics"
+        rows = f"{len(tests.headlines)} headlines and {len(tests.secondary)} other metrics"
         yield (
             f"Two families of tests, adjusted apart (Holm): {rows}. An interval is at the level at which Holm's "
             f"procedure tests its row ({_percent(levels)}): it leaves out 0 exactly where p is below .05."
         )
         yield "Inconclusive (± half-width of the interval). A / B alone: trials where one of the two alone scores."
-    tested = Counter(row.comparison.method for row in found if row.comparison.p is not None)
+    tested = Counter(row.comparison.method for row in tests if row.comparison.p is not None)
     yield from (f"Method: {method} ({n})" for method, n in tested.items())
-    yield from _remarked(found)
-    for row, stands in found.left_out:
+    yield from _remarked(tests)
+    for row, stands in tests.left_out:
         yield f"Not tested twice: {row.title} ({row.suite}) is {stands.title} ({stands.suite})."
     reasons: dict[str, list[str]] = defaultdict(list)
-    for row in found:
+    for row in tests:
         if row.comparison.p is None:
             reasons[row.comparison.reason].append(f"{row.title} ({row.suite})")
     yield from (f"Not compared, {reason}: {', '.join(names)}" for reason, names in reasons.items())
-    if uncommon := max((row.comparison.only_a + row.comparison.only_b for row in found), default=0):
+    if uncommon := max((row.comparison.only_a + row.comparison.only_b for row in tests), default=0):
         yield f"Up to {uncommon} trials of a metric are not common to both and do not count."
 
 
@@ -271,23 +271,23 @@ class Diff:
         return {"worse": 1, "not equivalent": 1, "inconclusive": 3}.get(self.verdict, 0)
 
 
-def judged(found: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
-    """found: a the new one, b the base. Each suite is judged by its headline and, where there is one, by its guard:
+def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin | None) -> Diff:
+    """tests: a the new one, b the base. Each suite is judged by its headline and, where there is one, by its guard:
     agreement with people does not say whether answers are right. Without a margin a row is worse or better where its
     paired test says so, adjusted over the rows (Holm). With one, simultaneous intervals (Bonferroni over the rows) are
     held against it."""
-    guards = [row for row in found.secondary if row.metric.guard and not row.comparison.condition]
+    guards = [row for row in tests.secondary if row.metric.guard and not row.comparison.condition]
     rows = [
         row
-        for head in found.headlines
+        for head in tests.headlines
         for row in (head, *(guard for guard in guards if guard.suite == head.suite))
         if row.comparison.difference is not None or row.comparison.reason
     ]
     tested = sum(row.comparison.test is not None for row in rows)
     changes = tuple(_change(row, margin, tested) for row in adjusted(rows))
     nothing = () if rows else ("there is no headline that both have a score of",)
-    remarks = (*nothing, *found.outdated, *found.remarks, *_remarked(rows))
-    return Diff(found.b, found.a, margin, changes, tuple(flipped), remarks)
+    remarks = (*nothing, *tests.outdated, *tests.remarks, *_remarked(rows))
+    return Diff(tests.b, tests.a, margin, changes, tuple(flipped), remarks)
 
 
 def seen_so_far(row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool) -> Change:
@@ -328,7 +328,7 @@ def _by_interval(direction: Direction, low: float, high: float, margin: Margin |
     return "better" if (low > 0) == (direction == "higher") else "worse"
 
 
-def diff_markdown(found: Diff, images: int = 20) -> str:
+def diff_markdown(diff: Diff, images: int = 20) -> str:
     """The verdict, a table of suites, and up to so many images that flipped per suite. Names are code: they mention
     nobody, link nowhere and mark nothing up."""
 
@@ -342,34 +342,34 @@ def diff_markdown(found: Diff, images: int = 20) -> str:
 
     titles = ("suite", "headline", "base", "new", "new - base", "verdict", "n", "lost", "gained")
     fields = tuple(Field("", title, code=title == "suite") for title in titles)
-    table = markdown(Table(fields=fields, rows=tuple(map(values, found.changes)))).rstrip("\n")
-    head = f"### {markdown_code(found.new)} against {markdown_code(found.base)}: {found.verdict}"
-    return "\n".join([head, "", table, "", *_verdict_notes(found), *(_flipped(found, images) if images > 0 else ())])
+    table = markdown(Table(fields=fields, rows=tuple(map(values, diff.changes)))).rstrip("\n")
+    head = f"### {markdown_code(diff.new)} against {markdown_code(diff.base)}: {diff.verdict}"
+    return "\n".join([head, "", table, "", *_verdict_notes(diff), *(_flipped(diff, images) if images > 0 else ())])
 
 
-def _verdict_notes(found: Diff) -> Iterator[str]:
-    margin = found.margin
+def _verdict_notes(diff: Diff) -> Iterator[str]:
+    margin = diff.margin
     accepted = f"; up to {margin.size:g} {'either way' if margin.both else 'worse'} is accepted" if margin else ""
-    if found.looked:
+    if diff.looked:
         yield f"Intervals (95 % together) hold at every look: sampling stopped once they were clear{accepted}."
     elif margin is None:
         yield "Paired tests on the stimuli that both answered, adjusted over the suites (Holm)."
         yield "No change shown is no proof of none: `--noninferior X` or `--equivalent X` asks for that."
     elif margin.both:
-        tested = sum(change.row.comparison.test is not None for change in found.changes)
+        tested = sum(change.row.comparison.test is not None for change in diff.changes)
         risk, level = (f"{100 * share:.4g} %" for share in (RISK / max(1, tested), margin.level(tested)))
         tests = f"Two one-sided tests at {risk}" + (" each" if tested > 1 else "")
         yield f"{tests} on the stimuli that both answered: {level} intervals within +-{margin.size:g}."
     else:
         yield f"Simultaneous 95 % intervals on the stimuli that both answered{accepted}."
-    for line in found.remarks:
+    for line in diff.remarks:
         yield f"- {markdown_text(line)}"
 
 
-def _flipped(found: Diff, images: int) -> Iterator[str]:
+def _flipped(diff: Diff, images: int) -> Iterator[str]:
     names = ("condition", "image", "category", "base says", "new says")
     fields = (Field("", "way"), *(Field(name, name, code=True) for name in names))
-    for (suite, metric), group in groupby(found.flipped, key=lambda trial: (trial.suite, trial.metric)):
+    for (suite, metric), group in groupby(diff.flipped, key=lambda trial: (trial.suite, trial.metric)):
         rows = sorted(group, key=lambda trial: trial.winner != "b")
         lost = sum(trial.winner == "b" for trial in rows)
         about = f"{escape(printable(suite))}, {escape(printable(metric))}"
@@ -382,6 +382,6 @@ def _flipped(found: Diff, images: int) -> Iterator[str]:
             values.append((way, trial.condition, trial.stimulus, trial.category, *says))
         yield markdown(Table(fields=fields, rows=tuple(values)))
         if len(rows) > images:
-            words = ("bench", "compare", found.new, found.base, "--images")
+            words = ("bench", "compare", diff.new, diff.base, "--images")
             yield f"and {len(rows) - images} more: {markdown_code(shlex.join(words))}\n"
         yield "</details>"

@@ -50,8 +50,8 @@ def pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
     """Every pair of observers of every experiment, by condition."""
     for experiment, who in answered.items():
         for a, b in combinations(who, 2):
-            for condition, found in by_condition(who[a], who[b]):
-                yield ObserverPair(experiment, condition, a, b, found)
+            for condition, kappa in by_condition(who[a], who[b]):
+                yield ObserverPair(experiment, condition, a, b, kappa)
 
 
 def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
@@ -72,7 +72,7 @@ def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
         raise TrialsError(f"stored trials cannot be matched: {error}") from error
 
 
-def pair_table(found: Iterable[ObserverPair], title: str = "") -> Table:
+def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
     """Kappa of pairs under each condition, with the counts that it is made of."""
     fields = (
         Field("a"),
@@ -97,7 +97,7 @@ def pair_table(found: Iterable[ObserverPair], title: str = "") -> Table:
     return Table(
         title,
         fields=fields,
-        rows=tuple(map(values, found)),
+        rows=tuple(map(values, compared)),
         intervals="[low, high]: 95 % interval; other images, or other shapes and textures where images share them.",
         origin=("method",),
     )
@@ -160,7 +160,7 @@ def likeness_table(board: Board) -> Table:
 
 def _made_again(answered: Iterable[Mapping[str, Trials]]) -> list[str]:
     """A warning where somebody saw images made again from their sources: same names, other pixels."""
-    columns = [one.columns.get("made") for who in answered for one in who.values()]
-    ways = {text.split()[0] for made in columns if made is not None for text in set(made) - {""}}
+    columns = [trials.columns.get("made") for who in answered for trials in who.values()]
+    ways = {text.split()[0] for column in columns if column is not None for text in set(column) - {""}}
     saw = " and ".join(sorted(ways))  # "regenerated", "stylised"
     return [f"some observers saw {saw} images, not the published files"] if saw else []

@@ -223,7 +223,7 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None) -> G
     return Group(*parts)
 
 
-class _Drawn:
+class _TerminalColumn:
     """A column of texts on its way to rich: `natural` characters break nothing, `least` are the fewest it may have."""
 
     def __init__(self, field: Field, title: str, column: Sequence[str]) -> None:
@@ -251,7 +251,7 @@ def _drawn(table: Table, width: int, limit: int | None) -> tuple[list[RichTable]
         shown, footnotes = [at for at in visible if at not in left_out], Footnotes()
         narrow = form == last and len(table.forms) > 1
         layout = [
-            _Drawn(fields[at], (narrow and fields[at].short) or fields[at].title, column)
+            _TerminalColumn(fields[at], (narrow and fields[at].short) or fields[at].title, column)
             for at, column in zip(shown, texts(table, form, shown, footnotes), strict=True)
         ]
         if table.splits or _least_width(layout) <= width:
@@ -277,11 +277,11 @@ def _drawn(table: Table, width: int, limit: int | None) -> tuple[list[RichTable]
     return [_rich(part, table.dividers, width) for part in parts], [*lines, *below]
 
 
-def _least_width(layout: Sequence[_Drawn]) -> int:
+def _least_width(layout: Sequence[_TerminalColumn]) -> int:
     return sum(column.least for column in layout) + GAP * (len(layout) - 1)
 
 
-def _rich(layout: Sequence[_Drawn], dividers: Sequence[int], width: int) -> RichTable:
+def _rich(layout: Sequence[_TerminalColumn], dividers: Sequence[int], width: int) -> RichTable:
     """What is left of the width goes to columns that may break, from the left; what lacks is taken from the widest of
     them."""
     from rich.box import SIMPLE_HEAD

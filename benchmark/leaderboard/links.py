@@ -182,14 +182,17 @@ class Side(NamedTuple):
 
 def _sides(networks: Sequence[Observed], x: Variable, y: Variable, parts: Parts) -> Iterator[tuple[Side, Side]]:
     """The two, made of different answers: as they are, or one of them without what they share."""
-    plain = [Side(v, {one.name: one.values[v.name] for one in networks if v.name in one.values}) for v in (x, y)]
+    plain = [
+        Side(v, {network.name: network.values[v.name] for network in networks if v.name in network.values})
+        for v in (x, y)
+    ]
     shared = x.column.experiments & y.column.experiments
     if not shared:
         yield plain[0], plain[1]
         return
     averaged, fixed = plain if x.column.parts else plain[::-1]
     name = averaged.variable.name
-    trusted = {one.name for one in networks if name not in one.distrusted}
+    trusted = {network.name for network in networks if name not in network.distrusted}
     own = {observer: part for observer, part in parts.get(name, {}).items() if observer in trusted}
     refused = Side(averaged.variable, {}, f"{SAME_ANSWERS} ({', '.join(sorted(shared))})")
     for side in list(_without(averaged.variable, own, shared)) or [refused]:
@@ -214,17 +217,19 @@ def _without(variable: Variable, own: Mapping[str, Mapping[str, float]], shared:
 
 def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Link:
     x, y = a.variable, b.variable
-    both = tuple(one for one in networks if one.name in a.values and one.name in b.values)
-    xs, ys = (tuple(side.values[one.name] for one in both) for side in (a, b))
-    odd = tuple(one.name for one in networks if not one.distrusted.isdisjoint((x.name, y.name)))
+    both = tuple(network for network in networks if network.name in a.values and network.name in b.values)
+    xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
+    odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.name, y.name)))
     if reason := a.reason or b.reason:
         none = Correlation(None, None, None, 0, 0, reason)
         return Link(x, y, both, xs, ys, none, none, None, {}, odd)
-    families = [one.lineage.family for one in both]
+    families = [network.lineage.family for network in both]
     spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
     partial = None
     held = [
-        (one.values[CLEAN], *rest) for one, *rest in zip(both, xs, ys, families, strict=True) if CLEAN in one.values
+        (network.values[CLEAN], *rest)
+        for network, *rest in zip(both, xs, ys, families, strict=True)
+        if CLEAN in network.values
     ]
     if held and CLEAN not in (x.name, y.name):
         given, first, second, of = zip(*held, strict=True)
@@ -236,25 +241,25 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
 def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
     """Each recipe against the standard one, in every variable that a pair has."""
     networks = observed(summary, cards)
-    pairs = [(base, one) for one in networks if (base := _baseline(one, networks)) is not None]
-    paired = {one.name for _, one in pairs}
+    pairs = [(base, network) for network in networks if (base := _baseline(network, networks)) is not None]
+    paired = {network.name for _, network in pairs}
     left_out = {
-        one.name: NO_BASELINE if one.training else "its recipe is not stated"
-        for one in networks
-        if one.name not in paired and one.lineage.recipe != STANDARD
+        network.name: NO_BASELINE if network.training else "its recipe is not stated"
+        for network in networks
+        if network.name not in paired and network.lineage.recipe != STANDARD
     }
     rows = (
         _contrast(name, variable, [pair for pair in pairs if pair[1].lineage.recipe == name])
-        for name in dict.fromkeys(one.lineage.recipe for _, one in pairs)
+        for name in dict.fromkeys(network.lineage.recipe for _, network in pairs)
         for variable in variables(summary)
     )
     return Contrasts(tuple(row for row in rows if row is not None), left_out)
 
 
-def _baseline(one: Observed, networks: Sequence[Observed]) -> Observed | None:
+def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | None:
     """The standard network alike in source, architecture and seed: the series' own ("resnet50_l2_eps0" of
     "resnet50_l2_eps3"), else the one whose name says least of a recipe."""
-    own = one.lineage
+    own = network.lineage
     if own.recipe in (STANDARD, UNSTATED):
         return None
     alike = [
@@ -284,29 +289,29 @@ def _contrast(name: str, variable: Variable, pairs: Sequence[tuple[Observed, Obs
     return Contrast(name, variable, fsum(means) / len(means), low, high, named, len(means))
 
 
-def link_tables(found: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:
+def link_tables(links: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:
     """Answers to the field's questions, every pair of headlines, and the contrasts of recipes."""
-    asked = Table(f"links between suites, {space}", notes=tuple(answers(found)))
+    asked = Table(f"links between suites, {space}", notes=tuple(answers(links)))
     contrasted = compared.rows or compared.left_out
-    return [asked, pair_table(found, space), *([contrast_table(compared, space)] * bool(contrasted))]
+    return [asked, pair_table(links, space), *([contrast_table(compared, space)] * bool(contrasted))]
 
 
-def answers(found: Sequence[Link]) -> Iterator[str]:
+def answers(links: Sequence[Link]) -> Iterator[str]:
     """A sentence for each question whose two suites were measured."""
-    for link in by_question(found):
+    for link in by_question(links):
         if link.question:
             partial = f"; given clean accuracy {_in_words(link.partial)}" if link.partial else ""
             yield f"{link.question} {verdict(link)}: Spearman {_in_words(link.spearman)}{partial}"
-    if odd := sorted({name for link in found for name in link.distrusted}):
+    if odd := sorted({name for link in links for name in link.distrusted}):
         yield f"Left out where a number is not trusted (flags on the boards): {', '.join(odd)}"
     yield CAUTION
 
 
-def by_question(found: Sequence[Link]) -> list[Link]:
+def by_question(links: Sequence[Link]) -> list[Link]:
     """The links that answer a suite's question, in the order of suites and of their questions, then the others."""
-    columns = {side.name: side.column for link in found for side in (link.x, link.y)}
+    columns = {side.name: side.column for link in links for side in (link.x, link.y)}
     questions = [text for column in columns.values() for text in column.questions.values()]
-    return sorted(found, key=lambda link: (not link.question, link.question and questions.index(link.question)))
+    return sorted(links, key=lambda link: (not link.question, link.question and questions.index(link.question)))
 
 
 def verdict(link: Link) -> str:
@@ -330,7 +335,7 @@ def _in_words(coefficient: Correlation) -> str:
     return f"{text} (n = {n} in {families} families{', ' if reason else ''}{reason})"
 
 
-def pair_table(found: Sequence[Link], space: str) -> Table:
+def pair_table(links: Sequence[Link], space: str) -> Table:
     """Every headline against every other: three coefficients, and how far one family moves the first."""
 
     def values(link: Link) -> tuple[Value, ...]:
@@ -353,7 +358,7 @@ def pair_table(found: Sequence[Link], space: str) -> Table:
             Field("", "one family left out"),
             *counts("n", "families"),
         ),
-        tuple(map(values, found)),
+        tuple(map(values, links)),
         facts={"space": space},
         measure="coefficient",
         origin=("families", "method"),
@@ -369,11 +374,11 @@ def _cell(coefficient: Correlation | None) -> Value:
     return Cell(*bounds, coefficient.n, flags, coefficient.reason, coefficient)
 
 
-def contrast_table(found: Contrasts, space: str) -> Table:
+def contrast_table(compared: Contrasts, space: str) -> Table:
     """A row for each recipe, a column for each variable, and who stands in no pair."""
-    columns = {row.variable.name: row.variable for row in found.rows}
+    columns = {row.variable.name: row.variable for row in compared.rows}
     recipes: dict[str, dict[str, Contrast]] = defaultdict(dict)
-    for row in found.rows:
+    for row in compared.rows:
         recipes[row.recipe][row.variable.name] = row
 
     def values(recipe: str, part: Mapping[str, Contrast]) -> tuple[Value, ...]:
@@ -384,7 +389,7 @@ def contrast_table(found: Contrasts, space: str) -> Table:
         return (recipe, names, named, *cells, len(most.pairs), most.families)
 
     reasons: dict[str, list[str]] = defaultdict(list)
-    for name, reason in found.left_out.items():
+    for name, reason in compared.left_out.items():
         reasons[reason].append(printable(name))
     fields = (
         Field("recipe", "recipe"),
@@ -397,7 +402,7 @@ def contrast_table(found: Contrasts, space: str) -> Table:
         "contrasts of recipes",
         "mean difference of pairs alike in source, architecture and seed, each family (architecture line) counting "
         "once; t interval over families",
-        fields if found.rows else (),
+        fields if compared.rows else (),
         tuple(values(*item) for item in recipes.items()),
         notes=tuple(f"left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()),
         facts={"space": space},

@@ -40,27 +40,27 @@ class _Stated(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, regex_engine="python-re")
 
 
-class _Policy(_Stated):
+class _StatedPolicy(_Stated):
     device: str = Field(pattern=r"^[a-z]+\Z")
     precision: Literal["fp32", "tf32", "bf16"]
     seed: int = Field(ge=-(2**63), lt=2**63)
     compile: bool
 
 
-class _Asked(_Stated):
+class _StatedLimits(_Stated):
     limit: int | None = Field(None, ge=1, lt=2**63)
     stimuli: str | None = None
     batch: int | None = Field(None, ge=1, lt=2**63)
 
 
-class _Request(_Stated):
+class _StatedRequest(_Stated):
     """One model and those that it rests on, one suite or one of its variants, one kind of device: no glob, no list, no
     word that stands for several."""
 
     model: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\Z")]]
     suite: str = Field(pattern=r"^(?!all\Z)[A-Za-z0-9_-]+(:[A-Za-z0-9._+-]+)?\Z")
-    policy: _Policy
-    asked: _Asked
+    policy: _StatedPolicy
+    asked: _StatedLimits
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def made_again(
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
     details = {"asked": first["details"].get("asked", {}), "policy": first["details"]["policy"]}
     try:
-        request = _Request.model_validate({"model": [observer.name, *shown], "suite": score.suite, **details})
+        request = _StatedRequest.model_validate({"model": [observer.name, *shown], "suite": score.suite, **details})
     except ValidationError as error:
         wrong = error.errors()[0]
         what = next((str(name) for name in reversed(wrong["loc"]) if isinstance(name, str)), "request")
@@ -168,7 +168,7 @@ _SCORE = (
 )
 
 
-class Run(NamedTuple):
+class RunFacts(NamedTuple):
     """One command that computed something. environment: versions, components, device, code revision; status: how it
     ended, "" where it was killed."""
 
@@ -192,8 +192,8 @@ class Provenance:
     observer: ObserverRow
     stimuli: Mapping[str, StimuliNote]
     policy: Facts
-    trials: tuple[Run, ...]
-    scored: Run
+    trials: tuple[RunFacts, ...]
+    scored: RunFacts
     code: str
     keys: tuple[str, ...]
     peers: tuple[str, ...]
@@ -207,7 +207,9 @@ def provenance_of(
     own = [behind for behind in facts["observations"] if behind["identity"] == observer.identity]
     others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
     runs = {
-        at: Run(r["run"], masked(r["command"]), r["started"], r["ended"] or "", r["status"] or "", r["environment"])
+        at: RunFacts(
+            r["run"], masked(r["command"]), r["started"], r["ended"] or "", r["status"] or "", r["environment"]
+        )
         for at, r in facts["runs"].items()
     }
     commands = {at: run.command for at, run in runs.items()}
@@ -226,41 +228,41 @@ def provenance_of(
     )
 
 
-def provenance_text(found: Provenance) -> list[str]:
+def provenance_text(behind: Provenance) -> list[str]:
     """A line per fact, under the name of the number."""
-    names = (found.score.observer, found.score.suite, found.score.metric, found.score.condition)
-    facts = (f"  {name:<10} {printable(masked(text))}" for name, text in _facts(found))
+    names = (behind.score.observer, behind.score.suite, behind.score.metric, behind.score.condition)
+    facts = (f"  {name:<10} {printable(masked(text))}" for name, text in _facts(behind))
     return [" ".join(map(printable, filter(None, names))), *facts]
 
 
-def _facts(found: Provenance) -> Iterator[tuple[str, str]]:
-    score, card = found.score, found.observer.card
+def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
+    score, card = behind.score, behind.observer.card
     yield "value", f"{estimate(score.value, score.low, score.high)} {score.reason}".strip()
-    yield "", f"{found.title}: {score.value!r}" if score.value is not None else found.title
+    yield "", f"{behind.title}: {score.value!r}" if score.value is not None else behind.title
     if score.low is not None:
         yield ("interval", f"{100 * score.level:.4g} %, {score.method}: [{score.low!r}, {score.high!r}]")
     yield "n", f"{score.n} trials count, {score.excluded} do not"
     for flag in score.flags:
         yield "flag", flag
-    yield "observer", f"{found.observer.kind}, identity {found.observer.identity}"
+    yield "observer", f"{behind.observer.kind}, identity {behind.observer.identity}"
     for name in ("sha256", "weights", "arch", "labels", "preprocess", "options"):
         if value := card.get(name):
             yield {"sha256": "weights", "weights": "from"}.get(name, name), str(value)
     if score.training:
         yield "trained", ", ".join(score.training)
-    for role, note in found.stimuli.items():
+    for role, note in behind.stimuli.items():
         whole = f" of {note.whole}" if note.whole else ""
         yield ("stimuli", f"{role or note.name}: {note.name}, {note.n}{whole} images, digest {note.digest}")
     yield "run on", score.policy or "imported trials"
     yield "suite", f"{score.suite} version {score.version}, space {score.space}"
-    for run in found.trials:
+    for run in behind.trials:
         yield "trials", _run_line(run)
-    yield "", f"{len(found.keys)} observations"
-    if found.peers:
-        yield "rests on", f"trials of {', '.join(found.peers)}"
-    yield "scored", _run_line(found.scored)
-    yield "", f"scoring code {found.code}"
-    where = (found.trials[0] if found.trials else found.scored).environment
+    yield "", f"{len(behind.keys)} observations"
+    if behind.peers:
+        yield "rests on", f"trials of {', '.join(behind.peers)}"
+    yield "scored", _run_line(behind.scored)
+    yield "", f"scoring code {behind.code}"
+    where = (behind.trials[0] if behind.trials else behind.scored).environment
     packages = [f"{name} {version}" for name, version in (where.get("packages") or {}).items() if version]
     yield "versions", ", ".join([f"python {where.get('python')}", *packages])
     parts = [where.get("platform"), where.get("machine"), where.get("gpu") or "no GPU"]
@@ -269,31 +271,31 @@ def _facts(found: Provenance) -> Iterator[tuple[str, str]]:
         yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
     if components := where.get("components"):
         yield "components", ", ".join(f"{name} {version}" for name, version in components.items())
-    yield from (("first", line) for line in found.again.before)
-    if found.again.command:
-        yield "again", found.again.command
+    yield from (("first", line) for line in behind.again.before)
+    if behind.again.command:
+        yield "again", behind.again.command
 
 
-def _run_line(run: Run) -> str:
+def _run_line(run: RunFacts) -> str:
     end = f" to {run.ended}" if run.ended else ""
     return f"{run.started}{end} ({run.status or 'cut short'}): {run.command}"
 
 
-def provenance_record(found: Provenance) -> dict[str, Any]:
+def provenance_record(behind: Provenance) -> dict[str, Any]:
     """Plain data, for JSON and tables."""
     return {
-        **{name: getattr(found.score, name) for name in _SCORE},
-        "kind": found.observer.kind,
-        "identity": found.observer.identity,
-        "weights": found.observer.card.get("sha256"),
-        "card": dict(found.observer.card),
-        "stimuli": {role: note._asdict() for role, note in found.stimuli.items()},
-        "policy": dict(found.policy),
-        "runs": [run._asdict() for run in found.trials],
-        "scored": found.scored._asdict(),
-        "code": found.code,
-        "observations": list(found.keys),
-        "peers": list(found.peers),
-        "first": list(found.again.before),
-        "command": found.again.command,
+        **{name: getattr(behind.score, name) for name in _SCORE},
+        "kind": behind.observer.kind,
+        "identity": behind.observer.identity,
+        "weights": behind.observer.card.get("sha256"),
+        "card": dict(behind.observer.card),
+        "stimuli": {role: note._asdict() for role, note in behind.stimuli.items()},
+        "policy": dict(behind.policy),
+        "runs": [run._asdict() for run in behind.trials],
+        "scored": behind.scored._asdict(),
+        "code": behind.code,
+        "observations": list(behind.keys),
+        "peers": list(behind.peers),
+        "first": list(behind.again.before),
+        "command": behind.again.command,
     }

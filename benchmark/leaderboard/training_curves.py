@@ -56,7 +56,7 @@ class TrainingCurve:
         if self.column.direction == "none":
             return None
         sign = 1 if self.column.direction == "higher" else -1
-        return max(self.points, key=lambda one: sign * (one.cell.value or 0.0))
+        return max(self.points, key=lambda point: sign * (point.cell.value or 0.0))
 
 
 def training_curves(boards: Sequence[Board], observers: Observers) -> list[TrainingCurve]:
@@ -163,7 +163,7 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
     """Curves of one run in one space: a row for each checkpoint, a column for each headline. places: (step, observer)
     of the checkpoints that are shown (None: all)."""
     places = _places(curves) if places is None else places
-    cells = {(point.step, point.observer, at): point.cell for at, one in enumerate(curves) for point in one.points}
+    cells = {(point.step, point.observer, at): point.cell for at, curve in enumerate(curves) for point in curve.points}
     first = curves[0]
 
     def headline(at: int, curve: TrainingCurve) -> Field:

@@ -37,7 +37,7 @@ NAME_WIDTH = 28
 MOST = 0.5  # the share of the gain above which training on one distortion is said to transfer to another
 
 
-class Origin(NamedTuple):
+class CellOrigin(NamedTuple):
     """Where the accuracy of a cell is from. seen: whether the recipe trains on the condition."""
 
     method: str = ""
@@ -47,7 +47,7 @@ class Origin(NamedTuple):
 @dataclass(frozen=True)
 class TransferRow:
     """A row. kind: "people", "recipe" or "observer" (one that states no recipe, or asked for by observer); cells: in
-    the order of the columns, each with an `Origin` as its source."""
+    the order of the columns, each with an `CellOrigin` as its source."""
 
     title: str
     kind: str
@@ -134,7 +134,7 @@ def _place(row: TransferRow) -> tuple[int, int, int, str]:
 def _tested(row: TransferRow, column: TransferColumn) -> Cell:
     parts = [part for member in row.members if len(part := answers(member, column))]
     if not parts:
-        return Cell(reason="not measured", source=Origin())
+        return Cell(reason="not measured", source=CellOrigin())
     values = [float(part["right"].mean()) for part in parts]
     value, n = float(np.mean(values)), sum(map(len, parts))
     seen = any(bool(part["seen"].any()) for part in parts)
@@ -142,7 +142,7 @@ def _tested(row: TransferRow, column: TransferColumn) -> Cell:
     spread = mean_interval(values) if len(values) > 1 else None
     spread = (max(0.0, spread[0]), min(1.0, spread[1])) if spread else None
     if row.kind == "people" and spread is not None:
-        return Cell(value, *spread, n, flags, "", Origin(f"t over {len(parts)} people", seen))
+        return Cell(value, *spread, n, flags, "", CellOrigin(f"t over {len(parts)} people", seen))
     # Over images: all observers' answers to one image, at all levels, are drawn together.
     columns = {name: np.concatenate([part[name] for part in parts]) for name in ("stimulus", "right")}
     score = ratio_score(ACCURACY, Trials(columns))
@@ -150,7 +150,7 @@ def _tested(row: TransferRow, column: TransferColumn) -> Cell:
     if spread is not None and low is not None and high is not None:
         low, high = min(low, spread[0]), max(high, spread[1])
         method = f"wider of {method} and t over {len(parts)} observers"
-    return Cell(value, low, high, n, flags, "", Origin(method, seen))
+    return Cell(value, low, high, n, flags, "", CellOrigin(method, seen))
 
 
 @dataclass(frozen=True)
@@ -209,13 +209,13 @@ def judged(
     for pair in pairs:
         unknown, empty = [], False
         before = sum(map(len, claims))
-        for table, told in zip(matrices, claims, strict=True):
+        for table, known in zip(matrices, claims, strict=True):
             try:
                 claim = named_claim(table, *pair)
             except UnknownName as error:
                 unknown.append(error)
                 continue
-            told += [claim] if claim else []
+            known += [claim] if claim else []
             empty = empty or claim is None
         if len(unknown) == len(matrices) > 0:
             raise unknown[0]
@@ -370,7 +370,7 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
         splits=True,
         facts={**facts, "claims": [asdict(claim) for claim in claims]},
         measure="tested_on",
-        origin=Origin._fields,
+        origin=CellOrigin._fields,
     )
 
 

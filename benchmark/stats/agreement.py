@@ -95,8 +95,8 @@ def contingency(a: Array, b: Array) -> Contingency:
 
 def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
     """c_exp of two accuracies in [0, 1], elementwise."""
-    one, two = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
-    expected: Floats = one * two + (1 - one) * (1 - two)
+    first, second = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
+    expected: Floats = first * second + (1 - first) * (1 - second)
     return expected
 
 
@@ -149,14 +149,14 @@ def agreement(a: Array, b: Array, clusters: Sequence[Array] = (), *, resamples: 
 
 def _independent_share(a: Array, b: Array, clusters: Sequence[Array]) -> float:
     """How many independent images one image is worth, at most 1."""
-    one, two = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    same, p_a, p_b = 1.0 * (one == two), one.mean(), two.mean()
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    same, p_a, p_b = 1.0 * (first == second), first.mean(), second.mean()
     seen, chance = same.mean(), expected_consistency(p_a, p_b)
-    influence = np.zeros(len(one))  # what each image adds to kappa, to first order; nothing where kappa is 1
+    influence = np.zeros(len(first))  # what each image adds to kappa, to first order; nothing where kappa is 1
     if seen < 1:
-        by_chance = (2 * p_b - 1) * (one - p_a) + (2 * p_a - 1) * (two - p_b)
+        by_chance = (2 * p_b - 1) * (first - p_a) + (2 * p_a - 1) * (second - p_b)
         kappa = (seen - chance) / (1 - chance)
-        influence = (same - seen - (1 - kappa) * by_chance) / (1 - chance) / len(one)
+        influence = (same - seen - (1 - kappa) * by_chance) / (1 - chance) / len(first)
     alone = clustered_variance(influence, [np.arange(len(influence))])
     together = clustered_variance(influence, clusters)
     if together.value == 0:  # no spread to see: each cluster of the factor with fewest counts as one image
@@ -169,7 +169,7 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     """Trials by (role, condition, stimulus); right: response equals category. every: only the trials that all observers
     have; else all that anybody has (absent ones are not right). ValueError where one observer has two answers to one
     (role, condition, stimulus)."""
-    keyed = [_keyed(one) for one in trials]
+    keyed = [_keyed(each) for each in trials]
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
     kept = reduce(_in_both if every else np.union1d, names)
     right = np.zeros((len(kept), len(keyed)), dtype=bool)
@@ -183,9 +183,9 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     return Matched(right, present, parts[:, 0], parts[:, 1], parts[:, 2], left_out)
 
 
-def _in_both(one: Array, other: Array) -> Array:
+def _in_both(first: Array, second: Array) -> Array:
     """What two sorted arrays without repetitions have in common; people mostly saw the very same images."""
-    return one if np.array_equal(one, other) else np.intersect1d(one, other, assume_unique=True)
+    return first if np.array_equal(first, second) else np.intersect1d(first, second, assume_unique=True)
 
 
 def _of_counts(counts: Array) -> Floats:

@@ -111,11 +111,11 @@ def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Varia
     *_, (_, crossed) = overlaps(clusters)
     single = clustered_variance(influence, [crossed]).value
     each = [clustered_variance(influence, [column]) for column in clusters]
-    wide = [one.value * (1 + sqrt(2 / one.df)) for one in each]
-    variance = single + sum(max(0.0, one.value - single) for one in each)
-    at_wide = single + sum(max(0.0, one - single) for one in wide)
-    doubt = sum(w**2 / one.df for w, one in zip(wide, each, strict=True))
-    least = min(one.df for one in each)
+    wide = [factor.value * (1 + sqrt(2 / factor.df)) for factor in each]
+    variance = single + sum(max(0.0, factor.value - single) for factor in each)
+    at_wide = single + sum(max(0.0, factor - single) for factor in wide)
+    doubt = sum(w**2 / factor.df for w, factor in zip(wide, each, strict=True))
+    least = min(factor.df for factor in each)
     return Variance(variance, max(least, at_wide**2 / doubt) if doubt else least)
 
 
@@ -150,8 +150,8 @@ def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: S
 def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
     """The variance of a mean over estimates. together: the sum of all covariances of two of them (none: independent).
     Never below half of what independent ones would have: covariances are estimates, too."""
-    each = [one.value / len(variances) ** 2 for one in variances]
-    doubt = sum(v**2 / one.df for v, one in zip(each, variances, strict=True))
+    each = [estimate.value / len(variances) ** 2 for estimate in variances]
+    doubt = sum(v**2 / estimate.df for v, estimate in zip(each, variances, strict=True))
     df = sum(each) ** 2 / doubt if doubt else variances[0].df
     return Variance(max(sum(each) + together / len(variances) ** 2, sum(each) / 2), df)
 

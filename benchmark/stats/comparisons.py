@@ -192,13 +192,13 @@ def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[
 
 def compared_to_each(a: str, pairs: Sequence[Compared]) -> ComparedToEach:
     """The headlines of comparisons of `a` with several others, adjusted together."""
-    named = [(one.b, row) for one in pairs for row in one.headlines]
+    named = [(pair.b, row) for pair in pairs for row in pair.headlines]
     together = adjusted([row for _, row in named])
     return ComparedToEach(
         a,
         tuple((b, row) for (b, _), row in zip(named, together, strict=True)),
-        tuple(one.b for one in pairs if not one.headlines),
-        tuple(dict.fromkeys(remark for one in pairs for remark in one.remarks)),
+        tuple(pair.b for pair in pairs if not pair.headlines),
+        tuple(dict.fromkeys(remark for pair in pairs for remark in pair.remarks)),
     )
 
 
@@ -209,7 +209,7 @@ def _is_headline(row: SuiteComparison) -> bool:
 def adjusted(rows: Sequence[SuiteComparison]) -> tuple[SuiteComparison, ...]:
     """The rows as one family of tests."""
     family = adjust([row.comparison for row in rows])
-    return tuple(replace(row, comparison=one) for row, one in zip(rows, family, strict=True))
+    return tuple(replace(row, comparison=comparison) for row, comparison in zip(rows, family, strict=True))
 
 
 def _once(

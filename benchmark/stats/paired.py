@@ -157,7 +157,7 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
         variance(0.0) > 0 and variance(difference) > 0
     ):  # less overlaps it is no variance: the largest of one factor
         single = (quadratic(residual, slope, [labels]) for labels in pairs.factors)
-        variance = max(single, key=lambda one: one(0.0))
+        variance = max(single, key=lambda spread: spread(0.0))
     test: Test = Restricted(difference, variance, limit)
     # Where all answers to yes or no are alike, no variance is seen: each stimulus, or cluster, is then one answer.
     alike = variance(difference) <= 1e-12 * variance.square
@@ -200,7 +200,7 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     test, with the reason: no ratio, no such trial, nothing that counts, fewer than two people."""
     if metric.ratio is None:
         return undecided(Comparison(metric.name, reason="the metric has no value per trial"))
-    (keys, own), *others = (_keyed(metric, one) for one in (a, *people))
+    (keys, own), *others = (_keyed(metric, observer) for observer in (a, *people))
     others = [(theirs, trials) for theirs, trials in others if len(trials)]
     if len(others) < 2:
         return undecided(Comparison(metric.name, reason="answers of fewer than two people"))
@@ -224,11 +224,11 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
 
 def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequence[Array]) -> Comparison:
     """num, den: [n, 1 + k], the observer's in the first column."""
-    mine, theirs = den[:, 0].sum(), den[:, 1:].sum()
-    if not mine or not theirs:
-        who = "a" if not mine else "people"
+    observer, theirs = den[:, 0].sum(), den[:, 1:].sum()
+    if not observer or not theirs:
+        who = "a" if not observer else "people"
         return undecided(replace(start, reason=f"no common trial counts for {who}"))
-    a, b = float(num[:, 0].sum() / mine), float(num[:, 1:].sum() / theirs)
+    a, b = float(num[:, 0].sum() / observer), float(num[:, 1:].sum() / theirs)
     # [k] each person's own value; 0 where nothing counts.
     total = den[:, 1:].sum(axis=0)
     own: Floats = np.where(total != 0, num[:, 1:].sum(axis=0) / np.where(total != 0, total, 1.0), 0.0)

@@ -74,15 +74,15 @@ def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]
     """(numerator, denominator, stimulus), each [n], over the trials of the metric's role."""
     if metric.ratio is None:
         raise ValueError(f"metric '{metric.name}' is not a ratio of sums")
-    mine = metric.own(trials)
-    if not len(mine):
+    own = metric.own(trials)
+    if not len(own):
         return np.zeros(0), np.zeros(0), np.zeros(0, dtype=str)
-    num, den = (np.asarray(part, dtype=float) for part in metric.ratio(mine))
-    if num.shape != (len(mine),) or den.shape != num.shape:
+    num, den = (np.asarray(part, dtype=float) for part in metric.ratio(own))
+    if num.shape != (len(own),) or den.shape != num.shape:
         raise ValueError(f"metric '{metric.name}': needs one numerator and denominator per trial")
     if not (np.isfinite(num).all() and np.isfinite(den).all()):
         raise ValueError(f"metric '{metric.name}': a numerator or denominator is not finite")
-    return num, den, mine["stimulus"]
+    return num, den, own["stimulus"]
 
 
 def indicators(num: Floats, den: Floats) -> bool:
