@@ -76,7 +76,6 @@ def module_of_file(place: str) -> ModuleType:
 
 
 def _require_free(name: str, path: Path) -> None:
-    """Raise CardError where importing `name` would give, or gave, another file than `path`."""
     loaded = sys.modules.get(name)
     spec = find_spec(name) if loaded is None else None
     if loaded is None and spec is None:

@@ -368,7 +368,6 @@ class WeightChoice:
 
 
 def _states_in(content: Any, path: str, levels: int, seen: set[int]) -> Iterator[tuple[str, State]]:
-    """Every mapping of names to tensors, with its place."""
     if not isinstance(content, Mapping) or not levels or id(content) in seen:
         return
     seen.add(id(content))

@@ -86,13 +86,11 @@ def _plugin_packages() -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _recorded(folder: str, _stamp: int) -> frozenset[str]:
-    """The top-level packages and modules that installers say they have put into a folder."""
     lines = (line for file in Path(folder).glob("*.dist-info/RECORD") for line in file.open(errors="replace"))
     return frozenset(re.split("[/.,]", line.lstrip('"'), maxsplit=1)[0] for line in lines)
 
 
 def _places(top: str) -> list[Path]:
-    """Where a top-level module may lie, without its suffix."""
     if loaded := getattr(sys.modules.get(top), "__file__", None):
         path = Path(loaded)
         return [path.parent if path.stem == "__init__" else path.with_suffix("")]
@@ -294,7 +292,6 @@ def _data(path: Path) -> list[str]:
 
 
 def _data_below(folder: Path) -> Iterator[Path]:
-    """The data of a folder, and of folders in it that hold no code."""
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith((".", "__pycache__")) or entry.is_symlink():
             continue

@@ -50,8 +50,6 @@ class NotFetched(OSError):
 
 
 class _LimitedFile:
-    """A file that is written to within limits."""
-
     def __init__(self, file: BinaryIO, limits: TransferLimits, clock: Clock) -> None:
         self.file, self.limits, self.clock = file, limits, clock
         self.start, self.written = clock(), 0
@@ -130,7 +128,6 @@ def mismatch(path: Path, sha256: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong on the way, in a few words without an address."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -146,7 +146,6 @@ def is_plain(text: str) -> bool:
 
 
 def _check_node(node: Any) -> None:
-    """Raise ValueError for an operator that is not in the list, or what it must not be given."""
     target = str(node["target"])
     aten = _ATEN.fullmatch(target)
     operator = aten[1] if aten else ""
@@ -164,7 +163,6 @@ def _check_node(node: Any) -> None:
 
 
 def _check_graph(document: Any) -> None:
-    """Raise ValueError for anything in a nested JSON document that would do more than compute."""
     waiting = [document]
     while waiting:
         part = waiting.pop()

@@ -127,7 +127,6 @@ def digest_file(path: Path) -> str:
 # A card is data: whatever it names, loading it must not run code of its author's. So what is handed to timm and
 # torchvision is a fixed list of keyword arguments that shape a network; none of them can name a file or a function.
 
-
 #: Keyword arguments of timm and torchvision networks that a card may set.
 KEYWORDS = frozenset(
     {

@@ -117,7 +117,6 @@ def _lines(name: str) -> list[str]:
 
 @cache
 def _imagenet1k() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """WordNet ids and words of the 1000 classes."""
     wnids, words = zip(*(line.split("\t")[:2] for line in _lines("imagenet1k.txt")), strict=True)
     return wnids, words
 

@@ -113,7 +113,6 @@ def stated_weights(card: ModelCard, place: Place) -> tuple[checkpoints.WeightCho
 
 
 def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[checkpoints.WeightChoice, str]:
-    """The card's weights for the network, and where they came from."""
     path = weights_path(card, place)
     if card.options.get("convert") == "by-order":
         return checkpoints.WeightChoice("", checkpoints.by_order(path, module)), str(path)

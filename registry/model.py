@@ -110,7 +110,6 @@ def present(images: Sequence[Pixels], preprocess: Preprocess, presentation: Pres
 def _followed(
     plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation
 ) -> NDArray[Plane]:
-    """What lies over an image, through the image's resize and crop."""
     plane = _presented(plane, how, presentation, interpolation)
     return _resized(plane, (how.size, how.size), interpolation) if how.fixed_size else plane
 
@@ -155,7 +154,6 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 
 
 def _misfit(output: Any, shape: tuple[int, int], labels: LabelSpace) -> str:
-    """What was returned instead of logits of `shape`, and what to do."""
     first = next(_tensors(output), None)
     returned = type(output).__name__ if first is None else str(tuple(first.shape))
     text = (

@@ -68,7 +68,6 @@ class StatedInput:
 
 
 def _timm_config(file: Path, where: str) -> FolderConfig:
-    """A `config.json` of timm. Raises CardError naming what it lacks."""
     plain = read_json(file, "configuration", CardError)
     other = (
         "transformers' (--arch hf:FOLDER)"

@@ -33,7 +33,6 @@ from registry.files import digest_data
 # Noise is drawn from what the image holds, cell by cell, and the reader's seed: the same image has the same answer in
 # any batch, and two readers are independent. Nothing is differentiable: an answer is all that a reader has.
 
-
 EXEMPLARS = 512
 CELL = 4  # pixels of a cell, each way
 SIDE = 16  # cells of an image and of a template, each way

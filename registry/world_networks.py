@@ -22,13 +22,10 @@ from torch.nn import functional
 # Input: (n, 3, 64, 64) float, already normalised with mean 0.5 and standard deviation 0.25 (the registry does that from
 # the card). Output: (n, classes) logits. About 175k parameters.
 
-
 WIDTHS = (16, 24, 48, 96)
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions at half the resolution, added to a 1x1 projection."""
-
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)

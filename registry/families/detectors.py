@@ -124,7 +124,6 @@ class BoxAnswers(nn.Module):
         return torch.stack([self._logits(answer, x) for answer in answers])
 
     def _logits(self, answer: Any, x: Tensor) -> Tensor:
-        """Log-odds of the best box of each class, and of the threshold."""
         try:
             labels, scores = answer["labels"].tolist(), answer["scores"].float()
         except (KeyError, TypeError, AttributeError) as error:

@@ -282,7 +282,6 @@ def _origin(arch: str, weights: str | None, place: Place, clip: ModuleType) -> _
 
 
 def _in_folder(named: str, place: Place, tag: dict[str, Any]) -> _Origin:
-    """A model of a folder on this disk, or of a repository."""
     folder = expanded(named).resolve()
     if not is_folder(folder):
         folder = repository_folder(named, place, (CONFIG,), (*_WEIGHTS, *_TOKENIZER))
@@ -295,7 +294,6 @@ def _in_folder(named: str, place: Place, tag: dict[str, Any]) -> _Origin:
 
 
 def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
-    """The whole model, both towers, with its weights: safetensors, or a pickle of tensors."""
     with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(random_seed(weights) or 0)
         with foreign("open_clip model", origin.name, WeightsError, "The library could not build it."):
@@ -339,7 +337,6 @@ def _text_head(model: Any, origin: _Origin, labels: str, templates: str, clip: M
 
 
 def _stated(model: Any, origin: _Origin) -> StatedInput:
-    """What the image tower is fed, as the configuration says."""
     of_tag = {name: value for name, value in origin.tag.items() if value is not None}
     config = {**model.visual.preprocess_cfg, **of_tag}
     with foreign(CONFIG, origin.name, CardError, "Expected the preprocessing of an image tower."):

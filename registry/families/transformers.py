@@ -183,7 +183,6 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _names(config: dict[str, Any]) -> list[str]:
-    """Names of the outputs, in their order."""
     named = config.get("id2label")
     if named is None:
         count = config.get("num_labels", 2)
