@@ -83,8 +83,7 @@ def _require_free(name: str, path: Path) -> None:
     there: str | None = getattr(loaded, "__file__", None) if spec is None else spec.origin
     if there is None or Path(there).resolve() != path.resolve():
         raise CardError(
-            f"{shown(path)}: another module is called '{shown(name)}' ({shown(there or 'no file')}), and one process "
-            "holds one of a name. Rename the file."
+            f"{shown(path)}: another module is called '{shown(name)}' ({shown(there or 'no file')}). Rename the file."
         )
 
 
@@ -137,8 +136,7 @@ def split_arch(arch: str) -> tuple[str, str]:
     kind, _, name = arch.partition(":")
     if kind not in ("timm", "torchvision", "python") or not name:
         raise CardError(
-            f"arch '{arch}': expected timm:NAME, torchvision:NAME, python:MODULE:FUNCTION, python:FILE.py:FUNCTION or "
-            "'export'."
+            f"arch '{arch}': expected timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or FILE.py:FUNCTION, export."
         )
     return kind, name
 

@@ -228,16 +228,14 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     data = read_document(path, "card file", CardError)
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise CardError(
-            f"card file {shown(path)}: expected a mapping of fields (name, source, arch, ...), found "
-            f"{type(data).__name__}."
+            f"card file {shown(path)}: expected fields (name, source, arch, ...), found {type(data).__name__}."
         )
     entries, defaults = data.get("cards", [data]), data.get("defaults", {})
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise CardError(f"card file {shown(path)}: field 'cards': expected a list of cards.")
     if not isinstance(defaults, dict):
         raise CardError(
-            f"card file {shown(path)}: field 'defaults': expected a mapping of fields that every card of the file "
-            f"inherits, found {type(defaults).__name__}."
+            f"card file {shown(path)}: field 'defaults': expected a mapping of fields, found {type(defaults).__name__}."
         )
     every = [{**defaults, **entry} for entry in entries]
     for fields in every:

@@ -125,8 +125,7 @@ def require_honest_size(file: Path, size: int, name: str) -> None:
         unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > 2 * size + 2**20:
         raise WeightsError(
-            f"checkpoint {name} has {size} bytes and unpacks to {unpacked}: refused. torch stores tensors "
-            "uncompressed; save it again with `torch.save`."
+            f"checkpoint {name} has {size} bytes and unpacks to {unpacked}: refused. Save it again with `torch.save`."
         )
 
 

@@ -155,8 +155,7 @@ def built_in_space(name: str) -> LabelSpace:
     file = Path(spec.origin).parent / "data" / "_info" / _SYNSETS[name] if spec and spec.origin else None
     if file is None or not file.is_file():
         raise LabelError(
-            f"label space '{name}' needs the class list {_SYNSETS[name]}, which the installed timm does not ship. "
-            "Update timm, or write the classes into a mapping file."
+            f"label space '{name}' needs {_SYNSETS[name]}, which this timm lacks: update it, or write a mapping file."
         )
     return _space(name, file.read_text(encoding="utf-8").split(), words)
 
@@ -234,13 +233,11 @@ def _grouping(
         for member, output in zip(members, outputs, strict=True):
             if not 0 <= output < count:
                 raise wrong(
-                    f"group '{category:.80}': {member!r:.80} is no output of the {count} classes (expected an index "
-                    f"from 0 to {count - 1}, a class or a WordNet id)"
+                    f"group '{category:.80}': {member!r:.80} is no output: an index from 0 to {count - 1}, a class or a WordNet id"
                 )
             if output in owner:
                 raise wrong(
-                    f"output {output} is in '{owner[output]}' and again in '{category}'; an output belongs to one "
-                    "category, once"
+                    f"output {output} is in '{owner[output]}' and again in '{category}': it belongs to one category, once"
                 )
             owner[output] = category
         groups[category] = tuple(outputs)

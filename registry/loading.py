@@ -61,8 +61,7 @@ def weights_path(card: ModelCard, place: Place) -> Path:
     path = local_file(card, place.weights_folder)
     if card.file_sha256 and files.is_file(path) and files.digest_file(path) != card.file_sha256:
         raise WeightsError(
-            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), got {files.digest_file(path)}. "
-            "It is not the file that the card describes."
+            f"file digest of {path}: expected {card.file_sha256} (card '{card.name}'), got {files.digest_file(path)}."
         )
     return path
 

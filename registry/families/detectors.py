@@ -56,8 +56,7 @@ class Boxes:
         fits = all(0 < column < boxes.outputs for column in columns) and len(set(columns)) == len(columns)
         if not fits or not FLOOR <= boxes.threshold < 1:
             raise CardError(
-                f"options.boxes: expected columns from 1 to outputs - 1, each once, and a threshold from "
-                f"{FLOOR:g} to 1."
+                f"options.boxes: expected columns from 1 to outputs - 1, each once; a threshold from {FLOOR:g} to 1."
             )
         return boxes
 
@@ -81,8 +80,7 @@ def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
         return Boxes.of(option)
     if "keypoint" in arch:
         raise LabelError(
-            f"arch '{arch}': the published keypoint networks know persons alone, none of the 16 categories. One that "
-            "was trained on others needs --labels."
+            f"arch '{arch}': the published keypoint networks know persons alone. One trained on others needs --labels."
         )
     published = import_module("torchvision.models.detection").FasterRCNN_ResNet50_FPN_Weights
     numbered = published.DEFAULT.meta["categories"]

@@ -58,8 +58,7 @@ def require_fitting(arch: str, key: str | None, options: Mapping[str, Any]) -> N
         )
     if key is not None and kind in FAMILIES:
         raise CardError(
-            f"--key is for checkpoints of plain architectures; weights of {kind}:... are taken whole. Save the set "
-            "that you mean to a file of its own."
+            f"--key is for plain architectures; weights of {kind}:... are taken whole. Save the set to its own file."
         )
 
 
@@ -108,8 +107,7 @@ def repository_folder(repository: str, place: Place, files: Sequence[str], optio
     name, WeightsError if the repository can be had nowhere."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
         raise CardError(
-            f"'{shown(repository)[:200]}' is neither a folder on this disk nor a repository of the hub: expected "
-            "ORG/NAME or ORG/NAME@REVISION."
+            f"'{shown(repository)[:200]}' is neither a folder here nor a repository of the hub: ORG/NAME[@REVISION]."
         )
     name, _, revision = repository.partition("@")
     failures = []

@@ -115,8 +115,7 @@ def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     arch = draft.arch.partition(":")[2]
     if arch and draft.weights:
         raise CardError(
-            f"hf:{shown(arch)} has its weights with it: --weights is not for it. A folder of one's own: --arch "
-            "hf:FOLDER."
+            f"hf:{shown(arch)} has its weights with it: --weights is not for it. A folder: --arch hf:FOLDER."
         )
     named = arch or draft.weights or ""
     local, files = is_folder(expanded(named)), _folder(named, place)
@@ -171,8 +170,7 @@ def _config(folder: Path) -> dict[str, Any]:
     config = read_json(file, "configuration", CardError)
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise CardError(
-            f"{shown(file)} names no model_type, so it is no model of transformers. A folder of timm: "
-            "`--weights FOLDER` without --arch."
+            f"{shown(file)} names no model_type: no model of transformers. A folder of timm: --weights FOLDER alone."
         )
     if not any(folder.glob("*.safetensors")):
         raise WeightsError(
