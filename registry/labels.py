@@ -233,12 +233,10 @@ def _grouping(
         for member, output in zip(members, outputs, strict=True):
             if not 0 <= output < count:
                 raise wrong(
-                    f"group '{category:.80}': {member!r:.80} is no output: an index from 0 to {count - 1}, a class or a WordNet id"
+                    f"group '{category:.80}': {member!r:.80} is no output: an index from 0 to {count - 1} or a class"
                 )
             if output in owner:
-                raise wrong(
-                    f"output {output} is in '{owner[output]}' and again in '{category}': it belongs to one category, once"
-                )
+                raise wrong(f"output {output} is in '{owner[output]}' and again in '{category}': it belongs to one")
             owner[output] = category
         groups[category] = tuple(outputs)
     space = str(data.get("space") or ("geirhos16" if set(groups) == set(known) else ""))

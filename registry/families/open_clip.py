@@ -126,7 +126,7 @@ def read_text_head(path: Path, digest: str) -> TextHead:
         head = TextHead(names, templates, str(notes["text"]), weight, float(notes["scale"]), float(notes["bias"]))
     if head.digest != digest:
         raise WeightsError(
-            f"text head {shown(path)}: expected digest {digest}, got {head.digest}. Restore it or register the model again."
+            f"text head {shown(path)}: expected digest {digest}, got {head.digest}. Restore it or register again."
         )
     return head
 
