@@ -65,7 +65,7 @@ def admit(
     failed = [f"{result.name}: {result.detail}" for result in checks if not result.ok]
     if failed:
         raise WeightsError(
-            f"model '{draft.name}' was not registered: {len(failed)} checks of {len(checks)} failed. {'; '.join(failed)}"
+            f"model '{draft.name}' was not registered: {len(failed)} of {len(checks)} checks fail: {'; '.join(failed)}"
         )
     card = draft.model_copy(update={"sha256": model.digest})
     former = folder.there.get(card.name) if folder.replaces else None
