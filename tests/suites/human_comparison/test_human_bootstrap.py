@@ -139,15 +139,6 @@ def test_coverage_of_the_interval_over_images(make):
     assert hits >= 106
 
 
-def test_ood_accuracy_draws_images_within_conditions(make, join, find):
-    """Shares .9 and .1 of 100 images each: sd of their mean .0212; images of both drawn together would have .0354."""
-    easy = make([1] * 90 + [0] * 10, condition="c50")
-    hard = make([1] * 10 + [0] * 90, condition="c05", start=100)
-    score = find(SUITE.score(None, join(easy, hard)), "ood_accuracy")
-    assert score.value == 0.5
-    assert (score.low, score.high) == pytest.approx((0.4584, 0.5416), abs=0.007)
-
-
 def test_a_ceiling_over_part_of_the_experiments_is_none(make, join, find):
     """Two people saw the edges, one the sketches: the average over both has no ceiling, nor a share of it."""
     rights = ([1, 0] * 20, [1, 1, 0, 0] * 10, [1, 0, 1, 1] * 10)

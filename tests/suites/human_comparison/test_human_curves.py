@@ -167,12 +167,6 @@ def test_the_interval_ends_where_twice_the_log_likelihood_has_fallen_by_3_84(mak
     assert profile(np.log10(curve.high)) - best == pytest.approx(3.8415, abs=0.2)
 
 
-def test_lapses_end_at_45_percent(make, join):
-    """An observer who never does better than .51 and falls at once: more lapses would fit, were they allowed."""
-    curve = fitted(make, join, [502, 498, 502, 500, 62, 62, 62, 62], 1000)
-    assert curve.lapse == pytest.approx(0.45, abs=1e-6)
-
-
 def test_a_curve_falls_to_guessing_and_begins_at_one_minus_its_lapses(make, join):
     """One of sixteen categories is right by chance; .07 of the easy images are missed."""
     n = 2000

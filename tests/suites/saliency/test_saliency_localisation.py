@@ -89,15 +89,6 @@ def test_a_negative_map_is_refused():
         defined(-np.ones((1, 2, 2)))
 
 
-def test_many_masks_at_once_equal_one_by_one():
-    rng = np.random.default_rng(0)
-    maps, masks = rng.random((3, 9, 9)), rng.random((70, 9, 9)) < 0.4
-    found = auc_of_ranks(average_ranks(maps), masks.reshape(70, -1).astype(float))
-    for k in (0, 31, 32, 69):
-        expected = object_auc(maps, np.repeat(masks[k : k + 1], 3, axis=0))
-        np.testing.assert_allclose(found[:, k], expected, atol=1e-12)
-
-
 def test_the_control_leaves_out_the_own_category_and_unusable_masks():
     maps = np.random.default_rng(0).random((1, 6, 6))
     pool = np.random.default_rng(1).random((4, 36)) < 0.5
