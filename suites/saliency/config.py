@@ -26,8 +26,6 @@ SMALLEST, LARGEST = 0.01, 0.95
 REFERENCES = {"sobel": "Sobel edges", "darkness": "darkness", "centre": "blob in the middle", "noise": "noise"}
 #: Side in pixels at which the published scores of ClickMe show its images.
 CLICKME_SIDE = 224
-
-
 #: Columns of an exchange: the evidence of the object, of its ground and of the object's place, and the image that lent
 #: its ground.
 EVIDENCE = ("object_evidence", "ground_evidence", "place_evidence")

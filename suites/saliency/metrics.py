@@ -12,11 +12,6 @@ from benchmark.stats.clusters import exemplar_columns
 from benchmark.stimuli.catalogue import read_pair
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, EVIDENCE, LARGEST, NATURAL, PARTNER, SMALLEST, columns_of
 
-# What each metric is: a mean over images, written as a ratio of sums.
-#
-# An image counts where its value is defined and its object covers between 1 % and 95 % of it.
-
-
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
 CEILING = 0.65753
 
@@ -82,7 +77,8 @@ def correct(trials: Trials) -> Array:
 
 
 def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool = True) -> Ratio:
-    """The mean of values [n] over the images that count; main: on the main role alone where a table holds several."""
+    """The mean of values [n] over the images that count: whose value is defined and (masked) whose object covers between
+    1 % and 95 % of it; main: on the main role alone where a table holds several."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         own = values(trials)
