@@ -77,8 +77,8 @@ def correct(trials: Trials) -> Array:
 
 
 def mean(values: Callable[[Trials], Array], *, masked: bool = True, main: bool = True) -> Ratio:
-    """The mean of values [n] over the images that count: whose value is defined and (masked) whose object covers between
-    1 % and 95 % of it; main: on the main role alone where a table holds several."""
+    """The mean of values [n] over the images that count: whose value is defined and (masked) whose object covers
+    between 1 % and 95 % of it; main: on the main role alone where a table holds several."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
         own = values(trials)
