@@ -22,14 +22,19 @@ DEFAULT_DB = "results.db"
 
 def read_settings(db: str | None = None) -> Settings:
     """The settings of this process; `db` (a file or URL, from `--db`) wins over the environment."""
-    data = os.environ.get("BENCH_DATA")
+    from platformdirs import user_data_dir
+
+    data, hub = os.environ.get("BENCH_DATA"), os.environ.get("HF_HUB_CACHE")
     where = str(db or os.environ.get("BENCH_DB") or DEFAULT_DB)
     return Settings(
-        home=expanded(os.environ.get("BENCH_HOME") or _default_home()),
+        home=expanded(os.environ.get("BENCH_HOME") or user_data_dir("gestaltbench")),
         db=where if "://" in where else str(expanded(where)),
         mirror=os.environ.get("BENCH_MIRROR") or None,
         data=expanded(data) if data else None,
-        caches=Caches((_folder("TORCH_HOME", "torch") / "hub" / "checkpoints"), _hub_cache()),
+        caches=Caches(
+            _cache("TORCH_HOME", "torch") / "hub" / "checkpoints",
+            expanded(hub) if hub else _cache("HF_HOME", "huggingface") / "hub",
+        ),
     )
 
 
@@ -38,18 +43,7 @@ def keep_ray_silent() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
-def _hub_cache() -> Path:
-    own = os.environ.get("HF_HUB_CACHE")
-    return expanded(own) if own else _folder("HF_HOME", "huggingface") / "hub"
-
-
-def _folder(variable: str, default: str) -> Path:
+def _cache(variable: str, default: str) -> Path:
     """The folder that a variable names, or the default in the user's cache."""
     own, base = os.environ.get(variable), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return expanded(own or f"{base}/{default}")
-
-
-def _default_home() -> str:
-    from platformdirs import user_data_dir
-
-    return user_data_dir("gestaltbench")

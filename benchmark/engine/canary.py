@@ -32,7 +32,6 @@ class Canary:
     device: str
     codes: Codes
     _texts: dict[tuple[str, int], str] = field(default_factory=dict)
-    _pixels: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def key(self, key: str, block: Block, stored: Mapping[str, str]) -> tuple[str, str]:
         """(key, canary answers) of an observation: `key`, or one that follows from it where the trials that are stored
@@ -60,11 +59,9 @@ class Canary:
 
     def _output(self, presentation: Presentation, transform: Transform | None) -> torch.Tensor:
         """Logits of the pictures; with a transform, their pixels after it."""
-        if presentation not in self._pixels:
-            shown = pictures(COUNT, self.model.preprocess.size).permute(0, 2, 3, 1) * 255
-            images = list(shown.round().to(torch.uint8).numpy())
-            self._pixels[presentation] = self.model.present(images, presentation).to(self.device)
-        pixels = self._pixels[presentation]
+        shown = pictures(COUNT, self.model.preprocess.size).permute(0, 2, 3, 1) * 255
+        images = list(shown.round().to(torch.uint8).numpy())
+        pixels = self.model.present(images, presentation).to(self.device)
         with torch.inference_mode(), full_precision(torch.device(self.device).type):
             if transform is None:
                 return _forward(self.model, self.model.fit(unit(pixels)))

@@ -22,12 +22,6 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(tmp_path, most):
 
 
 @pytest.mark.slow
-def test_auto_batch_size_survives_a_small_memory(leaderboard):
-    card = network("net", "Greedy", most=5, seed=1)
-    assert leaderboard.run([card], [toy_suite(toys.make_stimuli(20))], batch=None).exit_code == 0
-
-
-@pytest.mark.slow
 def test_no_room_for_one_image_is_a_failure_of_that_model(leaderboard):
     cards = [network("net", "Greedy", most=0), ideal()]
     report = leaderboard.run(cards, [toy_suite(toys.make_stimuli(20))])

@@ -52,17 +52,6 @@ def test_progress_moves_with_every_device_batch(leaderboard):
 
 
 @pytest.mark.slow
-def test_a_gradient_counts_as_its_backward_pass_too(leaderboard):
-    def observe(config, view):
-        view.forward(view.images[:5].clone().requires_grad_(True))
-        return toys.toy_observe(config, view)
-
-    suites = [toy_suite(toys.make_stimuli(40), observe=observe, passes=9.0)]
-    events = told(leaderboard, network("net", "Readout", seed=2), suites)
-    assert events[1] == ("work", 15)
-
-
-@pytest.mark.slow
 def test_tuning_is_told_the_first_time(leaderboard, monkeypatch):
     monkeypatch.setattr(devices, "_search", lambda model, device: (devices.Tuning(16), 0.01))
     card, suite = network("net", "Readout", seed=2), toy_suite(toys.make_stimuli(40))

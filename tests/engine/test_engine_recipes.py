@@ -5,7 +5,6 @@ import csv
 import pytest
 
 from benchmark import api
-from benchmark.errors import TrialsError, UnknownName
 from benchmark.variables import read_settings
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
@@ -65,16 +64,3 @@ def test_a_recipe_stays_where_nothing_new_is_said(tables, db):
     write(tables, "mine", "contrast-png", "dog")  # a second experiment of the same network
     api.import_trials(tables, db=db)
     assert recipes(db)["mine (tables)"] == ["noise(uniform)"]
-
-
-@pytest.mark.slow
-def test_mistakes(tables, db):
-    with pytest.raises(UnknownName, match="mime"):
-        api.import_trials(tables, training=["mime=standard"], db=db)
-    with pytest.raises(TrialsError, match="people have no"):
-        api.import_trials(tables, training=["subject-01=standard"], db=db)
-    (tables / "training.yaml").write_text("other: standard\n")
-    with pytest.raises(UnknownName, match="other"):
-        api.import_trials(tables, db=db)
-    one = tables / "noise-png-experiment_mine_session-1.csv"
-    assert api.import_trials(one, db=db).trials == 4  # the file speaks of tables that are not asked for

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from dataclasses import replace
 
 import engine_toys as toys
 import pytest
@@ -32,12 +31,6 @@ def test_each_block_is_in_one_part_in_the_order_of_the_plan(n):
     assert len(parts) == n
     assert list(itertools.chain(*map(flat, parts))) == flat(tasks)
     assert all(task.trials for part in parts for task in part)
-
-
-def test_what_does_not_apply_is_in_one_part():
-    task = replace(plan([ideal()])[0], plan=plan([ideal()])[0].plan.__class__(()), reason="no")
-    parts = split([task], 3)
-    assert [[one.reason for one in part] for part in parts] == [["no"], [], []]
 
 
 @pytest.mark.parametrize(
