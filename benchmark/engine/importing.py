@@ -222,11 +222,6 @@ class ScoresReport:
     notes: list[str] = field(default_factory=list)
 
 
-def reported_name(observer: Named) -> str:
-    """What an observer without trials is called: no name that one with trials has."""
-    return f"{observer.name} ({observer.source}, {REPORTED})"
-
-
 def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> ScoresReport:
     """Store every observer's scores beside those that it has; of two values of one metric the newer one counts."""
     by_observer: dict[Named, dict[Key, Score]] = {}
