@@ -40,7 +40,8 @@ from benchmark.engine.devices import numerics
 from benchmark.engine.run import RunOptions, execute
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import locate
-from benchmark.stimuli.image_files import FileImages, Picked
+from benchmark.stimuli.datasets import Picked
+from benchmark.stimuli.image_files import FileImages
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard

@@ -19,16 +19,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, folder_of, place_of, read_catalogue, read_shape, remedy
 from benchmark.stimuli.generated import generated_set, is_generated
-from benchmark.stimuli.image_files import (
-    FileImages,
-    FileMasks,
-    Picked,
-    file_digests,
-    read_text,
-    set_digest,
-    size_of,
-    text_digest,
-)
+from benchmark.stimuli.image_files import FileImages, FileMasks, file_digests, read_text, set_digest, text_digest
 from benchmark.stimuli.items import (
     Annotation,
     Item,
@@ -164,6 +155,18 @@ def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> ND
     return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
 
 
+@dataclass(frozen=True)
+class Picked:
+    """A function of an index, seen through a choice of indices."""
+
+    source: Callable[[int], Any]
+    index: tuple[int, ...]
+
+    def __call__(self, index: int) -> Any:
+        """The source's value for the index-th chosen one."""
+        return self.source(self.index[index])
+
+
 def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     chosen = tuple(index)
     ids = tuple(stimuli.ids[i] for i in chosen)
@@ -225,7 +228,7 @@ class AnnotatedImages:
     def part(self, name: str, index: int) -> Any:
         """The mask, ignored pixels or map of the i-th image ("mask", "ignored", "importance"), HW at its size."""
         if self.drawn[index].pixels is None:
-            width, height = size_of(self.files.path(index), self.files.remedy)
+            width, height = self.files.size(index)
         else:
             height, width = self.pixels(index).shape[:2]
         return getattr(self.drawn[index], name)((height, width))

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
@@ -132,45 +132,40 @@ def _wanted_path(archive: Path, info: tarfile.TarInfo, wanted: PurePosixPath | N
     return str(inside.relative_to(wanted or ""))
 
 
-class Note(NamedTuple):
-    """The file of a finished folder that says what was to be made; written last."""
+def make_folder(
+    target: Path, note: str, text: str, fill: Callable[[Path], None], *, replace: bool = False
+) -> bool:  # fmt: skip
+    """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the text. note:
+    the file of a finished folder that says what was to be made; written last. fill: is called again on what it left
+    when it was interrupted, and leaves what is there. replace: a folder that was made from another text gives way.
+    Returns whether it was made now. Raises StimuliError if something else lies at `target`."""
 
-    name: str
-    text: str
+    def is_made() -> bool:
+        return (target / note).is_file() and (target / note).read_text(encoding="utf-8") == text
 
-
-def is_made(target: Path, note: Note) -> bool:
-    """Whether the folder is there, made from the very same note."""
-    place = target / note.name
-    return place.is_file() and place.read_text(encoding="utf-8") == note.text
-
-
-def make_folder(target: Path, note: Note, fill: Callable[[Path], None], *, replace: bool = False) -> None:
-    """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the note. fill:
-    is called again on what it left when it was interrupted, and leaves what is there. replace: a folder that was made
-    from another note gives way. Raises StimuliError where something else lies at `target`."""
-    if is_made(target, note):
-        return
+    if is_made():
+        return False
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        if not (target / note.name).is_file():
+        if not (target / note).is_file():
             raise StimuliError(f"{target}: is there and was not made by this command. Choose another name or folder.")
         if not replace:
             raise StimuliError(f"{target}: made with other settings or images. Choose another name, or delete it.")
     hidden = f".{target.name}-"
-    unfinished = target.with_name(f"{hidden}{text_digest(note.text)[:16]}")
+    unfinished = target.with_name(f"{hidden}{text_digest(text)[:16]}")
     unfinished.mkdir(parents=True, exist_ok=True)
     fill(unfinished)
-    if not is_made(target, note):  # no other process was first
+    if not is_made():  # no other process was first
         for rest in [path for path in unfinished.rglob(".*") if path.is_file()]:
             rest.unlink(missing_ok=True)  # files that a killed run was writing
-        (unfinished / note.name).write_text(note.text, encoding="utf-8")
+        (unfinished / note).write_text(text, encoding="utf-8")
         with suppress(FileNotFoundError):
-            target.replace(target.with_name(f"{hidden}{text_digest('old:' + note.text)[:16]}"))
+            target.replace(target.with_name(f"{hidden}{text_digest('old:' + text)[:16]}"))
         try:
             unfinished.replace(target)
         except OSError:
-            if not is_made(target, note):
+            if not is_made():
                 raise
     for rest in target.parent.iterdir():
         if re.fullmatch(rf"{re.escape(hidden)}[0-9a-f]{{16}}", rest.name):
             shutil.rmtree(rest, ignore_errors=True)
+    return True

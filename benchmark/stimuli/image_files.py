@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
@@ -184,6 +184,10 @@ class FileImages:
         """Where the i-th image lies."""
         return self.folder / self.files[index]
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height in pixels of the i-th image."""
+        return size_of(self.path(index), self.remedy)
+
     def __call__(self, index: int) -> NDArray[np.uint8]:
         """HWC uint8 RGB."""
         path = self.path(index)
@@ -191,9 +195,8 @@ class FileImages:
             data = read_plain(path)
             if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
                 raise StimuliError(
-                    f"{path}: its content is not the one that was planned: it changed during the run, or its size and "
-                    "times were set back. Nothing of this set was answered from it. Run again; `bench data verify` "
-                    "reads every file anew."
+                    f"{path}: its content is not the one that was planned: it changed during the run, or its times were "
+                    "set back. Run again; `bench data verify` reads every file anew."
                 )
             return decoded_rgb(data)
 
@@ -209,26 +212,13 @@ class FileMasks:
     def __call__(self, index: int) -> NDArray[np.bool_]:
         """HW bool."""
         silhouette = read_rgb(self.silhouettes[index], self.images.remedy)
-        width, height = size_of(self.images.path(index), self.images.remedy)
+        width, height = self.images.size(index)
         if silhouette.shape[:2] != (height, width):
             raise StimuliError(
-                f"{self.silhouettes[index]}: {silhouette.shape[1]} x {silhouette.shape[0]} pixels, "
-                f"but the image that it masks, {self.images.path(index)}, has {width} x {height}. "
-                "Use silhouettes of the same set."
+                f"{self.silhouettes[index]}: {silhouette.shape[1]} x {silhouette.shape[0]} pixels, but the image that "
+                f"it masks, {self.images.path(index)}, has {width} x {height}."
             )
         return np.asarray(silhouette.mean(axis=2) < DARK)
-
-
-@dataclass(frozen=True)
-class Picked:
-    """A function of an index, seen through a choice of indices."""
-
-    source: Callable[[int], Any]
-    index: tuple[int, ...]
-
-    def __call__(self, index: int) -> Any:
-        """The source's value for the index-th chosen one."""
-        return self.source(self.index[index])
 
 
 def read_rgb(path: Path, remedy: str) -> NDArray[np.uint8]:

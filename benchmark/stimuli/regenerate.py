@@ -16,7 +16,7 @@ from benchmark.contracts import Array, Stimuli, Trials
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import WNID, Entry, experiment_of, place_of, read_pair, remedy, save_entry, stimulus_id
-from benchmark.stimuli.downloads import Note, is_made, make_folder
+from benchmark.stimuli.downloads import make_folder
 from benchmark.stimuli.image_files import FileImages, file_digests, set_digest, text_digest, write_png
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
 from registry.files import expanded
@@ -172,12 +172,13 @@ def make_set(
     shown = _shown(experiment, place_of(trials, settings)[1])
     stimuli = regenerate(experiment, shown, _photographs(source, photographs(experiment, shown), settings))
     target = expanded(output or settings.stimuli).resolve() / stimuli.name
-    note = Note(MADE, stimuli.digest)
-    if is_made(target, note):
-        report(f"{stimuli.name}: already there")
-    else:  # a set from other photographs gives way
+
+    def fill(folder: Path) -> None:
         report(f"{stimuli.name}: making {len(stimuli)} images")
-        make_folder(target, note, lambda folder: write_set(stimuli, folder), replace=True)
+        write_set(stimuli, folder)
+
+    if not make_folder(target, MADE, stimuli.digest, fill, replace=True):  # a set from other photographs gives way
+        report(f"{stimuli.name}: already there")
     entry = Entry(
         name=stimuli.name,
         role=experiment,

@@ -29,7 +29,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
 from benchmark.stimuli.datasets import FORMAT, MANIFEST
-from benchmark.stimuli.downloads import Note, is_made, make_folder
+from benchmark.stimuli.downloads import make_folder
 from benchmark.stimuli.fetch import check_name, describe, guess_layout
 from benchmark.stimuli.image_files import file_digests, read_rgb, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
@@ -277,13 +277,9 @@ def make_stylised(order: Order, settings: Settings, painter: StylePainter, repor
     pairings, whole = spread(planned, order.limit), len(planned)
     for path in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
         size_of(path, FIX)  # told before hours of work, not after
-    note = Note(MANIFEST, manifest(order, painter.generator, pairings, styles, whole))
-    if is_made(target, note):
+    text = manifest(order, painter.generator, pairings, styles, whole)
+    if not make_folder(target, MANIFEST, text, partial(_paint_all, pairings, whole, order, painter, report)):
         report(f"{order.name}: already there")
-    else:
-        part = "" if len(pairings) == whole else f" of {whole}"
-        report(f"{order.name}: {len(pairings)}{part} images, {order.kind}")
-        make_folder(target, note, partial(_paint_all, pairings, order, painter, report))
     role, layout = "cue-conflict", "cue-conflict"
     if order.sample is None:
         role, layout = _ROLES.get(space, order.name), "class-folder"
@@ -311,8 +307,12 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Sourc
     return [SourcePicture(*row) for row in zip(paths, categories, digests, strict=True)]
 
 
-def _paint_all(pairings: Sequence[Pairing], order: Order, painter: StylePainter, report: Report, folder: Path) -> None:
+def _paint_all(
+    pairings: Sequence[Pairing], whole: int, order: Order, painter: StylePainter, report: Report, folder: Path
+) -> None:
     """Paint what `folder` lacks. Images of one style share what the network makes of it."""
+    part = "" if len(pairings) == whole else f" of {whole}"
+    report(f"{order.name}: {len(pairings)}{part} images, {order.kind}")
     left = [pair for pair in pairings if not (folder / pair.place).exists()]
     if len(left) < len(pairings):
         report(f"{order.name}: {len(pairings) - len(left)} are there from before")

@@ -12,27 +12,38 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import pdtr
 
-_BITS = 24
+_BITS, _GUIDE_BITS = 24, 10
 
 
 def invert(levels: torch.Tensor, uniform: torch.Tensor, peak: float) -> torch.Tensor:
     """Poisson counts, float32, with means levels / 255 * peak: the smallest k whose cumulative probability exceeds the
     uniform. Exact for 24-bit uniforms: no normal approximation, no truncated tail. levels: whole numbers 0..255;
     uniform: int32 in [0, 2**24), of the same shape."""
-    thresholds, width = _thresholds(peak, levels.device)
-    row = levels.long()
-    place = torch.searchsorted(thresholds, (row << _BITS + 1) + uniform, right=True)
-    return (place - row * width).float()
+    # A guide table gives the answer for all but the few uniforms that share their bin with a threshold: a fourth of the
+    # time of a search.
+    guide, thresholds = _tables(peak, levels.device)
+    flat, draws = levels.reshape(-1).int(), uniform.reshape(-1)
+    packed = guide.index_select(0, (flat << _GUIDE_BITS).add_(draws >> (_BITS - _GUIDE_BITS)))
+    counts = (packed >> 1).int()  # count * 2 + whether a threshold lies inside the bin
+    unsure = (packed & 1).nonzero()[:, 0]
+    row, draws, raised = flat[unsure].long(), draws[unsure], counts[unsure]
+    while bool((more := thresholds[row, raised.long()] <= draws).any()):
+        raised = raised + more.int()
+    counts[unsure] = raised
+    return counts.float().reshape(levels.shape)
 
 
 @lru_cache(maxsize=16)
-def _thresholds(peak: float, device: torch.device) -> tuple[torch.Tensor, int]:
-    """Cumulative probabilities in units of 2**-24 for means 0..peak, one row of K behind the other, each row lifted
-    above the one before: int64 [256 * K]; and K."""
+def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(guide int16 [256 * 1024], thresholds int32 [256, K]) for means 0..peak."""
     means = np.arange(256)[:, None] / 255 * peak
     counts = np.arange(int(peak + 8 * np.sqrt(peak) + 16))[None, :]
-    rows = np.rint(pdtr(counts, means) * 2**_BITS).astype(np.int64) + (np.arange(256)[:, None] << _BITS + 1)
-    return torch.from_numpy(rows.reshape(-1)).to(device), counts.size
+    thresholds = np.rint(pdtr(counts, means) * 2**_BITS).astype(np.int32)
+    edges = np.arange(2**_GUIDE_BITS + 1) << (_BITS - _GUIDE_BITS)
+    below = np.stack([np.searchsorted(row, edges, side="right") for row in thresholds])
+    inside = below[:, :-1] != np.stack([np.searchsorted(row, edges[1:] - 1, side="right") for row in thresholds])
+    guide = (below[:, :-1] * 2 + inside).astype(np.int16).reshape(-1)
+    return torch.from_numpy(guide).to(device), torch.from_numpy(thresholds).to(device)
 
 
 # Random numbers per image: a draw follows from the image's seed, a label and its place in line.

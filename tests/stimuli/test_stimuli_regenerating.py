@@ -81,20 +81,6 @@ def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):
     assert [place.name for place in here.stimuli.iterdir()] == ["regenerated-contrast"]
 
 
-def test_a_part_shows_and_is_made_whole_later(here):
-    name = SHOWN[0][2]
-    lost = here.data / "imagenet-train" / name[:9] / f"{name}.JPEG"
-    lost.unlink()
-    _, said = make(here)
-    assert "2 images (3 are published: a part)" in said[-1]
-    found = Resolver("geirhos16", here).find("contrast")
-    assert (len(found), found.whole) == (2, 3)
-    photograph(here.data, name, 0)
-    make(here)
-    assert len(Resolver("geirhos16", here).find("contrast")) == 3
-    assert [place.name for place in here.stimuli.iterdir()] == ["regenerated-contrast"]
-
-
 def test_what_is_absent_is_named(here):
     with pytest.raises(UnknownName, match="contrast"):
         make_set("contrasts", here, print)

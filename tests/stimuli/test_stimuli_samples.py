@@ -1,8 +1,6 @@
 """`--limit N`: the front of one random order that shows all categories, textures and conditions in proportion."""
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,11 +82,3 @@ def test_shuffled_stimuli_come_in_the_order_that_a_limit_cuts():
     assert shuffled(part).ids == part.ids
     nothing = replace(plain, ids=(), items=(), labels={"category": np.zeros(0, dtype=str)})
     assert not len(shuffled(nothing)) and sample(nothing, 3) is nothing
-
-
-def test_16_published_conflict_images_show_every_shape_and_texture_once(settings):
-    data = Path(os.environ.get("BENCH_TEST_DATA", ""))
-    if not (data / "cue-conflict").is_dir():
-        pytest.skip("BENCH_TEST_DATA names no folder with cue-conflict")
-    few = Resolver("geirhos16", replace(settings, data=data), limit=16).find("cue-conflict")
-    assert len(set(few.labels["shape"])) == len(set(few.labels["texture"])) == 16

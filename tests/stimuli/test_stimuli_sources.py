@@ -38,13 +38,6 @@ def test_a_folder_tells_the_source(tmp_path, folder, source):
     assert told(tmp_path / folder, "edge_resnet50_session-1.csv") == [source]
 
 
-def test_what_one_collection_alone_holds_tells_its_other_tables(tmp_path):
-    names = ("style-transfer-512-nomask/style-transfer-512-nomask_resnet50_session_1.csv",)
-    edges = "edge/edge-experiment_resnet50_session_1.csv"
-    assert told(tmp_path / "raw-data", *names, edges) == ["texture-vs-shape"] * 2
-    assert told(tmp_path / "other", edges) == ["other"]
-
-
 def test_people_of_a_copy_are_the_people_of_its_origin():
     def name(source, experiment):
         return str(named(source, "subject-01", experiment, human=True))
