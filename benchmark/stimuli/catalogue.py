@@ -3,8 +3,6 @@
 Built-in entries are `catalogue.yaml`; entries that a user added are `stimuli.yaml` in the home folder. An added entry
 of a built-in name says where that set lies and keeps everything else."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Stimulus sets as values: opened from a folder, a list of names or cells, or drawn; then cut to what is needed."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Getting sets onto this disk: download, or a folder of the user's."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator

@@ -1,7 +1,5 @@
 """The built-in world's sets as `contracts.Stimuli`: drawn on demand, nothing on disk."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath

@@ -1,7 +1,5 @@
 """Image files: their pixels, their digests (remembered from run to run), and what was planned of them."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json
@@ -195,7 +193,7 @@ class FileImages:
             data = read_plain(path)
             if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
                 raise StimuliError(
-                    f"{path}: its content is not the one that was planned: it changed during the run, or its times were "
+                    f"{path}: its content is not the one that was planned: it changed in the run, or its times were "
                     "set back. Run again; `bench data verify` reads every file anew."
                 )
             return decoded_rgb(data)
@@ -251,7 +249,7 @@ def whole_image(path: object, remedy: str) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def opened(file: BinaryIO) -> Iterator[PILImage]:
+def opened(file: BinaryIO) -> Iterator["PILImage"]:
     """An image file of a bounded size, as Pillow sees it; within `foreign`, for it raises whatever Pillow does."""
     from PIL import Image
 

@@ -1,7 +1,5 @@
 """What lies in a folder: images with their labels in a fixed order, before any of them is read."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os
@@ -36,6 +34,20 @@ Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Annotation:
+    """What is known of an image's pixels; functions that can be sent to worker processes. mask, ignored: size (height,
+    width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW float32; pixels: the image itself,
+    HWC uint8, where it is no file of its own; files, text: what decides all of these, for the item's digest."""
+
+    mask: Callable[[Size], Flags] | None = None
+    ignored: Callable[[Size], Flags] | None = None
+    importance: Callable[[Size], NDArray[np.float32]] | None = None
+    pixels: Callable[[], NDArray[np.uint8]] | None = None
+    files: tuple[Path, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Item:
     """One image: its unique name, its file, its labels by column, what is drawn over it."""
 
@@ -52,20 +64,6 @@ class LeftOut:
 
     reason: str
     absent: bool = False
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """What is known of an image's pixels; functions that can be sent to worker processes. mask, ignored: size (height,
-    width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW float32; pixels: the image itself,
-    HWC uint8, where it is no file of its own; files, text: what decides all of these, for the item's digest."""
-
-    mask: Callable[[Size], Flags] | None = None
-    ignored: Callable[[Size], Flags] | None = None
-    importance: Callable[[Size], NDArray[np.float32]] | None = None
-    pixels: Callable[[], NDArray[np.uint8]] | None = None
-    files: tuple[Path, ...] = ()
-    text: str = ""
 
 
 def images_below(folder: Path) -> Iterator[Path]:
@@ -169,13 +167,13 @@ class Listing:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def pick(self, index: Sequence[int]) -> Listing:
+    def pick(self, index: Sequence[int]) -> "Listing":
         """The images at `index`, in that order."""
         labels = {name: column[list(index)] for name, column in self.labels.items()}
         files, ids = tuple(self.files[i] for i in index), tuple(self.ids[i] for i in index)
         return replace(self, files=files, ids=ids, labels=labels)
 
-    def sample(self, limit: int | None) -> Listing:
+    def sample(self, limit: int | None) -> "Listing":
         """The first `limit` images in the order of `sample_order`; the listing itself where it has no more."""
         if limit is None or limit >= len(self):
             return self

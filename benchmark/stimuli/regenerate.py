@@ -1,18 +1,16 @@
 """Stimuli of the human experiments made again from photographs, sets known by trials alone, and published recipes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Array, Stimuli, Trials
+from benchmark.contracts import Array, Stimuli, Transform, Trials
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import WNID, Entry, experiment_of, place_of, read_pair, remedy, save_entry, stimulus_id
@@ -21,10 +19,6 @@ from benchmark.stimuli.image_files import FileImages, file_digests, set_digest, 
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
 from registry.files import expanded
 from registry.foreign import read_document
-
-if TYPE_CHECKING:
-    from benchmark.contracts import Transform
-
 
 SIDE, SHORTER = 224, 256
 REGENERATED = "regenerated"  # the value of the label "made"

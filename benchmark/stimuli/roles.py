@@ -1,7 +1,5 @@
 """The set that plays a role in a decision space, with the textures and networks that a suite asks for."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -76,7 +74,7 @@ def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
         return decoded_rgb(data)
 
 
-def _moved(model: LoadedModel, device: str) -> LoadedModel:
+def _moved(model: "LoadedModel", device: str) -> "LoadedModel":
     model.module.to(device)
     return model
 

@@ -5,8 +5,6 @@ folder is read if its layout is known: the tables of critical-band masking (ajay
 `data/network_data`), scores of 89 networks. What its files hold was read from the publisher's code; what a reader must
 know of each metric is in `reported_metrics.yaml`."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -6,8 +6,6 @@ Ghiasi et al. (2017), "Exploring the structure of a real-time, arbitrary neural 
 arXiv:1705.06830: one network predicts 100 numbers from the style image, the other paints the content image with them.
 The weights are Magenta's (Apache-2.0), 8-bit, as ONNX for one image at fixed sizes: 256 px styles, 384 px contents."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -251,7 +249,7 @@ FIX = "fix or remove it"
 _ROLES = {"geirhos16": "stylized", "imagenet1k": "stylized-imagenet"}
 
 
-def make_stylised(order: Order, settings: Settings, painter: StylePainter, report: Report) -> Entry:
+def make_stylised(order: Order, settings: Settings, painter: "StylePainter", report: Report) -> Entry:
     """Make the set and put it on the shelf. An interrupted call goes on where it stopped, to the same files. Raises
     StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken."""
     target = expanded(order.output or settings.stimuli).resolve() / order.name
@@ -308,7 +306,7 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Sourc
 
 
 def _paint_all(
-    pairings: Sequence[Pairing], whole: int, order: Order, painter: StylePainter, report: Report, folder: Path
+    pairings: Sequence[Pairing], whole: int, order: Order, painter: "StylePainter", report: Report, folder: Path
 ) -> None:
     """Paint what `folder` lacks. Images of one style share what the network makes of it."""
     part = "" if len(pairings) == whole else f" of {whole}"

@@ -1,7 +1,5 @@
 """`bench data verify`: whether what lies on this disk can be used as published, and what was looked at."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence

@@ -1,7 +1,5 @@
 """Grey levels and the number type that a transform works in. Images are NCHW."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Blurs of ImageNet-C that need no random numbers: Gaussian, defocus, zoom."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

@@ -2,8 +2,6 @@
 
 Its names are those of the list `imagenet_c.yaml`, which has their families and order and is read without torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field

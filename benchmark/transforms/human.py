@@ -3,8 +3,6 @@
 `GEIRHOS` is the table: per experiment its conditions as the published trial files spell them, their levels and unit.
 `degradation(experiment, condition)` gives the transform."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Weather of ImageNet-C: snow, frost, fog."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any

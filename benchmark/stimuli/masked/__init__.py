@@ -1,7 +1,5 @@
 """Readers of sets whose images carry object masks or graded human maps."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress

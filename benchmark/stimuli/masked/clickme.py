@@ -6,8 +6,6 @@ npz         *.npz anywhere below, one an image: image (HWC, 0 to 255), heatmap (
 tfrecords   *.tfrecords anywhere below: features image, heatmap, label; the first two JPEG or PNG
             files (Fel et al. 2022), or float32 values of square images as the lab first gave them"""
 
-from __future__ import annotations
-
 import mmap
 import zipfile
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Annotations of ImageNet's images: the segmentation of ImageNet-S (Gao et al. 2022), and the localisation boxes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache, partial

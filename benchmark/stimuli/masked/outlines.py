@@ -1,7 +1,5 @@
 """COCO's ways to write a mask: polygons, and run lengths as numbers or as text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Data sets of scenes, PASCAL VOC and COCO. They do not say of which object an image is; a classifier must."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -3,8 +3,6 @@
 Each function paints a `Drawing` in the frame [-1, 1] x [-1, 1], y down, from a stream of random numbers. Cuts show
 the ground: windows and wheel gaps, labels, dials and keys; those of a few hundredths are inner lines (eyes, ears)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from benchmark.stimuli.world.polygons import (

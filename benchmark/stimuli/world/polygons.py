@@ -3,8 +3,6 @@
 A polygon is a float64 array (corners, 2) in a frame where x runs right and y runs down and an object fills about [-1,
 1]. A `Drawing` paints polygons in order: each one adds to the object or cuts a piece out of it again."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 from operator import itemgetter

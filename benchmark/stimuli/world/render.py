@@ -6,8 +6,6 @@ changes nothing else.
 
 Images inside this module are float32 in [0, 1]; what leaves it is uint8."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 A set is a value: everything about stimulus `index` follows from the set's condition, seed and that index, so stimuli
 can be drawn in any order, alone or in parallel."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

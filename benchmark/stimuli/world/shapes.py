@@ -4,8 +4,6 @@ A silhouette has the proportions of its class with jitter, then a gentle warp, s
 within a limit of its class, scale and position. The result is a (256, 256) boolean raster: four cells to a pixel each
 way."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation

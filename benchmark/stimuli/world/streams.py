@@ -4,8 +4,6 @@ Pixels are part of a stimulus's identity, so nothing here may depend on a librar
 promises the raw stream of a bit generator for ever (but not what ``Generator`` makes of it), and IEEE 754 fixes ``+ - *
 /``, ``sqrt`` and ``floor`` to the last bit (but not ``sin`` or ``exp``). Only these are used."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ A family maps coordinates, measured in texture cells, to a field in [0, 1]. Peri
 are random. Fields are computed at two samples a pixel, averaged down to (64, 64) and shifted to mean zero, so that
 brightness tells no family."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
