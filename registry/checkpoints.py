@@ -116,16 +116,16 @@ def _conversion(path: Path, load: str = "torch.load({}, map_location='cpu', weig
     )
 
 
-def require_honest_size(file: Path, size: int, name: str) -> None:
+def require_honest_size(path: Path) -> None:
     """Raise WeightsError for a zip archive that unpacks to far more than its size in bytes: torch stores tensors as
     they are, so only a bomb does. Other files pass."""
-    if not is_zipfile(file):
+    if not is_zipfile(path):
         return
-    with ZipFile(file) as archive:
+    with ZipFile(path) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > 2 * size + 2**20:
+    if unpacked > 2 * (size := path.stat().st_size) + 2**20:
         raise WeightsError(
-            f"checkpoint {name} has {size} bytes and unpacks to {unpacked}: refused. Save it again with `torch.save`."
+            f"checkpoint {path} has {size} bytes and unpacks to {unpacked}: refused. Save it again with `torch.save`."
         )
 
 
@@ -141,7 +141,7 @@ def refuse_onnx(path: Path) -> None:
 
 
 def _unpickled(path: Path) -> Any:
-    require_honest_size(path, path.stat().st_size, str(path))
+    require_honest_size(path)
     names = set()
     if is_zipfile(path):
         with ZipFile(path) as archive:
@@ -397,10 +397,9 @@ def choose(
 ) -> WeightChoice | None:
     """The network's weights in what a checkpoint held; None where there are none (under `key`).
 
-    expected: the network's own state dict; key: a part of the name of the set to take; renew: today's spelling of a
-    state dict's keys."""
-    states = [(path, renew(state)) for path, state in _states_in(content, "", _LEVELS, set())]
-    sets = [candidate for path, state in states for candidate in _sets_in(path, state, expected)]
+    expected: the network's own state dict; key: a part of the set's name; renew: today's spelling of keys."""
+    states = _states_in(content, "", _LEVELS, set())
+    sets = [candidate for path, state in states for candidate in _sets_in(path, renew(state), expected)]
     wanted = [candidate for candidate in sets if not key or f".{key}." in f".{candidate.name}."]
     if not wanted:
         return None
@@ -416,12 +415,10 @@ def choose(
         if _statistic(unwrapped) and not {name, unwrapped, name.removeprefix(best.prefix)} & expected.keys():
             statistics[name] = unwrapped, tensor
     both = {"mean", "std"} <= {_statistic(unwrapped) for unwrapped, _ in statistics.values()}
-    state: State = {}
-    ignored: list[str] = []
+    state, ignored = State(), list[str]()
     for name, tensor in best.state.items():
         inside, bare = name.startswith(best.prefix), name.removeprefix(best.prefix)
-        # What the network lacks and what belongs to something else for sure.
-        other = not inside and (bool(key) or name.startswith(copies) or bool(_OTHERS.match(name)))
+        other = not inside and (bool(key) or name.startswith(copies) or bool(_OTHERS.match(name)))  # of another network
         if inside and bare in expected:
             state[bare] = tensor
         elif both and name in statistics:

@@ -225,7 +225,7 @@ def checked_archive(path: Path) -> io.BytesIO:
         raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     copy = io.BytesIO()
     with foreign("exported program", path, WeightsError, _REFUSED):
-        require_honest_size(path, path.stat().st_size, str(path))
+        require_honest_size(path)
         with ZipFile(path) as archive, ZipFile(copy, "w", ZIP_STORED) as checked:
             names = archive.namelist()
             if len(set(names)) != len(names):

@@ -293,8 +293,7 @@ class Folded(NamedTuple):
 
 
 def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
-    """(convolution, normalisation) names: each called once, the one's output the other's only input. And the logits of
-    `example`, which was forwarded to see that."""
+    """(convolution, normalisation) pairs, the one's output the other's only input; and the logits of `example`."""
     calls: Counter[str] = Counter()
     readers: Counter[int] = Counter()
     maker: dict[int, str] = {}
@@ -317,11 +316,10 @@ def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]]
         return hook
 
     parts = dict(module.named_modules())
-    watched = (_BatchNorm, *_CONVOLUTIONS)
     handles = [
         part.register_forward_hook(watch(name))
         for name, part in parts.items()
-        if isinstance(part, watched) or not any(part.children())
+        if isinstance(part, (_BatchNorm, *_CONVOLUTIONS)) or not any(part.children())
     ]
     try:
         with torch.no_grad():
@@ -329,12 +327,11 @@ def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]]
     finally:
         for handle in handles:
             handle.remove()
-    pairs = []
-    for norm, value in inputs_of.items():
-        conv = maker.get(value)
-        if conv is not None and readers[value] == calls[norm] == calls[conv] == 1 and _fits(parts[conv], parts[norm]):
-            pairs.append((conv, norm))
-    return pairs, logits
+    return [
+        (maker[value], norm)
+        for norm, value in inputs_of.items()
+        if readers[value] == calls[norm] == calls[maker.get(value, "")] == 1 and _fits(parts[maker[value]], parts[norm])
+    ], logits
 
 
 def _fits(conv: nn.Module, norm: Any) -> bool:

@@ -100,11 +100,9 @@ def library(module: str, extra: str, what: str) -> ModuleType:
 
 
 def repository_folder(repository: str, place: Place, files: Sequence[str], optional: Sequence[str]) -> Path:
-    """A folder with the `files` of ORG/NAME (or ORG/NAME@REVISION) and those of the `optional` ones that it has.
-
-    The mirror is asked for ORG/NAME/FILE first, then the Hugging Face hub. Optional names may be patterns
-    (*.safetensors) for the hub; a mirror at a URL is asked for plain names alone. Raises CardError for another form of
-    name, WeightsError if the repository can be had nowhere."""
+    """A folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names, or patterns for the
+    hub) that it has: from the mirror, else from the Hugging Face hub. Raises CardError for another form of name,
+    WeightsError if the repository can be had nowhere."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?", repository) or ".." in repository:
         raise CardError(
             f"'{shown(repository)[:200]}' is neither a folder here nor a repository of the hub: ORG/NAME[@REVISION]."
@@ -138,8 +136,7 @@ def repository_folder(repository: str, place: Place, files: Sequence[str], optio
         failures.append(f"Hugging Face hub: {' '.join(str(error).split())[:300]}")
     raise WeightsError(
         f"the repository {repository} could not be had. {' | '.join(failures)} Offline? Fetch it once with a network, "
-        "put its files into a folder and name that, or name a mirror (BENCH_MIRROR: a folder or URL with "
-        "ORG/NAME/FILE; HF_ENDPOINT: a mirror of the hub)."
+        "name a folder with its files, or a mirror (BENCH_MIRROR: folder or URL with ORG/NAME/FILE; HF_ENDPOINT)."
     )
 
 

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -154,14 +155,11 @@ class _Origin:
 
 def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     """What a card says of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
-    from safetensors.torch import save
-
     clip, arch, weights = _open_clip(), draft.arch.partition(":")[2], draft.weights
     origin = _origin(arch, weights, place, clip)
     model = _model(origin, weights, clip)
     local, of_file = is_folder(expanded(arch)), _is_path(weights)
     kept = str(expanded(arch if local else str(weights)).resolve()) if local or of_file else weights
-    # For `bench models`: where the hub's cache has it.
     repository = str(origin.tag.get("hf_hub", "")).rstrip("/") or (arch if "/" in arch else "")
     plain = replace(
         draft,
@@ -177,16 +175,19 @@ def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     choice = str(draft.options.get("templates") or "80")
     head = _text_head(model, origin, str(plain.labels), choice, clip)
     file = head_file(draft.name, head.digest, folder)
-    notes = {name: value for name, value in vars(head).items() if name != "weight"}
-    content = {"weight": head.weight.contiguous()}
-    write_whole(file, save(content, {"prompts": json.dumps(notes, ensure_ascii=True)}))
+    notes = json.dumps({name: value for name, value in vars(head).items() if name != "weight"}, ensure_ascii=True)
+    write_whole(file, save({"weight": head.weight.contiguous()}, {"prompts": notes}))
     texts = choice if choice in ("single", *NAMED) else "\n".join(head.templates)
-    if len(texts) > LONGEST:
-        texts = "FILE"
+    said = {"templates": texts if len(texts) <= LONGEST else "FILE"}
     names, templates = len(head.names), len(head.templates)
     return replace(
         plain,
-        options={**plain.options, "text_head": str(file), "prompts": head.digest, "templates": texts},
+        options={
+            **plain.options,
+            "text_head": str(file),
+            "prompts": head.digest,
+            "templates": texts if len(texts) <= LONGEST else "FILE",
+        },
         rows=(
             Check("names", True, f"{names} names of '{plain.labels}', such as '{head.names[0]}'"),
             Check("templates", True, f"{templates}, such as '{head.templates[0]}'; digest {head.digest[:12]}"),
