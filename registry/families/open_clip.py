@@ -178,16 +178,11 @@ def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     notes = json.dumps({name: value for name, value in vars(head).items() if name != "weight"}, ensure_ascii=True)
     write_whole(file, save({"weight": head.weight.contiguous()}, {"prompts": notes}))
     texts = choice if choice in ("single", *NAMED) else "\n".join(head.templates)
-    said = {"templates": texts if len(texts) <= LONGEST else "FILE"}
+    texts = texts if len(texts) <= LONGEST else "FILE"
     names, templates = len(head.names), len(head.templates)
     return replace(
         plain,
-        options={
-            **plain.options,
-            "text_head": str(file),
-            "prompts": head.digest,
-            "templates": texts if len(texts) <= LONGEST else "FILE",
-        },
+        options={**plain.options, "text_head": str(file), "prompts": head.digest, "templates": texts},
         rows=(
             Check("names", True, f"{names} names of '{plain.labels}', such as '{head.names[0]}'"),
             Check("templates", True, f"{templates}, such as '{head.templates[0]}'; digest {head.digest[:12]}"),
