@@ -95,10 +95,9 @@ def better(row: SuiteComparison) -> str:
     if test.same:
         return "no answer differs"
     if "higher" not in test.verdict:
-        width = (
-            "" if test.low is None or test.high is None else f" (\N{PLUS-MINUS SIGN} {(test.high - test.low) / 2:.2g})"
-        )
-        return "" if test.p is None else f"inconclusive{width}"
+        if test.low is None or test.high is None:
+            return "" if test.p is None else "inconclusive"
+        return "" if test.p is None else f"inconclusive (\N{PLUS-MINUS SIGN} {(test.high - test.low) / 2:.2g})"
     first = (test.difference or 0) > 0
     if row.metric.direction == "none":
         return f"{'A' if first else 'B'} is higher"

@@ -165,11 +165,8 @@ def links(
     nothing is left, the reason stands for the number. cards: by observer, for what they say of its family; method: what
     the partial correlation and the leaving out of families are made of."""
     networks = observed(summary, cards)
-    return tuple(
-        _link(networks, a, b, method)
-        for x, y in combinations(variables(summary), 2)
-        for a, b in _sides(networks, x, y, parts)
-    )
+    pairs = (pair for x, y in combinations(variables(summary), 2) for pair in _sides(networks, x, y, parts))
+    return tuple(_link(networks, *pair, method) for pair in pairs)
 
 
 class Side(NamedTuple):
@@ -182,10 +179,7 @@ class Side(NamedTuple):
 
 def _sides(networks: Sequence[Observed], x: Variable, y: Variable, parts: Parts) -> Iterator[tuple[Side, Side]]:
     """The two, made of different answers: as they are, or one of them without what they share."""
-    plain = [
-        Side(v, {network.name: network.values[v.name] for network in networks if v.name in network.values})
-        for v in (x, y)
-    ]
+    plain = [Side(v, {n.name: n.values[v.name] for n in networks if v.name in n.values}) for v in (x, y)]
     shared = x.column.experiments & y.column.experiments
     if not shared:
         yield plain[0], plain[1]
@@ -226,11 +220,8 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
     families = [network.lineage.family for network in both]
     spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
     partial = None
-    held = [
-        (network.values[CLEAN], *rest)
-        for network, *rest in zip(both, xs, ys, families, strict=True)
-        if CLEAN in network.values
-    ]
+    rows = zip(both, xs, ys, families, strict=True)
+    held = [(network.values[CLEAN], *rest) for network, *rest in rows if CLEAN in network.values]
     if held and CLEAN not in (x.name, y.name):
         given, first, second, of = zip(*held, strict=True)
         partial = correlation(first, second, of, method=method, given=given)

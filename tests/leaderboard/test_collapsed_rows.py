@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.errors import UnknownName
-from benchmark.leaderboard.board_tables import FEW_PEOPLE, FEW_PUBLISHED, collapse_rows
+from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.leaderboard.model import Board, Cell, Column, Row
 
 
@@ -31,13 +31,6 @@ def test_published_networks_fold_to_the_best_of_each_recipe_and_family():
     ]  # fmt: skip
     assert [one.rank for one in found.rows] == [1, 2, 11, 11, 12, 20]
     assert "15 of 20 published networks are folded away" in found.notes[0]
-
-
-def test_what_is_few_stays():
-    people = [row(f"subject-{i}", "human", 0.9) for i in range(FEW_PEOPLE)]
-    mean = row("people (mean of 4)", "group", 0.9)
-    plain = board(PUBLISHED[:FEW_PUBLISHED], [mean, *people])
-    assert collapse_rows(plain, {}) == plain
 
 
 def test_people_fold_into_their_group_and_their_spread_is_said():

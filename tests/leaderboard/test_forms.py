@@ -7,7 +7,7 @@ from as_text import text
 
 from benchmark.leaderboard.forms import FORMATS, html, written
 from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import Field, Rank, Table, wide_records
+from benchmark.leaderboard.table import Field, Rank, Table, table_of, wide_records
 
 SOURCE = SimpleNamespace(level=0.95, method="wilson")
 
@@ -178,6 +178,10 @@ def test_a_row_for_each_observer():
     assert (first["observer"], first["bias"], first["bias_low"], first["error_remarks"]) == (
         "net_a|b", 0.5, 0.25, ["own_50 %", "1 of 3"],
     )  # fmt: skip
+
+
+def test_plain_records_are_a_table():
+    assert "<td>1, 2" in html(table_of([{"alone": (1, 2)}]))
 
 
 def test_a_column_more_is_in_every_form():

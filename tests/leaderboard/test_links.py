@@ -10,18 +10,8 @@ from scipy import stats
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
-from benchmark.leaderboard.links import (
-    answers,
-    contrast_table,
-    contrasts,
-    link_tables,
-    links,
-    observed,
-    pair_table,
-    parts_of,
-)
+from benchmark.leaderboard.links import answers, contrasts, link_tables, links, observed, parts_of
 from benchmark.leaderboard.summary import summaries
-from benchmark.leaderboard.table import records
 
 RECIPES = {"standard": ("standard",), "stylised": ("stylised",), "adversarial": ("adversarial(l2,3)",)}
 
@@ -220,24 +210,6 @@ def test_the_questions_are_answered_with_caution(summary):
     assert lines[0].startswith("does shape bias buy corruption robustness? ")
     assert "n = 24 in 12 families" in lines[0]
     assert lines[-1].startswith("Observers are no random sample")
-
-
-def test_records_and_tables_hold_every_pair(summary):
-    found, pairs = links(summary), contrasts(summary)
-    rows = list(records(pair_table(found, summary.space)))
-    assert len(rows) == 3 * 2 + 1
-    assert {row["n"] for row in rows} == {24}
-    assert len({tuple(row) for row in rows}) == 1  # also of clean accuracy itself
-    assert {row["coefficient"] for row in rows} == {"spearman", "pearson", "partial given clean"}
-    rows = list(records(contrast_table(pairs, summary.space)))
-    assert len(rows) == 6
-    assert {tuple(row) for row in rows} == {
-        ("space", "recipe", "against", "variable", "metric", "value", "low", "high", "n",
-         "flags", "reason", "families", "named_pairs")
-    }  # fmt: skip
-    shown = text(link_tables(found, pairs, summary.space), 250)
-    assert "contrasts of recipes" in shown
-    assert "adversarial(l2,3)" in shown
 
 
 class Conflict(Plain):

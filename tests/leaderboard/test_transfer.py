@@ -103,21 +103,6 @@ def test_the_claim_of_the_paper(published):
 
 
 @pytest.mark.slow
-def test_both_noises_and_all_but_one(told):
-    _, claims = told
-    tested = {(claim.trained, claim.test) for claim in claims}
-    assert (SANDP, "uniform-noise 0.35") in tested
-    assert (UNIFORM, "salt-and-pepper 0.2") in tested
-    both = ", ".join((SANDP, UNIFORM, "epochs(200)"))
-    assert both not in {claim.trained for claim in claims}  # trained on both: nothing is left
-    left_out = next(c for c in claims if c.trained.startswith("colour,") and UNIFORM in c.trained)
-    assert left_out.test == "salt-and-pepper 0.2"
-    assert left_out.own_titles == ("uniform-noise 0.35",)
-    assert left_out.own.value == pytest.approx(0.715)
-    assert left_out.verdict == "does not transfer"
-
-
-@pytest.mark.slow
 def test_the_command(published, bench):
     ended = bench("compare", "transfer", "--db", published)
     assert ended.code == 0, ended.err

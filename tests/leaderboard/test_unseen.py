@@ -48,17 +48,6 @@ def test_all_rows_stand_on_the_same_cells(db):
     assert "uniform-noise (4 levels)" in told and "salt-and-pepper (4 levels)" in told
 
 
-def test_only_the_shown_observers_decide(db):
-    (board,) = api.rank("corruption", unseen_only=True, models=f"{PLAIN},{UNIFORM}", db=db)
-    value, n = by_hand(db, UNIFORM, ("uniform-noise",))
-    cell = next(row for row in board.rows if row.observer == UNIFORM).cells[board.by]
-    assert (cell.value, cell.n) == (pytest.approx(value), n)
-    (plain,) = api.rank("corruption", unseen_only=True, models=PLAIN, db=db)
-    (stored,) = api.rank("corruption", models=PLAIN, db=db)
-    assert plain.rows[0].cells[plain.by].value == stored.rows[0].cells[stored.by].value
-    assert "no observer here" in plain.notes[-1]
-
-
 def test_the_stored_board_stays_and_says_how(db):
     before = api.rank("corruption", db=db)
     api.rank("corruption", unseen_only=True, db=db)

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.contracts import Metric, Trials
 from benchmark.engine.scoring import Both, _under
-from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged, seen_so_far
+from benchmark.leaderboard.comparison import Margin, better, diff_markdown, judged
 from benchmark.leaderboard.forms import markdown_code
 from benchmark.stats.comparisons import Comparison, DiscordantTrial, SuiteComparison, compared, decided
 from benchmark.stats.differences import Discordant, Quadratic, Restricted
@@ -162,12 +162,6 @@ def test_a_guard_is_judged_beside_its_headline():
     assert verdict(kept, guard, margin=0.01)[1:] == ("worse", 1)
     plain = replace(lost, metric=replace(lost.metric, headline=False))
     assert verdict(kept, plain)[1:] == ("no change for the worse shown", 0)
-
-
-def test_no_answer_changed_is_said_once_all_are_in():
-    ends = (-0.01, 0.01, Margin(0.001))
-    assert seen_so_far(same(), *ends, False).verdict == "inconclusive"
-    assert seen_so_far(same(), *ends, True).verdict == "no answer changed"
 
 
 def test_the_worst_suite_decides():

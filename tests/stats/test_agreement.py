@@ -164,11 +164,3 @@ def test_each_pair_is_taken_on_the_images_that_both_answered():
             assert found.expected[i, j] == pytest.approx(chance)
             kappa = 1.0 if i == j else cohen_kappa_score(a, b)
             assert found.kappa[i, j] == pytest.approx(kappa)
-
-
-def test_a_pair_without_a_common_image_has_no_value():
-    present = np.array([[1, 0, 1], [0, 1, 1]], dtype=bool)
-    found = pairwise(np.ones((2, 3), dtype=bool), present)
-    assert found.n.tolist() == [[1, 0, 1], [0, 1, 1], [1, 1, 2]]
-    assert np.isnan(found.kappa[0, 1]) and np.isnan(found.observed[1, 0])
-    assert found.kappa[0, 2] == found.kappa[1, 2] == 1.0

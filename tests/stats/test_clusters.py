@@ -87,13 +87,6 @@ def test_a_score_says_what_its_interval_is_about(bias, make):
     assert found.high - found.low > plain.high - plain.low
 
 
-def test_stimuli_that_share_nothing_keep_their_interval(bias, make):
-    trials = make("sstts-")
-    unique = [f"x{i}" for i in range(6)]
-    assert ratio_score(bias, with_exemplars(trials, unique, unique)) == ratio_score(bias, trials)
-    assert ratio_score(bias, with_exemplars(trials, [""] * 6, [""] * 6)) == ratio_score(bias, trials)
-
-
 def test_a_stimulus_without_a_level_is_a_cluster_of_its_own(bias, make):
     trials = with_exemplars(make("sstts"), ["a", "a", "", "", "b"], [""] * 5)
     clusters = shared_clusters(bias, trials)
