@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache
 from itertools import groupby
-from math import ceil, floor, log10
+from math import ceil, floor, log10, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.contracts import Direction
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, observed, pair_table, verdict
 from benchmark.leaderboard.model import Board, Cell, Column, Row, describe
-from benchmark.leaderboard.summary import Headline, Line, Summary, summary_table
-from benchmark.leaderboard.table import Footnotes, rank_text, wide_records
+from benchmark.leaderboard.summary import Line, Summary, millions, summary_table
 from benchmark.leaderboard.table import records as table_records
+from benchmark.leaderboard.table import remarks, wide_records
 from benchmark.leaderboard.training_curves import checkpoint_table
-from benchmark.report.contents import Contents, about, family, parameters, source
+from benchmark.report.contents import Contents, Crowd, about, family, parameters, source
 from benchmark.report.figures import (
     LINKS,
     TRAINING,
     PlacedFigure,
     correlation_text,
     every_figure,
+    likeness,
     link_scatter,
     put,
+    reaches,
     training,
 )
 from benchmark.report.image_pages import galleries
 from benchmark.report.writing import Site, short, slug
+from benchmark.stats.intervals import normal_quantile
+from benchmark.stats.ranks import rank_intervals
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
+#: Columns of facts -> of how many different texts there must be more to show them unasked.
+PLAIN = {"recipe": 0, "parameters": 1, "paper": 0, "family": 99_999, "kind": 99_999, "source": 99_999}
 FILTERS = ("recipe", "family", "kind", "source")
 #: What the page of published scores says instead of a suite.
 REPORTED = {
     "name": "Reported scores",
     "summary": "What publishers report without trials: ordered, not ranked, and in no paired test.",
 }
+#: Shades of how near to people a number is; observers that a remark names.
+SHADES, NAMED = 5, 4
 WIDTH = 96  # px of a mark's axis, without the room that a dot at its end takes
 EDGE = 4
 
@@ -52,11 +60,12 @@ EDGE = 4
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What a column's marks are drawn on: from `low` to `high`; chance: what a guesser gets."""
+    """What a column's marks are drawn on: from `low` to `high`; chance: what a guesser gets; people: what they have."""
 
     low: float
     high: float
     chance: float | None = None
+    people: Cell | None = None
 
     def at(self, value: float) -> str:
         """Pixels from the left; values outside are drawn at the end."""
@@ -68,42 +77,63 @@ class Axis:
         """Where chance is, "" where there is none."""
         return "" if self.chance is None else self.at(self.chance)
 
+    @property
+    def band(self) -> tuple[str, str] | None:
+        """Where people's interval begins and ends, or their value with a pixel on each side."""
+        if self.people is None or self.people.value is None:
+            return None
+        low, high = self.people.low, self.people.high
+        if low is None or high is None:
+            low = high = self.people.value
+        start, end = float(self.at(low)), float(self.at(high))
+        return f"{start - (end - start < 2):.3g}", f"{end + (end - start < 2):.3g}"
+
 
 class Mark(NamedTuple):
-    """A cell: its texts, footnotes, and where dot and interval are ("" where there is none)."""
+    """A cell: its texts, where dot and interval are ("" where there is none), whether there is a remark on it, and how
+    near to people it is, from 1 to `SHADES` (0: not told)."""
 
     text: str
-    interval: str
-    notes: str
+    interval: str = ""
     dot: str = ""
     start: str = ""
     end: str = ""
+    noted: bool = False
+    shade: int = 0
 
 
-def axis_of(cells: Iterable[Cell], bounds: tuple[float, float] | None = None, chance: float | None = None) -> Axis:
+def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
     """The axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round number above."""
-    ends = [v for c in cells for v in (c.value, c.low, c.high) if v is not None]
-    if bounds is not None or not ends:
-        return Axis(*(bounds or (0.0, 1.0)), chance)
+    ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
+    if column.bounds is not None or not ends:
+        return Axis(*(column.bounds or (0.0, 1.0)), column.chance, people)
     low, high = min(*ends, 0.0), max(ends)
     if low == high or (low >= 0 and 0.5 < high <= 1):
-        return Axis(low, low + 1.0, chance)
+        return Axis(low, low + 1.0, column.chance, people)
     step = 10 ** floor(log10(max(high - low, 1e-9)))
-    return Axis(floor(low / step) * step, ceil(high / step) * step, chance)
+    return Axis(floor(low / step) * step, ceil(high / step) * step, column.chance, people)
 
 
-def mark(cell: Cell, axis: Axis | None, notes: Footnotes) -> Mark:
-    """A cell as it is drawn; remarks go to `notes`. axis None: numbers alone."""
-    remarks = notes.mark(cell)
+def mark(cell: Cell, axis: Axis | None, noted: bool = False, shade: int = 0) -> Mark:
+    """A cell as it is drawn. axis None: numbers alone."""
     if cell.value is None:
-        return Mark("", "", remarks)
-    text = short(cell.value)
-    dot = axis.at(cell.value) if axis else ""
+        return Mark("", noted=noted)
+    ends = (cell.low, cell.high)
     if cell.low is None or cell.high is None:
-        return Mark(text, "", remarks, dot)
+        return Mark(short(cell.value), "", axis.at(cell.value) if axis else "", noted=noted, shade=shade)
     interval = f"[{short(cell.low)}, {short(cell.high)}]"
-    ends = (axis.at(cell.low), axis.at(cell.high)) if axis else ("", "")
-    return Mark(text, interval, remarks, dot, *ends)
+    drawn = [axis.at(value) for value in (cell.value, *ends) if value is not None] if axis else ["", "", ""]
+    return Mark(short(cell.value), interval, *drawn, noted, shade)
+
+
+def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
+    """How near to people each number is: `SHADES` within their interval, 1 as far as the farthest of them."""
+    if people is None or people.value is None:
+        return [0] * len(cells)
+    low, high = (people.value if end is None else end for end in (people.low, people.high))
+    away = [None if c.value is None else max(low - c.value, c.value - high, 0.0) for c in cells]
+    most = max((distance for distance in away if distance is not None), default=0.0) or 1.0
+    return [0 if distance is None else SHADES - ceil((SHADES - 1) * distance / most) for distance in away]
 
 
 # --- tables
@@ -111,91 +141,136 @@ def mark(cell: Cell, axis: Axis | None, notes: Footnotes) -> Mark:
 
 @dataclass(frozen=True)
 class PageColumn:
-    """A metric as a page shows it: key in addresses, axis of its marks (None: numbers alone), what stands under the
-    table. suite, page, stimuli: of a headline in the leaderboard."""
+    """A metric as a page shows it. key: in addresses; title, small: of its head, which leads to `page` ("" nowhere);
+    axis: of its marks (None: numbers alone); about: what stands under the table; remarks: on some of its numbers."""
 
     key: str
     title: str
+    small: str
     direction: Direction
     axis: Axis | None
     about: str
-    suite: str = ""
+    remarks: Sequence[str] = ()
     page: str = ""
-    stimuli: str = ""
-
-    @property
-    def better(self) -> str:
-        """Which end is better, in words."""
-        return BETTER[self.direction]
 
 
 class PageRow(NamedTuple):
     """An observer in a table. page: its own, "" where it is none; group: "network", "network reported", "person" or
-    "reference"; parameters: their number, None where it is not known; rank: on a board."""
+    "reference"; rank: the ranks that the data do not rule out; place: in order; facts: texts of the plain columns."""
 
     name: str
     page: str
     group: str
-    kind: str
-    recipe: str
-    parameters: int | None
-    family: str
-    source: str
-    place: str
+    rank: str
+    place: int
+    facts: Mapping[str, str]
     marks: Sequence[Mark]
-    rank: str = ""
 
 
 @dataclass(frozen=True)
 class PageTable:
-    """A decision space of the leaderboard, or a board. lines: what stands under it; figure: the same as a figure."""
+    """A decision space of the leaderboard, or a board. people: what they have in each column, the first row; plain:
+    columns of facts, and whether they are shown unless asked for; lines: what stands under the table."""
 
     key: str
     title: str
     columns: Sequence[PageColumn]
     rows: Sequence[PageRow]
-    notes: Sequence[str]
+    people: PageRow | None
+    plain: Sequence[tuple[str, bool]]
     data: str
-    figure: str = ""
     lines: Sequence[str] = ()
-
-    @cached_property
-    def sized(self) -> bool:
-        """Whether anybody's parameters are known."""
-        return any(row.parameters for row in self.rows)
+    figure: PlacedFigure | None = None
+    verdict: str = ""
 
 
-def row_of(line: Line | Row, contents: Contents, place: str, drawn: Sequence[Mark], rank: str = "") -> PageRow:
-    """An observer's row, of a summary or of a board. What others report has hollow dots."""
+def column_of(
+    key: str, column: Column, cells: Sequence[Cell], names: Sequence[str], people: Crowd | None, *,
+    drawn: bool = True, title: str = "", page: str = "", where: str = "",
+) -> tuple[PageColumn, list[Mark]]:  # fmt: skip
+    """A column with its cells as marks. What is to be said of several numbers is said once, below the table."""
+    axis = axis_of(cells, column, people.cell if people else None) if drawn else None
+    said: dict[str, list[str]] = {}
+    for name, cell in zip(names, cells, strict=True):
+        for text in remarks(cell):
+            said.setdefault(text, []).append(name)
+    measured = sum(cell.value is not None and cell.source is not None for cell in cells)
+    common = {text for text, who in said.items() if len(who) == measured > 1}
+    near = shades(cells, people.cell if people else None)
+    marks = [
+        mark(cell, axis, bool(set(remarks(cell)) - common), shade) for cell, shade in zip(cells, near, strict=True)
+    ]
+    lines = [f"{column.title}{f' on {where}' if where else ''}; {about(cells)}", *(f"every row: {t}" for t in common)]
+    if people:
+        lines.append(f"{people.called}: {people.how}")
+    apart = [f"{_some(who)}: {text}" for text, who in said.items() if text not in common]
+    better = BETTER[column.direction]
+    small = f"{column.title}, {better}" if title else better
+    return PageColumn(key, title or column.title, small, column.direction, axis, "; ".join(lines), apart, page), marks
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more (the CSV has all)" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def row_of(
+    line: Line | Row, contents: Contents, marks: Sequence[Mark], rank: str, place: int, *, aside: bool
+) -> PageRow:
+    """An observer's row, of a summary or of a board. aside: below the ranked ones; what others report has hollow
+    dots."""
     known = contents.observers.get(line.observer)
-    group = "network" if line.kind in NETWORKS else "person" if line.kind == "human" else "reference"
-    return PageRow(
-        name=line.observer,
-        page=f"observers/{slug(line.observer)}.html" if known else "",
-        group="network reported" if line.kind == "reported" else group,
-        kind=line.kind,
-        recipe=", ".join(line.training),
-        parameters=parameters(known),
-        family=family(known),
-        source=source(known),
-        place=place,
-        marks=drawn,
-        rank=rank,
-    )
+    card, count = known.card if known else {}, parameters(known)
+    facts = {
+        "recipe": ", ".join(line.training),
+        "parameters": millions(count),
+        "family": family(known),
+        "kind": line.kind,
+        "source": source(known),
+        "paper": str(card.get("year") or ("paper" if card.get("paper") else "")),
+        "address": address(str(card.get("paper") or "")),
+        "count": str(count or ""),
+    }
+    ranked = "network reported" if line.kind == "reported" else "network"
+    group = "person" if line.kind in ("human", "simulated") else "reference" if aside else ranked
+    page = f"observers/{slug(line.observer)}.html" if known else ""
+    return PageRow(line.observer, page, group, rank, place, facts, marks)
+
+
+def people_row(columns: Sequence[PageColumn], people: Sequence[Crowd | None]) -> PageRow | None:
+    """What people have in each column, as the first row of a table; None where they have nothing."""
+    called = dict.fromkeys(who.called for who in people if who)
+    if not called:
+        return None
+    cells = zip(columns, people, strict=True)
+    marks = [mark(who.cell if who else Cell(), column.axis) for column, who in cells]
+    return PageRow(" and ".join(called), "", "people", "", 0, {}, marks)
+
+
+@cache
+def address(paper: str) -> str:
+    """Where a card's paper is on the web: an address, an arXiv number or a DOI; "" where it says none."""
+    if found := re.search(r"https?://[^\s<>\"]+", paper):
+        return found[0]
+    if found := re.search(r"arxiv[:/ ]*(?:abs/)?(\d{4}\.\d{4,5})", paper, re.IGNORECASE):
+        return f"https://arxiv.org/abs/{found[1]}"
+    found = re.search(r"\b10\.\d{4,}/[^\s<>\"]+", paper)
+    return f"https://doi.org/{found[0]}" if found else ""
 
 
 # --- the leaderboard: models by suites, one table per decision space
 
 
-def leaderboard_page(site: Site, contents: Contents) -> None:
-    """index.html and the tables' numbers as CSV."""
+def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
+    """index.html and the tables' numbers as CSV. figures: by suite, the overviews under ""."""
     tables = []
+    overviews = {figure.name: figure for figure in figures.get("", ())}
     for summary in contents.summaries:
         data = f"data/leaderboard-{slug(summary.space)}.csv"
         site.table(data, summary_records(summary, contents))
-        tables.append(_summary_table(summary, contents, data))
-    rows = [row for table in tables for row in table.rows]
-    choices = {name: sorted({text for row in rows if (text := getattr(row, name))}) for name in FILTERS}
+        tables.append(_summary_table(summary, contents, data, overviews.get(f"overview-{slug(summary.space)}")))
+    facts = [row.facts for table in tables for row in table.rows]
+    choices = {name: sorted({held[name] for held in facts if held[name]}) for name in FILTERS}
     site.page("index.html", "leaderboard.html", title="Leaderboard", tables=tables, choices=choices)
 
 
@@ -207,63 +282,93 @@ def summary_records(summary: Summary, contents: Contents) -> Iterator[dict[str, 
         yield record | {"parameters": parameters(known), "family": family(known), "source": source(known)}
 
 
-def _cells(summary: Summary, line: Line) -> list[tuple[Headline, Cell]]:
-    """A line's headlines, then its clean accuracy where it is known."""
-    cells = list(zip(summary.headlines, line.cells, strict=True))
-    return [*cells, (summary.clean, line.clean)] if summary.clean else cells
+def verdict_of(summary: Summary, contents: Contents) -> str:
+    """The leaderboard in one sentence: whether a network reaches people, and how near the nearest comes."""
+    at, count = likeness(contents, summary), len(summary.lines)
+    if at is None:
+        first = summary.lines[0].observer if summary.lines else "nobody"
+        return f"Nobody to hold {count} networks against: no people here. First by mean rank: {first}."
+    people, head = contents.people_at(summary, at), summary.headlines[at]
+    lines = [line for line in summary.lines if line.cells[at].value is not None]
+    if people is None or people.cell.value is None or not lines:
+        return ""
+    goal = people.cell.value
+    nearest = min(lines, key=lambda line: abs((line.cells[at].value or 0.0) - goal))
+    reaching = sum(reaches(line.cells[at], people.cell, head.column.direction) for line in lines)
+    who = f"{reaching} of {len(lines)} networks reach" if reaching else "No network reaches"
+    text = f"{who} {people.called} in {head.column.title}: {_estimate(people.cell)}"
+    return f"{text}; nearest: {nearest.observer}, {_estimate(nearest.cells[at])}."
 
 
-def _summary_table(summary: Summary, contents: Contents, data: str) -> PageTable:
-    lines, notes = [*summary.lines, *summary.references], Footnotes()
-    columns, drawn = [], []
-    for at, headline in enumerate([*summary.headlines, *([summary.clean] if summary.clean else [])]):
-        column, clean = headline.column, headline is summary.clean
-        common, cells = without_common([_cells(summary, line)[at][1] for line in lines])
-        axis = axis_of(cells, column.bounds, column.chance)
-        drawn.append([mark(cell, axis, notes) for cell in cells])
-        spread = about(cells)
-        columns.append(
-            PageColumn(
-                key="clean" if clean else slug(headline.suite),
-                title=f"{column.title}, {headline.suite}" if clean else column.title,
-                direction=column.direction,
-                axis=axis,
-                about=f"{spread}; of every row: {', '.join(common)}" if common else spread,
-                suite="clean accuracy" if clean else headline.suite,
-                page=f"suites/{slug(headline.suite)}.html",
-                stimuli=headline.stimuli,
-            )
-        )
-    ranked = [line.observer for line in summary.lines if line.mean_rank is not None]
-    places = {name: str(at) for at, name in enumerate(ranked, 1)}
+def _estimate(cell: Cell) -> str:
+    interval = "" if cell.low is None or cell.high is None else f" [{short(cell.low)}, {short(cell.high)}]"
+    return short(cell.value) + interval
+
+
+def places(summary: Summary) -> dict[str, str]:
+    """Observer -> "1-4": the places by mean rank that the rank intervals of the suites, taken as independent, do not
+    rule out."""
+    names, means, errors = [], [], []
+    for line in summary.lines:
+        ranks = [cell.rank for cell in line.cells if cell.rank and cell.rank[0] is not None]
+        if ranks:
+            names.append(line.observer)
+            means.append(line.mean_rank)
+            spread = sum(((high or 0) - (low or 0)) ** 2 for _, low, high in ranks)
+            errors.append(sqrt(spread) / (2 * normal_quantile(0.95) * len(ranks)))
+    _, lows, highs = rank_intervals(means, errors, False)
+    return {name: rank_range(low, high) for name, low, high in zip(names, lows.tolist(), highs.tolist(), strict=True)}
+
+
+def rank_range(best: int | None, worst: int | None) -> str:
+    """ "1-4", "2", "" where there is no rank."""
+    return "" if best is None else f"{best}" if best == worst else f"{best}\N{EN DASH}{worst}"
+
+
+def _summary_table(summary: Summary, contents: Contents, data: str, figure: PlacedFigure | None) -> PageTable:
+    lines = [*summary.lines, *(line for line in summary.references if line.kind != "group")]
+    names = [line.observer for line in lines]
+    columns, drawn, people = [], [], []
+    for at, head in enumerate([*summary.headlines, *([summary.clean] if summary.clean else [])]):
+        clean = at == len(summary.headlines)
+        cells = [line.clean if clean else line.cells[at] for line in lines]
+        if clean and len({cell.value for cell in cells if cell.value is not None}) < 2:
+            continue  # equal in all: nothing to tell
+        who = contents.people_at(summary, at)
+        column, marks = column_of(
+            "clean" if clean else slug(head.suite), head.column, cells, names, who,
+            title="clean accuracy" if clean else head.suite, page=f"suites/{slug(head.suite)}.html", where=head.stimuli,
+        )  # fmt: skip
+        columns.append(column)
+        drawn.append(marks)
+        people.append(who)
+    ranges = places(summary)
     rows = [
-        row_of(line, contents, places.get(line.observer, ""), [column[at] for column in drawn])
-        for at, line in enumerate(lines)
+        row_of(line, contents, marks, ranges.get(line.observer, ""), at, aside=at > len(summary.lines))
+        for at, (line, *marks) in enumerate(zip(lines, *drawn, strict=True), 1)
     ]
-    space = summary.space
-    return PageTable(slug(space), space, columns, rows, notes.lines(), data, f"overview-{slug(space)}")
-
-
-def without_common(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[Cell]]:
-    """(flags that every measured cell carries, the cells without them): what holds for all is said once."""
-    measured = [set(cell.flags) for cell in cells if cell.value is not None and cell.source is not None]
-    common = set.intersection(*measured) if len(measured) > 1 else set()
-    order = tuple(flag for cell in cells[:1] for flag in cell.flags if flag in common)
-    return (*order, *sorted(common - set(order))), [
-        cell._replace(flags=tuple(f for f in cell.flags if f not in common)) for cell in cells
-    ]
+    shown = {
+        name: len({row.facts[name] for row in rows if row.facts[name]}) for name in ("recipe", "parameters", "paper")
+    }
+    plain = [("recipe", shown["recipe"] > 0), ("parameters", shown["parameters"] > 1), ("paper", shown["paper"] > 0)]
+    plain += [("family", False), ("kind", False), ("source", False)]
+    first = people_row(columns, people)
+    return PageTable(
+        slug(summary.space), summary.space, columns, rows, first, plain, data, figure=figure,
+        verdict=verdict_of(summary, contents), lines=summary.notes,
+    )  # fmt: skip
 
 
 # --- suites
 
 
-def suite_pages(site: Site, contents: Contents) -> None:
-    """suites/NAME.html for every suite with scores: what it measures, its figures, its boards; reported.html, where
-    anybody's published scores are in the leaderboard."""
-    figures = drawn_by_suite(site, contents)
+def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
+    """suites/NAME.html for every suite with scores: its main figure and largest board, other figures, other boards;
+    reported.html, where anybody's published scores are in the leaderboard."""
     kept = None
     for suite in contents.suites:
-        boards = [board for board in contents.boards if board.suite == suite.name and board.rows]
+        boards = [board for board in contents.boards if board.suite == suite.name and (board.rows or board.references)]
+        boards = [board for board in boards if board.rows] or boards
         gallery = next((figure for figure in suite.figures if figure.kind == "gallery"), None)
         if gallery and kept is None:
             kept = galleries(site, contents.observers)
@@ -283,10 +388,13 @@ def suite_pages(site: Site, contents: Contents) -> None:
 
 
 def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
-    """Every figure but links and training runs, put into the report, by suite, in the order in which they come."""
+    """Every figure but links and training runs, put into the report, by suite, in the order in which they come. What
+    another figure shows as a panel is left to `bench plot`."""
     by_suite: dict[str, list[PlacedFigure]] = {}
+    together: set[str] = set()
     for suite, figure in every_figure(contents):
-        if suite not in (LINKS, TRAINING):
+        together.update(figure.panels)
+        if suite not in (LINKS, TRAINING) and figure.name not in together:
             by_suite.setdefault(suite, []).append(put(site, figure))
     return by_suite
 
@@ -326,21 +434,21 @@ def _table(site: Site, contents: Contents, board: Board, at: int) -> PageTable:
     data = f"data/board-{key}.csv"
     table = board_table(board)
     site.table(data, wide_records(table))
-    rows, notes = [*board.rows, *board.references], Footnotes()
-    columns = [_column(board, column, rows) for column in board.columns]
-    drawn = []
-    for place, row in enumerate(rows, 1):
-        cells = zip(board.columns, columns, strict=True)
-        marks = [mark(row.cells[metric.metric], column.axis, notes) for metric, column in cells]
-        drawn.append(row_of(row, contents, str(place), marks, rank_text(*row[:3])))
+    rows = [*board.rows, *(row for row in board.references if row.kind != "group")]
+    names = [row.observer for row in rows]
+    people = [contents.people(board, column.metric) for column in board.columns]
+    pairs = [
+        column_of(slug(column.metric), column, [row.cells[column.metric] for row in rows], names, who, drawn=not place)
+        for place, (column, who) in enumerate(zip(board.columns, people, strict=True))
+    ]
+    columns = [column for column, _ in pairs]
+    drawn = [
+        row_of(row, contents, marks, rank_range(*row[1:3]), at, aside=at > len(board.rows))
+        for at, (row, *marks) in enumerate(zip(rows, *(marks for _, marks in pairs), strict=True), 1)
+    ]
     lines = [*dict.fromkeys(board.sets.values()), table.intervals, *table.notes]
-    return PageTable(key, board.title, columns, drawn, notes.lines(), data, lines=lines)
-
-
-def _column(board: Board, column: Column, rows: Sequence[Row]) -> PageColumn:
-    cells = [row.cells[column.metric] for row in rows]
-    axis = axis_of(cells, column.bounds, column.chance) if column.metric == board.by else None
-    return PageColumn(slug(column.metric), column.title, column.direction, axis, about(cells))
+    first = people_row(columns, people)
+    return PageTable(key, board.title, columns, drawn, first, [("recipe", True)], data, lines=lines)
 
 
 # --- links between the suites
@@ -381,7 +489,7 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
         site.table(place, records)
     drawn = []
     for link in by_question(pairs):
-        scatter = link_scatter(link, name) if link.observers else None
+        scatter = link_scatter(contents, summary, link) if link.observers else None
         inline = bool(link.question)
         figure = put(site, scatter, inline=inline, data=tables[2]) if scatter else None
         drawn.append((link, figure))
@@ -393,7 +501,7 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
 
 def training_page(site: Site, contents: Contents) -> None:
     """training.html, where there is a training run: every headline over its checkpoints."""
-    drawn = [put(site, figure, inline=True) for figure in training(contents.curves)]
+    drawn = [put(site, figure, inline=True) for figure in training(contents)]
     runs = []
     for (run, space), part in groupby(contents.curves, key=lambda curve: (curve.run, curve.space)):
         curves = list(part)

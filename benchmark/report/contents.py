@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.display import masked, published
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
@@ -24,7 +25,8 @@ from benchmark.leaderboard.links import Link, links, parts_of
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
-from benchmark.leaderboard.training_curves import TrainingCurve, training_curves
+from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
+from benchmark.stats import mean_interval
 from benchmark.stimuli.catalogue import NO_ANSWER, PUBLISHED_SPACE, SINGLE_CONDITION
 from benchmark.store import IMPORTED
 
@@ -45,6 +47,55 @@ PROBABILITY = "probability"
 
 #: What a method says of its own data: "wilson, clustered (160 shapes x 48 textures)".
 PARENTHESIS = re.compile(r" \(.*\)")
+#: Networks that one figure tells apart, and a reader's own that it shows however many others there are.
+FEW, OWN = 7, 12
+
+
+class Crowd(NamedTuple):
+    """What people have in a column. called: "people", or "simulated people" where there are no others; how: whose
+    value it is and what its interval covers."""
+
+    called: str
+    how: str
+    cell: Cell
+
+    @property
+    def band(self) -> dict[str, Any]:
+        """As figures draw it: value, low, high, called."""
+        return {name: getattr(self.cell, name) for name in ("value", "low", "high")} | {"called": self.called}
+
+
+def people_among(
+    rows: Iterable[tuple[str, str, Cell]], bounds: tuple[float, float] | None, pooled: bool
+) -> Crowd | None:
+    """What people have, from (observer, kind, cell) of the rows beside a table; None where nobody has a value.
+
+    pooled: they are scored against one another, so that no interval over persons covers their mean: it is then from
+    the lowest to the highest of them.
+    """
+    valued = [(name, kind, cell) for name, kind, cell in rows if cell.value is not None]
+    for name, kind, cell in valued:
+        if kind == "group":
+            return Crowd("people", name.partition(" (")[2].rstrip(")") or name, cell)
+    for kind, called in (("human", "people"), ("simulated", "simulated people")):
+        values = [float(cell.value or 0) for _, who, cell in valued if who == kind]
+        if values:
+            ranged = pooled or len(values) < 2
+            low, high = (min(values), max(values)) if ranged else mean_interval(values, bounds=bounds)
+            how = "lowest to highest" if ranged else "95 % t interval over them"
+            cell = Cell(sum(values) / len(values), low, high, len(values))
+            return Crowd(called, f"mean of {len(values)}, {how}", cell)
+    return None
+
+
+def featured(names: Sequence[str], most: int = FEW, always: Collection[str] = ()) -> tuple[str, ...]:
+    """At most so many, evenly spaced over the ranks, the first and the last among them; before them those of `always`,
+    of which there may be `OWN`."""
+    kept = some_evenly([name for name in names if name in always], OWN)
+    others = [name for name in names if name not in always]
+    room = max(most - len(kept), 0 if kept else 1)
+    chosen = {*kept, *(some_evenly(others, room) if room > 1 else others[:room])}
+    return tuple(name for name in names if name in chosen)
 
 
 @dataclass(frozen=True)
@@ -261,7 +312,8 @@ class Contents:
     place: where it was read, without passwords; suites: those with scores; boards: by suite, the one with most
     observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli;
     answers: to single images, by role and space; reported: tables of published scores, which no suite measured;
-    runs: by id, with command and environment; origins: score set -> the runs behind it.
+    runs: by id, with command and environment; origins: score set -> the runs behind it; own: networks that figures of
+    some always show: those that were run here and are none of the program's.
     """
 
     place: str
@@ -275,6 +327,71 @@ class Contents:
     reported: Sequence[Board] = ()
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+
+    def only(self, models: Sequence[str]) -> Contents:
+        """The same leaderboard with these networks alone (names or patterns), and with all reference rows.
+
+        Raises UnknownName where a name fits no network.
+        """
+        names = {row.observer for board in self.boards for row in board.rows}
+        chosen = set()
+        for pattern in models:
+            fitting = {name for name in names if fnmatchcase(name, pattern)}
+            if not fitting:
+                raise unknown_name("observer", pattern, sorted(names), "`bench rank` lists those with scores.")
+            chosen |= fitting
+        boards = [replace(b, rows=tuple(row for row in b.rows if row.observer in chosen)) for b in self.boards]
+        answers = []
+        for role in self.answers:
+            at = [i for i, name in enumerate(role.observers) if name in chosen or role.kinds[i] not in NETWORKS]
+            taken = {"observers": tuple(role.observers[i] for i in at), "kinds": tuple(role.kinds[i] for i in at)}
+            certainty = None if role.certainty is None else role.certainty[at]
+            answers.append(replace(role, code=role.code[at], certainty=certainty, **taken))
+        return replace(self, boards=tuple(b for b in boards if b.rows), answers=answers, own=frozenset(chosen))
+
+    def people(self, board: Board, metric: str) -> Crowd | None:
+        """What people have in a column of a board."""
+        bounds = next((column.bounds for column in board.columns if column.metric == metric), None)
+        rows = ((row.observer, row.kind, row.cells[metric]) for row in board.references if metric in row.cells)
+        return people_among(rows, bounds, self._pooled(board.suite))
+
+    def people_at(self, summary: Summary, at: int) -> Crowd | None:
+        """What people have in a headline of a summary; past the headlines in the clean accuracy."""
+        lines, clean = summary.references, at == len(summary.headlines)
+        head = summary.clean if clean else summary.headlines[at]
+        rows = ((line.observer, line.kind, line.clean if clean else line.cells[at]) for line in lines)
+        return people_among(rows, head.column.bounds, self._pooled(head.suite)) if head else None
+
+    def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, float]]:
+        """(names of the sets that a metric is usually measured on, image -> share of people who are right about it)."""
+        roles = {m.role for one in self.suites if one.name == suite for m in one.metrics if m.name == metric}
+        digests = [
+            d for (name, _), held in self.usual.items() if name == suite for role, d in held.items() if role in roles
+        ]
+        sets = [self.sets[digest].name for digest in digests if digest in self.sets]
+        shares: dict[str, float] = {}
+        for answers in self.answers:
+            if answers.role in roles:
+                right, n = answers.share(answers.crowd[0])
+                shares |= {image: float(s) for image, s, k in zip(answers.images.tolist(), right, n, strict=True) if k}
+        return sets, shares
+
+    def _pooled(self, suite: str) -> bool:
+        against = next((one.against for one in self.suites if one.name == suite), None)
+        return against is not None and against.group is not None
+
+    @cached_property
+    def hues(self) -> dict[str, int]:
+        """Network -> its place in the scales of colours and shapes, the same in every figure."""
+        names = [line.observer for summary in self.summaries for line in summary.lines]
+        first = [
+            name
+            for summary in self.summaries
+            for name in featured([line.observer for line in summary.lines], FEW, self.own)
+        ]
+        boards = (row.observer for board in self.boards for row in board.rows)
+        return {name: at for at, name in enumerate(dict.fromkeys([*first, *names, *boards]))}
 
     @cached_property
     def summaries(self) -> list[Summary]:
@@ -329,6 +446,7 @@ class Contents:
 def read_contents(settings: Settings) -> Contents:
     """Everything that pages and figures show of a leaderboard. Raises StoreError, and BenchError where it is empty."""
     from benchmark.api.leaderboards import notes_of, reading, standing, suites_with_scores
+    from registry.cards import builtin_cards  # YAML and pydantic are slow to import
 
     with reading(settings) as store:
         suites = suites_with_scores(store)
@@ -363,6 +481,7 @@ def read_contents(settings: Settings) -> Contents:
         reported=reported_boards([r for r in rows if r.observer not in now.hidden], sources),
         runs=runs,
         origins=origins,
+        own=frozenset(name for name, row in observers.items() if row.kind == "network" and name not in builtin_cards()),
     )
 
 

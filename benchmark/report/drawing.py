@@ -1,14 +1,15 @@
-"""Figures as values, and five ways to draw one: rows of dots, curves, differences, a matrix, a scatter plot.
+"""Figures as values, and the ways to draw one: rows of dots, curves, strips, a matrix, a scatter plot, differences.
 
-A drawer takes records (one mark each) and gives a Vega-Lite specification; vl-convert makes SVG, PDF and PNG of it
-without a browser and without the network. Colours and shapes are told apart by every eye, on white and on black.
+A drawer takes records (one mark each) and a width and gives a Vega-Lite specification; vl-convert makes SVG, PDF and
+PNG of it without a browser and without the network. Colours and shapes are told apart by every eye, on white and on
+black.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 from benchmark.display import printable
@@ -17,10 +18,17 @@ from benchmark.report.writing import NEEDS
 
 Spec = dict[str, Any]
 Records = Sequence[dict[str, Any]]
+Width = Literal["single", "double", "half", "page"]
+#: x of a value that people have, of one panel: fields metric (or facet), value, low, high.
+Band = Mapping[str, Any]
 
 FORMATS = ("svg", "pdf", "png")
 VERSION = "5.20"  # of Vega-Lite
-SCALE = 3.0  # pixels of a PNG per point
+#: px that a drawing is made for: a column of a paper (and a phone), two columns, half a page of the report, all of it.
+WIDTHS: Mapping[Width, int] = {"single": 380, "double": 800, "half": 600, "page": 1200}
+#: Points on paper of a column and of two: 85 and 180 mm. Type of 11 px is then 7 points high.
+COLUMNS: Mapping[str, float] = {"single": 240.9, "double": 510.2}
+DPI = 300  # of a PNG
 #: Okabe & Ito (2008), without black and yellow.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f", "#5e4fa2")
 SHAPES = (
@@ -41,64 +49,92 @@ CONFIG: Mapping[str, Any] = {
     "aria": False,
     "background": "#ffffff",
     "font": "Helvetica Neue, Arial, DejaVu Sans, sans-serif",
-    "padding": 8,
+    "padding": 6,
     "view": {"stroke": None},
     "axis": {
         "labelColor": QUIET, "titleColor": INK, "titleFontWeight": "normal", "titleFontSize": 12, "labelFontSize": 11,
         "gridColor": LINE, "domainColor": QUIET, "tickColor": QUIET,
+        "labelFlush": False,  # the labels of the end ticks stand under them
     },
     "header": {"labelColor": INK, "titleColor": INK, "labelFontWeight": "bold", "labelFontSize": 12},
     "legend": {
-        "labelColor": INK, "titleColor": INK, "titleFontWeight": "normal", "labelFontSize": 11, "labelLimit": 260,
-        "symbolOpacity": 1,
+        "labelColor": INK, "titleColor": INK, "titleFontWeight": "normal", "labelFontSize": 11, "symbolOpacity": 1,
+        "orient": "top",
     },
-    "title": {"color": INK, "fontSize": 13, "anchor": "start"},
+    "title": {"color": INK, "fontSize": 12, "anchor": "start"},
     "text": {"color": INK, "fontSize": 11},
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Figure:
-    """name: of its files; caption: stimuli, n, interval, units; records: the data behind it, one mark each, with the
-    fields `names` in the CSV."""
+    """name: of its files; caption: stimuli, n, interval, units; drawn: its specification for a width in px; records:
+    the data behind it, one mark each, with the fields `names` in the CSV; half: two of them stand side by side on a
+    wide page; panels: names of figures that it shows together."""
 
     name: str
     title: str
     caption: str
-    spec: Spec
+    drawn: Callable[..., Spec]
     records: Records
     names: Sequence[str]
+    half: bool = False
+    panels: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> Spec:
+        """The specification, as a wide page has it."""
+        return self.drawn(WIDTHS["half" if self.half else "page"])
 
 
-def draw(figure: Figure, form: str) -> bytes:
-    """The figure as "svg", "pdf" or "png" (another `form`: UnknownName)."""
+def draw(figure: Figure, form: str, column: str = "double") -> bytes:
+    """The figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or two.
+
+    A PNG has 300 dots per inch, and says so.
+    """
     if form not in FORMATS:
         raise unknown_name("figure format", form, FORMATS, "The ending of --out says which.")
+    text = _svg(figure, WIDTHS["single" if column == "single" else "double"])
+    root = ElementTree.fromstring(text)  # noqa: S314 - drawn here, a line above
+    width, height = (float(root.get(side, "1")) for side in ("width", "height"))
+    points = COLUMNS[column]
+    size = (points, points * height / width)
+    unit = "pt" if form == "svg" else ""
+    for side, value in zip(("width", "height"), size, strict=True):
+        root.set(side, f"{value:.1f}{unit}")
+    ElementTree.register_namespace("", _SVG)
+    scaled = ElementTree.tostring(root, encoding="unicode")
+    if form == "svg":
+        return scaled.encode()
+    import vl_convert
+
+    return bytes(vl_convert.svg_to_pdf(scaled) if form == "pdf" else vl_convert.svg_to_png(scaled, ppi=DPI))
+
+
+def _svg(figure: Figure, width: int) -> str:
     try:
         import vl_convert
     except ImportError as error:
         raise BenchError(NEEDS) from error
-    spec = {**figure.spec, "config": {**CONFIG, **figure.spec.get("config", {})}}
-    convert = getattr(vl_convert, f"vegalite_to_{form}")
-    more = {"scale": SCALE} if form == "png" else {}
-    drawn = convert(_printable(spec), vl_version=VERSION, allowed_base_urls=[], **more)
-    return drawn.encode() if isinstance(drawn, str) else bytes(drawn)
+    spec = figure.drawn(width)
+    spec = {**spec, "config": {**CONFIG, **spec.get("config", {})}}
+    return str(vl_convert.vegalite_to_svg(_printable(spec), vl_version=VERSION, allowed_base_urls=[]))
 
 
-def svg(figure: Figure) -> tuple[str, str, int, int]:
+def svg(figure: Figure, width: int) -> tuple[str, str, int, int]:
     """(as a file, whose greys follow the reader's preference for dark or light pages; as an element of a page, whose
     marks show their names under the pointer; width; height)."""
-    drawn = draw(figure, "svg").decode()
+    drawn = _svg(figure, width)
     rules = (f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
     style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
     file = drawn.replace(">", f">{style}", 1)
     root = ElementTree.fromstring(drawn)  # noqa: S314 - drawn here, a line above
-    width, height = (round(float(root.get(side, "0"))) for side in ("width", "height"))
+    size = (round(float(root.get(side, "0"))) for side in ("width", "height"))
     for mark in list(root.iter(f"{{{_SVG}}}path")):
         if name := mark.get("aria-label"):
             ElementTree.SubElement(mark, f"{{{_SVG}}}title").text = name
     ElementTree.register_namespace("", _SVG)
-    return file, ElementTree.tostring(root, encoding="unicode"), width, height
+    return file, ElementTree.tostring(root, encoding="unicode"), *size
 
 
 def _printable(data: Any) -> Any:
@@ -110,10 +146,12 @@ def _printable(data: Any) -> Any:
     return [_printable(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
-def palette(values: Sequence[str]) -> tuple[Spec, Spec]:
-    """Colour and shape scales for up to eight values; more begin again with another pairing of the two."""
-    colours = [COLOURS[i % len(COLOURS)] for i in range(len(values))]
-    shapes = [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in range(len(values))]
+def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> tuple[Spec, Spec]:
+    """Colour and shape scales; more than eight values begin again with another pairing of the two. places: value -> its
+    place in the scale, where a value looks alike in several figures."""
+    at = [(places or {}).get(value, i) for i, value in enumerate(values)]
+    colours = [COLOURS[i % len(COLOURS)] for i in at]
+    shapes = [SHAPES[(i + i // len(SHAPES)) % len(SHAPES)] for i in at]
     names = list(values)
     return {"domain": names, "range": colours}, {"domain": names, "range": shapes}
 
@@ -127,15 +165,25 @@ def _number(field: str, look: Spec, **scale: Any) -> Spec:
     return {"field": field, "type": "quantitative", "axis": look, **({"scale": scale} if scale else {})}
 
 
-def _look(field: str, values: Sequence[str], **legend: Any) -> tuple[Spec, Spec]:
-    """Colour and shape of a field's values, with one legend for both (none where nothing is said of it). Among
-    observers people are drawn in ink, reported scores among groups as grey diamonds."""
-    colour, shape = palette(values)
+def _legend(width: int, values: Sequence[str]) -> Spec:
+    """Above a drawing, in as many columns as fit: in sight where a phone shows the left part alone."""
+    longest = min(34, max(map(len, values), default=1))
+    columns = max(1, int((width - 20) // (30 + 6 * longest)))
+    return {"orient": "top", "columns": min(columns, len(values)), "labelLimit": 6 * longest + 10, "columnPadding": 12}
+
+
+def _look(
+    field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None
+) -> tuple[Spec, Spec]:
+    """Colour and shape of a field's values, with one legend for both (width 0: none). Among observers people are drawn
+    in ink, reported scores among groups as grey diamonds."""
+    colour, shape = palette(values, places)
     for special, look in ((PEOPLE, (INK, "circle")), (REPORTED, (QUIET, "diamond"))):
         if special in values and (special == REPORTED or field == "observer"):
             at = list(values).index(special)
             colour["range"][at], shape["range"][at] = look
-    known = {"field": field, "type": "nominal", "legend": {"title": None, **legend} if legend else None}
+    legend = {"title": None, **_legend(width, values)} if width else None
+    known = {"field": field, "type": "nominal", "legend": legend}
     return {**known, "scale": colour}, {**known, "scale": shape}
 
 
@@ -147,6 +195,25 @@ def _rule(side: str, value: float | None) -> list[Spec]:
     return [{"data": {"values": [{}]}, "mark": mark, "encoding": {side: {"datum": value}}}]
 
 
+def band(side: str, people: Band | None) -> list[Spec]:
+    """What people have along an axis: a line with their name, and their interval as a band. people: fields value, low,
+    high, called."""
+    if people is None:
+        return []
+    data = {"data": {"values": [{}]}}
+    at = {"datum": people["value"]}
+    line = {"type": "rule", "strokeWidth": 1.5, "color": INK, "opacity": 0.7}
+    place = {"x": {"value": 4}, "dy": -6} if side == "y" else {"y": {"value": -6}, "align": "center"}
+    text = {"type": "text", "align": "left", "fontStyle": "italic", "text": people["called"]}
+    text |= {name: value for name, value in place.items() if name not in "xy"}
+    where = {side: at, **{name: value for name, value in place.items() if name in "xy"}}
+    layers: list[Spec] = [{**data, "mark": line, "encoding": {side: at}}, {**data, "mark": text, "encoding": where}]
+    if people["low"] is not None and people["high"] is not None:
+        ends = {side: {"datum": people["low"]}, f"{side}2": {"datum": people["high"]}}
+        layers.insert(0, {**data, "mark": {"type": "rect", "color": INK, "opacity": 0.12}, "encoding": ends})
+    return layers
+
+
 def _point(size: int, opacity: float = 1, **more: Any) -> Spec:
     return {"type": "point", "filled": True, "size": size, "opacity": opacity, **more}
 
@@ -156,44 +223,68 @@ def _present(order: Sequence[str], records: Records, field: str) -> list[str]:
     return [name for name in order if name in inside]
 
 
-def dots(records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]]) -> Spec:
+def _names_width(width: int, names: Sequence[str]) -> int:
+    """px for names at the left of a drawing."""
+    return int(min(0.34 * width, 280, 24 + 6.2 * max(map(len, names), default=1)))
+
+
+def dots(
+    records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]],
+    people: Mapping[str, Band] | None = None, width: int = WIDTHS["page"],
+) -> Spec:  # fmt: skip
     """Rows of dots with intervals: one panel for each metric (title, chance), a row for each observer, their names at
-    the first. records: fields observer, group, metric, value, low, high."""
+    the first of each row of panels. records: fields observer, group, metric, value, low, high; people: by metric."""
     groups = _present(GROUPS, records, "group")
     names = _present(order, records, "observer")
-    hue, form = _look("group", groups, **({"orient": "bottom"} if len(groups) > 1 else {}))
+    hue, form = _look("group", groups, width if len(groups) > 1 else 0)
+    left = _names_width(width, names)
+    beside = max(1, min(len(panels), (width - left) // 100))
+    each = (width - left) // beside - 16
     drawn = []
     for place, (title, chance) in enumerate(panels):
-        look = {"labels": False, "ticks": False} if place else {"labelLimit": 260}
-        rows: Spec = {"field": "observer", "type": "nominal", "scale": {"domain": names}}
-        y = {**rows, "axis": axis("", grid=True, **look)}
-        x = _number("value", axis(title, tickCount=3), zero=True)
+        look = {"labels": False, "ticks": False} if place % beside else {"labelLimit": left}
+        y = {"field": "observer", "type": "nominal", "scale": {"domain": names}, "axis": axis("", grid=True, **look)}
+        words = title if len(title) * 6.5 < each else _wrapped(title, each)
+        x = _number("value", axis(words, tickCount=max(2, each // 60)), zero=True)
         bar = {"type": "rule", "strokeWidth": 2, "strokeOpacity": 0.5}
         ends = {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": hue}
         drawn.append(
             {
                 "data": {"values": [record for record in records if record["metric"] == title]},
-                "width": 140,
+                "width": each,
                 "height": {"step": 15},
                 "layer": [
+                    *band("x", (people or {}).get(title)),
                     *_rule("x", chance),
                     {"mark": bar, "encoding": ends},
                     {"mark": _point(34), "encoding": {"y": y, "x": x, "color": hue, "shape": form}},
                 ],
             }
         )
-    return {"hconcat": drawn, "spacing": 14, "resolve": {"scale": {"y": "shared"}}}
+    rows = [{"hconcat": drawn[at : at + beside], "spacing": 14} for at in range(0, len(drawn), beside)]
+    return {"vconcat": rows, "spacing": 12}
 
 
-def curves(records: Records, order: Sequence[str], x: Spec, y_title: str, line: float | None = None) -> Spec:
-    """Values with intervals against levels: a line for each observer, people as a band. x: channel of the levels."""
+def _wrapped(text: str, width: int) -> list[str]:
+    """A title in lines of at most so many px."""
+    from textwrap import wrap
+
+    return wrap(text, max(8, int(width / 6.2)))
+
+
+def curves(
+    records: Records, order: Sequence[str], x: Spec, y_title: str, line: float | None = None,
+    width: int = WIDTHS["single"], places: Mapping[str, int] | None = None, legend: int = 0,
+) -> Spec:  # fmt: skip
+    """Values with intervals against levels: a line for each observer, people as a band. x: channel of the levels;
+    legend: its width, where it stands above more than this drawing."""
     y = _number("value", axis(y_title, tickCount=5), domain=[0, 1])
-    hue, form = _look("observer", _present(order, records, "observer"), orient="bottom", columns=2)
+    hue, form = _look("observer", order, legend or width, places)
     ends = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
     return {
         "data": {"values": list(records)},
-        "width": 320,
-        "height": 210,
+        "width": width - 70,
+        "height": min(300, int(0.55 * width)),
         "layer": [
             *_rule("y", line),
             {
@@ -212,19 +303,34 @@ def curves(records: Records, order: Sequence[str], x: Spec, y_title: str, line: 
     }
 
 
-def strip(
-    records: Records, order: Sequence[str], rows: Spec, x_title: str, whole: Records, line: float | None = None
+def beside(
+    drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int, columns: int = 0, *, titled: bool = True
 ) -> Spec:
+    """Several drawings of the same observers, by title, as panels with one legend above them. columns 0: as many as
+    fit."""
+    columns = columns or max(1, min(len(drawn), width // 290))
+    each = width // columns - 12
+    parts = [{**draw(each), **({"title": title} if titled else {})} for title, draw in drawn]
+    config = parts[0].get("config", {})
+    for part in parts:
+        part.pop("config", None)
+    return {"concat": parts, "columns": columns, "spacing": 16, "config": config}
+
+
+def strip(
+    records: Records, order: Sequence[str], rows: Spec, x_title: str, whole: Records, line: float | None = None,
+    width: int = WIDTHS["page"], places: Mapping[str, int] | None = None,
+) -> Spec:  # fmt: skip
     """A row for each condition, in it a mark for each observer; tall lines: `whole`, their values over all. rows: the
     channel of the conditions."""
-    hue, form = _look("observer", _present(order, records, "observer"), orient="right")
-    x = _number("value", axis(x_title, tickCount=5), domain=[0, 1])
+    hue, form = _look("observer", _present(order, records, "observer"), width, places)
+    x = _number("value", axis(_wrapped(x_title, width - 120), tickCount=5), domain=[0, 1])
     tall = {"type": "rule", "opacity": 0.55, "strokeWidth": 1.5}
     marks = {"x": x, "y": rows, "color": hue, "shape": form}
     return {
         "data": {"values": list(records)},
-        "width": 420,
-        "height": {"step": 21},
+        "width": width - 110,
+        "height": {"step": 19},
         "layer": [
             *_rule("x", line),
             {"data": {"values": list(whole)}, "mark": tall, "encoding": {"x": x, "color": hue}},
@@ -240,8 +346,8 @@ def matrix(
     colour = {
         "field": value,
         "type": "quantitative",
-        "scale": {"scheme": "viridis", "domain": list(domain)},
-        "legend": {"title": title, "gradientLength": 140},
+        "scale": {"scheme": "viridis", "domain": list(domain), "clamp": True},
+        "legend": {"title": title, "gradientLength": 140, "orient": "top"},
     }
     return {
         "data": {"values": list(records)},
@@ -252,23 +358,24 @@ def matrix(
     }
 
 
-def panels(spec: Spec, field: str, order: Sequence[str]) -> Spec:
-    """The same drawing once for each value of a field, three side by side."""
-    header = {"labelLimit": 170, "labelFontSize": 11}
+def panels(spec: Spec, field: str, order: Sequence[str], columns: int, room: int) -> Spec:
+    """The same drawing once for each value of a field, side by side. room: px of each, for its name."""
+    header = {"labelLimit": room, "labelFontSize": 11}
     facet = {"field": field, "sort": list(order), "title": None, "header": header}
     inside = {name: value for name, value in spec.items() if name != "data"}
-    return {"data": spec["data"], "facet": facet, "columns": 3, "spec": inside}
+    return {"data": spec["data"], "facet": facet, "columns": columns, "spec": inside}
 
 
-def forest(records: Records, label: str, value: str, title: str) -> Spec:
+def forest(records: Records, label: str, value: str, title: str, width: int) -> Spec:
     """Differences with their intervals, a row for each `label`, against none."""
     order = [record[label] for record in records]
-    y = {"field": label, "type": "nominal", "sort": order, "axis": axis("", labelLimit=300, grid=True)}
+    left = _names_width(width, order)
+    y = {"field": label, "type": "nominal", "sort": order, "axis": axis("", labelLimit=left, grid=True)}
     x = _number(value, axis(title))
     bar = {"type": "rule", "strokeWidth": 3, "opacity": 0.5, "color": COLOURS[0]}
     return {
         "data": {"values": list(records)},
-        "width": 380,
+        "width": width - left - 20,
         "height": {"step": 26},
         "layer": [
             *_rule("x", 0),
@@ -278,42 +385,79 @@ def forest(records: Records, label: str, value: str, title: str) -> Spec:
     }
 
 
-def scatter(records: Records, titles: Sequence[str], *, filled: bool = True) -> Spec:
-    """A point for each observer at (x, y), coloured by family; its name is in the mark's label."""
-    families = list(dict.fromkeys(str(record["family"]) for record in records))
-    legend = {"orient": "right", "labelLimit": 160} if len(families) <= NAMED else {}
-    hue, form = _look("family", families, **legend)
+def scatter(
+    records: Records, titles: Sequence[str], hue: str, people: Sequence[Band | None] = (None, None), *,
+    filled: bool = True, width: int = WIDTHS["half"], named: Sequence[str] = (), values: Sequence[str] = (),
+    legend: int = 0,
+) -> Spec:  # fmt: skip
+    """A point for each observer at (x, y), with its intervals where they are told (x_low, x_high, y_low, y_high),
+    coloured by the field `hue` (values: of all of its values); its name is in the mark's label. people: what they have
+    along x and y; named: observers whose names are written beside their marks; legend: as for `curves`."""
+    values = values or list(dict.fromkeys(str(record[hue]) for record in records))
+    colour, form = _look(hue, values, (legend or width) if len(values) <= NAMED else 0)
     x, y = (
-        _number(name, axis(title, grid=True, tickCount=5), zero=False, nice=True)
+        _number(name, axis(_wrapped(title, width - 80), grid=True, tickCount=5), zero=False, nice=True)
         for name, title in zip("xy", titles, strict=True)
     )
+    bars = [
+        {
+            "mark": {"type": "rule", "opacity": 0.35},
+            "encoding": {"x": x, "y": y, "color": colour}
+            | {side: {**own, "field": f"{side}_low"}, f"{side}2": {"field": f"{side}_high"}},
+        }
+        for side, own in (("x", x), ("y", y))
+        if all(f"{side}_low" in record for record in records)
+    ]
+    mark = {"type": "point", "filled": filled, "size": 60, "fillOpacity": 0.9 if filled else 0}
+    ends = sorted(record["x"] for record in records)
+    middle = (ends[0] + ends[-1]) / 2
+    labels = [
+        {
+            "transform": [
+                {"filter": {"field": "observer", "oneOf": list(named)}},
+                {"filter": f"datum.x {side} {middle}"},
+            ],
+            "mark": {"type": "text", "align": align, "dx": dx, "dy": -7, "limit": int(width * 0.45)},
+            "encoding": {"x": x, "y": y, "text": {"field": "observer"}},
+        }
+        for side, align, dx in (("<=", "left", 7), (">", "right", -7))
+        if named
+    ]
     return {
         "data": {"values": list(records)},
-        "width": 250,
-        "height": 220,
+        "width": width - 80,
+        "height": min(430, int(0.75 * width)),
         "config": {"aria": True},
-        "mark": {"type": "point", "filled": filled, "size": 50, "fillOpacity": 0.85 if filled else 0},
-        "encoding": {"x": x, "y": y, "color": hue, "shape": form, "description": {"field": "observer"}},
+        "layer": [
+            *band("x", people[0]),
+            *band("y", people[1]),
+            *bars,
+            {
+                "mark": mark,
+                "encoding": {"x": x, "y": y, "color": colour, "shape": form, "description": {"field": "observer"}},
+            },
+            *labels,
+        ],
     }
 
 
 def training_panel(
-    number: int, title: str | Spec, unit: str, steps: Sequence[int], runs: Sequence[str], chance: float | None
-) -> Spec:
-    """The records of panel `number`: values over steps, a line and a band for each run."""
-    legend = {"orient": "bottom", "columns": 2} if len(runs) > 1 else {}
-    hue, form = _look("run", runs, **legend)
+    number: int, title: str | Spec, unit: str, steps: Sequence[int], runs: Sequence[str], chance: float | None,
+    people: Band | None, width: int,
+) -> Spec:  # fmt: skip
+    """The records of panel `number`: values over steps, a line and a band for each run, and what people have."""
+    hue, form = _look("run", runs, width if len(runs) > 1 else 0)
     x = _number("step", axis(unit, tickCount=5), domain=list(steps))
     y = _number("value", axis("", tickCount=5), zero=False, nice=True)
     ends = {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": hue}
-    dashed = {"mark": {"type": "rule", "strokeDash": [3, 3], "color": QUIET}}
     return {
         "title": title,
-        "width": 260,
+        "width": width - 50,
         "height": 150,
         "transform": [{"filter": f"datum.panel === {number}"}],
         "layer": [
-            *([] if chance is None else [{**dashed, "encoding": {"y": {"datum": chance}}}]),
+            *band("y", people),
+            *_rule("y", chance),
             {"mark": {"type": "area", "opacity": 0.16}, "encoding": ends},
             {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {"x": x, "y": y, "color": hue}},
             {"mark": _point(25), "encoding": {"x": x, "y": y, "color": hue, "shape": form}},

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from benchmark.contracts import Direction
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.links import Link, verdict
-from benchmark.leaderboard.model import REPORTED, Board
+from benchmark.leaderboard.model import REPORTED, Board, Cell
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
 from benchmark.report import drawing
-from benchmark.report.contents import Contents, about
-from benchmark.report.drawing import NAMED, Figure
-from benchmark.report.suite_figures import (
-    IMPORTED,
-    MOST,
-    VALUES,
-    agreement,
-    featured,
-    group_of,
-    legend,
-    of_suite,
-    row_records,
-    some_of,
-)
+from benchmark.report.contents import Contents, about, featured
+from benchmark.report.drawing import NAMED, Figure, Records, Spec
+from benchmark.report.suite_figures import MOST, VALUES, agreement, group_of, legend, of_suite, row_records, some_of
 from benchmark.report.writing import Site, short, slug
 
 if TYPE_CHECKING:
@@ -44,34 +35,47 @@ _SOURCE = re.compile(r" \([^()]*, reported\)$")
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A drawing as a page shows it. path: of its file; width, height: px; inline: the drawing itself."""
+
+    path: str
+    width: int
+    height: int
+    inline: str = ""
+
+
+@dataclass(frozen=True)
 class PlacedFigure:
-    """A figure as a page shows it; width, height: pixels; data: its numbers as CSV; inline: the drawing itself."""
+    """A figure as a page shows it: a wide drawing, and one for a narrow screen; data: its numbers as CSV."""
 
     name: str
     title: str
     caption: str
-    width: int
-    height: int
+    wide: Drawing
+    narrow: Drawing
     data: str
-    inline: str = ""
+    half: bool = False
 
 
 def put(site: Site, figure: Figure, *, inline: bool = False, data: str = "") -> PlacedFigure:
-    """figures/NAME.svg and data/NAME.csv. inline: in the page, too, where the names of marks show under the pointer;
-    data: a table that is there already and has the figure's numbers."""
-    file, element, width, height = drawing.svg(figure)
-    site.file(f"figures/{figure.name}.svg", file)
+    """figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. inline: in the page, too, where the names of marks
+    show under the pointer; data: a table that is there already and has the figure's numbers."""
+    drawings = []
+    for width, ending in (("half" if figure.half else "page", ""), ("single", "-narrow")):
+        file, element, *size = drawing.svg(figure, drawing.WIDTHS[width])
+        path = f"figures/{figure.name}{ending}.svg"
+        site.file(path, file)
+        drawings.append(Drawing(path, *size, element if inline and not ending else ""))
     if not data:
         data = f"data/{figure.name}.csv"
         site.table(data, figure.records, figure.names)
-    within = element if inline else ""
-    return PlacedFigure(figure.name, figure.title, figure.caption, width, height, data, within)
+    return PlacedFigure(figure.name, figure.title, figure.caption, *drawings, data, figure.half)
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
     """(suite, "" for the leaderboard, `LINKS`, `TRAINING`; figure) for all that there is data for."""
     for summary in contents.summaries:
-        yield "", overview(summary)
+        yield "", overview(contents, summary)
     suites = {suite.name: suite for suite in contents.suites}
     largest: dict[tuple[str, str], Board] = {}
     for board in contents.boards:
@@ -82,16 +86,16 @@ def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
             yield name, replace(figure, name=f"{figure.name}-{slug(name)}") if variant else figure
     for board in contents.reported:
         yield board.suite, reported(board, contents.boards)
-    for space, links in contents.links.items():
-        for link in links:
+    for summary in contents.linked:
+        for link in contents.links[summary.space]:
             if link.observers:
-                yield LINKS, link_scatter(link, space)
-    for figure in training(contents.curves):
+                yield LINKS, link_scatter(contents, summary, link)
+    for figure in training(contents):
         yield TRAINING, figure
     for suite in contents.suites:
         for declared in suite.figures:
             if declared.kind == "agreement":
-                for figure in agreement(declared, contents.answers):
+                for figure in agreement(declared, contents.answers, contents.own):
                     yield suite.name, figure
 
 
@@ -103,35 +107,121 @@ def find_figure(contents: Contents, name: str) -> Figure:
     return known[name]
 
 
-def overview(summary: Summary) -> Figure:
-    """The leaderboard: networks in the table's order, then people as a group, ideal observers and references."""
-    aside = [line for line in summary.references if line.kind not in ("human", "chance")]
-    few = aside[: MOST // 3]
-    lines = [*summary.lines[:MOST], *few]
-    titles = [f"{head.column.title} ({head.suite})" for head in summary.headlines]
-    records = [
-        {"observer": line.observer, "group": group_of(line.kind), "suite": head.suite, "metric": title,
-         "value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
-        for line in lines
-        for head, title, cell in zip(summary.headlines, titles, line.cells, strict=True)
-        if cell.value is not None
-    ]  # fmt: skip
-    captions = (
-        f"{head.suite}: {head.column.title}, {head.stimuli}; {about(line.cells[at] for line in summary.lines)}"
-        for at, head in enumerate(summary.headlines)
-    )
-    chances = [head.column.chance for head in summary.headlines]
-    imported = IMPORTED if any(line.kind == REPORTED for line in lines) else ""
+def likeness(contents: Contents, summary: Summary) -> int | None:
+    """Place of the headline that says how far networks are from people: of those that people have a value in the one
+    in which the smallest share of networks reaches them. None where people have none."""
+    shares = {}
+    for at, _ in enumerate(summary.headlines):
+        people = contents.people_at(summary, at)
+        cells = [line.cells[at] for line in summary.lines if line.cells[at].value is not None]
+        if people and cells:
+            way = summary.headlines[at].column.direction
+            shares[at] = sum(reaches(cell, people.cell, way) for cell in cells) / len(cells)
+    return min(shares, key=lambda at: (shares[at], at), default=None)
+
+
+def reaches(cell: Cell, people: Cell, way: Direction) -> bool:
+    """Whether a number is as good as people's, as far as both intervals say; where no end is better, as close."""
+    ends = [(c.value if c.low is None else c.low, c.value if c.high is None else c.high) for c in (cell, people)]
+    (low, high), (least, most) = ends
+    if low is None or high is None or least is None or most is None:
+        return False
+    return (way == "lower" or high >= least) and (way == "higher" or low <= most)
+
+
+def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
+    """Places of the headlines that likeness is drawn against: those that most suites ask about and that people have no
+    value in; else another that people have one in; else any other."""
+    names = [head.suite for head in summary.headlines]
+    asked = Counter(name for head in summary.headlines for name in head.column.questions)
+    others = [at for at in range(len(names)) if at != y]
+    alone = [at for at in others if contents.people_at(summary, at) is None]
+    about_them = sorted((at for at in alone if asked[names[at]]), key=lambda at: -asked[names[at]])
+    return about_them[:2] or alone[:1] or others[:1]
+
+
+def overview(contents: Contents, summary: Summary) -> Figure:
+    """The leaderboard in one figure: how like people networks are against how robust they are, with people as a band;
+    where there are fewer than two headlines, rows of dots."""
+    y = likeness(contents, summary)
+    xs = robustness(contents, summary, y or 0)
+    heads = summary.headlines
+    titles = [f"{head.column.title} ({head.suite})" for head in heads]
+    y = y or 0
+    people = [contents.people_at(summary, at) for at in range(len(heads))]
+    bands = [who and who.band for who in people]
+    recipes = Counter(", ".join(line.training) or "not known" for line in summary.lines)
+    told = [recipe for recipe, _ in recipes.most_common(len(drawing.COLOURS) - 1)]
+    named = contents.own | {
+        max(valued, key=lambda line: line.cells[at].value or 0).observer
+        for at in (y, *xs)
+        if (valued := [line for line in summary.lines if all(line.cells[i].value is not None for i in (y, *xs))])
+    }
+    panels: list[tuple[str, list[dict[str, Any]], list[Any], int]] = []
+    for x in xs:
+        records = []
+        for line in summary.lines[: 10 * MOST]:
+            recipe = ", ".join(line.training) or "not known"
+            values = {f"{side}{end}": getattr(line.cells[at], name)
+                      for side, at in (("x", x), ("y", y))
+                      for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
+            if values["x"] is not None and values["y"] is not None:
+                shown = recipe if recipe in told else "other recipes"
+                records.append({"observer": line.observer, "panel": titles[x], "recipe": shown, **values})
+        if records:
+            panels.append((titles[x], records, [bands[x], bands[y]], x))
+    name, space = f"overview-{slug(summary.space)}", summary.space
+    where = [f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[at] for line in summary.lines)}" for at in (y, *xs)]
+    who = [
+        f"{people[at].called} ({titles[at]}): {short(people[at].cell.value)}, {people[at].how}"
+        for at in (y, *xs)
+        if people[at]
+    ]
+    if not panels:
+        columns = [head.column for head in heads]
+        rows = [
+            {"observer": line.observer, "group": group_of(line.kind), "metric": title,
+             **{end: getattr(cell, end) for end in VALUES}}
+            for line in summary.lines[:MOST]
+            for title, cell in zip(titles, line.cells, strict=True)
+            if cell.value is not None
+        ]  # fmt: skip
+        order = [line.observer for line in summary.lines]
+        sides = [(title, head.column.chance) for title, head in zip(titles, heads, strict=True)]
+        held = {title: band for title, band in zip(titles, bands, strict=True) if band}
+        few = some_of(len(summary.lines), min(MOST, len(summary.lines)), "networks")
+        caption = f"{legend(columns, bool(held))} {'. '.join((*where[:1], *who[:1]))}.{few}"
+        spec = partial(_overview_dots, rows, order, sides, held)
+        return Figure(name, f"Networks, {space}", caption, spec, rows, ("observer", "group", "metric", *VALUES))
+    both = [record for _, records, _, _ in panels for record in records]
+    like = "Likeness to people against robustness" if bands[y] else "Headlines against one another"
+    like = "Likeness to people, by two measures" if all(bands[at] for at in (y, *xs)) else like
     return Figure(
-        f"overview-{slug(summary.space)}",
-        f"Models by suites, {summary.space}",
-        f"{legend([head.column for head in summary.headlines])} {'. '.join(captions)}.{imported}"
-        + some_of(len(summary.lines), min(MOST, len(summary.lines)), "networks")
-        + some_of(len(aside), len(few), "reference rows"),
-        drawing.dots(records, [line.observer for line in lines], list(zip(titles, chances, strict=True))),
-        records,
-        ("observer", "group", "suite", "metric", *VALUES),
+        name,
+        f"{like}, {space}",
+        f"A point for each network, with its intervals; colour: recipe; line and band: people. {'. '.join(where)}. "
+        f"{'. '.join(who)}{'. ' if who else ''}Named: the highest on each axis, and your own.",
+        partial(_overview_spec, panels, titles[y], sorted(named)),
+        both,
+        ("observer", "panel", "recipe", "x", "x_low", "x_high", "y", "y_low", "y_high"),
     )
+
+
+def _overview_dots(rows: Records, order: Sequence[str], sides: Any, held: Any, width: int) -> Spec:
+    return drawing.dots(rows, order, sides, held, width)
+
+
+def _overview_spec(panels: Sequence[tuple[str, Any, Any, int]], y_title: str, named: Sequence[str], width: int) -> Spec:
+    """The panels side by side, or below one another where there is no room."""
+    every = list(dict.fromkeys(record["recipe"] for _, records, _, _ in panels for record in records))
+    columns = len(panels) if width >= 700 else 1
+
+    def panel(title: str, records: Records, people: Any, each: int) -> Spec:
+        titles = (title, y_title)
+        return drawing.scatter(records, titles, "recipe", people, width=each, named=named, values=every, legend=width)
+
+    drawn = [(title, partial(panel, title, records, people)) for title, records, people, _ in panels]
+    return drawing.beside(drawn, width, columns, titled=False)
 
 
 def reported(board: Board, measured: Sequence[Board]) -> Figure:
@@ -156,20 +246,21 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
     flags = list(dict.fromkeys(f for row in rows for column in columns for f in row.cells[column.metric].flags))
     more = [f"{len(flags) - REMARKS} more remarks are in the table"] if len(flags) > REMARKS else []
     few = some_of(len(board.rows), len(rows), "observers", "evenly spaced over the order")
+    order, panels = [row.observer for row in (*rows, *own)], [(column.title, None) for column in columns]
     beside = f" Beside them {len(own)} networks that were measured here." if own else ""
     return Figure(
         f"reported-{slug(board.title)}",
         f"{board.title[:1].upper()}{board.title[1:]}",
         f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS], *more))}. {'; '.join(counts)}.{few}"
         f"{some_of(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
-        drawing.dots(records, [row.observer for row in (*rows, *own)], [(column.title, None) for column in columns]),
+        lambda width: drawing.dots(records, order, panels, width=width),
         records,
         ("observer", "group", "metric", *VALUES),
     )
 
 
-def link_scatter(link: Link, space: str) -> Figure:
-    """Two headlines against each other. The observers' names are in the marks' labels."""
+def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
+    """Two headlines against each other, with what people have in them. Observers' names are in the marks' labels."""
     records: list[dict[str, Any]] = [
         {"observer": network.name, "family": network.lineage.family, "recipe": network.lineage.recipe, "x": x, "y": y}
         for network, x, y in zip(link.observers, link.xs, link.ys, strict=True)
@@ -177,17 +268,25 @@ def link_scatter(link: Link, space: str) -> Figure:
     records.sort(key=lambda record: (record["family"], record["observer"]))
     apart = bool(link.observers) and all(observer.kind == REPORTED for observer in link.observers)
     many = len({record["family"] for record in records}) > NAMED
-    partial = f"; given clean accuracy {correlation_text(link.partial)}" if link.partial else ""
+    partial_ = f"; given clean accuracy {correlation_text(link.partial)}" if link.partial else ""
+    places = {head.suite: at for at, head in enumerate(summary.headlines)}
+    people = []
+    for variable in (link.x, link.y):
+        who = contents.people_at(summary, places[variable.name]) if variable.name in places and not apart else None
+        people.append(who and who.band)
+    titles = (link.x.title, link.y.title)
     return Figure(
-        f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(space)}",
+        f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(summary.space)}",
         f"{link.x.title} and {link.y.title}",
-        f"{f'Scores {space}, not measured here. ' if apart else ''}A point for each network, {link.spearman.n} in "
-        f"{link.spearman.families} families: {verdict(link)}. Spearman {correlation_text(link.spearman)}; Pearson "
-        f"{correlation_text(link.pearson)}{partial}. 95 % intervals are over families."
+        f"{f'Scores {summary.space}, not measured here. ' if apart else ''}A point for each network, "
+        f"{link.spearman.n} in {link.spearman.families} families: {verdict(link)}. Spearman "
+        f"{correlation_text(link.spearman)}; Pearson {correlation_text(link.pearson)}{partial_}. 95 % intervals are "
+        f"over families.{' Line and band: people.' if any(people) else ''}"
         f"{' Families are in the CSV: too many for a legend.' if many else ''}",
-        drawing.scatter(records, (link.x.title, link.y.title), filled=not apart),
+        lambda width: drawing.scatter(records, titles, "family", people, filled=not apart, width=width),
         records,
         ("observer", "family", "recipe", "x", "y"),
+        half=True,
     )
 
 
@@ -200,18 +299,27 @@ def correlation_text(correlation: Correlation) -> str:
     return f"{short(correlation.value)} [{short(correlation.low)}, {short(correlation.high)}]"
 
 
-def training(curves: Sequence[TrainingCurve]) -> Iterator[Figure]:
-    """Headlines over training, a figure for each decision space; the first is called "training"."""
+def training(contents: Contents, run: str = "") -> Iterator[Figure]:
+    """Headlines over training, a figure for each decision space; the first is called "training". run: of one alone."""
     spaces: dict[str, list[TrainingCurve]] = {}
-    for curve in curves:
-        spaces.setdefault(curve.space, []).append(curve)
+    for curve in contents.curves:
+        if run in ("", curve.run):
+            spaces.setdefault(curve.space, []).append(curve)
     for at, (space, inside) in enumerate(spaces.items()):
-        yield over_training(inside, space, f"{TRAINING}-{slug(space)}" if at else TRAINING)
+        people = {}
+        for summary in contents.summaries:
+            for place, head in enumerate(summary.headlines):
+                if summary.space == space and (who := contents.people_at(summary, place)):
+                    people[head.suite] = who.band
+        name = f"{TRAINING}-{slug(space)}" if at else TRAINING
+        yield over_training(inside, space, f"{name}-{slug(run)}" if run else name, people)
 
 
-def over_training(curves: Sequence[TrainingCurve], space: str, name: str = TRAINING) -> Figure:
+def over_training(
+    curves: Sequence[TrainingCurve], space: str, name: str = TRAINING, people: Mapping[str, drawing.Band] | None = None
+) -> Figure:
     """The runs of one decision space: a panel for each headline, a line for each run. Runs share a panel where they
-    share the stimuli and count alike (steps or epochs)."""
+    share the stimuli and count alike (steps or epochs). people: suite -> what people have in its headline."""
     records = [record for curve in curves for record in table_records(checkpoint_table([curve]))]
     runs = list(dict.fromkeys(curve.run for curve in curves))
     shared = {(curve.title, curve.stimuli, curve.unit): curve for curve in curves}
@@ -221,25 +329,33 @@ def over_training(curves: Sequence[TrainingCurve], space: str, name: str = TRAIN
         steps.setdefault(record["unit"], []).append(int(record["step"]))
     numbers = {key: at for at, key in enumerate(shared)}
     values = [{**r, "panel": numbers[r["title"], r["set"], r["unit"]]} for r in records]
-    panels = [
-        drawing.training_panel(
-            at,
-            {"text": curve.title, "subtitle": curve.stimuli} if titles[curve.title] > 1 else curve.title,
-            curve.unit,
-            (min(steps[curve.unit]), max(steps[curve.unit])),
-            runs,
-            curve.column.chance,
-        )
-        for at, curve in enumerate(shared.values())
-    ]
+
+    def spec(width: int) -> Spec:
+        columns = max(1, min(len(shared), width // 290))
+        panels = [
+            drawing.training_panel(
+                at,
+                {"text": curve.title, "subtitle": curve.stimuli} if titles[curve.title] > 1 else curve.title,
+                curve.unit,
+                (min(steps[curve.unit]), max(steps[curve.unit])),
+                runs,
+                curve.column.chance,
+                (people or {}).get(curve.suite),
+                width // columns - 12,
+            )
+            for at, curve in enumerate(shared.values())
+        ]
+        return {"data": {"values": values}, "columns": columns, "concat": panels}
+
     stimuli = "; ".join(dict.fromkeys(f"{curve.title}: {curve.stimuli}" for curve in shared.values()))
     notes = "".join(f" {line}." for line in shared_steps(curves))
+    who = " line and dark band: people;" if people else ""
     return Figure(
         name,
         f"Over training, {space}",
-        f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint by itself; dashed: "
-        f"chance. {stimuli}.{notes}",
-        {"data": {"values": values}, "columns": 2, "concat": panels},
+        f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint by itself;{who} "
+        f"dashed: chance. {stimuli}.{notes}",
+        spec,
         records,
         ("run", "space", "suite", "metric", "title", "unit", "step", "observer", *VALUES, "set"),
     )
@@ -265,7 +381,7 @@ def forest(compared: Compared) -> Figure | None:
         "Difference of each suite's headline on the stimuli that both answered, paired; bar: interval at the level at "
         f"which Holm's procedure tests it ({at} %), so that it leaves out 0 exactly where p is below .05. "
         f"n: {counts}. To the right A is higher.",
-        drawing.forest(records, "label", "difference", "A - B (share)"),
+        lambda width: drawing.forest(records, "label", "difference", "A - B (share)", width),
         records,
         [name for name in records[0] if name != "label"],
     )

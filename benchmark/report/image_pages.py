@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,10 @@ from benchmark.report.writing import Site, short, slug
 
 if TYPE_CHECKING:
     from benchmark.contracts import Stimuli
-    from benchmark.settings import Settings
     from benchmark.store import ObserverRow
 
-#: Longest side of a thumbnail in pixels; images of a role that get one: the first and the last of the page.
-SIDE, PICTURED = 64, 60
+#: Longest side of a small picture in pixels.
+SIDE = 64
 #: Licences under which a small copy may be shown with its source named.
 FREE = ("CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "MIT", "Apache-2.0")
 OWN = "drawn by this program"
@@ -39,59 +38,54 @@ OWN = "drawn by this program"
 STIMULI, MASKS = "_stimuli", "_masks"
 LARGEST, WIDEST = 4_000_000, 32
 
-#: (key of a role, image) -> path of its thumbnail in the report.
-Places = dict[tuple[str, str], str]
 
+class Pictures:
+    """Small pictures of stimuli, drawn when a page asks for them: of sets that are drawn by the program, or whose
+    licence lets others show them and whose files are on this disk."""
 
-# --- thumbnails of stimuli, where their licence lets others show them and their files are on this disk
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._sets: dict[str, tuple[Stimuli, Mapping[str, int], str] | None] = {}
 
+    def of(self, sets: Iterable[str], image: str) -> str:
+        """The path of a picture in the report, from the first of these sets that has it; "" without one."""
+        for name in dict.fromkeys(sets):
+            if name not in self._sets:
+                self._sets[name] = self._open(name)
+            known = self._sets[name]
+            if known is None or image not in known[1]:
+                continue
+            stimuli, places, _ = known
+            at = places[image]
+            path = f"thumbnails/{slug(stimuli.name)}-{stimuli.items[at][:12]}.webp"
+            try:
+                if not (self._site.folder / path).is_file():
+                    self._site.picture(path, small(stimuli.decode(at)))
+            except BenchError:
+                continue  # damaged: the page does without
+            return path
+        return ""
 
-def thumbnails(site: Site, answers: Sequence[ImageAnswers]) -> tuple[Places, dict[str, str]]:
-    """(where thumbnails are, key of a role -> whose pictures they are and under which licence)."""
-    places: Places = {}
-    credits: dict[str, str] = {}
-    for role in answers:
-        chosen = most_apart(role)
-        if len(chosen) > PICTURED:
-            chosen = [*chosen[: PICTURED * 2 // 3], *chosen[-PICTURED // 3 :]]
-        wanted = set(role.images[chosen].tolist())
-        for stimuli, credit in _allowed(role, site.settings):
-            for image, path in _drawn(site, stimuli, wanted):
-                places[role.key, image] = path
-                wanted.discard(image)
-                credits[role.key] = credit
-    return places, credits
+    def credit(self, sets: Iterable[str]) -> str:
+        """Whose pictures of these sets were shown, and under which licence."""
+        return "; ".join(dict.fromkeys(known[2] for name in sets if (known := self._sets.get(name))))
 
+    def _open(self, name: str) -> tuple[Stimuli, Mapping[str, int], str] | None:
+        """A set that may be shown, if it is here."""
+        from benchmark.stimuli.catalogue import find_entry
+        from benchmark.stimuli.datasets import open_set
+        from benchmark.stimuli.generated import is_generated
 
-def _allowed(answers: ImageAnswers, settings: Settings) -> Iterator[tuple[Stimuli, str]]:
-    """The sets of a role that may be shown, as far as they are here."""
-    from benchmark.stimuli.catalogue import find_entry
-    from benchmark.stimuli.datasets import open_set
-    from benchmark.stimuli.generated import is_generated
-
-    for name in dict.fromkeys(answers.sets.values()):
+        settings = self._site.settings
         try:
             entry = None if is_generated(name) else find_entry(name, settings)
-            if entry is None or (entry.license in FREE and entry.kind == "images"):
-                yield (
-                    open_set(name, settings),
-                    OWN if entry is None else f"{entry.citation} ({entry.license})".strip(),
-                )
+            if entry is not None and (entry.license not in FREE or entry.kind != "images"):
+                return None
+            stimuli = open_set(name, settings)
         except BenchError:
-            continue  # not here, or not readable: the page does without
-
-
-def _drawn(site: Site, stimuli: Stimuli, wanted: set[str]) -> Iterator[tuple[str, str]]:
-    for at, image in enumerate(stimuli.ids):
-        if image not in wanted:
-            continue
-        path = f"thumbnails/{slug(stimuli.name)}-{stimuli.items[at][:12]}.webp"
-        if not (site.folder / path).is_file():
-            try:
-                site.picture(path, small(stimuli.decode(at)))
-            except BenchError:
-                continue
-        yield image, path
+            return None  # not here, or not readable
+        credit = OWN if entry is None else f"{entry.citation} ({entry.license})".strip()
+        return stimuli, {image: at for at, image in enumerate(stimuli.ids)}, credit
 
 
 def small(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
@@ -212,15 +206,14 @@ class Sheet:
     credit: str
 
 
-def stimulus_pages(site: Site, contents: Contents, places: Places, credits: Mapping[str, str]) -> None:
-    """stimuli/ROLE-SPACE.html and an index: which images are hard for people, which for networks. places, credits: of
-    thumbnails."""
+def stimulus_pages(site: Site, contents: Contents, pictures: Pictures) -> None:
+    """stimuli/ROLE-SPACE.html and an index: which images are hard for people, which for networks."""
     sheets = []
     for answers in contents.answers:
         data = f"data/stimuli-{slug(answers.key)}.csv"
         records = list(image_records(answers))
         site.table(data, records, list(records[0]))
-        sheets.append(_sheet(answers, data, places, credits.get(answers.key, "")))
+        sheets.append(_sheet(answers, data, pictures))
     links = [(sheet.title, f"stimuli/{slug(sheet.key)}.html", sheet) for sheet in sheets]
     for sheet in sheets:
         page = f"stimuli/{slug(sheet.key)}.html"
@@ -253,15 +246,15 @@ def image_records(answers: ImageAnswers) -> Iterator[dict[str, Any]]:
         }
 
 
-def _sheet(answers: ImageAnswers, data: str, places: Places, credit: str) -> Sheet:
+def _sheet(answers: ImageAnswers, data: str, pictures: Pictures) -> Sheet:
     (people, called), networks = answers.crowd, answers.group(NETWORKS)
     human, _ = answers.share(people)
     machine, _ = answers.share(networks)
     chosen = most_apart(answers)
-    pictures = []
+    rows = []
     for index, at in enumerate(chosen):
         image = str(answers.images[at])
-        pictures.append(
+        rows.append(
             ImageRow(
                 index=index,
                 name=image,
@@ -271,7 +264,7 @@ def _sheet(answers: ImageAnswers, data: str, places: Places, credit: str) -> She
                 gap=_share(human[at] - machine[at]),
                 said_people=_said(answers, at, people),
                 said_networks=_said(answers, at, networks),
-                thumbnail=places.get((answers.key, image), ""),
+                thumbnail=pictures.of(answers.sets.values(), image),
             )
         )
     return Sheet(
@@ -282,10 +275,10 @@ def _sheet(answers: ImageAnswers, data: str, places: Places, credit: str) -> She
         simulated=int(answers.group(SIMULATED).sum()),
         networks=int(networks.sum()),
         crowd=called if people.any() else "",
-        pictures=pictures,
+        pictures=rows,
         answers=_data(answers, chosen),
         data=data,
-        credit=credit,
+        credit=pictures.credit(answers.sets.values()),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.leaderboard.model import describe
+from benchmark.report.board_pages import address
 from benchmark.report.contents import (
     PARENTHESIS,
     Contents,
@@ -21,7 +22,8 @@ from benchmark.report.contents import (
     family,
     source,
 )
-from benchmark.report.image_pages import Places
+from benchmark.report.figures import PlacedFigure, put, training
+from benchmark.report.image_pages import Pictures
 from benchmark.report.writing import Site, short, slug
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
 #: Fields of a card that a reader wants to see, in this order, with what they are called.
 FIELDS = {
+    "training": "training",
     "description": "description",
-    "training": "recipe",
     "arch": "architecture",
     "weights": "weights",
     "sha256": "digest of the weights",
@@ -50,26 +52,50 @@ PROGRAMS = ("gestaltbench", "torch", "torchvision", "timm")
 MOST, ROLES, LARGEST, SHADES = 3, 3, 24, 5
 
 
-def observer_pages(site: Site, contents: Contents, places: Places) -> None:
-    """observers/NAME.html for everybody with a name in the leaderboard."""
+def observer_pages(
+    site: Site, contents: Contents, pictures: Pictures, partners: Mapping[str, Mapping[str, str]]
+) -> None:
+    """observers/NAME.html for everybody with a name in the leaderboard. partners: observer -> whom a page compares it
+    with -> that page."""
     failed: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in contents.outcomes:
         if outcome.status != "done":
             failed[outcome.observer_name].append(outcome)
+    curves: dict[str, list[PlacedFigure]] = {}
     for name, known in contents.observers.items():
         runs = list(runs_behind(contents, name))
+        step = known.card.get("checkpoint") or {}
+        run = str(step.get("run", ""))
+        if run and run not in curves:
+            curves[run] = [put(site, figure) for figure in training(contents, run)]
         site.page(
             f"observers/{slug(name)}.html",
             "observer.html",
             title=name,
             facts=list(_facts(known)),
+            compared=partners.get(name, {}),
+            people=list(_references(contents, name)),
+            step=f"{step.get('unit', 'step')} {step.get('step', '')} of {run}" if run else "",
+            curves=curves.get(run, ()),
             runs=runs[:MOST_RUNS],
             more_runs=max(0, len(runs) - MOST_RUNS),
             parts_=list(parts_of(contents, contents.scores.get(name, ()))),
-            answered=list(answered(contents.answers, name, places)),
+            answered=list(answered(contents.answers, name, pictures)),
             confusions=list(confusions(contents.answers, name)),
             outcomes=failed[name],
         )
+
+
+def _references(contents: Contents, name: str) -> Iterator[str]:
+    """The people whose answers an observer's were held against, suite by suite."""
+    measured = {suite.name for suite in contents.suites if suite.against is not None}
+    for board in contents.boards:
+        if board.suite in measured and any(row.observer == name for row in (*board.rows, *board.references)):
+            for kind, called in (("human", "people"), ("simulated", "simulated people")):
+                names = [row.observer for row in board.references if row.kind == kind and row.observer != name]
+                if names:
+                    yield f"{board.suite}: {len(names)} {called}"
+                    break
 
 
 def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:
@@ -97,22 +123,47 @@ def _ran(facts: Mapping[str, Any]) -> tuple[str, str]:
     return command[:LONGEST_COMMAND] + cut, ", ".join(parts)
 
 
-def _facts(known: ObserverRow) -> Iterator[tuple[str, str]]:
-    yield "kind", known.kind
-    if kin := family(known):
-        yield "family", kin
-    yield "answers", source(known) or "imported"
+def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
+    """(name, text, where it leads to on the web): first what is done to an image, then how the network was trained."""
+    card = known.card
+    if shown := card.get("preprocess"):
+        yield "preprocessing", _preprocessing(shown), ""
     for name, title in FIELDS.items():
-        value = known.card.get(name)
+        value = card.get(name)
         if value and not (name == "source" and known.kind != "network"):
             several = isinstance(value, (list, tuple))
-            yield title, ", ".join(map(str, value)) if several else str(value)
-    for score in known.card.get("reported") or ():
+            text = ", ".join(map(str, value)) if several else str(value)
+            text = text.rpartition("/")[2] if name == "weights" else text
+            yield title, text, address(text) if name == "paper" else ""
+    yield "kind", known.kind, ""
+    if kin := family(known):
+        yield "family", kin, ""
+    yield "answers", source(known) or "imported", ""
+    for score in card.get("reported") or ():
         if isinstance(score, dict):
             value, where = score.get("value", ""), score.get("where", "")
-            yield f"reported {score.get('metric', '')}", f"{value} ({where})"
-    yield "identity", known.identity[:16]
-    yield "in this leaderboard since", known.created[:16].replace("T", " ")
+            yield f"reported {score.get('metric', '')}", f"{value} ({where})", ""
+    yield "identity", known.identity[:16], ""
+    yield "in this leaderboard since", known.created[:16].replace("T", " "), ""
+
+
+def _preprocessing(shown: Mapping[str, Any]) -> str:
+    """ "shorter side to 256 px (bicubic), middle 224 px, rgb, mean .485 .456 .406, sd .229 .224 .225"."""
+    parts = []
+    if resize := shown.get("resize"):
+        how = f" ({shown['interpolation']})" if shown.get("interpolation") else ""
+        parts.append(f"shorter side to {resize} px{how}")
+    if size := shown.get("size"):
+        parts.append(f"middle {size} px{', no other size' if shown.get('fixed_size') else ''}")
+    parts += [str(shown[name]) for name in ("channels",) if shown.get(name)]
+    parts += [
+        f"{title} {' '.join(map(short, shown[name]))}"
+        for name, title in (("mean", "mean"), ("std", "sd"))
+        if shown.get(name)
+    ]
+    if shown.get("scale") not in (None, 1, 1.0):
+        parts.append(f"times {shown['scale']:g}")
+    return ", ".join(parts)
 
 
 # --- tables of scores: every score of one suite in one space, and what stands under them
@@ -300,7 +351,7 @@ class RoleAnswers:
     least_sure: Sequence[Surprise] = ()
 
 
-def answered(answers: Sequence[ImageAnswers], name: str, places: Places) -> Iterator[RoleAnswers]:
+def answered(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> Iterator[RoleAnswers]:
     """By role, those with others to compare with."""
     for place, (role, at) in enumerate(list(each(answers, name))[:ROLES]):
         seen = role.shown[at]
@@ -313,14 +364,14 @@ def answered(answers: Sequence[ImageAnswers], name: str, places: Places) -> Iter
         if role.certainty is not None and not place:
             sure = role.certainty[at]
             stated = ~np.isnan(sure)
-            surest = _images(role, at, places, stated, -sure, sure)
-            least_sure = _images(role, at, places, stated, sure, sure)
+            surest = _images(role, at, pictures, stated, -sure, sure)
+            least_sure = _images(role, at, pictures, stated, sure, sure)
         yield RoleAnswers(
             title=f"{role.role}, {role.space}",
             page=f"stimuli/{slug(role.key)}.html",
             right=f"{short(float(right[seen].mean()))} right of {int(seen.sum())} images",
-            alone_right=_images(role, at, places, right & known, others, others, 0.5),
-            alone_wrong=_images(role, at, places, ~right & known, 1 - others, others, 0.5),
+            alone_right=_images(role, at, pictures, right & known, others, others, 0.5),
+            alone_wrong=_images(role, at, pictures, ~right & known, 1 - others, others, 0.5),
             surest=surest,
             least_sure=least_sure,
         )
@@ -329,7 +380,7 @@ def answered(answers: Sequence[ImageAnswers], name: str, places: Places) -> Iter
 def _images(
     role: ImageAnswers,
     at: int,
-    places: Places,
+    pictures: Pictures,
     members: NDArray[np.bool_],
     order: NDArray[np.floating[Any]],
     share: NDArray[np.floating[Any]],
@@ -344,7 +395,7 @@ def _images(
             answer=role.answer(at, int(i)),
             truth=str(role.labels["category"][i]),
             share=short(float(share[i])),
-            thumbnail=places.get((role.key, str(role.images[i])), ""),
+            thumbnail=pictures.of(role.sets.values(), str(role.images[i])),
         )
         for i in chosen
         if order[i] < below

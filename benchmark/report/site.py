@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from itertools import groupby
+from itertools import groupby, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -20,10 +20,17 @@ from benchmark import api
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
-from benchmark.report.board_pages import has_links, leaderboard_page, links_page, suite_pages, training_page
+from benchmark.report.board_pages import (
+    drawn_by_suite,
+    has_links,
+    leaderboard_page,
+    links_page,
+    suite_pages,
+    training_page,
+)
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.figures import forest, put
-from benchmark.report.image_pages import stimulus_pages, thumbnails
+from benchmark.report.image_pages import Pictures, stimulus_pages
 from benchmark.report.observer_pages import observer_pages
 from benchmark.report.writing import Site, open_site, slug
 from benchmark.version import __version__
@@ -58,17 +65,20 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     contents = read_contents(settings)
     compared = pairs(contents, wanted, settings.db)
     site = open_site(settings, folder, {**_shared(contents), "live": live})
-    leaderboard_page(site, contents)
-    suite_pages(site, contents)
-    places, credits = thumbnails(site, contents.answers)
-    observer_pages(site, contents, places)
-    pictures = {image: path for (_, image), path in places.items()}
-    links = [(f"{p.compared.a} against {p.compared.b}", pair_page(site, p, pictures)) for p in compared]
+    figures, pictures = drawn_by_suite(site, contents), Pictures(site)
+    leaderboard_page(site, contents, figures)
+    suite_pages(site, contents, figures)
+    links = [(f"{p.compared.a} against {p.compared.b}", pair_page(site, contents, p, pictures)) for p in compared]
+    partners: dict[str, dict[str, str]] = {}
+    for pair in compared:
+        for one, other in permutations((pair.compared.a, pair.compared.b)):
+            partners.setdefault(one, {})[other] = page_of(pair)
+    observer_pages(site, contents, pictures, partners)
     names = sorted(contents.scores)
     site.page("compare.html", "compare_index.html", title="Compare", links=links, names=names)
     links_page(site, contents)
     training_page(site, contents)
-    stimulus_pages(site, contents, places, credits)
+    stimulus_pages(site, contents, pictures)
     return site
 
 
@@ -147,24 +157,29 @@ def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
     """One more comparison in a report that is there; its page. Raises BenchError where the two cannot be compared."""
     pair = compare(a, b, settings.db)
     if not (folder / page_of(pair)).is_file():
-        shared = {**_shared(read_contents(settings)), "live": True}
-        pair_page(Site(settings, folder, shared), pair, {})
+        contents = read_contents(settings)
+        site = Site(settings, folder, {**_shared(contents), "live": True})
+        pair_page(site, contents, pair, Pictures(site))
     return page_of(pair)
 
 
-def pair_page(site: Site, pair: ComparedPair, thumbnails: Mapping[str, str]) -> str:
-    """compare/A-B.html: a forest plot, the tests, the images on which the two differ. thumbnails: by image."""
+def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pictures) -> str:
+    """compare/A-B.html: a forest plot, the tests, the images on which the two differ: first those that most people get
+    right."""
     tests, page = pair.compared, page_of(pair)
     a, b = tests.a, tests.b
     drawn = forest(tests)
     data = "data/discordant-" + slug(f"{a} {b}") + ".csv"
     records = [{name: getattr(trial, name) for name in NAMES} for trial in pair.discordant]
     site.table(data, records, NAMES)
-    groups = []
+    groups, shown = [], {}
     for (suite, metric), rows in groupby(pair.discordant, key=lambda trial: (trial.suite, trial.metric)):
-        trials = list(rows)
+        sets, human = contents.shown_under(suite, metric)
+        trials = sorted(rows, key=lambda trial: -(-1.0 if trial.condition else human.get(trial.stimulus, -1.0)))
         halves = [[trial for trial in trials if trial.winner == side] for side in ("a", "b")]
-        groups.append((suite, metric, [(len(half), half[:MOST]) for half in halves]))
+        for trial in (trial for half in halves for trial in half[:MOST]):
+            shown[trial] = pictures.of(sets, trial.stimulus)
+        groups.append((suite, metric, [(len(half), half[:MOST]) for half in halves], human))
     site.page(
         page,
         "compare.html",
@@ -178,7 +193,7 @@ def pair_page(site: Site, pair: ComparedPair, thumbnails: Mapping[str, str]) -> 
         notes=comparison_tables(tests)[-1].notes,
         others=len(tests.secondary),
         groups=groups,
-        thumbnails=thumbnails,
+        pictures=shown,
         data=data,
     )
     return page

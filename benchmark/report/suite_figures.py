@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,18 @@ from numpy.typing import NDArray
 from benchmark.contracts import distrust_flags
 from benchmark.leaderboard.model import REPORTED, Board, Column, Row
 from benchmark.report import drawing
-from benchmark.report.contents import NATURAL, NETWORKS, ONE_PERSON, PARENTHESIS, Contents, ImageAnswers, about
-from benchmark.report.drawing import GROUPS, PEOPLE, Figure, Records, Spec, axis
+from benchmark.report.contents import (
+    FEW,
+    NATURAL,
+    NETWORKS,
+    ONE_PERSON,
+    PARENTHESIS,
+    Contents,
+    ImageAnswers,
+    about,
+    featured,
+)
+from benchmark.report.drawing import GROUPS, PEOPLE, Band, Figure, Records, Spec, axis
 from benchmark.report.writing import slug
 from benchmark.stats import mean_interval
 from benchmark.stats.agreement import pairwise
@@ -24,8 +35,8 @@ if TYPE_CHECKING:
     from benchmark.contracts import Suite, SuiteFigure
     from benchmark.store import ScoreRow
 
-#: Observers that one figure shows, lines and panels that can be told apart; captions say where there are more.
-MOST, FEW, PANELS = 40, 7, 6
+#: Observers that one figure shows, and panels; captions say where there are more.
+MOST, PANELS = 32, 6
 IMPORTED = " Grey diamonds: another leaderboard's scores, no trials here, in no paired test."
 VALUES = ("value", "low", "high", "n")
 #: Of a matrix of agreement: networks and people in it, roles that have one (those that most answered), resamples.
@@ -34,26 +45,66 @@ _GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "simulated": 3, 
 
 
 def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
-    """The figures that a suite declares, as far as the board has scores for them; without any its headline."""
-    scene, drawn = FigureBoard.of(contents, board), False
-    for declared in suite.figures:
-        if draw := DRAWERS.get(declared.kind):
-            for figure in draw(scene, declared):
-                drawn = True
-                yield figure
-    if not drawn:
+    """The figures that a suite declares, as far as the board has scores for them, maps last; without any its headline.
+    Several curves come as the panels of one figure, too."""
+    scene = FigureBoard.of(contents, board)
+    figures = [
+        (declared.kind, figure)
+        for declared in suite.figures
+        if declared.kind in DRAWERS
+        for figure in DRAWERS[declared.kind](scene, declared)
+    ]
+    curves = [figure for kind, figure in figures if kind == "curve"]
+    yield from (figure for kind, figure in figures if kind not in ("curve", "matrix"))
+    if len(curves) > 1:
+        yield _together(scene, suite, curves)
+    yield from curves
+    yield from (figure for kind, figure in figures if kind == "matrix")
+    if not figures:
         title = next(column.title for column in board.columns if column.metric == board.by)
         yield from _dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
 
 
+def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Figure:
+    """Curves as panels with one legend and one caption. What their captions share is said once."""
+    titles = [figure.title.partition(": ")[2] or figure.title for figure in figures]
+    heads = dict.fromkeys(figure.title.partition(": ")[0] for figure in figures)
+    sentences = [figure.caption.split(". ") for figure in figures]
+    shared = [text for text in sentences[0] if all(text in other for other in sentences)]
+    apart = [
+        f"{title}: {', '.join(text.rstrip('.') for text in own if text not in shared)}"
+        for title, own in zip(titles, sentences, strict=True)
+        if not set(own) <= set(shared)
+    ]
+    records = [{"panel": title, **record} for title, f in zip(titles, figures, strict=True) for record in f.records]
+    present = {record["observer"] for record in records}
+    order = [name for name in scene.hues if name in present]
+
+    def spec(width: int) -> Spec:
+        drawn = (partial(figure.drawn, names=order, legend=width) for figure in figures)
+        return drawing.beside(list(zip(titles, drawn, strict=True)), width)
+
+    return Figure(
+        f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
+        next(iter(heads)) if len(heads) == 1 else suite.name,
+        ". ".join(text.rstrip(".") for text in (*shared, *apart)) + ".",
+        spec,
+        records,
+        list(dict.fromkeys(name for figure in figures for name in ("panel", *figure.names))),
+        panels=tuple(figure.name for figure in figures),
+    )
+
+
 @dataclass(frozen=True)
 class FigureBoard:
-    """A board as figures see it. networks: its ranked ones that have trials here, in order; people: single ones."""
+    """A board as figures see it. networks: its ranked ones that have trials here, in order; people: single ones, or
+    simulated ones where there are no others; hues: of the networks and of people."""
 
     contents: Contents
     board: Board
     networks: tuple[str, ...]
     people: tuple[str, ...]
+    hues: Mapping[str, int]
 
     @classmethod
     def of(cls, contents: Contents, board: Board) -> FigureBoard:
@@ -61,8 +112,25 @@ class FigureBoard:
         networks = tuple(
             row.observer for row in board.rows if row.cells[board.by].value is not None and row.kind != REPORTED
         )
-        people = tuple(row.observer for row in board.references if row.kind == "human")
-        return cls(contents, board, networks, people)
+        kinds = [tuple(row.observer for row in board.references if row.kind == kind) for kind in ("human", "simulated")]
+        hues = {name: at for name, at in contents.hues.items() if name in networks}
+        return cls(contents, board, networks, next(filter(None, kinds), ()), hues | {PEOPLE: 0})
+
+    @property
+    def called(self) -> str:
+        """Who people are, at the beginning of a sentence."""
+        kinds = {self.contents.observers[name].kind for name in self.people if name in self.contents.observers}
+        return "Simulated people" if kinds == {"simulated"} else "People"
+
+    def featured(self, names: Sequence[str], most: int) -> tuple[str, ...]:
+        """At most so many of these networks: a reader's own, those of the report's other figures, evenly spaced."""
+        usual = [name for name in names if self.hues[name] < FEW or name in self.contents.own]
+        return featured(usual if len(usual) >= min(most, FEW) else names, most, self.contents.own)
+
+    def band(self, metric: str) -> Band | None:
+        """What people have in a column."""
+        people = self.contents.people(self.board, metric)
+        return people and people.band
 
     def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[ScoreRow]:
         """The observer's scores of a metric under conditions of that pattern, with a value, on this board's stimuli
@@ -97,8 +165,8 @@ class Marks:
     order: Sequence[Any]
     words: Mapping[str, str]
 
-    def figure(self, spec: Spec, unit: str, drawn: str = "") -> Figure:
-        """unit: "mark" or "cell"; drawn: where the intervals are, if not in the figure."""
+    def figure(self, spec: Callable[..., Spec], unit: str, drawn: str = "") -> Figure:
+        """spec: by width; unit: "mark" or "cell"; drawn: where the intervals are, if not in the figure."""
         declared, board = self.declared, self.scene.board
         where = board.sets.get(self.rows[0].role, "") if self.rows else ""
         networks = [record for record in self.records if record["observer"] != PEOPLE] or self.records
@@ -107,7 +175,7 @@ class Marks:
             declared.caption,
             some_of(len(self.networks), len(self.shown), "networks", "evenly spaced over the ranks").strip(),
             f"{where}{'; ' if where else ''}{sizes(networks)} a {unit}; {methods(self.rows)}{drawn}.",
-            f"People: mean of {self.folk} with a 95 % t interval over persons." if self.folk else "",
+            f"{self.scene.called}: mean of {self.folk} with a 95 % t interval over them." if self.folk else "",
             f"Dashed: {declared.line[1]}." if declared.line else "",
             f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)." if flags else "",
             declared.source,
@@ -144,7 +212,7 @@ def marks_of(
     for held in parts.values():
         held = {name: rows for name, rows in held.items() if len(rows) >= least}
         networks = [name for name in scene.networks if name in held]
-        shown = featured(networks, most)
+        shown = scene.featured(networks, most)
         rows = [row for name in shown for row in held[name]]
         folk = [held[name] for name in scene.people if name in held]
         numbers = [(r.observer, r.condition, r.value, r.low, r.high, r.n) for r in rows]
@@ -190,15 +258,23 @@ def _order(records: list[dict[str, Any]], declared: SuiteFigure) -> list[Any]:
 def _curve(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     for marks in marks_of(scene, declared, least=2):
         x_title, y_title = marks.titles()
-        look = axis(x_title, labelAngle=0)
+        look = axis(x_title, labelAngle=0, labelOverlap=True)
         x = {"field": declared.along, "type": "ordinal", "sort": marks.order, "axis": look}
-        line = declared.line[0] if declared.line else None
-        names = [*marks.shown, PEOPLE]
-        yield marks.figure(drawing.curves(marks.records, names, x, y_title, line), "mark")
+        spec = partial(_curve_spec, marks, x, y_title, (*marks.shown, *([PEOPLE] if marks.folk else [])))
+        yield marks.figure(spec, "mark")
+
+
+def _curve_spec(
+    marks: Marks, x: Spec, title: str, shown: Sequence[str], width: int, names: Sequence[str] = (), legend: int = 0
+) -> Spec:
+    line = marks.declared.line[0] if marks.declared.line else None
+    return drawing.curves(marks.records, names or shown, x, title, line, width, marks.scene.hues, legend)
 
 
 def _strip(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    cells = {row.observer: row.cells.get(declared.metrics[0]) for row in (*scene.board.rows, *scene.board.references)}
+    metric = declared.metrics[0]
+    values = {row.observer: row.cells[metric].value for row in scene.board.rows if metric in row.cells}
+    values[PEOPLE] = (scene.band(metric) or {}).get("value")
     for marks in marks_of(scene, declared):
         y_title, x_title = marks.titles()
         rows = {
@@ -208,54 +284,58 @@ def _strip(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
             "axis": axis(y_title, grid=True),
         }
         names = [*marks.shown, PEOPLE]
-        whole = [
-            {"observer": name, "value": cell.value}
-            for name in names
-            if (cell := cells.get(name)) and cell.value is not None
-        ]
+        whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
         line = declared.line[0] if declared.line else None
-        spec = drawing.strip(marks.records, names, rows, x_title, whole, line)
-        yield marks.figure(spec, "mark", " (in the CSV)")
+        spec = partial(drawing.strip, marks.records, names, rows, x_title, whole, line, places=scene.hues)
+        yield marks.figure(lambda width, spec=spec: spec(width=width), "mark", " (in the CSV)")
 
 
 def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
-    across = declared.across
-    for marks in marks_of(scene, declared, PANELS if across else FEW + 1, people=False):
-        x_title, legend = marks.titles()
-        columns = sorted({record[across] for record in marks.records}) if across else list(marks.shown)
-        x = {
-            "field": across or "observer",
-            "type": "ordinal" if across else "nominal",
-            "scale": {"domain": columns},
-            "axis": axis(x_title, labelAngle=0 if across else -40),
-        }
-        y = {"field": declared.along, "type": "nominal", "scale": {"domain": marks.order}, "axis": axis("")}
-        step = (30, 15) if across else (44, 17)
-        spec = drawing.matrix(marks.records, x, y, "value", legend, (0, 1), step)
-        spec = drawing.panels(spec, "observer", marks.shown) if across else spec
-        yield marks.figure(spec, "cell", " (in the CSV)")
+    for marks in marks_of(scene, declared, PANELS if declared.across else FEW + 1, people=False):
+        yield marks.figure(partial(_matrix_spec, marks), "cell", " (in the CSV)")
+
+
+def _matrix_spec(marks: Marks, width: int) -> Spec:
+    """Cells as wide as there is room for: of one map, or of as many networks as stand side by side."""
+    across, (x_title, legend) = marks.declared.across, marks.titles()
+    columns = sorted({record[across] for record in marks.records}) if across else list(marks.shown)
+    room, count = width - 150, len(marks.shown) if across else 1
+    side_by_side = max(1, min(count, room // (17 * len(columns) + 16)))
+    cell = min(60, (room // side_by_side - 16) // len(columns))
+    x = {
+        "field": across or "observer",
+        "type": "ordinal" if across else "nominal",
+        "scale": {"domain": columns},
+        "axis": axis(x_title, labelAngle=0 if across else -40),
+    }
+    y = {"field": marks.declared.along, "type": "nominal", "scale": {"domain": marks.order}, "axis": axis("")}
+    spec = drawing.matrix(marks.records, x, y, "value", legend, (0, 1), (cell, 15))
+    return drawing.panels(spec, "observer", marks.shown, side_by_side, cell * len(columns)) if across else spec
 
 
 def _dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = "") -> Iterator[Figure]:
     """Some metrics of a board side by side, its networks and reference rows; nothing where it has none of them."""
     board = scene.board
     columns = [column for column in board.columns if column.metric in metrics]
-    aside = [row for row in board.references if row.kind not in ("human", "chance")]
-    rows = [*board.rows[:MOST], *aside]
+    bands = {column.title: band for column in columns if (band := scene.band(column.metric))}
+    aside = [row for row in board.references if row.kind not in ("human", "group", "chance")]
+    names = featured([row.observer for row in board.rows], MOST, scene.contents.own)
+    rows = [*(row for row in board.rows if row.observer in names), *aside]
     records = [record for row in rows for record in row_records(row, columns)]
     if not records:
         return
     spread = "; ".join(f"{column.title}: {about(row.cells[column.metric] for row in rows)}" for column in columns)
     where = "; ".join(dict.fromkeys(board.sets.get(column.role, "") for column in columns))
-    more = some_of(len(board.rows), min(MOST, len(board.rows)), "networks")
+    more = some_of(len(board.rows), len(names), "networks", "evenly spaced over the ranks")
     imported = IMPORTED if any(row.kind == REPORTED for row in rows) else ""
-    parts = [caption, legend(columns), f"{where}. {spread}.{more}{imported}"]
+    parts = [caption, legend(columns, bool(bands)), f"{where}. {spread}.{more}{imported}"]
     panels = [(column.title, column.chance) for column in columns]
+    order = [row.observer for row in rows]
     yield Figure(
         f"{name}-{slug(board.space)}",
         title,
         " ".join(part for part in parts if part),
-        drawing.dots(records, [row.observer for row in rows], panels),
+        lambda width: drawing.dots(records, order, panels, bands, width),
         records,
         ("observer", "group", "metric", *VALUES),
     )
@@ -270,12 +350,12 @@ DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = 
 }
 
 
-def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers]) -> Iterator[Figure]:
+def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Collection[str] = ()) -> Iterator[Figure]:
     """One figure for each role that three or more observers answered; people's agreement is the ceiling."""
     for role in [part for part in answers if part.role != NATURAL][:ROLES]:
         networks, everybody = _whole(role, NETWORKS), _whole(role, ONE_PERSON)
         people = everybody[:MOST_PEOPLE]
-        shown = [*featured(networks, MOST_NETWORKS), *people]
+        shown = [*featured(networks, MOST_NETWORKS, own), *people]
         members = [role.places[name] for name in shown]
         inside = role.shown[members].all(axis=0)
         n = int(inside.sum())
@@ -292,11 +372,6 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers]) -> Iterato
         ]  # fmt: skip
         if not records:
             continue
-        kappas = [record["kappa"] for record in records]
-        names: Spec = {"type": "nominal", "scale": {"domain": shown}}
-        x = {"field": "b", **names, "axis": axis("", labelAngle=-90, labelLimit=220)}
-        y = {"field": "a", **names, "axis": axis("", labelLimit=240)}
-        domain = (min(0.0, *kappas), max(0.6, *map(abs, kappas)))
         few = some_of(len(networks), len(shown) - len(people), "networks", "evenly spaced by name")
         yield Figure(
             f"{declared.name}-{slug(role.key)}",
@@ -304,10 +379,21 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers]) -> Iterato
             f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks first, "
             f"then people.{ceiling(right[:, len(shown) - len(people) :])}{few}"
             f"{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently.",
-            drawing.matrix(records, x, y, "kappa", "kappa", domain, (17, 17)),
+            partial(_agreement_spec, records, shown),
             [record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
             ("a", "b", "kappa", "observed", "expected", "n"),
+            half=True,
         )
+
+
+def _agreement_spec(records: Records, shown: Sequence[str], width: int) -> Spec:
+    """On the scale of all such figures: 0 (and below) to 1."""
+    left = min(200, width // 3)
+    step = max(8, (width - left - 30) // len(shown))
+    names: Spec = {"type": "nominal", "scale": {"domain": list(shown)}}
+    x = {"field": "b", **names, "axis": axis("", labelAngle=-90, labelLimit=left)}
+    y = {"field": "a", **names, "axis": axis("", labelLimit=left)}
+    return drawing.matrix(records, x, y, "kappa", "kappa", (0, 1), (step, step))
 
 
 def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
@@ -357,17 +443,10 @@ def row_records(row: Row, columns: Sequence[Column]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def legend(columns: Iterable[Column]) -> str:
+def legend(columns: Iterable[Column], people: bool = False) -> str:
     """What the marks are."""
     dashed = "; dashed: chance" if any(column.chance is not None for column in columns) else ""
-    return f"Dot: value; bar: interval{dashed}."
-
-
-def featured(names: Sequence[str], most: int = FEW) -> tuple[str, ...]:
-    """At most so many, evenly spaced over the ranks, the first and the last among them."""
-    if len(names) <= most:
-        return tuple(names)
-    return tuple(names[round(i * (len(names) - 1) / (most - 1))] for i in range(most))
+    return f"Dot: value; bar: interval{dashed}{'; line and band: people' if people else ''}."
 
 
 def some_of(total: int, shown: int, what: str, how: str = "") -> str:

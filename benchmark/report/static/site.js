@@ -26,7 +26,7 @@
 
   const tables = all("table[data-table]");
   const filters = all("[data-filter]");
-  const place = (table, key) => all("thead th", table).findIndex((head) => head.dataset.key === key);
+  const place = (table, key) => all("thead tr:first-child th", table).findIndex((head) => head.dataset.key === key);
   const body = (table) => [...table.tBodies[0].rows];
 
   const sort = (table, key, way) => {
@@ -47,7 +47,7 @@
     const rows = body(table).map((row) => [value(row), row]);
     rows.sort((a, b) => compare(a[0], b[0]));
     table.tBodies[0].append(...rows.map(([, row]) => row));
-    all("thead th", table).forEach((head, i) => {
+    all("thead tr:first-child th", table).forEach((head, i) => {
       if (i === at) head.setAttribute("aria-sort", way === "desc" ? "descending" : "ascending");
       else head.removeAttribute("aria-sort");
     });
@@ -62,7 +62,7 @@
       for (const row of body(table)) {
         const fits = columns.every(([at, value]) => row.cells[at].textContent === value)
           && (!text || row.cells[name].textContent.toLowerCase().includes(text))
-          && (wanted.people !== false || wanted.kind === "human" || text || !row.classList.contains("person"));
+          && (wanted.people !== false || ["human", "simulated"].includes(wanted.kind) || text || !row.classList.contains("person"));
         const reference = row.classList.contains("reference");
         row.hidden = !fits && !(reference && row.cells[name].querySelector("a") === null);
         of += 1;
@@ -80,7 +80,7 @@
   };
 
   for (const table of tables) {
-    for (const head of all("thead th[data-key]", table)) {
+    for (const head of all("thead tr:first-child th[data-key]", table)) {
       const button = document.createElement("button"), link = head.querySelector("a");
       button.type = "button";
       if (link) {
