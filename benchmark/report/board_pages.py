@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
-from math import ceil, floor, log10, sqrt
+from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.contracts import Direction
@@ -34,8 +34,6 @@ from benchmark.report.figures import (
 )
 from benchmark.report.image_pages import galleries
 from benchmark.report.writing import Site, short, slug
-from benchmark.stats.intervals import normal_quantile
-from benchmark.stats.ranks import rank_intervals
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite
@@ -118,12 +116,11 @@ def mark(cell: Cell, axis: Axis | None, noted: bool = False, shade: int = 0) -> 
     """A cell as it is drawn. axis None: numbers alone."""
     if cell.value is None:
         return Mark("", noted=noted)
-    ends = (cell.low, cell.high)
+    dot = axis.at(cell.value) if axis else ""
     if cell.low is None or cell.high is None:
-        return Mark(short(cell.value), "", axis.at(cell.value) if axis else "", noted=noted, shade=shade)
-    interval = f"[{short(cell.low)}, {short(cell.high)}]"
-    drawn = [axis.at(value) for value in (cell.value, *ends) if value is not None] if axis else ["", "", ""]
-    return Mark(short(cell.value), interval, *drawn, noted, shade)
+        return Mark(short(cell.value), "", dot, noted=noted, shade=shade)
+    start, end = (axis.at(cell.low), axis.at(cell.high)) if axis else ("", "")
+    return Mark(short(cell.value), f"[{short(cell.low)}, {short(cell.high)}]", dot, start, end, noted, shade)
 
 
 def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
@@ -306,18 +303,18 @@ def _estimate(cell: Cell) -> str:
 
 
 def places(summary: Summary) -> dict[str, str]:
-    """Observer -> "1-4": the places by mean rank that the rank intervals of the suites, taken as independent, do not
-    rule out."""
-    names, means, errors = [], [], []
+    """Observer -> "1-4": the places by mean rank that the suites' rank intervals do not rule out: below whoever is
+    better at its worst than this one at its best."""
+    means = {}
     for line in summary.lines:
         ranks = [cell.rank for cell in line.cells if cell.rank and cell.rank[0] is not None]
         if ranks:
-            names.append(line.observer)
-            means.append(line.mean_rank)
-            spread = sum(((high or 0) - (low or 0)) ** 2 for _, low, high in ranks)
-            errors.append(sqrt(spread) / (2 * normal_quantile(0.95) * len(ranks)))
-    _, lows, highs = rank_intervals(means, errors, False)
-    return {name: rank_range(low, high) for name, low, high in zip(names, lows.tolist(), highs.tolist(), strict=True)}
+            means[line.observer] = [sum(rank[end] or 0 for rank in ranks) / len(ranks) for end in (1, 2)]
+    lows, highs = ([ends[at] for ends in means.values()] for at in (0, 1))
+    return {
+        name: rank_range(1 + sum(other < low for other in highs), len(means) - sum(other > high for other in lows))
+        for name, (low, high) in means.items()
+    }
 
 
 def rank_range(best: int | None, worst: int | None) -> str:

@@ -345,9 +345,9 @@ class Contents:
         answers = []
         for role in self.answers:
             at = [i for i, name in enumerate(role.observers) if name in chosen or role.kinds[i] not in NETWORKS]
-            taken = {"observers": tuple(role.observers[i] for i in at), "kinds": tuple(role.kinds[i] for i in at)}
+            observers, kinds = (tuple(held[i] for i in at) for held in (role.observers, role.kinds))
             certainty = None if role.certainty is None else role.certainty[at]
-            answers.append(replace(role, code=role.code[at], certainty=certainty, **taken))
+            answers.append(replace(role, observers=observers, kinds=kinds, code=role.code[at], certainty=certainty))
         return replace(self, boards=tuple(b for b in boards if b.rows), answers=answers, own=frozenset(chosen))
 
     def people(self, board: Board, metric: str) -> Crowd | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from xml.etree import ElementTree
 
 from benchmark.display import printable
@@ -18,14 +18,13 @@ from benchmark.report.writing import NEEDS
 
 Spec = dict[str, Any]
 Records = Sequence[dict[str, Any]]
-Width = Literal["single", "double", "half", "page"]
 #: x of a value that people have, of one panel: fields metric (or facet), value, low, high.
 Band = Mapping[str, Any]
 
 FORMATS = ("svg", "pdf", "png")
 VERSION = "5.20"  # of Vega-Lite
 #: px that a drawing is made for: a column of a paper (and a phone), two columns, half a page of the report, all of it.
-WIDTHS: Mapping[Width, int] = {"single": 380, "double": 800, "half": 600, "page": 1200}
+WIDTHS: Mapping[str, int] = {"single": 380, "double": 800, "half": 600, "page": 1200}
 #: Points on paper of a column and of two: 85 and 180 mm. Type of 11 px is then 7 points high.
 COLUMNS: Mapping[str, float] = {"single": 240.9, "double": 510.2}
 DPI = 300  # of a PNG
@@ -129,12 +128,12 @@ def svg(figure: Figure, width: int) -> tuple[str, str, int, int]:
     style = f"<style>@media (prefers-color-scheme:dark){{{''.join(rules)}}}</style>"
     file = drawn.replace(">", f">{style}", 1)
     root = ElementTree.fromstring(drawn)  # noqa: S314 - drawn here, a line above
-    size = (round(float(root.get(side, "0"))) for side in ("width", "height"))
+    wide, high = (round(float(root.get(side, "0"))) for side in ("width", "height"))
     for mark in list(root.iter(f"{{{_SVG}}}path")):
         if name := mark.get("aria-label"):
             ElementTree.SubElement(mark, f"{{{_SVG}}}title").text = name
     ElementTree.register_namespace("", _SVG)
-    return file, ElementTree.tostring(root, encoding="unicode"), *size
+    return file, ElementTree.tostring(root, encoding="unicode"), wide, high
 
 
 def _printable(data: Any) -> Any:
@@ -156,7 +155,7 @@ def palette(values: Sequence[str], places: Mapping[str, int] | None = None) -> t
     return {"domain": names, "range": colours}, {"domain": names, "range": shapes}
 
 
-def axis(title: str, **more: Any) -> Spec:
+def axis(title: str | list[str], **more: Any) -> Spec:
     """An axis with its unit."""
     return {"title": title, **more}
 
@@ -200,7 +199,7 @@ def band(side: str, people: Band | None) -> list[Spec]:
     high, called."""
     if people is None:
         return []
-    data = {"data": {"values": [{}]}}
+    data: Spec = {"data": {"values": [{}]}}
     at = {"datum": people["value"]}
     line = {"type": "rule", "strokeWidth": 1.5, "color": INK, "opacity": 0.7}
     place = {"x": {"value": 4}, "dy": -6} if side == "y" else {"y": {"value": -6}, "align": "center"}
@@ -244,8 +243,7 @@ def dots(
     for place, (title, chance) in enumerate(panels):
         look = {"labels": False, "ticks": False} if place % beside else {"labelLimit": left}
         y = {"field": "observer", "type": "nominal", "scale": {"domain": names}, "axis": axis("", grid=True, **look)}
-        words = title if len(title) * 6.5 < each else _wrapped(title, each)
-        x = _number("value", axis(words, tickCount=max(2, each // 60)), zero=True)
+        x = _number("value", axis(_wrapped(title, each), tickCount=max(2, each // 60)), zero=True)
         bar = {"type": "rule", "strokeWidth": 2, "strokeOpacity": 0.5}
         ends = {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": hue}
         drawn.append(

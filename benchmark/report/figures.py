@@ -60,16 +60,22 @@ class PlacedFigure:
 def put(site: Site, figure: Figure, *, inline: bool = False, data: str = "") -> PlacedFigure:
     """figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. inline: in the page, too, where the names of marks
     show under the pointer; data: a table that is there already and has the figure's numbers."""
-    drawings = []
-    for width, ending in (("half" if figure.half else "page", ""), ("single", "-narrow")):
-        file, element, *size = drawing.svg(figure, drawing.WIDTHS[width])
-        path = f"figures/{figure.name}{ending}.svg"
-        site.file(path, file)
-        drawings.append(Drawing(path, *size, element if inline and not ending else ""))
+    wide, narrow = (
+        _drawing(site, figure, "half" if figure.half else "page", ""),
+        _drawing(site, figure, "single", "-narrow"),
+    )
     if not data:
         data = f"data/{figure.name}.csv"
         site.table(data, figure.records, figure.names)
-    return PlacedFigure(figure.name, figure.title, figure.caption, *drawings, data, figure.half)
+    wide = wide if inline else replace(wide, inline="")
+    return PlacedFigure(figure.name, figure.title, figure.caption, wide, narrow, data, figure.half)
+
+
+def _drawing(site: Site, figure: Figure, width: str, ending: str) -> Drawing:
+    file, element, wide, high = drawing.svg(figure, drawing.WIDTHS[width])
+    path = f"figures/{figure.name}{ending}.svg"
+    site.file(path, file)
+    return Drawing(path, wide, high, element)
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
@@ -172,11 +178,7 @@ def overview(contents: Contents, summary: Summary) -> Figure:
             panels.append((titles[x], records, [bands[x], bands[y]], x))
     name, space = f"overview-{slug(summary.space)}", summary.space
     where = [f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[at] for line in summary.lines)}" for at in (y, *xs)]
-    who = [
-        f"{people[at].called} ({titles[at]}): {short(people[at].cell.value)}, {people[at].how}"
-        for at in (y, *xs)
-        if people[at]
-    ]
+    who = [f"{p.called} ({titles[at]}): {short(p.cell.value)}, {p.how}" for at in (y, *xs) if (p := people[at])]
     if not panels:
         columns = [head.column for head in heads]
         rows = [

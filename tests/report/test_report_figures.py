@@ -25,9 +25,9 @@ from benchmark.report.contents import (
     of_truth,
     read_contents,
 )
-from benchmark.report.drawing import draw
+from benchmark.report.drawing import Figure, draw
 from benchmark.report.figures import every_figure, find_figure
-from benchmark.report.image_pages import image_records
+from benchmark.report.image_pages import Pictures, image_records
 from benchmark.report.observer_pages import answered, runs_behind
 from benchmark.report.site import build, usual
 from benchmark.report.suite_figures import agreement, ceiling
@@ -45,7 +45,7 @@ def contents(fill):
     conditions += [("adversarial", "robust_accuracy", f"linf {size}/255") for size in (8, 0.5, 2)]
     conditions += [("corruption", "corruption_accuracy", name) for name in ("fog/1", "fog/5", "low-pass/10")]
     conditions += [("human-comparison", "contrast_accuracy", name) for name in ("c05", "c100", "c30")]
-    return read_contents(fill([f"net-{i}" for i in range(12)], conditions=conditions))
+    return replace(read_contents(fill([f"net-{i}" for i in range(12)], conditions=conditions)), own=frozenset())
 
 
 @pytest.fixture
@@ -209,11 +209,11 @@ def test_simulated_people_are_no_people_and_stand_in_where_there_are_none(answer
 def test_the_hardest_image_is_the_one_of_least_own_probability(answers):
     certainty = np.full(answers.code.shape, np.nan, dtype=np.float32)
     certainty[3] = np.linspace(0.1, 0.9, 40)
-    (found,) = answered([replace(answers, certainty=certainty)], "n0", {})
+    (found,) = answered([replace(answers, certainty=certainty)], "n0", Pictures(None))
     assert [one.name for one in found.least_sure] == ["image-00", "image-01", "image-02"]
     assert [one.name for one in found.surest] == ["image-39", "image-38", "image-37"]
     assert found.surest[0].share == ".900"
-    (without,) = answered([replace(answers, certainty=certainty)], "n1", {})
+    (without,) = answered([replace(answers, certainty=certainty)], "n1", Pictures(None))
     assert not without.surest and not without.least_sure
 
 
@@ -242,11 +242,15 @@ def test_a_page_says_what_ran_with_what(fill):
 
 
 def test_figures_of_suites_keep_their_order(monkeypatch):
-    """A page of several suites is the same whenever it is made."""
+    """A page of several suites is the same whenever it is made; what another figure shows is left out."""
+
+    def shown(name, *panels):
+        return Figure(name, "", "", lambda width: {}, [], (), panels=panels)
+
     names = [f"suite-{at}" for at in (3, 1, 4, 5, 9, 2, 6)]
-    figures = [*((name, f"{name} a") for name in names), (names[2], "b"), ("links", "c")]
-    monkeypatch.setattr(board_pages, "every_figure", lambda contents: figures)
-    monkeypatch.setattr(board_pages, "put", lambda site, figure: figure)
+    figures = [*((name, shown(f"{name} a")) for name in names), (names[2], shown("b", "c")), (names[2], shown("c"))]
+    monkeypatch.setattr(board_pages, "every_figure", lambda contents: [*figures, ("links", shown("d"))])
+    monkeypatch.setattr(board_pages, "put", lambda site, figure: figure.name)
     drawn = drawn_by_suite(None, None)
     assert list(drawn) == names and drawn["suite-4"] == ["suite-4 a", "b"]
 

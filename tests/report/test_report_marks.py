@@ -2,13 +2,17 @@
 
 import pytest
 
-from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import Footnotes
-from benchmark.report.board_pages import EDGE, WIDTH, PageRow, PageTable, axis_of, mark, without_common
-from benchmark.report.contents import about
+from benchmark.leaderboard.model import Cell, Column
+from benchmark.leaderboard.summary import Line, Summary
+from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, column_of, mark, places, shades
+from benchmark.report.contents import Crowd, about, featured, people_among
 from benchmark.report.drawing import palette
-from benchmark.report.suite_figures import featured
+from benchmark.report.figures import reaches
 from benchmark.report.writing import short
+
+
+def column(**more):
+    return Column("m", "metric", "higher", **more)
 
 
 @pytest.mark.parametrize(
@@ -24,23 +28,81 @@ from benchmark.report.writing import short
     ],
 )
 def test_axes_have_round_ends(values, bounds, expected):
-    axis = axis_of([Cell(value) for value in values], bounds)
+    axis = axis_of([Cell(value) for value in values], column(bounds=bounds))
     assert (axis.low, axis.high) == pytest.approx(expected)
 
 
 def test_a_mark_lies_where_its_number_is():
-    cells, notes = [Cell(0.5, 0.25, 1.0, 10), Cell(None, reason="no masks")], Footnotes()
-    axis = axis_of(cells, (0.0, 1.0), 0.5)
-    drawn = [mark(cell, axis, notes) for cell in cells]
-    assert float(drawn[0].dot) == EDGE + WIDTH / 2 and float(axis.chance_at) == float(drawn[0].dot)
-    assert float(drawn[0].start) == EDGE + WIDTH / 4 and float(drawn[0].end) == EDGE + WIDTH
-    assert drawn[0].interval == "[.250, 1.000]"
-    assert drawn[1].text == "" and drawn[1].dot == "" and drawn[1].notes == " *1"
+    people = Cell(0.75, 0.5, 1.0)
+    axis = axis_of([], column(bounds=(0.0, 1.0), chance=0.5), people)
+    drawn = mark(Cell(0.5, 0.25, 1.0, 10), axis)
+    assert float(drawn.dot) == EDGE + WIDTH / 2 and float(axis.chance_at) == float(drawn.dot)
+    assert float(drawn.start) == EDGE + WIDTH / 4 and float(drawn.end) == EDGE + WIDTH
+    assert [float(end) for end in axis.band] == [EDGE + WIDTH / 2, EDGE + WIDTH]
+    assert drawn.interval == "[.250, 1.000]"
+    assert mark(Cell(None, reason="no masks"), axis)[:3] == ("", "", "")
 
 
 def test_without_an_axis_there_are_numbers_alone():
-    drawn = mark(Cell(0.5, 0.4, 0.6, 10), None, Footnotes())
+    drawn = mark(Cell(0.5, 0.4, 0.6, 10), None)
     assert (drawn.text, drawn.dot, drawn.start) == (".500", "", "")
+
+
+def test_a_cell_is_darker_the_nearer_it_is_to_people():
+    cells = [Cell(0.7), Cell(0.92), Cell(0.55), Cell(0.2), Cell(None)]
+    assert shades(cells, Cell(0.75, 0.6, 0.8)) == [5, 3, 4, 1, 0]
+    assert shades(cells, None) == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("way", "cell", "expected"),
+    [
+        ("higher", Cell(0.8, 0.75, 0.86), False),
+        ("higher", Cell(0.9, 0.8, 0.95), True),
+        ("higher", Cell(1.0, 0.99, 1.0), True),
+        ("lower", Cell(0.8, 0.75, 0.86), True),
+        ("none", Cell(1.0, 0.99, 1.0), False),
+        ("higher", Cell(None), False),
+    ],
+)
+def test_who_reaches_people(way, cell, expected):
+    assert reaches(cell, Cell(0.95, 0.94, 0.97), way) is expected
+
+
+def test_people_are_a_group_or_the_mean_of_single_ones_or_simulated():
+    single = [("a", "human", Cell(0.8)), ("b", "human", Cell(0.9)), ("r", "simulated", Cell(0.1))]
+    group = ("people (among themselves)", "group", Cell(0.33, 0.25, 0.4))
+    assert people_among([*single, group], None, pooled=True) == Crowd("people", "among themselves", group[2])
+    mean = people_among(single, None, pooled=True)
+    assert (mean.called, mean.cell.value, mean.cell.low, mean.cell.high) == ("people", pytest.approx(0.85), 0.8, 0.9)
+    spread = people_among(single, None, pooled=False).cell
+    # t of one degree of freedom, 12.706, times .05
+    assert (spread.low, spread.high) == (pytest.approx(0.85 - 0.6353, abs=1e-4), pytest.approx(0.85 + 0.6353, abs=1e-4))
+    assert people_among(single[2:], None, pooled=False).called == "simulated people"
+    assert people_among([("x", "ideal", Cell(1.0))], None, pooled=False) is None
+
+
+def test_places_are_what_the_rank_intervals_leave_open():
+    def line(name, *ranks):
+        return Line(name, "network", (), tuple(Cell(0.5, rank=rank) for rank in ranks))
+
+    lines = (line("a", (1, 1, 2), (1, 1, 2)), line("b", (2, 1, 2), (2, 1, 2)), line("c", (9, 9, 9), (9, 9, 9)))
+    summary = Summary("world16", (), (*lines, line("d", (None, None, None))), ())
+    assert places(summary) == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
+
+
+@pytest.mark.parametrize(
+    ("paper", "expected"),
+    [
+        ("Geirhos et al., 2019, arXiv:1811.12231", "https://arxiv.org/abs/1811.12231"),
+        ("https://openreview.net/forum?id=x", "https://openreview.net/forum?id=x"),
+        ("doi 10.1073/pnas.1403112111", "https://doi.org/10.1073/pnas.1403112111"),
+        ("javascript:alert(1)", ""),
+        ("", ""),
+    ],
+)
+def test_a_paper_leads_to_the_web(paper, expected):
+    assert address(paper) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,28 +128,19 @@ def test_colours_and_shapes_tell_more_than_eight_apart():
     assert len(set(zip(colour["range"], shape["range"], strict=True))) == 24
 
 
-def test_what_holds_for_every_row_is_said_once():
+def test_the_readers_own_are_always_chosen():
+    names = [str(i) for i in range(30)]
+    assert {"4", "5"} <= set(featured(names, 7, {"4", "5"})) and len(featured(names, 7, {"4", "5"})) == 7
+    assert len(featured(names, 7, set(names))) == 12
+
+
+def test_remarks_are_said_once_for_a_column():
     source = object()
     cells = [
         Cell(0.5, flags=("few", "seen"), source=source),
         Cell(0.4, flags=("few",), source=source),
-        Cell(reason="no"),
+        Cell(reason="no masks"),
     ]
-    common, rest = without_common(cells)
-    assert common == ("few",) and [cell.flags for cell in rest] == [("seen",), (), ()]
-    assert without_common(cells[:1])[0] == ()
-
-
-def test_a_table_asks_its_rows_once_whether_sizes_are_known():
-    """Its page asks in every row: 10,000 rows would be gone through 10,000 times."""
-
-    class Rows(list):
-        passes = 0
-
-        def __iter__(self):
-            Rows.passes += 1
-            return super().__iter__()
-
-    unsized = PageRow("net", "", "network", "network", "", None, "", "", "", [])
-    table = PageTable("geirhos16", "geirhos16", [], Rows([unsized] * 3), [], "")
-    assert [table.sized for _ in table.rows] == [False] * 3 and Rows.passes == 2
+    shown, marks = column_of("m", column(), cells, ["a", "b", "c"], None)
+    assert "every row: few" in shown.about and shown.remarks == ["a: seen", "c: no masks"]
+    assert [mark.noted for mark in marks] == [True, False, True]
