@@ -4,7 +4,6 @@ import importlib
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,14 +37,6 @@ def test_a_template_is_complete(kind, tmp_path):
             assert "$" not in text and "__module__" not in str(path) and path.suffix != ".tmpl"
             if path.suffix == ".py":
                 compile(text, str(path), "exec")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_template_installs_as_its_first_page_says(kind, tmp_path):
-    write_package("my-own", kind, tmp_path)
-    project = tomllib.loads((tmp_path / "my-own" / "pyproject.toml").read_text())["project"]
-    assert project["optional-dependencies"] == {"test": ["pytest"]}
-    assert "pip install -e '.[test]'" in (tmp_path / "my-own" / "README.md").read_text()
 
 
 def test_a_suite_calls_its_stimuli_by_the_role_that_it_asks_for(tmp_path, monkeypatch):

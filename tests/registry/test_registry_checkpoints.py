@@ -92,16 +92,6 @@ def test_what_is_not_on_the_list_is_refused_by_its_name(name, tmp_path):
         read_content(archive(tmp_path / "net.pt", (name, b"")))
 
 
-def test_a_truncated_file(tiny, card, tmp_path):
-    for name in ("net.pt", "net.safetensors"):
-        path = tmp_path / name
-        save = save_file if path.suffix == ".safetensors" else torch.save
-        save(tiny.state_dict(), path)
-        path.write_bytes(path.read_bytes()[:-2000])
-        with pytest.raises(WeightsError, match=str(path)):
-            load_model(card(path), Place(tmp_path))
-
-
 def test_nothing_inside_is_a_state_dict(card, tmp_path):
     torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
     with pytest.raises(WeightsError, match=r"holds no state dict.*found keys epoch, loss\. Name the file that holds"):

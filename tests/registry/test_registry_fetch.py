@@ -12,7 +12,7 @@ from registry.download import fetch, local_path
 from registry.errors import WeightsError
 from registry.files import Place, digest_state
 from registry.foreign import problems
-from registry.loading import availability, load_model
+from registry.loading import load_model
 
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
@@ -47,16 +47,6 @@ def test_a_mirror_is_asked_first(served, tmp_path):
     (folder / "net.pt").write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="expected"):
         fetch(far, tmp_path / "d", DIGEST, mirror=str(folder))
-
-
-def test_a_card_downloads_on_use(served, tiny, card, tmp_path):
-    folder, url = served
-    torch.save({"state_dict": tiny.state_dict()}, folder / "tiny.pt")
-    mine = card(f"{url}/tiny.pt")
-    weights = Place(tmp_path / "weights")
-    assert availability(mine, weights).note == "downloads on use"
-    assert load_model(mine, weights).digest == digest_state(tiny.state_dict())
-    assert availability(mine, weights).on_disk
 
 
 def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_path):

