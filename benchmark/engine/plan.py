@@ -199,7 +199,7 @@ def _parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
 
 
 def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[Task]]:
-    """The plan in `n` stretches, of which the dearest is as cheap as stretches can be; some may be empty.
+    """The plan in `n` stretches of about equal cost; some may be empty.
 
     Each chunk of each block of each task is in exactly one part; a task of which several parts have something is in
     each of them, with `only` saying what is meant. A block that may be settled is never cut: whether it is, is asked
@@ -231,33 +231,16 @@ Shares = list[tuple[int, range]]
 
 
 def cut(items: Sequence[tuple[int, int]], n: int) -> list[Shares]:
-    """`n` stretches of a list of (cost of a piece, number of pieces); the dearest of them is as cheap as can be."""
-    low = max((cost for cost, _ in items), default=0)
-    high = sum(cost * pieces for cost, pieces in items)
-    while low < high:
-        room = (low + high) // 2
-        low, high = (low, room) if _filled(items, room)[-1][-1][0] < n else (room + 1, high)
-    return _filled(items, low) if items else []
-
-
-def _filled(items: Sequence[tuple[int, int]], room: int) -> list[Shares]:
-    """Parts filled in turn, none with more than `room`."""
-    filled: list[Shares] = []
-    part = used = 0
+    """`n` stretches, of about equal cost, of a list of (cost of a piece, number of pieces): each piece lies in the part
+    that its middle falls into."""
+    total, before = max(1, sum(cost * pieces for cost, pieces in items)), 0
+    stretches: list[Shares] = []
     for cost, pieces in items:
-        shares: Shares = []
-        first = 0
-        while first < pieces:
-            fit = (room - used) // cost if cost else pieces
-            if fit < 1:
-                part, used = part + 1, 0
-                continue
-            last = min(pieces, first + fit)
-            shares.append((part, range(first, last)))
-            used += cost * (last - first)
-            first = last
-        filled.append(shares)
-    return filled
+        parts = [min(n - 1, (2 * (before + cost * at) + cost) * n // (2 * total)) for at in range(pieces)]
+        starts = {part: parts.index(part) for part in parts}
+        stretches.append([(part, range(first, first + parts.count(part))) for part, first in starts.items()])
+        before += cost * pieces
+    return stretches
 
 
 def stated_cost(tasks: Sequence[Task]) -> Cost:
