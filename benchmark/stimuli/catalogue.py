@@ -414,9 +414,7 @@ def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     place = root.resolve()
     plain = "".join(c if c.isprintable() else "?" for c in (place.name if place.is_dir() else place.stem))
     rest = held[0] if len(held) == 1 else plain or "tables"
-    called = [
-        (re.escape(folder) + _VERSION, name) for name, known in known_sources().items() for folder in known.folders
-    ]
+    called = [(re.escape(text) + _VERSION, name) for name, known in known_sources().items() for text in known.folders]
     sources = {}
     for path in paths:
         folders = (folder.name for folder in path.resolve().parents)

@@ -243,9 +243,7 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 def whole_image(path: object, remedy: str) -> AbstractContextManager[None]:
     """The guard around reading an image file; remedy: how to get it again, if that is known."""
     again = f" Delete it and get the set again: {remedy}." if remedy else ""
-    return foreign(
-        "image", path, StimuliError, f"It is not a complete image: expected a whole PNG or JPEG file.{again}"
-    )
+    return foreign("image", path, StimuliError, f"It is not a complete image, a whole PNG or JPEG file.{again}")
 
 
 @contextmanager

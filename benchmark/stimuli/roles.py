@@ -68,9 +68,7 @@ def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
         data = read_plain(path)
         digest, expected = hashlib.sha256(data).hexdigest(), entry.files.get(path.name)
         if expected is not None and digest != expected:
-            raise StimuliError(
-                f"{path}: not the published file: expected SHA-256 {expected}, got {digest}. {remedy(entry)}"
-            )
+            raise StimuliError(f"{path}: not the published file, of SHA-256 {expected}. {remedy(entry)}")
         return decoded_rgb(data)
 
 

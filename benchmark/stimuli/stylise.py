@@ -388,9 +388,8 @@ def load_network() -> StylePainter:
     # and differs between processors; one thread, as images run side by side.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    sessions = [
-        onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"]) for name in FILES
-    ]
+    processor = ["CPUExecutionProvider"]
+    sessions = [onnxruntime.InferenceSession(str(folder / name), options, providers=processor) for name in FILES]
     generator = {
         "name": PACKAGE,
         "version": metadata.version(PACKAGE),

@@ -122,13 +122,3 @@ def test_seeds_follow_the_item_not_its_place(data):
     assert of_part.tolist() == [int(of_whole[name]) for name in order]
     assert len(set(of_whole.values())) == 30
     assert of_part.tolist() != seeds_of(part, np.arange(len(part)), seed + 1).tolist()
-
-
-def test_impossible_parts_are_refused():
-    whole = made_up(3)
-    with pytest.raises(StimuliError, match=r"no image 'x.png'"):
-        restrict(whole, ["0.png", "x.png"])
-    with pytest.raises(StimuliError, match=r"'0.png'.*twice"):
-        restrict(whole, ["0.png", "0.png"])
-    with pytest.raises(StimuliError, match="expected 1 or more"):
-        subset(whole, 0)
