@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli, Trials
 from benchmark.errors import unknown_name
 from benchmark.stats.clusters import exemplar_columns, shared_levels
-from benchmark.stimuli.catalogue import read_pair, read_shape
 from benchmark.stimuli.image_files import set_digest, text_digest
 from benchmark.stimuli.world.sets import GENERATOR_VERSION, WORLD_SETS, WorldSet, render, training_set
 
@@ -77,8 +75,10 @@ def exemplars(trials: Trials) -> dict[str, Array]:
     columns = exemplar_columns(trials)
     if columns or not len(trials):
         return columns
-    shape, texture = zip(*map(_parts, trials["stimulus"].tolist()), strict=True)
-    return {SHAPE: np.array(shape), "texture_exemplar": np.array(texture)}
+    names, index = np.unique(trials["stimulus"], return_inverse=True)
+    shapes = np.array([read_shape(name) for name in names.tolist()])
+    textures = np.array([PurePath(name).stem.rpartition("-")[2] if read_pair(name) else "" for name in names.tolist()])
+    return {SHAPE: shapes[index], "texture_exemplar": textures[index]}
 
 
 def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False) -> dict[str, Array]:
@@ -89,8 +89,3 @@ def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False
     columns = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}
     shapes = elsewhere and SHAPE in columns and (columns[SHAPE] != "").all()
     return ({SHAPE: columns[SHAPE]} if shapes else {}) | shared_levels(columns, stimulus)
-
-
-@lru_cache(maxsize=2**17)  # every name of the published experiments, several times over
-def _parts(name: str) -> tuple[str, str]:
-    return read_shape(name), PurePath(name).stem.rpartition("-")[2] if read_pair(name) else ""

@@ -1,7 +1,7 @@
 """The set that plays a role in a decision space, with the textures and networks that a suite asks for."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,21 +98,21 @@ class Resolver:
                 whole = generated_set(PREFIX + role)
                 self._opened[role] = whole if self._limit is None else sample(whole, self._limit)
             else:
-                self._opened[role] = open_folder(*self._place(role, _is_whole), self._settings, self._limit)
+                self._opened[role] = open_folder(*self._place(role), self._settings, self._limit)
         return self._opened[role]
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
         """The cells of a role that lies in several folders: "gaussian_noise/3" -> that cell's set, in canonical order.
         With a limit every cell shows the same images. A cell is opened when it is asked for. Raises as `find`."""
         if role not in self._parts:
-            self._parts[role] = open_cells(*self._place(role, _is_cells, "cells"), self._settings, self._limit)
+            self._parts[role] = open_cells(*self._place(role, "cells"), self._settings, self._limit)
         return self._parts[role]
 
     def textures(self, role: str) -> Textures:
         """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order; the same in every
         space. Raises as `find`."""
         if role not in self._textures:
-            self._textures[role] = read_textures(*self._place(role, _is_textures, "textures"))
+            self._textures[role] = read_textures(*self._place(role, "textures"))
         return self._textures[role]
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
@@ -126,10 +126,16 @@ class Resolver:
         images = (entry.role for entry in entries if entry.kind in ("images", "names") and entry.space == self.space)
         return tuple(dict.fromkeys([*drawn, *images]))
 
-    def _place(self, role: str, fits: Callable[[Entry], bool], layout: str = "") -> tuple[Entry, Path]:
+    def _place(self, role: str, layout: str = "") -> tuple[Entry, Path]:
         """The first set of a role that is on this disk and fits."""
+
+        def fits(entry: Entry) -> bool:
+            if layout == "textures":
+                return entry.kind == "textures"
+            as_asked = entry.kind in ("images", "names") and (entry.layout == "cells") == (layout == "cells")
+            return as_asked and entry.space == self.space
+
         entries = [entry for entry in read_catalogue(self._settings).values() if entry.role == role and fits(entry)]
-        entries = [entry for entry in entries if layout == "textures" or entry.space == self.space]
         entries.sort(key=lambda entry: entry.name not in self._wanted)
         for entry in entries:
             folder = folder_of(entry, self._settings)
@@ -142,18 +148,6 @@ class Resolver:
             f"no stimulus set{f' in {layout}' if layout else ''} plays the role '{role}' in the space '{self.space}'. "
             f"Add one with `bench data add NAME FOLDER --role {role}{space}{f' --layout {layout}' if layout else ''}`."
         )
-
-
-def _is_whole(entry: Entry) -> bool:
-    return entry.kind in ("images", "names") and entry.layout != "cells"
-
-
-def _is_cells(entry: Entry) -> bool:
-    return entry.kind == "images" and entry.layout == "cells"
-
-
-def _is_textures(entry: Entry) -> bool:
-    return entry.kind == "textures"
 
 
 ROLE = "natural"
