@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli, Trials
 from benchmark.errors import unknown_name
 from benchmark.stats.clusters import exemplar_columns, shared_levels
+from benchmark.stimuli.catalogue import read_pair, read_shape
 from benchmark.stimuli.image_files import set_digest, text_digest
 from benchmark.stimuli.world.sets import GENERATOR_VERSION, WORLD_SETS, WorldSet, render, training_set
 
