@@ -219,15 +219,8 @@ def register(
     if space is not None and is_class_list(space):
         listed = read_class_list(space, name)
         space, rows = str(write_mapping(listed, cards_folder / "labels")), (Check("labels", True, str(listed)),)
-    draft = Draft(
-        name,
-        arch,
-        None if weights is None else str(weights),
-        space,
-        tuple(training),
-        {**(options or {}), "key": key},
-        rows=rows,
-    )
+    path, given = str(weights) if weights else None, {**(options or {}), "key": key}
+    draft = Draft(name, arch, path, space, tuple(training), given, rows=rows)
     draft, card, checks = _described(draft, folder, overrides)
     stated = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
     try:
