@@ -103,15 +103,18 @@ def foreign(path, random):
         connection.commit()
 
 
+def a_column(connection, random):
+    """Some table of a leaderboard, and one of its columns."""
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+    (table,) = tables[int(random.integers(len(tables)))]
+    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    return table, columns[int(random.integers(len(columns)))]
+
+
 def retyped(path, random):
     """Some values of one column become others, of any type."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        tables = [
-            row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        ]
-        table = tables[int(random.integers(len(tables)))]
-        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        column = columns[int(random.integers(len(columns)))]
+        table, column = a_column(connection, random)
         value = VALUES[int(random.integers(len(VALUES)))]
         some = "" if random.random() < 0.5 else f" WHERE rowid % {int(random.integers(1, 5))} = 0"
         with contextlib.suppress(sqlite3.Error):
@@ -123,12 +126,7 @@ def reshaped(path, random):
     """A table or a column goes or is called otherwise."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA foreign_keys=OFF")
-        tables = [
-            row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        ]
-        table = tables[int(random.integers(len(tables)))]
-        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        column = columns[int(random.integers(len(columns)))]
+        table, column = a_column(connection, random)
         changes = [
             f"DROP TABLE {table}",
             f"DELETE FROM {table}",
@@ -176,80 +174,42 @@ READERS = [
 ]  # fmt: skip
 
 
-#: Commands with a place ("?") for a word. None of them trains, downloads or computes long.
+#: Commands with a place ("?") for a word. None of them trains, downloads, computes long or walks a disk.
 PLACES = """
 rank ?
-rank -s ?
 rank --by ?
 rank -m ?
 rank --db ?
 show ?
-show ? --db ?
 compare ? ?
-compare ? ? -s ?
-consistency ? ?
-consistency --matrix ?
-consistency ? ? -e ?
-consistency ? --ranks ?
-transfer -s ?
-transfer -c ?
-transfer -m ?
-transfer --claim ?
-transfer --format ?
-transfer -o ?
 export -s ?
-export --by ?
 export --format ?
 export -o ?
-trials ?
-trials ? -s ?
-trials ideal-shape -s ?
-trials ideal-shape -o ?
 import trials ?
-import trials ? --training ?
 import trials . --source ?
-import ?
-rescore -s ?
 run -m ideal-shape -s cue-conflict --limit 2 --dry-run --shard ?
-db ?
 db merge ?
-db merge ? --into ?
 db merge results.db --into ?
 db check --db ?
 models ?
-models list ?
 models show ?
-models check ?
 models check ideal-shape --device ?
 models check world-standard-0 --device ?
-register x --arch timm:resnet18 --weights nothere.pt --std ?
 register ? --arch timm:resnet18 --weights nothere.pt
 register x --arch timm:resnet18 --weights nothere.pt --mean ?
 register x --arch timm:resnet18 --weights nothere.pt --labels ?
 register x --arch export --weights ?
-register x --arch timm:resnet18 --weights nothere.pt --size ?
 register x --arch timm:resnet18 --weights nothere.pt --training ?
-data ?
-data path ?
 data verify ?
 data verify world-natural --sample ?
-data add ? ?
-data add ? .
 data add x . --role ?
-data add x . --space ?
 data add x . --layout ?
 data regenerate ?
-data regenerate edges --source ?
 data regenerate contrast --trials ?
-data stylize --content ? --style ?
 data stylize --content . --style . --strength ?
 data stylize --content . --style . --name ?
-data stylize --content . --style . --size ?
-suites ?
 suites show ?
-suites check ?
 doctor --db ?
-doctor ?
 run --dry-run -m ?
 run --dry-run -m ideal-shape -s ?
 run -m ideal-shape -s cue-conflict --limit 1 --seed ?
@@ -257,18 +217,15 @@ run --dry-run -m ideal-shape --limit ?
 run -m ideal-shape -s cue-conflict --limit 2 --stimuli ?
 run -m ideal-shape -s cue-conflict --limit 2 --device ?
 run --precision ?
-run --batch-size ?
-run --dry-run -m ideal-shape --batch-size ?
 run --dry-run -m ideal-shape --precision-target ?
 run -m ideal-shape -s cue-conflict --limit 2 --batch-size ?
-run --dry-run --db ?
-gallery -o x.png -m ?
-gallery -m ideal-shape -o ?
-gallery -m world-standard-0 -o x.png --count ?
-gallery -m world-standard-0 -o x.png --set ?
-gallery -m world-standard-0 --map x -o ?
 ?
-? ?
+compare consistency ? ? -e ?
+compare transfer -c ? --claim ? ?
+compare correlate -m ?
+export --trials ? -s ?
+plot gallery -m ? -o x.png --set ?
+plot ? -o ?
 """.strip().splitlines()
 
 

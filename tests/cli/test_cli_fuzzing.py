@@ -1,6 +1,5 @@
 """No input ends in a traceback: damaged leaderboards and odd words, by seeds. `fuzzing` says what is tried."""
 
-import itertools
 import os
 import shutil
 import sqlite3
@@ -14,7 +13,7 @@ from fuzzing import READERS, damaged, ended, sentence, unseen
 QUICK, SLOW = 120, 2_000
 
 
-def leaderboards(board, folder, seeds):
+def leaderboards(board, folder, seeds, readers=READERS):
     """Damage and read once per seed; how often each kind of damage was an error."""
     content, path = Path(board).read_bytes(), folder / "damaged.db"
     refused, failed = Counter(), []
@@ -23,27 +22,12 @@ def leaderboards(board, folder, seeds):
         for end in ("", "-wal", "-shm"):
             Path(f"{path}{end}").unlink(missing_ok=True)
         how = damaged(content, random, path)
-        words = READERS[int(random.integers(len(READERS)))]
-        code, text, trace = ended([*words, "--db", str(path)])
+        words = readers[int(random.integers(len(readers)))]
+        code, text, trace = ended([*words, str(path)] if words[-1] == "into.db" else [*words, "--db", str(path)])
         refused[how] += code != 0
         if trace or unseen(text):
             failed.append((seed, how, words, trace or unseen(text)))
     print(f"{len(seeds)} damaged leaderboards, {len(failed)} tracebacks; refused: {dict(refused)}")
-    return refused, failed
-
-
-def merged(board, folder, seeds):
-    """Damage a leaderboard and merge it into a fresh one, once per seed; how often that was an error."""
-    content, path, into = Path(board).read_bytes(), folder / "damaged.db", folder / "into.db"
-    refused, failed = Counter(), []
-    for seed in seeds:
-        for one, end in itertools.product((path, into), ("", "-wal", "-shm")):
-            Path(f"{one}{end}").unlink(missing_ok=True)
-        how = damaged(content, np.random.default_rng([13, seed]), path)
-        code, text, trace = ended(["db", "merge", str(path), "--into", str(into)])
-        refused[how] += code != 0
-        if trace or unseen(text):
-            failed.append((seed, how, trace or unseen(text)))
     return refused, failed
 
 
@@ -77,7 +61,7 @@ def test_damaged_leaderboards_are_one_line(board, workplace):
 
 @pytest.mark.slow
 def test_damaged_leaderboards_that_are_merged_are_one_line(board, workplace):
-    refused, failed = merged(board, workplace, range(QUICK // 4))
+    refused, failed = leaderboards(board, workplace, range(QUICK // 4), [("db", "merge", "--into", "into.db")])
     assert failed == []
     assert sum(refused.values()) > QUICK / 20
 
@@ -92,16 +76,10 @@ def test_odd_words_are_one_line(workplace):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(20))
-def test_many_damaged_leaderboards_are_one_line(board, workplace, part):
-    size = SLOW // 20
-    assert leaderboards(board, workplace, range(QUICK + part * size, QUICK + (part + 1) * size))[1] == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(20))
-def test_many_odd_words_are_one_line(workplace, part):
-    size = SLOW // 20
-    assert arguments(range(QUICK + part * size, QUICK + (part + 1) * size))[1] == []
+def test_many_are_one_line(board, workplace, part):
+    seeds = range(QUICK + part * SLOW // 20, QUICK + (part + 1) * SLOW // 20)
+    assert leaderboards(board, workplace, seeds)[1] == []
+    assert arguments(seeds)[1] == []
 
 
 @pytest.mark.slow
