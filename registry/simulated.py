@@ -61,6 +61,7 @@ class TemplateReader(nn.Module):
         super().__init__()
         self.classes, self.seed, self.blur = classes, seed, blur
         self.early, self.late = early, late
+        self._known: Tensor | None = None
         self.register_buffer("templates", torch.zeros(EXEMPLARS, SIDE, SIDE, dtype=torch.uint8))
         self.register_buffer("luminance", torch.tensor(LUMINANCE), persistent=False)
 
@@ -72,10 +73,11 @@ class TemplateReader(nn.Module):
         cells = (sums * self.luminance[:, None, None]).sum(1, keepdim=True) / (255 * CELL**2)
         cells = cells + self.early * normal(keys, SIDE * SIDE, _EARLY).view_as(cells)
         seen = contrast(blurred(cells, self.blur))
-        known = contrast(blurred(self.templates[:, None].float() / 255, self.blur))
+        if self._known is None or self._known.device != seen.device:  # the same for every image
+            self._known = contrast(blurred(self.templates[:, None].float() / 255, self.blur))
         around = functional.pad(seen, (REACH,) * 4, mode="replicate")
         # The best match of each category: [n, 1, 16, 16] -> [n, classes].
-        matches = functional.conv2d(around, known).abs().amax((2, 3)).reshape(len(x), self.classes, -1).amax(2)
+        matches = functional.conv2d(around, self._known).abs().amax((2, 3)).reshape(len(x), self.classes, -1).amax(2)
         return matches + self.late * normal(keys, self.classes, _LATE)
 
 
