@@ -6,7 +6,6 @@ way."""
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
 
 from benchmark.stimuli.world import objects
 from benchmark.stimuli.world.polygons import Drawing, Polygon, rasterise
@@ -91,5 +90,7 @@ def coverage(raster: NDArray[np.bool_]) -> Field:
 
 def outline(raster: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the lines along every border of the object, inner ones included: two cells to either side."""
+    from scipy.ndimage import binary_dilation  # a ranked table lists the world's sets and draws none
+
     around = np.ones((5, 5), np.bool_)
     return np.asarray(binary_dilation(raster, around) & binary_dilation(~raster, around))
