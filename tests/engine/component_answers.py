@@ -91,11 +91,11 @@ def _applied(transform: Any, side: int) -> list[float]:
 
 
 def _imagenet_c() -> Numbers:
-    from benchmark.transforms.corruptions import corruption, names
+    from benchmark.transforms.corruptions import CORRUPTIONS, corruption
     from benchmark.transforms.listing import own_list
 
     frost = [np.asarray(np.random.default_rng(k).integers(0, 256, (256, 256, 3)), dtype=np.uint8) for k in range(5)]
-    made = {f"{n}/{s}": corruption(n, s, frost) for n in names("all") for s in range(1, 6)}
+    made = {f"{n}/{s}": corruption(n, s, frost) for n in CORRUPTIONS for s in range(1, 6)}
     shown = {name for name in made if name[-1] in "15"} - {"spatter/1"}  # that needs OpenCV
     params = {"params": told([repr(one.params) for one in made.values()])}
     params["list"] = told([repr(one.levels) for one in own_list("imagenet-c").values()])
