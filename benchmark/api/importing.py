@@ -149,13 +149,13 @@ def reference(
     Gets what is not on this disk (from BENCH_MIRROR first, where it is set) and brings it in. A second time adds
     nothing. Exit code 3 where a part could not be got or read.
     """
-    settings, told = read_settings(), reporter or Silent()
+    settings, shown = read_settings(), reporter or Silent()
     names = [find_entry(name, settings).name for collection in sources or GROUPS for name in members(collection)]
     outcome = ReferenceReport(db or str(settings.home / "reference.db"))
     folders: dict[str, Path] = {}
     for name in names:
         try:
-            fetch(name, settings, told.note)
+            fetch(name, settings, shown.note)
             if (place := locate(name, settings)) is not None:
                 folders[name] = place
         except BenchError as error:
@@ -164,7 +164,7 @@ def reference(
         raise BenchError("nothing published came in: " + "; ".join(outcome.failed))
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
-        _bring_in(store, run, folders, outcome, told)
+        _bring_in(store, run, folders, outcome, shown)
         kinds = Counter(note.kind for note in store.observers())
         outcome.people, outcome.observers, outcome.reported = kinds["human"], kinds["published"], kinds["reported"]
         outcome.suites = [suite.name for suite in suites_with_scores(store)]

@@ -39,7 +39,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Field:
+class VerbParameter:
     """A parameter as its verb's signature has it. type: without `Annotated` and `None`."""
 
     name: str
@@ -54,9 +54,9 @@ class Field:
         return self.option.flags or (f"--{self.name.replace('_', '-')}",)
 
 
-def fields(verb: Callable[..., Any]) -> list[Field]:
+def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
     """The parameters of a verb that have an `Option`, in their order."""
-    known = _Names({**vars(builtins), **vars(sys.modules[verb.__module__])})
+    known = _AnnotationNames({**vars(builtins), **vars(sys.modules[verb.__module__])})
     said = {name: hint for name, hint in verb.__annotations__.items() if name != "return"}
     hints = get_type_hints(SimpleNamespace(__annotations__=said), None, known, include_extras=True)
     parameters = dict(signature(verb).parameters)
@@ -67,7 +67,7 @@ def fields(verb: Callable[..., Any]) -> list[Field]:
             kind = Parameter.KEYWORD_ONLY
             parameters |= {name: Parameter(name, kind, default=None) for name in more}
     return [
-        Field(name, _plain(hints[name]), parameter.default, option, positional)
+        VerbParameter(name, _plain(hints[name]), parameter.default, option, positional)
         for name, parameter in parameters.items()
         for option in getattr(hints.get(name), "__metadata__", ())
         if isinstance(option, Option)
@@ -75,7 +75,7 @@ def fields(verb: Callable[..., Any]) -> list[Field]:
     ]
 
 
-class _Names(dict[str, Any]):
+class _AnnotationNames(dict[str, Any]):
     """The names of annotations; those that only type checkers import are anything."""
 
     def __missing__(self, name: str) -> Any:

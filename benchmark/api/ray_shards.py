@@ -77,7 +77,7 @@ def _collect(
         except (ray.exceptions.RayError, BenchError) as error:
             lost[part] = " ".join(str(getattr(error, "cause", error)).split())[:300]
             reporter.note(f"{part}: {lost[part]}")
-        reporter.advance("Ray", sum(one.trials for one in tasks))
+        reporter.advance("Ray", sum(task.trials for task in tasks))
         reporter.work("Ray", sum(map(passes_of, tasks)))
     reporter.done("Ray")
     return [reports[task] for task in running if task in reports], lost

@@ -77,9 +77,20 @@ def sweep(
     given = stated(**{**said, "training": tuple(said.get("training") or ())})
     request = RunRequest(suites=suites, limit=limit, device=device, precision=precision, seed=seed)
     run = run_name(folder, name)
-    settings, told = read_settings(db), reporter or Silent()
+    settings, silent = read_settings(db), Silent()
     swept = TrainingRun(
-        expanded(str(folder)), arch, run, pattern, every, bool(name), given, request, settings, told, say, command
+        expanded(str(folder)),
+        arch,
+        run,
+        pattern,
+        every,
+        bool(name),
+        given,
+        request,
+        settings,
+        reporter or silent,
+        say,
+        command,
     )
     if follow:
         if not 0 < poll <= _LONGEST:
@@ -196,8 +207,10 @@ class TrainingRun:
             fresh = [path for path, stamp in stamps.items() if path not in settled and before.get(path) == stamp]
             growing = {*stamps} - {*settled, *fresh}
             if growing - waited:
-                one = f"{self._inside(min(growing))}: it is" if len(growing) == 1 else f"{len(growing)} files that are"
-                self.say(f"waiting for {one} new or still being written")
+                which = (
+                    f"{self._inside(min(growing))}: it is" if len(growing) == 1 else f"{len(growing)} files that are"
+                )
+                self.say(f"waiting for {which} new or still being written")
             before, waited = stamps, growing
             if fresh:
                 whole = {path: stamp for path, stamp in stamps.items() if path not in growing}

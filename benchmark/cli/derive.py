@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from benchmark.api.options import Field, Names, Triple, fields
+from benchmark.api.options import Names, Triple, VerbParameter, fields
 
 #: Paths of a command line by `Option.kind`.
 PATHS = {
@@ -90,7 +90,7 @@ def command(
     return derived
 
 
-def parameter(field: Field) -> click.Parameter:
+def parameter(field: VerbParameter) -> click.Parameter:
     """The option or argument of a verb's parameter."""
     said, kind, default = field.option, field.type, field.default
     is_argument = field.positional and not said.flags
@@ -121,7 +121,7 @@ def _comma_list(context: click.Context, option: click.Parameter, names: Sequence
     return ",".join(names) or None
 
 
-def _click_type(field: Field, kind: Any) -> Any:
+def _click_type(field: VerbParameter, kind: Any) -> Any:
     said = field.option
     if get_origin(kind) is Literal:
         return click.Choice([str(choice) for choice in get_args(kind)])

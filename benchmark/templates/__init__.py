@@ -7,8 +7,6 @@ path stands for the module.
 from __future__ import annotations
 
 import re
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
@@ -40,20 +38,11 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
         raise BenchError(f"a Python module '{module}' is installed already. Choose another name than '{name}'.")
     names = {"name": name, "module": module}
     written = []
-    for path, source in _sources(files("benchmark.templates").joinpath(kind), Path()):
-        place = Path(str(path).replace("__module__", module).removesuffix(".tmpl"))
+    template = Path(__file__).parent / kind
+    for source in sorted(template.rglob("*.tmpl")):
+        place = Path(str(source.relative_to(template)).replace("__module__", module).removesuffix(".tmpl"))
         (target / place).parent.mkdir(parents=True, exist_ok=True)
         text = Template(source.read_text(encoding="utf-8")).substitute(names)
         (target / place).write_text(text, encoding="utf-8")
         written.append(place)
     return sorted(written)
-
-
-def _sources(folder: Traversable, below: Path) -> list[tuple[Path, Traversable]]:
-    found: list[tuple[Path, Traversable]] = []
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            found += _sources(entry, below / entry.name)
-        elif entry.name.endswith(".tmpl"):
-            found.append((below / entry.name, entry))
-    return found

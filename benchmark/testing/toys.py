@@ -42,8 +42,8 @@ class ToyShelf:
 
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
         """Six random pictures of 256 x 256 px; the same ones every time, others for another role."""
-        made = np.random.default_rng(list(role.encode()))
-        return tuple(made.integers(0, 256, (256, 256, 3), dtype=np.uint8) for _ in range(6))
+        draw = np.random.default_rng(list(role.encode()))
+        return tuple(draw.integers(0, 256, (256, 256, 3), dtype=np.uint8) for _ in range(6))
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
         """Two toy cells of every role that lies in several folders."""
