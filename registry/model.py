@@ -37,18 +37,13 @@ Plane = TypeVar("Plane", np.uint8, np.float32)
 
 #: Presentations that end at 224 px, and the filter to the shorter side of 256 px before the crop.
 CROPS_224: Mapping[Presentation, Interpolation] = {"crop224": "bilinear", "crop224-bicubic": "bicubic"}
-_FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
 
 
 def _resized(pixels: NDArray[Plane], size: tuple[int, int], interpolation: Interpolation) -> NDArray[Plane]:
     """Resize [h, w(, c)] to size (width, height); the filter is antialiased, as PIL's always is."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
-    return np.asarray(Image.fromarray(pixels).resize(size, _FILTERS[interpolation]))
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling[interpolation.upper()]))
 
 
 def shorter_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation) -> NDArray[Plane]:
