@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from benchmark import api
 from benchmark.api.options import Names, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import say
 from benchmark.errors import BenchError
+from benchmark.report.drawing import on_paper, tiles
 from benchmark.stimuli.datasets import open_set
 from benchmark.variables import read_settings
 from registry.cards import ModelCard
+from registry.files import write_whole
 from registry.labels import label_space
 
 if TYPE_CHECKING:
@@ -32,24 +33,25 @@ SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
 
 @dataclass(frozen=True, repr=False)
 class MapGallery:
-    """A figure (`drawn.image`) and what it shows. stimuli: name of the set; identities: model name -> identity."""
+    """Rows of pictures (`drawn.rows`) and what they show. stimuli: name of the set; identities: model name ->
+    identity."""
 
     drawn: Gallery
     stimuli: str
     identities: Mapping[str, str]
 
-    def save(self, path: str | Path) -> None:
-        """Write the figure as a PNG."""
-        Path(path).write_bytes(self._repr_png_())
+    def save(self, path: str | Path, column: str = "double") -> None:
+        """Write the figure as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""
+        write_whole(Path(path), self._drawn(Path(path).suffix.removeprefix(".").lower(), column))
 
     def __repr__(self) -> str:
-        size = f"{self.drawn.image.width} x {self.drawn.image.height} px"
-        return f"<gallery of {', '.join(self.identities)} on {self.stimuli}, {size}; .save('FILE.png')>"
+        return f"<gallery of {', '.join(self.identities)} on {self.stimuli}; .save('FILE.pdf')>"
 
     def _repr_png_(self) -> bytes:
-        out = io.BytesIO()
-        self.drawn.image.save(out, format="PNG")
-        return out.getvalue()
+        return self._drawn("png", "double")
+
+    def _drawn(self, form: str, column: str) -> bytes:
+        return on_paper(tiles([(row.name, row.tiles, row.captions) for row in self.drawn.rows]), form, column)
 
 
 def gallery(
@@ -92,12 +94,14 @@ def _default_set(cards: Sequence[ModelCard]) -> str:
 
 @command(gallery, name="gallery")
 def gallery_command(
-    *, out: Annotated[Path, Option("PNG to write.", "--out", "-o", kind="new file")], **asked: Any
+    *,
+    out: Annotated[Path, Option("File to write: .svg, .pdf or .png.", "--out", "-o", kind="new file")],
+    column: Annotated[Literal["single", "double"], Option("Columns of a paper: 85 or 180 mm.")] = "double",
+    **asked: Any,
 ) -> int:
     picture = gallery(**asked)
-    picture.save(out)
-    size = f"{picture.drawn.image.width} x {picture.drawn.image.height}"
-    say(f"{out}: {len(picture.identities)} models on {picture.stimuli}, {size}")
+    picture.save(out, column)
+    say(f"{out}: {len(picture.identities)} models on {picture.stimuli}")
     if asked["map"] == GRADIENT:
         keep(picture, read_settings().thumbnails / picture.stimuli)
     if picture.drawn.warning:

@@ -29,6 +29,8 @@ from benchmark.leaderboard.table import Table, table_of
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table
 from benchmark.leaderboard.transfer import Claim, TransferMatrix, matrix_table
 from benchmark.plugins import find_suites
+from benchmark.report import figures, site
+from benchmark.report.drawing import Figure
 from benchmark.stimuli.catalogue import Entry, locate, read_catalogue
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
@@ -146,6 +148,14 @@ def _models(cards: Sequence[ModelCard]) -> Results[ModelCard]:
     return in_rows(cards, "model card", lambda card: {name: getattr(card, name) for name in names})
 
 
+def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
+    """The figure that was asked for, or a list of all."""
+    if len(drawn) == 1:
+        return drawn[0]
+    names = ("name", "title", "caption")
+    return in_rows(drawn, "figure", lambda figure: {name: getattr(figure, name) for name in names})
+
+
 run = _face(api.run, _run)
 sweep = _face(api.sweep, _certain)
 register = _face(api.register, lambda registered: registered[0])
@@ -165,6 +175,8 @@ transfer = _face(api.transfer, _transfer)
 export = _face(api.export, _itself)
 models = _face(api.models, _models)
 gallery = _face(draw, _itself)
+plot = _face(figures.plot, _plot)
+report = _face(site.report, _itself)
 import_trials = _face(api.import_trials, _itself)
 import_scores = _face(api.import_scores, _itself)
 import_leaderboard = _face(api.import_leaderboard, _itself)

@@ -5,51 +5,40 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import click
 
-from benchmark.api.options import Db, Option
+from benchmark.api.options import Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import put_out, say
-from benchmark.report.contents import read_contents
-from benchmark.report.drawing import draw
-from benchmark.report.figures import every_figure, find_figure
-from benchmark.report.site import LOOPBACK, Live, build, open_server, watch
+from benchmark.report import figures, site
+from benchmark.report.site import LOOPBACK, Live, open_server, watch
 from benchmark.settings import Settings
 from benchmark.variables import read_settings
-from registry.files import write_whole
 
 
-@command()
+@command(site.report)
 def report(
     *,
-    out: Annotated[Path, Option("Folder to write.", "--out", "-o", metavar="DIR", kind="new folder")] = Path("report"),
-    compare: Annotated[Sequence[str], Option("A page for these two (or A,people); repeatable.", metavar="A,B")] = (),
+    out: Path,
+    compare: Sequence[str],
     live: Annotated[bool, Option("Serve it over HTTP instead, made anew while a run goes on.")] = False,
     host: Annotated[str, Option("With --live; 0.0.0.0: everybody, without a login.")] = "127.0.0.1",
     port: Annotated[int, Option("With --live: 0 is any free one.", least=0, most=65535)] = 8000,
     every: Annotated[float, Option("With --live: seconds between looks.", least=1)] = 10.0,
-    db: Db = None,
+    db: str | None,
 ) -> int:
     """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli.
 
     Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run.
     """
-    settings = read_settings(db)
     if live:
-        return _serve(settings, host, port, every)
-    site = build(settings, out, [_pair(text) for text in compare])
-    pictures = f" and {site.pictured / 1e6:.1f} MB of thumbnails" if site.pictured else ""
-    say(f"{out / 'index.html'}: {site.pages} pages, {site.written / 1e6:.1f} MB{pictures}")
+        return _serve(read_settings(db), host, port, every)
+    made = site.report(out, compare=compare, db=db)
+    pictures = f" and {made.pictured / 1e6:.1f} MB of thumbnails" if made.pictured else ""
+    say(f"{out / 'index.html'}: {made.pages} pages, {made.written / 1e6:.1f} MB{pictures}")
     return 0
-
-
-def _pair(text: str) -> tuple[str, str]:
-    a, comma, b = text.partition(",")
-    if not comma or not a.strip() or not b.strip():
-        raise click.BadParameter(f"'{text}' is no pair: expected A,B.", param_hint="--compare")
-    return a.strip(), b.strip()
 
 
 def _serve(settings: Settings, host: str, port: int, every: float) -> int:
@@ -71,24 +60,23 @@ def _serve(settings: Settings, host: str, port: int, every: float) -> int:
     return 0
 
 
-@command()
+@command(figures.plot)
 def plot(
-    figure: Annotated[str | None, Option("Without one: the figures that there are.")] = None,
     *,
     out: Annotated[Path | None, Option("File to write: .svg, .pdf or .png.", "--out", "-o", kind="new file")] = None,
-    db: Db = None,
+    column: Annotated[Literal["single", "double"], Option("Columns of a paper: 85 or 180 mm.")] = "double",
+    **asked: Any,
 ) -> int:
     """One figure for a paper: as SVG, PDF or PNG (300 dpi). Without a name: the figures that this leaderboard has.
 
     The caption, with stimuli, n and intervals, is printed.
     """
-    contents = read_contents(read_settings(db))
-    if figure is None:
-        put_out("\n".join(f"{known.name}  {known.title}" for _, known in every_figure(contents)))
+    drawn = figures.plot(**asked)
+    if asked["figure"] is None:
+        put_out("\n".join(f"{known.name}  {known.title}" for known in drawn))
         return 0
-    chosen = find_figure(contents, figure)
     if out is None:
         raise click.UsageError("--out says where the figure goes: --out figure.svg, .pdf or .png.")
-    write_whole(out, draw(chosen, out.suffix.removeprefix(".").lower()))
-    say(f"{out}: {chosen.title}. {chosen.caption}")
+    drawn[0].save(out, column)
+    say(f"{out}: {drawn[0].title}. {drawn[0].caption}")
     return 0

@@ -7,14 +7,23 @@ black.
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from textwrap import wrap
 from typing import Any
 from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.display import printable
 from benchmark.errors import BenchError, unknown_name
 from benchmark.report.writing import NEEDS
+from registry.files import write_whole
 
 Spec = dict[str, Any]
 Records = Sequence[dict[str, Any]]
@@ -28,6 +37,7 @@ WIDTHS: Mapping[str, int] = {"single": 380, "double": 800, "half": 600, "page": 
 #: Points on paper of a column and of two: 85 and 180 mm. Type of 11 px is then 7 points high.
 COLUMNS: Mapping[str, float] = {"single": 240.9, "double": 510.2}
 DPI = 300  # of a PNG
+TILE = 104  # px of a picture in a gallery
 #: Okabe & Ito (2008), without black and yellow.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f", "#5e4fa2")
 SHAPES = (
@@ -85,39 +95,94 @@ class Figure:
         """The specification, as a wide page has it."""
         return self.drawn(WIDTHS["half" if self.half else "page"])
 
+    def save(self, path: str | Path, column: str = "double") -> None:
+        """Write it as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""
+        write_whole(Path(path), draw(self, Path(path).suffix.removeprefix(".").lower(), column))
+
+    def __repr__(self) -> str:
+        return f"<figure {self.name}: {self.title}; .save('FILE.pdf'), .caption>"
+
+    def _repr_svg_(self) -> str:
+        return draw(self, "svg").decode()
+
 
 def draw(figure: Figure, form: str, column: str = "double") -> bytes:
-    """The figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or two.
+    """The figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or two."""
+    _check_form(form)
+    return on_paper(_svg(figure, WIDTHS[column]), form, column)
 
-    A PNG has 300 dots per inch, and says so.
-    """
+
+def _check_form(form: str) -> None:
     if form not in FORMATS:
         raise unknown_name("figure format", form, FORMATS, "The ending of --out says which.")
-    text = _svg(figure, WIDTHS["single" if column == "single" else "double"])
-    root = ElementTree.fromstring(text)  # noqa: S314 - drawn here, a line above
+
+
+def on_paper(text: str, form: str, column: str = "double") -> bytes:
+    """An SVG at the width of a column of a paper, in another form. A PNG has `DPI` dots per inch, and says so."""
+    _check_form(form)
+    root = ElementTree.fromstring(text)  # noqa: S314 - drawn here
     width, height = (float(root.get(side, "1")) for side in ("width", "height"))
-    points = COLUMNS[column]
-    size = (points, points * height / width)
-    unit = "pt" if form == "svg" else ""
-    for side, value in zip(("width", "height"), size, strict=True):
-        root.set(side, f"{value:.1f}{unit}")
+    size = {"width": COLUMNS[column], "height": COLUMNS[column] * height / width}
+    for side, points in size.items():
+        root.set(side, f"{points:.1f}{'pt' if form == 'svg' else ''}")
     ElementTree.register_namespace("", _SVG)
     scaled = ElementTree.tostring(root, encoding="unicode")
     if form == "svg":
         return scaled.encode()
-    import vl_convert
-
+    vl_convert = _converter()
     return bytes(vl_convert.svg_to_pdf(scaled) if form == "pdf" else vl_convert.svg_to_png(scaled, ppi=DPI))
 
 
-def _svg(figure: Figure, width: int) -> str:
+def _converter() -> Any:
     try:
         import vl_convert
     except ImportError as error:
         raise BenchError(NEEDS) from error
+    return vl_convert
+
+
+def _svg(figure: Figure, width: int) -> str:
     spec = figure.drawn(width)
     spec = {**spec, "config": {**CONFIG, **spec.get("config", {})}}
-    return str(vl_convert.vegalite_to_svg(_printable(spec), vl_version=VERSION, allowed_base_urls=[]))
+    return str(_converter().vegalite_to_svg(_printable(spec), vl_version=VERSION, allowed_base_urls=[]))
+
+
+def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]) -> str:
+    """Rows of pictures (name, tiles [h, w, 3], a caption below each) as an SVG whose names and captions are text. A
+    small picture is enlarged by a whole number, without smoothing."""
+    names = [_lines(name, 20) for name, _, _ in rows]
+    left = 12 + 7.2 * max(len(line) for lines in names for line in lines)
+    wide, step = max(len(tiles) for _, tiles, _ in rows), TILE + 12
+    high = TILE + 42
+    parts = []
+    for place, (lines, (_, shown, captions)) in enumerate(zip(names, rows, strict=True)):
+        top = 6 + place * high
+        parts += [_text(6, top + 20 + 15 * at, line) for at, line in enumerate(lines)]
+        for column, (tile, caption) in enumerate(zip(shown, captions, strict=True)):
+            x = left + column * step
+            parts.append(f'<image x="{x:.1f}" y="{top}" width="{TILE}" height="{TILE}" href="{_raster(tile)}"/>')
+            parts += [_text(x, top + TILE + 13 + 14 * at, line) for at, line in enumerate(_lines(caption, 15))]
+    style = f'font-family="{CONFIG["font"]}" font-size="13" fill="{INK}"'
+    size = f'width="{left + wide * step:.0f}" height="{6 + len(rows) * high}"'
+    return f'<svg xmlns="{_SVG}" {size} {style}><rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
+
+
+def _lines(text: str, width: int) -> list[str]:
+    return wrap(printable(text), width, break_on_hyphens=True) or [""]
+
+
+def _text(x: float, y: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{y}">{escape(text)}</text>'
+
+
+def _raster(tile: NDArray[np.uint8]) -> str:
+    """A picture as the address of an image element."""
+    from PIL import Image
+
+    factor = max(1, 256 // max(tile.shape[:2]))
+    out = io.BytesIO()
+    Image.fromarray(tile.repeat(factor, 0).repeat(factor, 1)).save(out, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def svg(figure: Figure, width: int) -> tuple[str, str, int, int]:
@@ -265,8 +330,6 @@ def dots(
 
 def _wrapped(text: str, width: int) -> list[str]:
     """A title in lines of at most so many px."""
-    from textwrap import wrap
-
     return wrap(text, max(8, int(width / 6.2)))
 
 

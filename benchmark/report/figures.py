@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from benchmark.api.options import Db, Names, Option, joined
 from benchmark.contracts import Direction
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.comparison import better
@@ -18,10 +19,11 @@ from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, shared_steps
 from benchmark.report import drawing
-from benchmark.report.contents import Contents, about, featured
+from benchmark.report.contents import Contents, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec
 from benchmark.report.suite_figures import MOST, VALUES, agreement, group_of, legend, of_suite, row_records, some_of
 from benchmark.report.writing import Site, short, slug
+from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
     from benchmark.stats.comparisons import Compared
@@ -111,6 +113,22 @@ def find_figure(contents: Contents, name: str) -> Figure:
     if name not in known:
         raise unknown_name("figure", name, known, "`bench plot` without a name lists them.")
     return known[name]
+
+
+def plot(
+    figure: Annotated[str | None, Option("Without one: the figures that there are.")] = None,
+    *,
+    models: Annotated[Names | None, Option("Draw these alone.", "--models", "-m", metavar="NAME,...")] = None,
+    db: Db = None,
+) -> list[Figure]:
+    """One figure for a paper, or without a name all that this leaderboard has.
+
+    People and other rows to hold networks against stay, whichever networks are drawn.
+    """
+    contents = read_contents(read_settings(db))
+    if models:
+        contents = contents.only(joined(models).split(","))
+    return [find_figure(contents, figure)] if figure else [known for _, known in every_figure(contents)]
 
 
 def likeness(contents: Contents, summary: Summary) -> int | None:

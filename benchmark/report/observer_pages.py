@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.leaderboard.model import describe
+from benchmark.leaderboard.forms import html
+from benchmark.leaderboard.model import cell_of, describe
+from benchmark.leaderboard.table import Field, Table, Value
 from benchmark.report.board_pages import address
 from benchmark.report.contents import (
     PARENTHESIS,
@@ -166,46 +168,18 @@ def _preprocessing(shown: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-# --- tables of scores: every score of one suite in one space, and what stands under them
+# --- scores: every score of one suite in one space
 
 
-class ScoreLine(NamedTuple):
-    """A score: its texts. stimuli, method, remarks: letters and numbers of what stands under the table."""
-
-    title: str
-    value: str
-    interval: str
-    n: int
-    stimuli: str
-    method: str
-    remarks: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """The scores of one suite in one space: lines over all conditions, then by metric those of single
-    conditions in one text. varies: which of n, stimuli and method are not the same in every line."""
+class Part(NamedTuple):
+    """The scores of one suite in one space. table: over all conditions; conditions: those of single ones in one text,
+    by metric."""
 
     page: str
     title: str
     how: str
-    lines: Sequence[ScoreLine]
+    table: str
     conditions: Sequence[tuple[str, str]]
-    remarks: Sequence[str]
-    methods: Sequence[str]
-    stimuli: Sequence[str]
-    varies: Mapping[str, bool]
-
-
-@dataclass
-class Legend:
-    """What letters and numbers in a table stand for, in the order in which they came up. usual: the stimuli of the
-    suite, which need no letter."""
-
-    stimuli: dict[str, int] = field(default_factory=dict)
-    methods: dict[str, int] = field(default_factory=dict)
-    remarks: dict[str, int] = field(default_factory=dict)
-    usual: frozenset[str] = frozenset()
 
 
 def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[Part]:
@@ -224,9 +198,8 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
     beside = suite.references if suite else {}
     once = {(r.metric, r.role, r.condition, r.stimuli, r.value, r.reason): r for r in rows if r.condition not in beside}
     place = {name: at for at, name in enumerate(metrics)}
-    ordered = sorted(once.values(), key=lambda r: (place.get(r.metric, 999), r.metric))
-    first = ordered[0] if ordered else rows[0]
-    legend = Legend(usual=frozenset(contents.usual.get((first.suite, first.space), {}).values()))
+    ordered = sorted(once.values(), key=lambda r: (place.get(r.metric, 999), r.metric)) or list(rows)
+    usual = contents.usual.get((ordered[0].suite, ordered[0].space), {}).values()
 
     def title(row: ScoreRow) -> str:
         """With the stimuli, where the metric is measured on several."""
@@ -235,22 +208,25 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
             return row.metric
         return metric.title if row.role == metric.role else f"{metric.title} ({row.role})"
 
-    plain = [_line(title(row), row, legend) for row in ordered if not row.condition]
-    single: dict[str, list[ScoreRow]] = defaultdict(list)
+    def values(row: ScoreRow) -> tuple[Value, ...]:
+        """What holds of nearly all rows, the suite's usual stimuli, is left out."""
+        where = "" if row.stimuli in usual else describe(row.stimuli, contents.sets)
+        return title(row), cell_of(row), row.n or None, where, PARENTHESIS.sub("", row.method)
+
+    plain = tuple(values(row) for row in ordered if not row.condition)
+    fields = (Field("metric", "metric"), Field("", "value"), *(Field(name, name) for name in ("n", "on", "by")))
     silent = {name for name, metric in metrics.items() if not metric.shown}
+    single: dict[str, list[ScoreRow]] = defaultdict(list)
     for row in _of_largest(row for row in ordered if row.condition and row.metric not in silent):
         single[title(row)].append(row)
-    scored = min(row.created[:10] for row in rows)
+    first = ordered[0]
     return Part(
-        page=f"suites/{slug(first.suite)}.html",
-        title=f"{first.suite} (version {first.version}), {first.space}",
-        how=f"{first.policy or 'imported answers'}; scored {scored}",
-        lines=plain,
-        conditions=[(name, _conditions(part)) for name, part in single.items()],
-        remarks=list(legend.remarks),
-        methods=list(legend.methods),
-        stimuli=[describe(digest, contents.sets) for digest in legend.stimuli],
-        varies={name: len({getattr(line, name) for line in plain}) > 1 for name in ("n", "stimuli", "method")},
+        f"suites/{slug(first.suite)}.html",
+        f"{first.suite} (version {first.version}), {first.space}",
+        f"{first.policy or 'imported answers'}; scored {min(row.created[:10] for row in rows)}; "
+        "on the suite's usual stimuli, where no other is named; 95 % intervals",
+        html(Table(fields=fields, rows=plain)),
+        [(name, _conditions(part)) for name, part in single.items()],
     )
 
 
@@ -290,26 +266,6 @@ def _conditions(rows: Sequence[ScoreRow]) -> str:
     notes += [f"intervals reach at most {short(max(reach))} from the value"] if reach else []
     joint = "; " if any(": " in text for text in texts) else ", "
     return joint.join(texts) + (f" ({'; '.join(notes)})" if notes else "")
-
-
-def _line(title: str, row: ScoreRow, legend: Legend) -> ScoreLine:
-    remarks = [*row.flags, *([row.reason] if row.value is None and row.reason else [])]
-    interval = "" if row.low is None or row.high is None else f"{short(row.low)}, {short(row.high)}"
-    return ScoreLine(
-        title=title,
-        value="" if row.value is None else short(row.value),
-        interval=interval,
-        n=row.n,
-        stimuli="" if row.stimuli in legend.usual else _letter(legend.stimuli, row.stimuli),
-        method=_letter(legend.methods, PARENTHESIS.sub("", row.method)),
-        remarks=" ".join(str(legend.remarks.setdefault(text, len(legend.remarks) + 1)) for text in remarks),
-    )
-
-
-def _letter(known: dict[str, int], text: str) -> str:
-    """ "a" for the first text, "b" for the second, ... "aa" for the 27th; "" for none."""
-    at = known.setdefault(text, len(known)) if text else -1
-    return "" if at < 0 else chr(97 + at % 26) * (1 + at // 26)
 
 
 # --- what it answered: confusions, and the images that it gets right or wrong against everybody

@@ -13,10 +13,11 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby, permutations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from benchmark import api
+from benchmark.api.options import Db, Option
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
@@ -33,6 +34,7 @@ from benchmark.report.figures import forest, put
 from benchmark.report.image_pages import Pictures, stimulus_pages
 from benchmark.report.observer_pages import observer_pages
 from benchmark.report.writing import Site, open_site, slug
+from benchmark.variables import read_settings
 from benchmark.version import __version__
 from registry.foreign import foreign
 
@@ -80,6 +82,20 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     training_page(site, contents)
     stimulus_pages(site, contents, pictures)
     return site
+
+
+def report(
+    out: Annotated[Path, Option("Folder to write.", "--out", "-o", metavar="DIR", kind="new folder")] = Path("report"),
+    *,
+    compare: Annotated[Sequence[str], Option("A page for these two (or A,people); repeatable.", metavar="A,B")] = (),
+    db: Db = None,
+) -> Site:
+    """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli."""
+    wanted = [tuple(name.strip() for name in text.split(",", 1)) for text in compare]
+    for text, pair in zip(compare, wanted, strict=True):
+        if len(pair) != 2 or not all(pair):
+            raise BenchError(f"--compare: '{text}' is no pair: expected A,B.")
+    return build(read_settings(db), Path(out), [(a, b) for a, b in wanted])
 
 
 def _shared(contents: Contents) -> dict[str, Any]:

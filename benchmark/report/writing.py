@@ -41,6 +41,9 @@ class Site:
     pages: int = 0
     pictured: int = 0
 
+    def __repr__(self) -> str:
+        return f"<report in {self.folder / 'index.html'}: {self.pages} pages, {self.written / 1e6:.1f} MB>"
+
     def page(self, path: str, template: str, **context: Any) -> None:
         """A page from a template; `root` leads from it to the report's own folder."""
         depth = path.count("/")

@@ -12,7 +12,7 @@ from math import isqrt
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -128,23 +128,7 @@ PICTURES: Mapping[str, tuple[Make, str]] = {
 
 
 Pixels = NDArray[np.uint8]
-TILE, MARGIN, LINE, SMALL = 224, 6, 14, 112
-_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """image: the figure; shown: a small strip of the images; strips: model name -> a strip of its maps, in their order;
-    warning: why such a map is no score ("" where it is one); categories: the right answers; captions: model name ->
-    what stands under its maps; masks: a strip of the objects, None where the set has no masks."""
-
-    image: Image.Image
-    shown: Image.Image
-    strips: Mapping[str, Image.Image]
-    warning: str
-    categories: tuple[str, ...]
-    captions: Mapping[str, tuple[str, ...]]
-    masks: Image.Image | None
+SMALL = 112
 
 
 @dataclass(frozen=True)
@@ -154,6 +138,21 @@ class GalleryRow:
     name: str
     tiles: tuple[Pixels, ...]
     captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """rows: the figure, images first; shown: a small strip of the images; strips: model name -> a strip of its maps, in
+    their order; warning: why such a map is no score ("" where it is one); categories: the right answers; captions:
+    model name -> what stands under its maps; masks: a strip of the objects, None where the set has no masks."""
+
+    rows: tuple[GalleryRow, ...]
+    shown: Image.Image
+    strips: Mapping[str, Image.Image]
+    warning: str
+    categories: tuple[str, ...]
+    captions: Mapping[str, tuple[str, ...]]
+    masks: Image.Image | None
 
 
 def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
@@ -215,27 +214,7 @@ def draw(
     masks = None
     if stimuli.mask is not None:  # the objects as white on black
         masks = strip([255 * stimuli.mask(i)[..., None].astype(np.uint8).repeat(3, axis=2) for i in index])
-    return Gallery(sheet([shown, *rows]), strip(shown.tiles), strips, warning, shown.captions, captions, masks)
-
-
-def sheet(rows: Sequence[GalleryRow]) -> Image.Image:
-    """Rows of tiles with their names on the left; tiles enlarged by whole numbers, nearest neighbour."""
-    rule = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    left = max(int(np.ceil(rule.textlength(row.name))) for row in rows) + 2 * MARGIN
-    tiles = [[_tile(tile) for tile in row.tiles] for row in rows]
-    side = max(max(tile.size) for row in tiles for tile in row)
-    step, height = side + MARGIN, side + LINE + MARGIN
-    columns = max(len(row) for row in tiles)
-    canvas = Image.new("RGB", (left + columns * step, MARGIN + len(rows) * height), _WHITE)
-    pen = ImageDraw.Draw(canvas)
-    for place, row in enumerate(rows):
-        top = MARGIN + place * height
-        pen.text((MARGIN, top + side // 2), row.name, fill=_BLACK)
-        for column, (tile, caption) in enumerate(zip(tiles[place], row.captions, strict=True)):
-            x = left + column * step
-            canvas.paste(tile, (x, top))
-            pen.text((x, top + side + 1), caption, fill=_BLACK)
-    return canvas
+    return Gallery((shown, *rows), strip(shown.tiles), strips, warning, shown.captions, captions, masks)
 
 
 def strip(tiles: Sequence[Pixels]) -> Image.Image:
@@ -265,11 +244,3 @@ def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array,
         share = f"{float(logits.double().softmax(1)[target].sum()):.2f}"
         captions.append(f"{name} {share}" if answer == name else f"says {answer} ({share})")
     return GalleryRow(model.card.name, tuple(tiles), tuple(captions))
-
-
-def _tile(pixels: Pixels) -> Image.Image:
-    """A picture of at most TILE x TILE pixels, enlarged by the largest whole factor or made smaller."""
-    image = Image.fromarray(pixels)
-    longest, factor = max(image.size), TILE // max(image.size)
-    width, height = (side * factor if factor else max(1, side * TILE // longest) for side in image.size)
-    return image.resize((width, height), Image.Resampling.NEAREST)

@@ -1,18 +1,21 @@
 """The public face: typed verbs, results that show themselves, tidy tables."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import gestaltbench as gb
+import gestaltbench.errors
 from benchmark.api.options import fields
 from benchmark.leaderboard.table import table_of
 from gestaltbench.results import Results, in_rows
 
 VERBS = (
     "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard", "import_scores",
-    "import_trials", "models", "provenance", "rank", "reference", "register", "reported", "reproduce",
+    "import_trials", "models", "plot", "provenance", "rank", "reference", "register", "report", "reported", "reproduce",
     "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
@@ -125,4 +128,29 @@ def test_a_gallery_shows_itself(tmp_path):
     made = gb.gallery(NETS[:1], count=1)
     made.save(tmp_path / "a.png")
     assert made._repr_png_() == (tmp_path / "a.png").read_bytes()
-    assert repr(made).startswith("<gallery of world-standard-0 on world-natural, ")
+    assert repr(made).startswith("<gallery of world-standard-0 on world-natural; ")
+
+
+@pytest.mark.slow
+def test_a_figure_is_one_for_a_paper_and_shows_itself(db, tmp_path):
+    figure = gb.plot("overview-world16", models=NETS, db=db)
+    assert {record["observer"] for record in figure.records} == set(NETS)
+    assert figure._repr_svg_().startswith("<svg") and "overview-world16" in repr(figure)
+    figure.save(tmp_path / "a.png", column="single")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.width == pytest.approx(85 / 25.4 * 300, abs=2)
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    figure.save(tmp_path / "a.pdf")
+    (box,) = re.findall(rb"MediaBox \[0 0 ([\d.]+)", (tmp_path / "a.pdf").read_bytes())
+    assert float(box) == pytest.approx(180 / 25.4 * 72, abs=0.5)
+    assert "overview-world16" in set(gb.plot(db=db).frame()["name"])
+    with pytest.raises(gb.errors.UnknownName, match="world-standard-0"):
+        gb.plot("overview-world16", models="world-standard", db=db)
+
+
+@pytest.mark.slow
+def test_a_report_is_written_by_its_verb(db, tmp_path):
+    made = gb.report(tmp_path / "out", compare=[",".join(NETS)], db=db)
+    assert (tmp_path / "out" / "index.html").is_file() and "pages" in repr(made)
+    with pytest.raises(gb.errors.BenchError, match="expected A,B"):
+        gb.report(tmp_path / "out", compare=["world-standard-0"], db=db)

@@ -1,14 +1,18 @@
 """The gradient figure: exact rendering, stimuli by a rule, the command from end to end."""
 
+import base64
+import io
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.report.drawing import TILE, tiles
 from benchmark.testing import toy_stimuli
 from gestaltbench.pictures import gallery_command
-from suites.saliency.pictures import LINE, MARGIN, TILE, GalleryRow, chosen, gradient_picture, map_picture, sheet
+from suites.saliency.pictures import chosen, gradient_picture, map_picture
 
 
 def test_three_deviations_are_the_whole_range():
@@ -37,14 +41,27 @@ def test_stimuli_are_the_first_of_evenly_spaced_categories():
     assert len(chosen(stimuli, 99)) == 16
 
 
-def test_a_sheet_has_every_tile_enlarged_by_a_whole_number():
+def pictures(path):
+    """The tiles of a gallery that was written as SVG, row by row, and its texts."""
+    elements = list(ElementTree.parse(path).iter())
+    raster = [
+        Image.open(io.BytesIO(base64.b64decode(e.get("href").partition(",")[2]))) for e in elements if e.get("href")
+    ]
+    return [np.asarray(picture) for picture in raster], [e.text for e in elements if e.text]
+
+
+def test_a_gallery_has_every_tile_enlarged_by_a_whole_number_and_its_words_as_text(tmp_path):
     small = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     large = np.zeros((300, 150, 3), dtype=np.uint8)
-    picture = sheet([GalleryRow("a", (small, small), ("x", "y")), GalleryRow("longer", (large,), ("",))])
-    assert picture.height == MARGIN + 2 * (TILE + LINE + MARGIN)
-    left = picture.width - 2 * (TILE + MARGIN)
-    shown = np.asarray(picture)[MARGIN : MARGIN + 192, left : left + 192]
-    np.testing.assert_array_equal(shown, small.repeat(3, 0).repeat(3, 1))
+    drawn = tiles(
+        [("a", (small, small), ("x", "<y>")), ("world-salt-and-pepper-0", (large,), ("says elephant (0.98)",))]
+    )
+    (tmp_path / "a.svg").write_text(drawn)
+    raster, texts = pictures(tmp_path / "a.svg")
+    np.testing.assert_array_equal(raster[0], small.repeat(4, 0).repeat(4, 1))
+    assert raster[2].shape == (300, 150, 3)
+    assert texts == ["a", "x", "<y>", "world-salt-and-", "pepper-0", "says elephant", "(0.98)"]
+    assert float(ElementTree.parse(tmp_path / "a.svg").getroot().get("height")) > 2 * TILE
 
 
 def run(*words):
@@ -53,16 +70,14 @@ def run(*words):
 
 @pytest.mark.slow
 def test_the_command_draws_one_row_a_model(tmp_path):
-    out = tmp_path / "figure.png"
+    out = tmp_path / "figure.svg"
     names = "world-standard-0,world-adversarial-0"
     assert run("--models", names, "--out", str(out), "--count", "2", "--random") == 0
-    with Image.open(out) as image:
-        assert image.height == MARGIN + 4 * (3 * 64 + LINE + MARGIN)
-        pixels = np.asarray(image)
-    again = tmp_path / "again.png"
+    raster, texts = pictures(out)
+    assert len(raster) == 4 * 2 and "random weights" in texts
+    again = tmp_path / "again.svg"
     run("--models", names, "--out", str(again), "--count", "2", "--random")
-    with Image.open(again) as image:
-        np.testing.assert_array_equal(np.asarray(image), pixels)
+    assert again.read_bytes() == out.read_bytes()
 
 
 def test_an_ideal_observer_has_nothing_to_show(tmp_path):
@@ -81,19 +96,17 @@ def test_models_without_a_common_space_are_refused(tmp_path):
 
 def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
-    run("--models", "world-standard-0", "--out", str(tmp_path / "a.png"), "--count", "3")
+    run("--models", "world-standard-0", "--out", str(tmp_path / "a.svg"), "--count", "3")
     folder = tmp_path / "home" / "thumbnails" / "world-natural"
     assert sorted(path.name for path in folder.iterdir()) == ["_masks.png", "_stimuli.png", "world-standard-0.png"]
     from benchmark import api
 
-    with Image.open(folder / "world-standard-0.png") as image, Image.open(tmp_path / "a.png") as whole:
+    raster, _ = pictures(tmp_path / "a.svg")
+    with Image.open(folder / "world-standard-0.png") as image:
         assert image.size == (3 * 64, 64)
         assert image.text["identity"] == api.load_model("world-standard-0").identity
         assert len(json.loads(image.text["captions"])) == 3
-        left = whole.width - 3 * (192 + MARGIN)
-        top = MARGIN + 192 + LINE + MARGIN
-        shown = np.asarray(whole)[top : top + 192 : 3, left : left + 192 : 3]
-        np.testing.assert_array_equal(np.asarray(image)[:, :64], shown)
+        np.testing.assert_array_equal(np.asarray(image)[:, :64], raster[3][::4, ::4])
     with Image.open(folder / "_stimuli.png") as image, Image.open(folder / "_masks.png") as masks:
         assert json.loads(image.text["captions"]) == ["airplane", "bottle", "dog"]
         assert masks.size == image.size and set(np.unique(np.asarray(masks))) == {0, 255}
@@ -104,12 +117,11 @@ def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["integrated-gradients", "gradient-x-input", "grad-cam"])
 def test_other_maps_are_pictures_that_say_so(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
-    out = str(tmp_path / "a.png")
+    out = str(tmp_path / "a.svg")
     assert run("--models", "world-standard-0", "--out", out, "--count", "2", "--map", kind) == 0
     assert "not a score" in capsys.readouterr().out
     assert not (tmp_path / "home" / "thumbnails").exists()
-    with Image.open(out) as image:
-        assert len(np.unique(np.asarray(image)[MARGIN + 192 + LINE :])) > 50
+    assert len(np.unique(pictures(out)[0][-1])) > 50
 
 
 def test_a_map_of_another_name_is_a_plain_message(tmp_path):
