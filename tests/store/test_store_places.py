@@ -122,7 +122,7 @@ def _everyone_may_read(path):
 def test_writing_to_a_read_only_file(shared, python):
     shared.parent.chmod(0o777)
     told = as_nobody(python, shared, "write")
-    assert told.startswith(f"the leaderboard {shared} cannot be written: the file is read-only.")
+    assert told.startswith(f"the leaderboard {shared} cannot be written: the file or its folder is read-only.")
     assert "--db" in told
 
 
