@@ -73,7 +73,7 @@ class Ended:
     @property
     def errors(self) -> list[str]:
         """Lines on stderr, without the one that says where results are written."""
-        return [line for line in self.err.splitlines() if line and not line.startswith("writing to ")]
+        return [line for line in self.err.splitlines() if line and not line.startswith(("writing to ", "suite "))]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from benchmark.api.cards import (
 from benchmark.api.comparing import compare, compare_each, diff, discordant
 from benchmark.api.databases import check_db, db_status, merge
 from benchmark.api.exchange import consistency, document, export, exported, observer_trials, scores, trials
-from benchmark.api.importing import ReferenceReport, import_trials, offer_reference, reference, rescore
+from benchmark.api.importing import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import families, reading, show, suites_not_installed
 from benchmark.api.parallel import array_script, execute, run

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.leaderboards import chosen_suites, reading, suites_with_scores
+from benchmark.api.leaderboards import chosen_suites, suites_with_scores
 from benchmark.api.options import Db, Option, SuiteName, command_line
-from benchmark.api.running import Prepared, Silent
-from benchmark.display import masked
+from benchmark.api.running import Silent
 from benchmark.engine.environment import environment
 from benchmark.engine.importing import ImportReport
 from benchmark.engine.importing import import_trials as read_in
@@ -22,7 +21,7 @@ from benchmark.engine.scoring import Scorer
 from benchmark.errors import BenchError, PluginError
 from benchmark.identity import Codes
 from benchmark.plugins import scored_suites
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE, check_source, find_entry, locate, members
+from benchmark.stimuli.catalogue import check_source, find_entry, locate, members
 from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.regenerate import stated_recipes
 from benchmark.stimuli.score_tables import read_scores
@@ -210,18 +209,3 @@ def _steps(name: str, reporter: RunReporter) -> Callable[[int, int], None]:
         reporter.advance(title, 1)
 
     return step
-
-
-def offer_reference(prepared: Prepared) -> str:
-    """One line for who ran networks on published images where no published observer stands beside them; else ""."""
-    shown = any(
-        block.stimuli.space == PUBLISHED_SPACE and block.stimuli.name in task.suite.experiments
-        for task in prepared.tasks
-        for block in task.plan.blocks
-    )
-    if shown:
-        with reading(prepared.settings) as store:
-            if all(note.kind != "published" for note in store.observers()):
-                place = masked(prepared.settings.db)
-                return f"people and published networks answered these images: `bench db reference --db {place}`"
-    return ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
 from benchmark.contracts import Policy
+from benchmark.display import duration
 from benchmark.engine.plan import (
     Shard,
     Task,
@@ -27,6 +29,7 @@ from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, absent, find_entry, folder_of
 from benchmark.store import Store, open_store, require_usable
+from benchmark.store.place import locate
 from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
@@ -76,7 +79,8 @@ def wanted_sets(names: str, settings: Settings) -> list[Entry]:
 
 def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     """Cards by name, glob or comma list; "bundled" (the default): every card whose weights are on this disk through
-    the package itself or an installed package, its own architecture without training, and the ideal observers."""
+    the package itself or an installed package, its own architecture without training, and the ideal observers. Of
+    networks that differ in their seed alone the first."""
     from registry.loading import availability
 
     def is_bundled(card: ModelCard) -> bool:
@@ -87,7 +91,12 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     cards = read_cards(settings.cards)
     if pattern != DEFAULT_MODELS:
         return select_cards(pattern, cards)
-    return [card for card in cards.values() if is_bundled(card) and availability(card, settings.place).on_disk]
+    bundled = [card for card in cards.values() if is_bundled(card) and availability(card, settings.place).on_disk]
+    recipes = {
+        (card.arch, card.training, card.name if card.simulated or card.source == "ideal" else ""): card
+        for card in reversed(bundled)
+    }
+    return [card for card in bundled if card in recipes.values()]
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,42 @@ class Prepared:
     def without_plan(self, **request: Any) -> Prepared:
         """What travels to another process."""
         return replace(self, tasks=[], suites=SuiteShelf({}, {}), request=replace(self.request, **request))
+
+    def steps(self) -> list[Prepared]:
+        """The plan as it is carried out: suite by suite in one process; as a whole by several, or where it stands for
+        shards that a leaderboard lacks."""
+        if self.part or self.request.executor == "ray" or len(devices_and_policy(self.request)[0]) > 1:
+            return [self]
+        if locate(self.settings.db).path is None or Path(self.settings.db).exists():
+            with open_store(self.settings.db, write=False) as store:
+                ended = ended_parts(store.run_notes())
+            if lacking_parts(ended, ended):
+                return [self]
+        return self.by_suite()
+
+    def by_suite(self) -> list[Prepared]:
+        """The plan suite by suite, the cheapest first: what costs little is seen early."""
+        from benchmark.engine.estimating import passes_of
+
+        costs: dict[str, float] = {}
+        for task in self.tasks:
+            costs[task.suite.name] = costs.get(task.suite.name, 0.0) + passes_of(task)
+        return [
+            replace(self, tasks=[task for task in self.tasks if task.suite.name == suite], only=(suite,))
+            for suite in sorted(costs, key=lambda name: (costs[name], name))
+        ]
+
+    def summary(self) -> str:
+        """What is to be done, in a line: observers, suites, answers, and the time with nothing stored."""
+        from benchmark.engine.estimating import known_seconds
+
+        tasks = [task for task in self.tasks if task.plan.blocks]
+        observers, suites = {task.card.name for task in tasks}, dict.fromkeys(task.suite.name for task in tasks)
+        answers = sum(task.trials for task in tasks)
+        (device, *more), _ = devices_and_policy(self.request)
+        seconds = known_seconds(tasks, self.settings, device)
+        about = f", about {duration(seconds)} of computing" if seconds and not more else ""
+        return f"{len(observers)} observer{'s' * (len(observers) > 1)} under {', '.join(suites)}: {answers:,} answers{about} where none is stored"
 
     def passes(self) -> dict[str, float]:
         """Model -> forward passes that its part of the plan costs, with nothing stored; {} if several processes tell

@@ -252,19 +252,12 @@ class TrainingRun:
     ) -> bool:
         """All checkpoints under the suite that costs least, then under the next: curves of the cheap ones come first.
         False if `agreed` says no."""
-        from benchmark.engine.estimating import passes_of
-
         if not cards:
             return True
         prepared = prepare(replace(self.request, models=",".join(card.name for card in cards)), self.settings)
         if not agreed(prepared):
             return False
-        costs: Counter[str] = Counter()
-        for task in prepared.tasks:
-            costs[task.suite.name] += passes_of(task)  # type: ignore[assignment]
-        for suite in sorted(costs, key=lambda name: (costs[name], name)):
-            tasks = [task for task in prepared.tasks if task.suite.name == suite]
-            part = replace(prepared, tasks=tasks, only=(suite,))
+        for part in prepared.by_suite():
             report = execute(part, self.reporter, self.command)
             self.report.counts.update({str(status): n for status, n in report.counts.items()})
             self.report.failed |= report.failed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ from benchmark.cli.printing import as_typed, put_out, say, table_console
 from benchmark.cli.progress import agreed, estimate_table, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import printable
+from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import diff_markdown
 from benchmark.variables import read_settings
@@ -79,15 +80,23 @@ def run(
     if not agreed(prepared, yes=yes):
         say("not started; with --limit N it is a smaller run.", err=True)
         return 1
-    say(f"{prepared.part + ': ' if prepared.part else ''}writing to {settings.db}", err=True)
-    started = time.monotonic()
-    with reporting(quiet=quiet, planned=prepared.passes()) as reporter:
-        report = api.execute(prepared, reporter, as_typed())
-    say(f"{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
+    say(f"{prepared.part + ': ' if prepared.part else ''}writing to {settings.db}: {prepared.summary()}", err=True)
+    started, report, steps = time.monotonic(), RunReport(), prepared.steps()
+    # Who ran a network of one's own is shown it among its neighbours, not everybody's board.
+    near = None if named == [api.DEFAULT_MODELS] else {card.name for card in prepared.cards}
+    for at, step in enumerate(steps, 1):
+        if len(steps) > 1:
+            say(f"suite {at} of {len(steps)}: {step.only[0]}", err=True)
+        with reporting(quiet=quiet, planned=step.passes()) as reporter:
+            report.join(api.execute(step, reporter, as_typed()))
+        if len(steps) > 1 and not quiet:
+            print_boards(step.only[0], brief=True, near=near, db=settings.db)
+    pairs = f"{len(report.tasks)} pairs of observer and suite: " if len(report.tasks) > 1 else ""
+    say(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
     _say_failed(report.failed)
     _say_skipped(report.skipped)
     if not prepared.part:
-        _show_standing(prepared)
+        _show_standing(prepared, near)
     elif prepared.tasks:
         say("nothing is scored yet: `bench db merge` joins the leaderboards of all shards and scores them", err=True)
     else:
@@ -98,16 +107,24 @@ def run(
     return 3 if strict and report.skipped and not report.failed else report.exit_code
 
 
-def _show_standing(prepared: api.Prepared) -> None:
-    """The boards of what was run, and what to do next."""
+def _show_standing(prepared: api.Prepared, near: Collection[str] | None) -> None:
+    """The boards of what was run, what was seen, and what to do next."""
     db = prepared.settings.db
     suites = list(dict.fromkeys(task.suite.name for task in prepared.tasks))
     if len(suites) == 1:
-        print_boards(suites[0], db=db)
-    elif print_summary(db=db):
-        say("every column of a suite: bench rank SUITE; two models: bench compare A B")
-    if offer := api.offer_reference(prepared):
-        say(offer, err=True)
+        print_boards(suites[0], near=near, db=db)
+    else:
+        print_summary(near=near, ran={card.name for card in prepared.cards}, db=db)
+    for line in NEXT:
+        say(line, err=True)
+
+
+#: What to do after a run.
+NEXT = (
+    "next: bench register NAME --arch timm:resnet50 --weights FILE    your own checkpoint",
+    "      bench db reference                                         people and published networks beside it",
+    "      bench report                                               all of it as pages; a pair: bench compare A B",
+)
 
 
 def _counts(counts: Mapping[Any, int]) -> str:

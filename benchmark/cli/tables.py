@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,9 @@ from benchmark.leaderboard.board_tables import (
     board_table,
     card_line,
     collapse_rows,
+    headline_board,
     headline_table,
+    near_rows,
     observer_tables,
     reported_lines,
 )
@@ -28,7 +30,7 @@ from benchmark.leaderboard.consistency import comparison_of, kappa_table, likene
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.links import contrast_table, link_tables, pair_table
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
-from benchmark.leaderboard.summary import summary_table
+from benchmark.leaderboard.summary import near_lines, standing, summary_table
 from benchmark.leaderboard.table import Table
 from benchmark.leaderboard.training_curves import training_tables
 from benchmark.leaderboard.transfer import matrix_table
@@ -76,11 +78,18 @@ def print_summary(
     limit: int | None = LIMIT,
     baseline: str | None = None,
     explain: bool = False,
+    near: Collection[str] | None = None,
+    ran: Collection[str] = (),
     db: str | None = None,
     **asked: Any,
 ) -> int:
-    """Print models by suites, one table per decision space; returns how many there were."""
+    """Print models by suites, one table per decision space; returns how many there were. near: whose neighbourhood
+    alone is shown (None: all); ran: what is said of those that were run just now."""
     summaries, sizes = api.summary(db=db, **asked), api.parameter_counts(db=db)
+    sentences = [standing(summary, ran) for summary in summaries if ran]
+    if near is not None:
+        summaries = [near_lines(summary, near) for summary in summaries]
+        summaries = [summary for summary in summaries if summary.lines or summary.references]
     marks = api.against(summaries, baseline, db=db) if baseline else {}
     for at, summary in enumerate(summaries):
         signs = marks.get(summary.space)
@@ -89,16 +98,30 @@ def print_summary(
         print_tables([table], limit, apart=at > 0)
         if explain:
             say("\n".join(table.explained()))
+    for sentence in filter(None, sentences):
+        say(f"seen: {sentence}", err=True)
     return len(summaries)
 
 
 def print_boards(
-    suite: str | None, *, limit: int | None = LIMIT, explain: bool = False, db: str | None = None, **asked: Any
+    suite: str | None,
+    *,
+    limit: int | None = LIMIT,
+    explain: bool = False,
+    near: Collection[str] | None = None,
+    brief: bool = False,
+    db: str | None = None,
+    **asked: Any,
 ) -> int:
     """Print every board of a suite, and published scores in tables apart unless the order is one that they do not
-    have; returns how many there were."""
+    have; returns how many there were. near: whose neighbourhood alone is shown (None: all); brief: headlines alone."""
     boards = api.rank(suite, db=db, **asked)
-    if not (asked.get("by") or asked.get("unseen_only")):
+    if near is not None:
+        boards = [near_rows(board, near) for board in boards]
+        boards = [board for board in boards if board.rows or board.references]
+    if brief:
+        boards = [headline_board(board) for board in boards]
+    if not (near or brief or asked.get("by") or asked.get("unseen_only")):
         filters = {name: asked[name] for name in Filters.__annotations__ if name in asked}
         boards = [*boards, *api.reported(suite, db=db, **filters)]
     if limit is not None:

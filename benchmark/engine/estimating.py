@@ -84,6 +84,12 @@ def long_plan(
     return lines if is_long(line.trials - line.cached for line in lines) else []
 
 
+def known_seconds(tasks: Sequence[Task], settings: Settings, device: str) -> float:
+    """What a plan takes with nothing stored, of the networks whose speed is known."""
+    speeds = _speeds(tasks, settings, device)
+    return sum(_seconds(task, speeds, task.trials) or 0.0 for task in tasks)
+
+
 def _seconds(task: Task, speeds: Mapping[str, float], owed: int) -> float | None:
     """What so many trials take; None where the speed is not known."""
     if task.card.source == "ideal":

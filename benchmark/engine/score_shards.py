@@ -61,6 +61,12 @@ class RunReport:
         """How its run ended."""
         return {0: "done", 1: "failed"}.get(self.exit_code, "partial")
 
+    def join(self, other: RunReport) -> None:
+        """What another part of the same run did."""
+        self.tasks |= other.tasks
+        self.failed |= other.failed
+        self.decoded += other.decoded
+
     def add(self, work: Work, status: Status, reason: str = "") -> None:
         """What became of a task."""
         self.tasks[work] = (status, reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ WAYS: Mapping[Direction, str] = {"higher": "higher is better", "lower": "lower i
 #: As many people and published networks as are shown one by one.
 FEW_PEOPLE = 4
 FEW_PUBLISHED = 12
+NEAR = 2  # rows above and below one's own
 OTHERS = ("published", REPORTED)
 NAME_MIN, TAGS_MAX, TEXT_MAX = 22, 24, 28
 
@@ -143,6 +144,29 @@ def collapse_rows(board: Board, families: Mapping[str, str]) -> Board:
         spread = f": from {' to '.join(ends)}" if ends else ""
         notes[1] = f"{len(people)} people are folded into one row (--all){spread}"
     return noted(replace(board, rows=rows, references=references), *notes)
+
+
+def headline_board(board: Board) -> Board:
+    """The board with its first column, of observers and whom they are held against."""
+    references = tuple(row for row in board.references if row.kind in ("human", "group", "chance"))
+    return replace(board, columns=board.columns[:1], references=references)
+
+
+def neighbours(names: Sequence[str], chosen: Collection[str]) -> list[int]:
+    """Places of the chosen among names in their order, and of `NEAR` on either side of each."""
+    places = [at for at, name in enumerate(names) if name in chosen]
+    return [at for at in range(len(names)) if any(abs(at - place) <= NEAR for place in places)]
+
+
+def near_rows(board: Board, chosen: Collection[str]) -> Board:
+    """The board with the rows of the chosen and their neighbours, and of others as many as stand beside observers; no
+    row is ranked anew. Without any of the chosen: none."""
+    if not any(row.observer in chosen for row in (*board.rows, *board.references)):
+        return replace(board, rows=(), references=())
+    rows = tuple(board.rows[at] for at in neighbours([row.observer for row in board.rows], chosen))
+    references = tuple(r for r in board.references if r.observer in chosen or r.kind in ("human", "group", "chance"))
+    hidden = len(board.rows) - len(rows)
+    return noted(replace(board, rows=rows, references=references), f"{hidden} others: bench rank" if hidden else "")
 
 
 def observer_tables(

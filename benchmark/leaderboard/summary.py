@@ -6,14 +6,26 @@ of the same stimuli (of a suite's boards, the one with most observers).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from benchmark.display import printable
-from benchmark.leaderboard.board_tables import NAME_MIN, ORIGIN, TAGS_MAX, WAYS, shown_name
+from benchmark.leaderboard.board_tables import NAME_MIN, ORIGIN, TAGS_MAX, WAYS, neighbours, shown_name
 from benchmark.leaderboard.lineage import recipe
 from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row
-from benchmark.leaderboard.table import ELSEWHERE, LAST, NOT_MEASURED, NOTHING, PUBLISHED, Field, Table, Value
+from benchmark.leaderboard.table import (
+    ELSEWHERE,
+    LAST,
+    NOT_MEASURED,
+    NOTHING,
+    PUBLISHED,
+    Field,
+    Rank,
+    Table,
+    Value,
+    estimate,
+    rank_text,
+)
 
 #: How a model stands to the baseline in a suite: see `Signs`.
 BETTER, WORSE, INCONCLUSIVE = ("\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}", "~")
@@ -129,6 +141,33 @@ def _lines(
         asked = own[boards.index(clean[0])] if clean else None
         plain = asked.cells[clean[1].metric] if asked and clean else NOWHERE
         yield Line(name, first.kind, first.training, cells, plain)
+
+
+def near_lines(summary: Summary, chosen: Collection[str]) -> Summary:
+    """The summary with the lines of the chosen and their neighbours. Without any of the chosen: none."""
+    if not any(line.observer in chosen for line in (*summary.lines, *summary.references)):
+        return replace(summary, lines=(), references=())
+    lines = tuple(summary.lines[at] for at in neighbours([line.observer for line in summary.lines], chosen))
+    aside = tuple(x for x in summary.references if x.observer in chosen or x.kind in ("human", "group", "chance"))
+    hidden = len(summary.lines) - len(lines)
+    notes = (*summary.notes, *([f"{hidden} others: bench rank --summary"] if hidden else []))
+    return replace(summary, lines=lines, references=aside, notes=notes)
+
+
+def standing(summary: Summary, chosen: Collection[str]) -> str:
+    """A summary in a sentence: where the only one of the chosen stands, else who leads in which suite. "" where nobody
+    is ranked."""
+    own = [line for line in summary.lines if line.observer in chosen]
+    said: dict[str, list[str]] = {}
+    for at, head in enumerate(summary.headlines):
+        ranked = [(line, line.cells[at], Rank(*(line.cells[at].rank or Rank()))) for line in summary.lines]
+        ranked = [place for place in ranked if place[2].rank is not None]
+        for line, cell, rank in ranked:
+            if line in own if len(own) == 1 else rank.rank == 1:
+                place = f"is {rank_text(*rank)} of {len(ranked)}" if len(own) == 1 else "leads"
+                number = estimate(cell.value, cell.low, cell.high)
+                said.setdefault(line.observer, []).append(f"{place} in {head.suite} ({head.column.title} {number})")
+    return "; ".join(f"{printable(name)} {', '.join(places)}" for name, places in said.items())
 
 
 def summary_table(
