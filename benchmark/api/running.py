@@ -160,7 +160,8 @@ class Prepared:
         (device, *more), _ = devices_and_policy(self.request)
         seconds = known_seconds(tasks, self.settings, device)
         about = f", about {duration(seconds)} of computing" if seconds and not more else ""
-        return f"{len(observers)} observer{'s' * (len(observers) > 1)} under {', '.join(suites)}: {answers:,} answers{about} where none is stored"
+        who = f"{len(observers)} observer{'s' * (len(observers) > 1)} under {', '.join(suites)}"
+        return f"{who}: {answers:,} answers{about} where none is stored"
 
     def passes(self) -> dict[str, float]:
         """Model -> forward passes that its part of the plan costs, with nothing stored; {} if several processes tell
