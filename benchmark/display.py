@@ -18,8 +18,7 @@ _OPTION = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&\s'\"]*", re.IGNORECASE)
 def printable(text: str) -> str:
     """Text of one line without control, format and other invisible characters, each replaced by one that is seen.
 
-    A name cannot move a terminal's cursor, turn the reading direction, or break a table.
-    """
+    A name cannot move a terminal's cursor, turn the reading direction, or break a table."""
     if text.isprintable():
         return text
     return "".join(map(_seen, text))

@@ -1,9 +1,8 @@
 """What a stored answer depends on, as digests.
 
-A cache keyed by names hands back the answers of code and weights that no longer exist. So an observation's key
-holds content: weights, preprocessing, stimuli, configuration, the versions of the program's own components, and the
-files of foreign code (`registry.code`; what is guaranteed, and how: docs/identity.md).
-"""
+A cache keyed by names hands back the answers of code and weights that no longer exist. So an observation's key holds
+content: weights, preprocessing, stimuli, configuration, the versions of the program's own components, and the files of
+foreign code (`registry.code`; what is guaranteed, and how: docs/identity.md)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -47,8 +46,7 @@ def _block(block: Block, codes: Codes) -> dict[str, Any]:
 def observation_key(identity: str, block: Block, suite: Suite, policy: Policy, codes: Codes | None = None) -> str:
     """Key of one observer's answers to one block under one suite. No name, path, host, batch size or worker count.
 
-    codes: digests of code that are made already; without it they are made anew.
-    """
+    codes: digests of code that are made already; without it they are made anew."""
     codes = codes or Codes()
     rule = suite.stopping.settled  # it says how many trials there are
     return digest_data(

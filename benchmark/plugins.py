@@ -34,8 +34,7 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
     """Load every suite. One that does not load is named with its error instead of vanishing.
 
     pattern: "all", or names separated by commas, variants as NAME:VARIANT: only these are loaded, if all of them are
-    there; scored: names, variants as well: without such a pattern only those of these that are there.
-    """
+    there; scored: names, variants as well: without such a pattern only those of these that are there."""
     entries = suite_entries()
     wanted = "" if pattern in (None, "all") else str(pattern)
     asked = {name.partition(":")[0].strip() for name in wanted.split(",") if name.strip()}
@@ -48,9 +47,8 @@ def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = 
 
 
 def select_suites(pattern: str, shelf: SuiteShelf) -> list[Suite]:
-    """`all` (no variants), or names separated by commas, variants as NAME:VARIANT. A broken suite that is asked
-    for by name is an error.
-    """
+    """`all` (no variants), or names separated by commas, variants as NAME:VARIANT. A broken suite that is asked for by
+    name is an error."""
     if pattern == "all":
         return list(shelf.suites.values())
     return [named_suite(name.strip(), shelf) for name in pattern.split(",") if name.strip()]
@@ -82,8 +80,7 @@ def named_suite(name: str, shelf: SuiteShelf) -> Suite:
 def requested_suites(pattern: str, target: float | None, shelf: SuiteShelf) -> list[Suite]:
     """The suites of a request; target: those that can stop early do so with intervals of +-target.
 
-    Raises UnknownName with close matches, PluginError, also where none of them can stop early.
-    """
+    Raises UnknownName with close matches, PluginError, also where none of them can stop early."""
     suites = select_suites(pattern, shelf)
     if target is None:
         return suites

@@ -15,8 +15,7 @@ def stacked(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     """The parts below one another, columns in order of first mention; none: {}.
 
     A column that a part lacks is "" there (text) or NaN (numbers and flags, which become numbers: nobody measured
-    them). Raises ValueError where a column is text in one part and numbers in another, or of other shapes.
-    """
+    them). Raises ValueError where a column is text in one part and numbers in another, or of other shapes."""
     return dict(stacked_codes(parts))
 
 

@@ -159,8 +159,7 @@ def entrances(card: ModelCard) -> list[tuple[str, str]]:
 
 def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, Sequence[Check]]:
     """The name or pattern of models that `what` is; the path of a checkpoint or folder is registered under its own
-    name, unless that very file is already. Returns the name, and what a registration checked.
-    """
+    name, unless that very file is already. Returns the name, and what a registration checked."""
     settings, path = read_settings(), expanded(what)
     cards = read_cards(settings.cards)
     if what in cards or not path.exists():
@@ -208,8 +207,7 @@ def _fit_probe(
     backbone: a model's name, or an architecture; train: a folder of class folders, or "world"; labels: the label space
     where the names of the classes do not tell it; overrides: fields of `Preprocess`. Gives the card and what is known
     of it: what the backbone is fed, the training set, the accuracy on images that were held out, and the checks of
-    every registered model. Nothing is written unless all hold.
-    """
+    every registered model. Nothing is written unless all hold."""
     from benchmark.engine.devices import choose_device
     from registry.families.family import labels_of_folders, require_classes
     from registry.families.probe import Head, fit, write_head

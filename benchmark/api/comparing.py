@@ -59,8 +59,7 @@ def compare(
     """Paired tests of A against B on the stimuli that both answered; "people": all people as a group.
 
     First the suites' headlines, then all other metrics: two families of tests, each Holm-adjusted. Where B is a pattern
-    ('net-*', or names with commas), A against each of them by the headlines alone: one family.
-    """
+    ('net-*', or names with commas), A against each of them by the headlines alone: one family."""
     settings = read_settings(db)
     tests = _in_common(a, b, suite, settings)
     if not len(tests):
@@ -99,8 +98,7 @@ def _remarks(store: Store, now: Standing, tests: Iterable[SuiteComparison], *nam
 def compare_each(a: str, others: str, *, suite: str | None = None, db: str | None = None) -> ComparedToEach:
     """Paired tests of one observer against each of several by the suites' headlines: one family of tests.
 
-    others: names or globs with commas; `a` itself and models that boards do not show are left out.
-    """
+    others: names or globs with commas; `a` itself and models that boards do not show are left out."""
     if a == PEOPLE:
         raise UnknownName("people as a group are compared with one: `bench compare NAME people`.")
     settings = read_settings(db)
@@ -147,8 +145,7 @@ def _pair(a: str, b: str) -> tuple[str, str]:
 def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite]:
     """The suites to compare under. Raises UnknownName where one of the observers is not known.
 
-    Without a name those that the first has answered: no other is loaded. Imported answers are any suite's.
-    """
+    Without a name those that the first has answered: no other is loaded. Imported answers are any suite's."""
     known = {note.name for note in store.observers()} | {PEOPLE}
     hint = "`bench rank` lists those with scores; people: all people as a group."
     for name in names:
@@ -180,8 +177,7 @@ def diff(
     From stored trials; with a precision target both are run, and only as far as the answer needs. BASE may be "people":
     all people as a group. Margins are in units of each metric (0.01: a percentage point). A suite of the base's that
     the new one lacks is inconclusive. Exit codes: 0 no change for the worse (with a margin: shown to be so), 1 worse or
-    not equivalent, 2 an error, 3 inconclusive.
-    """
+    not equivalent, 2 an error, 3 inconclusive."""
     if noninferior is not None and equivalent is not None:
         raise BenchError("not inferior or equivalent: ask for one of the two.")
     size = noninferior if equivalent is None else equivalent
@@ -298,8 +294,7 @@ class Sampling:
     difference is known to +-`target`, or there are no more images.
 
     margin: what is asked (None: whether a change is shown); prepared: the tasks of both; remarks, unasked: on suites
-    that are not asked; of the latter that counts.
-    """
+    that are not asked; of the latter that counts."""
 
     base: str
     new: str
@@ -395,8 +390,7 @@ class Sampling:
 def per_image(metric: Metric, trials: Trials) -> Floats:
     """[images] what each image adds to a ratio, by name; every image has the same share of the denominator.
 
-    ValueError where it has not: then the ratio is no mean over images.
-    """
+    ValueError where it has not: then the ratio is no mean over images."""
     num, den, stimulus = ratio_arrays(metric, trials)
     if not len(num):
         return np.zeros(0)

@@ -22,10 +22,9 @@ from benchmark.variables import read_settings
 
 @dataclass
 class MergeReport:
-    """What came of which leaderboard; scored: new score sets; waiting: "MODEL under SUITE", or a leaderboard whose
-    run was cut short -> why there are no scores yet; lacking: parts of these leaderboards' plans that have not come to
-    their end here.
-    """
+    """What came of which leaderboard; scored: new score sets; waiting: "MODEL under SUITE", or a leaderboard whose run
+    was cut short -> why there are no scores yet; lacking: parts of these leaderboards' plans that have not come to
+    their end here."""
 
     into: str
     merged: list[Merged] = field(default_factory=list)

@@ -57,8 +57,7 @@ def consistency(
     """Error consistency (kappa) of observers on the images that both of a pair answered, with interval and counts.
 
     Kappa is 1 where two observers are right and wrong on the same images, 0 where they agree as often as their
-    accuracies alone would have it, negative where less (Geirhos, Meding & Wichmann 2020).
-    """
+    accuracies alone would have it, negative where less (Geirhos, Meding & Wichmann 2020)."""
     if isinstance(observers, str):
         observers = [name.strip() for name in observers.split(",") if name.strip()]
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
@@ -125,8 +124,7 @@ def exported(
     db: Db = None,
 ) -> Iterator[str]:
     """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs); or every
-    score, or every trial of an observer. Gives the text, or "" if an output is named, which has it then.
-    """
+    score, or every trial of an observer. Gives the text, or "" if an output is named, which has it then."""
     # piece by piece: a big leaderboard is never in memory as a whole
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
     if (every_score or trials_of) and (by or unseen_only):

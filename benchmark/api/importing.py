@@ -44,8 +44,7 @@ def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
 def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
     """Score what was answered in parts and is whole now, then all stored trials that today's code scores otherwise.
 
-    Raises PluginError, naming the suite, if its own code fails.
-    """
+    Raises PluginError, naming the suite, if its own code fails."""
     codes, total, shelf = Codes(), Completed(), plugins.find_suites(suite)
     suites = {chosen.name: chosen for chosen in chosen_suites(store, suite, shelf)}
     if not suite or suite == "all":
@@ -93,15 +92,14 @@ def import_trials(
     """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape, and score them.
 
     Columns: subj, session, trial, rt, object_response, category, condition, imagename, decision_margin; or image,
-    response, pred_label, whose files are called by their observers. A malformed file is named with its row and
-    nothing of it is imported; the others of its folder are (exit code 3).
+    response, pred_label, whose files are called by their observers. A malformed file is named with its row and nothing
+    of it is imported; the others of its folder are (exit code 3).
 
     Recipes of published networks also come from a file training.yaml in the folder (OBSERVER: [RECIPE, ...]) and from
     the names of Geirhos et al. 2018; a second import may add them.
 
     An observer is a name of a source, "resnet50 (texture-vs-shape)": networks of one name from two sources are two.
-    Several tables of one observer are joined; where answers differ, a later import takes the earlier one's place.
-    """
+    Several tables of one observer are joined; where answers differ, a later import takes the earlier one's place."""
     path = Path(path)
 
     recipes = stated_recipes(training)
@@ -146,8 +144,7 @@ def reference(
     """Published networks and people in one leaderboard, so that your network stands among them.
 
     Gets what is not on this disk (from BENCH_MIRROR first, where it is set) and brings it in. A second time adds
-    nothing. Exit code 3 where a part could not be got or read.
-    """
+    nothing. Exit code 3 where a part could not be got or read."""
     settings, shown = read_settings(), reporter or Silent()
     names = [find_entry(name, settings).name for collection in sources or GROUPS for name in members(collection)]
     outcome = ReferenceReport(db or str(settings.home / "reference.db"))

@@ -38,8 +38,7 @@ What = tuple[str, int, str, str, str, str]  # suite, version, space, metric, con
 class LeaderboardReport:
     """What came in. observers: names here of those with new scores; scores: new ones; known: those that are here
     already; conflicts: because of what nothing was taken; left_out: what has no place here; notes: what a user should
-    know.
-    """
+    know."""
 
     source: str
     observers: list[str] = field(default_factory=list)
@@ -58,10 +57,9 @@ def import_leaderboard(
 ) -> LeaderboardReport:
     """Import another laboratory's leaderboard: what `bench export --scores -o FILE.json` wrote there.
 
-    Its networks stand on the boards as "NAME (SOURCE)", every number with a remark, and in no paired test: there are
-    no trials of them here. What is here already is not stored twice. Where two numbers of the same thing differ,
-    nothing is imported and the conflicts are shown (exit code 3).
-    """
+    Its networks stand on the boards as "NAME (SOURCE)", every number with a remark, and in no paired test: there are no
+    trials of them here. What is here already is not stored twice. Where two numbers of the same thing differ, nothing
+    is imported and the conflicts are shown (exit code 3)."""
     path = Path(path)
     known_as = check_source(path.stem if source is None else source)
     document, suites = read_document(path), plugins.find_suites().suites

@@ -67,8 +67,7 @@ def notes_of(store: Store) -> dict[str, StimuliNote]:
 class Standing:
     """What boards leave out and what they mark.
 
-    hidden: names that a board shows only when it is asked for them; outdated: name -> what to know of its scores.
-    """
+    hidden: names that a board shows only when it is asked for them; outdated: name -> what to know of its scores."""
 
     hidden: frozenset[str] = frozenset()
     outdated: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,6 @@
 """What is said of a verb's parameters once, in its signature: their help, and how they are called on a command line.
 
-The command line derives its options from the signature (`benchmark.cli.derive`), the Python face its documentation.
-"""
+The command line derives its options from the signature (`benchmark.cli.derive`), the Python face its documentation."""
 
 from __future__ import annotations
 

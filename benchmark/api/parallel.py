@@ -1,8 +1,7 @@
 """Carrying out a plan wherever its request says: here, by a process for each of several devices, or by Ray's tasks.
 
 There is one way to be parallel: shards. Each process carries out `--shard I/N` of the plan and stores its trials; what
-all of them have stored is scored once, as one run would have. Schedulers get a script that does the same.
-"""
+all of them have stored is scored once, as one run would have. Schedulers get a script that does the same."""
 
 from __future__ import annotations
 
@@ -172,8 +171,7 @@ def carry_out_shard(
 ) -> None:
     """The process of a shard: sends each word of progress, then its report. It ends when its parent does.
 
-    prepared: the whole plan without its tasks, which are planned again here.
-    """
+    prepared: the whole plan without its tasks, which are planned again here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.dup2(2, 1)  # what a network's code prints is no output of the command
@@ -254,8 +252,7 @@ fi
 def array_script(request: RunRequest, db: str, tasks: int) -> str:
     """A bash script that submits a plan to Slurm as an array of shards, with a job after it that merges and scores.
 
-    Each shard has a leaderboard of its own beside `db`, which begins with what `db` has; a server takes all.
-    """
+    Each shard has a leaderboard of its own beside `db`, which begins with what `db` has; a server takes all."""
     if request.device not in ("auto", "cpu", "cuda"):
         raise BenchError(f"each shard has a device of its own: --device is auto, cpu or cuda, not '{request.device}'.")
     device = "cpu" if request.device == "cpu" else "cuda"  # never the processor by accident

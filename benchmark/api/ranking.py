@@ -43,15 +43,13 @@ def import_scores(
     same: Annotated[Sequence[str], Option("Same as our metric of that name (repeatable).", metavar="METRIC")] = (),
     db: Db = None,
 ) -> ScoresReport:
-    """Import published scores of which there are no trials: a CSV or JSON file, or the folder of
-    critical-band-masking.
+    """Import published scores of which there are no trials: a CSV or JSON file, or the folder of critical-band-masking.
 
     Columns: observer, metric, value; where known low, high, level, n, condition, source, suite, note. JSON: a list of
     such records, or {observer: {metric: value}}.
 
     They stand in tables of their own below a suite's (`bench rank`): ordered, not ranked, and in no paired test.
-    Importing again adds nothing; another value takes the earlier one's place.
-    """
+    Importing again adds nothing; another value takes the earlier one's place."""
     path = Path(path)
     stated = None if source is None else check_source(source)
     suites = plugins.find_suites().suites
@@ -101,8 +99,7 @@ def rank(
 ) -> list[Board]:
     """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
 
-    One table per decision space and stimulus set: rows of different stimuli are never ranked together.
-    """
+    One table per decision space and stimulus set: rows of different stimuli are never ranked together."""
     settings = read_settings(db)
     with reading(settings) as store:
         scored = store.suites() if by is None else None  # by: may name any suite
@@ -146,9 +143,8 @@ def transfer(
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
     """The transfer matrix of Geirhos et al. 2018: accuracy of each training recipe under each degradation.
 
-    Rows are the recipes that cards state (`bench import trials --training` for published networks); cells that a
-    recipe trains on are marked. Below: how much of what training against one noise gains carries over to another.
-    """
+    Rows are the recipes that cards state (`bench import trials --training` for published networks); cells that a recipe
+    trains on are marked. Below: how much of what training against one noise gains carries over to another."""
     ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
     shelf = plugins.find_suites()
     with reading(read_settings(db)) as store:
@@ -240,8 +236,7 @@ def against(
     """Decision space -> (observer, suite) -> how it stands to the baseline, by paired tests of the headlines.
 
     The headlines of each observer are one family of tests, as in `compare`. Raises UnknownName if no summary has the
-    baseline.
-    """
+    baseline."""
     names = {table.space: [line.observer for line in table.lines] for table in tables}
     known = {name for in_space in names.values() for name in in_space}
     if baseline not in known:

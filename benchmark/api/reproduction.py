@@ -35,8 +35,7 @@ def provenance(
     db: Db = None,
 ) -> list[Provenance]:
     """Everything behind a number: weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval,
-    and the command that makes it again; one entry per stimulus set.
-    """
+    and the command that makes it again; one entry per stimulus set."""
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     with reading(read_settings(db)) as store:
         require_observer(store, observer)
@@ -125,8 +124,7 @@ def reproduce(
     """Run what made a number in a fresh leaderboard, and say whether the number came out.
 
     Exit codes: 0 equal bit for bit, 1 a number differs, 3 none differs but not all could be made. None if `agreed`
-    refuses the run.
-    """
+    refuses the run."""
     from benchmark.api.importing import recorded
 
     settings = read_settings(db)

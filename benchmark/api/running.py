@@ -46,8 +46,7 @@ class RunRequest:
     """Run what is missing of suites on models, store every trial and score it; resume what was interrupted.
 
     Without a model: all that needs no download (the built-in world's networks and observers, weights of installed
-    packages). A limit changes what is scored; a shard is scored by the merge.
-    """
+    packages). A limit changes what is scored; a shard is scored by the merge."""
 
     models: Annotated[Names, Option("Names, globs.", "--model", "-m", metavar="PATTERN")] = DEFAULT_MODELS
     suites: SuiteNames = "all"
@@ -241,10 +240,9 @@ def run_here(
     known: Mapping[str, StoredElsewhere] | None = None,
     enough: Callable[[Store], bool] | None = None,
 ) -> RunReport:
-    """Carry out a plan, or a shard of one, in this process on one device. known: what another leaderboard has, by
-    key: what is complete there is not made again; enough: asked whenever a chunk of all blocks is stored, and where it
-    says yes, the run ends there.
-    """
+    """Carry out a plan, or a shard of one, in this process on one device. known: what another leaderboard has, by key:
+    what is complete there is not made again; enough: asked whenever a chunk of all blocks is stored, and where it says
+    yes, the run ends there."""
     from benchmark.engine.run import RunOptions, execute
 
     request = prepared.request

@@ -1,7 +1,6 @@
 """Every checkpoint of a training run as one family: registered, and run under the cheapest suite first.
 
-In a folder that is followed they are run as they appear; a file that is still being written is waited for.
-"""
+In a folder that is followed they are run as they appear; a file that is still being written is waited for."""
 
 from __future__ import annotations
 
@@ -72,8 +71,7 @@ def sweep(
 
     Step or epoch are read from the names (step_1000.pt, epoch=3.ckpt), else from the files. A second time computes what
     is missing. Exit code 3 where a file could not be used. While a folder is followed, a file that is still being
-    written is waited for: write checkpoints under another name and rename them where you can.
-    """
+    written is waited for: write checkpoints under another name and rename them where you can."""
     given = stated(**{**said, "training": tuple(said.get("training") or ())})
     request = RunRequest(suites=suites, limit=limit, device=device, precision=precision, seed=seed)
     run = run_name(folder, name)
@@ -146,8 +144,7 @@ class TrainingRun:
 
     arch: as `bench register` takes it; run: its name; pattern: a glob ("": all that look like checkpoints); every: each
     n-th in the order of training, and the last; is_named: somebody says which run it is; given: further options of a
-    registration (labels, key, mean, ...).
-    """
+    registration (labels, key, mean, ...)."""
 
     folder: Path
     arch: str
@@ -192,8 +189,7 @@ class TrainingRun:
         checkpoint of at least step `until` was run, or was left out and is as it was at the next look.
 
         A file is read once its size and time are the same at two looks. One that does not load is said and tried again
-        when it changes.
-        """
+        when it changes."""
         self._require()
         self._require_arch()
         before: Mapping[Path, Stamp] = {}

@@ -101,9 +101,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Does my network see like a person, and does it break like a machine?
 
-    Observers answer trials; trials are stored in results.db; scores are computed from stored trials; the
-    leaderboard ranks scores. Exit codes: 0 done, 1 failed, 2 usage, 3 partly failed.
-    """
+    Observers answer trials; trials are stored in results.db; scores are computed from stored trials; the leaderboard
+    ranks scores. Exit codes: 0 done, 1 failed, 2 usage, 3 partly failed."""
 
 
 def main() -> None:

@@ -62,8 +62,7 @@ def fetch(
     """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them.
 
     "published-trials" stands for every table of published answers; of such a group, what cannot be got is said and the
-    rest is got (exit code 3).
-    """
+    rest is got (exit code 3)."""
     failed = 0
     for name in names:
         group = members(name)
@@ -105,8 +104,7 @@ def regenerate(
     """Make the stimuli of EXPERIMENT (or of all twelve: "all") again from ImageNet photographs.
 
     For who has ImageNet but not the published files: the set plays the experiment's role where those are absent, and
-    every score on it is flagged. An interrupted run goes on where it stopped.
-    """
+    every score on it is flagged. An interrupted run goes on where it stopped."""
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
         make_set(name, settings, say, source=source, trials=trials, output=output)
@@ -123,8 +121,7 @@ def verify(
     """Count and read a set's files, and compare them with the catalogue.
 
     Names, classes and empty files are checked of all images; a sample of a large set is read. Exit code 1 where
-    something is broken; a part of a set is all right, and said.
-    """
+    something is broken; a part of a set is all right, and said."""
     from benchmark.cli.progress import Bars
 
     bars = Bars(safe_console(stderr=True))
@@ -180,9 +177,8 @@ def stylize(
     """Paint pictures in the manner of others: a stimulus set of your own.
 
     Without --cue-conflict every picture keeps its label and takes the texture of one style, as in Stylized-ImageNet.
-    The network is another one than for the published sets: boards name it and never mix the sets. An interrupted
-    run goes on where it stopped.
-    """
+    The network is another one than for the published sets: boards name it and never mix the sets. An interrupted run
+    goes on where it stopped."""
     if per_pair is not None and count is not None:
         raise UsageError("--per-pair and --count say the same thing twice: give one.")
     if not cue_conflict and (per_pair is not None or count is not None or same_category):

@@ -166,5 +166,4 @@ def reference(**asked: Any) -> int:
 def db() -> None:
     """Leaderboards as data bases: SQLite files, or PostgreSQL for a team.
 
-    A leaderboard is a file path or a URL (postgresql://USER@HOST/NAME).
-    """
+    A leaderboard is a file path or a URL (postgresql://USER@HOST/NAME)."""

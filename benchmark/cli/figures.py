@@ -31,8 +31,7 @@ def report(
 ) -> int:
     """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli.
 
-    Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run.
-    """
+    Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run."""
     if live:
         return _serve(read_settings(db), host, port, every)
     made = site.report(out, compare=compare, db=db)
@@ -69,8 +68,7 @@ def plot(
 ) -> int:
     """One figure for a paper: as SVG, PDF or PNG (300 dpi). Without a name: the figures that this leaderboard has.
 
-    The caption, with stimuli, n and intervals, is printed.
-    """
+    The caption, with stimuli, n and intervals, is printed."""
     drawn = figures.plot(**asked)
     if asked["figure"] is None:
         put_out("\n".join(f"{known.name}  {known.title}" for known in drawn))

@@ -1,6 +1,5 @@
-"""The only way to a terminal. What cards, files, imports and data bases say is text: no markup, no control
-characters, no passwords.
-"""
+"""The only way to a terminal. What cards, files, imports and data bases say is text: no markup, no control characters,
+no passwords."""
 
 from __future__ import annotations
 

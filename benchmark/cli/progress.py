@@ -1,7 +1,6 @@
 """How far a run is, and before it starts what it costs: bars in a terminal, a line a minute in a log or a pipe.
 
-Work is counted in forward passes, for a trial of one suite may cost a hundred times what one of another does.
-"""
+Work is counted in forward passes, for a trial of one suite may cost a hundred times what one of another does."""
 
 from __future__ import annotations
 
@@ -67,8 +66,7 @@ def reporting(
 ) -> Iterator[Bars | Heartbeat | Silent]:
     """The reporter of a run: bars in a terminal, a line a minute elsewhere, nothing if it shall be quiet.
 
-    planned: observer -> forward passes, where they are known beforehand.
-    """
+    planned: observer -> forward passes, where they are known beforehand."""
     console = safe_console(stderr=True)
     if quiet:
         yield Silent()
@@ -138,8 +136,7 @@ class Heartbeat:
     """A reporter for logs and pipes: a line whenever a minute has passed and something has moved.
 
     planned: observer -> forward passes of the whole plan, so that the time left is of the whole run though observers
-    are loaded in groups; clock: seconds.
-    """
+    are loaded in groups; clock: seconds."""
 
     def __init__(
         self,
@@ -180,9 +177,8 @@ class Heartbeat:
         left = sum(self._left.values())
         rate = (self._done - self._done_before) / (now - self._last)
         self._say(
-            f"after {duration(now - self._start)}: {self._done / (self._done + left):.0%} of the work, "
-            f"{self._stored} trials stored, {rate:.3g} passes/s, "
-            f"about {duration(left * (now - self._begun) / self._done)} left"
+            f"after {duration(now - self._start)}: {self._done / (self._done + left):.0%} of the work, {self._stored} "
+            f"trials stored, {rate:.3g} passes/s, about {duration(left * (now - self._begun) / self._done)} left"
         )
         self._last, self._done_before = now, self._done
 

@@ -48,8 +48,7 @@ def run(
 
     A path of a checkpoint (with --arch) or of a folder of timm registers it on the way. Without a model: all that needs
     no download (the built-in world's networks and observers, weights of installed packages). An interrupted run resumes
-    by the same command.
-    """
+    by the same command."""
     named = []
     for word in what:
         if not word.strip(" ,"):

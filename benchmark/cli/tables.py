@@ -153,8 +153,7 @@ def show(
 
     With --provenance what is behind a number: weights, card, stimuli, seed, precision, device, versions, runs, n,
     method, interval, and the command that makes it again. MODEL alone: the headline of each of its suites; MODEL SUITE:
-    that suite's headline; CONDITION as `bench show` prints it (none: the number over all conditions).
-    """
+    that suite's headline; CONDITION as `bench show` prints it (none: the number over all conditions)."""
     if not provenance:
         if suite or as_json:
             raise click.UsageError("SUITE, METRIC, CONDITION and --json are for --provenance.")

@@ -24,15 +24,14 @@ CHUNK = 256  # stimuli per stored chunk: the unit of commit, cache and resume, w
 class Stimuli:
     """An ordered set of labelled images.
 
-    name: catalogue name; digest: SHA-256 over the order, each item's digest and labels (a subset has another);
-    space: the decision space that its labels live in ("geirhos16", "imagenet1k", "world16");
-    ids: unique image names; items: one content digest per image; labels: columns of str, one value per image
-    ("category" always; "shape" and "texture" on cue-conflict sets); decode(i): HWC uint8 RGB;
-    mask(i): HW bool of the decoded image's size, where the set has object masks; ignored(i): HW bool, the pixels
-    that are neither object nor background (never overlaps the mask), None where every pixel counts;
-    importance(i): HW float32 >= 0, how much people used each pixel, where the set has such maps: only their order
-    has a meaning; whole: how many images the full published set has (n of total is shown where they differ).
-    """
+    name: catalogue name; digest: SHA-256 over the order, each item's digest and labels (a subset has another); space:
+    the decision space that its labels live in ("geirhos16", "imagenet1k", "world16"); ids: unique image names; items:
+    one content digest per image; labels: columns of str, one value per image ("category" always; "shape" and "texture"
+    on cue-conflict sets); decode(i): HWC uint8 RGB; mask(i): HW bool of the decoded image's size, where the set has
+    object masks; ignored(i): HW bool, the pixels that are neither object nor background (never overlaps the mask), None
+    where every pixel counts; importance(i): HW float32 >= 0, how much people used each pixel, where the set has such
+    maps: only their order has a meaning; whole: how many images the full published set has (n of total is shown where
+    they differ)."""
 
     name: str
     digest: str
@@ -58,9 +57,8 @@ class Stimuli:
 class Transform:
     """A named image transform: `apply(images NCHW float32 in [0,1], seeds uint64 [n]) -> same shape`.
 
-    Batched, on the images' device; the result for one image depends on that image and its seed alone.
-    stored: `apply` takes and gives images as they are stored, uint8, and nothing is converted on the way.
-    """
+    Batched, on the images' device; the result for one image depends on that image and its seed alone. stored: `apply`
+    takes and gives images as they are stored, uint8, and nothing is converted on the way."""
 
     name: str
     params: Mapping[str, Any]
@@ -71,8 +69,7 @@ class Transform:
 @dataclass(frozen=True)
 class OtherNetwork:
     """Another network than the one that is tested. identity: digest of its weights, preprocessing, labels and code;
-    load(device): the network there, a `registry.model.LoadedModel`.
-    """
+    load(device): the network there, a `registry.model.LoadedModel`."""
 
     name: str
     identity: str
@@ -114,8 +111,7 @@ class Shelf(Protocol):
     def parts(self, role: str) -> Mapping[str, Stimuli]:
         """The sets of a role that lies in several folders: `parts("imagenet-c")["gaussian_noise/3"]`.
 
-        Raises MissingStimuli with the remedy.
-        """
+        Raises MissingStimuli with the remedy."""
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
         """The networks of those names that answer in this space and have their weights on this disk, loaded once."""
@@ -123,5 +119,4 @@ class Shelf(Protocol):
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
         """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order.
 
-        Raises MissingStimuli with the remedy, StimuliError where a file is not the published one.
-        """
+        Raises MissingStimuli with the remedy, StimuliError where a file is not the published one."""

@@ -33,9 +33,8 @@ def distrust_flags(flags: Iterable[str]) -> list[str]:
 class Score:
     """One number with its uncertainty. `value` None: undefined, and `reason` says why (never 0, never dropped).
 
-    low, high: bounds of the interval at `level`; method: how the interval was made; n: trials that count;
-    excluded: trials that do not; role: the stimulus role that it was measured on; flags: short warnings.
-    """
+    low, high: bounds of the interval at `level`; method: how the interval was made; n: trials that count; excluded:
+    trials that do not; role: the stimulus role that it was measured on; flags: short warnings."""
 
     metric: str
     value: float | None
@@ -59,18 +58,16 @@ ClustersOf = Callable[[Trials], Mapping[str, Array]]
 class Metric:
     """A metric's definition, for tables and tests.
 
-    ratio: where value = sum(numerator) / sum(denominator) over the trials of `role`: a function
-    Trials -> (numerator [n], denominator [n]). Intervals, paired tests and rescoring derive from it.
-    chance: what a uniform guesser gets; shown: whether the suite's default table has a column for it.
-    clusters: what several stimuli share (factor -> level of each trial [n]): intervals are then about other shapes and
-    textures. None: the label columns that end in "_exemplar" (`benchmark.stats.clusters`).
-    bounds: the lowest and the highest value there is, where it has both: intervals over people stay within.
-    span: the same where no interval is held to it (inf: no end; None: `bounds`); what is imported is held to either.
-    clean: whether it is accuracy on images as they are: a summary shows it once for all suites.
-    guard: whether a verdict on a new model looks at it beside the headline, as agreement alone says nothing of how many
-    answers are right.
-    parts: condition of the scores of single experiments, one a role, whose plain mean it is; "" where it is none.
-    """
+    ratio: where value = sum(numerator) / sum(denominator) over the trials of `role`: a function Trials -> (numerator
+    [n], denominator [n]). Intervals, paired tests and rescoring derive from it. chance: what a uniform guesser gets;
+    shown: whether the suite's default table has a column for it. clusters: what several stimuli share (factor -> level
+    of each trial [n]): intervals are then about other shapes and textures. None: the label columns that end in
+    "_exemplar" (`benchmark.stats.clusters`). bounds: the lowest and the highest value there is, where it has both:
+    intervals over people stay within. span: the same where no interval is held to it (inf: no end; None: `bounds`);
+    what is imported is held to either. clean: whether it is accuracy on images as they are: a summary shows it once for
+    all suites. guard: whether a verdict on a new model looks at it beside the headline, as agreement alone says nothing
+    of how many answers are right. parts: condition of the scores of single experiments, one a role, whose plain mean it
+    is; "" where it is none."""
 
     name: str
     title: str
@@ -102,9 +99,8 @@ class Metric:
 
 
 class View(Protocol):
-    """What a suite sees of one chunk: at most CHUNK stimuli. Lazy fields are computed at most once, in device
-    batches, and shared by all suites. A suite's own forward passes go in parts of `batch` images.
-    """
+    """What a suite sees of one chunk: at most CHUNK stimuli. Lazy fields are computed at most once, in device batches,
+    and shared by all suites. A suite's own forward passes go in parts of `batch` images."""
 
     @property
     def block(self) -> Block:
@@ -161,8 +157,7 @@ class View(Protocol):
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of any position of `block.stimuli` as the network's input shows it: [h, w] of `images`,
-        through the same resize and crop with nearest neighbour. Raises MissingStimuli where the set has no masks.
-        """
+        through the same resize and crop with nearest neighbour. Raises MissingStimuli where the set has no masks."""
 
     def ignored(self, position: int) -> NDArray[np.bool_]:
         """The pixels that are neither object nor background, as `mask`; none where the set names none."""
@@ -183,15 +178,13 @@ class SuiteFigure:
     against levels, a line for each network and a band for people; "strip": a row for each condition, in it a mark for
     each network and one for people; "matrix": a cell for each condition, coloured by the first metric; "agreement":
     error consistency of all pairs of observers, from their trials; "gallery": pictures kept by `bench plot gallery`.
-    name: what its files are called; caption: what the numbers are (n, intervals, stimuli and people are added);
-    source: the paper that it is after.
-    conditions: a regular expression for the whole name of a condition, with named groups. along: the group along the
-    axis (levels of a curve, rows of a strip or matrix); across: the group of a matrix's columns, a panel for each
-    network ("": networks are the columns). Other groups have a figure for each of their values ("1": without a part).
-    order: of the values along the axis, others follow (numbers need none).
-    axes: titles of the axis of conditions and of that of values; they and `title` may name groups in braces.
-    line: a value that is dashed, and what it is.
-    """
+    name: what its files are called; caption: what the numbers are (n, intervals, stimuli and people are added); source:
+    the paper that it is after. conditions: a regular expression for the whole name of a condition, with named groups.
+    along: the group along the axis (levels of a curve, rows of a strip or matrix); across: the group of a matrix's
+    columns, a panel for each network ("": networks are the columns). Other groups have a figure for each of their
+    values ("1": without a part). order: of the values along the axis, others follow (numbers need none). axes: titles
+    of the axis of conditions and of that of values; they and `title` may name groups in braces. line: a value that is
+    dashed, and what it is."""
 
     kind: FigureKind
     name: str
@@ -216,14 +209,13 @@ class SuiteFigure:
 
 @dataclass(frozen=True)
 class Against:
-    """Measures against other observers that answered the same stimuli: people; in the built-in world
-    simulated people. Each takes name -> trials of the references, never with the observer itself.
+    """Measures against other observers that answered the same stimuli: people; in the built-in world simulated people.
+    Each takes name -> trials of the references, never with the observer itself.
 
-    scores: of one observer, (config, its trials, references); group: of people as a group (name -> trials of
-    each), where pooling their trials is not the measure; pair: paired tests of two observers against the same
-    references (`benchmark.stats.Comparison`), where a metric is no ratio of sums: (a, b, references); b None: the
-    references as a group.
-    """
+    scores: of one observer, (config, its trials, references); group: of people as a group (name -> trials of each),
+    where pooling their trials is not the measure; pair: paired tests of two observers against the same references
+    (`benchmark.stats.Comparison`), where a metric is no ratio of sums: (a, b, references); b None: the references as a
+    group."""
 
     scores: Callable[[Any, Trials, Mapping[str, Trials]], Sequence[Score]]
     group: Callable[[Any, Mapping[str, Trials]], Sequence[Score]] | None = None
@@ -237,8 +229,7 @@ class EarlyStop:
     within: X -> the variant "NAME:within-X", whose intervals end at most +-X wide; settled: whether one block needs no
     further trials, (config, its trials so far), asked after every stored chunk; shuffle: whether the headline is a mean
     over images of values in [0, 1] and the plan's images may come in random order, so that two networks are compared
-    only as far as the answer needs.
-    """
+    only as far as the answer needs."""
 
     within: Callable[[float], Suite] | None = None
     settled: Callable[[Any, Trials], bool] | None = None
@@ -251,8 +242,7 @@ class Suite:
 
     version: raised whenever scores change; trial_version: raised whenever what `plan` shows or `observe` keeps changes
     (of a plug-in its files say that by themselves); needs: what an observer must offer; experiments: names under which
-    published trial tables carry this suite's stimuli, each mapped to (set name, role).
-    """
+    published trial tables carry this suite's stimuli, each mapped to (set name, role)."""
 
     name: str
     version: int

@@ -126,8 +126,7 @@ class Observer:
 class Policy:
     """How numbers are computed; part of an observation's identity.
 
-    device: "cpu", "cuda", "mps" (never an index); precision: "fp32", "tf32" or "bf16".
-    """
+    device: "cpu", "cuda", "mps" (never an index); precision: "fp32", "tf32" or "bf16"."""
 
     device: str = "cpu"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
@@ -137,13 +136,12 @@ class Policy:
 
 @dataclass(frozen=True)
 class Trials:
-    """Stored responses of one observer: columns of equal length, always with
-    "role", "condition", "stimulus" (image name) and the label columns; then what `observe` returned.
-    Where the stimuli have a label column "condition" (one set, many conditions), it stands for the block's.
+    """Stored responses of one observer: columns of equal length, always with "role", "condition", "stimulus" (image
+    name) and the label columns; then what `observe` returned. Where the stimuli have a label column "condition" (one
+    set, many conditions), it stands for the block's.
 
-    A column that a block does not have is filled with "" (text) or NaN (numbers).
-    missing: role -> why there are no trials of it; training: the recipe tags of the observer's card.
-    """
+    A column that a block does not have is filled with "" (text) or NaN (numbers). missing: role -> why there are no
+    trials of it; training: the recipe tags of the observer's card."""
 
     columns: Mapping[str, Array]
     missing: Mapping[str, str] = field(default_factory=dict)

@@ -2,8 +2,7 @@
 
 Code and weights may be the same and answers others: an environment variable, a data file by a computed path, a patch,
 another version of a library. So each time a network is loaded it is shown the pictures again, as its suite presents
-images; where it answers otherwise than when its trials were stored, these are not taken for its own.
-"""
+images; where it answers otherwise than when its trials were stored, these are not taken for its own."""
 
 from collections.abc import Mapping
 from contextlib import suppress

@@ -49,9 +49,8 @@ def choose_device(wanted: str) -> str:
 
 
 def choose_devices(wanted: str) -> tuple[str, ...]:
-    """Several devices of one kind: "cuda:all", or a comma list ("cuda:0,cuda:2"); else the one that
-    `choose_device` gives. A device that is named twice has two workers. Raises BenchError.
-    """
+    """Several devices of one kind: "cuda:all", or a comma list ("cuda:0,cuda:2"); else the one that `choose_device`
+    gives. A device that is named twice has two workers. Raises BenchError."""
     if wanted == "cuda:all" and torch.cuda.is_available():
         return tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
     devices = tuple(choose_device(part.strip()) for part in wanted.split(","))
@@ -113,9 +112,8 @@ def _matrix_products(*, tf32: bool) -> Iterator[None]:
 def keep_pages() -> None:
     """Tell glibc to keep freed activations instead of unmapping them.
 
-    Otherwise every large activation is mapped, zero-filled by the kernel and unmapped again in each pass:
-    a third of the CPU time at batch 25. Without effect elsewhere than on Linux with glibc.
-    """
+    Otherwise every large activation is mapped, zero-filled by the kernel and unmapped again in each pass: a third of
+    the CPU time at batch 25. Without effect elsewhere than on Linux with glibc."""
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
@@ -182,8 +180,7 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
     """A model as it is fed, and the memory layout of its images: batch norms folded; on a CPU, whose convolutions are
     quickest so, channels last where the network takes that.
 
-    It depends on the network and the kind of device alone: float noise is part of saliency and of attacks.
-    """
+    It depends on the network and the kind of device alone: float noise is part of saliency and of attacks."""
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
         return model, layout
@@ -261,9 +258,8 @@ def _read(notes: Path) -> dict[str, dict[str, Any]]:
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
     """Batch, then threads at the best batch; and seconds per image.
 
-    On a CPU the batch is judged by one thread's processor time, which other work on the machine does not
-    disturb, and so are the seconds, by that of all threads; only the number of threads needs the wall clock.
-    """
+    On a CPU the batch is judged by one thread's processor time, which other work on the machine does not disturb, and
+    so are the seconds, by that of all threads; only the number of threads needs the wall clock."""
     gpu, threads = device.startswith("cuda"), torch.get_num_threads()
     run = _runner(*_form(model, device), device)
 
@@ -317,8 +313,7 @@ class Unsound(ModelFailure):
 def require_sound(feed: TunedModel, precision: str) -> None:
     """Raise Unsound, with every reason, where the loaded network or its tuned form fails a check.
 
-    Want of memory and a forward pass that fails are the run's to deal with: nothing is judged then.
-    """
+    Want of memory and a forward pass that fails are the run's to deal with: nothing is judged then."""
     batch = min(feed.tuning.batch, _LARGEST_BATCH)
     try:
         rows = check_load(feed.model, feed.run, batch, _ROUNDING[precision])

@@ -1,8 +1,7 @@
 """What a plan would cost: for `bench run --dry-run`, and for the question before a run that takes long.
 
-The run's own keys say what is stored. A model is loaded for its identity only where the leaderboard has answers
-of its name: weights or code may have changed since.
-"""
+The run's own keys say what is stored. A model is loaded for its identity only where the leaderboard has answers of its
+name: weights or code may have changed since."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -30,8 +29,7 @@ FEW_PASSES, MEASURED = 3_000, 10
 @dataclass(frozen=True)
 class Estimate:
     """One line of the dry run. cached: trials already stored; seconds: for the others, None where the speed is not
-    known.
-    """
+    known."""
 
     model: str
     suite: str

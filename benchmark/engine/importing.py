@@ -2,8 +2,7 @@
 
 A new import of a source takes the place of all that was imported of it before: a corrected table takes a faulty one's
 place, and the old one imported again takes it back. What an observer answered in several files of one import counts
-together, such as the sessions of a person.
-"""
+together, such as the sessions of a person."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -31,8 +30,7 @@ class ImportReport:
     """What came in: observers by experiment; `trials` counts rows; `known` observations were there already.
 
     sources: where the observers come from; notes: what a user should know, a line each; replaced: observations of
-    earlier imports of the same sources that do not count any more.
-    """
+    earlier imports of the same sources that do not count any more."""
 
     observers: dict[str, list[str]] = field(default_factory=dict)
     trials: int = 0
@@ -54,10 +52,9 @@ def import_trials(
 ) -> ImportReport:
     """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.
 
-    training: recipes of published networks by their name in the tables or here. They go before training.yaml
-    beside the tables, that before the recipe that is stored, and that before what a name states. stated: what the
-    user says of the tables; advance: told how many pieces of how many are stored.
-    """
+    training: recipes of published networks by their name in the tables or here. They go before training.yaml beside the
+    tables, that before the recipe that is stored, and that before what a name states. stated: what the user says of the
+    tables; advance: told how many pieces of how many are stored."""
     tables = read_tables(path, stated)
     files = tables.files
     report = ImportReport(sources=tuple(sorted({file.named.source for file in files})))

@@ -47,8 +47,7 @@ HEADER = 128  # bytes of a .npy file before its pixels
 def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) -> Iterator[Images]:
     """The images of each chunk in order, the next chunk always under way: memory holds two, however large the set.
 
-    Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None.
-    """
+    Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None."""
     from PIL import __version__ as pillow
 
     # Named by the set's digest, and by what makes pixels of its files.
@@ -115,8 +114,7 @@ class LoadedObserver:
     """An observer in memory. row: its own in the store; size: bytes that it takes; tasks: what it is to answer.
 
     `batch` shrinks when the device runs out of memory. failures: (suite, space) -> what ended that work; `failure`:
-    what ended all of it.
-    """
+    what ended all of it."""
 
     name: str
     observer: TunedModel | IdealObserver
@@ -199,8 +197,7 @@ class ChunkResult:
 class InferenceLoop:
     """One run's loop over blocks. `decoded` counts images, so that tests can see that sharing works.
 
-    over: whether a job needs no further answers, asked before each chunk.
-    """
+    over: whether a job needs no further answers, asked before each chunk."""
 
     seed: int
     device: str

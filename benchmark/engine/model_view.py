@@ -45,9 +45,8 @@ class _ChunkOfStimuli:
 class NetworkView(_ChunkOfStimuli):
     """A network on one chunk, seen in device batches of `batch` images.
 
-    pixels: NCHW before the network's own resize, uint8 or float32 in [0,1]; device: where the network is;
-    passed: told the forward passes of each device batch (a backward counts two).
-    """
+    pixels: NCHW before the network's own resize, uint8 or float32 in [0,1]; device: where the network is; passed: told
+    the forward passes of each device batch (a backward counts two)."""
 
     feed: TunedModel
     block: Block

@@ -2,8 +2,7 @@
 
 Every machine makes the same plan and cuts it the same way, so that nobody has to tell them who does what. Nothing that
 differs between machines decides a cut: no measured speed, no stored answer, no cache. Shards are stretches of the plan,
-so that a shard loads few networks.
-"""
+so that a shard loads few networks."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -37,8 +36,7 @@ class Task:
     """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there.
 
     only: place in `plan.blocks` -> the chunks of that block that are shown here; None: everything. The rest is another
-    process's.
-    """
+    process's."""
 
     card: ModelCard
     suite: Suite
@@ -76,8 +74,7 @@ def plan_tasks(
     """Every card under every suite: one task per space in which the card can answer and whose stimuli are here; else
     one with the reason. Plans of one suite and space are made once, for opening a set reads every file's digest.
 
-    wanted: names of stimulus sets that play their roles before all others.
-    """
+    wanted: names of stimulus sets that play their roles before all others."""
     folder = cache(lambda space: Resolver(space, settings, limit, wanted))
     plans: dict[tuple[str, str], Plan | MissingStimuli] = {}
     tasks: list[Task] = []
@@ -180,8 +177,7 @@ def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
 def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """Of the plans that `wanted` names, the parts that `there` does not name: "shard 2/3 of plan 0123456789ab".
 
-    Both are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none.
-    """
+    Both are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none."""
     present = _parts(there)
     return [
         part_name(Shard(index, of), plan)
@@ -203,8 +199,7 @@ def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[
 
     Each chunk of each block of each task is in exactly one part; a task of which several parts have something is in
     each of them, with `only` saying what is meant. A block that may be settled is never cut: whether it is, is asked
-    chunk by chunk. cost: `stated_cost` unless given.
-    """
+    chunk by chunk. cost: `stated_cost` unless given."""
     cost = cost or stated_cost(tasks)
     items: list[tuple[Task, int | None]] = []  # with the place of a block; None where a suite does not apply
     prices: list[tuple[int, int]] = []

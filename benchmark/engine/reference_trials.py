@@ -118,8 +118,7 @@ class ObserverAnswers:
     """What an observer answered of a collection of sets. Trials are read when they are asked for: what is scored
     already is known by its observations alone.
 
-    keys: the observations that it comes from; roles: of which sets; training: the recipe tags of its card.
-    """
+    keys: the observations that it comes from; roles: of which sets; training: the recipe tags of its card."""
 
     keys: tuple[str, ...]
     roles: frozenset[str]
@@ -205,8 +204,7 @@ class ReferenceTrials:
         """Collections of sets that networks were shown, and that most observers of each imported source answered:
         people and published networks apart, so that no source's tables hang on what else was imported, or when.
 
-        What imported observers are scored on is no such collection: each scoring would then give rise to more.
-        """
+        What imported observers are scored on is no such collection: each scoring would then give rise to more."""
         kinds = {row.id: row.kind for row in self.store.observers()}
         collected: list[Sets] = [
             score_set.stimuli
@@ -222,9 +220,8 @@ class ReferenceTrials:
 def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = None) -> Trials | None:
     """An observer's trials under a suite: of its newest scores, else of imported tables. None without any.
 
-    like: role -> digest of the sets to prefer, where there are several (two observers are then compared on
-    the same images).
-    """
+    like: role -> digest of the sets to prefer, where there are several (two observers are then compared on the same
+    images)."""
     ids = {row.id: row for row in store.observers(names=(observer,))}
     training = next((row.training for row in ids.values()), ())
     imports = ImportedAnswers(store)
@@ -241,9 +238,8 @@ def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = 
 
 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
-    """Lines on each experiment in which observers lack images that most of their source answered: no table has them,
-    or in case of people none has them in their group.
-    """
+    """Lines on each experiment in which observers lack images that most of their source answered: no table has them, or
+    in case of people none has them in their group."""
     imports = ImportedAnswers(store)
     lines: list[str] = []
     for role in experiments:
@@ -277,9 +273,8 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
 def partial_people(
     store: Store, suite: Suite, boards: Iterable[Mapping[str, str]]
 ) -> list[Mapping[str, Mapping[str, str]]]:
-    """Of each board (role -> set of its images): role -> people who answered a part of that set -> how much of it.
-    No table has them there: an observer is compared on all images of a set or on none.
-    """
+    """Of each board (role -> set of its images): role -> people who answered a part of that set -> how much of it. No
+    table has them there: an observer is compared on all images of a set or on none."""
     imports = ImportedAnswers(store)
     people = {name: roles for name, roles in imports.of(suite).items() if imports.groups[name][0] == "human"}
     boards_lacking: list[Mapping[str, Mapping[str, str]]] = []

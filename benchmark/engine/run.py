@@ -50,13 +50,11 @@ class RunOptions:
     """How a run is made. batch: None tunes it; device: as torch names it ("cuda:1"); policy: as stored.
 
     part: which shard of a plan this run is ("shard 2/3 of plan 0123456789ab"). It stores trials and what they are for;
-    `engine.score_shards` scores them where the other shards' are, too. "": the run is whole, and scored.
-    note: kept with the end of a whole run.
-    asked: what else a command needs to show the same stimuli again ("limit", "stimuli", "batch"), kept with the trials.
-    known: what another leaderboard has of the observers, by key; what is complete there is not made again.
-    enough: asked before anything is shown, and whenever a chunk of all blocks is stored; where it says yes, the run
-    ends there and scores nothing.
-    """
+    `engine.score_shards` scores them where the other shards' are, too. "": the run is whole, and scored. note: kept
+    with the end of a whole run. asked: what else a command needs to show the same stimuli again ("limit", "stimuli",
+    "batch"), kept with the trials. known: what another leaderboard has of the observers, by key; what is complete there
+    is not made again. enough: asked before anything is shown, and whenever a chunk of all blocks is stored; where it
+    says yes, the run ends there and scores nothing."""
 
     device: str
     policy: Policy
@@ -227,9 +225,8 @@ class _Run:
         return job.failed or job.key in self._settled
 
     def _settle(self, job: Job, chunks: int) -> None:
-        """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at
-        each eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid.
-        """
+        """End a block whose first `chunks` chunks are enough for its suite. Asked at every chunk at first, then at each
+        eighth more: the looks depend on nothing but the grid, and any schedule of looks is valid."""
         rule = job.suite.stopping.settled
         if rule is None or chunks < 1 or chunks % max(1, chunks // 8) or self._over(job):
             return

@@ -2,8 +2,7 @@
 
 A part of a suite's trials would make numbers that look like the whole suite's. So every run notes before its first
 answer which observations belong together (an outcome "partial"), and they are scored where all of them are: shards, and
-runs that were killed.
-"""
+runs that were killed."""
 
 from __future__ import annotations
 
@@ -31,8 +30,7 @@ Status = Literal["done", "cached", "not applicable", "failed", "partial"]
 @dataclass
 class RunReport:
     """What a run did: per task "done", "cached", "not applicable", "failed" (with the reasons of these two), or
-    "partial": answered by a shard, and left to be scored.
-    """
+    "partial": answered by a shard, and left to be scored."""
 
     tasks: dict[Work, tuple[Status, str]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -133,8 +131,7 @@ def complete_parts(
 ) -> Completed:
     """Score whatever was answered in parts and is whole now, as one run would have, and say what is not.
 
-    on_error: told a part that could not be scored, and the error; without it, an error of a suite's code is raised.
-    """
+    on_error: told a part that could not be scored, and the error; without it, an error of a suite's code is raised."""
     done, scorers = Completed(), {suite.name: Scorer(store, run, suite, codes or Codes()) for suite in suites}
     for part in _open_parts(store):
         if part.suite not in scorers:
@@ -172,8 +169,7 @@ def score_shards(
 ) -> RunReport:
     """Score what the shards of a plan have answered in a leaderboard; what became of each task of the plan.
 
-    shards: their reports, in their order; note: of the run, where nothing has failed.
-    """
+    shards: their reports, in their order; note: of the run, where nothing has failed."""
     run = store.begin_run(command, environment("none", 1))
     outcomes = Outcomes(store, run)
     status = "interrupted"

@@ -25,12 +25,11 @@ from registry.files import digest_data
 
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
-    """A ratio metric over all people's trials together; the interval is about other people on the same images.
-    None: not measured.
+    """A ratio metric over all people's trials together; the interval is about other people on the same images. None:
+    not measured.
 
     n: trials that count, of all people. Interval: variance of the ratio over people to first order, t quantile
-    (`stats.clusters`). Who only ever gave no answer, or has no trial that counts, is no person more.
-    """
+    (`stats.clusters`). Who only ever gave no answer, or has no trial that counts, is no person more."""
     if metric.ratio is None:
         return None
     parts = [metric.own(trials) for trials in people]
@@ -95,10 +94,9 @@ class Scorer:
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
         """Score every imported observer on its own stimuli and on each collection that networks were shown.
 
-        A set of which some images are not in the imported trials is left out: an observer is compared on all
-        images of a set or on none. each: told "so many of so many are done" of each collection. Returns the number of
-        new score sets.
-        """
+        A set of which some images are not in the imported trials is left out: an observer is compared on all images of
+        a set or on none. each: told "so many of so many are done" of each collection. Returns the number of new score
+        sets."""
         return sum(self._collection(sets, each) for sets in self.answers.collections())
 
     def again(self) -> int:
@@ -185,8 +183,7 @@ class Scorer:
 
     def peers(self, space: str, sets: Sets, *names: str) -> dict[str, ObserverAnswers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
-        the built-in world simulated people. Never `names`.
-        """
+        the built-in world simulated people. Never `names`."""
         if self.suite.against is None:
             return {}
         named = getattr(self.suite.config, "references", None)

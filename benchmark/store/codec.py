@@ -1,9 +1,8 @@
 """Columns of arrays <-> one compressed block of bytes. No pickle; equal columns give equal bytes.
 
-Layout: magic (4) | CRC-32 of the rest (4) | zlib of (header length (4) | header | arrays).
-The header is JSON: per column its name, dtype and shape. Numbers lie as raw little-endian arrays,
-bit for bit (NaN included); text lies as a sorted vocabulary in the header and unsigned codes.
-"""
+Layout: magic (4) | CRC-32 of the rest (4) | zlib of (header length (4) | header | arrays). The header is JSON: per
+column its name, dtype and shape. Numbers lie as raw little-endian arrays, bit for bit (NaN included); text lies as a
+sorted vocabulary in the header and unsigned codes."""
 
 from __future__ import annotations
 

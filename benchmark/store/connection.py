@@ -99,8 +99,7 @@ class Database:
 
     def change(self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`step` as one transaction. What is unavailable at present is waited for, and the step made again: where a
-        server had taken the first one and could not say so, the same rows are there once.
-        """
+        server had taken the first one and could not say so, the same rows are there once."""
         return self._tried(self.writing, lambda connection: step(connection, *args, **kwargs))
 
     def _tried(self, transaction: Transaction, work: Callable[[sa.Connection], T]) -> T:

@@ -34,8 +34,7 @@ class Unavailable(StoreError):
 
 def retry(work: Callable[[], T], shown: str) -> T:
     """What `work` returns; it is tried again while the data base `shown` is unavailable, at most `LONGEST_WAIT`
-    seconds. A line says so.
-    """
+    seconds. A line says so."""
     start, pause = time.monotonic(), _FIRST_PAUSE
     while True:
         try:

@@ -1,8 +1,7 @@
 """One leaderboard brought into another. Keys are digests, so what both have is one row: new rows are inserted, known
 ones ignored, and what contradicts something that is here is named and left out.
 
-Every step may be made again, so a merge that was cut short is simply repeated.
-"""
+Every step may be made again, so a merge that was cut short is simply repeated."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ Row = Mapping[str, Any]
 @dataclass
 class Merged:
     """What one leaderboard brought: new observations and trials, trials that were here already (`known`), score sets
-    that came as they were. conflicts: what was left out, a line each.
-    """
+    that came as they were. conflicts: what was left out, a line each."""
 
     place: str
     observations: int = 0
@@ -208,8 +206,7 @@ def _copy_trials(
     answers differ from what is here: of these nothing comes in, for an observation's chunks are all of one kind.
 
     observers: their id -> id here, of those that come; run: whose work they become (None: their own runs'); keys: those
-    that are wanted (None: all).
-    """
+    that are wanted (None: all)."""
     table, differing = schema.OBSERVATIONS, dict[tuple[str, str], list[str]]()
     wanted = (row for row in all_rows(source, table) if row.observer in observers and (keys is None or row.key in keys))
 

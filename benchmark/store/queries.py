@@ -296,8 +296,7 @@ def latest_scores(
     """Of each (observer name, suite, space, stimuli): the newest set of the newest version, for what the name stands
     for now. By observer name, then in the order of storing.
 
-    conditions: e.g. ("",) leaves out scores per category, which most tables do not show.
-    """
+    conditions: e.g. ("",) leaves out scores per category, which most tables do not show."""
     beginning = sa.func.substr(_SETS.observations, 1, _KEY_ROOM, type_=sa.Text)
     stated = (_SETS[name] for name in ("suite", "version", "space", "created", "id", "stimuli"))
     query = (

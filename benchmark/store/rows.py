@@ -22,10 +22,9 @@ _ROUNDING = 1e-9
 class Observation:
     """One observer's answers to one block: what was asked. The answers themselves are its chunks.
 
-    key: the observation's identity (a digest); observer: id that `put_observer` gave;
-    stimuli: digest; transform: JSON text, "" where there is none; n: stimuli in the block;
-    details: JSON-able (policy, configuration, ...), kept for provenance.
-    """
+    key: the observation's identity (a digest); observer: id that `put_observer` gave; stimuli: digest; transform: JSON
+    text, "" where there is none; n: stimuli in the block; details: JSON-able (policy, configuration, ...), kept for
+    provenance."""
 
     key: str
     observer: str
@@ -53,9 +52,8 @@ class StoredObservation(Observation):
 class Chunk:
     """Consecutive trials of one observation: the unit of commit and resume.
 
-    index: place on the fixed chunk grid; start: position of the first trial in the block's stimuli;
-    columns: name -> one value per trial (first axis): numbers, booleans or text.
-    """
+    index: place on the fixed chunk grid; start: position of the first trial in the block's stimuli; columns: name ->
+    one value per trial (first axis): numbers, booleans or text."""
 
     key: str
     index: int
@@ -67,9 +65,7 @@ class Chunk:
 class ScoreSet:
     """All scores of one observer on one suite, made together.
 
-    code: digest of the scoring code; stimuli: role -> digest;
-    keys: the observations that were scored.
-    """
+    code: digest of the scoring code; stimuli: role -> digest; keys: the observations that were scored."""
 
     observer: str
     suite: str
@@ -99,8 +95,7 @@ class Outcome:
 class StimuliRecord:
     """A stimulus set as stored, without images.
 
-    ids: image names; labels: columns of text, one value per image.
-    """
+    ids: image names; labels: columns of text, one value per image."""
 
     name: str
     digest: str
@@ -115,11 +110,9 @@ class ScoreRow(NamedTuple):
     """One score with what is needed to show and rank it; score fields as in `contracts.Score`. A named tuple: tables
     have 100,000 rows.
 
-    training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role);
-    created: when the set was stored (ISO 8601, UTC); set_id: for `Store.provenance`;
-    policy: how the observer was run ("cpu fp32, seed 0"), "" where its trials were imported; replaced: other ways
-    in which it was run before, on the same stimuli.
-    """
+    training: the card's recipe tags; stimuli: digest of the role's stimuli ("" without a role); created: when the set
+    was stored (ISO 8601, UTC); set_id: for `Store.provenance`; policy: how the observer was run ("cpu fp32, seed 0"),
+    "" where its trials were imported; replaced: other ways in which it was run before, on the same stimuli."""
 
     observer: str
     kind: str

@@ -98,8 +98,7 @@ def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collecti
     """The rows of a query. Raises ValueError on a value of another type than the schema's: SQLite stores what it is
     given.
 
-    optional: columns that may be empty though the schema forbids it (of an outer join).
-    """
+    optional: columns that may be empty though the schema forbids it (of an outer join)."""
     rows = connection.execute(query).all()
     # By column, not by value: tables have 100,000 rows.
     for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):

@@ -26,10 +26,9 @@ MOST_SETS = 100  # stimulus sets whose names and labels are kept at hand
 def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
     """Opens a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://...").
 
-    With `write` an older one is brought up to date, and with `create` too a missing one is made;
-    without `write` nothing changes.
-    Raises StoreError: nothing there (and not to be made), read-only, damaged, another program's, a newer schema.
-    """
+    With `write` an older one is brought up to date, and with `create` too a missing one is made; without `write`
+    nothing changes. Raises StoreError: nothing there (and not to be made), read-only, damaged, another program's, a
+    newer schema."""
     return Store(prepared(url_or_path, write=write, create=write and create))
 
 
@@ -56,9 +55,7 @@ def _changing(step: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Conc
 class Store:
     """A leaderboard. One per process; its methods may be called from several threads.
 
-    Methods raise StoreError with what happened, where and what to do.
-    Nothing stored is ever changed.
-    """
+    Methods raise StoreError with what happened, where and what to do. Nothing stored is ever changed."""
 
     # One query or step each, described there.
 
@@ -111,8 +108,7 @@ class Store:
         """Observers by name: what each name stands for now, or (`latest=False`) ever stood for. names, kinds: only
         these.
 
-        A store that is open for reading alone reads them once.
-        """
+        A store that is open for reading alone reads them once."""
         rows = self._observers.get(latest) or self._database.read(queries.observers, latest)
         if not self._database.write:
             self._observers[latest] = rows
@@ -181,9 +177,8 @@ class Store:
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
         """The stored trials of the observations as one table, in the order of the keys.
 
-        missing: role -> why there are no trials of it; passed on. Raises StoreError on an unknown key,
-        a damaged chunk (which), and a column that is text in one block and numbers in another.
-        """
+        missing: role -> why there are no trials of it; passed on. Raises StoreError on an unknown key, a damaged chunk
+        (which), and a column that is text in one block and numbers in another."""
         return self._database.read(trials.trials, keys, missing or {}, self._sets())
 
     def _sets(self) -> Sets:

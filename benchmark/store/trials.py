@@ -36,8 +36,7 @@ Sets = dict[str, LabelledSet]
 
 def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets) -> Trials:
     """The stored trials of the observations, in the order of the keys. known: sets that were read before, by digest;
-    those that are read are put there.
-    """
+    those that are read are put there."""
     parts = [part for part in _parts(connection, keys, known) if part]
     nothing = {name: np.empty(0, dtype="<U1") for name in ("role", "condition", "stimulus")}
     return Trials(_union(parts) if parts else nothing, dict(missing))

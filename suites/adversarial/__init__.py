@@ -1,7 +1,6 @@
 """Adversarial robustness: how small a change of the pixels makes the network answer wrongly?
 
-Definitions, attacks, trust report and deviations: docs/suites/adversarial.md.
-"""
+Definitions, attacks, trust report and deviations: docs/suites/adversarial.md."""
 
 from dataclasses import replace
 

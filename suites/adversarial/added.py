@@ -1,8 +1,7 @@
 """Attacks of other packages, found through the entry-point group `bench.attacks`.
 
 An entry point names an `Attack`; its own name is that of the variant, "adversarial:NAME". This module is imported where
-a leaderboard is read, so a package that offers one must not import torch at module level.
-"""
+a leaderboard is read, so a package that offers one must not import torch at module level."""
 
 from __future__ import annotations
 
@@ -32,8 +31,7 @@ class Attack:
     whatever is drawn. What comes back lies within epsilon of the image and in [0,1], and depends on no other image of
     the batch. An image that cannot be broken comes back as it was, or as near as the attack came.
 
-    norm: of epsilon; epsilons: the budgets, ascending (none: the suite's own in that norm).
-    """
+    norm: of epsilon; epsilons: the budgets, ascending (none: the suite's own in that norm)."""
 
     title: str
     norm: NormName

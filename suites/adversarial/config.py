@@ -1,8 +1,7 @@
 """Threat models and attacks as data.
 
-Epsilon is in [0,1] pixel units of the network's own input crop, whatever its resolution: an L2 ball of one radius is
-a smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only.
-"""
+Epsilon is in [0,1] pixel units of the network's own input crop, whatever its resolution: an L2 ball of one radius is a
+smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal

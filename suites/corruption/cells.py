@@ -65,9 +65,8 @@ _LISTS: tuple[Callable[[], Entries], ...] = (
 def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
     """The cells of some conditions, in the order of our lists; other corruptions after them, by name.
 
-    Two lists may have a corruption of the same name with levels of their own: the first list that has every level
-    that is shown is meant.
-    """
+    Two lists may have a corruption of the same name with levels of their own: the first list that has every level that
+    is shown is meant."""
     shown: dict[str, list[str]] = {}
     for condition in dict.fromkeys(conditions):
         if condition != CLEAN:
@@ -106,8 +105,7 @@ class CellTable:
     images: [n] names, sorted; cells: [c]. Column 0 of every array [n, c + 1] is the clean condition, which may be
     empty. row, column: [trials] where each trial stands; hits, counts: what -> [n, c + 1], where it is so and where it
     can be so or not; of: [c + 1] images that a condition has, where it may have stopped early (else as many as were
-    shown); thousand: whether answers are ImageNet's 1,000 classes.
-    """
+    shown); thousand: whether answers are ImageNet's 1,000 classes."""
 
     def __init__(self, trials: Trials) -> None:
         condition, response, category = (trials.coded(name) for name in ("condition", "response", "category"))
@@ -200,8 +198,7 @@ class CellTable:
         """Shares of resamples: images drawn with replacement, each with all its cells (Efron 1979).
 
         Two tables of as many images give the same draws: an observer and its reference are resampled together where
-        their tables are of the same images.
-        """
+        their tables are of the same images."""
         n, rng = len(self.images), np.random.default_rng(SEED)
         hits, counts = (
             np.hstack([part[what] for what in _WHAT]).astype(np.float32) for part in (self.hits, self.counts)

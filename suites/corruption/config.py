@@ -20,10 +20,9 @@ class CorruptionConfig:
     ImageNet-C), "extra" (its other 4), "all"; severities: levels to show, as the list spells them (none: every level
     that impairs); jpeg85: store each corrupted image as a JPEG of quality 85, as the published folder does; quantise:
     how levels are stored: as published (ImageNet-C drops the fraction, the human experiments rounded), or "round" or
-    "truncate"; resize: the filter to 256 px before the crop; images: at most so many, evenly spaced over
-    the set (None: all); references: observers whose errors on the same images normalise beside the published ones;
-    half_width: stop a condition once its interval is at most +-so wide (None: show every image).
-    """
+    "truncate"; resize: the filter to 256 px before the crop; images: at most so many, evenly spaced over the set (None:
+    all); references: observers whose errors on the same images normalise beside the published ones; half_width: stop a
+    condition once its interval is at most +-so wide (None: show every image)."""
 
     source: ListName = "imagenet-c"
     corruptions: tuple[str, ...] = ("common",)
@@ -41,8 +40,7 @@ class Folders:
     """A sweep that lies on disk as `corruption/severity/class/image`.
 
     role: of its parts; corruptions: those of the folders that are shown, by name ("all" of them, or the 15 "common"
-    ones of ImageNet-C); references: as in `CorruptionConfig`.
-    """
+    ones of ImageNet-C); references: as in `CorruptionConfig`."""
 
     role: str
     corruptions: tuple[str, ...] = ("all",)

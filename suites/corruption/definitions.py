@@ -1,7 +1,6 @@
 """What each metric is: a weighted mean over cells of a share of images, each cell counting alike whatever its number of
 images. Scores and their resamples are made of the shares (`of`); called with trials, the same mean is a ratio of sums
-over them, which paired tests resample.
-"""
+over them, which paired tests resample."""
 
 from __future__ import annotations
 

@@ -52,8 +52,7 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
 def plan_folders(config: Folders, shelf: Shelf) -> Plan:
     """The parts of a folder set, and the same images as they are, where the held-out ones are on disk.
 
-    Images of 224 px are shown as they are: they were cropped before they were corrupted.
-    """
+    Images of 224 px are shown as they are: they were cropped before they were corrupted."""
     parts, missing = shelf.parts(config.role), {}
     common, blocks = own_list("imagenet-c"), []
     for name, stimuli in parts.items():

@@ -37,8 +37,7 @@ METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
 def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]:
     """Scores of one observer. Cells and corruptions are conditions of `corruption_accuracy`; a corruption that was
-    planned and could not be shown is one without a value.
-    """
+    planned and could not be shown is one without a value."""
     role = role_of(config)
     if not len(trials):
         return [Score(metric.name, None, "no trials", role=role) for metric in ALL]
@@ -169,8 +168,7 @@ def without(names: Iterable[str]) -> tuple[str, ...]:
 def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, share: bool = False) -> Score:
     """A score with its value, and the percentile interval of its resamples that have a value.
 
-    counts: [images, k], the answers that count; share: whether it is a share of them.
-    """
+    counts: [images, k], the answers that count; share: whether it is a share of them."""
     blank = replace(blank, n=int(counts.sum()))
     if np.isnan(value):
         reasons = {"relative_robustness": "clean accuracy is 0", "unseen_accuracy": "every cell was seen in training"}

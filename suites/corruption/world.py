@@ -5,8 +5,7 @@ never shown grey images, and fail on 30 % contrast alone; so here colour and con
 one thing that its name says. Levels are fewer and smaller: a pixel is a larger part of a 64 px image. Noise is grey
 (the same in the three channels), as the world's noise recipes had it. Results are stored as 8-bit levels, by rounding.
 
-All: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images.
-"""
+All: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""The metrics of the suite as data. Each is a ratio of sums over trials, so that intervals, paired tests and
-rescoring derive from one definition. Intervals are about other shapes and textures, where images share them.
+"""The metrics of the suite as data. Each is a ratio of sums over trials, so that intervals, paired tests and rescoring
+derive from one definition. Intervals are about other shapes and textures, where images share them.
 
-A trial is a *conflict* trial where its shape category differs from its texture category. "na" (no answer) is an
-answer that follows neither cue; it counts in every denominator but that of the shape bias.
-"""
+A trial is a *conflict* trial where its shape category differs from its texture category. "na" (no answer) is an answer
+that follows neither cue; it counts in every denominator but that of the shape bias."""
 
 from typing import Any
 

@@ -1,7 +1,6 @@
 """Human comparison: does an observer respond to degraded images as people do? (Geirhos et al. 2018, 2020, 2021)
 
-Definitions, numbers and deviations: docs/suites/human-comparison.md.
-"""
+Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 
 from benchmark.contracts import Against, Suite
 from suites.human_comparison.comparing import compare, people

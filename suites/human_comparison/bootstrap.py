@@ -1,21 +1,20 @@
 """Resampling images within conditions and people within experiments, for all pairs of observers at once.
 
-Row 0 of every array is the sample itself, rows 1..B are the resamples, so that value and interval come from the
-same lines. Images get random weights, the same for all observers (they saw the same ones): Rubin 1981 (Annals of
-Statistics 9:130). Equal rows of right and wrong are weighted as one, so the result depends neither on the order of the
-images nor on their names. Where images share shapes and textures, shapes and textures get the weights: Owen 2007
-(Annals of Applied Statistics 1:386). A shape has the same weights in every experiment that shows it: edges, silhouettes
-and cue conflict are made from the same 160.
+Row 0 of every array is the sample itself, rows 1..B are the resamples, so that value and interval come from the same
+lines. Images get random weights, the same for all observers (they saw the same ones): Rubin 1981 (Annals of Statistics
+9:130). Equal rows of right and wrong are weighted as one, so the result depends neither on the order of the images nor
+on their names. Where images share shapes and textures, shapes and textures get the weights: Owen 2007 (Annals of
+Applied Statistics 1:386). A shape has the same weights in every experiment that shows it: edges, silhouettes and cue
+conflict are made from the same 160.
 
-People are not drawn with replacement: of four that gives three quarters of the variance, without the tails of
-Student's t, and counts the noise of their answers twice. What they differ by is drawn from its generalised pivot: the
-variance is s^2 (k - 1) / chi^2 less the noise that the weights of images bring already, the effect normal (Weerahandi
-1993, J. American Statistical Association 88:899).
+People are not drawn with replacement: of four that gives three quarters of the variance, without the tails of Student's
+t, and counts the noise of their answers twice. What they differ by is drawn from its generalised pivot: the variance is
+s^2 (k - 1) / chi^2 less the noise that the weights of images bring already, the effect normal (Weerahandi 1993, J.
+American Statistical Association 88:899).
 
 Near the ceiling a table of two observers has hardly an image on which one errs, and no weighting of images finds what
 was not drawn. Where one of the four cells of a table has fewer than FEW images, each gets Jeffreys' half image more,
-itself random: then cells are drawn from a Dirichlet distribution with the prior of Jeffreys.
-"""
+itself random: then cells are drawn from a Dirichlet distribution with the prior of Jeffreys."""
 
 import zlib
 from collections.abc import Mapping
@@ -120,8 +119,7 @@ def pairs_among(pairs: Floats, people: Crowd) -> Floats:
     """Mean over pairs of different people: [1 + B, h, h] -> [1 + B]; NaN where h = 1.
 
     What a person adds to it is 2 (h - 1) / (h - 2) times how far the pairs with him lie from the mean: the jackknife of
-    a mean over pairs. Of two people there is one pair, and no telling how others would differ.
-    """
+    a mean over pairs. Of two people there is one pair, and no telling how others would differ."""
     h = pairs.shape[1]
     if h < 2:
         return np.full(len(pairs), np.nan)
@@ -134,8 +132,7 @@ def pairs_among(pairs: Floats, people: Crowd) -> Floats:
 
 def accuracy_draws(role: str, right: Array, condition: Array, clusters: Clusters) -> Floats:
     """Accuracy of an experiment over its images [n], drawn within conditions: [1 + B]. clusters: what the images are
-    made of ([n] each; then of one condition): shapes and textures are drawn.
-    """
+    made of ([n] each; then of one condition): shapes and textures are drawn."""
     rng = np.random.default_rng([0, _number(role), _number("accuracy")])
     if clusters:
         weights = crossed_weights(clusters, RESAMPLES, rng)
@@ -151,8 +148,7 @@ def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tu
     """Percentile interval of `draws` [1 + B], widened where needed to hold its value draws[0].
 
     centred: resamples are first moved by their mean's distance from the value. For squared differences: noise of
-    sampling adds to them, so that resamples lie above the value as a whole. None where nothing varies.
-    """
+    sampling adds to them, so that resamples lie above the value as a whole. None where nothing varies."""
     value, resamples = float(draws[0]), draws[1:][np.isfinite(draws[1:])]
     if not len(resamples) or np.ptp(resamples) == 0:
         return None
@@ -163,9 +159,8 @@ def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tu
 
 
 def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> Floats:
-    """Kappa of all pairs [1 + B, k, k], from the weight of images on which both are right or both wrong
-    [1 + B, k, k], on which each is right [1 + B, k], and of all images [1 + B].
-    """
+    """Kappa of all pairs [1 + B, k, k], from the weight of images on which both are right or both wrong [1 + B, k, k],
+    on which each is right [1 + B, k], and of all images [1 + B]."""
     own, other, whole = correct[:, :, None], correct[:, None, :], n[:, None, None]
     # Twice the images on which both are right, neither, the first alone, the second alone.
     cells = (

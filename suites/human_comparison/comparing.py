@@ -1,10 +1,9 @@
 """Scores of one observer against people, and of people with one another: accuracy difference, observed and error
 consistency, ceiling.
 
-Averages in the published order: conditions, then people, then experiments. Every value has resamples beside it
-(images within conditions, people within experiments), so that the intervals of averages and of the fraction of the
-ceiling come from the same draws.
-"""
+Averages in the published order: conditions, then people, then experiments. Every value has resamples beside it (images
+within conditions, people within experiments), so that the intervals of averages and of the fraction of the ceiling come
+from the same draws."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,9 +43,8 @@ class Averages:
 def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
     """Scores per experiment and condition, per experiment (condition "kept"), and over experiments.
 
-    references: name -> trials, never the observer's own. Only people who answered all images that the observer
-    answered take part. Nothing to compare with: scores without value, with the reason.
-    """
+    references: name -> trials, never the observer's own. Only people who answered all images that the observer answered
+    take part. Nothing to compare with: scores without value, with the reason."""
     return list(_compared(trials, references))
 
 
@@ -108,8 +106,7 @@ def share_of_ceiling(values: Values) -> Floats | None:
     """Error consistency over its ceiling; None where the ceiling is not above 0.
 
     Where nobody errs, both vary by the half images alone, which are the same for all pairs: their ratio would be 1
-    without any spread, out of no information. Each is then held against the other's next resample.
-    """
+    without any spread, out of no information. Each is then held against the other's next resample."""
     own, ceiling = values["error_consistency"], values[CEILING]
     if own is None or ceiling is None or ceiling[0] <= 0:
         return None
@@ -145,11 +142,9 @@ def _scores(averages: Averages) -> Iterator[Score]:
 def people(_config: None, trials: Mapping[str, Trials]) -> Sequence[Score]:
     """Scores of people as a group: per experiment (condition "kept") and over experiments.
 
-    trials: name -> trials of each person. Pairs are the unordered pairs of different people; averages over
-    conditions, pairs, experiments. OOD accuracy pools people within an experiment. The pairs' error consistency is
-    the ceiling of networks and given under that name too. People who did not see an experiment's common images are
-    left out of it.
-    """
+    trials: name -> trials of each person. Pairs are the unordered pairs of different people; averages over conditions,
+    pairs, experiments. OOD accuracy pools people within an experiment. The pairs' error consistency is the ceiling of
+    networks and given under that name too. People who did not see an experiment's common images are left out of it."""
     answered = {role for part in trials.values() for role in roles_of(part)}
     groups = [group for role in BY_ROLE if role in answered and (group := _group(role, trials)) is not None]
     if not groups:

@@ -1,7 +1,6 @@
 """Right and wrong as a matrix, images x observers, one per condition: all pairs follow from one product.
 
-The observer that is scored is column 0, the reference observers ("people") follow in the order of their names.
-"""
+The observer that is scored is column 0, the reference observers ("people") follow in the order of their names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,8 +33,7 @@ class ConditionAnswers:
 class ExperimentAnswers:
     """One experiment: observers[0] is scored, observers[1:] are the people who saw all its images.
 
-    left_out: how many people answered this experiment but not all of the images; reason: why there are no answers.
-    """
+    left_out: how many people answered this experiment but not all of the images; reason: why there are no answers."""
 
     role: str
     observers: tuple[str, ...]

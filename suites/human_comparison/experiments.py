@@ -1,9 +1,8 @@
 """The seventeen experiments as data: conditions, levels, and which conditions enter the averages.
 
-Geirhos et al. 2021 (NeurIPS, arXiv:2106.07411), section 2 and appendix. The kept conditions are the published
-toolbox's list and stay a list: its stated rule (no undistorted control, human accuracy of at least 0.2) would
-let low-pass 15 in, at exactly 0.2000, which the list leaves out.
-"""
+Geirhos et al. 2021 (NeurIPS, arXiv:2106.07411), section 2 and appendix. The kept conditions are the published toolbox's
+list and stay a list: its stated rule (no undistorted control, human accuracy of at least 0.2) would let low-pass 15 in,
+at exactly 0.2000, which the list leaves out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ Scale = Literal["log", "linear", ""]
 class HumanExperiment:
     """An experiment. role: its word in trial tables; levels: condition, by its canonical spelling -> level in `unit`
     (None: not a quantity), in order of distortion, the control first; kept: the conditions that enter the averages;
-    scale: how levels are spaced for a psychometric curve ("" where they are not ordered or too few).
-    """
+    scale: how levels are spaced for a psychometric curve ("" where they are not ordered or too few)."""
 
     role: str
     title: str

@@ -1,9 +1,8 @@
 """The metrics of the suite as data.
 
-error_consistency is the headline: of the three human metrics it alone corrects for the agreement that two
-observers of these accuracies reach by chance, so neither a network that is merely accurate nor one that is merely
-as weak as people ranks high by it.
-"""
+error_consistency is the headline: of the three human metrics it alone corrects for the agreement that two observers of
+these accuracies reach by chance, so neither a network that is merely accurate nor one that is merely as weak as people
+ranks high by it."""
 
 from __future__ import annotations
 

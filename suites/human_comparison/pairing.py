@@ -5,8 +5,7 @@ and interval come from the same t statistic. Experiments have people of their ow
 are made from the same 160 shapes, so that over them variances do not simply add.
 
 Agreement with people says nothing of how many answers are right: a network that is always wrong agrees with people as
-well as one that is always right, kappa 0 both. So the difference in accuracy on the same images stands beside it.
-"""
+well as one that is always right, kappa 0 both. So the difference in accuracy on the same images stands beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,8 +37,7 @@ LIMITS = {"error_consistency": 2.0, "observed_consistency": 1.0, "accuracy_diffe
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
     """Values of one observer with each of k others [k], and n times what each image adds to them [n, k].
 
-    one: [n], others: [n, k], bool: who was right. The additions sum to 0 over images.
-    """
+    one: [n], others: [n, k], bool: who was right. The additions sum to 0 over images."""
     x, y = one.astype(float)[:, None], others.astype(float)
     p, q = x.mean(axis=0), y.mean(axis=0)
     if metric == "accuracy_difference":
@@ -100,8 +98,7 @@ def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) 
     """a minus b for each human metric, per experiment (condition: its role) and over those that both answered.
 
     Both are taken on their common images against the same people. b None: people as a group, whose value is their
-    agreement with one another (the ceiling).
-    """
+    agreement with one another (the ceiling)."""
     by_role = {role: parts for role in roles_of(a) if (parts := _differences(role, a, b, references))}
     method = METHOD if _sampled(references) else FIXED
     comparisons = []

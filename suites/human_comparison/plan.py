@@ -17,9 +17,8 @@ WORLD_IMAGES = 64
 def plan(_config: None, shelf: Shelf) -> Plan:
     """One block per experiment that is there, whole images, no transform; the others are missing with a reason.
 
-    Conditions are a label column of the published sets; in the built-in world they are made here. Raises
-    MissingStimuli where no experiment is there.
-    """
+    Conditions are a label column of the published sets; in the built-in world they are made here. Raises MissingStimuli
+    where no experiment is there."""
     roles = WORLD_ROLES if shelf.space == WORLD else tuple(e.role for e in EXPERIMENTS)
     blocks, missing = [], {}
     for role in roles:

@@ -1,11 +1,10 @@
 """Accuracy against level: a fitted curve, and the level at which it crosses one half.
 
-Curve (Wichmann & Hill 2001, Perception & Psychophysics 63, equation 1, with a logistic core):
-p(x) = g + (1 - g - l) / (1 + exp(-s (x - m))), g = 1/16 for guessing, l in [0, 0.45] for lapses, x the level or its
-logarithm. It is fitted by maximum likelihood with the threshold t, where p(t) = 1/2, as a parameter in m's place; the
-interval of t is that of the profile likelihood. Levels that the logarithm sends to infinity (the undistorted control
-and no noise) sit at the end of the curve, where p = 1 - l.
-"""
+Curve (Wichmann & Hill 2001, Perception & Psychophysics 63, equation 1, with a logistic core): p(x) = g + (1 - g - l) /
+(1 + exp(-s (x - m))), g = 1/16 for guessing, l in [0, 0.45] for lapses, x the level or its logarithm. It is fitted by
+maximum likelihood with the threshold t, where p(t) = 1/2, as a parameter in m's place; the interval of t is that of the
+profile likelihood. Levels that the logarithm sends to infinity (the undistorted control and no noise) sit at the end of
+the curve, where p = 1 - l."""
 
 from __future__ import annotations
 
@@ -40,9 +39,8 @@ class Points(NamedTuple):
 class PsychometricCurve:
     """A fitted curve. threshold, low, high: levels in the experiment's unit; a bound is None where it is open.
 
-    threshold None: `reason` says why. slope: per unit of x at the core's midpoint, signed; poor: whether the data
-    lie further from the curve than chance explains.
-    """
+    threshold None: `reason` says why. slope: per unit of x at the core's midpoint, signed; poor: whether the data lie
+    further from the curve than chance explains."""
 
     threshold: float | None = None
     low: float | None = None

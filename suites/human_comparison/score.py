@@ -105,8 +105,7 @@ def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
     """Entropy (bits) and largest share of the answers in one condition ("all" where there is one only).
 
     Under strong noise networks fall back on one category while people keep guessing among all of them (Geirhos et al.
-    2018, section 4 and figure 4).
-    """
+    2018, section 4 and figure 4)."""
     counts = np.array([int((trials["response"] == category).sum()) for category in GEIRHOS16])
     total, silent = int(counts.sum()), int((trials["response"] == NO_ANSWER).sum())
     blank = Score("", None, SILENT, n=total, excluded=silent, condition=condition or "all", role=role)

@@ -1,7 +1,6 @@
 """Saliency alignment: does the object decide, and does the gradient fall on it? (after Tsipras et al. 2019)
 
-Definition, numbers and limits: docs/suites/saliency.md.
-"""
+Definition, numbers and limits: docs/suites/saliency.md."""
 
 from benchmark.contracts import Suite
 from suites.saliency.added import ADDED, added_metrics

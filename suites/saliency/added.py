@@ -1,8 +1,7 @@
 """Maps and measures of other packages, found through the entry-point group `bench.saliency`.
 
-An entry point names a `Map` or a `Measure`; its own name is the metric's. This module is imported where a
-leaderboard is read, so a package that offers one must not import torch at module level.
-"""
+An entry point names a `Map` or a `Measure`; its own name is the metric's. This module is imported where a leaderboard
+is read, so a package that offers one must not import torch at module level."""
 
 from __future__ import annotations
 
@@ -28,10 +27,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 class Map:
     """A way to make a map. make(forward, images, targets, seeds) -> [n, h, w], finite and >= 0, array or tensor.
 
-    forward: [n, 3, h, w] tensor in [0,1] -> logits [n, classes], differentiable; images: a few at a time; targets:
-    [n, classes] bool, the outputs of each image's category; seeds: [n] uint64, an image's own, for whatever is drawn.
-    A map that is zero or not finite is excluded and counted, as the suite's own is.
-    """
+    forward: [n, 3, h, w] tensor in [0,1] -> logits [n, classes], differentiable; images: a few at a time; targets: [n,
+    classes] bool, the outputs of each image's category; seeds: [n] uint64, an image's own, for whatever is drawn. A map
+    that is zero or not finite is excluded and counted, as the suite's own is."""
 
     title: str
     definition: str

@@ -49,8 +49,7 @@ def measured(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
     """The answer [n] and, per image, every metric of the gradient; on the main sets, the evidence of object and ground,
     and the metrics of the reference maps too.
 
-    On images with maps of people's clicks: how far the gradient agrees with them.
-    """
+    On images with maps of people's clicks: how far the gradient agrees with them."""
     # A few images at a time: what has to be in memory at once does not grow with the chunk.
     size = min(view.batch, part_size(view.images.device))
     parts = [slice(start, start + size) for start in range(0, len(view.index), size)]
@@ -138,9 +137,8 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
 def untrained(model: LoadedModel, seed: int = 0) -> LoadedModel:
     """`model` with random weights from `seed`, drawn as its architecture draws them before training.
 
-    Where the architecture cannot be built from its name (an exported program), each layer is initialised anew as
-    its class does it. Evaluation mode, no parameter requires a gradient; torch's own random state stays as it was.
-    """
+    Where the architecture cannot be built from its name (an exported program), each layer is initialised anew as its
+    class does it. Evaluation mode, no parameter requires a gradient; torch's own random state stays as it was."""
     try:
         module = build_untrained(model.card.arch, len(model.labels.classes), seed, model.card.options.get("kwargs"))
     except BenchError:

@@ -50,8 +50,7 @@ def gradient_x_input(model: LoadedModel, image: Tensor, target: Tensor) -> Tenso
 def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, steps: int = STEPS) -> Tensor:
     """[1, 3, h, w] attributions from a black image to this one (Sundararajan et al. 2017), midpoint rule.
 
-    They add up to the difference of the log-odds as `steps` grows. Gradients are taken a few steps at a time.
-    """
+    They add up to the difference of the log-odds as `steps` grows. Gradients are taken a few steps at a time."""
     shares = (torch.arange(steps, dtype=torch.float32, device=image.device) + 0.5) / steps
     along = shares[:, None, None, None] * image
     (slopes,) = input_gradients(model.forward, along, [target.expand(steps, -1)])
@@ -61,8 +60,7 @@ def integrated_gradients(model: LoadedModel, image: Tensor, target: Tensor, step
 def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
     """[1, h, w] >= 0 at the image's size (Selvaraju et al. 2017), on the last features that have places.
 
-    relu(sum_c w_c f_c), w_c the mean gradient of channel c. Raises ModelFailure where no layer keeps places.
-    """
+    relu(sum_c w_c f_c), w_c the mean gradient of channel c. Raises ModelFailure where no layer keeps places."""
     kept: list[Tensor] = []
     hooks = [
         layer.register_forward_hook(lambda _layer, _given, out: kept.append(out)) for layer in _layers(model.module)
@@ -158,8 +156,7 @@ class Gallery:
 def chosen(stimuli: Stimuli, count: int) -> tuple[int, ...]:
     """Positions of `count` stimuli: the first of each category, categories evenly spaced in alphabetical order.
 
-    With more wanted than there are categories: one for each category.
-    """
+    With more wanted than there are categories: one for each category."""
     categories: Array = np.asarray(stimuli.labels["category"])
     names = np.unique(categories)
     count = min(count, len(names))
@@ -180,8 +177,7 @@ def map_picture(values: Array) -> Pixels:
 def gradient_picture(gradient: Array) -> Pixels:
     """[3, h, w] -> [h, w, 3]: clipped at mean +- 3 standard deviations over all values, that range on [0, 255].
 
-    No gradient is near mid-grey; an even or undefined gradient is grey all over.
-    """
+    No gradient is near mid-grey; an even or undefined gradient is grey all over."""
     values = np.asarray(gradient, dtype=np.float64).transpose(1, 2, 0)
     mean, deviation = values.mean(), values.std()
     if not np.isfinite(deviation) or deviation == 0:
@@ -197,8 +193,7 @@ def draw(
 
     Target of a map: log-odds of the image's category; caption: the answer, and that category's probability. kind: a
     name of `PICTURES`. Raises UnknownName for another, LabelError where a network cannot answer in the stimuli's
-    decision space, ModelFailure where it has no such map.
-    """
+    decision space, ModelFailure where it has no such map."""
     if kind not in PICTURES:
         raise unknown_name("map", kind, PICTURES)
     (make, warning), index = PICTURES[kind], chosen(stimuli, count)

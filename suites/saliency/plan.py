@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 
 def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
-    """Images with object masks: conflict images, whole, so that the masks lie pixel on pixel; where the user has
-    them, photographs with masks, cropped as the card says, and images with maps of people's clicks; in the built-in
-    world natural images, and conflict images with the texture on the object alone (alpha 0) or all over (alpha 1).
+    """Images with object masks: conflict images, whole, so that the masks lie pixel on pixel; where the user has them,
+    photographs with masks, cropped as the card says, and images with maps of people's clicks; in the built-in world
+    natural images, and conflict images with the texture on the object alone (alpha 0) or all over (alpha 1).
 
-    Raises MissingStimuli where none of a space's sets is here.
-    """
+    Raises MissingStimuli where none of a space's sets is here."""
     blocks, missing = [], {}
     for role, count in SHOWN.get(shelf.space, OWN).items():
         try:

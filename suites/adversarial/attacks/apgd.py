@@ -1,8 +1,7 @@
 """Auto-PGD (Croce & Hein 2020; in L1: 2021): projected ascent that chooses its own step sizes.
 
 Every image has its own state and its own iteration, so that it leaves the batch as soon as one of its points is
-misclassified, and the next one takes its place. The rules of a norm are in `apgd_state` (Linf, L2) and `apgd_l1`.
-"""
+misclassified, and the next one takes its place. The rules of a norm are in `apgd_state` (Linf, L2) and `apgd_l1`."""
 
 from dataclasses import replace
 
@@ -21,8 +20,7 @@ AT_FIRST = 0.2  # share of the entries that the first L1 steps move
 def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Verdicts:
     """Attack every image of a problem, within epsilon [n], one for each.
 
-    Costs at most steps + 1 gradient passes per target.
-    """
+    Costs at most steps + 1 gradient passes per target."""
     verdicts = Verdicts.none(len(problem.images))
     rules = SPARSE_RULES if norm == "l1" else dense_rules(BALLS[norm])
     # the length of the window that ends at an iteration, 0 where none does

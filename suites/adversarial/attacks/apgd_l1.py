@@ -2,8 +2,7 @@
 at once.
 
 An L1 ball cut to the box is far smaller than the ball, so a projection onto one and then the other loses most of a
-step. The share of entries that a step moves follows how sparse the best perturbation is.
-"""
+step. The share of entries that a step moves follows how sparse the best perturbation is."""
 
 from dataclasses import replace
 
@@ -63,8 +62,7 @@ def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
     """The point of the L1 ball around `origin` and of the box that is nearest to origin + delta.
 
     Every entry of delta is shortened by one threshold and cut to its room in the box; the threshold (found by halving
-    an interval) is the least one that leaves a sum of epsilon.
-    """
+    an interval) is the least one that leaves a sum of epsilon."""
     flat, base = delta.flatten(1), origin.flatten(1)
     length = flat.abs()
     room = torch.where(flat > 0, 1 - base, base)

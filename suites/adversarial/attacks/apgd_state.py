@@ -1,8 +1,7 @@
 """The state of Auto-PGD, and its rules in Linf and L2 (Croce & Hein 2020, ICML, algorithm 1).
 
 Momentum carries a quarter of the last move on. At checkpoints that come ever closer, an image's step is halved and its
-point put back to the best one found, if too few steps raised the loss or if the best loss stands still.
-"""
+point put back to the best one found, if too few steps raised the loss or if the best loss stands still."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -22,12 +21,11 @@ STRIDE = 2.0  # first step over epsilon
 class Climb:
     """The images in the device batch; each field has one entry per image.
 
-    row: position in the problem; run: which target; at: iterations done; epsilon; origin: the image;
-    point, before: where it is, where it came from; best, slope: the point of the highest loss, and the gradient there;
-    step: size of the next step; last, top: newest and highest loss; noted: highest loss at the last checkpoint; rises:
-    steps of this window that raised the loss; halved: the last checkpoint halved the step; share, support (L1): the
-    share of entries that a step moves, and how many the best point had changed at the last checkpoint.
-    """
+    row: position in the problem; run: which target; at: iterations done; epsilon; origin: the image; point, before:
+    where it is, where it came from; best, slope: the point of the highest loss, and the gradient there; step: size of
+    the next step; last, top: newest and highest loss; noted: highest loss at the last checkpoint; rises: steps of this
+    window that raised the loss; halved: the last checkpoint halved the step; share, support (L1): the share of entries
+    that a step moves, and how many the best point had changed at the last checkpoint."""
 
     row: Tensor
     run: Tensor

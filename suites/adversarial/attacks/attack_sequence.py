@@ -1,8 +1,7 @@
 """All attacks in one norm, from the cheapest to the dearest: each sees only what those before left standing.
 
 PGD walks the whole sweep; FGSM is merged in; then every further attack is tried at every epsilon, small to large. An
-image that is broken within an epsilon is broken within every larger one.
-"""
+image that is broken within an epsilon is broken within every larger one."""
 
 from dataclasses import dataclass
 
@@ -28,8 +27,7 @@ class Resistance:
 
     epsilon: the smallest budget that broke it (infinite: none); by: which attack did; size: norm of the smallest
     perturbation found; held: the largest budget below that within which it was not broken; loss, margin: at the last
-    point that an attack with gradients judged; passes, forwards: what it cost.
-    """
+    point that an attack with gradients judged; passes, forwards: what it cost."""
 
     problem: Problem
     threat: Threat

@@ -1,10 +1,9 @@
-"""Attacks of other packages, judged here: what a package returns is brought into the ball and the box, and counts
-where the network's answer at that point is wrong.
+"""Attacks of other packages, judged here: what a package returns is brought into the ball and the box, and counts where
+the network's answer at that point is wrong.
 
-The packages draw from one generator per batch, so an image's random start depends on which images are attacked with
-it: AutoAttack's batches hold `BATCH` images on every device, and every call begins from the same seed. A verdict can
-therefore change where another image's does; it cannot change with the device's own batch size.
-"""
+The packages draw from one generator per batch, so an image's random start depends on which images are attacked with it:
+AutoAttack's batches hold `BATCH` images on every device, and every call begins from the same seed. A verdict can
+therefore change where another image's does; it cannot change with the device's own batch size."""
 
 import logging
 import random
@@ -69,8 +68,7 @@ def foreign(problem: Problem, norm: NormName, epsilon: Tensor, recipe: AutoAttac
     """Attack every image of a problem, within epsilon [n], one for each, by an attack of another package.
 
     Gradient and plain passes are those of the whole call, shared out evenly, the remainder to the first. Raises
-    PluginError if the package is not installed, or gives what is no perturbed image.
-    """
+    PluginError if the package is not installed, or gives what is no perturbed image."""
     verdicts = Verdicts.none(len(problem.images))
     for bound in sorted(set(epsilon.tolist())):
         rows = np.flatnonzero((epsilon == bound).cpu().numpy())

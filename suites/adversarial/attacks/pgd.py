@@ -1,10 +1,9 @@
 """The attack loop. A batch is drawn from all images that are still standing, each at its own step of the schedule, so
 it stays full although images leave one by one.
 
-The forward pass that a gradient needs also judges the point that the last step reached: an image leaves as soon as
-one of its points is misclassified. Where a stage starts anew, the last point of the stage before is judged by a
-forward pass alone; such passes are collected until no full batch of gradients is ready.
-"""
+The forward pass that a gradient needs also judges the point that the last step reached: an image leaves as soon as one
+of its points is misclassified. Where a stage starts anew, the last point of the stage before is judged by a forward
+pass alone; such passes are collected until no full batch of gradients is ready."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -66,11 +65,10 @@ def sweep(threat: Threat, config: AdversarialConfig) -> Schedule:
 class Ascent(Verdicts):
     """A schedule on every image of a problem, with a place of its own for each. Beside the verdicts, arrays [n]:
 
-    point: the newest point; at: its next step; fresh: the point was placed by a start, not reached by a step;
-    reached: [n, steps], the margin that each step reached (NaN: it was not taken, or the next start is not judged);
-    standing: not broken and not finished; fell: the step whose point was misclassified (-1: none); led: the newest step
-    had a gradient. keeps: images that keep more than this share of their margin leap to the next epsilon.
-    """
+    point: the newest point; at: its next step; fresh: the point was placed by a start, not reached by a step; reached:
+    [n, steps], the margin that each step reached (NaN: it was not taken, or the next start is not judged); standing:
+    not broken and not finished; fell: the step whose point was misclassified (-1: none); led: the newest step had a
+    gradient. keeps: images that keep more than this share of their margin leap to the next epsilon."""
 
     def __init__(self, problem: Problem, norm: NormName, steps: Schedule, keeps: float = 1.0) -> None:
         n = len(problem.images)

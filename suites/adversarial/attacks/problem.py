@@ -75,11 +75,10 @@ class Problem:
     wrong classes in order; seeds: one number per image; first: the gradient of the cross entropy at the images, where
     it is known already (the first step of every stage that starts there then costs nothing); rest: the margin there.
 
-    plain: the network as it was loaded, in float32. An answer of `forward` whose margin is within `sure` of zero is
-    the answer of `plain` to that image alone: folding, layout, precision and company move the last bits.
-    failed: [n], set by the attacks where an answer or a gradient was NaN or infinite; such an image counts as broken.
-    followed: gradients that PGD is to note for the trust report.
-    """
+    plain: the network as it was loaded, in float32. An answer of `forward` whose margin is within `sure` of zero is the
+    answer of `plain` to that image alone: folding, layout, precision and company move the last bits. failed: [n], set
+    by the attacks where an answer or a gradient was NaN or infinite; such an image counts as broken. followed:
+    gradients that PGD is to note for the trust report."""
 
     forward: Forward
     images: Tensor
@@ -107,10 +106,9 @@ class Problem:
 class Verdicts:
     """What an attack did; arrays [n], one entry per attacked image.
 
-    broken: some point of the attack is answered wrongly; size: norm of that perturbation (NaN: none was found);
-    loss, margin: cross entropy and margin at the last point judged; passes, forwards: gradient passes and plain
-    passes that the image cost.
-    """
+    broken: some point of the attack is answered wrongly; size: norm of that perturbation (NaN: none was found); loss,
+    margin: cross entropy and margin at the last point judged; passes, forwards: gradient passes and plain passes that
+    the image cost."""
 
     broken: NDArray[np.bool_]
     size: NDArray[np.float64]
@@ -206,9 +204,8 @@ def per_category(outputs: tuple[tuple[int, ...], ...]) -> Forward:
     """Logits [n, classes] -> [n, categories], where outputs[c] are the columns that answer for category c.
 
     A single column is taken as it is. Several stand for the log of their mean exponential: up to one constant per image
-    the log of the mean probability, so that the largest is the decision, and cross entropy, margin and DLR are those
-    of the decision rule.
-    """
+    the log of the mean probability, so that the largest is the decision, and cross entropy, margin and DLR are those of
+    the decision rule."""
     if all(len(columns) == 1 for columns in outputs):
         single = [int(columns[0]) for columns in outputs]
         return lambda z: z[:, single]

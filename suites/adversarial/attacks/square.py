@@ -2,8 +2,7 @@
 
 One square of the perturbation is drawn anew at a time, ever smaller; what makes the answer no safer is kept. It is the
 check on gradients that lead nowhere: where it breaks what they leave standing, they are masked. Each image draws from
-its own seed.
-"""
+its own seed."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping

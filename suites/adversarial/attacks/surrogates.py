@@ -1,6 +1,5 @@
 """Perturbations made on other networks. What breaks an image without having seen its network needs no gradient of it,
-so masked gradients do not stop it (Papernot et al. 2017).
-"""
+so masked gradients do not stop it (Papernot et al. 2017)."""
 
 import numpy as np
 import torch
@@ -33,8 +32,7 @@ def transferred(
     categories]; z: the attacked network's own at the images.
 
     Raises BenchError if none of them is another network: one that gives the attacked one's logits is that network, by
-    whatever name.
-    """
+    whatever name."""
     some = slice(0, 8)
     with torch.no_grad():
         apart = [(run(problem.images[some]) - z[some]).abs().amax() for run in surrogates]

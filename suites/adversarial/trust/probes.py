@@ -4,8 +4,7 @@ the answers, is an answer the image's own, are the pixels as they were meant, ar
 Attacks go where gradients point. A gradient that is blurred, thinned out, noisy or made up by a custom backward pass is
 not zero, and the loss may rise along it, but slowly: the image seems robust. Differences of the margin along random
 directions, as long as attacks move, show it, whatever the mask. Rounding (8-bit inputs or activations) is no slope at
-all over short ways and hides nothing over those that attacks go.
-"""
+all over short ways and hides nothing over those that attacks go."""
 
 import numpy as np
 import torch
@@ -65,8 +64,7 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
 
     The gradients are those that the attack followed, or, of images that it broke before, those of the images moved a
     little, in batches; and those at the boundary, where a gradient that leads astray does most: error and spread are of
-    the ones that are off on more images.
-    """
+    the ones that are off on more images."""
     followed, edge = problem.followed, Followed(problem.followed.wanted, problem.followed.within)
     for some in _batches(problem, [row for row in rows.tolist() if row not in followed.point]):
         shifts = [2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1 for row in some]

@@ -1,13 +1,12 @@
 """Can the number be trusted? Signs that an attack failed to attack, as short flags beside the scores.
 
-Robust accuracy is an upper bound: a failed attack looks like a robust network (Athalye, Carlini & Wagner 2018;
-Carlini et al. 2019). Every check is a function of the stored trials; thresholds are shares of the clean-correct
-images C. Needs no torch.
+Robust accuracy is an upper bound: a failed attack looks like a robust network (Athalye, Carlini & Wagner 2018; Carlini
+et al. 2019). Every check is a function of the stored trials; thresholds are shares of the clean-correct images C. Needs
+no torch.
 
 Two grades. What begins with `DISTRUST` says that the number is wrong, or that nothing confirms it. What begins with
 `CONFIRMED` says that something is odd about the gradient, and that attacks outside the default, asked about enough
-images, broke no more of them than chance allows.
-"""
+images, broke no more of them than chance allows."""
 
 from __future__ import annotations
 
@@ -126,8 +125,7 @@ def gradients(c: Trials) -> Iterator[str]:
     """Gradients of the cross entropy that are zero or next to it, also because it is itself zero in float32. Odd, not
     wrong: the margin's may be as they should (`slopes`). A loss of zero alone is no mask: the gradient keeps its
     direction while the margin is below 80 or so. And probabilities given for logits, and other outputs between two
-    ends: attacks drive their pre-image instead.
-    """
+    ends: attacks drive their pre-image instead."""
     zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
     flat = share((c["loss"] == 0) & small)
     if share(zero) > ZERO_GRADIENT:

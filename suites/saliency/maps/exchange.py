@@ -1,16 +1,15 @@
 """Which part of an image the answer comes from: the object alone, or its ground alone, is exchanged for another's.
 
-A game of two players, object and ground of image i, against those of another image j: four pictures, (i on i),
-(i on j), (j on i), (j on j), and the margin of i's category on each. The Shapley value (Shapley 1953) splits all of
-the evidence, (i on i) - (j on j), into the object's part and the ground's. Each part adds a whole and a pasted picture
-and takes away a pasted and a whole one, so what pasting itself does to a network cancels.
+A game of two players, object and ground of image i, against those of another image j: four pictures, (i on i), (i on
+j), (j on i), (j on j), and the margin of i's category on each. The Shapley value (Shapley 1953) splits all of the
+evidence, (i on i) - (j on j), into the object's part and the ground's. Each part adds a whole and a pasted picture and
+takes away a pasted and a whole one, so what pasting itself does to a network cancels.
 
-The same game with the outlines of other images, moved to where the two objects are and brought to their size, says
-what the place alone is worth: a network that sees only a disk in the middle finds as much evidence there.
+The same game with the outlines of other images, moved to where the two objects are and brought to their size, says what
+the place alone is worth: a network that sees only a disk in the middle finds as much evidence there.
 
-Answers alone decide: a backward pass that is not the network's own changes nothing here.
-Imported when a network is shown something, for it needs torch.
-"""
+Answers alone decide: a backward pass that is not the network's own changes nothing here. Imported when a network is
+shown something, for it needs torch."""
 
 from collections.abc import Mapping, Sequence
 from zlib import crc32
@@ -31,11 +30,10 @@ ROUNDING = 1e-4
 
 
 def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
-    """[n] evidence for the object's category, in logits, that the object carries, that its ground carries, and that
-    the place of the object carries, and the name of the image that it exchanged with; NaN and "" where there was none.
+    """[n] evidence for the object's category, in logits, that the object carries, that its ground carries, and that the
+    place of the object carries, and the name of the image that it exchanged with; NaN and "" where there was none.
 
-    Two forward passes an image where its partner is in the chunk: the pictures that a pair makes serve both.
-    """
+    Two forward passes an image where its partner is in the chunk: the pictures that a pair makes serve both."""
     evidence: Floats = np.full((len(EVIDENCE), len(view.index)), np.nan)
     pairs = partners(view)
     lent = np.array([pairs.get(int(position), -1) for position in view.index])
@@ -50,8 +48,7 @@ def margin(logits: Tensor, inside: Tensor) -> Tensor:
     """[n] the best logit of a set of classes less the best of the rest: logits [n, k], inside [n, k] bool.
 
     Logits of twice the length give twice the margin, so that a share of margins is blind to that length; a share of
-    log-odds is not.
-    """
+    log-odds is not."""
     nothing = float("-inf")
     wide = logits if logits.device.type == "mps" else logits.double()
     rest = wide.masked_fill(inside, nothing).amax(dim=1)

@@ -1,7 +1,6 @@
 """Input gradients of a category's log-odds, and SmoothGrad; the outputs that make up a category.
 
-Nothing of the network is changed.
-"""
+Nothing of the network is changed."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,10 +24,9 @@ CPU_PART, GPU_PART = 16, 64
 def log_odds(logits: Tensor, inside: Tensor) -> Tensor:
     """[n] log(P / (1 - P)), P the probability of a set of classes: logits [n, k], inside [n, k] bool.
 
-    logsumexp over the set minus logsumexp over the rest. Its gradient has the direction of log P's (of the loss
-    that Tsipras et al. 2019 plot) and does not vanish in float32 when the network is sure. That categories
-    average over their classes instead of adding up adds a constant, which has no gradient.
-    """
+    logsumexp over the set minus logsumexp over the rest. Its gradient has the direction of log P's (of the loss that
+    Tsipras et al. 2019 plot) and does not vanish in float32 when the network is sure. That categories average over
+    their classes instead of adding up adds a constant, which has no gradient."""
     wide = logits if logits.device.type == "mps" else logits.double()
     nothing = float("-inf")
     members = wide.masked_fill(~inside, nothing).logsumexp(dim=1)
@@ -40,9 +38,8 @@ def input_gradients(
 ) -> list[Tensor]:
     """One gradient [n, 3, h, w] float32 of `score` per target [n, k] bool, by one forward pass.
 
-    images: [n, 3, h, w] in [0,1]. Works where the caller has switched gradients off; RuntimeError in inference
-    mode, which cannot be left; ModelFailure where no gradient reaches the pixels.
-    """
+    images: [n, 3, h, w] in [0,1]. Works where the caller has switched gradients off; RuntimeError in inference mode,
+    which cannot be left; ModelFailure where no gradient reaches the pixels."""
     if torch.is_inference_mode_enabled():
         raise RuntimeError(
             "input gradients cannot be taken inside torch.inference_mode(): call outside it (torch.no_grad() is fine)."
@@ -127,8 +124,7 @@ def frequencies(gradients: Array) -> tuple[Floats, Floats]:
     """([n] power-weighted mean spatial frequency in cycles per pixel, white noise (sqrt 2 + asinh 1) / 6 = 0.3826; [n]
     share of the power above 0.25 cycles per pixel, white noise 1 - pi / 16 = 0.804).
 
-    Power of the channels' spectra around their means, summed; rho = sqrt(fy^2 + fx^2): sum(rho P) / sum(P).
-    """
+    Power of the channels' spectra around their means, summed; rho = sqrt(fy^2 + fx^2): sum(rho P) / sum(P)."""
     height, width = gradients.shape[2:]
     flat = gradients.reshape(*gradients.shape[:2], -1).astype(np.float64)
     energy = _products(flat, flat)
@@ -160,8 +156,7 @@ def total_variation(gradients: Array) -> Floats:
 def gini(maps: Array) -> Floats:
     """[n] Gini coefficient of maps [n, h, w] >= 0: 0 even, towards 1 on few pixels (Chalasani et al. 2020).
 
-    sum_k (2 k - p - 1) a_(k) / (p sum a), a_(1) <= a_(2) <= ... over the p pixels.
-    """
+    sum_k (2 k - p - 1) a_(k) / (p sum a), a_(1) <= a_(2) <= ... over the p pixels."""
     ordered = np.sort(maps.reshape(len(maps), -1), axis=1).astype(np.float64)
     pixels = ordered.shape[1]
     weights = 2 * np.arange(1, pixels + 1) - pixels - 1

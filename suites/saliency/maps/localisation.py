@@ -1,9 +1,8 @@
 """Where a map lies, against an object's mask: pure functions that give one value per image.
 
-maps: [n, h, w] saliency, never negative; masks: [n, h, w] bool, true on the object; valid: [n, h, w] bool, false
-where a pixel is neither object nor ground and so counts for nothing (None: every pixel counts). Computed in float64.
-An image has no value (NaN) where its map is zero or not finite everywhere, or where its mask is empty or full.
-"""
+maps: [n, h, w] saliency, never negative; masks: [n, h, w] bool, true on the object; valid: [n, h, w] bool, false where
+a pixel is neither object nor ground and so counts for nothing (None: every pixel counts). Computed in float64. An image
+has no value (NaN) where its map is zero or not finite everywhere, or where its mask is empty or full."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +37,9 @@ def average_ranks(maps: Array, valid: Flags | None = None) -> Floats:
 def auc_of_ranks(ranks: Floats, masks: Floats, valid: Flags | None = None) -> Floats:
     """[n, k] area under the ROC curve of each map against each mask (Mann & Whitney 1947).
 
-    ranks: [n, p] from `average_ranks`; masks: [k, p] 0 or 1; valid: [n, h, w]. A map's AUC is the chance that a
-    random object pixel gets more than a random ground pixel, ties counting half: (sum of object ranks -
-    m (m + 1) / 2) / (m (p - m)), m the object's valid pixels and p all valid ones.
-    """
+    ranks: [n, p] from `average_ranks`; masks: [k, p] 0 or 1; valid: [n, h, w]. A map's AUC is the chance that a random
+    object pixel gets more than a random ground pixel, ties counting half: (sum of object ranks - m (m + 1) / 2) / (m (p
+    - m)), m the object's valid pixels and p all valid ones."""
     sizes = masks.sum(axis=1)[None] if valid is None else valid.reshape(ranks.shape) @ masks.T
     return _area(ranks @ masks.T, sizes, _pixels(ranks, valid)[:, None])  # sums of halves: exact in any order
 
@@ -63,8 +61,7 @@ def mean_auc_of_others(
     """[n] mean AUC of each map against the masks of other categories: what its place alone is worth.
 
     ranks: [n, p]; own: [n] category of each map's image; pool: [k, p] masks; categories: [k]; valid: [n, h, w]. NaN
-    where the pool has no other category.
-    """
+    where the pool has no other category."""
     areas = auc_of_ranks(ranks, pool, valid)
     other = (own[:, None] != categories[None, :]) & np.isfinite(areas)
     total = np.where(other, areas, 0.0).sum(axis=1)
@@ -100,8 +97,7 @@ def skill(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
 def rank_accuracy(maps: Array, masks: Flags, valid: Flags | None = None) -> Floats:
     """[n] share of the m strongest pixels that are object, m the object's size (Arras et al. 2022).
 
-    Of pixels tied at the m-th place, the share that belongs to the object counts.
-    """
+    Of pixels tied at the m-th place, the share that belongs to the object counts."""
     maps, masks = _valid(maps, valid), _valid(masks, valid)
     flat, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
     shares = np.full(len(maps), np.nan)

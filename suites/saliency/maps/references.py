@@ -57,8 +57,7 @@ def reference_maps(images: Array, items: Sequence[str]) -> dict[str, Floats]:
 def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
     """The areas of every reference map on a chunk, images [n, 3, h, w] in [0,1].
 
-    They know no network, so they are computed once in a process for all that are shown the same pixels.
-    """
+    They know no network, so they are computed once in a process for all that are shown the same pixels."""
     columns = _remembered(_digest(images, context))
     if not columns:
         parts = []

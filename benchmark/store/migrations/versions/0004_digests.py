@@ -1,8 +1,7 @@
 """Keys are digests, rows are sealed, an import replaces its source.
 
 Each table is made anew beside the old one, and its rows are brought over with the keys that they have now. A later
-change of the tables freezes here what `schema` says today.
-"""
+change of the tables freezes here what `schema` says today."""
 
 import json
 from collections.abc import Iterator
