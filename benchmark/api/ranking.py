@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Unpack
 
@@ -11,9 +10,7 @@ from benchmark import plugins
 from benchmark.api.importing import recorded
 from benchmark.api.leaderboards import chosen_suites, notes_of, reading, selection, standing, suites_with_scores
 from benchmark.api.options import By, Db, Filters, FlaggedLast, Names, Observers, Option, Unseen, command_line, joined
-from benchmark.contracts import Suite
 from benchmark.engine.importing import ScoresReport, put_scores
-from benchmark.engine.reference_trials import partial_line, partial_people
 from benchmark.engine.scoring import compare_observers
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board, board, boards
@@ -27,7 +24,7 @@ from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
 from benchmark.leaderboard.training_curves import training_curves as curves_of
 from benchmark.leaderboard.transfer import Claim, TransferMatrix, judged, matrix
 from benchmark.leaderboard.trial_pools import degrades, pools
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE, check_source
+from benchmark.stimuli.catalogue import check_source
 from benchmark.stimuli.score_tables import check_names, read_scores
 from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
@@ -126,7 +123,7 @@ def rank(
             if unseen_only:
                 ranked += unseen_boards(store, each, rows, sets, by)
             else:
-                ranked += _with_partial(store, each, list(map(board.hinted, boards(rows, each, sets, by=by))))
+                ranked += map(board.hinted, boards(rows, each, sets, by=by))
         identities = {note.name: note.identity for note in store.observers() if note.kind == "network"}
     ranked = [board.with_twins(table, identities) for table in ranked]
     return [board.flagged_last(table) for table in ranked] if flagged_last else ranked
@@ -156,20 +153,6 @@ def transfer(
     kept = [pool.only(joined(models).split(",")) if models else pool for pool in pooled]
     matrices = [item for pool in kept if (item := matrix(pool, ways, by_model=by_model)).columns]
     return judged(matrices, claims)
-
-
-def _with_partial(store: Store, suite: Suite, ranked: Sequence[Board]) -> Sequence[Board]:
-    """The boards, each with a note on people who answered a part of its images: they are in no row of it."""
-    asked = [board for board in ranked if board.space == PUBLISHED_SPACE]
-    people = any(row.kind == "human" for row in store.observers())
-    if not (suite.experiments and asked and people):
-        return ranked
-
-    sets = store.role_sets(suite.name)
-    shown = [{**sets.get(board.digest, {}), **{r: d for r, d in board.digests.items() if r and d}} for board in asked]
-    lines = map(partial_line, partial_people(store, suite, shown))
-    noted = {id(board): line for board, line in zip(asked, lines, strict=True) if line}
-    return [replace(board, notes=(*board.notes, noted[id(board)])) if id(board) in noted else board for board in ranked]
 
 
 def summary(models: Observers = None, *, flagged_last: FlaggedLast = False, db: Db = None) -> list[Summary]:

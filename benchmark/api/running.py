@@ -277,16 +277,16 @@ def estimates(prepared: Prepared) -> list[Estimate]:
     return list(estimating.estimates(planned, prepared.settings, devices[0], policy))
 
 
-def long_plan(prepared: Prepared, begins: Callable[[str], None]) -> list[Estimate]:
-    """The estimates of a plan that takes more than some minutes, [] of any other; `begins` is told each network whose
-    speed has to be measured for it. What a cluster takes is not known here: []."""
+def long_plan(prepared: Prepared) -> list[Estimate]:
+    """The estimates of a plan that takes more than some minutes, [] of any other. What a cluster takes is not known
+    here: []."""
     from benchmark.engine import estimating
 
     if prepared.request.executor != "local":
         return []
     planned = [task for task in prepared.tasks if task.plan.blocks]
     devices, policy = devices_and_policy(prepared.request)
-    return estimating.long_plan(planned, prepared.settings, devices[0], policy, begins)
+    return estimating.long_plan(planned, prepared.settings, devices[0], policy)
 
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:

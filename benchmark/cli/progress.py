@@ -32,10 +32,7 @@ def agreed(prepared: Prepared, *, yes: bool) -> bool:
     """Whether to start. A plan of some minutes starts; a longer one is shown first, and asked about in a terminal."""
     from benchmark.engine.estimating import total
 
-    def tuning(model: str) -> None:
-        say(f"tuning {model}: measuring its speed, to say what this run costs", err=True)
-
-    lines = api.long_plan(prepared, tuning)
+    lines = api.long_plan(prepared)
     if not lines:
         return True
     # unknown costs come first, then the greatest

@@ -3,7 +3,7 @@
 The run's own keys say what is stored. A model is loaded for its identity only where the leaderboard has answers of its
 name: weights or code may have changed since."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,10 @@ from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Store, open_store
 from registry.loading import availability, load_observer
-from registry.model import LoadedModel
 
 IDEAL_SECONDS = 1.0  # at most, for any suite
 #: Seconds of computing from which a run is announced before it starts; and forward passes at an unknown speed.
 LONG, MANY_PASSES = 300.0, 100_000
-#: Forward passes under which no network is measured beforehand, and how many architectures at most are.
-FEW_PASSES, MEASURED = 3_000, 10
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,9 @@ def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
             yield Estimate(name, task.suite.name, task.space, task.trials, cached, note, seconds)
 
 
-def long_plan(
-    tasks: Sequence[Task], settings: Settings, device: str, policy: Policy, begins: Callable[[str], None]
-) -> list[Estimate]:
-    """The estimates of a plan that takes long; [] where it does not. Unknown speeds that matter are measured first
-    (`begins` is told the model)."""
-    _measure(tasks, settings, device, begins)
+def long_plan(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> list[Estimate]:
+    """The estimates of a plan that takes long; [] where it does not. Networks whose speed nobody has measured count by
+    their forward passes."""
     speeds = _speeds(tasks, settings, device)
 
     def is_long(owed: Iterable[int]) -> bool:
@@ -104,25 +98,6 @@ def passes_of(task: Task) -> float:
 def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str, float]:
     cards = {task.card.name: task.card for task in tasks}
     return devices.remembered_seconds(cards.values(), device, settings.tuning)
-
-
-def _measure(tasks: Sequence[Task], settings: Settings, device: str, begins: Callable[[str], None]) -> None:
-    """Tune the networks of unknown speed that have most to do, those whose weights are on this disk."""
-    passes: dict[str, float] = {}
-    for task in tasks:
-        passes[task.card.name] = passes.get(task.card.name, 0.0) + passes_of(task)
-    cards = {task.card.name: task.card for task in tasks if task.card.source != "ideal"}
-    known = set(_speeds(tasks, settings, device))
-    most = sorted(cards.keys() - known, key=lambda name: (-passes[name], name))
-    for name in [name for name in most if passes[name] >= FEW_PASSES][:MEASURED]:
-        card = cards[name]
-        measured = devices.remembered_seconds([card], device, settings.tuning)  # by its like, just now
-        if not measured and availability(card, settings.place).on_disk:
-            begins(name)
-            with suppress(*FAILURES):  # the run will say why
-                model = load_observer(card, settings.place, device=device)
-                if isinstance(model, LoadedModel):
-                    devices.tune(model, device, settings.tuning)
 
 
 def total(lines: Sequence[Estimate]) -> str:

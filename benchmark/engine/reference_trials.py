@@ -268,38 +268,3 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
                 "tables; the trials are kept"
             )
     return lines
-
-
-def partial_people(
-    store: Store, suite: Suite, boards: Iterable[Mapping[str, str]]
-) -> list[Mapping[str, Mapping[str, str]]]:
-    """Of each board (role -> set of its images): role -> people who answered a part of that set -> how much of it. No
-    table has them there: an observer is compared on all images of a set or on none."""
-    imports = ImportedAnswers(store)
-    people = {name: roles for name, roles in imports.of(suite).items() if imports.groups[name][0] == "human"}
-    boards_lacking: list[Mapping[str, Mapping[str, str]]] = []
-    for board in boards:
-        lacking: dict[str, dict[str, str]] = {}
-        for role, digest in board.items():
-            for name, roles in sorted(people.items()):
-                if role in roles and roles[role].stimuli != digest:
-                    wanted, own = imports.images(digest), imports.images(roles[role].stimuli)
-                    shared = len(wanted & own)
-                    # Who mostly saw other images took part in another experiment, with a few images in common.
-                    if shared < len(wanted) and 2 * shared > len(own):
-                        lacking.setdefault(role, {})[name] = f"{shared} of {len(wanted)}"
-        boards_lacking.append(lacking)
-    return boards_lacking
-
-
-def partial_line(by_role: Mapping[str, Mapping[str, str]]) -> str:
-    """The people of a board who are not compared there, counted and named; "" where there are none."""
-    names = dict.fromkeys(name for people in by_role.values() for name in people)
-    if not names:
-        return ""
-    named = [
-        f"{name} ({', '.join(f'{role} {people[name]}' for role, people in by_role.items() if name in people)})"
-        for name in names
-    ]
-    who = "person with a part of the images is" if len(names) == 1 else "people with parts of the images are"
-    return f"{len(names)} {who} not compared: {some_of(named, _SHOWN)}"

@@ -60,22 +60,19 @@ def test_tuning_is_told_the_first_time(leaderboard, monkeypatch):
     assert told(leaderboard, card, [other], None)[0] == ("expect", "net", 20, 20.0)
 
 
-def plan(leaderboard, card, n, passes=1.0):
-    """The estimates of one network on n toys, if that is long; and which models were measured."""
-    suite = toy_suite(toys.make_stimuli(n), passes=passes)
-    tasks = [Task(card, suite, "world16", suite.plan(None, None))]
-    begun = []
-    lines = estimating.long_plan(tasks, leaderboard.settings, "cpu", Policy(), begun.append)
-    return [(line.trials, line.cached, line.note, line.seconds) for line in lines], begun
+def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeypatch):
+    card, settings, policy = network("net", "Readout", seed=2), leaderboard.settings, Policy()
 
+    def long_plan(n):
+        suite = toy_suite(toys.make_stimuli(n), passes=10_000.0)
+        lines = estimating.long_plan([Task(card, suite, "world16", suite.plan(None, None))], settings, "cpu", policy)
+        return [(line.trials, line.cached, line.note, line.seconds) for line in lines]
 
-def test_a_speed_that_nobody_knows_is_measured_before_a_long_plan(leaderboard, monkeypatch):
-    monkeypatch.setattr(devices, "_search", lambda model, device: (devices.Tuning(16), 0.25))
-    card = network("net", "Readout", seed=2)
-    assert plan(leaderboard, card, 29, 100.0) == ([], [])
-    assert plan(leaderboard, card, 40, 100.0) == ([(40, 0, "17 min", 1000.0)], ["net"])
-    assert plan(leaderboard, card, 11, 100.0) == ([], [])
-    assert plan(leaderboard, card, 13, 100.0) == ([(13, 0, "5 min", 325.0)], [])
+    assert long_plan(10) == []
+    assert long_plan(11) == [(11, 0, "not timed yet: its first run tunes it", None)]
+    monkeypatch.setattr(devices, "remembered_seconds", lambda cards, device, notes: {"net": 0.0025})
+    assert long_plan(11) == []
+    assert long_plan(40) == [(40, 0, "17 min", 1000.0)]
 
 
 @pytest.mark.slow
