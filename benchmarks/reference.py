@@ -109,7 +109,7 @@ def _links(db: str) -> str:
     )
     return (
         "**Whether networks with more shape bias err like people is open.** On the conflict images both numbers are "
-        f"made of the same answers, so they are not correlated there. Elsewhere, Spearman: {'; '.join(told)}."
+        f"made of the same answers. Elsewhere, Spearman: {'; '.join(told)}."
     )
 
 
@@ -145,9 +145,9 @@ def _ladder(scores: dict[str, list[float]]) -> str:
         f"{number(sum(values) / len(values))} (eps {name.replace('_', '.')})" for name, values in steps.items()
     )
     return (
-        "**Training against L2 attacks raises shape answers step by step** - reported, not scored here: no trials are "
-        "published. *Shape fraction* (answers with the shape category over 1,200 conflict trials, no shape bias) of "
-        f"ResNet-50 in critical-band-masking: {told}. No intervals are given; only order within that table is usable."
+        "**Training against L2 attacks raises shape answers step by step** (reported without trials or intervals). "
+        "*Shape fraction* (answers with the shape category over 1,200 conflict trials) of ResNet-50 in "
+        f"critical-band-masking: {told}."
     )
 
 
@@ -157,16 +157,15 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
     human = next(b for b in api.rank("human-comparison", db=db) if _whole(b))
     people = [row for row in cue.references if row.kind in ("group", "chance")]
     cue_columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
-    human_columns = [(c.metric, c.title) for c in human.columns
+    human_columns = [(c.metric, c.title.partition(" (")[0]) for c in human.columns
                      if c.metric in ("error_consistency", "observed_consistency", "accuracy_difference",
                                      "ood_accuracy")]  # fmt: skip
     lines = [
         "# Reference leaderboard", "",
         f"{len(cue.rows)} published networks and {sum(r.kind == 'human' for r in cue.references)} people on the 1,280 "
-        "cue-conflict images; networks and people in all 17 experiments of model-vs-human. Scored from the raw trials "
-        "of their publishers by `bench db reference`; written by `python -m benchmarks.reference`. Brackets: 95 % "
-        "intervals over other shapes and textures ([what that means](statistics.md)); for people, over other people. "
-        "The same network from two laboratories is two observers. `bench data list` has licences and citations.",
+        "cue-conflict images, and those that took part in all 17 experiments of model-vs-human, scored from published "
+        "trials by `bench db reference`. Brackets: 95 % intervals over other shapes and textures "
+        "([statistics](statistics.md)); for people, over other people. `bench data list` has licences and citations.",
         "", "## What it shows", "",
         *(f"{i}. {text}" for i, text in enumerate(findings(cue, db, ladder), 1)),
         "", "## Cue conflict", "",
