@@ -128,6 +128,7 @@ def keep_pages() -> None:
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
 GAIN = 0.97  # a change must save 3 % to be taken: smaller ones are noise
+THREADS_GAIN = 0.7  # threads that wait for one another cost more than they save, and the more so beside other work
 _SECONDS, _PASSES = 0.3, 3  # per candidate, at most
 
 Clock = Callable[[], float]
@@ -263,11 +264,11 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
     gpu, threads = device.startswith("cuda"), torch.get_num_threads()
     run = _runner(*_form(model, device), device)
 
-    def cheapest(best: Tuning, others: Sequence[Tuning], clock: Clock) -> Tuning:
+    def cheapest(best: Tuning, others: Sequence[Tuning], clock: Clock, gain: float = GAIN) -> Tuning:
         cost = _cost(model, run, best, clock)
         for candidate in others:
             seconds = _cost(model, run, candidate, clock)
-            if seconds < cost * GAIN:
+            if seconds < cost * gain:
                 best, cost = candidate, seconds
         return best
 
@@ -276,7 +277,7 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
     sizes = GPU_BATCHES if gpu else CPU_BATCHES
     best = cheapest(best, [replace(best, batch=size) for size in sizes if size != best.batch], clock)
     if not gpu and threads > 1:
-        best = cheapest(best, [replace(best, threads=threads)], time.perf_counter)
+        best = cheapest(best, [replace(best, threads=threads)], time.perf_counter, THREADS_GAIN)
     return best, _cost(model, run, best, clock) / (1 if gpu else best.threads)
 
 
@@ -286,14 +287,14 @@ def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
     best, spent = float("inf"), 0.0
     with contextlib.suppress(RuntimeError), working_threads(tuning.threads):
         images = example(model, tuning.batch)
-        run(images)
-        for _ in range(_PASSES):
+        for at in range(_PASSES + 1):
             start = clock()
             run(images)
             if images.is_cuda:
                 torch.cuda.synchronize()
             taken = clock() - start
-            best, spent = min(best, taken), spent + taken
+            if at:  # the first warms up
+                best, spent = min(best, taken), spent + taken
             if spent > _SECONDS:
                 break
     return best / tuning.batch
