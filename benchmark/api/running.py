@@ -151,14 +151,14 @@ class Prepared:
 
     def summary(self) -> str:
         """What is to be done, in a line: observers, suites, answers, and the time with nothing stored."""
-        from benchmark.engine.estimating import known_seconds
+        from benchmark.engine.estimating import expected_seconds
 
         tasks = [task for task in self.tasks if task.plan.blocks]
         observers, suites = {task.card.name for task in tasks}, dict.fromkeys(task.suite.name for task in tasks)
         answers = sum(task.trials for task in tasks)
         (device, *more), _ = devices_and_policy(self.request)
-        seconds = known_seconds(tasks, self.settings, device)
-        about = f", about {duration(seconds)} of computing" if seconds and not more else ""
+        seconds = None if more else expected_seconds(tasks, self.settings, device)
+        about = f", about {duration(seconds)} of computing" if seconds else ""
         who = f"{len(observers)} observer{'s' * (len(observers) > 1)} under {', '.join(suites)}"
         return f"{who}: {answers:,} answers{about} where none is stored"
 

@@ -17,6 +17,7 @@ from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Store, open_store
 from registry.loading import availability, load_observer
+from registry.model import LoadedModel
 
 IDEAL_SECONDS = 1.0  # at most, for any suite
 #: Seconds of computing from which a run is announced before it starts; and forward passes at an unknown speed.
@@ -76,10 +77,21 @@ def long_plan(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
     return lines if is_long(line.trials - line.cached for line in lines) else []
 
 
-def known_seconds(tasks: Sequence[Task], settings: Settings, device: str) -> float:
-    """What a plan takes with nothing stored, of the networks whose speed is known."""
+def expected_seconds(tasks: Sequence[Task], settings: Settings, device: str) -> float | None:
+    """About what a plan takes with nothing stored. If no speed is known, that of the network with most to do is
+    measured; one of unknown speed counts as the others do on average. None where nothing can be measured."""
     speeds = _speeds(tasks, settings, device)
-    return sum(_seconds(task, speeds, task.trials) or 0.0 for task in tasks)
+    networks = [task for task in tasks if task.card.source != "ideal"]
+    if networks and not speeds:
+        with suppress(*FAILURES):  # the run will say why it does not load
+            observer = load_observer(max(networks, key=passes_of).card, settings.place, device=device)
+            if isinstance(observer, LoadedModel):
+                devices.tune(observer, device, settings.tuning)
+                speeds = _speeds(tasks, settings, device)
+    if networks and not speeds:
+        return None
+    usual = sum(speeds.values()) / max(1, len(speeds))
+    return sum(speeds.get(task.card.name, usual) * passes_of(task) for task in networks)
 
 
 def _seconds(task: Task, speeds: Mapping[str, float], owed: int) -> float | None:
