@@ -27,11 +27,11 @@ from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
 from benchmark.stats import mean_interval
-from benchmark.stimuli.catalogue import NO_ANSWER, PUBLISHED_SPACE, SINGLE_CONDITION
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE, SINGLE_CONDITION
 from benchmark.store import IMPORTED
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Array, Suite, Trials
+    from benchmark.contracts import Suite, Trials
     from benchmark.leaderboard import Board
     from benchmark.settings import Settings
     from benchmark.store import ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation
@@ -126,26 +126,14 @@ class ImageAnswers:
     @cached_property
     def shown(self) -> NDArray[np.bool_]:
         """[observers, n]: whether the image was shown."""
-        shown: NDArray[np.bool_] = self.code != ABSENT
-        return shown
+        return np.asarray(self.code != ABSENT)
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """[observers, n]: whether the answer is the image's category."""
         place = {word: at for at, word in enumerate(self.words)}
         truth = np.array([place.get(name, ABSENT - 1) for name in self.labels["category"].tolist()])
-        right: NDArray[np.bool_] = self.code == truth[None, :]
-        return right
-
-    @cached_property
-    def places(self) -> dict[str, int]:
-        """Observer -> its place in the tables."""
-        return {name: at for at, name in enumerate(self.observers)}
-
-    @cached_property
-    def tally(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(how many are right [n], how many were shown the image [n]), of everybody."""
-        return self.right.sum(axis=0), self.shown.sum(axis=0)
+        return np.asarray(self.code == truth[None, :])
 
     @property
     def crowd(self) -> tuple[NDArray[np.bool_], str]:
@@ -166,36 +154,25 @@ class ImageAnswers:
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.right[members].sum(axis=0) / n, n
 
-    def answer(self, observer: int, image: int) -> str:
-        """What an observer answered; "" where the image was not shown."""
-        code = int(self.code[observer, image])
-        return "" if code == ABSENT else self.words[code]
-
 
 def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
     """By role and space, the one with most observers first. What was answered several times counts by its newest."""
     known = {row.name: row.kind for row in store.observers() if row.kind != "group"}
     names = {note.digest: note.name for note in store.stimuli_names()}
-    asked = [suite for suite in suites if suite.experiments]
+    own = {suite.name: {*suite.experiments.values(), NATURAL} for suite in suites if suite.experiments}
+    published = {name: role for suite in suites for name, role in suite.experiments.items() if name in SINGLE_CONDITION}
     places: dict[tuple[str, str], dict[str, StoredObservation]] = defaultdict(dict)
     for observation in store.observations():
-        place = _place(observation, asked, names)
-        if place is not None and observation.observer_name in known:
-            places[place][observation.observer_name] = observation
+        space, role = observation.space, observation.role
+        if observation.suite == IMPORTED:
+            space, role = PUBLISHED_SPACE, published.get(names[observation.stimuli], "")
+        elif observation.condition or role not in own.get(observation.suite, ()):
+            continue
+        if role and observation.observer_name in known:
+            places[space, role][observation.observer_name] = observation
     gathered = [_gathered(store, place, held, known, names) for place, held in places.items()]
     gathered = [answers for answers in gathered if len(answers.images)]
     return sorted(gathered, key=lambda answers: (-len(answers.observers), answers.key))
-
-
-def _place(observation: StoredObservation, suites: Sequence[Suite], names: Mapping[str, str]) -> tuple[str, str] | None:
-    """(space, role) of an observation that belongs here."""
-    if observation.suite == IMPORTED:
-        name = names[observation.stimuli]
-        roles = (suite.experiments[name] for suite in suites if name in suite.experiments)
-        return next(((PUBLISHED_SPACE, role) for role in roles if name in SINGLE_CONDITION), None)
-    own = next((suite for suite in suites if suite.name == observation.suite), None)
-    shown = own is not None and observation.role in {*own.experiments.values(), NATURAL}
-    return (observation.space, observation.role) if shown and not observation.condition else None
 
 
 def _gathered(
@@ -252,22 +229,6 @@ def of_truth(table: Trials) -> NDArray[np.float32]:
     return np.asarray(held[np.arange(n), truth], dtype=np.float32)
 
 
-def confusion(answers: ImageAnswers, observer: int) -> tuple[list[str], list[str], Array]:
-    """(categories, answers, counts [categories, answers]) of one observer; "na" comes last."""
-    rows = sorted(set(answers.labels["category"].tolist()))
-    columns = [*rows, *(word for word in answers.words if word not in rows and word != NO_ANSWER)]
-    columns += [NO_ANSWER] if NO_ANSWER in answers.words else []
-    counts = np.zeros((len(rows), len(columns)), dtype=np.int64)
-    place = {word: at for at, word in enumerate(columns)}
-    column = np.array([place[word] for word in answers.words], dtype=np.int64)
-    row = np.searchsorted(rows, answers.labels["category"])
-    seen = answers.shown[observer]
-    np.add.at(counts, (row[seen], column[answers.code[observer, seen]]), 1)
-    kept = counts.sum(axis=0) > 0
-    kept[: len(rows)] = True
-    return rows, [word for word, keep in zip(columns, kept, strict=True) if keep], counts[:, kept]
-
-
 def common_answers(answers: ImageAnswers, image: int, members: NDArray[np.bool_]) -> list[tuple[str, int]]:
     """The three most frequent answers of a group to an image, with how many gave them."""
     codes = answers.code[members, image]
@@ -291,18 +252,11 @@ def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
     return [int(i) for i in order]
 
 
-def against_others(answers: ImageAnswers, observer: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(share right of all others [n], how many they are [n]): how hard an image is, without the observer itself."""
-    n = answers.tally[1] - answers.shown[observer]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (answers.tally[0] - answers.right[observer]) / n, n
-
-
 def each(answers: Sequence[ImageAnswers], name: str) -> Iterator[tuple[ImageAnswers, int]]:
     """The answers that somebody took part in, with the place there."""
-    for one in answers:
-        if name in one.places:
-            yield one, one.places[name]
+    for role in answers:
+        if name in role.observers:
+            yield role, role.observers.index(name)
 
 
 @dataclass(frozen=True)

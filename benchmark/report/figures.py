@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from benchmark.api.options import Db, Names, Option, joined
 from benchmark.contracts import Direction
@@ -21,7 +21,7 @@ from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_tabl
 from benchmark.report import drawing
 from benchmark.report.contents import Contents, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec
-from benchmark.report.suite_figures import MOST, VALUES, agreement, group_of, legend, of_suite, row_records, some_of
+from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
 from benchmark.report.writing import Site, short, slug
 from benchmark.variables import read_settings
 
@@ -36,54 +36,50 @@ REPORTED_PANELS, MEASURED, REMARKS = 4, 20, 4
 _SOURCE = re.compile(r" \([^()]*, reported\)$")
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A drawing as a page shows it. path: of its file; width, height: px; inline: the drawing itself."""
+class Drawing(NamedTuple):
+    """A drawing as a page shows it. path: of its file; width, height: px."""
 
     path: str
     width: int
     height: int
-    inline: str = ""
 
 
-@dataclass(frozen=True)
-class PlacedFigure:
-    """A figure as a page shows it: a wide drawing, and one for a narrow screen; data: its numbers as CSV."""
+class PlacedFigure(NamedTuple):
+    """A figure as a page shows it: a wide drawing, and one for a narrow screen; data: its numbers as CSV; inline: the
+    wide drawing itself, or ""."""
 
     name: str
     title: str
     caption: str
+    half: bool
     wide: Drawing
     narrow: Drawing
     data: str
-    half: bool = False
+    inline: str
 
 
 def put(site: Site, figure: Figure, *, inline: bool = False, data: str = "") -> PlacedFigure:
     """figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. inline: in the page, too, where the names of marks
     show under the pointer; data: a table that is there already and has the figure's numbers."""
-    wide, narrow = (
-        _drawing(site, figure, "half" if figure.half else "page", ""),
-        _drawing(site, figure, "single", "-narrow"),
-    )
+    placed, within = [], ""
+    for width, ending in (("single", "-narrow"), ("half" if figure.half else "page", "")):
+        file, within, *size = drawing.svg(figure, drawing.WIDTHS[width])
+        path = f"figures/{figure.name}{ending}.svg"
+        site.file(path, file)
+        placed.append(Drawing(path, *size))
+    narrow, wide = placed
     if not data:
         data = f"data/{figure.name}.csv"
         site.table(data, figure.records, figure.names)
-    wide = wide if inline else replace(wide, inline="")
-    return PlacedFigure(figure.name, figure.title, figure.caption, wide, narrow, data, figure.half)
-
-
-def _drawing(site: Site, figure: Figure, width: str, ending: str) -> Drawing:
-    file, element, wide, high = drawing.svg(figure, drawing.WIDTHS[width])
-    path = f"figures/{figure.name}{ending}.svg"
-    site.file(path, file)
-    return Drawing(path, wide, high, element)
+    within = within if inline else ""
+    return PlacedFigure(figure.name, figure.title, figure.caption, figure.half, wide, narrow, data, within)
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
     """(suite, "" for the leaderboard, `LINKS`, `TRAINING`; figure) for all that there is data for."""
     for summary in contents.summaries:
-        yield "", overview(contents, summary)
+        if figure := overview(contents, summary):
+            yield "", figure
     suites = {suite.name: suite for suite in contents.suites}
     largest: dict[tuple[str, str], Board] = {}
     for board in contents.boards:
@@ -164,7 +160,7 @@ def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
     return about_them[:2] or alone[:1] or others[:1]
 
 
-def overview(contents: Contents, summary: Summary) -> Figure:
+def overview(contents: Contents, summary: Summary) -> Figure | None:
     """The leaderboard in one figure: how like people networks are against how robust they are, with people as a band;
     where there are fewer than two headlines, rows of dots."""
     y = likeness(contents, summary)
@@ -198,21 +194,9 @@ def overview(contents: Contents, summary: Summary) -> Figure:
     where = [f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[at] for line in summary.lines)}" for at in (y, *xs)]
     who = [f"{p.called} ({titles[at]}): {short(p.cell.value)}, {p.how}" for at in (y, *xs) if (p := people[at])]
     if not panels:
-        columns = [head.column for head in heads]
-        rows = [
-            {"observer": line.observer, "group": group_of(line.kind), "metric": title,
-             **{end: getattr(cell, end) for end in VALUES}}
-            for line in summary.lines[:MOST]
-            for title, cell in zip(titles, line.cells, strict=True)
-            if cell.value is not None
-        ]  # fmt: skip
-        order = [line.observer for line in summary.lines]
-        sides = [(title, head.column.chance) for title, head in zip(titles, heads, strict=True)]
-        held = {title: band for title, band in zip(titles, bands, strict=True) if band}
-        few = some_of(len(summary.lines), min(MOST, len(summary.lines)), "networks")
-        caption = f"{legend(columns, bool(held))} {'. '.join((*where[:1], *who[:1]))}.{few}"
-        spec = partial(_overview_dots, rows, order, sides, held)
-        return Figure(name, f"Networks, {space}", caption, spec, rows, ("observer", "group", "metric", *VALUES))
+        held = (board for board in contents.boards if (board.suite, board.space) == (heads[0].suite, summary.space))
+        board = next(held)
+        return next(dots(FigureBoard.of(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
     both = [record for _, records, _, _ in panels for record in records]
     like = "Likeness to people against robustness" if bands[y] else "Headlines against one another"
     like = "Likeness to people, by two measures" if all(bands[at] for at in (y, *xs)) else like
@@ -225,10 +209,6 @@ def overview(contents: Contents, summary: Summary) -> Figure:
         both,
         ("observer", "panel", "recipe", "x", "x_low", "x_high", "y", "y_low", "y_high"),
     )
-
-
-def _overview_dots(rows: Records, order: Sequence[str], sides: Any, held: Any, width: int) -> Spec:
-    return drawing.dots(rows, order, sides, held, width)
 
 
 def _overview_spec(panels: Sequence[tuple[str, Any, Any, int]], y_title: str, named: Sequence[str], width: int) -> Spec:

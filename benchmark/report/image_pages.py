@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from benchmark.report.contents import (
     common_answers,
     most_apart,
 )
-from benchmark.report.writing import Site, short, slug
+from benchmark.report.writing import Site, slug
 
 if TYPE_CHECKING:
     from benchmark.contracts import Stimuli
@@ -34,6 +33,8 @@ SIDE = 64
 #: Licences under which a small copy may be shown with its source named.
 FREE = ("CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "MIT", "Apache-2.0")
 OWN = "drawn by this program"
+#: Whose answers a page of images tells apart.
+GROUPS = {"people": ONE_PERSON, "simulated": SIMULATED, "networks": NETWORKS}
 #: Files of a gallery that are no model's; larger files, and more tiles than these, are none of ours.
 STIMULI, MASKS = "_stimuli", "_masks"
 LARGEST, WIDEST = 4_000_000, 32
@@ -102,8 +103,7 @@ def small(pixels: NDArray[np.uint8], side: int = SIDE) -> bytes:
 # --- the gallery that `bench plot gallery` keeps: images, their objects, and what each model's gradient falls on
 
 
-@dataclass(frozen=True)
-class Strip:
+class Strip(NamedTuple):
     """A row of tiles. page: the model's, "" for images and objects; captions: one for each tile, or none."""
 
     name: str
@@ -114,23 +114,15 @@ class Strip:
     captions: Sequence[str]
 
 
-@dataclass(frozen=True)
-class KeptGallery:
-    """A stimulus set's rows: images, objects, then models by name."""
-
-    title: str
-    strips: Sequence[Strip]
-
-
-def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[KeptGallery]:
-    """What is kept under the home folder, of models as they are now: a strip of other weights is left out."""
+def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[tuple[str, list[Strip]]]:
+    """(set, its rows: images, objects, models by name) that are kept under the home folder, of models as they are now:
+    a strip of other weights is left out."""
     folder = site.settings.thumbnails
     kept = []
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+        titles = {STIMULI: "image", MASKS: "object"}
         beside = [
-            replace(strip, name=title)
-            for file, title in ((STIMULI, "image"), (MASKS, "object"))
-            if (strip := _strip(site, place, file, None))
+            strip._replace(name=title) for file, title in titles.items() if (strip := _strip(site, place, file, None))
         ]
         strips = [
             strip
@@ -140,7 +132,7 @@ def galleries(site: Site, observers: Mapping[str, ObserverRow]) -> list[KeptGall
             if (strip := _strip(site, place, name, known.identity))
         ]
         if strips:
-            kept.append(KeptGallery(place.name, [*beside, *strips]))
+            kept.append((place.name, [*beside, *strips]))
     return kept
 
 
@@ -172,131 +164,82 @@ def _strip(site: Site, place: Path, name: str, identity: str | None) -> Strip | 
 # --- images and everybody's answers
 
 
-@dataclass(frozen=True)
-class ImageRow:
-    """An image: shares of right answers as texts, "" where nobody of the group saw it; people: simulated ones where the
-    sheet has no others. index: in the page's data."""
-
-    index: int
-    name: str
-    truth: str
-    people: str
-    networks: str
-    gap: str
-    said_people: str
-    said_networks: str
-    thumbnail: str
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A role as a page shows it. crowd: what the people of its columns are called, "" where there are none; answers:
-    JSON for the script: observers, words, and codes by image."""
-
-    key: str
-    title: str
-    total: int
-    people: int
-    simulated: int
-    networks: int
-    crowd: str
-    pictures: Sequence[ImageRow]
-    answers: str
-    data: str
-    credit: str
-
-
 def stimulus_pages(site: Site, contents: Contents, pictures: Pictures) -> None:
     """stimuli/ROLE-SPACE.html and an index: which images are hard for people, which for networks."""
-    sheets = []
-    for answers in contents.answers:
-        data = f"data/stimuli-{slug(answers.key)}.csv"
-        records = list(image_records(answers))
-        site.table(data, records, list(records[0]))
-        sheets.append(_sheet(answers, data, pictures))
-    links = [(sheet.title, f"stimuli/{slug(sheet.key)}.html", sheet) for sheet in sheets]
+    sheets = [_sheet(site, answers, pictures) for answers in contents.answers]
     for sheet in sheets:
-        page = f"stimuli/{slug(sheet.key)}.html"
-        site.page(page, "stimuli.html", title=f"Stimuli: {sheet.title}", sheet=sheet, links=links, here=page)
+        title = f"Stimuli: {sheet['title']}"
+        site.page(sheet["page"], "stimuli.html", title=title, sheet=sheet, sheets=sheets)
     if sheets:
-        site.page("stimuli.html", "stimuli_index.html", title="Stimuli", links=links)
+        site.page("stimuli.html", "stimuli_index.html", title="Stimuli", sheets=sheets)
+
+
+def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, Any]:
+    """A role as a page shows it. crowd: what the people of its columns are called, "" where there are none; rows: the
+    images on which people and networks differ most; answers: JSON for the script."""
+    data, records = f"data/stimuli-{slug(answers.key)}.csv", list(image_records(answers))
+    site.table(data, records, list(records[0]))
+    members, called = answers.crowd
+    who = "people" if called == "people" else "simulated"
+    chosen = most_apart(answers)
+    rows = [
+        {
+            "name": record["image"],
+            "truth": _truth(answers, at),
+            "right": record[f"{who}_right"],
+            "gap": None if None in gap else gap[0] - gap[1],
+            "said": record[f"{who}_answers"],
+            "networks": record["networks_right"],
+            "networks_said": record["networks_answers"],
+            "thumbnail": pictures.of(answers.sets.values(), record["image"]),
+        }
+        for at in chosen
+        for record in [records[at]]
+        for gap in [(record[f"{who}_right"], record["networks_right"])]
+    ]
+    counts = {name: int(answers.group(kinds).sum()) for name, kinds in GROUPS.items()}
+    return {
+        "title": f"{answers.role}, {answers.space}",
+        "page": f"stimuli/{slug(answers.key)}.html",
+        "total": len(answers.images),
+        "crowd": called if members.any() else "",
+        "rows": rows,
+        "answers": _data(answers, chosen),
+        "data": data,
+        "credit": pictures.credit(answers.sets.values()),
+        **counts,
+    }
 
 
 def image_records(answers: ImageAnswers) -> Iterator[dict[str, Any]]:
-    """One record per image."""
-    people, networks = answers.group(ONE_PERSON), answers.group(NETWORKS)
-    human, k = answers.share(people)
-    machine, m = answers.share(networks)
-    simulated = answers.group(SIMULATED)
-    drawn, s = answers.share(simulated)
+    """One record per image: for each group the share that is right (None where nobody was shown it), how many they are,
+    and their most frequent answers."""
+    groups = {name: answers.group(kinds) for name, kinds in GROUPS.items()}
+    shares = {name: answers.share(members) for name, members in groups.items()}
     for at, image in enumerate(answers.images.tolist()):
-        yield {
-            "image": image,
-            **{name: column[at] for name, column in answers.labels.items()},
-            "people_right": _or_none(human[at]),
-            "people": int(k[at]),
-            "networks_right": _or_none(machine[at]),
-            "networks": int(m[at]),
-            "people_minus_networks": _or_none(human[at] - machine[at]),
-            "people_answers": _said(answers, at, people),
-            "network_answers": _said(answers, at, networks),
-            "simulated_right": _or_none(drawn[at]),
-            "simulated": int(s[at]),
-            "simulated_answers": _said(answers, at, simulated),
-        }
-
-
-def _sheet(answers: ImageAnswers, data: str, pictures: Pictures) -> Sheet:
-    (people, called), networks = answers.crowd, answers.group(NETWORKS)
-    human, _ = answers.share(people)
-    machine, _ = answers.share(networks)
-    chosen = most_apart(answers)
-    rows = []
-    for index, at in enumerate(chosen):
-        image = str(answers.images[at])
-        rows.append(
-            ImageRow(
-                index=index,
-                name=image,
-                truth=_truth(answers, at),
-                people=_share(human[at]),
-                networks=_share(machine[at]),
-                gap=_share(human[at] - machine[at]),
-                said_people=_said(answers, at, people),
-                said_networks=_said(answers, at, networks),
-                thumbnail=pictures.of(answers.sets.values(), image),
-            )
-        )
-    return Sheet(
-        key=answers.key,
-        title=f"{answers.role}, {answers.space}",
-        total=len(answers.images),
-        people=int(answers.group(ONE_PERSON).sum()),
-        simulated=int(answers.group(SIMULATED).sum()),
-        networks=int(networks.sum()),
-        crowd=called if people.any() else "",
-        pictures=rows,
-        answers=_data(answers, chosen),
-        data=data,
-        credit=pictures.credit(answers.sets.values()),
-    )
+        record = {"image": image, **{name: column[at] for name, column in answers.labels.items()}}
+        for name, (right, n) in shares.items():
+            record[f"{name}_right"] = float(right[at]) if n[at] else None
+            record[name] = int(n[at])
+        gap = (record["people_right"], record["networks_right"])
+        record["people_minus_networks"] = None if None in gap else gap[0] - gap[1]
+        for name, members in groups.items():
+            words = common_answers(answers, at, members)
+            record[f"{name}_answers"] = ", ".join(f"{word} {count}" for word, count in words)
+        yield record
 
 
 def _data(answers: ImageAnswers, chosen: Sequence[int]) -> str:
     """JSON that cannot leave its element: "<" is written as an escape. codes: by image the place of each observer's
     answer in `words`, `ABSENT` where it was not shown."""
-    groups = {"People": ONE_PERSON, "Simulated people": SIMULATED, "Networks": NETWORKS}
-    observers = [
-        {
-            "name": printable(name),
-            "page": slug(name),
-            "group": next((group for group, kinds in groups.items() if kind in kinds), "Ideal observers"),
-        }
-        for name, kind in zip(answers.observers, answers.kinds, strict=True)
-    ]
+    groups = {kind: name for name, kinds in GROUPS.items() for kind in kinds}
+    pairs = zip(answers.observers, answers.kinds, strict=True)
     data = {
-        "groups": [*groups, "Ideal observers"],
-        "observers": observers,
+        "groups": [*GROUPS, "ideal observers"],
+        "observers": [
+            {"name": printable(name), "page": slug(name), "group": groups.get(kind, "ideal observers")}
+            for name, kind in pairs
+        ],
         "words": [printable(word) for word in answers.words],
         "category": [printable(str(answers.labels["category"][at])) for at in chosen],
         "codes": answers.code[:, chosen].T.tolist(),
@@ -308,15 +251,3 @@ def _truth(answers: ImageAnswers, at: int) -> str:
     shape, texture = (str(answers.labels[name][at]) for name in ("shape", "texture"))
     category = str(answers.labels["category"][at])
     return f"{category} (texture: {texture})" if texture and texture != category and shape == category else category
-
-
-def _said(answers: ImageAnswers, at: int, members: NDArray[np.bool_]) -> str:
-    return ", ".join(f"{word} {count}" for word, count in common_answers(answers, at, members))
-
-
-def _share(value: float) -> str:
-    return "" if np.isnan(value) else short(float(value))
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,22 +13,14 @@ from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.model import cell_of, describe
 from benchmark.leaderboard.table import Field, Table, Value
 from benchmark.report.board_pages import address
-from benchmark.report.contents import (
-    PARENTHESIS,
-    Contents,
-    ImageAnswers,
-    against_others,
-    confusion,
-    each,
-    family,
-    source,
-)
+from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, each, family, source
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
 from benchmark.report.writing import Site, short, slug
+from benchmark.stimuli.catalogue import NO_ANSWER
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Array, Suite
+    from benchmark.contracts import Suite
     from benchmark.store import ObserverRow, Outcome, ScoreRow
 
 #: Fields of a card that a reader wants to see, in this order, with what they are called.
@@ -271,9 +262,8 @@ def _conditions(rows: Sequence[ScoreRow]) -> str:
 # --- what it answered: confusions, and the images that it gets right or wrong against everybody
 
 
-@dataclass(frozen=True)
-class Confusion:
-    """Answers by category. cells: (count, shade 0 to SHADES) of each."""
+class Confusion(NamedTuple):
+    """Answers by category. rows: (category, (count, shade 0 to SHADES) of each cell)."""
 
     title: str
     columns: Sequence[str]
@@ -281,8 +271,7 @@ class Confusion:
     n: int
 
 
-@dataclass(frozen=True)
-class Surprise:
+class Surprise(NamedTuple):
     """An image: what was answered, what is right; share: of the others who are right, or the observer's own
     probability of the right answer."""
 
@@ -293,8 +282,7 @@ class Surprise:
     thumbnail: str
 
 
-@dataclass(frozen=True)
-class RoleAnswers:
+class RoleAnswers(NamedTuple):
     """One role. alone_right: right where most others are wrong; alone_wrong: the reverse; surest, least_sure (of the
     first role alone): by the probability that the observer itself gives the right answer."""
 
@@ -313,23 +301,18 @@ def answered(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> 
         seen = role.shown[at]
         if not seen.any():
             continue
-        others, n = against_others(role, at)
+        others, n = role.share(np.arange(len(role.observers)) != at)
         known, right = seen & (n > 0), role.right[at]
-        surest: list[Surprise] = []
-        least_sure: list[Surprise] = []
-        if role.certainty is not None and not place:
-            sure = role.certainty[at]
-            stated = ~np.isnan(sure)
-            surest = _images(role, at, pictures, stated, -sure, sure)
-            least_sure = _images(role, at, pictures, stated, sure, sure)
+        sure = np.full(len(seen), np.nan) if role.certainty is None or place else role.certainty[at]
+        stated = ~np.isnan(sure)
         yield RoleAnswers(
             title=f"{role.role}, {role.space}",
             page=f"stimuli/{slug(role.key)}.html",
             right=f"{short(float(right[seen].mean()))} right of {int(seen.sum())} images",
             alone_right=_images(role, at, pictures, right & known, others, others, 0.5),
             alone_wrong=_images(role, at, pictures, ~right & known, 1 - others, others, 0.5),
-            surest=surest,
-            least_sure=least_sure,
+            surest=_images(role, at, pictures, stated, -sure, sure),
+            least_sure=_images(role, at, pictures, stated, sure, sure),
         )
 
 
@@ -348,7 +331,7 @@ def _images(
     return [
         Surprise(
             name=str(role.images[i]),
-            answer=role.answer(at, int(i)),
+            answer=role.words[role.code[at, i]],
             truth=str(role.labels["category"][i]),
             share=short(float(share[i])),
             thumbnail=pictures.of(role.sets.values(), str(role.images[i])),
@@ -361,23 +344,21 @@ def _images(
 def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[Confusion]:
     """One matrix for each space, of all sets whose images have one category and no conflicting cue; none where there
     are more categories than a page has room for."""
-    spaces: dict[str, list[tuple[list[str], list[str], Array]]] = {}
+    spaces: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for role, at in each(answers, name):
         texture, category = role.labels["texture"], role.labels["category"]
         if role.shown[at].any() and not ((texture != "") & (texture != category)).any():
-            spaces.setdefault(role.space, []).append(confusion(role, at))
-    for space, parts in spaces.items():
-        rows = sorted({name for names, _, _ in parts for name in names})
-        columns = list(dict.fromkeys([*rows, *(word for _, words, _ in parts for word in words)]))
+            seen = np.flatnonzero(role.shown[at])
+            said = (role.words[code] for code in role.code[at, seen].tolist())
+            spaces[role.space].update(zip(category[seen].tolist(), said, strict=True))
+    for space, counts in spaces.items():
+        rows = sorted({truth for truth, _ in counts})
+        columns = [*rows, *sorted({word for _, word in counts} - {*rows}, key=lambda word: (word == NO_ANSWER, word))]
         if not 2 <= len(rows) <= LARGEST or len(columns) > LARGEST:
             continue
-        counts = np.zeros((len(rows), len(columns)), dtype=np.int64)
-        for names, words, part in parts:
-            counts[np.ix_(list(map(rows.index, names)), list(map(columns.index, words)))] += part
-        shades = np.ceil(SHADES * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
-        cells = [
-            list(zip(count, shade, strict=True))
-            for count, shade in zip(counts.tolist(), shades.astype(int).tolist(), strict=True)
-        ]
+        lines = []
+        for truth in rows:
+            line = [counts[truth, word] for word in columns]
+            lines.append((truth, [(count, -(-SHADES * count // (sum(line) or 1))) for count in line]))
         title = f"Confusions, {space}, images without conflicting cues"
-        yield Confusion(title, columns, list(zip(rows, cells, strict=True)), int(counts.sum()))
+        yield Confusion(title, columns, lines, counts.total())

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.contracts import distrust_flags
 from benchmark.leaderboard.model import REPORTED, Board, Column, Row
@@ -29,7 +28,6 @@ from benchmark.report.drawing import GROUPS, PEOPLE, Band, Figure, Records, Spec
 from benchmark.report.writing import slug
 from benchmark.stats import mean_interval
 from benchmark.stats.agreement import pairwise
-from benchmark.stats.intervals import percentiles
 
 if TYPE_CHECKING:
     from benchmark.contracts import Suite, SuiteFigure
@@ -39,8 +37,8 @@ if TYPE_CHECKING:
 MOST, PANELS = 32, 6
 IMPORTED = " Grey diamonds: another leaderboard's scores, no trials here, in no paired test."
 VALUES = ("value", "low", "high", "n")
-#: Of a matrix of agreement: networks and people in it, roles that have one (those that most answered), resamples.
-MOST_NETWORKS, MOST_PEOPLE, ROLES, DRAWS = 14, 10, 4, 200
+#: Of a matrix of agreement: networks and people in it, roles that have one (those that most answered).
+MOST_NETWORKS, MOST_PEOPLE, ROLES = 14, 10, 4
 _GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "simulated": 3, "ideal": 4, "reported": 5}
 
 
@@ -62,7 +60,7 @@ def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]
     yield from (figure for kind, figure in figures if kind == "matrix")
     if not figures:
         title = next(column.title for column in board.columns if column.metric == board.by)
-        yield from _dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
+        yield from dots(scene, f"headline-{slug(suite.name)}", title, (board.by,))
 
 
 def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Figure:
@@ -313,7 +311,7 @@ def _matrix_spec(marks: Marks, width: int) -> Spec:
     return drawing.panels(spec, "observer", marks.shown, side_by_side, cell * len(columns)) if across else spec
 
 
-def _dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = "") -> Iterator[Figure]:
+def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = "") -> Iterator[Figure]:
     """Some metrics of a board side by side, its networks and reference rows; nothing where it has none of them."""
     board = scene.board
     columns = [column for column in board.columns if column.metric in metrics]
@@ -343,7 +341,7 @@ def _dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], cap
 
 #: How each kind of declared figure is drawn. Agreement is about answers, a gallery about files: neither is of a board.
 DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = {
-    "dots": lambda scene, figure: _dots(scene, figure.name, figure.title, figure.metrics, figure.caption),
+    "dots": lambda scene, figure: dots(scene, figure.name, figure.title, figure.metrics, figure.caption),
     "curve": _curve,
     "strip": _strip,
     "matrix": _matrix,
@@ -356,7 +354,7 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Colle
         networks, everybody = _whole(role, NETWORKS), _whole(role, ONE_PERSON)
         people = everybody[:MOST_PEOPLE]
         shown = [*featured(networks, MOST_NETWORKS, own), *people]
-        members = [role.places[name] for name in shown]
+        members = [role.observers.index(name) for name in shown]
         inside = role.shown[members].all(axis=0)
         n = int(inside.sum())
         if len(shown) < 3 or n < 2:
@@ -377,7 +375,7 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Colle
             f"{declared.name}-{slug(role.key)}",
             declared.title.format(role=role.role, space=role.space),
             f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks first, "
-            f"then people.{ceiling(right[:, len(shown) - len(people) :])}{few}"
+            f"then people.{few}"
             f"{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently.",
             partial(_agreement_spec, records, shown),
             [record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
@@ -404,28 +402,6 @@ def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
         for name, kind, share in zip(answers.observers, answers.kinds, seen.tolist(), strict=True)
         if kind in kinds and share > 0.95 * float(seen.max())
     ]
-
-
-def ceiling(people: NDArray[np.bool_], seed: int = 0) -> str:
-    """The mean kappa over pairs of people, with an interval over images (bootstrap). people: right, [images, people].
-
-    Every resample holds half an image more, itself random, that all answer, that none does, and that sets people
-    apart (Jeffreys): where nobody errs, images drawn anew would leave no doubt at all.
-    """
-    n, k = people.shape
-    if k < 2:
-        return ""
-    pairs = np.triu_indices(k, 1)
-    rng, means = np.random.default_rng(seed), []
-    for _ in range(DRAWS):
-        drawn = people[rng.integers(0, n, n)]
-        right = np.vstack([drawn, np.ones(k), np.zeros(k), rng.permutation(k) < k // 2])
-        counts = np.append(np.ones(n), rng.standard_gamma(0.5, 3))[:, None] * np.ones(k)
-        means.append(float(np.nanmean(pairwise(right, np.sqrt(counts)).kappa[pairs])))
-    value = float(np.nanmean(pairwise(people).kappa[pairs]))
-    low, high = percentiles(np.array(means), 0.95)
-    low, high = min(low, value), max(high, value)
-    return f" Ceiling, people with record another: {value:.3f} [{low:.3f}, {high:.3f}] (95 %, bootstrap over images)."
 
 
 def group_of(kind: str) -> str:

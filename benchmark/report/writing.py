@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from benchmark.display import printable_lines
 from benchmark.errors import BenchError
 from benchmark.leaderboard.forms import csv_lines
-from benchmark.leaderboard.summary import millions
 from benchmark.leaderboard.table import number
 from registry.files import write_whole
 
@@ -116,7 +115,7 @@ def environment() -> Environment:
     templates.filters |= {
         "slug": slug,
         "number": short,
-        "count": millions,
+        "share": lambda value: "" if value is None else short(value),
         "broken": broken,
         "percent": lambda level: f"{100 * level:g}",
     }

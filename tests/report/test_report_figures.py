@@ -1,7 +1,6 @@
 """What figures show: the stored numbers, in the right order, of the observers that they say."""
 
 import importlib
-import re
 from collections import Counter
 from dataclasses import replace
 
@@ -14,23 +13,14 @@ from benchmark.errors import UnknownName
 from benchmark.plugins import SuiteShelf
 from benchmark.report import board_pages
 from benchmark.report.board_pages import drawn_by_suite
-from benchmark.report.contents import (
-    ABSENT,
-    ImageAnswers,
-    against_others,
-    common_answers,
-    confusion,
-    family,
-    most_apart,
-    of_truth,
-    read_contents,
-)
+from benchmark.report.contents import ABSENT, ImageAnswers, common_answers, family, most_apart, of_truth, read_contents
 from benchmark.report.drawing import Figure, draw
 from benchmark.report.figures import every_figure, find_figure
 from benchmark.report.image_pages import Pictures, image_records
-from benchmark.report.observer_pages import answered, runs_behind
+from benchmark.report.observer_pages import answered, confusions, runs_behind
 from benchmark.report.site import build, usual
-from benchmark.report.suite_figures import agreement, ceiling
+from benchmark.report.suite_figures import agreement
+from benchmark.report.writing import short
 from benchmark.store import open_store
 from benchmark.store.rows import ObserverRow
 from benchmark.templates import write_package
@@ -138,29 +128,25 @@ def test_kappa_is_that_of_another_library(answers):
     for one in made.records:
         a, b = (answers.right[answers.observers.index(one[side])][everybody] for side in "ab")
         assert one["kappa"] == pytest.approx(cohen_kappa_score(a, b))
-    assert "Ceiling" in made.caption
-
-
-def test_people_who_never_err_have_a_ceiling_with_an_interval():
-    """[1.000, 1.000] from 160 images on which nobody errs would be certainty out of no information."""
-    text = ceiling(np.ones((160, 4), dtype=bool))
-    value, low, high = (float(number) for number in re.findall(r"-?\d\.\d{3}", text))
-    assert value == high == 1.0 and low < 0.5
 
 
 def test_confusions_are_counts_of_pairs(answers):
-    rows, columns, counts = confusion(answers, 5)
+    (matrix,) = confusions([answers], "n2")
     seen = answers.shown[5]
     truth, said = answers.labels["category"][seen], np.array(WORDS)[answers.code[5, seen]]
-    expected = [[((truth == row) & (said == column)).sum() for column in WORDS] for row in rows]
-    assert rows == ["bird", "cat", "dog"] and columns == list(WORDS)
-    np.testing.assert_array_equal(counts, expected)
+    assert matrix.columns == list(WORDS) and matrix.n == 39
+    for name, cells in matrix.rows:
+        counts = [((truth == name) & (said == word)).sum() for word in WORDS]
+        assert [count for count, _ in cells] == counts
+        assert [shade for _, shade in cells] == np.ceil(5 * np.array(counts) / sum(counts)).tolist()
 
 
 def test_difficulty_leaves_the_observer_out(answers):
-    share, n = against_others(answers, 0)
-    assert n.tolist() == [4, *[5] * 39]
-    np.testing.assert_allclose(share[1:], answers.right[1:, 1:].mean(axis=0))
+    (first,) = answered([answers], "p0", Pictures(None))
+    hardest = first.alone_right[0]
+    at = answers.images.tolist().index(hardest.name)
+    others = answers.right[1:, at][answers.shown[1:, at]]
+    assert answers.right[0, at] and hardest.share == short(float(others.mean()))
 
 
 def test_people_right_and_networks_wrong_comes_first(answers):
