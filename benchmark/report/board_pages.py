@@ -33,10 +33,10 @@ from benchmark.report.figures import (
     training,
 )
 from benchmark.report.image_pages import galleries
-from benchmark.report.writing import Site, short, slug
+from benchmark.report.writing import Site, estimate, short, slug
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Suite
+    pass
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
@@ -200,15 +200,15 @@ def column_of(
     lines = [f"{column.title}{f' on {where}' if where else ''}; {about(cells)}", *(f"every row: {t}" for t in common)]
     if people:
         lines.append(f"{people.called}: {people.how}")
-    apart = [f"{_some(who)}: {text}" for text, who in said.items() if text not in common]
+    more = " and {} more (the CSV has all)"
+    apart = [
+        f"{', '.join(who[:NAMED])}{more.format(len(who) - NAMED) if len(who) > NAMED else ''}: {text}"
+        for text, who in said.items()
+        if text not in common
+    ]
     better = BETTER[column.direction]
     small = f"{column.title}, {better}" if title else better
     return PageColumn(key, title or column.title, small, column.direction, axis, "; ".join(lines), apart, page), marks
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more (the CSV has all)" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def row_of(
@@ -293,13 +293,8 @@ def verdict_of(summary: Summary, contents: Contents) -> str:
     nearest = min(lines, key=lambda line: abs((line.cells[at].value or 0.0) - goal))
     reaching = sum(reaches(line.cells[at], people.cell, head.column.direction) for line in lines)
     who = f"{reaching} of {len(lines)} networks reach" if reaching else "No network reaches"
-    text = f"{who} {people.called} in {head.column.title}: {_estimate(people.cell)}"
-    return f"{text}; nearest: {nearest.observer}, {_estimate(nearest.cells[at])}."
-
-
-def _estimate(cell: Cell) -> str:
-    interval = "" if cell.low is None or cell.high is None else f" [{short(cell.low)}, {short(cell.high)}]"
-    return short(cell.value) + interval
+    text = f"{who} {people.called} in {head.column.title}: {estimate(*people.cell[:3])}"
+    return f"{text}; nearest: {nearest.observer}, {estimate(*nearest.cells[at][:3])}."
 
 
 def places(summary: Summary) -> dict[str, str]:
@@ -364,24 +359,35 @@ def suite_pages(site: Site, contents: Contents, figures: Mapping[str, Sequence[P
     reported.html, where anybody's published scores are in the leaderboard."""
     kept = None
     for suite in contents.suites:
-        boards = [board for board in contents.boards if board.suite == suite.name and (board.rows or board.references)]
+        boards = [board for board in contents.boards if board.suite == suite.name]
         boards = [board for board in boards if board.rows] or boards
         gallery = next((figure for figure in suite.figures if figure.kind == "gallery"), None)
         if gallery and kept is None:
             kept = galleries(site, contents.observers)
-        site.page(
-            f"suites/{slug(suite.name)}.html",
-            "suite.html",
-            title=suite.name,
-            suite=suite,
-            tables=[_table(site, contents, board, at) for at, board in enumerate(boards, 1)],
-            figures=figures.get(suite.name, ()),
-            galleries=kept if gallery else (),
-            gallery=gallery,
-            terms=[(m.title, m.definition) for m in suite.metrics if m.shown and m.definition],
-            usual=_usual(contents, suite),
-        )
-    reported_page(site, contents, figures)
+        usual = [  # by decision space: the role of each usual set, and the set in words
+            (space, [(role or "together", describe(digest, contents.sets)) for role, digest in roles.items()])
+            for (name, space), roles in contents.usual.items()
+            if name == suite.name
+        ]
+        more = {"galleries": kept if gallery else (), "gallery": gallery, "usual": usual}
+        terms = [(m.title, m.definition) for m in suite.metrics if m.shown and m.definition]
+        _suite_page(site, contents, suite, boards, figures.get(suite.name, ()), terms, **more)
+    if contents.reported:
+        drawn = [figure for part in figures.values() for figure in part if figure.name.startswith("reported-")]
+        columns = [column for board in contents.reported for column in board.columns]
+        terms = list(dict.fromkeys((column.title, column.definition) for column in columns))
+        _suite_page(site, contents, REPORTED, contents.reported, drawn, terms, galleries=(), gallery=None, usual=())
+
+
+def _suite_page(
+    site: Site, contents: Contents, suite: Any, boards: Sequence[Board], figures: Sequence[PlacedFigure],
+    terms: Sequence[tuple[str, str]], **more: Any,
+) -> None:  # fmt: skip
+    """suite: with a name and a summary."""
+    path = "reported.html" if suite is REPORTED else f"suites/{slug(suite.name)}.html"
+    tables = [_table(site, contents, board, at) for at, board in enumerate(boards, 1)]
+    title = REPORTED["name"] if suite is REPORTED else suite.name
+    site.page(path, "suite.html", title=title, suite=suite, tables=tables, figures=figures, terms=terms, **more)
 
 
 def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
@@ -394,36 +400,6 @@ def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigur
         if suite not in (LINKS, TRAINING) and figure.name not in together:
             by_suite.setdefault(suite, []).append(put(site, figure))
     return by_suite
-
-
-def reported_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
-    """reported.html. figures: by suite."""
-    if not contents.reported:
-        return
-    tables = [_table(site, contents, board, at) for at, board in enumerate(contents.reported, 1)]
-    drawn = [figure for part in figures.values() for figure in part if figure.name.startswith("reported-")]
-    columns = [column for board in contents.reported for column in board.columns]
-    site.page(
-        "reported.html",
-        "suite.html",
-        title="Reported scores",
-        suite=REPORTED,
-        tables=tables,
-        figures=drawn,
-        galleries=(),
-        gallery=None,
-        usual=[],
-        terms=list(dict.fromkeys((column.title, column.definition) for column in columns)),
-    )
-
-
-def _usual(contents: Contents, suite: Suite) -> list[tuple[str, list[tuple[str, str]]]]:
-    """By decision space: the role of each usual set, and the set in words."""
-    return [
-        (space, [(role or "together", describe(digest, contents.sets)) for role, digest in roles.items()])
-        for (name, space), roles in contents.usual.items()
-        if name == suite.name
-    ]
 
 
 def _table(site: Site, contents: Contents, board: Board, at: int) -> PageTable:

@@ -108,18 +108,13 @@ class Figure:
 
 def draw(figure: Figure, form: str, column: str = "double") -> bytes:
     """The figure as "svg", "pdf" or "png" (another `form`: UnknownName), as wide as one column of a paper or two."""
-    _check_form(form)
     return on_paper(_svg(figure, WIDTHS[column]), form, column)
-
-
-def _check_form(form: str) -> None:
-    if form not in FORMATS:
-        raise unknown_name("figure format", form, FORMATS, "The ending of --out says which.")
 
 
 def on_paper(text: str, form: str, column: str = "double") -> bytes:
     """An SVG at the width of a column of a paper, in another form. A PNG has `DPI` dots per inch, and says so."""
-    _check_form(form)
+    if form not in FORMATS:
+        raise unknown_name("figure format", form, FORMATS, "The ending of --out says which.")
     root = ElementTree.fromstring(text)  # noqa: S314 - drawn here
     width, height = (float(root.get(side, "1")) for side in ("width", "height"))
     size = {"width": COLUMNS[column], "height": COLUMNS[column] * height / width}
@@ -150,6 +145,8 @@ def _svg(figure: Figure, width: int) -> str:
 def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]) -> str:
     """Rows of pictures (name, tiles [h, w, 3], a caption below each) as an SVG whose names and captions are text. A
     small picture is enlarged by a whole number, without smoothing."""
+    from PIL import Image
+
     names = [_lines(name, 20) for name, _, _ in rows]
     left = 12 + 7.2 * max(len(line) for lines in names for line in lines)
     wide, step = max(len(tiles) for _, tiles, _ in rows), TILE + 12
@@ -159,8 +156,10 @@ def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]
         top = 6 + place * high
         parts += [_text(6, top + 20 + 15 * at, line) for at, line in enumerate(lines)]
         for column, (tile, caption) in enumerate(zip(shown, captions, strict=True)):
-            x = left + column * step
-            parts.append(f'<image x="{x:.1f}" y="{top}" width="{TILE}" height="{TILE}" href="{_raster(tile)}"/>')
+            x, factor, out = left + column * step, max(1, 256 // max(tile.shape[:2])), io.BytesIO()
+            Image.fromarray(tile.repeat(factor, 0).repeat(factor, 1)).save(out, format="PNG")
+            address = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+            parts.append(f'<image x="{x:.1f}" y="{top}" width="{TILE}" height="{TILE}" href="{address}"/>')
             parts += [_text(x, top + TILE + 13 + 14 * at, line) for at, line in enumerate(_lines(caption, 15))]
     style = f'font-family="{CONFIG["font"]}" font-size="13" fill="{INK}"'
     size = f'width="{left + wide * step:.0f}" height="{6 + len(rows) * high}"'
@@ -173,16 +172,6 @@ def _lines(text: str, width: int) -> list[str]:
 
 def _text(x: float, y: float, text: str) -> str:
     return f'<text x="{x:.1f}" y="{y}">{escape(text)}</text>'
-
-
-def _raster(tile: NDArray[np.uint8]) -> str:
-    """A picture as the address of an image element."""
-    from PIL import Image
-
-    factor = max(1, 256 // max(tile.shape[:2]))
-    out = io.BytesIO()
-    Image.fromarray(tile.repeat(factor, 0).repeat(factor, 1)).save(out, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def svg(figure: Figure, width: int) -> tuple[str, str, int, int]:
@@ -425,25 +414,6 @@ def panels(spec: Spec, field: str, order: Sequence[str], columns: int, room: int
     facet = {"field": field, "sort": list(order), "title": None, "header": header}
     inside = {name: value for name, value in spec.items() if name != "data"}
     return {"data": spec["data"], "facet": facet, "columns": columns, "spec": inside}
-
-
-def forest(records: Records, label: str, value: str, title: str, width: int) -> Spec:
-    """Differences with their intervals, a row for each `label`, against none."""
-    order = [record[label] for record in records]
-    left = _names_width(width, order)
-    y = {"field": label, "type": "nominal", "sort": order, "axis": axis("", labelLimit=left, grid=True)}
-    x = _number(value, axis(title))
-    bar = {"type": "rule", "strokeWidth": 3, "opacity": 0.5, "color": COLOURS[0]}
-    return {
-        "data": {"values": list(records)},
-        "width": width - left - 20,
-        "height": {"step": 26},
-        "layer": [
-            *_rule("x", 0),
-            {"mark": bar, "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}}},
-            {"mark": _point(60, color=COLOURS[0]), "encoding": {"y": y, "x": x}},
-        ],
-    }
 
 
 def scatter(

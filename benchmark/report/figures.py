@@ -22,7 +22,7 @@ from benchmark.report import drawing
 from benchmark.report.contents import Contents, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec
 from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
-from benchmark.report.writing import Site, short, slug
+from benchmark.report.writing import Site, estimate, short, slug
 from benchmark.variables import read_settings
 
 if TYPE_CHECKING:
@@ -292,11 +292,8 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
 
 def correlation_text(correlation: Correlation) -> str:
     """ ".80 [.21, .97]", or why there is no number."""
-    if correlation.value is None:
-        return correlation.reason
-    if correlation.low is None or correlation.high is None:
-        return short(correlation.value)
-    return f"{short(correlation.value)} [{short(correlation.low)}, {short(correlation.high)}]"
+    shown = estimate(correlation.value, correlation.low, correlation.high)
+    return correlation.reason if correlation.value is None else shown
 
 
 def training(contents: Contents, run: str = "") -> Iterator[Figure]:
@@ -375,13 +372,19 @@ def forest(compared: Compared) -> Figure | None:
     counts = ", ".join(f"{record['n']} ({record['suite']})" for record in records)
     levels = sorted({100 * float(str(record["level"])) for record in records})
     at = " to ".join(dict.fromkeys(f"{level:.4g}" for level in (levels[0], levels[-1])))
+    axis = "A - B (share)"
+    rows = [
+        {**{name: record[name] for name in ("low", "high")}, "observer": record["label"], "group": drawing.GROUPS[0],
+         "metric": axis, "value": record["difference"]}
+        for record in records
+    ]  # fmt: skip
     return Figure(
         "forest-" + slug(f"{compared.a} {compared.b}"),
         f"{compared.a} (A) minus {compared.b} (B)",
         "Difference of each suite's headline on the stimuli that both answered, paired; bar: interval at the level at "
         f"which Holm's procedure tests it ({at} %), so that it leaves out 0 exactly where p is below .05. "
         f"n: {counts}. To the right A is higher.",
-        lambda width: drawing.forest(records, "label", "difference", "A - B (share)", width),
+        lambda width: drawing.dots(rows, [record["label"] for record in records], [(axis, 0.0)], width=width),
         records,
         [name for name in records[0] if name != "label"],
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.model import cell_of, describe
-from benchmark.leaderboard.table import Field, Table, Value
+from benchmark.leaderboard.table import Field, Table
 from benchmark.report.board_pages import address
 from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, each, family, source
 from benchmark.report.figures import PlacedFigure, put, training
@@ -163,14 +163,13 @@ def _preprocessing(shown: Mapping[str, Any]) -> str:
 
 
 class Part(NamedTuple):
-    """The scores of one suite in one space. table: over all conditions; conditions: those of single ones in one text,
-    by metric."""
+    """The scores of one suite in one space, over all conditions and of single ones: tables."""
 
     page: str
     title: str
     how: str
     table: str
-    conditions: Sequence[tuple[str, str]]
+    conditions: str
 
 
 def parts_of(contents: Contents, rows: Sequence[ScoreRow]) -> Iterator[Part]:
@@ -199,64 +198,31 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
             return row.metric
         return metric.title if row.role == metric.role else f"{metric.title} ({row.role})"
 
-    def values(row: ScoreRow) -> tuple[Value, ...]:
+    def table(rows: Iterable[ScoreRow]) -> str:
         """What holds of nearly all rows, the suite's usual stimuli, is left out."""
-        where = "" if row.stimuli in usual else describe(row.stimuli, contents.sets)
-        return title(row), cell_of(row), row.n or None, where, PARENTHESIS.sub("", row.method)
+        names = ("metric", "condition", "", "n", "on", "by")
+        lines = []
+        for row in rows:
+            where = "" if row.stimuli in usual else describe(row.stimuli, contents.sets)
+            method = PARENTHESIS.sub("", row.method)
+            lines.append((title(row), row.condition, cell_of(row), row.n or None, where, method))
+        return html(Table(fields=tuple(Field(name, name or "value") for name in names), rows=tuple(lines)))
 
-    plain = tuple(values(row) for row in ordered if not row.condition)
-    fields = (Field("metric", "metric"), Field("", "value"), *(Field(name, name) for name in ("n", "on", "by")))
     silent = {name for name, metric in metrics.items() if not metric.shown}
-    single: dict[str, list[ScoreRow]] = defaultdict(list)
-    for row in _of_largest(row for row in ordered if row.condition and row.metric not in silent):
-        single[title(row)].append(row)
+    single = {  # of several the one on the largest stimuli: collections share most of their sets
+        (r.metric, r.role, r.condition): r
+        for r in sorted(ordered, key=lambda r: (r.value is not None, r.n))
+        if r.condition and r.metric not in silent
+    }
     first = ordered[0]
     return Part(
         f"suites/{slug(first.suite)}.html",
         f"{first.suite} (version {first.version}), {first.space}",
         f"{first.policy or 'imported answers'}; scored {min(row.created[:10] for row in rows)}; "
         "on the suite's usual stimuli, where no other is named; 95 % intervals",
-        html(Table(fields=fields, rows=plain)),
-        [(name, _conditions(part)) for name, part in single.items()],
+        table(row for row in ordered if not row.condition),
+        table(sorted(single.values(), key=ordered.index)) if single else "",
     )
-
-
-def _of_largest(rows: Iterable[ScoreRow]) -> Iterable[ScoreRow]:
-    """Of each metric, role and condition the score on the largest stimuli: collections share most of their sets."""
-    largest: dict[tuple[str, str, str], ScoreRow] = {}
-    for row in rows:
-        key = (row.metric, row.role, row.condition)
-        held = largest.setdefault(key, row)
-        if (row.value is not None, row.n) > (held.value is not None, held.n):
-            largest[key] = row
-    return largest.values()
-
-
-def _conditions(rows: Sequence[ScoreRow]) -> str:
-    """ "c05 .533, c10 .694 (n 160; intervals reach at most .06 from the value)"; "fog 1 to 3: .9, .8, .7"."""
-    levels: dict[str, list[ScoreRow]] = defaultdict(list)
-    for row in rows:
-        name, _, level = row.condition.rpartition("/")
-        levels[name if level.isascii() and level.isdigit() and name else row.condition].append(row)
-    texts = []
-    for name, held in levels.items():
-        values = [short(row.value) if row.value is not None else row.reason for row in held]
-        numbers = [row.condition.rpartition("/")[2] for row in held]
-        if len(held) > 1 and numbers == [str(at) for at in range(1, len(held) + 1)]:
-            texts.append(f"{name} 1 to {len(held)}: {', '.join(values)}")
-            continue
-        for row, value in zip(held, values, strict=True):
-            texts.append(f"{row.condition}{' ' if row.value is not None else ': '}{value}")
-    sizes = sorted({row.n for row in rows if row.value is not None})
-    reach = [
-        max(row.high - row.value, row.value - row.low)
-        for row in rows
-        if row.value is not None and row.low is not None and row.high is not None
-    ]
-    notes = [f"n {sizes[0]}{f' to {sizes[-1]}' if len(sizes) > 1 else ''}"] if sizes else []
-    notes += [f"intervals reach at most {short(max(reach))} from the value"] if reach else []
-    joint = "; " if any(": " in text for text in texts) else ", "
-    return joint.join(texts) + (f" ({'; '.join(notes)})" if notes else "")
 
 
 # --- what it answered: confusions, and the images that it gets right or wrong against everybody

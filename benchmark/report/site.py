@@ -6,14 +6,13 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby, permutations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 from benchmark import api
@@ -40,7 +39,7 @@ from registry.foreign import foreign
 
 if TYPE_CHECKING:
     from benchmark.settings import Settings
-    from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison
+    from benchmark.stats.comparisons import Compared, DiscordantTrial
 
 SPACES = {
     "geirhos16": "Photographs, 16 categories",
@@ -65,7 +64,13 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     where the leaderboard is empty, the folder holds something else, or the extra is missing.
     """
     contents = read_contents(settings)
-    compared = pairs(contents, wanted, settings.db)
+    compared = []
+    for a, b in wanted or usual(contents):
+        try:
+            compared.append(compare(a, b, settings.db))
+        except BenchError:
+            if wanted:
+                raise  # else nobody asked for this pair: the two have nothing in common
     site = open_site(settings, folder, {**_shared(contents), "live": live})
     figures, pictures = drawn_by_suite(site, contents), Pictures(site)
     leaderboard_page(site, contents, figures)
@@ -74,7 +79,7 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     partners: dict[str, dict[str, str]] = {}
     for pair in compared:
         for one, other in permutations((pair.compared.a, pair.compared.b)):
-            partners.setdefault(one, {})[other] = page_of(pair)
+            partners.setdefault(one, {})[other] = pair.page
     observer_pages(site, contents, pictures, partners)
     names = sorted(contents.scores)
     site.page("compare.html", "compare_index.html", title="Compare", links=links, names=names)
@@ -123,32 +128,22 @@ def _shared(contents: Contents) -> dict[str, Any]:
 # --- pairs of observers that are compared
 
 
-@dataclass(frozen=True)
-class ComparedPair:
+class ComparedPair(NamedTuple):
     """Two observers, tested against each other; discordant: the images that only one of them gets right."""
 
     compared: Compared
     discordant: Sequence[DiscordantTrial]
 
-
-def pairs(contents: Contents, wanted: Sequence[tuple[str, str]], db: str) -> list[ComparedPair]:
-    """The wanted pairs (UnknownName where one is not known), or without any the usual ones that can be compared."""
-    if wanted:
-        return [compare(a, b, db) for a, b in wanted]
-    compared = []
-    for a, b in usual(contents):
-        try:
-            compared.append(compare(a, b, db))
-        except BenchError:
-            continue  # nothing in common: nobody asked for this pair
-    return compared
+    @property
+    def page(self) -> str:
+        """Where its page is."""
+        return "compare/" + slug(f"{self.compared.a} {self.compared.b}") + ".html"
 
 
 def compare(a: str, b: str, db: str) -> ComparedPair:
     """Paired tests and discordant images of two observers."""
     tests = api.compare(a, b, db=db)
-    differing = [] if "people" in (a, b) else api.discordant(tests.a, tests.b, db=db)
-    return ComparedPair(tests, differing)
+    return ComparedPair(tests, [] if "people" in (a, b) else api.discordant(tests.a, tests.b, db=db))
 
 
 def usual(contents: Contents) -> Iterator[tuple[str, str]]:
@@ -164,25 +159,20 @@ def usual(contents: Contents) -> Iterator[tuple[str, str]]:
             yield ranked[0].observer, (plain or ranked[-1:])[0].observer
 
 
-def page_of(pair: ComparedPair) -> str:
-    """Where the page of a pair is."""
-    return "compare/" + slug(f"{pair.compared.a} {pair.compared.b}") + ".html"
-
-
 def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
     """One more comparison in a report that is there; its page. Raises BenchError where the two cannot be compared."""
     pair = compare(a, b, settings.db)
-    if not (folder / page_of(pair)).is_file():
+    if not (folder / pair.page).is_file():
         contents = read_contents(settings)
         site = Site(settings, folder, {**_shared(contents), "live": True})
         pair_page(site, contents, pair, Pictures(site))
-    return page_of(pair)
+    return pair.page
 
 
 def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pictures) -> str:
     """compare/A-B.html: a forest plot, the tests, the images on which the two differ: first those that most people get
     right."""
-    tests, page = pair.compared, page_of(pair)
+    tests, page = pair.compared, pair.page
     a, b = tests.a, tests.b
     drawn = forest(tests)
     data = "data/discordant-" + slug(f"{a} {b}") + ".csv"
@@ -204,8 +194,8 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
         b=b,
         pages={name: f"observers/{slug(name)}.html" for name in (a, b) if name != "people"},
         figure=put(site, drawn) if drawn else None,
-        headlines=_tests(tests.headlines),
-        secondary=_tests(tests.secondary),
+        headlines=html(test_table("", "", [("", row) for row in tests.headlines])),
+        secondary=html(test_table("", "", [("", row) for row in tests.secondary])),
         notes=comparison_tables(tests)[-1].notes,
         others=len(tests.secondary),
         groups=groups,
@@ -213,10 +203,6 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
         data=data,
     )
     return page
-
-
-def _tests(rows: Sequence[SuiteComparison]) -> str:
-    return html(test_table("", "", [("", row) for row in rows]))
 
 
 # --- the report of a live leaderboard, on loopback unless told otherwise

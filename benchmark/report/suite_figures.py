@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.contracts import distrust_flags
-from benchmark.leaderboard.model import REPORTED, Board, Column, Row
+from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of
 from benchmark.report import drawing
 from benchmark.report.contents import (
     FEW,
     NATURAL,
     NETWORKS,
     ONE_PERSON,
-    PARENTHESIS,
     Contents,
     ImageAnswers,
     about,
     featured,
+    people_among,
 )
 from benchmark.report.drawing import GROUPS, PEOPLE, Band, Figure, Records, Spec, axis
 from benchmark.report.writing import slug
-from benchmark.stats import mean_interval
 from benchmark.stats.agreement import pairwise
 
 if TYPE_CHECKING:
@@ -163,16 +162,15 @@ class Marks:
     order: Sequence[Any]
     words: Mapping[str, str]
 
-    def figure(self, spec: Callable[..., Spec], unit: str, drawn: str = "") -> Figure:
-        """spec: by width; unit: "mark" or "cell"; drawn: where the intervals are, if not in the figure."""
+    def figure(self, spec: Callable[..., Spec], drawn: str = "") -> Figure:
+        """spec: by width; drawn: where the intervals are, if not in the figure."""
         declared, board = self.declared, self.scene.board
         where = board.sets.get(self.rows[0].role, "") if self.rows else ""
-        networks = [record for record in self.records if record["observer"] != PEOPLE] or self.records
         flags = {flag for row in self.rows for flag in distrust_flags(row.flags)}
         parts = (
             declared.caption,
             some_of(len(self.networks), len(self.shown), "networks", "evenly spaced over the ranks").strip(),
-            f"{where}{'; ' if where else ''}{sizes(networks)} a {unit}; {methods(self.rows)}{drawn}.",
+            f"{where}{'; ' if where else ''}{about(map(cell_of, self.rows))}{drawn}.",
             f"{self.scene.called}: mean of {self.folk} with a 95 % t interval over them." if self.folk else "",
             f"Dashed: {declared.line[1]}." if declared.line else "",
             f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)." if flags else "",
@@ -212,9 +210,12 @@ def marks_of(
         networks = [name for name in scene.networks if name in held]
         shown = scene.featured(networks, most)
         rows = [row for name in shown for row in held[name]]
-        folk = [held[name] for name in scene.people if name in held]
+        folk = [name for name in scene.people if name in held]
         numbers = [(r.observer, r.condition, r.value, r.low, r.high, r.n) for r in rows]
-        numbers += [(PEOPLE, *line) for line in by_condition(folk)]
+        for condition in dict.fromkeys(row.condition for name in folk for row in held[name]):
+            cells = [(name, "human", cell_of(row)) for name in folk for row in held[name] if row.condition == condition]
+            if who := people_among(cells, (0.0, 1.0), pooled=False):
+                numbers.append((PEOPLE, condition, *who.cell[:4]))
         records = [
             {"observer": name}
             | {group: value for group, value in _words(pattern, condition).items() if group in axes}
@@ -259,7 +260,7 @@ def _curve(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         look = axis(x_title, labelAngle=0, labelOverlap=True)
         x = {"field": declared.along, "type": "ordinal", "sort": marks.order, "axis": look}
         spec = partial(_curve_spec, marks, x, y_title, (*marks.shown, *([PEOPLE] if marks.folk else [])))
-        yield marks.figure(spec, "mark")
+        yield marks.figure(spec)
 
 
 def _curve_spec(
@@ -285,12 +286,12 @@ def _strip(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
         line = declared.line[0] if declared.line else None
         spec = partial(drawing.strip, marks.records, names, rows, x_title, whole, line, places=scene.hues)
-        yield marks.figure(lambda width, spec=spec: spec(width=width), "mark", " (in the CSV)")
+        yield marks.figure(lambda width, spec=spec: spec(width=width), " (in the CSV)")
 
 
 def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     for marks in marks_of(scene, declared, PANELS if declared.across else FEW + 1, people=False):
-        yield marks.figure(partial(_matrix_spec, marks), "cell", " (in the CSV)")
+        yield marks.figure(partial(_matrix_spec, marks), " (in the CSV)")
 
 
 def _matrix_spec(marks: Marks, width: int) -> Spec:
@@ -404,19 +405,15 @@ def _whole(answers: ImageAnswers, kinds: Sequence[str]) -> list[str]:
     ]
 
 
-def group_of(kind: str) -> str:
-    """What an observer's mark says that it is."""
-    return GROUPS[_GROUP.get(kind, 6)]
-
-
 def row_records(row: Row, columns: Sequence[Column]) -> list[dict[str, Any]]:
     """A row's numbers as marks, one for each of these columns in which it has a value."""
+    group = GROUPS[_GROUP.get(row.kind, 6)]
+    cells = ((column.title, row.cells[column.metric]) for column in columns)
     return [
-        {"observer": row.observer, "group": group_of(row.kind), "metric": column.title, "value": cell.value,
-         "low": cell.low, "high": cell.high, "n": cell.n}
-        for column in columns
-        if (cell := row.cells[column.metric]).value is not None
-    ]  # fmt: skip
+        {"observer": row.observer, "group": group, "metric": title} | dict(zip(VALUES, cell[:4], strict=True))
+        for title, cell in cells
+        if cell.value is not None
+    ]
 
 
 def legend(columns: Iterable[Column], people: bool = False) -> str:
@@ -430,31 +427,3 @@ def some_of(total: int, shown: int, what: str, how: str = "") -> str:
     if shown >= total:
         return ""
     return f" {shown} of {total} {what}, {how}." if how else f" The first {shown} of {total} {what}."
-
-
-def by_condition(rows: Sequence[Sequence[ScoreRow]]) -> Iterator[tuple[str, float, float | None, float | None, int]]:
-    """(condition, mean, low, high, people) over people, whose rows these are: t intervals over persons."""
-    values: dict[str, list[float]] = {}
-    for person in rows:
-        for row in person:
-            if row.value is not None:
-                values.setdefault(row.condition, []).append(row.value)
-    for condition, held in values.items():
-        low, high = mean_interval(held, bounds=(0.0, 1.0)) if len(held) > 1 else (None, None)
-        yield condition, sum(held) / len(held), low, high, len(held)
-
-
-def sizes(records: Records) -> str:
-    """ "n 80" or "n 40 to 160" of the records' marks."""
-    counts = sorted({n for record in records if isinstance(n := record.get("n"), int) and n})
-    if not counts:
-        return "n not stated"
-    return f"n {counts[0]}" if len(counts) == 1 else f"n {counts[0]} to {counts[-1]}"
-
-
-def methods(rows: Sequence[ScoreRow]) -> str:
-    """ "95 % interval: wilson, clustered"."""
-    inside = [row for row in rows if row.low is not None]
-    names = dict.fromkeys(PARENTHESIS.sub("", row.method) for row in inside if row.method)
-    levels = " or ".join(f"{100 * level:g} %" for level in sorted({row.level for row in inside}))
-    return f"{levels} interval{': ' if names else ''}{', '.join(names)}" if levels else "no interval"

@@ -128,6 +128,11 @@ def short(value: float | None) -> str:
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
+def estimate(value: float | None, low: float | None, high: float | None) -> str:
+    """ ".80 [.21, .97]"; a value without an interval alone."""
+    return short(value) + ("" if low is None or high is None else f" [{short(low)}, {short(high)}]")
+
+
 def broken(name: str) -> Any:
     """A name as markup that may break after its underscores."""
     from markupsafe import Markup, escape

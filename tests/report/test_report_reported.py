@@ -4,7 +4,7 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import BenchError
-from benchmark.report.board_pages import reported_page
+from benchmark.report.board_pages import suite_pages
 from benchmark.report.contents import read_contents
 from benchmark.report.figures import every_figure, reported
 from benchmark.report.writing import open_site
@@ -64,7 +64,7 @@ def test_they_have_a_page_and_no_rank(contents, settings, tmp_path):
     assert "reported-cue-conflict" in " ".join(one.name for _, one in every_figure(held))
     shared = {"menu": [], "place": "", "moment": "", "version": "", "spaces": {}, "live": False}
     site = open_site(settings, tmp_path / "out", shared)
-    reported_page(site, held, {})
+    suite_pages(site, held, {})
     page = (tmp_path / "out" / "reported.html").read_text()
     assert "&lt;b&gt; (lab, reported)" in page and "<b> (lab" not in page
     assert ".250" in page and "in no paired test" in page
