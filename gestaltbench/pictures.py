@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from benchmark import api
 from benchmark.api.options import Names, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import say
+from benchmark.display import printable
 from benchmark.errors import BenchError
-from benchmark.report.drawing import on_paper, tiles
+from benchmark.report.drawing import CONFIG, INK, SVG, on_paper
 from benchmark.stimuli.datasets import open_set
 from benchmark.variables import read_settings
 from registry.cards import ModelCard
@@ -21,11 +26,14 @@ from registry.files import write_whole
 from registry.labels import label_space
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from suites.saliency.pictures import Gallery
 
 GRADIENT = "gradient"
+TILE = 104  # px of a picture
 MAPS = "gradient, smoothgrad; integrated-gradients, gradient-x-input, grad-cam: pictures, never scores."
 #: Decision space -> the set that is shown unless another is named.
 SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
@@ -52,6 +60,38 @@ class MapGallery:
 
     def _drawn(self, form: str, column: str) -> bytes:
         return on_paper(tiles([(row.name, row.tiles, row.captions) for row in self.drawn.rows]), form, column)
+
+
+def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]) -> str:
+    """Rows of pictures (name, tiles [h, w, 3], a caption below each) as an SVG whose names and captions are text. A
+    small picture is enlarged by a whole number, without smoothing."""
+    from PIL.Image import fromarray
+
+    names = [_lines(name, 20) for name, _, _ in rows]
+    left = 12 + 7.2 * max(len(line) for lines in names for line in lines)
+    wide, step = max(len(tiles) for _, tiles, _ in rows), TILE + 12
+    high = TILE + 42
+    parts = []
+    for place, (lines, (_, shown, captions)) in enumerate(zip(names, rows, strict=True)):
+        top = 6 + place * high
+        parts += [_text(6, top + 20 + 15 * at, line) for at, line in enumerate(lines)]
+        for column, (tile, caption) in enumerate(zip(shown, captions, strict=True)):
+            x, factor, out = left + column * step, max(1, 256 // max(tile.shape[:2])), io.BytesIO()
+            fromarray(tile.repeat(factor, 0).repeat(factor, 1)).save(out, format="PNG")
+            address = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+            parts.append(f'<image x="{x:.1f}" y="{top}" width="{TILE}" height="{TILE}" href="{address}"/>')
+            parts += [_text(x, top + TILE + 13 + 14 * at, line) for at, line in enumerate(_lines(caption, 15))]
+    style = f'font-family="{CONFIG["font"]}" font-size="13" fill="{INK}"'
+    size = f'width="{left + wide * step:.0f}" height="{6 + len(rows) * high}"'
+    return f'<svg xmlns="{SVG}" {size} {style}><rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
+
+
+def _lines(text: str, width: int) -> list[str]:
+    return wrap(printable(text), width, break_on_hyphens=True) or [""]
+
+
+def _text(x: float, y: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{y}">{escape(text)}</text>'
 
 
 def gallery(

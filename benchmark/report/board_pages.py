@@ -444,28 +444,14 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
     """A decision space as the page shows it: links with their figures, contrasts of recipes, the tables of both."""
     name, pairs = summary.space, contents.links[summary.space]
     compared = contrasts(summary, contents.cards)
-    tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "contrasts", "link-values")]
-    values: dict[str, dict[str, float]] = {}
-    for link in pairs:
-        for variable, numbers in ((link.x, link.xs), (link.y, link.ys)):
-            names = (observer.name for observer in link.observers)
-            values.setdefault(variable.name, {}).update(zip(names, numbers, strict=True))
-    everybody = {observer.name: observer.lineage for link in pairs for observer in link.observers}
-    points = [
-        {"observer": observer, "family": kin.family, "recipe": kin.recipe}
-        | {variable: held.get(observer) for variable, held in values.items()}
-        for observer, kin in sorted(everybody.items())
-    ]
     recipes = contrast_table(compared, name)
-    parts = (table_records(pair_table(pairs, name)), table_records(recipes), points)
-    for place, records in zip(tables, parts, strict=True):
-        site.table(place, records)
-    drawn = []
-    for link in by_question(pairs):
-        scatter = link_scatter(contents, summary, link) if link.observers else None
-        inline = bool(link.question)
-        figure = put(site, scatter, inline=inline, data=tables[2]) if scatter else None
-        drawn.append((link, figure))
+    tables = [f"data/{table}-{slug(name)}.csv" for table in ("links", "contrasts")]
+    for place, table in zip(tables, (pair_table(pairs, name), recipes), strict=True):
+        site.table(place, table_records(table))
+    drawn = [
+        (link, put(site, link_scatter(contents, summary, link), inline=bool(link.question)) if link.observers else None)
+        for link in by_question(pairs)
+    ]
     return {"name": name, "pairs": drawn, "contrasts": compared, "recipes": html(recipes), "tables": tables}
 
 

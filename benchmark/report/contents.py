@@ -338,14 +338,10 @@ class Contents:
     @cached_property
     def hues(self) -> dict[str, int]:
         """Network -> its place in the scales of colours and shapes, the same in every figure."""
-        names = [line.observer for summary in self.summaries for line in summary.lines]
-        first = [
-            name
-            for summary in self.summaries
-            for name in featured([line.observer for line in summary.lines], FEW, self.own)
-        ]
-        boards = (row.observer for board in self.boards for row in board.rows)
-        return {name: at for at, name in enumerate(dict.fromkeys([*first, *names, *boards]))}
+        ranked = ([line.observer for line in summary.lines] for summary in self.summaries)
+        first = [name for names in ranked for name in featured(names, FEW, self.own)]
+        others = [row.observer for board in self.boards for row in board.rows]
+        return {name: at for at, name in enumerate(dict.fromkeys([*first, *others]))}
 
     @cached_property
     def summaries(self) -> list[Summary]:

@@ -7,18 +7,12 @@ black.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 from xml.etree import ElementTree
-
-import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.display import printable
 from benchmark.errors import BenchError, unknown_name
@@ -37,7 +31,6 @@ WIDTHS: Mapping[str, int] = {"single": 380, "double": 800, "half": 600, "page": 
 #: Points on paper of a column and of two: 85 and 180 mm. Type of 11 px is then 7 points high.
 COLUMNS: Mapping[str, float] = {"single": 240.9, "double": 510.2}
 DPI = 300  # of a PNG
-TILE = 104  # px of a picture in a gallery
 #: Okabe & Ito (2008), without black and yellow.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f", "#5e4fa2")
 SHAPES = (
@@ -53,7 +46,7 @@ GROUPS = (
 REPORTED = GROUPS[5]
 #: Values of a scatter plot's families that a legend has room for.
 NAMED = 24
-_SVG = "http://www.w3.org/2000/svg"
+SVG = "http://www.w3.org/2000/svg"
 CONFIG: Mapping[str, Any] = {
     "aria": False,
     "background": "#ffffff",
@@ -120,7 +113,7 @@ def on_paper(text: str, form: str, column: str = "double") -> bytes:
     size = {"width": COLUMNS[column], "height": COLUMNS[column] * height / width}
     for side, points in size.items():
         root.set(side, f"{points:.1f}{'pt' if form == 'svg' else ''}")
-    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("", SVG)
     scaled = ElementTree.tostring(root, encoding="unicode")
     if form == "svg":
         return scaled.encode()
@@ -142,38 +135,6 @@ def _svg(figure: Figure, width: int) -> str:
     return str(_converter().vegalite_to_svg(_printable(spec), vl_version=VERSION, allowed_base_urls=[]))
 
 
-def tiles(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]], Sequence[str]]]) -> str:
-    """Rows of pictures (name, tiles [h, w, 3], a caption below each) as an SVG whose names and captions are text. A
-    small picture is enlarged by a whole number, without smoothing."""
-    from PIL import Image
-
-    names = [_lines(name, 20) for name, _, _ in rows]
-    left = 12 + 7.2 * max(len(line) for lines in names for line in lines)
-    wide, step = max(len(tiles) for _, tiles, _ in rows), TILE + 12
-    high = TILE + 42
-    parts = []
-    for place, (lines, (_, shown, captions)) in enumerate(zip(names, rows, strict=True)):
-        top = 6 + place * high
-        parts += [_text(6, top + 20 + 15 * at, line) for at, line in enumerate(lines)]
-        for column, (tile, caption) in enumerate(zip(shown, captions, strict=True)):
-            x, factor, out = left + column * step, max(1, 256 // max(tile.shape[:2])), io.BytesIO()
-            Image.fromarray(tile.repeat(factor, 0).repeat(factor, 1)).save(out, format="PNG")
-            address = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
-            parts.append(f'<image x="{x:.1f}" y="{top}" width="{TILE}" height="{TILE}" href="{address}"/>')
-            parts += [_text(x, top + TILE + 13 + 14 * at, line) for at, line in enumerate(_lines(caption, 15))]
-    style = f'font-family="{CONFIG["font"]}" font-size="13" fill="{INK}"'
-    size = f'width="{left + wide * step:.0f}" height="{6 + len(rows) * high}"'
-    return f'<svg xmlns="{_SVG}" {size} {style}><rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
-
-
-def _lines(text: str, width: int) -> list[str]:
-    return wrap(printable(text), width, break_on_hyphens=True) or [""]
-
-
-def _text(x: float, y: float, text: str) -> str:
-    return f'<text x="{x:.1f}" y="{y}">{escape(text)}</text>'
-
-
 def svg(figure: Figure, width: int) -> tuple[str, str, int, int]:
     """(as a file, whose greys follow the reader's preference for dark or light pages; as an element of a page, whose
     marks show their names under the pointer; width; height)."""
@@ -183,10 +144,10 @@ def svg(figure: Figure, width: int) -> tuple[str, str, int, int]:
     file = drawn.replace(">", f">{style}", 1)
     root = ElementTree.fromstring(drawn)  # noqa: S314 - drawn here, a line above
     wide, high = (round(float(root.get(side, "0"))) for side in ("width", "height"))
-    for mark in list(root.iter(f"{{{_SVG}}}path")):
+    for mark in list(root.iter(f"{{{SVG}}}path")):
         if name := mark.get("aria-label"):
-            ElementTree.SubElement(mark, f"{{{_SVG}}}title").text = name
-    ElementTree.register_namespace("", _SVG)
+            ElementTree.SubElement(mark, f"{{{SVG}}}title").text = name
+    ElementTree.register_namespace("", SVG)
     return file, ElementTree.tostring(root, encoding="unicode"), wide, high
 
 

@@ -58,9 +58,9 @@ class PlacedFigure(NamedTuple):
     inline: str
 
 
-def put(site: Site, figure: Figure, *, inline: bool = False, data: str = "") -> PlacedFigure:
+def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
     """figures/NAME.svg, figures/NAME-narrow.svg and data/NAME.csv. inline: in the page, too, where the names of marks
-    show under the pointer; data: a table that is there already and has the figure's numbers."""
+    show under the pointer."""
     placed, within = [], ""
     for width, ending in (("single", "-narrow"), ("half" if figure.half else "page", "")):
         file, within, *size = drawing.svg(figure, drawing.WIDTHS[width])
@@ -68,9 +68,8 @@ def put(site: Site, figure: Figure, *, inline: bool = False, data: str = "") -> 
         site.file(path, file)
         placed.append(Drawing(path, *size))
     narrow, wide = placed
-    if not data:
-        data = f"data/{figure.name}.csv"
-        site.table(data, figure.records, figure.names)
+    data = f"data/{figure.name}.csv"
+    site.table(data, figure.records, figure.names)
     within = within if inline else ""
     return PlacedFigure(figure.name, figure.title, figure.caption, figure.half, wide, narrow, data, within)
 
@@ -238,11 +237,7 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
         rows = [row._replace(observer=_SOURCE.sub("", row.observer)) for row in rows]
     records = [record for row in rows for record in row_records(row, columns)]
     records += [record for row in own for record in row_records(row, same)]
-    by_size: dict[str, list[str]] = {}
-    for column in columns:
-        size = about(row.cells[column.metric] for row in rows) or "n not stated"
-        by_size.setdefault(size, []).append(column.title)
-    counts = (f"{', '.join(t)}: {n}" if len(by_size) > 1 else n for n, t in by_size.items())
+    sizes = about(row.cells[column.metric] for row in rows for column in columns) or "n not stated"
     flags = list(dict.fromkeys(f for row in rows for column in columns for f in row.cells[column.metric].flags))
     more = [f"{len(flags) - REMARKS} more remarks are in the table"] if len(flags) > REMARKS else []
     few = some_of(len(board.rows), len(rows), "observers", "evenly spaced over the order")
@@ -251,7 +246,7 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
     return Figure(
         f"reported-{slug(board.title)}",
         f"{board.title[:1].upper()}{board.title[1:]}",
-        f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS], *more))}. {'; '.join(counts)}.{few}"
+        f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS], *more))}. {sizes}.{few}"
         f"{some_of(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
         lambda width: drawing.dots(records, order, panels, width=width),
         records,

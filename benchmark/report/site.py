@@ -172,9 +172,8 @@ def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
 def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pictures) -> str:
     """compare/A-B.html: a forest plot, the tests, the images on which the two differ: first those that most people get
     right."""
-    tests, page = pair.compared, pair.page
+    tests, drawn = pair.compared, forest(pair.compared)
     a, b = tests.a, tests.b
-    drawn = forest(tests)
     data = "data/discordant-" + slug(f"{a} {b}") + ".csv"
     records = [{name: getattr(trial, name) for name in NAMES} for trial in pair.discordant]
     site.table(data, records, NAMES)
@@ -186,23 +185,21 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
         for trial in (trial for half in halves for trial in half[:MOST]):
             shown[trial] = pictures.of(sets, trial.stimulus)
         groups.append((suite, metric, [(len(half), half[:MOST]) for half in halves], human))
+    tables = [html(test_table("", "", [("", row) for row in rows])) for rows in (tests.headlines, tests.secondary)]
     site.page(
-        page,
+        pair.page,
         "compare.html",
         title=f"{a} against {b}",
-        a=a,
-        b=b,
+        tests=tests,
         pages={name: f"observers/{slug(name)}.html" for name in (a, b) if name != "people"},
         figure=put(site, drawn) if drawn else None,
-        headlines=html(test_table("", "", [("", row) for row in tests.headlines])),
-        secondary=html(test_table("", "", [("", row) for row in tests.secondary])),
+        tables=tables,
         notes=comparison_tables(tests)[-1].notes,
-        others=len(tests.secondary),
         groups=groups,
         pictures=shown,
         data=data,
     )
-    return page
+    return pair.page
 
 
 # --- the report of a live leaderboard, on loopback unless told otherwise

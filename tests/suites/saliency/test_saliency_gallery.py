@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.report.drawing import TILE, tiles
 from benchmark.testing import toy_stimuli
-from gestaltbench.pictures import gallery_command
+from gestaltbench.pictures import TILE, gallery_command, tiles
 from suites.saliency.pictures import chosen, gradient_picture, map_picture
 
 
