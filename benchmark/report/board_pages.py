@@ -47,6 +47,7 @@ REPORTED = {
     "name": "Reported scores",
     "summary": "What publishers report without trials: ordered, not ranked, and in no paired test.",
 }
+RANKED = "Rank: the places by mean rank that the suites' rank intervals do not rule out."
 #: Shades of how near to people a number is; observers that a remark names.
 SHADES, NAMED = 5, 4
 WIDTH = 96  # px of a mark's axis, without the room that a dot at its end takes
@@ -347,7 +348,7 @@ def _summary_table(summary: Summary, contents: Contents, data: str, figure: Plac
     first = people_row(columns, people)
     return PageTable(
         slug(summary.space), summary.space, columns, rows, first, plain, data, figure=figure,
-        verdict=verdict_of(summary, contents), lines=summary.notes,
+        verdict=verdict_of(summary, contents), lines=(RANKED, *summary.notes),
     )  # fmt: skip
 
 

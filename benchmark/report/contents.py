@@ -318,15 +318,15 @@ class Contents:
         return people_among(rows, head.column.bounds, self._pooled(head.suite)) if head else None
 
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, float]]:
-        """(names of the sets that a metric is usually measured on, image -> share of people who are right about it)."""
+        """(names of the sets that a metric is usually measured on, image -> share of people who get it right as it
+        is)."""
         roles = {m.role for one in self.suites if one.name == suite for m in one.metrics if m.name == metric}
-        digests = [
-            d for (name, _), held in self.usual.items() if name == suite for role, d in held.items() if role in roles
-        ]
+        usual = [held for (name, _), held in self.usual.items() if name == suite]
+        digests = [digest for held in usual for role, digest in held.items() if role in roles]
         sets = [self.sets[digest].name for digest in digests if digest in self.sets]
         shares: dict[str, float] = {}
         for answers in self.answers:
-            if answers.role in roles:
+            if {*answers.sets.values()} & {*sets}:
                 right, n = answers.share(answers.crowd[0])
                 shares |= {image: float(s) for image, s, k in zip(answers.images.tolist(), right, n, strict=True) if k}
         return sets, shares

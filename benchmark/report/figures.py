@@ -379,7 +379,7 @@ def forest(compared: Compared) -> Figure | None:
         "Difference of each suite's headline on the stimuli that both answered, paired; bar: interval at the level at "
         f"which Holm's procedure tests it ({at} %), so that it leaves out 0 exactly where p is below .05. "
         f"n: {counts}. To the right A is higher.",
-        lambda width: drawing.dots(rows, [record["label"] for record in records], [(axis, 0.0)], width=width),
+        lambda width: drawing.dots(rows, [str(record["label"]) for record in records], [(axis, 0.0)], width=width),
         records,
         [name for name in records[0] if name != "label"],
     )

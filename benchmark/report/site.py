@@ -180,8 +180,11 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
     groups, shown = [], {}
     for (suite, metric), rows in groupby(pair.discordant, key=lambda trial: (trial.suite, trial.metric)):
         sets, human = contents.shown_under(suite, metric)
-        trials = sorted(rows, key=lambda trial: -(-1.0 if trial.condition else human.get(trial.stimulus, -1.0)))
-        halves = [[trial for trial in trials if trial.winner == side] for side in ("a", "b")]
+        trials = sorted(rows, key=lambda trial: -human.get(trial.stimulus, -1.0))
+        halves = []
+        for alone in ([trial for trial in trials if trial.winner == side] for side in ("a", "b")):
+            first = {trial.stimulus: trial for trial in reversed(alone)}  # an image's other conditions come last
+            halves.append(sorted(alone, key=lambda trial: first[trial.stimulus] is not trial))
         for trial in (trial for half in halves for trial in half[:MOST]):
             shown[trial] = pictures.of(sets, trial.stimulus)
         groups.append((suite, metric, [(len(half), half[:MOST]) for half in halves], human))

@@ -300,7 +300,7 @@ def _matrix_spec(marks: Marks, width: int) -> Spec:
     columns = sorted({record[across] for record in marks.records}) if across else list(marks.shown)
     room, count = width - 150, len(marks.shown) if across else 1
     side_by_side = max(1, min(count, room // (17 * len(columns) + 16)))
-    cell = min(60, (room // side_by_side - 16) // len(columns))
+    cell = min(140, (room // side_by_side - 16) // len(columns))
     x = {
         "field": across or "observer",
         "type": "ordinal" if across else "nominal",

@@ -31,7 +31,7 @@ PLAIN = Suite(
         SuiteFigure(
             "curve",
             "robust-accuracy",
-            "Robust accuracy against {norm} perturbations",
+            "Robust accuracy: {norm} perturbations",
             "Images that no attack of that size or less breaks, of all images.",
             metrics=("robust_accuracy",),
             conditions=r"(?P<norm>\S+) (?P<epsilon>[\d.e-]+)(?:/(?P<white>\d+))?",
