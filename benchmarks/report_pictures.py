@@ -52,14 +52,11 @@ def main() -> None:
             print(f"{name}: {site.pages} pages, {site.written / 1e6:.1f} MB, thumbnails {site.pictured / 1e6:.1f} MB")
             for width, height in WIDTHS.items():
                 picture, _ = shoot(browser, report, "index.html", width, height)
-                image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(64)
+                image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(256)
                 image.save(FIGURES / f"report-{name}-{width}.png", optimize=True)
-            pages = ["index.html", "stimuli.html", *(f"suites/{path.name}" for path in sorted(report.glob("suites/*")))]
-            pages += [
-                str(next(report.glob(f"{kind}/*.html")).relative_to(report))
-                for kind in ("observers", "compare", "stimuli")
-            ]
-            for page in pages:
+            folders = ("suites", "observers", "compare", "stimuli")
+            shown = [sorted(report.glob(f"{kind}/*.html"))[: 9 if kind == "suites" else 1] for kind in folders]
+            for page in ["index.html", *(str(path.relative_to(report)) for paths in shown for path in paths)]:
                 _, weight = shoot(browser, report, page, 1440, 900)
                 print(f"| {name} | {page} | {weight / 1e3:.0f} kB |")
         browser.close()

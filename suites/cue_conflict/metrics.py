@@ -118,7 +118,7 @@ FIGURES = (
         "Share of shape among the answers that follow one of two conflicting cues, by the shape's category; tall "
         "lines: over all categories.",
         metrics=("shape_bias",),
-        conditions="(?P<category>.+)",
+        conditions="(?P<category>[^:]+)",
         along="category",
         axes=("category of the shape", "shape bias: share of shape among shape and texture answers"),
         line=(0.5, ".5, shape as often as texture"),
