@@ -157,8 +157,8 @@ class Prepared:
         observers, suites = {task.card.name for task in tasks}, dict.fromkeys(task.suite.name for task in tasks)
         answers = sum(task.trials for task in tasks)
         (device, *more), _ = devices_and_policy(self.request)
-        seconds = None if more else expected_seconds(tasks, self.settings, device)
-        about = f", about {duration(seconds)} of computing" if seconds else ""
+        seconds = 0.0 if more else expected_seconds(tasks, self.settings, device)
+        about = f", about {duration(seconds)} of computing" if seconds >= 1 else ""
         who = f"{len(observers)} observer{'s' * (len(observers) > 1)} under {', '.join(suites)}"
         return f"{who}: {answers:,} answers{about} where none is stored"
 

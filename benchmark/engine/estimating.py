@@ -3,7 +3,7 @@
 The run's own keys say what is stored. A model is loaded for its identity only where the leaderboard has answers of its
 name: weights or code may have changed since."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from registry.loading import availability, load_observer
 from registry.model import LoadedModel
 
 IDEAL_SECONDS = 1.0  # at most, for any suite
-#: Seconds of computing from which a run is announced before it starts; and forward passes at an unknown speed.
-LONG, MANY_PASSES = 300.0, 100_000
+LONG = 300.0  # seconds of computing from which a run is announced before it starts
+#: Seconds per image at an unknown speed, and forward passes under which no speed is measured.
+USUAL, FEW_PASSES = 0.003, 3_000
 
 
 @dataclass(frozen=True)
@@ -59,39 +60,30 @@ def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
 
 
 def long_plan(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> list[Estimate]:
-    """The estimates of a plan that takes long; [] where it does not. Networks whose speed nobody has measured count by
-    their forward passes."""
-    speeds = _speeds(tasks, settings, device)
-
-    def is_long(owed: Iterable[int]) -> bool:
-        known = unknown = 0.0
-        for task, trials in zip(tasks, owed, strict=True):
-            seconds = _seconds(task, speeds, trials)
-            known += seconds or 0.0
-            unknown += task.suite.passes * trials if seconds is None else 0.0
-        return known > LONG or unknown > MANY_PASSES
-
-    if not is_long(task.trials for task in tasks):
+    """The estimates of a plan that takes long; [] where it does not."""
+    if expected_seconds(tasks, settings, device) < LONG:
         return []  # no model was loaded for it
     lines = list(estimates(tasks, settings, device, policy))
-    return lines if is_long(line.trials - line.cached for line in lines) else []
+    owed = [line.trials - line.cached for line in lines]
+    return lines if expected_seconds(tasks, settings, device, owed) >= LONG else []
 
 
-def expected_seconds(tasks: Sequence[Task], settings: Settings, device: str) -> float | None:
-    """About what a plan takes with nothing stored. If no speed is known, that of the network with most to do is
-    measured; one of unknown speed counts as the others do on average. None where nothing can be measured."""
-    speeds = _speeds(tasks, settings, device)
-    networks = [task for task in tasks if task.card.source != "ideal"]
-    if networks and not speeds:
+def expected_seconds(
+    tasks: Sequence[Task], settings: Settings, device: str, owed: Sequence[int] | None = None
+) -> float:
+    """About what a plan takes, by the trials that each task owes (None: all). If no speed is known, that of the network
+    with most to do is measured; one of unknown speed counts as the others do on average, or as `USUAL`."""
+    speeds, trials = _speeds(tasks, settings, device), owed or [task.trials for task in tasks]
+    passes = [(t.suite.passes * n, t.card) for t, n in zip(tasks, trials, strict=True) if t.card.source != "ideal"]
+    most, card = max(passes, key=lambda each: each[0], default=(0.0, None))
+    if card and most > FEW_PASSES and not speeds and availability(card, settings.place).on_disk:
         with suppress(*FAILURES):  # the run will say why it does not load
-            observer = load_observer(max(networks, key=passes_of).card, settings.place, device=device)
+            observer = load_observer(card, settings.place, device=device)
             if isinstance(observer, LoadedModel):
                 devices.tune(observer, device, settings.tuning)
                 speeds = _speeds(tasks, settings, device)
-    if networks and not speeds:
-        return None
-    usual = sum(speeds.values()) / max(1, len(speeds))
-    return sum(speeds.get(task.card.name, usual) * passes_of(task) for task in networks)
+    usual = sum(speeds.values()) / len(speeds) if speeds else USUAL
+    return sum(speeds.get(card.name, usual) * count for count, card in passes)
 
 
 def _seconds(task: Task, speeds: Mapping[str, float], owed: int) -> float | None:
