@@ -14,7 +14,7 @@ from suites.adversarial.variants import variants_of
 
 PLAIN = Suite(
     name="adversarial",
-    version=7,
+    version=8,
     trial_version=3,
     summary="Robust accuracy against the size of the perturbation, with a report on whether to trust it",
     needs="gradients",

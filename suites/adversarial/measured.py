@@ -111,9 +111,12 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
     forwards = len(epsilons) + len(READINGS) * asked(problem.seeds) + PROBES * which
     columns |= _probed(view, problem, rows)
     if config.opinion and linf is not None:
-        untrue, odd = oddities(Trials({**columns, "probed": which}))
+        untrue, odd = oddities(config, Trials({**columns, "probed": which, "linf_epsilon": curves["linf"].epsilon}))
         least = LEAST_ASKED if odd and not untrue else 0
-        asking = which & _odd(columns)
+        # [n]: something about the gradient of an image is odd enough to ask an attack that needs none.
+        astray = ~(columns["gradient_error"] <= NO_SLOPE) | (columns["gradient_company"] > NO_SLOPE)
+        beside = columns["company_difference"] > REPEAT
+        asking = which & np.asarray(astray | beside | (columns["gradient_norm"] < VANISHING) | columns["bounded"])
         columns["second_opinion"] = curves["linf"].ask(config.opinion, asking, least)
     if config.transfer:
         space, device = view.block.stimuli.space, str(problem.images.device)
@@ -170,13 +173,6 @@ def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
     for name, values in zip(PROBED, checks, strict=True):
         columns[name][which] = values
     return columns
-
-
-def _odd(columns: Mapping[str, Array]) -> NDArray[np.bool_]:
-    """[n]: something about the gradient of an image is odd enough to ask an attack that needs none."""
-    astray = ~(columns["gradient_error"] <= NO_SLOPE) | (columns["gradient_company"] > NO_SLOPE)
-    beside = columns["company_difference"] > REPEAT
-    return np.asarray(astray | beside | (columns["gradient_norm"] < VANISHING) | columns["bounded"])
 
 
 def problem_of(view: View, rows: Rows) -> Problem:

@@ -97,16 +97,6 @@ def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Fl
     return np.asarray(GUESS + (1 - GUESS - lapse) / (1 + np.exp(-z)))
 
 
-def _deviance(points: Points, p: Floats) -> float:
-    """Twice the distance in log likelihood from the curve `p` to the data themselves."""
-    p = np.clip(p, SMALLEST, 1 - SMALLEST)
-    share = points.right / points.n
-    with np.errstate(divide="ignore", invalid="ignore"):
-        right = np.where(share > 0, points.right * np.log(share / p), 0.0)
-        wrong = np.where(share < 1, (points.n - points.right) * np.log((1 - share) / (1 - p)), 0.0)
-    return float(2 * (right + wrong).sum())
-
-
 def _slopes(points: Points, sign: float, parameters: tuple[float, float, float]) -> Floats:
     """Derivatives of the deviance by (log slope, lapse, threshold)."""
     threshold, log_slope, lapse = parameters
@@ -136,7 +126,13 @@ def _minimise(points: Points, sign: float, threshold: float | None = None, near:
 
     def loss(free: Floats) -> tuple[float, Floats]:
         at = parameters(free)
-        deviance = _deviance(points, _curve(points.x, sign, at))
+        # Twice the distance in log likelihood from the curve to the data themselves.
+        p = np.clip(_curve(points.x, sign, at), SMALLEST, 1 - SMALLEST)
+        share = points.right / points.n
+        with np.errstate(divide="ignore", invalid="ignore"):
+            right = np.where(share > 0, points.right * np.log(share / p), 0.0)
+            wrong = np.where(share < 1, (points.n - points.right) * np.log((1 - share) / (1 - p)), 0.0)
+        deviance = float(2 * (right + wrong).sum())
         return deviance, _slopes(points, sign, at)[: len(free)]
 
     finite = np.isfinite(points.x)

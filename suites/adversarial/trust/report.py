@@ -80,7 +80,7 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     wrong = list(preprocessing(trials))
     if not len(c):
         return tuple(f"{DISTRUST}{text}" for text in wrong)
-    untrue, odd = oddities(c)
+    untrue, odd = oddities(config, c)
     if failed := int(c["not_finite"].sum()):
         wrong.append(f"NaN or infinite under attack: {failed} of {len(c)} images, counted as broken")
     wrong += [*untrue, *opinions(config, c)]
@@ -99,9 +99,9 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     return (*(f"{DISTRUST}{text}" for text in wrong), *(f"{grade}{text}" for text in odd))
 
 
-def oddities(c: Trials) -> tuple[list[str], list[str]]:
+def oddities(config: AdversarialConfig, c: Trials) -> tuple[list[str], list[str]]:
     """What makes a number wrong, and what is odd though it may be right: of gradients, outputs and company."""
-    masked, unclear = slopes(c)
+    masked, unclear = slopes(config.threat("linf") or config.threats[0], c)
     beside, slight = company(c)
     return [*masked, *beside], [*unclear, *gradients(c), *slight]
 
@@ -140,11 +140,13 @@ def gradients(c: Trials) -> Iterator[str]:
         yield "outputs lie between two ends: attacked through the logits of a sigmoid"
 
 
-def slopes(c: Trials) -> tuple[list[str], list[str]]:
+def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
     """Gradients that the answers contradict (custom backward passes, ripples), or that cannot be checked: wrong. And
     those of which the answers say nothing clear, since their own differences over two lengths do not agree
-    (straight-through gradients of rounded values): odd."""
-    some = c.where(c["probed"].astype(bool) & ~(c["alone_difference"] > REPEAT))
+    (straight-through gradients of rounded values): odd. Of images that stand at the smallest budget: what falls there
+    is proven, whatever led to it, and differences over longer ways say nothing of so short a one."""
+    stood = c[f"{threat.norm}_epsilon"] > threat.epsilons[0] * CLOSE
+    some = c.where(c["probed"].astype(bool) & stood & ~(c["alone_difference"] > REPEAT))
     error, spread, beside = (some[f"gradient_{name}"].astype(float) for name in ("error", "spread", "company"))
     off, astray, unknown = error > NO_SLOPE, beside > NO_SLOPE, np.isnan(error)
 

@@ -6,6 +6,7 @@ from functools import cache
 
 import masked_networks as masks
 import pytest
+import torch
 from adversarial_world import shown
 
 from benchmark.contracts import DISTRUST
@@ -30,6 +31,23 @@ def judged(mask, config=SUITE.config, name="world-standard-0"):
     trials = world.trials(config, run=mask(network))
     right, images = robust_at("linf", 1 / 255)(trials)
     return right.sum() / images.sum(), flags(config, trials)
+
+
+def rippled(network):
+    """Logits times a sine of each pixel, a grey level long: they are turned over within 0.25/255, and differences over
+    half levels, as the trust report takes them, show nothing of it."""
+
+    def run(x):
+        ripple = torch.sin(2 * torch.pi * 255 * x).flatten(1).mean(dim=1, keepdim=True)
+        return network.run(x) * (1 - 20 * ripple)
+
+    return run
+
+
+def test_gradients_of_what_falls_at_the_smallest_budget_are_no_sign():
+    small = replace(SUITE.config, threats=(linf(0.25, 4.0),))
+    value, said = judged(rippled, small)
+    assert (value, said) == (0, ())
 
 
 def begins(said, *kinds):
