@@ -9,7 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -18,8 +18,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import init
-from torch.overrides import TorchFunctionMode
 
 from registry import OWN_PACKAGES
 from registry.checkpoints import State
@@ -107,13 +105,6 @@ def _neighbours(path: Path) -> dict[str, Path]:
     return neighbours
 
 
-#: What fills a parameter at random.
-_DRAWS = frozenset(
-    [
-        *(init.kaiming_uniform_, init.kaiming_normal_, init.xavier_uniform_, init.xavier_normal_),
-        *(init.uniform_, init.normal_, init.trunc_normal_, torch.Tensor.uniform_, torch.Tensor.normal_),
-    ]
-)
 #: Of the program's own networks (`world_networks`, `simulated`): raised by hand when their answers change.
 NETWORKS_VERSION = 2
 #: Weights "random:SEED": the architecture as it starts training.
@@ -194,25 +185,8 @@ def factory(name: str) -> Callable[..., Any]:
     return checked
 
 
-class _Undrawn(TorchFunctionMode):
-    """Leaves parameters as they lie in memory instead of drawing them."""
-
-    def __torch_function__(
-        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """What torch calls in place of its own functions."""
-        named = kwargs or {}
-        filled = args[0] if args else named.get("tensor")
-        if function in _DRAWS and isinstance(filled, nn.Parameter):
-            return filled
-        return function(*args, **named)
-
-
-def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None, *, drawn: bool = True) -> nn.Module:
-    """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName, WeightsError.
-
-    drawn: where not, the weights of a library's architecture are anything, for a file will fill all of them: to draw
-    them takes longer than all else."""
+def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.Module:
+    """Build a network with `classes` outputs and random weights. Raises CardError, UnknownName, WeightsError."""
     kind, name = split_arch(arch)
     require_known(arch)
     kwargs = dict(kwargs or {})
@@ -226,19 +200,18 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None, *, draw
             if not isinstance(module, nn.Module):
                 raise CardError(f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module.")
             return module
-        with nullcontext() if drawn else _Undrawn():
-            if kind == "timm":
-                import timm
+        if kind == "timm":
+            import timm
 
-                network: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
-            else:
-                from torchvision import models
+            network: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs)
+        else:
+            from torchvision import models
 
-                kwargs = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
-                if name in models.list_models(module=models.detection):
-                    kwargs["weights_backbone"] = None  # else they are downloaded, to be written over
-                network = models.get_model(name, weights=None, num_classes=classes, **kwargs)
-            return network
+            kwargs = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
+            if name in models.list_models(module=models.detection):
+                kwargs["weights_backbone"] = None  # else they are downloaded, to be written over
+            network = models.get_model(name, weights=None, num_classes=classes, **kwargs)
+        return network
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"arch '{arch}' could not be built: {error}.") from error
 

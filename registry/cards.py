@@ -262,14 +262,10 @@ def _card(path: Path, fields: Mapping[str, Any]) -> ModelCard:
         raise CardError(f"card '{_called(path, fields)}' in {shown(path)} cannot be used. {listed}.") from error
 
 
-def builtin_cards() -> dict[str, ModelCard]:
-    """The cards that come with the package, by name, in the order of their files."""
-    return dict(_cards_of_package(BUILTIN_FOLDER))
-
-
 @cache
-def _cards_of_package(folder: Path) -> Mapping[str, ModelCard]:
-    cards = [_card(path, fields) for path in sorted(folder.glob("*.yaml")) for fields in _entries(path)]
+def builtin_cards() -> Mapping[str, ModelCard]:
+    """The cards that come with the package, by name, in the order of their files."""
+    cards = [_card(path, fields) for path in sorted(BUILTIN_FOLDER.glob("*.yaml")) for fields in _entries(path)]
     return {card.name: card for card in cards}
 
 
@@ -340,13 +336,12 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
 # computed for a card lies beside the cards and goes with the last card that names it.
 
 
-def card_file(name: str, folder: Path, known: Mapping[str, ModelCard] | None = None) -> Path:
-    """The file that holds a registered card alone. known: the folder's cards, where they were read already. Raises
-    UnknownName, and CardError for a built-in card or one of a file with several."""
+def card_file(name: str, folder: Path) -> Path:
+    """The file that holds a registered card alone. Raises UnknownName, and CardError for a built-in card or one of a
+    file with several."""
     if name in builtin_cards():
         raise CardError(f"'{name}' is a built-in card: it cannot be changed. `rank --hide {name}` leaves it out.")
-    shelf = read_cards(folder) if known is None else known
-    if name not in shelf:
+    if name not in (shelf := read_cards(folder)):
         own = [known for known in shelf if known not in builtin_cards()]
         raise unknown_name("registered model", name, own, "`bench models` lists all.")
     path = folder / f"{name}.yaml"

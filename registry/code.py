@@ -35,32 +35,6 @@ Edge = tuple[str, Path | str]
 Stamp = tuple[int, ...]
 
 
-@dataclass
-class Codes:
-    """Digests of code, each made once: one object serves one run, and what is edited later counts for the next."""
-
-    _digests: dict[tuple[tuple[int, ...], bool], tuple[Any, str]] = field(default_factory=dict)
-    _labels: dict[Path, str] = field(default_factory=dict)
-
-    def of(self, *values: Any, data: bool = True) -> str:
-        """Digest of functions, classes or objects: their files, and what they hold (captured values, partial
-        arguments, fields). data False: of what they hold, further foreign code alone."""
-        key = (tuple(map(id, values)), data)
-        if key not in self._digests:
-            described = [_Describer(self._labels).value(item, data) for item in values]
-            self._digests[key] = (values, _hash(json.dumps(described)))  # what is kept keeps its id
-        return self._digests[key][1]
-
-    def own(self, value: Any) -> bool:
-        """Whether a function or object, with whatever code it holds, is the program's own."""
-        return _Describer(self._labels).value(value, False) is None
-
-
-def code_digest(*values: Any) -> str:
-    """Digest of functions and what they reach and hold, as the files are now (see `Codes.of`)."""
-    return Codes().of(*values)
-
-
 def is_installed(module: str) -> bool:
     """Whether a module is of the standard library, or of an installed package that is no plug-in of the program."""
     top = module.partition(".")[0]
@@ -253,16 +227,6 @@ def _target(by: Path, module: str, name: str, depth: int = 0) -> Edge:
     return name, path or module
 
 
-def _edges(path: Path) -> list[Edge]:
-    """Everything that a file imports, and packages around it whose import does more than define."""
-    edges: list[Edge] = []
-    for bound, module, name in _read(path).edges:
-        inner, place = _target(path, module, name)
-        edges.append((f"{bound} {inner}", place))
-    above = [folder / "__init__.py" for folder in _packages(path)]
-    return edges + [("", item) for item in above if item != path and _read(item).effects]
-
-
 def file_label(root: Path) -> str:
     """Digest of a file with everything local that it reaches, circles included; no name of a file or module."""
     edges: dict[Path, list[Edge]] = {}
@@ -270,7 +234,11 @@ def file_label(root: Path) -> str:
     while waiting:
         path = waiting.pop()
         if path not in edges:
-            edges[path] = _edges(path)
+            # Everything that it imports, and packages around it whose import does more than define.
+            targets = [(bound, *_target(path, module, name)) for bound, module, name in _read(path).edges]
+            above = [folder / "__init__.py" for folder in _packages(path)]
+            edges[path] = [(f"{bound} {inner}", place) for bound, inner, place in targets]
+            edges[path] += [("", item) for item in above if item != path and _read(item).effects]
             waiting += [place for _, place in edges[path] if isinstance(place, Path)]
     labels: dict[Path | str, str] = {p: _hash(_read(p).text, *_data(p)) for p in edges}
     groups = 0
@@ -319,13 +287,29 @@ def _hash(*texts: str) -> str:
 
 
 @dataclass
-class _Describer:
-    """Values as plain data, the same in every process: no addresses, no names of files."""
+class Codes:
+    """Digests of code, each made once: one object serves one run, and what is edited later counts for the next.
 
-    labels: dict[Path, str] = field(default_factory=dict)
+    Values are described as plain data, the same in every process: no addresses, no names of files."""
+
+    _digests: dict[tuple[tuple[int, ...], bool], tuple[Any, str]] = field(default_factory=dict)
+    _labels: dict[Path, str] = field(default_factory=dict)
     _above: list[Any] = field(default_factory=list)
 
-    def value(self, value: Any, data: bool) -> Any:
+    def of(self, *values: Any, data: bool = True) -> str:
+        """Digest of functions, classes or objects: their files, and what they hold (captured values, partial
+        arguments, fields). data False: of what they hold, further foreign code alone."""
+        key = (tuple(map(id, values)), data)
+        if key not in self._digests:
+            described = [self._value(item, data) for item in values]
+            self._digests[key] = (values, _hash(json.dumps(described)))  # what is kept keeps its id
+        return self._digests[key][1]
+
+    def own(self, value: Any) -> bool:
+        """Whether a function or object, with whatever code it holds, is the program's own."""
+        return self._value(value, False) is None
+
+    def _value(self, value: Any, data: bool) -> Any:
         """Plain data that stands for any value. data False: foreign code in it alone; None where there is none."""
         if value is None or type(value) in (bool, int, str):
             return value if data else None
@@ -335,16 +319,26 @@ class _Describer:
             return ["above", depth] if data else None
         self._above.append(value)
         try:
-            return self._code(value, data) if callable(value) else self._held(value, data)
+            return self._described(value, data)
         finally:
             self._above.pop()
 
     def _parts(self, kind: str, parts: Any, data: bool) -> Any:
-        kept = [self.value(item, data) for item in parts]
+        kept = [self._value(item, data) for item in parts]
         kept = kept if data else [item for item in kept if item is not None]
         return [kind, *kept] if data or kept else None
 
-    def _held(self, value: Any, data: bool) -> Any:
+    def _described(self, value: Any, data: bool) -> Any:
+        if isinstance(value, FunctionType):
+            return self._function(value, data)
+        if isinstance(value, type):
+            return self._class(value, data)
+        if isinstance(value, functools.partial):
+            return self._parts("partial", [value.func, value.args, value.keywords], data)
+        if isinstance(value, MethodType):
+            return self._parts("method", [value.__func__, value.__self__], data)
+        if callable(value) and getattr(value, "__wrapped__", None) is not None:  # a cache around a function
+            return self._parts("wrapped", [value.__wrapped__], data)
         if isinstance(value, list | tuple):
             return self._parts("list", value, data)
         if isinstance(value, Mapping):
@@ -352,7 +346,7 @@ class _Describer:
             parts = sorted((item for item in parts if item is not None), key=repr)
             return ["mapping", *parts] if data or parts else None
         if isinstance(value, set | frozenset):
-            return ["set", *sorted([self.value(item, True) for item in value], key=repr)] if data else None
+            return ["set", *sorted([self._value(item, True) for item in value], key=repr)] if data else None
         if isinstance(value, ModuleType):
             place, label = self._place(value.__name__)
             return ["module", place, label] if data or place == "file" else None
@@ -365,19 +359,6 @@ class _Describer:
         if isinstance(value, Path):
             text = _file_digest(value, _stamp(value)) if data and value.is_file() else value.name
             return ["file", text] if data else None
-        return self._instance(value, data)
-
-    def _code(self, value: Any, data: bool) -> Any:
-        if isinstance(value, FunctionType):
-            return self._function(value, data)
-        if isinstance(value, type):
-            return self._class(value, data)
-        if isinstance(value, functools.partial):
-            return self._parts("partial", [value.func, value.args, value.keywords], data)
-        if isinstance(value, MethodType):
-            return self._parts("method", [value.__func__, value.__self__], data)
-        if getattr(value, "__wrapped__", None) is not None:  # a cache around a function
-            return self._parts("wrapped", [value.__wrapped__], data)
         return self._instance(value, data)
 
     def _instance(self, value: Any, data: bool) -> Any:
@@ -394,7 +375,7 @@ class _Describer:
             state = list(parts[1:3]) if isinstance(parts, tuple) else parts
         if data and isinstance(state, dict) and isinstance(state.get("digest"), str):
             data, kind = False, [kind, state["digest"]]  # it says itself what its data are
-        held = self.value(state, data)
+        held = self._value(state, data)
         return None if kind is None and held is None else [kind, held]
 
     def _place(self, module: str) -> tuple[str, str]:
@@ -406,9 +387,9 @@ class _Describer:
             return ("installed", module)
         if module == "__main__" or path.suffix != ".py" or not path.is_file():
             return ("", "")
-        if path not in self.labels:
-            self.labels[path] = file_label(path)
-        return ("file", self.labels[path])
+        if path not in self._labels:
+            self._labels[path] = file_label(path)
+        return ("file", self._labels[path])
 
     def _function(self, function: FunctionType, data: bool) -> Any:
         code, (place, label) = function.__code__, self._place(function.__module__ or "")
@@ -419,13 +400,13 @@ class _Describer:
                 captured[name] = cell.cell_contents
         held = [captured, function.__defaults__, function.__kwdefaults__, extra]
         if place == "own":
-            inside = self.value(held, False)
+            inside = self._value(held, False)
             return ["own", function.__qualname__, inside] if data or inside else None
         if place:  # of several functions of one name, inside others, the file says not which
             which = self._bytecode(code) if "<" in function.__qualname__ else ""
-            return [place, label, function.__qualname__, which, self.value(held, data)]
+            return [place, label, function.__qualname__, which, self._value(held, data)]
         names = sorted(_names(code) & function.__globals__.keys())
-        return [self._bytecode(code), self.value([{name: function.__globals__[name] for name in names}, held], True)]
+        return [self._bytecode(code), self._value([{name: function.__globals__[name] for name in names}, held], True)]
 
     def _class(self, kind: type, data: bool) -> Any:
         place, label = self._place(kind.__module__)
@@ -434,12 +415,12 @@ class _Describer:
         if place:
             return [place, label, kind.__qualname__]
         members = {name: held for name, held in vars(kind).items() if name not in _MEMBERS}
-        return ["", kind.__qualname__, self.value([kind.__bases__, members], True)]
+        return ["", kind.__qualname__, self._value([kind.__bases__, members], True)]
 
     def _bytecode(self, code: CodeType) -> Any:
         """Instructions, and the names and constants that they refer to; no lines, no addresses."""
         constants = [
-            self._bytecode(item) if isinstance(item, CodeType) else self.value(item, True) for item in code.co_consts
+            self._bytecode(item) if isinstance(item, CodeType) else self._value(item, True) for item in code.co_consts
         ]
         return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
 
@@ -447,3 +428,8 @@ class _Describer:
 def _names(code: CodeType) -> set[str]:
     nested = (item for item in code.co_consts if isinstance(item, CodeType))
     return set(code.co_names).union(*map(_names, nested))
+
+
+def code_digest(*values: Any) -> str:
+    """Digest of functions and what they reach and hold, as the files are now (see `Codes.of`)."""
+    return Codes().of(*values)

@@ -29,24 +29,25 @@ Checksum = tuple[int, ...]
 
 def checksum(module: nn.Module) -> Checksum:
     """A number per parameter and buffer, from all of its bits: cheap enough for every few hundred images."""
-    with torch.inference_mode():
-        return tuple(map(_sum, _tensors(module).values()))
+    sums = []
+    for tensor in _tensors(module).values():
+        flat = tensor.detach()
+        if tensor.layout != torch.strided or tensor.is_quantized:
+            sums.append(0)
+            continue
+        if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+            flat = flat.permute(0, 2, 3, 1)  # as it lies in memory: no copy
+        flat = flat.reshape(-1)
+        if flat.device.type == "cpu":  # on one thread: waking others for so little costs more
+            sums.append(zlib.crc32(flat.view(torch.uint8).numpy().data))
+        else:
+            kind = torch.int32 if flat.element_size() % 4 == 0 else torch.uint8
+            sums.append(int(flat.view(kind).sum(dtype=torch.int64)))
+    return tuple(sums)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
-
-
-def _sum(tensor: Tensor) -> int:
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        return 0
-    flat = tensor.detach().reshape(-1)
-    if tensor.is_contiguous(memory_format=torch.channels_last) and tensor.dim() == 4:
-        flat = tensor.detach().permute(0, 2, 3, 1).reshape(-1)  # as it lies in memory: no copy
-    if flat.device.type == "cpu":  # on one thread: waking others for so little costs more
-        return zlib.crc32(flat.view(torch.uint8).numpy().data)
-    kind = torch.int32 if flat.element_size() % 4 == 0 else torch.uint8
-    return int(flat.view(kind).sum(dtype=torch.int64))
 
 
 def changed(module: nn.Module, before: Checksum) -> str:
@@ -232,19 +233,6 @@ def _canary_numbers(text: str) -> NDArray[np.float64] | None:
         return None
 
 
-def _looks(model: LoadedModel, logits: Tensor) -> Check:
-    """Whether the picture decides: trained and untrained networks move by 9 % and more of the spread of their outputs
-    between these images, one that is fed a single grey (a wrong --mean) by 0.05 to 5 %."""
-    around = (logits - logits.mean(dim=1, keepdim=True)).double()
-    spread, moved = float(around.amax() - around.amin()), float((around - around[:1]).abs().amax())
-    share = moved / spread if spread else 0.0
-    # A detector may find nothing in all of them.
-    ok = not share <= LEAST_MOVED or "boxes" in model.card.options
-    blind = "" if ok else ": it does not look. Check --mean, --std and --scale"
-    detail = f"by {share:.2g} of the spread of its outputs between {len(logits)} images{blind}"
-    return Check("answers differ between images", ok, detail)
-
-
 def _differentiable(model: LoadedModel, images: Tensor) -> Check:
     name = "gradients reach the input"
     x = images.clone().requires_grad_()
@@ -284,11 +272,19 @@ def check(model: LoadedModel) -> list[Check]:
         return [Check(FORWARD, False, _failure(error, pairs[0]))]
     fits = f"{len(model.labels.classes)}, as label space '{model.labels.name}'"
     bad = int((~torch.isfinite(logits)).sum())
+    # Trained and untrained networks move by 9 % and more of the spread of their outputs between these images, one that
+    # is fed a single grey (a wrong --mean) by 0.05 to 5 %. A detector may find nothing in all of them.
+    around = (logits - logits.mean(dim=1, keepdim=True)).double()
+    spread, moved = float(around.amax() - around.amin()), float((around - around[:1]).abs().amax())
+    share = moved / spread if spread else 0.0
+    looks = not share <= LEAST_MOVED or "boxes" in model.card.options
+    blind = "" if looks else ": it does not look. Check --mean, --std and --scale"
+    apart = f"by {share:.2g} of the spread of its outputs between {len(logits)} images{blind}"
     finite = f"{bad} of {logits.numel()} logits are NaN or infinite" if bad else "all logits are finite"
     return [
         Check("class count", True, fits),
         Check("finite logits", not bad, finite),
-        _looks(model, logits),
+        Check("answers differ between images", looks, apart),
         *check_load(model),
         *([_differentiable(model, pairs[0])] if model.gradients else []),
     ]

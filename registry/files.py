@@ -96,19 +96,19 @@ def canonical(value: Any, *, ascii: bool = True) -> str:
     """Canonical JSON: equal values give equal text. Keys sorted, no spaces, numbers as Python prints them.
 
     Dataclasses and mappings are objects, tuples and sets lists, numpy's values plain. TypeError on anything else."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii, default=_plain)
 
+    def plain(value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            return asdict(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        if isinstance(value, (set, frozenset)):
+            return sorted(value)
+        if hasattr(value, "tolist"):  # numpy's scalars and arrays
+            return value.tolist()
+        raise TypeError(f"{type(value).__name__} is no plain data: {value!r:.80}")
 
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    if hasattr(value, "tolist"):  # numpy's scalars and arrays
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is no plain data: {value!r:.80}")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii, default=plain)
 
 
 def digest_data(value: Any) -> str:

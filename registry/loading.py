@@ -100,7 +100,8 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
     outputs = len(labels.classes) if boxes is None else int(boxes.get("outputs", 0))
     if seed is not None:
         return architectures.build_untrained(card.arch, outputs, seed, kwargs)
-    return architectures.build(card.arch, outputs, kwargs, drawn=False)
+    with torch.random.fork_rng(devices=[]):  # what is drawn here a file fills
+        return architectures.build(card.arch, outputs, kwargs)
 
 
 def stated_weights(card: ModelCard, place: Place) -> tuple[checkpoints.WeightChoice, checkpoints.Normalisation | None]:
@@ -143,19 +144,6 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
     return module.eval(), "" if whole else architectures.source_code(card.arch, module)
 
 
-def _with_answers(card: ModelCard, place: Place, labels: LabelSpace) -> tuple[nn.Module, str]:
-    """The network, with the card's own head or its way from boxes to answers, and the digest of its code."""
-    if "boxes" in card.options:
-        boxes = Boxes.of(card.options["boxes"])
-        module, code = _network(card, place, labels, bare=False)
-        return BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes.option()])
-    if not (file := card.options.get("head")):
-        return _network(card, place, labels, bare=False)
-    head = read_head(Path(file), len(labels.classes))
-    module, code = _network(card, place, labels, bare=True)
-    return WithHead(module, head.layer()).eval(), code
-
-
 def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against the card.
 
@@ -167,7 +155,13 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
     labels, url = labels_of(card), card.weights if files.is_url(card.weights) else None
     # What a card has downloaded is kept only if it turns out to be the card's network.
     with first_use(url, place.weights_folder, card.file_sha256) if url else nullcontext():
-        module, code = _network(card, place, labels, bare=True) if bare else _with_answers(card, place, labels)
+        file, option = (None, None) if bare else (card.options.get("head"), card.options.get("boxes"))
+        head, boxes = file and read_head(Path(file), len(labels.classes)), option and Boxes.of(option)
+        module, code = _network(card, place, labels, bare=bare or bool(head))
+        if boxes:
+            module, code = BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes.option()])
+        elif head:
+            module = WithHead(module, head.layer()).eval()
         digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
             checkpoints.require_once(module.state_dict(), card)

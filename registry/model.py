@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -102,32 +102,21 @@ def present(images: Sequence[Pixels], preprocess: Preprocess, presentation: Pres
     return [_resized(image, square, "bicubic") for image in images]
 
 
-def _followed(
-    plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation
-) -> NDArray[Plane]:
-    plane = _presented(plane, how, presentation, interpolation)
-    return _resized(plane, (how.size, how.size), interpolation) if how.fixed_size else plane
+def present_plane(plane: NDArray[Any], preprocess: Preprocess, presentation: Presentation) -> NDArray[Any]:
+    """A mask or graded map [h, w] of an image as the network sees it, by the same geometry: bool by the nearest
+    neighbour, numbers as float32 by the bilinear filter whatever the card says, so that no value leaves their range."""
+    how, flags = preprocess, plane.dtype == np.bool_
+    whole: NDArray[Any] = plane.astype(np.uint8 if flags else np.float32)
+    shown = _presented(whole, how, presentation, "nearest" if flags else "bilinear")
+    shown = shown.astype(np.bool_) if flags else shown
+    return resized_plane(shown, (how.size, how.size)) if how.fixed_size else shown
 
 
-def present_mask(mask: NDArray[np.bool_], preprocess: Preprocess, presentation: Presentation) -> NDArray[np.bool_]:
-    """The mask [h, w] of an image as the network sees it: same geometry, nearest neighbour."""
-    return _followed(mask.astype(np.uint8), preprocess, presentation, "nearest").astype(np.bool_)
-
-
-def present_map(values: NDArray[np.float32], preprocess: Preprocess, presentation: Presentation) -> NDArray[np.float32]:
-    """A graded map [h, w] of an image as the network sees it: same geometry, bilinear whatever the card says, so that
-    no value leaves the map's own range."""
-    return _followed(values.astype(np.float32), preprocess, presentation, "bilinear")
-
-
-def resized_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask [h, w] at another size (height, width), nearest neighbour."""
-    return _resized(mask.astype(np.uint8), (size[1], size[0]), "nearest").astype(np.bool_)
-
-
-def resized_map(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A graded map [h, w] at another size (height, width), bilinear."""
-    return _resized(values, (size[1], size[0]), "bilinear")
+def resized_plane(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """A mask or graded map [h, w] at another size (height, width), as `present_plane` resizes it."""
+    if plane.dtype == np.bool_:
+        return _resized(plane.astype(np.uint8), (size[1], size[0]), "nearest").astype(np.bool_)
+    return _resized(plane, (size[1], size[0]), "bilinear")
 
 
 #: Entries of a mapping or fields of an output object that hold logits (transformers, torchvision, open code).
@@ -322,17 +311,15 @@ def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]]
     finally:
         for handle in handles:
             handle.remove()
-    return [
-        (maker[value], norm)
-        for norm, value in inputs_of.items()
-        if readers[value] == calls[norm] == calls[maker.get(value, "")] == 1 and _fits(parts[maker[value]], parts[norm])
-    ], logits
-
-
-def _fits(conv: nn.Module, norm: Any) -> bool:
-    stats = norm.running_mean is not None and not norm.training
-    hooked = conv._forward_hooks or conv._forward_pre_hooks
-    return bool(stats and not hooked and conv.out_channels == norm.num_features)
+    pairs = []
+    for name, value in inputs_of.items():
+        if readers[value] == calls[name] == calls[maker.get(value, "")] == 1:
+            conv, norm = parts[maker[value]], cast(Any, parts[name])
+            hooked = conv._forward_hooks or conv._forward_pre_hooks
+            stats = norm.running_mean is not None and not norm.training
+            if stats and not hooked and conv.out_channels == norm.num_features:
+                pairs.append((maker[value], name))
+    return pairs, logits
 
 
 def _fold_pair(module: nn.Module, conv_name: str, norm_name: str) -> None:

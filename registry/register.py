@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
@@ -26,27 +26,19 @@ UNTRAINED = "untrained"
 
 @dataclass(frozen=True)
 class CardFolder:
-    """Where cards go and weights come from. replaces: whether a registered card of the same name gives way; known: the
-    cards of the folder, where they were read already."""
+    """Where cards go and weights come from. replaces: whether a registered card of the same name gives way."""
 
     cards: Path
     place: Place
     replaces: bool = False
-    known: Mapping[str, ModelCard] | None = None
-
-    @property
-    def there(self) -> Mapping[str, ModelCard]:
-        """The cards of the folder."""
-        return cards.read_cards(self.cards) if self.known is None else self.known
 
 
 def require_free(name: str, folder: CardFolder) -> None:
     """Raise CardError where a card of that name is there and may not give way."""
-    there = folder.there
-    if name in there and not folder.replaces:
-        raise CardError(f"a model called '{name}' is there already. Choose another name, or --replace it.")
-    if name in there:
-        cards.card_file(name, folder.cards, there)
+    if name in cards.read_cards(folder.cards):
+        if not folder.replaces:
+            raise CardError(f"a model called '{name}' is there already. Choose another name, or --replace it.")
+        cards.card_file(name, folder.cards)
 
 
 def admit(
@@ -68,7 +60,7 @@ def admit(
             f"model '{draft.name}' was not registered: {len(failed)} of {len(checks)} checks fail: {'; '.join(failed)}"
         )
     card = draft.model_copy(update={"sha256": model.digest})
-    former = folder.there.get(card.name) if folder.replaces else None
+    former = cards.read_cards(folder.cards).get(card.name) if folder.replaces else None
     cards.write_card(card, folder.cards, replace=folder.replaces)
     if former is not None:
         cards.remove_unnamed(cards.heads_of(former), folder.cards)
@@ -97,7 +89,14 @@ def _located(draft: Draft, place: Place) -> Draft:
             raise WeightsError(f"checkpoint {weights} {absence(file)}. Check the path.")
         weights = str(file.resolve())
     options = {name: value for name, value in options.items() if value}
-    source = _source(arch, weights)
+    source: Source = "hub"
+    if arch == "export":
+        if weights is None:
+            raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
+        source = "export"
+    elif not arch.startswith("hf_hub:"):
+        kind = "file" if weights is not None and random_seed(weights) is None else split_arch(arch)[0]
+        source = cast(Source, kind)
     return replace(draft, source=source, arch=arch, weights=weights, labels=labels, options=options, stated=stated)
 
 
@@ -117,19 +116,6 @@ def _opened(arch: str, weights: str | None, place: Place) -> tuple[str, str | No
             "timm's config.json says it by itself."
         )
     return arch, weights, {}, preprocessing.stated_input(arch)
-
-
-def _source(arch: str, weights: str | None) -> Source:
-    if arch == "export":
-        if weights is None:
-            raise CardError("arch 'export' needs --weights PROGRAM.pt2.")
-        return "export"
-    if arch.startswith("hf_hub:"):
-        return "hub"
-    if weights is not None and random_seed(weights) is None:
-        return "file"
-    kind = split_arch(arch)[0]
-    return "timm" if kind == "timm" else "torchvision" if kind == "torchvision" else "python"
 
 
 def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
@@ -197,7 +183,6 @@ def register(
     training: tuple[str, ...] = (),
     key: str | None = None,
     replaces: bool = False,
-    there: Mapping[str, ModelCard] | None = None,
     options: Mapping[str, Any] | None = None,
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
@@ -206,12 +191,12 @@ def register(
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export" (weights: a .pt2
     program) or a member of a family (see `registry.families`); weights: a checkpoint, or "random:SEED" for the
     architecture before training; labels: a label space or mapping file ("imagenet1k"); key: the weights to take where a
-    file holds several; replaces: take the place of a registered card of that name; there: the folder's cards, from who
-    registers many; options: of a family alone; overrides: fields of `Preprocess`; None leaves the architecture's own.
+    file holds several; replaces: take the place of a registered card of that name; options: of a family alone;
+    overrides: fields of `Preprocess`; None leaves the architecture's own.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
     UnknownName. Nothing is written unless every check holds."""
-    folder = CardFolder(cards_folder, place, replaces, there)
+    folder = CardFolder(cards_folder, place, replaces)
     require_free(name, folder)
     arch, weights = of_folder(arch, weights)
     require_fitting(arch, key, options or {})

@@ -191,10 +191,6 @@ def _shape(stimuli: _Stimuli) -> Indices:
     return stimuli.read("shape" if "shape" in stimuli.labels else "category")
 
 
-def _texture(stimuli: _Stimuli) -> Indices:
-    return stimuli.read("texture") if "texture" in stimuli.labels else stimuli.guess(len(stimuli.categories))
-
-
 def _noisy(stimuli: _Stimuli) -> Indices:
     """Right with probability p; else the truth plus a uniform step of 1 .. categories - 1."""
     truth, count = _shape(stimuli), len(stimuli.categories)
@@ -204,7 +200,9 @@ def _noisy(stimuli: _Stimuli) -> Indices:
 
 _RULES: Mapping[str, Callable[[_Stimuli], Indices]] = {
     "shape-reader": _shape,
-    "texture-reader": _texture,
+    "texture-reader": lambda stimuli: (
+        stimuli.read("texture") if "texture" in stimuli.labels else stimuli.guess(len(stimuli.categories))
+    ),
     "uniform-guesser": lambda stimuli: stimuli.guess(len(stimuli.categories)),
     "constant-responder": lambda stimuli: np.full(
         len(stimuli.seeds), int(stimuli.options.get("answer", 0)) % len(stimuli.categories)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.catalogue import NO_ANSWER
 from benchmark.stimuli.datasets import seeds_of
 from registry.labels import Grouping, decide
-from registry.model import present_map, present_mask, resized_map, resized_mask
+from registry.model import present_plane, resized_plane
 from registry.simulated import IdealObserver
 
 #: Answers whose two best categories are closer than this (relative) are decided on the plain path: one image
@@ -140,25 +140,23 @@ class NetworkView(_ChunkOfStimuli):
         """The object mask of a position of the stimuli, [h, w] of the network's input."""
         if self.block.stimuli.mask is None:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no object masks")
-        return self._flags(self.block.stimuli.mask(position))
+        return self._shown(self.block.stimuli.mask(position))
 
     def ignored(self, position: int) -> NDArray[np.bool_]:
         """The pixels that are neither object nor background, [h, w] of the network's input."""
         if self.block.stimuli.ignored is None:
             return np.zeros(self._size, dtype=np.bool_)
-        return self._flags(self.block.stimuli.ignored(position))
+        return self._shown(self.block.stimuli.ignored(position))
 
     def importance(self, position: int) -> NDArray[np.float32]:
         """The graded human map of a position of the stimuli, [h, w] of the network's input."""
         if self.block.stimuli.importance is None:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no maps of what people used")
-        values = self.block.stimuli.importance(position)
-        shown = present_map(values, self.feed.model.preprocess, self.block.presentation)
-        return shown if shown.shape == self._size else resized_map(shown, self._size)
+        return self._shown(self.block.stimuli.importance(position))
 
-    def _flags(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        shown = present_mask(flags, self.feed.model.preprocess, self.block.presentation)
-        return shown if shown.shape == self._size else resized_mask(shown, self._size)
+    def _shown(self, plane: NDArray[Any]) -> NDArray[Any]:
+        shown = present_plane(plane, self.feed.model.preprocess, self.block.presentation)
+        return shown if shown.shape == self._size else resized_plane(shown, self._size)
 
     @property
     def _size(self) -> tuple[int, int]:

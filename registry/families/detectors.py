@@ -119,22 +119,21 @@ class BoxAnswers(nn.Module):
                 f"the detector returned {type(answers).__name__} for {len(x)} images: expected a list with a mapping "
                 "of boxes, labels and scores for each, as torchvision's detectors return."
             )
-        return torch.stack([self._logits(answer, x) for answer in answers])
-
-    def _logits(self, answer: Any, x: Tensor) -> Tensor:
-        try:
-            labels, scores = answer["labels"].tolist(), answer["scores"].float()
-        except (KeyError, TypeError, AttributeError) as error:
-            raise WeightsError(
-                f"the detector's answer to an image has no labels and scores ({type(error).__name__}): expected a "
-                "mapping of boxes, labels and scores, as torchvision's detectors return."
-            ) from error
-        best = [x.new_tensor(FLOOR, dtype=torch.float32)] * len(self._place)
-        first: dict[int, int] = {}
-        for row in scores.detach().argsort(descending=True, stable=True).tolist():
-            first.setdefault(labels[row], row)
-        for label, row in first.items():
-            if label in self._place:
-                best[self._place[label]] = scores[row]
-        every = torch.stack([*best, x.new_tensor(self._threshold, dtype=torch.float32)])
-        return torch.logit(every.clamp(FLOOR, _CEILING))
+        scored = []
+        for answer in answers:
+            try:
+                labels, scores = answer["labels"].tolist(), answer["scores"].float()
+            except (KeyError, TypeError, AttributeError) as error:
+                raise WeightsError(
+                    f"the detector's answer to an image has no labels and scores ({type(error).__name__}): expected a "
+                    "mapping of boxes, labels and scores, as torchvision's detectors return."
+                ) from error
+            best = [x.new_tensor(FLOOR, dtype=torch.float32)] * len(self._place)
+            first: dict[int, int] = {}
+            for row in scores.detach().argsort(descending=True, stable=True).tolist():
+                first.setdefault(labels[row], row)
+            for label, row in first.items():
+                if label in self._place:
+                    best[self._place[label]] = scores[row]
+            scored.append(torch.stack([*best, x.new_tensor(self._threshold, dtype=torch.float32)]))
+        return torch.logit(torch.stack(scored).clamp(FLOOR, _CEILING))

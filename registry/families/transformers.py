@@ -45,7 +45,20 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Preprocess` from a processor's settings. Raises ValueError, KeyError or TypeError for what is none."""
     given = {name: value for name, value in settings.items() if value is not None}
-    fields = {**_resizing(given), **_levels(given)}
+    # Mean, standard deviation and scale of pixels in [0,1].
+    scale, offset = 255.0, 0.0
+    if given.get("do_rescale"):
+        scale = 255 * float(given.get("rescale_factor", 1 / 255))
+        offset = 1.0 if given.get("rescale_offset") else 0.0
+    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if given.get("do_normalize"):
+        mean, std = tuple(given["image_mean"]), tuple(given["image_std"])
+    if given.get("include_top"):  # EfficientNet's processor divides by the deviation once more
+        again = std if given.get("do_normalize") else tuple(given["image_std"])
+        std = tuple(a * b for a, b in zip(std, again, strict=True))
+    fields = {**_resizing(given), "mean": tuple(value + offset for value in mean), "std": std}
+    if abs(scale - 1) > 1e-6:
+        fields["scale"] = scale
     if "resample" in given:
         if int(given["resample"]) not in _FILTERS:
             raise ValueError(f"resample {given['resample']} is no filter of a card: {_FILTERS}")
@@ -77,22 +90,6 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
     side = square(size)
     crop = square(given["crop_size"]) if given.get("do_center_crop") else side
     return {"size": crop, "resize": side, "resize_mode": "squash"}
-
-
-def _levels(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean, standard deviation and scale of pixels in [0,1]."""
-    scale, offset = 255.0, 0.0
-    if given.get("do_rescale"):
-        scale = 255 * float(given.get("rescale_factor", 1 / 255))
-        offset = 1.0 if given.get("rescale_offset") else 0.0
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    if given.get("do_normalize"):
-        mean, std = tuple(given["image_mean"]), tuple(given["image_std"])
-    if given.get("include_top"):  # EfficientNet's processor divides by the deviation once more
-        again = std if given.get("do_normalize") else tuple(given["image_std"])
-        std = tuple(a * b for a, b in zip(std, again, strict=True))
-    fields: dict[str, Any] = {"mean": tuple(value + offset for value in mean), "std": std}
-    return fields if abs(scale - 1) <= 1e-6 else {**fields, "scale": scale}
 
 
 CONFIG = "config.json"

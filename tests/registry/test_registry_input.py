@@ -12,7 +12,7 @@ from registry.cards import ModelCard, Preprocess, read_cards
 from registry.errors import CardError, WeightsError
 from registry.files import Caches, Place, digest_data, digest_state
 from registry.loading import load_model
-from registry.model import present, present_mask
+from registry.model import present, present_plane
 from registry.preprocessing import StatedInput, settled, stated_input
 from registry.register import register
 
@@ -38,7 +38,7 @@ def test_resize_modes_are_those_of_timm(shape, mode, timms):
 
 def test_a_mask_follows_and_the_filled_rest_is_no_object():
     how = Preprocess(size=32, resize=32, resize_mode="longest", fill=(255, 255, 255))
-    mask = present_mask(np.ones((16, 32), dtype=bool), how, "card")
+    mask = present_plane(np.ones((16, 32), dtype=bool), how, "card")
     assert mask.shape == (32, 32)
     assert mask[8:24].all()
     assert not mask[:8].any()

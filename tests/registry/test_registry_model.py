@@ -12,7 +12,7 @@ from torchvision import transforms
 from registry.cards import ModelCard, Preprocess
 from registry.files import digest_state
 from registry.labels import label_space
-from registry.model import LoadedModel, present, present_mask
+from registry.model import LoadedModel, present, present_plane
 
 ANY = Preprocess(size=224, resize=256, interpolation="bicubic")
 FIXED = ANY.model_copy(update={"fixed_size": True})
@@ -125,7 +125,7 @@ def test_masks_follow_their_image(presentation, preprocess, size):
     shown = present([pixels], preprocess, presentation)[0]
     batch = torch.from_numpy(np.array(shown)).permute(2, 0, 1)[None].float() / 255
     batch = fit(batch, preprocess)[0, 0].numpy()
-    found = present_mask(mask, preprocess, presentation)
+    found = present_plane(mask, preprocess, presentation)
     assert found.dtype == np.bool_
     assert found.shape == batch.shape
     assert (found != (batch > 0.5)).mean() < 0.02

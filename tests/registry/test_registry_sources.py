@@ -89,22 +89,6 @@ def test_older_spellings_of_torchvision_keys():
     assert list(renew_keys(old)) == ["encoder.layers.encoder_layer_0.mlp.3.bias"]
 
 
-@pytest.mark.parametrize("arch", ["timm:test_efficientnet", "timm:test_vit", "torchvision:squeezenet1_1"])
-def test_what_a_file_fills_is_not_drawn_first(arch):
-    from registry.architectures import build
-    from registry.checkpoints import fit_state
-
-    full = build(arch, 9).eval()
-    before = torch.random.get_rng_state()
-    filled = build(arch, 9, drawn=False).eval()
-    assert torch.equal(torch.random.get_rng_state(), before)
-    fit_state(filled, full.state_dict(), "a file")
-    assert [name for name, _ in filled.named_buffers()] == [name for name, _ in full.named_buffers()]
-    for one, other in zip(filled.buffers(), full.buffers(), strict=True):
-        assert torch.equal(one, other)
-    assert digest_state(filled.state_dict()) == digest_state(full.state_dict())
-
-
 def test_weights_inside_a_package(tiny, card, tmp_path, monkeypatch):
     package = tmp_path / "shipped_weights"
     (package / "models").mkdir(parents=True)

@@ -28,7 +28,7 @@ from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
 from registry.cards import Preprocess
 from registry.labels import label_space
-from registry.model import present, present_mask
+from registry.model import present, present_plane
 
 
 def opened(name, folder, settings, **how):
@@ -143,7 +143,7 @@ def test_photograph_and_mask_stay_aligned_through_the_card(tmp_path, settings):
     stimuli = opened("mine", folder, settings)
     card = Preprocess(size=224, resize=256, interpolation="bilinear", mean=(0, 0, 0), std=(1, 1, 1))
     bright = present([stimuli.decode(0)], card, "card")[0][:, :, 0]
-    shown = present_mask(stimuli.mask(0), card, "card")
+    shown = present_plane(stimuli.mask(0), card, "card")
     sure = (bright == 0) | (bright == 255)
     assert sure.mean() > 0.95 and 0.2 < shown.mean() < 0.6
     assert np.array_equal(shown[sure], bright[sure] == 255)
