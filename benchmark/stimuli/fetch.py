@@ -1,29 +1,164 @@
-"""Getting sets onto this disk: download, or a folder of the user's."""
+"""Getting sets onto this disk: a download, unpacked without trust and put in place whole, or a folder of the user's."""
 
 import re
 import shutil
+import tarfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 from benchmark.errors import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS, PREFIX, Entry, Layout
 from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
-from benchmark.stimuli.downloads import archive_of, get, remember, unpack
 from benchmark.stimuli.generated import PREFIX as RESERVED
+from benchmark.stimuli.image_files import open_plain, text_digest
 from benchmark.stimuli.items import check_spelling, images_below, list_classes, list_folder
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import trial_paths
-from registry.download import forget
-from registry.files import expanded, folder_in
+from registry.download import fetch_whole, forget, mismatch, places_of, record, recorded
+from registry.files import expanded, folder_in, public
+from registry.foreign import foreign
 
 LOOKED_AT = 200  # images; enough to tell layouts apart without reading a large tree
+Report = Callable[[str], None]
+
+
+def get(
+    entry: Entry, file: str, url: str | None, target: Path, sha256: str, settings: Settings, report: Report
+) -> None:  # fmt: skip
+    """Put a file of an entry at `target`, from the first source that has it whole: a file with a wrong digest or cut
+    short counts as not got. Raises StimuliError naming every source and what went wrong."""
+    places = places_of(file, url, settings.mirror)
+    try:
+        fetch_whole(places, target, sha256, lambda line: report(f"{entry.name}: {line}"))
+    except OSError as error:
+        mirror = "not set" if settings.mirror is None else f"'{public(settings.mirror)}'"
+        raise StimuliError(
+            f"the stimulus set '{entry.name}' could not be downloaded. Tried {error}. "
+            f"Without a connection: set BENCH_MIRROR ({mirror} now) to a folder or URL that holds "
+            f"{file}, or to a folder that holds {entry.name}/; or give a copy that you have "
+            f"with `bench data add {entry.name} FOLDER`."
+        ) from error
+
+
+def archives(settings: Settings) -> Path:
+    """Folder of downloaded archives."""
+    return settings.home / "archives"
+
+
+class _Header(tarfile.TarInfo):
+    """A header that states what somebody would pack: words of an entry (long names, extended headers) are read into
+    memory, and a negative size would be read for ever."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """A header from its 512 bytes. Raises ReadError."""
+        header = super().frombuf(buf, encoding, errors)
+        plain = header.type in (*tarfile.REGULAR_TYPES, tarfile.GNUTYPE_SPARSE)
+        if header.size < 0 or (not plain and header.size > _BLOCK):
+            raise tarfile.ReadError(f"an entry of {header.size} bytes")
+        return header
+
+
+_BLOCK = 2**20
+
+
+def unpack(
+    archive: Path, member: str | None, target: Path, most_bytes: int = 16 * 2**30, most_files: int = 500_000
+) -> int:
+    """Unpack the folder `member` below the archive's top folder into `target`, or with None all that the archive holds,
+    under its own names; returns the number of files. Only plain files and folders are made, inside `target` alone;
+    where anything is wrong, nothing of it stays. Raises StimuliError on paths that lead out, links or devices in that
+    folder, an absent folder, more than the most that it may unpack to (wanted or not), or an archive that is damaged or
+    cut short; OSError where the disk is full."""
+    there, size, files = target.exists(), 0, 0
+    wanted = None if member is None else PurePosixPath(member)
+    try:
+        with (
+            foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."),
+            open_plain(archive) as file,
+            tarfile.open(fileobj=file, tarinfo=_Header) as tar,
+        ):
+            for count, info in enumerate(tar, 1):
+                size += info.size
+                if size > most_bytes or count > most_files:
+                    raise StimuliError(f"{archive}: more than {most_bytes} bytes or {most_files} files; refused.")
+                if path := _wanted_path(archive, info, wanted):
+                    tar.extract(info.replace(name=path, deep=False), target, filter="data")
+                    files += 1
+            # `tarfile` stops in silence at a header that it does not understand: what follows the end must be zeros.
+            # Reading it makes the compressor compare its check sum.
+            rest: IO[bytes] = tar.fileobj  # type: ignore[assignment]
+            while block := rest.read(_BLOCK):
+                size += len(block)
+                if block.strip(b"\0") or size > most_bytes:
+                    raise tarfile.ReadError("something follows its end")
+        if not files:
+            raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
+        return files
+    except BaseException:
+        if not there:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def _wanted_path(archive: Path, info: tarfile.TarInfo, wanted: PurePosixPath | None) -> str:
+    """Where an entry lies inside the wanted folder; "" if it does not, or is a folder."""
+    path = PurePosixPath(info.name)
+    if path.is_absolute() or ".." in path.parts or "\\" in info.name:
+        raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
+    inside = path if wanted is None else PurePosixPath(*path.parts[1:])
+    if info.isdir() or not inside.parts or not inside.is_relative_to(wanted or ""):
+        return ""
+    if not info.isreg():
+        raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
+    return str(inside.relative_to(wanted or ""))
+
+
+def make_folder(
+    target: Path, note: str, text: str, fill: Callable[[Path], None], *, replace: bool = False
+) -> bool:  # fmt: skip
+    """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the text. note:
+    the file of a finished folder that says what was to be made; written last. fill: is called again on what it left
+    when it was interrupted, and leaves what is there. replace: a folder that was made from another text gives way.
+    Returns whether it was made now. Raises StimuliError if something else lies at `target`."""
+
+    def is_made() -> bool:
+        return (target / note).is_file() and (target / note).read_text(encoding="utf-8") == text
+
+    if is_made():
+        return False
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        if not (target / note).is_file():
+            raise StimuliError(f"{target}: is there and was not made by this command. Choose another name or folder.")
+        if not replace:
+            raise StimuliError(f"{target}: made with other settings or images. Choose another name, or delete it.")
+    hidden = f".{target.name}-"
+    unfinished = target.with_name(f"{hidden}{text_digest(text)[:16]}")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    fill(unfinished)
+    if not is_made():  # no other process was first
+        for rest in [path for path in unfinished.rglob(".*") if path.is_file()]:
+            rest.unlink(missing_ok=True)  # files that a killed run was writing
+        (unfinished / note).write_text(text, encoding="utf-8")
+        with suppress(FileNotFoundError):
+            target.replace(target.with_name(f"{hidden}{text_digest('old:' + text)[:16]}"))
+        try:
+            unfinished.replace(target)
+        except OSError:
+            if not is_made():
+                raise
+    for rest in target.parent.iterdir():
+        if re.fullmatch(rf"{re.escape(hidden)}[0-9a-f]{{16}}", rest.name):
+            shutil.rmtree(rest, ignore_errors=True)
+    return True
 
 
 def describe(name: str, place: Path, role: str | None, space: str | None, layout: str | None) -> Entry:
@@ -81,9 +216,6 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
     return "cue-conflict" if conflict else "class-folder", space
 
 
-Report = Callable[[str], None]
-
-
 def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
     """The names of an entry's archives without suffix ("noise"); of `only`, where that is given. Raises UnknownName
     with close matches."""
@@ -109,7 +241,7 @@ def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Repo
             with _unpacked(part, None, place, settings, report, most_bytes=200 * 2**30, most_files=4_000_000) as files:
                 cells = find_cells(part, place)
             report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
-            (settings.home / "archives" / archive).unlink()
+            (archives(settings) / archive).unlink()
             target.mkdir(parents=True, exist_ok=True)
             place.replace(target / name)
             report(f"{entry.name}: {name} at {target / name}")
@@ -122,14 +254,24 @@ def _unpacked(
 ) -> Iterator[int]:
     """An entry's archive, downloaded and unpacked: the number of files. It is remembered once what is done with them
     has gone well, and forgotten if they are not the set."""
-    archive = archive_of(entry, settings, report)
+    archive = archives(settings) / str(entry.archive)
+    expected = entry.sha256 or recorded(archive)
+    if archive.is_file() and not mismatch(archive, expected):
+        report(f"{entry.name}: using {archive}")
+    else:
+        get(entry, archive.name, entry.url, archive, expected, settings, report)
     try:
         yield unpack(archive, member, place, **most)
     except StimuliError:
         shutil.rmtree(place, ignore_errors=True)
         forget(archive)
         raise
-    remember(entry, archive, report)
+    # The digest of the first download of an archive that the catalogue does not pin is recorded, once it was whole.
+    if expected := entry.sha256 or recorded(archive):
+        report(f"{archive.name}: SHA-256 {expected[:16]}... as expected")
+    else:
+        digest = record(archive, entry.url)
+        report(f"{archive.name}: SHA-256 {digest}, not pinned: recorded, later downloads must equal it")
 
 
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:

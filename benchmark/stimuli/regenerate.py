@@ -14,7 +14,7 @@ from benchmark.contracts import Array, Stimuli, Transform, Trials
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import WNID, Entry, experiment_of, place_of, read_pair, remedy, save_entry, stimulus_id
-from benchmark.stimuli.downloads import make_folder
+from benchmark.stimuli.fetch import make_folder
 from benchmark.stimuli.image_files import FileImages, file_digests, set_digest, text_digest, write_png
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
 from registry.files import expanded

@@ -226,7 +226,18 @@ def _read_masking(folder: Path) -> ScoreTables:
         if name in names and whole in names
     ]
     clean = {name: value for file in reversed(CLEAN) if file in names for name, value in _shares(folder / file).items()}
-    scores = [*_shapes(folder / "sb_scores.json")] if "sb_scores.json" in names else []
+    scores: list[ReportedScore] = []
+    # The mean over categories; in which order these stand nobody says, so that a category's own value is of no use.
+    path = folder / "sb_scores.json"
+    for name, values in _object(path).items() if "sb_scores.json" in names else ():
+        right = isinstance(values, list) and len(values) == CATEGORIES
+        if not right or not all(map(_is_share, values)):
+            raise ScoresError(f"{path}, '{name}': expected {CATEGORIES} shares between 0 and 1.")
+        # Answers are counted: means of rounded shares would tell apart networks that gave equally many.
+        counts, total = [round(value * TRIALS) for value in values], CATEGORIES * TRIALS
+        if not all(isclose(c, v * TRIALS, abs_tol=1e-6) for c, v in zip(counts, values, strict=True)):
+            raise ScoresError(f"{path}, '{name}': expected shares of {TRIALS} trials.")
+        scores.append(_masking_score(name, "mean_shape_fraction", sum(counts) / total, n=total))
     scores += [_masking_score(name, "accuracy_before_attack", value) for name, value in clean.items()]
     for name in names:
         attack, noise = _ATTACK.fullmatch(name), _NOISE.fullmatch(name)
@@ -244,20 +255,6 @@ def _read_masking(folder: Path) -> ScoreTables:
 def _masking_score(name: str, metric: str, value: float, **fields: Any) -> ReportedScore:
     known = known_metrics()[SOURCE, metric]
     return ReportedScore(Named(SOURCE, name), metric, value, suite=known.suite, remarks=(known.caveat,), **fields)
-
-
-def _shapes(path: Path) -> Iterator[ReportedScore]:
-    """The mean over categories; in which order these stand nobody says, so that a category's own value is of no use."""
-    for name, values in _object(path).items():
-        right = isinstance(values, list) and len(values) == CATEGORIES
-        if not right or not all(map(_is_share, values)):
-            raise ScoresError(f"{path}, '{name}': expected {CATEGORIES} shares between 0 and 1.")
-        # Answers are counted: means of rounded shares would tell apart networks that gave equally many.
-        counts = [round(value * TRIALS) for value in values]
-        if not all(isclose(c, v * TRIALS, abs_tol=1e-6) for c, v in zip(counts, values, strict=True)):
-            raise ScoresError(f"{path}, '{name}': expected shares of {TRIALS} trials.")
-        total = CATEGORIES * TRIALS
-        yield _masking_score(name, "mean_shape_fraction", sum(counts) / total, n=total)
 
 
 def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:

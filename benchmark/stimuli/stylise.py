@@ -27,8 +27,7 @@ from benchmark.errors import StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue, save_entry
 from benchmark.stimuli.datasets import FORMAT, MANIFEST
-from benchmark.stimuli.downloads import make_folder
-from benchmark.stimuli.fetch import check_name, describe, guess_layout
+from benchmark.stimuli.fetch import check_name, describe, guess_layout, make_folder
 from benchmark.stimuli.image_files import file_digests, read_rgb, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded

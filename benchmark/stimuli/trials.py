@@ -6,7 +6,6 @@ texture-vs-shape (Geirhos et al. 2018-2021), which names everything in every row
 every error names the file, the row (the header is row 1) and what was expected."""
 
 import csv
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -126,7 +125,18 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
             unfit[table] = error
     if not files and unfit:
         raise next(iter(unfit.values()))
-    _check_across(files)
+    # An observer of a source answers an image once, or the same again, in whatever session and file.
+    answered: dict[tuple[Named, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
+    for file in files:
+        key = (file.named, file.prompt, file.experiment)
+        columns = (file.columns[name].tolist() for name in ("stimulus", "condition", "response"))
+        for image, condition, answer in zip(*columns, strict=True):
+            first, place = answered.setdefault(key, {}).setdefault((image, condition), (answer, file.path))
+            if first != answer:
+                raise TrialsError(
+                    f"{file.path}: {key[0]} answered '{answer}' to '{image}' of {file.experiment}, but "
+                    f"'{first}' in {place}; expected one answer. Import one of them, or give each a `--source`."
+                )
     return Read(tuple(files), unfit, others)
 
 
@@ -284,22 +294,3 @@ def _columns(table: TrialTable, experiment: str, index: list[int]) -> dict[str, 
     if "decision_margin" in raw:
         columns[MARGIN] = table.numbers("decision_margin", index, "a number")
     return columns
-
-
-def _check_across(files: Sequence[TrialFile]) -> None:
-    """An observer of a source answers an image once, or the same again, in whatever session and file."""
-    answered: dict[tuple[Named, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
-    keys = [(file.named, file.prompt, file.experiment) for file in files]
-    times = Counter(keys)
-    for file, key in zip(files, keys, strict=True):
-        if times[key] == 1 and len(set(file.columns["session"].tolist())) == 1:
-            continue  # no image twice: that was looked at when it was read
-        known = answered.setdefault(key, {})
-        columns = (file.columns[name].tolist() for name in ("stimulus", "condition", "response"))
-        for image, condition, answer in zip(*columns, strict=True):
-            first, path = known.setdefault((image, condition), (answer, file.path))
-            if first != answer:
-                raise TrialsError(
-                    f"{file.path}: {key[0]} answered '{answer}' to '{image}' of {file.experiment}, but "
-                    f"'{first}' in {path}; expected one answer. Import one of them, or give each a `--source`."
-                )

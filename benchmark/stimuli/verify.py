@@ -69,7 +69,14 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
         scores = read_scores(folder)
         lines, problems = [f"{len(scores.scores)} scores", *scores.notes], []
     elif entry.kind == "textures":
-        lines, problems = _verify_textures(entry, folder)
+        lines, problems = [], []
+        for path in texture_paths(entry, folder):
+            try:
+                height, width, _ = read_texture(entry, path).shape
+                known = "as published" if entry.files else "digest not pinned"
+                lines.append(f"{path.name}: {width} x {height} px, {known}")
+            except StimuliError as error:
+                problems.append(str(error))
     elif entry.layout == "cells":
         lines, problems = _verify_cells(entry, folder, settings, depth)
     elif entry.layout == "class-folder" and entry.mask is None:
@@ -80,18 +87,6 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
 
 
 Findings = tuple[list[str], list[str]]  # what was looked at; what is wrong
-
-
-def _verify_textures(entry: Entry, folder: Path) -> Findings:
-    lines, problems = [], []
-    for path in texture_paths(entry, folder):
-        try:
-            height, width, _ = read_texture(entry, path).shape
-            known = "as published" if entry.files else "digest not pinned"
-            lines.append(f"{path.name}: {width} x {height} px, {known}")
-        except StimuliError as error:
-            problems.append(str(error))
-    return lines, problems
 
 
 def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Findings:

@@ -1,12 +1,12 @@
 """From stored trials to scores: the curve, its summaries, and the flags of the trust report on each of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import floor, sqrt
 
 import numpy as np
 
-from benchmark.contracts import Metric, Ratio, Score, Trials
+from benchmark.contracts import Ratio, Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stimuli.roles import HELD_OUT, ROLE
 from suites.adversarial.config import CLOSE, AdversarialConfig, Threat, reference
@@ -25,30 +25,25 @@ def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:
         return [Score(name, None, "no trials", role=ROLE) for name in metrics]
     remarks = tuple(text for key, text in REMARKS.items() if key in trials.missing)
     marks = (*remarks, *flags(config, trials))
-    return [replace(score, flags=(*score.flags, *marks)) for score in _scores(config, metrics, trials)]
 
-
-def _scores(config: AdversarialConfig, metrics: dict[str, Metric], trials: Trials) -> Iterator[Score]:
     def scored(name: str, ratio: Ratio, condition: str = "") -> Score:
         return ratio_score(replace(metrics[name], ratio=ratio), trials, condition=condition)
 
-    for metric in metrics.values():
-        if metric.ratio is not None:
-            yield ratio_score(metric, trials)
-    yield scored("gradient_passes", share(lambda trials: trials["passes"]))
+    scores = [ratio_score(metric, trials) for metric in metrics.values() if metric.ratio is not None]
+    scores.append(scored("gradient_passes", share(lambda trials: trials["passes"])))
     for threat in config.threats:
         norm, beyond = threat.norm, f"beyond_ce_{threat.norm}"
-        yield median_score(threat, trials)
+        scores.append(median_score(threat, trials))
         if config.stages:
-            yield scored(beyond, beyond_ce(norm, reference(threat)))
+            scores.append(scored(beyond, beyond_ce(norm, reference(threat))))
         for index, epsilon in enumerate(threat.epsilons):
             label = threat.label(epsilon)
-            yield scored("robust_accuracy", robust_at(norm, epsilon), label)
+            scores.append(scored("robust_accuracy", robust_at(norm, epsilon), label))
             if config.stages:
-                yield scored(beyond, beyond_ce(norm, epsilon), label)
-            for name, column in COLUMNS.items():
-                if norm == "linf" and name in metrics:
-                    yield scored(name, stands(column, index), label)
+                scores.append(scored(beyond, beyond_ce(norm, epsilon), label))
+            known = [name for name in COLUMNS if norm == "linf" and name in metrics]
+            scores += [scored(name, stands(COLUMNS[name], index), label) for name in known]
+    return [replace(score, flags=(*score.flags, *marks)) for score in scores]
 
 
 def median_score(threat: Threat, trials: Trials) -> Score:

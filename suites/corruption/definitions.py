@@ -69,11 +69,6 @@ def _clean(table: CellTable) -> Floats:
     return weights
 
 
-def _paired(table: CellTable) -> Floats:
-    """Cells with a milder neighbour that shares images."""
-    return table.counts["same"].any(axis=0).astype(float)
-
-
 def of_family(family: str) -> CellMean:
     """Accuracy over the impaired cells of a family."""
     return CellMean(lambda table: table.weights(cell for cell in table.impaired if cell.family == family))
@@ -130,15 +125,6 @@ def over_alexnet(table: CellTable, cells: Sequence[SweepCell], *, relative: bool
     return weights * np.count_nonzero(weights)
 
 
-def _mce(table: CellTable) -> Floats:
-    return over_alexnet(table, [] if lacking(table) else normalised(table))
-
-
-def _relative_mce(table: CellTable) -> Floats:
-    cells = normalised(table) if table.clean and not lacking(table) else []
-    return over_alexnet(table, cells, relative=True)
-
-
 def mean_ce(errors: Floats, reference: Floats, cells: Sequence[SweepCell]) -> Floats:
     """[b] mean over corruptions of the sum of errors in percent of the reference's; [b or 1, c] errors of `cells`. NaN
     where the reference's sum is not above 0."""
@@ -153,5 +139,11 @@ def mean_ce(errors: Floats, reference: Floats, cells: Sequence[SweepCell]) -> Fl
 RIGHT, TOP5, RIGHT16 = CellMean(_impaired), CellMean(_impaired, "top5"), CellMean(_impaired, "right16")
 CLEAN, CLEAN_TOP5, CLEAN16 = CellMean(_clean), CellMean(_clean, "top5"), CellMean(_clean, "right16")
 ERROR = CellMean(lambda table: PERCENT * _impaired(table), errors=True)
-OF_CLEAN, SAME_ANSWER = CellMean(_impaired, of_clean=True), CellMean(_paired, "same")
-MCE, RELATIVE_MCE = CellMean(_mce, errors=True), CellMean(_relative_mce, errors=True)
+OF_CLEAN = CellMean(_impaired, of_clean=True)
+#: Over cells with a milder neighbour that shares images.
+SAME_ANSWER = CellMean(lambda table: table.counts["same"].any(axis=0).astype(float), "same")
+MCE = CellMean(lambda table: over_alexnet(table, [] if lacking(table) else normalised(table)), errors=True)
+RELATIVE_MCE = CellMean(
+    lambda table: over_alexnet(table, normalised(table) if table.clean and not lacking(table) else [], relative=True),
+    errors=True,
+)

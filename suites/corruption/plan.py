@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
@@ -30,7 +30,16 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
     stimuli = stimuli if images is None else subset(stimuli, images)
     how = "whole" if shelf.space == WORLD else CROPS[config.resize]
     blocks = [Block(stimuli, CLEAN, presentation=how, role=ROLE)]
-    for entry in _chosen(config, shelf.space, missing):
+    entries: Iterable[CorruptionEntry]
+    if config.source == "plugins":
+        shipped, broken = plugins()
+        missing.update(broken)
+        entries = shipped.values()
+    elif shelf.space == WORLD:
+        entries = world_list().values()
+    else:
+        entries = choose(own_list(config.source), config.corruptions)
+    for entry in entries:
         levels = [level for level in entry.impaired if not config.severities or str(level) in config.severities]
         options: dict[str, Any] = {"jpeg85": config.jpeg85}
         if config.quantise != "published":
@@ -83,18 +92,6 @@ def presentation(stimuli: Stimuli) -> Presentation:
     at = {0, len(stimuli) // 3, 2 * len(stimuli) // 3, len(stimuli) - 1} if len(stimuli) else set()
     ready = all(stimuli.decode(i).shape[:2] == (SIDE, SIDE) for i in at)
     return "whole" if ready else "crop224"
-
-
-def _chosen(config: CorruptionConfig, space: str, missing: dict[str, str]) -> Iterator[CorruptionEntry]:
-    """The corruptions of the sweep, in the order of their list."""
-    if config.source == "plugins":
-        shipped, broken = plugins()
-        missing.update(broken)
-        yield from shipped.values()
-    elif space == WORLD:
-        yield from world_list().values()
-    else:
-        yield from choose(own_list(config.source), config.corruptions)
 
 
 def choose(entries: Entries, wanted: tuple[str, ...]) -> Iterator[CorruptionEntry]:

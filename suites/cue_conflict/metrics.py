@@ -35,26 +35,6 @@ def _correct(trials: Trials) -> Array:
     return np.asarray(trials["response"] == trials["category"], dtype=bool)
 
 
-def _shape_bias(trials: Trials) -> tuple[Array, Array]:
-    return follows_shape(trials), _either(trials)
-
-
-def _shape_fraction(trials: Trials) -> tuple[Array, Array]:
-    return follows_shape(trials), conflict(trials)
-
-
-def _texture_fraction(trials: Trials) -> tuple[Array, Array]:
-    return follows_texture(trials), conflict(trials)
-
-
-def _neither_fraction(trials: Trials) -> tuple[Array, Array]:
-    return conflict(trials) & ~_either(trials), conflict(trials)
-
-
-def _agree_accuracy(trials: Trials) -> tuple[Array, Array]:
-    return ~conflict(trials) & _correct(trials), ~conflict(trials)
-
-
 def _accuracy(trials: Trials) -> tuple[Array, Array]:
     return _correct(trials), np.ones(len(trials), dtype=bool)
 
@@ -65,14 +45,26 @@ def _metric(name: str, title: str, text: str, role: str = "cue-conflict", **more
 
 BIAS = "S / (S + T) on {}: S answers with the shape category, T with the texture category"
 RIGHT = "answers with the image's category, on {}"
-BIASED: dict[str, Any] = {"ratio": _shape_bias, "chance": 0.5}
+BIASED: dict[str, Any] = {"ratio": lambda trials: (follows_shape(trials), _either(trials)), "chance": 0.5}
 ACCURATE: dict[str, Any] = {"ratio": _accuracy, "chance": 1 / 16}
 HIDDEN: dict[str, Any] = {"direction": "none", "shown": False, "chance": 1 / 16}
 
 METRICS = (
     _metric("shape_bias", "shape bias", BIAS.format("conflict trials"), headline=True, **BIASED),
-    _metric("shape_fraction", "shape", "conflict trials answered by shape", ratio=_shape_fraction, **HIDDEN),
-    _metric("texture_fraction", "texture", "conflict trials answered by texture", ratio=_texture_fraction, **HIDDEN),
+    _metric(
+        "shape_fraction",
+        "shape",
+        "conflict trials answered by shape",
+        ratio=lambda trials: (follows_shape(trials), conflict(trials)),
+        **HIDDEN,
+    ),
+    _metric(
+        "texture_fraction",
+        "texture",
+        "conflict trials answered by texture",
+        ratio=lambda trials: (follows_texture(trials), conflict(trials)),
+        **HIDDEN,
+    ),
     # Shape bias says nothing of how many answers follow a cue: a verdict looks at those that follow none, too.
     _metric(
         "neither_fraction",
@@ -81,14 +73,14 @@ METRICS = (
         direction="lower",
         shown=False,
         guard=True,
-        ratio=_neither_fraction,
+        ratio=lambda trials: (conflict(trials) & ~_either(trials), conflict(trials)),
         chance=14 / 16,
     ),
     _metric(
         "agree_accuracy",
         "cues agree",
         "answers with the category on which shape and texture agree",
-        ratio=_agree_accuracy,
+        ratio=lambda trials: (~conflict(trials) & _correct(trials), ~conflict(trials)),
         chance=1 / 16,
     ),
     _metric(

@@ -50,11 +50,6 @@ def plain_accuracy(trials: Trials) -> tuple[Array, Array]:
     return correct(trials), np.ones(len(trials), dtype=bool)
 
 
-def _kept_accuracy(trials: Trials) -> tuple[Array, Array]:
-    counts = kept(trials)
-    return correct(trials) & counts, counts
-
-
 _beside = partial(Metric, direction="none", shown=False)
 METRICS = (
     Metric(
@@ -117,7 +112,7 @@ METRICS = (
             role=experiment.role,
             chance=CHANCE,
             shown=False,
-            ratio=_kept_accuracy,
+            ratio=lambda trials: (correct(trials) & kept(trials), kept(trials)),
             clusters=exemplars,
             bounds=UNIT,
         )

@@ -1,6 +1,5 @@
 """Which stimuli are shown."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from benchmark.contracts import Block, Plan, Shelf
@@ -27,19 +26,14 @@ def plan(_config: None, shelf: Shelf) -> Plan:
         except MissingStimuli as error:
             missing[role] = str(error)
     if shelf.space == WORLD:
-        blocks += _graded(shelf)
+        # The world's natural images under the experiments' own degradations.
+        natural = shelf.find("natural")
+        first = restrict(natural, natural.ids[:WORLD_IMAGES])  # categories take turns
+        stimuli = replace(first, whole=WORLD_IMAGES)
+        for graded, levels in WORLD_LEVELS.items():
+            changes = ((level, transform(own_list("human")[graded], level)) for level in levels)
+            blocks += [Block(stimuli, level, change, "whole", graded) for level, change in changes]
     if not blocks:
         first = next(iter(missing.values()), "")
         raise MissingStimuli(f"none of the {len(roles)} experiments is on this disk; the first: {first}")
     return Plan(tuple(blocks), missing)
-
-
-def _graded(shelf: Shelf) -> Iterator[Block]:
-    """The world's natural images under the experiments' own degradations."""
-    natural = shelf.find("natural")
-    first = restrict(natural, natural.ids[:WORLD_IMAGES])  # categories take turns
-    stimuli = replace(first, whole=WORLD_IMAGES)
-    for role, levels in WORLD_LEVELS.items():
-        for level in levels:
-            change = transform(own_list("human")[role], level)
-            yield Block(stimuli, level, change, "whole", role)

@@ -26,21 +26,17 @@ _METRICS = {metric.name: metric for metric in METRICS}
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
     """Scores of one observer alone. The headline has no value here: `compare` gives it, where people are known."""
-    return list(_scores(trials))
-
-
-def _scores(trials: Trials) -> Iterator[Score]:
-    yield Score("error_consistency", None, NEEDS_PEOPLE)
-    yield ood_accuracy(trials)
+    scores = [Score("error_consistency", None, NEEDS_PEOPLE), ood_accuracy(trials)]
     present, silent = roles_of(trials), silent_roles(trials)
     for experiment in EXPERIMENTS:
         name, role = accuracy_name(experiment.role), experiment.role
         if role in present:
-            yield from _experiment(experiment, trials.of(role))
+            scores += _experiment(experiment, trials.of(role))
         elif role in silent:
-            yield Score(name, None, SILENT, excluded=len(trials.of(role)), role=role)
+            scores.append(Score(name, None, SILENT, excluded=len(trials.of(role)), role=role))
         elif role in trials.missing:
-            yield Score(name, None, trials.missing[role], role=role)
+            scores.append(Score(name, None, trials.missing[role], role=role))
+    return scores
 
 
 def roles_of(trials: Trials) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.contracts import Block, Plan, Shelf, Stimuli, Transform
+from benchmark.contracts import Block, Plan, Shelf, Transform
 from benchmark.errors import MissingStimuli
 from benchmark.stimuli.datasets import subset
 from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, SaliencyConfig
@@ -27,22 +27,21 @@ def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     blocks, missing = [], {}
     for role, count in SHOWN.get(shelf.space, OWN).items():
         try:
-            blocks.append(_block(role, subset(shelf.find(role), count)))
+            stimuli = subset(shelf.find(role), count)
         except MissingStimuli as error:
             missing[role] = str(error)
+            continue
+        if role == CLICKED:
+            whole = Transform("bilinear", {"side": CLICKME_SIDE}, _clickme_side)
+            blocks.append(Block(stimuli, transform=whole, presentation="whole", role=role))
+            continue
+        # Every network asks for the masks: each is drawn or read once.
+        mask, ignored = (read and cache(read) for read in (stimuli.mask, stimuli.ignored))
+        stimuli = replace(stimuli, mask=mask, ignored=ignored)
+        blocks.append(Block(stimuli, presentation="card" if role == MASKED else "whole", role=role))
     if not blocks:
         raise MissingStimuli("; ".join(missing.values()))
     return Plan(tuple(blocks), missing)
-
-
-def _block(role: str, stimuli: Stimuli) -> Block:
-    if role == CLICKED:
-        whole = Transform("bilinear", {"side": CLICKME_SIDE}, _clickme_side)
-        return Block(stimuli, transform=whole, presentation="whole", role=role)
-    # Every network asks for the masks: each is drawn or read once.
-    mask, ignored = (read and cache(read) for read in (stimuli.mask, stimuli.ignored))
-    stimuli = replace(stimuli, mask=mask, ignored=ignored)
-    return Block(stimuli, presentation="card" if role == MASKED else "whole", role=role)
 
 
 def _clickme_side(images: Tensor, _seeds: NDArray[np.uint64]) -> Tensor:

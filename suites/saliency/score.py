@@ -27,37 +27,34 @@ def reference(name: str) -> str:
 
 def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
     """Scores of one observer, on each of its sets that has a board, and beside them on the others."""
-    return list(_scores(trials))
-
-
-def _scores(trials: Trials) -> Iterator[Score]:
-    boards = board_roles(trials)
+    boards, scores = board_roles(trials), list[Score]()
     main = [metric for metric in METRICS if not metric.role]
     for role in boards:
         part = trials.of(role)
         for metric in (*main, *_ADDED):
             if metric.ratio is None:
-                yield Score(metric.name, None, metric.definition, n=len(part), role=role)
+                scores.append(Score(metric.name, None, metric.definition, n=len(part), role=role))
             else:
-                yield _measured(metric, part, role)
-        yield from _beside(part, role, "")
+                scores.append(_measured(metric, part, role))
+        scores += _beside(part, role, "")
     if not boards:
-        yield from (Score(metric.name, None, trials.missing.get(MASKED, "no trials")) for metric in main)
+        scores += [Score(metric.name, None, trials.missing.get(MASKED, "no trials")) for metric in main]
     for metric in METRICS:
         if metric.role:
             # A metric that has its own set: where that is not here, the reason stands for it if the user can change it.
             part = metric.own(trials)
             if len(part):
-                yield _measured(metric, part, metric.role)
+                scores.append(_measured(metric, part, metric.role))
             elif metric.role in trials.missing:
-                yield Score(metric.name, None, trials.missing[metric.role], role=metric.role)
+                scores.append(Score(metric.name, None, trials.missing[metric.role], role=metric.role))
     conflict = trials.of(CONFLICT) if len(trials) else trials
     if len(conflict):
-        yield from _answered(conflict)
+        scores += _answered(conflict)
     if len(conflict) and CONFLICT not in boards:
         for name in _HELD:
-            yield _measured(_BY_NAME[name], conflict, CONFLICT, "conflict images")
-        yield from _beside(conflict, CONFLICT, "conflict images, ")
+            scores.append(_measured(_BY_NAME[name], conflict, CONFLICT, "conflict images"))
+        scores += _beside(conflict, CONFLICT, "conflict images, ")
+    return scores
 
 
 def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:

@@ -40,8 +40,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import Entry, added_file, read_catalogue
 from benchmark.stimuli.datasets import open_annotated, open_folder, read_names
-from benchmark.stimuli.downloads import unpack
-from benchmark.stimuli.fetch import add
+from benchmark.stimuli.fetch import add, unpack
 from benchmark.stimuli.image_files import read_rgb, size_of
 from benchmark.stimuli.regenerate import recipes_beside, trial_stimuli
 from benchmark.stimuli.roles import read_textures

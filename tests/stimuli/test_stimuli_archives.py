@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.downloads import unpack
+from benchmark.stimuli.fetch import unpack
 
 
 def packed(path, *entries):

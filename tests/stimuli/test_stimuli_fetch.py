@@ -14,8 +14,7 @@ from benchmark.errors import StimuliError
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, locate
 from benchmark.stimuli.datasets import open_set
-from benchmark.stimuli.downloads import archives
-from benchmark.stimuli.fetch import add, fetch
+from benchmark.stimuli.fetch import add, archives, fetch
 from registry.files import folder_in
 
 silent: Callable[[str], None] = lambda line: None  # noqa: E731

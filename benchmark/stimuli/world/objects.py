@@ -54,21 +54,17 @@ def bird(d: Drawing, r: Stream) -> None:
                   (-0.88, tail + 0.26), (-0.34, 0.26)), disc(hx, hy, head),
           polygon((hx + head * 0.70, hy - 0.13), (hx + head + r.between(0.24, 0.34), hy + 0.05),
                   (hx + head * 0.70, hy + 0.14)))
-    _wing(d, r)
+    x, y = r.between(-0.62, -0.42), r.between(-0.98, -0.88)
+    if r.chance(0.5):
+        d.add(smooth((0.30, -0.18), (0.06, -0.62), (x, y), (x - 0.02, y + 0.26), (x + 0.10, y + 0.44), (-0.30, -0.02)))
+    else:
+        d.cut(stroke(curve((0.34, -0.16), (0.20, 0.12), (-0.16, 0.18), (-0.52, 0.06)), 0.035))
+        d.cut(stroke(curve((0.30, -0.22), (0.0, -0.12), (-0.52, 0.06)), 0.03))
     foot = r.between(0.74, 0.84)
     for x in (0.04, 0.26):
         d.add(stroke([(x, 0.28), (x - 0.02, foot)], 0.045))
         d.add(stroke([(x - 0.12, foot + 0.05), (x + 0.14, foot + 0.05)], 0.045))
     d.cut(disc(hx + head * 0.25, hy - head * 0.15, 0.06))
-
-
-def _wing(d: Drawing, r: Stream) -> None:
-    x, y = r.between(-0.62, -0.42), r.between(-0.98, -0.88)
-    if r.chance(0.5):
-        d.add(smooth((0.30, -0.18), (0.06, -0.62), (x, y), (x - 0.02, y + 0.26), (x + 0.10, y + 0.44), (-0.30, -0.02)))
-        return
-    d.cut(stroke(curve((0.34, -0.16), (0.20, 0.12), (-0.16, 0.18), (-0.52, 0.06)), 0.035))
-    d.cut(stroke(curve((0.30, -0.22), (0.0, -0.12), (-0.52, 0.06)), 0.03))
 
 
 def cat(d: Drawing, r: Stream) -> None:
@@ -234,7 +230,11 @@ def oven(d: Drawing, r: Stream) -> None:
     """Kitchen cooker from the front: a pot on top, knobs, a handle, a window with a rack."""
     half, top, panel = r.between(0.64, 0.74), r.between(-0.50, -0.44), r.between(0.24, 0.28)
     d.add(plate(-half, top, half, 0.90, 0.05), box(-half - 0.06, top, half + 0.06, top + 0.07))
-    _pot(d, r.sign() * half * 0.42, top, r.between(0.20, 0.25), r.between(0.24, 0.32))
+    x, wide, high = r.sign() * half * 0.42, r.between(0.20, 0.25), r.between(0.24, 0.32)
+    d.add(plate(x - wide, top - high, x + wide, top - 0.04, 0.04))
+    d.add(stroke([(x - wide - 0.08, top - high * 0.62), (x + wide + 0.08, top - high * 0.62)], 0.04))
+    d.cut(box(x - wide - 0.05, top - high + 0.02, x + wide + 0.05, top - high + 0.055))
+    d.add(disc(x, top - high - 0.05, 0.06))
     door = top + 0.07 + panel
     d.cut(box(-half - 0.1, door, half + 0.1, door + 0.05))
     knobs = 4 + r.pick(2)
@@ -248,13 +248,6 @@ def oven(d: Drawing, r: Stream) -> None:
         d.add(stroke([(-half + 0.2, y), (half - 0.2, y)], 0.03))
     foot = box(half - 0.24, 0.88, half - 0.06, 0.98)
     d.add(foot, mirror(foot))
-
-
-def _pot(d: Drawing, x: float, floor: float, half: float, high: float) -> None:
-    d.add(plate(x - half, floor - high, x + half, floor - 0.04, 0.04))
-    d.add(stroke([(x - half - 0.08, floor - high * 0.62), (x + half + 0.08, floor - high * 0.62)], 0.04))
-    d.cut(box(x - half - 0.05, floor - high + 0.02, x + half + 0.05, floor - high + 0.055))
-    d.add(disc(x, floor - high - 0.05, 0.06))
 
 
 def airplane(d: Drawing, r: Stream) -> None:
@@ -291,11 +284,8 @@ def bicycle(d: Drawing, r: Stream) -> None:
     d.add(disc(*pedal, 0.11), disc(*rear, 0.075), disc(*front, 0.075))
     d.add(stroke([seat, (seat[0] - 0.05, seat[1] - 0.16)], tube))
     d.add(stroke([(seat[0] - 0.22, seat[1] - 0.19), (seat[0] + 0.10, seat[1] - 0.17)], 0.065))
-    _handlebar(d, *stem, drop=r.chance(0.5))
-
-
-def _handlebar(d: Drawing, x: float, y: float, drop: bool) -> None:
-    if drop:
+    x, y = stem
+    if r.chance(0.5):
         d.add(stroke([(x, y), (x + 0.22, y - 0.02), (x + 0.27, y + 0.12), (x + 0.15, y + 0.2)], 0.055))
     else:
         d.add(stroke([(x + 0.10, y + 0.02), (x, y - 0.05), (x - 0.16, y - 0.05)], 0.06))

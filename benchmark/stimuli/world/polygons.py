@@ -124,31 +124,28 @@ def rasterise(drawing: Drawing, side: int) -> NDArray[np.bool_]:
     what lies right of or below the border."""
     canvas = np.zeros((side, side), np.bool_)
     for adds, pieces in groupby(zip(drawing.adds, drawing.polygons, strict=True), key=itemgetter(0)):
-        covered = _union([polygon for _, polygon in pieces], side)
+        # Cells inside any of the polygons, by winding number along each row. All outlines are made to run the same way
+        # round, so that overlaps add up and never cancel. Every quantity is an integer.
+        polygons = [polygon for _, polygon in pieces]
+        points = np.rint((np.concatenate(polygons) + 1.0) * (side * SNAP / 2)).astype(np.int64)
+        sizes = np.array([len(p) for p in polygons])
+        starts = np.cumsum(sizes) - sizes
+        following = np.arange(1, len(points) + 1)
+        following[starts + sizes - 1] = starts
+        x0, y0 = points[:, 0], points[:, 1]
+        x1, y1 = x0[following], y0[following]
+        way = np.repeat(np.sign(np.add.reduceat(x0 * y1 - x1 * y0, starts)), sizes)
+        # Where edges cross the middle lines of rows: row, first column past it, and +-1.
+        half = SNAP // 2
+        first = np.clip((np.minimum(y0, y1) + half - 1) // SNAP, 0, side)
+        rows = np.clip((np.maximum(y0, y1) + half - 1) // SNAP, 0, side) - first
+        edge = np.repeat(np.arange(len(x0)), rows)
+        row = np.arange(len(edge)) - np.repeat(np.cumsum(rows) - rows, rows) + first[edge]
+        rise, run = (y1 - y0)[edge], (x1 - x0)[edge]
+        x = x0[edge] + (row * SNAP + half - y0[edge]) * run // rise
+        column = np.clip((x + half - 1) // SNAP, 0, side)
+        counts = np.bincount(row * (side + 1) + column, np.sign(rise) * way[edge], side * (side + 1))
+        winding = np.cumsum(counts.astype(np.int16).reshape(side, side + 1), axis=1, dtype=np.int16)
+        covered = winding[:, :side] != 0
         canvas = canvas | covered if adds else canvas & ~covered
     return canvas
-
-
-def _union(polygons: list[Polygon], side: int) -> NDArray[np.bool_]:
-    """Cells inside any of the polygons, by winding number along each row. All outlines are made to run the same way
-    round, so that overlaps add up and never cancel. Every quantity is an integer."""
-    points = np.rint((np.concatenate(polygons) + 1.0) * (side * SNAP / 2)).astype(np.int64)
-    sizes = np.array([len(p) for p in polygons])
-    starts = np.cumsum(sizes) - sizes
-    following = np.arange(1, len(points) + 1)
-    following[starts + sizes - 1] = starts
-    x0, y0 = points[:, 0], points[:, 1]
-    x1, y1 = x0[following], y0[following]
-    way = np.repeat(np.sign(np.add.reduceat(x0 * y1 - x1 * y0, starts)), sizes)
-    # Where edges cross the middle lines of rows: row, first column past it, and +-1.
-    half = SNAP // 2
-    first = np.clip((np.minimum(y0, y1) + half - 1) // SNAP, 0, side)
-    rows = np.clip((np.maximum(y0, y1) + half - 1) // SNAP, 0, side) - first
-    edge = np.repeat(np.arange(len(x0)), rows)
-    row = np.arange(len(edge)) - np.repeat(np.cumsum(rows) - rows, rows) + first[edge]
-    rise, run = (y1 - y0)[edge], (x1 - x0)[edge]
-    x = x0[edge] + (row * SNAP + half - y0[edge]) * run // rise
-    column = np.clip((x + half - 1) // SNAP, 0, side)
-    counts = np.bincount(row * (side + 1) + column, np.sign(rise) * way[edge], side * (side + 1))
-    winding = np.cumsum(counts.astype(np.int16).reshape(side, side + 1), axis=1, dtype=np.int16)
-    return np.asarray(winding[:, :side] != 0)

@@ -62,10 +62,6 @@ def _same(key: tuple[int, int]) -> tuple[int, int]:
     return key[1] % _COUNT, key[1] % _COUNT
 
 
-def _random(key: tuple[int, int]) -> tuple[int, int]:
-    return key[1] % _COUNT, Stream(*key, _LABELS, 1).pick(_COUNT)
-
-
 def _conflict(key: tuple[int, int]) -> tuple[int, int]:
     return _PAIRS[key[1] % len(_PAIRS)]
 
@@ -73,7 +69,7 @@ def _conflict(key: tuple[int, int]) -> tuple[int, int]:
 CONDITIONS: Mapping[str, _Condition] = MappingProxyType(
     {
         "natural": _Condition(_same, painting),
-        "stylised": _Condition(_random, painting),
+        "stylised": _Condition(lambda key: (key[1] % _COUNT, Stream(*key, _LABELS, 1).pick(_COUNT)), painting),
         "cue-conflict": _Condition(_conflict, painting),
         "cue-conflict-alpha0": _Condition(_conflict, painting, spill=0.0),
         "cue-conflict-alpha1": _Condition(_conflict, painting, spill=1.0),

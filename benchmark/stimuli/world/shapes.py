@@ -46,22 +46,24 @@ def silhouette(category: str, stream: Stream) -> NDArray[np.bool_]:
     drawing = Drawing()
     getattr(objects, category)(drawing, stream)
     sizes = [len(p) for p in drawing.polygons]
-    points = _posed(np.concatenate(drawing.polygons), TURNS[category] / 360, stream)
-    added = np.repeat(drawing.adds, sizes)
-    points = _placed(points, points[added], stream)
-    drawing.polygons = np.split(points, np.cumsum(sizes)[:-1])
-    return rasterise(drawing, SIZE * CELLS)
-
-
-def _posed(points: Polygon, turn: float, r: Stream) -> Polygon:
-    """Warp, shear, stretch, mirror and turn."""
+    points, r = np.concatenate(drawing.polygons), stream
+    # Warp, shear, stretch, mirror and turn.
     x, y = _warped(points[:, 0], points[:, 1], r), _warped(points[:, 1], points[:, 0], r)
     stretch = 1 + ASPECT * r.between(-1, 1)
     x = (x + SHEAR * r.between(-1, 1) * y) * (stretch * r.sign())
     y = y / stretch
-    angle = turn * r.between(-1, 1)
+    angle = TURNS[category] / 360 * r.between(-1, 1)
     c, s = cosine(angle), sine(angle)
-    return np.stack([c * x - s * y, s * x + c * y], axis=1)
+    points = np.stack([c * x - s * y, s * x + c * y], axis=1)
+    # Scale the box around the solid part and move it, so that it stays in the frame.
+    solid = points[np.repeat(drawing.adds, sizes)]
+    low, high = solid.min(axis=0), solid.max(axis=0)
+    scale = r.between(*SCALE) * 2 / float((high - low).max())
+    room = np.maximum(0.97 - (high - low) * (scale / 2), 0.0)
+    shift = np.array([r.between(-1, 1), r.between(-1, 1)]) * room
+    points = np.asarray((points - (low + high) / 2) * scale + shift)
+    drawing.polygons = np.split(points, np.cumsum(sizes)[:-1])
+    return rasterise(drawing, SIZE * CELLS)
 
 
 def _warped(along: Polygon, across: Polygon, r: Stream) -> Polygon:
@@ -70,15 +72,6 @@ def _warped(along: Polygon, across: Polygon, r: Stream) -> Polygon:
         wave = sine_field((cycles * across + r.unit()).astype(np.float32))
         along = along + (WARP * r.between(-1, 1)) * wave
     return along
-
-
-def _placed(points: Polygon, solid: Polygon, r: Stream) -> Polygon:
-    """Scale the box around the solid part and move it, so that it stays in the frame."""
-    low, high = solid.min(axis=0), solid.max(axis=0)
-    scale = r.between(*SCALE) * 2 / float((high - low).max())
-    room = np.maximum(0.97 - (high - low) * (scale / 2), 0.0)
-    shift = np.array([r.between(-1, 1), r.between(-1, 1)]) * room
-    return np.asarray((points - (low + high) / 2) * scale + shift)
 
 
 def coverage(raster: NDArray[np.bool_]) -> Field:

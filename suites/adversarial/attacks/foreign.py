@@ -101,29 +101,22 @@ def plugged_points(
     for rows in batches(network.problem):
         with foreign_code(f"the attack '{attack.title}'"), own_randomness(images.device):
             reached = attack.points(network, images[rows].clone(), labels[rows], epsilon, seeds[rows])
-        if fault := _fault(attack, images[rows], reached, epsilon):
-            raise PluginError(f"the attack '{attack.title}' gave {fault}.")
-        parts.append(reached.detach().to(images))
+        gave, part = f"the attack '{attack.title}' gave", images[rows]
+        if not isinstance(reached, Tensor):
+            raise PluginError(f"{gave} a {type(reached).__name__}: expected a tensor of images.")
+        if reached.shape != part.shape or not reached.is_floating_point():
+            what = f"{list(reached.shape)} of {reached.dtype} for images {list(part.shape)}"
+            raise PluginError(f"{gave} {what}: expected the same shape, floating point.")
+        points = reached.detach().to(images)
+        if not (float(points.amin()) >= 0 and float(points.amax()) <= 1):
+            raise PluginError(f"{gave} values outside [0, 1] or NaN.")
+        measure = BALLS[attack.norm].size
+        size, rounded = measure(points - part).max(), measure(torch.full_like(part[:1], ROUNDING)).max()
+        if float(size) > epsilon * ROOM + float(rounded):
+            what = f"a perturbation of {attack.norm} norm {float(size):.4g}"
+            raise PluginError(f"{gave} {what}, beyond the budget of {epsilon:.4g}.")
+        parts.append(points)
     return torch.cat(parts)
-
-
-def _fault(attack: Attack, images: Tensor, reached: object, epsilon: float) -> str:
-    """What is wrong with the points; "" where nothing is."""
-    if not isinstance(reached, Tensor):
-        return f"a {type(reached).__name__}: expected a tensor of images"
-    if reached.shape != images.shape or not reached.is_floating_point():
-        return (
-            f"{list(reached.shape)} of {reached.dtype} for images {list(images.shape)}: expected the same shape, "
-            "floating point"
-        )
-    points = reached.detach().to(images)
-    if not (float(points.amin()) >= 0 and float(points.amax()) <= 1):
-        return "values outside [0, 1] or NaN"
-    measure = BALLS[attack.norm].size
-    size, rounded = measure(points - images).max(), measure(torch.full_like(images[:1], ROUNDING)).max()
-    if float(size) > epsilon * ROOM + float(rounded):
-        return f"a perturbation of {attack.norm} norm {float(size):.4g}, beyond the budget of {epsilon:.4g}"
-    return ""
 
 
 @contextmanager

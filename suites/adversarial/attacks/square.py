@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Size, Tensor
 
 from benchmark.errors import BenchError
-from suites.adversarial.attacks.problem import TINY, Problem, Rows, Verdicts, batches, margin, wide
+from suites.adversarial.attacks.problem import TINY, Problem, Verdicts, batches, margin, wide
 from suites.adversarial.config import NormName, Square
 
 #: Of 10,000 queries, after how many the share of the image in a square is halved; and that share at first.
@@ -39,8 +39,30 @@ def square(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Square) ->
     if norm not in SEARCHES:
         raise BenchError(f"the Square attack is not defined here in {norm}; use linf or l2.")
     verdicts = Verdicts.none(len(problem.images))
+    search, shape, bounds = SEARCHES[norm], problem.images.shape[1:], epsilon.tolist()
     for rows in batches(problem):
-        _search(problem, norm, epsilon.tolist(), recipe.queries, rows, verdicts)
+        streams = {row: Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63) for row in rows.tolist()}
+        best = torch.full(rows.shape, float("-inf"), device=problem.images.device)
+        kept = problem.images[rows]
+        for query in range(recipe.queries):
+            if not len(rows):
+                break
+            if query:
+                side = search.side(share_at(query, recipe.queries), *shape[1:])
+                before = zip(rows.tolist(), (kept - problem.images[rows]).cpu(), strict=True)
+                drawn = [search.redraw(delta, bounds[row], side, streams[row]) for row, delta in before]
+            else:
+                drawn = [search.start(bounds[row], streams[row], shape) for row in rows.tolist()]
+            point = (problem.images[rows] + torch.stack(drawn).to(problem.images)).clamp_(0.0, 1.0)
+            with torch.no_grad():
+                z = problem.forward(point)
+            verdicts.forwards[rows] += 1
+            stands = ~verdicts.judge(problem, norm, rows, point, z)
+            value = margin(z, problem.labels[rows])
+            better = value > best
+            best = torch.where(better, value, best)[stands]
+            kept = torch.where(wide(better), point, kept)[stands]
+            rows = rows[stands]
     return verdicts
 
 
@@ -48,34 +70,6 @@ def share_at(query: int, queries: int) -> float:
     """The share of the image that a square covers at a query: halved ever more rarely, as for 10,000 queries."""
     share: float = FIRST / 2 ** bisect_left(HALVED, int(query / queries * 10_000))
     return share
-
-
-def _search(
-    problem: Problem, norm: NormName, bounds: list[float], queries: int, rows: Rows, verdicts: Verdicts
-) -> None:
-    search, shape = SEARCHES[norm], problem.images.shape[1:]
-    streams = {row: Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63) for row in rows.tolist()}
-    best = torch.full(rows.shape, float("-inf"), device=problem.images.device)
-    kept = problem.images[rows]
-    for query in range(queries):
-        if query:
-            side = search.side(share_at(query, queries), *shape[1:])
-            before = zip(rows.tolist(), (kept - problem.images[rows]).cpu(), strict=True)
-            drawn = [search.redraw(delta, bounds[row], side, streams[row]) for row, delta in before]
-        else:
-            drawn = [search.start(bounds[row], streams[row], shape) for row in rows.tolist()]
-        point = (problem.images[rows] + torch.stack(drawn).to(problem.images)).clamp_(0.0, 1.0)
-        with torch.no_grad():
-            z = problem.forward(point)
-        verdicts.forwards[rows] += 1
-        stands = ~verdicts.judge(problem, norm, rows, point, z)
-        value = margin(z, problem.labels[rows])
-        better = value > best
-        best = torch.where(better, value, best)[stands]
-        kept = torch.where(wide(better), point, kept)[stands]
-        rows = rows[stands]
-        if not len(rows):
-            return
 
 
 def linf_start(epsilon: float, generator: Generator, shape: Size) -> Tensor:

@@ -8,9 +8,7 @@ import torch
 from adversarial_world import toy
 
 from suites.adversarial.attacks import apgd as module
-from suites.adversarial.attacks.apgd import apgd
-from suites.adversarial.attacks.apgd_l1 import inside
-from suites.adversarial.attacks.apgd_state import dense_rules, windows
+from suites.adversarial.attacks.apgd import apgd, dense_rules, inside, windows
 from suites.adversarial.attacks.problem import BALLS
 from suites.adversarial.config import Apgd
 

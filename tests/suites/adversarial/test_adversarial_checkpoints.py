@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from suites.adversarial.attacks import apgd_l1, apgd_state
-from suites.adversarial.attacks.apgd_state import Climb
+from suites.adversarial.attacks import apgd
+from suites.adversarial.attacks.apgd import Climb
 from suites.adversarial.attacks.problem import BALLS
 
 
@@ -38,7 +38,7 @@ def test_steps_are_halved_where_the_ascent_falters_or_stands_still():
     unless it was halved there; between checkpoints: nothing."""
     before = climb(5, rises=[8, 7, 8, 8, 0], noted=[2.0, 2.0, 3.0, 3.0, 2.0], halved=[True, False, False, True, True])
     way = torch.ones(5, 1, 1, 1)
-    after, slope = apgd_state.retake(before, way, torch.tensor([10, 10, 10, 10, 0]))
+    after, slope = apgd.retake(before, way, torch.tensor([10, 10, 10, 10, 0]))
     assert after.step.tolist() == pytest.approx([0.2, 0.1, 0.1, 0.2, 0.2])
     assert after.point.flatten().tolist() == pytest.approx([0.5, 0.7, 0.7, 0.5, 0.5])
     assert slope.flatten().tolist() == [1.0, 9.0, 9.0, 1.0, 1.0]
@@ -49,7 +49,7 @@ def test_steps_are_halved_where_the_ascent_falters_or_stands_still():
 
 def test_a_quarter_of_the_last_move_is_carried_on_from_the_second_step():
 
-    rules = apgd_state.dense_rules(BALLS["linf"])
+    rules = apgd.dense_rules(BALLS["linf"])
     start = climb(2, at=[0, 3], epsilon=[0.5, 0.5], step=[0.1, 0.1])
     moved = rules.move(start, torch.tensor([1.0, -2.0]).view(2, 1, 1, 1)).flatten()
     # .5 + .1; .5 + 3/4 of -.1 + 1/4 of (.5 - .45)
@@ -67,7 +67,7 @@ def test_l1_starts_anew_where_the_best_point_is_sparser():
     before = climb(4, step=[0.3, 0.3, 0.06, 0.3], support=[4.0, 4.0, 4.0, 3.0])
     before = Climb(**{**vars(before), "origin": origin, "best": best, "point": origin + 0.1,
                       "slope": origin + 9})  # fmt: skip
-    after, slope = apgd_l1.retake(before, origin + 1, torch.tensor([2, 2, 2, 0]))
+    after, slope = apgd.sparse_retake(before, origin + 1, torch.tensor([2, 2, 2, 0]))
     assert after.step.tolist() == pytest.approx([0.5, 0.2, 0.05, 0.3])
     assert after.share.tolist() == pytest.approx([2 / 4 / 1.5, 1 / 1.5, 1 / 1.5, 0.2])
     assert after.support.tolist() == [2.0, 4.0, 4.0, 3.0]
@@ -80,10 +80,10 @@ def test_l1_moves_the_largest_entries_at_unit_sum():
     origin = torch.full((1, 1, 2, 2), 0.5)
     start = climb(1, step=[0.2], share=[0.5])
     start = Climb(**{**vars(start), "origin": origin, "point": origin + 0.01})
-    moved = apgd_l1.move(start, torch.tensor([3.0, -2.0, 1.0, 0.5]).view(1, 1, 2, 2))
+    moved = apgd.sparse_move(start, torch.tensor([3.0, -2.0, 1.0, 0.5]).view(1, 1, 2, 2))
     assert moved.flatten().tolist() == pytest.approx([0.61, 0.41, 0.51, 0.51], abs=1e-6)
 
 
 @pytest.mark.parametrize(("steps", "windows"), [(100, (4,) * 25), (10, (1,) * 10), (60, (2,) * 30), (130, (5,) * 26)])
 def test_l1_checkpoints_come_every_four_percent(steps, windows):
-    assert apgd_l1.windows(steps) == windows
+    assert apgd.sparse_windows(steps) == windows
