@@ -5,11 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.cards import ModelCard, builtin_cards
+from registry.cards import ModelCard
 from registry.errors import CardError, LabelError, UnknownName
-from registry.files import Place
 from registry.labels import geirhos_groups
-from registry.loading import load_observer
 from registry.simulated import IdealObserver, splitmix64
 
 CATEGORIES = tuple(geirhos_groups())
@@ -90,15 +88,6 @@ def test_splitmix_gives_its_published_numbers():
     state = np.asarray([1234567], dtype=np.uint64)
     found = [int(splitmix64(state, stream)[0]) for stream in range(3)]
     assert found == [6457827717110365317, 3203168211198807973, 9817491932198370423]
-
-
-def test_the_built_in_ones(tmp_path):
-    found = {
-        name: load_observer(card, Place(tmp_path)) for name, card in builtin_cards().items() if card.source == "ideal"
-    }
-    assert len({who.identity for who in found.values()}) == len(found) == 5
-    assert not any(who.gradients for who in found.values())
-    assert np.array_equal(answers(found["ideal-shape"]), SHAPES)
 
 
 def test_what_cannot_be():

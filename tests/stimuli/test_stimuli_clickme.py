@@ -188,16 +188,3 @@ def test_records_give_back_what_was_written(tmp_path_factory, rows):
     found = records_of(path)
     assert [one.numbers["label"] for one in found] == [number for _, number, _ in rows]
     assert [bytes_at(path, one.values["image"]) for one in found] == [data for data, _, _ in rows]
-
-
-def test_a_record_file_cut_short_is_named(tmp_path):
-    data = records([example(image=b"abc", label=1)])
-    path = write(tmp_path / "a.tfrecords", data[:-1])
-    with pytest.raises(StimuliError, match=r"a\.tfrecords cannot be read .cut short"):
-        records_of(path)
-    write(path, data)
-    span = records_of(path)[0].values["image"]
-    assert bytes_at(path, span) == b"abc"
-    write(path, data[:20])
-    with pytest.raises(StimuliError, match="shorter than it was"):
-        bytes_at(path, span)

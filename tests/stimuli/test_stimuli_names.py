@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.stimuli.catalogue import canonical_condition, experiment_of, image_id, read_pair
+from benchmark.stimuli.catalogue import canonical_condition, experiment_of, image_id
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,6 @@ def test_only_the_published_prefix_is_taken_off(name, expected):
 )
 def test_conditions_have_one_spelling(experiment, text, expected):
     assert canonical_condition(experiment, text) == expected
-
-
-@pytest.mark.parametrize("name", ["cat7.png", "cat7-zebra1.png", "cat-dog.png", "7-1.png", "-.png"])
-def test_other_names_have_no_cues(name):
-    assert read_pair(name) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import Entry, find_entry, locate
+from benchmark.stimuli.catalogue import Entry, locate
 from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.verify import verify
@@ -72,12 +72,3 @@ def test_textures_are_fetched_from_a_mirror_folder_and_checked(frost, settings, 
     assert locate("frost", settings) is None
     with pytest.raises(StimuliError, match=r"create_c/frost2.png: no connection.*holds frost/frost2.png"):
         fetch("frost", settings, lambda line: None)
-
-
-def test_the_catalogue_knows_the_published_frost(real):
-    shapes = [texture.shape for texture in Resolver("any", real).textures("frost")]
-    assert len(shapes) == 6 and all(min(shape[:2]) > 224 for shape in shapes)
-    second, third = Resolver("any", real).textures("frost")[1:3]
-    assert np.array_equal(second, third)  # the published pictures 2 and 3 are the same
-    assert verify("frost", real).ok
-    assert next(iter(find_entry("frost", real).files)) == "frost1.png"

@@ -106,18 +106,6 @@ def test_what_is_no_table_is_named(tmp_path, content):
     assert str(path) in str(error.value)
 
 
-def test_a_repeated_column_is_named(tmp_path):
-    path = table(tmp_path / "edge_x.csv", header=HEADER + ",category")
-    with pytest.raises(TrialsError, match="'category' is there twice"):
-        read_trials(path)
-
-
-def test_one_answer_in_two_files_is_one_answer(tmp_path):
-    table(tmp_path / "cue-conflict" / "a.csv", *GOOD)
-    table(tmp_path / "cue-conflict" / "b.csv", GOOD[1])
-    assert [len(file) for file in read_trials(tmp_path)] == [2, 1]
-
-
 @pytest.mark.parametrize("session", ["1", "2"])
 def test_two_answers_of_one_source_are_refused(tmp_path, session):
     """Whichever session: what counts would hang on the order of files."""
@@ -129,13 +117,6 @@ def test_two_answers_of_one_source_are_refused(tmp_path, session):
     assert str(second) in str(error.value) and "a.csv" in str(error.value)
     apart = [read_trials(second, source="b"), read_trials(second.with_name("a.csv"), source="a")]
     assert [str(one[0].named) for one in apart] == ["subject-01 (b)", "subject-01 (a)"]
-
-
-def test_no_table_at_all(tmp_path):
-    with pytest.raises(TrialsError, match=r"no .csv"):
-        read_trials(tmp_path)
-    with pytest.raises(TrialsError, match="does not exist"):
-        read_trials(tmp_path / "none")
 
 
 def test_images_known_by_name(tmp_path):

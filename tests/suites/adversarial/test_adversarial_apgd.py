@@ -5,11 +5,8 @@ from itertools import accumulate
 
 import pytest
 import torch
-from adversarial_world import toy
 
-from suites.adversarial.attacks import apgd as module
-from suites.adversarial.attacks.apgd import apgd, dense_rules, inside, windows
-from suites.adversarial.attacks.problem import BALLS
+from suites.adversarial.attacks.apgd import apgd, inside, windows
 from suites.adversarial.config import Apgd
 
 EPSILON = {"linf": 4 / 255, "l2": 0.5, "l1": 12.0}
@@ -87,15 +84,3 @@ def test_projection_onto_ball_and_box_is_the_nearest_point():
         noise = torch.randn(origin.shape, generator=torch.Generator().manual_seed(seed))
         other = inside(origin, point - origin + 0.05 * noise, epsilon)
         assert ((wish - other).flatten(1).norm(dim=1) >= best - 1e-5).all()
-
-
-def test_a_step_rises_against_the_one_before_not_against_the_best():
-    """Losses 2, 0, 1 and 2, 3, 1 after the first: one rise each; what beats only the last one counts."""
-    problem = toy(lambda x: x.flatten(1), torch.zeros(2, 1, 1, 2))
-    rules = replace(dense_rules(BALLS["linf"]), move=lambda climb, slope: climb.point)
-    climb = module._begun(problem, rules, torch.ones(2), [(0, 0), (1, 0)])
-    ends = torch.zeros(9, dtype=torch.int64)
-    for losses in ([2.0, 2.0], [0.0, 3.0], [1.0, 1.0]):
-        loss = torch.tensor(losses)
-        climb = module._advanced(rules, climb, loss, torch.zeros(2, 1, 1, 2), ends)
-    assert climb.rises.tolist() == [1, 1] and climb.top.tolist() == [2.0, 3.0]

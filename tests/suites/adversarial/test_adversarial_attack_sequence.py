@@ -10,7 +10,7 @@ from adversarial_world import toy
 from suites.adversarial.attacks import attack_sequence as module
 from suites.adversarial.attacks.attack_sequence import Resistance, resistance
 from suites.adversarial.attacks.problem import Verdicts
-from suites.adversarial.config import LINF, QUICK, AdversarialConfig, Apgd, Finish, Square, Stage, Threat
+from suites.adversarial.config import AdversarialConfig, Apgd, Finish, Square, Stage, Threat
 
 NEVER = np.inf
 
@@ -32,34 +32,12 @@ def blank(threat, n, problem=None, **values):
     return Resistance(problem, threat, **columns)
 
 
-def test_the_worse_of_two_attacks_counts_image_by_image():
-    curve = blank(
-        Threat("linf", (1.0, 2.0)), 3, epsilon=[1.0, 4.0, NEVER], by=["ce", "ce", ""], size=[1.0, 4.0, np.nan]
-    )
-    other = np.array([[False, True], [True, True], [False, False]])
-    curve.merge(other, "fgsm")
-    assert curve.epsilon.tolist() == [1.0, 1.0, NEVER]
-    assert curve.by.tolist() == ["ce", "fgsm", ""]
-    assert curve.size.tolist()[:2] == [1.0, 1.0] and np.isnan(curve.size[2])
-
-
 def test_a_small_perturbation_breaks_every_budget_that_it_fits_in():
     threat = Threat("linf", (1.0, 2.0, 4.0), far=32.0)
     curve = blank(threat, 5, epsilon=[4.0, 2.0, 1.0, 32.0, NEVER], size=[1.5, 2.0000001, 1.0, 20.0, np.nan])
     curve.tighten()
     assert curve.epsilon.tolist() == [2.0, 2.0, 1.0, 32.0, NEVER]
     assert curve.held.tolist() == [1.0, 1.0, 0.0, 4.0, 32.0]
-
-
-@pytest.mark.slow
-def test_square_searches_far_out_only_what_gradients_leave(problem):
-    masked = replace(problem, forward=lambda x: problem.forward((x * 15).round() / 15))
-    threat, config = replace(LINF, epsilons=(8 / 255,)), replace(QUICK, check=Square(60))
-    honest, blocked = (resistance(one, threat, config, None) for one in (problem, masked))
-    assert np.isfinite(honest.epsilon).all() and "square" not in honest.by
-    assert (blocked.by == "square").any() and set(blocked.by) <= {"", "square"}
-    assert np.allclose(blocked.epsilon[blocked.by == "square"], 32 / 255)
-    assert (blocked.margin[blocked.by == "square"] <= 0).all()  # of the gradient's last point
 
 
 def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(monkeypatch):

@@ -78,17 +78,6 @@ def test_each_epsilon_is_a_call_of_its_own_and_its_cost_is_shared_out(attacked):
     assert verdicts.forwards.tolist() == [2 + 1, 2 + 1, 1 + 1, 1 + 1]
 
 
-def test_gradients_are_counted_where_they_can_be_had():
-    network = AttackedNetwork(problem_of([[0.1, 0.1]]))
-    x = torch.full((3, 1, 1, 2), 0.5)
-    assert not network.training and not network(x).requires_grad
-    with torch.no_grad():
-        assert not network(x.clone().requires_grad_()).requires_grad
-    assert (network.passes, network.forwards) == (0, 6)
-    assert network(x.clone().requires_grad_()).requires_grad
-    assert (network.passes, network.forwards) == (3, 6)
-
-
 def test_logits_that_are_no_numbers_are_zero_to_the_packages():
     problem = problem_of([[0.1, 0.1]])
     bad = torch.tensor([[float("nan"), float("inf")], [float("-inf"), 2.0]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmark.engine.devices import full_precision, make_policy, numerics
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, sweep
-from suites.adversarial.attacks.problem import Problem, fallen, taken
+from suites.adversarial.attacks.problem import Problem, fallen
 from suites.adversarial.config import AdversarialConfig, Apgd, Stage, Threat
 
 
@@ -63,29 +63,6 @@ def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
     alone = [walk(float(np.float32(limit)), steps) for limit in limits]
     walked = zip(ascent.fell.tolist(), ascent.passes.tolist(), ascent.forwards.tolist(), strict=True)
     assert alone == list(walked)
-
-
-def test_the_known_first_gradient_saves_one_pass_of_each_start():
-    problem = line([0.5, 0.5, 0.5], 2)
-    steps = schedule([(Stage("ce", 3, "clean"), 0.1), (Stage("ce", 2, "clean"), 0.1)])
-    plain = Ascent(problem, "linf", steps)
-    known = Ascent(replace(problem, first=slope(problem).gradient), "linf", steps)
-    assert (plain.passes - known.passes).tolist() == [2, 2, 2]
-    assert torch.equal(plain.point, known.point)
-
-
-def test_no_images_and_no_steps():
-    assert len(Ascent(line([], 4), "linf", schedule([(Stage("ce", 3), 0.1)])).broken) == 0
-    none = Ascent(line([0.01], 4), "linf", schedule([]))
-    assert none.fell.tolist() == [-1] and none.passes.tolist() == [0]
-
-
-def test_images_are_copied_in_their_layout():
-    images = torch.rand(5, 3, 4, 6).contiguous(memory_format=torch.channels_last)
-    rows = np.array([3, 0, 3])
-    assert torch.equal(taken(images, rows), images[rows])
-    assert taken(images, rows).is_contiguous(memory_format=torch.channels_last)
-    assert taken(images, rows[:0]).shape == (0, 3, 4, 6)
 
 
 def test_close_answers_count_only_if_the_plain_network_is_wrong_too():

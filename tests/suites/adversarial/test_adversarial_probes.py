@@ -13,7 +13,7 @@ from benchmark.contracts import Trials
 from suites.adversarial.attacks.pgd import Ascent, schedule
 from suites.adversarial.attacks.problem import Followed
 from suites.adversarial.config import LINF, AdversarialConfig, Stage
-from suites.adversarial.trust.probes import answers_apart, asked, company_differences, ends, preimage, probed, slopes
+from suites.adversarial.trust.probes import answers_apart, company_differences, ends, preimage, slopes
 from suites.adversarial.trust.report import READINGS, preprocessing
 
 WAYS = torch.randn(2, 3 * 64, generator=torch.Generator().manual_seed(1))
@@ -116,27 +116,6 @@ def test_what_the_attack_followed_is_what_is_checked():
     assert torch.equal(seen.point[2], run.shown[2][2])
 
 
-def test_where_a_network_is_asked():
-    """Images that no attack moved at a point up to 2/255 away; differences of .5, 1.5 and 4/255 to both sides of it in
-    every value."""
-    seen = []
-
-    def run(x):
-        seen.append(x.detach().clone())
-        return line(x)
-
-    checked(run, n=1)
-    _, point, *halvings, edge, ends, alone, around, again = seen
-    assert len(halvings) == 6 and torch.equal(edge, again) and len(around) == 24
-    assert torch.equal(point, alone) and len(ends) == 24
-    moved = (point - 0.5).flatten()
-    assert -2 / 255 <= float(moved.min()) < -1.8 / 255 < 1.8 / 255 < float(moved.max()) <= 2 / 255
-    away = (ends - point).abs().flatten(1) * 255
-    assert torch.allclose(away, torch.tensor([0.5] * 8 + [1.5] * 8 + [4.0] * 8)[:, None], atol=1e-3)
-    assert torch.allclose(ends[:4] + ends[4:8], 2 * point, atol=1e-6)
-    assert len({tuple(row) for row in (ends[:4] > point).flatten(1).tolist()}) == 4
-
-
 def test_company_counts_and_a_copy_does_not():
     images = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
 
@@ -182,16 +161,6 @@ def test_pre_images_of_probabilities_and_sigmoids():
     whole = torch.tensor([[1.0, 0.0]])
     assert torch.isfinite(preimage(whole)(whole)).all()
     assert torch.isfinite(preimage(torch.ones(1, 2))(torch.ones(1, 2))).all()
-
-
-def test_who_is_asked_depends_on_the_seed_alone():
-    seeds = np.arange(1000, dtype=np.uint64)
-    for who, part in ((probed, 0.25), (asked, 0.5)):
-        assert who(seeds).mean() == part
-        assert np.array_equal(who(seeds[::3]), who(seeds)[::3])
-    assert probed(np.array([0, 1, 2, 5, 2**63 + 1], dtype=np.uint64)).tolist() == [
-        False, True, False, True, True,
-    ]  # fmt: skip
 
 
 LEAST = AdversarialConfig((LINF,), (Stage("ce", 1),))

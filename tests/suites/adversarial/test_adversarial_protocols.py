@@ -1,7 +1,5 @@
 """The protocols as the page of the suite states them, in grey levels and steps: literals."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch
 from benchmark.contracts import Trials
 from suites.adversarial import SUITE
 from suites.adversarial.config import Threat
-from suites.adversarial.metrics import area, metrics_of
+from suites.adversarial.metrics import area
 from suites.adversarial.trust.report import READINGS
 
 SWEEP = [0.25, 0.5, 1, 2, 4, 8]
@@ -68,15 +66,6 @@ def test_every_protocol(name):
         assert (attack(finish.attack), finish.near) == ("apgd-margin 20 x 1", 0.3)
 
 
-def test_budgets_that_have_a_metric_of_their_own():
-    at = {"robust_accuracy": 4 / 255, "robust_linf_1": 1 / 255, "robust_linf_8": 8 / 255}
-    metrics = {m.name: m for m in SUITE.metrics}
-    for name, norm, epsilon in [*((n, "linf", e) for n, e in at.items()), ("robust_l2_1", "l2", 1)]:
-        shown = torch.tensor([0.9, 1.0, 1.1]).double().numpy() * epsilon
-        num, _ = metrics[name].ratio(Trials({f"{norm}_epsilon": shown}))
-        assert num.tolist() == [False, False, True]
-
-
 def test_what_an_image_may_have_been_meant_as():
     """White, with ImageNet's mean .485, .456, .406 and deviation .229, .224, .225."""
     x = torch.ones(1, 3, 1, 1)
@@ -92,15 +81,6 @@ def test_what_an_image_may_have_been_meant_as():
     grey = 0.25 * x
     assert READINGS["scaled to [-1, 1] once more"](grey).flatten().tolist() == [-0.5] * 3
     assert READINGS["scaled to [-1, 1] once less"](grey).flatten().tolist() == [0.625] * 3
-
-
-def test_a_budget_that_is_the_headline_has_no_second_name():
-    l2 = replace(SUITE.config, threats=(SUITE.config.threat("l2"),))
-    names = [one.name for one in metrics_of(l2)]
-    assert "robust_accuracy" in names and "robust_l2_1" not in names
-    both = replace(SUITE.config, threats=SUITE.config.threats[::-1])
-    names = [one.name for one in metrics_of(both)]
-    assert "robust_linf_1" in names and "robust_l2_1" not in names
 
 
 def test_the_area_of_a_single_budget_is_the_share_that_stands_there():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from corruption_tables import CELLS
 
-from suites.corruption import cells
 from suites.corruption.cells import cells_of, seen_conditions
 
 
@@ -23,16 +22,6 @@ def test_the_list_that_has_all_levels_is_meant():
     assert [c.condition for c in world] == [f"uniform-noise/{level}" for level in ("0.05", "0.1", "0.2", "0.35")]
     blurred = cells_of(["low-pass/1.5", "low-pass/1", "low-pass/0.7"])
     assert [c.condition for c in blurred] == ["low-pass/0.7", "low-pass/1", "low-pass/1.5"]
-
-
-def test_other_packages_are_looked_through_only_for_what_is_not_the_packages_own(monkeypatch):
-    asked = []
-    monkeypatch.setattr(cells, "plugins", lambda: asked.append(1) or ({}, {}))
-    assert len(cells_of(CELLS)) == len(CELLS)
-    assert asked == []
-    cells_of(["contrast/17"])  # a level that no list has
-    cells_of(["sparkles/1"])
-    assert asked == [1, 1]
 
 
 def test_unknown_corruptions_of_folders_are_read_from_their_names():

@@ -68,22 +68,6 @@ def test_a_wrong_name_answers_with_close_ones():
         plan(CorruptionConfig(corruptions=("gausian_noise",)), Shelf("imagenet1k"))
 
 
-def test_the_quick_variant():
-    config = SUITE.variants["quick"].config
-    made = plan(config, Shelf("imagenet1k"))
-    assert conditions(made) == ["clean", *(c for c in CELLS if c[-1] in "135")]
-    few = plan(replace(config, images=5), Shelf("imagenet1k"))
-    assert {len(block.stimuli) for block in few.blocks} == {5}
-
-
-def test_rounding_and_the_resize_filter_are_switches():
-    rounded = plan(SUITE.variants["rounded"].config, Shelf("imagenet1k")).blocks
-    assert {block.transform.params["quantise"] for block in rounded[1:]} == {"round"}
-    bicubic = plan(SUITE.variants["bicubic"].config, Shelf("imagenet1k")).blocks
-    assert {block.presentation for block in bicubic} == {"crop224-bicubic"}
-    assert {block.transform.params["quantise"] for block in bicubic[1:]} == {"truncate"}
-
-
 def test_the_human_experiments_levels_but_not_their_controls():
     made = plan(SUITE.variants["human"].config, Shelf("geirhos16"))
     shown = conditions(made)

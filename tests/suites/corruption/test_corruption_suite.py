@@ -10,7 +10,6 @@ from benchmark.contracts import Block, Trials
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.store import open_store
 from benchmark.testing import check_suite, toy_stimuli
-from benchmark.testing.toys import CATEGORIES
 from benchmark.variables import read_settings
 from registry.labels import decide, label_space
 from suites.corruption import SUITE
@@ -61,13 +60,6 @@ def test_top5_and_the_probability_of_the_truth():
     assert 0.4 < columns["top5"].mean() < 0.7
 
 
-def test_the_five_best_of_equal_ones_are_the_first():
-    flat = np.full((16, 16), 1 / 16)
-    found = observe(CorruptionConfig(), Seen(flat, CATEGORIES, CATEGORIES, "geirhos16"))
-    assert found["top5"].tolist() == [True] * 5 + [False] * 11
-    assert "right16" not in found
-
-
 def test_no_answer_among_16_is_not_an_airplane():
     """A class outside the sixteen took all, and what is left of them rounds to 0."""
     classes = label_space("imagenet1k").classes
@@ -95,12 +87,6 @@ def test_the_answer_among_16_is_the_registrys_decision():
     expected = np.where(wanted[truth] < 0, -1, answer == wanted[truth])
     np.testing.assert_array_equal(found["right16"], expected)
     assert set(np.unique(expected)) == {-1, 0, 1}
-
-
-def test_how_many_images_a_block_has_is_kept_where_it_may_stop():
-    view = Seen(np.eye(16), CATEGORIES, CATEGORIES, "world16", size=77)
-    assert "of" not in observe(CorruptionConfig(), view)
-    assert observe(CorruptionConfig(half_width=0.1), view)["of"].tolist() == [77] * 16
 
 
 # --- observers whose scores are known --------------------------------------------------------------------------------

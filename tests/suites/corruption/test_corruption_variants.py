@@ -1,14 +1,7 @@
 """The protocols of the suite's variants: literals."""
 
-import pytest
-
 from suites.corruption import SUITE
 
-PLAIN = {
-    "source": "imagenet-c", "corruptions": ("common",), "severities": (), "jpeg85": False,
-    "quantise": "published", "resize": "bilinear", "images": None, "references": ("alexnet",),
-    "half_width": None,
-}  # fmt: skip
 HUMAN = (
     *("colour", "contrast", "uniform-noise", "salt-and-pepper", "low-pass", "high-pass"),
     *("phase-scrambling", "power-equalisation", "rotation", "false-colour"),
@@ -25,15 +18,6 @@ SWEEPS = {
     "stylized-imagenet": {},
 }
 FOLDERS = {"imagenet-c": ("common",), "imagenet-c-bar": ("all",), "imagenet-3dcc": ("all",)}
-
-
-@pytest.mark.parametrize("name", SWEEPS)
-def test_sweeps_differ_from_the_plain_one_in_what_they_are_called_after(name):
-    suite = SUITE.variants[name] if name else SUITE
-    assert vars(suite.config) == PLAIN | SWEEPS[name]
-    assert suite.passes == 1.0
-    spaces = ("imagenet1k", "geirhos16", "world16")
-    assert suite.spaces == (spaces if not name else spaces[:2])
 
 
 def test_folders_are_shown_under_their_own_role():

@@ -157,19 +157,6 @@ def test_nobody_who_errs_leaves_the_share_of_the_ceiling_open(make, find):
     assert share.value == 1.0 and share.low < 0.5 and share.high > 2
 
 
-@pytest.mark.parametrize(("count", "flagged"), [(4, True), (9, True), (10, False)])
-def test_squared_differences_from_few_people_say_what_their_interval_is_worth(make, count, flagged):
-    mine, *others = observers(make, count + 1, role="edges", condition="")
-    crowd = {f"subject-{i}": one for i, one in enumerate(others)}
-    scores = SUITE.against.scores(None, mine, crowd), SUITE.against.group(None, crowd)
-    for found in scores:
-        squares = [s for s in found if s.metric == "accuracy_difference"]
-        assert len(squares) == 2  # the experiment's, and the mean over experiments
-        told = [any(flag.startswith(f"{count} people: an interval") for flag in s.flags) for s in squares]
-        assert told == [flagged, flagged]
-        assert not any("an interval of squared" in " ".join(s.flags) for s in found if s not in squares)
-
-
 @pytest.mark.parametrize("few", ["both", "first", "second", "neither"])
 def test_kappa_of_a_pair_is_one_number_whichever_cell_is_small(few):
     """One cell of four with two images: half an image more in each cell, for both ways round."""

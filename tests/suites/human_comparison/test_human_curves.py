@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from benchmark.stats.ranks import human_likeness
 from suites.human_comparison import SUITE
 from suites.human_comparison.experiments import BY_ROLE
-from suites.human_comparison.psychometric import Points, _is_poor, fit_curve
+from suites.human_comparison.psychometric import fit_curve
 
 LOW_PASS = BY_ROLE["low-pass"]
 
@@ -78,13 +78,6 @@ def test_no_curve_where_there_are_no_levels(make):
 
 def test_a_curve_that_does_not_fit_is_called_poor(make, join):
     assert fitted(make, join, 160 * np.array([0.9, 0.9, 0.2, 0.9, 0.2, 0.7, 0.1, 0.06]), 160).poor
-
-
-@pytest.mark.parametrize(("count", "critical"), [(8, 15.0863), (7, 13.2767), (5, 9.2103), (4, 6.6349)])
-def test_poor_beyond_the_99_percent_point(count, critical):
-    points = Points(np.arange(count) * 1.0, np.full(count, 5.0), np.full(count, 10.0))
-    assert not _is_poor(points, critical - 0.01)
-    assert _is_poor(points, critical + 0.01)
 
 
 def test_step_observer_has_a_finite_threshold(make, join):

@@ -200,14 +200,6 @@ def test_simulated_people_are_not_called_people(make, find):
     )
 
 
-def test_order_of_trials_and_of_people_does_not_count(make):
-    trials, order = make(bits(0, 50)), np.random.default_rng(1).permutation(50)
-    people_ = {f"subject-{i}": make(bits(i, 50)) for i in (1, 2, 3)}
-    turned = {name: people_[name] for name in reversed(people_)}
-    shuffled = Trials({name: values[order] for name, values in trials.columns.items()})
-    assert list(SUITE.against.scores(None, trials, people_)) == list(SUITE.against.scores(None, shuffled, turned))
-
-
 def test_people_as_a_group_are_all_pairs(make, find):
     crowd = {f"subject-{i}": make(bits(i, 60)) for i in range(4)}
     group = people(None, crowd)

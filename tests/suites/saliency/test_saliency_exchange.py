@@ -12,7 +12,7 @@ from benchmark.testing import ToyView, toy_stimuli
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
-from suites.saliency.maps.exchange import evidence_columns, grounds, moved, outlines, partners
+from suites.saliency.maps.exchange import evidence_columns, grounds, moved, partners
 from suites.saliency.maps.mask_context import context_of
 from suites.saliency.metrics import exemplars, reliance, split
 
@@ -174,15 +174,6 @@ def test_an_outline_is_put_where_the_object_is_and_brought_to_its_size():
     away[:10, :10] = True
     cut = moved(outline, away)  # two fifths of it would be off the picture
     assert abs(cut.sum() - 100) <= 10
-
-
-def test_whose_outline_is_lent():
-    """The next image of a third category; of two categories, the next of another than its own that is no partner."""
-    category = np.array(["cat", "dog", "cat", "dog", "car", "cat"])
-    pairs = {0: 1, 1: 0, 2: 3, 3: 2, 4: 5, 5: 4}
-    assert outlines(pairs, category) == {0: 4, 1: 4, 2: 4, 3: 4, 4: 1, 5: 1}
-    assert outlines({0: 1, 1: 0, 2: 3, 3: 2}, category[:4]) == {0: 3, 1: 2, 2: 1, 3: 0}
-    assert outlines({0: 1, 1: 0}, category[:2]) == {}
 
 
 def test_two_images_exchange_with_one_another_whatever_the_chunk():

@@ -8,7 +8,6 @@ from torch import nn
 
 from benchmark.errors import ModelFailure
 from suites.saliency.maps.gradients import centred_cosine, input_gradients, log_odds, noise_of, smooth_gradient
-from suites.saliency.measured import reinitialised
 
 
 def chosen(n, classes, row=0):
@@ -109,19 +108,3 @@ def test_noise_follows_the_seed_alone():
     np.testing.assert_array_equal(all_of_them[:, 1:2], noise_of(seeds[1:2], (3, 20, 20), 2, 0.15))
     assert all_of_them.std() == pytest.approx(0.15, rel=0.03)
     assert not np.array_equal(all_of_them[0], all_of_them[1])
-
-
-def test_layers_start_anew_and_the_others_keep_their_weights_in_another_order():
-    class Scaled(Tiny):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.arange(20.0))
-
-    module = Scaled()
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    torch.manual_seed(0)
-    fresh = reinitialised(module)
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
-    assert not torch.equal(fresh.conv.weight, module.conv.weight)
-    assert not torch.equal(fresh.scale, module.scale)
-    assert torch.equal(fresh.scale.sort().values, module.scale.detach())

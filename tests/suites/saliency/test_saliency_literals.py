@@ -93,17 +93,6 @@ def test_objects_of_one_to_ninety_five_percent_count(area, counts):
     assert found.value == pytest.approx(1 / 3)
 
 
-def test_how_many_images_are_shown():
-    from suites.saliency.config import SHOWN
-
-    assert {space: dict(counts) for space, counts in SHOWN.items()} == {
-        "world16": {"natural": 192, "cue-conflict": 137, "cue-conflict-alpha0": 97, "cue-conflict-alpha1": 97},
-        "geirhos16": {"cue-conflict": 320, "natural-masked": 320},
-        "imagenet1k": {"natural-masked": 320, "clickme": 320},
-    }
-    assert vars(SUITE.config) == {"draws": 4, "sigma": 0.15, "pool": 160, "added": ()}
-
-
 def test_only_the_main_role_of_several_enters_the_headline_and_the_excess():
     """Two photographs and two conflict images: all of what the others add is 0 over 0."""
     columns = {

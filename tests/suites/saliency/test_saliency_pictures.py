@@ -8,7 +8,7 @@ from tensors import assert_close
 from torch import nn
 
 from benchmark.errors import ModelFailure
-from suites.saliency.pictures import PICTURES, grad_cam, gradient_x_input, integrated_gradients, smoothed
+from suites.saliency.pictures import grad_cam, gradient_x_input, integrated_gradients, smoothed
 
 FIRST = torch.tensor([[True, False]])
 
@@ -108,7 +108,3 @@ def test_grad_cam_of_networks_and_transformers(name, side, coarse):
 def test_a_network_without_places_has_no_grad_cam():
     with pytest.raises(ModelFailure, match="keeps places"):
         grad_cam(Net(Linear()), image(), FIRST)
-
-
-def test_what_is_no_score_says_why():
-    assert [name for name, (_, warning) in PICTURES.items() if not warning] == ["gradient", "smoothgrad"]
