@@ -28,8 +28,7 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     if shelf.space == WORLD:
         # The world's natural images under the experiments' own degradations.
         natural = shelf.find("natural")
-        first = restrict(natural, natural.ids[:WORLD_IMAGES])  # categories take turns
-        stimuli = replace(first, whole=WORLD_IMAGES)
+        stimuli = replace(restrict(natural, natural.ids[:WORLD_IMAGES]), whole=WORLD_IMAGES)  # categories take turns
         for graded, levels in WORLD_LEVELS.items():
             changes = ((level, transform(own_list("human")[graded], level)) for level in levels)
             blocks += [Block(stimuli, level, change, "whole", graded) for level, change in changes]
