@@ -94,7 +94,7 @@ RUN = ["run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "4", "-q"]
 
 @pytest.fixture
 def long_from_nothing(monkeypatch):
-    monkeypatch.setattr(estimating, "LONG", 0.5)
+    monkeypatch.setattr(estimating, "LONG", 0.0)
 
 
 def at_terminal(monkeypatch, answer):
