@@ -202,8 +202,8 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
     try:
         return Preprocess.model_validate(fields)
     except ValidationError as error:
-        found = problems(error, Preprocess.model_fields, "preprocess")[0]
-        raise CardError(f"preprocessing {found}.") from error
+        problem = problems(error, Preprocess.model_fields, "preprocess")[0]
+        raise CardError(f"preprocessing {problem}.") from error
 
 
 def settled(

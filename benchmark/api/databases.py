@@ -75,7 +75,7 @@ def merge(
                 with open_store(source.url, write=False) as part:
                     report.merged.append(store.merge(part))
             scored = score_again(store, run)
-        report.scored, report.waiting = scored.made, scored.waiting
+        report.scored, report.waiting = scored.new_sets, scored.waiting
         here = ended_parts(store.run_notes())
         # plans of earlier merges, which nobody carries out any more, are no news
         brought = [note for source in looked_at for note in source.notes] if looked_at else here

@@ -38,7 +38,7 @@ def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
     settings = read_settings(db)
     # A missing leaderboard is an error, not a new one; an older one is brought up to date.
     with open_store(settings.db, create=False) as store, recorded(store, "bench db rescore") as number:
-        return score_again(store, number, suite).made
+        return score_again(store, number, suite).new_sets
 
 
 def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
@@ -53,7 +53,7 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
     for chosen in suites.values():
         try:
             done = complete_parts(store, run, [chosen], codes)
-            total.made += done.made + Scorer(store, run, chosen, codes).again()
+            total.new_sets += done.new_sets + Scorer(store, run, chosen, codes).again()
             total.waiting |= done.waiting
         except BenchError:
             raise

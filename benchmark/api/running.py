@@ -177,21 +177,7 @@ class Prepared:
 def prepare(request: RunRequest, settings: Settings) -> Prepared:
     """Names -> cards and suites -> tasks. Raises UnknownName with close matches, BenchError on an impossible part."""
     shard = parse_shard(request.shard) if request.shard is not None else None
-    _require_fitting_options(request)
-    cards = tuple(choose_cards(joined(request.models), settings))
-    prepared = Prepared([], settings, request, SuiteShelf({}, {}), cards).planned()
-    shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
-    for entry in wanted_sets(joined(request.stimuli), settings):
-        if entry.name not in shown:
-            raise BenchError(
-                f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
-                "of these suites to any of these models."
-            )
-    return parts_of(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1] if shard else prepared
-
-
-def _require_fitting_options(request: RunRequest) -> None:
-    """Raises BenchError for options that do not go together."""
+    # Options that do not go together.
     on_ray, device = request.executor == "ray", request.device
     if request.executor == "slurm":
         raise BenchError("--executor slurm is now `bench run ... --print-array slurm`, which prints a script.")
@@ -211,6 +197,16 @@ def _require_fitting_options(request: RunRequest) -> None:
     ):
         if is_given and not on_ray:
             raise BenchError(f"{option} is for --executor ray: leave it out, or name that executor.")
+    cards = tuple(choose_cards(joined(request.models), settings))
+    prepared = Prepared([], settings, request, SuiteShelf({}, {}), cards).planned()
+    shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
+    for entry in wanted_sets(joined(request.stimuli), settings):
+        if entry.name not in shown:
+            raise BenchError(
+                f"the stimulus set '{entry.name}' (role '{entry.role}', space '{entry.space}') is not shown by any "
+                "of these suites to any of these models."
+            )
+    return parts_of(prepared, devices_and_policy(request)[1], shard.of)[shard.index - 1] if shard else prepared
 
 
 def require_possible(request: RunRequest, settings: Settings) -> None:

@@ -34,9 +34,9 @@ def report(
     Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run."""
     if live:
         return _serve(read_settings(db), host, port, every)
-    made = site.report(out, compare=compare, db=db)
-    pictures = f" and {made.pictured / 1e6:.1f} MB of thumbnails" if made.pictured else ""
-    say(f"{out / 'index.html'}: {made.pages} pages, {made.written / 1e6:.1f} MB{pictures}")
+    built = site.report(out, compare=compare, db=db)
+    pictures = f" and {built.pictured / 1e6:.1f} MB of thumbnails" if built.pictured else ""
+    say(f"{out / 'index.html'}: {built.pages} pages, {built.written / 1e6:.1f} MB{pictures}")
     return 0
 
 

@@ -113,10 +113,10 @@ def owed_text(observations: Sequence[Observation], missing: Mapping[str, str]) -
 
 @dataclass
 class Completed:
-    """made: new score sets; scored: work that is whole; fresh: of it, what is scored anew; waiting: "MODEL under SUITE"
+    """new_sets: of scores; scored: work that is whole; fresh: of it, what is scored anew; waiting: "MODEL under SUITE"
     -> what is not there yet."""
 
-    made: int = 0
+    new_sets: int = 0
     scored: set[Work] = field(default_factory=set)
     fresh: set[Work] = field(default_factory=set)
     waiting: dict[str, str] = field(default_factory=dict)
@@ -158,7 +158,7 @@ def complete_parts(
             continue
         done.scored.add(names)
         if fresh:
-            done.made += 1
+            done.new_sets += 1
             done.fresh.add(names)
         store.put_outcome(run, part.observer, *names, "done", detail=part.detail)
     return done

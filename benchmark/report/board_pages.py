@@ -19,7 +19,7 @@ from benchmark.leaderboard.summary import Line, Summary, millions, summary_table
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.table import remarks, wide_records
 from benchmark.leaderboard.training_curves import checkpoint_table
-from benchmark.report.contents import Contents, Crowd, about, family, parameters, source
+from benchmark.report.contents import Contents, PeopleScore, about, family, parameters, source
 from benchmark.report.figures import (
     LINKS,
     TRAINING,
@@ -183,7 +183,7 @@ class PageTable:
 
 
 def column_of(
-    key: str, column: Column, cells: Sequence[Cell], names: Sequence[str], people: Crowd | None, *,
+    key: str, column: Column, cells: Sequence[Cell], names: Sequence[str], people: PeopleScore | None, *,
     drawn: bool = True, title: str = "", page: str = "", where: str = "",
 ) -> tuple[PageColumn, list[Mark]]:  # fmt: skip
     """A column with its cells as marks. What is to be said of several numbers is said once, below the table."""
@@ -235,7 +235,7 @@ def row_of(
     return PageRow(line.observer, page, group, rank, place, facts, marks)
 
 
-def people_row(columns: Sequence[PageColumn], people: Sequence[Crowd | None]) -> PageRow | None:
+def people_row(columns: Sequence[PageColumn], people: Sequence[PeopleScore | None]) -> PageRow | None:
     """What people have in each column, as the first row of a table; None where they have nothing."""
     called = dict.fromkeys(who.called for who in people if who)
     if not called:
@@ -248,12 +248,12 @@ def people_row(columns: Sequence[PageColumn], people: Sequence[Crowd | None]) ->
 @cache
 def address(paper: str) -> str:
     """Where a card's paper is on the web: an address, an arXiv number or a DOI; "" where it says none."""
-    if found := re.search(r"https?://[^\s<>\"]+", paper):
-        return found[0]
-    if found := re.search(r"arxiv[:/ ]*(?:abs/)?(\d{4}\.\d{4,5})", paper, re.IGNORECASE):
-        return f"https://arxiv.org/abs/{found[1]}"
-    found = re.search(r"\b10\.\d{4,}/[^\s<>\"]+", paper)
-    return f"https://doi.org/{found[0]}" if found else ""
+    if web := re.search(r"https?://[^\s<>\"]+", paper):
+        return web[0]
+    if arxiv := re.search(r"arxiv[:/ ]*(?:abs/)?(\d{4}\.\d{4,5})", paper, re.IGNORECASE):
+        return f"https://arxiv.org/abs/{arxiv[1]}"
+    doi = re.search(r"\b10\.\d{4,}/[^\s<>\"]+", paper)
+    return f"https://doi.org/{doi[0]}" if doi else ""
 
 
 # --- the leaderboard: models by suites, one table per decision space

@@ -51,7 +51,7 @@ PARENTHESIS = re.compile(r" \(.*\)")
 FEW, OWN = 7, 12
 
 
-class Crowd(NamedTuple):
+class PeopleScore(NamedTuple):
     """What people have in a column. called: "people", or "simulated people" where there are no others; how: whose
     value it is and what its interval covers."""
 
@@ -67,7 +67,7 @@ class Crowd(NamedTuple):
 
 def people_among(
     rows: Iterable[tuple[str, str, Cell]], bounds: tuple[float, float] | None, pooled: bool
-) -> Crowd | None:
+) -> PeopleScore | None:
     """What people have, from (observer, kind, cell) of the rows beside a table; None where nobody has a value.
 
     pooled: they are scored against one another, so that no interval over persons covers their mean: it is then from
@@ -76,7 +76,7 @@ def people_among(
     valued = [(name, kind, cell) for name, kind, cell in rows if cell.value is not None]
     for name, kind, cell in valued:
         if kind == "group":
-            return Crowd("people", name.partition(" (")[2].rstrip(")") or name, cell)
+            return PeopleScore("people", name.partition(" (")[2].rstrip(")") or name, cell)
     for kind, called in (("human", "people"), ("simulated", "simulated people")):
         values = [float(cell.value or 0) for _, who, cell in valued if who == kind]
         if values:
@@ -84,7 +84,7 @@ def people_among(
             low, high = (min(values), max(values)) if ranged else mean_interval(values, bounds=bounds)
             how = "lowest to highest" if ranged else "95 % t interval over them"
             cell = Cell(sum(values) / len(values), low, high, len(values))
-            return Crowd(called, f"mean of {len(values)}, {how}", cell)
+            return PeopleScore(called, f"mean of {len(values)}, {how}", cell)
     return None
 
 
@@ -304,13 +304,13 @@ class Contents:
             answers.append(replace(role, observers=observers, kinds=kinds, code=role.code[at], certainty=certainty))
         return replace(self, boards=tuple(b for b in boards if b.rows), answers=answers, own=frozenset(chosen))
 
-    def people(self, board: Board, metric: str) -> Crowd | None:
+    def people(self, board: Board, metric: str) -> PeopleScore | None:
         """What people have in a column of a board."""
         bounds = next((column.bounds for column in board.columns if column.metric == metric), None)
         rows = ((row.observer, row.kind, row.cells[metric]) for row in board.references if metric in row.cells)
         return people_among(rows, bounds, self._pooled(board.suite))
 
-    def people_at(self, summary: Summary, at: int) -> Crowd | None:
+    def people_at(self, summary: Summary, at: int) -> PeopleScore | None:
         """What people have in a headline of a summary; past the headlines in the clean accuracy."""
         lines, clean = summary.references, at == len(summary.headlines)
         head = summary.clean if clean else summary.headlines[at]
@@ -320,7 +320,7 @@ class Contents:
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, float]]:
         """(names of the sets that a metric is usually measured on, image -> share of people who get it right as it
         is)."""
-        roles = {m.role for one in self.suites if one.name == suite for m in one.metrics if m.name == metric}
+        roles = {m.role for known in self.suites if known.name == suite for m in known.metrics if m.name == metric}
         usual = [held for (name, _), held in self.usual.items() if name == suite]
         digests = [digest for held in usual for role, digest in held.items() if role in roles]
         sets = [self.sets[digest].name for digest in digests if digest in self.sets]
@@ -332,7 +332,7 @@ class Contents:
         return sets, shares
 
     def _pooled(self, suite: str) -> bool:
-        against = next((one.against for one in self.suites if one.name == suite), None)
+        against = next((known.against for known in self.suites if known.name == suite), None)
         return against is not None and against.group is not None
 
     @cached_property
@@ -352,8 +352,8 @@ class Contents:
     def linked(self) -> list[Summary]:
         """What links are looked for in: the decision spaces, then each publisher's scores by themselves."""
         apart = (
-            replace(one, space=f"reported by {one.space.removesuffix(', reported')}")
-            for one in reported_summaries(self.reported)
+            replace(table, space=f"reported by {table.space.removesuffix(', reported')}")
+            for table in reported_summaries(self.reported)
         )
         return [*self.summaries, *apart]
 
@@ -383,7 +383,7 @@ class Contents:
             for suite, space, role, stimuli in asked:
                 votes.setdefault((suite, space), {}).setdefault(role, Counter())[stimuli] += 1
         return {
-            place: {role: min(n, key=lambda one: (-n[one], one)) for role, n in sorted(roles.items())}
+            place: {role: min(n, key=lambda stimuli: (-n[stimuli], stimuli)) for role, n in sorted(roles.items())}
             for place, roles in votes.items()
         }
 
@@ -406,7 +406,7 @@ def read_contents(settings: Settings) -> Contents:
             for row in map(now.marked, store.latest_scores())
         ]
         observers = {row.name: row._replace(card=published(row.card)) for row in store.observers()}
-        outcomes = [replace(one, reason=published(one.reason)) for one in store.outcomes()]
+        outcomes = [replace(outcome, reason=published(outcome.reason)) for outcome in store.outcomes()]
         answers = read_answers(store, suites)
         runs, origins = published(store.runs()), store.runs_of_sets()
     if not rows:

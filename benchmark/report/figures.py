@@ -36,7 +36,7 @@ REPORTED_PANELS, MEASURED, REMARKS = 4, 20, 4
 _SOURCE = re.compile(r" \([^()]*, reported\)$")
 
 
-class Drawing(NamedTuple):
+class PlacedDrawing(NamedTuple):
     """A drawing as a page shows it. path: of its file; width, height: px."""
 
     path: str
@@ -52,8 +52,8 @@ class PlacedFigure(NamedTuple):
     title: str
     caption: str
     half: bool
-    wide: Drawing
-    narrow: Drawing
+    wide: PlacedDrawing
+    narrow: PlacedDrawing
     data: str
     inline: str
 
@@ -66,7 +66,7 @@ def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
         file, within, *size = drawing.svg(figure, drawing.WIDTHS[width])
         path = f"figures/{figure.name}{ending}.svg"
         site.file(path, file)
-        placed.append(Drawing(path, *size))
+        placed.append(PlacedDrawing(path, *size))
     narrow, wide = placed
     data = f"data/{figure.name}.csv"
     site.table(data, figure.records, figure.names)
@@ -170,7 +170,7 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     people = [contents.people_at(summary, at) for at in range(len(heads))]
     bands = [who and who.band for who in people]
     recipes = Counter(", ".join(line.training) or "not known" for line in summary.lines)
-    told = [recipe for recipe, _ in recipes.most_common(len(drawing.COLOURS) - 1)]
+    coloured = [recipe for recipe, _ in recipes.most_common(len(drawing.COLOURS) - 1)]
     named = contents.own | {
         max(valued, key=lambda line: line.cells[at].value or 0).observer
         for at in (y, *xs)
@@ -185,7 +185,7 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
                       for side, at in (("x", x), ("y", y))
                       for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
             if values["x"] is not None and values["y"] is not None:
-                shown = recipe if recipe in told else "other recipes"
+                shown = recipe if recipe in coloured else "other recipes"
                 records.append({"observer": line.observer, "panel": titles[x], "recipe": shown, **values})
         if records:
             panels.append((titles[x], records, [bands[x], bands[y]], x))

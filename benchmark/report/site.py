@@ -78,8 +78,8 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     links = [(f"{p.compared.a} against {p.compared.b}", pair_page(site, contents, p, pictures)) for p in compared]
     partners: dict[str, dict[str, str]] = {}
     for pair in compared:
-        for one, other in permutations((pair.compared.a, pair.compared.b)):
-            partners.setdefault(one, {})[other] = pair.page
+        for observer, partner in permutations((pair.compared.a, pair.compared.b)):
+            partners.setdefault(observer, {})[partner] = pair.page
     observer_pages(site, contents, pictures, partners)
     names = sorted(contents.scores)
     site.page("compare.html", "compare_index.html", title="Compare", links=links, names=names)

@@ -122,15 +122,29 @@ def _scores(suite: Suite, trials: Trials) -> str:
 
 
 def _conditions(suite: Suite, trials: Trials) -> str:
-    """A score whose condition is that of a block must not count the trials of others."""
+    """A score whose condition is that of a block counts that block's trials: no more of them, and the same value
+    without the others. One that needs others (a baseline) has no value alone, and none without its own."""
+
+    @cache
+    def values(condition: str, own: bool) -> dict[tuple[str, str], float | None]:
+        part = trials.where((trials["condition"] == condition) == own)
+        return {(s.metric, s.role): s.value for s in suite.score(suite.config, part) if s.condition == condition}
+
     checked = 0
     for score in suite.score(suite.config, trials):
         under = trials["condition"] == score.condition
         if not score.condition or score.value is None or not under.any():
             continue
         most = int((under & ((trials["role"] == score.role) | (not score.role))).sum())
-        label = f"'{score.metric}' under '{score.condition}'"
+        label, key = f"'{score.metric}' under '{score.condition}'", (score.metric, score.role)
         assert score.n <= most, f"{label} counts {score.n} trials; the condition has {most}"
+        alone = values(score.condition, True).get(key)
+        if alone is None:
+            others = values(score.condition, False).get(key)
+            assert others is None, f"{label} has a value ({others}) without the trials of its condition"
+        else:
+            same = math.isclose(alone, score.value, rel_tol=1e-9)
+            assert same, f"{label} is {score.value}, and {alone} without the trials of other conditions"
         checked += 1
     return f"{checked} scores of conditions"
 

@@ -93,8 +93,8 @@ def stated_by_detector(arch: str) -> StatedInput:
     at which classifiers are shown the same images."""
     if not arch.startswith("torchvision:"):
         return StatedInput()
-    nothing, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    fields = {"size": 224, "resize": 256, "mean": nothing, "std": one, "fixed_size": False}
+    zeros, ones = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    fields = {"size": 224, "resize": 256, "mean": zeros, "std": ones, "fixed_size": False}
     return StatedInput(fields, "the detector resizes and normalises images itself")
 
 

@@ -37,8 +37,10 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
     read_bytes(file, "image processor", CardError)  # of a bounded size
     transformers = library("transformers", "hf", "arch 'hf:...'")
     with foreign("image processor", file, CardError, "Expected that of a classifier."):
-        found = transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        settings = json.loads(found.to_json_string())  # with the defaults of its class
+        processor = transformers.AutoImageProcessor.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True
+        )
+        settings = json.loads(processor.to_json_string())  # with the defaults of its class
         return StatedInput(fields_of(settings), f"{FILE} of {shown(folder.name)}")
 
 

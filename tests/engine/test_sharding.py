@@ -131,8 +131,8 @@ def test_parts_in_one_leaderboard_are_scored_as_one_run(parted):
             run.execute(parts[part - 1], store, board.settings, options, toys.Silent())
             number = store.begin_run("bench db merge", {})
             done = complete_parts(store, number, [suite])
-            assert (done.made, len(done.waiting)) == (1 - waiting, waiting)
-            assert complete_parts(store, number, [suite]).made == 0
+            assert (done.new_sets, len(done.waiting)) == (1 - waiting, waiting)
+            assert complete_parts(store, number, [suite]).new_sets == 0
     assert done.waiting == {}
     assert board.scores("reader") == whole.scores("reader") != {}
     assert [one.status for one in board.outcomes()] == ["done"]

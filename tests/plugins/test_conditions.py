@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from benchmark.contracts import Block, Metric, Plan, Suite
 from benchmark.stats import ratio_score
@@ -31,15 +32,39 @@ def unfiltered(_config, trials):
     return [everything, *(replace(everything, condition=level) for level in LEVELS)]
 
 
+def of_the_next(_config, trials):
+    """Each level's score is the next one's, of as many trials."""
+    by_level = [
+        replace(ratio_score(ACCURACY, trials, condition=level), condition=LEVELS[at - 1])
+        for at, level in enumerate(LEVELS)
+    ]
+    return [ratio_score(ACCURACY, trials), *by_level]
+
+
+def with_the_last(_config, trials):
+    """Each level's value is the mean of its own and the last one's, under its own n."""
+    last = ratio_score(ACCURACY, trials, condition=LEVELS[-1]).value or 0.0
+    own = [ratio_score(ACCURACY, trials, condition=level) for level in LEVELS]
+    mixed = [s if s.value is None else replace(s, value=(s.value + last) / 2, low=None, high=None) for s in own]
+    return [ratio_score(ACCURACY, trials), *mixed]
+
+
 SUITE = Suite(
     "levels", 1, "accuracy by level", "decisions", (ACCURACY,), plan,
     lambda _config, view: {"response": view.responses}, score, None, ("geirhos16",),
 )  # fmt: skip
 
 
-def test_the_kit_fails_a_suite_whose_conditions_get_one_number():
-    good, bad = (check_suite(suite) for suite in (SUITE, replace(SUITE, score=unfiltered)))
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (unfiltered, "'accuracy' under 'low' counts 96 trials; the condition has 32"),
+        (of_the_next, "without the trials of its condition"),
+        (with_the_last, "without the trials of other conditions"),
+    ],
+)
+def test_the_kit_fails_a_suite_whose_conditions_count_others(score, said):
+    good, bad = (check_suite(suite) for suite in (SUITE, replace(SUITE, score=score)))
     assert all(check.ok for check in good), [check for check in good if not check.ok]
     (failed,) = [check for check in bad if not check.ok]
-    assert failed.name == "a condition's score counts its own trials"
-    assert "'accuracy' under 'low' counts 96 trials; the condition has 32" in failed.detail
+    assert failed.name == "a condition's score counts its own trials" and said in failed.detail

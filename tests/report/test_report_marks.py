@@ -5,7 +5,7 @@ import pytest
 from benchmark.leaderboard.model import Cell, Column
 from benchmark.leaderboard.summary import Line, Summary
 from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, column_of, mark, places, shades
-from benchmark.report.contents import Crowd, about, featured, people_among
+from benchmark.report.contents import PeopleScore, about, featured, people_among
 from benchmark.report.drawing import palette
 from benchmark.report.figures import reaches
 from benchmark.report.writing import short
@@ -72,7 +72,7 @@ def test_who_reaches_people(way, cell, expected):
 def test_people_are_a_group_or_the_mean_of_single_ones_or_simulated():
     single = [("a", "human", Cell(0.8)), ("b", "human", Cell(0.9)), ("r", "simulated", Cell(0.1))]
     group = ("people (among themselves)", "group", Cell(0.33, 0.25, 0.4))
-    assert people_among([*single, group], None, pooled=True) == Crowd("people", "among themselves", group[2])
+    assert people_among([*single, group], None, pooled=True) == PeopleScore("people", "among themselves", group[2])
     mean = people_among(single, None, pooled=True)
     assert (mean.called, mean.cell.value, mean.cell.low, mean.cell.high) == ("people", pytest.approx(0.85), 0.8, 0.9)
     spread = people_among(single, None, pooled=False).cell
