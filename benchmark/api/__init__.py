@@ -12,7 +12,7 @@ from benchmark.api.cards import (
 )
 from benchmark.api.comparing import compare, compare_each, diff, discordant
 from benchmark.api.databases import check_db, db_status, merge
-from benchmark.api.exchange import consistency, document, export, exported, observer_trials, scores, trials
+from benchmark.api.exchange import consistency, document, export, observer_trials, scores, trials
 from benchmark.api.importing import ReferenceReport, import_trials, reference, rescore
 from benchmark.api.leaderboard_import import import_leaderboard
 from benchmark.api.leaderboards import families, reading, show, suites_not_installed
@@ -30,5 +30,5 @@ from benchmark.api.ranking import (
     transfer,
 )
 from benchmark.api.reproduction import NumberAgain, Reproduction, provenance, reproduce
-from benchmark.api.running import DEFAULT_MODELS, Prepared, RunRequest, Silent, estimates, long_plan, prepare
+from benchmark.api.running import DEFAULT_MODELS, Prepared, RunRequest, Silent, estimates, prepare
 from benchmark.api.training import sweep

@@ -308,7 +308,9 @@ class Sampling:
         """Run both, and judge. None if `agreed` refuses."""
         if not agreed(self.prepared):
             return None
-        report = run_here(self.prepared, reporter, command, enough=self.is_clear)
+        report = run_here(
+            self.prepared, reporter, command, enough=lambda store: all(map(self._is_known, self.changes(store)))
+        )
         for name, reason in report.failed.items():
             raise BenchError(f"no verdict: {name} failed: {reason}")
         settings = self.prepared.settings
@@ -326,10 +328,6 @@ class Sampling:
         remarks = (*flags, *self.remarks, *ends)
         every = (*changes, *self.unasked)
         return Diff(self.base, self.new, self.margin, every, tuple(flipped), remarks, looked=True)
-
-    def is_clear(self, store: Store) -> bool:
-        """Whether every suite has its answer, or is known well enough."""
-        return all(map(self._is_known, self.changes(store)))
 
     def changes(self, store: Store) -> list[Change]:
         """What the trials that are stored say, suite by suite."""

@@ -65,7 +65,11 @@ def merge(
     for place in map(locate, sources):
         if same_place(place, locate(target)):
             raise StoreError(f"{place.shown} cannot be merged into itself")
-    looked_at = [_look(url) for url in sources]
+    looked_at = []
+    for url in sources:
+        with open_store(url, write=False) as part:
+            cut_short = part.incomplete(failed=False).keys()
+            looked_at.append(_Source(url, part.place, ended_parts(part.run_notes()), cut_short))
     with open_store(target, create=bool(sources)) as store:
         report = MergeReport(store.place)
         command = shlex.join(["bench", "db", "merge", *(source.place for source in looked_at), "--into", store.place])
@@ -103,11 +107,6 @@ class _Source:
     def first_part(self) -> int:
         """Which part of a plan it has."""
         return min((int(note.split("/")[0].split()[1]) for note in self.notes), default=0)
-
-
-def _look(url: str) -> _Source:
-    with open_store(url, write=False) as store:
-        return _Source(url, store.place, ended_parts(store.run_notes()), store.incomplete(failed=False).keys())
 
 
 def db_status(db: Db = None) -> Status:

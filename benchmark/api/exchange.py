@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import wraps
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from benchmark import plugins
 from benchmark.api.leaderboards import notes_of, reading, require_observer, standing, suites_with_scores
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-P = ParamSpec("P")
 #: Decision spaces whose categories name the columns of probabilities.
 NAMED_SPACES = ("geirhos16", "world16")
 
@@ -83,36 +81,28 @@ def trials(
         answers = observer_trials(store, chosen, observer)
     if answers is None:
         raise BenchError(f"'{observer}' has no trials under '{suite}'. `bench run` makes them.")
-    return pd.DataFrame(dict(_flat(answers.columns)))
-
-
-def _flat(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Columns of vectors as one column per element: of probabilities by the categories of the decision space that has
-    as many and holds these, of others by number."""
-    for name, values in columns.items():
+    columns: dict[str, Any] = {}
+    for name, values in answers.columns.items():
         if values.ndim == 1:
-            yield name, values
+            columns[name] = values
             continue
+        # A column per element: of probabilities by the categories of the decision space that has as many and holds
+        # these, of others by number.
         flat = values.reshape(len(values), -1)
         parts: Sequence[object] = range(flat.shape[1])
         for space in map(label_space, NAMED_SPACES) if name == "probability" else ():
-            if len(space.classes) == len(parts) and set(columns["category"]) <= set(space.classes):
+            if len(space.classes) == len(parts) and set(answers["category"]) <= set(space.classes):
                 parts = space.classes
-        yield from ((f"{name}_{part}", flat[:, i]) for i, part in enumerate(parts))
+        columns |= {f"{name}_{part}": flat[:, i] for i, part in enumerate(parts)}
+    return pd.DataFrame(columns)
 
 
 TOGETHER = 50  # observers whose scores are in memory at a time
-ENDINGS = {
-    ".csv": "csv",
-    ".json": "json",
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".tex": "latex",
-    ".parquet": "parquet",
-}
+#: Ending of a file -> form, of all that are not written as csv.
+ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".parquet": "parquet"}
 
 
-def exported(
+def export(
     suite: SuiteName = None,
     *,
     by: By = None,
@@ -122,10 +112,9 @@ def exported(
     trials_of: Annotated[str | None, Option("Every trial under --suite.", "--trials", metavar="OBSERVER")] = None,
     output: Annotated[str | Path | None, Option("File to write.", "--output", "-o", kind="new file")] = None,
     db: Db = None,
-) -> Iterator[str]:
+) -> str:
     """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs); or every
     score, or every trial of an observer. Gives the text, or "" if an output is named, which has it then."""
-    # piece by piece: a big leaderboard is never in memory as a whole
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
     if (every_score or trials_of) and (by or unseen_only):
         raise UsageError("--scores and --trials have every condition: no --by, no --unseen-only.")
@@ -134,7 +123,11 @@ def exported(
     if form == "parquet" and output is None:
         raise UsageError("Parquet is no text: name a file with -o FILE.parquet.")
     frame = _trials_of(trials_of, suite, db) if trials_of else None
-    tables = () if trials_of else _tables(suite, by, unseen_only, every_score, db)
+    if every_score or trials_of:
+        tables: Iterable[Table] = score_tables(suite, db) if every_score else ()
+    else:  # published scores, too, unless something is asked that these cannot say
+        more = [] if by or unseen_only else reported(suite, db=db)
+        tables = map(board_table, (*rank(suite, by=by, unseen_only=unseen_only, db=db), *more))
     if form == "parquet":
         import pandas as pd
 
@@ -144,41 +137,21 @@ def exported(
             frame.to_parquet(output, index=False)
         except ImportError as error:
             raise BenchError("Parquet needs pyarrow: pip install 'gestaltbench[parquet]', or write a .csv.") from error
-        return
+        return ""
     if frame is not None:
         text = frame.to_csv(index=False)
         # a carriage return inside a name is quoted only where all texts are
-        pieces = iter([frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text])
+        pieces: Iterable[str] = [frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text]
     elif every_score and form == "json":
         plain = document(suite, db=db).model_dump(mode="json")
-        pieces = iter([json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
+        pieces = [json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"]
     else:
         pieces = written(tables, form)
     if output is None:
-        yield from pieces
-    else:
-        with Path(output).open("w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
-
-
-def _whole(pieces: Callable[P, Iterator[str]]) -> Callable[P, str]:
-    @wraps(pieces)
-    def verb(*args: P.args, **asked: P.kwargs) -> str:
-        return "".join(pieces(*args, **asked))
-
-    return verb
-
-
-export = _whole(exported)
-
-
-def _tables(suite: str | None, by: str | None, unseen_only: bool, every_score: bool, db: str | None) -> Iterable[Table]:
-    """The ranked boards, and published scores unless something is asked that these cannot say; or every score."""
-    if every_score:
-        return score_tables(suite, db)
-    boards = rank(suite, by=by, unseen_only=unseen_only, db=db)
-    more = [] if by or unseen_only else reported(suite, db=db)
-    return map(board_table, (*boards, *more))
+        return "".join(pieces)
+    with Path(output).open("w", encoding="utf-8", newline="") as file:
+        file.writelines(pieces)  # piece by piece: a big leaderboard is never in memory as a whole
+    return ""
 
 
 def _trials_of(observer: str, suite: str | None, db: str | None) -> pd.DataFrame:

@@ -193,16 +193,11 @@ def _bring_in(
 
 
 def _steps(name: str, reporter: RunReporter) -> Callable[[int, int], None]:
-    """What is called with (steps done, of how many) and moves a bar; each time that it begins anew, one of its own."""
-    begun = 0
+    """What is called with (steps done, of how many) and moves a bar, which begins anew with a first step."""
 
     def step(done: int, total: int) -> None:
-        nonlocal begun
-        begins = not begun or done == 1
-        begun += begins
-        title = f"{name} ({begun})" if begun > 1 else name
-        if begins:
-            reporter.expect(title, total, 0)
-        reporter.advance(title, 1)
+        if done == 1:
+            reporter.expect(name, total, 0)
+        reporter.advance(name, 1)
 
     return step

@@ -178,17 +178,32 @@ def _write(
 ) -> None:
     notes = {stimuli.digest: stimuli.model_dump(mode="json") for stimuli in document.stimuli}
     sets = {score_set.id: score_set for score_set in document.score_sets}
+    numbers = {field.name for field in fields(Score)} - {"flags"}
     for observer, scores_of in new:
         name = joined_name(observer.name, report.source)
         used = sorted({score.stimuli for scores in scores_of.values() for score in scores})
-        card = _card(observer, report.source, document.program)
-        card["exported"]["stimuli"] = [notes[digest] for digest in used if digest in notes]
+        # what of a foreign card is shown; nothing of it is read as a card of this program
+        theirs = observer.card
+        card: dict[str, Any] = {"source": report.source, "named": observer.name}
+        card |= {text: theirs[text] for text in TEXTS if isinstance(theirs.get(text), str)}
+        card |= {number: theirs[number] for number in NUMBERS if type(theirs.get(number)) is int}
+        tags = theirs.get("training")
+        if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+            card["training"] = tags[:TAGS]
+        shown = [notes[digest] for digest in used if digest in notes]
+        origin = {"kind": observer.kind, "identity": observer.identity, "program": document.program}
+        card["exported"] = {**origin, "card": dict(theirs), "stimuli": shown}
         row = store.put_observer(Observer(name, REPORTED, _identity(observer, report.source), card))
         report.observers.append(name)
         for key, scores in scores_of.items():
             s = sets[key]
             target = ScoreSet(row, s.suite, s.version, s.space, s.code, s.stimuli, s.observations)
-            store.put_scores(run, target, [_marked(score, report.source) for score in scores])
+            marked = []
+            for score in scores:
+                how = f", run as {score.policy}" if score.policy else ""
+                flags = (*score.flags, f"{FLAG}scores of {report.source}{how}, no trials here")
+                marked.append(Score(**score.model_dump(include=numbers), flags=flags))
+            store.put_scores(run, target, marked)
 
 
 def joined_name(name: str, source: str) -> str:
@@ -198,25 +213,6 @@ def joined_name(name: str, source: str) -> str:
 
 def _identity(observer: ExportedObserver, source: str) -> str:
     return digest_data([REPORTED, source, observer.name, observer.kind, observer.identity])
-
-
-def _card(observer: ExportedObserver, source: str, program: str) -> dict[str, Any]:
-    """What of a foreign card is shown; nothing of it is read as a card of this program."""
-    theirs = observer.card
-    card: dict[str, Any] = {"source": source, "named": observer.name}
-    card |= {name: theirs[name] for name in TEXTS if isinstance(theirs.get(name), str)}
-    card |= {name: theirs[name] for name in NUMBERS if type(theirs.get(name)) is int}
-    tags = theirs.get("training")
-    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
-        card["training"] = tags[:TAGS]
-    card["exported"] = {"kind": observer.kind, "identity": observer.identity, "program": program, "card": dict(theirs)}
-    return card
-
-
-def _marked(score: ExportedScore, source: str) -> Score:
-    how = f", run as {score.policy}" if score.policy else ""
-    numbers = score.model_dump(include={field.name for field in fields(Score)} - {"flags"})
-    return Score(**numbers, flags=(*score.flags, f"{FLAG}scores of {source}{how}, no trials here"))
 
 
 def _what(row: ScoreRow | ExportedScore) -> What:

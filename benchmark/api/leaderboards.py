@@ -105,40 +105,26 @@ def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
 KIND_NAMES = {"network": "model"}
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Whose scores a table shows. Patterns with commas, "" means all; of a recipe's tags one must fit."""
-
-    models: str = ""
-    hide: str = ""
-    kind: str = ""
-    source: str = ""
-    recipe: str = ""
-    family: str = ""
-
-    def rows(self, store: Store, scores: Sequence[ScoreRow], now: Standing) -> list[ScoreRow]:
-        """Their scores, outdated ones flagged. Raises UnknownName for a kind that there is not."""
-        for kind in _patterns(self.kind):
-            if kind not in KINDS:
-                raise unknown_name("kind of observer", kind, KINDS, "`bench rank --kind`.")
-        names = {row.observer for row in scores} - (now.hidden - {*_patterns(self.models)})
-        names = {name for name in names if fits(name, self.models) and not (self.hide and fits(name, self.hide))}
-        if self.kind or self.source or self.recipe or self.family:
-            names &= {row.name for row in store.observers() if self._describes(row)}
-        return [now.marked(row) for row in scores if row.observer in names]
-
-    def _describes(self, row: ObserverRow) -> bool:
-        return (
-            fits(KIND_NAMES.get(row.kind, row.kind), self.kind)
-            and fits(str(row.card.get("source", "")), self.source)
-            and fits(row.training, self.recipe)
-            and fits(family(row), self.family)
-        )
-
-
-def selection(filters: Filters) -> Selection:
-    """The filters of a verb, each as one comma list."""
-    return Selection(**{name: joined(names) for name, names in filters.items() if names})  # type: ignore[arg-type]
+def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: Standing, filters: Filters) -> list[ScoreRow]:
+    """The scores that a table shows, outdated ones flagged; of a recipe's tags one must fit. Raises UnknownName for a
+    kind that there is not."""
+    named = {name: joined(names) for name, names in filters.items()}  # type: ignore[arg-type]
+    models, hide, kind, source, recipe, line = (named.get(name, "") for name in Filters.__annotations__)
+    for name in _patterns(kind):
+        if name not in KINDS:
+            raise unknown_name("kind of observer", name, KINDS, "`bench rank --kind`.")
+    names = {row.observer for row in scores} - (now.hidden - {*_patterns(models)})
+    names = {name for name in names if fits(name, models) and not (hide and fits(name, hide))}
+    if kind or source or recipe or line:
+        names &= {
+            row.name
+            for row in store.observers()
+            if fits(KIND_NAMES.get(row.kind, row.kind), kind)
+            and fits(str(row.card.get("source", "")), source)
+            and fits(row.training, recipe)
+            and fits(family(row), line)
+        }
+    return [now.marked(row) for row in scores if row.observer in names]
 
 
 def families(*, db: str | None = None) -> dict[str, str]:
@@ -180,17 +166,20 @@ def show(observer: Annotated[str, Option("An observer.")], *, db: Db = None) -> 
         require_observer(store, observer)
         now = standing(store, settings)
         rows = ObserverScores(now.marked(row) for row in store.latest_scores(observers=[observer]))
-        rows.origins = [_origin(store.provenance(set_id)) for set_id in dict.fromkeys(row.set_id for row in rows)]
+        rows.origins = []
+        for facts in map(store.provenance, dict.fromkeys(row.set_id for row in rows)):
+            where = facts["environment"]
+            policy: Mapping[str, Any]
+            policy = next((p for o in facts["observations"] if (p := o["details"].get("policy"))), {})
+            code = where.get("code") or {}
+            revision = (
+                f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}" if code else "installed package"
+            )
+            versions = ", ".join(
+                f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("torch", "timm")
+            )
+            how = f"{policy.get('device', where.get('device'))} {policy.get('precision', '')}".strip()
+            rows.origins.append(f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]")
         (rows.observer,) = store.observers(names={observer})
         rows.suites, rows.stimuli = suites_with_scores(store), notes_of(store)
         return rows
-
-
-def _origin(facts: Mapping[str, Any]) -> str:
-    where = facts["environment"]
-    policy: Mapping[str, Any] = next((p for o in facts["observations"] if (p := o["details"].get("policy"))), {})
-    code = where.get("code") or {}
-    revision = f"{code['revision'][:10]}{' + changes' if code['dirty'] else ''}" if code else "installed package"
-    versions = ", ".join(f"{n} {v}" for n, v in where.get("packages", {}).items() if v and n in ("torch", "timm"))
-    how = f"{policy.get('device', where.get('device'))} {policy.get('precision', '')}".strip()
-    return f"{facts['started']}  {facts['command']}  [{how}; {versions}; code {revision}]"

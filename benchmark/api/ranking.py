@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Unpack
 
 from benchmark import plugins
 from benchmark.api.importing import recorded
-from benchmark.api.leaderboards import chosen_suites, notes_of, reading, selection, standing, suites_with_scores
+from benchmark.api.leaderboards import chosen_rows, chosen_suites, notes_of, reading, standing, suites_with_scores
 from benchmark.api.options import By, Db, Filters, FlaggedLast, Names, Observers, Option, Unseen, command_line, joined
 from benchmark.engine.importing import ScoresReport, put_scores
 from benchmark.engine.scoring import compare_observers
@@ -72,7 +72,7 @@ def reported(
     """Tables of scores that others report, ordered by value: they are never ranked, and no part of `rank`."""
     settings = read_settings(db)
     with reading(settings) as store:
-        rows = selection(filters).rows(store, store.latest_scores(suite=REPORTED), standing(store, settings))
+        rows = chosen_rows(store, store.latest_scores(suite=REPORTED), standing(store, settings), filters)
         sources = {row.name: str(row.card.get("source", "")) for row in store.observers(kinds=(REPORTED,))}
     suites = None if suite in (None, "all") else [name.strip() for name in str(suite).split(",")]
     return reported_boards(rows, sources, suites) if rows else []
@@ -111,11 +111,12 @@ def rank(
             suites = [each for each in suites if by in {metric.name for metric in each.metrics}]
         if unseen_only and suite is None:
             suites = [each for each in suites if each.seen is not None]
-        sets, now, chosen = notes_of(store), standing(store, settings), selection(filters)
+        sets, now = notes_of(store), standing(store, settings)
         ranked: list[Board] = []
         for each in suites:
             metrics = [metric.name for metric in each.metrics if metric.shown or metric.headline or metric.name == by]
-            rows = chosen.rows(store, store.latest_scores(suite=each.name, conditions=("",), metrics=metrics), now)
+            scores = store.latest_scores(suite=each.name, conditions=("",), metrics=metrics)
+            rows = chosen_rows(store, scores, now, filters)
             if each.references:  # scores of what is no observer: the same for all, so of one observer per stimulus set
                 one_each = {(row.space, row.stimuli): row.observer for row in rows}
                 conditions, names = tuple(each.references), {*one_each.values()}

@@ -191,12 +191,8 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
         raise BenchError(
             f"--shard {request.shard} is one process on one device: --device cuda:0 --shard 1/8, and so on for each."
         )
-    for option, is_given in (
-        ("--address", request.address is not None),
-        ("--gpus-per-task", request.gpus_per_task != 1),
-    ):
-        if is_given and not on_ray:
-            raise BenchError(f"{option} is for --executor ray: leave it out, or name that executor.")
+    if not on_ray and (request.address is not None or request.gpus_per_task != 1):
+        raise BenchError("--address and --gpus-per-task are for --executor ray: leave them out, or name that executor.")
     cards = tuple(choose_cards(joined(request.models), settings))
     prepared = Prepared([], settings, request, SuiteShelf({}, {}), cards).planned()
     shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
@@ -264,25 +260,17 @@ def run_here(
         return execute(prepared.tasks, store, prepared.settings, options, reporter)
 
 
-def estimates(prepared: Prepared) -> list[Estimate]:
-    """What a plan would cost, and what of it is stored: one line per task that applies. Runs nothing."""
+def estimates(prepared: Prepared, *, only_long: bool = False) -> list[Estimate]:
+    """What a plan would cost, and what of it is stored: a line per task that applies. Runs nothing. only_long: [] of a
+    plan that takes no more than some minutes, and of a cluster's, whose time is not known here."""
     from benchmark.engine import estimating
 
-    planned = [task for task in prepared.tasks if task.plan.blocks]
-    devices, policy = devices_and_policy(prepared.request)
-    return list(estimating.estimates(planned, prepared.settings, devices[0], policy))
-
-
-def long_plan(prepared: Prepared) -> list[Estimate]:
-    """The estimates of a plan that takes more than some minutes, [] of any other. What a cluster takes is not known
-    here: []."""
-    from benchmark.engine import estimating
-
-    if prepared.request.executor != "local":
+    if only_long and prepared.request.executor != "local":
         return []
     planned = [task for task in prepared.tasks if task.plan.blocks]
     devices, policy = devices_and_policy(prepared.request)
-    return estimating.long_plan(planned, prepared.settings, devices[0], policy)
+    estimate = estimating.long_plan if only_long else estimating.estimates
+    return list(estimate(planned, prepared.settings, devices[0], policy))
 
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:

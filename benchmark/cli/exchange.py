@@ -20,8 +20,7 @@ _COUNTED = ("runs", "observers", "stimuli", "observations", "chunks", "trials", 
 
 @command(api.export)
 def export(**asked: Any) -> int:
-    for text in api.exported(**asked):
-        put_out(text)
+    put_out(api.export(**asked))
     return 0
 
 

@@ -32,7 +32,7 @@ def agreed(prepared: Prepared, *, yes: bool) -> bool:
     """Whether to start. A plan of some minutes starts; a longer one is shown first, and asked about in a terminal."""
     from benchmark.engine.estimating import total
 
-    lines = api.long_plan(prepared)
+    lines = api.estimates(prepared, only_long=True)
     if not lines:
         return True
     # unknown costs come first, then the greatest

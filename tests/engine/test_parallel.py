@@ -197,7 +197,7 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
         ({"executor": "dask"}, "an executor is local or ray, not 'dask'"),
         ({"executor": "ray", "device": "cuda:1"}, "--device is auto, cpu or cuda, not 'cuda:1'"),
         ({"device": "cpu,cpu", "shard": "1/2"}, "--shard 1/2 is one process on one device"),
-        ({"address": "auto"}, "--address is for --executor ray"),
+        ({"address": "auto"}, "--address and --gpus-per-task are for --executor ray"),
     ],
 )
 def test_options_that_do_not_go_together(asked, message):

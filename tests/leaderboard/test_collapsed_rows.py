@@ -45,7 +45,7 @@ def test_people_fold_into_their_group_and_their_spread_is_said():
 
 
 def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
-    from benchmark.api.leaderboards import Selection, Standing
+    from benchmark.api.leaderboards import Standing, chosen_rows
     from benchmark.contracts import Observer
     from benchmark.store import ObserverRow, open_store
 
@@ -62,7 +62,7 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
             rows = store.observers()
             names = {one.name: one for one in rows}
             shaped = [type("R", (), {"observer": name})() for name in names]
-            return [one.observer for one in Selection(**patterns).rows(store, shaped, Standing())]
+            return [one.observer for one in chosen_rows(store, shaped, Standing(), patterns)]
 
         assert isinstance(store.observers()[0], ObserverRow)
         assert kept(kind="model") == ["resnet50"]
