@@ -145,23 +145,6 @@ def is_plain(text: str) -> bool:
         return False
 
 
-def _check_node(node: Any) -> None:
-    target = str(node["target"])
-    aten = _ATEN.fullmatch(target)
-    operator = aten[1] if aten else ""
-    if not ({operator, f"{operator}_"} & OPERATORS or target == _BLOCK or _PYTHON.fullmatch(target)):
-        raise ValueError(f"its graph calls {target!r:.80}, which is not in the list of operators")
-    for given in node["inputs"]:
-        ((kind, value),) = given["arg"].items()
-        allowed = bool(_KINDS.fullmatch(kind)) or (kind == "as_graph" and target == _BLOCK)
-        if kind == "as_string":
-            words = _EQUATION if operator == "einsum" else _WORDS
-            allowed = bool(words.fullmatch(value)) or operator in _ASSERTIONS
-        if not allowed:
-            what = {"as_string": "the text", "as_graph": "the graph"}.get(kind, kind)
-            raise ValueError(f"its graph hands {what} {value!r:.60} to {target}")
-
-
 def _check_graph(document: Any) -> None:
     waiting = [document]
     while waiting:
@@ -174,7 +157,20 @@ def _check_graph(document: Any) -> None:
                 if not is_plain(text):
                     raise ValueError(f"its {key} is more than arithmetic on sizes: {text!r:.80}")
             for node in value if key == "nodes" else []:
-                _check_node(node)
+                target = str(node["target"])
+                aten = _ATEN.fullmatch(target)
+                operator = aten[1] if aten else ""
+                if not ({operator, f"{operator}_"} & OPERATORS or target == _BLOCK or _PYTHON.fullmatch(target)):
+                    raise ValueError(f"its graph calls {target!r:.80}, which is not in the list of operators")
+                for given in node["inputs"]:
+                    ((kind, content),) = given["arg"].items()
+                    allowed = bool(_KINDS.fullmatch(kind)) or (kind == "as_graph" and target == _BLOCK)
+                    if kind == "as_string":
+                        words = _EQUATION if operator == "einsum" else _WORDS
+                        allowed = bool(words.fullmatch(content)) or operator in _ASSERTIONS
+                    if not allowed:
+                        what = {"as_string": "the text", "as_graph": "the graph"}.get(kind, kind)
+                        raise ValueError(f"its graph hands {what} {content!r:.60} to {target}")
             for name, meta in value.items() if key == "tensor_values" else []:
                 _numel(name, meta)
 

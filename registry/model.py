@@ -137,23 +137,6 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def _misfit(output: Any, shape: tuple[int, int], labels: LabelSpace) -> str:
-    first = next(_tensors(output), None)
-    returned = type(output).__name__ if first is None else str(tuple(first.shape))
-    text = (
-        f"returned {returned} for {shape[0]} images, expected logits {shape}: label space '{labels.name}' has "
-        f"{shape[1]} classes. "
-    )
-    if first is None or first.dim() != 2:
-        return text + "A classifier returns one row of logits per image."
-    if spaces := spaces_of_size(int(first.shape[1])):
-        return text + f"{first.shape[1]} outputs are those of --labels {' or '.join(spaces)}."
-    return text + (
-        "Register it with the label space or mapping file of its own classes (--labels); if these are features, it is "
-        "a backbone without a classifier: `bench register --probe` fits one."
-    )
-
-
 @dataclass
 class LoadedModel:
     """A network ready to answer.
@@ -254,9 +237,23 @@ class LoadedModel:
         # The output itself, the `logits` of an output object or mapping, or the first such part of a tuple (auxiliary
         # heads come after the main one).
         logits = next((tensor for tensor in _tensors(output) if tuple(tensor.shape) == expected), None)
-        if logits is None:
-            raise LabelError(f"model '{self.card.name}' {_misfit(output, expected, self.labels)}")
-        return logits.float()
+        if logits is not None:
+            return logits.float()
+        first = next(_tensors(output), None)
+        returned = type(output).__name__ if first is None else str(tuple(first.shape))
+        if first is None or first.dim() != 2:
+            hint = "A classifier returns one row of logits per image."
+        elif spaces := spaces_of_size(int(first.shape[1])):
+            hint = f"{first.shape[1]} outputs are those of --labels {' or '.join(spaces)}."
+        else:
+            hint = (
+                "Register it with the label space or mapping file of its own classes (--labels); if these are "
+                "features, it is a backbone without a classifier: `bench register --probe` fits one."
+            )
+        raise LabelError(
+            f"model '{self.card.name}' returned {returned} for {expected[0]} images, expected logits {expected}: label "
+            f"space '{self.labels.name}' has {expected[1]} classes. {hint}"
+        )
 
 
 # Batch normalisation folded into the convolution before it: the same function with fewer passes over memory.
@@ -322,20 +319,6 @@ def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]]
     return pairs, logits
 
 
-def _fold_pair(module: nn.Module, conv_name: str, norm_name: str) -> None:
-    conv: Any = module.get_submodule(conv_name)
-    norm: Any = module.get_submodule(norm_name)
-    # What stays of a normalisation: timm's BatchNormAct2d keeps its dropout and activation.
-    left = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
-    left = [part for part in left if not isinstance(part, nn.Identity)]
-    kind = conv.weight.dtype
-    fused = fuse_conv_bn_eval(conv.double(), norm.double()).to(kind).requires_grad_(False)
-    rest = left[0].to(kind) if len(left) == 1 else nn.Sequential(*left).to(kind)
-    for name, part in ((conv_name, fused), (norm_name, rest if left else nn.Identity())):
-        parent, _, last = name.rpartition(".")
-        setattr(module.get_submodule(parent), last, part)
-
-
 def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
     """The module itself, its weights laid out so in memory."""
     to: Any = module.to  # torch's stubs do not know all of its forms
@@ -358,8 +341,17 @@ def fold_batch_norm(
     if not pairs:
         return None
     folded = copy.deepcopy(module)
-    for conv, norm in pairs:
-        _fold_pair(folded, conv, norm)
+    for names in pairs:
+        conv, norm = (cast(Any, folded.get_submodule(name)) for name in names)
+        # What stays of a normalisation: timm's BatchNormAct2d keeps its dropout and activation.
+        left = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
+        left = [part for part in left if not isinstance(part, nn.Identity)]
+        kind = conv.weight.dtype
+        fused = fuse_conv_bn_eval(conv.double(), norm.double()).to(kind).requires_grad_(False)
+        rest = left[0].to(kind) if len(left) == 1 else nn.Sequential(*left).to(kind)
+        for name, part in zip(names, (fused, rest if left else nn.Identity()), strict=True):
+            parent, _, last = name.rpartition(".")
+            setattr(folded.get_submodule(parent), last, part)
     for layout in layouts:
         moved = in_layout(folded, layout)
         try:

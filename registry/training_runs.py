@@ -118,18 +118,13 @@ def steps_in_file(path: Path) -> dict[Unit, int]:
         content = read_content(path)
     steps: dict[Unit, int] = {}
     for unit, keys in _KEYS.items() if isinstance(content, Mapping) else ():
-        counts = (_whole(content[key]) for key in keys if key in content)
-        if (count := next((count for count in counts if count is not None), None)) is not None:
-            steps[unit] = count
+        for value in (content[key] for key in keys if key in content):
+            if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):  # metadata of safetensors are text
+                value = int(value)
+            elif hasattr(value, "numel") and value.numel() == 1:
+                value = value.item()
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if number and 0 <= value < _MOST and value == int(value):
+                steps[unit] = int(value)
+                break
     return steps
-
-
-def _whole(value: Any) -> int | None:
-    """A count; text of digits is one (metadata of safetensors is text)."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value):
-        return int(value)
-    if hasattr(value, "numel") and value.numel() == 1:
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return int(value) if 0 <= value < _MOST and value == int(value) else None

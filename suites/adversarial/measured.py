@@ -15,18 +15,7 @@ from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Followed, Forward, Problem, Rows, likely_wrong, per_category
 from suites.adversarial.attacks.surrogates import surrogate, transferred
 from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, reference
-from suites.adversarial.trust.probes import (
-    PROBES,
-    answers_apart,
-    asked,
-    company_differences,
-    distribution,
-    ends,
-    otherwise,
-    preimage,
-    probed,
-    slopes,
-)
+from suites.adversarial.trust import probes
 from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, READINGS, REPEAT, oddities
 
 PROBED = ("gradient_error", "gradient_spread", "gradient_company", "company_difference", "alone_difference")
@@ -58,7 +47,7 @@ def measured(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
     columns |= {name: nan.copy() for name in REAL}
     columns |= {name: zero.copy() for name in ("passes", "forwards")}
     columns |= {name: no.copy() for name in TRUTHS}
-    columns["probed"], columns["asked"] = probed(view.seeds), asked(view.seeds)
+    columns["probed"], columns["asked"] = probes.probed(view.seeds), probes.asked(view.seeds)
     columns["otherwise"] = np.zeros((n, len(READINGS)), dtype=bool)
     columns["second_opinion"] = np.full((n, len(config.opinion)), -1)
     columns["fgsm_broken"] = np.ones((n, len(linf.epsilons) if linf else 0), dtype=bool)
@@ -72,7 +61,7 @@ def measured(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
     if len(rows):
         with torch.no_grad():
             forward, labels = answers(view)[0], _labels(view, rows)
-            columns["otherwise"][rows] = otherwise(forward, view.images[rows], labels, view.batch)
+            columns["otherwise"][rows] = probes.otherwise(forward, view.images[rows], labels, view.batch)
         columns["forwards"][rows] += len(READINGS)
     rows = np.flatnonzero(right)
     if len(rows):
@@ -108,7 +97,7 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
     # Of two gradients, each in its batch and alone; those that were followed are known.
     known = np.isin(np.arange(len(rows)), list(problem.followed.point))
     passes = 1 + which * (3 + ~known)
-    forwards = len(epsilons) + len(READINGS) * asked(problem.seeds) + PROBES * which
+    forwards = len(epsilons) + len(READINGS) * probes.asked(problem.seeds) + probes.PROBES * which
     columns |= _probed(view, problem, rows)
     if config.opinion and linf is not None:
         untrue, odd = oddities(config, Trials({**columns, "probed": which, "linf_epsilon": curves["linf"].epsilon}))
@@ -144,7 +133,7 @@ def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Proble
     last = () if config.finish is None else (config.finish.last,)
     aimed = [recipe.targets for recipe in (*config.attacks, *last) if isinstance(recipe, Apgd)]
     targets = likely_wrong(rest.z, problem.labels, max([*aimed, 0]))
-    followed = Followed(probed(problem.seeds), reference(linf) if linf else 0.0)
+    followed = Followed(probes.probed(problem.seeds), reference(linf) if linf else 0.0)
     return replace(problem, first=rest.gradient, rest=rest.margin, targets=targets, followed=followed), rest
 
 
@@ -156,9 +145,9 @@ def _at_rest(view: View, rows: Rows, rest: Slope) -> dict[str, Array]:
         "loss": rest.loss,
         "margin": rest.margin,
         "gradient_norm": rest.gradient.double().flatten(1).norm(dim=1),
-        "repeat_difference": answers_apart(rest.z, logits(raw)),
-        "probabilities": distribution(raw),
-        "bounded": torch.full_like(rest.margin, ends(view.logits) is not None, dtype=torch.bool),
+        "repeat_difference": probes.answers_apart(rest.z, logits(raw)),
+        "probabilities": probes.distribution(raw),
+        "bounded": torch.full_like(rest.margin, probes.ends(view.logits) is not None, dtype=torch.bool),
         "tied": top[:, 0] == top[:, -1],
     }
     return {name: values.cpu().numpy() for name, values in columns.items()}
@@ -169,7 +158,7 @@ def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
     which = np.flatnonzero(problem.followed.wanted)
     columns = {name: np.full(len(rows), np.nan) for name in PROBED}
     plain = answers(view)[1]
-    checks = (*slopes(problem, plain, which), *company_differences(plain, view.images, rows[which]))
+    checks = (*probes.slopes(problem, plain, which), *probes.company_differences(plain, view.images, rows[which]))
     for name, values in zip(PROBED, checks, strict=True):
         columns[name][which] = values
     return columns
@@ -190,7 +179,7 @@ def answers(view: View) -> tuple[Forward, Forward, Forward]:
     """The tuned network and the network as it was loaded: images -> logits [n, categories]; and how these are had from
     outputs [n, classes]. Outputs of one column each that are no logits stand for what they come from."""
     pick = per_category(view.outputs)
-    inverse = preimage(view.logits) if all(len(columns) == 1 for columns in view.outputs) else lambda z: z
+    inverse = probes.preimage(view.logits) if all(len(columns) == 1 for columns in view.outputs) else lambda z: z
 
     def logits(z: Tensor) -> Tensor:
         return pick(inverse(z))

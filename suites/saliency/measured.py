@@ -25,21 +25,8 @@ from suites.saliency.config import (
     has_board,
     has_references,
 )
+from suites.saliency.maps import gradients
 from suites.saliency.maps.exchange import evidence_columns
-from suites.saliency.maps.gradients import (
-    centred_cosine,
-    frequencies,
-    gini,
-    input_gradients,
-    log_norm,
-    membership,
-    noise_of,
-    part_size,
-    saliency,
-    smooth_gradient,
-    target_rows,
-    total_variation,
-)
 from suites.saliency.maps.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
 from suites.saliency.maps.mask_context import MaskContext, context_of
 from suites.saliency.maps.references import alignment, human_map, logit, reference_columns, strongest
@@ -51,9 +38,9 @@ def measured(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
 
     On images with maps of people's clicks: how far the gradient agrees with them."""
     # A few images at a time: what has to be in memory at once does not grow with the chunk.
-    size = min(view.batch, part_size(view.images.device))
+    size = min(view.batch, gradients.part_size(view.images.device))
     parts = [slice(start, start + size) for start in range(0, len(view.index), size)]
-    table = membership(view.outputs, view.logits.shape[1]).to(view.images.device)
+    table = gradients.membership(view.outputs, view.logits.shape[1]).to(view.images.device)
     if view.block.role == CLICKED:
         return {"response": view.responses, "clickme": np.concatenate([_clicked(view, table, at) for at in parts])}
     context = context_of(view, config.pool)
@@ -73,8 +60,8 @@ def _clicked(view: View, table: Tensor, at: slice) -> Floats:
     read = view.block.stimuli.importance
     if read is None:
         return np.full(len(view.index[at]), np.nan)
-    target = target_rows(table, view.categories, view.labels["category"][at])
-    (gradient,) = input_gradients(view.forward, view.images[at], [target], logit)
+    target = gradients.target_rows(table, view.categories, view.labels["category"][at])
+    (gradient,) = gradients.input_gradients(view.forward, view.images[at], [target], logit)
     human = [human_map(read(int(i)), gradient.shape[2:]) for i in view.index[at]]
     return alignment(strongest(_array(gradient)), np.stack(human))
 
@@ -84,10 +71,10 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
     context, images, seeds = whole.cut(at), view.images[at], view.seeds[at]
     conflict = view.block.role == CONFLICT and bool(whole.conflict.any())
     names = (context.shape, context.texture) if conflict else (context.shape,)
-    targets = [target_rows(table, view.categories, wanted) for wanted in names]
-    gradient, *of_texture = map(_array, input_gradients(view.forward, images, targets))
-    maps = saliency(gradient)
-    centroid, high = frequencies(gradient)
+    targets = [gradients.target_rows(table, view.categories, wanted) for wanted in names]
+    gradient, *of_texture = map(_array, gradients.input_gradients(view.forward, images, targets))
+    maps = gradients.saliency(gradient)
+    centroid, high = gradients.frequencies(gradient)
     columns = {
         **context.areas(maps, "grad"),
         "mass_ratio": mass_ratio(maps, context.masks, context.valid),
@@ -95,20 +82,20 @@ def _columns(config: SaliencyConfig, view: View, whole: MaskContext, table: Tens
         "rank_accuracy": rank_accuracy(maps, context.masks, context.valid),
         "centroid": centroid,
         "high_frequency": high,
-        "total_variation": total_variation(gradient),
-        "gini": gini(maps),
-        "centred_cosine": centred_cosine(_array(images), gradient),
-        "log_norm": log_norm(gradient),
+        "total_variation": gradients.total_variation(gradient),
+        "gini": gradients.gini(maps),
+        "centred_cosine": gradients.centred_cosine(_array(images), gradient),
+        "log_norm": gradients.log_norm(gradient),
         **{column: np.full(len(seeds), np.nan) for name in ("texture", "smooth") for column in columns_of(name)},
     }
     for texture in of_texture:  # only where the cues disagree
-        areas = context.areas(saliency(texture), "texture")
+        areas = context.areas(gradients.saliency(texture), "texture")
         columns |= {name: np.where(context.conflict, values, np.nan) for name, values in areas.items()}
     if config.draws and has_board(view.block):
-        noise = noise_of(seeds, tuple(images.shape[1:]), config.draws, config.sigma)
+        noise = gradients.noise_of(seeds, tuple(images.shape[1:]), config.draws, config.sigma)
         copies = [torch.from_numpy(draw).to(images.device) for draw in noise]
-        smooth = smooth_gradient(view.forward, images, targets[0], copies)
-        columns |= context.areas(saliency(_array(smooth)), "smooth")
+        smooth = gradients.smooth_gradient(view.forward, images, targets[0], copies)
+        columns |= context.areas(gradients.saliency(_array(smooth)), "smooth")
     for name, _ in config.added:
         with foreign_code(f"the saliency map or measure '{name}'"):
             columns |= _added(name, view, context, maps, (images, targets[0], seeds))

@@ -201,26 +201,13 @@ def tread(t: Chart) -> Field:
     return t.ramp(0.15 - np.sqrt(overhang * overhang + across * across), 1.1)
 
 
-_ALL = (
-    mesh,
-    fur,
-    chevron,
-    scales,
-    wood,
-    dots,
-    checks,
-    tabby,
-    weave,
-    rings,
-    blotch,
-    cracks,
-    mosaic,
-    brushed,
-    bricks,
-    tread,
-)
 #: Texture i belongs to class i.
-FAMILIES: dict[str, Callable[[Chart], Field]] = {family.__name__: family for family in _ALL}
+FAMILIES: dict[str, Callable[[Chart], Field]] = {
+    family.__name__: family for family in (
+        mesh, fur, chevron, scales, wood, dots, checks, tabby, weave, rings, blotch, cracks, mosaic, brushed, bricks,
+        tread,
+    )
+}  # fmt: skip
 
 _AXIS = (np.arange(SIZE * SAMPLES, dtype=np.float32) + 0.5) / SAMPLES
 _X = np.tile(_AXIS, (SIZE * SAMPLES, 1))
