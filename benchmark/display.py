@@ -37,6 +37,12 @@ def _seen(character: str) -> str:
     return " " if character.isspace() else "?"
 
 
+def counted(n: int, noun: str) -> str:
+    """ "1 headline", "3 headlines", "2 summaries", "2 matrices"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun[:-1]}ces" if noun.endswith("x") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}"
+
+
 def masked(text: str) -> str:
     """Text with the passwords of all URLs in it replaced by asterisks."""
     return _OPTION.sub(r"\1***", _LOGIN.sub(r"\1:***@", text)) if "://" in text else text

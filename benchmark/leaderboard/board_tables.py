@@ -23,7 +23,7 @@ FEW_PEOPLE = 4
 FEW_PUBLISHED = 12
 NEAR = 2  # rows above and below one's own
 OTHERS = ("published", REPORTED)
-NAME_MIN, TAGS_MAX, TEXT_MAX = 22, 24, 28
+TAGS_MAX, TEXT_MAX = 24, 28  # characters beyond which tags and texts may break
 
 
 def board_table(board: Board) -> Table:
@@ -40,33 +40,30 @@ def board_table(board: Board) -> Table:
             section = REPORTED if row.kind == REPORTED else "unranked"
         first, *more = (row.cells[metric] for metric in names)
         who = (section, Rank(*row[:3]), row.observer, shown_name(row.observer, row.kind), row.kind)
-        return (*who, row.training, row.note, first, first.n or None, *more, *map(row.cells.get, silent))
+        return (*who, first, first.n or None, row.training, row.note, *more, *map(row.cells.get, silent))
 
-    def measured(at: int, column: Column) -> Field:
-        """A metric's field. The ranking one stays, with its intervals; of the others the last goes first."""
+    def measured(column: Column) -> Field:
         way = f"; {WAYS[column.direction]}" if column.direction in WAYS else ""
         where = {"set": board.sets.get(column.role, ""), "stimuli": board.digests.get(column.role, "")}
         return Field(
             column.metric,
             column.title,
             f"{column.definition}{way}",
-            goes=1 + len(board.columns) - at if at else 0,
-            keeps=not at,
             said=column.average,
             facts={"direction": column.direction, "role": column.role, **where},
         )
 
-    head, *others = (measured(at, column) for at, column in enumerate(board.columns))
+    head, *others = map(measured, board.columns)
     fields = (
         Field("section"),
-        Field("rank", "rank"),
+        Field("rank", "rank", who=True),
         Field("observer"),
-        Field("", "observer", breaks=NAME_MIN),
+        Field("", "observer", who=True),
         Field("kind"),
-        Field("training", "training", breaks=TAGS_MAX, goes=1),
-        Field("note"),
         head,
         *counts("n"),
+        Field("training", "training", breaks=TAGS_MAX),
+        Field("note"),
         *others,
         *map(Field, silent),
     )
@@ -82,7 +79,6 @@ def board_table(board: Board) -> Table:
         tuple(sum(map(len, blocks[:at])) for at in range(1, len(blocks))),
         tuple(_notes(board)),
         _brackets(board),
-        ("full", "four"),
         facts=facts,
         origin=ORIGIN,
     )
@@ -203,13 +199,13 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
         return (*head, letters.get(row.stimuli, ""), row.method)
 
     fields = (
-        Field("metric", "metric", breaks=TEXT_MAX),
-        Field("condition", "condition", breaks=TEXT_MAX),
+        Field("metric", "metric", breaks=TEXT_MAX, who=True),
+        Field("condition", "condition", breaks=TEXT_MAX, who=True),
         Field("", "value"),
         *counts("n"),
-        Field("", "excluded", right=True, goes=2),
+        *counts("excluded"),
         Field("", "set"),
-        Field("", "interval by", breaks=TEXT_MAX, goes=1),
+        Field("", "interval by", breaks=TEXT_MAX),
     )
     first = ordered[0]
     described = [f"{letters[d]}: {describe(d, sets)}".removeprefix(": ") for d in used]
@@ -220,7 +216,8 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
 def headline_table(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Table:
     """The headline of every suite that the observer has a score in."""
     heads = {(suite.name, suite.headline.name): suite.headline for suite in suites}
-    fields = (*(Field(name, name) for name in ("suite", "headline", "value")), *counts("n"))
+    who = (Field(name, name, who=True) for name in ("suite", "headline"))
+    fields = (*who, Field("value", "value"), *counts("n"))
     shown = [row for row in rows if not row.condition and (row.suite, row.metric) in heads]
     values = tuple((row.suite, heads[row.suite, row.metric].title, cell_of(row), row.n) for row in shown)
     return Table("headlines", "", fields, values, origin=ORIGIN)

@@ -20,7 +20,7 @@ from benchmark.display import printable
 from benchmark.errors import BenchError
 from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
 from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import Field, Table, Value, number, p_value
+from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
 from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison, adjusted
 
 MANY = 200  # images that are listed of one metric
@@ -107,29 +107,29 @@ def better(row: SuiteComparison) -> str:
 def test_table(
     title: str, caption: str, rows: Sequence[tuple[str, SuiteComparison]], suite: str = "", metric: str = ""
 ) -> Table:
-    """Paired tests. rows: (whom B is, where that differs, the test); suite, metric: said by the title already. Where
-    there is little room columns go that others imply: the interval says what p and the half-width do."""
+    """Paired tests. rows: (whom B is, where that differs, the test); suite, metric: said by the title already."""
     fields = (
-        Field("other", "B"),
-        Field("suite", "" if suite else "suite"),
+        Field("other", "B", who=True),
+        Field("suite", "" if suite else "suite", who=True),
         Field("metric"),
-        Field("title", "" if metric else "metric", breaks=10),
-        Field("a", "A", goes=5),
-        Field("b", "" if metric else "B", goes=4),
+        Field("title", "" if metric else "metric", breaks=10, who=True),
         Field("difference", "A - B"),
+        *counts("n"),
+        Field("better", "better", breaks=12),
         Field("p_holm"),
-        Field("", "p (Holm)", goes=2),
-        Field("better", "better", tail=True),
-        Field("", "n", right=True, goes=3),
-        Field("", "A / B alone", right=True, goes=1),
+        Field("", "p (Holm)"),
+        Field("a", "A"),
+        Field("b", "" if metric else "B"),
+        *counts("A / B alone"),
     )
 
     def values(other: str, row: SuiteComparison) -> tuple[Value, ...]:
         test = row.comparison
         cell = Cell(test.difference, test.low, test.high, test.n, (), test.reason, test)
         alone = f"{test.discordant[0]} / {test.discordant[1]}" if test.discordant else ""
-        names = (other, row.suite, row.metric.name, row.title, test.a, test.b)
-        return (*names, cell, test.p_holm, p_value(test.p_holm), better(row), test.n, alone)
+        names = (other, row.suite, row.metric.name, row.title)
+        p = (test.p_holm, p_value(test.p_holm))
+        return (*names, cell, test.n, better(row), *p, test.a, test.b, alone)
 
     shown = [pair for pair in rows if pair[1].comparison.difference is not None]
     return Table(
@@ -137,7 +137,6 @@ def test_table(
         caption,
         fields if shown else (),
         tuple(values(*pair) for pair in shown),
-        forms=("full", "full, without tails"),
         measure="number",
         origin=("level", "method", "p", "discordant"),
     )

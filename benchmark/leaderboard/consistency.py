@@ -77,14 +77,14 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
     fields = (
         Field("a"),
         Field("b"),
-        *(Field(name, name) for name in ("experiment", "condition")),
+        *(Field(name, name, who=True) for name in ("experiment", "condition")),
+        Field("kappa", "kappa"),
         *counts("n"),
         *(Field(name.replace(" ", "_"), name, right=True) for name in ("both right", "only a", "only b", "both wrong")),
         Field("observed"),
         *counts("c_obs"),
         Field("expected"),
         *counts("c_exp"),
-        Field("kappa", "kappa"),
     )
 
     def values(pair: ObserverPair) -> tuple[Value, ...]:
@@ -92,7 +92,7 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
         shares = (kappa.observed, number(kappa.observed, 3), kappa.expected, number(kappa.expected, 3))
         numbers = (table.n, table.both, table.only_a, table.only_b, table.neither)
         cell = Cell(kappa.kappa, kappa.low, kappa.high, table.n, (), kappa.reason, kappa)
-        return (pair.a, pair.b, pair.experiment, pair.condition, *numbers, *shares, cell)
+        return (pair.a, pair.b, pair.experiment, pair.condition, cell, *numbers, *shares)
 
     return Table(
         title,
@@ -128,10 +128,9 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
     numbers = (Field(name, str(i + 1), right=True) for i, name in enumerate(names))
     return Table(
         f"Error consistency: {role}",
-        fields=(Field("observer"), Field("", "observer"), *numbers),
+        fields=(Field("observer"), Field("", "observer", who=True), *numbers),
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
         notes=(f"all conditions together; {NOTHING}: no image in common", *_made_again([who])),
-        splits=True,
     )
 
 

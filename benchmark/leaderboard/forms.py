@@ -14,20 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.display import printable
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import (
-    LAST,
-    WITHOUT,
-    Field,
-    Footnotes,
-    Table,
-    cell_record,
-    finite,
-    notes_below,
-    records,
-    row_facts,
-    texts,
-)
-from registry.errors import some_of
+from benchmark.leaderboard.table import Footnotes, Table, cell_record, finite, notes_below, records, row_facts, texts
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -35,10 +22,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "json", "markdown", "latex")
 FOOTNOTES = 12  # of a table that is cut
-GAP, NAME_LEAST = 2, 8
+GAP = 2  # characters between two columns of a terminal
 FORMULA = ("=", "+", "-", "@")
 NO_PAGES: Mapping[str, str] = MappingProxyType({})
-NO_BRACKETS = "Intervals: in a wider terminal, in a pipe, or bench export."
 
 
 def written(tables: Iterable[Table], form: str) -> Iterator[str]:
@@ -110,11 +96,9 @@ def json_text(data: Any) -> str:
 
 def whole(table: Table) -> tuple[list[str], list[tuple[str, ...]], list[str]]:
     """(titles, rows, notes) of all that people are shown, where there is room enough."""
-    shown, footnotes = table.visible, Footnotes()
-    rows = list(zip(*texts(table, "full", shown, footnotes), strict=True))
-    intervals = [table.intervals] if table.intervals else []
-    titles = [printable(table.fields[at].title) for at in shown]
-    return titles, rows, [*intervals, *notes_below(table, shown, footnotes)]
+    footnotes = Footnotes()
+    rows = list(zip(*texts(table, footnotes), strict=True))
+    return [printable(table.fields[at].title) for at in table.visible], rows, notes_below(table, footnotes)
 
 
 def markdown(table: Table) -> str:
@@ -206,105 +190,66 @@ def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
 
 
 def terminal(tables: Iterable[Table], width: int, limit: int | None = None) -> Group:
-    """Tables with their headings under one another, in `width` characters; `limit` rows between two dividers."""
+    """Tables with their headings under one another, in `width` characters; `limit` rows between two dividers. What has
+    no room goes on below, in blocks that say again whose row is which."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[Any] = []
     for table in tables:
         cut, left_out = table.cut(limit)
-        drawn, lines = _drawn(cut, width, FOOTNOTES if limit else None)
-        more = [f"... {left_out} more, --all"] if left_out else []
+        footnotes = Footnotes()
+        blocks = _blocks(cut, texts(cut, footnotes), width)
+        lines = [f"... {left_out} more, --all"] if left_out else []
+        lines += notes_below(cut, footnotes, FOOTNOTES if limit else None)
         parts += [""] if parts else []
         parts += [Text(printable(table.title), style="bold")] if table.title else []
         parts += [Text(printable(table.caption), style="dim")] if table.caption else []
-        parts += drawn
-        parts += [Text(printable(line), style="dim") for line in (*more, *lines)]
+        parts += [part for at, block in enumerate(blocks) for part in (*([""] if at else []), block)]
+        parts += [Text(printable(line), style="dim") for line in lines]
     return Group(*parts)
 
 
-class _TerminalColumn:
-    """A column of texts on its way to rich: `natural` characters break nothing, `least` are the fewest it may have."""
-
-    def __init__(self, field: Field, title: str, column: Sequence[str]) -> None:
-        self.title, self.texts, self.right = printable(title), column, field.right
-        lines = [line for text in column for line in text.split("\n")]
-        self.natural = max(map(len, (*self.title.split(), *lines)), default=0)
-        self.breaks = field.breaks > 0
-        self.least = min(self.natural, field.breaks) if self.breaks else self.natural
-
-
-def _drawn(table: Table, width: int, limit: int | None) -> tuple[list[RichTable], list[str]]:
-    """The table for rich, in several parts where it may split, and the lines below. As much is shown as has room, in
-    the order of `Table.forms`; columns go once the widest form has been given up."""
-    fields, visible = table.fields, table.visible
-    going = sorted((at for at in visible if fields[at].goes), key=lambda at: fields[at].goes)
-    soon = [at for at in going if fields[at].goes < LAST]
-    first, last = table.forms[0], table.forms[-1]
-    tries = [
-        (form, steps[:count])
-        for form in table.forms
-        for steps in (going if form == last else [] if form == first else soon,)
-        for count in range(len(steps) + 1)
-    ]
-    for form, left_out in tries:
-        shown, footnotes = [at for at in visible if at not in left_out], Footnotes()
-        narrow = form == last and len(table.forms) > 1
-        layout = [
-            _TerminalColumn(fields[at], (narrow and fields[at].short) or fields[at].title, column)
-            for at, column in zip(shown, texts(table, form, shown, footnotes), strict=True)
-        ]
-        if table.splits or _least_width(layout) <= width:
-            break
-    lines = []
-    if gone := [fields[at].title for at in visible if at not in shown]:
-        lines.append(f"no room for: {some_of(gone, 5)} (a wider terminal, a pipe, or bench export)")
-    if table.intervals:
-        bracketed = form not in WITHOUT or any(fields[at].keeps for at in shown)
-        lines.append(table.intervals if bracketed else NO_BRACKETS)
-    parts = [layout] if layout else []
-    if table.splits:  # into as many tables as the columns need, the first column in each
-        name, *rest = layout
-        parts, room = [], 0
-        for column in rest:
-            if not parts or room < column.least + GAP:
-                parts.append([name])
-                room = width - name.least
-            parts[-1].append(column)
-            room -= column.least + GAP
-        parts = parts or [[name]]
-    below = notes_below(table, shown, footnotes, limit)
-    return [_rich(part, table.dividers, width) for part in parts], [*lines, *below]
-
-
-def _least_width(layout: Sequence[_TerminalColumn]) -> int:
-    return sum(column.least for column in layout) + GAP * (len(layout) - 1)
-
-
-def _rich(layout: Sequence[_TerminalColumn], dividers: Sequence[int], width: int) -> RichTable:
-    """What is left of the width goes to columns that may break, from the left; what lacks is taken from the widest of
-    them."""
+def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:
+    """The columns for rich, as many side by side as have room. Names and numbers break only where one of them has no
+    room beside the name. Below the first block rows that have nothing there are left out."""
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    sizes = [column.least for column in layout]
-    spare = width - _least_width(layout)
-    for at, column in enumerate(layout):
-        more = max(0, min(spare, column.natural - column.least))
-        sizes[at] += more
-        spare -= more
-    breaking = [at for at, column in enumerate(layout) if column.breaks]
-    while spare < 0 and breaking:
-        widest = max(breaking, key=lambda at: sizes[at])
-        if sizes[widest] <= NAME_LEAST:
-            break
-        sizes[widest] -= 1
-        spare += 1
-    drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for column, size in zip(layout, sizes, strict=True):
-        justify: Any = "right" if column.right else "left"
-        drawn.add_column(Text(column.title, overflow="fold"), justify=justify, width=size, overflow="fold")
-    for at, row in enumerate(zip(*(column.texts for column in layout), strict=True)):
-        drawn.add_row(*(Text(text, overflow="fold") for text in row), end_section=at + 1 in dividers)
-    return drawn
+    shown = [table.fields[at] for at in table.visible]
+    titles = [printable(column.title) for column in shown]
+    parts = [
+        [*title.split(), *(line for text in column for line in text.split("\n"))]
+        for title, column in zip(titles, columns, strict=True)
+    ]
+    natural = [max(map(cell_len, lines), default=0) for lines in parts]
+    least = [min(size, column.breaks or size) for size, column in zip(natural, shown, strict=True)]
+    who = [at for at, column in enumerate(shown) if column.who] or [0][: len(shown)]
+    blocks: list[list[int]] = []
+    for at in (at for at in range(len(shown)) if at not in who):
+        if not blocks or sum(least[i] + GAP for i in (*blocks[-1], at)) > width + GAP:
+            blocks.append([*who])
+        blocks[-1].append(at)
+    blocks = blocks or [who] * bool(who)
+    for block in blocks:
+        sizes = {at: least[at] for at in sorted(block)}
+        spare = width + GAP - sum(size + GAP for size in sizes.values())
+        for at in sizes:  # what is left goes to columns that may break, from the left
+            more = max(0, min(spare, natural[at] - least[at]))
+            sizes[at] += more
+            spare -= more
+        while spare < 0 and max(sizes.values()) > 1:
+            sizes[max(sizes, key=lambda at: sizes[at])] -= 1
+            spare += 1
+        drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for at, size in sizes.items():
+            justify: Any = "right" if shown[at].right else "left"
+            drawn.add_column(Text(titles[at], overflow="fold"), justify=justify, width=size, overflow="fold")
+        own = [at for at in block if at not in who]
+        rows = [row for row in range(len(table.rows)) if block is blocks[0] or any(columns[at][row] for at in own)]
+        for row, following in zip(rows, [*rows[1:], 0], strict=False):
+            cells = (Text(columns[at][row], overflow="fold") for at in sizes)
+            drawn.add_row(*cells, end_section=any(row < divider <= following for divider in table.dividers))
+        yield drawn

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.display import printable
 from benchmark.leaderboard.board import UNTRAINED, distrusted
+from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
 from benchmark.leaderboard.model import Cell, Column
 from benchmark.leaderboard.summary import Summary
@@ -341,8 +342,8 @@ def pair_table(links: Sequence[Link], space: str) -> Table:
         "95 % intervals",
         (
             *map(Field, ("x", "y", "x_metric", "y_metric")),
-            Field("x_title", "x"),
-            Field("y_title", "y"),
+            Field("x_title", "x", who=True, breaks=TEXT_MAX),
+            Field("y_title", "y", who=True, breaks=TEXT_MAX),
             Field("spearman", "Spearman"),
             Field("partial given clean", "given clean"),
             Field("pearson", "Pearson"),
@@ -377,17 +378,17 @@ def contrast_table(compared: Contrasts, space: str) -> Table:
         names = tuple(dict.fromkeys(base for _, base in most.pairs))
         named = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
         cells = (_difference(part[name]) if name in part else Cell() for name in columns)
-        return (recipe, names, named, *cells, len(most.pairs), most.families)
+        return (recipe, names, *cells, len(most.pairs), most.families, named)
 
     reasons: dict[str, list[str]] = defaultdict(list)
     for name, reason in compared.left_out.items():
         reasons[reason].append(printable(name))
     fields = (
-        Field("recipe", "recipe"),
+        Field("recipe", "recipe", who=True),
         Field("against"),
-        Field("", "minus"),
         *(Field(v.name, v.title, v.column.definition, facts={"metric": v.column.metric}) for v in columns.values()),
         *counts("pairs", "families"),
+        Field("", "minus", breaks=TEXT_MAX),
     )
     return Table(
         "contrasts of recipes",

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.display import printable
-from benchmark.leaderboard.board_tables import NAME_MIN, ORIGIN, TAGS_MAX, WAYS, neighbours, shown_name
+from benchmark.display import counted, printable
+from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, neighbours, shown_name
 from benchmark.leaderboard.lineage import recipe
 from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row
 from benchmark.leaderboard.table import (
     ELSEWHERE,
-    LAST,
     NOT_MEASURED,
     NOTHING,
     PUBLISHED,
@@ -23,6 +22,7 @@ from benchmark.leaderboard.table import (
     Rank,
     Table,
     Value,
+    counts,
     estimate,
     rank_text,
 )
@@ -56,10 +56,11 @@ class Line:
     clean: Cell = NOWHERE
 
     @property
-    def mean_rank(self) -> float | None:
-        """Mean over the suites in which it is ranked: the order of the lines, no score."""
-        ranks = [cell.rank[0] for cell in self.cells if cell.rank and cell.rank[0] is not None]
-        return sum(ranks) / len(ranks) if ranks else None
+    def mean_rank(self) -> Rank:
+        """Means of the ranks, of the lowest and of the highest ranks that are not ruled out, over the suites in which
+        it is ranked: the order of the lines, no score."""
+        ranks = [cell.rank for cell in self.cells if cell.rank and cell.rank[0] is not None]
+        return Rank(*(sum(end or 0 for end in ends) / len(ranks) for ends in zip(*ranks, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _headline(board: Board, column: Column) -> Headline:
 
 
 def _place(line: Line) -> tuple[bool, float, str]:
-    mean = line.mean_rank
+    mean = line.mean_rank.rank
     return mean is None, mean or 0.0, line.observer
 
 
@@ -179,38 +180,36 @@ def summary_table(
     sections = (("ranked", summary.lines), ("reference", summary.references))
 
     def values(section: str, line: Line) -> tuple[Value, ...]:
-        tags, mean = recipe(line.training) if line.training else "", line.mean_rank
-        who = (section, mean, f"{mean:.1f}" if mean else "", line.observer, shown_name(line.observer, line.kind))
-        about = (line.kind, line.training, tags, millions(sizes.get(line.observer)))
+        tags = recipe(line.training) if line.training else ""
+        who = (section, line.mean_rank, line.observer, shown_name(line.observer, line.kind), line.kind, line.training)
+        about = (*((line.clean,) if summary.clean else ()), tags, millions(sizes.get(line.observer)))
         cells = (
             cell._replace(sign=signs.get((line.observer, head.suite), " ")) if head.suite in signed else cell
             for head, cell in zip(summary.headlines, line.cells, strict=True)
         )
-        return (*who, *about, *((line.clean,) if summary.clean else ()), *cells)
+        return (*who, *cells, *about)
 
-    about = "mean of the ranks in the suites; it orders the rows and is no score"
+    about = "mean of the ranks in the suites (of the lowest - of the highest ranks); it orders the rows and is no score"
     fields = (
         Field("section"),
-        Field("mean_rank"),
-        Field("", "mean rank", about, right=True, goes=LAST),
+        Field("mean_rank", "mean rank", about, who=True),
         Field("observer"),
-        Field("", "observer", breaks=NAME_MIN),
+        Field("", "observer", who=True),
         Field("kind"),
         Field("training"),
-        Field("", "recipe", breaks=TAGS_MAX, goes=2),
-        Field("", "params", right=True, goes=1),
-        *((_field(summary.clean, clean=True),) if summary.clean else ()),
         *map(_field, summary.headlines),
+        *((_field(summary.clean, clean=True),) if summary.clean else ()),
+        Field("", "recipe", breaks=TAGS_MAX),
+        *counts("params"),
     )
     return Table(
         f"models by suites, {summary.space}",
-        f"{len(summary.headlines)} headlines; ordered by mean rank over the suites, which is no score",
+        f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites, which is no score",
         fields,
         tuple(values(name, line) for name, lines in sections for line in lines),
         (len(summary.lines),) if summary.lines and summary.references else (),
         tuple(_reading(summary, baseline)),
         "[low, high]: 95 % interval of the number by itself, over exemplars (categories are fixed).",
-        ("full", "short", "three", "two"),
         facts={"space": summary.space},
         measure="column",
         origin=("rank", *ORIGIN, *(["sign"] if signs else [])),
@@ -224,8 +223,6 @@ def _field(head: Headline, *, clean: bool = False) -> Field:
         f"{head.suite}.{column.metric}",
         "clean" if clean else f"{head.suite} {column.title}",
         f"{column.definition}; {way}; {head.stimuli or 'no stimuli'}",
-        short="" if clean else column.title,
-        bare=clean,
         said=column.average,
         facts={"suite": head.suite, "metric": column.metric, "direction": column.direction, "set": head.stimuli},
     )
@@ -239,6 +236,12 @@ def millions(count: int | None) -> str:
 
 
 def _reading(summary: Summary, baseline: str) -> Iterator[str]:
+    sizes: dict[str, list[int]] = {}
+    for at, head in enumerate(summary.headlines):
+        trials = sorted({line.cells[at].n for line in summary.lines if line.cells[at].value is not None})
+        sizes[head.suite] = list(dict.fromkeys((trials[0], trials[-1]))) if trials else []
+    if said := [f"{suite} {'-'.join(map(str, ends))}" for suite, ends in sizes.items() if ends]:
+        yield f"n, trials behind a number: {', '.join(said)}."
     less = [f"{h.suite} {h.column.title}" for h in summary.headlines if h.column.direction == "lower"]
     if less:
         yield f"Lower is better: {', '.join(less)}."

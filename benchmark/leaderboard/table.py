@@ -18,19 +18,14 @@ from benchmark.leaderboard.model import Cell
 NOTHING = "-"
 NOT_MEASURED, ELSEWHERE = "not measured", "not on this board"
 PUBLISHED = "+"
-#: Decimals of a number without its interval, by form; the forms in `WITHOUT` never show intervals.
-DECIMALS = {"short": 2, "above": 3, "four": 4, "three": 3, "two": 2}
-WITHOUT = ("four", "three", "two")
-#: `Field.goes` of what a narrow terminal gives up last of all.
-LAST = 99
 
 
 class Rank(NamedTuple):
-    """A rank, and the ranks that the data do not rule out. None: not ranked."""
+    """A rank, or a mean of ranks, and the range that the data do not rule out. None: not ranked."""
 
-    rank: int | None = None
-    low: int | None = None
-    high: int | None = None
+    rank: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 #: A place in a table: a number with its interval, a rank, or something plain.
@@ -42,11 +37,9 @@ class Field:
     """A column.
 
     key: its name in data ("": data do not have it, or have it elsewhere); title: what people read ("": they don't);
-    help: what it is. In a terminal: right: aligned so; breaks: characters beyond
-    which a text may break (0: never); goes: order in which columns are left out where there is little room (0: never);
-    short: title where there is least room; keeps: its intervals stay; bare: numbers without intervals; tail: a
-    parenthesis at the end may go. code: its texts are names, which Markdown shows as code; said: a remark that the
-    title says already; facts: what holds of all its numbers, for data.
+    help: what it is. In a terminal: right: aligned so; breaks: characters beyond which a text may break (0: never);
+    who: says whose row it is, and stands again where the table goes on below. code: its texts are names, which
+    Markdown shows as code; said: a remark that the title says already; facts: what holds of all its numbers, for data.
     """
 
     key: str
@@ -54,11 +47,7 @@ class Field:
     help: str = ""
     right: bool = False
     breaks: int = 0
-    goes: int = 0
-    short: str = ""
-    keeps: bool = False
-    bare: bool = False
-    tail: bool = False
+    who: bool = False
     code: bool = False
     said: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -72,9 +61,8 @@ def counts(*titles: str) -> tuple[Field, ...]:
 @dataclass(frozen=True)
 class Table:
     """Rows of as many values as there are fields. dividers: numbers of rows before which a line is drawn; notes: lines
-    below; intervals: what the brackets are; forms: of `estimate`, that numbers may take, the widest first; splits: too
-    many columns go on in a second table. For data: facts: what holds of the whole table; measure: what the field of a
-    number is called ("metric"); origin: what else is told of a number, from the cell or from its source."""
+    below; intervals: what the brackets are. For data: facts: what holds of the whole table; measure: what the field of
+    a number is called ("metric"); origin: what else is told of a number, from the cell or from its source."""
 
     title: str = ""
     caption: str = ""
@@ -83,8 +71,6 @@ class Table:
     dividers: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     intervals: str = ""
-    forms: tuple[str, ...] = ("full",)
-    splits: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     measure: str = "metric"
     origin: tuple[str, ...] = ()
@@ -152,23 +138,10 @@ def number(value: float | None, digits: int = 4) -> str:
     return text[1:] if text[0] == "-" and float(text) == 0 else text
 
 
-def estimate(value: float | None, low: float | None, high: float | None, form: str = "full") -> str:
-    """A number with its interval in one of the forms of a table. "full": "value [low, high]", the bounds with one
-    decimal less than the value; "short": "0.24 [.17, .31]"; "above": the value over its interval, in two lines; those
-    in `WITHOUT` have no brackets."""
-    if form in WITHOUT or value is None or low is None or high is None:
-        return number(value, DECIMALS.get(form, 4))
-    if form == "short":
-        return f"{number(value, 2)} [{_bare(low, 2)}, {_bare(high, 2)}]"
-    if form == "above":
-        return f"{number(value, 3)}\n{_bare(low, 3)}-{_bare(high, 3)}"
-    return f"{number(value)} [{number(low, 3)}, {number(high, 3)}]"
-
-
-def _bare(value: float, digits: int) -> str:
-    """Without the zero before the point."""
-    text = number(value, digits)
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+def estimate(value: float | None, low: float | None, high: float | None) -> str:
+    """A number with its interval: "value [low, high]", the bounds with one decimal less than the value."""
+    interval = "" if value is None or low is None or high is None else f" [{number(low, 3)}, {number(high, 3)}]"
+    return number(value) + interval
 
 
 def p_value(p: float | None) -> str:
@@ -178,11 +151,12 @@ def p_value(p: float | None) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-def rank_text(rank: int | None, low: int | None, high: int | None) -> str:
-    """ "3 (2-5)", "1" where the interval is one rank, "" where there is no rank."""
+def rank_text(rank: float | None, low: float | None, high: float | None) -> str:
+    """ "3 (2-5)", a mean of ranks "2.5 (1.5-3.5)", "1" where the range is one rank, "" where there is no rank."""
     if rank is None:
         return ""
-    return f"{rank}" if low == high else f"{rank} ({low}-{high})"
+    own, best, worst = (f"{end:.1f}" if isinstance(end, float) else f"{end}" for end in (rank, low, high))
+    return own if best == worst else f"{own} ({best}-{worst})"
 
 
 def remarks(cell: Cell) -> list[str]:
@@ -210,14 +184,11 @@ class Footnotes:
         return [*lines[:limit], f"... {len(lines) - limit} more remarks: bench show, bench export"]
 
 
-def text_of(value: Value, column: Field, form: str, notes: Footnotes, unsaid: Iterable[str]) -> str:
+def text_of(value: Value, notes: Footnotes, unsaid: Iterable[str] = ()) -> str:
     """A value as people read it; remarks go to `notes`."""
     if isinstance(value, Cell):
-        way = "full" if column.keeps else form
-        way = "three" if column.bare and way != "two" else way
         sign = f"{value.sign} " if value.sign else ""
-        first, *below = estimate(value.value, value.low, value.high, way).split("\n")
-        return "\n".join([sign + first + notes.mark(value, unsaid), *below])
+        return sign + estimate(value.value, value.low, value.high) + notes.mark(value, unsaid)
     if isinstance(value, Rank):
         return rank_text(*value)
     if value is None:
@@ -225,23 +196,24 @@ def text_of(value: Value, column: Field, form: str, notes: Footnotes, unsaid: It
     if isinstance(value, float):
         return number(value)
     plain: Any = value  # narrowed to no named tuple by now
-    text = printable(", ".join(map(str, plain)) if isinstance(plain, tuple) else str(plain))
-    return text.partition(" (")[0] if column.tail and form != "full" else text
+    return printable(", ".join(map(str, plain)) if isinstance(plain, tuple) else str(plain))
 
 
-def texts(table: Table, form: str, shown: Sequence[int], notes: Footnotes) -> list[tuple[str, ...]]:
-    """The columns of these fields as people read them."""
+def texts(table: Table, notes: Footnotes) -> list[tuple[str, ...]]:
+    """The columns that people are shown, as they read them."""
     columns = []
-    for at in shown:
-        column, unsaid = table.fields[at], {table.fields[at].said, *table.shared(at)}
-        columns.append(tuple(text_of(row[at], column, form, notes, unsaid) for row in table.rows))
+    for at in table.visible:
+        unsaid = {table.fields[at].said, *table.shared(at)}
+        columns.append(tuple(text_of(row[at], notes, unsaid) for row in table.rows))
     return columns
 
 
-def notes_below(table: Table, shown: Sequence[int], footnotes: Footnotes, limit: int | None = None) -> list[str]:
-    """What stands under a table: its notes, what all rows of a shown column have in common, footnotes."""
-    common = [f"{table.fields[at].title}, every row: {text}" for at in shown for text in table.shared(at)]
-    return [*table.notes, *common, *footnotes.lines(limit)]
+def notes_below(table: Table, footnotes: Footnotes, limit: int | None = None) -> list[str]:
+    """What stands under a table: what the brackets are, its notes, what all rows of a column have in common,
+    footnotes."""
+    intervals = [table.intervals] if table.intervals else []
+    common = [f"{table.fields[at].title}, every row: {text}" for at in table.visible for text in table.shared(at)]
+    return [*intervals, *table.notes, *common, *footnotes.lines(limit)]
 
 
 def records(table: Table) -> Iterator[dict[str, Any]]:

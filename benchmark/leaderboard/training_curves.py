@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from benchmark.leaderboard.board_tables import NAME_MIN
 from benchmark.leaderboard.model import Board, Cell, Column, Row
 from benchmark.leaderboard.summary import Summary, summaries
-from benchmark.leaderboard.table import Field, Table, Value, number
+from benchmark.leaderboard.table import Field, Table, Value, counts, number
 from registry.errors import some_of
 
 if TYPE_CHECKING:
@@ -129,12 +128,7 @@ def shared_steps(curves: Iterable[TrainingCurve]) -> Iterator[str]:
 
 def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
     """For each run and decision space its curves in a line each, and then a table of its checkpoints."""
-    lines = (
-        *(Field("", title) for title in ("headline", "training")),
-        Field("", "first", right=True, goes=1),
-        Field("", "last", right=True, goes=2),
-        Field("", "best"),
-    )
+    lines = (Field("", "headline", who=True), Field("", "training"), *counts("first", "last"), Field("", "best"))
     tables = []
     for (run, space), group in groupby(curves, key=lambda curve: (curve.run, curve.space)):
         held = list(group)
@@ -166,24 +160,18 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
     cells = {(point.step, point.observer, at): point.cell for at, curve in enumerate(curves) for point in curve.points}
     first = curves[0]
 
-    def headline(at: int, curve: TrainingCurve) -> Field:
+    def headline(curve: TrainingCurve) -> Field:
         metric, title = curve.column.metric, curve.title
         facts = {"suite": curve.suite, "metric": metric, "title": title, "set": curve.stimuli}
-        goes = len(curves) - at if at else 0
-        return Field(f"{curve.suite}.{metric}", title, curve.column.definition, goes=goes, facts=facts)
+        return Field(f"{curve.suite}.{metric}", title, curve.column.definition, facts=facts)
 
     return Table(
         f"training run {first.run}",
         first.space,
-        (
-            Field("step", first.unit, right=True),
-            Field("observer", "model", breaks=NAME_MIN, goes=len(curves) + 1),
-            *(headline(at, curve) for at, curve in enumerate(curves)),
-        ),
+        (Field("step", first.unit, right=True, who=True), Field("observer", "model", who=True), *map(headline, curves)),
         tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
         notes=tuple(shared_steps(curves)),
         intervals="[low, high]: 95 % interval of each checkpoint by itself; two of them: bench compare A B",
-        forms=("short",),
         measure="column",
         facts={"run": first.run, "space": first.space, "unit": first.unit},
     )

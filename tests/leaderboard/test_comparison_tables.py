@@ -43,12 +43,12 @@ def test_headlines_come_first_and_say_who_is_better(found):
     assert lines[0] == "A: AlexNet B: net"
     heads = lines[lines.index("A: AlexNet B: net") : lines.index("cue, other metrics")]
     assert [line for line in heads if line.startswith(("cue", "noise"))] == [
-        "cue bias title 0.5000 0.4000 0.1500 [0.095, 0.209] <0.0001 A 320 60 / 12",
-        "noise corrupted title 0.5000 0.4000 -0.0063 [-0.047, 0.035] 0.7576 inconclusive (± 0.041) 320 20 / 22",
+        "cue bias title 0.1500 [0.095, 0.209] 320 A <0.0001 0.5000 0.4000 60 / 12",
+        "noise corrupted title -0.0063 [-0.047, 0.035] 320 inconclusive (± 0.041) 0.7576 0.5000 0.4000 20 / 22",
     ]
-    assert any(line.startswith("edges title") and " B 320" in line for line in lines)
-    assert any(line.startswith("error title") and " A 320" in line for line in lines)
-    assert any(line.startswith("shift title") and " A is higher 320" in line for line in lines)
+    assert any(line.startswith("edges title") and " 320 B " in line for line in lines)
+    assert any(line.startswith("error title") and " 320 A " in line for line in lines)
+    assert any(line.startswith("shift title") and " 320 A is higher " in line for line in lines)
 
 
 def test_what_holds_for_all_rows_stands_below_once(found):
@@ -124,11 +124,10 @@ def test_one_against_each_of_several_is_one_family_highest_first():
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
-def test_numbers_never_break_and_what_gives_way_is_said(found, width):
+def test_numbers_never_break_and_nothing_gives_way(found, width):
     lines = text(comparison_tables(found)[:-1], width).splitlines()
     cells = " ".join(" ".join(lines).split())
     for number in ("0.1500 [0.095, 0.209]", "-0.0063 [-0.047, 0.035]"):
         assert number in cells
-    narrow = "A / B alone" in cells.partition("no room for: ")[2]
-    assert narrow == (width < 200) == ("60 / 12" not in cells) == ("(± 0.041)" not in cells)
+    assert "60 / 12" in cells and "(± 0.041)" in cells
     assert max(map(len, lines)) <= width

@@ -21,12 +21,12 @@ TABLE = Table(
     "its images",
     (
         Field("section"),
-        Field("rank", "rank"),
-        Field("observer", "observer", breaks=8),
-        Field("training", "training", goes=1),
-        Field("bias", "shape bias", "choices by shape", keeps=True, facts={"set": "320 images"}),
+        Field("rank", "rank", who=True),
+        Field("observer", "observer", who=True),
+        Field("training", "training"),
+        Field("bias", "shape bias", "choices by shape", facts={"set": "320 images"}),
         Field("", "n", right=True),
-        Field("error", "error", goes=2, said="1 of 3"),
+        Field("error", "error", said="1 of 3"),
     ),
     (
         (
@@ -44,7 +44,6 @@ TABLE = Table(
     (2,),
     ("Note: <one>",),
     "[low, high]: 95 % interval.",
-    ("full", "four"),
     facts={"suite": "cue", "sets": {"cue": "its images"}},
     origin=("level", "method"),
 )
@@ -67,13 +66,31 @@ shape bias, every row: few
 NARROW = """\
 a suite <1>
 its images
-rank     observer  shape bias                n  error
-─────────────────────────────────────────────────────────
-1 (1-2)  net_a|b   ~ 0.5000 [0.250, 0.750]  20  0.1250 *2
-2        =cmd()    0.3333 [0.300, 0.400]    30  -
+rank     observer  training
+───────────────────────────
+1 (1-2)  net_a|b   std, adv
+2        =cmd()
 
-         person    - *1                         0.5000
-no room for: training (a wider terminal, a pipe, or bench
+         person
+
+rank     observer  shape bias                n
+──────────────────────────────────────────────
+1 (1-2)  net_a|b   ~ 0.5000 [0.250, 0.750]  20
+2        =cmd()    0.3333 [0.300, 0.400]    30
+
+         person    - *1
+
+rank     observer  error
+───────────────────────────────────────────
+1 (1-2)  net_a|b   0.1250 [0.000, 0.250] *2
+2        =cmd()    -
+
+         person    0.5000
+[low, high]: 95 % interval.
+Note: <one>
+shape bias, every row: few
+*1 no trials
+*2 own_50 %
 """
 MARKDOWN = r"""### a suite &lt;1&gt;
 
@@ -140,7 +157,7 @@ def in_form(form):
 
 def test_for_a_terminal_and_a_pipe():
     assert text([TABLE], 200) == WIDE
-    assert text([TABLE], 57).startswith(NARROW)
+    assert text([TABLE], 50) == NARROW
     cut = text([TABLE, TABLE], 200, 1)
     assert cut.count("... 1 more, --all\n") == 2 and "=cmd()" not in cut and "person" in cut
     assert cut.count("\n\na suite <1>\n") == 1
