@@ -40,7 +40,7 @@ def _seen(character: str) -> str:
 def counted(n: int, noun: str) -> str:
     """ "1 headline", "3 headlines", "2 summaries", "2 matrices"."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun[:-1]}ces" if noun.endswith("x") else f"{noun}s"
-    return f"{n:,} {noun if n == 1 else plural}"
+    return f"{n} {noun if n == 1 else plural}"
 
 
 def masked(text: str) -> str:

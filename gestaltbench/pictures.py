@@ -16,7 +16,7 @@ from benchmark import api
 from benchmark.api.options import Names, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import say
-from benchmark.display import printable
+from benchmark.display import counted, printable
 from benchmark.errors import BenchError
 from benchmark.report.drawing import CONFIG, INK, SVG, on_paper
 from benchmark.stimuli.datasets import open_set
@@ -141,7 +141,7 @@ def gallery_command(
 ) -> int:
     picture = gallery(**asked)
     picture.save(out, column)
-    say(f"{out}: {len(picture.identities)} models on {picture.stimuli}")
+    say(f"{out}: {counted(len(picture.identities), 'model')} on {picture.stimuli}")
     if asked["map"] == GRADIENT:
         keep(picture, read_settings().thumbnails / picture.stimuli)
     if picture.drawn.warning:

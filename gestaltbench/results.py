@@ -1,4 +1,4 @@
-"""What the verbs give back: short in a console, a table in a notebook, a tidy pandas table by `.frame()`.
+"""What the verbs give back: tables in a terminal and in a notebook, a tidy pandas table by `.frame()`.
 
 A result is a sequence of the program's own values (boards, scores, comparisons), so nothing that they hold is lost;
 `.frame()` spreads them into one row per number.
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from benchmark.leaderboard.forms import html
+from benchmark.cli.printing import safe_console
+from benchmark.display import counted
+from benchmark.leaderboard.forms import html, terminal
 from benchmark.leaderboard.table import Table, records, table_of
 
 if TYPE_CHECKING:
@@ -19,15 +21,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Record = Mapping[str, Any]
+LIMIT = 50  # rows of a printed table between two dividers
+STYLE = "<style>.gestaltbench tbody + tbody {border-top: 2px solid} .gestaltbench td {text-align: left}</style>"
 
 
 @dataclass(frozen=True, repr=False)
 class Results(Sequence[T], Generic[T]):
-    """Values of one verb. title: what they are, for a console; tables: the values as tables."""
+    """Values of one verb. title: what they are; tables: the values as tables; shown: as people read them, where that is
+    another one."""
 
     title: str
     values: tuple[T, ...]
     tables: Callable[[Sequence[T]], Iterable[Table]]
+    shown: Callable[[Sequence[T]], Iterable[Table]] | None = None
 
     def frame(self) -> pd.DataFrame:
         """One row per number (per trial, per model), with its interval, n, method and provenance where it has them.
@@ -56,21 +62,21 @@ class Results(Sequence[T], Generic[T]):
         return iter(self.values)
 
     def __repr__(self) -> str:
-        return f"<{self.title}; .frame() for the table>"
+        """The tables as the terminal has room for them, 50 rows between two dividers."""
+        console = safe_console()
+        with console.capture() as text:
+            if self.values:
+                console.print(terminal((self.shown or self.tables)(self.values), console.width, LIMIT, ".frame()"))
+        return f"{text.get()}<{self.title}; .frame() for pandas>"
 
     def _repr_html_(self) -> str:
         """The tables of a notebook: every name as text, never as markup."""
         if not self.values:
             return f"<p>{escape(self.title)}</p>"
-        return "".join(map(html, self.tables(self.values)))
+        tables = "".join(map(html, (self.shown or self.tables)(self.values)))
+        return f'<div class="gestaltbench">{STYLE}{tables}</div>'
 
 
 def in_rows(values: Sequence[T], noun: str, row: Callable[[T], Record]) -> Results[T]:
     """Values as one table with a row for each, under a title such as "3 suites"."""
-    return Results(counted(values, noun), tuple(values), lambda values: [table_of(list(map(row, values)))])
-
-
-def counted(values: Sequence[Any], noun: str) -> str:
-    """ "1 board", "3 boards", "2 summaries"."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun[:-1]}ces" if noun.endswith("x") else f"{noun}s"
-    return f"{len(values)} {noun if len(values) == 1 else plural}"
+    return Results(counted(len(values), noun), tuple(values), lambda values: [table_of(list(map(row, values)))])

@@ -12,21 +12,25 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial, wraps
+from inspect import Parameter, Signature, signature
 from itertools import groupby, starmap
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from benchmark import api
-from benchmark.api.options import explained
+from benchmark.api.options import Names, explained, fields
 from benchmark.contracts import Suite
+from benchmark.display import counted
 from benchmark.engine.score_shards import RunReport
 from benchmark.leaderboard import Board
-from benchmark.leaderboard.board_tables import board_table, score_table
-from benchmark.leaderboard.consistency import ExperimentTrials, ObserverPair
-from benchmark.leaderboard.links import Link, pair_table
+from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
+from benchmark.leaderboard.comparison import comparison_tables
+from benchmark.leaderboard.consistency import ObserverPair, pair_table, pairs
+from benchmark.leaderboard.links import Link
+from benchmark.leaderboard.links import pair_table as link_table
 from benchmark.leaderboard.provenance import Provenance, provenance_record
 from benchmark.leaderboard.summary import Summary, summary_table
 from benchmark.leaderboard.table import Table, table_of
-from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table
+from benchmark.leaderboard.training_curves import TrainingCurve, checkpoint_table, training_tables
 from benchmark.leaderboard.transfer import Claim, TransferMatrix, matrix_table
 from benchmark.plugins import find_suites
 from benchmark.report import figures, site
@@ -35,7 +39,7 @@ from benchmark.stimuli.catalogue import Entry, locate, read_catalogue
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
 from gestaltbench.pictures import gallery as draw
-from gestaltbench.results import Record, Results, counted, in_rows
+from gestaltbench.results import Record, Results, in_rows
 from registry.cards import ModelCard
 
 if TYPE_CHECKING:
@@ -55,7 +59,21 @@ def _face(verb: Callable[P, R], show: Callable[[R], S]) -> Callable[P, S]:
         return show(verb(*args, **given))
 
     face.__doc__ = explained(verb)
+    vars(face)["__signature__"] = _signature(verb, show)
     return face
+
+
+def _signature(verb: Callable[..., Any], show: Callable[..., Any]) -> Signature:
+    """The verb's parameters with plain types, the filters by their names, and what is given back: for `help` and
+    completion."""
+    own, known = signature(verb), {field.name: field.hint for field in fields(verb)}
+    given = [p.replace(annotation=known.get(p.name, p.annotation)) for p in own.parameters.values()]
+    by_name = partial(Parameter, kind=Parameter.KEYWORD_ONLY, default=None)
+    given += [by_name(name, annotation=hint) for name, hint in known.items() if name not in own.parameters]
+    given = [parameter for parameter in given if parameter.kind is not Parameter.VAR_KEYWORD]
+    given.sort(key=lambda parameter: (parameter.kind, parameter.name == "db"))
+    shown = signature(show).return_annotation
+    return own.replace(parameters=given, return_annotation=own.return_annotation if shown == "R" else shown)
 
 
 def _itself(result: R) -> R:
@@ -68,6 +86,10 @@ def _certain(result: R | None) -> R:
     return result
 
 
+def _registered(registered: tuple[ModelCard, Any]) -> ModelCard:
+    return registered[0]
+
+
 def _run(report: RunReport) -> Results[Record]:
     """The counts of a run, then one row per model and suite that failed or does not apply."""
     rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
@@ -78,13 +100,12 @@ def _run(report: RunReport) -> Results[Record]:
 
 
 def _boards(noun: str, boards: Sequence[Board]) -> Results[Board]:
-    return Results(counted(boards, noun), tuple(boards), partial(map, board_table))
+    return Results(counted(len(boards), noun), tuple(boards), partial(map, board_table))
 
 
 def _summary(summaries: Sequence[Summary]) -> Results[Summary]:
-    return Results(
-        f"{counted(summaries, 'summary')} of models by suites", tuple(summaries), partial(map, summary_table)
-    )
+    title = f"{counted(len(summaries), 'summary')} of models by suites"
+    return Results(title, tuple(summaries), partial(map, summary_table))
 
 
 def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Results[Link]:
@@ -92,10 +113,10 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Resul
 
     def tables(links: Sequence[Link]) -> Iterator[Table]:
         for space, part in groupby(links, key=lambda link: names[id(link)]):
-            yield pair_table(list(part), space)
+            yield link_table(list(part), space)
 
     links = tuple(link for _, part, _ in spaces for link in part)
-    return Results(f"{counted(links, 'link')} between suites", links, tables)
+    return Results(f"{counted(len(links), 'link')} between suites", links, tables)
 
 
 def _training_curves(curves: Sequence[TrainingCurve]) -> Results[TrainingCurve]:
@@ -103,7 +124,7 @@ def _training_curves(curves: Sequence[TrainingCurve]) -> Results[TrainingCurve]:
         for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
             yield checkpoint_table(list(part))
 
-    return Results(f"{counted(curves, 'curve')} over training", tuple(curves), tables)
+    return Results(f"{counted(len(curves), 'curve')} over training", tuple(curves), tables, training_tables)
 
 
 def _compare(tests: Compared) -> Results[SuiteComparison]:
@@ -115,12 +136,14 @@ def _compare(tests: Compared) -> Results[SuiteComparison]:
         return {"suite": row.suite, "headline": id(row) in heads, **shown}
 
     compared = in_rows(tuple(tests), "paired comparison", record)
-    return replace(compared, title=f"{compared.title} of a = {tests.a} and b = {tests.b}")
+    title = f"{compared.title} of a = {tests.a} and b = {tests.b}"
+    return replace(compared, title=title, shown=lambda _: comparison_tables(tests))
 
 
 def _show(rows: ObserverScores) -> Results[ScoreRow]:
-    title = f"{counted(rows, 'score')} of {rows.observer.name}"
-    return Results(title, tuple(rows), lambda some: [score_table(some, rows.stimuli)])
+    title = f"{counted(len(rows), 'score')} of {rows.observer.name}"
+    shown = observer_tables(rows, rows.stimuli, rows.suites)
+    return Results(title, tuple(rows), lambda some: [score_table(some, rows.stimuli)], lambda _: shown)
 
 
 def _provenance(numbers: Sequence[Provenance]) -> Results[Provenance]:
@@ -132,15 +155,8 @@ def _provenance(numbers: Sequence[Provenance]) -> Results[Provenance]:
     return replace(known, title=f"what is behind {known.title}")
 
 
-def _consistency(answered: ExperimentTrials) -> Results[ObserverPair]:
-    from benchmark.leaderboard.consistency import pair_table, pairs
-
-    compared = tuple(pairs(answered))
-    return Results(f"error consistency of {counted(compared, 'pair')}", compared, lambda pairs: [pair_table(pairs)])
-
-
 def _transfer(matrices: Sequence[tuple[TransferMatrix, list[Claim]]]) -> Results[tuple[TransferMatrix, list[Claim]]]:
-    return Results(counted(matrices, "transfer matrix"), tuple(matrices), partial(starmap, matrix_table))
+    return Results(counted(len(matrices), "transfer matrix"), tuple(matrices), partial(starmap, matrix_table))
 
 
 def _models(cards: Sequence[ModelCard]) -> Results[ModelCard]:
@@ -158,7 +174,7 @@ def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
 
 run = _face(api.run, _run)
 sweep = _face(api.sweep, _certain)
-register = _face(api.register, lambda registered: registered[0])
+register = _face(api.register, _registered)
 reproduce = _face(api.reproduce, _certain)
 rank = _face(api.rank, partial(_boards, "ranked board"))
 reported = _face(api.reported, partial(_boards, "reported table"))
@@ -170,7 +186,6 @@ diff = _face(api.diff, _certain)
 show = _face(api.show, _show)
 provenance = _face(api.provenance, _provenance)
 trials = _face(api.trials, _itself)
-consistency = _face(api.consistency, _consistency)
 transfer = _face(api.transfer, _transfer)
 export = _face(api.export, _itself)
 models = _face(api.models, _models)
@@ -182,6 +197,17 @@ import_scores = _face(api.import_scores, _itself)
 import_leaderboard = _face(api.import_leaderboard, _itself)
 reference = _face(api.reference, _itself)
 rescore = _face(api.rescore, _itself)
+
+
+def consistency(*observers: Names, experiment: str | None = None, db: str | None = None) -> Results[ObserverPair]:
+    """Error consistency of the observers named (or listed), of all pairs."""
+    listed = [name for part in observers for name in ([part] if isinstance(part, str) else part)]
+    asked: Names = listed[0] if len(listed) == 1 else listed
+    compared = tuple(pairs(api.consistency(asked, experiment=experiment, db=db)))
+    return Results(f"error consistency of {counted(len(compared), 'pair')}", compared, lambda some: [pair_table(some)])
+
+
+consistency.__doc__ = explained(api.consistency)
 
 
 def suites() -> Results[Suite]:

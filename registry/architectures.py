@@ -22,7 +22,7 @@ from torch import nn
 from registry import OWN_PACKAGES
 from registry.checkpoints import State
 from registry.code import code_digest, is_installed
-from registry.errors import CardError, WeightsError, some_of, unknown_name
+from registry.errors import CardError, UnknownName, WeightsError, some_of, unknown_name
 from registry.files import absence, expanded, is_file
 from registry.foreign import shown
 
@@ -109,6 +109,10 @@ def _neighbours(path: Path) -> dict[str, Path]:
 NETWORKS_VERSION = 2
 #: Weights "random:SEED": the architecture as it starts training.
 RANDOM = "random:"
+SOURCES = (
+    "timm:NAME, timm:hf_hub:ORG/NAME, torchvision:NAME, hf:ORG/NAME or FOLDER, open_clip:ARCH or FOLDER, "
+    "python:MODULE:FUNCTION or FILE.py:FUNCTION, detector:python:..., export."
+)
 #: What the published weights of these torchvision networks need beside their name.
 _TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": True, "transform_input": True, "init_weights": False},
@@ -126,10 +130,18 @@ def split_arch(arch: str) -> tuple[str, str]:
     """ "timm:resnet50" -> ("timm", "resnet50"). Raises CardError for another form."""
     kind, _, name = arch.partition(":")
     if kind not in ("timm", "torchvision", "python") or not name:
-        raise CardError(
-            f"arch '{arch}': expected timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or FILE.py:FUNCTION, export."
-        )
+        meant = " or ".join(f"{library}:{arch}" for library in ("timm", "torchvision") if _has(library, arch))
+        raise CardError(f"arch '{arch}': {f'did you mean {meant}? E' if meant else 'e'}xpected {SOURCES}")
     return kind, name
+
+
+def _has(library: str, name: str) -> bool:
+    """Whether timm or torchvision has an architecture of that name."""
+    try:
+        require_known(f"{library}:{name}")
+    except UnknownName:
+        return False
+    return bool(name)
 
 
 def require_known(arch: str) -> None:

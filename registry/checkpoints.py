@@ -513,7 +513,8 @@ def fit_state(module: nn.Module, state: State, origin: str) -> None:
             count = len(state[next(iter(shapes))])
             spaces = spaces_of_size(count)
             known = f": --labels {' or '.join(spaces)}" if spaces else ""
-            hint = f"Only the head differs: its class count {count} does not fit the label space{known}. "
+            own = known or ": --labels FILE, a list of its class names or a mapping file"
+            hint = f"Only the head differs: its class count {count} does not fit the label space{own}. "
         raise WeightsError(
             f"checkpoint {origin} does not fit the architecture: {'; '.join(problems)}. {hint}Choose the architecture "
             "(--arch) and label space (--labels) that it was trained with."

@@ -39,9 +39,10 @@ class Option:
 
 @dataclass(frozen=True)
 class VerbParameter:
-    """A parameter as its verb's signature has it. type: without `Annotated` and `None`."""
+    """A parameter as its verb's signature has it. hint: its type without `Annotated`; type: without `None`, too."""
 
     name: str
+    hint: Any
     type: Any
     default: Any
     option: Option
@@ -66,7 +67,7 @@ def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
             kind = Parameter.KEYWORD_ONLY
             parameters |= {name: Parameter(name, kind, default=None) for name in more}
     return [
-        VerbParameter(name, _plain(hints[name]), parameter.default, option, positional)
+        VerbParameter(name, get_args(hints[name])[0], _plain(hints[name]), parameter.default, option, positional)
         for name, parameter in parameters.items()
         for option in getattr(hints.get(name), "__metadata__", ())
         if isinstance(option, Option)

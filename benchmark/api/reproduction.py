@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -16,6 +17,7 @@ from benchmark.api.options import Db, Option
 from benchmark.api.parallel import execute
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare
 from benchmark.errors import BenchError, UnknownName, unknown_name
+from benchmark.leaderboard.model import title_under
 from benchmark.leaderboard.provenance import PAIRED, Provenance, provenance_of
 from benchmark.plugins import scored_suites
 from benchmark.store import IMPORTED, ScoreRow, open_store
@@ -44,11 +46,16 @@ def provenance(
 
         titles = {(name, each.name): each.title for name, known in suites.items() for each in known.metrics}
 
+        rows = store.latest_scores(observers=[observer])
+        under: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for row in rows:
+            under[row.suite, row.metric].add(row.condition)
+
         def title(row: ScoreRow) -> str:
             """What tables call its metric."""
-            return titles.get((row.suite.removesuffix(PAIRED), row.metric), row.metric)
+            whole = titles.get((row.suite.removesuffix(PAIRED), row.metric), row.metric)
+            return title_under(whole, row.condition, under[row.suite, row.metric])
 
-        rows = store.latest_scores(observers=[observer])
         if suite is not None:
             if suite not in (names := {row.suite for row in rows}):
                 raise unknown_name("suite", suite, names, hint)

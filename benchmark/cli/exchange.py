@@ -12,6 +12,7 @@ from benchmark import api
 from benchmark.api.options import Db
 from benchmark.cli.derive import command
 from benchmark.cli.printing import put_out, say
+from benchmark.display import counted
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 
@@ -29,10 +30,10 @@ def import_trials(**asked: Any) -> int:
     report = api.import_trials(**asked)
     say(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
-        say(f"{experiment}: {len(observers)} observers")
+        say(f"{experiment}: {counted(len(observers), 'observer')}")
     for line in report.notes:
         say(line)
-    say(f"{report.trials} trials imported, {report.known} observations were already there")
+    say(f"{counted(report.trials, 'trial')} imported, {counted(report.known, 'observation')} were already there")
     for line in report.unfit:
         say(f"left out: {line}", err=True)
     return 3 if report.unfit else 0
@@ -45,8 +46,8 @@ def import_scores(**asked: Any) -> int:
         say(line)
     changed = f", {report.changed} have another value now" if report.changed else ""
     say(
-        f"{report.scores} scores of {len(report.observers)} observers imported from {', '.join(report.sources)}, "
-        f"{report.known} were already there{changed}"
+        f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'observer')} imported "
+        f"from {', '.join(report.sources)}, {report.known} were already there{changed}"
     )
     return 0
 
@@ -64,8 +65,8 @@ def import_leaderboard(**asked: Any) -> int:
         say("nothing was imported: ask which number is right, or keep both with another --source NAME", err=True)
         return 3
     say(
-        f"{report.scores} scores of {len(report.observers)} networks imported from {report.source} (another name: "
-        f"--source NAME), {report.known} were already here"
+        f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'network')} imported "
+        f"from {report.source} (another name: --source NAME), {report.known} were already here"
     )
     return 3 if report.left_out else 0
 
@@ -154,7 +155,10 @@ def reference(**asked: Any) -> int:
     for line in (*report.notes, *report.failed):
         say(line, err=True)
     alone = f", scores alone of {report.reported} more" if report.reported else ""
-    say(f"{report.observers} networks and {report.people} people in {report.db}{alone}: {report.trials} new trials")
+    say(
+        f"{counted(report.observers, 'network')} and {report.people} people in {report.db}{alone}: "
+        f"{counted(report.trials, 'new trial')}"
+    )
     place = shlex.quote(report.db)
     say(f"your network among them: bench run -m MODEL --suite {','.join(report.suites)} --db {place}")
     say(f"the tables: bench rank --db {place}")

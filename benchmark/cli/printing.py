@@ -15,7 +15,7 @@ from rich.segment import Segment
 
 from benchmark.display import UNBOUNDED, masked, printable_lines
 from benchmark.leaderboard.forms import terminal
-from benchmark.leaderboard.table import Field, Table, Value
+from benchmark.leaderboard.table import Table, Value, table_of
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -58,8 +58,8 @@ def print_tables(tables: Iterable[Table], limit: int | None = None, *, apart: bo
 
 
 def print_rows(titles: Sequence[str], rows: Iterable[tuple[Value, ...]]) -> None:
-    """Rows of texts as a table; all of its columns may break."""
-    print_tables([Table(fields=tuple(Field(t, t, breaks=24) for t in titles), rows=tuple(rows))])
+    """Rows of texts as a table; all of its columns but the first may break."""
+    print_tables([table_of([dict(zip(titles, row, strict=True)) for row in rows])])
 
 
 def safe_console(**options: Any) -> Console:

@@ -16,7 +16,7 @@ from benchmark.cli.derive import command
 from benchmark.cli.printing import as_typed, put_out, say, table_console
 from benchmark.cli.progress import agreed, estimate_table, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
-from benchmark.display import printable
+from benchmark.display import counted, printable
 from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import diff_markdown
@@ -165,7 +165,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
     if done is None:
         say("not started.", err=True)
         return 1
-    say(f"{len(done.models)} checkpoints of '{done.run}': {_counts(done.counts)}", err=True)
+    say(f"{counted(len(done.models), 'checkpoint')} of '{done.run}': {_counts(done.counts)}", err=True)
     _say_failed(done.failed)
     if done.counts["done"] + done.counts["cached"]:
         print_curves(done.run, db)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.contracts import Direction, Suite
 from benchmark.leaderboard.board import noted
-from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of, describe
+from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of, describe, title_under
 from benchmark.leaderboard.table import PUBLISHED, Field, Rank, Table, Value, counts, number
 
 if TYPE_CHECKING:
@@ -185,6 +185,9 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
         once.values(), key=lambda r: (places.get(r.metric, len(metrics)), r.metric, r.stimuli, r.condition)
     )
     used = [digest for digest in dict.fromkeys(row.stimuli for row in ordered) if digest]
+    conditions: dict[str, set[str]] = defaultdict(set)
+    for row in ordered:
+        conditions[row.metric].add(row.condition)
     letters = {digest: chr(ord("a") + at % 26) * (1 + at // 26) for at, digest in enumerate(used)}
     if len(used) < 2:
         letters = dict.fromkeys(letters, "")
@@ -195,7 +198,8 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
         # The experiment stands before the condition where the metric does not say which that is.
         condition = row.condition if own else f"{row.role} {row.condition}".strip()
         n = None if row.kind == REPORTED and not row.n else row.n
-        head = (metric.title if metric else row.metric, condition, cell_of(row), n, row.excluded or None)
+        title = title_under(metric.title, row.condition, conditions[row.metric]) if metric else row.metric
+        head = (title, condition, cell_of(row), n, row.excluded or None)
         return (*head, letters.get(row.stimuli, ""), row.method)
 
     fields = (

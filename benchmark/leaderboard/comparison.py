@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Literal
 
 from benchmark.contracts import Direction, Suite
-from benchmark.display import printable
+from benchmark.display import counted, printable
 from benchmark.errors import BenchError
 from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
 from benchmark.leaderboard.model import Cell
@@ -79,7 +79,7 @@ def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list
     for (suite, metric), group in groupby(trials, key=lambda row: (row.suite, row.metric)):
         rows = list(group)
         first = sum(row.winner == "a" for row in rows)
-        title = f"{suite}, {metric}: {first} images that A alone gets right, {len(rows) - first} that B alone does"
+        title = f"{suite}, {metric}: {counted(first, 'image')} that A alone gets right, {len(rows) - first} that B does"
         values = tuple((row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY])
         fields = (Field("winner", "alone"), *(Field(*pair) for pair in DIFFERING.items()))
         more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
@@ -97,7 +97,7 @@ def better(row: SuiteComparison) -> str:
     if "higher" not in test.verdict:
         if test.low is None or test.high is None:
             return "" if test.p is None else "inconclusive"
-        return "" if test.p is None else f"inconclusive (\N{PLUS-MINUS SIGN} {(test.high - test.low) / 2:.2g})"
+        return "" if test.p is None else f"inconclusive (\N{PLUS-MINUS SIGN}{(test.high - test.low) / 2:.2g})"
     first = (test.difference or 0) > 0
     if row.metric.direction == "none":
         return f"{'A' if first else 'B'} is higher"
@@ -145,7 +145,7 @@ def test_table(
 def _notes(tests: Compared) -> Iterator[str]:
     levels = sorted({row.comparison.level for row in tests if row.comparison.p is not None})
     if levels:
-        rows = f"{len(tests.headlines)} headlines and {len(tests.secondary)} other metrics"
+        rows = f"{counted(len(tests.headlines), 'headline')} and {counted(len(tests.secondary), 'other metric')}"
         yield (
             f"Two families of tests, adjusted apart (Holm): {rows}. An interval is at the level at which Holm's "
             f"procedure tests its row ({_percent(levels)}): it leaves out 0 exactly where p is below .05."

@@ -75,8 +75,7 @@ def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
 def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
     """Kappa of pairs under each condition, with the counts that it is made of."""
     fields = (
-        Field("a"),
-        Field("b"),
+        *(Field(side, "" if title else side, who=True) for side in ("a", "b")),
         *(Field(name, name, who=True) for name in ("experiment", "condition")),
         Field("kappa", "kappa"),
         *counts("n"),

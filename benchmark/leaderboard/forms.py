@@ -169,11 +169,15 @@ def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
     """For a notebook or a page: every name as text, never as markup; a group of rows between dividers. pages: name ->
     address; such names are links."""
 
-    def cell(text: str) -> str:
+    def cell(text: str, number: bool) -> str:
         shown = escape(text).replace("\n", "<br>")
+        if number:  # what a flag says is seen where it stands, too
+            shown = re.sub(r" (\*\d+)", lambda mark: f'<sup title="{said.get(mark[1], "")}">{mark[1]}</sup>', shown)
         return f'<td><a href="{escape(pages[text])}">{shown}</a>' if text in pages else f"<td>{shown}"
 
     head, rows, notes = whole(table)
+    said = dict(escape(printable(note)).split(" ", 1) for note in notes if note.startswith("*"))
+    numbers = [at in table.numbers for at in table.visible]
     parts = [f"<p>{escape(printable(table.heading))}</p>"] if table.heading else []
     parts.append("<table><thead><tr>")
     for at in table.visible:
@@ -183,15 +187,15 @@ def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
     parts.append("</thead><tbody>")
     for at, row in enumerate(rows):
         parts += ["</tbody><tbody>"] if at in table.dividers else []
-        parts.append("<tr>" + "".join(map(cell, row)))
+        parts.append("<tr>" + "".join(map(cell, row, numbers)))
     parts.append("</tbody></table>" if head else "")
     items = "".join(f"<li>{escape(printable(note))}</li>" for note in notes)
     return "".join([*parts, f"<ul>{items}</ul>" if items else ""])
 
 
-def terminal(tables: Iterable[Table], width: int, limit: int | None = None) -> Group:
-    """Tables with their headings under one another, in `width` characters; `limit` rows between two dividers. What has
-    no room goes on below, in blocks that say again whose row is which."""
+def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest: str = "--all") -> Group:
+    """Tables with their headings under one another, in `width` characters; `limit` rows between two dividers (rest:
+    where the others are). What has no room goes on below, in blocks that say again whose row is which."""
     from rich.console import Group
     from rich.text import Text
 
@@ -200,7 +204,7 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None) -> G
         cut, left_out = table.cut(limit)
         footnotes = Footnotes()
         blocks = _blocks(cut, texts(cut, footnotes), width)
-        lines = [f"... {left_out} more, --all"] if left_out else []
+        lines = [f"... {left_out} more, {rest}"] if left_out else []
         lines += notes_below(cut, footnotes, FOOTNOTES if limit else None)
         parts += [""] if parts else []
         parts += [Text(printable(table.title), style="bold")] if table.title else []

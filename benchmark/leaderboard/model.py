@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -98,6 +98,12 @@ def cell_of(score: ScoreRow) -> Cell:
         reason = score.reason or ("no value" if value is None else "not a finite number")
         return Cell(n=score.n, flags=score.flags, reason=reason, source=score)
     return Cell(value, score.low, score.high, score.n, score.flags, "", score)
+
+
+def title_under(title: str, condition: str, conditions: Collection[str]) -> str:
+    """What a metric is called under a condition. A title that names one of them, "robust linf 4/255", is "robust"."""
+    named = next((name for name in conditions if name and title.endswith(f" {name}")), "")
+    return title.removesuffix(f" {named}") if condition and named else title
 
 
 def describe(digest: str, sets: Mapping[str, StimuliNote]) -> str:

@@ -18,6 +18,7 @@ from benchmark.leaderboard.model import Cell
 NOTHING = "-"
 NOT_MEASURED, ELSEWHERE = "not measured", "not on this board"
 PUBLISHED = "+"
+BREAKS = 24  # characters beyond which a text of a plain list may break
 
 
 class Rank(NamedTuple):
@@ -125,7 +126,8 @@ def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
     """Plain records of the same names as a table."""
     names = tuple(records[0]) if records else ()
     rows = tuple(tuple(tuple(map(str, v)) if isinstance(v, list) else v for v in record.values()) for record in records)
-    return Table(title, fields=tuple(Field(name, name) for name in names), rows=rows)
+    fields = (Field(name, name, breaks=BREAKS if at else 0, who=not at) for at, name in enumerate(names))
+    return Table(title, fields=tuple(fields), rows=rows)
 
 
 def number(value: float | None, digits: int = 4) -> str:

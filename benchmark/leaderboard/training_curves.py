@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchmark.display import counted
 from benchmark.leaderboard.model import Board, Cell, Column, Row
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
@@ -133,7 +134,7 @@ def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
     for (run, space), group in groupby(curves, key=lambda curve: (curve.run, curve.space)):
         held = list(group)
         places, unit = _places(held), held[0].unit
-        caption = f"{space}, {unit}s {places[0][0]} to {places[-1][0]}, {len(places)} checkpoints"
+        caption = f"{space}, {unit}s {places[0][0]} to {places[-1][0]}, {counted(len(places), 'checkpoint')}"
         tables.append(Table(f"training run {run}", caption, lines, tuple(map(_line, held))))
         shown = some_evenly(places, MANY)
         table = checkpoint_table(held, shown)

@@ -41,8 +41,7 @@ def test_every_verb_is_there_and_says_what_it_takes():
         assert inspect.getdoc(verb)
         for parameter in inspect.signature(verb).parameters.values():
             assert parameter.annotation is not inspect.Parameter.empty
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                assert parameter.annotation.startswith("Unpack[")
+            assert "Annotated" not in str(parameter) and parameter.kind is not inspect.Parameter.VAR_KEYWORD
             if parameter.name in said:
                 assert f"{parameter.name}: {said[parameter.name]}" in inspect.getdoc(verb)
 
@@ -61,10 +60,12 @@ def test_boards_as_a_tidy_table(db):
     assert len(boards) == 1 and len(frame) == sum(map(len, cells))
     stylised = frame[(frame.observer == NETS[1]) & (frame.metric == "shape_bias")].iloc[0]
     assert stylised["rank"] == 1 and stylised.low <= stylised.value <= stylised.high
-    assert repr(boards) == "<1 ranked board; .frame() for the table>"
+    assert repr(boards).endswith("<1 ranked board; .frame() for pandas>")
+    assert all(row.observer in repr(boards) for row in board.rows)
     shown = boards._repr_html_()
     assert "<td>world-stylised-0<td>" in shown
-    assert shown.startswith("<p>cue-conflict (version 3), world16: world-cue-conflict 32 of 960")
+    assert "<p>cue-conflict (version 3), world16: world-cue-conflict 32 of 960" in shown
+    assert "<td>1 (1-2)<td>" in shown and '<sup title="trust: ' in shown and shown.count("<tbody>") == 2
 
 
 @pytest.mark.slow
@@ -100,6 +101,7 @@ def test_comparisons_scores_and_consistency(db):
     counts = pair[["both_right", "only_a", "only_b", "both_wrong"]].sum(axis=1)
     assert (counts == pair.n).all() and set(pair.a) == {NETS[0]}
     assert gb.consistency(", ".join(NETS), db=db).frame().equals(pair)
+    assert gb.consistency(*NETS, db=db).frame().equals(pair)
     assert gb.export("cue-conflict", db=db).startswith("suite,version,space,ranked_by,section,rank")
 
 

@@ -44,7 +44,7 @@ def test_headlines_come_first_and_say_who_is_better(found):
     heads = lines[lines.index("A: AlexNet B: net") : lines.index("cue, other metrics")]
     assert [line for line in heads if line.startswith(("cue", "noise"))] == [
         "cue bias title 0.1500 [0.095, 0.209] 320 A <0.0001 0.5000 0.4000 60 / 12",
-        "noise corrupted title -0.0063 [-0.047, 0.035] 320 inconclusive (± 0.041) 0.7576 0.5000 0.4000 20 / 22",
+        "noise corrupted title -0.0063 [-0.047, 0.035] 320 inconclusive (±0.041) 0.7576 0.5000 0.4000 20 / 22",
     ]
     assert any(line.startswith("edges title") and " 320 B " in line for line in lines)
     assert any(line.startswith("error title") and " 320 A " in line for line in lines)
@@ -82,7 +82,7 @@ def test_hostile_names_stay_text_and_images_are_counted():
     ]
     shown = text(discordant_tables(trials, "x\x1b[0m", "y"))
     assert "\x1b" not in shown
-    assert "cue, bias: 1 images that A alone gets right, 2 that B alone does" in shown
+    assert "cue, bias: 1 image that A alone gets right, 2 that B does" in shown
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert "B dog2.png dog cat dog" in lines
 
@@ -129,5 +129,5 @@ def test_numbers_never_break_and_nothing_gives_way(found, width):
     cells = " ".join(" ".join(lines).split())
     for number in ("0.1500 [0.095, 0.209]", "-0.0063 [-0.047, 0.035]"):
         assert number in cells
-    assert "60 / 12" in cells and "(± 0.041)" in cells
+    assert "60 / 12" in cells and "(±0.041)" in cells
     assert max(map(len, lines)) <= width

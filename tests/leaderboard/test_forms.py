@@ -143,9 +143,9 @@ HTML = (
     '<th scope="col">rank<th scope="col">observer<th scope="col">training'
     '<th scope="col" title="choices by shape">shape bias<th scope="col">n<th scope="col">error</thead><tbody>'
     '<tr><td>1 (1-2)<td><a href="a.html">net_a|b</a><td>std, adv<td>~ 0.5000 [0.250, 0.750]<td>20'
-    "<td>0.1250 [0.000, 0.250] *2"
+    '<td>0.1250 [0.000, 0.250]<sup title="own_50 %">*2</sup>'
     "<tr><td>2<td>=cmd()<td><td>0.3333 [0.300, 0.400]<td>30<td>-</tbody><tbody>"
-    "<tr><td><td>person<td><td>- *1<td><td>0.5000</tbody></table>"
+    '<tr><td><td>person<td><td>-<sup title="no trials">*1</sup><td><td>0.5000</tbody></table>'
     "<ul><li>[low, high]: 95 % interval.</li><li>Note: &lt;one&gt;</li><li>shape bias, every row: few</li>"
     "<li>*1 no trials</li><li>*2 own_50 %</li></ul>"
 )

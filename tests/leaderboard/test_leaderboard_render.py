@@ -34,7 +34,7 @@ def test_every_width_keeps_rank_name_value_interval_and_n(board, width):
     assert max(map(len, lines)) <= width
     close, *below = [line for line in lines if line.lstrip("0123456789-() ").startswith("close ")]
     assert close.split()[:6] == ["2", "(2-3)", "close", "0.2818", "[0.227,", "0.345]"]
-    assert "220" in close.split() or width < 80 and "220" in below[0].split()
+    assert "220" in close.split() or (width < 80 and "220" in below[0].split())
     assert all(line.split()[:3] == ["2", "(2-3)", "close"] for line in below) and bool(below) == (width < 140)
     assert all(line.split()[:4] == ["1", "ResNet-50", "SIN", "+"] for line in lines if line.startswith("1  "))
 
