@@ -133,7 +133,7 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
         shared += (labels.name,)
     return shared, (
         f"its labels '{labels.name}' answer in {', '.join(answers)}; the suite's stimuli are labelled in "
-        f"{', '.join(suite.spaces)}. A mapping file (--labels FILE.yaml) with `groups:` says which class belongs to which"
+        f"{', '.join(suite.spaces)}. A mapping file (--labels FILE.yaml) with `groups:` says which class is which"
     )
 
 
