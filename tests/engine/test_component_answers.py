@@ -26,3 +26,6 @@ def test_answers_differ_by_more_than_rounding_or_not_at_all():
     assert not close("answers", {"a": [1.0]}, {"a": [1.005]})
     assert not close("statistics", {"a": [1.0]}, {"a": [1.0005]})
     assert not close("answers", {"a": [1.0]}, {"b": [1.0]})
+    assert close("saliency.scores", {"a": [1.0]}, {"a": [1.0], "b": [1.0]})
+    assert not close("saliency.scores", {"a": [1.0], "b": [1.0]}, {"a": [1.0]})
+    assert not close("saliency.trials", {"a": [1.0]}, {"a": [1.0], "b": [1.0]})

@@ -116,10 +116,13 @@ def row(metric):
 
 @pytest.mark.parametrize("suite", TABLES)
 def test_metrics_are_those_of_the_definition(suite):
-    """Chance: 1/16 of 16 categories, 1/2 of two cues and of an AUC, 4 bits of 16 equal answers, 0 of differences."""
+    """Chance: 1/16 of 16 categories, 1/2 of two cues and of an AUC, 4 bits of 16 equal answers, 0 of differences.
+
+    A metric that is no column by default (hidden) may be added without a line here."""
     (room,) = (one for one in SUITES if one.__name__ == f"suites.{suite}")
     metrics = room.SUITE.metrics
-    assert list(map(row, metrics)) == [line.split() for line in TABLES[suite].split("\n") if line.strip()]
+    lines = [line.split() for line in TABLES[suite].split("\n") if line.strip()]
+    assert [row(metric) for metric in metrics if row(metric) in lines or metric.shown] == lines
 
 
 def test_summaries_show_the_accuracy_on_clean_images_once():
