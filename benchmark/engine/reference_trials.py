@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.contracts import Coded, Suite, Trials
 from benchmark.contracts.trials import Columns, held
 from benchmark.stack_columns import stacked_codes
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE, compares
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE, known_source
 from benchmark.store import IMPORTED, IMPORTED_KINDS, Store, StoredObservation
 from registry.errors import some_of
 from registry.files import digest_data
@@ -194,7 +194,7 @@ class ReferenceTrials:
                     frozenset(answered),
                     owner.training,
                     partial(imports.trials, answered, sets, owner.training),
-                    owner.kind == "human" and compares(str(owner.card.get("source", ""))),
+                    owner.kind == "human" and not known_source(str(owner.card.get("source", ""))).apart,
                     main,
                     {p: partial(imports.trials, imports.covered(other, sets), sets) for p, other in others.items()},
                 ),

@@ -451,11 +451,6 @@ def observer_of_place(source: str, path: Path) -> tuple[str | None, str]:
     return None, ""
 
 
-def compares(source: str) -> bool:
-    """Whether a source's own people are a group that observers are compared with."""
-    return not known_source(source).apart
-
-
 def is_no_table(source: str, path: Path) -> str:
     """What a file of this source is that holds no trials; "" where it should hold some."""
     place = path.absolute().as_posix()

@@ -25,11 +25,6 @@ def is_generated(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
-def generated_names() -> tuple[str, ...]:
-    """Names of the world's sets."""
-    return tuple(WORLD_SETS)
-
-
 def generated_set(name: str) -> Stimuli:
     """A set of the built-in world. Raises UnknownName with close matches. An item's digest is of its recipe (generator
     version, condition, seed, position): what the generator promises to draw alike on every machine."""

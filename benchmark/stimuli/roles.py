@@ -14,9 +14,10 @@ from benchmark.errors import CardError, LabelError, MissingStimuli, StimuliError
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, absent, folder_of, read_catalogue, remedy
 from benchmark.stimuli.datasets import open_cells, open_folder, sample
-from benchmark.stimuli.generated import PREFIX, SPACE, generated_names, generated_set
+from benchmark.stimuli.generated import PREFIX, SPACE, generated_set
 from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
 from benchmark.stimuli.items import images_below
+from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.cards import read_cards
 from registry.labels import label_space
 
@@ -94,7 +95,7 @@ class Resolver:
     def find(self, role: str) -> Stimuli:
         """The set for a role. Raises MissingStimuli with the remedy, StimuliError if the set on disk cannot be used."""
         if role not in self._opened:
-            if self.space == SPACE and PREFIX + role in generated_names():
+            if self.space == SPACE and PREFIX + role in WORLD_SETS:
                 whole = generated_set(PREFIX + role)
                 self._opened[role] = whole if self._limit is None else sample(whole, self._limit)
             else:
@@ -121,7 +122,7 @@ class Resolver:
 
     def roles(self) -> tuple[str, ...]:
         """The roles that some known set of this space plays, on disk or not."""
-        drawn = [n.removeprefix(PREFIX) for n in generated_names()] if self.space == SPACE else []
+        drawn = [n.removeprefix(PREFIX) for n in WORLD_SETS] if self.space == SPACE else []
         entries = read_catalogue(self._settings).values()
         images = (entry.role for entry in entries if entry.kind in ("images", "names") and entry.space == self.space)
         return tuple(dict.fromkeys([*drawn, *images]))

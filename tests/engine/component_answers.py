@@ -196,10 +196,11 @@ def _scoring() -> Numbers:
 
 def _stimuli() -> Numbers:
     from benchmark.stimuli.datasets import subset
-    from benchmark.stimuli.generated import generated_names, generated_set
+    from benchmark.stimuli.generated import generated_set
+    from benchmark.stimuli.world.sets import WORLD_SETS
 
     found: Numbers = {}
-    for name in generated_names():
+    for name in WORLD_SETS:
         part = subset(generated_set(name), 3)
         found[name] = told([part.decode(i) for i in range(3)])
         found[f"{name} labels"] = told([*part.ids, *(str(v) for c in part.labels.values() for v in c)])

@@ -174,10 +174,10 @@ def test_people_who_stand_apart_move_no_numbers_of_people(tmp_path, db):
     before = biases(db)
     place = tmp_path / "error-consistency" / "colour" / "x.csv"
     table(place, "tttt", "subject-01")  # as an experiment whose people are the source's own
-    from benchmark.stimuli.catalogue import compares, named
+    from benchmark.stimuli.catalogue import known_source, named
 
     assert str(named("error-consistency", "subject-01", "colour", human=True)).endswith("(error-consistency)")
-    assert not compares("error-consistency") and compares("model-vs-human") and compares("lab")
+    assert [bool(known_source(name).apart) for name in ("error-consistency", "model-vs-human", "lab")] == [1, 0, 0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmark.stimuli.trials.named", lambda source, name, *_, **__: _Named(source, name))
         api.import_trials(place, source="error-consistency", experiment="cue-conflict", db=db)
