@@ -25,7 +25,11 @@ class BenchError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(_bounded(message))
+        if len(message) > LONGEST:  # no middle where it is too long to read
+            message = f"{message[: LONGEST * 2 // 3]} [...] {message[-LONGEST // 3 :]}"
+        # Fit for a terminal: no character that moves its cursor.
+        plain = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+        super().__init__("".join(plain))
 
 
 class CardError(BenchError):
@@ -48,16 +52,6 @@ class UnknownName(BenchError):
     """A name that nothing carries."""
 
     exit_code = 2
-
-
-def _bounded(message: str) -> str:
-    """The message fit for a terminal: no character that moves its cursor, no middle where it is too long to read."""
-    if len(message) > LONGEST:
-        message = f"{message[: LONGEST * 2 // 3]} [...] {message[-LONGEST // 3 :]}"
-    if message.isprintable():
-        return message
-    plain = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape") for c in message)
-    return "".join(c if isinstance(c, str) else c.decode() for c in plain)
 
 
 def some_of(names: Collection[str], shown: int) -> str:

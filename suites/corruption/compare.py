@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,25 +20,21 @@ def compare(config: CorruptionConfig | Folders, trials: Trials, references: Mapp
     if not len(trials) or not references:
         return []
     name, theirs = next(iter(references.items()))
-    return [replace(score, role=role_of(config)) for score in _compared(CellTable(trials), CellTable(theirs), name)]
-
-
-def _compared(own: CellTable, reference: CellTable, name: str) -> Iterator[Score]:
+    own, reference, blank = CellTable(trials), CellTable(theirs), Score("", None, role=role_of(config))
     cells, metrics = normalised(own), {"mce_measured": False, "relative_mce_measured": True}
     if not cells:
-        return
+        return []
     known = {cell.condition for cell in reference.cells}
     gone = [cell.condition for cell in cells if cell.condition not in known]
     same = np.array_equal(own.images, reference.images)
     if gone or not same:
-        reason = f"was not measured under {gone[0]}" if same else "was measured on other images"
-        yield from (Score(metric, None, f"{name}: {reason}") for metric in metrics)
-        return
-    at = own.columns(cells)
+        reason = f"{name}: was {f'not measured under {gone[0]}' if same else 'measured on other images'}"
+        return [replace(blank, metric=metric, reason=reason) for metric in metrics]
+    at, scores = own.columns(cells), []
     data, drawn = (own.shares(), reference.shares()), (own.resampled(), reference.resampled())
     for metric, relative in metrics.items():
         if relative and not (own.clean and reference.clean):
-            yield Score(metric, None, own.no_clean)
+            scores.append(replace(blank, metric=metric, reason=own.no_clean))
             continue
 
         def errors(table: CellTable, shares: Shares, relative: bool = relative) -> Floats:
@@ -49,4 +45,6 @@ def _compared(own: CellTable, reference: CellTable, name: str) -> Iterator[Score
             mean_ce(errors(own, first), errors(reference, second), cells) for first, second in (data, drawn)
         )
         flags = (*own.flags_of(cells), f"against {name}", *without(lacking(own)))
-        yield valued(Score(metric, None, flags=flags), float(value[0]), draws, own.counts["right"][:, at])
+        score = replace(blank, metric=metric, flags=flags)
+        scores.append(valued(score, float(value[0]), draws, own.counts["right"][:, at]))
+    return scores

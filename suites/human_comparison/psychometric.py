@@ -55,7 +55,15 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     """The curve of one observer in one experiment; one with a reason where there is none to be had."""
     if not experiment.scale:
         return PsychometricCurve(reason="the conditions are not levels of one quantity")
-    points = _points(experiment, trials)
+    # Right answers and trials at each of the experiment's levels that was shown, by ascending x.
+    right, rows = correct(trials), []
+    for name, shown_level in experiment.levels.items():
+        shown = trials["condition"] == name
+        if shown_level is not None and shown.any():
+            with np.errstate(divide="ignore"):
+                x = np.log10(shown_level) if experiment.scale == "log" else shown_level
+            rows.append((x, right[shown].sum(), shown.sum()))
+    points = Points(*np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
     if len(points.x) < 4:
         return PsychometricCurve(reason=f"{len(points.x)} levels: too few for a curve")
     share, middle = points.right / points.n, len(points.x) // 2
@@ -75,18 +83,6 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     level, low, high = (x if x is None or experiment.scale != "log" else float(10**x) for x in ends)
     slope = sign * float(np.exp(log_slope))
     return PsychometricCurve(level, low, high, slope, lapse, poor=_is_poor(points, deviance))
-
-
-def _points(experiment: HumanExperiment, trials: Trials) -> Points:
-    """Right answers and trials at each of the experiment's levels that was shown, by ascending x."""
-    right, rows = correct(trials), []
-    for name, level in experiment.levels.items():
-        shown = trials["condition"] == name
-        if level is not None and shown.any():
-            with np.errstate(divide="ignore"):
-                x = np.log10(level) if experiment.scale == "log" else level
-            rows.append((x, right[shown].sum(), shown.sum()))
-    return Points(*np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
 
 
 def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Floats:
