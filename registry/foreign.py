@@ -10,6 +10,7 @@ import errno
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -91,7 +92,7 @@ def read_json(path: Path, what: str, error: type[BenchError], expected: str = ""
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, n in Counter(names).items() if n > 1)  # a hostile object has many names
         raise ValueError(f"'{shown(twice)[:80]}' stands twice in one object")
     return dict(pairs)
 
