@@ -148,20 +148,22 @@ def headline_board(board: Board) -> Board:
     return replace(board, columns=board.columns[:1], references=references)
 
 
-def neighbours(names: Sequence[str], chosen: Collection[str]) -> list[int]:
-    """Places of the chosen among names in their order, and of `NEAR` on either side of each."""
-    places = [at for at, name in enumerate(names) if name in chosen]
-    return [at for at in range(len(names)) if any(abs(at - place) <= NEAR for place in places)]
+def near(
+    rows: Sequence[Row], references: Sequence[Row], chosen: Collection[str]
+) -> tuple[tuple[Row, ...], tuple[Row, ...], int]:
+    """The rows of the chosen with `NEAR` on either side of each, the people and the chance beside them, and how many
+    rows are left out; no row is ranked anew. Without any of the chosen: none."""
+    if not any(row.observer in chosen for row in (*rows, *references)):
+        return (), (), 0
+    places = [at for at, row in enumerate(rows) if row.observer in chosen]
+    kept = tuple(row for at, row in enumerate(rows) if any(abs(at - place) <= NEAR for place in places))
+    aside = tuple(row for row in references if row.observer in chosen or row.kind in ("human", "group", "chance"))
+    return kept, aside, len(rows) - len(kept)
 
 
 def near_rows(board: Board, chosen: Collection[str]) -> Board:
-    """The board with the rows of the chosen and their neighbours, and of others as many as stand beside observers; no
-    row is ranked anew. Without any of the chosen: none."""
-    if not any(row.observer in chosen for row in (*board.rows, *board.references)):
-        return replace(board, rows=(), references=())
-    rows = tuple(board.rows[at] for at in neighbours([row.observer for row in board.rows], chosen))
-    references = tuple(r for r in board.references if r.observer in chosen or r.kind in ("human", "group", "chance"))
-    hidden = len(board.rows) - len(rows)
+    """The board with the rows of the chosen and their neighbours."""
+    rows, references, hidden = near(board.rows, board.references, chosen)
     return noted(replace(board, rows=rows, references=references), f"{hidden} others: bench rank" if hidden else "")
 
 

@@ -77,18 +77,8 @@ def _without(suite: Suite, scored: _Scored, seen: Sequence[str]) -> Iterable[Sco
     """The scores of a score set without some conditions, in the form of stored ones."""
     left = scored.trials.where(~np.isin(scored.trials["condition"], seen))
     names = (
-        "metric",
-        "condition",
-        "role",
-        "value",
-        "reason",
-        "low",
-        "high",
-        "level",
-        "method",
-        "n",
-        "excluded",
-        "flags",
+        *("metric", "condition", "role", "value", "reason", "low", "high", "level", "method"),
+        *("n", "excluded", "flags"),
     )
     for score in suite.score(suite.config, left):
         if not score.condition:

@@ -17,7 +17,7 @@ from benchmark.display import printable
 from benchmark.leaderboard.board import UNTRAINED, distrusted
 from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
-from benchmark.leaderboard.model import Cell, Column
+from benchmark.leaderboard.model import CLEAN, Cell, Column
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, estimate, number
 from benchmark.stats import mean_interval
@@ -26,8 +26,6 @@ from benchmark.stats.correlations import FEW, Correlation, Method, correlation
 if TYPE_CHECKING:
     from benchmark.store.rows import ScoreRow
 
-#: The name of the variable that is held constant.
-CLEAN = "clean"
 CAUTION = (
     "Observers are no random sample: a correlation over them says how these hang together, not what makes what. "
     "Intervals leave out families (architecture line and recipe) as wholes, each row by itself."
@@ -124,20 +122,20 @@ def variables(summary: Summary) -> tuple[Variable, ...]:
     """The headlines in their order, then clean accuracy. A published score, which is no suite's, has its own title."""
     heads = []
     for head in summary.headlines:
-        title = head.column.title if head.suite == head.column.metric else f"{head.suite} {head.column.title}"
-        heads.append(Variable(head.suite, title, head.column))
-    return (*heads, *([Variable(CLEAN, "clean accuracy", summary.clean.column)] if summary.clean else []))
+        title = head.title if head.suite == head.metric else f"{head.suite} {head.title}"
+        heads.append(Variable(head.suite, title, head))
+    return (*heads, *([Variable(CLEAN, "clean accuracy", summary.clean)] if summary.clean else []))
 
 
 def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     """The networks of a summary, trained ones; people and ideal observers take no part."""
-    names = [variable.name for variable in variables(summary)]
     networks = []
     for line in summary.lines:
         if line.kind in NETWORKS and UNTRAINED not in line.training:
-            cells = dict(zip(names, (*line.cells, line.clean), strict=False))
-            odd = frozenset(name for name, cell in cells.items() if distrusted(cell))
-            values = {name: cell.value for name, cell in cells.items() if cell.value is not None and name not in odd}
+            odd = frozenset(name for name, cell in line.cells.items() if distrusted(cell))
+            values = {
+                name: cell.value for name, cell in line.cells.items() if cell.value is not None and name not in odd
+            }
             origin = lineage(line.observer, line.training, cards.get(line.observer, NO_CARD))
             networks.append(Observed(line.observer, line.kind, line.training, origin, values, odd))
     return tuple(networks)
@@ -145,7 +143,7 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
 
 def parts_of(summary: Summary, rows: Iterable[ScoreRow]) -> Parts:
     """The single experiments of the headlines that are means over them, each on the images that most answered."""
-    asked = {(head.suite, head.column.metric, head.column.parts) for head in summary.headlines if head.column.parts}
+    asked = {(head.suite, head.metric, head.parts) for head in summary.headlines if head.parts}
     values: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         part = (row.suite, row.metric, row.condition) in asked and row.space == summary.space

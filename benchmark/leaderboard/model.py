@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NOBODY = "nobody has a value here"
 #: The suite of scores that others publish without trials, and the kind of their observers.
 REPORTED: Final = "reported"
+#: The accuracy on images as they are, as a column of a summary.
+CLEAN = "clean"
 
 
 class Cell(NamedTuple):
@@ -30,18 +32,19 @@ class Cell(NamedTuple):
     flags: tuple[str, ...] = ()
     reason: str = ""
     source: Any = None
-    rank: tuple[int | None, int | None, int | None] | None = None
+    rank: tuple[float | None, float | None, float | None] | None = None
     sign: str = ""
 
 
 class Row(NamedTuple):
     """One observer. rank None: not ranked; `note` says why, or where the numbers come from. rank_low, rank_high: the
-    ranks that the data do not rule out. kind: the observer's, or "group" (a mean over people), "reference" (no
-    observer) or "chance". cells: by metric name, one for every column of the board."""
+    ranks that the data do not rule out; in a summary the three are means over the suites in which it is ranked. kind:
+    the observer's, or "group" (a mean over people), "reference" (no observer) or "chance". cells: by metric name (in a
+    summary by suite, and `CLEAN`), one for every column."""
 
-    rank: int | None
-    rank_low: int | None
-    rank_high: int | None
+    rank: float | None
+    rank_low: float | None
+    rank_high: float | None
     observer: str
     kind: str
     training: tuple[str, ...]
@@ -54,7 +57,7 @@ class Column:
     """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds, clean, definition
     and parts: the metric's; experiments: published experiments whose answers it may be made of; average: over how many
     of them every row is ("1 of 17 experiments"; the title says it), "" where it is no average;
-    questions: of a headline what its suite asks of others."""
+    questions: of a headline what its suite asks of others; suite, stimuli: in a summary, where it is from."""
 
     metric: str
     title: str
@@ -68,6 +71,8 @@ class Column:
     experiments: frozenset[str] = frozenset()
     average: str = ""
     questions: Mapping[str, str] = field(default_factory=dict)
+    suite: str = ""
+    stimuli: str = ""
 
 
 @dataclass(frozen=True)

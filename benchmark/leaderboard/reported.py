@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmark.leaderboard.board import distrusted, in_order
 from benchmark.leaderboard.lineage import lineage
-from benchmark.leaderboard.model import REPORTED, Board, Cell, Column, Row, cell_of
-from benchmark.leaderboard.summary import NOWHERE, Headline, Line, Summary
+from benchmark.leaderboard.model import CLEAN, REPORTED, Board, Cell, Column, Row, cell_of
+from benchmark.leaderboard.summary import NOWHERE, Summary
 from benchmark.stimuli.score_tables import known_metrics
 
 if TYPE_CHECKING:
@@ -91,11 +92,10 @@ def _summary(source: str, boards: Sequence[Board]) -> Summary:
     clean = next((column for column in common if column.clean), None)
     heads = [column for column in common if column is not clean]
 
-    def line(name: str, row: Row) -> Line:
-        numbers = tuple(cells[column.metric].get(name, NOWHERE) for column in heads)
-        plain = cells[clean.metric].get(name, NOWHERE) if clean else NOWHERE
-        return Line(name, row.kind, row.training, numbers, plain)
+    def line(row: Row) -> Row:
+        numbers = {column.metric: cells[column.metric].get(row.observer, NOWHERE) for column in heads}
+        plain = {CLEAN: cells[clean.metric].get(row.observer, NOWHERE)} if clean else {}
+        return row._replace(cells={**numbers, **plain})
 
-    headlines = tuple(Headline(column.metric, column, source) for column in heads)
-    of_clean = Headline(clean.metric, clean, source) if clean else None
-    return Summary(source, headlines, tuple(line(*item) for item in rows.items()), (), of_clean)
+    headlines = [replace(column, suite=column.metric, stimuli=source) for column in common if column is not clean]
+    return Summary(source, tuple(headlines), tuple(map(line, rows.values())), (), clean)

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.display import counted, printable
-from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, neighbours, shown_name
+from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, near, shown_name
 from benchmark.leaderboard.lineage import recipe
-from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row
+from benchmark.leaderboard.model import CLEAN, NOBODY, Board, Cell, Column, Row
 from benchmark.leaderboard.table import (
     ELSEWHERE,
     NOT_MEASURED,
@@ -35,34 +35,6 @@ NAMED = 5  # observers that a note names
 NOWHERE = Cell(reason=NOT_MEASURED)
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """A column: the headline of a suite on one collection of stimuli."""
-
-    suite: str
-    column: Column
-    stimuli: str
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One observer: a cell per headline, in their order, with its rank there; clean: its accuracy on images as they
-    are."""
-
-    observer: str
-    kind: str
-    training: tuple[str, ...]
-    cells: tuple[Cell, ...]
-    clean: Cell = NOWHERE
-
-    @property
-    def mean_rank(self) -> Rank:
-        """Means of the ranks, of the lowest and of the highest ranks that are not ruled out, over the suites in which
-        it is ranked: the order of the lines, no score."""
-        ranks = [cell.rank for cell in self.cells if cell.rank and cell.rank[0] is not None]
-        return Rank(*(sum(end or 0 for end in ends) / len(ranks) for ends in zip(*ranks, strict=True)))
-
-
 @dataclass(frozen=True)
 class Summary:
     """The headlines of one decision space. lines: ranked observers by their mean rank, then those without any;
@@ -70,10 +42,10 @@ class Summary:
     clean: where the clean accuracy is from (None: nowhere); notes: what the boards say of themselves, once."""
 
     space: str
-    headlines: tuple[Headline, ...]
-    lines: tuple[Line, ...]
-    references: tuple[Line, ...]
-    clean: Headline | None = None
+    headlines: tuple[Column, ...]
+    lines: tuple[Row, ...]
+    references: tuple[Row, ...]
+    clean: Column | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -99,7 +71,10 @@ def _summary(space: str, every: Sequence[Board]) -> Summary:
     plain = [(board, column) for board in boards for column in board.columns if column.clean]
     known = [sum(row.cells[column.metric].value is not None for row in board.rows) for board, column in plain]
     clean = plain[known.index(max(known))] if plain else None  # what most observers have a value in
-    lines = sorted(_lines(boards, [b.rows for b in boards], clean), key=_place)
+    lines = sorted(
+        _lines(boards, [b.rows for b in boards], clean),
+        key=lambda line: (line.rank is None, line.rank or 0.0, line.observer),
+    )
     aside = list(_lines(boards, [b.references for b in boards], clean))
     shown = {line.observer for line in (*lines, *aside)}
     absent = [n for n in dict.fromkeys(row.observer for board in every for row in board.rows) if n not in shown]
@@ -110,49 +85,40 @@ def _summary(space: str, every: Sequence[Board]) -> Summary:
         space,
         tuple(_headline(board, board.columns[0]) for board in boards),
         tuple(lines),
-        tuple(line for line in aside if any(cell.value is not None for cell in line.cells)),
+        tuple(r for r in aside if any(r.cells[board.suite].value is not None for board in boards)),
         _headline(*clean) if clean else None,
         tuple(said),
     )
 
 
-def _headline(board: Board, column: Column) -> Headline:
-    return Headline(board.suite, column, board.sets.get(column.role, ""))
+def _headline(board: Board, column: Column) -> Column:
+    return replace(column, suite=board.suite, stimuli=board.sets.get(column.role, ""))
 
 
-def _place(line: Line) -> tuple[bool, float, str]:
-    mean = line.mean_rank.rank
-    return mean is None, mean or 0.0, line.observer
-
-
-def _lines(
-    boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[Board, Column] | None
-) -> Iterator[Line]:
+def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[Board, Column] | None) -> Iterator[Row]:
     """rows: those of each board. An observer that a board lacks has an empty cell with the reason."""
     tables = [{row.observer: row for row in part} for part in rows]
     for name in dict.fromkeys(name for table in tables for name in table):
         own = [table.get(name) for table in tables]
-        first = next(row for row in own if row is not None)
-        cells = tuple(
-            row.cells[board.by]._replace(rank=(row.rank, row.rank_low, row.rank_high))
-            if row
-            else Cell(reason=ELSEWHERE)
+        cells = {
+            board.suite: row.cells[board.by]._replace(rank=row[:3]) if row else Cell(reason=ELSEWHERE)
             for board, row in zip(boards, own, strict=True)
-        )
-        asked = own[boards.index(clean[0])] if clean else None
-        plain = asked.cells[clean[1].metric] if asked and clean else NOWHERE
-        yield Line(name, first.kind, first.training, cells, plain)
+        }
+        if clean:
+            asked = own[boards.index(clean[0])]
+            cells[CLEAN] = asked.cells[clean[1].metric] if asked else NOWHERE
+        ranks = [row[:3] for row in own if row and row.rank is not None]
+        means = [sum(end or 0 for end in ends) / len(ranks) for ends in zip(*ranks, strict=True)]
+        rank, low, high = means or (None, None, None)
+        first = next(row for row in own if row)
+        yield Row(rank, low, high, name, first.kind, first.training, cells)
 
 
 def near_lines(summary: Summary, chosen: Collection[str]) -> Summary:
-    """The summary with the lines of the chosen and their neighbours. Without any of the chosen: none."""
-    if not any(line.observer in chosen for line in (*summary.lines, *summary.references)):
-        return replace(summary, lines=(), references=())
-    lines = tuple(summary.lines[at] for at in neighbours([line.observer for line in summary.lines], chosen))
-    aside = tuple(x for x in summary.references if x.observer in chosen or x.kind in ("human", "group", "chance"))
-    hidden = len(summary.lines) - len(lines)
+    """The summary with the lines of the chosen and their neighbours."""
+    lines, references, hidden = near(summary.lines, summary.references, chosen)
     notes = (*summary.notes, *([f"{hidden} others: bench rank --summary"] if hidden else []))
-    return replace(summary, lines=lines, references=aside, notes=notes)
+    return replace(summary, lines=lines, references=references, notes=notes)
 
 
 def standing(summary: Summary, chosen: Collection[str]) -> str:
@@ -160,14 +126,15 @@ def standing(summary: Summary, chosen: Collection[str]) -> str:
     is ranked."""
     own = [line for line in summary.lines if line.observer in chosen]
     said: dict[str, list[str]] = {}
-    for at, head in enumerate(summary.headlines):
-        ranked = [(line, line.cells[at], Rank(*(line.cells[at].rank or Rank()))) for line in summary.lines]
+    for head in summary.headlines:
+        cells = [(line, line.cells[head.suite]) for line in summary.lines]
+        ranked = [(line, cell, Rank(*(cell.rank or Rank()))) for line, cell in cells]
         ranked = [place for place in ranked if place[2].rank is not None]
         for line, cell, rank in ranked:
             if line in own if len(own) == 1 else rank.rank == 1:
                 place = f"is {rank_text(*rank)} of {len(ranked)}" if len(own) == 1 else "leads"
                 number = estimate(cell.value, cell.low, cell.high)
-                said.setdefault(line.observer, []).append(f"{place} in {head.suite} ({head.column.title} {number})")
+                said.setdefault(line.observer, []).append(f"{place} in {head.suite} ({head.title} {number})")
     return "; ".join(f"{printable(name)} {', '.join(places)}" for name, places in said.items())
 
 
@@ -179,13 +146,15 @@ def summary_table(
     signed = {suite for _, suite in signs}
     sections = (("ranked", summary.lines), ("reference", summary.references))
 
-    def values(section: str, line: Line) -> tuple[Value, ...]:
+    def values(section: str, line: Row) -> tuple[Value, ...]:
         tags = recipe(line.training) if line.training else ""
-        who = (section, line.mean_rank, line.observer, shown_name(line.observer, line.kind), line.kind, line.training)
-        about = (*((line.clean,) if summary.clean else ()), tags, millions(sizes.get(line.observer)))
+        who = (section, Rank(*line[:3]), line.observer, shown_name(line.observer, line.kind), line.kind, line.training)
+        about = (*((line.cells[CLEAN],) if summary.clean else ()), tags, millions(sizes.get(line.observer)))
         cells = (
-            cell._replace(sign=signs.get((line.observer, head.suite), " ")) if head.suite in signed else cell
-            for head, cell in zip(summary.headlines, line.cells, strict=True)
+            line.cells[suite]._replace(sign=signs.get((line.observer, suite), " "))
+            if suite in signed
+            else line.cells[suite]
+            for suite in (head.suite for head in summary.headlines)
         )
         return (*who, *cells, *about)
 
@@ -216,15 +185,14 @@ def summary_table(
     )
 
 
-def _field(head: Headline, *, clean: bool = False) -> Field:
-    column = head.column
-    way = WAYS.get(column.direction, "neither way is better")
+def _field(column: Column, *, clean: bool = False) -> Field:
+    way, where = WAYS.get(column.direction, "neither way is better"), column.stimuli
     return Field(
-        f"{head.suite}.{column.metric}",
-        "clean" if clean else f"{head.suite} {column.title}",
-        f"{column.definition}; {way}; {head.stimuli or 'no stimuli'}",
+        f"{column.suite}.{column.metric}",
+        CLEAN if clean else f"{column.suite} {column.title}",
+        f"{column.definition}; {way}; {where or 'no stimuli'}",
         said=column.average,
-        facts={"suite": head.suite, "metric": column.metric, "direction": column.direction, "set": head.stimuli},
+        facts={"suite": column.suite, "metric": column.metric, "direction": column.direction, "set": where},
     )
 
 
@@ -237,12 +205,13 @@ def millions(count: int | None) -> str:
 
 def _reading(summary: Summary, baseline: str) -> Iterator[str]:
     sizes: dict[str, list[int]] = {}
-    for at, head in enumerate(summary.headlines):
-        trials = sorted({line.cells[at].n for line in summary.lines if line.cells[at].value is not None})
+    for head in summary.headlines:
+        cells = (line.cells[head.suite] for line in summary.lines)
+        trials = sorted({cell.n for cell in cells if cell.value is not None})
         sizes[head.suite] = list(dict.fromkeys((trials[0], trials[-1]))) if trials else []
     if said := [f"{suite} {'-'.join(map(str, ends))}" for suite, ends in sizes.items() if ends]:
         yield f"n, trials behind a number: {', '.join(said)}."
-    less = [f"{h.suite} {h.column.title}" for h in summary.headlines if h.column.direction == "lower"]
+    less = [f"{head.suite} {head.title}" for head in summary.headlines if head.direction == "lower"]
     if less:
         yield f"Lower is better: {', '.join(less)}."
     if baseline:
@@ -253,5 +222,5 @@ def _reading(summary: Summary, baseline: str) -> Iterator[str]:
     if any(line.kind == "published" for line in summary.lines):
         yield f"{PUBLISHED} published decisions, not run here"
     yield from (f"Note: {note}" for note in summary.notes)
-    if any(cell.value is None for line in summary.lines for cell in line.cells):
+    if any(cell.value is None for line in summary.lines for cell in line.cells.values()):
         yield f"{NOTHING} no number; bench show says why"

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmark.display import counted
-from benchmark.leaderboard.model import Board, Cell, Column, Row
+from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, Row
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
 from registry.errors import some_of
@@ -91,23 +91,23 @@ def _checkpoint(card: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[TrainingCurve]:
-    steps = {line: int(_checkpoint(observers[line.observer].card)["step"]) for line in summary.lines}
-    lines = sorted(steps, key=lambda line: (steps[line], line.observer))
+    steps = {line.observer: int(_checkpoint(observers[line.observer].card)["step"]) for line in summary.lines}
+    lines = sorted(summary.lines, key=lambda line: (steps[line.observer], line.observer))
     unit = str(_checkpoint(observers[lines[0].observer].card).get("unit", "step"))
-    heads = [(head.suite, head, [line.cells[at] for line in lines]) for at, head in enumerate(summary.headlines)]
+    heads = [(head.suite, head, [line.cells[head.suite] for line in lines]) for head in summary.headlines]
     if summary.clean is not None:
-        heads.append(("", summary.clean, [line.clean for line in lines]))
+        heads.append(("", summary.clean, [line.cells[CLEAN] for line in lines]))
     names: dict[tuple[int, str], str] = {}  # step, identity -> the first name that the network has there
     for suite, head, cells in heads:
         points: dict[tuple[int, str], Point] = {}
         for line, cell in zip(lines, cells, strict=True):
-            network = (steps[line], observers[line.observer].identity)
+            network = (steps[line.observer], observers[line.observer].identity)
             name = names.setdefault(network, line.observer)
             if cell.value is not None:
                 points.setdefault(network, Point(network[0], name, cell))
         if points:
             shown = tuple(points.values())
-            yield TrainingCurve(run, unit, summary.space, suite, head.column, head.stimuli, shown)
+            yield TrainingCurve(run, unit, summary.space, suite, head, head.stimuli, shown)
 
 
 def shared_steps(curves: Iterable[TrainingCurve]) -> Iterator[str]:

@@ -14,8 +14,8 @@ from benchmark.contracts import Direction
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, observed, pair_table, verdict
-from benchmark.leaderboard.model import Board, Cell, Column, Row, describe
-from benchmark.leaderboard.summary import Line, Summary, millions, summary_table
+from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, Row, describe
+from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import records as table_records
 from benchmark.leaderboard.table import remarks, wide_records
 from benchmark.leaderboard.training_curves import checkpoint_table
@@ -212,9 +212,7 @@ def column_of(
     return PageColumn(key, title or column.title, small, column.direction, axis, "; ".join(lines), apart, page), marks
 
 
-def row_of(
-    line: Line | Row, contents: Contents, marks: Sequence[Mark], rank: str, place: int, *, aside: bool
-) -> PageRow:
+def row_of(line: Row, contents: Contents, marks: Sequence[Mark], rank: str, place: int, *, aside: bool) -> PageRow:
     """An observer's row, of a summary or of a board. aside: below the ranked ones; what others report has hollow
     dots."""
     known = contents.observers.get(line.observer)
@@ -287,25 +285,23 @@ def verdict_of(summary: Summary, contents: Contents) -> str:
         first = summary.lines[0].observer if summary.lines else "nobody"
         return f"Nobody to hold {count} networks against: no people here. First by mean rank: {first}."
     people, head = contents.people_at(summary, at), summary.headlines[at]
-    lines = [line for line in summary.lines if line.cells[at].value is not None]
+    lines = [line for line in summary.lines if line.cells[head.suite].value is not None]
     if people is None or people.cell.value is None or not lines:
         return ""
     goal = people.cell.value
-    nearest = min(lines, key=lambda line: abs((line.cells[at].value or 0.0) - goal))
-    reaching = sum(reaches(line.cells[at], people.cell, head.column.direction) for line in lines)
+    nearest = min(lines, key=lambda line: abs((line.cells[head.suite].value or 0.0) - goal))
+    reaching = sum(reaches(line.cells[head.suite], people.cell, head.direction) for line in lines)
     who = f"{reaching} of {len(lines)} networks reach" if reaching else "No network reaches"
-    text = f"{who} {people.called} in {head.column.title}: {estimate(*people.cell[:3])}"
-    return f"{text}; nearest: {nearest.observer}, {estimate(*nearest.cells[at][:3])}."
+    text = f"{who} {people.called} in {head.title}: {estimate(*people.cell[:3])}"
+    return f"{text}; nearest: {nearest.observer}, {estimate(*nearest.cells[head.suite][:3])}."
 
 
 def places(summary: Summary) -> dict[str, str]:
     """Observer -> "1-4": the places by mean rank that the suites' rank intervals do not rule out: below whoever is
     better at its worst than this one at its best."""
-    means = {}
-    for line in summary.lines:
-        ranks = [cell.rank for cell in line.cells if cell.rank and cell.rank[0] is not None]
-        if ranks:
-            means[line.observer] = [sum(rank[end] or 0 for rank in ranks) / len(ranks) for end in (1, 2)]
+    means = {
+        line.observer: (line.rank_low or 0, line.rank_high or 0) for line in summary.lines if line.rank is not None
+    }
     lows, highs = ([ends[at] for ends in means.values()] for at in (0, 1))
     return {
         name: rank_range(1 + sum(other < low for other in highs), len(means) - sum(other > high for other in lows))
@@ -313,7 +309,7 @@ def places(summary: Summary) -> dict[str, str]:
     }
 
 
-def rank_range(best: int | None, worst: int | None) -> str:
+def rank_range(best: float | None, worst: float | None) -> str:
     """ "1-4", "2", "" where there is no rank."""
     return "" if best is None else f"{best}" if best == worst else f"{best}\N{EN DASH}{worst}"
 
@@ -324,12 +320,12 @@ def _summary_table(summary: Summary, contents: Contents, data: str, figure: Plac
     columns, drawn, people = [], [], []
     for at, head in enumerate([*summary.headlines, *([summary.clean] if summary.clean else [])]):
         clean = at == len(summary.headlines)
-        cells = [line.clean if clean else line.cells[at] for line in lines]
+        cells = [line.cells[CLEAN if clean else head.suite] for line in lines]
         if clean and len({cell.value for cell in cells if cell.value is not None}) < 2:
             continue  # equal in all: nothing to tell
         who = contents.people_at(summary, at)
         column, marks = column_of(
-            "clean" if clean else slug(head.suite), head.column, cells, names, who,
+            "clean" if clean else slug(head.suite), head, cells, names, who,
             title="clean accuracy" if clean else head.suite, page=f"suites/{slug(head.suite)}.html", where=head.stimuli,
         )  # fmt: skip
         columns.append(column)

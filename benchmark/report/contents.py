@@ -22,7 +22,7 @@ from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, links, parts_of
-from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.model import CLEAN, Cell
 from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
@@ -314,8 +314,10 @@ class Contents:
         """What people have in a headline of a summary; past the headlines in the clean accuracy."""
         lines, clean = summary.references, at == len(summary.headlines)
         head = summary.clean if clean else summary.headlines[at]
-        rows = ((line.observer, line.kind, line.clean if clean else line.cells[at]) for line in lines)
-        return people_among(rows, head.column.bounds, self._pooled(head.suite)) if head else None
+        rows = (
+            ((line.observer, line.kind, line.cells[CLEAN if clean else head.suite]) for line in lines) if head else ()
+        )
+        return people_among(rows, head.bounds, self._pooled(head.suite)) if head else None
 
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, float]]:
         """(names of the sets that a metric is usually measured on, image -> share of people who get it right as it

@@ -130,12 +130,11 @@ def likeness(contents: Contents, summary: Summary) -> int | None:
     """Place of the headline that says how far networks are from people: of those that people have a value in the one
     in which the smallest share of networks reaches them. None where people have none."""
     shares = {}
-    for at, _ in enumerate(summary.headlines):
+    for at, head in enumerate(summary.headlines):
         people = contents.people_at(summary, at)
-        cells = [line.cells[at] for line in summary.lines if line.cells[at].value is not None]
+        cells = [cell for line in summary.lines if (cell := line.cells[head.suite]).value is not None]
         if people and cells:
-            way = summary.headlines[at].column.direction
-            shares[at] = sum(reaches(cell, people.cell, way) for cell in cells) / len(cells)
+            shares[at] = sum(reaches(cell, people.cell, head.direction) for cell in cells) / len(cells)
     return min(shares, key=lambda at: (shares[at], at), default=None)
 
 
@@ -152,7 +151,7 @@ def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
     """Places of the headlines that likeness is drawn against: those that most suites ask about and that people have no
     value in; else another that people have one in; else any other."""
     names = [head.suite for head in summary.headlines]
-    asked = Counter(name for head in summary.headlines for name in head.column.questions)
+    asked = Counter(name for head in summary.headlines for name in head.questions)
     others = [at for at in range(len(names)) if at != y]
     alone = [at for at in others if contents.people_at(summary, at) is None]
     about_them = sorted((at for at in alone if asked[names[at]]), key=lambda at: -asked[names[at]])
@@ -165,23 +164,23 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     y = likeness(contents, summary)
     xs = robustness(contents, summary, y or 0)
     heads = summary.headlines
-    titles = [f"{head.column.title} ({head.suite})" for head in heads]
+    titles, names = [f"{head.title} ({head.suite})" for head in heads], [head.suite for head in heads]
     y = y or 0
     people = [contents.people_at(summary, at) for at in range(len(heads))]
     bands = [who and who.band for who in people]
     recipes = Counter(", ".join(line.training) or "not known" for line in summary.lines)
     coloured = [recipe for recipe, _ in recipes.most_common(len(drawing.COLOURS) - 1)]
     named = contents.own | {
-        max(valued, key=lambda line: line.cells[at].value or 0).observer
+        max(valued, key=lambda line: line.cells[names[at]].value or 0).observer
         for at in (y, *xs)
-        if (valued := [line for line in summary.lines if all(line.cells[i].value is not None for i in (y, *xs))])
+        if (valued := [line for line in summary.lines if all(line.cells[names[i]].value is not None for i in (y, *xs))])
     }
     panels: list[tuple[str, list[dict[str, Any]], list[Any], int]] = []
     for x in xs:
         records = []
         for line in summary.lines[: 10 * MOST]:
             recipe = ", ".join(line.training) or "not known"
-            values = {f"{side}{end}": getattr(line.cells[at], name)
+            values = {f"{side}{end}": getattr(line.cells[names[at]], name)
                       for side, at in (("x", x), ("y", y))
                       for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
             if values["x"] is not None and values["y"] is not None:
@@ -190,7 +189,10 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
         if records:
             panels.append((titles[x], records, [bands[x], bands[y]], x))
     name, space = f"overview-{slug(summary.space)}", summary.space
-    where = [f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[at] for line in summary.lines)}" for at in (y, *xs)]
+    where = [
+        f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[names[at]] for line in summary.lines)}"
+        for at in (y, *xs)
+    ]
     who = [f"{p.called} ({titles[at]}): {short(p.cell.value)}, {p.how}" for at in (y, *xs) if (p := people[at])]
     if not panels:
         held = (board for board in contents.boards if (board.suite, board.space) == (heads[0].suite, summary.space))

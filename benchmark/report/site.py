@@ -152,7 +152,7 @@ def usual(contents: Contents) -> Iterator[tuple[str, str]]:
         ranked = [
             line
             for line in summary.lines
-            if line.mean_rank.rank is not None and line.kind != "reported"  # of whom there are no trials
+            if line.rank is not None and line.kind != "reported"  # of whom there are no trials
         ]
         plain = [line for line in ranked[1:] if line.training == (STANDARD,)]
         if len(ranked) > 1:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmark.leaderboard.model import Cell, Column
-from benchmark.leaderboard.summary import Line, Summary
+from benchmark.leaderboard.model import Cell, Column, Row
+from benchmark.leaderboard.summary import Summary
 from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, column_of, mark, places, shades
 from benchmark.report.contents import PeopleScore, about, featured, people_among
 from benchmark.report.drawing import palette
@@ -83,11 +83,9 @@ def test_people_are_a_group_or_the_mean_of_single_ones_or_simulated():
 
 
 def test_places_are_what_the_rank_intervals_leave_open():
-    def line(name, *ranks):
-        return Line(name, "network", (), tuple(Cell(0.5, rank=rank) for rank in ranks))
-
-    lines = (line("a", (1, 1, 2), (1, 1, 2)), line("b", (2, 1, 2), (2, 1, 2)), line("c", (9, 9, 9), (9, 9, 9)))
-    summary = Summary("world16", (), (*lines, line("d", (None, None, None))), ())
+    ranks = {"a": (1.0, 1.0, 2.0), "b": (2.0, 1.0, 2.0), "c": (9.0, 9.0, 9.0), "d": (None, None, None)}
+    lines = tuple(Row(*rank, name, "network", (), {}) for name, rank in ranks.items())
+    summary = Summary("world16", (), lines, ())
     assert places(summary) == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
 
 
