@@ -9,32 +9,24 @@ from registry.files import public
 #: Characters of a line in a file or a pipe: no table is as wide, so nothing wraps and no name is split.
 UNBOUNDED = 10_000
 
-_KEPT = "\n\t"
 #: user:password@ of a URL, up to the last "@" of the word; and passwords among a URL's options.
 _LOGIN = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
 _OPTION = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&\s'\"]*", re.IGNORECASE)
 
 
-def printable(text: str) -> str:
-    """Text of one line without control, format and other invisible characters, each replaced by one that is seen.
+def printable(text: str, kept: str = "") -> str:
+    """Text without control, format and other invisible characters, each replaced by one that is seen, but for those
+    that are `kept`.
 
     A name cannot move a terminal's cursor, turn the reading direction, or break a table."""
     if text.isprintable():
         return text
-    return "".join(map(_seen, text))
+    return "".join(c if c.isprintable() or c in kept else " " if c.isspace() else "?" for c in text)
 
 
 def printable_lines(text: str) -> str:
     """As `printable`, for text of several lines: line ends and tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(c if c in _KEPT else _seen(c) for c in text)
-
-
-def _seen(character: str) -> str:
-    if character.isprintable():
-        return character
-    return " " if character.isspace() else "?"
+    return printable(text, "\n\t")
 
 
 def counted(n: int, noun: str) -> str:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
 
 from benchmark.contracts import Suite
 from benchmark.errors import PluginError, UnknownName, unknown_name
@@ -27,7 +26,7 @@ class SuiteShelf:
 @cache
 def suite_entries() -> Mapping[str, EntryPoint]:
     """Entry points by name, without loading any of them; what is installed later counts for the next process."""
-    return MappingProxyType({entry.name: entry for entry in entry_points(group=GROUP)})
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def find_suites(pattern: str | None = None, *, scored: Collection[str] | None = None) -> SuiteShelf:

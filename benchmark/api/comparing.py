@@ -19,7 +19,7 @@ from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_her
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.display import masked
 from benchmark.engine.plan import Task, plan_tasks
-from benchmark.engine.scoring import PEOPLE, Both, alike, compare_observers, discordant_of, discordant_trials
+from benchmark.engine.scoring import PEOPLE, Both, alike, both_of, compare_observers, discordant_of
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED
@@ -132,7 +132,8 @@ def discordant(a: str, b: str, *, suite: str | None = None, db: str | None = Non
     """The images behind the headlines that only one of the two gets right, with what each answered."""
     a, b = _pair(a, b)
     with reading(read_settings(db)) as store:
-        return discordant_trials(store, _compared_suites(store, suite, a, b), a, b)
+        pairs = (both_of(store, compared, a, b) for compared in _compared_suites(store, suite, a, b))
+        return [row for both in pairs if both is not None for row in discordant_of(both)]
 
 
 def _pair(a: str, b: str) -> tuple[str, str]:

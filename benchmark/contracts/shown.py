@@ -109,14 +109,12 @@ class Shelf(Protocol):
         """The set for a role ("cue-conflict", "edges", ...). Raises MissingStimuli with the remedy."""
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
-        """The sets of a role that lies in several folders: `parts("imagenet-c")["gaussian_noise/3"]`.
-
-        Raises MissingStimuli with the remedy."""
+        """The sets of a role that lies in several folders: `parts("imagenet-c")["gaussian_noise/3"]`. Raises
+        MissingStimuli with the remedy."""
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
         """The networks of those names that answer in this space and have their weights on this disk, loaded once."""
 
     def textures(self, role: str) -> tuple[NDArray[np.uint8], ...]:
-        """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order.
-
-        Raises MissingStimuli with the remedy, StimuliError where a file is not the published one."""
+        """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order. Raises
+        MissingStimuli with the remedy, StimuliError where a file is not the published one."""

@@ -45,10 +45,6 @@ class Coded:
         words, place = np.unique(self.words[places], return_inverse=True)
         return Coded(words, narrowed(place.reshape(-1)[codes.reshape(-1)], len(words)))
 
-    def at(self, chosen: Array) -> Coded:
-        """The trials at these places, or where these flags are true."""
-        return Coded(self.words, self.codes[chosen])
-
 
 Column = Array | Coded
 
@@ -97,13 +93,6 @@ class Columns(Mapping[str, Array]):
 def held(columns: Mapping[str, Array]) -> Mapping[str, Column]:
     """The columns as they lie in memory."""
     return columns.held if isinstance(columns, Columns) else columns
-
-
-def chosen(columns: Mapping[str, Array], at: Array) -> Columns:
-    """The trials at these places, or where these flags are true."""
-    return Columns(
-        {name: column.at(at) if isinstance(column, Coded) else column[at] for name, column in held(columns).items()}
-    )
 
 
 KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
@@ -155,7 +144,9 @@ class Trials:
 
     def where(self, keep: NDArray[np.bool_]) -> Trials:
         """The trials at which `keep` [n] is true."""
-        return replace(self, columns=chosen(self.columns, keep))
+        columns = held(self.columns).items()
+        kept = {n: Coded(c.words, c.codes[keep]) if isinstance(c, Coded) else c[keep] for n, c in columns}
+        return replace(self, columns=Columns(kept))
 
     def coded(self, column: str) -> Coded:
         """A column of text as codes: in a big table far cheaper than the text, which is made each time it is read."""

@@ -9,8 +9,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,9 +28,6 @@ from registry.files import digest_data, locked, write_whole
 from registry.model import LoadedModel, fold_batch_norm, in_layout
 
 Precision = Literal["fp32", "tf32", "bf16"]
-# mallopt parameters of glibc (malloc.h)
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_KEEP = 2**30
 
 
 def choose_device(wanted: str) -> str:
@@ -38,13 +35,11 @@ def choose_device(wanted: str) -> str:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
-    there = ["cpu", *(["cuda"] if cuda else []), *(["mps"] if mps else [])]
-    kind, colon, index = wanted.partition(":")
-    if kind not in there or (colon and not (index.isascii() and index.isdigit())):
+    indexed = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if cuda else []
+    there = ["cpu", *(["mps"] if mps else []), *(["cuda"] if cuda else []), *indexed]
+    if wanted not in there:
         have = ", ".join(there)
         raise BenchError(f"device '{wanted}' is not available here (found: {have}). Use --device auto or one of them.")
-    if kind == "cuda" and index and int(index) >= (count := torch.cuda.device_count()):
-        raise BenchError(f"device '{wanted}' is not available here: there is only cuda:0 to cuda:{count - 1}.")
     return wanted
 
 
@@ -110,16 +105,15 @@ def _matrix_products(*, tf32: bool) -> Iterator[None]:
 
 
 def keep_pages() -> None:
-    """Tell glibc to keep freed activations instead of unmapping them.
-
-    Otherwise every large activation is mapped, zero-filled by the kernel and unmapped again in each pass: a third of
-    the CPU time at batch 25. Without effect elsewhere than on Linux with glibc."""
+    """Tell glibc to keep freed activations instead of unmapping them. Otherwise every large activation is mapped,
+    zero-filled by the kernel and unmapped again in each pass: a third of the CPU time at batch 25. Without effect
+    elsewhere than on Linux with glibc."""
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
-    for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-        libc.mallopt(parameter, _KEEP)
-    libc.mallopt(_M_TOP_PAD, 64 * 2**20)
+    # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD and M_TOP_PAD of malloc.h
+    for parameter, size in ((-1, 2**30), (-3, 2**30), (-2, 64 * 2**20)):
+        libc.mallopt(parameter, size)
 
 
 # Batch size and threads are tuned per model and device, in seconds. The form of a network is not: batch norms are
@@ -127,7 +121,6 @@ def keep_pages() -> None:
 # noise at most; decisions do not change with them, what lies near a tie is decided on the plain path (`model_view`).
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
-GAIN = 0.97  # a change must save 3 % to be taken: smaller ones are noise
 THREADS_GAIN = 0.7  # threads that wait for one another cost more than they save, and the more so beside other work
 _SECONDS, _PASSES = 0.3, 3  # per candidate, at most
 
@@ -137,15 +130,11 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a model is fed. None of it is part of an observation's identity."""
+    """How a model is fed; threads: those of this process, unless stated. None of it is part of an observation's
+    identity."""
 
     batch: int
-    threads: int = 1
-
-
-def stated(batch: int) -> Tuning:
-    """The setting at a batch size that the user gave."""
-    return Tuning(batch, threads=torch.get_num_threads())
+    threads: int = field(default_factory=torch.get_num_threads)
 
 
 @dataclass(frozen=True)
@@ -173,15 +162,13 @@ def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool
 
 
 def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run:
-    """Images on any device and in any layout -> logits."""
     return lambda images: model.forward(images.to(device).contiguous(memory_format=layout))
 
 
 def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_format]:
     """A model as it is fed, and the memory layout of its images: batch norms folded; on a CPU, whose convolutions are
-    quickest so, channels last where the network takes that.
-
-    It depends on the network and the kind of device alone: float noise is part of saliency and of attacks."""
+    quickest so, channels last where the network takes that. It depends on the network and the kind of device alone:
+    float noise is part of saliency and of attacks."""
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
         return model, layout
@@ -257,27 +244,18 @@ def _read(notes: Path) -> dict[str, dict[str, Any]]:
 
 
 def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
-    """Batch, then threads at the best batch; and seconds per image.
-
-    On a CPU the batch is judged by one thread's processor time, which other work on the machine does not disturb, and
-    so are the seconds, by that of all threads; only the number of threads needs the wall clock."""
+    """Batch, then threads at the best batch; and seconds per image. On a CPU the batch is judged by one thread's
+    processor time, which other work on the machine does not disturb, and so are the seconds, by that of all threads;
+    only the number of threads needs the wall clock."""
     gpu, threads = device.startswith("cuda"), torch.get_num_threads()
     run = _runner(*_form(model, device), device)
-
-    def cheapest(best: Tuning, others: Sequence[Tuning], clock: Clock, gain: float = GAIN) -> Tuning:
-        cost = _cost(model, run, best, clock)
-        for candidate in others:
-            seconds = _cost(model, run, candidate, clock)
-            if seconds < cost * gain:
-                best, cost = candidate, seconds
-        return best
-
     clock = time.perf_counter if gpu else time.process_time
-    best = Tuning(64 if gpu else 8, threads if gpu else 1)
-    sizes = GPU_BATCHES if gpu else CPU_BATCHES
-    best = cheapest(best, [replace(best, batch=size) for size in sizes if size != best.batch], clock)
+    tunings = [Tuning(size, threads if gpu else 1) for size in (GPU_BATCHES if gpu else CPU_BATCHES)]
+    best = min(tunings, key=lambda tuning: _cost(model, run, tuning, clock))
     if not gpu and threads > 1:
-        best = cheapest(best, [replace(best, threads=threads)], time.perf_counter, THREADS_GAIN)
+        several = replace(best, threads=threads)
+        alone, together = (_cost(model, run, tuning, time.perf_counter) for tuning in (best, several))
+        best = several if together < THREADS_GAIN * alone else best
     return best, _cost(model, run, best, clock) / (1 if gpu else best.threads)
 
 
@@ -312,9 +290,8 @@ class Unsound(ModelFailure):
 
 
 def require_sound(feed: TunedModel, precision: str) -> None:
-    """Raise Unsound, with every reason, where the loaded network or its tuned form fails a check.
-
-    Want of memory and a forward pass that fails are the run's to deal with: nothing is judged then."""
+    """Raise Unsound, with every reason, where the loaded network or its tuned form fails a check. Want of memory and a
+    forward pass that fails are the run's to deal with: nothing is judged then."""
     batch = min(feed.tuning.batch, _LARGEST_BATCH)
     try:
         rows = check_load(feed.model, feed.run, batch, _ROUNDING[precision])
@@ -327,17 +304,14 @@ def require_sound(feed: TunedModel, precision: str) -> None:
         )
 
 
-def replayed(seeds: NDArray[np.uint64]) -> int | None:
-    """Which of the images is shown again, if any; it follows from the seeds alone."""
-    draw = int(seeds[0] % np.uint64(REPLAYED))
-    return draw if draw < len(seeds) else None
-
-
-def require_same(name: str, shown: Tensor, again: Tensor) -> None:
-    """Raise Unsound where an image's answer in the run and alone differ by more than rounding."""
-    reduced = torch.is_autocast_enabled(shown.device.type)
-    gap = distance(shown, again)
-    if gap > (0.25 if reduced else 10 * TOLERANCE):
+def require_replay(name: str, seeds: NDArray[np.uint64], logits: Tensor, alone: Callable[[slice], Tensor]) -> None:
+    """Show one of the images again, alone; which, if any, follows from the seeds. Raises Unsound where its logits in
+    the run and alone differ by more than rounding."""
+    row = int(seeds[0] % np.uint64(REPLAYED))
+    if row >= len(seeds):
+        return
+    gap = distance(logits[row : row + 1], alone(slice(row, row + 1)))
+    if gap > (0.25 if torch.is_autocast_enabled(logits.device.type) else 10 * TOLERANCE):
         raise Unsound(
             f"{name} answers an image differently when it is shown again alone (by {gap:.2g} of the largest logit): "
             "its answers depend on the batch or on chance"

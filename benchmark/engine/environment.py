@@ -17,6 +17,10 @@ PACKAGES = ("gestaltbench", "torch", "torchvision", "timm", "numpy", "pillow", "
 def environment(device: str, threads: int) -> dict[str, Any]:
     """Versions (of packages, of the program's own components), machine, GPU and code revision, as plain data."""
     torch = sys.modules.get("torch")
+    packages: dict[str, str | None] = dict.fromkeys(PACKAGES)
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            packages[name] = version(name)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -24,23 +28,14 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         "device": device,
         "gpu": str(torch.cuda.get_device_name(device)) if torch and device.startswith("cuda") else None,
         "threads": threads,
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": packages,
         "components": dict(VERSIONS),
         "code": _revision(Path(__file__).resolve().parents[2]),
     }
 
 
-@cache
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
 @cache  # what runs is what was imported, whatever is edited later
 def _revision(root: Path) -> dict[str, Any] | None:
-    """Git revision and whether the tree is dirty; None for an installed package."""
     if not (root / ".git").exists():
         return None
     # Of this folder's repository, whatever GIT_DIR says to a hook and all that it starts.

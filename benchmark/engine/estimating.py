@@ -15,7 +15,7 @@ from benchmark.engine.plan import Task, chunk_index
 from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
-from benchmark.store import Store, open_store
+from benchmark.store import open_store
 from registry.loading import availability, load_observer
 from registry.model import LoadedModel
 
@@ -42,9 +42,14 @@ class Estimate:
 def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> Iterator[Estimate]:
     """One line per task that applies. Speeds are those that tuning measured on this device."""
     with ExitStack() as open_until_here:
-        there = "://" in settings.db or Path(settings.db).exists()
-        store = open_until_here.enter_context(open_store(settings.db, write=False)) if there else None
-        codes, identities = Codes(), {} if store is None else _identities(tasks, settings, store)
+        is_made = "://" in settings.db or Path(settings.db).exists()
+        store = open_until_here.enter_context(open_store(settings.db, write=False)) if is_made else None
+        codes, identities = Codes(), dict[str, str]()
+        known = {row.name for row in store.observers(latest=False)} if store is not None else set()
+        for name, card in {task.card.name: task.card for task in tasks}.items():
+            if name in known and availability(card, settings.place).on_disk:
+                with suppress(*FAILURES):  # the run will say why it does not load
+                    identities[name] = load_observer(card, settings.place).identity
         speeds = _speeds(tasks, settings, device)
         for task in tasks:
             name, cached = task.card.name, 0
@@ -55,7 +60,17 @@ def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
                     chunks = task.chunks(place)
                     stored = chunks if store.complete(key) else chunks & store.chunks(key)
                     cached += sum(len(chunk_index(block.stimuli, chunk)) for chunk in stored)
-            note, seconds = _cost(task, settings, speeds, task.trials - cached)
+            there, seconds = availability(task.card, settings.place), _seconds(task, speeds, task.trials - cached)
+            if cached >= task.trials:
+                note, seconds = "stored", 0.0
+            elif not there.on_disk:
+                note, seconds = there.note, None
+            elif task.card.source == "ideal":
+                note = "< 1 s"
+            elif seconds is None:
+                note = "not timed yet: its first run tunes it"
+            else:
+                note = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
             yield Estimate(name, task.suite.name, task.space, task.trials, cached, note, seconds)
 
 
@@ -87,7 +102,6 @@ def expected_seconds(
 
 
 def _seconds(task: Task, speeds: Mapping[str, float], owed: int) -> float | None:
-    """What so many trials take; None where the speed is not known."""
     if task.card.source == "ideal":
         return IDEAL_SECONDS if owed else 0.0
     speed = speeds.get(task.card.name)
@@ -114,29 +128,3 @@ def total(lines: Sequence[Estimate]) -> str:
         return "no speed is known yet: the first run measures it"
     rows = "" if len(timed) == len(owed) else f" for the {len(timed)} of {len(owed)} rows whose speed is known"
     return f"about {duration(sum(timed))} of computing{rows}"
-
-
-def _identities(tasks: Sequence[Task], settings: Settings, store: Store) -> Mapping[str, str]:
-    """Name -> identity now, of the models that the leaderboard knows by name and that load without a download."""
-    seen = {row.name for row in store.observers(latest=False)}
-    identities = {}
-    for name, card in {task.card.name: task.card for task in tasks}.items():
-        if name in seen and availability(card, settings.place).on_disk:
-            with suppress(*FAILURES):  # the run will say why it does not load
-                identities[name] = load_observer(card, settings.place).identity
-    return identities
-
-
-def _cost(task: Task, settings: Settings, speeds: Mapping[str, float], owed: int) -> tuple[str, float | None]:
-    """In words, and seconds where they are known."""
-    there = availability(task.card, settings.place)
-    if owed <= 0:
-        return "stored", 0.0
-    if not there.on_disk:
-        return there.note, None
-    if task.card.source == "ideal":
-        return "< 1 s", IDEAL_SECONDS
-    seconds = _seconds(task, speeds, owed)
-    if seconds is None:
-        return "not timed yet: its first run tunes it", None
-    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds), seconds

@@ -4,7 +4,7 @@ A new import of a source takes the place of all that was imported of it before: 
 place, and the old one imported again takes it back. What an observer answered in several files of one import counts
 together, such as the sessions of a person."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -27,10 +27,9 @@ KEPT = ("response", "session", "trial", "rt")
 
 @dataclass
 class ImportReport:
-    """What came in: observers by experiment; `trials` counts rows; `known` observations were there already.
-
-    sources: where the observers come from; notes: what a user should know, a line each; replaced: observations of
-    earlier imports of the same sources that do not count any more."""
+    """What came in: observers by experiment; `trials` counts rows; `known` observations were there already. sources:
+    where the observers come from; notes: what a user should know, a line each; replaced: observations of earlier
+    imports of the same sources that do not count any more."""
 
     observers: dict[str, list[str]] = field(default_factory=dict)
     trials: int = 0
@@ -50,31 +49,26 @@ def import_trials(
     stated: TableHints = NO_HINTS,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ImportReport:
-    """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError.
-
-    training: recipes of published networks by their name in the tables or here. They go before training.yaml beside the
-    tables, that before the recipe that is stored, and that before what a name states. stated: what the user says of the
-    tables; advance: told how many pieces of how many are stored."""
+    """Read a file or a folder of trial tables and store every observer's trials. Raises TrialsError. training: recipes
+    of published networks by their name in the tables or here. They go before training.yaml beside the tables, that
+    before the recipe that is stored, and that before what a name states. stated: what the user says of the tables;
+    advance: told how many pieces of how many are stored."""
     tables = read_tables(path, stated)
     files = tables.files
     report = ImportReport(sources=tuple(sorted({file.named.source for file in files})))
     report.unfit += map(str, tables.unfit.values())
     report.notes += [f"{place.name}: {what}, no trials" for place, what in tables.others.items()]
     beside, given = recipes_beside(path), training or {}
-    _check_recipes({**beside, **given} if path.is_dir() else given, files)
-    rows = _put_observers(files, store, {**beside, **given})
+    rows = _put_observers(files, store, {**beside, **given}, {**beside, **given} if path.is_dir() else given)
     counting = {row.key for row in store.observations(suite=IMPORTED)}
     imported: dict[str, set[str]] = {}
-    # All that one observer answered in one experiment, asked in one way.
-    same: dict[tuple[str, Named, str], list[TrialFile]] = {}
-    for file in files:
-        same.setdefault((file.experiment, file.named, file.prompt), []).append(file)
-    by_images: dict[tuple[str, frozenset[str]], list[TrialFile]] = {}
-    for file in map(joined, same.values()):
-        images = frozenset(file.columns["stimulus"].tolist())
-        by_images.setdefault((file.experiment, images), []).append(file)
-    for group in by_images.values():
-        stimuli = _put_stimuli(store, group)
+    groups = _by_images(files)
+    for group in groups:
+        stimuli = trial_stimuli(group)
+        conditions = [name.rpartition("/")[0] for name in stimuli.ids]
+        if any(conditions):  # then their names carry one
+            stimuli = replace(stimuli, labels={**stimuli.labels, "condition": np.array(conditions)})
+        store.put_stimuli(stimuli)
         for file in group:
             who = report.observers.setdefault(file.experiment, [])
             if str(file.named) not in who:
@@ -89,7 +83,7 @@ def import_trials(
                 parts = [{name: column[at : at + CHUNK] for name, column in columns.items()} for at in starts]
                 store.put_chunks(run, [Chunk(observation.key, i, i * CHUNK, part) for i, part in enumerate(parts)])
             imported.setdefault(file.source, set()).add(observation.key)
-            advance(sum(map(len, imported.values())), len(same))
+            advance(sum(map(len, imported.values())), sum(map(len, groups)))
     for source, keys in imported.items():
         if gone := store.put_import(run, source, keys):
             report.replaced += gone
@@ -101,30 +95,35 @@ def import_trials(
     return report
 
 
-def _check_recipes(stated: Recipes, files: Sequence[TrialFile]) -> None:
-    people, networks = (
-        {name for file in files if (file.kind == "human") is human for name in _names(file)} for human in (True, False)
-    )
-    for name in stated:
+def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
+    """Files of one experiment whose observers answered the same images; all that one observer answered there, asked in
+    one way, is one file."""
+    same: dict[tuple[str, Named, str], list[TrialFile]] = {}
+    for file in files:
+        same.setdefault((file.experiment, file.named, file.prompt), []).append(file)
+    groups: dict[tuple[str, frozenset[str]], list[TrialFile]] = {}
+    for file in map(joined, same.values()):
+        groups.setdefault((file.experiment, frozenset(file.columns["stimulus"].tolist())), []).append(file)
+    return list(groups.values())
+
+
+def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes, required: Recipes) -> dict[str, str]:
+    """Every observer under its name, with its source and the recipe on its card; name -> id. Raises TrialsError and
+    UnknownName where one of the `required` recipes is of no network in the tables."""
+    people, networks = set[str](), set[str]()
+    for file in files:
+        (people if file.kind == "human" else networks).update((file.observer, str(file.named)))
+    for name in required:
         if name in people:
             raise TrialsError(f"training of '{name}': people have no training recipe.")
         if name not in networks:
             raise unknown_name("observer in these tables", name, networks, "Its training was stated.")
-
-
-def _names(file: TrialFile) -> tuple[str, str]:
-    """What an observer is called in the tables, and here."""
-    return file.observer, str(file.named)
-
-
-def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) -> dict[str, str]:
-    """Every observer under its name, with its source and the recipe on its card; name -> id."""
-    cards = {row.name: row.card for row in store.observers()}
-    rows = {}
+    cards, rows = {row.name: row.card for row in store.observers()}, dict[str, str]()
     for name, file in {str(file.named): file for file in files}.items():
-        given = next((stated[observer] for observer in _names(file) if observer in stated), None)
-        card = {**cards.get(name, {}), **_described(file.named)}
-        recipe = given or cards.get(name, {}).get("training") or card.get("training") or named_recipe(file.observer)
+        before = cards.get(name, {})
+        given = next((stated[observer] for observer in (file.observer, name) if observer in stated), None)
+        card = {**before, **_described(file.named)}
+        recipe = given or before.get("training") or card.get("training") or named_recipe(file.observer)
         if recipe:
             card["training"] = list(recipe)
         rows[name] = store.put_observer(Observer(name, file.kind, digest_data([file.kind, *file.named]), card))
@@ -132,7 +131,6 @@ def _put_observers(files: Iterable[TrialFile], store: Store, stated: Recipes) ->
 
 
 def _described(observer: Named) -> dict[str, object]:
-    """The card of an observer of a published source: where it is from, and what is known of it."""
     known = known_of(observer)
     card: dict[str, object] = {"source": observer.source, "named": observer.name}
     if known.family:
@@ -155,19 +153,11 @@ def joined(files: Sequence[TrialFile]) -> TrialFile:
     return replace(files[0], columns=columns)
 
 
-def _put_stimuli(store: Store, files: Sequence[TrialFile]) -> Stimuli:
-    """The set that these observers answered, with a label column "condition" where its names carry one."""
-    stimuli = trial_stimuli(files)
-    conditions = [name.rpartition("/")[0] for name in stimuli.ids]
-    if any(conditions):
-        stimuli = replace(stimuli, labels={**stimuli.labels, "condition": np.array(conditions)})
-    store.put_stimuli(stimuli)
-    return stimuli
-
-
 def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Observation, dict[str, Array]]:
-    """One observer's answers to all images of a set, and their columns."""
-    columns = _ordered(file.columns, stimuli)
+    """One observer's answers to all images of a set, and their columns, in the set's order."""
+    order = np.argsort(file.columns["stimulus"])
+    at = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
+    columns = {name: file.columns[name][at] for name in (*KEPT, MARGIN) if name in file.columns}
     details: dict[str, object] = {"source": file.source, "files": [file.path.name]}
     answers: list[object] = [columns["response"].tolist()]
     if MARGIN in columns:  # what was imported without them is another observation
@@ -183,20 +173,11 @@ def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Obse
         space=stimuli.space,
         stimuli=stimuli.digest,
         role=stimuli.name,
-        condition="",
         presentation="published",
-        transform="",
         n=len(stimuli),
         details=details,
     )
     return observation, columns
-
-
-def _ordered(columns: Mapping[str, Array], stimuli: Stimuli) -> dict[str, Array]:
-    """One answer per image, in the set's order."""
-    order = np.argsort(columns["stimulus"])
-    at = order[np.searchsorted(columns["stimulus"][order], np.asarray(stimuli.ids))]
-    return {name: columns[name][at] for name in (*KEPT, MARGIN) if name in columns}
 
 
 #: The kind of observer, and the suite of its scores as the store knows it.
@@ -248,7 +229,6 @@ def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> Score
 
 
 def _score(given: ScoreRow | ReportedScore, **own: Any) -> Score:
-    """What is called alike in both, and `own`."""
     alike = {column.name: getattr(given, column.name) for column in fields(Score) if hasattr(given, column.name)}
     return Score(**{**alike, **own})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zlib
 from collections import deque
@@ -41,41 +40,34 @@ DECODERS = 2
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
 FORMAT = 2  # raised where the same files give other pixels
-HEADER = 128  # bytes of a .npy file before its pixels
 
 
 def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) -> Iterator[Images]:
     """The images of each chunk in order, the next chunk always under way: memory holds two, however large the set.
-
     Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None."""
     from PIL import __version__ as pillow
 
     # Named by the set's digest, and by what makes pixels of its files.
     folder = cache / f"{stimuli.digest[:32]}-{FORMAT}-{pillow}" if cache else None
-    with suppress(OSError):
-        if folder is not None and folder.is_dir():
-            os.utime(folder)  # used now: the set that was used longest ago makes room
-    with ThreadPoolExecutor(DECODERS) as pool:
+    with ThreadPoolExecutor(DECODERS) as decoders, ThreadPoolExecutor(1) as ahead:
 
-        def begin(chunk: int) -> tuple[int, Images | list[Future[Image]]]:
+        def load(chunk: int) -> Images:
             index = chunk_index(stimuli, chunk)
-            stored = _stored(folder, chunk, len(index)) if folder is not None else None
-            return chunk, stored or [pool.submit(stimuli.decode, int(i)) for i in index]
-
-        def finish(chunk: int, work: Images | list[Future[Image]]) -> Images:
-            images = [image.result() if isinstance(image, Future) else image for image in work]
-            if folder is not None and any(isinstance(image, Future) for image in work):
-                with suppress(OSError):  # a cache that cannot be written costs time, not answers
+            if folder is not None and (stored := _stored(folder, chunk, len(index))):
+                return stored
+            images = list(decoders.map(stimuli.decode, index.tolist()))
+            with suppress(OSError):  # a cache that cannot be written costs time, not answers
+                if folder is not None:
                     _store(folder, chunk, images, len(stimuli))
             return images
 
-        waiting: deque[tuple[int, Images | list[Future[Image]]]] = deque()
+        waiting: deque[Future[Images]] = deque()
         for chunk in chunks:
-            waiting.append(begin(chunk))
+            waiting.append(ahead.submit(load, chunk))
             if len(waiting) > 1:
-                yield finish(*waiting.popleft())
+                yield waiting.popleft().result()
         while waiting:
-            yield finish(*waiting.popleft())
+            yield waiting.popleft().result()
 
 
 def _stored(folder: Path, chunk: int, size: int) -> Images | None:
@@ -89,32 +81,22 @@ def _stored(folder: Path, chunk: int, size: int) -> Images | None:
 
 
 def _store(folder: Path, chunk: int, images: Images, whole: int) -> None:
-    """Keep a chunk of a small set, once other sets, oldest use first, have made room. Raises OSError."""
+    """Keep a chunk of a small set; a full cache is emptied first. Raises OSError."""
     if len({image.shape for image in images}) != 1 or images[0].nbytes * whole > SET_BYTES:
         return
     stack = np.stack(images)
+    if stack.nbytes + sum(path.stat().st_size for path in folder.parent.glob("*/*.npy")) > ALL_BYTES:
+        shutil.rmtree(folder.parent, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    sizes: dict[Path, int] = {}
-    for path in folder.parent.glob("*/*.npy"):
-        with suppress(OSError):  # another process has just removed it
-            sizes[path.parent] = sizes.get(path.parent, 0) + path.stat().st_size
-    need = stack.nbytes + HEADER
-    if sizes.get(folder, 0) + need > ALL_BYTES:
-        return
-    for place in sorted(sizes.keys() - {folder}, key=lambda place: place.stat().st_mtime):
-        if sum(sizes.values()) + need > ALL_BYTES:
-            shutil.rmtree(place, ignore_errors=True)
-            del sizes[place]
     with replacing(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy") as file:
         np.save(file, stack, allow_pickle=False)
 
 
 @dataclass
 class LoadedObserver:
-    """An observer in memory. row: its own in the store; size: bytes that it takes; tasks: what it is to answer.
-
-    `batch` shrinks when the device runs out of memory. failures: (suite, space) -> what ended that work; `failure`:
-    what ended all of it."""
+    """An observer in memory. row: its own in the store; size: bytes that it takes; tasks: what it is to answer. `batch`
+    shrinks when the device runs out of memory. failures: (suite, space) -> what ended that work; `failure`: what ended
+    all of it."""
 
     name: str
     observer: TunedModel | IdealObserver
@@ -184,20 +166,10 @@ class _Decoded:
     pixels: torch.Tensor | None = None
 
 
-@dataclass(frozen=True)
-class ChunkResult:
-    """Answers to one chunk of one block, to be stored together. jobs: those that were asked."""
-
-    jobs: Sequence[Job]
-    chunk: int
-    rows: Sequence[Chunk]
-
-
 @dataclass
 class InferenceLoop:
-    """One run's loop over blocks. `decoded` counts images, so that tests can see that sharing works.
-
-    over: whether a job needs no further answers, asked before each chunk."""
+    """One run's loop over blocks. `decoded` counts images, so that tests can see that sharing works. over: whether a
+    job needs no further answers, asked before each chunk."""
 
     seed: int
     device: str
@@ -207,12 +179,13 @@ class InferenceLoop:
     over: Callable[[Job], bool] = lambda job: job.failed
     decoded: int = field(default=0)
 
-    def show(self, jobs: Sequence[Job]) -> Iterator[ChunkResult]:
-        """Make every observation of `jobs`. A failure is noted on the observer; other work goes on."""
+    def show(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
+        """Make every observation of `jobs`; yields the jobs that were asked one chunk of one block, which chunk, and
+        their answers, to be stored together. A failure is noted on the observer; other work goes on."""
         for same_images in grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)):
             yield from self._show_stimuli(same_images)
 
-    def _show_stimuli(self, jobs: Sequence[Job]) -> Iterator[ChunkResult]:
+    def _show_stimuli(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         stimuli = jobs[0].block.stimuli
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
@@ -233,7 +206,7 @@ class InferenceLoop:
             for block_jobs in blocks:
                 asked = [job for job in block_jobs if chunk in job.chunks]
                 if rows := self._show_chunk(asked, chunk, ready):
-                    yield ChunkResult(asked, chunk, rows)
+                    yield asked, chunk, rows
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
         shared: torch.Tensor | None = None
@@ -313,14 +286,21 @@ class InferenceLoop:
         self, jobs: Sequence[Job], index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed
     ) -> dict[str, dict[str, Array]]:
         """Answers to one chunk by observation key. Only running out of memory is raised."""
-        views: dict[str, View] = {}
+        observer, views = jobs[0].loaded.observer, dict[str, View]()
         answers: dict[str, dict[str, Array]] = {}
         for job in jobs:
             if job.failed:
                 continue
             try:
-                if job.space not in views:
-                    views[job.space] = self._view(job, index, pixels, passed)
+                if job.space not in views and isinstance(observer, IdealObserver):
+                    classes = label_space(job.space).classes
+                    # which refuses what it has not
+                    views[job.space] = cast(View, IdealView(observer, job.block, index, classes, self.seed))
+                elif job.space not in views:
+                    assert isinstance(observer, TunedModel) and pixels is not None
+                    grouping, batch = observer.model.labels.groupings[job.space], job.loaded.batch
+                    how = grouping, self.seed, batch, self.device, passed
+                    views[job.space] = NetworkView(observer, job.block, index, pixels, *how)
                 kept = job.suite.observe(job.suite.config, views[job.space])
                 columns = {name: np.asarray(values) for name, values in kept.items()}
                 for name, values in columns.items():
@@ -334,16 +314,6 @@ class InferenceLoop:
                     raise
                 job.fail(error)
         return answers
-
-    def _view(self, job: Job, index: NDArray[np.int64], pixels: torch.Tensor | None, passed: Passed) -> View:
-        observer, block, batch = job.loaded.observer, job.block, job.loaded.batch
-        if isinstance(observer, IdealObserver):
-            ideal = IdealView(observer, block, index, label_space(job.space).classes, self.seed)
-            return cast(View, ideal)  # which refuses what it has not
-        if pixels is None:
-            raise ModelFailure("no pixels for a network")
-        grouping = observer.model.labels.groupings[job.space]
-        return NetworkView(observer, block, index, pixels, grouping, self.seed, batch, self.device, passed)
 
 
 def _sees_pixels(job: Job) -> bool:

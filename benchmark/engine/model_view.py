@@ -1,6 +1,6 @@
 """Views: what a suite sees of one chunk, lazily, each thing computed at most once."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block
-from benchmark.engine.devices import TunedModel, full_precision, replayed, require_same
+from benchmark.engine.devices import TunedModel, full_precision, require_replay
 from benchmark.errors import MissingStimuli, ModelFailure
 from benchmark.stimuli.catalogue import NO_ANSWER
 from benchmark.stimuli.datasets import seeds_of
@@ -43,10 +43,9 @@ class _ChunkOfStimuli:
 
 @dataclass(eq=False)
 class NetworkView(_ChunkOfStimuli):
-    """A network on one chunk, seen in device batches of `batch` images.
-
-    pixels: NCHW before the network's own resize, uint8 or float32 in [0,1]; device: where the network is; passed: told
-    the forward passes of each device batch (a backward counts two)."""
+    """A network on one chunk, seen in device batches of `batch` images. pixels: NCHW before the network's own resize,
+    uint8 or float32 in [0,1]; device: where the network is; passed: told the forward passes of each device batch (a
+    backward counts two)."""
 
     feed: TunedModel
     block: Block
@@ -64,7 +63,7 @@ class NetworkView(_ChunkOfStimuli):
     @cached_property
     def images(self) -> torch.Tensor:
         """NCHW in [0,1] at the network's input, the whole chunk."""
-        return torch.cat([self._input(part) for part in self._parts()])
+        return torch.cat([self._input(slice(i, i + self.batch)) for i in range(0, len(self.index), self.batch)])
 
     @cached_property
     def logits(self) -> torch.Tensor:
@@ -72,8 +71,8 @@ class NetworkView(_ChunkOfStimuli):
         path: the answer must be the same."""
         parts = []
         with torch.inference_mode():
-            for part in self._parts():
-                parts.append(self.feed.run(self._input(part)).float())
+            for i in range(0, len(self.index), self.batch):
+                parts.append(self.feed.run(self._input(slice(i, i + self.batch))).float())
                 self.passed(len(parts[-1]))
         logits = torch.cat(parts)
         name = self.feed.model.card.name
@@ -85,10 +84,7 @@ class NetworkView(_ChunkOfStimuli):
                 f"'{self.block.stimuli.name}' ({', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}). "
                 "`bench models check` tests the model on its own."
             )
-        row = replayed(self.seeds)
-        if row is not None:
-            alone = slice(row, row + 1)
-            require_same(name, logits[alone], self.plain(self._input(alone)))
+        require_replay(name, self.seeds, logits, lambda row: self.plain(self._input(row)))
         return logits
 
     @cached_property
@@ -160,17 +156,12 @@ class NetworkView(_ChunkOfStimuli):
 
     @property
     def _size(self) -> tuple[int, int]:
-        """Height and width of the network's input."""
         preprocess = self.feed.model.preprocess
         if preprocess.fixed_size:
             return preprocess.size, preprocess.size
         return int(self.pixels.shape[-2]), int(self.pixels.shape[-1])
 
-    def _parts(self) -> Iterator[slice]:
-        return (slice(i, i + self.batch) for i in range(0, len(self.index), self.batch))
-
     def _input(self, part: slice) -> torch.Tensor:
-        """A part of the chunk at the network's input."""
         pixels = unit(self.pixels[part].to(self.device, non_blocking=True))
         with full_precision(pixels.device.type):
             return self.feed.model.fit(pixels)
@@ -198,7 +189,6 @@ class IdealView(_ChunkOfStimuli):
         return chosen(self.categories, self.probabilities)
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Ideal observers see labels, not pixels, and are no networks."""
         raise ModelFailure(f"an ideal observer has no {name}: the suite must state what it needs")
 
 

@@ -33,9 +33,8 @@ def chunk_count(stimuli: Stimuli) -> int:
 
 @dataclass(frozen=True)
 class Task:
-    """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there.
-
-    only: place in `plan.blocks` -> the chunks of that block that are shown here; None: everything. The rest is another
+    """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there. only:
+    place in `plan.blocks` -> the chunks of that block that are shown here; None: everything. The rest is another
     process's."""
 
     card: ModelCard
@@ -73,7 +72,6 @@ def plan_tasks(
 ) -> list[Task]:
     """Every card under every suite: one task per space in which the card can answer and whose stimuli are here; else
     one with the reason. Plans of one suite and space are made once, for opening a set reads every file's digest.
-
     wanted: names of stimulus sets that play their roles before all others."""
     folder = cache(lambda space: Resolver(space, settings, limit, wanted))
     plans: dict[tuple[str, str], Plan | MissingStimuli] = {}
@@ -175,9 +173,8 @@ def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """Of the plans that `wanted` names, the parts that `there` does not name: "shard 2/3 of plan 0123456789ab".
-
-    Both are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none."""
+    """Of the plans that `wanted` names, the parts that `there` does not name: "shard 2/3 of plan 0123456789ab". Both
+    are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none."""
     present = _parts(there)
     return [
         part_name(Shard(index, of), plan)
@@ -195,11 +192,10 @@ def _parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
 
 
 def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[Task]]:
-    """The plan in `n` stretches of about equal cost; some may be empty.
-
-    Each chunk of each block of each task is in exactly one part; a task of which several parts have something is in
-    each of them, with `only` saying what is meant. A block that may be settled is never cut: whether it is, is asked
-    chunk by chunk. cost: `stated_cost` unless given."""
+    """The plan in `n` stretches of about equal cost; some may be empty. Each chunk of each block of each task is in
+    exactly one part; a task of which several parts have something is in each of them, with `only` saying what is meant.
+    A block that may be settled is never cut: whether it is, is asked chunk by chunk. cost: `stated_cost` unless given.
+    """
     cost = cost or stated_cost(tasks)
     items: list[tuple[Task, int | None]] = []  # with the place of a block; None where a suite does not apply
     prices: list[tuple[int, int]] = []
@@ -212,30 +208,16 @@ def split(tasks: Sequence[Task], n: int, cost: Cost | None = None) -> list[list[
             items.append((task, None))
             prices.append((0, 1))
     parts: list[dict[int, tuple[Task, dict[int, frozenset[int]]]]] = [{} for _ in range(n)]
-    for (task, shown), shares in zip(items, cut(prices, n), strict=True):
-        for part, chosen in shares:
+    total, before = max(1, sum(price * pieces for price, pieces in prices)), 0
+    for (task, shown), (price, pieces) in zip(items, prices, strict=True):
+        for piece in range(pieces):  # lies in the part that its middle falls into
+            part = min(n - 1, (2 * (before + price * piece) + price) * n // (2 * total))
             _, chunks = parts[part].setdefault(id(task), (task, {}))
             if shown is not None:
                 uncut = task.suite.stopping.settled is not None
-                chunks[shown] = task.chunks(shown) if uncut else frozenset(chosen)
+                chunks[shown] = task.chunks(shown) if uncut else chunks.get(shown, frozenset()) | {piece}
+        before += price * pieces
     return [[replace(task, only=chunks) for task, chunks in part.values()] for part in parts]
-
-
-#: Parts (from 0) that have something of an item, each with the pieces that it has.
-Shares = list[tuple[int, range]]
-
-
-def cut(items: Sequence[tuple[int, int]], n: int) -> list[Shares]:
-    """`n` stretches, of about equal cost, of a list of (cost of a piece, number of pieces): each piece lies in the part
-    that its middle falls into."""
-    total, before = max(1, sum(cost * pieces for cost, pieces in items)), 0
-    stretches: list[Shares] = []
-    for cost, pieces in items:
-        parts = [min(n - 1, (2 * (before + cost * at) + cost) * n // (2 * total)) for at in range(pieces)]
-        starts = {part: parts.index(part) for part in parts}
-        stretches.append([(part, range(first, first + parts.count(part))) for part, first in starts.items()])
-        before += cost * pieces
-    return stretches
 
 
 def stated_cost(tasks: Sequence[Task]) -> Cost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -116,9 +116,8 @@ def commonest(answered: Iterable[ByRole]) -> Sets:
 @dataclass(frozen=True)
 class ObserverAnswers:
     """What an observer answered of a collection of sets. Trials are read when they are asked for: what is scored
-    already is known by its observations alone.
-
-    keys: the observations that it comes from; roles: of which sets; training: the recipe tags of its card."""
+    already is known by its observations alone. keys: the observations that it comes from; roles: of which sets;
+    training: the recipe tags of its card."""
 
     keys: tuple[str, ...]
     roles: frozenset[str]
@@ -169,11 +168,9 @@ class ReferenceTrials:
     def imported(self, sets: Sets) -> dict[str, ObserverAnswers]:
         """What imported observers answered of these sets: of each those sets that it answered in full. Read once."""
         place = digest_data(sets)
-        if place not in self._read:
-            self._read[place] = dict(self._read_imported(sets))
-        return self._read[place]
-
-    def _read_imported(self, sets: Sets) -> Iterator[tuple[str, ObserverAnswers]]:
+        if place in self._read:
+            return self._read[place]
+        answers = dict[str, ObserverAnswers]()
         rows, imports = {row.name: row for row in self.store.observers()}, self._imports
         for name, by_role in imports.of(self.suite).items():
             answered = imports.covered(by_role, sets)
@@ -187,24 +184,22 @@ class ReferenceTrials:
             others = {prompt: others[prompt] for prompt in sorted(others) if imports.covered(others[prompt], sets)}
             prompt_keys = sorted(row.key for roles in others.values() for row in roles.values())
             owner = rows[name]
-            yield (
-                name,
-                ObserverAnswers(
-                    (*(observation.key for observation in answered.values()), *prompt_keys),
-                    frozenset(answered),
-                    owner.training,
-                    partial(imports.trials, answered, sets, owner.training),
-                    owner.kind == "human" and not known_source(str(owner.card.get("source", ""))).apart,
-                    main,
-                    {p: partial(imports.trials, imports.covered(other, sets), sets) for p, other in others.items()},
-                ),
+            answers[name] = ObserverAnswers(
+                (*(observation.key for observation in answered.values()), *prompt_keys),
+                frozenset(answered),
+                owner.training,
+                partial(imports.trials, answered, sets, owner.training),
+                owner.kind == "human" and not known_source(str(owner.card.get("source", ""))).apart,
+                main,
+                {p: partial(imports.trials, imports.covered(other, sets), sets) for p, other in others.items()},
             )
+        self._read[place] = answers
+        return answers
 
     def collections(self) -> list[Sets]:
         """Collections of sets that networks were shown, and that most observers of each imported source answered:
-        people and published networks apart, so that no source's tables hang on what else was imported, or when.
-
-        What imported observers are scored on is no such collection: each scoring would then give rise to more."""
+        people and published networks apart, so that no source's tables hang on what else was imported, or when. What
+        imported observers are scored on is no such collection: each scoring would then give rise to more."""
         kinds = {row.id: row.kind for row in self.store.observers()}
         collected: list[Sets] = [
             score_set.stimuli
@@ -218,10 +213,8 @@ class ReferenceTrials:
 
 
 def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = None) -> Trials | None:
-    """An observer's trials under a suite: of its newest scores, else of imported tables. None without any.
-
-    like: role -> digest of the sets to prefer, where there are several (two observers are then compared on the same
-    images)."""
+    """An observer's trials under a suite: of its newest scores, else of imported tables. None without any. like: role
+    -> digest of the sets to prefer, where there are several (two observers are then compared on the same images)."""
     ids = {row.id: row for row in store.observers(names=(observer,))}
     training = next((row.training for row in ids.values()), ())
     imports = ImportedAnswers(store)
@@ -238,8 +231,8 @@ def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = 
 
 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
-    """Lines on each experiment in which observers lack images that most of their source answered: no table has them, or
-    in case of people none has them in their group."""
+    """A line on each experiment in which observers lack images that most of their source answered: no table has them,
+    or in case of people none has them in their group."""
     imports = ImportedAnswers(store)
     lines: list[str] = []
     for role in experiments:
@@ -248,23 +241,15 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
         for name, row in answers.items():
             members.setdefault(imports.groups[name], []).append({role: row})
         usual = {group: imports.images(commonest(rows)[role]) for group, rows in members.items()}
-        lacking_some, own = [], []
+        lacking = []
         for name, row in answers.items():
             wanted, answered = usual[imports.groups[name]], imports.images(row.stimuli)
-            if imports.groups[name][0] != "human" and any(images <= answered for images in usual.values()):
-                continue
-            if len(wanted & answered) * 2 < len(wanted):
-                own.append(name)
-            elif lacking := len(wanted - answered):
-                lacking_some.append(f"{name} lacks {lacking} of {len(wanted)}")
-        if lacking_some:
+            human = imports.groups[name][0] == "human"
+            if not (wanted <= answered if human else any(images <= answered for images in usual.values())):
+                lacking.append(f"{name} lacks {len(wanted - answered)} of {len(wanted)}")
+        if lacking:
             lines.append(
-                f"{role}: {', '.join(lacking_some)} images that most others answered: left out of its tables; "
-                "the trials are kept"
-            )
-        if own:
-            lines.append(
-                f"{role}: {some_of(own, _SHOWN)} answered other images than most of their source: left out of its "
+                f"{role}: {some_of(lacking, _SHOWN)} images that most of their source answered: left out of its "
                 "tables; the trials are kept"
             )
     return lines

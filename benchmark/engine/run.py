@@ -187,7 +187,7 @@ class _Run:
             described["parameters"] = sum(weight.numel() for weight in weights)
             # Twice: the tuned form is kept beside the plain one.
             size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
-            answering = TunedModel(observer, devices.stated(1), observer.forward)
+            answering = TunedModel(observer, devices.Tuning(1), observer.forward)
         kind: ObserverKind = "ideal" if card.source == "ideal" else "simulated" if card.simulated else "network"
         row = self.store.put_observer(Observer(card.name, kind, observer.identity, described))
         return LoadedObserver(card.name, answering, row, size, wanted)
@@ -204,13 +204,13 @@ class _Run:
             self._settle(job, min(job.chunks))
         if enough and jobs and enough(self.store):
             raise _Enough
-        for result in loop.show(jobs):
-            self.store.put_chunks(self.run, result.rows)
-            for job in result.jobs:  # the chunks of a block that may be settled come in their order
-                self._settle(job, result.chunk + 1)
-            if enough and before not in (None, result.chunk) and enough(self.store):
+        for asked, chunk, answers in loop.show(jobs):
+            self.store.put_chunks(self.run, answers)
+            for job in asked:  # the chunks of a block that may be settled come in their order
+                self._settle(job, chunk + 1)
+            if enough and before not in (None, chunk) and enough(self.store):
                 raise _Enough
-            before = result.chunk
+            before = chunk
         answered = []
         for observer in group:
             self.reporter.done(observer.name)
@@ -221,7 +221,6 @@ class _Run:
         return answered
 
     def _over(self, job: Job) -> bool:
-        """Whether a job has failed, or its block is settled."""
         return job.failed or job.key in self._settled
 
     def _settle(self, job: Job, chunks: int) -> None:
@@ -239,12 +238,11 @@ class _Run:
             job.fail(error)
 
     def _tune(self, loaded: LoadedObserver, jobs: Sequence[Job]) -> None:
-        """Bring a network that owes answers into the form in which it is fed, and say what it owes."""
         model, batch, device = loaded.observer, self.options.batch, self.options.device
         if jobs and isinstance(model, TunedModel):
             try:
                 if batch:
-                    setting = devices.stated(batch)
+                    setting = devices.Tuning(batch)
                 else:
                     notes = self.settings.tuning
                     setting = devices.tune(model.model, device, notes, lambda: self.reporter.tuning(loaded.name))
@@ -328,16 +326,16 @@ class _Run:
                 if any(row.key in asked for row in observations):
                     names = observer.name, task.suite.name, task.space
                     owed = owed_text(observations, task.plan.missing)
-                    self.store.put_outcome(
-                        self.run, observer.row, *names, "partial", self.options.part or "begun", owed
-                    )
+                    self.store.put_outcome(self.run, observer.row, names, "partial", self.options.part or "begun", owed)
 
     def _finish(self, answered: _Answered, scorer: Scorer) -> None:
         """Score a task. Of a shard's task, the other shards make the rest."""
         row, task, failure = answered.row, answered.task, answered.failure
         owed, part, fresh = owed_text(answered.observations, task.plan.missing), self.options.part, False
         if part and not failure:
-            self.outcomes.leave(row, task, part, owed, worked=answered.worked)
+            work = task.card.name, task.suite.name, task.space
+            self.outcomes.report.add(work, "partial" if answered.worked else "cached", part)
+            self.store.put_outcome(self.run, row, work, "partial", part, owed)
             return
         if not failure:
             try:

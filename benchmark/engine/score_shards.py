@@ -20,10 +20,9 @@ from benchmark.errors import FAILURES, StoreError, failure_line
 from benchmark.identity import Codes
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Observation, Outcome, Store
+from benchmark.store.rows import Work
 from registry.files import canonical
 
-#: Observer, suite, decision space.
-Work = tuple[str, str, str]
 Status = Literal["done", "cached", "not applicable", "failed", "partial"]
 
 
@@ -85,14 +84,7 @@ class Outcomes:
         work = task.card.name, task.suite.name, task.space
         self.report.add(work, status, reason)
         if status != "cached":
-            self.store.put_outcome(self.run, row, *work, status, reason, detail)
-
-    def leave(self, row: str, task: Task, part: str, detail: str, *, worked: bool) -> None:
-        """A shard's answers to a task, to be scored together with those of other shards. worked: whether some of them
-        are new."""
-        work = task.card.name, task.suite.name, task.space
-        self.report.add(work, "partial" if worked else "cached", part)
-        self.store.put_outcome(self.run, row, *work, "partial", part, detail)
+            self.store.put_outcome(self.run, row, work, status, reason, detail)
 
     def score_imported(self, scorer: Scorer) -> None:
         """Scores of imported observers on what was shown; an error there takes nothing from the run's own."""
@@ -102,7 +94,7 @@ class Outcomes:
             reason = f"scoring failed: {failure_line(error)}"
             work = "imported observers", scorer.suite.name, PUBLISHED_SPACE
             self.report.add(work, "failed", reason)
-            self.store.put_outcome(self.run, None, *work, "failed", reason)
+            self.store.put_outcome(self.run, None, work, "failed", reason)
 
 
 def owed_text(observations: Sequence[Observation], missing: Mapping[str, str]) -> str:
@@ -129,9 +121,8 @@ def complete_parts(
     codes: Codes | None = None,
     on_error: Callable[[Outcome, BaseException], None] | None = None,
 ) -> Completed:
-    """Score whatever was answered in parts and is whole now, as one run would have, and say what is not.
-
-    on_error: told a part that could not be scored, and the error; without it, an error of a suite's code is raised."""
+    """Score whatever was answered in parts and is whole now, as one run would have, and say what is not. on_error: told
+    a part that could not be scored, and the error; without it, an error of a suite's code is raised."""
     done, scorers = Completed(), {suite.name: Scorer(store, run, suite, codes or Codes()) for suite in suites}
     for part in _open_parts(store):
         if part.suite not in scorers:
@@ -160,30 +151,17 @@ def complete_parts(
         if fresh:
             done.new_sets += 1
             done.fresh.add(names)
-        store.put_outcome(run, part.observer, *names, "done", detail=part.detail)
+        store.put_outcome(run, part.observer, names, "done", detail=part.detail)
     return done
 
 
 def score_shards(
     tasks: Sequence[Task], shards: Sequence[RunReport], store: Store, command: str, note: str
 ) -> RunReport:
-    """Score what the shards of a plan have answered in a leaderboard; what became of each task of the plan.
-
-    shards: their reports, in their order; note: of the run, where nothing has failed."""
+    """Score what the shards of a plan have answered in a leaderboard; what became of each task of the plan. shards:
+    their reports, in their order; note: of the run, where nothing has failed."""
     run = store.begin_run(command, environment("none", 1))
-    outcomes = Outcomes(store, run)
-    status = "interrupted"
-    try:
-        _score_shards(tasks, shards, outcomes)
-        outcomes.report.decoded = sum(shard.decoded for shard in shards)
-        status = outcomes.report.status
-    finally:
-        store.end_run(run, status, note if status == "done" else "")
-    return outcomes.report
-
-
-def _score_shards(tasks: Sequence[Task], shards: Sequence[RunReport], outcomes: Outcomes) -> None:
-    store, codes, suites = outcomes.store, Codes(), suites_of(tasks)
+    outcomes, codes, suites = Outcomes(store, run), Codes(), suites_of(tasks)
     # The first shard's reason is the one that a single run would give.
     rows = [row for shard in reversed(shards) for row in shard.tasks.items()]
     stated = dict(rows)
@@ -193,25 +171,32 @@ def _score_shards(tasks: Sequence[Task], shards: Sequence[RunReport], outcomes: 
     def fail(part: Outcome, error: BaseException) -> None:
         failed.setdefault((part.observer_name, part.suite, part.space), f"scoring failed: {failure_line(error)}")
 
-    done = complete_parts(store, outcomes.run, suites, codes, fail)
-    for part in _open_parts(store):  # what other shards have answered of a task that failed is not waited for
-        work = part.observer_name, part.suite, part.space
-        if work in failed:
-            store.put_outcome(outcomes.run, part.observer, *work, "failed", failed[work], part.detail)
-    for task in tasks:
-        work = (task.card.name, task.suite.name, task.space)
-        status, reason = stated.get(work, ("failed", "its shard did not come to its end"))
-        if work in failed:
-            status, reason = "failed", failed[work]
-        elif work in done.scored:
-            status, reason = ("done" if work in done.fresh | answered else "cached"), ""
-        elif status != "not applicable":
-            status = "failed"
-            if work in stated:
-                reason = done.waiting.get(f"{work[0]} under {work[1]}", reason)
-        outcomes.report.add(work, status, reason)
-    for suite in suites:
-        outcomes.score_imported(Scorer(store, outcomes.run, suite, codes))
+    ended = "interrupted"
+    try:
+        done = complete_parts(store, run, suites, codes, fail)
+        for part in _open_parts(store):  # what other shards have answered of a task that failed is not waited for
+            work = part.observer_name, part.suite, part.space
+            if work in failed:
+                store.put_outcome(run, part.observer, work, "failed", failed[work], part.detail)
+        for task in tasks:
+            work = task.card.name, task.suite.name, task.space
+            status, reason = stated.get(work, ("failed", "its shard did not come to its end"))
+            if work in failed:
+                status, reason = "failed", failed[work]
+            elif work in done.scored:
+                status, reason = ("done" if work in done.fresh | answered else "cached"), ""
+            elif status != "not applicable":
+                status = "failed"
+                if work in stated:
+                    reason = done.waiting.get(f"{work[0]} under {work[1]}", reason)
+            outcomes.report.add(work, status, reason)
+        for suite in suites:
+            outcomes.score_imported(Scorer(store, run, suite, codes))
+        outcomes.report.decoded = sum(shard.decoded for shard in shards)
+        ended = outcomes.report.status
+    finally:
+        store.end_run(run, ended, note if ended == "done" else "")
+    return outcomes.report
 
 
 def _open_parts(store: Store) -> list[Outcome]:

@@ -13,7 +13,7 @@ from benchmark.contracts import DISTRUST, Metric, Observer, Score, Suite, Trials
 from benchmark.contracts.trials import Coded, coded, held
 from benchmark.engine.reference_trials import ObserverAnswers, ReferenceTrials, Sets, suite_trials
 from benchmark.identity import Codes, score_code
-from benchmark.stats import Comparison, clustered_variance, compare_ratio, ratio_influence
+from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison, compared
 from benchmark.stats.paired import compare_people, differing
@@ -26,10 +26,8 @@ from registry.files import digest_data
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
     """A ratio metric over all people's trials together; the interval is about other people on the same images. None:
-    not measured.
-
-    n: trials that count, of all people. Interval: variance of the ratio over people to first order, t quantile
-    (`stats.clusters`). Who only ever gave no answer, or has no trial that counts, is no person more."""
+    not measured. n: trials that count, of all people. Interval: variance of the ratio over people to first order, t
+    quantile (`stats.clusters`). Who only ever gave no answer, or has no trial that counts, is no person more."""
     if metric.ratio is None:
         return None
     parts = [metric.own(trials) for trials in people]
@@ -92,11 +90,9 @@ class Scorer:
         return True
 
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
-        """Score every imported observer on its own stimuli and on each collection that networks were shown.
-
-        A set of which some images are not in the imported trials is left out: an observer is compared on all images of
-        a set or on none. each: told "so many of so many are done" of each collection. Returns the number of new score
-        sets."""
+        """Score every imported observer on its own stimuli and on each collection that networks were shown. A set of
+        which some images are not in the imported trials is left out: an observer is compared on all images of a set or
+        on none. each: told "so many of so many are done" of each collection. Returns the number of new score sets."""
         return sum(self._collection(sets, each) for sets in self.answers.collections())
 
     def again(self) -> int:
@@ -326,17 +322,15 @@ def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     return Both(suite, own, other, {name: answers.trials for name, answers in peers.items()})
 
 
-def discordant_trials(store: Store, suites: Sequence[Suite], a: str, b: str) -> list[DiscordantTrial]:
-    """Trials of the headlines that only one of the two gets right; of a suite whose headline has no such trials, those
-    of its other metrics that do."""
-    pairs = (both for suite in suites if (both := both_of(store, suite, a, b)) is not None)
-    return [row for both in pairs for row in discordant_of(both)]
-
-
 def _under(both: Both) -> Iterator[SuiteComparison]:
     suite, metrics = both.suite, {metric.name: metric for metric in both.suite.metrics}
     for metric in suite.metrics:
-        if metric.ratio is not None and (row := _of_ratio(metric, both)) is not None:
+        if metric.ratio is None:
+            continue
+        others = list(both.people.values()) if both.b is None else [both.b]
+        own, theirs = metric.own(both.a), [part for trials in others if len(part := metric.own(trials))]
+        if len(own) and theirs:  # a lone person is no group, which the row says
+            row = compare_people(metric, own, theirs) if both.b is None else compare_ratio(metric, own, theirs[0])
             same = row.same and alike(metric.own(both.a), metric.own(both.b or both.a))
             yield SuiteComparison(suite.name, metric, replace(row, same=same))
     if suite.against is not None and suite.against.pair is not None:
@@ -355,18 +349,9 @@ def alike(a: Trials, b: Trials) -> bool:
     return np.array_equal(kept[0][a.by_key], kept[1][b.by_key])
 
 
-def _of_ratio(metric: Metric, both: Both) -> Comparison | None:
-    """None where one of the two has no trials of the metric's role; a lone person is no group, which the row says."""
-    others = list(both.people.values()) if both.b is None else [both.b]
-    own = metric.own(both.a)
-    theirs = [part for trials in others if len(part := metric.own(trials))]
-    if not len(own) or not theirs:
-        return None
-    return compare_people(metric, own, theirs) if both.b is None else compare_ratio(metric, own, theirs[0])
-
-
 def discordant_of(both: Both) -> list[DiscordantTrial]:
-    """As `discordant_trials`, of one suite."""
+    """Trials of a suite's headline that only one of the two gets right; where the headline has no such trials, those of
+    its other metrics that do."""
     if both.b is None:
         return []
     ratios = [metric for metric in both.suite.metrics if metric.ratio is not None]

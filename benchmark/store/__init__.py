@@ -1,12 +1,6 @@
 """The leaderboard's data base: the only room that knows SQL.
 
-    with open_store("results.db") as store:
-        run = store.begin_run("bench run ...", environment)
-        store.put_chunks(run, chunks)
-        store.latest_scores(suite="cue-conflict")
-
-Append-only: a row that is written is never changed. What counts as current is the newest row.
-"""
+Append-only: a row that is written is never changed. What counts as current is the newest row."""
 
 from benchmark.store.check import Status as Status
 from benchmark.store.check import status as status

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -64,7 +65,6 @@ def status(url_or_path: str) -> Status:
 
 
 def _size(connection: sa.Connection) -> int:
-    """Bytes, without a log that is not yet part of it."""
     if connection.dialect.name == "postgresql":
         query = sa.select(sa.func.pg_database_size(sa.func.current_database()))
         return int(connection.execute(query).scalar_one())
@@ -92,9 +92,11 @@ def problems(database: Database) -> Iterator[str]:
         if database.location.server is None:
             pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
             yield from (f"SQLite: {line}" for line in pages.all() if line != "ok")
-        kinds = [("key", _doubled(connection)), ("row refers", _orphans(connection))]
-        tables = [table for table in schema.METADATA.sorted_tables if table is not schema.SCORES]
-        kinds += [(table.name, _altered(connection, table)) for table in tables]
+        kinds = [("rule", _rules(connection))]
+        for table in schema.METADATA.sorted_tables:
+            if table is not schema.SCORES:  # what a score set's digest binds
+                rows = map(partial(row_problems, table), all_rows(connection, table))
+                kinds.append((table.name, chain.from_iterable(rows)))
         kinds += [("chunk", _overlapping(connection)), ("score set", _score_sets(connection))]
         for what, lines in (*kinds, ("import", _imports(connection))):
             yield from islice(lines, _SHOWN)
@@ -102,29 +104,20 @@ def problems(database: Database) -> Iterator[str]:
                 yield f"{more} more problems of this kind ({what} ...)"
 
 
-def _doubled(connection: sa.Connection) -> Iterator[str]:
-    """Keys that stand more than once: a copy of a table may have lost the rule against it."""
+def _rules(connection: sa.Connection) -> Iterator[str]:
+    """Keys that stand more than once, and references to rows that are not there: a copy of a table may have lost the
+    rules against them."""
     for table in schema.METADATA.sorted_tables:
         keys = list(table.primary_key.columns)
         query = sa.select(*keys).group_by(*keys).having(sa.func.count() > 1)
         for row in connection.execute(query).all():
             yield f"{table.name}: the key {', '.join(map(str, row))} stands more than once"
-
-
-def _orphans(connection: sa.Connection) -> Iterator[str]:
-    """References to rows that are not there."""
-    for table in schema.METADATA.sorted_tables:
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             target, child = key.column.table.alias("target"), key.parent
             owner = target.c[key.column.name]
             query = sa.select(sa.func.count()).select_from(table.join(target, owner == child, isouter=True))
             if n := int(connection.execute(query.where(child.is_not(None), owner.is_(None))).scalar_one()):
                 yield f"{table.name}.{child.name}: {n} rows refer to {key.column.table.name} that are not there"
-
-
-def _altered(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
-    """Rows that are not what their seal says, or whose content cannot be read."""
-    return chain.from_iterable(row_problems(table, row) for row in all_rows(connection, table))
 
 
 def all_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
@@ -154,7 +147,7 @@ def row_problems(table: sa.Table, row: Any) -> Iterator[str]:
         for column, kind in _JSON.get(table.name, {}).items():
             parsed(row._mapping[column], kind)
     except StoreError as error:
-        yield str(error).partition(". The disk")[0]
+        yield str(error).partition(". Restore")[0]
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         yield f"{what}: {error}"
 
@@ -199,7 +192,6 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
 
 
 def _imports(connection: sa.Connection) -> Iterator[str]:
-    """Imports of observations that are not there."""
     known = {*connection.scalars(sa.select(schema.OBSERVATIONS.c.key))}
     for row in fetched(connection, sa.select(schema.IMPORTS)):
         if lost := len({*texts(row.observations)} - known):

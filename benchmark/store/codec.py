@@ -18,6 +18,7 @@ import numpy as np
 from benchmark.contracts import Array, Coded
 from benchmark.contracts.trials import Column, Columns
 from benchmark.errors import StoreError
+from benchmark.store.db_errors import damaged
 from benchmark.store.sql import NOT_WRITTEN, parsed
 
 MAGIC = b"GBC1"
@@ -76,14 +77,6 @@ def decode_codes(payload: bytes, n: int, what: str) -> dict[str, Column]:
     if lengths := {len(values) for values in columns.values()} - {n}:
         raise damaged(what, f"it says {n} values and holds {', '.join(map(str, sorted(lengths)))}")
     return columns
-
-
-def damaged(what: str, why: str) -> StoreError:
-    """The error for bytes that are not what was written."""
-    return StoreError(
-        f"{what} is damaged: {why}. The disk or a copy of the file is at fault; restore the "
-        "leaderboard from a backup, or start a new one with `--db`."
-    )
 
 
 def _decode_body(body: bytes) -> dict[str, Column]:

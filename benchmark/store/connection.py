@@ -57,12 +57,8 @@ def connect(location: Location, *, write: bool, create: bool = True) -> Database
     if write and not os.access(path.parent, os.W_OK):
         raise read_only(location.shown)
     if write and (kind := network_disk(path)):
-        log.warning(
-            "the leaderboard %s lies on a network disk (%s): processes will wait for one another; put it on a local "
-            "disk, or use PostgreSQL for several machines",
-            location.shown,
-            kind,
-        )
+        why = "processes will wait for one another; put it on a local disk, or use PostgreSQL for several machines"
+        log.warning("the leaderboard %s lies on a network disk (%s): %s", location.shown, kind, why)
     return Database(location, write)
 
 
@@ -148,7 +144,18 @@ class Database:
             connection.execute("PRAGMA query_only=ON")
             return
         if self.location.path is not None and not network_disk(self.location.path):
-            _write_ahead(connection)  # whose shared memory is one machine's
+            # Readers go on while one process writes, and a commit is one append. The file remembers it. The log's
+            # shared memory is one machine's.
+            deadline = time.monotonic() + LOCK_TIMEOUT
+            while True:
+                try:
+                    connection.execute("PRAGMA journal_mode=WAL")
+                    break
+                except sqlite3.OperationalError as error:
+                    # Several processes that open a fresh file at once: SQLite does not wait here by itself.
+                    if "locked" not in str(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
         # With a write-ahead log a crash of the program loses nothing, and a power cut at most the last
         # chunks, which the next run computes again; FULL would wait for the disk at every chunk.
         connection.execute("PRAGMA synchronous=NORMAL")
@@ -160,7 +167,6 @@ class Database:
 
 
 def _file_number(path: str) -> tuple[int, int] | None:
-    """Which file lies at a path: device and inode. None where there is none."""
     try:
         state = os.stat(path)  # noqa: PTH116 - each transaction asks
     except OSError:
@@ -201,17 +207,3 @@ def _begin(connection: sa.Connection) -> None:
         # A writer takes its turn at once: a deferred transaction that has read before it writes
         # fails when another writer came between, however long the timeout.
         connection.exec_driver_sql("BEGIN" if options.get("reading") else "BEGIN IMMEDIATE")
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Readers go on while one process writes, and a commit is one append. The file remembers it."""
-    deadline = time.monotonic() + LOCK_TIMEOUT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            # Several processes that open a fresh file at once: SQLite does not wait here by itself.
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)

@@ -76,20 +76,19 @@ def as_store_errors(location: Location, *, reading: bool = False) -> Iterator[No
     except sa.exc.DBAPIError as error:
         raise _explained(location, error.orig or error) from error
     except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
-        raise damaged(location, "text that is no text") from error
+        raise damaged(location.shown, "text that is no text") from error
     except sa.exc.TimeoutError as error:
         raise StoreError(f"the leaderboard {location.shown} has no free connection: {error}") from error
     except (sa.exc.InvalidRequestError, *NOT_WRITTEN) as error:
         if not reading:
             raise
-        raise damaged(location, f"{type(error).__name__}: {error}") from error
+        raise damaged(location.shown, f"{type(error).__name__}: {error}") from error
 
 
-def damaged(location: Location, why: str) -> StoreError:
-    """The error for a leaderboard that no program of ours wrote like this."""
+def damaged(what: str, why: str) -> StoreError:
+    """The error for what no program of ours wrote like this: a leaderboard, or a part of one."""
     return StoreError(
-        f"{location.shown} is damaged: it holds what gestaltbench does not write ({why}). Restore it from a backup, "
-        "or start a new one with `--db`."
+        f"{what} is damaged: {why}. Restore the leaderboard from a backup, or start a new one with `--db`."
     )
 
 

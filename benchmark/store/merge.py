@@ -181,7 +181,6 @@ def _copy(
 
 
 def _moved(table: sa.Table, row: Any, change: Row) -> Row:
-    """The row as it is here; sealed anew where that differs."""
     plain = dict(row._mapping)
     return sealed(table, {**plain, **change}) if any(plain[name] != value for name, value in change.items()) else plain
 
@@ -204,7 +203,6 @@ def _copy_trials(
 ) -> list[str]:
     """Bring in observations, chunks, and what settled them, some at a time; a line on each observer and suite whose
     answers differ from what is here: of these nothing comes in, for an observation's chunks are all of one kind.
-
     observers: their id -> id here, of those that come; run: whose work they become (None: their own runs'); keys: those
     that are wanted (None: all)."""
     table, differing = schema.OBSERVATIONS, dict[tuple[str, str], list[str]]()
@@ -251,7 +249,6 @@ def _copy_trials(
 
 
 def _chunks(connection: sa.Connection, keys: Iterable[str]) -> dict[str, dict[int, Any]]:
-    """observation -> position -> row."""
     table = schema.CHUNKS
     chunks: dict[str, dict[int, Any]] = {key: {} for key in keys}
     for row in fetched_of(connection, sa.select(table), table.c.observation, chunks):

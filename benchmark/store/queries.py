@@ -34,6 +34,15 @@ from benchmark.store.sql import batches, digest_of, dump, fetched, fetched_of, p
 _OBSERVERS, _CARDS, _STIMULI = schema.OBSERVERS.c, schema.REGISTRATIONS.c, schema.STIMULI.c
 _OBSERVED, _CHUNKS, _SETTLED = schema.OBSERVATIONS.c, schema.CHUNKS.c, schema.SETTLED.c
 _SETS, _SCORES, _OUTCOMES = schema.SCORE_SETS.c, schema.SCORES.c, schema.OUTCOMES.c
+#: Whether a score set was not withdrawn.
+_COUNTS = ~sa.exists().where(schema.WITHDRAWN.c.score_set == _SETS.id)
+_STORED = sa.select(sa.func.coalesce(sa.func.sum(_CHUNKS.n), 0)).where(_CHUNKS.observation == _OBSERVED.key)
+#: Observations with fewer trials than they have stimuli, or than settled them.
+_LACKING = (
+    sa.select(_OBSERVED.key, _OBSERVED.suite)
+    .join(schema.SETTLED, _SETTLED.observation == _OBSERVED.key, isouter=True)
+    .where(_STORED.scalar_subquery() < sa.func.coalesce(_SETTLED.n, _OBSERVED.n))
+)
 _KEY_ROOM = 200  # characters: more than one key (64) in its quotes
 
 
@@ -140,7 +149,7 @@ def trials_digest(connection: sa.Connection, keys: Sequence[str]) -> str:
 
 def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, str]:
     """Key -> suite of each observation that lacks trials. failed: also where its observer has failed since."""
-    query = _lacking()
+    query = _LACKING
     if not failed:
         since = [
             *(_OUTCOMES[name] == _OBSERVED[name] for name in ("observer", "suite", "space")),
@@ -153,18 +162,8 @@ def incomplete(connection: sa.Connection, *, failed: bool = True) -> dict[str, s
 
 def complete(connection: sa.Connection, key: str) -> bool:
     """Whether every trial of an observation is stored, or as many as settled it; False if it is unknown."""
-    lacking = connection.execute(_lacking().where(_OBSERVED.key == key)).first()
+    lacking = connection.execute(_LACKING.where(_OBSERVED.key == key)).first()
     return lacking is None and has(connection, schema.OBSERVATIONS, "key", key)
-
-
-def _lacking() -> sa.Select[Any]:
-    """Observations with fewer trials than they have stimuli, or than settled them."""
-    stored = sa.select(sa.func.coalesce(sa.func.sum(_CHUNKS.n), 0)).where(_CHUNKS.observation == _OBSERVED.key)
-    return (
-        sa.select(_OBSERVED.key, _OBSERVED.suite)
-        .join(schema.SETTLED, _SETTLED.observation == _OBSERVED.key, isouter=True)
-        .where(stored.scalar_subquery() < sa.func.coalesce(_SETTLED.n, _OBSERVED.n))
-    )
 
 
 def outcomes(
@@ -181,17 +180,12 @@ def outcomes(
     return sorted(newest.values(), key=lambda row: row.created) if latest else rows
 
 
-def _counts() -> sa.ColumnElement[bool]:
-    """Whether a score set was not withdrawn."""
-    return ~sa.exists().where(schema.WITHDRAWN.c.score_set == _SETS.id)
-
-
 def newest_like(connection: sa.Connection, target: ScoreSet) -> str | None:
     """The id of the newest set of this observer, suite, space and stimuli if it was made like this."""
     same = [_SETS[name] == getattr(target, name) for name in ("observer", "suite", "space")]
     query = (
         sa.select(_SETS.id, _SETS.code, _SETS.observations, _SETS.version)
-        .where(*same, _SETS.stimuli == dump(target.stimuli), _counts())
+        .where(*same, _SETS.stimuli == dump(target.stimuli), _COUNTS)
         .order_by(_SETS.version.desc(), _SETS.created.desc(), _SETS.id.desc())
         .limit(1)
     )
@@ -210,7 +204,7 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
     query = (
         sa.select(*(_SETS[name] for name in ("observer", "version", "space", "code", "stimuli", "observations")))
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
-        .where(_SETS.suite == suite, _counts())
+        .where(_SETS.suite == suite, _COUNTS)
         .order_by(_SETS.version, _SETS.created, _SETS.id)
     )
     newest = {(row.observer, row.space, row.stimuli): row for row in fetched(connection, query)}
@@ -240,14 +234,6 @@ def scores_digest(rows: Iterable[Mapping[str, Any]]) -> str:
     return digest_of(row[name] for row in sorted(rows, key=itemgetter("position")) for name in names)
 
 
-def role_sets(connection: sa.Connection, suite: str | None = None) -> dict[str, Mapping[str, str]]:
-    """Digest of a collection -> role -> digest, for all that was scored under a suite (None: under any)."""
-    query = sa.select(_SETS.stimuli).distinct().order_by(_SETS.stimuli)
-    if suite is not None:
-        query = query.where(_SETS.suite == suite)
-    return {collection_digest(text): role_digests(text) for (text,) in fetched(connection, query)}
-
-
 def suites(connection: sa.Connection) -> list[str]:
     """Names of the suites that have scores."""
     return sorted(name for (name,) in fetched(connection, sa.select(_SETS.suite).distinct()))
@@ -257,14 +243,14 @@ def collections(connection: sa.Connection) -> list[StimuliNote]:
     """Several stimulus sets that were scored together, described like one; by their common digest."""
     notes = {note.digest: note for note in stimuli_names(connection)}
     described = []
-    for digest, roles in role_sets(connection).items():
-        parts = [notes[part] for part in roles.values() if part in notes]
+    for (text,) in fetched(connection, sa.select(_SETS.stimuli).distinct().order_by(_SETS.stimuli)):
+        parts = [notes[part] for part in role_digests(text).values() if part in notes]
         if len(parts) > 1:
             names = sorted({part.name for part in parts})
             name = ", ".join(names) if len(parts) <= 3 else f"{len(parts)} stimulus sets"
             n, whole = sum(part.n for part in parts), sum(part.whole or part.n for part in parts)
             origin = "; ".join(sorted({part.painted for part in parts} - {""})) or "collection"
-            described.append(StimuliNote(digest, name, parts[0].space, n, whole, origin))
+            described.append(StimuliNote(collection_digest(text), name, parts[0].space, n, whole, origin))
     return described
 
 
@@ -294,15 +280,14 @@ def latest_scores(
     conditions: Collection[str] | None = None,
 ) -> list[ScoreRow]:
     """Of each (observer name, suite, space, stimuli): the newest set of the newest version, for what the name stands
-    for now. By observer name, then in the order of storing.
-
-    conditions: e.g. ("",) leaves out scores per category, which most tables do not show."""
+    for now. By observer name, then in the order of storing. conditions: e.g. ("",) leaves out scores per category,
+    which most tables do not show."""
     beginning = sa.func.substr(_SETS.observations, 1, _KEY_ROOM, type_=sa.Text)
     stated = (_SETS[name] for name in ("suite", "version", "space", "created", "id", "stimuli"))
     query = (
         sa.select(_OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *stated, beginning.label("keys"))
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
-        .where(_counts())
+        .where(_COUNTS)
     )
     if suite is not None:
         query = query.where(_SETS.suite == suite)
@@ -315,7 +300,8 @@ def latest_scores(
     for same in sets.values():
         same.sort(key=lambda row: (row.version, row.created, row.id))
     ordered = sorted(sets.values(), key=lambda same: (same[-1].name, same[-1].created, same[-1].id))
-    policies = _policies(connection, (_first_key(row) for same in ordered for row in same))
+    details, keys = sa.select(_OBSERVED.key, _OBSERVED.details), (_first_key(row) for same in ordered for row in same)
+    policies = {key: _policy(how) for key, how in fetched_of(connection, details, _OBSERVED.key, keys)}
     scores = sa.select(schema.SCORES)
     for column, some in ((_SCORES.metric, metrics), (_SCORES.condition, conditions)):
         if some is not None:
@@ -342,14 +328,9 @@ def _first_key(score_set: Any) -> str:
     return parts[1] if len(parts) == 3 else ""
 
 
-def _policies(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
-    """Observation -> how it was run, in words; "" for imported ones."""
-    query = sa.select(_OBSERVED.key, _OBSERVED.details)
-    return {key: _policy(details) for key, details in fetched_of(connection, query, _OBSERVED.key, keys)}
-
-
 @lru_cache(maxsize=1024)
 def _policy(details: str) -> str:
+    """How an observation was run, in words; "" for imported ones."""
     how = parsed(details, dict).get("policy")
     if not how:
         return ""
@@ -388,12 +369,9 @@ def provenance(connection: sa.Connection, set_id: str) -> dict[str, Any]:
         raise StoreError(f"the leaderboard has no score set {set_id}")
     score_set = rows[0]
     keys = parsed(score_set.observations, list)
-    names = ("key", "suite", "version", "space", "stimuli", "role", "condition", "presentation", "transform", "n")
-    query = sa.select(
-        *(_OBSERVED[name] for name in (*names, "created", "details")),
-        _OBSERVERS.name.label("observer"),
-        _OBSERVERS.identity,
-    ).join(schema.OBSERVERS, _OBSERVERS.id == _OBSERVED.observer)
+    stated = [column for column in _OBSERVED if column.name not in ("observer", "run", "checksum")]
+    query = sa.select(*stated, _OBSERVERS.name.label("observer"), _OBSERVERS.identity)
+    query = query.join(schema.OBSERVERS, _OBSERVERS.id == _OBSERVED.observer)
     observed = {row.key: row for row in fetched_of(connection, query, _OBSERVED.key, keys)}
     computed: dict[str, list[str]] = {}
     chunk_runs = sa.select(_CHUNKS.observation, _CHUNKS.run).distinct()

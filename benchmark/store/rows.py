@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from benchmark.contracts import Array
 
-OutcomeStatus = Literal["done", "not applicable", "failed", "partial"]
+#: How a piece of work ended; the piece: observer, suite, decision space.
+Ending = Literal["done", "not applicable", "failed", "partial"]
+Work = tuple[str, str, str]
 #: The suite under which imported trials are stored: once, and scored by every suite that knows their stimuli.
 IMPORTED = "trials"
 #: Kinds of observers whose scores are made of imported trials alone.
@@ -20,11 +22,10 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One observer's answers to one block: what was asked. The answers themselves are its chunks.
-
-    key: the observation's identity (a digest); observer: id that `put_observer` gave; stimuli: digest; transform: JSON
-    text, "" where there is none; n: stimuli in the block; details: JSON-able (policy, configuration, ...), kept for
-    provenance."""
+    """One observer's answers to one block: what was asked. The answers themselves are its chunks. key: the
+    observation's identity (a digest); observer: id that `put_observer` gave; stimuli: digest; transform: JSON text, ""
+    where there is none; n: stimuli in the block; details: JSON-able (policy, configuration, ...), kept for provenance.
+    """
 
     key: str
     observer: str
@@ -33,10 +34,10 @@ class Observation:
     space: str
     stimuli: str
     role: str
-    condition: str
     presentation: str
-    transform: str
     n: int
+    condition: str = ""
+    transform: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -50,10 +51,9 @@ class StoredObservation(Observation):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive trials of one observation: the unit of commit and resume.
-
-    index: place on the fixed chunk grid; start: position of the first trial in the block's stimuli; columns: name ->
-    one value per trial (first axis): numbers, booleans or text."""
+    """Consecutive trials of one observation: the unit of commit and resume. index: place on the fixed chunk grid;
+    start: position of the first trial in the block's stimuli; columns: name -> one value per trial (first axis):
+    numbers, booleans or text."""
 
     key: str
     index: int
@@ -63,9 +63,8 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ScoreSet:
-    """All scores of one observer on one suite, made together.
-
-    code: digest of the scoring code; stimuli: role -> digest; keys: the observations that were scored."""
+    """All scores of one observer on one suite, made together. code: digest of the scoring code; stimuli: role ->
+    digest; keys: the observations that were scored."""
 
     observer: str
     suite: str
@@ -84,7 +83,7 @@ class Outcome:
     observer_name: str
     suite: str
     space: str
-    status: OutcomeStatus
+    status: Ending
     reason: str
     detail: str
     run: str
@@ -93,9 +92,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class StimuliRecord:
-    """A stimulus set as stored, without images.
-
-    ids: image names; labels: columns of text, one value per image."""
+    """A stimulus set as stored, without images. ids: image names; labels: columns of text, one value per image."""
 
     name: str
     digest: str

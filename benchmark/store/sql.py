@@ -96,9 +96,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
 
 def fetched(connection: sa.Connection, query: sa.Select[Any], optional: Collection[str] = ()) -> Sequence[Any]:
     """The rows of a query. Raises ValueError on a value of another type than the schema's: SQLite stores what it is
-    given.
-
-    optional: columns that may be empty though the schema forbids it (of an outer join)."""
+    given. optional: columns that may be empty though the schema forbids it (of an outer join)."""
     rows = connection.execute(query).all()
     # By column, not by value: tables have 100,000 rows.
     for column, values in zip(query.selected_columns, zip(*rows, strict=True), strict=False):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from benchmark.store import check, merge, queries, schema, trials, write
 from benchmark.store.connection import Database
-from benchmark.store.rows import Chunk, Observation, ObserverRow, Outcome, OutcomeStatus, ScoreSet
+from benchmark.store.rows import Chunk, Ending, Observation, ObserverRow, Outcome, ScoreSet, Work
 from benchmark.store.sql import insert_new, now
 from benchmark.store.trials import Sets
 from benchmark.store.versions import prepared
@@ -20,20 +20,16 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
-MOST_SETS = 100  # stimulus sets whose names and labels are kept at hand
 
 
 def open_store(url_or_path: str, *, write: bool = True, create: bool = True) -> Store:
-    """Opens a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://...").
-
-    With `write` an older one is brought up to date, and with `create` too a missing one is made; without `write`
-    nothing changes. Raises StoreError: nothing there (and not to be made), read-only, damaged, another program's, a
-    newer schema."""
+    """Opens a leaderboard: a file (SQLite), or a URL ("sqlite:///...", "postgresql://..."). With `write` an older one
+    is brought up to date, and with `create` too a missing one is made; without `write` nothing changes. Raises
+    StoreError: nothing there (and not to be made), read-only, damaged, another program's, a newer schema."""
     return Store(prepared(url_or_path, write=write, create=write and create))
 
 
 def _reading(query: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Concatenate[Store, P], T]:
-    """The method that asks a query in a transaction of its own."""
 
     @wraps(query)
     def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -43,7 +39,6 @@ def _reading(query: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Conc
 
 
 def _changing(step: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Concatenate[Store, P], T]:
-    """The method that makes a step as one transaction."""
 
     @wraps(step)
     def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -53,9 +48,8 @@ def _changing(step: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Conc
 
 
 class Store:
-    """A leaderboard. One per process; its methods may be called from several threads.
-
-    Methods raise StoreError with what happened, where and what to do. Nothing stored is ever changed."""
+    """A leaderboard. One per process; its methods may be called from several threads. Methods raise StoreError with
+    what happened, where and what to do. Nothing stored is ever changed."""
 
     # One query or step each, described there.
 
@@ -67,7 +61,6 @@ class Store:
     complete = _reading(queries.complete)
     incomplete = _reading(queries.incomplete)
     suites = _reading(queries.suites)
-    role_sets = _reading(queries.role_sets)
     score_sets = _reading(queries.score_sets)
     latest_scores = _reading(queries.latest_scores)
     has_scores = _reading(queries.has_scores)
@@ -106,9 +99,7 @@ class Store:
         self, *, latest: bool = True, names: Collection[str] | None = None, kinds: Collection[str] | None = None
     ) -> list[ObserverRow]:
         """Observers by name: what each name stands for now, or (`latest=False`) ever stood for. names, kinds: only
-        these.
-
-        A store that is open for reading alone reads them once."""
+        these. A store that is open for reading alone reads them once."""
         rows = self._observers.get(latest) or self._database.read(queries.observers, latest)
         if not self._database.write:
             self._observers[latest] = rows
@@ -123,13 +114,12 @@ class Store:
 
     def put_stimuli(self, stimuli: Stimuli) -> None:
         """A stimulus set's names and labels, once per digest; images are not stored."""
-        if not self._has(schema.STIMULI, "digest", stimuli.digest):
+        if not self._database.read(queries.has, schema.STIMULI, "digest", stimuli.digest):
             self._database.change(insert_new, schema.STIMULI, [write.stimuli_row(stimuli)])
 
     def put_observation(self, run: str, observation: Observation) -> None:
         """What is going to be asked, once per key. Its observer and stimuli must be there."""
-        if not self._has(schema.OBSERVATIONS, "key", observation.key):
-            self._database.change(write.put_observation, run, observation)
+        self._database.change(write.put_observation, run, observation)
 
     def put_chunks(self, run: str, chunks: Sequence[Chunk]) -> None:
         """All of the chunks, or none. A chunk that is there already stays as it is."""
@@ -142,18 +132,10 @@ class Store:
         return self._database.change(write.put_scores, run, now(), target, rows)
 
     def put_outcome(
-        self,
-        run: str,
-        observer: str | None,
-        observer_name: str,
-        suite: str,
-        space: str,
-        status: OutcomeStatus,
-        reason: str = "",
-        detail: str = "",
+        self, run: str, observer: str | None, work: Work, status: Ending, reason: str = "", detail: str = ""
     ) -> None:
-        """How a piece of work ended. reason: one line; detail: e.g. a traceback."""
-        outcome = Outcome(observer, observer_name, suite, space, status, reason, detail, run, now())
+        """How a piece of work (observer's name, suite, space) ended. reason: one line; detail: e.g. a traceback."""
+        outcome = Outcome(observer, *work, status, reason, detail, run, now())
         self._database.change(write.put_outcome, outcome)
 
     def merge(self, other: Store) -> merge.Merged:
@@ -175,16 +157,7 @@ class Store:
     # Reading trials. Stimulus sets that were read are kept: what a digest names never changes.
 
     def trials(self, keys: Sequence[str], missing: Mapping[str, str] | None = None) -> Trials:
-        """The stored trials of the observations as one table, in the order of the keys.
-
-        missing: role -> why there are no trials of it; passed on. Raises StoreError on an unknown key, a damaged chunk
-        (which), and a column that is text in one block and numbers in another."""
-        return self._database.read(trials.trials, keys, missing or {}, self._sets())
-
-    def _sets(self) -> Sets:
-        if len(self._known_sets) > MOST_SETS:
-            self._known_sets.clear()
-        return self._known_sets
-
-    def _has(self, table: sa.Table, column: str, value: str) -> bool:
-        return self._database.read(queries.has, table, column, value)
+        """The stored trials of the observations as one table, in the order of the keys. missing: role -> why there are
+        no trials of it; passed on. Raises StoreError on an unknown key, a damaged chunk (which), and a column that is
+        text in one block and numbers in another."""
+        return self._database.read(trials.trials, keys, missing or {}, self._known_sets)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from benchmark.contracts.trials import Column, Columns, coded, held, narrowed
 from benchmark.errors import StoreError
 from benchmark.stack_columns import stacked_codes
 from benchmark.store import schema
-from benchmark.store.codec import damaged, decode_codes
+from benchmark.store.codec import decode_codes
+from benchmark.store.db_errors import damaged
 from benchmark.store.queries import counting_chunks, stimuli
 from benchmark.store.sql import batches, fetched_of, row_digest
 
@@ -23,15 +23,8 @@ TOGETHER = 50  # observations whose encoded chunks are in memory at once
 LARGEST = 2**30  # bytes of one observation's columns: no suite stores a tenth of it
 
 
-@dataclass(frozen=True)
-class LabelledSet:
-    """A stimulus set's name, and the names and labels of its images, coded once for all blocks that show it."""
-
-    name: str
-    columns: Mapping[str, Coded]
-
-
-Sets = dict[str, LabelledSet]
+#: Digest of a stimulus set -> names and labels of its images, coded once for all blocks that show it.
+Sets = dict[str, dict[str, Coded]]
 
 
 def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str, str], known: Sets) -> Trials:
@@ -54,7 +47,7 @@ def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Itera
         record = stimuli(connection, digest)
         names = Coded(np.array(record.ids), np.arange(len(record.ids)))
         labels = {name: coded(values) for name, values in record.labels.items()}
-        known[digest] = LabelledSet(record.name, {"stimulus": names, **labels})
+        known[digest] = {"stimulus": names, **labels}
     chunks_query = counting_chunks(*chunks).order_by(chunks.observation, chunks.start)
     for some in batches(keys, TOGETHER):
         rows: dict[str, list[Any]] = {}
@@ -73,7 +66,7 @@ def chunk_columns(row: Any) -> Table:
     return columns
 
 
-def _labelled(observation: Any, chunks: Sequence[Any], shown: LabelledSet) -> Table:
+def _labelled(observation: Any, chunks: Sequence[Any], shown: Mapping[str, Coded]) -> Table:
     """The answers in an observation's chunks, with role, condition, and the names and labels of the images."""
     if not chunks:
         return {}
@@ -90,10 +83,10 @@ def _labelled(observation: Any, chunks: Sequence[Any], shown: LabelledSet) -> Ta
         name: Coded(np.array([text]), np.zeros(len(index), dtype=np.uint8))
         for name, text in (("role", observation.role), ("condition", observation.condition))
     }
-    for name, labels in shown.columns.items():
+    for name, labels in shown.items():
         columns[name] = Coded(labels.words, narrowed(labels.codes[index], len(labels.words)))
     if taken := sorted(columns.keys() & answers.keys()):
-        raise StoreError(f"'{taken[0]}' is both a label of '{shown.name}' and an observed column")
+        raise StoreError(f"'{taken[0]}' of observation {observation.key} is both a label and an observed column")
     return {**columns, **answers}
 
 

@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from benchmark.errors import StoreError
 from benchmark.store import schema
@@ -89,7 +88,7 @@ def revision(connection: sa.Connection, location: Location) -> str | None:
         return None
     if fake := sorted({*schema.METADATA.tables, schema.REVISION.name} & views):
         # Its rows may be computed without end: nothing may be asked of it.
-        raise damaged(location, f"'{fake[0]}' is no table")
+        raise damaged(location.shown, f"'{fake[0]}' is no table")
     meta, owner = schema.META.c, None
     if {"meta", "alembic_version"} <= tables:
         owner = connection.scalar(sa.select(meta.value).where(meta.key == "application"))
@@ -99,9 +98,9 @@ def revision(connection: sa.Connection, location: Location) -> str | None:
         raise StoreError(f"{location.shown} {other}")
     number = connection.scalar(sa.select(schema.REVISION.c.version_num))
     if not isinstance(number, str) or not re.fullmatch("[0-9]{4}", number):
-        raise damaged(location, f"schema {number!r}")
+        raise damaged(location.shown, f"schema {number!r}")
     if number == schema.HEAD and (lost := sorted(schema.METADATA.tables.keys() - tables)):
-        raise damaged(location, f"the table '{lost[0]}' is not there")
+        raise damaged(location.shown, f"the table '{lost[0]}' is not there")
     return number
 
 
@@ -111,10 +110,8 @@ def create_tables(database: Database) -> None:
         _one_at_a_time(connection)
         if revision(connection, database.location) is not None:
             return
-        for table in (schema.REVISION, *schema.METADATA.sorted_tables):
-            connection.execute(CreateTable(table, if_not_exists=True))
-            for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                connection.execute(CreateIndex(index, if_not_exists=True))
+        for tables in (schema.REVISION.metadata, schema.METADATA):
+            tables.create_all(connection)
         insert_new(connection, schema.REVISION, [{"version_num": schema.HEAD}])
         facts = {"application": schema.APPLICATION, "created": now(), "created by": __version__}
         insert_new(connection, schema.META, [{"key": key, "value": value} for key, value in facts.items()])

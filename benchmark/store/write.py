@@ -36,7 +36,6 @@ def begin_run(connection: sa.Connection, command: str, environment: Mapping[str,
 
 
 def _inserted(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> str:
-    """The id of a row, sealed and inserted."""
     whole = sealed(table, row)
     insert_new(connection, table, [whole])
     return str(whole["id"])

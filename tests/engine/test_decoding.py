@@ -1,7 +1,6 @@
 """Decoded chunks: in order, at most two ahead, kept on disk, and never another set's or a damaged file's pixels."""
 
 import itertools
-import os
 
 import numpy as np
 import pytest
@@ -64,22 +63,11 @@ def test_at_most_two_chunks_are_under_way(tmp_path):
         assert len(decode.seen) <= (taken + 1) * CHUNK
 
 
-def kept_sets(cache):
-    return {place.name[0] for place in cache.iterdir() if any(place.glob("*.npy"))}
-
-
-def test_the_sets_used_longest_ago_make_room(tmp_path, monkeypatch):
+def test_a_full_cache_is_emptied(tmp_path, monkeypatch):
     def show(letter):
-        return values(decoded_chunks(stimuli(4, Decode(), digest=letter * 64), [0], tmp_path))
+        list(decoded_chunks(stimuli(4, Decode(), digest=letter * 64), [0], tmp_path))
+        return {place.name[0] for place in tmp_path.iterdir()}
 
-    for age, letter in enumerate("abc"):
-        show(letter)
-        os.utime(next(tmp_path.glob(f"{letter * 32}-*")), (1000 + age, 1000 + age))
-    size = sum(path.stat().st_size for path in tmp_path.rglob("*.npy")) // 3
-    monkeypatch.setattr(inference, "ALL_BYTES", 3 * size)
-    show("a")  # used again, though made first
-    show("d")
-    assert kept_sets(tmp_path) == {"a", "c", "d"}
-    show("e")
-    assert kept_sets(tmp_path) == {"a", "d", "e"}
-    assert sum(path.stat().st_size for path in tmp_path.rglob("*.npy")) <= 3 * size
+    assert [show(letter) for letter in "ab"] == [{"a"}, {"a", "b"}]
+    monkeypatch.setattr(inference, "ALL_BYTES", sum(path.stat().st_size for path in tmp_path.rglob("*.npy")))
+    assert [show(letter) for letter in "bc"] == [{"a", "b"}, {"c"}]

@@ -85,7 +85,7 @@ def test_a_person_with_part_of_the_images_is_named(tmp_path, db, bench):
     ended = bench("import", "trials", tmp_path / "lab", "--db", db)
     assert ended.code == 0
     assert "from lab" in ended.out
-    assert "cue-conflict: subject-03 (lab) lacks 1 of 4 images that most others answered" in ended.out
+    assert "cue-conflict: subject-03 (lab) lacks 1 of 4 images that most of their source answered" in ended.out
     assert biases(db, "people (pooled)") == [0.75]
     assert biases(db, "subject-03 (lab)") == []
     assert len(api.trials("subject-03 (lab)", "cue-conflict", db=db)) == 3

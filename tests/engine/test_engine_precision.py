@@ -69,7 +69,7 @@ def test_bf16_is_the_networks(tmp_path):
 def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
     net = engine_nets.Normed(3).eval().requires_grad_(False)
     model = LoadedModel(network("net", "Normed"), net, "digest", label_space("world16"))
-    feed = devices.feed(model, devices.stated(2), device="cpu", compile_model=True)
+    feed = devices.feed(model, devices.Tuning(2), device="cpu", compile_model=True)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
     def gradients(forward):

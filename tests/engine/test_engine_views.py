@@ -1,4 +1,4 @@
-"""What a view tells of a chunk does not depend on the device batch; masks follow their images."""
+"""The device batch changes nothing of what a view tells; masks and maps follow their images."""
 
 from dataclasses import replace
 
@@ -14,26 +14,26 @@ from benchmark.engine import devices
 from benchmark.engine.devices import make_policy, numerics
 from benchmark.engine.model_view import NetworkView
 from registry.labels import label_space
-from registry.model import LoadedModel
+from registry.model import LoadedModel, present, present_mask
 
 
 def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
     labels = label_space("world16")
     card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
     model = LoadedModel(card, Readout(3).eval(), "digest", labels)
-    feed = devices.feed(model, devices.stated(batch), device="cpu")
-    stimuli = replace(make_stimuli(40), **changes)
+    feed = devices.feed(model, devices.Tuning(batch), device="cpu")
+    stimuli = replace(make_stimuli(8), **changes)
     block = Block(stimuli, presentation=presentation, role="toys")
     if pixels is None:
-        pixels = model.prepare([stimuli.decode(i) for i in range(40)], presentation)
-    index = np.arange(40)
+        pixels = model.prepare([stimuli.decode(i) for i in range(8)], presentation)
+    index = np.arange(8)
     return NetworkView(feed, block, index, pixels, labels.groupings["world16"], 0, batch=batch)
 
 
 def test_the_device_batch_changes_nothing():
-    whole, parts = view(40), view(7)
-    assert whole.batch == 40
-    assert parts.batch == 7
+    whole, parts = view(8), view(3)
+    assert whole.batch == 8
+    assert parts.batch == 3
     assert_close(whole.logits, parts.logits)
     assert_close(whole.images, parts.images, rtol=0, atol=0)
     assert list(whole.responses) == list(parts.responses)
@@ -57,8 +57,56 @@ def test_a_mask_lies_on_its_object():
     random = np.random.default_rng(0)
     blocks = random.random((8, 8)) > 0.5
     painted = np.kron(blocks, np.ones((40, 40), dtype=bool))
-    images = [np.repeat((painted * 255).astype(np.uint8)[:, :, None], 3, axis=2)] * 40
+    images = [np.repeat((painted * 255).astype(np.uint8)[:, :, None], 3, axis=2)] * 8
     how = HALF.model_copy(update={"size": 64, "resize": 72, "fixed_size": True})
     shown = view(8, "card", how, mask=lambda _i: painted, decode=lambda i: images[i])
     bright = shown.images[0].mean(0).numpy() > 0.5
     assert (bright != shown.mask(0)).mean() < 0.06
+
+
+def ramp(height, width):
+    """Brighter to the right and, less so, downwards; with the image that is painted from it."""
+    values = np.add.outer(np.arange(height) / 4, np.arange(width) * 1.0)
+    values = (values / values.max()).astype(np.float32)
+    return values, np.repeat((values * 255).round().astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+@pytest.mark.parametrize("presentation", ["whole", "card", "crop224"])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_graded_map_lies_on_its_image(presentation, fixed):
+    values, image = ramp(300, 420)
+    sizes = {"size": 64, "resize": 72, "fixed_size": fixed}
+    how = HALF.model_copy(update={**sizes, "interpolation": "bilinear"})
+    shown = view(4, presentation, how, decode=lambda i: image, importance=lambda i: values)
+    found = shown.importance(3)
+    assert found.dtype == np.float32
+    assert found.shape == tuple(shown.images.shape[-2:])
+    seen = shown.images[0].mean(0).numpy()
+    # Whole images are resized by bicubic, the map by bilinear: alike on a ramp, but at its borders.
+    assert np.abs(found - seen)[2:-2, 2:-2].max() < 0.01
+    assert found.min() >= 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(500, 375), (333, 500), (256, 256), (100, 137)])
+@pytest.mark.parametrize("presentation", ["card", "crop224"])
+def test_a_photograph_painted_from_its_mask_stays_on_it(height, width, presentation):
+    """Resize 256, crop 224: the thresholded image is the mask but within the interpolation's border."""
+    random = np.random.default_rng(height)
+    y, x = np.mgrid[:height, :width]
+    mask = np.zeros((height, width), dtype=bool)
+    for _ in range(4):
+        centre = random.random(2) * (height, width)
+        radius = min(height, width) * (0.15 + 0.15 * random.random())
+        mask |= (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+    image = np.repeat((mask * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    how = HALF.model_copy(update={"size": 224, "resize": 256, "interpolation": "bilinear"})
+    bright = present([image], how, presentation)[0][:, :, 0]
+    shown = present_mask(mask, how, presentation)
+    assert shown.shape == bright.shape == (224, 224)
+    # Pixels that no edge blurs must agree exactly, and a shift by two pixels must break that.
+    sure = (bright == 0) | (bright == 255)
+    assert sure.mean() > 0.85 and 0.05 < shown.mean() < 0.95
+    assert np.array_equal(shown[sure], bright[sure] == 255)
+    assert ((bright > 127) != shown).mean() < 0.01
+    moved = np.roll(shown, 2, axis=1)
+    assert not np.array_equal(moved[sure], bright[sure] == 255)

@@ -268,29 +268,6 @@ def template(kind, folder):
     return {p.name: p.read_text().replace("mine_own", "PACKAGE") for p in package.iterdir()}
 
 
-OF_TEMPLATE = {
-    "a metric": ("metrics.py", 'trials["response"] ==', 'trials["response"] !=', SCORES),
-    "a metric's title": ("metrics.py", '"mirrored",', '"the other way",', SCORES),
-    "a new metric": ("metrics.py", "METRICS = (", "METRICS = (Metric('a', 'b', 'c', ratio=_as_is),", SCORES),
-    "score": ("score.py", "for metric in METRICS", "for metric in METRICS[:1]", SCORES),
-    "the suite's summary": ("__init__.py", "beside that", "next to that", set()),
-    "observe": ("observe.py", "view.responses", "view.categories", TRIALS),
-    "a transform": ("plan.py", "images.flip(-1)", "images.flip(-2)", BOTH),
-    "plan": ("plan.py", '"as-is"', '"plain"', BOTH),
-    "what the protocol is": ("config.py", '"natural"', '"edges"', BOTH),
-    "a docstring": ("plan.py", '"""Two blocks', '"""The two blocks', set()),
-}  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", OF_TEMPLATE)
-def test_a_suite_of_the_template_keeps_its_trials_when_its_metrics_change(folder, tmp_path, kind):
-    files = template("suite", tmp_path)
-    *edit, expected = OF_TEMPLATE[kind]
-    now = keys(folder, edited(files, *edit), network="")
-    assert changed(now, keys(folder, files, network="")) == expected
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "place", "function", "old", "new"),

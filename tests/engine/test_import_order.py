@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.engine.importing import _ordered, joined
+from benchmark.engine.importing import _observation, joined
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trials import TrialFile
 
@@ -36,7 +36,7 @@ def imported(files: list[TrialFile]) -> tuple[str, dict[str, list[object]]]:
     """Which set of images, and what was answered to each."""
     whole = joined(files)
     stimuli = trial_stimuli([whole])
-    columns = _ordered(whole.columns, stimuli)
+    _, columns = _observation(whole, stimuli, "observer")
     return stimuli.digest, {name: columns[name].tolist() for name in ("response", "margin")}
 
 

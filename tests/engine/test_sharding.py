@@ -9,7 +9,7 @@ from engine_toys import ideal, network
 
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
 from benchmark.engine import run
-from benchmark.engine.plan import Task, cut, plan_digest, split, stated_cost
+from benchmark.engine.plan import Task, plan_digest, split, stated_cost
 from benchmark.engine.score_shards import complete_parts
 from benchmark.store import open_store
 
@@ -45,7 +45,9 @@ def test_each_block_is_in_one_part_in_the_order_of_the_plan(n):
     ],
 )
 def test_cuts(costs, n, parts):
-    assert cut([(cost, 1) for cost in costs], n) == [[(part, range(1))] for part in parts]
+    tasks = plan([ideal()], range(1, len(costs) + 1))
+    stretches = split(tasks, n, lambda task, block: costs[len(block.stimuli) - 1])
+    assert [part for part, some in enumerate(stretches) for _ in flat(some)] == parts
 
 
 def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
@@ -55,15 +57,6 @@ def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
         task = Task(ideal(), suite, "world16", suite.plan(None, None))
         parts = split([task], 2)
         assert [sum(one.trials for one in part) for part in parts] == shares
-
-
-def test_no_part_is_dearer_than_its_share_and_a_piece():
-    costs = [3, 1, 4, 1, 5, 9, 2, 6]
-    for n in (2, 3, 4):
-        parts = [shares[0][0] for shares in cut([(cost, 1) for cost in costs], n)]
-        assert parts == sorted(parts)
-        sums = [sum(cost for cost, part in zip(costs, parts, strict=True) if part == k) for k in range(n)]
-        assert max(sums) <= sum(costs) / n + max(costs)
 
 
 def test_the_digest_names_the_plan_and_how_it_is_run():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from benchmark.contracts import Block
-from benchmark.engine.devices import feed, stated
+from benchmark.engine.devices import Tuning, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.stimuli.generated import generated_set
 from registry.cards import ModelCard, Preprocess
@@ -75,7 +75,7 @@ def view_of(*found, threshold=0.05):
     index = torch.arange(3).numpy()
     pixels = model.present([stimuli.decode(i) for i in range(3)], "whole")
     block = Block(stimuli, "natural", "whole")
-    return NetworkView(feed(model, stated(2), device="cpu"), block, index, pixels, space.grouping("world16"), 0)
+    return NetworkView(feed(model, Tuning(2), device="cpu"), block, index, pixels, space.grouping("world16"), 0)
 
 
 def test_no_box_is_no_answer_and_ties_go_to_the_first():

@@ -104,9 +104,7 @@ class Made:
             "version": 1,
             "space": "geirhos16",
             "role": "cue-conflict",
-            "condition": "",
             "presentation": "whole",
-            "transform": "",
         }
         return Observation(key, observer, stimuli=stimuli, n=n, **(fields | changes))
 

@@ -28,7 +28,7 @@ def answered(store, made, key="k1", name="net", identity="weights-1", n=10):
     observer = store.put_observer(made.observer(name, identity))
     run = made.answers(store, key, observer, n=n)
     store.put_scores(run, made.score_set(observer, keys=(key,)), [made.score()])
-    store.put_outcome(run, observer, name, "cue-conflict", "geirhos16", "done")
+    store.put_outcome(run, observer, (name, "cue-conflict", "geirhos16"), "done")
     store.end_run(run, "done", "a note")
     return run, observer
 

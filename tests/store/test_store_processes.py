@@ -40,7 +40,7 @@ WRITE = """if True:
         keys = [f"{name}/{block}" for block in range(blocks)]
         for key in keys:
             store.put_observation(run, Observation(
-                key, observer, "cue", 1, "geirhos16", "d1", "cue", "", "whole", "", size))
+                key, observer, "cue", 1, "geirhos16", "d1", "cue", "whole", size))
             there = store.chunks(key)
             for index in set(range(8)) - there:
                 values = np.arange(index * 8, index * 8 + 8)
@@ -50,7 +50,7 @@ WRITE = """if True:
         trials = store.trials(keys)
         made = ScoreSet(observer, "cue", 1, "geirhos16", "c", {"cue": "d1"}, tuple(keys))
         store.put_scores(run, made, [Score("sum", float(trials["p"].sum()), n=len(trials))])
-        store.put_outcome(run, observer, name, "cue", "geirhos16", "done", "")
+        store.put_outcome(run, observer, (name, "cue", "geirhos16"), "done", "")
         store.end_run(run, "done")
 """
 

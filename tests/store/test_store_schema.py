@@ -198,20 +198,3 @@ def test_another_programs_data_base_is_refused(url, write):
         connection.execute(sa.text("CREATE TABLE bookmarks (name TEXT)"))
     with pytest.raises(StoreError, match=r"another program \(tables bookmarks"):
         open_store(url, write=write)
-
-
-@pytest.mark.slow
-def test_start_up_needs_neither_alembic_nor_pandas_nor_torch(path, python):
-    open_store(str(path)).close()
-    code = """if True:
-        import sys
-        from benchmark.store import open_store
-        with open_store(sys.argv[1], write=False) as store:
-            store.latest_scores(suite="cue-conflict")
-        heavy = {"alembic", "pandas", "torch", "scipy", "sqlalchemy.orm"} & set(sys.modules)
-        print(sorted(heavy))
-    """
-    process = python(code, path)
-    out, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert out.strip() == "[]"

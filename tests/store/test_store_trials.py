@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-import sqlalchemy as sa
 
 from benchmark.errors import StoreError
-from benchmark.store import Chunk, open_store, schema
+from benchmark.store import Chunk, open_store
 
 
 def test_chunks_come_back_as_one_table(store, made):
@@ -87,19 +86,6 @@ def test_chunks_that_do_not_fit(store, made, columns, start, message):
     store.put_observation(run, made.observation("k1", observer))
     with pytest.raises(StoreError, match=message):
         store.put_chunks(run, [Chunk("k1", 0, start, columns)])
-
-
-def test_a_damaged_chunk_is_named(url, made):
-    with open_store(url) as store:
-        _, observer = made.world(store)
-        made.answers(store, "k1", observer)
-    with sa.create_engine(url).begin() as connection:
-        table = schema.CHUNKS
-        payload = connection.scalar(sa.select(table.c.payload).where(table.c.position == 1))
-        broken = payload[:-3] + b"abc"
-        connection.execute(table.update().where(table.c.position == 1).values(payload=broken))
-    with open_store(url, write=False) as store, pytest.raises(StoreError, match="chunk 1 of observation k1 is damaged"):
-        store.trials(["k1"])
 
 
 def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):

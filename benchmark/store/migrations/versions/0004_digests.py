@@ -84,7 +84,6 @@ def _put_aside(connection: sa.Connection) -> dict[str, sa.Table]:
 
 
 def _rows(connection: sa.Connection, table: sa.Table) -> Iterator[dict[str, Any]]:
-    """All rows in the order of the key, a page at a time."""
     return (dict(row._mapping) for row in all_rows(connection, table))
 
 
