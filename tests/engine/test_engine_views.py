@@ -14,7 +14,7 @@ from benchmark.engine import devices
 from benchmark.engine.devices import make_policy, numerics
 from benchmark.engine.model_view import NetworkView
 from registry.labels import label_space
-from registry.model import LoadedModel, present, present_mask
+from registry.model import LoadedModel, present, present_plane
 
 
 def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
@@ -101,7 +101,7 @@ def test_a_photograph_painted_from_its_mask_stays_on_it(height, width, presentat
     image = np.repeat((mask * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     how = HALF.model_copy(update={"size": 224, "resize": 256, "interpolation": "bilinear"})
     bright = present([image], how, presentation)[0][:, :, 0]
-    shown = present_mask(mask, how, presentation)
+    shown = present_plane(mask, how, presentation)
     assert shown.shape == bright.shape == (224, 224)
     # Pixels that no edge blurs must agree exactly, and a shift by two pixels must break that.
     sure = (bright == 0) | (bright == 255)
