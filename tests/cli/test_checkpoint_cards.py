@@ -100,15 +100,6 @@ def test_a_run_that_was_moved_keeps_its_names(folder, tmp_path):
     assert after["run-step_1"].sha256 == before["run-step_1"].sha256
 
 
-def test_a_file_that_was_replaced_by_an_older_one(folder, tmp_path):
-    before, _ = swept(folder)
-    save(tmp_path / "older.pt", 1)
-    os.utime(tmp_path / "older.pt", (1e9, 1e9))
-    (tmp_path / "older.pt").replace(folder / "step_1.pt")
-    after, _ = swept(folder)
-    assert after["run-step_1"].sha256 != before["run-step_1"].sha256
-
-
 def test_another_input_is_another_network_and_what_is_not_said_again_stays(folder):
     swept(folder)
     other, _ = swept(folder, mean=[0.1, 0.2, 0.3])

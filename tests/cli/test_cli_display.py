@@ -136,15 +136,6 @@ def test_markup_is_text(capsys):
     assert capsys.readouterr().out == "[bold]tag[/bold], [/]\n"
 
 
-def test_a_pipe_takes_lines_of_any_width(capsys):
-    from rich.table import Table
-
-    name, table = "a-name-of-many-words " * 20, Table("name", *map(str, range(40)))
-    table.add_row(name, *map(str, range(40)))
-    table_console().print(table)
-    assert name in capsys.readouterr().out
-
-
 @pytest.mark.slow
 def test_trials_in_files_are_exact(bench, hostile, tmp_path):
     path = tmp_path / "trials.csv"

@@ -94,19 +94,3 @@ def test_what_is_no_file_is_one_line(workplace, words):
         assert (trace, unseen(text)) == ("", set())
         not_there = name in ("loop", "folder/x/y.db")
         assert code == 1 or (not_there and words[0] in ("run", "doctor")), (name, text)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("export", "--trials", "ideal-shape", "--suite", ""), "no suite is called ''"),
-        (("rank", "--db", "~ideal-*"), "no leaderboard at ~ideal-*"),
-        (("run", "--batch-size", "1" * 5000), "not a valid integer range"),
-        (("models", "check", "world-standard-0", "--device", "-1"), "device '-1' is not available"),
-        (("models", "check", "world-standard-0", "--device", "cpu:-1"), "device 'cpu:-1'"),
-    ],
-)
-def test_words_that_ended_in_a_traceback(workplace, words, said):
-    code, text, trace = ended(words)
-    assert (trace, code in (1, 2)) == ("", True)
-    assert said in text

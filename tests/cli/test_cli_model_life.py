@@ -94,20 +94,6 @@ def test_a_model_is_replaced_renamed_retired_and_removed(home):
 
 
 @pytest.mark.slow
-def test_rows_of_a_board_are_chosen_and_hidden(home):
-    assert bench("run", "ideal-shape,ideal-texture", *RUN).return_value == 0
-
-    def observers(*words):
-        printed = said(bench("rank", "cue-conflict", *words))
-        return {name for name in ("ideal-shape", "ideal-texture") if name in printed}
-
-    assert observers() == {"ideal-shape", "ideal-texture"}
-    assert observers("--only", "ideal-s*") == {"ideal-shape"}
-    assert observers("--hide", "ideal-s*,nobody") == {"ideal-texture"}
-    assert observers("--only", "ideal-*", "--hide", "ideal-texture") == {"ideal-shape"}
-
-
-@pytest.mark.slow
 def test_built_in_cards_stay_as_they_are(home):
     for words in (("remove", "resnet50"), ("rename", "resnet50", "x"), ("retire", "resnet50")):
         with pytest.raises(CardError, match="built-in card"):
@@ -122,17 +108,6 @@ def test_built_in_cards_stay_as_they_are(home):
     with pytest.raises(CardError, match="letters, digits"):
         bench("models", "rename", "mine", "../mine")
     assert "mine" in read_cards(home / "home" / "cards")
-
-
-@pytest.mark.slow
-def test_a_path_registers_and_runs_in_one_go(home):
-    how = ("--arch", "timm:test_resnet", "--labels", "world16")
-    result = bench("run", home / "net0.pt", *how, *RUN, "--dry-run")
-    assert "net0" in said(result)
-    card = read_cards(home / "home" / "cards")["net0"]
-    again = bench("run", home / "net0.pt", *how, *RUN, "--dry-run")
-    assert "ok    " not in said(again)
-    assert read_cards(home / "home" / "cards")["net0"] == card
 
 
 def test_a_run_in_which_nothing_ran_is_no_success(home):

@@ -18,24 +18,6 @@ def probe(name, backbone, training, *words):
     return ("register", name, "--arch", backbone, "--probe", training, *words)
 
 
-IN = ("--size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25")
-FACTORIES = """
-from torch import nn
-
-class Backbone(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 8, 3, stride=2)
-
-    def forward(self, x):
-        return self.conv(x)
-
-class Tokens(Backbone):
-    def forward(self, x):
-        return super().forward(x).flatten(2)
-"""
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """Class folders of two colours, six images each."""
@@ -47,14 +29,6 @@ def pictures(tmp_path_factory):
             pixels = draw.integers(0, 128, (40, 32, 3)) + np.eye(3, dtype=int)[number] * 127
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{name}{i}.png")
     return folder
-
-
-@pytest.fixture
-def factories(tmp_path, monkeypatch):
-    name = f"backbones_{abs(hash(str(tmp_path)))}"
-    (tmp_path / f"{name}.py").write_text(FACTORIES)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return name
 
 
 @pytest.mark.slow
@@ -97,16 +71,6 @@ def test_a_file_with_and_without_a_classifier(kept, bench, pictures, tmp_path):
     assert not model.module.training
     same = model.module.backbone.state_dict()
     assert all(torch.equal(same[name], state[name]) for name in same)
-
-
-@pytest.mark.slow
-def test_a_backbone_of_python(bench, pictures, factories):
-    done = bench(*probe("p", f"python:{factories}:Backbone", pictures, *IN))
-    assert done.code == 0, done.err
-    assert "features: 8 numbers" in done.out
-    done = bench(*probe("t", f"python:{factories}:Tokens", pictures, *IN))
-    assert done.code == 1
-    assert "expected features [images, numbers] or a feature map" in done.err
 
 
 @pytest.mark.slow

@@ -49,15 +49,6 @@ def test_the_time_left_is_of_the_whole_plan():
     assert "100% of the work" in lines[1] and "about 0 s left" in lines[1]
 
 
-def test_tuning_and_notes_are_said_at_once():
-    beat, _, lines = beats({})
-    beat.tuning("net")
-    beat.note("out of memory")
-    assert lines == [
-        "tuning net: measuring batch sizes (remembered for the next run)", "out of memory"
-    ]  # fmt: skip
-
-
 def test_bars_move_with_work_or_pieces_and_count_trials():
     bars = Bars(Console(file=io.StringIO(), force_terminal=True, width=80))
 
@@ -112,11 +103,6 @@ def test_a_pipe_is_told_what_a_long_run_costs_and_it_starts(bench, long_from_not
     assert "this run takes long" in ended.err and "about 1 s of computing" in ended.err
     assert "ideal-shape" in ended.err and "Start?" not in ended.err
     assert "this run takes long" not in ended.out
-
-
-@pytest.mark.slow
-def test_a_short_run_says_nothing_of_it(bench):
-    assert "this run takes long" not in bench(*RUN).err
 
 
 @pytest.mark.parametrize(("answer", "code"), [pytest.param("n\n", 1, marks=pytest.mark.slow), ("\n", 1), ("y\n", 0)])

@@ -5,7 +5,6 @@ import json
 import shlex
 import sqlite3
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +13,6 @@ import torch
 from PIL import Image
 
 from benchmark import api
-from benchmark.api.options import command_line
 from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.store import open_store
 from registry.world_networks import tiny_resnet
@@ -44,31 +42,6 @@ def test_everything_behind_a_headline_is_said(bench, board):
         "--seed 0 --batch-size 12",
     ):
         assert text in ended.out, text
-
-
-def test_a_metric_is_known_by_the_title_that_tables_show(bench, board):
-    by_title, by_name = (
-        json.loads(bench("show", "--provenance", *NAMES, metric, "--json", "--db", board).out)
-        for metric in ("shape bias", "shape_bias")
-    )
-    assert by_title == by_name and by_title[0]["metric"] == "shape_bias"
-    wrong = bench("show", "--provenance", *NAMES, "shape bias", "nothing", "--db", board)
-    assert wrong.code == 2 and "Known: ," not in wrong.err
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("world-standard-9",), "no observer is called 'world-standard-9'"),
-        ((NAMES[0], "cue-conflikt"), "no suite is called 'cue-conflikt'"),
-        ((*NAMES, "shape_bais"), "no metric is called 'shape_bais'"),
-        ((*NAMES, "shape_bias", "dog?"), "no condition is called 'dog?'"),
-    ],
-)
-def test_names_that_nothing_has_are_answered_with_close_ones(bench, board, words, said):
-    ended = bench("show", "--provenance", *words, "--db", board)
-    assert ended.code == 2 and len(ended.errors) == 1
-    assert said in ended.err and "`bench " in ended.err
 
 
 @pytest.mark.slow
@@ -119,28 +92,6 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
             "bench register m --arch open_clip:ViT-B-32 --weights openai --templates 7",
         ),
         (
-            {"arch": "open_clip:folder", "weights": "/a b", "training": ["zero-shot(16 names x 3 templates)"]},
-            "bench register m --arch 'open_clip:/a b' --templates FILE, with its 3 templates, one a line: its card "
-            "does not say which",
-        ),
-        (
-            {"arch": "open_clip:x", "training": ["zero-shot(16 names x 80 templates)"],
-             "options": {"templates": "FILE"}},
-            "bench register m --arch open_clip:x --templates FILE, with its 80 templates, one a line: its card does "
-            "not say which",
-        ),
-        (
-            {"arch": "open_clip:folder", "weights": "/a", "training": ["zero-shot(16 names x 1 templates)"],
-             "options": {"templates": "it's a {}."}},
-            """bench register m --arch open_clip:/a --templates 'it'"'"'s a {}.'""",
-        ),
-        (
-            {"arch": "open_clip:folder", "weights": "/a", "training": ["zero-shot(16 names x 2 templates)"],
-             "options": {"templates": "a {}.\n-e $HOME {}"}},
-            """T=$(mktemp) && printf '%s\\n' 'a {}.' '-e $HOME {}' > "$T" && bench register m --arch open_clip:/a """
-            """--templates "$T\"""",
-        ),
-        (
             {"arch": "timm:resnet18", "options": {"head": "/h", "trained_on": "abc"}},
             "bench register m --arch timm:resnet18 --probe FOLDER, with the training set abc",
         ),
@@ -169,19 +120,6 @@ def test_templates_are_written_as_they_are(tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ended.stdout.splitlines() == texts
-
-
-def test_families_are_the_registrys():
-    from benchmark.leaderboard import provenance
-    from registry.families import family
-
-    assert set(provenance.FAMILIES) == set(family.FAMILIES)
-
-
-def test_what_was_done_to_a_leaderboard_is_noted_as_it_is_typed():
-    asked = {"path": Path("a b/it's.csv"), "source": None, "training": ("a=b c", "d"), "columns": ""}
-    expected = "bench import trials 'a b/it'\"'\"'s.csv' --training 'a=b c' --training d"
-    assert command_line(api.import_trials, "bench import trials", **asked) == expected
 
 
 @pytest.fixture
@@ -283,10 +221,6 @@ def test_what_was_imported_says_how_it_came(bench, beside_people, tmp_path):
 
 def _which(row):
     return row.metric, row.condition, row.role
-
-
-def test_who_says_no_starts_nothing(board):
-    assert api.reproduce(*NAMES, db=board, agreed=lambda prepared: False) is None
 
 
 POLICY = {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}

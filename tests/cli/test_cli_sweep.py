@@ -9,7 +9,6 @@ import torch
 import gestaltbench as gb
 from benchmark import api
 from benchmark.api import training as training_runs
-from benchmark.errors import BenchError
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.world_networks import tiny_resnet
@@ -70,38 +69,17 @@ def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
     assert "3 done" in sweep(bench, training, "--arch", "python:registry.world_networks:tiny_resnet").err
 
 
-@pytest.mark.slow
-def test_which_weights_of_several_are_taken_is_said(bench, training):
-    """Averaged weights at one step of a run of plain ones are another curve's."""
-    path = training / "step_100.pt"
-    plain, averaged = (tiny_resnet().state_dict() for _ in range(2))
-    torch.save({"state_dict": plain, "state_dict_ema": averaged}, path)
-    said = "step_100.pt: its weights are 'state_dict_ema', one of several (--key NAME)"
-    ended = sweep(bench, training, "--every", "3")
-    assert ended.err.count("its weights are") == 1 and said in ended.err
-    assert "its weights are" not in sweep(bench, training, "--every", "3").err
-
-
 def test_mistakes_are_one_line(bench, tmp_path):
-    empty, odd = tmp_path / "empty", tmp_path / "odd"
-    empty.mkdir()
-    odd.mkdir()
+    odd, named = tmp_path / "odd", tmp_path / "named"
     save(odd / "best.pt", 0)
-    named = tmp_path / "named"
-    named.mkdir()
     save(named / "step_1.pt", 0)
-    save(named / "step_2.pt", 0)
     for folder, words, said in (
         (tmp_path / "none", (), "is no folder"),
-        (empty, (), "has no checkpoints"),
         (odd, ("--pattern", "*.safetensors"), "no checkpoints like '*.safetensors'"),
         (odd, ("--pattern", "../*.pt"), "a glob within the folder"),
-        (odd, ("--pattern", "."), "'.' is no glob of files"),
         (odd, (), "can be put in order"),
-        (odd, ("--every", "0"), "--every"),
         (named, ("--arch", ""), "--arch is needed"),
         (named, ("--arch", "timm:resnet1888"), "Did you mean: resnet18"),
-        (named, ("--arch", "python:registry.world_networks:tiny_resnot"), "no function 'tiny_resnot'"),
         (named, ("--arch", "python:./nowhere.py:build"), "there is no file"),
     ):
         for more in ((), ("--follow",)) if folder.name in ("none", "named") else ((),):
@@ -124,35 +102,6 @@ def test_what_no_checkpoint_decides_is_refused_before_any_is_registered(bench, h
             ended = bench("sweep", tmp_path / "run", "--arch", "timm:resnet18", *words, *more)
             assert ended.code in (1, 2) and len(ended.errors) == 1 and said in ended.err
     assert not (home / "cards").exists()
-
-
-def test_a_place_that_holds_no_cards_is_said_once(bench, home, tmp_path):
-    for step in (1, 2):
-        save(tmp_path / "run" / f"step_{step}.pt", step)
-    (home / "cards").write_text("a file")
-    ended = bench("sweep", tmp_path / "run", "--arch", "timm:resnet18")
-    assert ended.code == 1 and len(ended.errors) == 1, ended.err
-    assert f"no card can be written to {home / 'cards'}" in ended.err
-
-
-def test_a_time_that_is_none_is_refused_before_anything_is_waited_for(bench, tmp_path):
-    for poll, said in (("nan", "not a finite number"), ("inf", "86400"), ("1e300", "86400")):
-        ended = bench("sweep", "--follow", tmp_path, "--arch", "timm:resnet18", "--poll", poll)
-        assert ended.code == 2 and len(ended.errors) == 1 and said in ended.err
-
-
-def test_a_folder_that_goes_away_ends_the_watch(tmp_path):
-    folder = tmp_path / "run"
-    folder.mkdir()
-
-    def pause():
-        folder.rmdir()
-        return True
-
-    for pattern in ("", "*.pt"):
-        folder.mkdir(exist_ok=True)
-        with pytest.raises(BenchError, match="is no folder"):
-            training_run(folder, "timm:resnet18", pattern=pattern).follow(pause)
 
 
 def training_run(folder, arch, **more):
@@ -228,32 +177,6 @@ def test_ctrl_c_prints_the_curves(bench, training, monkeypatch, tmp_path):
     looks.clear()
     during = bench("sweep", "--follow", training, *arch, *INPUT, *RUN)  # in the middle of a run
     assert during.code == 130 and during.out == ended.out
-
-
-@pytest.mark.slow
-def test_python_watches_as_the_command_line_does(training, tmp_path):
-    given = {"labels": "world16", "mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "resize": 64}
-    done = gb.sweep(
-        training, f"python:{net(tmp_path)}:build", follow=True, poll=0.1, until=100, suites="cue-conflict",
-        limit=4, pattern="step_*.pt", db=str(tmp_path / "w.db"), **given,
-    )  # fmt: skip
-    assert sorted(done.models.values()) == [3, 20, 100] and done.exit_code == 0
-    for poll in (0, -1, float("nan"), 1e9):
-        with pytest.raises(BenchError, match="poll is"):
-            gb.sweep(training, "timm:resnet18", follow=True, poll=poll)
-
-
-@pytest.mark.slow
-def test_watching_ends_at_the_step_that_was_asked_for(training, tmp_path):
-    arch = f"python:{net(tmp_path)}:build"
-    pauses = []
-
-    def pause():
-        pauses.append(None)
-        return len(pauses) < 9
-
-    done = training_run(training, arch, pattern="step_*.pt").follow(pause, until=100)
-    assert len(pauses) == 1 and len(done.models) == 3
 
 
 def broken_last(folder, writes=()):
