@@ -302,7 +302,7 @@ class TrainingRun:
         name = known.name if known else self._name(path, cards)
         known = known or cards.get(name)
         if known is None or known.weights != file:  # new, or a file of this run that is gone
-            more = {**given, "replaces": known is not None, "there": cards}
+            more = {**given, "replaces": known is not None}
             return register_card(name, self.arch, str(path), **more)[0]
         same = whole_arch(self.arch) in ("", known.arch)
         said = _said(known) if same else {"labels": known.labels}
@@ -311,7 +311,7 @@ class TrainingRun:
         is_newer = own.is_file() and own.stat().st_mtime_ns >= max(state.st_mtime_ns, state.st_ctime_ns)
         if same and is_newer and all(said.get(option) == value for option, value in given.items()):
             return known
-        more = {**said, **given, "replaces": True, "there": cards}
+        more = {**said, **given, "replaces": True}
         return register_card(name, self.arch or known.arch, str(path), **more)[0]
 
     def _name(self, path: Path, cards: Mapping[str, ModelCard]) -> str:
