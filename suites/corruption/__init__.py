@@ -71,7 +71,7 @@ SWEEPS = {
         CorruptionConfig(resize="bicubic"),
     ),
     "extra": (
-        "The four extra corruptions of ImageNet-C at 5 severities; never normalised",
+        "The extra corruptions of ImageNet-C at 5 severities; never normalised",
         CorruptionConfig(corruptions=("extra",)),
     ),
     "human": (

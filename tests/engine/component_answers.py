@@ -98,9 +98,9 @@ def _imagenet_c() -> Numbers:
     frost = [np.asarray(np.random.default_rng(k).integers(0, 256, (256, 256, 3)), dtype=np.uint8) for k in range(5)]
     made = {f"{n}/{s}": corruption(n, s, frost) for n in CORRUPTIONS for s in range(1, 6)}
     shown = {name for name in made if name[-1] in "15"} - {"spatter/1"}  # that needs OpenCV
-    params = {"params": told([repr(one.params) for one in made.values()])}
-    params["list"] = told([repr(one.levels) for one in own_list("imagenet-c").values()])
-    return params | {name: _applied(one, 224) for name, one in made.items() if name in shown}
+    kept = {f"{name}/params": told([repr(one.params)]) for name, one in made.items()}
+    kept |= {f"{name}/levels": told([repr(one.levels)]) for name, one in own_list("imagenet-c").items()}
+    return kept | {name: _applied(one, 224) for name, one in made.items() if name in shown}
 
 
 def _human() -> Numbers:
