@@ -25,11 +25,11 @@ def layers() -> list[list[str]]:
 
 
 def summary(room: str) -> str:
-    """The first paragraph of the docstring, as one line."""
+    """The first sentence of the docstring."""
     path = ROOT.joinpath(*room.split("."))
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
-    return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
+    return " ".join(text.split()).partition(". ")[0].removesuffix(".").replace("|", "\\|")
 
 
 def table() -> str:
