@@ -7,6 +7,7 @@ from __future__ import annotations
 import builtins
 import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
@@ -56,7 +57,8 @@ class VerbParameter:
 
 def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
     """The parameters of a verb that have an `Option`, in their order."""
-    known = _AnnotationNames({**vars(builtins), **vars(sys.modules[verb.__module__])})
+    # names that only type checkers import are anything
+    known = defaultdict(lambda: Any, {**vars(builtins), **vars(sys.modules[verb.__module__])})
     said = {name: hint for name, hint in verb.__annotations__.items() if name != "return"}
     hints = get_type_hints(SimpleNamespace(__annotations__=said), None, known, include_extras=True)
     parameters = dict(signature(verb).parameters)
@@ -73,13 +75,6 @@ def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
         if isinstance(option, Option)
         for positional in [parameter.kind is Parameter.POSITIONAL_OR_KEYWORD]
     ]
-
-
-class _AnnotationNames(dict[str, Any]):
-    """The names of annotations; those that only type checkers import are anything."""
-
-    def __missing__(self, name: str) -> Any:
-        return Any
 
 
 def _plain(hint: Any) -> Any:
@@ -138,7 +133,6 @@ By = Annotated[str | None, Option("Rank by this metric, or by a suite's headline
 Unseen = Annotated[bool, Option("Without the conditions that any of the observers was trained on.", "--unseen-only")]
 FlaggedLast = Annotated[bool, Option("Scores that are not trusted rank below all others.", "--flagged-last")]
 Limit = Annotated[int | None, Option("Show only this many stimuli of each set.", "--limit", least=1)]
-Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps.", "--device")]
 Precision = Annotated[Literal["fp32", "tf32", "bf16"], Option("Of the networks' arithmetic.", "--precision")]
 Seed = Annotated[int, Option("Seed of everything random; one stream per stimulus.", "--seed")]
 Target = Annotated[float | None, Option("Stop at intervals of +-X.", metavar="X", above=0, most=0.5)]

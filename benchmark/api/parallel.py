@@ -185,29 +185,23 @@ def carry_out_shard(
             except OSError as error:  # the parent is gone: no network's failure
                 raise KeyboardInterrupt from error
 
+        import torch
+
         try:
-            say("report", _shard_report(say, prepared, index, n, name, threads, command))
+            torch.set_num_threads(threads)
+            if (device := prepared.request.device).startswith("cuda"):
+                torch.cuda.set_device(device)
+            policy = devices_and_policy(prepared.request)[1]
+            part = parts_of(prepared.planned(), policy, n)[index - 1]
+            reporter: Any = _ShardReporter(name, say)
+            for observer, passes in part.passes().items():  # all that is planned, though observers are loaded in groups
+                reporter.expect(observer, 0, passes)
+            say("report", run_here(part, reporter, f"{command} (shard {index}/{n})"))
         except BenchError as error:
             say("error", str(error))
         code = 0
     sys.stderr.flush()
     os._exit(code)  # whatever a library would still do at the end may be interrupted, and says so at length
-
-
-def _shard_report(
-    say: Callable[..., None], prepared: Prepared, index: int, n: int, name: str, threads: int, command: str
-) -> RunReport:
-    import torch
-
-    torch.set_num_threads(threads)
-    if (device := prepared.request.device).startswith("cuda"):
-        torch.cuda.set_device(device)
-    policy = devices_and_policy(prepared.request)[1]
-    prepared = parts_of(prepared.planned(), policy, n)[index - 1]
-    reporter: Any = _ShardReporter(name, say)
-    for observer, passes in prepared.passes().items():  # all that is planned, though observers are loaded in groups
-        reporter.expect(observer, 0, passes)
-    return run_here(prepared, reporter, f"{command} (shard {index}/{n})")
 
 
 def _end_with_parent() -> None:

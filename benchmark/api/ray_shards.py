@@ -72,7 +72,13 @@ def _collect(
             report, answered, there = ray.get(task)
             if there != part:
                 raise BenchError(f"made as {there}: machines have other folders or programs")
-            lost |= dict.fromkeys(_take(store, answered), "left out when it was merged")
+            if answered:
+                with tempfile.TemporaryDirectory() as folder:
+                    file = Path(folder) / "shard.db"
+                    file.write_bytes(answered)
+                    with open_store(str(file), write=False) as source:
+                        conflicts = store.merge(source).conflicts
+                lost |= dict.fromkeys(conflicts, "left out when it was merged")
             reports[task] = report
         except (ray.exceptions.RayError, BenchError) as error:
             lost[part] = " ".join(str(getattr(error, "cause", error)).split())[:300]
@@ -81,17 +87,6 @@ def _collect(
         reporter.work("Ray", sum(map(passes_of, tasks)))
     reporter.done("Ray")
     return [reports[task] for task in running if task in reports], lost
-
-
-def _take(store: Store, answered: bytes) -> list[str]:
-    """Bring a shard's leaderboard in; a line for what conflicts with what is here."""
-    if not answered:
-        return []
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "shard.db"
-        file.write_bytes(answered)
-        with open_store(str(file), write=False) as source:
-            return store.merge(source).conflicts
 
 
 def _shard(path: list[str], work: bytes, index: int) -> tuple[RunReport, bytes, str]:

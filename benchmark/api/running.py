@@ -246,16 +246,10 @@ def run_here(
         # otherwise, and the operations of each architecture would be counted.
         ended = ended_parts(store.run_notes())
         is_note = not prepared.part and lacking_parts(ended, ended)
+        whole = parts_of(prepared, policy, 1)[0].part if is_note else ""
+        kept = {name: value for name, value in asked.items() if value}
         options = RunOptions(
-            devices[0],
-            policy,
-            request.batch,
-            command,
-            prepared.part,
-            parts_of(prepared, policy, 1)[0].part if is_note else "",
-            {name: value for name, value in asked.items() if value},
-            known or {},
-            enough,
+            devices[0], policy, request.batch, command, prepared.part, whole, kept, known or {}, enough
         )
         return execute(prepared.tasks, store, prepared.settings, options, reporter)
 

@@ -14,18 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from benchmark.api.cards import register_card
-from benchmark.api.options import (
-    Arch,
-    CheckpointOptions,
-    Db,
-    Device,
-    Limit,
-    Option,
-    Precision,
-    Seed,
-    SuiteNames,
-    stated,
-)
+from benchmark.api.options import Arch, CheckpointOptions, Db, Limit, Option, Precision, Seed, SuiteNames, stated
 from benchmark.api.parallel import execute
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare, require_possible
 from benchmark.display import printable
@@ -53,7 +42,7 @@ def sweep(
     name: Annotated[str, Option("Of the run (default: the folder's name).")] = "",
     suites: SuiteNames = "all",
     limit: Limit = None,
-    device: Device = "auto",
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps.", "--device")] = "auto",
     precision: Precision = "fp32",
     seed: Seed = 0,
     follow: Annotated[bool, Option("Run checkpoints as they appear. Ctrl-C ends it.", "--follow")] = False,
@@ -74,25 +63,12 @@ def sweep(
     written is waited for: write checkpoints under another name and rename them where you can."""
     given = stated(**{**said, "training": tuple(said.get("training") or ())})
     request = RunRequest(suites=suites, limit=limit, device=device, precision=precision, seed=seed)
-    run = run_name(folder, name)
-    settings, silent = read_settings(db), Silent()
-    swept = TrainingRun(
-        expanded(str(folder)),
-        arch,
-        run,
-        pattern,
-        every,
-        bool(name),
-        given,
-        request,
-        settings,
-        reporter or silent,
-        say,
-        command,
-    )
+    if follow and not 0 < poll <= _LONGEST:
+        raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
+    place, run, settings = expanded(str(folder)), run_name(folder, name), read_settings(db)
+    shown = reporter or Silent()
+    swept = TrainingRun(place, arch, run, pattern, every, bool(name), given, request, settings, shown, say, command)
     if follow:
-        if not 0 < poll <= _LONGEST:
-            raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
         return swept.follow(lambda: _slept(poll), until)
     if until is not None:
         raise BenchError("--until is for --follow.")
@@ -166,7 +142,7 @@ class TrainingRun:
         """Register and run the checkpoints that are there; None if `agreed` says no. Raises BenchError: no such folder,
         no checkpoint, none that says a step."""
         self._require()
-        files = self._files()
+        files = checkpoint_files(self.folder, self.pattern)
         if not files:
             like = f" like '{self.pattern}'" if self.pattern else ""
             raise BenchError(f"{self.folder} has no checkpoints{like}. --pattern '*.pt' says which.")
@@ -198,7 +174,8 @@ class TrainingRun:
         steps: dict[Path, int] = {}
         while True:
             self._require_folder()
-            stamps = {path: stamp for path in self._files() if (stamp := _stamp(path)) is not None}
+            files = checkpoint_files(self.folder, self.pattern)
+            stamps = {path: stamp for path in files if (stamp := _stamp(path)) is not None}
             settled = [path for path, stamp in stamps.items() if done.get(path) == stamp]
             fresh = [path for path, stamp in stamps.items() if path not in settled and before.get(path) == stamp]
             growing = {*stamps} - {*settled, *fresh}
@@ -347,9 +324,6 @@ class TrainingRun:
         """A file's path within the folder, for messages."""
         return printable(str(path.relative_to(self.folder)))
 
-    def _files(self) -> list[Path]:
-        return checkpoint_files(self.folder, self.pattern)
-
     def _own(self, cards: Mapping[str, ModelCard]) -> list[ModelCard]:
         return [card for card in cards.values() if card.checkpoint and card.checkpoint.run == self.run]
 
@@ -360,7 +334,7 @@ class TrainingRun:
         require_possible(self.request, self.settings)
         files = [Path(card.weights or "") for card in self._own(read_cards(self.settings.cards))]
         there, folder = [file for file in files if is_file(file)], self.folder.resolve()
-        linked = {path.resolve() for path in self._files()}
+        linked = {path.resolve() for path in checkpoint_files(self.folder, self.pattern)}
         if self.is_named or not there or any(file in linked or file.is_relative_to(folder) for file in there):
             return
         raise BenchError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -201,40 +201,41 @@ def data() -> None:
 @command()
 def doctor(*, db: Db = None) -> int:
     """What this installation can do, where it keeps things, and what is missing."""
-    lines = list(_lines(db))
-    for mark, text in lines:
-        say(f"{mark:<5} {text}")
-    return 1 if any(mark == "FAIL" for mark, _ in lines) else 0
-
-
-def _lines(db: str | None) -> Iterator[tuple[str, str]]:
     import torch
 
     from registry.loading import availability
 
-    settings = read_settings(db)
-    yield "ok", f"home      {settings.home}"
-    yield "ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}"
+    settings, marks = read_settings(db), set()
+
+    def tell(mark: str, text: str) -> None:
+        marks.add(mark)
+        say(f"{mark:<5} {text}")
+
+    tell("ok", f"home      {settings.home}")
+    tell("ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     facts = environment(device, torch.get_num_threads())
-    yield "ok", f"python    {facts['python']} on {facts['platform']}"
-    yield "ok", f"packages  {', '.join(f'{name} {version}' for name, version in facts['packages'].items() if version)}"
-    yield "ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads"
+    tell("ok", f"python    {facts['python']} on {facts['platform']}")
+    tell("ok", f"packages  {', '.join(f'{name} {version}' for name, version in facts['packages'].items() if version)}")
+    tell("ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads")
     if "://" not in settings.db and not Path(settings.db).exists():
-        yield "ok", f"database  {settings.db} (not there yet: the first run makes it)"
+        tell("ok", f"database  {settings.db} (not there yet: the first run makes it)")
     else:
         try:
             with open_store(settings.db, write=False) as store:
-                yield "ok", f"database  {settings.db}, {len(store.observers())} observers"
+                tell("ok", f"database  {settings.db}, {len(store.observers())} observers")
         except StoreError as error:
-            yield "FAIL", f"database  {error}"
+            tell("FAIL", f"database  {error}")
     suites = find_suites()
-    yield "ok", f"suites    {', '.join(suites.suites)}"
-    yield from (("FAIL", f"suite     '{name}': {reason}") for name, reason in suites.broken.items())
+    tell("ok", f"suites    {', '.join(suites.suites)}")
+    for name, reason in suites.broken.items():
+        tell("FAIL", f"suite     '{name}': {reason}")
     for name, entry in read_catalogue(settings).items():
         place = locate(name, settings)
-        yield ("ok", f"data      {name}: {place}") if place else ("-", f"data      {name}: {remedy(entry)}")
+        tell("ok" if place else "-", f"data      {name}: {place or remedy(entry)}")
     cards = read_cards(settings.cards)
     here = [name for name, card in cards.items() if availability(card, settings.place).on_disk]
-    yield "ok", f"models    {len(here)} of {len(cards)} have their weights on this disk"
-    yield from (("FAIL", f"card      {path}: {reason}") for path, reason in cards.broken.items())
+    tell("ok", f"models    {len(here)} of {len(cards)} have their weights on this disk")
+    for file, reason in cards.broken.items():
+        tell("FAIL", f"card      {file}: {reason}")
+    return 1 if "FAIL" in marks else 0

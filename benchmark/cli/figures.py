@@ -14,7 +14,6 @@ from benchmark.cli.derive import command
 from benchmark.cli.printing import put_out, say
 from benchmark.report import figures, site
 from benchmark.report.site import LOOPBACK, Live, open_server, watch
-from benchmark.settings import Settings
 from benchmark.variables import read_settings
 
 
@@ -32,30 +31,25 @@ def report(
     """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli.
 
     Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run."""
-    if live:
-        return _serve(read_settings(db), host, port, every)
-    built = site.report(out, compare=compare, db=db)
-    pictures = f" and {built.pictured / 1e6:.1f} MB of thumbnails" if built.pictured else ""
-    say(f"{out / 'index.html'}: {built.pages} pages, {built.written / 1e6:.1f} MB{pictures}")
-    return 0
-
-
-def _serve(settings: Settings, host: str, port: int, every: float) -> int:
-    live = Live(settings)
-    stop = threading.Event()
+    if not live:
+        built = site.report(out, compare=compare, db=db)
+        pictures = f" and {built.pictured / 1e6:.1f} MB of thumbnails" if built.pictured else ""
+        say(f"{out / 'index.html'}: {built.pages} pages, {built.written / 1e6:.1f} MB{pictures}")
+        return 0
+    pages, stop = Live(read_settings(db)), threading.Event()
     try:
-        live.refresh()
-        server = open_server(live, host, port)
+        pages.refresh()
+        server = open_server(pages, host, port)
         if host not in LOOPBACK:
             say(f"everybody who can reach {host} can read this leaderboard.", err=True)
         say(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")
-        threading.Thread(target=watch, args=(live, stop, every), daemon=True).start()
+        threading.Thread(target=watch, args=(pages, stop, every), daemon=True).start()
         server.serve_forever()
     except KeyboardInterrupt:
         say("ended", err=True)
     finally:
         stop.set()
-        live.close()
+        pages.close()
     return 0
 
 
