@@ -65,7 +65,7 @@ def test_boards_as_a_tidy_table(db):
     shown = boards._repr_html_()
     assert "<td>world-stylised-0<td>" in shown
     assert "<p>cue-conflict (version 3), world16: world-cue-conflict 32 of 960" in shown
-    assert "<td>1 (1-2)<td>" in shown and '<sup title="trust: ' in shown and shown.count("<tbody>") == 2
+    assert "<td>1<td>" in shown and '<sup title="trust: ' in shown and shown.count("<tbody>") == 2
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_a_gallery_shows_itself(tmp_path):
 @pytest.mark.slow
 def test_a_figure_is_one_for_a_paper_and_shows_itself(db, tmp_path):
     figure = gb.plot("overview-world16", models=NETS, db=db)
-    assert {record["observer"] for record in figure.records} == set(NETS)
+    assert {record["observer"] for record in figure.records} >= set(NETS)
     assert figure._repr_svg_().startswith("<svg") and "overview-world16" in repr(figure)
     figure.save(tmp_path / "a.png", column="single")
     with Image.open(tmp_path / "a.png") as image:
