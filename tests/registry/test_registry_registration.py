@@ -75,7 +75,7 @@ def test_a_factory_must_say_how_its_input_is_made(factories, nine, folders):
         ({"labels": "world16"}, WeightsError, "class count"),
         ({"labels": "imagenet"}, UnknownName, "imagenet1k"),
         ({"arch": "timm:resnet18"}, WeightsError, "does not fit the architecture"),
-        ({"arch": "resnet18"}, CardError, "expected timm:NAME"),
+        ({"arch": "resnet18"}, CardError, "did you mean timm:resnet18 or torchvision:resnet18"),
         ({"name": "a b"}, CardError, "field 'name'"),
         ({"std": (0, 1, 1)}, CardError, "field 'std"),
         ({"size": 600, "resize": 500}, CardError, "at least size"),
