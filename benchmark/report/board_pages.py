@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import groupby
 from math import ceil, floor, log10
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from benchmark.contracts import Direction
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import html
-from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, observed, pair_table, verdict
+from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, pair_table, verdict
 from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, Row, describe
 from benchmark.leaderboard.summary import Summary, millions, summary_table
 from benchmark.leaderboard.table import records as table_records
@@ -35,21 +35,23 @@ from benchmark.report.figures import (
 from benchmark.report.image_pages import galleries
 from benchmark.report.writing import Site, estimate, short, slug
 
-if TYPE_CHECKING:
-    pass
-
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
 PLAIN = {"recipe": 0, "parameters": 1, "paper": 0, "family": 99_999, "kind": 99_999, "source": 99_999}
 FILTERS = ("recipe", "family", "kind", "source")
 #: What the page of published scores says instead of a suite.
-REPORTED = {
-    "name": "Reported scores",
-    "summary": "What publishers report without trials: ordered, not ranked, and in no paired test.",
-}
+REPORTED = SimpleNamespace(
+    name="Reported scores", summary="What publishers report without trials: ordered, not ranked, and in no paired test."
+)
 RANKED = "Rank: the places by mean rank that the suites' rank intervals do not rule out."
 #: Shades of how near to people a number is; observers that a remark names.
 SHADES, NAMED = 5, 4
+#: What names a paper -> the address before it.
+PAPERS = {
+    r"(https?://[^\s<>\"]+)": "",
+    r"arxiv[:/ ]*(?:abs/)?(\d{4}\.\d{4,5})": "https://arxiv.org/abs/",
+    r"\b(10\.\d{4,}/[^\s<>\"]+)": "https://doi.org/",
+}
 WIDTH = 96  # px of a mark's axis, without the room that a dot at its end takes
 EDGE = 4
 
@@ -78,14 +80,11 @@ class Axis:
 
     @property
     def band(self) -> tuple[str, str] | None:
-        """Where people's interval begins and ends, or their value with a pixel on each side."""
+        """Where people's interval begins and ends, a pixel wider on each side."""
         if self.people is None or self.people.value is None:
             return None
-        low, high = self.people.low, self.people.high
-        if low is None or high is None:
-            low = high = self.people.value
-        start, end = float(self.at(low)), float(self.at(high))
-        return f"{start - (end - start < 2):.3g}", f"{end + (end - start < 2):.3g}"
+        low, high = (self.people.value if end is None else end for end in (self.people.low, self.people.high))
+        return f"{float(self.at(low)) - 1:.3g}", f"{float(self.at(high)) + 1:.3g}"
 
 
 class Mark(NamedTuple):
@@ -243,15 +242,10 @@ def people_row(columns: Sequence[PageColumn], people: Sequence[PeopleScore | Non
     return PageRow(" and ".join(called), "", "people", "", 0, {}, marks)
 
 
-@cache
 def address(paper: str) -> str:
     """Where a card's paper is on the web: an address, an arXiv number or a DOI; "" where it says none."""
-    if web := re.search(r"https?://[^\s<>\"]+", paper):
-        return web[0]
-    if arxiv := re.search(r"arxiv[:/ ]*(?:abs/)?(\d{4}\.\d{4,5})", paper, re.IGNORECASE):
-        return f"https://arxiv.org/abs/{arxiv[1]}"
-    doi = re.search(r"\b10\.\d{4,}/[^\s<>\"]+", paper)
-    return f"https://doi.org/{doi[0]}" if doi else ""
+    matches = ((re.search(pattern, paper, re.IGNORECASE), to) for pattern, to in PAPERS.items())
+    return next((to + match[1] for match, to in matches if match), "")
 
 
 # --- the leaderboard: models by suites, one table per decision space
@@ -259,23 +253,17 @@ def address(paper: str) -> str:
 
 def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Sequence[PlacedFigure]]) -> None:
     """index.html and the tables' numbers as CSV. figures: by suite, the overviews under ""."""
-    tables = []
-    overviews = {figure.name: figure for figure in figures.get("", ())}
+    tables, overviews = [], {figure.name: figure for figure in figures.get("", ())}
     for summary in contents.summaries:
-        data = f"data/leaderboard-{slug(summary.space)}.csv"
-        site.table(data, summary_records(summary, contents))
+        data, records = f"data/leaderboard-{slug(summary.space)}.csv", list(wide_records(summary_table(summary)))
+        for record in records:
+            known = contents.observers.get(record["observer"])
+            record |= {"parameters": parameters(known), "family": family(known), "source": source(known)}
+        site.table(data, records)
         tables.append(_summary_table(summary, contents, data, overviews.get(f"overview-{slug(summary.space)}")))
     facts = [row.facts for table in tables for row in table.rows]
     choices = {name: sorted({held[name] for held in facts if held[name]}) for name in FILTERS}
     site.page("index.html", "leaderboard.html", title="Leaderboard", tables=tables, choices=choices)
-
-
-def summary_records(summary: Summary, contents: Contents) -> Iterator[dict[str, Any]]:
-    """One record per observer, in the table's order: value, interval, n, rank and remarks of each headline, and of
-    the clean accuracy."""
-    for record in wide_records(summary_table(summary)):
-        known = contents.observers.get(record["observer"])
-        yield record | {"parameters": parameters(known), "family": family(known), "source": source(known)}
 
 
 def verdict_of(summary: Summary, contents: Contents) -> str:
@@ -297,11 +285,9 @@ def verdict_of(summary: Summary, contents: Contents) -> str:
 
 
 def places(summary: Summary) -> dict[str, str]:
-    """Observer -> "1-4": the places by mean rank that the suites' rank intervals do not rule out: below whoever is
-    better at its worst than this one at its best."""
-    means = {
-        line.observer: (line.rank_low or 0, line.rank_high or 0) for line in summary.lines if line.rank is not None
-    }
+    """Observer -> "1-4": below whoever is better by its mean of worst ranks than this one by that of its best ones."""
+    ranked = [line for line in summary.lines if line.rank is not None]
+    means = {line.observer: (line.rank_low or 0, line.rank_high or 0) for line in ranked}
     lows, highs = ([ends[at] for ends in means.values()] for at in (0, 1))
     return {
         name: rank_range(1 + sum(other < low for other in highs), len(means) - sum(other > high for other in lows))
@@ -383,8 +369,7 @@ def _suite_page(
     """suite: with a name and a summary."""
     path = "reported.html" if suite is REPORTED else f"suites/{slug(suite.name)}.html"
     tables = [_table(site, contents, board, at) for at, board in enumerate(boards, 1)]
-    title = REPORTED["name"] if suite is REPORTED else suite.name
-    site.page(path, "suite.html", title=title, suite=suite, tables=tables, figures=figures, terms=terms, **more)
+    site.page(path, "suite.html", title=suite.name, suite=suite, tables=tables, figures=figures, terms=terms, **more)
 
 
 def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigure]]:
@@ -422,11 +407,6 @@ def _table(site: Site, contents: Contents, board: Board, at: int) -> PageTable:
 
 
 # --- links between the suites
-
-
-def has_links(contents: Contents) -> bool:
-    """Whether any two variables share an observer."""
-    return any(len(observer.values) > 1 for summary in contents.linked for observer in observed(summary))
 
 
 def links_page(site: Site, contents: Contents) -> None:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.contracts import Suite, Trials
 from benchmark.display import masked, published
 from benchmark.errors import BenchError, unknown_name
+from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
@@ -26,15 +28,10 @@ from benchmark.leaderboard.model import CLEAN, Cell
 from benchmark.leaderboard.reported import reported_boards, reported_summaries
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
+from benchmark.settings import Settings
 from benchmark.stats import mean_interval
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, SINGLE_CONDITION
-from benchmark.store import IMPORTED
-
-if TYPE_CHECKING:
-    from benchmark.contracts import Suite, Trials
-    from benchmark.leaderboard import Board
-    from benchmark.settings import Settings
-    from benchmark.store import ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation
+from benchmark.store import IMPORTED, ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation
 
 ABSENT = -1
 NATURAL = "natural"
@@ -68,11 +65,8 @@ class PeopleScore(NamedTuple):
 def people_among(
     rows: Iterable[tuple[str, str, Cell]], bounds: tuple[float, float] | None, pooled: bool
 ) -> PeopleScore | None:
-    """What people have, from (observer, kind, cell) of the rows beside a table; None where nobody has a value.
-
-    pooled: they are scored against one another, so that no interval over persons covers their mean: it is then from
-    the lowest to the highest of them.
-    """
+    """What people have, from (observer, kind, cell) of the rows beside a table. pooled: they are scored against one
+    another, so that no interval over persons covers their mean: it is then from the lowest to the highest of them."""
     valued = [(name, kind, cell) for name, kind, cell in rows if cell.value is not None]
     for name, kind, cell in valued:
         if kind == "group":
@@ -231,10 +225,9 @@ def of_truth(table: Trials) -> NDArray[np.float32]:
 
 def common_answers(answers: ImageAnswers, image: int, members: NDArray[np.bool_]) -> list[tuple[str, int]]:
     """The three most frequent answers of a group to an image, with how many gave them."""
-    codes = answers.code[members, image]
-    words, counts = np.unique(codes[codes != ABSENT], return_counts=True)
-    order = sorted(zip((-counts).tolist(), words.tolist(), strict=True))
-    return [(answers.words[word], -count) for count, word in order[:3]]
+    counts = Counter(code for code in answers.code[members, image].tolist() if code != ABSENT)
+    order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [(answers.words[code], count) for code, count in order[:3]]
 
 
 def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
@@ -245,18 +238,9 @@ def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
     gap = human - machine
     if np.isnan(gap).all():
         gap = -np.nan_to_num(machine, nan=1.0)
-    order = np.argsort(-np.nan_to_num(gap, nan=0.0), kind="stable")
-    if len(order) > most:
-        first = most * 2 // 3
-        order = np.concatenate([order[:first], order[first - most :]])
-    return [int(i) for i in order]
-
-
-def each(answers: Sequence[ImageAnswers], name: str) -> Iterator[tuple[ImageAnswers, int]]:
-    """The answers that somebody took part in, with the place there."""
-    for role in answers:
-        if name in role.observers:
-            yield role, role.observers.index(name)
+    order: list[int] = np.argsort(-np.nan_to_num(gap, nan=0.0), kind="stable").tolist()
+    first = most * 2 // 3
+    return order if len(order) <= most else [*order[:first], *order[first - most :]]
 
 
 @dataclass(frozen=True)
@@ -320,8 +304,7 @@ class Contents:
         return people_among(rows, head.bounds, self._pooled(head.suite)) if head else None
 
     def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, float]]:
-        """(names of the sets that a metric is usually measured on, image -> share of people who get it right as it
-        is)."""
+        """(sets that a metric is usually measured on, image -> share of people who get it right as it is)."""
         roles = {m.role for known in self.suites if known.name == suite for m in known.metrics if m.name == metric}
         usual = [held for (name, _), held in self.usual.items() if name == suite]
         digests = [digest for held in usual for role, digest in held.items() if role in roles]
@@ -469,11 +452,9 @@ def about(cells: Iterable[Cell]) -> str:
     if sizes:
         usual, low, high = sizes.most_common(1)[0][0], min(sizes), max(sizes)
         parts.append(f"n {usual}" if low == high else f"n {usual} ({low} to {high})")
-    ways = Counter(
-        (cell.source.level, cell.source.method) for cell in valued if cell.source is not None and cell.low is not None
-    )
-    levels = sorted({level for level, _ in ways})
-    methods = dict.fromkeys(PARENTHESIS.sub("", method) for (_, method), _ in ways.most_common() if method)
+    sources = [cell.source for cell in valued if cell.source is not None and cell.low is not None]
+    levels = sorted({source.level for source in sources})
+    methods = dict.fromkeys(PARENTHESIS.sub("", source.method) for source in sources if source.method)
     if levels:
         at = " or ".join(f"{100 * level:g} %" for level in levels)
         parts.append(f"{at} interval{': ' if methods else ''}{', '.join(methods)}")

@@ -1,8 +1,7 @@
 """Figures as values, and the ways to draw one: rows of dots, curves, strips, a matrix, a scatter plot, differences.
 
-A drawer takes records (one mark each) and a width and gives a Vega-Lite specification; vl-convert makes SVG, PDF and
-PNG of it without a browser and without the network. Colours and shapes are told apart by every eye, on white and on
-black.
+A drawer takes records (one mark each) and a width and gives a Vega-Lite specification; vl-convert draws it without a
+browser and without the network. Colours and shapes are told apart by every eye, on white and on black.
 """
 
 from __future__ import annotations
@@ -82,11 +81,6 @@ class Figure:
     names: Sequence[str]
     half: bool = False
     panels: tuple[str, ...] = ()
-
-    @property
-    def spec(self) -> Spec:
-        """The specification, as a wide page has it."""
-        return self.drawn(WIDTHS["half" if self.half else "page"])
 
     def save(self, path: str | Path, column: str = "double") -> None:
         """Write it as .svg, .pdf or .png, as wide as a "single" column of a paper or "double"."""
@@ -216,15 +210,18 @@ def band(side: str, people: Band | None) -> list[Spec]:
         return []
     data: Spec = {"data": {"values": [{}]}}
     at = {"datum": people["value"]}
-    line = {"type": "rule", "strokeWidth": 1.5, "color": INK, "opacity": 0.7}
-    place = {"x": {"value": 4}, "dy": -6} if side == "y" else {"y": {"value": -6}, "align": "center"}
-    text = {"type": "text", "align": "left", "fontStyle": "italic", "text": people["called"]}
-    text |= {name: value for name, value in place.items() if name not in "xy"}
-    where = {side: at, **{name: value for name, value in place.items() if name in "xy"}}
-    layers: list[Spec] = [{**data, "mark": line, "encoding": {side: at}}, {**data, "mark": text, "encoding": where}]
+    line = {"type": "rule", "strokeWidth": 1.5, "color": INK, "opacity": 0.7, "aria": False}
+    across, nudge = ({"x": {"value": 4}}, {"dy": -6}) if side == "y" else ({"y": {"value": -6}}, {"align": "center"})
+    text = {"type": "text", "align": "left", "fontStyle": "italic", "text": people["called"], "aria": False, **nudge}
+    layers: list[Spec] = [
+        {**data, "mark": line, "encoding": {side: at}},
+        {**data, "mark": text, "encoding": {side: at, **across}},
+    ]
     if people["low"] is not None and people["high"] is not None:
         ends = {side: {"datum": people["low"]}, f"{side}2": {"datum": people["high"]}}
-        layers.insert(0, {**data, "mark": {"type": "rect", "color": INK, "opacity": 0.12}, "encoding": ends})
+        layers.insert(
+            0, {**data, "mark": {"type": "rect", "color": INK, "opacity": 0.12, "aria": False}, "encoding": ends}
+        )
     return layers
 
 
@@ -369,14 +366,6 @@ def matrix(
     }
 
 
-def panels(spec: Spec, field: str, order: Sequence[str], columns: int, room: int) -> Spec:
-    """The same drawing once for each value of a field, side by side. room: px of each, for its name."""
-    header = {"labelLimit": room, "labelFontSize": 11}
-    facet = {"field": field, "sort": list(order), "title": None, "header": header}
-    inside = {name: value for name, value in spec.items() if name != "data"}
-    return {"data": spec["data"], "facet": facet, "columns": columns, "spec": inside}
-
-
 def scatter(
     records: Records, titles: Sequence[str], hue: str, people: Sequence[Band | None] = (None, None), *,
     filled: bool = True, width: int = WIDTHS["half"], named: Sequence[str] = (), values: Sequence[str] = (),
@@ -393,7 +382,7 @@ def scatter(
     )
     bars = [
         {
-            "mark": {"type": "rule", "opacity": 0.35},
+            "mark": {"type": "rule", "opacity": 0.35, "aria": False},
             "encoding": {"x": x, "y": y, "color": colour}
             | {side: {**own, "field": f"{side}_low"}, f"{side}2": {"field": f"{side}_high"}},
         }
@@ -409,7 +398,7 @@ def scatter(
                 {"filter": {"field": "observer", "oneOf": list(named)}},
                 {"filter": f"datum.x {side} {middle}"},
             ],
-            "mark": {"type": "text", "align": align, "dx": dx, "dy": -7, "limit": int(width * 0.45)},
+            "mark": {"type": "text", "align": align, "dx": dx, "dy": -7, "limit": int(width * 0.45), "aria": False},
             "encoding": {"x": x, "y": y, "text": {"field": "observer"}},
         }
         for side, align, dx in (("<=", "left", 7), (">", "right", -7))

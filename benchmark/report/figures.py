@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from benchmark.api.options import Db, Names, Option, joined
 from benchmark.contracts import Direction
@@ -23,11 +23,9 @@ from benchmark.report.contents import Contents, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec
 from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
 from benchmark.report.writing import Site, estimate, short, slug
+from benchmark.stats.comparisons import Compared
+from benchmark.stats.correlations import Correlation
 from benchmark.variables import read_settings
-
-if TYPE_CHECKING:
-    from benchmark.stats.comparisons import Compared
-    from benchmark.stats.correlations import Correlation
 
 #: What stands for a suite where a figure is about two, or about training runs.
 LINKS, TRAINING = "links", "training"
@@ -175,7 +173,7 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
         for at in (y, *xs)
         if (valued := [line for line in summary.lines if all(line.cells[names[i]].value is not None for i in (y, *xs))])
     }
-    panels: list[tuple[str, list[dict[str, Any]], list[Any], int]] = []
+    panels: list[tuple[str, list[dict[str, Any]], list[Any]]] = []
     for x in xs:
         records = []
         for line in summary.lines[: 10 * MOST]:
@@ -187,7 +185,7 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
                 shown = recipe if recipe in coloured else "other recipes"
                 records.append({"observer": line.observer, "panel": titles[x], "recipe": shown, **values})
         if records:
-            panels.append((titles[x], records, [bands[x], bands[y]], x))
+            panels.append((titles[x], records, [bands[x], bands[y]]))
     name, space = f"overview-{slug(summary.space)}", summary.space
     where = [
         f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[names[at]] for line in summary.lines)}"
@@ -197,8 +195,8 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     if not panels:
         held = (board for board in contents.boards if (board.suite, board.space) == (heads[0].suite, summary.space))
         board = next(held)
-        return next(dots(FigureBoard.of(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
-    both = [record for _, records, _, _ in panels for record in records]
+        return next(dots(FigureBoard(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
+    both = [record for _, records, _ in panels for record in records]
     like = "Likeness to people against robustness" if bands[y] else "Headlines against one another"
     like = "Likeness to people, by two measures" if all(bands[at] for at in (y, *xs)) else like
     return Figure(
@@ -212,16 +210,16 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     )
 
 
-def _overview_spec(panels: Sequence[tuple[str, Any, Any, int]], y_title: str, named: Sequence[str], width: int) -> Spec:
+def _overview_spec(panels: Sequence[tuple[str, Any, Any]], y_title: str, named: Sequence[str], width: int) -> Spec:
     """The panels side by side, or below one another where there is no room."""
-    every = list(dict.fromkeys(record["recipe"] for _, records, _, _ in panels for record in records))
+    every = list(dict.fromkeys(record["recipe"] for _, records, _ in panels for record in records))
     columns = len(panels) if width >= 700 else 1
 
     def panel(title: str, records: Records, people: Any, each: int) -> Spec:
         titles = (title, y_title)
         return drawing.scatter(records, titles, "recipe", people, width=each, named=named, values=every, legend=width)
 
-    drawn = [(title, partial(panel, title, records, people)) for title, records, people, _ in panels]
+    drawn = [(title, partial(panel, title, records, people)) for title, records, people in panels]
     return drawing.beside(drawn, width, columns, titled=False)
 
 
@@ -241,14 +239,13 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
     records += [record for row in own for record in row_records(row, same)]
     sizes = about(row.cells[column.metric] for row in rows for column in columns) or "n not stated"
     flags = list(dict.fromkeys(f for row in rows for column in columns for f in row.cells[column.metric].flags))
-    more = [f"{len(flags) - REMARKS} more remarks are in the table"] if len(flags) > REMARKS else []
     few = some_of(len(board.rows), len(rows), "observers", "evenly spaced over the order")
     order, panels = [row.observer for row in (*rows, *own)], [(column.title, None) for column in columns]
     beside = f" Beside them {len(own)} networks that were measured here." if own else ""
     return Figure(
         f"reported-{slug(board.title)}",
         f"{board.title[:1].upper()}{board.title[1:]}",
-        f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS], *more))}. {sizes}.{few}"
+        f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS]))}. {sizes}.{few}"
         f"{some_of(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
         lambda width: drawing.dots(records, order, panels, width=width),
         records,
@@ -300,11 +297,9 @@ def training(contents: Contents, run: str = "") -> Iterator[Figure]:
         if run in ("", curve.run):
             spaces.setdefault(curve.space, []).append(curve)
     for at, (space, inside) in enumerate(spaces.items()):
-        people = {}
-        for summary in contents.summaries:
-            for place, head in enumerate(summary.headlines):
-                if summary.space == space and (who := contents.people_at(summary, place)):
-                    people[head.suite] = who.band
+        summary = next(summary for summary in contents.summaries if summary.space == space)
+        known = ((head.suite, contents.people_at(summary, place)) for place, head in enumerate(summary.headlines))
+        people = {suite: who.band for suite, who in known if who}
         name = f"{TRAINING}-{slug(space)}" if at else TRAINING
         yield over_training(inside, space, f"{name}-{slug(run)}" if run else name, people)
 
@@ -369,12 +364,8 @@ def forest(compared: Compared) -> Figure | None:
     counts = ", ".join(f"{record['n']} ({record['suite']})" for record in records)
     levels = sorted({100 * float(str(record["level"])) for record in records})
     at = " to ".join(dict.fromkeys(f"{level:.4g}" for level in (levels[0], levels[-1])))
-    axis = "A - B (share)"
-    rows = [
-        {**{name: record[name] for name in ("low", "high")}, "observer": record["label"], "group": drawing.GROUPS[0],
-         "metric": axis, "value": record["difference"]}
-        for record in records
-    ]  # fmt: skip
+    axis, group = "A - B (share)", drawing.GROUPS[0]
+    rows = [{**r, "observer": r["label"], "group": group, "metric": axis, "value": r["difference"]} for r in records]
     return Figure(
         "forest-" + slug(f"{compared.a} {compared.b}"),
         f"{compared.a} (A) minus {compared.b} (B)",

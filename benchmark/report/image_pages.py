@@ -6,11 +6,12 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.contracts import Stimuli
 from benchmark.display import printable
 from benchmark.errors import BenchError
 from benchmark.report.contents import (
@@ -23,10 +24,7 @@ from benchmark.report.contents import (
     most_apart,
 )
 from benchmark.report.writing import Site, slug
-
-if TYPE_CHECKING:
-    from benchmark.contracts import Stimuli
-    from benchmark.store import ObserverRow
+from benchmark.store import ObserverRow
 
 #: Longest side of a small picture in pixels.
 SIDE = 64
@@ -182,10 +180,12 @@ def _sheet(site: Site, answers: ImageAnswers, pictures: Pictures) -> dict[str, A
     members, called = answers.crowd
     who = "people" if called == "people" else "simulated"
     chosen = most_apart(answers)
+    shape, texture, category = (answers.labels[name] for name in ("shape", "texture", "category"))
+    conflict = (texture != "") & (texture != category) & (shape == category)
     rows = [
         {
             "name": record["image"],
-            "truth": _truth(answers, at),
+            "truth": record["category"] + (f" (texture: {record['texture']})" if conflict[at] else ""),
             "right": record[f"{who}_right"],
             "gap": None if None in gap else gap[0] - gap[1],
             "said": record[f"{who}_answers"],
@@ -245,9 +245,3 @@ def _data(answers: ImageAnswers, chosen: Sequence[int]) -> str:
         "codes": answers.code[:, chosen].T.tolist(),
     }
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _truth(answers: ImageAnswers, at: int) -> str:
-    shape, texture = (str(answers.labels[name][at]) for name in ("shape", "texture"))
-    category = str(answers.labels["category"][at])
-    return f"{category} (texture: {texture})" if texture and texture != category and shape == category else category

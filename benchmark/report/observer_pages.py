@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.contracts import Suite
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.model import cell_of, describe
 from benchmark.leaderboard.table import Field, Table
 from benchmark.report.board_pages import address
-from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, each, family, source
+from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, family, source
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
 from benchmark.report.writing import Site, short, slug
 from benchmark.stimuli.catalogue import NO_ANSWER
-
-if TYPE_CHECKING:
-    from benchmark.contracts import Suite
-    from benchmark.store import ObserverRow, Outcome, ScoreRow
+from benchmark.store import ObserverRow, Outcome, ScoreRow
 
 #: Fields of a card that a reader wants to see, in this order, with what they are called.
 FIELDS = {
@@ -38,6 +36,11 @@ FIELDS = {
     "source": "source",
 }
 
+#: What is done to an image, in this order and in words.
+PREPROCESSING = {
+    "resize": "shorter side to {} px", "interpolation": "{}", "size": "middle {} px", "channels": "{}",
+    "scale": "times {}", "mean": "mean {}", "std": "sd {}",
+}  # fmt: skip
 #: Runs behind an observer's scores that a page tells of, and characters of a command.
 MOST_RUNS, LONGEST_COMMAND = 3, 160
 PROGRAMS = ("gestaltbench", "torch", "torchvision", "timm")
@@ -83,12 +86,9 @@ def _references(contents: Contents, name: str) -> Iterator[str]:
     """The people whose answers an observer's were held against, suite by suite."""
     measured = {suite.name for suite in contents.suites if suite.against is not None}
     for board in contents.boards:
-        if board.suite in measured and any(row.observer == name for row in (*board.rows, *board.references)):
-            for kind, called in (("human", "people"), ("simulated", "simulated people")):
-                names = [row.observer for row in board.references if row.kind == kind and row.observer != name]
-                if names:
-                    yield f"{board.suite}: {len(names)} {called}"
-                    break
+        here = board.suite in measured and any(row.observer == name for row in (*board.rows, *board.references))
+        if here and (who := contents.people(board, board.by)):
+            yield f"{board.suite}: {who.called} ({who.how})"
 
 
 def runs_behind(contents: Contents, name: str) -> Iterator[tuple[str, str]]:
@@ -141,22 +141,14 @@ def _facts(known: ObserverRow) -> Iterator[tuple[str, str, str]]:
 
 
 def _preprocessing(shown: Mapping[str, Any]) -> str:
-    """ "shorter side to 256 px (bicubic), middle 224 px, rgb, mean .485 .456 .406, sd .229 .224 .225"."""
-    parts = []
-    if resize := shown.get("resize"):
-        how = f" ({shown['interpolation']})" if shown.get("interpolation") else ""
-        parts.append(f"shorter side to {resize} px{how}")
-    if size := shown.get("size"):
-        parts.append(f"middle {size} px{', no other size' if shown.get('fixed_size') else ''}")
-    parts += [str(shown[name]) for name in ("channels",) if shown.get(name)]
-    parts += [
-        f"{title} {' '.join(map(short, shown[name]))}"
-        for name, title in (("mean", "mean"), ("std", "sd"))
-        if shown.get(name)
-    ]
-    if shown.get("scale") not in (None, 1, 1.0):
-        parts.append(f"times {shown['scale']:g}")
-    return ", ".join(parts)
+    """ "shorter side to 256 px, bicubic, middle 224 px, rgb, mean .485 .456 .406, sd .229 .224 .225"."""
+    texts = []
+    for name, words in PREPROCESSING.items():
+        value = shown.get(name)
+        if value and value != 1:
+            text = " ".join(map(short, value)) if isinstance(value, (list, tuple)) else str(value)
+            texts.append(words.format(text))
+    return ", ".join(texts)
 
 
 # --- scores: every score of one suite in one space
@@ -263,7 +255,8 @@ class RoleAnswers(NamedTuple):
 
 def answered(answers: Sequence[ImageAnswers], name: str, pictures: Pictures) -> Iterator[RoleAnswers]:
     """By role, those with others to compare with."""
-    for place, (role, at) in enumerate(list(each(answers, name))[:ROLES]):
+    for place, role in enumerate([role for role in answers if name in role.observers][:ROLES]):
+        at = role.observers.index(name)
         seen = role.shown[at]
         if not seen.any():
             continue
@@ -311,7 +304,8 @@ def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[Confusion
     """One matrix for each space, of all sets whose images have one category and no conflicting cue; none where there
     are more categories than a page has room for."""
     spaces: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
-    for role, at in each(answers, name):
+    for role in (role for role in answers if name in role.observers):
+        at = role.observers.index(name)
         texture, category = role.labels["texture"], role.labels["category"]
         if role.shown[at].any() and not ((texture != "") & (texture != category)).any():
             seen = np.flatnonzero(role.shown[at])

@@ -6,13 +6,14 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby, permutations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 from benchmark import api
@@ -20,26 +21,18 @@ from benchmark.api.options import Db, Option
 from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
-from benchmark.report.board_pages import (
-    drawn_by_suite,
-    has_links,
-    leaderboard_page,
-    links_page,
-    suite_pages,
-    training_page,
-)
+from benchmark.leaderboard.links import observed
+from benchmark.report.board_pages import drawn_by_suite, leaderboard_page, links_page, suite_pages, training_page
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.figures import forest, put
 from benchmark.report.image_pages import Pictures, stimulus_pages
 from benchmark.report.observer_pages import observer_pages
 from benchmark.report.writing import Site, open_site, slug
+from benchmark.settings import Settings
+from benchmark.stats.comparisons import Compared, DiscordantTrial
 from benchmark.variables import read_settings
 from benchmark.version import __version__
 from registry.foreign import foreign
-
-if TYPE_CHECKING:
-    from benchmark.settings import Settings
-    from benchmark.stats.comparisons import Compared, DiscordantTrial
 
 SPACES = {
     "geirhos16": "Photographs, 16 categories",
@@ -49,7 +42,6 @@ SPACES = {
 STANDARD = "standard"
 #: Images of a metric that a pair's page lists; the CSV has all.
 MOST = 24
-NAMES = ("suite", "metric", "condition", "stimulus", "category", "winner", "answer_a", "answer_b")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; form-action 'self'; "
@@ -96,28 +88,26 @@ def report(
     db: Db = None,
 ) -> Site:
     """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli."""
-    wanted = [tuple(name.strip() for name in text.split(",", 1)) for text in compare]
-    for text, pair in zip(compare, wanted, strict=True):
-        if len(pair) != 2 or not all(pair):
-            raise BenchError(f"--compare: '{text}' is no pair: expected A,B.")
+    wanted = [[name.strip() for name in text.split(",", 1)] for text in compare]
+    if wrong := [text for text, pair in zip(compare, wanted, strict=True) if len(pair) != 2 or not all(pair)]:
+        raise BenchError(f"--compare: '{wrong[0]}' is no pair: expected A,B.")
     return build(read_settings(db), Path(out), [(a, b) for a, b in wanted])
 
 
 def _shared(contents: Contents) -> dict[str, Any]:
     """What every page shows: the menu, and where the numbers come from."""
-    pages = {"index.html": "Leaderboard"}
-    pages |= {f"suites/{slug(suite.name)}.html": suite.name for suite in contents.suites}
-    if has_links(contents):
-        pages["links.html"] = "Links"
-    if contents.curves:
-        pages["training.html"] = "Training"
-    if contents.reported:
-        pages["reported.html"] = "Reported"
-    pages["compare.html"] = "Compare"
-    if contents.answers:
-        pages["stimuli.html"] = "Stimuli"
+    linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed(summary))
+    pages = [
+        ("index.html", "Leaderboard", True),
+        *((f"suites/{slug(suite.name)}.html", suite.name, True) for suite in contents.suites),
+        ("links.html", "Links", linked),
+        ("training.html", "Training", bool(contents.curves)),
+        ("reported.html", "Reported", bool(contents.reported)),
+        ("compare.html", "Compare", True),
+        ("stimuli.html", "Stimuli", bool(contents.answers)),
+    ]
     return {
-        "menu": [{"path": path, "title": title} for path, title in pages.items()],
+        "menu": [{"path": path, "title": title} for path, title, there in pages if there],
         "place": Path(contents.place).name if "://" not in contents.place else contents.place,
         "moment": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
@@ -175,8 +165,7 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
     tests, drawn = pair.compared, forest(pair.compared)
     a, b = tests.a, tests.b
     data = "data/discordant-" + slug(f"{a} {b}") + ".csv"
-    records = [{name: getattr(trial, name) for name in NAMES} for trial in pair.discordant]
-    site.table(data, records, NAMES)
+    site.table(data, map(asdict, pair.discordant), [field.name for field in fields(DiscordantTrial)])
     groups, shown = [], {}
     for (suite, metric), rows in groupby(pair.discordant, key=lambda trial: (trial.suite, trial.metric)):
         sets, human = contents.shown_under(suite, metric)
@@ -226,7 +215,11 @@ class Live:
 
     def refresh(self) -> bool:
         """Whether there was something new. Raises BenchError where the first report cannot be made."""
-        stamp = _stamp(self._settings.db)
+        path = Path(
+            self._settings.db.removeprefix("sqlite:///")
+        )  # of a data base elsewhere nothing, and it is read anew
+        files = (file for file in (path, path.with_name(path.name + "-wal")) if file.is_file())
+        stamp = {str(file): file.stat().st_mtime + file.stat().st_size for file in files}
         if self._folders and stamp == self._seen and stamp:
             return False
         folder = Path(tempfile.mkdtemp(dir=self._home)) / "report"
@@ -324,10 +317,3 @@ def watch(live: Live, stop: threading.Event, every: float) -> None:
     """Refresh until told to stop."""
     while not stop.wait(every):
         live.refresh()
-
-
-def _stamp(db: str) -> dict[str, float]:
-    """Times and sizes of a leaderboard's files; nothing for a data base elsewhere, which is then read each time."""
-    path = Path(db.removeprefix("sqlite:///"))
-    files = [path, path.with_name(path.name + "-wal")]
-    return {str(file): file.stat().st_mtime + file.stat().st_size for file in files if file.is_file()}

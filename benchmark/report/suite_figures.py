@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
-from benchmark.contracts import distrust_flags
+from benchmark.contracts import Suite, SuiteFigure, distrust_flags
 from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of
 from benchmark.report import drawing
 from benchmark.report.contents import (
@@ -20,6 +20,7 @@ from benchmark.report.contents import (
     ONE_PERSON,
     Contents,
     ImageAnswers,
+    PeopleScore,
     about,
     featured,
     people_among,
@@ -27,11 +28,9 @@ from benchmark.report.contents import (
 from benchmark.report.drawing import GROUPS, PEOPLE, Band, Figure, Records, Spec, axis
 from benchmark.report.writing import slug
 from benchmark.stats.agreement import pairwise
+from benchmark.store import ScoreRow
 
-if TYPE_CHECKING:
-    from benchmark.contracts import Suite, SuiteFigure
-    from benchmark.store import ScoreRow
-
+PERSONS = ("human", "simulated")
 #: Observers that one figure shows, and panels; captions say where there are more.
 MOST, PANELS = 32, 6
 IMPORTED = " Grey diamonds: another leaderboard's scores, no trials here, in no paired test."
@@ -44,7 +43,7 @@ _GROUP = {"network": 0, "published": 1, "human": 2, "group": 2, "simulated": 3, 
 def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]:
     """The figures that a suite declares, as far as the board has scores for them, maps last; without any its headline.
     Several curves come as the panels of one figure, too."""
-    scene = FigureBoard.of(contents, board)
+    scene = FigureBoard(contents, board)
     figures = [
         (declared.kind, figure)
         for declared in suite.figures
@@ -94,30 +93,27 @@ def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Fi
 
 @dataclass(frozen=True)
 class FigureBoard:
-    """A board as figures see it. networks: its ranked ones that have trials here, in order; people: single ones, or
-    simulated ones where there are no others; hues: of the networks and of people."""
+    """A board as figures see it."""
 
     contents: Contents
     board: Board
-    networks: tuple[str, ...]
-    people: tuple[str, ...]
-    hues: Mapping[str, int]
 
-    @classmethod
-    def of(cls, contents: Contents, board: Board) -> FigureBoard:
-        """The networks and people of a board."""
-        networks = tuple(
-            row.observer for row in board.rows if row.cells[board.by].value is not None and row.kind != REPORTED
-        )
-        kinds = [tuple(row.observer for row in board.references if row.kind == kind) for kind in ("human", "simulated")]
-        hues = {name: at for name, at in contents.hues.items() if name in networks}
-        return cls(contents, board, networks, next(filter(None, kinds), ()), hues | {PEOPLE: 0})
+    @cached_property
+    def networks(self) -> tuple[str, ...]:
+        """Its ranked networks that have trials here, in order."""
+        ranked = (row for row in self.board.rows if row.cells[self.board.by].value is not None)
+        return tuple(row.observer for row in ranked if row.kind != REPORTED)
 
-    @property
-    def called(self) -> str:
-        """Who people are, at the beginning of a sentence."""
-        kinds = {self.contents.observers[name].kind for name in self.people if name in self.contents.observers}
-        return "Simulated people" if kinds == {"simulated"} else "People"
+    @cached_property
+    def people(self) -> tuple[str, ...]:
+        """Single people, or simulated ones where there are no others."""
+        kinds = [tuple(row.observer for row in self.board.references if row.kind == kind) for kind in PERSONS]
+        return next(filter(None, kinds), ())
+
+    @cached_property
+    def hues(self) -> dict[str, int]:
+        """Of the networks and of people."""
+        return {name: at for name, at in self.contents.hues.items() if name in self.networks} | {PEOPLE: 0}
 
     def featured(self, names: Sequence[str], most: int) -> tuple[str, ...]:
         """At most so many of these networks: a reader's own, those of the report's other figures, evenly spaced."""
@@ -148,8 +144,8 @@ class FigureBoard:
 class Marks:
     """The scores of a declared figure as data.
 
-    networks: those that have any; shown: those that are drawn; rows: their scores; records: a record for each, and the
-    means of people; folk: over how many; order: values along the axis; words: of the groups that part figures.
+    networks: those that have any; shown: those that are drawn; rows: their scores; records: a record for each, and for
+    the means of people, of which `people` is the last; order: values along the axis; words: groups that part figures.
     """
 
     declared: SuiteFigure
@@ -158,7 +154,7 @@ class Marks:
     shown: Sequence[str]
     rows: Sequence[ScoreRow]
     records: list[dict[str, Any]]
-    folk: int
+    people: PeopleScore | None
     order: Sequence[Any]
     words: Mapping[str, str]
 
@@ -171,7 +167,7 @@ class Marks:
             declared.caption,
             some_of(len(self.networks), len(self.shown), "networks", "evenly spaced over the ranks").strip(),
             f"{where}{'; ' if where else ''}{about(map(cell_of, self.rows))}{drawn}.",
-            f"{self.scene.called}: mean of {self.folk} with a 95 % t interval over them." if self.folk else "",
+            f"{self.people.called.capitalize()}: {self.people.how}." if self.people else "",
             f"Dashed: {declared.line[1]}." if declared.line else "",
             f"Flags of distrust: {'; '.join(sorted(flags))} (who has them: the board)." if flags else "",
             declared.source,
@@ -210,10 +206,11 @@ def marks_of(
         networks = [name for name in scene.networks if name in held]
         shown = scene.featured(networks, most)
         rows = [row for name in shown for row in held[name]]
-        folk = [name for name in scene.people if name in held]
+        folk, who = [name for name in scene.people if name in held], None
         numbers = [(r.observer, r.condition, r.value, r.low, r.high, r.n) for r in rows]
         for condition in dict.fromkeys(row.condition for name in folk for row in held[name]):
-            cells = [(name, "human", cell_of(row)) for name in folk for row in held[name] if row.condition == condition]
+            rows_of = ((name, row) for name in folk for row in held[name] if row.condition == condition)
+            cells = [(name, scene.contents.observers[name].kind, cell_of(row)) for name, row in rows_of]
             if who := people_among(cells, (0.0, 1.0), pooled=False):
                 numbers.append((PEOPLE, condition, *who.cell[:4]))
         records = [
@@ -226,7 +223,7 @@ def marks_of(
             words = _words(pattern, numbers[0][1])
             order = _order(records, declared)
             yield Marks(
-                declared, scene, networks, shown, rows, records, len(folk), order,
+                declared, scene, networks, shown, rows, records, who, order,
                 {group: value for group, value in words.items() if group not in axes},
             )  # fmt: skip
 
@@ -259,7 +256,7 @@ def _curve(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         x_title, y_title = marks.titles()
         look = axis(x_title, labelAngle=0, labelOverlap=True)
         x = {"field": declared.along, "type": "ordinal", "sort": marks.order, "axis": look}
-        spec = partial(_curve_spec, marks, x, y_title, (*marks.shown, *([PEOPLE] if marks.folk else [])))
+        spec = partial(_curve_spec, marks, x, y_title, (*marks.shown, *([PEOPLE] if marks.people else [])))
         yield marks.figure(spec)
 
 
@@ -309,7 +306,11 @@ def _matrix_spec(marks: Marks, width: int) -> Spec:
     }
     y = {"field": marks.declared.along, "type": "nominal", "scale": {"domain": marks.order}, "axis": axis("")}
     spec = drawing.matrix(marks.records, x, y, "value", legend, (0, 1), (cell, 15))
-    return drawing.panels(spec, "observer", marks.shown, side_by_side, cell * len(columns)) if across else spec
+    if not across:
+        return spec
+    header = {"labelLimit": cell * len(columns), "labelFontSize": 11}
+    facet = {"field": "observer", "sort": list(marks.shown), "title": None, "header": header}
+    return {"data": spec.pop("data"), "facet": facet, "columns": side_by_side, "spec": spec}
 
 
 def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], caption: str = "") -> Iterator[Figure]:
@@ -327,7 +328,9 @@ def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], capt
     where = "; ".join(dict.fromkeys(board.sets.get(column.role, "") for column in columns))
     more = some_of(len(board.rows), len(names), "networks", "evenly spaced over the ranks")
     imported = IMPORTED if any(row.kind == REPORTED for row in rows) else ""
-    parts = [caption, legend(columns, bool(bands)), f"{where}. {spread}.{more}{imported}"]
+    dashed = "; dashed: chance" if any(column.chance is not None for column in columns) else ""
+    marks = f"Dot: value; bar: interval{dashed}{'; line and band: people' if bands else ''}."
+    parts = [caption, marks, f"{where}. {spread}.{more}{imported}"]
     panels = [(column.title, column.chance) for column in columns]
     order = [row.observer for row in rows]
     yield Figure(
@@ -414,12 +417,6 @@ def row_records(row: Row, columns: Sequence[Column]) -> list[dict[str, Any]]:
         for title, cell in cells
         if cell.value is not None
     ]
-
-
-def legend(columns: Iterable[Column], people: bool = False) -> str:
-    """What the marks are."""
-    dashed = "; dashed: chance" if any(column.chance is not None for column in columns) else ""
-    return f"Dot: value; bar: interval{dashed}{'; line and band: people' if people else ''}."
 
 
 def some_of(total: int, shown: int, what: str, how: str = "") -> str:

@@ -117,7 +117,6 @@ def environment() -> Environment:
         "number": short,
         "share": lambda value: "" if value is None else short(value),
         "broken": broken,
-        "percent": lambda level: f"{100 * level:g}",
     }
     return templates
 

@@ -1,6 +1,8 @@
 """The report in headless Chromium: sorting, filters, address, theme, comparison, stimuli; nothing leaves the page."""
 
+import re
 import shutil
+from itertools import pairwise
 
 import pytest
 
@@ -17,7 +19,7 @@ CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
 if CHROMIUM is None:
     pytest.skip("no Chromium here (Debian: apt-get install chromium)", allow_module_level=True)
 pytestmark = pytest.mark.slow
-MODELS = "world-standard-0,world-stylised-0,world-adversarial-0,ideal-shape,ideal-texture"
+MODELS = "world-standard-0,world-stylised-0,world-adversarial-0,world-reader-0,world-reader-1,ideal-shape,ideal-texture"
 A, B = "world-stylised-0", "world-standard-0"
 
 
@@ -222,11 +224,76 @@ def test_the_keyboard_reaches_what_the_mouse_does(visit):
     assert page.locator("th[data-key='cue-conflict']").get_attribute("aria-sort") == "descending"
 
 
-def test_no_page_is_wider_than_a_phone(visit, site):
-    for path in pages(site):
+def test_the_front_page_answers_first(visit):
+    page = visit("index.html")
+    verdict = page.locator("h1").inner_text()
+    assert re.match(r"(No network reaches|\d of 3 networks reach) simulated people in .+: \.\d{3} ", verdict)
+    assert "nearest: world-" in verdict
+    figure, table = page.locator("figure img").first.bounding_box(), page.locator("table.board").first.bounding_box()
+    assert figure["width"] > 1000 and figure["y"] < 300 and figure["y"] + figure["height"] < table["y"]
+
+
+def test_people_stay_the_first_row_whatever_is_sorted(visit):
+    page = visit("index.html")
+    for key in ("cue-conflict", "name"):
+        page.locator(f"th[data-key='{key}'] button").click()
+        assert page.locator("table.board th[scope='row']").first.inner_text() == "simulated people"
+    band = page.locator("tbody tr.network td:has(svg path.p)")
+    assert band.count() >= 6 and page.locator("tbody td.s5").count() >= 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (768, 1024), (1440, 900)])
+def test_every_page_fits_its_screen(visit, site, width, height):
+    """Nothing is wider than the screen; a suite's table is at most two screens down; figures are in sight."""
+    for path in [*pages(site), *(f"suites/{file.name}" for file in site.glob("suites/*.html"))]:
         page = visit(path)
-        page.set_viewport_size({"width": 390, "height": 844})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        for image in page.locator("figure img:visible").all():
+            box = image.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width, path
+        if path.startswith("suites/"):
+            assert page.locator("table.board").first.bounding_box()["y"] <= 2 * height, path
+
+
+def test_rank_name_and_a_value_are_whole_on_a_phone(visit):
+    page = visit("index.html")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.reload()
+    row = page.locator("tbody tr.network").first
+    row.scroll_into_view_if_needed()
+    rank, value = row.locator("td.r"), row.locator("td:has(svg)").first
+    assert rank.inner_text() and rank.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+    assert value.bounding_box()["x"] + value.bounding_box()["width"] <= 390
+    links = page.get_by_role("navigation", name="Pages").get_by_role("link")
+    assert all(link.bounding_box()["x"] + link.bounding_box()["width"] <= 390 for link in links.all())
+
+
+def test_head_and_first_column_stay_in_sight(visit):
+    page = visit("index.html")
+    page.set_viewport_size({"width": 600, "height": 400})
+    scroll = page.locator(".tall").first
+    scroll.evaluate("box => box.scrollTo(200, 300)")
+    box, head = scroll.bounding_box(), page.locator("thead").first.bounding_box()
+    assert abs(head["y"] - box["y"]) <= 2
+    names = page.locator("tbody tr.network th").all()
+    assert all(abs(name.bounding_box()["x"] - names[0].bounding_box()["x"]) < 1 for name in names)
+    assert names[0].bounding_box()["x"] < box["x"] + 100
+
+
+def test_the_focus_goes_down_the_page(visit):
+    page = visit("index.html")
+    places = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        seen = page.evaluate(
+            "(() => { const one = document.activeElement, box = one.getBoundingClientRect();"
+            "return [one.className, box.top + scrollY, getComputedStyle(one).outlineStyle]; })()"
+        )
+        places.append(seen)
+    assert places[0][0] == "skip" and all(style != "none" for _, _, style in places)
+    tops = [top for name, top, _ in places if name != "skip"]
+    assert all(after >= before - 60 for before, after in pairwise(tops))  # a row of a form is no step back
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -78,10 +78,10 @@ def test_seven_of_twelve_networks_are_shown_and_the_caption_says_so(contents):
 @pytest.mark.slow
 def test_levels_and_budgets_are_in_order(contents):
     contrast = figure(contents, "accuracy-contrast")
-    assert contrast.spec["layer"][1]["encoding"]["x"]["sort"] == ["c100", "c30", "c05"]
+    assert contrast.drawn(1200)["layer"][1]["encoding"]["x"]["sort"] == ["c100", "c30", "c05"]
     robust = figure(contents, "robust-accuracy-linf")
     assert {one["epsilon"] for one in robust.records} == {0.5, 2.0, 8.0}
-    assert "(grey range 0 to 255)" in robust.spec["layer"][1]["encoding"]["x"]["axis"]["title"]
+    assert "(grey range 0 to 255)" in robust.drawn(1200)["layer"][1]["encoding"]["x"]["axis"]["title"]
 
 
 @pytest.mark.slow

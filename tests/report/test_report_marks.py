@@ -38,7 +38,7 @@ def test_a_mark_lies_where_its_number_is():
     drawn = mark(Cell(0.5, 0.25, 1.0, 10), axis)
     assert float(drawn.dot) == EDGE + WIDTH / 2 and float(axis.chance_at) == float(drawn.dot)
     assert float(drawn.start) == EDGE + WIDTH / 4 and float(drawn.end) == EDGE + WIDTH
-    assert [float(end) for end in axis.band] == [EDGE + WIDTH / 2, EDGE + WIDTH]
+    assert [float(end) for end in axis.band] == [EDGE + WIDTH / 2 - 1, EDGE + WIDTH + 1]
     assert drawn.interval == "[.250, 1.000]"
     assert mark(Cell(None, reason="no masks"), axis)[:3] == ("", "", "")
 

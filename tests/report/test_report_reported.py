@@ -41,7 +41,7 @@ def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents
         "high": 0.95,
         "n": 100,
     }
-    point = made.spec["vconcat"][0]["hconcat"][0]["layer"][-1]["encoding"]
+    point = made.drawn(1200)["vconcat"][0]["hconcat"][0]["layer"][-1]["encoding"]
     assert point["shape"]["scale"] == {"domain": ["reported score"], "range": ["diamond"]}
     assert "not measured here" in made.caption and "in no paired test" in made.caption
     assert "of own images" in made.caption and "n 100" in made.caption

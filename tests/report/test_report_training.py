@@ -38,7 +38,7 @@ def test_a_training_run_has_a_page_and_a_figure(fill, tmp_path):
     assert {one["suite"] for one in figure.records} >= {"cue-conflict", "corruption"}
     domains = {
         tuple(layer["encoding"]["x"]["scale"]["domain"])
-        for panel in figure.spec["concat"]
+        for panel in figure.drawn(1200)["concat"]
         for layer in panel["layer"]
         if "x" in layer["encoding"]
     }

@@ -106,7 +106,7 @@
     });
   }
   const boxes = all("[data-column]");
-  if (innerWidth < 700) for (const box of boxes) if (["recipe", "parameters"].includes(box.dataset.column)) box.checked = false;
+  if (innerWidth < 700) for (const box of boxes) if (["recipe", "parameters", "paper"].includes(box.dataset.column)) box.checked = false;
   const usual = new Map(boxes.map((box) => [box, box.checked]));
   for (const box of boxes) {
     box.addEventListener("change", () => {
