@@ -97,7 +97,6 @@ def trials(
     return pd.DataFrame(columns)
 
 
-TOGETHER = 50  # observers whose scores are in memory at a time
 #: Ending of a file -> form, of all that are not written as csv.
 ENDINGS = {".json": "json", ".md": "markdown", ".markdown": "markdown", ".tex": "latex", ".parquet": "parquet"}
 
@@ -243,19 +242,12 @@ def _finite(value: float | None) -> float | None:
 
 
 def score_tables(suite: str | None = None, db: str | None = None) -> Iterator[Table]:
-    """What `scores` gives as tables, some observers at a time."""
+    """What `scores` gives as tables, one for each suite."""
     settings = read_settings(db)
+    texts = ("observer", "condition", "reason", "flags", "method")
     with reading(settings) as store:
         now, sets = standing(store, settings), notes_of(store)
-        observers = sorted(row.name for row in store.observers())
         for name in _scored(store, suite):
-            for at in range(0, len(observers), TOGETHER):
-                some = observers[at : at + TOGETHER]
-                rows = store.latest_scores(suite=name, observers=some)
-                if rows:
-                    texts = ("observer", "condition", "reason", "flags", "method")
-                    safe = (
-                        row._replace(**{text: published(getattr(row, text)) for text in texts})
-                        for row in map(now.marked, rows)
-                    )
-                    yield score_table(list(safe), sets)
+            rows = map(now.marked, store.latest_scores(suite=name))
+            if safe := [row._replace(**{text: published(getattr(row, text)) for text in texts}) for row in rows]:
+                yield score_table(safe, sets)

@@ -36,7 +36,17 @@ def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunRe
     request, own_file = prepared.request, locate(prepared.settings.db).path is not None
     with ExitStack() as stack:
         ray = stack.enter_context(joined(request.address))
-        gpus, places = _room(ray, request.gpus_per_task, request.device)
+        free = ray.available_resources()
+        gpus_free, processors = free.get("GPU", 0), free.get("CPU", 0)
+        on_gpus = request.device == "cuda" or (request.device == "auto" and gpus_free)
+        gpus = request.gpus_per_task if on_gpus else 0.0  # of each task
+        places = int(gpus_free / gpus if gpus else processors)  # for tasks at once
+        if places < 1:
+            wanted = f"{gpus:g} GPUs for a task" if gpus else "a processor for a task"
+            raise BenchError(
+                f"--executor ray: the cluster has no room for {wanted}; free are {gpus_free:g} GPUs and {processors:g} "
+                "processors. Wait until others are done, or ask for less (--gpus-per-task)."
+            )
         store = stack.enter_context(open_store(prepared.settings.db))
         device = "cuda" if gpus else "cpu"
         policy = make_policy(device, request.precision, compile_model=request.compile, seed=request.seed)
@@ -131,18 +141,3 @@ def joined(address: str | None) -> Iterator[Any]:
     finally:
         if not joined_before:
             ray.shutdown()
-
-
-def _room(ray: Any, gpus_per_task: float, kind: str) -> tuple[float, int]:
-    """GPUs of each task, 0 for none, and how many tasks there is room for at once. Raises BenchError for none."""
-    free = ray.available_resources()
-    gpus_free, processors = free.get("GPU", 0), free.get("CPU", 0)
-    gpus = gpus_per_task if kind == "cuda" or (kind == "auto" and gpus_free) else 0.0
-    places = int(gpus_free / gpus if gpus else processors)
-    if places < 1:
-        wanted = f"{gpus:g} GPUs for a task" if gpus else "a processor for a task"
-        raise BenchError(
-            f"--executor ray: the cluster has no room for {wanted}; free are {gpus_free:g} GPUs and {processors:g} "
-            "processors. Wait until others are done, or ask for less (--gpus-per-task)."
-        )
-    return gpus, places

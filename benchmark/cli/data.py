@@ -236,6 +236,6 @@ def doctor(*, db: Db = None) -> int:
     cards = read_cards(settings.cards)
     here = [name for name, card in cards.items() if availability(card, settings.place).on_disk]
     tell("ok", f"models    {len(here)} of {len(cards)} have their weights on this disk")
-    for file, error in cards.broken.items():
-        tell("FAIL", f"card      {file}: {error}")
+    for file, broken in cards.broken.items():
+        tell("FAIL", f"card      {file}: {broken}")
     return 1 if "FAIL" in marks else 0
