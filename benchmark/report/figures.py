@@ -193,18 +193,18 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     ]
     who = [f"{p.called} ({titles[at]}): {short(p.cell.value)}, {p.how}" for at in (y, *xs) if (p := people[at])]
     if not panels:
-        held = (board for board in contents.boards if (board.suite, board.space) == (heads[0].suite, summary.space))
-        board = next(held)
+        board = next(b for b in contents.boards if (b.suite, b.space) == (heads[0].suite, summary.space))
         return next(dots(FigureBoard(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
     both = [record for _, records, _ in panels for record in records]
+    crowded = len({record["observer"] for record in both}) > len(drawing.COLOURS)
     like = "Likeness to people against robustness" if bands[y] else "Headlines against one another"
     like = "Likeness to people, by two measures" if all(bands[at] for at in (y, *xs)) else like
     return Figure(
         name,
         f"{like}, {space}",
-        f"A point for each network, with its intervals; colour: recipe; line and band: people. {'. '.join(where)}. "
-        f"{'. '.join(who)}{'. ' if who else ''}Named: the highest on each axis, and your own.",
-        partial(_overview_spec, panels, titles[y], sorted(named)),
+        f"A point for each network, with its intervals{'; colour: recipe' * crowded}; line and band: people. "
+        f"{'. '.join((*where, *who))}. {'Named: the highest on each axis, your own.' if crowded else ''}",
+        partial(_overview_spec, panels, titles[y], sorted(named) if crowded else ()),
         both,
         ("observer", "panel", "recipe", "x", "x_low", "x_high", "y", "y_low", "y_high"),
     )
@@ -212,12 +212,13 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
 
 def _overview_spec(panels: Sequence[tuple[str, Any, Any]], y_title: str, named: Sequence[str], width: int) -> Spec:
     """The panels side by side, or below one another where there is no room."""
-    every = list(dict.fromkeys(record["recipe"] for _, records, _ in panels for record in records))
+    hue = "recipe" if named else "observer"  # of few networks each has a colour
+    every = list(dict.fromkeys(record[hue] for _, records, _ in panels for record in records))
     columns = len(panels) if width >= 700 else 1
 
     def panel(title: str, records: Records, people: Any, each: int) -> Spec:
         titles = (title, y_title)
-        return drawing.scatter(records, titles, "recipe", people, width=each, named=named, values=every, legend=width)
+        return drawing.scatter(records, titles, hue, people, width=each, named=named, values=every, legend=width)
 
     drawn = [(title, partial(panel, title, records, people)) for title, records, people in panels]
     return drawing.beside(drawn, width, columns, titled=False)
