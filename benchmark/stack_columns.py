@@ -1,7 +1,5 @@
 """Tables of trials below one another. A table: column name -> one value per trial along the first axis."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ people, other images); beside it what a simpler interval does on the same studie
 hypothesis is rejected at 5 %. With 2,000 studies a share is good to +-1 % (coverage) and +-.5 % (size).
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace

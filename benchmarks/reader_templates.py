@@ -6,8 +6,6 @@
 Each is its object's mask, averaged over the cells of a reader. Given the same generator, the same bytes come out.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

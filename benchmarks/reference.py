@@ -7,8 +7,6 @@
 finding on which no trials are published. Every other number is scored from trials.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -5,8 +5,6 @@
 One torch thread; processor time, the fastest of a few rounds.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable, Iterator

@@ -13,8 +13,6 @@ those of the exact masks. Class scores are trained by focal loss (Lin et al. 201
 box's middle, boxes by generalised IoU (Rezatofighi et al. 2019) there.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable

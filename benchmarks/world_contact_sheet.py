@@ -3,8 +3,6 @@
 python benchmarks/world_contact_sheet.py docs/figures/world.png
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -6,17 +6,16 @@ text is one line for a person. Parameters, their defaults and their help are tho
 line has them from, too; here results become tables that show themselves.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from itertools import groupby, starmap
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from benchmark import api
+from benchmark.api.leaderboards import ObserverScores
 from benchmark.api.options import Names, explained, fields
 from benchmark.contracts import Suite
 from benchmark.display import counted
@@ -35,16 +34,13 @@ from benchmark.leaderboard.transfer import Claim, TransferMatrix, matrix_table
 from benchmark.plugins import find_suites
 from benchmark.report import figures, site
 from benchmark.report.drawing import Figure
+from benchmark.stats.comparisons import Compared, SuiteComparison
 from benchmark.stimuli.catalogue import Entry, locate, read_catalogue
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
 from gestaltbench.pictures import gallery as draw
 from gestaltbench.results import Record, Results, in_rows
 from registry.cards import ModelCard
-
-if TYPE_CHECKING:
-    from benchmark.api.leaderboards import ObserverScores
-    from benchmark.stats.comparisons import Compared, SuiteComparison
 
 P = ParamSpec("P")
 R = TypeVar("R")

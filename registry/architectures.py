@@ -1,8 +1,6 @@
 """Networks by name: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", built without
 weights."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import inspect

@@ -4,8 +4,6 @@ A network in training mode, with active dropout, with outputs that depend on the
 changes has no score: another batch size or another order would give another one. These checks cost a device batch and
 four images, so they are made at each load."""
 
-from __future__ import annotations
-
 import base64
 import zlib
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 pooch does the transfer, with requests (proxies, redirects, logins). Logins and queries of addresses are used for that
 alone: nothing that is stored or shown has them."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import json

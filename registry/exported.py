@@ -5,8 +5,6 @@ and looks operators up by dotted name; some operators write files. So the archiv
 operators and their arguments, expressions. What passes is copied into a fresh archive, and torch opens that copy: what
 is opened is what was checked."""
 
-from __future__ import annotations
-
 import ast
 import io
 import json

@@ -4,8 +4,6 @@ Checkpoints, cards, mapping files, annotations, tables, archives and documents a
 bounded before anything is built: a few lines of YAML can stand for gigabytes (aliases of aliases), for a number that
 takes minutes to print, or for a file that never ends."""
 
-from __future__ import annotations
-
 import errno
 import json
 import re
@@ -15,15 +13,13 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from registry.errors import BenchError
 from registry.files import absence, is_file, public
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
 

@@ -1,7 +1,5 @@
 """From a card to something that answers: its weights file, the network in it, and whether both are on this machine."""
 
-from __future__ import annotations
-
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A loaded network behind one boundary: pixels in [0,1] go in, float32 logits come out."""
 
-from __future__ import annotations
-
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a network is fed, and where each part of that is stated: given, in the file, in a configuration, or nowhere."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module

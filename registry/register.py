@@ -1,7 +1,5 @@
 """Registering a model of one's own: load once, check, freeze digest and preprocessing into a card, write it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -4,8 +4,6 @@ shape-reader answers the shape (the category where a set has no shapes), texture
 uniform-guesser any category, constant-responder always the same, noisy-shape-reader the shape with probability `p`
 (option, 0.75) and any *other* category else. All chance comes from the stimulus's seed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The checkpoints of a training run: which files there are, and the step or epoch of each."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ Each place of an 8 x 8 grid says how likely an object of each class has its midd
 far its four sides are (Tian et al. 2019, "FCOS"). The best box of each class is reported: it alone decides an answer,
 and to suppress those that overlap it would cost more than the network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Leaderboards as data bases: merged, looked at, checked."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Another laboratory's leaderboard beside one's own: its scores as scores without trials, under names of its own."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields

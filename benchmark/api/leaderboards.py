@@ -1,7 +1,5 @@
 """The leaderboard opened for reading, and whose scores a table shows."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

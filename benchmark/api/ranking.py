@@ -1,7 +1,5 @@
 """Ranked boards and transfer matrices from stored scores."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Unpack

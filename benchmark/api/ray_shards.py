@@ -1,7 +1,5 @@
 """`--executor ray`: shards of a plan as tasks of a cluster; the driver stores what they answer, or PostgreSQL does."""
 
-from __future__ import annotations
-
 import pickle
 import socket
 import sys

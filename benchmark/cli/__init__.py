@@ -1,7 +1,5 @@
 """The command `bench`. A command is imported when it is used: its help line is all that `bench --help` shows."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from importlib import import_module

@@ -1,7 +1,5 @@
 """`bench data` and `bench doctor`."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Click commands from the signatures of typed verbs: names, types, defaults and help are said there, once."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from inspect import Parameter

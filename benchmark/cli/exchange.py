@@ -1,7 +1,5 @@
 """What comes into a leaderboard and out of it: `bench import`, `export` and `db`."""
 
-from __future__ import annotations
-
 import shlex
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`bench report` and `bench plot`: the leaderboard to look at."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from pathlib import Path

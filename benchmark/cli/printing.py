@@ -1,8 +1,6 @@
 """The only way to a terminal. What cards, files, imports and data bases say is text: no markup, no control characters,
 no passwords."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from collections.abc import Iterable, Sequence

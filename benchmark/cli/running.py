@@ -1,7 +1,5 @@
 """The commands that run networks: `bench run`, `sweep`, `diff` and `reproduce`."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """`bench rank`, `show` and `compare`: tables of the leaderboard."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Collection, Iterable

@@ -1,7 +1,5 @@
 """The inference loop: decode once, transform once, show to every observer that needs it, chunk by chunk."""
 
-from __future__ import annotations
-
 import shutil
 import zlib
 from collections import deque

@@ -1,7 +1,5 @@
 """Trials of those whom observers are compared with, run here or imported: what counts, on which sets of images."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """One run: load observers in groups that fit the device, show what is missing, score, record what failed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol

@@ -1,7 +1,5 @@
 """Stored trials -> stored scores: for the observers that were run, for imported ones, for people pooled."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -4,14 +4,11 @@ One table per suite, decision space and stimulus set of the metric that ranks: s
 in. Networks (run here or published) are ranked; people are held against them.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
 from benchmark.errors import unknown_name
@@ -19,9 +16,7 @@ from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row, cell_o
 from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.ranks import rank_intervals
-
-if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow, StimuliNote
+from benchmark.store.rows import ScoreRow, StimuliNote
 
 NOTES = {"published": "published decisions, not run here", "reported": "another leaderboard's scores, no trials here"}
 REFERENCE_KINDS = ("group", "human", "simulated", "ideal")

@@ -1,19 +1,14 @@
 """Boards, and the scores of one observer, as tables; and a board of a hundred rows made readable."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from benchmark.contracts import Direction, Suite
 from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of, describe, title_under
 from benchmark.leaderboard.table import PUBLISHED, Field, Rank, Table, Value, counts, number
-
-if TYPE_CHECKING:
-    from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
 #: What is told of a number from the score behind it.
 ORIGIN = ("level", "method", "excluded", "created", "set_id")

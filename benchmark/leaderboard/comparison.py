@@ -3,8 +3,6 @@
 Tables: headlines first, then the rest by suite. Verdict: one per suite, as Markdown for a pull request.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import shlex

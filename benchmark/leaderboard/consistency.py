@@ -3,8 +3,6 @@
 Geirhos, Meding & Wichmann 2020 (NeurIPS); the formulas are in `benchmark.stats.agreement`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations

@@ -4,8 +4,6 @@ The form is versioned: a reader of version 1 reads every document that says 1. `
 JSON schema, made from the types below.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

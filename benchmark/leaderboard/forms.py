@@ -1,7 +1,5 @@
 """Every form of a table, each written once: for a terminal, as HTML, Markdown, LaTeX, CSV and JSON."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re
@@ -9,16 +7,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table as RichTable
 
 from benchmark.display import printable
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.model import Cell
-from benchmark.leaderboard.table import Footnotes, Table, cell_record, finite, notes_below, records, row_facts, texts
-
-if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.table import Table as RichTable
+from benchmark.leaderboard.table import (
+    NOTHING,
+    Footnotes,
+    Table,
+    cell_record,
+    finite,
+    notes_below,
+    records,
+    row_facts,
+    texts,
+)
 
 FORMATS = ("csv", "json", "markdown", "latex")
 FOOTNOTES = 12  # of a table that is cut
@@ -216,7 +223,7 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest
 
 def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:
     """The columns for rich, as many side by side as have room. Names and numbers break only where one of them has no
-    room beside the name. Below the first block rows that have nothing there are left out."""
+    room beside the name. Rows below a divider stand where they have something."""
     from rich.box import SIMPLE_HEAD
     from rich.cells import cell_len
     from rich.table import Table as RichTable
@@ -237,6 +244,11 @@ def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Itera
             blocks.append([*who])
         blocks[-1].append(at)
     blocks = blocks or [who] * bool(who)
+    ranked, values = min(table.dividers, default=len(table.rows)), [at for at in range(len(shown)) if at not in who]
+
+    def said(row: int, columns_of: Sequence[int]) -> bool:
+        return any(columns[at][row] not in ("", NOTHING) for at in columns_of)
+
     for block in blocks:
         sizes = {at: least[at] for at in sorted(block)}
         spare = width + GAP - sum(size + GAP for size in sizes.values())
@@ -252,7 +264,12 @@ def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Itera
             justify: Any = "right" if shown[at].right else "left"
             drawn.add_column(Text(titles[at], overflow="fold"), justify=justify, width=size, overflow="fold")
         own = [at for at in block if at not in who]
-        rows = [row for row in range(len(table.rows)) if block is blocks[0] or any(columns[at][row] for at in own)]
+        first = block is blocks[0]
+        rows = [
+            row
+            for row in range(len(table.rows))
+            if said(row, own) or (first and (row < ranked or not said(row, values)))
+        ]
         for row, following in zip(rows, [*rows[1:], 0], strict=False):
             cells = (Text(columns[at][row], overflow="fold") for at in sizes)
             drawn.add_row(*cells, end_section=any(row < divider <= following for divider in table.dividers))

@@ -3,12 +3,10 @@
 Nothing stored changes: each observer's trials are scored again without those conditions.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,9 +15,7 @@ from benchmark.errors import BenchError
 from benchmark.leaderboard.board import boards, noted
 from benchmark.leaderboard.model import Board
 from benchmark.leaderboard.trial_pools import degradation_of
-
-if TYPE_CHECKING:
-    from benchmark.store import ScoreRow, StimuliNote, Store
+from benchmark.store import ScoreRow, StimuliNote, Store
 
 
 class _Scored(NamedTuple):

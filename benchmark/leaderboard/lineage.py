@@ -4,8 +4,6 @@ Networks are no independent sample. Seeds of one recipe, and depths of one archi
 statistics over observers draw families as wholes, and contrasts of recipes pair what differs in nothing else.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

@@ -4,14 +4,12 @@ sentences and records.
 Observers are no random sample of anything, and those of one family are nearly one: see `benchmark.stats.correlations`.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import fsum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmark.display import printable
 from benchmark.leaderboard.board import UNTRAINED, distrusted
@@ -22,9 +20,7 @@ from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, estimate, number
 from benchmark.stats import mean_interval
 from benchmark.stats.correlations import FEW, Correlation, Method, correlation
-
-if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow
+from benchmark.store.rows import ScoreRow
 
 CAUTION = (
     "Observers are no random sample: a correlation over them says how these hang together, not what makes what. "

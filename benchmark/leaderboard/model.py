@@ -1,17 +1,12 @@
 """What a ranked table is made of, and what it is made from. Plain values; no drawing here."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from benchmark.contracts import Direction
-
-if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow, StimuliNote
-
+from benchmark.store.rows import ScoreRow, StimuliNote
 
 #: Of a column in which no observer has a number.
 NOBODY = "nobody has a value here"

@@ -1,22 +1,17 @@
 """Everything behind a number, and the command that makes it again."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.display import masked, printable
 from benchmark.errors import StoreError
 from benchmark.leaderboard.table import estimate
-
-if TYPE_CHECKING:
-    from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
-
+from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
 # The command that makes a number again, built from checked fields: no text of a leaderboard is run as a command.
 

@@ -4,21 +4,16 @@ A number that a publisher reports was made of images that are not here. So it is
 paired test.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from benchmark.leaderboard.board import distrusted, in_order
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.model import CLEAN, REPORTED, Board, Cell, Column, Row, cell_of
 from benchmark.leaderboard.summary import NOWHERE, Summary
 from benchmark.stimuli.score_tables import known_metrics
-
-if TYPE_CHECKING:
-    from benchmark.store.rows import ScoreRow
+from benchmark.store.rows import ScoreRow
 
 NOTE = "reported by others, not measured here: not ranked, and in no paired test"
 

@@ -4,8 +4,6 @@ A summary never mixes what boards keep apart: there is one per decision space, a
 of the same stimuli (of a suite's boards, the one with most observers).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 

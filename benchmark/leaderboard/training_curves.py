@@ -1,21 +1,17 @@
 """Headlines over a training run: a curve for each, from the boards of its checkpoints."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from benchmark.display import counted
 from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, Row
 from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.table import Field, Table, Value, counts, number
+from benchmark.store.rows import ObserverRow
 from registry.errors import some_of
-
-if TYPE_CHECKING:
-    from benchmark.store.rows import ObserverRow
 
 T = TypeVar("T")
 BARS = "▁▂▃▄▅▆▇█"

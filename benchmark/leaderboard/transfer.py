@@ -5,8 +5,6 @@ A row is a training recipe (all observers whose cards state it), a column a degr
 a cell the accuracy.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,11 +19,8 @@ from benchmark.contracts import Array, Suite, Trials
 from benchmark.errors import unknown_name
 from benchmark.plugins import WITHIN
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, canonical_condition
-from benchmark.store import IMPORTED
+from benchmark.store import IMPORTED, ObserverRow, Store
 from benchmark.transforms.listing import own_list
-
-if TYPE_CHECKING:
-    from benchmark.store import ObserverRow, Store
 
 #: Where people are near half right: the test conditions of the published matrix (Geirhos et al. 2018).
 PAPER = (

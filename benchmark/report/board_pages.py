@@ -1,7 +1,5 @@
 """Pages of tables: the leaderboard, one page for each suite, published scores, links between suites, training runs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ A drawer takes records (one mark each) and a width and gives a Vega-Lite specifi
 browser and without the network. Colours and shapes are told apart by every eye, on white and on black.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

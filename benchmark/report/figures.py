@@ -1,7 +1,5 @@
 """All figures of a leaderboard: the overview, what each suite declares, links, training runs, published scores."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Pages of images: small pictures of stimuli, the gallery of gradients, and everybody's answers to single images."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence

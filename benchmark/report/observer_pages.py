@@ -1,7 +1,5 @@
 """One page for each observer: card, provenance, all scores, what it answered."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple

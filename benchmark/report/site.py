@@ -1,7 +1,5 @@
 """A report from beginning to end, its pages of pairs, and the live report over HTTP."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import threading

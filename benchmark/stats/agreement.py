@@ -7,8 +7,6 @@ which wrong answer. Where c_obs = 1 kappa is 1 by definition (this covers c_exp 
 wrong). Kappa is negative where two observers agree less than chance; it is left so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce

@@ -11,8 +11,6 @@ each trial on an estimate (`ratio_influence`) goes through `clustered_variance`,
 `clustered_wilson` for a proportion.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations

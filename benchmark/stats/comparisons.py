@@ -1,7 +1,5 @@
 """What a comparison of two observers says: value, interval, p, verdict; and families of them (Holm)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 

@@ -4,8 +4,6 @@ Observers are no independent sample: five ResNets from one laboratory are nearly
 left out as wholes, and the interval's degrees of freedom are those of the families.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import atanh, sqrt, tanh

@@ -3,8 +3,6 @@
 `p` is below 1 - level exactly where `interval(level)` leaves out 0 (up to rounding), at every level.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import erfc, inf, sqrt

@@ -1,7 +1,5 @@
 """Intervals of proportions, Student's t, and the bootstrap over stimuli."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import lru_cache
 from math import inf, sqrt

@@ -1,7 +1,5 @@
 """Rank intervals: which ranks the data do not rule out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

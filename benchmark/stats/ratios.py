@@ -1,7 +1,5 @@
 """A metric of the form sum(numerator) / sum(denominator) -> `Score` with a fitting interval."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -13,8 +13,6 @@ Of a finite set that is drawn in random order without replacement: the prior-pos
 Narrower, and exact once the whole set was drawn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import log
 from typing import Any, cast

@@ -2,8 +2,6 @@
 one another cost thirty to a hundred times the product. torch keeps the threads that it was given.
 """
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any

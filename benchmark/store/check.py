@@ -1,7 +1,5 @@
 """A leaderboard as a data base: what is in it, whether it is sound, and its room on disk given back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass

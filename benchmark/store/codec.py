@@ -4,8 +4,6 @@ Layout: magic (4) | CRC-32 of the rest (4) | zlib of (header length (4) | header
 column its name, dtype and shape. Numbers lie as raw little-endian arrays, bit for bit (NaN included); text lies as a
 sorted vocabulary in the header and unsigned codes."""
 
-from __future__ import annotations
-
 import json
 import math
 import struct

@@ -1,7 +1,5 @@
 """What a driver's error means: what happened, where, what to do; and waiting for what is unavailable at present."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import time

@@ -3,8 +3,6 @@ ones ignored, and what contradicts something that is here is named and left out.
 
 Every step may be made again, so a merge that was cut short is simply repeated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Where a leaderboard is: a SQLite file, or a PostgreSQL."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """What is read: observers, stimulus sets, observations, scores, outcomes, provenance. Each query runs in a caller's
 transaction, and every value is held against the type that the schema states."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields

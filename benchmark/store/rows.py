@@ -1,13 +1,10 @@
 """What goes into the store and what comes out, as plain values. No SQL here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-if TYPE_CHECKING:
-    from benchmark.contracts import Array
+from benchmark.contracts import Array
 
 #: How a piece of work ended; the piece: observer, suite, decision space.
 Ending = Literal["done", "not applicable", "failed", "partial"]

@@ -1,7 +1,5 @@
 """Small tools that all modules of the store share: JSON in columns, digests of rows, reading and inserting rows."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import threading

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
 
+from benchmark.contracts import Score, Stimuli, Trials
 from benchmark.store import check, merge, queries, schema, trials, write
 from benchmark.store.connection import Database
 from benchmark.store.rows import Chunk, Ending, Observation, ObserverRow, Outcome, ScoreSet, Work
 from benchmark.store.sql import insert_new, now
 from benchmark.store.trials import Sets
 from benchmark.store.versions import prepared
-
-if TYPE_CHECKING:
-    from benchmark.contracts import Score, Stimuli, Trials
 
 P = ParamSpec("P")
 T = TypeVar("T")

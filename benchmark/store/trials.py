@@ -1,7 +1,5 @@
 """Putting stored chunks together again: one trial table out of many observations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A leaderboard's schema: made, brought up to date, or refused where another program or a newer one wrote it."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from contextlib import closing

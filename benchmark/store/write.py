@@ -1,7 +1,5 @@
 """Inserting rows. Each function is one step inside a caller's transaction; none updates anything."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 

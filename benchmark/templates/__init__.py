@@ -4,8 +4,6 @@ A template is a folder of `.tmpl` files in which `$name` and `$module` stand for
 path stands for the module.
 """
 
-from __future__ import annotations
-
 import re
 from importlib.util import find_spec
 from pathlib import Path

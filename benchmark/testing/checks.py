@@ -1,7 +1,5 @@
 """The checks of the conformance kit: each promise of the contract, on toy stimuli and a toy observer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import cache

@@ -1,21 +1,16 @@
 """Toy stimuli, a toy shelf and a toy observer, for the conformance kit and the tests of a plug-in."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, OtherNetwork, Stimuli, Suite, Trials
 from benchmark.stack_columns import stacked
 from registry.files import digest_data
-
-if TYPE_CHECKING:
-    import torch
 
 CATEGORIES = (
     "airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat",

@@ -1,8 +1,6 @@
 """Families of models that say more of themselves than an architecture: what their members tell, where their files are,
 and which label space their outputs are."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

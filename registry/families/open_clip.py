@@ -4,8 +4,6 @@
 "open_clip:ORG/NAME" of the hub. The label space says which names are asked for: "geirhos16" the 16 categories,
 "imagenet1k" the 1,000 classes, which are then grouped. These are two observers."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

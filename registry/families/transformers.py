@@ -2,8 +2,6 @@
 
 Nothing of a repository is executed: its own code is not loaded, and weights are safetensors."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

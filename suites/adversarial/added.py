@@ -3,8 +3,6 @@
 An entry point names an `Attack`; its own name is that of the variant, "adversarial:NAME". This module is imported where
 a leaderboard is read, so a package that offers one must not import torch at module level."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

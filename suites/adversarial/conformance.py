@@ -1,17 +1,11 @@
 """What an attack of another package must keep, on a toy network: the kit for its tests."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
+import torch
 
 from benchmark.contracts import Block
 from benchmark.testing import Check, ToyView, run_check, toy_stimuli
 from suites.adversarial.added import Attack
-
-if TYPE_CHECKING:
-    import torch
 
 COUNT = 6
 

@@ -3,8 +3,6 @@
 
 Definition, protocol, numbers and deviations: docs/suites/corruption.md."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from benchmark.contracts import Against, EarlyStop, Suite

@@ -1,7 +1,5 @@
 """Trials as images by cells. A cell is one corruption at one level, told from the name of a condition alone."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

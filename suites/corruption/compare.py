@@ -1,7 +1,5 @@
 """Mean corruption error against a reference that was measured on the same images, beside the published one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -2,8 +2,6 @@
 images. Scores and their resamples are made of the shares (`of`); called with trials, the same mean is a ratio of sums
 over them, which paired tests resample."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """The metrics of the suite as data, each with its definition (see also docs/suites/corruption.md)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from math import inf

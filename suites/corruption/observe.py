@@ -1,7 +1,5 @@
 """What is kept of each answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which images are shown under which corruption."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 

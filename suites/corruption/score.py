@@ -1,7 +1,5 @@
 """From stored trials to scores: every cell, then the measures, with intervals over images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 

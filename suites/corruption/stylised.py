@@ -1,7 +1,5 @@
 """Stylised images beside the photographs that they were made of: a row of the table of Geirhos et al. 2019."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

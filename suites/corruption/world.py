@@ -7,8 +7,6 @@ one thing that its name says. Levels are fewer and smaller: a pixel is a larger 
 
 All: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

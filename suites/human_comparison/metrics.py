@@ -4,8 +4,6 @@ error_consistency is the headline: of the three human metrics it alone corrects 
 these accuracies reach by chance, so neither a network that is merely accurate nor one that is merely as weak as people
 ranks high by it."""
 
-from __future__ import annotations
-
 import zlib
 from functools import partial
 

@@ -6,8 +6,6 @@ maximum likelihood with the threshold t, where p(t) = 1/2, as a parameter in m's
 profile likelihood. Levels that the logarithm sends to infinity (the undistorted control and no noise) sit at the end of
 the curve, where p = 1 - l."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 An entry point names a `Map` or a `Measure`; its own name is the metric's. This module is imported where a leaderboard
 is read, so a package that offers one must not import torch at module level."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

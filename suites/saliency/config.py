@@ -1,8 +1,6 @@
 """What is shown and how much is kept: roles, counts, names of columns, and the suite's configuration. Imported where a
 leaderboard is read, so nothing here imports torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 A picture function takes a network, one image [1, 3, h, w] in [0,1] and the outputs of its category [1, classes] bool.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt

@@ -3,8 +3,6 @@ one of its files changed, and the call that reads it. A reader may give an answe
 anything else counts as a traceback.
 """
 
-from __future__ import annotations
-
 import bz2
 import csv
 import gzip

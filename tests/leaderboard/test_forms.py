@@ -71,8 +71,6 @@ rank     observer  training
 1 (1-2)  net_a|b   std, adv
 2        =cmd()
 
-         person
-
 rank     observer  shape bias                n
 ──────────────────────────────────────────────
 1 (1-2)  net_a|b   ~ 0.5000 [0.250, 0.750]  20
