@@ -53,7 +53,7 @@ def visit(site, browser):
     seen, contexts = [], []
 
     def go(path, **options):
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: seen.append(f"console: {message.text}"))
@@ -257,9 +257,7 @@ def test_every_page_fits_its_screen(visit, site, width, height):
 
 
 def test_rank_name_and_a_value_are_whole_on_a_phone(visit):
-    page = visit("index.html")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.reload()
+    page = visit("index.html", viewport={"width": 390, "height": 844})
     row = page.locator("tbody tr.network").first
     row.scroll_into_view_if_needed()
     rank, value = row.locator("td.r"), row.locator("td:has(svg)").first
