@@ -247,7 +247,7 @@ def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Itera
     ranked, values = min(table.dividers, default=len(table.rows)), [at for at in range(len(shown)) if at not in who]
 
     def said(row: int, columns_of: Sequence[int]) -> bool:
-        """Whether a row has something in one of the columns; a reference's "-" is nothing, a ranked row's is missing."""
+        """Whether a row has something there; a reference's "-" is nothing, a ranked row's is a missing number."""
         nothing = ("",) if row < ranked else ("", NOTHING)
         return any(columns[at][row] not in nothing for at in columns_of)
 
