@@ -232,11 +232,6 @@ def _present(order: Sequence[str], records: Records, field: str) -> list[str]:
     return [name for name in order if name in inside]
 
 
-def _names_width(width: int, names: Sequence[str]) -> int:
-    """px for names at the left of a drawing."""
-    return int(min(0.34 * width, 280, 24 + 6.2 * max(map(len, names), default=1)))
-
-
 def dots(
     records: Records, order: Sequence[str], panels: Sequence[tuple[str, float | None]],
     people: Mapping[str, Band] | None = None, width: int = WIDTHS["page"],
@@ -246,7 +241,8 @@ def dots(
     groups = _present(GROUPS, records, "group")
     names = _present(order, records, "observer")
     hue, form = _look("group", groups, width if len(groups) > 1 else 0)
-    left = _names_width(width, names)
+    # px for names at the left of a drawing.
+    left = int(min(0.34 * width, 280, 24 + 6.2 * max(map(len, names), default=1)))
     beside = max(1, min(len(panels), (width - left) // 100))
     each = (width - left) // beside - 16
     drawn = []

@@ -80,7 +80,10 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     ends = (threshold, *(_bound(points, sign, best, edge) for edge in (inside[0], inside[-1])))
     level, low, high = (x if x is None or experiment.scale != "log" else float(10**x) for x in ends)
     slope = sign * float(np.exp(log_slope))
-    return PsychometricCurve(level, low, high, slope, lapse, poor=_is_poor(points, deviance))
+    from scipy.stats import chi2
+
+    free = len(points.x) - 3
+    return PsychometricCurve(level, low, high, slope, lapse, poor=bool(free > 0 and chi2.sf(deviance, free) < POOR))
 
 
 def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Floats:
@@ -159,10 +162,3 @@ def _bound(points: Points, sign: float, best: Fit, edge: float) -> float | None:
     if edge == threshold or not np.isfinite(excess(edge)) or excess(edge) < 0:
         return None
     return float(brentq(excess, threshold, edge, xtol=1e-3, maxiter=50))
-
-
-def _is_poor(points: Points, deviance: float) -> bool:
-    from scipy.stats import chi2
-
-    free = len(points.x) - 3
-    return bool(free > 0 and chi2.sf(deviance, free) < POOR)
