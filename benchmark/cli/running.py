@@ -112,14 +112,14 @@ def _show_standing(prepared: api.Prepared, near: Collection[str] | None) -> None
         print_boards(suites[0], near=near, db=db)
     else:
         print_summary(near=near, ran={card.name for card in prepared.cards}, db=db)
-    for line in NEXT:
+    for line in NEXT if near is None else ():
         say(line, err=True)
 
 
 #: What to do after a run.
 NEXT = (
     "next: bench register NAME --arch timm:resnet50 --weights FILE    your own checkpoint",
-    "      bench db reference                                         people and published networks beside it",
+    "      bench db reference --db reference.db                       people and published networks",
     "      bench report                                               all of it as pages; a pair: bench compare A B",
 )
 

@@ -94,7 +94,13 @@ def plan_tasks(
                 missing.append(why)
             if len(tasks) == before:
                 tasks.append(
-                    Task(card, suite, (spaces or suite.spaces)[0], Plan(()), "; ".join(missing) if spaces else reason)
+                    Task(
+                        card,
+                        suite,
+                        (spaces or suite.spaces)[0],
+                        Plan(()),
+                        "; ".join(text.removesuffix(".") for text in missing) if spaces else reason,
+                    )
                 )
     return tasks
 

@@ -152,7 +152,8 @@ def near(
         return (), (), 0
     places = [at for at, row in enumerate(rows) if row.observer in chosen]
     kept = tuple(row for at, row in enumerate(rows) if any(abs(at - place) <= NEAR for place in places))
-    aside = tuple(row for row in references if row.observer in chosen or row.kind in ("human", "group", "chance"))
+    people = "group" if any(row.kind == "group" for row in references) else "human"
+    aside = tuple(row for row in references if row.observer in chosen or row.kind in (people, "chance"))
     return kept, aside, len(rows) - len(kept)
 
 
