@@ -132,6 +132,7 @@ def test_no_command_makes_a_leaderboard(bench, tmp_path, words):
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.slow
 def test_an_older_leaderboard_is_told_and_upgraded(bench, older):
     told = bench("db", "status", "--db", older)
     assert f"schema 0003, this program's is {HEAD}: `bench db upgrade`" in told.out

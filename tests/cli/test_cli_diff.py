@@ -65,6 +65,7 @@ def test_what_no_headline_has_a_number_of_is_no_verdict():
     assert "no headline that both have a score of" in diff_markdown(found)
 
 
+@pytest.mark.slow
 def test_a_verdict_that_cannot_be_written_is_an_error(bench, board, monkeypatch):
     def full(_text):
         raise OSError(28, "No space left on device")

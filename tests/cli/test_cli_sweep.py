@@ -69,6 +69,7 @@ def test_every_checkpoint_is_a_point_of_one_run(bench, training, home):
     assert "3 done" in sweep(bench, training, "--arch", "python:registry.world_networks:tiny_resnet").err
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line(bench, tmp_path):
     odd, named = tmp_path / "odd", tmp_path / "named"
     save(odd / "best.pt", 0)

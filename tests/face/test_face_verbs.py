@@ -127,6 +127,7 @@ def test_each_table_of_a_notebook_says_what_it_is():
     assert Results("0 <curves>", (), list)._repr_html_() == "<p>0 &lt;curves&gt;</p>"
 
 
+@pytest.mark.slow
 def test_a_gallery_shows_itself(tmp_path):
     made = gb.gallery(NETS[:1], count=1)
     made.save(tmp_path / "a.png")

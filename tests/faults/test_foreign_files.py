@@ -581,6 +581,7 @@ def settings(tmp_path):
     return Settings(home=tmp_path / "home", db="results.db", mirror=None, data=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_the_unchanged_input_is_read(name, tmp_path, settings):
     written(KINDS[name], tmp_path / "input")
@@ -588,6 +589,7 @@ def test_the_unchanged_input_is_read(name, tmp_path, settings):
         KINDS[name].read(tmp_path / "input", settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_a_few_changed_inputs(name, tmp_path):
     assert fuzz(name, 6, 0, tmp_path)[1] == []

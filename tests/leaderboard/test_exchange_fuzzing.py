@@ -151,11 +151,13 @@ def merged(theirs, folder, seeds):
     return ended
 
 
+@pytest.mark.slow
 def test_changed_documents_are_taken_or_refused_whole(theirs, home):
     ended = imported(theirs, home, range(QUICK))
     assert ended["refused"] > QUICK / 3 and ended["taken"] > 0
 
 
+@pytest.mark.slow
 def test_damaged_leaderboards_are_merged_or_refused(theirs, home):
     ended = merged(theirs, home, range(QUICK // 4, QUICK // 2))
     assert ended["refused"] > 0 and ended["merged"] > 0

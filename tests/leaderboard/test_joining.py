@@ -74,6 +74,7 @@ def numbers(document, rename=lambda name: name):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_there_and_back_every_number_and_its_provenance_is_the_same(lab):
     report = api.import_leaderboard(lab, db="mine.db")
     before, after = api.document(db="lab.db"), api.document(db="mine.db")
@@ -92,6 +93,7 @@ def test_there_and_back_every_number_and_its_provenance_is_the_same(lab):
     assert run["environment"]["packages"] == {"torch": "2"}
 
 
+@pytest.mark.slow
 def test_what_is_imported_stands_on_the_board_with_a_remark(lab):
     write("mine.db", ["mine"], 7)
     api.import_leaderboard(lab, db="mine.db")
@@ -104,6 +106,7 @@ def test_what_is_imported_stands_on_the_board_with_a_remark(lab):
         assert (remark in cell.flags) == (row.kind == "reported")
 
 
+@pytest.mark.slow
 def test_a_second_time_adds_nothing(lab):
     first = api.import_leaderboard(lab, db="mine.db")
     before = api.document(db="mine.db")
@@ -120,6 +123,7 @@ def test_another_network_of_ones_own_networks_name_stands_beside_it(lab):
     assert "net-0: another network than yours of that name; theirs stands as net-0 (lab)" in report.notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("db", ["lab.db", "mine.db"])
 def test_two_numbers_of_one_thing_are_a_conflict_and_nothing_comes_in(lab, bench, db):
     api.import_leaderboard(lab, db="mine.db")

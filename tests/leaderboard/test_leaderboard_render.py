@@ -39,6 +39,7 @@ def test_every_width_keeps_rank_name_value_interval_and_n(board, width):
     assert all(line.split()[:4] == ["1", "ResNet-50", "SIN", "+"] for line in lines if line.startswith("1  "))
 
 
+@pytest.mark.slow
 def test_the_caption_and_the_lines_below_explain_the_table(board):
     shown = " ".join(drawn(board, 140).split())
     for part in (

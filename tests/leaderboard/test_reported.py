@@ -37,6 +37,7 @@ def stored(db: str) -> list[tuple[object, ...]]:
     return [(r.observer, r.metric, r.condition, r.value, r.low, r.high, r.n, r.flags) for r in rows]
 
 
+@pytest.mark.slow
 def test_they_stand_in_tables_of_their_own_unranked(table: Path) -> None:
     report = api.import_scores(table, db="a.db")
     assert (report.scores, report.known, len(report.observers)) == (3, 0, 2)

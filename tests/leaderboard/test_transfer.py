@@ -295,6 +295,7 @@ def test_a_claim_needs_an_unseen_condition_and_a_distortion():
         named_claim(made, "augmix", "uniform-noise")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("BENCH_TEST_DATA" not in os.environ, reason="BENCH_TEST_DATA is not set")
 def test_real_trials(tmp_path):
     """ResNet-50 and people on uniform noise, counted from the tables alone."""

@@ -49,6 +49,7 @@ def test_a_mirror_is_asked_first(served, tmp_path):
         fetch(far, tmp_path / "d", DIGEST, mirror=str(folder))
 
 
+@pytest.mark.slow
 def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_path):
     folder, url = served
     torch.save({"state_dict": tiny.state_dict()}, folder / "tiny.pt")

@@ -254,6 +254,7 @@ def test_logits_are_found_in_what_a_factory_returns(kind, outputs, factories, ni
     assert torch.equal(found, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "message"),
     [

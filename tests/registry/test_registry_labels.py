@@ -25,6 +25,7 @@ def test_the_sixteen_categories():
     assert not omitted & set(members)
 
 
+@pytest.mark.slow
 def test_what_each_space_answers_in():
     answers = {name: label_space(name).answers for name in LABEL_SPACES}
     assert answers["imagenet1k"] == ("imagenet1k", "geirhos16")

@@ -40,6 +40,7 @@ def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, fo
     assert again.digest == card.sha256
 
 
+@pytest.mark.slow
 def test_overrides_win(checkpoint, nine, folders):
     card, _ = register(
         "mine", "timm:test_resnet", checkpoint, labels=nine, size=64, channels="bgr", mean=None,
@@ -113,6 +114,7 @@ def test_a_network_that_fails_a_check(network, failing, detail, card, factories,
     assert not folders["cards_folder"].exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mean", "scale", "hint"), [(127.0, None, "--scale 255"), (-0.1, None, "--scale"), (256.0, 255.0, "within 0..255")]
 )

@@ -26,6 +26,7 @@ def contents(fill, tmp_path):
     return read
 
 
+@pytest.mark.slow
 def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents):
     held = contents(OWN)
     (board,) = held.reported
@@ -47,6 +48,7 @@ def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents
     assert "of own images" in made.caption and "n 100" in made.caption
 
 
+@pytest.mark.slow
 def test_the_same_quantity_stands_beside_what_was_measured(contents):
     held = contents(SAME, "shape_bias")
     made = reported(held.reported[0], held.boards)
@@ -71,6 +73,7 @@ def test_they_have_a_page_and_no_rank(contents, settings, tmp_path):
     assert page.count('<tr class="network reported">') == 2
 
 
+@pytest.mark.slow
 def test_no_test_takes_them(contents, settings):
     contents(SAME, "shape_bias")
     with pytest.raises(BenchError, match="only scores are published"):

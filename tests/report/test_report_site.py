@@ -144,6 +144,7 @@ def test_slugs_differ_where_names_do():
     assert len({slug(name).lower() for name in names}) == len(names)
 
 
+@pytest.mark.slow
 def test_a_published_report_and_export_say_nothing_of_this_machine(settings, tmp_path, undrawn):
     words = "bench run --model net --db sqlite:////home/lovelace/lab.db --labels /home/lovelace/birds.yaml"
     card = {

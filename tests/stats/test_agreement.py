@@ -148,6 +148,7 @@ def test_two_answers_to_one_trial_are_refused():
         match([twice, one])
 
 
+@pytest.mark.slow
 def test_each_pair_is_taken_on_the_images_that_both_answered():
     from sklearn.metrics import cohen_kappa_score
 

@@ -11,6 +11,7 @@ from benchmark.stats.intervals import mcnemar_exact, paired_difference, wilson
 counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
+@pytest.mark.slow
 @given(counts, st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_wilson_equals_statsmodels_and_scipy(count, level):
     from statsmodels.stats.proportion import proportion_confint

@@ -55,6 +55,7 @@ def answers(trials):
     return int(shape.sum()), int((conflict & (trials["response"] == texture)).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cue-conflict", "edges", "filled-silhouettes"])
 def test_image_names_are_those_of_the_tables(real, people, name):
     experiment = {"filled-silhouettes": "silhouettes"}.get(name, name)
@@ -68,6 +69,7 @@ def test_image_names_are_those_of_the_tables(real, people, name):
     assert verify(name, real).ok
 
 
+@pytest.mark.slow
 def test_masks_lie_on_the_objects(real):
     """The outline of a mask is where the line drawing has its lines, and nowhere better by a shift."""
     edges, silhouettes = open_set("edges", real), open_set("silhouettes", real)
@@ -83,6 +85,7 @@ def test_masks_lie_on_the_objects(real):
     assert support.argmax() == 4
 
 
+@pytest.mark.slow
 def test_people_images_and_missing_answers_of_all_experiments(people):
     assert {file.experiment for file in people} == set(EXPERIMENTS)
     assert len(people) == 90 and all(file.kind == "human" for file in people)
@@ -110,6 +113,7 @@ def test_shape_bias_of_published_networks(networks):
     assert {name: answers(mine) for name, mine in trials.groupby("observer")} == NETWORKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["high-pass", "low-pass", "rotation", "uniform-noise", "contrast",
                                         "phase-scrambling", "eidolonI", "eidolonII", "eidolonIII"])  # fmt: skip
 def test_conditions_of_people_and_networks_are_spelt_alike(people, networks, experiment):

@@ -99,6 +99,7 @@ def test_session_names_give_condition_and_category(settings, draw):
         open_set("high-pass", settings)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 60), st.integers(1, 80))
 def test_a_subset_is_evenly_spaced_and_keeps_the_full_count(n, limit):
     whole = made_up(n)

@@ -112,6 +112,7 @@ def made(path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named(tree, settings, fault):
     import re

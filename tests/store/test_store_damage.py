@@ -135,6 +135,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damage_is_found_and_named(damaged, tmp_path, name):
     change, said = DAMAGES[name]
@@ -162,6 +163,7 @@ def told(act):
         return [str(error)]
 
 
+@pytest.mark.slow
 def test_scores_that_were_altered_with_their_seals_are_found_by_computing_them_again(damaged):
     def forge(connection):
         connection.row_factory = sqlite3.Row
@@ -183,6 +185,7 @@ def test_scores_that_were_altered_with_their_seals_are_found_by_computing_them_a
     ]
 
 
+@pytest.mark.slow
 def test_many_problems_are_counted(store, made):
     _, observer = made.world(store)
     for number in range(30):
@@ -206,6 +209,7 @@ def test_chunks_over_one_another_are_named(store, made):
     assert list(store.problems()) == ["chunk 1 of observation k1: trials 2 to 6 of 10, after 4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["flags", "card"])
 def test_a_text_of_no_end_is_refused(path, made, column):
     """16 MB of JSON in a card or a flag make no objects of a gigabyte."""

@@ -51,6 +51,7 @@ def content(store):
     }
 
 
+@pytest.mark.slow
 def test_an_empty_leaderboard_takes_everything(store, other, made):
     answered(other, made)
     done = store.merge(other)
@@ -60,6 +61,7 @@ def test_an_empty_leaderboard_takes_everything(store, other, made):
     assert store.run_notes() == [("done", "a note")]
 
 
+@pytest.mark.slow
 def test_merging_again_changes_nothing(store, other, made):
     answered(other, made)
     store.merge(other)
@@ -120,6 +122,7 @@ def test_float_noise_is_the_same_answer(store, other, made, sure, differs):
     assert store.trials(["k1"])["sure"].tolist() == [0.5] * 4
 
 
+@pytest.mark.slow
 def test_other_weights_under_one_name_are_named_and_left_out(store, other, made):
     answered(store, made, "ours", "net", "weights-1")
     answered(other, made, "theirs", "net", "weights-2")
@@ -199,6 +202,7 @@ def test_a_file_of_two_names_is_one_leaderboard_and_is_not_opened_twice(tmp_path
     assert not (tmp_path / "hard.db-wal").exists()
 
 
+@pytest.mark.slow
 def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):
     """Float noise is the same answer, but scores are bound to the very trials that they were made of."""
     for side, sure in ((store, 0.5), (other, 0.5001)):
@@ -211,6 +215,7 @@ def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):
     assert list(store.problems()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -233,6 +238,7 @@ def test_damage_is_not_spread_by_merging(tmp_path, made, change, said):
     assert api.check_db(str(into)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("moved", "taken"), [(1.0, 4), (1.00001, 4), (1.1, 0)])
 def test_parts_of_a_block_by_a_network_that_answers_otherwise_do_not_mix(store, other, made, moved, taken):
     """Two shards of one block have no trial in common; canary answers say whether one network made both."""

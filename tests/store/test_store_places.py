@@ -172,6 +172,7 @@ def full_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_leaderboard_on_a_full_disk_is_read_and_what_writes_says_it(full_disk):
     folder, fill = full_disk
     path = str(folder / "results.db")

@@ -71,6 +71,7 @@ def older(url):
     return url
 
 
+@pytest.mark.slow
 def test_an_upgraded_leaderboard_has_the_tables_of_a_fresh_one(older, tmp_path):
     open_store(older).close()
     open_store(str(tmp_path / "fresh.db")).close()
@@ -86,6 +87,7 @@ def test_an_upgraded_leaderboard_has_the_tables_of_a_fresh_one(older, tmp_path):
             assert described(connection) == here
 
 
+@pytest.mark.slow
 def test_all_of_an_older_leaderboard_comes_along(older):
     with open_store(older) as store:
         assert list(store.problems()) == []
@@ -119,6 +121,7 @@ def test_all_of_an_older_leaderboard_comes_along(older):
         ]
 
 
+@pytest.mark.slow
 def test_two_upgraded_copies_of_a_leaderboard_are_one(older, tmp_path):
     open_store(older).close()
     copy = str(tmp_path / "copy.db")
@@ -158,6 +161,7 @@ def test_a_later_migration_keeps_references(url, made, newer_program):
             store.put_observation(run, made.observation("k2", "nobody"))
 
 
+@pytest.mark.slow
 def test_an_upgrade_that_fails_changes_nothing(older, newer_program):
     with database(older) as old:
         with old.reading() as connection:

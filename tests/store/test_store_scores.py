@@ -124,6 +124,7 @@ def test_a_score_that_no_program_makes_is_not_written(store, made, change, said)
     assert store.latest_scores() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "said"), IMPOSSIBLE)
 def test_a_stored_score_that_no_program_makes_is_damage(url, made, change, said):
     with open_store(url) as store:

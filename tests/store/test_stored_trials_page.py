@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmark.store import open_store
 
 PAGE = Path(__file__).parents[2] / "docs" / "stored-trials.md"
@@ -15,6 +17,7 @@ def program():
     return found
 
 
+@pytest.mark.slow
 def test_the_program_of_the_page_prints_stored_trials(path, made):
     with open_store(str(path)) as store:
         _, observer = made.world(store)

@@ -125,6 +125,7 @@ def failed(attack):
     return [check.name for check in check_attack(attack) if not check.ok]
 
 
+@pytest.mark.slow
 def test_the_kit_passes_what_keeps_the_contract():
     assert failed(STEP) == [] and failed(STILL) == []
 

@@ -124,6 +124,7 @@ def correlated(rng, images, conditions):
     return {c: (rng.random(images) < ease).astype(int) for c in conditions}
 
 
+@pytest.mark.slow
 def test_intervals_resample_images_as_a_plain_loop_does():
     rng = np.random.default_rng(1)
     cells = correlated(rng, 80, ("clean", "fog/1", "fog/2", "snow/1", "gaussian_noise/1"))

@@ -56,6 +56,7 @@ def bias(db, observer):
     return value
 
 
+@pytest.mark.slow
 def test_people_to_four_digits(published):
     biases = [bias(published, f"subject-{number:02d} (model-vs-human)") for number in range(1, 11)]
     assert [round(value, 4) for value in biases] == list(PEOPLE)
@@ -63,10 +64,12 @@ def test_people_to_four_digits(published):
     assert round(bias(published, "people (pooled)"), 4) == 0.9587
 
 
+@pytest.mark.slow
 def test_published_networks_to_four_digits(published):
     assert {name: round(bias(published, name), 4) for name in NETWORKS} == NETWORKS
 
 
+@pytest.mark.slow
 def test_intervals_are_about_other_shapes_and_textures(published):
     for name, (shape, texture) in COUNTS.items():
         rows = api.show(name, db=published)

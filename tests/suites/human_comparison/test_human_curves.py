@@ -48,6 +48,7 @@ def levels():
         return np.log10(list(LOW_PASS.levels.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "threshold"), [("low-pass", 6.0), ("contrast", 8.0), ("uniform-noise", 0.25)])
 def test_threshold_is_found(make, join, role, threshold):
     rng = np.random.default_rng(1)

@@ -136,6 +136,7 @@ def test_human_row_in_a_straight_line(group, find, frame):
     assert find(group, "ood_accuracy").value == pytest.approx(np.mean(accuracy), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_copycat_of_a_person(humans, find):
     """A network that answers as subject-01 does, held against all people, that one included."""
     scores = [*SUITE.against.scores(None, humans["subject-01"], humans), *SUITE.score(None, humans["subject-01"])]
@@ -146,6 +147,7 @@ def test_copycat_of_a_person(humans, find):
     assert found["ood_accuracy"] == pytest.approx(0.7180, abs=5e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.role)
 def test_human_accuracy_of_each_condition(humans, frame, experiment):
     published = [float(text) for text in ACCURACIES[experiment.role].split()]
@@ -162,6 +164,7 @@ def test_human_accuracy_of_each_condition(humans, frame, experiment):
     assert sorted(straight.round(3)) == pytest.approx(sorted(published), abs=1.1e-3)
 
 
+@pytest.mark.slow
 def test_a_person_against_the_others_in_a_straight_line(humans, frame, find):
     others = {name: trials for name, trials in humans.items() if name != "subject-03"}
     scores = SUITE.against.scores(None, humans["subject-03"], others)
@@ -181,6 +184,7 @@ def distorted(trials):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "claim"), CLAIM.items())
 def test_stylised_training_helps_where_published(published, role, claim):
     from dataclasses import replace
@@ -193,6 +197,7 @@ def test_stylised_training_helps_where_published(published, role, claim):
     assert found.only_a == found.only_b == 0 and found.p < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "role", "value"),
     [
@@ -213,6 +218,7 @@ def test_network_consistency_with_people(published, humans, data, find, network,
     assert score.value == pytest.approx(straight, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_parametric_experiments_of_published_networks_have_no_consistency(published, humans, find):
     """Their images are not those that people saw: no value, and the reason; never an average over what fits."""
     scores = SUITE.against.scores(None, published[IN], humans)

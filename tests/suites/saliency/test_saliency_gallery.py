@@ -88,6 +88,7 @@ def test_models_without_a_common_space_are_refused(tmp_path):
         run("--models", "world-standard-0,efficientnet-lite0", "--out", str(tmp_path / "x.png"))
 
 
+@pytest.mark.slow
 def test_a_small_strip_of_each_model_is_kept_for_reports(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     run("--models", "world-standard-0", "--out", str(tmp_path / "a.svg"), "--count", "3")

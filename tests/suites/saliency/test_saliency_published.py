@@ -31,6 +31,7 @@ def published(tmp_path_factory):
     return Settings(tmp_path_factory.mktemp("home"), "", None, Path(folder))
 
 
+@pytest.mark.slow
 def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
     stimuli = open_set("filled-silhouettes", published)
     masks = np.stack([stimuli.mask(i) for i in range(len(stimuli))])
