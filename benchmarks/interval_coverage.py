@@ -246,8 +246,7 @@ def equal_ranks(rng: Rng, networks: int) -> dict[str, bool]:
 def correlations(rng: Rng, large: Sequence[int], small: int, size: int, rho: float, share: float) -> dict[str, bool]:
     """Rank correlation of two scores over observers; `share` of the variance is their families'.
 
-    The true value, of observers at large: 6/pi asin(rho/2) (Kruskal 1958, JASA 53:814).
-    """
+    The true value, of observers at large: 6/pi asin(rho/2) (Kruskal 1958, JASA 53:814)."""
     sizes = [*large, *rng.integers(1, size + 1, small)]
     cov, member = [[1, rho], [rho, 1]], np.repeat(np.arange(len(sizes)), sizes)
     shared = rng.multivariate_normal([0, 0], cov, len(sizes))[member]

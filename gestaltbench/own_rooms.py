@@ -1,9 +1,8 @@
 """The rooms of this installation, whatever else is called `benchmark`, `registry` or `suites`.
 
 The three inner packages have common names. A user's `benchmark.py` or `registry/` in the working folder or on
-`PYTHONPATH` would be found first; so our packages are imported once with our own folder in front, and from then on
-they are found in `sys.modules`.
-"""
+`PYTHONPATH` would be found first; so our packages are imported once with our own folder in front, and from then on they
+are found in `sys.modules`."""
 
 import sys
 from importlib import import_module

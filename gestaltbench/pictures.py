@@ -104,9 +104,8 @@ def gallery(
 ) -> MapGallery:
     """Signed input gradients as colour, as in Tsipras et al. (2019): clipped at mean +- 3 sigma, nothing smoothed.
 
-    One row a model, one column an image; the images are the first of evenly spaced categories, not chosen by looks.
-    A small strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports.
-    """
+    One row a model, one column an image; the images are the first of evenly spaced categories, not chosen by looks. A
+    small strip of each model's gradients is kept under BENCH_HOME/thumbnails for reports."""
     from registry.model import LoadedModel
     from suites.saliency.pictures import draw
 

@@ -1,8 +1,7 @@
 """What the verbs give back: tables in a terminal and in a notebook, a tidy pandas table by `.frame()`.
 
 A result is a sequence of the program's own values (boards, scores, comparisons), so nothing that they hold is lost;
-`.frame()` spreads them into one row per number.
-"""
+`.frame()` spreads them into one row per number."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ class Results(Sequence[T], Generic[T]):
     def frame(self) -> pd.DataFrame:
         """One row per number (per trial, per model), with its interval, n, method and provenance where it has them.
 
-        Tuples become text joined by "; "; a missing number is NaN, and its row says why.
-        """
+        Tuples become text joined by "; "; a missing number is NaN, and its row says why."""
         import pandas as pd
 
         def plain(value: Any) -> Any:

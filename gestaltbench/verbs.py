@@ -3,8 +3,7 @@
 Names are given as one name, a pattern ("world-*"), a comma list, or a list of any of these. `db`: the leaderboard, a
 file or a database URL (None: BENCH_DB, else results.db in the working folder). A mistake raises a `BenchError` whose
 text is one line for a person. Parameters, their defaults and their help are those of `benchmark.api`, where the command
-line has them from, too; here results become tables that show themselves.
-"""
+line has them from, too; here results become tables that show themselves."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

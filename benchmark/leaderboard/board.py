@@ -1,8 +1,7 @@
 """From stored scores to ranked tables.
 
 One table per suite, decision space and stimulus set of the metric that ranks: scores on other stimuli are never mixed
-in. Networks (run here or published) are ranked; people are held against them.
-"""
+in. Networks (run here or published) are ranked; people are held against them."""
 
 import re
 from collections import Counter, defaultdict

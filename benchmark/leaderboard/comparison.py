@@ -1,7 +1,6 @@
 """Two observers against each other: a comparison as text tables, and the verdict on a new model against its base.
 
-Tables: headlines first, then the rest by suite. Verdict: one per suite, as Markdown for a pull request.
-"""
+Tables: headlines first, then the rest by suite. Verdict: one per suite, as Markdown for a pull request."""
 
 import math
 import re

@@ -1,7 +1,6 @@
 """Error consistency of observers by experiment and condition: who errs on the same images.
 
-Geirhos, Meding & Wichmann 2020 (NeurIPS); the formulas are in `benchmark.stats.agreement`.
-"""
+Geirhos, Meding & Wichmann 2020 (NeurIPS); the formulas are in `benchmark.stats.agreement`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

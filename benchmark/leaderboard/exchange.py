@@ -1,8 +1,7 @@
 """A whole leaderboard as one document that other programs can read: every score with its conditions and provenance.
 
 The form is versioned: a reader of version 1 reads every document that says 1. `docs/leaderboard-1.schema.json` is its
-JSON schema, made from the types below.
-"""
+JSON schema, made from the types below."""
 
 import re
 from collections.abc import Iterator

@@ -1,7 +1,6 @@
 """Boards without the conditions that any of their observers was trained on: all rows stand on the same cells.
 
-Nothing stored changes: each observer's trials are scored again without those conditions.
-"""
+Nothing stored changes: each observer's trials are scored again without those conditions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

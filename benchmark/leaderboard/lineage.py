@@ -1,8 +1,7 @@
 """Who is related to whom: architecture, recipe, seed and family of an observer, from its card, its name and its tags.
 
 Networks are no independent sample. Seeds of one recipe, and depths of one architecture, are nearly one observation:
-statistics over observers draw families as wholes, and contrasts of recipes pair what differs in nothing else.
-"""
+statistics over observers draw families as wholes, and contrasts of recipes pair what differs in nothing else."""
 
 import re
 from collections.abc import Mapping, Sequence

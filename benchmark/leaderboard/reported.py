@@ -1,8 +1,7 @@
 """Published scores as tables of their own: beside what a suite measures, never among it.
 
 A number that a publisher reports was made of images that are not here. So it is ordered, not ranked, and stands in no
-paired test.
-"""
+paired test."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,7 @@
 """Models by suites: the headline of every suite side by side, one row per observer.
 
-A summary never mixes what boards keep apart: there is one per decision space, and in each column all numbers are
-of the same stimuli (of a suite's boards, the one with most observers).
-"""
+A summary never mixes what boards keep apart: there is one per decision space, and in each column all numbers are of the
+same stimuli (of a suite's boards, the one with most observers)."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,8 +1,7 @@
 """One table: what every printed, exported or drawn table is before it has a form.
 
 A board, a summary, a comparison, a matrix is made a `Table` once; `benchmark.leaderboard.forms` gives any table any
-form. Intervals, n, flags, rank ranges, dividers and notes are part of the table, so no form can forget them.
-"""
+form. Intervals, n, flags, rank ranges, dividers and notes are part of the table, so no form can forget them."""
 
 from __future__ import annotations
 
@@ -39,9 +38,8 @@ class Field:
 
     key: its name in data ("": data do not have it, or have it elsewhere); title: what people read ("": they don't);
     help: what it is. In a terminal: right: aligned so; breaks: characters beyond which a text may break (0: never);
-    who: says whose row it is, and stands again where the table goes on below. code: its texts are names, which
-    Markdown shows as code; said: a remark that the title says already; facts: what holds of all its numbers, for data.
-    """
+    who: says whose row it is, and stands again where the table goes on below. code: its texts are names, which Markdown
+    shows as code; said: a remark that the title says already; facts: what holds of all its numbers, for data."""
 
     key: str
     title: str = ""

@@ -1,9 +1,8 @@
 """The matrix of Geirhos et al. 2018 (NeurIPS, arXiv:1808.08750): trained on the row, tested on the column; and how much
 of what training on one distortion gains carries over to another.
 
-A row is a training recipe (all observers whose cards state it), a column a degradation at one level or over several,
-a cell the accuracy.
-"""
+A row is a training recipe (all observers whose cards state it), a column a degradation at one level or over several, a
+cell the accuracy."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -168,8 +167,7 @@ class Claim:
     the column; other: accuracy there; against: what it is held against, a row's title or "chance"; base: that row's
     accuracy on `test`; gain: other - base; paired: whether over the same images; most: what there was to gain, by the
     row `by` that trained on `test` ("": no row did, the row's own gain on what it trained on); share: gain / most
-    (None: `reason` says why); verdict: in words.
-    """
+    (None: `reason` says why); verdict: in words."""
 
     trained: str
     own_titles: tuple[str, ...]

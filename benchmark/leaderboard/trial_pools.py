@@ -1,9 +1,8 @@
-"""Every observer's answers to degraded images, right or wrong, gathered in pools that can be compared; and
-the conditions of a pool as columns.
+"""Every observer's answers to degraded images, right or wrong, gathered in pools that can be compared; and the
+conditions of a pool as columns.
 
-A pool is what one matrix may hold: the published experiments (people, published networks, and networks that were
-shown the same experiments), or one collection of sets under one suite. Generated and published images never share one.
-"""
+A pool is what one matrix may hold: the published experiments (people, published networks, and networks that were shown
+the same experiments), or one collection of sets under one suite. Generated and published images never share one."""
 
 from __future__ import annotations
 

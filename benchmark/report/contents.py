@@ -1,7 +1,6 @@
 """What a report is made from: a leaderboard, read once, and everybody's answers to single images.
 
-Answers are the stored trials of sets that are shown as they are, not degraded.
-"""
+Answers are the stored trials of sets that are shown as they are, not degraded."""
 
 from __future__ import annotations
 
@@ -96,10 +95,9 @@ def featured(names: Sequence[str], most: int = FEW, always: Collection[str] = ()
 class ImageAnswers:
     """Answers to the images of one role in one space.
 
-    images: names [n], sorted; category, shape, texture: labels [n] ("" where the set has none); words: answers by
-    code; code: [observers, n], `ABSENT` where an image was not shown; sets: digest -> name; certainty: [observers, n],
-    the probability that an observer itself gives the right category, NaN where its trials do not say.
-    """
+    images: names [n], sorted; category, shape, texture: labels [n] ("" where the set has none); words: answers by code;
+    code: [observers, n], `ABSENT` where an image was not shown; sets: digest -> name; certainty: [observers, n], the
+    probability that an observer itself gives the right category, NaN where its trials do not say."""
 
     space: str
     role: str
@@ -249,10 +247,9 @@ class Contents:
 
     place: where it was read, without passwords; suites: those with scores; boards: by suite, the one with most
     observers first; scores: observer -> every current score, single conditions included; sets: digest -> stimuli;
-    answers: to single images, by role and space; reported: tables of published scores, which no suite measured;
-    runs: by id, with command and environment; origins: score set -> the runs behind it; own: networks that figures of
-    some always show: those that were run here and are none of the program's.
-    """
+    answers: to single images, by role and space; reported: tables of published scores, which no suite measured; runs:
+    by id, with command and environment; origins: score set -> the runs behind it; own: networks that figures of some
+    always show: those that were run here and are none of the program's."""
 
     place: str
     suites: tuple[Suite, ...]
@@ -270,8 +267,7 @@ class Contents:
     def only(self, models: Sequence[str]) -> Contents:
         """The same leaderboard with these networks alone (names or patterns), and with all reference rows.
 
-        Raises UnknownName where a name fits no network.
-        """
+        Raises UnknownName where a name fits no network."""
         names = {row.observer for board in self.boards for row in board.rows}
         chosen = set()
         for pattern in models:

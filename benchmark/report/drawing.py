@@ -1,8 +1,7 @@
 """Figures as values, and the ways to draw one: rows of dots, curves, strips, a matrix, a scatter plot, differences.
 
 A drawer takes records (one mark each) and a width and gives a Vega-Lite specification; vl-convert draws it without a
-browser and without the network. Colours and shapes are told apart by every eye, on white and on black.
-"""
+browser and without the network. Colours and shapes are told apart by every eye, on white and on black."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

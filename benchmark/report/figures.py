@@ -114,8 +114,7 @@ def plot(
 ) -> list[Figure]:
     """One figure for a paper, or without a name all that this leaderboard has.
 
-    People and other rows to hold networks against stay, whichever networks are drawn.
-    """
+    People and other rows to hold networks against stay, whichever networks are drawn."""
     contents = read_contents(read_settings(db))
     if models:
         contents = contents.only(joined(models).split(","))

@@ -51,8 +51,7 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     """Write the report of a leaderboard into a folder.
 
     wanted: pairs to compare (none: one for each space); live: for a server, which makes other pairs. Raises BenchError
-    where the leaderboard is empty, the folder holds something else, or the extra is missing.
-    """
+    where the leaderboard is empty, the folder holds something else, or the extra is missing."""
     contents = read_contents(settings)
     compared = []
     for a, b in wanted or usual(contents):

@@ -379,8 +379,7 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Colle
             f"{declared.name}-{slug(role.key)}",
             declared.title.format(role=role.role, space=role.space),
             f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks first, "
-            f"then people.{few}"
-            f"{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently.",
+            f"then people.{few}{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently.",
             partial(_agreement_spec, records, shown),
             [record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
             ("a", "b", "kappa", "observed", "expected", "n"),

@@ -1,11 +1,10 @@
 """Do two observers err on the same images? Contingency table, observed and expected consistency, kappa.
 
-Error consistency: Geirhos, Meding & Wichmann 2020, NeurIPS, equations 1-3. For observers a and b with accuracies
-p_a, p_b on the same n images: c_obs is the share of images on which both are right or both are wrong,
-c_exp = p_a p_b + (1 - p_a)(1 - p_b), kappa = (c_obs - c_exp) / (1 - c_exp). Only right or wrong enters, not
-which wrong answer. Where c_obs = 1 kappa is 1 by definition (this covers c_exp = 1: both perfect, both always
-wrong). Kappa is negative where two observers agree less than chance; it is left so.
-"""
+Error consistency: Geirhos, Meding & Wichmann 2020, NeurIPS, equations 1-3. For observers a and b with accuracies p_a,
+p_b on the same n images: c_obs is the share of images on which both are right or both are wrong, c_exp = p_a p_b + (1 -
+p_a)(1 - p_b), kappa = (c_obs - c_exp) / (1 - c_exp). Only right or wrong enters, not which wrong answer. Where c_obs =
+1 kappa is 1 by definition (this covers c_exp = 1: both perfect, both always wrong). Kappa is negative where two
+observers agree less than chance; it is left so."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -126,10 +125,9 @@ def agreement(a: Array, b: Array, clusters: Sequence[Array] = (), *, resamples: 
 
     The interval is that of the four counts under Jeffreys' prior of three outcomes, both right, both wrong and apart
     (`PRIOR`; Brown, Cai & DasGupta 2001, Statistical Science 16:101): resampling images gives one of no width where no
-    image tells the two apart. It depends neither on the order of the images nor, in cost, on their number.
-    clusters: what images share, [n] each (`benchmark.stats.clusters`): the counts are then scaled to the number of
-    independent images that has kappa's two-way cluster-robust variance. ValueError where the lengths differ.
-    """
+    image tells the two apart. It depends neither on the order of the images nor, in cost, on their number. clusters:
+    what images share, [n] each (`benchmark.stats.clusters`): the counts are then scaled to the number of independent
+    images that has kappa's two-way cluster-robust variance. ValueError where the lengths differ."""
     table = contingency(a, b)
     if table.n == 0:
         return Agreement(table, reason="no image in common")

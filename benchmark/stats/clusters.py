@@ -8,8 +8,7 @@ Statistics 29:238), V = V_shape + V_texture - V_shape and texture.
 A metric names its clusters by `Metric.clusters` (trials -> factor -> level of each trial), or they are the label
 columns of its stimuli whose names end in "_exemplar". `shared_clusters` gives the factors that matter; the influence of
 each trial on an estimate (`ratio_influence`) goes through `clustered_variance`, then through `t_interval`, or
-`clustered_wilson` for a proportion.
-"""
+`clustered_wilson` for a proportion."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,8 +125,7 @@ def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: S
 
     Variances of crossed samples add: V_images + V_people - V_both (Cameron, Gelbach & Miller 2011), as what people
     differ by holds the noise of their answers to these images, which V_images holds already. Drawing images and people
-    with replacement at once counts that noise three times (Owen 2007, Annals of Applied Statistics 1:386).
-    """
+    with replacement at once counts that noise three times (Owen 2007, Annals of Applied Statistics 1:386)."""
     shared = list(factors) or [np.arange(len(images))]
     of_images = clustered_variance(images, shared)
     k = len(people)

@@ -16,12 +16,11 @@ class Comparison:
 
     a, b: values on those trials (None: undefined, see `reason`); difference: a - b with its interval at `level`; p:
     two-sided, for no difference; p_holm: p adjusted within a family (`adjust`), None before; n: common trials that
-    count for at least one of the two; only_a, only_b: trials that the other one lacks; verdict: the outcome in
-    words; discordant: trials where a alone, and where b alone, scores, for metrics of right and wrong; same:
-    whether both gave the same answer to every trial of either; remark: why the test says less than others; average:
-    over how many experiments it is ("3 of 17 experiments"), "" where it is no average; test: where interval and p
-    come from; data: what was tested, up to sign and scale: equal texts are one hypothesis on the same data.
-    """
+    count for at least one of the two; only_a, only_b: trials that the other one lacks; verdict: the outcome in words;
+    discordant: trials where a alone, and where b alone, scores, for metrics of right and wrong; same: whether both gave
+    the same answer to every trial of either; remark: why the test says less than others; average: over how many
+    experiments it is ("3 of 17 experiments"), "" where it is no average; test: where interval and p come from; data:
+    what was tested, up to sign and scale: equal texts are one hypothesis on the same data."""
 
     metric: str
     condition: str = ""

@@ -1,8 +1,7 @@
 """Correlations over observers that come in families: rank, linear and partial ones, with intervals.
 
 Observers are no independent sample: five ResNets from one laboratory are nearly one observation. Families are therefore
-left out as wholes, and the interval's degrees of freedom are those of the families.
-"""
+left out as wholes, and the interval's degrees of freedom are those of the families."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,9 +48,8 @@ def correlation(
     the residuals of the two (of their ranks, for spearman) regressed on it. The 95 % interval: Fisher's z plus and
     minus Student's t (families - 1 degrees of freedom) times the jackknife's standard error of z, a whole family left
     out at a time. Of families of very different sizes a bootstrap of families is too sure of itself and this is not
-    (MacKinnon, Nielsen & Webb 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`).
-    Raises ValueError if lengths differ or a value is not finite.
-    """
+    (MacKinnon, Nielsen & Webb 2023, J. Appl. Econometrics 38:671; simulated in `docs/statistics.md`). Raises ValueError
+    if lengths differ or a value is not finite."""
     columns = np.column_stack([np.asarray(part, dtype=float) for part in (x, y, given) if part is not None])
     if len(families) != len(columns) or not np.isfinite(columns).all():
         raise ValueError("a correlation needs a finite value and a family for each observer")

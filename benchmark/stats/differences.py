@@ -1,7 +1,6 @@
 """Tests of a difference that give their interval by inversion, so that p and interval never contradict each other.
 
-`p` is below 1 - level exactly where `interval(level)` leaves out 0 (up to rounding), at every level.
-"""
+`p` is below 1 - level exactly where `interval(level)` leaves out 0 (up to rounding), at every level."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

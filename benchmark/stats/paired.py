@@ -54,8 +54,7 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     Right and wrong on the same trials, each stimulus once: McNemar's score test and Tango's interval. Otherwise a score
     test over whole stimuli: the variance of the linearised difference is taken under the difference tested, so ratios
     with different denominators keep their size. No common trial, an undefined value, or fewer than `FEWEST` trials that
-    count for one of the two: no test, and `reason` says why. `condition` is a label: filter the trials yourself.
-    """
+    count for one of the two: no test, and `reason` says why. `condition` is a label: filter the trials yourself."""
     if metric.ratio is None:
         return undecided(Comparison(metric.name, condition, reason="the metric has no value per trial"))
     pairs = _paired(metric, a, b)

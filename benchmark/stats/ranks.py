@@ -25,8 +25,7 @@ def rank_intervals(
     differences from the other n - 1 are tested two-sided, Bonferroni-corrected, and low = 1 + those certainly better,
     high = n - those certainly worse: the marginal confidence set of Mogstad, Romano, Shaikh & Wilhelm (2024, Review of
     Economic Studies 91:476). The estimates are taken as independent; on common stimuli they correlate positively, so
-    the intervals are then wider than they need be.
-    """
+    the intervals are then wider than they need be."""
     x, se = (np.array(a, dtype=float) for a in (values, ses))  # None becomes NaN
     if x.shape != se.shape or x.ndim != 1:
         raise ValueError(f"one standard error per value needed, got {x.shape} and {se.shape}")
@@ -61,8 +60,8 @@ def _ranks(x: Floats, se: Floats, level: float) -> tuple[Ranks, Ranks, Ranks]:
 
 # The published toolbox's two rankings, as pure functions over scores.
 #
-# Both hold within the set of models that is given: adding or removing one model moves the others, in the mean rank
-# even against one another. So a rank is shown with its set; scores are what is stored.
+# Both hold within the set of models that is given: adding or removing one model moves the others, in the mean rank even
+# against one another. So a rank is shown with its set; scores are what is stored.
 
 
 #: The three human metrics and whether a larger value ranks higher.

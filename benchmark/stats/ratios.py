@@ -28,12 +28,11 @@ def ratio_score(
     condition: where blocks were shown under conditions, the score is of the trials of this one; where no trial has a
     condition, it only names the score (a category, an epsilon), and `trials` are those that it names. n: trials whose
     denominator is not 0; excluded: the other trials, plus `excluded` that the caller left out before. No trials, or a
-    denominator of 0: value None with the reason.
-    Interval: where stimuli share a shape, a texture or the like (`stats.clusters`): cluster-robust; else Wilson where
-    num and den are 0/1 with num <= den and no stimulus counts twice; else t with the variance over whole stimuli, in
-    Wilson's form for a proportion or a metric with bounds; none from a single stimulus (flagged).
-    ValueError: the metric has no ratio, or its numerator or denominator is not finite.
-    """
+    denominator of 0: value None with the reason. Interval: where stimuli share a shape, a texture or the like
+    (`stats.clusters`): cluster-robust; else Wilson where num and den are 0/1 with num <= den and no stimulus counts
+    twice; else t with the variance over whole stimuli, in Wilson's form for a proportion or a metric with bounds; none
+    from a single stimulus (flagged). ValueError: the metric has no ratio, or its numerator or denominator is not
+    finite."""
     trials, missing = metric.own(trials), ""
     shown = trials.columns.get("condition")
     if condition and shown is not None and (shown != "").any():

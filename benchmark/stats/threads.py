@@ -1,6 +1,5 @@
 """One thread for numpy's and scipy's matrix products: here they are small, and on a busy machine threads that wait for
-one another cost thirty to a hundred times the product. torch keeps the threads that it was given.
-"""
+one another cost thirty to a hundred times the product. torch keeps the threads that it was given."""
 
 from contextlib import AbstractContextManager
 from functools import lru_cache

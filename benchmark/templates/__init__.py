@@ -1,8 +1,7 @@
 """Packages to begin with: a suite, a corruption, a map, an attack of a third party that pass their own tests.
 
 A template is a folder of `.tmpl` files in which `$name` and `$module` stand for the package's names; `__module__` in a
-path stands for the module.
-"""
+path stands for the module."""
 
 import re
 from importlib.util import find_spec
@@ -22,8 +21,7 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
     """Write the template of a kind to `folder`/NAME. Returns the files, relative to it.
 
     Raises BenchError where the name is none, where a Python module of that name is installed already, or where the
-    folder is there.
-    """
+    folder is there."""
     if not _NAME.fullmatch(name):
         raise BenchError(
             f"'{name}' cannot name a package: expected small letters, digits and single hyphens, such as 'my-suite'."
