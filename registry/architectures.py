@@ -180,7 +180,7 @@ def factory(name: str) -> Callable[..., Any]:
     place, _, function = name.rpartition(":")
     with _its_own_fault(name, "its module cannot be imported"):
         module = module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
-        build: Any = getattr(module, function, None)
+        build: Callable[..., Any] | None = getattr(module, function, None)
     if build is None:
         own = [
             name
@@ -191,8 +191,7 @@ def factory(name: str) -> Callable[..., Any]:
         raise CardError(f"arch 'python:{name}': {place} has no function '{function}'; {there}.")
     if not callable(build):
         raise CardError(f"arch 'python:{name}': expected a function that returns a torch.nn.Module.")
-    checked: Callable[..., Any] = build
-    return checked
+    return build
 
 
 def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.Module:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic.functional_serializers import model_serializer
-from pydantic.functional_validators import field_validator, model_validator
+from pydantic.functional_validators import AfterValidator, field_validator, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from registry.errors import CardError, unknown_name
@@ -117,7 +117,7 @@ class ModelCard(BaseModel):
     name: str
     source: Source
     arch: str = Field(min_length=1)
-    weights: str | None = None
+    weights: Annotated[str | None, AfterValidator(require_weights)] = None
     sha256: Digest | None = None
     file_sha256: Digest | None = None
     preprocess: Preprocess | None = None
@@ -163,12 +163,6 @@ class ModelCard(BaseModel):
         if not NAME.fullmatch(name):
             raise ValueError("letters, digits and . _ + - only, beginning with a letter or digit")
         return name
-
-    @field_validator("weights")
-    @classmethod
-    def _usable_weights(cls, weights: str | None) -> str | None:
-        require_weights(weights)
-        return weights
 
     @field_validator("training")
     @classmethod
@@ -308,12 +302,10 @@ def select_cards(pattern: str | Sequence[str], cards: Mapping[str, ModelCard]) -
     for part in filter(None, (part.strip() for text in texts for part in text.split(","))):
         matching = [name for name, card in cards.items() if fnmatchcase(name, part) and not card.retired]
         names = [part] if part in cards else matching
+        if not names and part in broken:
+            raise broken[part]
         if not names:
-            raise (
-                broken[part]
-                if part in broken
-                else unknown_name("model", part, cards, "'bench models' lists all of them.")
-            )
+            raise unknown_name("model", part, cards, "'bench models' lists all of them.")
         chosen.update((name, cards[name]) for name in names)
     return list(chosen.values())
 

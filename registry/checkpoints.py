@@ -66,8 +66,6 @@ HARMLESS_MAPPINGS = (
     "pytorch_lightning.utilities.parsing.AttributeDict", "lightning.fabric.utilities.data.AttributeDict",
     "lightning_fabric.utilities.data.AttributeDict",
 )  # fmt: skip
-HARMLESS_LISTS = ("collections.deque",)
-_GLOBAL = re.compile(r"(?:GLOBAL|global) ([\w.<>]+)")
 
 
 class _Inert:
@@ -75,9 +73,6 @@ class _Inert:
 
     def __new__(cls, *_args: object) -> _Inert:
         return super().__new__(cls)
-
-    def __init__(self, *_args: object) -> None:
-        pass
 
     def __setstate__(self, _state: object) -> None:
         pass
@@ -97,7 +92,7 @@ class _List:
         return []
 
 
-_STAND_INS = {_Inert: HARMLESS_OBJECTS, _Entries: HARMLESS_MAPPINGS, _List: HARMLESS_LISTS}
+_STAND_INS = {_Inert: HARMLESS_OBJECTS, _Entries: HARMLESS_MAPPINGS, _List: ("collections.deque",)}
 
 
 def _conversion(path: Path, load: str = "torch.load({}, map_location='cpu', weights_only=False)") -> str:
@@ -162,7 +157,7 @@ def _unpickled(path: Path) -> Any:
             warnings.simplefilter("ignore")  # what matters of it is in the error
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        named = _GLOBAL.search(str(error))
+        named = re.search(r"(?:GLOBAL|global) ([\w.<>]+)", str(error))
         with path.open("rb") as file:
             is_pickle = named or is_zipfile(path) or file.read(1) == pickle.PROTO
         if not is_pickle:  # a text, or a page of the web that was saved as one; torch's own words are about trust

@@ -24,12 +24,9 @@ from registry import OWN_PACKAGES
 from registry.files import digest_file
 
 #: Beside code, but nothing that a number is made from: documents, compiled code, what runs leave behind.
-_NO_DATA = frozenset(
-    [*(".py", ".pyc", ".pyi", ".pyo", ".md", ".rst", ".typed"), *(".part", ".lock", ".db", ".log", ".sqlite")]
-)
+_NO_DATA = (".py", ".pyc", ".pyi", ".pyo", ".md", ".rst", ".typed", ".part", ".lock", ".db", ".log", ".sqlite")
 _UNREAD = frozenset(["annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind"])
 _MEMBERS = frozenset(["__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__"])
-_IMPORTING = ("import_module", "__import__")
 #: What is imported; the local file that it is from, or the name of an installed module.
 Edge = tuple[str, Path | str]
 Stamp = tuple[int, ...]
@@ -149,7 +146,7 @@ def _imports(tree: ast.Module, path: Path) -> Iterator[tuple[str, str, str]]:
                 whole = item.name != "*" and _located(path, inside)
                 names = (inside, "*") if whole else (module, item.name)
                 yield (item.asname or item.name, *names)
-        elif isinstance(node, ast.Call) and _dotted(node.func).endswith(_IMPORTING):
+        elif isinstance(node, ast.Call) and _dotted(node.func).endswith(("import_module", "__import__")):
             texts = [item for item in map(_dotted, node.args[:1]) if item[:1] in "'\""]
             yield from ((text, ast.literal_eval(text), "*") for text in texts if text)
 
@@ -256,7 +253,7 @@ def _data(path: Path) -> list[str]:
         plain = 0 < len(text) < 200 and text[0] not in "/~." and not {"\0", "\\"} & set(text)
         if plain and _is_data(path.parent / text):
             files[text] = path.parent / text
-    return sorted(f"{name} {_file_digest(item, _stamp(item))}" for name, item in files.items())
+    return sorted(f"{name} {digest_file(item)}" for name, item in files.items())
 
 
 def _data_below(folder: Path) -> Iterator[Path]:
@@ -271,11 +268,6 @@ def _data_below(folder: Path) -> Iterator[Path]:
 
 def _is_data(path: Path) -> bool:
     return path.suffix not in _NO_DATA and path.is_file()
-
-
-@lru_cache(maxsize=4096)
-def _file_digest(path: Path, _stamp: Stamp) -> str:
-    return digest_file(path)
 
 
 def _hash(*texts: str) -> str:
@@ -357,7 +349,7 @@ class Codes:
             content = ["array", str(array.dtype), list(array.shape), sha256(array.tobytes()).hexdigest()]
             return content if data else None
         if isinstance(value, Path):
-            text = _file_digest(value, _stamp(value)) if data and value.is_file() else value.name
+            text = digest_file(value) if data and value.is_file() else value.name
             return ["file", text] if data else None
         return self._instance(value, data)
 

@@ -64,8 +64,6 @@ _IMAGES = 4
 TOLERANCE = 1e-3
 #: The check that a forward pass comes to an end at all.
 FORWARD = "forward pass"
-#: Share of the spread of the outputs that they must differ by between images.
-LEAST_MOVED = 0.01
 
 
 @dataclass(frozen=True)
@@ -275,7 +273,7 @@ def check(model: LoadedModel) -> list[Check]:
     around = (logits - logits.mean(dim=1, keepdim=True)).double()
     spread, moved = float(around.amax() - around.amin()), float((around - around[:1]).abs().amax())
     share = moved / spread if spread else 0.0
-    looks = not share <= LEAST_MOVED or "boxes" in model.card.options
+    looks = not share <= 0.01 or "boxes" in model.card.options
     blind = "" if looks else ": it does not look. Check --mean, --std and --scale"
     apart = f"by {share:.2g} of the spread of its outputs between {len(logits)} images{blind}"
     finite = f"{bad} of {logits.numel()} logits are NaN or infinite" if bad else "all logits are finite"

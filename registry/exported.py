@@ -107,7 +107,6 @@ MOST_NUMBERS = 2**28
 #: of published classifiers, of EfficientNet-L2 at 800 px, has 0.3 GiB.
 MOST_RESULT = 2**30
 MOST_RESULTS = 32 * 2**30
-FEWEST = 2  # batch 1 is a special case in many exported programs
 
 _REFUSED = (
     "It was refused before it was run. Save it again with a current `torch.export.save`, from a model of plain tensors "
@@ -293,7 +292,7 @@ def load_exported(path: Path, side: int) -> nn.Module:
             batch = int(shape[0]) if isinstance(shape[0], int) else None
             module = program.module() if batch is None else _FixedBatch(program.module(), batch)
             # Shapes are computed, numbers are not.
-            images = batch or FEWEST
+            images = batch or 2  # batch 1 is a special case in many exported programs
             with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), _Meter(images):
                 module(torch.empty((images, 3, side, side)))
             return module

@@ -128,15 +128,13 @@ def digest_file(path: Path) -> str:
 # torchvision is a fixed list of keyword arguments that shape a network; none of them can name a file or a function.
 
 #: Keyword arguments of timm and torchvision networks that a card may set.
-KEYWORDS = frozenset(
-    {
+KEYWORDS = frozenset({
         "act_layer", "aux_logits", "class_token", "depth", "depths", "drop_path_rate", "drop_rate",
         "dynamic_img_pad", "dynamic_img_size", "embed_dim", "embed_dims", "global_pool", "img_size",
         "in_chans", "init_values", "init_weights", "mlp_ratio", "norm_layer", "num_classes", "num_heads",
         "output_stride", "patch_size", "qkv_bias", "reg_tokens", "stem_type", "stem_width",
         "strict_img_size", "transform_input", "width_mult", "window_size",
-    }
-)  # fmt: skip
+})  # fmt: skip
 _TEXTS = ("convert", "file", "head", "install", "key", "prompts", "repository", "templates", "text_head", "trained_on")
 _OPTIONS = (*_TEXTS, "boxes", "kwargs", "p", "answer")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
@@ -172,14 +170,15 @@ def public(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
-def require_weights(weights: str | None) -> None:
-    """Check the form of a card's `weights`."""
+def require_weights(weights: str | None) -> str | None:
+    """Check the form of a card's `weights`, and return them."""
     if is_url(weights):
         file_name(str(weights))
     elif weights and weights.startswith(("package:", "builtin:")):
         plain = _PACKAGE.fullmatch(weights) or _BUILTIN.fullmatch(weights)
         if not plain or ".." in weights:
             raise ValueError("package:PACKAGE/PATH or builtin:PATH, with a path that stays inside")
+    return weights
 
 
 def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> None:

@@ -30,7 +30,6 @@ MOST_VALUES = 200_000
 MOST_LEVELS = 20
 #: Values of a JSON file: each costs some 60 bytes of memory, of which a file may have as few as three.
 MOST_PARTS = 20_000_000
-_WHOLE = 2**63
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 _TURNS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
@@ -93,9 +92,6 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-# YAML files that people write (cards, label mappings), as plain data at a bounded cost.
-
-
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Text, numbers, truth values, lists and mappings. Dates stay text."""
 
@@ -151,7 +147,7 @@ def _require_plain(value: Any) -> None:
     if isinstance(value, dict | list):
         for inner in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
             _require_plain(inner)
-    elif isinstance(value, int) and abs(value) >= _WHOLE:
+    elif isinstance(value, int) and abs(value) >= 2**63:
         raise ValueError("a whole number has more than 63 bits")
     elif not isinstance(value, str | float | int | None):
         raise ValueError(f"a {type(value).__name__} stands where text, a number or a list should")
@@ -183,9 +179,6 @@ def parse_document(content: bytes, path: Path, what: str, error: type[BenchError
             loader.dispose()
         _require_plain(value)
         return value
-
-
-# Files that people write, held against a type: pydantic's findings in the program's words.
 
 
 def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], BenchError]) -> T:

@@ -136,9 +136,8 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
     if seed is None and not library and (card.weights is not None or card.source != "python"):
         choice, origin = _weights(card, place, module)
         checkpoints.require_agreement(checkpoints.stated_in(choice.statistics, origin), card, origin)
-        checkpoints.fit_state(
-            module, {name: tensor for name, tensor in choice.state.items() if name not in lost}, origin
-        )
+        state = {name: tensor for name, tensor in choice.state.items() if name not in lost}
+        checkpoints.fit_state(module, state, origin)
     return module.eval(), "" if whole else architectures.source_code(card.arch, module)
 
 
@@ -196,11 +195,8 @@ def availability(card: ModelCard, place: Place) -> Availability:
         return Availability(False, f"missing: {head}")
     if weights.startswith("random:"):
         return Availability(True, "random weights")
-    if (
-        card.source in ("timm", "torchvision", "hub")
-        and not weights.startswith("package:")
-        and not is_file_reference(weights)
-    ):
+    library = card.source in ("timm", "torchvision", "hub") and not weights.startswith("package:")
+    if library and not is_file_reference(weights):
         if card.source == "torchvision":
             cached = caches.torch_file(str(card.options.get("file", ""))) is not None
             return Availability(cached, "in torch's cache" if cached else "downloads on use")
@@ -221,8 +217,6 @@ def availability(card: ModelCard, place: Place) -> Availability:
     return Availability(False, "downloads on use" if files.is_url(weights) else f"missing: {path}")
 
 
-#: Of a network that is not built here: about a ResNet-50 at 224 pixels, by the area of the input.
-_TYPICAL, _SIDE = 8_000_000_000, 224
 _OWN = "python:registry."
 
 
@@ -233,7 +227,7 @@ def forward_flops(card: ModelCard) -> int:
     if card.source == "ideal" or card.preprocess is None:
         return 0
     size, kwargs = card.preprocess.size, card.options.get("kwargs")
-    typical = _TYPICAL * size * size // (_SIDE * _SIDE)
+    typical = 8_000_000_000 * size * size // (224 * 224)  # about a ResNet-50 at 224 pixels, by the area
     # Architectures that this program and the libraries that it depends on define: alike on every machine.
     if not card.arch.startswith(("timm:", "torchvision:", _OWN)):
         return typical

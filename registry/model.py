@@ -164,16 +164,9 @@ class LoadedModel:
         arch, python = self.card.arch, "python:"
         if arch.startswith(python):
             arch = python + arch.rpartition(":")[2]
-        return digest_data(
-            {
-                "weights": self.digest,
-                "preprocess": self.preprocess.model_dump(mode="json"),
-                "labels": self.labels.digest,
-                "arch": arch,
-                "kwargs": self.card.options.get("kwargs", {}),
-                "code": self.code,
-            }
-        )
+        how, kwargs = self.preprocess.model_dump(mode="json"), self.card.options.get("kwargs", {})
+        parts = {"weights": self.digest, "preprocess": how, "labels": self.labels.digest}
+        return digest_data({**parts, "arch": arch, "kwargs": kwargs, "code": self.code})
 
     def present(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
         """Images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry.
@@ -260,7 +253,6 @@ class LoadedModel:
 # folded only where the very tensor that a convolution returned enters the normalisation and nothing else that was
 # observed. The copy is kept only if its logits agree with the original's.
 
-_TOLERANCE = 1e-4
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -355,7 +347,7 @@ def fold_batch_norm(
         try:
             with torch.no_grad():
                 gap = (moved(example.contiguous(memory_format=layout)) - logits).abs().max()
-            if bool(gap <= _TOLERANCE * logits.abs().max().clamp(min=1.0)):
+            if bool(gap <= 1e-4 * logits.abs().max().clamp(min=1.0)):
                 return Folded(moved, layout)
         except RuntimeError:  # a view of what lies otherwise in memory
             if layout == layouts[-1]:

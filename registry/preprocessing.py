@@ -17,7 +17,6 @@ from registry.files import is_file
 from registry.foreign import foreign, problems, read_json, reason, shown
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
-_RESIZE = {"center": "shortest", "squash": "squash", "border": "longest"}
 _LOOSE = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 Side = Annotated[int, Field(gt=0, le=4096)]
 
@@ -40,10 +39,10 @@ class PretrainedConfig(BaseModel):
         size = self.input_size[-1]
         fields: dict[str, Any] = {name: getattr(self, name) for name in ("interpolation", "mean", "std")}
         fields |= {"size": size, "resize": int(size / self.crop_pct), "fixed_size": self.fixed_input_size}
-        if self.crop_mode != "center":
-            fields["resize_mode"] = _RESIZE[self.crop_mode]
-        if self.crop_mode == "border":
-            fields["fill"] = tuple(round(255 * value) for value in self.mean)
+        if self.crop_mode == "squash":
+            fields["resize_mode"] = "squash"
+        elif self.crop_mode == "border":
+            fields |= {"resize_mode": "longest", "fill": tuple(round(255 * value) for value in self.mean)}
         return fields
 
 
@@ -67,17 +66,12 @@ class StatedInput:
 
 def _timm_config(file: Path, where: str) -> FolderConfig:
     plain = read_json(file, "configuration", CardError)
-    other = (
-        "transformers' (--arch hf:FOLDER)"
-        if isinstance(plain, dict) and "model_type" in plain
-        else "of another library"
-    )
+    of_transformers = isinstance(plain, dict) and "model_type" in plain
+    other = "transformers' (--arch hf:FOLDER)" if of_transformers else "of another library"
     instead = "Give --arch and the weights file instead of the folder."
     with foreign("configuration", where, CardError, f"It is no configuration of timm; it may be {other}. {instead}"):
-        # Older files have the input's fields at the top.
-        plain = {"pretrained_cfg": plain, **plain}
-        try:
-            return FolderConfig.model_validate(plain)
+        try:  # older files have the input's fields at the top
+            return FolderConfig.model_validate({"pretrained_cfg": plain, **plain})
         except ValidationError as error:
             raise ValueError(problems(error, FolderConfig.model_fields)[0]) from error
 

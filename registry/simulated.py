@@ -38,7 +38,6 @@ REACH = 1  # cells by which an image may lie away from a template
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # of R, G, B, as in the human experiments
 MEAN, DEVIATION = 0.5, 0.25  # the card's normalisation
 _EARLY, _LATE = 1, 2  # streams of random numbers
-_FLAT = 1e-6  # contrast of an image without any
 
 _GOLDEN = -7046029254386353131  # the constants of splitmix64 as signed numbers
 _FIRST = -4658895280553007687
@@ -67,7 +66,10 @@ class TemplateReader(nn.Module):
         """Map normalised images (n, 3, 64, 64) to matches (n, classes), absolute correlations with noise."""
         levels = ((x.float() * DEVIATION + MEAN) * 255).round().clamp(0, 255)
         sums = (functional.avg_pool2d(levels, CELL) * CELL**2).round()
-        keys = image_keys(sums, self.seed)
+        # One 64-bit number per image, from the seed and the sums of 8-bit levels in each cell and channel.
+        flat = sums.to(torch.int64).flatten(1)
+        places = mixed(torch.arange(1, flat.shape[1] + 1, device=flat.device))
+        keys = mixed(mixed(flat + places).sum(1) + self.seed * _GOLDEN % 2**63)
         cells = (sums * self.luminance[:, None, None]).sum(1, keepdim=True) / (255 * CELL**2)
         cells = cells + self.early * normal(keys, SIDE * SIDE, _EARLY).view_as(cells)
         seen = contrast(blurred(cells, self.blur))
@@ -89,7 +91,7 @@ def blurred(cells: Tensor, sigma: float) -> Tensor:
     radius = math.ceil(3 * sigma)
     at = torch.arange(-radius, radius + 1, device=cells.device, dtype=torch.float32)
     kernel = torch.exp(-at.square() / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
+    kernel /= kernel.sum()
     padded = functional.pad(cells, (radius,) * 4, mode="reflect")
     across = functional.conv2d(padded, kernel[None, None, None, :])
     return functional.conv2d(across, kernel[None, None, :, None])
@@ -98,14 +100,7 @@ def blurred(cells: Tensor, sigma: float) -> Tensor:
 def contrast(cells: Tensor) -> Tensor:
     """[n, 1, h, w] with mean 0 and length 1 each."""
     centred = cells - cells.mean((-2, -1), keepdim=True)
-    return centred / (centred.square().sum((-2, -1), keepdim=True).sqrt() + _FLAT)
-
-
-def image_keys(sums: Tensor, seed: int) -> Tensor:
-    """One 64-bit number per image [n], from the seed and the sums of 8-bit levels in each cell and channel."""
-    flat = sums.to(torch.int64).flatten(1)
-    places = mixed(torch.arange(1, flat.shape[1] + 1, device=flat.device))
-    return mixed((mixed(flat + places)).sum(1) + seed * _GOLDEN % 2**63)
+    return centred / (centred.square().sum((-2, -1), keepdim=True).sqrt() + 1e-6)  # an image may have no contrast
 
 
 def normal(keys: Tensor, count: int, stream: int) -> Tensor:

@@ -11,7 +11,6 @@ from registry.files import is_file
 from registry.foreign import foreign
 
 Unit = Literal["step", "epoch"]
-UNITS: tuple[Unit, ...] = ("step", "epoch")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 #: What training scripts call them, in names of files and beside the weights.
 _CALLED: Mapping[Unit, str] = {"step": r"global_?steps?|steps?|iterations?|iters?|its?", "epoch": r"epochs?|ep"}
@@ -25,8 +24,8 @@ _NUMBER = r"(\d{1,15})(?:(?:([km])|e(\d))(?![a-z0-9]))?(?![\d.]*\d|e\d)"
 _BARE = re.compile(rf"(?:^|[-_= ]|(?<!\d)\.|checkpoint|ckpt|chkpt|model|weights|snapshot){_NUMBER}$")
 #: As above, of a folder: "run-2" counts runs.
 _FOLDER = re.compile(rf"^(?:(?:.*[-_. ])?(?:checkpoint|ckpt|chkpt|snapshot)[-_=. ]?)?{_NUMBER}$")
-_MOST = 10**15  # a step is less: what is more is a date, a digest or a mistake
 _TIMES = {"": 1, "k": 10**3, "m": 10**6}
+_MOST = 10**15  # a step is less: what is more is a date, a digest or a mistake
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None 
             said[path] = steps
         else:
             left_out[path] = "neither its name nor the file says a step or an epoch"
-    votes = {name: sum(name in steps for steps in said.values()) for name in UNITS}
+    votes = {name: sum(name in steps for steps in said.values()) for name in _CALLED}
     chosen: Unit = unit or ("epoch" if votes["epoch"] > votes["step"] else "step")
     for path, counts in said.items():
         if chosen not in counts:

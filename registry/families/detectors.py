@@ -76,8 +76,7 @@ def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
     plain = {"threshold": THRESHOLD if threshold is None else threshold}
     if labels != COCO:
         count = len(label_space(labels).classes)
-        option = {"columns": list(range(1, count + 1)), "outputs": count + 1, **plain}
-        return Boxes.of(option)
+        return Boxes.of({"columns": range(1, count + 1), "outputs": count + 1, **plain})
     if "keypoint" in arch:
         raise LabelError(
             f"arch '{arch}': the published keypoint networks know persons alone. One trained on others needs --labels."
@@ -93,8 +92,7 @@ def stated_by_detector(arch: str) -> StatedInput:
     at which classifiers are shown the same images."""
     if not arch.startswith("torchvision:"):
         return StatedInput()
-    zeros, ones = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    fields = {"size": 224, "resize": 256, "mean": zeros, "std": ones, "fixed_size": False}
+    fields = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
     return StatedInput(fields, "the detector resizes and normalises images itself")
 
 

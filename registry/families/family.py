@@ -138,14 +138,6 @@ def repository_folder(repository: str, place: Place, files: Sequence[str], optio
     )
 
 
-# Outputs that come with names: which label space they are, and which names were not recognised.
-
-#: Label spaces whose classes folders may be named by, in the order in which they are tried.
-_FOLDER_SPACES = ("imagenet1k", "geirhos16")
-#: Share of the names that must be those of a label space at their places. Spellings differ; orders do not.
-_ENOUGH = 0.9
-
-
 def labels_of_names(
     names: Sequence[str], labels: str | None, model: str, folder: Path
 ) -> tuple[str, list[Check], list[Path]]:
@@ -157,7 +149,7 @@ def labels_of_names(
     known = spaces_of_size(len(names))
     for space in known:
         share, text = _agreement(names, space)
-        if share >= _ENOUGH:
+        if share >= 0.9:  # spellings differ; orders do not
             return space, [Check("labels", True, f"{space}: {text}")], []
     if all(re.fullmatch(r"(?:label|class)?[ _-]?\d+", name, re.IGNORECASE) for name in names):
         hint = f", such as --labels {' or '.join(known)}" if known else ": a list, a mapping file"
@@ -200,7 +192,7 @@ def labels_of_folders(
     where the classes of `space` are others."""
     if space:
         require_classes(classes, space)
-    for name in (space,) if space else _FOLDER_SPACES:
+    for name in (space,) if space else ("imagenet1k", "geirhos16"):
         own = label_space(name).classes
         if set(own) == set(classes):
             at = {item: i for i, item in enumerate(classes)}

@@ -28,7 +28,7 @@ from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.family import Draft, library, repository_folder
 from registry.files import Place, absence, digest_data, digest_state, expanded, is_file, is_folder, write_whole
 from registry.foreign import foreign, read_bytes, shown, unprintable
-from registry.labels import LabelSpace, built_in_space, label_space
+from registry.labels import built_in_space, label_space
 from registry.preprocessing import StatedInput
 
 # Texts that stand for classes: names in templates, encoded once, frozen to a file.
@@ -100,15 +100,6 @@ def for_each_template(name: str, choice: str) -> dict[str, str]:
             label = f"{name}.{words}-{number}" if words else f"{name}.{number}"
         named[label] = template
     return named
-
-
-def names_of(space: LabelSpace, library: ModuleType) -> tuple[str, ...]:
-    """What the classes of a label space are called in texts: ImageNet's by the names of CLIP's authors, others by their
-    own."""
-    wnids = built_in_space("imagenet1k").classes
-    called = dict(zip(wnids, library.IMAGENET_CLASSNAMES, strict=True))
-    words = (word.split(",")[0].replace("_", " ") for word in space.words or space.classes)
-    return tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
 
 
 def read_text_head(path: Path, digest: str) -> TextHead:
@@ -312,7 +303,11 @@ def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:
 
 
 def _text_head(model: Any, origin: _Origin, labels: str, templates: str, clip: ModuleType) -> TextHead:
-    names, chosen = names_of(label_space(labels), clip), templates_of(templates, clip)
+    space, chosen = label_space(labels), templates_of(templates, clip)
+    # ImageNet's classes are called by the names of CLIP's authors, others by their own.
+    called = dict(zip(built_in_space("imagenet1k").classes, clip.IMAGENET_CLASSNAMES, strict=True))
+    words = (word.split(",")[0].replace("_", " ") for word in space.words or space.classes)
+    names = tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
     expected = f"Offline? Put its files beside {CONFIG} in a folder: --arch open_clip:FOLDER."
     with _quiet(), foreign("tokenizer of", origin.name, WeightsError, expected):
         tokenize = clip.get_tokenizer(origin.name)

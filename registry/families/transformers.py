@@ -20,8 +20,6 @@ from registry.preprocessing import StatedInput
 FILE = "preprocessor_config.json"
 #: PIL's numbers of the filters that a card can name.
 _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
-#: From this side on ConvNeXt's processor brings both sides to the size and crops nothing.
-_WARPED_FROM = 384
 
 
 def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
@@ -84,7 +82,7 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
         if "crop_pct" not in given:
             crop = square(given["crop_size"]) if given.get("do_center_crop") else edge
             return {"size": crop, "resize": edge}
-        if edge < _WARPED_FROM:
+        if edge < 384:  # from there on ConvNeXt's processor brings both sides to the size and crops nothing
             return {"size": edge, "resize": int(edge / given["crop_pct"])}
         return {"size": edge, "resize": edge, "resize_mode": "squash"}
     side = square(size)
@@ -93,16 +91,11 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 CONFIG = "config.json"
-_OPTIONAL = (
-    "preprocessor_config.json", "model.safetensors", "model.safetensors.index.json",
-    "model-*.safetensors",
-)  # fmt: skip
+_OPTIONAL = (FILE, "model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 #: Entries of config.json that decide no answer.
 _SILENT = frozenset(
     {"id2label", "label2id", "transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype"}
 )
-
-
 #: No classifier has more outputs.
 MOST_OUTPUTS = 1_000_000
 
