@@ -79,15 +79,17 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
             # By this label the whole manifest enters the set's digest.
             labels["made"] = np.full(len(listing), f"stylised {text_digest(text)[:16]}")
     images = FileImages(listing.files, remedy(entry), items, listing.folder)
+    digest, mask = set_digest(listing.ids, items, labels), _masks(entry, images, settings)
+    called, ids = name or entry.name, listing.ids
     return Stimuli(
-        name=name or entry.name,
-        digest=set_digest(listing.ids, items, labels),
-        space=entry.space,
-        ids=listing.ids,
-        items=items,
-        labels=labels,
-        decode=images,
-        mask=_masks(entry, images, settings),
+        called,
+        digest,
+        entry.space,
+        ids,
+        items,
+        labels,
+        images,
+        mask,
         whole=whole,
         origin=origin,
         sampled=listing.sampled,
@@ -172,15 +174,8 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     labels = {name: column[list(chosen)] for name, column in stimuli.labels.items()}
     parts: dict[str, Any] = {name: getattr(stimuli, name) for name in ("decode", "mask", "ignored", "importance")}
     picked: dict[str, Any] = {name: part and Picked(part, chosen) for name, part in parts.items()}
-    return replace(
-        stimuli,
-        digest=set_digest(ids, items, labels),
-        ids=ids,
-        items=items,
-        labels=labels,
-        whole=stimuli.whole or len(stimuli),
-        **picked,
-    )
+    whole, digest = stimuli.whole or len(stimuli), set_digest(ids, items, labels)
+    return replace(stimuli, digest=digest, ids=ids, items=items, labels=labels, whole=whole, **picked)
 
 
 @dataclass(frozen=True)
@@ -253,26 +248,14 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
     paths = tuple(item.path for item in items)
     images = AnnotatedImages(drawn, FileImages(paths, remedy(entry), tuple(known[path] for path in paths)))
 
-    def over(name: str) -> Callable[[int], Any] | None:
-        """What all images have, or None."""
-        whole = all(getattr(annotation, name) is not None for annotation in drawn)
-        return partial(images.part, name) if whole else None
-
-    return Stimuli(
-        name=entry.name,
-        digest=set_digest(ids, digests, labels),
-        space=entry.space,
-        ids=ids,
-        items=digests,
-        labels=labels,
-        decode=images.pixels,
-        mask=over("mask"),
-        ignored=over("ignored"),
-        importance=over("importance"),
-        whole=entry.count or n + seen.absent,
-        origin="catalogue" if find_built_in(entry.name) else "added",
-        sampled=sampled,
-    )
+    over: dict[str, Any] = {  # what all images have
+        name: partial(images.part, name)
+        for name in ("mask", "ignored", "importance")
+        if all(getattr(annotation, name) is not None for annotation in drawn)
+    }
+    digest, origin = set_digest(ids, digests, labels), "catalogue" if find_built_in(entry.name) else "added"
+    shown = Stimuli(entry.name, digest, entry.space, ids, digests, labels, images.pixels, **over)
+    return replace(shown, whole=entry.count or n + seen.absent, origin=origin, sampled=sampled)
 
 
 # Sets that lie in cells: CORRUPTION/SEVERITY/class/image, with or without folders of groups above. Every cell is a set
@@ -282,20 +265,16 @@ GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie a
 
 
 class CellFolder(NamedTuple):
-    """One condition of a set: its name, "gaussian_noise/3", and its folder of class folders."""
+    """One condition of a set, and its folder of class folders."""
 
-    name: str
+    corruption: str
+    severity: str
     folder: Path
 
     @property
-    def corruption(self) -> str:
-        """The first part of the name."""
-        return self.name.partition("/")[0]
-
-    @property
-    def severity(self) -> str:
-        """The second part of the name."""
-        return self.name.partition("/")[2]
+    def name(self) -> str:
+        """Such as "gaussian_noise/3"."""
+        return f"{self.corruption}/{self.severity}"
 
 
 def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
@@ -306,7 +285,7 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
         """Cells whose corruption's folder lies at most `depth` levels below."""
         for name in subfolders(place):
             severities = [text for text in subfolders(place / name) if SEVERITY.fullmatch(text)]
-            yield from (CellFolder(f"{name}/{severity}", place / name / severity) for severity in severities)
+            yield from (CellFolder(name, severity, place / name / severity) for severity in severities)
             if not severities and depth > 1:
                 yield from below(place / name, depth - 1)
 
@@ -317,11 +296,10 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
     if not cells:
         raise StimuliError(f"{folder}: no cells of '{entry.name}', folders like gaussian_noise/3/n01440764.")
     known = {name: i for i, name in enumerate((*entry.parts, *entry.extra))}
-
-    def place_in_order(cell: CellFolder) -> tuple[int, str, float]:
-        return known.get(cell.corruption, len(known)), cell.corruption, float(cell.severity)
-
-    return tuple(sorted(cells.values(), key=place_in_order))
+    order = sorted(
+        (known.get(x.corruption, len(known)), x.corruption, float(x.severity), x.name) for x in cells.values()
+    )
+    return tuple(cells[name] for *_, name in order)
 
 
 @dataclass(frozen=True)

@@ -175,15 +175,9 @@ def describe(name: str, place: Path, role: str | None, space: str | None, layout
             f"space the labels of '{name}' live: --space NAME."
         )
     usual_role = "natural-masked" if chosen in ANNOTATED - {"clickme"} else chosen if chosen == "clickme" else name
-    return Entry(
-        name=name,
-        role=role or usual_role,
-        space=space,
-        layout=chosen,  # type: ignore[arg-type]
-        kind=chosen if chosen in ("trials", "textures") else "images",  # type: ignore[arg-type]
-        title="added by the user",
-        folder=str(place),
-    )
+    kind = chosen if chosen in ("trials", "textures") else "images"
+    row = {"role": role or usual_role, "space": space, "layout": chosen, "kind": kind, "folder": str(place)}
+    return catalogue.entry_from(name, {**row, "title": "added by the user"}, place)
 
 
 def check_name(name: str) -> None:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -83,22 +83,15 @@ def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
         step = _transform(role, condition)
         params = ",".join(f"{name}={step.params[name]}" for name in sorted(step.params))
         items.append(text_digest(f"{source.items[i]}|{SHORTER}|{SIDE}|{step.name}|{params}"))
-    labels = {
-        "category": np.array(categories),
-        "condition": np.array(conditions),
-        "made": np.full(len(there), REGENERATED),
-    }
-    return Stimuli(
-        name=f"{REGENERATED}-{role}",
-        digest=set_digest(ids, items, labels),
-        space="geirhos16",
-        ids=ids,
-        items=tuple(items),
-        labels=labels,
-        decode=Degraded(role, source, index, conditions),
-        whole=len(wanted),
-        origin=REGENERATED,
+    columns = {"category": np.array(categories), "condition": np.array(conditions)}
+    labels = {**columns, "made": np.full(len(there), REGENERATED)}
+    name, digest, decode = (
+        f"{REGENERATED}-{role}",
+        set_digest(ids, items, labels),
+        Degraded(role, source, index, conditions),
     )
+    known = (name, digest, "geirhos16", ids, tuple(items), labels, decode)
+    return Stimuli(*known, whole=len(wanted), origin=REGENERATED)
 
 
 @dataclass(frozen=True)
@@ -173,16 +166,9 @@ def make_set(
 
     if not make_folder(target, MADE, stimuli.digest, fill, replace=True):  # a set from other photographs gives way
         report(f"{stimuli.name}: already there")
-    entry = Entry(
-        name=stimuli.name,
-        role=experiment,
-        space=stimuli.space,
-        layout="labels-csv",
-        title=f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files",
-        license="ImageNet terms: research only",
-        count=stimuli.whole,
-        folder=str(target),
-    )
+    title = f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files"
+    entry = Entry(stimuli.name, experiment, stimuli.space, "labels-csv", count=stimuli.whole, folder=str(target))
+    entry = replace(entry, title=title, license="ImageNet terms: research only")
     save_entry(entry, settings)
     part = "" if len(stimuli) == stimuli.whole else f" ({stimuli.whole} are published: a part)"
     report(f"{stimuli.name}: {len(stimuli)} images{part} at {target}")
@@ -232,28 +218,20 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     if experiment == "cue-conflict":
         labels["shape"] = labels["category"]
         labels["texture"] = np.array([pair.texture for pair in map(read_pair, ids) if pair])
-    return Stimuli(
-        name=experiment,
-        digest=set_digest(ids, items, labels),
-        space="geirhos16",
-        ids=ids,
-        items=items,
-        labels=labels,
-        decode=NoImages(experiment),
-        whole=len(ids),
-        origin="trial tables",
+    known = (
+        experiment,
+        set_digest(ids, items, labels),
+        "geirhos16",
+        ids,
+        items,
+        labels,
+        partial(_no_image, experiment),
     )
+    return Stimuli(*known, whole=len(ids), origin="trial tables")
 
 
-@dataclass(frozen=True)
-class NoImages:
-    """decode of a set that is known by tables of trials alone: raises."""
-
-    experiment: str
-
-    def __call__(self, index: int) -> Array:
-        """Raises StimuliError."""
-        raise StimuliError(f"the images of '{self.experiment}' are known by name only (image {index}).")
+def _no_image(experiment: str, index: int) -> Array:
+    raise StimuliError(f"the images of '{experiment}' are known by name only (image {index}).")
 
 
 Recipes = Mapping[str, tuple[str, ...]]
@@ -262,17 +240,10 @@ Recipes = Mapping[str, tuple[str, ...]]
 RECIPE_FILE = "training.yaml"
 #: Parts of the names of Geirhos et al. 2018 (generalisation-humans-DNNs, raw-data/fine-tuning) -> tags.
 PARTS = {
-    "color": "colour",
-    "colour": "colour",
-    "grayscale": "greyscale",
-    "grayscale-contrast": "contrast",
-    "low-pass": "low-pass",
-    "high-pass": "high-pass",
-    "phase-scrambling": "phase-scrambling",
-    "rotation": "rotation",
-    "uniform-noise": "noise(uniform)",
-    "salt-and-pepper-noise": "noise(salt-and-pepper)",
-}
+    "color": "colour", "colour": "colour", "grayscale": "greyscale", "grayscale-contrast": "contrast",
+    "low-pass": "low-pass", "high-pass": "high-pass", "phase-scrambling": "phase-scrambling", "rotation": "rotation",
+    "uniform-noise": "noise(uniform)", "salt-and-pepper-noise": "noise(salt-and-pepper)",
+}  # fmt: skip
 NAMED = {
     "sixteen01v4": ("colour",),  # Geirhos et al. 2018: the one trained on undistorted colour images
     "resnet50-train-60-epochs": ("stylised",),  # Geirhos et al. 2019, texture-vs-shape

@@ -65,7 +65,6 @@ class ReportedRow:
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False, "str_strip_whitespace": True}  # noqa: RUF012
 
     def __post_init__(self) -> None:
-        """ValueError where the fields do not go together."""
         low, high = (self.value if side is None else side for side in (self.low, self.high))
         if (self.low is None) != (self.high is None) or not low <= self.value <= high:
             raise ValueError(f"expected low <= value <= high, or neither; got {self.low}, {self.value}, {self.high}")

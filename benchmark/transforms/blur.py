@@ -114,7 +114,16 @@ def elastic_transform(
 def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
     """Move three points of each image by `shifts` [n, 3, 2] (x, y) px; borders mirror, no edge twice."""
     height, width = images.shape[-2:]
-    inverse = _backward(shifts, height, width)
+    # Where each pixel (x, y, 1) of the result lies in the image, px [n, 2, 3]. The three points are given as (rows //
+    # 2, columns // 2) plus or minus a third of the shorter side, and read as (x, y), as published; the two differ only
+    # where images are not square.
+    centre, third = np.array([height // 2, width // 2], dtype=np.float32), min(height, width) // 3
+    start = np.stack([centre + third, centre + third * np.array([1, -1]), centre - third]).astype(np.float32)
+    moved = start + shifts.astype(np.float32)
+    homogeneous = np.concatenate([start, np.ones((3, 1))], axis=1).astype(np.float64)
+    there = np.stack([np.linalg.solve(homogeneous, to.astype(np.float64)).T for to in moved])
+    linear = np.linalg.inv(there[:, :, :2])
+    inverse = np.asarray(np.concatenate([linear, -(linear @ there[:, :, 2:])], axis=2), dtype=np.float64)
     scale = np.array([2 / (width - 1), 2 / (height - 1)])
     forward = np.array([[(width - 1) / 2, 0, (width - 1) / 2], [0, (height - 1) / 2, (height - 1) / 2]])
     theta = inverse[:, :, :2] @ forward
@@ -123,22 +132,6 @@ def _affine(images: torch.Tensor, shifts: NDArray[np.float64]) -> torch.Tensor:
     theta[:, :, 2] -= 1
     grid = F.affine_grid(torch.from_numpy(theta).to(images), list(images.shape), align_corners=True)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=True)
-
-
-def _backward(shifts: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
-    """[n, 2, 3]: where each pixel (x, y, 1) of the result lies in the image, px. The three points are given as (rows //
-    2, columns // 2) plus or minus a third of the shorter side, and read as (x, y), as published; the two differ only
-    where images are not square."""
-    centre = np.array([height // 2, width // 2], dtype=np.float32)
-    third = min(height, width) // 3
-    start = np.stack([centre + third, centre + third * np.array([1, -1]), centre - third])
-    start = start.astype(np.float32)
-    moved = start + shifts.astype(np.float32)
-    homogeneous = np.concatenate([start, np.ones((3, 1))], axis=1).astype(np.float64)
-    forward = np.stack([np.linalg.solve(homogeneous, to.astype(np.float64)).T for to in moved])
-    linear = np.linalg.inv(forward[:, :, :2])
-    offset = -(linear @ forward[:, :, 2:])
-    return np.asarray(np.concatenate([linear, offset], axis=2), dtype=np.float64)
 
 
 # Glass blur: the published loop as index arithmetic, exactly.

@@ -146,19 +146,15 @@ def _displacements(
     shape = (len(plane.scales), plane.side, plane.side)
     down, across = like.new_zeros(()), like.new_zeros(())
     if coherence > 0:
-        down, across = (coherence * _coherent(draws.normal(*shape).to(like), plane) for _ in range(2))
+        weights = like.new_tensor(plane.scales) / plane.widest
+        # Noise of layer k: the sum over all scales from k upwards, each weighted by its scale.
+        scaled = (_noise(draws.normal(*shape).to(like), plane.scales) * weights[:, None, None] for _ in range(2))
+        down, across = (coherence * noise.flip(1).cumsum(1).flip(1) for noise in scaled)
     if coherence < 1:
         noise = draws.normal(shape[0], 2, *shape[1:]).to(like)
         down = down + (1 - coherence) * _noise(noise[:, :, 0], (grain,))
         across = across + (1 - coherence) * _noise(noise[:, :, 1], (grain,))
     return down, across
-
-
-def _coherent(normals: torch.Tensor, plane: Plane) -> torch.Tensor:
-    """Noise of layer k: the sum over all scales from k upwards, each weighted by its scale."""
-    weights = torch.tensor(plane.scales, dtype=normals.dtype, device=normals.device) / plane.widest
-    scaled = _noise(normals, plane.scales) * weights[:, None, None]
-    return scaled.flip(1).cumsum(1).flip(1)
 
 
 def _noise(normals: torch.Tensor, scales: tuple[float, ...]) -> torch.Tensor:
@@ -196,13 +192,11 @@ def _kernel(side: int, scale: float) -> torch.Tensor:
 # negated, and back. The monitor's curve was measured by the authors (a table of 256 values, a file of theirs); without
 # it a power law of exponent 2.2 stands in.
 #: rows L, M, S; columns the monitor's red, green, blue primaries at full light.
-CONES = np.array(
-    [
-        [0.1619982647, 0.208049264, 0.0389347448],
-        [0.0330275785, 0.2496504557, 0.0618343518],
-        [0.0015524055, 0.0198861001, 0.1890224274],
-    ]
-)
+CONES = np.array([
+    [0.1619982647, 0.208049264, 0.0389347448],
+    [0.0330275785, 0.2496504557, 0.0618343518],
+    [0.0015524055, 0.0198861001, 0.1890224274],
+])  # fmt: skip
 #: rows luminance, L - M, S - luminance; columns L, M, S.
 OPPONENT = np.array(
     [[9.27590805, 9.27590805, 0.0], [7.86421647, -9.33587662, 0.0], [-3.39709047, -3.39709047, 12.16230246]]

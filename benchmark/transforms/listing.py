@@ -57,7 +57,6 @@ class CorruptionEntry:
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        """ValueError where the fields do not go together."""
         if "/" in self.name or not self.name:
             raise ValueError("a name has no '/'")
         if bool(self.function) == bool(self.transform):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 import torch
@@ -83,24 +82,20 @@ def plasma(uniforms: torch.Tensor, side: int, decay: float) -> torch.Tensor:
     while step >= 2:
         cells = side // step
         noise = uniforms[:, used : used + 3 * cells**2].reshape(-1, 3, cells, cells)
-        _refine(grid, step, wobble * ((2 * noise - 1) * wobble))
+        noise = wobble * ((2 * noise - 1) * wobble)
+        # The squares' centres, then the diamonds' in rows, then in columns.
+        half, corner = step // 2, grid[:, ::step, ::step]
+        pairs = corner + corner.roll(-1, 1)
+        grid[:, half::step, half::step] = (pairs + pairs.roll(-1, 2)) / 4 + noise[:, 0]
+        centre = grid[:, half::step, half::step]
+        rows = (centre + centre.roll(1, 1)) + (corner + corner.roll(-1, 2))
+        grid[:, ::step, half::step] = rows / 4 + noise[:, 1]
+        columns = (centre + centre.roll(1, 2)) + (corner + corner.roll(-1, 1))
+        grid[:, half::step, ::step] = columns / 4 + noise[:, 2]
         used += 3 * cells**2
         step, wobble = step // 2, wobble / decay
     grid -= grid.amin(dim=(1, 2), keepdim=True)
     return grid.div_(grid.amax(dim=(1, 2), keepdim=True))
-
-
-def _refine(grid: torch.Tensor, step: int, noise: torch.Tensor) -> None:
-    """One level: the squares' centres, then the diamonds' in rows, then in columns. In place."""
-    half = step // 2
-    corner = grid[:, ::step, ::step]
-    pairs = corner + corner.roll(-1, 1)
-    grid[:, half::step, half::step] = (pairs + pairs.roll(-1, 2)) / 4 + noise[:, 0]
-    centre = grid[:, half::step, half::step]
-    rows = (centre + centre.roll(1, 1)) + (corner + corner.roll(-1, 2))
-    grid[:, ::step, half::step] = rows / 4 + noise[:, 1]
-    columns = (centre + centre.roll(1, 2)) + (corner + corner.roll(-1, 1))
-    grid[:, half::step, ::step] = columns / 4 + noise[:, 2]
 
 
 # Spatter of ImageNet-C (an extra corruption): drops of water or mud on the lens.
@@ -125,33 +120,24 @@ def spatter(
     normals = draws.normal(1, height, width).to(images)
     liquid = blur(normals * field[1] + field[0], smooth, "nearest")
     if mud:
-        return _mud(images, (liquid > threshold).to(images), strength)
+        cover = blur((liquid > threshold).to(images), strength, "nearest")
+        cover = torch.where(cover < 0.8, torch.zeros_like(cover), cover)
+        return images * (1 - cover) + cover * torch.tensor(MUD).to(images)[:, None, None]
     liquid = torch.where(liquid < threshold, torch.zeros_like(liquid), liquid)
-    cover = np.stack([_water(layer[0]) for layer in (liquid * 255).byte().cpu().numpy()])
+    opacity = np.stack([_water(layer[0]) for layer in (liquid * 255).byte().cpu().numpy()])
     colour = torch.tensor(WATER).to(images)[:, None, None]
-    return images + torch.from_numpy(cover[:, None]).to(images) * strength * colour
-
-
-def _mud(images: torch.Tensor, covered: torch.Tensor, softness: float) -> torch.Tensor:
-    cover = blur(covered, softness, "nearest")
-    cover = torch.where(cover < 0.8, torch.zeros_like(cover), cover)
-    colour = torch.tensor(MUD).to(images)[:, None, None]
-    return images * (1 - cover) + cover * colour
+    return images + torch.from_numpy(opacity[:, None]).to(images) * strength * colour
 
 
 def _water(liquid: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Opacity in [0, 1] of one layer [H, W]: thick near the drops' edges, lit from one side."""
-    cv2 = _opencv()
+    try:
+        cv2 = import_module("cv2")
+    except ImportError as error:
+        raise StimuliError("spatter at severities 1 to 3 needs OpenCV: pip install opencv-python-headless") from error
     distance = cv2.distanceTransform(255 - cv2.Canny(liquid, 50, 150), cv2.DIST_L2, 5)
     near = cv2.blur(np.minimum(distance, 20), (3, 3)).astype(np.uint8)
     relief = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
     lit = cv2.filter2D(cv2.equalizeHist(near), cv2.CV_8U, relief)
     thick = liquid * cv2.blur(lit, (3, 3)).astype(np.float32)
     return np.asarray(thick / max(float(thick.max()), 1.0), dtype=np.float32)
-
-
-def _opencv() -> Any:
-    try:
-        return import_module("cv2")
-    except ImportError as error:
-        raise StimuliError("spatter at severities 1 to 3 needs OpenCV: pip install opencv-python-headless") from error

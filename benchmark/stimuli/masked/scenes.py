@@ -50,8 +50,20 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
     PNG) and ImageSets/Segmentation/, of whose lists the longest is read. The mask is every pixel of the main category,
     void pixels are ignored. Raises StimuliError."""
     root = only_edition(voc_roots(folder), folder, "JPEGImages and SegmentationClass of VOC")
-    for stem in _voc_list(root):
-        path = root / "SegmentationClass" / f"{stem}.png"
+    drawn = root / "SegmentationClass"
+    lists = (root / "ImageSets" / "Segmentation" / f"{name}.txt" for name in ("trainval", "val", "train"))
+    if place := next(filter(Path.is_file, lists), None):
+        with foreign("list of images", place, StimuliError):
+            stems = read_text(place).split()
+        for stem in stems:  # none may lead out of the folder of images
+            if set(stem) & set("/\\\0") or len(stem) > 200:
+                raise StimuliError(f"{place}: {stem!r:.80} is no image's name, such as 2007_000033.")
+    elif drawn.is_dir():
+        stems = sorted(path.stem for path in drawn.glob("*.png"))
+    else:
+        raise StimuliError(f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png.")
+    for stem in stems:
+        path = drawn / f"{stem}.png"
         if not path.is_file():
             raise StimuliError(f"{path}: there is no such class image, but ImageSets names it.")
         counts = np.bincount(_voc_classes(path).ravel(), minlength=VOID + 1)
@@ -76,22 +88,6 @@ def voc_roots(folder: Path) -> list[Path]:
         if roots := sorted(place.parent for place in folder.glob(pattern) if place.is_dir()):
             return roots
     return []
-
-
-def _voc_list(root: Path) -> list[str]:
-    """Stems of the images with class images; without a list, all that there are."""
-    for place in (root / "ImageSets" / "Segmentation" / f"{name}.txt" for name in ("trainval", "val", "train")):
-        if place.is_file():
-            with foreign("list of images", place, StimuliError):
-                names = read_text(place).split()
-            for name in names:  # none may lead out of the folder of images
-                if set(name) & set("/\\\0") or len(name) > 200:
-                    raise StimuliError(f"{place}: {name!r:.80} is no image's name, such as 2007_000033.")
-            return names
-    drawn = root / "SegmentationClass"
-    if not drawn.is_dir():
-        raise StimuliError(f"{drawn}: there is no such folder. Expected class images such as 2007_000033.png.")
-    return sorted(path.stem for path in drawn.glob("*.png"))
 
 
 def _of_value(path: Path, value: int, size: Size) -> Flags:

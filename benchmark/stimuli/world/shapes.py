@@ -17,23 +17,9 @@ CELLS = 4  # raster cells to a pixel, each way
 
 #: Class -> how far it may turn either way, degrees; each is drawn by the function of its name in `objects`.
 TURNS = {
-    "airplane": 60,
-    "bear": 15,
-    "bicycle": 15,
-    "bird": 20,
-    "boat": 15,
-    "bottle": 40,
-    "car": 15,
-    "cat": 15,
-    "chair": 15,
-    "clock": 20,
-    "dog": 15,
-    "elephant": 15,
-    "keyboard": 35,
-    "knife": 70,
-    "oven": 12,
-    "truck": 15,
-}
+    "airplane": 60, "bear": 15, "bicycle": 15, "bird": 20, "boat": 15, "bottle": 40, "car": 15, "cat": 15, "chair": 15,
+    "clock": 20, "dog": 15, "elephant": 15, "keyboard": 35, "knife": 70, "oven": 12, "truck": 15,
+}  # fmt: skip
 
 WARP = 0.04
 SHEAR = 0.10
