@@ -48,11 +48,6 @@ def get(
         ) from error
 
 
-def archives(settings: Settings) -> Path:
-    """Folder of downloaded archives."""
-    return settings.home / "archives"
-
-
 class _Header(tarfile.TarInfo):
     """A header that states what somebody would pack: words of an entry (long names, extended headers) are read into
     memory, and a negative size would be read for ever."""
@@ -235,7 +230,7 @@ def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Repo
             with _unpacked(part, None, place, settings, report, most_bytes=200 * 2**30, most_files=4_000_000) as files:
                 cells = find_cells(part, place)
             report(f"{entry.name}: unpacked {files} files in {len(cells)} cells")
-            (archives(settings) / archive).unlink()
+            (settings.home / "archives" / archive).unlink()
             target.mkdir(parents=True, exist_ok=True)
             place.replace(target / name)
             report(f"{entry.name}: {name} at {target / name}")
@@ -248,7 +243,7 @@ def _unpacked(
 ) -> Iterator[int]:
     """An entry's archive, downloaded and unpacked: the number of files. It is remembered once what is done with them
     has gone well, and forgotten if they are not the set."""
-    archive = archives(settings) / str(entry.archive)
+    archive = settings.home / "archives" / str(entry.archive)
     expected = entry.sha256 or recorded(archive)
     if archive.is_file() and not mismatch(archive, expected):
         report(f"{entry.name}: using {archive}")

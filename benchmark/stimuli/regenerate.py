@@ -85,13 +85,9 @@ def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
         items.append(text_digest(f"{source.items[i]}|{SHORTER}|{SIDE}|{step.name}|{params}"))
     columns = {"category": np.array(categories), "condition": np.array(conditions)}
     labels = {**columns, "made": np.full(len(there), REGENERATED)}
-    name, digest, decode = (
-        f"{REGENERATED}-{role}",
-        set_digest(ids, items, labels),
-        Degraded(role, source, index, conditions),
-    )
-    known = (name, digest, "geirhos16", ids, tuple(items), labels, decode)
-    return Stimuli(*known, whole=len(wanted), origin=REGENERATED)
+    name, digest = f"{REGENERATED}-{role}", set_digest(ids, items, labels)
+    decode = Degraded(role, source, index, conditions)
+    return Stimuli(name, digest, "geirhos16", ids, tuple(items), labels, decode, whole=len(wanted), origin=REGENERATED)
 
 
 @dataclass(frozen=True)
@@ -218,16 +214,8 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     if experiment == "cue-conflict":
         labels["shape"] = labels["category"]
         labels["texture"] = np.array([pair.texture for pair in map(read_pair, ids) if pair])
-    known = (
-        experiment,
-        set_digest(ids, items, labels),
-        "geirhos16",
-        ids,
-        items,
-        labels,
-        partial(_no_image, experiment),
-    )
-    return Stimuli(*known, whole=len(ids), origin="trial tables")
+    digest, decode = set_digest(ids, items, labels), partial(_no_image, experiment)
+    return Stimuli(experiment, digest, "geirhos16", ids, items, labels, decode, whole=len(ids), origin="trial tables")
 
 
 def _no_image(experiment: str, index: int) -> Array:

@@ -232,7 +232,6 @@ def _class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
 
 
 def _some(names: Sequence[str], shown: int = 3) -> str:
-    """A few of many names."""
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 

@@ -50,10 +50,6 @@ def _tables(peak: float, device: torch.device) -> tuple[torch.Tensor, torch.Tens
 # not depend on batch size, order, worker or device. Uniforms are exact on every device; normals go through the inverse
 # error function and agree to a few float32 steps. Two rounds of a bijective 32-bit mixer (xor-shift and multiply,
 # constants of the hash-prospector project's public-domain search) with a 64-bit key per draw.
-_MULTIPLIERS = (0x21F0AAAD, 0x735A2D97)
-_SQRT2 = math.sqrt(2.0)
-
-
 class Streams:
     """Counter-based random numbers, one independent stream per image. seeds: uint64 [n]; label: what the numbers are
     for, e.g. "gaussian_noise/3" (other labels, other numbers)."""
@@ -87,7 +83,7 @@ class Streams:
     def normal(self, *shape: int) -> torch.Tensor:
         """Float32 [n, *shape]: standard normals by inversion (at most 5.4 in absolute value)."""
         signed = self.bits(*shape).bitwise_right_shift_(8).float()
-        return signed.add_(0.5).mul_(2.0**-23).erfinv_().mul_(_SQRT2)  # exact up to erfinv
+        return signed.add_(0.5).mul_(2.0**-23).erfinv_().mul_(math.sqrt(2.0))  # exact up to erfinv
 
     def poisson(self, levels: torch.Tensor, peak: float) -> torch.Tensor:
         """Poisson counts by exact inversion of a 24-bit uniform."""
@@ -108,9 +104,8 @@ def splitmix64(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _mix(x: torch.Tensor) -> torch.Tensor:
-    first, second = _MULTIPLIERS
-    x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF)).mul_(first)
-    x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF)).mul_(second)
+    x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF)).mul_(0x21F0AAAD)
+    x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF)).mul_(0x735A2D97)
     return x.bitwise_xor_((x >> 15).bitwise_and_(0x1FFFF))
 
 

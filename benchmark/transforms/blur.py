@@ -42,22 +42,16 @@ def disc(radius: int, softness: float) -> NDArray[np.float32]:
     offsets = np.arange(taps // 2 + 1)
     line = np.exp(-(offsets**2) / (2 * softness**2))
     line = (line / (2 * line.sum() - line[0])).astype(np.float32)
-    for axis in (1, 0):
-        mask = _softened(mask, line, axis)
+    edge = len(line) - 1
+    for axis in (1, 0):  # a symmetric pass: each product and sum rounds once, as OpenCV's fused arithmetic does
+        padded = np.pad(mask, [(edge, edge) if a == axis else (0, 0) for a in (0, 1)], mode="reflect")
+        middle = np.arange(mask.shape[axis]) + edge
+        mask = np.take(padded, middle, axis) * line[0]
+        for k in range(1, edge + 1):
+            pair = [np.take(padded, middle + side * k, axis) for side in (-1, 1)]
+            both = (pair[0] + pair[1]).astype(np.float64) * float(line[k])
+            mask = np.asarray(mask + both, dtype=np.float32)
     return mask
-
-
-def _softened(mask: NDArray[np.float32], line: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """One symmetric pass; each product and sum rounds once, as OpenCV's fused arithmetic does."""
-    reach, size = len(line) - 1, mask.shape[axis]
-    sides = [(reach, reach) if a == axis else (0, 0) for a in (0, 1)]
-    padded = np.pad(mask, sides, mode="reflect")
-    total = np.take(padded, np.arange(size) + reach, axis) * line[0]
-    for k in range(1, reach + 1):
-        pair = [np.take(padded, np.arange(size) + reach + side * k, axis) for side in (-1, 1)]
-        both = (pair[0] + pair[1]).astype(np.float64) * float(line[k])
-        total = (total + both).astype(np.float32)
-    return np.asarray(total, dtype=np.float32)
 
 
 @lru_cache(maxsize=32)

@@ -9,7 +9,6 @@ from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -54,9 +53,17 @@ def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
     """HSV saturation S -> S * factor + rise within [0, 1]; hue and value kept. Grey pixels have hue 0, so a rise turns
     them reddish, as published. Many results are whole levels in exact arithmetic and are stored one lower where a
     rounding falls short, so the way through hue and its six sectors is followed step by step."""
-    hue, before, value = _hsv(images / 255)
-    after = (before * factor + rise).clamp_(0, 1)
-    turn = hue * 6
+    images = images / 255
+    red, green, blue = images.unbind(1)
+    value, least = images.amax(dim=1), images.amin(dim=1)
+    span = value - least
+    grey, zero, one = span == 0, torch.zeros_like(span), torch.ones_like(span)
+    divisor = torch.where(grey, one, span)
+    hue = torch.where(red == value, (green - blue) / divisor, zero)
+    hue = torch.where(green == value, 2 + (blue - red) / divisor, hue)
+    hue = torch.where(blue == value, 4 + (red - green) / divisor, hue)
+    turn = torch.where(grey, zero, (hue / 6).remainder_(1.0)) * 6
+    after = (span / torch.where(grey, one, value) * factor + rise).clamp_(0, 1)
     sector = turn.floor()
     part = turn - sector
     low = value * (1 - after)
@@ -70,20 +77,6 @@ def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
 
 #: Per sector of the hue circle, which of (value, falling, low, rising) is red, green, blue.
 _SECTORS = ((0, 3, 2), (1, 0, 2), (2, 0, 3), (2, 1, 0), (3, 2, 0), (0, 2, 1))
-
-
-def _hsv(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Hue in [0, 1), saturation and value [n, H, W] of images in [0, 1]; hue 0 where grey."""
-    red, green, blue = images.unbind(1)
-    value, least = images.amax(dim=1), images.amin(dim=1)
-    span = value - least
-    grey = span == 0
-    divisor = torch.where(grey, torch.ones_like(span), span)
-    hue = torch.where(red == value, (green - blue) / divisor, torch.zeros_like(span))
-    hue = torch.where(green == value, 2 + (blue - red) / divisor, hue)
-    hue = torch.where(blue == value, 4 + (red - green) / divisor, hue)
-    hue = torch.where(grey, torch.zeros_like(hue), (hue / 6).remainder_(1.0))
-    return hue, span / torch.where(grey, torch.ones_like(value), value), value
 
 
 def pixelate(images: torch.Tensor, share: float) -> torch.Tensor:
@@ -190,77 +183,75 @@ _SPATTER = (
 #: In units of 244 px, written for 224 by mistake and kept: strength, sigma, jitter.
 _ELASTIC = ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02))
 
-CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
-    {
-        "gaussian_noise": Corruption(gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True),
-        "shot_noise": Corruption(shot_noise, ("photons",), _each(60, 25, 12, 5, 3), random=True, dtype=torch.float64),
-        "impulse_noise": Corruption(
-            impulse_noise, ("share",), _each(0.03, 0.06, 0.09, 0.17, 0.27), random=True, whole=True
-        ),
-        "defocus_blur": Corruption(
-            blur.defocus_blur,
-            ("radius, px", "softness, px"),
-            ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
-            dtype=torch.float64,
-            together=2,
-        ),
-        "glass_blur": Corruption(
-            blur.glass_blur,
-            ("sigma, px", "delta, px", "passes"),
-            ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
-            random=True,
-        ),
-        "motion_blur": Corruption(
-            blur.motion_blur,
-            ("radius, px", "sigma, px"),
-            ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
-            random=True,
-            whole=True,
-        ),
-        "zoom_blur": Corruption(
-            blur.zoom_blur,
-            ("stop", "step"),
-            ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
-            together=16,
-        ),
-        "snow": Corruption(
-            weather.snow,
-            ("field mean and sd", "zoom", "threshold", "motion radius and sigma, px", "kept"),
-            _SNOW,
-            random=True,
-        ),
-        "frost": Corruption(
-            weather.frost,
-            ("image", "ice"),
-            ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
-            random=True,
-            dtype=torch.float64,
-        ),
-        "fog": Corruption(
-            weather.fog, ("strength", "decay"), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)), random=True
-        ),
-        "brightness": Corruption(brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)),
-        "contrast": Corruption(contrast, ("share",), _each(0.4, 0.3, 0.2, 0.1, 0.05), dtype=torch.float64),
-        "elastic_transform": Corruption(
-            blur.elastic_transform,
-            ("strength, px", "sigma, px", "jitter, px"),
-            tuple(tuple(244 * value for value in row) for row in _ELASTIC),
-            random=True,
-        ),
-        "pixelate": Corruption(pixelate, ("size",), _each(0.6, 0.5, 0.4, 0.3, 0.25), dtype=torch.uint8, together=64),
-        "jpeg_compression": Corruption(
-            jpeg_compression, ("quality",), _each(25, 18, 15, 10, 7), dtype=torch.uint8, together=64
-        ),
-        "speckle_noise": Corruption(speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True),
-        "gaussian_blur": Corruption(blur.gaussian_blur, ("sigma, px",), _each(1, 2, 3, 4, 6)),
-        "spatter": Corruption(
-            spatter, ("field mean and sd", "smooth, px", "threshold", "strength", "mud"), _SPATTER, random=True
-        ),
-        "saturate": Corruption(
-            saturate, ("factor", "rise"), ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)), dtype=torch.float64
-        ),
-    }
-)
+CORRUPTIONS: Mapping[str, Corruption] = {
+    "gaussian_noise": Corruption(gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True),
+    "shot_noise": Corruption(shot_noise, ("photons",), _each(60, 25, 12, 5, 3), random=True, dtype=torch.float64),
+    "impulse_noise": Corruption(
+        impulse_noise, ("share",), _each(0.03, 0.06, 0.09, 0.17, 0.27), random=True, whole=True
+    ),
+    "defocus_blur": Corruption(
+        blur.defocus_blur,
+        ("radius, px", "softness, px"),
+        ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
+        dtype=torch.float64,
+        together=2,
+    ),
+    "glass_blur": Corruption(
+        blur.glass_blur,
+        ("sigma, px", "delta, px", "passes"),
+        ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+        random=True,
+    ),
+    "motion_blur": Corruption(
+        blur.motion_blur,
+        ("radius, px", "sigma, px"),
+        ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+        random=True,
+        whole=True,
+    ),
+    "zoom_blur": Corruption(
+        blur.zoom_blur,
+        ("stop", "step"),
+        ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
+        together=16,
+    ),
+    "snow": Corruption(
+        weather.snow,
+        ("field mean and sd", "zoom", "threshold", "motion radius and sigma, px", "kept"),
+        _SNOW,
+        random=True,
+    ),
+    "frost": Corruption(
+        weather.frost,
+        ("image", "ice"),
+        ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+        random=True,
+        dtype=torch.float64,
+    ),
+    "fog": Corruption(
+        weather.fog, ("strength", "decay"), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)), random=True
+    ),
+    "brightness": Corruption(brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)),
+    "contrast": Corruption(contrast, ("share",), _each(0.4, 0.3, 0.2, 0.1, 0.05), dtype=torch.float64),
+    "elastic_transform": Corruption(
+        blur.elastic_transform,
+        ("strength, px", "sigma, px", "jitter, px"),
+        tuple(tuple(244 * value for value in row) for row in _ELASTIC),
+        random=True,
+    ),
+    "pixelate": Corruption(pixelate, ("size",), _each(0.6, 0.5, 0.4, 0.3, 0.25), dtype=torch.uint8, together=64),
+    "jpeg_compression": Corruption(
+        jpeg_compression, ("quality",), _each(25, 18, 15, 10, 7), dtype=torch.uint8, together=64
+    ),
+    "speckle_noise": Corruption(speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True),
+    "gaussian_blur": Corruption(blur.gaussian_blur, ("sigma, px",), _each(1, 2, 3, 4, 6)),
+    "spatter": Corruption(
+        spatter, ("field mean and sd", "smooth, px", "threshold", "strength", "mud"), _SPATTER, random=True
+    ),
+    "saturate": Corruption(
+        saturate, ("factor", "rise"), ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)), dtype=torch.float64
+    ),
+}
 
 
 VERSION = 1  # raised whenever any pixel of any corruption changes

@@ -5,19 +5,7 @@ the ground: windows and wheel gaps, labels, dials and keys; those of a few hundr
 
 import numpy as np
 
-from benchmark.stimuli.world.polygons import (
-    Drawing,
-    Point,
-    Polygon,
-    box,
-    curve,
-    disc,
-    mirror,
-    plate,
-    polygon,
-    smooth,
-    stroke,
-)
+from benchmark.stimuli.world.polygons import Drawing, Point, box, curve, disc, mirror, plate, polygon, smooth, stroke
 from benchmark.stimuli.world.streams import Stream, cosine, sine
 
 # Corner lists read better in rows than one corner a line.
@@ -308,15 +296,12 @@ def boat(d: Drawing, r: Stream) -> None:
     d.cut(box(stern - 0.1, deck + 0.20, bow + 0.1, deck + 0.25))
 
 
-def _wheel(x: float, y: float, radius: float) -> tuple[Polygon, Polygon, Polygon]:
-    return disc(x, y, radius + 0.06), disc(x, y, radius), disc(x, y, radius * 0.42)
-
-
-def _mount(d: Drawing, *wheels: tuple[Polygon, Polygon, Polygon]) -> None:
-    for arch, tyre, hub in wheels:
-        d.cut(arch)
-        d.add(tyre)
-        d.cut(hub)
+def _mount(d: Drawing, y: float, radius: float, *axles: float) -> None:
+    """Wheels with an arch, a tyre and a hub."""
+    for x in axles:
+        d.cut(disc(x, y, radius + 0.06))
+        d.add(disc(x, y, radius))
+        d.cut(disc(x, y, radius * 0.42))
 
 
 def car(d: Drawing, r: Stream) -> None:
@@ -333,7 +318,7 @@ def car(d: Drawing, r: Stream) -> None:
     d.cut(polygon((middle + 0.05, roof + 0.06), (front - 0.02, roof + 0.08), (front + 0.16, -0.07),
                   (middle + 0.05, -0.07)))
     d.cut(stroke([(middle, 0.0), (middle, 0.30)], 0.022), disc(nose - 0.10, 0.15, 0.055))
-    _mount(d, _wheel(-axle, 0.36, wheel), _wheel(axle, 0.36, wheel))
+    _mount(d, 0.36, wheel, -axle, axle)
 
 
 def truck(d: Drawing, r: Stream) -> None:
@@ -344,4 +329,4 @@ def truck(d: Drawing, r: Stream) -> None:
     d.add(polygon((cab, 0.34), (cab, roof), (cab + 0.28, roof), (0.84, 0.0), (0.97, 0.06), (0.97, 0.34)))
     d.cut(polygon((cab + 0.09, roof + 0.08), (cab + 0.25, roof + 0.08), (cab + 0.40, -0.01), (cab + 0.09, -0.01)))
     axles = (-0.74, -0.30, 0.66) if r.chance(0.6) else (-0.58, 0.66)
-    _mount(d, *(_wheel(x, 0.44, wheel) for x in axles))
+    _mount(d, 0.44, wheel, *axles)

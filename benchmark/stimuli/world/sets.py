@@ -5,7 +5,6 @@ can be drawn in any order, alone or in parallel."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,18 +65,16 @@ def _conflict(key: tuple[int, int]) -> tuple[int, int]:
     return _PAIRS[key[1] % len(_PAIRS)]
 
 
-CONDITIONS: Mapping[str, _Condition] = MappingProxyType(
-    {
-        "natural": _Condition(_same, painting),
-        "stylised": _Condition(lambda key: (key[1] % _COUNT, Stream(*key, _LABELS, 1).pick(_COUNT)), painting),
-        "cue-conflict": _Condition(_conflict, painting),
-        "cue-conflict-alpha0": _Condition(_conflict, painting, spill=0.0),
-        "cue-conflict-alpha1": _Condition(_conflict, painting, spill=1.0),
-        "silhouettes": _Condition(_same, filled, shown=(True, False)),
-        "edges": _Condition(_same, drawn, shown=(True, False)),
-        "textures": _Condition(_same, swatch, shown=(False, True)),
-    }
-)
+CONDITIONS: Mapping[str, _Condition] = {
+    "natural": _Condition(_same, painting),
+    "stylised": _Condition(lambda key: (key[1] % _COUNT, Stream(*key, _LABELS, 1).pick(_COUNT)), painting),
+    "cue-conflict": _Condition(_conflict, painting),
+    "cue-conflict-alpha0": _Condition(_conflict, painting, spill=0.0),
+    "cue-conflict-alpha1": _Condition(_conflict, painting, spill=1.0),
+    "silhouettes": _Condition(_same, filled, shown=(True, False)),
+    "edges": _Condition(_same, drawn, shown=(True, False)),
+    "textures": _Condition(_same, swatch, shown=(False, True)),
+}
 
 
 def _make(name: str, condition: str, size: int, seed: int) -> WorldSet:
@@ -110,18 +107,16 @@ def render(world_set: WorldSet, index: int) -> WorldStimulus:
     return WorldStimulus(*how.draw(scene))
 
 
-WORLD_SETS: Mapping[str, WorldSet] = MappingProxyType(
-    {
-        f"world-{condition}": _make(f"world-{condition}", condition, size, seed)
-        for condition, size, seed in (
-            ("natural", 480, _NATURAL_SEED),
-            ("stylised", 480, _STYLISED_SEED),
-            ("cue-conflict", 960, _CONFLICT_SEED),
-            ("cue-conflict-alpha0", 240, _CONFLICT_SEED),
-            ("cue-conflict-alpha1", 240, _CONFLICT_SEED),
-            ("silhouettes", 160, _NATURAL_SEED),
-            ("edges", 160, _NATURAL_SEED),
-            ("textures", 160, _NATURAL_SEED),
-        )
-    }
-)
+WORLD_SETS: Mapping[str, WorldSet] = {
+    f"world-{condition}": _make(f"world-{condition}", condition, size, seed)
+    for condition, size, seed in (
+        ("natural", 480, _NATURAL_SEED),
+        ("stylised", 480, _STYLISED_SEED),
+        ("cue-conflict", 960, _CONFLICT_SEED),
+        ("cue-conflict-alpha0", 240, _CONFLICT_SEED),
+        ("cue-conflict-alpha1", 240, _CONFLICT_SEED),
+        ("silhouettes", 160, _NATURAL_SEED),
+        ("edges", 160, _NATURAL_SEED),
+        ("textures", 160, _NATURAL_SEED),
+    )
+}
