@@ -14,7 +14,7 @@ from benchmark.errors import StimuliError
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, locate
 from benchmark.stimuli.datasets import open_set
-from benchmark.stimuli.fetch import add, archives, fetch
+from benchmark.stimuli.fetch import add, fetch
 from registry.files import folder_in
 
 silent: Callable[[str], None] = lambda line: None  # noqa: E731
@@ -104,7 +104,7 @@ def test_a_pinned_digest_is_checked(settings, server, entry, packed, monkeypatch
         fetch("small", settings, silent)
     assert server.url in str(error.value)
     assert locate("small", settings) is None and not left_over(settings)
-    assert not list(archives(settings).glob("*.gz"))
+    assert not list((settings.home / "archives").glob("*.gz"))
     publish(monkeypatch, replace(entry, sha256=good))
     assert fetch("small", settings, silent).is_dir()
 
@@ -162,7 +162,7 @@ def test_a_download_that_is_not_the_set_is_not_kept(
     with pytest.raises(StimuliError, match=message):
         fetch("small", settings, silent)
     assert locate("small", settings) is None and not left_over(settings)
-    assert not list(archives(settings).glob("*.gz"))
+    assert not list((settings.home / "archives").glob("*.gz"))
 
 
 def test_a_damaged_archive_leaves_nothing_and_is_not_recorded(settings, server, entry, packed):
@@ -180,7 +180,7 @@ def test_what_killed_downloads_left_behind_is_removed(settings, server, entry, p
     dead = settings.stimuli / ".fetching-dead"
     dead.mkdir(parents=True)
     (dead / "a.png").write_text("half")
-    (archives(settings) / ".small.tar.gz.dead").mkdir(parents=True)
+    (settings.home / "archives" / ".small.tar.gz.dead").mkdir(parents=True)
     server.files["/origin.tar.gz"] = packed
     with folder_in(settings.stimuli, ".fetching-") as alive:
         fetch("small", settings, silent)
