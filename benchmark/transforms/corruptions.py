@@ -186,72 +186,36 @@ _ELASTIC = ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02
 CORRUPTIONS: Mapping[str, Corruption] = {
     "gaussian_noise": Corruption(gaussian_noise, ("sd",), _each(0.08, 0.12, 0.18, 0.26, 0.38), random=True),
     "shot_noise": Corruption(shot_noise, ("photons",), _each(60, 25, 12, 5, 3), random=True, dtype=torch.float64),
-    "impulse_noise": Corruption(
-        impulse_noise, ("share",), _each(0.03, 0.06, 0.09, 0.17, 0.27), random=True, whole=True
-    ),
-    "defocus_blur": Corruption(
-        blur.defocus_blur,
-        ("radius, px", "softness, px"),
-        ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
-        dtype=torch.float64,
-        together=2,
-    ),
-    "glass_blur": Corruption(
-        blur.glass_blur,
-        ("sigma, px", "delta, px", "passes"),
-        ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
-        random=True,
-    ),
-    "motion_blur": Corruption(
-        blur.motion_blur,
-        ("radius, px", "sigma, px"),
-        ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
-        random=True,
-        whole=True,
-    ),
-    "zoom_blur": Corruption(
-        blur.zoom_blur,
-        ("stop", "step"),
-        ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
-        together=16,
-    ),
-    "snow": Corruption(
-        weather.snow,
-        ("field mean and sd", "zoom", "threshold", "motion radius and sigma, px", "kept"),
-        _SNOW,
-        random=True,
-    ),
-    "frost": Corruption(
-        weather.frost,
-        ("image", "ice"),
-        ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
-        random=True,
-        dtype=torch.float64,
-    ),
-    "fog": Corruption(
-        weather.fog, ("strength", "decay"), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)), random=True
-    ),
+    "impulse_noise": Corruption(impulse_noise, ("share",), _each(0.03, 0.06, 0.09, 0.17, 0.27), random=True,
+        whole=True),
+    "defocus_blur": Corruption(blur.defocus_blur, ("radius, px", "softness, px"),
+        ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)), dtype=torch.float64, together=2),
+    "glass_blur": Corruption(blur.glass_blur, ("sigma, px", "delta, px", "passes"),
+        ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)), random=True),
+    "motion_blur": Corruption(blur.motion_blur, ("radius, px", "sigma, px"),
+        ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)), random=True, whole=True),
+    "zoom_blur": Corruption(blur.zoom_blur, ("stop", "step"),
+        ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)), together=16),
+    "snow": Corruption(weather.snow,
+        ("field mean and sd", "zoom", "threshold", "motion radius and sigma, px", "kept"), _SNOW, random=True),
+    "frost": Corruption(weather.frost, ("image", "ice"), ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+        random=True, dtype=torch.float64),
+    "fog": Corruption(weather.fog, ("strength", "decay"), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+        random=True),
     "brightness": Corruption(brightness, ("rise",), _each(0.1, 0.2, 0.3, 0.4, 0.5)),
     "contrast": Corruption(contrast, ("share",), _each(0.4, 0.3, 0.2, 0.1, 0.05), dtype=torch.float64),
-    "elastic_transform": Corruption(
-        blur.elastic_transform,
-        ("strength, px", "sigma, px", "jitter, px"),
-        tuple(tuple(244 * value for value in row) for row in _ELASTIC),
-        random=True,
-    ),
+    "elastic_transform": Corruption(blur.elastic_transform, ("strength, px", "sigma, px", "jitter, px"),
+        tuple(tuple(244 * value for value in row) for row in _ELASTIC), random=True),
     "pixelate": Corruption(pixelate, ("size",), _each(0.6, 0.5, 0.4, 0.3, 0.25), dtype=torch.uint8, together=64),
-    "jpeg_compression": Corruption(
-        jpeg_compression, ("quality",), _each(25, 18, 15, 10, 7), dtype=torch.uint8, together=64
-    ),
+    "jpeg_compression": Corruption(jpeg_compression, ("quality",), _each(25, 18, 15, 10, 7), dtype=torch.uint8,
+        together=64),
     "speckle_noise": Corruption(speckle_noise, ("sd",), _each(0.15, 0.2, 0.35, 0.45, 0.6), random=True),
     "gaussian_blur": Corruption(blur.gaussian_blur, ("sigma, px",), _each(1, 2, 3, 4, 6)),
-    "spatter": Corruption(
-        spatter, ("field mean and sd", "smooth, px", "threshold", "strength", "mud"), _SPATTER, random=True
-    ),
-    "saturate": Corruption(
-        saturate, ("factor", "rise"), ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)), dtype=torch.float64
-    ),
-}
+    "spatter": Corruption(spatter, ("field mean and sd", "smooth, px", "threshold", "strength", "mud"), _SPATTER,
+        random=True),
+    "saturate": Corruption(saturate, ("factor", "rise"), ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
+        dtype=torch.float64),
+}  # fmt: skip
 
 
 VERSION = 1  # raised whenever any pixel of any corruption changes

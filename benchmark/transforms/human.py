@@ -327,62 +327,30 @@ def _numbers(text: str) -> dict[str, float]:
 
 
 GEIRHOS: Mapping[str, DegradedExperiment] = {
-    "colour": DegradedExperiment(
-        "Colour or grey",
-        "",
-        {"cr": "colour", "bw": "grey"},
-        _pure(lambda images, level: images if level == "colour" else luminance(images)),
-    ),
-    "contrast": DegradedExperiment(
-        "Contrast",
-        "share of full contrast",
-        {f"c{percent:02d}": percent / 100 for percent in (100, 50, 30, 15, 10, 5, 3, 1)},
-        _pure(contrast),
-    ),
-    "uniform-noise": DegradedExperiment(
-        "Uniform noise",
-        "half width, share of the grey range",
-        _numbers("0.00 0.03 0.05 0.10 0.20 0.35 0.60 0.90"),
-        _noisy(uniform_noise),
-    ),
-    "salt-and-pepper": DegradedExperiment(
-        "Salt-and-pepper noise",
-        "share of pixels",
-        _numbers("0.0 0.1 0.2 0.35 0.5 0.65 0.8 0.95"),
-        _noisy(salt_and_pepper),
-        humans=False,
-    ),
+    "colour": DegradedExperiment("Colour or grey", "", {"cr": "colour", "bw": "grey"},
+        _pure(lambda images, level: images if level == "colour" else luminance(images))),
+    "contrast": DegradedExperiment("Contrast", "share of full contrast",
+        {f"c{percent:02d}": percent / 100 for percent in (100, 50, 30, 15, 10, 5, 3, 1)}, _pure(contrast)),
+    "uniform-noise": DegradedExperiment("Uniform noise", "half width, share of the grey range",
+        _numbers("0.00 0.03 0.05 0.10 0.20 0.35 0.60 0.90"), _noisy(uniform_noise)),
+    "salt-and-pepper": DegradedExperiment("Salt-and-pepper noise", "share of pixels",
+        _numbers("0.0 0.1 0.2 0.35 0.5 0.65 0.8 0.95"), _noisy(salt_and_pepper), humans=False),
     "low-pass": DegradedExperiment("Low-pass", "sd, px", _numbers("0 1 3 5 7 10 15 40"), _pure(low_pass)),
-    "high-pass": DegradedExperiment(
-        "High-pass", "sd, px", {"inf": math.inf} | _numbers("3 1.5 1 0.7 0.55 0.45 0.4"), _pure(high_pass)
-    ),
-    "phase-scrambling": DegradedExperiment(
-        "Phase scrambling",
-        "half width, degrees",
+    "high-pass": DegradedExperiment("High-pass", "sd, px", {"inf": math.inf} | _numbers("3 1.5 1 0.7 0.55 0.45 0.4"),
+        _pure(high_pass)),
+    "phase-scrambling": DegradedExperiment("Phase scrambling", "half width, degrees",
         _numbers("0 30 60 90 120 150 180"),
-        _noisy(lambda images, width, draws: scramble(luminance(images), width, draws)),
-        square=True,
-    ),
-    "power-equalisation": DegradedExperiment(
-        "Power equalisation",
-        "",
-        {"0": "original", "pow": "equalised"},
+        _noisy(lambda images, width, draws: scramble(luminance(images), width, draws)), square=True),
+    "power-equalisation": DegradedExperiment("Power equalisation", "", {"0": "original", "pow": "equalised"},
         lambda x, level, _, table: luminance(x) if level == "original" else equalise(luminance(x), table),
-        square=True,
-        table="spectrum",
-    ),
-    "rotation": DegradedExperiment(
-        "Rotation", "degrees, counter-clockwise", _numbers("0 90 180 270"), _pure(rotate), square=True
-    ),
-    "false-colour": DegradedExperiment(
-        "Opponent colour",
-        "",
-        {"true": "true", "false": "opponent"},
-        # Without the authors' measured monitor curve a power law stands in.
+        square=True, table="spectrum"),
+    "rotation": DegradedExperiment("Rotation", "degrees, counter-clockwise", _numbers("0 90 180 270"), _pure(rotate),
+        square=True),
+    # Without the authors' measured monitor curve a power law stands in.
+    "false-colour": DegradedExperiment("Opponent colour", "", {"true": "true", "false": "opponent"},
         lambda x, level, _, table: x if level == "true" else false_colour(x, POWER_LAW if table is None else table),
-        table="curve",
-    ),
+        table="curve"),
     "eidolonI": _eidolons("I", 1.0),
     "eidolonII": _eidolons("II", 0.3),
     "eidolonIII": _eidolons("III", 0.0),
-}
+}  # fmt: skip
