@@ -164,11 +164,10 @@ def _added_rows(settings: Settings) -> dict[str, Any]:
 
 #: The middle number of an eidolon condition -> the experiment. texture-vs-shape has all three in one table, "eidolon".
 EIDOLONS = {"10": "eidolonI", "3": "eidolonII", "0": "eidolonIII"}
-EIDOLON = "eidolon"
 #: Experiment -> its other names in publications, in lower case.
 _ALIASES = {
     "cue-conflict": "style-transfer-512-nomask",
-    "sketch": "", "original": "", "texture": "", "phase-scrambling": "", "rotation": "", EIDOLON: "",
+    "sketch": "", "original": "", "texture": "", "phase-scrambling": "", "rotation": "", "eidolon": "",
     "edges": "edge", "silhouettes": "silhouette silhouette-filled filled-silhouettes", "stylized": "stylised",
     "greyscale": "grayscale", "colour": "color colour-png", "contrast": "contrast-png", "high-pass": "highpass",
     "low-pass": "lowpass", "uniform-noise": "noise noise-png", "salt-and-pepper": "salt-and-pepper-png",
@@ -207,7 +206,7 @@ def experiment_of(path: Path) -> str:
 
 def split_eidolon(experiment: str, condition: str, where: str) -> str:
     """The eidolon experiment of a condition such as "8-3-10"; other experiments stay. Raises TrialsError."""
-    if experiment != EIDOLON:
+    if experiment != "eidolon":
         return experiment
     if match := re.fullmatch(r"[^-]*-(10|3|0)-[^-]*", condition.strip()):
         return EIDOLONS[match[1]]

@@ -222,8 +222,6 @@ def false_colour(images: torch.Tensor, curve: NDArray[np.float64]) -> torch.Tens
 
 VERSION = 1  # raised whenever any pixel of any condition changes
 GRAIN = 10.0
-
-
 Curve = NDArray[np.float64]
 #: (working images, level, draws, the authors' own table or None) -> images.
 Degrade = Callable[[torch.Tensor, Any, Streams, Curve | None], torch.Tensor]
