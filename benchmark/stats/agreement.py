@@ -93,16 +93,14 @@ def contingency(a: Array, b: Array) -> Contingency:
 def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
     """c_exp of two accuracies in [0, 1], elementwise."""
     first, second = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
-    expected: Floats = first * second + (1 - first) * (1 - second)
-    return expected
+    return np.asarray(first * second + (1 - first) * (1 - second))
 
 
 def kappa_of(observed: Array | float, expected: Array | float) -> Floats:
     """Kappa from c_obs and c_exp in [0, 1], elementwise; exactly 1 where c_obs = 1."""
     seen, chance = np.asarray(observed, dtype=float), np.asarray(expected, dtype=float)
     room = np.where(seen == 1, 1.0, 1 - chance)
-    kappa: Floats = np.where(seen == 1, 1.0, (seen - chance) / np.where(room == 0, 1.0, room))
-    return kappa
+    return np.where(seen == 1, 1.0, (seen - chance) / np.where(room == 0, 1.0, room))
 
 
 def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
@@ -167,7 +165,7 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     (role, condition, stimulus)."""
     keyed = [_keyed(each) for each in trials]
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
-    kept = reduce(_in_both if every else np.union1d, names)
+    kept = reduce(np.intersect1d if every else np.union1d, names)
     right = np.zeros((len(kept), len(keyed)), dtype=bool)
     present = np.zeros_like(right)
     for column, (keys, correct) in enumerate(keyed):
@@ -177,11 +175,6 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     parts = np.array([key.split(KEY) for key in kept.tolist()], dtype=str).reshape(len(kept), 3)
     left_out = tuple(len(keys) - int(present[:, i].sum()) for i, (keys, _) in enumerate(keyed))
     return Matched(right, present, parts[:, 0], parts[:, 1], parts[:, 2], left_out)
-
-
-def _in_both(first: Array, second: Array) -> Array:
-    """What two sorted arrays without repetitions have in common; people mostly saw the very same images."""
-    return first if np.array_equal(first, second) else np.intersect1d(first, second, assume_unique=True)
 
 
 def _of_counts(counts: Array) -> Floats:

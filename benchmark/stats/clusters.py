@@ -69,8 +69,7 @@ def exemplar_columns(trials: Trials) -> dict[str, Array]:
 def ratio_influence(num: Floats, den: Floats) -> Floats:
     """What each trial [n] adds to sum(num) / sum(den), to first order; sums to 0. The denominator must not be 0."""
     total = den.sum()
-    influence: Floats = (num - num.sum() / total * den) / total
-    return influence
+    return np.asarray((num - num.sum() / total * den) / total)
 
 
 def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance:

@@ -120,7 +120,13 @@ def bootstrap_ratio(
     finite, sum(den) > 0 (else ValueError); clusters: [n] the stimulus of each trial, two at least: all trials of one
     are drawn together (None: every trial is its own). The order of the trials does not count. Resamples whose
     denominator is 0 are left out."""
-    sums = cluster_sums(np.column_stack([num, den]).astype(float), clusters)
+    sums = np.column_stack([num, den]).astype(float)
+    if clusters is not None:
+        names, at = np.unique(clusters, return_inverse=True)
+        if len(at) != len(sums):
+            raise ValueError(f"{len(sums)} trials but {len(at)} cluster names")
+        sums = np.column_stack([np.bincount(at, column, len(names)) for column in sums.T])
+    sums = sums[np.lexsort(sums.T)]  # whatever the order of the trials
     if not np.isfinite(sums).all() or sums[:, 1].sum() <= 0:
         raise ValueError("a ratio needs finite values and a denominator above 0")
     if len(sums) < 2:
@@ -128,16 +134,6 @@ def bootstrap_ratio(
     totals = resampled_sums(sums, resamples, seed)
     totals = totals[totals[:, 1] != 0]
     return percentiles(totals[:, 0] / totals[:, 1], level)
-
-
-def cluster_sums(values: Floats, clusters: Array | None) -> Floats:
-    """Row sums of `values` [n, m] per cluster: [clusters, m], whatever the input's order."""
-    if clusters is not None:
-        names, at = np.unique(clusters, return_inverse=True)
-        if len(at) != len(values):
-            raise ValueError(f"{len(values)} trials but {len(at)} cluster names")
-        values = np.column_stack([np.bincount(at, column, len(names)) for column in values.T])
-    return values[np.lexsort(values.T)]
 
 
 def resampled_sums(rows: Floats, resamples: int, seed: int) -> Floats:

@@ -139,7 +139,9 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     """The score test over clusters; no test where too few trials count."""
     num_a, den_a, num_b, den_b = pairs.sums.T
     for who, den in (("a", den_a), ("b", den_b)):
-        if (few := _effective(den, pairs.stimulus)) < FEWEST:
+        by_stimulus = np.bincount(np.unique(pairs.stimulus, return_inverse=True)[1], den)
+        few = float(by_stimulus.sum() ** 2 / (by_stimulus**2).sum())  # as many of equal weights weigh as much
+        if few < FEWEST:
             reason = f"too few to test: {few:.0f} stimuli count for {who}"
             return undecided(replace(start, reason=reason))
     total_a, total_b = den_a.sum(), den_b.sum()
@@ -152,9 +154,8 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     num, den = pairs.sums[:, [0, 2]], pairs.sums[:, [1, 3]]
     limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
     variance = quadratic(residual, slope, pairs.factors)
-    if not (
-        variance(0.0) > 0 and variance(difference) > 0
-    ):  # less overlaps it is no variance: the largest of one factor
+    if not (variance(0.0) > 0 and variance(difference) > 0):
+        # Less overlaps it is no variance: the largest of one factor.
         single = (quadratic(residual, slope, [labels]) for labels in pairs.factors)
         variance = max(single, key=lambda spread: spread(0.0))
     test: Test = Restricted(difference, variance, limit)
@@ -172,12 +173,6 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
     influence = ratio_influence(num_a, den_a) - ratio_influence(num_b, den_b)
     spread = few_clusters_variance(influence, pairs.factors)
     return decided(start, Studentised(difference, sqrt(spread.value), spread.df, limit), f"t test, {how}", data)
-
-
-def _effective(den: Floats, stimulus: Array) -> float:
-    """How many equally weighted stimuli weigh as much as these."""
-    by_stimulus = np.bincount(np.unique(stimulus, return_inverse=True)[1], den)
-    return float(by_stimulus.sum() ** 2 / (by_stimulus**2).sum())
 
 
 def _data(pairs: _Pairs, values: Floats) -> str:

@@ -63,7 +63,6 @@ def _ranks(x: Floats, se: Floats, level: float) -> tuple[Ranks, Ranks, Ranks]:
 # Both hold within the set of models that is given: adding or removing one model moves the others, in the mean rank even
 # against one another. So a rank is shown with its set; scores are what is stored.
 
-
 #: The three human metrics and whether a larger value ranks higher.
 HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "error_consistency": True}
 
@@ -99,5 +98,4 @@ def human_likeness(rows: Mapping[str, Mapping[str, float | None]]) -> list[Human
 def average_ranks(values: Floats, larger_first: bool) -> Floats:
     """Ranks [n] from 1; equal values share the mean of their ranks."""
     _, kind, counts = np.unique(-values if larger_first else values, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[kind]
-    return ranks
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[kind])

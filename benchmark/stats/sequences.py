@@ -103,8 +103,7 @@ def _of_set(k: Whole, n: Whole, size: int, bound: float) -> tuple[Floats, Floats
     least, most = k, size - (n - k)
     # The likelihood is log-concave in the total, greatest at k (size + 1) / n, where the ratio is at most 1.
     best = np.clip(k * (size + 1) // np.maximum(n, 1), least, most)
-    low = _outermost_whole(inside, least, best)
-    high = _outermost_whole(inside, most, best)
+    low, high = (_outermost_whole(inside, end, best) for end in (least, most))
     size = max(size, 1)
     return np.where(n == 0, 0.0, low / size), np.where(n == 0, 1.0, high / size)
 
@@ -124,13 +123,11 @@ def _log_mixture(k: Whole | Floats, n: Whole | Floats) -> Floats:
     """log of the likelihood of k right draws of n in one order, averaged over p ~ Beta(PRIOR, PRIOR)."""
     from scipy.special import betaln
 
-    mixture: Floats = betaln(k + PRIOR, n - k + PRIOR) - betaln(PRIOR, PRIOR)
-    return mixture
+    return np.asarray(betaln(k + PRIOR, n - k + PRIOR) - betaln(PRIOR, PRIOR))
 
 
 def _log_falling(total: Whole, draws: Whole) -> Floats:
     """log(total (total - 1) ... over `draws` factors), draws <= total."""
     from scipy.special import gammaln
 
-    falling: Floats = gammaln(total + 1) - gammaln(total - draws + 1)
-    return falling
+    return np.asarray(gammaln(total + 1) - gammaln(total - draws + 1))

@@ -14,7 +14,6 @@ from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat
 
 #: Key of `Plan.missing` where RobustBench's list is not on disk.
 LISTED = "natural (RobustBench's list)"
-SHARE = (0.0, 1.0)  # of images
 #: What a loss that saturates, and FGSM, which uses the same one, are called in the column `by`.
 SATURATING = ("fgsm", "ce", "ce-targeted", "apgd-ce", "apgd-ce-targeted")
 #: Budgets with a metric of their own, beside the headline's: name, norm, epsilon, title.
@@ -114,4 +113,4 @@ def _of_linf(config: AdversarialConfig) -> Iterator[Metric]:
 
 
 def _metric(name: str, title: str, text: str, ratio: Ratio | None = None, **more: Any) -> Metric:
-    return Metric(name, title, text, role=ROLE, ratio=ratio, **{"span": SHARE, **more})
+    return Metric(name, title, text, role=ROLE, ratio=ratio, **{"span": (0.0, 1.0), **more})

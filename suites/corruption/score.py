@@ -101,11 +101,7 @@ def _means(table: CellTable) -> Iterator[Score]:
     drawn = table.resampled() if len(table.images) > 1 else None
 
     def mean(
-        metric: str,
-        of: CellMean = RIGHT,
-        weights: Floats | None = None,
-        condition: str = "",
-        flags: tuple[str, ...] = (),
+        metric: str, of: CellMean = RIGHT, weights: Floats | None = None, condition: str = "", flags: Sequence[str] = ()
     ) -> Score:
         weights = of.weights(table) if weights is None else weights
         at = np.flatnonzero(weights[1:]) + 1  # the clean images do not count, unless nothing else does

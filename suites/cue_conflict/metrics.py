@@ -4,11 +4,12 @@ derive from one definition. Intervals are about other shapes and textures, where
 A trial is a *conflict* trial where its shape category differs from its texture category. "na" (no answer) is an answer
 that follows neither cue; it counts in every denominator but that of the shape bias."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, SuiteFigure, Trials
+from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
 from benchmark.stimuli.generated import exemplars
 
 
@@ -39,6 +40,10 @@ def _accuracy(trials: Trials) -> tuple[Array, Array]:
     return _correct(trials), np.ones(len(trials), dtype=bool)
 
 
+def _fraction(follows: Callable[[Trials], Array]) -> Ratio:
+    return lambda trials: (follows(trials), conflict(trials))
+
+
 def _metric(name: str, title: str, text: str, role: str = "cue-conflict", **more: Any) -> Metric:
     return Metric(name, title, text, role=role, clusters=exemplars, bounds=(0.0, 1.0), **more)
 
@@ -51,19 +56,9 @@ HIDDEN: dict[str, Any] = {"direction": "none", "shown": False, "chance": 1 / 16}
 
 METRICS = (
     _metric("shape_bias", "shape bias", BIAS.format("conflict trials"), headline=True, **BIASED),
-    _metric(
-        "shape_fraction",
-        "shape",
-        "conflict trials answered by shape",
-        ratio=lambda trials: (follows_shape(trials), conflict(trials)),
-        **HIDDEN,
-    ),
-    _metric(
-        "texture_fraction",
-        "texture",
-        "conflict trials answered by texture",
-        ratio=lambda trials: (follows_texture(trials), conflict(trials)),
-        **HIDDEN,
+    *(
+        _metric(f"{cue}_fraction", cue, f"conflict trials answered by {cue}", ratio=_fraction(follows), **HIDDEN)
+        for cue, follows in (("shape", follows_shape), ("texture", follows_texture))
     ),
     # Shape bias says nothing of how many answers follow a cue: a verdict looks at those that follow none, too.
     _metric(

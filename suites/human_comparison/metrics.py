@@ -143,7 +143,6 @@ METRICS = (
 # Intervals are about other images before the same people: drawing four people anew would add noise to their share, and
 # every resample would correlate less than the sample does.
 
-
 MARGIN = "margin"  # a column of trials
 MARGINS = "margin_consistency"
 

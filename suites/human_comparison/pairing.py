@@ -29,7 +29,6 @@ from suites.human_comparison.score import counted, roles_of
 
 # The human metrics of pairs of observers, and what each image adds to them to first order.
 
-
 #: The largest difference of two values of each metric.
 LIMITS = {"error_consistency": 2.0, "observed_consistency": 1.0, "accuracy_difference": 1.0}
 

@@ -94,7 +94,13 @@ def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:
             yield ratio_score(plain, shown, condition=name, flags=(*flags, *outside))
         yield from _answers(experiment.role, name, shown)
     if experiment.scale:
-        yield _threshold(experiment, trials, flags)
+        curve = fit_curve(experiment, trials)
+        flags = (*flags, "the curve fits poorly") if curve.poor else flags
+        if curve.threshold is not None and None in (curve.low, curve.high):
+            flags = (*flags, "interval open at the ends of the levels shown")
+        score = Score("threshold", curve.threshold, curve.reason, n=len(trials), role=experiment.role, flags=flags)
+        bounded = curve.low is not None and curve.high is not None
+        yield replace(score, low=curve.low, high=curve.high, method="profile likelihood") if bounded else score
 
 
 def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
@@ -112,14 +118,3 @@ def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
         flags = (f"largest: {GEIRHOS16[most]}",)
         share = replace(share, value=float(counts[most] / total), reason="", flags=flags)
     yield from (entropy, share)
-
-
-def _threshold(experiment: HumanExperiment, trials: Trials, flags: tuple[str, ...]) -> Score:
-    curve = fit_curve(experiment, trials)
-    flags = (*flags, "the curve fits poorly") if curve.poor else flags
-    if curve.threshold is not None and None in (curve.low, curve.high):
-        flags = (*flags, "interval open at the ends of the levels shown")
-    score = Score("threshold", curve.threshold, curve.reason, n=len(trials), role=experiment.role, flags=flags)
-    if curve.low is None or curve.high is None:
-        return score
-    return replace(score, low=curve.low, high=curve.high, method="profile likelihood")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.contracts import Array, View
 from benchmark.errors import foreign_code
@@ -129,22 +129,16 @@ def untrained(model: LoadedModel, seed: int = 0) -> LoadedModel:
     try:
         module = build_untrained(model.card.arch, len(model.labels.classes), seed, model.card.options.get("kwargs"))
     except BenchError:
-        module = reinitialised(model.module, seed)
-    device = next((weights.device for weights in model.module.parameters()), torch.device("cpu"))
-    return replace(model, module=module.eval().requires_grad_(False).to(device))
-
-
-def reinitialised(module: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy whose layers are initialised anew; layers that cannot do so keep a permutation of their weights."""
-    fresh = copy.deepcopy(module)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for layer in fresh.modules():
-            reset = getattr(layer, "reset_parameters", None)
-            if callable(reset):
-                reset()
-            else:
+        # Layers that cannot do so keep a permutation of their weights.
+        module = copy.deepcopy(model.module)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for layer in module.modules():
+                if callable(reset := getattr(layer, "reset_parameters", None)):
+                    reset()
+                    continue
                 for weights in layer.parameters(recurse=False):
                     flat = weights.flatten()
                     weights.copy_(flat[torch.randperm(len(flat))].view_as(weights))
-    return fresh
+    device = next((weights.device for weights in model.module.parameters()), torch.device("cpu"))
+    return replace(model, module=module.eval().requires_grad_(False).to(device))

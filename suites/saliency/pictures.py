@@ -24,7 +24,6 @@ from suites.saliency.measured import untrained
 
 STEPS, COPIES = 32, 16
 
-
 #: A map of a network: (network, image, outputs of its category) -> [1, 3, h, w] signed, or [1, h, w] >= 0.
 Make = Callable[[LoadedModel, Tensor, Tensor], Tensor]
 
@@ -121,7 +120,6 @@ PICTURES: Mapping[str, tuple[Make, str]] = {
 # The gradient figure of Tsipras et al. (2019): signed gradients as colour, one row a network, one column an image.
 #
 # A picture, not a score: stimuli are chosen by a rule, never by looks, and nothing is smoothed.
-
 
 Pixels = NDArray[np.uint8]
 SMALL = 112

@@ -11,7 +11,6 @@ from suites.saliency.added import ADDED, added_metrics
 from suites.saliency.config import CLICKED, CONFLICT, MASKED, REFERENCES, SaliencyConfig
 from suites.saliency.metrics import EXCHANGED, HEADLINE, METRICS, board_roles, mean_excess, mean_of, stored
 
-_ADDED = added_metrics(ADDED)
 _BY_NAME = {metric.name: metric for metric in METRICS}
 #: What is also given by answer, and beside another board; and of these, what a map that is no network's has.
 _HELD = (HEADLINE, "object_auc_excess", "object_auc")
@@ -31,7 +30,7 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
     main = [metric for metric in METRICS if not metric.role]
     for role in boards:
         part = trials.of(role)
-        for metric in (*main, *_ADDED):
+        for metric in (*main, *added_metrics(ADDED)):
             if metric.ratio is None:
                 scores.append(Score(metric.name, None, metric.definition, n=len(part), role=role))
             else:

@@ -222,7 +222,6 @@ def per_category(outputs: tuple[tuple[int, ...], ...]) -> Forward:
 # clean image lies in it, so clamping moves a point no further from that image in any of the three norms, and a point
 # that was in the ball stays there.
 
-
 Draw = Callable[[torch.Size, torch.Generator], Tensor]
 SPARSITY = 0.01  # share of the entries that one L1 step moves
 
@@ -258,12 +257,6 @@ def seeded(draw: Draw, like: Tensor, seeds: list[int]) -> Tensor:
 def wide(values: Tensor) -> Tensor:
     """[n] -> [n, 1, 1, 1]."""
     return values.reshape(-1, 1, 1, 1)
-
-
-def linf_project(delta: Tensor, epsilon: Tensor) -> Tensor:
-    """Entries clamped to +-epsilon."""
-    bound = wide(epsilon)
-    return torch.minimum(torch.maximum(delta, -bound), bound)
 
 
 def linf_size(delta: Tensor) -> Tensor:
@@ -327,7 +320,10 @@ def l1_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 BALLS: Mapping[NormName, Ball] = {
     "linf": Ball(
-        torch.sign, linf_project, lambda shape, generator: 2 * torch.rand(shape, generator=generator) - 1, linf_size
+        torch.sign,
+        lambda delta, epsilon: torch.minimum(torch.maximum(delta, -wide(epsilon)), wide(epsilon)),
+        lambda shape, generator: 2 * torch.rand(shape, generator=generator) - 1,
+        linf_size,
     ),
     "l2": Ball(
         l2_direction,

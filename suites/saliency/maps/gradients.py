@@ -109,7 +109,6 @@ def target_rows(table: Tensor, categories: Sequence[str], names: Array) -> Tenso
 #
 # gradients: [n, channels, h, w], signed, with respect to pixels in [0,1].
 
-
 #: A gradient whose energy around its mean is below this share of its energy is constant but for rounding.
 _CONSTANT = 1e-20
 _HIGH = 0.25  # cycles per pixel
@@ -166,8 +165,7 @@ def gini(maps: Array) -> Floats:
 def centred_cosine(images: Array, gradients: Array) -> Floats:
     """[n] |cos| between the image around its channel means and its gradient (after Etmann et al. 2019).
 
-    |<x - mean_c, g>| / (|x - mean_c| |g|): centring takes out brightness, which untrained networks respond to.
-    """
+    |<x - mean_c, g>| / (|x - mean_c| |g|): centring takes out brightness, which untrained networks respond to."""
     shape = (*images.shape[:2], -1)
     x, g = images.reshape(shape).astype(np.float64), gradients.reshape(shape).astype(np.float64)
     x -= x.mean(axis=2, keepdims=True)

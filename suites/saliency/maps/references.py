@@ -97,7 +97,6 @@ def _luminance(images: Array) -> Floats:
 # the labelled class's logit, the strongest channel at each pixel, not blurred; human maps through 64 pixels and a blur;
 # Spearman's correlation over all pixels, as a share of how well people agree with one another.
 
-
 _SMALL, _TAPS, _SIGMA = 64, 10, 10.0
 
 
