@@ -23,7 +23,7 @@ from registry.cards import read_cards
 from registry.loading import load_model
 from registry.model import LoadedModel
 from suites.saliency import SUITE
-from suites.saliency.config import has_board, has_references
+from suites.saliency.config import BOARDS, has_board
 from suites.saliency.maps.gradients import input_gradients, membership, target_rows
 
 BATCH = 16
@@ -62,7 +62,7 @@ def block_cost(name: str, model: LoadedModel, block: Block, images: int) -> None
     rows = target_rows(table, first.categories, first.labels["category"])
     targets = 1 + (block.role == "cue-conflict")
     draws = SUITE.config.draws if has_board(block) else 0
-    pasted = 2 if has_references(block) else 0  # pictures whose object or ground was exchanged
+    pasted = 2 if block.role in BOARDS else 0  # pictures whose object or ground was exchanged
 
     def passes() -> None:
         for at in (slice(start, start + BATCH) for start in range(0, len(index), BATCH)):

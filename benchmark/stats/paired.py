@@ -186,9 +186,6 @@ def _data(pairs: _Pairs, values: Floats) -> str:
     return text.hexdigest()
 
 
-PEOPLE_METHOD = "t test, images and people"  # both drawn from more: other images and people would give another value
-
-
 def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Comparison:
     """a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and somebody answered. No
     test, with the reason: no ratio, no such trial, nothing that counts, fewer than two people."""
@@ -234,4 +231,5 @@ def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequen
     if variance.value <= 0:
         return undecided(replace(start, reason="the difference does not vary over images"))
     limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
-    return decided(start, Studentised(a - b, sqrt(variance.value), variance.df, limit), PEOPLE_METHOD)
+    # Both are drawn from more: other images and people would give another value.
+    return decided(start, Studentised(a - b, sqrt(variance.value), variance.df, limit), "t test, images and people")

@@ -26,14 +26,8 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
     variants = {}
 
     def add(name: str, config: AdversarialConfig, summary: str, passes: float | None = None) -> None:
-        variants[name] = replace(
-            plain,
-            name=f"{plain.name}:{name}",
-            config=config,
-            metrics=metrics_of(config),
-            summary=summary,
-            passes=passes or plain.passes,
-        )
+        suite = replace(plain, name=f"{plain.name}:{name}", config=config, metrics=metrics_of(config), summary=summary)
+        variants[name] = replace(suite, passes=passes or plain.passes)
 
     for name, (summary, passes) in SUMMARIES.items():
         refused = f" (an attack of that name is BROKEN: {BROKEN[name]})" if name in BROKEN else ""

@@ -94,20 +94,14 @@ def _variants() -> dict[str, Suite]:
         name: replace(_PLAIN, summary=summary, config=config, spaces=PICTURES)
         for name, (summary, config) in SWEEPS.items()
     }
+    on_disk = replace(_PLAIN, metrics=metrics(""), plan=plan_folders, spaces=IMAGENET, own_space=False)
     for name, (summary, corruptions) in FOLDERS.items():
-        variants[name] = replace(
-            _PLAIN,
-            summary=f"The published {summary}",
-            metrics=metrics(""),
-            plan=plan_folders,
-            config=Folders(name, corruptions),
-            spaces=IMAGENET,
-            own_space=False,
-        )
+        config = Folders(name, corruptions)
+        variants[name] = replace(on_disk, summary=f"The published {summary}", config=config)
     if names := plugin_names():
         summary = f"Corruptions of other packages: {', '.join(names)}"
-        config = CorruptionConfig(source="plugins", corruptions=("all",))
-        variants["plugins"] = replace(_PLAIN, summary=summary, config=config)
+        plugged = CorruptionConfig(source="plugins", corruptions=("all",))
+        variants["plugins"] = replace(_PLAIN, summary=summary, config=plugged)
     named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
     return {**named, "stylized-imagenet": STYLISED}
 

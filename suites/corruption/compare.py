@@ -39,10 +39,7 @@ def compare(config: CorruptionConfig | Folders, trials: Trials, references: Mapp
             right = shares["right"]
             return (right[:, :1] if relative else 1.0) - right[:, table.columns(cells)]
 
-        value, draws = (
-            mean_ce(errors(own, first), errors(reference, second), cells) for first, second in (data, drawn)
-        )
-        flags = (*own.flags_of(cells), f"against {name}", *without(lacking(own)))
-        score = replace(blank, metric=metric, flags=flags)
+        value, draws = (mean_ce(errors(own, ours), errors(reference, other), cells) for ours, other in (data, drawn))
+        score = replace(blank, metric=metric, flags=(*own.flags_of(cells), f"against {name}", *without(lacking(own))))
         scores.append(valued(score, float(value[0]), draws, own.counts["right"][:, at]))
     return scores

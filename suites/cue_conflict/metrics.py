@@ -36,10 +36,6 @@ def _correct(trials: Trials) -> Array:
     return np.asarray(trials["response"] == trials["category"], dtype=bool)
 
 
-def _accuracy(trials: Trials) -> tuple[Array, Array]:
-    return _correct(trials), np.ones(len(trials), dtype=bool)
-
-
 def _fraction(follows: Callable[[Trials], Array]) -> Ratio:
     return lambda trials: (follows(trials), conflict(trials))
 
@@ -51,7 +47,7 @@ def _metric(name: str, title: str, text: str, role: str = "cue-conflict", **more
 BIAS = "S / (S + T) on {}: S answers with the shape category, T with the texture category"
 RIGHT = "answers with the image's category, on {}"
 BIASED: dict[str, Any] = {"ratio": lambda trials: (follows_shape(trials), _either(trials)), "chance": 0.5}
-ACCURATE: dict[str, Any] = {"ratio": _accuracy, "chance": 1 / 16}
+ACCURATE: dict[str, Any] = {"ratio": lambda trials: (_correct(trials), np.ones(len(trials), bool)), "chance": 1 / 16}
 HIDDEN: dict[str, Any] = {"direction": "none", "shown": False, "chance": 1 / 16}
 
 METRICS = (

@@ -45,10 +45,7 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
 
     references: name -> trials, never the observer's own. Only people who answered all images that the observer answered
     take part. Nothing to compare with: scores without value, with the reason."""
-    return list(_compared(trials, references))
-
-
-def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Score]:
+    scores: list[Score] = []
     averages: list[Averages] = []
     reasons = dict.fromkeys(silent_roles(trials), SILENT)
     simulated = () if any(name.startswith(PEOPLE) for name in references) else (SIMULATED,)
@@ -64,7 +61,8 @@ def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Scor
             if part.condition:  # where there is one condition only, the experiment's own score says it
                 extra = flags if part.kept else (*flags, "not in the averages")
                 blank = Score("", None, n=len(part.right), condition=part.condition, role=role, flags=extra)
-                yield from _scores(Averages(blank, _against_people(draws.pairs[part.condition], draws.people), people))
+                values = _against_people(draws.pairs[part.condition], draws.people)
+                scores += _scores(Averages(blank, values, people))
         if answers.kept:
             n, total = (sum(len(part.right) for part in parts) for parts in (answers.kept, answers.conditions))
             blank = Score("", None, n=n, excluded=total - n, condition=KEPT, role=role, flags=flags)
@@ -72,16 +70,17 @@ def _compared(trials: Trials, references: Mapping[str, Trials]) -> Iterator[Scor
             margins = margin_draws(trials.of(role), answers)
             values |= {FRACTION: share_of_ceiling(values), **({} if margins is None else {MARGINS: margins})}
             averages.append(Averages(blank, values, people))
-            yield from _scores(averages[-1])
-    yield from (Score("error_consistency", None, text, condition=KEPT, role=role) for role, text in reasons.items())
+            scores += _scores(averages[-1])
+    scores += (Score("error_consistency", None, text, condition=KEPT, role=role) for role, text in reasons.items())
     if averages:
         whole = _overall(averages, (*AGREEMENT, CEILING))
-        yield from _scores(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
+        scores += _scores(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
     else:
         reason = next(iter(reasons.values()), "no trial of a condition that enters the averages")
-        yield from (Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, FRACTION))
+        scores += (Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, FRACTION))
     if clear := [replace(part, blank=replace(part.blank, flags=())) for part in averages if MARGINS in part.values]:
-        yield from _scores(_overall(clear, (MARGINS,)))
+        scores += _scores(_overall(clear, (MARGINS,)))
+    return scores
 
 
 def _against_people(pairs: Mapping[str, Floats], crowd: Crowd) -> dict[str, Floats | None]:

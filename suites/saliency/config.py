@@ -47,11 +47,6 @@ def has_board(block: Block) -> bool:
     return block.role == BOARDS[0] or (block.role in BOARDS and NATURAL not in SHOWN.get(block.stimuli.space, OWN))
 
 
-def has_references(block: Block) -> bool:
-    """Whether reference maps stand beside a block's scores."""
-    return block.role in BOARDS
-
-
 def columns_of(name: str) -> tuple[str, str]:
     """The columns of a map: AUC against the own mask, and its mean against masks of other categories."""
     return f"{name}_auc", f"{name}_auc_other"

@@ -16,15 +16,7 @@ from registry.architectures import build_untrained
 from registry.errors import BenchError
 from registry.model import LoadedModel
 from suites.saliency.added import ADDED
-from suites.saliency.config import (
-    CLICKED,
-    CONFLICT,
-    SaliencyConfig,
-    added_column,
-    columns_of,
-    has_board,
-    has_references,
-)
+from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
 from suites.saliency.maps import gradients
 from suites.saliency.maps.exchange import evidence_columns
 from suites.saliency.maps.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
@@ -45,7 +37,7 @@ def measured(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
         return {"response": view.responses, "clickme": np.concatenate([_clicked(view, table, at) for at in parts])}
     context = context_of(view, config.pool)
     columns = [_columns(config, view, context, table, at) for at in parts]
-    referred = has_references(view.block)
+    referred = view.block.role in BOARDS
     return {
         "response": view.responses,
         "area": area_share(context.masks, context.valid),

@@ -59,9 +59,8 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
 
     relu(sum_c w_c f_c), w_c the mean gradient of channel c. Raises ModelFailure where no layer keeps places."""
     kept: list[Tensor] = []
-    hooks = [
-        layer.register_forward_hook(lambda _layer, _given, out: kept.append(out)) for layer in _layers(model.module)
-    ]
+    layers = _layers(model.module)
+    hooks = [layer.register_forward_hook(lambda _layer, _given, out: kept.append(out)) for layer in layers]
     try:
         with torch.enable_grad():
             score = log_odds(model.forward(image.detach().clone().requires_grad_()), target).sum()
@@ -69,10 +68,8 @@ def grad_cam(model: LoadedModel, image: Tensor, target: Tensor) -> Tensor:
         for hook in hooks:
             hook.remove()
     # Of a transformer tokens, else channels of more than one place.
-    tokens = len(hooks) == 1
-    places = (
-        f for f in reversed(kept) if isinstance(f, Tensor) and f.requires_grad and f.dim() == (3 if tokens else 4)
-    )
+    tokens, graded = len(hooks) == 1, (f for f in reversed(kept) if isinstance(f, Tensor) and f.requires_grad)
+    places = (f for f in graded if f.dim() == (3 if tokens else 4))
     features = next((f for f in places if tokens or min(f.shape[2:]) > 1), None)
     if features is None:
         raise ModelFailure(f"{model.card.name}: none of its layers keeps places for Grad-CAM")

@@ -48,5 +48,4 @@ def _clickme_side(images: Tensor, _seeds: NDArray[np.uint64]) -> Tensor:
     """Whole images at the published size, bilinear without antialiasing."""
     from torch.nn import functional
 
-    side = (CLICKME_SIDE, CLICKME_SIDE)
-    return functional.interpolate(images, side, mode="bilinear", align_corners=False)
+    return functional.interpolate(images, (CLICKME_SIDE, CLICKME_SIDE), mode="bilinear", align_corners=False)
