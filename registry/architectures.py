@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -128,18 +128,14 @@ def split_arch(arch: str) -> tuple[str, str]:
     """ "timm:resnet50" -> ("timm", "resnet50"). Raises CardError for another form."""
     kind, _, name = arch.partition(":")
     if kind not in ("timm", "torchvision", "python") or not name:
-        meant = " or ".join(f"{library}:{arch}" for library in ("timm", "torchvision") if _has(library, arch))
-        raise CardError(f"arch '{arch}': {f'did you mean {meant}? E' if meant else 'e'}xpected {SOURCES}")
+        meant = []
+        for known in (f"timm:{arch}", f"torchvision:{arch}"):
+            with suppress(UnknownName):
+                require_known(known)
+                meant.append(known)
+        hint = f"did you mean {' or '.join(meant)}? E" if meant else "e"
+        raise CardError(f"arch '{arch}': {hint}xpected {SOURCES}")
     return kind, name
-
-
-def _has(library: str, name: str) -> bool:
-    """Whether timm or torchvision has an architecture of that name."""
-    try:
-        require_known(f"{library}:{name}")
-    except UnknownName:
-        return False
-    return bool(name)
 
 
 def require_known(arch: str) -> None:

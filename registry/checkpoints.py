@@ -275,17 +275,6 @@ def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
         )
 
 
-def require_agreement(stated: Normalisation | None, card: ModelCard, origin: str) -> None:
-    """Raise WeightsError, with both printed, where a checkpoint says otherwise than the card."""
-    how = card.preprocess
-    if stated is not None and how is not None and not agrees(stated, how):
-        raise WeightsError(
-            f"checkpoint {origin} holds a normalisation ({stated.where}): {as_text(stated)}. The preprocessing of "
-            f"model '{card.name}' says {as_text(how)}. One of them is wrong, and every score would be of another "
-            "network: leave out --mean, --std and --scale to take the checkpoint's, or save the weights without it."
-        )
-
-
 def agrees(stated: Normalisation, how: Preprocess) -> bool:
     """Whether both bring pixels to the same input, as far as published digits go."""
     ours = [value / how.scale for value in (*how.mean, *how.std)]

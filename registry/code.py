@@ -29,7 +29,6 @@ _UNREAD = frozenset(["annotation", "returns", "type_comment", "type_params", "ty
 _MEMBERS = frozenset(["__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__"])
 #: What is imported; the local file that it is from, or the name of an installed module.
 Edge = tuple[str, Path | str]
-Stamp = tuple[int, ...]
 
 
 def is_installed(module: str) -> bool:
@@ -86,18 +85,13 @@ class SourceFile:
     effects: bool
 
 
-def _stamp(path: Path) -> Stamp:
-    """What changes whenever a file is another one or is written to. Raises OSError."""
-    state = path.stat()
-    return (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
-
-
 def _read(path: Path) -> SourceFile:
-    return _parsed(path, _stamp(path))
+    state = path.stat()  # what changes whenever a file is another one or is written to
+    return _parsed(path, (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino))
 
 
 @lru_cache(maxsize=4096)
-def _parsed(path: Path, _stamp: Stamp) -> SourceFile:
+def _parsed(path: Path, _stamp: tuple[int, ...]) -> SourceFile:
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python cannot import it

@@ -265,8 +265,7 @@ def label_space(name_or_path: str) -> LabelSpace:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_mapping(path)
-    hint = "A mapping file's path (.yaml) works too."
-    raise unknown_name("label space", name_or_path, LABEL_SPACES, hint)
+    raise unknown_name("label space", name_or_path, LABEL_SPACES, "A mapping file's path (.yaml) works too.")
 
 
 @lru_cache(maxsize=16)
@@ -300,10 +299,6 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
     columns = [(part - top).exp().mean(dim=1) for part in parts]
     return (torch.stack(columns, dim=1) * share).float()
 
-
-# A network's own classes, as people have them: a list of names in a text or JSON file, or the folder of its classes.
-# Names are matched to WordNet ids and to the 16 categories of "geirhos16"; what is not matched is listed. The result is
-# a mapping file beside the cards, so that the list may go away.
 
 #: Names of files and folders that say nothing of their content.
 _PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"})

@@ -135,7 +135,14 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
     lost = without_head(module, side) if bare else frozenset()
     if seed is None and not library and (card.weights is not None or card.source != "python"):
         choice, origin = _weights(card, place, module)
-        checkpoints.require_agreement(checkpoints.stated_in(choice.statistics, origin), card, origin)
+        stated, how = checkpoints.stated_in(choice.statistics, origin), card.preprocess
+        if stated is not None and how is not None and not checkpoints.agrees(stated, how):
+            raise WeightsError(
+                f"checkpoint {origin} holds a normalisation ({stated.where}): {checkpoints.as_text(stated)}. The "
+                f"preprocessing of model '{card.name}' says {checkpoints.as_text(how)}. One of them is wrong, and "
+                "every score would be of another network: leave out --mean, --std and --scale to take the "
+                "checkpoint's, or save the weights without it."
+            )
         state = {name: tensor for name, tensor in choice.state.items() if name not in lost}
         checkpoints.fit_state(module, state, origin)
     return module.eval(), "" if whole else architectures.source_code(card.arch, module)

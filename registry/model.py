@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -256,13 +256,6 @@ class LoadedModel:
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class Folded(NamedTuple):
-    """A folded copy, and the layout of its weights and of the images that it takes."""
-
-    module: nn.Module
-    layout: torch.memory_format
-
-
 def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]], Tensor]:
     """(convolution, normalisation) pairs, the one's output the other's only input; and the logits of `example`."""
     calls: Counter[str] = Counter()
@@ -318,8 +311,9 @@ def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
 
 def fold_batch_norm(
     module: nn.Module, example: Tensor, layouts: Sequence[torch.memory_format] = (torch.contiguous_format,)
-) -> Folded | None:
-    """A copy of `module` with every foldable batch normalisation folded, and how it lies in memory; or None.
+) -> tuple[nn.Module, torch.memory_format] | None:
+    """A copy of `module` with every foldable batch normalisation folded, and the layout of its weights and of the
+    images that it takes; or None.
 
     module: in evaluation mode; example: an input batch as the module takes it, e.g. [2, 3, 224, 224]; layouts: the
     first in which the copy runs and agrees is taken. None where nothing could be folded, the module cannot be copied or
@@ -348,7 +342,7 @@ def fold_batch_norm(
             with torch.no_grad():
                 gap = (moved(example.contiguous(memory_format=layout)) - logits).abs().max()
             if bool(gap <= 1e-4 * logits.abs().max().clamp(min=1.0)):
-                return Folded(moved, layout)
+                return moved, layout
         except RuntimeError:  # a view of what lies otherwise in memory
             if layout == layouts[-1]:
                 raise

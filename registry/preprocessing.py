@@ -76,13 +76,6 @@ def _timm_config(file: Path, where: str) -> FolderConfig:
             raise ValueError(problems(error, FolderConfig.model_fields)[0]) from error
 
 
-def says_transformers(folder: Path) -> bool:
-    """Whether a folder's `config.json` is one of transformers: it names a `model_type`, and no architecture of timm."""
-    config = folder / "config.json"
-    plain = read_json(config, "configuration", CardError) if is_file(config) else None
-    return isinstance(plain, dict) and "model_type" in plain and "architecture" not in plain
-
-
 def read_folder(folder: Path, arch: str) -> tuple[str, str, dict[str, Any], StatedInput]:
     """Architecture, weights file and arguments that a folder of timm holds, and what it states of the input. arch: as
     it was given. Raises CardError or WeightsError where it is none."""

@@ -177,7 +177,7 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
         layouts = (torch.channels_last, layout) if last else (layout,)
         folded = fold_batch_norm(model.module, model.normalise(example(model, 2)), layouts)
         if folded is not None:
-            model, layout = replace(model, module=folded.module), folded.layout
+            model, layout = replace(model, module=folded[0]), folded[1]
     if last and layout != torch.channels_last:
         turned = replace(model, module=in_layout(copy.deepcopy(model.module), torch.channels_last))
         # RuntimeError: the network takes a view of what then lies otherwise in memory

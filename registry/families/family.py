@@ -15,9 +15,9 @@ from registry.download import fetch_whole
 from registry.errors import CardError, LabelError, WeightsError, some_of
 from registry.families.detectors import is_detector
 from registry.files import Place, expanded, is_file, is_folder, is_url
-from registry.foreign import shown
+from registry.foreign import read_json, shown
 from registry.labels import ClassList, label_space, match_name, space_name, spaces_of_size, write_mapping
-from registry.preprocessing import StatedInput, says_transformers
+from registry.preprocessing import StatedInput
 
 #: Scheme of `--arch` -> the module that knows its models.
 FAMILIES: Mapping[str, str] = {"hf": "registry.families.transformers", "open_clip": "registry.families.open_clip"}
@@ -70,7 +70,10 @@ def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
     if not arch:
         if is_file(folder / "open_clip_config.json"):
             return f"open_clip:{folder}", None
-        if says_transformers(folder):
+        # transformers' `config.json` names a `model_type`, and no architecture of timm.
+        config = folder / "config.json"
+        plain = read_json(config, "configuration", CardError) if is_file(config) else None
+        if isinstance(plain, dict) and "model_type" in plain and "architecture" not in plain:
             return f"hf:{folder}", None
     elif kind in FAMILIES and expanded(place).resolve() == folder.resolve():
         return arch, None

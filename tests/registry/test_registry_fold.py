@@ -35,7 +35,7 @@ def test_networks_keep_their_logits(name):
     module = lively(timm.create_model(name, num_classes=9))
     before = copy.deepcopy(module.state_dict())
     expected = module(X)
-    folded = fold_batch_norm(module, X).module
+    folded = fold_batch_norm(module, X)[0]
     assert norms(folded) == 0
     other = torch.rand(3, 3, 96, 64)
     for x, logits in ((X, expected), (other, module(other))):
@@ -49,7 +49,7 @@ def test_the_activation_of_a_fused_layer_survives():
     module = lively(timm.create_model("test_efficientnet", num_classes=9))
     kinds = [type(part).__name__ for part in module.modules()]
     assert "BatchNormAct2d" in kinds
-    folded = fold_batch_norm(module, X).module
+    folded = fold_batch_norm(module, X)[0]
     acts = [part for part in folded.modules() if isinstance(part, nn.ReLU | nn.SiLU | nn.ReLU6)]
     assert acts
 
@@ -87,7 +87,7 @@ CASES = ["conv twice", "norm twice", "output used by a module", "something betwe
 @pytest.mark.parametrize("case", CASES)
 def test_only_what_may_be_folded_is(case):
     module = lively(Shared(case))
-    folded = fold_batch_norm(module, X).module
+    folded = fold_batch_norm(module, X)[0]
     assert isinstance(folded.norm1, nn.Identity)
     assert isinstance(folded.norm, nn.BatchNorm2d)
     assert_close(folded(X), module(X), rtol=1e-4, atol=1e-5)
