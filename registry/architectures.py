@@ -24,11 +24,10 @@ from registry.errors import CardError, UnknownName, WeightsError, some_of, unkno
 from registry.files import absence, expanded, is_file
 from registry.foreign import shown
 
-# Factories in a file that no package holds: "python:/home/me/net.py:build".
-#
-# The file is imported under its own stem, with its folder at the end of the path, so that its neighbours can be
-# imported as they are where it is run as a script. Two modules of one name cannot live in one process: a file, or a
-# neighbour that it imports, whose name is taken is refused, for another network would be built in silence.
+# A factory's file, of "python:/home/me/net.py:build", is imported under its own stem, with its folder at the end of the
+# path, so that its neighbours can be imported as they are where it is run as a script. Two modules of one name cannot
+# live in one process: a file, or a neighbour that it imports, whose name is taken is refused, for another network would
+# be built in silence.
 
 
 def whole_arch(arch: str) -> str:
@@ -111,11 +110,6 @@ SOURCES = (
     "timm:NAME, timm:hf_hub:ORG/NAME, torchvision:NAME, hf:ORG/NAME or FOLDER, open_clip:ARCH or FOLDER, "
     "python:MODULE:FUNCTION or FILE.py:FUNCTION, detector:python:..., export."
 )
-#: What the published weights of these torchvision networks need beside their name.
-_TORCHVISION_KWARGS: dict[str, dict[str, Any]] = {
-    "googlenet": {"aux_logits": True, "transform_input": True, "init_weights": False},
-    "inception_v3": {"aux_logits": True, "transform_input": True, "init_weights": False},
-}
 #: Keys that torchvision's published files spell in an older way.
 _OLD_KEYS = (
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\."), r"\1\2."),
@@ -212,7 +206,8 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.M
         else:
             from torchvision import models
 
-            kwargs = {**_TORCHVISION_KWARGS.get(name, {}), **kwargs}
+            if name in ("googlenet", "inception_v3"):  # their published weights need it
+                kwargs = {"aux_logits": True, "transform_input": True, "init_weights": False, **kwargs}
             if name in models.list_models(module=models.detection):
                 kwargs["weights_backbone"] = None  # else they are downloaded, to be written over
             network = models.get_model(name, weights=None, num_classes=classes, **kwargs)

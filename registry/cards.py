@@ -219,18 +219,14 @@ class CardShelf(dict[str, ModelCard]):
 def _entries(path: Path) -> list[dict[str, Any]]:
     """The fields of each card of a file, with the file's defaults. A user's relative paths (weights, labels) become
     relative to the card file. Raises CardError."""
-    data = read_document(path, "card file", CardError)
+    data, where = read_document(path, "card file", CardError), f"card file {shown(path)}"
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise CardError(
-            f"card file {shown(path)}: expected fields (name, source, arch, ...), found {type(data).__name__}."
-        )
+        raise CardError(f"{where}: expected fields (name, source, arch, ...), found {type(data).__name__}.")
     entries, defaults = data.get("cards", [data]), data.get("defaults", {})
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise CardError(f"card file {shown(path)}: field 'cards': expected a list of cards.")
+        raise CardError(f"{where}: field 'cards': expected a list of cards.")
     if not isinstance(defaults, dict):
-        raise CardError(
-            f"card file {shown(path)}: field 'defaults': expected a mapping of fields, found {type(defaults).__name__}."
-        )
+        raise CardError(f"{where}: field 'defaults': expected a mapping of fields, found {type(defaults).__name__}.")
     every = [{**defaults, **entry} for entry in entries]
     for fields in every:
         weights, labels = fields.get("weights"), fields.get("labels")
@@ -322,10 +318,6 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
         data["weights"] = card.address  # the card file is the one place of a login
     write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
     return path
-
-
-# A registered card's life: removed, renamed, retired. What was stored of its answers stays. A head that was fitted or
-# computed for a card lies beside the cards and goes with the last card that names it.
 
 
 def card_file(name: str, folder: Path) -> Path:

@@ -348,7 +348,6 @@ class Codes:
         return self._instance(value, data)
 
     def _instance(self, value: Any, data: bool) -> Any:
-        """An object by its class and its fields; by what it is pickled from where it declares none."""
         kind = self._class(type(value), data)
         if is_dataclass(value):
             state: Any = {item.name: getattr(value, item.name, None) for item in fields(value)}

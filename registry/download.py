@@ -21,7 +21,6 @@ from registry.files import digest_file, expanded, file_name, folder_in, is_file,
 
 Clock = Callable[[], float]
 _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
-_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def fetch_whole(
         download(place, new)
         with Path(new).open("rb") as file:
             start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-        if start.startswith(_PAGES):
+        if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
             raise ValueError("a web page instead of the file: does it ask for a login, or for terms to be accepted?")
         if problem := mismatch(Path(new), sha256):
             raise ValueError(f"wrong content: {problem}")
@@ -147,9 +146,6 @@ def places_of(name: str, url: str | None, mirror: str | None) -> Iterator[str]:
         yield f"{mirror.rstrip('/')}/{name}"
     if url:
         yield url
-
-
-# A digest that nobody has published is recorded at first use: later downloads must be the same.
 
 
 def _note(path: Path) -> Path:

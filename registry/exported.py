@@ -88,7 +88,6 @@ _FUNCTIONS_TEXT = """
     StrictLessThan LessThan Equality Unequality Symbol Integer Float cast_symbool_to_symint_guardless
 """
 _FUNCTIONS = frozenset(_FUNCTIONS_TEXT.split())
-_METHODS = ("size", "shape", "stride", "storage_offset", "dim", "ndim")
 _NODES = (
     ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Subscript, ast.Load, ast.keyword, ast.Tuple,
     ast.cmpop, ast.boolop, ast.unaryop, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow,
@@ -126,7 +125,7 @@ def is_plain(text: str) -> bool:
             case ast.Name(id=name):
                 return "__" not in name
             case ast.Attribute(attr=name):
-                return name in _METHODS
+                return name in ("size", "shape", "stride", "storage_offset", "dim", "ndim")
             case ast.Call(func=ast.Name(id=name)):
                 return name in _FUNCTIONS
             case ast.Call(func=ast.Attribute()):
@@ -230,8 +229,6 @@ def checked_archive(path: Path) -> io.BytesIO:
 
 
 class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the bytes that operators return."""
-
     def __init__(self, images: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.total, self.images = 0, images

@@ -122,8 +122,6 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# What a card's `weights` and `options` may say. Raises ValueError with what was expected.
-#
 # A card is data: whatever it names, loading it must not run code of its author's. So what is handed to timm and
 # torchvision is a fixed list of keyword arguments that shape a network; none of them can name a file or a function.
 
@@ -138,9 +136,7 @@ KEYWORDS = frozenset({
 _TEXTS = ("convert", "file", "head", "install", "key", "prompts", "repository", "templates", "text_head", "trained_on")
 _OPTIONS = (*_TEXTS, "boxes", "kwargs", "p", "answer")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-_PACKAGE = re.compile(r"package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*")
-_BUILTIN = re.compile(r"builtin:[\w.-]+(/[\w.-]+)*")
-_LONGEST_NAME = 200
+_INSIDE = re.compile(r"(?!.*\.\.)(?:package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*|builtin:[\w.-]+(/[\w.-]+)*)")
 #: Of a number that shapes a network: depth, width, pixels.
 _LARGEST = 4096
 
@@ -155,7 +151,7 @@ def file_name(url: str) -> str:
 
     Raises ValueError where decoding makes anything else of it: a path, a hidden file, nothing."""
     name = unquote(urlsplit(url).path.rpartition("/")[2], errors="strict")
-    plain = name.isprintable() and len(name.encode()) <= _LONGEST_NAME
+    plain = name.isprintable() and len(name.encode()) <= 200
     if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|') or not plain:
         raise ValueError(f"a URL that ends in a plain file name, not in {name[:80]!r}")
     return name
@@ -174,10 +170,8 @@ def require_weights(weights: str | None) -> str | None:
     """Check the form of a card's `weights`, and return them."""
     if is_url(weights):
         file_name(str(weights))
-    elif weights and weights.startswith(("package:", "builtin:")):
-        plain = _PACKAGE.fullmatch(weights) or _BUILTIN.fullmatch(weights)
-        if not plain or ".." in weights:
-            raise ValueError("package:PACKAGE/PATH or builtin:PATH, with a path that stays inside")
+    elif weights and weights.startswith(("package:", "builtin:")) and not _INSIDE.fullmatch(weights):
+        raise ValueError("package:PACKAGE/PATH or builtin:PATH, with a path that stays inside")
     return weights
 
 

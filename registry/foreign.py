@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -22,6 +23,7 @@ from registry.errors import BenchError
 from registry.files import absence, is_file, public
 
 T = TypeVar("T")
+_adapter = cache(TypeAdapter[Any])  # to build one costs as much as hundreds of values
 
 #: Largest file, in bytes; a mapping of 22,000 classes with their groups has 1 MB.
 MOST_BYTES = 4 * 2**20
@@ -185,24 +187,12 @@ def validated(kind: type[T], data: Mapping[str, Any], wrong: Callable[[str], Ben
     """Plain data as a value of a dataclass. wrong: makes the error of a text like "field 'unit': expected: ...".
 
     Raises that error for the first field that does not fit its type, is missing, or is none of the class."""
-    from dataclasses import fields
-
-    from pydantic import ValidationError
-
     try:
         value: T = _adapter(cast(Hashable, kind)).validate_python(dict(data))
         return value
     except ValidationError as error:
         known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         raise wrong(problems(error, known)[0]) from error
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Built once for a type: it costs as much as hundreds of values."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
 
 
 def problems(error: ValidationError, known: Iterable[str], whole: str = "") -> list[str]:

@@ -48,11 +48,6 @@ class Grouping:
     indices: tuple[tuple[int, ...], ...]
     nothing: int | None = None
 
-    @cached_property
-    def singles(self) -> bool:
-        """Whether every category has exactly one output, so that nothing is averaged."""
-        return all(len(members) == 1 for members in self.indices)
-
 
 @dataclass(frozen=True)
 class LabelSpace:
@@ -180,7 +175,6 @@ def spaces_of_size(count: int) -> tuple[str, ...]:
 #
 # `space` may be left out where the groups are the sixteen categories of "geirhos16".
 
-_FIELDS = ("name", "classes", "space", "groups")
 _FORM = "expected `classes:` (a list in output order, or a label space's name) and optional `groups:`"
 
 
@@ -195,7 +189,7 @@ def read_mapping(path: Path) -> LabelSpace:
         raise wrong(_FORM)
     if odd := next((text for text in texts_in(data) if unprintable(text)), ""):
         raise wrong(f"{shown(odd)[:80]!r} holds the control character {unprintable(odd)!r}; class names are plain text")
-    if strange := sorted(str(key) for key in data if key not in _FIELDS):
+    if strange := sorted(str(key) for key in data if key not in ("name", "classes", "space", "groups")):
         raise wrong(f"no field is called {', '.join(strange)[:300]}; {_FORM}")
     value = data["classes"]
     if isinstance(value, str) and value in LABEL_SPACES:
@@ -273,8 +267,8 @@ def _members(grouping: Grouping, device: torch.device) -> tuple[Tensor, ...]:
     """Index tensors on `device`: one where every category has one output, else one per category."""
     import torch
 
-    flat = tuple(members[0] for members in grouping.indices)
-    lists = (flat,) if grouping.singles else grouping.indices
+    single = all(len(members) == 1 for members in grouping.indices)
+    lists = (tuple(members[0] for members in grouping.indices),) if single else grouping.indices
     with torch.inference_mode(mode=False):  # else autograd could not use them later
         return tuple(torch.tensor(members, device=device) for members in lists)
 
@@ -294,7 +288,7 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
     top = torch.cat(tops, dim=1).amax(dim=1, keepdim=True).detach()
     top = top.clamp(min=torch.finfo(wide.dtype).min)
     share = (top - wide.logsumexp(dim=1, keepdim=True)).exp().clamp(min=LEAST)
-    if grouping.singles:
+    if len(parts) < len(grouping.indices):  # every category has one output: nothing is averaged
         return ((parts[0] - top).exp() * share).float()
     columns = [(part - top).exp().mean(dim=1) for part in parts]
     return (torch.stack(columns, dim=1) * share).float()

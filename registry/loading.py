@@ -165,7 +165,7 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
         if boxes:
             module, code = BoxAnswers(module, boxes).eval(), files.digest_data([code, boxes.option()])
         elif head:
-            module = WithHead(module, head.layer()).eval()
+            module = WithHead(module, head).eval()
         digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
             checkpoints.require_once(module.state_dict(), card)

@@ -48,8 +48,7 @@ def shorter_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation
     """Scale so that the shorter side is `side` pixels; the longer one is rounded down."""
     height, width = pixels.shape[:2]
     longer = int(side * max(height, width) / min(height, width))
-    size = (side, longer) if width <= height else (longer, side)
-    return _resized(pixels, size, interpolation)
+    return _resized(pixels, (side, longer) if width <= height else (longer, side), interpolation)
 
 
 def centre_crop(pixels: NDArray[Plane], side: int) -> NDArray[Plane]:

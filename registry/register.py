@@ -66,8 +66,6 @@ def admit(
 
 
 def _located(draft: Draft, place: Place) -> Draft:
-    """The draft of a plain network with its architecture, weights file, the card's options and what is stated of its
-    input."""
     arch, weights, labels = draft.arch, draft.weights, draft.labels or "imagenet1k"
     for path in (weights, arch):
         refuse_onnx(Path(path or ""))
@@ -99,8 +97,7 @@ def _located(draft: Draft, place: Place) -> Draft:
 
 
 def _opened(arch: str, weights: str | None, place: Place) -> tuple[str, str | None, Mapping[str, Any], StatedInput]:
-    """Architecture, weights file, arguments of the architecture, and what is stated of its input. Folders of timm and
-    names of its hub are opened."""
+    """As `read_folder`, of folders of timm, names of its hub, and plain architectures."""
     if arch.startswith("timm:local-dir:"):
         arch, weights = "", arch.removeprefix("timm:local-dir:")
     if arch.startswith(("timm:hf_hub:", "timm:hf-hub:")) and weights is None:

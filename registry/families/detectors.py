@@ -25,13 +25,8 @@ from registry.preprocessing import StatedInput
 
 PREFIX = "detector:"
 COCO = "coco80"
-#: Detectors of torchvision by their names; nothing is imported to know them.
-_TORCHVISION = re.compile(r"torchvision:\w*(?:rcnn|retinanet|fcos|ssd)\w*")
 #: Score below which a box is not asked for: it keeps the network's own search short, and no threshold is lower.
 FLOOR = 1e-3
-THRESHOLD = 0.05
-#: Closest to 1 that a score is taken as: its log-odds stay finite.
-_CEILING = 1 - 2**-24
 
 
 @dataclass(frozen=True)
@@ -67,13 +62,13 @@ class Boxes:
 
 def is_detector(arch: str) -> bool:
     """Whether an architecture answers with boxes: a detector of torchvision, or one that is said to be one."""
-    return arch.startswith(PREFIX) or bool(_TORCHVISION.fullmatch(arch))
+    return arch.startswith(PREFIX) or bool(re.fullmatch(r"torchvision:\w*(?:rcnn|retinanet|fcos|ssd)\w*", arch))
 
 
 def boxes_of(arch: str, labels: str, threshold: float | None) -> Boxes:
     """How a detector's boxes answer in a label space. "coco80": torchvision's numbering of COCO, with its gaps;
     another: numbers 1, 2, ... in the order of its classes. Raises LabelError, CardError."""
-    plain = {"threshold": THRESHOLD if threshold is None else threshold}
+    plain = {"threshold": 0.05 if threshold is None else threshold}
     if labels != COCO:
         count = len(label_space(labels).classes)
         return Boxes.of({"columns": range(1, count + 1), "outputs": count + 1, **plain})
@@ -134,4 +129,4 @@ class BoxAnswers(nn.Module):
                 if label in self._place:
                     best[self._place[label]] = scores[row]
             scored.append(torch.stack([*best, x.new_tensor(self._threshold, dtype=torch.float32)]))
-        return torch.logit(torch.stack(scored).clamp(FLOOR, _CEILING))
+        return torch.logit(torch.stack(scored).clamp(FLOOR, 1 - 2**-24))  # of a score of 1 they would be infinite

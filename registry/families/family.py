@@ -198,8 +198,7 @@ def labels_of_folders(
     for name in (space,) if space else ("imagenet1k", "geirhos16"):
         own = label_space(name).classes
         if set(own) == set(classes):
-            at = {item: i for i, item in enumerate(classes)}
-            return name, tuple(at[item] for item in own), []
+            return name, tuple(map(classes.index, own)), []
     listed = ClassList(space_name(place, "own"), tuple(classes), tuple(map(match_name, classes)))
     file = write_mapping(listed, folder / "labels")
     return str(file), tuple(range(len(classes))), [file]

@@ -31,8 +31,6 @@ from registry.foreign import foreign, read_bytes, shown, unprintable
 from registry.labels import built_in_space, label_space
 from registry.preprocessing import StatedInput
 
-# Texts that stand for classes: names in templates, encoded once, frozen to a file.
-#
 # A class's vector is the mean of its texts' unit vectors, made a unit vector again (Radford et al. 2021, "Learning
 # transferable visual models from natural language supervision", section 3.1.4).
 
@@ -240,7 +238,6 @@ def _is_path(weights: str | None) -> bool:
 
 
 def _origin(arch: str, weights: str | None, place: Place, clip: ModuleType) -> _Origin:
-    """Where everything of a model is. Raises CardError, UnknownName, WeightsError."""
     if is_folder(expanded(arch)) or "/" in arch:
         if weights is not None:
             raise CardError(f"open_clip:{shown(arch)} has its weights with it: --weights is not for it.")

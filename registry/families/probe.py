@@ -17,8 +17,6 @@ from registry.errors import WeightsError
 from registry.files import absence, digest_data, digest_state, is_file, write_whole
 from registry.foreign import foreign, shown
 
-# Linear classifiers on frozen features: fitted, frozen to a file, read again.
-#
 # Both kinds are one matrix and one bias, on features as the backbone gives them:
 #
 # linear          multinomial logistic regression with an L2 penalty on standardised features
@@ -30,9 +28,6 @@ Kind = Literal["linear", "nearest-class"]
 KINDS: tuple[str, ...] = get_args(Kind)
 #: Penalties that are tried, on the mean loss per image.
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-#: Every so many images of a class, one is held out to choose the penalty and to estimate the accuracy.
-HELD_OUT = 5
-_STEPS = 300
 
 
 @dataclass(frozen=True)
@@ -60,12 +55,6 @@ class Head:
         numbers = digest_state({"weight": self.weight, "bias": self.bias})
         return digest_data([numbers, self.classes, self.trained_on, self.backbone])
 
-    def layer(self) -> nn.Linear:
-        """The classifier as a layer."""
-        layer = nn.Linear(self.weight.shape[1], self.weight.shape[0])
-        layer.load_state_dict({"weight": self.weight, "bias": self.bias})
-        return layer
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -80,12 +69,13 @@ class Fitted:
 
 
 def held_out(targets: Tensor) -> Tensor:
-    """[n] bool: every fifth image of each class, from its fifth on; targets: [n] class numbers."""
+    """[n] bool: every fifth image of each class, from its fifth on, to choose the penalty and to estimate the accuracy;
+    targets: [n] class numbers."""
     counts: Counter[int] = Counter()
     flags = []
     for target in targets.tolist():
         counts[target] += 1
-        flags.append(counts[target] % HELD_OUT == 0)
+        flags.append(counts[target] % 5 == 0)
     return torch.tensor(flags)
 
 
@@ -130,7 +120,7 @@ def logistic(z: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[
     weight = torch.zeros(classes, z.shape[1], dtype=z.dtype, requires_grad=True)
     bias = torch.zeros(classes, dtype=z.dtype, requires_grad=True)
     search = torch.optim.LBFGS(
-        [weight, bias], max_iter=_STEPS, tolerance_grad=1e-7, tolerance_change=1e-12,
+        [weight, bias], max_iter=300, tolerance_grad=1e-7, tolerance_change=1e-12,
         history_size=20, line_search_fn="strong_wolfe",
     )  # fmt: skip
 
@@ -229,10 +219,11 @@ def pooled(output: Any) -> Tensor:
 class WithHead(nn.Module):
     """A backbone and the linear classifier that was fitted on its features."""
 
-    def __init__(self, backbone: nn.Module, head: nn.Linear) -> None:
+    def __init__(self, backbone: nn.Module, head: Head) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = head
+        self.head = nn.Linear(head.weight.shape[1], head.weight.shape[0])
+        self.head.load_state_dict({"weight": head.weight, "bias": head.bias})
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] to logits [n, classes]."""

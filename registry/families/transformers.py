@@ -67,7 +67,6 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Size, resize and what it means, in pixels."""
     if not given.get("do_resize"):
         raise ValueError("do_resize is off: images of any size reach the network as they are")
 
@@ -96,8 +95,6 @@ _OPTIONAL = (FILE, "model.safetensors", "model.safetensors.index.json", "model-*
 _SILENT = frozenset(
     {"id2label", "label2id", "transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype"}
 )
-#: No classifier has more outputs.
-MOST_OUTPUTS = 1_000_000
 
 
 def describe(draft: Draft, folder: Path, place: Place) -> Draft:
@@ -174,7 +171,7 @@ def _names(config: dict[str, Any]) -> list[str]:
     named = config.get("id2label")
     if named is None:
         count = config.get("num_labels", 2)
-        if not isinstance(count, int) or not 0 < count <= MOST_OUTPUTS:
+        if not isinstance(count, int) or not 0 < count <= 1_000_000:
             raise CardError(f"{CONFIG}: num_labels: expected a count of outputs, found {count!r:.60}.")
         return [f"LABEL_{i}" for i in range(count)]
     with foreign(CONFIG, "", CardError, "Expected id2label: index -> name."):

@@ -111,7 +111,7 @@ def test_a_frozen_head_comes_back(tmp_path):
     again = read_head(tmp_path / "h.safetensors", 3)
     assert (again.kind, again.classes, again.images) == ("nearest-class", ("c", "a", "b"), 7)
     assert (again.trained_on, again.backbone) == ("1" * 64, "2" * 64)
-    network = WithHead(nn.Identity(), again.layer())
+    network = WithHead(nn.Identity(), again)
     assert network(torch.tensor([[1.0, 2.0]])).tolist() == [[2.0, 9.0, 16.0]]
 
 
