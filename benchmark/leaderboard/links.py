@@ -173,35 +173,32 @@ class Side(NamedTuple):
 
 
 def _sides(networks: Sequence[Observed], x: Variable, y: Variable, parts: Parts) -> Iterator[tuple[Side, Side]]:
-    """The two, made of different answers: as they are, or one of them without what they share."""
+    """The two, made of different answers: as they are, or one of them without what they share: its mean over other
+    experiments, the same of every observer (those that most have, and the most that any has)."""
     plain = [Side(v, {n.name: n.values[v.name] for n in networks if v.name in n.values}) for v in (x, y)]
     shared = x.column.experiments & y.column.experiments
     if not shared:
         yield plain[0], plain[1]
         return
-    averaged, fixed = plain if x.column.parts else plain[::-1]
-    name = averaged.variable.name
-    trusted = {network.name for network in networks if name not in network.distrusted}
-    own = {observer: part for observer, part in parts.get(name, {}).items() if observer in trusted}
-    refused = Side(averaged.variable, {}, f"{SAME_ANSWERS} ({', '.join(sorted(shared))})")
-    for side in list(_without(averaged.variable, own, shared)) or [refused]:
-        yield (side, fixed) if x.column.parts else (fixed, side)
-
-
-def _without(variable: Variable, own: Mapping[str, Mapping[str, float]], shared: frozenset[str]) -> Iterator[Side]:
-    """The mean over other experiments, the same of every observer: those that most have, and the most that any has."""
-    rest = {name: {role: value for role, value in part.items() if role not in shared} for name, part in own.items()}
+    variable, fixed = (x, plain[1]) if x.column.parts else (y, plain[0])
+    own = parts.get(variable.name, {})
+    trusted = {network.name for network in networks if variable.name not in network.distrusted} & own.keys()
+    rest = {n: {role: own[n][role] for role in own[n] if role not in shared} for n in own if n in trusted}
     sets = Counter(frozenset(part) for part in rest.values() if part)
     size = {roles: sum(n for more, n in sets.items() if roles <= more) for roles in sets}
     order = sorted(sets, key=sorted)
     keys = (lambda roles: (size[roles], len(roles)), lambda roles: (len(roles), size[roles]))
+    without = ", ".join(sorted(shared))
+    sides = []
     for roles in dict.fromkeys(max(order, key=key) for key in keys if order):
         values = {
             n: fsum(part[role] for role in roles) / len(roles) for n, part in rest.items() if roles <= part.keys()
         }
-        of = f"{len(roles)} of {len(variable.column.experiments)} experiments, without {', '.join(sorted(shared))}"
+        of = f"{len(roles)} of {len(variable.column.experiments)} experiments, without {without}"
         title = f"{variable.title.partition(' (')[0]} ({of})"
-        yield Side(replace(variable, name=f"{variable.name}, {len(roles)}", title=title), values)
+        sides.append(Side(replace(variable, name=f"{variable.name}, {len(roles)}", title=title), values))
+    for side in sides or [Side(variable, {}, f"{SAME_ANSWERS} ({without})")]:
+        yield (side, fixed) if x.column.parts else (fixed, side)
 
 
 def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Link:
@@ -371,7 +368,11 @@ def contrast_table(compared: Contrasts, space: str) -> Table:
         most = max(part.values(), key=lambda row: len(row.pairs))
         names = tuple(dict.fromkeys(base for _, base in most.pairs))
         named = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-        cells = (_difference(part[name]) if name in part else Cell() for name in columns)
+        cells = [Cell()] * len(columns)
+        for at, row in enumerate(map(part.get, columns)):
+            if row is not None:
+                flags = ("one family, or no spread: no interval",) if row.low is None else ()
+                cells[at] = Cell(row.difference, row.low, row.high, len(row.pairs), flags, "", row)
         return (recipe, names, *cells, len(most.pairs), most.families, named)
 
     reasons: dict[str, list[str]] = defaultdict(list)
@@ -395,8 +396,3 @@ def contrast_table(compared: Contrasts, space: str) -> Table:
         measure="variable",
         origin=("families", "named_pairs"),
     )
-
-
-def _difference(row: Contrast) -> Cell:
-    flags = ("one family, or no spread: no interval",) if row.low is None else ()
-    return Cell(row.difference, row.low, row.high, len(row.pairs), flags, "", row)

@@ -131,7 +131,12 @@ def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
         held = list(group)
         places, unit = _places(held), held[0].unit
         caption = f"{space}, {unit}s {places[0][0]} to {places[-1][0]}, {counted(len(places), 'checkpoint')}"
-        tables.append(Table(f"training run {run}", caption, lines, tuple(map(_line, held))))
+        rows: list[tuple[Value, ...]] = []
+        for curve in held:
+            values, best = [point.cell.value or 0.0 for point in curve.points], curve.best
+            at = "" if best is None else f"{number(best.cell.value, 3)} at {unit} {best.step}"
+            rows.append((curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at))
+        tables.append(Table(f"training run {run}", caption, lines, tuple(rows)))
         shown = some_evenly(places, MANY)
         table = checkpoint_table(held, shown)
         cut = (f"{len(shown)} of {len(places)} checkpoints, evenly spaced.",) * (len(shown) < len(places))
@@ -141,13 +146,6 @@ def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
 
 def _places(curves: Sequence[TrainingCurve]) -> list[tuple[int, str]]:
     return sorted({(point.step, point.observer) for curve in curves for point in curve.points})
-
-
-def _line(curve: TrainingCurve) -> tuple[Value, ...]:
-    values = [point.cell.value or 0.0 for point in curve.points]
-    best = curve.best
-    at = "" if best is None else f"{number(best.cell.value, 3)} at {curve.unit} {best.step}"
-    return curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at
 
 
 def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int, str]] | None = None) -> Table:

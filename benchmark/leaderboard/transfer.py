@@ -28,7 +28,6 @@ ACCURACY = Metric(
     "right answers over all trials",
     ratio=lambda trials: (trials["right"], np.ones(len(trials), dtype=bool)),
 )
-NOISE = "noise"
 SEEN = "trained on this condition"
 NAME_WIDTH = 28
 MOST = 0.5  # the share of the gain above which training on one distortion is said to transfer to another
@@ -187,10 +186,9 @@ class Claim:
 
 def noise_claims(table: TransferMatrix) -> list[Claim]:
     """Every recipe of noise on every noise that it was not trained on."""
-    noises = [column for column in table.columns if family_of(column.degradation) == NOISE]
+    noises = [column for column in table.columns if family_of(column.degradation) == "noise"]
     rows = [row for row in table.rows if any(tag.startswith("noise(") for tag in row.training)]
-    claims = [_claim(table, row, column) for row in rows for column in noises]
-    return [claim for claim in claims if claim is not None]
+    return [claim for row in rows for column in noises if (claim := _claim(table, row, column))]
 
 
 def judged(
@@ -203,19 +201,17 @@ def judged(
         return [(table, noise_claims(table)) for table in matrices]
     claims: list[list[Claim]] = [[] for _ in matrices]
     for pair in pairs:
-        unknown, empty = [], False
-        before = sum(map(len, claims))
+        answered: list[Claim | None] = []
+        unknown = []
         for table, known in zip(matrices, claims, strict=True):
             try:
-                claim = named_claim(table, *pair)
+                answered.append(named_claim(table, *pair))
+                known += filter(None, answered[-1:])
             except UnknownName as error:
                 unknown.append(error)
-                continue
-            known += [claim] if claim else []
-            empty = empty or claim is None
-        if len(unknown) == len(matrices) > 0:
+        if unknown and not answered:
             raise unknown[0]
-        if empty and sum(map(len, claims)) == before:
+        if answered and not any(answered):
             raise BenchError(
                 f"--claim {pair[0]} {pair[1]}: the recipe trains on that condition, states no distortion of its own "
                 "that was tested, or was not tested on it."
@@ -230,10 +226,15 @@ def named_claim(table: TransferMatrix, trained: str, test: str) -> Claim | None:
 
 
 def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> Claim | None:
-    other, own = _bounds(table.cell(row, column)), _own(table, row, column)
+    other, family = _bounds(table.cell(row, column)), family_of(column.degradation)
+    trained = [c for c in table.columns if table.cell(row, c).source.seen and _bounds(table.cell(row, c))]
+    own = [c for c in trained if family_of(c.degradation) == family] or trained
     if table.cell(row, column).source.seen or other is None or not own:
         return None
-    base = _baseline(table, row, (column, *own))
+    # A row without distortions in its training that has all columns; of several the one on the same images.
+    plain = [r for r in table.rows if r.training in PLAIN and r is not row]
+    whole = [r for r in plain if all(_bounds(table.cell(r, c)) for c in (column, *own))]
+    base = next((r for r in whole if _common(row, r, column)), whole[0] if whole else None)
     before = _mean(table, base, (column,))
     common = _common(row, base, column) if base else None
     gain = _gain(row, base, column, *common) if base and common else _apart(other, before)
@@ -251,37 +252,11 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
     verdict = "inconclusive"
     if share is not None and not share.low <= MOST <= share.high:
         verdict = "transfers" if share.low > MOST else "does not transfer"
-    return Claim(
-        row.title,
-        tuple(c.title for c in own),
-        _mean(table, row, own),
-        column.title,
-        other,
-        base.title if base else "chance",
-        before,
-        gain,
-        common is not None,
-        most,
-        expert.title if expert else "",
-        share,
-        verdict,
-        "" if share else "training on it gains nothing there that its interval tells from zero",
-    )
-
-
-def _own(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> list[TransferColumn]:
-    """The columns that a row was trained on; those of the tested column's family where there are such."""
-    trained = [c for c in table.columns if table.cell(row, c).source.seen and _bounds(table.cell(row, c))]
-    family = family_of(column.degradation)
-    return [c for c in trained if family_of(c.degradation) == family] or trained
-
-
-def _baseline(table: TransferMatrix, row: TransferRow, columns: Sequence[TransferColumn]) -> TransferRow | None:
-    """A row without distortions in its training that has all columns; of several the one on the same images."""
-    plain = [other for other in table.rows if other.training in PLAIN and other is not row]
-    whole = [other for other in plain if all(_bounds(table.cell(other, column)) for column in columns)]
-    same = [other for other in whole if _common(row, other, columns[0]) is not None]
-    return next(iter(same or whole), None)
+    titles, accuracy, paired = tuple(c.title for c in own), _mean(table, row, own), common is not None
+    against, by = base.title if base else "chance", expert.title if expert else ""
+    reason = "" if share else "training on it gains nothing there that its interval tells from zero"
+    tested = (column.title, other, against, before, gain, paired, most, by)
+    return Claim(row.title, titles, accuracy, *tested, share, verdict, reason)
 
 
 def _bounds(cell: Cell) -> Interval | None:
@@ -322,19 +297,18 @@ def _gain(
 
 def _common(row: TransferRow, base: TransferRow, column: TransferColumn) -> tuple[Array, Floats, Floats] | None:
     """(image, share of right answers of row, of base) of every image and level; None where images differ."""
-    (keys, own), (others_keys, others) = (_by_image(side, column) for side in (row, base))
+    sides = []
+    for side in (row, base):
+        parts = [part for member in side.members if len(part := answers(member, column))]
+        texts = [(part["condition"].tolist(), part["stimulus"].tolist()) for part in parts]
+        pairs = ["\x1f".join(pair) for columns in texts for pair in zip(*columns, strict=True)]
+        keys, at = np.unique(np.array(pairs, dtype=str), return_inverse=True)
+        right = np.concatenate([part["right"] for part in parts]) if parts else np.zeros(0)
+        sides.append((keys, np.bincount(at, right) / np.bincount(at)))
+    (keys, own), (others_keys, others) = sides
     if not len(keys) or not np.array_equal(keys, others_keys):
         return None
     return np.array([key.partition("\x1f")[2] for key in keys.tolist()]), own, others
-
-
-def _by_image(row: TransferRow, column: TransferColumn) -> tuple[Array, Floats]:
-    """Condition and image as one text, and the share of the row's observers that are right."""
-    parts = [part for member in row.members if len(part := answers(member, column))]
-    pairs = (pair for part in parts for pair in zip(part["condition"].tolist(), part["stimulus"].tolist(), strict=True))
-    keys, at = np.unique(np.array(["\x1f".join(pair) for pair in pairs], dtype=str), return_inverse=True)
-    right = np.concatenate([part["right"] for part in parts]) if parts else np.zeros(0)
-    return keys, np.bincount(at, right) / np.bincount(at)
 
 
 def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:

@@ -112,23 +112,20 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
                 parts[name].append((None, trials))
     members = []
     for row in store.observers():
-        columns = [_published_columns(trials, role) for role, trials in parts.get(row.name, ())]
-        columns = [part for part in columns if len(part["right"])]
+        columns = []
+        for role, trials in parts.get(row.name, ()):
+            graded = trials.where(np.asarray(trials["condition"] != "", dtype=bool))
+            roles = graded["role"].tolist() if role is None else [role] * len(graded)
+            levels = [f"{role}/{name}" for role, name in zip(roles, graded["condition"].tolist(), strict=True)]
+            condition = _each(np.array(levels, dtype=str), spelled)
+            if len(graded):
+                columns.append({"condition": condition, "stimulus": graded["stimulus"], "right": _right(graded)})
         if columns and row.kind not in ASIDE:
             together = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
             members.append(_member(row, {**together, "role": np.full(len(together["right"]), "")}, judge))
     order = {name: at for at, name in enumerate(parts)}
     members.sort(key=lambda member: order[member.observer])
     return TrialPool("published experiments", PUBLISHED_SPACE, 16, tuple(members))
-
-
-def _published_columns(trials: Trials, role: str | None) -> dict[str, Array]:
-    """role: of all trials (None: as they say)."""
-    graded = trials.where(np.asarray(trials["condition"] != "", dtype=bool))
-    roles = graded["role"].tolist() if role is None else [role] * len(graded)
-    names = [f"{role}/{name}" for role, name in zip(roles, graded["condition"].tolist(), strict=True)]
-    condition = _each(np.array(names, dtype=str), spelled)
-    return {"condition": condition, "stimulus": graded["stimulus"], "right": _right(graded)}
 
 
 def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
@@ -273,18 +270,15 @@ def _levels(way: str, pool: TrialPool, kind: str, levels: Sequence[str]) -> list
     published: list[tuple[str, ...]] = [(condition,) for condition in levels if condition in PAPER]
     if way == "default" and published and pool.space != SMALL:
         return published
-    gaps = {} if way == "mean" else {c: gap for c in levels if (gap := _from_half(pool, c)) is not None}
+    gaps: dict[str, float] = {}  # how far people are from half right
+    people = [member.trials for member in pool.members if member.kind == "human"]
+    for name in levels if way != "mean" else ():
+        answers = [trials["right"][trials["condition"] == name] for trials in people]
+        if means := [right.mean() for right in answers if len(right)]:
+            gaps[name] = abs(float(np.mean(means)) - 0.5)
     if gaps or way == "half":
         return [(min(gaps, key=lambda condition: gaps[condition]),)] if gaps else []
     # An average does not count an experiment's undistorted control.
     entry = own_list("human").get(kind)
     plain = {spelled(entry.condition(level)) for level in entry.plain} if entry else set()
     return [tuple(condition for condition in levels if condition not in plain) or tuple(levels)]
-
-
-def _from_half(pool: TrialPool, condition: str) -> float | None:
-    """How far people are from half right; None without people."""
-    people = [member.trials for member in pool.members if member.kind == "human"]
-    answers = [trials["right"][trials["condition"] == condition] for trials in people]
-    means = [right.mean() for right in answers if len(right)]
-    return abs(float(np.mean(means)) - 0.5) if means else None
