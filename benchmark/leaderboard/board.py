@@ -6,7 +6,7 @@ in. Networks (run here or published) are ranked; people are held against them.""
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
@@ -45,7 +45,8 @@ def boards(
     version = max((row.version for row in own), default=0)
     tables = []
     for space in sorted({row.space for row in own}):
-        scores = _Scores((r for r in own if r.space == space and r.version == version), suite.references)
+        current = [row for row in own if row.space == space and row.version == version]
+        scores = _Scores(current, suite, sets)
         outdated = {row.observer for row in own if row.space == space and row.version < version}
         stale = len(outdated - scores.observers.keys())
         notes = [f"scores of version {version}; the suite is at version {suite.version}"] * (version < suite.version)
@@ -54,8 +55,7 @@ def boards(
         ordered = sorted(suite.metrics, key=lambda metric: metric.name != names[0])
         metrics = [m for m in ordered if m.name == names[0] or (m.shown and m.name in scores.by_metric)]
         for digest, members in scores.groups(names[0]):
-            table = _BoardMaker(suite, scores, sets, metrics, digest, members)
-            tables.append(table.board(space, version, notes))
+            tables.append(scores.board(metrics, digest, members, notes))
     return sorted(tables, key=lambda board: -len(board.rows) - len(board.references))
 
 
@@ -64,7 +64,8 @@ class _Scores:
     digest -> observer -> score; observers: name -> its newest score; beside: condition -> (metric, digest) -> score of
     what is no observer and is measured beside one: it depends on the stimuli alone, so any observer's will do."""
 
-    def __init__(self, rows: Iterable[ScoreRow], references: Collection[str]) -> None:
+    def __init__(self, rows: Iterable[ScoreRow], suite: Suite, sets: Mapping[str, StimuliNote]) -> None:
+        self.suite, self.sets = suite, sets
         self.by_metric: dict[str, dict[str, dict[str, ScoreRow]]] = defaultdict(lambda: defaultdict(dict))
         self.observers: dict[str, ScoreRow] = {}
         self.beside: dict[str, dict[tuple[str, str], ScoreRow]] = defaultdict(dict)
@@ -72,7 +73,7 @@ class _Scores:
             if not row.condition:
                 self.by_metric[row.metric][row.stimuli][row.observer] = row
                 self.observers[row.observer] = row
-            elif row.condition in references:
+            elif row.condition in suite.references:
                 self.beside[row.condition][row.metric, row.stimuli] = row
 
     def groups(self, metric: str) -> list[tuple[str, list[str]]]:
@@ -86,9 +87,10 @@ class _Scores:
         groups[0][1].extend(sorted(self.observers.keys() - {name for _, names in groups for name in names}))
         return groups
 
-    def digests(self, metrics: Sequence[Metric], members: Collection[str], sizes: Mapping[str, int]) -> dict[str, str]:
+    def digests(self, metrics: Sequence[Metric], members: Collection[str]) -> dict[str, str]:
         """role -> the stimuli that most members were measured on, "" where there are none; of two sets with as many
         members the larger."""
+        sizes = {digest: known.n for digest, known in self.sets.items()}
         votes: dict[str, Counter[str]] = {metric.role: Counter() for metric in metrics}
         for metric in metrics:
             for digest, scores in self.by_metric.get(metric.name, {}).items():
@@ -99,36 +101,23 @@ class _Scores:
             for role, count in votes.items()
         }
 
-
-@dataclass(frozen=True)
-class _BoardMaker:
-    """One table in the making: `members` are its observers, `digest` the stimuli of the first metric, which ranks."""
-
-    suite: Suite
-    scores: _Scores
-    sets: Mapping[str, StimuliNote]
-    metrics: Sequence[Metric]
-    digest: str
-    members: Sequence[str]
-
-    def board(self, space: str, version: int, notes: Sequence[str]) -> Board:
-        """The finished table."""
-        suite, head = self.suite, self.metrics[0]
-        sizes = {digest: known.n for digest, known in self.sets.items()}
-        digests = {**self.scores.digests(self.metrics, self.members, sizes), head.role: self.digest}
-        rows = _marked([self._row(name, digests) for name in self.members], head.name)
+    def board(self, metrics: Sequence[Metric], digest: str, members: Sequence[str], notes: Sequence[str]) -> Board:
+        """The table of some observers. digest: the stimuli of the first metric, which ranks."""
+        suite, head, first = self.suite, metrics[0], self.observers[members[0]]
+        digests = {**self.digests(metrics, members), head.role: digest}
+        rows = _marked([self._row(name, metrics, digests) for name in members], head.name)
         rows = in_order(rows, head.name, head.direction)
         aside = [row for row in rows if _is_reference(row)]
         ranked = [row for row in rows if not _is_reference(row)]
-        silent = [m for m in self.metrics[1:] if all(row.cells[m.name].value is None for row in rows)]
-        columns = tuple(self._column(metric, rows) for metric in self.metrics if metric not in silent)
+        silent = [m for m in metrics[1:] if all(row.cells[m.name].value is None for row in rows)]
+        columns = tuple(self._column(metric, rows) for metric in metrics if metric not in silent)
         # A mean over people who are scored as a group is not the measure: what each agrees to with the others is made
         # of the same pairs, and no t interval covers it.
         grouped = suite.against is not None and suite.against.group is not None
         people = [] if grouped else people_row([row for row in aside if row.kind == "human"], columns)
         beside = []
         for condition, name in suite.references.items():
-            scores = self.scores.beside.get(condition, {})
+            scores = self.beside.get(condition, {})
             cells = {
                 c.metric: cell_of(s) if (s := scores.get((c.metric, digests[c.role]))) else Cell() for c in columns
             }
@@ -137,26 +126,17 @@ class _BoardMaker:
         chances = {column.metric: Cell(column.chance) for column in columns}
         stated = any(column.chance is not None for column in columns)
         chance = [Row(None, None, None, "chance", "chance", (), chances)] * stated
-        return Board(
-            suite=suite.name,
-            version=version,
-            space=space,
-            title=f"{suite.name} (version {version}), {space}",
-            sets={role: describe(digest, self.sets) for role, digest in digests.items() if digest},
-            columns=columns,
-            rows=with_ranks(ranked, head.name, head.direction),
-            references=(*people, *aside, *beside, *chance),
-            notes=(*notes, *self._notes(digests), *(f"{metric.title}: {NOBODY}" for metric in silent)),
-            by=head.name,
-            digest=self.digest,
-            digests=digests,
-        )
+        title = f"{suite.name} (version {first.version}), {first.space}"
+        described = {role: describe(own, self.sets) for role, own in digests.items() if own}
+        ranks, references = with_ranks(ranked, head.name, head.direction), (*people, *aside, *beside, *chance)
+        notes = (*notes, *self._notes(head, digests), *(f"{metric.title}: {NOBODY}" for metric in silent))
+        about = (suite.name, first.version, first.space, title, described)
+        return Board(*about, columns, ranks, references, notes, head.name, digest, digests)
 
-    def _row(self, name: str, digests: Mapping[str, str]) -> Row:
-        """An observer, unranked."""
+    def _row(self, name: str, metrics: Sequence[Metric], digests: Mapping[str, str]) -> Row:
         cells = {}
-        for metric in self.metrics:
-            by_digest = self.scores.by_metric.get(metric.name, {})
+        for metric in metrics:
+            by_digest = self.by_metric.get(metric.name, {})
             score, stated = by_digest.get(digests[metric.role], {}).get(name), by_digest.get("", {}).get(name)
             elsewhere = [digest for digest, scores in by_digest.items() if digest and name in scores]
             if score:
@@ -166,7 +146,7 @@ class _BoardMaker:
             else:
                 cell = Cell(reason=(stated and stated.reason) or "not measured", source=stated)
             cells[metric.name] = cell
-        known = self.scores.observers[name]
+        known = self.observers[name]
         return Row(None, None, None, name, known.kind, tuple(known.training), cells, NOTES.get(known.kind, ""))
 
     def _column(self, metric: Metric, rows: Sequence[Row]) -> Column:
@@ -176,22 +156,12 @@ class _BoardMaker:
         cells = [row.cells[metric.name] for row in rows]
         said = {next(filter(_AVERAGE.fullmatch, cell.flags), "") for cell in cells if cell.value is not None}
         average = said.pop() if len(said) == 1 else ""
-        return Column(
-            metric.name,
-            f"{metric.title} ({average})" if average else metric.title,
-            metric.direction,
-            metric.chance,
-            metric.role,
-            metric.bounds,
-            metric.clean,
-            metric.definition,
-            metric.parts,
-            own,
-            average,
-            self.suite.questions if metric.headline else {},
-        )
+        title = f"{metric.title} ({average})" if average else metric.title
+        facts = (metric.role, metric.bounds, metric.clean, metric.definition, metric.parts)
+        questions = self.suite.questions if metric.headline else {}
+        return Column(metric.name, title, metric.direction, metric.chance, *facts, own, average, questions)
 
-    def _notes(self, digests: Mapping[str, str]) -> Iterable[str]:
+    def _notes(self, head: Metric, digests: Mapping[str, str]) -> Iterable[str]:
         """What a reader must know of the stimuli and the order."""
         for digest in dict.fromkeys(digests.values()):
             known = self.sets.get(digest)
@@ -199,8 +169,8 @@ class _BoardMaker:
                 yield f"partial set: {known.n} of the {known.whole} images of {known.name}"
             if known is not None and known.painted:
                 yield f"{known.name} is not a published set: {known.painted}"
-        if self.metrics[0].direction == "none":
-            yield f"{self.metrics[0].title} has no better or worse: ordered by value, not ranked"
+        if head.direction == "none":
+            yield f"{head.title} has no better or worse: ordered by value, not ranked"
 
 
 def _marked(rows: Sequence[Row], head: str) -> list[Row]:
@@ -254,12 +224,8 @@ def _mean(cells: Sequence[Cell], bounds: tuple[float, float] | None) -> Cell:
 
 def in_order(rows: Iterable[Row], metric: str, direction: Direction = "higher") -> list[Row]:
     """Best first, then by name; those without a value last."""
-
-    def place(row: Row) -> tuple[bool, float, str]:
-        value = row.cells[metric].value
-        return value is None, (value or 0.0) * (1 if direction == "lower" else -1), row.observer
-
-    return sorted(rows, key=place)
+    sign = 1 if direction == "lower" else -1
+    return sorted(rows, key=lambda row: ((v := row.cells[metric].value) is None, sign * (v or 0.0), row.observer))
 
 
 def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: int = 0) -> tuple[Row, ...]:
@@ -282,14 +248,13 @@ def with_ranks(rows: Sequence[Row], metric: str, direction: Direction, above: in
     )
 
 
-# What a board may be told besides: distrust, twins, training conditions.
-
-
 def flagged_last(board: Board) -> Board:
     """The board with every row below the others whose ranking score carries a flag of distrust; either part is ranked
     by itself."""
     heads = [row.cells[board.by] for row in board.rows]
-    pairs = [(row, distrusted(head)) for row, head in zip(board.rows, heads, strict=True) if head.value is not None]
+    pairs = [
+        (row, distrust_flags(head.flags)) for row, head in zip(board.rows, heads, strict=True) if head.value is not None
+    ]
     flagged = [row for row, doubtful in pairs if doubtful]
     if not flagged:
         return board
@@ -298,11 +263,6 @@ def flagged_last(board: Board) -> Board:
     how = board.columns[0].direction
     rows = (*with_ranks(trusted, board.by, how), *with_ranks(flagged, board.by, how, len(trusted)), *rest)
     return noted(replace(board, rows=rows), f"{len(flagged)} of {len(pairs)} rows rank last for a flag '{DISTRUST}...'")
-
-
-def distrusted(cell: Cell) -> bool:
-    """Whether a number carries a flag of distrust."""
-    return bool(distrust_flags(cell.flags))
 
 
 def with_twins(board: Board, identities: Mapping[str, str]) -> Board:

@@ -21,13 +21,7 @@ from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_v
 from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison, adjusted
 
 MANY = 200  # images that are listed of one metric
-DIFFERING = {
-    "condition": "condition",
-    "stimulus": "image",
-    "category": "category",
-    "answer_a": "A says",
-    "answer_b": "B says",
-}
+DIFFERING = ("condition", "stimulus", "category", "answer_a", "answer_b")
 
 
 def comparison_tables(tests: Compared) -> list[Table]:
@@ -78,7 +72,8 @@ def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list
         first = sum(row.winner == "a" for row in rows)
         title = f"{suite}, {metric}: {counted(first, 'image')} that A alone gets right, {len(rows) - first} that B does"
         values = tuple((row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY])
-        fields = (Field("winner", "alone"), *(Field(*pair) for pair in DIFFERING.items()))
+        titles = ("condition", "image", "category", "A says", "B says")
+        fields = (Field("winner", "alone"), *map(Field, DIFFERING, titles))
         more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
         facts = {"suite": suite, "metric": metric}
         tables.append(Table(title, f"A: {a}    B: {b}", fields, values, notes=more, facts=facts))
@@ -142,10 +137,11 @@ def test_table(
 def _notes(tests: Compared) -> Iterator[str]:
     levels = sorted({row.comparison.level for row in tests if row.comparison.p is not None})
     if levels:
+        percent = " to ".join(dict.fromkeys(f"{100 * level:.4g}" for level in (levels[0], levels[-1])))
         rows = f"{counted(len(tests.headlines), 'headline')} and {counted(len(tests.secondary), 'other metric')}"
         yield (
             f"Two families of tests, adjusted apart (Holm): {rows}. An interval is at the level at which Holm's "
-            f"procedure tests its row ({_percent(levels)}): it leaves out 0 exactly where p is below .05."
+            f"procedure tests its row ({percent} %): it leaves out 0 exactly where p is below .05."
         )
         yield "Inconclusive (± half-width of the interval). A / B alone: trials where one of the two alone scores."
     tested = Counter(row.comparison.method for row in tests if row.comparison.p is not None)
@@ -164,14 +160,6 @@ def _notes(tests: Compared) -> Iterator[str]:
 
 def _remarked(rows: Iterable[SuiteComparison]) -> Iterator[str]:
     return (f"{row.title} ({row.suite}): {row.comparison.remark}" for row in rows if row.comparison.remark)
-
-
-def _percent(levels: Sequence[float]) -> str:
-    ends = [f"{100 * level:.4g}" for level in (levels[0], levels[-1])]
-    return f"{' to '.join(dict.fromkeys(ends))} %"
-
-
-# The verdict on a new model.
 
 
 Verdict = Literal[
@@ -256,9 +244,7 @@ class Diff:
     def __str__(self) -> str:
         return diff_markdown(self)
 
-    def _repr_markdown_(self) -> str:
-        """As a notebook shows it."""
-        return diff_markdown(self)
+    _repr_markdown_ = __str__  # as a notebook shows it
 
     @property
     def exit_code(self) -> int:

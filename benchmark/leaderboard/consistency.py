@@ -13,7 +13,7 @@ from benchmark.errors import BenchError, TrialsError, unknown_name
 from benchmark.leaderboard.model import Board, Cell
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
-from benchmark.stats.ranks import HUMAN_METRICS, HumanRank, human_likeness
+from benchmark.stats.ranks import HUMAN_METRICS, human_likeness
 from benchmark.stimuli.generated import shared_exemplars
 
 #: experiment -> observer -> trials
@@ -140,15 +140,11 @@ def likeness_table(board: Board) -> Table:
         Field("place", "place", right=True),
         Field("accuracy_place", "place by OOD accuracy", right=True),
     )
-
-    def values(place: HumanRank) -> tuple[Value, ...]:
-        numbers = (place.mean_rank, place.place, place.accuracy_place)
-        return place.name, *(NOTHING if v is None else f"{v:.3g}" for v in numbers)
-
+    places = [(p.name, (p.mean_rank, p.place, p.accuracy_place)) for p in human_likeness(rows)]
     return Table(
         f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}",
         fields=fields,
-        rows=tuple(map(values, human_likeness(rows))),
+        rows=tuple((name, *(NOTHING if v is None else f"{v:.3g}" for v in numbers)) for name, numbers in places),
         notes=("ranks hold among these networks only: another one can make two trade places",),
     )
 

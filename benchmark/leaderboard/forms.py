@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from io import StringIO
 from itertools import chain
 from types import MappingProxyType
 from typing import Any
@@ -52,18 +53,11 @@ def csv_lines(rows: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> I
     rest = iter(rows)
     first = next(rest, None)
     head = list(names or first or ())
-    writer: Any = csv.writer(_Echo(), lineterminator="\n")
-    yield writer.writerow(head)
-    for record in chain([first], rest):
-        if record:
-            yield writer.writerow([_csv_value(record[name]) for name in head])
-
-
-class _Echo:
-    """A file whose `write` hands the text back: csv.writer then returns each line."""
-
-    def write(self, text: str) -> str:
-        return text
+    values = ([_csv_value(record[name]) for name in head] for record in chain([first], rest) if record)
+    for row in chain([head], values):
+        line = StringIO()
+        csv.writer(line, lineterminator="\n").writerow(row)
+        yield line.getvalue()
 
 
 def _csv_value(value: Any) -> Any:

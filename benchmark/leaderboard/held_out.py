@@ -45,7 +45,13 @@ def unseen_boards(
             known = np.asarray(suite.seen(trials.training, trials), dtype=bool)
             seen |= set(np.unique(trials["condition"][known]).tolist())
         again = [row for scored in members for row in _without(suite, scored, sorted(seen))]
-        tables += [_said(board, sorted(seen)) for board in boards(again, suite, sets, by=by)]
+        levels = Counter(map(degradation_of, sorted(seen)))
+        named = ", ".join(f"{name} ({n} level{'s' * (n > 1)})" for name, n in levels.items())
+        note = f"left out, as an observer here was trained on them: {named}"
+        for board in boards(again, suite, sets, by=by):
+            title = f"{board.title}, without {', '.join(levels)}" if seen else board.title
+            told = note if seen else "no observer here was trained on any condition"
+            tables.append(noted(replace(board, title=title), told))
     return sorted(tables, key=lambda board: -len(board.rows) - len(board.references))
 
 
@@ -79,13 +85,3 @@ def _without(suite: Suite, scored: _Scored, seen: Sequence[str]) -> Iterable[Sco
         if not score.condition:
             fields = {name: getattr(score, name) for name in names}
             yield scored.row._replace(stimuli=scored.stimuli.get(score.role, ""), **fields)
-
-
-def _said(board: Board, seen: Sequence[str]) -> Board:
-    """The board with what was left out in its title and notes."""
-    if not seen:
-        return noted(board, "no observer here was trained on any condition")
-    levels = Counter(map(degradation_of, seen))
-    named = [f"{name} ({n} level{'s' * (n > 1)})" for name, n in levels.items()]
-    left_out = replace(board, title=f"{board.title}, without {', '.join(levels)}")
-    return noted(left_out, f"left out, as an observer here was trained on them: {', '.join(named)}")

@@ -7,12 +7,13 @@ Observers are no random sample of anything, and those of one family are nearly o
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from math import fsum
 from typing import Any, NamedTuple
 
+from benchmark.contracts import distrust_flags
 from benchmark.display import printable
-from benchmark.leaderboard.board import UNTRAINED, distrusted
+from benchmark.leaderboard.board import UNTRAINED
 from benchmark.leaderboard.board_tables import TEXT_MAX
 from benchmark.leaderboard.lineage import NETWORKS, NO_CARD, STANDARD, UNSTATED, Lineage, lineage
 from benchmark.leaderboard.model import CLEAN, Cell, Column
@@ -128,7 +129,7 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     networks = []
     for line in summary.lines:
         if line.kind in NETWORKS and UNTRAINED not in line.training:
-            odd = frozenset(name for name, cell in line.cells.items() if distrusted(cell))
+            odd = frozenset(name for name, cell in line.cells.items() if distrust_flags(cell.flags))
             values = {
                 name: cell.value for name, cell in line.cells.items() if cell.value is not None and name not in odd
             }
@@ -231,12 +232,21 @@ def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
         for network in networks
         if network.name not in paired and network.lineage.recipe != STANDARD
     }
-    rows = (
-        _contrast(name, variable, [pair for pair in pairs if pair[1].lineage.recipe == name])
-        for name in dict.fromkeys(network.lineage.recipe for _, network in pairs)
-        for variable in variables(summary)
-    )
-    return Contrasts(tuple(row for row in rows if row is not None), left_out)
+    rows = []
+    for recipe, variable in product(dict.fromkeys(b.lineage.recipe for _, b in pairs), variables(summary)):
+        of = [(a, b) for a, b in pairs if b.lineage.recipe == recipe]
+        measured = [(a, b) for a, b in of if variable.name in a.values and variable.name in b.values]
+        # Two laboratories' copies of a network, or a recipe's depths, are nearly one pair: they are one family.
+        families: dict[str, list[float]] = defaultdict(list)
+        for a, b in measured:
+            families[b.lineage.family].append(b.values[variable.name] - a.values[variable.name])
+        means = [fsum(part) / len(part) for part in families.values()]
+        low, high = mean_interval(means) if len(means) > 1 else (None, None)
+        low, high = (None, None) if low == high else (low, high)
+        named = tuple((b.name, a.name) for a, b in measured)
+        if measured:
+            rows.append(Contrast(recipe, variable, fsum(means) / len(means), low, high, named, len(means)))
+    return Contrasts(tuple(rows), left_out)
 
 
 def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | None:
@@ -253,23 +263,6 @@ def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | Non
              or own.architecture == other.name.partition(" (")[0])  # ViT-B-16: no sixteenth seed
     ]  # fmt: skip
     return min(alike, key=lambda place: place[:3])[3] if alike else None
-
-
-def _contrast(name: str, variable: Variable, pairs: Sequence[tuple[Observed, Observed]]) -> Contrast | None:
-    measured = [(a, b) for a, b in pairs if variable.name in a.values and variable.name in b.values]
-    if not measured:
-        return None
-    # Two laboratories' copies of a network, or a recipe's depths, are nearly one pair: they are one family.
-    families: dict[str, list[float]] = defaultdict(list)
-    for a, b in measured:
-        families[b.lineage.family].append(b.values[variable.name] - a.values[variable.name])
-    means = [fsum(part) / len(part) for part in families.values()]
-    low = high = None
-    if len(means) > 1:
-        low, high = mean_interval(means)
-        low, high = (None, None) if low == high else (low, high)
-    named = tuple((b.name, a.name) for a, b in measured)
-    return Contrast(name, variable, fsum(means) / len(means), low, high, named, len(means))
 
 
 def link_tables(links: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:

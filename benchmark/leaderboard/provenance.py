@@ -13,9 +13,7 @@ from benchmark.errors import StoreError
 from benchmark.leaderboard.table import estimate
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
-# The command that makes a number again, built from checked fields: no text of a leaderboard is run as a command.
-
-
+# The command of a number is built from checked fields: no text of a leaderboard is run as a command.
 Facts = Mapping[str, Any]
 
 #: What a suite is called after, whose images came in random order only until a verdict was clear.

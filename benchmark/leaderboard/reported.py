@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmark.leaderboard.board import distrusted, in_order
+from benchmark.contracts import distrust_flags
+from benchmark.leaderboard.board import in_order
 from benchmark.leaderboard.lineage import lineage
 from benchmark.leaderboard.model import CLEAN, REPORTED, Board, Cell, Column, Row, cell_of
 from benchmark.leaderboard.summary import NOWHERE, Summary
@@ -46,11 +47,10 @@ def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
         clean = known is not None and known.clean
         return Column(name, title, "none", role=row.role, clean=clean, definition=definition)
 
-    def row_of(observer: str, row: ScoreRow) -> Row:
+    table = []
+    for observer, row in {row.observer: row for row in rows}.items():
         cells = {name: cell_of(scores[name][observer]) if observer in scores[name] else NOWHERE for name in names}
-        return Row(None, None, None, observer, row.kind, row.training, cells)
-
-    table = [row_of(observer, row) for observer, row in {row.observer: row for row in rows}.items()]
+        table.append(Row(None, None, None, observer, row.kind, row.training, cells))
     return Board(
         suite=role if role != "-" else REPORTED,
         version=1,
@@ -80,7 +80,7 @@ def _summary(source: str, boards: Sequence[Board]) -> Summary:
     for row in (row for board in boards for row in board.rows):
         rows.setdefault(row.observer, row)
         for name, cell in row.cells.items():
-            if cell.value is not None and not distrusted(cell):
+            if cell.value is not None and not distrust_flags(cell.flags):
                 cells[name][row.observer] = cell
     common = [column for column in columns.values() if 2 * len(cells[column.metric]) >= len(rows)]
     clean = next((column for column in common if column.clean), None)
@@ -91,5 +91,5 @@ def _summary(source: str, boards: Sequence[Board]) -> Summary:
         plain = {CLEAN: cells[clean.metric].get(row.observer, NOWHERE)} if clean else {}
         return row._replace(cells={**numbers, **plain})
 
-    headlines = [replace(column, suite=column.metric, stimuli=source) for column in common if column is not clean]
+    headlines = [replace(column, suite=column.metric, stimuli=source) for column in heads]
     return Summary(source, tuple(headlines), tuple(map(line, rows.values())), (), clean)
