@@ -39,29 +39,14 @@ def board_table(board: Board) -> Table:
 
     def measured(column: Column) -> Field:
         way = f"; {WAYS[column.direction]}" if column.direction in WAYS else ""
-        where = {"set": board.sets.get(column.role, ""), "stimuli": board.digests.get(column.role, "")}
-        return Field(
-            column.metric,
-            column.title,
-            f"{column.definition}{way}",
-            said=column.average,
-            facts={"direction": column.direction, "role": column.role, **where},
-        )
+        facts = {"direction": column.direction, "role": column.role, "set": board.sets.get(column.role, "")}
+        facts["stimuli"] = board.digests.get(column.role, "")
+        return Field(column.metric, column.title, f"{column.definition}{way}", said=column.average, facts=facts)
 
     head, *others = map(measured, board.columns)
-    fields = (
-        Field("section"),
-        Field("rank", "rank", who=True),
-        Field("observer"),
-        Field("", "observer", who=True),
-        Field("kind"),
-        head,
-        *counts("n"),
-        Field("training", "training", breaks=TAGS_MAX),
-        Field("note"),
-        *others,
-        *map(Field, silent),
-    )
+    who = (Field("section"), Field("rank", "rank", who=True), Field("observer"), Field("", "observer", who=True))
+    about = (Field("training", "training", breaks=TAGS_MAX), Field("note"))
+    fields = (*who, Field("kind"), head, *counts("n"), *about, *others, *map(Field, silent))
     first, way = board.columns[0], WAYS.get(board.columns[0].direction)
     order = f"ranked by {first.title}, {way}" if way else f"ordered by {first.title}"
     sets = {role: {"set": text, "stimuli": board.digests.get(role, "")} for role, text in board.sets.items()}
@@ -200,15 +185,9 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
         head = (title, condition, cell_of(row), n, row.excluded or None)
         return (*head, letters.get(row.stimuli, ""), row.method)
 
-    fields = (
-        Field("metric", "metric", breaks=TEXT_MAX, who=True),
-        Field("condition", "condition", breaks=TEXT_MAX, who=True),
-        Field("", "value"),
-        *counts("n"),
-        *counts("excluded"),
-        Field("", "set"),
-        Field("", "interval by", breaks=TEXT_MAX),
-    )
+    who = (Field(name, name, breaks=TEXT_MAX, who=True) for name in ("metric", "condition"))
+    numbers = (Field("", "value"), *counts("n", "excluded"))
+    fields = (*who, *numbers, Field("", "set"), Field("", "interval by", breaks=TEXT_MAX))
     first = ordered[0]
     described = [f"{letters[d]}: {describe(d, sets)}".removeprefix(": ") for d in used]
     title = f"{first.observer}: {first.suite} (version {first.version}), {first.space}"

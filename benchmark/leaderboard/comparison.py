@@ -100,20 +100,12 @@ def test_table(
     title: str, caption: str, rows: Sequence[tuple[str, SuiteComparison]], suite: str = "", metric: str = ""
 ) -> Table:
     """Paired tests. rows: (whom B is, where that differs, the test); suite, metric: said by the title already."""
-    fields = (
-        Field("other", "B", who=True),
-        Field("suite", "" if suite else "suite", who=True),
-        Field("metric"),
-        Field("title", "" if metric else "metric", breaks=10, who=True),
-        Field("difference", "A - B"),
-        *counts("n"),
-        Field("better", "better", breaks=12),
-        Field("p_holm"),
-        Field("", "p (Holm)"),
-        Field("a", "A"),
-        Field("b", "" if metric else "B"),
-        *counts("A / B alone"),
-    )
+    who = (Field("other", "B", who=True), Field("suite", "" if suite else "suite", who=True), Field("metric"))
+    title_field = Field("title", "" if metric else "metric", breaks=10, who=True)
+    tested = (Field("difference", "A - B"), *counts("n"), Field("better", "better", breaks=12))
+    p_fields = (Field("p_holm"), Field("", "p (Holm)"))
+    sides = (Field("a", "A"), Field("b", "" if metric else "B"), *counts("A / B alone"))
+    fields = (*who, title_field, *tested, *p_fields, *sides)
 
     def values(other: str, row: SuiteComparison) -> tuple[Value, ...]:
         test = row.comparison
@@ -124,14 +116,9 @@ def test_table(
         return (*names, cell, test.n, better(row), *p, test.a, test.b, alone)
 
     shown = [pair for pair in rows if pair[1].comparison.difference is not None]
-    return Table(
-        title,
-        caption,
-        fields if shown else (),
-        tuple(values(*pair) for pair in shown),
-        measure="number",
-        origin=("level", "method", "p", "discordant"),
-    )
+    tests = tuple(values(*pair) for pair in shown)
+    origin = ("level", "method", "p", "discordant")
+    return Table(title, caption, fields if shown else (), tests, measure="number", origin=origin)
 
 
 def _notes(tests: Compared) -> Iterator[str]:

@@ -71,17 +71,12 @@ def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
 
 def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
     """Kappa of pairs under each condition, with the counts that it is made of."""
-    fields = (
-        *(Field(side, "" if title else side, who=True) for side in ("a", "b")),
-        *(Field(name, name, who=True) for name in ("experiment", "condition")),
-        Field("kappa", "kappa"),
-        *counts("n"),
-        *(Field(name.replace(" ", "_"), name, right=True) for name in ("both right", "only a", "only b", "both wrong")),
-        Field("observed"),
-        *counts("c_obs"),
-        Field("expected"),
-        *counts("c_exp"),
-    )
+    sides = (Field(side, "" if title else side, who=True) for side in ("a", "b"))
+    shown = (Field(name, name, who=True) for name in ("experiment", "condition"))
+    four = ("both right", "only a", "only b", "both wrong")
+    answers = (Field(name.replace(" ", "_"), name, right=True) for name in four)
+    shares = (Field("observed"), *counts("c_obs"), Field("expected"), *counts("c_exp"))
+    fields = (*sides, *shown, Field("kappa", "kappa"), *counts("n"), *answers, *shares)
 
     def values(pair: ObserverPair) -> tuple[Value, ...]:
         kappa, table = pair.agreement, pair.agreement.table
@@ -134,12 +129,8 @@ def likeness_table(board: Board) -> Table:
     """The two published rankings of a board's networks."""
     metrics = (*HUMAN_METRICS, "ood_accuracy")
     rows = {row.observer: {m: row.cells[m].value if m in row.cells else None for m in metrics} for row in board.rows}
-    fields = (
-        Field("observer", "observer"),
-        Field("mean_rank", "mean rank", right=True),
-        Field("place", "place", right=True),
-        Field("accuracy_place", "place by OOD accuracy", right=True),
-    )
+    titles = {"mean_rank": "mean rank", "place": "place", "accuracy_place": "place by OOD accuracy"}
+    fields = (Field("observer", "observer"), *(Field(*pair, right=True) for pair in titles.items()))
     places = [(p.name, (p.mean_rank, p.place, p.accuracy_place)) for p in human_likeness(rows)]
     return Table(
         f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}",

@@ -321,24 +321,13 @@ def pair_table(links: Sequence[Link], space: str) -> Table:
         names = (x.name, y.name, x.column.metric, y.column.metric, x.title, y.title)
         return (*names, *map(_cell, (rank, link.partial, link.pearson)), without, rank.n, rank.families)
 
-    return Table(
-        "every headline against every other",
-        "95 % intervals",
-        (
-            *map(Field, ("x", "y", "x_metric", "y_metric")),
-            Field("x_title", "x", who=True, breaks=TEXT_MAX),
-            Field("y_title", "y", who=True, breaks=TEXT_MAX),
-            Field("spearman", "Spearman"),
-            Field("partial given clean", "given clean"),
-            Field("pearson", "Pearson"),
-            Field("", "one family left out"),
-            *counts("n", "families"),
-        ),
-        tuple(map(values, links)),
-        facts={"space": space},
-        measure="coefficient",
-        origin=("families", "method"),
-    )
+    titles = (Field(f"{side}_title", side, who=True, breaks=TEXT_MAX) for side in ("x", "y"))
+    numbers = (Field("spearman", "Spearman"), Field("partial given clean", "given clean"), Field("pearson", "Pearson"))
+    names = map(Field, ("x", "y", "x_metric", "y_metric"))
+    fields = (*names, *titles, *numbers, Field("", "one family left out"), *counts("n", "families"))
+    title, caption, facts = "every headline against every other", "95 % intervals", {"space": space}
+    rows, origin = tuple(map(values, links)), ("families", "method")
+    return Table(title, caption, fields, rows, facts=facts, measure="coefficient", origin=origin)
 
 
 def _cell(coefficient: Correlation | None) -> Value:
@@ -371,13 +360,9 @@ def contrast_table(compared: Contrasts, space: str) -> Table:
     reasons: dict[str, list[str]] = defaultdict(list)
     for name, reason in compared.left_out.items():
         reasons[reason].append(printable(name))
-    fields = (
-        Field("recipe", "recipe", who=True),
-        Field("against"),
-        *(Field(v.name, v.title, v.column.definition, facts={"metric": v.column.metric}) for v in columns.values()),
-        *counts("pairs", "families"),
-        Field("", "minus", breaks=TEXT_MAX),
-    )
+    who = (Field("recipe", "recipe", who=True), Field("against"))
+    cells = (Field(v.name, v.title, v.column.definition, facts={"metric": v.column.metric}) for v in columns.values())
+    fields = (*who, *cells, *counts("pairs", "families"), Field("", "minus", breaks=TEXT_MAX))
     return Table(
         "contrasts of recipes",
         "mean difference of pairs alike in source, architecture and seed, each family (architecture line) counting "

@@ -206,19 +206,13 @@ def provenance_of(
         for at, r in facts["runs"].items()
     }
     commands = {at: run.command for at, run in runs.items()}
-    return Provenance(
-        score,
-        title,
-        observer,
-        {role: notes[digest] for role, digest in facts["stimuli"].items() if digest in notes},
-        next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {}),
-        tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]})),
-        runs[facts["run"]],
-        facts["code"],
-        tuple(behind["key"] for behind in own),
-        tuple(dict.fromkeys(behind["observer"] for behind in others)),
-        made_again(score, observer, own, others, commands, commands[facts["run"]], builtin),
-    )
+    stimuli = {role: notes[digest] for role, digest in facts["stimuli"].items() if digest in notes}
+    policy = next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {})
+    trials = tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]}))
+    keys, peers = (behind["key"] for behind in own), dict.fromkeys(behind["observer"] for behind in others)
+    again = made_again(score, observer, own, others, commands, commands[facts["run"]], builtin)
+    rest = (runs[facts["run"]], facts["code"], tuple(keys), tuple(peers), again)
+    return Provenance(score, title, observer, stimuli, policy, trials, *rest)
 
 
 def provenance_text(behind: Provenance) -> list[str]:

@@ -78,14 +78,9 @@ def _summary(space: str, every: Sequence[Board]) -> Summary:
     if absent:
         named = ", ".join(map(printable, absent[:NAMED])) + (", ..." if len(absent) > NAMED else "")
         said.append(f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}")
-    return Summary(
-        space,
-        tuple(_headline(board, board.columns[0]) for board in boards),
-        tuple(lines),
-        tuple(r for r in aside if any(r.cells[board.suite].value is not None for board in boards)),
-        _headline(*clean) if clean else None,
-        tuple(said),
-    )
+    heads = tuple(_headline(board, board.columns[0]) for board in boards)
+    references = tuple(r for r in aside if any(r.cells[head.suite].value is not None for head in heads))
+    return Summary(space, heads, tuple(lines), references, _headline(*clean) if clean else None, tuple(said))
 
 
 def _headline(board: Board, column: Column) -> Column:
@@ -147,27 +142,17 @@ def summary_table(
         tags = recipe(line.training) if line.training else ""
         who = (section, Rank(*line[:3]), line.observer, shown_name(line.observer, line.kind), line.kind, line.training)
         about = (*((line.cells[CLEAN],) if summary.clean else ()), tags, millions(sizes.get(line.observer)))
-        cells = (
-            line.cells[suite]._replace(sign=signs.get((line.observer, suite), " "))
-            if suite in signed
-            else line.cells[suite]
-            for suite in (head.suite for head in summary.headlines)
-        )
-        return (*who, *cells, *about)
+        cells = {head.suite: line.cells[head.suite] for head in summary.headlines}
+        for suite in signed & cells.keys():
+            cells[suite] = cells[suite]._replace(sign=signs.get((line.observer, suite), " "))
+        return (*who, *cells.values(), *about)
 
     about = "mean of the ranks in the suites (of the lowest - of the highest ranks); it orders the rows and is no score"
-    fields = (
-        Field("section"),
-        Field("mean_rank", "mean rank", about, who=True),
-        Field("observer"),
-        Field("", "observer", who=True),
-        Field("kind"),
-        Field("training"),
-        *map(_field, summary.headlines),
-        *((_field(summary.clean, clean=True),) if summary.clean else ()),
-        Field("", "recipe", breaks=TAGS_MAX),
-        *counts("params"),
-    )
+    who = (Field("section"), Field("mean_rank", "mean rank", about, who=True), Field("observer"))
+    whose = (Field("", "observer", who=True), Field("kind"), Field("training"))
+    clean = (_field(summary.clean, clean=True),) if summary.clean else ()
+    last = (Field("", "recipe", breaks=TAGS_MAX), *counts("params"))
+    fields = (*who, *whose, *map(_field, summary.headlines), *clean, *last)
     return Table(
         f"models by suites, {summary.space}",
         f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites, which is no score",
@@ -184,13 +169,9 @@ def summary_table(
 
 def _field(column: Column, *, clean: bool = False) -> Field:
     way, where = WAYS.get(column.direction, "neither way is better"), column.stimuli
-    return Field(
-        f"{column.suite}.{column.metric}",
-        CLEAN if clean else f"{column.suite} {column.title}",
-        f"{column.definition}; {way}; {where or 'no stimuli'}",
-        said=column.average,
-        facts={"suite": column.suite, "metric": column.metric, "direction": column.direction, "set": where},
-    )
+    key, title = f"{column.suite}.{column.metric}", CLEAN if clean else f"{column.suite} {column.title}"
+    facts = {"suite": column.suite, "metric": column.metric, "direction": column.direction, "set": where}
+    return Field(key, title, f"{column.definition}; {way}; {where or 'no stimuli'}", said=column.average, facts=facts)
 
 
 def millions(count: int | None) -> str:
