@@ -203,23 +203,21 @@ def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     sizes = [cell.source.n + cell.source.excluded for cell in heads if cell.source]
     if len(people) < 2 or (sizes and max(sizes) > ALIKE * min(sizes)):
         return []
-    cells = {column.metric: _mean([row.cells[column.metric] for row in people], column.bounds) for column in columns}
-    return [Row(None, None, None, f"people (mean of {len(people)})", "group", (), cells)]
-
-
-def _mean(cells: Sequence[Cell], bounds: tuple[float, float] | None) -> Cell:
-    values = [cell.value for cell in cells if cell.value is not None]
-    if not values:
-        return Cell(reason=next((cell.reason for cell in cells if cell.reason), "not measured"))
-    flags = [f"mean of {len(values)} of {len(cells)} people"] * (len(values) < len(cells))
-    low = high = None
-    if len(values) > 1:
-        low, high = mean_interval(values, bounds=bounds)
-        if low == high:  # all alike: that says nothing about others
+    cells = {}
+    for column in columns:
+        own = [row.cells[column.metric] for row in people]
+        values = [cell.value for cell in own if cell.value is not None]
+        flags = [f"mean of {len(values)} of {len(own)} people"] * (len(values) < len(own))
+        low, high = mean_interval(values, bounds=column.bounds) if len(values) > 1 else (None, None)
+        if len(values) > 1 and low == high:  # all alike: that says nothing about others
             low = high = None
             flags.append("no spread: no interval")
-    n = sum(cell.n for cell in cells if cell.value is not None)
-    return Cell(sum(values) / len(values), low, high, n, tuple(flags))
+        if values:
+            n = sum(cell.n for cell in own if cell.value is not None)
+            cells[column.metric] = Cell(sum(values) / len(values), low, high, n, tuple(flags))
+        else:
+            cells[column.metric] = Cell(reason=next((cell.reason for cell in own if cell.reason), "not measured"))
+    return [Row(None, None, None, f"people (mean of {len(people)})", "group", (), cells)]
 
 
 def in_order(rows: Iterable[Row], metric: str, direction: Direction = "higher") -> list[Row]:

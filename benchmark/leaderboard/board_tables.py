@@ -51,17 +51,11 @@ def board_table(board: Board) -> Table:
     order = f"ranked by {first.title}, {way}" if way else f"ordered by {first.title}"
     sets = {role: {"set": text, "stimuli": board.digests.get(role, "")} for role, text in board.sets.items()}
     facts = {"suite": board.suite, "version": board.version, "space": board.space, "ranked_by": board.by, "sets": sets}
-    return Table(
-        board.title,
-        f"{'; '.join(dict.fromkeys(board.sets.values())) or 'no stimuli'}; {order}",
-        fields,
-        tuple(values(*row) for block in blocks for row in block),
-        tuple(sum(map(len, blocks[:at])) for at in range(1, len(blocks))),
-        tuple(_notes(board)),
-        _brackets(board),
-        facts=facts,
-        origin=ORIGIN,
-    )
+    caption = f"{'; '.join(dict.fromkeys(board.sets.values())) or 'no stimuli'}; {order}"
+    rows = tuple(values(*row) for block in blocks for row in block)
+    dividers = tuple(sum(map(len, blocks[:at])) for at in range(1, len(blocks)))
+    notes, brackets = tuple(_notes(board)), _brackets(board)
+    return Table(board.title, caption, fields, rows, dividers, notes, brackets, facts=facts, origin=ORIGIN)
 
 
 def shown_name(observer: str, kind: str) -> str:

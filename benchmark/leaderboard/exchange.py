@@ -123,8 +123,6 @@ def json_schema() -> dict[str, Any]:
 
 
 # A document of another leaderboard, read as what it is: somebody else's file, in which nothing is taken on trust.
-
-
 LARGEST = 256 * 2**20  # bytes: a thousand observers under five suites are about 150 MB
 LONGEST, LONGEST_NAME = 20_000, 200  # characters of a text, of an observer's name
 DEEPEST = 24  # lists and objects in one another

@@ -77,10 +77,8 @@ def _score_sets(store: Store, suite: Suite, rows: Sequence[ScoreRow]) -> Iterabl
 def _without(suite: Suite, scored: _Scored, seen: Sequence[str]) -> Iterable[ScoreRow]:
     """The scores of a score set without some conditions, in the form of stored ones."""
     left = scored.trials.where(~np.isin(scored.trials["condition"], seen))
-    names = (
-        *("metric", "condition", "role", "value", "reason", "low", "high", "level", "method"),
-        *("n", "excluded", "flags"),
-    )
+    interval = ("low", "high", "level", "method")
+    names = ("metric", "condition", "role", "value", "reason", *interval, "n", "excluded", "flags")
     for score in suite.score(suite.config, left):
         if not score.condition:
             fields = {name: getattr(score, name) for name in names}

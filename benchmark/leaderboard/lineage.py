@@ -80,22 +80,16 @@ def _parts(name: str, card: Mapping[str, Any]) -> tuple[str, str, str, str]:
     published = _SOURCE.search(name)
     bare = name[: published.start()] if published else name
     seed = _SEED.search(bare)
-    if seed and _is_version(bare, seed, published is not None, _factory(card)):
-        seed = None
+    # A width, a patch, a version or a step is no seed: squeezenet1_0, vit_b_16, eps0_5. Publishers number their
+    # variants, not their seeds; own runs of one card are numbered after a hyphen.
+    if seed and not re.search("seed|run", seed["mark"], re.IGNORECASE):
+        after_digit = seed["mark"] == "_" and bare[seed.start() - 1 : seed.start()].isdigit()
+        seed = None if published or after_digit or _factory(card).startswith(bare.lower()) else seed
     bare = bare[: seed.start()] if seed else bare
     words = _RECIPE_WORDS.search(bare)
     series = _NUMBER.sub("#", words.group().lower()) if words else ""
     bare = bare[: words.start()] if words else bare
     return published["source"] if published else "", bare, series, seed["seed"] if seed else ""
-
-
-def _is_version(bare: str, last: re.Match[str], published: bool, factory: str) -> bool:
-    """Whether the last number of a name is a width, a patch, a version or a step: squeezenet1_0, vit_b_16, eps0_5."""
-    if re.search("seed|run", last["mark"], re.IGNORECASE):
-        return False
-    # Publishers number their variants, not their seeds; own runs of one card are numbered after a hyphen.
-    after_digit = last["mark"] == "_" and bare[last.start() - 1 : last.start()].isdigit()
-    return published or after_digit or factory.startswith(bare.lower())
 
 
 def _factory(card: Mapping[str, Any]) -> str:

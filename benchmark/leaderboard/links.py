@@ -130,9 +130,8 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
     for line in summary.lines:
         if line.kind in NETWORKS and UNTRAINED not in line.training:
             odd = frozenset(name for name, cell in line.cells.items() if distrust_flags(cell.flags))
-            values = {
-                name: cell.value for name, cell in line.cells.items() if cell.value is not None and name not in odd
-            }
+            rest = {name: cell.value for name, cell in line.cells.items() if name not in odd}
+            values = {name: value for name, value in rest.items() if value is not None}
             origin = lineage(line.observer, line.training, cards.get(line.observer, NO_CARD))
             networks.append(Observed(line.observer, line.kind, line.training, origin, values, odd))
     return tuple(networks)

@@ -207,7 +207,7 @@ def provenance_of(
     }
     commands = {at: run.command for at, run in runs.items()}
     stimuli = {role: notes[digest] for role, digest in facts["stimuli"].items() if digest in notes}
-    policy = next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {})
+    policy: Facts = next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {})
     trials = tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]}))
     keys, peers = (behind["key"] for behind in own), dict.fromkeys(behind["observer"] for behind in others)
     again = made_again(score, observer, own, others, commands, commands[facts["run"]], builtin)

@@ -86,10 +86,10 @@ def _summary(source: str, boards: Sequence[Board]) -> Summary:
     clean = next((column for column in common if column.clean), None)
     heads = [column for column in common if column is not clean]
 
-    def line(row: Row) -> Row:
+    lines = []
+    for row in rows.values():
         numbers = {column.metric: cells[column.metric].get(row.observer, NOWHERE) for column in heads}
         plain = {CLEAN: cells[clean.metric].get(row.observer, NOWHERE)} if clean else {}
-        return row._replace(cells={**numbers, **plain})
-
-    headlines = [replace(column, suite=column.metric, stimuli=source) for column in heads]
-    return Summary(source, tuple(headlines), tuple(map(line, rows.values())), (), clean)
+        lines.append(row._replace(cells={**numbers, **plain}))
+    headlines = tuple(replace(column, suite=column.metric, stimuli=source) for column in heads)
+    return Summary(source, headlines, tuple(lines), (), clean)

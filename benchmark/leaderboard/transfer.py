@@ -324,19 +324,18 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
     rows: tuple[tuple[Value, ...], ...] = tuple(
         (row.title, row.kind, row.training, row.observers, *row.cells) for row in table.rows
     )
-    facts = {"matrix": table.title, "space": table.space, "chance": table.chance}
+    told = [asdict(claim) for claim in claims]
+    facts = {"matrix": table.title, "space": table.space, "chance": table.chance, "claims": told}
+    who = Field("trained_on", "trained on", breaks=NAME_WIDTH, who=True)
+    about = map(Field, ("kind", "training", "observers"))
     return Table(
         f"Trained on (row), tested on (column): {table.title}",
         "",
-        (
-            Field("trained_on", "trained on", breaks=NAME_WIDTH, who=True),
-            *map(Field, ("kind", "training", "observers")),
-            *(tested(at, column) for at, column in enumerate(table.columns)),
-        ),
+        (who, *about, *(tested(at, column) for at, column in enumerate(table.columns))),
         rows,
         notes=tuple(_notes(table, claims)),
         intervals="[low, high]: 95 % interval.",
-        facts={**facts, "claims": [asdict(claim) for claim in claims]},
+        facts=facts,
         measure="tested_on",
         origin=CellOrigin._fields,
     )
@@ -345,8 +344,8 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
 def _notes(table: TransferMatrix, claims: Sequence[Claim]) -> list[str]:
     """How to read the matrix, then one line per claim."""
     several = [row for row in table.rows if row.kind == "recipe" and len(row.members) > 1]
-    lines = [f"Accuracy; chance {number(table.chance)}."]
-    lines += [f"{row.title}: mean over {', '.join(row.observers)}" for row in several]
+    means = (f"{row.title}: mean over {', '.join(row.observers)}" for row in several)
+    lines = [f"Accuracy; chance {number(table.chance)}.", *means]
     if any(row.kind == "observer" and not row.training for row in table.rows):
         lines.append("Rows below the recipes: observers whose cards state none, by name.")
     if claims:

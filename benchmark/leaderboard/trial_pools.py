@@ -186,9 +186,6 @@ def _each(conditions: Array, change: Callable[[str], str]) -> Array:
     return np.array([change(name) for name in names.tolist()], dtype=str)[at]
 
 
-# Conditions as columns: one degradation at one level or over several.
-
-
 @dataclass(frozen=True)
 class TransferColumn:
     """A column: one degradation. conditions: its levels, averaged where there are several."""
