@@ -56,7 +56,7 @@ def ratio_score(
     if clusters:  # the interval is about other levels of these factors
         sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
         how = "clustered (" + " x ".join(f"{size} {name}s" for name, size in sizes.items()) + ")"
-        return _robust(score, num, den, clusters, metric.bounds, ", " + how)
+        return _robust(score, num, den, clusters, metric, ", " + how)
     # The interval is about other stimuli; all trials of one go together.
     value, stimuli = float(num.sum() / den.sum()), len(np.unique(stimulus))
     if indicators(num, den) and stimuli == score.n:
@@ -64,7 +64,7 @@ def ratio_score(
         return replace(score, value=value, low=low, high=high, method="wilson")
     if stimuli < 2:
         return replace(score, value=value, flags=(*score.flags, "one stimulus: no interval"))
-    return _robust(score, num, den, {"stimulus": stimulus}, metric.bounds, " (by stimulus)")
+    return _robust(score, num, den, {"stimulus": stimulus}, metric, " (by stimulus)")
 
 
 def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]:
@@ -87,9 +87,7 @@ def indicators(num: Floats, den: Floats) -> bool:
     return bool(np.isin(num, (0, 1)).all() and np.isin(den, (0, 1)).all() and (num <= den).all())
 
 
-def _robust(
-    score: Score, num: Floats, den: Floats, clusters: Clusters, bounds: tuple[float, float] | None, how: str
-) -> Score:
+def _robust(score: Score, num: Floats, den: Floats, clusters: Clusters, metric: Metric, how: str) -> Score:
     """`score` with its value and t with the cluster-robust variance; within bounds, where there are any."""
     value = float(num.sum() / den.sum())
     levels = {len(np.unique(at)): name.removesuffix(EXEMPLAR) for name, at in clusters.items()}
@@ -98,7 +96,7 @@ def _robust(
         flag = f"{least} {levels[least]}s only: the interval may be wider than it must"
         score = replace(score, flags=(*score.flags, flag))
     spread = (few_clusters_variance if few else clustered_variance)(influence, [*clusters.values()])
-    limits = (0.0, 1.0) if indicators(num, den) else bounds
+    limits = (0.0, 1.0) if indicators(num, den) else metric.bounds
     if limits is not None:
         low, high = bounded_interval(value, spread, limits, score.level)
         return replace(score, value=value, low=low, high=high, method=f"wilson{how}")

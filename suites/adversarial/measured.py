@@ -138,7 +138,6 @@ def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Proble
 
 
 def _at_rest(view: View, rows: Rows, rest: Slope) -> dict[str, Array]:
-    """What the trust report needs to know of the unattacked images."""
     raw, logits = view.logits[rows], answers(view)[2]
     top = raw.topk(min(2, raw.shape[1]), dim=1).values
     columns = {

@@ -102,5 +102,4 @@ def choose(entries: Entries, wanted: tuple[str, ...]) -> Iterator[CorruptionEntr
 
 
 def _groups(entry: CorruptionEntry) -> set[str]:
-    """The names by which an entry is chosen."""
     return {entry.name, entry.family, "all", *([COMMON] if entry.family != EXTRA else [])}

@@ -58,7 +58,6 @@ def settled(config: CorruptionConfig, trials: Trials) -> bool:
 
 
 def _undefined(table: CellTable) -> Iterator[Score]:
-    """What has no value, with the reason."""
     for name, reason in table.absent.items():
         yield Score("corruption_accuracy", None, reason, condition=name)
     if not table.clean:

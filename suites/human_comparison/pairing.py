@@ -82,15 +82,8 @@ class Difference:
     shapes: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class Additions:
-    """Values of the two, and what images [n], people through images [n, k], and people [k] add to the difference."""
-
-    a: float
-    b: float
-    images: Floats
-    persons: Floats
-    people: Floats
+#: Values of the two, and what images [n], people through images [n, k], and people [k] add to the difference.
+Additions = tuple[float, float, Floats, Floats, Floats]
 
 
 def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) -> list[Comparison]:
@@ -149,12 +142,12 @@ def _differences(
 
 def _mean(parts: Sequence[Additions], labels: Trials, who: slice) -> Difference:
     """Mean over the kept conditions; of accuracy over their images."""
-    images = np.concatenate([part.images for part in parts]) / len(parts)
-    persons = np.concatenate([part.persons for part in parts]) / len(parts)
-    spread = np.mean([part.people for part in parts], axis=0)
+    of_a, of_b, of_images, of_persons, of_people = zip(*parts, strict=True)
+    images, persons = (np.concatenate(each) / len(parts) for each in (of_images, of_persons))
+    spread = np.mean(of_people, axis=0)
     factors = tuple(shared_clusters(METRICS[0], labels).values())
     variance = crossed_variance(images, persons[:, who], spread[who], factors)
-    a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
+    a, b = float(np.mean(of_a)), float(np.mean(of_b))
     shapes, at = np.unique(exemplars(labels).get(SHAPE, np.full(len(images), "")), return_inverse=True)
     sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
     return Difference(a, b, variance, len(images), {name: total for name, total in sums.items() if name})
@@ -171,7 +164,7 @@ def _added_accuracy(right: Array, second: int | None, people: list[int]) -> Addi
         other, each = theirs.mean(axis=1), theirs.mean(axis=0)
         persons = -(theirs - each) / (n * k)
     a, b = float(own.mean()), float(other.mean())
-    return Additions(a, b, ((own - a) - (other - b)) / n, persons, -(each - each.mean()) / k)
+    return a, b, ((own - a) - (other - b)) / n, persons, -(each - each.mean()) / k
 
 
 def added(metric: str, right: Array, second: int | None, people: list[int]) -> Additions:
@@ -182,14 +175,14 @@ def added(metric: str, right: Array, second: int | None, people: list[int]) -> A
         other, theirs = with_each(metric, right[:, second], right[:, people])
         persons = (adds - theirs) / (n * k)
         gap = each - other
-        return Additions(each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k)
+        return each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k
     pairs, between = among(metric, right[:, people])  # [k, k], [n, k, k]; nothing on the diagonal
     own, ceiling = pairs.sum(axis=1) / (k - 1), pairs.sum() / (k * (k - 1))
     through = between.sum(axis=2) / (k - 1)
     images = (adds.mean(axis=1) - through.mean(axis=1)) / n
     twice = 2 * (k - 1) / (k - 2)  # a person is in two of k pairs' ends; k - 2: jackknife of a mean over pairs
     spread = (each - each.mean() - twice * (own - ceiling)) / k
-    return Additions(each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread)
+    return each.mean(), float(ceiling), images, (adds - twice * through) / (n * k), spread
 
 
 def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) -> Comparison:

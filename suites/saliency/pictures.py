@@ -211,9 +211,8 @@ def strip(tiles: Sequence[Pixels]) -> Image.Image:
     small = [tile[::step, ::step] for tile, step in zip(tiles, steps, strict=True)]
     height, width = (max(tile.shape[axis] for tile in small) for axis in (0, 1))
     room = [((0, height - len(tile)), (0, width - tile.shape[1]), (0, 0)) for tile in small]
-    return Image.fromarray(
-        np.hstack([np.pad(tile, free, constant_values=255) for tile, free in zip(small, room, strict=True)])
-    )
+    padded = [np.pad(tile, free, constant_values=255) for tile, free in zip(small, room, strict=True)]
+    return Image.fromarray(np.hstack(padded))
 
 
 def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array, make: Make) -> GalleryRow:

@@ -16,8 +16,6 @@ from suites.adversarial.attacks.problem import Problem, Rows, Verdicts
 from suites.adversarial.attacks.square import square
 from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Square, Threat, reference
 
-#: What bisection asks: 20 steps that find their own size, of the loss that does not saturate.
-HALVING = Apgd("margin", 20)
 NAME = "U40"
 
 
@@ -94,7 +92,8 @@ class Resistance:
         if not len(rows):
             return
         middle = (self.held[rows] + self.size[rows]) / 2
-        verdicts = self.attack(HALVING, rows, middle)
+        # Steps that find their own size, of the loss that does not saturate.
+        verdicts = self.attack(Apgd("margin", 20), rows, middle)
         fell = verdicts.broken
         self.size[rows[fell]] = verdicts.size[fell]
         self.held[rows[~fell]] = middle[~fell]

@@ -111,7 +111,12 @@ class Ascent(Verdicts):
         self.passes[rows] += 1
         point, z = point.detach(), z.detach()
         self._judge(rows, point, z)
-        self._follow(rows, point, way, z)
+        followed, steps = problem.followed, self.steps[self.at[rows]]
+        if followed.wanted.any():  # gradients of the margin that the trust report asks for
+            which = (steps["loss"] == "margin") & (steps["epsilon"] <= followed.within * CLOSE)
+            for place in np.flatnonzero(which & followed.wanted[rows] & self.standing[rows]).tolist():
+                others = z[place].index_fill(0, problem.labels[rows[place]], float("-inf"))
+                followed.note(int(rows[place]), point[place], way[place], int(others.argmax()))
         if problem.rest is not None and self.keeps < 1:
             # Images that are still far from the boundary take this step at the next epsilon. Those that the stage
             # before had no gradient for (a saturated cross entropy) may be near it.
@@ -134,16 +139,6 @@ class Ascent(Verdicts):
         self.reached[came, self.at[came] - 1] = self.margin[came]
         self.fell[fell] = self.at[fell] - ~self.fresh[fell]
         self.standing[fell] = False
-
-    def _follow(self, rows: Rows, point: Tensor, way: Tensor, z: Tensor) -> None:
-        """Keep the gradients of the margin that are followed, for the trust report."""
-        followed, steps = self.problem.followed, self.steps[self.at[rows]]
-        if not followed.wanted.any():
-            return
-        which = (steps["loss"] == "margin") & (steps["epsilon"] <= followed.within * CLOSE)
-        for place in np.flatnonzero(which & followed.wanted[rows] & self.standing[rows]).tolist():
-            others = z[place].index_fill(0, self.problem.labels[rows[place]], float("-inf"))
-            followed.note(int(rows[place]), point[place], way[place], int(others.argmax()))
 
     def _move(self, rows: Rows, point: Tensor, way: Tensor) -> None:
         """Move the images at `rows` that are still standing, a few at a time: as many as stay in the processor's cache

@@ -44,11 +44,8 @@ def dlr(z: Tensor, y: Tensor, t: Tensor | None = None) -> Tensor:
     return margin(z, y, t) / (top[:, 0] - lower + TINY)
 
 
-LOSSES: Mapping[LossName, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    "ce": cross_entropy,
-    "margin": margin,
-    "dlr": dlr,
-}
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+LOSSES: Mapping[LossName, Loss] = {"ce": cross_entropy, "margin": margin, "dlr": dlr}
 
 
 @dataclass

@@ -183,7 +183,6 @@ def log_norm(gradients: Array) -> Floats:
 
 
 def _products(a: Floats, b: Floats) -> Floats:
-    """[n] scalar products."""
     count = len(a)
     return np.asarray(np.einsum("np,np->n", a.reshape(count, -1), b.reshape(count, -1)))
 

@@ -58,7 +58,14 @@ def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
     """The areas of every reference map on a chunk, images [n, 3, h, w] in [0,1].
 
     They know no network, so they are computed once in a process for all that are shown the same pixels."""
-    columns = _remembered(_digest(images, context))
+    digest = sha256()  # processors have instructions for it: twice as fast as what is made for programs
+    for array in (images, context.masks, context.valid, context.pool):
+        if array is not None:
+            digest.update(repr((array.shape, array.dtype)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    for names in (context.shape, context.items, context.categories):
+        digest.update("\0".join(map(str, names)).encode())
+    columns = _remembered(digest.hexdigest())
     if not columns:
         parts = []
         for start in range(0, len(images), _AT_ONCE):
@@ -73,18 +80,6 @@ def reference_columns(images: Array, context: MaskContext) -> dict[str, Floats]:
 def _remembered(_digest: str) -> dict[str, Floats]:
     """The columns of a chunk, by the digest of all that they depend on; empty when first asked for."""
     return {}
-
-
-def _digest(images: Array, context: MaskContext) -> str:
-    """Of pixels, masks and labels."""
-    total = sha256()  # processors have instructions for it: twice as fast as what is made for programs
-    for part in (images, context.masks, context.valid, context.pool):
-        if part is not None:
-            total.update(repr((part.shape, part.dtype)).encode())
-            total.update(np.ascontiguousarray(part).data)
-    for names in (context.shape, context.items, context.categories):
-        total.update("\0".join(map(str, names)).encode())
-    return total.hexdigest()
 
 
 def _luminance(images: Array) -> Floats:
