@@ -168,7 +168,7 @@ QUICK = AdversarialConfig(
     check=Square(100),
     opinion=(Square(300), Apgd("margin", 100)),
     images=128,
-    finish=Finish(*(Apgd("margin", 20), 0.3), last=Apgd("dlr", 15, 3), close=0.1, at=(0.5 / 255, 4 / 255)),
+    finish=Finish(Apgd("margin", 20), 0.3, last=Apgd("dlr", 15, 3), close=0.1, at=(0.5 / 255, 4 / 255)),
     leap=0.6,
 )
 #: Every epsilon from the image itself, a random start for what survives, then the margin.

@@ -69,8 +69,7 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
             blocks.append(Block(stimuli, name, presentation=presentation(stimuli), role=name))
     if not blocks:
         raise MissingStimuli(f"'{config.role}' has none of {', '.join(config.corruptions)}")
-    other = [block.role for block in blocks if block.presentation != "whole"]
-    if other:
+    if other := [block.role for block in blocks if block.presentation != "whole"]:
         missing[SIZE_224] = f"{len(other)} parts hold images of another size, first {other[0]}"
     try:
         clean = shelf.find(ROLE)

@@ -53,10 +53,7 @@ def _plain(role: str, title: str) -> HumanExperiment:
 
 EXPERIMENTS = (
     _pair("colour", "colour and grey", "cr", "bw"),
-    _graded(
-        "contrast", "contrast", "c100 c50 c30 c15 c10 c05 c03 c01",
-        "c50 c30 c15 c10 c05", "log", "contrast (%)",
-    ),
+    _graded("contrast", "contrast", "c100 c50 c30 c15 c10 c05 c03 c01", "c50 c30 c15 c10 c05", "log", "contrast (%)"),
     _graded(
         "high-pass", "high-pass", "inf 3 1.5 1 0.7 0.55 0.45 0.4",
         "3 1.5 1 0.7", "log", "standard deviation of the filter (pixels)",

@@ -27,11 +27,6 @@ from suites.human_comparison.consistency import answers_of
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import counted, roles_of
 
-# The human metrics of pairs of observers, and what each image adds to them to first order.
-
-#: The largest difference of two values of each metric.
-LIMITS = {"error_consistency": 2.0, "observed_consistency": 1.0, "accuracy_difference": 1.0}
-
 
 def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
     """Values of one observer with each of k others [k], and n times what each image adds to them [n, k].
@@ -49,16 +44,6 @@ def with_each(metric: str, one: Array, others: Array) -> tuple[Floats, Floats]:
     kappa, room = kappa_of(observed, expected), np.where(expected < 1, 1 - expected, 1.0)
     chance = (2 * q - 1) * (x - p) + (2 * p - 1) * (y - q)
     return kappa, ((same - observed) - (1 - kappa) * chance) / room
-
-
-def among(metric: str, right: Array) -> tuple[Floats, Floats]:
-    """`with_each` of all pairs of k observers: [k, k] and [n, k, k], 0 on the diagonal."""
-    n, k = right.shape
-    values, adds = np.zeros((k, k)), np.zeros((n, k, k))
-    for i in range(k):
-        values[i], adds[:, i] = with_each(metric, right[:, i], right)
-        values[i, i], adds[:, i, i] = 0.0, 0.0
-    return values, adds
 
 
 METHOD = "t test, images and people"  # both drawn from more
@@ -176,7 +161,10 @@ def added(metric: str, right: Array, second: int | None, people: list[int]) -> A
         persons = (adds - theirs) / (n * k)
         gap = each - other
         return each.mean(), other.mean(), persons.sum(axis=1), persons, (gap - gap.mean()) / k
-    pairs, between = among(metric, right[:, people])  # [k, k], [n, k, k]; nothing on the diagonal
+    crowd, pairs, between = right[:, people], np.zeros((k, k)), np.zeros((n, k, k))  # nothing on the diagonal
+    for i in range(k):
+        pairs[i], between[:, i] = with_each(metric, crowd[:, i], crowd)
+        pairs[i, i], between[:, i, i] = 0.0, 0.0
     own, ceiling = pairs.sum(axis=1) / (k - 1), pairs.sum() / (k * (k - 1))
     through = between.sum(axis=2) / (k - 1)
     images = (adds.mean(axis=1) - through.mean(axis=1)) / n
@@ -198,7 +186,7 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
         products = (first.shapes[name] * second.shapes[name] for name in sorted(shared))
         total += 2 * sum(products) * len(shared) / max(1, len(shared) - 1)
     variance = mean_of([part.variance for part in parts], total)
-    limit = LIMITS.get(metric, 1.0)
+    limit = 2.0 if metric == "error_consistency" else 1.0  # the largest difference of two values
     if sqrt(variance.value) > ROUNDING * limit:
         return decided(start, Studentised(gap, sqrt(variance.value), variance.df, limit), method)
     if metric != ACCURACY or gap not in (-1.0, 0.0, 1.0):

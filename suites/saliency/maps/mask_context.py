@@ -50,9 +50,7 @@ def context_of(view: View, pool: int) -> MaskContext:
     category = objects(stimuli)
     shape = category[view.index]
     texture = np.asarray(view.labels.get("texture", shape))
-    valid = None
-    if stimuli.ignored is not None:
-        valid = ~np.stack([view.ignored(int(i)) for i in view.index])
+    valid = None if stimuli.ignored is None else ~np.stack([view.ignored(int(i)) for i in view.index])
     count = min(pool, len(stimuli)) if stimuli.mask else 0
     index = np.arange(count, dtype=np.int64) * len(stimuli) // max(count, 1)
     others = _masks(view, index)
