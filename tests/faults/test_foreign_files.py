@@ -44,7 +44,7 @@ from benchmark.stimuli.regenerate import recipes_beside, trial_stimuli
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
 from benchmark.stimuli.trials import read_trials
-from registry.cards import BUILTIN_FOLDER, read_cards
+from registry.cards import read_cards
 from registry.checkpoints import fit_state, read_weights
 from registry.exported import checked_archive
 from registry.families.family import of_folder
@@ -566,14 +566,6 @@ CONTROLS = "\x00\x1b\x7f\u2028\u202e\u2066\ud800"
 OURS = {"catalogue", "memory"}  # the test itself reads these files
 #: Floats have no known white; a text head of another digest; a state dict of no network; no weights in the ring.
 REFUSED = {"image-tiff-f", "text-head", "ring"}
-
-
-@pytest.fixture(autouse=True)
-def few_built_in_cards(monkeypatch, tmp_path_factory):
-    """Reading the package's own cards again for each input would take most of the time."""
-    folder = tmp_path_factory.mktemp("built-in")
-    shutil.copy(BUILTIN_FOLDER / "world.yaml", folder)
-    monkeypatch.setattr("registry.cards.BUILTIN_FOLDER", folder)
 
 
 @pytest.fixture
