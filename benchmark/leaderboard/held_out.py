@@ -50,8 +50,8 @@ def unseen_boards(
         note = f"left out, as an observer here was trained on them: {named}"
         for board in boards(again, suite, sets, by=by):
             title = f"{board.title}, without {', '.join(levels)}" if seen else board.title
-            told = note if seen else "no observer here was trained on any condition"
-            tables.append(noted(replace(board, title=title), told))
+            text = note if seen else "no observer here was trained on any condition"
+            tables.append(noted(replace(board, title=title), text))
     return sorted(tables, key=lambda board: -len(board.rows) - len(board.references))
 
 

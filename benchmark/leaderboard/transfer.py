@@ -324,8 +324,12 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
     rows: tuple[tuple[Value, ...], ...] = tuple(
         (row.title, row.kind, row.training, row.observers, *row.cells) for row in table.rows
     )
-    told = [asdict(claim) for claim in claims]
-    facts = {"matrix": table.title, "space": table.space, "chance": table.chance, "claims": told}
+    facts = {
+        "matrix": table.title,
+        "space": table.space,
+        "chance": table.chance,
+        "claims": [asdict(claim) for claim in claims],
+    }
     who = Field("trained_on", "trained on", breaks=NAME_WIDTH, who=True)
     about = map(Field, ("kind", "training", "observers"))
     return Table(

@@ -57,13 +57,13 @@ def saturate(images: torch.Tensor, factor: float, rise: float) -> torch.Tensor:
     red, green, blue = images.unbind(1)
     value, least = images.amax(dim=1), images.amin(dim=1)
     span = value - least
-    grey, zero, one = span == 0, torch.zeros_like(span), torch.ones_like(span)
-    divisor = torch.where(grey, one, span)
+    grey, zero, unit = span == 0, torch.zeros_like(span), torch.ones_like(span)
+    divisor = torch.where(grey, unit, span)
     hue = torch.where(red == value, (green - blue) / divisor, zero)
     hue = torch.where(green == value, 2 + (blue - red) / divisor, hue)
     hue = torch.where(blue == value, 4 + (red - green) / divisor, hue)
     turn = torch.where(grey, zero, (hue / 6).remainder_(1.0)) * 6
-    after = (span / torch.where(grey, one, value) * factor + rise).clamp_(0, 1)
+    after = (span / torch.where(grey, unit, value) * factor + rise).clamp_(0, 1)
     sector = turn.floor()
     part = turn - sector
     low = value * (1 - after)

@@ -1,6 +1,6 @@
 """Pictures of the report at three widths for docs/figures, and what its pages weigh.
 
-    python benchmarks/report_pictures.py world.db reference.db
+    python docs/report_pictures.py world.db reference.db
 
 A leaderboard of `bench run` on the built-in world, and one of `bench reference`. Needs the extra 'report', playwright
 and a Chromium. Prints a line for each page: bytes of everything that opening it at 1440 px reads.
@@ -21,7 +21,7 @@ from benchmark.variables import read_settings
 
 WIDTHS = {390: 1690, 768: 1300, 1440: 1300}  # px: what is shown of each
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
+FIGURES = Path(__file__).resolve().parent / "figures"
 
 
 def shoot(browser: Browser, report: Path, page: str, width: int, height: int) -> tuple[bytes, int]:

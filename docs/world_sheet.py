@@ -1,6 +1,6 @@
 """Draw a contact sheet of the built-in world: one column a class, a few rows a condition.
 
-python benchmarks/world_contact_sheet.py docs/figures/world.png"""
+python docs/world_sheet.py docs/figures/world.png"""
 
 import argparse
 from pathlib import Path
