@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from benchmark import plugins
 from benchmark.api.options import Db, Limit, Names, Option, Precision, Seed, SuiteNames, Target, joined
 from benchmark.contracts import Policy
-from benchmark.display import duration
+from benchmark.display import counted, duration
 from benchmark.engine.plan import (
     Shard,
     Task,
@@ -29,7 +28,7 @@ from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, absent, find_entry, folder_of
 from benchmark.store import Store, open_store, require_usable
-from benchmark.store.place import locate
+from benchmark.store.place import is_there
 from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
@@ -90,12 +89,12 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     cards = read_cards(settings.cards)
     if pattern != DEFAULT_MODELS:
         return select_cards(pattern, cards)
-    bundled = [card for card in cards.values() if is_bundled(card) and availability(card, settings.place).on_disk]
-    recipes = {
-        (card.arch, card.training, card.name if card.simulated or card.source == "ideal" else ""): card
-        for card in reversed(bundled)
-    }
-    return [card for card in bundled if card in recipes.values()]
+    first: dict[tuple[Any, ...], ModelCard] = {}
+    for card in cards.values():
+        if is_bundled(card) and availability(card, settings.place).on_disk:
+            own_name = card.name if card.simulated or card.source == "ideal" else ""
+            first.setdefault((card.arch, card.training, own_name), card)
+    return list(first.values())
 
 
 @dataclass(frozen=True)
@@ -125,25 +124,25 @@ class Prepared:
         """What travels to another process."""
         return replace(self, tasks=[], suites=SuiteShelf({}, {}), request=replace(self.request, **request))
 
+    @property
+    def in_one_process(self) -> bool:
+        """Whether this process carries the plan out by itself: no cluster, and one device."""
+        return self.request.executor != "ray" and len(devices_and_policy(self.request)[0]) == 1
+
     def steps(self) -> list[Prepared]:
         """The plan as it is carried out: suite by suite in one process; as a whole by several, or where it stands for
         shards that a leaderboard lacks."""
-        if self.part or self.request.executor == "ray" or len(devices_and_policy(self.request)[0]) > 1:
+        if self.part or not self.in_one_process:
             return [self]
-        if locate(self.settings.db).path is None or Path(self.settings.db).exists():
+        if is_there(self.settings.db):
             with open_store(self.settings.db, write=False) as store:
-                ended = ended_parts(store.run_notes())
-            if lacking_parts(ended, ended):
-                return [self]
+                if _lacks_parts(store):
+                    return [self]
         return self.by_suite()
 
     def by_suite(self) -> list[Prepared]:
         """The plan suite by suite, the cheapest first: what costs little is seen early."""
-        from benchmark.engine.estimating import passes_of
-
-        costs: dict[str, float] = {}
-        for task in self.tasks:
-            costs[task.suite.name] = costs.get(task.suite.name, 0.0) + passes_of(task)
+        costs = self._passes(lambda task: task.suite.name)
         return [
             replace(self, tasks=[task for task in self.tasks if task.suite.name == suite], only=(suite,))
             for suite in sorted(costs, key=lambda name: (costs[name], name))
@@ -156,21 +155,24 @@ class Prepared:
         tasks = [task for task in self.tasks if task.plan.blocks]
         observers, suites = {task.card.name for task in tasks}, dict.fromkeys(task.suite.name for task in tasks)
         answers = sum(task.trials for task in tasks)
-        (device, *more), _ = devices_and_policy(self.request)
-        seconds = 0.0 if more else expected_seconds(tasks, self.settings, device)
+        seconds = 0.0  # of several processes and of a cluster not known here
+        if self.in_one_process:
+            seconds = expected_seconds(tasks, self.settings, devices_and_policy(self.request)[0][0])
         about = f", about {duration(seconds)} of computing" if seconds >= 1 else ""
-        who = f"{len(observers)} observer{'s' * (len(observers) > 1)} under {', '.join(suites)}"
+        who = f"{counted(len(observers), 'observer')} under {', '.join(suites)}"
         return f"{who}: {answers:,} answers{about} where none is stored"
 
     def passes(self) -> dict[str, float]:
         """Model -> forward passes that its part of the plan costs, with nothing stored; {} if several processes tell
         their progress themselves."""
+        return self._passes(lambda task: task.card.name) if self.in_one_process else {}
+
+    def _passes(self, of: Callable[[Task], str]) -> dict[str, float]:
         from benchmark.engine.estimating import passes_of
 
         passes: dict[str, float] = {}
-        if self.request.executor != "ray" and len(devices_and_policy(self.request)[0]) == 1:
-            for task in self.tasks:
-                passes[task.card.name] = passes.get(task.card.name, 0.0) + passes_of(task)
+        for task in self.tasks:
+            passes[of(task)] = passes.get(of(task), 0.0) + passes_of(task)
         return passes
 
 
@@ -225,6 +227,12 @@ def parts_of(prepared: Prepared, policy: Policy, n: int) -> list[Prepared]:
     ]
 
 
+def _lacks_parts(store: Store) -> bool:
+    """Whether a leaderboard has some shards of a plan and lacks others."""
+    ended = ended_parts(store.run_notes())
+    return bool(lacking_parts(ended, ended))
+
+
 def run_here(
     prepared: Prepared,
     reporter: RunReporter,
@@ -244,8 +252,7 @@ def run_here(
     with open_store(prepared.settings.db) as store:
         # A whole run in a leaderboard that lacks parts of a plan is called the one part of its own. Nobody asks
         # otherwise, and the operations of each architecture would be counted.
-        ended = ended_parts(store.run_notes())
-        is_note = not prepared.part and lacking_parts(ended, ended)
+        is_note = not prepared.part and _lacks_parts(store)
         whole = parts_of(prepared, policy, 1)[0].part if is_note else ""
         kept = {name: value for name, value in asked.items() if value}
         options = RunOptions(

@@ -22,6 +22,7 @@ from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
 from benchmark.stimuli.verify import Depth
 from benchmark.stimuli.verify import verify as check
 from benchmark.store import open_store
+from benchmark.store.place import is_there
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 
@@ -216,14 +217,14 @@ def doctor(*, db: Db = None) -> int:
     tell("ok", f"python    {facts['python']} on {facts['platform']}")
     tell("ok", f"packages  {', '.join(f'{name} {version}' for name, version in facts['packages'].items() if version)}")
     tell("ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads")
-    if "://" not in settings.db and not Path(settings.db).exists():
-        tell("ok", f"database  {settings.db} (not there yet: the first run makes it)")
-    else:
-        try:
+    try:
+        if is_there(settings.db):
             with open_store(settings.db, write=False) as store:
                 tell("ok", f"database  {settings.db}, {len(store.observers())} observers")
-        except StoreError as error:
-            tell("FAIL", f"database  {error}")
+        else:
+            tell("ok", f"database  {settings.db} (not there yet: the first run makes it)")
+    except StoreError as error:
+        tell("FAIL", f"database  {error}")
     suites = find_suites()
     tell("ok", f"suites    {', '.join(suites.suites)}")
     for name, reason in suites.broken.items():

@@ -77,21 +77,9 @@ def run(
     if not agreed(prepared, yes=yes):
         say("not started; with --limit N it is a smaller run.", err=True)
         return 1
-    say(f"{prepared.part + ': ' if prepared.part else ''}writing to {settings.db}: {prepared.summary()}", err=True)
-    started, report, steps = time.monotonic(), RunReport(), prepared.steps()
     # Who ran a network of one's own is shown it among its neighbours, not everybody's board.
     near = None if named == [api.DEFAULT_MODELS] else {card.name for card in prepared.cards}
-    for at, step in enumerate(steps, 1):
-        if len(steps) > 1:
-            say(f"suite {at} of {len(steps)}: {step.only[0]}", err=True)
-        with reporting(quiet=quiet, planned=step.passes()) as reporter:
-            report.join(api.execute(step, reporter, as_typed()))
-        if len(steps) > 1 and not quiet:
-            print_boards(step.only[0], brief=True, near=near, db=settings.db)
-    pairs = f"{len(report.tasks)} pairs of observer and suite: " if len(report.tasks) > 1 else ""
-    say(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
-    _say_failed(report.failed)
-    _say_skipped(report.skipped)
+    report = _carry_out(prepared, near, quiet=quiet)
     if not prepared.part:
         _show_standing(prepared, near)
     elif prepared.tasks:
@@ -102,6 +90,25 @@ def run(
     if report.exit_code == 1 and not report.failed:
         say("nothing ran: none of these suites applies to these models.", err=True)
     return 3 if strict and report.skipped and not report.failed else report.exit_code
+
+
+def _carry_out(prepared: api.Prepared, near: Collection[str] | None, *, quiet: bool) -> RunReport:
+    """Step by step, each with its headline board as soon as it is scored."""
+    db = prepared.settings.db
+    say(f"{prepared.part + ': ' if prepared.part else ''}writing to {db}: {prepared.summary()}", err=True)
+    started, report, steps = time.monotonic(), RunReport(), prepared.steps()
+    for at, step in enumerate(steps, 1):
+        if len(steps) > 1:
+            say(f"suite {at} of {len(steps)}: {step.only[0]}", err=True)
+        with reporting(quiet=quiet, planned=step.passes()) as reporter:
+            report.join(api.execute(step, reporter, as_typed()))
+        if len(steps) > 1 and not quiet:
+            print_boards(step.only[0], brief=True, near=near, db=db)
+    pairs = f"{len(report.tasks)} pairs of observer and suite: " if len(report.tasks) > 1 else ""
+    say(f"{pairs}{_counts(report.counts)} in {time.monotonic() - started:.0f} s", err=True)
+    _say_failed(report.failed)
+    _say_skipped(report.skipped)
+    return report
 
 
 def _show_standing(prepared: api.Prepared, near: Collection[str] | None) -> None:

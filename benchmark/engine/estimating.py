@@ -6,7 +6,6 @@ name: weights or code may have changed since."""
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmark.contracts import Policy
 from benchmark.display import duration
@@ -16,6 +15,7 @@ from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import open_store
+from benchmark.store.place import is_there
 from registry.loading import availability, load_observer
 from registry.model import LoadedModel
 
@@ -42,8 +42,8 @@ class Estimate:
 def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> Iterator[Estimate]:
     """One line per task that applies. Speeds are those that tuning measured on this device."""
     with ExitStack() as open_until_here:
-        is_made = "://" in settings.db or Path(settings.db).exists()
-        store = open_until_here.enter_context(open_store(settings.db, write=False)) if is_made else None
+        opened = open_store(settings.db, write=False) if is_there(settings.db) else None
+        store = open_until_here.enter_context(opened) if opened is not None else None
         codes, identities = Codes(), dict[str, str]()
         known = {row.name for row in store.observers(latest=False)} if store is not None else set()
         for name, card in {task.card.name: task.card for task in tasks}.items():

@@ -215,6 +215,20 @@ def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest
     return Group(*parts)
 
 
+def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict[int, int]:
+    """Characters of each column: spare ones go from the left to those that may break; the widest give what lacks."""
+    sizes = dict(least)
+    spare = width + GAP - sum(size + GAP for size in sizes.values())
+    for at in sizes:
+        more = max(0, min(spare, natural[at] - least[at]))
+        sizes[at] += more
+        spare -= more
+    while spare < 0 and max(sizes.values()) > 1:
+        sizes[max(sizes, key=lambda at: sizes[at])] -= 1
+        spare += 1
+    return sizes
+
+
 def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:
     """The columns for rich, as many side by side as have room. Names and numbers break only where one of them has no
     room beside the name. Rows below a divider stand where they have something."""
@@ -246,15 +260,7 @@ def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Itera
         return any(columns[at][row] not in nothing for at in columns_of)
 
     for block in blocks:
-        sizes = {at: least[at] for at in sorted(block)}
-        spare = width + GAP - sum(size + GAP for size in sizes.values())
-        for at in sizes:  # what is left goes to columns that may break, from the left
-            more = max(0, min(spare, natural[at] - least[at]))
-            sizes[at] += more
-            spare -= more
-        while spare < 0 and max(sizes.values()) > 1:
-            sizes[max(sizes, key=lambda at: sizes[at])] -= 1
-            spare += 1
+        sizes = _sizes({at: least[at] for at in sorted(block)}, natural, width)
         drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for at, size in sizes.items():
             justify: Any = "right" if shown[at].right else "left"

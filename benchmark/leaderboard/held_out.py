@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.contracts import Suite, Trials
+from benchmark.display import counted
 from benchmark.errors import BenchError
 from benchmark.leaderboard.board import boards, noted
 from benchmark.leaderboard.model import Board
@@ -46,7 +47,7 @@ def unseen_boards(
             seen |= set(np.unique(trials["condition"][known]).tolist())
         again = [row for scored in members for row in _without(suite, scored, sorted(seen))]
         levels = Counter(map(degradation_of, sorted(seen)))
-        named = ", ".join(f"{name} ({n} level{'s' * (n > 1)})" for name, n in levels.items())
+        named = ", ".join(f"{name} ({counted(n, 'level')})" for name, n in levels.items())
         note = f"left out, as an observer here was trained on them: {named}"
         for board in boards(again, suite, sets, by=by):
             title = f"{board.title}, without {', '.join(levels)}" if seen else board.title
