@@ -141,7 +141,6 @@ def test_textures_are_files_or_pictures_and_part_of_the_identity():
 SAMPLED = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "fog")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", (*SAMPLED, "motion_blur", "spatter", pytest.param("glass_blur", marks=pytest.mark.slow))
 )

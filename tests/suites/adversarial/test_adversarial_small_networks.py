@@ -68,7 +68,6 @@ def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(no
     assert not apgd(problem, norm, 0.99 * exact, recipe).broken.any()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
 def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm):
     problem = problem_of(two_way, grey())
@@ -114,7 +113,6 @@ def watched(problem):
     return Problem(forward, *given, batch=problem.batch), shown
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["dlr", pytest.param("ce", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("norm", ["linf", *(pytest.param(norm, marks=pytest.mark.slow) for norm in ("l2", "l1"))])
 def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
@@ -159,7 +157,6 @@ def test_square_keeps_to_ball_and_box_and_tells_the_truth(norm):
     assert (verdicts.margin[verdicts.broken] >= 0).all() and np.isnan(verdicts.size[~verdicts.broken]).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", pytest.param("l2", marks=pytest.mark.slow)])
 def test_neither_batch_nor_company_changes_an_attack(norm):
     x, epsilon = grey(), 1.3 * radius(problem_of(two_way, grey()), norm)
