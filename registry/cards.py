@@ -25,6 +25,7 @@ from registry.foreign import problems, read_document, shown, texts_in, unprintab
 Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 ResizeMode = Literal["shortest", "longest", "squash"]
+Margin = Literal["nearest", "down"]
 Triple = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
 Level = Annotated[int, Field(ge=0, le=255)]
@@ -46,7 +47,8 @@ class Preprocess(BaseModel):
     size: side of the square input, in pixels; resize: the side that natural images are brought to before the centre
     crop: the shorter one, the longer one (what is lacking is filled with `fill`, levels of 0 to 255), or both (squash:
     without regard to the aspect); scale: 255 for networks trained on 0..255; fixed_size: the network takes nothing but
-    `size` (a ViT)."""
+    `size` (a ViT); margin: how half of an odd rest beside the centre crop is rounded: to the nearest even pixel
+    (torchvision, timm) or down (transformers)."""
 
     model_config = _CONFIG
 
@@ -60,12 +62,13 @@ class Preprocess(BaseModel):
     fixed_size: bool = False
     resize_mode: ResizeMode = "shortest"
     fill: tuple[Level, Level, Level] = (0, 0, 0)
+    margin: Margin = "nearest"
 
     @model_serializer(mode="wrap")
     def _without_usual(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """The rule of most networks is left out: the identity of models from before there were others stays."""
         fields: dict[str, Any] = plain(self)
-        usual = {"resize_mode": "shortest", "fill": (0, 0, 0)}
+        usual = {"resize_mode": "shortest", "fill": (0, 0, 0), "margin": "nearest"}
         return {name: value for name, value in fields.items() if getattr(self, name) != usual.get(name)}
 
     @model_validator(mode="after")

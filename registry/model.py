@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from registry.cards import Interpolation, ModelCard, Preprocess
+from registry.cards import Interpolation, Margin, ModelCard, Preprocess
 from registry.errors import LabelError
 from registry.files import digest_data
 from registry.labels import LabelSpace, spaces_of_size
@@ -51,10 +51,10 @@ def shorter_side(pixels: NDArray[Plane], side: int, interpolation: Interpolation
     return _resized(pixels, (side, longer) if width <= height else (longer, side), interpolation)
 
 
-def centre_crop(pixels: NDArray[Plane], side: int) -> NDArray[Plane]:
-    """The square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop splits it."""
-    top = round((pixels.shape[0] - side) / 2.0)
-    left = round((pixels.shape[1] - side) / 2.0)
+def centre_crop(pixels: NDArray[Plane], side: int, margin: Margin = "nearest") -> NDArray[Plane]:
+    """The square of `side` pixels in the middle; an odd margin is split as torchvision's CenterCrop splits it, or as
+    the processors of transformers do ("down")."""
+    top, left = (rest // 2 if margin == "down" else round(rest / 2) for rest in (n - side for n in pixels.shape[:2]))
     return pixels[top : top + side, left : left + side]
 
 
@@ -67,9 +67,9 @@ def _presented(
     if presentation == "whole":
         return plane
     if how.resize_mode == "squash":
-        return centre_crop(_resized(plane, (how.resize, how.resize), interpolation), how.size)
+        return centre_crop(_resized(plane, (how.resize, how.resize), interpolation), how.size, how.margin)
     if how.resize_mode == "shortest":
-        return centre_crop(shorter_side(plane, how.resize, interpolation), how.size)
+        return centre_crop(shorter_side(plane, how.resize, interpolation), how.size, how.margin)
     # The longer side is scaled; what the shorter one lacks is filled, an odd rest to the right and below, and planes
     # without channels with 0.
     height, width = plane.shape[:2]
@@ -82,7 +82,7 @@ def _presented(
         whole[:] = how.fill
     top, left = (rows - height) // 2, (columns - width) // 2
     whole[top : top + height, left : left + width] = scaled
-    return centre_crop(whole, how.size)
+    return centre_crop(whole, how.size, how.margin)
 
 
 def present(images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation) -> list[Pixels]:

@@ -3,19 +3,21 @@
 Nothing of a repository is executed: its own code is not loaded, and weights are safetensors."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
-from registry.cards import ModelCard
+from registry.cards import ModelCard, Preprocess
 from registry.errors import CardError, WeightsError
 from registry.families.family import Draft, labels_of_names, library, repository_folder
 from registry.files import Place, digest_data, expanded, is_file, is_folder
 from registry.foreign import foreign, read_bytes, read_json, shown
-from registry.preprocessing import StatedInput
+from registry.model import present
+from registry.preprocessing import StatedInput, preprocess_of
 
 FILE = "preprocessor_config.json"
 #: PIL's numbers of the filters that a card can name.
@@ -37,7 +39,23 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
             folder, trust_remote_code=False, local_files_only=True
         )
         settings = json.loads(processor.to_json_string())  # with the defaults of its class
-        return StatedInput(fields_of(settings), f"{FILE} of {shown(folder.name)}")
+        fields = fields_of(settings)
+        require_same_pixels(processor, preprocess_of(f"hf:{folder.name}", fields))
+        return StatedInput(fields, f"{FILE} of {shown(folder.name)}")
+
+
+def require_same_pixels(processor: Callable[..., Mapping[str, Any]], how: Preprocess) -> None:
+    """Raise ValueError where a processor feeds other pixels than a card would: its class may have a rule of its own.
+    Its resizing in torch differs from Pillow's by a level here and there, which is let pass."""
+    for height, width in ((97, 150), (175, 97), (101, 102)):
+        rows, columns = np.mgrid[:height, :width]
+        waves = np.stack([np.sin(rows / 9 + columns / 13), np.cos(rows / 7 - columns / 17), columns / width], axis=2)
+        image = (127 + 120 * waves).astype(np.uint8)
+        wanted = np.asarray(processor(images=image, return_tensors="pt")["pixel_values"][0]).transpose(1, 2, 0)
+        shown_image = present([image], how, "card")[0][..., :: -1 if how.channels == "bgr" else 1]
+        fed = (shown_image / 255 * how.scale - how.mean) / how.std
+        if fed.shape != wanted.shape or (np.abs(fed - wanted) * how.std / how.scale).mean() > 1 / 255:
+            raise ValueError(f"a card cannot say what {type(processor).__name__} does to an image")
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,15 +96,18 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
 
     size = given["size"]
     if edge := int(size.get("shortest_edge", 0)):
+        if given.get("image_processor_type") == "LevitImageProcessor":
+            edge = int(256 / 224 * edge)  # it counts on a crop
         if "crop_pct" not in given:
             crop = square(given["crop_size"]) if given.get("do_center_crop") else edge
-            return {"size": crop, "resize": edge}
+            return {"size": crop, "resize": edge, "margin": "down"}
         if edge < 384:  # from there on ConvNeXt's processor brings both sides to the size and crops nothing
-            return {"size": edge, "resize": int(edge / given["crop_pct"])}
+            return {"size": edge, "resize": int(edge / given["crop_pct"]), "margin": "down"}
         return {"size": edge, "resize": edge, "resize_mode": "squash"}
     side = square(size)
     crop = square(given["crop_size"]) if given.get("do_center_crop") else side
-    return {"size": crop, "resize": side, "resize_mode": "squash"}
+    differs = {"margin": "down"} if (side - crop) % 4 == 3 else {}  # else both roundings are one
+    return {"size": crop, "resize": side, "resize_mode": "squash", **differs}
 
 
 CONFIG = "config.json"

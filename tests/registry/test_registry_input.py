@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -53,6 +54,7 @@ def test_the_usual_rule_leaves_identities_as_they_were():
     assert Preprocess(size=32, resize=36).model_dump(mode="json") == before
     squash = Preprocess(size=32, resize=36, resize_mode="squash").model_dump(mode="json")
     assert squash == {**before, "resize_mode": "squash"}
+    assert Preprocess(size=32, resize=36, margin="down").model_dump(mode="json") == {**before, "margin": "down"}
     assert digest_data(squash) != digest_data(before)
 
 
@@ -100,6 +102,27 @@ def test_a_folder_of_timm_says_everything(how, tiny, nine, folders, tmp_path):
     assert (shown.mean, shown.fill) == ((0.5, 0.4, 0.3), (128, 102, 76))
     assert all("config.json" in row.detail for row in rows if row.name in ("size", "normalisation"))
     assert read_cards(folders["cards_folder"])["mine"] == card
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("test_resnet", {"output_stride": 16}),
+        ("test_vit", {"img_size": 192}),
+        ("test_convnext", {"global_pool": "max"}),
+        ("test_efficientnet", {"drop_rate": 0.2}),
+    ],
+)
+def test_a_folder_that_timm_wrote(name, words, nine, folders, tmp_path):
+    network = timm.create_model(name, num_classes=9, **words).eval()
+    timm.models.save_for_hf(network, tmp_path / "net", safe_serialization=True)
+    card, _ = register("mine", "", tmp_path / "net", labels=nine, **folders)
+    assert card.sha256 == digest_state(network.state_dict())
+    model, images = load_model(card, Place(tmp_path)), torch.rand(2, 3, 160, 160)
+    assert torch.allclose(model.forward(images), network(model.normalise(images)), atol=1e-5)
+    with pytest.raises(WeightsError, match="class count 9 does not fit"):
+        register("other", "", tmp_path / "net", **folders)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from registry.errors import CardError, WeightsError
 from registry.families.transformers import fields_of
 from registry.labels import label_space
 from registry.loading import availability, load_model
-from registry.model import LoadedModel
+from registry.model import LoadedModel, present
 from registry.register import CardFolder, backbone_card, register
 
 pytestmark = pytest.mark.slow
@@ -101,6 +101,49 @@ def test_a_card_feeds_what_the_processor_feeds(kind, settings, transformers):
     levels = (fed - wanted).abs() * torch.tensor(how.std).view(3, 1, 1) / how.scale * 255
     assert levels.mean() < 1.0  # two implementations of one filter
     assert levels.quantile(0.99) < 4
+
+
+SIZES = np.random.default_rng(1).integers(30, 200, (200, 2)) * 2 + [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("CLIPImageProcessor", {}),
+        ("BitImageProcessor", {"size": {"shortest_edge": 256}}),  # DINOv2's
+        ("ConvNextImageProcessor", {"size": {"shortest_edge": 224}}),
+        ("ViTImageProcessor", {}),
+        ("SiglipImageProcessor", {}),
+        ("LevitImageProcessor", {}),
+        ("DeiTImageProcessor", {"size": {"height": 227, "width": 227}}),
+    ],
+)
+def test_two_hundred_odd_sizes_pixel_for_pixel(kind, settings, transformers):
+    raw = {**settings, "do_rescale": False, "do_normalize": False}
+    how = Preprocess.model_validate(fields_of(json.loads(getattr(transformers, kind)(**settings).to_json_string())))
+    slow, fast = (getattr(transformers, kind + end)(**raw) for end in ("Pil", ""))
+    noise = np.random.default_rng(0).integers(0, 256, (400, 401, 3)).astype(np.uint8)
+    for turn, (height, width) in enumerate(SIZES):
+        image = noise[:height, :width] if turn % 2 else noise[:width, :height]
+        (fed,) = present([image], how, "card")
+        wanted, of_torch = (own(image, return_tensors="np")["pixel_values"][0] for own in (slow, fast))
+        assert np.array_equal(fed, wanted.transpose(1, 2, 0))
+        assert np.abs(of_torch.astype(int) - wanted).mean() < 0.5  # torch's filter rounds otherwise than Pillow's
+        if how.resize_mode == "shortest":  # nothing to resize: torch's crop is the card's
+            image = np.pad(noise, ((0, 0), (0, int(width)), (0, 0)))[: how.resize]
+            (fed,) = present([image], how, "card")
+            assert np.array_equal(fed, fast(image, return_tensors="np")["pixel_values"][0].transpose(1, 2, 0))
+
+
+def test_a_processor_with_a_rule_of_its_own_is_refused(vit, folders, transformers):
+    folder = vit(processor=False)
+    for own in (
+        transformers.PoolFormerImageProcessor(size={"shortest_edge": 400}),
+        transformers.CLIPImageProcessor(do_center_crop=False),
+    ):
+        own.save_pretrained(folder)
+        with pytest.raises(CardError, match=f"a card cannot say what {type(own).__name__} does"):
+            register("mine", f"hf:{folder}", **folders)
 
 
 def test_names_of_imagenet_in_their_places(vit, folders):
