@@ -87,6 +87,7 @@ def import_trials(
     experiment: Annotated[str | None, Option("Whose images, where no name tells it.", metavar="NAME")] = None,
     observer: Annotated[str | None, Option("Who answered, where the table does not tell.", metavar="NAME")] = None,
     columns: Annotated[str, Option("What the tables call our columns.", metavar="THEIRS=OURS,...")] = "",
+    keep_late: Annotated[bool, Option("Of `bench ask`: trials with a late frame count, too.", "--keep-late")] = False,
     db: Db = None,
 ) -> ImportReport:
     """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape, and score them.
@@ -104,9 +105,10 @@ def import_trials(
 
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
-    stated = TableHints(experiment, observer, known, stated_columns(columns))
+    stated = TableHints(experiment, observer, known, stated_columns(columns), keep_late)
     settings = read_settings(db)
     asked = {"training": training, "source": source, "experiment": experiment, "observer": observer}
+    asked["keep_late"] = keep_late
     command = command_line(import_trials, "bench import trials", path=path.absolute(), columns=columns, **asked)
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)

@@ -65,9 +65,10 @@ def import_trials(
     groups = _by_images(files)
     for group in groups:
         stimuli = trial_stimuli(group)
-        conditions = [name.rpartition("/")[0] for name in stimuli.ids]
-        if any(conditions):  # then their names carry one
-            stimuli = replace(stimuli, labels={**stimuli.labels, "condition": np.array(conditions)})
+        shown = dict(zip(*(group[0].columns[name].tolist() for name in ("stimulus", "condition")), strict=True))
+        if any(shown.values()):
+            conditions = np.array([shown[name] for name in stimuli.ids])
+            stimuli = replace(stimuli, labels={**stimuli.labels, "condition": conditions})
         store.put_stimuli(stimuli)
         for file in group:
             who = report.observers.setdefault(file.experiment, [])
@@ -82,6 +83,7 @@ def import_trials(
                 starts = range(0, observation.n, CHUNK)
                 parts = [{name: column[at : at + CHUNK] for name, column in columns.items()} for at in starts]
                 store.put_chunks(run, [Chunk(observation.key, i, i * CHUNK, part) for i, part in enumerate(parts)])
+            report.notes += [f"{file.named}: {remark}" for remark in file.remarks]
             imported.setdefault(file.source, set()).add(observation.key)
             advance(sum(map(len, imported.values())), sum(map(len, groups)))
     for source, keys in imported.items():
@@ -98,12 +100,12 @@ def import_trials(
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
     """Files of one experiment whose observers answered the same images; all that one observer answered there, asked in
     one way, is one file."""
-    same: dict[tuple[str, Named, str], list[TrialFile]] = {}
+    same: dict[tuple[str, str, Named, str], list[TrialFile]] = {}
     for file in files:
-        same.setdefault((file.experiment, file.named, file.prompt), []).append(file)
-    groups: dict[tuple[str, frozenset[str]], list[TrialFile]] = {}
+        same.setdefault((file.space, file.experiment, file.named, file.prompt), []).append(file)
+    groups: dict[tuple[str, str, frozenset[tuple[str, str]]], list[TrialFile]] = {}
     for file in map(joined, same.values()):
-        groups.setdefault((file.experiment, frozenset(file.columns["stimulus"].tolist())), []).append(file)
+        groups.setdefault((file.space, file.experiment, frozenset(file.contents().items())), []).append(file)
     return list(groups.values())
 
 
@@ -150,7 +152,7 @@ def joined(files: Sequence[TrialFile]) -> TrialFile:
         first.setdefault(pair, place)
     columns = {name: values[list(first.values())] for name, values in columns.items()}
     columns["stimulus"] = np.array([stimulus_id(condition, image) for condition, image in first])
-    return replace(files[0], columns=columns)
+    return replace(files[0], columns=columns, remarks=tuple(remark for file in files for remark in file.remarks))
 
 
 def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Observation, dict[str, Array]]:
@@ -159,6 +161,8 @@ def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Obse
     at = order[np.searchsorted(file.columns["stimulus"][order], np.asarray(stimuli.ids))]
     columns = {name: file.columns[name][at] for name in (*KEPT, MARGIN) if name in file.columns}
     details: dict[str, object] = {"source": file.source, "files": [file.path.name]}
+    if file.remarks:
+        details["remarks"] = list(file.remarks)
     answers: list[object] = [columns["response"].tolist()]
     if MARGIN in columns:  # what was imported without them is another observation
         answers.append(columns[MARGIN].tobytes().hex())
@@ -166,13 +170,13 @@ def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Obse
         answers.append(file.prompt)
         details |= {"prompt": file.prompt, "order": list(prompt_order(file.source, file.prompt))}
     observation = Observation(
-        key=digest_data([IMPORTED, *file.named, stimuli.digest, *answers]),
+        key=digest_data([IMPORTED, *file.named, stimuli.digest, *answers, *file.remarks]),
         observer=observer,
         suite=IMPORTED,
         version=1,
         space=stimuli.space,
         stimuli=stimuli.digest,
-        role=stimuli.name,
+        role=file.experiment,
         presentation="published",
         n=len(stimuli),
         details=details,

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import product
 
 import numpy as np
 
@@ -25,10 +26,11 @@ _SHOWN = 6  # names in a line
 
 @dataclass(frozen=True)
 class ImportedAnswers:
-    """Imported observers' answers in a leaderboard. Sets and trials are read once: scoring a hundred observers asks for
+    """Imported observers' answers in a decision space of a leaderboard. Sets and trials are read once: scoring a hundred observers asks for
     each a dozen times."""
 
     store: Store
+    space: str = PUBLISHED_SPACE
     _images: dict[str, frozenset[str]] = field(default_factory=dict)
     _trials: dict[str, Trials] = field(default_factory=dict)
 
@@ -44,6 +46,8 @@ class ImportedAnswers:
         Of several imports the newest counts."""
         answers: dict[str, dict[str, ByRole]] = {}
         for row in self.store.observations(suite=IMPORTED):
+            if row.space != self.space:
+                continue
             ways = answers.setdefault(row.observer_name, {}).setdefault(row.role, {})
             ways[row.details.get("prompt", "")] = row
         for experiments in answers.values():
@@ -123,6 +127,8 @@ class ObserverAnswers:
     read: Callable[[], Trials]
     human: bool = False
     prompt: str = ""
+    remarks: tuple[str, ...] = ()
+    """What a reader of its scores must know: of people who were asked how many trials do not count."""
     prompts: Mapping[str, Callable[[], Trials]] = field(default_factory=dict)
     """Prompt -> the same observer's trials on the same images when it was asked in another way."""
 
@@ -130,6 +136,12 @@ class ObserverAnswers:
     def trials(self) -> Trials:
         """The trials, in the order of the roles."""
         return self.read()
+
+    def only(self, roles: frozenset[str]) -> "ObserverAnswers":
+        """The answers in these roles alone; itself where there are no others."""
+        if roles == self.roles:
+            return self
+        return replace(self, roles=roles, read=lambda: self.trials.where(np.isin(self.trials["role"], sorted(roles))))
 
 
 @dataclass(frozen=True)
@@ -140,9 +152,11 @@ class ReferenceTrials:
     suite: Suite
     _read: dict[str, dict[str, ObserverAnswers]] = field(default_factory=dict)
 
-    @cached_property
-    def _imports(self) -> ImportedAnswers:
-        return ImportedAnswers(self.store)
+    _imports: dict[str, ImportedAnswers] = field(default_factory=dict)
+
+    def imports(self, space: str) -> ImportedAnswers:
+        """Imported answers in a decision space. Read once."""
+        return self._imports.setdefault(space, ImportedAnswers(self.store, space))
 
     def run(self, sets: Sets, names: tuple[str, ...]) -> dict[str, ObserverAnswers]:
         """What observers that were run answered of these sets: those that answered all of them. Read once."""
@@ -163,13 +177,13 @@ class ReferenceTrials:
                     self._read[place][name] = answers
         return self._read[place]
 
-    def imported(self, sets: Sets) -> dict[str, ObserverAnswers]:
+    def imported(self, sets: Sets, space: str = PUBLISHED_SPACE) -> dict[str, ObserverAnswers]:
         """What imported observers answered of these sets: of each those sets that it answered in full. Read once."""
-        place = digest_data(sets)
+        place = digest_data([space, sets])
         if place in self._read:
             return self._read[place]
         answers = dict[str, ObserverAnswers]()
-        rows, imports = {row.name: row for row in self.store.observers()}, self._imports
+        rows, imports = {row.name: row for row in self.store.observers()}, self.imports(space)
         for name, by_role in imports.of(self.suite).items():
             answered = imports.covered(by_role, sets)
             if not answered:
@@ -189,25 +203,33 @@ class ReferenceTrials:
                 partial(imports.trials, answered, sets, owner.training),
                 owner.kind == "human" and not known_source(str(owner.card.get("source", ""))).apart,
                 main,
+                tuple(remark for row in answered.values() for remark in row.details.get("remarks", ())),
                 {p: partial(imports.trials, imports.covered(other, sets), sets) for p, other in others.items()},
             )
         self._read[place] = answers
         return answers
 
-    def collections(self) -> list[Sets]:
-        """Collections of sets that networks were shown, and that most observers of each imported source answered:
-        people and published networks apart, so that no source's tables hang on what else was imported, or when. What
-        imported observers are scored on is no such collection: each scoring would then give rise to more."""
+    def collections(self, space: str = PUBLISHED_SPACE) -> list[Sets]:
+        """Collections of sets of a decision space that networks were shown, and that most observers of each imported
+        source answered: people and published networks apart, so that no source's tables hang on what else was imported,
+        or when. What imported observers are scored on is no such collection: each scoring would then give rise to more.
+        """
         kinds = {row.id: row.kind for row in self.store.observers()}
         collected: list[Sets] = [
             score_set.stimuli
             for score_set in self.store.score_sets(self.suite.name)
-            if score_set.space == PUBLISHED_SPACE and kinds[score_set.observer] not in NOT_RUN
+            if score_set.space == space and kinds[score_set.observer] not in NOT_RUN
         ]
-        groups, answers = self._imports.groups, self._imports.of(self.suite)
+        groups, answers = self.imports(space).groups, self.imports(space).of(self.suite)
         for group in sorted(set(groups.values())):
             collected.append(commonest(by_role for name, by_role in answers.items() if groups[name] == group))
         return list({digest_data(sets): sets for sets in collected if sets}.values())
+
+
+def imported_spaces(store: Store, observer: str | None = None) -> list[str]:
+    """The decision spaces in which imported observers, or one of them, answered: that of the published tables first."""
+    spaces = {row.space for row in store.observations(observer=observer, suite=IMPORTED)}
+    return sorted(spaces, key=lambda space: (space != PUBLISHED_SPACE, space))
 
 
 def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = None) -> Trials | None:
@@ -215,8 +237,11 @@ def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = 
     -> digest of the sets to prefer, where there are several (two observers are then compared on the same images)."""
     ids = {row.id: row for row in store.observers(names=(observer,))}
     training = next((row.training for row in ids.values()), ())
-    imports = ImportedAnswers(store)
-    if by_role := imports.of(suite).get(observer):
+    several = [ImportedAnswers(store, space) for space in imported_spaces(store, observer)]
+    answers = [(imports, by_role) for imports in several if (by_role := imports.of(suite).get(observer))]
+    # Of two decision spaces the one of the sets to prefer.
+    answers.sort(key=lambda pair: -len(pair[0].covered(pair[1], like or {})))
+    for imports, by_role in answers[:1]:
         return imports.trials(by_role, {role: row.stimuli for role, row in sorted(by_role.items())}, training)
     score_sets = [score_set for score_set in store.score_sets(suite.name) if score_set.observer in ids]
     if not score_sets:
@@ -231,9 +256,9 @@ def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = 
 def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
     """A line on each experiment in which observers lack images that most of their source answered: no table has them,
     or in case of people none has them in their group."""
-    imports = ImportedAnswers(store)
     lines: list[str] = []
-    for role in experiments:
+    every = [ImportedAnswers(store, space) for space in imported_spaces(store)]
+    for imports, role in product(every, experiments):
         answers = {name: roles[role] for name, roles in imports.main.items() if role in roles}
         members: dict[tuple[str, str], list[ByRole]] = {}
         for name, row in answers.items():

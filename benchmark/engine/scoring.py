@@ -1,6 +1,7 @@
 """Stored trials -> stored scores: for the observers that were run, for imported ones, for people pooled."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ import numpy as np
 
 from benchmark.contracts import DISTRUST, Metric, Observer, Score, Suite, Trials
 from benchmark.contracts.trials import Coded, coded, held
-from benchmark.engine.reference_trials import ObserverAnswers, ReferenceTrials, Sets, suite_trials
+from benchmark.engine.reference_trials import ObserverAnswers, ReferenceTrials, Sets, imported_spaces, suite_trials
 from benchmark.identity import Codes, score_code
 from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
@@ -91,7 +92,8 @@ class Scorer:
         """Score every imported observer on its own stimuli and on each collection that networks were shown. A set of
         which some images are not in the imported trials is left out: an observer is compared on all images of a set or
         on none. each: told "so many of so many are done" of each collection. Returns the number of new score sets."""
-        return sum(self._collection(sets, each) for sets in self.answers.collections())
+        spaces = imported_spaces(self.store)
+        return sum(self._collection(sets, space, each) for space in spaces for sets in self.answers.collections(space))
 
     def again(self) -> int:
         """Score once more what the board shows, with today's code. Returns the number of new score sets."""
@@ -104,23 +106,28 @@ class Scorer:
                 count += self.observer(observations, observations[0].details.get("missing", {}))
         return count + self.imported()
 
-    def _collection(self, sets: Sets, each: Callable[[int, int], None]) -> int:
-        answers = self.answers.imported(sets)
+    def _collection(self, sets: Sets, space: str, each: Callable[[int, int], None]) -> int:
+        answers = self.answers.imported(sets, space)
         ids = {row.name: row.id for row in self.store.observers()}
         count = 0
         for done, (name, own) in enumerate(answers.items(), 1):
             # People on what this observer answered: two collections that agree on it give one set of scores.
             shown = {role: stimuli for role, stimuli in sets.items() if role in own.roles}
-            peers = self.peers(PUBLISHED_SPACE, shown, name)
-            target = self._target(ids[name], PUBLISHED_SPACE, shown, (*own.keys, *_keys_of(peers)), own.training)
+            peers = self.peers(space, shown, name)
+            target = self._target(ids[name], space, shown, (*own.keys, *_keys_of(peers)), own.training)
             if self._wanted(target):
-                scores = self._scores(own.trials, peers)
+                scores = [
+                    score
+                    if score.value is None or score.condition
+                    else replace(score, flags=(*score.flags, *own.remarks))
+                    for score in self._scores(own.trials, peers)
+                ]
                 self._keep(target, self._by_prompt(scores, own) if own.prompt else scores)
                 count += 1
             each(done, len(answers))
-        return count + self._people(sets, {name: other for name, other in answers.items() if other.human})
+        return count + self._people(sets, space, {name: other for name, other in answers.items() if other.human})
 
-    def _people(self, sets: Sets, people: Mapping[str, ObserverAnswers]) -> int:
+    def _people(self, sets: Sets, space: str, people: Mapping[str, ObserverAnswers]) -> int:
         """All people as one observer: their trials pooled, or the suite's own measure of a group."""
         if len(people) < 2:
             return 0
@@ -130,7 +137,7 @@ class Scorer:
         keys = tuple(key for answers in people.values() for key in answers.keys)
         roles = set().union(*(answers.roles for answers in people.values()))
         shown = {role: stimuli for role, stimuli in sets.items() if role in roles}
-        target = self._target(observer, PUBLISHED_SPACE, shown, keys, ())
+        target = self._target(observer, space, shown, keys, ())
         if not self._wanted(target):
             return 0
         trials = {name: answers.trials for name, answers in people.items()}
@@ -176,8 +183,8 @@ class Scorer:
         return remarked
 
     def peers(self, space: str, sets: Sets, *names: str) -> dict[str, ObserverAnswers]:
-        """Who an observer is compared with: whom the suite's configuration names as `references`; else people, or in
-        the built-in world simulated people. Never `names`."""
+        """Who an observer is compared with: whom the suite's configuration names as `references`; else people, and in
+        the built-in world simulated people in those roles that fewer than two people answered. Never `names`."""
         if self.suite.against is None:
             return {}
         named = getattr(self.suite.config, "references", None)
@@ -186,7 +193,13 @@ class Scorer:
         elif space == PUBLISHED_SPACE:
             peers = {n: answers for n, answers in self.answers.imported(sets).items() if answers.human}
         else:
-            peers = self.answers.run(sets, tuple(row.name for row in self.store.observers(kinds=("simulated",))))
+            simulated = self.answers.run(sets, tuple(row.name for row in self.store.observers(kinds=("simulated",))))
+            people = {n: answers for n, answers in self.answers.imported(sets, space).items() if answers.human}
+            counts = Counter(role for answers in people.values() for role in answers.roles)
+            asked = frozenset(role for role, n in counts.items() if n > 1)
+            peers = {name: answers.only(answers.roles - asked) for name, answers in simulated.items()}
+            peers |= {name: answers.only(answers.roles & asked) for name, answers in people.items()}
+            peers = {name: answers for name, answers in peers.items() if answers.roles}
         return {other: answers for other, answers in peers.items() if other not in names}
 
     # What `ScoreChecker` does otherwise.
@@ -300,7 +313,8 @@ def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     stored = [(names.get(shown.observer), shown) for shown in reversed(store.score_sets(suite.name))]
     shared = [shown for name, shown in stored if name == a]
     if b == PEOPLE:
-        shared = [shown for shown in shared if shown.space == PUBLISHED_SPACE]
+        spaces = imported_spaces(store)
+        shared = [shown for shown in shared if shown.space in spaces]
     else:
         theirs = [shown.stimuli for name, shown in stored if name == b]
         shared = [shown for shown in shared if shown.stimuli in theirs]
@@ -309,7 +323,7 @@ def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     if own is None:
         return None
     if b == PEOPLE:
-        answers = scorer.answers.imported(sets.stimuli) if sets else {}
+        answers = scorer.answers.imported(sets.stimuli, sets.space) if sets else {}
         people = {name: person.trials for name, person in answers.items() if person.human and name != a}
         return Both(suite, own, None, people) if people else None
     other = suite_trials(store, suite, b, sets.stimuli if sets else None)

@@ -101,7 +101,7 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
     # Oldest first: of two imports the newer counts. Of several prompts the source's first comes last.
     stored = store.observations(suite=IMPORTED)
     stored.sort(key=lambda observation: observation.details.get("order", [-1]), reverse=True)
-    for observation in stored:
+    for observation in (row for row in stored if row.space == PUBLISHED_SPACE):
         keys[observation.observer_name][names[observation.stimuli]] = observation.key
     parts: dict[str, list[tuple[str | None, Trials]]] = defaultdict(list)
     for name, by_role in keys.items():

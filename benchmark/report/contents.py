@@ -29,7 +29,7 @@ from benchmark.leaderboard.summary import Summary, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
 from benchmark.settings import Settings
 from benchmark.stats import mean_interval
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE, SINGLE_CONDITION
+from benchmark.stimuli.catalogue import SINGLE_CONDITION
 from benchmark.store import IMPORTED, ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation
 
 ABSENT = -1
@@ -157,7 +157,7 @@ def read_answers(store: Store, suites: Sequence[Suite]) -> list[ImageAnswers]:
     for observation in store.observations():
         space, role = observation.space, observation.role
         if observation.suite == IMPORTED:
-            space, role = PUBLISHED_SPACE, published.get(names[observation.stimuli], "")
+            role = published.get(role, "")
         elif observation.condition or role not in own.get(observation.suite, ()):
             continue
         if role and observation.observer_name in known:

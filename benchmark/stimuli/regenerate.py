@@ -13,10 +13,23 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli, Transform, Trials
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import WNID, Entry, experiment_of, place_of, read_pair, remedy, save_entry, stimulus_id
+from benchmark.stimuli.catalogue import (
+    PUBLISHED_SPACE,
+    WNID,
+    Entry,
+    experiment_of,
+    place_of,
+    read_pair,
+    remedy,
+    save_entry,
+    stimulus_id,
+)
+from benchmark.stimuli.datasets import restrict, sample
 from benchmark.stimuli.fetch import make_folder
+from benchmark.stimuli.generated import SPACE, generated_set
 from benchmark.stimuli.image_files import FileImages, file_digests, set_digest, text_digest, write_png
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
+from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.files import expanded
 from registry.foreign import read_document
 
@@ -196,26 +209,46 @@ def _shown(experiment: str, folder: Path) -> Trials:
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
     """The images of one experiment, known by name alone: the union over `files`, by category, then name. Labels:
-    category; for cue-conflict also shape and texture. Its digest is of names and labels, so it never equals that of a
-    set of files; `decode` raises StimuliError. Raises TrialsError where files disagree."""
+    category; for cue-conflict also shape and texture. Where tables do not say an image's digest it is that of its name;
+    `decode` raises StimuliError. Images of the built-in world are those of its set. Raises TrialsError where files
+    disagree."""
     names = sorted({file.experiment for file in files})
     if len(names) != 1:
         raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")
     experiment = names[0]
     category: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for file in files:
         columns = (file.columns[name].tolist() for name in ("stimulus", "category"))
         for name, value in zip(*columns, strict=True):
             if category.setdefault(name, value) != value:
                 raise TrialsError(f"{file.path}: '{name}' is of category '{value}' here, '{category[name]}' elsewhere.")
+        digests |= {name: own or text_digest(f"{experiment}/{name}") for name, own in file.contents().items()}
+    if files[0].space != PUBLISHED_SPACE:
+        return _drawn_stimuli(files, category, digests)
     ids = tuple(sorted(category, key=lambda name: (category[name], name)))
-    items = tuple(text_digest(f"{experiment}/{name}") for name in ids)
+    items = tuple(digests[name] for name in ids)
     labels: dict[str, Array] = {"category": np.array([category[name] for name in ids])}
     if experiment == "cue-conflict":
         labels["shape"] = labels["category"]
         labels["texture"] = np.array([pair.texture for pair in map(read_pair, ids) if pair])
     digest, decode = set_digest(ids, items, labels), partial(_no_image, experiment)
     return Stimuli(experiment, digest, "geirhos16", ids, items, labels, decode, whole=len(ids), origin="trial tables")
+
+
+def _drawn_stimuli(files: Sequence[TrialFile], category: Mapping[str, str], digests: Mapping[str, str]) -> Stimuli:
+    """The images that people answered of a set of the built-in world, as networks are shown so many: by `sample` or all.
+    Raises TrialsError where they are not the set's."""
+    path, name, space = files[0].path, files[0].shown, files[0].space
+    if space != SPACE or name not in WORLD_SETS or any(file.shown != name for file in files):
+        raise TrialsError(f"{path}: the set '{name}' in the space '{space}' is not of the built-in world.")
+    whole = generated_set(name)
+    known = dict(zip(whole.ids, zip(whole.items, whole.labels["category"].tolist(), strict=True), strict=True))
+    for image, content in digests.items():
+        if known.get(image) != (content, category[image]):
+            raise TrialsError(f"{path}: '{image}' is no image of '{name}' as this version of the program draws it.")
+    front = sample(whole, len(category))
+    return front if set(front.ids) == category.keys() else restrict(whole, [x for x in whole.ids if x in category])
 
 
 def _no_image(experiment: str, index: int) -> Array:

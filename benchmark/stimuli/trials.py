@@ -2,10 +2,14 @@
 
 A CSV file has one row per trial, columns in any case and order. Two layouts are known: that of model-vs-human and
 texture-vs-shape (Geirhos et al. 2018-2021), which names everything in every row, and "image, response, pred_label"
-(Gavrikov et al. 2024), one file per observer and prompt, whose names say the rest. A file is taken whole or not at all;
-every error names the file, the row (the header is row 1) and what was expected."""
+(Gavrikov et al. 2024), one file per observer and prompt, whose names say the rest. A table of `bench ask` is of the first
+layout and says more (`ASKED`). A file is taken whole or not at all; every error names the file, the row (the header is
+row 1) and what was expected."""
 
 import csv
+import io
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -16,11 +20,19 @@ import numpy as np
 from benchmark.contracts import Array
 from benchmark.errors import TrialsError
 from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER, PREFIX, Named, named
+from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER, PREFIX, PUBLISHED_SPACE, Named, named
 from registry.foreign import foreign
 
 REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
 OPTIONAL = ("session", "trial", "rt", "decision_margin")
+#: What a table of `bench ask` says besides, all of it or nothing: which experiment's images, of which set and space; the
+#: digest of each image; how the trial went, and what followed the image.
+ASKED = ("experiment", "set", "space", "digest", "status", "mask")
+IN_TIME, LATE, CHECK = "ok", "late", "check"
+#: Ends the number of a trial that shows an image once more, as its first trial had a late frame.
+AGAIN = "b"
+#: A mask that was left out because the person's device asks for less motion.
+REDUCED = "reduced"
 #: The other layout's column -> ours. "response" may be free text there: "pred_label" is what it was taken for.
 LABELLED = {"image": "imagename", "pred_label": "object_response"}
 #: How "pred_label" says that no category was named.
@@ -36,12 +48,13 @@ Kind = Literal["human", "published"]
 @dataclass(frozen=True)
 class TableHints:
     """What a user says of tables that do not say it: each goes before what names of files and columns say. columns:
-    what the tables call a column -> what we call it."""
+    what the tables call a column -> what we call it; keep_late: trials with a late frame count, too."""
 
     experiment: str | None = None
     observer: str | None = None
     source: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    keep_late: bool = False
 
 
 NO_HINTS = TableHints()
@@ -51,8 +64,9 @@ NO_HINTS = TableHints()
 class TrialFile:
     """The trials of one observer in one experiment, from one file, in the file's order. columns: "stimulus" (image
     name), "category", "response" (one of the 16, or "na"), "condition" (canonical), "session", "trial": text [n]; "rt":
-    float seconds [n]; source: where the file comes from; prompt: how the observer was asked, where it was asked in
-    several ways."""
+    float seconds [n]; of a table of `bench ask` also "digest" of each image. source: where the file comes from; prompt:
+    how the observer was asked, where it was asked in several ways; space, shown: decision space and stimulus set, as the
+    table of `bench ask` says; remarks: what a reader of its scores must know."""
 
     path: Path
     experiment: str
@@ -61,11 +75,19 @@ class TrialFile:
     columns: Mapping[str, Array]
     source: str = ""
     prompt: str = ""
+    space: str = PUBLISHED_SPACE
+    shown: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def named(self) -> Named:
         """Who answered: under which name of which source."""
         return named(self.source, self.observer, self.experiment, human=self.kind == "human")
+
+    def contents(self) -> dict[str, str]:
+        """Image name -> digest of the image, "" where the table does not say."""
+        unknown = np.full(len(self), "")
+        return dict(zip(self.columns["stimulus"].tolist(), self.columns.get("digest", unknown).tolist(), strict=True))
 
     def __len__(self) -> int:
         return len(self.columns["stimulus"])
@@ -156,6 +178,11 @@ class TrialTable:
     columns: dict[str, list[str]]
     rows: list[int]
 
+    @property
+    def asked(self) -> bool:
+        """Whether it is a table of `bench ask`."""
+        return self.columns.keys() >= {*ASKED}
+
     def where(self, i: int) -> str:
         """ "FILE, row N" of trial i."""
         return f"{self.path}, row {self.rows[i]}"
@@ -182,8 +209,13 @@ def _read_table(path: Path, hints: TableHints, source: str) -> Iterator[TrialFil
     """Rows grouped by experiment and observer, each group in the file's order."""
     observer, prompt = catalogue.observer_of_place(source, path)
     stated = hints.experiment and catalogue.name_experiment(hints.experiment)
-    experiment = stated or catalogue.known_source(source).experiment or catalogue.experiment_of(path)
     table = _parse(path, replace(hints, observer=hints.observer or observer))
+    experiment, shown_set, space = (table.columns[name][0] if table.asked else "" for name in ASKED[:3])
+    space = space or PUBLISHED_SPACE
+    experiment = experiment or stated or catalogue.known_source(source).experiment or catalogue.experiment_of(path)
+    remarks = {}
+    if table.asked:
+        table, remarks = timely(table, hints.keep_late)
     conditions = table.columns["condition"]
     first = {name: i for i, name in reversed(list(enumerate(conditions)))}
     shown = {name: catalogue.split_eidolon(experiment, name, table.where(i)) for name, i in first.items()}
@@ -192,14 +224,15 @@ def _read_table(path: Path, hints: TableHints, source: str) -> Iterator[TrialFil
         groups.setdefault((shown[conditions[i]], who), []).append(i)
     for (own, who), index in groups.items():
         kind: Kind = "human" if who.startswith(PEOPLE) else "published"
-        yield TrialFile(path, own, who, kind, _columns(table, own, index), source, prompt)
+        columns = _columns(table, own, index, space)
+        yield TrialFile(path, own, who, kind, columns, source, prompt, space, shown_set, remarks.get(who, ()))
 
 
 def _parse(path: Path, hints: TableHints) -> TrialTable:
     """A table whose form, categories and answers are checked."""
     expected = "Expected a CSV table."
     with foreign("table of trials", path, TrialsError, expected), path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(_from_json(path, file.read()) if path.suffix.lower() == ".json" else file, strict=True)
         names = _read_header(path, [name.strip().lower() for name in next(reader, [])], hints)
         rows: list[int] = []
         fields: list[list[str]] = []
@@ -219,6 +252,56 @@ def _parse(path: Path, hints: TableHints) -> TrialTable:
         if "" in columns[name]:
             raise TrialsError(f"{table.where(columns[name].index(''))}: '{name}' is empty.")
     return table
+
+
+def _from_json(path: Path, text: str) -> Iterator[str]:
+    """A list of records of texts and numbers, as the lines of a CSV table. Raises TrialsError."""
+    records = json.loads(text)
+    if not (isinstance(records, list) and records and all(isinstance(row, dict) for row in records)):
+        raise TrialsError(f"{path}: expected a list of records, one for each trial.")
+    lines = io.StringIO(newline="")
+    out = csv.DictWriter(lines, list(records[0]), lineterminator="\n")
+    out.writeheader()
+    out.writerows(records)
+    return iter(lines.getvalue().splitlines(keepends=True))
+
+
+def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tuple[str, ...]]]:
+    """The trials of a table of `bench ask` that count, and by person what a reader of the scores must know. Attention
+    checks do not count, nor trials with a late frame, whose images are shown once more (with `keep_late` the first trial
+    counts instead). Raises TrialsError where nothing is left."""
+    status, trial, mask = (table.columns[name] for name in ("status", "trial", "mask"))
+    for name in ASKED[:3]:
+        table.expect(name, frozenset(table.columns[name][:1]), f"'{table.columns[name][0]}', as in the first row")
+    table.expect("status", frozenset({IN_TIME, LATE, CHECK}), f"{IN_TIME}, {LATE} or {CHECK}")
+    left_out = "kept" if keep_late else "left out"
+    counts: dict[str, Counter[str]] = {}
+    kept, seen = [], set[tuple[str, ...]]()
+    answers = zip(table.columns["object_response"], table.columns["category"], strict=True)
+    for i, (who, (answer, category)) in enumerate(zip(table.columns["subj"], answers, strict=True)):
+        count = counts.setdefault(who, Counter())
+        shown = who, table.columns["session"][i], trial[i].removesuffix(AGAIN)
+        count.update({status[i], *([REDUCED] if mask[i] == REDUCED else [])})
+        count["failed"] += status[i] == CHECK and answer != category
+        if status[i] == IN_TIME or (status[i] == LATE and keep_late):
+            kept += [] if shown in seen else [i]
+            seen.add(shown)
+    if not kept:
+        raise TrialsError(f"{table.path}: every trial has a late frame; `--keep-late` takes them all the same.")
+    remarks = {
+        who: tuple(
+            text
+            for number, text in (
+                (n[LATE], f"{n[LATE]} of {n[LATE] + n[IN_TIME]} trials had a late frame: {left_out}"),
+                (n["failed"], f"{n['failed']} of {n[CHECK]} attention checks failed"),
+                (n[REDUCED], f"{n[REDUCED]} trials without a mask, as the device asks for less motion"),
+            )
+            if number
+        )
+        for who, n in counts.items()
+    }
+    columns = {name: [values[i] for i in kept] for name, values in table.columns.items()}
+    return replace(table, columns=columns, rows=[table.rows[i] for i in kept]), remarks
 
 
 def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[str]:
@@ -270,9 +353,9 @@ def _fill(table: TrialTable, observer: str | None) -> None:
         columns["category"].append(prefix["category"] if prefix else pair.shape if pair else "")
 
 
-def _columns(table: TrialTable, experiment: str, index: list[int]) -> dict[str, Array]:
-    """The columns of a TrialFile. Raises TrialsError: cue-conflict names must give a shape, equal to the category
-    column, and a texture; one observer answers an image once per condition and session."""
+def _columns(table: TrialTable, experiment: str, index: list[int], space: str) -> dict[str, Array]:
+    """The columns of a TrialFile. Raises TrialsError: published cue-conflict names must give a shape, equal to the
+    category column, and a texture; one observer answers an image once per condition and session."""
     raw = {name: [values[i] for i in index] for name, values in table.columns.items()}
     names = [catalogue.image_id(name) for name in raw["imagename"]]
     spelt = {text: catalogue.canonical_condition(experiment, text) for text in set(raw["condition"])}
@@ -280,7 +363,7 @@ def _columns(table: TrialTable, experiment: str, index: list[int]) -> dict[str, 
     seen: dict[tuple[str, str, str], int] = {}
     for i, name, category, *key in zip(index, names, raw["category"], conditions, raw["session"], strict=True):
         pair = catalogue.read_pair(name)
-        if experiment == "cue-conflict" and (pair is None or pair.shape != category):
+        if (experiment, space) == ("cue-conflict", PUBLISHED_SPACE) and (pair is None or pair.shape != category):
             raise TrialsError(f"{table.where(i)}: '{name}' of '{category}'; expected '{category}7-elephant1.png'.")
         first = seen.setdefault((name, key[0], key[1]), i)
         if first != i:
@@ -291,6 +374,8 @@ def _columns(table: TrialTable, experiment: str, index: list[int]) -> dict[str, 
     texts = (names, raw["category"], raw["object_response"], conditions, raw["session"], raw["trial"])
     columns: dict[str, Array] = {name: np.array(values) for name, values in zip(COLUMNS, texts, strict=False)}
     columns["rt"] = table.numbers("rt", index, "seconds")
+    if table.asked:
+        columns["digest"] = np.array(raw["digest"])
     if "decision_margin" in raw:
         columns[MARGIN] = table.numbers("decision_margin", index, "a number")
     return columns

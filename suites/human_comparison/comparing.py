@@ -48,7 +48,6 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
     scores: list[Score] = []
     averages: list[Averages] = []
     reasons = dict.fromkeys(silent_roles(trials), SILENT)
-    simulated = () if any(name.startswith(PEOPLE) for name in references) else (SIMULATED,)
     for role in roles_of(trials):
         answers = answers_of(role, "", trials, references)
         if answers.reason:
@@ -56,6 +55,7 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
             continue
         out, people, draws = answers.left_out, len(answers.observers) - 1, draw(answers)
         absent = (f"{out} people did not see all images of {role}",) if out else ()
+        simulated = () if any(name.startswith(PEOPLE) for name in answers.observers) else (SIMULATED,)
         flags = (*simulated, *regenerated(trials.of(role)), *absent)
         for part in answers.conditions:
             if part.condition:  # where there is one condition only, the experiment's own score says it

@@ -1,0 +1,179 @@
+"""Tables of `bench ask`: which trials count, what is said of them, and people on the board of the built-in world."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from benchmark import api
+from benchmark.errors import TrialsError
+from benchmark.stimuli.datasets import sample
+from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.trials import TableHints, read_tables
+from benchmark.variables import read_settings
+
+SIXTEEN = 16
+
+
+def rows(person, shown=SIXTEEN, experiment="edges", wrong=0, **columns):
+    """A person's answers to the first images of a set of the world, the first `wrong` of them "dog" or "cat"."""
+    stimuli = sample(generated_set(f"world-{experiment}"), shown)
+    return [
+        {
+            "subj": person, "session": "1", "trial": str(i + 1), "rt": "0.5", "category": category, "condition": "",
+            "object_response": ("cat" if category == "dog" else "dog") if i < wrong else category, "imagename": name,
+            "experiment": experiment, "set": f"world-{experiment}", "space": "world16", "digest": digest,
+            "status": "ok", "mask": "1", **columns,
+        }
+        for i, (name, digest, category) in enumerate(
+            zip(stimuli.ids, stimuli.items, stimuli.labels["category"].tolist(), strict=True)
+        )
+    ]  # fmt: skip
+
+
+def table(path, *people):
+    """The rows of several people as a table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        out = csv.DictWriter(file, list(people[0][0]))
+        out.writeheader()
+        for person in people:
+            out.writerows(person)
+    return path
+
+
+def test_late_trials_and_checks_do_not_count_and_are_counted(tmp_path):
+    person = rows("subject-01")
+    person[2]["status"] = person[5]["status"] = "late"
+    again = {**person[2], "trial": "3b", "status": "ok", "object_response": "oven"}
+    checks = [{**person[0], "trial": f"c{i}", "status": "check", "object_response": said, "category": "bear"}
+              for i, said in enumerate(("bear", "na"))]  # fmt: skip
+    place = table(tmp_path / "asked.csv", [*person, again, *checks])
+    (file,) = read_tables(place).files
+    assert len(file) == SIXTEEN - 1 and (file.experiment, file.space) == ("edges", "world16")
+    assert file.columns["response"][file.columns["trial"] == "3b"] == ["oven"]
+    assert file.remarks == ("2 of 17 trials had a late frame: left out", "1 of 2 attention checks failed")
+    (kept,) = read_tables(place, TableHints(keep_late=True)).files
+    assert len(kept) == SIXTEEN and "3b" not in kept.columns["trial"].tolist()
+    assert kept.remarks[0] == "2 of 17 trials had a late frame: kept"
+
+
+def test_json_is_read_like_csv(tmp_path):
+    person = rows("subject-01")
+    (tmp_path / "asked.json").write_text(json.dumps(person))
+    (one,) = read_tables(tmp_path / "asked.json").files
+    (other,) = read_tables(table(tmp_path / "asked.csv", person)).files
+    assert {name: column.tolist() for name, column in one.columns.items() if name != "rt"} == {
+        name: column.tolist() for name, column in other.columns.items() if name != "rt"
+    }
+    (tmp_path / "asked.json").write_text('{"subj": 1}')
+    with pytest.raises(TrialsError, match="list of records"):
+        read_tables(tmp_path / "asked.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"status": "fine"}, "row 4: status is 'fine'; expected ok, late or check"),
+        ({"set": "world-sketches"}, "row 4: set is 'world-sketches'; expected 'world-edges'"),
+        ({"digest": "0" * 64}, "is no image of 'world-edges' as this version"),
+        ({"imagename": "nobody-0001"}, "is no image of 'world-edges'"),
+        ({"category": "oven"}, "is no image of 'world-edges'"),
+    ],
+)
+def test_a_faulty_table_is_refused_with_the_row(tmp_path, change, message):
+    person = rows("subject-01")
+    person[2] |= change
+    with pytest.raises(TrialsError, match=message):
+        api.import_trials(table(tmp_path / "asked.csv", person), db=str(tmp_path / "results.db"))
+
+
+def test_nothing_but_late_trials_says_what_to_do(tmp_path):
+    with pytest.raises(TrialsError, match="--keep-late"):
+        read_tables(table(tmp_path / "asked.csv", rows("subject-01", status="late")))
+
+
+def scores(db, suite, metric, condition=""):
+    """Scores of the newest board by observer."""
+    with api.reading(read_settings(db)) as store:
+        found = store.latest_scores(suite=suite, metrics=[metric], conditions=[condition])
+    return {row.observer: row for row in found}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A leaderboard of the world: a network and two readers on 16 images of each set."""
+    folder = tmp_path_factory.mktemp("world")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(folder))
+        db = str(folder / "results.db")
+        models = "world-standard-0,world-reader-0,world-reader-1"
+        api.run(db=db, models=models, suites="cue-conflict,human-comparison", limit=SIXTEEN, batch=16)
+    return db
+
+
+def copied(world, tmp_path):
+    """A leaderboard of one's own."""
+    return str(shutil.copy(world, tmp_path / "results.db"))
+
+
+@pytest.mark.slow
+def test_a_person_alone_stands_beside_the_readers_and_moves_no_network(world, tmp_path):
+    db = copied(world, tmp_path)
+    before = scores(db, "human-comparison", "error_consistency")
+    person = rows("subject-01", wrong=4)
+    person[1]["status"] = "late"
+    again = {**person[1], "trial": "2b", "status": "ok"}
+    report = api.import_trials(table(tmp_path / "lab" / "a.csv", [*person, again]), source="lab", db=db)
+    assert report.trials == SIXTEEN
+    assert report.notes == ["subject-01 (lab): 1 of 17 trials had a late frame: left out"]
+    after = scores(db, "human-comparison", "error_consistency")
+    assert {name: row.value for name, row in before.items()}.items() <= {n: r.value for n, r in after.items()}.items()
+    own = after["subject-01 (lab)"]
+    assert own.space == "world16" and own.value is not None
+    assert "1 of 17 trials had a late frame: left out" in own.flags
+    assert any("simulated" in flag for flag in own.flags)
+    accuracy = scores(db, "cue-conflict", "edges_accuracy")
+    assert accuracy["subject-01 (lab)"].value == 12 / 16
+    assert accuracy["subject-01 (lab)"].stimuli == accuracy["world-standard-0"].stimuli
+    board = next(board for board in api.rank("cue-conflict", db=db) if board.space == "world16")
+    cell = next(row for row in board.references if row.observer.startswith("subject")).cells["edges_accuracy"]
+    assert cell.value == 0.75 and cell.low < 0.75 < cell.high
+
+
+@pytest.mark.slow
+def test_two_people_take_the_readers_place_in_what_they_answered(world, tmp_path):
+    db = copied(world, tmp_path)
+    people = [rows("subject-01", wrong=4), rows("subject-02", wrong=6)]
+    api.import_trials(table(tmp_path / "lab" / "a.csv", *people), source="lab", db=db)
+    api.rescore(db=db)
+    with api.reading(read_settings(db)) as store:
+        rows_ = store.latest_scores(suite="human-comparison", conditions=["kept"])
+    by = {(row.observer, row.role, row.metric): row for row in rows_}
+    network = by["world-standard-0", "edges", "error_consistency"]
+    assert not any("simulated" in flag for flag in network.flags) and network.value is not None
+    assert any("simulated" in flag for flag in by["world-standard-0", "silhouettes", "error_consistency"].flags)
+    ceiling = by["world-standard-0", "edges", "human_error_consistency"].value
+    observed, expected = 14 / 16, (12 / 16) * (10 / 16) + (4 / 16) * (6 / 16)
+    assert ceiling == pytest.approx((observed - expected) / (1 - expected))
+    group = by["people (among themselves)", "edges", "error_consistency"]
+    assert group.value == pytest.approx(ceiling) and group.space == "world16"
+    pooled = scores(db, "cue-conflict", "edges_accuracy")["people (pooled)"]
+    assert pooled.value == pytest.approx(22 / 32) and pooled.low is not None
+    tests = api.compare("world-standard-0", "people", suite="human-comparison", db=db)
+    assert tests.headlines
+
+
+@pytest.mark.slow
+def test_more_sessions_are_a_larger_front_part(tmp_path):
+    """A person's two halves are the sample that `--limit` shows, with its digest."""
+    person = rows("subject-01", 32)
+    for row in person[SIXTEEN:]:
+        row["session"] = "2"
+    table(tmp_path / "lab" / "1.csv", person[:SIXTEEN])
+    table(tmp_path / "lab" / "2.csv", person[SIXTEEN:])
+    db = str(tmp_path / "results.db")
+    assert api.import_trials(tmp_path / "lab", db=db).trials == 32
+    row = scores(db, "cue-conflict", "edges_accuracy")["subject-01 (lab)"]
+    assert row.stimuli == sample(generated_set("world-edges"), 32).digest
