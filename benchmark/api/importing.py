@@ -108,8 +108,8 @@ def import_trials(
     stated = TableHints(experiment, observer, known, stated_columns(columns), keep_late)
     settings = read_settings(db)
     asked = {"training": training, "source": source, "experiment": experiment, "observer": observer}
-    asked["keep_late"] = keep_late
-    command = command_line(import_trials, "bench import trials", path=path.absolute(), columns=columns, **asked)
+    more = {"path": path.absolute(), "columns": columns, "keep_late": keep_late}
+    command = command_line(import_trials, "bench import trials", **asked, **more)
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)
         for suite in plugins.find_suites().suites.values():

@@ -26,8 +26,8 @@ _SHOWN = 6  # names in a line
 
 @dataclass(frozen=True)
 class ImportedAnswers:
-    """Imported observers' answers in a decision space of a leaderboard. Sets and trials are read once: scoring a hundred observers asks for
-    each a dozen times."""
+    """Imported observers' answers in a decision space of a leaderboard. Sets and trials are read once: scoring a
+    hundred observers asks for each a dozen times."""
 
     store: Store
     space: str = PUBLISHED_SPACE

@@ -237,7 +237,7 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
 
 
 def _drawn_stimuli(files: Sequence[TrialFile], category: Mapping[str, str], digests: Mapping[str, str]) -> Stimuli:
-    """The images that people answered of a set of the built-in world, as networks are shown so many: by `sample` or all.
+    """The images that people answered of a set of the built-in world: where that can be, those that `--limit` shows.
     Raises TrialsError where they are not the set's."""
     path, name, space = files[0].path, files[0].shown, files[0].space
     if space != SPACE or name not in WORLD_SETS or any(file.shown != name for file in files):

@@ -2,9 +2,9 @@
 
 A CSV file has one row per trial, columns in any case and order. Two layouts are known: that of model-vs-human and
 texture-vs-shape (Geirhos et al. 2018-2021), which names everything in every row, and "image, response, pred_label"
-(Gavrikov et al. 2024), one file per observer and prompt, whose names say the rest. A table of `bench ask` is of the first
-layout and says more (`ASKED`). A file is taken whole or not at all; every error names the file, the row (the header is
-row 1) and what was expected."""
+(Gavrikov et al. 2024), one file per observer and prompt, whose names say the rest. A table of `bench ask` is of the
+first layout and says more (`ASKED`). A file is taken whole or not at all; every error names the file, the row (the
+header is row 1) and what was expected."""
 
 import csv
 import io
@@ -25,8 +25,8 @@ from registry.foreign import foreign
 
 REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
 OPTIONAL = ("session", "trial", "rt", "decision_margin")
-#: What a table of `bench ask` says besides, all of it or nothing: which experiment's images, of which set and space; the
-#: digest of each image; how the trial went, and what followed the image.
+#: What a table of `bench ask` says besides, all of it or nothing: which experiment's images, of which set and space;
+#: the digest of each image; how the trial went, and what followed the image.
 ASKED = ("experiment", "set", "space", "digest", "status", "mask")
 IN_TIME, LATE, CHECK = "ok", "late", "check"
 #: Ends the number of a trial that shows an image once more, as its first trial had a late frame.
@@ -65,8 +65,8 @@ class TrialFile:
     """The trials of one observer in one experiment, from one file, in the file's order. columns: "stimulus" (image
     name), "category", "response" (one of the 16, or "na"), "condition" (canonical), "session", "trial": text [n]; "rt":
     float seconds [n]; of a table of `bench ask` also "digest" of each image. source: where the file comes from; prompt:
-    how the observer was asked, where it was asked in several ways; space, shown: decision space and stimulus set, as the
-    table of `bench ask` says; remarks: what a reader of its scores must know."""
+    how the observer was asked, where it was asked in several ways; space, shown: decision space and stimulus set, as
+    the table of `bench ask` says; remarks: what a reader of its scores must know."""
 
     path: Path
     experiment: str
@@ -213,7 +213,7 @@ def _read_table(path: Path, hints: TableHints, source: str) -> Iterator[TrialFil
     experiment, shown_set, space = (table.columns[name][0] if table.asked else "" for name in ASKED[:3])
     space = space or PUBLISHED_SPACE
     experiment = experiment or stated or catalogue.known_source(source).experiment or catalogue.experiment_of(path)
-    remarks = {}
+    remarks: dict[str, tuple[str, ...]] = {}
     if table.asked:
         table, remarks = timely(table, hints.keep_late)
     conditions = table.columns["condition"]
@@ -268,8 +268,8 @@ def _from_json(path: Path, text: str) -> Iterator[str]:
 
 def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tuple[str, ...]]]:
     """The trials of a table of `bench ask` that count, and by person what a reader of the scores must know. Attention
-    checks do not count, nor trials with a late frame, whose images are shown once more (with `keep_late` the first trial
-    counts instead). Raises TrialsError where nothing is left."""
+    checks do not count, nor trials with a late frame, whose images are shown once more (with `keep_late` the first
+    trial counts instead). Raises TrialsError where nothing is left."""
     status, trial, mask = (table.columns[name] for name in ("status", "trial", "mask"))
     for name in ASKED[:3]:
         table.expect(name, frozenset(table.columns[name][:1]), f"'{table.columns[name][0]}', as in the first row")
