@@ -25,16 +25,18 @@ from registry.labels import LabelSpace, spaces_of_size
 #
 # Presentations: "whole": as it is, resized to the network's input only where it takes no other size; "card": the card's
 # own resizing and centre crop; "crop224": shorter side 256, centre crop 224 (the published corruption protocol;
-# "crop224-bicubic": with that filter instead of bilinear), resized to the network's input afterwards by `fit`, after
-# any transform.
+# "crop224-bicubic": with that filter instead of bilinear; "square224": both sides scaled to 224, no crop), resized to
+# the network's input afterwards by `fit`, after any transform.
 
-Presentation = Literal["whole", "card", "crop224", "crop224-bicubic"]
+Presentation = Literal["whole", "card", "crop224", "crop224-bicubic", "square224"]
 Pixels = NDArray[np.uint8]
 #: Bytes of an image or a mask, or the numbers of a graded map.
 Plane = TypeVar("Plane", np.uint8, np.float32)
 
-#: Presentations that end at 224 px, and the filter to the shorter side of 256 px before the crop.
-CROPS_224: Mapping[Presentation, Interpolation] = {"crop224": "bilinear", "crop224-bicubic": "bicubic"}
+#: Presentations that end at 224 px, and their filter.
+CROPS_224: Mapping[Presentation, Interpolation] = {
+    "crop224": "bilinear", "crop224-bicubic": "bicubic", "square224": "bilinear",
+}  # fmt: skip
 
 
 def _resized(pixels: NDArray[Plane], size: tuple[int, int], interpolation: Interpolation) -> NDArray[Plane]:
@@ -62,6 +64,8 @@ def _presented(
     plane: NDArray[Plane], how: Preprocess, presentation: Presentation, interpolation: Interpolation
 ) -> NDArray[Plane]:
     """An image, or what lies over it, by the card's own resizing and crop, by that to 224 px, or as it is."""
+    if presentation == "square224":
+        return _resized(plane, (224, 224), interpolation)
     if presentation in CROPS_224:
         return centre_crop(shorter_side(plane, 256, interpolation), 224)
     if presentation == "whole":

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 #: whole: shown as it is, resized to the network's input only where it cannot take the size (psychophysics);
 #: card: the card's own resize and crop (natural images); crop224: resize 256, centre crop 224, then any
-#: transform, then resized to the network's input (published corruption protocol).
-Presentation = Literal["whole", "card", "crop224", "crop224-bicubic"]
+#: transform, then resized to the network's input (published corruption protocol); square224: squeezed to 224 x 224.
+Presentation = Literal["whole", "card", "crop224", "crop224-bicubic", "square224"]
 CHUNK = 256  # stimuli per stored chunk: the unit of commit, cache and resume, whatever the batch size
 
 

@@ -30,7 +30,7 @@ Level = bool | int | float | str
 GROUP = "bench.corruptions"
 FILE = "corruptions.yaml"
 #: Lists that the package brings: name -> file beside this module.
-OWN = {"imagenet-c": "imagenet_c.yaml", "human": "human.yaml"}
+OWN = {"imagenet-c": "imagenet_c.yaml", "human": "human.yaml", "suppression": "suppression.yaml"}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
 
 @cache
 def own_list(name: str) -> Entries:
-    """A list of the package's own: "imagenet-c" or "human" (the experiments of Geirhos et al. 2018)."""
+    """A list of the package's own: "imagenet-c", "human" (the experiments of Geirhos et al. 2018), "suppression" (cues
+    taken away)."""
     text = files("benchmark.transforms").joinpath(OWN[name]).read_text(encoding="utf-8")
     return parse(text, OWN[name])
 

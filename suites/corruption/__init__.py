@@ -15,6 +15,7 @@ from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
 from suites.corruption.score import score, settled
 from suites.corruption.stylised import STYLISED
+from suites.corruption.suppression import SUPPRESSION
 
 NAME = "corruption"
 HUMAN = (
@@ -103,7 +104,7 @@ def _variants() -> dict[str, Suite]:
         plugged = CorruptionConfig(source="plugins", corruptions=("all",))
         variants["plugins"] = replace(_PLAIN, summary=summary, config=plugged)
     named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
-    return {**named, "stylized-imagenet": STYLISED}
+    return {**named, "stylized-imagenet": STYLISED, "suppression": SUPPRESSION}
 
 
 SUITE = replace(_PLAIN, variants=_variants(), stopping=EarlyStop(within=within))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-ListName = Literal["imagenet-c", "human", "plugins"]
+ListName = Literal["imagenet-c", "human", "suppression", "plugins"]
 #: The card whose errors on the same images can stand in for the published ones.
 ALEXNET = "alexnet"
 #: The decision space of the built-in world.
@@ -17,19 +17,20 @@ class CorruptionConfig:
     """A sweep made on the fly.
 
     source: the list that corruptions come from; corruptions: their names or families, or "common" (the 15 of
-    ImageNet-C), "extra" (its other 4), "all"; severities: levels to show, as the list spells them (none: every level
-    that impairs); jpeg85: store each corrupted image as a JPEG of quality 85, as the published folder does; quantise:
-    how levels are stored: as published (ImageNet-C drops the fraction, the human experiments rounded), or "round" or
-    "truncate"; resize: the filter to 256 px before the crop; images: at most so many, evenly spaced over the set (None:
-    all); references: observers whose errors on the same images normalise beside the published ones; half_width: stop a
-    condition once its interval is at most +-so wide (None: show every image)."""
+    ImageNet-C), "extra" (its other 4), "all"; severities: levels to show, as the list spells them (none: every
+    level that impairs); jpeg85: store each corrupted image as a JPEG of quality 85, as the published folder does;
+    quantise: how levels are stored: as published (ImageNet-C drops the fraction, the human experiments rounded), or
+    "round" or "truncate"; resize: the filter to 256 px before the crop, or "square": both sides to 224 px without a
+    crop; images: at most so many, evenly spaced over the set (None: all); references: observers whose errors on the
+    same images normalise beside the published ones; half_width: stop a condition once its interval is at most +-so
+    wide (None: show every image)."""
 
     source: ListName = "imagenet-c"
     corruptions: tuple[str, ...] = ("common",)
     severities: tuple[str, ...] = ()
     jpeg85: bool = False
     quantise: Literal["published", "round", "truncate"] = "published"
-    resize: Literal["bilinear", "bicubic"] = "bilinear"
+    resize: Literal["bilinear", "bicubic", "square"] = "bilinear"
     images: int | None = None
     references: tuple[str, ...] = (ALEXNET,)
     half_width: float | None = None

@@ -14,7 +14,7 @@ from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders
 #: Images of the built-in world: ten of each category.
 WORLD_IMAGES = 160
 SIDE = 224
-CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-bicubic"}
+CROPS: Mapping[str, Presentation] = {"bilinear": "crop224", "bicubic": "crop224-bicubic", "square": "square224"}
 
 
 def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
@@ -33,7 +33,7 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
         shipped, broken = plugins()
         missing.update(broken)
         entries = shipped.values()
-    elif shelf.space == WORLD:
+    elif shelf.space == WORLD and config.source == "imagenet-c":
         entries = world_list().values()
     else:
         entries = choose(own_list(config.source), config.corruptions)

@@ -1,0 +1,247 @@
+"""Feature reliance: what is lost as shape, texture or colour is taken away (Burgert et al. 2025).
+
+Definition, numbers and deviations: docs/suites/suppression.md."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, Metric, Ratio, Score, Suite, SuiteFigure, Trials, View
+from benchmark.stats import ratio_score
+from benchmark.stimuli.roles import HELD_OUT, ROLE
+from benchmark.transforms.listing import own_list
+from suites.corruption.cells import CLEAN
+from suites.corruption.config import CorruptionConfig
+from suites.corruption.observe import observe
+from suites.corruption.plan import plan
+
+#: The strength at which cues are compared: the fourth of the six steps at which the paper takes shape and texture away
+#: together (cells a side, filter's diameter), and all colour, as in each of its pairs. Eight cells divide 224 px.
+MATCHED = {"shape": "patch-shuffle/8", "texture": "bilateral/10", "colour": "grey/1"}
+PAIRS = {
+    "shape_texture": "bilateral+patch-shuffle/8",
+    "shape_colour": "patch-shuffle+grey/8",
+    "texture_colour": "bilateral+grey/10",
+}
+#: One image in so many is measured for what a filter takes away: that is the same for every observer.
+MEASURED = 8
+WINDOW, RADIUS = 15, 15
+LUMINANCE = (0.2125, 0.7154, 0.0721)
+KEPT = ("variance_kept", "power_kept", "gradient_kept")
+
+
+def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
+    """As the suite's `observe`; where texture is taken away also what is left of it in some of the images, else NaN."""
+    kept = np.full((3, len(view.index)), np.nan, dtype=np.float32)
+    name = view.block.condition.partition("/")[0]
+    if name != CLEAN and own_list("suppression")[name].family == "texture":
+        for row in np.flatnonzero(view.index % MEASURED == 0).tolist():
+            whole, shown = view.picture(int(view.index[row])), view.images[row]
+            kept[:, row] = left(*(np.tensordot(LUMINANCE, x.cpu().double().numpy(), 1) for x in (whole, shown)))
+    return {**observe(config, view), **dict(zip(KEPT, kept, strict=True))}
+
+
+def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float, float, float]:
+    """What is left of the texture and edges of a grey image [h, w]: mean variance in windows of 15 px and share of
+    spectral power beyond 15 cycles per image, each as a part of the whole image's; correlation of gradients with the
+    whole image's, mean over x and y. NaN where the whole image has none."""
+
+    def variance(grey: NDArray[np.float64]) -> float:
+        side = min(WINDOW, *grey.shape)
+        return float(np.lib.stride_tricks.sliding_window_view(grey, (side, side)).var(axis=(-2, -1)).mean())
+
+    def power(grey: NDArray[np.float64]) -> float:
+        spectrum = np.abs(np.fft.fftshift(np.fft.fft2(grey))) ** 2
+        y, x = (np.arange(side) - side // 2 for side in grey.shape)
+        return float(spectrum[np.hypot(y[:, None], x) >= RADIUS].sum() / spectrum.sum())
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [np.float64(part(shown)) / np.float64(part(whole)) for part in (variance, power)]
+        pairs = zip(np.gradient(whole), np.gradient(shown), strict=True)
+        edges = np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs])
+    variance_left, power_left, gradient = (x if np.isfinite(x) else np.nan for x in (*parts, edges))
+    return float(variance_left), float(power_left), float(gradient)
+
+
+def _right(trials: Trials, sixteen: bool) -> Array:
+    if sixteen:
+        return np.asarray(trials.columns.get("right16", np.full(len(trials), -1)) == 1)
+    return np.asarray(trials["response"] == trials["category"])
+
+
+def _change(gone: str, kept: str = CLEAN, *, sixteen: bool = False) -> Ratio:
+    """The fall from one condition to another as a part of the right answers to the images as they are: both are of
+    the same images, so that their difference is taken image by image."""
+
+    def ratio(trials: Trials) -> tuple[Array, Array]:
+        condition, right = trials["condition"], _right(trials, sixteen)
+        there = bool(np.isin([CLEAN, gone, kept], condition).all())
+        fall = (condition == kept).astype(int) - (condition == gone)
+        return fall * right * there, (condition == CLEAN) & right & there
+
+    return ratio
+
+
+def _mean(column: str) -> Ratio:
+    def ratio(trials: Trials) -> tuple[Array, Array]:
+        values = np.asarray(trials.columns.get(column, np.full(len(trials), np.nan)), dtype=float)
+        return np.nan_to_num(values), np.isfinite(values)
+
+    return ratio
+
+
+def _kept(condition: str, sixteen: bool) -> Ratio:
+    """Right answers under a condition as a part of those to the same images as they are."""
+
+    def ratio(trials: Trials) -> tuple[Array, Array]:
+        right = _right(trials, sixteen)
+        return (trials["condition"] == condition) & right, (trials["condition"] == CLEAN) & right
+
+    return ratio
+
+
+def _accuracy(trials: Trials) -> tuple[Array, Array]:
+    return _right(trials, False), np.ones(len(trials), dtype=bool)
+
+
+def _clean(trials: Trials) -> tuple[Array, Array]:
+    clean = trials["condition"] == CLEAN
+    return _right(trials, False) & clean, clean
+
+
+def _metric(name: str, title: str, definition: str, ratio: Ratio | None, **more: Any) -> Metric:
+    return Metric(name, title, definition, **{"role": ROLE, "direction": "none", "ratio": ratio, **more})
+
+
+_LOSS = "1 - accuracy under {} / accuracy on the images as they are"
+_OF_16 = ", answers among Geirhos' 16 categories"
+_LEFT = (
+    ("local variance", "mean variance in windows of 15 px"),
+    ("fine power", "share of spectral power beyond 15 cycles per image"),
+    ("edges", "correlation of the gradients with the whole image's"),
+)
+METRICS = (
+    *(
+        _metric(f"{cue}_reliance", cue, _LOSS.format(cell), _change(cell), headline=cue == "shape", span=(-inf, 1.0))
+        for cue, cell in MATCHED.items()
+    ),
+    _metric(
+        "shape_over_texture",
+        "shape - texture",
+        "shape_reliance - texture_reliance, image by image",
+        _change(MATCHED["shape"], MATCHED["texture"]),
+        span=(-inf, inf),
+    ),
+    _metric(
+        "clean_accuracy", "clean", "top-1 accuracy on the images as they are", _clean, direction="higher", clean=True
+    ),
+    *(
+        _metric(
+            f"{cue}_reliance",
+            cue.replace("_", " and "),
+            _LOSS.format(cell),
+            _change(cell),
+            shown=False,
+            span=(-inf, 1.0),
+        )
+        for cue, cell in PAIRS.items()
+    ),
+    *(
+        _metric(
+            f"{cue}_reliance16",
+            f"{cue}, 16-way",
+            _LOSS.format(cell) + _OF_16,
+            _change(cell, sixteen=True),
+            shown=False,
+            span=(-inf, 1.0),
+        )
+        for cue, cell in MATCHED.items()
+    ),
+    _metric("suppressed_accuracy", "accuracy", "top-1 accuracy, by condition", None, direction="higher", shown=False),
+    _metric("accuracy_kept", "of clean", "accuracy / clean accuracy, by condition", None, shown=False, span=(0.0, inf)),
+    _metric(
+        "accuracy_kept16",
+        "of clean, 16-way",
+        f"accuracy / clean accuracy, by condition{_OF_16}",
+        None,
+        shown=False,
+        span=(0.0, inf),
+    ),
+    *(
+        _metric(name, title, f"{what}, a part of the original; by condition", None, shown=False, span=(-1.0, inf))
+        for name, (title, what) in zip(KEPT, _LEFT, strict=True)
+    ),
+)
+
+
+def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
+    """Reliances over all images, then every condition: accuracy, its part of the clean one, what the filter leaves."""
+    flags = ("training images",) if HELD_OUT in trials.missing else ()
+    named = {metric.name: metric for metric in METRICS}
+    sixteen = len(trials) > 0 and bool((trials.columns.get("right16", np.zeros(1)) == 1).any())
+    scores = [
+        ratio_score(metric, trials, flags=flags)
+        for metric in METRICS
+        if metric.ratio is not None and (sixteen or not metric.name.endswith("16"))
+    ]
+    order = [entry.condition(level) for entry in own_list("suppression").values() for level in entry.levels]
+    shown = trials.coded("condition").used if len(trials) else []
+    for cell in (name for name in order if name in shown):
+        part = trials.where(np.isin(trials["condition"], [cell, CLEAN]))
+        own = part.where(part["condition"] == cell)
+        by_cell = [("suppressed_accuracy", _accuracy, own), ("accuracy_kept", _kept(cell, False), part)]
+        by_cell += [("accuracy_kept16", _kept(cell, True), part)] if sixteen else []
+        by_cell += [(name, _mean(name), own) for name in KEPT if _mean(name)(own)[1].any()]
+        for name, ratio, of in by_cell:
+            scores.append(replace(ratio_score(replace(named[name], ratio=ratio), of, flags=flags), condition=cell))
+    return scores
+
+
+def _curve(name: str, title: str, metric: str, filters: str, axis: str) -> SuiteFigure:
+    return SuiteFigure(
+        "curve",
+        name,
+        f"{title}: {{filter}}",
+        "Accuracy as a part of that on the images as they are.",
+        metrics=(metric,),
+        conditions=f"(?P<filter>{filters})/(?P<strength>.+)",
+        along="strength",
+        axes=(axis, "accuracy / clean accuracy"),
+        source="After Burgert et al. (2025).",
+    )
+
+
+FIGURES = (
+    SuiteFigure(
+        "dots",
+        "feature-reliance",
+        "Reliance on shape, texture and colour",
+        "Loss of accuracy as a part of clean accuracy: patch shuffle of 8 x 8 cells, bilateral filter of 10 px, grey.",
+        metrics=("shape_reliance", "texture_reliance", "colour_reliance"),
+        axes=("", "relative loss"),
+    ),
+    _curve("shape-taken-away", "Shape taken away", "accuracy_kept", "patch-shuffle|patch-rotation", "cells a side"),
+    _curve(
+        "texture-taken-away", "Texture taken away", "accuracy_kept", "bilateral|non-local-means|gaussian-blur", "px"
+    ),
+    _curve("colour-taken-away", "Colour taken away", "accuracy_kept", "grey", "share of grey"),
+)
+
+SUPPRESSION = Suite(
+    name="corruption:suppression",
+    version=1,
+    summary="Feature reliance: what is lost as shape, texture or colour is taken away (Burgert et al. 2025)",
+    needs="logits",  # an ideal observer reads labels, of which nothing is taken away
+    metrics=METRICS,
+    plan=plan,
+    observe=observed,
+    score=score,
+    config=CorruptionConfig(source="suppression", corruptions=("all",), resize="square"),
+    spaces=("imagenet1k", "geirhos16", "world16"),
+    own_space=True,
+    figures=FIGURES,
+)

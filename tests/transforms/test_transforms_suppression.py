@@ -1,0 +1,166 @@
+"""Cues taken away: against OpenCV on photographs, by hand, and what is random by its distribution."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import chisquare
+from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
+
+from benchmark.transforms import suppression
+from benchmark.transforms.basics import Streams
+from benchmark.transforms.listing import own_list, transform
+
+ENTRIES = own_list("suppression")
+CELLS = [(entry, level) for entry in ENTRIES.values() for level in entry.levels]
+SLOW = pytest.mark.slow
+
+
+def applied(name, level, pixels, numbers):
+    return as_bytes(transform(ENTRIES[name], level).apply(as_images(pixels), numbers))
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    paths = sorted(data_folder("imagenet-sample").glob("*/*.JPEG"))[::120]
+    return np.stack([np.array(Image.open(path).convert("RGB").resize((224, 224))) for path in paths])
+
+
+def opencv(cv2, name, level, image):
+    """What the authors' code does with one image."""
+    if name == "bilateral":
+        colour = dict(zip((4, 6, 8, 10, 12, 14), (50, 80, 110, 140, 170, 200), strict=True))[level]
+        return cv2.bilateralFilter(image, d=level, sigmaColor=colour, sigmaSpace=75)
+    if name == "non-local-means":
+        return cv2.fastNlMeansDenoising(image, h=level, templateWindowSize=14, searchWindowSize=21)
+    if name == "gaussian-blur":
+        sigma = dict(zip(range(3, 16, 2), (0.33, 0.66, 1.0, 1.33, 1.66, 2.0, 2.33), strict=True))[level]
+        return cv2.GaussianBlur(image, (level, level), sigmaX=sigma)
+    plain = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.float32) / 255
+    blend = (1 - level) * (image.astype(np.float32) / 255) + level * plain
+    return np.clip(blend * 255, 0, 255).astype(np.uint8)
+
+
+@SLOW
+@pytest.mark.parametrize("name", ["bilateral", "non-local-means", "gaussian-blur", "grey"])
+def test_filters_are_opencvs_to_a_grey_level_on_photographs(name, photographs):
+    cv2 = pytest.importorskip("cv2")
+    for level in ENTRIES[name].levels:
+        shown = applied(name, level, photographs, seeds(len(photographs))).astype(int)
+        apart = np.abs(shown - np.stack([opencv(cv2, name, level, image) for image in photographs]))
+        assert apart.max() <= 1 and (apart > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("bilateral", 6), ("non-local-means", 15), ("gaussian-blur", 5), ("grey", 1)]
+)
+def test_filters_are_opencvs_on_small_images(name, level):
+    cv2, pixels = pytest.importorskip("cv2"), synthetic(4, 40, seed=3)
+    shown = applied(name, level, pixels, seeds(4)).astype(int)
+    assert np.abs(shown - np.stack([opencv(cv2, name, level, image) for image in pixels])).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "level"),
+    [pytest.param(e, v, marks=SLOW if "means" in e.name else ()) for e, v in CELLS if v == e.levels[-1]],
+)
+def test_an_image_has_one_result_in_any_batch(entry, level):
+    images, numbers, order = as_images(synthetic(4, 48, seed=1)), seeds(4), [2, 0, 3, 1]
+    apply = transform(entry, level).apply
+    whole = as_bytes(apply(images, numbers))
+    assert np.array_equal(as_bytes(apply(images[order], numbers[order])), whole[order])
+    alone = np.concatenate([as_bytes(apply(images[i : i + 1], numbers[i : i + 1])) for i in range(4)])
+    assert np.array_equal(alone, whole)
+    assert apply(images[:0], numbers[:0]).shape == images[:0].shape
+
+
+def test_levels_are_those_of_the_protocol():
+    grids = [2, 4, 6, 8, 10, 12, 14, 16]
+    assert {name: list(entry.levels) for name, entry in ENTRIES.items()} == {
+        "patch-shuffle": grids, "patch-rotation": grids, "bilateral": [4, 6, 8, 10, 12, 14],
+        "non-local-means": [5, 10, 15, 20, 25], "gaussian-blur": [3, 5, 7, 9, 11, 13, 15],
+        "grey": [0.2, 0.4, 0.6, 0.8, 1], "channel-shuffle": [3], "patch-shuffle+grey": grids,
+        "bilateral+patch-shuffle": [2, 4, 6, 8, 10, 12], "bilateral-12+patch-shuffle": grids,
+        "bilateral+grey": [4, 6, 8, 10, 12, 14],
+    }  # fmt: skip
+    assert suppression.PAIRED == {2: 4, 4: 6, 6: 8, 8: 10, 10: 12, 12: 14}
+
+
+def numbered(side, count):
+    """Images whose every pixel is another, as levels of two channels."""
+    y, x = np.mgrid[:side, :side]
+    return np.repeat(np.stack([y, x, 0 * x], -1)[None].astype(np.uint8), count, axis=0)
+
+
+def test_every_arrangement_of_four_cells_is_as_likely():
+    shown = applied("patch-shuffle", 2, numbered(8, 4800), seeds(4800))
+    corners = shown[:, ::4, ::4, :2].reshape(4800, 4, 2) // 4
+    orders = (corners[..., 0] * 2 + corners[..., 1]) @ [64, 16, 4, 1]
+    names, counts = np.unique(orders, return_counts=True)
+    assert len(names) == 24 and chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("grid", [4, 6])
+def test_cells_move_whole_among_cells_of_their_size(grid):
+    """At 32 px borders of six cells lie at 0, 5, 10, 16, 21, 26, 32: whole pixels, as albumentations sets them."""
+    borders, places = [32 * i // grid for i in range(grid + 1)], []
+    assert grid == 4 or borders == np.linspace(0, 32, 7, dtype=np.int32).tolist()
+    shown = applied("patch-shuffle", grid, numbered(32, 3), seeds(3)).astype(int)
+    for image in shown:
+        moved = set()
+        for (top, low), (left, right) in itertools.product(itertools.pairwise(borders), repeat=2):
+            cell = image[top:low, left:right, :2]
+            assert np.array_equal(cell - cell[0, 0], np.moveaxis(np.mgrid[: low - top, : right - left], 0, -1))
+            y, x = cell[0, 0].tolist()
+            assert {y, x} <= set(borders) and {y + low - top, x + right - left} <= set(borders)
+            moved.add((y, x))
+        assert len(moved) == grid**2
+        places.append(sorted(moved))
+    assert not np.array_equal(shown[0], shown[1])
+
+
+def test_cells_turn_by_each_angle_alike_often():
+    shown = applied("patch-rotation", 4, numbered(8, 100), seeds(100))
+    counts = np.zeros(4, int)
+    plain = numbered(8, 1)[0]
+    for image, (i, j) in itertools.product(shown, itertools.product(range(4), repeat=2)):
+        here = slice(2 * i, 2 * i + 2), slice(2 * j, 2 * j + 2)
+        counts += [np.array_equal(image[here], np.rot90(plain[here], k)) for k in range(4)]
+    assert counts.sum() == 1600 and chisquare(counts).pvalue > 1e-3
+
+
+def test_cells_turn_at_the_next_multiple_where_the_grid_does_not_divide():
+    cv2, pixels, numbers = pytest.importorskip("cv2"), synthetic(3, 40, seed=2), seeds(3)
+    turns = Streams(numbers, "patch-rotation/6", torch.device("cpu")).bits(6, 6).numpy() & 3
+    shown = applied("patch-rotation", 6, pixels, numbers).astype(int)
+    for image, turn, result in zip(pixels, turns, shown, strict=True):
+        big = cv2.resize(image, (42, 42), interpolation=cv2.INTER_LINEAR)
+        for i, j in itertools.product(range(6), repeat=2):
+            here = slice(7 * i, 7 * i + 7), slice(7 * j, 7 * j + 7)
+            big[here] = np.rot90(big[here], turn[i, j])
+        apart = np.abs(result - cv2.resize(big, (40, 40), interpolation=cv2.INTER_LINEAR))
+        assert apart.max() <= 2 and apart.mean() < 0.3  # two roundings of OpenCV's fixed point
+
+
+def test_every_order_of_channels_is_as_likely():
+    pixels = np.zeros((3000, 2, 2, 3), np.uint8)
+    pixels[..., 1], pixels[..., 2] = 1, 2
+    orders, counts = np.unique(applied("channel-shuffle", 3, pixels, seeds(3000))[:, 0, 0], axis=0, return_counts=True)
+    assert sorted(map(tuple, orders.tolist())) == list(itertools.permutations(range(3)))
+    assert chisquare(counts).pvalue > 1e-3
+
+
+def test_pairs_are_one_after_the_other():
+    pixels, numbers = synthetic(3, 48, seed=4), seeds(3)
+    after = {
+        ("patch-shuffle+grey", 4): (("patch-shuffle", 4), ("grey", 1)),
+        ("bilateral+patch-shuffle", 4): (("bilateral", 6), ("patch-shuffle", 4)),
+        ("bilateral-12+patch-shuffle", 4): (("bilateral", 12), ("patch-shuffle", 4)),
+        ("bilateral+grey", 6): (("bilateral", 6), ("grey", 1)),
+    }
+    for pair, (first, second) in after.items():
+        assert np.array_equal(
+            applied(*pair, pixels, numbers), applied(*second, applied(*first, pixels, numbers), numbers)
+        )
