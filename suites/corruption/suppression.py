@@ -178,13 +178,20 @@ METRICS = (
 )
 
 
+def _within(score: Score, span: tuple[float, float] | None) -> Score:
+    """The interval of a score cut where the metric ends."""
+    if score.low is None or score.high is None or span is None:
+        return score
+    return replace(score, low=max(score.low, span[0]), high=min(score.high, span[1]))
+
+
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Reliances over all images, then every condition: accuracy, its part of the clean one, what the filter leaves."""
     flags = ("training images",) if HELD_OUT in trials.missing else ()
     named = {metric.name: metric for metric in METRICS}
     sixteen = len(trials) > 0 and bool((trials.columns.get("right16", np.zeros(1)) == 1).any())
     scores = [
-        ratio_score(metric, trials, flags=flags)
+        _within(ratio_score(metric, trials, flags=flags), metric.span)
         for metric in METRICS
         if metric.ratio is not None and (sixteen or not metric.name.endswith("16"))
     ]
@@ -197,7 +204,8 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
         by_cell += [("accuracy_kept16", _kept(cell, True), part)] if sixteen else []
         by_cell += [(name, _mean(name), own) for name in KEPT if _mean(name)(own)[1].any()]
         for name, ratio, of in by_cell:
-            scores.append(replace(ratio_score(replace(named[name], ratio=ratio), of, flags=flags), condition=cell))
+            metric = replace(named[name], ratio=ratio)
+            scores.append(replace(_within(ratio_score(metric, of, flags=flags), metric.span), condition=cell))
     return scores
 
 
