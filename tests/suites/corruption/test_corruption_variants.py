@@ -16,6 +16,7 @@ SWEEPS = {
     "human": {"source": "human", "corruptions": HUMAN},
     "eidolon": {"source": "human", "corruptions": ("eidolon",)},
     "stylized-imagenet": {},
+    "suppression": {},
 }
 FOLDERS = {"imagenet-c": ("common",), "imagenet-c-bar": ("all",), "imagenet-3dcc": ("all",)}
 
