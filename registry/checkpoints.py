@@ -11,8 +11,9 @@ import shlex
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
@@ -40,7 +41,6 @@ _NUMBERS = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt3
             "Float64", "Complex64", "Complex128", "Str", "Bytes", "Object", "DateTime64", "LongLong")  # fmt: skip
 #: Objects whose content is no weights.
 HARMLESS_OBJECTS = (
-    "argparse.Namespace", "types.SimpleNamespace",
     *(f"pathlib{room}.{kind}" for room in ("", "._local") for kind in (
         "Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")),
     *(f"numpy.{room}.multiarray.{name}" for room in ("core", "_core") for name in ("scalar", "_reconstruct")),
@@ -92,7 +92,17 @@ class _List:
         return []
 
 
-_STAND_INS = {_Inert: HARMLESS_OBJECTS, _Entries: HARMLESS_MAPPINGS, _List: ("collections.deque",)}
+class _Fields(_Inert):
+    """Stands for the arguments of a training script: its fields are kept, for they may say what the network was fed."""
+
+    def __setstate__(self, state: object) -> None:
+        self.__dict__.update(state if isinstance(state, dict) else {})
+
+
+_STAND_INS = {
+    _Inert: HARMLESS_OBJECTS, _Fields: ("argparse.Namespace", "types.SimpleNamespace"), _Entries: HARMLESS_MAPPINGS,
+    _List: ("collections.deque",),
+}  # fmt: skip
 
 
 def _conversion(path: Path, load: str = "torch.load({}, map_location='cpu', weights_only=False)") -> str:
@@ -336,13 +346,15 @@ class WeightChoice:
     """The weights that were taken: `state` under the network's own names, with whatever else stands there.
 
     name: of the set; others: sets that would have fitted too; ignored: keys that no forward pass reads, and other
-    networks; statistics: means and standard deviations of the input beside the network, every copy."""
+    networks; statistics: means and standard deviations of the input beside the network, every copy; settings: what the
+    training script saved of its own, and the entry where it stands."""
 
     name: str
     state: State
     others: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     statistics: tuple[tuple[str, Tensor], ...] = ()
+    settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))
 
     def __str__(self) -> str:
         others = [f"{_listed(self.others)} would fit too (--key takes another)"] if self.others else []
@@ -446,6 +458,11 @@ def read_weights(
                 f"checkpoint {path}: {shown(name)} is no dense array of real numbers ({tensor.dtype}, {tensor.layout}, "
                 f"{tensor.device}). {_conversion(path)}"
             )
+    for place in ("args", "hyper_parameters"):  # of timm, torchvision and many others; of Lightning
+        entry = content.get(place) if isinstance(content, Mapping) else None
+        settings = vars(entry) if isinstance(entry, _Fields) else entry
+        if isinstance(settings, Mapping) and settings:
+            return replace(choice, settings=(place, settings))
     return choice
 
 

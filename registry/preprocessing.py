@@ -1,10 +1,10 @@
 """What a network is fed, and where each part of that is stated: given, in the file, in a configuration, or nowhere."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,7 +13,7 @@ from registry.cards import Interpolation, Preprocess, ResizeMode, Triple
 from registry.checkpoints import Normalisation, agrees, as_text
 from registry.determinism_checks import Check
 from registry.errors import CardError, WeightsError
-from registry.files import is_file
+from registry.files import digest_file, is_file
 from registry.foreign import foreign, problems, read_json, reason, shown
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
@@ -113,42 +113,146 @@ class Overrides(TypedDict, total=False):
     fill: tuple[int, int, int] | None
 
 
-def stated_input(arch: str) -> StatedInput:
-    """What the library of an architecture states of its input; no fields where it states none."""
+#: What is fed where nothing states it: the evaluation of PyTorch's ImageNet example, at the size that the architecture
+#: is built for (the shorter side 256/224 of it, as of any size).
+USUAL = {"interpolation": "bilinear", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+UNSTATED = "nothing states it: the field's usual evaluation"
+
+
+def _published(urls: Iterable[str | None], weights: Path) -> str | None:
+    """The address of the file: torch.hub's end in "-" and the first digits of its digest."""
+    digest = digest_file(weights)
+    digits = ((url, re.search(r"-([0-9a-f]{8,})\.\w+$", url or "")) for url in urls)
+    return next((url for url, match in digits if match and digest.startswith(match[1])), None)
+
+
+def _unstated(size: int, fixed: bool) -> StatedInput:
+    return StatedInput({**USUAL, "size": size, "resize": round(size * 256 / 224), "fixed_size": fixed}, UNSTATED)
+
+
+def _of_torchvision(name: str, weights: Path | None) -> StatedInput:
+    from torchvision import models
+
+    try:
+        kinds = models.get_model_weights(name)
+        sizes = [entry.transforms().crop_size[0] for entry in kinds]
+    except (ValueError, AttributeError):  # no weights, or a detector's
+        return StatedInput()
+    entry, fixed, why = kinds["DEFAULT"], name.startswith(("vit_", "maxvit")), "its default: the architecture's own"
+    if weights is not None:
+        url = _published((entry.url for entry in kinds), weights)
+        if url is None:
+            return _unstated(min(sizes), fixed)  # some architectures have later recipes for larger images
+        entry, why = next(entry for entry in kinds if entry.url == url), "which this file is: its"
+    transform = entry.transforms()
+    fields = {
+        "size": transform.crop_size[0],
+        "resize": transform.resize_size[0],
+        "interpolation": transform.interpolation.value,
+        "mean": tuple(transform.mean),
+        "std": tuple(transform.std),
+        "fixed_size": fixed,
+    }
+    return StatedInput(fields, f"torchvision's {entry}, {why} configuration")
+
+
+def stated_input(arch: str, weights: Path | None = None) -> StatedInput:
+    """What the library of an architecture states of its input; no fields where it states none.
+
+    weights: a file of one's own. The library's default says nothing of it, so all but the size is then the field's
+    usual, unless the name has a tag (timm:NAME.TAG) or the file is one that the library publishes."""
     if arch == "export":
         return StatedInput({"fixed_size": True}, "an exported program")
     kind, name = split_arch(arch)
     require_known(arch)
     if kind == "torchvision":
-        from torchvision import models
+        return _of_torchvision(name, weights)
+    if kind != "timm":
+        return StatedInput()
+    from timm.models import get_pretrained_cfg, list_pretrained
 
-        try:
-            weights = models.get_model_weights(name)["DEFAULT"]
-        except (ValueError, KeyError):
-            return StatedInput()
-        transform = weights.transforms()
-        fields = {
-            "size": transform.crop_size[0],
-            "resize": transform.resize_size[0],
-            "interpolation": transform.interpolation.value,
-            "mean": tuple(transform.mean),
-            "std": tuple(transform.std),
-            "fixed_size": name.startswith(("vit_", "maxvit")),
-        }
-        return StatedInput(fields, f"torchvision's {weights}, its default: the architecture's own configuration")
-    config = import_module("timm.models").get_pretrained_cfg(name) if kind == "timm" else None
+    config, why = get_pretrained_cfg(name), "" if "." in name else ", its default: the architecture's own configuration"
+    if weights is not None and "." not in name and config is not None:
+        tags = {tagged.url: tagged for tagged in map(get_pretrained_cfg, list_pretrained(f"{name}.*"))}
+        config, why = tags.get(_published(tags, weights)), ", which this file is"
+        if config is None:
+            built = _pretrained(get_pretrained_cfg(name), arch)
+            return _unstated(built.input_size[-1], built.fixed_input_size)
     if config is None:
         return StatedInput()
+    where = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{why}" if config.tag else f"timm's {name}"
+    return StatedInput(_pretrained(config, arch).fields(), where)
+
+
+def _pretrained(config: object, arch: str) -> PretrainedConfig:
     try:
-        stated = PretrainedConfig.model_validate({key: getattr(config, key) for key in PretrainedConfig.model_fields})
+        return PretrainedConfig.model_validate({key: getattr(config, key) for key in PretrainedConfig.model_fields})
     except ValidationError as error:
         problem = error.errors()[0]
         raise CardError(
             f"arch '{arch}' states {problem['loc'][0]} {problem['input']!r}, which is not known here: {problem['msg']}."
         ) from error
-    chosen = "" if "." in name else ", its default: the architecture's own configuration"
-    tagged = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{chosen}"
-    return StatedInput(stated.fields(), tagged if config.tag else f"timm's {name}")
+
+
+#: What training scripts call the parts of an input: the arguments of torchvision's and DeiT's, and usual
+#: hyperparameters of Lightning modules.
+_CALLED = {
+    "size": ("val_crop_size", "crop_size", "img_size", "image_size", "input_size"),
+    "resize": ("val_resize_size", "resize_size"),
+    "crop_pct": ("crop_pct", "eval_crop_ratio"),
+    "interpolation": ("interpolation",),
+    "mean": ("mean", "image_mean", "img_mean", "norm_mean"),
+    "std": ("std", "image_std", "img_std", "norm_std"),
+}
+#: Of timm's scripts, which save all of them, None where timm's own configuration of the network was taken.
+_TIMM = {"model", "img_size", "input_size", "crop_pct", "mean", "std", "interpolation"}
+
+
+def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) -> StatedInput:
+    """What the settings of a training script (its arguments, hyperparameters) say of its network's input.
+
+    place: of the settings in the checkpoint; origin: its path. Raises WeightsError for what no card can say."""
+    free = "Save the weights without them, and say with --size, --resize, --mean, --std, ... what the network was fed."
+    with foreign(f"{place} of checkpoint", origin, WeightsError, free):
+        if not settings.keys() >= _TIMM:
+            return StatedInput(_by_usual_names(settings), f"stated by the checkpoint ({place})")
+        from timm.data import resolve_data_config
+        from timm.models import get_pretrained_cfg
+
+        config = get_pretrained_cfg(str(settings["model"]))
+        known = {} if config is None else config.to_dict()
+        known |= resolve_data_config(dict(settings), pretrained_cfg=known)
+        fields = PretrainedConfig.model_validate(known).fields()
+        return StatedInput(fields, f"stated by the checkpoint ({place} of timm's training script)")
+
+
+def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `Preprocess` that settings have under the names of `_CALLED`; other kinds of values are something else.
+    Raises ValueError for what no card can say."""
+    fields: dict[str, Any] = {}
+    given = {
+        part: next((settings[name] for name in names if settings.get(name) is not None), None)
+        for part, names in _CALLED.items()
+    }
+    sides = given["size"] if isinstance(given["size"], list | tuple) else [given["size"]]
+    if sides and all(isinstance(side, int) for side in sides):
+        if len(set(sides[-2:])) > 1:
+            raise ValueError(f"its input is no square: {given['size']}")
+        fields["size"] = sides[-1]
+        if isinstance(given["crop_pct"], int | float):
+            fields["resize"] = int(sides[-1] / given["crop_pct"])
+    if isinstance(given["resize"], int):
+        fields["resize"] = given["resize"]
+    if isinstance(given["interpolation"], str):
+        fields["interpolation"] = given["interpolation"].lower().removeprefix("interpolationmode.")
+        if fields["interpolation"] not in get_args(Interpolation):
+            raise ValueError(f"a card cannot say the interpolation {given['interpolation']!r}")
+    if all(isinstance(given[name], list | tuple) and len(given[name]) in (1, 3) for name in ("mean", "std")):
+        fields |= {name: tuple(map(float, (*given[name], *given[name], *given[name])[:3])) for name in ("mean", "std")}
+        fields["scale"] = 255.0 if max(fields["mean"]) > 1.5 else 1.0
+    elif "val_crop_size" in settings:  # torchvision's script has them as constants
+        fields |= {name: USUAL[name] for name in ("mean", "std")}
+    return fields
 
 
 def hub_input(repository: str, cache: Path | None) -> StatedInput:
@@ -193,22 +297,53 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
         raise CardError(f"preprocessing {problem}.") from error
 
 
+def _require_agreeing(
+    arch: str, known: StatedInput, trained: StatedInput, given: Mapping[str, Any], how: Preprocess
+) -> None:
+    """Raise CardError where what was given, or the only size that the architecture takes, contradicts the training."""
+    wrong = [name for name in given.keys() & trained.fields.keys() - {*_INPUT} if given[name] != trained.fields[name]]
+    own = {name: trained.fields[name] for name in _INPUT if name in trained.fields}
+    if own and given.keys() & {*_INPUT} and not agrees(Normalisation(**{"scale": 1.0, "where": "", **own}), how):
+        wrong += [name for name in _INPUT if name in given]
+    for name in wrong:
+        raise CardError(
+            f"{name} {trained.fields.get(name)} is {trained.where}, and --{name} {given[name]} was given. One of them "
+            f"is wrong, and every score would be of another input: leave --{name} out, or save the weights alone."
+        )
+    only = known.fields["size"] if known.fields.keys() >= {"size"} and known.fields.get("fixed_size") else how.size
+    if trained.fields.get("size", only) != only:
+        raise CardError(
+            f"size {how.size} is {trained.where}, and arch '{arch}' takes {only} px and no other. Name the "
+            "architecture that it was trained with."
+        )
+
+
 def settled(
-    arch: str, overrides: Overrides, known: StatedInput, stated: Normalisation | None
+    arch: str,
+    overrides: Overrides,
+    known: StatedInput,
+    stated: Normalisation | None,
+    trained: StatedInput = StatedInput(),
 ) -> tuple[Preprocess, list[Check]]:
     """How the input is made, with a line for each part of it that says where it comes from: what was given, else what
-    the checkpoint holds, else what a configuration says."""
+    the checkpoint holds (`stated`) or its training script saved (`trained`), else what a configuration says."""
+    explicit = {name: value for name, value in overrides.items() if value is not None}
     given = given_fields(overrides)
-    fields = {**known.fields, **given}
-    sources = dict.fromkeys(known.fields, known.where) | dict.fromkeys(given, "as given")
-    if "size" in given and overrides.get("resize") is None:
+    if "resize" not in explicit and {"resize", "resize_mode"} & trained.fields.keys():
+        given.pop("resize", None)
+    resized = given_fields({"size": trained.fields["size"]}) if "size" in trained.fields else {}
+    fields = {**known.fields, **resized, **trained.fields, **given}
+    sources = dict.fromkeys(known.fields, known.where) | dict.fromkeys({**resized, **trained.fields}, trained.where)
+    sources |= dict.fromkeys(given, "as given")
+    if "resize" in given and "resize" not in explicit:
         sources["resize"] = f"from the size {given['size']} that was given"
-    if stated is not None and not set(_INPUT) & set(given):
-        confirmed = "mean" in known.fields and agrees(stated, preprocess_of(arch, fields))
+    if stated is not None and not set(_INPUT) & {*given, *trained.fields}:
+        confirmed = "mean" in known.fields and known.where != UNSTATED and agrees(stated, preprocess_of(arch, fields))
         if not confirmed:
             fields |= {"mean": stated.mean, "std": stated.std, "scale": stated.scale}
             sources |= dict.fromkeys(_INPUT, "as the checkpoint holds it")
     how = preprocess_of(arch, fields)
+    _require_agreeing(arch, known, trained, explicit, how)
     ways = {
         "squash": f"both sides to {how.resize} px (squash)",
         "longest": f"longer side to {how.resize} px, filled with {how.fill}",
@@ -224,6 +359,10 @@ def settled(
         ("pixels", f"{how.channels} in 0..{how.scale:g}", ["channels"], ""),
     ]
     rows = []
+    if UNSTATED in (sources.get(name) for name in ("resize", "interpolation", "mean")):
+        tag = f", or name the tag of timm whose input it has ({arch}.TAG)" if arch.startswith("timm:") else ""
+        hint = f"--size, --resize, --interpolation, --mean, --std say otherwise{tag}"
+        rows.append(Check("input", True, f"the checkpoint does not state all of what it was trained on: {hint}"))
     for name, text, names, more in parts:
         named = [part for part in names if part not in ("resize_mode", "scale") or part in sources]
         origins = dict.fromkeys(sources.get(part, "default: nothing states it") for part in named)

@@ -13,7 +13,7 @@ from registry.determinism_checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
 from registry.families.family import Draft, family_of, of_folder, require_fitting
-from registry.files import Place, absence, expanded, is_folder
+from registry.files import Place, absence, expanded, is_file, is_folder
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
 from registry.preprocessing import Overrides, StatedInput
@@ -110,7 +110,8 @@ def _opened(arch: str, weights: str | None, place: Place) -> tuple[str, str | No
             "--arch is needed: timm:NAME, torchvision:NAME, python:MODULE:FUNCTION or export. Only a folder with "
             "timm's config.json says it by itself."
         )
-    return arch, weights, {}, preprocessing.stated_input(arch)
+    own = None if weights is None or random_seed(weights) is not None else expanded(weights)
+    return arch, weights, {}, preprocessing.stated_input(arch, own if own and is_file(own) else None)
 
 
 def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
@@ -138,15 +139,14 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, None)
         return draft, _card(draft, how), [*draft.rows, *lines]
     draft = _located(draft, folder.place)
-    fields = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
-    normalisation, rows = None, []
-    if draft.source == "file" and "size" in fields and not draft.bare:
-        blank = preprocessing.preprocess_of(draft.arch, {**fields, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)})
-        choice, normalisation = stated_weights(_card(draft, blank), folder.place)
+    normalisation, rows, trained = None, [], StatedInput()
+    if draft.source == "file":
+        choice, normalisation = stated_weights(_card(draft, Preprocess(size=224, resize=224)), folder.place)
+        trained = preprocessing.stated_by_training(choice.settings[1], choice.settings[0], draft.weights)
         if choice.others and choice.name:  # the choice is frozen with the card
             draft = replace(draft, options={"key": choice.name, **draft.options})
         rows = [Check("weights", True, str(choice))]
-    how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, normalisation)
+    how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
 
 

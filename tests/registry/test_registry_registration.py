@@ -28,12 +28,12 @@ def results(card, tmp_path):
 def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, folders):
     card, checks = register("mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders)
     assert all(result.ok for result in checks)
-    assert len(checks) == 16
+    assert len(checks) == 17
     assert card == read_cards(folders["cards_folder"])["mine"]
     assert card.sha256 == digest_state(tiny.state_dict())
     how = card.preprocess
-    assert (how.size, how.resize, how.interpolation) == (160, 168, "bilinear")
-    assert how.mean == how.std == (0.5, 0.5, 0.5)
+    assert (how.size, how.resize, how.interpolation) == (160, 183, "bilinear")
+    assert (how.mean, how.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert card.training == ("standard",)
     shelf = read_cards(folders["cards_folder"])
     again = load_model(shelf["mine"], folders["place"])
@@ -49,7 +49,7 @@ def test_overrides_win(checkpoint, nine, folders):
     how = card.preprocess
     assert (how.size, how.resize, how.channels, how.scale) == (64, 73, "bgr", 2.0)
     assert how.interpolation == "bicubic"
-    assert how.mean == (0.5, 0.5, 0.5)
+    assert how.mean == (0.485, 0.456, 0.406)
 
 
 @pytest.mark.slow
