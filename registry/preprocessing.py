@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
@@ -169,28 +170,29 @@ def stated_input(arch: str, weights: Path | None = None) -> StatedInput:
         return _of_torchvision(name, weights)
     if kind != "timm":
         return StatedInput()
-    from timm.models import get_pretrained_cfg, list_pretrained
-
-    config, why = get_pretrained_cfg(name), "" if "." in name else ", its default: the architecture's own configuration"
+    timms: Any = import_module("timm.models")
+    config, why = (
+        timms.get_pretrained_cfg(name),
+        "" if "." in name else ", its default: the architecture's own configuration",
+    )
     if weights is not None and "." not in name and config is not None:
-        tags = {tagged.url: tagged for tagged in map(get_pretrained_cfg, list_pretrained(f"{name}.*"))}
-        config, why = tags.get(_published(tags, weights)), ", which this file is"
-        if config is None:
-            built = _pretrained(get_pretrained_cfg(name), arch)
-            return _unstated(built.input_size[-1], built.fixed_input_size)
+        tags = {tag.url: tag for tag in map(timms.get_pretrained_cfg, timms.list_pretrained(f"{name}.*"))}
+        if (url := _published(tags, weights)) is None:
+            return _unstated(config.input_size[-1], config.fixed_input_size)
+        config, why = tags[url], ", which this file is"
     if config is None:
         return StatedInput()
     where = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{why}" if config.tag else f"timm's {name}"
-    return StatedInput(_pretrained(config, arch).fields(), where)
+    return StatedInput(_pretrained(config.to_dict(), f"arch '{arch}'").fields(), where)
 
 
-def _pretrained(config: object, arch: str) -> PretrainedConfig:
+def _pretrained(config: Mapping[str, Any], what: str) -> PretrainedConfig:
     try:
-        return PretrainedConfig.model_validate({key: getattr(config, key) for key in PretrainedConfig.model_fields})
+        return PretrainedConfig.model_validate(config)
     except ValidationError as error:
         problem = error.errors()[0]
         raise CardError(
-            f"arch '{arch}' states {problem['loc'][0]} {problem['input']!r}, which is not known here: {problem['msg']}."
+            f"{what} states {problem['loc'][0]} {problem['input']!r}, which is not known here: {problem['msg']}."
         ) from error
 
 
@@ -216,13 +218,10 @@ def stated_by_training(settings: Mapping[str, Any], place: str, origin: object) 
     with foreign(f"{place} of checkpoint", origin, WeightsError, free):
         if not settings.keys() >= _TIMM:
             return StatedInput(_by_usual_names(settings), f"stated by the checkpoint ({place})")
-        from timm.data import resolve_data_config
-        from timm.models import get_pretrained_cfg
-
-        config = get_pretrained_cfg(str(settings["model"]))
-        known = {} if config is None else config.to_dict()
-        known |= resolve_data_config(dict(settings), pretrained_cfg=known)
-        fields = PretrainedConfig.model_validate(known).fields()
+        config: Any = import_module("timm.models").get_pretrained_cfg(str(settings["model"]))
+        known: dict[str, Any] = {} if config is None else config.to_dict()
+        known |= import_module("timm.data").resolve_data_config(dict(settings), pretrained_cfg=known)
+        fields = _pretrained(known, f"{place} of checkpoint {shown(origin)}").fields()
         return StatedInput(fields, f"stated by the checkpoint ({place} of timm's training script)")
 
 
@@ -230,7 +229,7 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `Preprocess` that settings have under the names of `_CALLED`; other kinds of values are something else.
     Raises ValueError for what no card can say."""
     fields: dict[str, Any] = {}
-    given = {
+    given: dict[str, Any] = {
         part: next((settings[name] for name in names if settings.get(name) is not None), None)
         for part, names in _CALLED.items()
     }
