@@ -19,7 +19,7 @@ from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_her
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.display import masked
 from benchmark.engine.plan import Task, plan_tasks
-from benchmark.engine.scoring import PEOPLE, Both, alike, both_of, compare_observers, discordant_of
+from benchmark.engine.scoring import PEOPLE, Both, alike, both_of, compare_observers, discordant_of, network_pairs
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED
@@ -114,6 +114,16 @@ def compare_each(a: str, others: str, *, suite: str | None = None, db: str | Non
         if not tests.rows:
             raise BenchError(_nothing(f"'{a}' and '{others}' have", settings))
         return replace(tests, outdated=_remarks(store, now, (row for _, row in tests.rows), a, *chosen))
+
+
+def differences(suite: str = "human-comparison", *, db: str | None = None) -> list[tuple[str, str, Comparison]]:
+    """Every two networks compared by their agreement with people: (a, b, test), one family of tests."""
+    settings = read_settings(db)
+    with reading(settings) as store, _as_suites_write("a network or a person"):
+        tests = network_pairs(store, plugins.named_suite(suite, plugins.find_suites(suite)))
+    if not tests:
+        raise BenchError(f"no two networks and people answered the same images in {masked(settings.db)}.")
+    return tests
 
 
 @contextmanager

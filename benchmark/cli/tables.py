@@ -24,7 +24,7 @@ from benchmark.leaderboard.board_tables import (
     reported_lines,
 )
 from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
-from benchmark.leaderboard.consistency import comparison_of, kappa_table, likeness_table
+from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, likeness_table
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.links import contrast_table, link_tables, pair_table
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
@@ -197,7 +197,11 @@ def consistency(
     db: str | None,
     matrix: Annotated[bool, Option("All pairs of the observers named, or of everybody.", "--matrix")] = False,
     ranks: Annotated[bool, Option("The published rankings by human-likeness and OOD accuracy.", "--ranks")] = False,
+    differences: Annotated[bool, Option("How many differences of networks are significant.", "--differences")] = False,
 ) -> int:
+    if differences:
+        print_tables([difference_table(api.differences(db=db))])
+        return 0
     if ranks:
         boards = [b for b in api.rank(db=db) if b.rows and HUMAN_METRICS.keys() <= {c.metric for c in b.columns}]
         if not boards:

@@ -215,11 +215,12 @@ class Against:
     scores: of one observer, (config, its trials, references); group: of people as a group (name -> trials of each),
     where pooling their trials is not the measure; pair: paired tests of two observers against the same references
     (`benchmark.stats.Comparison`), where a metric is no ratio of sums: (a, b, references); b None: the references as a
-    group."""
+    group; pairs: the headline's test for every two observers, (name -> trials of each, references) -> (a, b, test)."""
 
     scores: Callable[[Any, Trials, Mapping[str, Trials]], Sequence[Score]]
     group: Callable[[Any, Mapping[str, Trials]], Sequence[Score]] | None = None
     pair: Callable[[Trials, Trials | None, Mapping[str, Trials]], Sequence[Any]] | None = None
+    pairs: Callable[[Mapping[str, Trials], Mapping[str, Trials]], Sequence[tuple[str, str, Any]]] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from benchmark.engine.reference_trials import ObserverAnswers, ReferenceTrials, 
 from benchmark.identity import Codes, score_code
 from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
 from benchmark.stats.clusters import bounded_interval, t_interval
-from benchmark.stats.comparisons import Compared, DiscordantTrial, SuiteComparison, compared
+from benchmark.stats.comparisons import Compared, Comparison, DiscordantTrial, SuiteComparison, adjust, compared
 from benchmark.stats.paired import compare_people, differing
 from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stats.threads import one_blas_thread
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE, any_answer
+from benchmark.stimuli.catalogue import PUBLISHED_SPACE, any_answer, known_source
 from benchmark.store import Observation, ScoreSet, Store
 from registry.files import digest_data
 
@@ -332,6 +332,23 @@ def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
     paired = suite.against is not None and suite.against.pair is not None
     peers = scorer.peers(sets.space, sets.stimuli, a, b) if paired and sets else {}
     return Both(suite, own, other, {name: answers.trials for name, answers in peers.items()})
+
+
+def network_pairs(store: Store, suite: Suite) -> list[tuple[str, str, Comparison]]:
+    """The headline of every two networks, published ones too, against the same people (`Against.pairs`): (a, b, test),
+    one family (Holm). Pairs without a test are left out."""
+    rows = store.observers(kinds=("network", "published", "human"))
+    answers = {row.name: trials for row in rows if (trials := suite_trials(store, suite, row.name)) is not None}
+    sides: dict[bool, dict[str, Trials]] = {True: {}, False: {}}  # people, networks
+    for row in rows:
+        human = row.kind == "human"
+        if row.name in answers and not (human and known_source(str(row.card.get("source", ""))).apart):
+            sides[human][row.name] = answers[row.name]
+    with one_blas_thread():
+        pairs = suite.against.pairs(sides[False], sides[True]) if suite.against and suite.against.pairs else ()
+    tests = [(a, b, row) for a, b, row in pairs if row.p is not None]
+    family = adjust([row for _, _, row in tests])
+    return [(a, b, row) for (a, b, _), row in zip(tests, family, strict=True)]
 
 
 def _under(both: Both) -> Iterator[SuiteComparison]:

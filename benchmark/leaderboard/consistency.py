@@ -1,24 +1,31 @@
 """Error consistency of observers by experiment and condition: who errs on the same images.
 
-Geirhos, Meding & Wichmann 2020 (NeurIPS); the formulas are in `benchmark.stats.agreement`."""
+Geirhos, Meding & Wichmann 2020, Klein et al. 2025 (NeurIPS); the formulas are in `benchmark.stats.agreement`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from itertools import pairwise as neighbours
 
 import numpy as np
 
 from benchmark.contracts import Trials
 from benchmark.errors import BenchError, TrialsError, unknown_name
 from benchmark.leaderboard.model import Board, Cell
-from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number
+from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number, p_value
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
+from benchmark.stats.comparisons import Comparison
 from benchmark.stats.ranks import HUMAN_METRICS, human_likeness
 from benchmark.stimuli.generated import shared_exemplars
 
 #: experiment -> observer -> trials
 ExperimentTrials = Mapping[str, Mapping[str, Trials]]
-ALL = "all trials"
+ALL, LEVEL = "all trials", 0.05
+ALWAYS = "the more accurate one is always right, or always wrong: no copying to see"
+MEANING = (
+    "attainable: the kappas that the two accuracies allow; p: of the test that kappa is 0; copied: how often the less "
+    "accurate one copies the other, in a model where it else answers alone (negative: the opposite).",
+)
 
 
 @dataclass(frozen=True)
@@ -76,19 +83,26 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
     four = ("both right", "only a", "only b", "both wrong")
     answers = (Field(name.replace(" ", "_"), name, right=True) for name in four)
     shares = (Field("observed"), *counts("c_obs"), Field("expected"), *counts("c_exp"))
-    fields = (*sides, *shown, Field("kappa", "kappa"), *counts("n"), *answers, *shares)
+    ends = (Field("attainable_low"), Field("attainable_high"), *counts("attainable"), Field("p"), *counts("p"))
+    more = (*ends, Field("unbiased_kappa"), *counts("unbiased"), Field("copied", "copied"))
+    fields = (*sides, *shown, Field("kappa", "kappa"), *more, *counts("n"), *answers, *shares)
 
     def values(pair: ObserverPair) -> tuple[Value, ...]:
         kappa, table = pair.agreement, pair.agreement.table
         shares = (kappa.observed, number(kappa.observed, 3), kappa.expected, number(kappa.expected, 3))
         numbers = (table.n, table.both, table.only_a, table.only_b, table.neither)
         cell = Cell(kappa.kappa, kappa.low, kappa.high, table.n, (), kappa.reason, kappa)
-        return (pair.a, pair.b, pair.experiment, pair.condition, cell, *numbers, *shares)
+        ends = "" if kappa.least is None else f"{number(kappa.least, 2)} to {number(kappa.most, 2)}"
+        more = (kappa.least, kappa.most, ends, kappa.p, p_value(kappa.p), kappa.unbiased, number(kappa.unbiased))
+        reason = kappa.reason if kappa.copied is not None or kappa.reason else ALWAYS
+        copied = Cell(kappa.copied, kappa.copied_low, kappa.copied_high, table.n, (), reason, kappa)
+        return (pair.a, pair.b, pair.experiment, pair.condition, cell, *more, copied, *numbers, *shares)
 
     return Table(
         title,
         fields=fields,
         rows=tuple(map(values, compared)),
+        notes=MEANING,
         intervals="[low, high]: 95 % interval; other images, or other shapes and textures where images share them.",
         origin=("method",),
     )
@@ -102,7 +116,7 @@ def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
     notes = [f"no image in common: {', '.join(apart)}"] if apart else []
     shown = (pair for pair in compared if pair.experiment in common)
     table = pair_table(shown, f"Error consistency of a = {a} and b = {b}")
-    return replace(table, notes=(*notes, *_made_again(answered.values())))
+    return replace(table, notes=(*table.notes, *notes, *_made_again(answered.values())))
 
 
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
@@ -123,6 +137,37 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
         notes=(f"all conditions together; {NOTHING}: no image in common", *_made_again([who])),
     )
+
+
+def difference_table(tests: Sequence[tuple[str, str, Comparison]]) -> Table:
+    """How many differences between two networks in agreement with people are more than chance, by how many experiments
+    two have in common. Neighbours: those next to one another in the order of the values that their pairs have."""
+    groups: dict[str, list[tuple[str, str, Comparison]]] = {}
+    for test in tests:
+        groups.setdefault(test[2].average, []).append(test)
+    shown = (Field("in_common", "in common", who=True), *(Field(n, n, right=True) for n in ("networks", "pairs")))
+    ways = ("p < .05", "after Holm", "neighbours", "neighbours, p < .05")
+    fields = (*shown, *(Field(way, way, right=True) for way in ways), Field("smallest", "smallest that differs"))
+    rows = []
+    for average, inside in sorted(groups.items(), key=lambda group: -len(group[1])):
+        values = {name: value for a, b, row in inside for name, value in ((a, row.a or 0.0), (b, row.b or 0.0))}
+        beside = {frozenset(pair) for pair in neighbours(sorted(values, key=lambda name: (values[name], name)))}
+        raw, near, holm = [], [], []
+        for a, b, row in inside:
+            raw.append((row.p or 0.0) < LEVEL)
+            near.append(frozenset((a, b)) in beside)
+            holm.append((row.p_holm or 0.0) < LEVEL)
+        least = min(
+            (abs(row.difference or 0.0) for (*_, row), apart in zip(inside, holm, strict=True) if apart), default=None
+        )
+        both = sum(apart and close for apart, close in zip(raw, near, strict=True))
+        rows.append((average, len(values), len(inside), sum(raw), sum(holm), sum(near), both, number(least)))
+    significant = sum(row[4] for row in rows)
+    notes = (
+        "every two networks that answered the same images as people; t tests, images and people drawn",
+        f"{significant} of {len(tests)} differences are significant at {LEVEL} (Holm, over all)",
+    )
+    return Table("Differences in error consistency with people", fields=fields, rows=tuple(rows), notes=notes)
 
 
 def likeness_table(board: Board) -> Table:

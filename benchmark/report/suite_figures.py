@@ -27,7 +27,7 @@ from benchmark.report.contents import (
 )
 from benchmark.report.drawing import GROUPS, PEOPLE, Band, Figure, Records, Spec, axis
 from benchmark.report.writing import slug
-from benchmark.stats.agreement import pairwise
+from benchmark.stats.agreement import attainable, pairwise
 from benchmark.store import ScoreRow
 
 PERSONS = ("human", "simulated")
@@ -364,10 +364,12 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Colle
         if len(shown) < 3 or n < 2:
             continue
         right = role.right[members][:, inside].T
-        tables = pairwise(right)
+        tables, accuracy = pairwise(right), right.mean(axis=0)
+        least, most = attainable(accuracy[:, None], accuracy)
         records: list[dict[str, Any]] = [
             {"a": a, "b": b, "kappa": float(tables.kappa[i, j]), "observed": float(tables.observed[i, j]),
-             "expected": float(tables.expected[i, j]), "n": n}
+             "expected": float(tables.expected[i, j]), "attainable_low": float(least[i, j]),
+             "attainable_high": float(most[i, j]), "n": n}
             for i, a in enumerate(shown)
             for j, b in enumerate(shown)
             if i != j and np.isfinite(tables.kappa[i, j])
@@ -379,10 +381,11 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Colle
             f"{declared.name}-{slug(role.key)}",
             declared.title.format(role=role.role, space=role.space),
             f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks first, "
-            f"then people.{few}{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently.",
+            f"then people.{few}{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently. "
+            "The CSV has the kappas that the two accuracies allow.",
             partial(_agreement_spec, records, shown),
             [record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
-            ("a", "b", "kappa", "observed", "expected", "n"),
+            ("a", "b", "kappa", "observed", "expected", "attainable_low", "attainable_high", "n"),
             half=True,
         )
 

@@ -43,7 +43,9 @@ class Contingency:
 @dataclass(frozen=True)
 class Agreement:
     """Two observers on `table.n` common images. kappa None: undefined, `reason` says why. low, high: 95 % interval of
-    kappa, made by `method` (None from fewer than two images)."""
+    kappa, made by `method` (None from fewer than two images). least, most: the kappas that the two accuracies allow;
+    unbiased: kappa of that estimator; p: of the test that kappa is 0; copied, copied_low, copied_high: how often one
+    copies the other (`copy_probability`; None where the more accurate one is always right, or always wrong)."""
 
     table: Contingency
     accuracy_a: float | None = None
@@ -55,6 +57,13 @@ class Agreement:
     high: float | None = None
     method: str = ""
     reason: str = ""
+    least: float | None = None
+    most: float | None = None
+    unbiased: float | None = None
+    p: float | None = None
+    copied: float | None = None
+    copied_low: float | None = None
+    copied_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,48 @@ def kappa_of(observed: Array | float, expected: Array | float) -> Floats:
     return np.where(seen == 1, 1.0, (seen - chance) / np.where(room == 0, 1.0, room))
 
 
+def attainable(p_a: Array | float, p_b: Array | float) -> tuple[Floats, Floats]:
+    """The lowest and the highest kappa of two observers of these accuracies in [0, 1], elementwise."""
+    first, second = np.asarray(p_a, dtype=float), np.asarray(p_b, dtype=float)
+    expected, gap = expected_consistency(first, second), np.abs(first - second)
+    return kappa_of(np.abs(first + second - 1), expected), kappa_of(1 - gap, expected)
+
+
+def accuracy_range(accuracy: float, kappa: float) -> tuple[float, float]:
+    """The accuracies that the other one can have, given one's accuracy in (0, 1) and kappa in [0, 1]."""
+    low = accuracy * kappa / (2 * accuracy * kappa - 2 * accuracy - kappa + 2)
+    return low, accuracy * (2 - kappa) / (kappa + 2 * accuracy * (1 - kappa))
+
+
+def copy_probability(better: Array | float, other: Array | float, observed: Array | float) -> Floats:
+    """Copy model, elementwise, from the accuracies of the better and of the other one, and c_obs: the other takes over
+    right and wrong of the better one with this probability and answers on its own else; negative: it takes over the
+    opposite. NaN where the better one is always right or always wrong."""
+    first, second = np.asarray(better, dtype=float), np.asarray(other, dtype=float)
+    together, room = np.asarray(observed) - expected_consistency(first, second), 2 * first * (1 - first)
+    return np.asarray(np.divide(together, room, out=np.full(room.shape, np.nan), where=room > 1e-12))
+
+
+def unbiased_kappa(kappa: Array | float, n: Array | float) -> Floats:
+    """n kappa / (n - 1 + kappa), elementwise; NaN for two images that set the two observers wholly apart."""
+    room = np.asarray(n, dtype=float) - 1 + kappa
+    return np.asarray(np.divide(np.asarray(n) * kappa, room, out=np.full(room.shape, np.nan), where=room > 0))
+
+
+def chance_p(right_a: float, right_b: float, n: float, kappa: float, resamples: int = RESAMPLES) -> float:
+    """p of the test that kappa is 0: the share of |kappa| at least as large among observers whose accuracies are drawn
+    from Beta(right, wrong) and who answer n images independently. right_a, right_b: right answers, in [0, n]; they and
+    n need not be whole."""
+    rng = np.random.default_rng(1)
+    sides = [np.full(resamples, right / n) for right in (right_a, right_b)]
+    for at, right in enumerate((right_a, right_b)):
+        if 0 < right < n:
+            sides[at] = rng.beta(right, n - right, resamples)
+    p, q = sides
+    cells = rng.multinomial(max(1, round(n)), np.column_stack([p * q, p * (1 - q), (1 - p) * q, (1 - p) * (1 - q)]))
+    return (1 + int((np.abs(_of_counts(cells)[4]) >= abs(kappa) - 1e-12).sum())) / (1 + resamples)
+
+
 def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     """All pairs at once, by matrix products, from right answers [n images, k observers]. present: [n, k] bool, which
     observer answered which image (None: all did); a pair is taken on the images that both answered, and is NaN where
@@ -131,13 +182,21 @@ def agreement(a: Array, b: Array, clusters: Sequence[Array] = (), *, resamples: 
         return Agreement(table, reason="no image in common")
     counts = np.array([table.both, table.only_a, table.only_b, table.neither], dtype=float)
     p_a, p_b, seen, chance, kappa = _of_counts(counts[None, :])[:, 0].tolist()
-    point = Agreement(table, p_a, p_b, seen, chance, kappa)
+    least, most = (float(end) for end in attainable(p_a, p_b))
+    point = Agreement(table, p_a, p_b, seen, chance, kappa, least=least, most=most)
     if table.n < 2:
         return point
     share = _independent_share(a, b, clusters) if clusters else 1.0
-    drawn = np.random.default_rng(0).dirichlet(counts * share + PRIOR, size=resamples)
-    low, high = percentiles(_of_counts(drawn)[4], LEVEL)
-    method = "Jeffreys" + (", clustered" if clusters else "")
+    drawn = _of_counts(np.random.default_rng(0).dirichlet(counts * share + PRIOR, size=resamples))
+    low, high = percentiles(drawn[4], LEVEL)
+    n, method = table.n * share, "Jeffreys" + (", clustered" if clusters else "")
+    p = chance_p(p_a * n, p_b * n, n, kappa, resamples)
+    corrected = float(unbiased_kappa(kappa, table.n))
+    point = replace(point, unbiased=corrected if np.isfinite(corrected) else None, p=p)
+    better, other = (0, 1) if p_a >= p_b else (1, 0)
+    if np.isfinite(copied := float(copy_probability(max(p_a, p_b), min(p_a, p_b), seen))):
+        ends = percentiles(copy_probability(drawn[better], drawn[other], drawn[2]), LEVEL)
+        point = replace(point, copied=copied, copied_low=min(ends[0], copied), copied_high=max(ends[1], copied))
     return replace(point, low=min(low, kappa), high=max(high, kappa), method=method)
 
 

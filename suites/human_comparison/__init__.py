@@ -7,7 +7,7 @@ from suites.human_comparison.comparing import compare, people
 from suites.human_comparison.experiments import SET_ROLES
 from suites.human_comparison.metrics import FIGURES, METRICS
 from suites.human_comparison.observe import observe
-from suites.human_comparison.pairing import compare_pair
+from suites.human_comparison.pairing import compare_all, compare_pair
 from suites.human_comparison.plan import plan
 from suites.human_comparison.score import score
 
@@ -20,7 +20,7 @@ SUITE = Suite(
     plan=plan,
     observe=observe,
     score=score,
-    against=Against(compare, people, compare_pair),
+    against=Against(compare, people, compare_pair, compare_all),
     experiments=SET_ROLES,
     figures=FIGURES,
 )

@@ -24,7 +24,7 @@ from functools import lru_cache
 import numpy as np
 
 from benchmark.contracts import Array
-from benchmark.stats.agreement import expected_consistency, kappa_of
+from benchmark.stats.agreement import attainable, copy_probability, expected_consistency, kappa_of, unbiased_kappa
 from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE
@@ -75,7 +75,7 @@ def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES, seed: int = 0) 
         p = correct / n[:, None]
         accuracy[part.condition] = p
         pairs[part.condition] = {
-            "error_consistency": _kappa(agree, correct, n, rng),
+            **_kappas(agree, correct, n, rng),
             "observed_consistency": agree / n[:, None, None],
             "accuracy_difference": (p[:, :, None] - p[:, None, :]) ** 2,
         }
@@ -158,9 +158,9 @@ def interval(draws: Floats, level: float = 0.95, *, centred: bool = False) -> tu
     return min(float(low), value), max(float(high), value)
 
 
-def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> Floats:
-    """Kappa of all pairs [1 + B, k, k], from the weight of images on which both are right or both wrong [1 + B, k, k],
-    on which each is right [1 + B, k], and of all images [1 + B]."""
+def _kappas(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) -> dict[str, Floats]:
+    """Kappa and what belongs to it, of all pairs [1 + B, k, k], from the weight of images on which both are right or
+    both wrong [1 + B, k, k], on which each is right [1 + B, k], and of all images [1 + B]."""
     own, other, whole = correct[:, :, None], correct[:, None, :], n[:, None, None]
     # Twice the images on which both are right, neither, the first alone, the second alone.
     cells = (
@@ -177,8 +177,17 @@ def _kappa(agree: Floats, correct: Floats, n: Floats, rng: np.random.Generator) 
     upper = np.triu(np.ones(few.shape), 1)
     both, neither, first = drawn[0] * few, drawn[1] * few, (drawn[2] * upper + drawn[3] * upper.T) * few
     total = whole + both + neither + first + first.transpose(0, 2, 1)
-    p = (own + both + first) / total
-    return kappa_of((agree + both + neither) / total, expected_consistency(p, p.transpose(0, 2, 1)))
+    p, observed = (own + both + first) / total, (agree + both + neither) / total
+    q = p.transpose(0, 2, 1)
+    kappa, first_better = kappa_of(observed, expected_consistency(p, q)), p[:1] >= q[:1]
+    least, most = attainable(p, q)
+    return {
+        "error_consistency": kappa,
+        "unbiased_consistency": unbiased_kappa(kappa, whole[:1]),
+        "lowest_consistency": least,
+        "highest_consistency": most,
+        "copy_probability": copy_probability(np.where(first_better, p, q), np.where(first_better, q, p), observed),
+    }
 
 
 def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:

@@ -17,7 +17,7 @@ from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.bootstrap import Crowd, draw, draw_people, interval, mean_of_people, pairs_among
 from suites.human_comparison.consistency import answered, answers_of
 from suites.human_comparison.experiments import BY_ROLE
-from suites.human_comparison.metrics import AGREEMENT, KEPT, MARGINS, METRICS, margin_draws
+from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
 
@@ -25,6 +25,11 @@ LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
 CEILING, FRACTION, OOD = "human_error_consistency", "ceiling_fraction", "ood_accuracy"
 ONE_PERSON = "one person only: no pair of people"
+NO_VALUE = {
+    CEILING: ONE_PERSON,
+    "copy_probability": "the more accurate of two is always right, or always wrong: no copying to see",
+    "margin_corrected": "people's answers are too few, or too noisy, to tell how noisy they are",
+}
 MANY = 10  # people: squares of fewer people's differences are too skewed for their interval
 SIMULATED = "reference observers are simulated people (template readers), not people"
 Values = Mapping[str, Floats | None]
@@ -61,31 +66,31 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
             if part.condition:  # where there is one condition only, the experiment's own score says it
                 extra = flags if part.kept else (*flags, "not in the averages")
                 blank = Score("", None, n=len(part.right), condition=part.condition, role=role, flags=extra)
-                values = _against_people(draws.pairs[part.condition], draws.people)
+                pairs = draws.pairs[part.condition]
+                values = _against_people({metric: pairs[metric] for metric in AGREEMENT}, draws.people)
                 scores += _scores(Averages(blank, values, people))
         if answers.kept:
             n, total = (sum(len(part.right) for part in parts) for parts in (answers.kept, answers.conditions))
             blank = Score("", None, n=n, excluded=total - n, condition=KEPT, role=role, flags=flags)
-            values = _against_people({metric: draws.mean(metric) for metric in AGREEMENT}, draws.people)
-            margins = margin_draws(trials.of(role), answers)
-            values |= {FRACTION: share_of_ceiling(values), **({} if margins is None else {MARGINS: margins})}
+            values = _against_people({metric: draws.mean(metric) for metric in (*AGREEMENT, *BESIDE)}, draws.people)
+            values |= {FRACTION: share_of_ceiling(values), **margin_draws(trials.of(role), answers)}
             averages.append(Averages(blank, values, people))
             scores += _scores(averages[-1])
     scores += (Score("error_consistency", None, text, condition=KEPT, role=role) for role, text in reasons.items())
     if averages:
-        whole = _overall(averages, (*AGREEMENT, CEILING))
+        whole = _overall(averages, (*AGREEMENT, *BESIDE, CEILING))
         scores += _scores(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
     else:
         reason = next(iter(reasons.values()), "no trial of a condition that enters the averages")
         scores += (Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, FRACTION))
-    if clear := [replace(part, blank=replace(part.blank, flags=())) for part in averages if MARGINS in part.values]:
-        scores += _scores(_overall(clear, (MARGINS,)))
+    if clear := [replace(part, blank=replace(part.blank, flags=())) for part in averages if MARGINS[0] in part.values]:
+        scores += _scores(_overall(clear, MARGINS))
     return scores
 
 
 def _against_people(pairs: Mapping[str, Floats], crowd: Crowd) -> dict[str, Floats | None]:
     """The observer with each person, and people with one another."""
-    values: dict[str, Floats | None] = {m: mean_of_people(pairs[m][:, 0, 1:], crowd) for m in AGREEMENT}
+    values: dict[str, Floats | None] = {m: mean_of_people(draws[:, 0, 1:], crowd) for m, draws in pairs.items()}
     several = crowd.effects.shape[1] > 1
     return {**values, CEILING: pairs_among(pairs["error_consistency"][:, 1:, 1:], crowd) if several else None}
 
@@ -118,8 +123,8 @@ def _scores(averages: Averages) -> Iterator[Score]:
     """Each metric with its value, the first of its draws, and the interval of the others."""
     for metric, draws in averages.values.items():
         score, squared = replace(averages.blank, metric=metric), metric == "accuracy_difference"
-        if draws is None:
-            yield replace(score, reason=ONE_PERSON if metric == CEILING else "no ceiling above 0")
+        if draws is None or not np.isfinite(draws[0]):
+            yield replace(score, reason=NO_VALUE.get(metric, "no ceiling above 0"))
             continue
         score, bounds = replace(score, value=float(draws[0])), interval(draws, score.level, centred=squared)
         if bounds is None:
@@ -127,7 +132,7 @@ def _scores(averages: Averages) -> Iterator[Score]:
             continue
         least, most = LIMITS.get(metric, (-inf, inf))
         # Of margins people are not drawn anew.
-        method = IMAGES if metric == MARGINS else f"{METHOD}, centred" if squared else METHOD
+        method = IMAGES if metric in MARGINS else f"{METHOD}, centred" if squared else METHOD
         score = replace(score, low=max(least, bounds[0]), high=min(most, bounds[1]), method=method)
         if squared and averages.people < MANY:
             few = f"{averages.people} people: an interval of squared differences, which are skewed, covers .86 to .98"

@@ -6,6 +6,7 @@ ranks high by it."""
 
 import zlib
 from functools import partial
+from math import inf
 
 import numpy as np
 
@@ -22,6 +23,8 @@ CHANCE = 1 / 16
 UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 GEIRHOS = "Geirhos et al. (2018). Generalisation in humans and deep neural networks. NeurIPS. arXiv:1808.08750"
 AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
+#: What stands beside kappa, of whole experiments: what the accuracies allow, the copy model, the unbiased estimator.
+BESIDE = ("unbiased_consistency", "lowest_consistency", "highest_consistency", "copy_probability")
 
 
 def correct(trials: Trials) -> Array:
@@ -94,6 +97,21 @@ METRICS = (
         "error consistency of people with one another (all pairs), averaged the same way",
         span=SIGNED,
     ),
+    *(
+        _beside(
+            f"{end}_consistency", f"{end} kappa", f"{end} kappa that the two accuracies allow, as above", span=SIGNED
+        )
+        for end in ("lowest", "highest")
+    ),
+    _beside("unbiased_consistency", "unbiased kappa", "error consistency by n kappa / (n - 1 + kappa)", span=SIGNED),
+    Metric(
+        "copy_probability",
+        "copied",
+        "how often the less accurate of observer and person copies the other, where it else answers alone",
+        chance=0.0,
+        shown=False,
+        span=SIGNED,
+    ),
     Metric(
         "margin_consistency",
         "margin consistency",
@@ -101,6 +119,14 @@ METRICS = (
         chance=0.0,
         shown=False,
         bounds=SIGNED,
+    ),
+    Metric(
+        "margin_corrected",
+        "corrected margin consistency",
+        "margin consistency over the correlation that the noise of so few people's answers allows",
+        chance=0.0,
+        shown=False,
+        span=(-inf, inf),
     ),
     *(
         Metric(
@@ -143,15 +169,19 @@ METRICS = (
 # Intervals are about other images before the same people: drawing four people anew would add noise to their share, and
 # every resample would correlate less than the sample does.
 
+# Corrected for noise: over the square root of the reliability of people's share (Cronbach's alpha of their answers),
+# the most that anything can correlate with it; both are averaged over conditions first.
+
 MARGIN = "margin"  # a column of trials
-MARGINS = "margin_consistency"
+MARGINS = ("margin_consistency", "margin_corrected")
 
 
-def margin_draws(trials: Trials, answers: ExperimentAnswers) -> Floats | None:
-    """Mean over the kept conditions, [1 + B]; None where margins are not known or a condition has no spread."""
+def margin_draws(trials: Trials, answers: ExperimentAnswers) -> dict[str, Floats | None]:
+    """`MARGINS`, each a mean over the kept conditions [1 + B]; {} where margins are not known or a condition has no
+    spread; None for the corrected one where people's answers are all noise, as far as they tell."""
     if MARGIN not in trials.columns or not answers.kept:
-        return None
-    draws = []
+        return {}
+    draws, most = [], []
     for part in answers.kept:
         own = trials.where(trials["condition"] == part.condition)
         order = np.argsort(own["stimulus"])
@@ -159,7 +189,23 @@ def margin_draws(trials: Trials, answers: ExperimentAnswers) -> Floats | None:
         seed = zlib.crc32(f"{answers.role} {part.condition} margins".encode())
         weights = crossed_weights(part.clusters or {"image": part.stimuli}, RESAMPLES, np.random.default_rng(seed))
         draws.append(weighted_correlation(weights, margins[None, :], part.right[:, 1:].mean(axis=1)[None, :]))
-    return np.mean(draws, axis=0) if all(np.isfinite(values[0]) for values in draws) else None
+        most.append(np.sqrt(np.maximum(reliability(weights, part.right[:, 1:]), 0)))
+    if not all(np.isfinite(values[0]) for values in draws):
+        return {}
+    plain, room = np.mean(draws, axis=0), np.mean(most, axis=0)
+    corrected = np.divide(plain, room, out=np.full(len(plain), np.nan), where=room > 0)
+    return dict(zip(MARGINS, (plain, corrected if room[0] > 0 else None), strict=True))
+
+
+def reliability(weights: Floats, right: Array) -> Floats:
+    """Cronbach's alpha of k people's answers right [n, k] under weights [m, n] -> [m]; 0 of one person, or without
+    spread."""
+    weights, k = weights / weights.sum(axis=1, keepdims=True), right.shape[1]
+    share, total = weights @ right, right.sum(axis=1).astype(float)
+    whole = weights @ total**2 - (weights @ total) ** 2
+    alone = (share * (1 - share)).sum(axis=1)
+    alpha = np.divide(whole - alone, whole, out=np.zeros(len(weights)), where=whole > 1e-12)
+    return np.asarray(alpha * (k / (k - 1) if k > 1 else 0.0))
 
 
 def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:

@@ -23,7 +23,9 @@ from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE, exemplars
 from benchmark.stimuli.trials import PEOPLE
-from suites.human_comparison.consistency import answers_of
+from registry.files import digest_data
+from suites.human_comparison.consistency import ExperimentAnswers, answered, answers_of
+from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import counted, roles_of
 
@@ -65,6 +67,14 @@ class Difference:
     variance: Variance
     n: int
     shapes: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SharedImages:
+    """What images share. factors: level of each image, [n] each; shapes: the shape of each, "" where it has none."""
+
+    factors: tuple[Array, ...]
+    shapes: Array
 
 
 #: Values of the two, and what images [n], people through images [n, k], and people [k] add to the difference.
@@ -111,29 +121,59 @@ def _differences(
     people = [i for i, name in enumerate(answers.observers) if i and name != OTHER]
     if not answers.kept or len(people) < (3 if b is None else 1) or (b is not None and second is None):
         return None
-    # The trials of the kept conditions, in the order of the answers.
+    sampled = slice(None) if _sampled(references) else slice(1)  # of one person no spread is taken
+    right, images = [part.right for part in answers.kept], _images(own, answers)
+    additions = {metric: [added(metric, part, second, people) for part in right] for metric in AGREEMENT}
+    additions[ACCURACY] = [_added_accuracy(np.concatenate(right), second, people)]
+    return {metric: _mean(parts, images, sampled) for metric, parts in additions.items()}
+
+
+def compare_all(networks: Mapping[str, Trials], references: Mapping[str, Trials]) -> list[tuple[str, str, Comparison]]:
+    """Error consistency of every two networks over the experiments of which they answered the very same images, and
+    people did: (a, b, test of a minus b), as `compare_pair` has it."""
+    parts: dict[tuple[str, str], list[Difference]] = {}
+    sampled = slice(None) if _sampled(references) else slice(1)
+    for role in BY_ROLE:
+        alike: dict[str, list[str]] = {}
+        for name in sorted(networks):
+            if answered(own := networks[name].of(role)):
+                alike.setdefault(digest_data(own.keys[own.by_key].tolist()), []).append(name)
+        for names in alike.values():
+            own = networks[names[0]].of(role)
+            answers = answers_of(role, names[0], own, {**references, **{name: networks[name] for name in names[1:]}})
+            place = {name: at for at, name in enumerate(answers.observers)}
+            people = [at for name, at in place.items() if name in references]
+            if not people or not answers.kept:
+                continue
+            images, order = _images(own, answers), range(2, 2 + len(people))
+            for a, b in combinations(names, 2):
+                both = [part.right[:, [place[a], place[b], *people]] for part in answers.kept]
+                additions = [added(METRICS[0].name, right, 1, list(order)) for right in both]
+                parts.setdefault((a, b), []).append(_mean(additions, images, sampled))
+    method = METHOD if _sampled(references) else FIXED
+    return [(a, b, _tested(METRICS[0].name, "", own, method)) for (a, b), own in parts.items()]
+
+
+def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
+    """What the images of the kept conditions, in the order of the answers, have in common."""
     parts = []
     for part in answers.kept:
         shown = own.where(own["condition"] == part.condition)
         order = np.argsort(shown["stimulus"], kind="stable")
         parts.append({name: column[order] for name, column in shown.columns.items()})
     labels = Trials({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    sampled = slice(None) if _sampled(references) else slice(1)  # of one person no spread is taken
-    right = [part.right for part in answers.kept]
-    additions = {metric: [added(metric, part, second, people) for part in right] for metric in AGREEMENT}
-    additions[ACCURACY] = [_added_accuracy(np.concatenate(right), second, people)]
-    return {metric: _mean(parts, labels, sampled) for metric, parts in additions.items()}
+    shapes = exemplars(labels).get(SHAPE, np.full(len(labels), ""))
+    return SharedImages(tuple(shared_clusters(METRICS[0], labels).values()), shapes)
 
 
-def _mean(parts: Sequence[Additions], labels: Trials, who: slice) -> Difference:
+def _mean(parts: Sequence[Additions], made_of: SharedImages, who: slice) -> Difference:
     """Mean over the kept conditions; of accuracy over their images."""
     of_a, of_b, of_images, of_persons, of_people = zip(*parts, strict=True)
     images, persons = (np.concatenate(each) / len(parts) for each in (of_images, of_persons))
     spread = np.mean(of_people, axis=0)
-    factors = tuple(shared_clusters(METRICS[0], labels).values())
-    variance = crossed_variance(images, persons[:, who], spread[who], factors)
+    variance = crossed_variance(images, persons[:, who], spread[who], made_of.factors)
     a, b = float(np.mean(of_a)), float(np.mean(of_b))
-    shapes, at = np.unique(exemplars(labels).get(SHAPE, np.full(len(images), "")), return_inverse=True)
+    shapes, at = np.unique(made_of.shapes, return_inverse=True)
     sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
     return Difference(a, b, variance, len(images), {name: total for name, total in sums.items() if name})
 

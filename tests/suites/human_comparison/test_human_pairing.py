@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark.leaderboard.consistency import difference_table
 from benchmark.stats.clusters import Variance, crossed_variance
-from suites.human_comparison.pairing import METHOD, compare_pair, with_each
+from benchmark.stats.comparisons import Comparison
+from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
 
 METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
 
@@ -231,3 +233,28 @@ def test_variances_of_images_and_people_add_less_the_noise_that_both_hold():
     nothing = crossed_variance(images, persons, people * 0)  # never less than the images' own
     assert nothing.value == pytest.approx(v_images)
     assert crossed_variance(images, persons[:, :1], people[:1]) == Variance(pytest.approx(v_images), 29)
+
+
+def test_all_pairs_at_once_are_each_pair_by_itself(make, join):
+    parts = [observers(make, 6, 40, 3), observers(make, 6, 30, 4, "sketch", ""), observers(make, 6, 30, 5, "edges", "")]
+    group = [join(*each) for each in zip(*parts, strict=True)]
+    networks = {"a": group[0], "b": group[1], "c": parts[0][2]}
+    found = {(a, b): test for a, b, test in compare_all(networks, people_of(group[3:]))}
+    assert sorted(found) == [("a", "b"), ("a", "c"), ("b", "c")]
+    for (a, b), test in found.items():
+        alone = overall(compare_pair(networks[a], networks[b], people_of(group[3:])))
+        for name in ("a", "b", "difference", "p", "low", "high", "n", "average"):
+            assert getattr(test, name) == pytest.approx(getattr(alone, name), abs=1e-12), name
+    assert compare_all(networks, {}) == []
+
+
+def test_the_table_counts_what_is_more_than_chance():
+    def test(p, holm, a, b, average="1 of 17 experiments"):
+        return Comparison("error_consistency", "", a, b, a - b, p=p, p_holm=holm, average=average)
+
+    tests = [("x", "y", test(0.04, 0.08, 0.3, 0.2)), ("x", "z", test(0.001, 0.003, 0.3, 0.1))]
+    tests += [("y", "z", test(0.2, 0.2, 0.2, 0.1)), ("x", "y", test(0.5, 0.5, 0.3, 0.3, "2 of 17 experiments"))]
+    table = difference_table(tests)
+    assert table.rows[0] == ("1 of 17 experiments", 3, 3, 2, 1, 2, 1, "0.2000")
+    assert table.rows[1] == ("2 of 17 experiments", 2, 1, 0, 0, 1, 0, "-")
+    assert table.notes[1].startswith("1 of 4 differences")

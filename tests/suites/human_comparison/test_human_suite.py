@@ -7,10 +7,12 @@ import pytest
 
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli
+from benchmark.stats.agreement import agreement
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli
 from suites.human_comparison import SUITE
 from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
+from suites.human_comparison.metrics import BESIDE
 
 
 class Shelf:
@@ -165,6 +167,26 @@ def test_degenerate_observers_have_a_defined_kappa(make, find, mine, theirs, kap
         assert one.value is None or np.isfinite([v for v in (one.value, one.low, one.high) if v is not None]).all()
     if kappa == 1.0:  # six images without an error in common, or without any, say next to nothing
         assert score.low < 0.3 and score.high == 1.0
+
+
+def test_beside_kappa_stand_what_accuracies_allow_and_the_copy_model(make, find):
+    a, people = bits(1, 60), [bits(2, 60), bits(3, 60, 0.8)]
+    named = {f"subject-{at}": make(right) for at, right in enumerate(people)}
+    scores = SUITE.against.scores(None, make(a), named)
+    each = [agreement(np.array(a, bool), np.array(right, bool)) for right in people]
+    names = dict(zip(BESIDE, ("unbiased", "least", "most", "copied"), strict=True))
+    for metric, name in names.items():
+        for role, condition in (("", ""), ("contrast", "kept")):
+            score = find(scores, metric, role, condition)
+            assert score.value == pytest.approx(np.mean([getattr(one, name) for one in each]))
+            assert score.low <= score.value <= score.high
+    assert not [score for score in scores if score.metric == "copy_probability" and score.condition == "c50"]
+
+
+def test_nobody_copies_who_is_always_right(make, find):
+    found = SUITE.against.scores(None, make([1] * 20), {"subject-0": make(bits(2, 20))})
+    score = find(found, "copy_probability")
+    assert score.value is None and "always right" in score.reason
 
 
 def test_a_ceiling_below_zero_gives_no_fraction(make, find):

@@ -5,9 +5,9 @@ import pytest
 
 from benchmark.contracts import Trials
 from suites.human_comparison.comparing import compare
-from suites.human_comparison.metrics import weighted_correlation
+from suites.human_comparison.metrics import reliability, weighted_correlation
 
-IMAGES = np.array([f"n{i:02}.png" for i in range(40)])
+IMAGES = np.array([f"n{i:04}.png" for i in range(2000)])
 
 
 def trials(right, margin=None, condition="", role="sketch"):
@@ -22,10 +22,10 @@ def trials(right, margin=None, condition="", role="sketch"):
     return Trials(columns | ({} if margin is None else {"margin": margin}))
 
 
-def scored(network, people):
+def scored(network, people, metric="margin_consistency"):
     named = {f"subject-{i:02} (lab)": one for i, one in enumerate(people)}
     found = compare(None, network, named)
-    return {(one.role, one.condition): one for one in found if one.metric == "margin_consistency"}
+    return {(one.role, one.condition): one for one in found if one.metric == metric}
 
 
 def test_it_is_the_correlation_with_the_share_of_people_who_are_right():
@@ -55,3 +55,29 @@ def test_weighted_correlation():
     x, y, counts = rng.normal(size=6), rng.normal(size=6), np.array([1, 2, 3, 1, 4, 2])
     (found,) = weighted_correlation(counts[None, :].astype(float), x[None, :], y[None, :])
     assert found == pytest.approx(np.corrcoef(np.repeat(x, counts), np.repeat(y, counts))[0, 1])
+
+
+def test_reliability_is_cronbachs_alpha():
+    rng = np.random.default_rng(4)
+    right = rng.random((50, 4)) < rng.random((50, 1))
+    items = right.astype(float)
+    alpha = 4 / 3 * (1 - items.var(axis=0).sum() / items.sum(axis=1).var())
+    assert reliability(np.ones((1, 50)), right) == pytest.approx([alpha])
+    twice = np.repeat(right, 2, axis=0)
+    assert reliability(np.ones((1, 100)), twice) == pytest.approx(reliability(np.full((1, 50), 2.0), right))
+    assert reliability(np.ones((1, 50)), right[:, :1]) == [0]
+
+
+def test_corrected_for_noise_a_network_that_knows_how_hard_images_are_reaches_one():
+    rng = np.random.default_rng(6)
+    ease = rng.random(2000)
+    people = [trials(rng.random(2000) < ease) for _ in range(4)]
+    network = trials(ease > 0.5, ease)
+    plain, corrected = (scored(network, people, name)["", ""] for name in ("margin_consistency", "margin_corrected"))
+    assert plain.value < 0.85 and corrected.low < 1 < corrected.high
+    assert corrected.value == pytest.approx(1, abs=0.03)
+
+
+def test_one_person_tells_nothing_of_the_noise():
+    found = scored(trials(np.arange(40) % 2 == 0, np.arange(40.0)), [trials(np.arange(40) > 9)], "margin_corrected")
+    assert found["", ""].value is None and "noisy" in found["", ""].reason
