@@ -208,16 +208,21 @@ def example(model: LoadedModel, batch: int) -> torch.Tensor:
 def tune(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None] = lambda: None) -> Tuning:
     """The remembered setting of this architecture on this device, or a new one, measured (`begins` is called before)
     and remembered."""
-    key = _key(model.card, device)
-    known = _read(notes).get(key)
-    if known is not None:
-        return Tuning(known["tuning"]["batch"], known["tuning"]["threads"])
+    if known := remembered(model.card, device, notes):
+        return known
     begins()
     with torch.inference_mode():
         best, seconds = _search(model, device)
     with contextlib.suppress(OSError), locked(notes.parent):  # what is not kept costs a few seconds next time
-        write_whole(notes, json.dumps({**_read(notes), key: {"tuning": asdict(best), "seconds": seconds}}, indent=1))
+        entry = {_key(model.card, device): {"tuning": asdict(best), "seconds": seconds}}
+        write_whole(notes, json.dumps(_read(notes) | entry, indent=1))
     return best
+
+
+def remembered(card: ModelCard, device: str, notes: Path) -> Tuning | None:
+    """The setting of this architecture on this device, if it was ever measured."""
+    known = _read(notes).get(_key(card, device))
+    return Tuning(known["tuning"]["batch"], known["tuning"]["threads"]) if known else None
 
 
 def remembered_seconds(cards: Iterable[ModelCard], device: str, notes: Path) -> dict[str, float]:

@@ -18,6 +18,7 @@ from benchmark.engine.scoring import Scorer
 from benchmark.errors import FAILURES, failure_line
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
+from benchmark.stats.threads import one_blas_thread
 from benchmark.store import Observation, Store
 from registry.cards import ModelCard
 from registry.loading import load_observer
@@ -88,7 +89,7 @@ def execute(
     outcomes = Outcomes(store, run)
     status = "interrupted"
     try:
-        with numerics(options.policy):
+        with numerics(options.policy), one_blas_thread():
             _Run(store, run, settings, options, reporter, outcomes).all(tasks)
         status = outcomes.report.status
     except _Enough:
@@ -185,7 +186,9 @@ class _Run:
             described["parameters"] = sum(weight.numel() for weight in weights)
             # Twice: the tuned form is kept beside the plain one.
             size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
-            answering = TunedModel(observer, devices.Tuning(1), observer.forward)
+            known = devices.remembered(card, self.options.device, self.settings.tuning)
+            threads = known.threads if known else torch.get_num_threads()
+            answering = TunedModel(observer, devices.Tuning(1, threads), observer.forward)
         kind: ObserverKind = "ideal" if card.source == "ideal" else "simulated" if card.simulated else "network"
         row = self.store.put_observer(Observer(card.name, kind, observer.identity, described))
         return LoadedObserver(card.name, answering, row, size, wanted)
@@ -244,9 +247,11 @@ class _Run:
                 else:
                     notes = self.settings.tuning
                     setting = devices.tune(model.model, device, notes, lambda: self.reporter.tuning(loaded.name))
-                tuned = devices.feed(model.model, setting, device=device, compile_model=self.options.policy.compile)
-                loaded.observer, loaded.batch = tuned, setting.batch
-                require_sound(tuned, self.options.policy.precision)
+                compiled = self.options.policy.compile
+                with devices.working_threads(setting.threads):
+                    tuned = devices.feed(model.model, setting, device=device, compile_model=compiled)
+                    loaded.observer, loaded.batch = tuned, setting.batch
+                    require_sound(tuned, self.options.policy.precision)
             except FAILURES as error:  # the boundary of one model's work
                 loaded.failure = failure_line(error)
         trials = [sum(len(chunk_index(job.block.stimuli, chunk)) for chunk in job.chunks) for job in jobs]
@@ -307,7 +312,8 @@ class _Run:
         for row in self.store.observations(observer=observer.name, suite=suite):
             stored[row.key] = str(row.details.get("canary", ""))
         canary = self._canary.setdefault(observer.row, Canary(network.model, self.options.device, self.codes))
-        pairs = [canary.key(key, block, stored) for key, block in zip(keys, task.plan.blocks, strict=True)]
+        with devices.working_threads(network.tuning.threads):
+            pairs = [canary.key(key, block, stored) for key, block in zip(keys, task.plan.blocks, strict=True)]
         if [key for key, _ in pairs] != list(keys):
             self.reporter.note(
                 f"{observer.name}: answers {COUNT} fixed images otherwise than when its trials of {suite} were "
