@@ -4,14 +4,15 @@ Nothing here executes what a file says: safetensors, or a pickle of tensors."""
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
-import shlex
+import sys
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,21 +23,16 @@ import torch
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess, Triple
+from registry.conversions import WRAPPERS, conversion, refuse_other_formats
 from registry.errors import WeightsError, some_of
 from registry.files import absence, is_file
 from registry.foreign import foreign, reason, shown
-from registry.labels import spaces_of_size
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.
 #
 # `torch.load(weights_only=True)` takes tensors and plain containers. What training scripts save beside them (`args`,
 # numpy scalars, paths, configurations) is on a list of names below. None of these is imported: an inert stand-in takes
 # the place of each, so that a file can only ever make tensors, containers and stand-ins.
-#: Where training scripts put the state dict. Averaged (EMA) weights come first: they are what their authors evaluate.
-WRAPPERS = (
-    "state_dict_ema", "model_ema", "ema", "ema_state_dict",
-    "state_dict", "model_state_dict", "model", "net", "shadow", "module",
-)  # fmt: skip
 _NUMBERS = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float16", "Float32",
             "Float64", "Complex64", "Complex128", "Str", "Bytes", "Object", "DateTime64", "LongLong")  # fmt: skip
 #: Objects whose content is no weights.
@@ -105,22 +101,6 @@ _STAND_INS = {
 }  # fmt: skip
 
 
-def _conversion(path: Path, load: str = "torch.load({}, map_location='cpu', weights_only=False)") -> str:
-    """What to do about a file that only a free reading can open: a command to be pasted as it is."""
-    target = path.with_suffix(".safetensors")
-    code = (
-        f"import torch, safetensors.torch as st; c = {load.format(json.dumps(str(path)))}; "
-        f"c = next((c[k] for k in {json.dumps(WRAPPERS)} if isinstance(c, dict) and k in c), c); "
-        "c = c.state_dict() if hasattr(c, 'state_dict') else c; "
-        "st.save_file({n: t.detach().clone().contiguous() for n, t in c.items() if torch.is_tensor(t)}, "
-        f"{json.dumps(str(target))})"
-    )
-    return (
-        "Convert it once, where you trust it (this runs whatever code the file holds): "
-        f"python -c {shlex.quote(code)} and register {shown(target)}."
-    )
-
-
 def require_honest_size(path: Path) -> None:
     """Raise WeightsError for a zip archive that unpacks to far more than its size in bytes: torch stores tensors as
     they are, so only a bomb does. Other files pass."""
@@ -152,9 +132,9 @@ def _unpickled(path: Path) -> Any:
         with ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()}
     if "constants.pkl" in names:
-        command = _conversion(path, "torch.jit.load({}, 'cpu')")
+        line = conversion(path, 'torch.jit.load({}, "cpu")')
         raise WeightsError(
-            f"{path} is a TorchScript program (torch.jit.save), not a state dict. {command} "
+            f"{path} is a TorchScript program (torch.jit.save), not a state dict. {line} "
             "Or save the network itself with torch.export and register that with --arch export."
         )
     if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
@@ -167,6 +147,9 @@ def _unpickled(path: Path) -> Any:
             warnings.simplefilter("ignore")  # what matters of it is in the error
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "torch.distributed.tensor" in str(error) and "torch.distributed.tensor" not in sys.modules:
+            import_module("torch.distributed.tensor")  # DTensor: torch knows it as plain once it is imported
+            return _unpickled(path)
         named = re.search(r"(?:GLOBAL|global) ([\w.<>]+)", str(error))
         with path.open("rb") as file:
             is_pickle = named or is_zipfile(path) or file.read(1) == pickle.PROTO
@@ -175,7 +158,7 @@ def _unpickled(path: Path) -> Any:
         what = f"'{shown(named[1])[:200]}'" if named else f"more than tensors ({reason(error)})"
         raise WeightsError(
             f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of harmless "
-            f"objects; it was refused before any of it ran. {_conversion(path)}"
+            f"objects; it was refused before any of it ran. {conversion(path)}"
         ) from error
 
 
@@ -186,6 +169,8 @@ def read_content(path: Path) -> Any:
     refuse_onnx(path)
     if not is_file(path):
         raise WeightsError(f"checkpoint {shown(path)} {absence(path)}. Check the path, or register the model again.")
+    with foreign("checkpoint", path, WeightsError):
+        refuse_other_formats(path)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -301,6 +286,12 @@ State = dict[str, Tensor]
 #: Wrappers inside wrappers; a checkpoint that holds itself has no end of them.
 _LEVELS = 8
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|swa|averaged?|averaging|shadow|teacher)(?:$|[._])")
+_SECOND = re.compile(r"(?:^|[._])(?:student|current_model_state|encoder_k|momentum_encoder)(?:$|[._])")
+_PACKED = "_packed_params._packed_params"
+#: Names of what torch wraps around a network or parts of it: torch.compile, activation checkpointing, FSDP.
+_WRAPPED = re.compile(r"(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
+#: A length under weight norm, as torch spells it and as it did: "fc.parametrizations.weight.original0", "fc.weight_g".
+_NORM = re.compile(r"(.*\.|)(?:parametrizations\.(\w+)\.original0|(\w+)_g)")
 #: Other networks of a training script beside the one that is taken.
 _OTHERS = re.compile(
     r"(?:module\.)?(?:teacher|student|ema|swa|model_ema|ema_model|ema_net|online_model|averaged_model|swa_model"
@@ -318,12 +309,13 @@ _BOOKKEEPING = re.compile(
 @dataclass(frozen=True)
 class WeightSet:
     """Weights at one place of a file: `prefix` of the tensors under `path`. fits: how many of the network's names are
-    there with the right shape, and how many in all."""
+    there with the right shape, and how many in all; notes: what was done to them."""
 
     path: str
     prefix: str
     state: State
     fits: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -331,14 +323,17 @@ class WeightSet:
         return ".".join(part for part in (self.path, self.prefix.rstrip(".")) if part)
 
     @property
+    def role(self) -> int:
+        """0 for averages over training (EMA, SWA, a mean teacher), 2 for what their authors do not evaluate beside
+        another (a student, Lightning's plain weights beside its average, the key encoder of MoCo), else 1."""
+        return 2 if _SECOND.search(self.name) else 0 if _AVERAGED.search(self.name) else 1
+
+    @property
     def preference(self) -> tuple[Any, ...]:
-        """Smallest for what fits best; of these averages over training (EMA, SWA, a mean teacher), then the usual
-        wrappers, then the shortest prefix, then the outermost."""
+        """Smallest for what fits best, then by role, then the usual wrappers, then the shortest prefix, then the
+        outermost."""
         places = [WRAPPERS.index(part) for part in self.path.split(".") if part in WRAPPERS]
-        return (
-            *(-count for count in self.fits), not _AVERAGED.search(self.name), "student" in self.name,
-            places[0] if places else len(WRAPPERS), self.prefix.count("."),
-        )  # fmt: skip
+        return *(-n for n in self.fits), self.role, places[0] if places else len(WRAPPERS), self.prefix.count(".")
 
 
 @dataclass(frozen=True)
@@ -346,8 +341,9 @@ class WeightChoice:
     """The weights that were taken: `state` under the network's own names, with whatever else stands there.
 
     name: of the set; others: sets that would have fitted too; ignored: keys that no forward pass reads, and other
-    networks; statistics: means and standard deviations of the input beside the network, every copy; settings: what the
-    training script saved of its own, and the entry where it stands."""
+    networks; statistics: means and standard deviations of the input beside the network, every copy; notes: what was
+    done to the weights; rivals: other networks that nothing tells from this one; outside: names of `state` that stand
+    in the file beside the set; settings: what the training script saved of its own, and the entry where it stands."""
 
     name: str
     state: State
@@ -355,54 +351,177 @@ class WeightChoice:
     ignored: tuple[str, ...] = ()
     statistics: tuple[tuple[str, Tensor], ...] = ()
     settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))
+    notes: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         others = [f"{_listed(self.others)} would fit too (--key takes another)"] if self.others else []
         ignored = [f"ignored: {_listed(self.ignored)}"] if self.ignored else []
-        return "; ".join([self.name or "the whole file", *others, *ignored])
+        return "; ".join([self.name or "the whole file", *self.notes, *others, *ignored])
 
 
-def _states_in(content: Any, path: str, levels: int, seen: set[int]) -> Iterator[tuple[str, State]]:
+def _states_in(
+    content: Any, path: str, levels: int, seen: set[int], parameters: Sequence[str] = ()
+) -> Iterator[tuple[str, State]]:
     if not isinstance(content, Mapping) or not levels or id(content) in seen:
         return
     seen.add(id(content))
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {str(name): _whole(value) for name, value in content.items() if isinstance(value, Tensor)}
+    for name, value in content.items():  # a linear layer whose weights are quantised
+        if str(name).endswith(_PACKED) and isinstance(value, tuple):
+            stem = str(name).removesuffix(_PACKED)
+            tensors = {n: t for n, t in tensors.items() if n not in (f"{stem}scale", f"{stem}zero_point")}
+            tensors |= {stem + n: t for n, t in zip(("weight", "bias"), value, strict=False) if isinstance(t, Tensor)}
     if tensors:
         yield path, tensors
     for name, inner in content.items():
-        if isinstance(name, str):
-            yield from _states_in(inner, f"{path}.{name}".lstrip("."), levels - 1, seen)
+        if not isinstance(name, str):
+            continue
+        place = f"{path}.{name}".lstrip(".")
+        yield from _states_in(inner, place, levels - 1, seen, parameters)
+        # torch_ema's average: the parameters in their order, without names
+        if name == "shadow_params" and isinstance(inner, list) and len(inner) == len(parameters):
+            yield place, dict(zip(parameters, map(_whole, inner), strict=True))
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """A tensor of which this process has all: itself, or the one shard of a DTensor. Raises WeightsError for a part."""
+    if not hasattr(tensor, "to_local"):
+        return tensor
+    own: Tensor = tensor.to_local()
+    if own.shape != tensor.shape:
+        raise WeightsError(
+            f"a tensor of shape {tuple(tensor.shape)} has {tuple(own.shape)} of it in this file: the other shards are "
+            "in the files of other processes. Save with torch.distributed.checkpoint, whose folder can be converted, "
+            "or each tensor's full_tensor()."
+        )
+    return own
+
+
+def _tails(name: str) -> Iterator[tuple[str, str]]:
+    """("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c") of "a.b.c"."""
+    for end in (0, *(dot.end() for dot in re.finditer(r"\.", name))):
+        yield name[:end], name[end:]
+
+
+def _respelled(state: State, expected: Mapping[str, Tensor]) -> tuple[State, tuple[str, ...]]:
+    """Without the names of what torch wraps around parts of a network, with the dots that LitEma takes out of names,
+    and with weight norm multiplied out where the network has the plain weight; the names of such weights."""
+    if not any(map(_WRAPPED.search, expected)):
+        plain = {_WRAPPED.sub("", name): tensor for name, tensor in state.items()}
+        state = plain if len(plain) == len(state) else state
+    flat = {name.replace(".", ""): name for name in expected if "." in name}
+    places = Counter(name.rpartition(".")[0] for name in state if name.rpartition(".")[2] in flat)
+    for start in sorted(f"{place}.".lstrip(".") for place in places):
+        dotted = {start + name: start + spelled for name, spelled in flat.items()}
+        state = {dotted.get(name, name): tensor for name, tensor in state.items()}
+    folded = []
+    for name, length in list(state.items()):
+        match = _NORM.fullmatch(name)
+        base = match and match[1] + (match[2] or match[3])
+        if not match or not base or not any(tail in expected for _, tail in _tails(base)):
+            continue
+        other = f"{match[1]}parametrizations.{match[2]}.original1" if match[2] else f"{base}_v"
+        direction = state.get(other)
+        if direction is not None and length.dim() == direction.dim() > 0:
+            # Salimans and Kingma 2016, eq. 2: w = g v / |v|, over all axes but those of g
+            axes = [axis for axis, size in enumerate(length.shape) if size == 1]
+            norm = direction.norm(dim=axes, keepdim=True)
+            if norm.shape == length.shape:
+                del state[name], state[other]
+                state[base] = direction * (length / norm)
+                folded.append(base)
+    return state, tuple(folded)
 
 
 def _sets_in(path: str, state: State, expected: Mapping[str, Tensor]) -> Iterator[WeightSet]:
     """The set of every prefix under which names of the network are found; the empty prefix among them."""
+    state, folded = _respelled(state, expected)
+    notes = (f"weight norm multiplied out: {_listed(folded)}",) if folded else ()
     names: Counter[str] = Counter()
     shapes: Counter[str] = Counter()
     for name, tensor in state.items():
-        for end in (0, *(dot.end() for dot in re.finditer(r"\.", name))):  # "", "a.", "a.b." of "a.b.c"
-            prefix, tail = name[:end], name[end:]
+        for prefix, tail in _tails(name):
             if tail in expected and not tail.endswith("num_batches_tracked"):
                 names[prefix] += 1
                 shapes[prefix] += tensor.shape == expected[tail].shape
     for prefix in dict.fromkeys(["", *names]):
-        yield WeightSet(path, prefix, state, (shapes[prefix], names[prefix]))
+        yield WeightSet(path, prefix, state, (shapes[prefix], names[prefix]), notes)
+
+
+def _with_buffers(sets: Sequence[WeightSet], expected: Mapping[str, Tensor]) -> Iterator[WeightSet]:
+    """The sets; averages of parameters alone, as torch_ema and LitEma keep them, with the buffers (statistics of batch
+    norms) of the plain weights that fit best."""
+    plain = min((each for each in sets if each.role == 1), key=lambda each: each.preference, default=None)
+    trained = {name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)}
+    for each in sets:
+        lacking = {name for name in expected if each.prefix + name not in each.state}
+        lent = {name: plain.state.get(plain.prefix + name) for name in lacking - trained} if plain and trained else {}
+        rest = {each.prefix + name: tensor for name, tensor in lent.items() if tensor is not None}
+        if plain is None or each.role or not rest or lacking & trained:
+            yield each
+            continue
+        counted = sum(not name.endswith("num_batches_tracked") for name in rest)
+        counts = (each.fits[0] + counted, each.fits[1] + counted)
+        note = f"buffers of {plain.name or 'the whole file'}"
+        yield replace(each, state={**each.state, **rest}, fits=counts, notes=(*each.notes, note))
 
 
 def choose(
-    content: Any, expected: Mapping[str, Tensor], key: str | None = None, renew: Callable[[State], State] = dict
+    content: Any,
+    expected: Mapping[str, Tensor],
+    key: str | None = None,
+    renew: Callable[[State], State] = dict,
+    ignore: Sequence[str] = (),
 ) -> WeightChoice | None:
     """The network's weights in what a checkpoint held; None where there are none (under `key`).
 
-    expected: the network's own state dict; key: a part of the set's name; renew: today's spelling of keys."""
-    states = _states_in(content, "", _LEVELS, set())
-    sets = [candidate for path, state in states for candidate in _sets_in(path, renew(state), expected)]
+    expected: the network's own state dict, parameters as such (`keep_vars`); key: a part of the set's name; renew:
+    today's spelling of keys; ignore: patterns of keys to leave out. Raises WeightsError for a pattern that none has."""
+    parameters = [name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)]
+    sets = [
+        candidate
+        for path, state in _states_in(content, "", _LEVELS, set(), parameters)
+        if key or not _BOOKKEEPING.fullmatch(path)
+        for candidate in _sets_in(path, renew(state), expected)
+    ]
+    sets = list(_with_buffers(sets, expected))
+    key = _WRAPPED.sub("", f"{key}.").rstrip(".") if key else None
     wanted = [candidate for candidate in sets if not key or f".{key}." in f".{candidate.name}."]
+    wanted = [candidate for candidate in wanted if candidate.name == key] or wanted
     if not wanted:
         return None
     best = min(wanted, key=lambda candidate: candidate.preference)
     if not expected:
         return WeightChoice(best.name, best.state)
     rivals = [other for other in sets if other is not best and 2 * other.fits[0] > best.fits[0] > 0]
+    choice = _sorted_out(best, rivals, expected, keyed=bool(key), ignore=ignore)
+    beside = list[str]()
+    if best.path:  # what stands in the file beside all sets of weights
+        heads = {candidate.path.split(".")[0] for candidate in (best, *rivals)}
+        beside = [str(name) for name in content if str(name).split(".")[0] not in heads]
+    equals = [other for other in rivals if other.fits == best.fits]
+    doubtful = [other for other in equals if other in wanted and other.role == best.role and best.name]
+    doubtful = [other for other in doubtful if 2 * best.fits[0] > len(expected) and not _alike(best, other, expected)]
+    return replace(
+        choice,
+        others=tuple(other.name or "the whole file" for other in equals),
+        ignored=(*beside, *choice.ignored),
+        rivals=tuple(other.name or "the whole file" for other in doubtful),
+    )
+
+
+def _alike(first: WeightSet, other: WeightSet, expected: Iterable[str]) -> bool:
+    """Whether two sets are the same weights under two names."""
+    pairs = [(each.state.get(each.prefix + name) for each in (first, other)) for name in expected]
+    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
+
+
+def _sorted_out(
+    best: WeightSet, rivals: Sequence[WeightSet], expected: Mapping[str, Tensor], *, keyed: bool, ignore: Sequence[str]
+) -> WeightChoice:
+    """What stands with a set of weights: the network's, statistics of its input, what is left out, and the rest."""
     copies = tuple(other.prefix for other in rivals if other.path == best.path and other.prefix)
     parts = {part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1]}
     statistics: dict[str, tuple[str, Tensor]] = {}
@@ -411,34 +530,46 @@ def choose(
         if _statistic(unwrapped) and not {name, unwrapped, name.removeprefix(best.prefix)} & expected.keys():
             statistics[name] = unwrapped, tensor
     both = {"mean", "std"} <= {_statistic(unwrapped) for unwrapped, _ in statistics.values()}
-    state, ignored = State(), list[str]()
+    state, ignored, outside, matched = State(), list[str](), list[str](), set[str]()
     for name, tensor in best.state.items():
         inside, bare = name.startswith(best.prefix), name.removeprefix(best.prefix)
-        other = not inside and (bool(key) or name.startswith(copies) or bool(_OTHERS.match(name)))  # of another network
-        if inside and bare in expected:
+        other = not inside and (keyed or name.startswith(copies) or bool(_OTHERS.match(name)))  # of another network
+        patterns = {pattern for pattern in ignore if fnmatchcase(name, pattern) or fnmatchcase(bare, pattern)}
+        matched |= patterns
+        if inside and bare in expected and not patterns:
             state[bare] = tensor
         elif both and name in statistics:
             continue
-        elif other or _BOOKKEEPING.fullmatch(bare):
+        elif patterns or other or _BOOKKEEPING.fullmatch(bare):
             ignored.append(name)
         else:
             state[bare] = tensor
-    if best.path:  # what stands in the file beside all sets of weights
-        heads = {candidate.path.split(".")[0] for candidate in (best, *rivals)}
-        ignored = [*(str(name) for name in content if str(name).split(".")[0] not in heads), *ignored]
-    others = tuple(other.name or "the whole file" for other in rivals if other.fits == best.fits)
-    return WeightChoice(best.name, state, others, tuple(ignored), tuple(statistics.values()))
+            outside += [] if inside else [bare]
+    if vain := [pattern for pattern in ignore if pattern not in matched]:
+        raise WeightsError(f"--ignore '{shown(vain[0])}' fits no key of the weights ({_listed(list(best.state))}).")
+    inputs = tuple(statistics.values())
+    return WeightChoice(best.name, state, (), tuple(ignored), inputs, best.notes, outside=tuple(outside))
 
 
 def read_weights(
-    path: Path, expected: Mapping[str, Tensor], key: str | None = None, renew: Callable[[State], State] = dict
+    path: Path,
+    expected: Mapping[str, Tensor],
+    key: str | None = None,
+    renew: Callable[[State], State] = dict,
+    ignore: Sequence[str] = (),
 ) -> WeightChoice:
     """The weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has `expected`.
 
-    key: the set to take where there are several; renew: today's spelling of keys. Raises WeightsError: no such file,
-    unreadable, refused pickle, or nothing inside that is a state dict."""
+    key: the set to take where there are several; renew, ignore: as of `choose`. Raises WeightsError: no such file,
+    unreadable, refused pickle, nothing inside that is a state dict, or several networks that nothing tells apart."""
     content = read_content(path)
-    choice = choose(content, expected, key, renew)
+    with foreign("checkpoint", path, WeightsError):
+        choice = choose(content, expected, key, renew, ignore)
+    if choice is not None and choice.rivals:
+        raise WeightsError(
+            f"checkpoint {shown(path)} holds {1 + len(choice.rivals)} networks that fit alike, and nothing says which "
+            f"to take: --key {_listed([choice.name, *choice.rivals]).replace(', ', ' or --key ')}."
+        )
     if choice is None:
         places = [place or "the whole file" for place, _ in _states_in(content, "", _LEVELS, set())]
         if key and places:
@@ -456,7 +587,7 @@ def read_weights(
         if odd or tensor.device.type != "cpu":
             raise WeightsError(
                 f"checkpoint {path}: {shown(name)} is no dense array of real numbers ({tensor.dtype}, {tensor.layout}, "
-                f"{tensor.device}). {_conversion(path)}"
+                f"{tensor.device}). {conversion(path)}"
             )
     for place in ("args", "hyper_parameters"):  # of timm, torchvision and many others; of Lightning
         entry = content.get(place) if isinstance(content, Mapping) else None
@@ -487,38 +618,42 @@ def _listed(names: Sequence[str]) -> str:
     return shown(some_of([name[:200] for name in names], 5))
 
 
-def fit_state(module: nn.Module, state: State, origin: str) -> None:
+@dataclass(frozen=True)
+class Misfit:
+    """Where weights and a network differ: names that the file lacks, names that the network lacks, and names whose
+    shapes differ: (in the file, in the network)."""
+
+    missing: tuple[str, ...]
+    strange: tuple[str, ...]
+    shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+    @classmethod
+    def between(cls, state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> Misfit:
+        """Of a file's tensors and a network's; counters of batch norms may lack."""
+        missing = [name for name in want if name not in state and not name.endswith("num_batches_tracked")]
+        pairs = {name: (tuple(state[name].shape), tuple(want[name].shape)) for name in want if name in state}
+        shapes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        return cls(tuple(missing), tuple(name for name in state if name not in want), shapes)
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.strange or self.shapes)
+
+    def __str__(self) -> str:
+        shapes = [f"{name} {theirs!s:.100} (network: {ours})" for name, (theirs, ours) in self.shapes.items()]
+        lists = {"keys are missing": self.missing, "keys are unexpected": self.strange, "shapes differ": shapes}
+        return "; ".join(f"{len(names)} {what}: {_listed(names)}" for what, names in lists.items() if names)
+
+
+def fit_state(
+    module: nn.Module, state: State, origin: str, advice: Callable[[Misfit], str] = lambda _misfit: ""
+) -> None:
     """Load `state` into `module`, every key and shape accounted for.
 
-    Raises WeightsError naming the first missing and unexpected keys and shapes. `origin` says where from."""
+    Raises WeightsError naming the first missing and unexpected keys and shapes. `origin` says where from; advice: what
+    to do about a misfit."""
     want = module.state_dict()
-    missing = [name for name in want if name not in state and not name.endswith("num_batches_tracked")]
-    strange = [name for name in state if name not in want]
-    shapes = {
-        name: f"{name} {tuple(state[name].shape)!s:.100} (network: {tuple(tensor.shape)})"
-        for name, tensor in want.items()
-        if name in state and state[name].shape != tensor.shape
-    }
-    if missing or strange or shapes:
-        lists = {"keys are missing": missing, "keys are unexpected": strange, "shapes differ": [*shapes.values()]}
-        problems = [f"{len(names)} {what}: {_listed(names)}" for what, names in lists.items() if names]
-        # Where all but the last layer fits, the way in is another one.
-        last = [name for name, part in module.named_modules() if [*part.parameters(recurse=False)]][-2:]
-        hint = ""
-        if missing and not shapes and set(missing) <= {f"{name}.{end}" for name in last for end in ("weight", "bias")}:
-            hint = (
-                "Only the head is missing: this is a backbone without a classifier. `bench register NAME --probe "
-                "FOLDER` fits one on its features. "
-            )
-        elif len(shapes) in (1, 2) and not missing and not strange:
-            count = len(state[next(iter(shapes))])
-            spaces = spaces_of_size(count)
-            known = f": --labels {' or '.join(spaces)}" if spaces else ""
-            own = known or ": --labels FILE, a list of its class names or a mapping file"
-            hint = f"Only the head differs: its class count {count} does not fit the label space{own}. "
-        raise WeightsError(
-            f"checkpoint {origin} does not fit the architecture: {'; '.join(problems)}. {hint}Choose the architecture "
-            "(--arch) and label space (--labels) that it was trained with."
-        )
+    if misfit := Misfit.between(state, want):
+        usual = "Choose the architecture (--arch) and label space (--labels) that it was trained with."
+        raise WeightsError(f"checkpoint {origin} does not fit the architecture: {misfit}. {advice(misfit) or usual}")
     with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):
         module.load_state_dict({**want, **state})

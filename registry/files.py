@@ -128,12 +128,24 @@ def digest_file(path: Path) -> str:
 #: Keyword arguments of timm and torchvision networks that a card may set.
 KEYWORDS = frozenset({
         "act_layer", "aux_logits", "class_token", "depth", "depths", "drop_path_rate", "drop_rate",
-        "dynamic_img_pad", "dynamic_img_size", "embed_dim", "embed_dims", "global_pool", "img_size",
+        "dynamic_img_pad", "dynamic_img_size", "embed_dim", "embed_dims", "global_pool", "image_size", "img_size",
         "in_chans", "init_values", "init_weights", "mlp_ratio", "norm_layer", "num_classes", "num_heads",
         "output_stride", "patch_size", "qkv_bias", "reg_tokens", "stem_type", "stem_width",
         "strict_img_size", "transform_input", "width_mult", "window_size",
 })  # fmt: skip
-_TEXTS = ("convert", "file", "head", "install", "key", "prompts", "repository", "templates", "text_head", "trained_on")
+_TEXTS = (
+    "convert",
+    "file",
+    "head",
+    "ignore",
+    "install",
+    "key",
+    "prompts",
+    "repository",
+    "templates",
+    "text_head",
+    "trained_on",
+)
 _OPTIONS = (*_TEXTS, "boxes", "kwargs", "p", "answer")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _INSIDE = re.compile(r"(?!.*\.\.)(?:package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*|builtin:[\w.-]+(/[\w.-]+)*)")

@@ -2,7 +2,8 @@
 
 import re
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from registry.families.family import family_of
 from registry.families.probe import WithHead, read_head, without_head
 from registry.files import Place
 from registry.labels import LabelSpace, label_space, with_nothing
+from registry.misfits import advice
 from registry.model import LoadedModel
 from registry.simulated import IdealObserver
 
@@ -102,20 +104,33 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
         return architectures.build(card.arch, outputs, kwargs)
 
 
-def stated_weights(card: ModelCard, place: Place) -> tuple[checkpoints.WeightChoice, checkpoints.Normalisation | None]:
+def stated_weights(
+    card: ModelCard, place: Place, *, bare: bool = False
+) -> tuple[checkpoints.WeightChoice, checkpoints.Normalisation | None]:
     """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
 
-    Raises WeightsError as `load_model`."""
-    choice, origin = _weights(card, place, _blank(card, labels_of(card)))
-    return choice, checkpoints.stated_in(choice.statistics, origin)
+    bare: of the network without its classifier. Raises WeightsError as `load_model`."""
+    choice, origin = _weights(card, place, _blank(card, labels_of(card)), bare=bare)
+    return choice, checkpoints.stated_in(choice.statistics, str(origin))
 
 
-def _weights(card: ModelCard, place: Place, module: nn.Module) -> tuple[checkpoints.WeightChoice, str]:
-    path = weights_path(card, place)
+def _weights(card: ModelCard, place: Place, module: nn.Module, *, bare: bool) -> tuple[checkpoints.WeightChoice, Path]:
+    """The weights for a network, which loses its classifier where it is to be bare, and their file."""
+    path, whole = weights_path(card, place), module.state_dict(keep_vars=True)
     if card.options.get("convert") == "by-order":
-        return checkpoints.WeightChoice("", checkpoints.by_order(path, module)), str(path)
-    renew = architectures.renew_keys if card.arch.startswith("torchvision:") else dict
-    return checkpoints.read_weights(path, module.state_dict(), card.options.get("key"), renew), str(path)
+        choice = checkpoints.WeightChoice("", checkpoints.by_order(path, module))
+    else:
+        renew = architectures.renew_keys if card.arch.startswith("torchvision:") else dict
+        ignore = [pattern for pattern in card.options.get("ignore", "").split(",") if pattern]
+        choice = checkpoints.read_weights(path, whole, card.options.get("key"), renew, ignore)
+    if bare:
+        lost = without_head(module, card.preprocess.size if card.preprocess else 224)
+        own = module.state_dict()
+        # Decoders, projectors, queues of self-supervised training: nothing of the backbone's where that is complete.
+        left = lost if checkpoints.Misfit.between(choice.state, own).missing else choice.state.keys() - own.keys()
+        state = {name: tensor for name, tensor in choice.state.items() if name not in left}
+        choice = replace(choice, state=state, ignored=(*choice.ignored, *(n for n in choice.state if n in left)))
+    return choice, path
 
 
 def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
@@ -132,10 +147,12 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
     seed = architectures.random_seed(card.weights)
     whole = library and seed is None
     module = _pretrained_timm(card, place.caches.hub) if whole else _blank(card, labels, seed)
-    lost = without_head(module, side) if bare else frozenset()
-    if seed is None and not library and (card.weights is not None or card.source != "python"):
-        choice, origin = _weights(card, place, module)
-        stated, how = checkpoints.stated_in(choice.statistics, origin), card.preprocess
+    if seed is not None or library or (card.weights is None and card.source == "python"):
+        if bare:
+            without_head(module, side)
+    else:
+        choice, origin = _weights(card, place, module, bare=bare)
+        stated, how = checkpoints.stated_in(choice.statistics, str(origin)), card.preprocess
         if stated is not None and how is not None and not checkpoints.agrees(stated, how):
             raise WeightsError(
                 f"checkpoint {origin} holds a normalisation ({stated.where}): {checkpoints.as_text(stated)}. The "
@@ -143,8 +160,7 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
                 "every score would be of another network: leave out --mean, --std and --scale to take the "
                 "checkpoint's, or save the weights without it."
             )
-        state = {name: tensor for name, tensor in choice.state.items() if name not in lost}
-        checkpoints.fit_state(module, state, origin)
+        checkpoints.fit_state(module, choice.state, str(origin), partial(advice, card, module, choice, origin))
     return module.eval(), "" if whole else architectures.source_code(card.arch, module)
 
 

@@ -1,6 +1,7 @@
 """Registering a model of one's own: load once, check, freeze digest and preprocessing into a card, write it."""
 
-from collections.abc import Iterable, Mapping
+import ast
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack, cast
@@ -9,11 +10,13 @@ from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
 from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
+from registry.conversions import refuse_folder, refuse_other_formats
 from registry.determinism_checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
 from registry.families.family import Draft, family_of, of_folder, require_fitting
 from registry.files import Place, absence, expanded, is_file, is_folder
+from registry.foreign import shown
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
 from registry.preprocessing import Overrides, StatedInput
@@ -69,7 +72,8 @@ def _located(draft: Draft, place: Place) -> Draft:
     arch, weights, labels = draft.arch, draft.weights, draft.labels or "imagenet1k"
     for path in (weights, arch):
         refuse_onnx(Path(path or ""))
-    options: dict[str, Any] = {"key": draft.options.get("key")}
+    options = {name: draft.options.get(name) for name in ("key", "ignore")}
+    kwargs = draft.options.get("kwargs") or {}
     if is_detector(arch):
         if not draft.bare:
             labels = draft.labels or COCO
@@ -78,13 +82,15 @@ def _located(draft: Draft, place: Place) -> Draft:
         require_known(arch)
         stated = stated_by_detector(arch)
     else:
-        arch, weights, options["kwargs"], stated = _opened(whole_arch(arch), weights, place)
+        arch, weights, known, stated = _opened(whole_arch(arch), weights, place)
+        kwargs = {**known, **kwargs}
     if weights is not None and random_seed(weights) is None:
         file = expanded(weights)
         if not file.is_file():
             raise WeightsError(f"checkpoint {weights} {absence(file)}. Check the path.")
+        refuse_other_formats(file, arch, kwargs)
         weights = str(file.resolve())
-    options = {name: value for name, value in options.items() if value}
+    options = {name: value for name, value in {**options, "kwargs": kwargs}.items() if value}
     source: Source = "hub"
     if arch == "export":
         if weights is None:
@@ -104,6 +110,7 @@ def _opened(arch: str, weights: str | None, place: Place) -> tuple[str, str | No
         repository = arch[len("timm:hf_hub:") :]
         return f"hf_hub:{repository}", None, {}, preprocessing.hub_input(repository, place.caches.hub)
     if weights is not None and is_folder(expanded(weights)):
+        refuse_folder(expanded(weights), arch)
         return preprocessing.read_folder(expanded(weights), arch)
     if not arch:
         raise CardError(
@@ -139,15 +146,40 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, None)
         return draft, _card(draft, how), [*draft.rows, *lines]
     draft = _located(draft, folder.place)
+    kwargs = draft.options.get("kwargs", {})
+    if overrides.get("size") is None and isinstance(side := kwargs.get("img_size", kwargs.get("image_size")), int):
+        overrides = {**overrides, "size": side}
     normalisation, rows, trained = None, [], StatedInput()
     if draft.source == "file":
-        choice, normalisation = stated_weights(_card(draft, Preprocess(size=224, resize=224)), folder.place)
+        side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)
+        card = _card(draft, Preprocess(size=side, resize=side))
+        choice, normalisation = stated_weights(card, folder.place, bare=draft.bare)
         trained = preprocessing.stated_by_training(choice.settings[1], choice.settings[0], draft.weights)
         if choice.others and choice.name:  # the choice is frozen with the card
             draft = replace(draft, options={"key": choice.name, **draft.options})
         rows = [Check("weights", True, str(choice))]
     how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
+
+
+def _of_weights(
+    arch: str, key: str | None, ignore: str | Sequence[str] | None, arch_option: Sequence[str]
+) -> dict[str, Any]:
+    """Options of a card. Raises CardError for an option without a value, and for members of families, which are taken
+    whole."""
+    if (key or ignore or arch_option) and family_of(arch) is not None:
+        raise CardError(f"--key, --ignore and --arch-option are for plain architectures; {arch} is taken whole.")
+    kwargs: dict[str, Any] = {}
+    for text in arch_option:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise CardError(f"--arch-option '{shown(text)}': expected NAME=VALUE, such as img_size=384.")
+        try:
+            kwargs[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            kwargs[name] = value  # a word
+    patterns = ignore if isinstance(ignore, str) else ",".join(ignore or ())
+    return {name: value for name, value in {"key": key, "ignore": patterns, "kwargs": kwargs}.items() if value}
 
 
 def backbone_card(
@@ -157,12 +189,15 @@ def backbone_card(
     *,
     shelf: CardFolder,
     key: str | None = None,
+    ignore: str | Sequence[str] | None = None,
+    arch_option: Sequence[str] = (),
     **overrides: Unpack[Overrides],
 ) -> tuple[ModelCard, list[Check]]:
     """The card of a network that is to get a head of its own, not written anywhere, and what it is fed. Its labels
     decide nothing: its own classifier is taken off. Raises as `register`."""
-    require_fitting(arch, key, {})
-    draft = Draft(name, arch, None if weights is None else str(weights), options={"key": key}, bare=True)
+    given = _of_weights(arch, key, ignore, arch_option)
+    require_fitting(arch, {})
+    draft = Draft(name, arch, None if weights is None else str(weights), options=given, bare=True)
     _, card, rows = _described(draft, shelf, overrides)
     return card, rows
 
@@ -177,6 +212,8 @@ def register(
     labels: str | Path | None = None,
     training: tuple[str, ...] = (),
     key: str | None = None,
+    ignore: str | Sequence[str] | None = None,
+    arch_option: Sequence[str] = (),
     replaces: bool = False,
     options: Mapping[str, Any] | None = None,
     **overrides: Unpack[Overrides],
@@ -186,7 +223,8 @@ def register(
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export" (weights: a .pt2
     program) or a member of a family (see `registry.families`); weights: a checkpoint, or "random:SEED" for the
     architecture before training; labels: a label space or mapping file ("imagenet1k"); key: the weights to take where a
-    file holds several; replaces: take the place of a registered card of that name; options: of a family alone;
+    file holds several; ignore: patterns of its keys to leave out; arch_option: NAME=VALUE for the architecture's
+    constructor; replaces: take the place of a registered card of that name; options: of a family alone;
     overrides: fields of `Preprocess`; None leaves the architecture's own.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
@@ -194,13 +232,13 @@ def register(
     folder = CardFolder(cards_folder, place, replaces)
     require_free(name, folder)
     arch, weights = of_folder(arch, weights)
-    require_fitting(arch, key, options or {})
+    given = {**(options or {}), **_of_weights(arch, key, ignore, arch_option)}
+    require_fitting(arch, options or {})
     space, rows = None if labels is None else str(labels), tuple[Check, ...]()
     if space is not None and is_class_list(space):
         listed = read_class_list(space, name)
         space, rows = str(write_mapping(listed, cards_folder / "labels")), (Check("labels", True, str(listed)),)
-    path, given = str(weights) if weights else None, {**(options or {}), "key": key}
-    draft = Draft(name, arch, path, space, tuple(training), given, rows=rows)
+    draft = Draft(name, arch, str(weights) if weights else None, space, tuple(training), given, rows=rows)
     draft, card, checks = _described(draft, folder, overrides)
     stated = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
     try:

@@ -195,17 +195,16 @@ def _fit_probe(
     train: str,
     kind: Kind,
     *,
-    key: str | None = None,
     labels: str | Path | None = None,
     limit: int | None,
     device: str,
     replaces: bool,
-    **overrides: Any,
+    **given: Any,
 ) -> tuple[ModelCard, list[Check]]:
     """Fit a head on a frozen backbone's features of a training set and register the whole.
 
     backbone: a model's name, or an architecture; train: a folder of class folders, or "world"; labels: the label space
-    where the names of the classes do not tell it; overrides: fields of `Preprocess`. Gives the card and what is known
+    where the names of the classes do not tell it; given: as of `backbone_card`. Gives the card and what is known
     of it: what the backbone is fed, the training set, the accuracy on images that were held out, and the checks of
     every registered model. Nothing is written unless all hold."""
     from benchmark.engine.devices import choose_device
@@ -219,8 +218,8 @@ def _fit_probe(
     require_free(name, folder)
     if ":" in backbone or weights is not None:
         arch, path = backbone if ":" in backbone else "", Path(weights) if weights else None
-        own, rows = backbone_card(name, arch, path, shelf=folder, key=key, **overrides)
-    elif overrides or key:
+        own, rows = backbone_card(name, arch, path, shelf=folder, **given)
+    elif given:
         raise CardError(f"'{backbone}' is registered with its own input and weights: no options of an architecture.")
     else:
         own, rows = one_card(backbone, settings), []

@@ -162,6 +162,10 @@ class CheckpointOptions(TypedDict, total=False):
 
     labels: Annotated[str | Path | None, Option(LABELS, metavar="SPACE|FILE|FOLDER", kind="place")]
     key: Annotated[str | None, Option("Of several in a file: state_dict, ema, teacher, ...", metavar="NAME")]
+    ignore: Annotated[Names | None, Option("Keys of the file to leave out: 'decoder.*'.", metavar="PATTERN")]
+    arch_option: Annotated[
+        Sequence[str], Option("Of the architecture: img_size=384, global_pool=avg; repeatable.", metavar="NAME=VALUE")
+    ]
     training: Annotated[Sequence[str], Option("Recipe tag: stylised, 'noise(uniform)'; repeatable.", metavar="TAG")]
     mean: Annotated[Triple | None, Option("Subtracted from pixels: three numbers, comma separated.")]
     std: Annotated[Triple | None, Option("Pixels are divided by it: three numbers, comma separated.")]

@@ -45,7 +45,7 @@ class Draft:
     bare: bool = False
 
 
-def require_fitting(arch: str, key: str | None, options: Mapping[str, Any]) -> None:
+def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
     """Raise CardError for what was given and would be ignored."""
     kind = arch.partition(":")[0]
     if "templates" in options and kind != "open_clip":
@@ -53,10 +53,6 @@ def require_fitting(arch: str, key: str | None, options: Mapping[str, Any]) -> N
     if "threshold" in options and not is_detector(arch):
         raise CardError(
             "--threshold is for detectors: --arch torchvision:fasterrcnn_resnet50_fpn or detector:python:..."
-        )
-    if key is not None and kind in FAMILIES:
-        raise CardError(
-            f"--key is for plain architectures; weights of {kind}:... are taken whole. Save the set to its own file."
         )
 
 

@@ -45,7 +45,7 @@ READ = {
     "a state dict": (lambda s: s, "the whole file"),
     "with `args`, numpy scalars, paths": (script, "model; ignored: args, epoch, best, history, queue"),
     "under any prefix": (lambda s: {"state_dict": under("wrapped.by.us.", s)}, "state_dict.wrapped.by.us"),
-    "`DataParallel`, `torch.compile`": (lambda s: under("module._orig_mod.", s), "module._orig_mod"),
+    "`DataParallel`, `torch.compile`": (lambda s: under("module._orig_mod.", s), "module"),
     "`AveragedModel`": (
         lambda s: {**under("module.", s), "n_averaged": torch.tensor(5)}, "module; ignored: n_averaged",
     ),
@@ -132,7 +132,7 @@ REFUSED = {
     "TorchScript": ("net.pt", scripted, r"TorchScript program.*torch\.jit\.load.*--arch export"),
     "ONNX": ("net.onnx", lambda state, path: path.write_bytes(b"\x08\x07"), r"ONNX program.*torch\.export\.save"),
     "an exported program as weights": ("net.pt2", program, "exported program.*--arch export"),
-    "a backbone without a head": ("net.pt", headless, "Only the head is missing.*bench register NAME --probe"),
+    "a backbone without a head": ("net.pt", headless, "Only the head is missing.*bench register mine .*--probe world"),
     "21,843 outputs": ("net.pt", large_head, "class count 21843 does not fit the label space: --labels imagenet21k"),
 }  # fmt: skip
 

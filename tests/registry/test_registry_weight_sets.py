@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from registry.checkpoints import choose
+from registry.checkpoints import choose, read_weights
+from registry.errors import WeightsError
 
 NETWORK = {"stem.weight": torch.zeros(2, 3), "head.weight": torch.zeros(4, 2)}
 
@@ -28,17 +29,11 @@ def under(prefix, state):
         ({"swa_model": GOOD}, {"state_dict": BAD}),
         ({"teacher": GOOD}, {"student": BAD}),
         ({"network": GOOD}, {"student": BAD}),
-        ({"state_dict_ema": GOOD}, {"ema": BAD}),
-        ({"model_ema": GOOD}, {"ema": BAD}),
-        ({"state_dict": GOOD}, {"model_state_dict": BAD}),
-        ({"state_dict": GOOD}, {"model": BAD}),
-        ({"model": GOOD}, {"net": BAD}),
-        ({"net": GOOD}, {"weights": BAD}),
         ({"state_dict": GOOD}, {"ema": WIDER}),
         ({"state_dict": GOOD}, {"ema": {"stem.weight": BAD["stem.weight"]}}),
         ({"model": {**GOOD, "head.weight": torch.ones(5, 2)}}, {"ema": {"stem.weight": BAD["stem.weight"]}}),
         ({"net": GOOD}, {"model": under("wrapped.by.us.", WIDER)}),
-        (under("a.", GOOD), under("b.c.", BAD)),
+        ({"model": GOOD}, {"encoder_k": BAD}),
         (under("b.ema.", GOOD), under("a.", BAD)),
     ],
     ids=lambda content: "+".join(dict.fromkeys(name.partition(".")[0] for name in content)),
@@ -51,3 +46,34 @@ def test_the_choice_does_not_hang_on_the_order(taken, left, first):
         "head.weight": 1.0,
     }
     assert chosen.name.partition(".")[0] == next(iter(taken)).partition(".")[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"state_dict_ema": GOOD, "ema": BAD},
+        {"state_dict": GOOD, "model": BAD},
+        {"net": GOOD, "weights": BAD},
+        {"state_dict": {**under("a.", GOOD), **under("b.c.", BAD)}},
+    ],
+    ids=lambda content: "+".join(content),
+)
+def test_two_networks_that_nothing_tells_apart(content, tmp_path):
+    torch.save(content, tmp_path / "net.pt")
+    names = sorted(content) if len(content) > 1 else ["state_dict.a", "state_dict.b.c"]
+    with pytest.raises(WeightsError, match="2 networks that fit alike") as caught:
+        read_weights(tmp_path / "net.pt", NETWORK)
+    assert all(f"--key {name}" in str(caught.value) for name in names)
+    for name in names:
+        assert read_weights(tmp_path / "net.pt", NETWORK, name).name == name
+
+
+def test_two_names_of_the_same_weights_are_one_network():
+    chosen = choose({"model": GOOD, "net": {name: tensor.clone() for name, tensor in GOOD.items()}}, NETWORK)
+    assert (chosen.name, chosen.others, chosen.rivals) == ("model", ("net",), ())
+
+
+def test_the_whole_name_of_a_set_takes_that_one():
+    content = {"module": {**GOOD, **under("ema.", BAD)}}
+    assert choose(content, NETWORK).name == "module.ema"
+    assert choose(content, NETWORK, "module").name == "module"
