@@ -548,7 +548,7 @@ def _sorted_out(
     if vain := [pattern for pattern in ignore if pattern not in matched]:
         raise WeightsError(f"--ignore '{shown(vain[0])}' fits no key of the weights ({_listed(list(best.state))}).")
     inputs = tuple(statistics.values())
-    return WeightChoice(best.name, state, (), tuple(ignored), inputs, best.notes, outside=tuple(outside))
+    return WeightChoice(best.name, state, (), tuple(ignored), inputs, notes=best.notes, outside=tuple(outside))
 
 
 def read_weights(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import isqrt
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,8 @@ def _differing(misfit: Misfit) -> list[str]:
 def _head(module: nn.Module) -> set[str]:
     """Names of the classifier's weights: timm's networks say what theirs is; of others it is the last linear layer."""
     linear = [part for part in module.modules() if isinstance(part, nn.Linear)]
-    own = module.get_classifier() if callable(getattr(module, "get_classifier", None)) else linear[-1:]
+    stated: Any = getattr(module, "get_classifier", None)
+    own = stated() if callable(stated) else linear[-1:]
     own = list(own) if isinstance(own, (tuple, list)) else [own]
     parts = {name for name, part in module.named_modules() if any(part is each for each in own)}
     return {name for name in module.state_dict() if name.rpartition(".")[0] in parts}
@@ -61,7 +63,7 @@ def _head(module: nn.Module) -> set[str]:
 
 def _options(module: nn.Module, state: Mapping[str, Tensor], misfit: Misfit) -> Iterator[tuple[str, int | float | str]]:
     """Arguments of the architecture that the names and shapes of the file speak of."""
-    embedding = getattr(module, "patch_embed", None)
+    embedding: Any = getattr(module, "patch_embed", None)
     for name, (theirs, ours) in misfit.shapes.items():
         if name.endswith(("pos_embed", "pos_embedding")) and len(theirs) == len(ours) == 3:
             side = embedding.img_size[0] if hasattr(embedding, "img_size") else getattr(module, "image_size", 224)
