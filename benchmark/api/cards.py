@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 WEIGHTS = ".safetensors, .pt, .pth, .pt2, a folder of timm, a tag of open_clip, or random:0 (untrained, seed 0)."
-TEMPLATES = "Of open_clip models: the texts in which class names stand (80); 'a sketch of a {}.' is one."
+TEMPLATES = "Of zero-shot models: the texts in which class names stand (80); 'a sketch of a {}.' is one."
 PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,600 images of the built-in 'world'."
 
 
@@ -112,11 +112,11 @@ def register_each_template(
     name: str, arch: str, *, templates: str | Path | None = None, replace: bool = False, **asked: Any
 ) -> Iterator[tuple[ModelCard, list[Check]]]:
     """`register` a zero-shot model for each of the templates by itself, called after its words."""
-    from registry.families.open_clip import for_each_template
+    from registry.families.zero_shot import for_each_template
     from registry.register import CardFolder, require_free
 
-    if not arch.startswith("open_clip:"):
-        raise CardError("--each-template is for models with templates: --arch open_clip:...")
+    if not arch.startswith(("open_clip:", "hf:")):
+        raise CardError("--each-template is for models with templates: --arch open_clip:... or hf:...")
     settings = read_settings()
     chosen = for_each_template(name, str(templates or "80"))
     for member in chosen:

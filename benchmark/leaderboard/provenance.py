@@ -142,8 +142,9 @@ def _registered(card: Facts, own: Facts) -> Iterator[tuple[str, object]]:
     """The options with which `bench register` makes a card. What a member of a family is fed, it says itself."""
     how, tags = card.get("preprocess") or {}, [str(tag) for tag in card.get("training") or ()]
     given: dict[str, object] = {name: card.get(name) for name in ("arch", "weights", "labels")}
-    if given["arch"] == "open_clip:folder":
-        given |= {"arch": f"open_clip:{given['weights']}", "weights": None}
+    kind = str(given["arch"]).partition(":")[0]
+    if given["arch"] == "open_clip:folder" or (kind == "hf" and given["weights"]):
+        given |= {"arch": f"{kind}:{given['weights']}", "weights": None}
     given |= {"key": own.get("key"), "threshold": (own.get("boxes") or {}).get("threshold")}
     if str(card.get("arch")).partition(":")[0] not in FAMILIES:
         given |= {name: how.get(name) for name in _INPUT}

@@ -48,8 +48,8 @@ class Draft:
 def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
     """Raise CardError for what was given and would be ignored."""
     kind = arch.partition(":")[0]
-    if "templates" in options and kind != "open_clip":
-        raise CardError("--templates is for models that are asked in texts: --arch open_clip:...")
+    if "templates" in options and kind not in FAMILIES:
+        raise CardError("--templates is for models that are asked in texts: --arch open_clip:... or hf:...")
     if "threshold" in options and not is_detector(arch):
         raise CardError(
             "--threshold is for detectors: --arch torchvision:fasterrcnn_resnet50_fpn or detector:python:..."

@@ -1,4 +1,5 @@
-"""Image classifiers of transformers: "hf:ORG/NAME" of the hub, or "hf:FOLDER" with config.json and safetensors.
+"""Image classifiers and zero-shot image-text models (CLIP, SigLIP) of transformers: "hf:ORG/NAME" of the hub, or
+"hf:FOLDER" with config.json and safetensors.
 
 Nothing of a repository is executed: its own code is not loaded, and weights are safetensors."""
 
@@ -12,14 +13,17 @@ import numpy as np
 from torch import Tensor, nn
 
 from registry.cards import ModelCard, Preprocess
+from registry.determinism_checks import Check
 from registry.errors import CardError, WeightsError
 from registry.families.family import Draft, labels_of_names, library, repository_folder
+from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
 from registry.files import Place, digest_data, expanded, is_file, is_folder
 from registry.foreign import foreign, read_bytes, read_json, shown
 from registry.model import present
 from registry.preprocessing import StatedInput, preprocess_of
 
-FILE = "preprocessor_config.json"
+#: Where the settings of an image processor are: by themselves, or among those of the tokenizer that goes with it.
+FILE, NESTED = "preprocessor_config.json", "processor_config.json"
 #: PIL's numbers of the filters that a card can name.
 _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
@@ -27,8 +31,8 @@ _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
     """What a folder's preprocessor_config.json states, with what its class adds; no more than the size where there is
     none. Raises CardError for what no card can say."""
-    file = folder / FILE
-    if not is_file(file):
+    file = next((folder / name for name in (FILE, NESTED) if is_file(folder / name)), None)
+    if file is None:
         side = config.get("image_size")
         size = {"size": side, "resize": side} if isinstance(side, int) else {}
         return StatedInput(size, "config.json (no preprocessor_config.json)")
@@ -41,7 +45,7 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
         settings = json.loads(processor.to_json_string())  # with the defaults of its class
         fields = fields_of(settings)
         require_same_pixels(processor, preprocess_of(f"hf:{folder.name}", fields))
-        return StatedInput(fields, f"{FILE} of {shown(folder.name)}")
+        return StatedInput(fields, f"{file.name} of {shown(folder.name)}")
 
 
 def require_same_pixels(processor: Callable[..., Mapping[str, Any]], how: Preprocess) -> None:
@@ -111,7 +115,7 @@ def _resizing(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 CONFIG = "config.json"
-_OPTIONAL = (FILE, "model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
+_OPTIONAL = (*TOKENIZER, FILE, NESTED, "model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 #: Entries of config.json that decide no answer.
 _SILENT = frozenset(
     {"id2label", "label2id", "transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype"}
@@ -119,7 +123,7 @@ _SILENT = frozenset(
 
 
 def describe(draft: Draft, folder: Path, place: Place) -> Draft:
-    """What a card says of a classifier of transformers."""
+    """What a card says of a model of transformers; the text head of a zero-shot one is frozen to a file in `folder`."""
     arch = draft.arch.partition(":")[2]
     if arch and draft.weights:
         raise CardError(
@@ -128,11 +132,16 @@ def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     named = arch or draft.weights or ""
     local, files = is_folder(expanded(named)), _folder(named, place)
     config = _config(files)
-    given = "imagenet1k" if draft.bare else draft.labels  # a head that follows has labels of its own
-    labels, rows, written = labels_of_names(_names(config), given, draft.name, folder)
+    if _has_towers(config):
+        labels, rows, written = draft.labels or "imagenet1k", list[Check](), list[Path]()
+    elif "templates" in draft.options:
+        raise CardError(f"{shown(named)} is a classifier: --templates is for models that are asked in texts.")
+    else:
+        given = "imagenet1k" if draft.bare else draft.labels  # a head that follows has labels of its own
+        labels, rows, written = labels_of_names(_names(config), given, draft.name, folder)
     name = str(config.get("model_type", "")) if local else named.partition("@")[0]
     revision = f"@{files.name}" if files.parent.name == "snapshots" and not local else ""
-    return replace(
+    plain = replace(
         draft,
         source="file" if local else "hub",
         arch=f"hf:{name}{revision}",
@@ -143,25 +152,60 @@ def describe(draft: Draft, folder: Path, place: Place) -> Draft:
         rows=tuple(rows),
         files=tuple(written),
     )
+    return _asked(plain, draft.options.get("templates"), files, folder) if _has_towers(config) else plain
+
+
+def _has_towers(config: Mapping[str, Any]) -> bool:
+    """Whether it is of an image and a text tower, and not a classifier on the one for images."""
+    made_as = str(config.get("architectures"))
+    return config["model_type"] in ("clip", "siglip") and "ForImageClassification" not in made_as
+
+
+def _auto(config: Mapping[str, Any]) -> str:
+    return "AutoModel" if _has_towers(config) else "AutoModelForImageClassification"
+
+
+def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft:
+    """The draft with the text head of its two towers, unless another head follows."""
+    if draft.bare:
+        return draft
+    model: Any = _loaded("AutoModel", files, "towers")[0]
+    expected = "Expected the tokenizer that was saved with it. SigLIP's needs the package sentencepiece."
+    with foreign("tokenizer of", files, WeightsError, expected):
+        if not any(is_file(files / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
+            raise ValueError("no tokenizer.json, vocab.json or spiece.model")  # the library would make up an empty one
+        tokenizer = library("transformers", "hf", "arch 'hf:...'").AutoTokenizer.from_pretrained(
+            files, trust_remote_code=False, local_files_only=True
+        )
+    # SigLIP reads a text from its last place, so it was trained on texts filled up to all places.
+    words = {"padding": "max_length" if model.config.model_type == "siglip" else True, "truncation": True}
+    words |= {"max_length": model.config.text_config.max_position_embeddings, "return_tensors": "pt"}
+
+    def encode(texts: list[str]) -> Tensor:
+        output = model.get_text_features(**tokenizer(texts, **words))
+        vectors: Tensor = getattr(output, "pooler_output", output)
+        return vectors
+
+    return with_text_head(draft, choice, model, encode, folder)
 
 
 def network(card: ModelCard, place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
-    """The classifier of a card, or bare: the features under it; and the digest of its configuration."""
+    """The network of a card, or bare: the features under its answers; and the digest of its configuration."""
     folder = _folder(card.weights or card.arch.removeprefix("hf:"), place)
     config = _config(folder)
-    module, lacking = _loaded("AutoModel" if bare else "AutoModelForImageClassification", folder)
-    untrained = lacking - {name for name in lacking if bare and name.startswith("pooler.")}
-    if untrained:
-        what = "backbone" if bare else "classifier"
-        hint = "" if bare else " If it is a backbone, `bench register NAME --probe FOLDER` fits a classifier to it."
-        names = ", ".join(sorted(untrained)[:5])
-        raise WeightsError(f"{shown(folder)} lacks {len(untrained)} weights of its {what}: {names}.{hint}")
-    if not bare and len(_names(config)) != outputs:
+    code = digest_data({name: value for name, value in config.items() if name not in _SILENT})
+    if _has_towers(config):
+        tower = ImageTower(_loaded("AutoModel", folder, "towers")[0])
+        return (tower if bare else zero_shot(tower, card, outputs)).eval(), code
+    if bare:
+        module, lacking = _loaded("AutoModel", folder, "backbone")
+        return Features(module, pooled=not lacking).eval(), code
+    module, _ = _loaded(_auto(config), folder, "classifier")
+    if len(_names(config)) != outputs:
         raise WeightsError(
             f"{shown(folder)} has {len(_names(config))} outputs, the label space '{card.labels}' {outputs}."
         )
-    code = digest_data({name: value for name, value in config.items() if name not in _SILENT})
-    return (Features(module, pooled=not lacking) if bare else Classifier(module)).eval(), code
+    return Classifier(module).eval(), code
 
 
 def _folder(named: str, place: Place) -> Path:
@@ -183,7 +227,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not any(folder.glob("*.safetensors")):
         raise WeightsError(
             f"{shown(folder)} holds no .safetensors; other weights are not read. Convert them once, where you trust "
-            "them: `AutoModelForImageClassification.from_pretrained(FOLDER).save_pretrained(NEW)`."
+            f"them: `{_auto(config)}.from_pretrained(FOLDER).save_pretrained(NEW)`, and copy the other files."
         )
     return config
 
@@ -215,6 +259,20 @@ class Classifier(nn.Module):
         return logits
 
 
+class ImageTower(nn.Module):
+    """The image tower of CLIP or SigLIP with its projection."""
+
+    def __init__(self, towers: nn.Module) -> None:
+        super().__init__()
+        self.vision_model = towers.get_submodule("vision_model")
+        self.visual_projection = getattr(towers, "visual_projection", nn.Identity())  # SigLIP has none
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, 3, h, w] to vectors [n, d]."""
+        vectors: Tensor = self.visual_projection(self.vision_model(pixel_values=x).pooler_output)
+        return vectors
+
+
 class Features(nn.Module):
     """A backbone of transformers. pooled: whether what it pools was trained; else the first token stands for the image
     (the class token), or the mean over places of a feature map."""
@@ -234,8 +292,9 @@ class Features(nn.Module):
         return features.flatten(2).mean(dim=2) if features.dim() == 4 else features
 
 
-def _loaded(kind: str, folder: Path) -> tuple[nn.Module, set[str]]:
-    """A network of one of transformers' kinds, and the names of weights that its files lack."""
+def _loaded(kind: str, folder: Path, what: str) -> tuple[nn.Module, set[str]]:
+    """A network of one of transformers' kinds, and the weights that its files lack: of a backbone's pooler at most.
+    what: as a person calls the kind. Raises WeightsError."""
     transformers = library("transformers", "hf", "arch 'hf:...'")
     log = transformers.utils.logging  # its reports and progress bars: what matters of them is in an error
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
@@ -253,4 +312,11 @@ def _loaded(kind: str, folder: Path) -> tuple[nn.Module, set[str]]:
         if bars:
             log.enable_progress_bar()
     misfits = {str(entry[0] if isinstance(entry, tuple) else entry) for entry in report["mismatched_keys"]}
-    return module, {*report["missing_keys"], *misfits}
+    lacking = {*report["missing_keys"], *misfits}
+    if untrained := sorted(name for name in lacking if what != "backbone" or not name.startswith("pooler.")):
+        hint = " If it is a backbone, `bench register NAME --probe FOLDER` fits a classifier to it."
+        raise WeightsError(
+            f"{shown(folder)} lacks {len(untrained)} weights of its {what}: {', '.join(untrained[:5])}."
+            f"{hint if what == 'classifier' else ''}"
+        )
+    return module, lacking

@@ -92,6 +92,10 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
             "bench register m --arch open_clip:ViT-B-32 --weights openai --templates 7",
         ),
         (
+            {"arch": "hf:clip", "weights": "/nets/clip", "options": {"templates": "single"}},
+            "bench register m --arch hf:/nets/clip --templates single",
+        ),
+        (
             {"arch": "timm:resnet18", "options": {"head": "/h", "trained_on": "abc"}},
             "bench register m --arch timm:resnet18 --probe FOLDER, with the training set abc",
         ),

@@ -48,8 +48,8 @@ from registry.cards import read_cards
 from registry.checkpoints import fit_state, read_weights
 from registry.exported import checked_archive
 from registry.families.family import of_folder
-from registry.families.open_clip import read_text_head
 from registry.families.probe import read_head
+from registry.families.zero_shot import read_text_head
 from registry.files import Place
 from registry.labels import read_class_list, read_mapping
 from registry.loading import availability

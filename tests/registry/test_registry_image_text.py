@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from registry.cards import read_cards
 from registry.errors import CardError, WeightsError
-from registry.families.open_clip import for_each_template
+from registry.families.zero_shot import for_each_template
 from registry.files import Place
 from registry.labels import label_space
 from registry.loading import availability, load_model

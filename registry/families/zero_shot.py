@@ -1,0 +1,206 @@
+"""What zero-shot image-text models share, whichever library has their towers: templates, class vectors that a text
+tower made once and a file keeps, and logits of an image's vector with them.
+
+The label space says which names are asked for: "geirhos16" the 16 categories, "imagenet1k" the 1,000 classes, which are
+then grouped. These are two observers."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from registry.cards import LONGEST, ModelCard, head_file
+from registry.determinism_checks import Check
+from registry.errors import CardError, WeightsError
+from registry.families.family import Draft, library
+from registry.files import absence, digest_data, digest_state, expanded, is_file, write_whole
+from registry.foreign import foreign, read_bytes, shown, unprintable
+from registry.labels import built_in_space, label_space
+
+# A class's vector is the mean of its texts' unit vectors, made a unit vector again (Radford et al. 2021, "Learning
+# transferable visual models from natural language supervision", section 3.1.4).
+
+#: Templates by name: where open_clip has those of CLIP's authors.
+NAMED = {"7": "SIMPLE_IMAGENET_TEMPLATES", "80": "OPENAI_IMAGENET_TEMPLATES"}
+#: Texts that are encoded at once: fixed, so that a head does not depend on the machine.
+_BATCH = 64
+#: Weights that texts do not pass, as open_clip and as transformers name them.
+_VISUAL = ("visual.", "vision_model.", "visual_projection.")
+
+
+@dataclass(frozen=True)
+class TextHead:
+    """weight: [classes, d] float32, unit vectors; scale, bias: of the logits `scale * cosine + bias`; text: digest of
+    the text tower's weights."""
+
+    names: tuple[str, ...]
+    templates: tuple[str, ...]
+    text: str
+    weight: Tensor
+    scale: float
+    bias: float
+
+    @property
+    def digest(self) -> str:
+        """Over names, templates, text weights, scale, bias and the vectors themselves."""
+        vectors = digest_state({"weight": self.weight})
+        return digest_data([self.names, self.templates, self.text, repr(self.scale), repr(self.bias), vectors])
+
+
+def templates_of(choice: str) -> tuple[str, ...]:
+    """Templates by name ("single", "7", "80": those of CLIP's authors), from a text file, one a line, or one template
+    itself, with {} where the name goes. Raises CardError."""
+    if choice == "single":
+        return ("a photo of a {}.",)
+    if choice in NAMED:
+        authors = library("open_clip", "clip", f"--templates {choice} (those of CLIP's authors)")
+        return tuple(template("{}") for template in getattr(authors, NAMED[choice]))
+    if choice.count("{}") == 1 and not unprintable(choice):
+        return (choice.strip(),)
+    path = expanded(choice)
+    if not is_file(path):
+        raise CardError(
+            f"templates {shown(choice)[:200]}: expected single, 7, 80, a text file with a template a line, or one "
+            "template with {} where the name goes."
+        )
+    content = read_bytes(path, "templates", CardError)
+    with foreign("templates", path, CardError, "Expected text in UTF-8."):
+        lines = tuple(line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip())
+    odd = next((line for line in lines if line.count("{}") != 1 or unprintable(line)), None)
+    if not lines or odd is not None:
+        raise CardError(
+            f"templates {shown(path)}: expected lines of plain text with one {{}} each, where the name goes; found "
+            f"{shown(odd or 'nothing')[:100]!r}."
+        )
+    return lines
+
+
+def for_each_template(name: str, choice: str) -> dict[str, str]:
+    """Names of models -> the one template of each, of a choice of templates: "NAME.a-photo-of-a"; templates of the same
+    words are numbered. Raises CardError."""
+    named: dict[str, str] = {}
+    for template in dict.fromkeys(templates_of(choice)):
+        words = "-".join(re.findall(r"[a-z0-9]+", template.replace("{}", " ").lower()))[:60]
+        label, number = f"{name}.{words or 1}", 1
+        while label in named:
+            number += 1
+            label = f"{name}.{words}-{number}" if words else f"{name}.{number}"
+        named[label] = template
+    return named
+
+
+def read_text_head(path: Path, digest: str) -> TextHead:
+    """The head of a file. Raises WeightsError: no such file, no head, or another one than `digest` says."""
+    from safetensors import safe_open
+
+    if not is_file(path):
+        raise WeightsError(f"text head {shown(path)} {absence(path)}. Register the model again.")
+    with foreign("text head", path, WeightsError, "Register the model again."):
+        with safe_open(path, "pt") as file:
+            notes = json.loads((file.metadata() or {})["prompts"])
+            weight = file.get_tensor("weight")
+        names, templates = (tuple(map(str, notes[name])) for name in ("names", "templates"))
+        head = TextHead(names, templates, str(notes["text"]), weight, float(notes["scale"]), float(notes["bias"]))
+    if head.digest != digest:
+        raise WeightsError(
+            f"text head {shown(path)}: expected digest {digest}, got {head.digest}. Restore it or register again."
+        )
+    return head
+
+
+#: Files of a tokenizer.
+TOKENIZER = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "spiece.model",
+    "vocab.json", "vocab.txt", "merges.txt",
+)  # fmt: skip
+
+
+def with_text_head(
+    draft: Draft, choice: str | None, model: nn.Module, encode: Callable[[list[str]], Tensor], folder: Path
+) -> Draft:
+    """The draft of a zero-shot model with its text head, which is computed and frozen to a file in `folder`.
+
+    choice: of templates ("80"); model: both towers, with `logit_scale` and perhaps `logit_bias`; encode: maps texts to
+    [n, d]. Raises CardError."""
+    choice, space = choice or "80", label_space(str(draft.labels))
+    chosen, called = templates_of(choice), dict[str, str]()
+    imagenet = built_in_space("imagenet1k").classes
+    if not set(imagenet).isdisjoint(space.classes):  # called by the names of CLIP's authors, others by their own
+        authors = library("open_clip", "clip", "the list of ImageNet's names of CLIP's authors")
+        called = dict(zip(imagenet, authors.IMAGENET_CLASSNAMES, strict=True))
+    words = (word.split(",")[0].replace("_", " ") for word in space.words or space.classes)
+    names = tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
+    texts = [template.replace("{}", name) for name in names for template in chosen]
+    with torch.inference_mode():
+        parts = [encode(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
+        units = functional.normalize(torch.cat(parts).float(), dim=1)
+        means = units.view(len(names), len(chosen), -1).mean(dim=1)
+        vectors = functional.normalize(means, dim=1).clone()
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(_VISUAL)}
+    scale, bias = (getattr(model, name, None) for name in ("logit_scale", "logit_bias"))
+    assert isinstance(scale, Tensor)
+    constants = float(scale.detach().exp()), float(bias.detach()) if isinstance(bias, Tensor) else 0.0
+    head = TextHead(names, chosen, digest_state(state), vectors, *constants)
+    file = head_file(draft.name, head.digest, folder)
+    notes = json.dumps({name: value for name, value in vars(head).items() if name != "weight"}, ensure_ascii=True)
+    write_whole(file, save({"weight": head.weight.contiguous()}, {"prompts": notes}))
+    kept = choice if choice in ("single", *NAMED) else "\n".join(head.templates)
+    kept = kept if len(kept) <= LONGEST else "FILE"
+    return replace(
+        draft,
+        options={**draft.options, "text_head": str(file), "prompts": head.digest, "templates": kept},
+        rows=(
+            Check("names", True, f"{len(names)} names of '{draft.labels}', such as '{names[0]}'"),
+            Check("templates", True, f"{len(chosen)}, such as '{chosen[0]}'; digest {head.digest[:12]}"),
+            Check("scale", True, f"{head.scale:.4g}, bias {head.bias:.4g}"),
+        ),
+        files=(file,),
+        training=(f"zero-shot({len(names)} names x {len(chosen)} templates)", *draft.training),
+    )
+
+
+class Tower(nn.Module):
+    """An image tower that answers with its vector alone."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, 3, h, w] to vectors [n, d]."""
+        output = self.visual(x)
+        vector: Tensor = output[0] if isinstance(output, tuple) else output
+        return vector
+
+
+class ZeroShot(Tower):
+    """Scaled cosines of an image's vector with those of the classes."""
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, visual: nn.Module, head: TextHead) -> None:
+        super().__init__(visual)
+        self.register_buffer("weight", head.weight.clone())
+        self.register_buffer("scale", torch.tensor(head.scale))
+        self.register_buffer("bias", torch.tensor(head.bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, 3, h, w] to logits [n, classes]."""
+        vectors = functional.normalize(super().forward(x), dim=-1)
+        return self.scale * vectors @ self.weight.T + self.bias
+
+
+def zero_shot(visual: nn.Module, card: ModelCard, outputs: int) -> ZeroShot:
+    """An image tower with the frozen class vectors of a card. Raises WeightsError."""
+    head = read_text_head(Path(str(card.options.get("text_head", ""))), str(card.options.get("prompts", "")))
+    if len(head.names) != outputs:
+        raise WeightsError(f"the text head of '{card.name}' has {len(head.names)} names, its label space {outputs}.")
+    return ZeroShot(visual, head)
