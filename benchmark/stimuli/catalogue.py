@@ -269,6 +269,7 @@ def read_pair(name: str) -> CuePair | None:
     return pair if pair.shape in GEIRHOS16 and pair.texture in GEIRHOS16 else None
 
 
+@lru_cache(maxsize=2**16)  # asked again for each metric
 def read_shape(name: str) -> str:
     """The exemplar whose shape an image has: "cat7" of `cat7-elephant1.png`, of its edges and of its silhouette, both
     `cat7.png`; "" of other names."""
