@@ -453,5 +453,5 @@ def about(cells: Iterable[Cell]) -> str:
     methods = dict.fromkeys(PARENTHESIS.sub("", source.method) for source in sources if source.method)
     if levels:
         at = " or ".join(f"{100 * level:g} %" for level in levels)
-        parts.append(f"{at} interval{': ' if methods else ''}{', '.join(methods)}")
+        parts.append(f"{at} interval{': ' if methods else ''}{' or '.join(methods)}")
     return "; ".join(parts)

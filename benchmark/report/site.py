@@ -96,7 +96,10 @@ def _shared(contents: Contents) -> dict[str, Any]:
     linked = any(len(observer.values) > 1 for summary in contents.linked for observer in observed(summary))
     pages = [
         ("index.html", "Leaderboard", True),
-        *((f"suites/{slug(suite.name)}.html", suite.name, True) for suite in contents.suites),
+        *(
+            (f"suites/{slug(suite.name)}.html", f"{suite.name[:1].upper()}{suite.name[1:]}", True)
+            for suite in contents.suites
+        ),
         ("links.html", "Links", linked),
         ("training.html", "Training", bool(contents.curves)),
         ("reported.html", "Reported", bool(contents.reported)),

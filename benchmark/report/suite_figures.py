@@ -283,12 +283,12 @@ def _strip(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         whole = [{"observer": name, "value": value} for name in names if (value := values.get(name)) is not None]
         line = declared.line[0] if declared.line else None
         spec = partial(drawing.strip, marks.records, names, rows, x_title, whole, line, places=scene.hues)
-        yield marks.figure(lambda width, spec=spec: spec(width=width), " (in the CSV)")
+        yield marks.figure(lambda width, spec=spec: spec(width=width), " (in the CSV beside it)")
 
 
 def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     for marks in marks_of(scene, declared, PANELS if declared.across else FEW + 1, people=False):
-        yield marks.figure(partial(_matrix_spec, marks), " (in the CSV)")
+        yield marks.figure(partial(_matrix_spec, marks), " (in the CSV beside it)")
 
 
 def _matrix_spec(marks: Marks, width: int) -> Spec:
