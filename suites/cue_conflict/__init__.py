@@ -10,7 +10,7 @@ from suites.cue_conflict.score import score
 
 SUITE = Suite(
     name="cue-conflict",
-    version=3,
+    version=4,
     summary="Shape bias: of the answers that follow one of two conflicting cues, how many follow shape",
     needs="decisions",
     metrics=METRICS,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
+from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.stimuli.generated import exemplars
 
 
@@ -36,6 +37,20 @@ def _correct(trials: Trials) -> Array:
     return np.asarray(trials["response"] == trials["category"], dtype=bool)
 
 
+def _graded(trials: Trials) -> tuple[Array, Array]:
+    """The shape's part of the probability of the two cues, on each conflict trial that gives them any; 0 and 0 else.
+
+    Trial by trial: a category's probability is a mean over 1 to 109 classes, so sums would be about few categories."""
+    if "probability" not in trials.columns:
+        return np.zeros(len(trials)), np.zeros(len(trials))
+    place = {name: at for at, name in enumerate(GEIRHOS16)}
+    rows, probability = np.arange(len(trials)), np.nan_to_num(trials["probability"].astype(float))
+    columns = ([place[name] for name in trials[cue].tolist()] for cue in ("shape", "texture"))
+    shape, texture = (probability[rows, column] for column in columns)
+    counts = conflict(trials) & (shape + texture > 0)
+    return np.divide(shape, shape + texture, out=np.zeros(len(trials)), where=counts), counts
+
+
 def _fraction(follows: Callable[[Trials], Array]) -> Ratio:
     return lambda trials: (follows(trials), conflict(trials))
 
@@ -44,6 +59,7 @@ def _metric(name: str, title: str, text: str, role: str = "cue-conflict", **more
     return Metric(name, title, text, role=role, clusters=exemplars, bounds=(0.0, 1.0), **more)
 
 
+GRADED = "graded_shape_bias"
 BIAS = "S / (S + T) on {}: S answers with the shape category, T with the texture category"
 RIGHT = "answers with the image's category, on {}"
 BIASED: dict[str, Any] = {"ratio": lambda trials: (follows_shape(trials), _either(trials)), "chance": 0.5}
@@ -52,6 +68,10 @@ HIDDEN: dict[str, Any] = {"direction": "none", "shown": False, "chance": 1 / 16}
 
 METRICS = (
     _metric("shape_bias", "shape bias", BIAS.format("conflict trials"), headline=True, **BIASED),
+    # The same with probabilities in the place of answers: a trial counts where neither cue wins, too.
+    _metric(
+        GRADED, "graded", "P(shape) / (P(shape) + P(texture)), mean over conflict trials", ratio=_graded, chance=0.5
+    ),
     *(
         _metric(f"{cue}_fraction", cue, f"conflict trials answered by {cue}", ratio=_fraction(follows), **HIDDEN)
         for cue, follows in (("shape", follows_shape), ("texture", follows_texture))

@@ -7,8 +7,9 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stimuli.catalogue import NO_ANSWER, any_answer
-from suites.cue_conflict.metrics import METRICS
+from suites.cue_conflict.metrics import GRADED, METRICS
 
+ANSWERS_ALONE = "answers alone, without probabilities"
 SILENT = f"no answer but '{NO_ANSWER}'"
 
 
@@ -21,6 +22,8 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
             scores.append(Score(metric.name, None, trials.missing[metric.role], role=metric.role))
         elif len(shown) and not any_answer(shown["response"]):
             scores.append(Score(metric.name, None, SILENT, excluded=len(shown), role=metric.role))
+        elif len(shown) and metric.name == GRADED and "probability" not in shown.columns:
+            scores.append(Score(metric.name, None, ANSWERS_ALONE, excluded=len(shown), role=metric.role))
         elif len(shown):
             scores.append(ratio_score(metric, shown))
             for category in np.unique(shown["shape"]).tolist() if metric.headline else ():

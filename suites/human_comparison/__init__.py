@@ -13,7 +13,7 @@ from suites.human_comparison.score import score
 
 SUITE = Suite(
     name="human-comparison",
-    version=3,
+    version=4,
     summary="Error consistency with people on degraded images: 17 experiments, accuracy, agreement, thresholds",
     needs="decisions",
     metrics=METRICS,

@@ -64,7 +64,7 @@ def test_boards_as_a_tidy_table(db):
     assert all(row.observer in repr(boards) for row in board.rows)
     shown = boards._repr_html_()
     assert "<td>world-stylised-0<td>" in shown
-    assert "<p>cue-conflict (version 3), world16: world-cue-conflict 32 of 960" in shown
+    assert "<p>cue-conflict (version 4), world16: world-cue-conflict 32 of 960" in shown
     assert "<td>1<td>" in shown and '<sup title="trust: ' in shown and shown.count("<tbody>") == 2
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Trials
+from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.testing import check_suite
 from suites.cue_conflict import SUITE
 
@@ -56,6 +57,26 @@ def test_every_metric_by_hand():
     assert scores["shape_bias", "dog"].value == 1.0
     assert scores["shape_bias", "car"].value is None
     assert scores["shape_bias", ""].n == 7
+
+
+def test_graded_shape_bias_by_hand():
+    shown = trials([("cat", "cat", "dog"), ("dog", "cat", "dog"), ("cat", "cat", "cat"), ("car", "dog", "car")])
+    answers = {at: i for i, at in enumerate(GEIRHOS16)}
+    probability = np.full((4, 16), 0.01)
+    probability[0, answers["cat"]], probability[0, answers["dog"]] = 0.6, 0.2
+    probability[1, answers["cat"]], probability[1, answers["dog"]] = 0.1, 0.3
+    probability[3, answers["dog"]] = probability[3, answers["car"]] = 0.0  # neither cue has any: it does not count
+    graded = scored(Trials({**shown.columns, "probability": probability}))["graded_shape_bias", ""]
+    assert (graded.value, graded.n, graded.excluded) == (pytest.approx((0.75 + 0.25) / 2), 2, 2)
+    assert graded.low < 0.5 < graded.high
+    one_hot = np.eye(16)[[answers[name] for name in shown["response"].tolist()]]
+    scores = scored(Trials({**shown.columns, "probability": one_hot}))
+    assert scores["graded_shape_bias", ""].value == scores["shape_bias", ""].value == pytest.approx(1 / 3)
+
+
+def test_answers_without_probabilities_have_no_graded_shape_bias():
+    score = scored(trials(BY_HAND))["graded_shape_bias", ""]
+    assert score.value is None and "without probabilities" in score.reason
 
 
 def test_the_interval_is_wilson_given_s_and_t():

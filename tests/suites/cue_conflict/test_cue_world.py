@@ -28,13 +28,15 @@ def scores(tmp_path_factory):
 def test_the_shape_reader_is_all_shape(scores):
     score = scores["ideal-shape", "shape_bias"]
     assert (score.value, score.high) == (1.0, 1.0)
-    assert scores["ideal-shape", "texture_fraction"].value == 0.0
+    assert (
+        scores["ideal-shape", "texture_fraction"].value == 0.0 and scores["ideal-shape", "graded_shape_bias"].value == 1
+    )
     for metric in ("natural_accuracy", "edges_accuracy", "silhouettes_accuracy"):
         assert scores["ideal-shape", metric].value == 1.0
 
 
 def test_the_texture_reader_is_all_texture(scores):
-    assert scores["ideal-texture", "shape_bias"].value == 0.0
+    assert scores["ideal-texture", "shape_bias"].value == scores["ideal-texture", "graded_shape_bias"].value == 0.0
     assert scores["ideal-texture", "texture_fraction"].value == 1.0
     assert scores["ideal-texture", "natural_accuracy"].value == 1.0
 
