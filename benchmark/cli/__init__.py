@@ -18,6 +18,7 @@ COMMANDS = {
     "show": ("tables", "Everything known of one observer, and what is behind a number."),
     "report": ("figures", "The leaderboard as pages, on disk or live."),
     "plot": ("figures", "One figure, paper-ready; gradients of several models."),
+    "ask": ("asking", "Ask people: an experiment in a browser, whose answers stand on the board."),
     "import": ("exchange", "Bring in trials of people and networks, or published scores."),
     "export": ("exchange", "Tables, scores and trials for papers and scripts."),
     "data": ("data", "List, fetch, add, make and verify stimulus sets."),

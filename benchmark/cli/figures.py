@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,8 +11,9 @@ import click
 from benchmark.api.options import Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import put_out, say
+from benchmark.loopback import LOOPBACK, open_server
 from benchmark.report import figures, site
-from benchmark.report.site import LOOPBACK, Live, open_server, watch
+from benchmark.report.site import Handler, Live, watch
 from benchmark.variables import read_settings
 
 
@@ -37,7 +39,7 @@ def report(
     pages, stop = Live(read_settings(db)), threading.Event()
     try:
         pages.refresh()
-        server = open_server(pages, host, port)
+        server = open_server(host, port, partial(Handler, live=pages))
         if host not in LOOPBACK:
             say(f"everybody who can reach {host} can read this leaderboard.", err=True)
         say(f"http://{host}:{server.server_address[1]}/ (Ctrl-C ends it)")

@@ -6,13 +6,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from functools import partial
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby, permutations
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from benchmark import api
 from benchmark.api.options import Db, Option
@@ -20,6 +18,7 @@ from benchmark.errors import BenchError
 from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed
+from benchmark.loopback import GuardedHandler
 from benchmark.report.board_pages import drawn_by_suite, leaderboard_page, links_page, suite_pages, training_page
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.figures import forest, put
@@ -30,7 +29,6 @@ from benchmark.settings import Settings
 from benchmark.stats.comparisons import Compared, DiscordantTrial
 from benchmark.variables import read_settings
 from benchmark.version import __version__
-from registry.foreign import foreign
 
 SPACES = {
     "geirhos16": "Photographs, 16 categories",
@@ -40,11 +38,6 @@ SPACES = {
 STANDARD = "standard"
 #: Images of a metric that a pair's page lists; the CSV has all.
 MOST = 24
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-POLICY = (
-    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
 
 
 def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = (), *, live: bool = False) -> Site:
@@ -245,49 +238,26 @@ class Live:
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Files of the newest report, and pairs to compare. Answers no other host's name: a page elsewhere cannot read it
-    through a name that leads here."""
+class Handler(GuardedHandler):
+    """Files of the newest report, and pairs to compare."""
 
-    def __init__(self, *args: Any, live: Live, hosts: tuple[str, ...], **more: Any) -> None:
-        self._live, self._hosts = live, hosts
+    def __init__(self, *args: Any, live: Live, **more: Any) -> None:
+        self._live = live
         super().__init__(*args, directory=str(live.folder), **more)
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
         """A file, or a comparison."""
-        try:
-            with foreign("request", "", BenchError):
-                name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
-                parts = urlsplit(self.path)
-                asked = parse_qs(parts.query)
-        except BenchError as error:
-            self.send_error(HTTPStatus.BAD_REQUEST, "no request", str(error))
+        parts = self.asked()
+        if parts is None:
             return
-        if self._hosts and name not in self._hosts:
-            self.send_error(HTTPStatus.FORBIDDEN, "unknown host name")
-        elif self.command == "HEAD":
+        if self.command == "HEAD":
             super().do_HEAD()
         elif parts.path == "/compare":
-            self._compare(asked)
+            self._compare(parse_qs(parts.query))
         else:
             super().do_GET()
 
-    do_HEAD = do_GET  # noqa: N815 - the name that http.server asks for
-
-    def list_directory(self, path: Any) -> None:  # noqa: ARG002
-        """No listings."""
-        self.send_error(HTTPStatus.NOT_FOUND)
-
-    def end_headers(self) -> None:
-        """The policy goes with every answer, and nothing is kept: the report changes."""
-        self.send_header("Content-Security-Policy", POLICY)
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Cache-Control", "no-store")
-        super().end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+    do_HEAD = do_GET  # noqa: N815
 
     def _compare(self, asked: dict[str, list[str]]) -> None:
         a, b = (asked.get(name, [""])[0] for name in ("a", "b"))
@@ -300,17 +270,6 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Location", f"/{quote(page)}")
         self.send_header("Content-Length", "0")
         self.end_headers()
-
-
-def open_server(live: Live, host: str, port: int) -> ThreadingHTTPServer:
-    """A server that is bound and not yet running. BenchError where the address cannot be had."""
-    hosts = LOOPBACK if host in LOOPBACK else ()
-    try:
-        server = ThreadingHTTPServer((host, port), partial(Handler, live=live, hosts=hosts))
-    except OSError as error:
-        raise BenchError(f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.") from error
-    server.daemon_threads = True
-    return server
 
 
 def watch(live: Live, stop: threading.Event, every: float) -> None:

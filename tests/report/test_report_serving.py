@@ -2,12 +2,14 @@
 
 import http.client
 import threading
+from functools import partial
 
 import pytest
 
 from benchmark.errors import BenchError
+from benchmark.loopback import open_server
 from benchmark.report import site
-from benchmark.report.site import Live, open_server
+from benchmark.report.site import Handler, Live
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def live(settings, tmp_path, monkeypatch):
 def ask(live):
     """ask(path, host): status, headers and text."""
     live.refresh()
-    server = open_server(live, "127.0.0.1", 0)
+    server = open_server("127.0.0.1", 0, partial(Handler, live=live))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
 
@@ -106,7 +108,7 @@ def test_a_pair_is_made_when_it_is_asked_for(ask):
 
 def test_an_address_that_is_taken_is_an_error(live):
     live.refresh()
-    server = open_server(live, "127.0.0.1", 0)
+    server = open_server("127.0.0.1", 0, partial(Handler, live=live))
     with pytest.raises(BenchError, match="--port"):
-        open_server(live, "127.0.0.1", server.server_address[1])
+        open_server("127.0.0.1", server.server_address[1], partial(Handler, live=live))
     server.server_close()

@@ -1,0 +1,198 @@
+"""`bench ask`: the page as a file, or served to several people whose answers are kept in a folder."""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
+
+from benchmark.api.options import Option
+from benchmark.ask.answers import Answers, Refused
+from benchmark.ask.page import page
+from benchmark.ask.session import Procedure, Session, open_session
+from benchmark.errors import UsageError
+from benchmark.loopback import GuardedHandler
+from benchmark.plugins import find_suites
+from benchmark.stimuli.catalogue import find_entry
+from benchmark.stimuli.datasets import open_set
+from benchmark.stimuli.generated import PREFIX, is_generated
+from benchmark.variables import read_settings
+from registry.files import write_whole
+
+#: Bytes of what a browser sends at once, and seconds in which it must have come.
+LARGEST, PATIENCE = 65_536, 10.0
+#: Requests that one address may send at once, and then in a second.
+BURST, RATE = 400.0, 40.0
+#: Requests that one for a new person counts as.
+START = 5
+#: Images without --trials, some ten minutes.
+TRIALS = 240
+ABOUT = ("age", "eyesight")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A page to be opened. session: what it shows; html: the page; boards: suites that score the answers."""
+
+    session: Session
+    html: str = field(repr=False)
+    boards: tuple[str, ...]
+
+    @property
+    def minutes(self) -> float:
+        """How long it takes, at 0.9 s an answer and half a minute a break."""
+        procedure, n = self.session.procedure, len(self.session.images)
+        return n * (procedure.fixation + procedure.presentation + procedure.mask_time + 900) / 60_000 + n / 160
+
+
+def ask(
+    stimuli: Annotated[str, Option("Of 16 categories: world-cue-conflict, edges, one of your own.", metavar="SET")],
+    *,
+    trials: Annotated[int, Option("Images: the same as `bench run --limit`.", least=1)] = TRIALS,
+    session: Annotated[int, Option("2: the images after those of session 1.", least=1, most=1000)] = 1,
+    presentation: Annotated[str, Option("How long an image is shown.", metavar="TIME")] = "200ms",
+    answer_time: Annotated[str, Option("For the answer; unlimited: until it comes.", metavar="TIME")] = "1.5s",
+    mask: Annotated[Literal["noise", "none"], Option("What follows the image for 200 ms.")] = "noise",
+    degrees: Annotated[float, Option("Visual angle of an image's side.", above=0, most=60)] = 3.0,
+    seed: Annotated[int, Option("Of orders and masks.", least=0)] = 0,
+    about: Annotated[Sequence[str], Option("Ask for age or eyesight, too (repeatable).", metavar="WHAT")] = (),
+    consent: Annotated[Path | None, Option("Your consent form, in Markdown.", metavar="FILE", kind="file")] = None,
+    language: Annotated[str, Option("en, de, ar, or a file like theirs.")] = "en",
+    out: Annotated[Path | None, Option("Write the page there.", "--out", "-o", kind="new file")] = None,
+    served: Annotated[bool, Option("Collect the answers of several people.", "--serve")] = False,
+) -> Experiment:
+    """An experiment with people in a browser: they name the images of SET, and stand on its board beside networks.
+
+    The page is one file that asks no other host. It measures when each image was on the screen. Its answers are a table
+    that `bench import trials` takes as it is."""
+    if unknown := [name for name in about if name not in ABOUT]:
+        raise UsageError(f"--about '{unknown[0]}': expected {' or '.join(ABOUT)}.")
+    limit = 0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time)
+    shown = milliseconds("--presentation", presentation)
+    procedure = Procedure(shown, mask, limit, degrees, tuple(dict.fromkeys(about)))
+    settings = read_settings()
+    role = stimuli.removeprefix(PREFIX) if is_generated(stimuli) else find_entry(stimuli, settings).role
+    suites = [suite for suite in find_suites().suites.values() if role in suite.experiments.values()]
+    named = [name for suite in suites for name, own in suite.experiments.items() if own == role]
+    experiment = role if role in named or not named else named[0]
+    opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed)
+    done = Experiment(opened, page(opened, language, consent, served=served), tuple(suite.name for suite in suites))
+    if out is not None:
+        write_whole(out, done.html)
+    return done
+
+
+def milliseconds(option: str, text: str) -> int:
+    """ "200ms" or "1.5s" as milliseconds, from 1 to 60,000. Raises UsageError."""
+    number, factor = (text[:-2], 1) if text.endswith("ms") else (text[:-1] if text.endswith("s") else "", 1000)
+    try:
+        value = round(float(number) * factor)
+    except (ValueError, OverflowError):
+        value = 0
+    if not 1 <= value <= 60_000:
+        raise UsageError(f"{option} '{text}': expected a time like 200ms or 1.5s, up to 60s.")
+    return value
+
+
+@dataclass
+class Buckets:
+    """How many requests each address may still send: `BURST` at once, `RATE` more each second."""
+
+    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def allow(self, address: str, cost: float = 1) -> bool:
+        """Whether one more is answered; one that makes a new person costs more."""
+        now = time.monotonic()
+        with self._lock:
+            left, before = self._left.get(address, (BURST, now))
+            left = min(BURST, left + RATE * (now - before))
+            if len(self._left) > 10_000:
+                self._left.clear()
+            self._left[address] = (left - cost if left >= cost else left, now)
+        return left >= cost
+
+
+class AskHandler(GuardedHandler):
+    """The page, numbers for people, and what they answer. token: what a request must know, "" on loopback."""
+
+    timeout = PATIENCE
+    policy = "frame-ancestors 'none'"  # the page says the rest of its own
+
+    def __init__(self, *args: Any, html: bytes, answers: Answers, buckets: Buckets, token: str, **more: Any) -> None:
+        self._html, self._answers, self._buckets, self._token = html, answers, buckets, token
+        super().__init__(*args, **more)
+
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
+        """The page."""
+        parts = self.asked()
+        if parts is None or not self._admitted(parse_qs(parts.query).get("token", [""])[0]):
+            return
+        if parts.path != "/":
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        self.send_response(HTTPStatus.OK)
+        self._end("text/html; charset=utf-8", self._html)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def do_POST(self) -> None:  # noqa: N802
+        """A new person, or answers. A page elsewhere cannot send the header without asking first, which is refused."""
+        parts = self.asked()
+        if parts is None or not self._admitted(self.headers.get("X-Ask", "-")):
+            return
+        origin = self.headers.get("Origin")
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get("X-Ask") is None or (origin and origin.partition("//")[2] != self.headers.get("Host")):
+            self._refuse(HTTPStatus.FORBIDDEN, "sent by another page.")
+        elif not length.isdecimal() or int(length) > LARGEST:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {LARGEST} bytes.")
+        elif parts.path not in ("/start", "/answers"):
+            self._refuse(HTTPStatus.NOT_FOUND, "no such address.")
+        else:
+            self._take(parts.path, self.rfile.read(int(length)))
+
+    def _take(self, path: str, data: bytes) -> None:
+        try:
+            sent = json.loads(data)
+            if path == "/start":
+                person, key = self._answers.begin()
+                reply: dict[str, Any] = {"person": person, "key": key}
+            else:
+                stored, refused = self._answers.add(sent)
+                reply = {"stored": stored, "refused": refused}
+        except (ValueError, RecursionError):
+            self._refuse(HTTPStatus.BAD_REQUEST, "expected JSON.")
+        except Refused as error:
+            self._refuse(HTTPStatus.FORBIDDEN, str(error))
+        except OSError as error:
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"not kept: {error.strerror}.")
+        else:
+            self.send_response(HTTPStatus.OK)
+            self._end("application/json", json.dumps(reply).encode())
+
+    def _admitted(self, token: str) -> bool:
+        """Whether the request may go on: it is not one of a flood, and knows the token. Else it is answered."""
+        if not self._buckets.allow(self.client_address[0], START if self.path.startswith("/start") else 1):
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many requests.")
+        elif self._token and not secrets.compare_digest(token.encode(), self._token.encode()):
+            self._refuse(HTTPStatus.FORBIDDEN, "the address lacks its token.")
+        else:
+            return True
+        return False
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        self.send_response(status)
+        self._end("application/json", json.dumps({"error": why}).encode())
+
+    def _end(self, kind: str, data: bytes) -> None:
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)

@@ -1,0 +1,75 @@
+"""A local server: on loopback unless it is told otherwise, under a policy that lets a page ask no other host."""
+
+import socket
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from benchmark.errors import BenchError
+from registry.foreign import foreign
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class GuardedHandler(SimpleHTTPRequestHandler):
+    """Answers no other host's name: a page elsewhere cannot read through a name that leads here. hosts: the names that
+    are answered, () for all."""
+
+    policy = POLICY
+
+    def __init__(self, *args: Any, hosts: tuple[str, ...], **more: Any) -> None:
+        self._hosts = hosts
+        super().__init__(*args, **more)
+
+    def asked(self) -> SplitResult | None:
+        """The address that is asked for; None where the request was refused and answered."""
+        try:
+            with foreign("request", "", BenchError):
+                name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+                parts = urlsplit(self.path)
+        except BenchError as error:
+            self.send_error(HTTPStatus.BAD_REQUEST, "no request", str(error))
+            return None
+        if self._hosts and name not in self._hosts:
+            self.send_error(HTTPStatus.FORBIDDEN, "unknown host name")
+            return None
+        return parts
+
+    def list_directory(self, path: Any) -> None:  # noqa: ARG002
+        """No listings."""
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+    def end_headers(self) -> None:
+        """The policy goes with every answer, and nothing is kept: what is served changes."""
+        self.send_header("Content-Security-Policy", self.policy)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+class LocalServer(ThreadingHTTPServer):
+    """A thread for each request."""
+
+    daemon_threads = True
+    request_queue_size = socket.SOMAXCONN  # a class of people begins at once
+
+
+def open_server(host: str, port: int, handler: Callable[..., GuardedHandler]) -> ThreadingHTTPServer:
+    """A server that is bound and not yet running; handler: made of http.server's arguments and `hosts`. BenchError
+    where the address cannot be had."""
+    hosts = LOOPBACK if host in LOOPBACK else ()
+    try:
+        return LocalServer((host, port), partial(handler, hosts=hosts))
+    except OSError as error:
+        raise BenchError(f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.") from error

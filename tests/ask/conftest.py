@@ -1,0 +1,58 @@
+"""Experiments of `bench ask` on a few images of the built-in world."""
+
+import pytest
+from ask.browsing import browser  # noqa: F401
+
+from benchmark.ask import serving
+from benchmark.ask.answers import open_answers
+from benchmark.ask.session import Procedure, open_session
+from benchmark.stimuli.generated import generated_set
+
+
+@pytest.fixture
+def session():
+    """session(set, trials, number, **procedure) of the built-in world."""
+
+    def build(name="world-edges", trials=16, number=1, seed=0, **procedure):
+        experiment = name.removeprefix("world-")
+        return open_session(generated_set(name), experiment, Procedure(**procedure), trials, number, seed)
+
+    return build
+
+
+@pytest.fixture
+def answers(session, tmp_path):
+    """Answers to sixteen edge drawings, in a folder."""
+    with open_answers(tmp_path / "asked", session()) as kept:
+        yield kept
+
+
+@pytest.fixture
+def page(tmp_path):
+    """page(**options): the address of a page on disk."""
+
+    def build(stimuli="world-edges", trials=16, **options):
+        serving.ask(stimuli, trials=trials, out=tmp_path / "ask.html", **options)
+        return (tmp_path / "ask.html").as_uri()
+
+    return build
+
+
+def said(trial="1", answer="dog", **changes):
+    """An answer as a page sends it."""
+    return {
+        "trial": trial, "answer": answer, "rt": 0.5, "frame": 16.667, "fixation": 300, "stimulus": 200, "mask": 200,
+        "frames": "18/12/12", "late": 0, "degrees": 3, "distance": 60, "reduced": False, **changes,
+    }  # fmt: skip
+
+
+def sent(answers, person, key, *given, **changes):
+    """What a page sends."""
+    return {
+        "plan": answers.session.plan["id"],
+        "person": person,
+        "key": key,
+        "about": {},
+        "answers": list(given),
+        **changes,
+    }

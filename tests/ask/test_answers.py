@@ -1,0 +1,162 @@
+"""Answers on the disk: each once, none of another's, none half."""
+
+import csv
+import errno
+import os
+
+import pytest
+from ask.conftest import said, sent
+
+from benchmark.ask.answers import Refused, open_answers
+from benchmark.errors import BenchError
+from benchmark.stimuli.trials import read_tables
+
+
+def rows(answers):
+    with (answers.folder / "answers-session-1.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_an_answer_is_a_row_that_the_import_reads(answers):
+    person, key = answers.begin()
+    stored, refused = answers.add(sent(answers, person, key, said("1"), said("2", "na", rt=None), said("3", late=2)))
+    assert (stored, refused) == (["1", "2", "3"], {})
+    first, second, third = rows(answers)
+    assert first["subj"] == "subject-01" and first["object_response"] == "dog" and first["rt"] == "0.5"
+    assert (first["frames"], first["stimulus_ms"], first["degrees"], first["distance_cm"]) == (
+        "18/12/12",
+        "200",
+        "3",
+        "60",
+    )
+    assert second["rt"] == "NaN" and third["status"] == "late"
+    (file,) = read_tables(answers.folder).files
+    assert len(file) == 2 and file.remarks == ("1 of 3 trials had a late frame: left out",)
+
+
+def test_the_same_answer_again_is_stored_once_and_another_is_refused(answers):
+    person, key = answers.begin()
+    for _ in range(3):
+        assert answers.add(sent(answers, person, key, said(), said()))[0] == ["1", "1"]
+    assert answers.add(sent(answers, person, key, said(answer="cat")))[1] == {"1": "answered otherwise before."}
+    assert len(rows(answers)) == 1
+
+
+def test_an_image_is_shown_again_after_a_late_frame_alone(answers):
+    person, key = answers.begin()
+    assert answers.add(sent(answers, person, key, said("1b")))[1] == {"1b": "no such trial."}
+    stored, refused = answers.add(sent(answers, person, key, said("1", late=1), said("1b"), said("2"), said("2b")))
+    assert (stored, refused) == (["1", "1b", "2"], {"2b": "no such trial."})
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"trial": "17"}, "no such trial"),
+        ({"trial": "c1"}, "no such trial"),
+        ({"trial": 1}, "expected an object"),
+        ({"trial": "../1"}, "no such trial"),
+        ({"answer": "<script>alert(1)</script>"}, "no such answer"),
+        ({"answer": "=1+1"}, "no such answer"),
+        ({"answer": None}, "no such answer"),
+        ({"answer": ["dog"]}, "no such answer"),
+        ({"rt": -1}, "expected a number"),
+        ({"rt": float("nan")}, "expected a number"),
+        ({"rt": 1e300}, "expected a number"),
+        ({"rt": "0.5"}, "expected a number"),
+        ({"late": True}, "expected a number"),
+        ({"degrees": 1000}, "expected a number"),
+        ({"frames": "18/<b>"}, "expected frames"),
+        ({"frames": "1/" * 40}, "expected frames"),
+        ({"frames": "1\n2"}, "expected frames"),
+        ({"reduced": 1}, "true or false"),
+        ({"category": "dog"}, "expected an object"),
+    ],
+)
+def test_what_no_page_sends_is_refused(answers, change, why):
+    person, key = answers.begin()
+    stored, refused = answers.add(sent(answers, person, key, said(**change)))
+    assert not stored and why in next(iter(refused.values()))
+    assert rows(answers) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"plan": "x"}, {"person": 2}, {"person": 0}, {"person": -1}, {"person": True}, {"person": "1"}, {"key": "x"},
+        {"key": None}, {"about": {"name": "Ann"}}, {"about": None}, {"answers": 3}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_nobody_answers_for_another(answers, change):
+    one, key = answers.begin()
+    other, _ = answers.begin()
+    with pytest.raises(Refused):
+        answers.add({**sent(answers, one, key, said()), **change})
+    with pytest.raises(Refused):
+        answers.add(sent(answers, other, key, said()))
+    assert rows(answers) == []
+
+
+def test_what_was_not_asked_of_a_person_is_not_stored(session, tmp_path):
+    with open_answers(tmp_path / "asked", session(about=("age",))) as kept:
+        person, key = kept.begin()
+        kept.add(sent(kept, person, key, said(), about={"age": "31"}))
+        assert rows(kept)[0]["age"] == "31"
+        for about in ({"age": "Ann"}, {"age": "900"}, {"age": "31", "name": "Ann"}, {"age": 31}):
+            with pytest.raises(Refused):
+                kept.add(sent(kept, person, key, said("2"), about=about))
+
+
+def test_a_line_that_was_cut_short_goes_and_whole_ones_stay(tmp_path, session):
+    with open_answers(tmp_path, session()) as kept:
+        person, key = kept.begin()
+        kept.add(sent(kept, person, key, said("1"), said("2")))
+    for name in ("answers-session-1.csv", "people.jsonl"):
+        with (tmp_path / name).open("a") as file:
+            file.write('subject-01,1,"3')
+    with open_answers(tmp_path, session()) as again:
+        assert [row["trial"] for row in rows(again)] == ["1", "2"]
+        assert again.add(sent(again, person, key, said("1"), said("3")))[0] == ["1", "3"]
+        assert [row["trial"] for row in rows(again)] == ["1", "2", "3"] and again.begin()[0] == 2
+
+
+def test_a_full_disk_keeps_nothing_of_what_it_refuses(answers, monkeypatch):
+    person, key = answers.begin()
+    write = os.write
+
+    def full(number, data):
+        if len(data) > 10:
+            write(number, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(number, data)
+
+    before = (answers.folder / "answers-session-1.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            answers.add(sent(answers, person, key, said()))
+        with pytest.raises(OSError, match="No space"):
+            answers.begin()
+    assert (answers.folder / "answers-session-1.csv").read_bytes() == before
+    assert answers.add(sent(answers, person, key, said()))[0] == ["1"] and answers.begin()[0] == 2
+
+
+def test_a_folder_is_of_one_plan_and_one_server(tmp_path, session):
+    with open_answers(tmp_path, session()), pytest.raises(BenchError, match="another server"):
+        open_answers(tmp_path, session()).__enter__()
+    for _ in range(2):  # what was refused holds nothing
+        with pytest.raises(BenchError, match="another plan"):
+            open_answers(tmp_path, session(seed=1)).__enter__()
+    (tmp_path / "plan-session-1.json").write_text("[")
+    with pytest.raises(BenchError, match="plan"):
+        open_answers(tmp_path, session()).__enter__()
+
+
+def test_a_person_comes_back_for_the_next_session(tmp_path, session):
+    with open_answers(tmp_path, session()) as first:
+        person, key = first.begin()
+        first.add(sent(first, person, key, said()))
+    with open_answers(tmp_path, session(number=2)) as second:
+        assert second.add(sent(second, person, key, said()))[0] == ["1"]
+    files = read_tables(tmp_path).files
+    assert [(file.observer, len(file)) for file in files] == [("subject-01", 1), ("subject-01", 1)]

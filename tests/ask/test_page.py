@@ -1,0 +1,107 @@
+"""The page as text: its policy, its languages, consent forms that would do something if they were not shown as text."""
+
+import base64
+import hashlib
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from benchmark.ask.page import LANGUAGES, markdown, page, read_language
+from benchmark.ask.session import Procedure, open_session
+from benchmark.errors import BenchError
+from benchmark.stimuli.datasets import sample
+from benchmark.stimuli.generated import generated_set
+
+HOSTILE = (
+    "# <script>alert(1)</script>\n\n![x](http://e.example/x.png) [y](javascript:alert(1)) <img src=x onerror=alert(1)>"
+)
+
+
+@pytest.fixture(scope="module")
+def built():
+    opened = open_session(generated_set("world-edges"), "edges", Procedure(), 4, 1, 0)
+    return page(opened, "en")
+
+
+def test_the_policy_names_the_very_programs_and_no_other_host(built):
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', built)
+    scripts = re.findall(r"<script>(.*?)</script>", built, re.S)
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    assert len(scripts) == 2 and all(f"'sha256-{digest}'" in policy for digest in digests)
+    assert "default-src 'none'" in policy and "connect-src 'none'" in policy and "unsafe" not in policy
+    assert "http" not in policy
+
+
+def test_the_library_is_pinned_and_its_licence_is_in_the_page(built):
+    (library, _) = re.findall(r"<script>(.*?)</script>", built, re.S)
+    digest = hashlib.sha256(library.encode()).hexdigest()
+    assert digest == "89073fe5c6cdef511a9f7e1e2138e4118753f5a435d2583e39ec255926985bae"
+    assert "Permission is hereby granted, free of charge" in built and "sourceMappingURL" not in built
+
+
+def test_images_are_in_the_page_pixel_by_pixel(built):
+    (data,) = re.findall(r'id="plan">(.*?)</script>', built, re.S)
+    stimuli = sample(generated_set("world-edges"), 4)
+    for at, address in enumerate(json.loads(data)["pictures"]):
+        image = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+        assert (np.asarray(image) == stimuli.decode(at)).all()
+
+
+def test_a_consent_form_is_text(tmp_path):
+    form = tmp_path / "consent.md"
+    form.write_text(f"{HOSTILE}\n\n- **yes**\n")
+    html = markdown("", form)
+    assert "<script" not in html and "<img" not in html and 'href="javascript' not in html
+    assert "<strong>yes</strong>" in html and "&lt;script&gt;" in html
+    form.write_bytes(b"\xff\xfe")
+    with pytest.raises(BenchError, match="UTF-8"):
+        markdown("", form)
+
+
+def test_no_label_leaves_its_element(session, tmp_path):
+    form = tmp_path / "consent.md"
+    form.write_text("</script><script>alert(1)</script>")
+    html = page(session(trials=2), "en", form)
+    assert html.count("<script") == 3 and html.count("</script>") == 3
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_languages_say_everything(name):
+    text, form = read_language(name), read_language("en")
+    assert text.keys() == form.keys()
+    for key, line in form.items():
+        holes = re.findall(r"\{\w+\}", str(line))
+        assert sorted(re.findall(r"\{\w+\}", str(text[key]))) == sorted(holes), key
+    assert len(set(text["keys"])) == len(set(text["categories"])) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pause": None}, "'pause' is missing"),
+        ({"categories": ["a"]}, "'categories' is missing, or not as in en.yaml"),
+        ({"instructions": "look"}, "'instructions'"),
+        ({"direction": "up"}, "expected ltr or rtl"),
+    ],
+)
+def test_a_language_of_ones_own_is_checked(tmp_path, change, message):
+    own = {**read_language("en"), **change}
+    own.pop("code")
+    path = tmp_path / "nl.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in own.items() if value is not None}))
+    with pytest.raises(BenchError, match=message):
+        read_language(str(path))
+
+
+def test_a_language_of_ones_own_is_taken(tmp_path):
+    own = {**read_language("en"), "title": "Wat ziet u?"}
+    path = tmp_path / "nl.yaml"
+    path.write_text(yaml.safe_dump(own))
+    assert read_language(str(path))["title"] == "Wat ziet u?" and read_language(str(path))["code"] == "nl"
+    with pytest.raises(BenchError, match="no language 'xx'"):
+        read_language("xx")

@@ -1,0 +1,240 @@
+"""The server of `bench ask`: who is answered, what is refused, and that nothing of fifty people at once is lost."""
+
+import csv
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from ask.conftest import said, sent
+
+from benchmark import api
+from benchmark.ask import serving
+from benchmark.ask.answers import open_answers
+from benchmark.ask.serving import AskHandler, Buckets, milliseconds
+from benchmark.errors import BenchError, UsageError
+from benchmark.loopback import open_server
+from benchmark.stimuli.catalogue import GEIRHOS16
+
+
+@pytest.fixture
+def serve():
+    """serve(answers, token): the port of a running server."""
+    running = []
+
+    def start(answers, token="", host="127.0.0.1"):
+        handler = partial(AskHandler, html=b"<!doctype html>", answers=answers, buckets=Buckets(), token=token)
+        server = open_server(host, 0, handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        running.append(server)
+        return server.server_address[1]
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+def request(port, path="/answers", body=None, method="POST", **headers):
+    """(status, what came back) of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    data = body if isinstance(body, bytes | None) else json.dumps(body)
+    try:
+        connection.request(method, path, data, {"Host": "127.0.0.1", "X-Ask": "", **headers})
+        reply = connection.getresponse()
+        text = reply.read().decode()
+        return reply.status, json.loads(text) if text.startswith("{") else text
+    finally:
+        connection.close()
+
+
+def test_the_page_and_a_whole_exchange(answers, serve):
+    port = serve(answers)
+    assert request(port, "/", method="GET")[0] == 200
+    status, begun = request(port, "/start", {})
+    assert status == 200 and begun["person"] == 1
+    status, reply = request(port, body=sent(answers, 1, begun["key"], said()))
+    assert (status, reply) == (200, {"stored": ["1"], "refused": {}})
+
+
+def test_other_pages_and_other_hosts_are_refused(answers, serve):
+    port = serve(answers)
+    assert request(port, "/", method="GET", Host="evil.example")[0] == 403
+    assert request(port, "/start", {}, Host="evil.example")[0] == 403
+    assert request(port, "/start", {}, Origin="http://evil.example")[0] == 403
+    assert request(port, "/start", {}, Origin=f"http://127.0.0.1:{port}", Host=f"127.0.0.1:{port}")[0] == 200
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("POST", "/start", "{}", {"Host": "127.0.0.1"})  # as a form of another page would
+    assert connection.getresponse().status == 403
+    assert request(port, "/", method="OPTIONS")[0] == 501
+    for path in ("/plan-session-1.json", "/../people.jsonl", "/answers-session-1.csv"):
+        assert request(port, path, method="GET")[0] == 404
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 50_000, b"\xff\xfe", b"null", b"[]", b'{"plan": 1}'])
+def test_malformed_bodies_are_one_answer(answers, serve, body):
+    assert request(serve(answers), body=body)[0] in (400, 403)
+
+
+def test_huge_bodies_are_not_read(answers, serve):
+    port = serve(answers)
+    for length in ("65537", "99999999999999", "-1", "x", ""):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.putrequest("POST", "/answers")
+        for name, value in (("X-Ask", ""), ("Content-Length", length)):
+            connection.putheader(name, value)
+        connection.endheaders()
+        assert connection.getresponse().status == 413
+        connection.close()
+
+
+def test_a_token_is_asked_for_where_others_can_reach_it(answers, serve):
+    token = answers.token()
+    assert answers.token() == token and len(token) > 20
+    assert (answers.folder / "token").stat().st_mode & 0o077 == 0
+    port = serve(answers, token)
+    assert request(port, "/", method="GET")[0] == request(port, "/?token=x", method="GET")[0] == 403
+    assert request(port, f"/?token={token}", method="GET")[0] == 200
+    assert request(port, "/start", {})[0] == 403
+    assert request(port, "/start", {}, **{"X-Ask": token})[0] == 200
+
+
+def test_a_flood_is_stopped_and_the_others_go_on(answers):
+    buckets = Buckets()
+    flood = [buckets.allow("10.0.0.1") for _ in range(2000)]
+    assert sum(flood) < 1000 and buckets.allow("10.0.0.2")
+    starts = [buckets.allow("10.0.0.3", serving.START) for _ in range(2000)]
+    assert sum(starts) < 200
+
+
+@pytest.mark.slow
+def test_a_flood_is_answered_with_too_many(answers, serve):
+    port = serve(answers)
+    with ThreadPoolExecutor(16) as pool:
+        statuses = Counter(pool.map(lambda _: request(port, "/start", {})[0], range(400)))
+    assert statuses[429] > 100 and statuses[200] + statuses[429] == 400
+
+
+@pytest.mark.slow
+def test_ten_thousand_trials_of_fifty_people_at_once(session, tmp_path, serve):
+    """None lost, none doubled, though half is sent twice: as a browser does whose connection was lost."""
+    opened = open_answers(tmp_path / "asked", session("world-natural", 200))
+    kept = opened.__enter__()
+    port = serve(kept)
+    people = [kept.begin() for _ in range(50)]
+
+    def post(person, key, batch):
+        body = sent(kept, person, key, *batch)
+        while True:
+            try:
+                status, reply = request(port, body=body)
+            except OSError:
+                continue
+            if status == 200:
+                assert len(reply["stored"]) == len(batch) and not reply["refused"]
+                return
+            assert status == 429
+            time.sleep(0.2)
+
+    jobs = []
+    for person, key in people:
+        given = [said(str(trial), GEIRHOS16[(person + trial) % 16], rt=trial / 1000) for trial in range(1, 201)]
+        batches = [given[at : at + 25] for at in range(0, 200, 25)]
+        jobs += [(person, key, batch) for batch in (*batches, *batches[::2])]
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(lambda job: post(*job), jobs))
+    opened.__exit__(None, None, None)
+    with (kept.folder / "answers-session-1.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len({(row["subj"], row["trial"]) for row in rows}) == 10_000
+    for row in rows:
+        person, trial = int(row["subj"].removeprefix("subject-")), int(row["trial"])
+        assert row["object_response"] == GEIRHOS16[(person + trial) % 16] and row["rt"] == f"{trial / 1000:.10g}"
+    report = api.import_trials(kept.folder, db=str(tmp_path / "results.db"))
+    assert report.trials == 10_000
+
+
+COMMAND = "from benchmark.cli import main; main()"
+
+
+def started(folder, port=0):
+    """`bench ask --serve` as a process of its own, and its port."""
+    command = [sys.executable, "-c", COMMAND, "ask", "world-edges", "--trials", "16", "--serve"]
+    process = subprocess.Popen(
+        [*command, "--answers", str(folder), "--port", str(port)], stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    for line in process.stdout:
+        if line.startswith("http://"):
+            return process, int(line.split(":")[2].split("/")[0])
+    raise AssertionError("no address")
+
+
+@pytest.mark.slow
+def test_a_killed_server_has_what_it_confirmed(tmp_path, session):
+    plan = session().plan["id"]
+    process, port = started(tmp_path / "asked")
+    _, begun = request(port, "/start", {})
+    confirmed = []
+    for trial in map(str, range(1, 12)):
+        body = {"plan": plan, "person": 1, "key": begun["key"], "about": {}, "answers": [said(trial)]}
+        confirmed += request(port, body=body)[1]["stored"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process, port = started(tmp_path / "asked", port)
+    body["answers"] = [said(str(trial)) for trial in range(1, 17)]
+    assert len(request(port, body=body)[1]["stored"]) == 16
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=20)
+    with (tmp_path / "asked" / "answers-session-1.csv").open(newline="") as file:
+        assert [row["trial"] for row in csv.DictReader(file)] == [str(trial) for trial in range(1, 17)]
+    assert len(confirmed) == 11
+
+
+TIMES = {"200ms": 200, "1.5s": 1500, "60s": 60_000, **dict.fromkeys(("0.1ms", "61s", "5", "infs", "nanms", "s"))}
+
+
+@pytest.mark.parametrize(("text", "value"), TIMES.items())
+def test_times_are_said_with_their_unit(text, value):
+    if value is not None:
+        assert milliseconds("--presentation", text) == value
+    else:
+        with pytest.raises(UsageError, match=r"expected a time like 200ms or 1\.5s"):
+            milliseconds("--presentation", text)
+
+
+def test_mistakes_are_one_line_each(bench, tmp_path):
+    for arguments, said_ in (
+        (("world-edges", "--about", "name"), "expected age or eyesight"),
+        (("world-edges", "--out", "x.html", "--serve"), "give one"),
+        (("world-edges", "--answers", "x"), "--answers is for --serve"),
+        (("world-nothing",), "no stimulus set is called"),
+        (("world-edges", "--language", "xx"), "no language 'xx'"),
+        (("world-edges", "--out", str(tmp_path / "no" / ("x" * 300))), ""),
+    ):
+        ended = bench("ask", *arguments)
+        assert ended.code in (1, 2) and said_ in ended.err and len(ended.err.strip().splitlines()) <= 2
+
+
+@pytest.mark.slow
+def test_a_page_is_written_and_what_comes_next_is_said(bench, tmp_path):
+    ended = bench(
+        "ask", "world-cue-conflict", "--trials", "16", "--out", tmp_path / "ask.html", "--answer-time", "unlimited"
+    )
+    assert ended.code == 0 and "16 images of world-cue-conflict" in ended.out and "bench import trials" in ended.out
+    assert "--consent" in ended.err and "no suite" not in ended.err
+    ended = bench("ask", "world-textures", "--trials", "16", "--out", tmp_path / "ask.html")
+    assert "no suite shows images of the role 'textures'" in ended.err
+
+
+def test_an_address_that_is_taken_is_an_error(answers, serve):
+    port = serve(answers)
+    with pytest.raises(BenchError, match="--port"):
+        open_server("127.0.0.1", port, AskHandler)

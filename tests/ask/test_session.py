@@ -1,0 +1,104 @@
+"""What is shown to whom: balanced orders and masks, sessions that are parts of one sample, noise of 1/f."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.ask.session import MASKS, ORDERS, Procedure, balanced_masks, noise, open_session, practice
+from benchmark.errors import StimuliError
+from benchmark.stimuli.datasets import sample
+from benchmark.stimuli.generated import generated_set, training_stimuli
+from benchmark.stimuli.world.sets import WORLD_SETS
+
+
+def unbalanced(labels, order):
+    """How far any front part of an order is from the share of any level."""
+    shares = ((labels == level)[list(order)] for level in np.unique(labels))
+    m = np.arange(1, len(labels) + 1)
+    return max(np.abs(np.cumsum(shown) - m * shown.mean()).max() for shown in shares)
+
+
+@pytest.mark.parametrize(("name", "trials"), [("world-edges", 160), ("world-cue-conflict", 48), ("world-natural", 37)])
+def test_every_front_part_of_an_order_is_balanced_to_within_one(session, name, trials):
+    opened = session(name, trials)
+    labels = np.array([image.category for image in opened.images])
+    assert len({tuple(order) for order in opened.orders}) == ORDERS
+    for order in opened.orders:
+        assert sorted(order) == list(range(trials)) and unbalanced(labels, order) <= 1
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["", "c50", "c10"])), min_size=1, max_size=120),
+    st.integers(0, 99),
+)
+def test_masks_are_balanced_over_category_and_condition(pairs, seed):
+    columns = [np.array(column) for column in zip(*pairs, strict=True)]
+    masks = balanced_masks(*columns, np.random.default_rng(seed))
+    for labels in (*columns, np.full(len(pairs), "all")):
+        for level in np.unique(labels):
+            counts = np.bincount(masks[labels == level], minlength=MASKS)
+            assert np.ptp(counts) <= 1
+
+
+def test_a_session_is_what_a_limit_shows_and_the_next_goes_on(session):
+    whole = generated_set("world-edges")
+    first, second, both = session(trials=24), session(trials=24, number=2), sample(whole, 48)
+    assert first.stimuli.ids == sample(whole, 24).ids
+    assert first.stimuli.ids + second.stimuli.ids == both.ids
+    assert len(session(trials=100, number=2).images) == 60
+    with pytest.raises(StimuliError, match="session 3 of 100 has none left"):
+        session(trials=100, number=3)
+
+
+def test_the_plan_follows_from_the_seed_alone(session):
+    one, other, third = session(), session(), session(seed=1)
+    assert json.dumps(one.plan) == json.dumps(other.plan)
+    assert one.plan["id"] != third.plan["id"] and one.orders != third.orders
+    assert session(answer=0).plan["id"] != one.plan["id"]
+
+
+def test_a_trial_is_known_by_person_and_number(session):
+    opened = session("world-natural", 80)
+    order = opened.orders[7]
+    row = opened.row(7, "3")
+    assert row["subj"] == "subject-07" and row["imagename"] == opened.images[order[2]].imagename
+    assert row["mask"] == str(opened.masks[7][2]) == opened.plan["masks"][7][2]
+    assert opened.row(7 + ORDERS, "3b")["imagename"] == row["imagename"]
+    check = opened.row(7, "c2")
+    assert (check["status"], check["category"], check["digest"]) == ("check", opened.checks[7][1], "")
+    for trial in ("0", "81", "c3", "c0", "c1b", "3bb", "-1", "", "1.0", "٣", "1 ", "9999999"):
+        assert opened.row(7, trial) is None
+    assert session("world-natural", 80, mask="none").row(7, "3")["mask"] == "none"
+
+
+def test_who_answers_with_other_categories_cannot_be_asked():
+    with pytest.raises(StimuliError, match="16 categories"):
+        open_session(replace(generated_set("world-edges"), space="imagenet1k"), "x", Procedure(), 4, 1, 0)
+    labels = {"category": np.array(["cat"]), "condition": np.array(["c50"])}
+    odd = replace(generated_set("world-edges"), ids=("cat1.png",), items=("0",), labels=labels)
+    with pytest.raises(StimuliError, match=r"expected a name like 'c50/cat1\.png'"):
+        _ = open_session(odd, "contrast", Procedure(), 4, 1, 0).images
+    named = open_session(replace(odd, ids=("c50/cat1.png",)), "contrast", Procedure(), 4, 1, 0)
+    assert named.images[0][:3] == ("cat1.png", "c50", "cat")
+
+
+def test_noise_falls_with_the_frequency():
+    """The amplitude over frequency is a line of slope -1 in logarithms."""
+    waves = np.abs(np.fft.rfft2(np.mean([noise(seed) for seed in range(4)], axis=0) - 127.5))
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(256), np.fft.rfftfreq(256), indexing="ij"))
+    inside = (frequency > 3 / 256) & (frequency < 0.25)
+    slope, _ = np.polyfit(np.log(frequency[inside]), np.log(waves[inside]), 1)
+    assert slope == pytest.approx(-1, abs=0.1)
+    assert noise(0).mean() == pytest.approx(127.5, abs=2) and noise(0).std() == pytest.approx(45, abs=3)
+    assert (noise(0) == noise(0)).all() and (noise(0) != noise(1)).any()
+
+
+def test_nobody_practises_with_what_is_shown():
+    pictures, categories = practice()
+    assert len(set(pictures)) == len(set(categories)) == 8
+    shown = {digest for name in WORLD_SETS for digest in generated_set(name).items}
+    assert not shown & set(training_stimuli(16).items)
