@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from gestaltbench.verbs import *
 
 __all__ = [
-    "__version__", "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard",
-    "import_scores", "import_trials", "models", "plot", "provenance", "rank", "reference", "register", "report",
+    "__version__", "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery",
+    "import_leaderboard", "import_scores", "import_trials", "models", "plot", "provenance", "rank", "reference", "register", "report",
     "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer",
     "trials",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from benchmark import api
 from benchmark.api.leaderboards import ObserverScores
 from benchmark.api.options import Names, explained, fields
+from benchmark.ask import serving
 from benchmark.contracts import Suite
 from benchmark.display import counted
 from benchmark.engine.score_shards import RunReport
@@ -187,6 +188,7 @@ models = _face(api.models, _models)
 gallery = _face(draw, _itself)
 plot = _face(figures.plot, _plot)
 report = _face(site.report, _itself)
+ask = _face(serving.ask, _itself)
 import_trials = _face(api.import_trials, _itself)
 import_scores = _face(api.import_scores, _itself)
 import_leaderboard = _face(api.import_leaderboard, _itself)

@@ -43,6 +43,10 @@ class Experiment:
     html: str = field(repr=False)
     boards: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        images = len(self.session.images)
+        return f"<experiment: {images} images of {self.session.stimuli.name}, {self.minutes:.0f} minutes a person>"
+
     @property
     def minutes(self) -> float:
         """How long it takes, at 0.9 s an answer and half a minute a break."""

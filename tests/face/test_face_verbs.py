@@ -14,8 +14,9 @@ from benchmark.leaderboard.table import table_of
 from gestaltbench.results import Results, in_rows
 
 VERBS = (
-    "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard", "import_scores",
-    "import_trials", "models", "plot", "provenance", "rank", "reference", "register", "report", "reported", "reproduce",
+    "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery", "import_leaderboard",
+    "import_scores", "import_trials", "models", "plot", "provenance", "rank", "reference", "register", "report",
+    "reported", "reproduce",
     "rescore", "run", "show", "suites", "summary", "sweep", "training_curves", "transfer", "trials",
 )  # fmt: skip
 NETS = ["world-standard-0", "world-stylised-0"]
