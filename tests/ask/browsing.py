@@ -1,6 +1,7 @@
 """People at the page of `bench ask` who answer what they are told to, at a display whose clock is the test's."""
 
 import shutil
+import time
 
 import pytest
 
@@ -106,6 +107,14 @@ class Visitor:
         for _ in range(8):
             self.press("Go on")
         self.press("Begin")
+
+    def until(self, shown, page=None):
+        """Wait for so many screens of answers since the page was loaded."""
+        for _ in range(1200):
+            if (page or self.page).evaluate("window.shown.length") >= shown:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"no {shown} trials in a minute")
 
     def finish(self):
         """Through breaks to the end."""

@@ -165,9 +165,9 @@ def test_ten_thousand_trials_of_fifty_people_at_once(session, tmp_path, serve):
 COMMAND = "from benchmark.cli import main; main()"
 
 
-def started(folder, port=0):
+def started(folder, port=0, trials=16):
     """`bench ask --serve` as a process of its own, and its port."""
-    command = [sys.executable, "-c", COMMAND, "ask", "world-edges", "--trials", "16", "--serve"]
+    command = [sys.executable, "-c", COMMAND, "ask", "world-edges", "--trials", str(trials), "--serve"]
     process = subprocess.Popen(
         [*command, "--answers", str(folder), "--port", str(port)], stdout=subprocess.PIPE, text=True, env=os.environ
     )

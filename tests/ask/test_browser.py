@@ -1,0 +1,339 @@
+"""People at the page in headless Chromium whose answers are known: clocks, late frames, tabs, servers that die."""
+
+import csv
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+from ask.browsing import Visitor
+from ask.test_serving import started
+
+from benchmark import api
+from benchmark.leaderboard.board_tables import board_table
+from benchmark.report.site import build
+from benchmark.stimuli.generated import generated_set
+from benchmark.variables import read_settings
+
+axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
+pytestmark = pytest.mark.slow
+#: Answers "cat" to a third of the images, and what the image shows to the others; checks are passed.
+SOME = "(item) => item.check || (item.image % 3 ? item.category : 'cat') || 'dog'"
+
+
+@pytest.fixture
+def visit(browser):
+    """visit(address, **options): a person's browser, which must not complain nor ask another host."""
+    visitors = []
+
+    def go(address, **options):
+        visitors.append(Visitor(browser, address, **options))
+        return visitors[-1]
+
+    yield go
+    for visitor in visitors:
+        visitor.close()
+        assert visitor.complaints == []
+        home = visitor.address.partition("?")[0].rsplit("/", 1)[0]
+        assert all(address.startswith((home, "data:", "blob:")) for address in visitor.asked)
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("hz", "frames"), [(60, "18/12/12"), (144, "43/29/29"), (120, "36/24/24")])
+def test_the_board_shows_exactly_what_was_answered(visit, page, tmp_path, hz, frames):
+    """From the page on disk to the board, with the durations that the display can have."""
+    person = visit(page("world-cue-conflict", trials=48), hz=hz, answer=SOME)
+    person.begin(number=7)
+    person.finish()
+    saved = person.saved("csv", tmp_path / "lab")
+    assert saved.name == "cue-conflict_subject-07_session-1.csv"
+    rows = table(saved)
+    assert {row["frames"] for row in rows if row["status"] == "ok"} == {frames}
+    assert {row["frame_ms"] for row in rows} == {f"{1000 / hz:.3f}".rstrip("0").rstrip(".")}
+    shown = [float(row["stimulus_ms"]) for row in rows if row["status"] == "ok"]
+    assert all(abs(ms - 200) <= 500 / hz for ms in shown)
+    assert [row["trial"] for row in rows if row["status"] == "check"] == ["c1"]
+    assert {float(row["rt"]) for row in rows} == {0.4} and {row["degrees"] for row in rows} <= {"3", "2.99", "3.01"}
+    said = {item["name"]: item["said"] for item in person.page.evaluate("window.shown") if item.get("name")}
+    assert {row["imagename"]: row["object_response"] for row in rows if row["status"] == "ok"} == said
+    assert len(said) == 48
+
+    db = str(tmp_path / "results.db")
+    api.run(db=db, models="world-standard-0", suites="cue-conflict", limit=48)
+    assert api.import_trials(tmp_path / "lab", db=db).trials == 48
+    stored = api.trials("subject-07 (lab)", "cue-conflict", db=db)
+    assert dict(zip(stored["stimulus"].tolist(), stored["response"].tolist(), strict=True)) == said
+    (board,) = (board for board in api.rank("cue-conflict", db=db) if board.space == "world16")
+    cells = {row.observer: row.cells["shape_bias"] for row in (*board.rows, *board.references)}
+    shape, texture = (np.array([said[name] == name.split("-")[at] for name in said]) for at in (0, 1))
+    assert cells["subject-07 (lab)"].value == pytest.approx(shape.sum() / (shape.sum() + texture.sum()))
+    assert cells["world-standard-0"].value is not None and board_table(board)
+
+
+def test_json_says_the_same_as_csv(visit, page, tmp_path):
+    person = visit(page())
+    person.begin(number=3)
+    person.finish()
+    saved = person.saved("json", tmp_path)
+    assert json.loads(saved.read_text()) == table(person.saved("csv", tmp_path))
+    assert api.import_trials(saved, source="lab", db=str(tmp_path / "results.db")).trials == 16
+
+
+def test_late_frames_are_seen_and_the_image_comes_once_more(visit, page, tmp_path):
+    """The display's clock skips a frame in every hundredth that is asked for, after the practice."""
+    slow = "(asked) => (asked > 800 && asked % 100 === 0 ? 2 : 0)"
+    person = visit(page(), slow=slow)
+    person.begin(number=2)
+    person.finish()
+    rows = table(person.saved("csv", tmp_path / "lab"))
+    late = {row["trial"] for row in rows if row["status"] == "late"}
+    again = {row["trial"] for row in rows if row["trial"].endswith("b")}
+    assert late and again == {f"{trial}b" for trial in late if not trial.endswith("b")}
+    for row in rows:
+        longest = max(float(row[name]) for name in ("fixation_ms", "stimulus_ms", "mask_ms"))
+        assert row["late_frames"] == ("2" if row["status"] == "late" else "0") and longest < 350
+    report = api.import_trials(tmp_path / "lab", db=str(tmp_path / "results.db"))
+    assert report.notes[0] == f"subject-02 (lab): {len(late)} of {len(rows)} trials had a late frame: left out"
+
+
+def test_a_throttled_processor_is_caught(browser, page, tmp_path):
+    """With the real clock: what is drawn late is marked, and durations are those that were measured."""
+    person = Visitor(browser, page(trials=8, answer_time="unlimited"), hz=0)
+    person.begin(number=1)
+    throttle = person.context.new_cdp_session(person.page)
+    throttle.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    # Besides, the page is kept busy for 60 ms now and then, as a heavy one is.
+    person.page.evaluate("setInterval(() => { const end = Date.now() + 60; while (Date.now() < end); }, 250)")
+    person.finish()
+    rows = table(person.saved("csv", tmp_path))
+    marked = [row for row in rows if row["status"] == "late"]
+    assert len(marked) >= 2
+    for row in rows:
+        assert float(row["frame_ms"]) > 0 and float(row["stimulus_ms"]) > 150
+        if row["status"] == "ok":
+            assert abs(float(row["stimulus_ms"]) - 200) < float(row["frame_ms"])
+    person.close()
+
+
+def test_a_closed_page_goes_on_where_it_was(visit, page, tmp_path):
+    person = visit(page("world-natural", trials=96))
+    person.begin(number=5)
+    person.until(39)
+    person.page.close()
+    person.page = person.open()
+    before = person.page.locator("section p").first.inner_text()
+    assert "You are number 5" in before and "of 96 images are done" in before
+    person.press("Go on")
+    person.press("Go on")  # instructions
+    person.finish()
+    rows = table(person.saved("csv", tmp_path))
+    assert sorted(int(row["trial"]) for row in rows if row["status"] == "ok") == list(range(1, 97))
+    assert [row["trial"] for row in rows if row["status"] == "check"] == ["c1", "c2"]
+    person.press("Next person")
+    assert person.page.get_by_role("checkbox").is_visible()
+
+
+def test_two_tabs_of_one_person_answer_each_trial_once(visit, page, tmp_path):
+    person = visit(page("world-natural", trials=48))
+    person.begin(number=5)
+    first = person.page
+    person.until(14, first)
+    person.page = person.open()
+    person.press("Go on")
+    person.press("Go on")
+    person.until(6)
+    assert "another tab" in first.locator("section").inner_text()
+    first.get_by_role("button", name="Go on here").click()
+    person.page.get_by_text("another tab").wait_for()
+    person.page = first
+    person.finish()
+    rows = table(person.saved("csv", tmp_path))
+    assert sorted(int(row["trial"]) for row in rows if row["status"] == "ok") == list(range(1, 49))
+
+
+def test_a_server_that_is_killed_and_a_lost_connection_lose_no_answer(visit, tmp_path, session):
+    folder = tmp_path / "asked"
+    process, port = started(folder, trials=64)
+    person = visit(f"http://127.0.0.1:{port}/", answer=SOME)
+    person.begin()
+    person.until(19)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    person.until(29)
+    process, port = started(folder, port, trials=64)
+    person.until(39)
+    person.context.set_offline(True)
+    person.until(54)
+    person.context.set_offline(False)
+    person.finish()
+    person.page.get_by_text("All answers have arrived").wait_for(timeout=60_000)
+    assert not person.page.locator("a[download]").first.is_visible()
+    said = {item["name"]: item["said"] for item in person.page.evaluate("window.shown") if item.get("name")}
+    rows = table(folder / "answers-session-1.csv")
+    assert len(rows) == 64 + 1
+    assert {row["imagename"]: row["object_response"] for row in rows if row["status"] == "ok"} == said
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=20)
+    # Chromium says of every failed request that it failed.
+    person.complaints[:] = [line for line in person.complaints if "net::ERR_" not in line]
+
+
+def test_several_people_at_once_are_as_many(visit, browser, tmp_path):
+    """Two at the same time in browsers of their own, and their images on the report's page of stimuli."""
+    folder = tmp_path / "asked"
+    process, port = started(folder, trials=16)
+    people = [visit(f"http://127.0.0.1:{port}/", answer=answer) for answer in (SOME, "() => 'cat'")]
+    for person in people:
+        person.begin()
+    for person in people:
+        person.finish()
+        person.page.get_by_text("All answers have arrived").wait_for(timeout=60_000)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=20)
+    db = str(tmp_path / "results.db")
+    assert api.import_trials(folder, source="lab", db=db).trials == 32
+    build(read_settings(db), tmp_path / "report")
+    page = (tmp_path / "report" / "stimuli" / "edges-world16.html").read_text()
+    name = generated_set("world-edges").ids[0]
+    answers = {row["imagename"]: row["object_response"] for row in table(folder / "answers-session-1.csv")}
+    assert set(answers) <= set(generated_set("world-edges").ids) and "subject-01 (lab)" in page
+    data = table(tmp_path / "report" / "data" / "stimuli-edges-world16.csv")
+    assert len(data) == 16 and {row["people"] for row in data} == {"2"} and name
+
+
+@pytest.mark.parametrize("language", ["en", "de", "ar"])
+def test_the_keyboard_alone_is_enough(browser, page, language):
+    """Space, Tab, Enter and the keys of the answers; arrows, too."""
+    person = Visitor(browser, page(language=language, answer_time="unlimited"), answer=None)
+    press = person.page.keyboard.press
+    for key in ("Tab", "Space", "Tab", "Enter"):
+        press(key)
+    person.page.locator("input[type=number]").wait_for()
+    for key in ("Tab", "Tab", "Enter"):
+        press(key)
+    person.page.locator("input[type=range]").wait_for()
+    for key in ("Tab", "ArrowRight", "Tab", "Tab", "Enter"):
+        press(key)
+    person.page.locator("ol").wait_for()
+    for key in ("Tab", "Enter", "Tab", "Enter"):
+        press(key)
+        time.sleep(0.1)
+    for answer in ("q", "KeyZ", "arrows"):
+        person.page.locator(".answers").wait_for()
+        for key in ("ArrowRight", "ArrowDown", "Enter") if answer == "arrows" else (answer,):
+            press(key)
+        person.page.locator(".feedback").wait_for()
+        for key in ("Tab", "Enter"):
+            press(key)
+    assert [item["image"] for item in person.page.evaluate("window.shown")][:3] == [-1, -1, -1]
+    assert person.page.evaluate("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
+    person.close()
+
+
+def test_pages_are_accessible(browser, page):
+    person = Visitor(browser, page(about=("age", "eyesight"), answer_time="unlimited"), answer=None)
+
+    def check():
+        rules = axe_runner.Axe().run(person.page, options={"preload": False}).response["violations"]
+        serious = [
+            (rule["id"], rule["nodes"][0]["html"][:120]) for rule in rules if rule["impact"] in ("serious", "critical")
+        ]
+        assert serious == []
+
+    check()
+    person.page.get_by_role("checkbox").check()
+    person.press("Begin")
+    for button in ("Go on", "Go on", "Go on", "Begin"):
+        check()
+        person.press(button)
+    person.page.locator(".answers").wait_for()
+    check()
+    person.page.keyboard.press("q")
+    person.page.locator(".feedback").wait_for()
+    check()
+    person.page.set_viewport_size({"width": 390, "height": 700})
+    person.press("Go on")
+    person.page.locator(".answers").wait_for()
+    assert person.page.evaluate("document.documentElement.scrollWidth") <= 390
+    check()
+    person.close()
+
+
+def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
+    person = visit(page(), reduced_motion="reduce")
+    person.page.get_by_role("checkbox").check()
+    person.press("Begin")
+    person.press("Go on")
+    person.press("Go on")
+    assert "less motion" in person.page.locator("section").inner_text()
+    person.page.reload()
+    person.page.evaluate(person.answers)
+    for button in ("Go on", "Go on", "Begin", *["Go on"] * 8, "Begin"):
+        person.press(button)
+    person.finish()
+    saved = person.saved("csv", tmp_path / "lab")
+    assert {row["mask"] for row in table(saved)} == {"reduced"} and {row["mask_ms"] for row in table(saved)} == {"200"}
+    report = api.import_trials(tmp_path / "lab", db=str(tmp_path / "results.db"))
+    assert "16 trials without a mask" in report.notes[0]
+
+
+def test_no_answer_in_time_is_na(visit, page, tmp_path):
+    person = visit(page(trials=4, answer_time="100ms"), answer=None)
+    person.begin(number=1)
+    person.finish()
+    rows = table(person.saved("csv", tmp_path))
+    assert {(row["object_response"], row["rt"]) for row in rows} == {("na", "NaN")}
+
+
+def test_a_pause_comes_after_the_answer(visit, page):
+    person = visit(page(trials=4, answer_time="unlimited"), answer="(item) => item.image < 0 ? 'dog' : null")
+    person.begin(number=1)
+    person.page.locator(".answers").wait_for()
+    person.page.keyboard.press("Escape")
+    assert person.page.locator(".answers").is_visible()
+    person.page.keyboard.press("q")
+    person.page.get_by_role("heading", name="A break").wait_for()
+    assert "1 of 4 images" in person.page.locator("section").inner_text()
+
+
+def test_a_browser_that_keeps_nothing_says_so(visit, page, tmp_path):
+    address = page()
+    person = visit(address)
+    person.context.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }})")
+    person.page.close()
+    person.page = person.open()
+    person.page.get_by_role("checkbox").check()
+    for button in ("Begin", "Go on", "Go on"):
+        person.press(button)
+    assert "keeps nothing" in person.page.locator("section").inner_text()
+    for button in ("Go on", "Begin", *["Go on"] * 8, "Begin"):
+        person.press(button)
+    person.finish()
+    assert len(table(person.saved("csv", tmp_path))) == 16
+
+
+def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
+    """A card of 428 px is 8.56 cm: 50 px to the centimetre; 3 degrees at 114.6 cm are 6 cm. A zoomed page shows it as
+    large as before."""
+    person = visit(page(trials=4, answer_time="unlimited"), answer=None)
+    person.page.get_by_role("checkbox").check()
+    person.press("Begin")
+    person.press("Go on")
+    person.page.get_by_role("slider").fill("428")
+    person.page.get_by_label("How far").fill("114.59")
+    person.press("Go on")
+    person.press("Go on")
+    person.press("Begin")
+    person.page.locator(".answers").wait_for()
+    person.page.keyboard.press("q")
+    person.press("Go on")
+    for _ in range(200):
+        widths = person.page.evaluate("[...document.querySelectorAll('canvas')].map((canvas) => canvas.style.width)")
+        if widths:
+            break
+    assert widths == ["300px"]
