@@ -1,9 +1,10 @@
 """Where things are on this machine: built once by a command and passed down."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.files import NO_CACHES, Caches, Place
+from registry.files import NO_CACHES, Caches, Place, no_secret
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Settings:
     mirror: str | None
     data: Path | None
     caches: Caches = NO_CACHES
+    secret: Callable[[str], str | None] = no_secret
 
     @property
     def cards(self) -> Path:
@@ -34,7 +36,7 @@ class Settings:
     @property
     def place(self) -> Place:
         """Where weights lie and come from."""
-        return Place(self.weights, self.mirror, self.caches)
+        return Place(self.weights, self.mirror, self.caches, self.secret)
 
     @property
     def features(self) -> Path:

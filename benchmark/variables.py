@@ -5,6 +5,8 @@ BENCH_DB      the leaderboard: a file or a database URL (default: results.db in 
 BENCH_MIRROR  a folder or URL that is tried first for every download
 BENCH_DATA    a folder with stimulus sets already on disk, one sub-folder per catalogue name
 
+BENCH_KEY_HOST  the key of an endpoint, HOST its name in capitals (BENCH_KEY_API_OPENAI_COM): sent to that host alone
+
 Weights that other libraries have downloaded are looked up where these keep them: TORCH_HOME, HF_HUB_CACHE, HF_HOME,
 XDG_CACHE_HOME. Ray reports its use to its makers unless RAY_USAGE_STATS_ENABLED says otherwise; here nothing is
 reported unless the variable says so. FORCE_COLOR and TTY_COMPATIBLE, as rich has them: tables in a file or a pipe are
@@ -35,7 +37,12 @@ def read_settings(db: str | None = None) -> Settings:
             _cache("TORCH_HOME", "torch") / "hub" / "checkpoints",
             expanded(hub) if hub else _cache("HF_HOME", "huggingface") / "hub",
         ),
+        secret=_secret,
     )
+
+
+def _secret(name: str) -> str | None:
+    return os.environ.get(name)
 
 
 def keep_ray_silent() -> None:

@@ -20,7 +20,7 @@ from torch import nn
 from registry import OWN_PACKAGES
 from registry.checkpoints import State
 from registry.code import code_digest, is_installed
-from registry.errors import CardError, UnknownName, WeightsError, some_of, unknown_name
+from registry.errors import BenchError, CardError, UnknownName, WeightsError, some_of, unknown_name
 from registry.files import absence, expanded, is_file
 from registry.foreign import shown
 
@@ -108,7 +108,7 @@ NETWORKS_VERSION = 2
 RANDOM = "random:"
 SOURCES = (
     "timm:NAME, timm:hf_hub:ORG/NAME, torchvision:NAME, hf:ORG/NAME or FOLDER, open_clip:ARCH or FOLDER, "
-    "python:MODULE:FUNCTION or FILE.py:FUNCTION, detector:python:..., export."
+    "python:MODULE:FUNCTION or FILE.py:FUNCTION, detector:python:..., export, onnx, api:FILE.yaml."
 )
 #: Keys that torchvision's published files spell in an older way.
 _OLD_KEYS = (
@@ -148,27 +148,30 @@ def require_known(arch: str) -> None:
             raise unknown_name("torchvision architecture", name, known)
 
 
+_IMPORTABLE = (
+    "Expected python:MODULE:FUNCTION of an importable module (is its folder on PYTHONPATH?), or "
+    "python:FILE.py:FUNCTION."
+)
+
+
 @contextmanager
-def _its_own_fault(name: str, what: str) -> Iterator[None]:
+def its_own_fault(name: str, what: str, expected: str = _IMPORTABLE) -> Iterator[None]:
     """Somebody's module may fail in any way, and may even end the program: all of it is the card's error."""
     try:
         yield
-    except CardError:
+    except BenchError:
         raise
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         if isinstance(error, SystemExit):
             reason = f"its code called sys.exit({error.code!r})"
-        raise CardError(
-            f"arch 'python:{name}': {what}: {reason}. Expected python:MODULE:FUNCTION of an importable module (is its "
-            "folder on PYTHONPATH?), or python:FILE.py:FUNCTION."
-        ) from error
+        raise CardError(f"arch 'python:{name}': {what}: {reason}. {expected}") from error
 
 
 def factory(name: str) -> Callable[..., Any]:
     """The callable of "MODULE:FUNCTION" or "FILE:FUNCTION". Raises CardError where it cannot be imported."""
     place, _, function = name.rpartition(":")
-    with _its_own_fault(name, "its module cannot be imported"):
+    with its_own_fault(name, "its module cannot be imported"):
         module = module_of_file(place) if place.endswith(".py") else importlib.import_module(place)
         build: Callable[..., Any] | None = getattr(module, function, None)
     if build is None:
@@ -192,7 +195,7 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.M
     try:
         if kind == "python":
             function = factory(name)
-            with _its_own_fault(name, "the function failed"):
+            with its_own_fault(name, "the function failed"):
                 if "num_classes" in inspect.signature(function).parameters:
                     kwargs = {"num_classes": classes, **kwargs}
                 module = function(**kwargs)

@@ -22,7 +22,7 @@ from registry.errors import CardError, unknown_name
 from registry.files import public, require_options, require_weights, write_whole
 from registry.foreign import problems, read_document, shown, texts_in, unprintable
 
-Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "ideal"]
+Source = Literal["timm", "torchvision", "package", "file", "python", "hub", "export", "onnx", "predict", "api", "ideal"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 ResizeMode = Literal["shortest", "longest", "squash"]
 Margin = Literal["nearest", "down"]
@@ -108,12 +108,12 @@ class Checkpoint(BaseModel):
 class ModelCard(BaseModel):
     """A model: where it comes from, how its input is made, what its outputs mean, who made it.
 
-    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export", "hf_hub:ORG/NAME"
-    or an ideal observer's name; weights: a path, a URL, "builtin:PATH", "package:PACKAGE/PATH", a torchvision enum
-    name, "pretrained", "random:SEED" (the architecture before training), or nothing; sha256: of the loaded state dict;
-    file_sha256: of the download; labels: a label space's name or the path of a mapping file; training: recipe tags;
-    retired: left out of boards and patterns; formerly: names that the model had; checkpoint: the training run that it
-    is of."""
+    arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "predict:" with either,
+    "export", "onnx", "api:MODEL", "hf_hub:ORG/NAME" or an ideal observer's name; weights: a path, a URL,
+    "builtin:PATH", "package:PACKAGE/PATH", a torchvision enum name, "pretrained", "random:SEED" (the architecture
+    before training), or nothing; sha256: of the loaded state dict; file_sha256: of the download; labels: a label
+    space's name or the path of a mapping file; training: recipe tags; retired: left out of boards and patterns;
+    formerly: names that the model had; checkpoint: the training run that it is of."""
 
     model_config = _CONFIG
 
@@ -159,6 +159,16 @@ class ModelCard(BaseModel):
     def simulated(self) -> bool:
         """Whether it stands for a person: of what it answers, decisions alone count."""
         return SIMULATED in self.training
+
+    @property
+    def gradients(self) -> bool:
+        """Whether they reach its input: not through a runtime, a function, an endpoint or a simulated person."""
+        return not self.simulated and self.source not in ("onnx", "predict", "api")
+
+    @property
+    def may_be_silent(self) -> bool:
+        """Whether it may give no answer: a detector, a function, an endpoint."""
+        return "boxes" in self.options or self.source in ("predict", "api")
 
     @field_validator("name")
     @classmethod

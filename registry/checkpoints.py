@@ -115,13 +115,12 @@ def require_honest_size(path: Path) -> None:
 
 
 def refuse_onnx(path: Path) -> None:
-    """Raise WeightsError, with the way in, for an ONNX program: no gradient passes through one, and its weights have
-    lost their names."""
+    """Raise WeightsError, with the way in, for an ONNX file where the weights of an architecture are asked for."""
     if path.suffix == ".onnx":
         raise WeightsError(
-            f"{shown(path)} is an ONNX program: no gradient passes through it, so it is not read. Save the network "
-            "itself with torch.export.save (--arch export), or its state dict with torch.save (its architecture); from "
-            "ONNX alone, onnx2torch makes a network that either can save."
+            f"{shown(path)} is an ONNX file, a whole network whose weights have lost their names: --arch onnx answers "
+            "with it. No gradient passes through one; for the suites that need gradients, save the network itself with "
+            "torch.export.save (--arch export), or its state dict with torch.save (its architecture)."
         )
 
 

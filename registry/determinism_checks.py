@@ -269,11 +269,12 @@ def check(model: LoadedModel) -> list[Check]:
     fits = f"{len(model.labels.classes)}, as label space '{model.labels.name}'"
     bad = int((~torch.isfinite(logits)).sum())
     # Trained and untrained networks move by 9 % and more of the spread of their outputs between these images, one that
-    # is fed a single grey (a wrong --mean) by 0.05 to 5 %. A detector may find nothing in all of them.
+    # is fed a single grey (a wrong --mean) by 0.05 to 5 %. A detector may find nothing in all of them, and who says a
+    # label alone the same.
     around = (logits - logits.mean(dim=1, keepdim=True)).double()
     spread, moved = float(around.amax() - around.amin()), float((around - around[:1]).abs().amax())
     share = moved / spread if spread else 0.0
-    looks = not share <= 0.01 or "boxes" in model.card.options
+    looks = not share <= 0.01 or model.card.may_be_silent
     blind = "" if looks else ": it does not look. Check --mean, --std and --scale"
     apart = f"by {share:.2g} of the spread of its outputs between {len(logits)} images{blind}"
     finite = f"{bad} of {logits.numel()} logits are NaN or infinite" if bad else "all logits are finite"

@@ -4,6 +4,7 @@
     |-- CardError               a model card is malformed: which file, which field, what was expected
     |-- WeightsError            a checkpoint cannot be read, does not fit, or is not what its digest says
     |-- LabelError              class lists and label spaces do not fit each other
+    |-- AnswerError             what answers without a network (a function, an endpoint) does not, or not as asked
     |-- UnknownName             a name that nothing carries; close matches come with it
     `-- (those of the rooms above)
 
@@ -46,6 +47,10 @@ class LabelError(BenchError):
     """Class lists and label spaces that do not fit each other."""
 
     exit_code = 2
+
+
+class AnswerError(BenchError):
+    """A function or an endpoint that does not answer, or otherwise than it was asked."""
 
 
 class UnknownName(BenchError):

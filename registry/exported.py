@@ -246,7 +246,7 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-class _FixedBatch(nn.Module):
+class FixedBatch(nn.Module):
     """A program that was exported for `batch` images: more are shown in turns, the last turn filled up with copies of
     its last image."""
 
@@ -287,7 +287,7 @@ def load_exported(path: Path, side: int) -> nn.Module:
             argument = next(iter(program.graph_signature.user_inputs))
             shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == argument)
             batch = int(shape[0]) if isinstance(shape[0], int) else None
-            module = program.module() if batch is None else _FixedBatch(program.module(), batch)
+            module = program.module() if batch is None else FixedBatch(program.module(), batch)
             # Shapes are computed, numbers are not.
             images = batch or 2  # batch 1 is a special case in many exported programs
             with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), _Meter(images):

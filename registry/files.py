@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -67,14 +67,24 @@ class Caches:
 NO_CACHES = Caches()
 
 
+def no_secret(_variable: str) -> None:
+    """Keys come from the environment, which nothing here reads."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of the libraries
-    that download by themselves."""
+    that download by themselves; secret: the value of an environment variable that holds a key."""
 
     weights_folder: Path
     mirror: str | None = None
     caches: Caches = NO_CACHES
+    secret: Callable[[str], str | None] = no_secret
+
+    @property
+    def answers(self) -> Path:
+        """Folder of what endpoints have answered: paid for, and kept."""
+        return self.weights_folder.with_name("answers")
 
 
 def digest_state(state: Mapping[str, Tensor]) -> str:
@@ -146,7 +156,7 @@ _TEXTS = (
     "text_head",
     "trained_on",
 )
-_OPTIONS = (*_TEXTS, "boxes", "kwargs", "p", "answer")
+_OPTIONS = (*_TEXTS, "api", "boxes", "kwargs", "p", "answer")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _INSIDE = re.compile(r"(?!.*\.\.)(?:package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*|builtin:[\w.-]+(/[\w.-]+)*)")
 #: Of a number that shapes a network: depth, width, pixels.
@@ -198,6 +208,7 @@ def require_options(options: Mapping[str, Any], *, code: bool, ideal: bool) -> N
     forms = {
         "p": (int | float, "a number"),
         "answer": (int, "a whole number"),
+        "api": (Mapping, "a mapping of url, model and what else an endpoint's file says"),
         "boxes": (Mapping, "a mapping of columns, outputs and threshold"),
         "kwargs": (Mapping, "a mapping of keyword arguments"),
     }

@@ -89,9 +89,9 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
 
 
 def labels_of(card: ModelCard) -> LabelSpace:
-    """What a card's outputs stand for; of detectors, with an output for nothing. Raises as `label_space`."""
+    """What a card's outputs stand for; with one for nothing where there may be no answer. Raises as `label_space`."""
     space = label_space(card.labels)
-    return with_nothing(space) if "boxes" in card.options else space
+    return with_nothing(space) if card.may_be_silent else space
 
 
 def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.Module:
@@ -193,7 +193,7 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
                     "(`bench register --replace`)."
                 )
     module.requires_grad_(False)
-    return LoadedModel(card, module.to(device), digest, labels, code, gradients=bare or not card.simulated)
+    return LoadedModel(card, module.to(device), digest, labels, code, gradients=bare or card.gradients)
 
 
 def load_observer(card: ModelCard, place: Place, *, device: str = "cpu") -> LoadedModel | IdealObserver:
@@ -214,6 +214,8 @@ def availability(card: ModelCard, place: Place) -> Availability:
     weights, caches = card.weights or "", place.caches
     if card.source == "ideal":
         return Availability(True, "needs no weights")
+    if card.source == "api":
+        return Availability(True, "answers over the network")
     if (head := card.options.get("head")) and not files.is_file(Path(head)):
         return Availability(False, f"missing: {head}")
     if weights.startswith("random:"):

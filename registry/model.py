@@ -164,9 +164,9 @@ class LoadedModel:
     def identity(self) -> str:
         """Digest of what decides the answers: weights, preprocessing, labels, architecture. No name, no path: of a
         Python factory its own name alone, for `code` says the rest."""
-        arch, python = self.card.arch, "python:"
-        if arch.startswith(python):
-            arch = python + arch.rpartition(":")[2]
+        arch = self.card.arch
+        if arch.startswith(("python:", "predict:")):
+            arch = f"{arch.partition(':')[0]}:{arch.rpartition(':')[2]}"
         how, kwargs = self.preprocess.model_dump(mode="json"), self.card.options.get("kwargs", {})
         parts = {"weights": self.digest, "preprocess": how, "labels": self.labels.digest}
         return digest_data({**parts, "arch": arch, "kwargs": kwargs, "code": self.code})

@@ -15,6 +15,7 @@ from registry.determinism_checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError
 from registry.families.detectors import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
 from registry.families.family import Draft, family_of, of_folder, require_fitting
+from registry.families.predict import predicting
 from registry.files import Place, absence, expanded, is_file, is_folder
 from registry.foreign import shown
 from registry.labels import is_class_list, read_class_list, write_mapping
@@ -231,7 +232,7 @@ def register(
     UnknownName. Nothing is written unless every check holds."""
     folder = CardFolder(cards_folder, place, replaces)
     require_free(name, folder)
-    arch, weights = of_folder(arch, weights)
+    arch, weights = of_folder(predicting(arch), weights)
     given = {**(options or {}), **_of_weights(arch, key, ignore, arch_option)}
     require_fitting(arch, options or {})
     space, rows = None if labels is None else str(labels), tuple[Check, ...]()

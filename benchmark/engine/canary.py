@@ -41,7 +41,10 @@ class Canary:
 
     def answers(self, block: Block) -> str:
         """To the pictures as the block presents images; and what its transform makes of them, if that is foreign code.
-        "" where either fails, which the run itself will say."""
+        "" where either fails, which the run itself will say, and of an endpoint: it would be paid for each time, and
+        its replies say themselves when another model gives them."""
+        if self.model.card.source == "api":
+            return ""
         transform = block.transform
         foreign = transform is not None and not self.codes.own(transform.apply)
         texts = []

@@ -121,6 +121,7 @@ def keep_pages() -> None:
 # noise at most; decisions do not change with them, what lies near a tie is decided on the plain path (`model_view`).
 CPU_BATCHES = (4, 8, 16, 32)
 GPU_BATCHES = (32, 64, 128, 256)
+API_BATCH = 32
 THREADS_GAIN = 0.7  # threads that wait for one another cost more than they save, and the more so beside other work
 _SECONDS, _PASSES = 0.3, 3  # per candidate, at most
 
@@ -156,7 +157,7 @@ class TunedModel:
 def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool = False) -> TunedModel:
     """Bring a loaded model into its tuned form on a device. The plain path stays as `model.forward`."""
     form, layout = _form(model, device)
-    if compile_model:
+    if compile_model and model.gradients:
         form = replace(form, module=cast(nn.Module, torch.compile(form.module)))
     return TunedModel(model, tuning, _runner(form, layout, device), form.module, checksum(form.module))
 
@@ -207,7 +208,9 @@ def example(model: LoadedModel, batch: int) -> torch.Tensor:
 
 def tune(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None] = lambda: None) -> Tuning:
     """The remembered setting of this architecture on this device, or a new one, measured (`begins` is called before)
-    and remembered."""
+    and remembered. An endpoint, whose answers cost money, is not timed."""
+    if model.card.source == "api":
+        return Tuning(API_BATCH, 1)
     if known := remembered(model.card, device, notes):
         return known
     begins()

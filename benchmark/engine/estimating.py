@@ -67,6 +67,8 @@ def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
                 note, seconds = there.note, None
             elif task.card.source == "ideal":
                 note = "< 1 s"
+            elif task.card.source == "api":
+                note = f"at most {task.trials - cached:,} requests"
             elif seconds is None:
                 note = "not timed yet: its first run tunes it"
             else:

@@ -130,6 +130,8 @@ def _spaces(card: ModelCard, suite: Suite) -> tuple[tuple[str, ...], str]:
         return (), f"an ideal observer answers from labels: it has no {suite.needs}"
     if card.simulated and not suite.experiments:
         return (), "a simulated person takes part where people do: in suites of experiments"
+    if suite.needs == "gradients" and not card.gradients:
+        return (), f"not for it: '{card.name}' answers without a network at hand, and no gradient reaches its input"
     labels = label_space(card.labels)
     answers = labels.answers
     shared = tuple(space for space in suite.spaces if space in answers)

@@ -215,6 +215,9 @@ class _Run:
         answered = []
         for observer in group:
             self.reporter.done(observer.name)
+            network = observer.observer
+            if isinstance(network, TunedModel) and (remark := getattr(network.model.module, "remark", "")):
+                self.reporter.note(f"{observer.name}: {remark}")
             for task in observer.tasks:
                 failure = observer.failure or observer.failures.get((task.suite.name, task.space), "")
                 rows = self._observations(observer, task)

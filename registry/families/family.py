@@ -20,7 +20,13 @@ from registry.labels import ClassList, label_space, match_name, space_name, spac
 from registry.preprocessing import StatedInput
 
 #: Scheme of `--arch` -> the module that knows its models.
-FAMILIES: Mapping[str, str] = {"hf": "registry.families.transformers", "open_clip": "registry.families.open_clip"}
+FAMILIES: Mapping[str, str] = {
+    "hf": "registry.families.transformers",
+    "open_clip": "registry.families.open_clip",
+    "onnx": "registry.families.onnx",
+    "predict": "registry.families.predict",
+    "api": "registry.families.chat",
+}
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,10 @@ def require_fitting(arch: str, options: Mapping[str, Any]) -> None:
 
 
 def of_folder(arch: str, weights: Path | None) -> tuple[str, Path | None]:
-    """Architecture and weights, where a folder of open_clip or transformers was given as weights: it says itself what
-    it is, as one of timm does, and has its weights with it."""
+    """Architecture and weights, where a folder of open_clip or transformers, or an ONNX file, was given as weights: it
+    says itself what it is, as a folder of timm does, and has its weights with it."""
+    if not arch and weights is not None and weights.suffix == ".onnx":
+        return "onnx", weights
     folder = None if weights is None else expanded(weights)
     if folder is None or not is_folder(folder):
         return arch, weights

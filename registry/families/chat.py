@@ -1,0 +1,308 @@
+"""Vision-language models and classifiers behind an API: an endpoint of chat completions is asked what each image shows.
+
+"api:FILE.yaml" describes the endpoint (`Endpoint`), and the card keeps what it says. Every reply is appended to a file
+below BENCH_HOME/answers and is on the disk before anything else happens with it, under the digest of the question
+(address, model, wording, options) and that of the image's pixels: whatever ends a run, no image is paid for twice."""
+
+import json
+import os
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+from requests import PreparedRequest, Session
+from requests.adapters import HTTPAdapter, Retry
+from torch import Tensor, nn
+from urllib3.exceptions import HTTPError
+
+from registry.cards import ModelCard
+from registry.errors import AnswerError, CardError, LabelError
+from registry.families.family import Draft
+from registry.families.predict import chosen_alone
+from registry.files import Place, digest_data, expanded, locked
+from registry.foreign import read_document, reason, shown, validated
+from registry.labels import label_space
+from registry.preprocessing import StatedInput
+
+PREFIX = "api:"
+QUESTION = "Which one of these does the image show: {options}? Answer with that word alone."
+#: More options than these are no question that is answered in one word.
+MOST_OPTIONS = 100
+#: Bytes of a reply; seconds that an endpoint may ask us to wait, and of the first pause of our own.
+MOST_BYTES, MOST_WAIT, PAUSE = 2**20, 120.0, 1.0
+#: Codes of refusals that some endpoints send as an error.
+_FILTERED = ("content_filter", "content_policy_violation")
+Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model behind an API, as FILE.yaml says it.
+
+    url: of the API, without /chat/completions; model: its name there; question: the wording, with {options} once; body:
+    further fields of each request. These four are part of the identity. concurrency: requests at a time; retries: of
+    one request after status 408, 429 or 5xx, or `timeout` seconds without an answer, with pauses that double or are as
+    long as the endpoint says; most_requests, most_cost: the cap on all replies to this question, those of earlier runs
+    among them; prices: of a million tokens of input and of output, in the unit of `most_cost`."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$")]
+    model: Annotated[str, Field(min_length=1)]
+    question: Annotated[str, Field(pattern=r"^[^{}]*\{options\}[^{}]*$")] = QUESTION
+    body: dict[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 16})
+    concurrency: Annotated[int, Field(ge=1, le=32)] = 4
+    retries: Annotated[int, Field(ge=0, le=20)] = 6
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 60
+    most_requests: Annotated[int, Field(ge=0)] | None = None
+    most_cost: Money | None = None
+    prices: tuple[Money, Money] | None = None
+
+    def __post_init__(self) -> None:
+        if self.body.keys() & {"model", "messages", "stream", "n"}:
+            raise ValueError("body: without model, messages, stream and n, which are set here")
+        if self.most_requests is None and self.most_cost is None:
+            raise ValueError("most_requests or most_cost is needed: how much may be spent on this question")
+        if self.most_cost is not None and self.prices is None:
+            raise ValueError("most_cost needs prices: of a million tokens of input and of output")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of its key: named after the host, so that no other host is ever sent it."""
+        return "BENCH_KEY_" + re.sub("[^A-Z0-9]", "_", str(urlsplit(self.url).hostname).upper())
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One line of the file of answers. image: digest of its pixels; answer: an option, "" for none; kind: "answer",
+    "refusal" or "other" (a text that is none of the options); served: the model that answered, as the endpoint calls
+    it; tokens: of input and output."""
+
+    image: str
+    answer: str
+    kind: str
+    text: str = ""
+    served: str = ""
+    tokens: tuple[int, int] = (0, 0)
+
+
+def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
+    """What a card says of an endpoint: all that its file says."""
+    named = draft.arch.removeprefix(PREFIX)
+    if draft.weights is not None or not named:
+        raise CardError("--arch api:FILE.yaml is the whole description of an endpoint: leave --weights out.")
+    said = read_document(expanded(named), "endpoint", CardError)
+    endpoint = _endpoint(said, f"endpoint {shown(named)}")
+    how = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
+    return replace(
+        draft,
+        source="api",
+        arch=PREFIX + endpoint.model,
+        labels=draft.labels or "geirhos16",
+        options={"api": said},
+        stated=StatedInput(how, "images are sent as they are shown"),
+    )
+
+
+def _endpoint(said: Any, where: str) -> Endpoint:
+    fields = said if isinstance(said, dict) else {}
+    return validated(Endpoint, fields, lambda problem: CardError(f"{where}: {problem}."))
+
+
+def network(card: ModelCard, place: Place, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+    """The endpoint as a network, and the digest of the question. Nothing is asked yet."""
+    how, space = card.preprocess, label_space(card.labels)
+    words = space.words or space.classes
+    if bare:
+        raise CardError(f"'{card.name}' answers with decisions: it has no features.")
+    if how is None or (how.mean, how.std, how.scale, how.channels) != ((0, 0, 0), (1, 1, 1), 1, "rgb"):
+        raise CardError(f"'{card.name}' is sent images as they are: leave --mean, --std, --scale and --channels out.")
+    if len(words) > MOST_OPTIONS:
+        raise LabelError(f"'{card.name}' would choose among {len(words)} options, {MOST_OPTIONS} at most: --labels.")
+    endpoint = _endpoint(card.options.get("api"), f"card '{card.name}': options.api")
+    key = (place.secret(endpoint.variable) or "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise AnswerError(f"{endpoint.variable} holds characters that no key has.")
+    question = digest_data([endpoint.url, endpoint.model, endpoint.question, endpoint.body, words])
+    module = Chat(card.name, endpoint, words, place.answers / f"{question[:32]}.jsonl", key)
+    module.read_file()
+    return module.eval(), question
+
+
+class _Patience(Retry):
+    def get_retry_after(self, response: Any) -> float | None:
+        """Seconds until the next try as the endpoint says, within reason."""
+        seconds = super().get_retry_after(response)
+        return None if seconds is None else min(seconds, MOST_WAIT)
+
+
+class Chat(nn.Module):
+    """An endpoint as a network: images in [0,1] go in, decisions come out as logits, the last for no answer."""
+
+    def __init__(self, name: str, endpoint: Endpoint, words: tuple[str, ...], file: Path, key: str) -> None:
+        super().__init__()
+        self.name, self.endpoint, self.words, self.file, self._key = name, endpoint, words, file, key
+        self._kept: dict[str, Reply] = {}
+        self._spent = self._dearest = 0.0
+        self._read = self._pending = 0  # bytes of the file; requests under way
+        self._lock = Lock()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [n, 3, h, w] in [0,1] to logits [n, options + 1]. Only images without a reply are asked.
+
+        Raises AnswerError where the endpoint refuses, gives no answer after all retries, or the cap is reached."""
+        levels = (x * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        digests = [sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest() for image in levels]
+        with locked(self.file.parent):  # no other process asks the same meanwhile
+            self.read_file()
+            lacking = {name: image for name, image in zip(digests, levels, strict=True) if name not in self._kept}
+            if lacking:
+                self._ask(lacking)
+        places = {word: at for at, word in enumerate(self.words)}
+        answers = [places.get(self._kept[digest].answer, -1) for digest in digests]
+        return chosen_alone(answers, len(self.words)).to(x.device)
+
+    @property
+    def remark(self) -> str:
+        """What the endpoint has answered so far, and what it has cost."""
+        kinds, most = [reply.kind for reply in self._kept.values()], self.endpoint.most_cost
+        refused, other = kinds.count("refusal"), kinds.count("other")
+        cost = f"; cost {self._spent:.4f}{'' if most is None else f' of {most:g}'}" if self.endpoint.prices else ""
+        return (
+            f"{len(kinds):,} replies kept, {refused + other:,} of them no answer ({refused:,} refused, {other:,} none "
+            f"of the options){cost}"
+        )
+
+    def read_file(self) -> None:
+        """What this or another process has added. A line that was cut short, or is none, is as if it were not there."""
+        with suppress(FileNotFoundError), self.file.open("rb") as file:
+            file.seek(self._read)
+            lines, end, _ = file.read().rpartition(b"\n")
+            self._read += len(lines + end)
+            for line in lines.split(b"\n"):
+                with suppress(ValueError, TypeError, AnswerError):
+                    reply = validated(Reply, json.loads(line), AnswerError)
+                    if reply.answer in ("", *self.words):
+                        self._add(reply)
+
+    def _add(self, reply: Reply) -> None:
+        self._kept[reply.image] = reply
+        cost = sum(n * price for n, price in zip(reply.tokens, self.endpoint.prices or (0, 0), strict=True)) / 1e6
+        self._spent, self._dearest = self._spent + cost, max(self._dearest, cost)
+
+    def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Several at a time. What fails ends it; requests that are under way are waited for, and their replies kept."""
+        retry = _Patience(
+            self.endpoint.retries, backoff_factor=PAUSE, status_forcelist=(408, 429, *range(500, 600)),
+            allowed_methods=None, raise_on_status=False,
+        )  # fmt: skip
+        pool, self._pending = ThreadPoolExecutor(self.endpoint.concurrency), 0
+        with Session() as session:
+            session.auth = self._signed
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(pool_maxsize=self.endpoint.concurrency, max_retries=retry))
+            try:
+                list(pool.map(lambda item: self._ask_one(session, *item), images.items()))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _signed(self, request: PreparedRequest) -> PreparedRequest:
+        """With the key; without one, not with a login of .netrc either."""
+        if self._key:
+            request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+    def _ask_one(self, session: Session, digest: str, image: NDArray[np.uint8]) -> None:
+        """Ask about one image, and put the reply on the disk."""
+        self._reserve()
+        # The order of the options is drawn anew for each image, from the image alone.
+        options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())
+        text, picture = self.endpoint.question.replace("{options}", ", ".join(options)), BytesIO()
+        Image.fromarray(image).save(picture, format="PNG")
+        url = f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"
+        content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
+        messages = [{"role": "user", "content": content}]
+        posted = self._posted(session, {**self.endpoint.body, "model": self.endpoint.model, "messages": messages})
+        reply = self._parsed(digest, posted)
+        with self._lock, self.file.open("ab") as file:
+            torn = b"\n" if file.tell() != self._read else b""  # after a line that was cut short
+            file.write(torn + json.dumps(asdict(reply)).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+            self._read, self._pending = file.tell(), self._pending - 1
+            self._add(reply)
+
+    def _reserve(self) -> None:
+        """Raise AnswerError where one more request may exceed the cap; each that is under way counts as the dearest."""
+        with self._lock:
+            replies, most = self.endpoint.most_requests, self.endpoint.most_cost
+            enough = replies is not None and len(self._kept) + self._pending >= replies
+            due = self._spent + (self._pending + 1) * self._dearest
+            if not enough and (most is None or due <= most > 0):
+                self._pending += 1
+                return
+        raise AnswerError(
+            f"'{self.name}' has reached its cap, {f'{replies:,} requests' if enough else f'a cost of {most:g}'}: "
+            f"{self.remark}. Raise most_requests or most_cost in its file, register it again (--replace) and run: "
+            "nothing is asked twice."
+        )
+
+    def _posted(self, session: Session, body: Mapping[str, Any]) -> Any:
+        """What the endpoint replies, as plain data. Raises AnswerError where it does not, or with an error."""
+        url, status, content = f"{self.endpoint.url.rstrip('/')}/chat/completions", 0, b""
+        try:
+            limits: Any = {"timeout": self.endpoint.timeout, "allow_redirects": False, "stream": True}
+            with session.post(url, json=body, **limits) as response:
+                status, content = response.status_code, response.raw.read(MOST_BYTES, decode_content=True)
+            plain = json.loads(content)
+        except (OSError, HTTPError, ValueError) as error:  # those of requests are OSErrors
+            said = content[:200].decode(errors="replace") if status else reason(error)
+            raise AnswerError(f"'{self.name}': no reply from {url} (status {status}): {self._masked(said)}") from error
+        if status == 200:
+            return plain
+        fault = plain.get("error", plain) if isinstance(plain, dict) else plain
+        code, said = (fault.get("code"), fault.get("message", fault)) if isinstance(fault, dict) else ("", fault)
+        if status == 400 and code in _FILTERED:
+            return {"choices": [{"message": {}, "finish_reason": "content_filter"}]}
+        about = f" The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)."
+        said = self._masked(str(said))[:300]
+        raise AnswerError(f"'{self.name}': {url}: status {status}: {said}{about if status in (401, 403) else ''}")
+
+    def _masked(self, text: str) -> str:
+        return shown(text.replace(self._key, "***") if self._key else text)
+
+    def _parsed(self, digest: str, plain: Any) -> Reply:
+        """What a reply says. An answer is one of the options and nothing else, but for case, quotes and a full stop."""
+        try:
+            choice, usage, served = plain["choices"][0], plain.get("usage") or {}, str(plain.get("model") or "")
+            message = choice["message"]
+            content = message.get("content") or ""
+            text = content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
+            first, second = (max(0, int(usage.get(name) or 0)) for name in ("prompt_tokens", "completion_tokens"))
+            refused = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise AnswerError(f"'{self.name}': a reply is no chat completion ({reason(error)}).") from error
+        if self.endpoint.most_cost is not None and not first + second and not refused:
+            raise AnswerError(f"'{self.name}' does not say what a reply has used: give most_requests, not most_cost.")
+        before = next((reply.served for reply in self._kept.values() if reply.served), served)
+        if served not in ("", before):
+            raise AnswerError(
+                f"'{self.name}' is answered by '{shown(served)[:80]}' now and was by '{shown(before)[:80]}' before: "
+                "one observer cannot be both. Name a fixed version as `model`, or word the question anew."
+            )
+        plain_text = text.strip().strip("\"'`*.").strip().casefold()
+        answer = "" if refused else {word.casefold(): word for word in self.words}.get(plain_text, "")
+        kind = "refusal" if refused else "answer" if answer else "other"
+        return Reply(digest, answer, kind, text[:500], served, (first, second))

@@ -1,0 +1,137 @@
+"""ONNX files: networks of any library, run by onnxruntime. Decisions alone: no gradient passes through one.
+
+The file says the name, layout (channels first or last), type and size of its input; how pixels are scaled it does not
+say. Tensors may lie in other files of its own folder, and nowhere else."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from registry.cards import ModelCard
+from registry.determinism_checks import pictures
+from registry.errors import CardError, WeightsError
+from registry.exported import FixedBatch
+from registry.families.family import Draft, library
+from registry.families.predict import are_probabilities, log_probabilities
+from registry.files import Place, absence, digest_data, digest_file, expanded, is_file
+from registry.foreign import foreign, shown
+from registry.preprocessing import StatedInput
+
+#: Types of an input that images can be.
+_TYPES = {
+    "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(uint8)": np.uint8,
+}  # fmt: skip
+_EXPECTED = "Expected one input of square images, [n, 3, h, w] or [n, h, w, 3], and an output [n, classes]."
+
+
+def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
+    """What a card says of a file: its size and layout. Raises WeightsError, CardError."""
+    named = draft.weights or draft.arch.partition(":")[2]
+    if not named:
+        raise CardError("arch 'onnx' needs --weights NET.onnx.")
+    path = expanded(named).absolute()
+    program = _Program(path, 0)
+    side: dict[str, Any] = {"fixed_size": program.side is not None}
+    if program.side is not None:
+        side |= {"size": program.side, "resize": round(program.side * 256 / 224)}
+    stated = StatedInput(side, f"input '{shown(program.name)}' of {path.name}")
+    labels = draft.labels or "imagenet1k"
+    return replace(draft, source="onnx", arch="onnx", weights=str(path), labels=labels, options={}, stated=stated)
+
+
+def network(card: ModelCard, _place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+    """The file as a network. Its digest stands in the state, in place of the weights that it does not show."""
+    if bare:
+        raise CardError(f"'{card.name}' is an ONNX file: its features cannot be taken.")
+    assert card.preprocess is not None and card.weights is not None
+    program, size = _Program(Path(card.weights), outputs), card.preprocess.size
+    if program.side not in (None, size):
+        raise WeightsError(f"{card.weights} takes images of {program.side} px, not of {size}. Leave --size out.")
+    module = program if program.batch is None else FixedBatch(program, program.batch)
+    with foreign("ONNX file", card.weights, WeightsError, _EXPECTED), torch.inference_mode():
+        answers = module(pictures(4, size))
+    program.normalised = answers.dim() == 2 and are_probabilities(answers.numpy())
+    return module.eval(), ""
+
+
+class _Program(nn.Module):
+    """A file as a network. outputs: how many classes it has; side, batch: the size and number of images that it takes,
+    None for any; last: channels come last; normalised: its outputs are probabilities."""
+
+    contents: Tensor
+
+    def __init__(self, path: Path, outputs: int) -> None:
+        super().__init__()
+        self.path, self.outputs, self.normalised = path, outputs, False
+        digest = bytearray.fromhex(files_digest(path))
+        self.register_buffer("contents", torch.frombuffer(digest, dtype=torch.uint8).clone())
+        self._sessions: dict[str, Any] = {}
+        inputs, said = self._session("cpu").get_inputs(), self._session("cpu").get_outputs()
+        self._outputs = [output.name for output in said if output.type.startswith("tensor(")]
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        self.last = len(shape) == 4 and shape[1] != 3
+        height, width, channels = (
+            (shape[i] for i in ((1, 2, 3) if self.last else (2, 3, 1))) if len(shape) == 4 else "???"
+        )
+        sides = {side if isinstance(side, int) else None for side in (height, width)}
+        if channels != 3 or len(sides) > 1 or inputs[0].type not in _TYPES or not self._outputs:
+            takes = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs)[:300]
+            raise WeightsError(f"{shown(path)} takes {shown(takes)}. {_EXPECTED}")
+        self.name, self.type, self.side = inputs[0].name, _TYPES[inputs[0].type], sides.pop()
+        self.batch = shape[0] if isinstance(shape[0], int) else None
+
+    def _session(self, device: str) -> Any:
+        if device not in self._sessions:
+            runtime = library("onnxruntime", "onnx", "arch 'onnx'")
+            options = runtime.SessionOptions()
+            options.log_severity_level, options.intra_op_num_threads = 3, torch.get_num_threads()
+            wanted = ("CUDAExecutionProvider",) * (device == "cuda") + ("CPUExecutionProvider",)
+            there = [name for name in wanted if name in runtime.get_available_providers()]
+            with foreign("ONNX file", self.path, WeightsError, f"onnxruntime {runtime.__version__} cannot run it."):
+                self._sessions[device] = runtime.InferenceSession(str(self.path), options, providers=there)
+        return self._sessions[device]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images [n, 3, h, w] to the first output [n, classes], probabilities as their logarithms."""
+        images: Any = (x.permute(0, 2, 3, 1) if self.last else x).cpu().numpy()
+        if self.type is np.uint8:
+            images = np.rint(images).clip(0, 255)
+        given = {self.name: np.ascontiguousarray(images, dtype=self.type)}
+        values = self._session(x.device.type).run(self._outputs, given)
+        rows = next((value for value in values if value.shape == (len(x), self.outputs)), values[0])
+        return torch.from_numpy(log_probabilities(rows) if self.normalised else np.array(rows)).to(x.device)
+
+
+def files_digest(path: Path) -> str:
+    """Digest of an ONNX file and of the files of its folder that its tensors lie in. Raises WeightsError: not there,
+    unreadable, or naming a file elsewhere."""
+    if not is_file(path):
+        raise WeightsError(f"ONNX file {shown(path)} {absence(path)}. Check the path.")
+    onnx = library("onnx", "onnx", "arch 'onnx'")
+    with foreign("ONNX file", path, WeightsError, "Truncated, or no ONNX file."):
+        named = sorted(set(_locations(onnx.load_model(str(path), load_external_data=False))))
+    digests, folder = {"": digest_file(path)}, path.parent.resolve()
+    for name in named:
+        beside = (folder / name).resolve()
+        if not beside.is_relative_to(folder) or not is_file(beside):
+            raise WeightsError(
+                f"{shown(path)} has tensors in '{shown(name)[:200]}', which is no file of its folder, and nothing else "
+                "is read. Copy both into one folder."
+            )
+        digests[name] = digest_file(beside)
+    return digest_data(digests)
+
+
+def _locations(message: Any) -> Iterator[str]:
+    """Where those tensors of a part of an ONNX file lie that are not in it."""
+    for field, value in message.ListFields():
+        for part in ([value] if hasattr(value, "ListFields") else value) if field.message_type else ():
+            if field.name != "external_data":
+                yield from _locations(part)
+            elif part.key == "location":
+                yield part.value
