@@ -111,8 +111,8 @@ def gallery(
 
     cards = api.models(models)
     for card in cards:
-        if card.source == "ideal" or card.simulated:
-            who = "answers from labels" if card.source == "ideal" else "is a simulated person"
+        if card.source == "ideal" or not card.gradients:
+            who = "is a simulated person" if card.simulated else "answers without a network at hand"
             raise BenchError(f"'{card.name}' {who}: it has no gradients to show.")
     shown = open_set(stimuli or _default_set(cards), read_settings())
     networks = [model for card in cards if isinstance(model := api.load_model(card.name), LoadedModel)]

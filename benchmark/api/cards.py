@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from registry.simulated import IdealObserver
 
 
-WEIGHTS = ".safetensors, .pt, .pth, .pt2, a folder of timm, a tag of open_clip, or random:0 (untrained, seed 0)."
+WEIGHTS = ".safetensors, .pt, .pth, .pt2, .onnx, a folder of timm, a tag of open_clip, or random:0 (untrained, seed 0)."
 TEMPLATES = "Of zero-shot models: the texts in which class names stand (80); 'a sketch of a {}.' is one."
 PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,600 images of the built-in 'world'."
 
@@ -66,7 +66,7 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
 
 
 def register(
-    name: Annotated[str, Option("Of the new model.")],
+    name: Annotated[str, Option("Of the new model. A file or folder alone gives it its own name.")],
     arch: Arch = "",
     weights: Annotated[str | Path | None, Option(WEIGHTS, "--weights", metavar="FILE|FOLDER")] = None,
     *,
@@ -89,6 +89,8 @@ def register(
     own = stated(templates=None if templates is None else str(templates), threshold=threshold)
     known = stated(**said)
     path = None if weights is None else str(weights)
+    if path is None and arch in ("", "onnx", "export") and expanded(name).exists():
+        name, path = _named_after(name), name
     training = tuple(known.pop("training", ()))
     if probe is None:
         if (head, limit, device) != ("linear", None, "auto"):
@@ -176,11 +178,16 @@ def named_or_registered(what: str, arch: str, labels: str | None) -> tuple[str, 
         fits = alike or wanted in ("", card.arch)
         if card.weights in inside and fits and labels in (None, card.labels):
             return card.name, ()
-    name = re.sub("[^A-Za-z0-9._+-]", "-", path.stem if path.is_file() else whole.name).lstrip("._+-")
     if path.suffix == ".pt2" and not arch:
         arch = "export"
-    card, checks = register_card(name or "model", arch, str(path), labels=labels)
+    card, checks = register_card(_named_after(what), arch, str(path), labels=labels)
     return card.name, checks
+
+
+def _named_after(what: str) -> str:
+    path = expanded(what)
+    name = path.stem if path.is_file() else path.resolve().name
+    return re.sub("[^A-Za-z0-9._+-]", "-", name).lstrip("._+-") or "model"
 
 
 #: `--probe` that draws images of the built-in world, and how many it draws.

@@ -138,7 +138,8 @@ Seed = Annotated[int, Option("Seed of everything random; one stream per stimulus
 Target = Annotated[float | None, Option("Stop at intervals of +-X.", metavar="X", above=0, most=0.5)]
 ARCH = (
     "timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
-    "python:module:function, python:./file.py:function, detector:python:..., export; a folder of timm says it itself."
+    "python:module:function, python:./file.py:function, detector:python:..., export, onnx, api:file.yaml; a folder of "
+    "timm and an ONNX file say it themselves."
 )
 Arch = Annotated[str, Option(ARCH, "--arch", metavar="SOURCE:NAME")]
 LABELS = "imagenet1k (default), geirhos16, world16, a YAML mapping, a list of names (.txt, .json), a folder of classes."

@@ -239,7 +239,9 @@ def _key(card: ModelCard, device: str) -> str:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{os.cpu_count()} cores"
     size = card.preprocess.size if card.preprocess else 0
     options = {} if card.simulated else card.options  # two simulated people differ in their noise alone
-    arch = digest_data([card.source, card.arch, options, size])[:16]
+    # a file that is a network by itself is an architecture of its own
+    whole = [card.weights] if card.arch in ("export", "onnx") else []
+    arch = digest_data([card.source, card.arch, options, size, *whole])[:16]
     return f"{arch} | {device.partition(':')[0]} {name} | torch {torch.__version__}"
 
 

@@ -12,6 +12,7 @@ from benchmark.display import masked, printable
 from benchmark.errors import StoreError
 from benchmark.leaderboard.table import estimate
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
+from registry.files import canonical
 
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
 Facts = Mapping[str, Any]
@@ -120,6 +121,10 @@ def _registration(observer: ObserverRow) -> str:
         return f"the model, where it is not registered, is a head on a backbone: {fitted}"
     words = [str(word) for pair in _registered(card, own) for word in pair]
     known = shlex.join(["bench", "register", observer.name, *words])
+    if "api" in own:  # from a file with what the card says of the endpoint
+        file = shlex.join(["printf", "%s", canonical(own["api"])])
+        known = known.replace(shlex.join(words[:2]), '--arch "api:$T"')
+        return f'the model, where it is not registered: T=$(mktemp) && {file} > "$T" && {known}'
     return f"the model, where it is not registered: {_with_templates(known, own.get('templates'), card)}"
 
 

@@ -16,14 +16,14 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from requests import PreparedRequest, Session
 from requests.adapters import HTTPAdapter, Retry
 from torch import Tensor, nn
@@ -58,6 +58,8 @@ class Endpoint:
     one request after status 408, 429 or 5xx, or `timeout` seconds without an answer, with pauses that double or are as
     long as the endpoint says; most_requests, most_cost: the cap on all replies to this question, those of earlier runs
     among them; prices: of a million tokens of input and of output, in the unit of `most_cost`."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$")]
     model: Annotated[str, Field(min_length=1)]
@@ -157,6 +159,7 @@ class Chat(nn.Module):
         self._kept: dict[str, Reply] = {}
         self._spent = self._dearest = 0.0
         self._read = self._pending = 0  # bytes of the file; requests under way
+        self._end = ""  # why nothing more is asked
         self._lock = Lock()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -208,7 +211,7 @@ class Chat(nn.Module):
             self.endpoint.retries, backoff_factor=PAUSE, status_forcelist=(408, 429, *range(500, 600)),
             allowed_methods=None, raise_on_status=False,
         )  # fmt: skip
-        pool, self._pending = ThreadPoolExecutor(self.endpoint.concurrency), 0
+        pool, self._pending, self._end = ThreadPoolExecutor(self.endpoint.concurrency), 0, ""
         with Session() as session:
             session.auth = self._signed
             for scheme in ("http://", "https://"):
@@ -217,6 +220,11 @@ class Chat(nn.Module):
                 list(pool.map(lambda item: self._ask_one(session, *item), images.items()))
             finally:
                 pool.shutdown(cancel_futures=True)
+        if self._end:
+            raise AnswerError(
+                f"'{self.name}' has reached its cap, {self._end}: {self.remark}. Raise most_requests or most_cost in "
+                "its file, register it again (--replace) and run: nothing is asked twice."
+            )
 
     def _signed(self, request: PreparedRequest) -> PreparedRequest:
         """With the key; without one, not with a login of .netrc either."""
@@ -225,8 +233,9 @@ class Chat(nn.Module):
         return request
 
     def _ask_one(self, session: Session, digest: str, image: NDArray[np.uint8]) -> None:
-        """Ask about one image, and put the reply on the disk."""
-        self._reserve()
+        """Ask about one image, and put the reply on the disk; unless that has come to an end."""
+        if not self._reserve():
+            return
         # The order of the options is drawn anew for each image, from the image alone.
         options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())
         text, picture = self.endpoint.question.replace("{options}", ", ".join(options)), BytesIO()
@@ -234,8 +243,12 @@ class Chat(nn.Module):
         url = f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"
         content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
         messages = [{"role": "user", "content": content}]
-        posted = self._posted(session, {**self.endpoint.body, "model": self.endpoint.model, "messages": messages})
-        reply = self._parsed(digest, posted)
+        try:
+            posted = self._posted(session, {**self.endpoint.body, "model": self.endpoint.model, "messages": messages})
+            reply = self._parsed(digest, posted)
+        except AnswerError:
+            self._end = "failed"
+            raise
         with self._lock, self.file.open("ab") as file:
             torn = b"\n" if file.tell() != self._read else b""  # after a line that was cut short
             file.write(torn + json.dumps(asdict(reply)).encode() + b"\n")
@@ -244,20 +257,16 @@ class Chat(nn.Module):
             self._read, self._pending = file.tell(), self._pending - 1
             self._add(reply)
 
-    def _reserve(self) -> None:
-        """Raise AnswerError where one more request may exceed the cap; each that is under way counts as the dearest."""
+    def _reserve(self) -> bool:
+        """Whether one more request stays within the cap, where each that is under way counts as the dearest yet."""
         with self._lock:
             replies, most = self.endpoint.most_requests, self.endpoint.most_cost
-            enough = replies is not None and len(self._kept) + self._pending >= replies
-            due = self._spent + (self._pending + 1) * self._dearest
-            if not enough and (most is None or due <= most > 0):
-                self._pending += 1
-                return
-        raise AnswerError(
-            f"'{self.name}' has reached its cap, {f'{replies:,} requests' if enough else f'a cost of {most:g}'}: "
-            f"{self.remark}. Raise most_requests or most_cost in its file, register it again (--replace) and run: "
-            "nothing is asked twice."
-        )
+            if replies is not None and len(self._kept) + self._pending >= replies:
+                self._end = self._end or f"{replies:,} requests"
+            elif most is not None and not self._spent + (self._pending + 1) * self._dearest <= most > 0:
+                self._end = self._end or f"a cost of {most:g}"
+            self._pending += not self._end
+            return not self._end
 
     def _posted(self, session: Session, body: Mapping[str, Any]) -> Any:
         """What the endpoint replies, as plain data. Raises AnswerError where it does not, or with an error."""

@@ -1,0 +1,280 @@
+"""Observers that only decide: functions of Python, and ONNX files."""
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from registry.cards import Preprocess
+from registry.errors import AnswerError, CardError, WeightsError
+from registry.families.predict import PREFIX, predicting
+from registry.labels import decide
+from registry.loading import load_model
+from registry.register import register
+
+CODE = """
+import numpy as np
+import torch
+
+WEIGHT = np.random.default_rng(0).normal(size=(3, 9))
+
+def predict(images):
+    assert images.dtype == np.float32 and images.shape[1] == 3 and 0 <= images.min() <= images.max() <= 1
+    return images.mean(axis=(2, 3)) @ WEIGHT
+
+def numbers(images):
+    return predict(images).argmax(axis=1)
+
+def names(images):
+    return ["na" if row.max() > 1.2 else "abcdefghi"[row.argmax()] for row in predict(images)]
+
+def shares(images):
+    return torch.from_numpy(predict(images)).softmax(1).requires_grad_()
+
+class Held:
+    def predict(self, images):
+        return predict(images)
+
+def one(images):
+    return predict(images)[:, :4]
+
+def word(images):
+    return ["zebra"] * len(images)
+
+def late(images):
+    return predict(images).argmax(axis=1) + 9 * (images.shape[2] == 64)
+
+def fails(images):
+    raise ValueError("no such thing")
+
+def turns(images):
+    rows = torch.from_numpy(predict(images)).softmax(1).numpy()
+    return rows if images.shape[2] == 32 else rows * 2
+
+def build():
+    return torch.nn.Linear(1, 1)
+"""
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """Register a function of a file of its own."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = f"zz_deciding_{tmp_path.name}"
+    file = tmp_path / f"{name}.py"
+    file.write_text(CODE)
+    yield lambda function: f"python:{file}:{function}"
+    sys.modules.pop(name, None)
+
+
+def decisions(logits, space):
+    return decide(logits, space.grouping(space.name)).argmax(1).tolist()
+
+
+def test_logits_probabilities_and_labels_of_a_function_decide_alike(code, nine, folders):
+    images, space = torch.rand(40, 3, 32, 32) ** torch.linspace(0.2, 4, 40).view(-1, 1, 1, 1), None
+    answers = {}
+    for name in ("predict", "Held", "shares", "numbers", "names"):
+        card, checks = register(name, code(name), labels=nine, size=32, **folders)
+        assert (card.source, card.arch.startswith(PREFIX), card.gradients) == ("predict", True, False)
+        assert all(check.ok for check in checks)
+        model = load_model(card, folders["place"])
+        answers[name], space = model.forward(images), model.labels
+    weight = np.random.default_rng(0).normal(size=(3, 9))
+    rows = images.mean((2, 3)).double().numpy() @ weight
+    assert np.allclose(answers["predict"][:, :9], rows, atol=1e-5)
+    assert torch.equal(answers["predict"], answers["Held"])
+    plain, shared = (decide(answers[name], space.grouping(space.name)) for name in ("predict", "shares"))
+    assert torch.allclose(plain, shared, atol=1e-6)
+    expected = rows.argmax(1)
+    assert decisions(answers["numbers"], space) == expected.tolist()
+    silent = rows.max(1) > 1.2
+    assert 0 < silent.sum() < 40
+    assert answers["names"].argmax(1).tolist() == np.where(silent, 9, expected).tolist()  # the tenth output: nothing
+    assert decide(answers["numbers"], space.grouping(space.name)).amax(1).tolist() == [1.0] * 40
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "says"),
+    [
+        ("one", AnswerError, r"returned \(4, 4\) for 4 images: expected a label each"),
+        ("word", WeightsError, "answered 'zebra': expected the name of a class, its number from 0 to 8"),
+        ("fails", CardError, "predict failed on 4 images: ValueError: no such thing"),
+        ("gone", CardError, "has no function 'gone'"),
+    ],
+)
+def test_other_answers_are_refused(function, error, says, code, nine, folders):
+    with pytest.raises(error, match=says):
+        register("mine", code(function), labels=nine, size=32, **folders)
+
+
+@pytest.mark.parametrize("function", ["late", "turns"])
+def test_answers_that_change_their_kind_later_are_refused(function, code, nine, folders):
+    card, _ = register("mine", code(function), labels=nine, size=32, **folders)
+    with pytest.raises(AnswerError, match=r"answered '1?\d'|answered with probabilities, and now"):
+        load_model(card, folders["place"]).forward(torch.rand(3, 3, 64, 64))
+
+
+def test_a_factory_of_networks_is_none_and_weights_are_refused(code, nine, folders):
+    assert predicting(code("build")) == code("build")
+    assert predicting("timm:resnet18") == "timm:resnet18"
+    with pytest.raises(CardError, match="--weights is not for"):
+        register("mine", code("predict"), "net.pt", labels=nine, **folders)
+
+
+def test_the_identity_is_that_of_the_code_and_not_of_its_place(code, nine, folders, tmp_path):
+    card, _ = register("mine", code("predict"), labels=nine, size=32, **folders)
+    before = load_model(card, folders["place"]).identity
+    file = next(tmp_path.glob("zz_deciding*.py"))
+    file.write_text(CODE.replace("axis=(2, 3)", "axis=(3, 2)"))
+    sys.modules.pop(file.stem)
+    assert load_model(card, folders["place"]).identity != before
+    moved = tmp_path / "elsewhere" / file.name
+    moved.parent.mkdir()
+    moved.write_text(CODE)
+    file.unlink()
+    importlib.invalidate_caches()
+    sys.modules.pop(file.stem)
+    there = card.model_copy(update={"arch": f"{PREFIX}{moved}:predict"})
+    assert load_model(there, folders["place"]).identity == before
+
+
+class Net(nn.Module):
+    """Nine classes from 32 x 32 pixels; `end`: what comes after."""
+
+    def __init__(self, end=None, last=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head, self.end, self.last = nn.Conv2d(3, 16, 5, stride=3), nn.Linear(16, 9), end, last
+        self.head.weight.data *= 20
+
+    def forward(self, x):
+        x = (x.permute(0, 3, 1, 2).float() / 255 - 0.5) * 2 if self.last else x
+        x = self.head(torch.relu(self.conv(x)).mean((2, 3)))
+        return self.end(x) if self.end else x
+
+
+def exported(net, path, example, *, free=("n",), dynamo=False, **more):
+    """Written by torch itself. free: names of the first axes of an image that may change."""
+    axes = {"x": dict(zip((0, 2, 3), free, strict=False))}
+    names = {"input_names": ["x"], "output_names": ["y"]}
+    torch.onnx.export(net.eval(), (example,), str(path), dynamo=dynamo, dynamic_axes=axes, **names, **more)
+    return path
+
+
+CHANCE = torch.Generator().manual_seed(1)
+IMAGES = (torch.rand(30, 3, 1, 1, generator=CHANCE) + torch.rand(30, 3, 32, 32, generator=CHANCE)) / 2
+HALF = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy")
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Files of torch's exporter: plain, probabilities, channels last in bytes, any size, batches of 1."""
+    folder, example = tmp_path_factory.mktemp("onnx"), torch.rand(2, 3, 32, 32)
+    pixels = (example * 255).permute(0, 2, 3, 1).to(torch.uint8)
+    return {
+        "plain": exported(Net(), folder / "plain.onnx", example),
+        "softmax": exported(Net(nn.Softmax(1)), folder / "softmax.onnx", example),
+        "last": exported(Net(last=True), folder / "last.onnx", pixels),
+        "any": exported(Net(), folder / "any.onnx", example, free="nhw"),
+        "one": exported(Net(), folder / "one.onnx", example[:1], free=""),
+    }
+
+
+@pytest.mark.parametrize("kind", ["plain", "softmax", "last", "any", "one"])
+def test_an_onnx_network_decides_as_the_network_that_it_was(kind, programs, nine, folders):
+    how = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "scale": 255.0} if kind == "last" else HALF
+    size = {"size": 32} if kind == "any" else {}
+    card, checks = register("net", "", programs[kind], labels=nine, **how, **size, **folders)
+    assert (card.source, card.arch, card.gradients) == ("onnx", "onnx", False)
+    assert (card.preprocess.size, card.preprocess.fixed_size) == (32, kind != "any")
+    assert all(check.ok for check in checks)
+    model, images = load_model(card, folders["place"]), (IMAGES * 255).round() / 255
+    expected = Net().eval()((images - 0.5) / 0.5)
+    assert len(set(expected.argmax(1).tolist())) >= 3
+    answers = model.forward(images)
+    expected = expected.log_softmax(1) if kind == "softmax" else expected
+    assert torch.allclose(answers, expected, atol=1e-4)
+    assert decisions(answers, model.labels) == expected.argmax(1).tolist()
+
+
+def test_another_file_under_the_card_is_refused(programs, nine, folders, tmp_path):
+    file = tmp_path / "net.onnx"
+    file.write_bytes(programs["plain"].read_bytes())
+    card, _ = register("net", "onnx", file, labels=nine, **HALF, **folders)
+    file.write_bytes(programs["softmax"].read_bytes())
+    with pytest.raises(WeightsError, match="expected digest"):
+        load_model(card, folders["place"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "says"),
+    [
+        ("plain", {}, "Give --mean, --std"),
+        ("any", HALF, "Give --size"),
+        ("plain", {**HALF, "size": 64}, "takes images of 32 px, not of 64. Leave --size out"),
+        ("plain", {**HALF, "labels": "imagenet1k"}, r"returned \(2, 9\) for 2 images"),
+        ("torn", HALF, r"torn\.onnx cannot be read \(.*Truncated, or no ONNX file"),
+        ("gone", HALF, r"gone\.onnx is not there"),
+        ("features", HALF, r"takes x tensor\(float\) \['n', 12\]. Expected one input of square images"),
+        ("two", HALF, "takes a .*, b .*Expected one input"),
+        ("oblong", HALF, "Expected one input of square images"),
+    ],
+)
+def test_what_is_no_classifier_of_images_is_refused(kind, options, says, programs, nine, folders, tmp_path):
+    file = programs.get(kind, tmp_path / f"{kind}.onnx")
+    if kind == "torn":
+        file.write_bytes(programs["plain"].read_bytes()[:500])
+    elif kind == "features":
+        exported(nn.Linear(12, 9), file, torch.rand(2, 12))
+    elif kind == "oblong":
+        exported(Net(), file, torch.rand(2, 3, 32, 40))
+    elif kind == "two":
+        net = type("Two", (Net,), {"forward": lambda self, a, b: Net.forward(self, a + b)})()
+        torch.onnx.export(net, (IMAGES[:1],) * 2, str(file), dynamo=False, input_names=["a", "b"])
+    with pytest.raises((WeightsError, CardError), match=says):
+        register("net", "onnx", file, **{"labels": nine, **options}, **folders)
+    assert not list(folders["cards_folder"].glob("*.yaml"))
+
+
+@pytest.mark.slow
+def test_tensors_lie_in_the_files_own_folder_and_nowhere_else(nine, folders, tmp_path):
+    """Torch's exporter of today writes them beside the file."""
+    import onnx
+
+    file = tmp_path / "net.onnx"
+    torch.onnx.export(Net().eval(), (IMAGES[:2],), str(file), dynamic_shapes={"x": {0: torch.export.Dim("n")}})
+    data = tmp_path / "net.onnx.data"
+    assert data.is_file()
+    card, _ = register("net", "onnx", file, labels=nine, **HALF, **folders)
+    answers = load_model(card, folders["place"]).forward(IMAGES)
+    assert torch.allclose(answers, Net().eval()((IMAGES - 0.5) / 0.5), atol=1e-4)
+    content = bytearray(data.read_bytes())
+    content[0] ^= 1
+    data.write_bytes(content)
+    with pytest.raises(WeightsError, match="expected digest"):
+        load_model(card, folders["place"])
+    program = onnx.load_model(str(file), load_external_data=False)
+    outside = tmp_path.parent / "outside.data"
+    outside.write_bytes(content)
+    (tmp_path / "link.data").symlink_to(outside)
+    for place in ("../outside.data", str(outside), "link.data", "gone.data"):
+        for tensor in program.graph.initializer:
+            for entry in tensor.external_data:
+                entry.value = place if entry.key == "location" else entry.value
+        onnx.save_model(program, str(tmp_path / "other.onnx"))
+        with pytest.raises(WeightsError, match="which is no file of its folder"):
+            register("other", "onnx", tmp_path / "other.onnx", labels=nine, **HALF, **folders)
+
+
+def test_features_of_what_only_decides_cannot_be_taken(programs, code, nine, folders):
+    onnx, _ = register("net", "onnx", programs["plain"], labels=nine, **HALF, **folders)
+    function, _ = register("mine", code("predict"), labels=nine, size=32, **folders)
+    for card in (onnx, function):
+        assert card.preprocess == Preprocess.model_validate(card.preprocess.model_dump())
+        with pytest.raises(CardError, match="features"):
+            load_model(card, folders["place"], bare=True)

@@ -1,0 +1,168 @@
+"""A model behind an API, an ONNX file and a classifier of scikit-learn on boards beside a network of the world."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import torch
+import yaml
+from chat_server import Model, digest_of, serving
+from sklearn.neighbors import NearestCentroid
+
+from benchmark import api
+from benchmark.stimuli.generated import generated_set, training_stimuli
+from benchmark.store import open_store
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:You are using the legacy")]
+
+OF_SKLEARN = """
+from pathlib import Path
+
+import joblib
+
+FITTED = joblib.load(Path(__file__).parent / "zz_sklearn.joblib")
+
+
+def predict(images):
+    return FITTED.predict(images.mean(axis=1).reshape(len(images), -1))
+"""
+DECIDING = ("cue-conflict", "human-comparison", "corruption")
+SHOWN = generated_set("world-cue-conflict")
+
+
+def refused(digest):
+    return int(digest, 16) % 3 == 0
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    """Digest -> shape."""
+    return {digest_of(SHOWN.decode(at)): shape for at, shape in enumerate(SHOWN.labels["shape"].tolist())}
+
+
+@pytest.fixture
+def model(shapes, bench, tmp_path, monkeypatch):
+    """Registered as "vlm". Names the shape of the conflict set's images, but refuses a third of them; of images that it
+    has never seen it says something else."""
+    monkeypatch.setenv("BENCH_DB", str(tmp_path / "results.db"))
+    playing = Model(shapes)
+    no = {"choices": [{"message": {"content": None, "refusal": "No."}}], "usage": playing.usage}
+    playing.replies = {digest: (200, no) for digest in shapes if refused(digest)}
+    playing.faults = [429, 500, 429]
+    with serving(playing) as url:
+        said = {"url": url, "model": "toy", "most_requests": 10_000, "concurrency": 3}
+        (tmp_path / "vlm.yaml").write_text(yaml.safe_dump(said))
+        assert bench("register", "vlm", "--arch", "api:vlm.yaml", "--labels", "world16").code == 0
+        yield playing
+
+
+@pytest.fixture
+def classifiers(model, bench, tmp_path):
+    """Registered as "net" and "sklearn"."""
+    shown = training_stimuli(160)
+    pixels = np.stack([shown.decode(at) for at in range(len(shown))]).mean(axis=3) / 255
+    fitted = NearestCentroid().fit(pixels.reshape(len(pixels), -1), shown.labels["category"])
+    joblib.dump(fitted, tmp_path / "zz_sklearn.joblib")
+    (tmp_path / "zz_sklearn.py").write_text(OF_SKLEARN)
+    network, example = api.load_model("world-standard-0").module, torch.rand(2, 3, 64, 64)
+    axes = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": {0: "n"}, "y": {0: "n"}}}
+    torch.onnx.export(network, (example,), str(tmp_path / "net.onnx"), dynamo=False, **axes)
+    for words in (
+        ("net.onnx", "--mean", ".5,.5,.5", "--std", ".25,.25,.25"),
+        ("sklearn", "--arch", "python:zz_sklearn.py:predict", "--size", "64"),
+    ):
+        ended = bench("register", *words, "--labels", "world16")
+        assert ended.code == 0, ended.err
+        assert "it can enter: corruption, cue-conflict, human-comparison" in ended.out
+        assert ended.out.count("not for it") == 2
+    yield
+    sys.modules.pop("zz_sklearn", None)
+
+
+def decided(name, suite):
+    """(role, condition, stimulus) -> answer."""
+    with open_store(os.environ["BENCH_DB"], write=False) as store:
+        trials = store.trials(tuple(row.key for row in store.observations(observer=name, suite=suite)))
+    keys = zip(trials["role"].tolist(), trials["condition"].tolist(), trials["stimulus"].tolist(), strict=True)
+    return dict(zip(keys, trials["response"].tolist(), strict=True))
+
+
+def require_shapes(count):
+    """What the endpoint has answered to the conflict set, its refusals as no answer."""
+    answers = {key[2]: value for key, value in decided("vlm", "cue-conflict").items() if key[0] == "cue-conflict"}
+    places = {name: at for at, name in enumerate(SHOWN.ids)}
+    for name, answer in answers.items():
+        silent = refused(digest_of(SHOWN.decode(places[name])))
+        assert answer == ("na" if silent else SHOWN.labels["shape"][places[name]])
+    assert len(answers) == count and "na" in answers.values()
+
+
+def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, classifiers, bench):
+    suites = ",".join((*DECIDING, "saliency", "adversarial"))
+    run = ("run", "-m", "vlm,net,sklearn,world-standard-0", "-s", suites, "--limit", 8)
+    ended = bench(*run)
+    assert ended.code == 0, ended.err
+    asked = [digest for digest, _ in model.asked]
+    assert len(set(asked)) == len(asked) == len(model.answered)
+    assert f"vlm: {len(asked):,} replies kept, " in ended.err
+    with open_store(os.environ["BENCH_DB"], write=False) as store:
+        outcomes = {(row.observer_name, row.suite): row for row in store.outcomes()}
+    for name in ("vlm", "net", "sklearn"):
+        for suite in ("saliency", "adversarial"):
+            assert outcomes[name, suite].status == "not applicable"
+            assert outcomes[name, suite].reason.startswith(f"not for it: '{name}' answers without a network at hand")
+        for suite in DECIDING:
+            assert outcomes[name, suite].status == "done"
+            assert decided(name, suite).keys() == decided("world-standard-0", suite).keys()
+    assert all(decided("net", suite) == decided("world-standard-0", suite) for suite in DECIDING)
+    require_shapes(8)
+    shown = bench("rank", "-s", "cue-conflict").out
+    assert all(f" {name} " in shown for name in ("vlm", "net", "sklearn", "world-standard-0"))
+    assert bench(*run).code == 0
+    assert len(model.asked) == len(asked)
+    assert "at most 0 requests" not in bench(*run, "--dry-run").out
+    assert bench("plot", "gallery", "-m", "vlm", "-o", "a.png").errors == [
+        "bench: 'vlm' answers without a network at hand: it has no gradients to show."
+    ]
+
+
+def test_a_killed_run_asks_nothing_twice(model, bench, tmp_path, home):
+    """The server holds all replies back after some, until the run is gone."""
+    model.hold = len(model.asked) + 9
+    run, (file,) = ("run", "-m", "vlm", "-s", "cue-conflict", "--limit", "20"), home.glob("answers/*.jsonl")
+    command = [sys.executable, "-c", "from gestaltbench.command import main; main()", *run]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [Path(api.__file__).parents[2], *sys.path]))}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 200
+        while len(file.read_bytes().splitlines()) < model.hold and time.monotonic() < deadline:
+            assert child.poll() is None, child.stderr.read().decode()
+            time.sleep(0.05)
+        child.send_signal(signal.SIGKILL)
+    assert len(file.read_bytes().splitlines()) == model.hold
+    model.hold = None
+    assert bench(*run).code == 0
+    assert len(model.answered) == len(set(model.answered)) == len(file.read_bytes().splitlines())
+    require_shapes(20)
+
+
+def test_a_spent_cap_ends_the_run_and_a_higher_one_goes_on(model, bench, tmp_path):
+    said = yaml.safe_load((tmp_path / "vlm.yaml").read_text())
+    (tmp_path / "vlm.yaml").write_text(yaml.safe_dump({**said, "most_requests": 30}))
+    again = ("register", "vlm", "--arch", "api:vlm.yaml", "--labels", "world16", "--replace")
+    run = ("run", "-m", "vlm", "-s", "cue-conflict", "--limit", "20")
+    assert bench(*again).code == 0
+    ended = bench(*run)
+    assert ended.code == 1
+    assert "'vlm' has reached its cap, 30 requests: 30 replies kept" in ended.err
+    assert "Traceback" not in ended.err
+    (tmp_path / "vlm.yaml").write_text(yaml.safe_dump(said))
+    assert bench(*again).code == 0
+    assert bench(*run).code == 0
+    assert len(model.answered) == len(set(model.answered))
+    require_shapes(20)
