@@ -17,7 +17,6 @@ from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from torch import Tensor, nn
 from urllib3.exceptions import HTTPError
 
 from registry.cards import ModelCard
-from registry.errors import AnswerError, CardError, LabelError
+from registry.errors import AnswerError, CardError
 from registry.families.family import Draft
 from registry.families.predict import chosen_alone
 from registry.files import Place, digest_data, expanded, locked
@@ -44,8 +43,6 @@ QUESTION = "Which one of these does the image show: {options}? Answer with that 
 MOST_OPTIONS = 100
 #: Bytes of a reply; seconds that an endpoint may ask us to wait, and of the first pause of our own.
 MOST_BYTES, MOST_WAIT, PAUSE = 2**20, 120.0, 1.0
-#: Codes of refusals that some endpoints send as an error.
-_FILTERED = ("content_filter", "content_policy_violation")
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -75,15 +72,15 @@ class Endpoint:
     def __post_init__(self) -> None:
         if self.body.keys() & {"model", "messages", "stream", "n"}:
             raise ValueError("body: without model, messages, stream and n, which are set here")
-        if self.most_requests is None and self.most_cost is None:
-            raise ValueError("most_requests or most_cost is needed: how much may be spent on this question")
-        if self.most_cost is not None and self.prices is None:
-            raise ValueError("most_cost needs prices: of a million tokens of input and of output")
+        if self.most_requests is None and (self.most_cost is None or self.prices is None):
+            raise ValueError(
+                "most_requests, or most_cost with prices, is needed: how much may be spent on this question"
+            )
 
     @property
     def variable(self) -> str:
         """The environment variable of its key: named after the host, so that no other host is ever sent it."""
-        return "BENCH_KEY_" + re.sub("[^A-Z0-9]", "_", str(urlsplit(self.url).hostname).upper())
+        return "BENCH_KEY_" + re.sub("[^A-Z0-9]", "_", self.url.split("/")[2].upper())
 
 
 @dataclass(frozen=True)
@@ -105,17 +102,11 @@ def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
     named = draft.arch.removeprefix(PREFIX)
     if draft.weights is not None or not named:
         raise CardError("--arch api:FILE.yaml is the whole description of an endpoint: leave --weights out.")
-    said = read_document(expanded(named), "endpoint", CardError)
-    endpoint = _endpoint(said, f"endpoint {shown(named)}")
+    said, labels = read_document(expanded(named), "endpoint", CardError), draft.labels or "geirhos16"
+    arch = PREFIX + _endpoint(said, f"endpoint {shown(named)}").model
     how = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
-    return replace(
-        draft,
-        source="api",
-        arch=PREFIX + endpoint.model,
-        labels=draft.labels or "geirhos16",
-        options={"api": said},
-        stated=StatedInput(how, "images are sent as they are shown"),
-    )
+    stated = StatedInput(how, "images are sent as they are shown")
+    return replace(draft, source="api", arch=arch, labels=labels, options={"api": said}, stated=stated)
 
 
 def _endpoint(said: Any, where: str) -> Endpoint:
@@ -127,12 +118,10 @@ def network(card: ModelCard, place: Place, _outputs: int, *, bare: bool) -> tupl
     """The endpoint as a network, and the digest of the question. Nothing is asked yet."""
     how, space = card.preprocess, label_space(card.labels)
     words = space.words or space.classes
-    if bare:
-        raise CardError(f"'{card.name}' answers with decisions: it has no features.")
-    if how is None or (how.mean, how.std, how.scale, how.channels) != ((0, 0, 0), (1, 1, 1), 1, "rgb"):
-        raise CardError(f"'{card.name}' is sent images as they are: leave --mean, --std, --scale and --channels out.")
+    if bare or how is None or (how.mean, how.std, how.scale, how.channels) != ((0, 0, 0), (1, 1, 1), 1, "rgb"):
+        raise CardError(f"'{card.name}' is sent images as they are, and decides: no --mean, --std, --scale, --probe.")
     if len(words) > MOST_OPTIONS:
-        raise LabelError(f"'{card.name}' would choose among {len(words)} options, {MOST_OPTIONS} at most: --labels.")
+        raise CardError(f"'{card.name}' would choose among {len(words)} options, {MOST_OPTIONS} at most: --labels.")
     endpoint = _endpoint(card.options.get("api"), f"card '{card.name}': options.api")
     key = (place.secret(endpoint.variable) or "").strip()
     if not key.isascii() or not key.isprintable():
@@ -159,8 +148,7 @@ class Chat(nn.Module):
         self._kept: dict[str, Reply] = {}
         self._spent = self._dearest = 0.0
         self._read = self._pending = 0  # bytes of the file; requests under way
-        self._end = ""  # why nothing more is asked
-        self._lock = Lock()
+        self._lock, self._end = Lock(), ""  # why nothing more is asked
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] in [0,1] to logits [n, options + 1]. Only images without a reply are asked.
@@ -180,13 +168,10 @@ class Chat(nn.Module):
     @property
     def remark(self) -> str:
         """What the endpoint has answered so far, and what it has cost."""
-        kinds, most = [reply.kind for reply in self._kept.values()], self.endpoint.most_cost
+        kinds = [reply.kind for reply in self._kept.values()]
         refused, other = kinds.count("refusal"), kinds.count("other")
-        cost = f"; cost {self._spent:.4f}{'' if most is None else f' of {most:g}'}" if self.endpoint.prices else ""
-        return (
-            f"{len(kinds):,} replies kept, {refused + other:,} of them no answer ({refused:,} refused, {other:,} none "
-            f"of the options){cost}"
-        )
+        silent = f"{refused + other:,} of them no answer ({refused:,} refused, {other:,} none of the options)"
+        return f"{len(kinds):,} replies kept, {silent}" + (f"; cost {self._spent:.4f}" if self.endpoint.prices else "")
 
     def read_file(self) -> None:
         """What this or another process has added. A line that was cut short, or is none, is as if it were not there."""
@@ -227,25 +212,30 @@ class Chat(nn.Module):
             )
 
     def _signed(self, request: PreparedRequest) -> PreparedRequest:
-        """With the key; without one, not with a login of .netrc either."""
-        if self._key:
+        if self._key:  # without one, no login of .netrc is sent either
             request.headers["Authorization"] = f"Bearer {self._key}"
         return request
 
     def _ask_one(self, session: Session, digest: str, image: NDArray[np.uint8]) -> None:
-        """Ask about one image, and put the reply on the disk; unless that has come to an end."""
-        if not self._reserve():
-            return
+        """Ask about one image, and put the reply on the disk; unless all has come to an end."""
+        with self._lock:  # requests under way count as the dearest yet
+            replies, most = self.endpoint.most_requests, self.endpoint.most_cost
+            if replies is not None and len(self._kept) + self._pending >= replies:
+                self._end = self._end or f"{replies:,} requests"
+            elif most is not None and not self._spent + (self._pending + 1) * self._dearest <= most > 0:
+                self._end = self._end or f"a cost of {most:g}"
+            if self._end:
+                return
+            self._pending += 1
         # The order of the options is drawn anew for each image, from the image alone.
         options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())
         text, picture = self.endpoint.question.replace("{options}", ", ".join(options)), BytesIO()
         Image.fromarray(image).save(picture, format="PNG")
-        url = f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"
-        content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
-        messages = [{"role": "user", "content": content}]
+        url = {"url": f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"}
+        content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": url}]
+        said = {"model": self.endpoint.model, "messages": [{"role": "user", "content": content}]}
         try:
-            posted = self._posted(session, {**self.endpoint.body, "model": self.endpoint.model, "messages": messages})
-            reply = self._parsed(digest, posted)
+            reply = self._parsed(digest, self._posted(session, {**self.endpoint.body, **said}))
         except AnswerError:
             self._end = "failed"
             raise
@@ -257,17 +247,6 @@ class Chat(nn.Module):
             self._read, self._pending = file.tell(), self._pending - 1
             self._add(reply)
 
-    def _reserve(self) -> bool:
-        """Whether one more request stays within the cap, where each that is under way counts as the dearest yet."""
-        with self._lock:
-            replies, most = self.endpoint.most_requests, self.endpoint.most_cost
-            if replies is not None and len(self._kept) + self._pending >= replies:
-                self._end = self._end or f"{replies:,} requests"
-            elif most is not None and not self._spent + (self._pending + 1) * self._dearest <= most > 0:
-                self._end = self._end or f"a cost of {most:g}"
-            self._pending += not self._end
-            return not self._end
-
     def _posted(self, session: Session, body: Mapping[str, Any]) -> Any:
         """What the endpoint replies, as plain data. Raises AnswerError where it does not, or with an error."""
         url, status, content = f"{self.endpoint.url.rstrip('/')}/chat/completions", 0, b""
@@ -276,31 +255,26 @@ class Chat(nn.Module):
             with session.post(url, json=body, **limits) as response:
                 status, content = response.status_code, response.raw.read(MOST_BYTES, decode_content=True)
             plain = json.loads(content)
+            if status == 200:
+                return plain
         except (OSError, HTTPError, ValueError) as error:  # those of requests are OSErrors
-            said = content[:200].decode(errors="replace") if status else reason(error)
-            raise AnswerError(f"'{self.name}': no reply from {url} (status {status}): {self._masked(said)}") from error
-        if status == 200:
-            return plain
+            plain = content.decode(errors="replace") if status else reason(error)
         fault = plain.get("error", plain) if isinstance(plain, dict) else plain
-        code, said = (fault.get("code"), fault.get("message", fault)) if isinstance(fault, dict) else ("", fault)
-        if status == 400 and code in _FILTERED:
+        said, code = (fault.get("message", fault), fault.get("code")) if isinstance(fault, dict) else (fault, "")
+        if status == 400 and code in ("content_filter", "content_policy_violation"):
             return {"choices": [{"message": {}, "finish_reason": "content_filter"}]}
-        about = f" The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)."
-        said = self._masked(str(said))[:300]
-        raise AnswerError(f"'{self.name}': {url}: status {status}: {said}{about if status in (401, 403) else ''}")
-
-    def _masked(self, text: str) -> str:
-        return shown(text.replace(self._key, "***") if self._key else text)
+        about = f". The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)"
+        said = shown(str(said).replace(self._key or "\0", "***"))[:300] + (about if status in (401, 403) else "")
+        raise AnswerError(f"'{self.name}': no answer from {url} (status {status or 'none'}): {said}.")
 
     def _parsed(self, digest: str, plain: Any) -> Reply:
         """What a reply says. An answer is one of the options and nothing else, but for case, quotes and a full stop."""
         try:
             choice, usage, served = plain["choices"][0], plain.get("usage") or {}, str(plain.get("model") or "")
-            message = choice["message"]
-            content = message.get("content") or ""
+            content = choice["message"].get("content") or ""
             text = content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
             first, second = (max(0, int(usage.get(name) or 0)) for name in ("prompt_tokens", "completion_tokens"))
-            refused = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
+            refused = bool(choice["message"].get("refusal")) or choice.get("finish_reason") == "content_filter"
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise AnswerError(f"'{self.name}': a reply is no chat completion ({reason(error)}).") from error
         if self.endpoint.most_cost is not None and not first + second and not refused:
@@ -311,7 +285,7 @@ class Chat(nn.Module):
                 f"'{self.name}' is answered by '{shown(served)[:80]}' now and was by '{shown(before)[:80]}' before: "
                 "one observer cannot be both. Name a fixed version as `model`, or word the question anew."
             )
-        plain_text = text.strip().strip("\"'`*.").strip().casefold()
-        answer = "" if refused else {word.casefold(): word for word in self.words}.get(plain_text, "")
+        bare = text.strip().strip("\"'`*.").strip().casefold()
+        answer = "" if refused else {word.casefold(): word for word in self.words}.get(bare, "")
         kind = "refusal" if refused else "answer" if answer else "other"
         return Reply(digest, answer, kind, text[:500], served, (first, second))

@@ -23,9 +23,7 @@ from registry.foreign import foreign, shown
 from registry.preprocessing import StatedInput
 
 #: Types of an input that images can be.
-_TYPES = {
-    "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64, "tensor(uint8)": np.uint8,
-}  # fmt: skip
+_TYPES = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(double)": "f8", "tensor(uint8)": "u1"}
 _EXPECTED = "Expected one input of square images, [n, 3, h, w] or [n, h, w, 3], and an output [n, classes]."
 
 
@@ -35,20 +33,18 @@ def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
     if not named:
         raise CardError("arch 'onnx' needs --weights NET.onnx.")
     path = expanded(named).absolute()
-    program = _Program(path, 0)
-    side: dict[str, Any] = {"fixed_size": program.side is not None}
+    program, labels = _Program(path, 0), draft.labels or "imagenet1k"
+    fields: dict[str, Any] = {"fixed_size": program.side is not None}
     if program.side is not None:
-        side |= {"size": program.side, "resize": round(program.side * 256 / 224)}
-    stated = StatedInput(side, f"input '{shown(program.name)}' of {path.name}")
-    labels = draft.labels or "imagenet1k"
+        fields |= {"size": program.side, "resize": round(program.side * 256 / 224)}
+    stated = StatedInput(fields, f"input '{shown(program.name)}' of {path.name}")
     return replace(draft, source="onnx", arch="onnx", weights=str(path), labels=labels, options={}, stated=stated)
 
 
 def network(card: ModelCard, _place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The file as a network. Its digest stands in the state, in place of the weights that it does not show."""
-    if bare:
+    if bare or card.preprocess is None or card.weights is None:
         raise CardError(f"'{card.name}' is an ONNX file: its features cannot be taken.")
-    assert card.preprocess is not None and card.weights is not None
     program, size = _Program(Path(card.weights), outputs), card.preprocess.size
     if program.side not in (None, size):
         raise WeightsError(f"{card.weights} takes images of {program.side} px, not of {size}. Leave --size out.")
@@ -71,19 +67,16 @@ class _Program(nn.Module):
         digest = bytearray.fromhex(files_digest(path))
         self.register_buffer("contents", torch.frombuffer(digest, dtype=torch.uint8).clone())
         self._sessions: dict[str, Any] = {}
-        inputs, said = self._session("cpu").get_inputs(), self._session("cpu").get_outputs()
-        self._outputs = [output.name for output in said if output.type.startswith("tensor(")]
-        shape = inputs[0].shape if len(inputs) == 1 else []
-        self.last = len(shape) == 4 and shape[1] != 3
-        height, width, channels = (
-            (shape[i] for i in ((1, 2, 3) if self.last else (2, 3, 1))) if len(shape) == 4 else "???"
-        )
-        sides = {side if isinstance(side, int) else None for side in (height, width)}
-        if channels != 3 or len(sides) > 1 or inputs[0].type not in _TYPES or not self._outputs:
+        inputs, answers = self._session("cpu").get_inputs(), self._session("cpu").get_outputs()
+        self._named = [output.name for output in answers if output.type.startswith("tensor(")]
+        batch, *shape = inputs[0].shape if len(inputs) == 1 and len(inputs[0].shape) == 4 else (0, 0, 0, 0)
+        self.last = shape[0] != 3
+        sides = {side if isinstance(side, int) else None for side in (shape[:2] if self.last else shape[1:])}
+        if 3 not in (shape[0], shape[2]) or len(sides) > 1 or inputs[0].type not in _TYPES or not self._named:
             takes = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs)[:300]
             raise WeightsError(f"{shown(path)} takes {shown(takes)}. {_EXPECTED}")
-        self.name, self.type, self.side = inputs[0].name, _TYPES[inputs[0].type], sides.pop()
-        self.batch = shape[0] if isinstance(shape[0], int) else None
+        self.name, self.dtype, self.side = inputs[0].name, _TYPES[inputs[0].type], sides.pop()
+        self.batch = batch if isinstance(batch, int) else None
 
     def _session(self, device: str) -> Any:
         if device not in self._sessions:
@@ -99,10 +92,9 @@ class _Program(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images [n, 3, h, w] to the first output [n, classes], probabilities as their logarithms."""
         images: Any = (x.permute(0, 2, 3, 1) if self.last else x).cpu().numpy()
-        if self.type is np.uint8:
-            images = np.rint(images).clip(0, 255)
-        given = {self.name: np.ascontiguousarray(images, dtype=self.type)}
-        values = self._session(x.device.type).run(self._outputs, given)
+        images = np.rint(images).clip(0, 255) if self.dtype == "u1" else images
+        given = {self.name: np.ascontiguousarray(images, dtype=self.dtype)}
+        values = self._session(x.device.type).run(self._named, given)
         rows = next((value for value in values if value.shape == (len(x), self.outputs)), values[0])
         return torch.from_numpy(log_probabilities(rows) if self.normalised else np.array(rows)).to(x.device)
 

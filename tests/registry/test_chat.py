@@ -15,7 +15,7 @@ import yaml
 from chat_server import Model, digest_of, serving
 
 from registry.cards import Preprocess
-from registry.errors import AnswerError, CardError, LabelError
+from registry.errors import AnswerError, CardError
 from registry.families import chat
 from registry.files import Place
 from registry.labels import label_space
@@ -43,7 +43,9 @@ def asking(model, tmp_path, monkeypatch):
         def make(secret=KEY, labels="world16", **said):
             file = tmp_path / "endpoint.yml"
             file.write_text(yaml.safe_dump({"url": url, "model": "toy", "most_requests": 999, "retries": 3, **said}))
-            place = Place(tmp_path / "weights", secret=lambda name: secret if name == "BENCH_KEY_127_0_0_1" else None)
+            place = Place(
+                tmp_path / "weights", secret=lambda name: secret if name.startswith("BENCH_KEY_127_0_0_1_") else None
+            )
             draft = chat.describe(chat.Draft("vlm", f"api:{file}", labels=labels), tmp_path, place)
             how = Preprocess(size=8, resize=8, mean=(0, 0, 0), std=(1, 1, 1))
             card = register.__globals__["_card"](draft, how)
@@ -89,7 +91,9 @@ def test_after_all_retries_it_ends_and_what_was_answered_is_kept(asking, model):
     network = asking(concurrency=1, retries=1)
     answers(network, IMAGES[:10])
     model.faults = [500] * 99
-    with pytest.raises(AnswerError, match=r"'vlm': http://127.0.0.1:\d+/v1/chat/completions: status 500: busy"):
+    with pytest.raises(
+        AnswerError, match=r"'vlm': no answer from http://127.0.0.1:\d+/v1/chat/completions \(status 500\): busy"
+    ):
         network(IMAGES)
     assert len(model.headers) == 12
     model.faults = []
@@ -98,10 +102,10 @@ def test_after_all_retries_it_ends_and_what_was_answered_is_kept(asking, model):
 
 
 def test_no_server_and_no_answer_in_time(asking, model):
-    with pytest.raises(AnswerError, match=r"no reply from http://127.0.0.1:1/chat/completions .*refused"):
+    with pytest.raises(AnswerError, match=r"no answer from http://127.0.0.1:1/chat/completions .*refused"):
         asking(url="http://127.0.0.1:1", retries=1)(IMAGES[:1])
     model.hold = 0
-    with pytest.raises(AnswerError, match=r"no reply from .*timed out"):
+    with pytest.raises(AnswerError, match=r"no answer from .*timed out"):
         asking(timeout=0.05, retries=1)(IMAGES[:1])
     assert len(model.headers) == 2
 
@@ -154,7 +158,7 @@ def test_the_cap_on_requests_stops_and_a_higher_one_goes_on(asking, model):
 def test_the_cap_on_cost_counts_what_replies_have_used(asking, model):
     each = (1000 * 2 + 100 * 10) / 1e6
     said = {"prices": [2, 10], "most_requests": None, "concurrency": 1}
-    with pytest.raises(AnswerError, match=r"its cap, a cost of 0\.016: 5 replies kept.*; cost 0\.0150 of 0\.016"):
+    with pytest.raises(AnswerError, match=r"its cap, a cost of 0\.016: 5 replies kept.*; cost 0\.0150"):
         asking(**said, most_cost=5.4 * each - 2e-4)(IMAGES)
     with pytest.raises(AnswerError, match="reached its cap"):
         asking(**said, most_cost=0)(IMAGES)
@@ -189,11 +193,11 @@ def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monk
     assert "Authorization" not in model.headers[1]
     name = digest_of(PIXELS[2])
     model.replies[name] = (401, {"error": {"message": f"Incorrect key {KEY}."}})
-    with pytest.raises(AnswerError, match=r"401: Incorrect key \*\*\*\. .*BENCH_KEY_127_0_0_1 \(set\)") as caught:
+    with pytest.raises(AnswerError, match=r"401\): Incorrect key \*\*\*\..*BENCH_KEY_127_0_0_1_\d+ \(set\)") as caught:
         network(IMAGES[2:3])
-    with pytest.raises(AnswerError, match=r"BENCH_KEY_127_0_0_1 \(not set\)"):
+    with pytest.raises(AnswerError, match=r"BENCH_KEY_127_0_0_1_\d+ \(not set\)"):
         asking(secret="")(IMAGES[2:3])
-    with pytest.raises(AnswerError, match="BENCH_KEY_127_0_0_1 holds characters that no key has") as odd:
+    with pytest.raises(AnswerError, match=r"_\d+ holds characters that no key has") as odd:
         asking(secret=f"{KEY}\nX: y")
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "netrc")
     assert KEY.encode() not in written
@@ -234,8 +238,8 @@ def test_lines_that_were_cut_short_or_are_none_are_as_if_not_there(asking, model
         ({"question": "What is it?"}, "field 'question'"),
         ({"key": KEY}, "field 'key': expected: no such field; fields are url, model"),
         ({"body": {"n": 2}}, "body: without model, messages, stream and n"),
-        ({"most_requests": None}, "most_requests or most_cost is needed"),
-        ({"most_cost": 1}, "most_cost needs prices"),
+        ({"most_requests": None}, "most_requests, or most_cost with prices, is needed"),
+        ({"most_requests": None, "most_cost": 1}, "most_requests, or most_cost with prices"),
         ({"concurrency": 99}, "field 'concurrency'"),
         ({"prices": [1, -1]}, r"field 'prices\.1'"),
     ],
@@ -247,7 +251,7 @@ def test_what_no_endpoint_says_is_refused(said, says, asking):
 
 
 def test_what_a_network_is_given_and_an_endpoint_is_not(asking, tmp_path):
-    with pytest.raises(LabelError, match="would choose among 1000 options"):
+    with pytest.raises(CardError, match="would choose among 1000 options"):
         asking(labels="imagenet1k")
     (tmp_path / "list.yaml").write_text("just a text")
     place = Place(tmp_path / "weights")
