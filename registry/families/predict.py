@@ -40,9 +40,10 @@ def _function(place: str) -> Callable[[NDArray[np.float32]], Any] | None:
     """A function whose first parameter is called `images`, or the method `predict` of what a class makes."""
     value: Any = factory(place)
     with its_own_fault(place, "it cannot be made"):
-        if inspect.isclass(value):
-            other = issubclass(value, nn.Module) or getattr(value, "predict", None) is None
-            return None if other else value().predict
+        if isinstance(value, type):
+            predicts = hasattr(value, "predict") and not issubclass(value, nn.Module)
+            observer: Any = value() if predicts else None
+            return observer.predict if predicts else None
         return value if next(iter(inspect.signature(value).parameters), "") == "images" else None
 
 
