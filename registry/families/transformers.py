@@ -38,7 +38,10 @@ def stated_by_processor(folder: Path, config: Mapping[str, Any]) -> StatedInput:
         return StatedInput(size, "config.json (no preprocessor_config.json)")
     read_bytes(file, "image processor", CardError)  # of a bounded size
     transformers = library("transformers", "hf", "arch 'hf:...'")
-    with foreign("image processor", file, CardError, "Expected that of a classifier."):
+    instead = (
+        "Register a copy of the folder without it: --size, --resize, --mean and --std say what the network is fed."
+    )
+    with foreign("image processor", file, CardError, instead):
         processor = transformers.AutoImageProcessor.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )

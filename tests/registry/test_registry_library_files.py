@@ -1,0 +1,236 @@
+"""Forty files and folders as real libraries write them: registered, each names photographs of odd sizes as a plain
+pipeline of its library does. docs/models.md lists them."""
+
+from argparse import Namespace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_data_config
+from timm.models import save_for_hf
+from timm.utils import CheckpointSaver
+from torch import nn
+from torchvision import models, transforms
+from torchvision.transforms._presets import ImageClassification
+
+from registry.loading import load_model
+from registry.register import register
+
+pytestmark = pytest.mark.slow
+
+NAMES = dict.fromkeys(("img_size", "input_size", "crop_pct", "crop_mode", "mean", "std", "interpolation", "in_chans"))
+TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+@pytest.fixture(scope="module")
+def hundred(photographs):
+    """100 photographs, cut to sides of odd length from 91 to 255 pixels."""
+    cut, random = [], np.random.default_rng(0)
+    for path in sorted(photographs.glob("*/*"))[::5]:
+        with Image.open(path) as image:
+            whole = image.convert("RGB").resize((256, 256))
+        width, height = (int(side) * 2 + 1 for side in random.integers(45, 128, 2))
+        cut.append(whole.crop((1, 2, 1 + width, 2 + height)))
+    assert len(cut) == 100
+    return cut
+
+
+def lively(network):
+    """Weights and statistics that answer one photograph otherwise than another."""
+    torch.manual_seed(0)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            part.momentum = None  # the mean of what it sees
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, 0, 0.2)
+    if any(isinstance(part, nn.BatchNorm2d) for part in network.modules()):
+        with torch.no_grad():
+            network.train()(nn.functional.interpolate(torch.randn(8, 3, 8, 8), (64, 64)))
+    return network.eval()
+
+
+def shown_to(network, transform):
+    return lambda images: network(torch.stack([transform(image) for image in images]))
+
+
+def timm_folder(name, data=None, **words):
+    def case(folder):
+        save_for_hf(lively(timm.create_model(name, num_classes=9, **words)), folder / "net",
+                    safe_serialization=True, data_config=data)  # fmt: skip
+        theirs = timm.create_model(f"local-dir:{folder / 'net'}", pretrained=True).eval()
+        return "", folder / "net", shown_to(theirs, create_transform(**resolve_data_config({}, model=theirs)))
+
+    return case
+
+
+def timm_script(name, **said):
+    def case(folder):
+        network, args = lively(timm.create_model(name, num_classes=9)), Namespace(model=name, **{**NAMES, **said})
+        saver = CheckpointSaver(network, torch.optim.SGD(network.parameters(), 0.1), args, checkpoint_dir=str(folder))
+        saver.save_checkpoint(3, 0.5)
+        how = resolve_data_config(vars(args), model=network)
+        return f"timm:{name}", folder / "last.pth.tar", shown_to(network, create_transform(**how))
+
+    return case
+
+
+def torchvision_script(name, crop, resize, interpolation="bilinear", ema=False):
+    def case(folder):
+        network = lively(models.get_model(name, num_classes=9))
+        args = Namespace(model=name, val_crop_size=crop, val_resize_size=resize, interpolation=interpolation,
+                         train_crop_size=crop, data_path="/data", lr=0.1, weights=None)  # fmt: skip
+        saved = {"model": network.state_dict(), "epoch": 3, "args": args}
+        if ema:
+            averaged = torch.optim.swa_utils.AveragedModel(network)
+            saved = {**saved, "model_ema": averaged.state_dict()}
+        torch.save(saved, folder / "model_3.pth")
+        how = transforms.InterpolationMode(interpolation)
+        plain = ImageClassification(crop_size=crop, resize_size=resize, interpolation=how)
+        return f"torchvision:{name}", folder / "model_3.pth", shown_to(network, plain)
+
+    return case
+
+
+def imagenet_example(library, name):
+    def case(folder):
+        build = timm.create_model if library == "timm" else models.get_model
+        network = lively(build(name, num_classes=9))
+        state = nn.DataParallel(network).state_dict()
+        torch.save({"epoch": 1, "arch": name, "state_dict": state, "best_acc1": 1.0}, folder / "model_best.pth.tar")
+        plain = ImageClassification(crop_size=224, resize_size=256)
+        return f"{library}:{name}", folder / "model_best.pth.tar", shown_to(network, plain)
+
+    return case
+
+
+def lightning(name, transform, **said):
+    def case(folder):
+        import pytorch_lightning
+
+        class Module(pytorch_lightning.LightningModule):
+            def __init__(self, **said):
+                super().__init__()
+                self.save_hyperparameters()
+                self.model = lively(timm.create_model(name, num_classes=9))
+
+        trainer = pytorch_lightning.Trainer(
+            logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu"
+        )
+        module = Module(lr=0.1, **said)
+        trainer.strategy.connect(module)
+        trainer.save_checkpoint(folder / "last.ckpt")
+        return f"timm:{name}", folder / "last.ckpt", shown_to(module.model.eval(), transform)
+
+    return case
+
+
+def hf(name, processor, config, **settings):
+    def case(folder):
+        import transformers
+
+        labels = {i: f"thing {'abcdefghi'[i]}" for i in range(9)}
+        own = getattr(transformers, f"{name}Config")(id2label=labels, **config)
+        lively(getattr(transformers, f"{name}ForImageClassification")(own)).save_pretrained(folder / "net")
+        getattr(transformers, f"{processor}ImageProcessor")(**settings).save_pretrained(folder / "net")
+        theirs = transformers.AutoModelForImageClassification.from_pretrained(folder / "net").eval()
+        feed = transformers.AutoImageProcessor.from_pretrained(folder / "net", backend="pil")
+        return f"hf:{folder / 'net'}", None, lambda images: theirs(**feed(images, return_tensors="pt")).logits
+
+    return case
+
+
+def towers(kind, **settings):
+    def case(folder):
+        import transformers
+        from saved_by_libraries import save_clip, save_siglip
+
+        from registry.labels import label_space
+
+        {"clip": save_clip, "siglip": save_siglip}[kind](folder / "net", **settings)
+        theirs = transformers.AutoModel.from_pretrained(folder / "net").eval()
+        feed = transformers.AutoImageProcessor.from_pretrained(folder / "net", backend="pil")
+        words = {"padding": "max_length", "max_length": 64} if kind == "siglip" else {"padding": True}
+        texts = [f"a photo of a {name}." for name in label_space("geirhos16").classes]
+        tokens = transformers.AutoTokenizer.from_pretrained(folder / "net")(texts, return_tensors="pt", **words)
+        return f"hf:{folder / 'net'}", None, lambda images: theirs(
+            **tokens, **feed(images, return_tensors="pt")
+        ).logits_per_image  # fmt: skip
+
+    return case
+
+
+VIT = {**TINY, "image_size": 64, "patch_size": 16}
+SQUARE, EDGE = {"height": 64, "width": 64}, {"shortest_edge": 64}
+PLAIN = transforms.Compose([transforms.Resize(73), transforms.CenterCrop(64), transforms.ToTensor(),
+                            transforms.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.4])])  # fmt: skip
+CASES = {
+    "timm-resnet": timm_folder("test_resnet"),
+    "timm-vit": timm_folder("test_vit"),
+    "timm-convnext": timm_folder("test_convnext"),
+    "timm-efficientnet": timm_folder("test_efficientnet"),
+    "timm-stride": timm_folder("test_resnet", output_stride=16),
+    "timm-border": timm_folder("test_efficientnet", {"crop_mode": "border", "img_size": 96}),
+    "timm-squash": timm_folder("test_convnext", {"crop_mode": "squash", "mean": (0.4, 0.5, 0.6), "crop_pct": 1.0}),
+    "timm-crop": timm_folder("test_resnet", {"crop_pct": 0.8, "interpolation": "bicubic"}, global_pool="max"),
+    "script-timm": timm_script("test_resnet"),
+    "script-timm-tag": timm_script("test_convnext.r160_in1k"),
+    "script-timm-size": timm_script("test_efficientnet", img_size=128, crop_pct=0.8),
+    "script-timm-mean": timm_script("test_resnet", mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)),
+    "script-timm-one-mean": timm_script("test_resnet", mean=[0.4], std=[0.3], input_size=(3, 96, 96)),
+    "script-timm-filter": timm_script("test_efficientnet", interpolation="nearest"),
+    "script-timm-squash": timm_script("test_vit", crop_mode="squash"),
+    "script-torchvision": torchvision_script("shufflenet_v2_x0_5", 224, 256),
+    "script-torchvision-232": torchvision_script("mobilenet_v3_small", 224, 232),
+    "script-torchvision-96": torchvision_script("squeezenet1_1", 96, 111, "bicubic"),
+    "script-torchvision-ema": torchvision_script("mobilenet_v2", 128, 147, ema=True),
+    "script-torchvision-nearest": torchvision_script("squeezenet1_1", 100, 100, "nearest"),
+    "example-torchvision": imagenet_example("torchvision", "shufflenet_v2_x0_5"),
+    "example-timm": imagenet_example("timm", "mobilenetv3_small_050"),
+    "lightning": lightning("test_resnet", PLAIN, image_size=64, mean=[0.4, 0.5, 0.6], std=(0.2, 0.3, 0.4)),
+    "lightning-resize": lightning(
+        "test_convnext", ImageClassification(crop_size=96, resize_size=101), img_size=96, resize_size=101
+    ),
+    "lightning-bicubic": lightning(
+        "test_efficientnet",
+        ImageClassification(crop_size=72, resize_size=80, interpolation=transforms.InterpolationMode.BICUBIC),
+        image_size=(72, 72), crop_pct=0.9, interpolation="bicubic",
+    ),
+    "hf-vit": hf("ViT", "ViT", VIT, size=SQUARE),
+    "hf-deit": hf("DeiT", "DeiT", VIT, size={"height": 71, "width": 71}, crop_size=SQUARE),
+    "hf-beit": hf("Beit", "Beit", VIT, size={"height": 70, "width": 70}, crop_size=SQUARE, do_center_crop=True),
+    "hf-dinov2": hf("Dinov2", "Bit", VIT, size={"shortest_edge": 73}, crop_size=SQUARE),
+    "hf-clip": hf("CLIP", "CLIP", {"vision_config": VIT}, size=EDGE, crop_size=SQUARE),
+    "hf-siglip": hf("Siglip", "Siglip", {"vision_config": VIT}, size=SQUARE),
+    "hf-convnext": hf("ConvNext", "ConvNext", {"hidden_sizes": [8] * 4, "depths": [1] * 4}, size=EDGE),
+    "hf-convnext-384": hf("ConvNext", "ConvNext", {"hidden_sizes": [8] * 4, "depths": [1] * 4}),
+    "hf-resnet": hf("ResNet", "ConvNext", {"embedding_size": 8, "hidden_sizes": [8] * 4, "depths": [1] * 4}, size=EDGE),
+    "hf-poolformer": hf("PoolFormer", "PoolFormer", {"hidden_sizes": [8] * 4, "depths": [1] * 4}, size=EDGE,
+                        crop_size=SQUARE),
+    "hf-mobilenet": hf("MobileNetV2", "MobileNetV2", {"depth_multiplier": 0.25}, size={"shortest_edge": 73},
+                       crop_size=SQUARE),
+    "hf-efficientnet": hf("EfficientNet", "EfficientNet", {"width_coefficient": 0.1, "depth_coefficient": 0.1,
+                                                           "hidden_dim": 128}, size=SQUARE),
+    "zero-shot-clip": towers("clip"),
+    "zero-shot-clip-crop": towers("clip", size={"shortest_edge": 37}),
+    "zero-shot-siglip": towers("siglip"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_decides_as_its_library_does(name, hundred, nine, folders, tmp_path):
+    torch.manual_seed(0)
+    arch, weights, plain = CASES[name](tmp_path)
+    asked = {"labels": "geirhos16", "options": {"templates": "single"}} if name.startswith("zero") else {}
+    given = asked or ({} if name.startswith("hf") else {"labels": nine})
+    card, _ = register("mine", arch, weights, **given, **folders)
+    model = load_model(card, folders["place"])
+    with torch.inference_mode():
+        wanted = plain(hundred)
+        logits = model.forward(model.prepare([np.asarray(image) for image in hundred], "card"))
+    spread = wanted.std(0).mean()
+    assert spread > 1e-4  # it looks
+    assert (logits - wanted).abs().max() < 1e-2 * spread
+    assert torch.equal(logits.argmax(1), wanted.argmax(1))
