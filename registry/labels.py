@@ -98,12 +98,28 @@ def _space(name: str, classes: Sequence[str], words: Sequence[str]) -> LabelSpac
 @cache
 def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
     """Category -> ImageNet-1k outputs, the sixteen categories in alphabetical order."""
-    data: dict[str, list[Any]] = yaml.safe_load((_FOLDER / "geirhos16.yaml").read_text(encoding="utf-8"))
-    groups = {}
-    for name, items in data.items():  # an item: 7, or 80-100
-        ends = [str(item).partition("-")[::2] for item in items]
-        groups[name] = tuple(i for first, last in ends for i in range(int(first), int(last or first) + 1))
-    return groups
+    return {name: _outputs(items) for name, items in _table("geirhos16.yaml").items()}
+
+
+@cache
+def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
+    """Of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet"): class, a WordNet
+    id or ObjectNet's folder, -> the ImageNet-1k outputs that are right for it; empty for every other set."""
+    table, (wnids, _) = _table("natural.yaml").get(name, []), _imagenet1k()
+    if isinstance(table, dict):
+        return {folder: _outputs(items) for folder, items in table.items()}
+    return {wnids[output]: (output,) for output in _outputs(table)}
+
+
+def _table(name: str) -> dict[str, Any]:
+    table: dict[str, Any] = yaml.safe_load((_FOLDER / name).read_text(encoding="utf-8"))
+    return table
+
+
+def _outputs(items: Sequence[Any]) -> tuple[int, ...]:
+    """Outputs of a list of such as 7 and "80-100"."""
+    ends = [str(item).partition("-")[::2] for item in items]
+    return tuple(i for first, last in ends for i in range(int(first), int(last or first) + 1))
 
 
 def _lines(name: str) -> list[str]:

@@ -18,6 +18,7 @@ from benchmark.stimuli.fetch import add as note
 from benchmark.stimuli.fetch import fetch as get
 from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.regenerate import make_set, parametric
+from benchmark.stimuli.shards import unpacked
 from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
 from benchmark.stimuli.verify import Depth
 from benchmark.stimuli.verify import verify as check
@@ -25,6 +26,7 @@ from benchmark.store import open_store
 from benchmark.store.place import is_there
 from benchmark.variables import read_settings
 from registry.cards import read_cards
+from registry.files import expanded
 
 Name = Annotated[str, Option("Of a set.")]
 Folder = Annotated[Path | None, Option("Make the set's folder in this one.", "--output", "-o", kind="new folder")]
@@ -85,9 +87,11 @@ def add(
     space: Annotated[str | None, Option("Label space of its categories: geirhos16, imagenet1k, ...")] = None,
     layout: Annotated[str | None, Option("How the folder is laid out: class-folder, masks, coco, ...")] = None,
 ) -> int:
-    """Use a folder that is already on this disk."""
+    """Use a folder that is already on this disk. Nothing is copied, but shards (Parquet of the Hugging Face layout,
+    WebDataset's tars): their images go into class folders."""
     settings = read_settings()
-    entry = note(name, folder, settings, role=role, space=space, layout=layout, report=say)
+    place = unpacked(name, expanded(folder).resolve(), space, settings, say) if layout is None else folder
+    entry = note(name, place, settings, role=role, space=space, layout=layout, report=say)
     say(f"added '{entry.name}' from {folder}")
     return 0
 

@@ -40,7 +40,7 @@ class Entry:
     extra: those beyond them that published means leave out; levels: the severities; and `count` is that of each cell.
     size: px of its square images; classes: how many there are. files: of textures and lists of names, file name ->
     SHA-256, in order. of: of a list of names, the set that has the images. archives: of a set in several archives, file
-    name -> address; none is pinned."""
+    name -> address; none is pinned. border: px that are cut off each side of an image."""
 
     name: str
     role: str
@@ -67,6 +67,7 @@ class Entry:
     classes: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     of: str = ""
+    border: int = 0
     archives: Mapping[str, str] = field(default_factory=dict)
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}

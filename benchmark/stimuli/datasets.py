@@ -78,7 +78,9 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
             origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
             # By this label the whole manifest enters the set's digest.
             labels["made"] = np.full(len(listing), f"stylised {text_digest(text)[:16]}")
-    images = FileImages(listing.files, remedy(entry), items, listing.folder)
+    if entry.border:
+        labels["made"] = np.full(len(listing), f"without a frame of {entry.border} px")
+    images = FileImages(listing.files, remedy(entry), items, listing.folder, entry.border)
     digest, mask = set_digest(listing.ids, items, labels), _masks(entry, images, settings)
     called, ids = name or entry.name, listing.ids
     return Stimuli(

@@ -17,7 +17,15 @@ from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS, PREFIX, Entry, Layou
 from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
-from benchmark.stimuli.items import check_spelling, images_below, list_classes, list_folder
+from benchmark.stimuli.items import (
+    check_spelling,
+    images_below,
+    list_classes,
+    list_folder,
+    names_classes,
+    subfolders,
+    validation_folder,
+)
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
@@ -65,6 +73,29 @@ class _Header(tarfile.TarInfo):
 _BLOCK = 2**20
 
 
+def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The entries of an archive but for folders, in order; for use within `foreign`. Raises StimuliError on paths that
+    lead out, or more than the most; ReadError where the archive is damaged or cut short."""
+    size = 0
+    with open_plain(archive) as file, tarfile.open(fileobj=file, tarinfo=_Header) as tar:
+        for count, info in enumerate(tar, 1):
+            size += info.size
+            if size > most_bytes or count > most_files:
+                raise StimuliError(f"{archive}: more than {most_bytes} bytes or {most_files} files; refused.")
+            path = PurePosixPath(info.name)
+            if path.is_absolute() or ".." in path.parts or "\\" in info.name:
+                raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
+            if not info.isdir():
+                yield tar, info
+        # `tarfile` stops in silence at a header that it does not understand: what follows the end must be zeros.
+        # Reading it makes the compressor compare its check sum.
+        rest: IO[bytes] = tar.fileobj  # type: ignore[assignment]
+        while block := rest.read(_BLOCK):
+            size += len(block)
+            if block.strip(b"\0") or size > most_bytes:
+                raise tarfile.ReadError("something follows its end")
+
+
 def unpack(
     archive: Path, member: str | None, target: Path, most_bytes: int = 16 * 2**30, most_files: int = 500_000
 ) -> int:
@@ -73,28 +104,15 @@ def unpack(
     where anything is wrong, nothing of it stays. Raises StimuliError on paths that lead out, links or devices in that
     folder, an absent folder, more than the most that it may unpack to (wanted or not), or an archive that is damaged or
     cut short; OSError where the disk is full."""
-    there, size, files = target.exists(), 0, 0
-    wanted = None if member is None else PurePosixPath(member)
+    there, files, wanted = target.exists(), 0, PurePosixPath(member or "")
     try:
-        with (
-            foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."),
-            open_plain(archive) as file,
-            tarfile.open(fileobj=file, tarinfo=_Header) as tar,
-        ):
-            for count, info in enumerate(tar, 1):
-                size += info.size
-                if size > most_bytes or count > most_files:
-                    raise StimuliError(f"{archive}: more than {most_bytes} bytes or {most_files} files; refused.")
-                if path := _wanted_path(archive, info, wanted):
-                    tar.extract(info.replace(name=path, deep=False), target, filter="data")
+        with foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."):
+            for tar, info in entries_of(archive, most_bytes, most_files):
+                inside = PurePosixPath(*PurePosixPath(info.name).parts[member is not None :])
+                if inside.parts and inside.is_relative_to(wanted):
+                    require_plain(archive, info)
+                    tar.extract(info.replace(name=str(inside.relative_to(wanted)), deep=False), target, filter="data")
                     files += 1
-            # `tarfile` stops in silence at a header that it does not understand: what follows the end must be zeros.
-            # Reading it makes the compressor compare its check sum.
-            rest: IO[bytes] = tar.fileobj  # type: ignore[assignment]
-            while block := rest.read(_BLOCK):
-                size += len(block)
-                if block.strip(b"\0") or size > most_bytes:
-                    raise tarfile.ReadError("something follows its end")
         if not files:
             raise StimuliError(f"{archive}: there is no folder '{member or '.'}' with files in it.")
         return files
@@ -104,17 +122,10 @@ def unpack(
         raise
 
 
-def _wanted_path(archive: Path, info: tarfile.TarInfo, wanted: PurePosixPath | None) -> str:
-    """Where an entry lies inside the wanted folder; "" if it does not, or is a folder."""
-    path = PurePosixPath(info.name)
-    if path.is_absolute() or ".." in path.parts or "\\" in info.name:
-        raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
-    inside = path if wanted is None else PurePosixPath(*path.parts[1:])
-    if info.isdir() or not inside.parts or not inside.is_relative_to(wanted or ""):
-        return ""
+def require_plain(archive: Path, info: tarfile.TarInfo) -> None:
+    """Raise StimuliError on an entry that is a link or a device."""
     if not info.isreg():
         raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
-    return str(inside.relative_to(wanted or ""))
 
 
 def make_folder(
@@ -197,7 +208,10 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
         raise StimuliError(f"{folder}: neither images nor tables of trials below this folder.")
     if all(PREFIX.match(path.name) for path in images):
         return "session", "geirhos16"
-    space = space_of({path.parent.name for path in images})
+    named = ({path.parent.name for path in images}, set(subfolders(folder)))
+    space = next(filter(None, map(space_of, named)), None)
+    if space is None and (validation_folder(folder) or any(map(names_classes, named))):
+        space = "imagenet1k"
     places = [path.relative_to(folder).parts for path in images]
     if all(len(parts) > 3 and SEVERITY.fullmatch(parts[-3]) for parts in places):
         return "cells", space
@@ -329,8 +343,8 @@ def add(
     report: Report = lambda _line: None,
 ) -> Entry:
     """Remember a folder as a set. A catalogue name keeps its own role, space and layout. What is not given is read off
-    the folder: layout from its names, space from its categories, role from the layout or the name. report: told which
-    images are left out, a line a reason. Raises StimuliError where the folder cannot be read as such a set."""
+    the folder: layout from its names, space from its categories, role from the layout or the name. report: told how
+    classes are read and what is left out, a line each. Raises StimuliError where it cannot be read as such a set."""
     place = expanded(folder).resolve()
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
@@ -349,7 +363,8 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
         for line in survey(entry, place).lines:
             report(line)
     elif entry.kind == "images":
-        list_folder(entry, place)
+        for line in list_folder(entry, place).notes:
+            report(line)
     else:
         counts: dict[str, Callable[[], str]] = {
             "names": lambda: f"{len(read_names(entry, place))} names of images in {entry.of}",

@@ -171,12 +171,13 @@ DARK = 128
 class FileImages:
     """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the remedy. files: paths, or
     names below `folder`; digests: SHA-256 of each file as the set was planned: the bytes that are decoded are those
-    bytes, or none."""
+    bytes, or none; border: px that are cut off each side."""
 
     files: Sequence[str | Path]
     remedy: str
     digests: Sequence[str] | None = None
     folder: Path = Path()
+    border: int = 0
 
     def path(self, index: int) -> Path:
         """Where the i-th image lies."""
@@ -196,7 +197,10 @@ class FileImages:
                     f"{path}: its content is not the one that was planned: it changed in the run, or its times were "
                     "set back. Run again; `bench data verify` reads every file anew."
                 )
-            return decoded_rgb(data)
+            pixels = decoded_rgb(data)
+            if self.border and min(pixels.shape[:2]) <= 2 * self.border:
+                raise ValueError(f"its frame of {self.border} px is all of it")
+            return pixels[self.border : len(pixels) - self.border, self.border : pixels.shape[1] - self.border]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,8 +24,9 @@ from benchmark.stimuli.catalogue import (
     read_pair,
     stimulus_id,
 )
-from benchmark.stimuli.image_files import read_text, text_digest
+from benchmark.stimuli.image_files import read_plain, read_text, text_digest
 from registry.foreign import foreign
+from registry.labels import label_space, match_name, subset_groups
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
 #: Spaces whose labels are the sixteen categories.
@@ -156,13 +159,15 @@ STRATA = ("category", "texture", "condition")
 @dataclass(frozen=True)
 class Listing:
     """The images of a folder in their fixed order: by category, then name. files: names below `folder`; ids: unique
-    names; labels: columns of str, one value per image; sampled: a part in the order of `sample_order` instead."""
+    names; labels: columns of str, one value per image; sampled: a part in the order of `sample_order` instead; notes:
+    how folders were read and what was left out, a line each."""
 
     folder: Path
     files: Sequence[str]
     ids: tuple[str, ...]
     labels: Mapping[str, Array]
     sampled: bool = False
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -265,27 +270,175 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
     return Listing(folder, files, tuple(item.id for item in items), label_columns(items))
 
 
+#: Parts of a data set that one trains, chooses and tests with.
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+#: Folders (super-classes, an archive's top) that may lie above a class's.
+DEEPEST = 5
+_NUMBERS, _NAMES = "numbers of classes", "names of classes"
+
+
 def list_classes(entry: Entry, folder: Path) -> Listing:
-    """The images of a folder of class folders, which may hold a million. An image is called by its file's name; where
-    one name is there in several classes, every image of the set is called "CATEGORY/NAME". Raises StimuliError where
-    there is no image, or a class that the space lacks."""
-    names: list[str] = []
-    classes: list[str] = []
-    counts: list[int] = []
-    for category in subfolders(folder):
-        with foreign("folder", folder / category, StimuliError), os.scandir(folder / category) as places:
-            images = sorted(place.name for place in places if _is_image(place.name) and not place.is_dir())
-        if images:
-            check_category(category, entry.space, folder / category)
-            classes.append(category)
-            counts.append(len(images))
-            names += images
-    if not names:
-        raise StimuliError(f"{folder}: no images for '{entry.name}': expected one folder per class.")
-    categories = np.repeat(np.array(classes), counts)
-    files = tuple(f"{category}/{name}" for category, name in zip(categories, names, strict=True))
-    ids = tuple(names) if len(set(names)) == len(names) else files
-    return Listing(folder, files, ids, {"category": categories})
+    """The images of a folder of class folders, which may hold a million; of ImageNet's validation images also as they
+    are published, beside their labels. Class folders may lie in others: the deepest that names a class counts; in a
+    space that is not known here the first, as torchvision has it. An image is called by its file's name; where one name
+    is there in several classes, every image of the set is called "CATEGORY/NAME". Raises StimuliError where there is no
+    image, a class that the set lacks, classes in several spellings, or splits (train, val) instead of classes."""
+    if entry.space == "imagenet1k" and (flat := validation_folder(folder)):
+        return _validation_images(folder, flat)
+    rows: list[tuple[str, str, str]] = []
+    spelled: dict[str, str] = {}
+    left_out = Counter[str]()
+    spellings = _spellings(entry, folder)
+    for parts, images, rest in _tree(entry, folder):
+        category, how = (
+            _class_of(entry, folder, parts, spellings) if images and parts else ("", "outside class folders")
+        )
+        if category:
+            spelled.setdefault(how, f"'{'/'.join(parts)}' is {category}")
+            rows += ((category, name, "/".join((*parts, name))) for name in images)
+        elif images:
+            left_out[how] += len(images)
+        left_out.update({f"in class folders: {kind or 'no suffix'}": n for kind, n in rest.items() if parts})
+    if len(spelled) > 1:
+        raise StimuliError(f"{folder}: classes in several spellings: {', '.join(spelled.values())}. Expected one.")
+    notes = [f"read as {how}: {spelled[how]}" for how in (_NUMBERS, _NAMES) if how in spelled]
+    notes += [f"left out: {n} files {why}" for why, n in left_out.most_common(10)]
+    if not rows:
+        raise StimuliError(
+            "; ".join([f"{folder}: no images for '{entry.name}': expected one folder per class", *notes])
+        )
+    return _listed(folder, rows, notes)
+
+
+def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[str]) -> Listing:
+    """The listing of images in any order: category, name, file below `folder`."""
+    categories, names, files = zip(*sorted(rows), strict=True)
+    named = (f"{category}/{name}" for category, name in zip(categories, names, strict=True))
+    ids = next((ids for ids in (names, tuple(named)) if len(set(ids)) == len(ids)), files)
+    return Listing(folder, files, ids, {"category": np.array(categories)}, notes=tuple(notes))
+
+
+def _spellings(entry: Entry, folder: Path) -> Mapping[str, Callable[[str], str]]:
+    """How folders may name the classes of a set, in the order in which they are tried: name -> class, "" where it is
+    none. Nothing in a space that is not known here. Numbers are those of ImageNet's outputs; of a set of some of its
+    classes they are places among these, and understood only where all of them are there."""
+    if entry.space in SIXTEEN:
+        return {"categories": lambda name: name if name in GEIRHOS16 else ""}
+    if entry.space != "imagenet1k":
+        return {}
+    groups, wnids = subset_groups(entry.role), label_space("imagenet1k").classes
+    if entry.role == "objectnet":
+        return {"objects": lambda name: wnids[groups[name][0]] if name in groups else ""}
+    numbers = {str(number): wnid for number, wnid in enumerate(groups or wnids)}
+    if groups and set(subfolders(folder)) != set(numbers):
+        numbers = {}
+    return {
+        "WordNet ids": lambda name: name if WNID.fullmatch(name) else "",
+        _NUMBERS: lambda name: numbers.get(name.lstrip("0") or "0", ""),
+        _NAMES: lambda name: match_name(name) if WNID.fullmatch(match_name(name)) else "",
+    }
+
+
+def names_classes(names: Collection[str]) -> bool:
+    """Whether folders can only be ImageNet's classes: all are called by names of them, or by the numbers 0 to 999."""
+    every = {str(number) for number in range(1000)}
+    return set(names) == every or (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names))
+
+
+def _class_of(
+    entry: Entry, folder: Path, parts: Sequence[str], spellings: Mapping[str, Callable[[str], str]]
+) -> tuple[str, str]:
+    """The class of the images in a folder below `folder`, and how that is spelled; "" and why, where the set does not
+    show them. Raises StimuliError where it is none of the set's."""
+    if not spellings:
+        return parts[0], "folders"
+    named = ((read(name), how) for how, read in spellings.items() for name in reversed(parts))
+    category, how = next((pair for pair in named if pair[0]), ("", "of objects that ImageNet lacks"))
+    if category or entry.role != "objectnet":
+        check_category(category or parts[-1], entry.space, where := folder.joinpath(*parts))
+        if entry.role != "objectnet" and (groups := subset_groups(entry.role)) and category not in groups:
+            raise StimuliError(f"{where}: {category} is none of the {len(groups)} classes of {entry.role}.")
+    return category, how
+
+
+def _tree(
+    entry: Entry, folder: Path, parts: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[str], Counter[str]]]:
+    """Every folder from `folder` down: the names that lead to it, its images, and how many other files it has by
+    suffix. Raises StimuliError at a folder of splits."""
+    place = folder.joinpath(*parts)
+    with foreign("folder", place, StimuliError), os.scandir(place) as items:
+        names = [(item.name, item.is_dir()) for item in items if not item.name.startswith(".")]
+    below = sorted(name for name, is_folder in names if is_folder)
+    images = [name for name, is_folder in names if not is_folder and _is_image(name)]
+    rest = (Path(name).suffix.lower() for name, is_folder in names if not is_folder and not _is_image(name))
+    yield parts, images, Counter(rest)
+    splits = [name for name in below if name.lower() in SPLITS]
+    if splits and (len(splits) > 1 or splits == below) and any(subfolders(place / name) for name in splits):
+        wanted = "train" if "train" in entry.name else "val"
+        best = next((name for name in splits if name.lower().startswith(wanted)), splits[0])
+        raise StimuliError(f"{place}: holds {' and '.join(splits)}, not classes. Did you mean {place / best}?")
+    for name in below if len(parts) < DEEPEST else ():
+        yield from _tree(entry, folder, (*parts, name))
+
+
+# ImageNet's validation images as they are published: all in one folder, their classes in a file.
+_VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG", re.IGNORECASE)
+_SOLUTION, _TRUTH = "LOC_val_solution.csv", "ILSVRC2012_validation_ground_truth.txt"
+
+
+def validation_folder(folder: Path) -> Path | None:
+    """Where ImageNet's validation images lie without class folders: in `folder`, or where Kaggle packs them below."""
+    for place in (folder, *(folder / below for below in ("ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val"))):
+        if place.is_dir() and not any(map(WNID.fullmatch, subfolders(place))):
+            with os.scandir(place) as items:
+                if any(_VALIDATION.fullmatch(item.name) for item in items):
+                    return place
+    return None
+
+
+def _validation_images(folder: Path, flat: Path) -> Listing:
+    """The images in `flat`, their classes from a file in `folder`, there or one above. Raises StimuliError."""
+    kits = (f"{kit}{_TRUTH}" for kit in ("", "data/", "ILSVRC2012_devkit_t12/data/"))
+    tables = (place / name for name in (_SOLUTION, *kits) for place in (folder, flat, flat.parent))
+    if (table := next(filter(Path.is_file, tables), None)) is None:
+        raise StimuliError(
+            f"{flat}: validation images without class folders. Put their labels beside them: {_SOLUTION} of Kaggle, "
+            f"or {_TRUTH} and meta.mat of the development kit."
+        )
+    truth = (_read_solution if table.name == _SOLUTION else _read_ground_truth)(table)
+    with os.scandir(flat) as items:
+        names = sorted(item.name for item in items if _is_image(item.name))
+    if unknown := [name for name in names if name.partition(".")[0] not in truth]:
+        raise StimuliError(f"{table}: says nothing of {len(unknown)} images in {flat}, such as {unknown[0]}.")
+    return _listed(flat, ((truth[name.partition(".")[0]], name, name) for name in names), [f"classes from {table}"])
+
+
+def _read_solution(table: Path) -> dict[str, str]:
+    """Image -> WordNet id, of rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ...": classes, each with a box;
+    those of an image are one. Raises StimuliError naming the row."""
+    truth = {}
+    with foreign("table of labels", table, StimuliError, "Expected the columns ImageId and PredictionString."):
+        for number, row in enumerate(csv.DictReader(read_text(table, encoding="utf-8-sig").splitlines()), 2):
+            wnid, *others = set(row["PredictionString"].split()[::5]) or {""}
+            if others or not WNID.fullmatch(wnid):
+                raise StimuliError(f"{table}, row {number}: expected one class, as in 'n01751748 111 108 230 366'.")
+            truth[row["ImageId"]] = wnid
+    return truth
+
+
+def _read_ground_truth(table: Path) -> dict[str, str]:
+    """Image -> WordNet id, of a number a line. The numbers are the development kit's own, no network's outputs, and
+    its meta.mat says what they mean. Raises StimuliError."""
+    from scipy.io import loadmat
+
+    expected = f"Its numbers are the development kit's own: put the kit's meta.mat beside it, or give {_SOLUTION}."
+    with foreign("labels", table, StimuliError, expected):
+        meta = io.BytesIO(read_plain(table.with_name("meta.mat")))
+        synsets = loadmat(meta, squeeze_me=True, variable_names=["synsets"])["synsets"]
+        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+        numbers = enumerate(map(int, read_text(table).split()), 1)
+        return {f"ILSVRC2012_val_{image:08d}": wnids[number] for image, number in numbers}
 
 
 def subfolders(folder: Path) -> list[str]:

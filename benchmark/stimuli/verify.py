@@ -127,7 +127,7 @@ def _verify_classes(entry: Entry, listing: Listing, settings: Settings, depth: D
     classes = set(listing.labels["category"].tolist())
     expected = f" of {entry.classes}" if entry.classes else ""
     seen = ", ".join(f"{width} x {height}" for (width, height), _ in sizes.most_common(3))
-    lines.append(f"{len(classes)}{expected} classes; {seen}{', ...' * (len(sizes) > 3)} px")
+    lines += [f"{len(classes)}{expected} classes; {seen}{', ...' * (len(sizes) > 3)} px", *listing.notes]
     if len(index) < n:
         lines.append(f"{len(index)} images were read, those of `--limit {len(index)}`; --full reads every one")
     return lines, [*broken, *_class_problems(entry, classes), *wrong]

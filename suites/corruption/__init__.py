@@ -11,6 +11,7 @@ from suites.corruption.cells import seen
 from suites.corruption.compare import compare
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.metrics import FIGURES, metrics
+from suites.corruption.natural import natural_suites
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
 from suites.corruption.score import score, settled
@@ -104,7 +105,7 @@ def _variants() -> dict[str, Suite]:
         plugged = CorruptionConfig(source="plugins", corruptions=("all",))
         variants["plugins"] = replace(_PLAIN, summary=summary, config=plugged)
     named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
-    return {**named, "stylized-imagenet": STYLISED, "suppression": SUPPRESSION}
+    return {**named, "stylized-imagenet": STYLISED, "suppression": SUPPRESSION, **natural_suites()}
 
 
 SUITE = replace(_PLAIN, variants=_variants(), stopping=EarlyStop(within=within))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+#: What is asked for the best: the outputs of the classes that a set has, or all.
+Rule = Literal["among", "of_all"]
 ListName = Literal["imagenet-c", "human", "suppression", "plugins"]
 #: The card whose errors on the same images can stand in for the published ones.
 ALEXNET = "alexnet"
@@ -46,3 +48,13 @@ class Folders:
     role: str
     corruptions: tuple[str, ...] = ("all",)
     references: tuple[str, ...] = (ALEXNET,)
+
+
+@dataclass(frozen=True)
+class NaturalSet:
+    """Other photographs of ImageNet's classes. role: of the set; rule: how its authors take an answer; classes: how
+    many it has."""
+
+    role: str
+    rule: Rule
+    classes: int = 1000

@@ -29,15 +29,19 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """Top-1 and top-5 accuracy on each of the two sets."""
-    known = bool(seen(trials.training, trials).any())
+    return score_sets(METRICS, trials, (SEEN,) if seen(trials.training, trials).any() else ())
+
+
+def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
+    """Each metric on its own set, with the reason where that is missing; flags: of those on other sets than the
+    photographs."""
     present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
     scores = []
-    for metric in METRICS:
+    for metric in metrics:
         if metric.role in trials.missing:
             scores.append(Score(metric.name, None, trials.missing[metric.role], role=metric.role))
         elif metric.role in present or not present:
-            flags = (SEEN,) if known and metric.role == STYLISED_ROLE else ()
-            scores.append(ratio_score(metric, trials, flags=flags))
+            scores.append(ratio_score(metric, trials, flags=flags if metric.role != ROLE else ()))
     return scores
 
 

@@ -26,7 +26,8 @@ def test_folders_are_shown_under_their_own_role():
         suite = SUITE.variants[name]
         assert vars(suite.config) == {"role": name, "corruptions": corruptions, "references": ("alexnet",)}
         assert suite.spaces == ("imagenet1k",) and {metric.role for metric in suite.metrics} == {""}
-    assert set(SUITE.variants) == {*SWEEPS, *FOLDERS} - {""}
+    natural = {"imagenet-a", "imagenet-r", "imagenet-sketch", "imagenet-v2", "objectnet"}
+    assert set(SUITE.variants) == {*SWEEPS, *FOLDERS, *natural} - {""}
 
 
 def test_corruptions_of_other_packages_are_a_variant_with_their_names(monkeypatch):

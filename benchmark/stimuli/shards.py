@@ -1,0 +1,157 @@
+"""Sets in shards: Parquet files as Hugging Face lays them out, and tars as WebDataset does. Their images go into class
+folders, byte by byte as they are and one at a time, so that a set is the very same (digests and all) in either form."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from benchmark.errors import StimuliError
+from benchmark.settings import Settings
+from benchmark.stimuli.catalogue import find_built_in
+from benchmark.stimuli.fetch import check_name, entries_of, make_folder, require_plain
+from benchmark.stimuli.image_files import LARGEST, open_plain, state_of
+from benchmark.stimuli.items import SUFFIXES, images_below
+from registry.foreign import foreign
+from registry.labels import label_space, match_name
+
+#: Part of a data set that a shard is of, as its path says: data/validation-00000-of-00014.parquet, test/0.tar.
+_SPLIT = re.compile(r"(?:^|[/_-])(train|val|valid|validation|test)(?=[/_.-])")
+MOST = 400 * 2**30, 4_000_000  # bytes, images
+_FORMATS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"))
+
+
+class Packed(NamedTuple):
+    """An image of a shard: what it is called ("" where it has no name), its class, its file's bytes."""
+
+    name: str
+    label: str
+    data: bytes
+
+
+def unpacked(name: str, folder: Path, space: str | None, settings: Settings, report: Callable[[str], None]) -> Path:
+    """The class folders of the shards in `folder`, made in the home folder where they are not there yet; `folder`
+    itself where it holds images, or no shards. space: of the set called `name`, unless the catalogue knows it. Of
+    several splits the validation images are read. An interrupted call begins again. Raises StimuliError."""
+    kinds = [f"{below}*.{kind}" for kind in ("parquet", "tar") for below in ("", "*/")]
+    shards = sorted(path for kind in kinds for path in folder.glob(kind))
+    known = find_built_in(name)
+    if not shards or (known and known.layout != "class-folder") or next(images_below(folder), None):
+        return folder
+    if known is None:
+        check_name(name)
+    space = known.space if known else space
+    splits = {path: (_SPLIT.findall(path.relative_to(folder).as_posix()) or [""])[-1] for path in shards}
+    parts = sorted(set(splits.values()))
+    part = next((known for known in ("validation", "valid", "val", "test") if known in parts), parts[0])
+    if len(parts) > 1:
+        report(f"{name}: of the splits {', '.join(filter(None, parts))} that of '{part}' is read")
+    shards = [path for path in shards if splits[path] == part]
+    target, size = settings.home / "unpacked" / name, sum(path.stat().st_size for path in shards)
+    report(f"{name}: {size / 2**30:.2f} GiB in {len(shards)} shards, unpacked into class folders at {target}")
+    text = json.dumps([[str(path), *state_of(path)] for path in shards])
+    make_folder(target, "shards.json", text, partial(_fill, shards, space), replace=True)
+    return target
+
+
+def _fill(shards: Sequence[Path], space: str | None, target: Path) -> None:
+    """Write the images of all shards; of shards that cannot be used nothing stays."""
+    taken: set[str] = set()
+    size = 0
+    try:
+        for path in shards:
+            with foreign("shard", path, StimuliError, "Expected a whole file of images with labels."):
+                for image in _parquet(path, space) if path.suffix == ".parquet" else _webdataset(path):
+                    label, name = _named(path, image, number := f"{len(taken):08d}")
+                    place = f"{label}/{name}" if f"{label}/{name}" not in taken else f"{label}/{number}-{name}"
+                    taken.add(place)
+                    size += len(image.data)
+                    if size > MOST[0] or len(taken) > MOST[1]:
+                        raise StimuliError(f"{path}: more than {MOST[0]} bytes or {MOST[1]} images; refused.")
+                    (target / place).parent.mkdir(exist_ok=True)
+                    (target / place).write_bytes(image.data)
+    except StimuliError:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+def _named(shard: Path, image: Packed, number: str) -> tuple[str, str]:
+    """The names of an image's class folder and of its file, made of its number where it has none. Raises StimuliError
+    on what would lead elsewhere, and on what is no labelled image."""
+    name, label = image.name, image.label.strip()
+    for text in (name, label):
+        if "/" in text or "\\" in text or text.startswith(".") or not text.isprintable() or len(text.encode()) > 200:
+            raise StimuliError(f"{shard}: '{text[:80]}' can be no name of a file or class; refused.")
+    if label in ("", "-1"):
+        raise StimuliError(f"{shard}: the image '{name or number}' has no label: a test split, or not labelled at all.")
+    if not (suffix := next((suffix for magic, suffix in _FORMATS if image.data.startswith(magic)), "")):
+        raise StimuliError(f"{shard}: the image '{name or number}' is no JPEG, PNG or WebP file.")
+    return label, name if PurePosixPath(name).suffix.lower() in SUFFIXES else f"{name or number}{suffix}"
+
+
+def _parquet(path: Path, space: str | None) -> Iterator[Packed]:
+    """The rows of a Parquet file, a few at a time."""
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise StimuliError(f"{path}: Parquet needs pyarrow: pip install 'gestaltbench[parquet]'.") from None
+    with open_plain(path) as file, parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20) as table:
+        stated, columns = table.schema_arrow.metadata or {}, table.schema_arrow.names
+        features = json.loads(stated.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+        image = _column(path, columns, features, "Image", ("image", "img", "jpg"))
+        label = _column(path, columns, features, "ClassLabel", ("label", "labels", "cls", "class", "wnid"))
+        names = _class_names(features.get(label, {}).get("names") or (), space)
+        for batch in table.iter_batches(batch_size=16, columns=[image, label]):
+            for cell, value in zip(batch[image].to_pylist(), batch[label].to_pylist(), strict=True):
+                data, called = (cell["bytes"], cell.get("path")) if isinstance(cell, dict) else (cell, None)
+                if not isinstance(data, bytes):
+                    raise StimuliError(f"{path}: '{called}' is only named: the images themselves are not in the shard.")
+                text = "" if value is None else names[value] if names and value >= 0 else str(value)
+                yield Packed((called or "").rpartition("/")[2], text, data)
+
+
+def _column(path: Path, columns: Sequence[str], features: Mapping[str, Any], kind: str, usual: Sequence[str]) -> str:
+    """The column that holds what is wanted, by the features that Hugging Face states, else by its usual name."""
+    typed = [name for name in columns if features.get(name, {}).get("_type") == kind]
+    if not (fitting := [name for name in usual if name in (typed or columns)] or typed):
+        raise StimuliError(f"{path}: no column '{usual[0]}'; it has: {', '.join(columns)}.")
+    return fitting[0]
+
+
+def _class_names(names: Sequence[str], space: str | None) -> Sequence[str]:
+    """The names of numbered classes; of ImageNet's thousand in their order the WordNet ids, since two of them may be
+    called alike ("crane")."""
+    wnids, known = label_space("imagenet1k").classes, list(map(match_name, names))
+    fits = len(names) == len(wnids) and all(name in ("", wnid) for name, wnid in zip(known, wnids, strict=True))
+    return wnids if fits and known.count("") < 100 and space in (None, "imagenet1k") else names
+
+
+def _webdataset(path: Path) -> Iterator[Packed]:
+    """The samples of a tar: neighbours of one name up to its first dot, an image and .cls or .json with its label; or
+    images in class folders."""
+    for _, group in groupby(_members(path), key=lambda member: member[0]):
+        members = list(group)
+        images = [(name, data) for _, name, data in members if name.suffix.lower() in SUFFIXES]
+        texts = {name.suffix: data for _, name, data in members if name.suffix.lower() not in SUFFIXES}
+        label = texts.get(".cls", b"").decode() or str(json.loads(texts.get(".json", b"{}")).get("label", ""))
+        if label and len(images) > 1:
+            raise StimuliError(f"{path}: several images for one label: {', '.join(name.name for name, _ in images)}.")
+        yield from (Packed(name.name, label or name.parent.name, data) for name, data in images)
+
+
+def _members(path: Path) -> Iterator[tuple[str, PurePosixPath, bytes]]:
+    """Images and labels of a tar: the sample's name, the path, the bytes."""
+    for tar, info in entries_of(path, *MOST):
+        name = PurePosixPath(info.name)
+        require_plain(path, info)
+        kind = name.suffix.lower()
+        if not name.name.startswith(".") and kind in SUFFIXES | {".cls", ".json"}:
+            if info.size > (LARGEST if kind in SUFFIXES else 2**20):
+                raise StimuliError(f"{path}: the entry {info.name!r} has {info.size} bytes; refused.")
+            file = tar.extractfile(info)
+            assert file is not None  # a plain file has content
+            yield str(name.parent / name.name.partition(".")[0]), name, file.read()

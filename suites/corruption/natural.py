@@ -1,0 +1,103 @@
+"""Other pictures of ImageNet's classes (ImageNet-A, -R, -Sketch, -V2, ObjectNet) beside the validation images of these
+classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials, View
+from benchmark.errors import MissingStimuli
+from benchmark.stimuli.catalogue import NO_ANSWER
+from benchmark.stimuli.datasets import restrict
+from benchmark.stimuli.roles import ROLE
+from registry.labels import label_space, subset_groups
+from suites.corruption.config import NaturalSet, Rule
+from suites.corruption.stylised import score_sets
+
+SETS = {
+    "ImageNet-A: photographs that a ResNet-50 got wrong (Hendrycks et al. 2021)": NaturalSet(
+        "imagenet-a", "among", 200
+    ),
+    "ImageNet-R: art, toys and other renditions (Hendrycks et al. 2021)": NaturalSet("imagenet-r", "among", 200),
+    "ImageNet-Sketch: drawings (Wang et al. 2019)": NaturalSet("imagenet-sketch", "of_all"),
+    "ImageNet-V2: a second validation set (Recht et al. 2019)": NaturalSet("imagenet-v2", "of_all"),
+    "ObjectNet: objects at homes from odd views (Barbu et al. 2019)": NaturalSet("objectnet", "of_all", 113),
+}
+
+
+def plan(config: NaturalSet, shelf: Shelf) -> Plan:
+    """The set, which must be there, and the validation images of its classes, which may be missing with a reason; all
+    as a network's card says."""
+    sets, missing = {config.role: shelf.find(config.role)}, {}
+    wnids = label_space("imagenet1k").classes
+    known = {wnids[output] for group in subset_groups(config.role).values() for output in group} or {*wnids}
+    try:
+        natural = shelf.find(ROLE)
+        ids = [name for name, of in zip(natural.ids, natural.labels["category"].tolist(), strict=True) if of in known]
+        if not ids:
+            raise MissingStimuli(f"'{natural.name}' shows none of the classes of '{config.role}' here")
+        sets[ROLE] = restrict(natural, ids)
+    except MissingStimuli as error:
+        missing[ROLE] = str(error)
+    return Plan(tuple(Block(stimuli, presentation="card", role=role) for role, stimuli in sets.items()), missing)
+
+
+def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
+    """Columns [n]: among, of_all: whether the most probable output is one of the image's class, of the outputs of the
+    set's classes and of all; response: the answer by the rule of the set's authors, the image's category where right.
+    """
+    n, wnids = len(view.categories), label_space("imagenet1k").classes
+    groups = [[wnids[output] for output in outputs] for outputs in subset_groups(config.role).values()]
+    number = {name: at for at, group in enumerate(groups or zip(view.categories, strict=True)) for name in group}
+    owner = np.array([number.get(name, -1) for name in (*view.categories, NO_ANSWER)])  # class of each output
+    place = {name: at for at, name in enumerate(view.categories)}
+    truth, of_all = (
+        np.array([place.get(name, n) for name in np.asarray(names).tolist()])
+        for names in (view.labels["category"], view.responses)
+    )
+    some = np.where(owner[:n] >= 0, view.probabilities, 0)
+    # Where all of them round to 0 there is none; what is best of all is so among some.
+    among = np.where(owner[of_all] >= 0, of_all, np.where(some.max(axis=1) > 0, some.argmax(axis=1), n))
+    best = {"among": among, "of_all": of_all}
+    right = {rule: (owner[outputs] == owner[truth]) & (owner[truth] >= 0) for rule, outputs in best.items()}
+    named = np.array([*view.categories, NO_ANSWER])[best[config.rule]]
+    return {"response": np.where(right[config.rule], view.labels["category"], named), **right}
+
+
+def score(config: NaturalSet, trials: Trials) -> Sequence[Score]:
+    """The share of right answers on the set, by both rules where they differ, and on the validation images."""
+    return score_sets(_metrics(config), trials)
+
+
+def _right(rule: Rule, trials: Trials) -> tuple[Array, Array]:
+    return np.asarray(trials[rule] == 1, dtype=bool), np.ones(len(trials), dtype=bool)
+
+
+def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
+    role, rule, n = config.role, config.rule, config.classes
+    said = {"among": f"the best of the outputs of its {n} classes", "of_all": "the best of all 1,000 outputs"}
+    other: Rule = "of_all" if rule == "among" else "among"
+    own, others = (partial(Metric, span=(0.0, 1.0), ratio=partial(_right, way)) for way in (rule, other))
+    metrics = [
+        own(
+            "accuracy", "top-1", f"{said[rule]} is right", role=role, headline=True, chance=None if n == 113 else 1 / n
+        ),
+        others(f"accuracy_{other}", f"top-1 {other.replace('_', ' ')}", f"{said[other]} is right", role=role),
+        own("validation_accuracy", "validation", "as top-1, validation images of these classes", role=ROLE),
+    ]
+    return tuple(metric for metric in metrics if metric.name != "accuracy_among" or n < 1000)
+
+
+def natural_suites() -> dict[str, Suite]:
+    """A suite for each of the sets."""
+    plain = Suite("", 1, "", "decisions", (), plan, observe, score, spaces=("imagenet1k",))
+    suites = {}
+    for title, config in SETS.items():
+        asked = {"corruption": f"does robustness to corruptions carry over to {title.partition(':')[0]}?"}
+        name, summary = f"corruption:{config.role}", f"Accuracy on {title}"
+        suites[config.role] = replace(
+            plain, name=name, summary=summary, metrics=_metrics(config), config=config, questions=asked
+        )
+    return suites

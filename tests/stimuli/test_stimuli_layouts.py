@@ -1,0 +1,208 @@
+"""Labelled photographs in the layouts in which laboratories keep them are the same set as in class folders."""
+
+import shutil
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from benchmark.errors import StimuliError
+from benchmark.stimuli.catalogue import find_entry
+from benchmark.stimuli.datasets import open_folder, open_set
+from benchmark.stimuli.fetch import add
+from benchmark.stimuli.verify import verify
+from registry.labels import label_space, match_name, subset_groups
+
+WNIDS, WORDS = label_space("imagenet1k").classes, label_space("imagenet1k").words
+#: Outputs of six images: their sorted numbers as text (100 before 2) are in another order than as numbers.
+OUTPUTS = (2, 100, 2, 0, 999, 65)
+NAMES = [f"ILSVRC2012_val_{i:08d}.JPEG" for i in range(1, 7)]
+PAIRS = tuple(zip(NAMES, OUTPUTS, strict=True))
+
+
+@pytest.fixture
+def build(tmp_path, draw):
+    """build(folder, places): the six images as PNG bytes under the published names, each in its place below it."""
+
+    def make(folder, places, names=NAMES):
+        for i, (place, name) in enumerate(zip(places, names, strict=True)):
+            draw(tmp_path / "drawn.png", seed=i)
+            (tmp_path / folder / place).mkdir(parents=True, exist_ok=True)
+            shutil.move(tmp_path / "drawn.png", tmp_path / folder / place / name)
+        return tmp_path / folder
+
+    return make
+
+
+@pytest.fixture
+def published(build, settings):
+    """The six in class folders of WordNet ids."""
+    return open_folder(find_entry("imagenet-val", settings), build("wnids", [WNIDS[i] for i in OUTPUTS]), settings)
+
+
+def kaggle(folder, rows=None):
+    table = folder / "LOC_val_solution.csv"
+    rows = rows or [f"{name[:-5]},{WNIDS[i]} 111 108 230 366 {WNIDS[i]} 1 2 3 4 " for name, i in PAIRS]
+    table.write_text("\n".join(["ImageId,PredictionString", *reversed(rows)]))
+    return folder
+
+
+def devkit(folder, numbers=(5, 1, 5, 3, 2, 4)):
+    """The kit's own numbers: 1 is class 100, 2 is 999, 3 is 0, 4 is 65, 5 is 2; beyond them stand groups of classes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wnids = [WNIDS[i] for i in (100, 999, 0, 65, 2)] + ["n00001740"]
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
+    rows = [(number, wnid, "words", number > 5) for number, wnid in enumerate(wnids, 1)]
+    savemat(folder / "meta.mat", {"synsets": np.array(rows, dtype=kind)[:, None]})
+    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("\n".join(map(str, numbers)) + "\n")
+
+
+def same(settings, folder, published, name="imagenet-val"):
+    told = []
+    add(name, folder, settings, report=told.append)
+    stimuli = open_set(name, settings)
+    assert (stimuli.digest, stimuli.ids) == (published.digest, published.ids)
+    assert np.array_equal(stimuli.decode(3), published.decode(3))
+    return told
+
+
+FOLDERS = {
+    "numbers": [str(i) for i in OUTPUTS],
+    "padded numbers": [f"{i:03d}" for i in OUTPUTS],
+    "names": [WORDS[i].replace(" ", "_") for i in OUTPUTS],
+    "first words": [WORDS[i].partition(",")[0] for i in OUTPUTS],
+    "super-classes": [f"things/kind {i % 3}/{WNIDS[i]}" for i in OUTPUTS],
+    "below an archive's top": [f"imagenetv2-matched-frequency-format-val/{i}" for i in OUTPUTS],
+    "parts of a class": [f"{WNIDS[i]}/{7 + at % 2}" for at, i in enumerate(OUTPUTS)],
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_class_folders_in_any_spelling_are_one_set(kind, build, settings, published):
+    told = same(settings, build("other", FOLDERS[kind]), published)
+    read = {"numbers": "numbers of classes", "names": "names of classes"}.get(kind)
+    assert read is None or [line for line in told if line.startswith(f"read as {read}: '")]
+
+
+@pytest.mark.parametrize("place", ["", "val", "ILSVRC/Data/CLS-LOC/val"])
+@pytest.mark.parametrize("label", [kaggle, lambda folder: devkit(folder / "ILSVRC2012_devkit_t12/data")])
+def test_the_flat_validation_set_beside_its_labels(place, label, build, settings, published):
+    root = build("flat", [place] * 6)
+    label(root)
+    (told,) = same(settings, root / "val" if place == "val" else root, published)
+    assert told.startswith(f"classes from {root}")
+    lines = verify("imagenet-val", settings).lines
+    assert "6 of 50000 images: a part of the set" in lines
+
+
+def test_what_a_space_can_be_told_from(build, settings):
+    every = build("every", [str(i) for i in range(1000)], [f"{i}.png" for i in range(1000)])
+    assert add("v2-like", every, settings).space == "imagenet1k"
+    few = build("few", ["7", "8"], ["a.png", "b.png"])
+    with pytest.raises(StimuliError, match="Say in which decision space"):
+        add("digits", few, settings)
+    assert add("digits", few, settings, space="my-digits").space == "my-digits"
+    assert add("pets", build("pets", ["tabby cat", "beagle"], ["a.png", "b.png"]), settings).space == "imagenet1k"
+    kinds = build("kinds", ["dog/terriers", "dog", "cat/big"], ["a.png", "b.png", "c.png"])
+    add("super", kinds, settings, space="geirhos16")
+    assert open_set("super", settings).labels["category"].tolist() == ["cat", "dog", "dog"]
+    add("own", kinds, settings, space="my-own")
+    assert open_set("own", settings).labels["category"].tolist() == ["cat", "dog", "dog"]
+
+
+def test_files_of_other_kinds_are_named(build, settings, published):
+    folder = build("others", [WNIDS[i] for i in OUTPUTS])
+    for name in ("a.heic", "b.HEIC", "c.txt", "d"):
+        (folder / WNIDS[0] / name).write_text("?")
+    (folder / "README.txt").write_text("not in a class folder")
+    shutil.copy(folder / WNIDS[0] / NAMES[3], folder / "stray.png")
+    expected = {"1 files outside class folders", "2 files in class folders: .heic", "1 files in class folders: .txt",
+                "1 files in class folders: no suffix"}  # fmt: skip
+    assert {line.removeprefix("left out: ") for line in same(settings, folder, published)} == expected
+    assert all(f"left out: {line}" in verify("imagenet-val", settings).lines for line in expected)
+    empty = build("heic", ["n01440764"], ["x.heic"])
+    with pytest.raises(StimuliError, match=r"no images for 'imagenet-val'.*1 files in class folders: .heic"):
+        add("imagenet-val", empty, settings)
+
+
+BAD = {
+    "several spellings": (["7", WNIDS[3], "goldfish"], r"several spellings: '7' is .*, 'goldfish' is "),
+    "no class": (["n01440764", "sofa bed", "sofa bed"], "'sofa bed' is not a WordNet id"),
+    "counted from one": (["1", "2", "1000"], "'1000' is not a WordNet id"),
+    "two classes of one name": (["crane", "crane", "crane"], "'crane' is not a WordNet id"),
+    "splits": (
+        [f"{split}/{WNIDS[0]}" for split in ("train", "val", "test")],
+        r"test and train and val.*mean \S+/val\?",
+    ),
+    "one split": (["Val/x", "Val/y", "Val/z"], r"holds Val, not classes. Did you mean \S+/Val\?"),
+    "no labels": ([""] * 3, "LOC_val_solution.csv of Kaggle, or .*meta.mat"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_read_is_said(kind, build, settings):
+    places, message = BAD[kind]
+    folder = build("bad", places, NAMES[:3])
+    with pytest.raises(StimuliError, match=message):
+        add("imagenet-val", folder, settings)
+    if kind == "splits":
+        with pytest.raises(StimuliError, match=r"mean \S+/train\?"):
+            add("imagenet-train", folder, settings)
+
+
+TABLES = {
+    "the submission of another task": (["ILSVRC2012_val_00000001,"], r"row 2: expected one class"),
+    "two classes": ([f"{NAMES[0][:-5]},{WNIDS[0]} 1 2 3 4 {WNIDS[1]} 1 2 3 4"], "row 2: expected one class"),
+    "another set's": ([f"ILSVRC2012_test_00000001,{WNIDS[0]} 1 2 3 4"], "says nothing of 6 images in .*00000001.JPEG"),
+    "without the column": (["x"], "PredictionString"),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_wrong_table_of_labels(kind, build, settings):
+    rows, message = TABLES[kind]
+    folder = kaggle(build("flat", [""] * 6), rows)
+    if kind == "without the column":
+        (folder / "LOC_val_solution.csv").write_text("image,label\nILSVRC2012_val_00000001,1\n")
+    with pytest.raises(StimuliError, match=message):
+        add("imagenet-val", folder, settings)
+
+
+def test_the_kits_numbers_need_the_kits_classes(build, settings):
+    folder = build("flat", [""] * 6)
+    for numbers, message in (((1, 2, 7), "cannot be read"), ((5, 1, 5), "says nothing of 3 images")):
+        devkit(folder, numbers)
+        with pytest.raises(StimuliError, match=message):
+            add("imagenet-val", folder, settings)
+    (folder / "meta.mat").unlink()
+    with pytest.raises(StimuliError, match="own: put the kit's meta"):
+        add("imagenet-val", folder, settings)
+
+
+def test_a_set_of_some_classes_knows_them(build, settings):
+    classes = tuple(subset_groups("imagenet-a"))
+    add("imagenet-a", build("a", classes[:2], ["a.png", "b.png"]), settings)
+    assert open_set("imagenet-a", settings).labels["category"].tolist() == sorted(classes[:2])
+    with pytest.raises(StimuliError, match="n01440764 is none of the 200 classes of imagenet-a"):
+        add("imagenet-a", build("b", ["n01440764"], ["a.png"]), settings)
+    with pytest.raises(StimuliError, match="'6' is not a WordNet id"):  # an output, or the seventh of the set?
+        add("imagenet-a", build("c", ["6"], ["a.png"]), settings)
+    numbered = build("d", [str(i) for i in range(200)], [f"{i}.png" for i in range(200)])
+    add("imagenet-a", numbered, settings)
+    stimuli = open_set("imagenet-a", settings)
+    assert dict(zip(stimuli.ids, stimuli.labels["category"].tolist(), strict=True))["123.png"] == classes[123]
+
+
+def test_objectnet_shows_what_imagenet_has_without_the_frame(build, settings):
+    names = [f"{i}.png" for i in range(5)]
+    places = [f"images/{name}" for name in ("alarm_clock", "alarm_clock", "t-shirt", "squeegee", "air_freshener")]
+    told = []
+    folder = build("objectnet-1.0", places, names)
+    add("objectnet", folder, settings, report=told.append)
+    stimuli = open_set("objectnet", settings)
+    assert stimuli.labels["category"].tolist() == [WNIDS[409], WNIDS[409], match_name("jersey")]
+    assert told == ["left out: 2 files of objects that ImageNet lacks"]
+    assert stimuli.decode(0).shape == (4, 4, 3)
+    plain = open_folder(find_entry("imagenet-val", settings), build("e", [WNIDS[409]] * 2, names[:2]), settings)
+    assert np.array_equal(stimuli.decode(0), plain.decode(0)[2:-2, 2:-2])
+    assert set(stimuli.labels["made"].tolist()) == {"without a frame of 2 px"}

@@ -1,0 +1,200 @@
+"""Sets in shards, written by the libraries whose layouts these are, are the very sets that they are as folders."""
+
+import io
+import tarfile
+
+import pytest
+
+from benchmark.errors import StimuliError
+from benchmark.stimuli import shards
+from benchmark.stimuli.catalogue import find_entry
+from benchmark.stimuli.datasets import open_folder, open_set
+from benchmark.stimuli.fetch import add
+from registry.labels import label_space, subset_groups
+
+WNIDS, WORDS = label_space("imagenet1k").classes, label_space("imagenet1k").words
+OUTPUTS = (2, 134, 2, 0, 517, 65)  # 134 and 517 are both a crane
+NAMES = [f"ILSVRC2012_val_{i:08d}.png" for i in range(6)]
+
+
+@pytest.fixture
+def images(tmp_path, draw):
+    return [draw(tmp_path / "drawn" / name, seed=i).read_bytes() for i, name in enumerate(NAMES)]
+
+
+@pytest.fixture
+def published(images, tmp_path, settings):
+    """The six in class folders."""
+    for name, data, output in zip(NAMES, images, OUTPUTS, strict=True):
+        (tmp_path / "plain" / WNIDS[output]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "plain" / WNIDS[output] / name).write_bytes(data)
+    return open_folder(find_entry("imagenet-val", settings), tmp_path / "plain", settings)
+
+
+def added(folder, settings, name="imagenet-val", **about):
+    told = []
+    place = shards.unpacked(name, folder, about.get("space"), settings, told.append)
+    add(name, place, settings, report=told.append, **about)
+    return open_set(name, settings), told
+
+
+def tar(path, members):
+    """A tar of (name, bytes) or TarInfo."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as out:
+        for member in members:
+            info, data = (
+                (member, b"") if isinstance(member, tarfile.TarInfo) else (tarfile.TarInfo(member[0]), member[1])
+            )
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+    return path.parent
+
+
+def parquet(path, images, labels, names=None, image_column="image"):
+    """A shard as `datasets` writes it (the metadata are its own)."""
+    datasets = pytest.importorskip("datasets", exc_type=ImportError)
+    label = datasets.ClassLabel(names=list(names)) if names else datasets.Value("int64")
+    features = datasets.Features({image_column: datasets.Image(), "label": label})
+    rows = {image_column: [{"bytes": data, "path": name} for name, data in images], "label": list(labels)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(path)
+    return path.parent
+
+
+@pytest.mark.slow
+def test_parquet_of_hugging_face_with_the_words_of_imagenet(images, published, tmp_path, settings):
+    names = [f"{words} {i}" if words == "crane" else words for i, words in enumerate(WORDS)]  # must be unique there
+    pairs = list(zip(NAMES, images, strict=True))
+    for part in (slice(0, 4), slice(4, 6)):
+        folder = parquet(
+            tmp_path / f"hub/data/validation-{part.start:05d}-of-00002.parquet", pairs[part], OUTPUTS[part], names
+        )
+    parquet(tmp_path / "hub/data/test-00000-of-00001.parquet", pairs[:1], [-1], names)
+    parquet(tmp_path / "hub/data/train-00000-of-00001.parquet", pairs[:1], [7], names)
+    stimuli, told = added(folder.parent, settings)
+    assert (stimuli.digest, stimuli.ids) == (published.digest, published.ids)
+    assert told[0] == "imagenet-val: of the splits test, train, validation that of 'validation' is read"
+    assert "2 shards, unpacked into class folders" in told[1]
+    before = (settings.home / "unpacked/imagenet-val/shards.json").stat().st_mtime_ns
+    assert added(folder.parent, settings)[0].digest == published.digest  # not unpacked again
+    assert (settings.home / "unpacked/imagenet-val/shards.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_parquet_with_own_classes_numbers_or_nameless_images(images, tmp_path, settings):
+    pairs = [("", data) for data in images[:2]]
+    own, _ = added(
+        parquet(tmp_path / "own/a.parquet", pairs, [1, 0], ["desk", "tench"], "img"), settings, "mine", space="my"
+    )
+    assert own.ids == ("00000001.png", "00000000.png") and own.labels["category"].tolist() == ["desk", "tench"]
+    numbered, _ = added(parquet(tmp_path / "numbered/a.parquet", pairs, [7, 900]), settings)
+    assert numbered.labels["category"].tolist() == [WNIDS[7], WNIDS[900]]
+    with pytest.raises(StimuliError, match="has no label"):
+        added(parquet(tmp_path / "test/a.parquet", pairs, [0, -1], ["a", "b"]), settings, "test", space="my")
+    pyarrow = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.read_table(tmp_path / "own/a.parquet")
+    for changed, message in ((table.drop(["img"]), "no column 'image'"), (table.drop(["label"]), "no column 'label'")):
+        (tmp_path / "bad").mkdir(exist_ok=True)
+        pyarrow.write_table(changed, tmp_path / "bad/a.parquet")
+        with pytest.raises(StimuliError, match=message):
+            added(tmp_path / "bad", settings, "bad", space="my")
+    (tmp_path / "bad/a.parquet").write_bytes((tmp_path / "own/a.parquet").read_bytes()[:300])
+    with pytest.raises(StimuliError, match=r"shard .*a.parquet cannot be read"):
+        added(tmp_path / "bad", settings, "bad", space="my")
+
+
+@pytest.mark.slow
+def test_a_webdataset_as_its_library_writes_it(images, published, tmp_path, settings):
+    writer = pytest.importorskip("webdataset").TarWriter
+    for name, label in (("cls", int), ("json", lambda output: {"label": output, "words": WORDS[output]})):
+        (tmp_path / name).mkdir()
+        with writer(str(tmp_path / name / "imagenet1k-validation-00.tar")) as out:
+            for key, data, output in zip(NAMES, images, OUTPUTS, strict=True):
+                out.write({"__key__": key[:-4], "png": data, name: label(output)})
+        (tmp_path / name / "classnames.txt").write_text("kept beside the shards")
+        assert added(tmp_path / name, settings)[0].digest == published.digest
+
+
+def test_class_folders_in_a_tar(images, published, tmp_path, settings):
+    """Names with dots in front are one sample each, as ImageNet-A's: 0.000116_digital clock.png."""
+    members = [(f"val/{WNIDS[i]}/{name}", data) for name, data, i in zip(NAMES, images, OUTPUTS, strict=True)]
+    assert added(tar(tmp_path / "t/0.tar", [("val/LICENSE", b""), *members]), settings)[0].digest == published.digest
+    dotted = [(f"n07768694/0.{i}_x.png", data) for i, data in enumerate(images)]
+    stimuli, _ = added(tar(tmp_path / "d/0.tar", dotted), settings, "imagenet-a")
+    assert stimuli.ids == tuple(f"0.{i}_x.png" for i in range(6))
+
+
+def test_numbers_of_a_set_of_some_classes(images, tmp_path, settings):
+    members = [
+        (f"s{i}.{end}", data) for i in range(200) for end, data in (("png", images[0]), ("cls", str(i).encode()))
+    ]
+    stimuli, _ = added(tar(tmp_path / "t/test/0.tar", members).parent, settings, "imagenet-r")
+    assert stimuli.labels["category"].tolist() == list(subset_groups("imagenet-r"))
+
+
+def hostile(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+PNG = b"\x89PNG"
+BAD = {
+    "a path that leads out": ([("../a.png", PNG), ("../a.cls", b"1")], "leads out of the archive; refused"),
+    "an absolute path": ([("/tmp/a.png", PNG), ("/tmp/a.cls", b"1")], "leads out"),
+    "a link": ([hostile("a.png", tarfile.SYMTYPE, "/etc/passwd"), ("a.cls", b"1")], "is no plain file; refused"),
+    "a device": ([hostile("a.png", tarfile.CHRTYPE)], "is no plain file; refused"),
+    "a class that leads out": ([("a.png", PNG), ("a.cls", b"../../x")], "'../../x' can be no name"),
+    "a hidden class": ([("a.png", PNG), ("a.cls", b"..")], r"'..' can be no name"),
+    "no label": ([("a.png", PNG), ("b.cls", b"1")], "'a.png' has no label"),
+    "two images for a label": (
+        [("a.png", PNG), ("a.jpg", PNG), ("a.cls", b"1")],
+        "several images for one label: a.png, a.jpg",
+    ),
+    "no image": ([("a.png", b"GIF89a"), ("a.cls", b"1")], "'a.png' is no JPEG, PNG or WebP"),
+    "an endless label": ([("a.cls", b"1" * (2**20 + 1))], "has 1048577 bytes; refused"),
+    "no sample": ([("a.txt", b"words")], "neither images nor tables|no images"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_tar_that_is_refused_leaves_nothing(kind, tmp_path, settings):
+    members, message = BAD[kind]
+    folder = tar(
+        tmp_path / "shards/0.tar", [("n01440764/good.png", PNG), *members] if "sample" not in kind else members
+    )
+    with pytest.raises(StimuliError, match=message):
+        added(folder, settings)
+    rest = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert rest == ["0.tar"] or kind == "no sample"
+
+
+def test_cut_short_or_too_much(images, tmp_path, settings, monkeypatch):
+    members = [(f"n01440764/{name}", data) for name, data in zip(NAMES, images, strict=True)]
+    folder = tar(tmp_path / "shards/0.tar", members)
+    whole = (folder / "0.tar").read_bytes()
+    for cut in (whole[:700], whole[: 512 * 5 + 100], whole[:1024] + b"\1" * 600):
+        (folder / "0.tar").write_bytes(cut)
+        with pytest.raises(StimuliError, match=r"shard .*0.tar cannot be read"):
+            added(folder, settings)
+    (folder / "0.tar").write_bytes(whole)
+    for most in ((2**30, 3), (500, 9)):
+        monkeypatch.setattr(shards, "MOST", most)
+        with pytest.raises(StimuliError, match="refused"):
+            added(folder, settings)
+    assert not list(settings.home.rglob("*.png"))
+
+
+def test_names_that_repeat_are_both_kept(images, tmp_path, settings):
+    members = [(f"{part}/n01440764/x.png", data) for part, data in zip("ab", images, strict=False)]
+    stimuli, _ = added(tar(tmp_path / "t/0.tar", members), settings)
+    assert stimuli.ids == ("00000001-x.png", "x.png") and len(set(stimuli.items)) == 2
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path, settings, monkeypatch):
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub/a.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(StimuliError, match=r"pip install 'gestaltbench\[parquet\]'"):
+        added(tmp_path / "hub", settings)

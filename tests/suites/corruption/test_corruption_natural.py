@@ -1,0 +1,154 @@
+"""ImageNet-A, -R, -Sketch, -V2 and ObjectNet: which answer is right by the rule of each; the program on all five."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from benchmark import api
+from benchmark.api import RunRequest, Silent, execute, prepare
+from benchmark.stats import wilson
+from benchmark.testing import check_suite
+from benchmark.variables import read_settings
+from registry.labels import decide, label_space, subset_groups
+from suites.corruption import SUITE
+from suites.corruption.natural import SETS, observe
+
+WNIDS = label_space("imagenet1k").classes
+NAMES = ("imagenet-a", "imagenet-r", "imagenet-sketch", "imagenet-v2", "objectnet")
+
+
+def shown(probabilities, truth, responses=None):
+    best = np.asarray(WNIDS)[probabilities.argmax(axis=1)]
+    labels = {"category": np.asarray([WNIDS[i] for i in truth])}
+    return SimpleNamespace(
+        probabilities=np.asarray(probabilities, dtype=np.float32), labels=labels, categories=WNIDS,
+        responses=best if responses is None else np.asarray(responses),
+    )  # fmt: skip
+
+
+def columns(name, *view):
+    return observe(SUITE.variants[name].config, shown(*view))
+
+
+def test_the_classes_are_the_published_ones():
+    for letter in "ar":
+        listed = Path(timm.__file__).parent / f"data/_info/imagenet_{letter}_synsets.txt"
+        groups = subset_groups(f"imagenet-{letter}")
+        assert list(groups) == listed.read_text().split()
+        assert all(WNIDS[output] == wnid for wnid, (output,) in groups.items())
+    groups = subset_groups("objectnet")
+    outputs = [output for group in groups.values() for output in group]
+    assert (len(groups), len(outputs), len(set(outputs))) == (113, 125, 125)
+    words = dict(enumerate(label_space("imagenet1k").words))
+    assert [words[i].partition(",")[0] for i in groups["chair"]] == ["barber chair", "folding chair", "rocking chair"]
+    assert [words[i] for i in groups["helmet"]] == ["crash helmet", "football helmet"]
+    assert words[groups["full_sized_towel"][0]] == "bath towel" and words[groups["winter_glove"][0]] == "mitten"
+    assert subset_groups("imagenet-v2") == {} == subset_groups("imagenet1k")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_right_is_the_best_of_the_sets_outputs_or_of_all(name):
+    """Against the masked logits of the published evaluations."""
+    logits = torch.randn(500, 1000, generator=torch.Generator().manual_seed(3)) * 4
+    groups = list(subset_groups(name).values()) or [(i,) for i in range(1000)]
+    truth = np.random.default_rng(0).integers(0, len(groups), 500)
+    for row, of in enumerate(truth[:300]):  # most are nearly right
+        logits[row, groups[of][-1]] += 12
+    got = columns(
+        name, decide(logits, label_space("imagenet1k").grouping("imagenet1k")).numpy(), [groups[i][0] for i in truth]
+    )
+    projected = torch.stack([logits[:, list(group)].amax(dim=1) for group in groups], dim=1).argmax(dim=1).numpy()
+    best = logits.argmax(dim=1).tolist()
+    np.testing.assert_array_equal(got["among"], projected == truth)
+    assert got["of_all"].tolist() == [b in groups[of] for b, of in zip(best, truth, strict=True)]
+    rule = "among" if name in NAMES[:2] else "of_all"
+    right = got["response"] == np.asarray([WNIDS[groups[i][0]] for i in truth])
+    np.testing.assert_array_equal(right, got[rule])
+    assert 0.2 < got["of_all"].mean() <= got["among"].mean() < 0.9
+    assert (len(groups) == 1000) == bool((got["among"] == got["of_all"]).all())
+
+
+def test_answers_by_hand():
+    groups, table = subset_groups("objectnet"), np.full((4, 1000), 1e-5)
+    table[0, 530] = table[1, 530] = table[2, 0] = table[3, 0] = 0.9  # digital clock twice, tench twice
+    table[2, 409] = 0.05
+    got = columns("objectnet", table, [409, 954, 409, 954])
+    assert groups["alarm_clock"] == (409, 530)
+    assert got["of_all"].tolist() == [True, False, False, False] and got["among"].tolist() == [True, False, True, False]
+    assert got["response"].tolist() == [WNIDS[409], WNIDS[530], WNIDS[0], WNIDS[0]]
+    # Photographs of the validation set carry their own class, which may be the second of an object.
+    assert columns("objectnet", table, [530, 530, 0, 0])["of_all"].tolist() == [True, True, False, False]
+    certain = np.zeros((2, 1000))
+    certain[:, 0] = 1  # a class that ImageNet-A lacks, and everything else rounds to 0
+    got = columns("imagenet-a", certain, [6, 6], ["na", WNIDS[0]])
+    assert not got["among"].any() and not got["of_all"].any() and got["response"].tolist() == ["na", "na"]
+
+
+def write(folder, places, side=64):
+    for number, place in enumerate(places):
+        path = folder / place / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((side, side, 3), number, dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """Two ideal observers on all five sets and on a validation set, of which some classes are in each."""
+    data = tmp_path / "data"
+    for name in NAMES[:2]:
+        write(data / name, list(subset_groups(name))[:5])
+    write(data / "imagenet-sketch", WNIDS[:4])
+    write(data / "imagenet-v2", map(str, range(6)))
+    write(data / "objectnet" / "images", ["alarm_clock", "chair", "chair", "squeegee"])
+    write(data / "imagenet-val", [*WNIDS[:10], WNIDS[559], WNIDS[765]])
+    monkeypatch.setenv("BENCH_DATA", str(data))
+    settings = read_settings(str(tmp_path / "r.db"))
+    suites = ",".join(f"corruption:{name}" for name in NAMES)
+    prepared = prepare(RunRequest(models="ideal-shape,ideal-constant", suites=suites), settings)
+    assert not execute(prepared, Silent()).failed
+    return prepared, str(tmp_path / "r.db")
+
+
+def test_each_set_has_a_board_with_interval_and_n(ran):
+    prepared, db = ran
+    shown = {
+        task.suite.name: [(b.role, b.presentation, len(b.stimuli)) for b in task.plan.blocks] for task in prepared.tasks
+    }
+    natural = {"imagenet-a": 2, "imagenet-r": 6, "imagenet-sketch": 12, "imagenet-v2": 12, "objectnet": 2}
+    n = dict(zip(NAMES, (5, 5, 4, 6, 3), strict=True))
+    for name in NAMES:
+        assert shown[f"corruption:{name}"] == [(name, "card", n[name]), ("natural", "card", natural[name])]
+        (board,) = api.rank(f"corruption:{name}", db=db)
+        first = next(row for row in board.references if row.observer == "ideal-shape")
+        cell = first.cells["accuracy"]
+        assert (cell.value, cell.n) == (1.0, n[name])
+        assert (cell.low, cell.high) == pytest.approx(wilson(n[name], n[name]))
+        assert first.cells["validation_accuracy"].n == natural[name]
+        other = {"imagenet-a": "accuracy_of_all", "imagenet-r": "accuracy_of_all", "objectnet": "accuracy_among"}
+        assert set(first.cells) == {"accuracy", "validation_accuracy", *([other[name]] if name in other else [])}
+    (summary,) = api.summary(db=db)
+    assert {head.suite for head in summary.headlines} == {f"corruption:{name}" for name in NAMES}
+
+
+def test_without_validation_images_the_reason_is_kept(tmp_path, monkeypatch):
+    write(tmp_path / "imagenet-a", list(subset_groups("imagenet-a"))[:5])
+    write(tmp_path / "imagenet-val", [WNIDS[0]])
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    settings = read_settings(str(tmp_path / "r.db"))
+    prepared = prepare(RunRequest(models="ideal-shape", suites="corruption:imagenet-a,corruption:objectnet"), settings)
+    first, second = prepared.tasks
+    assert "shows none of the classes" in first.plan.missing["natural"]
+    assert "bench data add objectnet FOLDER" in second.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_it_keeps_the_contract(name):
+    suite = SUITE.variants[name]
+    assert suite.config in SETS.values() and suite.questions.keys() == {"corruption"}
+    assert not [check for check in check_suite(suite) if not check.ok]
