@@ -435,7 +435,7 @@ def _read_ground_truth(table: Path) -> dict[str, str]:
     expected = f"Its numbers are the development kit's own: put the kit's meta.mat beside it, or give {_SOLUTION}."
     with foreign("labels", table, StimuliError, expected):
         meta = io.BytesIO(read_plain(table.with_name("meta.mat")))
-        synsets = loadmat(meta, squeeze_me=True, variable_names=["synsets"])["synsets"]
+        synsets = loadmat(meta, squeeze_me=True, variable_names=["synsets"])["synsets"]  # type: ignore[arg-type]
         wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
         numbers = enumerate(map(int, read_text(table).split()), 1)
         return {f"ILSVRC2012_val_{image:08d}": wnids[number] for image, number in numbers}

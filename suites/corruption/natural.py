@@ -38,7 +38,8 @@ def plan(config: NaturalSet, shelf: Shelf) -> Plan:
         ids = [name for name, of in zip(natural.ids, natural.labels["category"].tolist(), strict=True) if of in known]
         if not ids:
             raise MissingStimuli(f"'{natural.name}' shows none of the classes of '{config.role}' here")
-        sets[ROLE] = restrict(natural, ids)
+        whole = len(ids) if len(natural) == natural.whole else natural.whole
+        sets[ROLE] = replace(restrict(natural, ids), whole=whole)
     except MissingStimuli as error:
         missing[ROLE] = str(error)
     return Plan(tuple(Block(stimuli, presentation="card", role=role) for role, stimuli in sets.items()), missing)
