@@ -1,10 +1,15 @@
 """What all tests share: a home of their own, and the command line inside this process."""
 
 import gc
+import os
 import re
 import sys
 from dataclasses import dataclass
 from itertools import count
+
+# Before numpy and torch are loaded, here and in every process of a test: networks of tests are small, and threads that
+# wait for one another cost more than the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
