@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__", "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery",
-    "import_leaderboard", "import_scores", "import_trials", "models", "plot", "provenance", "rank", "reference",
-    "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
+    "import_leaderboard", "import_scores", "import_trials", "models", "plot", "power", "provenance", "rank",
+    "reference", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
     "training_curves", "transfer", "trials",
 ]  # fmt: skip
 #: A verb of older versions -> what took its place.

@@ -22,7 +22,7 @@ from benchmark.display import counted
 from benchmark.engine.score_shards import RunReport
 from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
-from benchmark.leaderboard.comparison import comparison_tables
+from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
 from benchmark.leaderboard.consistency import ObserverPair, pair_table, pairs
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.links import pair_table as link_table
@@ -136,6 +136,10 @@ def _compare(tests: Compared) -> Results[SuiteComparison]:
     return replace(compared, title=title, shown=lambda _: comparison_tables(tests))
 
 
+def _power(rows: Sequence[PowerRow]) -> Results[PowerRow]:
+    return Results(f"power of {counted(len(rows), 'comparison')}", tuple(rows), lambda some: [power_table(some)])
+
+
 def _show(rows: ObserverScores) -> Results[ScoreRow]:
     title = f"{counted(len(rows), 'score')} of {rows.observer.name}"
     shown = observer_tables(rows, rows.stimuli, rows.suites)
@@ -178,6 +182,7 @@ summary = _face(api.summary, _summary)
 correlate = _face(api.correlate, _correlate)
 training_curves = _face(api.training_curves, _training_curves)
 compare = _face(api.compare, _compare)
+power = _face(api.power, _power)
 diff = _face(api.diff, _certain)
 show = _face(api.show, _show)
 provenance = _face(api.provenance, _provenance)

@@ -10,7 +10,7 @@ from benchmark.api.cards import (
     register_each_template,
     rename_model,
 )
-from benchmark.api.comparing import compare, compare_each, diff, differences, discordant
+from benchmark.api.comparing import compare, compare_each, diff, differences, discordant, power
 from benchmark.api.databases import check_db, db_status, merge
 from benchmark.api.exchange import consistency, document, export, observer_trials, scores, trials
 from benchmark.api.importing import ReferenceReport, import_trials, reference, rescore

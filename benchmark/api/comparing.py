@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from benchmark.api.options import Db, Option, SuiteName, joined
 from benchmark.api.ranking import check_trials
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_here
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
-from benchmark.display import masked
+from benchmark.display import counted, masked
 from benchmark.engine.plan import Task, plan_tasks
 from benchmark.engine.scoring import PEOPLE, Both, alike, both_of, compare_observers, discordant_of, network_pairs
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
-from benchmark.leaderboard.comparison import Change, Diff, Margin, judged, nothing_known, seen_so_far
+from benchmark.leaderboard.comparison import Change, Diff, Margin, PowerRow, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.settings import Settings
 from benchmark.stats.comparisons import (
@@ -33,6 +34,7 @@ from benchmark.stats.comparisons import (
     compared_to_each,
 )
 from benchmark.stats.intervals import Floats
+from benchmark.stats.power import assumed
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
 from benchmark.stimuli.datasets import shuffled
@@ -114,6 +116,69 @@ def compare_each(a: str, others: str, *, suite: str | None = None, db: str | Non
         if not tests.rows:
             raise BenchError(_nothing(f"'{a}' and '{others}' have", settings))
         return replace(tests, outdated=_remarks(store, now, (row for _, row in tests.rows), a, *chosen))
+
+
+#: Of a plan for networks that are not run yet: so many that are here, evenly over the ranks.
+PLANNED = 12
+
+
+def power(
+    a: Annotated[str | None, Option("An observer; without one: networks like those that are here.")] = None,
+    b: Annotated[str | None, Option("Another one; people: all people as a group.")] = None,
+    *,
+    suite: SuiteName = None,
+    detect: Annotated[float, Option("The difference that is to be seen.", above=0, most=2)] = 0.02,
+    power: Annotated[float, Option("With this chance.", above=0.05, most=1)] = 0.8,
+    discordant: Annotated[
+        float | None, Option("Of right or wrong: images that one gets alone.", above=0, most=1)
+    ] = None,
+    db: Db = None,
+) -> list[PowerRow]:
+    """How many images, and people, a comparison needs to see a difference.
+
+    From the stored answers of both, by the variance that their paired test has; with A alone from those of A and every
+    other network, without any from those of every two networks (the pair in the middle, and the one at 90 %). With
+    --discordant from that share alone: nothing has been run then."""
+    if discordant is not None:
+        if a or b or suite:
+            raise BenchError("--discordant is a plan by itself: without observers and without a suite.")
+        if discordant < detect:
+            raise BenchError(
+                f"two that differ by {detect:g} differ on at least {detect:g} of the images: --discordant."
+            )
+        test = Comparison("", a=None, b=None, n=1, test=assumed(discordant))
+        return [PowerRow("", "right or wrong", f"alone on {discordant:g} of the images", test, detect, power)]
+    settings = read_settings(db)
+    if a and b:
+        tests = _in_common(a, b, suite, settings)
+        if not len(tests):
+            raise BenchError(_nothing(f"'{tests.a}' and '{tests.b}' have", settings))
+        return [
+            PowerRow(r.suite, r.title, f"{tests.a}, {tests.b}", r.comparison, detect, power) for r in tests.headlines
+        ]
+    with reading(settings) as store:
+        if a:
+            _compared_suites(store, suite, a)
+        rows = []
+        for chosen in suites_with_scores(store, suite):
+            scores = store.latest_scores(suite=chosen.name, conditions=("",))
+            names = [r.observer for r in scores if r.metric == chosen.headline.name and r.value is not None]
+            names = list(dict.fromkeys(names))[:: max(1, -(-len(names) // PLANNED))]
+            pairs = [(a, name) for name in names if name != a] if a else list(combinations(names, 2))
+            tests_of = [
+                PowerRow(chosen.name, row.title, f"{first}, {second}", row.comparison, detect, power)
+                for first, second in pairs
+                for row in compare_observers(store, [chosen], first, second).headlines
+            ]
+            order = sorted((row for row in tests_of if row.images), key=lambda row: row.images or 0)
+            for share, called in ((0.5, "the middle"), (0.9, "90 %")) if order else ():
+                row = order[int(share * (len(order) - 1))]
+                rows.append(replace(row, who=f"{called} of {counted(len(tests_of), 'pair')}: {row.who}"))
+    if not rows:
+        raise BenchError(
+            f"no two networks have answers in common in {masked(settings.db)}; --discordant plans without."
+        )
+    return rows
 
 
 def differences(suite: str = "human-comparison", *, db: str | None = None) -> list[tuple[str, str, Comparison]]:

@@ -15,6 +15,7 @@ COMMANDS = {
     "models": ("models", "List, show, check, rename, retire and remove models."),
     "rank": ("tables", "Ranked tables with intervals."),
     "compare": ("tables", "Paired tests; error consistency, transfer, how suites correlate."),
+    "power": ("tables", "How many images and people a comparison needs."),
     "show": ("tables", "Everything known of one observer, and what is behind a number."),
     "report": ("figures", "The leaderboard as pages, on disk or live."),
     "plot": ("figures", "One figure, paper-ready; gradients of several models."),

@@ -23,7 +23,7 @@ from benchmark.leaderboard.board_tables import (
     observer_tables,
     reported_lines,
 )
-from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables
+from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables, power_table
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, likeness_table
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.links import contrast_table, link_tables, pair_table
@@ -278,4 +278,11 @@ def compare(
     if images:
         differing = api.discordant(a, b, suite=suite, db=db)
         print_tables(discordant_tables(differing, tests.a, tests.b), apart=True)
+    return 0
+
+
+@command(api.power)
+def power(form: Form = None, output: Output = None, **asked: Any) -> int:
+    tables = [power_table(api.power(**asked))]
+    _give(tables, tables, form, output)
     return 0

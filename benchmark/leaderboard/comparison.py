@@ -19,6 +19,7 @@ from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
 from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison, adjusted
+from benchmark.stats.power import detectable, needed, power_of
 
 MANY = 200  # images that are listed of one metric
 DIFFERING = ("condition", "stimulus", "category", "answer_a", "answer_b")
@@ -78,6 +79,67 @@ def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list
         facts = {"suite": suite, "metric": metric}
         tables.append(Table(title, f"A: {a}    B: {b}", fields, values, notes=more, facts=facts))
     return tables
+
+
+@dataclass(frozen=True)
+class PowerRow:
+    """What a comparison of a suite's headline can see. who: whose answers say so; detect: the difference that is asked
+    about; power: the chance of seeing it that is wanted."""
+
+    suite: str
+    title: str
+    who: str
+    comparison: Comparison
+    detect: float
+    power: float
+
+    @property
+    def images(self) -> float | None:
+        """How many images find the difference with that chance, as many people answering; None: none would."""
+        test = self.comparison.test
+        times = None if test is None else needed(test, self.detect, self.power)
+        return None if times is None else times * self.comparison.n
+
+    @property
+    def people(self) -> float | None:
+        """How many times as many people do, on as many images; None: none would, or it is not about people."""
+        return self.comparison.test and needed(self.comparison.test, self.detect, self.power, of="people")
+
+
+def power_table(rows: Sequence[PowerRow]) -> Table:
+    """What each comparison sees as it is, and what it needs."""
+    detect, power = rows[0].detect, rows[0].power
+    pair = rows[0].who if len({row.who for row in rows}) == 1 else ""
+    names = (Field("suite", "suite", who=True), Field("title", "metric", breaks=10, who=True))
+    who = (*names, Field("who", "" if pair else "of", breaks=30))
+    now = (Field("n", "n", right=True), *counts("sees"), Field("chance", "chance", right=True))
+    wanted = (Field("images", "n needed", right=True), Field("people", "people, times", right=True))
+    fields = (*who, *now, *wanted)
+    values: list[tuple[Value, ...]] = []
+    for row in rows:
+        test, n = row.comparison.test, row.comparison.n
+        if test is None:
+            values.append((row.suite, row.title, row.who, n, row.comparison.reason, None, None, None))
+            continue
+        images, people = row.images, row.people
+        chance, smallest = power_of(test, detect), detectable(test, power)
+        seen = (n, number(smallest), number(chance, 2)) if n > 1 else (None, "", "")
+        enough = "no number" if images is None else f"{math.ceil(images):,}"
+        values.append((row.suite, row.title, row.who, *seen, enough, "" if people is None else number(people, 2)))
+    notes = [
+        f"sees: the smallest difference that is found with a chance of {power:g}; chance: of finding {detect:g}; n "
+        f"needed: to find it with a chance of {power:g}, with as many more of what images share, and as many people.",
+        "Two-sided 95 %, of one comparison; a family of several (Holm) needs more.",
+    ]
+    if any(row.people for row in rows):
+        notes.append("people, times: how many times as many people do so on as many images.")
+    return Table(
+        "Power",
+        f"{pair}{', ' if pair else ''}to see a difference of {detect:g}",
+        fields,
+        tuple(values),
+        notes=tuple(notes),
+    )
 
 
 def better(row: SuiteComparison) -> str:

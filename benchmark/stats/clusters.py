@@ -30,10 +30,13 @@ Clusters = Mapping[str, Array]  # factor -> its level in each trial [n]
 @dataclass(frozen=True)
 class Variance:
     """The variance of an estimate and the degrees of freedom of its t quantile: the smallest number of clusters minus
-    one, or more (Satterthwaite 1946, Biometrics Bulletin 2:110)."""
+    one, or more (Satterthwaite 1946, Biometrics Bulletin 2:110). people: the part that only more people make smaller;
+    crossed: the part that more people and more images do (what each person makes of each image)."""
 
     value: float
     df: float
+    people: float = 0.0
+    crossed: float = 0.0
 
 
 def shared_clusters(metric: Metric, trials: Trials) -> dict[str, Array]:
@@ -133,13 +136,14 @@ def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: S
     apart = persons - persons.mean(axis=1, keepdims=True)
     noise = k / (k - 1) * sum(clustered_variance(column, shared).value for column in apart.T)
     spread = k / (k - 1) * float((people**2).sum())
-    total = of_images.value + max(0.0, spread - noise)
+    of_people = max(0.0, spread - noise)
     # A few people who are alike by chance would feign degrees of freedom besides a small variance: these are taken at
     # a spread one standard error above the estimate.
     wide = spread * (1 + sqrt(2 / (k - 1)))
     doubt = of_images.value**2 / of_images.df + wide**2 / (k - 1)
     at_wide = of_images.value + max(0.0, wide - noise)
-    return Variance(total, at_wide**2 / doubt if doubt else of_images.df)
+    df = at_wide**2 / doubt if doubt else of_images.df
+    return Variance(of_images.value + of_people, df, of_people, min(noise, of_images.value))
 
 
 def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
@@ -148,7 +152,10 @@ def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
     each = [estimate.value / len(variances) ** 2 for estimate in variances]
     doubt = sum(v**2 / estimate.df for v, estimate in zip(each, variances, strict=True))
     df = sum(each) ** 2 / doubt if doubt else variances[0].df
-    return Variance(max(sum(each) + together / len(variances) ** 2, sum(each) / 2), df)
+    people, crossed = (
+        sum(part) / len(variances) ** 2 for part in zip(*((v.people, v.crossed) for v in variances), strict=True)
+    )
+    return Variance(max(sum(each) + together / len(variances) ** 2, sum(each) / 2), df, people, crossed)
 
 
 def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:

@@ -34,8 +34,8 @@ class Discordant:
     test's well below: Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91) and Tango's interval (1998),
     which is its inversion."""
 
-    b: int
-    c: int
+    b: float
+    c: float
     n: int
 
     @property
@@ -92,12 +92,15 @@ class Restricted:
 
 @dataclass(frozen=True)
 class Studentised:
-    """An estimate over its standard error, against Student's t with `df` > 0 degrees of freedom (fractions allowed)."""
+    """An estimate over its standard error, against Student's t with `df` > 0 degrees of freedom (fractions allowed).
+    people, crossed: parts of the variance, as of `clusters.Variance`."""
 
     difference: float
     se: float
     df: float
     limit: float = inf
+    people: float = 0.0
+    crossed: float = 0.0
 
     @property
     def p(self) -> float:

@@ -232,4 +232,5 @@ def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequen
         return undecided(replace(start, reason="the difference does not vary over images"))
     limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
     # Both are drawn from more: other images and people would give another value.
-    return decided(start, Studentised(a - b, sqrt(variance.value), variance.df, limit), "t test, images and people")
+    test = Studentised(a - b, sqrt(variance.value), variance.df, limit, variance.people, variance.crossed)
+    return decided(start, test, "t test, images and people")

@@ -228,7 +228,8 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
     variance = mean_of([part.variance for part in parts], total)
     limit = 2.0 if metric == "error_consistency" else 1.0  # the largest difference of two values
     if sqrt(variance.value) > ROUNDING * limit:
-        return decided(start, Studentised(gap, sqrt(variance.value), variance.df, limit), method)
+        test = Studentised(gap, sqrt(variance.value), variance.df, limit, variance.people, variance.crossed)
+        return decided(start, test, method)
     if metric != ACCURACY or gap not in (-1.0, 0.0, 1.0):
         return undecided(replace(start, reason="the difference does not vary over images"))
     n = 1 + round(variance.df)

@@ -9,6 +9,7 @@ from scipy import stats
 from benchmark.leaderboard.consistency import difference_table
 from benchmark.stats.clusters import Variance, crossed_variance
 from benchmark.stats.comparisons import Comparison
+from benchmark.stats.power import power_of
 from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
 
 METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
@@ -258,3 +259,25 @@ def test_the_table_counts_what_is_more_than_chance():
     assert table.rows[0] == ("1 of 17 experiments", 3, 3, 2, 1, 2, 1, "0.2000")
     assert table.rows[1] == ("2 of 17 experiments", 2, 1, 0, 0, 1, 0, "-")
     assert table.notes[1].startswith("1 of 4 differences")
+
+
+def crowd(make, rng, images, people):
+    """Two networks and people; what makes an image hard for people is hard for the first one more than the second, and
+    people differ in how far they share it."""
+    hard = rng.normal(0, 1, images)
+    shares = [1.0, 0.45, *rng.uniform(0.2, 1.4, people)]
+    right = [share * hard + rng.normal(0, 1, images) > -0.4 for share in shares]
+    a, b, *others = (make(each, role="contrast", condition="c50") for each in right)
+    return a, b, people_of(others)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "more"), [(1, 1), (0.5, 1), (2, 1), (1, 3)])
+def test_a_difference_in_kappa_is_seen_as_often_as_simulated(make, times, more):
+    rng = np.random.default_rng(1)
+    truth = np.mean([overall(compare_pair(*crowd(make, rng, 4000, 60))).difference for _ in range(6)])
+    pilots = [overall(compare_pair(*crowd(make, rng, 160, 10))).test for _ in range(150)]
+    foretold = np.mean([power_of(test, truth, times=times, people=more) for test in pilots])
+    tests = [overall(compare_pair(*crowd(make, rng, round(160 * times), 10 * more))) for _ in range(800)]
+    assert 0.2 < foretold < 0.95
+    assert foretold == pytest.approx(np.mean([test.p < 0.05 for test in tests]), abs=0.05)

@@ -1,0 +1,103 @@
+"""Power by formula is that of simulations: of right and wrong, of a ratio over shapes and textures, of t tests."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+
+from benchmark.contracts import Metric, Trials
+from benchmark.stats import compare_ratio
+from benchmark.stats.differences import Discordant, Studentised
+from benchmark.stats.power import assumed, detectable, needed, power_of
+
+Z = 1.959964
+
+
+def rejected(share, gap, n, runs=40_000):
+    """How often McNemar's test finds that one of two alone is right on (share + gap) / 2 of the images, the other on
+    (share - gap) / 2."""
+    a, b, _ = np.random.default_rng(3).multinomial(n, [(share + gap) / 2, (share - gap) / 2, 1 - share], runs).T
+    return (np.abs(a - b) > Z * np.sqrt(np.maximum(a + b, 1))).mean()
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "gap", "times"), [(60, 40, 0.02, 1), (60, 40, 0.02, 2), (45, 5, 0.03, 4), (200, 150, 0.05, 0.5)]
+)
+def test_right_and_wrong_are_seen_as_often_as_simulated(b, c, gap, times):
+    test = Discordant(b, c, 1000)
+    assert power_of(test, gap, times=times) == pytest.approx(
+        rejected((b + c) / 1000, gap, round(1000 * times)), abs=0.03
+    )
+
+
+def test_a_plan_without_answers_is_the_published_formula():
+    share, gap, z = 0.15, 0.02, stats.norm.ppf(0.8)
+    n = (Z * share**0.5 + z * (share - gap**2) ** 0.5) ** 2 / gap**2  # Connor 1987
+    assert needed(assumed(share), gap, 0.8) == pytest.approx(n, rel=1e-4)
+    assert power_of(assumed(share), gap, times=n) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_a_mean_is_seen_as_statsmodels_says():
+    test = Studentised(0.0, 0.1, 24, 2.0)  # 25 images, standard deviation .5
+    for gap in (0.1, 0.25, 0.4):
+        known = TTestPower().power(gap / 0.5, 25, 0.05)
+        assert power_of(test, gap) == pytest.approx(known, abs=1e-6)
+    smallest = detectable(test, 0.8)
+    assert power_of(test, smallest) == pytest.approx(0.8, abs=1e-5)
+    assert power_of(test, 0.25, times=100) == 1.0
+
+
+def test_people_bound_what_more_images_show():
+    test = Studentised(0.0, 0.02, 50, 2.0, people=0.0003)  # .0001 of the variance is about images
+    assert needed(test, 0.03, 0.8) is None
+    people = needed(test, 0.03, 0.8, of="people")
+    assert power_of(test, 0.03, people=people) == pytest.approx(0.8, abs=1e-4)
+    assert needed(Studentised(0.0, 0.02, 50, 2.0), 0.03, 0.8, of="people") is None
+    assert power_of(test, 0.03, times=3, people=2) > power_of(test, 0.03, times=3)
+
+
+def test_what_does_not_vary_shows_nothing():
+    assert power_of(Discordant(0, 0, 100), 0.0) == 0.0
+    assert power_of(Studentised(0.0, 0.0, 10), 0.1) == 0.0
+    with pytest.raises(TypeError, match="float"):
+        power_of(0.5, 0.1)
+
+
+SHAPES, TEXTURES = 40, 32
+BIAS = Metric(
+    "shape_bias",
+    "shape bias",
+    "S / (S + T)",
+    role="cue",
+    ratio=lambda t: (t["response"] == "s", t["response"] != "-"),
+    clusters=lambda t: {"shape": t["shape"], "texture": t["texture"]},
+)
+
+
+def conflicts(rng, shapes, textures, leans, density=1 / 6):
+    """Two observers on images of crossed shapes and textures, of which `density` are there; what leads them, an
+    exemplar's strength, they share in part. leans: how far each leans to shape."""
+    shape, texture = (part.ravel() for part in np.mgrid[:shapes, :textures])
+    kept = rng.random(len(shape)) < density
+    shape, texture = shape[kept], texture[kept]
+    strength = rng.normal(0, 0.5, shapes)[shape] - rng.normal(0, 0.5, textures)[texture]
+    names = np.array([f"{s}-{t}" for s, t in zip(shape, texture, strict=True)])
+    for lean in leans:
+        own = strength + rng.normal(0, 1, len(names)) + lean
+        response = np.where(rng.random(len(names)) < 0.2, "-", np.where(own > 0, "s", "t"))
+        labels = {"shape": shape.astype(str), "texture": texture.astype(str), "response": response}
+        blank = {name: np.full(len(names), value) for name, value in (("role", "cue"), ("condition", ""))}
+        yield Trials({**blank, "stimulus": names, **labels})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_ratio_over_shapes_and_textures_is_seen_as_often_as_simulated(times):
+    rng, leans = np.random.default_rng(0), (0.3, 0.0)
+    whole = compare_ratio(BIAS, *conflicts(rng, 600, 480, leans))  # the truth, nearly
+    pilots = [compare_ratio(BIAS, *conflicts(rng, SHAPES, TEXTURES, leans)) for _ in range(60)]
+    foretold = np.mean([power_of(pilot.test, whole.difference, times=times) for pilot in pilots])
+    sizes = SHAPES * times, TEXTURES * times
+    runs = [compare_ratio(BIAS, *conflicts(rng, *sizes, leans, 1 / 6 / times)).p < 0.05 for _ in range(2000)]
+    assert 0.2 < foretold < 0.95
+    assert foretold == pytest.approx(np.mean(runs), abs=0.04)
