@@ -103,7 +103,8 @@ class PowerRow:
     @property
     def people(self) -> float | None:
         """How many times as many people do, on as many images; None: none would, or it is not about people."""
-        return self.comparison.test and needed(self.comparison.test, self.detect, self.power, of="people")
+        test = self.comparison.test
+        return None if test is None else needed(test, self.detect, self.power, of="people")
 
 
 def power_table(rows: Sequence[PowerRow]) -> Table:

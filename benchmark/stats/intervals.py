@@ -47,7 +47,7 @@ def mcnemar_exact(b: int, c: int) -> float:
     return min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5))) if b != c else 1.0
 
 
-def paired_difference(b: int, c: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def paired_difference(b: float, c: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Score interval of p_a - p_b from n pairs (Tango 1998, Statistics in Medicine 17:891), within [-1, 1]. b, c: pairs
     that only a, that only b got right (b + c <= n, n >= 1, else ValueError). At b = c = 0 it still has width: nothing
     seen is not nothing there."""
@@ -60,7 +60,7 @@ def paired_difference(b: int, c: int, n: int, level: float = 0.95) -> tuple[floa
     return low, high
 
 
-def _crossing(b: int, c: int, n: int, target: float, between: tuple[float, float]) -> float:
+def _crossing(b: float, c: float, n: int, target: float, between: tuple[float, float]) -> float:
     """The difference at which the (falling) score statistic equals `target`, by bisection."""
     low, high = between
     for _ in range(60):

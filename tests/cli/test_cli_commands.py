@@ -221,3 +221,27 @@ def test_a_reader_who_has_enough_ends_a_command_quietly(monkeypatch, capsys):
         main()
     assert end.value.code == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_power_of_a_pair_of_all_pairs_and_of_a_plan(bench, tmp_path):
+    board = str(tmp_path / "results.db")
+    api.run(db=board, models="ideal-*", suites="cue-conflict", limit=320)
+    pair = ("ideal-noisy", "ideal-texture", "-s", "cue-conflict", "--db", board)
+    shown = bench("power", *pair, "--detect", "0.3")
+    assert shown.code == 0 and shown.out.startswith("Power")
+    compared = bench("compare", *pair).out
+    (row,) = api.power("ideal-noisy", "ideal-texture", suite="cue-conflict", detect=0.3, db=board)
+    assert f"{row.comparison.n}" in compared
+    more = api.power("ideal-noisy", "ideal-texture", suite="cue-conflict", detect=0.1, db=board)
+    assert more[0].images > row.images
+    assert "the middle of" in bench("power", "-s", "cue-conflict", "--detect", "0.3", "--db", board).out
+    assert "2,941" in bench("power", "--discordant", "0.15").out
+    for wrong, said in (
+        (("--discordant", "0.01"), "differ on at least 0.02 of the images"),
+        (("--discordant", "0.1", "a"), "a plan by itself"),
+        (("ideal-noisy", "nobody", "--db", board), "no observer is called 'nobody'"),
+        (("--detect", "0"), "not in the range"),
+    ):
+        refused = bench("power", *wrong)
+        assert refused.code and said in refused.err
