@@ -69,7 +69,7 @@ def _crossing(b: float, c: float, n: int, target: float, between: tuple[float, f
     return (low + high) / 2
 
 
-def _score(b: int, c: int, n: int, delta: float) -> float:
+def _score(b: float, c: float, n: int, delta: float) -> float:
     """Tango's score statistic for p_a - p_b = delta, at the restricted estimate."""
     linear = -b - c + (2 * n - b + c) * delta
     constant = -c * delta * (1 - delta)
