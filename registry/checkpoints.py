@@ -588,12 +588,16 @@ def read_weights(
                 f"checkpoint {path}: {shown(name)} is no dense array of real numbers ({tensor.dtype}, {tensor.layout}, "
                 f"{tensor.device}). {conversion(path)}"
             )
+    return replace(choice, settings=_settings_in(content))
+
+
+def _settings_in(content: Any) -> tuple[str, Mapping[str, Any]]:
     for place in ("args", "hyper_parameters"):  # of timm, torchvision and many others; of Lightning
         entry = content.get(place) if isinstance(content, Mapping) else None
         settings = vars(entry) if isinstance(entry, _Fields) else entry
         if isinstance(settings, Mapping) and settings:
-            return replace(choice, settings=(place, settings))
-    return choice
+            return place, settings
+    return "", {}
 
 
 def by_order(path: Path, module: nn.Module) -> State:

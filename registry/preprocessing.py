@@ -131,7 +131,7 @@ def _unstated(size: int, fixed: bool) -> StatedInput:
     return StatedInput({**USUAL, "size": size, "resize": round(size * 256 / 224), "fixed_size": fixed}, UNSTATED)
 
 
-def _of_torchvision(name: str, weights: Path | None) -> StatedInput:
+def _of_torchvision(name: str, weights: Path | None, side: int | None) -> StatedInput:
     from torchvision import models
 
     try:
@@ -143,12 +143,12 @@ def _of_torchvision(name: str, weights: Path | None) -> StatedInput:
     if weights is not None:
         url = _published((entry.url for entry in kinds), weights)
         if url is None:
-            return _unstated(min(sizes), fixed)  # some architectures have later recipes for larger images
+            return _unstated(side or min(sizes), fixed)  # some architectures have later recipes for larger images
         entry, why = next(entry for entry in kinds if entry.url == url), "which this file is: its"
     transform = entry.transforms()
     fields = {
-        "size": transform.crop_size[0],
-        "resize": transform.resize_size[0],
+        "size": side or transform.crop_size[0],
+        "resize": round(transform.resize_size[0] * (side or transform.crop_size[0]) / transform.crop_size[0]),
         "interpolation": transform.interpolation.value,
         "mean": tuple(transform.mean),
         "std": tuple(transform.std),
@@ -157,17 +157,18 @@ def _of_torchvision(name: str, weights: Path | None) -> StatedInput:
     return StatedInput(fields, f"torchvision's {entry}, {why} configuration")
 
 
-def stated_input(arch: str, weights: Path | None = None) -> StatedInput:
+def stated_input(arch: str, weights: Path | None = None, side: int | None = None) -> StatedInput:
     """What the library of an architecture states of its input; no fields where it states none.
 
-    weights: a file of one's own. The library's default says nothing of it, so all but the size is then the field's
-    usual, unless the name has a tag (timm:NAME.TAG) or the file is one that the library publishes."""
+    side: in pixels, where the architecture is not built for its usual size; weights: a file of one's own. The library's
+    default says nothing of it, so all but the size is then the field's usual, unless the name has a tag (timm:NAME.TAG)
+    or the file is one that the library publishes."""
     if arch == "export":
         return StatedInput({"fixed_size": True}, "an exported program")
     kind, name = split_arch(arch)
     require_known(arch)
     if kind == "torchvision":
-        return _of_torchvision(name, weights)
+        return _of_torchvision(name, weights, side)
     if kind != "timm":
         return StatedInput()
     timms: Any = import_module("timm.models")
@@ -178,12 +179,13 @@ def stated_input(arch: str, weights: Path | None = None) -> StatedInput:
     if weights is not None and "." not in name and config is not None:
         tags = {tag.url: tag for tag in map(timms.get_pretrained_cfg, timms.list_pretrained(f"{name}.*"))}
         if (url := _published(tags, weights)) is None:
-            return _unstated(config.input_size[-1], config.fixed_input_size)
+            return _unstated(side or config.input_size[-1], config.fixed_input_size)
         config, why = tags[url], ", which this file is"
     if config is None:
         return StatedInput()
+    sized = {"input_size": (3, side, side)} if side else {}
     where = f"timm's pretrained tag {config.tag} of {name.partition('.')[0]}{why}" if config.tag else f"timm's {name}"
-    return StatedInput(_pretrained(config.to_dict(), f"arch '{arch}'").fields(), where)
+    return StatedInput(_pretrained({**config.to_dict(), **sized}, f"arch '{arch}'").fields(), where)
 
 
 def _pretrained(config: Mapping[str, Any], what: str) -> PretrainedConfig:
@@ -313,7 +315,7 @@ def _require_agreeing(
     if trained.fields.get("size", only) != only:
         raise CardError(
             f"size {how.size} is {trained.where}, and arch '{arch}' takes {only} px and no other. Name the "
-            "architecture that it was trained with."
+            f"architecture that it was trained with, or build it for that size: --arch-option img_size={how.size}."
         )
 
 
@@ -332,7 +334,10 @@ def settled(
         given.pop("resize", None)
     resized = given_fields({"size": trained.fields["size"]}) if "size" in trained.fields else {}
     fields = {**known.fields, **resized, **trained.fields, **given}
-    sources = dict.fromkeys(known.fields, known.where) | dict.fromkeys({**resized, **trained.fields}, trained.where)
+    sources = dict.fromkeys(known.fields, known.where)
+    if known.where == UNSTATED:
+        sources["size"] = "for which the architecture is built"
+    sources |= dict.fromkeys({**resized, **trained.fields}, trained.where)
     sources |= dict.fromkeys(given, "as given")
     if "resize" in given and "resize" not in explicit:
         sources["resize"] = f"from the size {given['size']} that was given"
@@ -343,13 +348,18 @@ def settled(
             sources |= dict.fromkeys(_INPUT, "as the checkpoint holds it")
     how = preprocess_of(arch, fields)
     _require_agreeing(arch, known, trained, explicit, how)
+    agreeing = f"; the checkpoint's {stated.where} agree" if stated is not None and agrees(stated, how) else ""
+    return how, _lines(arch, how, sources, agreeing)
+
+
+def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str) -> list[Check]:
+    """What is fed, a line a part, and where it comes from."""
     ways = {
         "squash": f"both sides to {how.resize} px (squash)",
         "longest": f"longer side to {how.resize} px, filled with {how.fill}",
         "shortest": f"shorter side to {how.resize} px",
     }
-    agreeing = f"; the checkpoint's {stated.where} agree" if stated is not None and agrees(stated, how) else ""
-    # What is fed, a line a part: name, text, the fields that it is made of (the first always, others where stated).
+    # Name, text, the fields that it is made of (the first always, others where stated).
     parts = [
         ("size", f"{how.size} px{' and no other' if how.fixed_size else ''}", ["size"], ""),
         ("resize", f"{ways[how.resize_mode]}, then the centre {how.size} px", ["resize", "resize_mode"], ""),
@@ -366,4 +376,4 @@ def settled(
         named = [part for part in names if part not in ("resize_mode", "scale") or part in sources]
         origins = dict.fromkeys(sources.get(part, "default: nothing states it") for part in named)
         rows.append(Check(name, True, f"{text}, {'; '.join(origins)}{more}"))
-    return how, rows
+    return rows

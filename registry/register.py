@@ -83,7 +83,7 @@ def _located(draft: Draft, place: Place) -> Draft:
         require_known(arch)
         stated = stated_by_detector(arch)
     else:
-        arch, weights, known, stated = _opened(whole_arch(arch), weights, place)
+        arch, weights, known, stated = _opened(whole_arch(arch), weights, place, kwargs)
         kwargs = {**known, **kwargs}
     if weights is not None and random_seed(weights) is None:
         file = expanded(weights)
@@ -103,7 +103,9 @@ def _located(draft: Draft, place: Place) -> Draft:
     return replace(draft, source=source, arch=arch, weights=weights, labels=labels, options=options, stated=stated)
 
 
-def _opened(arch: str, weights: str | None, place: Place) -> tuple[str, str | None, Mapping[str, Any], StatedInput]:
+def _opened(
+    arch: str, weights: str | None, place: Place, kwargs: Mapping[str, Any]
+) -> tuple[str, str | None, Mapping[str, Any], StatedInput]:
     """As `read_folder`, of folders of timm, names of its hub, and plain architectures."""
     if arch.startswith("timm:local-dir:"):
         arch, weights = "", arch.removeprefix("timm:local-dir:")
@@ -119,7 +121,9 @@ def _opened(arch: str, weights: str | None, place: Place) -> tuple[str, str | No
             "timm's config.json says it by itself."
         )
     own = None if weights is None or random_seed(weights) is not None else expanded(weights)
-    return arch, weights, {}, preprocessing.stated_input(arch, own if own and is_file(own) else None)
+    side = kwargs.get("img_size", kwargs.get("image_size"))
+    built = side if isinstance(side, int) else None
+    return arch, weights, {}, preprocessing.stated_input(arch, own if own and is_file(own) else None, built)
 
 
 def _card(draft: Draft, preprocess: Preprocess) -> ModelCard:
@@ -147,9 +151,6 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, None)
         return draft, _card(draft, how), [*draft.rows, *lines]
     draft = _located(draft, folder.place)
-    kwargs = draft.options.get("kwargs", {})
-    if overrides.get("size") is None and isinstance(side := kwargs.get("img_size", kwargs.get("image_size")), int):
-        overrides = {**overrides, "size": side}
     normalisation, rows, trained = None, [], StatedInput()
     if draft.source == "file":
         side = {**draft.stated.fields, **preprocessing.given_fields(overrides)}.get("size", 224)

@@ -21,7 +21,7 @@ from registry.errors import CardError, WeightsError
 from registry.families.family import Draft, library
 from registry.files import absence, digest_data, digest_state, expanded, is_file, write_whole
 from registry.foreign import foreign, read_bytes, shown, unprintable
-from registry.labels import built_in_space, label_space
+from registry.labels import LabelSpace, built_in_space, label_space
 
 # A class's vector is the mean of its texts' unit vectors, made a unit vector again (Radford et al. 2021, "Learning
 # transferable visual models from natural language supervision", section 3.1.4).
@@ -121,6 +121,16 @@ TOKENIZER = (
 )  # fmt: skip
 
 
+def class_names(space: LabelSpace) -> tuple[str, ...]:
+    """ImageNet's classes are called by the names of CLIP's authors, others by their own."""
+    imagenet, called = built_in_space("imagenet1k").classes, dict[str, str]()
+    if not set(imagenet).isdisjoint(space.classes):
+        authors = library("open_clip", "clip", "the list of ImageNet's names of CLIP's authors")
+        called = dict(zip(imagenet, authors.IMAGENET_CLASSNAMES, strict=True))
+    words = (word.split(",")[0].replace("_", " ") for word in space.words or space.classes)
+    return tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
+
+
 def with_text_head(
     draft: Draft, choice: str | None, model: nn.Module, encode: Callable[[list[str]], Tensor], folder: Path
 ) -> Draft:
@@ -128,14 +138,8 @@ def with_text_head(
 
     choice: of templates ("80"); model: both towers, with `logit_scale` and perhaps `logit_bias`; encode: maps texts to
     [n, d]. Raises CardError."""
-    choice, space = choice or "80", label_space(str(draft.labels))
-    chosen, called = templates_of(choice), dict[str, str]()
-    imagenet = built_in_space("imagenet1k").classes
-    if not set(imagenet).isdisjoint(space.classes):  # called by the names of CLIP's authors, others by their own
-        authors = library("open_clip", "clip", "the list of ImageNet's names of CLIP's authors")
-        called = dict(zip(imagenet, authors.IMAGENET_CLASSNAMES, strict=True))
-    words = (word.split(",")[0].replace("_", " ") for word in space.words or space.classes)
-    names = tuple(called.get(name, word) for name, word in zip(space.classes, words, strict=True))
+    choice = choice or "80"
+    chosen, names = templates_of(choice), class_names(label_space(str(draft.labels)))
     texts = [template.replace("{}", name) for name in names for template in chosen]
     with torch.inference_mode():
         parts = [encode(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import timm
 import torch
+from torch import nn
 
 from registry.errors import CardError, WeightsError
 from registry.preprocessing import UNSTATED, stated_by_training, stated_input
@@ -69,10 +70,22 @@ def test_a_contradiction_is_refused(place, saved, nine, folders):
 
 @pytest.mark.slow
 def test_an_architecture_of_one_size_contradicts_another(nine, folders, tmp_path):
-    network = timm.create_model("vit_tiny_patch16_224", num_classes=9)
-    torch.save({"model": network.state_dict(), "args": {"input_size": 384}}, tmp_path / "net.pth")
-    with pytest.raises(CardError, match=r"size 384 is stated by the checkpoint \(args\).*takes 224 px and no other"):
-        register("mine", "timm:vit_tiny_patch16_224", tmp_path / "net.pth", labels=nine, **folders)
+    name = "vit_tiny_patch16_224"
+    network = timm.create_model(name, num_classes=9, img_size=96)
+    nn.init.normal_(network.head.weight)
+    torch.save({"model": network.state_dict(), "args": {"input_size": 96}}, tmp_path / "net.pth")
+    said = r"size 96 is stated by the checkpoint \(args\).*takes 224 px and no other.*--arch-option img_size=96"
+    with pytest.raises(CardError, match=said):
+        register("mine", f"timm:{name}", tmp_path / "net.pth", labels=nine, **folders)
+    built = {"arch_option": ("img_size=96",), "labels": nine}
+    card, _ = register("mine", f"timm:{name}", tmp_path / "net.pth", **built, **folders)
+    assert (card.preprocess.size, card.preprocess.resize, card.preprocess.fixed_size) == (96, 110, True)
+    tagged = f"timm:{name}.augreg_in21k_ft_in1k"
+    with pytest.raises(CardError, match="size 96 is stated by the checkpoint"):
+        register("tag", tagged, tmp_path / "net.pth", labels=nine, **folders)
+    torch.save(network.state_dict(), tmp_path / "net.pth")
+    card, rows = register("tag", tagged, tmp_path / "net.pth", **built, **folders)
+    assert (card.preprocess.size, card.preprocess.resize) == (96, int(96 / 0.9))
 
 
 def test_usual_names_and_what_is_something_else():
