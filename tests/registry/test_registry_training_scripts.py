@@ -84,7 +84,7 @@ def test_an_architecture_of_one_size_contradicts_another(nine, folders, tmp_path
     with pytest.raises(CardError, match="size 96 is stated by the checkpoint"):
         register("tag", tagged, tmp_path / "net.pth", labels=nine, **folders)
     torch.save(network.state_dict(), tmp_path / "net.pth")
-    card, rows = register("tag", tagged, tmp_path / "net.pth", **built, **folders)
+    card, _ = register("tag", tagged, tmp_path / "net.pth", **built, **folders)
     assert (card.preprocess.size, card.preprocess.resize) == (96, int(96 / 0.9))
 
 
