@@ -169,7 +169,8 @@ class NetworkView(_ChunkOfStimuli):
 
 @dataclass(eq=False)
 class IdealView(_ChunkOfStimuli):
-    """An ideal observer on one chunk: answers from labels; it has neither logits nor gradients."""
+    """An ideal observer on one chunk: answers from labels; its categories are all its classes, and its answers all that
+    it has of logits."""
 
     observer: IdealObserver
     block: Block
@@ -187,6 +188,16 @@ class IdealView(_ChunkOfStimuli):
     def responses(self) -> Array:
         """[n] category names."""
         return chosen(self.categories, self.probabilities)
+
+    @property
+    def outputs(self) -> tuple[tuple[int, ...], ...]:
+        """One for each category."""
+        return tuple((at,) for at in range(len(self.categories)))
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """[n, categories], the probabilities."""
+        return torch.from_numpy(self.probabilities)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ModelFailure(f"an ideal observer has no {name}: the suite must state what it needs")

@@ -134,7 +134,7 @@ class Resolver:
             if layout == "textures":
                 return entry.kind == "textures"
             as_asked = entry.kind in ("images", "names") and (entry.layout == "cells") == (layout == "cells")
-            return as_asked and entry.space == self.space
+            return as_asked and entry.space in (self.space, "any")
 
         entries = [entry for entry in read_catalogue(self._settings).values() if entry.role == role and fits(entry)]
         entries.sort(key=lambda entry: entry.name not in self._wanted)

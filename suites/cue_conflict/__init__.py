@@ -6,6 +6,7 @@ from benchmark.contracts import Suite
 from suites.cue_conflict.metrics import FIGURES, METRICS
 from suites.cue_conflict.observe import observe
 from suites.cue_conflict.plan import plan
+from suites.cue_conflict.ranks import RANKS
 from suites.cue_conflict.score import score
 
 SUITE = Suite(
@@ -19,6 +20,7 @@ SUITE = Suite(
     score=score,
     experiments={"cue-conflict": "cue-conflict", "edges": "edges", "silhouettes": "silhouettes"},
     figures=FIGURES,
+    variants={"ranks": RANKS},
     questions={
         "corruption": "does shape bias buy corruption robustness?",
         "adversarial": "does shape bias buy adversarial robustness?",

@@ -1,0 +1,158 @@
+"""Where among all classes does a network rank the shape, and where the texture? (REFINED-BIAS, Kim et al. 2026)
+
+Reciprocal ranks over the full label space instead of answers among 16 categories. Definition and deviations:
+docs/suites/cue-conflict.md."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Stimuli, Suite, Trials, View
+from benchmark.errors import MissingStimuli, StimuliError
+from benchmark.stats import ratio_score
+from benchmark.stimuli.generated import exemplars
+from benchmark.stimuli.image_files import set_digest
+
+CUES = ("shape", "texture")
+RANK = "{}_reciprocal_rank"  # columns of trials
+#: Folders of images that show one cue alone, answered in ImageNet's classes.
+FOLDERS = {f"refined-{cue}": cue for cue in CUES}
+
+
+@cache
+def refined_classes() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Cue -> class of its folder -> WordNet ids."""
+    text = files("suites.cue_conflict").joinpath("ranks.yaml").read_text(encoding="utf-8")
+    classes: Mapping[str, Mapping[str, Sequence[str]]] = yaml.safe_load(text)
+    return classes
+
+
+def plan(_config: None, shelf: Shelf) -> Plan:
+    """The conflict images; of ImageNet's classes the two folders, of which one may be missing with a reason."""
+    if shelf.space != "imagenet1k":
+        return Plan((Block(shelf.find("cue-conflict"), presentation="whole", role="cue-conflict"),))
+    blocks, missing = [], {}
+    for role, cue in FOLDERS.items():
+        try:
+            blocks.append(Block(_in_imagenet(shelf.find(role), cue), presentation="crop224", role=role))
+        except MissingStimuli as error:
+            missing[role] = str(error)
+    if not blocks:
+        raise MissingStimuli(next(iter(missing.values())))
+    return Plan(tuple(blocks), missing)
+
+
+def _in_imagenet(stimuli: Stimuli, cue: str) -> Stimuli:
+    """The images of a folder with the first ImageNet class that theirs stands for as category, in `named` their own.
+    Raises StimuliError for a class that is not REFINED-BIAS's."""
+    known, names = refined_classes()[cue], stimuli.labels["category"].tolist()
+    if strange := sorted(set(names) - known.keys()):
+        raise StimuliError(
+            f"'{stimuli.name}' has the class '{strange[0]}'. Expected folders called {', '.join(known)}."
+        )
+    labels = {"category": np.array([known[name][0] for name in names]), "named": np.array(names)}
+    digest = set_digest(stimuli.ids, stimuli.items, labels)
+    return replace(stimuli, space="imagenet1k", labels=labels, digest=digest)
+
+
+def observe(_config: None, view: View) -> Mapping[str, Array]:
+    """The answer, and for each cue the reciprocal rank of its best class among all classes (NaN where the image has no
+    such cue), each [n]."""
+    own = FOLDERS.get(view.block.role)
+    outputs = dict(zip(view.categories, view.outputs, strict=True))
+    logits = view.logits.detach().double().cpu().numpy()
+    columns: dict[str, Array] = {"response": np.asarray(view.responses)}
+    for cue in CUES:
+        members: list[tuple[int, ...]] = [()] * len(logits)
+        if own == cue:
+            classes = [refined_classes()[cue][name] for name in view.labels["named"].tolist()]
+            members = [tuple(at for wnid in wnids for at in outputs[wnid]) for wnids in classes]
+        elif own is None:
+            members = [outputs.get(name, ()) for name in view.labels[cue].tolist()]
+        columns[RANK.format(cue)] = reciprocal_ranks(logits, members)
+    return columns
+
+
+def reciprocal_ranks(logits: Array, members: Sequence[Sequence[int]]) -> Array:
+    """1 / rank of the best of each row's members among all columns of logits [n, classes], equal ones sharing the mean
+    of their places: [n] float32, NaN where there are none."""
+    ranks = np.full(len(logits), np.nan, dtype=np.float32)
+    for row, (values, own) in enumerate(zip(logits, members, strict=True)):
+        if len(own):
+            best = values[list(own)].max()
+            ranks[row] = 1 / ((values > best).sum() + ((values == best).sum() + 1) / 2)
+    return ranks
+
+
+def _ranked(trials: Trials, cue: str) -> tuple[Array, Array]:
+    """Reciprocal ranks of a cue, 0 where they do not count, and which count: on conflict images those in conflict."""
+    ranks = trials[RANK.format(cue)].astype(float)
+    counts = np.isfinite(ranks)
+    if "shape" in trials.columns:
+        counts &= (trials["role"] != "cue-conflict") | (trials["shape"] != trials["texture"])
+    return np.where(counts, ranks, 0.0), counts
+
+
+def _relative(trials: Trials) -> tuple[Array, Array]:
+    """Each cue's ranks over how many there are of them."""
+    shape, texture = (ranks / max(1, counts.sum()) for ranks, counts in (_ranked(trials, cue) for cue in CUES))
+    return shape, shape + texture
+
+
+def _metric(name: str, title: str, definition: str, ratio: Ratio, **more: Any) -> Metric:
+    return Metric(name, title, definition, ratio=ratio, clusters=exemplars, bounds=(0.0, 1.0), **more)
+
+
+METRICS = (
+    *(
+        _metric(
+            f"{cue}_mrr",
+            f"{cue} rank",
+            f"mean of 1 / rank of the {cue}'s best class among all classes",
+            partial(_ranked, cue=cue),
+            headline=cue == "shape",
+        )
+        for cue in CUES
+    ),
+    _metric(
+        "relative_shape_mrr",
+        "shape of both",
+        "shape rank / (shape rank + texture rank); both may be low",
+        _relative,
+        chance=0.5,
+    ),
+)
+
+
+def score(_config: None, trials: Trials) -> Sequence[Score]:
+    """Scores of one observer; the relative one needs both cues."""
+    scores = []
+    for metric in METRICS:
+        needs = [cue for cue in CUES if metric.name in (f"{cue}_mrr", "relative_shape_mrr")]
+        lacking = [cue for cue in needs if not len(trials) or not _ranked(trials, cue)[1].any()]
+        gone = next(
+            (trials.missing[role] for role, cue in FOLDERS.items() if cue in lacking and role in trials.missing), ""
+        )
+        if lacking:
+            scores.append(Score(metric.name, None, gone or f"no image has a {lacking[0]} to rank"))
+        else:
+            scores.append(ratio_score(metric, trials))
+    return scores
+
+
+RANKS = Suite(
+    name="cue-conflict:ranks",
+    version=1,
+    summary="Reciprocal rank of shape and of texture among all classes, each by itself (REFINED-BIAS)",
+    needs="decisions",
+    metrics=METRICS,
+    plan=plan,
+    observe=observe,
+    score=score,
+    spaces=("geirhos16", "world16", "imagenet1k"),
+)
