@@ -285,7 +285,7 @@ State = dict[str, Tensor]
 #: Wrappers inside wrappers; a checkpoint that holds itself has no end of them.
 _LEVELS = 8
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|swa|averaged?|averaging|shadow|teacher)(?:$|[._])")
-_SECOND = re.compile(r"(?:^|[._])(?:student|current_model_state|encoder_k|momentum_encoder)(?:$|[._])")
+_SECOND = re.compile(r"(?:^|[._])(?:student|current_model_state|online_model|encoder_k|momentum_encoder)(?:$|[._])")
 _PACKED = "_packed_params._packed_params"
 #: Names of what torch wraps around a network or parts of it: torch.compile, activation checkpointing, FSDP.
 _WRAPPED = re.compile(r"(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
@@ -324,7 +324,7 @@ class WeightSet:
     @property
     def role(self) -> int:
         """0 for averages over training (EMA, SWA, a mean teacher), 2 for what their authors do not evaluate beside
-        another (a student, Lightning's plain weights beside its average, the key encoder of MoCo), else 1."""
+        another (a student, plain weights beside Lightning's or ema-pytorch's average, MoCo's keys), else 1."""
         return 2 if _SECOND.search(self.name) else 0 if _AVERAGED.search(self.name) else 1
 
     @property

@@ -91,13 +91,12 @@ def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] |
 
 def _from_numpy(path: Path, arch: str, kwargs: Mapping[str, Any]) -> str:
     target, places = path.with_suffix(".safetensors"), "Transformer/posembed_input/pos_embedding"
-    given = "".join(f", {option}={value!r}" for option, value in kwargs.items())
     name = arch.removeprefix("timm:") or "vit_base_patch16_224"
     return (
         _python(
             f"import numpy, timm, safetensors.torch as st; f = {json.dumps(str(path))}; a = numpy.load(f); "
             f'n = len(a["head/bias"]) if "head/bias" in a else 0; p = {json.dumps(places)}; '
-            f"m = timm.create_model({json.dumps(name)}, num_classes=n{given}); "
+            f"m = timm.create_model({json.dumps(name)}, num_classes=n{_words(kwargs)}); "
             # timm would interpolate them: another network
             'assert p not in a or a[p].shape == m.pos_embed.shape, "other positions: --arch-option img_size=..."; '
             f"m.load_pretrained(f); st.save_file(m.state_dict(), {json.dumps(str(target))})"
@@ -106,11 +105,11 @@ def _from_numpy(path: Path, arch: str, kwargs: Mapping[str, Any]) -> str:
     )
 
 
-def refuse_folder(folder: Path, arch: str) -> None:
+def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
     """Raise WeightsError, with the line that converts it, for a folder of training code: a distributed checkpoint
     (DCP, FSDP), DeepSpeed, an adapter (PEFT), shards, or plain files among which one is to be named (Accelerate).
 
-    arch: as it was given, of the network that the weights are for. Other folders pass."""
+    arch, kwargs: as they were given, of the network that the weights are for. Other folders pass."""
     name = shown(folder)
     for inside in (folder, *sorted(filter(is_folder, folder.iterdir()))):
         if is_file(inside / ".metadata"):
@@ -120,17 +119,16 @@ def refuse_folder(folder: Path, arch: str) -> None:
                 "you trust it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
                 f"{shlex.quote(str(inside))} {shlex.quote(str(target))} and register {shown(target)}."
             )
-        if states := sorted(inside.glob("*_model_states.pt")):
-            whole = folder if inside != folder else folder.parent
+        if sorted(inside.glob("*_optim_states.pt")) and sorted(inside.glob("*_model_states.pt")):
+            whole = inside.parent if inside == folder else folder
             target = whole / "fp32"
             raise WeightsError(
                 f"{name} is a checkpoint of DeepSpeed. Convert it once, where you trust it: python -m "
                 f"deepspeed.utils.zero_to_fp32 {shlex.quote(str(whole))} {shlex.quote(str(target))} --tag "
-                f"{shlex.quote(states[0].parent.name)} --safe_serialization and register "
-                f"{shown(target / 'model.safetensors')}."
+                f"{shlex.quote(inside.name)} --safe_serialization and register {shown(target / 'model.safetensors')}."
             )
     if is_file(folder / "adapter_config.json"):
-        raise WeightsError(_adapter(folder, arch))
+        raise WeightsError(_adapter(folder, arch, kwargs))
     for index in sorted(folder.glob("*.index.json")):
         code = (
             "import json, pathlib, torch, safetensors.torch as st; "
@@ -150,47 +148,51 @@ def refuse_folder(folder: Path, arch: str) -> None:
     weights = [path for path in weights if not re.match("optimizer|scheduler|sampler|random_states|scaler", path.name)]
     if weights and not is_file(folder / "config.json"):
         raise WeightsError(
-            f"{name} is a folder without config.json: it does not say its architecture. Give --arch and the file: "
-            f"--weights {' or '.join(shlex.quote(str(path)) for path in weights[:5])}"
+            f"{name} is a folder without config.json, which would say its architecture. Give the file: --weights "
+            f"{' or '.join(shlex.quote(str(path)) for path in weights[:5])}"
         )
 
 
-def _adapter(folder: Path, arch: str) -> str:
+def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> str:
     """What to do about a folder of PEFT: merge its adapter into the network that it changes."""
     from safetensors import safe_open
 
     config = read_json(folder / "adapter_config.json", "configuration", WeightsError)
     config = config if isinstance(config, dict) else {}
     base, library = config.get("base_model_name_or_path"), str((config.get("auto_mapping") or {}).get("parent_library"))
-    outputs, file = None, folder / "adapter_model.safetensors"
+    outputs, file = "", folder / "adapter_model.safetensors"
     with foreign("adapter", file, WeightsError), safe_open(file, framework="np") as tensors:
         for part in config.get("modules_to_save") or ():
             if (name := f"base_model.model.{part}.weight") in tensors.keys():  # noqa: SIM118 - no mapping
-                outputs = int(tensors.get_slice(name).get_shape()[0])
-    peft = f"peft.PeftModel.from_pretrained(m, {json.dumps(str(folder))}).merge_and_unload()"
+                outputs = str(tensors.get_slice(name).get_shape()[0])
+    merged = f"peft.PeftModel.from_pretrained(m, {json.dumps(str(folder))}).merge_and_unload()"
     if library.startswith("transformers") or arch.startswith("hf:"):
         target = folder / "merged"
-        classes = "" if outputs is None else f", num_labels={outputs}"
         code = (
-            "import peft; from transformers import AutoImageProcessor, AutoModelForImageClassification; "
+            "import peft; from transformers import AutoImageProcessor, AutoModelForImageClassification as A; "
             f"b = {json.dumps(str(base or arch.removeprefix('hf:')))}; "
-            f"m = AutoModelForImageClassification.from_pretrained(b{classes}); "
-            f"{peft}.save_pretrained({json.dumps(str(target))}); "
+            f"m = A.from_pretrained(b{outputs and f', num_labels={outputs}'}); "
+            f"{merged}.save_pretrained({json.dumps(str(target))}); "
             f"AutoImageProcessor.from_pretrained(b).save_pretrained({json.dumps(str(target))})"
         )
-        given = f"--arch hf:{shlex.quote(str(target))}"
-    else:
+        given = f"--arch hf:{target}"
+    elif arch.startswith("timm:"):
         target = folder / "merged.safetensors"
-        classes = "" if outputs is None else f", num_classes={outputs}"
         own = base and is_file(Path(str(base)))
         origin = f"checkpoint_path={json.dumps(base)}" if own else "pretrained=True"
         code = (
             "import peft, timm, safetensors.torch as st; "
-            f"m = timm.create_model({json.dumps(arch.removeprefix('timm:') or 'ARCH')}, {origin}{classes}); "
-            f"st.save_file({peft}.state_dict(), {json.dumps(str(target))})"
+            f"m = timm.create_model({json.dumps(arch[5:])}, {origin}{outputs and f', num_classes={outputs}'}"
+            f"{_words(kwargs)}); st.save_file({merged}.state_dict(), {json.dumps(str(target))})"
         )
-        given = f"--weights {shlex.quote(str(target))}"
+        given = f"--weights {target}"
+    else:
+        return f"{shown(folder)} is an adapter (PEFT): say of which network, --arch timm:NAME or hf:ORG/NAME."
     return (
         f"{shown(folder)} is an adapter (PEFT) without the network that it changes. Merge them: {_python(code)} and "
-        f"register {given}."
+        f"register {shown(given)}."
     )
+
+
+def _words(kwargs: Mapping[str, Any]) -> str:
+    return "".join(f", {option}={value!r}" for option, value in kwargs.items())

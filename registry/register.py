@@ -113,7 +113,7 @@ def _opened(
         repository = arch[len("timm:hf_hub:") :]
         return f"hf_hub:{repository}", None, {}, preprocessing.hub_input(repository, place.caches.hub)
     if weights is not None and is_folder(expanded(weights)):
-        refuse_folder(expanded(weights), arch)
+        refuse_folder(expanded(weights), arch, kwargs)
         return preprocessing.read_folder(expanded(weights), arch)
     if not arch:
         raise CardError(

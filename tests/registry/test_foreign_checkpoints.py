@@ -3,6 +3,8 @@
 Each row of `ROWS` is a row of the table in docs/models.md."""
 
 import argparse
+import copy
+import os
 import re
 import shlex
 import subprocess
@@ -19,9 +21,12 @@ import pytest
 import timm
 import torch
 import torchvision
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from registry.cards import read_cards
 from registry.errors import BenchError
+from registry.files import Place
 from registry.loading import load_model
 from registry.register import register
 
@@ -50,9 +55,11 @@ def vit(**more: Any) -> nn.Module:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """The network that weights stand beside which are not to be taken."""
-    other = timm.create_model("test_resnet", num_classes=9)
-    other.load_state_dict({name: tensor * 0 for name, tensor in network.state_dict().items()})
+    """The same network with other weights, which are not to be taken; the statistics of batch norms are the same."""
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        for tensor in other.parameters():
+            tensor.zero_()
     return other
 
 
@@ -240,6 +247,213 @@ def scripted(network: nn.Module, folder: Path) -> Path:
     return folder / "net.pt"
 
 
+def exported(network: nn.Module, folder: Path) -> Path:
+    torch.export.save(torch.export.export(network, (torch.rand(2, 3, 32, 32),)), folder / "net.pt2")
+    return folder / "net.pt2"
+
+
+def expecting(network: nn.Module, folder: Path) -> None:
+    """These weights are the right answer, and not those that the row's network began with."""
+    save_file({name: tensor.clone() for name, tensor in network.state_dict().items()}, folder / "expected.safetensors")
+
+
+# Lightning, and averages
+
+
+def lightning(network: nn.Module, folder: Path, *, average: str = "", second: str = "") -> Path:
+    import pytorch_lightning as pl
+
+    class Classifier(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.save_hyperparameters({"lr": 0.1})
+            self.model = plain(network) if average else network
+            if average:
+                setattr(self, average, LitEma(network))
+            if second:
+                setattr(self, second, plain(network))
+            self.criterion = nn.CrossEntropyLoss(torch.ones(9))
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(Classifier())
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return folder / "last.ckpt"
+
+
+class LitEma(nn.Module):
+    """As latent-diffusion's: parameters alone, in buffers, whose names may have no dot."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.register_buffer("decay", torch.tensor(0.9999))
+        self.register_buffer("num_updates", torch.tensor(0))
+        for name, tensor in network.named_parameters():
+            self.register_buffer(name.replace(".", ""), tensor.detach().clone())
+
+
+def lightning_average(network: nn.Module, folder: Path) -> Path:
+    """Trained for two steps with Lightning's own average of weights."""
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import ModelCheckpoint
+    from pytorch_lightning.callbacks.weight_averaging import EMAWeightAveraging
+
+    class Classifier(pl.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = network
+
+        def training_step(self, batch: Any) -> torch.Tensor:
+            return nn.functional.cross_entropy(self.model(batch[0]), batch[1])
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    average = EMAWeightAveraging(decay=0.5)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    keep = ModelCheckpoint(folder, "last", save_last=False, monitor=None)
+    trainer = pl.Trainer(max_steps=2, callbacks=[average, keep], default_root_dir=folder, **quiet)
+    images = torch.utils.data.TensorDataset(torch.rand(4, 3, 32, 32), torch.arange(4))
+    trainer.fit(Classifier(), torch.utils.data.DataLoader(images, batch_size=2))
+    content = torch.load(keep.best_model_path, weights_only=False)
+    weights = {name.removeprefix("model."): tensor for name, tensor in content["state_dict"].items()}
+    assert any(not torch.equal(weights[name[6:]], tensor) for name, tensor in content["current_model_state"].items())
+    save_file(weights, folder / "expected.safetensors")
+    return Path(keep.best_model_path)
+
+
+def shadow_list(network: nn.Module, *, beside: bool) -> Any:
+    from torch_ema import ExponentialMovingAverage
+
+    average = ExponentialMovingAverage(network.parameters(), decay=0.9)
+    if not beside:
+        return average.state_dict()
+    return {"model": plain(network).state_dict(), "ema": average.state_dict()}
+
+
+def ema_pytorch(network: nn.Module) -> Any:
+    from ema_pytorch import EMA
+
+    average = EMA(plain(network), ema_model=network, include_online_model=True)
+    return {"step": 7, "ema": average.state_dict()}
+
+
+# Accelerate, PEFT, DeepSpeed
+
+
+def accelerated(network: nn.Module, folder: Path, *, whole: bool) -> Path:
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=True)
+    model, _ = accelerator.prepare(network, torch.optim.SGD(network.parameters(), 0.1))
+    if whole:
+        accelerator.save_state(str(folder / "state"))
+    else:
+        accelerator.save_model(model, str(folder / "state"), max_shard_size="400KB")
+    return folder / "state"
+
+
+def adapter(network: nn.Module, folder: Path) -> Path:
+    from peft import LoraConfig, get_peft_model
+
+    save_file(network.state_dict(), folder / "base.safetensors")
+    network.name_or_path = str(folder / "base.safetensors")
+    model = get_peft_model(network, LoraConfig(target_modules=["qkv"], modules_to_save=["head"], r=2))
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            if "lora_B" in name:
+                tensor.normal_()
+    model.save_pretrained(str(folder / "adapter"))
+    expecting(model.merge_and_unload(), folder)
+    return folder / "adapter"
+
+
+def zero(network: nn.Module, folder: Path, *, stage: int) -> Path:
+    import deepspeed
+
+    sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None  # it would be compiled, and is not needed
+    os.environ.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT="29541")
+    deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
+    config = {
+        "train_batch_size": 1, "zero_optimization": {"stage": stage}, "zero_allow_untested_optimizer": True,
+    }  # fmt: skip
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    engine, *_ = deepspeed.initialize(model=network, optimizer=optimizer, config=config)
+    engine.save_checkpoint(str(folder / "run"))
+    return folder / "run"
+
+
+# self-supervised, and toolboxes
+
+
+def masked_autoencoder(network: nn.Module) -> Any:
+    from lightly.models.modules.masked_autoencoder_timm import MAEDecoderTIMM
+
+    decoder = MAEDecoderTIMM(4, 16, embed_dim=64, decoder_embed_dim=32, decoder_depth=1, decoder_num_heads=2)
+    state = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("head.")}
+    return {"model": state | {f"decoder.{name}": t for name, t in decoder.state_dict().items()}, "epoch": 799}
+
+
+def dino(network: nn.Module) -> Any:
+    """As DINO's own script, with heads of lightly."""
+    from lightly.models.modules import DINOProjectionHead
+
+    network.reset_classifier(0)
+    student, teacher = (nn.Module(), nn.Module())
+    for module, backbone in ((student, plain(network)), (teacher, network)):
+        module.backbone, module.head = backbone, DINOProjectionHead(64, 32, 16, 128)
+    states = {"student": {f"module.{name}": t for name, t in student.state_dict().items()}}
+    return states | {"teacher": teacher.state_dict(), "dino_loss": {"center": torch.zeros(1, 128)}, "epoch": 99}
+
+
+def momentum_contrast(network: nn.Module) -> Any:
+    """As MoCo v2's script, with heads of lightly."""
+    from lightly.models.modules import MoCoProjectionHead
+
+    network.fc = MoCoProjectionHead(96, 96, 32).layers
+    model = nn.Module()
+    model.encoder_q, model.encoder_k = network, plain(network)
+    model.register_buffer("queue", torch.randn(32, 64))
+    return {"arch": "resnet", "state_dict": {f"module.{name}": t for name, t in model.state_dict().items()}}
+
+
+def openmmlab(network: nn.Module, folder: Path, *, neck: bool) -> Path:
+    """As MMPretrain's runner saves a network, by its own function."""
+    from mmengine.runner import save_checkpoint
+
+    model = nn.Module()
+    model.backbone, model.head = network, nn.Module()
+    model.head.fc, network.fc = network.fc, nn.Identity()
+    if neck:
+        model.neck, model.head = nn.Linear(96, 8), nn.Module()
+    message_hub = {"log_scalars": {}}
+    content = {"meta": {"epoch": 3}, "state_dict": model.state_dict(), "message_hub": message_hub}
+    save_checkpoint(content, str(folder / "e.pth"))
+    return folder / "e.pth"
+
+
+def with_more(network: nn.Module, *, inside: bool) -> Any:
+    state = {f"backbone.{name}" if not inside else name: tensor for name, tensor in network.state_dict().items()}
+    return {"state_dict": {**state, "projector.0.weight": torch.ones(4, 4), "prototypes": torch.ones(3)}}
+
+
+def renamed(network: nn.Module) -> Any:
+    return {name.replace("fc.", "head.fc."): tensor for name, tensor in network.state_dict().items()}
+
+
+def pointer(network: nn.Module, folder: Path) -> Path:
+    """A repository whose large file was not fetched; `git lfs` itself stands beside it as a script."""
+    path = folder / "net.safetensors"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 1500000\n")
+    save_file(network.state_dict(), folder / "real")
+    (folder / "git-lfs").write_text(f'#!/bin/sh\ncp {folder}/real "$3"\n')
+    (folder / "git-lfs").chmod(0o755)
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    return path
+
+
 ROWS: dict[str, Row] = {
     "timm train.py": Row(partial(timm_script, averaged=False)),
     "timm train.py --model-ema": Row(partial(timm_script, averaged=True)),
@@ -282,29 +496,100 @@ ROWS: dict[str, Row] = {
     "quantize_dynamic": Row(saved(quantised), refused="python -c", within=0.02),
     "weight_norm": Row(saved(partial(weight_normed, norm=nn.utils.weight_norm))),
     "parametrizations.weight_norm": Row(saved(partial(weight_normed, norm=nn.utils.parametrizations.weight_norm))),
+    "torch.export.save": Row(exported, refused="--arch export", given={"size": 32}),
+    "Lightning": Row(partial(lightning), needs=("pytorch_lightning",)),
+    "Lightning with LitEma": Row(partial(lightning, average="model_ema"), needs=("pytorch_lightning",)),
+    "Lightning, two networks": Row(
+        partial(lightning, second="net_b"), refused="2 networks.*--key state_dict.model or --key state_dict.net_b",
+        needs=("pytorch_lightning",),
+    ),
+    "Lightning's EMAWeightAveraging": Row(
+        lightning_average, "timm:test_vit", vit, given={"arch_option": ["img_size=32"]}, needs=("pytorch_lightning",)
+    ),
+    "torch_ema beside the network": Row(saved(partial(shadow_list, beside=True)), needs=("torch_ema",)),
+    "torch_ema of a ViT alone": Row(
+        saved(partial(shadow_list, beside=False)), "timm:test_vit", vit, given={"arch_option": ["img_size=32"]},
+        needs=("torch_ema",),
+    ),
+    "ema-pytorch": Row(saved(ema_pytorch), needs=("ema_pytorch",)),
+    "accelerate save_state": Row(
+        partial(accelerated, whole=True), refused="--weights .*model.safetensors", needs=("accelerate",)
+    ),
+    "accelerate save_model": Row(
+        partial(accelerated, whole=False), refused="in shards.*python -c", needs=("accelerate",)
+    ),
+    "peft on timm": Row(
+        adapter, "timm:test_vit", vit, given={"arch_option": ["img_size=32"]}, refused="adapter.*python -c",
+        needs=("peft",),
+    ),
+    "DeepSpeed ZeRO-2": Row(partial(zero, stage=2), refused="zero_to_fp32", needs=("deepspeed",)),
+    "DeepSpeed ZeRO-3": Row(partial(zero, stage=3), refused="zero_to_fp32", needs=("deepspeed",)),
+    "MAE": Row(
+        saved(masked_autoencoder), "timm:test_vit", vit, given={"arch_option": ["img_size=32"]},
+        refused="backbone.*--probe world", needs=("lightly",),
+    ),
+    "DINO": Row(
+        saved(dino), "timm:test_vit", vit, given={"arch_option": ["img_size=32"]}, refused="backbone.*--probe world",
+        needs=("lightly",),
+    ),
+    "MoCo": Row(saved(momentum_contrast), refused="backbone.*--probe world", needs=("lightly",)),
+    "MMPretrain, self-supervised": Row(
+        partial(openmmlab, neck=True), refused="backbone.*--probe world", needs=("mmengine",)
+    ),
+    "MMPretrain": Row(partial(openmmlab, neck=False), refused="'fc' is 'head.fc'.*python -c", needs=("mmengine",)),
+    "a head of another name": Row(saved(renamed), refused="'fc' is 'head.fc'.*python -c"),
+    "more than the network, beside it": Row(
+        saved(partial(with_more, inside=False)), refused="--key state_dict.backbone"
+    ),
+    "more than the network": Row(saved(partial(with_more, inside=True)), refused="--ignore 'projector..,prototypes'"),
+    "a Git LFS pointer": Row(pointer, refused="Git LFS pointer: the 1500000 bytes.*git -C"),
     "torch.jit.save": Row(scripted, refused="TorchScript.*python -c"),
 }  # fmt: skip
 
 
+def in_shell(command: str, folder: Path) -> None:
+    """A line as it is pasted, with this Python and these packages."""
+    command = re.sub("^python", shlex.quote(sys.executable), command)
+    program = "from gestaltbench.command import main; main()"
+    command = re.sub("^bench", f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}", command)
+    there = {"BENCH_HOME": str(folder / "home"), "PATH": f"{folder / 'run'}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, shell=True, cwd=folder, capture_output=True, text=True, check=False, env=os.environ | there
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def advised(message: str, folder: Path) -> dict[str, Any]:
-    """What a refusal says to do, done: a line of Python is run in a shell; the options of the next registration."""
+    """What a refusal says to do, done: a line is run in a shell; the options of the next registration."""
     options: dict[str, Any] = {}
     if line := re.search(r"(python -[cm] .+?) and register (?:--weights )?(\S+?)\.?(?= |$)", message):
-        command = line[1].replace("python", shlex.quote(sys.executable), 1)
-        done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        options["weights"] = Path(line[2])
-        message = message.replace(line[0], "")
-    words = shlex.split(message.rpartition(": ")[2] if "--weights" in message else message[message.find("--") :])
+        in_shell(line[1], folder)
+        return {"weights": Path(line[2])}
+    if line := re.search(r"git -C .*", message):
+        in_shell(line[0], folder)
+        return {"again": True}
+    words = shlex.split(re.sub(r"(?<=\S)[.;]? (?=fits|leaves|to |or )", " ", message[message.find(" --") :]))
     for word, value in pairwise(words):
         value = value.rstrip(".,")
-        if word in ("--key", "--ignore"):
+        if word in ("--key", "--ignore", "--arch"):
             options.setdefault(word[2:], value)
         elif word == "--arch-option":
             options.setdefault("arch_option", []).append(value)
         elif word == "--weights":
             options.setdefault("weights", Path(value))
     return options
+
+
+def assert_probed(message: str, row: Row, folder: Path) -> None:
+    """The line fits a head to the features of the row's network."""
+    in_shell(f"{re.search('bench register .*--probe world', message)[0]} --limit 96", folder)
+    card = read_cards(folder / "home" / "cards")["mine"]
+    backbone = load_model(card, Place(folder)).module.backbone.state_dict()
+    expected = built(row)
+    expected.reset_classifier(0)
+    state = expected.state_dict()
+    assert backbone.keys() == state.keys()
+    assert all(torch.equal(backbone[name], tensor) for name, tensor in state.items())
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -316,21 +601,28 @@ def test_a_file_of_the_field(name, nine, folders, tmp_path):
     place = tmp_path / "run"
     place.mkdir()
     path = row.write(built(row), place)
-    asked = {**HALF, "labels": nine, "weights": path, **row.given}
+    asked = {"arch": row.arch, **HALF, "labels": nine, "weights": path, **row.given}
     if row.refused:
         with pytest.raises(BenchError, match=row.refused) as caught:
-            register("mine", row.arch, **asked, **folders)
+            register("mine", **asked, **folders)
         message = str(caught.value)
         assert "\n" not in message
+        if "--probe" in message:
+            assert_probed(message, row, tmp_path)
+            return
         more = advised(message, tmp_path)
         assert more, message
+        more.pop("again", None)
         more["arch_option"] = [*asked.get("arch_option", ()), *more.get("arch_option", ())]
         asked |= more
-    card, _ = register("mine", row.arch, **asked, **folders)
+    card, _ = register("mine", **asked, **folders)
+    expected = built(row)
+    if (place / "expected.safetensors").exists():
+        expected.load_state_dict(load_file(place / "expected.safetensors"))
     images = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     answers = load_model(card, folders["place"]).forward(images)
     with torch.no_grad():
-        expected = built(row)((row.pixels(images) - 0.5) / 0.5)
-    assert torch.allclose(answers, expected, atol=row.within, rtol=row.within)
+        logits = expected((row.pixels(images) - 0.5) / 0.5)
+    assert torch.allclose(answers, logits, atol=row.within, rtol=row.within)
     if row.within < 0.01:
-        assert torch.equal(answers.argmax(1), expected.argmax(1))
+        assert torch.equal(answers.argmax(1), logits.argmax(1))
