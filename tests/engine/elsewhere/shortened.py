@@ -1,0 +1,36 @@
+"""One plan after another, each with few steps of each attack: `shortened.py REQUESTS`, a JSON list of requests.
+
+Prints what failed.
+"""
+
+import json
+import sys
+from dataclasses import fields, is_dataclass, replace
+
+from benchmark import api
+from benchmark.variables import read_settings
+
+FEW = {"steps": 2, "far_steps": 2, "queries": 4, "bisect": 1}
+
+
+def shortened(value):
+    """A protocol with the numbers of `FEW`, where it has more."""
+    if isinstance(value, tuple):
+        return tuple(map(shortened, value))
+    if not is_dataclass(value):
+        return value
+    parts = {part.name: getattr(value, part.name) for part in fields(value)}
+    return replace(value, **{k: min(v, FEW[k]) if FEW.get(k) else shortened(v) for k, v in parts.items()})
+
+
+def run(asked):
+    prepared = api.prepare(api.RunRequest(**asked), read_settings(asked["db"]))
+    tasks = [replace(t, suite=replace(t.suite, config=shortened(t.suite.config))) for t in prepared.tasks]
+    report = api.execute(replace(prepared, tasks=tasks), api.Silent())
+    return {**report.failed, **({} if report.counts.get("done") else {"nothing": f"was done of {asked}"})}
+
+
+if __name__ == "__main__":
+    for words in json.loads(sys.argv[1]):
+        for work, why in run(words).items():
+            print(work, why)
