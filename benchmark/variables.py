@@ -9,8 +9,8 @@ BENCH_KEY_HOST  the key of an endpoint, sent to that host alone: BENCH_KEY_API_O
 
 Weights that other libraries have downloaded are looked up where these keep them: TORCH_HOME, HF_HUB_CACHE, HF_HOME,
 XDG_CACHE_HOME. Ray reports its use to its makers unless RAY_USAGE_STATS_ENABLED says otherwise; here nothing is
-reported unless the variable says so. FORCE_COLOR and TTY_COMPATIBLE, as rich has them: tables in a file or a pipe are
-drawn as in a terminal, or not.
+reported unless the variable says so. CUBLAS_WORKSPACE_CONFIG is set for runs on a GPU where it is not. FORCE_COLOR and
+TTY_COMPATIBLE, as rich has them: tables in a file or a pipe are drawn as in a terminal, or not.
 """
 
 import os
@@ -48,6 +48,11 @@ def _secret(name: str) -> str | None:
 def keep_ray_silent() -> None:
     """Nothing leaves a laboratory unasked: before Ray is started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def keep_cublas_repeatable() -> None:
+    """Matrix products on a GPU give the same twice: before the first."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def _cache(variable: str, default: str) -> Path:

@@ -12,7 +12,12 @@ time and wall time. A run loads, folds and checks its network once, which 640 im
 `..._loop` is of further images alone, the difference between many images and few on both sides. `overhead_startup` is
 of a process up to its first batch, against `import torch, timm; create_model; forward`.
 
-    python benchmarks/overhead.py [--model NAME] [--rounds 2] [--limit 320]
+With `--photographs FOLDER` (of folders of JPEG files) other numbers: a run over at most 500 of them, of odd sizes,
+against a loop that opens, resizes, crops and forwards them (`overhead_photographs`); and a device that takes .2 ms an
+image and no processor, fed by one decoder and by one per core: images per second, how much more the second gives
+(`decoders_scaling`), and what share that is of decoding and resizing alone (`decoders_of_bound`).
+
+    python benchmarks/overhead.py [--model NAME] [--rounds 2] [--limit 320] [--photographs FOLDER]
 """
 
 import argparse
@@ -23,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -32,20 +38,23 @@ import numpy as np
 import torch
 from PIL import Image
 from ratios import needs, ratio
+from torchvision import transforms
 
 from benchmark import api
-from benchmark.contracts import Policy
+from benchmark.contracts import Array, Block, Plan, Policy, Stimuli, Suite, View
 from benchmark.engine import devices
 from benchmark.engine.devices import numerics
+from benchmark.engine.plan import Task
 from benchmark.engine.run import RunOptions, execute
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import locate
 from benchmark.stimuli.datasets import Picked
-from benchmark.stimuli.image_files import FileImages
+from benchmark.stimuli.image_files import FileImages, file_digests, set_digest
 from benchmark.store import open_store
 from benchmark.variables import read_settings
-from registry.cards import ModelCard
+from registry.cards import ModelCard, read_cards
 from registry.loading import load_model
+from registry.model import LoadedModel
 
 Seconds = tuple[float, float]  # (process CPU, wall)
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -78,11 +87,17 @@ def bare_loop(run: Run, batches: list[torch.Tensor]) -> None:
             run(images)
 
 
-def reading_loop(run: Run, files: Sequence[Path], batch: int) -> None:
-    """Forward passes over images that are read from their files, in the plainest way."""
+def reading_loop(run: Run, files: Sequence[Path], batch: int, model: LoadedModel | None = None) -> None:
+    """Forward passes over images that are read from their files, in the plainest way. model: whose resizing is due."""
     with torch.inference_mode():
         for start in range(0, len(files), batch):
             opened = [Image.open(file).convert("RGB") for file in files[start : start + batch]]
+            if model is not None:
+                side, filters = model.preprocess.resize, transforms.InterpolationMode(model.preprocess.interpolation)
+                fit = transforms.Compose(
+                    [transforms.Resize(side, filters), transforms.CenterCrop(model.preprocess.size)]
+                )
+                opened = [fit(image) for image in opened]
             pixels = np.stack([np.asarray(image) for image in opened])
             run(torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255))
 
@@ -156,6 +171,59 @@ def compared(name: str, baseline: str, rounds: Sequence[Sequence[Seconds]]) -> N
         ratio(f"{name}_loop_{clock}", (ours - fewer) / (bare - less), further)
 
 
+class Idle(torch.nn.Module):
+    """A network on a device beside the processor, .2 ms an image."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(2e-4 * len(images))
+        return 9 * torch.eye(1000)[:1].expand(len(images), -1)
+
+
+def photographs(folder: Path, model: LoadedModel, rounds: int, settings: Settings) -> None:
+    files = sorted(folder.glob("*/*.JP*G"))[:500]
+    items = file_digests(files, folder, settings)
+    ids, decode = tuple(file.name for file in files), FileImages(files, "", items)
+    labels = {"category": np.array([file.parent.name for file in files])}
+    stimuli = Stimuli("photographs", set_digest(ids, items, labels), "imagenet1k", ids, items, labels, decode)
+    plan = Plan((Block(stimuli, presentation="card", role="photographs"),))
+
+    def observe(_config: object, view: View) -> dict[str, Array]:
+        return {"response": view.responses}
+
+    suite = Suite("shown", 1, "", "decisions", (), lambda *_: plan, observe, lambda *_: [])
+    idle = {"source": "python", "arch": "python:overhead:Idle", "weights": None, "sha256": None, "options": {}}
+
+    def shown(card: ModelCard, decoders: int) -> None:
+        with tempfile.TemporaryDirectory() as place, open_store(str(Path(place) / "results.db")) as store:
+            how = RunOptions("cpu", Policy(), decoders=decoders)
+            if failed := execute([Task(card, suite, "imagenet1k", plan)], store, settings, how, api.Silent()).failed:
+                raise SystemExit(failed)
+
+    def alone(decoders: int) -> None:
+        with ThreadPoolExecutor(decoders) as pool:
+            for at in range(0, len(files), 256):
+                images = list(pool.map(decode, range(at, min(at + 256, len(files)))))
+                model.present(images, "card", pool.map)
+
+    device, most = model.card.model_copy(update=idle), devices.processors()
+    chosen = devices.tune(model, "cpu", settings.tuning)
+    run = devices.feed(model, chosen, device="cpu").run
+    loop = partial(reading_loop, run, files, chosen.batch, model)
+    calls = [loop, partial(shown, model.card, most), partial(shown, device, 1), partial(shown, device, most)]
+    with numerics(Policy()):
+        times = [[timed(call, chosen.threads) for call in (*calls, partial(alone, most))] for _ in range(rounds + 1)][
+            1:
+        ]
+    (bare, ours, *_), (_, _, one, several, bound) = (min_of(times, clock) for clock in (0, 1))
+    ratio("overhead_photographs_cpu", ours / bare, "a loop that opens, resizes, crops and forwards them")
+    ratio("decoders_scaling", one / several, f"one decoder against {most}; {len(files) / several:.0f} images/s")
+    ratio("decoders_of_bound", bound / several, f"of decoding and resizing alone, {len(files) / bound:.0f} images/s")
+
+
+def min_of(times: list[list[Seconds]], clock: int) -> list[float]:
+    return [min(turn[clock] for turn in side) for side in zip(*times, strict=True)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     there = locate("cue-conflict", read_settings()) is not None
@@ -163,8 +231,13 @@ def main() -> None:
     parser.add_argument("--model", default=default, help=f"default here: {default}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=320, help="stimuli per set")
+    parser.add_argument("--photographs", type=Path, help="a folder of folders of JPEG files")
     args = parser.parse_args()
     settings = read_settings()
+    if args.photographs:
+        card = read_cards(settings.cards)[args.model]
+        photographs(args.photographs, load_model(card, settings.place), args.rounds, settings)
+        return
     asked = {"models": args.model, "suites": "cue-conflict"}
     plans = [api.prepare(api.RunRequest(**asked, limit=limit), settings) for limit in (args.limit, FEW)]
     if not plans[0].tasks[0].plan.blocks:

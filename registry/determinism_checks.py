@@ -27,7 +27,7 @@ Checksum = tuple[int, ...]
 
 def checksum(module: nn.Module) -> Checksum:
     """A number per parameter and buffer, from all of its bits: cheap enough for every few hundred images."""
-    sums = []
+    sums: list[int | Tensor] = []
     for tensor in _tensors(module).values():
         flat = tensor.detach()
         if tensor.layout != torch.strided or tensor.is_quantized:
@@ -39,9 +39,29 @@ def checksum(module: nn.Module) -> Checksum:
         if flat.device.type == "cpu":  # on one thread: waking others for so little costs more
             sums.append(zlib.crc32(flat.view(torch.uint8).numpy().data))
         else:
-            kind = torch.int32 if flat.element_size() % 4 == 0 else torch.uint8
-            sums.append(int(flat.view(kind).sum(dtype=torch.int64)))
-    return tuple(sums)
+            sums.append(placed_sum(flat))
+    there = [value for value in sums if isinstance(value, Tensor)]
+    read = iter(torch.stack(there).tolist() if there else ())  # the device is waited for once
+    return tuple(next(read) if isinstance(value, Tensor) else value for value in sums)
+
+
+#: Numbers that are weighted at once: some 24 bytes of working memory for each.
+_PIECE = 2**24
+#: 2**64 divided by the golden ratio, as an int64: multiples of it are spread over all 64 bits.
+_SPREAD = -7046029254386353131
+
+
+def placed_sum(flat: Tensor) -> Tensor:
+    """Sum of the bits of [n] numbers, each times an odd number of its place, as an int64 that may overflow: another
+    value anywhere changes it, and so do values that change places, which a plain sum does not see. Computed where the
+    numbers are."""
+    total = torch.zeros((), dtype=torch.int64, device=flat.device)
+    bits = flat.view(torch.int32 if flat.element_size() % 4 == 0 else torch.uint8)
+    for at in range(0, len(bits), _PIECE):
+        piece = bits[at : at + _PIECE].to(torch.int64)
+        place = torch.arange(at, at + len(piece), device=flat.device) * _SPREAD
+        total += (piece * ((place ^ (place >> 29)) | 1)).sum()
+    return total
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
@@ -28,6 +28,7 @@ from registry.labels import LabelSpace, spaces_of_size
 # "crop224-bicubic": with that filter instead of bilinear; "square224": both sides scaled to 224, no crop), resized to
 # the network's input afterwards by `fit`, after any transform.
 
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 Presentation = Literal["whole", "card", "crop224", "crop224-bicubic", "square224"]
 Pixels = NDArray[np.uint8]
 #: Bytes of an image or a mask, or the numbers of a graded map.
@@ -89,18 +90,21 @@ def _presented(
     return centre_crop(whole, how.size, how.margin)
 
 
-def present(images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation) -> list[Pixels]:
-    """Bring images [h, w, 3] to one size by the rules of the presentation (see the module's first lines).
+def present(
+    images: Sequence[Pixels], preprocess: Preprocess, presentation: Presentation, each: Each = map
+) -> list[Pixels]:
+    """Bring images [h, w, 3] to one size by the rules of the presentation (see the module's first lines). each: as
+    `map`, by several threads.
 
     Whole images of different sizes in one batch are all brought to the card's size: they cannot be stacked."""
     if presentation != "whole":
         interpolation = CROPS_224.get(presentation, preprocess.interpolation)
-        return [_presented(image, preprocess, presentation, interpolation) for image in images]
+        return list(each(lambda image: _presented(image, preprocess, presentation, interpolation), images))
     square = (preprocess.size, preprocess.size)
     sizes = {image.shape[:2] for image in images}
     if len(sizes) == 1 and (not preprocess.fixed_size or sizes == {square}):
         return list(images)
-    return [_resized(image, square, "bicubic") for image in images]
+    return list(each(lambda image: _resized(image, square, "bicubic"), images))
 
 
 def present_plane(plane: NDArray[Any], preprocess: Preprocess, presentation: Presentation) -> NDArray[Any]:
@@ -171,11 +175,11 @@ class LoadedModel:
         parts = {"weights": self.digest, "preprocess": how, "labels": self.labels.digest}
         return digest_data({**parts, "arch": arch, "kwargs": kwargs, "code": self.code})
 
-    def present(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:
+    def present(self, images: Sequence[Pixels], presentation: Presentation, each: Each = map) -> Tensor:
         """Images [h, w, 3] uint8 -> [n, 3, h', w'] uint8 on the CPU, by the presentation's geometry.
 
         The memory is laid out channels-last, as the pixels were."""
-        shown = present(images, self.preprocess, presentation)
+        shown = present(images, self.preprocess, presentation, each)
         return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
 
     def prepare(self, images: Sequence[Pixels], presentation: Presentation) -> Tensor:

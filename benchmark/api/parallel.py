@@ -74,10 +74,12 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
     """A process for each device. Ctrl-C ends them all; what they have stored stays."""
     import torch
 
+    from benchmark.engine.devices import processors
+
     with open_store(prepared.settings.db):  # made before several processes open it
         pass
     n, lock = len(devices), Lock()
-    threads = max(1, torch.get_num_threads() // n)
+    threads, share = max(1, torch.get_num_threads() // n), max(1, processors() // n)
     lost: list[str] = []
     reports: dict[int, RunReport] = {}
 
@@ -88,7 +90,7 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
     shards = []
     for index, device in enumerate(devices, 1):
         name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
-        plain = prepared.without_plan(device=device)
+        plain = prepared.without_plan(device=device, decoders=prepared.request.decoders or share)
         shards.append(_Process(name, (plain, index, n, name, threads, command), tell))
     sys.path.insert(0, PROGRAM)  # a new process gets this path: what else is called `benchmark` does not count
     try:

@@ -51,7 +51,9 @@ def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunRe
         parts = parts_of(prepared, policy, SHARDS * places)
         names = {task.card.name for task in prepared.tasks}
         known = known_observations(store, names) if own_file else {}
-        there = prepared.without_plan(executor="local", address=None, gpus_per_task=1.0, device=device)
+        decoders = request.decoders or max(1, int(processors // places))
+        local = {"executor": "local", "address": None, "gpus_per_task": 1.0}
+        there = prepared.without_plan(**local, device=device, decoders=decoders)
         work = ray.put(pickle.dumps((there, policy, len(parts), own_file, known, command)))
         task = ray.remote(_shard).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
         running = {task.remote(sys.path, work, at): p for at, p in enumerate(parts) if p.tasks}

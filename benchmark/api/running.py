@@ -29,6 +29,7 @@ from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, absent, find_entry, folder_of
 from benchmark.store import Store, open_store, require_usable
 from benchmark.store.place import is_there
+from benchmark.variables import keep_cublas_repeatable
 from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class RunRequest:
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps; several: cuda:all, cuda:0,cuda:2, cpu,cpu.")] = "auto"
     precision: Precision = "fp32"
     batch: Annotated[int | None, Option("Images at once.", "--batch-size", least=1, most=9_999_999)] = None
+    decoders: Annotated[int | None, Option("Threads that decode and resize (one per core).", least=1, most=999)] = None
     compile: Annotated[bool, Option("torch.compile the networks.")] = False
     seed: Seed = 0
     precision_target: Target = None
@@ -258,6 +260,10 @@ def run_here(
         options = RunOptions(
             devices[0], policy, request.batch, command, prepared.part, whole, kept, known or {}, enough
         )
+        if request.decoders:
+            options = replace(options, decoders=request.decoders)
+        if policy.device == "cuda":
+            keep_cublas_repeatable()
         return execute(prepared.tasks, store, prepared.settings, options, reporter)
 
 

@@ -71,9 +71,12 @@ def make_policy(device: str, precision: str, *, compile_model: bool = False, see
 
 @contextlib.contextmanager
 def numerics(policy: Policy) -> Iterator[None]:
-    """Set the precision of matrix products and how networks are compiled, and put back what was set before."""
+    """Set the precision of matrix products, the choice of kernels and how networks are compiled, and put back what was
+    set before."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_matrix_products(tf32=policy.precision == "tf32"))
+        if policy.device != "cpu":
+            stack.enter_context(_repeatable())
         if policy.precision == "bf16":
             stack.enter_context(torch.autocast(policy.device, torch.bfloat16))
         if policy.compile:
@@ -102,6 +105,56 @@ def _matrix_products(*, tf32: bool) -> Iterator[None]:
         yield
     finally:
         matrices.allow_tf32, convolutions.allow_tf32 = before
+
+
+@contextlib.contextmanager
+def _repeatable() -> Iterator[None]:
+    """On an accelerator: kernels that give the same twice, gradients included, as far as torch has them, chosen without
+    a clock. One that has no such kernel is named in a warning by torch. A processor's are so anyway."""
+    cudnn, memory = torch.backends.cudnn, cast(Any, torch.utils.deterministic)
+    before = cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory
+    mode = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory = True, False, False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark, memory.fill_uninitialized_memory = before
+        torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
+
+
+def processors() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pinned(pixels: Tensor, device: str) -> Tensor:
+    """Pixels on the processor where a device with streams can fetch them beside its work."""
+    return pixels.pin_memory() if _has_streams(device) else pixels
+
+
+def sent(pixels: Tensor, device: str) -> Callable[[], Tensor]:
+    """Send pixels to a device, on a stream of their own: it computes on while they arrive. What is returned gives them
+    there, and makes the device's work wait for them."""
+    if not _has_streams(device):
+        return lambda: pixels.to(device)
+    module: Any = torch.get_device_module(device)
+    own = module.Stream(device)
+    with module.stream(own):
+        there = pinned(pixels, device).to(device, non_blocking=True)
+
+    def arrived() -> Tensor:
+        work = module.current_stream(device)
+        work.wait_stream(own)
+        there.record_stream(work)  # its memory is not free before that work is done
+        return there
+
+    return arrived
+
+
+def _has_streams(device: str) -> bool:
+    kind = device.partition(":")[0]
+    return kind != "cpu" and hasattr(torch.get_device_module(kind), "Stream")
 
 
 def keep_pages() -> None:
@@ -176,7 +229,10 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
     last = device.startswith("cpu") and any(isinstance(part, nn.Conv2d) for part in parts)
     if any(isinstance(part, _BatchNorm) for part in parts):
         layouts = (torch.channels_last, layout) if last else (layout,)
-        folded = fold_batch_norm(model.module, model.normalise(example(model, 2)), layouts)
+        # In the precision of the weights: rounding to bf16 would hide whether the copy is the same function.
+        images = example(model, 2)
+        with full_precision(images.device.type):
+            folded = fold_batch_norm(model.module, model.normalise(images), layouts)
         if folded is not None:
             model, layout = replace(model, module=folded[0]), folded[1]
     if last and layout != torch.channels_last:
@@ -276,16 +332,22 @@ def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
     with contextlib.suppress(RuntimeError), working_threads(tuning.threads):
         images = example(model, tuning.batch)
         for at in range(_PASSES + 1):
+            _wait(images.device)
             start = clock()
             run(images)
-            if images.is_cuda:
-                torch.cuda.synchronize()
+            _wait(images.device)
             taken = clock() - start
             if at:  # the first warms up
                 best, spent = min(best, taken), spent + taken
             if spent > _SECONDS:
                 break
     return best / tuning.batch
+
+
+def _wait(device: torch.device) -> None:
+    """Until an accelerator has done all that it was given."""
+    if device.type != "cpu":
+        torch.get_device_module(device).synchronize()
 
 
 #: One image in so many is shown again, alone.

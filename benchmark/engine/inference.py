@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import CHUNK, Array, Block, Stimuli, Suite, View
+from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, Unsound, full_precision, working_threads
 from benchmark.engine.model_view import IdealView, NetworkView, unit
 from benchmark.engine.plan import Task, chunk_index
@@ -26,7 +27,7 @@ from benchmark.store import Chunk
 from registry.files import replacing
 from registry.foreign import foreign
 from registry.labels import label_space
-from registry.model import CROPS_224
+from registry.model import CROPS_224, Each
 from registry.simulated import IdealObserver
 
 # Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
@@ -35,32 +36,35 @@ from registry.simulated import IdealObserver
 # are not those of the set's digest; and a damaged file is decoded anew.
 Image = NDArray[np.uint8]
 Images = list[Image]
-DECODERS = 2
+Made = Callable[[Images], Any]
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
 FORMAT = 2  # raised where the same files give other pixels
 
 
-def decoded_chunks(stimuli: Stimuli, chunks: Sequence[int], cache: Path | None) -> Iterator[Images]:
-    """The images of each chunk in order, the next chunk always under way: memory holds two, however large the set.
-    Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None."""
+def decoded_chunks(
+    stimuli: Stimuli, chunks: Sequence[int], cache: Path | None, each: Each = map, made: Made = lambda images: images
+) -> Iterator[Any]:
+    """What is made of the images of each chunk, in order, the next chunk always under way: memory holds two, however
+    large the set. Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None; each: as `map`, by
+    several threads."""
     from PIL import __version__ as pillow
 
     # Named by the set's digest, and by what makes pixels of its files.
     folder = cache / f"{stimuli.digest[:32]}-{FORMAT}-{pillow}" if cache else None
-    with ThreadPoolExecutor(DECODERS) as decoders, ThreadPoolExecutor(1) as ahead:
 
-        def load(chunk: int) -> Images:
-            index = chunk_index(stimuli, chunk)
-            if folder is not None and (stored := _stored(folder, chunk, len(index))):
-                return stored
-            images = list(decoders.map(stimuli.decode, index.tolist()))
+    def load(chunk: int) -> Any:
+        index = chunk_index(stimuli, chunk)
+        images = _stored(folder, chunk, len(index)) if folder is not None else None
+        if not images:
+            images = list(each(stimuli.decode, index.tolist()))
             with suppress(OSError):  # a cache that cannot be written costs time, not answers
                 if folder is not None:
                     _store(folder, chunk, images, len(stimuli))
-            return images
+        return made(images)
 
-        waiting: deque[Future[Images]] = deque()
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: deque[Future[Any]] = deque()
         for chunk in chunks:
             waiting.append(ahead.submit(load, chunk))
             if len(waiting) > 1:
@@ -159,16 +163,17 @@ class Reporter(Protocol):
 
 @dataclass
 class _Decoded:
-    """A chunk's images, and their pixels once they are presented, where every network is shown the same."""
+    """A chunk's images, and their pixels where every network is shown the same. each: as of `decoded_chunks`."""
 
-    images: Images = field(default_factory=list)
+    images: Images
+    each: Each
     pixels: torch.Tensor | None = None
 
 
 @dataclass
 class InferenceLoop:
     """One run's loop over blocks. `decoded` counts images, so that tests can see that sharing works. over: whether a
-    job needs no further answers, asked before each chunk."""
+    job needs no further answers, asked before each chunk; decoders: threads that decode and resize images."""
 
     seed: int
     device: str
@@ -176,28 +181,44 @@ class InferenceLoop:
     cache: Path | None = None
     codes: Codes = field(default_factory=Codes)
     over: Callable[[Job], bool] = lambda job: job.failed
+    decoders: int = 2
     decoded: int = field(default=0)
 
     def show(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         """Make every observation of `jobs`; yields the jobs that were asked one chunk of one block, which chunk, and
         their answers, to be stored together. A failure is noted on the observer; other work goes on."""
         for same_images in grouped(jobs, lambda job: (job.block.stimuli.digest, job.block.presentation)):
-            yield from self._show_stimuli(same_images)
+            with ThreadPoolExecutor(self.decoders) as pool:
+                yield from self._show_stimuli(same_images, pool.map)
 
-    def _show_stimuli(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
+    def _show_stimuli(self, jobs: Sequence[Job], each: Each) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         stimuli = jobs[0].block.stimuli
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
         chunks = sorted(set().union(*(job.chunks for job in jobs)))
         wanted = [chunk for chunk in chunks if any(chunk in job.chunks for job in jobs if _sees_pixels(job))]
-        decoded = decoded_chunks(stimuli, wanted, self.cache)
+        presentation = jobs[0].block.presentation
+        networks = [job.loaded.observer.model for job in jobs if isinstance(job.loaded.observer, TunedModel)]
+
+        def made(images: Images) -> tuple[Images, Callable[[], torch.Tensor | None]]:
+            """Images, and what gives their pixels on the device, where these are the same for every network."""
+            if not _alike(presentation, images):
+                return images, lambda: None
+            if presentation == "whole":
+                pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+            else:
+                pixels = networks[0].present(images, presentation, each)
+            return images, devices.sent(pixels, self.device)
+
+        decoded = decoded_chunks(stimuli, wanted, self.cache, each, made)
         for chunk in chunks:
             jobs = [job for job in jobs if not self.over(job)]
             if not jobs:
                 break
-            ready = _Decoded()
+            ready = _Decoded([], each)
             if chunk in wanted and any(map(_sees_pixels, jobs)):
                 try:
-                    ready.images = next(decoded)
+                    ready.images, arrived = next(decoded)
+                    ready.pixels = arrived()
                 except FAILURES as error:  # the boundary of one set's images
                     for job in filter(_sees_pixels, jobs):
                         job.fail(error)
@@ -234,7 +255,7 @@ class InferenceLoop:
                         pixels = shared
                         if pixels is None:
                             pixels = self._pixels(block, loaded.observer, index, ready)
-                            shared = pixels if _alike(block, ready.images) else None
+                            shared = pixels if ready.pixels is not None else None
                 answers = self._answer(same_observer, index, pixels, passed)
             except FAILURES as error:  # the boundary of one observer's work
                 for job in same_observer:
@@ -251,17 +272,11 @@ class InferenceLoop:
             return [row for rows in pool.map(rows_of, groups) for row in rows]
 
     def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> torch.Tensor:
-        """The images of a chunk as a network is shown them: resized and cropped, once for all blocks of the chunk where
-        that is alike for every network; and transformed."""
+        """The images of a chunk as a network is shown them: resized and cropped, in its own way where that is not alike
+        for every network; and transformed."""
         pixels, transform = ready.pixels, block.transform
         if pixels is None:
-            alike = _alike(block, ready.images)
-            if block.presentation == "whole" and alike:
-                pixels = torch.from_numpy(np.stack(ready.images)).permute(0, 3, 1, 2)
-            else:
-                pixels = feed.model.present(ready.images, block.presentation)
-            if alike:
-                ready.pixels = pixels = pixels.to(self.device)
+            pixels = devices.pinned(feed.model.present(ready.images, block.presentation, ready.each), self.device)
         if transform is None:
             return pixels
         pixels = pixels.to(self.device)
@@ -340,7 +355,7 @@ def _sees_pixels(job: Job) -> bool:
     return isinstance(job.loaded.observer, TunedModel) and not job.failed
 
 
-def _alike(block: Block, images: Images) -> bool:
+def _alike(presentation: str, images: Images) -> bool:
     """Whether every network is shown the same pixels, before its own resize."""
     same = len({image.shape for image in images}) == 1
-    return block.presentation in CROPS_224 or (block.presentation == "whole" and same)
+    return presentation in CROPS_224 or (presentation == "whole" and same)

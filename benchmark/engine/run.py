@@ -53,7 +53,7 @@ class RunOptions:
     with the end of a whole run. asked: what else a command needs to show the same stimuli again ("limit", "stimuli",
     "batch"), kept with the trials. known: what another leaderboard has of the observers, by key; what is complete there
     is not made again. enough: asked before anything is shown, and whenever a chunk of all blocks is stored; where it
-    says yes, the run ends there and scores nothing."""
+    says yes, the run ends there and scores nothing. decoders: threads that decode and resize images."""
 
     device: str
     policy: Policy
@@ -64,6 +64,7 @@ class RunOptions:
     asked: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, StoredElsewhere] = field(default_factory=dict)
     enough: Callable[[Store], bool] | None = None
+    decoders: int = field(default_factory=devices.processors)
 
 
 class _Enough(Exception):
@@ -126,7 +127,7 @@ class _Run:
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show, store, and then score."""
         seed, device, cache = self.options.policy.seed, self.options.device, self.settings.decoded
-        loop = InferenceLoop(seed, device, self.reporter, cache, self.codes, self._over)
+        loop = InferenceLoop(seed, device, self.reporter, cache, self.codes, self._over, self.options.decoders)
         answered = [task for group in self._groups(tasks) for task in self._show(group, loop)]
         self.outcomes.report.decoded = loop.decoded
         scorers = {suite.name: Scorer(self.store, self.run, suite, self.codes) for suite in suites_of(tasks)}

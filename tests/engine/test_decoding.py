@@ -1,13 +1,20 @@
 """Decoded chunks: in order, at most two ahead, kept on disk, and never another set's or a damaged file's pixels."""
 
 import itertools
+import threading
+from dataclasses import replace
 
+import engine_toys
 import numpy as np
 import pytest
 
-from benchmark.contracts import CHUNK, Stimuli
+from benchmark.api import Silent
+from benchmark.contracts import CHUNK, Block, Policy, Stimuli
 from benchmark.engine import inference
 from benchmark.engine.inference import decoded_chunks
+from benchmark.engine.plan import Task
+from benchmark.engine.run import RunOptions, execute
+from benchmark.store import open_store
 
 
 class Decode:
@@ -71,3 +78,26 @@ def test_a_full_cache_is_emptied(tmp_path, monkeypatch):
     assert [show(letter) for letter in "ab"] == [{"a"}, {"a", "b"}]
     monkeypatch.setattr(inference, "ALL_BYTES", sum(path.stat().st_size for path in tmp_path.rglob("*.npy")))
     assert [show(letter) for letter in "bc"] == [{"a", "b"}, {"c"}]
+
+
+def test_images_are_decoded_and_resized_by_as_many_threads_as_asked(tmp_path):
+    """Each waits for two others, which would never come to fewer threads; odd sizes are cut by them, too."""
+    together = threading.Barrier(3)
+
+    def decode(index):
+        together.wait(timeout=60)
+        return np.full((40 + index % 3, 50, 3), index, dtype=np.uint8)
+
+    shown = replace(engine_toys.make_stimuli(48), decode=decode)
+    suite = engine_toys.toy_suite((Block(shown, presentation="card", role="toys"),))
+    card = engine_toys.network("net", "Readout")
+    answers = []
+    for count in (3, 48):
+        (tmp_path / str(count)).mkdir()
+        bench = engine_toys.Bench(tmp_path / str(count))
+        task = Task(card, suite, "world16", suite.plan(None, None))
+        with open_store(bench.settings.db) as store:
+            how = RunOptions("cpu", Policy(), 8, decoders=count)
+            assert not execute([task], store, bench.settings, how, Silent()).failed
+        answers.append(bench.trials("net"))
+    engine_toys.same_trials(*answers)

@@ -7,7 +7,8 @@ from engine_toys import network, toy_suite
 
 from benchmark.contracts import CHUNK
 from benchmark.engine import devices
-from registry.determinism_checks import checksum
+from registry import determinism_checks
+from registry.determinism_checks import checksum, placed_sum
 
 AT_LOAD = {"Trained": "same answer alone", "Learning": "answering changes nothing: follows changes with every answer"}
 
@@ -65,3 +66,17 @@ def test_a_checksum_sees_every_bit_of_every_kind():
         module.d[2] = 1e-30
         sums.append(checksum(module))
     assert len(set(sums)) == 5
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
+def test_the_sum_on_a_device_sees_values_that_changed_places(kind, monkeypatch):
+    values = torch.arange(10).remainder(7).to(kind)
+    sums = {int(placed_sum(values))}
+    swapped = values.clone()
+    swapped[[0, 9]] = swapped[[9, 0]]
+    turned = values.clone()
+    turned.view(torch.uint8)[3] ^= 1
+    sums |= {int(placed_sum(other)) for other in (swapped, turned, values.flip(0))}
+    assert len(sums) == 4
+    monkeypatch.setattr(determinism_checks, "_PIECE", 3)
+    assert int(placed_sum(values)) in sums and int(placed_sum(swapped)) != int(placed_sum(values))

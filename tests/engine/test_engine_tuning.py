@@ -1,14 +1,18 @@
 """The form in which a network is fed depends on the network and the kind of device, never on a clock."""
 
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tensors import assert_close
 from torch import nn
 
+from benchmark.contracts import Policy
 from benchmark.engine import devices
-from benchmark.engine.devices import Tuning, feed, tune, working_threads
+from benchmark.engine.devices import Tuning, feed, numerics, tune, working_threads
 from registry.cards import builtin_cards
 from registry.files import Place
 from registry.loading import load_model
@@ -76,3 +80,78 @@ def test_a_network_that_needs_its_memory_as_it_lies_gets_it(model, norm):
     assert_close(fed.run(images), viewed.forward(images))
     assert fed.module.conv.weight.is_contiguous()
     assert not isinstance(fed.module.norm, nn.BatchNorm2d)
+
+
+def test_norms_are_folded_whatever_the_precision(model):
+    with numerics(Policy(precision="bf16")):
+        fed = feed(model, Tuning(4), device="cpu").module
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in fed.modules())
+
+
+def test_the_device_is_waited_for_before_each_look_at_the_clock(model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(devices, "_wait", lambda _device: seen.append("wait"))
+    devices._cost(model, lambda _images: seen.append("run"), Tuning(2), lambda: seen.append("clock") or len(seen))
+    assert seen[:5] == ["wait", "clock", "run", "wait", "clock"]
+    assert all(before == "wait" for before, event in pairwise(seen) if event == "clock")
+
+
+def test_kernels_of_an_accelerator_give_the_same_twice():
+    def now():
+        cudnn = torch.backends.cudnn
+        return cudnn.deterministic, cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+
+    before = now()
+    for kind, inside in (("cpu", before), ("cuda", (True, False, True))):
+        with numerics(Policy(kind)):
+            assert now() == inside
+            assert kind == "cpu" or torch.is_deterministic_algorithms_warn_only_enabled()
+        assert now() == before
+
+
+class Fetched:
+    """Pixels, what happens to them, and the streams of their device."""
+
+    def __init__(self):
+        self.log = []
+
+    def pin_memory(self):
+        self.log.append("pinned")
+        return self
+
+    def to(self, device, non_blocking=False):
+        self.log.append(f"to {device} {non_blocking} on {self.stream_now}")
+        return self
+
+    def record_stream(self, stream):
+        self.log.append(f"kept for {stream.name}")
+
+    def module(self, _device):
+        fetched = self
+
+        class Stream:
+            def __init__(self, _device, name="a copy's"):
+                self.name = name
+
+            def wait_stream(self, other):
+                fetched.log.append(f"{self.name} waits for {other.name}")
+
+        @contextmanager
+        def stream(own):
+            fetched.stream_now = own.name
+            yield
+
+        return SimpleNamespace(
+            Stream=Stream, stream=stream, current_stream=lambda device: Stream(device, "the network's")
+        )
+
+
+def test_pixels_travel_beside_the_devices_work(monkeypatch):
+    pixels = Fetched()
+    monkeypatch.setattr(devices.torch, "get_device_module", pixels.module)
+    arrived = devices.sent(pixels, "cuda:1")
+    assert pixels.log == ["pinned", "to cuda:1 True on a copy's"]
+    assert arrived() is pixels
+    assert pixels.log[2:] == ["the network's waits for a copy's", "kept for the network's"]
+    here = torch.zeros(2)
+    assert devices.sent(here, "cpu")() is here

@@ -11,10 +11,10 @@ memory or speed.
 """
 
 import functools
+from contextlib import nullcontext
 
 import torch
 from torch.utils import backend_registration
-from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "pretend"
 #: Operations that carry numbers from one device to the other.
@@ -22,6 +22,16 @@ CROSSING = {"_to_copy", "_copy_from", "_local_scalar_dense"}
 #: What the processor's autocast computes in the lower precision, as far as networks here use it.
 IN_BF16 = ("conv1d", "conv2d", "conv3d", "linear", "matmul", "addmm", "bmm", "baddbmm", "scaled_dot_product_attention")
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
+
+
+class Stream:
+    """A stream, where everything is done at once."""
+
+    def __init__(self, device):
+        self.device = torch.device(device)
+
+    def wait_stream(self, other):
+        assert other.device == self.device
 
 
 class Elsewhere(torch.Tensor):
@@ -51,6 +61,11 @@ class Elsewhere(torch.Tensor):
         return computed(operation, *arguments, **(options or {}))
 
 
+def mapped(function, value):
+    """A call's arguments or results, each changed by a function; pytrees would take most of the time."""
+    return type(value)([mapped(function, part) for part in value]) if type(value) in (tuple, list) else function(value)
+
+
 def home(value):
     """What of a call's arguments the processor computes with."""
     return value.here if isinstance(value, Elsewhere) else value
@@ -66,20 +81,23 @@ def computed(operation, *arguments, **options):
     if name == "copy_":
         home(arguments[0]).copy_(home(arguments[1]))
         return arguments[0]
-    tensors = [leaf for leaf in tree_leaves((arguments, options)) if isinstance(leaf, torch.Tensor)]
+    tensors = []
+    mapped(
+        lambda leaf: tensors.append(leaf) if isinstance(leaf, torch.Tensor) else None, [*arguments, *options.values()]
+    )
     own = [tensor for tensor in tensors if isinstance(tensor, Elsewhere)]
     strange = [tensor for tensor in tensors if tensor.dim() and not isinstance(tensor, Elsewhere)]
     if own and strange and name not in CROSSING | INDEXING:
         raise RuntimeError(f"Expected all tensors to be on the same device: {operation} got {NAME}:0 and cpu")
     device = options.get("device")
-    plain = {key: home(value) for key, value in options.items() if key not in ("device", "pin_memory")}
+    plain = {key: mapped(home, value) for key, value in options.items() if key not in ("device", "pin_memory")}
     if device is not None:
         plain["device"] = torch.device("cpu")
-    out = operation(*tree_map(home, arguments), **tree_map(home, plain))
+    out = operation(*mapped(home, arguments), **plain)
     if own and arguments and isinstance(arguments[0], Elsewhere) and out is arguments[0].here:
         return arguments[0]  # in place
     stays = bool(own) or not tensors if device is None else torch.device(device).type == NAME
-    return tree_map(away, out) if stays else out
+    return mapped(away, out) if stays else out
 
 
 def rounded(operation, *arguments, **options):
@@ -91,13 +109,15 @@ def rounded(operation, *arguments, **options):
 
     key = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
     with torch._C._ExcludeDispatchKeyGuard(key):
-        return operation(*tree_map(lowered, arguments), **tree_map(lowered, options))
+        return operation(*mapped(lowered, arguments), **{key: lowered(value) for key, value in options.items()})
 
 
 def install():
     """Register the device in this process, once, and put in what the backend lacks. Keep what is returned."""
     module = backend_registration._DummyBackendModule()
-    module.get_amp_supported_dtype = lambda: [torch.bfloat16]
+    module.get_amp_supported_dtype, module.synchronize = lambda: [torch.bfloat16], lambda: None
+    module.Stream, module.stream, module.current_stream = Stream, lambda _own: nullcontext(), Stream
+    torch.Tensor.pin_memory, torch.Tensor.record_stream = lambda tensor: tensor, lambda _tensor, _stream: None
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=module)
     device, mixed = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     device.fallback(computed, "PrivateUse1")
