@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__", "ask", "compare", "consistency", "correlate", "data", "diff", "export", "gallery",
-    "import_leaderboard", "import_scores", "import_trials", "models", "plot", "power", "provenance", "rank",
+    "import_leaderboard", "import_scores", "import_trials", "measures", "models", "plot", "power", "provenance", "rank",
     "reference", "register", "report", "reported", "reproduce", "rescore", "run", "show", "suites", "summary", "sweep",
     "training_curves", "transfer", "trials",
 ]  # fmt: skip

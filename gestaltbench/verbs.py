@@ -24,6 +24,7 @@ from benchmark.leaderboard import Board
 from benchmark.leaderboard.board_tables import board_table, observer_tables, score_table
 from benchmark.leaderboard.comparison import PowerRow, comparison_tables, power_table
 from benchmark.leaderboard.consistency import ObserverPair, pair_table, pairs
+from benchmark.leaderboard.cue_measures import CueMeasures, measure_tables
 from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.links import pair_table as link_table
 from benchmark.leaderboard.provenance import Provenance, provenance_record
@@ -115,6 +116,11 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Resul
     return Results(f"{counted(len(links), 'link')} between suites", links, tables)
 
 
+def _measures(cues: Sequence[CueMeasures]) -> Results[CueMeasures]:
+    title = f"measures of shape and texture in {counted(len(cues), 'decision space')}"
+    return Results(title, tuple(cues), lambda some: [table for cue in some for table in measure_tables(cue)])
+
+
 def _training_curves(curves: Sequence[TrainingCurve]) -> Results[TrainingCurve]:
     def tables(curves: Sequence[TrainingCurve]) -> Iterator[Table]:
         for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
@@ -180,6 +186,7 @@ rank = _face(api.rank, partial(_boards, "ranked board"))
 reported = _face(api.reported, partial(_boards, "reported table"))
 summary = _face(api.summary, _summary)
 correlate = _face(api.correlate, _correlate)
+measures = _face(api.measures, _measures)
 training_curves = _face(api.training_curves, _training_curves)
 compare = _face(api.compare, _compare)
 power = _face(api.power, _power)

@@ -22,6 +22,7 @@ from benchmark.api.ranking import (
     correlate,
     import_scores,
     is_run,
+    measures,
     parameter_counts,
     rank,
     reported,

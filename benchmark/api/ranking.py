@@ -13,6 +13,7 @@ from benchmark.engine.scoring import compare_observers
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.comparison import better
+from benchmark.leaderboard.cue_measures import CueMeasures, measured
 from benchmark.leaderboard.held_out import unseen_boards
 from benchmark.leaderboard.links import Contrasts, Link, contrasts, links, parts_of
 from benchmark.leaderboard.model import REPORTED
@@ -157,6 +158,18 @@ def transfer(
 def summary(models: Observers = None, *, flagged_last: FlaggedLast = False, db: Db = None) -> list[Summary]:
     """Models by suites: every headline side by side, one table per decision space."""
     return summaries(rank(models=models, flagged_last=flagged_last, db=db))
+
+
+def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
+    """Which shape bias? Every measure of how far answers hang on shape or texture, over all suites and their variants:
+    side by side, in rank against one another, and where they disagree."""
+    with reading(read_settings(db)) as store:
+        scored = store.suites()
+        cards = {row.name: row.card for row in store.observers()}
+    suites = plugins.find_suites(None, scored=scored).suites
+    of = [(name, metric) for name, suite in suites.items() if name in scored for metric in suite.metrics if metric.cue]
+    tables = [(metric, board) for name, metric in of for board in rank(name, by=metric.name, models=models, db=db)]
+    return measured(tables, cards)
 
 
 def parameter_counts(*, db: str | None = None) -> dict[str, int]:

@@ -23,8 +23,15 @@ from benchmark.leaderboard.board_tables import (
     observer_tables,
     reported_lines,
 )
-from benchmark.leaderboard.comparison import comparison_tables, discordant_tables, each_tables, power_table
+from benchmark.leaderboard.comparison import (
+    comparison_tables,
+    discordant_tables,
+    each_tables,
+    measure_comparison,
+    power_table,
+)
 from benchmark.leaderboard.consistency import comparison_of, difference_table, kappa_table, likeness_table
+from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.links import contrast_table, link_tables, pair_table
 from benchmark.leaderboard.provenance import provenance_record, provenance_text
@@ -260,21 +267,33 @@ def correlate(
     return 0
 
 
-@command(api.compare, parts=(consistency, transfer, correlate))
+@command(api.measures)
+def measures(form: Form = None, output: Output = None, **asked: Any) -> int:
+    tables = [table for cue in api.measures(**asked) for table in measure_tables(cue)]
+    if not tables:
+        raise BenchError(
+            "no suite with a measure of shape or texture has scores: `bench run -s cue-conflict` makes them."
+        )
+    _give(tables, tables, form, output)
+    return 0
+
+
+@command(api.compare, parts=(consistency, transfer, correlate, measures))
 def compare(
     a: str,
     b: str,
     suite: str | None,
     db: str | None,
     images: Annotated[bool, Option("Of the headlines: those that one of the two gets alone.", "--images")] = False,
+    measures: Annotated[bool, Option("Every measure of shape and texture, and nothing else.", "--measures")] = False,
 ) -> int:
     if set(b) & set("*?[,"):
-        if images:
-            raise click.UsageError("--images is for two observers: name one as B.")
+        if images or measures:
+            raise click.UsageError("--images and --measures are for two observers: name one as B.")
         print_tables(each_tables(api.compare_each(a, b, suite=suite, db=db)))
         return 0
     tests = api.compare(a, b, suite=suite, db=db)
-    print_tables(comparison_tables(tests))
+    print_tables([measure_comparison(tests)] if measures else comparison_tables(tests))
     if images:
         differing = api.discordant(a, b, suite=suite, db=db)
         print_tables(discordant_tables(differing, tests.a, tests.b), apart=True)

@@ -67,7 +67,8 @@ class Metric:
     what is imported is held to either. clean: whether it is accuracy on images as they are: a summary shows it once for
     all suites. guard: whether a verdict on a new model looks at it beside the headline, as agreement alone says nothing
     of how many answers are right. parts: condition of the scores of single experiments, one a role, whose plain mean it
-    is; "" where it is none."""
+    is; "" where it is none. cue: "shape" or "texture" where more means that answers hang on it more: such metrics of
+    all suites stand side by side ("which shape bias?")."""
 
     name: str
     title: str
@@ -84,6 +85,7 @@ class Metric:
     span: tuple[float, float] | None = None
     guard: bool = False
     parts: str = ""
+    cue: str = ""
 
     def own(self, trials: Trials) -> Trials:
         """The trials that it is measured on."""

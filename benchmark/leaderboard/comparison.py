@@ -34,6 +34,17 @@ def comparison_tables(tests: Compared) -> list[Table]:
     return [*tables[:1], *(table for table in tables[1:] if table.rows), _how_to_read(_notes(tests), tests)]
 
 
+def measure_comparison(tests: Compared) -> Table:
+    """Every measure of shape or texture that both have, one family of tests."""
+    rows = adjusted([row for row in tests if row.metric.cue and not row.comparison.condition])
+    if not rows:
+        raise BenchError(f"'{tests.a}' and '{tests.b}' have no measure of shape or texture in common.")
+    who = f"A: {tests.a}    B: {tests.b}"
+    table = test_table(who, "measures of shape and texture, paired; one family of tests", [("", row) for row in rows])
+    reasons = (f"Not compared, {r.comparison.reason}: {r.title} ({r.suite})" for r in rows if r.comparison.p is None)
+    return replace(table, notes=(*table.notes, *reasons))
+
+
 def each_tables(tests: ComparedToEach) -> list[Table]:
     """A table for each suite's headline: a row for each of the others, highest first."""
     by_metric: dict[tuple[str, str], list[tuple[str, SuiteComparison]]] = defaultdict(list)

@@ -170,6 +170,8 @@ def summary_table(
 def _field(column: Column, *, clean: bool = False) -> Field:
     way, where = WAYS.get(column.direction, "neither way is better"), column.stimuli
     key, title = f"{column.suite}.{column.metric}", CLEAN if clean else f"{column.suite} {column.title}"
+    if column.suite == column.metric:
+        key = title = column.title
     facts = {"suite": column.suite, "metric": column.metric, "direction": column.direction, "set": where}
     return Field(key, title, f"{column.definition}; {way}; {where or 'no stimuli'}", said=column.average, facts=facts)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from benchmark.contracts import Direction
 from benchmark.leaderboard.board_tables import board_table
+from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, pair_table, verdict
 from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, Row, describe
@@ -428,6 +429,20 @@ def _space(site: Site, contents: Contents, summary: Summary) -> dict[str, Any]:
         for link in by_question(pairs)
     ]
     return {"name": name, "pairs": drawn, "contrasts": compared, "recipes": html(recipes), "tables": tables}
+
+
+def measures_page(site: Site, contents: Contents) -> None:
+    """measures.html, where a suite has a measure of shape or texture: all of them side by side, and how they agree."""
+    spaces = []
+    for cue in contents.cue_measures:
+        names = {row.observer for row in (*cue.summary.lines, *cue.summary.references)}
+        pages = {name: f"observers/{slug(name)}.html" for name in names if name in contents.scores}
+        tables = measure_tables(cue)
+        for at, table in enumerate(tables):
+            site.table(f"data/measures-{slug(cue.summary.space)}-{at}.csv", table_records(table))
+        spaces.append((cue.summary.space, [html(table, pages) for table in tables]))
+    if spaces:
+        site.page("measures.html", "measures.html", title="Which shape bias?", measured=spaces, caution=CAUTION)
 
 
 # --- training runs

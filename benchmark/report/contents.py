@@ -20,6 +20,7 @@ from benchmark.display import masked, published
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
+from benchmark.leaderboard.cue_measures import CueMeasures, measured
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, links, parts_of
@@ -349,6 +350,24 @@ class Contents:
             )
             for summary in self.linked
         }
+
+    @cached_property
+    def cue_measures(self) -> list[CueMeasures]:
+        """Every measure of shape or texture, side by side."""
+        shown = {row.observer for board in self.boards for row in (*board.rows, *board.references)}
+        rows = [row for name in sorted(shown & self.scores.keys()) for row in self.scores[name] if not row.condition]
+        return measured(
+            [
+                (metric, board)
+                for suite in self.suites
+                for metric in suite.metrics
+                if metric.cue
+                for board in ranked_boards(
+                    [row for row in rows if row.suite == suite.name], suite, self.sets, metric.name
+                )
+            ],
+            self.cards,
+        )
 
     @cached_property
     def cards(self) -> dict[str, Mapping[str, Any]]:

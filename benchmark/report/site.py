@@ -19,7 +19,14 @@ from benchmark.leaderboard.comparison import comparison_tables, test_table
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import observed
 from benchmark.loopback import GuardedHandler
-from benchmark.report.board_pages import drawn_by_suite, leaderboard_page, links_page, suite_pages, training_page
+from benchmark.report.board_pages import (
+    drawn_by_suite,
+    leaderboard_page,
+    links_page,
+    measures_page,
+    suite_pages,
+    training_page,
+)
 from benchmark.report.contents import Contents, read_contents
 from benchmark.report.figures import forest, put
 from benchmark.report.image_pages import Pictures, stimulus_pages
@@ -66,6 +73,7 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
     names = sorted(contents.scores)
     site.page("compare.html", "compare_index.html", title="Compare", links=links, names=names)
     links_page(site, contents)
+    measures_page(site, contents)
     training_page(site, contents)
     stimulus_pages(site, contents, pictures)
     return site
@@ -94,6 +102,7 @@ def _shared(contents: Contents) -> dict[str, Any]:
             for suite in contents.suites
         ),
         ("links.html", "Links", linked),
+        ("measures.html", "Which shape bias?", bool(contents.cue_measures)),
         ("training.html", "Training", bool(contents.curves)),
         ("reported.html", "Reported", bool(contents.reported)),
         ("compare.html", "Compare", True),

@@ -67,10 +67,15 @@ ACCURATE: dict[str, Any] = {"ratio": lambda trials: (_correct(trials), np.ones(l
 HIDDEN: dict[str, Any] = {"direction": "none", "shown": False, "chance": 1 / 16}
 
 METRICS = (
-    _metric("shape_bias", "shape bias", BIAS.format("conflict trials"), headline=True, **BIASED),
+    _metric("shape_bias", "shape bias", BIAS.format("conflict trials"), headline=True, cue="shape", **BIASED),
     # The same with probabilities in the place of answers: a trial counts where neither cue wins, too.
     _metric(
-        GRADED, "graded", "P(shape) / (P(shape) + P(texture)), mean over conflict trials", ratio=_graded, chance=0.5
+        GRADED,
+        "graded",
+        "P(shape) / (P(shape) + P(texture)), mean over conflict trials",
+        ratio=_graded,
+        chance=0.5,
+        cue="shape",
     ),
     *(
         _metric(f"{cue}_fraction", cue, f"conflict trials answered by {cue}", ratio=_fraction(follows), **HIDDEN)
@@ -102,8 +107,15 @@ METRICS = (
         clean=True,
         **ACCURATE,
     ),
-    _metric("edges_accuracy", "edges", RIGHT.format("edge drawings"), "edges", **ACCURATE),
-    _metric("silhouettes_accuracy", "silhouettes", RIGHT.format("filled silhouettes"), "silhouettes", **ACCURATE),
+    _metric("edges_accuracy", "edges", RIGHT.format("edge drawings"), "edges", cue="shape", **ACCURATE),
+    _metric(
+        "silhouettes_accuracy",
+        "silhouettes",
+        RIGHT.format("filled silhouettes"),
+        "silhouettes",
+        cue="shape",
+        **ACCURATE,
+    ),
     *(
         _metric(f"shape_bias_alpha{alpha}", f"bias, {ground}", BIAS.format(what), role, shown=False, **BIASED)
         for alpha, ground, what, role in (

@@ -1,0 +1,99 @@
+"""Every measure of how far answers hang on a cue, side by side: which shape bias do you mean?
+
+The machinery is that of links between suites, with a metric in the place of a suite's headline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from benchmark.contracts import Metric
+from benchmark.leaderboard.links import Cards, Link, links, pair_table
+from benchmark.leaderboard.model import CLEAN, Board
+from benchmark.leaderboard.summary import Summary, summaries, summary_table
+from benchmark.leaderboard.table import Field, Table, Value, number
+from benchmark.stats.ranks import average_ranks
+
+TEXTURE = "texture"
+NAMED = 3  # observers of each pair of measures that stand furthest apart
+SHARED = (
+    "Measures of one suite are read from the same answers: what is chance in these brings them closer together. A "
+    "measure of texture goes against one of shape where both mean the same."
+)
+
+
+@dataclass(frozen=True)
+class CueMeasures:
+    """The measures of one decision space. summary: side by side; links: every one against every other; textures: those
+    whose high end is texture."""
+
+    summary: Summary
+    links: tuple[Link, ...]
+    textures: frozenset[str]
+
+
+def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMeasures]:
+    """The measures of each decision space. boards: of a metric with a `cue`, ranked by it. Ranks are turned so that 1
+    hangs on shape most."""
+    textures = frozenset(_name(board) for metric, board in boards if metric.cue == TEXTURE)
+    tables = summaries([_alone(board, _name(board) in textures) for _, board in boards])
+    return [CueMeasures(table, links(table, cards), textures) for table in tables]
+
+
+def _name(board: Board) -> str:
+    return f"{board.columns[0].title} ({board.suite})"
+
+
+def _alone(board: Board, texture: bool) -> Board:
+    (head, *others), name = board.columns, _name(board)
+    column = replace(head, metric=name, title=name, direction="none", experiments=frozenset(), parts="")
+    cells = [(row.cells[board.by].value, row.observer) for row in board.rows]
+    valued = [(value, name) for value, name in cells if value is not None]
+    ranks = average_ranks(np.array([value for value, _ in valued]), not texture).tolist()
+    places = {name: rank for (_, name), rank in zip(valued, ranks, strict=True)}
+    rows = tuple(row._replace(rank=(at := places.get(row.observer)), rank_low=at, rank_high=at) for row in board.rows)
+    return replace(board, suite=name, columns=(column, *(other for other in others if other.clean)), rows=rows)
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """How two measures order the networks that have both. share: of pairs of networks that they order differently, of
+    the pairs that neither ties; apart: the networks whose two ranks lie furthest apart, with both ranks."""
+
+    link: Link
+    share: float | None
+    apart: tuple[tuple[str, float, float], ...]
+
+
+def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
+    """textures: names of the measures whose high end is texture: their order is turned."""
+    xs, ys = (
+        [-value if side.name in textures else value for value in values]
+        for side, values in ((link.x, link.xs), (link.y, link.ys))
+    )
+    signs = [(xs[i] - xs[j]) * (ys[i] - ys[j]) for i, j in combinations(range(len(xs)), 2)]
+    told = [sign for sign in signs if sign]
+    first, second = (average_ranks(np.array(values), True).tolist() for values in (xs, ys))
+    each = [(network.name, x, y) for network, x, y in zip(link.observers, first, second, strict=True)]
+    each.sort(key=lambda row: (-abs(row[1] - row[2]), row[0]))
+    apart = tuple(row for row in each[:NAMED] if row[1] != row[2])
+    return Disagreement(link, sum(sign < 0 for sign in told) / len(told) if told else None, apart)
+
+
+def measure_tables(cue: CueMeasures) -> list[Table]:
+    """The measures side by side, how they agree in rank, and where they do not."""
+    space = cue.summary.space
+    caption = "ordered by mean rank over the measures (1: hangs on shape most), which is no score"
+    side_by_side = replace(summary_table(cue.summary), title=f"measures of shape and texture, {space}", caption=caption)
+    agreement = replace(pair_table(cue.links, space), title="every measure against every other", notes=(SHARED,))
+    rows: list[tuple[Value, ...]] = []
+    for row in (disagreement(link, cue.textures) for link in cue.links if link.observers and link.y.name != CLEAN):
+        named = "; ".join(f"{name} ({x:g}, {y:g})" for name, x, y in row.apart)
+        share = "" if row.share is None else number(row.share, 2)
+        rows.append((row.link.x.title, row.link.y.title, len(row.link.observers), share, named))
+    sides = (Field(side, side, who=True, breaks=24) for side in ("x", "y"))
+    apart = Field("ordered_differently", "ordered differently", right=True)
+    fields = (*sides, Field("n", "n", right=True), apart, Field("furthest_apart", "furthest apart (ranks)", breaks=36))
+    note = "ordered differently: pairs of networks, of those that neither measure ties; ranks: 1 hangs on shape most."
+    return [side_by_side, agreement, Table("where they disagree", "", fields, tuple(rows), notes=(note,))]

@@ -1,0 +1,66 @@
+"""Measures of shape and texture side by side: order, agreement, and where they disagree."""
+
+import pytest
+from as_text import text
+from scipy import stats
+
+from benchmark import api
+from benchmark.contracts import Metric
+from benchmark.leaderboard.board import boards
+from benchmark.leaderboard.cue_measures import disagreement, measure_tables, measured
+
+NAMES = ("neta-standard-0", "netb-standard-0", "netc-stylised-0", "netd-standard-0", "nete-adversarial-0")
+SHAPE = (100, 300, 900, 300, 500)
+TEXTURE = (900, 800, 200, 700, 650)  # the other way round, but for the second and the fourth
+
+
+class Twofold:
+    version, references, against, experiments, questions = 2, {}, None, {}, {}
+    name = "cues"
+    metrics = (
+        Metric("shape", "shape", "", headline=True, cue="shape"),
+        Metric("texture", "texture", "", cue="texture", direction="none"),
+    )
+
+
+@pytest.fixture
+def cue(score):
+    def row(name, metric, right):
+        return score(name, right, 1000, suite="cues", metric=metric, role="", training=("standard",))
+
+    rows = [row(*at) for at in zip(NAMES, ["shape"] * 5, SHAPE, strict=True)]
+    rows += [row(*at) for at in zip(NAMES, ["texture"] * 5, TEXTURE, strict=True)]
+    suite = Twofold()
+    tables = [(metric, board) for metric in suite.metrics for board in boards(rows, suite, {}, metric.name)]
+    return measured(tables, {})[0]
+
+
+def test_rows_are_ordered_by_shape_whatever_a_measure_is_of(cue):
+    assert cue.textures == {"texture (cues)"}
+    ranks = {line.observer: line.rank for line in cue.summary.lines}
+    assert ranks == dict(zip(NAMES, (5.0, 3.75, 1.0, 3.25, 2.0), strict=True))
+    assert next(line.observer for line in cue.summary.lines) == "netc-stylised-0"
+
+
+def test_agreement_is_that_of_ranks_and_disagreement_counts_pairs(cue):
+    (link,) = cue.links
+    assert link.spearman.value == pytest.approx(stats.spearmanr(SHAPE, TEXTURE).statistic)
+    against = disagreement(link, cue.textures)
+    assert against.share == 0.0  # neta < netb = netd < nete < netc by shape; texture splits the tie
+    assert {name: (x, y) for name, x, y in against.apart}["netb-standard-0"] == (3.5, 4.0)
+    turned = disagreement(link, frozenset())  # as if both were of shape
+    assert turned.share == 1.0
+    said = text(measure_tables(cue)[2:])
+    assert "shape (cues)" in said and "netb-standard-0 (3.5, 4)" in said
+
+
+@pytest.mark.slow
+def test_ideal_observers_hang_on_their_cue_by_every_measure(tmp_path):
+    db = str(tmp_path / "results.db")
+    api.run(models="ideal-shape,ideal-texture", suites="cue-conflict", db=db, limit=320)
+    (cue,) = api.measures(db=db)
+    rows = {row.observer: row for row in cue.summary.references}
+    for head in cue.summary.headlines:
+        shape, texture = (rows[name].cells[head.suite].value for name in ("ideal-shape", "ideal-texture"))
+        if None not in (shape, texture):
+            assert (shape > 0.95 and texture < 0.15) != (head.suite in cue.textures), head.suite
