@@ -13,7 +13,7 @@ from benchmark.engine.scoring import compare_observers
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.comparison import better
-from benchmark.leaderboard.cue_measures import CueMeasures, measured
+from benchmark.leaderboard.cue_measures import CUES, CueMeasures, measured
 from benchmark.leaderboard.held_out import unseen_boards
 from benchmark.leaderboard.links import Contrasts, Link, contrasts, links, parts_of
 from benchmark.leaderboard.model import REPORTED
@@ -167,7 +167,13 @@ def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
         scored = store.suites()
         cards = {row.name: row.card for row in store.observers()}
     suites = plugins.find_suites(None, scored=scored).suites
-    of = [(name, metric) for name, suite in suites.items() if name in scored for metric in suite.metrics if metric.cue]
+    of = [
+        (name, metric)
+        for name, suite in suites.items()
+        if name in scored
+        for metric in suite.metrics
+        if metric.cue in CUES
+    ]
     tables = [(metric, board) for name, metric in of for board in rank(name, by=metric.name, models=models, db=db)]
     return measured(tables, cards)
 

@@ -14,8 +14,11 @@ from benchmark.leaderboard.model import CLEAN, Board
 from benchmark.leaderboard.summary import Summary, summaries, summary_table
 from benchmark.leaderboard.table import Field, Table, Value, number
 from benchmark.stats.ranks import average_ranks
+from benchmark.stimuli.generated import SPACE
 
 TEXTURE = "texture"
+CUES = ("shape", TEXTURE)
+PHOTOGRAPHS = "photographs"
 NAMED = 3  # observers of each pair of measures that stand furthest apart
 SHARED = (
     "Measures of one suite are read from the same answers: what is chance in these brings them closer together. A "
@@ -34,26 +37,33 @@ class CueMeasures:
 
 
 def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMeasures]:
-    """The measures of each decision space. boards: of a metric with a `cue`, ranked by it. Ranks are turned so that 1
-    hangs on shape most."""
-    textures = frozenset(_name(board) for metric, board in boards if metric.cue == TEXTURE)
-    tables = summaries([_alone(board, _name(board) in textures) for _, board in boards])
-    return [CueMeasures(table, links(table, cards), textures) for table in tables]
+    """The measures of the built-in world, and those of photographs, whatever classes each is asked in. boards: of a
+    metric with a `cue`, ranked by it. Ranks are turned so that 1 hangs on shape most."""
+    spaces: dict[tuple[str, str], set[str]] = {}
+    for metric, board in boards:
+        spaces.setdefault((board.suite, metric.name), set()).add(board.space)
+    alone, textures = [], set()
+    for metric, board in boards:
+        photographs = spaces[board.suite, metric.name] - {SPACE}
+        where = f", {board.space}" if len(photographs) > 1 and board.space in photographs else ""
+        name = f"{board.columns[0].title} ({board.suite}{where})"
+        textures |= {name} if metric.cue == TEXTURE else set()
+        alone.append(_alone(board, name, metric.cue == TEXTURE))
+    return [CueMeasures(table, links(table, cards), frozenset(textures)) for table in summaries(alone)]
 
 
-def _name(board: Board) -> str:
-    return f"{board.columns[0].title} ({board.suite})"
-
-
-def _alone(board: Board, texture: bool) -> Board:
-    (head, *others), name = board.columns, _name(board)
+def _alone(board: Board, name: str, texture: bool) -> Board:
+    head, *others = board.columns
     column = replace(head, metric=name, title=name, direction="none", experiments=frozenset(), parts="")
     cells = [(row.cells[board.by].value, row.observer) for row in board.rows]
     valued = [(value, name) for value, name in cells if value is not None]
     ranks = average_ranks(np.array([value for value, _ in valued]), not texture).tolist()
     places = {name: rank for (_, name), rank in zip(valued, ranks, strict=True)}
     rows = tuple(row._replace(rank=(at := places.get(row.observer)), rank_low=at, rank_high=at) for row in board.rows)
-    return replace(board, suite=name, columns=(column, *(other for other in others if other.clean)), rows=rows)
+    space = board.space if board.space == SPACE else PHOTOGRAPHS
+    return replace(
+        board, space=space, suite=name, columns=(column, *(other for other in others if other.clean)), rows=rows
+    )
 
 
 @dataclass(frozen=True)

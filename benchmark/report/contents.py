@@ -20,7 +20,7 @@ from benchmark.display import masked, published
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
-from benchmark.leaderboard.cue_measures import CueMeasures, measured
+from benchmark.leaderboard.cue_measures import CUES, CueMeasures, measured
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, links, parts_of
@@ -361,7 +361,7 @@ class Contents:
                 (metric, board)
                 for suite in self.suites
                 for metric in suite.metrics
-                if metric.cue
+                if metric.cue in CUES
                 for board in ranked_boards(
                     [row for row in rows if row.suite == suite.name], suite, self.sets, metric.name
                 )

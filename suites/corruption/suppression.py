@@ -126,7 +126,15 @@ _LEFT = (
 )
 METRICS = (
     *(
-        _metric(f"{cue}_reliance", cue, _LOSS.format(cell), _change(cell), headline=cue == "shape", span=(-inf, 1.0))
+        _metric(
+            f"{cue}_reliance",
+            cue,
+            _LOSS.format(cell),
+            _change(cell),
+            headline=cue == "shape",
+            span=(-inf, 1.0),
+            cue=cue,
+        )
         for cue, cell in MATCHED.items()
     ),
     _metric(

@@ -116,6 +116,7 @@ METRICS = (
             f"mean of 1 / rank of the {cue}'s best class among all classes",
             partial(_ranked, cue=cue),
             headline=cue == "shape",
+            cue=cue,
         )
         for cue in CUES
     ),

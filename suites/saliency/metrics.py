@@ -205,6 +205,7 @@ METRICS = (
         chance=0.0,
         ratio=mean(lambda trials: stored(trials, "grad_auc") - stored(trials, "texture_auc"), main=False),
         bounds=SIGNED,
+        cue="shape",
     ),
     _metric(
         "clickme_alignment",
