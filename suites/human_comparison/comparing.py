@@ -12,16 +12,26 @@ from math import inf
 import numpy as np
 
 from benchmark.contracts import Score, Trials
+from benchmark.display import counted as conditions
 from benchmark.stats.intervals import Floats
 from benchmark.stimuli.trials import PEOPLE
-from suites.human_comparison.bootstrap import Crowd, draw, draw_people, interval, mean_of_people, pairs_among
-from suites.human_comparison.consistency import answered, answers_of
-from suites.human_comparison.experiments import BY_ROLE
+from suites.human_comparison.bootstrap import (
+    Crowd,
+    ExperimentDraws,
+    draw,
+    draw_people,
+    interval,
+    mean_of_people,
+    pairs_among,
+)
+from suites.human_comparison.consistency import ExperimentAnswers, answered, answers_of
+from suites.human_comparison.experiments import BY_ROLE, REGIMES, UNDISTORTED
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES
 from suites.human_comparison.score import SILENT, counted, regenerated, roles_of, silent_roles
 
 LIMITS = {m.name: limits for m in METRICS if (limits := m.span or m.bounds)}
+REGIME_METRICS = ("regime_consistency", "regime_accuracy")
 METHOD = "bootstrap: images, people"  # images within conditions, people within experiments
 CEILING, FRACTION, OOD = "human_error_consistency", "ceiling_fraction", "ood_accuracy"
 ONE_PERSON = "one person only: no pair of people"
@@ -52,6 +62,7 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
     take part. Nothing to compare with: scores without value, with the reason."""
     scores: list[Score] = []
     averages: list[Averages] = []
+    answered_by_all: list[tuple[ExperimentAnswers, ExperimentDraws]] = []
     reasons = dict.fromkeys(silent_roles(trials), SILENT)
     for role in roles_of(trials):
         answers = answers_of(role, "", trials, references)
@@ -59,6 +70,7 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
             reasons[role] = answers.reason
             continue
         out, people, draws = answers.left_out, len(answers.observers) - 1, draw(answers)
+        answered_by_all.append((answers, draws))
         absent = (f"{out} people did not see all images of {role}",) if out else ()
         simulated = () if any(name.startswith(PEOPLE) for name in answers.observers) else (SIMULATED,)
         flags = (*simulated, *regenerated(trials.of(role)), *absent)
@@ -85,7 +97,31 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
         scores += (Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, FRACTION))
     if clear := [replace(part, blank=replace(part.blank, flags=())) for part in averages if MARGINS[0] in part.values]:
         scores += _scores(_overall(clear, MARGINS))
-    return scores
+    return [*scores, *(score for regime in _regimes(answered_by_all) for score in _scores(regime))]
+
+
+def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iterator[Averages]:
+    """Conditions of all experiments by how right people are in them (Xu et al. 2026): means over the conditions of each
+    regime, kept in the averages or not. Simulated people's undistorted accuracy is that of the controls."""
+    names = [name for answers, _ in parts for name in answers.observers[1:]]
+    flags = () if any(name.startswith(PEOPLE) for name in names) else (SIMULATED,)
+    undistorted, regimes = UNDISTORTED, dict[str, list[tuple[Floats, Floats, int]]]()
+    if flags:
+        shown = [(part, BY_ROLE[answers.role]) for answers, _ in parts for part in answers.conditions]
+        controls = [part.right[:, 1:].mean() for part, own in shown if part.condition == own.control]
+        undistorted = float(np.mean(controls)) if controls else 1.0
+    for answers, draws in parts:
+        for part in answers.conditions:
+            share = part.right[:, 1:].mean() / undistorted
+            regime = next(name for name, least in REGIMES.items() if share >= least)
+            kappa = mean_of_people(draws.pairs[part.condition]["error_consistency"][:, 0, 1:], draws.people)
+            accuracy = draws.accuracy[part.condition][:, 0]
+            regimes.setdefault(regime, []).append((kappa, accuracy, len(part.right)))
+    for regime in filter(regimes.__contains__, REGIMES):
+        kappas, accuracies, sizes = zip(*regimes[regime], strict=True)
+        blank = Score("", None, n=sum(sizes), condition=regime, flags=(conditions(len(sizes), "condition"), *flags))
+        values = dict(zip(REGIME_METRICS, (np.mean(kappas, axis=0), np.mean(accuracies, axis=0)), strict=True))
+        yield Averages(blank, values, MANY)
 
 
 def _against_people(pairs: Mapping[str, Floats], crowd: Crowd) -> dict[str, Floats | None]:
@@ -132,7 +168,7 @@ def _scores(averages: Averages) -> Iterator[Score]:
             continue
         least, most = LIMITS.get(metric, (-inf, inf))
         # Of margins people are not drawn anew.
-        method = IMAGES if metric in MARGINS else f"{METHOD}, centred" if squared else METHOD
+        method = IMAGES if metric in (*MARGINS, "regime_accuracy") else f"{METHOD}, centred" if squared else METHOD
         score = replace(score, low=max(least, bounds[0]), high=min(most, bounds[1]), method=method)
         if squared and averages.people < MANY:
             few = f"{averages.people} people: an interval of squared differences, which are skewed, covers .86 to .98"

@@ -25,6 +25,11 @@ class HumanExperiment:
     unit: str = ""
 
     @property
+    def control(self) -> str | None:
+        """The undistorted condition, where there is one."""
+        return None if self.single else next(iter(self.levels))
+
+    @property
     def single(self) -> bool:
         """Whether there is one condition only."""
         return len(self.levels) == 1
@@ -82,6 +87,11 @@ EXPERIMENTS = (
     _plain("silhouettes", "silhouettes"),
     _plain("cue-conflict", "cue conflict"),
 )  # fmt: skip
+
+#: People's mean accuracy over the twelve undistorted controls, and the regimes of difficulty: the least that people are
+#: right in them, as a share of that. The ends lie where the published conditions leave gaps.
+UNDISTORTED = 0.865
+REGIMES = {"reference": 0.95, "near": 0.6, "far": 0.35, "extreme": 0.0}
 
 BY_ROLE = {experiment.role: experiment for experiment in EXPERIMENTS}
 #: Stimulus set name -> role. People's tables call the silhouettes by their experiment, folders by their set.

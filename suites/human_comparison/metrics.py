@@ -15,7 +15,7 @@ from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.bootstrap import RESAMPLES, crossed_weights
 from suites.human_comparison.consistency import ExperimentAnswers
-from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, REGIMES
 
 #: Condition of a score that averages an experiment's kept conditions.
 KEPT = "kept"
@@ -142,6 +142,15 @@ METRICS = (
         )
         for experiment in EXPERIMENTS
     ),
+    _beside(
+        "regime_consistency",
+        "kappa by difficulty",
+        "error consistency with people where they reach that share of their undistorted accuracy, mean over conditions",
+        span=SIGNED,
+    ),
+    _beside(
+        "regime_accuracy", "accuracy by difficulty", "right answers in these conditions, mean over them", bounds=UNIT
+    ),
     _beside("threshold", "50 % threshold", "level at which the fitted psychometric curve crosses half right"),
     _beside(
         "response_entropy",
@@ -243,6 +252,20 @@ FIGURES = (
         )
         for experiment in EXPERIMENTS
         if not experiment.single
+    ),
+    *(
+        SuiteFigure(
+            "curve",
+            f"difficulty-{name}",
+            f"By people's difficulty: {title}",
+            "Conditions sorted by how right people are, relative to undistorted images: at least .95, .6, .35, below.",
+            metrics=(f"regime_{name}",),
+            along="condition",
+            order=tuple(REGIMES),
+            axes=("regime", title),
+            source="After Xu et al. (2026).",
+        )
+        for name, title in (("consistency", "error consistency"), ("accuracy", "accuracy"))
     ),
     SuiteFigure("agreement", "consistency-matrix", "Error consistency on {role}, {space}"),
 )

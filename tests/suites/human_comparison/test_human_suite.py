@@ -11,7 +11,7 @@ from benchmark.stats.agreement import agreement
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli
 from suites.human_comparison import SUITE
 from suites.human_comparison.comparing import people
-from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
+from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, REGIMES, SET_ROLES
 from suites.human_comparison.metrics import BESIDE
 
 
@@ -320,3 +320,44 @@ def test_the_human_row_is_about_other_people():
     assert score.value == pytest.approx(0.7, abs=0.01)
     half = 3.182446 * np.std(shares, ddof=1) / 2  # Student's t with 3 degrees of freedom
     assert (score.low, score.high) == pytest.approx((0.7 - half, 0.7 + half), abs=0.03)
+
+
+def test_conditions_are_sorted_by_how_right_people_are(make, join, find):
+    """Contrast 50: people .85 of undistorted .865; 10: .55; 3, which no average has: .2; low-pass 15: .1."""
+
+    def answers(seed, shares):
+        parts = []
+        for (role, condition), share in shares.items():
+            right = np.arange(100) < round(100 * share)
+            np.random.default_rng([seed, len(role), len(condition)]).shuffle(right)
+            parts.append(make(right, role=role, condition=condition))
+        return join(*parts)
+
+    levels = {("contrast", "c50"): 0.85, ("contrast", "c10"): 0.55, ("contrast", "c03"): 0.2, ("low-pass", "15"): 0.1}
+    people = {f"subject-{i}": answers(i, levels) for i in range(3)}
+    own = answers(9, dict.fromkeys(levels, 0.5) | {("contrast", "c03"): 0.3, ("low-pass", "15"): 0.1})
+    scores = SUITE.against.scores(None, own, people)
+    regimes = {"reference": ["c50"], "near": ["c10"], "extreme": ["c03", "15"]}
+    assert {s.condition for s in scores if s.metric == "regime_consistency"} == set(regimes)
+    assert find(scores, "regime_accuracy", "", "extreme").value == pytest.approx(0.2)
+    for regime, names in regimes.items():
+        score = find(scores, "regime_consistency", "", regime)
+        roles = {"15": "low-pass"}
+        kappas = [find(scores, "error_consistency", roles.get(name, "contrast"), name).value for name in names]
+        assert score.value == pytest.approx(np.mean(kappas)) and score.low <= score.value <= score.high
+        assert score.n == 100 * len(names) and score.flags[0].startswith(f"{len(names)} condition")
+
+
+def test_simulated_people_are_measured_by_their_own_controls(make, join, find):
+    shown = [make([1, 1, 1, 0] * 5, condition=condition) for condition in ("c100", "c50")]
+    people = {f"world-reader-{i}": join(shown[0], make([1, 1, 0, 0] * 5, condition="c50")) for i in range(2)}
+    scores = SUITE.against.scores(None, join(*shown), people)
+    found = {score.condition for score in scores if score.metric == "regime_accuracy"}
+    assert found == {"reference", "near"}  # .75 of .75, and .5: two thirds
+
+
+def test_the_regimes_hold_seventy_eight_published_conditions(humans):
+    own = humans["subject-01"]
+    scores = SUITE.against.scores(None, own, {n: t for n, t in humans.items() if n != "subject-01"})
+    found = {s.condition: s.flags[0] for s in scores if s.metric == "regime_consistency"}
+    assert list(found) == list(REGIMES) and sum(int(text.split()[0]) for text in found.values()) >= 76
