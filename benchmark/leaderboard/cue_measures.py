@@ -5,6 +5,7 @@ The machinery is that of links between suites, with a metric in the place of a s
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import inf
 
 import numpy as np
 
@@ -38,7 +39,8 @@ class CueMeasures:
 
 def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMeasures]:
     """The measures of the built-in world, and those of photographs, whatever classes each is asked in. boards: of a
-    metric with a `cue`, ranked by it. Ranks are turned so that 1 hangs on shape most."""
+    metric with a `cue`, ranked by it. Rows are ordered by the measure that most observers have: means of ranks over
+    measures of different observers would say little."""
     spaces: dict[tuple[str, str], set[str]] = {}
     for metric, board in boards:
         spaces.setdefault((board.suite, metric.name), set()).add(board.space)
@@ -46,24 +48,25 @@ def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMe
     for metric, board in boards:
         photographs = spaces[board.suite, metric.name] - {SPACE}
         where = f", {board.space}" if len(photographs) > 1 and board.space in photographs else ""
-        name = f"{board.columns[0].title} ({board.suite}{where})"
+        head, *others = board.columns
+        name = f"{head.title} ({board.suite}{where})"
         textures |= {name} if metric.cue == TEXTURE else set()
-        alone.append(_alone(board, name, metric.cue == TEXTURE))
-    return [CueMeasures(table, links(table, cards), frozenset(textures)) for table in summaries(alone)]
+        column = replace(head, metric=name, title=name, direction="none", experiments=frozenset(), parts="")
+        space = board.space if board.space == SPACE else PHOTOGRAPHS
+        columns = (column, *(other for other in others if other.clean))
+        alone.append(replace(board, space=space, suite=name, columns=columns))
+    return [CueMeasures(table, links(table, cards), frozenset(textures)) for table in map(_ordered, summaries(alone))]
 
 
-def _alone(board: Board, name: str, texture: bool) -> Board:
-    head, *others = board.columns
-    column = replace(head, metric=name, title=name, direction="none", experiments=frozenset(), parts="")
-    cells = [(row.cells[board.by].value, row.observer) for row in board.rows]
-    valued = [(value, name) for value, name in cells if value is not None]
-    ranks = average_ranks(np.array([value for value, _ in valued]), not texture).tolist()
-    places = {name: rank for (_, name), rank in zip(valued, ranks, strict=True)}
-    rows = tuple(row._replace(rank=(at := places.get(row.observer)), rank_low=at, rank_high=at) for row in board.rows)
-    space = board.space if board.space == SPACE else PHOTOGRAPHS
-    return replace(
-        board, space=space, suite=name, columns=(column, *(other for other in others if other.clean)), rows=rows
-    )
+def _ordered(table: Summary) -> Summary:
+    def values(name: str) -> dict[str, float]:
+        return {row.observer: v for row in table.lines if (v := row.cells[name].value) is not None}
+
+    heads = sorted(table.headlines, key=lambda head: -len(values(head.suite)))
+    first = values(heads[0].suite)
+    rows = sorted(table.lines, key=lambda row: (-first.get(row.observer, -inf), row.observer))
+    lines = tuple(row._replace(rank=None, rank_low=None, rank_high=None) for row in rows)
+    return replace(table, headlines=tuple(heads), lines=lines)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
 def measure_tables(cue: CueMeasures) -> list[Table]:
     """The measures side by side, how they agree in rank, and where they do not."""
     space = cue.summary.space
-    caption = "ordered by mean rank over the measures (1: hangs on shape most), which is no score"
+    caption = f"ordered by {cue.summary.headlines[0].title}"
     side_by_side = replace(summary_table(cue.summary), title=f"measures of shape and texture, {space}", caption=caption)
     agreement = replace(pair_table(cue.links, space), title="every measure against every other", notes=(SHARED,))
     rows: list[tuple[Value, ...]] = []
