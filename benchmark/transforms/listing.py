@@ -30,7 +30,9 @@ Level = bool | int | float | str
 GROUP = "bench.corruptions"
 FILE = "corruptions.yaml"
 #: Lists that the package brings: name -> file beside this module.
-OWN = {"imagenet-c": "imagenet_c.yaml", "human": "human.yaml", "suppression": "suppression.yaml"}
+OWN = {
+    "imagenet-c": "imagenet_c.yaml", "human": "human.yaml", "suppression": "suppression.yaml", "bands": "bands.yaml",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

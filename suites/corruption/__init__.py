@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from benchmark.contracts import Against, EarlyStop, Suite
 from benchmark.transforms.listing import plugin_names
+from suites.corruption.bands import BANDS_SUITE
 from suites.corruption.cells import seen
 from suites.corruption.compare import compare
 from suites.corruption.config import CorruptionConfig, Folders
@@ -105,7 +106,8 @@ def _variants() -> dict[str, Suite]:
         plugged = CorruptionConfig(source="plugins", corruptions=("all",))
         variants["plugins"] = replace(_PLAIN, summary=summary, config=plugged)
     named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
-    return {**named, "stylized-imagenet": STYLISED, "suppression": SUPPRESSION, **natural_suites()}
+    own = {"stylized-imagenet": STYLISED, "suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
+    return {**named, **own, **natural_suites()}
 
 
 SUITE = replace(_PLAIN, variants=_variants(), stopping=EarlyStop(within=within))

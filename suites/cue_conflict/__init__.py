@@ -3,6 +3,8 @@
 Definition, numbers and deviations: docs/suites/cue-conflict.md."""
 
 from benchmark.contracts import Suite
+from suites.cue_conflict.configural import CONFIGURAL
+from suites.cue_conflict.frequency import FREQUENCY
 from suites.cue_conflict.metrics import FIGURES, METRICS
 from suites.cue_conflict.observe import observe
 from suites.cue_conflict.plan import plan
@@ -20,7 +22,7 @@ SUITE = Suite(
     score=score,
     experiments={"cue-conflict": "cue-conflict", "edges": "edges", "silhouettes": "silhouettes"},
     figures=FIGURES,
-    variants={"ranks": RANKS},
+    variants={"ranks": RANKS, "frequency": FREQUENCY, "configural": CONFIGURAL},
     questions={
         "corruption": "does shape bias buy corruption robustness?",
         "adversarial": "does shape bias buy adversarial robustness?",

@@ -51,7 +51,8 @@ def _graded(trials: Trials) -> tuple[Array, Array]:
     return np.divide(shape, shape + texture, out=np.zeros(len(trials)), where=counts), counts
 
 
-def _fraction(follows: Callable[[Trials], Array]) -> Ratio:
+def fraction(follows: Callable[[Trials], Array]) -> Ratio:
+    """Answers that follow a cue over all conflict trials."""
     return lambda trials: (follows(trials), conflict(trials))
 
 
@@ -78,7 +79,7 @@ METRICS = (
         cue="shape",
     ),
     *(
-        _metric(f"{cue}_fraction", cue, f"conflict trials answered by {cue}", ratio=_fraction(follows), **HIDDEN)
+        _metric(f"{cue}_fraction", cue, f"conflict trials answered by {cue}", ratio=fraction(follows), **HIDDEN)
         for cue, follows in (("shape", follows_shape), ("texture", follows_texture))
     ),
     # Shape bias says nothing of how many answers follow a cue: a verdict looks at those that follow none, too.

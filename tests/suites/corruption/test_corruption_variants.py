@@ -17,6 +17,7 @@ SWEEPS = {
     "eidolon": {"source": "human", "corruptions": ("eidolon",)},
     "stylized-imagenet": {},
     "suppression": {},
+    "critical-bands": {},
 }
 FOLDERS = {"imagenet-c": ("common",), "imagenet-c-bar": ("all",), "imagenet-3dcc": ("all",)}
 

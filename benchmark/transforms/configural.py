@@ -1,0 +1,74 @@
+"""Silhouettes cut at a horizontal line and put together otherwise (after Baker and Elder 2022, iScience 25:104913)."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from benchmark.contracts import Transform
+from benchmark.errors import unknown_name
+from benchmark.transforms.basics import Seeds, stored_levels
+
+Mask = NDArray[np.bool_]
+ARRANGEMENTS = ("whole", "fragmented", "frankenstein", "inverted")
+#: Halves are moved apart by this share of the object's height.
+GAP = 0.2
+VERSION = 1
+
+
+def rearranged(name: str) -> Transform:
+    """Dark objects on a light ground -> black on white, in the middle: "whole"; "fragmented": the lower half moved down
+    from the cut; "frankenstein": the lower half mirrored about the middle of the cut, so that the outline stays closed;
+    "inverted": upside down. An object of which one arrangement would leave the frame is smaller in all of them. Raises
+    UnknownName."""
+    if name not in ARRANGEMENTS:
+        raise unknown_name("arrangement", name, ARRANGEMENTS)
+    return Transform(name, {"gap": GAP, "version": VERSION}, partial(_rearranged, name=name))
+
+
+def _rearranged(images: torch.Tensor, seeds: Seeds, *, name: str) -> torch.Tensor:  # noqa: ARG001 - nothing is random
+    objects = (stored_levels(images).float().mean(dim=1) < 127.5).cpu().numpy()
+    ink = [functional.interpolate(_drawn(mask, name), mask.shape, mode="area") for mask in objects]
+    return ((1 - torch.cat(ink)) * 255).round().div(255).to(images.device).repeat(1, 3, 1, 1) if ink else images.clone()
+
+
+def cut_of(mask: Mask) -> tuple[int, int, int]:
+    """(the last row of the upper half, the first and the last column of the object there): of the middle half of the
+    object's rows that nearest to the middle in which it is in one piece; where it is nowhere, the middle row."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    middle, quarter = (rows[0] + rows[-1]) / 2, (rows[-1] - rows[0]) / 4
+    rows = rows[np.abs(rows - middle) <= quarter] if (np.abs(rows - middle) <= quarter).any() else rows
+    pieces = np.diff(np.pad(mask[rows], ((0, 0), (1, 0))).astype(np.int8), axis=1).clip(0).sum(axis=1)
+    candidates = rows[pieces == 1] if (pieces == 1).any() else rows
+    cut = int(candidates[np.abs(candidates - middle).argmin()])
+    columns = np.flatnonzero(mask[cut])
+    return cut, int(columns[0]), int(columns[-1])
+
+
+def _points(mask: Mask, name: str) -> NDArray[np.int64]:
+    """[n, 2] row and column of the object's pixels in an arrangement, from 0."""
+    points, (cut, first, last) = np.argwhere(mask), cut_of(mask)
+    lower = points[:, 0] > cut
+    if name == "frankenstein":
+        points[lower, 1] = first + last - points[lower, 1]
+    elif name == "fragmented":
+        points[lower, 0] += round(GAP * (np.ptp(points[:, 0]) + 1))
+    elif name == "inverted":
+        points[:, 0] = -points[:, 0]
+    return points - points.min(axis=0)
+
+
+def _drawn(mask: Mask, name: str) -> torch.Tensor:
+    """[1, 1, h, w]: the object in the middle of a frame in which each of its arrangements has room."""
+    if not mask.any():
+        return torch.zeros(1, 1, *mask.shape)
+    extents = [_points(mask, other).max(axis=0) + 1 for other in ARRANGEMENTS]
+    room = max(1.0, float(np.max(np.array(extents) / mask.shape)))
+    frame = np.ceil(room * np.array(mask.shape)).astype(int)
+    points = _points(mask, name)
+    points += (frame - points.max(axis=0) - 1) // 2
+    canvas = torch.zeros(1, 1, *frame.tolist())
+    canvas[0, 0, points[:, 0], points[:, 1]] = 1
+    return canvas

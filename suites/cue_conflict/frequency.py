@@ -1,0 +1,133 @@
+"""Frequency cue conflict: the low frequencies of one image with the high ones of another. Which of the two is named?
+
+Definition, numbers and deviations: docs/suites/frequencies.md."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Stimuli, Suite, SuiteFigure, Trials, View
+from benchmark.errors import MissingStimuli
+from benchmark.stats import ratio_score
+from benchmark.stimuli.image_files import set_digest, text_digest
+from benchmark.stimuli.regenerate import cropped
+from benchmark.stimuli.roles import HELD_OUT, natural_images
+from suites.cue_conflict.metrics import BIASED, follows_shape, follows_texture, fraction
+
+ROLE = "frequency-conflict"
+#: Cycles per image at which one image gives way to the other; in the built-in world, of 64 px, an octave lower.
+CUTS = (4, 8, 16, 32)
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Hybrids:
+    """decode(i): the i-th image of a set with the high frequencies of another; HWC uint8, whole where both are squares
+    of one size, else the central 224 px of each."""
+
+    source: Stimuli
+    other: tuple[int, ...]
+    cycles: float
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """The image."""
+        from benchmark.transforms.frequencies import hybrid
+
+        low, high = (self.source.decode(i) for i in (index, self.other[index]))
+        if low.shape != high.shape or low.shape[0] != low.shape[1]:
+            low, high = cropped(low), cropped(high)
+        return hybrid(low, high, self.cycles)
+
+
+def hybrids(source: Stimuli, cycles: float) -> Stimuli:
+    """Each image of a set with the high frequencies of another of another category: the next in the order of their
+    digests, so that pairs follow from the set alone. Columns shape (= category): the low frequencies' category;
+    texture: the high ones'. Raises MissingStimuli where all images are of one category."""
+    category, n = source.labels["category"].tolist(), len(source)
+    if len(set(category)) < 2:
+        raise MissingStimuli(f"the images of '{source.name}' are all of one category: no two are in conflict")
+    order = sorted(range(n), key=lambda i: text_digest(f"hybrid:{source.items[i]}"))
+    other = [0] * n
+    for at, i in enumerate(order):
+        following = (order[(at + step) % n] for step in range(1, n))
+        other[i] = next(j for j in following if category[j] != category[i])
+    ids = tuple(f"{PurePath(source.ids[i]).stem}-{PurePath(source.ids[other[i]]).stem}.png" for i in range(n))
+    items = tuple(text_digest(f"{source.items[i]}|{source.items[other[i]]}|{cycles}|{VERSION}") for i in range(n))
+    low, high = np.array(category), np.array([category[i] for i in other])
+    labels = {"category": low, "shape": low, "texture": high}
+    decode, digest = Hybrids(source, tuple(other), cycles), set_digest(ids, items, labels)
+    name, more = f"{source.name} hybrids", {"whole": source.whole, "origin": "generated", "sampled": source.sampled}
+    return Stimuli(name, digest, source.space, ids, items, labels, decode, **more)
+
+
+def plan(_config: None, shelf: Shelf) -> Plan:
+    """Hybrids of natural images at every cut."""
+    missing: dict[str, str] = {}
+    source = natural_images(shelf, missing)
+    cuts = [cut / 2 for cut in CUTS] if shelf.space == "world16" else CUTS
+    blocks = (Block(hybrids(source, cut), f"cut/{cut:g}", presentation="whole", role=ROLE) for cut in cuts)
+    return Plan(tuple(blocks), missing)
+
+
+def observe(_config: None, view: View) -> Mapping[str, Array]:
+    """The answer and the probabilities of the two categories, each [n]; NaN of one that the network has not."""
+    place = {name: at for at, name in enumerate(view.categories)}
+    columns = {"response": np.asarray(view.responses)}
+    for name, column in (("low", "shape"), ("high", "texture")):
+        at = np.array([place.get(label, -1) for label in view.labels[column].tolist()])
+        columns[f"{name}_probability"] = np.where(at < 0, np.nan, view.probabilities[np.arange(len(at)), at])
+    return columns
+
+
+def score(_config: None, trials: Trials) -> Sequence[Score]:
+    """Every metric over all cuts, the bias also at each."""
+    flags = ("training images",) if HELD_OUT in trials.missing else ()
+    cuts = sorted(trials.coded("condition").used if len(trials) else (), key=lambda cut: float(cut.partition("/")[2]))
+    return [
+        *(ratio_score(metric, trials, flags=flags) for metric in METRICS),
+        *(ratio_score(METRICS[0], trials, condition=cut, flags=flags) for cut in cuts),
+    ]
+
+
+_metric = partial(Metric, role=ROLE, bounds=(0.0, 1.0))
+METRICS = (
+    _metric(
+        "low_frequency_bias",
+        "low-frequency bias",
+        "L / (L + H): L answers with the category of the low frequencies, H with that of the high ones",
+        headline=True,
+        **BIASED,
+    ),
+    _metric("low_fraction", "low", "answers with the low frequencies' category", "none", ratio=fraction(follows_shape)),
+    _metric("high_fraction", "high", "answers with the high ones' category", "none", ratio=fraction(follows_texture)),
+)
+
+FREQUENCY = Suite(
+    name="cue-conflict:frequency",
+    version=1,
+    summary="Low frequencies of one image, high ones of another: which of the two is named?",
+    needs="decisions",
+    metrics=METRICS,
+    plan=plan,
+    observe=observe,
+    score=score,
+    spaces=("imagenet1k", "geirhos16", "world16"),
+    own_space=True,
+    figures=(
+        SuiteFigure(
+            "curve",
+            "frequency-conflict",
+            "Low-frequency bias by cut",
+            "Share of the low frequencies among the answers that name one of the two images.",
+            metrics=("low_frequency_bias",),
+            conditions="cut/(?P<cut>.+)",
+            along="cut",
+            axes=("cut, cycles per image", "low-frequency bias"),
+            line=(0.5, ".5, as often as the high ones"),
+        ),
+    ),
+)

@@ -1,0 +1,133 @@
+"""The channel of critical-band masking: by hand, against scipy's fit, on published answers."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corruption_tables import by_name, table
+from scipy.optimize import curve_fit
+
+from benchmark.contracts import Trials
+from benchmark.testing.toys import ToyShelf
+from suites.corruption import SUITE
+from suites.corruption.bands import BANDS_SUITE, LEVELS, channel, score, thresholds
+
+OCTAVES = np.arange(7.0)
+
+
+def bell(octave, height, centre, spread):
+    return height * np.exp(-((octave - centre) ** 2) / (2 * spread**2))
+
+
+def test_thresholds_by_hand():
+    unmasked, accuracy = np.array([0.8]), np.zeros((1, 6, 4))
+    accuracy[0] = [
+        [0.8, 0.8, 0.8, 0.7],  # never halved
+        [0.8, 0.8, 0.6, 0.2],  # half way between .08 and .16
+        [0.8, 0.4, 0.2, 0.2],  # at .04
+        [0.0, 0.0, 0.0, 0.0],  # half way from none to .02
+        [0.8, 0.2, 0.8, 0.2],  # the first fall counts
+        [0.8, 0.8, 0.8, 0.4],  # at .16
+    ]
+    assert thresholds(unmasked, accuracy)[0] == pytest.approx([0, 0.5, 2, 3.5, 3 - 2 / 3, 0])
+
+
+@pytest.mark.parametrize("truth", [(3.1, 4.4, 0.6), (2.0, 3.0, 1.5), (3.9, 5.2, 2.4)])
+def test_the_channel_is_scipys_fit(truth):
+    rng = np.random.default_rng(0)
+    fallen = np.clip(bell(OCTAVES, *truth) + rng.normal(0, 0.1, 7), 0, 4)
+    (height, centre, spread), _ = curve_fit(bell, OCTAVES, fallen, p0=truth, bounds=((0, -2, 0.2), (4, 8, 8)))
+    width, middle, peak = (values[0] for values in channel(fallen[None], OCTAVES))
+    assert width == pytest.approx(2.3548 * spread, rel=0.01)
+    assert np.log2(middle / (1.75 * 2**centre)) == pytest.approx(0, abs=0.01)
+    assert peak == pytest.approx(2 ** (height - 4), rel=0.005)
+
+
+def masked_trials(height, centre, spread, n=400, seed=0):
+    """An observer whose accuracy, .9 without noise, falls by a logistic curve at a channel's thresholds."""
+    rng, fallen = np.random.default_rng(seed), bell(OCTAVES, height, centre, spread)
+    right = {"unmasked/0": rng.random(n) < 0.9}
+    for band, octave in enumerate(fallen):
+        for level in LEVELS:
+            beyond = np.log2(level / 0.16) + octave
+            right[f"band-{band}/{level}"] = rng.random(n) < 0.9 / (1 + np.exp(3 * beyond))
+    return table(right)
+
+
+def test_a_known_channel_is_measured():
+    scores = by_name(score(None, masked_trials(3.2, 4.0, 0.9)))
+    assert scores["channel_width", ""].low < 2.3548 * 0.9 < scores["channel_width", ""].high
+    assert scores["channel_width", ""].value == pytest.approx(2.3548 * 0.9, rel=0.1)
+    assert scores["channel_centre", ""].value == pytest.approx(28, rel=0.05)
+    assert scores["threshold", "band-4"].value == pytest.approx(0.16 / 2**3.2, rel=0.15)
+    assert scores["unmasked_accuracy", ""].value == pytest.approx(0.9, abs=0.05)
+    assert scores["masked_accuracy", "band-4/0.16"].n == 400
+
+
+@pytest.mark.slow
+def test_the_interval_of_the_width_covers():
+    inside = 0
+    for seed in range(60):
+        width = by_name(score(None, masked_trials(3.2, 4.0, 0.9, n=200, seed=seed)))["channel_width", ""]
+        inside += width.low <= 2.3548 * 0.9 <= width.high
+    assert inside >= 51  # the truth of a logistic is not quite the straight line between levels
+
+
+def test_what_cannot_be_measured_has_a_reason():
+    n = 20
+    unharmed = {"unmasked/0": np.ones(n), **{f"band-{b}/{level}": np.ones(n) for b in range(7) for level in LEVELS}}
+    scores = by_name(score(None, table(unharmed)))
+    assert scores["channel_width", ""].value is None and "halves" in scores["channel_width", ""].reason
+    assert scores["threshold", "band-3"].value == 0.16
+    few = {**unharmed, **{f"band-3/{level}": np.zeros(n) for level in LEVELS}}
+    assert by_name(score(None, table(few)))["channel_width", ""].flags == (
+        "noise of 1 bands alone halves the accuracy",
+    )
+    wrong = by_name(score(None, table({name: 0 * right for name, right in unharmed.items()})))
+    assert wrong["channel_centre", ""].reason == "no image is answered rightly without noise"
+    assert by_name(score(None, table({"unmasked/0": np.ones(n)})))["channel_centre", ""].reason.startswith("no band")
+    assert all(part.value is None for part in score(None, Trials({})))
+
+
+def test_sixteen_categories_count_where_they_are_kept():
+    right = {"unmasked/0": [1, 1, 0, 0], **{f"band-{b}/{level}": [0] * 4 for b in range(7) for level in LEVELS}}
+    sixteen = {name: [1, 1, 1, -1] if name == "unmasked/0" else [0] * 4 for name in right}
+    assert by_name(score(None, table(right, right16=sixteen)))["unmasked_accuracy", ""].value == 0.75
+
+
+def test_people_stand_below_the_ranking():
+    people = by_name(score(None, masked_trials(3.2, 4.0, 0.9, n=20)))["channel_width", "people"]
+    assert (people.value, people.n) == (1.43, 14) and people.low == pytest.approx(
+        1.43 - 2.1604 * 0.54 / 14**0.5, rel=1e-3
+    )
+    assert set(BANDS_SUITE.references) == {"people"}
+
+
+def test_the_plan_has_images_of_the_categories_in_every_band():
+    blocks = BANDS_SUITE.plan(BANDS_SUITE.config, ToyShelf("geirhos16")).blocks
+    assert len(blocks) == 1 + 7 * 4 and {block.presentation for block in blocks} == {"crop224"}
+    world = BANDS_SUITE.plan(BANDS_SUITE.config, ToyShelf("world16")).blocks
+    assert len(world) == 1 + 5 * 4 and world[1].transform.params["whole"]
+    assert SUITE.variants["critical-bands"] is BANDS_SUITE
+
+
+def test_published_networks_have_channels_two_to_four_times_as_wide_as_peoples():
+    """The answers of 80 networks that Subramanian et al. publish, through this measure: the paper's claim."""
+
+    root = os.environ.get("BENCH_TEST_DATA", "")
+    paths = sorted(Path(root, "published-scores", "critical-band-masking").glob("solomon_*.json")) if root else []
+    if not paths:
+        pytest.skip("set BENCH_TEST_DATA to a folder that has published-scores/")
+    unmasked, accuracy = [], []
+    for path in paths:
+        cells = json.loads(path.read_text())
+        values = {re.fullmatch(r"noise(.+)freq(.)", name).groups(): np.mean(hits) for name, hits in cells.items()}
+        unmasked.append(np.mean([values["0", str(band)] for band in range(7)]))
+        accuracy.append([[values[str(level), str(band)] for level in LEVELS] for band in range(7)])
+    good = np.array(unmasked) > 0.3
+    width, centre, _ = channel(thresholds(np.array(unmasked)[good], np.array(accuracy)[good]), OCTAVES)
+    assert good.sum() == 80 and 2 < np.median(width) / 1.43 < 4 and (width > 1.43).all()
+    assert np.median(width) == pytest.approx(3.53, abs=0.05) and np.median(centre) == pytest.approx(35.7, abs=0.5)
