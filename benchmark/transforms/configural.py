@@ -57,7 +57,7 @@ def _points(mask: Mask, name: str) -> NDArray[np.int64]:
         points[lower, 0] += round(GAP * (np.ptp(points[:, 0]) + 1))
     elif name == "inverted":
         points[:, 0] = -points[:, 0]
-    return points - points.min(axis=0)
+    return np.asarray(points - points.min(axis=0))
 
 
 def _drawn(mask: Mask, name: str) -> torch.Tensor:

@@ -82,8 +82,9 @@ def channel(fallen: Floats, octaves: Floats) -> tuple[Floats, Floats, Floats]:
     across, along = (x.reshape(1, -1) for x in np.meshgrid(*2 * [np.linspace(-0.1, 0.1, 21)], indexing="ij"))
     centre, spread, height = _nearest(fallen, octaves, near[0] + across, near[1] * np.exp(along))
     top = np.where(fallen.max(axis=1) > 0, height[:, 0], np.nan)
-    parts = 2 * sqrt(log(4)) * spread[:, 0], LOWEST * 2 ** centre[:, 0], 2 ** (top - len(LEVELS))
-    return tuple(np.where(np.isnan(top), np.nan, part) for part in parts)
+    width, middle = 2 * sqrt(log(4)) * spread[:, 0], LOWEST * 2 ** centre[:, 0]
+    seen = np.where(np.isnan(top), np.nan, 1.0)
+    return width * seen, middle * seen, 2 ** (top - len(LEVELS))
 
 
 def _nearest(fallen: Floats, octaves: Floats, centre: Floats, spread: Floats) -> tuple[Floats, Floats, Floats]:
@@ -93,8 +94,8 @@ def _nearest(fallen: Floats, octaves: Floats, centre: Floats, spread: Floats) ->
     power, overlap = (bells**2).sum(axis=2), (bells @ fallen[..., None])[..., 0]
     height = np.clip(overlap / power, 0, len(LEVELS))
     best = np.argmin(height**2 * power - 2 * height * overlap, axis=1)[:, None]
-    grids = (np.broadcast_to(grid, height.shape) for grid in (centre, spread, height))
-    return tuple(np.take_along_axis(grid, best, 1) for grid in grids)
+    places = [np.take_along_axis(np.broadcast_to(grid, height.shape), best, 1) for grid in (centre, spread, height)]
+    return places[0], places[1], places[2]
 
 
 def _right(trials: Trials) -> Array:

@@ -3,7 +3,7 @@
 Definition, numbers and deviations: docs/suites/frequencies.md."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
 
@@ -60,8 +60,8 @@ def hybrids(source: Stimuli, cycles: float) -> Stimuli:
     low, high = np.array(category), np.array([category[i] for i in other])
     labels = {"category": low, "shape": low, "texture": high}
     decode, digest = Hybrids(source, tuple(other), cycles), set_digest(ids, items, labels)
-    name, more = f"{source.name} hybrids", {"whole": source.whole, "origin": "generated", "sampled": source.sampled}
-    return Stimuli(name, digest, source.space, ids, items, labels, decode, **more)
+    mixed = Stimuli(f"{source.name} hybrids", digest, source.space, ids, items, labels, decode)
+    return replace(mixed, whole=source.whole, origin="generated", sampled=source.sampled)
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:
