@@ -239,6 +239,8 @@ def _by_usual_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     if sides and all(isinstance(side, int) for side in sides):
         if len(set(sides[-2:])) > 1:
             raise ValueError(f"its input is no square: {given['size']}")
+        if not 0 < sides[-1] <= 4096:
+            raise ValueError("its input has no side from 1 to 4096 pixels")
         fields["size"] = sides[-1]
         if isinstance(given["crop_pct"], int | float):
             fields["resize"] = int(sides[-1] / given["crop_pct"])
@@ -299,23 +301,24 @@ def preprocess_of(arch: str, fields: Mapping[str, Any]) -> Preprocess:
 
 
 def _require_agreeing(
-    arch: str, known: StatedInput, trained: StatedInput, given: Mapping[str, Any], how: Preprocess
+    arch: str, known: StatedInput, trained: StatedInput, given: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> None:
     """Raise CardError where what was given, or the only size that the architecture takes, contradicts the training."""
     wrong = [name for name in given.keys() & trained.fields.keys() - {*_INPUT} if given[name] != trained.fields[name]]
     own = {name: trained.fields[name] for name in _INPUT if name in trained.fields}
-    if own and given.keys() & {*_INPUT} and not agrees(Normalisation(**{"scale": 1.0, "where": "", **own}), how):
-        wrong += [name for name in _INPUT if name in given]
+    if own and not wrong and given.keys() & {*_INPUT}:
+        like = Normalisation(**{"scale": 1.0, "where": "", **own})
+        wrong = [] if agrees(like, preprocess_of(arch, fields)) else [name for name in _INPUT if name in given]
     for name in wrong:
         raise CardError(
             f"{name} {trained.fields.get(name)} is {trained.where}, and --{name} {given[name]} was given. One of them "
             f"is wrong, and every score would be of another input: leave --{name} out, or save the weights alone."
         )
-    only = known.fields["size"] if known.fields.keys() >= {"size"} and known.fields.get("fixed_size") else how.size
-    if trained.fields.get("size", only) != only:
+    side, only = trained.fields.get("size"), known.fields.get("size")
+    if known.fields.get("fixed_size") and only is not None and side not in (None, only):
         raise CardError(
-            f"size {how.size} is {trained.where}, and arch '{arch}' takes {only} px and no other. Name the "
-            f"architecture that it was trained with, or build it for that size: --arch-option img_size={how.size}."
+            f"size {side} is {trained.where}, and arch '{arch}' takes {only} px and no other. Name the "
+            f"architecture that it was trained with, or build it for that size: --arch-option img_size={side}."
         )
 
 
@@ -334,6 +337,7 @@ def settled(
         given.pop("resize", None)
     resized = given_fields({"size": trained.fields["size"]}) if "size" in trained.fields else {}
     fields = {**known.fields, **resized, **trained.fields, **given}
+    _require_agreeing(arch, known, trained, explicit, fields)
     sources = dict.fromkeys(known.fields, known.where)
     if known.where == UNSTATED:
         sources["size"] = "for which the architecture is built"
@@ -347,7 +351,6 @@ def settled(
             fields |= {"mean": stated.mean, "std": stated.std, "scale": stated.scale}
             sources |= dict.fromkeys(_INPUT, "as the checkpoint holds it")
     how = preprocess_of(arch, fields)
-    _require_agreeing(arch, known, trained, explicit, how)
     agreeing = f"; the checkpoint's {stated.where} agree" if stated is not None and agrees(stated, how) else ""
     return how, _lines(arch, how, sources, agreeing)
 

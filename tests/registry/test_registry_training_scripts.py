@@ -59,8 +59,9 @@ def test_what_nothing_states_is_the_fields_usual_and_said(saved, nine, folders):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["args", "hyper_parameters"])
 def test_a_contradiction_is_refused(place, saved, nine, folders):
-    path = saved(**{place: {"image_size": 128, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}})
-    for given in ({"size": 160}, {"mean": (0.4, 0.5, 0.5)}, {"interpolation": "nearest"}):
+    path = saved(**{place: {"image_size": 128, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic",
+                            "resize_size": 146}})  # fmt: skip
+    for given in ({"size": 160}, {"size": 96}, {"mean": (0.4, 0.5, 0.5)}, {"interpolation": "nearest"}):
         with pytest.raises(CardError, match=rf"stated by the checkpoint \({place}\), and --{next(iter(given))}.*leave"):
             register("mine", "timm:test_resnet", path, labels=nine, **given, **folders)
     agreeing = {"size": 128, "mean": (127.5,) * 3, "std": (127.5,) * 3, "scale": 255.0}
@@ -106,6 +107,8 @@ def test_usual_names_and_what_is_something_else():
     "settings",
     [
         {"image_size": (224, 192)},
+        {"image_size": 10**5000},
+        {"image_size": 0},
         {"interpolation": "lanczos"},
         {"model": "test_resnet", **TIMM, "img_size": "wide"},
         {"model": "test_resnet", **TIMM, "crop_pct": -1.0},
