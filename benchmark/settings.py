@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.files import NO_CACHES, Caches, Place, no_secret
+from registry.files import NO_CACHES, Caches, Place
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Settings:
     mirror: str | None
     data: Path | None
     caches: Caches = NO_CACHES
-    secret: Callable[[str], str | None] = no_secret
+    secret: Callable[[str], str | None] | None = None
 
     @property
     def cards(self) -> Path:

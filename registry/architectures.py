@@ -183,7 +183,7 @@ def factory(name: str) -> Callable[..., Any]:
         there = f"it has {some_of(own, 12)}" if own else "it defines none"
         raise CardError(f"arch 'python:{name}': {place} has no function '{function}'; {there}.")
     if not callable(build):
-        raise CardError(f"arch 'python:{name}': expected a function that returns a torch.nn.Module.")
+        raise CardError(f"arch 'python:{name}': expected a function that returns a network, or predict(images).")
     return build
 
 

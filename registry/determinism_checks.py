@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from registry.errors import LabelError
+from registry.errors import AnswerError, LabelError
 from registry.model import LoadedModel
 
 Checksum = tuple[int, ...]
@@ -284,6 +284,8 @@ def check(model: LoadedModel) -> list[Check]:
             logits = torch.cat([model.forward(pair) for pair in pairs])
     except LabelError as error:
         return [Check("class count", False, str(error))]
+    except AnswerError:
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a network's own code
         return [Check(FORWARD, False, _failure(error, pairs[0]))]
     fits = f"{len(model.labels.classes)}, as label space '{model.labels.name}'"

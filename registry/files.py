@@ -67,10 +67,6 @@ class Caches:
 NO_CACHES = Caches()
 
 
-def no_secret(_variable: str) -> None:
-    """Keys come from the environment, which nothing here reads."""
-
-
 @dataclass(frozen=True)
 class Place:
     """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of the libraries
@@ -79,12 +75,7 @@ class Place:
     weights_folder: Path
     mirror: str | None = None
     caches: Caches = NO_CACHES
-    secret: Callable[[str], str | None] = no_secret
-
-    @property
-    def answers(self) -> Path:
-        """Folder of what endpoints have answered: paid for, and kept."""
-        return self.weights_folder.with_name("answers")
+    secret: Callable[[str], str | None] | None = None
 
 
 def digest_state(state: Mapping[str, Tensor]) -> str:

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ConfigDict, Field
-from requests import PreparedRequest, Session
+from requests import Session
 from requests.adapters import HTTPAdapter, Retry
 from torch import Tensor, nn
 from urllib3.exceptions import HTTPError
@@ -41,8 +41,8 @@ PREFIX = "api:"
 QUESTION = "Which one of these does the image show: {options}? Answer with that word alone."
 #: More options than these are no question that is answered in one word.
 MOST_OPTIONS = 100
-#: Bytes of a reply; seconds that an endpoint may ask us to wait, and of the first pause of our own.
-MOST_BYTES, MOST_WAIT, PAUSE = 2**20, 120.0, 1.0
+#: Bytes of a reply; seconds of a first pause.
+MOST_BYTES, PAUSE = 2**20, 1.0
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -52,30 +52,36 @@ class Endpoint:
 
     url: of the API, without /chat/completions; model: its name there; question: the wording, with {options} once; body:
     further fields of each request. These four are part of the identity. concurrency: requests at a time; retries: of
-    one request after status 408, 429 or 5xx, or `timeout` seconds without an answer, with pauses that double or are as
-    long as the endpoint says; most_requests, most_cost: the cap on all replies to this question, those of earlier runs
-    among them; prices: of a million tokens of input and of output, in the unit of `most_cost`."""
+    one request after status 408, 429 or 5xx, or `timeout` seconds without an answer, with pauses that double;
+    most_requests, most_cost: the cap on all replies to this question, those of earlier runs among them; prices: of a
+    million tokens of input and of output, in the unit of `most_cost`."""
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$")]
+    url: str
     model: Annotated[str, Field(min_length=1)]
-    question: Annotated[str, Field(pattern=r"^[^{}]*\{options\}[^{}]*$")] = QUESTION
+    question: str = QUESTION
     body: dict[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 16})
     concurrency: Annotated[int, Field(ge=1, le=32)] = 4
-    retries: Annotated[int, Field(ge=0, le=20)] = 6
+    retries: Annotated[int, Field(ge=0, le=20)] = 8
     timeout: Annotated[float, Field(gt=0, le=3600)] = 60
     most_requests: Annotated[int, Field(ge=0)] | None = None
     most_cost: Money | None = None
     prices: tuple[Money, Money] | None = None
 
     def __post_init__(self) -> None:
-        if self.body.keys() & {"model", "messages", "stream", "n"}:
-            raise ValueError("body: without model, messages, stream and n, which are set here")
-        if self.most_requests is None and (self.most_cost is None or self.prices is None):
-            raise ValueError(
-                "most_requests, or most_cost with prices, is needed: how much may be spent on this question"
-            )
+        capped = self.most_requests is not None or (self.most_cost is not None and self.prices is not None)
+        for holds, needed in (
+            (
+                re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", self.url),
+                "url: http(s)://HOST/PATH, no login or options",
+            ),
+            (self.question.count("{options}") == 1, "question: a text with {options} once"),
+            (not self.body.keys() & {"model", "messages", "stream", "n"}, "body: no model, messages, stream and n"),
+            (capped, "most_requests, or most_cost with prices: how much may be spent on this question"),
+        ):
+            if not holds:
+                raise ValueError(needed)
 
     @property
     def variable(self) -> str:
@@ -101,7 +107,7 @@ def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
     """What a card says of an endpoint: all that its file says."""
     named = draft.arch.removeprefix(PREFIX)
     if draft.weights is not None or not named:
-        raise CardError("--arch api:FILE.yaml is the whole description of an endpoint: leave --weights out.")
+        raise CardError("--arch api:FILE.yaml: the file is all that there is to say of an endpoint, without --weights.")
     said, labels = read_document(expanded(named), "endpoint", CardError), draft.labels or "geirhos16"
     arch = PREFIX + _endpoint(said, f"endpoint {shown(named)}").model
     how = {"size": 224, "resize": 256, "mean": (0.0,) * 3, "std": (1.0,) * 3, "fixed_size": False}
@@ -123,20 +129,14 @@ def network(card: ModelCard, place: Place, _outputs: int, *, bare: bool) -> tupl
     if len(words) > MOST_OPTIONS:
         raise CardError(f"'{card.name}' would choose among {len(words)} options, {MOST_OPTIONS} at most: --labels.")
     endpoint = _endpoint(card.options.get("api"), f"card '{card.name}': options.api")
-    key = (place.secret(endpoint.variable) or "").strip()
+    key = ((place.secret and place.secret(endpoint.variable)) or "").strip()
     if not key.isascii() or not key.isprintable():
         raise AnswerError(f"{endpoint.variable} holds characters that no key has.")
     question = digest_data([endpoint.url, endpoint.model, endpoint.question, endpoint.body, words])
-    module = Chat(card.name, endpoint, words, place.answers / f"{question[:32]}.jsonl", key)
+    file = place.weights_folder.with_name("answers") / f"{question[:32]}.jsonl"
+    module = Chat(card.name, endpoint, words, file, key)
     module.read_file()
     return module.eval(), question
-
-
-class _Patience(Retry):
-    def get_retry_after(self, response: Any) -> float | None:
-        """Seconds until the next try as the endpoint says, within reason."""
-        seconds = super().get_retry_after(response)
-        return None if seconds is None else min(seconds, MOST_WAIT)
 
 
 class Chat(nn.Module):
@@ -192,13 +192,15 @@ class Chat(nn.Module):
 
     def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
         """Several at a time. What fails ends it; requests that are under way are waited for, and their replies kept."""
-        retry = _Patience(
+        # What an endpoint asks for (Retry-After) may be hours: pauses double up to two minutes instead.
+        retry = Retry(
             self.endpoint.retries, backoff_factor=PAUSE, status_forcelist=(408, 429, *range(500, 600)),
-            allowed_methods=None, raise_on_status=False,
+            allowed_methods=None, raise_on_status=False, respect_retry_after_header=False,
         )  # fmt: skip
         pool, self._pending, self._end = ThreadPoolExecutor(self.endpoint.concurrency), 0, ""
         with Session() as session:
-            session.auth = self._signed
+            session.auth = lambda request: request  # no login of .netrc
+            session.headers.update({"Authorization": f"Bearer {self._key}"} if self._key else {})
             for scheme in ("http://", "https://"):
                 session.mount(scheme, HTTPAdapter(pool_maxsize=self.endpoint.concurrency, max_retries=retry))
             try:
@@ -210,11 +212,6 @@ class Chat(nn.Module):
                 f"'{self.name}' has reached its cap, {self._end}: {self.remark}. Raise most_requests or most_cost in "
                 "its file, register it again (--replace) and run: nothing is asked twice."
             )
-
-    def _signed(self, request: PreparedRequest) -> PreparedRequest:
-        if self._key:  # without one, no login of .netrc is sent either
-            request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
 
     def _ask_one(self, session: Session, digest: str, image: NDArray[np.uint8]) -> None:
         """Ask about one image, and put the reply on the disk; unless all has come to an end."""
@@ -251,14 +248,15 @@ class Chat(nn.Module):
         """What the endpoint replies, as plain data. Raises AnswerError where it does not, or with an error."""
         url, status, content = f"{self.endpoint.url.rstrip('/')}/chat/completions", 0, b""
         try:
-            limits: Any = {"timeout": self.endpoint.timeout, "allow_redirects": False, "stream": True}
-            with session.post(url, json=body, **limits) as response:
+            seconds = self.endpoint.timeout
+            with session.post(url, json=body, timeout=seconds, allow_redirects=False, stream=True) as response:
                 status, content = response.status_code, response.raw.read(MOST_BYTES, decode_content=True)
             plain = json.loads(content)
             if status == 200:
                 return plain
         except (OSError, HTTPError, ValueError) as error:  # those of requests are OSErrors
-            plain = content.decode(errors="replace") if status else reason(error)
+            cause = getattr(next(iter(error.args), None), "reason", error)
+            plain = content.decode(errors="replace") if status else reason(cause)
         fault = plain.get("error", plain) if isinstance(plain, dict) else plain
         said, code = (fault.get("message", fault), fault.get("code")) if isinstance(fault, dict) else (fault, "")
         if status == 400 and code in ("content_filter", "content_policy_violation"):

@@ -29,10 +29,9 @@ _EXPECTED = "Expected one input of square images, [n, 3, h, w] or [n, h, w, 3], 
 
 def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
     """What a card says of a file: its size and layout. Raises WeightsError, CardError."""
-    named = draft.weights or draft.arch.partition(":")[2]
-    if not named:
+    if draft.weights is None:
         raise CardError("arch 'onnx' needs --weights NET.onnx.")
-    path = expanded(named).absolute()
+    path = expanded(draft.weights).absolute()
     program, labels = _Program(path, 0), draft.labels or "imagenet1k"
     fields: dict[str, Any] = {"fixed_size": program.side is not None}
     if program.side is not None:

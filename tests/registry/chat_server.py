@@ -61,8 +61,6 @@ class _Handler(BaseHTTPRequestHandler):
         status, content = (fault, {"error": {"message": "busy"}}) if fault else model.reply(digest)
         data = json.dumps(content).encode()
         self.send_response(status)
-        if status == 429:
-            self.send_header("Retry-After", "0")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -132,7 +132,8 @@ def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, cla
     ]
 
 
-def test_a_killed_run_asks_nothing_twice(model, bench, tmp_path, home):
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_asks_nothing_twice(end, model, bench, tmp_path, home):
     """The server holds all replies back after some, until the run is gone."""
     model.hold = len(model.asked) + 9
     run, (file,) = ("run", "-m", "vlm", "-s", "cue-conflict", "--limit", "20"), home.glob("answers/*.jsonl")
@@ -143,7 +144,9 @@ def test_a_killed_run_asks_nothing_twice(model, bench, tmp_path, home):
         while len(file.read_bytes().splitlines()) < model.hold and time.monotonic() < deadline:
             assert child.poll() is None, child.stderr.read().decode()
             time.sleep(0.05)
-        child.send_signal(signal.SIGKILL)
+        child.send_signal(end)
+        if end == signal.SIGINT:  # what is under way is waited for
+            model.gate.set()
     assert len(file.read_bytes().splitlines()) == model.hold
     model.hold = None
     assert bench(*run).code == 0
