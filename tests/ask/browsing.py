@@ -24,7 +24,7 @@ CLOCK = """
   };
 })();
 """
-#: Answers as soon as the screen of answers is there. `answer(item)`: a category, or "na" for none in time.
+#: Answers PACE ms after the screen of answers is there. `answer(item)`: a category, or null for no answer.
 ANSWERS = """
 (() => {
   const plan = JSON.parse(document.getElementById("plan").textContent);
@@ -53,7 +53,7 @@ ANSWERS = """
       if (said === null) return;
       window.pass?.(400);
       if (buttons[0].isConnected) [...buttons].find((button) => button.dataset.category === said).click();
-    }, 0);
+    }, PACE);
   }).observe(document, {subtree: true, childList: true});
 })();
 """
@@ -74,12 +74,12 @@ def browser():
 class Visitor:
     """A browser of one person: what stays in it, and what its pages complained of."""
 
-    def __init__(self, browser, address, hz=60, slow="() => 0", answer=RIGHT, **options):
+    def __init__(self, browser, address, hz=60, slow="() => 0", answer=RIGHT, pace=0, **options):
         self.address, self.complaints, self.asked = address, [], []
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         if hz:
             self.context.add_init_script(CLOCK.replace("HZ", str(hz)).replace("SLOW", slow))
-        self.answers = ANSWERS.replace("ANSWER", answer or "() => null")
+        self.answers = ANSWERS.replace("ANSWER", answer or "() => null").replace("PACE", str(pace))
         self.page = self.open()
 
     def open(self):

@@ -121,7 +121,7 @@ def test_a_throttled_processor_is_caught(browser, page, tmp_path):
 
 
 def test_a_closed_page_goes_on_where_it_was(visit, page, tmp_path):
-    person = visit(page("world-natural", trials=96))
+    person = visit(page("world-natural", trials=96), pace=50)
     person.begin(number=5)
     person.until(39)
     person.page.close()
@@ -139,7 +139,7 @@ def test_a_closed_page_goes_on_where_it_was(visit, page, tmp_path):
 
 
 def test_two_tabs_of_one_person_answer_each_trial_once(visit, page, tmp_path):
-    person = visit(page("world-natural", trials=48))
+    person = visit(page("world-natural", trials=48), pace=150)
     person.begin(number=5)
     first = person.page
     person.until(14, first)
@@ -159,7 +159,7 @@ def test_two_tabs_of_one_person_answer_each_trial_once(visit, page, tmp_path):
 def test_a_server_that_is_killed_and_a_lost_connection_lose_no_answer(visit, tmp_path, session):
     folder = tmp_path / "asked"
     process, port = started(folder, trials=64)
-    person = visit(f"http://127.0.0.1:{port}/", answer=SOME)
+    person = visit(f"http://127.0.0.1:{port}/", answer=SOME, pace=100)
     person.begin()
     person.until(19)
     process.send_signal(signal.SIGKILL)
@@ -270,7 +270,7 @@ def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
     person.press("Begin")
     person.press("Go on")
     person.press("Go on")
-    assert "less motion" in person.page.locator("section").inner_text()
+    person.page.locator("section:has(ol)", has_text="less motion").wait_for()
     person.page.reload()
     person.page.evaluate(person.answers)
     for button in ("Go on", "Go on", "Begin", *["Go on"] * 8, "Begin"):
@@ -310,7 +310,7 @@ def test_a_browser_that_keeps_nothing_says_so(visit, page, tmp_path):
     person.page.get_by_role("checkbox").check()
     for button in ("Begin", "Go on", "Go on"):
         person.press(button)
-    assert "keeps nothing" in person.page.locator("section").inner_text()
+    person.page.locator("section:has(ol)", has_text="keeps nothing").wait_for()
     for button in ("Go on", "Begin", *["Go on"] * 8, "Begin"):
         person.press(button)
     person.finish()
