@@ -4,15 +4,17 @@ import csv
 import hashlib
 import io
 import json
-import math
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.ask.session import Session
 from benchmark.errors import BenchError
@@ -21,21 +23,43 @@ from benchmark.stimuli.trials import AGAIN, IN_TIME, LATE, REDUCED
 from registry.files import lock, write_whole
 from registry.foreign import foreign
 
-#: Measures of a trial -> the column that has it, and the largest value; the least is 0.
-MEASURES = {
-    "frame": ("frame_ms", 1000.0), "fixation": ("fixation_ms", 60_000.0), "stimulus": ("stimulus_ms", 60_000.0),
-    "mask": ("mask_ms", 60_000.0), "late": ("late_frames", 60_000.0), "degrees": ("degrees", 180.0),
-    "distance": ("distance_cm", 1000.0),
-}  # fmt: skip
-#: Seconds that an answer may have taken: a day, for who comes back to an open page.
-LONGEST = 86_400.0
-#: People of one experiment, and years of a person.
-MOST_PEOPLE, OLDEST = 10_000, 120
-FIELDS = frozenset({"trial", "answer", "rt", "frames", "reduced", *MEASURES})
+MOST_PEOPLE = 10_000
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+Measure = Annotated[float, Field(ge=0, le=60_000)]
+Row = dict[str, str]
 
 
 class Refused(BenchError):
     """What a browser sent and is not taken, with the reason."""
+
+
+class SentAnswer(BaseModel):
+    """A trial as a page sends it, by the columns of the table. reduced: without a mask, for less motion."""
+
+    model_config = STRICT
+    trial: str
+    object_response: Annotated[str, Field(pattern=f"^({'|'.join((*GEIRHOS16, NO_ANSWER))})$")]
+    rt: Annotated[float, Field(ge=0, le=86_400)] | None  # a day, for who comes back to an open page
+    frame_ms: Measure
+    fixation_ms: Measure
+    stimulus_ms: Measure
+    mask_ms: Measure
+    frames: Annotated[str, Field(pattern=r"^\d{1,5}(/\d{1,5}){0,2}$")]
+    late_frames: Annotated[int, Field(ge=0, le=60_000)]
+    degrees: Measure
+    distance_cm: Measure
+    reduced: bool
+
+
+class Sent(BaseModel):
+    """What a page sends. about: what was asked of the person, as numbers."""
+
+    model_config = STRICT
+    plan: str
+    person: int
+    key: str
+    about: dict[str, Annotated[str, Field(pattern=r"^(1?\d{1,2})?$")]]
+    answers: list[SentAnswer]
 
 
 @contextmanager
@@ -50,22 +74,19 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
         if not lock(holder):
             raise BenchError(f"{folder}: another server keeps its answers there. Name another folder with --answers.")
         plan = folder / f"plan-session-{session.number}.json"
-        if plan.is_file():
-            with foreign("plan", plan, BenchError):
-                known = json.loads(plan.read_text(encoding="utf-8"))["id"]
-            if known != session.plan["id"]:
-                raise BenchError(f"{plan}: of another plan (set, trials, seed, times). Name another folder: --answers.")
-        else:
+        if not plan.is_file():
             write_whole(plan, json.dumps(session.plan))
-        table, rows = _grown(folder / f"answers-session-{session.number}.csv", opened)
-        people, lines = _grown(folder / "people.jsonl", opened)
         with foreign("answers", folder, BenchError):
-            stored = {(int(row["subj"].removeprefix("subject-")), row["trial"]): row for row in csv.DictReader(rows)}
+            if json.loads(plan.read_text(encoding="utf-8"))["id"] != session.plan["id"]:
+                raise BenchError(f"{plan}: another plan (set, trials, seed, times). Name another folder: --answers.")
+            table, rows = _grown(folder / f"answers-session-{session.number}.csv", opened)
+            people, lines = _grown(folder / "people.jsonl", opened)
+            known = {(row["subj"], row["trial"]): row for row in csv.DictReader(rows)}
             keys = [json.loads(line)["key"] for line in lines]
         if not rows:
-            _append(table, _line(session.columns))
+            _append(table, ",".join(session.columns) + "\n")
         os.fsync(holder)  # the files' names, too, are on the disk
-        yield Answers(folder, session, table, people, stored, keys)
+        yield Answers(folder, session, table, people, known, keys)
 
 
 @dataclass
@@ -78,7 +99,7 @@ class Answers:
     session: Session
     table: int
     people: int
-    known: dict[tuple[int, str], dict[str, str]] = field(repr=False)
+    known: dict[tuple[str, str], Row] = field(repr=False)
     keys: list[str] = field(repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -100,72 +121,56 @@ class Answers:
             self.keys.append(_digest(key))
             return len(self.keys), key
 
-    def add(self, sent: Any) -> tuple[list[str], dict[str, str]]:
-        """(trials that are on the disk now, trial -> why it is not taken) of what a browser sent: {"plan", "person",
-        "key", "about", "answers": [{"trial", "answer", "rt", ...}]}. Raises Refused where it is nobody's, and OSError
-        where the disk is full: then nothing of it is kept."""
-        names = {"plan", "person", "key", "about", "answers"}
-        if not (isinstance(sent, dict) and sent.keys() == names and isinstance(sent["answers"], list)):
-            raise Refused(f"expected an object with {', '.join(sorted(names))}.")
-        if sent["plan"] != self.session.plan["id"]:
+    def add(self, data: bytes) -> tuple[list[str], dict[str, str]]:
+        """(trials that are on the disk now, trial -> why it is not taken) of what a page sent, a `Sent` as JSON. Raises
+        Refused where it is no page's, or another person's, and OSError where the disk is full: nothing of it is kept.
+        """
+        try:
+            sent = Sent.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise Refused(f"{'.'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}.") from None
+        if sent.plan != self.session.plan["id"]:
             raise Refused("another plan: load the page again.")
-        person, key = sent["person"], sent["key"]
-        known = type(person) is int and 1 <= person <= len(self.keys) and isinstance(key, str)
-        if not (known and secrets.compare_digest(self.keys[person - 1], _digest(key))):
+        known = 1 <= sent.person <= len(self.keys)
+        if not (known and secrets.compare_digest(self.keys[sent.person - 1], _digest(sent.key))):
             raise Refused("no such person, or another's key.")
-        about = self._about(sent["about"])
-        stored: list[str] = []
-        refused: dict[str, str] = {}
+        if sent.about.keys() != {*self.session.procedure.about}:
+            raise Refused("not what was asked of a person.")
         with self._lock:
-            fresh: dict[str, dict[str, str]] = {}
-            for answer in sent["answers"]:
-                trial = str(answer.get("trial"))[:16] if isinstance(answer, dict) else "?"
-                try:
-                    row = {**self._row(person, answer, fresh), **about}
-                    before = self.known.get((person, trial)) or fresh.setdefault(trial, row)
-                    if any(before[name] != row[name] for name in ("object_response", "rt", "frames")):
-                        raise Refused("answered otherwise before.")
-                    stored.append(trial)
-                except Refused as error:
-                    refused[trial] = str(error)
-            _append(self.table, "".join(_line([row[x] for x in self.session.columns]) for row in fresh.values()))
-            self.known |= {(person, trial): row for trial, row in fresh.items()}
+            return self._add(sent)
+
+    def _add(self, sent: Sent) -> tuple[list[str], dict[str, str]]:
+        fresh: dict[tuple[str, str], Row] = {}
+        held, stored, refused = ChainMap(fresh, self.known), [], {}
+        for answer in sent.answers:
+            row = self._row(sent, answer)
+            at = row.get("subj", ""), answer.trial
+            first = held.get((at[0], answer.trial.removesuffix(AGAIN)), {})
+            if not at[0] or (answer.trial.endswith(AGAIN) and first.get("status") != LATE):
+                refused[answer.trial[:16]] = "no such trial."
+            elif any(held.setdefault(at, row)[name] != row[name] for name in ("object_response", "rt", "frames")):
+                refused[answer.trial] = "answered otherwise before."
+            else:
+                stored.append(answer.trial)
+        lines = io.StringIO(newline="")
+        csv.DictWriter(lines, self.session.columns, lineterminator="\n").writerows(fresh.values())
+        _append(self.table, lines.getvalue())
+        self.known.update(fresh)
         return stored, refused
 
-    def _row(self, person: int, answer: Any, fresh: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-        """A row of the table. Raises Refused."""
-        if not (isinstance(answer, dict) and answer.keys() == FIELDS and isinstance(answer["trial"], str)):
-            raise Refused(f"expected an object with {', '.join(sorted(FIELDS))}.")
-        trial = answer["trial"]
-        row, first = self.session.row(person, trial), trial.removesuffix(AGAIN)
-        before = self.known.get((person, first)) or fresh.get(first, {})
-        if row is None or (first != trial and before.get("status") != LATE):
-            raise Refused("no such trial.")
-        if answer["answer"] not in (*GEIRHOS16, NO_ANSWER):
-            raise Refused("no such answer.")
-        row["object_response"] = answer["answer"]
-        row["rt"] = "NaN" if answer["rt"] is None else _number(answer["rt"], LONGEST)
-        row |= {column: _number(answer[name], most) for name, (column, most) in MEASURES.items()}
-        frames = answer["frames"]
-        if not (isinstance(frames, str) and len(frames) < 32 and all(part.isdecimal() for part in frames.split("/"))):
-            raise Refused("expected frames as in '18/12/12'.")
-        if type(answer["reduced"]) is not bool:
-            raise Refused("expected true or false for reduced.")
-        if answer["reduced"] and row["mask"] != "none":
-            row["mask"] = REDUCED
-        return {"status": LATE if answer["late"] > 0 else IN_TIME, **row, "frames": frames}
-
-    def _about(self, about: Any) -> dict[str, str]:
-        """What was asked of a person, and nothing else. Raises Refused."""
-        wanted = self.session.procedure.about
-        if not (
-            isinstance(about, dict) and about.keys() == {*wanted} and all(isinstance(x, str) for x in about.values())
-        ):
-            raise Refused(f"expected what was asked of a person: {', '.join(wanted) or 'nothing'}.")
-        for text in about.values():
-            if text and not (text.isascii() and text.isdigit() and int(text[:4]) <= OLDEST):
-                raise Refused("expected whole numbers of a person, or nothing.")
-        return dict(about)
+    def _row(self, sent: Sent, answer: SentAnswer) -> Row:
+        """A row of the table; empty where there is no such trial."""
+        if (row := self.session.row(sent.person, answer.trial)) is None:
+            return {}
+        measured = answer.model_dump(exclude={"trial", "reduced"})
+        row |= {
+            name: value if isinstance(value, str) else f"{value:.10g}"
+            for name, value in measured.items()
+            if value is not None
+        }
+        mask = REDUCED if answer.reduced and row["mask"] != "none" else row["mask"]
+        return {"rt": "NaN", "status": LATE if answer.late_frames else IN_TIME, **row, "mask": mask, **sent.about}
 
 
 def _append(number: int, text: str) -> None:
@@ -180,20 +185,8 @@ def _append(number: int, text: str) -> None:
         raise
 
 
-def _number(value: Any, most: float) -> str:
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= most:
-        raise Refused(f"expected a number from 0 to {most:g}.")
-    return f"{value:.10g}"
-
-
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def _line(values: Sequence[str]) -> str:
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerow(values)
-    return out.getvalue()
 
 
 def _grown(path: Path, opened: ExitStack) -> tuple[int, list[str]]:
@@ -204,5 +197,4 @@ def _grown(path: Path, opened: ExitStack) -> tuple[int, list[str]]:
     if rest:
         os.ftruncate(number, len(whole) + len(end))
         os.fsync(number)
-    with foreign("answers", path, BenchError):
-        return number, whole.decode().splitlines()
+    return number, whole.decode().splitlines()

@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from benchmark.ask.session import MASKS, Session, noise, picture, practice
 from benchmark.errors import BenchError
-from registry.foreign import read_document
+from registry.foreign import foreign, read_document
 
 LANGUAGES = ("en", "de", "ar")
 LIBRARY = "jspsych-8.3.0.min.js"
@@ -21,43 +22,25 @@ _ROOM = files("benchmark.ask")
 def page(session: Session, language: str, consent: Path | None = None, *, served: bool = False) -> str:
     """The page as HTML. consent: Markdown, in place of the language's own text; served: by `bench ask --serve`, which
     collects the answers; else they are kept in the browser and saved as a file."""
-    text = read_language(language)
-    examples, answers = practice()
+    text, decode = read_language(language), session.stimuli.decode
     plan = {
         **session.plan, "text": {**text, "consent": markdown(text["consent"], consent)}, "served": served,
-        "pictures": [_address(data) for data in session.pictures()],
+        "pictures": [_address(picture(decode(at))) for at in range(len(session.images))],
         "noise": [_address(picture(noise(session.seed + at))) for at in range(MASKS)],
-        "practice": [[_address(data), category] for data, category in zip(examples, answers, strict=True)],
+        "practice": [(_address(data), category) for data, category in practice()],
     }  # fmt: skip
-    style = (_ROOM / "static" / "ask.css").read_text(encoding="utf-8")
-    library = (_ROOM / "vendor" / LIBRARY).read_text(encoding="utf-8")
-    licence = (_ROOM / "vendor" / "LICENSE").read_text(encoding="utf-8")
-    scripts = (library, (_ROOM / "static" / "ask.js").read_text(encoding="utf-8"))
-    title, code = html.escape(text["title"]), html.escape(text["code"])
+    names = ("static/ask.css", f"vendor/{LIBRARY}", "static/ask.js", "vendor/LICENSE", "static/ask.html")
+    style, library, script, licence, form = ((_ROOM / name).read_text(encoding="utf-8") for name in names)
+    # What the page may load: these very programs, pictures of its own, nothing of another host.
+    own = f"script-src {_source(library)} {_source(script)}; style-src {_source(style)}"
+    connect = "self" if served else "none"
+    policy = f"default-src 'none'; img-src data:; {own}; connect-src '{connect}'; base-uri 'none'; form-action 'none'"
     # "<" as an escape: no text of a label or a consent form leaves its element.
     data = json.dumps(plan, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
-    return "\n".join(
-        [
-            f'<!doctype html>\n<html lang="{code}" dir="{text["direction"]}">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy(style, scripts, served=served)}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">',
-            f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>",
-            f'<main id="ask"></main>\n<noscript>{html.escape(text["noScript"])}</noscript>',
-            f"<!-- {LIBRARY}:\n{licence}-->",
-            f'<script type="application/json" id="plan">{data}</script>',
-            *(f"<script>{script}</script>" for script in scripts),
-            "</body>\n</html>\n",
-        ]
-    )
-
-
-def policy(style: str, scripts: tuple[str, ...], *, served: bool) -> str:
-    """The page's content security policy: these very programs, pictures of its own, and no other host."""
-    connect = "'self'" if served else "'none'"
-    return (
-        f"default-src 'none'; img-src data:; script-src {' '.join(map(_source, scripts))}; style-src {_source(style)}; "
-        f"connect-src {connect}; base-uri 'none'; form-action 'none'"
-    )
+    texts = {"title": text["titles"]["main"], "code": text["code"], "none": text["noScript"], "policy": policy}
+    shown = {name: html.escape(value, quote=False) for name, value in texts.items()}
+    parts = {"style": style, "library": library, "script": script, "licence": licence, "data": data}
+    return Template(form).substitute(shown, direction=text["direction"], **parts)
 
 
 def _source(text: str) -> str:
@@ -74,10 +57,8 @@ def markdown(text: str, path: Path | None = None) -> str:
     from markdown_it import MarkdownIt
 
     if path is not None:
-        try:
+        with foreign("consent form", path, BenchError, "Expected Markdown in UTF-8."):
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BenchError(f"{path}: cannot be read as text in UTF-8 ({error}). Name a Markdown file.") from error
     return str(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
 
 
@@ -92,13 +73,16 @@ def read_language(name: str) -> Mapping[str, Any]:
     if built_in and name == LANGUAGES[0]:
         return {**text, "code": name}
     form = read_language(LANGUAGES[0])
-    for key in form.keys() - {"code"}:
-        own: Any = text.get(key) if isinstance(text, dict) else None
-        if type(own) is not type(form[key]) or (key in _SIZED and len(own) != len(form[key])):
-            raise BenchError(f"{path}: '{key}' is missing, or not as in {LANGUAGES[0]}.yaml.")
+    if wrong := [key for key in form if key != "code" and _form(text, key) != _form(form, key)]:
+        raise BenchError(f"{path}: '{wrong[0]}' is missing, or not as in {LANGUAGES[0]}.yaml.")
     if text["direction"] not in ("ltr", "rtl"):
         raise BenchError(f"{path}: direction is '{text['direction']}'; expected ltr or rtl.")
-    return {**{key: text[key] for key in form if key in text}, "code": path.stem}
+    return {**text, "code": "".join(filter(str.isalnum, path.stem))}
 
 
-_SIZED = ("keys", "categories", "eyesights")
+def _form(text: Any, key: str) -> object:
+    """How a text is built: of which parts, or of how many."""
+    value = text.get(key) if isinstance(text, dict) else None
+    if isinstance(value, dict):
+        return {part: type(own) for part, own in value.items()}
+    return [type(own) for own in value] if isinstance(value, list) or (value and key == "keys") else type(value)

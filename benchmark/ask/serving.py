@@ -4,6 +4,7 @@ import json
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -26,8 +27,8 @@ from registry.files import write_whole
 
 #: Bytes of what a browser sends at once, and seconds in which it must have come.
 LARGEST, PATIENCE = 65_536, 10.0
-#: Requests that one address may send at once, and then in a second.
-BURST, RATE = 400.0, 40.0
+#: What one address may ask in so many seconds: a class behind one of them sends 25 answers a second.
+MOST, WINDOW = 600, 10.0
 #: Requests that one for a new person counts as.
 START = 5
 #: Images without --trials, some ten minutes.
@@ -104,22 +105,20 @@ def milliseconds(option: str, text: str) -> int:
 
 
 @dataclass
-class Buckets:
-    """How many requests each address may still send: `BURST` at once, `RATE` more each second."""
+class Flood:
+    """How much each address has asked in this window of time."""
 
-    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _window: int = 0
+    _asked: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def allow(self, address: str, cost: float = 1) -> bool:
-        """Whether one more is answered; one that makes a new person costs more."""
-        now = time.monotonic()
+    def allow(self, address: str, cost: int = 1) -> bool:
+        """Whether one more request is answered; one for a new person costs more."""
         with self._lock:
-            left, before = self._left.get(address, (BURST, now))
-            left = min(BURST, left + RATE * (now - before))
-            if len(self._left) > 10_000:
-                self._left.clear()
-            self._left[address] = (left - cost if left >= cost else left, now)
-        return left >= cost
+            if (window := int(time.monotonic() / WINDOW)) != self._window:
+                self._window, self._asked = window, Counter()
+            self._asked[address] += cost
+            return self._asked[address] <= MOST
 
 
 class AskHandler(GuardedHandler):
@@ -128,8 +127,8 @@ class AskHandler(GuardedHandler):
     timeout = PATIENCE
     policy = "frame-ancestors 'none'"  # the page says the rest of its own
 
-    def __init__(self, *args: Any, html: bytes, answers: Answers, buckets: Buckets, token: str, **more: Any) -> None:
-        self._html, self._answers, self._buckets, self._token = html, answers, buckets, token
+    def __init__(self, *args: Any, html: bytes, answers: Answers, flood: Flood, token: str, **more: Any) -> None:
+        self._html, self._answers, self._flood, self._token = html, answers, flood, token
         super().__init__(*args, **more)
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
@@ -163,15 +162,12 @@ class AskHandler(GuardedHandler):
 
     def _take(self, path: str, data: bytes) -> None:
         try:
-            sent = json.loads(data)
             if path == "/start":
                 person, key = self._answers.begin()
                 reply: dict[str, Any] = {"person": person, "key": key}
             else:
-                stored, refused = self._answers.add(sent)
+                stored, refused = self._answers.add(data)
                 reply = {"stored": stored, "refused": refused}
-        except (ValueError, RecursionError):
-            self._refuse(HTTPStatus.BAD_REQUEST, "expected JSON.")
         except Refused as error:
             self._refuse(HTTPStatus.FORBIDDEN, str(error))
         except OSError as error:
@@ -182,7 +178,7 @@ class AskHandler(GuardedHandler):
 
     def _admitted(self, token: str) -> bool:
         """Whether the request may go on: it is not one of a flood, and knows the token. Else it is answered."""
-        if not self._buckets.allow(self.client_address[0], START if self.path.startswith("/start") else 1):
+        if not self._flood.allow(self.client_address[0], START if self.path.startswith("/start") else 1):
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many requests.")
         elif self._token and not secrets.compare_digest(token.encode(), self._token.encode()):
             self._refuse(HTTPStatus.FORBIDDEN, "the address lacks its token.")

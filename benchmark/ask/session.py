@@ -2,9 +2,10 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,13 +20,10 @@ from benchmark.stimuli.items import SIXTEEN, sample_order
 from benchmark.stimuli.trials import AGAIN, ASKED
 from registry.files import digest_data
 
-#: People take turns in so many orders of the images.
-ORDERS = 16
-#: Draws of an order, of which the first that is balanced is taken.
-ATTEMPTS = 20
+#: People take turns in so many orders of the images; of so many draws of each the first that is balanced is taken.
+ORDERS, ATTEMPTS = 16, 20
 #: Noise images, a power of two: they are shared out by halving (`balanced_masks`).
-MASKS = 8
-MASK_SIDE = 256
+MASKS, MASK_SIDE = 8, 256
 #: An attention check follows each so many trials, a break each so many.
 CHECK_EVERY, BREAK_EVERY = 40, 80
 PRACTICE = 8
@@ -78,58 +76,54 @@ class Session:
         columns = labels.get("condition", empty).tolist(), labels["category"].tolist(), self.stimuli.items
         images = []
         for name, condition, category, digest in zip(self.stimuli.ids, *columns, strict=True):
-            if condition and not name.startswith(f"{condition}/"):
-                raise StimuliError(f"'{name}' of '{self.stimuli.name}': expected a name like '{condition}/{name}'.")
-            images.append(Shown(name.removeprefix(f"{condition}/" if condition else ""), condition, category, digest))
+            start = f"{condition}/" if condition else ""
+            if not name.startswith(start):
+                raise StimuliError(f"'{name}' of '{self.stimuli.name}': expected a name like '{start}{name}'.")
+            images.append(Shown(name.removeprefix(start), condition, category, digest))
         return tuple(images)
 
     @cached_property
     def orders(self) -> tuple[tuple[int, ...], ...]:
         """Positions of the images by trial, for each of `ORDERS`: every front part has its share of each category and
-        condition to within one image; of conditions and categories that cross unevenly, as nearly as a few draws get.
-        """
-        ids, labels = self.stimuli.ids, self.stimuli.labels
+        condition to within one image, or nearly so where conditions cross categories unevenly."""
+        labels, n = self.stimuli.labels, len(self.stimuli)
         columns = {name: labels[name] for name in ("category", "condition") if name in labels}
 
-        def draw(order: int, attempt: int) -> tuple[float, tuple[int, ...]]:
-            names = [f"{self.seed}/{self.number}/{order}/{attempt}/{name}" for name in ids]
-            drawn = sample_order(names, columns, len(names))
-            return max(off_balance(column[drawn]) for column in columns.values()), tuple(drawn)
+        def off_balance(order: Sequence[int]) -> float:
+            parts = (column[list(order)] == np.unique(column)[:, None] for column in columns.values())
+            trials = np.arange(1, n + 1)
+            return max(np.abs(part.cumsum(axis=1) - trials * part.mean(axis=1)[:, None]).max() for part in parts)
 
-        orders = []
-        for order in range(ORDERS):
-            best = draw(order, 0)
-            for attempt in range(1, ATTEMPTS):
-                best = min(best, draw(order, attempt)) if best[0] > 1 else best
-            orders.append(best[1])
-        return tuple(orders)
+        def draw(turn: int) -> tuple[int, ...]:
+            starts = [f"{self.seed}/{self.number}/{turn}/{attempt}/" for attempt in range(ATTEMPTS)]
+            drawn = (sample_order([start + name for name in self.stimuli.ids], columns, n) for start in starts)
+            first = next(drawn)
+            return tuple(next((order for order in chain([first], drawn) if off_balance(order) <= 1), first))
+
+        return tuple(map(draw, range(ORDERS)))
 
     @cached_property
     def masks(self) -> tuple[tuple[int, ...], ...]:
         """The mask of each trial, for each of `ORDERS`: each as often as any other in a category and in a condition."""
         category, condition = (np.array([getattr(x, name) for x in self.images]) for name in ("category", "condition"))
-        masks = [balanced_masks(category, condition, self._chance(1, order)) for order in range(ORDERS)]
-        return tuple(tuple(int(mask[at]) for at in order) for mask, order in zip(masks, self.orders, strict=True))
+        chance = np.random.default_rng([self.seed, self.number, 1])
+        return tuple(tuple(balanced_masks(category, condition, chance)[list(order)].tolist()) for order in self.orders)
 
     @cached_property
     def checks(self) -> tuple[tuple[str, ...], ...]:
         """The category that each attention check asks for, for each of `ORDERS`."""
-        each = (self._chance(2, order).choice(GEIRHOS16, len(self.images) // CHECK_EVERY) for order in range(ORDERS))
-        return tuple(tuple(names.tolist()) for names in each)
-
-    def _chance(self, *purpose: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, self.number, *purpose])
+        chance = np.random.default_rng([self.seed, self.number, 2])
+        drawn = chance.choice(GEIRHOS16, (ORDERS, len(self.images) // CHECK_EVERY)).tolist()
+        return tuple(map(tuple, drawn))
 
     @cached_property
     def plan(self) -> dict[str, Any]:
         """Everything that the page must know of the session but the pictures, as plain data. "id" is its digest."""
         plan = {
             "set": self.stimuli.name, "space": self.stimuli.space, "experiment": self.experiment,
-            "session": self.number, "seed": self.seed, **asdict(self.procedure),
-            "images": [list(image) for image in self.images],
-            "orders": [list(order) for order in self.orders], "checks": [list(checks) for checks in self.checks],
-            "masks": ["".join(map(str, masks)) for masks in self.masks], "columns": self.columns,
-            "categories": list(GEIRHOS16), "checkEvery": CHECK_EVERY, "breakEvery": BREAK_EVERY, "again": AGAIN,
+            "session": self.number, "seed": self.seed, **asdict(self.procedure), "columns": self.columns,
+            "images": self.images, "orders": self.orders, "masks": self.masks, "checks": self.checks,
+            "categories": GEIRHOS16, "checkEvery": CHECK_EVERY, "breakEvery": BREAK_EVERY, "again": AGAIN,
         }  # fmt: skip
         study = [self.stimuli.name, self.seed]  # a person keeps the number in the next session
         return {**plan, "id": digest_data(plan)[:16], "study": digest_data(study)[:16]}
@@ -141,22 +135,17 @@ class Session:
 
     def row(self, person: int, trial: str) -> dict[str, str] | None:
         """What the session knows of a trial of a person; None where there is no such trial."""
-        parts = _TRIAL.fullmatch(trial)
-        order = person % ORDERS
-        at = int(parts[2]) - 1 if parts else -1
+        check, number, again = parts.groups() if (parts := _TRIAL.fullmatch(trial)) else ("", "0", "")
+        order, at = person % ORDERS, int(number) - 1
         fixed = {"subj": f"subject-{person:02d}", "session": str(self.number), "trial": trial,
                  "experiment": self.experiment, "set": self.stimuli.name, "space": self.stimuli.space}  # fmt: skip
-        if parts and parts[1] and not parts[3] and at < len(self.checks[order]):
-            check = Shown("check", "", self.checks[order][at], "")
-            return {**fixed, **check._asdict(), "mask": "none", "status": "check"}
-        if parts and not parts[1] and at < len(self.images):
+        if check and not again and at < len(self.checks[order]):
+            image = Shown("check", "", self.checks[order][at], "")
+            return {**fixed, **image._asdict(), "mask": "none", "status": "check"}
+        if not check and 0 <= at < len(self.images):
             mask = "none" if self.procedure.mask == "none" else str(self.masks[order][at])
             return {**fixed, **self.images[self.orders[order][at]]._asdict(), "mask": mask}
         return None
-
-    def pictures(self) -> Iterator[bytes]:
-        """The images as lossless WebP, in the set's order."""
-        return (picture(self.stimuli.decode(at)) for at in range(len(self.stimuli)))
 
 
 def open_session(
@@ -166,20 +155,11 @@ def open_session(
     StimuliError where people cannot be asked in the set's space, or no image is left."""
     if stimuli.space not in SIXTEEN:
         expected = " or ".join(sorted(SIXTEEN))
-        raise StimuliError(
-            f"'{stimuli.name}' is of the space '{stimuli.space}': people answer with 16 categories, {expected}."
-        )
+        raise StimuliError(f"'{stimuli.name}' is of the space '{stimuli.space}': people can be asked in {expected}.")
     order = sample_order(stimuli.ids, stimuli.labels, trials * number)[trials * (number - 1) :]
     if not order:
         raise StimuliError(f"'{stimuli.name}' has {len(stimuli)} images: session {number} of {trials} has none left.")
     return Session(restrict(stimuli, [stimuli.ids[at] for at in order]), experiment, procedure, number, seed)
-
-
-def off_balance(labels: Array) -> float:
-    """How many images a front part of an order has of a level, at most, beyond or below its share; labels: in order."""
-    m = np.arange(1, len(labels) + 1)
-    levels = labels == np.unique(labels)[:, None]
-    return float(np.abs(np.cumsum(levels, axis=1) - m * levels.mean(axis=1, keepdims=True)).max())
 
 
 def balanced_masks(category: Array, condition: Array, chance: np.random.Generator) -> NDArray[np.int64]:
@@ -190,13 +170,12 @@ def balanced_masks(category: Array, condition: Array, chance: np.random.Generato
     and two of a condition; along the chain of pairs (a path, or a circle of even length) images take turns."""
     masks = np.zeros(len(category), dtype=np.int64)
     for _ in range(MASKS.bit_length() - 1):
-        halves = np.zeros(len(category), dtype=np.int64)
+        halves = np.zeros_like(masks)
         for mask in np.unique(masks):
             members = np.flatnonzero(masks == mask)
             halves[members] = _halves([column[members] for column in (category, condition)], chance)
         masks = 2 * masks + halves
-    names = chance.permutation(MASKS)
-    return np.asarray(names[masks])
+    return np.asarray(chance.permutation(MASKS)[masks])
 
 
 def _halves(columns: Sequence[Array], chance: np.random.Generator) -> NDArray[np.int64]:
@@ -211,33 +190,27 @@ def _halves(columns: Sequence[Array], chance: np.random.Generator) -> NDArray[np
     half, turn = np.full(n, -1, dtype=np.int64), int(chance.integers(2))
     ends = [at for at in range(n) if any(at not in pairs for pairs in partner)]
     for start in (*ends, *range(n)):  # paths from their ends, then circles
-        along, at = int(start not in partner[0]), start
-        if half[start] >= 0:
-            continue
-        while half[at] < 0:
+        at, along = start, int(start not in partner[0])
+        while at >= 0 and half[at] < 0:
             half[at], turn = turn, 1 - turn
-            following = partner[along].get(at)
-            if following is None:
-                break
-            at, along = following, 1 - along
+            at, along = partner[along].get(at, -1), 1 - along
     return half
 
 
 def noise(seed: int, side: int = MASK_SIDE) -> NDArray[np.uint8]:
     """Noise whose amplitude falls with the spatial frequency, 1/f, [side, side] grey: mean 127.5, deviation 45."""
-    chance = np.random.default_rng([seed, 1])
+    white = np.fft.rfft2(np.random.default_rng([seed, 1]).standard_normal((side, side)))
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij"))
     frequency[0, 0] = np.inf
-    waves = np.fft.irfft2(np.fft.rfft2(chance.standard_normal((side, side))) / frequency, s=(side, side))
-    waves = 127.5 + 45 * (waves - waves.mean()) / waves.std()
-    return np.asarray(np.clip(np.rint(waves), 0, 255), dtype=np.uint8)
+    waves = np.fft.irfft2(white / frequency, s=(side, side))
+    return np.asarray(np.clip(np.rint(127.5 + 45 * waves / waves.std()), 0, 255), dtype=np.uint8)
 
 
-def practice() -> tuple[list[bytes], list[str]]:
+def practice() -> list[tuple[bytes, str]]:
     """Pictures and categories to practise with: of the built-in world, and of no set that is shown."""
     stimuli = training_stimuli(len(GEIRHOS16))
     chosen = range(0, len(stimuli), len(GEIRHOS16) // PRACTICE)
-    return [picture(stimuli.decode(at)) for at in chosen], [str(stimuli.labels["category"][at]) for at in chosen]
+    return [(picture(stimuli.decode(at)), str(stimuli.labels["category"][at])) for at in chosen]
 
 
 def picture(pixels: NDArray[np.uint8]) -> bytes:

@@ -9,7 +9,7 @@ import click
 from benchmark.api.options import Option
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
-from benchmark.ask.serving import AskHandler, Buckets, Experiment
+from benchmark.ask.serving import AskHandler, Experiment, Flood
 from benchmark.cli.derive import command
 from benchmark.cli.printing import say
 from benchmark.display import counted
@@ -56,9 +56,7 @@ def serve(experiment: Experiment, folder: Path, host: str, port: int) -> None:
     with open_answers(folder, experiment.session) as answers:
         token = "" if host in LOOPBACK else answers.token()
         page = experiment.html.encode()
-        server = open_server(
-            host, port, partial(AskHandler, html=page, answers=answers, buckets=Buckets(), token=token)
-        )
+        server = open_server(host, port, partial(AskHandler, html=page, answers=answers, flood=Flood(), token=token))
         if token:
             say(f"everybody who can reach {host} and has the whole address can take part.", err=True)
         say(f"http://{host}:{server.server_address[1]}/{f'?token={token}' if token else ''} (Ctrl-C ends it)")

@@ -7,7 +7,6 @@ first layout and says more (`ASKED`). A file is taken whole or not at all; every
 header is row 1) and what was expected."""
 
 import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -256,52 +255,41 @@ def _parse(path: Path, hints: TableHints) -> TrialTable:
 
 def _from_json(path: Path, text: str) -> Iterator[str]:
     """A list of records of texts and numbers, as the lines of a CSV table. Raises TrialsError."""
+    import pandas as pd
+
     records = json.loads(text)
     if not (isinstance(records, list) and records and all(isinstance(row, dict) for row in records)):
         raise TrialsError(f"{path}: expected a list of records, one for each trial.")
-    lines = io.StringIO(newline="")
-    out = csv.DictWriter(lines, list(records[0]), lineterminator="\n")
-    out.writeheader()
-    out.writerows(records)
-    return iter(lines.getvalue().splitlines(keepends=True))
+    return iter(str(pd.DataFrame(records).to_csv(index=False)).splitlines(keepends=True))
 
 
 def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tuple[str, ...]]]:
     """The trials of a table of `bench ask` that count, and by person what a reader of the scores must know. Attention
     checks do not count, nor trials with a late frame, whose images are shown once more (with `keep_late` the first
     trial counts instead). Raises TrialsError where nothing is left."""
-    status, trial, mask = (table.columns[name] for name in ("status", "trial", "mask"))
     for name in ASKED[:3]:
         table.expect(name, frozenset(table.columns[name][:1]), f"'{table.columns[name][0]}', as in the first row")
     table.expect("status", frozenset({IN_TIME, LATE, CHECK}), f"{IN_TIME}, {LATE} or {CHECK}")
-    left_out = "kept" if keep_late else "left out"
+    names = ("subj", "session", "trial", "status", "mask", "object_response", "category")
     counts: dict[str, Counter[str]] = {}
-    kept, seen = [], set[tuple[str, ...]]()
-    answers = zip(table.columns["object_response"], table.columns["category"], strict=True)
-    for i, (who, (answer, category)) in enumerate(zip(table.columns["subj"], answers, strict=True)):
-        count = counts.setdefault(who, Counter())
-        shown = who, table.columns["session"][i], trial[i].removesuffix(AGAIN)
-        count.update({status[i], *([REDUCED] if mask[i] == REDUCED else [])})
-        count["failed"] += status[i] == CHECK and answer != category
-        if status[i] == IN_TIME or (status[i] == LATE and keep_late):
-            kept += [] if shown in seen else [i]
-            seen.add(shown)
+    kept: dict[tuple[str, ...], int] = {}
+    for i, row in enumerate(zip(*(table.columns[name] for name in names), strict=True)):
+        who, session, trial, status, mask, answer, category = row
+        missed = ["failed"] * (status == CHECK and answer != category)
+        counts.setdefault(who, Counter()).update([status, mask, *missed])
+        if status == IN_TIME or (status == LATE and keep_late):
+            kept.setdefault((who, session, trial.removesuffix(AGAIN)), i)
     if not kept:
         raise TrialsError(f"{table.path}: every trial has a late frame; `--keep-late` takes them all the same.")
-    remarks = {
-        who: tuple(
-            text
-            for number, text in (
-                (n[LATE], f"{n[LATE]} of {n[LATE] + n[IN_TIME]} trials had a late frame: {left_out}"),
-                (n["failed"], f"{n['failed']} of {n[CHECK]} attention checks failed"),
-                (n[REDUCED], f"{n[REDUCED]} trials without a mask, as the device asks for less motion"),
-            )
-            if number
-        )
-        for who, n in counts.items()
-    }
-    columns = {name: [values[i] for i in kept] for name, values in table.columns.items()}
-    return replace(table, columns=columns, rows=[table.rows[i] for i in kept]), remarks
+    remarks = {}
+    for who, n in counts.items():
+        late = f"{n[LATE]} of {n[LATE] + n[IN_TIME]} trials had a late frame: {'kept' if keep_late else 'left out'}"
+        failed = f"{n['failed']} of {n[CHECK]} attention checks failed"
+        bare = f"{n[REDUCED]} trials without a mask, as the device asks for less motion"
+        said = ((n[LATE], late), (n["failed"], failed), (n[REDUCED], bare))
+        remarks[who] = tuple(text for number, text in said if number)
+    columns = {name: [values[i] for i in kept.values()] for name, values in table.columns.items()}
+    return replace(table, columns=columns, rows=[table.rows[i] for i in kept.values()]), remarks
 
 
 def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[str]:

@@ -1,5 +1,7 @@
 """Experiments of `bench ask` on a few images of the built-in world."""
 
+import json
+
 import pytest
 from ask.browsing import browser  # noqa: F401
 
@@ -41,18 +43,13 @@ def page(tmp_path):
 def said(trial="1", answer="dog", **changes):
     """An answer as a page sends it."""
     return {
-        "trial": trial, "answer": answer, "rt": 0.5, "frame": 16.667, "fixation": 300, "stimulus": 200, "mask": 200,
-        "frames": "18/12/12", "late": 0, "degrees": 3, "distance": 60, "reduced": False, **changes,
+        "trial": trial, "object_response": answer, "rt": 0.5, "frame_ms": 16.667, "fixation_ms": 300,
+        "stimulus_ms": 200, "mask_ms": 200, "frames": "18/12/12", "late_frames": 0, "degrees": 3, "distance_cm": 60,
+        "reduced": False, **changes,
     }  # fmt: skip
 
 
-def sent(answers, person, key, *given, **changes):
+def sent(answers, person, key, /, *given, **changes):
     """What a page sends."""
-    return {
-        "plan": answers.session.plan["id"],
-        "person": person,
-        "key": key,
-        "about": {},
-        "answers": list(given),
-        **changes,
-    }
+    plan = answers.session.plan["id"]
+    return json.dumps({"plan": plan, "person": person, "key": key, "about": {}, "answers": given, **changes}).encode()

@@ -19,7 +19,7 @@ from ask.conftest import said, sent
 from benchmark import api
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
-from benchmark.ask.serving import AskHandler, Buckets, milliseconds
+from benchmark.ask.serving import AskHandler, Flood, milliseconds
 from benchmark.errors import BenchError, UsageError
 from benchmark.loopback import open_server
 from benchmark.stimuli.catalogue import GEIRHOS16
@@ -31,7 +31,7 @@ def serve():
     running = []
 
     def start(answers, token="", host="127.0.0.1"):
-        handler = partial(AskHandler, html=b"<!doctype html>", answers=answers, buckets=Buckets(), token=token)
+        handler = partial(AskHandler, html=b"<!doctype html>", answers=answers, flood=Flood(), token=token)
         server = open_server(host, 0, handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         running.append(server)
@@ -81,7 +81,7 @@ def test_other_pages_and_other_hosts_are_refused(answers, serve):
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 50_000, b"\xff\xfe", b"null", b"[]", b'{"plan": 1}'])
 def test_malformed_bodies_are_one_answer(answers, serve, body):
-    assert request(serve(answers), body=body)[0] in (400, 403)
+    assert request(serve(answers), body=body)[0] == 403
 
 
 def test_huge_bodies_are_not_read(answers, serve):
@@ -108,11 +108,9 @@ def test_a_token_is_asked_for_where_others_can_reach_it(answers, serve):
 
 
 def test_a_flood_is_stopped_and_the_others_go_on(answers):
-    buckets = Buckets()
-    flood = [buckets.allow("10.0.0.1") for _ in range(2000)]
-    assert sum(flood) < 1000 and buckets.allow("10.0.0.2")
-    starts = [buckets.allow("10.0.0.3", serving.START) for _ in range(2000)]
-    assert sum(starts) < 200
+    flood = Flood()
+    assert sum(flood.allow("10.0.0.1") for _ in range(5000)) <= 1200 and flood.allow("10.0.0.2")
+    assert sum(flood.allow("10.0.0.3", serving.START) for _ in range(5000)) <= 240
 
 
 @pytest.mark.slow
@@ -120,7 +118,7 @@ def test_a_flood_is_answered_with_too_many(answers, serve):
     port = serve(answers)
     with ThreadPoolExecutor(16) as pool:
         statuses = Counter(pool.map(lambda _: request(port, "/start", {})[0], range(400)))
-    assert statuses[429] > 100 and statuses[200] + statuses[429] == 400
+    assert statuses[429] > 50 and statuses[200] + statuses[429] == 400
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def test_a_trial_is_known_by_person_and_number(session):
     order = opened.orders[7]
     row = opened.row(7, "3")
     assert row["subj"] == "subject-07" and row["imagename"] == opened.images[order[2]].imagename
-    assert row["mask"] == str(opened.masks[7][2]) == opened.plan["masks"][7][2]
+    assert row["mask"] == str(opened.masks[7][2]) == str(opened.plan["masks"][7][2])
     assert opened.row(7 + ORDERS, "3b")["imagename"] == row["imagename"]
     check = opened.row(7, "c2")
     assert (check["status"], check["category"], check["digest"]) == ("check", opened.checks[7][1], "")
@@ -98,7 +98,7 @@ def test_noise_falls_with_the_frequency():
 
 
 def test_nobody_practises_with_what_is_shown():
-    pictures, categories = practice()
+    pictures, categories = zip(*practice(), strict=True)
     assert len(set(pictures)) == len(set(categories)) == 8
     shown = {digest for name in WORLD_SETS for digest in generated_set(name).items}
     assert not shown & set(training_stimuli(16).items)

@@ -1,23 +1,23 @@
 /* The experiment: pages, trials whose frames are counted, answers that are kept here until they have arrived. */
 "use strict";
 (() => {
-const plan = JSON.parse(document.getElementById("plan").textContent), text = plan.text;
+const plan = JSON.parse(document.getElementById("plan").textContent), {text, categories} = plan;
 // Where keys are on the keyboard, whatever is printed on them: four rows of four, as the answers on the screen.
-const CODES = ["Digit1", "Digit2", "Digit3", "Digit4", "KeyQ", "KeyW", "KeyE", "KeyR",
-  "KeyA", "KeyS", "KeyD", "KeyF", "KeyZ", "KeyX", "KeyC", "KeyV"];
+const CODES = "Digit1 Digit2 Digit3 Digit4 KeyQ KeyW KeyE KeyR KeyA KeyS KeyD KeyF KeyZ KeyX KeyC KeyV".split(" ");
+const ARROWS = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -4, ArrowDown: 4};
 const CARD_CM = 8.56, CHECK_MS = 1000, BATCH = 50, MOST_WAIT = 30000, GREY = "#808080", INK = "#000000";
-const total = plan.images.length, orders = plan.orders.length;
+const total = plan.images.length;
 const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches && plan.mask !== "none";
 
 const fill = (line, values) => line.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
-const word = (category) => text.categories[plan.categories.indexOf(category)];
+const word = (category) => text.categories[categories.indexOf(category)];
 const rounded = (value, digits) => Number(value.toFixed(digits));
 
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== null) node.setAttribute(name, value === true ? "" : value);
+    else node.setAttribute(name, value);
   }
   node.append(...children.filter((child) => child !== null));
   return node;
@@ -25,28 +25,27 @@ function element(tag, attributes = {}, ...children) {
 
 // --- what is kept in the browser: an entry for each answer, written once, so that two tabs never overwrite one another
 
-const memory = {};
-let lasting = true;
 const PERSON = `ask:${plan.study}:person`, TAB = `ask:${plan.study}:tab`, tab = Math.random();
 const place = (number) => `ask:${plan.id}:${number}:`;
+let lasting = true;
 
 function read(key) {
-  if (key in memory) return memory[key];
   try { return JSON.parse(localStorage.getItem(key)); } catch { return null; }
 }
 
 function write(key, value) {
-  try { localStorage.setItem(key, JSON.stringify(value)); } catch { memory[key] = value; lasting = false; }
+  try { localStorage.setItem(key, JSON.stringify(value)); } catch { lasting = false; }
 }
 
-function keptAnswers(number) {
-  const start = place(number), keys = new Set(Object.keys(memory));
-  try { for (let at = 0; at < localStorage.length; at++) keys.add(localStorage.key(at)); } catch { lasting = false; }
-  const own = [...keys].filter((key) => key.startsWith(start));
-  return Object.fromEntries(own.map((key) => [key.slice(start.length), read(key)]));
+function keptAnswers({number}) {
+  const start = place(number);
+  try {
+    const own = Object.keys(localStorage).filter((key) => key.startsWith(start));
+    return Object.fromEntries(own.map((key) => [key.slice(start.length), read(key)]));
+  } catch { return {}; }
 }
 
-let person = read(PERSON), done = person ? keptAnswers(person.number) : {}, away = false, leave = () => {};
+let person = read(PERSON), done = person ? keptAnswers(person) : {}, away = false, leave = () => {};
 
 function keep(trial, record) {
   const key = place(person.number) + trial, before = read(key);  // another tab may have been first
@@ -56,47 +55,40 @@ function keep(trial, record) {
 
 window.addEventListener("storage", ({key, newValue}) => {
   if (key === TAB && newValue !== JSON.stringify(tab)) { away = true; leave(); }
-  if (person && newValue && key?.startsWith(place(person.number))) {
-    done[key.slice(place(person.number).length)] = JSON.parse(newValue);
-  }
 });
 
 // --- the order of trials: images, attention checks, and once more those with a late frame
 
+const order = () => person.number % plan.orders.length;
+
 function agenda() {
-  const order = person.number % orders;
-  return plan.orders[order].flatMap((image, at) => {
-    const trial = {trial: `${at + 1}`, image, mask: Number(plan.masks[order][at])};
-    const check = (at + 1) % plan.checkEvery ? undefined : plan.checks[order][(at + 1) / plan.checkEvery - 1];
-    return check ? [trial, {trial: `c${(at + 1) / plan.checkEvery}`, check}] : [trial];
+  return plan.orders[order()].flatMap((image, at) => {
+    const trial = {trial: `${at + 1}`, image, mask: plan.masks[order()][at]}, number = (at + 1) / plan.checkEvery;
+    const check = Number.isInteger(number) && plan.checks[order()][number - 1];
+    return check ? [trial, {trial: `c${number}`, check}] : [trial];
   });
 }
 
 function upcoming() {
   const items = agenda(), first = items.find((item) => !done[item.trial]);
-  if (first) return first;
-  const late = items.find(({trial}) => done[trial].late > 0 && !trial.startsWith("c") && !done[trial + plan.again]);
-  return late ? {...late, trial: late.trial + plan.again} : null;
+  const late = items.find(({trial, check}) => done[trial]?.late_frames > 0 && !check && !done[trial + plan.again]);
+  return first ?? (late ? {...late, trial: late.trial + plan.again} : null);
 }
 
 const answered = () => Object.keys(done).filter((trial) => /^\d+$/.test(trial)).length;
+const subject = () => `subject-${String(person.number).padStart(2, "0")}`;
 
 function row(trial, record) {
-  const order = person.number % orders, check = trial.startsWith("c"), at = parseInt(trial.replace("c", ""), 10) - 1;
-  const image = check ? ["check", "", plan.checks[order][at], ""] : plan.images[plan.orders[order][at]];
-  const mask = check || plan.mask === "none" ? "none" : record.reduced ? "reduced" : plan.masks[order][at];
+  const item = agenda().find((known) => known.trial === trial.replace(plan.again, "")), {check} = item;
+  const [imagename, condition, category, digest] = check ? ["check", "", check, ""] : plan.images[item.image];
   const values = {
-    subj: subject(), session: plan.session, trial, rt: record.rt ?? "NaN", object_response: record.answer,
-    imagename: image[0], condition: image[1], category: image[2], digest: image[3], experiment: plan.experiment,
-    set: plan.set, space: plan.space, status: check ? "check" : record.late ? "late" : "ok", mask,
-    frame_ms: record.frame, fixation_ms: record.fixation, stimulus_ms: record.stimulus, mask_ms: record.mask,
-    frames: record.frames, late_frames: record.late, degrees: record.degrees, distance_cm: record.distance,
-    ...person.about,
+    ...record, subj: subject(), session: plan.session, trial, rt: record.rt ?? "NaN", imagename, condition, category,
+    digest, experiment: plan.experiment, set: plan.set, space: plan.space, ...person.about,
+    status: check ? "check" : record.late_frames ? "late" : "ok",
+    mask: check || plan.mask === "none" ? "none" : record.reduced ? "reduced" : item.mask,
   };
   return Object.fromEntries(plan.columns.map((name) => [name, String(values[name] ?? "")]));
 }
-
-const subject = () => `subject-${String(person.number).padStart(2, "0")}`;
 
 // --- answers on their way to the server: sent again until it says that they are on its disk
 
@@ -104,25 +96,23 @@ const sending = {wait: 1000, busy: false, timer: 0};
 const unsent = () => Object.entries(done).filter(([, record]) => !record.sent);
 
 async function post(path, body) {
-  const headers = {"Content-Type": "application/json", "X-Ask": new URLSearchParams(location.search).get("token") ?? ""};
-  const reply = await fetch(path, {method: "POST", headers, body: JSON.stringify(body)});
+  const token = new URLSearchParams(location.search).get("token") ?? "";
+  const reply = await fetch(path, {method: "POST", headers: {"X-Ask": token}, body: JSON.stringify(body)});
   if (!reply.ok) throw new Error(`${reply.status}`);
   return reply.json();
 }
 
 async function send() {
-  if (!plan.served || !person || sending.busy || !unsent().length) return;
+  if (!plan.served || sending.busy || !unsent().length) return;
   sending.busy = true;
   clearTimeout(sending.timer);
+  const {number, key, about} = person, answers = unsent().slice(0, BATCH);
   try {
-    const answers = unsent().slice(0, BATCH).map(([trial, {sent, ...record}]) => ({trial, ...record}));
-    const {number, key, about} = person;
-    const {stored, refused} = await post("answers", {plan: plan.id, person: number, key, about, answers});
-    const places = [...stored.map((trial) => [trial, "stored"]), ...Object.keys(refused).map((trial) => [trial, "refused"])];
-    for (const [trial, sent] of places) {
-      const record = {...read(place(number) + trial), sent};
-      write(place(number) + trial, record);
-      if (person?.number === number) done[trial] = record;
+    const given = answers.map(([trial, {sent, ...record}]) => ({trial, ...record}));
+    const {refused} = await post("answers", {plan: plan.id, person: number, key, about, answers: given});
+    for (const [trial, record] of answers) {
+      done[trial] = {...record, sent: trial in refused ? "refused" : "stored"};
+      write(place(number) + trial, done[trial]);
     }
     sending.wait = 1000;
   } catch {
@@ -137,43 +127,33 @@ window.addEventListener("online", send);
 // --- time is counted in frames: what is drawn in one is on the screen until something is drawn in another
 
 let frame = 1000 / 60;
+const nextFrame = () => new Promise(requestAnimationFrame);
 
 async function measure() {
-  const gaps = [];
-  await new Promise((resolve) => {
-    let last = null;
-    const step = (now) => {
-      if (last !== null) gaps.push(now - last);
-      last = now;
-      if (gaps.length < 60) requestAnimationFrame(step); else resolve();
-    };
-    requestAnimationFrame(step);
-  });
+  const times = [];
+  while (times.length < 61) times.push(await nextFrame());
   // The lower quartile: a frame that comes late makes a gap longer, nothing makes one shorter.
-  frame = gaps.sort((a, b) => a - b)[15];
+  frame = times.slice(1).map((time, at) => time - times[at]).sort((a, b) => a - b)[15];
 }
 
-function flash(phases) {
-  const record = {ms: [], frames: [], late: 0, end: 0};
-  return new Promise((resolve) => {
-    let at = -1, began = 0, last = 0, count = 0;
-    const step = (now) => {
-      if (at >= 0) {
-        count += 1;
-        if (now - last > 1.5 * frame) record.late += Math.max(1, Math.round((now - last) / frame) - 1);
-      }
+async function flash(phases) {
+  const record = {ms: [], frames: [], late: 0};
+  let began = await nextFrame(), last = began;
+  for (const {ms, draw} of phases) {
+    let count = 0, now;
+    draw();
+    do {
+      now = await nextFrame();
+      count += 1;
+      if (now - last > 1.5 * frame) record.late += Math.round((now - last) / frame) - 1;
       if (performance.now() - now > frame) record.late += 1;  // this one began too late to be drawn in time
-      if (at < 0 || now - began >= phases[at].ms - frame / 2) {
-        if (at >= 0) { record.ms.push(rounded(now - began, 2)); record.frames.push(count); }
-        [at, began, count] = [at + 1, now, 0];
-        if (at === phases.length) { record.end = now; resolve(record); return; }
-        phases[at].draw();
-      }
       last = now;
-      requestAnimationFrame(step);
-    };
-    requestAnimationFrame(step);
-  });
+    } while (now - began < ms - frame / 2);
+    record.ms.push(rounded(now - began, 2));
+    record.frames.push(count);
+    began = now;
+  }
+  return {...record, end: began};
 }
 
 function geometry() {
@@ -194,145 +174,142 @@ async function drawn(address, side) {
   return canvas;
 }
 
-async function present(display, {picture, noise, check}) {
+async function present(display, picture, noise, check) {
   const {side, degrees} = geometry(), px = Math.round(side * devicePixelRatio);
-  const canvas = element("canvas", {width: px, height: px, "aria-hidden": "true"}), pen = canvas.getContext("2d", {alpha: false});
-  const [image, mask] = await Promise.all([picture, noise].map((address) => (address ? drawn(address, px) : null)));
-  const clear = () => { pen.fillStyle = GREY; pen.fillRect(0, 0, px, px); };
-  const fixation = () => {
+  const [image, mask] = await Promise.all([picture, noise].map((address) => address && drawn(address, px)));
+  const canvas = element("canvas", {width: px, height: px, "aria-hidden": "true"});
+  const pen = canvas.getContext("2d", {alpha: false});
+  const paint = (colour, x, y, width, height) => { pen.fillStyle = colour; pen.fillRect(x, y, width, height); };
+  const clear = () => paint(GREY, 0, 0, px, px);
+  const cross = () => {
     clear();
-    pen.fillStyle = INK;
-    pen.fillRect(px / 2 - px / 20, px / 2 - px / 200, px / 10, px / 100);
-    pen.fillRect(px / 2 - px / 200, px / 2 - px / 20, px / 100, px / 10);
+    paint(INK, 0.45 * px, 0.495 * px, 0.1 * px, 0.01 * px);
+    paint(INK, 0.495 * px, 0.45 * px, 0.01 * px, 0.1 * px);
   };
   const said = () => {
-    clear();
-    pen.fillStyle = INK;
-    pen.textAlign = "center";
-    pen.textBaseline = "middle";
-    pen.font = `${Math.round(px / 6)}px system-ui, sans-serif`;
+    paint(GREY, 0, 0, px, px);
+    Object.assign(pen, {fillStyle: INK, textAlign: "center", textBaseline: "middle", font: `${px / 6}px sans-serif`});
     pen.fillText(word(check), px / 2, px / 2, px);
   };
   clear();
   Object.assign(canvas.style, {width: `${side}px`, height: `${side}px`});
   display.replaceChildren(element("div", {class: "stage"}, canvas));
-  const {ms, frames, late, end} = await flash([
-    {ms: plan.fixation, draw: fixation},
-    check ? {ms: CHECK_MS, draw: said} : {ms: plan.presentation, draw: () => pen.drawImage(image, 0, 0)},
-    ...(check || plan.mask === "none" ? [] : [{ms: plan.mask_time, draw: mask ? () => pen.drawImage(mask, 0, 0) : clear}]),
-  ]);
-  const shown = {frame: rounded(frame, 3), fixation: ms[0], stimulus: ms[1], mask: ms[2] ?? 0, frames: frames.join("/"), late};
-  return {...shown, degrees, distance: person.screen.distance, reduced, end};
+  const shown = check ? {ms: CHECK_MS, draw: said} : {ms: plan.presentation, draw: () => pen.drawImage(image, 0, 0)};
+  const after = {ms: plan.mask_time, draw: () => (mask ? pen.drawImage(mask, 0, 0) : clear())};
+  const phases = [{ms: plan.fixation, draw: cross}, shown, ...(check || plan.mask === "none" ? [] : [after])];
+  const {ms, frames, late, end} = await flash(phases);
+  return {frame_ms: rounded(frame, 3), fixation_ms: ms[0], stimulus_ms: ms[1], mask_ms: ms[2] ?? 0, reduced, degrees,
+    frames: frames.join("/"), late_frames: late, distance_cm: person.screen.distance, end};
 }
 
-let paused = false;
+let paused = false, rested = 0;
 
 function choose(display, onset, limit) {
   return new Promise((resolve) => {
-    let timer = 0;
     const finish = (answer) => {
       clearTimeout(timer);
       document.removeEventListener("keydown", press);
       leave = () => {};
-      resolve(answer && {answer, rt: answer === "na" ? null : rounded((performance.now() - onset) / 1000, 4)});
+      const rt = answer === "na" ? null : rounded((performance.now() - onset) / 1000, 4);
+      resolve(answer && {object_response: answer, rt});
     };
     const pause = () => { paused = true; };
     const press = (event) => {
-      const at = CODES.indexOf(event.code), focus = buttons.indexOf(document.activeElement);
-      const move = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -4, ArrowDown: 4}[event.code];
+      const at = CODES.indexOf(event.code), focus = buttons.indexOf(document.activeElement), move = ARROWS[event.code];
       if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
       if (event.code === "Escape") pause();
-      else if (at >= 0) finish(plan.categories[at]);
+      else if (at >= 0) finish(categories[at]);
       else if (move) buttons[focus < 0 ? 0 : Math.min(15, Math.max(0, focus + move))].focus();
       else return;
       event.preventDefault();
     };
-    const buttons = plan.categories.map((category, at) => element(
+    const buttons = categories.map((category, at) => element(
       "button", {type: "button", "data-category": category, onclick: () => finish(category)},
       element("kbd", {"aria-hidden": "true"}, text.keys[at]), element("bdi", {}, text.categories[at]),
     ));
-    const group = element("div", {class: "answers", role: "group", "aria-label": text.question, tabindex: "-1"}, ...buttons);
-    const rest = element("button", {type: "button", class: "second", onclick: pause}, text.pause);
+    const named = {class: "answers", role: "group", "aria-label": text.question, tabindex: "-1"};
+    const group = element("div", named, ...buttons);
+    const rest = element("button", {type: "button", class: "second", onclick: pause}, text.buttons.pause);
     display.replaceChildren(element("div", {class: "stage"}, element("div", {class: "under"}, group, rest)));
     group.focus({preventScroll: true});
     document.addEventListener("keydown", press);
     leave = () => finish(null);
-    if (limit) timer = setTimeout(() => finish("na"), limit);
+    const timer = limit && setTimeout(() => finish("na"), limit);
   });
 }
 
-async function trial(display, item, example = null) {
-  const picture = item.check ? null : example ? example[0] : plan.pictures[item.image];
-  const noise = item.check || plan.mask === "none" || reduced ? null : plan.noise[item.mask];
-  const {end, ...shown} = await present(display, {picture, noise, check: item.check});
+async function trial(display, {image, mask, check}, example = null) {
+  const noise = check || plan.mask === "none" || reduced ? null : plan.noise[mask];
+  const {end, ...shown} = await present(display, check ? null : example ?? plan.pictures[image], noise, check);
   if (away) return null;
-  const said = await choose(display, end, item.check ? 0 : plan.answer);
+  const said = await choose(display, end, check ? 0 : plan.answer);
   return said && {...said, ...shown};
 }
 
 // --- pages
 
-/** A page with a form; resolves with the name of the button that was pressed. */
-function page(display, title, body, {main = text.next, second = null} = {}) {
+/** A page with a form; resolves with the button that was pressed. */
+function page(display, title, body, main = text.buttons.next, second = null) {
   return new Promise((resolve) => {
     const heading = element("h1", {tabindex: "-1"}, title);
-    const submit = (event) => { event.preventDefault(); resolve("main"); };
-    const other = second && element("button", {type: "button", class: "second", onclick: () => resolve("second")}, second);
-    const buttons = element("p", {}, element("button", {type: "submit"}, main), other);
+    const submit = (event) => { event.preventDefault(); resolve(main); };
+    const other = {type: "button", class: "second", onclick: () => resolve(second)};
+    const buttons = element("p", {}, element("button", {}, main), second && element("button", other, second));
     display.replaceChildren(element("section", {}, heading, element("form", {onsubmit: submit}, ...body, buttons)));
     heading.focus();
   });
 }
 
-const paragraph = (line) => element("p", {}, line);
+const paragraph = (line, values = {}) => element("p", {}, fill(line, values));
+const field = (line, type, attributes) => {
+  const input = element("input", {type, ...attributes});
+  return [input, element("label", {}, line, input)];
+};
 
 async function consent(display) {
   const words = element("div");
   words.innerHTML = text.consent;  // made of Markdown when the page was built; HTML in it is text
-  const agree = element("label", {class: "line"}, element("input", {type: "checkbox", required: true}), text.agree);
-  await page(display, text.consentTitle, [words, agree], {main: text.start});
+  const agree = element("label", {class: "line"}, element("input", {type: "checkbox", required: ""}), text.agree);
+  await page(display, text.titles.consent, [words, agree], text.buttons.start);
 }
 
 async function identify(display) {
-  const number = element("input", {type: "number", min: 1, max: 999999, required: true, value: 100000 + Math.floor(Math.random() * 900000)});
-  const age = element("input", {type: "number", min: 1, max: 120});
-  const eyesight = element("select", {}, ...text.eyesights.map((line, at) => element("option", {value: at || ""}, line)));
-  const fields = {age: [text.age, age], eyesight: [text.eyesight, eyesight]};
-  const asked = plan.about.map((name) => element("label", {}, ...fields[name]));
-  const body = plan.served ? asked : [element("label", {}, text.number, number), paragraph(text.numberHint), ...asked];
-  if (body.length) await page(display, text.title, body);
-  const about = Object.fromEntries(plan.about.map((name) => [name, fields[name][1].value]));
+  const value = 100000 + Math.floor(Math.random() * 900000);
+  const [number, numbered] = field(text.number, "number", {min: 1, max: 999999, required: "", value});
+  const choices = text.eyesights.map((line, at) => element("option", {value: at || ""}, line));
+  const eyesight = element("select", {}, ...choices), age = field(text.age, "number", {min: 1, max: 120});
+  const fields = {age, eyesight: [eyesight, element("label", {}, text.eyesight, eyesight)]};
+  const body = [...(plan.served ? [] : [numbered]), ...plan.about.map((name) => fields[name][1])];
+  if (body.length) await page(display, text.titles.main, body);
+  const about = Object.fromEntries(plan.about.map((name) => [name, fields[name][0].value]));
   person = {number: Number(number.value), key: "", about, screen: null};
   while (plan.served && !person.key) {
     try {
       const {person: own, key} = await post("start", {plan: plan.id});
       Object.assign(person, {number: own, key});
     } catch {
-      await page(display, text.title, [paragraph(text.unreachable)]);
+      await page(display, text.titles.main, [paragraph(text.unreachable)]);
     }
   }
   write(PERSON, person);
-  done = keptAnswers(person.number);
+  done = keptAnswers(person);
 }
 
 async function welcome(display) {
-  const values = {number: person.number, done: answered(), count: total};
-  if (await page(display, text.welcomeTitle, [paragraph(fill(text.welcome, values))], {second: text.other}) === "second") {
-    person = null;
-    done = {};
-  }
+  const line = paragraph(text.welcome, {number: person.number, done: answered(), count: total});
+  const other = text.buttons.other;
+  if (await page(display, text.titles.welcome, [line], text.buttons.next, other) === other) [person, done] = [null, {}];
 }
 
 async function screenSize(display) {
-  const card = element("div", {class: "card"}), distance = element("input", {type: "number", min: 20, max: 300, step: "any", required: true, value: 60});
-  const width = element("input", {type: "range", min: 100, max: 900, value: 324, "aria-label": text.cardLabel});
-  const fit = () => { card.style.width = `${width.value}px`; };
-  width.addEventListener("input", fit);
-  fit();
-  const body = [paragraph(text.card), card, width, element("label", {}, text.distance, distance)];
-  await page(display, text.screenTitle, body);
-  const perCm = card.getBoundingClientRect().width / CARD_CM;
-  person.screen = {perCm, ratio: devicePixelRatio, distance: Number(distance.value)};
+  const card = element("div", {class: "card"});
+  const fit = ({target}) => { card.style.width = `${target.value}px`; };
+  const range = {type: "range", min: 100, max: 900, value: 324, "aria-label": text.card, oninput: fit};
+  const slider = element("input", range);
+  const [distance, asked] = field(text.distance, "number", {min: 20, max: 300, step: "any", required: "", value: 60});
+  fit({target: slider});
+  await page(display, text.titles.screen, [paragraph(text.card), card, slider, asked]);
+  person.screen = {perCm: slider.value / CARD_CM, ratio: devicePixelRatio, distance: Number(distance.value)};
   write(PERSON, person);
 }
 
@@ -341,78 +318,72 @@ async function measuring(display) {
   write(TAB, tab);
   away = false;
   await measure();
+  done = {...done, ...keptAnswers(person)};
+  [paused, rested] = [false, answered()];
 }
 
 async function instructions(display) {
-  const limit = plan.answer ? fill(text.limit, {seconds: (plan.answer / 1000).toLocaleString(document.documentElement.lang)}) : text.noLimit;
-  const lines = [...text.instructions, limit, ...(plan.checks[0].length ? [text.checks] : []), text.pauseHint];
-  const notes = [...(reduced ? [text.reduced] : []), ...(lasting ? [] : [text.memory])];
+  const limit = fill(text.limit, {seconds: (plan.answer / 1000).toLocaleString(document.documentElement.lang)});
+  const checks = plan.checks[0].length ? [text.checks] : [];
+  const lines = [...text.instructions, plan.answer ? limit : text.noLimit, ...checks, text.rest];
   const list = element("ol", {}, ...lines.map((line) => element("li", {}, line)));
-  await page(display, text.instructionsTitle, [list, ...notes.map((line) => element("p", {}, element("strong", {}, line)))]);
+  const notes = [reduced && text.reduced, !lasting && text.memory].filter(Boolean);
+  await page(display, text.titles.instructions, [list, ...notes.map((line) => paragraph(line))]);
 }
 
 async function practise(display) {
   let late = 0;
-  await page(display, text.practiceTitle, [paragraph(fill(text.practice, {count: plan.practice.length}))], {main: text.start});
-  for (const [at, example] of plan.practice.entries()) {
-    const said = await trial(display, {mask: at % plan.noise.length}, example);
+  const {titles, buttons} = text, count = plan.practice.length;
+  await page(display, titles.practice, [paragraph(text.practice, {count})], buttons.start);
+  for (const [at, [address, category]] of plan.practice.entries()) {
+    const said = await trial(display, {mask: at % plan.noise.length}, address);
     if (!said) return;
-    late += said.late > 0;
-    const right = said.answer === example[1], name = fill(text.wrong, {category: word(example[1])});
-    const words = right ? text.right : said.answer === "na" ? `${text.late}. ${name}` : name;
+    late += said.late_frames > 0;
+    const right = said.object_response === category, name = fill(text.wrong, {category: word(category)});
+    const words = right ? text.right : said.object_response === "na" ? `${text.late} ${name}` : name;
     const sign = element("b", {"aria-hidden": "true"}, right ? "✓" : "✗");
-    await page(display, text.practiceTitle, [element("p", {class: "feedback", role: "status"}, sign, words)]);
+    await page(display, titles.practice, [element("p", {class: "feedback", role: "status"}, sign, words)]);
   }
   paused = false;
-  const slow = late > 2 ? [paragraph(fill(text.slow, {late, count: plan.practice.length}))] : [];
-  await page(display, text.readyTitle, [...slow, paragraph(fill(text.ready, {count: total}))], {main: text.start});
+  const slow = late > 2 ? [paragraph(text.slow, {late, count})] : [];
+  await page(display, titles.ready, [...slow, paragraph(text.ready, {count: total})], buttons.start);
 }
 
-let rested = 0;
-
 async function onward(display) {
-  const values = () => ({done: answered(), count: total});
-  if (away) {
-    await page(display, text.title, [paragraph(text.elsewhere)], {main: text.here});
+  if (away || paused || answered() - rested >= plan.breakEvery) {
+    const line = paragraph(away ? text.elsewhere : text.break, {done: answered(), count: total});
+    await page(display, text.titles.break, [line], away ? text.buttons.here : text.buttons.next);
     await measuring(display);
-    done = keptAnswers(person.number);
-  } else if (paused || answered() - rested >= plan.breakEvery) {
-    await page(display, text.breakTitle, [paragraph(fill(text.break, values()))]);
-    await measuring(display);
-    [paused, rested] = [false, answered()];
   }
-  const item = upcoming();
-  const record = item && await trial(display, item);
+  const item = upcoming(), record = item && await trial(display, item);
   if (record) keep(item.trial, record);
   experiment.progressBar.progress = Math.min(1, answered() / total);
   send();
 }
 
-function saved(name, kind, content) {
-  const address = URL.createObjectURL(new Blob([content], {type: kind}));
-  return element("a", {href: address, download: name}, name);
-}
-
 async function thanks(display) {
-  const order = agenda().map(({trial}) => trial), last = (trial) => order.indexOf(trial.replace(plan.again, ""));
-  const trials = Object.keys(done).sort((a, b) => last(a) - last(b) || a.length - b.length);
-  const rows = trials.map((trial) => row(trial, done[trial])), name = `${plan.experiment}_${subject()}_session-${plan.session}`;
+  const places = agenda().map((item) => item.trial), at = (trial) => places.indexOf(trial.replace(plan.again, ""));
+  const trials = Object.keys(done).sort((a, b) => at(a) - at(b) || a.length - b.length);
+  const rows = trials.map((name) => row(name, done[name]));
   const quoted = (value) => (/[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const csv = [plan.columns, ...rows.map((values) => plan.columns.map((column) => values[column]))];
-  const files = [saved(`${name}.csv`, "text/csv", csv.map((line) => line.map(quoted).join(",")).join("\n") + "\n"),
-    saved(`${name}.json`, "application/json", JSON.stringify(rows))];
-  const state = element("p", {role: "status"});
-  const download = element("div", {}, paragraph(text.download), element("p", {}, files[0]), element("p", {}, files[1]));
+  const lines = [plan.columns, ...rows.map((values) => plan.columns.map((column) => quoted(values[column])))];
+  const files = {csv: lines.map((line) => `${line.join(",")}\n`).join(""), json: JSON.stringify(rows)};
+  const links = Object.entries(files).map(([kind, content]) => {
+    const download = `${plan.experiment}_${subject()}_session-${plan.session}.${kind}`;
+    return element("p", {}, element("a", {href: URL.createObjectURL(new Blob([content])), download}, download));
+  });
+  const state = element("p", {role: "status"}), offer = element("div", {}, paragraph(text.download), ...links);
   const tell = () => {
-    const refused = Object.values(done).filter(({sent}) => sent === "refused").length, waiting = unsent().length;
-    const line = refused ? text.refused : waiting ? text.waiting : text.sent;
-    state.textContent = plan.served ? fill(line, {count: refused || waiting}) : "";
-    download.hidden = plan.served && !refused && !waiting;
+    const refused = Object.values(done).filter(({sent}) => sent === "refused").length;
+    const count = refused || unsent().length;
+    state.textContent = plan.served ? fill(refused ? text.refused : count ? text.waiting : text.sent, {count}) : "";
+    offer.hidden = plan.served && !count;
   };
   tell();
   window.addEventListener("ask-sent", tell);
   send();
-  await page(display, text.thanksTitle, [paragraph(fill(text.thanks, {number: person.number})), state, download], {main: text.again});
+  const line = paragraph(text.thanks, {number: person.number});
+  await page(display, text.titles.thanks, [line, state, offer], text.buttons.again);
   write(PERSON, null);
   location.reload();
 }
@@ -427,19 +398,20 @@ class Step {
   async trial(display, {run}) { await run(display); this.jsPsych.finishTrial({}); }
 }
 
-const steps = (...runs) => ({timeline: runs.map((run) => ({type: Step, run}))});
+const steps = (when, ...runs) => ({timeline: runs.map((run) => ({type: Step, run})), conditional_function: when});
 const experiment = initJsPsych({
   display_element: "ask", show_progress_bar: true, auto_update_progress_bar: false, use_webaudio: false,
   override_safe_mode: true, message_progress_bar: () => fill(text.progress, {done: answered(), count: total}),
 });
 const unfinished = () => upcoming() !== null;
 experiment.run([
-  {...steps(welcome), conditional_function: () => person !== null},
-  {...steps(consent, identify), conditional_function: () => person === null},
-  {...steps(screenSize), conditional_function: () => unfinished() && !person.screen},
-  {...steps(measuring, instructions), conditional_function: unfinished},
-  {...steps(practise), conditional_function: () => unfinished() && answered() === 0},
-  {...steps(onward), conditional_function: unfinished, loop_function: unfinished},
-  steps(thanks),
+  steps(() => person !== null, welcome),
+  steps(() => person === null, consent, identify),
+  steps(() => unfinished() && !person.screen, screenSize),
+  steps(unfinished, measuring, instructions),
+  steps(() => unfinished() && answered() === 0, practise),
+  {...steps(unfinished, onward), loop_function: unfinished},
+  steps(() => true, thanks),
 ]);
+send();
 })();
