@@ -75,9 +75,11 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
             raise BenchError(f"{folder}: another server keeps its answers there. Name another folder with --answers.")
         plan = folder / f"plan-session-{session.number}.json"
         if not plan.is_file():
-            write_whole(plan, json.dumps(session.plan))
+            write_whole(plan, json.dumps({**session.plan, "token": secrets.token_urlsafe(16)}))
+            plan.chmod(0o600)
         with foreign("answers", folder, BenchError):
-            if json.loads(plan.read_text(encoding="utf-8"))["id"] != session.plan["id"]:
+            planned = json.loads(plan.read_text(encoding="utf-8"))
+            if planned["id"] != session.plan["id"]:
                 raise BenchError(f"{plan}: another plan (set, trials, seed, times). Name another folder: --answers.")
             table, rows = _grown(folder / f"answers-session-{session.number}.csv", opened)
             people, lines = _grown(folder / "people.jsonl", opened)
@@ -86,30 +88,24 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
         if not rows:
             _append(table, ",".join(session.columns) + "\n")
         os.fsync(holder)  # the files' names, too, are on the disk
-        yield Answers(folder, session, table, people, known, keys)
+        yield Answers(folder, session, planned["token"], table, people, known, keys)
 
 
 @dataclass
 class Answers:
     """The answers of a session in a folder: `answers-session-N.csv`, a table that `bench import trials` takes as it is,
-    and `people.jsonl`, with a digest of each person's key. Both only grow. table, people: where they are open; known:
-    person and trial -> row; keys: digests by person."""
+    and `people.jsonl`, with a digest of each person's key. Both only grow. token: what other machines must know, the
+    same when the server is started again; table, people: where they are open; known: person and trial -> row; keys:
+    digests by person."""
 
     folder: Path
     session: Session
+    token: str = field(repr=False)
     table: int
     people: int
     known: dict[tuple[str, str], Row] = field(repr=False)
     keys: list[str] = field(repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def token(self) -> str:
-        """What other machines must know to be answered: kept, so that a server that is started again knows it."""
-        place = self.folder / "token"
-        if not place.is_file():
-            write_whole(place, secrets.token_urlsafe(16))
-            place.chmod(0o600)
-        return place.read_text(encoding="utf-8")
 
     def begin(self) -> tuple[int, str]:
         """The next person's number, from 1, and the key that proves it."""

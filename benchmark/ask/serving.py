@@ -1,6 +1,7 @@
 """`bench ask`: the page as a file, or served to several people whose answers are kept in a folder."""
 
 import json
+import math
 import secrets
 import threading
 import time
@@ -16,6 +17,7 @@ from benchmark.api.options import Option
 from benchmark.ask.answers import Answers, Refused
 from benchmark.ask.page import page
 from benchmark.ask.session import Procedure, Session, open_session
+from benchmark.display import counted
 from benchmark.errors import UsageError
 from benchmark.loopback import GuardedHandler
 from benchmark.plugins import find_suites
@@ -45,14 +47,10 @@ class Experiment:
     boards: tuple[str, ...]
 
     def __repr__(self) -> str:
-        images = len(self.session.images)
-        return f"<experiment: {images} images of {self.session.stimuli.name}, {self.minutes:.0f} minutes a person>"
-
-    @property
-    def minutes(self) -> float:
-        """How long it takes, at 0.9 s an answer and half a minute a break."""
         procedure, n = self.session.procedure, len(self.session.images)
-        return n * (procedure.fixation + procedure.presentation + procedure.mask_time + 900) / 60_000 + n / 160
+        # 0.9 s for an answer, half a minute for a break.
+        minutes = n * (procedure.fixation + procedure.presentation + procedure.mask_time + 900) / 60_000 + n / 160
+        return f"{n} images of {self.session.stimuli.name} in {counted(math.ceil(minutes), 'minute')}"
 
 
 def ask(
@@ -94,10 +92,11 @@ def ask(
 
 def milliseconds(option: str, text: str) -> int:
     """ "200ms" or "1.5s" as milliseconds, from 1 to 60,000. Raises UsageError."""
-    number, factor = (text[:-2], 1) if text.endswith("ms") else (text[:-1] if text.endswith("s") else "", 1000)
+    import pandas as pd
+
     try:
-        value = round(float(number) * factor)
-    except (ValueError, OverflowError):
+        value = round(pd.Timedelta(text) / pd.Timedelta("1ms"))
+    except ValueError:
         value = 0
     if not 1 <= value <= 60_000:
         raise UsageError(f"{option} '{text}': expected a time like 200ms or 1.5s, up to 60s.")

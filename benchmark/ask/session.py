@@ -92,7 +92,7 @@ class Session:
         def off_balance(order: Sequence[int]) -> float:
             parts = (column[list(order)] == np.unique(column)[:, None] for column in columns.values())
             trials = np.arange(1, n + 1)
-            return max(np.abs(part.cumsum(axis=1) - trials * part.mean(axis=1)[:, None]).max() for part in parts)
+            return max(float(np.abs(part.cumsum(axis=1) - trials * part.mean(axis=1)[:, None]).max()) for part in parts)
 
         def draw(turn: int) -> tuple[int, ...]:
             starts = [f"{self.seed}/{self.number}/{turn}/{attempt}/" for attempt in range(ATTEMPTS)]

@@ -31,7 +31,7 @@ ANSWERS = """
   window.shown = [];
   const pen = CanvasRenderingContext2D.prototype, draw = pen.fillText;
   let word = null;
-  pen.fillText = function (said, ...more) { word = said; return draw.call(this, said, ...more); };
+  pen.fillText = function (said, ...more) { if (said !== "+") word = said; return draw.call(this, said, ...more); };
   const decode = Image.prototype.decode;
   let picture = null;
   Image.prototype.decode = function () {
@@ -40,6 +40,7 @@ ANSWERS = """
   };
   const answer = ANSWER;
   new MutationObserver(() => {
+    window.width = document.querySelector("canvas")?.style.width ?? window.width;
     const buttons = document.querySelectorAll(".answers button");
     if (!buttons.length || buttons[0].seen) return;
     buttons[0].seen = true;

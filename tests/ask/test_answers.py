@@ -139,14 +139,18 @@ def test_a_full_disk_keeps_nothing_of_what_it_refuses(answers, monkeypatch):
 
 
 def test_a_folder_is_of_one_plan_and_one_server(tmp_path, session):
-    with open_answers(tmp_path, session()), pytest.raises(BenchError, match="another server"):
-        open_answers(tmp_path, session()).__enter__()
+    with open_answers(tmp_path, session()) as first:
+        token = first.token
+        with pytest.raises(BenchError, match="another server"), open_answers(tmp_path, session()):
+            pass
     for _ in range(2):  # what was refused holds nothing
-        with pytest.raises(BenchError, match="another plan"):
-            open_answers(tmp_path, session(seed=1)).__enter__()
+        with pytest.raises(BenchError, match="another plan"), open_answers(tmp_path, session(seed=1)):
+            pass
+    with open_answers(tmp_path, session()) as again:
+        assert again.token == token
     (tmp_path / "plan-session-1.json").write_text("[")
-    with pytest.raises(BenchError, match="plan"):
-        open_answers(tmp_path, session()).__enter__()
+    with pytest.raises(BenchError, match="cannot be read"), open_answers(tmp_path, session()):
+        pass
 
 
 def test_a_person_comes_back_for_the_next_session(tmp_path, session):

@@ -83,7 +83,9 @@ def test_languages_say_everything(name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pause": None}, "'pause' is missing"),
+        ({"agree": None}, "'agree' is missing"),
+        ({"buttons": {"start": "Begin"}}, "'buttons' is missing, or not as in en.yaml"),
+        ({"keys": "1234"}, "'keys'"),
         ({"categories": ["a"]}, "'categories' is missing, or not as in en.yaml"),
         ({"instructions": "look"}, "'instructions'"),
         ({"direction": "up"}, "expected ltr or rtl"),

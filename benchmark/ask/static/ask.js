@@ -179,25 +179,19 @@ async function present(display, picture, noise, check) {
   const [image, mask] = await Promise.all([picture, noise].map((address) => address && drawn(address, px)));
   const canvas = element("canvas", {width: px, height: px, "aria-hidden": "true"});
   const pen = canvas.getContext("2d", {alpha: false});
-  const paint = (colour, x, y, width, height) => { pen.fillStyle = colour; pen.fillRect(x, y, width, height); };
-  const clear = () => paint(GREY, 0, 0, px, px);
-  const cross = () => {
-    clear();
-    paint(INK, 0.45 * px, 0.495 * px, 0.1 * px, 0.01 * px);
-    paint(INK, 0.495 * px, 0.45 * px, 0.01 * px, 0.1 * px);
+  const draw = (what) => () => {
+    Object.assign(pen, {fillStyle: GREY, textAlign: "center", textBaseline: "middle", font: `${px / 6}px sans-serif`});
+    pen.fillRect(0, 0, px, px);
+    pen.fillStyle = INK;
+    if (typeof what === "string") pen.fillText(what, px / 2, px / 2, px);
+    else if (what) pen.drawImage(what, 0, 0);
   };
-  const said = () => {
-    paint(GREY, 0, 0, px, px);
-    Object.assign(pen, {fillStyle: INK, textAlign: "center", textBaseline: "middle", font: `${px / 6}px sans-serif`});
-    pen.fillText(word(check), px / 2, px / 2, px);
-  };
-  clear();
+  draw(null)();
   Object.assign(canvas.style, {width: `${side}px`, height: `${side}px`});
   display.replaceChildren(element("div", {class: "stage"}, canvas));
-  const shown = check ? {ms: CHECK_MS, draw: said} : {ms: plan.presentation, draw: () => pen.drawImage(image, 0, 0)};
-  const after = {ms: plan.mask_time, draw: () => (mask ? pen.drawImage(mask, 0, 0) : clear())};
-  const phases = [{ms: plan.fixation, draw: cross}, shown, ...(check || plan.mask === "none" ? [] : [after])];
-  const {ms, frames, late, end} = await flash(phases);
+  const shown = check ? {ms: CHECK_MS, draw: draw(word(check))} : {ms: plan.presentation, draw: draw(image)};
+  const after = check || plan.mask === "none" ? [] : [{ms: plan.mask_time, draw: draw(mask)}];
+  const {ms, frames, late, end} = await flash([{ms: plan.fixation, draw: draw("+")}, shown, ...after]);
   return {frame_ms: rounded(frame, 3), fixation_ms: ms[0], stimulus_ms: ms[1], mask_ms: ms[2] ?? 0, reduced, degrees,
     frames: frames.join("/"), late_frames: late, distance_cm: person.screen.distance, end};
 }
@@ -227,7 +221,7 @@ function choose(display, onset, limit) {
       "button", {type: "button", "data-category": category, onclick: () => finish(category)},
       element("kbd", {"aria-hidden": "true"}, text.keys[at]), element("bdi", {}, text.categories[at]),
     ));
-    const named = {class: "answers", role: "group", "aria-label": text.question, tabindex: "-1"};
+    const named = {class: "answers", role: "group", "aria-label": text.titles.main, tabindex: "-1"};
     const group = element("div", named, ...buttons);
     const rest = element("button", {type: "button", class: "second", onclick: pause}, text.buttons.pause);
     display.replaceChildren(element("div", {class: "stage"}, element("div", {class: "under"}, group, rest)));
@@ -365,7 +359,7 @@ async function thanks(display) {
   const places = agenda().map((item) => item.trial), at = (trial) => places.indexOf(trial.replace(plan.again, ""));
   const trials = Object.keys(done).sort((a, b) => at(a) - at(b) || a.length - b.length);
   const rows = trials.map((name) => row(name, done[name]));
-  const quoted = (value) => (/[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const quoted = (value) => `"${value.replaceAll('"', '""')}"`;
   const lines = [plan.columns, ...rows.map((values) => plan.columns.map((column) => quoted(values[column])))];
   const files = {csv: lines.map((line) => `${line.join(",")}\n`).join(""), json: JSON.stringify(rows)};
   const links = Object.entries(files).map(([kind, content]) => {
@@ -401,7 +395,7 @@ class Step {
 const steps = (when, ...runs) => ({timeline: runs.map((run) => ({type: Step, run})), conditional_function: when});
 const experiment = initJsPsych({
   display_element: "ask", show_progress_bar: true, auto_update_progress_bar: false, use_webaudio: false,
-  override_safe_mode: true, message_progress_bar: () => fill(text.progress, {done: answered(), count: total}),
+  override_safe_mode: true, message_progress_bar: () => `${answered()} / ${total}`,
 });
 const unfinished = () => upcoming() !== null;
 experiment.run([
