@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -18,15 +18,14 @@ from types import MappingProxyType
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from registry.cards import ModelCard, Preprocess, Triple
 from registry.conversions import WRAPPERS, conversion, refuse_other_formats
 from registry.errors import WeightsError, some_of
 from registry.files import absence, is_file
 from registry.foreign import foreign, reason, shown
+from registry.normalisation import statistic, unwrapped
 
 # Checkpoint files as plain content: safetensors, or a pickle of which nothing runs.
 #
@@ -180,102 +179,6 @@ def read_content(path: Path) -> Any:
         return _unpickled(path)
 
 
-# The normalisation that some training scripts save inside the checkpoint: robustness, RobustBench and most code of the
-# MadryLab put the mean and standard deviation of the input beside the network. It says how the network's input was
-# made: a card that assumes another one would score another network.
-
-#: "normalizer.new_mean", "normalize.std", "0.mean" (the first of two in a sequence), "mu", "sigma".
-_NAME = re.compile(
-    r"(?:(?:input_)?(?:normali[sz](?:er?|ation)|norm_layer|preprocess(?:ing)?|0)\.)?"
-    r"(?:new_|input_)?(?:(?P<mean>mean|mu)|(?P<std>std|sigma))"
-)
-#: Attributes that wrap a network beside its input statistics: DataParallel, torch.compile, Lightning, robustness
-#: libraries, a program of a fixed batch. "1." is the network after a normalisation in a sequence of two.
-_ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "attacker", "ema_model", "program", "1"})
-#: Published means are rounded to three or four digits.
-TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the checkpoint."""
-
-    mean: Triple
-    std: Triple
-    scale: float
-    where: str
-
-
-def as_text(how: Preprocess | Normalisation) -> str:
-    """Mean, standard deviation and scale in words."""
-    mean, std = ("(" + ", ".join(f"{value:g}" for value in values) + ")" for values in (how.mean, how.std))
-    pixels = "" if how.scale == 1 else f" of pixels times {how.scale:g}"
-    return f"mean {mean}, std {std}{pixels}"
-
-
-def stated_in(statistics: Sequence[tuple[str, Tensor]], origin: str) -> Normalisation | None:
-    """The normalisation that a checkpoint's input statistics state; None if there is not both a mean and a standard
-    deviation.
-
-    statistics: (key without wrappers, tensor), copies included. Raises WeightsError where copies contradict one another
-    or are not one number a channel, with standard deviations above 0."""
-    values: dict[str, set[Triple]] = {"mean": set(), "std": set()}
-    names: dict[str, str] = {}
-    for name, tensor in statistics:
-        flat = tensor.detach().float().reshape(-1)
-        if len(flat) not in (1, 3) or not bool(flat.isfinite().all()):
-            raise WeightsError(f"checkpoint {origin}: {name} {tuple(tensor.shape)} should be one number a channel.")
-        # The shortest form that gives the same float32.
-        red, green, blue = (float(str(np.float32(value))) for value in flat.expand(3).tolist())
-        values[_statistic(name)].add((red, green, blue))
-        names.setdefault(_statistic(name), name)
-    if len(names) < 2:
-        return None
-    for kind, copies in values.items():
-        if len(copies) > 1:
-            raise WeightsError(
-                f"checkpoint {origin} holds {len(copies)} different normalisations: {names[kind]} is "
-                f"{' and '.join(map(str, sorted(copies)))}. Save the one that the network was evaluated with."
-            )
-    ((mean,), (std,)) = values.values()
-    if min(std) <= 0:
-        raise WeightsError(f"checkpoint {origin}: {names['std']} must be above 0, found {std}.")
-    return Normalisation(mean, std, 255.0 if max(mean) > 1.5 else 1.0, f"{names['mean']}, {names['std']}")
-
-
-def _statistic(key: str) -> str:
-    """ "mean", "std" or "" for a key without its wrappers."""
-    match = _NAME.fullmatch(key)
-    return "" if match is None else "mean" if match["mean"] else "std"
-
-
-def _unwrapped(key: str, more: Set[str] = frozenset()) -> str:
-    """A key without what wraps its network: the usual attributes, and `more`."""
-    while "." in key and key.partition(".")[0] in _ATTRIBUTES | more:
-        key = key.partition(".")[2]
-    return key
-
-
-def require_once(state: Mapping[str, Tensor], card: ModelCard) -> None:
-    """Raise WeightsError where the network that has this state normalises its input, and the card does so too."""
-    how = card.preprocess
-    if how is None or (how.mean, how.std) == ((0, 0, 0), (1, 1, 1)):
-        return
-    own = {_statistic(_unwrapped(name)): name for name, tensor in state.items() if tensor.numel() in (1, 3)}
-    if {"mean", "std"} <= own.keys():
-        raise WeightsError(
-            f"the network of model '{card.name}' normalises its input itself ({own['mean']}, {own['std']}), and its "
-            f"preprocessing says {as_text(how)}: the input would be normalised twice. Give --mean 0,0,0 --std 1,1,1."
-        )
-
-
-def agrees(stated: Normalisation, how: Preprocess) -> bool:
-    """Whether both bring pixels to the same input, as far as published digits go."""
-    ours = [value / how.scale for value in (*how.mean, *how.std)]
-    theirs = [value / stated.scale for value in (*stated.mean, *stated.std)]
-    return all(abs(a - b) <= TOLERANCE for a, b in zip(ours, theirs, strict=True))
-
-
 # Which of the weights in a file are the network's: wrappers, prefixes, averages, teachers, bookkeeping. A file may hold
 # several sets of weights, one beside the other or under prefixes of one state dict. Every set that could be the
 # network's is found by the names and shapes that the architecture expects; the choice is stated, and can be overruled
@@ -289,8 +192,6 @@ _SECOND = re.compile(r"(?:^|[._])(?:student|current_model_state|online_model|enc
 _PACKED = "_packed_params._packed_params"
 #: Names of what torch wraps around a network or parts of it: torch.compile, activation checkpointing, FSDP.
 _WRAPPED = re.compile(r"(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
-#: A length under weight norm, as torch spells it and as it did: "fc.parametrizations.weight.original0", "fc.weight_g".
-_NORM = re.compile(r"(.*\.|)(?:parametrizations\.(\w+)\.original0|(\w+)_g)")
 #: Other networks of a training script beside the one that is taken.
 _OTHERS = re.compile(
     r"(?:module\.)?(?:teacher|student|ema|swa|model_ema|ema_model|ema_net|online_model|averaged_model|swa_model"
@@ -341,7 +242,7 @@ class WeightChoice:
 
     name: of the set; others: sets that would have fitted too; ignored: keys that no forward pass reads, and other
     networks; statistics: means and standard deviations of the input beside the network, every copy; notes: what was
-    done to the weights; rivals: other networks that nothing tells from this one; outside: names of `state` that stand
+    done to the weights; outside: names of `state` that stand
     in the file beside the set; settings: what the training script saved of its own, and the entry where it stands."""
 
     name: str
@@ -351,7 +252,6 @@ class WeightChoice:
     statistics: tuple[tuple[str, Tensor], ...] = ()
     settings: tuple[str, Mapping[str, Any]] = ("", MappingProxyType({}))
     notes: tuple[str, ...] = ()
-    rivals: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -385,15 +285,12 @@ def _states_in(
 
 
 def _whole(tensor: Tensor) -> Tensor:
-    """A tensor of which this process has all: itself, or the one shard of a DTensor. Raises WeightsError for a part."""
-    if not hasattr(tensor, "to_local"):
-        return tensor
-    own: Tensor = tensor.to_local()
+    """A tensor of which the file has all: itself, or the one shard of a DTensor. Raises WeightsError for a part."""
+    own: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     if own.shape != tensor.shape:
         raise WeightsError(
-            f"a tensor of shape {tuple(tensor.shape)} has {tuple(own.shape)} of it in this file: the other shards are "
-            "in the files of other processes. Save with torch.distributed.checkpoint, whose folder can be converted, "
-            "or each tensor's full_tensor()."
+            f"the file holds a part of its tensors, {tuple(own.shape)} of {tuple(tensor.shape)}; the others are in the "
+            "files of other processes. Save with torch.distributed.checkpoint, or the full_tensor() of each."
         )
     return own
 
@@ -404,40 +301,33 @@ def _tails(name: str) -> Iterator[tuple[str, str]]:
         yield name[:end], name[end:]
 
 
-def _respelled(state: State, expected: Mapping[str, Tensor]) -> tuple[State, tuple[str, ...]]:
+def _respelled(state: State, expected: Mapping[str, Tensor]) -> tuple[State, list[str]]:
     """Without the names of what torch wraps around parts of a network, with the dots that LitEma takes out of names,
     and with weight norm multiplied out where the network has the plain weight; the names of such weights."""
-    if not any(map(_WRAPPED.search, expected)):
-        plain = {_WRAPPED.sub("", name): tensor for name, tensor in state.items()}
-        state = plain if len(plain) == len(state) else state
-    flat = {name.replace(".", ""): name for name in expected if "." in name}
-    places = Counter(name.rpartition(".")[0] for name in state if name.rpartition(".")[2] in flat)
-    for start in sorted(f"{place}.".lstrip(".") for place in places):
-        dotted = {start + name: start + spelled for name, spelled in flat.items()}
-        state = {dotted.get(name, name): tensor for name, tensor in state.items()}
-    folded = []
-    for name, length in list(state.items()):
-        match = _NORM.fullmatch(name)
-        base = match and match[1] + (match[2] or match[3])
-        if not match or not base or not any(tail in expected for _, tail in _tails(base)):
-            continue
-        other = f"{match[1]}parametrizations.{match[2]}.original1" if match[2] else f"{base}_v"
-        direction = state.get(other)
-        if direction is not None and length.dim() == direction.dim() > 0:
-            # Salimans and Kingma 2016, eq. 2: w = g v / |v|, over all axes but those of g
-            axes = [axis for axis, size in enumerate(length.shape) if size == 1]
-            norm = direction.norm(dim=axes, keepdim=True)
+    wrapper = re.compile("(?!)") if any(map(_WRAPPED.search, expected)) else _WRAPPED
+    flat = {name.replace(".", ""): name for name in expected}
+    for name in expected:
+        flat.pop(name.rpartition(".")[2], None)
+    parts = {name: wrapper.sub("", name).rpartition(".") for name in state}
+    plain = {f"{place}{dot}{flat.get(tail, tail)}": state[name] for name, (place, dot, tail) in parts.items()}
+    state, multiplied = plain if len(plain) == len(state) else dict(state), []
+    for name in [name for name in state if name.endswith(("weight_g", ".parametrizations.weight.original0"))]:
+        base = name.removesuffix("_g").replace(".parametrizations.weight.original0", ".weight")
+        length, direction = state[name], state.get(other := f"{name[:-1]}{'v' if name.endswith('g') else '1'}")
+        if direction is not None and any(tail in expected for _, tail in _tails(base)):
+            # Salimans and Kingma 2016, eq. 2: w = g v / |v|, over the axes that g lacks
+            norm = direction.norm(dim=[axis for axis, size in enumerate(length.shape) if size == 1], keepdim=True)
             if norm.shape == length.shape:
                 del state[name], state[other]
                 state[base] = direction * (length / norm)
-                folded.append(base)
-    return state, tuple(folded)
+                multiplied.append(base)
+    return state, multiplied
 
 
 def _sets_in(path: str, state: State, expected: Mapping[str, Tensor]) -> Iterator[WeightSet]:
     """The set of every prefix under which names of the network are found; the empty prefix among them."""
-    state, folded = _respelled(state, expected)
-    notes = (f"weight norm multiplied out: {_listed(folded)}",) if folded else ()
+    state, multiplied = _respelled(state, expected)
+    notes = (f"weight norm multiplied out: {_listed(multiplied)}",) if multiplied else ()
     names: Counter[str] = Counter()
     shapes: Counter[str] = Counter()
     for name, tensor in state.items():
@@ -456,15 +346,14 @@ def _with_buffers(sets: Sequence[WeightSet], expected: Mapping[str, Tensor]) -> 
     trained = {name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)}
     for each in sets:
         lacking = {name for name in expected if each.prefix + name not in each.state}
-        lent = {name: plain.state.get(plain.prefix + name) for name in lacking - trained} if plain and trained else {}
-        rest = {each.prefix + name: tensor for name, tensor in lent.items() if tensor is not None}
-        if plain is None or each.role or not rest or lacking & trained:
+        if plain and not each.role and trained and lacking and not lacking & trained:
+            lent = {n: plain.state[plain.prefix + n] for n in lacking if plain.prefix + n in plain.state}
+            state = each.state | {each.prefix + name: tensor for name, tensor in lent.items()}
+            more = sum(not name.endswith("num_batches_tracked") for name in lent)
+            notes = (*each.notes, f"buffers of {plain.name or 'the whole file'}")
+            yield replace(each, state=state, fits=(each.fits[0] + more, each.fits[1] + more), notes=notes)
+        else:
             yield each
-            continue
-        counted = sum(not name.endswith("num_batches_tracked") for name in rest)
-        counts = (each.fits[0] + counted, each.fits[1] + counted)
-        note = f"buffers of {plain.name or 'the whole file'}"
-        yield replace(each, state={**each.state, **rest}, fits=counts, notes=(*each.notes, note))
 
 
 def choose(
@@ -477,14 +366,12 @@ def choose(
     """The network's weights in what a checkpoint held; None where there are none (under `key`).
 
     expected: the network's own state dict, parameters as such (`keep_vars`); key: a part of the set's name; renew:
-    today's spelling of keys; ignore: patterns of keys to leave out. Raises WeightsError for a pattern that none has."""
+    today's spelling of keys; ignore: patterns of keys to leave out. Raises WeightsError for several networks that
+    nothing tells apart, and for a pattern that no key has."""
     parameters = [name for name, tensor in expected.items() if isinstance(tensor, nn.Parameter)]
-    sets = [
-        candidate
-        for path, state in _states_in(content, "", _LEVELS, set(), parameters)
-        if key or not _BOOKKEEPING.fullmatch(path)
-        for candidate in _sets_in(path, renew(state), expected)
-    ]
+    states = _states_in(content, "", _LEVELS, set(), parameters)
+    states = ((path, state) for path, state in states if key or not _BOOKKEEPING.fullmatch(path))
+    sets = [candidate for path, state in states for candidate in _sets_in(path, renew(state), expected)]
     sets = list(_with_buffers(sets, expected))
     key = _WRAPPED.sub("", f"{key}.").rstrip(".") if key else None
     wanted = [candidate for candidate in sets if not key or f".{key}." in f".{candidate.name}."]
@@ -495,20 +382,19 @@ def choose(
     if not expected:
         return WeightChoice(best.name, best.state)
     rivals = [other for other in sets if other is not best and 2 * other.fits[0] > best.fits[0] > 0]
+    equals = [other for other in rivals if other.fits == best.fits]
+    doubtful = [other for other in equals if other in wanted and other.role == best.role and best.name]
+    doubtful = [other for other in doubtful if 2 * best.fits[0] > len(expected) and not _alike(best, other, expected)]
+    if doubtful:
+        keys = [f"--key {each.name}" for each in (best, *doubtful)]
+        raise WeightsError(f"{len(keys)} networks fit alike, and nothing says which to take: {' or '.join(keys[:9])}.")
     choice = _sorted_out(best, rivals, expected, keyed=bool(key), ignore=ignore)
     beside = list[str]()
     if best.path:  # what stands in the file beside all sets of weights
         heads = {candidate.path.split(".")[0] for candidate in (best, *rivals)}
         beside = [str(name) for name in content if str(name).split(".")[0] not in heads]
-    equals = [other for other in rivals if other.fits == best.fits]
-    doubtful = [other for other in equals if other in wanted and other.role == best.role and best.name]
-    doubtful = [other for other in doubtful if 2 * best.fits[0] > len(expected) and not _alike(best, other, expected)]
-    return replace(
-        choice,
-        others=tuple(other.name or "the whole file" for other in equals),
-        ignored=(*beside, *choice.ignored),
-        rivals=tuple(other.name or "the whole file" for other in doubtful),
-    )
+    others = tuple(other.name or "the whole file" for other in equals)
+    return replace(choice, others=others, ignored=(*beside, *choice.ignored))
 
 
 def _alike(first: WeightSet, other: WeightSet, expected: Iterable[str]) -> bool:
@@ -525,10 +411,10 @@ def _sorted_out(
     parts = {part for prefix in (best.prefix, *copies) for part in prefix.split(".")[:-1]}
     statistics: dict[str, tuple[str, Tensor]] = {}
     for name, tensor in best.state.items():
-        unwrapped = _unwrapped(name, parts)
-        if _statistic(unwrapped) and not {name, unwrapped, name.removeprefix(best.prefix)} & expected.keys():
-            statistics[name] = unwrapped, tensor
-    both = {"mean", "std"} <= {_statistic(unwrapped) for unwrapped, _ in statistics.values()}
+        plain = unwrapped(name, parts)
+        if statistic(plain) and not {name, plain, name.removeprefix(best.prefix)} & expected.keys():
+            statistics[name] = plain, tensor
+    both = {"mean", "std"} <= {statistic(plain) for plain, _ in statistics.values()}
     state, ignored, outside, matched = State(), list[str](), list[str](), set[str]()
     for name, tensor in best.state.items():
         inside, bare = name.startswith(best.prefix), name.removeprefix(best.prefix)
@@ -564,11 +450,6 @@ def read_weights(
     content = read_content(path)
     with foreign("checkpoint", path, WeightsError):
         choice = choose(content, expected, key, renew, ignore)
-    if choice is not None and choice.rivals:
-        raise WeightsError(
-            f"checkpoint {shown(path)} holds {1 + len(choice.rivals)} networks that fit alike, and nothing says which "
-            f"to take: --key {_listed([choice.name, *choice.rivals]).replace(', ', ' or --key ')}."
-        )
     if choice is None:
         places = [place or "the whole file" for place, _ in _states_in(content, "", _LEVELS, set())]
         if key and places:
@@ -638,8 +519,10 @@ class Misfit:
         shapes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
         return cls(tuple(missing), tuple(name for name in state if name not in want), shapes)
 
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.strange or self.shapes)
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return [*self.shapes, *self.strange, *self.missing]
 
     def __str__(self) -> str:
         shapes = [f"{name} {theirs!s:.100} (network: {ours})" for name, (theirs, ours) in self.shapes.items()]
@@ -655,7 +538,7 @@ def fit_state(
     Raises WeightsError naming the first missing and unexpected keys and shapes. `origin` says where from; advice: what
     to do about a misfit."""
     want = module.state_dict()
-    if misfit := Misfit.between(state, want):
+    if (misfit := Misfit.between(state, want)).names:
         usual = "Choose the architecture (--arch) and label space (--labels) that it was trained with."
         raise WeightsError(f"checkpoint {origin} does not fit the architecture: {misfit}. {advice(misfit) or usual}")
     with foreign("checkpoint", origin, WeightsError, "It cannot be copied into the architecture."):

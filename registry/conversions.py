@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,44 +64,39 @@ def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] |
     archive, HDF5, a page of the web. arch, kwargs: of the network that it is for."""
     with path.open("rb") as file:
         start = file.read(400)
-    name = shown(path)
     if start.startswith(b"version https://git-lfs"):
-        size = re.search(rb"\nsize (\d{1,18})\n", start)
         raise WeightsError(
-            f"{name} is a Git LFS pointer: the {int(size[1]) if size else 'real'} bytes of weights were not fetched. "
-            f"git -C {shlex.quote(str(path.parent))} lfs pull --include {shlex.quote(path.name)}"
+            f"{shown(path)} is a Git LFS pointer: the weights themselves were not fetched. git -C "
+            f"{shlex.quote(str(path.parent))} lfs pull --include {shlex.quote(path.name)}"
         )
-    if start.startswith(b"\x89HDF\r\n"):
-        raise WeightsError(f"{name} is HDF5, as Keras writes it, not PyTorch: build the network there and export it.")
-    if start.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        raise WeightsError(
-            f"{name} is a page of the web, not weights: the download answered with text. Fetch it again."
-        )
+    other = {
+        b"\x89HDF": "HDF5, as Keras writes it: save the network with PyTorch",
+        b"<": "a page of the web: fetch it again",
+    }
+    if kind := next((kind for magic, kind in other.items() if start.lstrip().startswith(magic)), ""):
+        raise WeightsError(f"{shown(path)} holds no weights of PyTorch; it is {kind}.")
     if not is_zipfile(path):
         return
     with ZipFile(path) as archive:
         names = archive.namelist()
     if names and all(member.endswith(".npy") for member in names):
-        raise WeightsError(
-            f"{name} is numpy's archive (.npz) of {len(names)} arrays, as JAX and Flax write weights, not PyTorch. "
-            f"timm reads those of its ViT, Mixer and BiT: {_from_numpy(path, arch, kwargs or {})}."
-        )
-
-
-def _from_numpy(path: Path, arch: str, kwargs: Mapping[str, Any]) -> str:
-    target, places = path.with_suffix(".safetensors"), "Transformer/posembed_input/pos_embedding"
-    name = arch.removeprefix("timm:") or "vit_base_patch16_224"
-    return (
-        _python(
+        target, name = path.with_suffix(".safetensors"), arch.removeprefix("timm:") or "vit_base_patch16_224"
+        line = _python(
             f"import numpy, timm, safetensors.torch as st; f = {json.dumps(str(path))}; a = numpy.load(f); "
-            f'n = len(a["head/bias"]) if "head/bias" in a else 0; p = {json.dumps(places)}; '
-            f"m = timm.create_model({json.dumps(name)}, num_classes=n{_words(kwargs)}); "
+            'n = len(a["head/bias"]) if "head/bias" in a else 0; p = "Transformer/posembed_input/pos_embedding"; '
+            f"m = timm.create_model({json.dumps(name)}, num_classes=n{_words(kwargs or {})}); "
             # timm would interpolate them: another network
             'assert p not in a or a[p].shape == m.pos_embed.shape, "other positions: --arch-option img_size=..."; '
             f"m.load_pretrained(f); st.save_file(m.state_dict(), {json.dumps(str(target))})"
         )
-        + f" and register {shown(target)}"
-    )
+        raise WeightsError(
+            f"{shown(path)} is numpy's archive (.npz) of {len(names)} arrays, as JAX and Flax write weights. timm "
+            f"reads those of its ViT, Mixer and BiT: {line} and register {shown(target)}."
+        )
+
+
+def _words(kwargs: Mapping[str, Any]) -> str:
+    return "".join(f", {option}={value!r}" for option, value in kwargs.items())
 
 
 def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
@@ -110,46 +104,45 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
     (DCP, FSDP), DeepSpeed, an adapter (PEFT), shards, or plain files among which one is to be named (Accelerate).
 
     arch, kwargs: as they were given, of the network that the weights are for. Other folders pass."""
-    name = shown(folder)
+    is_whole = is_file(folder / "config.json")
     for inside in (folder, *sorted(filter(is_folder, folder.iterdir()))):
+        target, what, line = inside / "weights.pt", "", ""
         if is_file(inside / ".metadata"):
-            target = inside / "weights.pt"
+            what = "distributed checkpoint (torch.distributed.checkpoint)"
+            line = f"torch.distributed.checkpoint.format_utils dcp_to_torch {shlex.join([str(inside), str(target)])}"
+        elif any(inside.glob("*_optim_states.pt")) and any(inside.glob("*_model_states.pt")):
+            run = inside.parent if inside == folder else folder
+            target, what = run / "fp32" / "model.safetensors", "checkpoint of DeepSpeed"
+            line = f"deepspeed.utils.zero_to_fp32 {shlex.join([str(run), str(target.parent), '--tag', inside.name])}"
+            line += " --safe_serialization"
+        if what:
             raise WeightsError(
-                f"{shown(inside)} is a distributed checkpoint (torch.distributed.checkpoint). Convert it once, where "
-                "you trust it: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
-                f"{shlex.quote(str(inside))} {shlex.quote(str(target))} and register {shown(target)}."
-            )
-        if sorted(inside.glob("*_optim_states.pt")) and sorted(inside.glob("*_model_states.pt")):
-            whole = inside.parent if inside == folder else folder
-            target = whole / "fp32"
-            raise WeightsError(
-                f"{name} is a checkpoint of DeepSpeed. Convert it once, where you trust it: python -m "
-                f"deepspeed.utils.zero_to_fp32 {shlex.quote(str(whole))} {shlex.quote(str(target))} --tag "
-                f"{shlex.quote(inside.name)} --safe_serialization and register {shown(target / 'model.safetensors')}."
+                f"{shown(inside)} is a {what}. Convert it once, where you trust it: python -m {line} and register "
+                f"{shown(target)}."
             )
     if is_file(folder / "adapter_config.json"):
         raise WeightsError(_adapter(folder, arch, kwargs))
-    for index in sorted(folder.glob("*.index.json")):
+    for index in () if is_file(folder / "model.safetensors") else sorted(folder.glob("*.index.json")):
         code = (
-            "import json, pathlib, torch, safetensors.torch as st; "
-            f"d = pathlib.Path({json.dumps(str(folder))}); "
+            f"import json, pathlib, torch, safetensors.torch as st; d = pathlib.Path({json.dumps(str(folder))}); "
             f'files = sorted(set(json.loads((d / {json.dumps(index.name)}).read_text())["weight_map"].values())); '
             'read = lambda p: st.load_file(p) if p.suffix == ".safetensors" else torch.load(p, weights_only=True); '
             "s = {n: t for file in files for n, t in read(d / file).items()}; "
             f'st.save_file({_DENSE}, d / "model.safetensors", {{"format": "pt"}})'
         )
-        target = folder if is_file(folder / "config.json") else folder / "model.safetensors"
-        if not is_file(folder / "model.safetensors"):
-            raise WeightsError(
-                f"{name} holds weights in shards ({index.name}). Join them: {_python(code)} and "
-                f"register {shown(target)}."
-            )
-    weights = [path for end in ("safetensors", "bin", "pt", "pth", "ckpt") for path in sorted(folder.glob(f"*.{end}"))]
-    weights = [path for path in weights if not re.match("optimizer|scheduler|sampler|random_states|scaler", path.name)]
-    if weights and not is_file(folder / "config.json"):
+        target = folder if is_whole else folder / "model.safetensors"
         raise WeightsError(
-            f"{name} is a folder without config.json, which would say its architecture. Give the file: --weights "
-            f"{' or '.join(shlex.quote(str(path)) for path in weights[:5])}"
+            f"{shown(folder)} holds weights in shards ({index.name}). Join them: {_python(code)} and register "
+            f"{shown(target)}."
+        )
+    files = [
+        path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+    ]
+    files = [path for path in files if not path.name.startswith(("optimizer", "scheduler", "sampler", "scaler"))]
+    if files and not is_whole:
+        raise WeightsError(
+            f"{shown(folder)} is a folder without config.json, which would say its architecture. Give the file: "
+            f"--weights {' or '.join(shlex.quote(str(path)) for path in files[:5])}"
         )
 
 
@@ -157,42 +150,33 @@ def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> str:
     """What to do about a folder of PEFT: merge its adapter into the network that it changes."""
     from safetensors import safe_open
 
-    config = read_json(folder / "adapter_config.json", "configuration", WeightsError)
-    config = config if isinstance(config, dict) else {}
-    base, library = config.get("base_model_name_or_path"), str((config.get("auto_mapping") or {}).get("parent_library"))
-    outputs, file = "", folder / "adapter_model.safetensors"
-    with foreign("adapter", file, WeightsError), safe_open(file, framework="np") as tensors:
-        for part in config.get("modules_to_save") or ():
-            if (name := f"base_model.model.{part}.weight") in tensors.keys():  # noqa: SIM118 - no mapping
-                outputs = str(tensors.get_slice(name).get_shape()[0])
-    merged = f"peft.PeftModel.from_pretrained(m, {json.dumps(str(folder))}).merge_and_unload()"
-    if library.startswith("transformers") or arch.startswith("hf:"):
-        target = folder / "merged"
-        code = (
-            "import peft; from transformers import AutoImageProcessor, AutoModelForImageClassification as A; "
-            f"b = {json.dumps(str(base or arch.removeprefix('hf:')))}; "
-            f"m = A.from_pretrained(b{outputs and f', num_labels={outputs}'}); "
-            f"{merged}.save_pretrained({json.dumps(str(target))}); "
-            f"AutoImageProcessor.from_pretrained(b).save_pretrained({json.dumps(str(target))})"
+    config, file = read_json(folder / "adapter_config.json", "configuration", WeightsError), "adapter_model.safetensors"
+    with foreign("adapter", folder, WeightsError), safe_open(folder / file, framework="np") as tensors:
+        heads = [f"base_model.model.{part}.weight" for part in config.get("modules_to_save") or ()]
+        sizes = [tensors.get_slice(name).get_shape()[0] for name in tensors.keys() if name in heads]  # noqa: SIM118
+        base, library = config.get("base_model_name_or_path"), (config.get("auto_mapping") or {}).get("parent_library")
+    if str(library).startswith("transformers"):
+        classes, target, save = (
+            "".join(f", num_labels={n}" for n in sizes[:1]),
+            folder / "merged",
+            "m.save_pretrained(t)",
         )
-        given = f"--arch hf:{target}"
+        build = f"transformers.AutoModelForImageClassification.from_pretrained({json.dumps(base)}{classes})"
+        save = f"b = {json.dumps(base)}; m.save_pretrained(t); "
+        save += "transformers.AutoImageProcessor.from_pretrained(b).save_pretrained(t)"
     elif arch.startswith("timm:"):
-        target = folder / "merged.safetensors"
-        own = base and is_file(Path(str(base)))
-        origin = f"checkpoint_path={json.dumps(base)}" if own else "pretrained=True"
-        code = (
-            "import peft, timm, safetensors.torch as st; "
-            f"m = timm.create_model({json.dumps(arch[5:])}, {origin}{outputs and f', num_classes={outputs}'}"
-            f"{_words(kwargs)}); st.save_file({merged}.state_dict(), {json.dumps(str(target))})"
-        )
-        given = f"--weights {target}"
+        classes, target = "".join(f", num_classes={n}" for n in sizes[:1]), folder / "merged.safetensors"
+        origin = f"checkpoint_path={json.dumps(base)}" if base and is_file(Path(str(base))) else "pretrained=True"
+        build = f"timm.create_model({json.dumps(arch[5:])}, {origin}{classes}{_words(kwargs)})"
+        save = "safetensors.torch.save_file(m.state_dict(), t)"
     else:
-        return f"{shown(folder)} is an adapter (PEFT): say of which network, --arch timm:NAME or hf:ORG/NAME."
+        return f"{shown(folder)} is an adapter (PEFT): say of which network, --arch timm:NAME."
+    code = (
+        f"import peft, safetensors.torch, {build.partition('.')[0]}; t = {json.dumps(str(target))}; "
+        f"m = peft.PeftModel.from_pretrained({build}, {json.dumps(str(folder))}).merge_and_unload(); {save}"
+    )
+    given = f"--weights {target}" if target.suffix else f"--arch hf:{target}"
     return (
         f"{shown(folder)} is an adapter (PEFT) without the network that it changes. Merge them: {_python(code)} and "
         f"register {shown(given)}."
     )
-
-
-def _words(kwargs: Mapping[str, Any]) -> str:
-    return "".join(f", {option}={value!r}" for option, value in kwargs.items())

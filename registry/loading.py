@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from registry import architectures, checkpoints, files
+from registry import architectures, checkpoints, files, normalisation
 from registry.cards import ModelCard
 from registry.download import fetch, first_use, local_path, package_file
 from registry.errors import CardError, WeightsError, unknown_name
@@ -106,12 +106,12 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
 
 def stated_weights(
     card: ModelCard, place: Place, *, bare: bool = False
-) -> tuple[checkpoints.WeightChoice, checkpoints.Normalisation | None]:
+) -> tuple[checkpoints.WeightChoice, normalisation.Normalisation | None]:
     """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
 
     bare: of the network without its classifier. Raises WeightsError as `load_model`."""
     choice, origin = _weights(card, place, _blank(card, labels_of(card)), bare=bare)
-    return choice, checkpoints.stated_in(choice.statistics, str(origin))
+    return choice, normalisation.stated_in(choice.statistics, str(origin))
 
 
 def _weights(card: ModelCard, place: Place, module: nn.Module, *, bare: bool) -> tuple[checkpoints.WeightChoice, Path]:
@@ -152,11 +152,11 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
             without_head(module, side)
     else:
         choice, origin = _weights(card, place, module, bare=bare)
-        stated, how = checkpoints.stated_in(choice.statistics, str(origin)), card.preprocess
-        if stated is not None and how is not None and not checkpoints.agrees(stated, how):
+        stated, how = normalisation.stated_in(choice.statistics, str(origin)), card.preprocess
+        if stated is not None and how is not None and not normalisation.agrees(stated, how):
             raise WeightsError(
-                f"checkpoint {origin} holds a normalisation ({stated.where}): {checkpoints.as_text(stated)}. The "
-                f"preprocessing of model '{card.name}' says {checkpoints.as_text(how)}. One of them is wrong, and "
+                f"checkpoint {origin} holds a normalisation ({stated.where}): {normalisation.as_text(stated)}. The "
+                f"preprocessing of model '{card.name}' says {normalisation.as_text(how)}. One of them is wrong, and "
                 "every score would be of another network: leave out --mean, --std and --scale to take the "
                 "checkpoint's, or save the weights without it."
             )
@@ -184,7 +184,7 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
             module = WithHead(module, head).eval()
         digest = files.digest_state(module.state_dict())
         if not bare:  # the card's digest is of the network with its classifier
-            checkpoints.require_once(module.state_dict(), card)
+            normalisation.require_once(module.state_dict(), card)
             if card.sha256 not in (None, digest):
                 raise WeightsError(
                     f"weights of model '{card.name}': expected digest {card.sha256}, got {digest}, from "

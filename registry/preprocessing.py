@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.architectures import require_known, split_arch
 from registry.cards import Interpolation, Preprocess, ResizeMode, Triple
-from registry.checkpoints import Normalisation, agrees, as_text
 from registry.determinism_checks import Check
 from registry.errors import CardError, WeightsError
 from registry.files import digest_file, is_file
 from registry.foreign import foreign, problems, read_json, reason, shown
+from registry.normalisation import Normalisation, agrees, as_text
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.pt", "model.pth")
 _LOOSE = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)

@@ -370,6 +370,35 @@ def adapter(network: nn.Module, folder: Path) -> Path:
     return folder / "adapter"
 
 
+class Logits(nn.Module):
+    """A classifier of transformers as a plain network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from transformers import ViTConfig, ViTForImageClassification
+
+        size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+        self.inner = ViTForImageClassification(ViTConfig(image_size=32, patch_size=16, num_labels=9, **size))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images).logits
+
+
+def adapter_of_transformers(network: nn.Module, folder: Path) -> Path:
+    from peft import LoraConfig, get_peft_model
+    from transformers import ViTImageProcessor
+
+    network.inner.save_pretrained(folder / "base")
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder / "base")
+    base = type(network.inner).from_pretrained(folder / "base")
+    config = LoraConfig(target_modules=["classifier"], r=2, init_lora_weights=False)
+    model = get_peft_model(base, config)
+    model.save_pretrained(str(folder / "adapter"))
+    network.inner = model.merge_and_unload()
+    expecting(network, folder)
+    return folder / "adapter"
+
+
 def zero(network: nn.Module, folder: Path, *, stage: int) -> Path:
     import deepspeed
 
@@ -500,7 +529,7 @@ ROWS: dict[str, Row] = {
     "Lightning": Row(partial(lightning), needs=("pytorch_lightning",)),
     "Lightning with LitEma": Row(partial(lightning, average="model_ema"), needs=("pytorch_lightning",)),
     "Lightning, two networks": Row(
-        partial(lightning, second="net_b"), refused="2 networks.*--key state_dict.model or --key state_dict.net_b",
+        partial(lightning, second="net_b"), refused="2 networks fit alike.*model or --key state_dict.net_b",
         needs=("pytorch_lightning",),
     ),
     "Lightning's EMAWeightAveraging": Row(
@@ -522,6 +551,10 @@ ROWS: dict[str, Row] = {
         adapter, "timm:test_vit", vit, given={"arch_option": ["img_size=32"]}, refused="adapter.*python -c",
         needs=("peft",),
     ),
+    "peft on transformers": Row(
+        adapter_of_transformers, "", lambda: lively(Logits()), refused="adapter.*python -c",
+        needs=("peft", "transformers"),
+    ),
     "DeepSpeed ZeRO-2": Row(partial(zero, stage=2), refused="zero_to_fp32", needs=("deepspeed",)),
     "DeepSpeed ZeRO-3": Row(partial(zero, stage=3), refused="zero_to_fp32", needs=("deepspeed",)),
     "MAE": Row(
@@ -542,7 +575,7 @@ ROWS: dict[str, Row] = {
         saved(partial(with_more, inside=False)), refused="--key state_dict.backbone"
     ),
     "more than the network": Row(saved(partial(with_more, inside=True)), refused="--ignore 'projector..,prototypes'"),
-    "a Git LFS pointer": Row(pointer, refused="Git LFS pointer: the 1500000 bytes.*git -C"),
+    "a Git LFS pointer": Row(pointer, refused="Git LFS pointer.*git -C"),
     "torch.jit.save": Row(scripted, refused="TorchScript.*python -c"),
 }  # fmt: skip
 
@@ -562,9 +595,9 @@ def in_shell(command: str, folder: Path) -> None:
 def advised(message: str, folder: Path) -> dict[str, Any]:
     """What a refusal says to do, done: a line is run in a shell; the options of the next registration."""
     options: dict[str, Any] = {}
-    if line := re.search(r"(python -[cm] .+?) and register (?:--weights )?(\S+?)\.?(?= |$)", message):
+    if line := re.search(r"(python -[cm] .+?) and register (?:--weights |--arch )?(\S+?)\.?(?= |$)", message):
         in_shell(line[1], folder)
-        return {"weights": Path(line[2])}
+        return {"weights": Path(line[2])} if "--arch " not in line[0] else {"arch": line[2], "weights": None}
     if line := re.search(r"git -C .*", message):
         in_shell(line[0], folder)
         return {"again": True}

@@ -130,7 +130,7 @@ def large_head(state, path):
 REFUSED = {
     "an object of a class of one's own": ("net.pt", saved_object, r"holds '[\w.]+\.Trainer'.*python -c"),
     "TorchScript": ("net.pt", scripted, r"TorchScript program.*torch\.jit\.load.*--arch export"),
-    "ONNX": ("net.onnx", lambda state, path: path.write_bytes(b"\x08\x07"), r"ONNX program.*torch\.export\.save"),
+    "ONNX": ("net.onnx", lambda state, path: path.write_bytes(b"\x08\x07"), r"ONNX file.*torch\.export\.save"),
     "an exported program as weights": ("net.pt2", program, "exported program.*--arch export"),
     "a backbone without a head": ("net.pt", headless, "Only the head is missing.*bench register mine .*--probe world"),
     "21,843 outputs": ("net.pt", large_head, "class count 21843 does not fit the label space: --labels imagenet21k"),
