@@ -274,6 +274,8 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 #: Folders (super-classes, an archive's top) that may lie above a class's.
 DEEPEST = 5
+#: How classes are spelled -> what a folder's name stands for, "" where it is no class.
+Spellings = Mapping[str, Callable[[str], str]]
 _NUMBERS, _NAMES = "numbers of classes", "names of classes"
 
 
@@ -290,9 +292,9 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
     left_out = Counter[str]()
     spellings = _spellings(entry, folder)
     for parts, images, rest in _tree(entry, folder):
-        category, how = (
-            _class_of(entry, folder, parts, spellings) if images and parts else ("", "outside class folders")
-        )
+        category, how = "", "outside class folders"
+        if images and parts:
+            category, how = _class_of(folder.joinpath(*parts), parts, entry, spellings)
         if category:
             spelled.setdefault(how, f"'{'/'.join(parts)}' is {category}")
             rows += ((category, name, "/".join((*parts, name))) for name in images)
@@ -304,9 +306,7 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
     notes = [f"read as {how}: {spelled[how]}" for how in (_NUMBERS, _NAMES) if how in spelled]
     notes += [f"left out: {n} files {why}" for why, n in left_out.most_common(10)]
     if not rows:
-        raise StimuliError(
-            "; ".join([f"{folder}: no images for '{entry.name}': expected one folder per class", *notes])
-        )
+        raise StimuliError("; ".join([f"{folder}: no images for '{entry.name}'; expected class folders", *notes]))
     return _listed(folder, rows, notes)
 
 
@@ -318,10 +318,9 @@ def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[
     return Listing(folder, files, ids, {"category": np.array(categories)}, notes=tuple(notes))
 
 
-def _spellings(entry: Entry, folder: Path) -> Mapping[str, Callable[[str], str]]:
-    """How folders may name the classes of a set, in the order in which they are tried: name -> class, "" where it is
-    none. Nothing in a space that is not known here. Numbers are those of ImageNet's outputs; of a set of some of its
-    classes they are places among these, and understood only where all of them are there."""
+def _spellings(entry: Entry, folder: Path) -> Spellings:
+    """How folders may name the classes of a set, in the order in which that is tried; nothing in a space that is not
+    known here. Of a set of some of ImageNet's classes numbers are read where all are there, as places among these."""
     if entry.space in SIXTEEN:
         return {"categories": lambda name: name if name in GEIRHOS16 else ""}
     if entry.space != "imagenet1k":
@@ -345,19 +344,16 @@ def names_classes(names: Collection[str]) -> bool:
     return set(names) == every or (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names))
 
 
-def _class_of(
-    entry: Entry, folder: Path, parts: Sequence[str], spellings: Mapping[str, Callable[[str], str]]
-) -> tuple[str, str]:
-    """The class of the images in a folder below `folder`, and how that is spelled; "" and why, where the set does not
-    show them. Raises StimuliError where it is none of the set's."""
-    if not spellings:
-        return parts[0], "folders"
+def _class_of(where: Path, parts: Sequence[str], entry: Entry, spellings: Spellings) -> tuple[str, str]:
+    """The class of the images in a folder, and how that is spelled; "" and why, where the set does not show them.
+    Raises StimuliError where it is none of the set's. parts: names of the folders that lead there."""
     named = ((read(name), how) for how, read in spellings.items() for name in reversed(parts))
     category, how = next((pair for pair in named if pair[0]), ("", "of objects that ImageNet lacks"))
-    if category or entry.role != "objectnet":
-        check_category(category or parts[-1], entry.space, where := folder.joinpath(*parts))
-        if entry.role != "objectnet" and (groups := subset_groups(entry.role)) and category not in groups:
-            raise StimuliError(f"{where}: {category} is none of the {len(groups)} classes of {entry.role}.")
+    if not spellings or entry.role == "objectnet":
+        return (category, how) if spellings else (parts[0], "folders")
+    check_category(category or parts[-1], entry.space, where)
+    if (groups := subset_groups(entry.role)) and category not in groups:
+        raise StimuliError(f"{where}: {category} is none of the {len(groups)} classes of {entry.role}.")
     return category, how
 
 
@@ -389,24 +385,20 @@ _SOLUTION, _TRUTH = "LOC_val_solution.csv", "ILSVRC2012_validation_ground_truth.
 
 def validation_folder(folder: Path) -> Path | None:
     """Where ImageNet's validation images lie without class folders: in `folder`, or where Kaggle packs them below."""
-    for place in (folder, *(folder / below for below in ("ILSVRC/Data/CLS-LOC/val", "Data/CLS-LOC/val"))):
-        if place.is_dir() and not any(map(WNID.fullmatch, subfolders(place))):
-            with os.scandir(place) as items:
-                if any(_VALIDATION.fullmatch(item.name) for item in items):
-                    return place
-    return None
+    places = (folder, folder / "ILSVRC/Data/CLS-LOC/val", folder / "Data/CLS-LOC/val")
+    flat = (place for place in places if place.is_dir() and not any(map(WNID.fullmatch, subfolders(place))))
+    return next((place for place in flat if any(map(_VALIDATION.fullmatch, os.listdir(place)))), None)  # noqa: PTH208
 
 
 def _validation_images(folder: Path, flat: Path) -> Listing:
     """The images in `flat`, their classes from a file in `folder`, there or one above. Raises StimuliError."""
     kits = (f"{kit}{_TRUTH}" for kit in ("", "data/", "ILSVRC2012_devkit_t12/data/"))
     tables = (place / name for name in (_SOLUTION, *kits) for place in (folder, flat, flat.parent))
+    needed = f"{_SOLUTION} of Kaggle, or {_TRUTH} with meta.mat beside it, the development kit's key to its numbers"
     if (table := next(filter(Path.is_file, tables), None)) is None:
-        raise StimuliError(
-            f"{flat}: validation images without class folders. Put their labels beside them: {_SOLUTION} of Kaggle, "
-            f"or {_TRUTH} and meta.mat of the development kit."
-        )
-    truth = (_read_solution if table.name == _SOLUTION else _read_ground_truth)(table)
+        raise StimuliError(f"{flat}: validation images without class folders. Put their labels beside them: {needed}.")
+    with foreign("labels", table, StimuliError, f"Expected {needed}."):
+        truth = (_read_solution if table.name == _SOLUTION else _read_ground_truth)(table)
     with os.scandir(flat) as items:
         names = sorted(item.name for item in items if _is_image(item.name))
     if unknown := [name for name in names if name.partition(".")[0] not in truth]:
@@ -415,30 +407,26 @@ def _validation_images(folder: Path, flat: Path) -> Listing:
 
 
 def _read_solution(table: Path) -> dict[str, str]:
-    """Image -> WordNet id, of rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ...": classes, each with a box;
-    those of an image are one. Raises StimuliError naming the row."""
+    """Image -> WordNet id, of rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ...": a class and a box, again
+    and again."""
     truth = {}
-    with foreign("table of labels", table, StimuliError, "Expected the columns ImageId and PredictionString."):
-        for number, row in enumerate(csv.DictReader(read_text(table, encoding="utf-8-sig").splitlines()), 2):
-            wnid, *others = set(row["PredictionString"].split()[::5]) or {""}
-            if others or not WNID.fullmatch(wnid):
-                raise StimuliError(f"{table}, row {number}: expected one class, as in 'n01751748 111 108 230 366'.")
-            truth[row["ImageId"]] = wnid
+    for number, row in enumerate(csv.DictReader(read_text(table, encoding="utf-8-sig").splitlines()), 2):
+        wnid, *others = set(row["PredictionString"].split()[::5]) or {""}
+        if others or not WNID.fullmatch(wnid):
+            raise StimuliError(f"{table}, row {number}: expected one class, as in 'n01751748 111 108 230 366'.")
+        truth[row["ImageId"]] = wnid
     return truth
 
 
 def _read_ground_truth(table: Path) -> dict[str, str]:
-    """Image -> WordNet id, of a number a line. The numbers are the development kit's own, no network's outputs, and
-    its meta.mat says what they mean. Raises StimuliError."""
+    """Image -> WordNet id, of a number a line, which the development kit's meta.mat explains."""
     from scipy.io import loadmat
 
-    expected = f"Its numbers are the development kit's own: put the kit's meta.mat beside it, or give {_SOLUTION}."
-    with foreign("labels", table, StimuliError, expected):
-        meta = io.BytesIO(read_plain(table.with_name("meta.mat")))
-        synsets = loadmat(meta, squeeze_me=True, variable_names=["synsets"])["synsets"]  # type: ignore[arg-type]
-        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-        numbers = enumerate(map(int, read_text(table).split()), 1)
-        return {f"ILSVRC2012_val_{image:08d}": wnids[number] for image, number in numbers}
+    meta = io.BytesIO(read_plain(table.with_name("meta.mat")))
+    synsets = loadmat(meta, squeeze_me=True, variable_names=["synsets"])["synsets"]  # type: ignore[arg-type]
+    wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+    numbers = enumerate(map(int, read_text(table).split()), 1)
+    return {f"ILSVRC2012_val_{image:08d}": wnids[number] for image, number in numbers}
 
 
 def subfolders(folder: Path) -> list[str]:

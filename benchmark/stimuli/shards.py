@@ -4,11 +4,11 @@ folders, byte by byte as they are and one at a time, so that a set is the very s
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
@@ -102,24 +102,21 @@ def _parquet(path: Path, space: str | None) -> Iterator[Packed]:
     with open_plain(path) as file, parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20) as table:
         stated, columns = table.schema_arrow.metadata or {}, table.schema_arrow.names
         features = json.loads(stated.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-        image = _column(path, columns, features, "Image", ("image", "img", "jpg"))
-        label = _column(path, columns, features, "ClassLabel", ("label", "labels", "cls", "class", "wnid"))
+        chosen = []
+        for kind, usual in (("Image", ("image", "img", "jpg")), ("ClassLabel", ("label", "labels", "cls", "wnid"))):
+            typed = [name for name in columns if features.get(name, {}).get("_type") == kind]
+            chosen += ([name for name in usual if name in (typed or columns)] or typed)[:1]
+        if len(chosen) < 2:
+            raise StimuliError(f"{path}: expected columns 'image' and 'label'; it has: {', '.join(columns)}.")
+        image, label = chosen
         names = _class_names(features.get(label, {}).get("names") or (), space)
-        for batch in table.iter_batches(batch_size=16, columns=[image, label]):
+        for batch in table.iter_batches(batch_size=16, columns=chosen):
             for cell, value in zip(batch[image].to_pylist(), batch[label].to_pylist(), strict=True):
                 data, called = (cell["bytes"], cell.get("path")) if isinstance(cell, dict) else (cell, None)
                 if not isinstance(data, bytes):
                     raise StimuliError(f"{path}: '{called}' is only named: the images themselves are not in the shard.")
                 text = "" if value is None else names[value] if names and value >= 0 else str(value)
                 yield Packed((called or "").rpartition("/")[2], text, data)
-
-
-def _column(path: Path, columns: Sequence[str], features: Mapping[str, Any], kind: str, usual: Sequence[str]) -> str:
-    """The column that holds what is wanted, by the features that Hugging Face states, else by its usual name."""
-    typed = [name for name in columns if features.get(name, {}).get("_type") == kind]
-    if not (fitting := [name for name in usual if name in (typed or columns)] or typed):
-        raise StimuliError(f"{path}: no column '{usual[0]}'; it has: {', '.join(columns)}.")
-    return fitting[0]
 
 
 def _class_names(names: Sequence[str], space: str | None) -> Sequence[str]:

@@ -12,7 +12,7 @@ from suites.corruption.cells import seen
 from suites.corruption.compare import compare
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.metrics import FIGURES, metrics
-from suites.corruption.natural import natural_suites
+from suites.corruption.natural import NATURAL
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
 from suites.corruption.score import score, settled
@@ -107,7 +107,7 @@ def _variants() -> dict[str, Suite]:
         variants["plugins"] = replace(_PLAIN, summary=summary, config=plugged)
     named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
     own = {"stylized-imagenet": STYLISED, "suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
-    return {**named, **own, **natural_suites()}
+    return {**named, **own, **NATURAL}
 
 
 SUITE = replace(_PLAIN, variants=_variants(), stopping=EarlyStop(within=within))

@@ -135,7 +135,7 @@ BAD = {
         r"test and train and val.*mean \S+/val\?",
     ),
     "one split": (["Val/x", "Val/y", "Val/z"], r"holds Val, not classes. Did you mean \S+/Val\?"),
-    "no labels": ([""] * 3, "LOC_val_solution.csv of Kaggle, or .*meta.mat"),
+    "no labels": ([""] * 3, "Put their labels beside them: LOC_val_solution.csv of Kaggle, or .*meta.mat"),
 }
 
 
@@ -175,7 +175,7 @@ def test_the_kits_numbers_need_the_kits_classes(build, settings):
         with pytest.raises(StimuliError, match=message):
             add("imagenet-val", folder, settings)
     (folder / "meta.mat").unlink()
-    with pytest.raises(StimuliError, match="own: put the kit's meta"):
+    with pytest.raises(StimuliError, match=r"No such file.*with meta.mat beside it"):
         add("imagenet-val", folder, settings)
 
 
