@@ -72,6 +72,7 @@ FOLDERS = {
     "names": [WORDS[i].replace(" ", "_") for i in OUTPUTS],
     "first words": [WORDS[i].partition(",")[0] for i in OUTPUTS],
     "super-classes": [f"things/kind {i % 3}/{WNIDS[i]}" for i in OUTPUTS],
+    "super-classes with WordNet ids": [f"n02084071/{WNIDS[i]}" for i in OUTPUTS],
     "below an archive's top": [f"imagenetv2-matched-frequency-format-val/{i}" for i in OUTPUTS],
     "parts of a class": [f"{WNIDS[i]}/{7 + at % 2}" for at, i in enumerate(OUTPUTS)],
 }

@@ -105,6 +105,16 @@ def test_parquet_with_own_classes_numbers_or_nameless_images(images, tmp_path, s
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("most", [(500, 9), (2**30, 3)])
+def test_parquet_that_grows_beyond_the_most(most, images, tmp_path, settings, monkeypatch):
+    folder = parquet(tmp_path / "hub/a.parquet", zip(NAMES, images, strict=True), OUTPUTS)
+    monkeypatch.setattr(shards, "MOST", most)
+    with pytest.raises(StimuliError, match="images; refused"):
+        added(folder, settings)
+    assert not list(settings.home.rglob("*.png"))
+
+
+@pytest.mark.slow
 def test_a_webdataset_as_its_library_writes_it(images, published, tmp_path, settings):
     writer = pytest.importorskip("webdataset").TarWriter
     for name, label in (("cls", int), ("json", lambda output: {"label": output, "words": WORDS[output]})):
@@ -146,6 +156,7 @@ BAD = {
     "a link": ([hostile("a.png", tarfile.SYMTYPE, "/etc/passwd"), ("a.cls", b"1")], "is no plain file; refused"),
     "a device": ([hostile("a.png", tarfile.CHRTYPE)], "is no plain file; refused"),
     "a class that leads out": ([("a.png", PNG), ("a.cls", b"../../x")], "'../../x' can be no name"),
+    "a class below another": ([("a.png", PNG), ("a.cls", b"x/y")], "'x/y' can be no name"),
     "a hidden class": ([("a.png", PNG), ("a.cls", b"..")], r"'..' can be no name"),
     "no label": ([("a.png", PNG), ("b.cls", b"1")], "'a.png' has no label"),
     "two images for a label": (
