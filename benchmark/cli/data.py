@@ -87,8 +87,8 @@ def add(
     space: Annotated[str | None, Option("Label space of its categories: geirhos16, imagenet1k, ...")] = None,
     layout: Annotated[str | None, Option("How the folder is laid out: class-folder, masks, coco, ...")] = None,
 ) -> int:
-    """Use a folder that is already on this disk. Nothing is copied, but shards (Parquet of the Hugging Face layout,
-    WebDataset's tars): their images go into class folders."""
+    """Use a folder that is already on this disk. Nothing is copied but the images of shards (Parquet as Hugging Face
+    lays it out, tars of WebDataset), which go into class folders."""
     settings = read_settings()
     place = unpacked(name, expanded(folder).resolve(), space, settings, say) if layout is None else folder
     entry = note(name, place, settings, role=role, space=space, layout=layout, report=say)

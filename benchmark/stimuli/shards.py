@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
@@ -25,12 +24,8 @@ MOST = 400 * 2**30, 4_000_000  # bytes, images
 _FORMATS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"))
 
 
-class Packed(NamedTuple):
-    """An image of a shard: what it is called ("" where it has no name), its class, its file's bytes."""
-
-    name: str
-    label: str
-    data: bytes
+#: An image: what it is called ("" where it has no name), its class, its file's bytes.
+Packed = tuple[str, str, bytes]
 
 
 def unpacked(name: str, folder: Path, space: str | None, settings: Settings, report: Callable[[str], None]) -> Path:
@@ -52,7 +47,7 @@ def unpacked(name: str, folder: Path, space: str | None, settings: Settings, rep
         report(f"{name}: of the splits {', '.join(filter(None, parts))} that of '{part}' is read")
     shards = [path for path in shards if splits[path] == part]
     target, size = settings.home / "unpacked" / name, sum(path.stat().st_size for path in shards)
-    report(f"{name}: {size / 2**30:.2f} GiB in {len(shards)} shards, unpacked into class folders at {target}")
+    report(f"{name}: {size / 2**20:,.0f} MiB in {len(shards)} shards, unpacked into class folders at {target}")
     text = json.dumps([[str(path), *state_of(path)] for path in shards])
     make_folder(target, "shards.json", text, partial(_fill, shards, space), replace=True)
     return target
@@ -66,29 +61,29 @@ def _fill(shards: Sequence[Path], space: str | None, target: Path) -> None:
         for path in shards:
             with foreign("shard", path, StimuliError, "Expected a whole file of images with labels."):
                 for image in _parquet(path, space) if path.suffix == ".parquet" else _webdataset(path):
-                    label, name = _named(path, image, number := f"{len(taken):08d}")
+                    label, name = _named(path, *image, number := f"{len(taken):08d}")
                     place = f"{label}/{name}" if f"{label}/{name}" not in taken else f"{label}/{number}-{name}"
                     taken.add(place)
-                    size += len(image.data)
+                    size += len(image[2])
                     if size > MOST[0] or len(taken) > MOST[1]:
                         raise StimuliError(f"{path}: more than {MOST[0]} bytes or {MOST[1]} images; refused.")
                     (target / place).parent.mkdir(exist_ok=True)
-                    (target / place).write_bytes(image.data)
+                    (target / place).write_bytes(image[2])
     except StimuliError:
         shutil.rmtree(target, ignore_errors=True)
         raise
 
 
-def _named(shard: Path, image: Packed, number: str) -> tuple[str, str]:
+def _named(shard: Path, name: str, label: str, data: bytes, number: str) -> tuple[str, str]:
     """The names of an image's class folder and of its file, made of its number where it has none. Raises StimuliError
     on what would lead elsewhere, and on what is no labelled image."""
-    name, label = image.name, image.label.strip()
+    label = label.strip()
     for text in (name, label):
         if "/" in text or "\\" in text or text.startswith(".") or not text.isprintable() or len(text.encode()) > 200:
             raise StimuliError(f"{shard}: '{text[:80]}' can be no name of a file or class; refused.")
     if label in ("", "-1"):
         raise StimuliError(f"{shard}: the image '{name or number}' has no label: a test split, or not labelled at all.")
-    if not (suffix := next((suffix for magic, suffix in _FORMATS if image.data.startswith(magic)), "")):
+    if not (suffix := next((suffix for magic, suffix in _FORMATS if data.startswith(magic)), "")):
         raise StimuliError(f"{shard}: the image '{name or number}' is no JPEG, PNG or WebP file.")
     return label, name if PurePosixPath(name).suffix.lower() in SUFFIXES else f"{name or number}{suffix}"
 
@@ -116,7 +111,7 @@ def _parquet(path: Path, space: str | None) -> Iterator[Packed]:
                 if not isinstance(data, bytes):
                     raise StimuliError(f"{path}: '{called}' is only named: the images themselves are not in the shard.")
                 text = "" if value is None else names[value] if names and value >= 0 else str(value)
-                yield Packed((called or "").rpartition("/")[2], text, data)
+                yield (called or "").rpartition("/")[2], text, data
 
 
 def _class_names(names: Sequence[str], space: str | None) -> Sequence[str]:
@@ -137,7 +132,7 @@ def _webdataset(path: Path) -> Iterator[Packed]:
         label = texts.get(".cls", b"").decode() or str(json.loads(texts.get(".json", b"{}")).get("label", ""))
         if label and len(images) > 1:
             raise StimuliError(f"{path}: several images for one label: {', '.join(name.name for name, _ in images)}.")
-        yield from (Packed(name.name, label or name.parent.name, data) for name, data in images)
+        yield from ((name.name, label or name.parent.name, data) for name, data in images)
 
 
 def _members(path: Path) -> Iterator[tuple[str, PurePosixPath, bytes]]:

@@ -52,8 +52,7 @@ class Folders:
 
 @dataclass(frozen=True)
 class NaturalSet:
-    """Other photographs of ImageNet's classes. role: of the set; rule: how its authors take an answer; classes: how
-    many it has."""
+    """Other pictures of ImageNet's classes. role: of the set; rule: of its authors; classes: how many it has."""
 
     role: str
     rule: Rule
