@@ -97,7 +97,7 @@ def _parquet(path: Path, space: str | None) -> Iterator[Packed]:
     with open_plain(path) as file, parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20) as table:
         stated, columns = table.schema_arrow.metadata or {}, table.schema_arrow.names
         features = json.loads(stated.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-        chosen = []
+        chosen: list[str] = []
         for kind, usual in (("Image", ("image", "img", "jpg")), ("ClassLabel", ("label", "labels", "cls", "wnid"))):
             typed = [name for name in columns if features.get(name, {}).get("_type") == kind]
             chosen += ([name for name in usual if name in (typed or columns)] or typed)[:1]
