@@ -13,7 +13,8 @@ from benchmark.stimuli.catalogue import NO_ANSWER
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
-from suites.corruption.config import NaturalSet, Rule
+from suites.corruption.config import Folders, NaturalSet, Rule
+from suites.corruption.observe import observe as kept
 from suites.corruption.stylised import score_sets
 
 SETS = {
@@ -46,9 +47,9 @@ def plan(config: NaturalSet, shelf: Shelf) -> Plan:
 
 
 def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
-    """Columns [n]: among, of_all: whether the most probable output is one of the image's class, of the outputs of the
-    set's classes and of all; response: the answer by the rule of the set's authors, the image's category where right.
-    """
+    """As the suite's own; and columns [n] among, of_all: whether the most probable output is one of the image's class,
+    of the outputs of the set's classes and of all. response: the answer by the rule of the set's authors, the image's
+    category where right."""
     n, wnids = len(view.categories), label_space("imagenet1k").classes
     groups = [[wnids[output] for output in outputs] for outputs in subset_groups(config.role).values()]
     number = {name: at for at, group in enumerate(groups or zip(view.categories, strict=True)) for name in group}
@@ -64,7 +65,8 @@ def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
     best = {"among": among, "of_all": of_all}
     right = {rule: (owner[outputs] == owner[truth]) & (owner[truth] >= 0) for rule, outputs in best.items()}
     named = np.array([*view.categories, NO_ANSWER])[best[config.rule]]
-    return {"response": np.where(right[config.rule], view.labels["category"], named), **right}
+    answer = np.where(right[config.rule], view.labels["category"], named)
+    return {**kept(Folders(config.role), view), "response": answer, **right}
 
 
 def score(config: NaturalSet, trials: Trials) -> Sequence[Score]:

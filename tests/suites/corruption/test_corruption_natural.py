@@ -26,6 +26,7 @@ def shown(probabilities, truth, responses=None):
     best = np.asarray(WNIDS)[probabilities.argmax(axis=1)]
     labels = {"category": np.asarray([WNIDS[i] for i in truth])}
     return SimpleNamespace(
+        block=SimpleNamespace(stimuli=SimpleNamespace(space="imagenet1k")),
         probabilities=np.asarray(probabilities, dtype=np.float32), labels=labels, categories=WNIDS,
         responses=best if responses is None else np.asarray(responses),
     )  # fmt: skip
@@ -70,6 +71,8 @@ def test_right_is_the_best_of_the_sets_outputs_or_of_all(name):
     right = got["response"] == np.asarray([WNIDS[groups[i][0]] for i in truth])
     np.testing.assert_array_equal(right, got[rule])
     assert 0.2 < got["of_all"].mean() <= got["among"].mean() < 0.9
+    top = torch.topk(logits, 5).indices.tolist()
+    assert got["top5"].tolist() == [groups[of][0] in row for row, of in zip(top, truth, strict=True)]
     assert (len(groups) == 1000) == bool((got["among"] == got["of_all"]).all())
 
 
