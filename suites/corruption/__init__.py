@@ -28,7 +28,7 @@ IMAGENET, PICTURES, ALL = (("imagenet1k",), ("imagenet1k", "geirhos16"), ("image
 
 _PLAIN = Suite(
     name=NAME,
-    version=1,
+    version=2,
     trial_version=2,
     summary="Accuracy under 15 common corruptions at 5 severities, made on the fly; mCE, stability, unseen cells",
     needs="decisions",

@@ -7,6 +7,7 @@ from math import inf
 from benchmark.contracts import Metric, SuiteFigure
 from benchmark.stimuli.roles import ROLE
 from benchmark.transforms.listing import own_list
+from suites.corruption.calibration import CALIBRATION, SELECTIVE
 from suites.corruption.cells import FAMILIES
 from suites.corruption.definitions import (
     CLEAN,
@@ -93,6 +94,7 @@ ALL = (
     ),
     Metric("accuracy16", "16-way", f"{_OF_16}; mean over corrupted cells", chance=1 / 16, shown=False, ratio=RIGHT16),
     Metric("clean_accuracy16", "clean 16-way", f"{_OF_16}, as they are", chance=1 / 16, shown=False, ratio=CLEAN16),
+    *CALIBRATION,
 )
 
 
@@ -139,4 +141,5 @@ FIGURES = (
         "mCE: errors in percent of AlexNet's, mean over corruptions; lower is better.",
         metrics=("mce", "mce_partial", "mce_measured", "relative_mce", "mean_error"),
     ),
+    SELECTIVE,
 )

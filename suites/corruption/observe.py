@@ -5,15 +5,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from benchmark.contracts import Array, View
+from suites.corruption.calibration import certainty
 from suites.corruption.config import CorruptionConfig, Folders
 
 BEST = 5
 
 
 def observe(config: CorruptionConfig | Folders, view: View) -> Mapping[str, Array]:
-    """Columns [n]: response; probability: of the image's category (NaN where it is none of the observer's); top5:
-    whether it is among the five best; right16: for ImageNet's classes, whether the answer among Geirhos' 16 categories
-    is right (1, 0; -1: the class belongs to none); of: images of the block, where it may stop early."""
+    """Columns [n]: response; probability: of the image's category (NaN where it is none of the observer's); confidence
+    and brier: as of `certainty`; top5: whether the category is among the five best; right16: for ImageNet's classes,
+    whether the answer among Geirhos' 16 categories is right (1, 0; -1: the class belongs to none); of: images of the
+    block, where it may stop early."""
     probabilities = view.probabilities
     place = {name: at for at, name in enumerate(view.categories)}
     truth = np.array([place.get(name, -1) for name in view.labels["category"].tolist()], dtype=int)
@@ -24,6 +26,7 @@ def observe(config: CorruptionConfig | Folders, view: View) -> Mapping[str, Arra
     columns = {
         "response": np.asarray(view.responses),
         "probability": np.where(truth < 0, np.float32(np.nan), own.astype(np.float32)),
+        **certainty(probabilities, truth),
         "top5": (before.sum(axis=1) < BEST) & (truth >= 0),
     }
     if view.block.stimuli.space == "imagenet1k" and len(view.categories) == 1000:

@@ -11,6 +11,7 @@ from benchmark.stats import wilson
 from benchmark.stats.intervals import Floats, percentiles
 from benchmark.stats.sequences import confidence_sequence
 from benchmark.stimuli.roles import ROLE
+from suites.corruption.calibration import calibration
 from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, SweepCell, What
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.definitions import (
@@ -40,7 +41,7 @@ def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]
     if not len(trials):
         return [Score(metric.name, None, "no trials", role=role) for metric in ALL]
     table = CellTable(trials)
-    return [replace(part, role=role) for parts in (_undefined, _cells, _means) for part in parts(table)]
+    return [replace(part, role=role) for parts in (_undefined, _cells, _means, calibration) for part in parts(table)]
 
 
 def role_of(config: CorruptionConfig | Folders) -> str:

@@ -95,10 +95,11 @@ def test_what_settled_an_observation_comes_along(store, other, made):
     assert store.complete("k1")
 
 
-def differing(made, side, response, sure=0.5):
+def differing(made, side, response, sure=0.5, **more):
     run, observer = made.world(side)
     side.put_observation(run, made.observation("k1", observer))
     columns = {"response": np.array(response), "sure": np.full(4, sure)}
+    columns |= {name: np.full(4, value) for name, value in more.items()}
     side.put_chunks(run, [Chunk("k1", 0, 0, columns)])
     return run
 
@@ -256,3 +257,9 @@ def test_parts_of_a_block_by_a_network_that_answers_otherwise_do_not_mix(store, 
         [] if taken else done.conflicts
     )
     assert len(done.conflicts) == (not taken)
+
+
+def test_a_column_more_is_the_same_answer(store, other, made):
+    differing(made, store, ["a", "b", "c", "d"])
+    differing(made, other, ["a", "b", "c", "d"], more=0.5)
+    assert store.merge(other).conflicts == []

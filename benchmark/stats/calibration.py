@@ -1,0 +1,104 @@
+"""How well confidence fits correctness: calibration error, proper losses, accuracy on what is answered with confidence.
+
+Each estimate comes with the influence of every trial, so that means over several tables of the same images, and their
+intervals over images, derive from one function (`pooled`)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import pi, sqrt
+
+import numpy as np
+
+from benchmark.contracts import Array
+from benchmark.stats.intervals import Floats, t_quantile
+
+BINS, FEWEST = 15, 10  # bins of equal mass, with as many trials at least
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """value: of n trials; influence: [n] each trial's part in its error, whose sum is 0 in expectation; bias: what the
+    value may still be too high by."""
+
+    value: float
+    influence: Floats
+    bias: float = 0.0
+
+
+def calibration_error(confidence: Array, right: Array) -> Estimate:
+    """Expected calibration error, debiased: the mean over trials of |accuracy - confidence| of their bin.
+
+    confidence: [n] in [0, 1]; right: [n] bool, n >= 1. Up to 15 bins of equal mass; equal confidences share a bin.
+    A bin's gap d is known with a standard error s, and the mean of |d| is above its size by E|N(d, s)| - |d| (Kumar,
+    Liang and Ma 2019, NeurIPS, section 5: debiasing by the normal approximation; its mean here in closed form, that of
+    the folded normal distribution). What is left of the bias is taken from the lower end of the interval."""
+    from scipy.special import ndtr
+
+    n = len(confidence)
+    bins = max(1, min(BINS, n // FEWEST))
+    edges = np.unique(np.quantile(confidence, np.arange(1, bins) / bins))
+    at = np.searchsorted(edges, confidence)
+    residual = np.asarray(right, dtype=float) - confidence
+    count = np.bincount(at, minlength=len(edges) + 1).astype(float)
+    gap = np.bincount(at, residual, len(count)) / np.maximum(count, 1)
+    spread = np.bincount(at, (residual - gap[at]) ** 2, len(count)) / np.maximum(count - 1, 1)
+    error = np.sqrt(np.where(count > 1, spread, 0.25) / np.maximum(count, 1))
+    share, size = count / n, np.abs(gap)
+    z = size / np.where(error > 0, error, np.inf)
+    bias = np.where(error > 0, error * sqrt(2 / pi) * np.exp(-(z**2) / 2) - 2 * size * ndtr(-z), 0.0)
+    plain, above = float(share @ size), float(share @ bias)
+    slope = np.where(error > 0, 1 + 2 * ndtr(-z), 1.0)  # of the debiased |d| in d: 2 where the bin may be calibrated
+    influence = ((np.sign(gap) * slope)[at] * (residual - gap[at]) + size[at] - plain) / n
+    return Estimate(max(0.0, plain - above), influence, above)
+
+
+def mean_loss(losses: Array) -> Estimate:
+    """The mean of [n] losses, n >= 1."""
+    value = float(np.mean(losses, dtype=float))
+    return Estimate(value, (np.asarray(losses, dtype=float) - value) / len(losses))
+
+
+def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[float]) -> list[Estimate]:
+    """The accuracy on the most confident trials, for each of some shares of all trials in (0, 1] (Geifman and El-Yaniv
+    2017, NeurIPS: selective classification).
+
+    confidence, right: [n], n x each coverage >= 1. Of trials of equal confidence each counts in part, so that their
+    order has no say. The influence holds that of the threshold, with the accuracy near it."""
+    n = len(confidence)
+    order = np.argsort(-confidence, kind="stable")
+    _, group = np.unique(-confidence[order], return_inverse=True)
+    hits = np.asarray(right, dtype=float)[order]
+    tied, ends = np.bincount(group), np.cumsum(np.bincount(group))
+    level = (np.bincount(group, hits) / tied)[group]  # accuracy among equals
+    estimates = []
+    for coverage in coverages:
+        k = coverage * n
+        taken = np.clip((k - (ends - tied)) / tied, 0, 1)[group]
+        value = float(taken @ hits / taken.sum())
+        near, half = min(n - 1, int(k)), max(FEWEST // 2, n // 20)
+        around = float(level[max(0, near - half) : near + half].mean())
+        influence = np.empty(n)
+        influence[order] = (taken * (hits - value) - (around - value) * (taken - coverage)) / k
+        estimates.append(Estimate(value, influence))
+    return estimates
+
+
+def mean_estimate(parts: Sequence[Estimate]) -> Estimate:
+    """The mean of estimates that are made of the same trials."""
+    influence = np.mean([part.influence for part in parts], axis=0)
+    return Estimate(float(np.mean([part.value for part in parts])), influence)
+
+
+def pooled(
+    parts: Sequence[Estimate], images: Sequence[Array], bounds: tuple[float, float], level: float = 0.95
+) -> tuple[float, float | None, float | None]:
+    """(value, low, high) of the mean of estimates of several tables: a t interval over images, all trials of one
+    together, within the bounds; no interval (None) from a single image. images: [n] of each table, whole numbers."""
+    value, bias = (float(np.mean([getattr(part, name) for part in parts])) for name in ("value", "bias"))
+    at = np.concatenate(images)
+    _, place = np.unique(at, return_inverse=True)
+    sums = np.bincount(place, np.concatenate([part.influence for part in parts])) / len(parts)
+    if len(sums) < 2:
+        return value, None, None
+    half = t_quantile(level, len(sums) - 1) * sqrt(float(sums @ sums) * len(sums) / (len(sums) - 1))
+    return value, max(bounds[0], value - bias - half), min(bounds[1], value + half)

@@ -1,0 +1,125 @@
+"""Calibration against slow closed forms and torchmetrics, and intervals that cover."""
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmark.stats.calibration import calibration_error, mean_estimate, mean_loss, pooled, selective_accuracy
+
+COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
+
+
+def answers(rng, n, shift=0.0, sharp=3.0):
+    """Confidences, and answers that are right with a probability that differs by `shift`."""
+    confidence = rng.beta(sharp, 1.5, n)
+    return confidence, rng.random(n) < np.clip(confidence + shift, 0, 1)
+
+
+def slow_error(confidence, right, draws=200_000):
+    """The estimator of Kumar et al. as they compute it, by drawing each bin's accuracy from a normal distribution."""
+    bins = np.searchsorted(np.unique(np.quantile(confidence, np.arange(1, 15) / 15)), confidence)
+    rng, plain, drawn = np.random.default_rng(1), 0.0, 0.0
+    for number in np.unique(bins):
+        part = bins == number
+        residual = right[part] - confidence[part]
+        noise = rng.normal(residual.mean(), residual.std(ddof=1) / math.sqrt(part.sum()), draws)
+        plain += part.mean() * abs(residual.mean())
+        drawn += part.mean() * np.abs(noise).mean()
+    return plain - (drawn - plain)
+
+
+@pytest.mark.parametrize("shift", [-0.2, -0.02, 0.0])
+def test_debiasing_in_closed_form_is_that_by_draws(shift):
+    confidence, right = answers(np.random.default_rng(0), 900, shift)
+    assert calibration_error(confidence, right).value == pytest.approx(max(0, slow_error(confidence, right)), abs=2e-4)
+
+
+def test_on_edges():
+    right = np.array([True] * 30)
+    assert calibration_error(np.ones(30), right).value == 0
+    assert calibration_error(np.ones(30), ~right).value == 1
+    assert calibration_error(np.array([0.25]), np.array([True])).value == pytest.approx(0.75, abs=0.2)
+    confidence, right = answers(np.random.default_rng(2), 400, -0.1)
+    order = np.random.default_rng(3).permutation(400)
+    first, second = (calibration_error(confidence[at], right[at]).value for at in (np.arange(400), order))
+    assert first == pytest.approx(second, abs=1e-12)
+
+
+def test_without_noise_it_is_what_torchmetrics_gives():
+    """In bins of equal mass that are those of equal width, with so many trials that nothing is left to debias."""
+    torch = pytest.importorskip("torch")
+    metrics = pytest.importorskip("torchmetrics.functional.classification")
+    confidence = np.repeat((np.arange(15) + 0.5) / 15, 4000)
+    right = np.random.default_rng(0).random(len(confidence)) < confidence**2
+    theirs = metrics.binary_calibration_error(torch.tensor(confidence), torch.tensor(right, dtype=torch.int), n_bins=15)
+    assert calibration_error(confidence, right).value == pytest.approx(float(theirs), abs=1e-3)
+
+
+def slow_selective(confidence, right, coverage):
+    """The mean over random orders of equals, trial by trial."""
+    k, rng, values = round(coverage * len(right)), np.random.default_rng(0), []
+    for _ in range(4000):
+        order = np.lexsort((rng.random(len(right)), -confidence))
+        values.append(right[order[:k]].mean())
+    return np.mean(values)
+
+
+def test_selective_accuracy_with_ties():
+    rng = np.random.default_rng(5)
+    confidence = np.round(rng.random(60), 1)
+    right = rng.random(60) < confidence
+    found = selective_accuracy(confidence, right, COVERAGES)
+    for coverage, estimate in zip(COVERAGES, found, strict=True):
+        assert estimate.value == pytest.approx(slow_selective(confidence, right, coverage), abs=0.01)
+    assert found[-1].value == right.mean()
+
+
+def test_one_image_has_no_interval():
+    assert pooled([mean_loss(np.array([2.0]))], [np.array([7])], (0, 9)) == (2.0, None, None)
+
+
+def test_a_mean_over_images_has_students_interval():
+    scipy = pytest.importorskip("scipy.stats")
+    losses = np.random.default_rng(0).exponential(1, 50)
+    value, low, high = pooled([mean_loss(losses)], [np.arange(50)], (0, math.inf))
+    expected = scipy.t.interval(0.95, 49, losses.mean(), scipy.sem(losses))
+    assert (value, low, high) == pytest.approx((losses.mean(), *expected))
+    again = pooled([mean_loss(losses)] * 3, [np.arange(50)] * 3, (0, math.inf))
+    assert again == pytest.approx((value, low, high))  # the same images thrice are not more images
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [-0.2, -0.05, 0.0])
+@pytest.mark.parametrize("n", [300, 2000])
+def test_intervals_of_the_calibration_error_cover(n, shift):
+    rng = np.random.default_rng(n)
+    confidence, _ = answers(rng, 400_000)
+    truth = np.abs(np.clip(confidence + shift, 0, 1) - confidence).mean()
+    inside, mean, plain = 0, 0.0, 0.0
+    for _ in range(400):
+        estimate = calibration_error(*answers(rng, n, shift))
+        plain += (estimate.value + estimate.bias) / 400
+        value, low, high = pooled([estimate], [np.arange(n)], (0, 1))
+        inside += low <= truth <= high
+        mean += value / 400
+    assert inside / 400 > 0.93
+    # Where nothing is wrong a part of the bias stays (.47 of .80 of a standard error, for a bin).
+    assert abs(mean - truth) < 0.7 * abs(plain - truth) + 0.005
+
+
+@pytest.mark.slow
+def test_intervals_of_selective_accuracy_cover():
+    rng = np.random.default_rng(0)
+    many = answers(rng, 400_000)
+    truth = [estimate.value for estimate in selective_accuracy(*many, COVERAGES)]
+    inside, of_mean = np.zeros(10), 0
+    for _ in range(400):
+        found = selective_accuracy(*answers(rng, 400), COVERAGES)
+        for at, estimate in enumerate(found):
+            _, low, high = pooled([estimate], [np.arange(400)], (0, 1))
+            inside[at] += low <= truth[at] <= high
+        _, low, high = pooled([mean_estimate(found)], [np.arange(400)], (0, 1))
+        of_mean += low <= np.mean(truth) <= high
+    assert of_mean / 400 > 0.92
+    assert (inside[2:] / 400 > 0.91).all() and (inside[:2] / 400 > 0.85).all(), inside / 400
