@@ -33,13 +33,14 @@ CLAIM = "Does training on TRAIN help on TEST? (Default: every noise against ever
 
 
 def import_scores(
-    path: Annotated[str | Path, Option("A CSV or JSON table, or the folder of critical-band-masking.", kind="path")],
+    path: Annotated[str | Path, Option("A CSV or JSON table, or a known folder.", kind="path")],
     *,
     source: Annotated[str | None, Option("Who published them (default: the file's name).", metavar="NAME")] = None,
     same: Annotated[Sequence[str], Option("Same as our metric of that name (repeatable).", metavar="METRIC")] = (),
     db: Db = None,
 ) -> ScoresReport:
-    """Import published scores of which there are no trials: a CSV or JSON file, or the folder of critical-band-masking.
+    """Import published scores of which there are no trials: a CSV or JSON file, or the folder
+    of critical-band-masking or RobustBench.
 
     Columns: observer, metric, value; where known low, high, level, n, condition, source, suite, note. JSON: a list of
     such records, or {observer: {metric: value}}.

@@ -74,7 +74,7 @@ def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[floa
     for coverage in coverages:
         k = coverage * n
         taken = np.clip((k - (ends - tied)) / tied, 0, 1)[group]
-        value = float(taken @ hits / taken.sum())
+        value = round(float(taken @ hits / taken.sum()), 12)  # parts of equals add up to 1 within rounding
         near, half = min(n - 1, int(k)), max(FEWEST // 2, n // 20)
         around = float(level[max(0, near - half) : near + half].mean())
         influence = np.empty(n)

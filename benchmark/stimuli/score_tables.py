@@ -2,8 +2,9 @@
 
 A table is a CSV file with a header, or JSON: a list of records with the same fields, or {observer: {metric: value}}. A
 folder is read if its layout is known: the tables of critical-band masking (ajaysub110/critical-band-masking,
-`data/network_data`), scores of 89 networks. What its files hold was read from the publisher's code; what a reader must
-know of each metric is in `reported_metrics.yaml`."""
+`data/network_data`), scores of 89 networks; RobustBench's entries for ImageNet (RobustBench/robustbench,
+`model_info/imagenet`). What the files hold was read from the publishers' code; what a reader must know of each metric
+is in `reported_metrics.yaml`."""
 
 import csv
 import io
@@ -110,13 +111,15 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
     not say (None: the file is called like it); metrics: ours by name, whose values lie in a known range. Raises
     ScoresError with file, row and what was expected."""
     if path.is_dir():
-        known = (path / "sb_scores.json").is_file() or (path / "baccs.json").is_file()
-        if source not in (None, SOURCE) or not known:
-            raise ScoresError(
-                f"{path}: not a folder of scores whose layout is known ({SOURCE}: sb_scores.json, baccs.json, "
-                "...). Of other publishers import one CSV or JSON file at a time."
-            )
-        return _read_masking(path)
+        readers = {SOURCE: (_read_masking, MASKING), ROBUSTBENCH: (_read_robustbench, LISTS)}
+        for name, (read, parts) in readers.items():
+            if source in (None, name) and any((path / part).exists() for part in parts):
+                return read(path)
+        layouts = "; ".join(f"{name}: {', '.join(parts)}" for name, (_, parts) in readers.items())
+        raise ScoresError(
+            f"{path}: not a folder of scores whose layout is known ({layouts}). Of other publishers import one CSV or "
+            "JSON file at a time."
+        )
     stated, scores = source or printable(path.stem), []
     for where, row in _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path):
 
@@ -202,7 +205,7 @@ def _json_rows(path: Path) -> Rows:
     yield from ((f"record {at}", row) for at, row in enumerate(table, 1))
 
 
-SOURCE = "critical-band-masking"
+SOURCE, MASKING = "critical-band-masking", ("sb_scores.json", "baccs.json")
 CATEGORIES, TRIALS = 16, 75
 #: Below this a network of 1,000 classes guesses.
 CHANCE = 0.005
@@ -291,3 +294,47 @@ def _object(path: Path) -> Mapping[str, Any]:
 
 def _is_share(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value) and 0 <= value <= 1
+
+
+ROBUSTBENCH = "robustbench"
+#: List of entries -> our name of each number that one may have; "external": where somebody broke more than AutoAttack.
+LISTS: Mapping[str, Mapping[str, str]] = {
+    "Linf": {"clean_acc": "clean_on_5000", "autoattack_acc": "autoattack_linf_4", "external": "strongest_known_linf_4"},
+    "corruptions": {
+        "clean_acc": "natural_of_entry",
+        "corruptions_acc": "imagenet_c_accuracy",
+        "corruptions_mce": "imagenet_c_mce",
+        "corruptions_acc_3d": "three_d_accuracy",
+        "corruptions_mce_3d": "three_d_mce",
+    },
+}
+EVALUATED = 5000  # images, of all that is counted at one budget; means over cells have no interval
+
+
+def _read_robustbench(folder: Path) -> ScoreTables:
+    """Clean accuracy and what is left of it under Linf 4/255 or corruptions, of each entry. Raises ScoresError."""
+    scores = []
+    for path, numbers in ((path, LISTS[part]) for part in LISTS for path in sorted((folder / part).glob("*.json"))):
+        entry = _object(path)
+        remarks = [" ".join(note.split())] if isinstance(note := entry.get("footnote"), str) and note.strip() else []
+        remarks += ["trust: RobustBench marks its evaluation as unreliable"] * bool(entry.get("unreliable"))
+        if entry.get("eps") not in (None, "4/255"):
+            raise ScoresError(f"{path}: 'eps' is {entry['eps']!r:.40}; expected 4/255, or none for corruptions.")
+        given = {name: entry[name] for name in numbers if entry.get(name) not in (None, "")}
+        if "autoattack_acc" in given:
+            given.setdefault("external", given["autoattack_acc"])
+        for name, text in given.items():
+            try:
+                value = float(text)
+            except (TypeError, ValueError):
+                value = -1.0
+            errors = "mce" in name
+            if not 0 <= value <= (1000 if errors else 100):
+                raise ScoresError(f"{path}, '{name}': expected percent, got {text!r:.40}.")
+            known, share = known_metrics()[ROBUSTBENCH, numbers[name]], value if errors else value / 100
+            score = ReportedScore(Named(ROBUSTBENCH, path.stem), numbers[name], share, suite=known.suite)
+            if not name.startswith("corruptions"):
+                low, high = wilson(round(share * EVALUATED), EVALUATED)
+                score = score._replace(low=min(low, share), high=max(high, share), method="wilson", n=EVALUATED)
+            scores.append(score._replace(remarks=(known.caveat, *map(printable, remarks))))
+    return ScoreTables(_once(folder, scores))

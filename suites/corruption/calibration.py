@@ -16,7 +16,7 @@ from benchmark.stats.calibration import (
     pooled,
     selective_accuracy,
 )
-from benchmark.stats.intervals import Floats, wilson
+from benchmark.stats.intervals import wilson
 from suites.corruption.cells import CellTable
 
 COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
@@ -29,7 +29,7 @@ NOT_KEPT = (
 )
 
 
-def certainty(probabilities: Floats, truth: Array) -> Mapping[str, Array]:
+def certainty(probabilities: Array, truth: Array) -> Mapping[str, Array]:
     """Columns [n]: confidence, the probability of the answer; brier, the sum over categories of the squared difference
     between probability and truth (Brier 1950), NaN where the truth is none of the categories.
 
@@ -114,8 +114,8 @@ def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Scor
         value, low, high = pooled(parts, images, (0.0, most))
         more = (*flags, *([] if low is not None else ["one image: no interval"]))
         n, left = sum(map(len, images)), sum(map(len, cells.images)) - sum(map(len, images))
-        at = {"n": n, "excluded": left, "condition": condition, "flags": more}
-        return Score(prefix + name, value, "", low, high, method="t, over images", **at)
+        blank = Score(prefix + name, value, n=n, excluded=left, condition=condition, flags=more)
+        return replace(blank, low=low, high=high, method="t, over images")
 
     for name, losses, most in (("nll", cells.nats, inf), ("brier", cells.brier, 2.0)):
         known = [~np.isnan(part) for part in losses]

@@ -6,6 +6,7 @@ import pytest
 
 from benchmark import plugins
 from benchmark.errors import ScoresError
+from benchmark.stats import wilson
 from benchmark.stimuli.catalogue import Named
 from benchmark.stimuli.score_tables import ReportedScore, check_names, known_metrics, read_scores
 
@@ -160,3 +161,55 @@ def test_a_file_that_is_not_as_published_is_named(name, content, said, masking):
     with pytest.raises(ScoresError, match=said) as caught:
         read_scores(masking)
     assert name in str(caught.value)
+
+
+@pytest.fixture
+def entries(tmp_path):
+    """A list of RobustBench under attacks, with an attack of its own, and one under corruptions."""
+    folder = tmp_path / "robustbench"
+    for name, entry in {
+        "Linf/Own.json": {"clean_acc": "81.48", "autoattack_acc": "58.62", "external": "58.50", "eps": "4/255"}
+        | {"footnote": "Its own attack.\n", "unreliable": True},
+        "Linf/Plain.json": {"clean_acc": "76.52", "autoattack_acc": "0.0", "external": "", "eps": "4/255"},
+        "corruptions/Plain.json": {"clean_acc": "76.72", "corruptions_acc": "39.48", "corruptions_mce": "76.38"}
+        | {"corruptions_acc_3d": None, "eps": None, "footnote": None},
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write(folder, name, json.dumps(entry))
+    return folder
+
+
+def test_entries_of_robustbench_under_names_of_their_own(entries):
+    found = read_scores(entries)
+    values = {(s.observer.name, s.suite, s.metric): (s.value, s.n) for s in found.scores}
+    assert values == {
+        ("Own", "adversarial", "clean_on_5000"): (pytest.approx(0.8148), 5000),
+        ("Own", "adversarial", "autoattack_linf_4"): (pytest.approx(0.5862), 5000),
+        ("Own", "adversarial", "strongest_known_linf_4"): (pytest.approx(0.585), 5000),
+        ("Plain", "adversarial", "clean_on_5000"): (pytest.approx(0.7652), 5000),
+        ("Plain", "adversarial", "autoattack_linf_4"): (0, 5000),
+        ("Plain", "adversarial", "strongest_known_linf_4"): (0, 5000),
+        ("Plain", "corruption", "natural_of_entry"): (pytest.approx(0.7672), 5000),
+        ("Plain", "corruption", "imagenet_c_accuracy"): (pytest.approx(0.3948), 0),
+        ("Plain", "corruption", "imagenet_c_mce"): (pytest.approx(76.38), 0),
+    }
+    own = next(s for s in found.scores if s.observer.name == "Own" and s.metric == "autoattack_linf_4")
+    assert (own.low, own.high) == pytest.approx(wilson(2931, 5000))
+    assert own.remarks[1:] == ("Its own attack.", "trust: RobustBench marks its evaluation as unreliable")
+    assert "5,000 images" in own.remarks[0]
+    assert found.scores[0].observer.source == "robustbench"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"clean_acc": "much"}, "expected percent"),
+        ({"clean_acc": 101}, "percent"),
+        ({"eps": "8/255"}, "expected 4/255"),
+    ],
+)
+def test_entries_that_are_not_as_published_are_refused(entries, change, words):
+    write(entries, "Linf/Plain.json", json.dumps({"clean_acc": "1", "eps": "4/255", **change}))
+    with pytest.raises(ScoresError, match=words) as error:
+        read_scores(entries)
+    assert "Linf/Plain.json" in str(error.value)
