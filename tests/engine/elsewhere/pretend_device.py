@@ -49,6 +49,9 @@ class Elsewhere(torch.Tensor):
     def __repr__(self, **_):
         return f"Elsewhere({self.here})"
 
+    def __format__(self, form):
+        return format(self.here, form)
+
     def tolist(self):
         return self.here.tolist()
 
