@@ -17,15 +17,7 @@ from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS, PREFIX, Entry, Layou
 from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
-from benchmark.stimuli.items import (
-    check_spelling,
-    images_below,
-    list_classes,
-    list_folder,
-    names_classes,
-    subfolders,
-    validation_folder,
-)
+from benchmark.stimuli.items import check_spelling, images_below, is_imagenet, list_classes, list_folder, subfolders
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
@@ -210,8 +202,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
         return "session", "geirhos16"
     named = ({path.parent.name for path in images}, set(subfolders(folder)))
     space = next(filter(None, map(space_of, named)), None)
-    if space is None and (validation_folder(folder) or any(map(names_classes, named))):
-        space = "imagenet1k"
+    space = "imagenet1k" if space is None and is_imagenet(folder, *named) else space
     places = [path.relative_to(folder).parts for path in images]
     if all(len(parts) > 3 and SEVERITY.fullmatch(parts[-3]) for parts in places):
         return "cells", space

@@ -338,10 +338,14 @@ def _spellings(entry: Entry, folder: Path) -> Spellings:
     }
 
 
-def names_classes(names: Collection[str]) -> bool:
-    """Whether folders can only be ImageNet's classes: all are called by names of them, or by the numbers 0 to 999."""
+def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
+    """Whether a folder can only hold ImageNet's classes: its validation images, or class folders (any of `named`) that
+    are called by the names of classes, or by the numbers 0 to 999."""
     every = {str(number) for number in range(1000)}
-    return set(names) == every or (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names))
+    return validation_folder(folder) is not None or any(
+        set(names) == every or (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names))
+        for names in named
+    )
 
 
 def _class_of(where: Path, parts: Sequence[str], entry: Entry, spellings: Spellings) -> tuple[str, str]:
