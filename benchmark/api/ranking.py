@@ -165,16 +165,9 @@ def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
     """Which shape bias? Every measure of how far answers hang on shape or texture, over all suites and their variants:
     side by side, in rank against one another, and where they disagree."""
     with reading(read_settings(db)) as store:
-        scored = store.suites()
+        suites = suites_with_scores(store)
         cards = {row.name: row.card for row in store.observers()}
-    suites = plugins.find_suites(None, scored=scored).suites
-    of = [
-        (name, metric)
-        for name, suite in suites.items()
-        if name in scored
-        for metric in suite.metrics
-        if metric.cue in CUES
-    ]
+    of = [(suite.name, metric) for suite in suites for metric in suite.metrics if metric.cue in CUES]
     tables = [(metric, board) for name, metric in of for board in rank(name, by=metric.name, models=models, db=db)]
     return measured(tables, cards)
 

@@ -54,7 +54,8 @@ def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMe
         column = replace(head, metric=name, title=name, direction="none", experiments=frozenset(), parts="")
         space = board.space if board.space == SPACE else PHOTOGRAPHS
         columns = (column, *(other for other in others if other.clean))
-        alone.append(replace(board, space=space, suite=name, columns=columns))
+        notes = tuple(note for note in board.notes if not note.endswith("not ranked"))  # nothing is ranked here
+        alone.append(replace(board, space=space, suite=name, columns=columns, notes=notes))
     return [CueMeasures(table, links(table, cards), frozenset(textures)) for table in map(_ordered, summaries(alone))]
 
 
