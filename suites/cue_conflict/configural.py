@@ -60,6 +60,7 @@ METRICS = (
             f"accuracy on whole silhouettes - accuracy on {other} ones, object by object",
             "higher" if name == "configural_sensitivity" else "none",
             headline=name == "configural_sensitivity",
+            cue="shape" if name == "configural_sensitivity" else "",
             ratio=_fall(other),
             span=(-1.0, 1.0),
         )
