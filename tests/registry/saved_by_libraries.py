@@ -11,8 +11,8 @@ TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "in
 VISION = {**TINY, "image_size": 32, "patch_size": 8}
 
 
-def save_clip(folder, **settings):
-    """CLIP of transformers with its processor: a shorter side of 32 pixels, or what `settings` say."""
+def save_clip(folder):
+    """CLIP of transformers with its processor: a shorter side of 37 pixels, 32 of them cropped."""
     chars = sorted(ByteLevel.alphabet())
     vocabulary = [*chars, *(f"{c}</w>" for c in chars), "<|startoftext|>", "<|endoftext|>"]
     ids = {token: i for i, token in enumerate(vocabulary)}
@@ -22,7 +22,7 @@ def save_clip(folder, **settings):
         projection_dim=12,
     )  # fmt: skip
     return _save(folder, transformers.CLIPModel, config, transformers.CLIPProcessor(
-        transformers.CLIPImageProcessor(**{"size": {"shortest_edge": 32}, "crop_size": 32, **settings}),
+        transformers.CLIPImageProcessor(size={"shortest_edge": 37}, crop_size=32),
         transformers.CLIPTokenizer(vocab=ids, merges=[]),
     ))  # fmt: skip
 

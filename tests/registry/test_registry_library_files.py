@@ -142,26 +142,6 @@ def hf(name, processor, config, **settings):
     return case
 
 
-def towers(kind, **settings):
-    def case(folder):
-        import transformers
-        from saved_by_libraries import save_clip, save_siglip
-
-        from registry.labels import label_space
-
-        {"clip": save_clip, "siglip": save_siglip}[kind](folder / "net", **settings)
-        theirs = transformers.AutoModel.from_pretrained(folder / "net").eval()
-        feed = transformers.AutoImageProcessor.from_pretrained(folder / "net", backend="pil")
-        words = {"padding": "max_length", "max_length": 64} if kind == "siglip" else {"padding": True}
-        texts = [f"a photo of a {name}." for name in label_space("geirhos16").classes]
-        tokens = transformers.AutoTokenizer.from_pretrained(folder / "net")(texts, return_tensors="pt", **words)
-        return f"hf:{folder / 'net'}", None, lambda images: theirs(
-            **tokens, **feed(images, return_tensors="pt")
-        ).logits_per_image  # fmt: skip
-
-    return case
-
-
 VIT = {**TINY, "image_size": 64, "patch_size": 16}
 SQUARE, EDGE = {"height": 64, "width": 64}, {"shortest_edge": 64}
 PLAIN = transforms.Compose([transforms.Resize(73), transforms.CenterCrop(64), transforms.ToTensor(),
@@ -213,9 +193,10 @@ CASES = {
                        crop_size=SQUARE),
     "hf-efficientnet": hf("EfficientNet", "EfficientNet", {"width_coefficient": 0.1, "depth_coefficient": 0.1,
                                                            "hidden_dim": 128}, size=SQUARE),
-    "zero-shot-clip": towers("clip"),
-    "zero-shot-clip-crop": towers("clip", size={"shortest_edge": 37}),
-    "zero-shot-siglip": towers("siglip"),
+    "hf-swin": hf("Swin", "ViT", {"image_size": 64, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2],
+                                  "window_size": 2}, size=SQUARE),
+    "hf-dinov2-bilinear": hf("Dinov2", "Bit", VIT, size={"shortest_edge": 91}, crop_size=SQUARE, resample=2),
+    "hf-vit-levels": hf("ViT", "ViT", VIT, size=SQUARE, do_rescale=False, image_mean=[120] * 3, image_std=[60] * 3),
 }  # fmt: skip
 
 
@@ -223,8 +204,7 @@ CASES = {
 def test_it_decides_as_its_library_does(name, hundred, nine, folders, tmp_path):
     torch.manual_seed(0)
     arch, weights, plain = CASES[name](tmp_path)
-    asked = {"labels": "geirhos16", "options": {"templates": "single"}} if name.startswith("zero") else {}
-    given = asked or ({} if name.startswith("hf") else {"labels": nine})
+    given = {} if name.startswith("hf") else {"labels": nine}
     card, _ = register("mine", arch, weights, **given, **folders)
     model = load_model(card, folders["place"])
     with torch.inference_mode():

@@ -9,10 +9,10 @@ import torch
 
 from registry.cards import Preprocess
 from registry.errors import CardError, WeightsError
-from registry.families.transformers import fields_of
+from registry.families.transformers import fields_of, require_same_pixels
 from registry.labels import label_space
 from registry.loading import availability, load_model
-from registry.model import LoadedModel, present
+from registry.model import present
 from registry.register import CardFolder, backbone_card, register
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,6 @@ def test_a_folder_answers_as_transformers_does(vit, folders, transformers):
     assert torch.allclose(model.forward(images), wanted, atol=1e-6)
 
 
-IMAGE = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
 SQUARE = {"height": 48, "width": 48}
 
 
@@ -92,15 +91,11 @@ SQUARE = {"height": 48, "width": 48}
 )  # fmt: skip
 def test_a_card_feeds_what_the_processor_feeds(kind, settings, transformers):
     own = getattr(transformers, kind)(**settings)
-    wanted = own(IMAGE, return_tensors="pt")["pixel_values"][0].float()
     how = Preprocess.model_validate(fields_of(json.loads(own.to_json_string())))
-    card = type("Card", (), {"preprocess": how})()
-    model = LoadedModel(card, torch.nn.Identity(), "", label_space("geirhos16"))
-    fed = model.normalise(model.prepare([IMAGE], "card"))[0]
-    assert fed.shape == wanted.shape
-    levels = (fed - wanted).abs() * torch.tensor(how.std).view(3, 1, 1) / how.scale * 255
-    assert levels.mean() < 1.0  # two implementations of one filter
-    assert levels.quantile(0.99) < 4
+    require_same_pixels(own, how)
+    for wrong in ({"mean": (0.45, 0.5, 0.5)}, {"channels": "rgb" if how.channels == "bgr" else "bgr"}):
+        with pytest.raises(ValueError, match="a card cannot say"):
+            require_same_pixels(own, how.model_copy(update=wrong))
 
 
 SIZES = np.random.default_rng(1).integers(30, 200, (200, 2)) * 2 + [1, 0]
