@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -18,12 +18,13 @@ from types import MappingProxyType
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
+import numpy
 import torch
 from torch import Tensor, nn
 
 from registry.conversions import WRAPPERS, conversion, refuse_other_formats
 from registry.errors import WeightsError, some_of
-from registry.files import absence, is_file
+from registry.files import absence, digest_state, is_file
 from registry.foreign import foreign, reason, shown
 from registry.normalisation import statistic, unwrapped
 
@@ -32,15 +33,13 @@ from registry.normalisation import statistic, unwrapped
 # `torch.load(weights_only=True)` takes tensors and plain containers. What training scripts save beside them (`args`,
 # numpy scalars, paths, configurations) is on a list of names below. None of these is imported: an inert stand-in takes
 # the place of each, so that a file can only ever make tensors, containers and stand-ins.
-_NUMBERS = ("Bool", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float16", "Float32",
-            "Float64", "Complex64", "Complex128", "Str", "Bytes", "Object", "DateTime64", "LongLong")  # fmt: skip
 #: Objects whose content is no weights.
 HARMLESS_OBJECTS = (
     *(f"pathlib{room}.{kind}" for room in ("", "._local") for kind in (
         "Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")),
     *(f"numpy.{room}.multiarray.{name}" for room in ("core", "_core") for name in ("scalar", "_reconstruct")),
     *(f"numpy.{room}.numeric._frombuffer" for room in ("core", "_core")),
-    *(f"numpy.dtypes.{kind}DType" for kind in _NUMBERS), "numpy.dtype", "numpy.ndarray",
+    *(f"numpy.dtypes.{kind}" for kind in numpy.dtypes.__all__), "numpy.dtype", "numpy.ndarray",
     "datetime.datetime", "datetime.date", "datetime.timedelta", "datetime.timezone", "uuid.UUID",
     "decimal.Decimal", "fractions.Fraction", "typing.Any",
     "builtins.frozenset", "builtins.slice", "builtins.range",
@@ -185,6 +184,8 @@ def read_content(path: Path) -> Any:
 # by the set's name.
 
 State = dict[str, Tensor]
+Tensors = Mapping[str, Tensor]
+Renew = Callable[[State], State]
 #: Wrappers inside wrappers; a checkpoint that holds itself has no end of them.
 _LEVELS = 8
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|swa|averaged?|averaging|shadow|teacher)(?:$|[._])")
@@ -301,7 +302,7 @@ def _tails(name: str) -> Iterator[tuple[str, str]]:
         yield name[:end], name[end:]
 
 
-def _respelled(state: State, expected: Mapping[str, Tensor]) -> tuple[State, list[str]]:
+def _respelled(state: State, expected: Tensors) -> tuple[State, list[str]]:
     """Without the names of what torch wraps around parts of a network, with the dots that LitEma takes out of names,
     and with weight norm multiplied out where the network has the plain weight; the names of such weights."""
     wrapper = re.compile("(?!)") if any(map(_WRAPPED.search, expected)) else _WRAPPED
@@ -324,7 +325,7 @@ def _respelled(state: State, expected: Mapping[str, Tensor]) -> tuple[State, lis
     return state, multiplied
 
 
-def _sets_in(path: str, state: State, expected: Mapping[str, Tensor]) -> Iterator[WeightSet]:
+def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
     """The set of every prefix under which names of the network are found; the empty prefix among them."""
     state, multiplied = _respelled(state, expected)
     notes = (f"weight norm multiplied out: {_listed(multiplied)}",) if multiplied else ()
@@ -339,7 +340,7 @@ def _sets_in(path: str, state: State, expected: Mapping[str, Tensor]) -> Iterato
         yield WeightSet(path, prefix, state, (shapes[prefix], names[prefix]), notes)
 
 
-def _with_buffers(sets: Sequence[WeightSet], expected: Mapping[str, Tensor]) -> Iterator[WeightSet]:
+def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[WeightSet]:
     """The sets; averages of parameters alone, as torch_ema and LitEma keep them, with the buffers (statistics of batch
     norms) of the plain weights that fit best."""
     plain = min((each for each in sets if each.role == 1), key=lambda each: each.preference, default=None)
@@ -357,11 +358,7 @@ def _with_buffers(sets: Sequence[WeightSet], expected: Mapping[str, Tensor]) -> 
 
 
 def choose(
-    content: Any,
-    expected: Mapping[str, Tensor],
-    key: str | None = None,
-    renew: Callable[[State], State] = dict,
-    ignore: Sequence[str] = (),
+    content: Any, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice | None:
     """The network's weights in what a checkpoint held; None where there are none (under `key`).
 
@@ -383,11 +380,16 @@ def choose(
         return WeightChoice(best.name, best.state)
     rivals = [other for other in sets if other is not best and 2 * other.fits[0] > best.fits[0] > 0]
     equals = [other for other in rivals if other.fits == best.fits]
-    doubtful = [other for other in equals if other in wanted and other.role == best.role and best.name]
-    doubtful = [other for other in doubtful if 2 * best.fits[0] > len(expected) and not _alike(best, other, expected)]
-    if doubtful:
-        keys = [f"--key {each.name}" for each in (best, *doubtful)]
-        raise WeightsError(f"{len(keys)} networks fit alike, and nothing says which to take: {' or '.join(keys[:9])}.")
+
+    def own(each: WeightSet) -> str:
+        pairs = {name: each.state.get(each.prefix + name) for name in expected}
+        return digest_state({name: tensor for name, tensor in pairs.items() if tensor is not None})
+
+    alike = [other for other in equals if other in wanted and other.role == best.role]
+    if alike and best.name and 2 * best.fits[0] > len(expected):
+        keys = [f"--key {each.name}" for each in (best, *(other for other in alike if own(other) != own(best)))]
+        if keys[1:]:
+            raise WeightsError(f"{len(keys)} networks fit alike; nothing says which to take: {' or '.join(keys[:9])}.")
     choice = _sorted_out(best, rivals, expected, keyed=bool(key), ignore=ignore)
     beside = list[str]()
     if best.path:  # what stands in the file beside all sets of weights
@@ -397,14 +399,8 @@ def choose(
     return replace(choice, others=others, ignored=(*beside, *choice.ignored))
 
 
-def _alike(first: WeightSet, other: WeightSet, expected: Iterable[str]) -> bool:
-    """Whether two sets are the same weights under two names."""
-    pairs = [(each.state.get(each.prefix + name) for each in (first, other)) for name in expected]
-    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
-
-
 def _sorted_out(
-    best: WeightSet, rivals: Sequence[WeightSet], expected: Mapping[str, Tensor], *, keyed: bool, ignore: Sequence[str]
+    best: WeightSet, rivals: Sequence[WeightSet], expected: Tensors, *, keyed: bool, ignore: Sequence[str]
 ) -> WeightChoice:
     """What stands with a set of weights: the network's, statistics of its input, what is left out, and the rest."""
     copies = tuple(other.prefix for other in rivals if other.path == best.path and other.prefix)
@@ -437,11 +433,7 @@ def _sorted_out(
 
 
 def read_weights(
-    path: Path,
-    expected: Mapping[str, Tensor],
-    key: str | None = None,
-    renew: Callable[[State], State] = dict,
-    ignore: Sequence[str] = (),
+    path: Path, expected: Tensors, key: str | None = None, renew: Renew = dict, ignore: Sequence[str] = ()
 ) -> WeightChoice:
     """The weights of a checkpoint (.safetensors, or a PyTorch file) for a network whose state dict has `expected`.
 
@@ -512,7 +504,7 @@ class Misfit:
     shapes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
     @classmethod
-    def between(cls, state: Mapping[str, Tensor], want: Mapping[str, Tensor]) -> Misfit:
+    def between(cls, state: Tensors, want: Tensors) -> Misfit:
         """Of a file's tensors and a network's; counters of batch norms may lack."""
         missing = [name for name in want if name not in state and not name.endswith("num_batches_tracked")]
         pairs = {name: (tuple(state[name].shape), tuple(want[name].shape)) for name in want if name in state}

@@ -134,19 +134,8 @@ KEYWORDS = frozenset({
         "output_stride", "patch_size", "qkv_bias", "reg_tokens", "stem_type", "stem_width",
         "strict_img_size", "transform_input", "width_mult", "window_size",
 })  # fmt: skip
-_TEXTS = (
-    "convert",
-    "file",
-    "head",
-    "ignore",
-    "install",
-    "key",
-    "prompts",
-    "repository",
-    "templates",
-    "text_head",
-    "trained_on",
-)
+_NAMES = ("convert", "file", "head", "ignore", "install", "key", "prompts", "repository")
+_TEXTS = (*_NAMES, "templates", "text_head", "trained_on")
 _OPTIONS = (*_TEXTS, "api", "boxes", "kwargs", "p", "answer")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _INSIDE = re.compile(r"(?!.*\.\.)(?:package:[A-Za-z_]\w*/[\w.*+-]+(/[\w.*+-]+)*|builtin:[\w.-]+(/[\w.-]+)*)")
