@@ -18,6 +18,9 @@ WRAPPERS = (
     "state_dict_ema", "model_ema", "ema", "ema_state_dict",
     "state_dict", "model_state_dict", "model", "net", "shadow", "module",
 )  # fmt: skip
+_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+#: Beginnings of the names of what training code keeps beside weights.
+_OTHERS = ("optimizer", "scheduler", "sampler", "scaler")
 _SAVE = "import torch, safetensors.torch as st; "
 _LOAD = 'torch.load({}, map_location="cpu", weights_only=False)'
 #: Tensors by name out of whatever was saved: modules, wrappers, DTensors, and the packed layers of quantised networks.
@@ -123,27 +126,28 @@ def refuse_folder(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> None:
     if is_file(folder / "adapter_config.json"):
         raise WeightsError(_adapter(folder, arch, kwargs))
     for index in () if is_file(folder / "model.safetensors") else sorted(folder.glob("*.index.json")):
-        code = (
-            f"import json, pathlib, torch, safetensors.torch as st; d = pathlib.Path({json.dumps(str(folder))}); "
-            f'files = sorted(set(json.loads((d / {json.dumps(index.name)}).read_text())["weight_map"].values())); '
-            'read = lambda p: st.load_file(p) if p.suffix == ".safetensors" else torch.load(p, weights_only=True); '
-            "s = {n: t for file in files for n, t in read(d / file).items()}; "
-            f'st.save_file({_DENSE}, d / "model.safetensors", {{"format": "pt"}})'
-        )
         target = folder if is_whole else folder / "model.safetensors"
-        raise WeightsError(
-            f"{shown(folder)} holds weights in shards ({index.name}). Join them: {_python(code)} and register "
-            f"{shown(target)}."
-        )
+        line = f"{_joined(index)} and register {shown(target)}"
+        raise WeightsError(f"{shown(folder)} holds weights in shards ({index.name}). Join them: {line}.")
     files = [
-        path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+        path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and not path.name.startswith(_OTHERS)
     ]
-    files = [path for path in files if not path.name.startswith(("optimizer", "scheduler", "sampler", "scaler"))]
     if files and not is_whole:
         raise WeightsError(
             f"{shown(folder)} is a folder without config.json, which would say its architecture. Give the file: "
             f"--weights {' or '.join(shlex.quote(str(path)) for path in files[:5])}"
         )
+
+
+def _joined(index: Path) -> str:
+    """The command that makes one file of shards."""
+    return _python(
+        f"import json, pathlib, torch, safetensors.torch as st; i = pathlib.Path({json.dumps(str(index))}); "
+        'files = sorted(set(json.loads(i.read_text())["weight_map"].values())); '
+        'read = lambda p: st.load_file(p) if p.suffix == ".safetensors" else torch.load(p, weights_only=True); '
+        "s = {n: t for file in files for n, t in read(i.parent / file).items()}; "
+        f'st.save_file({_DENSE}, i.parent / "model.safetensors", {{"format": "pt"}})'
+    )
 
 
 def _adapter(folder: Path, arch: str, kwargs: Mapping[str, Any]) -> str:

@@ -224,10 +224,9 @@ def register(
 
     arch: "timm:NAME", "torchvision:NAME", "python:MODULE:FUNCTION", "python:FILE:FUNCTION", "export" (weights: a .pt2
     program) or a member of a family (see `registry.families`); weights: a checkpoint, or "random:SEED" for the
-    architecture before training; labels: a label space or mapping file ("imagenet1k"); key: the weights to take where a
-    file holds several; ignore: patterns of its keys to leave out; arch_option: NAME=VALUE for the architecture's
-    constructor; replaces: take the place of a registered card of that name; options: of a family alone;
-    overrides: fields of `Preprocess`; None leaves the architecture's own.
+    architecture before training; labels: a label space or mapping file ("imagenet1k"); key, ignore: which weights of a
+    file to take, and patterns of keys to leave out; arch_option: NAME=VALUE for the constructor; replaces: take the
+    place of a registered card of that name; options: of a family alone; overrides: fields of `Preprocess`.
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
     UnknownName. Nothing is written unless every check holds."""

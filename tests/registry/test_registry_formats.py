@@ -45,10 +45,6 @@ READ = {
     "a state dict": (lambda s: s, "the whole file"),
     "with `args`, numpy scalars, paths": (script, "model; ignored: args, epoch, best, history, queue"),
     "under any prefix": (lambda s: {"state_dict": under("wrapped.by.us.", s)}, "state_dict.wrapped.by.us"),
-    "`DataParallel`, `torch.compile`": (lambda s: under("module._orig_mod.", s), "module"),
-    "`AveragedModel`": (
-        lambda s: {**under("module.", s), "n_averaged": torch.tensor(5)}, "module; ignored: n_averaged",
-    ),
     "thop, losses, optimizer": (
         lambda s: {"state_dict": {**s, **COUNTERS, "conv1.0.total_ops": torch.zeros(1)},
                    "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}},
@@ -60,11 +56,6 @@ READ = {
     "Lightning with an average inside": (
         lambda s: {"state_dict": {**under("model.", zeros(s)), **under("ema_model.", s)}, "loops": {}},
         "state_dict.ema_model; state_dict.model would fit too",
-    ),
-    "Lightning's `WeightAveraging`": (
-        lambda s: {"state_dict": under("net.", s), "current_model_state": under("net.", zeros(s)),
-                   "averaging_state": {"n_averaged": torch.tensor(2)}},
-        "state_dict.net; current_model_state.net would fit too",
     ),
     "teacher and student": (
         lambda s: {"student": under("backbone.", zeros(s)), "teacher": under("backbone.", s)},
@@ -107,16 +98,6 @@ def saved_object(state, path):
     torch.save({"state_dict": state, "trainer": Trainer()}, path)
 
 
-def scripted(state, path):
-    module = torch.nn.Linear(2, 2)
-    torch.jit.trace(module, torch.zeros(1, 2)).save(path)
-
-
-def program(state, path):
-    exported = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
-    torch.export.save(exported, path)
-
-
 def headless(state, path):
     torch.save({name: value for name, value in state.items() if not name.startswith("fc")}, path)
 
@@ -129,9 +110,7 @@ def large_head(state, path):
 #: row of the table -> (file, writer, what the error says)
 REFUSED = {
     "an object of a class of one's own": ("net.pt", saved_object, r"holds '[\w.]+\.Trainer'.*python -c"),
-    "TorchScript": ("net.pt", scripted, r"TorchScript program.*torch\.jit\.load.*--arch export"),
     "ONNX": ("net.onnx", lambda state, path: path.write_bytes(b"\x08\x07"), r"ONNX file.*torch\.export\.save"),
-    "an exported program as weights": ("net.pt2", program, "exported program.*--arch export"),
     "a backbone without a head": ("net.pt", headless, "Only the head is missing.*bench register mine .*--probe world"),
     "21,843 outputs": ("net.pt", large_head, "class count 21843 does not fit the label space: --labels imagenet21k"),
 }  # fmt: skip
