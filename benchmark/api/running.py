@@ -33,7 +33,7 @@ from benchmark.variables import keep_cublas_repeatable
 from registry.cards import ModelCard, read_cards, select_cards
 
 if TYPE_CHECKING:
-    from benchmark.engine.estimating import Estimate
+    from benchmark.engine.estimating import CostEstimate
     from benchmark.engine.run import RunReporter, StoredElsewhere
 
 
@@ -267,7 +267,7 @@ def run_here(
         return execute(prepared.tasks, store, prepared.settings, options, reporter)
 
 
-def estimates(prepared: Prepared, *, only_long: bool = False) -> list[Estimate]:
+def estimates(prepared: Prepared, *, only_long: bool = False) -> list[CostEstimate]:
     """What a plan would cost, and what of it is stored: a line per task that applies. Runs nothing. only_long: [] of a
     plan that takes no more than some minutes, and of a cluster's, whose time is not known here."""
     from benchmark.engine import estimating

@@ -22,7 +22,7 @@ from benchmark.cli.printing import safe_console, say, table_console
 from benchmark.display import duration, masked
 
 if TYPE_CHECKING:
-    from benchmark.engine.estimating import Estimate
+    from benchmark.engine.estimating import CostEstimate
 
 #: Rows of the estimate that are shown before a run: the costliest.
 SHOWN = 20
@@ -47,7 +47,7 @@ def agreed(prepared: Prepared, *, yes: bool) -> bool:
     return click.confirm("Start?", default=False, err=True)
 
 
-def estimate_table(lines: Sequence[Estimate], title: str) -> Table:
+def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
     """A row per model, suite and space: trials, how many are stored, what the others cost."""
     table = Table("model", "suite", "space", title=masked(title), title_justify="left")
     for column in ("trials", "cached", "about"):

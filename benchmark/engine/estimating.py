@@ -26,7 +26,7 @@ USUAL, FEW_PASSES = 0.003, 3_000
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """One line of the dry run. cached: trials already stored; seconds: for the others, None where the speed is not
     known."""
 
@@ -39,7 +39,7 @@ class Estimate:
     seconds: float | None
 
 
-def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> Iterator[Estimate]:
+def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> Iterator[CostEstimate]:
     """One line per task that applies. Speeds are those that tuning measured on this device."""
     with ExitStack() as open_until_here:
         opened = open_store(settings.db, write=False) if is_there(settings.db) else None
@@ -73,10 +73,10 @@ def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
                 note = "not timed yet: its first run tunes it"
             else:
                 note = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
-            yield Estimate(name, task.suite.name, task.space, task.trials, cached, note, seconds)
+            yield CostEstimate(name, task.suite.name, task.space, task.trials, cached, note, seconds)
 
 
-def long_plan(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> list[Estimate]:
+def long_plan(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> list[CostEstimate]:
     """The estimates of a plan that takes long; [] where it does not."""
     if expected_seconds(tasks, settings, device) < LONG:
         return []  # no model was loaded for it
@@ -120,7 +120,7 @@ def _speeds(tasks: Sequence[Task], settings: Settings, device: str) -> dict[str,
     return devices.remembered_seconds(cards.values(), device, settings.tuning)
 
 
-def total(lines: Sequence[Estimate]) -> str:
+def total(lines: Sequence[CostEstimate]) -> str:
     """The last line of the dry run: what all of it would cost, as far as that is known."""
     owed = [line for line in lines if line.cached < line.trials]
     timed = [line.seconds for line in owed if line.seconds is not None]

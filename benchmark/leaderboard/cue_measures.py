@@ -87,12 +87,12 @@ def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
         for side, values in ((link.x, link.xs), (link.y, link.ys))
     )
     signs = [(xs[i] - xs[j]) * (ys[i] - ys[j]) for i, j in combinations(range(len(xs)), 2)]
-    told = [sign for sign in signs if sign]
+    decided = [sign for sign in signs if sign]
     first, second = (average_ranks(np.array(values), True).tolist() for values in (xs, ys))
     each = [(network.name, x, y) for network, x, y in zip(link.observers, first, second, strict=True)]
     each.sort(key=lambda row: (-abs(row[1] - row[2]), row[0]))
     apart = tuple(row for row in each[:NAMED] if row[1] != row[2])
-    return Disagreement(link, sum(sign < 0 for sign in told) / len(told) if told else None, apart)
+    return Disagreement(link, sum(sign < 0 for sign in decided) / len(decided) if decided else None, apart)
 
 
 def measure_tables(cue: CueMeasures) -> list[Table]:
