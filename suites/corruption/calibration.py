@@ -1,12 +1,14 @@
 """Whether confidence fits correctness, on images as they are and under corruption: from stored trials alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, log
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Score, SuiteFigure
+from benchmark.contracts import Array, Metric, Score, SuiteFigure, Trials
+from benchmark.contracts.suite import Direction
+from benchmark.contracts.trials import alike
 from benchmark.stats.calibration import (
     FEWEST,
     Estimate,
@@ -17,11 +19,14 @@ from benchmark.stats.calibration import (
     selective_accuracy,
 )
 from benchmark.stats.intervals import wilson
+from benchmark.stimuli.roles import ROLE
 from suites.corruption.cells import CellTable
 
+SELECTIVE_NAME = "selective_accuracy"
 COVERAGES = tuple(tenth / 10 for tenth in range(1, 11))
-#: Negative logarithm of the least probability that float32 holds: what a probability of 0 counts as.
-MOST_NATS = 149 * float(np.log(2))
+#: The least probability above 0 that float32 holds: what 0 counts as.
+LEAST = 2.0**-149
+MOST_NATS = -log(LEAST)
 #: Confidence was not always kept: such trials have no numbers but the likelihood's.
 NOT_KEPT = (
     "no confidence of its answers is stored: people and published networks only decide, and trials of older versions "
@@ -29,7 +34,7 @@ NOT_KEPT = (
 )
 
 
-def certainty(probabilities: Array, truth: Array) -> Mapping[str, Array]:
+def certainty(probabilities: Array, truth: Array) -> dict[str, Array]:
     """Columns [n]: confidence, the probability of the answer; brier, the sum over categories of the squared difference
     between probability and truth (Brier 1950), NaN where the truth is none of the categories.
 
@@ -40,35 +45,27 @@ def certainty(probabilities: Array, truth: Array) -> Mapping[str, Array]:
     return {"confidence": confidence.astype(np.float32), "brier": np.where(truth < 0, np.nan, brier).astype(np.float32)}
 
 
-def _metrics() -> Iterator[Metric]:
-    for prefix, title, where in (("", "", "mean over corrupted cells"), ("clean_", "clean ", "images as they are")):
-        losses = (
-            (
-                "ece",
-                "ECE",
-                "expected calibration error of the answer's probability, 15 bins of equal mass, debiased",
-                1.0,
-            ),
-            ("nll", "NLL", "negative log-likelihood of the image's category, nats", inf),
-            ("brier", "Brier", "sum over categories of (probability - truth) squared", 2.0),
-        )
+def calibration_metrics(role: str, where: str = "mean over corrupted cells") -> Iterator[Metric]:
+    """The metrics on a role, and beside them on the images as they are."""
+    losses = (
+        ("ece", "ECE", "expected calibration error of the answer's probability, 15 bins of equal mass, debiased", 1.0),
+        ("nll", "NLL", "negative log-likelihood of the image's category, nats", inf),
+        ("brier", "Brier", "sum over categories of (probability - truth) squared", 2.0),
+        (SELECTIVE_NAME, "selective", "accuracy on the most confident tenth, two tenths, ..., mean over the ten", 1.0),
+    )
+    for prefix, title, shown, on in (("", "", where, role), ("clean_", "clean ", "images as they are", ROLE)):
         for name, short, text, most in losses:
-            yield Metric(
-                prefix + name, title + short, f"{text}; {where}", direction="lower", shown=False, span=(0.0, most)
-            )
-        text = "accuracy on the most confident tenth, two tenths, ... of the images, mean over the ten"
-        yield Metric(
-            f"{prefix}selective_accuracy", f"{title}selective", f"{text}; {where}", shown=False, span=(0.0, 1.0)
-        )
+            way: Direction = "higher" if name == SELECTIVE_NAME else "lower"
+            metric = Metric(prefix + name, title + short, f"{text}; {shown}", direction=way, role=on, shown=False)
+            yield replace(metric, span=(0.0, most))
 
 
-CALIBRATION = tuple(_metrics())
 SELECTIVE = SuiteFigure(
     "curve",
     "corruption-selective",
     "Accuracy on what is answered with confidence",
     "Accuracy on the most confident share of the images under corruption, mean over cells.",
-    metrics=("selective_accuracy",),
+    metrics=(SELECTIVE_NAME,),
     conditions="most confident (?P<share>[.0-9]+)",
     along="share",
     axes=("share of the images", "accuracy"),
@@ -87,26 +84,33 @@ class _Cells:
     nats: list[Array]
 
     @classmethod
-    def of(cls, table: CellTable, columns: Sequence[int]) -> "_Cells":
-        blank = np.full(len(table.trials), np.nan)
-        confidence, brier, probability = (
-            np.asarray(table.trials.columns.get(name, blank), dtype=float)
-            for name in ("confidence", "brier", "probability")
-        )
-        least = np.exp2(-149.0)
-        nats = -np.log(np.maximum(probability, least, where=~np.isnan(probability), out=probability.copy()))
-        right = table.hits["right"][table.row, table.column]
-        places = [np.flatnonzero(table.column == at) for at in columns]
-        each = [[values[place] for place in places] for values in (table.row, right, confidence, brier, nats)]
-        return cls(*each)
+    def of(cls, trials: Trials, image: Array, right: Array, places: Sequence[Array]) -> "_Cells":
+        blank = np.full(len(trials), np.nan)
+        names = ("confidence", "brier", "probability")
+        confidence, brier, probability = (np.asarray(trials.columns.get(name, blank), dtype=float) for name in names)
+        nats = -np.log(np.where(probability < LEAST, LEAST, probability))
+        columns = (image, right, confidence, brier, nats)
+        return cls(*([values[place] for place in places] for values in columns))
 
 
 def calibration(table: CellTable) -> Iterator[Score]:
     """All scores of one observer: over the corrupted cells, each counting alike, and on the clean images."""
-    if table.impaired:
-        yield from _scores("", _Cells.of(table, table.columns(table.impaired)), table.flags_of(table.impaired))
-    if table.clean:
-        yield from _scores("clean_", _Cells.of(table, [0]), table.flags)
+    right = table.hits["right"][table.row, table.column]
+    at, clean = table.columns(table.impaired), [0] if table.clean else []
+    for prefix, columns, flags in (("", at, table.flags_of(table.impaired)), ("clean_", clean, table.flags)):
+        places = [np.flatnonzero(table.column == column) for column in columns]
+        if places:
+            yield from _scores(prefix, _Cells.of(table.trials, table.row, right, places), flags)
+
+
+def set_calibration(trials: Trials, role: str, flags: tuple[str, ...]) -> Iterator[Score]:
+    """The same of a set of other pictures and of the photographs, as far as they were shown."""
+    for prefix, own, more in (("", role, flags), ("clean_", ROLE, ())):
+        part = trials.of(own)
+        if len(part):
+            right = alike(part.coded("response"), part.coded("category"))
+            cells = _Cells.of(part, part.coded("stimulus").codes, right, [np.arange(len(part))])
+            yield from (replace(row, role=own) for row in _scores(prefix, cells, more))
 
 
 def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Score]:
@@ -127,7 +131,7 @@ def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Scor
         floor = sum(int((part >= MOST_NATS * (1 - 1e-6)).sum()) for part in losses) if name == "nll" else 0
         note = (f"{floor} probabilities of 0 count as {MOST_NATS:.0f} nats",) if floor else ()
         yield replace(row, flags=(*row.flags, *note))
-    selective, whole = "selective_accuracy", len(np.unique(np.concatenate(cells.images)))
+    selective, whole = SELECTIVE_NAME, len(np.unique(np.concatenate(cells.images)))
     if any(np.isnan(part).any() for part in cells.confidence):
         yield from (Score(prefix + name, None, NOT_KEPT) for name in ("ece", selective))
         return

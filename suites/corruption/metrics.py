@@ -7,7 +7,7 @@ from math import inf
 from benchmark.contracts import Metric, SuiteFigure
 from benchmark.stimuli.roles import ROLE
 from benchmark.transforms.listing import own_list
-from suites.corruption.calibration import CALIBRATION, SELECTIVE
+from suites.corruption.calibration import SELECTIVE, calibration_metrics
 from suites.corruption.cells import FAMILIES
 from suites.corruption.definitions import (
     CLEAN,
@@ -94,7 +94,7 @@ ALL = (
     ),
     Metric("accuracy16", "16-way", f"{_OF_16}; mean over corrupted cells", chance=1 / 16, shown=False, ratio=RIGHT16),
     Metric("clean_accuracy16", "clean 16-way", f"{_OF_16}, as they are", chance=1 / 16, shown=False, ratio=CLEAN16),
-    *CALIBRATION,
+    *calibration_metrics(ROLE),
 )
 
 

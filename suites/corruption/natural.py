@@ -13,6 +13,7 @@ from benchmark.stimuli.catalogue import NO_ANSWER
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
+from suites.corruption.calibration import calibration_metrics, certainty
 from suites.corruption.config import Folders, NaturalSet, Rule
 from suites.corruption.observe import observe as kept
 from suites.corruption.stylised import score_sets
@@ -49,7 +50,7 @@ def plan(config: NaturalSet, shelf: Shelf) -> Plan:
 def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
     """As the suite's own; and columns [n] among, of_all: whether the most probable output is one of the image's class,
     of the outputs of the set's classes and of all. response: the answer by the rule of the set's authors, the image's
-    category where right."""
+    category where right; confidence, probability, brier: of the set's classes by that rule."""
     n, wnids = len(view.categories), label_space("imagenet1k").classes
     groups = [[wnids[output] for output in outputs] for outputs in subset_groups(config.role).values()]
     number = {name: at for at, group in enumerate(groups or zip(view.categories, strict=True)) for name in group}
@@ -66,7 +67,17 @@ def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
     right = {rule: (owner[outputs] == owner[truth]) & (owner[truth] >= 0) for rule, outputs in best.items()}
     named = np.array([*view.categories, NO_ANSWER])[best[config.rule]]
     answer = np.where(right[config.rule], view.labels["category"], named)
-    return {**kept(Folders(config.role), view), "response": answer, **right}
+    # Probabilities of classes: among the set's, or with all other outputs together as one more.
+    classes = np.zeros((len(truth), max(number.values()) + 2))
+    np.add.at(classes.T, owner[:n], view.probabilities.T)
+    if config.rule == "among":
+        classes[:, -1] = 0
+        classes /= np.maximum(classes.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    rows, own = np.arange(len(truth)), owner[best[config.rule]]
+    sure = {"confidence": classes[rows, own], "probability": classes[rows, owner[truth]]}
+    columns = kept(Folders(config.role), view) | certainty(classes, owner[truth])
+    columns |= {name: values.astype(np.float32) for name, values in sure.items()}
+    return {**columns, "response": answer, **right}
 
 
 def score(config: NaturalSet, trials: Trials) -> Sequence[Score]:
@@ -89,7 +100,8 @@ def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
     headline = own("accuracy", "top-1", said[rule], role=role, headline=True, chance=None if n == 113 else 1 / n)
     second = others(f"accuracy_{other}", f"top-1 {other.replace('_', ' ')}", said[other], role=role)
     natural = own("validation_accuracy", "validation", "as top-1, validation images of these classes", role=ROLE)
-    return (headline, second, natural) if n < 1000 else (headline, natural)
+    confident = calibration_metrics(role, "by the rule of its authors")
+    return (headline, *([second] if n < 1000 else []), natural, *confident)
 
 
 def _suite(title: str, config: NaturalSet) -> Suite:

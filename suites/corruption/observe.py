@@ -1,7 +1,5 @@
 """What is kept of each answer."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from benchmark.contracts import Array, View
@@ -11,7 +9,7 @@ from suites.corruption.config import CorruptionConfig, Folders
 BEST = 5
 
 
-def observe(config: CorruptionConfig | Folders, view: View) -> Mapping[str, Array]:
+def observe(config: CorruptionConfig | Folders, view: View) -> dict[str, Array]:
     """Columns [n]: response; probability: of the image's category (NaN where it is none of the observer's); confidence
     and brier: as of `certainty`; top5: whether the category is among the five best; right16: for ImageNet's classes,
     whether the answer among Geirhos' 16 categories is right (1, 0; -1: the class belongs to none); of: images of the
@@ -23,7 +21,7 @@ def observe(config: CorruptionConfig | Folders, view: View) -> Mapping[str, Arra
     # Fewer than five categories come before the right one; of equal ones the first comes first.
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]
     before = (probabilities > own[:, None]) | ((probabilities == own[:, None]) & earlier)
-    columns = {
+    columns: dict[str, Array] = {
         "response": np.asarray(view.responses),
         "probability": np.where(truth < 0, np.float32(np.nan), own.astype(np.float32)),
         **certainty(probabilities, truth),

@@ -8,6 +8,7 @@ from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite,
 from benchmark.errors import MissingStimuli
 from benchmark.stats import ratio_score
 from benchmark.stimuli.roles import ROLE
+from suites.corruption.calibration import calibration_metrics, set_calibration
 from suites.corruption.cells import SEEN
 from suites.corruption.config import CorruptionConfig
 from suites.corruption.observe import observe
@@ -33,16 +34,18 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
 
 
 def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
-    """Each metric on its own set, with the reason where that is missing; flags: of those on other sets than the
-    photographs."""
+    """Each metric on its own set, with the reason where that is missing, and what confidence is worth there; flags: of
+    those on other sets than the photographs."""
     present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
     scores = []
     for metric in metrics:
+        if metric.ratio is None and metric.role not in trials.missing:
+            continue
         if metric.role in trials.missing:
             scores.append(Score(metric.name, None, trials.missing[metric.role], role=metric.role))
         elif metric.role in present or not present:
             scores.append(ratio_score(metric, trials, flags=flags if metric.role != ROLE else ()))
-    return scores
+    return [*scores, *(set_calibration(trials, metrics[0].role, flags) if present else ())]
 
 
 def seen(tags: Sequence[str], trials: Trials) -> Array:
@@ -73,11 +76,12 @@ METRICS = (
     Metric("stylised_top5", "stylised top-5", f"{_TOP5}, stylised images", role=STYLISED_ROLE, ratio=_top5),
     Metric("natural_accuracy", "natural top-1", f"{_TOP1}, photographs", role=ROLE, ratio=_top1),
     Metric("natural_top5", "natural top-5", f"{_TOP5}, photographs", role=ROLE, ratio=_top5),
+    *calibration_metrics(STYLISED_ROLE, "stylised images"),
 )
 
 STYLISED = Suite(
     name="corruption:stylized-imagenet",
-    version=1,
+    version=2,
     summary="Top-1 and top-5 accuracy on stylised images and on photographs (Geirhos et al. 2019)",
     needs="decisions",
     metrics=METRICS,

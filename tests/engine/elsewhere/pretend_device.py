@@ -5,9 +5,9 @@ tensors of the processor is refused, as is `numpy()`: whatever forgets a `.to(de
 not, fails. As on CUDA a tensor without dimensions may come along, and an index may stay behind.
 
 It is the Python backend of PyTorch's PrivateUse1 key, which is experimental. That backend knows neither
-`torch.tensor(..., device=)`, `as_tensor`, `new_tensor`, `tolist` nor lists as indices, has no list of what autocast
-rounds, and no inference mode: `no_grad` stands in. It shows nothing of streams, pinned memory, cudnn, TF32, lack of
-memory or speed.
+`torch.tensor(..., device=)`, `as_tensor`, `arange`, `new_tensor`, `tolist` nor lists as indices, has no list of what
+autocast rounds, and no inference mode: `no_grad` stands in. It shows nothing of streams, pinned memory, cudnn, TF32,
+lack of memory or speed.
 """
 
 import functools
@@ -139,6 +139,8 @@ def install():
     def new_tensor(tensor, data, dtype=None, device=None, **_):
         return torch.tensor(data, dtype=dtype or tensor.dtype, device=device or tensor.device)
 
-    torch.tensor, torch.as_tensor, torch.Tensor.new_tensor = moving(torch.tensor), moving(torch.as_tensor), new_tensor
+    torch.Tensor.new_tensor = new_tensor
+    for name in ("tensor", "as_tensor", "arange"):
+        setattr(torch, name, moving(getattr(torch, name)))
     torch.inference_mode = lambda mode=True: torch.no_grad()
     return device, mixed

@@ -6,7 +6,7 @@ from corruption_tables import by_name, table
 
 from benchmark.stats.calibration import calibration_error
 from suites.corruption import SUITE
-from suites.corruption.calibration import CALIBRATION, MOST_NATS, NOT_KEPT, certainty
+from suites.corruption.calibration import MOST_NATS, NOT_KEPT, calibration_metrics, certainty
 
 NAMES = ("ece", "nll", "brier", "selective_accuracy")
 CELLS = ("clean", "fog/1", "fog/2")
@@ -53,8 +53,10 @@ def test_every_number_by_a_loop():
 
 
 def test_all_are_known_to_the_suite_and_in_no_default_column():
-    assert {metric.name for metric in CALIBRATION} == {p + name for p in ("", "clean_") for name in NAMES}
-    assert not any(SUITE.metric(metric.name).shown for metric in CALIBRATION)
+    assert {metric.name for metric in calibration_metrics("natural")} == {
+        p + name for p in ("", "clean_") for name in NAMES
+    }
+    assert not any(SUITE.metric(metric.name).shown for metric in calibration_metrics("natural"))
 
 
 @pytest.mark.parametrize("kept", [(), ("probability",), ("confidence", "brier", "probability")])

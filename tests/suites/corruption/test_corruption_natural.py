@@ -74,6 +74,16 @@ def test_right_is_the_best_of_the_sets_outputs_or_of_all(name):
     top = torch.topk(logits, 5).indices.tolist()
     assert got["top5"].tolist() == [groups[of][0] in row for row, of in zip(top, truth, strict=True)]
     assert (len(groups) == 1000) == bool((got["among"] == got["of_all"]).all())
+    # Confidence, against a softmax over the logits of the set's classes, or over all outputs.
+    known = [output for group in groups for output in group] if rule == "among" else range(1000)
+    share = torch.zeros(500, 1000)
+    share[:, list(known)] = logits[:, list(known)].double().softmax(1).float()
+    classes = torch.stack([share[:, list(group)].sum(1) for group in groups], dim=1).numpy()
+    np.testing.assert_allclose(got["probability"], classes[np.arange(500), truth], rtol=1e-3, atol=1e-5)
+    if len(groups) != 113:
+        np.testing.assert_allclose(got["confidence"], classes.max(axis=1), rtol=1e-3, atol=1e-5)
+        expected = ((classes - np.eye(len(groups))[truth]) ** 2).sum(axis=1)
+        np.testing.assert_allclose(got["brier"], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_answers_by_hand():
@@ -84,6 +94,9 @@ def test_answers_by_hand():
     assert groups["alarm_clock"] == (409, 530)
     assert got["of_all"].tolist() == [True, False, False, False] and got["among"].tolist() == [True, False, True, False]
     assert got["response"].tolist() == [WNIDS[409], WNIDS[530], WNIDS[0], WNIDS[0]]
+    # Of an answer that is no object of the set: with all other such outputs together.
+    np.testing.assert_allclose(got["confidence"][[0, 2]], [0.9 + 1e-5, 0.9 + 874e-5], rtol=1e-4)
+    np.testing.assert_allclose(got["probability"], [0.9 + 1e-5, 1e-5, 0.05 + 1e-5, 1e-5], rtol=1e-4)
     # Photographs of the validation set carry their own class, which may be the second of an object.
     assert columns("objectnet", table, [530, 530, 0, 0])["of_all"].tolist() == [True, True, False, False]
     certain = np.zeros((2, 1000))
