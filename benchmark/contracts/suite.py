@@ -169,7 +169,7 @@ class View(Protocol):
 
 
 Needs = Literal["decisions", "logits", "gradients"]
-FigureKind = Literal["dots", "curve", "strip", "matrix", "agreement", "gallery"]
+FigureKind = Literal["dots", "curve", "strip", "matrix", "path", "agreement", "gallery"]
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,10 @@ class SuiteFigure:
 
     kind: "dots": `metrics` over all conditions, a panel for each, a row for each observer; "curve": the first metric
     against levels, a line for each network and a band for people; "strip": a row for each condition, in it a mark for
-    each network and one for people; "matrix": a cell for each condition, coloured by the first metric; "agreement":
-    error consistency of all pairs of observers, from their trials; "gallery": pictures kept by `bench plot gallery`.
+    each network and one for people; "path": the second metric against the first, a line for each network through its
+    conditions, and one through a third and a fourth that all share; "matrix": a cell for each condition, coloured by
+    the first metric; "agreement": error consistency of all pairs of observers, from their trials; "gallery": pictures
+    kept by `bench plot gallery`.
     name: what its files are called; caption: what the numbers are (n, intervals, stimuli and people are added); source:
     the paper that it is after. conditions: a regular expression for the whole name of a condition, with named groups.
     along: the group along the axis (levels of a curve, rows of a strip or matrix); across: the group of a matrix's

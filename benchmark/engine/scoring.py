@@ -200,6 +200,8 @@ class Scorer:
             peers = {name: answers.only(answers.roles - asked) for name, answers in simulated.items()}
             peers |= {name: answers.only(answers.roles & asked) for name, answers in people.items()}
             peers = {name: answers for name, answers in peers.items() if answers.roles}
+        # Networks that the suite holds others against, beside people.
+        peers |= self.answers.run(sets, tuple(getattr(self.suite.config, "standards", ())))
         return {other: answers for other, answers in peers.items() if other not in names}
 
     # What `ScoreChecker` does otherwise.

@@ -152,16 +152,11 @@ def difference_table(tests: Sequence[tuple[str, str, Comparison]]) -> Table:
     for average, inside in sorted(groups.items(), key=lambda group: -len(group[1])):
         values = {name: value for a, b, row in inside for name, value in ((a, row.a or 0.0), (b, row.b or 0.0))}
         beside = {frozenset(pair) for pair in neighbours(sorted(values, key=lambda name: (values[name], name)))}
-        raw, near, holm = [], [], []
-        for a, b, row in inside:
-            raw.append((row.p or 0.0) < LEVEL)
-            near.append(frozenset((a, b)) in beside)
-            holm.append((row.p_holm or 0.0) < LEVEL)
-        least = min(
-            (abs(row.difference or 0.0) for (*_, row), apart in zip(inside, holm, strict=True) if apart), default=None
-        )
-        both = sum(apart and close for apart, close in zip(raw, near, strict=True))
-        rows.append((average, len(values), len(inside), sum(raw), sum(holm), sum(near), both, number(least)))
+        tested = [(frozenset((a, b)) in beside, (row.p or 0.0) < LEVEL, row) for a, b, row in inside]
+        apart = [abs(row.difference or 0.0) for *_, row in tested if (row.p_holm or 0.0) < LEVEL]
+        near = [differs for close, differs, _ in tested if close]
+        sizes = (len(values), len(inside), sum(differs for _, differs, _ in tested), len(apart), len(near), sum(near))
+        rows.append((average, *sizes, number(min(apart, default=None))))
     significant = sum(row[4] for row in rows)
     notes = (
         "every two networks that answered the same images as people; t tests, images and people drawn",

@@ -304,6 +304,34 @@ def curves(
     }
 
 
+def paths(
+    records: Records, outer: Records, titles: Sequence[str], along: str, width: int, places: Mapping[str, int]
+) -> Spec:
+    """A line for each observer through its points (x, y) in the order of `along`, the first one larger; outer: points
+    of a grey line around them."""
+    x, y = (
+        _number(name, axis(title, grid=True, tickCount=5), zero=False, nice=True)
+        for name, title in zip("xy", titles, strict=True)
+    )
+    hue, form = _look("observer", list(dict.fromkeys(record["observer"] for record in records)), width, places)
+    line = {"x": x, "y": y, "order": {"field": along, "type": "quantitative"}}
+    size = {"condition": {"test": f"datum['{along}'] === 0", "value": 90}, "value": 25}
+    return {
+        "data": {"values": list(records)},
+        "width": width - 80,
+        "height": min(380, int(0.7 * width)),
+        "layer": [
+            {
+                "data": {"values": list(outer)},
+                "mark": {"type": "line", "color": QUIET, "strokeWidth": 2},
+                "encoding": line,
+            },
+            {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {**line, "color": hue}},
+            {"mark": _point(25), "encoding": {"x": x, "y": y, "color": hue, "shape": form, "size": size}},
+        ],
+    }
+
+
 def beside(
     drawn: Sequence[tuple[str, Callable[[int], Spec]]], width: int, columns: int = 0, *, titled: bool = True
 ) -> Spec:

@@ -34,6 +34,7 @@ PERSONS = ("human", "simulated")
 #: Observers that one figure shows, and panels; captions say where there are more.
 MOST, PANELS = 32, 6
 IMPORTED = " Grey diamonds: another leaderboard's scores, no trials here, in no paired test."
+ATTAINABLE = "attainable"
 VALUES = ("value", "low", "high", "n")
 #: Of a matrix of agreement: networks and people in it, roles that have one (those that most answered).
 MOST_NETWORKS, MOST_PEOPLE, ROLES = 14, 10, 4
@@ -286,6 +287,37 @@ def _strip(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
         yield marks.figure(lambda width, spec=spec: spec(width=width), " (in the CSV beside it)")
 
 
+def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
+    """Two metrics under the same conditions; the third and the fourth are the same for all networks."""
+    pattern, along = re.compile(declared.conditions), declared.along
+
+    def points(name: str, metrics: Sequence[str], observer: str) -> list[dict[str, Any]]:
+        x, y = ({row.condition: row for row in scene.rows(name, metric, pattern)} for metric in metrics)
+        rows = [(int(_words(pattern, at)[along]), x[at], y[at]) for at in x if at in y]
+        return [
+            {"observer": observer, along: step, "x": a.value, "y": b.value, "low": b.low, "high": b.high, "n": b.n}
+            for step, a, b in sorted(rows, key=lambda row: row[0])
+        ]
+
+    shown = scene.featured(scene.networks, FEW)
+    records = [record for name in shown for record in points(name, declared.metrics[:2], name)]
+    if not records:
+        return
+    outer = points(shown[0], declared.metrics[2:], ATTAINABLE)
+    few = some_of(len(scene.networks), len(shown), "networks", "evenly spaced over the ranks").strip()
+    where = "; ".join(dict.fromkeys(scene.board.sets.values()))
+    yield Figure(
+        f"{declared.name}-{slug(scene.board.space)}",
+        declared.title,
+        " ".join(
+            part for part in (declared.caption, few, f"{where}.", "Intervals are in the CSV.", declared.source) if part
+        ),
+        lambda width: drawing.paths(records, outer, declared.axes, along, width, scene.hues),
+        [*records, *outer],
+        ("observer", along, "x", "y", "low", "high", "n"),
+    )
+
+
 def _matrix(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     for marks in marks_of(scene, declared, PANELS if declared.across else FEW + 1, people=False):
         yield marks.figure(partial(_matrix_spec, marks), " (in the CSV beside it)")
@@ -348,6 +380,7 @@ DRAWERS: Mapping[str, Callable[[FigureBoard, SuiteFigure], Iterator[Figure]]] = 
     "dots": lambda scene, figure: dots(scene, figure.name, figure.title, figure.metrics, figure.caption),
     "curve": _curve,
     "strip": _strip,
+    "path": _path,
     "matrix": _matrix,
 }
 

@@ -99,9 +99,10 @@ def _ranked(trials: Trials, cue: str) -> tuple[Array, Array]:
 
 
 def _relative(trials: Trials) -> tuple[Array, Array]:
-    """Each cue's ranks over how many there are of them."""
-    shape, texture = (ranks / max(1, counts.sum()) for ranks, counts in (_ranked(trials, cue) for cue in CUES))
-    return shape, shape + texture
+    """Each cue's ranks over how many there are of them; nothing where one of them has none."""
+    (shape, some), (texture, others) = (_ranked(trials, cue) for cue in CUES)
+    shares = shape / max(1, some.sum()), texture / max(1, others.sum())
+    return shares[0] * others.any(), sum(shares) * (some.any() and others.any())
 
 
 def _metric(name: str, title: str, definition: str, ratio: Ratio, **more: Any) -> Metric:
@@ -132,18 +133,9 @@ METRICS = (
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
     """Scores of one observer; the relative one needs both cues."""
-    scores = []
-    for metric in METRICS:
-        needs = [cue for cue in CUES if metric.name in (f"{cue}_mrr", "relative_shape_mrr")]
-        lacking = [cue for cue in needs if not len(trials) or not _ranked(trials, cue)[1].any()]
-        gone = next(
-            (trials.missing[role] for role, cue in FOLDERS.items() if cue in lacking and role in trials.missing), ""
-        )
-        if lacking:
-            scores.append(Score(metric.name, None, gone or f"no image has a {lacking[0]} to rank"))
-        else:
-            scores.append(ratio_score(metric, trials))
-    return scores
+    gone = "; ".join(trials.missing.values())
+    scores = [ratio_score(metric, trials) for metric in METRICS]
+    return [replace(each, reason=gone or each.reason) if each.value is None else each for each in scores]
 
 
 RANKS = Suite(

@@ -5,6 +5,7 @@ Definitions, numbers and deviations: docs/suites/human-comparison.md."""
 from benchmark.contracts import Against, Suite
 from suites.human_comparison.comparing import compare, people
 from suites.human_comparison.experiments import SET_ROLES
+from suites.human_comparison.low_pass import LOW_PASS
 from suites.human_comparison.metrics import FIGURES, METRICS
 from suites.human_comparison.observe import observe
 from suites.human_comparison.pairing import compare_all, compare_pair
@@ -23,4 +24,5 @@ SUITE = Suite(
     against=Against(compare, people, compare_pair, compare_all),
     experiments=SET_ROLES,
     figures=FIGURES,
+    variants={"low-pass": LOW_PASS},
 )

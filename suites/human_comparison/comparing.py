@@ -80,24 +80,24 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
                 blank = Score("", None, n=len(part.right), condition=part.condition, role=role, flags=extra)
                 pairs = draws.pairs[part.condition]
                 values = _against_people({metric: pairs[metric] for metric in AGREEMENT}, draws.people)
-                scores += _scores(Averages(blank, values, people))
+                scores += scores_of(Averages(blank, values, people))
         if answers.kept:
             n, total = (sum(len(part.right) for part in parts) for parts in (answers.kept, answers.conditions))
             blank = Score("", None, n=n, excluded=total - n, condition=KEPT, role=role, flags=flags)
             values = _against_people({metric: draws.mean(metric) for metric in (*AGREEMENT, *BESIDE)}, draws.people)
             values |= {FRACTION: share_of_ceiling(values), **margin_draws(trials.of(role), answers)}
             averages.append(Averages(blank, values, people))
-            scores += _scores(averages[-1])
+            scores += scores_of(averages[-1])
     scores += (Score("error_consistency", None, text, condition=KEPT, role=role) for role, text in reasons.items())
     if averages:
         whole = _overall(averages, (*AGREEMENT, *BESIDE, CEILING))
-        scores += _scores(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
+        scores += scores_of(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
     else:
         reason = next(iter(reasons.values()), "no trial of a condition that enters the averages")
         scores += (Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, FRACTION))
     if clear := [replace(part, blank=replace(part.blank, flags=())) for part in averages if MARGINS[0] in part.values]:
-        scores += _scores(_overall(clear, MARGINS))
-    return [*scores, *(score for regime in _regimes(answered_by_all) for score in _scores(regime))]
+        scores += scores_of(_overall(clear, MARGINS))
+    return [*scores, *(score for regime in _regimes(answered_by_all) for score in scores_of(regime))]
 
 
 def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iterator[Averages]:
@@ -155,7 +155,7 @@ def share_of_ceiling(values: Values) -> Floats | None:
     return np.asarray(np.divide(own, ceiling, out=np.full(len(own), np.nan), where=ceiling > 0))
 
 
-def _scores(averages: Averages) -> Iterator[Score]:
+def scores_of(averages: Averages) -> Iterator[Score]:
     """Each metric with its value, the first of its draws, and the interval of the others."""
     for metric, draws in averages.values.items():
         score, squared = replace(averages.blank, metric=metric), metric == "accuracy_difference"
@@ -191,7 +191,7 @@ def people(_config: None, trials: Mapping[str, Trials]) -> Sequence[Score]:
         reason = "fewer than two people answered an experiment's images"
         return [Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, OOD)]
     parts = [replace(g, values={m: values for m, values in g.values.items() if m != OOD}) for g in groups]
-    return [score for part in (*parts, _overall(groups, (*AGREEMENT, CEILING, OOD))) for score in _scores(part)]
+    return [score for part in (*parts, _overall(groups, (*AGREEMENT, CEILING, OOD))) for score in scores_of(part)]
 
 
 def _group(role: str, trials: Mapping[str, Trials]) -> Averages | None:

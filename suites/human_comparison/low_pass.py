@@ -1,0 +1,306 @@
+"""Is it human, or just blurred? Every human-likeness score of a network along a low-pass ladder before it.
+
+Wolff, Klein, Rusak, Wichmann & Brendel 2026, ICLR (arXiv:2602.13859): blurring images at test time alone raises error
+consistency and shape bias. Each network is therefore its own control, and a standard network, blurred, that of others.
+
+Experiment R blurred by 2 px is the role "R blur 2"; R itself is not blurred, and shared with the plain suite."""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from benchmark.contracts import Against, Array, Metric, Plan, Score, Shelf, Suite, SuiteFigure, Transform, Trials
+from benchmark.contracts.trials import Coded, Columns, held
+from benchmark.stats import ratio_score
+from benchmark.stats.agreement import expected_consistency
+from benchmark.stats.intervals import Floats
+from benchmark.stimuli.generated import exemplars
+from suites.human_comparison.bootstrap import draw, draw_people, interval, mean_of_people
+from suites.human_comparison.comparing import Averages, people, scores_of
+from suites.human_comparison.consistency import ConditionAnswers, ExperimentAnswers, answers_of
+from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
+from suites.human_comparison.metrics import AGREEMENT, SIGNED, UNIT
+from suites.human_comparison.metrics import METRICS as PLAIN
+from suites.human_comparison.observe import observe
+from suites.human_comparison.plan import plan as plain_plan
+from suites.human_comparison.score import NEEDS_PEOPLE, counted, ood_accuracy
+
+SIGMAS = (0, 1, 2, 3, 4, 5)  # standard deviations, px of an image that is 224 px wide
+WIDTH, VERSION = 224, 1
+BLUR = " blur "
+STEP = "sigma {}"  # the condition of a step's scores
+FRONTIER = "frontier {}"
+#: Points of consistency that one of squared accuracy difference costs, along the frontier; below 0: that it is worth.
+PRICES = (100.0, 10.0, 3.0, 1.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -5.0, -10.0, -100.0)
+KAPPA, DIFFERENCE = "error_consistency", "accuracy_difference"
+NO_STEPS = "answered without blur alone: `bench run --suite human-comparison:low-pass` shows the ladder"
+
+
+@dataclass(frozen=True)
+class LowPassConfig:
+    """standards: networks of the standard recipe, of which the first that was run is others' control."""
+
+    standards: tuple[str, ...] = ("resnet50", "efficientnet-lite0", "world-standard-0")
+
+
+def low_passed(before: Transform | None, sigma: int) -> Transform:
+    """A Gaussian of `sigma` px of 224 (edges repeated) after `before`; nothing is rounded."""
+
+    def change(images, seeds):  # type: ignore[no-untyped-def]  # tensors: a leaderboard is read without torch
+        from benchmark.transforms.blur import gaussian_blur
+
+        shown = images if before is None else before.apply(images, seeds)
+        return gaussian_blur(shown, sigma * images.shape[-1] / WIDTH).clamp(0, 1)
+
+    after = [] if before is None else [before.name, dict(before.params)]
+    return Transform(f"low-pass {sigma}", {"sigma": sigma, "of": WIDTH, "after": after, "version": VERSION}, change)
+
+
+def plan(_config: LowPassConfig, shelf: Shelf) -> Plan:
+    """Every experiment of the plain suite at every step."""
+    shown = plain_plan(None, shelf)
+    blurred = (
+        replace(block, role=f"{block.role}{BLUR}{sigma}", transform=low_passed(block.transform, sigma))
+        for sigma in SIGMAS[1:]
+        for block in shown.blocks
+    )
+    return Plan((*shown.blocks, *blurred), shown.missing)
+
+
+def steps_of(trials: Trials) -> dict[int, Trials]:
+    """The trials of each step that was shown, under the experiments' own roles, by sigma."""
+    steps: dict[int, Trials] = {}
+    for sigma in SIGMAS if len(trials) else ():
+        ending, roles = f"{BLUR}{sigma}" if sigma else "", trials.coded("role")
+        own = [role.removesuffix(ending) if role.endswith(ending) else "" for role in roles.words.tolist()]
+        inside = np.array([role in BY_ROLE for role in own])[roles.codes]
+        if inside.any():
+            columns = {**held(trials.columns), "role": Coded(np.array(own), roles.codes)}
+            steps[sigma] = replace(trials, columns=Columns(columns)).where(inside)
+    return steps
+
+
+def _shape(trials: Trials) -> tuple[Array, Array]:
+    """Answers by shape, and by shape or texture, on images whose cues disagree."""
+    conflict = trials["shape"] != trials["texture"]
+    shape, texture = (conflict & (trials["response"] == trials[cue]) for cue in ("shape", "texture"))
+    return shape, shape | texture
+
+
+def _conditions(sigma: int) -> tuple[str, ...]:
+    """Of the scores of a step; the first is that of the network, too."""
+    return (STEP.format(sigma), *([""] if sigma == 0 else []))
+
+
+def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
+    """What needs no people: OOD accuracy and shape bias at each step."""
+    scores = [Score(KAPPA, None, NEEDS_PEOPLE)]
+    for sigma, own in steps_of(trials).items():
+        step, conflict = [ood_accuracy(own)], own.of("cue-conflict")
+        if len(conflict) and "texture" in conflict.columns:
+            step.append(ratio_score(SHAPE_BIAS, conflict))
+        scores += [replace(each, condition=name) for each in step for name in _conditions(sigma)]
+    return scores
+
+
+#: Observer -> metric -> [1 + B], a mean over experiments, the same resamples for all.
+Ladders = Mapping[str, Mapping[str, Floats]]
+
+
+def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
+    """Agreement with people at each step, at the best one (chosen on one half of the images, taken on the other, and
+    the other way round), and beyond a blurred standard network; what is attainable at all."""
+    others = {name: own for name, own in references.items() if name not in config.standards}
+    standard = next((name for name in config.standards if name in references), "")
+    own = {f"own {sigma}": step for sigma, step in steps_of(trials).items()}
+    theirs = {f"standard {s}": step for s, step in steps_of(references[standard]).items()} if standard else {}
+    whole = _answers({**own, **theirs}, others)
+    if not whole or "own 0" not in own:
+        return []
+    n, scores = sum(len(part.right) for each in whole for part in each.kept), list[Score]()
+    persons = sum(len(each.observers) - len(own) - len(theirs) for each in whole)
+    blank = Score("", None, n=n, flags=counted(len(whole)))
+
+    def add(condition: str = "", **draws: Floats) -> Score:
+        scores.extend(scores_of(Averages(replace(blank, condition=condition), draws, persons)))
+        return scores[-1]
+
+    ladders = _ladders(whole, (*own, *theirs), others)
+    for name in own:
+        for condition in _conditions(int(name.split()[1])):
+            add(condition, **ladders[name])
+    plain = next(at for at, item in enumerate(scores) if (item.metric, item.condition) == (KAPPA, ""))
+    scores += _frontier(whole, blank)
+    if len(own) < 2:
+        return [*scores, *(Score(metric, None, NO_STEPS) for metric in ("blurred_consistency", "blur_gain"))]
+    halves = [_ladders(_half(whole, part), (*own, *theirs), others) for part in (0, 1)]
+    best, sharp = _held_out(halves, own), _held_out(halves, {"own 0": trials})
+    add(blurred_consistency=best, blur_gain=best - sharp)
+    sigma = float(max(own, key=lambda name: ladders[name][KAPPA][0]).split()[1])
+    scores.append(replace(blank, metric="best_sigma", value=sigma))
+    if len(theirs) < 2:
+        reason = f"no other standard network ({', '.join(config.standards)}) answered the ladder on these images"
+        return [*scores, Score("beyond_blur", None, reason)]
+    gained = interval(sharp - _held_out(halves, {"standard 0": trials}))
+    beyond, against = add(beyond_blur=sharp - _held_out(halves, theirs)), f"against {standard}"
+    if gained and gained[0] > 0 and (beyond.low or 0) <= 0:
+        against = f"blur alone explains the gain over {standard}"
+        scores[plain] = replace(scores[plain], flags=(*scores[plain].flags, against))
+    return [*scores[:-1], replace(beyond, flags=(*beyond.flags, against))]
+
+
+def _answers(observers: Mapping[str, Trials], others: Mapping[str, Trials]) -> list[ExperimentAnswers]:
+    """The experiments that all of these observers, and people, answered; observers stand before people."""
+    first = next(iter(observers), "")
+    answers = []
+    for role in BY_ROLE if first else ():
+        shown = {name: own.of(role) for name, own in observers.items()}
+        if all(map(len, shown.values())):
+            rest = {**others, **{name: own for name, own in shown.items() if name != first}}
+            each = answers_of(role, first, shown[first], rest)
+            if each.kept and set(observers) <= set(each.observers) and len(each.observers) > len(observers):
+                answers.append(each)
+    return answers
+
+
+def _half(answers: Sequence[ExperimentAnswers], part: int) -> list[ExperimentAnswers]:
+    """Every other image, by a checksum of its name."""
+
+    def cut(own: ConditionAnswers) -> ConditionAnswers:
+        inside = np.array([zlib.crc32(f"half {name}".encode()) % 2 == part for name in own.stimuli.tolist()])
+        clusters = {name: column[inside] for name, column in own.clusters.items()}
+        return replace(own, right=own.right[inside], clusters=clusters, stimuli=own.stimuli[inside])
+
+    cuts = (replace(each, conditions=tuple(map(cut, each.kept))) for each in answers)
+    return [each for each in cuts if all(len(part.right) > 1 for part in each.conditions)]
+
+
+def _ladders(answers: Sequence[ExperimentAnswers], names: Sequence[str], others: Mapping[str, Trials]) -> Ladders:
+    """Agreement of each of `names` with people."""
+    parts: dict[str, dict[str, list[Floats]]] = {name: {metric: [] for metric in AGREEMENT} for name in names}
+    for each in answers:
+        draws = draw(replace(each, conditions=each.kept))
+        persons = [at for at, name in enumerate(each.observers) if name in others]
+        crowd, means = draw_people(each.role, len(persons)), {metric: draws.mean(metric) for metric in AGREEMENT}
+        for name in names:
+            at = each.observers.index(name)
+            for metric, pairs in means.items():
+                parts[name][metric].append(mean_of_people(pairs[:, at, persons], crowd))
+    return {name: {metric: np.mean(own, axis=0) for metric, own in each.items()} for name, each in parts.items()}
+
+
+def _held_out(halves: Sequence[Ladders], steps: Mapping[str, Trials]) -> Floats:
+    """Kappa on each half at the step that is best on the other, their mean."""
+    values = []
+    for chosen, taken in (halves, halves[::-1]):
+        best = max(steps, key=lambda name: (chosen[name][KAPPA][0], -int(name.split()[1])))
+        values.append(taken[best][KAPPA])
+    return np.asarray(np.mean(values, axis=0))
+
+
+def _frontier(answers: Sequence[ExperimentAnswers], blank: Score) -> Iterator[Score]:
+    """The highest error consistency that any answers to these images can have with these people, by how far their
+    accuracy is from people's."""
+    curves = []
+    for each in answers:
+        persons = [at for at, name in enumerate(each.observers) if not name.startswith(("own ", "standard "))]
+        curves.append([attainable_curve(part.right[:, persons]) for part in each.kept])
+    known: set[tuple[float, float]] = set()
+    for price in PRICES:
+        means = []
+        for conditions in curves:
+            best = [(k - price * d).argmax() for d, k in conditions]
+            means.append(np.mean([(d[at], k[at]) for at, (d, k) in zip(best, conditions, strict=True)], axis=0))
+        known.add(tuple(np.mean(means, axis=0).tolist()))
+    for at, point in enumerate(sorted(known)):
+        start = replace(blank, condition=FRONTIER.format(at), method="exact, for these people's answers")
+        for metric, value in zip(("attainable_difference", "attainable_consistency"), point, strict=True):
+            yield replace(start, metric=metric, value=value)
+
+
+def attainable_curve(right: Array) -> tuple[Floats, Floats]:
+    """For every number of right answers 0..n: the accuracy difference from people right [n, k], and the highest mean
+    kappa with them, each [n + 1]. Given its accuracy a mean kappa is a sum over images, so the best answers are those
+    with the largest addends."""
+    n = len(right)
+    q, p = right.mean(axis=0), np.arange(n + 1) / n
+    chance = expected_consistency(p[:, None], q[None, :])
+    room = np.where(chance < 1, 1 - chance, 1.0)
+    gains = (2.0 * right - 1) @ (1 / room).T / n / len(q)  # [n, n + 1]: what being right on an image adds
+    ordered = np.vstack([np.zeros(n + 1), np.cumsum(-np.sort(-gains, axis=0), axis=0)])
+    base = ((1 - q - chance) / room + (chance == 1)).mean(axis=1)  # kappa is 1 where both are always right, or wrong
+    return ((p[:, None] - q) ** 2).mean(axis=1), base + np.diagonal(ordered)
+
+
+_plain = {metric.name: metric for metric in PLAIN}
+_beside = partial(Metric, direction="none")
+_difference = partial(Metric, chance=0.0, span=(-2.0, 2.0))
+_hidden = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
+SHAPE_BIAS = Metric(
+    "shape_bias",
+    "shape bias",
+    "answers by shape among those by shape or texture, on cue conflict",
+    chance=0.5,
+    ratio=_shape,
+    clusters=exemplars,
+    bounds=UNIT,
+)
+METRICS = (
+    replace(_plain[KAPPA], parts=""),
+    Metric(
+        "blurred_consistency", "blurred", "behind the blur that is best on the other half of the images", span=SIGNED
+    ),
+    _difference("blur_gain", "gain by blur", "blurred minus not blurred", "none"),
+    _difference("beyond_blur", "beyond blur", "not blurred minus the standard network behind its best blur"),
+    _beside("best_sigma", "best sigma", "step with the highest error consistency, px of 224", span=(0.0, 5.0)),
+    SHAPE_BIAS,
+    *(replace(_plain[name], parts="", shown=False) for name in _hidden),
+    _beside(
+        "attainable_consistency", "attainable", "highest error consistency of any answers", shown=False, span=SIGNED
+    ),
+    _beside("attainable_difference", "at difference", "their accuracy difference", shown=False, span=UNIT),
+)
+FIGURES = (
+    SuiteFigure(
+        "path",
+        "blur-frontier",
+        "Human, or just blurred",
+        "Each network from no blur (large mark) to a Gaussian of 5 px; grey: the most that any answers to these images "
+        "can have in common with these people.",
+        metrics=(DIFFERENCE, KAPPA, "attainable_difference", "attainable_consistency"),
+        conditions=r"(?P<kind>sigma|frontier) (?P<step>\d+)",
+        along="step",
+        axes=("accuracy difference (squared)", "error consistency"),
+        source="After Wolff et al. (2026).",
+    ),
+    *(
+        SuiteFigure(
+            "curve",
+            f"blur-{metric.replace('_', '-')}",
+            f"Along the blur: {title}",
+            "Images blurred before they are shown.",
+            metrics=(metric,),
+            conditions=r"sigma (?P<sigma>\d+)",
+            along="sigma",
+            axes=("standard deviation (px of 224)", title),
+        )
+        for metric, title in ((KAPPA, "error consistency"), ("shape_bias", "shape bias"), ("ood_accuracy", "accuracy"))
+    ),
+)
+LOW_PASS = Suite(
+    name="human-comparison:low-pass",
+    version=1,
+    summary="Human, or just blurred? Every experiment behind a Gaussian of 0 to 5 px: six times the images",
+    needs="decisions",
+    metrics=METRICS,
+    plan=plan,
+    observe=observe,
+    score=score,
+    config=LowPassConfig(),
+    against=Against(compare, lambda _config, trials: people(None, trials)),
+    experiments=SET_ROLES,
+    figures=FIGURES,
+)

@@ -1,0 +1,191 @@
+"""Human, or just blurred: the ladder, the halves, the frontier; blurred readers of the built-in world."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contracts import Trials
+from benchmark.identity import Codes, block_key
+from benchmark.testing import ToyShelf, check_suite
+from suites.human_comparison import SUITE
+from suites.human_comparison.low_pass import (
+    BLUR,
+    LOW_PASS,
+    SIGMAS,
+    LowPassConfig,
+    attainable_curve,
+    compare,
+    low_passed,
+    steps_of,
+)
+
+KAPPA = "error_consistency"
+
+
+@pytest.mark.slow
+def test_keeps_the_contract():
+    assert [check.detail for check in check_suite(LOW_PASS) if not check.ok] == []
+    assert SUITE.variants["low-pass"] is LOW_PASS
+
+
+def test_every_experiment_is_shown_at_every_step_and_unblurred_as_in_the_plain_suite():
+    shelf = ToyShelf("world16")
+    plain, ladder = SUITE.plan(None, shelf).blocks, LOW_PASS.plan(LOW_PASS.config, shelf).blocks
+    assert len(ladder) == len(SIGMAS) * len(plain)
+    assert [block_key(block, Codes()) for block in ladder[: len(plain)]] == [
+        block_key(block, Codes()) for block in plain
+    ]
+    again = next(block for block in ladder if block.role == f"contrast{BLUR}2" and block.condition == "c50")
+    assert again.transform.params["sigma"] == 2 and again.transform.params["after"][0] == "contrast/c50"
+
+
+def test_the_blur_is_a_gaussian_in_pixels_of_224():
+    from scipy.ndimage import gaussian_filter
+
+    images = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    shown = low_passed(None, 4).apply(images, np.arange(2, dtype=np.uint64))
+    for image, blurred in zip(images.numpy().reshape(-1, 112, 112), shown.numpy().reshape(-1, 112, 112), strict=True):
+        assert np.abs(gaussian_filter(image.astype(float), 2.0, mode="nearest") - blurred).max() < 1e-5
+
+
+def table(right, role="sketch"):
+    n = len(right)
+    columns = {"role": role, "condition": "", "category": "cat"}
+    return {name: np.full(n, text) for name, text in columns.items()} | {
+        "stimulus": np.array([f"i{at:04}" for at in range(n)]),
+        "response": np.where(right, "cat", "dog"),
+    }
+
+
+def ladder(*steps, role="sketch"):
+    parts = [table(right, role + (f"{BLUR}{s}" if s else "")) for s, right in zip(SIGMAS, steps, strict=False)]
+    return Trials({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def world(n=400, seed=0, crowd=5):
+    """How easy images are; people, who see it; a network that sees a share of it."""
+    rng = np.random.default_rng(seed)
+    ease = rng.normal(size=n)
+    people = {f"subject-{i} (lab)": Trials(table(ease + 0.7 * rng.normal(size=n) > 0)) for i in range(crowd)}
+    return people, lambda share: share * ease + (1 - share) * rng.normal(size=n) > 0
+
+
+def scored(trials, references, standard="standard"):
+    return {(s.metric, s.condition): s for s in compare(LowPassConfig((standard,)), trials, references)}
+
+
+def test_steps_have_the_plain_suites_values():
+    people, seen = world()
+    steps = [seen(share) for share in (0.2, 0.5, 0.9)]
+    found = scored(ladder(*steps), people)
+    for sigma, right in enumerate(steps):
+        plain = {s.metric: s for s in SUITE.against.scores(None, Trials(table(right)), people) if not s.role}
+        for metric in (KAPPA, "observed_consistency", "accuracy_difference"):
+            assert found[metric, f"sigma {sigma}"].value == pytest.approx(plain[metric].value)
+    assert found[KAPPA, ""].value == found[KAPPA, "sigma 0"].value
+    assert found["best_sigma", ""].value == 2
+    gain = found["blur_gain", ""]
+    assert gain.low > 0 and gain.value == pytest.approx(
+        found["blurred_consistency", ""].value - found[KAPPA, ""].value, abs=0.02
+    )
+    assert found["beyond_blur", ""].value is None and "no other standard network" in found["beyond_blur", ""].reason
+
+
+@pytest.mark.slow
+def test_the_best_of_equal_steps_gains_nothing_on_the_other_half():
+    gains = []
+    for seed in range(15):
+        people, seen = world(80, seed, 2)
+        gains.append(scored(ladder(*(seen(0.4) for _ in SIGMAS)), people)["blur_gain", ""].value)
+    assert abs(np.mean(gains)) < 0.05  # the best of six on the same images: some .1
+
+
+@pytest.mark.slow
+def test_a_blurred_network_is_called_blurred_and_a_human_one_is_not():
+    people, seen = world()
+    standard = [seen(share) for share in (0.2, 0.35, 0.45, 0.4, 0.35, 0.3)]
+    blurred = ladder(*(seen(share) for share in (0.45, 0.4, 0.4, 0.35, 0.3, 0.3)))
+    human = ladder(*(seen(share) for share in (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)))
+    plain = ladder(*(seen(0.2) for _ in SIGMAS))
+    references = {**people, "standard": ladder(*standard)}
+    flags = {}
+    for name, own in {"blurred": blurred, "human": human, "plain": plain}.items():
+        found = scored(own, references)
+        flags[name] = "blur alone explains the gain over standard" in found[KAPPA, ""].flags
+        assert flags[name] == ("blur alone explains the gain over standard" in found["beyond_blur", ""].flags)
+    assert flags == {"blurred": True, "human": False, "plain": False}
+
+
+def test_without_a_ladder_there_is_a_reason_and_without_people_nothing():
+    people, seen = world(50)
+    found = scored(ladder(seen(0.5)), people)
+    assert found["blurred_consistency", ""].value is None and "without blur" in found["blurred_consistency", ""].reason
+    assert compare(LowPassConfig(), ladder(seen(0.5)), {}) == []
+    assert list(steps_of(ladder(seen(0.5), seen(0.5)))) == [0, 1]
+
+
+def test_no_answers_lie_above_the_frontier():
+    rng = np.random.default_rng(2)
+    right = np.column_stack([rng.random((8, 3)) < 0.6, np.ones(8, bool)])
+    difference, kappa = attainable_curve(right)
+    best = np.full(9, -np.inf)
+    for answers in product([False, True], repeat=8):
+        own = np.array(answers)
+        values = []
+        for other in right.T:
+            p, q, same = own.mean(), other.mean(), (own == other).mean()
+            chance = p * q + (1 - p) * (1 - q)
+            values.append(1.0 if same == 1 else (same - chance) / (1 - chance))
+        best[own.sum()] = max(best[own.sum()], np.mean(values))
+    assert kappa == pytest.approx(best)
+    assert difference == pytest.approx([np.mean((m / 8 - right.mean(axis=0)) ** 2) for m in range(9)])
+
+
+def test_the_frontier_is_above_every_network():
+    people, seen = world()
+    found = scored(ladder(seen(0.9), seen(0.5)), people)
+    points = [
+        (found["attainable_difference", key].value, score.value)
+        for (metric, key), score in found.items()
+        if metric == "attainable_consistency"
+    ]
+    assert points == sorted(points) and len(points) > 1
+    x, y = zip(*points, strict=True)
+    own = found["accuracy_difference", ""].value, found[KAPPA, ""].value
+    assert np.interp(own[0], x, y) > own[1]
+
+
+@pytest.mark.slow
+def test_a_reader_of_the_built_in_world_behind_a_low_pass_is_called_blurred():
+    """On edge drawings blur alone makes world-stylised-0 like the template readers; one of these is so without."""
+    from pathlib import Path
+
+    from benchmark.stimuli.generated import generated_set
+    from registry.cards import builtin_cards
+    from registry.files import Place
+    from registry.loading import load_model
+
+    stimuli = generated_set("world-edges")
+    images = torch.stack([torch.from_numpy(stimuli.decode(i).copy()) for i in range(len(stimuli))])
+    images, seeds = images.permute(0, 3, 1, 2).float() / 255, np.zeros(len(stimuli), dtype=np.uint64)
+    names = np.array(load_model(builtin_cards()["world-reader-0"], Place(Path("unused"))).labels.classes)
+
+    def trials(name, before=0):
+        model, steps = load_model(builtin_cards()[name], Place(Path("unused"))), []
+        with torch.no_grad():
+            for sigma in SIGMAS:
+                shown = low_passed(None, sigma).apply(low_passed(None, before).apply(images, seeds), seeds)
+                answers = names[model.forward(shown).argmax(1).numpy()]
+                steps.append(answers == stimuli.labels["category"])
+        return ladder(*steps, role="edges")
+
+    readers = {f"world-reader-{i}": trials(f"world-reader-{i}") for i in range(5)}
+    standard = {"world-stylised-0": trials("world-stylised-0")}
+    flag = "blur alone explains the gain over world-stylised-0"
+    blurred = scored(trials("world-stylised-0", before=5), {**readers, **standard}, "world-stylised-0")
+    assert flag in blurred[KAPPA, ""].flags and blurred["beyond_blur", ""].low <= 0
+    reader = readers.pop("world-reader-0")
+    found = scored(reader, {**readers, **standard}, "world-stylised-0")
+    assert flag not in found[KAPPA, ""].flags and found["beyond_blur", ""].low > 0
