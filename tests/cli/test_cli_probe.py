@@ -130,7 +130,7 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     ("words", "told"),
     [
         (("world-standard-0", "nowhere"), "no such folder"),
-        (("world-standard-0", "{}/elm"), "one folder per class"),
+        (("world-standard-0", "{}/elm"), "expected class folders"),
         (("no-such-net", "{}"), "no model is called 'no-such-net'"),
         (("ideal-shape", "{}"), "it has no features"),
         (("world-standard-0", "{}", "--labels", "geirhos16"), "are not those of label space"),
