@@ -59,10 +59,9 @@ class GuardedHandler(SimpleHTTPRequestHandler):
 
 
 class LocalServer(ThreadingHTTPServer):
-    """A thread for each request."""
+    """A thread for each request, and room for a class of people who begin at once."""
 
-    daemon_threads = True
-    request_queue_size = socket.SOMAXCONN  # a class of people begins at once
+    request_queue_size = socket.SOMAXCONN
 
 
 def open_server(host: str, port: int, handler: Callable[..., GuardedHandler]) -> ThreadingHTTPServer:

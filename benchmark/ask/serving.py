@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -132,66 +132,54 @@ class AskHandler(GuardedHandler):
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server asks for
         """The page."""
-        parts = self.asked()
-        if parts is None or not self._admitted(parse_qs(parts.query).get("token", [""])[0]):
-            return
-        if parts.path != "/":
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        self.send_response(HTTPStatus.OK)
-        self._end("text/html; charset=utf-8", self._html)
+        if parts := self.asked():
+            token = parse_qs(parts.query).get("token", [""])[0]
+            self._answer(lambda: self._page(parts.path, token), "text/html; charset=utf-8")
 
     do_HEAD = do_GET  # noqa: N815
 
     def do_POST(self) -> None:  # noqa: N802
-        """A new person, or answers. A page elsewhere cannot send the header without asking first, which is refused."""
-        parts = self.asked()
-        if parts is None or not self._admitted(self.headers.get("X-Ask", "-")):
-            return
-        origin = self.headers.get("Origin")
-        length = self.headers.get("Content-Length", "")
-        if self.headers.get("X-Ask") is None or (origin and origin.partition("//")[2] != self.headers.get("Host")):
-            self._refuse(HTTPStatus.FORBIDDEN, "sent by another page.")
-        elif not length.isdecimal() or int(length) > LARGEST:
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {LARGEST} bytes.")
-        elif parts.path not in ("/start", "/answers"):
-            self._refuse(HTTPStatus.NOT_FOUND, "no such address.")
-        else:
-            self._take(parts.path, self.rfile.read(int(length)))
+        """A new person, or answers."""
+        if parts := self.asked():
+            self._answer(lambda: self._taken(parts.path), "application/json")
 
-    def _take(self, path: str, data: bytes) -> None:
+    def _answer(self, make: Callable[[], bytes], kind: str) -> None:
+        status = HTTPStatus.OK
         try:
-            if path == "/start":
-                person, key = self._answers.begin()
-                reply: dict[str, Any] = {"person": person, "key": key}
-            else:
-                stored, refused = self._answers.add(data)
-                reply = {"stored": stored, "refused": refused}
-        except Refused as error:
-            self._refuse(HTTPStatus.FORBIDDEN, str(error))
-        except OSError as error:
-            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"not kept: {error.strerror}.")
-        else:
-            self.send_response(HTTPStatus.OK)
-            self._end("application/json", json.dumps(reply).encode())
-
-    def _admitted(self, token: str) -> bool:
-        """Whether the request may go on: it is not one of a flood, and knows the token. Else it is answered."""
-        if not self._flood.allow(self.client_address[0], START if self.path.startswith("/start") else 1):
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "too many requests.")
-        elif self._token and not secrets.compare_digest(token.encode(), self._token.encode()):
-            self._refuse(HTTPStatus.FORBIDDEN, "the address lacks its token.")
-        else:
-            return True
-        return False
-
-    def _refuse(self, status: HTTPStatus, why: str) -> None:
+            if not self._flood.allow(self.client_address[0], START if self.path.startswith("/start") else 1):
+                status = HTTPStatus.TOO_MANY_REQUESTS
+                raise Refused("too many requests.")
+            data = make()
+        except (Refused, OSError) as error:
+            full = isinstance(error, OSError)
+            status = HTTPStatus.INSUFFICIENT_STORAGE if full else max(status, HTTPStatus.FORBIDDEN)
+            data, kind = json.dumps({"error": str(error)}).encode(), "application/json"
         self.send_response(status)
-        self._end("application/json", json.dumps({"error": why}).encode())
-
-    def _end(self, kind: str, data: bytes) -> None:
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+    def _admit(self, token: str) -> None:
+        if self._token and not secrets.compare_digest(token.encode(), self._token.encode()):
+            raise Refused("the address lacks its token.")
+
+    def _page(self, path: str, token: str) -> bytes:
+        self._admit(token)
+        if path != "/":
+            raise Refused("no such page.")
+        return self._html
+
+    def _taken(self, path: str) -> bytes:
+        """A page elsewhere cannot send the header X-Ask without asking first, which nothing here answers."""
+        origin, length, token = (self.headers.get(name) for name in ("Origin", "Content-Length", "X-Ask"))
+        if token is None or (origin and origin.partition("//")[2] != self.headers.get("Host")):
+            raise Refused("sent by another page.")
+        self._admit(token)
+        if not (length and length.isdecimal() and int(length) <= LARGEST):
+            raise Refused(f"expected at most {LARGEST} bytes.")
+        if path == "/start":
+            return json.dumps(dict(zip(("number", "key"), self._answers.begin(), strict=True))).encode()
+        stored, refused = self._answers.add(self.rfile.read(int(length)))
+        return json.dumps({"stored": stored, "refused": refused}).encode()

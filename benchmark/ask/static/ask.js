@@ -5,7 +5,7 @@ const plan = JSON.parse(document.getElementById("plan").textContent), {text, cat
 // Where keys are on the keyboard, whatever is printed on them: four rows of four, as the answers on the screen.
 const CODES = "Digit1 Digit2 Digit3 Digit4 KeyQ KeyW KeyE KeyR KeyA KeyS KeyD KeyF KeyZ KeyX KeyC KeyV".split(" ");
 const ARROWS = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -4, ArrowDown: 4};
-const CARD_CM = 8.56, CHECK_MS = 1000, BATCH = 50, MOST_WAIT = 30000, GREY = "#808080", INK = "#000000";
+const CARD_CM = 8.56, CHECK_MS = 1000, BATCH = 50, MOST_WAIT = 10000, GREY = "#808080", INK = "#000000";
 const total = plan.images.length;
 const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches && plan.mask !== "none";
 
@@ -16,8 +16,7 @@ const rounded = (value, digits) => Number(value.toFixed(digits));
 function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else node.setAttribute(name, value);
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value); else node.setAttribute(name, value);
   }
   node.append(...children.filter((child) => child !== null));
   return node;
@@ -28,21 +27,17 @@ function element(tag, attributes = {}, ...children) {
 const PERSON = `ask:${plan.study}:person`, TAB = `ask:${plan.study}:tab`, tab = Math.random();
 const place = (number) => `ask:${plan.id}:${number}:`;
 let lasting = true;
+write(TAB, null);
 
 function read(key) {
   try { return JSON.parse(localStorage.getItem(key)); } catch { return null; }
 }
-
 function write(key, value) {
   try { localStorage.setItem(key, JSON.stringify(value)); } catch { lasting = false; }
 }
-
 function keptAnswers({number}) {
-  const start = place(number);
-  try {
-    const own = Object.keys(localStorage).filter((key) => key.startsWith(start));
-    return Object.fromEntries(own.map((key) => [key.slice(start.length), read(key)]));
-  } catch { return {}; }
+  const start = place(number), keys = lasting ? Object.keys(localStorage).filter((key) => key.startsWith(start)) : [];
+  return Object.fromEntries(keys.map((key) => [key.slice(start.length), read(key)]));
 }
 
 let person = read(PERSON), done = person ? keptAnswers(person) : {}, away = false, leave = () => {};
@@ -92,7 +87,6 @@ function row(trial, record) {
 
 // --- answers on their way to the server: sent again until it says that they are on its disk
 
-const sending = {wait: 1000, busy: false, timer: 0};
 const unsent = () => Object.entries(done).filter(([, record]) => !record.sent);
 
 async function post(path, body) {
@@ -102,27 +96,29 @@ async function post(path, body) {
   return reply.json();
 }
 
+let sending = false;
+
 async function send() {
-  if (!plan.served || sending.busy || !unsent().length) return;
-  sending.busy = true;
-  clearTimeout(sending.timer);
-  const {number, key, about} = person, answers = unsent().slice(0, BATCH);
-  try {
-    const given = answers.map(([trial, {sent, ...record}]) => ({trial, ...record}));
-    const {refused} = await post("answers", {plan: plan.id, person: number, key, about, answers: given});
-    for (const [trial, record] of answers) {
-      done[trial] = {...record, sent: trial in refused ? "refused" : "stored"};
-      write(place(number) + trial, done[trial]);
+  if (!plan.served || sending) return;
+  sending = true;
+  for (let wait = 1000; unsent().length;) {
+    const {number, key, about} = person, answers = unsent().slice(0, BATCH);
+    try {
+      const given = answers.map(([trial, {sent, ...record}]) => ({trial, ...record}));
+      const {refused} = await post("answers", {plan: plan.id, person: number, key, about, answers: given});
+      for (const [trial, record] of answers) {
+        done[trial] = {...record, sent: trial in refused ? "refused" : "stored"};
+        write(place(number) + trial, done[trial]);
+      }
+      wait = 1000;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      wait = Math.min(2 * wait, MOST_WAIT);
     }
-    sending.wait = 1000;
-  } catch {
-    sending.wait = Math.min(2 * sending.wait, MOST_WAIT);
+    window.dispatchEvent(new Event("ask-sent"));
   }
-  sending.busy = false;
-  window.dispatchEvent(new Event("ask-sent"));
-  if (unsent().length) sending.timer = setTimeout(send, sending.wait);
+  sending = false;
 }
-window.addEventListener("online", send);
 
 // --- time is counted in frames: what is drawn in one is on the screen until something is drawn in another
 
@@ -203,7 +199,6 @@ function choose(display, onset, limit) {
     const finish = (answer) => {
       clearTimeout(timer);
       document.removeEventListener("keydown", press);
-      leave = () => {};
       const rt = answer === "na" ? null : rounded((performance.now() - onset) / 1000, 4);
       resolve(answer && {object_response: answer, rt});
     };
@@ -255,10 +250,8 @@ function page(display, title, body, main = text.buttons.next, second = null) {
 }
 
 const paragraph = (line, values = {}) => element("p", {}, fill(line, values));
-const field = (line, type, attributes) => {
-  const input = element("input", {type, ...attributes});
-  return [input, element("label", {}, line, input)];
-};
+const numeric = (attributes) => element("input", {type: "number", ...attributes});
+const field = (line, input) => element("label", {}, line, input);
 
 async function consent(display) {
   const words = element("div");
@@ -269,21 +262,16 @@ async function consent(display) {
 
 async function identify(display) {
   const value = 100000 + Math.floor(Math.random() * 900000);
-  const [number, numbered] = field(text.number, "number", {min: 1, max: 999999, required: "", value});
+  const number = numeric({min: 1, max: 999999, required: "", value}), age = numeric({min: 1, max: 120});
   const choices = text.eyesights.map((line, at) => element("option", {value: at || ""}, line));
-  const eyesight = element("select", {}, ...choices), age = field(text.age, "number", {min: 1, max: 120});
-  const fields = {age, eyesight: [eyesight, element("label", {}, text.eyesight, eyesight)]};
-  const body = [...(plan.served ? [] : [numbered]), ...plan.about.map((name) => fields[name][1])];
-  if (body.length) await page(display, text.titles.main, body);
-  const about = Object.fromEntries(plan.about.map((name) => [name, fields[name][0].value]));
+  const eyesight = element("select", {}, ...choices);
+  const fields = {number, age, eyesight}, asked = [...(plan.served ? [] : ["number"]), ...plan.about];
+  if (asked.length) await page(display, text.titles.main, asked.map((name) => field(text[name], fields[name])));
+  const about = Object.fromEntries(plan.about.map((name) => [name, fields[name].value]));
   person = {number: Number(number.value), key: "", about, screen: null};
   while (plan.served && !person.key) {
-    try {
-      const {person: own, key} = await post("start", {plan: plan.id});
-      Object.assign(person, {number: own, key});
-    } catch {
-      await page(display, text.titles.main, [paragraph(text.unreachable)]);
-    }
+    try { Object.assign(person, await post("start", {})); }
+    catch { await page(display, text.titles.main, [paragraph(text.unreachable)]); }
   }
   write(PERSON, person);
   done = keptAnswers(person);
@@ -300,9 +288,9 @@ async function screenSize(display) {
   const fit = ({target}) => { card.style.width = `${target.value}px`; };
   const range = {type: "range", min: 100, max: 900, value: 324, "aria-label": text.card, oninput: fit};
   const slider = element("input", range);
-  const [distance, asked] = field(text.distance, "number", {min: 20, max: 300, step: "any", required: "", value: 60});
+  const distance = numeric({min: 20, max: 300, step: "any", required: "", value: 60});
   fit({target: slider});
-  await page(display, text.titles.screen, [paragraph(text.card), card, slider, asked]);
+  await page(display, text.titles.screen, [paragraph(text.card), card, slider, field(text.distance, distance)]);
   person.screen = {perCm: slider.value / CARD_CM, ratio: devicePixelRatio, distance: Number(distance.value)};
   write(PERSON, person);
 }
