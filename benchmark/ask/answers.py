@@ -86,7 +86,7 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
             known = {(row["subj"], row["trial"]): row for row in csv.DictReader(rows)}
             keys = [json.loads(line)["key"] for line in lines]
         if not rows:
-            _append(table, ",".join(session.columns) + "\n")
+            _append(table, ",".join(session.plan["columns"]) + "\n")
         os.fsync(holder)  # the files' names, too, are on the disk
         yield Answers(folder, session, planned["token"], table, people, known, keys)
 
@@ -150,7 +150,7 @@ class Answers:
             else:
                 stored.append(answer.trial)
         lines = io.StringIO(newline="")
-        csv.DictWriter(lines, self.session.columns, lineterminator="\n").writerows(fresh.values())
+        csv.DictWriter(lines, self.session.plan["columns"], lineterminator="\n").writerows(fresh.values())
         _append(self.table, lines.getvalue())
         self.known.update(fresh)
         return stored, refused

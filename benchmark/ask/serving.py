@@ -161,13 +161,10 @@ class AskHandler(GuardedHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    def _admit(self, token: str) -> None:
+    def _page(self, path: str, token: str) -> bytes:
         if self._token and not secrets.compare_digest(token.encode(), self._token.encode()):
             raise Refused("the address lacks its token.")
-
-    def _page(self, path: str, token: str) -> bytes:
-        self._admit(token)
-        if path != "/":
+        if path not in ("/", "/start", "/answers"):
             raise Refused("no such page.")
         return self._html
 
@@ -176,7 +173,7 @@ class AskHandler(GuardedHandler):
         origin, length, token = (self.headers.get(name) for name in ("Origin", "Content-Length", "X-Ask"))
         if token is None or (origin and origin.partition("//")[2] != self.headers.get("Host")):
             raise Refused("sent by another page.")
-        self._admit(token)
+        self._page(path, token)
         if not (length and length.isdecimal() and int(length) <= LARGEST):
             raise Refused(f"expected at most {LARGEST} bytes.")
         if path == "/start":

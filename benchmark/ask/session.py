@@ -121,17 +121,12 @@ class Session:
         """Everything that the page must know of the session but the pictures, as plain data. "id" is its digest."""
         plan = {
             "set": self.stimuli.name, "space": self.stimuli.space, "experiment": self.experiment,
-            "session": self.number, "seed": self.seed, **asdict(self.procedure), "columns": self.columns,
+            "session": self.number, "seed": self.seed, **asdict(self.procedure), "columns": [*COLUMNS, *self.procedure.about],
             "images": self.images, "orders": self.orders, "masks": self.masks, "checks": self.checks,
             "categories": GEIRHOS16, "checkEvery": CHECK_EVERY, "breakEvery": BREAK_EVERY, "again": AGAIN,
         }  # fmt: skip
         study = [self.stimuli.name, self.seed]  # a person keeps the number in the next session
         return {**plan, "id": digest_data(plan)[:16], "study": digest_data(study)[:16]}
-
-    @property
-    def columns(self) -> list[str]:
-        """Columns of the table of answers."""
-        return [*COLUMNS, *self.procedure.about]
 
     def row(self, person: int, trial: str) -> dict[str, str] | None:
         """What the session knows of a trial of a person; None where there is no such trial."""
