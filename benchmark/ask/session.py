@@ -120,8 +120,8 @@ class Session:
     def plan(self) -> dict[str, Any]:
         """Everything that the page must know of the session but the pictures, as plain data. "id" is its digest."""
         plan = {
-            "set": self.stimuli.name, "space": self.stimuli.space, "experiment": self.experiment,
-            "session": self.number, "seed": self.seed, **asdict(self.procedure), "columns": [*COLUMNS, *self.procedure.about],
+            "set": self.stimuli.name, "space": self.stimuli.space, "experiment": self.experiment, "seed": self.seed,
+            "session": self.number, **asdict(self.procedure), "columns": [*COLUMNS, *self.procedure.about],
             "images": self.images, "orders": self.orders, "masks": self.masks, "checks": self.checks,
             "categories": GEIRHOS16, "checkEvery": CHECK_EVERY, "breakEvery": BREAK_EVERY, "again": AGAIN,
         }  # fmt: skip

@@ -235,9 +235,8 @@ async function trial(display, {image, mask, check}, example = null) {
   return said && {...said, ...shown};
 }
 
-// --- pages
+// --- pages: a form each, which resolves with the button that was pressed
 
-/** A page with a form; resolves with the button that was pressed. */
 function page(display, title, body, main = text.buttons.next, second = null) {
   return new Promise((resolve) => {
     const heading = element("h1", {tabindex: "-1"}, title);
@@ -323,8 +322,8 @@ async function practise(display) {
     late += said.late_frames > 0;
     const right = said.object_response === category, name = fill(text.wrong, {category: word(category)});
     const words = right ? text.right : said.object_response === "na" ? `${text.late} ${name}` : name;
-    const sign = element("b", {"aria-hidden": "true"}, right ? "✓" : "✗");
-    await page(display, titles.practice, [element("p", {class: "feedback", role: "status"}, sign, words)]);
+    const line = element("p", {class: "feedback", role: "status"}, `${right ? "✓" : "✗"} ${words}`);
+    await page(display, titles.practice, [line]);
   }
   paused = false;
   const slow = late > 2 ? [paragraph(text.slow, {late, count})] : [];
