@@ -250,12 +250,12 @@ function page(display, title, body, main = text.buttons.next, second = null) {
 
 const paragraph = (line, values = {}) => element("p", {}, fill(line, values));
 const numeric = (attributes) => element("input", {type: "number", ...attributes});
-const field = (line, input) => element("label", {}, line, input);
+const field = (...parts) => element("label", {}, ...parts);
 
 async function consent(display) {
   const words = element("div");
   words.innerHTML = text.consent;  // made of Markdown when the page was built; HTML in it is text
-  const agree = element("label", {class: "line"}, element("input", {type: "checkbox", required: ""}), text.agree);
+  const agree = field("", element("input", {type: "checkbox", required: ""}), text.agree);
   await page(display, text.titles.consent, [words, agree], text.buttons.start);
 }
 
