@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ConfigDict, Field
 from requests import Session
-from requests.adapters import HTTPAdapter, Retry
+from requests.adapters import HTTPAdapter
 from torch import Tensor, nn
 from urllib3.exceptions import HTTPError
 
@@ -41,8 +41,8 @@ PREFIX = "api:"
 QUESTION = "Which one of these does the image show: {options}? Answer with that word alone."
 #: More options than these are no question that is answered in one word.
 MOST_OPTIONS = 100
-#: Bytes of a reply; seconds of a first pause.
-MOST_BYTES, PAUSE = 2**20, 1.0
+#: Bytes of a reply; seconds of the first pause, and of the longest.
+MOST_BYTES, PAUSE, MOST_PAUSE = 2**20, 1.0, 60.0
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -148,7 +148,7 @@ class Chat(nn.Module):
         self._kept: dict[str, Reply] = {}
         self._spent = self._dearest = 0.0
         self._read = self._pending = 0  # bytes of the file; requests under way
-        self._lock, self._end = Lock(), ""  # why nothing more is asked
+        self._lock, self._stop, self._cap = Lock(), Event(), ""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [n, 3, h, w] in [0,1] to logits [n, options + 1]. Only images without a reply are asked.
@@ -192,24 +192,21 @@ class Chat(nn.Module):
 
     def _ask(self, images: Mapping[str, NDArray[np.uint8]]) -> None:
         """Several at a time. What fails ends it; requests that are under way are waited for, and their replies kept."""
-        # What an endpoint asks for (Retry-After) may be hours: pauses double up to two minutes instead.
-        retry = Retry(
-            self.endpoint.retries, backoff_factor=PAUSE, status_forcelist=(408, 429, *range(500, 600)),
-            allowed_methods=None, raise_on_status=False, respect_retry_after_header=False,
-        )  # fmt: skip
-        pool, self._pending, self._end = ThreadPoolExecutor(self.endpoint.concurrency), 0, ""
+        pool, self._pending, self._cap = ThreadPoolExecutor(self.endpoint.concurrency), 0, ""
+        self._stop.clear()
         with Session() as session:
             session.auth = lambda request: request  # no login of .netrc
             session.headers.update({"Authorization": f"Bearer {self._key}"} if self._key else {})
             for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(pool_maxsize=self.endpoint.concurrency, max_retries=retry))
+                session.mount(scheme, HTTPAdapter(pool_maxsize=self.endpoint.concurrency))
             try:
                 list(pool.map(lambda item: self._ask_one(session, *item), images.items()))
             finally:
+                self._stop.set()
                 pool.shutdown(cancel_futures=True)
-        if self._end:
+        if self._cap:
             raise AnswerError(
-                f"'{self.name}' has reached its cap, {self._end}: {self.remark}. Raise most_requests or most_cost in "
+                f"'{self.name}' has reached its cap, {self._cap}: {self.remark}. Raise most_requests or most_cost in "
                 "its file, register it again (--replace) and run: nothing is asked twice."
             )
 
@@ -218,10 +215,10 @@ class Chat(nn.Module):
         with self._lock:  # requests under way count as the dearest yet
             replies, most = self.endpoint.most_requests, self.endpoint.most_cost
             if replies is not None and len(self._kept) + self._pending >= replies:
-                self._end = self._end or f"{replies:,} requests"
+                self._cap = self._cap or f"{replies:,} requests"
             elif most is not None and not self._spent + (self._pending + 1) * self._dearest <= most > 0:
-                self._end = self._end or f"a cost of {most:g}"
-            if self._end:
+                self._cap = self._cap or f"a cost of {most:g}"
+            if self._cap or self._stop.is_set():
                 return
             self._pending += 1
         # The order of the options is drawn anew for each image, from the image alone.
@@ -234,7 +231,7 @@ class Chat(nn.Module):
         try:
             reply = self._parsed(digest, self._posted(session, {**self.endpoint.body, **said}))
         except AnswerError:
-            self._end = "failed"
+            self._stop.set()
             raise
         with self._lock, self.file.open("ab") as file:
             torn = b"\n" if file.tell() != self._read else b""  # after a line that was cut short
@@ -246,17 +243,21 @@ class Chat(nn.Module):
 
     def _posted(self, session: Session, body: Mapping[str, Any]) -> Any:
         """What the endpoint replies, as plain data. Raises AnswerError where it does not, or with an error."""
-        url, status, content = f"{self.endpoint.url.rstrip('/')}/chat/completions", 0, b""
-        try:
-            seconds = self.endpoint.timeout
-            with session.post(url, json=body, timeout=seconds, allow_redirects=False, stream=True) as response:
-                status, content = response.status_code, response.raw.read(MOST_BYTES, decode_content=True)
-            plain = json.loads(content)
-            if status == 200:
-                return plain
-        except (OSError, HTTPError, ValueError) as error:  # those of requests are OSErrors
-            cause = getattr(next(iter(error.args), None), "reason", error)
-            plain = content.decode(errors="replace") if status else reason(cause)
+        url = f"{self.endpoint.url.rstrip('/')}/chat/completions"
+        for tried in range(self.endpoint.retries + 1):
+            status, content, seconds = 0, b"", self.endpoint.timeout
+            try:
+                with session.post(url, json=body, timeout=seconds, allow_redirects=False, stream=True) as response:
+                    status, content = response.status_code, response.raw.read(MOST_BYTES, decode_content=True)
+                plain = json.loads(content)
+                if status == 200:
+                    return plain
+            except (OSError, HTTPError, ValueError) as error:  # those of requests are OSErrors
+                cause = getattr(next(iter(error.args), None), "reason", error)
+                plain = content.decode(errors="replace") if status else reason(cause)
+            again = (status in (0, 408, 429) or status >= 500) and tried < self.endpoint.retries
+            if not again or self._stop.wait(min(PAUSE * 2**tried, MOST_PAUSE)):
+                break
         fault = plain.get("error", plain) if isinstance(plain, dict) else plain
         said, code = (fault.get("message", fault), fault.get("code")) if isinstance(fault, dict) else (fault, "")
         if status == 400 and code in ("content_filter", "content_policy_violation"):

@@ -96,6 +96,11 @@ def test_what_is_said_to_come_first_can_be_pasted(bench, tmp_path, monkeypatch):
             "bench register m --arch hf:/nets/clip --templates single",
         ),
         (
+            {"arch": "api:toy", "options": {"api": {"url": "http://a/v1", "model": "it's"}}, "labels": "world16"},
+            """T=$(mktemp) && printf %s '{"model":"it'"'"'s","url":"http://a/v1"}' > "$T" """
+            """&& bench register m --arch "api:$T" --labels world16""",
+        ),
+        (
             {"arch": "timm:resnet18", "options": {"head": "/h", "trained_on": "abc"}},
             "bench register m --arch timm:resnet18 --probe FOLDER, with the training set abc",
         ),

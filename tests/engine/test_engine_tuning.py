@@ -155,3 +155,8 @@ def test_pixels_travel_beside_the_devices_work(monkeypatch):
     assert pixels.log[2:] == ["the network's waits for a copy's", "kept for the network's"]
     here = torch.zeros(2)
     assert devices.sent(here, "cpu")() is here
+
+
+def test_files_that_are_networks_are_told_apart(model):
+    cards = [model.card.model_copy(update={"arch": "onnx", "weights": f"{name}.onnx"}) for name in "ab"]
+    assert len({devices._key(card, "cpu") for card in cards}) == 2

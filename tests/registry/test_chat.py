@@ -1,6 +1,7 @@
 """An endpoint of chat completions as an observer: a server on this machine plays the model."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -136,6 +137,13 @@ def test_a_cap_stops_and_a_higher_one_goes_on(asking, model):
     model.usage = {}
     with pytest.raises(AnswerError, match="does not say what a reply has used: give most_requests"):
         asking(**said, most_cost=1, question="{options}")(IMAGES)
+
+
+def test_two_processes_that_ask_the_same_ask_it_once(asking, model):
+    networks = [asking(concurrency=2) for _ in range(3)]
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(answers, networks)) == [EXPECTED] * 3
+    assert len(model.asked) == 24
 
 
 def test_another_model_behind_the_name_is_found_without_a_request_of_its_own(asking, model):

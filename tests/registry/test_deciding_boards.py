@@ -18,6 +18,7 @@ from sklearn.neighbors import NearestCentroid
 from benchmark import api
 from benchmark.stimuli.generated import generated_set, training_stimuli
 from benchmark.store import open_store
+from registry.labels import label_space
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:You are using the legacy")]
 
@@ -33,28 +34,29 @@ def predict(images):
     return FITTED.predict(images.mean(axis=1).reshape(len(images), -1))
 """
 DECIDING = ("cue-conflict", "human-comparison", "corruption")
-SHOWN = generated_set("world-cue-conflict")
 
 
-def refused(digest):
-    return int(digest, 16) % 3 == 0
+WORDS = label_space("world16").classes
 
 
-@pytest.fixture(scope="module")
-def shapes():
-    """Digest -> shape."""
-    return {digest_of(SHOWN.decode(at)): shape for at, shape in enumerate(SHOWN.labels["shape"].tolist())}
+def said_of(digest):
+    """What the endpoint makes of an image: a name, or a refusal."""
+    return "na" if int(digest, 16) % 3 == 0 else WORDS[int(digest, 16) % 16]
+
+
+class Naming:
+    def get(self, digest, _otherwise):
+        refusal = {"content": None, "refusal": "No."}
+        message = refusal if said_of(digest) == "na" else {"content": said_of(digest)}
+        return 200, {"choices": [{"message": message, "finish_reason": "stop"}]}
 
 
 @pytest.fixture
-def model(shapes, bench, tmp_path, monkeypatch):
-    """Registered as "vlm". Names the shape of the conflict set's images, but refuses a third of them; of images that it
-    has never seen it says something else."""
+def model(bench, tmp_path, monkeypatch):
+    """Registered as "vlm"."""
     monkeypatch.setenv("BENCH_DB", str(tmp_path / "results.db"))
-    playing = Model(shapes)
-    no = {"choices": [{"message": {"content": None, "refusal": "No."}}], "usage": playing.usage}
-    playing.replies = {digest: (200, no) for digest in shapes if refused(digest)}
-    playing.faults = [429, 500, 429]
+    playing = Model({})
+    playing.replies, playing.faults = Naming(), [429, 500, 429]
     with serving(playing) as url:
         said = {"url": url, "model": "toy", "most_requests": 10_000, "concurrency": 3}
         (tmp_path / "vlm.yaml").write_text(yaml.safe_dump(said))
@@ -93,13 +95,12 @@ def decided(name, suite):
     return dict(zip(keys, trials["response"].tolist(), strict=True))
 
 
-def require_shapes(count):
-    """What the endpoint has answered to the conflict set, its refusals as no answer."""
+def require_known(count):
+    """What the endpoint has said of the conflict set stands in the trials, refusals as no answer."""
     answers = {key[2]: value for key, value in decided("vlm", "cue-conflict").items() if key[0] == "cue-conflict"}
-    places = {name: at for at, name in enumerate(SHOWN.ids)}
-    for name, answer in answers.items():
-        silent = refused(digest_of(SHOWN.decode(places[name])))
-        assert answer == ("na" if silent else SHOWN.labels["shape"][places[name]])
+    shown = generated_set("world-cue-conflict")
+    places = {name: at for at, name in enumerate(shown.ids)}
+    assert answers == {name: said_of(digest_of(shown.decode(places[name]))) for name in answers}
     assert len(answers) == count and "na" in answers.values()
 
 
@@ -110,6 +111,8 @@ def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, cla
     assert ended.code == 0, ended.err
     asked = [digest for digest, _ in model.asked]
     assert len(set(asked)) == len(asked) == len(model.answered)
+    shown = {name: sum(len(decided(name, suite)) for suite in DECIDING) for name in ("vlm", "world-standard-0")}
+    assert len(asked) <= 4 + shown["vlm"] == 4 + shown["world-standard-0"]  # no canary pictures, nothing for the clock
     assert f"vlm: {len(asked):,} replies kept, " in ended.err
     with open_store(os.environ["BENCH_DB"], write=False) as store:
         outcomes = {(row.observer_name, row.suite): row for row in store.outcomes()}
@@ -121,7 +124,7 @@ def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, cla
             assert outcomes[name, suite].status == "done"
             assert decided(name, suite).keys() == decided("world-standard-0", suite).keys()
     assert all(decided("net", suite) == decided("world-standard-0", suite) for suite in DECIDING)
-    require_shapes(8)
+    require_known(8)
     shown = bench("rank", "-s", "cue-conflict").out
     assert all(f" {name} " in shown for name in ("vlm", "net", "sklearn", "world-standard-0"))
     assert bench(*run).code == 0
@@ -151,7 +154,7 @@ def test_a_killed_run_asks_nothing_twice(end, model, bench, tmp_path, home):
     model.hold = None
     assert bench(*run).code == 0
     assert len(model.answered) == len(set(model.answered)) == len(file.read_bytes().splitlines())
-    require_shapes(20)
+    require_known(20)
 
 
 def test_a_spent_cap_ends_the_run_and_a_higher_one_goes_on(model, bench, tmp_path):
@@ -168,4 +171,4 @@ def test_a_spent_cap_ends_the_run_and_a_higher_one_goes_on(model, bench, tmp_pat
     assert bench(*again).code == 0
     assert bench(*run).code == 0
     assert len(model.answered) == len(set(model.answered))
-    require_shapes(20)
+    require_known(20)
