@@ -103,8 +103,9 @@ def geirhos_groups() -> Mapping[str, tuple[int, ...]]:
 
 @cache
 def subset_groups(name: str) -> Mapping[str, tuple[int, ...]]:
-    """Of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet"): class, a WordNet
-    id or ObjectNet's folder, -> the ImageNet-1k outputs that are right for it; empty for every other set."""
+    """Of a published test set of some of ImageNet's classes ("imagenet-a", "imagenet-r", "objectnet", "laion-c"):
+    class, a WordNet id, ObjectNet's folder or a super-class, -> the ImageNet-1k outputs that are right for it; empty
+    for every other set."""
     table, (wnids, _) = _table("natural.yaml").get(name, []), _imagenet1k()
     if isinstance(table, dict):
         return {folder: _outputs(items) for folder, items in table.items()}

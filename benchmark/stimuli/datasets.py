@@ -262,7 +262,8 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
 
 # Sets that lie in cells: CORRUPTION/SEVERITY/class/image, with or without folders of groups above. Every cell is a set
 # of its own, called "imagenet-c gaussian_noise/3". Cells that show the same images share their names and labels.
-SEVERITY = re.compile(r"\d+(\.\d+)?")
+LEVEL = "intensity_level_"  # before the severity, in LAION-C
+SEVERITY = re.compile(rf"({LEVEL})?\d+(\.\d+)?")
 GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's
 
 
@@ -287,7 +288,7 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
         """Cells whose corruption's folder lies at most `depth` levels below."""
         for name in subfolders(place):
             severities = [text for text in subfolders(place / name) if SEVERITY.fullmatch(text)]
-            yield from (CellFolder(name, severity, place / name / severity) for severity in severities)
+            yield from (CellFolder(name, text.removeprefix(LEVEL), place / name / text) for text in severities)
             if not severities and depth > 1:
                 yield from below(place / name, depth - 1)
 

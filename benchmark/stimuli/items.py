@@ -326,7 +326,7 @@ def _spellings(entry: Entry, folder: Path) -> Spellings:
     if entry.space != "imagenet1k":
         return {}
     groups, wnids = subset_groups(entry.role), label_space("imagenet1k").classes
-    if entry.role == "objectnet":
+    if groups and not any(map(WNID.fullmatch, groups)):  # an object or a super-class is several classes: the first
         return {"objects": lambda name: wnids[groups[name][0]] if name in groups else ""}
     numbers = {str(number): wnid for number, wnid in enumerate(groups or wnids)}
     if groups and set(subfolders(folder)) != set(numbers):
@@ -356,7 +356,8 @@ def _class_of(where: Path, parts: Sequence[str], entry: Entry, spellings: Spelli
     if not spellings or entry.role == "objectnet":
         return (category, how) if spellings else (parts[0], "folders")
     check_category(category or parts[-1], entry.space, where)
-    if (groups := subset_groups(entry.role)) and category not in groups:
+    groups = () if "objects" in spellings else subset_groups(entry.role)
+    if groups and category not in groups:
         raise StimuliError(f"{where}: {category} is none of the {len(groups)} classes of {entry.role}.")
     return category, how
 

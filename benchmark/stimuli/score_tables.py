@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
-from importlib.resources import files
+from importlib.resources import as_file, files
 from math import isclose, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,6 +138,12 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
         values = (score.value, score.low, score.high, score.level, method, score.n, score.condition, score.suite)
         scores.append(ReportedScore(observer, score.metric, *values, remarks))
     return ScoreTables(_once(path, scores))
+
+
+def shipped_scores() -> ScoreTables:
+    """The published board that the package brings: LAION-C's ten rows."""
+    with as_file(files("benchmark.stimuli") / "laion_c.csv") as path:
+        return read_scores(path)
 
 
 def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection[str]], same: Collection[str]) -> None:

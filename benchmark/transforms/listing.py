@@ -32,6 +32,7 @@ FILE = "corruptions.yaml"
 #: Lists that the package brings: name -> file beside this module.
 OWN = {
     "imagenet-c": "imagenet_c.yaml", "human": "human.yaml", "suppression": "suppression.yaml", "bands": "bands.yaml",
+    "laion-c": "laion_c.yaml",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from benchmark.contracts import Against, EarlyStop, Suite
 from benchmark.transforms.listing import plugin_names
+from suites.corruption import laion_c as laion
 from suites.corruption.bands import BANDS_SUITE
 from suites.corruption.cells import seen
 from suites.corruption.compare import compare
@@ -105,6 +106,12 @@ def _variants() -> dict[str, Suite]:
         summary = f"Corruptions of other packages: {', '.join(names)}"
         plugged = CorruptionConfig(source="plugins", corruptions=("all",))
         variants["plugins"] = replace(_PLAIN, summary=summary, config=plugged)
+    laion_c = {
+        "laion-c": replace(on_disk, plan=laion.plan_published, config=Folders(laion.NAME), summary=laion.PUBLISHED),
+        "laion-c-generated": replace(_PLAIN, plan=laion.plan_generated, config=laion.GENERATED, summary=laion.MADE),
+    }
+    for name, suite in laion_c.items():
+        variants[name] = replace(suite, observe=laion.observe, spaces=IMAGENET, own_space=False, against=None)
     named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
     own = {"stylized-imagenet": STYLISED, "suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
     return {**named, **own, **NATURAL}

@@ -5,7 +5,7 @@ from typing import Literal
 
 #: What is asked for the best: the outputs of the classes that a set has, or all.
 Rule = Literal["among", "of_all"]
-ListName = Literal["imagenet-c", "human", "suppression", "bands", "plugins"]
+ListName = Literal["imagenet-c", "human", "suppression", "bands", "laion-c", "plugins"]
 #: The card whose errors on the same images can stand in for the published ones.
 ALEXNET = "alexnet"
 #: The decision space of the built-in world.

@@ -39,7 +39,7 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
         entries = choose(own_list(config.source), config.corruptions)
     for entry in entries:
         levels = [level for level in entry.impaired if not config.severities or str(level) in config.severities]
-        options: dict[str, Any] = {"jpeg85": config.jpeg85}
+        options: dict[str, Any] = {"jpeg85": config.jpeg85, "pictures": stimuli}
         if config.quantise != "published":
             options["quantise"] = config.quantise
         try:

@@ -18,8 +18,9 @@ SWEEPS = {
     "stylized-imagenet": {},
     "suppression": {},
     "critical-bands": {},
+    "laion-c-generated": {"source": "laion-c", "corruptions": ("all",)},
 }
-FOLDERS = {"imagenet-c": ("common",), "imagenet-c-bar": ("all",), "imagenet-3dcc": ("all",)}
+FOLDERS = {"imagenet-c": ("common",), "imagenet-c-bar": ("all",), "imagenet-3dcc": ("all",), "laion-c": ("all",)}
 
 
 def test_folders_are_shown_under_their_own_role():

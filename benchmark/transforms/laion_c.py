@@ -1,0 +1,184 @@
+"""The distortions of LAION-C (Li et al. 2025, arXiv:2506.16950), on images of 224 px.
+
+Mosaic and stickers take small pictures from a natural set of the user's: their images are not the published ones.
+What is random follows from each image's seed, where the authors draw anew; glitches are theirs, seed 1 for all."""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from benchmark.contracts import Stimuli, Transform
+from benchmark.errors import PluginError, unknown_name
+from benchmark.transforms.basics import Seeds, Streams, stored_levels, truncated
+from registry.model import centre_crop, shorter_side
+
+Pixels = NDArray[np.uint8]
+GLITCH = (2, 4, 5, 8, 10)
+TILES = (4, 6, 8, 16, 28)
+STICKERS, STICKER = (100, 200, 400, 600, 1200), 16
+LINES = ((224, 1), (178, 2), (112, 4), (84, 6), (60, 8))
+REACH = 40  # px to the left by which a line of a black cell is bent
+SHAPES = (150, 300, 600, 800, 1000)
+BRIGHTER = ((0, 50), (50, 100), (100, 125), (125, 150), (150, 255))
+CHECKER = 14
+MOST_PICTURES = 2000  # decoded for mosaics and stickers
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """The natural set that small pictures are taken from: its first MOST_PICTURES images."""
+
+    stimuli: Stimuli
+
+    def shrunk(self, side: int) -> Pixels:
+        """[k, side, side, 3]: shorter side 256, centre crop 224, then shrunk (bilinear, antialiased)."""
+        return _shrunk(self, side)
+
+
+@lru_cache(maxsize=len(TILES))
+def _shrunk(pictures: Pictures, side: int) -> Pixels:
+    stimuli = pictures.stimuli
+    decoded = (stimuli.decode(i) for i in range(len(stimuli))[:MOST_PICTURES])
+    crops = (centre_crop(shorter_side(image, 256, "bilinear"), 224) for image in decoded)
+    return np.stack(
+        [np.asarray(Image.fromarray(crop).resize((side, side), Image.Resampling.BILINEAR)) for crop in crops]
+    )
+
+
+def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Transform:
+    """One of the six at intensity 1 to 5. Raises UnknownName; PluginError where glitches lack their library, or mosaic
+    and stickers the natural set."""
+    if name not in DISTORTIONS:
+        raise unknown_name("distortion", name, DISTORTIONS)
+    if name == "glitched" and find_spec("glitch_this") is None:
+        raise PluginError("glitches need the package 'glitch_this': pip install 'gestaltbench[laion-c]'")
+    params = {"level": level, "version": VERSION, "pictures": pictures.digest if pictures else ""}
+    if name == "luminance_checkerboard":
+        return Transform(f"{name}/{level}", params, partial(checkerboard, level=level))
+    change = partial(_EACH[name], level=level)
+    if name in ("mosaic", "stickers"):
+        if pictures is None:
+            raise PluginError(f"{name} needs a natural set that its small pictures are taken from")
+        change = partial(change, pictures=Pictures(pictures))
+    return Transform(f"{name}/{level}", params, partial(_each, change=change))
+
+
+def _each(images: torch.Tensor, seeds: Seeds, *, change: Callable[..., Pixels]) -> torch.Tensor:
+    """One image after the other, HWC uint8, each with a generator of its own."""
+    pixels = stored_levels(images).permute(0, 2, 3, 1).cpu().numpy()
+    shown = [change(image, np.random.default_rng(int(seed))) for image, seed in zip(pixels, seeds, strict=True)]
+    if not shown:
+        return images.clone()
+    return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float().div(255).to(images.device)
+
+
+def glitched(image: Pixels, _rng: np.random.Generator, *, level: int) -> Pixels:
+    """Rows shifted, colours apart, scan lines (glitch_this, seed 1)."""
+    from glitch_this import ImageGlitcher
+
+    state = random.getstate()  # the library seeds the interpreter's own
+    try:
+        options = {"seed": 1, "color_offset": True, "scan_lines": True}
+        shown = ImageGlitcher().glitch_image(Image.fromarray(image), GLITCH[level - 1], **options)
+    finally:
+        random.setstate(state)
+    return np.asarray(shown.convert("RGB"))
+
+
+def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: Pictures) -> Pixels:
+    """Each tile replaced by the small picture whose mean colour is nearest to it. Where tiles do not divide the side,
+    the image is first scaled to the next multiple and cropped again."""
+    from scipy.spatial import KDTree
+
+    side, height, width = TILES[level - 1], *image.shape[:2]
+    rows, columns = -(-height // side), -(-width // side)
+    tiles = pictures.shrunk(side)
+    means = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BICUBIC), dtype=float)
+    nearest = KDTree(tiles.mean(axis=(1, 2))).query(means)[1]
+    whole = tiles[nearest].swapaxes(1, 2).reshape(rows * side, columns * side, 3)
+    top, left = (rows * side - height) // 2, (columns * side - width) // 2
+    return np.ascontiguousarray(whole[top : top + height, left : left + width])
+
+
+def stickers(image: Pixels, rng: np.random.Generator, *, level: int, pictures: Pictures) -> Pixels:
+    """Small pictures of 16 px at random places, over one another."""
+    shown, tiles = image.copy(), pictures.shrunk(STICKER)
+    chosen = rng.integers(0, len(tiles), STICKERS[level - 1])
+    rows, columns = (rng.integers(0, side - STICKER, len(chosen)) for side in image.shape[:2])
+    for at, row, column in zip(chosen, rows, columns, strict=True):
+        shown[row : row + STICKER, column : column + STICKER] = tiles[at]
+    return shown
+
+
+def vertical_lines(image: Pixels, _rng: np.random.Generator, *, level: int) -> Pixels:
+    """Lines downward on black, bent to the left where the image is dark, in the mean colour of each cell."""
+    lines, step = LINES[level - 1]
+    height, width = image.shape[:2]
+    grey = np.asarray(Image.fromarray(image).convert("L"))
+    both = np.dstack([image, grey]).astype(int)
+    canvas = Image.new("RGB", (width, height))
+    draw = ImageDraw.Draw(canvas)
+    for line in range(lines):
+        x = line / lines * width
+        column, last = both[:, int(x) : min(int(x + width / lines), width)], (x, 0)
+        for y in range(0, height, step):
+            cell = column[y : y + step].reshape(-1, 4)
+            *colour, level_of_grey = (cell.sum(axis=0) // max(1, len(cell))).tolist()
+            place = (x - REACH * (1 - level_of_grey / 255), y)
+            draw.line((*last, *place), fill=tuple(colour))
+            last = place
+    return np.asarray(canvas)
+
+
+def geometric_shapes(image: Pixels, rng: np.random.Generator, *, level: int) -> Pixels:
+    """Triangles, squares, five-pointed stars and circles of 6 to 15 px, of any colour; stars are turned."""
+    canvas, count = Image.fromarray(image.copy()), SHAPES[level - 1]
+    draw, (height, width) = ImageDraw.Draw(canvas), image.shape[:2]
+    kinds, sizes, turns = rng.integers(0, 4, count), rng.integers(6, 16, count), rng.integers(0, 360, count)
+    places = np.column_stack([rng.integers(0, width, count), rng.integers(0, height, count)])
+    colours = rng.integers(0, 256, (count, 3))
+    for kind, (x, y), size, turn, colour in zip(kinds, places.tolist(), sizes.tolist(), turns, colours, strict=True):
+        fill = tuple(colour.tolist())
+        if kind == 0:
+            draw.polygon([(x, y), (x + size, y), (x + size / 2, y + size)], fill=fill)
+        elif kind == 1:
+            draw.rectangle((x, y, x + size, y + size), fill=fill)
+        elif kind == 2:
+            angles = [math.radians(36 * point + turn) for point in range(10)]
+            radii = [size / 1.2 / (1 + point % 2) for point in range(10)]
+            star = [(x + r * math.sin(a), y + r * math.cos(a)) for r, a in zip(radii, angles, strict=True)]
+            draw.polygon(star, fill=fill)
+        else:
+            draw.ellipse((x, y, x + size, y + size), fill=fill)
+    return np.asarray(canvas)
+
+
+def checkerboard(images: torch.Tensor, seeds: Seeds, *, level: int) -> torch.Tensor:
+    """Tiles of 14 px brighter and darker in turn, each by a draw of its own; levels are cut, not rounded."""
+    height, width = images.shape[-2:]
+    rows, columns = -(-height // CHECKER), -(-width // CHECKER)
+    low, high = BRIGHTER[level - 1]
+    draws = Streams(seeds, f"luminance_checkerboard/{level}", images.device).uniform(1, rows, columns)
+    turn = (-1.0) ** (torch.arange(rows)[:, None] + torch.arange(columns))
+    shift = (low + (high - low) * draws) / 255 * turn.to(images.device)
+    shift = shift.repeat_interleave(CHECKER, 2).repeat_interleave(CHECKER, 3)[..., :height, :width]
+    return truncated(stored_levels(images).float() / 255 + shift)
+
+
+_EACH: dict[str, Callable[..., Pixels]] = {
+    "glitched": glitched,
+    "mosaic": mosaic,
+    "stickers": stickers,
+    "vertical_lines": vertical_lines,
+    "geometric_shapes": geometric_shapes,
+}
+DISTORTIONS = (*_EACH, "luminance_checkerboard")

@@ -1,0 +1,76 @@
+"""LAION-C: six distortions at five intensities, answered among sixteen super-classes (Li et al. 2025).
+
+Definition, numbers and deviations: docs/suites/laion-c.md."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from benchmark.contracts import Array, Plan, Shelf, Stimuli, View
+from benchmark.errors import MissingStimuli
+from benchmark.stimuli.catalogue import NO_ANSWER
+from benchmark.stimuli.datasets import restrict
+from benchmark.stimuli.roles import ROLE
+from registry.labels import label_space, subset_groups
+from suites.corruption.config import CorruptionConfig, Folders
+from suites.corruption.plan import plan, plan_folders
+
+NAME = "laion-c"
+GENERATED = CorruptionConfig(source="laion-c", corruptions=("all",))
+PUBLISHED = "The published LAION-C files: 6 distortions, answered among 16 super-classes (Li et al. 2025)"
+MADE = "The distortions of LAION-C on natural images of its super-classes: other images than the published"
+
+
+def plan_published(config: Folders, shelf: Shelf) -> Plan:
+    """The parts of the folder; the photographs behind it are not published as they are."""
+    folders = plan_folders(config, shelf)
+    missing = {**folders.missing, ROLE: "the photographs of LAION-C as they are were not published"}
+    return Plan(tuple(block for block in folders.blocks if block.role != ROLE), missing)
+
+
+def plan_generated(config: CorruptionConfig, shelf: Shelf) -> Plan:
+    """Natural images of the super-classes' classes as they are and distorted."""
+    return plan(config, SuperClasses(shelf))
+
+
+class SuperClasses:
+    """A shelf of natural images whose classes belong to a super-class."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf, self.space = shelf, shelf.space
+        self.parts, self.networks, self.textures = shelf.parts, shelf.networks, shelf.textures
+
+    def find(self, role: str) -> Stimuli:
+        """The images of a role that belong to a super-class. Raises MissingStimuli as the shelf does, and where there
+        is none."""
+        stimuli, known = self._shelf.find(role), {x for pair in super_classes().items() for x in (pair[0], *pair[1])}
+        categories = stimuli.labels["category"].tolist()
+        names = [name for name, category in zip(stimuli.ids, categories, strict=True) if category in known]
+        if not names:
+            raise MissingStimuli(f"'{stimuli.name}' has no image of the super-classes of LAION-C")
+        return replace(restrict(stimuli, names), whole=stimuli.whole)
+
+
+def super_classes() -> dict[str, tuple[str, ...]]:
+    """Super-class -> the WordNet ids of its classes."""
+    classes = label_space("imagenet1k").classes
+    return {name: tuple(classes[i] for i in outputs) for name, outputs in subset_groups(NAME).items()}
+
+
+def observe(_config: CorruptionConfig | Folders, view: View) -> Mapping[str, Array]:
+    """Columns [n]: response: the super-class with the largest mean probability over its classes, or the image's own
+    label where it is that (a class of it, or its name); probability: that mean of the image's super-class."""
+    groups, place = super_classes(), {name: at for at, name in enumerate(view.categories)}
+    means = np.zeros((len(view.index), len(groups)), dtype=np.float32)
+    number: dict[str, int] = {}
+    for at, (group, wnids) in enumerate(groups.items()):
+        number |= dict.fromkeys((group, *wnids), at)
+        if columns := [place[name] for name in (group, *wnids) if name in place]:
+            means[:, at] = view.probabilities[:, columns].mean(axis=1)
+    labels = np.asarray(view.labels["category"])
+    truth = np.array([number.get(label, -1) for label in labels.tolist()])
+    answer = np.where(means.max(axis=1) > 0, means.argmax(axis=1), len(groups))
+    named = np.array([*groups, NO_ANSWER])[answer]
+    own = np.where(truth < 0, np.nan, means[np.arange(len(truth)), truth]).astype(np.float32)
+    return {"response": np.where(answer == truth, labels, named), "probability": own}
