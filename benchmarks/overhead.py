@@ -1,16 +1,11 @@
 """What `bench run` costs beside a bare loop of forward passes over the same images.
 
-Two baselines, both with the same tuned module, layout and batch, each by turns with the harness in one process:
-
-- `overhead`: the loop that nobody can beat, the images preloaded as tensors in memory, against a run that finds the
-  set decoded, as every run but the first does;
-- `overhead_reading`: the loop as one writes it, each image opened, decoded and stacked when its batch is due, against a
-  run that finds nothing decoded. It checks the bytes of every file, too, and keeps the pixels for the next run.
-
-The harness side presents, decides, checks near-ties, shows images again, stores every trial and scores. Process CPU
-time and wall time. A run loads, folds and checks its network once, which 640 images show and 50,000 do not:
-`..._loop` is of further images alone, the difference between many images and few on both sides. `overhead_startup` is
-of a process up to its first batch, against `import torch, timm; create_model; forward`.
+`overhead`: the loop that nobody can beat, the images preloaded as tensors in memory, against a run that finds the set
+decoded, as every run but the first does; with the same tuned module, layout and batch, by turns in one process. The
+harness side presents, decides, checks near-ties, shows images again, stores every trial and scores. Process CPU time
+and wall time. A run loads, folds and checks its network once, which 640 images show and 50,000 do not: `..._loop` is of
+further images alone, the difference between many images and few on both sides. `overhead_startup` is of a process up to
+its first batch, against `import torch, timm; create_model; forward`.
 
 With `--photographs FOLDER` (of folders of JPEG files) other numbers: a run over at most 500 of them, of odd sizes,
 against a loop that opens, resizes, crops and forwards them (`overhead_photographs`); and a device that takes .2 ms an
@@ -29,10 +24,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
@@ -87,27 +80,21 @@ def bare_loop(run: Run, batches: list[torch.Tensor]) -> None:
             run(images)
 
 
-def reading_loop(run: Run, files: Sequence[Path], batch: int, model: LoadedModel | None = None) -> None:
-    """Forward passes over images that are read from their files, in the plainest way. model: whose resizing is due."""
+def reading_loop(run: Run, files: Sequence[Path], batch: int, model: LoadedModel) -> None:
+    """Forward passes over images that are read from their files and resized for a model, in the plainest way."""
+    how = model.preprocess
+    resize = transforms.Resize(how.resize, transforms.InterpolationMode(how.interpolation))
+    fit = transforms.Compose([resize, transforms.CenterCrop(how.size)])
     with torch.inference_mode():
         for start in range(0, len(files), batch):
-            opened = [Image.open(file).convert("RGB") for file in files[start : start + batch]]
-            if model is not None:
-                side, filters = model.preprocess.resize, transforms.InterpolationMode(model.preprocess.interpolation)
-                fit = transforms.Compose(
-                    [transforms.Resize(side, filters), transforms.CenterCrop(model.preprocess.size)]
-                )
-                opened = [fit(image) for image in opened]
+            opened = [fit(Image.open(file).convert("RGB")) for file in files[start : start + batch]]
             pixels = np.stack([np.asarray(image) for image in opened])
             run(torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255))
 
 
-def harness(prepared: api.Prepared, settings: Settings, *, first: bool = False) -> None:
-    """One whole run into a fresh leaderboard. first: it finds no images decoded."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        if first:
-            stack.enter_context(mock.patch.object(Settings, "decoded", Path(folder) / "decoded"))
-        store = stack.enter_context(open_store(str(Path(folder) / "results.db")))
+def harness(prepared: api.Prepared, settings: Settings) -> None:
+    """One whole run into a fresh leaderboard."""
+    with tempfile.TemporaryDirectory() as folder, open_store(str(Path(folder) / "results.db")) as store:
         report = execute(prepared.tasks, store, settings, RunOptions("cpu", Policy()), api.Silent())
         if report.counts["done"] != len(prepared.tasks):
             raise SystemExit(f"the run did not do everything: {report}")
@@ -179,21 +166,27 @@ class Idle(torch.nn.Module):
         return 9 * torch.eye(1000)[:1].expand(len(images), -1)
 
 
-def photographs(folder: Path, model: LoadedModel, rounds: int, settings: Settings) -> None:
-    files = sorted(folder.glob("*/*.JP*G"))[:500]
-    items = file_digests(files, folder, settings)
-    ids, decode = tuple(file.name for file in files), FileImages(files, "", items)
+def planned(files: Sequence[Path], settings: Settings) -> Plan:
+    items = file_digests(files, files[0].parents[1], settings)
+    ids = tuple(f"{number}-{file.name}" for number, file in enumerate(files))
     labels = {"category": np.array([file.parent.name for file in files])}
-    stimuli = Stimuli("photographs", set_digest(ids, items, labels), "imagenet1k", ids, items, labels, decode)
-    plan = Plan((Block(stimuli, presentation="card", role="photographs"),))
+    digest, decode = set_digest(ids, items, labels), FileImages(files, "", items)
+    stimuli = Stimuli("photographs", digest, "imagenet1k", ids, items, labels, decode)
+    return Plan((Block(stimuli, presentation="card", role="photographs"),))
+
+
+def photographs(folder: Path, model: LoadedModel, rounds: int, settings: Settings) -> None:
+    files = sorted(folder.glob("*/*.JP*G"))[:500] or needs(f"JPEG files in folders of {folder}")
+    once, often = planned(files, settings), planned(files * 4, settings)
+    decode, many = often.blocks[0].stimuli.decode, len(files) * 4
 
     def observe(_config: object, view: View) -> dict[str, Array]:
         return {"response": view.responses}
 
-    suite = Suite("shown", 1, "", "decisions", (), lambda *_: plan, observe, lambda *_: [])
+    suite = Suite("shown", 1, "", "decisions", (), lambda *_: once, observe, lambda *_: [])
     idle = {"source": "python", "arch": "python:overhead:Idle", "weights": None, "sha256": None, "options": {}}
 
-    def shown(card: ModelCard, decoders: int) -> None:
+    def shown(card: ModelCard, plan: Plan, decoders: int) -> None:
         with tempfile.TemporaryDirectory() as place, open_store(str(Path(place) / "results.db")) as store:
             how = RunOptions("cpu", Policy(), decoders=decoders)
             if failed := execute([Task(card, suite, "imagenet1k", plan)], store, settings, how, api.Silent()).failed:
@@ -201,27 +194,23 @@ def photographs(folder: Path, model: LoadedModel, rounds: int, settings: Setting
 
     def alone(decoders: int) -> None:
         with ThreadPoolExecutor(decoders) as pool:
-            for at in range(0, len(files), 256):
-                images = list(pool.map(decode, range(at, min(at + 256, len(files)))))
+            for at in range(0, many, 256):
+                images = list(pool.map(decode, range(at, min(at + 256, many))))
                 model.present(images, "card", pool.map)
 
     device, most = model.card.model_copy(update=idle), devices.processors()
     chosen = devices.tune(model, "cpu", settings.tuning)
     run = devices.feed(model, chosen, device="cpu").run
     loop = partial(reading_loop, run, files, chosen.batch, model)
-    calls = [loop, partial(shown, model.card, most), partial(shown, device, 1), partial(shown, device, most)]
+    fed = (partial(shown, device, often, decoders) for decoders in (1, most))
+    calls = [loop, partial(shown, model.card, once, most), *fed, partial(alone, most)]
     with numerics(Policy()):
-        times = [[timed(call, chosen.threads) for call in (*calls, partial(alone, most))] for _ in range(rounds + 1)][
-            1:
-        ]
-    (bare, ours, *_), (_, _, one, several, bound) = (min_of(times, clock) for clock in (0, 1))
+        times = [[timed(call, chosen.threads) for call in calls] for _ in range(rounds)]
+    clocks = ([min(turn[clock] for turn in side) for side in zip(*times, strict=True)] for clock in (0, 1))
+    (bare, ours, *_), (_, _, one, several, bound) = clocks
     ratio("overhead_photographs_cpu", ours / bare, "a loop that opens, resizes, crops and forwards them")
-    ratio("decoders_scaling", one / several, f"one decoder against {most}; {len(files) / several:.0f} images/s")
-    ratio("decoders_of_bound", bound / several, f"of decoding and resizing alone, {len(files) / bound:.0f} images/s")
-
-
-def min_of(times: list[list[Seconds]], clock: int) -> list[float]:
-    return [min(turn[clock] for turn in side) for side in zip(*times, strict=True)]
+    ratio("decoders_scaling", one / several, f"one decoder against {most}; {many / several:.0f} images/s")
+    ratio("decoders_of_bound", bound / several, f"of decoding and resizing alone, {many / bound:.0f} images/s")
 
 
 def main() -> None:
@@ -245,33 +234,18 @@ def main() -> None:
     model = load_model(plans[0].tasks[0].card, settings.place)
     chosen = devices.tune(model, "cpu", settings.tuning)
     run = devices.feed(model, chosen, device="cpu").run
-    sides: dict[str, list[Callable[[], None]]] = {"overhead": [], "overhead_reading": []}
+    calls: list[Callable[[], None]] = []
     for plan in plans:
         images = images_of(plan)
         print(f"{args.model}: {len(images)} images, {chosen}")
         pixels = torch.stack([torch.from_numpy(decode(at)) for decode, at in images])
         stacked = pixels.permute(0, 3, 1, 2).float().div_(255)
         batches = list(stacked.contiguous(memory_format=torch.channels_last).split(chosen.batch))
-        sides["overhead"] += [partial(bare_loop, run, batches), partial(harness, plan, settings)]
-        files = [decode.path(at) for decode, at in images if isinstance(decode, FileImages)]
-        if len(files) == len(images):  # else the set is drawn, not read
-            sides["overhead_reading"] += [
-                partial(reading_loop, run, files, chosen.batch),
-                partial(harness, plan, settings, first=True),
-            ]
+        calls += [partial(bare_loop, run, batches), partial(harness, plan, settings)]
         harness(plan, settings)  # its images are decoded or drawn
     with numerics(Policy()):
-        rounds = [
-            {name: [timed(call, chosen.threads) for call in calls] for name, calls in sides.items()}
-            for _ in range(args.rounds)
-        ]
-    baselines = {
-        "overhead": "bare loop, preloaded, same layout and batch",
-        "overhead_reading": "bare loop that opens and decodes its images, same layout and batch",
-    }
-    for name, calls in sides.items():
-        if calls:
-            compared(name, baselines[name], [turn[name] for turn in rounds])
+        rounds = [[timed(call, chosen.threads) for call in calls] for _ in range(args.rounds)]
+    compared("overhead", "bare loop, preloaded, same layout and batch", rounds)
     startup(model.card)
 
 
