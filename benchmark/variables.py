@@ -5,7 +5,7 @@ BENCH_DB      the leaderboard: a file or a database URL (default: results.db in 
 BENCH_MIRROR  a folder or URL that is tried first for every download
 BENCH_DATA    a folder with stimulus sets already on disk, one sub-folder per catalogue name
 
-BENCH_KEY_HOST  the key of an endpoint, sent to that host alone: BENCH_KEY_API_OPENAI_COM, BENCH_KEY_LOCALHOST_8000
+BENCH_KEY_HOST  the key of an endpoint, sent to that host alone: BENCH_KEY_API_OPENAI_COM, BENCH_KEY_LOCALHOST___8000
 
 Weights that other libraries have downloaded are looked up where these keep them: TORCH_HOME, HF_HUB_CACHE, HF_HOME,
 XDG_CACHE_HOME. Ray reports its use to its makers unless RAY_USAGE_STATS_ENABLED says otherwise; here nothing is

@@ -43,6 +43,8 @@ QUESTION = "Which one of these does the image show: {options}? Answer with that 
 MOST_OPTIONS = 100
 #: Bytes of a reply; seconds of the first pause, and of the longest.
 MOST_BYTES, PAUSE, MOST_PAUSE = 2**20, 1.0, 60.0
+_LABEL = "[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
+_URL = re.compile(rf"https?://{_LABEL}(?:\.{_LABEL})*(?::\d+)?(?:/[^\s@?#\\]*)?")
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -70,23 +72,20 @@ class Endpoint:
     prices: tuple[Money, Money] | None = None
 
     def __post_init__(self) -> None:
-        capped = self.most_requests is not None or (self.most_cost is not None and self.prices is not None)
-        for holds, needed in (
-            (
-                re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", self.url),
-                "url: http(s)://HOST/PATH, no login or options",
-            ),
-            (self.question.count("{options}") == 1, "question: a text with {options} once"),
-            (not self.body.keys() & {"model", "messages", "stream", "n"}, "body: no model, messages, stream and n"),
-            (capped, "most_requests, or most_cost with prices: how much may be spent on this question"),
-        ):
-            if not holds:
-                raise ValueError(needed)
+        if not _URL.fullmatch(self.url):
+            raise ValueError("url: http(s)://HOST[:PORT]/PATH, without login and options")
+        if self.question.count("{options}") != 1:
+            raise ValueError("question: a text with {options} once")
+        if self.body.keys() & {"model", "messages", "stream", "n"}:
+            raise ValueError("body: no model, messages, stream and n")
+        if self.most_requests is None and (self.most_cost is None or self.prices is None):
+            raise ValueError("most_requests, or most_cost with prices: how much may be spent on this question")
 
     @property
     def variable(self) -> str:
-        """The environment variable of its key: named after the host, so that no other host is ever sent it."""
-        return "BENCH_KEY_" + re.sub("[^A-Z0-9]", "_", self.url.split("/")[2].upper())
+        """The environment variable of its key: named after the host, each its own, so that no other is ever sent it."""
+        host = self.url.split("/")[2].upper()
+        return "BENCH_KEY_" + host.replace(".", "_").replace("-", "__").replace(":", "___")
 
 
 @dataclass(frozen=True)
@@ -274,7 +273,7 @@ class Chat(nn.Module):
             text = content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
             first, second = (max(0, int(usage.get(name) or 0)) for name in ("prompt_tokens", "completion_tokens"))
             refused = bool(choice["message"].get("refusal")) or choice.get("finish_reason") == "content_filter"
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise AnswerError(f"'{self.name}': a reply is no chat completion ({reason(error)}).") from error
         if self.endpoint.most_cost is not None and not first + second and not refused:
             raise AnswerError(f"'{self.name}' does not say what a reply has used: give most_requests, not most_cost.")

@@ -37,7 +37,7 @@ def asking(model, tmp_path, monkeypatch):
         def make(secret=KEY, labels="world16", **said):
             file = tmp_path / "endpoint.yml"
             file.write_text(yaml.safe_dump({"url": url, "model": "toy", "most_requests": 999, "retries": 3, **said}))
-            keys = {"BENCH_KEY_" + url.split("/")[2].translate(str.maketrans(".:", "__")): secret}
+            keys = {"BENCH_KEY_" + url.split("/")[2].replace(".", "_").replace(":", "___"): secret}
             place = Place(tmp_path / "weights", secret=keys.get)
             draft = chat.describe(chat.Draft("vlm", f"api:{file}", labels=labels), tmp_path, place)
             card = _card(draft, Preprocess(size=8, resize=8, mean=(0, 0, 0), std=(1, 1, 1)))
@@ -165,20 +165,32 @@ def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monk
     asking(secret=None)(IMAGES[1:2])
     assert "Authorization" not in model.headers[1]
     model.replies[NAMES[2]] = (401, {"error": {"message": f"Incorrect key {KEY}."}})
-    with pytest.raises(AnswerError, match=r"401\): Incorrect key \*\*\*\..*BENCH_KEY_127_0_0_1_\d+ \(set\)") as caught:
+    with pytest.raises(
+        AnswerError, match=r"401\): Incorrect key \*\*\*\..*BENCH_KEY_127_0_0_1___\d+ \(set\)"
+    ) as caught:
         network(IMAGES[2:3])
-    with pytest.raises(AnswerError, match=r"BENCH_KEY_127_0_0_1_\d+ \(not set\)"):
+    with pytest.raises(AnswerError, match=r"BENCH_KEY_127_0_0_1___\d+ \(not set\)"):
         asking(secret="")(IMAGES[2:3])
     with pytest.raises(AnswerError, match="holds characters that no key has") as odd:
         asking(secret=f"{KEY}\nX: y")
     assert KEY not in str(caught.value) + str(odd.value)
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert KEY.encode() not in written
-    assert chat.Endpoint("https://api.openai.com/v1", "x", most_requests=0).variable == "BENCH_KEY_API_OPENAI_COM"
+    hosts = ("api.openai.com", "api-openai.com", "api.openai-com", "api--openai.com", "api.openai.com:443", "a.b.c-d:1")
+    variables = [chat.Endpoint(f"https://{host}/v1", "x", most_requests=0).variable for host in hosts]
+    assert variables[0] == "BENCH_KEY_API_OPENAI_COM" and len(set(variables)) == len(hosts)
 
 
 @pytest.mark.parametrize(
-    "reply", [{}, [], {"choices": []}, {"choices": [{"message": "dog"}]}, {"choices": [{"message": {"content": [7]}}]}]
+    "reply",
+    [
+        {},
+        [],
+        {"choices": []},
+        {"choices": [{"message": "dog"}]},
+        {"choices": [{"message": {"content": [7]}}]},
+        {"choices": [{"message": {"content": "dog"}}], "usage": {"prompt_tokens": float("inf")}},
+    ],
 )
 def test_replies_of_another_kind_are_refused(reply, asking, model):
     model.replies = {NAMES[0]: (200, reply)}
@@ -202,8 +214,11 @@ def test_lines_that_were_cut_short_or_are_none_are_as_if_not_there(asking, model
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        ({"url": "http://me:pw@host/v1"}, r"url: http\(s\)://HOST/PATH"),
-        ({"url": "file:///etc/passwd"}, r"url: http\(s\)://HOST/PATH"),
+        ({"url": "http://me:pw@host/v1"}, r"url: http\(s\)://HOST"),
+        ({"url": "file:///etc/passwd"}, r"url: http\(s\)://HOST"),
+        ({"url": "https://a..b/v1"}, r"url: http\(s\)://HOST"),
+        ({"url": "https://a-.8000/v1"}, r"url: http\(s\)://HOST"),
+        ({"url": "https://a\\b.com/v1"}, r"url: http\(s\)://HOST"),
         ({"model": ""}, "field 'model'"),
         ({"question": "What is it?"}, "question: a text with {options} once"),
         ({"key": KEY}, "field 'key': expected: no such field; fields are url, model"),
