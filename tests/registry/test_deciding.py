@@ -86,6 +86,7 @@ def test_logits_probabilities_and_labels_of_a_function_decide_alike(code, nine, 
     rows = images.mean((2, 3)).double().numpy() @ weight
     assert np.allclose(answers["predict"][:, :9], rows, atol=1e-5)
     assert torch.equal(answers["predict"], answers["Held"])
+    assert float(answers["predict"].softmax(1)[:, 9].max()) == 0  # "nothing" is never what logits say
     plain, shared = (decide(answers[name], space.grouping(space.name)) for name in ("predict", "shares"))
     assert torch.allclose(plain, shared, atol=1e-6)
     expected = rows.argmax(1)
