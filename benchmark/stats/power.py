@@ -7,9 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from math import sqrt
 
-from scipy.optimize import brentq
-from scipy.stats import nct, norm
-
 from benchmark.stats.differences import Discordant, Restricted, Studentised, Test
 from benchmark.stats.intervals import normal_quantile, t_quantile
 
@@ -23,6 +20,8 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
     times, people: how many times as many images, and people, as the test was made of. Right or wrong on the same
     images: McNemar's test, whose variance under the hypothesis is the share of images that only one gets right, and the
     alternative's that share less `detect` squared (Connor 1987, Biometrics 43:207). 0 where nothing varies."""
+    from scipy.stats import nct, norm  # loaded by what asks for power, not by a ranked table
+
     detect = abs(detect)
     match test:
         case Discordant(b=b, c=c, n=n):
@@ -63,6 +62,7 @@ def _tails(below: Callable[[float], float], bound: float) -> float:
 def needed(test: Test, detect: float, power: float, *, of: str = "images", level: float = 0.95) -> float | None:
     """How many times as many images, or people where `of` is "people", find a difference of `detect` with this chance.
     None: no number of them does, as the others bound what can be seen, or nothing varies."""
+    from scipy.optimize import brentq
 
     def lacking(times: float) -> float:
         return power_of(test, detect, level=level, **{"times" if of == "images" else "people": times}) - power
@@ -76,6 +76,8 @@ def needed(test: Test, detect: float, power: float, *, of: str = "images", level
 
 def detectable(test: Test, power: float, *, level: float = 0.95) -> float | None:
     """The smallest difference that the test, as it is, finds with this chance; None where it finds none."""
+    from scipy.optimize import brentq
+
     limit = min(getattr(test, "limit", 1.0), 1e3)
 
     def lacking(detect: float) -> float:
