@@ -347,7 +347,7 @@ def _cost(model: LoadedModel, run: Run, tuning: Tuning, clock: Clock) -> float:
 def _wait(device: torch.device) -> None:
     """Until an accelerator has done all that it was given."""
     if device.type != "cpu":
-        torch.get_device_module(device).synchronize()
+        torch.accelerator.synchronize(device)  # this one, which need not be the current one
 
 
 #: One image in so many is shown again, alone.

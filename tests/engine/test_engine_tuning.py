@@ -96,6 +96,14 @@ def test_the_device_is_waited_for_before_each_look_at_the_clock(model, monkeypat
     assert all(before == "wait" for before, event in pairwise(seen) if event == "clock")
 
 
+def test_it_is_the_very_device_that_is_waited_for(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    devices._wait(torch.device("cpu"))
+    devices._wait(torch.device("cuda:1"))
+    assert waited == [torch.device("cuda:1")]
+
+
 def test_kernels_of_an_accelerator_give_the_same_twice():
     def now():
         cudnn = torch.backends.cudnn

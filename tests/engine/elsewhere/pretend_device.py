@@ -118,7 +118,7 @@ def rounded(operation, *arguments, **options):
 def install():
     """Register the device in this process, once, and put in what the backend lacks. Keep what is returned."""
     module = backend_registration._DummyBackendModule()
-    module.get_amp_supported_dtype, module.synchronize = lambda: [torch.bfloat16], lambda: None
+    module.get_amp_supported_dtype = lambda: [torch.bfloat16]
     module.Stream, module.stream, module.current_stream = Stream, lambda _own: nullcontext(), Stream
     torch.Tensor.pin_memory, torch.Tensor.record_stream = lambda tensor: tensor, lambda _tensor, _stream: None
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=module)
