@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Metric, Ratio, Score, Suite, SuiteFigure, Trials, View
-from benchmark.stats import ratio_score
+from benchmark.stats import paired_difference, ratio_score
 from benchmark.stimuli.roles import HELD_OUT, ROLE
 from benchmark.transforms.listing import own_list
 from suites.corruption.cells import CLEAN
@@ -186,11 +186,16 @@ METRICS = (
 )
 
 
-def _within(score: Score, span: tuple[float, float] | None) -> Score:
-    """The interval of a score cut where the metric ends."""
-    if score.low is None or score.high is None or span is None:
+def _bounded(score: Score, metric: Metric, images: int) -> Score:
+    """The score with its interval cut where the metric ends. Where no image changes between the two conditions no
+    spread is seen: the interval is then that of a difference of 0 between two proportions of paired `images`."""
+    if score.low is None or score.high is None or metric.span is None:
         return score
-    return replace(score, low=max(score.low, span[0]), high=min(score.high, span[1]))
+    low, high, method = score.low, score.high, score.method
+    if low == high and score.value is not None:
+        low, high = (score.value + side * images / score.n for side in paired_difference(0, 0, images))
+        method = "score interval of paired differences"
+    return replace(score, low=max(low, metric.span[0]), high=min(high, metric.span[1]), method=method)
 
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
@@ -198,8 +203,9 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     flags = ("training images",) if HELD_OUT in trials.missing else ()
     named = {metric.name: metric for metric in METRICS}
     sixteen = len(trials) > 0 and bool((trials.columns.get("right16", np.zeros(1)) == 1).any())
+    images = int((trials["condition"] == CLEAN).sum()) if len(trials) else 0
     scores = [
-        _within(ratio_score(metric, trials, flags=flags), metric.span)
+        _bounded(ratio_score(metric, trials, flags=flags), metric, images)
         for metric in METRICS
         if metric.ratio is not None and (sixteen or not metric.name.endswith("16"))
     ]
@@ -213,7 +219,7 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
         by_cell += [(name, _mean(name), own) for name in KEPT if _mean(name)(own)[1].any()]
         for name, ratio, of in by_cell:
             metric = replace(named[name], ratio=ratio)
-            scores.append(replace(_within(ratio_score(metric, of, flags=flags), metric.span), condition=cell))
+            scores.append(replace(_bounded(ratio_score(metric, of, flags=flags), metric, images), condition=cell))
     return scores
 
 
