@@ -65,7 +65,7 @@ class Endpoint:
     question: str = QUESTION
     body: dict[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 16})
     concurrency: Annotated[int, Field(ge=1, le=32)] = 4
-    retries: Annotated[int, Field(ge=0, le=20)] = 8
+    retries: Annotated[int, Field(ge=0, le=20)] = 6
     timeout: Annotated[float, Field(gt=0, le=3600)] = 60
     most_requests: Annotated[int, Field(ge=0)] | None = None
     most_cost: Money | None = None
