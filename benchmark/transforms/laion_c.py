@@ -34,7 +34,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class TilePictures:
     """The natural set that small pictures are taken from: its first MOST_PICTURES images."""
 
     stimuli: Stimuli
@@ -45,7 +45,7 @@ class Pictures:
 
 
 @lru_cache(maxsize=len(TILES))
-def _shrunk(pictures: Pictures, side: int) -> Pixels:
+def _shrunk(pictures: TilePictures, side: int) -> Pixels:
     stimuli = pictures.stimuli
     decoded = (stimuli.decode(i) for i in range(len(stimuli))[:MOST_PICTURES])
     crops = (centre_crop(shorter_side(image, 256, "bilinear"), 224) for image in decoded)
@@ -68,7 +68,7 @@ def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Tra
     if name in ("mosaic", "stickers"):
         if pictures is None:
             raise PluginError(f"{name} needs a natural set that its small pictures are taken from")
-        change = partial(change, pictures=Pictures(pictures))
+        change = partial(change, pictures=TilePictures(pictures))
     return Transform(f"{name}/{level}", params, partial(_each, change=change))
 
 
@@ -94,7 +94,7 @@ def glitched(image: Pixels, _rng: np.random.Generator, *, level: int) -> Pixels:
     return np.asarray(shown.convert("RGB"))
 
 
-def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: Pictures) -> Pixels:
+def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: TilePictures) -> Pixels:
     """Each tile replaced by the small picture whose mean colour is nearest to it. Where tiles do not divide the side,
     the image is first scaled to the next multiple and cropped again."""
     from scipy.spatial import KDTree
@@ -109,7 +109,7 @@ def mosaic(image: Pixels, _rng: np.random.Generator, *, level: int, pictures: Pi
     return np.ascontiguousarray(whole[top : top + height, left : left + width])
 
 
-def stickers(image: Pixels, rng: np.random.Generator, *, level: int, pictures: Pictures) -> Pixels:
+def stickers(image: Pixels, rng: np.random.Generator, *, level: int, pictures: TilePictures) -> Pixels:
     """Small pictures of 16 px at random places, over one another."""
     shown, tiles = image.copy(), pictures.shrunk(STICKER)
     chosen = rng.integers(0, len(tiles), STICKERS[level - 1])
