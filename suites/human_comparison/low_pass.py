@@ -268,8 +268,8 @@ FIGURES = (
         "path",
         "blur-frontier",
         "Human, or just blurred",
-        "Each network from no blur (large mark) to a Gaussian of 5 px; grey: the most that any answers to these images "
-        "can have in common with these people.",
+        "Each network from no blur (large mark) to a Gaussian of 5 px. No answers to these images, before these people, "
+        "lie above the grey line.",
         metrics=(DIFFERENCE, KAPPA, "attainable_difference", "attainable_consistency"),
         conditions=r"(?P<kind>sigma|frontier) (?P<step>\d+)",
         along="step",
