@@ -268,8 +268,8 @@ FIGURES = (
         "path",
         "blur-frontier",
         "Human, or just blurred",
-        "Each network from no blur (large mark) to a Gaussian of 5 px. No answers to these images, before these people, "
-        "lie above the grey line.",
+        "Each network from no blur (large mark) to a Gaussian of 5 px. No answers to these images lie above the "
+        "grey line, before these people.",
         metrics=(DIFFERENCE, KAPPA, "attainable_difference", "attainable_consistency"),
         conditions=r"(?P<kind>sigma|frontier) (?P<step>\d+)",
         along="step",
