@@ -50,6 +50,7 @@ def test_the_board_shows_exactly_what_was_answered(visit, page, tmp_path, hz, fr
     person = visit(page("world-cue-conflict", trials=48), hz=hz, answer=SOME)
     person.begin(number=7)
     person.finish()
+    assert person.page.evaluate("window.noises") == 8 + 48
     saved = person.saved("csv", tmp_path / "lab")
     assert saved.name == "cue-conflict_subject-07_session-1.csv"
     rows = table(saved)
@@ -276,6 +277,7 @@ def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
     for button in ("Go on", "Go on", "Begin", *["Go on"] * 8, "Begin"):
         person.press(button)
     person.finish()
+    assert person.page.evaluate("window.noises") == 0
     saved = person.saved("csv", tmp_path / "lab")
     assert {row["mask"] for row in table(saved)} == {"reduced"} and {row["mask_ms"] for row in table(saved)} == {"200"}
     report = api.import_trials(tmp_path / "lab", db=str(tmp_path / "results.db"))
@@ -318,7 +320,8 @@ def test_a_browser_that_keeps_nothing_says_so(visit, page, tmp_path):
 
 
 def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
-    """A card of 428 px is 8.56 cm: 50 px to the centimetre; 3 degrees at 114.59 cm are 6 cm, 300 px."""
+    """A card of 428 px is 8.56 cm: 50 px to the centimetre; 3 degrees at 114.59 cm are 6 cm, 300 px, and half as many
+    on a page that is zoomed to twice the size."""
     person = visit(page(trials=4, answer_time="unlimited"), answer=None)
     person.page.get_by_role("checkbox").check()
     for button in ("Begin", "Go on"):
@@ -329,3 +332,8 @@ def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
         person.press(button)
     person.page.locator(".answers").wait_for()
     assert person.page.evaluate("window.width") == "300px"
+    person.page.evaluate("Object.defineProperty(window, 'devicePixelRatio', {get: () => 2})")
+    person.page.keyboard.press("q")
+    person.press("Go on")
+    person.page.locator(".answers").wait_for()
+    assert person.page.evaluate("window.width") == "150px"

@@ -63,11 +63,14 @@ def test_a_consent_form_is_text(tmp_path):
         markdown("", form)
 
 
-def test_no_label_leaves_its_element(session, tmp_path):
-    form = tmp_path / "consent.md"
-    form.write_text("</script><script>alert(1)</script>")
-    html = page(session(trials=2), "en", form)
-    assert html.count("<script") == 3 and html.count("</script>") == 3
+def test_no_text_leaves_its_element(session, tmp_path):
+    hostile = "</script><script>alert(1)</script>"
+    (tmp_path / "consent.md").write_text(hostile)
+    own = {**read_language("en"), "agree": hostile, "noScript": f"</noscript>{hostile}"}
+    own["titles"] = {**own["titles"], "main": f"</title>{hostile}"}
+    (tmp_path / "nl.yaml").write_text(yaml.safe_dump(own))
+    html = page(session(trials=2), str(tmp_path / "nl.yaml"), tmp_path / "consent.md")
+    assert html.count("<script") == html.count("</script>") == 3 and html.count("</title>") == 1
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
