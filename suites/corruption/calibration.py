@@ -29,8 +29,8 @@ LEAST = 2.0**-149
 MOST_NATS = -log(LEAST)
 #: Confidence was not always kept: such trials have no numbers but the likelihood's.
 NOT_KEPT = (
-    "no confidence of its answers is stored: people and published networks only decide, and trials of older versions "
-    "lack it (a run into a leaderboard of its own, --db, makes them again)"
+    "no confidence of its answers is stored: people, published networks and others that only decide have none, and "
+    "trials of older versions lack it (a run into a leaderboard of its own, --db, makes them again)"
 )
 
 
@@ -84,23 +84,28 @@ class _Cells:
     nats: list[Array]
 
     @classmethod
-    def of(cls, trials: Trials, image: Array, right: Array, places: Sequence[Array]) -> "_Cells":
+    def of(cls, trials: Trials, image: Array, right: Array, places: Sequence[Array], *, bare: bool) -> "_Cells":
         blank = np.full(len(trials), np.nan)
-        names = ("confidence", "brier", "probability")
+        names = ("confidence", "brier", "probability") if not bare else ("", "", "")
         confidence, brier, probability = (np.asarray(trials.columns.get(name, blank), dtype=float) for name in names)
         nats = -np.log(np.where(probability < LEAST, LEAST, probability))
         columns = (image, right, confidence, brier, nats)
         return cls(*([values[place] for place in places] for values in columns))
 
 
+def _bare(trials: Trials) -> bool:
+    """Whether all answers are bare decisions, stored as certain."""
+    return "confidence" in trials.columns and bool(np.isin(trials["confidence"], (0, 1)).all())
+
+
 def calibration(table: CellTable) -> Iterator[Score]:
     """All scores of one observer: over the corrupted cells, each counting alike, and on the clean images."""
     right = table.hits["right"][table.row, table.column]
-    at, clean = table.columns(table.impaired), [0] if table.clean else []
+    at, clean, bare = table.columns(table.impaired), [0] if table.clean else [], _bare(table.trials)
     for prefix, columns, flags in (("", at, table.flags_of(table.impaired)), ("clean_", clean, table.flags)):
         places = [np.flatnonzero(table.column == column) for column in columns]
         if places:
-            yield from _scores(prefix, _Cells.of(table.trials, table.row, right, places), flags)
+            yield from _scores(prefix, _Cells.of(table.trials, table.row, right, places, bare=bare), flags)
 
 
 def set_calibration(trials: Trials, role: str, flags: tuple[str, ...]) -> Iterator[Score]:
@@ -109,7 +114,8 @@ def set_calibration(trials: Trials, role: str, flags: tuple[str, ...]) -> Iterat
         part = trials.of(own)
         if len(part):
             right = alike(part.coded("response"), part.coded("category"))
-            cells = _Cells.of(part, part.coded("stimulus").codes, right, [np.arange(len(part))])
+            images, whole = part.coded("stimulus").codes, [np.arange(len(part))]
+            cells = _Cells.of(part, images, right, whole, bare=_bare(trials))
             yield from (replace(row, role=own) for row in _scores(prefix, cells, more))
 
 

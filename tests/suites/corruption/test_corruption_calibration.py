@@ -77,6 +77,14 @@ def test_nothing_wrong_is_no_certainty():
     assert found["clean_selective_accuracy", "most confident 0.1"].low < 0.61
 
 
+def test_bare_decisions_have_no_confidence():
+    """Stored as certain, whatever is answered."""
+    bare = {cell: np.eye(3, dtype=np.float32)[np.arange(40) % 3] for cell in CELLS}
+    found = scored(answered(**bare)[1])
+    assert {found[name, ""].reason for name in NAMES} == {found[f"clean_{name}", ""].reason for name in NAMES}
+    assert found["ece", ""].reason == NOT_KEPT and found["corruption_accuracy", ""].value is not None
+
+
 def test_probabilities_of_zero_are_counted_and_named():
     wrong = np.tile(np.array([[0, 1, 0]], np.float32), (40, 1))
     row = scored(answered(clean=wrong)[1])["clean_nll", ""]

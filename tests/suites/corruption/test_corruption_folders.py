@@ -87,7 +87,7 @@ def test_top1_and_top5_on_stylised_images_and_photographs(data, tmp_path):
     for metric in ("stylised_accuracy", "stylised_top5", "natural_accuracy", "natural_top5"):
         assert found[metric, ""].value == 1.0 and found[metric, ""].n == 8
     assert (found["ece", ""].role, found["clean_ece", ""].role) == ("stylized-imagenet", "natural")
-    assert found["ece", ""].value == found["clean_brier", ""].value == 0 and found["ece", ""].high > 0.2
+    assert "only decide" in found["ece", ""].reason  # an ideal observer does
 
 
 def test_without_the_folder_the_remedy_is_named(tmp_path):
