@@ -247,9 +247,8 @@ FIGURES = (
         axes=("", "relative loss"),
     ),
     _curve("shape-taken-away", "Shape taken away", "accuracy_kept", "patch-shuffle|patch-rotation", "cells a side"),
-    _curve(
-        "texture-taken-away", "Texture taken away", "accuracy_kept", "bilateral|non-local-means|gaussian-blur", "px"
-    ),
+    _curve("texture-taken-away", "Texture taken away", "accuracy_kept", "bilateral|gaussian-blur", "px"),
+    _curve("texture-denoised", "Texture taken away", "accuracy_kept", "non-local-means", "strength"),
     _curve("colour-taken-away", "Colour taken away", "accuracy_kept", "grey", "share of grey"),
 )
 
