@@ -40,7 +40,7 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
                 card = card.model_copy(update={"options": {**card.options, "kwargs": given | options}})
                 module, misfit, head = other, rest, _head(other)
     if not misfit.names:
-        return text
+        return text.rstrip()
     missing, strange, shapes = misfit.missing, misfit.strange, misfit.shapes
     want = module.state_dict(keep_vars=True)
     if renamed := _renamed(misfit, choice.state, want):
@@ -133,7 +133,7 @@ def _of_shapes(
         return f"Only the head differs: its class count {theirs[0]} does not fit the label space: --labels {labels}."
     if len(shapes) > 1 or len(theirs) != 4 or len(ours) != 4 or (*theirs[:1], 3, *theirs[2:]) != ours:
         return _another(shapes)
-    stem = f"Only the stem differs: {_modules(shapes)} takes {theirs[1]} channels, and images here have 3. "
+    stem = f"Only the stem differs: {_modules(shapes)} has input channels: {theirs[1]}, images here 3. "
     if theirs[1] > 1:
         return f"{stem}A function of Python can make them: --arch python:FILE.py:NAME."
     # Luminance as Pillow makes it (ITU-R BT.601). Exact: a convolution is linear, and the weights sum to 1.

@@ -12,11 +12,11 @@ from registry.cards import ModelCard, Preprocess, Source
 from registry.checkpoints import refuse_onnx
 from registry.conversions import refuse_folder, refuse_other_formats
 from registry.determinism_checks import Check, check, takes_only_its_size
-from registry.errors import CardError, WeightsError
+from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.detectors import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
 from registry.families.family import Draft, family_of, of_folder, require_fitting
 from registry.families.predict import predicting
-from registry.files import Place, absence, expanded, is_file, is_folder
+from registry.files import KEYWORDS, Place, absence, expanded, is_file, is_folder
 from registry.foreign import shown
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
@@ -176,6 +176,8 @@ def _of_weights(
         name, equals, value = text.partition("=")
         if not equals:
             raise CardError(f"--arch-option '{shown(text)}': expected NAME=VALUE, such as img_size=384.")
+        if "python:" not in arch and name not in KEYWORDS:
+            raise unknown_name("option of an architecture", name, KEYWORDS)
         try:
             kwargs[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

@@ -497,7 +497,7 @@ ROWS: dict[str, Row] = {
     ),
     "timm, in_chans=1": Row(
         saved(lambda network: {"state_dict": network.state_dict()}), network=partial(resnet, in_chans=1),
-        refused="conv1.0 takes 1 channels.*python -c",
+        refused="conv1.0 has input channels: 1.*python -c",
         pixels=lambda images: (images * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True),
     ),
     "timm in shards": Row(shards, refused="shards.*python -c"),
