@@ -117,68 +117,28 @@ def _metric(name: str, title: str, definition: str, ratio: Ratio | None, **more:
     return Metric(name, title, definition, **{"role": ROLE, "direction": "none", "ratio": ratio, **more})
 
 
-_LOSS = "1 - accuracy under {} / accuracy on the images as they are"
+def _loss(name: str, title: str, cell: str, *, sixteen: bool = False, **more: Any) -> Metric:
+    text = f"1 - accuracy under {cell} / accuracy on the images as they are{_OF_16 if sixteen else ''}"
+    return _metric(name, title, text, _change(cell, sixteen=sixteen), span=(-inf, 1.0), **more)
+
+
 _OF_16 = ", answers among Geirhos' 16 categories"
+_PART, _HIDDEN = "accuracy / clean accuracy, by condition", {"shown": False, "span": (0.0, inf)}
+_OVER = _change(MATCHED["shape"], MATCHED["texture"])
 _LEFT = (
     ("local variance", "mean variance in windows of 15 px"),
     ("fine power", "share of spectral power beyond 15 cycles per image"),
     ("edges", "correlation of the gradients with the whole image's"),
 )
 METRICS = (
-    *(
-        _metric(
-            f"{cue}_reliance",
-            cue,
-            _LOSS.format(cell),
-            _change(cell),
-            headline=cue == "shape",
-            span=(-inf, 1.0),
-            cue=cue,
-        )
-        for cue, cell in MATCHED.items()
-    ),
-    _metric(
-        "shape_over_texture",
-        "shape - texture",
-        "shape_reliance - texture_reliance, image by image",
-        _change(MATCHED["shape"], MATCHED["texture"]),
-        span=(-inf, inf),
-    ),
-    _metric(
-        "clean_accuracy", "clean", "top-1 accuracy on the images as they are", _clean, direction="higher", clean=True
-    ),
-    *(
-        _metric(
-            f"{cue}_reliance",
-            cue.replace("_", " and "),
-            _LOSS.format(cell),
-            _change(cell),
-            shown=False,
-            span=(-inf, 1.0),
-        )
-        for cue, cell in PAIRS.items()
-    ),
-    *(
-        _metric(
-            f"{cue}_reliance16",
-            f"{cue}, 16-way",
-            _LOSS.format(cell) + _OF_16,
-            _change(cell, sixteen=True),
-            shown=False,
-            span=(-inf, 1.0),
-        )
-        for cue, cell in MATCHED.items()
-    ),
+    *(_loss(f"{cue}_reliance", cue, cell, headline=cue == "shape", cue=cue) for cue, cell in MATCHED.items()),
+    _metric("shape_over_texture", "shape - texture", "shape less texture reliance", _OVER, span=(-inf, inf)),
+    _metric("clean_accuracy", "clean", "top-1 on the images as they are", _clean, direction="higher", clean=True),
+    *(_loss(f"{x}_reliance", x.replace("_", " and "), cell, shown=False) for x, cell in PAIRS.items()),
+    *(_loss(f"{x}_reliance16", f"{x}, 16-way", cell, sixteen=True, shown=False) for x, cell in MATCHED.items()),
     _metric("suppressed_accuracy", "accuracy", "top-1 accuracy, by condition", None, direction="higher", shown=False),
-    _metric("accuracy_kept", "of clean", "accuracy / clean accuracy, by condition", None, shown=False, span=(0.0, inf)),
-    _metric(
-        "accuracy_kept16",
-        "of clean, 16-way",
-        f"accuracy / clean accuracy, by condition{_OF_16}",
-        None,
-        shown=False,
-        span=(0.0, inf),
-    ),
+    _metric("accuracy_kept", "of clean", _PART, None, **_HIDDEN),
+    _metric("accuracy_kept16", "of clean, 16-way", _PART + _OF_16, None, **_HIDDEN),
     *(
         _metric(name, title, f"{what}, a part of the original; by condition", None, shown=False, span=(-1.0, inf))
         for name, (title, what) in zip(KEPT, _LEFT, strict=True)
