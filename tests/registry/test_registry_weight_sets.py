@@ -77,3 +77,36 @@ def test_the_whole_name_of_a_set_takes_that_one():
     content = {"module": {**GOOD, **under("ema.", BAD)}}
     assert choose(content, NETWORK).name == "module.ema"
     assert choose(content, NETWORK, "module").name == "module"
+
+
+def test_weight_norm_is_multiplied_out_where_its_parts_fit_and_left_where_not():
+    length, direction = torch.tensor([[2.0], [3.0], [1.0], [4.0]]), torch.full((4, 2), 3.0)
+    chosen = choose({"stem.weight": GOOD["stem.weight"], "head.weight_g": length, "head.weight_v": direction}, NETWORK)
+    assert torch.allclose(chosen.state["head.weight"], length.expand(4, 2) / 2**0.5)
+    assert chosen.notes == ("weight norm multiplied out: head.weight",)
+    wrong = {"head.weight_g": torch.ones(4, 1), "head.weight_v": torch.ones(1, 4)}  # would be broadcast
+    assert choose({**GOOD, **wrong}, NETWORK).state.keys() == NETWORK.keys() | wrong.keys()
+
+
+def test_ignored_keys_are_listed_and_a_pattern_that_fits_none_is_refused():
+    content = {"model": {**GOOD, "decoder.weight": BAD["head.weight"], "token": torch.ones(1)}}
+    chosen = choose(content, NETWORK, ignore=["decoder.*", "token"])
+    assert chosen.state.keys() == NETWORK.keys()
+    assert chosen.ignored == ("decoder.weight", "token")
+    with pytest.raises(WeightsError, match="--ignore 'queue' fits no key"):
+        choose(content, NETWORK, ignore=["queue"])
+
+
+def test_an_average_of_parameters_alone_gets_the_buffers():
+    network = {"stem.weight": torch.nn.Parameter(torch.zeros(2, 3)), "norm.running_var": torch.zeros(2)}
+    plain = {"stem.weight": torch.zeros(2, 3), "norm.running_var": torch.full((2,), 7.0)}
+    average = torch.ones(2, 3)
+    for content in (
+        {"model": plain, "ema": {"decay": 0.9, "shadow_params": [average], "collected_params": None}},
+        {"state_dict": {**under("net.", plain), "net_ema.stemweight": average, "net_ema.decay": torch.ones(1)}},
+        {"model": plain, "shadow": {"stem.weight": average}},
+    ):
+        chosen = choose(content, network)
+        assert torch.equal(chosen.state["stem.weight"], average)
+        assert torch.equal(chosen.state["norm.running_var"], plain["norm.running_var"])
+        assert "buffers of" in str(chosen)
