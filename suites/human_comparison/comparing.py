@@ -109,7 +109,7 @@ def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iter
     if flags:
         shown = [(part, BY_ROLE[answers.role]) for answers, _ in parts for part in answers.conditions]
         controls = [part.right[:, 1:].mean() for part, own in shown if part.condition == own.control]
-        undistorted = float(np.mean(controls)) if controls else 1.0
+        undistorted = float(np.mean(controls)) if np.any(controls) else 1.0  # few images may all be wrong
     for answers, draws in parts:
         for part in answers.conditions:
             share = part.right[:, 1:].mean() / undistorted

@@ -354,6 +354,9 @@ def test_simulated_people_are_measured_by_their_own_controls(make, join, find):
     scores = SUITE.against.scores(None, join(*shown), people)
     found = {score.condition for score in scores if score.metric == "regime_accuracy"}
     assert found == {"reference", "near"}  # .75 of .75, and .5: two thirds
+    wrong = {name: join(make([0, 0], condition="c100"), make([1, 0], condition="c50")) for name in people}
+    scores = SUITE.against.scores(None, next(iter(wrong.values())), wrong)  # nobody is right on the few controls
+    assert {score.condition for score in scores if score.metric == "regime_accuracy"} == {"far", "extreme"}
 
 
 def test_the_regimes_hold_seventy_eight_published_conditions(humans):
