@@ -21,9 +21,11 @@ import pytest
 import timm
 import torch
 import torchvision
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from benchmark.cli import cli
 from registry.cards import read_cards
 from registry.errors import BenchError
 from registry.files import Place
@@ -580,26 +582,38 @@ ROWS: dict[str, Row] = {
 }  # fmt: skip
 
 
-def in_shell(command: str, folder: Path) -> None:
-    """A line as it is pasted, with this Python and these packages."""
-    command = re.sub("^python", shlex.quote(sys.executable), command)
-    program = "from gestaltbench.command import main; main()"
-    command = re.sub("^bench", f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}", command)
-    there = {"BENCH_HOME": str(folder / "home"), "PATH": f"{folder / 'run'}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        command, shell=True, cwd=folder, capture_output=True, text=True, check=False, env=os.environ | there
-    )
-    assert done.returncode == 0, done.stderr
+def pasted(command: str, folder: Path) -> None:
+    """A line as it is pasted: a shell splits it; Python's and bench's are carried out here, where torch is loaded."""
+    there = os.environ | {"BENCH_HOME": str(folder / "home"), "PATH": f"{folder / 'run'}:{os.environ['PATH']}"}
+    words = shlex.split(command)
+    if words[0] == "bench" or words[:2] == ["python", "-c"]:
+        shell = ["bash", "-c", f"printf '%s\\0' {command}"]
+        assert subprocess.run(shell, capture_output=True, text=True, check=True).stdout.split("\0") == [*words, ""]
+    with pytest.MonkeyPatch.context() as patch:
+        if words[0] == "bench":
+            patch.setenv("BENCH_HOME", there["BENCH_HOME"])
+            patch.chdir(folder)
+            ended = CliRunner().invoke(cli, words[1:])
+            assert ended.exit_code == 0, ended.output
+        elif words[:2] == ["python", "-c"]:
+            patch.chdir(folder)
+            exec(words[2], {"__name__": "__main__"})
+        else:
+            command = re.sub("^python", shlex.quote(sys.executable), command)
+            done = subprocess.run(
+                command, shell=True, cwd=folder, capture_output=True, text=True, check=False, env=there
+            )
+            assert done.returncode == 0, done.stderr
 
 
 def advised(message: str, folder: Path) -> dict[str, Any]:
-    """What a refusal says to do, done: a line is run in a shell; the options of the next registration."""
+    """What a refusal says to do, done: a line is pasted; the options of the next registration."""
     options: dict[str, Any] = {}
     if line := re.search(r"(python -[cm] .+?) and register (?:--weights |--arch )?(\S+?)\.?(?= |$)", message):
-        in_shell(line[1], folder)
+        pasted(line[1], folder)
         return {"weights": Path(line[2])} if "--arch " not in line[0] else {"arch": line[2], "weights": None}
     if line := re.search(r"git -C .*", message):
-        in_shell(line[0], folder)
+        pasted(line[0], folder)
         return {"again": True}
     words = shlex.split(re.sub(r"(?<=\S)[.;]? (?=fits|leaves|to |or )", " ", message[message.find(" --") :]))
     for word, value in pairwise(words):
@@ -615,7 +629,7 @@ def advised(message: str, folder: Path) -> dict[str, Any]:
 
 def assert_probed(message: str, row: Row, folder: Path) -> None:
     """The line fits a head to the features of the row's network."""
-    in_shell(f"{re.search('bench register .*--probe world', message)[0]} --limit 96", folder)
+    pasted(f"{re.search('bench register .*--probe world', message)[0]} --limit 96", folder)
     card = read_cards(folder / "home" / "cards")["mine"]
     backbone = load_model(card, Place(folder)).module.backbone.state_dict()
     expected = built(row)
