@@ -64,7 +64,7 @@ def test_they_are_listed_run_and_ranked_by_themselves(bench_with, tmp_path_facto
     )
     assert "variant corruption:plugins: Corruptions of other packages: third-warps" in shown.stdout
     assert ran.returncode == 0, ran.stderr
-    assert "corruption:plugins (version 1), world16" in ran.stdout
+    assert "corruption:plugins (version 2), world16" in ran.stdout
     assert details.returncode == 0, details.stderr
     for condition in ("swirl/full", "dim/0.8", "dim/0.2"):
         assert condition in details.stdout
