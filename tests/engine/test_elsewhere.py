@@ -28,7 +28,7 @@ pytestmark = [
 ]
 FOLDER = Path(__file__).parent / "elsewhere"
 SUITES = ("cue-conflict", "corruption", "human-comparison", "saliency", "adversarial")
-VARIANTS = {name: tuple(find_suites("all").suites[name].variants) for name in ("adversarial", "corruption")}
+VARIANTS = {name: tuple(suite.variants) for name, suite in find_suites("all").suites.items()}
 SHOWN = ("quick", "jpeg85", "rounded", "bicubic", "extra", "human", "eidolon", "suppression", "stylized-imagenet")
 WNIDS = label_space("imagenet1k").classes[:4]
 ONE = {"models": "world-standard-0", "limit": 3, "batch": 2}
@@ -84,6 +84,12 @@ def test_every_variant_of_the_attacks(tmp_path):
     variants = [name for name in VARIANTS["adversarial"] if name != "autoattack" or find_spec("pyautoattack")]
     found = both(tmp_path, *({**asked, "suites": f"adversarial:{name}"} for name in variants))
     assert {name[1] for name in found} == {f"adversarial:{name}" for name in variants}
+
+
+def test_every_variant_of_cue_conflict(tmp_path):
+    names = [f"cue-conflict:{name}" for name in VARIANTS["cue-conflict"]]
+    found = both(tmp_path, {**ONE, "suites": ",".join(names)})
+    assert {name[1] for name in found} <= set(names)
 
 
 def photographs(folder, side=64, count=4):
