@@ -61,7 +61,7 @@ def build(right, role="contrast", condition="c50", start=0, category="cat"):
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make():
     return build
 
