@@ -37,6 +37,7 @@ FRONTIER = "frontier {}"
 PRICES = (100.0, 10.0, 3.0, 1.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -5.0, -10.0, -100.0)
 KAPPA, DIFFERENCE = "error_consistency", "accuracy_difference"
 NO_STEPS = "answered without blur alone: `bench run --suite human-comparison:low-pass` shows the ladder"
+TOO_FEW = "too few images for two halves of them"
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,11 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
             add(condition, **ladders[name])
     plain = next(at for at, item in enumerate(scores) if (item.metric, item.condition) == (KAPPA, ""))
     scores += _frontier(whole, blank)
-    if len(own) < 2:
-        return [*scores, *(Score(metric, None, NO_STEPS) for metric in ("blurred_consistency", "blur_gain"))]
-    halves = [_ladders(_half(whole, part), (*own, *theirs), others) for part in (0, 1)]
+    parts = [_half(whole, part) for part in (0, 1)]
+    if len(own) < 2 or not all(parts):
+        reason = NO_STEPS if len(own) < 2 else TOO_FEW
+        return [*scores, *(Score(metric, None, reason) for metric in ("blurred_consistency", "blur_gain"))]
+    halves = [_ladders(part, (*own, *theirs), others) for part in parts]
     best, sharp = _held_out(halves, own), _held_out(halves, {"own 0": trials})
     add(blurred_consistency=best, blur_gain=best - sharp)
     sigma = float(max(own, key=lambda name: ladders[name][KAPPA][0]).split()[1])

@@ -122,6 +122,9 @@ def test_without_a_ladder_there_is_a_reason_and_without_people_nothing():
     people, seen = world(50)
     found = scored(ladder(seen(0.5)), people)
     assert found["blurred_consistency", ""].value is None and "without blur" in found["blurred_consistency", ""].reason
+    people, seen = world(3)  # too few for two halves
+    few = scored(ladder(seen(0.5), seen(0.5)), people)["blur_gain", ""]
+    assert few.value is None and "too few images" in few.reason
     assert compare(LowPassConfig(), ladder(seen(0.5)), {}) == []
     assert list(steps_of(ladder(seen(0.5), seen(0.5)))) == [0, 1]
 
