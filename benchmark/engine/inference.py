@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -229,47 +228,34 @@ class InferenceLoop:
                     yield asked, chunk, rows
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
-        groups = grouped([job for job in jobs if not self.over(job)], lambda job: id(job.loaded))
-        lanes = _lanes([group[0].loaded.observer for group in groups]) if self.device == "cpu" else 1
         shared: torch.Tensor | None = None
-        pixels_lock, told_lock = Lock(), Lock()
-
-        def rows_of(same_observer: list[Job]) -> list[Chunk]:
-            nonlocal shared
+        rows: list[Chunk] = []
+        for same_observer in grouped([job for job in jobs if not self.over(job)], lambda job: id(job.loaded)):
             loaded, block = same_observer[0].loaded, same_observer[0].block
             index = chunk_index(block.stimuli, chunk)
             owed = len(index) * sum(job.suite.passes for job in same_observer)
 
-            def passed(passes: float) -> None:
+            def passed(passes: float, name: str = loaded.name) -> None:
                 """Tell work as it is done: never more in all than the chunk may cost, and all of it at its end."""
                 nonlocal owed
                 if (counted := min(passes, owed)) > 0:
                     owed -= counted
-                    with told_lock:
-                        self.reporter.work(loaded.name, counted)
+                    self.reporter.work(name, counted)
 
             try:
-                pixels = None
-                if isinstance(loaded.observer, TunedModel):
-                    with pixels_lock:  # made once, by the first that needs them
-                        pixels = shared
-                        if pixels is None:
-                            pixels = self._pixels(block, loaded.observer, index, ready)
-                            shared = pixels if ready.pixels is not None else None
+                pixels = shared
+                if pixels is None and isinstance(loaded.observer, TunedModel):
+                    pixels = self._pixels(block, loaded.observer, index, ready)
+                    shared = pixels if ready.pixels is not None else None
                 answers = self._answer(same_observer, index, pixels, passed)
             except FAILURES as error:  # the boundary of one observer's work
                 for job in same_observer:
                     job.fail(error)
-                return []
+                continue
+            rows += [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
             passed(owed)
-            with told_lock:
-                self.reporter.advance(loaded.name, len(index) * len(answers))
-            return [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
-
-        if lanes == 1:
-            return [row for group in groups for row in rows_of(group)]
-        with working_threads(1), ThreadPoolExecutor(lanes) as pool:
-            return [row for rows in pool.map(rows_of, groups) for row in rows]
+            self.reporter.advance(loaded.name, len(index) * len(answers))
+        return rows
 
     def _pixels(self, block: Block, feed: TunedModel, index: NDArray[np.int64], ready: _Decoded) -> torch.Tensor:
         """The images of a chunk as a network is shown them: resized and cropped, in its own way where that is not alike
@@ -341,14 +327,6 @@ class InferenceLoop:
                     raise
                 job.fail(error)
         return answers
-
-
-def _lanes(observers: Sequence[TunedModel | IdealObserver]) -> int:
-    """How many observers answer a chunk at the same time: as many as there are threads, where each network computes
-    with one. One after the other where code from elsewhere could keep a state that two of them share."""
-    networks = [observer for observer in observers if isinstance(observer, TunedModel)]
-    apart = all(network.tuning.threads == 1 and network.model.card.source != "python" for network in networks)
-    return min(torch.get_num_threads(), len(observers)) if networks and apart else 1
 
 
 def _sees_pixels(job: Job) -> bool:

@@ -1,6 +1,5 @@
 """Runs: what is shared, what is equal, what is resumed."""
 
-import threading
 from dataclasses import dataclass
 
 import engine_toys as toys
@@ -10,10 +9,9 @@ import sqlalchemy as sa
 import torch
 from engine_toys import ideal, network, same_trials, toy_suite
 
-from benchmark import api
 from benchmark.contracts import CHUNK, Against, Block, Score, Transform, Trials
-from benchmark.engine import inference, run
-from benchmark.engine.devices import Tuning, working_threads
+from benchmark.engine import run
+from benchmark.engine.devices import Tuning
 from benchmark.engine.scoring import Scorer, flagged
 from benchmark.stimuli.datasets import seeds_of
 from benchmark.store import open_store
@@ -262,30 +260,3 @@ def test_when_one_answer_is_distrusted():
     assert _answered(["cat"] * 20, ["cat"] * 20) == [False, False]
     assert _answered(["na"] * 20, both * 10) == [True, False]
     assert flagged([Score("a", 1.0)], Trials({"value": np.zeros(30)}))[0].flags == ()
-
-
-@pytest.mark.slow
-def test_small_networks_that_answer_at_the_same_time_answer_as_one_after_the_other(tmp_path, monkeypatch):
-    answering, most = set(), []
-
-    def watched(self, *args, plain=inference.InferenceLoop._answer):
-        answering.add(threading.get_ident())
-        most.append(len(answering))
-        try:
-            return plain(self, *args)
-        finally:
-            answering.discard(threading.get_ident())
-
-    monkeypatch.setattr(inference.InferenceLoop, "_answer", watched)
-    scores, at_once = [], []
-    for threads in (1, 2):
-        with working_threads(threads):
-            db = str(tmp_path / f"{threads}.db")
-            assert api.run(models="world-s*-0", suites="cue-conflict,saliency", limit=40, db=db).exit_code == 0
-        with open_store(db, write=False) as store:
-            rows = sorted((r.observer, r.metric, r.role, r.condition, r.value, r.low) for r in store.latest_scores())
-        scores.append([row for row in rows if row[4] is not None])
-        at_once.append(max(most))
-        most.clear()
-    assert scores[0] == scores[1] != []
-    assert at_once == [1, 2]
