@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,44 +52,61 @@ def scores(db):
     return kinds, named
 
 
-def both(folder, *requests):
-    """Carry the requests out on the processor and elsewhere, each in a process; their scores must agree."""
-    boards = {}
-    for device in ("cpu", "pretend"):
-        asked = [{**request, "db": str(folder / f"{device}.db")} for request in requests]
-        path = os.pathsep.join([str(FOLDER), str(FOLDER.parent), os.environ.get("PYTHONPATH", "")])
-        ended = subprocess.run(
-            [sys.executable, str(FOLDER / "shortened.py"), json.dumps(asked)], capture_output=True, text=True,
-            check=False, env={**os.environ, "PYTHONPATH": path, "BENCH_TEST_DEVICE": device, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert (ended.returncode, ended.stdout) == (0, ""), ended.stdout + ended.stderr[-3000:]
-        boards[device] = scores(folder / f"{device}.db")
-    (kind, here), (other, there) = boards.values()
-    assert (kind, other) == ({"cpu"}, {"pretend"})
-    assert here.keys() == there.keys() and here
-    for name, values in here.items():
-        np.testing.assert_allclose(
-            np.array(there[name], dtype=float), np.array(values, dtype=float), rtol=0, atol=1e-4, err_msg=str(name)
-        )
-    return here
+@pytest.fixture(scope="module")
+def devices(tmp_path_factory):
+    """A process on the processor and one elsewhere, which carry out one list of requests after another."""
+    path = os.pathsep.join([str(FOLDER), str(FOLDER.parent), os.environ.get("PYTHONPATH", "")])
+    with ExitStack() as stack:
+        started = {}
+        for device in ("cpu", "pretend"):
+            told = stack.enter_context((tmp_path_factory.mktemp("told") / device).open("w+"))
+            started[device] = stack.enter_context(subprocess.Popen(
+                [sys.executable, str(FOLDER / "shortened.py")], text=True, stderr=told, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path, "BENCH_TEST_DEVICE": device},
+            )), told  # fmt: skip
+        yield started
+
+
+@pytest.fixture
+def both(devices, tmp_path):
+    """Carry requests out on the processor and elsewhere; their scores must agree."""
+
+    def carried_out(*requests):
+        variables = {name: value for name, value in os.environ.items() if name in ("BENCH_HOME", "BENCH_DATA")}
+        for device, (process, told) in devices.items():
+            asked = [{**request, "db": str(tmp_path / f"{device}.db")} for request in requests]
+            print(json.dumps([variables, asked]), file=process.stdin, flush=True)
+            failed = process.stdout.readline()
+            told.seek(0)
+            assert failed == "[]\n", failed + told.read()[-3000:]
+        (kind, here), (other, there) = (scores(tmp_path / f"{device}.db") for device in devices)
+        assert (kind, other) == ({"cpu"}, {"pretend"})
+        assert here.keys() == there.keys() and here
+        for name, values in here.items():
+            np.testing.assert_allclose(
+                np.array(there[name], dtype=float), np.array(values, dtype=float), rtol=0, atol=1e-4, err_msg=str(name)
+            )
+        return here
+
+    return carried_out
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_every_suite_in_every_precision(tmp_path, precision):
-    found = both(tmp_path, {**ONE, "models": "world-standard-0,world-reader-0", "precision": precision})
+def test_every_suite_in_every_precision(both, precision):
+    found = both({**ONE, "models": "world-standard-0,world-reader-0", "precision": precision})
     assert {name[1] for name in found} == set(SUITES)
 
 
-def test_every_variant_of_the_attacks(tmp_path):
+def test_every_variant_of_the_attacks(both):
     asked = {**ONE, "models": "world-adversarial-0,world-standard-0", "limit": 1}
     variants = [name for name in VARIANTS["adversarial"] if name != "autoattack" or find_spec("pyautoattack")]
-    found = both(tmp_path, *({**asked, "suites": f"adversarial:{name}"} for name in variants))
+    found = both(*({**asked, "suites": f"adversarial:{name}"} for name in variants))
     assert {name[1] for name in found} == {f"adversarial:{name}" for name in variants}
 
 
-def test_every_variant_of_cue_conflict(tmp_path):
+def test_every_variant_of_cue_conflict(both):
     names = [f"cue-conflict:{name}" for name in VARIANTS["cue-conflict"]]
-    found = both(tmp_path, {**ONE, "suites": ",".join(names)})
+    found = both({**ONE, "suites": ",".join(names)})
     assert {name[1] for name in found} <= set(names)
 
 
@@ -100,7 +118,7 @@ def photographs(folder, side=64, count=4):
         Image.fromarray(pixels).save(place, "PNG")
 
 
-def test_every_variant_of_the_corruptions(tmp_path, monkeypatch, bench):
+def test_every_variant_of_the_corruptions(both, tmp_path, monkeypatch, bench):
     """Also those whose images are files."""
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
     photographs(tmp_path / "data" / "imagenet-val", 80)
@@ -111,9 +129,7 @@ def test_every_variant_of_the_corruptions(tmp_path, monkeypatch, bench):
     photographs(tmp_path / "data" / "stylized-imagenet" / "val")
     assert bench("register", "net", "--arch", "timm:test_resnet", "--weights", "random:0").code == 0
     suites = ["corruption", *(f"corruption:{name}" for name in VARIANTS["corruption"])]
-    found = both(
-        tmp_path, *({"models": "net", "suites": suite, "limit": 1} for suite in [*suites, "corruption:within-0.2"])
-    )
+    found = both(*({"models": "net", "suites": suite, "limit": 1} for suite in [*suites, "corruption:within-0.2"]))
     # Files of the other variants are not here.
     assert {name[1] for name in found} >= {"corruption", *(f"corruption:{name}" for name in (*SHOWN, *FOLDERS))}
     assert {name for name, entry in own_list("imagenet-c").items() if entry.family != "extra"} <= {
@@ -161,15 +177,15 @@ def families(bench, tmp_path):
     return made
 
 
-def test_every_family(tmp_path, families):
+def test_every_family(both, families):
     suites = "cue-conflict,saliency,adversarial"
-    found = both(tmp_path, {"models": ",".join(families), "suites": suites, "limit": 2, "batch": 2})
+    found = both({"models": ",".join(families), "suites": suites, "limit": 2, "batch": 2})
     assert {name[0] for name in found} == set(families) and len(families) >= 5
 
 
 @pytest.mark.parametrize("executor", ["processes", "ray"])
-def test_every_executor(tmp_path, executor):
+def test_every_executor(both, executor):
     if executor == "ray":
         pytest.importorskip("ray")
     how = {"device": "cpu,cpu"} if executor == "processes" else {"executor": "ray", "device": "cpu"}
-    both(tmp_path, {**ONE, "models": "world-standard-0,world-stylised-0", "suites": "cue-conflict,saliency", **how})
+    both({**ONE, "models": "world-standard-0,world-stylised-0", "suites": "cue-conflict,saliency", **how})

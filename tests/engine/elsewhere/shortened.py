@@ -1,13 +1,16 @@
-"""One plan after another, few steps of each attack, one severity: `shortened.py REQUESTS`, a JSON list of requests.
+"""One plan after another, few steps of each attack, the last severity: each line of stdin is JSON, the environment's
+variables of the program and a list of requests.
 
-Prints what failed, and what did nothing without a reason.
+Answers with a line: what failed, and what did nothing without a reason.
 """
 
 import json
+import os
 import sys
 from dataclasses import fields, is_dataclass, replace
 
 from benchmark import api
+from benchmark.transforms.listing import own_list
 from benchmark.variables import read_settings
 
 FEW = {"steps": 2, "far_steps": 2, "queries": 4, "bisect": 1}
@@ -20,8 +23,8 @@ def shortened(value):
     if not is_dataclass(value):
         return value
     parts = {part.name: getattr(value, part.name) for part in fields(value)}
-    if parts.get("source") == "imagenet-c":
-        parts["severities"] = ("5",)
+    if parts.get("source") not in (None, "plugins"):
+        parts["severities"] = tuple({str(entry.impaired[-1]) for entry in own_list(parts["source"]).values()})
     return replace(value, **{k: min(v, FEW[k]) if FEW.get(k) else shortened(v) for k, v in parts.items()})
 
 
@@ -34,6 +37,8 @@ def run(asked):
 
 
 if __name__ == "__main__":
-    for words in json.loads(sys.argv[1]):
-        for work, why in run(words).items():
-            print(work, why)
+    for line in sys.stdin:
+        variables, requests = json.loads(line)
+        os.environ.pop("BENCH_DATA", None)
+        os.environ.update(variables)
+        print(json.dumps([[work, str(why)] for asked in requests for work, why in run(asked).items()]), flush=True)
