@@ -260,6 +260,7 @@ def stimulus_id(condition: str, image: str) -> str:
 
 
 @lru_cache(maxsize=2**16)  # a hundred observers of the same images
+@lru_cache(maxsize=2**16)  # asked again for each metric, as is the next
 def read_pair(name: str) -> CuePair | None:
     """The cues of `cat7-elephant1.png`; None where the name is not of that form or of the 16 categories."""
     shape, dash, texture = PurePath(name).stem.rpartition("-")
@@ -270,7 +271,7 @@ def read_pair(name: str) -> CuePair | None:
     return pair if pair.shape in GEIRHOS16 and pair.texture in GEIRHOS16 else None
 
 
-@lru_cache(maxsize=2**16)  # asked again for each metric
+@lru_cache(maxsize=2**16)
 def read_shape(name: str) -> str:
     """The exemplar whose shape an image has: "cat7" of `cat7-elephant1.png`, of its edges and of its silhouette, both
     `cat7.png`; "" of other names."""
