@@ -73,7 +73,12 @@ def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Fi
         for title, own in zip(titles, sentences, strict=True)
         if not set(own) <= set(shared)
     ]
-    records = [{"panel": title, **record} for title, f in zip(titles, figures, strict=True) for record in f.records]
+    names = list(dict.fromkeys(name for figure in figures for name in ("panel", *figure.names)))
+    records = [
+        dict.fromkeys(names) | {"panel": title, **record}
+        for title, figure in zip(titles, figures, strict=True)
+        for record in figure.records
+    ]
     present = {record["observer"] for record in records}
     order = [name for name in scene.hues if name in present]
 
@@ -87,7 +92,7 @@ def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Fi
         ". ".join(text.rstrip(".") for text in (*shared, *apart)) + ".",
         spec,
         records,
-        list(dict.fromkeys(name for figure in figures for name in ("panel", *figure.names))),
+        names,
         panels=tuple(figure.name for figure in figures),
     )
 
@@ -196,6 +201,8 @@ def marks_of(
     somebody must have scores of to be among them."""
     pattern, metric = re.compile(declared.conditions), declared.metrics[0]
     axes = {declared.along, declared.across}
+    known = (each for suite in scene.contents.suites if suite.name == scene.board.suite for each in suite.metrics)
+    bounds = next((each.bounds for each in known if each.name == metric), (0.0, 1.0))
     parts: dict[tuple[str, ...], dict[str, list[ScoreRow]]] = {}
     for name in (*scene.networks, *(scene.people if people else ())):
         for row in scene.rows(name, metric, pattern):
@@ -212,7 +219,7 @@ def marks_of(
         for condition in dict.fromkeys(row.condition for name in folk for row in held[name]):
             rows_of = ((name, row) for name in folk for row in held[name] if row.condition == condition)
             cells = [(name, scene.contents.observers[name].kind, cell_of(row)) for name, row in rows_of]
-            if who := people_among(cells, (0.0, 1.0), pooled=False):
+            if who := people_among(cells, bounds, pooled=False):
                 numbers.append((PEOPLE, condition, *who.cell[:4]))
         records = [
             {"observer": name}
