@@ -191,7 +191,7 @@ def test_an_image_tells_everybodys_answer(visit):
 
 
 def test_the_menu_leads_to_every_kind_of_page(visit):
-    for title in ("cue-conflict", "Links", "Compare", "Stimuli", "Leaderboard"):
+    for title in ("Cue-conflict", "Links", "Compare", "Stimuli", "Leaderboard"):
         page = visit("index.html")
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=title, exact=True).click()
         assert page.locator("nav [aria-current]").inner_text() == title
