@@ -438,8 +438,9 @@ def measures_page(site: Site, contents: Contents) -> None:
         names = {row.observer for row in (*cue.summary.lines, *cue.summary.references)}
         pages = {name: f"observers/{slug(name)}.html" for name in names if name in contents.scores}
         tables = measure_tables(cue)
-        for at, table in enumerate(tables):
-            site.table(f"data/measures-{slug(cue.summary.space)}-{at}.csv", table_records(table))
+        for at, table in enumerate(tables):  # of the first a row for each observer: a seventh of the size
+            records = table_records(table) if at else wide_records(table)
+            site.table(f"data/measures-{slug(cue.summary.space)}-{at}.csv", records)
         spaces.append((cue.summary.space, [html(table, pages) for table in tables]))
     if spaces:
         site.page("measures.html", "measures.html", title="Which shape bias?", measured=spaces, caution=CAUTION)
