@@ -1,5 +1,5 @@
-"""One plan after another, few steps of each attack, the last severity: each line of stdin is JSON, the environment's
-variables of the program and a list of requests.
+"""One plan after another, few steps of each attack, the last severity of each corruption: each line of stdin is JSON,
+the environment's variables of the program and a list of requests.
 
 Answers with a line: what failed, and what did nothing without a reason.
 """
@@ -10,7 +10,6 @@ import sys
 from dataclasses import fields, is_dataclass, replace
 
 from benchmark import api
-from benchmark.transforms.listing import own_list
 from benchmark.variables import read_settings
 
 FEW = {"steps": 2, "far_steps": 2, "queries": 4, "bisect": 1}
@@ -23,14 +22,24 @@ def shortened(value):
     if not is_dataclass(value):
         return value
     parts = {part.name: getattr(value, part.name) for part in fields(value)}
-    if parts.get("source") not in (None, "plugins"):
-        parts["severities"] = tuple({str(entry.impaired[-1]) for entry in own_list(parts["source"]).values()})
     return replace(value, **{k: min(v, FEW[k]) if FEW.get(k) else shortened(v) for k, v in parts.items()})
+
+
+def few(plan):
+    """A plan with the last level of each corruption."""
+    blocks = {
+        (block.role, block.condition.partition("/")[0]) if "/" in block.condition else at: block
+        for at, block in enumerate(plan.blocks)
+    }
+    return replace(plan, blocks=tuple(blocks.values()))
 
 
 def run(asked):
     prepared = api.prepare(api.RunRequest(**asked), read_settings(asked["db"]))
-    tasks = [replace(t, suite=replace(t.suite, config=shortened(t.suite.config))) for t in prepared.tasks]
+    tasks = [
+        replace(task, plan=few(task.plan), suite=replace(task.suite, config=shortened(task.suite.config)))
+        for task in prepared.tasks
+    ]
     report = api.execute(replace(prepared, tasks=tasks), api.Silent())
     ended = report.counts.get("done") or report.counts.get("not applicable")
     return {**report.failed, **({} if ended else {"nothing": f"was done of {asked}"})}
