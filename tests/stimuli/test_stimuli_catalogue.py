@@ -14,7 +14,7 @@ def test_every_entry_says_what_it_is_and_where_from(settings):
         assert entry.name == name
         assert entry.title and entry.license and entry.citation, name
         assert "{" not in f"{entry.url}{entry.archive}{entry.role}", name
-        number_not_stated = entry.layout in ("voc", "coco", "clickme") or name.startswith("refined_bias_")
+        number_not_stated = entry.layout in ("voc", "coco", "clickme") or name.startswith(("refined_bias_", "laion-c"))
         assert entry.kind in ("trials", "scores") or number_not_stated or entry.count, name
         assert entry.url is None or entry.archive or entry.files, name
     assert find_entry("contrast", settings).url == (
