@@ -1,5 +1,6 @@
 """People at the page of `bench ask` who answer what they are told to, at a display whose clock is the test's."""
 
+import csv
 import shutil
 import time
 
@@ -7,6 +8,9 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
+
+#: Answers "cat" to a third of the images, and what the image shows to the others; checks are passed.
+SOME = "(item) => item.check || (item.image % 3 ? item.category : 'cat') || 'dog'"
 
 #: A display of `hz` whose time goes on only when a frame is asked for, or an answer takes its time: everything runs as
 #: fast as it can, and what was measured is known. `slow(n)`: so many more frames than one the n-th asked for takes.
@@ -79,6 +83,7 @@ class Visitor:
     def __init__(self, browser, address, hz=60, slow="() => 0", answer=RIGHT, pace=0, **options):
         self.address, self.complaints, self.asked = address, [], []
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        self.context.set_default_timeout(180_000)  # of a machine that does four things at a time
         if hz:
             self.context.add_init_script(CLOCK.replace("HZ", str(hz)).replace("SLOW", slow))
         self.answers = ANSWERS.replace("ANSWER", answer or "() => null").replace("PACE", str(pace))
@@ -137,3 +142,8 @@ class Visitor:
 
     def close(self):
         self.context.close()
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ask.browsing import browser  # noqa: F401
+from ask.browsing import Visitor, browser  # noqa: F401
 
 from benchmark.ask import serving
 from benchmark.ask.answers import open_answers
@@ -53,3 +53,20 @@ def sent(answers, person, key, /, *given, **changes):
     """What a page sends."""
     plan = answers.session.plan["id"]
     return json.dumps({"plan": plan, "person": person, "key": key, "about": {}, "answers": given, **changes}).encode()
+
+
+@pytest.fixture
+def visit(browser):  # noqa: F811
+    """visit(address, **options): a person's browser, which must not complain nor ask another host."""
+    visitors = []
+
+    def go(address, **options):
+        visitors.append(Visitor(browser, address, **options))
+        return visitors[-1]
+
+    yield go
+    for visitor in visitors:
+        visitor.close()
+        assert visitor.complaints == []
+        home = visitor.address.partition("?")[0].rsplit("/", 1)[0]
+        assert all(address.startswith((home, "data:", "blob:")) for address in visitor.asked)
