@@ -1,19 +1,28 @@
 """Ranked boards and transfer matrices from stored scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Unpack
 
 from benchmark import plugins
 from benchmark.api.importing import recorded
-from benchmark.api.leaderboards import chosen_rows, chosen_suites, notes_of, reading, standing, suites_with_scores
+from benchmark.api.leaderboards import (
+    Standing,
+    chosen_rows,
+    chosen_suites,
+    notes_of,
+    reading,
+    standing,
+    suites_with_scores,
+)
 from benchmark.api.options import By, Db, Filters, FlaggedLast, Names, Observers, Option, Unseen, command_line, joined
+from benchmark.contracts import Suite
 from benchmark.engine.importing import ScoresReport, put_scores
 from benchmark.engine.scoring import compare_observers
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.comparison import better
-from benchmark.leaderboard.cue_measures import CUES, CueMeasures, measured
+from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measured
 from benchmark.leaderboard.held_out import unseen_boards
 from benchmark.leaderboard.links import Contrasts, Link, contrasts, links, parts_of
 from benchmark.leaderboard.model import REPORTED
@@ -25,7 +34,7 @@ from benchmark.leaderboard.transfer import Claim, TransferMatrix, judged, matrix
 from benchmark.leaderboard.trial_pools import degrades, pools
 from benchmark.stimuli.catalogue import check_source
 from benchmark.stimuli.score_tables import check_names, read_scores
-from benchmark.store import Store, open_store
+from benchmark.store import ScoreRow, Store, open_store
 from benchmark.variables import read_settings
 
 COLUMNS = "Published test levels (default), levels (each), mean, half (people half right), or 'uniform-noise/*'."
@@ -114,13 +123,7 @@ def rank(
         sets, now = notes_of(store), standing(store, settings)
         ranked: list[Board] = []
         for each in suites:
-            metrics = [metric.name for metric in each.metrics if metric.shown or metric.headline or metric.name == by]
-            scores = store.latest_scores(suite=each.name, conditions=("",), metrics=metrics)
-            rows = chosen_rows(store, scores, now, filters)
-            if each.references:  # scores of what is no observer: the same for all, so of one observer per stimulus set
-                one_each = {(row.space, row.stimuli): row.observer for row in rows}
-                conditions, names = tuple(each.references), {*one_each.values()}
-                rows += store.latest_scores(suite=each.name, conditions=conditions, observers=names)
+            rows = _scores_of(store, each, by, now, filters)
             if unseen_only:
                 ranked += unseen_boards(store, each, rows, sets, by)
             else:
@@ -128,6 +131,17 @@ def rank(
         identities = {note.name: note.identity for note in store.observers() if note.kind == "network"}
     ranked = [board.with_twins(table, identities) for table in ranked]
     return [board.flagged_last(table) for table in ranked] if flagged_last else ranked
+
+
+def _scores_of(store: Store, suite: Suite, by: str | None, now: Standing, filters: Filters) -> list[ScoreRow]:
+    """What the boards of a suite are made of: its columns, and `by`."""
+    metrics = [metric.name for metric in suite.metrics if metric.shown or metric.headline or metric.name == by]
+    rows = chosen_rows(store, store.latest_scores(suite=suite.name, conditions=("",), metrics=metrics), now, filters)
+    if suite.references:  # scores of what is no observer: the same for all, so of one observer per stimulus set
+        one_each = {(row.space, row.stimuli): row.observer for row in rows}
+        conditions, names = tuple(suite.references), {*one_each.values()}
+        rows += store.latest_scores(suite=suite.name, conditions=conditions, observers=names)
+    return rows
 
 
 def transfer(
@@ -164,12 +178,19 @@ def summary(models: Observers = None, *, flagged_last: FlaggedLast = False, db: 
 def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
     """Which shape bias? Every measure of how far answers hang on shape or texture, over all suites and their variants:
     side by side, in rank against one another, and where they disagree."""
-    with reading(read_settings(db)) as store:
-        suites = suites_with_scores(store)
-        cards = {row.name: row.card for row in store.observers()}
-    of = [(suite.name, metric) for suite in suites for metric in suite.metrics if metric.cue in CUES]
-    tables = [(metric, board) for name, metric in of for board in rank(name, by=metric.name, models=models, db=db)]
-    return measured(tables, cards)
+    settings = read_settings(db)
+    with reading(settings) as store:
+        sets, now = notes_of(store), standing(store, settings)
+        observers = {row.name: row for row in store.observers()}
+
+        def ranked(suite: Suite, metric: str) -> Iterator[Board]:
+            rows = _scores_of(store, suite, metric, now, {"models": models})
+            return map(board.hinted, boards(rows, suite, sets, by=metric))
+
+        tables = cue_boards(suites_with_scores(store), ranked)
+    identities = {name: row.identity for name, row in observers.items() if row.kind == "network"}
+    noted = [(metric, board.with_twins(table, identities)) for metric, table in tables]
+    return measured(noted, {name: row.card for name, row in observers.items()})
 
 
 def parameter_counts(*, db: str | None = None) -> dict[str, int]:

@@ -8,6 +8,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from html import escape
 from itertools import groupby
 from typing import Literal
@@ -104,14 +105,14 @@ class PowerRow:
     detect: float
     power: float
 
-    @property
+    @cached_property
     def images(self) -> float | None:
         """How many images find the difference with that chance, as many people answering; None: none would."""
         test = self.comparison.test
         times = None if test is None else needed(test, self.detect, self.power)
         return None if times is None else times * self.comparison.n
 
-    @property
+    @cached_property
     def people(self) -> float | None:
         """How many times as many people do, on as many images; None: none would, or it is not about people."""
         test = self.comparison.test

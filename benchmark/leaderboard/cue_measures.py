@@ -2,14 +2,14 @@
 
 The machinery is that of links between suites, with a metric in the place of a suite's headline."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import inf
 
 import numpy as np
 
-from benchmark.contracts import Metric
+from benchmark.contracts import Metric, Suite
 from benchmark.leaderboard.links import Cards, Link, links, pair_table
 from benchmark.leaderboard.model import CLEAN, Board
 from benchmark.leaderboard.summary import Summary, summaries, summary_table
@@ -35,6 +35,12 @@ class CueMeasures:
     summary: Summary
     links: tuple[Link, ...]
     textures: frozenset[str]
+
+
+def cue_boards(suites: Iterable[Suite], ranked: Callable[[Suite, str], Iterable[Board]]) -> list[tuple[Metric, Board]]:
+    """Every measure of shape or texture with its boards. ranked: those of a suite by a metric."""
+    measures = ((suite, metric) for suite in suites for metric in suite.metrics if metric.cue in CUES)
+    return [(metric, board) for suite, metric in measures for board in ranked(suite, metric.name)]
 
 
 def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMeasures]:

@@ -20,7 +20,7 @@ from benchmark.display import masked, published
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
-from benchmark.leaderboard.cue_measures import CUES, CueMeasures, measured
+from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measured
 from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, links, parts_of
@@ -356,18 +356,11 @@ class Contents:
         """Every measure of shape or texture, side by side."""
         shown = {row.observer for board in self.boards for row in (*board.rows, *board.references)}
         rows = [row for name in sorted(shown & self.scores.keys()) for row in self.scores[name] if not row.condition]
-        return measured(
-            [
-                (metric, board)
-                for suite in self.suites
-                for metric in suite.metrics
-                if metric.cue in CUES
-                for board in ranked_boards(
-                    [row for row in rows if row.suite == suite.name], suite, self.sets, metric.name
-                )
-            ],
-            self.cards,
-        )
+
+        def ranked(suite: Suite, metric: str) -> list[Board]:
+            return ranked_boards([row for row in rows if row.suite == suite.name], suite, self.sets, metric)
+
+        return measured(cue_boards(self.suites, ranked), self.cards)
 
     @cached_property
     def cards(self) -> dict[str, Mapping[str, Any]]:
