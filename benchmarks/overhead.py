@@ -4,28 +4,26 @@
 decoded, as every run but the first does; with the same tuned module, layout and batch, by turns in one process. The
 harness side presents, decides, checks near-ties, shows images again, stores every trial and scores. Process CPU time
 and wall time. A run loads, folds and checks its network once, which 640 images show and 50,000 do not: `..._loop` is of
-further images alone, the difference between many images and few on both sides. `overhead_startup` is of a process up to
-its first batch, against `import torch, timm; create_model; forward`.
+further images alone, the difference between many images and few on both sides.
 
-With `--photographs FOLDER` (of folders of JPEG files) other numbers: a run over at most 500 of them, of odd sizes,
-against a loop that opens, resizes, crops and forwards them (`overhead_photographs`); and a device that takes .2 ms an
-image and no processor, fed by one decoder and by one per core: images per second, how much more the second gives
+With `--photographs FOLDER` (of folders of JPEG files) other numbers: a run over at most 500 of them, enlarged, against
+a loop that opens, resizes, crops and forwards them (`overhead_photographs`); and a device that takes .2 ms an image and
+no processor, fed by one decoder and by one per core: images per second, how much more the second gives
 (`decoders_scaling`), and what share that is of decoding and resizing alone (`decoders_of_bound`).
 
     python benchmarks/overhead.py [--model NAME] [--rounds 2] [--limit 320] [--photographs FOLDER]
 """
 
 import argparse
-import os
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -100,55 +98,6 @@ def harness(prepared: api.Prepared, settings: Settings) -> None:
             raise SystemExit(f"the run did not do everything: {report}")
 
 
-#: A process that imports, opens everything, plans, loads and shows the network its first images.
-OURS = """
-from benchmark import api
-from benchmark.variables import read_settings
-settings = read_settings()
-request = api.RunRequest(models="{model}", suites="cue-conflict", limit=16)
-task = api.prepare(request, settings).tasks[0]
-from registry.loading import load_model
-model = load_model(task.card, settings.place)
-import torch
-block = task.plan.blocks[0]
-images = model.prepare([block.stimuli.decode(i) for i in range(8)], block.presentation)
-with torch.inference_mode():
-    model.forward(images.float() / 255 if images.dtype == torch.uint8 else images)
-"""
-#: What anybody would write, without weights, stimuli, or a plan.
-BARE = """
-import torch, timm
-model = timm.create_model("{arch}").eval()
-with torch.inference_mode():
-    model(torch.zeros(8, 3, {size}, {size}))
-"""
-
-
-def startup(card: ModelCard) -> None:
-    """A process up to its first batch, ours and the bare script's by turns."""
-    if not card.arch.startswith("timm:") or card.preprocess is None:
-        print(f"startup: {card.name} is no network of timm, so there is no bare script beside it")
-        return
-    bare = BARE.format(arch=card.arch.removeprefix("timm:"), size=card.preprocess.size)
-    codes = (OURS.format(model=card.name), bare)
-    with tempfile.TemporaryDirectory() as folder:
-        rounds = [[process(code, folder) for code in codes] for _ in range(4)][1:]
-    ours, other = (min(turns) for turns in zip(*rounds, strict=True))
-    for name, i in (("cpu", 0), ("wall", 1)):
-        baseline = "import torch, timm; create_model; forward; both from the start of the process"
-        ratio(f"overhead_startup_{name}", ours[i] / other[i], baseline)
-
-
-def process(code: str, compiled: str) -> Seconds:
-    """CPU and wall seconds of a process; what it imports is kept compiled in a folder."""
-    env = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True, env=env)
-    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - wall
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
-
-
 def compared(name: str, baseline: str, rounds: Sequence[Sequence[Seconds]]) -> None:
     """Both sides with all images and with few, the fastest round of each: what else runs only adds to them."""
     for clock, i in (("cpu", 0), ("wall", 1)):
@@ -159,11 +108,12 @@ def compared(name: str, baseline: str, rounds: Sequence[Sequence[Seconds]]) -> N
 
 
 class Idle(torch.nn.Module):
-    """A network on a device beside the processor, .2 ms an image."""
+    """A network on a device beside the processor, .2 ms an image. The device is torch's "meta", whose tensors have
+    shapes and no numbers: what it would do to them costs the processor nothing."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         time.sleep(2e-4 * len(images))
-        return 9 * torch.eye(1000)[:1].expand(len(images), -1)
+        return torch.linspace(0, 9, 1000).expand(len(images), -1)
 
 
 def planned(files: Sequence[Path], settings: Settings) -> Plan:
@@ -175,10 +125,18 @@ def planned(files: Sequence[Path], settings: Settings) -> Plan:
     return Plan((Block(stimuli, presentation="card", role="photographs"),))
 
 
-def photographs(folder: Path, model: LoadedModel, rounds: int, settings: Settings) -> None:
-    files = sorted(folder.glob("*/*.JP*G"))[:500] or needs(f"JPEG files in folders of {folder}")
-    once, often = planned(files, settings), planned(files * 4, settings)
-    decode, many = often.blocks[0].stimuli.decode, len(files) * 4
+def enlarged(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Photographs at the size that ImageNet's have, 375 px on the shorter side: what is passed on is often smaller."""
+    places = [folder / file.parent.name / file.name for file in files]
+    for file, place in zip(files, places, strict=True):
+        place.parent.mkdir(exist_ok=True)
+        transforms.Resize(375)(Image.open(file).convert("RGB")).save(place, quality=95)
+    return places
+
+
+def photographs(files: Sequence[Path], model: LoadedModel, rounds: int, settings: Settings) -> None:
+    once, often = planned(files, settings), planned(files * 16, settings)
+    decode, many = often.blocks[0].stimuli.decode, len(files) * 16
 
     def observe(_config: object, view: View) -> dict[str, Array]:
         return {"response": view.responses}
@@ -186,9 +144,9 @@ def photographs(folder: Path, model: LoadedModel, rounds: int, settings: Setting
     suite = Suite("shown", 1, "", "decisions", (), lambda *_: once, observe, lambda *_: [])
     idle = {"source": "python", "arch": "python:overhead:Idle", "weights": None, "sha256": None, "options": {}}
 
-    def shown(card: ModelCard, plan: Plan, decoders: int) -> None:
+    def shown(card: ModelCard, plan: Plan, decoders: int, device: str) -> None:
         with tempfile.TemporaryDirectory() as place, open_store(str(Path(place) / "results.db")) as store:
-            how = RunOptions("cpu", Policy(), decoders=decoders)
+            how = RunOptions(device, Policy(), decoders=decoders)
             if failed := execute([Task(card, suite, "imagenet1k", plan)], store, settings, how, api.Silent()).failed:
                 raise SystemExit(failed)
 
@@ -198,13 +156,15 @@ def photographs(folder: Path, model: LoadedModel, rounds: int, settings: Setting
                 images = list(pool.map(decode, range(at, min(at + 256, many))))
                 model.present(images, "card", pool.map)
 
-    device, most = model.card.model_copy(update=idle), devices.processors()
+    elsewhere, most = model.card.model_copy(update=idle), devices.processors()
+    torch._register_device_module("meta", SimpleNamespace())
     chosen = devices.tune(model, "cpu", settings.tuning)
     run = devices.feed(model, chosen, device="cpu").run
     loop = partial(reading_loop, run, files, chosen.batch, model)
-    fed = (partial(shown, device, often, decoders) for decoders in (1, most))
-    calls = [loop, partial(shown, model.card, once, most), *fed, partial(alone, most)]
-    with numerics(Policy()):
+    fed = (partial(shown, elsewhere, often, decoders, "meta") for decoders in (1, most))
+    calls = [loop, partial(shown, model.card, once, most, "cpu"), *fed, partial(alone, most)]
+    # "meta" has no autocast, not even one that is off
+    with numerics(Policy()), patch("torch.autocast", lambda *_, **__: nullcontext()):
         times = [[timed(call, chosen.threads) for call in calls] for _ in range(rounds)]
     clocks = ([min(turn[clock] for turn in side) for side in zip(*times, strict=True)] for clock in (0, 1))
     (bare, ours, *_), (_, _, one, several, bound) = clocks
@@ -225,7 +185,9 @@ def main() -> None:
     settings = read_settings()
     if args.photographs:
         card = read_cards(settings.cards)[args.model]
-        photographs(args.photographs, load_model(card, settings.place), args.rounds, settings)
+        files = sorted(args.photographs.glob("*/*.JP*G"))[:500] or needs(f"JPEG files in folders of {args.photographs}")
+        with tempfile.TemporaryDirectory() as folder:
+            photographs(enlarged(files, Path(folder)), load_model(card, settings.place), args.rounds, settings)
         return
     asked = {"models": args.model, "suites": "cue-conflict"}
     plans = [api.prepare(api.RunRequest(**asked, limit=limit), settings) for limit in (args.limit, FEW)]
@@ -246,7 +208,6 @@ def main() -> None:
     with numerics(Policy()):
         rounds = [[timed(call, chosen.threads) for call in calls] for _ in range(args.rounds)]
     compared("overhead", "bare loop, preloaded, same layout and batch", rounds)
-    startup(model.card)
 
 
 if __name__ == "__main__":

@@ -44,9 +44,9 @@ FORMAT = 2  # raised where the same files give other pixels
 def decoded_chunks(
     stimuli: Stimuli, chunks: Sequence[int], cache: Path | None, each: Each = map, made: Made = lambda images: images
 ) -> Iterator[Any]:
-    """What is made of the images of each chunk, in order, the next chunk always under way: memory holds two, however
-    large the set. Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None; each: as `map`, by
-    several threads."""
+    """What is made of the images of each chunk, in order, the next two always under way, so that no decoder waits for
+    the last image of a chunk: memory holds three, however large the set. Raises what `stimuli.decode` raises. cache:
+    folder of decoded sets, or None; each: as `map`, by several threads."""
     from PIL import __version__ as pillow
 
     # Named by the set's digest, and by what makes pixels of its files.
@@ -62,11 +62,11 @@ def decoded_chunks(
                     _store(folder, chunk, images, len(stimuli))
         return made(images)
 
-    with ThreadPoolExecutor(1) as ahead:
+    with ThreadPoolExecutor(2) as ahead:
         waiting: deque[Future[Any]] = deque()
         for chunk in chunks:
             waiting.append(ahead.submit(load, chunk))
-            if len(waiting) > 1:
+            if len(waiting) > 2:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -200,12 +200,12 @@ class InferenceLoop:
 
         def made(images: Images) -> tuple[Images, Callable[[], torch.Tensor | None]]:
             """Images, and what gives their pixels on the device, where these are the same for every network."""
-            if not _alike(presentation, images):
-                return images, lambda: None
-            if presentation == "whole":
+            if presentation == "whole" and len({image.shape for image in images}) == 1:
                 pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-            else:
+            elif presentation in CROPS_224 or all(other.preprocess == networks[0].preprocess for other in networks):
                 pixels = networks[0].present(images, presentation, each)
+            else:
+                return images, lambda: None
             return images, devices.sent(pixels, self.device)
 
         decoded = decoded_chunks(stimuli, wanted, self.cache, each, made)
@@ -331,9 +331,3 @@ class InferenceLoop:
 
 def _sees_pixels(job: Job) -> bool:
     return isinstance(job.loaded.observer, TunedModel) and not job.failed
-
-
-def _alike(presentation: str, images: Images) -> bool:
-    """Whether every network is shown the same pixels, before its own resize."""
-    same = len({image.shape for image in images}) == 1
-    return presentation in CROPS_224 or (presentation == "whole" and same)
