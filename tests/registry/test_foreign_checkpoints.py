@@ -1,6 +1,6 @@
 """Files as the field's own libraries write them: registered right, or refused with a line that works when pasted.
 
-Each row of `ROWS` is a row of the table in docs/models.md."""
+docs/models.md names the libraries."""
 
 import argparse
 import copy

@@ -1,5 +1,5 @@
 """Forty files and folders as real libraries write them: registered, each names photographs of odd sizes as a plain
-pipeline of its library does. docs/models.md lists them."""
+pipeline of its library does."""
 
 from argparse import Namespace
 
