@@ -1,4 +1,4 @@
-"""Writes docs/reference.md and the README's table of real observers from published trials.
+"""Writes docs/reference.md, docs/reference.csv and the README's table of real observers from published trials.
 
     bench db reference --db reference.db
     python -m benchmarks.reference --db reference.db [--ladder sb_scores.json]
@@ -8,12 +8,14 @@ finding on which no trials are published. Every other number is scored from tria
 """
 
 import argparse
+import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark import api
+from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.leaderboard.model import Board, Cell, Row
 from benchmark.stimuli.catalogue import Named, known_of
 from benchmarks.ratios import needs
@@ -149,11 +151,27 @@ def _ladder(scores: dict[str, list[float]]) -> str:
     )
 
 
+def write_csv(boards: Sequence[tuple[Board, Sequence[tuple[str, str]]]]) -> None:
+    """Every number of the page's tables, networks that it leaves out included."""
+    with (ROOT / "docs" / "reference.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["suite", "observer", "kind", "trained on", "metric", "n", "value", "low", "high"])
+        for board, columns in boards:
+            for row in (*(row for row in board.references if row.kind != "human"), *board.rows):
+                for metric, _ in columns:
+                    cell = row.cells.get(metric)
+                    if cell is not None and cell.value is not None:
+                        ends = ["" if x is None else f"{x:.4f}" for x in (cell.value, cell.low, cell.high)]
+                        who = [board.suite, row.observer, row.kind, ", ".join(training(row))]
+                        writer.writerow([*who, metric, cell.n or "", *ends])
+
+
 def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
     """The page, and the rows of the README's table."""
     cue = api.rank("cue-conflict", db=db)[0]
     human = next(b for b in api.rank("human-comparison", db=db) if _whole(b))
     people = [row for row in cue.references if row.kind in ("group", "chance")]
+    shown = collapse_rows(cue, api.families(db=db)).rows
     cue_columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
     human_columns = [(c.metric, c.title.partition(" (")[0]) for c in human.columns
                      if c.metric in ("error_consistency", "observed_consistency", "accuracy_difference",
@@ -163,18 +181,21 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
         f"{len(cue.rows)} published networks and {sum(r.kind == 'human' for r in cue.references)} people on the 1,280 "
         "cue-conflict images, and those that took part in all 17 experiments of model-vs-human, scored from published "
         "trials by `bench db reference`. Brackets: 95 % intervals over other shapes and textures "
-        "([statistics](statistics.md)); for people, over other people. `bench data list` has licences and citations.",
+        "([statistics](statistics.md)); for people, over other people. Every network: [reference.csv](reference.csv); "
+        "licences and citations: `bench data list`.",
         "", "## What it shows", "",
         *(f"{i}. {text}" for i, text in enumerate(findings(cue, db, ladder), 1)),
         "", "## Cue conflict", "",
+        "The best of each recipe and family, and the lowest. "
         "n: answers that follow one of the two cues. CLIP networks: mean of ImageNet's 80 templates; vision-language "
         "models: a question with 16 options, where published, else a description (`bench show NAME` has the other "
         "prompts).", "",
-        *table([*people, *cue.rows], cue_columns),
+        *table([*people, *shown], cue_columns),
         "", "## Human comparison, 17 experiments", "",
         "n: trials in kept conditions. Accuracy difference: lower is nearer to people.", "",
         *table([*(r for r in human.references if r.kind == "group"), *human.rows], human_columns), "",
     ]  # fmt: skip
+    write_csv([(cue, cue_columns), (human, human_columns)])
     pooled = next(row for row in cue.references if row.observer == "people (pooled)")
     chosen = [pooled, *(row for name in SHORT for row in cue.rows if row.observer == name)]
     return "\n".join(lines), chosen
