@@ -129,12 +129,13 @@ def _where_it_hurts(db: str) -> str:
     }  # fmt: skip
     ordered = sorted(changes.items(), key=lambda item: item[1][0])
     worse, better = (
-        ", ".join(f"{role} {change:+.3f} (n = {n})".replace("0.", ".") for role, (change, n) in part)
+        ", ".join(f"{role} {change:+.3f}".replace("0.", ".") for role, (change, _) in part)
         for part in ([one for one in ordered if one[1][0] < 0], [one for one in reversed(ordered) if one[1][0] >= 0])
     )
     return (
         "**What it does for accuracy depends on the degradation.** Stylised minus standard ResNet-50 of "
-        "texture-vs-shape, 16-class accuracy over the kept conditions (of cue conflict: the shape counts as right). "
+        "texture-vs-shape, 16-class accuracy over the kept conditions (of cue conflict: the shape counts as right), "
+        f"n from {min(n for _, n in changes.values())} to {max(n for _, n in changes.values())}. "
         f"Better: {better}. Worse: {worse}."
     )
 
