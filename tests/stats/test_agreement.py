@@ -51,19 +51,6 @@ def test_equals_cohens_kappa_of_right_and_wrong(pairs):
     assert found.low is None or found.low <= found.kappa <= found.high
 
 
-@pytest.mark.slow
-@given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=40))
-def test_all_pairs_at_once_equal_one_by_one(rows):
-    right = np.array(rows, dtype=bool)
-    found = pairwise(right)
-    for i in range(4):
-        for j in range(4):
-            one = agreement(right[:, i], right[:, j], resamples=1)
-            assert found.observed[i, j] == pytest.approx(one.observed)
-            assert found.kappa[i, j] == pytest.approx(one.kappa, abs=1e-12)
-    assert (np.diag(found.kappa) == 1).all()
-
-
 @pytest.mark.parametrize(
     ("a", "b", "value"),
     [

@@ -90,8 +90,7 @@ def test_a_mean_over_images_has_students_interval():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shift", [-0.2, -0.05, 0.0])
-@pytest.mark.parametrize("n", [300, 2000])
+@pytest.mark.parametrize(("n", "shift"), [(300, 0.0), (300, -0.2), (2000, -0.05)])
 def test_intervals_of_the_calibration_error_cover(n, shift):
     rng = np.random.default_rng(n)
     confidence, _ = answers(rng, 400_000)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmark.contracts import Trials
-from benchmark.stats import clustered_variance, clustered_wilson, ratio_influence, ratio_score, shared_clusters
+from benchmark.stats import clustered_variance, clustered_wilson, ratio_score, shared_clusters
 
 SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
 
@@ -31,30 +32,6 @@ def test_the_variance_is_never_below_that_of_single_stimuli():
     influence = np.array([1.0, -1.0, -1.0, 1.0])  # every shape and texture sums to 0
     found = clustered_variance(influence, [np.array(list("aabb")), np.array(list("xyxy"))])
     assert found.value == pytest.approx(4 * 4 / 3)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_the_variance_of_a_share_is_that_of_a_linear_probability_model(bias, make, seed):
-    import statsmodels.api as sm
-    from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
-
-    rng = np.random.default_rng(seed)
-    shape, texture = (rng.integers(0, n, 400).astype(str) for n in (30, 9))
-    effect = rng.normal(0, 1, 30)[shape.astype(int)] + rng.normal(0, 1, 9)[texture.astype(int)]
-    answers = np.where(rng.random(400) < 0.4, "-", np.where(effect + rng.normal(size=400) > 0, "s", "t"))
-    names = [f"{s}-{t}" for s, t in zip(shape, texture, strict=True)]
-    trials = with_exemplars(make(answers, names), shape, texture)
-    counts = answers != "-"
-    y = (answers == "s")[counts].astype(float)
-    fit = sm.OLS(y, np.ones(len(y))).fit()
-    groups = (shape[counts].astype(int), texture[counts].astype(int))
-    expected = float(cov_cluster_2groups(fit, *groups)[0][0, 0])
-    num, den = bias.ratio(trials)
-    influence = ratio_influence(num[counts].astype(float), den[counts].astype(float))
-    found = clustered_variance(influence, [shape[counts], texture[counts]])
-    assert found.value == pytest.approx(expected, rel=1e-10)
-    assert found.df == 8
 
 
 def test_the_interval_is_wilson_with_the_sample_size_of_that_variance():
@@ -117,10 +94,6 @@ def test_a_number_with_bounds_keeps_its_interval_within(bias, make):
 
 def test_three_textures_do_not_stretch_an_interval_by_the_t_quantile_of_two(bias, make):
     """V and its degrees of freedom by loops; Wilson's form around the share. Two degrees of freedom have t = 4.30."""
-    from scipy import stats
-
-    from benchmark.stats import ratio_score
-
     rng = np.random.default_rng(4)
     shape, texture = np.repeat(np.arange(40), 3).astype(str), np.tile(np.arange(3), 40).astype(str)
     answers = np.where(rng.random(120) < rng.beta(2, 3, 40)[np.repeat(np.arange(40), 3)], "s", "t")

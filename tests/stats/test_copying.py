@@ -73,7 +73,7 @@ def test_the_test_of_zero_is_a_count_of_chance_kappas():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "p", "q"), [(160, 0.6, 0.7), (160, 0.9, 0.8), (1280, 0.5, 0.9), (60, 0.4, 0.6)])
+@pytest.mark.parametrize(("n", "p", "q"), [(160, 0.9, 0.8), (60, 0.4, 0.6)])
 def test_the_size_of_the_test_of_zero(n, p, q):
     rng = np.random.default_rng(n)
     runs = (agreement(rng.random(n) < p, rng.random(n) < q, resamples=400).p for _ in range(1000))
@@ -81,9 +81,7 @@ def test_the_size_of_the_test_of_zero(n, p, q):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("n", "better", "own", "copied"), [(160, 0.7, 0.5, 0.4), (1280, 0.8, 0.8, 0.6), (160, 0.9, 0.9, 0.5)]
-)
+@pytest.mark.parametrize(("n", "better", "own", "copied"), [(160, 0.7, 0.5, 0.4), (160, 0.9, 0.9, 0.5)])
 def test_the_interval_of_the_copy_probability_covers(n, better, own, copied):
     rng, inside = np.random.default_rng(1), []
     for _ in range(1000):

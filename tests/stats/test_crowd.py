@@ -64,20 +64,6 @@ def test_values_p_and_interval_are_those_of_delete_one_loops(bias, make):
     assert found.verdict == "a is higher"
 
 
-def test_people_who_agree_leave_the_noise_of_images_alone(bias, make):
-    """Five times the same person: no spread over people, and the interval of a paired difference of two."""
-    rng = np.random.default_rng(1)
-    a, b = draw(rng, 100, 0.5, 0.3), draw(rng, 100, 0.4, 0.4)
-    found = compare_people(bias, make(a), [make(b)] * 5)
-    one, two = shares(a), shares(b)
-    adds = sum(
-        sign * (x[:, 0] - x[:, 0].sum() / x[:, 1].sum() * x[:, 1]) / x[:, 1].sum() for sign, x in ((1, one), (-1, two))
-    )
-    n = int(((one + two)[:, 1] > 0).sum())
-    half = stats.t.ppf(0.975, n - 1) * ((adds**2).sum() * n / (n - 1)) ** 0.5
-    assert found.high - found.low == pytest.approx(2 * half, rel=1e-9)
-
-
 def test_images_that_one_of_the_people_did_not_see_count_for_the_others(accuracy, make):
     a = make("s" * 20 + "-" * 20)
     part = make("s" * 10, [f"image{i:04d}" for i in range(10)])

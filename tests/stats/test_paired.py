@@ -5,8 +5,9 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import Comparison, adjust, compare_ratio, holm, paired_difference
@@ -20,16 +21,12 @@ def draw(rng, n, shape, texture):
 
 
 def test_accuracies_are_paired_by_mcnemar(accuracy, make):
-    from statsmodels.stats.contingency_tables import mcnemar
-
     rng = np.random.default_rng(0)
     a, b = draw(rng, 320, 0.6, 0.2), draw(rng, 320, 0.45, 0.2)
     result = compare_ratio(accuracy, make(a), make(b))
-    table = np.zeros((2, 2), dtype=int)
-    for x, y in zip(a, b, strict=True):
-        table[int(x != "s"), int(y != "s")] += 1
-    assert result.p == pytest.approx(mcnemar(table, exact=False, correction=False).pvalue)
-    assert result.discordant == (table[0, 1], table[1, 0])
+    only_a, only_b = (sum(x == "s" != y for x, y in zip(*pair, strict=True)) for pair in ((a, b), (b, a)))
+    assert result.p == pytest.approx(stats.chi2.sf((only_a - only_b) ** 2 / (only_a + only_b), 1))
+    assert result.discordant == (only_a, only_b)
     assert result.difference == pytest.approx((a.count("s") - b.count("s")) / 320)
     assert (result.a, result.b, result.n) == (a.count("s") / 320, b.count("s") / 320, 320)
     assert result.low < result.difference < result.high
@@ -89,9 +86,9 @@ def test_ratios_are_tested_by_a_score_test_that_the_interval_inverts(bias, make)
     assert result.method == "score test, by stimulus"
 
 
-def exemplar_pair(bias, make, draw_of, shapes, textures, each, seed=8):
+def exemplar_pair(make, shapes, textures, each):
     """Two observers of images of which each shape has `each` textures; the first has a taste for every shape."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(8)
     n = shapes * each
     shape, texture = np.arange(n) % shapes, (np.arange(n) // shapes + np.arange(n)) % textures
     taste = rng.random(shapes)[shape]
@@ -100,7 +97,7 @@ def exemplar_pair(bias, make, draw_of, shapes, textures, each, seed=8):
         "shape_exemplar": np.char.add("cat", shape.astype(str)),
         "texture_exemplar": np.char.add("oven", texture.astype(str)),
     }
-    both = make(pulled), make(draw_of(rng, n, 0.3, 0.5))
+    both = make(pulled), make(draw(rng, n, 0.3, 0.5))
     return [Trials({**t.columns, **labels}) for t in both]
 
 
@@ -108,14 +105,14 @@ FACTORS = ("shape_exemplar", "texture_exemplar")
 
 
 def test_stimuli_that_share_exemplars_are_no_independent_pairs(bias, make):
-    a, b = exemplar_pair(bias, make, draw, 20, 16, 8)
+    a, b = exemplar_pair(make, 20, 16, 8)
     result = compare_ratio(bias, a, b)
     z = naive(bias, a, b, 0.0, FACTORS)
     assert result.p == pytest.approx(2 * NormalDist().cdf(-abs(z)), rel=1e-9)
     assert naive(bias, a, b, result.low, FACTORS) == pytest.approx(1.959964, abs=1e-5)
     assert result.method == "score test, clustered (20 x 16)"
     assert result.remark == "16 clusters only: little power"
-    plenty = compare_ratio(bias, *exemplar_pair(bias, make, draw, 40, 32, 4))
+    plenty = compare_ratio(bias, *exemplar_pair(make, 40, 32, 4))
     assert (plenty.method, plenty.remark) == ("score test, clustered (40 x 32)", "")
     assert abs(naive(bias, a, b, 0.0)) > 1.3 * abs(z)
 
@@ -126,12 +123,10 @@ def one_way(adds, labels):
     return sum(x * x for x in sums) * len(sums) / (len(sums) - 1), len(sums)
 
 
-@pytest.mark.parametrize(("shapes", "textures", "each"), [(40, 3, 3), (8, 4, 4), (20, 5, 5)])
+@pytest.mark.parametrize(("shapes", "textures", "each"), [(40, 3, 3), (8, 4, 4)])
 def test_few_clusters_are_held_against_a_t_distribution(bias, make, shapes, textures, each):
     """A score test of three clusters never has a z above sqrt(3): it had no interval and never rejected."""
-    from scipy import stats
-
-    a, b = exemplar_pair(bias, make, draw, shapes, textures, each)
+    a, b = exemplar_pair(make, shapes, textures, each)
     result = compare_ratio(bias, a, b)
     (num_a, den_a), (num_b, den_b) = (map(np.asarray, bias.ratio(t)) for t in (a, b))
     adds = (num_a - result.a * den_a) / den_a.sum() - (num_b - result.b * den_b) / den_b.sum()
@@ -217,16 +212,6 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
         assert (result.p, result.low, result.reason) == (None, None, reason)
         assert result.verdict == f"not compared: {reason}"
     assert compare_ratio(bias, repeated("st"), repeated("ss")).difference == -0.5
-
-
-@pytest.mark.slow
-@settings(max_examples=30)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
-def test_holm_equals_statsmodels(pvalues):
-    from statsmodels.stats.multitest import multipletests
-
-    expected = multipletests(pvalues, method="holm")[1]
-    assert holm(pvalues) == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_table_is_adjusted_and_verdicts_follow():

@@ -1,4 +1,4 @@
-"""Wilson, Tango and McNemar against statsmodels, scipy and a numerical likelihood; coverage."""
+"""Wilson, Tango and McNemar against scipy and a numerical likelihood; coverage."""
 
 import numpy as np
 import pytest
@@ -13,15 +13,9 @@ counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.
 
 @pytest.mark.slow
 @given(counts, st.sampled_from([0.5, 0.9, 0.95, 0.999]))
-def test_wilson_equals_statsmodels_and_scipy(count, level):
-    from statsmodels.stats.proportion import proportion_confint
-
-    successes, n = count
-    low, high = wilson(successes, n, level)
-    ours = pytest.approx((low, high), abs=1e-12)
-    assert proportion_confint(successes, n, alpha=1 - level, method="wilson") == ours
-    ci = stats.binomtest(successes, n).proportion_ci(level, "wilson")
-    assert (ci.low, ci.high) == ours
+def test_wilson_equals_scipys(count, level):
+    ci = stats.binomtest(*count).proportion_ci(level, "wilson")
+    assert wilson(*count, level) == pytest.approx((ci.low, ci.high), abs=1e-12)
 
 
 def test_wilson_at_the_ends_by_hand():
@@ -39,14 +33,9 @@ def test_wilson_covers_at_its_level(p, n):
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
-def test_mcnemar_equals_statsmodels_and_the_binomial_test(b, c):
-    from statsmodels.stats.contingency_tables import mcnemar
-
-    p = mcnemar_exact(b, c)
-    assert p == pytest.approx(mcnemar([[7, b], [c, 9]], exact=True).pvalue, rel=1e-9)
-    if b + c:
-        assert p == pytest.approx(stats.binomtest(b, b + c).pvalue, rel=1e-9)
-    assert p == mcnemar_exact(c, b)
+def test_mcnemar_is_a_binomial_test(b, c):
+    expected = stats.binomtest(b, b + c).pvalue if b + c else 1
+    assert mcnemar_exact(b, c) == mcnemar_exact(c, b) == pytest.approx(expected, rel=1e-9)
 
 
 def score_statistic_by_likelihood(b, c, n, delta):

@@ -12,7 +12,6 @@ from benchmark.stats import mean_interval, ratio_score
 SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
 TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
 PEOPLE = (0.9617, 0.9438, 0.9673, 0.9191, 0.9640, 0.9760, 0.9408, 0.9577, 0.9866, 0.9589)
-NETWORKS = {"ResNet-50 IN": (162, 572, 0.2207), "SIN": (586, 141, 0.8061), "AlexNet": (283, 376, 0.4294)}
 
 
 def answered(make, shape, texture):
@@ -28,18 +27,6 @@ def test_published_shape_bias_of_ten_people(bias, make):
     assert round(sum(SHAPE) / (sum(SHAPE) + sum(TEXTURE)), 4) == 0.9587
     low, high = mean_interval(values)
     assert (round(low, 4), round(high, 4)) == (0.9439, 0.9713)
-
-
-@pytest.mark.parametrize(("shape", "texture", "value"), NETWORKS.values(), ids=NETWORKS)
-def test_published_shape_bias_of_networks(bias, make, shape, texture, value):
-    from statsmodels.stats.proportion import proportion_confint
-
-    score = ratio_score(bias, answered(make, shape, texture))
-    assert round(score.value, 4) == value
-    assert (score.n, score.excluded) == (shape + texture, 1200 - shape - texture)
-    assert (score.metric, score.role, score.method) == ("shape_bias", "cue", "wilson")
-    expected = proportion_confint(shape, shape + texture, method="wilson")
-    assert (score.low, score.high) == pytest.approx(expected)
 
 
 def test_a_score_of_a_condition_is_of_its_trials(bias, make):

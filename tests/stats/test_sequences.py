@@ -30,15 +30,15 @@ def most_allowed(paths):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("p", [0.02, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("p", [0.02, 0.5])
 def test_holds_under_the_worst_stopping_rule(p):
     paths = 500
-    rights = np.random.default_rng(round(100 * p)).random((paths, 2000)) < p
+    rights = np.random.default_rng(round(100 * p)).random((paths, 1200)) < p
     assert paths_that_miss(rights, p) <= most_allowed(paths)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "total"), [(1200, 24), (1200, 120), (1200, 600), (100, 90)])
+@pytest.mark.parametrize(("size", "total"), [(1200, 24), (100, 90)])
 def test_of_a_set_holds_under_the_worst_stopping_rule(size, total):
     paths, rng = 500, np.random.default_rng(total)
     rights = np.array([rng.permutation(size) < total for _ in range(paths)])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.stimuli import image_files
-from benchmark.stimuli.image_files import file_digests, reread, set_digest
+from benchmark.stimuli.image_files import file_digests, set_digest
 
 LONG_AGO = (1_000_000_000, 1_000_000_000)
 
@@ -96,19 +96,3 @@ def test_a_change_behind_an_equal_size_and_time_is_seen(settings, fill, how):
     state = (folder / "a").stat()
     assert (state.st_size, state.st_mtime) == (3, LONG_AGO[1])
     assert list(file_digests(["a", "b"], folder, settings)) == [sha("eno"), sha("two")]
-
-
-def test_reading_again_finds_what_no_state_tells(settings, fill, monkeypatch):
-    """A disk that rots, or a clock that was set back."""
-    folder = fill(a="one", b="two", c="three")
-    file_digests(["a", "b", "c"], folder, settings)
-    state = image_files.state_of
-    before = {name: state(folder / name) for name in "abc"}
-    monkeypatch.setattr(image_files, "state_of", lambda path: before[Path(path).name])
-    fill(b="owt")
-    (folder / "c").unlink()
-    assert list(file_digests(["b"], folder, settings)) == [sha("two")]
-    assert reread(folder, settings, ["a"]) == []
-    assert reread(folder, settings) == ["b"]
-    assert list(file_digests(["b"], folder, settings)) == [sha("owt")]
-    assert reread(folder, settings) == []

@@ -1,7 +1,6 @@
 """On the real stimuli and trials: skipped, with the reason, where BENCH_TEST_DATA does not lead to them."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from benchmark.stimuli.catalogue import locate
@@ -10,10 +9,6 @@ from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trials import read_trials
 from benchmark.stimuli.verify import verify
 
-#: Published (Geirhos et al. 2019, 2021): shape and texture answers on the 1200 conflict trials.
-SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
-TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
-NETWORKS = {"resnet50": (162, 572), "resnet50-train-60-epochs": (586, 141), "alexnet": (283, 376)}
 #: experiment -> people, images, answers "na"
 EXPERIMENTS = {
     "colour": (4, 1280, 26), "contrast": (4, 1280, 18), "high-pass": (4, 1280, 44),
@@ -25,38 +20,16 @@ EXPERIMENTS = {
 }  # fmt: skip
 
 
-def tables(settings, name):
-    folder = locate(name, settings)
+@pytest.fixture(scope="session")
+def people(real):
+    folder = locate("human-trials", real)
     if folder is None:
-        pytest.skip(f"no real trials: '{name}' is not in the data folder")
+        pytest.skip("no real trials: 'human-trials' is not in the data folder")
     return read_trials(folder)
 
 
-@pytest.fixture(scope="session")
-def people(real):
-    return tables(real, "human-trials")
-
-
-@pytest.fixture(scope="session")
-def networks(real):
-    return tables(real, "published-decisions")
-
-
-def frame(files, experiment):
-    mine = [file for file in files if file.experiment == experiment]
-    return pd.concat([pd.DataFrame(file.columns).assign(observer=file.observer) for file in mine])
-
-
-def answers(trials):
-    """Shape and texture answers on the trials whose cues conflict."""
-    texture = trials["stimulus"].str.extract(r"-([a-z]+)\d+\.png$")[0]
-    conflict = trials["category"] != texture
-    shape = conflict & (trials["response"] == trials["category"])
-    return int(shape.sum()), int((conflict & (trials["response"] == texture)).sum())
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cue-conflict", "edges", "filled-silhouettes"])
+@pytest.mark.parametrize("name", ["cue-conflict", "filled-silhouettes"])
 def test_image_names_are_those_of_the_tables(real, people, name):
     experiment = {"filled-silhouettes": "silhouettes"}.get(name, name)
     here, known = (open_set(name, real), trial_stimuli([f for f in people if f.experiment == experiment]))
@@ -97,36 +70,3 @@ def test_people_images_and_missing_answers_of_all_experiments(people):
         assert sum((f.columns["response"] == "na").sum() for f in mine) == missing, experiment
         pairs = [set(zip(f.columns["stimulus"], f.columns["condition"], strict=True)) for f in mine]
         assert all(pair == pairs[0] for pair in pairs), experiment
-
-
-def test_shape_bias_of_people(people):
-    trials = frame(people, "cue-conflict")
-    each = [answers(mine) for _, mine in trials.groupby("observer")]
-    assert tuple(zip(*each, strict=True)) == (SHAPE, TEXTURE)
-    shape, texture = answers(trials)
-    assert round(shape / (shape + texture), 4) == 0.9587
-    assert round(float(np.mean([s / (s + t) for s, t in each])), 4) == 0.9576
-
-
-def test_shape_bias_of_published_networks(networks):
-    trials = frame(networks, "cue-conflict")
-    assert {name: answers(mine) for name, mine in trials.groupby("observer")} == NETWORKS
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("experiment", ["high-pass", "low-pass", "rotation", "uniform-noise", "contrast",
-                                        "phase-scrambling", "eidolonI", "eidolonII", "eidolonIII"])  # fmt: skip
-def test_conditions_of_people_and_networks_are_spelt_alike(people, networks, experiment):
-    one, other = (set(frame(files, experiment)["condition"]) for files in (people, networks))
-    assert one == other
-
-
-def test_human_accuracy_by_condition(people):
-    """Means over subjects, from the published tables: low-pass 15 is the well-known 0.2000."""
-    expected = {"low-pass": {"0": 0.920, "15": 0.200}, "high-pass": {"inf": 0.883, "3": 0.808},
-                "contrast": {"c05": 0.353}, "power-equalisation": {"pow": 0.759}}  # fmt: skip
-    for experiment, conditions in expected.items():
-        trials = frame(people, experiment)
-        accuracy = (trials["response"] == trials["category"]).groupby(trials["condition"]).mean()
-        for condition, value in conditions.items():
-            assert round(float(accuracy[condition]), 3) == value

@@ -9,14 +9,11 @@ from benchmark.stimuli.regenerate import named_recipe, recipes_beside, stated_re
     ("name", "recipe"),
     [
         ("sixteen01v4", ("colour",)),
-        ("sixteen03--uniform-noise-multiple", ("noise(uniform)",)),
-        ("sixteen27--uniform-noise-multiple--200epochs", ("noise(uniform)", "epochs(200)")),
         (
             "sixteen22--salt-and-pepper-noise-multiple--uniform-noise-multiple--200epochs",
             ("noise(salt-and-pepper)", "noise(uniform)", "epochs(200)"),
         ),
         ("resnet50-train-60-epochs", ("stylised",)),
-        ("resnet50", ()),
         ("sixteen40--color--something-new", ()),
         ("subject-01", ()),
     ],

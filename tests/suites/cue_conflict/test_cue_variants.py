@@ -106,20 +106,16 @@ def test_a_shape_reader_sees_configurations_and_a_texture_reader_does_not():
     from benchmark.stimuli.world.sets import CATEGORIES
 
     source = generated_set("world-silhouettes")
-    index = np.arange(len(source))
+    index = np.arange(0, len(source), 2)
     images = torch.from_numpy(np.stack([source.decode(i) for i in index])).permute(0, 3, 1, 2).float() / 255
-    category = source.labels["category"]
-    for cue, sensitive in (("shape", True), ("texture", False), ("colour", False)):
+    category, names = source.labels["category"][index], np.array(source.ids)[index]
+    for cue, sensitive in (("shape", True), ("texture", False)):
         tables = []
         for block in CONFIGURAL.plan(None, WorldShelf(source)).blocks:
             shown = block.transform.apply(images, seeds_of(source, index, 0))
             pixels = (shown * 255).round().byte().permute(0, 2, 3, 1).numpy()
             answers = np.array(CATEGORIES)[READERS[cue](pixels)]
-            rows = {
-                "condition": np.full(len(index), block.condition),
-                "stimulus": np.array(source.ids),
-                "response": answers,
-            }
+            rows = {"condition": np.full(len(index), block.condition), "stimulus": names, "response": answers}
             tables.append({"role": np.full(len(index), "silhouettes"), "category": category, **rows})
         columns = {name: np.concatenate([part[name] for part in tables]) for name in tables[0]}
         score = by_name(SHAPES(None, Trials(columns)))["configural_sensitivity", ""]

@@ -71,27 +71,6 @@ def test_matrix_of_everybody_and_of_some(board):
 
 
 @pytest.mark.slow
-def test_one_observer_against_people_as_a_group(board):
-    from benchmark.cli.tables import compare
-
-    words = ["people", "subject-03 (contrast)", "--db", board]
-    done = CliRunner().invoke(compare, words, catch_exceptions=False, standalone_mode=False)
-    assert done.output.startswith("A: subject-03 (contrast)    B: people\n")
-    found = api.compare("subject-03 (contrast)", "people", db=board)
-    accuracy = next(row.comparison for row in found if row.metric.name == "contrast_accuracy")
-    with api.reading(read_settings(board)) as store:
-        right = {
-            n: (t["response"] == t["category"])[t["condition"] != "c01"]
-            for n in (f"subject-0{i} (contrast)" for i in (1, 2, 3))
-            if (t := api.observer_trials(store, SUITE, n)) is not None
-        }
-    a = right.pop("subject-03 (contrast)")
-    assert accuracy.a == pytest.approx(a.mean())
-    assert accuracy.b == pytest.approx(np.concatenate(list(right.values())).mean())
-    assert accuracy.method == "t test, images and people"
-
-
-@pytest.mark.slow
 def test_a_verdict_holds_accuracy_beside_agreement(board, tmp_path):
     """Kappa of always right and of always wrong is 0 with anybody; a copy that answers alike is no change."""
     right = np.random.default_rng(1).random(200) < 0.7

@@ -7,8 +7,10 @@ import pytest
 
 from benchmark.contracts import Stimuli, Trials
 from benchmark.errors import MissingStimuli
+from benchmark.identity import Codes, block_key
 from benchmark.stats.agreement import agreement
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli
+from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
 from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, REGIMES, SET_ROLES
@@ -68,6 +70,12 @@ def test_plan_of_the_built_in_world():
         "phase-scrambling": 4,
         "uniform-noise": 3,
     }
+
+
+def test_what_cue_conflict_shows_is_not_shown_again():
+    shelf = ToyShelf("world16")
+    cues, own = ({block_key(b, Codes()) for b in suite.plan(None, shelf).blocks} for suite in (CUE_CONFLICT, SUITE))
+    assert len(cues & own) == 3  # cue conflict, edges, silhouettes
 
 
 def test_ood_accuracy_is_the_mean_over_experiments_of_kept_trials(make, join, find):

@@ -158,37 +158,3 @@ def test_the_frontier_is_above_every_network():
     x, y = zip(*points, strict=True)
     own = found["accuracy_difference", ""].value, found[KAPPA, ""].value
     assert np.interp(own[0], x, y) > own[1]
-
-
-@pytest.mark.slow
-def test_a_reader_of_the_built_in_world_behind_a_low_pass_is_called_blurred():
-    """On edge drawings blur alone makes world-stylised-0 like the template readers; one of these is so without."""
-    from pathlib import Path
-
-    from benchmark.stimuli.generated import generated_set
-    from registry.cards import builtin_cards
-    from registry.files import Place
-    from registry.loading import load_model
-
-    stimuli = generated_set("world-edges")
-    images = torch.stack([torch.from_numpy(stimuli.decode(i).copy()) for i in range(len(stimuli))])
-    images, seeds = images.permute(0, 3, 1, 2).float() / 255, np.zeros(len(stimuli), dtype=np.uint64)
-    names = np.array(load_model(builtin_cards()["world-reader-0"], Place(Path("unused"))).labels.classes)
-
-    def trials(name, before=0):
-        model, steps = load_model(builtin_cards()[name], Place(Path("unused"))), []
-        with torch.no_grad():
-            for sigma in SIGMAS:
-                shown = low_passed(None, sigma).apply(low_passed(None, before).apply(images, seeds), seeds)
-                answers = names[model.forward(shown).argmax(1).numpy()]
-                steps.append(answers == stimuli.labels["category"])
-        return ladder(*steps, role="edges")
-
-    readers = {f"world-reader-{i}": trials(f"world-reader-{i}") for i in range(5)}
-    standard = {"world-stylised-0": trials("world-stylised-0")}
-    flag = "blur alone explains the gain over world-stylised-0"
-    blurred = scored(trials("world-stylised-0", before=5), {**readers, **standard}, "world-stylised-0")
-    assert flag in blurred[KAPPA, ""].flags and blurred["beyond_blur", ""].low <= 0
-    reader = readers.pop("world-reader-0")
-    found = scored(reader, {**readers, **standard}, "world-stylised-0")
-    assert flag not in found[KAPPA, ""].flags and found["beyond_blur", ""].low > 0
