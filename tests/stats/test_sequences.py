@@ -79,14 +79,6 @@ def test_edges():
         assert confidence_sequence(k, 7, size=7) == (k / 7, k / 7)
 
 
-def test_arrays_keep_their_shape_and_scalars_stay_scalar():
-    k, n = np.array([[0, 3], [5, 9]]), np.array([10, 10])
-    low, high = confidence_sequence(k, n)
-    assert low.shape == high.shape == (2, 2)
-    assert (low[1, 1], high[1, 1]) == confidence_sequence(9, 10)
-    assert type(confidence_sequence(9, 10)[0]) is float
-
-
 def test_large_counts_stay_accurate():
     """A million draws: logs of factorials near 1e7 must not eat the bound (Laplace: 2 n d^2 = its right side)."""
     half = math.sqrt((math.log(1 / ALPHA) + math.log(1e6 * math.pi / 2) / 2) / 2e6)

@@ -78,19 +78,13 @@ def imagenet_s_folder(folder, edition=919, numbers=(2, 4, 12)):
 
 def loc_xml(wnid, boxes, size=(16, 12), others=()):
     """An annotation of ImageNet's localisation task. boxes: (xmin, ymin, xmax, ymax)."""
-    things = [(wnid, b) for b in boxes] + list(others)
     objects = "".join(
-        f"<object><name>{name}</name><pose>Unspecified</pose><truncated>0</truncated>"
-        f"<difficult>0</difficult><bndbox><xmin>{b[0]}</xmin><ymin>{b[1]}</ymin>"
+        f"<object><name>{name}</name><pose>Unspecified</pose><bndbox><xmin>{b[0]}</xmin><ymin>{b[1]}</ymin>"
         f"<xmax>{b[2]}</xmax><ymax>{b[3]}</ymax></bndbox></object>"
-        for name, b in things
+        for name, b in [*((wnid, b) for b in boxes), *others]
     )
-    return (
-        "<annotation>\n\t<folder>val</folder><filename>ILSVRC2012_val_00000001</filename>"
-        "<source><database>ILSVRC_2012</database></source>"
-        f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
-        f"<segmented>0</segmented>{objects}</annotation>\n"
-    )
+    size = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+    return f"<annotation>\n\t<folder>val</folder>{size}<segmented>0</segmented>{objects}</annotation>\n"
 
 
 def write(path, text):
@@ -129,13 +123,8 @@ COCO_NAMES = {1: "person", 3: "car", 5: "airplane", 16: "bird", 17: "cat", 18: "
 
 def coco_folder(folder, images, size=(12, 16)):
     """annotations/instances_val2017.json and val2017/. images: (file name, annotations)."""
-    table = {
-        "info": {"year": 2017},
-        "licenses": [],
-        "images": [],
-        "annotations": [],
-        "categories": [{"id": k, "name": v, "supercategory": "x"} for k, v in COCO_NAMES.items()],
-    }
+    names = [{"id": k, "name": v, "supercategory": "x"} for k, v in COCO_NAMES.items()]
+    table = {"info": {"year": 2017}, "licenses": [], "images": [], "annotations": [], "categories": names}
     for i, (name, rows) in enumerate(images):
         save(folder / "val2017" / name, photo(i, *size))
         table["images"].append({"id": i + 7, "file_name": name, "height": size[0], "width": size[1]})

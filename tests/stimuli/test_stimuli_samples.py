@@ -8,7 +8,6 @@ import pytest
 from benchmark.stimuli.datasets import sample, shuffled, subset
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.items import sample_order
-from benchmark.stimuli.roles import Resolver
 from benchmark.testing import toy_stimuli
 
 
@@ -24,13 +23,6 @@ def designed(*sizes, each=10):
     names = ("category", "condition", "texture")
     labels = {name: column.astype(str) for name, column in zip(names, cells, strict=False)}
     return [f"{i:05d}.png" for i in range(cells.shape[1])], labels
-
-
-def test_64_images_of_the_world_show_every_category_and_texture_four_times(settings):
-    few = Resolver("world16", settings, limit=64).find("cue-conflict")
-    for column in ("category", "texture"):
-        assert np.unique(few.labels[column], return_counts=True)[1].tolist() == [4] * 16
-    assert few.whole == 960
 
 
 @pytest.mark.parametrize("name", ["cue-conflict", "natural", "cue-conflict-alpha0", "edges"])

@@ -136,14 +136,9 @@ def test_the_manifest_holds_all_that_decides_and_no_names_of_files():
     assert table["generator"] == GENERATOR and table["whole"] == 2
     assert table["images"]["cat/cat1.png"] == {"content": contents[0].digest, "style": pairings[0].style.digest}
     assert "secret" not in text and "paintings" not in text
-    changes = [
-        replace(order, strength=0.5),
-        replace(order, size=384),
-        replace(order, crop=1.0),
-        replace(order, seed=1),
-        replace(order, sample=Sample()),
-    ]
-    texts = {text, *(manifest(one, GENERATOR, pairings, PAINTINGS, 2) for one in changes)}
+    changes = {"strength": 0.5, "size": 384, "crop": 1.0, "seed": 1, "sample": Sample()}
+    orders = [replace(order, **{name: value}) for name, value in changes.items()]
+    texts = {text, *(manifest(one, GENERATOR, pairings, PAINTINGS, 2) for one in orders)}
     texts.add(manifest(order, {**GENERATOR, "version": "2"}, pairings, PAINTINGS, 2))
     texts.add(manifest(order, GENERATOR, pairings, PAINTINGS[1:], 2))
     texts.add(manifest(order, GENERATOR, pairings[:1], PAINTINGS, 2))

@@ -95,15 +95,6 @@ def test_a_missing_column_is_named(tmp_path):
             read_trials(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"\x89PNG\r\n\x1a\n\x00\x00", b'subj,"a\nb'])
-def test_what_is_no_table_is_named(tmp_path, content):
-    path = tmp_path / "edge_x_session-1.csv"
-    path.write_bytes(content)
-    with pytest.raises(TrialsError) as error:
-        read_trials(path)
-    assert str(path) in str(error.value)
-
-
 @pytest.mark.parametrize("session", ["1", "2"])
 def test_two_answers_of_one_source_are_refused(tmp_path, session):
     """Whichever session: what counts would hang on the order of files."""

@@ -36,14 +36,15 @@ def folder():
 @pytest.fixture(scope="module")
 def published(folder, tmp_path_factory):
     """A leaderboard of people and published networks."""
-    trials, decisions = folder / "human-trials/cue-conflict", folder / "published-decisions/style-transfer-512-nomask"
+    trials, decisions = folder / "human-trials/cue-conflict", folder / "published-decisions"
     if not trials.is_dir() or not decisions.is_dir():
         pytest.skip("BENCH_TEST_DATA has no human-trials/cue-conflict or no published-decisions")
     db = str(tmp_path_factory.mktemp("board") / "results.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(Path(db).parent))
         assert api.import_trials(trials, db=db).trials == 12800
-        api.import_trials(decisions, db=db)
+        for path in decisions.glob("style-transfer-512-nomask*"):
+            api.import_trials(path, db=db)
     return db
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from straight import kappa
 
 from benchmark.stats.agreement import pairwise
 from suites.human_comparison import SUITE
@@ -23,11 +24,6 @@ def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast")
 def answers(make):
     mine, *others = observers(make)
     return answers_of("contrast", "net", mine, {f"subject-{i}": one for i, one in enumerate(others)})
-
-
-def kappa(a, b):
-    seen, chance = (a == b).mean(), a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
-    return 1.0 if seen == 1 else (seen - chance) / (1 - chance)
 
 
 def test_row_zero_is_the_sample(answers):

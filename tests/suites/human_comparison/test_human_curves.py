@@ -12,49 +12,40 @@ from suites.human_comparison.psychometric import fit_curve
 LOW_PASS = BY_ROLE["low-pass"]
 
 
-def simulate(make, join, role, threshold, rng, slope=6.0, lapse=0.05, n=160):
-    """Trials whose accuracy is (exactly as the fitted family) one half at `threshold`."""
-    experiment = BY_ROLE[role]
-    sign = 1 if role in ("contrast", "high-pass") else -1
+def levels(role="low-pass"):
+    with np.errstate(divide="ignore"):
+        return np.log10(list(BY_ROLE[role].levels.values()))
+
+
+def shares_of(x, threshold, slope, lapse):
+    """Equation 1 of Wichmann & Hill 2001, falling where the slope is below 0, with one half at the threshold."""
     q = (0.5 - 1 / 16) / (1 - 1 / 16 - lapse)
-    parts = []
-    for i, (condition, level) in enumerate(experiment.levels.items()):
-        with np.errstate(divide="ignore"):
-            x = np.log10(level / threshold)
-        p = 1 / 16 + (1 - 1 / 16 - lapse) / (1 + np.exp(-(sign * slope * x + np.log(q / (1 - q)))))
-        parts.append(make(rng.random(n) < p, role=role, condition=condition, start=1000 * i))
-    return join(*parts)
+    z = np.log(q / (1 - q)) + slope * (x - threshold)
+    return 1 / 16 + (1 - 1 / 16 - lapse) / (1 + np.exp(-np.clip(z, -300, 300)))
+
+
+def simulate(make, join, role, threshold, rng, slope=-6.0, n=160):
+    """Trials whose accuracy is (exactly as the fitted family) one half at `threshold`."""
+    shares = zip(BY_ROLE[role].levels, shares_of(levels(role), np.log10(threshold), slope, 0.05), strict=True)
+    return join(*(make(rng.random(n) < p, role, name, 1000 * i) for i, (name, p) in enumerate(shares)))
 
 
 def fitted(make, join, right, n):
     """The curve for `right` answers of n at each level of low-pass."""
-    parts = [
-        make(np.arange(n) < k, role="low-pass", condition=condition, start=10_000 * i)
-        for i, (condition, k) in enumerate(zip(LOW_PASS.levels, right, strict=True))
-    ]
+    shown = zip(LOW_PASS.levels, right, strict=True)
+    parts = [make(np.arange(n) < k, "low-pass", name, 10_000 * i) for i, (name, k) in enumerate(shown)]
     return fit_curve(LOW_PASS, join(*parts))
-
-
-def shares_of(x, threshold, slope, lapse):
-    """Equation 1 of Wichmann & Hill 2001, falling, with one half at the threshold."""
-    q = (0.5 - 1 / 16) / (1 - 1 / 16 - lapse)
-    z = np.log(q / (1 - q)) - slope * (x - threshold)
-    return 1 / 16 + (1 - 1 / 16 - lapse) / (1 + np.exp(-np.clip(z, -300, 300)))
-
-
-def levels():
-    with np.errstate(divide="ignore"):
-        return np.log10(list(LOW_PASS.levels.values()))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("role", "threshold"), [("low-pass", 6.0), ("contrast", 8.0)])
 def test_threshold_is_found(make, join, role, threshold):
     rng = np.random.default_rng(1)
-    curve = fit_curve(BY_ROLE[role], simulate(make, join, role, threshold, rng, n=2000))
+    slope = 6 if role == "contrast" else -6
+    curve = fit_curve(BY_ROLE[role], simulate(make, join, role, threshold, rng, slope, n=2000))
     assert curve.threshold == pytest.approx(threshold, rel=0.06)
     assert curve.low < curve.threshold < curve.high and not curve.poor
-    assert curve.slope == pytest.approx(6 if role == "contrast" else -6, rel=0.15)
+    assert curve.slope == pytest.approx(slope, rel=0.15)
     assert curve.lapse == pytest.approx(0.05, abs=0.03)
 
 
@@ -116,7 +107,7 @@ def test_a_threshold_has_its_interval_or_says_that_it_is_open(make, join):
     assert (score.value, score.low, score.high) == (curve.threshold, curve.low, curve.high)
     assert score.low < score.value < score.high and score.method == "profile likelihood"
     assert score.n == 8 * 160 and score.flags == ()
-    few = simulate(make, join, "low-pass", 30.0, np.random.default_rng(3), slope=2.0, n=10)
+    few = simulate(make, join, "low-pass", 30.0, np.random.default_rng(3), slope=-2.0, n=10)
     score, curve = threshold_of(few), fit_curve(LOW_PASS, few)
     assert curve.threshold is not None and (curve.low is None or curve.high is None)
     assert (score.value, score.low, score.high, score.method) == (curve.threshold, None, None, "")
@@ -125,11 +116,11 @@ def test_a_threshold_has_its_interval_or_says_that_it_is_open(make, join):
 
 def test_the_interval_ends_where_twice_the_log_likelihood_has_fallen_by_3_84(make, join):
     x, n = levels(), 160
-    right = np.round(n * shares_of(x, np.log10(6.0), 6.0, 0.05))
+    right = np.round(n * shares_of(x, np.log10(6.0), -6.0, 0.05))
     curve = fitted(make, join, right, n)
 
     def loss(free, threshold):
-        p = np.clip(shares_of(x, threshold, np.exp(free[0]), free[1]), 1e-9, 1 - 1e-9)
+        p = np.clip(shares_of(x, threshold, -np.exp(free[0]), free[1]), 1e-9, 1 - 1e-9)
         return -2 * (right * np.log(p) + (n - right) * np.log(1 - p)).sum()
 
     def profile(threshold):
@@ -144,7 +135,7 @@ def test_the_interval_ends_where_twice_the_log_likelihood_has_fallen_by_3_84(mak
 def test_a_curve_falls_to_guessing_and_begins_at_one_minus_its_lapses(make, join):
     """One of sixteen categories is right by chance; .07 of the easy images are missed."""
     n = 2000
-    right = np.round(n * shares_of(levels(), np.log10(6.0), 6.0, 0.07))
+    right = np.round(n * shares_of(levels(), np.log10(6.0), -6.0, 0.07))
     curve = fitted(make, join, right, n)
     assert (curve.threshold, curve.lapse) == pytest.approx((6.0, 0.07), rel=0.01)
     assert curve.slope == pytest.approx(-6.0, rel=0.01) and not curve.poor

@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from scipy import stats
+from straight import MEASURES, kappa
 
 from benchmark.leaderboard.consistency import difference_table
 from benchmark.stats.clusters import Variance, crossed_variance
@@ -12,7 +13,7 @@ from benchmark.stats.comparisons import Comparison
 from benchmark.stats.power import power_of
 from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
 
-METRICS = ["error_consistency", "observed_consistency", "accuracy_difference"]
+METRICS = list(MEASURES)
 ACCURACY = "ood_accuracy"
 
 
@@ -33,21 +34,14 @@ def overall(found, metric="error_consistency"):
     return next(c for c in found if c.metric == metric and not c.condition)
 
 
-def value(metric, x, y):
-    seen, p, q = (x == y).mean(), x.mean(), y.mean()
-    chance = p * q + (1 - p) * (1 - q)
-    kappa = 1.0 if seen == 1 else (seen - chance) / (1 - chance)
-    return {"error_consistency": kappa, "observed_consistency": seen, "accuracy_difference": (p - q) ** 2}[metric]
-
-
 def difference(metric, a, b, people):
     """b None: people with one another; of accuracy, their mean."""
     if metric == ACCURACY:
         return a.mean() - np.mean(people if b is None else b)
-    first = np.mean([value(metric, a, one) for one in people])
+    first = np.mean([MEASURES[metric](a, one) for one in people])
     if b is not None:
-        return first - np.mean([value(metric, b, one) for one in people])
-    return first - np.mean([value(metric, x, y) for x, y in combinations(people, 2)])
+        return first - np.mean([MEASURES[metric](b, one) for one in people])
+    return first - np.mean([MEASURES[metric](x, y) for x, y in combinations(people, 2)])
 
 
 def jackknife(metric, a, b, people):
@@ -136,7 +130,7 @@ def test_pairing_is_on_common_images_and_same_people(make):
     part = b.where(np.arange(60) < 40)
     found = overall(compare_pair(a, part, people_of(others)))
     right = [(t["response"] == t["category"])[:40] for t in (a, part, *others)]
-    first, second = (np.mean([value("error_consistency", one, other) for other in right[2:]]) for one in right[:2])
+    first, second = (np.mean([kappa(one, other) for other in right[2:]]) for one in right[:2])
     assert (found.a, found.b, found.n) == (pytest.approx(first), pytest.approx(second), 40)
 
 

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from straight import kappa
 
 from benchmark.stats import compare_ratio
 from suites.human_comparison import SUITE
@@ -65,14 +66,6 @@ def _read(path):
     return table.assign(experiment=path.parent.name)
 
 
-def straight_kappa(a, b):
-    observed = (a == b).mean()
-    if observed == 1:
-        return 1.0
-    expected = a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
-    return (observed - expected) / (1 - expected)
-
-
 def wide(frame, role):
     """condition -> right answers, images x people."""
     mine = frame[frame["experiment"] == FOLDERS.get(role, role)]
@@ -96,7 +89,7 @@ def test_human_kappa_of_each_experiment(group, find, frame, role, value):
     tables = list(wide(frame, role))
     pairs = list(combinations(tables[0].columns, 2))
     assert len(tables) == len(KEPT.get(role, "x").split())
-    straight = np.mean([[straight_kappa(t[a], t[b]) for t in tables] for a, b in pairs])
+    straight = np.mean([[kappa(t[a], t[b]) for t in tables] for a, b in pairs])
     assert score.value == pytest.approx(straight, abs=1e-12)
     assert score.value == pytest.approx(value, abs=5e-5)
 

@@ -136,12 +136,7 @@ def test_no_answers_lie_above_the_frontier():
     best = np.full(9, -np.inf)
     for answers in product([False, True], repeat=8):
         own = np.array(answers)
-        values = []
-        for other in right.T:
-            p, q, same = own.mean(), other.mean(), (own == other).mean()
-            chance = p * q + (1 - p) * (1 - q)
-            values.append(1.0 if same == 1 else (same - chance) / (1 - chance))
-        best[own.sum()] = max(best[own.sum()], np.mean(values))
+        best[own.sum()] = max(best[own.sum()], np.mean([kappa(own, other) for other in right.T]))
     assert kappa == pytest.approx(best)
     assert difference == pytest.approx([np.mean((m / 8 - right.mean(axis=0)) ** 2) for m in range(9)])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from straight import MEASURES
 
 from benchmark.contracts import Trials
 from benchmark.stimuli.trials import read_tables
@@ -90,12 +91,9 @@ def spelled(condition: str) -> str:
         return condition.lower()
 
 
-def by_hand(a: pd.Series, b: pd.Series) -> tuple[float, float, float]:
+def by_hand(a: pd.Series, b: pd.Series) -> list[float]:
     assert a.index.equals(b.index)
-    x, y = a.to_numpy(), b.to_numpy()
-    same, p, q = (x == y).mean(), x.mean(), y.mean()
-    chance = p * q + (1 - p) * (1 - q)
-    return 1.0 if same == 1 else (same - chance) / (1 - chance), same, (p - q) ** 2
+    return [measure(a.to_numpy(), b.to_numpy()) for measure in MEASURES.values()]
 
 
 def test_agreement_with_people_is_an_independent_computation(unpacked):
@@ -114,5 +112,4 @@ def test_agreement_with_people_is_an_independent_computation(unpacked):
         expected = np.mean([by_hand(a, b) for a, b in pairs], axis=0)
         people = {str(one.named): role_trials(one, role) for one in crowd}
         scores = {s.metric: s.value for s in compare(None, role_trials(own, role), people) if s.condition == "kept"}
-        names = ("error_consistency", "observed_consistency", "accuracy_difference")
-        assert [scores[name] for name in names] == pytest.approx(expected, abs=1e-6), experiment
+        assert [scores[name] for name in MEASURES] == pytest.approx(expected, abs=1e-6), experiment

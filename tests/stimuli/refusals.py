@@ -1,0 +1,12 @@
+"""How what is wrong with a set is said."""
+
+import pytest
+
+from benchmark.errors import StimuliError
+
+
+def refused(message, call, *words, **how):
+    """The call ends with one error that says so; its text."""
+    with pytest.raises(StimuliError, match=message) as error:
+        call(*words, **how)
+    return str(error.value)
