@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from jackknives import crossed
 from scipy import stats
 
 from benchmark.contracts import Trials
@@ -24,26 +25,6 @@ def difference(one, people):
     return ratios[0][0] / ratios[0][1] - ratios[1][0] / ratios[1][1]
 
 
-def jackknife(one, people):
-    def spread(values):
-        return (len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()
-
-    def without_images(chosen):
-        keep = [np.arange(len(one)) != i for i in range(len(one))]
-        return np.array([difference(one[k], [p[k] for p in chosen]) for k in keep])
-
-    fewer = [people[:p] + people[p + 1 :] for p in range(len(people))]
-    people_out = np.array([difference(one, rest) for rest in fewer])
-    both = np.array([without_images(rest) for rest in fewer])
-    k = len(people)
-    noise = sum(spread(row) for row in both - both.mean(axis=0)) * (k - 1) / k
-    images, persons = spread(without_images(people)), spread(people_out)
-    total = images + max(0.0, persons - noise)
-    wide = persons * (1 + (2 / (k - 1)) ** 0.5)  # degrees of freedom at one standard error more
-    doubt = images**2 / (len(one) - 1) + wide**2 / (k - 1)
-    return total**0.5, (images + max(0.0, wide - noise)) ** 2 / doubt
-
-
 def test_values_p_and_interval_are_those_of_delete_one_loops(bias, make):
     rng = np.random.default_rng(0)
     letters = [draw(rng, 80, 0.7 - 0.1 * k, 0.2 + 0.05 * k) for k in range(6)]
@@ -56,7 +37,7 @@ def test_values_p_and_interval_are_those_of_delete_one_loops(bias, make):
     longer = compare_people(bias, make(letters[0] + "--", names), [make(t + "--", names) for t in letters[1:]])
     assert (longer.n, longer.p) == (80, pytest.approx(found.p))
     assert found.a == letters[0].count("s") / (80 - letters[0].count("-"))
-    se, df = jackknife(sums, crowd)
+    se, df = crossed(lambda keep, who: difference(sums[keep], [p[keep] for p in who]), 80, crowd)
     assert 4 < df < 40
     assert found.p == pytest.approx(2 * stats.t.sf(seen / se, df), rel=0.15)
     half = stats.t.ppf(0.975, df) * se

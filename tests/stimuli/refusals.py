@@ -2,11 +2,11 @@
 
 import pytest
 
-from benchmark.errors import StimuliError
+from benchmark.errors import BenchError
 
 
 def refused(message, call, *words, **how):
     """The call ends with one error that says so; its text."""
-    with pytest.raises(StimuliError, match=message) as error:
+    with pytest.raises(BenchError, match=message) as error:
         call(*words, **how)
     return str(error.value)

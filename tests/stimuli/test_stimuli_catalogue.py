@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from refusals import refused
 
-from benchmark.errors import StimuliError, UnknownName
+from benchmark.errors import UnknownName
 from benchmark.stimuli.catalogue import added_file, find_entry, read_catalogue
 
 
@@ -51,9 +52,7 @@ def test_a_bad_file_of_added_sets_is_named(settings, text, message):
     path: Path = added_file(settings)
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(StimuliError, match=message) as error:
-        read_catalogue(settings)
-    assert str(path) in str(error.value)
+    assert str(path) in refused(message, read_catalogue, settings)
 
 
 ADD = """

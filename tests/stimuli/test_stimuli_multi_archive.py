@@ -4,8 +4,8 @@ import tarfile
 from dataclasses import replace
 
 import pytest
+from refusals import refused
 
-from benchmark.errors import StimuliError
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.fetch import fetch
@@ -46,10 +46,8 @@ def test_every_archive_is_unpacked_once(mirror, settings):
 def test_a_failure_keeps_what_is_there(mirror, settings):
     (mirror / "blur.tar.gz").write_bytes(b"no archive")
     mirrored = replace(settings, mirror=str(mirror))
-    with pytest.raises(StimuliError, match="cannot be unpacked"):
-        fetch("small-c", mirrored, lambda line: None)
+    refused("cannot be unpacked", fetch, "small-c", mirrored, lambda line: None)
     assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
     assert not list((settings.home / "archives").glob("*.tar*[!n]"))
     (mirror / "blur.tar.gz").unlink()
-    with pytest.raises(StimuliError, match=r"127.0.0.1:1/blur.tar.gz: no connection.*blur.tar.gz"):
-        fetch("small-c", mirrored, lambda line: None)
+    refused(r"127.0.0.1:1/blur.tar.gz: no connection.*blur.tar.gz", fetch, "small-c", mirrored, lambda line: None)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmark.cli.data import data
 from benchmark.errors import MissingStimuli, UnknownName
-from benchmark.stimuli.regenerate import make_set
+from benchmark.stimuli.regenerate import cropped, make_set
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
 
@@ -56,7 +56,12 @@ def test_the_command_puts_the_set_on_the_shelf(here):
     assert found.name == "regenerated-contrast" and (len(found), found.whole) == (3, 3)
     assert sorted(found.ids) == sorted(f"{c}/{name}.png" for c, _, name in SHOWN)
     assert set(found.labels["made"]) == {"regenerated"}
-    assert found.decode(0).shape == (224, 224, 3)
+    for i, (level, seed) in enumerate([(0.05, 1), (0.5, 0), (1.0, 2)]):  # by category
+        image, photo = found.decode(i), np.random.default_rng(seed).integers(0, 256, (280, 300, 3), dtype=np.uint8)
+        Image.fromarray(photo).save(there := here.home / "again.JPEG")
+        grey = cropped(np.asarray(Image.open(there))) @ np.array([0.2125, 0.7154, 0.0721])
+        assert image.shape == (224, 224, 3) and image.dtype == np.uint8
+        assert np.abs(image[..., 0] - ((1 - level) / 2 * 255 + level * grey)).max() < 1.01
 
 
 def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):

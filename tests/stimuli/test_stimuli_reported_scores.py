@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from refusals import refused
 
 from benchmark import plugins
 from benchmark.errors import ScoresError
@@ -74,18 +75,15 @@ def test_what_does_not_fit_is_one_error(name, text, said, tmp_path):
 
 
 def test_a_folder_of_another_layout_is_refused(tmp_path):
-    with pytest.raises(ScoresError, match="one CSV or JSON file at a time"):
-        read_scores(tmp_path)
+    refused("one CSV or JSON file at a time", read_scores, tmp_path)
 
 
 def test_our_metrics_names_are_taken_unless_it_is_the_same_quantity():
     score = ReportedScore(Named("lab", "a"), "shape_bias", 0.2)
     suites = {"cue-conflict": ["shape_bias"]}
-    with pytest.raises(ScoresError, match="--same shape_bias"):
-        check_names([score], suites, ())
+    refused("--same shape_bias", check_names, [score], suites, ())
     check_names([score], suites, ("shape_bias",))
-    with pytest.raises(ScoresError, match="'cue' is no suite"):
-        check_names([score._replace(suite="cue")], suites, ("shape_bias",))
+    refused("'cue' is no suite", check_names, [score._replace(suite="cue")], suites, ("shape_bias",))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import io
 import tarfile
 
 import pytest
+from refusals import refused
 
 from benchmark.errors import StimuliError
 from benchmark.stimuli import shards
@@ -96,11 +97,9 @@ def test_parquet_with_own_classes_numbers_or_nameless_images(images, tmp_path, s
     for changed, message in ((table.drop(["img"]), "it has: label"), (table.drop(["label"]), "it has: img")):
         (tmp_path / "bad").mkdir(exist_ok=True)
         pyarrow.write_table(changed, tmp_path / "bad/a.parquet")
-        with pytest.raises(StimuliError, match=message):
-            added(tmp_path / "bad", settings, "bad", space="my")
+        refused(message, added, tmp_path / "bad", settings, "bad", space="my")
     (tmp_path / "bad/a.parquet").write_bytes((tmp_path / "own/a.parquet").read_bytes()[:300])
-    with pytest.raises(StimuliError, match=r"shard .*a.parquet cannot be read"):
-        added(tmp_path / "bad", settings, "bad", space="my")
+    refused(r"shard .*a.parquet cannot be read", added, tmp_path / "bad", settings, "bad", space="my")
 
 
 @pytest.mark.slow
@@ -108,8 +107,7 @@ def test_parquet_with_own_classes_numbers_or_nameless_images(images, tmp_path, s
 def test_parquet_that_grows_beyond_the_most(most, images, tmp_path, settings, monkeypatch):
     folder = parquet(tmp_path / "hub/a.parquet", zip(NAMES, images, strict=True), OUTPUTS)
     monkeypatch.setattr(shards, "MOST", most)
-    with pytest.raises(StimuliError, match="images; refused"):
-        added(folder, settings)
+    refused("images; refused", added, folder, settings)
     assert not list(settings.home.rglob("*.png"))
 
 
@@ -172,8 +170,7 @@ def test_a_tar_that_is_refused_leaves_nothing(kind, tmp_path, settings):
     folder = tar(
         tmp_path / "shards/0.tar", [("n01440764/good.png", PNG), *members] if "sample" not in kind else members
     )
-    with pytest.raises(StimuliError, match=message):
-        added(folder, settings)
+    refused(message, added, folder, settings)
     rest = [path.name for path in tmp_path.rglob("*") if path.is_file()]
     assert rest == ["0.tar"] or kind == "no sample"
 
@@ -184,13 +181,11 @@ def test_cut_short_or_too_much(images, tmp_path, settings, monkeypatch):
     whole = (folder / "0.tar").read_bytes()
     for cut in (whole[:700], whole[: 512 * 5 + 100], whole[:1024] + b"\1" * 600):
         (folder / "0.tar").write_bytes(cut)
-        with pytest.raises(StimuliError, match=r"shard .*0.tar cannot be read"):
-            added(folder, settings)
+        refused(r"shard .*0.tar cannot be read", added, folder, settings)
     (folder / "0.tar").write_bytes(whole)
     for most in ((2**30, 3), (500, 9)):
         monkeypatch.setattr(shards, "MOST", most)
-        with pytest.raises(StimuliError, match="refused"):
-            added(folder, settings)
+        refused("refused", added, folder, settings)
     assert not list(settings.home.rglob("*.png"))
 
 
@@ -204,5 +199,4 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, settings, monkeypatch):
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub/a.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(StimuliError, match=r"pip install 'gestaltbench\[parquet\]'"):
-        added(tmp_path / "hub", settings)
+    refused(r"pip install 'gestaltbench\[parquet\]'", added, tmp_path / "hub", settings)

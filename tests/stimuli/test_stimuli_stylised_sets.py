@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from refusals import refused
 
 from benchmark.cli.data import data
 from benchmark.errors import StimuliError
@@ -144,16 +145,14 @@ def test_the_manifest_is_part_of_the_identity(order, settings):
 def test_a_damaged_manifest_is_named(order, settings, text):
     make(order, settings)
     (order.output / "mine" / MANIFEST).write_text(text)
-    with pytest.raises(StimuliError, match=MANIFEST):
-        open_set("mine", settings)
+    refused(MANIFEST, open_set, "mine", settings)
 
 
 def test_what_is_wrong_is_said_before_anything_is_painted(order, settings, tmp_path, draw):
     painter = Fake()
 
     def fails(match, **change):
-        with pytest.raises(StimuliError, match=match):
-            make(replace(order, **change), settings, painter)
+        refused(match, make, replace(order, **change), settings, painter)
 
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from jackknives import spread
 from straight import kappa
 
 from benchmark.stats.agreement import pairwise
@@ -50,9 +51,6 @@ def test_spread_is_that_of_jackknives_of_images_and_people(answers):
 
     def group(rows, who):
         return np.mean([kappa(rows[:, i], rows[:, j]) for i in who for j in who if i < j])
-
-    def spread(x):
-        return (len(x) - 1) / len(x) * ((x - x.mean()) ** 2).sum()
 
     draws = draw(answers, 4000)
     pairs = draws.pairs["c50"]["error_consistency"]

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from jackknives import crossed
 from scipy import stats
 from straight import MEASURES, kappa
 
@@ -44,29 +45,6 @@ def difference(metric, a, b, people):
     return first - np.mean([MEASURES[metric](x, y) for x, y in combinations(people, 2)])
 
 
-def jackknife(metric, a, b, people):
-    """Standard error by leaving out images, then people; people's less what images explain of it."""
-    n, k = len(a), len(people)
-
-    def left_out(i, chosen):
-        keep = np.arange(n) != i
-        rest = [one[keep] for one in chosen]
-        return difference(metric, a[keep], None if b is None else b[keep], rest)
-
-    def spread(values):
-        return (len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()
-
-    images = np.array([left_out(i, people) for i in range(n)])
-    fewer = [[*people[:p], *people[p + 1 :]] for p in range(k)]
-    without = np.array([difference(metric, a, b, rest) for rest in fewer])
-    both = np.array([[left_out(i, rest) for i in range(n)] for rest in fewer])  # [k, n]
-    noise = sum(spread(row) for row in both - both.mean(axis=0)) * (k - 1) / k
-    total = spread(images) + max(0.0, spread(without) - noise)
-    wide = spread(without) * (1 + (2 / (k - 1)) ** 0.5)  # degrees of freedom at one standard error more
-    doubt = spread(images) ** 2 / (n - 1) + wide**2 / (k - 1)
-    return total**0.5, (spread(images) + max(0.0, wide - noise)) ** 2 / doubt
-
-
 @pytest.mark.parametrize("metric", [*METRICS, ACCURACY])
 @pytest.mark.parametrize("alone", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_p_and_interval_are_those_of_delete_one_loops(make, metric, alone):
@@ -76,7 +54,10 @@ def test_p_and_interval_are_those_of_delete_one_loops(make, metric, alone):
     found = overall(compare_pair(a, b, people_of(people)), metric)
     arrays = right[0], None if alone else right[-1], right[1:-1]
     assert found.difference == pytest.approx(difference(metric, *arrays))
-    se, df = jackknife(metric, *arrays)
+    one, two, crowd = arrays
+    se, df = crossed(
+        lambda keep, who: difference(metric, one[keep], None if alone else two[keep], [p[keep] for p in who]), 60, crowd
+    )
     assert found.p == pytest.approx(2 * stats.t.sf(abs(found.difference) / se, df), rel=0.12)
     half = stats.t.ppf(0.975, df) * se
     assert (found.low, found.high) == pytest.approx((found.difference - half, found.difference + half), abs=0.08 * half)
