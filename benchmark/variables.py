@@ -9,11 +9,14 @@ BENCH_KEY_HOST  the key of an endpoint, sent to that host alone: BENCH_KEY_API_O
 
 Weights that other libraries have downloaded are looked up where these keep them: TORCH_HOME, HF_HUB_CACHE, HF_HOME,
 XDG_CACHE_HOME. Ray reports its use to its makers unless RAY_USAGE_STATS_ENABLED says otherwise; here nothing is
-reported unless the variable says so. CUBLAS_WORKSPACE_CONFIG is set for runs on a GPU where it is not. FORCE_COLOR and
-TTY_COMPATIBLE, as rich has them: tables in a file or a pipe are drawn as in a terminal, or not.
+reported unless the variable says so. Set where they are not: CUBLAS_WORKSPACE_CONFIG for runs on a GPU, OMP_WAIT_POLICY
+for commands, PYTHONSAFEPATH while a process of a run is started. FORCE_COLOR and TTY_COMPATIBLE, as rich has them:
+tables in a file or a pipe are drawn as in a terminal, or not.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.settings import Settings
@@ -48,6 +51,23 @@ def _secret(name: str) -> str | None:
 def keep_ray_silent() -> None:
     """Nothing leaves a laboratory unasked: before Ray is started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def let_waiting_threads_sleep() -> None:
+    """Threads of OpenMP that wait for one another sleep instead of spinning: before torch is loaded. Small networks
+    spent a quarter of their time so; large ones take as long as before."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@contextmanager
+def outside_the_working_folder() -> Iterator[None]:
+    """A Python process that is started meanwhile imports nothing from the working folder."""
+    before = os.environ.get("PYTHONSAFEPATH", "")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        os.environ["PYTHONSAFEPATH"] = before  # empty is as good as none
 
 
 def keep_cublas_repeatable() -> None:

@@ -11,13 +11,15 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import wraps
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -29,11 +31,13 @@ from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.errors import BenchError
 from benchmark.store import open_store
 from benchmark.store.place import locate
-from benchmark.variables import read_settings
+from benchmark.variables import outside_the_working_folder, read_settings
 from registry.files import digest_data
 
 if TYPE_CHECKING:
+    from benchmark.engine.plan import Task
     from benchmark.engine.run import RunReporter
+    from benchmark.store.rows import Work
 
 P = ParamSpec("P")
 ATTEMPTS = 3  # of a shard whose process is killed
@@ -76,22 +80,37 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
 
     from benchmark.engine.devices import processors
 
+    context = _context(devices[0])
     with open_store(prepared.settings.db):  # made before several processes open it
         pass
     n, lock = len(devices), Lock()
     threads, share = max(1, torch.get_num_threads() // n), max(1, processors() // n)
     lost: list[str] = []
     reports: dict[int, RunReport] = {}
+    owed: dict[str, dict[str, Sequence[float]]] = {}
 
-    def tell(method: str, *words: Any) -> None:
+    def tell(shard: str, method: str, subject: str, *numbers: float) -> None:
+        """The shards' work on an observer is told as one."""
         with lock:
-            getattr(reporter, method)(*words)
+            parts = owed.setdefault(subject, {})
+            if method == "expect":
+                parts[shard] = numbers
+                numbers = tuple(map(sum, zip(*parts.values(), strict=True)))
+            elif method == "done":
+                parts.pop(shard, ())
+                if parts:
+                    return
+            elif method == "note":
+                subject = f"{shard}: {subject}"
+            getattr(reporter, method)(subject, *numbers)
 
-    shards = []
-    for index, device in enumerate(devices, 1):
+    policy = devices_and_policy(prepared.request)[1]
+    whole, shards = parts_of(prepared, policy, 1)[0].part, []
+    for index, (device, part) in enumerate(zip(devices, parts_of(prepared, policy, n), strict=True), 1):
         name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
-        plain = prepared.without_plan(device=device, decoders=prepared.request.decoders or share)
-        shards.append(_Process(name, (plain, index, n, name, threads, command), tell))
+        plain = part.without_plan(device=device, decoders=prepared.request.decoders or share)
+        shown = {_named(task): task.only for task in part.tasks}
+        shards.append(_Process(name, context, (plain, shown, threads, f"{command} (shard {index}/{n})"), tell))
     sys.path.insert(0, PROGRAM)  # a new process gets this path: what else is called `benchmark` does not count
     try:
         with ThreadPoolExecutor(n) as pool:
@@ -102,7 +121,8 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
                         reports[running[future]] = future.result()
                     except BenchError as error:
                         lost.append(str(error))
-                        tell("note", str(error))
+                        with lock:
+                            reporter.note(str(error))
             except BaseException:
                 for shard in shards:
                     shard.end()
@@ -111,11 +131,22 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
         sys.path.remove(PROGRAM)
     if not reports:
         raise BenchError(f"no process came to its end; {lost[0]}")
-    whole = parts_of(prepared, devices_and_policy(prepared.request)[1], 1)[0].part
     with open_store(prepared.settings.db) as store:
         report = score_shards(prepared.tasks, [reports[at] for at in sorted(reports)], store, command, whole)
     report.failed |= {f"process {at}": why for at, why in enumerate(lost, 1)}
     return report
+
+
+def _context(device: str) -> SpawnContext | ForkServerContext:
+    """How a device's process is started: as a new one; on the processor, where the system can, as the fork of one that
+    has imported this program and waits."""
+    if device != "cpu" or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmark.engine.run", "benchmark.cli.running", "suites"])
+    with outside_the_working_folder():  # what is called `benchmark` there does not count
+        forkserver.ensure_running()
+    return context
 
 
 @dataclass
@@ -124,17 +155,18 @@ class _Process:
     progress to the run's reporter."""
 
     name: str
+    context: SpawnContext | ForkServerContext
     work: tuple[Any, ...]
     tell: Callable[..., None]
-    _process: SpawnProcess | None = None
+    _process: BaseProcess | None = None
     _ended: Event = field(default_factory=Event)
 
     def run(self) -> RunReport:
         """What became of the shard. Raises BenchError with what stopped it."""
-        context = multiprocessing.get_context("spawn")
         for _ in range(ATTEMPTS):
-            ours, theirs = context.Pipe(duplex=False)
-            self._process = process = context.Process(target=carry_out_shard, args=(theirs, *self.work), daemon=True)
+            ours, theirs = self.context.Pipe(duplex=False)
+            given = (theirs, dict(os.environ), *self.work)
+            self._process = process = self.context.Process(target=carry_out_shard, args=given, daemon=True)
             process.start()
             theirs.close()
             if self._ended.is_set():  # meanwhile
@@ -147,13 +179,13 @@ class _Process:
                     if kind == "report":
                         report: RunReport = words[0]
                         return report
-                    self.tell(kind, *words)
+                    self.tell(self.name, kind, *words)
             process.join()
             code = process.exitcode or 0
             if self._ended.is_set() or code >= 0:
                 raise BenchError(f"the process on {self.name} ended with code {code}")
             how = signal.Signals(-code).name
-            self.tell("note", f"the process on {self.name} was killed ({how})")
+            self.tell(self.name, "note", f"the process was killed ({how})")
         raise BenchError(
             f"the process on {self.name} was killed ({how}) {ATTEMPTS} times. What was answered is stored: the same "
             "command goes on."
@@ -168,14 +200,26 @@ class _Process:
             self._process.kill()
 
 
+def _named(task: Task) -> Work:
+    return task.card.name, task.suite.name, task.space
+
+
 def carry_out_shard(
-    connection: Connection, prepared: Prepared, index: int, n: int, name: str, threads: int, command: str
+    connection: Connection,
+    environ: Mapping[str, str],
+    prepared: Prepared,
+    shown: Mapping[Work, Any],
+    threads: int,
+    command: str,
 ) -> None:
     """The process of a shard: sends each word of progress, then its report. It ends when its parent does.
 
-    prepared: the whole plan without its tasks, which are planned again here."""
+    environ: of the parent, as it is now; prepared: without its tasks, which are planned again here; shown: what the
+    shard has of each, as `Task.only`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(environ)
     os.dup2(2, 1)  # what a network's code prints is no output of the command
     code = 130
     with suppress(KeyboardInterrupt):
@@ -193,12 +237,11 @@ def carry_out_shard(
             torch.set_num_threads(threads)
             if (device := prepared.request.device).startswith("cuda"):
                 torch.cuda.set_device(device)
-            policy = devices_and_policy(prepared.request)[1]
-            part = parts_of(prepared.planned(), policy, n)[index - 1]
-            reporter: Any = _ShardReporter(name, say)
-            for observer, passes in part.passes().items():  # all that is planned, though observers are loaded in groups
-                reporter.expect(observer, 0, passes)
-            say("report", run_here(part, reporter, f"{command} (shard {index}/{n})"))
+            whole = prepared.planned()
+            tasks = [replace(task, only=shown[_named(task)]) for task in whole.tasks if _named(task) in shown]
+            part = replace(whole, tasks=tasks)
+            reporter: Any = _ShardReporter(say)
+            say("report", run_here(part, reporter, command))
         except BenchError as error:
             say("error", str(error))
         code = 0
@@ -217,13 +260,12 @@ def _end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class _ShardReporter:
-    """Hands every call on to the run's reporter, under the shard's name: "cuda:0: resnet50"."""
+    """Hands every call on to the run's reporter."""
 
-    name: str
     say: Callable[..., None]
 
     def __getattr__(self, method: str) -> Callable[..., None]:
-        return lambda observer, *more: self.say(method, f"{self.name}: {observer}", *more)
+        return lambda *words: self.say(method, *words)
 
 
 _SCRIPT = """\

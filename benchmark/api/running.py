@@ -99,6 +99,10 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
     return list(first.values())
 
 
+#: Seconds of computing from which a second process, which takes some to begin, is worth it.
+LONG_ENOUGH = 20.0
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A plan that can be looked at (dry run) or carried out. only: names of the planned suites that are meant (none:
@@ -126,15 +130,28 @@ class Prepared:
         """What travels to another process."""
         return replace(self, tasks=[], suites=SuiteShelf({}, {}), request=replace(self.request, **request))
 
-    @property
-    def in_one_process(self) -> bool:
-        """Whether this process carries the plan out by itself: no cluster, and one device."""
-        return self.request.executor != "ray" and len(devices_and_policy(self.request)[0]) == 1
+    def on_all_cores(self) -> Prepared:
+        """The plan by two processes, where the device is left open, is a processor of several cores, and what is owed
+        takes long enough: a small network keeps one core busy. Not of endpoints, whose cap is one process's; and for
+        commands only, for a script would be run again in each process."""
+        from benchmark.engine.devices import processors
+        from benchmark.engine.estimating import expected_seconds
+
+        request = self.request
+        if request.device != "auto" or request.executor == "ray" or self.part or processors() < 2:
+            return self
+        if devices_and_policy(request)[0] != ("cpu",) or any(card.source == "api" for card in self.cards):
+            return self
+        tasks = [task for task in self.tasks if task.plan.blocks]
+        owed = [line.trials - line.cached for line in estimates(self)]
+        if expected_seconds(tasks, self.settings, "cpu", owed) < LONG_ENOUGH:
+            return self
+        return replace(self, request=replace(request, device="cpu,cpu"))
 
     def steps(self) -> list[Prepared]:
-        """The plan as it is carried out: suite by suite in one process; as a whole by several, or where it stands for
-        shards that a leaderboard lacks."""
-        if self.part or not self.in_one_process:
+        """The plan as it is carried out: suite by suite on this machine; as a whole by a cluster, or where it stands
+        for shards that a leaderboard lacks."""
+        if self.part or self.request.executor == "ray":
             return [self]
         if is_there(self.settings.db):
             with open_store(self.settings.db, write=False) as store:
@@ -157,17 +174,18 @@ class Prepared:
         tasks = [task for task in self.tasks if task.plan.blocks]
         observers, suites = {task.card.name for task in tasks}, dict.fromkeys(task.suite.name for task in tasks)
         answers = sum(task.trials for task in tasks)
-        seconds = 0.0  # of several processes and of a cluster not known here
-        if self.in_one_process:
-            seconds = expected_seconds(tasks, self.settings, devices_and_policy(self.request)[0][0])
+        seconds = 0.0  # of a cluster not known here
+        if self.request.executor != "ray":
+            devices, _ = devices_and_policy(self.request)
+            seconds = expected_seconds(tasks, self.settings, devices[0]) / len(devices)
         about = f", about {duration(seconds)} of computing" if seconds >= 1 else ""
         who = f"{counted(len(observers), 'observer')} under {', '.join(suites)}"
         return f"{who}: {answers:,} answers{about} where none is stored"
 
     def passes(self) -> dict[str, float]:
-        """Model -> forward passes that its part of the plan costs, with nothing stored; {} if several processes tell
-        their progress themselves."""
-        return self._passes(lambda task: task.card.name) if self.in_one_process else {}
+        """Model -> forward passes that its part of the plan costs, with nothing stored; {} of a cluster's, which tells
+        its progress itself."""
+        return self._passes(lambda task: task.card.name) if self.request.executor != "ray" else {}
 
     def _passes(self, of: Callable[[Task], str]) -> dict[str, float]:
         from benchmark.engine.estimating import passes_of

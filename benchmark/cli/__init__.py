@@ -108,7 +108,9 @@ def cli() -> None:
 def main() -> None:
     """Entry point of `bench`: a user's mistake is one line on stderr, never a traceback."""
     from benchmark.errors import BenchError
+    from benchmark.variables import let_waiting_threads_sleep
 
+    let_waiting_threads_sleep()
     # What the terminal's encoding lacks (a curve in ASCII) is written as \u2583, as Python does on stderr.
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")

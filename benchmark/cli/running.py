@@ -77,6 +77,7 @@ def run(
     if not agreed(prepared, yes=yes):
         say("not started; with --limit N it is a smaller run.", err=True)
         return 1
+    prepared = prepared.on_all_cores()
     # Who ran a network of one's own is shown it among its neighbours, not everybody's board.
     near = None if named == [api.DEFAULT_MODELS] else {card.name for card in prepared.cards}
     report = _carry_out(prepared, near, quiet=quiet)

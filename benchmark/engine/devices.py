@@ -281,7 +281,8 @@ def tune(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None
 def remembered(card: ModelCard, device: str, notes: Path) -> Tuning | None:
     """The setting of this architecture on this device, if it was ever measured."""
     known = _read(notes).get(_key(card, device))
-    return Tuning(known["tuning"]["batch"], known["tuning"]["threads"]) if known else None
+    most = torch.get_num_threads()  # a process beside others has its share
+    return Tuning(known["tuning"]["batch"], min(known["tuning"]["threads"], most)) if known else None
 
 
 def remembered_seconds(cards: Iterable[ModelCard], device: str, notes: Path) -> dict[str, float]:

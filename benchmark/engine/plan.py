@@ -238,12 +238,15 @@ def stated_cost(tasks: Sequence[Task]) -> Cost:
 
     archs = {name: arch(card) for name, card in {task.card.name: task.card for task in tasks}.items()}
     cards = {archs[task.card.name]: task.card for task in tasks}  # checkpoints of one architecture cost the same
-    flops = {name: forward_flops(card) for name, card in cards.items()}
+
+    @cache  # of those that are shown anything
+    def flops(arch: str) -> int:
+        return forward_flops(cards[arch])
 
     def cost(task: Task, block: Block) -> int:
         if task.card.source == "ideal":
             return len(block.stimuli) * _GUESSING
-        return len(block.stimuli) * (_SHOWING + round(task.suite.passes * flops[archs[task.card.name]]))
+        return len(block.stimuli) * (_SHOWING + round(task.suite.passes * flops(archs[task.card.name])))
 
     return cost
 

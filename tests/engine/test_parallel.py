@@ -11,9 +11,12 @@ import torch
 from engine_toys import network
 
 from benchmark import api
+from benchmark.api import running
+from benchmark.engine import devices
 from benchmark.engine.devices import choose_devices, working_threads
 from benchmark.errors import BenchError
 from benchmark.store import open_store
+from benchmark.variables import read_settings
 from registry.cards import write_card
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray")
@@ -73,10 +76,31 @@ def test_two_processes_on_one_leaderboard_are_one_run(home, tmp_path):
     report = api.run(db=str(shared), device="cpu,cpu", suites=SUITES, reporter=told, **MIXED)
     assert report.counts == single.counts and (report.failed, report.exit_code) == ({}, 0)
     assert same(alone, shared)
-    assert {name.partition(":")[0] for name in told.trials} == {"cpu (1 of 2)", "cpu (2 of 2)"}
+    with open_store(str(alone), write=False) as store:
+        answered = Counter()
+        for row in store.observations():
+            answered[row.observer_name] += row.n
+    assert told.trials == answered
     again = api.run(db=str(shared), device="cpu,cpu", suites=SUITES, **MIXED)
     assert again.counts == {"cached": single.counts["done"], "not applicable": 2}
     assert same(alone, shared)
+
+
+def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "processors", lambda: 2)
+
+    def chosen(**asked):
+        plan = api.prepare(api.RunRequest(**{**MIXED, "suites": "cue-conflict", **asked}), read_settings(str(db)))
+        return plan.on_all_cores().request.device
+
+    db = tmp_path / "a.db"
+    assert chosen() == "auto"  # less than a second
+    monkeypatch.setattr(running, "LONG_ENOUGH", 1e-6)
+    assert [chosen(), chosen(device="cpu"), chosen(shard="1/2")] == ["cpu,cpu", "cpu", "auto"]
+    api.run(db=str(db), suites="cue-conflict", **MIXED)
+    assert chosen() == "auto"  # all is stored
+    monkeypatch.setattr(devices, "processors", lambda: 1)
+    assert chosen(limit=5) == "auto"
 
 
 def deadly(home, times):
