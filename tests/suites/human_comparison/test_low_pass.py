@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from straight import kappa
 
 from benchmark.contracts import Trials
 from benchmark.identity import Codes, block_key
@@ -132,12 +133,12 @@ def test_without_a_ladder_there_is_a_reason_and_without_people_nothing():
 def test_no_answers_lie_above_the_frontier():
     rng = np.random.default_rng(2)
     right = np.column_stack([rng.random((8, 3)) < 0.6, np.ones(8, bool)])
-    difference, kappa = attainable_curve(right)
+    difference, highest = attainable_curve(right)
     best = np.full(9, -np.inf)
     for answers in product([False, True], repeat=8):
         own = np.array(answers)
         best[own.sum()] = max(best[own.sum()], np.mean([kappa(own, other) for other in right.T]))
-    assert kappa == pytest.approx(best)
+    assert highest == pytest.approx(best)
     assert difference == pytest.approx([np.mean((m / 8 - right.mean(axis=0)) ** 2) for m in range(9)])
 
 
