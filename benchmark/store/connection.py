@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -184,8 +184,9 @@ def _open_file(path: Path | None, *, write: bool) -> sqlite3.Connection:
 
     if write or path is None:
         return opened("mode=rwc")
-    log = path.with_name(path.name + "-wal")
-    logged = log.exists() and log.stat().st_size > 0
+    logged = False
+    with suppress(FileNotFoundError):  # another process that closes the leaderboard takes it away
+        logged = path.with_name(path.name + "-wal").stat().st_size > 0
     # mode=rw never creates. A reader too opens for writing where it may, so that the side files
     # of the log are tidied up; where nobody can write, "immutable" needs no side files at all.
     if logged or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
