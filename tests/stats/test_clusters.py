@@ -8,6 +8,7 @@ from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import clustered_variance, clustered_wilson, ratio_score, shared_clusters
+from benchmark.stats.clusters import Variance, crossed_variance
 
 SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
 
@@ -34,6 +35,13 @@ def test_the_variance_is_never_below_that_of_single_stimuli():
     assert found.value == pytest.approx(4 * 4 / 3)
 
 
+def test_people_never_lessen_what_images_leave_open_and_of_one_nothing_is_known():
+    images, persons = np.random.default_rng(4).normal(size=30), np.random.default_rng(5).normal(size=(30, 4)) / 20
+    alone = pytest.approx((images**2).sum() * 30 / 29)
+    assert crossed_variance(images, persons - persons.mean(axis=0), np.zeros(4)).value == alone
+    assert crossed_variance(images, persons[:, :1], np.array([0.5])) == Variance(alone, 29)
+
+
 def test_the_interval_is_wilson_with_the_sample_size_of_that_variance():
     found = clustered_variance(np.array([0.02, 0.01, -0.03, 0.0]), [np.array(list("abcd"))])
     # V = 0.0014 * 4/3; n = .3 * .7 / V = 112.5; t(3) = 3.18245
@@ -49,19 +57,6 @@ def test_without_spread_each_cluster_of_the_smaller_factor_is_one_trial(value, e
     shape, texture = np.arange(20), np.arange(20) % 10
     found = clustered_variance(np.zeros(20), [shape, texture])
     assert clustered_wilson(value, found) == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_score_says_what_its_interval_is_about(bias, make):
-    shape = np.repeat([f"cat{i}" for i in range(12)], 6)
-    texture = np.tile([f"oven{i}" for i in range(6)], 12)
-    answers = ("stts-t" * 6) + ("s" * 36)
-    trials = make(answers, [f"{s}-{t}" for s, t in zip(shape, texture, strict=True)])
-    plain = ratio_score(bias, trials)
-    found = ratio_score(bias, with_exemplars(trials, shape, texture))
-    assert plain.method == "wilson"
-    assert found.method == "wilson, clustered (12 shapes x 6 textures)"
-    assert (found.value, found.n, found.excluded) == (plain.value, plain.n, plain.excluded)
-    assert found.high - found.low > plain.high - plain.low
 
 
 def test_a_stimulus_without_a_level_is_a_cluster_of_its_own(bias, make):

@@ -1,4 +1,4 @@
-"""Comparisons of two observers: pairing, the choice of test, p values, Holm, verdicts."""
+"""Comparisons of two observers, and of one with people: pairing, tests, p values, intervals, Holm, verdicts."""
 
 from dataclasses import replace
 from statistics import NormalDist
@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jackknives import crossed
 from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import Comparison, adjust, compare_ratio, holm, paired_difference
 from benchmark.stats.comparisons import decided
-from benchmark.stats.differences import Discordant
-from benchmark.stats.paired import differing
+from benchmark.stats.differences import Discordant, Quadratic, Restricted, Studentised, quadratic
+from benchmark.stats.paired import compare_people, differing
 
 
 def draw(rng, n, shape, texture):
@@ -32,17 +33,6 @@ def test_accuracies_are_paired_by_mcnemar(accuracy, make):
     assert result.low < result.difference < result.high
     assert result.method == "McNemar score test; Tango interval"
     assert result.verdict == "a is higher"
-
-
-def test_swapping_the_observers_mirrors_the_result(accuracy, bias, make):
-    rng = np.random.default_rng(1)
-    a, b = make(draw(rng, 200, 0.3, 0.5)), make(draw(rng, 200, 0.5, 0.3))
-    for metric, tolerance in ((accuracy, 1e-9), (bias, 1e-9)):
-        there, back = compare_ratio(metric, a, b), compare_ratio(metric, b, a)
-        assert (there.verdict, back.verdict) == ("b is higher", "a is higher")
-        assert there.difference == -back.difference
-        assert (there.low, there.high) == pytest.approx((-back.high, -back.low), abs=tolerance)
-        assert there.p == pytest.approx(back.p, abs=tolerance)
 
 
 def test_only_common_trials_count_and_the_others_are_told(accuracy, make):
@@ -277,3 +267,139 @@ def test_holm_by_hand():
     """3 x .01; then 2 x .4; then the larger of that and .7; never above 1."""
     assert holm([0.7, 0.01, 0.4]).tolist() == pytest.approx([0.8, 0.03, 0.8])
     assert holm([0.6, 0.7]).tolist() == [1.0, 1.0]
+
+
+def shares(answers):
+    """(S, S + T) of each image, [n, 2], from letters."""
+    letters = np.array(list(answers))
+    return np.stack([letters == "s", letters != "-"], axis=1).astype(float)
+
+
+def difference(one, people):
+    """S / (S + T) of one minus that of all people's answers together."""
+    ratios = [sum(p.sum(axis=0) for p in group) for group in ([one], people)]
+    return ratios[0][0] / ratios[0][1] - ratios[1][0] / ratios[1][1]
+
+
+def test_values_p_and_interval_are_those_of_delete_one_loops(bias, make):
+    rng = np.random.default_rng(0)
+    letters = [draw(rng, 80, 0.7 - 0.1 * k, 0.2 + 0.05 * k) for k in range(6)]
+    one, *people = map(make, letters)
+    found = compare_people(bias, one, people)
+    sums, crowd = shares(letters[0]), [shares(text) for text in letters[1:]]
+    seen = difference(sums, crowd)
+    assert (found.difference, found.n) == (pytest.approx(seen), 80)
+    names = [f"image{i:04d}" for i in range(80)] + ["nobody1", "nobody2"]
+    longer = compare_people(bias, make(letters[0] + "--", names), [make(t + "--", names) for t in letters[1:]])
+    assert (longer.n, longer.p) == (80, pytest.approx(found.p))
+    assert found.a == letters[0].count("s") / (80 - letters[0].count("-"))
+    se, df = crossed(lambda keep, who: difference(sums[keep], [p[keep] for p in who]), 80, crowd)
+    assert 4 < df < 40
+    assert found.p == pytest.approx(2 * stats.t.sf(seen / se, df), rel=0.15)
+    half = stats.t.ppf(0.975, df) * se
+    assert (found.low, found.high) == pytest.approx((seen - half, seen + half), abs=0.05 * half)
+    assert found.verdict == "a is higher"
+
+
+def test_images_that_one_of_the_people_did_not_see_count_for_the_others(accuracy, make):
+    a = make("s" * 20 + "-" * 20)
+    part = make("s" * 10, [f"image{i:04d}" for i in range(10)])
+    whole, strange = make("-" * 40), make("s" * 3, ["x", "y", "z"])
+    found = compare_people(accuracy, a, [part, whole, strange])
+    assert (found.a, found.b, found.n, found.only_a) == (0.5, 10 / 50, 40, 0)
+    short = compare_people(accuracy, a, [part, part])
+    assert (short.a, short.n, short.only_a) == (1.0, 10, 30)
+
+
+def test_stimuli_that_share_exemplars_widen_the_interval(accuracy, make):
+    rng = np.random.default_rng(2)
+    shape, texture = np.arange(96) % 8, np.arange(96) // 8
+    taste = rng.random(8)[shape]
+    labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
+    answers = ["".join(np.where(rng.random(96) < taste, "s", "-")), *(draw(rng, 96, 0.5, 0) for _ in range(4))]
+    plain = [make(text) for text in answers]
+    shared = [Trials({**t.columns, **labels}) for t in plain]
+    narrow, wide = (compare_people(accuracy, one, rest) for one, *rest in (plain, shared))
+    assert narrow.difference == wide.difference
+    assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
+
+
+def test_what_cannot_be_compared_with_people_says_why(accuracy, bias, make):
+    two = [make("st-"), make("sst")]
+    cases = [
+        (bias, make("st-"), two[:1], "answers of fewer than two people"),
+        (bias, make("s-t"), [make("st", ["v", "w"])] * 2, "fewer than two trials in common"),
+        (bias, make("---"), two, "no common trial counts for a"),
+        (bias, make("--s"), [make("---")] * 2, "fewer than two common trials count"),
+        (bias, make("sts"), [make("---")] * 2, "no common trial counts for people"),
+        (accuracy, make("sss"), [make("sss")] * 3, "the difference does not vary over images"),
+    ]
+    for metric, a, people, reason in cases:
+        found = compare_people(metric, a, people)
+        assert (found.p, found.reason) == (None, reason)
+        assert found.verdict == f"not compared: {reason}"
+
+
+def test_who_has_no_trial_that_counts_is_no_person_more(bias, make):
+    mine, first, second = make("ststssttst" * 4), make("sstsstsstt" * 4), make("tstssstsst" * 4)
+    silent = make("-" * 40)
+    pair = compare_people(bias, mine, [first, second])
+    assert pair.p is not None
+    assert compare_people(bias, mine, [first, second, silent]) == pair
+    alone = compare_people(bias, mine, [first, silent])
+    assert (alone.p, alone.reason) == (None, "trials of fewer than two people count")
+    nobody = compare_people(bias, mine, [silent, silent])
+    assert (nobody.p, nobody.reason) == (None, "no common trial counts for people")
+
+
+def test_p_values_are_two_sided():
+    """z = 2.236 for 15 against 5; t = 2 with 4.5 degrees of freedom; z = 3 under the null."""
+    assert Discordant(15, 5, 90).p == pytest.approx(0.0253473, abs=1e-7)
+    assert Discordant(5, 15, 90).p == pytest.approx(0.0253473, abs=1e-7)
+    assert Studentised(0.2, 0.1, 4.5).p == pytest.approx(0.1082579, abs=1e-6)
+    assert Restricted(-0.3, Quadratic(0.01, 0.0, 0.001)).p == pytest.approx(0.0026998, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        Discordant(15, 5, 90),
+        Discordant(1, 12, 300),
+        Studentised(0.2, 0.1, 4.5),
+        Studentised(-0.02, 0.1, 900),
+        Restricted(-0.3, Quadratic(0.01, 0.002, 0.001)),
+        Restricted(0.2, Quadratic(0.02, -0.003, 0.05)),
+    ],
+)
+def test_the_interval_at_level_one_minus_p_ends_at_zero(test):
+    low, high = test.interval(1 - test.p)
+    assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-6)
+    assert low < high
+
+
+def test_nothing_that_varies_has_no_interval_and_no_evidence():
+    assert Studentised(0.0, 0.0, 3.0).p == 1.0
+    assert Studentised(0.0, 0.0, 3.0).interval(0.95) == (None, None)
+    assert Restricted(0.0, Quadratic(0.0, 0.0, 0.1)).p == 1.0
+    assert Restricted(0.0, Quadratic(0.0, 0.0, 0.1)).interval(0.95) == (None, None)
+    # three clusters: no difference is ruled out at 95 %
+    assert Restricted(0.1, Quadratic(0.02, 0.0, 1 / 3)).interval(0.95) == (None, None)
+
+
+def test_intervals_stay_within_the_range():
+    assert Studentised(0.9, 0.2, 10).interval(0.95)[1] == pytest.approx(1.3456, abs=1e-4)
+    assert Studentised(0.9, 0.2, 10, limit=1.0).interval(0.95)[1] == 1.0
+    assert Studentised(-0.9, 0.2, 10, limit=1.0).interval(0.95)[0] == -1.0
+    wide = Restricted(0.9, Quadratic(0.04, 0.0, 0.01), limit=1.0)
+    assert wide.interval(0.95)[1] == 1.0
+    assert Restricted(-0.9, Quadratic(0.04, 0.0, 0.01), limit=1.0).interval(0.95)[0] == -1.0
+
+
+def test_cross_products_of_clusters_are_sums_over_pairs_that_share_a_label():
+    rng = np.random.default_rng(0)
+    u, v = rng.normal(size=(2, 60))
+    one, two, three = rng.integers(0, [[6], [4], [3]], (3, 60))
+    for factors in ([one], [one, two], [one, two, three]):
+        shared = np.any([f[:, None] == f[None, :] for f in factors], axis=0)
+        expected = (u[:, None] * v[None, :] * shared).sum()
+        assert quadratic(u, v, factors).cross == pytest.approx(expected)

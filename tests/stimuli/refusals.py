@@ -1,12 +1,18 @@
 """How what is wrong with a set is said."""
 
+from functools import partial
+
 import pytest
 
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, MissingStimuli
 
 
-def refused(message, call, *words, **how):
-    """The call ends with one error that says so; its text."""
-    with pytest.raises(BenchError, match=message) as error:
+def refused(message, call, *words, kind=BenchError, **how):
+    """The call ends with one error of one line that says so; its text."""
+    with pytest.raises(kind, match=message) as error:
         call(*words, **how)
+    assert "\n" not in str(error.value)
     return str(error.value)
+
+
+missing = partial(refused, kind=MissingStimuli)

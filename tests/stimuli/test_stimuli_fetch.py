@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from refusals import refused
 
-from benchmark.errors import StimuliError
 from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_entry, locate
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add, fetch
+from benchmark.stimuli.roles import Resolver
 from registry.files import folder_in
 
 
@@ -87,9 +87,7 @@ def test_a_pinned_digest_is_checked(settings, server, entry, packed, monkeypatch
     server.files["/origin.tar.gz"] = packed
     good = hashlib.sha256(packed).hexdigest()
     publish(monkeypatch, replace(entry, sha256="0" * 64))
-    with pytest.raises(StimuliError, match=rf"expected SHA-256 0000.*got {good}") as error:
-        fetch("small", settings, silent)
-    assert server.url in str(error.value)
+    assert server.url in refused(rf"expected SHA-256 0000.*got {good}", fetch, "small", settings, silent)
     assert locate("small", settings) is None and not left_over(settings)
     assert not list((settings.home / "archives").glob("*.gz"))
     publish(monkeypatch, replace(entry, sha256=good))
@@ -221,3 +219,45 @@ def test_folders_that_are_no_set_are_refused(settings, tmp_path, draw):
         refused("cannot name a set", add, name, tmp_path / "full", settings)
     refused("'heap' is no layout", add, "mine", tmp_path / "full", settings, layout="heap")
     assert "mine" not in catalogue.read_catalogue(settings)
+
+
+ARCHIVES = {"noise.tar": "http://127.0.0.1:1/noise.tar", "blur.tar.gz": "http://127.0.0.1:1/blur.tar.gz"}  # fmt: skip
+
+
+@pytest.fixture
+def mirror(settings, draw, tmp_path, monkeypatch):
+    """Two archives, one with the group's folder in it and one without, in a folder that serves as the mirror."""
+    entry = Entry("small-c", "small-c", "imagenet1k", "cells", parts=("hiss", "haze"),
+                  levels=("1",), archives=ARCHIVES)  # fmt: skip
+    monkeypatch.setattr(catalogue, "_built_in", lambda: {"small-c": entry})
+    place = tmp_path / "mirror"
+    place.mkdir()
+    for archive, top in (("noise.tar", "noise/hiss"), ("blur.tar.gz", "haze")):
+        draw(tmp_path / "made" / top / "1" / "n01440764" / "a.png", seed=len(top))
+        with tarfile.open(place / archive, "w") as tar:
+            tar.add(tmp_path / "made" / top, arcname=top)
+    return place
+
+
+def test_every_archive_is_unpacked_once(mirror, settings):
+    mirrored = replace(settings, mirror=str(mirror))
+    lines = []
+    place = fetch("small-c", mirrored, lines.append, ["noise"])
+    assert place == settings.stimuli / "small-c"
+    assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
+    (mirror / "noise.tar").unlink()
+    fetch("small-c", mirrored, lines.append)
+    assert "small-c: noise is already there" in lines
+    assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1", "haze/1"]
+    assert not list((settings.home / "archives").glob("*.tar*[!n]"))  # they would double the space
+    assert not [path for path in settings.stimuli.iterdir() if path.name.startswith(".")]
+
+
+def test_a_failure_keeps_what_is_there(mirror, settings):
+    (mirror / "blur.tar.gz").write_bytes(b"no archive")
+    mirrored = replace(settings, mirror=str(mirror))
+    refused("cannot be unpacked", fetch, "small-c", mirrored, lambda line: None)
+    assert list(Resolver("imagenet1k", settings).parts("small-c")) == ["hiss/1"]
+    assert not list((settings.home / "archives").glob("*.tar*[!n]"))
+    (mirror / "blur.tar.gz").unlink()
+    refused(r"127.0.0.1:1/blur.tar.gz: no connection.*blur.tar.gz", fetch, "small-c", mirrored, lambda line: None)

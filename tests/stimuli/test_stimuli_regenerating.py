@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from refusals import missing
 
 from benchmark.cli.data import data
-from benchmark.errors import MissingStimuli, UnknownName
+from benchmark.errors import UnknownName
 from benchmark.stimuli.regenerate import cropped, make_set
 from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
@@ -89,11 +90,8 @@ def test_made_once_and_goes_on_after_an_interruption(here, monkeypatch):
 def test_what_is_absent_is_named(here):
     with pytest.raises(UnknownName, match="contrast"):
         make_set("contrasts", here, print)
-    with pytest.raises(MissingStimuli, match=r"no table of trials of 'rotation'"):
-        make_set("rotation", here, print)
+    missing(r"no table of trials of 'rotation'", make_set, "rotation", here, print)
     (here.data / "imagenet-train").rename(here.data / "elsewhere")
-    with pytest.raises(MissingStimuli, match=r"bench data add imagenet-train FOLDER"):
-        make(here)
+    missing(r"bench data add imagenet-train FOLDER", make, here)
     (here.data / "human-trials").rename(here.data / "away")
-    with pytest.raises(MissingStimuli, match=r"bench data fetch human-trials"):
-        make(here)
+    missing(r"bench data fetch human-trials", make, here)

@@ -1,10 +1,21 @@
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
+from refusals import missing, refused
 
-from benchmark.errors import MissingStimuli, UnknownName
-from benchmark.stimuli.datasets import open_set
-from benchmark.stimuli.fetch import add
+from benchmark.errors import UnknownName
+from benchmark.settings import Settings
+from benchmark.stimuli import catalogue
+from benchmark.stimuli.catalogue import Entry, find_entry, locate
+from benchmark.stimuli.datasets import open_set, read_names
+from benchmark.stimuli.fetch import add, fetch
 from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.verify import verify
 
 
 def test_a_role_finds_the_set_on_disk_once(conflict, settings):
@@ -17,10 +28,8 @@ def test_a_role_finds_the_set_on_disk_once(conflict, settings):
 
 def test_absent_roles_say_how_to_get_them(settings):
     shelf = Resolver("geirhos16", settings)
-    with pytest.raises(MissingStimuli, match="bench data fetch filled-silhouettes"):
-        shelf.find("silhouettes")
-    with pytest.raises(MissingStimuli, match=r"no stimulus set plays the role 'smell'.*--role smell"):
-        shelf.find("smell")
+    missing("bench data fetch filled-silhouettes", shelf.find, "silhouettes")
+    missing(r"no stimulus set plays the role 'smell'.*--role smell", shelf.find, "smell")
 
 
 def test_an_added_set_plays_its_role(conflict, settings, tmp_path):
@@ -44,3 +53,114 @@ def test_world_sets_are_drawn(settings):
     assert "texture" not in shelf.find("silhouettes").labels
     with pytest.raises(UnknownName, match="world-cue-conflict"):
         open_set("world-cue-conflit", settings)
+
+
+NAME, FILE = "imagenet-val-robustbench", "imagenet_test_image_ids.txt"
+WNIDS = ("n01440764", "n01443537", "n01484850")
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Twelve images in the layout of imagenet-val."""
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        place = tmp_path / "data/imagenet-val" / WNIDS[i % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(place / f"ILSVRC2012_val_{i:08d}.JPEG")
+
+
+def listed(tmp_path, *lines):
+    place = tmp_path / "data" / NAME
+    place.mkdir(parents=True, exist_ok=True)
+    (place / FILE).write_text("\n".join(lines) + "\n")
+
+
+def lines(*numbers):
+    return [f"{WNIDS[i % 3]}/ILSVRC2012_val_{i:08d}.JPEG" for i in numbers]
+
+
+def test_the_named_images_in_the_order_of_their_set(settings, photographs, tmp_path):
+    listed(tmp_path, *lines(7, 0, 4, 2))
+    stimuli = Resolver("imagenet1k", settings).find("natural-robustbench")
+    whole = open_set("imagenet-val", settings)
+    assert stimuli.name == NAME and len(stimuli) == 4
+    assert stimuli.ids == tuple(f"ILSVRC2012_val_{i:08d}.JPEG" for i in (0, 4, 7, 2))
+    assert stimuli.labels["category"].tolist() == [WNIDS[i] for i in (0, 1, 1, 2)]
+    for i, name in enumerate(stimuli.ids):
+        at = whole.ids.index(name)
+        assert np.array_equal(stimuli.decode(i), whole.decode(at))
+        assert stimuli.items[i] == whole.items[at]
+    assert stimuli.digest != whole.digest
+
+
+def test_names_that_the_set_lacks_are_counted(settings, photographs, tmp_path):
+    listed(tmp_path, *lines(0, 40, 41))
+    refused("lacks 2 of the 3 images", open_set, NAME, settings)
+
+
+@pytest.mark.parametrize("text", ["", "a/b.JPEG\na/b.JPEG\n"])
+def test_a_list_must_name_images_each_once(settings, tmp_path, text):
+    listed(tmp_path, *text.splitlines())
+    refused("one a line, each once", read_names, find_entry(NAME, settings), tmp_path / "data" / NAME)
+
+
+def test_a_list_is_added_and_copied_from_a_mirror(settings, photographs, tmp_path):
+    listed(tmp_path, *lines(3))
+    bare = Settings(tmp_path / "other", "unused.db", str(tmp_path / "data"), None)
+    assert add(NAME, tmp_path / "data" / NAME, settings).role == "natural-robustbench"
+    place = fetch(NAME, bare, lambda _: None)
+    assert (Path(place) / FILE).read_text().startswith("n01440764/")
+
+
+NAMES = ("frost2.png", "frost1.png")  # the published order is the catalogue's, not the alphabet's
+
+
+@pytest.fixture
+def frost(settings, draw, monkeypatch):
+    """Two pictures in the data folder, and a catalogue that knows their digests."""
+    paths = [draw(settings.data / "frost" / name, seed=i, size=9) for i, name in enumerate(NAMES)]
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    entry = Entry("frost", "frost", "any", "textures", kind="textures", files=files,
+                  url="http://127.0.0.1:1/create_c", member="ImageNet-C/create_c")  # fmt: skip
+    monkeypatch.setattr(catalogue, "_built_in", lambda: {"frost": entry})
+    return entry
+
+
+def test_textures_come_in_the_catalogue_s_order_in_every_space(frost, settings):
+    shelf = Resolver("imagenet1k", settings)
+    found = shelf.textures("frost")
+    for array, name in zip(found, NAMES, strict=True):
+        assert array.dtype == np.uint8 and array.shape == (9, 9, 3)
+        assert np.array_equal(array, np.asarray(Image.open(settings.data / "frost" / name)))
+    assert shelf.textures("frost") is found
+    assert len(Resolver("world16", settings).textures("frost")) == 2
+
+
+def test_another_picture_under_the_name_is_refused(frost, settings, draw):
+    path = draw(settings.data / "frost" / "frost2.png", seed=77, size=9)
+    refused(r"frost2.png: not the published file.*bench data fetch", Resolver("any", settings).textures, "frost")
+    checked = verify("frost", settings)
+    assert not checked.ok and "frost1.png: 9 x 9 px, as published" in checked.lines
+    path.unlink()
+    refused(r"frost2.png cannot be read", Resolver("any", settings).textures, "frost")
+    assert not verify("frost", settings).ok
+
+
+def test_absent_textures_say_how_to_get_them(settings):
+    missing(r"bench data fetch frost.*bench data add frost", Resolver("imagenet1k", settings).textures, "frost")
+    missing(r"role 'rain'.*--role rain --layout textures", Resolver("imagenet1k", settings).textures, "rain")
+
+
+def test_textures_are_fetched_from_a_mirror_folder_and_checked(frost, settings, tmp_path, draw):
+    mirror = tmp_path / "mirror"
+    (settings.data / "frost").rename(settings.data / "hidden")
+    shutil.copytree(settings.data / "hidden", mirror / "frost")
+    mirrored = replace(settings, mirror=str(mirror))
+    assert fetch("frost", mirrored, lambda line: None) == settings.stimuli / "frost"
+    assert len(Resolver("any", settings).textures("frost")) == 2
+    shutil.rmtree(settings.stimuli / "frost")
+    draw(mirror / "frost" / "frost2.png", seed=5)
+    refused("not the published file", fetch, "frost", mirrored, lambda line: None)
+    assert locate("frost", settings) is None
+    refused(r"create_c/frost2.png: no connection.*holds frost/frost2.png", fetch, "frost", settings, lambda line: None)

@@ -1,16 +1,25 @@
 import pickle
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from refusals import refused
+from refusals import missing, refused
 
 from benchmark.contracts import Stimuli
-from benchmark.errors import StimuliError
-from benchmark.stimuli.datasets import open_set, restrict, seeds_of, subset
+from benchmark.stimuli import image_files
+from benchmark.stimuli.catalogue import find_entry
+from benchmark.stimuli.datasets import find_cells, open_folder, open_set, restrict, sample, seeds_of, shuffled, subset
+from benchmark.stimuli.fetch import add
+from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.image_files import set_digest
+from benchmark.stimuli.items import sample_order
+from benchmark.stimuli.roles import Resolver
+from benchmark.testing import toy_stimuli
 
 
 def made_up(n):
@@ -54,9 +63,7 @@ def test_the_digest_follows_content_names_and_labels(conflict, settings, draw):
 )
 def test_files_that_break_the_layout_are_named(conflict, settings, draw, name, message):
     draw(conflict / name)
-    with pytest.raises(StimuliError, match=message) as error:
-        open_set("cue-conflict", settings)
-    assert name.split("/")[0] in str(error.value)
+    assert name.split("/")[0] in refused(message, open_set, "cue-conflict", settings)
 
 
 def test_an_image_cut_short_is_named_with_the_remedy(conflict, settings):
@@ -120,3 +127,198 @@ def test_seeds_follow_the_item_not_its_place(data):
     assert of_part.tolist() == [int(of_whole[name]) for name in order]
     assert len(set(of_whole.values())) == 30
     assert of_part.tolist() != seeds_of(part, np.arange(len(part)), seed + 1).tolist()
+
+
+@pytest.fixture
+def natural(settings, draw):
+    """Nine images in three classes, as imagenet-val."""
+    folder = settings.data / "imagenet-val"
+    for i in range(9):
+        draw(folder / f"n0000000{i % 3}" / f"ILSVRC2012_val_0000000{8 - i}.png", seed=i)
+    (folder / "n00000000" / "notes.txt").write_text("not an image")
+    (folder / "n00000000" / ".hidden.png").write_text("not an image")
+    (folder / ".cache").mkdir()
+    (folder / "empty").mkdir()
+    return folder
+
+
+def test_images_come_by_class_then_name(natural, settings):
+    stimuli = open_set("imagenet-val", settings)
+    numbers = [int(name[15:23]) for name in stimuli.ids]
+    assert numbers == [2, 5, 8, 1, 4, 7, 0, 3, 6]
+    assert stimuli.labels["category"].tolist() == [f"n0000000{i}" for i in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
+    assert stimuli.whole == 50000
+    again = pickle.loads(pickle.dumps(stimuli))
+    assert np.array_equal(again.decode(4), stimuli.decode(4)) and list(again.items) == list(stimuli.items)
+
+
+def test_a_limit_reads_no_other_file(natural, settings, monkeypatch):
+    part = sample(open_set("imagenet-val", settings), 4)
+    seen = []
+    read = image_files.file_digest
+    monkeypatch.setattr(image_files, "file_digest", lambda path: (seen.append(Path(path).name), read(path))[1])
+    fresh = replace(settings, home=settings.home / "other")
+    entry = find_entry("imagenet-val", settings)
+    limited = open_folder(entry, natural, fresh, limit=4)
+    assert tuple(seen) == limited.ids == part.ids
+    assert (limited.digest, limited.whole) == (part.digest, part.whole)
+    assert np.array_equal(limited.decode(3), part.decode(3))
+    seen.clear()
+    assert Resolver("imagenet1k", fresh, limit=4).find("natural").digest == part.digest
+    whole = open_folder(entry, natural, fresh, limit=90)
+    assert whole.digest == open_set("imagenet-val", settings).digest
+
+
+def test_names_that_repeat_over_classes_carry_their_class(settings, draw, tmp_path):
+    for i, (category, name) in enumerate((("n00000001", "b"), ("n00000001", "a"), ("n00000000", "a"))):
+        draw(tmp_path / "r" / category / f"{name}.png", seed=i)
+    add("renditions", tmp_path / "r", settings)
+    stimuli = open_set("renditions", settings)
+    assert stimuli.ids == ("n00000000/a.png", "n00000001/a.png", "n00000001/b.png")
+    assert len(set(stimuli.items)) == 3
+    assert not np.array_equal(stimuli.decode(0), stimuli.decode(1))
+
+
+@pytest.fixture
+def tree(settings, draw):
+    """tree(*cells): imagenet-c in the data folder, six images in three classes per cell, pixels of their own."""
+
+    def make(*cells, images=6, root=None):
+        folder = root or settings.data / "imagenet-c"
+        for cell in cells:
+            for i in range(images):
+                name = f"n0000000{i % 3}/ILSVRC2012_val_0000000{i}.png"
+                draw(folder / cell / name, seed=crc32(f"{cell} {i}".encode()))
+        return folder
+
+    return make
+
+
+def test_cells_come_in_the_published_order_with_or_without_groups(tree, settings, tmp_path):
+    grouped = tree("noise/shot_noise/2", "noise/gaussian_noise/10", "noise/gaussian_noise/2", "blur/zoom_blur/1",
+                   "extra/saturate/1", "extra/aaa_of_ones_own/0.5")  # fmt: skip
+    expected = ["gaussian_noise/2", "gaussian_noise/10", "shot_noise/2", "zoom_blur/1", "saturate/1",
+                "aaa_of_ones_own/0.5"]  # fmt: skip
+    parts = Resolver("imagenet1k", settings).parts("imagenet-c")
+    assert list(parts) == expected and len(parts) == 6
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for corruption in (grouped / "noise", grouped / "blur", grouped / "extra"):
+        for place in corruption.iterdir():
+            place.rename(flat / place.name)
+    assert [cell.name for cell in find_cells(find_entry("imagenet-c", settings), flat)] == expected
+    deeper = tmp_path / "deeper" / "imagenet-c" / "all"
+    deeper.parent.mkdir(parents=True)
+    flat.rename(deeper)
+    assert len(find_cells(find_entry("imagenet-c", settings), tmp_path / "deeper")) == 6
+
+
+def test_each_cell_is_a_set_of_its_own(tree, settings):
+    folder = tree("fog/1", "fog/2")
+    parts = Resolver("imagenet1k", settings).parts("imagenet-c")
+    first, second = parts["fog/1"], parts["fog/2"]
+    assert (first.name, first.space, first.whole) == ("imagenet-c fog/1", "imagenet1k", 50000)
+    assert first.digest != second.digest and first.ids is second.ids
+    assert first.labels["category"] is second.labels["category"]
+    assert parts["fog/1"] is first
+    from PIL import Image
+
+    for stimuli, cell in ((first, "fog/1"), (second, "fog/2")):
+        for i, (name, category) in enumerate(zip(stimuli.ids, stimuli.labels["category"], strict=True)):
+            assert np.array_equal(stimuli.decode(i), np.asarray(Image.open(folder / cell / category / name)))
+    with pytest.raises(KeyError):
+        parts["fog/3"]
+
+
+def test_a_limit_shows_the_same_images_in_every_cell(tree, settings, draw):
+    folder = tree("fog/1", "fog/2", "snow/1")
+    next((folder / "fog" / "2").rglob("*00000003.png")).unlink()
+    draw(folder / "snow" / "1" / "n00000001" / "ILSVRC2012_val_00000009.png")
+    next((folder / "snow" / "1").rglob("*00000001.png")).rename(
+        folder / "snow" / "1" / "n00000002" / "ILSVRC2012_val_00000001.png"
+    )  # the same name in another class is another image
+    whole = Resolver("imagenet1k", settings).parts("imagenet-c")
+    assert {name: len(part) for name, part in whole.items()} == {"snow/1": 7, "fog/1": 6, "fog/2": 5}
+    for limit, expected in ((2, (4, 0)), (4, (0, 4, 2, 5)), (99, (0, 4, 2, 5))):
+        parts = Resolver("imagenet1k", settings, limit=limit).parts("imagenet-c")
+        names = {part.ids for part in parts.values()}
+        assert names == {tuple(f"ILSVRC2012_val_0000000{i}.png" for i in expected)}
+        for name, part in parts.items():
+            at = [whole[name].ids.index(one) for one in part.ids]
+            assert list(part.items) == [whole[name].items[i] for i in at]
+            assert all(np.array_equal(part.decode(k), whole[name].decode(i)) for k, i in enumerate(at))
+
+
+def test_absent_cells_say_where_to_get_them(settings, tmp_path):
+    shelf = Resolver("imagenet1k", settings)
+    missing(r"bench data fetch imagenet-c.*data add imagenet-c FOLDER", shelf.parts, "imagenet-c")
+    missing(r"in cells plays the role 'smog'.*--layout cells", shelf.parts, "smog")
+    missing("in cells plays the role 'natural'", shelf.parts, "natural")
+    missing("in the space 'geirhos16'", Resolver("geirhos16", settings).parts, "imagenet-c")
+    (tmp_path / "none" / "fog").mkdir(parents=True)
+    refused("no cells of 'imagenet-c'", add, "imagenet-c", tmp_path / "none", settings)
+
+
+def spreads(column, levels):
+    """Largest less smallest count of a level in each front part of a column [n]."""
+    counts = np.cumsum(column[:, None] == np.array(levels), axis=0)
+    return np.ptp(counts, axis=1)
+
+
+def designed(*sizes, each=10):
+    """Names and columns of a crossed design, sorted as folders are."""
+    cells = np.indices((*sizes, each)).reshape(len(sizes) + 1, -1)[:-1]
+    names = ("category", "condition", "texture")
+    labels = {name: column.astype(str) for name, column in zip(names, cells, strict=False)}
+    return [f"{i:05d}.png" for i in range(cells.shape[1])], labels
+
+
+@pytest.mark.parametrize("name", ["cue-conflict", "natural", "cue-conflict-alpha0", "edges"])
+def test_every_number_of_images_is_balanced_to_within_one(name):
+    labels = shuffled(generated_set(f"world-{name}")).labels
+    for column in {"category", "texture"} & set(labels):
+        assert spreads(labels[column], np.unique(labels[column])).max() == 1
+
+
+def test_n_images_are_contained_in_more_and_in_what_a_protocol_shows_of_them():
+    whole = generated_set("world-natural")
+    before = set()
+    for limit in (1, 15, 16, 100, 300, 479):
+        part = sample(whole, limit)
+        assert before < set(part.ids) and len(part) == limit and part.whole == 480
+        assert set(subset(part, 64).ids) == set(part.ids[:64])
+        before = set(part.ids)
+    assert sample(whole, 480) is whole
+
+
+def test_levels_of_unequal_size_are_shown_in_proportion():
+    """Few images of 900 and 100 must not become half and half: a mean over them would be of another set."""
+    labels = {"category": np.array(["a"] * 900 + ["b"] * 100)}
+    order = sample_order([f"{i}.png" for i in range(1000)], labels, 1000)
+    rare = np.cumsum(np.array(order) >= 900)
+    assert np.abs(rare - np.arange(1, 1001) / 10).max() <= 1
+
+
+def test_the_order_follows_names_not_places():
+    ids, labels = designed(5, 4)
+    back = {name: column[::-1] for name, column in labels.items()}
+    turned = sample_order(ids[::-1], back, 30)
+    assert [ids[::-1][i] for i in turned] == [ids[i] for i in sample_order(ids, labels, 30)]
+    assert len(set(sample_order([f"x{i}" for i in range(9)], {}, 4))) == 4
+
+
+def test_shuffled_stimuli_come_in_the_order_that_a_limit_cuts():
+    plain = toy_stimuli("natural", size=200)
+    mixed = shuffled(plain)
+    assert sorted(mixed.ids) == sorted(plain.ids) and mixed.ids[:50] == sample(plain, 50).ids
+    assert mixed.digest != plain.digest
+    assert mixed.name == "toy-natural (shuffled)" and mixed.whole == 200
+    for i in (0, 57, 199):
+        at = plain.ids.index(mixed.ids[i])
+        assert mixed.items[i] == plain.items[at]
+        assert mixed.labels["category"][i] == plain.labels["category"][at]
+        assert np.array_equal(mixed.decode(i), plain.decode(at))
+    part = sample(plain, 50)
+    assert shuffled(part).ids == part.ids
+    nothing = replace(plain, ids=(), items=(), labels={"category": np.zeros(0, dtype=str)})
+    assert not len(shuffled(nothing)) and sample(nothing, 3) is nothing

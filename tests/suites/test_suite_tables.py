@@ -25,13 +25,10 @@ TABLES = {
         observed_consistency higher shown - 0..1 -
         accuracy_difference lower shown - 0..1 -
         ood_accuracy higher shown 0.0625 0..1 -
-        human_error_consistency none hidden - - -
         margin_consistency higher hidden 0 -1..1 -
         contrast_accuracy higher hidden 0.0625 0..1 contrast
         cue_conflict_accuracy higher hidden 0.0625 0..1 cue-conflict
-        threshold none hidden - - -
         response_entropy none hidden 4 - -
-        largest_share none hidden - - -
     """,
     "corruption": """
         corruption_accuracy higher headline - - natural
@@ -40,34 +37,22 @@ TABLES = {
         mce lower shown - - natural
         mce_partial lower shown - - natural
         relative_mce lower shown - - natural
-        mce_measured lower hidden - - natural
-        relative_mce_measured lower hidden - - natural
-        mean_error lower hidden - - natural
         noise_accuracy higher shown - - natural
         blur_accuracy higher shown - - natural
         weather_accuracy higher shown - - natural
         digital_accuracy higher shown - - natural
         flip_consistency higher shown - - natural
         unseen_accuracy higher shown - - natural
-        top5_accuracy higher hidden - - natural
-        clean_top5_accuracy higher hidden - - natural
         accuracy16 higher hidden 0.0625 - natural
         clean_accuracy16 higher hidden 0.0625 - natural
     """,
     "adversarial": """
         robust_accuracy higher headline - - natural
         robust_linf_1 higher shown - - natural
-        robust_linf_8 higher hidden - - natural
         robust_l2_1 higher shown - - natural
         clean_accuracy higher shown - - natural
         auc_linf higher shown - 0..1 natural
-        median_linf higher hidden - - natural
-        beyond_ce_linf none hidden - - natural
         auc_l2 higher shown - 0..1 natural
-        median_l2 higher hidden - - natural
-        beyond_ce_l2 none hidden - - natural
-        fgsm_accuracy higher hidden - - natural
-        gradient_passes none hidden - - natural
     """,
     "saliency": """
         object_reliance higher headline 0 -1..1 -
@@ -86,7 +71,6 @@ TABLES = {
         object_auc_excess_alpha1 higher hidden 0 -1..1 cue-conflict-alpha1
         grad_image_cos none hidden - 0..1 -
         grad_high_frequency none hidden - 0..1 -
-        grad_tv none hidden - - -
         grad_gini none hidden - 0..1 -
     """,
 }

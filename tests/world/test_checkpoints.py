@@ -16,7 +16,6 @@ FOLDER = Path(registry.__file__).parent / "world_checkpoints"
 DETECTOR = FOLDER / "world-detector-0.safetensors"
 READERS = FOLDER / "world-readers.safetensors"
 PATHS = sorted(set(FOLDER.glob("*.safetensors")) - {DETECTOR, READERS})
-RECIPES = ("standard", "stylised", "standard-stylised", "adversarial", "salt-and-pepper", "uniform-noise")
 COUNT = 240  # stimuli per set: fifteen of each category, or one of each conflicting pair
 
 
@@ -54,12 +53,6 @@ def shape_bias(path):
     given = answers(path, world_set.name)
     shape, texture = share(given, world_set.shape), share(given, world_set.texture)
     return shape / (shape + texture)
-
-
-def test_every_recipe_is_there():
-    names = {path.stem.removeprefix("world-").rsplit("-", 1)[0] for path in PATHS}
-    assert names == set(RECIPES)
-    assert sum(path.stat().st_size for path in PATHS) < 5_000_000
 
 
 @pytest.mark.slow

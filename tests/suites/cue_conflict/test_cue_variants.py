@@ -1,15 +1,11 @@
 """Frequency conflict and configural shape: sets, scores by hand, and observers that are known to read one cue."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from benchmark.contracts import Trials
 from benchmark.errors import MissingStimuli
-from benchmark.stimuli.datasets import _pick, seeds_of
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.datasets import _pick
 from benchmark.testing.toys import ToyShelf, toy_stimuli
 from suites.cue_conflict import SUITE
 from suites.cue_conflict.configural import CONFIGURAL
@@ -93,42 +89,3 @@ def test_variants_and_their_plans():
     }
     shapes = CONFIGURAL.plan(None, ToyShelf("geirhos16")).blocks
     assert [block.condition for block in shapes] == ["whole", "fragmented", "frankenstein", "inverted"]
-
-
-@pytest.mark.slow
-def test_a_shape_reader_sees_configurations_and_a_texture_reader_does_not():
-    """Silhouettes of the built-in world: a simulated person who matches outlines, and a bag of 8 x 8 px cells."""
-    import torch
-
-    sys.path.insert(0, str(Path(__file__).parents[1] / "corruption"))
-    from cue_readers import READERS
-
-    from benchmark.stimuli.world.sets import CATEGORIES
-
-    source = generated_set("world-silhouettes")
-    index = np.arange(0, len(source), 2)
-    images = torch.from_numpy(np.stack([source.decode(i) for i in index])).permute(0, 3, 1, 2).float() / 255
-    category, names = source.labels["category"][index], np.array(source.ids)[index]
-    for cue, sensitive in (("shape", True), ("texture", False)):
-        tables = []
-        for block in CONFIGURAL.plan(None, WorldShelf(source)).blocks:
-            shown = block.transform.apply(images, seeds_of(source, index, 0))
-            pixels = (shown * 255).round().byte().permute(0, 2, 3, 1).numpy()
-            answers = np.array(CATEGORIES)[READERS[cue](pixels)]
-            rows = {"condition": np.full(len(index), block.condition), "stimulus": names, "response": answers}
-            tables.append({"role": np.full(len(index), "silhouettes"), "category": category, **rows})
-        columns = {name: np.concatenate([part[name] for part in tables]) for name in tables[0]}
-        score = by_name(SHAPES(None, Trials(columns)))["configural_sensitivity", ""]
-        assert (score.low > 0.05) if sensitive else (score.low <= 0 <= score.high)
-
-
-class WorldShelf(ToyShelf):
-    """A shelf of one set."""
-
-    def __init__(self, source):
-        super().__init__(source.space)
-        self.source = source
-
-    def find(self, role):
-        assert role == "silhouettes"
-        return self.source

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from jackknives import spread
+from jackknives import crossed
+from scipy import stats
 from straight import kappa
 
 from benchmark.stats.agreement import pairwise
@@ -42,32 +43,21 @@ def test_row_zero_is_the_sample(answers):
 
 @pytest.mark.slow
 def test_spread_is_that_of_jackknives_of_images_and_people(answers):
-    """Without noise of images in what people differ by, and with the tails of Student's t."""
+    """With the tails of Student's t."""
     right = answers.conditions[0].right
-    n, k = 80, 4
 
-    def network(rows, who):
-        return np.mean([kappa(rows[:, 0], rows[:, i]) for i in who])
+    def network(kept, who):
+        return np.mean([kappa(right[kept, 0], right[kept, i]) for i in who])
 
-    def group(rows, who):
-        return np.mean([kappa(rows[:, i], rows[:, j]) for i in who for j in who if i < j])
+    def group(kept, who):
+        return np.mean([kappa(right[kept, i], right[kept, j]) for i in who for j in who if i < j])
 
     draws = draw(answers, 4000)
     pairs = draws.pairs["c50"]["error_consistency"]
-    for value, values in (
-        (network, mean_of_people(pairs[:, 0, 1:], draws.people)),
-        (group, pairs_among(pairs[:, 1:, 1:], draws.people)),
-    ):
-        everybody = [1, 2, 3, 4]
-        fewer = [everybody[:i] + everybody[i + 1 :] for i in range(k)]
-        without = np.array([[value(np.delete(right, i, axis=0), who) for i in range(n)] for who in [everybody, *fewer]])
-        of_people = spread(np.array([value(right, who) for who in fewer]))
-        noise = sum(spread(x) for x in without[1:] - without[1:].mean(axis=0)) * (k - 1) / k
-        rng = np.random.default_rng(1)
-        effects = np.sqrt(np.maximum(0, of_people * (k - 1) / rng.chisquare(k - 1, 4000) - noise))
-        loop = rng.normal(0, spread(without[0]) ** 0.5, 4000) + effects * rng.normal(size=4000)
-        low, high = interval(values)
-        assert high - low == pytest.approx(np.ptp(np.quantile(loop, [0.025, 0.975])), rel=0.15)
+    of_network, of_group = mean_of_people(pairs[:, 0, 1:], draws.people), pairs_among(pairs[:, 1:, 1:], draws.people)
+    for value, values in ((network, of_network), (group, of_group)):
+        se, df = crossed(value, 80, [1, 2, 3, 4])
+        assert np.ptp(interval(values)) == pytest.approx(2 * stats.t.ppf(0.975, df) * se, rel=0.1)
 
 
 def test_people_who_differ_and_images_without_noise_give_students_t():

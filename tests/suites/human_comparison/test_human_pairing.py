@@ -9,7 +9,6 @@ from scipy import stats
 from straight import MEASURES, kappa
 
 from benchmark.leaderboard.consistency import difference_table
-from benchmark.stats.clusters import Variance, crossed_variance
 from benchmark.stats.comparisons import Comparison
 from benchmark.stats.power import power_of
 from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
@@ -165,26 +164,6 @@ def test_without_people_there_is_a_reason(make):
     assert all(c.difference is None and c.reason for c in compare_pair(a, b, {}))
     alone = compare_pair(a, None, people_of(two))  # of two people there is one pair: no spread of it
     assert all(c.reason.startswith("fewer than three people") for c in alone)
-
-
-def test_variances_of_images_and_people_add_less_the_noise_that_both_hold():
-    rng = np.random.default_rng(4)
-    images, persons = rng.normal(size=30), rng.normal(size=(30, 4)) / 20
-    persons -= persons.mean(axis=0)
-    people = np.array([0.5, -0.3, 0.1, -0.3])
-    v_images = (images**2).sum() * 30 / 29
-    apart = persons - persons.mean(axis=1, keepdims=True)
-    noise = (apart**2).sum() * 30 / 29 * 4 / 3
-    spread = 4 / 3 * (0.25 + 0.09 + 0.01 + 0.09)
-    total = v_images + spread - noise
-    found = crossed_variance(images, persons, people)
-    assert found.value == pytest.approx(total)
-    wide = spread * 1.8164966  # 1 + sqrt(2/3): one standard error of a variance of four people more
-    df = (v_images + wide - noise) ** 2 / (v_images**2 / 29 + wide**2 / 3)
-    assert found.df == pytest.approx(df)
-    nothing = crossed_variance(images, persons, people * 0)  # never less than the images' own
-    assert nothing.value == pytest.approx(v_images)
-    assert crossed_variance(images, persons[:, :1], people[:1]) == Variance(pytest.approx(v_images), 29)
 
 
 def test_all_pairs_at_once_are_each_pair_by_itself(make, join):
