@@ -23,7 +23,7 @@ slow *words:
 lowest *words:
     uv venv --quiet --allow-existing --python 3.11 .lowest-venv
     uv pip install --quiet --python .lowest-venv --resolution lowest-direct --editable .
-    uv pip install --quiet --python .lowest-venv pytest pytest-xdist hypothesis scikit-learn statsmodels
+    uv pip install --quiet --python .lowest-venv pytest pytest-xdist hypothesis scikit-learn
     .lowest-venv/bin/python -m pytest -n 2 --dist loadfile {{words}}
 
 # the large batches of the fuzzers, with counts

@@ -83,10 +83,7 @@ def exemplar_pair(make, shapes, textures, each):
     shape, texture = np.arange(n) % shapes, (np.arange(n) // shapes + np.arange(n)) % textures
     taste = rng.random(shapes)[shape]
     pulled = "".join("s" if rng.random() < taste[k] else "t" for k in range(n))
-    labels = {
-        "shape_exemplar": np.char.add("cat", shape.astype(str)),
-        "texture_exemplar": np.char.add("oven", texture.astype(str)),
-    }
+    labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
     both = make(pulled), make(draw(rng, n, 0.3, 0.5))
     return [Trials({**t.columns, **labels}) for t in both]
 
@@ -213,12 +210,8 @@ def test_a_table_is_adjusted_and_verdicts_follow():
     missing = Comparison("m", reason="no trial in common", verdict="not compared: no trial in common")
     rows = [item(30, 15), missing, item(40, 12), item(20, 17)]  # p .0253, .0001, .6219
     table = adjust(rows)
-    assert [row.p_holm for row in table] == [
-        pytest.approx(0.050695, abs=1e-5),
-        None,
-        pytest.approx(0.000312, abs=1e-5),
-        pytest.approx(0.621873, abs=1e-5),
-    ]
+    assert table[1].p_holm is None
+    assert [table[i].p_holm for i in (0, 2, 3)] == pytest.approx([0.050695, 0.000312, 0.621873], abs=1e-5)
     assert rows[0].verdict == "a is higher" and rows[0].low > 0
     assert table[0].verdict.startswith("inconclusive at n=320 (+- 0.0")
     assert table[1] == missing

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.contracts import Metric, Trials
+from benchmark.contracts import Trials
 from benchmark.stats import compare_ratio
 from benchmark.stats.differences import Discordant, Studentised
 from benchmark.stats.power import assumed, detectable, needed, power_of
@@ -63,17 +63,9 @@ def test_what_does_not_vary_shows_nothing():
 
 
 SHAPES, TEXTURES = 40, 32
-BIAS = Metric(
-    "shape_bias",
-    "shape bias",
-    "S / (S + T)",
-    role="cue",
-    ratio=lambda t: (t["response"] == "s", t["response"] != "-"),
-    clusters=lambda t: {"shape": t["shape"], "texture": t["texture"]},
-)
 
 
-def conflicts(rng, shapes, textures, leans, density=1 / 6):
+def conflicts(make, rng, shapes, textures, leans, density=1 / 6):
     """Two observers on images of crossed shapes and textures, of which `density` are there; what leads them, an
     exemplar's strength, they share in part. leans: how far each leans to shape."""
     shape, texture = (part.ravel() for part in np.mgrid[:shapes, :textures])
@@ -84,19 +76,18 @@ def conflicts(rng, shapes, textures, leans, density=1 / 6):
     for lean in leans:
         own = strength + rng.normal(0, 1, len(names)) + lean
         response = np.where(rng.random(len(names)) < 0.2, "-", np.where(own > 0, "s", "t"))
-        labels = {"shape": shape.astype(str), "texture": texture.astype(str), "response": response}
-        blank = {name: np.full(len(names), value) for name, value in (("role", "cue"), ("condition", ""))}
-        yield Trials({**blank, "stimulus": names, **labels})
+        exemplars = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
+        yield Trials({**make(response, names).columns, **exemplars})
 
 
 @pytest.mark.slow
-def test_a_ratio_over_shapes_and_textures_is_seen_as_often_as_simulated():
+def test_a_ratio_over_shapes_and_textures_is_seen_as_often_as_simulated(bias, make):
     """Of twice as many; of 400 simulations a share of .8 has a standard error of .02: three of them, and of 60 pilots
     .02. As many as planned would be seen in .5."""
     rng, leans, times = np.random.default_rng(0), (0.3, 0.0), 2
-    whole = compare_ratio(BIAS, *conflicts(rng, 600, 480, leans))  # the truth, nearly
-    pilots = [compare_ratio(BIAS, *conflicts(rng, SHAPES, TEXTURES, leans)) for _ in range(60)]
+    whole = compare_ratio(bias, *conflicts(make, rng, 600, 480, leans))  # the truth, nearly
+    pilots = [compare_ratio(bias, *conflicts(make, rng, SHAPES, TEXTURES, leans)) for _ in range(60)]
     foretold = np.mean([power_of(pilot.test, whole.difference, times=times) for pilot in pilots])
     sizes = SHAPES * times, TEXTURES * times
-    runs = [compare_ratio(BIAS, *conflicts(rng, *sizes, leans, 1 / 6 / times)).p < 0.05 for _ in range(400)]
+    runs = [compare_ratio(bias, *conflicts(make, rng, *sizes, leans, 1 / 6 / times)).p < 0.05 for _ in range(400)]
     assert foretold == pytest.approx(np.mean(runs), abs=0.08)

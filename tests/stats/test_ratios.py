@@ -7,26 +7,8 @@ import pytest
 from scipy import stats
 
 from benchmark.contracts import Trials
-from benchmark.stats import mean_interval, ratio_score
-
-SHAPE = (829, 907, 1006, 727, 1017, 976, 906, 928, 1031, 909)
-TEXTURE = (33, 54, 34, 64, 38, 24, 57, 41, 14, 39)
-PEOPLE = (0.9617, 0.9438, 0.9673, 0.9191, 0.9640, 0.9760, 0.9408, 0.9577, 0.9866, 0.9589)
-
-
-def answered(make, shape, texture):
-    return make("s" * shape + "t" * texture + "-" * (1200 - shape - texture))
-
-
-def test_published_shape_bias_of_ten_people(bias, make):
-    scores = [ratio_score(bias, answered(make, s, t)) for s, t in zip(SHAPE, TEXTURE, strict=True)]
-    values = [score.value for score in scores]
-    assert np.round(values, 4).tolist() == list(PEOPLE)
-    assert round(float(np.mean(values)), 4) == 0.9576
-    assert round(float(np.std(values, ddof=1)), 4) == 0.0191
-    assert round(sum(SHAPE) / (sum(SHAPE) + sum(TEXTURE)), 4) == 0.9587
-    low, high = mean_interval(values)
-    assert (round(low, 4), round(high, 4)) == (0.9439, 0.9713)
+from benchmark.stats import clustered_variance, clustered_wilson, ratio_score, shared_clusters
+from benchmark.stats.clusters import Variance, crossed_variance
 
 
 def test_a_score_of_a_condition_is_of_its_trials(bias, make):
@@ -96,3 +78,106 @@ def test_numbers_with_bounds_stay_within_them(accuracy, make):
     assert score.method == "wilson (by stimulus)"
     # Wilson's interval of .97 with n = .97 * .03 / .03^2 = 32 1/3 and t(19) = 2.0930
     assert (score.low, score.high) == pytest.approx((0.83257, 0.99527), abs=1e-4)
+
+
+SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
+
+
+def with_exemplars(trials, shape, texture):
+    return Trials({**trials.columns, SHAPE: np.array(shape), TEXTURE: np.array(texture)})
+
+
+def test_a_variance_by_hand():
+    # Two shapes (rows) x three textures. Sums: shapes 3, -3; textures 1, 2, -3; cells as they are.
+    influence = np.array([[2.0, 1.0, 0.0], [-1.0, 1.0, -3.0]]).ravel()
+    shape, texture = np.repeat(["a", "b"], 3), np.tile(["x", "y", "z"], 2)
+    # shapes: 18 * 2/1 = 36; textures: 14 * 3/2 = 21; cells: 16 * 6/5 = 19.2
+    found = clustered_variance(influence, [shape, texture])
+    assert found.value == pytest.approx(36 + 21 - 19.2)
+    assert found.df == 1
+    assert clustered_variance(influence, [texture]).value == pytest.approx(21)
+    assert clustered_variance(influence, [texture]).df == 2
+
+
+def test_the_variance_is_never_below_that_of_single_stimuli():
+    influence = np.array([1.0, -1.0, -1.0, 1.0])  # every shape and texture sums to 0
+    found = clustered_variance(influence, [np.array(list("aabb")), np.array(list("xyxy"))])
+    assert found.value == pytest.approx(4 * 4 / 3)
+
+
+def test_people_never_lessen_what_images_leave_open_and_of_one_nothing_is_known():
+    images, persons = np.random.default_rng(4).normal(size=30), np.random.default_rng(5).normal(size=(30, 4)) / 20
+    alone = pytest.approx((images**2).sum() * 30 / 29)
+    assert crossed_variance(images, persons - persons.mean(axis=0), np.zeros(4)).value == alone
+    assert crossed_variance(images, persons[:, :1], np.array([0.5])) == Variance(alone, 29)
+
+
+def test_the_interval_is_wilson_with_the_sample_size_of_that_variance():
+    found = clustered_variance(np.array([0.02, 0.01, -0.03, 0.0]), [np.array(list("abcd"))])
+    # V = 0.0014 * 4/3; n = .3 * .7 / V = 112.5; t(3) = 3.18245
+    low, high = clustered_wilson(0.3, found)
+    t, n = 3.1824463, 112.5
+    middle = (0.3 * n + t**2 / 2) / (n + t**2)
+    half = t / (n + t**2) * np.sqrt(n * 0.21 + t**2 / 4)
+    assert (low, high) == pytest.approx((middle - half, middle + half), rel=1e-6)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, (0.0, 0.27753)), (1.0, (0.72247, 1.0))])
+def test_without_spread_each_cluster_of_the_smaller_factor_is_one_trial(value, expected):
+    shape, texture = np.arange(20), np.arange(20) % 10
+    found = clustered_variance(np.zeros(20), [shape, texture])
+    assert clustered_wilson(value, found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_stimulus_without_a_level_is_a_cluster_of_its_own(bias, make):
+    trials = with_exemplars(make("sstts"), ["a", "a", "", "", "b"], [""] * 5)
+    clusters = shared_clusters(bias, trials)
+    assert list(clusters) == [SHAPE]
+    assert len(np.unique(clusters[SHAPE])) == 4
+
+
+def test_a_metric_may_name_its_clusters(bias, make):
+    trials = make("sstt", ["a1", "a2", "b1", "b2"])
+    named = replace(bias, clusters=lambda t: {"letter": np.array([n[0] for n in t["stimulus"]])})
+    assert shared_clusters(named, trials)["letter"].tolist() == ["a", "a", "b", "b"]
+    assert ratio_score(named, trials).method == "wilson, clustered (2 letters)"
+
+
+def test_a_number_with_bounds_keeps_its_interval_within(bias, make):
+    trials = with_exemplars(make("sstt"), list("aabb"), [""] * 4)
+    marks = replace(bias, ratio=lambda t: (np.array([9.0, 8.0, 10.0, 10.0]), np.ones(4)))
+    free, held = (ratio_score(one, trials) for one in (marks, replace(marks, bounds=(0.0, 10.0))))
+    assert free.high > 10
+    assert (held.value, held.method) == (9.25, "wilson, clustered (2 shapes)")
+    # Of 10, value .925; the shapes pull it by -/+ .0375: V = 2 * 2 * .0375^2; t(1) = 12.7062
+    n, t = 0.925 * 0.075 / (4 * 0.0375**2), 12.7062047
+    middle = (0.925 + t**2 / (2 * n)) / (1 + t**2 / n)
+    half = t * np.sqrt(0.925 * 0.075 / n + t**2 / (4 * n**2)) / (1 + t**2 / n)
+    assert (held.low, held.high) == pytest.approx((10 * (middle - half), 10 * (middle + half)))
+    assert 0 < held.low < 9.25 < held.high < 10
+
+
+def test_three_textures_do_not_stretch_an_interval_by_the_t_quantile_of_two(bias, make):
+    """V and its degrees of freedom by loops; Wilson's form around the share. Two degrees of freedom have t = 4.30."""
+    rng = np.random.default_rng(4)
+    shape, texture = np.repeat(np.arange(40), 3).astype(str), np.tile(np.arange(3), 40).astype(str)
+    answers = np.where(rng.random(120) < rng.beta(2, 3, 40)[np.repeat(np.arange(40), 3)], "s", "t")
+    labels = {"shape_exemplar": shape, "texture_exemplar": texture}
+    score = ratio_score(bias, Trials({**make("".join(answers)).columns, **labels}))
+    p, adds = (answers == "s").mean(), ((answers == "s") - (answers == "s").mean()) / 120
+
+    def of(names):
+        sums = np.array([adds[names == one].sum() for one in set(names)])
+        return (sums**2).sum() * len(sums) / (len(sums) - 1), len(sums) - 1
+
+    single, each = of(np.arange(120).astype(str))[0], [of(shape), of(texture)]
+    wide = [(v * (1 + (2 / df) ** 0.5), df) for v, df in each]
+    variance = single + sum(max(0, v - single) for v, _ in each)
+    at_wide = single + sum(max(0, v - single) for v, _ in wide)
+    df = at_wide**2 / sum(v**2 / df for v, df in wide)
+    assert 2 < df < 80
+    z2, n = stats.t.ppf(0.975, df) ** 2, p * (1 - p) / variance
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = (z2 * (p * (1 - p) / n + z2 / (4 * n * n))) ** 0.5 / (1 + z2 / n)
+    assert (score.low, score.high) == pytest.approx((middle - half, middle + half), rel=1e-6)
+    assert score.flags == ("3 textures only: the interval may be wider than it must",)

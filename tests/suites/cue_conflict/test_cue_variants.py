@@ -1,15 +1,132 @@
-"""Frequency conflict and configural shape: sets, scores by hand, and observers that are known to read one cue."""
+"""Reciprocal ranks of shape and texture among all classes, frequency conflict and configural shape: by hand, and on the
+world's observers."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from benchmark.contracts import Trials
-from benchmark.errors import MissingStimuli
+from benchmark import api
+from benchmark.contracts import Block, Trials
+from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.stimuli.datasets import _pick
-from benchmark.testing.toys import ToyShelf, toy_stimuli
+from benchmark.testing import ToyShelf, check_suite, toy_stimuli
+from registry.labels import built_in_space
 from suites.cue_conflict import SUITE
 from suites.cue_conflict.configural import CONFIGURAL
 from suites.cue_conflict.frequency import FREQUENCY, hybrids
+from suites.cue_conflict.ranks import RANKS, observe, reciprocal_ranks, refined_classes
+
+
+class View:
+    """Logits of a network with ImageNet's classes."""
+
+    def __init__(self, logits, role, **labels):
+        self.logits = torch.from_numpy(np.asarray(logits, dtype=np.float32))
+        self.block = Block(ToyShelf("imagenet1k").find("natural"), role=role)
+        self.labels = {name: np.array(values) for name, values in labels.items()}
+        self.categories = built_in_space("imagenet1k").classes
+        self.outputs = tuple((at,) for at in range(1000))
+        self.responses = np.array([self.categories[i] for i in self.logits.argmax(1).tolist()])
+
+
+def test_keeps_the_contract():
+    assert [check for check in check_suite(RANKS) if not check.ok] == []
+    assert SUITE.variants["ranks"] is RANKS
+
+
+def test_ranks_are_those_of_a_sorted_list():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(6, 40))
+    members = [rng.choice(40, size, replace=False) for size in (1, 2, 5, 1, 3, 40)]
+    for found, values, own in zip(reciprocal_ranks(logits, members), logits, members, strict=True):
+        order = np.argsort(-values).tolist()
+        assert found == pytest.approx(1 / (1 + min(order.index(i) for i in own)))
+
+
+def test_equal_ones_share_the_mean_of_their_places_and_nothing_has_no_rank():
+    found = reciprocal_ranks(np.array([[1.0, 0, 0, 0], [1, 1, 0, 0], [3, 2, 1, 0]]), [[2], [1], []])
+    assert found[:2] == pytest.approx([1 / 3, 1 / 1.5]) and np.isnan(found[2])
+
+
+def test_folders_of_one_cue_are_ranked_among_imagenets_classes():
+    classes, place = refined_classes(), {wnid: at for at, wnid in enumerate(built_in_space("imagenet1k").classes)}
+    assert [len(classes[cue]) for cue in ("shape", "texture")] == [10, 10]
+    assert all(wnid in place for own in classes.values() for wnids in own.values() for wnid in wnids)
+    logits = np.tile(-np.arange(1000.0), (3, 1))
+    logits[0, place["n03196217"]] = 1e6  # a digital clock is a clock
+    found = observe(None, View(logits, "refined-shape", named=["clock", "balloon", "clock"]))
+    expected = [1, 1 / (1 + place["n02782093"]), 1 / (1 + place["n02708093"])]
+    assert found["shape_reciprocal_rank"] == pytest.approx(expected)
+    assert np.isnan(found["texture_reciprocal_rank"]).all()
+
+
+def shelf_of(names):
+    shelf = ToyShelf("imagenet1k")
+    for role in ("refined-shape", "refined-texture"):
+        shown = shelf.find(role)
+        labels = {"category": np.array([names[role][i % len(names[role])] for i in range(len(shown))])}
+        shelf.asked[role] = replace(shown, labels=labels)
+    return shelf
+
+
+def test_folders_are_labelled_in_imagenets_classes():
+    plan = RANKS.plan(None, shelf_of({"refined-shape": ["clock", "book"], "refined-texture": ["zebra"]}))
+    shape, texture = (block.stimuli for block in plan.blocks)
+    assert shape.labels["category"][:2].tolist() == ["n02708093", "n06596364"] and shape.space == "imagenet1k"
+    assert texture.labels["named"][0] == "zebra" and {block.presentation for block in plan.blocks} == {"crop224"}
+    with pytest.raises(StimuliError, match=r"class 'tiger'\. Expected folders called balloon, book"):
+        RANKS.plan(None, shelf_of({"refined-shape": ["tiger"], "refined-texture": ["zebra"]}))
+
+
+def trials(shape_ranks, texture_ranks, role="cue-conflict", **more):
+    n = len(shape_ranks)
+    columns = {
+        "role": np.full(n, role),
+        "condition": np.full(n, ""),
+        "stimulus": np.array([f"{role}{i}" for i in range(n)]),
+    }
+    return {**columns, "response": np.full(n, "cat"), "shape_reciprocal_rank": np.array(shape_ranks, dtype=float),
+            "texture_reciprocal_rank": np.array(texture_ranks, dtype=float), **more}  # fmt: skip
+
+
+def scored(columns, missing=None):
+    return {score.metric: score for score in RANKS.score(None, Trials(columns, missing or {}))}
+
+
+def test_scores_by_hand():
+    cues = {"shape": np.array(["cat", "cat", "dog"]), "texture": np.array(["dog", "car", "dog"])}
+    found = scored(trials([1, 0.5, 1], [0.25, 0.1, 1], **cues))  # the third has no conflict
+    assert found["shape_mrr"].value == pytest.approx(0.75) and found["texture_mrr"].value == pytest.approx(0.175)
+    assert found["relative_shape_mrr"].value == pytest.approx(0.75 / 0.925)
+    assert found["shape_mrr"].n == 2
+
+
+def test_folders_of_other_sizes_count_alike():
+    nan = np.nan
+    parts = [trials([1, 0.5, 0.5, 0.4], [nan] * 4, "refined-shape"), trials([nan] * 2, [0.1, 0.3], "refined-texture")]
+    found = scored({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    assert found["relative_shape_mrr"].value == pytest.approx(0.6 / 0.8)
+    alone = scored(parts[0], {"refined-texture": "not on this disk"})
+    assert alone["shape_mrr"].value == pytest.approx(0.6)
+    assert alone["texture_mrr"].value is None and alone["texture_mrr"].reason == "not on this disk"
+    assert alone["relative_shape_mrr"].value is None
+
+
+@pytest.mark.slow
+def test_the_worlds_observers_lean_as_they_are_known_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    db = str(tmp_path / "results.db")
+    names = ["ideal-shape", "ideal-texture", "world-standard-0", "world-stylised-0"]
+    api.run(db=db, models=names, suites="cue-conflict:ranks", limit=64)
+    found = {(row.observer, row.metric): row.value for row in api.scores(db=db) if not row.condition}
+    assert found["ideal-shape", "shape_mrr"] == found["ideal-texture", "texture_mrr"] == 1
+    assert found["ideal-shape", "texture_mrr"] == pytest.approx(1 / 9)  # fifteen share the places 2 to 16
+    leaning = {name: found[name, "relative_shape_mrr"] for name in names}
+    assert leaning["ideal-shape"] == pytest.approx(0.9) and leaning["ideal-texture"] == pytest.approx(0.1)
+    assert leaning["world-stylised-0"] > 0.7 and leaning["world-standard-0"] < 0.5
+
 
 FREQUENCIES, SHAPES = FREQUENCY.score, CONFIGURAL.score
 
@@ -79,13 +196,8 @@ def test_configural_sensitivity_by_hand():
 
 def test_variants_and_their_plans():
     assert SUITE.variants["frequency"] is FREQUENCY and SUITE.variants["configural"] is CONFIGURAL
-    cuts = {
-        space: [b.condition for b in FREQUENCY.plan(None, ToyShelf(space)).blocks]
-        for space in ("imagenet1k", "world16")
-    }
-    assert cuts == {
-        "imagenet1k": ["cut/4", "cut/8", "cut/16", "cut/32"],
-        "world16": ["cut/2", "cut/4", "cut/8", "cut/16"],
-    }
+    cuts = {"imagenet1k": ["cut/4", "cut/8", "cut/16", "cut/32"], "world16": ["cut/2", "cut/4", "cut/8", "cut/16"]}
+    for space, expected in cuts.items():
+        assert [block.condition for block in FREQUENCY.plan(None, ToyShelf(space)).blocks] == expected
     shapes = CONFIGURAL.plan(None, ToyShelf("geirhos16")).blocks
     assert [block.condition for block in shapes] == ["whole", "fragmented", "frankenstein", "inverted"]

@@ -13,9 +13,9 @@ from benchmark.stats.agreement import agreement
 from benchmark.testing import ToyShelf, check_suite, toy_stimuli
 from suites.cue_conflict import SUITE as CUE_CONFLICT
 from suites.human_comparison import SUITE
-from suites.human_comparison.comparing import people
+from suites.human_comparison.comparing import compare, people
 from suites.human_comparison.experiments import BY_ROLE
-from suites.human_comparison.metrics import BESIDE
+from suites.human_comparison.metrics import BESIDE, reliability, weighted_correlation
 
 
 class Shelf:
@@ -55,12 +55,8 @@ def test_plan_of_the_built_in_world():
         assert block.transform.name.startswith(f"{block.role}/")
         share = block.transform.params["level"] * (100 if block.role == "contrast" else 1)
         assert share == pytest.approx(BY_ROLE[block.role].levels[block.condition])
-    assert {b.role: sum(o.role == b.role for o in made) for b in made} == {
-        "contrast": 5,
-        "low-pass": 3,
-        "phase-scrambling": 4,
-        "uniform-noise": 3,
-    }
+    levels = {"contrast": 5, "low-pass": 3, "phase-scrambling": 4, "uniform-noise": 3}
+    assert {b.role: sum(o.role == b.role for o in made) for b in made} == levels
 
 
 def test_what_cue_conflict_shows_is_not_shown_again():
@@ -332,3 +328,79 @@ def test_simulated_people_are_measured_by_their_own_controls(make, join, find):
     wrong = {name: join(make([0, 0], condition="c100"), make([1, 0], condition="c50")) for name in people}
     scores = SUITE.against.scores(None, next(iter(wrong.values())), wrong)  # nobody is right on the few controls
     assert {score.condition for score in scores if score.metric == "regime_accuracy"} == {"far", "extreme"}
+
+
+IMAGES = np.array([f"n{i:04}.png" for i in range(2000)])
+
+
+def trials(right, margin=None, condition="", role="sketch"):
+    n = len(right)
+    columns = {
+        "role": np.full(n, role),
+        "condition": np.full(n, condition) if isinstance(condition, str) else condition,
+        "stimulus": IMAGES[:n],
+        "category": np.full(n, "cat"),
+        "response": np.where(right, "cat", "dog"),
+    }
+    return Trials(columns | ({} if margin is None else {"margin": margin}))
+
+
+def scored(network, people, metric="margin_consistency"):
+    named = {f"subject-{i:02} (lab)": one for i, one in enumerate(people)}
+    found = compare(None, network, named)
+    return {(one.role, one.condition): one for one in found if one.metric == metric}
+
+
+def test_it_is_the_correlation_with_the_share_of_people_who_are_right():
+    rng = np.random.default_rng(3)
+    ease = rng.normal(size=40)
+    right = [ease + rng.normal(size=40) > 0 for _ in range(5)]
+    margin = ease + rng.normal(size=40)
+    order = rng.permutation(40)
+    network = trials(margin > 0, margin)
+    network = Trials({name: values[order] for name, values in network.columns.items()})
+    found = scored(network, [trials(one) for one in right])
+    expected = np.corrcoef(margin, np.mean(right, axis=0))[0, 1]
+    assert found["", ""].value == pytest.approx(expected, abs=1e-12)
+    assert found["sketch", "kept"].value == pytest.approx(expected, abs=1e-12)
+    assert found["", ""].low < expected < found["", ""].high and found["", ""].n == 40
+    assert "1 of 17 experiments" in found["", ""].flags and found["", ""].method == "bootstrap: images"
+
+
+@pytest.mark.parametrize("margin", [None, np.full(40, 2.0), np.full(40, np.nan)])
+def test_without_margins_or_spread_there_is_none(margin):
+    right = np.arange(40) % 2 == 0
+    assert scored(trials(right, margin), [trials(right), trials(~right)]) == {}
+
+
+def test_weighted_correlation():
+    rng = np.random.default_rng(1)
+    x, y, counts = rng.normal(size=6), rng.normal(size=6), np.array([1, 2, 3, 1, 4, 2])
+    (found,) = weighted_correlation(counts[None, :].astype(float), x[None, :], y[None, :])
+    assert found == pytest.approx(np.corrcoef(np.repeat(x, counts), np.repeat(y, counts))[0, 1])
+
+
+def test_reliability_is_cronbachs_alpha():
+    rng = np.random.default_rng(4)
+    right = rng.random((50, 4)) < rng.random((50, 1))
+    items = right.astype(float)
+    alpha = 4 / 3 * (1 - items.var(axis=0).sum() / items.sum(axis=1).var())
+    assert reliability(np.ones((1, 50)), right) == pytest.approx([alpha])
+    twice = np.repeat(right, 2, axis=0)
+    assert reliability(np.ones((1, 100)), twice) == pytest.approx(reliability(np.full((1, 50), 2.0), right))
+    assert reliability(np.ones((1, 50)), right[:, :1]) == [0]
+
+
+def test_corrected_for_noise_a_network_that_knows_how_hard_images_are_reaches_one():
+    rng = np.random.default_rng(6)
+    ease = rng.random(2000)
+    people = [trials(rng.random(2000) < ease) for _ in range(4)]
+    network = trials(ease > 0.5, ease)
+    plain, corrected = (scored(network, people, name)["", ""] for name in ("margin_consistency", "margin_corrected"))
+    assert plain.value < 0.85 and corrected.low < 1 < corrected.high
+    assert corrected.value == pytest.approx(1, abs=0.03)
+
+
+def test_one_person_tells_nothing_of_the_noise():
+    found = scored(trials(np.arange(40) % 2 == 0, np.arange(40.0)), [trials(np.arange(40) > 9)], "margin_corrected")
+    assert found["", ""].value is None and "noisy" in found["", ""].reason
