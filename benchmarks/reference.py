@@ -177,6 +177,7 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
     human_columns = [(c.metric, c.title.partition(" (")[0]) for c in human.columns
                      if c.metric in ("error_consistency", "observed_consistency", "accuracy_difference",
                                      "ood_accuracy")]  # fmt: skip
+    shown_columns = [column for column in human_columns if column[0] != "observed_consistency"]
     lines = [
         "# Reference leaderboard", "",
         f"{len(cue.rows)} published networks and {sum(r.kind == 'human' for r in cue.references)} people on the 1,280 "
@@ -194,7 +195,7 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
         *table([*people, *shown], cue_columns),
         "", "## Human comparison, 17 experiments", "",
         "n: trials in kept conditions. Accuracy difference: lower is nearer to people.", "",
-        *table([*(r for r in human.references if r.kind == "group"), *human.rows], human_columns), "",
+        *table([*(r for r in human.references if r.kind == "group"), *human.rows], shown_columns), "",
     ]  # fmt: skip
     write_csv([(cue, cue_columns), (human, human_columns)])
     pooled = next(row for row in cue.references if row.observer == "people (pooled)")
