@@ -22,49 +22,45 @@ def plan(_config, shelf):
     return Plan(tuple(Block(shelf.find(level), level, role="natural") for level in LEVELS))
 
 
-def score(_config, trials):
-    by_level = [ratio_score(ACCURACY, trials, condition=level) for level in LEVELS]
-    return [ratio_score(ACCURACY, trials), *by_level]
+def sound(trials):
+    return [ratio_score(ACCURACY, trials, condition=level) for level in LEVELS]
 
 
-def unfiltered(_config, trials):
-    everything = ratio_score(ACCURACY, trials)
-    return [everything, *(replace(everything, condition=level) for level in LEVELS)]
+def unfiltered(trials):
+    return [replace(ratio_score(ACCURACY, trials), condition=level) for level in LEVELS]
 
 
-def of_the_next(_config, trials):
+def of_the_next(trials):
     """Each level's score is the next one's, of as many trials."""
-    by_level = [
-        replace(ratio_score(ACCURACY, trials, condition=level), condition=LEVELS[at - 1])
-        for at, level in enumerate(LEVELS)
-    ]
-    return [ratio_score(ACCURACY, trials), *by_level]
+    return [replace(score, condition=LEVELS[at - 1]) for at, score in enumerate(sound(trials))]
 
 
-def with_the_last(_config, trials):
+def with_the_last(trials):
     """Each level's value is the mean of its own and the last one's, under its own n."""
-    last = ratio_score(ACCURACY, trials, condition=LEVELS[-1]).value or 0.0
-    own = [ratio_score(ACCURACY, trials, condition=level) for level in LEVELS]
-    mixed = [s if s.value is None else replace(s, value=(s.value + last) / 2, low=None, high=None) for s in own]
-    return [ratio_score(ACCURACY, trials), *mixed]
+    own = sound(trials)
+    last = own[-1].value or 0.0
+    return [s if s.value is None else replace(s, value=(s.value + last) / 2, low=None, high=None) for s in own]
 
 
-SUITE = Suite(
-    "levels", 1, "accuracy by level", "decisions", (ACCURACY,), plan,
-    lambda _config, view: {"response": view.responses}, score, None, ("geirhos16",),
-)  # fmt: skip
+def suite(levels):
+    return Suite(
+        *("levels", 1, "accuracy by level", "decisions", (ACCURACY,), plan),
+        lambda _config, view: {"response": view.responses},
+        lambda _config, trials: [ratio_score(ACCURACY, trials), *levels(trials)],
+        *(None, ("geirhos16",)),
+    )
 
 
 @pytest.mark.parametrize(
-    ("score", "said"),
+    ("levels", "said"),
     [
         (unfiltered, "'accuracy' under 'low' counts 96 trials; the condition has 32"),
         (of_the_next, "without the trials of its condition"),
         (with_the_last, "without the trials of other conditions"),
     ],
 )
-def test_the_kit_fails_a_suite_whose_conditions_count_others(score, said):
-    good, bad = (check_suite(suite) for suite in (SUITE, replace(SUITE, score=score)))
+def test_the_kit_fails_a_suite_whose_conditions_count_others(levels, said):
+    good, bad = (check_suite(suite(scores)) for scores in (sound, levels))
     assert all(check.ok for check in good), [check for check in good if not check.ok]
     (failed,) = [check for check in bad if not check.ok]
     assert failed.name == "a condition's score counts its own trials" and said in failed.detail

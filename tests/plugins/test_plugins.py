@@ -1,8 +1,15 @@
-"""A third party's package: its suite runs, ranks and is checked; a broken one is named and stops nobody."""
+"""Packages of a third party, all in one environment: a suite, corruptions, maps and an attack run and stand on boards;
+what is broken is named and stops nobody."""
 
-from functools import partial
+import json
+import os
 
 import pytest
+from installed_packages import bench_beside
+
+from benchmark.templates import write_package
+
+pytestmark = pytest.mark.slow
 
 SUITE = """
 from benchmark.contracts import Block, Metric, Plan, Score, Suite
@@ -35,9 +42,6 @@ SUITE = Suite(
     spaces=("world16",),
 )
 """
-BROKEN = """
-import does_not_exist_anywhere
-"""
 OTHERS = """
 TYPE = {"name": "wrong-type"}
 from third_party.good import SUITE as NAME
@@ -49,72 +53,155 @@ wrong-type = third_party.others:TYPE
 wrong-name = third_party.others:NAME
 no-attribute = third_party.good:NOTHING
 """
-BROKEN_NAMES = {
+BROKEN = {
     "does-not-import": "does_not_exist_anywhere",
     "wrong-type": "expected a gestaltbench.contracts.Suite, got dict",
     "wrong-name": "third-party",
     "no-attribute": "NOTHING",
 }
+WARPS = """
+def swirl(images, level, seeds):
+    return images.flip(-1) if level == "full" else images
+
+
+def dim(images, level, seeds):
+    return images * level
+"""
+#: By package: a list that is sound, one without a unit, none, and one that ships a corruption again and lacks another.
+CORRUPTIONS = {
+    "third_warps": """
+defaults: {family: warp, citation: "Somebody (2026)", unit: ""}
+corruptions:
+  swirl: {levels: [none, full], plain: [none], ordered: false, function: "third_warps.warps:swirl"}
+  fade: {family: weather, unit: share, levels: [0.8, 0.2], function: "third_warps.warps:dim"}
+  dim: {levels: [0.5], function: "third_warps.warps:dim"}
+""",
+    "second_odd": "corruptions:\n  odd: {family: warp, levels: [1]}\n",
+    "second_none": "",
+    "second_same": """
+defaults: {family: warp, citation: "c", unit: ""}
+corruptions:
+  dim: {levels: [1], function: "third_warps.warps:dim"}
+  gone: {levels: [1], function: "third_warps.warps:nothing"}
+""",
+}
+MEASURES = """
+from gestaltbench.maps import Measure
+
+
+def on_object(maps, masks):
+    return (maps * masks).sum(axis=(1, 2)) / maps.sum(axis=(1, 2))
+
+
+MASS = Measure("mass share", "share of the mass on the object", on_object)
+"""
+MAPS = """[bench.saliency]
+my_map = my_map:MAP
+mass_share = third_party.measures:MASS
+not_there = third_party.measures:MISSING
+"""
+RUN_SUITE = "run -m ideal-shape,ideal-constant -s third-party,cue-conflict --limit 16"
+RUN_CORRUPTIONS = "run -m world-standard-0 -s corruption:plugins --limit 8 -q"
+RUN_ATTACK = "run -m world-standard-0 -s adversarial:my-attack --limit 8 -q"
+RUN_MAPS = "run -m world-standard-0 -s saliency --limit 16 --batch-size 16 -q"
+EXPORT = "export -s {} --format json"
+COMMANDS = (
+    *("suites", "suites check third-party", "suites show corruption", "suites show adversarial"),
+    *(RUN_SUITE, "rank -s third-party --by hits", *(f"run -m ideal-shape -s {name}" for name in BROKEN)),
+    *("run -m ideal-shape --limit 1 --dry-run", RUN_CORRUPTIONS, RUN_ATTACK, RUN_MAPS, "show world-standard-0"),
+    *(EXPORT.format("adversarial:my-attack"), EXPORT.format("saliency")),
+)
+
+
+def installed(folder, name, files):
+    """A folder as pip --target leaves it: a package, or its metadata."""
+    (folder / name).mkdir()
+    for file, text in files.items():
+        (folder / name / file).write_text(text)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A folder as pip --target leaves it: a package and its metadata."""
+def ended(tmp_path_factory):
+    """How each `bench COMMAND` ended in a process that has the packages installed."""
     folder = tmp_path_factory.mktemp("site")
-    package, info = folder / "third_party", folder / "third_party-1.0.dist-info"
-    package.mkdir()
-    info.mkdir()
-    (package / "__init__.py").touch()
-    (package / "good.py").write_text(SUITE)
-    (package / "broken.py").write_text(BROKEN)
-    (package / "others.py").write_text(OTHERS)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRIES)
-    return folder
+    suites = {
+        "good.py": SUITE,
+        "broken.py": "import does_not_exist_anywhere",
+        "others.py": OTHERS,
+        "measures.py": MEASURES,
+    }
+    installed(folder, "third_party", {"__init__.py": "", **suites})
+    for name, text in CORRUPTIONS.items():
+        listed = {"corruptions.yaml": text} if text else {}
+        installed(folder, name, {"__init__.py": "", "warps.py": WARPS, **listed})
+    for kind in ("attack", "map"):
+        write_package(f"my-{kind}", kind, folder)
+    entries = f"{ENTRIES}{MAPS}[bench.attacks]\nmy-attack = my_attack:ATTACK\n[bench.corruptions]\n"
+    entries += "".join(f"{name.replace('_', '-')} = {name}\n" for name in CORRUPTIONS)
+    metadata = "Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n"
+    installed(folder, "third_party-1.0.dist-info", {"METADATA": metadata, "entry_points.txt": entries})
+    path = os.pathsep.join(map(str, (folder, folder / "my-attack", folder / "my-map")))
+    return dict(zip(COMMANDS, bench_beside(path, tmp_path_factory.mktemp("place"), *COMMANDS), strict=True))
 
 
-@pytest.fixture
-def plugged(site, bench_with):
-    """How each `bench COMMAND` ended in a process that has the package installed."""
-    return partial(bench_with, site)
-
-
-@pytest.mark.slow
-def test_its_suite_runs_and_ranks_beside_ours(plugged):
-    ran, ranked = plugged(
-        "run -m ideal-shape,ideal-constant -s third-party,cue-conflict --limit 16", "rank -s third-party --by hits"
-    )
+def test_a_suite_runs_and_ranks_beside_ours(ended):
+    ran, ranked = ended[RUN_SUITE], ended["rank -s third-party --by hits"]
     assert ran.returncode == 0, ran.stderr
     assert "models by suites" in ran.stdout
     assert "third-party" in ran.stdout and "cue-conflict" in ran.stdout
     assert "left out" not in ran.stderr  # nobody asked for them
-    assert ranked.returncode == 0 and "ideal-shape" in ranked.stdout
-    assert "1.0000" in ranked.stdout
+    assert ranked.returncode == 0 and "ideal-shape" in ranked.stdout and "1.0000" in ranked.stdout
 
 
-@pytest.mark.slow
-def test_its_suite_is_listed_shown_and_checked(plugged):
-    listed, checked = plugged("suites", "suites check third-party")
+def test_a_suite_is_listed_and_checked(ended):
+    listed, checked = ended["suites"], ended["suites check third-party"]
     assert listed.returncode == 1
     assert "third-party" in listed.stdout and "cue-conflict" in listed.stdout
-    for name, reason in BROKEN_NAMES.items():
+    for name, reason in BROKEN.items():
         (line,) = [line for line in listed.stdout.splitlines() if line.startswith(name)]
         assert "BROKEN" in line and reason in line
     assert checked.returncode == 0, checked.stdout
     assert "FAIL" not in checked.stdout and "Traceback" not in checked.stderr
 
 
-@pytest.mark.slow
-def test_a_broken_suite_that_is_asked_for_is_an_error(plugged):
-    every = plugged(*(f"run -m ideal-shape -s {name}" for name in BROKEN_NAMES))
-    for name, ended in zip(BROKEN_NAMES, every, strict=True):
-        assert ended.returncode == 1
-        assert ended.stderr.startswith(f"bench: suite '{name}'") and ended.stderr.count("\n") == 1
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_suite_is_an_error_where_it_is_asked_for_and_left_out_of_all(name, ended):
+    asked, everything = ended[f"run -m ideal-shape -s {name}"], ended["run -m ideal-shape --limit 1 --dry-run"]
+    assert asked.returncode == 1
+    assert asked.stderr.startswith(f"bench: suite '{name}'") and asked.stderr.count("\n") == 1
+    (line,) = [line for line in everything.stderr.splitlines() if f"'{name}' is left out" in line]
+    assert BROKEN[name] in line
 
 
-@pytest.mark.slow
-def test_a_run_of_all_suites_names_those_that_it_lacks(plugged):
-    (ended,) = plugged("run -m ideal-shape --limit 1 --dry-run")
-    for name, reason in BROKEN_NAMES.items():
-        (line,) = [line for line in ended.stderr.splitlines() if f"'{name}' is left out" in line]
-        assert reason in line
+def test_corruptions_are_listed_and_run_and_what_is_broken_is_named(ended):
+    ran, details = ended[RUN_CORRUPTIONS], ended["show world-standard-0"]
+    assert "variant corruption:plugins: Corruptions of other packages:" in ended["suites show corruption"].stdout
+    assert ran.returncode == 0, ran.stderr
+    assert "corruption:plugins (version 2), world16" in ran.stdout
+    assert details.returncode == 0, details.stderr
+    text = " ".join(details.stdout.split())
+    assert all(condition in text for condition in ("swirl/full", "fade/0.8", "fade/0.2", "dim/1"))
+    assert not any(condition in text for condition in ("swirl/none", "dim/0.5", "fog/1"))
+    for said in ("field 'unit' is missing", "corruptions.yaml", "another package ships a corruption 'dim'", "'gone'"):
+        assert said in text
+
+
+def test_the_attack_of_the_template_has_a_board(ended):
+    shown, ran = ended["suites show adversarial"], ended[RUN_ATTACK]
+    assert "variant adversarial:my-attack: one random step, of another package, alone" in shown.stdout
+    assert ran.returncode == 0, ran.stderr
+    (board,) = json.loads(ended[EXPORT.format("adversarial:my-attack")].stdout)
+    assert board["suite"] == "adversarial:my-attack"
+
+
+def test_maps_and_measures_stand_on_the_board_by_their_names(ended):
+    ran, shown = ended[RUN_MAPS], ended["show world-standard-0"]
+    assert ran.returncode == 0, ran.stderr
+    (board,) = json.loads(ended[EXPORT.format("saliency")].stdout)
+    scores = board["rows"][0]["scores"]
+    titles = {column["metric"]: column["title"] for column in board["columns"]}
+    assert (titles["my_map_object_auc_excess"], titles["mass_share"]) == ("gradient x input", "mass share")
+    assert -1 < scores["my_map_object_auc_excess"]["value"] < 1
+    assert 0 < scores["mass_share"]["low"] < scores["mass_share"]["value"] < scores["mass_share"]["high"] < 1
+    assert scores["mass_share"]["n"] == 16
+    assert "not_there" in shown.stdout and "MISSING" in shown.stdout.replace("\n", "")

@@ -4,7 +4,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from benchmark import plugins
+from benchmark import api, plugins
+from benchmark.engine.scoring import Scorer
+from benchmark.errors import PluginError
 from benchmark.transforms import listing
 from suites.adversarial.added import read_added as attacks
 from suites.saliency.added import read_added as maps
@@ -34,3 +36,14 @@ def test_a_module_that_ends_the_program_is_named_and_stops_nobody(broken, tmp_pa
         ("a", "ending:X cannot be used: SystemExit: no licence"),
         ("b", "faulty:X cannot be used: ZeroDivisionError: division by zero"),
     ]
+
+
+def test_a_metric_that_fails_on_stored_trials_is_one_error_that_names_its_suite(bench, tmp_path, monkeypatch):
+    assert bench("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "4", "-q").code == 0
+
+    def fails(self):
+        raise ValueError("shapes (64,) and (64,16)")
+
+    monkeypatch.setattr(Scorer, "again", fails)
+    with pytest.raises(PluginError, match=r"suite 'cue-conflict': stored trials cannot be scored \(ValueError"):
+        api.rescore("cue-conflict", db=str(tmp_path / "results.db"))

@@ -3,38 +3,25 @@
 import numpy as np
 import pytest
 
-from benchmark.contracts import Trials
+from benchmark.contracts import DISTRUST, Trials
+from benchmark.stimuli.roles import HELD_OUT
 from suites.adversarial import SUITE
 from suites.adversarial.config import AdversarialConfig, Stage, Threat
+from suites.adversarial.metrics import LISTED, area, metrics_of
 
 
 def trials(epsilons, sizes=None, right=None, fgsm=None):
     """Of one Linf threat; epsilons and sizes in grey levels."""
-    n = len(epsilons)
-    levels = np.asarray(epsilons, dtype=float)
-    fallen = np.isfinite(levels)
-    return Trials(
-        {
-            "role": np.full(n, "natural"),
-            "condition": np.full(n, ""),
-            "stimulus": np.array([f"image{i}" for i in range(n)]),
-            "clean_correct": np.ones(n, dtype=bool) if right is None else np.array(right, bool),
-            "exact_correct": np.ones(n, dtype=bool) if right is None else np.array(right, bool),
-            "asked": np.zeros(n, dtype=bool),
-            "otherwise": np.zeros((n, 6), dtype=bool),
-            "gradient_norm": np.ones(n),
-            "loss": np.ones(n),
-            "margin": np.ones(n),
-            "probabilities": np.zeros(n, dtype=bool),
-            "repeat_difference": np.zeros(n),
-            "passes": np.arange(n),
-            "linf_by": np.where(fallen, "ce", ""),
-            "linf_margin": np.zeros(n),
-            "linf_epsilon": levels / 255,
-            "linf_size": np.asarray(levels if sizes is None else sizes, dtype=float) / 255,
-            "fgsm_broken": np.zeros((n, 3), dtype=bool) if fgsm is None else np.array(fgsm, bool),
-        }
-    )
+    n, levels = len(epsilons), np.asarray(epsilons, dtype=float)
+    right = np.ones(n, dtype=bool) if right is None else np.array(right, bool)
+    columns = {name: np.ones(n) for name in ("gradient_norm", "loss", "margin")}
+    columns |= {name: np.zeros(n, dtype=bool) for name in ("asked", "probabilities")}
+    columns |= {"clean_correct": right, "exact_correct": right, "otherwise": np.zeros((n, 6), dtype=bool)}
+    columns |= {"role": np.full(n, "natural"), "condition": np.full(n, ""), "passes": np.arange(n)}
+    columns |= {"stimulus": np.array([f"image{i}" for i in range(n)]), "repeat_difference": np.zeros(n)}
+    columns |= {"linf_by": np.where(np.isfinite(levels), "ce", ""), "linf_margin": np.zeros(n)}
+    columns |= {"linf_epsilon": levels / 255, "linf_size": np.asarray(levels if sizes is None else sizes, float) / 255}
+    return Trials({**columns, "fgsm_broken": np.zeros((n, 3), bool) if fgsm is None else np.array(fgsm, bool)})
 
 
 def scores(levels, *given, **more):
@@ -95,8 +82,6 @@ def test_fgsm_by_epsilon_and_passes_per_image():
     ],
 )
 def test_the_headline_is_at_the_reference_budget(norm, epsilons, expected):
-    from suites.adversarial.metrics import metrics_of
-
     metric = next(m for m in metrics_of(AdversarialConfig((Threat(norm, epsilons),), ())) if m.headline)
     at = [0.99 * expected, expected, 1.01 * expected, np.inf]
     num, den = metric.ratio(Trials({f"{norm}_epsilon": np.array(at)}))
@@ -120,8 +105,23 @@ def test_no_trials_no_values():
     assert {(s.value, s.reason, s.role) for s in by_name} == {(None, "no trials", "natural")}
 
 
-def test_the_reason_without_a_median_names_the_largest_budget():
-    levels = [1, np.inf, np.inf]
-    by_name = scores((1, 2, 4, 16), levels, levels, fgsm=np.zeros((3, 4)))["median_linf", ""]
-    assert (by_name.value, by_name.n, by_name.excluded) == (None, 3, 0)
-    assert by_name.reason == "half the images or more survive linf 16/255"
+def test_the_area_of_a_single_budget_is_the_share_that_stands_there():
+    shown = Trials({"linf_epsilon": np.array([1.0, 4.0, np.inf, 2.0])})
+    num, den = area(Threat("linf", (2.0,)))(shown)
+    assert (num.tolist(), np.sum(den)) == ([0, 1, 1, 0], 4)
+
+
+def test_flags_stand_on_every_score():
+    shown = trials([1, 2, 4])
+    shown.columns["probabilities"][:] = True
+    stand_ins = Trials(shown.columns, {HELD_OUT: "...", LISTED: "..."})
+    found = SUITE.score(AdversarialConfig((Threat("linf", (1 / 255, 2 / 255, 4 / 255)),), ()), stand_ins)
+    said = {f"{DISTRUST}outputs are probabilities, not logits: attacked through their logarithms"}
+    said |= {"training images", "evenly spaced images, not RobustBench's list"}
+    assert found and all(said <= set(score.flags) for score in found)
+
+
+def test_only_what_a_network_can_be_better_at_is_tested():
+    tested = {metric.name for metric in SUITE.metrics if metric.ratio is not None}
+    assert not {name for name in tested if name.startswith(("beyond_ce", "gradient", "median"))}
+    assert {"robust_accuracy", "clean_accuracy", "auc_linf", "auc_l2", "fgsm_accuracy"} <= tested

@@ -1,66 +1,31 @@
-"""Attacks of other packages: their verdicts are checked on the network, not believed."""
+"""Attacks that other packages add: read, named, kept to their contract; their verdicts are checked on the network, not
+believed."""
 
 import random
 import sys
 from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import EntryPoint
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from benchmark.errors import PluginError
-from benchmark.testing import ToyShelf
-from suites.adversarial import SUITE
-from suites.adversarial.added import Attack
-from suites.adversarial.attacks.foreign import foreign
-from suites.adversarial.attacks.problem import BALLS
-from suites.adversarial.config import AUTOATTACK, AutoAttack, PluggedIn
+from benchmark.testing import ToyShelf, check_suite
+from suites.adversarial import PLAIN, SUITE, variants
+from suites.adversarial.added import Attack, read_added
+from suites.adversarial.attacks.foreign import AttackedNetwork, foreign
+from suites.adversarial.attacks.problem import Problem
+from suites.adversarial.config import AUTOATTACK, PROTOCOLS, AutoAttack, PluggedIn
+from suites.adversarial.conformance import check_attack
 
 INSTALLED = "suites.adversarial.attacks.foreign.ATTACKS"
-AUTO = AutoAttack()
-FIRST = AutoAttack("custom", (("attacks", ("apgd-ce",)),))
-
-
-@pytest.fixture(scope="module")
-def made(world):
-    """made(name, count): the images of the world that a network answers rightly, as a problem."""
-    return lambda name, count: world(name, count).problem(8)
 
 
 def bounds(problem, epsilon):
     return torch.full((len(problem.images),), epsilon)
-
-
-def sound(problem, norm, epsilon, recipe):
-    """What was found, after the checks that hold for every attack."""
-    shown = []
-
-    def forward(x):
-        shown.append(x.detach().clone())
-        return problem.forward(x)
-
-    watched = replace(problem, forward=forward, batch=32)
-    verdicts = foreign(watched, norm, bounds(problem, epsilon), recipe)
-    last, size = shown[-1], BALLS[norm].size(shown[-1] - problem.images).numpy()
-    assert last.min() >= 0 and last.max() <= 1
-    assert (size <= epsilon * (1 + 1e-5) + 1e-6).all()
-    with torch.no_grad():
-        wrong = (problem.forward(last).argmax(1) != problem.labels).numpy()
-    assert np.array_equal(verdicts.broken, wrong)
-    assert np.allclose(verdicts.size[wrong], size[wrong]) and np.isnan(verdicts.size[~wrong]).all()
-    assert np.array_equal(verdicts.margin > 0, wrong) and np.isfinite(verdicts.loss).all()
-    assert verdicts.passes.sum() + verdicts.forwards.sum() == sum(len(x) for x in shown)
-    return verdicts
-
-
-@pytest.fixture
-def foolbox():
-    return pytest.importorskip("foolbox", reason="foolbox is not installed")
-
-
-@pytest.fixture
-def pyautoattack():
-    return pytest.importorskip("pyautoattack", reason="pyautoattack is not installed")
 
 
 @pytest.fixture
@@ -90,17 +55,14 @@ def of_foolbox(name, **options):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "norm", "epsilon", "options"),
-    [
-        ("LinfPGD", "linf", 4 / 255, {"steps": 20}),
-        ("L2DeepFoolAttack", "l2", 1.0, {}),
-        ("L1FMNAttack", "l1", 40.0, {"steps": 20}),
-    ],
+    [("L2DeepFoolAttack", "l2", 1.0, {}), ("L1FMNAttack", "l1", 40.0, {"steps": 20})],
 )
-def test_attacks_of_foolbox(name, norm, epsilon, options, made, plugged, foolbox):
-    recipe = plugged(norm, of_foolbox(name, **options))
-    problem = made("world-standard-0", 6)
-    assert sound(problem, norm, epsilon, recipe).broken.mean() >= 0.5
-    assert not sound(problem, norm, 1e-9, recipe).broken.any()
+def test_attacks_of_foolbox(name, norm, epsilon, options, world, plugged):
+    pytest.importorskip("foolbox")
+    recipe, problem = plugged(norm, of_foolbox(name, **options)), world("world-standard-0", 6).problem(8)
+    verdicts = foreign(problem, norm, bounds(problem, epsilon), recipe)
+    assert verdicts.broken.mean() >= 0.5 and (verdicts.size[verdicts.broken] <= epsilon * (1 + 1e-5)).all()
+    assert not foreign(problem, norm, bounds(problem, 1e-9), recipe).broken.any()
 
 
 @pytest.mark.parametrize(
@@ -115,65 +77,58 @@ def test_attacks_of_foolbox(name, norm, epsilon, options, made, plugged, foolbox
         (lambda f, x, y, e, s: 1 / 0, "failed: ZeroDivisionError"),
     ],
 )
-def test_what_is_no_perturbed_image_is_an_error_that_names_the_attack(points, said, made, plugged):
-    problem, recipe = made("world-standard-0", 3), plugged("linf", points)
+def test_what_is_no_perturbed_image_is_an_error_that_names_the_attack(points, said, world, plugged):
+    problem, recipe = world("world-standard-0", 3).problem(8), plugged("linf", points)
     with pytest.raises(PluginError, match=f"'my attack'.*{said}"):
         foreign(problem, "linf", bounds(problem, 0.01), recipe)
 
 
-def test_memory_that_runs_out_is_the_engines_to_answer(made, plugged):
+def test_memory_that_runs_out_is_the_engines_to_answer(world, plugged):
     def points(forward, images, labels, epsilon, seeds):
         raise RuntimeError("CUDA out of memory")
 
-    problem = made("world-standard-0", 3)
+    problem = world("world-standard-0", 3).problem(8)
     with pytest.raises(RuntimeError, match="out of memory"):
         foreign(problem, "linf", bounds(problem, 0.01), plugged("linf", points))
 
 
-def test_the_images_are_the_suites_own(made, plugged):
+def test_the_images_are_the_suites_own(world, plugged):
     def points(forward, images, labels, epsilon, seeds):
         return images.add_(epsilon).clamp_(0, 1)
 
-    problem = made("world-standard-0", 3)
+    problem = world("world-standard-0", 3).problem(8)
     before = problem.images.clone()
     foreign(problem, "linf", bounds(problem, 0.01), plugged("linf", points))
     assert torch.equal(problem.images, before)
 
 
 @pytest.mark.slow
-def test_autoattack_breaks_what_a_standard_network_cannot_hold(made, pyautoattack):
-    problem = made("world-standard-0", 4)
-    verdicts = sound(problem, "linf", 4 / 255, AUTO)
+def test_autoattack_breaks_what_a_standard_network_cannot_hold(world):
+    pytest.importorskip("pyautoattack")
+    problem = world("world-standard-0", 2).problem(8)
+    verdicts = foreign(problem, "linf", bounds(problem, 4 / 255), AutoAttack())
     assert verdicts.broken.all()
     assert (verdicts.passes == 101).all()  # APGD on the cross entropy alone, which never leaves early
-    assert not sound(problem, "l2", 1e-6, FIRST).broken.any()
+    first = AutoAttack("custom", (("attacks", ("apgd-ce",)),))
+    assert not foreign(problem, "l2", bounds(problem, 1e-6), first).broken.any()
 
 
 def drawn(forward, images, labels, epsilon, seeds):
-    """Noise of each image's own seed."""
     streams = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
     noise = torch.stack([torch.rand(images.shape[1:], generator=one) for one in streams])
     return (images + epsilon * (2 * noise - 1).sign()).clamp(0, 1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "epsilon"), [(FIRST, 1 / 255), (None, 0.06)])
-def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(recipe, epsilon, made, plugged):
-    if recipe is FIRST:
-        pytest.importorskip("pyautoattack")
-    recipe = recipe or plugged("linf", drawn)
-    problem = made("world-standard-0", 5)
-    torch.manual_seed(3)
-    np.random.seed(3)
-    random.seed(3)
-    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
-    tracing = sys.gettrace()
-    verdicts = [foreign(replace(problem, batch=batch), "linf", bounds(problem, epsilon), recipe) for batch in (2, 5)]
-    assert np.array_equal(verdicts[0].broken, verdicts[1].broken)
-    assert 0 < verdicts[0].broken.sum() < len(problem.images)
+def test_verdicts_do_not_depend_on_the_device_batch_and_leave_no_trace(world, plugged):
+    problem, recipe = world("world-standard-0", 5).problem(8), plugged("linf", drawn)
+    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate(), sys.gettrace())
+    runs = [foreign(replace(problem, batch=batch), "linf", bounds(problem, 0.06), recipe) for batch in (2, 5)]
+    assert np.array_equal(runs[0].broken, runs[1].broken)
+    assert 0 < runs[0].broken.sum() < len(problem.images)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1]) and before[2] == random.getstate()
-    assert sys.gettrace() is tracing
+    assert np.array_equal(before[1], np.random.get_state()[1])
+    assert before[2:] == (random.getstate(), sys.gettrace())
 
 
 def test_a_missing_package_names_its_extra(monkeypatch):
@@ -182,3 +137,213 @@ def test_a_missing_package_names_its_extra(monkeypatch):
     assert suite.config == AUTOATTACK and "linf 4/255" in suite.headline.definition
     with pytest.raises(PluginError, match=r"gestaltbench\[autoattack\]"):
         suite.plan(suite.config, ToyShelf("world16"))
+
+
+def brighter(x):
+    """Class 1 where the two pixels add up to more than 1."""
+    total = x.flatten(1).sum(dim=1)
+    return torch.stack([torch.ones_like(total), total], dim=1)
+
+
+def problem_of(pixels, **more):
+    images = torch.tensor(pixels).reshape(-1, 1, 1, 2)
+    n = len(images)
+    labels, seeds = torch.zeros(n, dtype=torch.int64), np.arange(n, dtype=np.uint64)
+    return Problem(brighter, images, labels, seeds, labels[:, None] + 1, **more)
+
+
+def test_points_are_cut_to_ball_and_box_and_the_answer_there_counts(monkeypatch):
+    """Of .25: to .625, in sum 1.25; of .125: to .5, in sum 1; next to the edge: to 1 and no further; NaN: nowhere."""
+    pixels = [[0.25, 0.25], [0.125, 0.125], [0.0, 0.75], [0.25, 0.25], [0.25, 0.9375]]
+
+    def points(network, images, *_):
+        reached = images + 5.0
+        reached[3] = float("nan")
+        reached[2, ..., 0] = -7.0
+        return reached
+
+    monkeypatch.setattr("suites.adversarial.attacks.foreign._autoattack_points", points)
+    budget = torch.full((5,), 0.375)
+    verdicts = foreign(problem_of(pixels, batch=3), "linf", budget, AutoAttack())
+    assert verdicts.broken.tolist() == [True, False, False, False, True]
+    assert verdicts.size[[0, 4]].tolist() == [0.375, 0.375] and np.isnan(verdicts.size[1:4]).all()
+    assert verdicts.margin.tolist() == pytest.approx([0.25, 0.0, 0.0, -0.5, 0.625])
+    assert verdicts.loss.tolist() == pytest.approx(np.log1p(np.exp(verdicts.margin)).tolist())
+    assert verdicts.passes.tolist() == [0] * 5 and verdicts.forwards.tolist() == [1] * 5
+
+
+def test_each_epsilon_is_a_call_of_its_own_and_its_cost_is_shared_out(plugged):
+    calls = []
+
+    def points(forward, images, labels, epsilon, seeds):
+        calls.append((epsilon, images[:, 0, 0, 0].tolist(), np.asarray(seeds).tolist()))
+        with torch.no_grad():
+            forward(images)
+        forward(images[:1])  # nobody wants its gradient
+        wanted = images[:2].clone().requires_grad_()
+        forward(wanted).sum().backward()
+        assert wanted.grad.is_contiguous() and wanted.grad.abs().sum() > 0
+        return images
+
+    pixels = [[0.1, 0.1], [0.2, 0.1], [0.3, 0.1], [0.4, 0.1]]
+    budgets = torch.tensor([0.25, 0.5, 0.25, 0.25])
+    verdicts = foreign(problem_of(pixels), "linf", budgets, plugged("linf", points))
+    assert [call[0] for call in calls] == [0.25, 0.5]
+    assert calls[0][1] == pytest.approx([0.1, 0.3, 0.4]) and calls[0][2] == [0, 2, 3]
+    assert calls[1][1] == pytest.approx([0.2]) and calls[1][2] == [1]
+    # Three images: 2 gradients, 3 + 1 plain; one image: 1 gradient, 1 + 1 plain; and 1 plain each for the verdict.
+    assert verdicts.passes.tolist() == [1, 1, 1, 0]
+    assert verdicts.forwards.tolist() == [2 + 1, 2 + 1, 1 + 1, 1 + 1]
+
+
+def test_logits_that_are_no_numbers_are_zero_to_the_packages():
+    problem = problem_of([[0.1, 0.1]])
+    bad = torch.tensor([[float("nan"), float("inf")], [float("-inf"), 2.0]])
+    network = AttackedNetwork(Problem(lambda x: bad + 0 * x.sum(), problem.images, problem.labels,
+                              problem.seeds, problem.targets))  # fmt: skip
+    x = torch.zeros(2, 1, 1, 2)
+    expected = [[0.0, 0.0], [0.0, 2.0]]
+    assert network(x).tolist() == expected and network(x.requires_grad_()).tolist() == expected
+
+
+def still(forward, images, labels, epsilon, seeds):
+    return images
+
+
+def step(forward, images, labels, epsilon, seeds):
+    shown = images.clone().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(forward(shown), labels, reduction="sum")
+    (slope,) = torch.autograd.grad(loss, shown)
+    return (images + epsilon * slope.sign()).clamp(0, 1)
+
+
+STILL = Attack("still", "l2", still)
+STEP = Attack("one step", "linf", step)
+ATTACKS = {
+    "still": STILL,
+    "no_attack": 3,
+    "no_norm": replace(STILL, norm="l3"),
+    "falling": replace(STILL, epsilons=(2.0, 1.0)),
+    "zero": replace(STILL, epsilons=(0.0, 1.0)),
+    "no_function": replace(STILL, points=np.array),
+}
+
+
+@pytest.fixture
+def third(monkeypatch):
+    """A module of another package that has all of ATTACKS."""
+    module = ModuleType("third_attacks")
+    vars(module).update(ATTACKS)
+    monkeypatch.setitem(sys.modules, "third_attacks", module)
+
+
+def read(name, value="still"):
+    return read_added([EntryPoint(name, f"third_attacks:{value}", "bench.attacks")])
+
+
+def test_a_sound_entry_point(third):
+    assert read("my-still") == ({"my-still": STILL}, {})
+    assert STILL.budgets == (0.25, 0.5, 1.0, 2.0, 3.0)
+    assert replace(STILL, epsilons=(7.0,)).budgets == (7.0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("My_Own", "still", "small letters"),
+        ("a" * 31, "still", "at most 30"),
+        ("strong", "still", "a variant of the suite"),
+        ("own", "no_attack", "expected a gestaltbench.attacks.Attack, got int"),
+        ("own", "no_norm", "norm 'l3': expected one of linf, l2, l1"),
+        ("own", "falling", "ascend"),
+        ("own", "zero", "above 0"),
+        ("own", "no_function", "a plain function"),
+        ("own", "missing", "AttributeError"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_the_reason(name, value, said, third):
+    attacks, broken = read(name, value)
+    assert not attacks and said in broken[name]
+
+
+@pytest.fixture
+def suites(monkeypatch):
+    """call(attacks, broken): the suite's variants where some packages are installed."""
+
+    def installed(attacks, broken):
+        for module in ("variants", "plan", "attacks.foreign"):
+            for name, value in (("ATTACKS", attacks), ("BROKEN", broken)):
+                monkeypatch.setattr(import_module(f"suites.adversarial.{module}"), name, value, raising=False)
+        return variants.variants_of(PLAIN)
+
+    return installed
+
+
+@pytest.mark.slow
+def test_an_attack_is_a_variant_with_a_board_of_its_own(suites):
+    found = suites({"one-step": STEP, "still": STILL}, {})
+    suite = found["one-step"]
+    assert suite.name == "adversarial:one-step" and "one step" in suite.summary
+    assert suite.config.threats[0].label(4 / 255) == "linf 4/255"
+    assert "l2 1" in found["still"].headline.definition
+    assert [check for check in check_suite(suite) if not check.ok] == []
+    assert set(found) == {*PROTOCOLS, "one-step", "still"}
+
+
+def test_its_code_is_part_of_what_is_stored(suites):
+    other = replace(STEP, points=still)
+    codes = [suites({"own": attack}, {})["own"].config.attacks[0].code for attack in (STEP, other)]
+    assert len(set(codes)) == 2
+
+
+def test_a_broken_one_says_so_where_it_is_asked_for(suites):
+    found = suites({}, {"own": "third:OWN cannot be used", "strong": "taken"})
+    assert found["own"].summary == "BROKEN: third:OWN cannot be used"
+    assert "BROKEN: taken" in found["strong"].summary
+    with pytest.raises(PluginError, match="'own': third:OWN cannot be used"):
+        found["own"].plan(found["own"].config, ToyShelf("world16"))
+    assert found["strong"].plan(found["strong"].config, ToyShelf("world16")).blocks
+
+
+def failed(attack):
+    return [check.name for check in check_attack(attack) if not check.ok]
+
+
+@pytest.mark.slow
+def test_the_kit_passes_what_keeps_the_contract():
+    assert failed(STEP) == [] and failed(STILL) == []
+
+
+def too_far(forward, images, labels, epsilon, seeds):
+    return (images + 1.5 * epsilon).clamp(0, 1)
+
+
+def of_the_batch(forward, images, labels, epsilon, seeds):
+    return (images + epsilon * (images.mean(0) - 0.5).sign()).clamp(0, 1)
+
+
+def of_one_generator(forward, images, labels, epsilon, seeds):
+    return (images + epsilon * torch.randn(images.shape).sign()).clamp(0, 1)
+
+
+INSIDE = "points lie in the ball and in [0, 1]"
+REPEATED = "the same images and seeds give the same points"
+ALONE = "an image does not depend on the others of its batch"
+COUNT = iter(range(100_000))
+
+
+def of_the_call(forward, images, labels, epsilon, seeds):
+    return images * (1 - 1e-3 * (next(COUNT) % 7) * epsilon)
+
+
+@pytest.mark.parametrize(
+    ("points", "names"),
+    [
+        (too_far, [INSIDE, REPEATED, ALONE]),
+        (of_the_batch, [ALONE]),
+        (of_one_generator, [ALONE]),
+        (of_the_call, [REPEATED, ALONE]),
+    ],
+)  # fmt: skip
+def test_the_kit_finds_what_breaks_it(points, names):
+    assert failed(Attack("", "linf", points)) == names

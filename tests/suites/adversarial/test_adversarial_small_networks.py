@@ -1,17 +1,18 @@
 """Attacks on networks of a few weights, in milliseconds: a linear one, whose distance to the boundary is known, and one
-with a hidden layer, on which APGD takes the path of its authors' code."""
+with a hidden layer, on which APGD takes the path of its authors' code; schedules and patterns as published."""
 
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 import pytest
 import torch
 
-from suites.adversarial.attacks.apgd import apgd
+from suites.adversarial.attacks.apgd import apgd, inside, windows
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
 from suites.adversarial.attacks.problem import Problem, likely_wrong, margin
-from suites.adversarial.attacks.square import square
+from suites.adversarial.attacks.square import bump, l2_redraw, share_at, square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
 SHAPE = (3, 6, 6)
@@ -212,17 +213,6 @@ def test_attacks_are_tried_on_what_stands():
     assert verdicts.passes[2] == 3 * 21 and verdicts.passes[0] <= 21
 
 
-def test_what_is_no_number_under_attack_is_noted():
-    x = placed(0.3, 1.4)
-
-    def forward(images):
-        hit = (images - x[1]).flatten(1).norm(dim=1) < 0.25
-        return torch.where(hit[:, None], torch.nan, two_way(images))
-
-    _, problem = whole_curve([0.3, 1.4], forward, stages=(), attacks=(Apgd("margin", 3),))
-    assert problem.failed.tolist() == [False, True]
-
-
 def test_far_images_leap_to_the_next_budget():
     """More than 60 % of the margin left after the first stage: the second is not taken there."""
     stages = (Stage("ce", 2), Stage("margin", 3))
@@ -234,3 +224,96 @@ def test_far_images_leap_to_the_next_budget():
         config = AdversarialConfig((Threat("l2", (0.2, 1.5)),), stages, leap=leap)
         margins[leap] = resistance(problem, config.threats[0], config, None)
     assert [margins[leap].passes[0] for leap in (1.0, 0.6)] == [10, 7]
+
+
+@pytest.mark.parametrize("size", [(1, 3), (2, 5), (3, 4), (5, 5), (6, 13), (16, 33)])
+def test_bumps_are_the_published_pattern(size):
+    theirs = pytest.importorskip("pyautoattack.square").SquareAttack(None, norm="L2", eps=1.0, device="cpu")
+    ours = bump(*size)
+    assert torch.allclose(ours / ours.norm(), theirs.eta_rectangles(*size), atol=1e-6)
+
+
+def test_an_l2_redraw_keeps_the_length_and_all_but_two_squares():
+    generator = torch.Generator().manual_seed(0)
+    delta = torch.randn(3, 20, 20, generator=generator)
+    delta = delta * (0.5 / delta.norm())
+    drawn = l2_redraw(delta, 0.5, 5, generator)
+    assert abs(float(drawn.norm()) - 0.5) < 1e-5
+    scale = (drawn / delta).flatten()
+    common = scale[torch.isclose(scale, scale.median(), rtol=1e-3)]
+    assert len(common) >= 3 * (400 - 50)
+
+
+@pytest.mark.slow
+def test_strength_is_that_of_the_authors_code(world):
+    module, epsilon = pytest.importorskip("pyautoattack.square"), 16 / 255
+    problem = world("world-standard-0", 16).problem(16, tuned=False)
+    theirs = module.SquareAttack(problem.forward, norm="Linf", n_queries=60, eps=epsilon, device="cpu")
+    points = theirs.perturb(problem.images, problem.labels)
+    with torch.no_grad():
+        broken = (problem.forward(points).argmax(1) != problem.labels).sum()
+    ours = square(problem, "linf", torch.full((len(points),), epsilon), Square(60)).broken.sum()
+    assert 4 <= ours < len(points) and abs(int(ours) - int(broken)) <= 4
+
+
+def test_shares_are_halved_at_the_published_queries():
+    """Of 10,000: through the 10th, the 50th, ... it is as it was, from the next one on half; 5,000 are half as many."""
+    for place, last in enumerate((10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)):
+        assert share_at(last, 10_000) == 0.8 / 2**place
+        assert share_at(last + 1, 10_000) == 0.8 / 2 ** (place + 1)
+    assert (share_at(1000, 5000), share_at(1001, 5000)) == (0.8 / 32, 0.8 / 64)
+
+
+def test_checkpoints_of_a_hundred_steps_are_the_published_ones():
+    assert tuple(accumulate(windows(100))) == (22, 41, 57, 70, 80, 87, 93, 99)
+
+
+@pytest.mark.slow
+def test_verdicts_towards_targets_are_no_weaker_than_the_authors(world):
+    """Untargeted, the path is theirs point by point (small networks)."""
+    theirs = pytest.importorskip("pyautoattack.autopgd_base")
+    problem = world("world-adversarial-0", 10).problem(64, tuned=False)
+    ours = apgd(problem, "linf", torch.full((len(problem.images),), 4 / 255), Apgd("dlr", 20, 3))
+    attack = theirs.APGDAttack_targeted(
+        problem.forward, n_target_classes=3, n_iter=20, norm="Linf", eps=4 / 255, device="cpu"
+    )
+    points = attack.perturb(problem.images, problem.labels)
+    with torch.no_grad():
+        broken = (problem.forward(points).argmax(1) != problem.labels).numpy()
+    assert 0 < ours.broken.sum() < len(broken)  # the case decides something
+    assert ours.broken.sum() >= broken.sum() - 1  # other random starts: one image may go either way
+    assert (ours.broken != broken).sum() <= 2
+
+
+def test_what_is_no_number_breaks_its_image_alone():
+    problem, epsilon = problem_of(curved, grey()), torch.full((8,), 0.001)
+    infinite = replace(problem, forward=lambda x: curved(x) * float("inf"))
+    verdicts = apgd(infinite, "linf", epsilon, Apgd("ce", 3))
+    assert verdicts.broken.all() and infinite.failed.all() and (verdicts.passes == 1).all()
+
+    def forward(x):
+        here = (x.detach() - problem.images[2:3]).abs().flatten(1).amax(dim=1) < 0.002
+        return curved(x) + torch.where(here, 0 * x[:, 0, 0, 0], 1.0).sqrt()[:, None]
+
+    steep = replace(problem, forward=forward)  # without a gradient at one image
+    verdicts = apgd(steep, "linf", epsilon, Apgd("ce", 3))
+    assert verdicts.broken.nonzero()[0].tolist() == steep.failed.nonzero()[0].tolist() == [2]
+    assert verdicts.size[2] == epsilon[2]
+
+
+@pytest.mark.slow
+def test_projection_onto_ball_and_box_is_the_nearest_point():
+    generator = torch.Generator().manual_seed(3)
+    origin = torch.rand(6, 1, 4, 5, generator=generator)
+    delta = torch.randn(origin.shape, generator=generator)
+    epsilon = torch.tensor([0.1, 0.5, 1.0, 2.0, 4.0, 100.0])
+    point = inside(origin, delta, epsilon)
+    assert ((point - origin).abs().flatten(1).sum(1) <= epsilon + 1e-6).all()
+    assert point.min() >= 0 and point.max() <= 1
+    assert torch.allclose(point[5], (origin + delta)[5].clamp(0, 1))  # the ball does not bind
+    wish = origin + delta
+    best = (wish - point).flatten(1).norm(dim=1)
+    for seed in range(200):  # no feasible neighbour is nearer
+        noise = torch.randn(origin.shape, generator=torch.Generator().manual_seed(seed))
+        other = inside(origin, point - origin + 0.05 * noise, epsilon)
+        assert ((wish - other).flatten(1).norm(dim=1) >= best - 1e-5).all()

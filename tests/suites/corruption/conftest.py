@@ -1,9 +1,4 @@
-"""Small problems: threads would wait for one another."""
-
 import sys
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).parent))
-torch.set_num_threads(1)

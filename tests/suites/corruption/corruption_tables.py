@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from benchmark.contracts import Trials
 from benchmark.transforms.listing import own_list
@@ -35,6 +36,13 @@ def table(cells, *, names=None, wnids=True, missing=None, training=(), top5=None
     n = len(joined["condition"])
     fixed = {"role": np.full(n, "natural"), "category": np.full(n, truth)}
     return Trials({**fixed, **joined}, missing or {}, tuple(training))
+
+
+def write_images(folder, paths, side=64):
+    """Images of one grey each, the n-th of level 10 + n."""
+    for number, path in enumerate(paths):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((side, side, 3), 10 + number, dtype=np.uint8)).save(folder / path)
 
 
 def hits(share, n):

@@ -30,14 +30,14 @@ def tinted(images, category):
     return (np.clip(grey[..., None] + wheel[:, None, None], 0, 1) * 255).round().astype(np.uint8)
 
 
-def three_cues(count=160):
+@cache
+def three_cues(count=128):
     """Natural images of the world in the hue of their category."""
     images, category = drawn(WORLD_SETS["world-natural"], count)
     return tinted(images, category), category
 
 
 def colour_reader(images):
-    """The hue of the mean colour."""
     mean = images.reshape(len(images), -1, 3).mean(axis=1)
     turns = np.exp(2j * np.pi * np.arange(3) / 3)
     hue = np.angle((mean - mean.mean(axis=1, keepdims=True)) @ turns) % (2 * np.pi)
@@ -68,7 +68,7 @@ def _cells(images):
 def _cell_reader():
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    images, category = drawn(training_set("textures", 640, 0), 640)
+    images, category = drawn(training_set("textures", 320, 0), 320)
     return LinearDiscriminantAnalysis().fit(_cells(tinted(images, category)), category.repeat(64))
 
 

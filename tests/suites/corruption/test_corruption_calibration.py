@@ -6,7 +6,7 @@ from corruption_tables import by_name, table
 
 from benchmark.stats.calibration import calibration_error
 from suites.corruption import SUITE
-from suites.corruption.calibration import MOST_NATS, NOT_KEPT, calibration_metrics, certainty
+from suites.corruption.calibration import MOST_NATS, NOT_KEPT, certainty
 
 NAMES = ("ece", "nll", "brier", "selective_accuracy")
 CELLS = ("clean", "fog/1", "fog/2")
@@ -50,13 +50,6 @@ def test_every_number_by_a_loop():
         for tenth in range(1, 11):
             row = found[f"{prefix}selective_accuracy", f"most confident {tenth / 10:g}"]
             assert row.value == pytest.approx(np.mean([curve[tenth - 1] for curve in curves]))
-
-
-def test_all_are_known_to_the_suite_and_in_no_default_column():
-    assert {metric.name for metric in calibration_metrics("natural")} == {
-        p + name for p in ("", "clean_") for name in NAMES
-    }
-    assert not any(SUITE.metric(metric.name).shown for metric in calibration_metrics("natural"))
 
 
 @pytest.mark.parametrize("kept", [(), ("probability",), ("confidence", "brier", "probability")])

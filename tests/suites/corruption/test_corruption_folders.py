@@ -2,9 +2,8 @@
 
 import shutil
 
-import numpy as np
 import pytest
-from PIL import Image
+from corruption_tables import write_images
 
 from benchmark.api import RunRequest, Silent, compare, execute, prepare
 from benchmark.store import open_store
@@ -12,25 +11,17 @@ from benchmark.variables import read_settings
 from registry.labels import label_space
 
 WNIDS = label_space("imagenet1k").classes[:4]
-NAMES = [(wnid, f"ILSVRC2012_val_{i:08d}.JPEG") for i, wnid in enumerate(WNIDS * 2)]
-
-
-def write(folder, side, names=NAMES):
-    for number, (wnid, name) in enumerate(names):
-        place = folder / wnid
-        place.mkdir(parents=True, exist_ok=True)
-        pixels = np.full((side, side, 3), 10 + number, dtype=np.uint8)
-        Image.fromarray(pixels).save(place / name)
+NAMES = [f"{wnid}/ILSVRC2012_val_{i:08d}.JPEG" for i, wnid in enumerate(WNIDS * 2)]
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     folder = tmp_path / "data"
-    write(folder / "imagenet-val", 300)
+    write_images(folder / "imagenet-val", NAMES, 300)
     for cell in ("noise/gaussian_noise/1", "noise/gaussian_noise/2", "weather/fog/5", "extra/saturate/1"):
-        write(folder / "imagenet-c" / cell, 224)
-    write(folder / "imagenet-c-bar" / "sparkles" / "3", 224, NAMES[:6])
-    write(folder / "stylized-imagenet" / "val", 224)
+        write_images(folder / "imagenet-c" / cell, NAMES, 224)
+    write_images(folder / "imagenet-c-bar" / "sparkles" / "3", NAMES[:6], 224)
+    write_images(folder / "stylized-imagenet" / "val", NAMES, 224)
     monkeypatch.setenv("BENCH_DATA", str(folder))
     return folder
 
@@ -68,7 +59,7 @@ def test_no_mce_of_images_of_another_size(data, tmp_path):
 
     shutil.rmtree(data / "imagenet-c")
     for condition in alexnet()[1]:
-        write(data / "imagenet-c" / condition, 300 if condition == "snow/2" else 224)
+        write_images(data / "imagenet-c" / condition, NAMES, 300 if condition == "snow/2" else 224)
     prepared, found = ran(tmp_path, "corruption:imagenet-c")
     assert "snow/2" in prepared.tasks[0].plan.missing["224 px"]
     assert found["mce", ""].value is None and "224 px" in found["mce", ""].reason

@@ -1,5 +1,8 @@
-"""ImageNet-A, -R, -Sketch, -V2 and ObjectNet: which answer is right by the rule of each; the program on all five."""
+"""ImageNet-A, -R, -Sketch, -V2, ObjectNet and LAION-C: which answer is right by the rule of each; the program on all of
+them."""
 
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,15 +10,21 @@ import numpy as np
 import pytest
 import timm
 import torch
-from PIL import Image
+from corruption_tables import write_images
 
 from benchmark import api
 from benchmark.api import RunRequest, Silent, execute, prepare
 from benchmark.stats import wilson
+from benchmark.stimuli.catalogue import read_catalogue
+from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.score_tables import known_metrics, shipped_scores
 from benchmark.testing import check_suite
+from benchmark.testing.toys import ToyShelf
 from benchmark.variables import read_settings
 from registry.labels import decide, label_space, subset_groups
 from suites.corruption import SUITE
+from suites.corruption.laion_c import observe as of_super_classes
+from suites.corruption.laion_c import super_classes
 from suites.corruption.natural import SETS, observe
 
 WNIDS = label_space("imagenet1k").classes
@@ -105,11 +114,8 @@ def test_answers_by_hand():
     assert not got["among"].any() and not got["of_all"].any() and got["response"].tolist() == ["na", "na"]
 
 
-def write(folder, places, side=64):
-    for number, place in enumerate(places):
-        path = folder / place / f"{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((side, side, 3), number, dtype=np.uint8)).save(path)
+def write(folder, places):
+    write_images(folder, [f"{place}/{number}.png" for number, place in enumerate(places)])
 
 
 @pytest.fixture
@@ -163,8 +169,67 @@ def test_without_validation_images_the_reason_is_kept(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["imagenet-a", "objectnet"])
 def test_it_keeps_the_contract(name):
     suite = SUITE.variants[name]
     assert suite.config in SETS.values() and suite.questions.keys() == {"corruption"}
     assert not [check for check in check_suite(suite) if not check.ok]
+
+
+PUBLISHED, MADE = SUITE.variants["laion-c"], SUITE.variants["laion-c-generated"]
+
+
+def test_super_classes_are_the_published_ones():
+    folder = os.environ.get("BENCH_TEST_DATA", "")
+    path = Path(folder, "laion-c", "category_mapping.json")
+    if not folder or not path.is_file():
+        pytest.skip("set BENCH_TEST_DATA to a folder that has laion-c/")
+    published = json.loads(path.read_text())
+    assert {name: sorted(wnids) for name, wnids in published.items()} == {
+        name: sorted(wnids) for name, wnids in super_classes().items()
+    }
+
+
+def view(probabilities, labels):
+    columns = np.zeros((len(labels), 1000), np.float32)
+    for row, given in enumerate(probabilities):
+        for output, value in given.items():
+            columns[row, output] = value
+    return SimpleNamespace(
+        categories=WNIDS, probabilities=columns, labels={"category": np.array(labels)}, index=np.arange(len(labels))
+    )
+
+
+def test_the_answer_is_the_super_class_with_the_largest_mean():
+    # fruit: 6 classes; cat: 6; dog: 109; 100 (black swan) is a bird, 999 in none.
+    given = [({948: 0.6}, "fruit"), ({281: 0.3, 948: 0.2, 999: 0.5}, WNIDS[285])]
+    cases = [*given, ({152: 0.9, 281: 0.1}, "dog"), ({999: 1}, "cat")]
+    kept = of_super_classes(None, view([given for given, _ in cases], [label for _, label in cases]))
+    assert kept["response"].tolist() == ["fruit", WNIDS[285], "cat", "na"]
+    assert kept["probability"] == pytest.approx([0.1, 0.05, 0.9 / 109, 0])
+
+
+def test_published_folders_are_read_with_their_intensities(tmp_path, monkeypatch):
+    for cell in ("glitched/intensity_level_1", "glitched/intensity_level_5", "mosaic/intensity_level_2"):
+        names = [f"{group}/{group}_{cell[:3]}{cell[-1]}.JPEG" for group in ("fruit", "car_truck")]
+        write_images(tmp_path / "laion-c" / cell, names, 224)
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    plan = PUBLISHED.plan(PUBLISHED.config, Resolver("imagenet1k", read_settings()))
+    assert [block.condition for block in plan.blocks] == ["glitched/1", "glitched/5", "mosaic/2"]
+    assert {block.presentation for block in plan.blocks} == {"whole"} and "not published" in plan.missing["natural"]
+    assert plan.blocks[0].stimuli.labels["category"].tolist() == [WNIDS[436], WNIDS[948]]
+    assert read_catalogue(read_settings())["laion-c"].parts[0] == "glitched"
+
+
+def test_made_ones_are_of_images_of_super_classes():
+    plan = MADE.plan(MADE.config, ToyShelf("imagenet1k"))
+    groups = set(plan.blocks[0].stimuli.labels["category"].tolist())
+    assert groups == {"bird", "boat", "bottle", "cat", "chair", "dog"}
+    assert plan.blocks[0].condition == "clean" and len(plan.blocks) >= 1 + 5 * 5
+    assert {block.presentation for block in plan.blocks} == {"crop224"}
+
+
+def test_the_board_of_its_authors_comes_with_the_package():
+    rows = {str(score.observer): score.value for score in shipped_scores().scores}
+    assert len(rows) == 10 and rows["best person (laion-c)"] == 0.552 and max(rows.values()) == 0.675
+    assert {(score.observer.source, score.metric) for score in shipped_scores().scores} <= set(known_metrics())

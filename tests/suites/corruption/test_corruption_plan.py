@@ -1,4 +1,4 @@
-"""What a sweep shows: blocks, presentations, options, what is missing."""
+"""What a sweep shows: blocks, presentations, options, what is missing; the variants."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from corruption_tables import CELLS
 
+import suites.corruption as room
 from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.stimuli.generated import generated_set
 from benchmark.testing import ToyShelf, toy_stimuli
@@ -16,8 +17,6 @@ from suites.corruption.plan import plan, plan_folders, presentation
 
 
 class Shelf(ToyShelf):
-    """A toy shelf without some roles."""
-
     def __init__(self, space, *lost):
         super().__init__(space)
         self.lost = lost
@@ -104,9 +103,6 @@ def test_a_sequential_sweep_is_in_random_order():
     assert first.digest != plain.digest and "shuffled" in first.name
 
 
-# --- folders ---------------------------------------------------------------------------------------------------------
-
-
 class Disk(Shelf):
     """Cells of a folder set; every part shows the same 20 images under the names of the clean ones."""
 
@@ -154,3 +150,24 @@ def test_images_of_224_px_are_shown_as_they_are():
     assert presentation(mixed) == "crop224"
     made = plan_folders(Folders("imagenet-c"), Disk("imagenet1k"))
     assert [b.presentation for b in made.blocks] == ["crop224", *["whole"] * 4]
+
+
+def test_the_variants():
+    """Folders are shown under their own role, which is that of the set."""
+    sweeps = ("quick", "jpeg85", "rounded", "bicubic", "extra", "human", "eidolon", "laion-c-generated")
+    folders = {"imagenet-c": ("common",), "imagenet-c-bar": ("all",), "imagenet-3dcc": ("all",), "laion-c": ("all",)}
+    natural = ("imagenet-a", "imagenet-r", "imagenet-sketch", "imagenet-v2", "objectnet", "stylized-imagenet")
+    assert set(SUITE.variants) == {*sweeps, *folders, *natural, "suppression", "critical-bands"}
+    for name, corruptions in folders.items():
+        suite = SUITE.variants[name]
+        assert vars(suite.config) == {"role": name, "corruptions": corruptions, "references": ("alexnet",)}
+        assert suite.spaces == ("imagenet1k",) and {metric.role for metric in suite.metrics} == {""}
+
+
+def test_corruptions_of_other_packages_are_a_variant_with_their_names(monkeypatch):
+    assert "plugins" not in room._variants()
+    monkeypatch.setattr(room, "plugin_names", lambda: ("rain", "dust"))
+    made = room._variants()["plugins"]
+    assert made.name == "corruption:plugins"
+    assert made.summary == "Corruptions of other packages: rain, dust"
+    assert (made.config.source, made.config.corruptions) == ("plugins", ("all",))

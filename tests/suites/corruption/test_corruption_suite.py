@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from corruption_tables import CELLS, by_name, hits, table
+from corruption_tables import CELLS, COMMON, by_name, hits, table
 
 from benchmark.api import Prepared, RunRequest, Silent, execute, prepare
 from benchmark.contracts import Block, Trials
@@ -17,18 +17,13 @@ from suites.corruption.config import CorruptionConfig
 from suites.corruption.observe import observe
 
 #: Other variants share the functions of these.
-DIFFERENT = ("human", "imagenet-c", "stylized-imagenet")
-EVERY = (SUITE, *(SUITE.variants[name] for name in DIFFERENT), SUITE.stopping.within(0.02))
+EVERY = (SUITE, *(SUITE.variants[name] for name in ("imagenet-c", "stylized-imagenet")))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suite", EVERY, ids=lambda suite: suite.name)
 def test_it_keeps_the_contract(suite):
-    failed = [check for check in check_suite(suite) if not check.ok]
-    assert not failed
-
-
-# --- observe ---------------------------------------------------------------------------------------------------------
+    assert [check for check in check_suite(suite) if not check.ok] == []
 
 
 class Seen:
@@ -60,18 +55,10 @@ def test_top5_and_the_probability_of_the_truth():
     assert 0.4 < columns["top5"].mean() < 0.7
 
 
-def test_no_answer_among_16_is_not_an_airplane():
-    """A class outside the sixteen took all, and what is left of them rounds to 0."""
-    classes = label_space("imagenet1k").classes
-    shown = Seen(np.eye(1000)[[7, 404]], [classes[404]] * 2, classes, "imagenet1k")
-    assert observe(CorruptionConfig(), shown)["right16"].tolist() == [0, 1]
-
-
 def test_the_answer_among_16_is_the_registrys_decision():
     space = label_space("imagenet1k")
     grouping = space.grouping("geirhos16")
     scores = logits(600, 1000, seed=1)
-    probabilities = scores.double().softmax(1).float().numpy()
     truth = np.random.default_rng(1).integers(0, 1000, 600)
     wanted = np.full(1000, -1)
     for number, group in enumerate(grouping.indices):
@@ -87,9 +74,9 @@ def test_the_answer_among_16_is_the_registrys_decision():
     expected = np.where(wanted[truth] < 0, -1, answer == wanted[truth])
     np.testing.assert_array_equal(found["right16"], expected)
     assert set(np.unique(expected)) == {-1, 0, 1}
-
-
-# --- observers whose scores are known --------------------------------------------------------------------------------
+    # A class outside the sixteen took all, and what is left of them rounds to 0: that is no airplane.
+    nothing = Seen(np.eye(1000)[[7, 404]], [space.classes[404]] * 2, space.classes, "imagenet1k")
+    assert observe(CorruptionConfig(), nothing)["right16"].tolist() == [0, 1]
 
 
 def ran(tmp_path, models, suites="corruption", **request):
@@ -121,22 +108,6 @@ def test_ideal_observers_score_what_they_must(tmp_path):
         assert found[name]["relative_robustness", ""].value == pytest.approx(1.0)
     cells = {row.value for (metric, condition), row in constant.items() if metric == "corruption_accuracy"}
     assert len(cells) == 1 and 0 < cells.pop() < 0.2
-
-
-@pytest.mark.slow
-def test_a_recipe_is_good_at_what_it_was_trained_on_and_flagged_for_it(tmp_path):
-    found = ran(tmp_path, "world-standard-0,world-salt-and-pepper-0", limit=48)
-    noisy, standard = found["world-salt-and-pepper-0"], found["world-standard-0"]
-    cell = "corruption_accuracy", "salt-and-pepper/0.2"
-    assert noisy[cell].value > standard[cell].value + 0.5
-    assert noisy[cell].flags == ("seen in training",) and standard[cell].flags == ()
-    assert noisy["corruption_accuracy", ""].flags == ("includes 4 seen cells",)
-    assert noisy["unseen_accuracy", ""].value < noisy["corruption_accuracy", ""].value
-    assert standard["unseen_accuracy", ""].value == standard["corruption_accuracy", ""].value
-    assert noisy["corruption_accuracy", ""].n == 33 * 48
-
-
-# --- early stopping --------------------------------------------------------------------------------------------------
 
 
 def sequential(right, n, of):
@@ -183,9 +154,6 @@ def test_conditions_stop_where_their_interval_is_narrow_enough(tmp_path):
     assert "33 of 33 cells stopped early" in found["ideal-shape"]["corruption_accuracy", ""].flags
 
 
-# --- a measured reference --------------------------------------------------------------------------------------------
-
-
 def compared(mine, theirs):
     return by_name(SUITE.against.scores(CorruptionConfig(), mine, {"alexnet": theirs}))
 
@@ -199,7 +167,6 @@ def test_a_measured_reference_by_hand():
     mine, theirs = sweep(rng, 0.6), sweep(rng, 0.3)
     mine["clean"], theirs["clean"] = hits(0.9, 50), hits(0.6, 50)
     found = compared(table(mine), table(theirs))
-    from corruption_tables import COMMON
 
     def errors(cells, name):
         return sum(1 - cells[f"{name}/{s}"].mean() for s in range(1, 6))

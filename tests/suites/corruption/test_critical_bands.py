@@ -70,10 +70,10 @@ def test_a_known_channel_is_measured():
 @pytest.mark.slow
 def test_the_interval_of_the_width_covers():
     inside = 0
-    for seed in range(60):
+    for seed in range(30):
         width = by_name(score(None, masked_trials(3.2, 4.0, 0.9, n=200, seed=seed)))["channel_width", ""]
         inside += width.low <= 2.3548 * 0.9 <= width.high
-    assert inside >= 51  # the truth of a logistic is not quite the straight line between levels
+    assert inside >= 25  # of 28 or 29; the truth of a logistic is not quite the straight line between levels
 
 
 def test_what_cannot_be_measured_has_a_reason():

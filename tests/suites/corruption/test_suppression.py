@@ -148,10 +148,10 @@ def test_a_reader_leans_on_what_it_reads(cue):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("clean", "lost", "gained"), [(0.8, 0.6, 0.05), (0.9, 0.1, 0.1)])
-def test_intervals_of_reliance_cover(clean, lost, gained):
-    """lost, gained: of images that are right and wrong as they are, the share that is wrong and right when shuffled."""
-    rng, inside = np.random.default_rng(0), 0
+def test_intervals_of_reliance_cover():
+    """lost, gained: of images that are right and wrong as they are, the share that is wrong and right when shuffled.
+    Of 300 draws at 95 % the share that covers is off by more than .03 once in fifty."""
+    rng, inside, (clean, lost, gained) = np.random.default_rng(0), 0, (0.8, 0.6, 0.05)
     truth = 1 - (clean * (1 - lost) + (1 - clean) * gained) / clean
     for _ in range(300):
         right = rng.random(120) < clean

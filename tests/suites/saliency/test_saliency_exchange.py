@@ -14,7 +14,7 @@ from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
 from suites.saliency.maps.exchange import evidence_columns, grounds, moved, partners
 from suites.saliency.maps.mask_context import context_of
-from suites.saliency.metrics import exemplars, reliance, split
+from suites.saliency.metrics import reliance, split
 
 SIDE = 32
 N = 32
@@ -62,13 +62,6 @@ def evidence(weights, stimuli=STIMULI, index=None):
     view.weights = weights
     found = evidence_columns(view, context_of(view, 0))
     return tuple(found[name] for name in EVIDENCE[:2])
-
-
-@pytest.mark.parametrize(("weights", "expected"), [((1.0, 0.0), 1.0), ((0.0, 1.0), -1.0), ((1.0, 1.0), 0.0)])
-def test_who_reads_one_half_gets_all_evidence_from_it(weights, expected):
-    of_object, of_ground = evidence(weights)
-    found = (of_object - of_ground) / (np.abs(of_object) + np.abs(of_ground))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_the_parts_add_up_to_all_of_the_evidence():
@@ -258,13 +251,3 @@ def test_void_pixels_are_in_no_pasted_picture():
     of_object, of_ground = evidence((1.0, 1.0), wide)
     assert np.abs(of_ground).max() < 1e-4
     assert np.abs(of_object).min() > 0.1
-
-
-def test_images_of_one_silhouette_and_one_texture_go_together():
-    names = np.array(["cat1-dog1.png", "cat1-car2.png", "cat2-dog1.png"])
-    told = exemplars(Trials({"stimulus": names}))
-    assert told["shape"].tolist() == ["cat1", "cat1", "cat2"]
-    assert told["texture"].tolist() == ["dog1", "car2", "dog1"]
-    assert exemplars(Trials({"stimulus": np.array(["cat1-dog1.png", "photo"])})) == {}
-    own = {"stimulus": np.array(["a", "b"]), "shape_exemplar": np.array(["s", "s"])}
-    assert list(exemplars(Trials(own))) == ["shape_exemplar"]

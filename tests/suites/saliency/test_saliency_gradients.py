@@ -1,4 +1,7 @@
-"""Gradients: exact on a linear network, precise when it is sure, and nothing of the network is changed."""
+"""Gradients: exact on a linear network, precise when it is sure, and nothing of the network is changed; maps that are
+pictures only."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +10,8 @@ from tensors import assert_close
 from torch import nn
 
 from benchmark.errors import ModelFailure
-from suites.saliency.maps.gradients import centred_cosine, input_gradients, log_odds, noise_of, smooth_gradient
+from suites.saliency.maps.gradients import centred_cosine, input_gradients, log_odds, noise_of
+from suites.saliency.pictures import grad_cam, gradient_x_input, integrated_gradients, smoothed
 
 
 def chosen(n, classes, row=0):
@@ -40,14 +44,6 @@ def test_two_classes_of_a_linear_network_give_the_difference_of_weights():
     for image, value in zip(pixels().numpy(), centred_cosine(pixels().numpy(), found.numpy()), strict=True):
         x = (image - image.mean(axis=(1, 2), keepdims=True)).ravel().astype(float)
         assert value == pytest.approx(abs(x @ w) / np.linalg.norm(x) / np.linalg.norm(w), rel=1e-5)
-
-
-@pytest.mark.parametrize("logits", [(0.0, 1.0, 2.0), (3.0, 0.0, 0.0), (7.0, 0.0, -1.0)])
-def test_log_odds_point_where_the_loss_gradient_points(logits):
-    z = torch.tensor([logits], dtype=torch.float64, requires_grad=True)
-    (odds,) = torch.autograd.grad(log_odds(z, chosen(1, 3)).sum(), z)
-    (loss,) = torch.autograd.grad(-nn.functional.cross_entropy(z, torch.tensor([0])), z)
-    assert cosine(odds, loss) > 1 - 1e-9
 
 
 def test_log_odds_stay_exact_in_float32_where_the_loss_gradient_is_lost():
@@ -95,16 +91,96 @@ def test_a_network_without_gradients_is_its_own_failure(forward):
         input_gradients(forward, pixels(), [chosen(2, 5)])
 
 
-def test_smoothing_a_linear_network_changes_nothing():
-    _, forward = linear()
-    noise = torch.from_numpy(noise_of(np.array([3, 4], dtype=np.uint64), (3, 6, 6), 3, 0.15))
-    found = smooth_gradient(forward, pixels(), chosen(2, 2), list(noise))
-    assert_close(found, input_gradients(forward, pixels(), [chosen(2, 2)])[0])
-
-
 def test_noise_follows_the_seed_alone():
     seeds = np.array([7, 2**64 - 1, 9], dtype=np.uint64)
     all_of_them = noise_of(seeds, (3, 20, 20), 2, 0.15)
     np.testing.assert_array_equal(all_of_them[:, 1:2], noise_of(seeds[1:2], (3, 20, 20), 2, 0.15))
     assert all_of_them.std() == pytest.approx(0.15, rel=0.03)
     assert not np.array_equal(all_of_them[0], all_of_them[1])
+
+
+FIRST = torch.tensor([[True, False]])
+
+
+class Net:
+    def __init__(self, module):
+        self.module = module.eval().requires_grad_(False)
+        self.card = SimpleNamespace(name="net")
+
+    def forward(self, x):
+        return self.module(x)
+
+
+class Linear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(3 * 16, 2, generator=draw(2)))
+
+    def forward(self, x):
+        return x.flatten(1) @ self.weights
+
+
+def draw(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def image(side=4, seed=0):
+    return torch.rand(1, 3, side, side, generator=draw(seed))
+
+
+def test_a_linear_network_in_closed_form():
+    net = Net(Linear())
+    slope = (net.module.weights[:, 0] - net.module.weights[:, 1]).view(1, 3, 4, 4)
+    expected = slope * image()
+    assert_close(gradient_x_input(net, image(), FIRST), expected)
+    assert_close(integrated_gradients(net, image(), FIRST), expected)
+    assert_close(smoothed(net, image(), FIRST), slope)
+
+
+def test_integrated_gradients_add_up_to_the_difference_of_log_odds():
+    def curved(x):
+        total = (x**3).sum((1, 2, 3))
+        return torch.stack([total, 0 * total], dim=1)
+
+    found = integrated_gradients(SimpleNamespace(forward=curved), image(), FIRST, steps=200)
+    assert float(found.sum()) == pytest.approx(float((image() ** 3).sum()), rel=1e-4)
+
+
+class Places(nn.Module):
+    """Two channels that the head weighs 1 and -3; the second target is the opposite."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(3, 2, 1, bias=False)
+        self.features.weight = nn.Parameter(torch.tensor([[1.0, 0, 0], [0, 1, 0]])[..., None, None])
+
+    def forward(self, x):
+        a, b = self.features(x).mean((2, 3)).T
+        return torch.stack([a - 3 * b, 0 * a], dim=1)
+
+
+def test_grad_cam_by_hand():
+    x = image(8)
+    expected = (x[:, 0] - 3 * x[:, 1]).relu() / 64
+    assert_close(grad_cam(Net(Places()), x, FIRST), expected)
+
+
+@pytest.mark.slow
+def test_grad_cam_of_a_transformer_is_its_grid_of_patches_enlarged():
+    import timm
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = Net(timm.create_model("vit_tiny_patch16_224", num_classes=12))
+        x = torch.rand(1, 3, 224, 224)
+    maps = [grad_cam(net, x, torch.eye(12, dtype=torch.bool)[k : k + 1]) for k in range(6)]
+    best = max(maps, key=lambda one: float(one.max()))  # with random weights some categories have no map
+    assert best.shape == (1, 224, 224) and float(best.min()) >= 0 and float(best.max()) > 0
+    rough = nn.functional.interpolate(best[None, :, 8::16, 8::16], (224, 224), mode="bilinear")[0, 0]
+    assert float((rough - best[0])[16:-16, 16:-16].abs().max()) < 0.15 * float(best.max())
+    assert not net.module._forward_hooks
+
+
+def test_a_network_without_places_has_no_grad_cam():
+    with pytest.raises(ModelFailure, match="keeps places"):
+        grad_cam(Net(Linear()), image(), FIRST)

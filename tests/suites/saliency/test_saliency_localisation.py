@@ -1,4 +1,6 @@
-"""Map against mask: by hand, by brute force, by scikit-learn, and at the edges."""
+"""Map against mask: by hand, by brute force, by Quantus, and at the edges."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,14 +54,6 @@ def test_a_map_that_is_the_mask():
     assert found == pytest.approx([1, 1, 1 / area, 1, 1])
 
 
-def test_mass_and_rank_on_paper():
-    maps, masks = one([[4, 1], [3, 2]], [[1, 1], [0, 0]])
-    assert mass_share(maps, masks)[0] == 0.5
-    assert mass_ratio(maps, masks)[0] == 1.0
-    assert rank_accuracy(maps, masks)[0] == 0.5  # 4 and 3 are strongest, 4 is object
-    assert object_auc(maps, masks)[0] == 0.5  # 4 beats 3 and 2, 1 beats nothing
-
-
 def test_rank_accuracy_shares_tied_places():
     maps, masks = one([[5, 2], [2, 2]], [[1, 1], [0, 0]])
     assert rank_accuracy(maps, masks)[0] == pytest.approx((1 + 1 / 3) / 2)
@@ -101,23 +95,6 @@ def test_the_control_leaves_out_the_own_category_and_unusable_masks():
     assert np.isnan(mean_auc_of_others(ranks, np.array(["cat"]), pool[:1].astype(float), kinds[:1]))[0]
 
 
-def test_a_map_that_is_the_same_for_every_image_has_no_excess():
-    """Twelve categories, one box each, boxes anywhere: a blob in the middle gains nothing on average."""
-    rng = np.random.default_rng(0)
-    masks = np.zeros((240, 16, 16), dtype=bool)
-    for mask in masks:
-        top, left = rng.integers(0, 8, 2)
-        mask[top : top + 8, left : left + 8] = True
-    kinds = np.array([f"kind{i % 12}" for i in range(240)])
-    at = np.arange(16) - 7.5
-    blob = np.exp(-(at[:, None] ** 2 + at[None] ** 2) / 32)
-    ranks = np.repeat(average_ranks(blob[None]), 240, axis=0)
-    own = object_auc(np.repeat(blob[None], 240, axis=0), masks)
-    others = mean_auc_of_others(ranks, kinds, masks.reshape(240, -1).astype(float), kinds)
-    assert own.mean() > 0.6
-    assert abs((own - others).mean()) < 0.01
-
-
 def random_case(seed, n=3, size=9):
     rng = np.random.default_rng(seed)
     maps = np.round(rng.random((n, size, size)), 1)
@@ -152,7 +129,12 @@ def test_other_masks_are_cut_to_the_pixels_that_count(seed):
         assert found[row, k] == pytest.approx(alone, abs=1e-12, nan_ok=True)
 
 
-def test_no_pixel_that_counts_is_no_value():
-    maps, masks = np.ones((1, 4, 4)), np.eye(4, dtype=bool)[None]
-    for metric in ALL:
-        assert np.isnan(metric(maps, masks, np.zeros((1, 4, 4), dtype=bool))).all()
+@pytest.mark.parametrize(("name", "metric"), [("mass", mass_share), ("rank", rank_accuracy), ("auc", object_auc)])
+def test_the_same_as_quantus(name, metric):
+    """Quantus 0.6.0 gave these values in an environment of its own (it needs another OpenCV): twelve maps without ties,
+    their masks, and `RelevanceMassAccuracy(abs=True, normalise=False)`, `RelevanceRankAccuracy`, `AUC` of them."""
+    with np.load(Path(__file__).parent / "data" / "quantus-0.6.0.npz") as case:
+        shape, maps, expected = tuple(case["shape"]), case["maps"].astype(float), case[name]
+        masks = np.unpackbits(case["masks"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+    assert len(np.unique(expected)) > 8
+    np.testing.assert_allclose(metric(maps, masks), expected, atol=1e-6)

