@@ -9,15 +9,36 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
+from PIL import Image
 
+from benchmark import stats
+from benchmark.contracts import Block, Trials
+from benchmark.engine.devices import TunedModel, Tuning, feed
+from benchmark.engine.model_view import NetworkView
+from benchmark.engine.scoring import pooled_score
 from benchmark.identity import VERSIONS
 from benchmark.plugins import find_suites
+from benchmark.stack_columns import stacked
+from benchmark.stimuli.datasets import seeds_of, subset
+from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.image_files import FileImages
+from benchmark.stimuli.world.sets import WORLD_SETS
+from benchmark.testing import ToyShelf, toy_trials
 from benchmark.transforms import corruptions, human
+from benchmark.transforms.corruptions import CORRUPTIONS, corruption
+from benchmark.transforms.human import GEIRHOS, degradation
+from benchmark.transforms.listing import own_list
 from registry.architectures import NETWORKS_VERSION
+from registry.cards import builtin_cards
 from registry.files import Place
+from registry.labels import decide, label_space
+from registry.loading import load_model, load_observer
+from registry.world_networks import tiny_resnet
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "answers.json"
 #: Another processor or version of torch moves float32 sums by a few in a million, and with them a grey level of a few
@@ -57,9 +78,6 @@ def close(label: str, a: Numbers, b: Numbers) -> bool:
 
 def _suite(name: str, part: str) -> Numbers:
     """What a suite shows and keeps of the toy observer, or the scores of that."""
-    from benchmark.plugins import find_suites
-    from benchmark.testing import ToyShelf, toy_trials
-
     suite = find_suites().suites[name]
     trials = toy_trials(suite, ToyShelf(SPACES.get(name, suite.spaces[0])))
     if part == "trials":
@@ -78,8 +96,6 @@ def _numbers(*values: float | None) -> list[float]:
 
 def _images(side: int) -> Any:
     """Two smooth pictures with some noise, uint8 [2, 3, side, side]."""
-    import torch
-
     y, x = np.mgrid[:side, :side] / side
     waves = [np.sin(6 * x * k + 4 * y * (3 - k) + phase) for phase in (0, 1) for k in range(3)]
     noise = np.random.default_rng(0).normal(0, 0.05, (6, side, side))
@@ -92,9 +108,6 @@ def _applied(transform: Any, side: int) -> list[float]:
 
 
 def _imagenet_c() -> Numbers:
-    from benchmark.transforms.corruptions import CORRUPTIONS, corruption
-    from benchmark.transforms.listing import own_list
-
     frost = [np.asarray(np.random.default_rng(k).integers(0, 256, (256, 256, 3)), dtype=np.uint8) for k in range(5)]
     made = {f"{n}/{s}": corruption(n, s, frost) for n in CORRUPTIONS for s in range(1, 6)}
     shown = {name for name in made if name[-1] in "15"} - {"spatter/1"}  # that needs OpenCV
@@ -104,9 +117,6 @@ def _imagenet_c() -> Numbers:
 
 
 def _human() -> Numbers:
-    from benchmark.transforms.human import GEIRHOS, degradation
-    from benchmark.transforms.listing import own_list
-
     made = {f"{n}/{c}": degradation(n, c) for n, what in GEIRHOS.items() for c in what.conditions}
     params = {"params": told([repr(one.params) for one in made.values()])}
     params["list"] = told([repr(one.levels) for one in own_list("human").values()])
@@ -115,14 +125,6 @@ def _human() -> Numbers:
 
 def _answers() -> Numbers:
     """A network of the built-in world, by every presentation, tuned and plain; ideal observers; files of all kinds."""
-    from benchmark.contracts import Block
-    from benchmark.engine.devices import TunedModel, Tuning, feed
-    from benchmark.engine.model_view import NetworkView
-    from benchmark.stimuli.datasets import seeds_of, subset
-    from benchmark.stimuli.generated import generated_set
-    from registry.cards import builtin_cards
-    from registry.loading import load_model, load_observer
-
     cards = builtin_cards()
     model = load_model(cards["world-standard-0"], Place(Path("unused")))
     stimuli = subset(generated_set("world-natural"), 8)
@@ -147,12 +149,6 @@ def _answers() -> Numbers:
 
 
 def _files() -> Numbers:
-    from tempfile import TemporaryDirectory
-
-    from PIL import Image
-
-    from benchmark.stimuli.image_files import FileImages
-
     picture = Image.fromarray(np.asarray(_images(64)[0].permute(1, 2, 0)))
     modes = ("RGB", "L", "P", "RGBA", "RGB", "CMYK")
     names = ("rgb.png", "grey.png", "palette.png", "alpha.png", "photo.jpg", "print.jpg")
@@ -167,8 +163,6 @@ def _files() -> Numbers:
 
 
 def _statistics() -> Numbers:
-    from benchmark import stats
-
     made = np.random.default_rng(1)
     a, b = made.integers(0, 2, 60), made.integers(0, 2, 60)
     return {
@@ -182,11 +176,6 @@ def _statistics() -> Numbers:
 
 
 def _scoring() -> Numbers:
-    from benchmark.contracts import Trials
-    from benchmark.engine.scoring import pooled_score
-    from benchmark.plugins import find_suites
-    from benchmark.testing import ToyShelf, toy_trials
-
     suite = find_suites().suites["cue-conflict"]
     trials = toy_trials(suite, ToyShelf("geirhos16"))
     half = np.arange(len(trials)) % 3 > 0
@@ -196,10 +185,6 @@ def _scoring() -> Numbers:
 
 
 def _stimuli() -> Numbers:
-    from benchmark.stimuli.datasets import subset
-    from benchmark.stimuli.generated import generated_set
-    from benchmark.stimuli.world.sets import WORLD_SETS
-
     found: Numbers = {}
     for name in WORLD_SETS:
         part = subset(generated_set(name), 3)
@@ -209,11 +194,6 @@ def _stimuli() -> Numbers:
 
 
 def _library() -> Numbers:
-    import torch
-
-    from benchmark.stack_columns import stacked
-    from registry.labels import decide, label_space
-
     space = label_space("imagenet1k")
     logits = torch.from_numpy(np.random.default_rng(2).normal(0, 3, (4, 1000)))
     found = {name: told(decide(logits, one)) for name, one in space.groupings.items()}
@@ -223,12 +203,6 @@ def _library() -> Numbers:
 
 def _networks() -> Numbers:
     """A tiny network, and the simulated people of the built-in world."""
-    import torch
-
-    from registry.cards import builtin_cards
-    from registry.loading import load_model
-    from registry.world_networks import tiny_resnet
-
     images, cards = _images(64).float() / 255, builtin_cards()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)

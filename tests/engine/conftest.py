@@ -9,7 +9,6 @@ from benchmark.engine import canary, model_view, run
 
 @pytest.fixture
 def leaderboard(tmp_path):
-    """An empty leaderboard."""
     return Bench(tmp_path)
 
 

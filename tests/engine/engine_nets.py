@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import torch
@@ -25,16 +24,12 @@ class Readout(nn.Module):
 
 
 class Counting(Readout):
-    """Notes every forward pass."""
-
     def forward(self, x):
         FORWARDED.append((self.seed, len(x)))
         return super().forward(x)
 
 
 class Greedy(Readout):
-    """Runs out of memory above a batch of `most`."""
-
     def __init__(self, most, seed=0, num_classes=16):
         super().__init__(seed, num_classes)
         self.most = most
@@ -95,28 +90,61 @@ class Quitting(Readout):
 
 
 class Deadly(Readout):
-    """Kills its process once it is at work, after the checks at load, `times` times in all: a file each in `flag`.
+    """Kills its process once it is at work, after the checks at load, `times` times in all: a file each in `flag`."""
 
-    whole: its parent, too.
-    """
-
-    def __init__(self, flag, times, whole=False, num_classes=16):
+    def __init__(self, flag, times, num_classes=16):
         super().__init__(0, num_classes)
-        self.flag, self.times, self.passes, self.whole = Path(flag), times, 0, whole
+        self.flag, self.times, self.passes = Path(flag), times, 0
 
     def forward(self, x):
         self.passes += 1
         if self.passes > 25 and len(list(self.flag.iterdir())) < self.times:
             (self.flag / str(os.getpid())).touch()
-            if self.whole:
-                os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
 
 
-class Slow(Readout):
-    """Takes its time."""
+# Networks whose answers depend on more than the image.
+
+
+class Trained(Readout):
+    """Batch statistics instead of running ones, whatever `eval()` says."""
 
     def forward(self, x):
-        time.sleep(0.5)
+        logits = super().forward(x)
+        return (logits - logits.mean(0)) / (logits.std(0, unbiased=False) + 0.1)
+
+
+class Learning(Readout):
+    """A buffer that follows what was shown."""
+
+    def __init__(self, seed=0, num_classes=16):
+        super().__init__(seed, num_classes)
+        self.register_buffer("follows", torch.zeros(3), persistent=False)
+
+    def forward(self, x):
+        self.follows += 1e-9 * x.mean((0, 2, 3))
         return super().forward(x)
+
+
+class Late(Learning):
+    """Once it has been shown a hundred and fifty images in the run."""
+
+    shown = 0
+
+    def forward(self, x):
+        self.shown += len(x)
+        if self.shown > 150:
+            self.follows += 1
+        return Readout.forward(self, x)
+
+
+class Moody(Readout):
+    """Noise that begins after a hundred and fifty images."""
+
+    shown = 0
+
+    def forward(self, x):
+        self.shown += len(x)
+        logits = super().forward(x)
+        return logits + (self.shown % 7) * torch.linspace(0, 3, 16) if self.shown > 150 else logits

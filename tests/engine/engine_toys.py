@@ -12,8 +12,9 @@ from benchmark.engine.plan import Task
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, Preprocess
-from registry.files import digest_data
+from registry.files import Place, digest_data
 from registry.labels import label_space
+from registry.loading import load_model
 
 torch.set_num_threads(1)
 CLASSES = label_space("world16").classes
@@ -21,7 +22,7 @@ HALF = Preprocess(size=32, resize=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 class Pictures:
-    """decode(i): a random image of its own for every number; counts and remembers what is alive."""
+    """decode(i): a random image of its own for every number; `decoded` has which."""
 
     def __init__(self, side=32, numbers=None):
         self.side, self.numbers, self.decoded = side, numbers, []
@@ -52,7 +53,6 @@ def make_stimuli(n=40, name="toys", numbers=None, side=32):
 
 
 def toy_observe(_config, view):
-    """The answer, all probabilities, and the seed."""
     return {"response": view.responses, "probability": view.probabilities, "seed": view.seeds.astype(np.float64)}
 
 
@@ -63,11 +63,8 @@ def toy_score(_config, trials):
 
 
 def toy_suite(stimuli, name="toy", **changes):
-    """A suite of one block."""
-    blocks = (
-        stimuli if isinstance(stimuli, tuple) else (Block(stimuli, presentation="whole", role="toys"),)
-    )  # fmt: skip
-    made = Suite(
+    blocks = stimuli if isinstance(stimuli, tuple) else (Block(stimuli, presentation="whole", role="toys"),)
+    suite = Suite(
         name=name,
         version=1,
         summary="answers to toys",
@@ -78,30 +75,40 @@ def toy_suite(stimuli, name="toy", **changes):
         score=toy_score,
         spaces=("world16",),
     )
-    return replace(made, **changes)
+    return replace(suite, **changes)
 
 
 def network(name, kind, **kwargs):
-    """A card for one of `engine_nets`."""
-    return ModelCard(
-        name=name,
-        source="python",
-        arch=f"python:engine_nets:{kind}",
-        labels="world16",
-        preprocess=HALF,
-        options={"kwargs": kwargs},
-    )
+    arch = f"python:engine_nets:{kind}"
+    how = {"labels": "world16", "preprocess": HALF, "options": {"kwargs": kwargs}}
+    return ModelCard(name=name, source="python", arch=arch, **how)
 
 
 def ideal(arch="shape-reader", name="reader"):
-    """A card for an ideal observer."""
     return ModelCard(name=name, source="ideal", arch=arch, labels="any")
+
+
+def noted(name):
+    return lambda told, *words: told.events.append((name, *words))
+
+
+class Told(Silent):
+    """Remembers what it is told, in order: (method, its words)."""
+
+    tuning, expect, work, advance, done, note = map(noted, ("tuning", "expect", "work", "advance", "done", "note"))
+
+    def __init__(self):
+        self.events = []
+
+    def notes(self):
+        return [words[0] for method, *words in self.events if method == "note"]
 
 
 class Bench:
     """One leaderboard and what was run into it."""
 
     def __init__(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
         self.settings = read_settings(str(folder / "toy.db"))
 
     def run(self, cards, suites, batch=8, seed=0, device="cpu", reporter=None, **policy):
@@ -112,7 +119,6 @@ class Bench:
             return run.execute(tasks, store, self.settings, options, reporter or Silent())
 
     def trials(self, name, suite="toy"):
-        """Stored trials as a dictionary of columns."""
         with open_store(self.settings.db, write=False) as store:
             found = store.observations(observer=name, suite=suite)
             table = store.trials(tuple(o.key for o in found))
@@ -126,9 +132,18 @@ class Bench:
         return {(r.metric, r.role, r.condition): r.value for r in rows}
 
     def outcomes(self, **which):
-        """Stored outcomes."""
         with open_store(self.settings.db, write=False) as store:
             return store.outcomes(**which)
+
+
+def plain_answers(card, stimuli, home):
+    """Answers by a loop of its own: one image at a time, mean and std 0.5."""
+    module, names = load_model(card, Place(home)).module, []
+    for i in range(len(stimuli)):
+        image = torch.from_numpy(stimuli.decode(i)).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            names.append(CLASSES[int(module((image - 0.5) / 0.5).argmax())])
+    return names
 
 
 def same_trials(first, second):

@@ -9,64 +9,42 @@ import engine_toys as toys
 import pytest
 import torch
 
-from benchmark.api import Silent
 from benchmark.contracts import Block, Transform
 from benchmark.store import open_store
-from registry.cards import ModelCard
 from registry.determinism_checks import canaries_differ, canary_text
 
 STIMULI = toys.make_stimuli(20)
 NUMBERS = count()  # a module's name is used once, as Python keeps what it imported
 NET = """
-import importlib
-import os
+import importlib, os
 from pathlib import Path
-
 import torch
-from torch import nn
 
 FOLDER = Path(os.environ["CANARY_DATA"])
-
 
 def gain():
     {gain}
 
-
-class Net(nn.Module):
+class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.weight = nn.Parameter(torch.sin(torch.arange(16 * 3 * 32 * 32.0)).view(16, -1))
+        self.weight = torch.nn.Parameter(torch.sin(torch.arange(16 * 3 * 32 * 32.0)).view(16, -1))
         self.gain = float(gain())
 
     def forward(self, x):
-        return self.gain * nn.functional.softsign(x.flatten(1)) @ self.weight.T
-
-
-def network():
-    return Net()
+        return self.gain * torch.nn.functional.softsign(x.flatten(1)) @ self.weight.T
 """
 #: What no reading of the file can see.
 HIDDEN = {
     "an environment variable": "return os.environ['CANARY_GAIN']",
-    "a file whose name is computed": "return open(f'{FOLDER}/{1 + 1}.txt').read()",
     "files that a pattern finds": "return sum(float(p.read_text()) for p in FOLDER.glob('*.txt'))",
-    "code in a text": "names = {}; exec((FOLDER / '2.txt').read_text().join(['g=', '']), names); return names['g']",
     "an import of a computed name": "return importlib.import_module('canary_' + 'gain').GAIN",
 }
 
 
-class Notes(Silent):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    (tmp_path / "data").mkdir()
-    monkeypatch.setenv("CANARY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("CANARY_DATA", str(tmp_path))
     return toys.Bench(tmp_path)
 
 
@@ -78,7 +56,7 @@ def gain(tmp_path, monkeypatch):
 
     def gain(value):
         monkeypatch.setenv("CANARY_GAIN", str(value))
-        (tmp_path / "data" / "2.txt").write_text(str(value))
+        (tmp_path / "2.txt").write_text(str(value))
         module.GAIN = value
 
     gain(1.0)
@@ -88,17 +66,15 @@ def gain(tmp_path, monkeypatch):
 def card(folder, text="return 1"):
     path = folder / f"canary_net_{next(NUMBERS)}.py"
     path.write_text(NET.format(gain=text))
-    return ModelCard(
-        name="net", source="python", arch=f"python:{path}:network", labels="world16", preprocess=toys.HALF
-    )  # fmt: skip
+    return toys.network("net", "").model_copy(update={"arch": f"python:{path}:Net"})
 
 
 def shown(bench, network, suite=None):
     """(how many images were decoded, what was said)."""
-    reporter = Notes()
+    reporter = toys.Told()
     report = bench.run([network], [suite or toys.toy_suite(STIMULI)], reporter=reporter)
     assert report.exit_code == 0
-    return report.decoded, reporter.notes
+    return report.decoded, reporter.notes()
 
 
 @pytest.mark.slow
@@ -115,14 +91,6 @@ def test_hidden_changes_of_a_network_are_seen(bench, gain, tmp_path, kind):
     assert shown(bench, network) == (0, [])  # and so are its old ones
     gain(1.00001)
     assert shown(bench, network) == (0, [])  # float noise
-
-
-@pytest.mark.slow
-def test_a_patched_library_is_seen(bench, tmp_path, monkeypatch):
-    network = card(tmp_path)
-    assert shown(bench, network)[0] == 20
-    monkeypatch.setattr(torch.nn.functional, "softsign", torch.tanh)
-    assert shown(bench, network)[0] == 20
 
 
 def dimmed(images, _seeds):

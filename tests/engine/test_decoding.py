@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import engine_toys
 import numpy as np
-import pytest
 
 from benchmark.api import Silent
 from benchmark.contracts import CHUNK, Block, Policy, Stimuli
@@ -20,13 +19,12 @@ from benchmark.store import open_store
 class Decode:
     """Small images that tell their index; counts what was decoded."""
 
-    def __init__(self, shift=0, odd=False):
-        self.seen, self.shift, self.odd = [], shift, odd
+    def __init__(self):
+        self.seen = []
 
     def __call__(self, index):
         self.seen.append(index)
-        side = 3 if self.odd and index % 2 else 2
-        return np.full((side, 2, 3), (index + self.shift) % 251, dtype=np.uint8)
+        return np.full((2, 2, 3), index % 251, dtype=np.uint8)
 
 
 def stimuli(n, decode, digest="a" * 64):
@@ -48,17 +46,15 @@ def test_chunks_come_in_order_and_the_second_time_from_disk(tmp_path):
     assert sorted(decode.seen) == list(range(CHUNK, 2 * CHUNK))
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut"])
-def test_a_damaged_file_is_decoded_anew(tmp_path, damage):
-    decode = Decode()
-    list(decoded_chunks(stimuli(4, decode), [0], tmp_path))
+def test_a_damaged_file_is_decoded_anew(tmp_path):
+    list(decoded_chunks(stimuli(4, Decode()), [0], tmp_path))
     (kept,) = tmp_path.rglob("*.npy")
-    data = bytearray(kept.read_bytes())
-    data[-1] ^= 1
-    kept.write_bytes(data if damage == "flip" else data[:-5])
-    decode.seen.clear()
-    assert values(decoded_chunks(stimuli(4, decode), [0], tmp_path)) == [[0, 1, 2, 3]]
-    assert sorted(decode.seen) == [0, 1, 2, 3]
+    data = kept.read_bytes()
+    for damaged in (data[:-1] + bytes([data[-1] ^ 1]), data[:-5]):
+        kept.write_bytes(damaged)
+        decode = Decode()
+        assert values(decoded_chunks(stimuli(4, decode), [0], tmp_path)) == [[0, 1, 2, 3]]
+        assert sorted(decode.seen) == [0, 1, 2, 3]
 
 
 def test_at_most_three_chunks_are_under_way(tmp_path):
@@ -93,7 +89,6 @@ def test_images_are_decoded_and_resized_by_as_many_threads_as_asked(tmp_path):
     card = engine_toys.network("net", "Readout")
     answers = []
     for count in (3, 48):
-        (tmp_path / str(count)).mkdir()
         bench = engine_toys.Bench(tmp_path / str(count))
         task = Task(card, suite, "world16", suite.plan(None, None))
         with open_store(bench.settings.db) as store:

@@ -6,22 +6,27 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import TrialsError
-from benchmark.stimuli.catalogue import Named as _Named
+from benchmark.stimuli.catalogue import Named, known_source, named
+from benchmark.store import Store
 from benchmark.variables import read_settings
 
 NAMES = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
 SHAPES = ("cat1-dog1.png", "cat2-dog2.png", "cat3-bear1.png", "cat4-bear2.png")
 
 
+def said(letter, image):
+    """What a letter stands for: s(hape), the cat, or t(exture)."""
+    return "cat" if letter == "s" else image.split("-")[1][:-5]
+
+
 def table(path, answers, observer="resnet50", session="1", images=SHAPES):
-    """A cue-conflict table: answers by letter, s(hape: cat) or t(exture)."""
+    """A cue-conflict table of answers by letter."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(NAMES)
         for i, (letter, image) in enumerate(zip(answers, images, strict=True)):
-            response = "cat" if letter == "s" else image.split("-")[1][:-5]
-            out.writerow([observer, session, i, "NaN", response, "cat", "0", image])
+            out.writerow([observer, session, i, "NaN", said(letter, image), "cat", "0", image])
     return path
 
 
@@ -41,23 +46,21 @@ def biases(db, observer=None):
 
 
 @pytest.mark.slow
-def test_the_newest_import_counts_also_when_it_was_there_before(tmp_path, db):
+def test_the_newest_import_counts_also_when_it_was_there_before_and_none_that_was_cut_short(tmp_path, db, monkeypatch):
     good, faulty = (table(tmp_path / "cue-conflict_a.csv", "ssst"), table(tmp_path / "cue-conflict_b.csv", "tttt"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put_import", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            api.import_trials(faulty, source="lab", db=db)
+    assert biases(db) == {}
     reports = [api.import_trials(path, source="lab", db=db) for path in (good, faulty, good, good)]
     assert biases(db) == {"resnet50 (lab)": [0.75]}
-    assert [report.known for report in reports] == [0, 0, 0, 1]
+    assert reports[-1].known == 1
     assert reports[1].notes == [
         "lab: this import takes the place of an earlier one, of which 1 observers' answers do not count any more; "
         "import all tables of a source together"
     ]
     assert len(api.trials("resnet50 (lab)", "cue-conflict", db=db)) == 4
-
-
-@pytest.mark.slow
-def test_two_sources_of_one_name_are_two_observers(tmp_path, db):
-    api.import_trials(table(tmp_path / "a" / "cue-conflict_x.csv", "ssst").parent, db=db)
-    api.import_trials(table(tmp_path / "b" / "cue-conflict_x.csv", "sttt").parent, db=db)
-    assert biases(db) == {"resnet50 (a)": [0.75], "resnet50 (b)": [0.25]}
 
 
 @pytest.mark.slow
@@ -101,24 +104,10 @@ def test_contradictions_within_one_import_name_both_files(tmp_path, db):
 
 
 @pytest.mark.slow
-def test_an_import_that_was_cut_short_does_not_count(tmp_path, db, monkeypatch):
-    from benchmark.store import Store
-
-    good, faulty = (table(tmp_path / "cue-conflict_a.csv", "ssst"), table(tmp_path / "cue-conflict_b.csv", "tttt"))
-    api.import_trials(good, source="lab", db=db)
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "put_import", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            api.import_trials(faulty, source="lab", db=db)
-    assert api.import_trials(good, source="lab", db=db).known == 1
-    assert biases(db) == {"resnet50 (lab)": [0.75]}
-
-
-@pytest.mark.slow
 def test_a_sources_tables_do_not_hang_on_what_else_was_imported(tmp_path):
-    """Two laboratories showed other images: each has its own table, whichever came first."""
-    for i in (1, 2):
-        table(tmp_path / "a" / f"cue-conflict_{i}.csv", "ss", f"net{i}", images=SHAPES[:2])
+    """Two laboratories showed other images: each has its own table, whichever came first, and networks of its own."""
+    for name in ("net", "resnet50"):
+        table(tmp_path / "a" / f"cue-conflict_{name}.csv", "ss", name, images=SHAPES[:2])
     table(tmp_path / "b" / "cue-conflict_1.csv", "tt", images=SHAPES[2:])
     found = []
     for order in ("ab", "ba"):
@@ -126,7 +115,7 @@ def test_a_sources_tables_do_not_hang_on_what_else_was_imported(tmp_path):
         for source in order:
             assert api.import_trials(tmp_path / source, db=db).notes == []
         found.append(biases(db))
-    assert found == [{"net1 (a)": [1.0], "net2 (a)": [1.0], "resnet50 (b)": [0.0]}] * 2
+    assert found == [{"net (a)": [1.0], "resnet50 (a)": [1.0], "resnet50 (b)": [0.0]}] * 2
 
 
 @pytest.mark.slow
@@ -136,11 +125,8 @@ def test_prompts_are_conditions_of_one_observer(tmp_path, db):
     clip = tmp_path / "vlm_shapebias" / "clip"
     clip.mkdir(parents=True)
     for prompt, letters in answers.items():
-        rows = [
-            (image, "cat" if letter == "s" else image.split("-")[1][:-5])
-            for letter, image in zip(letters, SHAPES, strict=True)
-        ]
-        lines = "".join(f"{image[:-4]},{answer}\n" for image, answer in rows)
+        answered = zip(letters, SHAPES, strict=True)
+        lines = "".join(f"{image[:-4]},{said(letter, image)}\n" for letter, image in answered)
         (clip / f"clip_net_{prompt}.csv").write_text("image,pred_label\n" + lines)
     first = api.import_trials(clip / "clip_net_CLS.csv", db=db)
     assert first.observers == {"cue-conflict": ["net (vlm_shapebias)"]}
@@ -154,6 +140,18 @@ def test_prompts_are_conditions_of_one_observer(tmp_path, db):
     (main,) = (row for row in rows if not row.condition)
     assert "prompt: mean of ImageNet's 80 templates" in main.flags
     assert api.import_trials(tmp_path / "vlm_shapebias", db=db).trials == 0
+
+
+@pytest.mark.slow
+def test_the_order_of_rows_and_what_stands_in_two_files_change_nothing(tmp_path, db):
+    place, again = tmp_path / "lab" / "cue-conflict_1.csv", tmp_path / "again" / "cue-conflict_1.csv"
+    head, *rows = table(place, "ssts").read_text().splitlines()
+    again.parent.mkdir()
+    again.write_text("\n".join([head, *rows[2:], *rows[:2]]) + "\n")
+    again.with_name("cue-conflict_2.csv").write_text("\n".join([head, rows[1], rows[0]]) + "\n")
+    assert api.import_trials(place, source="lab", db=db).trials == 4
+    assert api.import_trials(again.parent, source="lab", db=db).trials == 0
+    assert biases(db) == {"resnet50 (lab)": [0.75]}
 
 
 @pytest.mark.slow
@@ -174,13 +172,37 @@ def test_people_who_stand_apart_move_no_numbers_of_people(tmp_path, db):
     before = biases(db)
     place = tmp_path / "error-consistency" / "colour" / "x.csv"
     table(place, "tttt", "subject-01")  # as an experiment whose people are the source's own
-    from benchmark.stimuli.catalogue import known_source, named
-
     assert str(named("error-consistency", "subject-01", "colour", human=True)).endswith("(error-consistency)")
     assert [bool(known_source(name).apart) for name in ("error-consistency", "model-vs-human", "lab")] == [1, 0, 0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmark.stimuli.trials.named", lambda source, name, *_, **__: _Named(source, name))
+        patch.setattr("benchmark.stimuli.trials.named", lambda source, name, *_, **__: Named(source, name))
         api.import_trials(place, source="error-consistency", experiment="cue-conflict", db=db)
     after = biases(db)
     assert after["people (pooled)"] == before["people (pooled)"] == [0.75]
     assert after["subject-01 (error-consistency)"] == [0.0]
+
+
+def recipes(db):
+    with api.reading(read_settings(db)) as store:
+        return {row.name: row.card.get("training") for row in store.observers()}
+
+
+@pytest.mark.slow
+def test_recipes_are_read_from_names_statements_and_a_file(tmp_path, db):
+    """What was said last stays where nothing new is said; a person has none."""
+    lab, named = tmp_path / "lab", "sixteen21--salt-and-pepper-noise-multiple"
+    for name in ("mine", named, "subject-01"):
+        table(lab / f"cue-conflict_{name}.csv", "ssst", name)
+    api.import_trials(lab, db=db)
+    salt = ["noise(salt-and-pepper)"]
+    assert recipes(db) == {"mine (lab)": None, "subject-01 (lab)": None, f"{named} (lab)": salt}
+    (lab / "training.yaml").write_text("mine: standard\n")
+    report = api.import_trials(lab, db=db)  # known trials: only the card is new
+    assert (report.trials, report.known) == (0, 3)
+    assert recipes(db)["mine (lab)"] == ["standard"]
+    (lab / "training.yaml").unlink()
+    api.import_trials(lab, training=["mine=noise(uniform)", f"{named} (lab)=contrast"], db=db)
+    table(lab / "cue-conflict_more.csv", "st", "mine", "2", ("cat5-dog1.png", "cat6-dog2.png"))
+    api.import_trials(lab, db=db)
+    said = {"mine (lab)": ["noise(uniform)"], f"{named} (lab)": ["contrast"]}
+    assert recipes(db) == {"subject-01 (lab)": None, **said}

@@ -52,7 +52,6 @@ def test_a_settled_block_stops_and_counts_as_complete(tmp_path):
 
 
 def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypatch):
-    (tmp_path / "cut").mkdir()
     whole, cut = Bench(tmp_path), Bench(tmp_path / "cut")
     rule, _ = after(2)
     whole.run([network("net", "Readout")], [suite(rule)], batch=64)

@@ -1,9 +1,9 @@
 """The form in which a network is fed depends on the network and the kind of device, never on a clock."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -41,8 +41,10 @@ def test_batch_and_threads_move_float_noise_at_most(model):
             assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_norms_are_folded_and_channels_come_last(model):
-    fed = feed(model, Tuning(4), device="cpu").module
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_norms_are_folded_and_channels_come_last(model, precision):
+    with numerics(Policy(precision=precision)):
+        fed = feed(model, Tuning(4), device="cpu").module
     assert not any(isinstance(part, nn.BatchNorm2d) for part in fed.modules())
     assert fed.stem.weight.is_contiguous(memory_format=torch.channels_last)
     assert any(isinstance(part, nn.BatchNorm2d) for part in model.module.modules())
@@ -82,26 +84,14 @@ def test_a_network_that_needs_its_memory_as_it_lies_gets_it(model, norm):
     assert not isinstance(fed.module.norm, nn.BatchNorm2d)
 
 
-def test_norms_are_folded_whatever_the_precision(model):
-    with numerics(Policy(precision="bf16")):
-        fed = feed(model, Tuning(4), device="cpu").module
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in fed.modules())
-
-
-def test_the_device_is_waited_for_before_each_look_at_the_clock(model, monkeypatch):
-    seen = []
-    monkeypatch.setattr(devices, "_wait", lambda _device: seen.append("wait"))
+def test_the_very_device_is_waited_for_before_each_look_at_the_clock(model, monkeypatch):
+    seen, there = [], torch.device("cuda:1")
+    images = SimpleNamespace(device=there)
+    monkeypatch.setattr(devices, "example", lambda _model, _batch: images)
+    monkeypatch.setattr(torch.accelerator, "synchronize", seen.append)
     devices._cost(model, lambda _images: seen.append("run"), Tuning(2), lambda: seen.append("clock") or len(seen))
-    assert seen[:5] == ["wait", "clock", "run", "wait", "clock"]
-    assert all(before == "wait" for before, event in pairwise(seen) if event == "clock")
-
-
-def test_it_is_the_very_device_that_is_waited_for(monkeypatch):
-    waited = []
-    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
-    devices._wait(torch.device("cpu"))
-    devices._wait(torch.device("cuda:1"))
-    assert waited == [torch.device("cuda:1")]
+    assert seen[:5] == [there, "clock", "run", there, "clock"]
+    assert all(before == there for before, event in pairwise(seen) if event == "clock")
 
 
 def test_kernels_of_an_accelerator_give_the_same_twice():
@@ -117,52 +107,21 @@ def test_kernels_of_an_accelerator_give_the_same_twice():
         assert now() == before
 
 
-class Fetched:
-    """Pixels, what happens to them, and the streams of their device."""
-
-    def __init__(self):
-        self.log = []
-
-    def pin_memory(self):
-        self.log.append("pinned")
-        return self
-
-    def to(self, device, non_blocking=False):
-        self.log.append(f"to {device} {non_blocking} on {self.stream_now}")
-        return self
-
-    def record_stream(self, stream):
-        self.log.append(f"kept for {stream.name}")
-
-    def module(self, _device):
-        fetched = self
-
-        class Stream:
-            def __init__(self, _device, name="a copy's"):
-                self.name = name
-
-            def wait_stream(self, other):
-                fetched.log.append(f"{self.name} waits for {other.name}")
-
-        @contextmanager
-        def stream(own):
-            fetched.stream_now = own.name
-            yield
-
-        return SimpleNamespace(
-            Stream=Stream, stream=stream, current_stream=lambda device: Stream(device, "the network's")
-        )
-
-
 def test_pixels_travel_beside_the_devices_work(monkeypatch):
-    pixels = Fetched()
-    monkeypatch.setattr(devices.torch, "get_device_module", pixels.module)
-    arrived = devices.sent(pixels, "cuda:1")
-    assert pixels.log == ["pinned", "to cuda:1 True on a copy's"]
-    assert arrived() is pixels
-    assert pixels.log[2:] == ["the network's waits for a copy's", "kept for the network's"]
-    here = torch.zeros(2)
-    assert devices.sent(here, "cpu")() is here
+    """On a stream of their own, for which the network's waits; their memory stays until that is done with it."""
+    device = MagicMock()
+    monkeypatch.setattr(devices.torch, "get_device_module", lambda _device: device.module)
+    arrived = devices.sent(device.pixels, "cuda:1")
+    assert [name for name, *_ in device.mock_calls] == [
+        "module.Stream", "module.stream", "module.stream().__enter__",
+        "pixels.pin_memory", "pixels.pin_memory().to", "module.stream().__exit__",
+    ]  # fmt: skip
+    own, there, work = device.module.Stream(), device.pixels.pin_memory().to, device.module.current_stream()
+    device.module.stream.assert_called_once_with(own)
+    there.assert_called_once_with("cuda:1", non_blocking=True)
+    assert arrived() is there()
+    work.wait_stream.assert_called_once_with(own)
+    there().record_stream.assert_called_once_with(work)
 
 
 def test_files_that_are_networks_are_told_apart(model):

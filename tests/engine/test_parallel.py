@@ -2,13 +2,15 @@
 
 import importlib.util
 import os
+import select
+import shlex
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
 import torch
-from engine_toys import network
+from engine_toys import Told, network
 
 from benchmark import api
 from benchmark.api import running
@@ -31,17 +33,6 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "home" / "cards").mkdir(parents=True)
     with working_threads(1):  # as many as each of two processes has
         yield tmp_path / "home"
-
-
-class Told(api.Silent):
-    def __init__(self):
-        self.lines, self.trials = [], Counter()
-
-    def note(self, text):
-        self.lines.append(text)
-
-    def advance(self, name, trials):
-        self.trials[name] += trials
 
 
 def content(db):
@@ -76,14 +67,15 @@ def test_two_processes_on_one_leaderboard_are_one_run(home, tmp_path):
     report = api.run(db=str(shared), device="cpu,cpu", suites=SUITES, reporter=told, **MIXED)
     assert report.counts == single.counts and (report.failed, report.exit_code) == ({}, 0)
     assert same(alone, shared)
+    answered, advanced = Counter(), Counter()
     with open_store(str(alone), write=False) as store:
-        answered = Counter()
         for row in store.observations():
             answered[row.observer_name] += row.n
-    assert told.trials == answered
-    again = api.run(db=str(shared), device="cpu,cpu", suites=SUITES, **MIXED)
+    for name, trials in (words for method, *words in told.events if method == "advance"):
+        advanced[name] += trials
+    assert advanced == answered
+    again = api.run(db=str(shared), device="cpu", suites=SUITES, **MIXED)
     assert again.counts == {"cached": single.counts["done"], "not applicable": 2}
-    assert same(alone, shared)
 
 
 def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypatch):
@@ -103,86 +95,91 @@ def test_a_long_plan_takes_two_processes_of_a_processor(home, tmp_path, monkeypa
     assert chosen(limit=5) == "auto"
 
 
-def deadly(home, times):
-    """A network whose first `times` runs kill their process, after one that does not."""
-    flags = home / "flags"
-    flags.mkdir(exist_ok=True)
-    write_card(network("a-fine", "Readout", seed=1), home / "cards")
-    write_card(network("b-deadly", "Deadly", flag=str(flags), times=times), home / "cards")
+def deadly(home, name, times):
+    """The card of a network whose first `times` runs kill their process; where it notes them."""
+    flags = home / name
+    flags.mkdir()
+    write_card(network(name, "Deadly", flag=str(flags), times=times), home / "cards")
     return flags
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_started_again_and_in_the_end_left(home, tmp_path):
-    """Four kills: three end the first run's shard, and the same command goes on through the fourth."""
-    asked = {"models": "a-fine,b-deadly", "suites": "cue-conflict", "limit": 80, "batch": 2}
-    flags, told = deadly(home, 4), Told()
-    report = api.run(db=str(tmp_path / "a.db"), device="cpu,cpu", **asked)
+    """One shard's is killed once, the other's as often as it is started; the same run goes on with what is stored."""
+    asked = {"models": "a-once,b-thrice", "suites": "cue-conflict", "limit": 40, "batch": 2}
+    once, thrice, told = deadly(home, "a-once", 1), deadly(home, "b-thrice", 3), Told()
+    report = api.run(db=str(tmp_path / "a.db"), device="cpu,cpu", reporter=told, **asked)
+    assert [len(list(flags.iterdir())) for flags in (once, thrice)] == [1, 3]
+    assert len([line for line in told.notes() if line.endswith("was killed (SIGKILL)")]) == 4
     assert (report.exit_code, report.counts) == (3, {"done": 1, "failed": 1})
     assert "was killed (SIGKILL) 3 times" in report.failed["process 1"]
-    assert report.failed["b-deadly under cue-conflict"] == "its shard did not come to its end"
-    report = api.run(db=str(tmp_path / "a.db"), device="cpu,cpu", reporter=told, **asked)
-    assert (report.exit_code, report.failed, len(list(flags.iterdir()))) == (0, {}, 4)
-    assert [line for line in told.lines if line.endswith("was killed (SIGKILL)")]
+    assert report.failed["b-thrice under cue-conflict"] == "its shard did not come to its end"
+    report = api.run(db=str(tmp_path / "a.db"), device="cpu", **asked)
+    assert (report.failed, report.counts) == ({}, {"cached": 1, "done": 1})
     api.run(db=str(tmp_path / "b.db"), device="cpu", **asked)
     assert same(tmp_path / "a.db", tmp_path / "b.db")
 
 
-def bash(script, *words, path="", **environment):
-    return subprocess.run(
-        ["bash", str(script), *words], capture_output=True, text=True, check=False,
-        env={**os.environ, **environment, "PATH": f"{path}:{os.environ['PATH']}"},
-    )  # fmt: skip
-
-
 @pytest.fixture
-def commands(tmp_path):
-    """A folder with `bench`, and with an `sbatch` that notes what it is told."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "bench").write_text(
-        f"#!/bin/bash\nexec {sys.executable} -c 'from benchmark.cli import main; main()' \"$@\"\n"
-    )
-    (folder / "sbatch").write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/submitted\necho 17\n')
-    for file in folder.iterdir():
-        file.chmod(0o755)
-    return str(folder)
+def shell(bench, tmp_path):
+    """Carries out a bash script in which `bench` is this process's, and `sbatch` notes what it is told."""
+    (folder := tmp_path / "bin").mkdir()
+    calls, codes = tmp_path / "calls", tmp_path / "codes"
+    for pipe in (calls, codes):
+        os.mkfifo(pipe)
+    programs = {
+        "bench": f"printf '%q ' \"$@\" > {calls}; echo > {calls}; read -r code < {codes}; exit $code",
+        "sbatch": f'echo "$@" >> {tmp_path}/submitted; echo 17',
+    }
+    for name, text in programs.items():
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).chmod(0o755)
+    opened = [pipe.open("r+b", buffering=0) for pipe in (calls, codes)]
+
+    def carried_out(*words, **environment):
+        """(exit code, what `bench` said)"""
+        environment = {**os.environ, **environment, "PATH": f"{folder}:{os.environ['PATH']}"}
+        said, running = "", subprocess.Popen(["bash", *map(str, words)], env=environment)
+        while running.poll() is None:
+            if select.select(opened[:1], [], [], 0.02)[0]:
+                ended = bench(*shlex.split(opened[0].readline().decode()))
+                said += ended.out + ended.err
+                opened[1].write(f"{ended.code}\n".encode())
+        return running.returncode, said
+
+    yield carried_out
+    for pipe in opened:
+        pipe.close()
 
 
-def printed(tmp_path, commands, *words):
+def printed(tmp_path, bench, *words):
     """The script that `bench run --print-array slurm` prints, as a file."""
-    done = subprocess.run(
-        [f"{commands}/bench", "run", *words, "--print-array", "slurm", "--tasks", "2"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    script = tmp_path / "array.sh"
-    script.write_text(done.stdout)
-    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    ended = bench("run", *words, "--print-array", "slurm", "--tasks", "2")
+    assert ended.code == 0, ended.err
+    (script := tmp_path / "array.sh").write_text(ended.out)
     return script
 
 
 @pytest.mark.slow
-def test_the_printed_array_is_one_run(home, tmp_path, commands):
+def test_the_printed_array_is_one_run(home, tmp_path, bench, shell):
     alone, db = tmp_path / "alone.db", tmp_path / "an array.db"
     asked = {**MIXED, "suites": "cue-conflict"}
     api.run(db=str(alone), device="cpu", **asked)
     api.run(db=str(db), device="cpu", **{**asked, "models": "ideal-shape"})
     words = ["--model", MIXED["models"], "--suite", "cue-conflict", "--limit", "6"]
-    words += ["--batch-size", "6", "--device", "cpu", "--db", str(db)]
-    script = printed(tmp_path, commands, *words)
-    assert bash(script, path=commands, SLURM_ARRAY_TASK_ID="1").returncode == 0
-    early = bash(script, "merge", path=commands)
-    assert early.returncode == 3 and "shard 2/2 of plan" in early.stdout + early.stderr
-    assert bash(script, path=commands, SLURM_ARRAY_TASK_ID="2").returncode == 0
-    assert bash(script, "merge", path=commands).returncode == 0
+    script = printed(tmp_path, bench, *words, "--batch-size", "6", "--device", "cpu", "--db", db)
+    assert shell(script, SLURM_ARRAY_TASK_ID="1")[0] == 0
+    code, said = shell(script, "merge")
+    assert code == 3 and "shard 2/2 of plan" in said
+    assert shell(script, SLURM_ARRAY_TASK_ID="2")[0] == 0
+    assert shell(script, "merge")[0] == 0
     assert same(alone, db)
     assert not list(tmp_path.glob("*-shards-*"))
 
 
-@pytest.mark.slow
-def test_the_printed_array_submits_itself_and_its_merge(home, tmp_path, commands):
-    script = printed(tmp_path, commands, "--model", "ideal-shape", "--suite", "cue-conflict")
-    assert bash(script, "--partition=gpu", "--time=4:00:00", path=commands).returncode == 0
+def test_the_printed_array_submits_itself_and_its_merge(home, tmp_path, bench, shell):
+    script = printed(tmp_path, bench, "--model", "ideal-shape", "--suite", "cue-conflict")
+    assert shell(script, "--partition=gpu", "--time=4:00:00") == (0, "")
     options = "--partition=gpu --time=4:00:00"
     assert (tmp_path / "submitted").read_text().splitlines() == [
         f"--parsable --array=1-2 --requeue --gpus=1 {options} {script}",
@@ -197,20 +194,21 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    flags = deadly(home, 1)
-    asked = {"models": "a-fine,b-deadly,ideal-shape", "suites": "cue-conflict", "limit": 40}
+    write_card(network("a-fine", "Readout", seed=1), home / "cards")
+    flags = deadly(home, "b-deadly", 1)
+    asked = {"models": "a-fine,b-deadly,ideal-shape", "suites": "cue-conflict", "limit": 40, "batch": 2}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
-        report = api.run(db=str(tmp_path / "ray.db"), batch=2, executor="ray", **asked)
+        report = api.run(db=str(tmp_path / "ray.db"), executor="ray", **asked)
         assert (report.counts, report.failed) == ({"done": 3}, {})
         assert len(list(flags.iterdir())) == 1
-        again = api.run(db=str(tmp_path / "ray.db"), batch=2, executor="ray", **asked)
-        assert (again.counts, again.failed) == ({"cached": 3}, {})
         with pytest.raises(BenchError, match="no room for 2 GPUs for a task; free are 0 GPUs"):
             api.run(executor="ray", device="cuda", gpus_per_task=2.0, db=str(tmp_path / "never.db"), **asked)
     finally:
         ray.shutdown()
-    api.run(db=str(tmp_path / "alone.db"), batch=2, device="cpu", **asked)
+    again = api.run(db=str(tmp_path / "ray.db"), device="cpu", **asked)
+    assert (again.counts, again.failed) == ({"cached": 3}, {})
+    api.run(db=str(tmp_path / "alone.db"), device="cpu", **asked)
     assert same(tmp_path / "alone.db", tmp_path / "ray.db")
 
 

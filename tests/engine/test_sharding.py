@@ -1,17 +1,13 @@
 """Plans in parts: who gets what, the same everywhere."""
 
 import itertools
-import json
 
 import engine_toys as toys
 import pytest
 from engine_toys import ideal, network
 
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
-from benchmark.engine import run
 from benchmark.engine.plan import Task, plan_digest, split, stated_cost
-from benchmark.engine.score_shards import complete_parts
-from benchmark.store import open_store
 
 
 def plan(cards, sizes=(10, 20, 30), passes=1.0):
@@ -73,59 +69,3 @@ def test_the_digest_names_the_plan_and_how_it_is_run():
         plan_digest(plan([network("other", "Readout")]), policy, lambda task, block: 1),
     ]
     assert len({digest, *others}) == 5
-
-
-def halves(folder, cards, suite):
-    """A plan carried out in two parts, each in a leaderboard of its own."""
-    tasks = [Task(card, suite, "world16", suite.plan(None, None)) for card in cards]
-    boards = []
-    for number, part in enumerate(split(tasks, 2, lambda task, block: len(block.stimuli)), 1):
-        board = toys.Bench(folder / str(number))
-        options = run.RunOptions("cpu", Policy("cpu", seed=0), 8, part=f"shard {number}/2 of plan 0123456789ab")
-        with open_store(board.settings.db) as store:
-            report = run.execute(part, store, board.settings, options, toys.Silent())
-        boards.append((board, report))
-    return boards
-
-
-@pytest.fixture
-def parted(tmp_path):
-    for name in ("1", "2", "whole"):
-        (tmp_path / name).mkdir()
-    stimuli = [toys.make_stimuli(n, f"set-{n}") for n in (10, 12, 30)]
-    return toys.toy_suite(tuple(Block(one, role=one.name) for one in stimuli)), tmp_path
-
-
-@pytest.mark.slow
-def test_a_part_is_observed_and_not_scored(parted):
-    suite, folder = parted
-    (first, report), (second, _) = halves(folder, [ideal()], suite)
-    assert (dict(report.counts), report.exit_code) == ({"partial": 1}, 0)
-    assert (first.scores("reader"), second.scores("reader")) == ({}, {})
-    for board, roles in ((first, {"set-10", "set-12"}), (second, {"set-30"})):
-        assert set(board.trials("reader")["role"].tolist()) == roles
-        (outcome,) = board.outcomes()
-        assert (outcome.status, outcome.reason[:5]) == ("partial", "shard")
-        assert len(json.loads(outcome.detail)["observations"]) == 3
-
-
-@pytest.mark.slow
-def test_parts_in_one_leaderboard_are_scored_as_one_run(parted):
-    """Two processes that write to one data base."""
-    suite, folder = parted
-    whole = toys.Bench(folder / "whole")
-    whole.run([ideal()], [suite])
-    tasks = [Task(ideal(), suite, "world16", suite.plan(None, None))]
-    board = toys.Bench(folder / "1")
-    parts = split(tasks, 2, lambda task, block: len(block.stimuli))
-    with open_store(board.settings.db) as store:
-        for part, waiting in ((1, 1), (2, 0)):
-            options = run.RunOptions("cpu", Policy("cpu", seed=0), 8, part=f"shard {part}/2")
-            run.execute(parts[part - 1], store, board.settings, options, toys.Silent())
-            number = store.begin_run("bench db merge", {})
-            done = complete_parts(store, number, [suite])
-            assert (done.new_sets, len(done.waiting)) == (1 - waiting, waiting)
-            assert complete_parts(store, number, [suite]).new_sets == 0
-    assert done.waiting == {}
-    assert board.scores("reader") == whole.scores("reader") != {}
-    assert [one.status for one in board.outcomes()] == ["done"]

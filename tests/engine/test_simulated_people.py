@@ -3,22 +3,15 @@
 import pytest
 
 from benchmark.engine.plan import plan_tasks
+from benchmark.plugins import find_suites
 from benchmark.variables import read_settings
 from registry.cards import read_cards
-from suites.adversarial import SUITE as ADVERSARIAL
-from suites.corruption import SUITE as CORRUPTION
-from suites.cue_conflict import SUITE as CUE_CONFLICT
-from suites.human_comparison import SUITE as HUMAN_COMPARISON
-from suites.saliency import SUITE as SALIENCY
-
-SUITES = (CUE_CONFLICT, HUMAN_COMPARISON, CORRUPTION, ADVERSARIAL, SALIENCY)
 
 
-@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_they_enter_the_suites_of_experiments_and_elsewhere_have_a_reason(tmp_path, monkeypatch, suite):
-    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
-    (task,) = plan_tasks([read_cards(())["world-reader-0"]], [suite], read_settings(), 4)
-    if suite in SUITES[:2]:
+@pytest.mark.parametrize("name", ["cue-conflict", "human-comparison", "corruption", "adversarial", "saliency"])
+def test_they_enter_the_suites_of_experiments_and_elsewhere_have_a_reason(name):
+    (task,) = plan_tasks([read_cards(())["world-reader-0"]], [find_suites().suites[name]], read_settings(), 4)
+    if name in ("cue-conflict", "human-comparison"):
         assert task.plan.blocks and task.space == "world16"
     else:
         assert not task.plan.blocks and "simulated person" in task.reason

@@ -1,8 +1,7 @@
 """Scores, sets and a suite by hand."""
 
-from types import SimpleNamespace
-
 import pytest
+from plain_suites import plain_suite
 
 from benchmark.contracts import Metric
 from benchmark.stats import wilson
@@ -12,21 +11,24 @@ CUES, FULL, EDGES, PART = "c1" * 32, "f2" * 32, "e3" * 32, "d4" * 32
 DIGESTS = {"cue": CUES, "edges": EDGES, "": ""}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder for what a file's tests share, and the home of the program while that is made."""
+    place = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_HOME", str(place))
+        yield place
+
+
 @pytest.fixture
 def suite():
-    return SimpleNamespace(
-        name="cue-conflict",
-        version=2,
-        metrics=(
-            Metric("hidden", "hidden", "", "none", "cue", shown=False),
-            Metric("bias", "shape bias", "", "higher", "cue", headline=True, chance=0.5),
-            Metric("edges", "edges", "", "higher", "edges", chance=1 / 16),
-            Metric("error", "error rate", "", "lower", "cue"),
-        ),
+    return plain_suite(
+        "cue-conflict",
+        Metric("hidden", "hidden", "", "none", "cue", shown=False),
+        Metric("bias", "shape bias", "", "higher", "cue", headline=True, chance=0.5),
+        Metric("edges", "edges", "", "higher", "edges", chance=1 / 16),
+        Metric("error", "error rate", "", "lower", "cue"),
         references={"reference: middle": "the middle"},
-        experiments={},
-        questions={},
-        against=None,
     )
 
 

@@ -1,10 +1,15 @@
 """A board of a hundred rows: what is folded, what stays, what is said."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from benchmark.api.leaderboards import Standing, chosen_rows
+from benchmark.contracts import Observer
 from benchmark.errors import UnknownName
 from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.leaderboard.model import Board, Cell, Column, Row
+from benchmark.store import open_store
 
 
 def row(name, kind, value, rank=None, training=()):
@@ -45,32 +50,24 @@ def test_people_fold_into_their_group_and_their_spread_is_said():
 
 
 def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
-    from benchmark.api.leaderboards import Standing, chosen_rows
-    from benchmark.contracts import Observer
-    from benchmark.store import ObserverRow, open_store
-
+    cards = {
+        "resnet50": ("network", {"training": ["standard"]}),
+        "resnet50 (lab)": ("published", {"source": "lab", "training": ["adversarial(l2,3.0)"]}),
+        "ViT_L (lab)": ("published", {"source": "lab", "family": "clip"}),
+        "subject-01 (lab)": ("human", {"source": "lab"}),
+    }
     with open_store(str(tmp_path / "x.db")) as store:
-        for name, kind, card in (
-            ("resnet50", "network", {"training": ["standard"]}),
-            ("resnet50 (lab)", "published", {"source": "lab", "training": ["adversarial(l2,3.0)"]}),
-            ("ViT_L (lab)", "published", {"source": "lab", "family": "clip"}),
-            ("subject-01 (lab)", "human", {"source": "lab"}),
-        ):
+        for name, (kind, card) in cards.items():
             store.put_observer(Observer(name, kind, name, card))
-
-        def kept(**patterns):
-            rows = store.observers()
-            names = {one.name: one for one in rows}
-            shaped = [type("R", (), {"observer": name})() for name in names]
-            return [one.observer for one in chosen_rows(store, shaped, Standing(), patterns)]
-
-        assert isinstance(store.observers()[0], ObserverRow)
-        assert kept(kind="model") == ["resnet50"]
-        assert kept(kind="published") == ["ViT_L (lab)", "resnet50 (lab)"]
-        assert kept(source="lab", kind="human") == ["subject-01 (lab)"]
-        assert kept(recipe="adversarial(l2,3.0)") == ["resnet50 (lab)"]
-        assert kept(recipe="adversarial*,standard") == ["resnet50", "resnet50 (lab)"]
-        assert kept(family="resnet") == ["resnet50", "resnet50 (lab)"]
-        assert kept(family="clip", models="ViT*") == ["ViT_L (lab)"]
+        rows = [SimpleNamespace(observer=name) for name in sorted(cards)]
+        for patterns, kept in (
+            ({"kind": "model"}, ["resnet50"]),
+            ({"kind": "published"}, ["ViT_L (lab)", "resnet50 (lab)"]),
+            ({"source": "lab", "kind": "human"}, ["subject-01 (lab)"]),
+            ({"recipe": "adversarial*,standard"}, ["resnet50", "resnet50 (lab)"]),
+            ({"family": "resnet"}, ["resnet50", "resnet50 (lab)"]),
+            ({"family": "clip", "models": "ViT*"}, ["ViT_L (lab)"]),
+        ):
+            assert [one.observer for one in chosen_rows(store, rows, Standing(), patterns)] == kept, patterns
         with pytest.raises(UnknownName, match="kind of observer"):
-            kept(kind="robot")
+            chosen_rows(store, rows, Standing(), {"kind": "robot"})

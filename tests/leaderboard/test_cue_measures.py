@@ -1,7 +1,7 @@
 """Measures of shape and texture side by side: order, agreement, and where they disagree."""
 
 import pytest
-from as_text import text
+from plain_suites import plain_suite, text
 from scipy import stats
 
 from benchmark import api
@@ -14,13 +14,11 @@ SHAPE = (100, 300, 900, 300, 500)
 TEXTURE = (900, 800, 200, 700, 650)  # the other way round, but for the second and the fourth
 
 
-class Twofold:
-    version, references, against, experiments, questions = 2, {}, None, {}, {}
-    name = "cues"
-    metrics = (
-        Metric("shape", "shape", "", headline=True, cue="shape"),
-        Metric("texture", "texture", "", cue="texture", direction="none"),
-    )
+CUES = plain_suite(
+    "cues",
+    Metric("shape", "shape", "", headline=True, cue="shape"),
+    Metric("texture", "texture", "", cue="texture", direction="none"),
+)
 
 
 @pytest.fixture
@@ -30,8 +28,7 @@ def cue(score):
 
     rows = [row(*at) for at in zip(NAMES, ["shape"] * 5, SHAPE, strict=True)]
     rows += [row(*at) for at in zip(NAMES, ["texture"] * 5, TEXTURE, strict=True)]
-    suite = Twofold()
-    tables = [(metric, board) for metric in suite.metrics for board in boards(rows, suite, {}, metric.name)]
+    tables = [(metric, board) for metric in CUES.metrics for board in boards(rows, CUES, {}, metric.name)]
     return measured(tables, {})[0]
 
 

@@ -14,13 +14,10 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "leaderboard-1.schema.json"
 
 
 @pytest.fixture(scope="module")
-def db(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exchange")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_HOME", str(folder))
-        path = str(folder / "results.db")
-        report = api.run(db=path, models="ideal-shape,ideal-texture", suites="cue-conflict", limit=8, batch=8)
-        assert report.exit_code == 0
+def db(folder):
+    path = str(folder / "results.db")
+    report = api.run(db=path, models="ideal-shape,ideal-texture", suites="cue-conflict", limit=8, batch=8)
+    assert report.exit_code == 0
     return path
 
 
@@ -39,9 +36,7 @@ def test_a_document_has_every_score_and_fits_the_schema(db):
     stored = {(r.observer, r.metric, r.condition, r.role): r for r in rows}
     for one in plain["scores"]:
         row = stored[one["observer"], one["metric"], one["condition"], one["role"]]
-        assert (one["value"], one["low"], one["high"], one["n"]) == (
-            row.value, row.low, row.high, row.n,
-        )  # fmt: skip
+        assert [one[name] for name in ("value", "low", "high", "n")] == [row.value, row.low, row.high, row.n]
         assert one["value"] is not None or one["reason"]
 
 

@@ -36,7 +36,6 @@ def export_boards(found, form):
 
 
 def export_scores(rows, form, sets):
-    """Stored scores, as `bench export --scores` writes them."""
     return "".join(written([score_table(rows, sets)] if rows else [], form))
 
 
@@ -46,10 +45,12 @@ def test_csv_has_one_line_per_number_in_full_precision(board, rows):
     assert len(table) == (3 + 1 + 1) * 2
     line = table[(table.observer == "net_a|b") & (table.metric == "bias")].iloc[0]
     assert [float(line[name]) for name in exact] == [THIRD, rows[0].low, rows[0].high]
-    assert (line["rank"], line.rank_low, line.rank_high, line.section) == (2, 2, 2, "ranked")
-    assert (line.level, line.method, line.n, line["flags"]) == (0.95, "wilson", 180, "near ties: 3; 50 % & more")
-    assert (line.suite, line.version, line.space, line.training) == ("cue-conflict", 2, "geirhos16", "std; adv")
-    assert (line.stimuli, line.created) == ("c1" * 32, "2026-01-02T00:00:00Z")
+    shown = {
+        "rank": 2, "rank_low": 2, "rank_high": 2, "section": "ranked", "level": 0.95, "method": "wilson", "n": 180,
+        "flags": "near ties: 3; 50 % & more", "suite": "cue-conflict", "version": 2, "space": "geirhos16",
+        "training": "std; adv", "stimuli": "c1" * 32, "created": "2026-01-02T00:00:00Z",
+    }  # fmt: skip
+    assert line[list(shown)].to_dict() == shown
     edges = table[(table.observer == "net_a|b") & (table.metric == "edges")].iloc[0]
     assert (edges.stimuli, edges.excluded, edges.set_id) == ("e3" * 32, 4, 7)
     broken = table[(table.observer == "broken") & (table.metric == "bias")].iloc[0]

@@ -1,7 +1,7 @@
 """What people see: tables at several widths, hostile names, one observer, comparisons."""
 
 import pytest
-from as_text import text
+from plain_suites import text
 
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board_tables import board_table, observer_tables
@@ -28,7 +28,7 @@ def drawn(board, width, limit=50):
     return text([board_table(board)], width, limit)
 
 
-@pytest.mark.parametrize("width", [56, 60, 80, 100, 140, 200])
+@pytest.mark.parametrize("width", [56, 80, 140])
 def test_every_width_keeps_rank_name_value_interval_and_n(board, width):
     lines = drawn(board, width).splitlines()
     assert max(map(len, lines)) <= width
@@ -61,21 +61,16 @@ def test_the_caption_and_the_lines_below_explain_the_table(board):
         assert part in shown
 
 
-def test_names_cannot_steer_the_terminal_or_the_markup(suite, sets, score):
+def test_names_stay_whole_and_cannot_steer_the_terminal_or_the_markup(suite, sets, score):
+    long = "organisation/model.with-a-very-long-name.finetuned-seed3"
     hostile = score("[bold]x[/bold]\x1b[2J\n", 60, 220, flags=("[red]\x07",))
-    (board,) = boards([hostile], suite, sets)
-    shown = drawn(board, 100)
+    (board,) = boards([hostile, score(long, 9, 220)], suite, sets)
+    lines = drawn(board, 60).splitlines()
+    assert long in "".join(line[6:].split("  ")[0].strip() for line in lines)
+    shown = drawn(board, 140)
     assert "[bold]x[/bold]?[2J " in shown
     assert "*1 [red]?" in shown
     assert "\x1b" not in shown
-
-
-def test_long_names_stay_whole(suite, sets, score):
-    name = "organisation/model.with-a-very-long-name.finetuned-seed3"
-    (board,) = boards([score(name, 60, 220)], suite, sets)
-    column = [line[6:] for line in drawn(board, 60).splitlines()]
-    joined = "".join(line.split("  ")[0].strip() for line in column)
-    assert name in joined
 
 
 @pytest.mark.parametrize("width", [80, 140])

@@ -2,14 +2,11 @@
 
 import csv
 import io
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from benchmark import api
 from benchmark.api.exchange import scores
-from benchmark.cli import cli
 from benchmark.errors import BenchError
 from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.forms import written
@@ -23,7 +20,7 @@ vit,own accuracy at dusk,0.4,,,,,
 
 
 @pytest.fixture
-def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def table(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "lab.csv"
@@ -31,14 +28,13 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def stored(db: str) -> list[tuple[object, ...]]:
+def stored(db):
     with open_store(db, write=False) as store:
-        rows = store.latest_scores()
-    return [(r.observer, r.metric, r.condition, r.value, r.low, r.high, r.n, r.flags) for r in rows]
+        return store.latest_scores()
 
 
 @pytest.mark.slow
-def test_they_stand_in_tables_of_their_own_unranked(table: Path) -> None:
+def test_they_stand_in_tables_of_their_own_unranked(table):
     report = api.import_scores(table, db="a.db")
     assert (report.scores, report.known, len(report.observers)) == (3, 0, 2)
     assert not any(board.rows for board in api.rank(db="a.db"))
@@ -60,24 +56,20 @@ def test_they_stand_in_tables_of_their_own_unranked(table: Path) -> None:
 
 
 @pytest.mark.slow
-def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(table: Path) -> None:
+def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(table):
     api.import_scores(table, db="a.db")
     first = stored("a.db")
-    with open_store("a.db", write=False) as store:
-        sets = {row.set_id for row in store.latest_scores()}
     again = api.import_scores(table, db="a.db")
-    with open_store("a.db", write=False) as store:
-        assert {row.set_id for row in store.latest_scores()} == sets
     assert stored("a.db") == first and (again.scores, again.known) == (0, 3)
     table.write_text("observer,metric,value,suite\nvit,own accuracy,0.95,cue-conflict\n")
     later = api.import_scores(table, db="a.db")
     assert (later.scores, later.known, later.changed) == (0, 0, 1)
-    values = {(row[0], row[1]): row[3] for row in stored("a.db")}
+    values = {(row.observer, row.metric): row.value for row in stored("a.db")}
     assert values["vit (lab, reported)", "own accuracy"] == 0.95
     assert values["vit (lab, reported)", "own accuracy at dusk"] == 0.4  # what it had stays
 
 
-def test_a_paired_test_is_one_clear_error(table: Path) -> None:
+def test_a_paired_test_is_one_clear_error(table):
     api.import_scores(table, db="a.db")
     for ask in (
         lambda: api.compare("vit (lab, reported)", "resnet50 (lab, reported)", db="a.db"),
@@ -92,18 +84,16 @@ def test_a_paired_test_is_one_clear_error(table: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_network_with_trials_and_one_with_scores_alone_are_two(table: Path) -> None:
+def test_a_network_with_trials_and_one_with_scores_alone_are_two(table):
     trials = table.parent / "edge_resnet50_session-1.csv"
     trials.write_text(
         "subj,object_response,category,condition,imagename\nresnet50,cat,cat,0,cat1.png\nresnet50,dog,cat,0,cat2.png\n"
     )
-    for order in ((1, 0), (0, 1)):
-        db = f"order{order[0]}.db"
-        for first in order:
-            if first:
-                api.import_scores(table, db=db)
-            else:
-                api.import_trials(trials, source="lab", db=db)
+    for db in ("scores-first.db", "trials-first.db"):
+        if db == "scores-first.db":
+            api.import_scores(table, db=db)
+        api.import_trials(trials, source="lab", db=db)
+        api.import_scores(table, db=db)
         with open_store(db, write=False) as store:
             kinds = {row.name: row.kind for row in store.observers()}
         assert kinds["resnet50 (lab)"] == "published"
@@ -111,21 +101,19 @@ def test_a_network_with_trials_and_one_with_scores_alone_are_two(table: Path) ->
 
 
 @pytest.mark.slow
-def test_filters_exports_and_the_command(table: Path) -> None:
-    run = CliRunner().invoke
-    result = run(cli, ["import", "scores", str(table), "--db", "a.db"])
-    assert result.exit_code == 0, result.output
-    assert "3 scores of 2 observers imported from lab, 0 were already there" in result.output
+def test_filters_exports_and_the_command(table, bench):
+    ended = bench("import", "scores", table, "--db", "a.db")
+    assert ended.code == 0 and "3 scores of 2 observers imported from lab, 0 were already there" in ended.out
     boards = api.reported(kind="reported", source="lab", family="vit", db="a.db")
     assert {row.observer for board in boards for row in board.rows} == {"vit (lab, reported)"}
     assert not api.reported(kind="published", db="a.db")
-    records = list(csv.DictReader(io.StringIO("".join(written(map(board_table, api.reported(db="a.db")), "csv")))))
+    records = csv.DictReader(io.StringIO("".join(written(map(board_table, api.reported(db="a.db")), "csv"))))
     assert {record["section"] for record in records} == {"reported"}
-    shown = run(cli, ["rank", "cue-conflict", "--db", "a.db"]).output
+    shown = bench("rank", "cue-conflict", "--db", "a.db").out
     assert "cue-conflict, reported by lab" in shown and "not ranked" in shown
 
 
-def test_correlations_only_where_they_are_asked_for_and_within_a_source(table: Path) -> None:
+def test_correlations_only_where_they_are_asked_for_and_within_a_source(table):
     pairs = [(i, name, i * k % 7) for i in range(7) for name, k in (("x", 1), ("y", 3))]
     rows = [f"net{i},{name},{rank / 7},cue-conflict" for i, name, rank in pairs]
     table.write_text("observer,metric,value,suite\n" + "\n".join(rows) + "\n")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from as_text import text
+from plain_suites import plain_suite, text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
@@ -11,48 +11,28 @@ from benchmark.leaderboard.summary import summaries, summary_table
 from benchmark.leaderboard.table import estimate, number
 
 
-class Plain:
+def plain(name, title="head", direction="higher", clean=False):
     """A suite with a headline and a clean accuracy."""
-
-    version, references, against, experiments, questions = 2, {}, None, {}, {}
-
-    def __init__(self, name, title, direction="higher", clean=False):
-        self.name = name
-        self.metrics = (
-            Metric("head", title, f"what {title} is", direction, headline=True),
-            *([Metric("plain", "clean", "right answers", clean=True)] if clean else []),
-        )
+    head = Metric("head", title, f"what {title} is", direction, headline=True)
+    return plain_suite(name, head, *([Metric("plain", "clean", "right answers", clean=True)] if clean else []))
 
 
 @pytest.fixture
 def summary(score):
-    suites = [Plain("bias", "shape bias"), Plain("noise", "error", "lower", clean=True), Plain("attack", "robust")]
+    suites = [plain("bias", "shape bias"), plain("noise", "error", "lower", clean=True), plain("attack", "robust")]
 
     def row(observer, suite, right, metric="head", **fields):
         return score(observer, right, 100, suite=suite, metric=metric, role="", **fields)
 
+    few = {"flags": ("few shapes",)}
     rows = [
-        row("good", "bias", 90, flags=("few shapes",), training=("stylised",)),
-        row("poor", "bias", 20, flags=("few shapes",)),
-        row("good", "noise", 10),
-        row("poor", "noise", 60),
-        row("good", "noise", 95, "plain"),
-        row("poor", "noise", 80, "plain"),
+        row("good", "bias", 90, **few, training=("stylised",)), row("poor", "bias", 20, **few),
+        row("good", "noise", 10), row("poor", "noise", 60),
+        row("good", "noise", 95, "plain"), row("poor", "noise", 80, "plain"),
         row("poor", "attack", 50, flags=("trust: masked",)),
-        row("theirs", "bias", 55, kind="published", flags=("few shapes",)),
-        row("ideal", "bias", 100, kind="ideal", flags=("few shapes",)),
-        row("odd", "bias", 0, kind="ideal", suite_space="other"),
-    ]
-    return next(iter(summaries([b for s in suites for b in boards(rows[:-1], s, {})])))
-
-
-@pytest.fixture
-def score(score):
-    def make(observer, right, n, **fields):
-        fields.pop("suite_space", None)
-        return score(observer, right, n, **fields)
-
-    return make
+        row("theirs", "bias", 55, kind="published", **few), row("ideal", "bias", 100, kind="ideal", **few),
+    ]  # fmt: skip
+    return next(iter(summaries([b for s in suites for b in boards(rows, s, {})])))
 
 
 def drawn(summary, width, limit=None, **options):
@@ -107,22 +87,16 @@ def test_numbers_have_no_negative_zero():
 
 
 def test_who_was_shown_other_stimuli_is_named(score):
-    suite = Plain("bias", "shape bias")
-
-    def row(observer, stimuli):
-        return score(observer, 50, 100, suite="bias", metric="head", role="", stimuli=stimuli)
-
-    rows = [row("one", "f" * 64), row("two", "f" * 64), *(row(f"s{i}", "0" * 64) for i in range(1))]
-    (found,) = summaries(boards(rows, suite, {}))
-    assert [line.observer for line in found.lines] == ["one", "two"]
-    assert found.notes == ("1 not in this table, shown other stimuli (bench rank SUITE): s0",)
-    few = [row("one", "f" * 64), row("two", "f" * 64)]
-    (found,) = summaries(boards(few, suite, {}))
-    assert found.notes == ()
+    shown = {"one": "f" * 64, "two": "f" * 64, "s0": "0" * 64}
+    rows = [score(n, 50, 100, suite="bias", metric="head", role="", stimuli=d) for n, d in shown.items()]
+    for some, notes in ((rows, ("1 not in this table, shown other stimuli (bench rank SUITE): s0",)), (rows[:2], ())):
+        (found,) = summaries(boards(some, plain("bias", "shape bias"), {}))
+        assert [line.observer for line in found.lines] == ["one", "two"]
+        assert found.notes == notes
 
 
 def test_what_several_boards_say_is_said_once(score):
-    suites = [Plain(name, name) for name in ("bias", "noise", "attack")]
+    suites = [plain(name, name) for name in ("bias", "noise", "attack")]
     rows = [score("one", 50, 100, suite=s.name, metric="head", role="") for s in suites]
     made = [board for suite in suites for board in boards(rows, suite, {})]
     twins, own = ("two names: a = b",), ("two names: a = b", "partial set")

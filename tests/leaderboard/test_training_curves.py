@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from as_text import text as text_of
+from plain_suites import text as text_of
 
 from benchmark.leaderboard.model import Board, Cell, Column, Row
 from benchmark.leaderboard.table import records
@@ -47,27 +47,21 @@ BOARDS = [board("up", RISES, "rises", clean=True), board("down", FALLS, "falls",
 
 def test_a_curve_holds_its_runs_checkpoints_by_step():
     found = training_curves(BOARDS, observers(CARDS))
-    assert [(one.run, one.title) for one in found] == [
-        ("a", "up: rises"), ("a", "down: falls"), ("a", "clean accuracy"),
-        ("b", "up: rises"), ("b", "down: falls"), ("b", "clean accuracy"),
-    ]  # fmt: skip
+    titles = ("up: rises", "down: falls", "clean accuracy")
+    assert [(one.run, one.title) for one in found] == [(run, title) for run in "ab" for title in titles]
     rises, falls, _ = found[:3]
     assert [(p.step, p.cell.value) for p in rises.points] == [(1, 0.1), (9, 0.2), (10, 0.3)]
     assert [(p.step, p.cell.value) for p in falls.points] == [(9, 0.1), (10, 0.2)]
     assert (rises.best.step, falls.best.step) == (10, 9)
     (row, *_) = records(checkpoint_table([falls]))
-    assert (row["unit"], row["step"], row["observer"], row["low"], row["n"]) == (
-        "epoch", 9, "a-9", 0.0, 9,
-    )  # fmt: skip
+    assert [row[name] for name in ("unit", "step", "observer", "low", "n")] == ["epoch", 9, "a-9", 0.0, 9]
 
 
 def test_a_run_is_drawn_on_what_its_own_checkpoints_were_shown():
     large = board("up", {"other": 0.9, "odd": 0.5, "b-1": 0.4}, "rises", stimuli="480 images")
     small = board("up", {"a-1": 0.1, "a-9": 0.2}, "rises", stimuli="16 images")
     found = training_curves([large, small], observers(CARDS))
-    assert [(one.run, one.stimuli, len(one.points)) for one in found] == [
-        ("a", "16 images", 2), ("b", "480 images", 1),
-    ]  # fmt: skip
+    assert [(one.run, one.stimuli, len(one.points)) for one in found] == [("a", "16 images", 2), ("b", "480 images", 1)]
     more = board("up", {"a-1": 0.1, "a-9": 0.2, "a-10": 0.3}, "rises", stimuli="32 images")
     found = training_curves([small, more, board("down", {"a-1": 1}, "falls")], observers(CARDS))
     assert [(one.suite, one.stimuli) for one in found] == [("up", "32 images"), ("down", "set one")]

@@ -16,14 +16,10 @@ PLAIN, UNIFORM, SANDP = "world-standard-0", "world-uniform-noise-0", "world-salt
 
 
 @pytest.fixture(scope="module")
-def db(tmp_path_factory):
+def db(folder):
     """Three networks of the world on eight images under every corruption."""
-    folder = tmp_path_factory.mktemp("unseen")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_HOME", str(folder))
-        name = str(folder / "results.db")
-        models = ",".join((PLAIN, UNIFORM, SANDP))
-        assert api.run(db=name, models=models, suites="corruption", limit=8).exit_code == 0
+    name, models = str(folder / "results.db"), ",".join((PLAIN, UNIFORM, SANDP))
+    assert api.run(db=name, models=models, suites="corruption", limit=8).exit_code == 0
     return name
 
 
@@ -51,9 +47,8 @@ def test_all_rows_stand_on_the_same_cells(db):
 def test_the_stored_board_stays_and_says_how(db):
     before = api.rank("corruption", db=db)
     api.rank("corruption", unseen_only=True, db=db)
-    after = api.rank("corruption", db=db)
+    (board,) = after = api.rank("corruption", db=db)
     assert before == after
-    (board,) = after
     flags = {row.observer: row.cells[board.by].flags for row in board.rows}
     assert flags[PLAIN] == ()
     assert any("seen" in flag for flag in flags[UNIFORM])

@@ -36,7 +36,8 @@ def verdict(*rows, margin=None, both=False):
     return [one.verdict for one in found.changes], found.verdict, found.exit_code
 
 
-# 1000 trials, 20 gained and 60 lost: -0.04, Tango's 95 % interval [-0.058, -0.023].
+# 1000 trials, 20 gained and 60 lost: -0.04, Tango's 95 % interval [-0.058, -0.023], his 90 % one [-0.0552, -0.0254];
+# 30 and 32: 90 % interval [-0.0152, 0.0111].
 @pytest.mark.parametrize(
     ("gained", "lost", "margin", "said", "code"),
     [
@@ -46,7 +47,6 @@ def verdict(*rows, margin=None, both=False):
         (20, 60, 0.07, "not inferior", 0),  # worse, but within the margin
         (20, 60, 0.04, "inconclusive", 3),
         (20, 60, 0.01, "worse", 1),
-        (30, 32, 0.05, "not inferior", 0),
         (30, 32, 0.001, "inconclusive", 3),
         (60, 20, 0.01, "better", 0),
         (0, 0, 0.01, "not inferior", 0),
@@ -57,17 +57,14 @@ def test_a_verdict_of_one_suite(gained, lost, margin, said, code):
     assert (each, exit_code) == ([said], code)
 
 
-# 20 gained and 60 lost of 1000: Tango's 90 % interval is [-0.0552, -0.0254]; 30 and 32: [-0.0152, 0.0111].
 @pytest.mark.parametrize(
     ("gained", "lost", "margin", "said", "code"),
     [
         (30, 32, 0.016, "equivalent", 0),
         (30, 32, 0.014, "inconclusive", 3),
-        (32, 30, 0.016, "equivalent", 0),
         (60, 20, 0.05, "inconclusive", 3),  # a gain, too, is a change
         (20, 60, 0.0556, "equivalent", 0),  # beyond the 95 % interval's end at -0.058
         (60, 20, 0.025, "not equivalent", 1),
-        (20, 60, 0.025, "not equivalent", 1),
         (20, 60, 0.026, "inconclusive", 3),
     ],
 )
@@ -98,45 +95,38 @@ def test_identical_answers_are_no_change_whatever_the_margin(margin, both):
     assert better(same()) == "no answer differs"
 
 
+def conflicts(answers, shapes, textures):
+    """Trials of cue conflicts with these answers."""
+    n = len(shapes)
+    same = {"role": np.full(n, "cue-conflict"), "condition": np.full(n, ""), "stimulus": np.arange(n).astype(str)}
+    return Trials({**same, "category": shapes, "shape": shapes, "texture": textures, "response": answers})
+
+
 def test_shape_bias_is_guarded_by_answers_that_follow_neither_cue():
     """200 conflict images. Base: half shape, half texture. New: 20 answers by cue, just as biased, all others "na"."""
     shapes, textures = (np.array([f"{cue}{i % 16}" for i in range(200)]) for cue in "st")
     base = np.where(np.arange(200) % 2, shapes, textures)
     mute = np.where(np.arange(200) < 20, base, "na")
 
-    def trials(answers):
-        role, empty = np.full(200, "cue-conflict"), np.full(200, "")
-        names = np.array([f"i{i}" for i in range(200)])
-        return Trials({
-            "role": role, "condition": empty, "stimulus": names, "category": shapes, "shape": shapes,
-            "texture": textures, "response": answers,
-        })  # fmt: skip
-
-    def said(new):
-        pairs = [
-            SuiteComparison("cue-conflict", m, compare_ratio(m, trials(new), trials(base)))
-            for m in SUITE.metrics
-            if m.role == "cue-conflict"
-        ]
+    def said(*answers):
+        new, old = (conflicts(one, shapes, textures) for one in answers)
+        metrics = [metric for metric in SUITE.metrics if metric.role == "cue-conflict"]
+        pairs = [SuiteComparison("cue-conflict", m, compare_ratio(m, new, old)) for m in metrics]
         found = judged(compared("new", "base", pairs), [], Margin(0.6))
         return {c.row.metric.name: c.verdict for c in found.changes}, found.exit_code
 
-    assert said(mute) == ({"shape_bias": "not inferior", "neither_fraction": "worse"}, 1)
-    assert said(base) == (dict.fromkeys(("shape_bias", "neither_fraction"), "no answer changed"), 0)
+    assert said(mute, base) == ({"shape_bias": "not inferior", "neither_fraction": "worse"}, 1)
+    assert said(base, base) == (dict.fromkeys(("shape_bias", "neither_fraction"), "no answer changed"), 0)
 
 
 @pytest.mark.parametrize("few", [1, 9])
 def test_equal_answers_to_few_trials_are_no_change(few):
     """Stored answers decide: the same share right with other wrong answers, or without a value, is another case."""
-    names = np.array([f"i{i}" for i in range(few)])
-    labels = {"role": np.full(few, "cue-conflict"), "condition": np.full(few, ""), "stimulus": names,
-              "category": np.full(few, "cat"), "shape": np.full(few, "cat"),
-              "texture": np.full(few, "dog")}  # fmt: skip
-    cat, na, car = (Trials({**labels, "response": np.full(few, x)}) for x in ("cat", "na", "car"))
+    cat, na, car, dog = (np.full(few, x) for x in ("cat", "na", "car", "dog"))
 
-    def said(new, base):
-        rows = list(_under(Both(SUITE, new, base, {})))
-        found = judged(compared("new", "base", rows), [], Margin(0.01))
+    def said(*answers):
+        new, base = (conflicts(one, cat, dog) for one in answers)
+        found = judged(compared("new", "base", list(_under(Both(SUITE, new, base, {})))), [], Margin(0.01))
         return found.verdict, found.exit_code, found.changes[0].row.comparison.n
 
     assert said(cat, cat) == said(na, na) == ("no answer changed", 0, few)
@@ -201,10 +191,5 @@ def test_flipped_images_are_listed_losses_first_and_no_more_than_asked():
     assert "<details><summary>s, m: 3 lost, 3 gained</summary>" in lines
     assert "and 2 more: `bench compare new base --images`" in lines
     assert "details" not in diff_markdown(found, 0)
-
-
-def test_a_console_and_a_notebook_show_the_verdict_and_not_its_parts():
-    found = judged(compared("new", "base", [row(3, 3)]), [], None)
     assert repr(found) == "<new against base: no change for the worse shown; str() for the verdict in Markdown>"
     assert found._repr_markdown_() == str(found) == diff_markdown(found)
-    assert "| verdict |" in str(found)

@@ -20,33 +20,26 @@ import benchmark
 from benchmark.contracts import Observer, Score, Stimuli
 from benchmark.store import Chunk, Observation, ScoreSet, open_store
 
-SERVER = os.environ.get("BENCH_TEST_POSTGRES")
 ROOT = Path(benchmark.__file__).parent.parent
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path):
-    """The URL of an empty data base, on each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'results.db'}"
         return
-    server = SERVER
+    server = os.environ.get("BENCH_TEST_POSTGRES")
     if not server:
         if not request.node.get_closest_marker("slow"):
             pytest.skip("BENCH_TEST_POSTGRES names no server; slow tests start their own")
         server = request.getfixturevalue("server").url()
-    name = f"bench_{uuid.uuid4().hex[:12]}"
-    with _admin(server) as connection:
+    url, name = sa.make_url(server).set(drivername="postgresql+psycopg"), f"bench_{uuid.uuid4().hex[:12]}"
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(server).set(database=name, drivername="postgresql+psycopg")
-    yield url.render_as_string(hide_password=False)
-    with _admin(server) as connection:
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-def _admin(server):
-    url = sa.make_url(server).set(drivername="postgresql+psycopg")
-    return sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool).connect()
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +67,6 @@ def tables(tmp_path_factory):
 
 @pytest.fixture
 def store(url, tables):
-    """An open leaderboard."""
     if url.startswith("sqlite"):
         shutil.copyfile(tables, sa.make_url(url).database)
     with open_store(url) as opened:
@@ -83,7 +75,6 @@ def store(url, tables):
 
 @pytest.fixture
 def path(tmp_path):
-    """Where a SQLite leaderboard may be made."""
     return tmp_path / "results.db"
 
 
@@ -99,14 +90,10 @@ class Made:
         return Observer(name, kind, identity, card)
 
     def observation(self, key, observer, stimuli="d1", n=10, **changes):
-        fields = {
-            "suite": "cue-conflict",
-            "version": 1,
-            "space": "geirhos16",
-            "role": "cue-conflict",
-            "presentation": "whole",
-        }
-        return Observation(key, observer, stimuli=stimuli, n=n, **(fields | changes))
+        fields = {"suite": "cue-conflict", "role": "cue-conflict", **changes}
+        return Observation(
+            key, observer, version=1, space="geirhos16", presentation="whole", stimuli=stimuli, n=n, **fields
+        )
 
     def answers(self, store, key, observer, stimuli="d1", n=10, run=None, **changes):
         """An observation whose `n` trials are stored in chunks of four."""
@@ -137,13 +124,11 @@ class Made:
 
 @pytest.fixture
 def made():
-    """Builders of small content."""
     return Made()
 
 
 @pytest.fixture
 def logged():
-    """The warnings that the program logs."""
     said = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())
@@ -157,13 +142,8 @@ def python():
     """Starts a Python process on a piece of code with arguments."""
 
     def start(code, *arguments, stdin=subprocess.DEVNULL):
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        pipes = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=environment, **pipes)
 
     return start

@@ -20,49 +20,31 @@ numbers = st.one_of(
 ).flatmap(lambda dtype: arrays.arrays(dtype, shapes))
 letters = st.text(max_size=8).filter(lambda text: not text.endswith("\0"))
 texts = arrays.arrays(object, shapes, elements=letters, fill=st.nothing())
-columns = st.dictionaries(st.text(max_size=10), st.one_of(numbers, texts), max_size=5)
-
-
-def back_again(columns):
-    """Each column by itself: those of a block have one length."""
-    return {name: decode(encode({name: v}), len(v))[name] for name, v in columns.items()}
 
 
 @pytest.mark.slow
-@given(columns)
-def test_round_trip(given):
-    back = back_again(given)
-    assert list(back) == list(given)
-    for name, values in given.items():
-        assert back[name].shape == values.shape
-        if values.dtype.kind == "O":
-            assert back[name].dtype.kind == "U"
-            assert back[name].tolist() == values.tolist()
-        else:
-            little = values.astype(values.dtype.newbyteorder("<"))
-            assert back[name].dtype == little.dtype
-            assert back[name].tobytes() == little.tobytes()  # bit for bit: NaN and -0.0 included
-
-
-@pytest.mark.slow
-@given(columns)
-def test_equal_columns_give_equal_bytes(given):
-    copies = {name: np.asfortranarray(values.copy()) for name, values in given.items()}
-    assert encode(copies) == encode(given)
+@given(st.text(max_size=10), st.one_of(numbers, texts))
+def test_a_column_comes_back_and_equal_ones_give_equal_bytes(name, values):
+    payload = encode({name: values})
+    assert encode({name: np.asfortranarray(values.copy())}) == payload
+    ((key, back),) = decode(payload, len(values)).items()
+    assert (key, back.shape) == (name, values.shape)
+    if values.dtype.kind == "O":
+        assert (back.dtype.kind, back.tolist()) == ("U", values.tolist())
+    else:
+        little = values.astype(values.dtype.newbyteorder("<"))
+        assert back.dtype == little.dtype
+        assert back.tobytes() == little.tobytes()  # bit for bit: NaN and -0.0 included
 
 
 @pytest.mark.parametrize(
     "values",
     [
         np.array([1, "a"], dtype=object),
-        np.array([None]),
-        np.array([{"a": 1}]),
         np.array([1j]),
         np.array(["a\0"], dtype=object),  # the final NUL would be lost
-        np.array(["2026-01-01"], dtype="M8[s]"),
         np.array([b"bytes"]),
         np.array([1.0], dtype=np.longdouble),
-        np.array([(1, 2)], dtype=[("x", int), ("y", int)]),
     ],
 )
 def test_what_is_neither_numbers_nor_text_is_refused(values):
@@ -91,7 +73,6 @@ def framed(header, arrays=b""):
     [
         (framed(b"[1,2]"), "not subscriptable"),
         (framed(b"[" * 100_000 + b"]" * 100_000), "nested too deeply"),
-        (framed(b"[" * 60 + b"]" * 60), "nested too deeply"),
         (framed(b"[" + b"{}," * 1000 + b"{}]"), "1001 columns"),
         (framed(b'[{"name":"a","dtype":"|i1","shape":[1],"words":["x"]}]', b"\xff"), "type int8"),
         (framed(b'[{"name":"a","dtype":"|u1","shape":[1],"words":["x"]}]', b"\x01"), "vocabulary"),

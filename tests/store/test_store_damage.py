@@ -4,7 +4,6 @@ it makes a traceback, a hang or a table."""
 import re
 import shutil
 import sqlite3
-import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import gestaltbench as gb
 from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import open_store, schema
-from benchmark.store.codec import encode
 from benchmark.store.queries import scores_digest
 from benchmark.store.sql import row_digest
 
@@ -60,16 +58,6 @@ def resealed(connection, table, where, **changes):
     connection.execute(f"UPDATE {table} SET {names} WHERE {where}", row)
 
 
-def payload(header, arrays=b""):
-    packed = zlib.compress(len(header).to_bytes(4, "little") + header + arrays)
-    return b"GBC1" + zlib.crc32(packed).to_bytes(4, "little") + packed
-
-
-def forged(body):
-    """The first chunk holds something else, under right seals."""
-    return lambda connection: resealed(connection, "chunks", "rowid = 1", payload=body)
-
-
 SWAPPED = """
 CREATE TEMP TABLE two AS SELECT rowid AS at, payload FROM chunks LIMIT 2;
 UPDATE chunks SET payload = (SELECT payload FROM two WHERE at <> chunks.rowid) WHERE rowid IN (SELECT at FROM two);
@@ -89,17 +77,16 @@ DAMAGES = {
         "DELETE FROM chunks WHERE rowid = 1",
         r"score set \w+ \(cue-conflict\): trials that it was made of are altered or gone",
     ),
+    "an altered environment": ("UPDATE environments SET content = '{}'", "its content is not what its id says"),
+    "a stimulus set that ends early": (
+        "UPDATE stimuli SET columns = substr(columns, 1, 20)",
+        "not what its checksum says",
+    ),
     "an altered score": (
         "UPDATE scores SET value = 0.9 WHERE metric = 'shape_bias' AND position = 0",
         r"score set \w+ \(cue-conflict\): its scores are not those that were stored",
     ),
-    "a deleted score": ("DELETE FROM scores WHERE position = 1", "its scores are not those that were stored"),
     "payloads of two chunks swapped": (SWAPPED, r"chunk 0 of observation \w+: its content is not"),
-    "an altered byte of a payload": (
-        "UPDATE chunks SET payload = CAST(substr(payload, 1, 30) || x'00' || substr(payload, 32) AS BLOB) "
-        "WHERE rowid = 1",
-        r"chunk 0 of observation \w+: its content is not what its checksum says",
-    ),
     "an altered number of trials": (
         "UPDATE observations SET n = n - 1 WHERE rowid = 1",
         r"observations \w+: its content is not what its checksum says",
@@ -113,19 +100,7 @@ DAMAGES = {
         "UPDATE observers SET name = 'ideal' WHERE name = 'ideal-shape'",
         r"observers \w+: its content is not what its id says",
     ),
-    "an altered identity": (
-        "UPDATE observers SET identity = 'f00' WHERE name = 'ideal-shape'",
-        r"observers \w+: its content is not what its id says",
-    ),
     "a view in the place of a table": (ENDLESS, "is damaged: .*'scores' is no table"),
-    "a negative code of a text": (
-        forged(payload(b'[{"name":"response","dtype":"|i1","shape":[6],"words":["dog","cat"]}]', 6 * b"\xff")),
-        r"chunk 0 of observation \w+ is damaged: a column of type int8",
-    ),
-    "a chunk that inflates": (
-        forged(payload(b"[]", bytes(2**28))),
-        r"chunk 0 of observation \w+ is damaged: it ends early, or inflates to more than",
-    ),
     "deep JSON": (
         lambda connection: resealed(connection, "observations", "rowid = 1", details=HOSTILE_JSON),
         r"observations \w+: JSON that is nested too deeply",
@@ -145,12 +120,11 @@ def test_damage_is_found_and_named(damaged, tmp_path, name):
             file.truncate(Path(path).stat().st_size // 2)
     found = told(lambda: api.check_db(path))
     assert any(re.search(said, line) for line in found), found
-    for act in (
-        lambda: api.rank("cue-conflict", db=path),
-        lambda: api.merge([path], str(tmp_path / "into.db")),
-        lambda: api.check_db(path, rescore=True),
-    ):
+    for act in (lambda: api.rank("cue-conflict", db=path), lambda: api.check_db(path, rescore=True)):
         told(act)  # an answer or a refusal
+    merged = told(lambda: api.merge([path], str(tmp_path / "into.db")))
+    if name.startswith("an altered"):
+        assert "nothing is merged from a damaged leaderboard" in merged[0]
     if (tmp_path / "into.db").exists():  # nothing of it has spread
         assert api.check_db(str(tmp_path / "into.db")) == []
 
@@ -183,17 +157,6 @@ def test_scores_that_were_altered_with_their_seals_are_found_by_computing_them_a
         "ideal-shape under cue-conflict: shape_bias (cue-conflict) is 0.25 stored, and 1.0 computed",
         "ideal-texture under cue-conflict: shape_bias (cue-conflict) is 0.25 stored, and 0.0 computed",
     ]
-
-
-@pytest.mark.slow
-def test_many_problems_are_counted(store, made):
-    _, observer = made.world(store)
-    for number in range(30):
-        made.answers(store, f"k{number}", observer, n=4)
-    with store._database.writing() as connection:
-        connection.execute(schema.CHUNKS.update().values(payload=encode({})))
-    found = list(store.problems())
-    assert (len(found), found[-1]) == (21, "10 more problems of this kind (chunks ...)")
 
 
 def test_chunks_over_one_another_are_named(store, made):

@@ -1,7 +1,5 @@
 """One leaderboard brought into another."""
 
-import contextlib
-import sqlite3
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +15,6 @@ from registry.determinism_checks import canary_text
 
 @pytest.fixture
 def other(tmp_path):
-    """Another leaderboard, in a file."""
     with open_store(str(tmp_path / "other.db")) as opened:
         yield opened
 
@@ -36,40 +33,29 @@ def answered(store, made, key="k1", name="net", identity="weights-1", n=10):
 def content(store):
     """What a leaderboard shows, without its own numbers."""
     observed = store.observations()
+    runs = [run for row in store.latest_scores() for run in store.provenance(row.set_id)["runs"].values()]
     return {
         "observers": [(one.name, one.identity, one.card) for one in store.observers()],
         "observations": [(one.key, one.n, one.created) for one in observed],
         "trials": {one.key: store.trials([one.key])["response"].tolist() for one in observed},
         "scores": [(one.observer, one.value, one.created) for one in store.latest_scores()],
         "outcomes": [(one.observer_name, one.status, one.created) for one in store.outcomes()],
-        "runs": sorted(
-            (run["command"], str(run["environment"]), run["started"], run["ended"])
-            for row in store.latest_scores()
-            for run in store.provenance(row.set_id)["runs"].values()
-        ),
+        "runs": [(run["command"], run["environment"], run["started"], run["ended"]) for run in runs],
         "notes": store.run_notes(),
     }
 
 
 @pytest.mark.slow
-def test_an_empty_leaderboard_takes_everything(store, other, made):
+def test_an_empty_leaderboard_takes_everything_once(store, other, made):
     answered(other, made)
     done = store.merge(other)
     assert (done.observations, done.trials, done.known) == (1, 10, 0)
     assert (done.scores, done.conflicts) == (1, [])
     assert content(store) == content(other)
-    assert store.run_notes() == [("done", "a note")]
-
-
-@pytest.mark.slow
-def test_merging_again_changes_nothing(store, other, made):
-    answered(other, made)
-    store.merge(other)
-    before = content(store)
     again = store.merge(other)
     assert (again.observations, again.trials, again.known) == (0, 0, 10)
     assert (again.scores, again.conflicts) == (0, [])
-    assert content(store) == before
+    assert content(store) == content(other)
     assert len(store.outcomes(latest=False)) == 1
 
 
@@ -87,9 +73,7 @@ def test_chunks_of_one_observation_come_together(store, other, made):
 
 
 def test_what_settled_an_observation_comes_along(store, other, made):
-    run, observer = made.world(other)
-    other.put_observation(run, made.observation("k1", observer))
-    other.put_chunks(run, [made.chunk("k1", 0)])
+    run = differing(made, other, ["a", "b", "c", "d"])
     other.settle(run, "k1", 4)
     store.merge(other)
     assert store.complete("k1")
@@ -115,10 +99,13 @@ def test_other_answers_are_named_and_left_out(store, other, made):
     assert store.chunks("k1") == {0}
 
 
-@pytest.mark.parametrize(("sure", "differs"), [(0.5001, False), (0.52, True), (np.nan, True)])
-def test_float_noise_is_the_same_answer(store, other, made, sure, differs):
+@pytest.mark.parametrize(
+    ("their", "differs"),
+    [({"sure": 0.5001}, False), ({"sure": 0.52}, True), ({"sure": np.nan}, True), ({"more": 1}, False)],
+)
+def test_float_noise_and_a_column_more_are_the_same_answer(store, other, made, their, differs):
     differing(made, store, ["a", "b", "c", "d"])
-    differing(made, other, ["a", "b", "c", "d"], sure)
+    differing(made, other, ["a", "b", "c", "d"], **their)
     assert bool(store.merge(other).conflicts) == differs
     assert store.trials(["k1"])["sure"].tolist() == [0.5] * 4
 
@@ -171,10 +158,9 @@ def imported(store, made, key):
 
 def test_imported_trials_count_as_there(store, other, made):
     imported(other, made, "sheet-1")
-    assert store.merge(other).conflicts == []
-    assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
-    assert store.merge(other).conflicts == []
-    assert len(store.observations(suite="trials")) == 1
+    for _ in range(2):
+        assert store.merge(other).conflicts == []
+        assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
 
 
 @pytest.mark.parametrize("newer", ["ours", "theirs"])
@@ -217,49 +203,16 @@ def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("UPDATE environments SET content = '{}'", "its content is not what its id says"),
-        ("UPDATE stimuli SET columns = substr(columns, 1, 20)", "not what its checksum says"),
-        ("UPDATE chunks SET n = n - 1 WHERE position = 0", "not what its checksum says"),
-        ("DELETE FROM scores", "its scores are not those that were stored"),
-    ],
-)
-def test_damage_is_not_spread_by_merging(tmp_path, made, change, said):
-    path, into = tmp_path / "a.db", tmp_path / "b.db"
-    with open_store(str(path)) as store:
-        answered(store, made)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(change)
-        connection.commit()
-    with pytest.raises(StoreError, match="nothing is merged from a damaged leaderboard") as raised:
-        api.merge([str(path)], str(into))
-    assert said in str(raised.value)
-    assert api.check_db(str(into)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("moved", "taken"), [(1.0, 4), (1.00001, 4), (1.1, 0)])
+@pytest.mark.parametrize(("moved", "taken"), [(1.00001, 4), (1.1, 0)])
 def test_parts_of_a_block_by_a_network_that_answers_otherwise_do_not_mix(store, other, made, moved, taken):
     """Two shards of one block have no trial in common; canary answers say whether one network made both."""
     logits = torch.arange(160.0).sin().view(16, 10)
     for place, index, scale in ((store, 0, 1.0), (other, 1, moved)):
-        place.put_stimuli(made.stimuli())
-        observer = place.put_observer(made.observer("net", "weights-1"))
-        run = place.begin_run("bench run", {})
+        run, observer = made.world(place)
         details = {"canary": canary_text(logits * scale)}
         place.put_observation(run, made.observation("k1", observer, details=details))
         place.put_chunks(run, [made.chunk("k1", index)])
     done = store.merge(other)
-    assert done.trials == taken and store.chunks("k1") == ({0, 1} if taken else {0})
-    assert [line for line in done.conflicts if "answers the same trials otherwise" in line] == (
-        [] if taken else done.conflicts
-    )
+    assert (done.trials, store.chunks("k1")) == (taken, {0, 1} if taken else {0})
     assert len(done.conflicts) == (not taken)
-
-
-def test_a_column_more_is_the_same_answer(store, other, made):
-    differing(made, store, ["a", "b", "c", "d"])
-    differing(made, other, ["a", "b", "c", "d"], more=0.5)
-    assert store.merge(other).conflicts == []
+    assert all("answers the same trials otherwise" in line for line in done.conflicts)

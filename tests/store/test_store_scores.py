@@ -45,39 +45,29 @@ def test_a_row_has_all_there_is(store, made):
     assert (second.metric, second.value, second.reason) == ("other", None, "no trials")
 
 
-def test_newest_set_of_newest_version(store, url, made):
-    _, observer = made.world(store)
-    put(store, made, observer, 0.1, version=2)
-    put(store, made, observer, 0.2, version=2)
-    put(store, made, observer, 0.3, version=1)  # rescored late by an older program
-    assert values(store.latest_scores()) == [("net", "cue-conflict", 2, 0.2)]
-    assert kept(url) == [0.1, 0.2, 0.3]
-
-
-def test_newest_identity_of_a_name(store, url, made):
+def test_newest_set_of_newest_version_and_identity(store, url, made):
     old = store.put_observer(made.observer("net", "w1"))
-    put(store, made, old, 0.1)
+    put(store, made, old, 0.1, version=2)
+    put(store, made, old, 0.2, version=2)
+    put(store, made, old, 0.3, version=1)  # rescored late by an older program
+    assert values(store.latest_scores()) == [("net", "cue-conflict", 2, 0.2)]
     new = store.put_observer(made.observer("net", "w2"))
     assert store.latest_scores() == []  # the name's new weights have not been measured
-    put(store, made, new, 0.2)
-    assert values(store.latest_scores()) == [("net", "cue-conflict", 1, 0.2)]
+    put(store, made, new, 0.4)
+    assert values(store.latest_scores()) == [("net", "cue-conflict", 1, 0.4)]
     assert store.put_observer(made.observer("net", "w1")) == old  # back again
-    assert values(store.latest_scores()) == [("net", "cue-conflict", 1, 0.1)]
-    assert kept(url) == [0.1, 0.2]
+    assert values(store.latest_scores()) == [("net", "cue-conflict", 2, 0.2)]
+    assert kept(url) == [0.1, 0.2, 0.3, 0.4]
 
 
 def test_observers_are_idempotent_and_cards_follow(store, made):
-    first = store.put_observer(made.observer("net", "w1", licence="MIT"))
-    assert store.put_observer(made.observer("net", "w1", licence="MIT")) == first
-    assert store.put_observer(made.observer("net", "w1", licence="BSD")) == first
+    ids = {store.put_observer(made.observer("net", "w1", licence=name)) for name in ("MIT", "MIT", "BSD")}
     store.put_observer(made.observer("alone", "w9", kind="human"))
-    assert [(row.name, row.kind, row.card) for row in store.observers()] == [
-        ("alone", "human", {}),
-        ("net", "network", {"licence": "BSD"}),
-    ]
+    rows = [(row.name, row.kind, row.card) for row in store.observers()]
+    assert rows == [("alone", "human", {}), ("net", "network", {"licence": "BSD"})]
     second = store.put_observer(made.observer("net", "w2"))
-    assert {row.id for row in store.observers(latest=False) if row.name == "net"} == {first, second}
-    assert [row.id for row in store.observers() if row.name == "net"] == [second]
+    assert {row.id for row in store.observers(latest=False) if row.name == "net"} == {*ids, second}
+    assert [row.id for row in store.observers() if row.name == "net"] == [second] and len(ids) == 1
 
 
 def test_filters(store, made):
@@ -88,23 +78,23 @@ def test_filters(store, made):
             run = store.begin_run("bench run", {})
             scores = [made.score("a", share / 10), made.score("b", 0.9)]
             store.put_scores(run, made.score_set(observer, suite), scores)
-    assert len(store.latest_scores()) == 8
-    assert len(store.latest_scores(suite="corruptions")) == 4
-    assert len(store.latest_scores(metrics=["a"])) == 4
-    assert len(store.latest_scores(observers=["two"], suite="corruptions", metrics={"b"})) == 1
-    assert store.latest_scores(observers=[]) == store.latest_scores(metrics=[]) == []
-    assert store.latest_scores(space="imagenet1k") == []
-    assert len(store.latest_scores(space="geirhos16")) == 8
-    many = ["one", *map(str, range(2000))]
-    assert len(store.latest_scores(observers=many)) == 4
+    for asked, n in (
+        ({}, 8),
+        ({"suite": "corruptions"}, 4),
+        ({"metrics": ["a"]}, 4),
+        ({"observers": ["two"], "suite": "corruptions", "metrics": {"b"}}, 1),
+        ({"observers": []}, 0),
+        ({"space": "imagenet1k"}, 0),
+        ({"space": "geirhos16"}, 8),
+        ({"observers": ["one", *map(str, range(2000))]}, 4),  # more than one statement can name
+    ):
+        assert len(store.latest_scores(**asked)) == n, asked
 
 
 #: Numbers that no score has -> what the message says.
 IMPOSSIBLE = [
-    ({"level": 7.0}, "level of its interval is 7.0"),
     ({"level": 0.0}, "level of its interval is 0.0"),
     ({"level": 1.0}, "level of its interval is 1.0"),
-    ({"level": -2.0}, "level of its interval is -2.0"),
     ({"level": math.inf}, "level of its interval is inf"),
     ({"low": 0.7}, "begins at 0.7 and ends below, at 0.6"),
     ({"high": -math.inf}, "ends below, at -inf"),
@@ -130,18 +120,12 @@ def test_a_stored_score_that_no_program_makes_is_damage(url, made, change, said)
     with open_store(url) as store:
         _, observer = made.world(store)
         put(store, made, observer, 0.5)
-    changed(url, sa.update(schema.SCORES).values(**change))
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        connection.execute(sa.update(schema.SCORES).values(**change))
     with open_store(url) as store, pytest.raises(StoreError, match="is damaged") as caught:
         store.latest_scores()
     assert re.search(said + "|a number below 0", str(caught.value))
     assert "Restore the leaderboard from a backup" in str(caught.value)
-
-
-def changed(url, statement):
-    """What an accident or a foreign hand does to a leaderboard."""
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        connection.execute(statement)
 
 
 def test_has_scores(store, made):
@@ -182,11 +166,8 @@ def test_provenance(store, made):
     told = store.provenance(number)
     assert (told["command"], told["environment"]) == ("bench rescore", {"torch": "2.7"})
     (observation,) = told["observations"]
-    assert observation["details"] == {"policy": {"seed": 0}}
-    assert observation["runs"] == [first, second]
-    assert set(told["runs"]) == {first, second, third}
-    assert told["runs"][first]["status"] is None
-    assert told["runs"][second]["status"] == "done"
+    assert (observation["details"], observation["runs"]) == ({"policy": {"seed": 0}}, [first, second])
+    assert {run: row["status"] for run, row in told["runs"].items()} == {first: None, second: "done", third: None}
     with pytest.raises(StoreError, match="score set 99"):
         store.provenance("99")
 
@@ -277,13 +258,8 @@ def test_rows_say_how_their_observer_was_run(store, made):
         store.put_observation(run, made.observation(key, observer, details=details))
     for number, some in enumerate(((keys[0], keys[1]), (keys[1],), (keys[2],), (keys[3],), ()), 1):
         put(store, made, observer, 0.1, suite=f"suite-{number}", keys=some)
-    assert [row.policy for row in store.latest_scores()] == [
-        "cuda bf16, seed 3",
-        "cuda bf16 compiled, seed 3",
-        "",
-        "",
-        "",
-    ]
+    shown = ["cuda bf16, seed 3", "cuda bf16 compiled, seed 3", "", "", ""]
+    assert [row.policy for row in store.latest_scores()] == shown
 
 
 def test_rows_say_what_other_runs_they_replace(store, made):
@@ -294,17 +270,12 @@ def test_rows_say_what_other_runs_they_replace(store, made):
         policy = {"device": "cpu", "precision": "fp32", "compile": False, "seed": seed}
         details = {} if seed is None else {"policy": policy}
         store.put_observation(run, made.observation(key, observer, details=details))
-    for key, replaced in (
-        (first, ()),
-        (first, ()),
-        (imported, ("cpu fp32, seed 0",)),
-        (second, ("cpu fp32, seed 0",)),
-        (first, ("cpu fp32, seed 3",)),
-    ):
+    zero, three = ("cpu fp32, seed 0",), ("cpu fp32, seed 3",)
+    for key, replaced in ((first, ()), (first, ()), (imported, zero), (second, zero), (first, three)):
         put(store, made, observer, 0.1, keys=(key,))
         assert [row.replaced for row in store.latest_scores()] == [replaced]
     put(store, made, observer, 0.1, keys=(second,), stimuli={"cue-conflict": "d2"})
-    assert {row.stimuli: row.replaced for row in store.latest_scores()} == {"d1": ("cpu fp32, seed 3",), "d2": ()}
+    assert {row.stimuli: row.replaced for row in store.latest_scores()} == {"d1": three, "d2": ()}
 
 
 def test_the_newest_is_what_was_stored_last_also_after_the_clock_was_set_back(store, made, monkeypatch):
