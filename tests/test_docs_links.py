@@ -1,4 +1,4 @@
-"""Every relative link of the pages that a person reads outside the documentation site leads somewhere."""
+"""What pages name is there: every relative link, and every file of the tour of one stimulus."""
 
 import re
 from pathlib import Path
@@ -7,25 +7,28 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def anchors(page: Path) -> set[str]:
     """GitHub's anchors of the headings of a page."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.M)
-    plain = (re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads)
-    return set(plain)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
     broken = []
-    for link in LINK.findall(text):
-        if "://" in link or link.startswith("mailto:"):
-            continue
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        if not target.exists() or (anchor and anchor not in anchors(target)):
+        outside = "://" in link or link.startswith("mailto:")
+        if not outside and (not target.exists() or (anchor and anchor not in anchors(target))):
             broken.append(link)
     assert not broken
+
+
+def test_every_file_of_the_tour_exists():
+    named = re.findall(r"`([\w/]+\.\w+)`", (ROOT / "docs" / "tour.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).is_file()] == []

@@ -119,12 +119,6 @@ def attainable(p_a: Array | float, p_b: Array | float) -> tuple[Floats, Floats]:
     return kappa_of(np.abs(first + second - 1), expected), kappa_of(1 - gap, expected)
 
 
-def accuracy_range(accuracy: float, kappa: float) -> tuple[float, float]:
-    """The accuracies that the other one can have, given one's accuracy in (0, 1) and kappa in [0, 1]."""
-    low = accuracy * kappa / (2 * accuracy * kappa - 2 * accuracy - kappa + 2)
-    return low, accuracy * (2 - kappa) / (kappa + 2 * accuracy * (1 - kappa))
-
-
 def copy_probability(better: Array | float, other: Array | float, observed: Array | float) -> Floats:
     """Copy model, elementwise, from the accuracies of the better and of the other one, and c_obs: the other takes over
     right and wrong of the better one with this probability and answers on its own else; negative: it takes over the
@@ -224,11 +218,12 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
     (role, condition, stimulus)."""
     keyed = [_keyed(each) for each in trials]
     names = [keys for keys, _ in keyed] or [np.empty(0, dtype=str)]
-    kept = reduce(np.intersect1d if every else np.union1d, names)
+    join = np.intersect1d if every else np.union1d
+    kept = reduce(lambda all_, own: all_ if np.array_equal(all_, own) else join(all_, own), names)
     right = np.zeros((len(kept), len(keyed)), dtype=bool)
     present = np.zeros_like(right)
     for column, (keys, correct) in enumerate(keyed):
-        there = np.isin(kept, keys)
+        there = np.ones(len(kept), dtype=bool) if every else np.isin(kept, keys)
         present[:, column] = there
         right[there, column] = correct[np.searchsorted(keys, kept[there])]
     parts = np.array([key.split(KEY) for key in kept.tolist()], dtype=str).reshape(len(kept), 3)

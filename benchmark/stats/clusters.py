@@ -53,20 +53,17 @@ def shared_levels(named: Clusters, stimulus: Array) -> dict[str, Array]:
     stimulus: [n] names; those without a level ("") are a cluster each."""
     levels = {}
     for name, column in named.items():
-        stated = np.asarray(column) != ""
-        alone = np.char.add("\x1f", np.asarray(stimulus).astype(str))
-        levels[name] = np.asarray(column) if stated.all() else np.where(stated, column, alone)
-    stimuli = len(np.unique(stimulus))
-    return {name: at for name, at in levels.items() if 1 < len(np.unique(at)) < stimuli}
+        levels[name], stated = np.asarray(column), np.asarray(column) != ""
+        if not stated.all():
+            levels[name] = np.where(stated, column, np.char.add("\x1f", np.asarray(stimulus).astype(str)))
+    stimuli = len(set(stimulus.tolist()))  # far quicker than sorting text
+    return {name: at for name, at in levels.items() if 1 < len(set(at.tolist())) < stimuli}
 
 
 def exemplar_columns(trials: Trials) -> dict[str, Array]:
     """The label columns that name what an image is made of: `shape_exemplar`, `texture_exemplar` or any other."""
-    return {
-        name: values
-        for name, values in trials.columns.items()
-        if name.endswith(EXEMPLAR) and (np.asarray(values) != "").any()
-    }
+    named = {name: trials[name] for name in trials.columns if name.endswith(EXEMPLAR)}
+    return {name: values for name, values in named.items() if (values != "").any()}
 
 
 def ratio_influence(num: Floats, den: Floats) -> Floats:
@@ -80,11 +77,12 @@ def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance
     sum over factors less that of their overlaps, each times G / (G - 1) for G clusters. That sum can come out too
     small, even below 0, where clusters matter little: it is never taken below the variance over single stimuli. Leave
     out trials that do not count. ValueError: no factor, or one of a single level."""
-    sizes = [len(np.unique(column)) for column in clusters]
+    cells = list(overlaps(clusters))
+    sizes = [len(np.bincount(codes)) for _, codes in cells[: len(clusters)]]
     if min(sizes, default=0) < 2:
         raise ValueError("clusters need a factor, and two levels of each")
     total = single = 0.0
-    for sign, codes in overlaps(clusters):
+    for sign, codes in cells:
         sums = np.bincount(codes, influence)
         single = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
         total += sign * single

@@ -40,8 +40,7 @@ def ratio_score(
         there = ", ".join(np.unique(shown).tolist()[:5])
         missing = "" if len(trials) else f"no trial under '{condition}' (but: {there})"
     num, den, stimulus = ratio_arrays(metric, trials)
-    counts = den != 0
-    n = int(counts.sum())
+    n = int((den != 0).sum())
     if not missing and not len(den):
         missing = "no trials"
     elif not missing and den.sum() == 0:
@@ -54,11 +53,10 @@ def ratio_score(
     num, den, stimulus = num[counts], den[counts], stimulus[counts]
     clusters = shared_clusters(metric, metric.own(trials).where(counts))
     if clusters:  # the interval is about other levels of these factors
-        sizes = {name.removesuffix(EXEMPLAR): len(np.unique(at)) for name, at in clusters.items()}
-        how = "clustered (" + " x ".join(f"{size} {name}s" for name, size in sizes.items()) + ")"
-        return _robust(score, num, den, clusters, metric, ", " + how)
+        sizes = (f"{len(set(at.tolist()))} {name.removesuffix(EXEMPLAR)}s" for name, at in clusters.items())
+        return _robust(score, num, den, clusters, metric, f", clustered ({' x '.join(sizes)})")
     # The interval is about other stimuli; all trials of one go together.
-    value, stimuli = float(num.sum() / den.sum()), len(np.unique(stimulus))
+    value, stimuli = float(num.sum() / den.sum()), len(set(stimulus.tolist()))
     if indicators(num, den) and stimuli == score.n:
         low, high = wilson(int(num.sum()), score.n, score.level)
         return replace(score, value=value, low=low, high=high, method="wilson")
@@ -90,7 +88,7 @@ def indicators(num: Floats, den: Floats) -> bool:
 def _robust(score: Score, num: Floats, den: Floats, clusters: Clusters, metric: Metric, how: str) -> Score:
     """`score` with its value and t with the cluster-robust variance; within bounds, where there are any."""
     value = float(num.sum() / den.sum())
-    levels = {len(np.unique(at)): name.removesuffix(EXEMPLAR) for name, at in clusters.items()}
+    levels = {len(set(at.tolist())): name.removesuffix(EXEMPLAR) for name, at in clusters.items()}
     least, influence = min(levels), ratio_influence(num, den)
     if few := len(clusters) > 1 and least < FEW_CLUSTERS:
         flag = f"{least} {levels[least]}s only: the interval may be wider than it must"

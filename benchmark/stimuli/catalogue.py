@@ -237,11 +237,12 @@ _EXEMPLAR = re.compile(r"([a-z]+)\d+")
 
 
 class CuePair(NamedTuple):
-    """A cue-conflict image: category of the shape, category of the texture, exemplar of the shape."""
+    """A cue-conflict image: category of the shape, category of the texture, exemplars of both."""
 
     shape: str
     texture: str
     exemplar: str
+    ground: str
 
 
 def any_answer(responses: Iterable[str]) -> bool:
@@ -267,7 +268,7 @@ def read_pair(name: str) -> CuePair | None:
     first, second = _EXEMPLAR.fullmatch(shape), _EXEMPLAR.fullmatch(texture)
     if not (dash and first and second):
         return None
-    pair = CuePair(first[1], second[1], shape)
+    pair = CuePair(first[1], second[1], shape, texture)
     return pair if pair.shape in GEIRHOS16 and pair.texture in GEIRHOS16 else None
 
 

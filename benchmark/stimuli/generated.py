@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
@@ -72,9 +71,11 @@ def exemplars(trials: Trials) -> dict[str, Array]:
     columns = exemplar_columns(trials)
     if columns or not len(trials):
         return columns
-    names, index = np.unique(trials["stimulus"], return_inverse=True)
-    shapes = np.array([read_shape(name) for name in names.tolist()])
-    textures = np.array([PurePath(name).stem.rpartition("-")[2] if read_pair(name) else "" for name in names.tolist()])
+    stimulus = trials.coded("stimulus")
+    places, index = np.unique(stimulus.codes, return_inverse=True)
+    names = stimulus.words[places].tolist()
+    shapes = np.array([read_shape(name) for name in names])
+    textures = np.array([pair.ground if (pair := read_pair(name)) else "" for name in names])
     return {SHAPE: shapes[index], "texture_exemplar": textures[index]}
 
 

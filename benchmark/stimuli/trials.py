@@ -149,13 +149,13 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     # An observer of a source answers an image once, or the same again, in whatever session and file.
     answered: dict[tuple[Named, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
     for file in files:
-        key = (file.named, file.prompt, file.experiment)
+        known = answered.setdefault((file.named, file.prompt, file.experiment), {})
         columns = (file.columns[name].tolist() for name in ("stimulus", "condition", "response"))
         for image, condition, answer in zip(*columns, strict=True):
-            first, place = answered.setdefault(key, {}).setdefault((image, condition), (answer, file.path))
+            first, place = known.setdefault((image, condition), (answer, file.path))
             if first != answer:
                 raise TrialsError(
-                    f"{file.path}: {key[0]} answered '{answer}' to '{image}' of {file.experiment}, but "
+                    f"{file.path}: {file.named} answered '{answer}' to '{image}' of {file.experiment}, but "
                     f"'{first}' in {place}; expected one answer. Import one of them, or give each a `--source`."
                 )
     return Read(tuple(files), unfit, others)

@@ -36,7 +36,7 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
 def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...] = ()) -> Sequence[Score]:
     """Each metric on its own set, with the reason where that is missing, and what confidence is worth there; flags: of
     those on other sets than the photographs."""
-    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    present = trials.coded("role").used if len(trials) else []
     scores = []
     for metric in metrics:
         if metric.ratio is None and metric.role not in trials.missing:

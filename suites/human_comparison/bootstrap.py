@@ -196,13 +196,17 @@ def crossed_weights(clusters: Clusters, resamples: int, rng: np.random.Generator
     for name, column in clusters.items():
         levels, at = np.unique(column, return_inverse=True)
         if name == SHAPE:
-            # Whichever experiment shows the shape.
-            own = [np.random.default_rng([_number(SHAPE), _number(level)]) for level in levels.tolist()]
-            drawn = np.column_stack([shape.standard_exponential(resamples) for shape in own])
+            drawn = np.column_stack([_shape_weights(level, resamples) for level in levels.tolist()])
         else:
             drawn = rng.standard_exponential((resamples, len(levels)))
         weights[1:] *= drawn.take(at.reshape(-1), axis=1)
     return weights
+
+
+@lru_cache(maxsize=2**11)
+def _shape_weights(level: str, resamples: int) -> Floats:
+    """Of one shape [B], whichever experiment shows it and whoever answers."""
+    return np.random.default_rng([_number(SHAPE), _number(level)]).standard_exponential(resamples)
 
 
 def _number(text: str) -> int:

@@ -51,7 +51,8 @@ def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Tr
     """The answers to one experiment. People take part with the images that the observer answered, all or none."""
     own, experiment = trials.of(role), BY_ROLE[role]
     others = {who: part for who in sorted(references) if answered(part := references[who].of(role))}
-    inside = {who: part for who, part in others.items() if np.isin(own.keys, part.keys).all()}
+    keys = set(own.keys.tolist())
+    inside = {who: part for who, part in others.items() if keys <= set(part.keys.tolist())}
     left_out = len(others) - len(inside)
     if not inside:
         reason = f"none of the {len(others)} people of '{role}' answered all of these images"

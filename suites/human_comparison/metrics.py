@@ -34,10 +34,10 @@ def correct(trials: Trials) -> Array:
 
 def kept(trials: Trials) -> Array:
     """[n] bool: trials of a condition that enters the averages; all of an experiment with one condition."""
-    counts = np.zeros(len(trials), dtype=bool)
+    counts, roles, conditions = np.zeros(len(trials), dtype=bool), trials.coded("role"), trials.coded("condition")
     for role, experiment in BY_ROLE.items():
-        own = trials["role"] == role
-        counts |= own & (experiment.single | np.isin(trials["condition"], experiment.kept))
+        own, shown = (roles.words == role)[roles.codes], np.isin(conditions.words, experiment.kept)[conditions.codes]
+        counts |= own & (experiment.single | shown)
     return counts
 
 

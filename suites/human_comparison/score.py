@@ -1,5 +1,6 @@
 """Scores of one observer alone: accuracy with intervals, OOD accuracy, thresholds, response entropy."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -51,7 +52,7 @@ def silent_roles(trials: Trials) -> list[str]:
 
 
 def _among(trials: Trials) -> list[str]:
-    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    present = trials.coded("role").used if len(trials) else []
     return [role for role in BY_ROLE if role in present]
 
 
@@ -84,10 +85,10 @@ def ood_accuracy(trials: Trials) -> Score:
 
 
 def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:
-    metric, flags = _METRICS[accuracy_name(experiment.role)], regenerated(trials)
+    metric, flags, conditions = _METRICS[accuracy_name(experiment.role)], regenerated(trials), trials.coded("condition")
     yield ratio_score(metric, trials, flags=flags)
-    for name in np.unique(trials["condition"]).tolist():
-        shown = trials.where(trials["condition"] == name)
+    for name in sorted(conditions.used):
+        shown = trials.where((conditions.words == name)[conditions.codes])
         if name:
             outside = () if name in experiment.kept else ("not in the averages",)
             plain = replace(metric, ratio=plain_accuracy)
@@ -108,8 +109,9 @@ def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
 
     Under strong noise networks fall back on one category while people keep guessing among all of them (Geirhos et al.
     2018, section 4 and figure 4)."""
-    counts = np.array([int((trials["response"] == category).sum()) for category in GEIRHOS16])
-    total, silent = int(counts.sum()), int((trials["response"] == NO_ANSWER).sum())
+    said = Counter(trials["response"].tolist())
+    counts = np.array([said[category] for category in GEIRHOS16])
+    total, silent = int(counts.sum()), said[NO_ANSWER]
     blank = Score("", None, SILENT, n=total, excluded=silent, condition=condition or "all", role=role)
     entropy, share = (replace(blank, metric=metric) for metric in ("response_entropy", "largest_share"))
     if total:

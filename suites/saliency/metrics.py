@@ -38,7 +38,7 @@ def pairs(trials: Trials) -> Mapping[str, Array]:
 
 def board_roles(trials: Trials) -> tuple[str, ...]:
     """The roles that have a board: the built-in world's natural images, else every one of them that is there."""
-    present = set(np.unique(trials["role"]).tolist()) if len(trials) else set()
+    present = trials.coded("role").used if len(trials) else []
     roles = tuple(role for role in BOARDS if role in present)
     return roles[:1] if NATURAL in roles else roles
 

@@ -98,22 +98,27 @@ class Visitor:
         page.evaluate(self.answers)
         return page
 
-    def press(self, name):
-        self.page.get_by_role("button", name=name, exact=True).click()
+    def press(self, *names):
+        for name in names:
+            self.page.get_by_role("button", name=name, exact=True).click()
+
+    def agree(self, *names):
+        """The consent form, and the buttons after it."""
+        self.page.get_by_role("checkbox").check()
+        self.press("Begin", *names)
 
     def begin(self, number=None):
         """To the first trial that counts."""
-        self.page.get_by_role("checkbox").check()
-        self.press("Begin")
+        self.agree()
         if number is not None:
             self.page.get_by_label("Your number").fill(str(number))
             self.press("Go on")
         self.press("Go on")  # the screen
-        self.press("Go on")  # instructions
-        self.press("Begin")  # practice
-        for _ in range(8):
-            self.press("Go on")
-        self.press("Begin")
+        self.practise()
+
+    def practise(self):
+        """From the instructions to the first trial that counts."""
+        self.press("Go on", "Begin", *["Go on"] * 8, "Begin")
 
     def until(self, shown, page=None):
         """Wait for so many screens of answers since the page was loaded."""

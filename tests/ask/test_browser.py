@@ -14,25 +14,23 @@ axe_runner = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("hz", "frames"), [(60, "18/12/12"), (144, "43/29/29")])
-def test_the_board_shows_exactly_what_was_answered(visit, page, tmp_path, hz, frames):
-    """From the page on disk to the board, with the durations that the display can have."""
-    person = visit(page("world-cue-conflict", trials=48), hz=hz, answer=SOME)
+def test_the_board_shows_exactly_what_was_answered(visit, page, tmp_path):
+    """From the page on disk to the board, at a display of 144 Hz, with the durations that it can have."""
+    person = visit(page("world-cue-conflict", trials=48), hz=144, answer=SOME)
     person.begin(number=7)
     person.finish()
     assert person.page.evaluate("window.noises") == 8 + 48
     saved = person.saved("csv", tmp_path / "lab")
     assert saved.name == "cue-conflict_subject-07_session-1.csv"
     rows = table(saved)
-    assert {row["frames"] for row in rows if row["status"] == "ok"} == {frames}
-    assert {row["frame_ms"] for row in rows} == {f"{1000 / hz:.3f}".rstrip("0").rstrip(".")}
-    shown = [float(row["stimulus_ms"]) for row in rows if row["status"] == "ok"]
-    assert all(abs(ms - 200) <= 500 / hz for ms in shown)
+    assert json.loads(person.saved("json", tmp_path).read_text()) == rows
+    shown = [row for row in rows if row["status"] == "ok"]
+    assert {row["frames"] for row in shown} == {"43/29/29"} and {row["frame_ms"] for row in rows} == {"6.944"}
+    assert all(abs(float(row["stimulus_ms"]) - 200) <= 500 / 144 for row in shown)
     assert [row["trial"] for row in rows if row["status"] == "check"] == ["c1"]
     assert {float(row["rt"]) for row in rows} == {0.4} and {row["degrees"] for row in rows} <= {"3", "2.99", "3.01"}
     said = {item["name"]: item["said"] for item in person.page.evaluate("window.shown") if item.get("name")}
-    assert {row["imagename"]: row["object_response"] for row in rows if row["status"] == "ok"} == said
-    assert len(said) == 48
+    assert {row["imagename"]: row["object_response"] for row in shown} == said and len(said) == 48
 
     db = str(tmp_path / "results.db")
     api.run(db=db, models="world-standard-0", suites="cue-conflict", limit=48)
@@ -46,12 +44,12 @@ def test_the_board_shows_exactly_what_was_answered(visit, page, tmp_path, hz, fr
     assert cells["world-standard-0"].value is not None and board_table(board)
 
 
-def test_json_says_the_same_as_csv(visit, page, tmp_path):
+def test_json_is_imported_too(visit, page, tmp_path):
     person = visit(page())
     person.begin(number=3)
     person.finish()
     saved = person.saved("json", tmp_path)
-    assert json.loads(saved.read_text()) == table(person.saved("csv", tmp_path))
+    assert {row["frames"] for row in table(person.saved("csv", tmp_path)) if row["status"] == "ok"} == {"18/12/12"}
     assert api.import_trials(saved, source="lab", db=str(tmp_path / "results.db")).trials == 16
 
 
@@ -91,7 +89,7 @@ def test_a_throttled_processor_is_caught(browser, page, tmp_path):
     person.close()
 
 
-@pytest.mark.parametrize("language", ["en", "de", "ar"])
+@pytest.mark.parametrize("language", ["en", "ar"])
 def test_the_keyboard_alone_is_enough(browser, page, language):
     """Space, Tab, Enter and the keys of the answers; arrows, too."""
     person = Visitor(browser, page(language=language, answer_time="unlimited"), answer=None)
@@ -131,8 +129,7 @@ def test_pages_are_accessible(browser, page):
         assert serious == []
 
     check()
-    person.page.get_by_role("checkbox").check()
-    person.press("Begin")
+    person.agree()
     for button in ("Go on", "Go on", "Go on", "Begin"):
         check()
         person.press(button)
@@ -151,15 +148,12 @@ def test_pages_are_accessible(browser, page):
 
 def test_less_motion_leaves_the_noise_out_and_says_so(visit, page, tmp_path):
     person = visit(page(), reduced_motion="reduce")
-    person.page.get_by_role("checkbox").check()
-    person.press("Begin")
-    person.press("Go on")
-    person.press("Go on")
+    person.agree("Go on", "Go on")
     person.page.locator("section:has(ol)", has_text="less motion").wait_for()
     person.page.reload()
     person.page.evaluate(person.answers)
-    for button in ("Go on", "Go on", "Begin", *["Go on"] * 8, "Begin"):
-        person.press(button)
+    person.press("Go on")
+    person.practise()
     person.finish()
     assert person.page.evaluate("window.noises") == 0
     saved = person.saved("csv", tmp_path / "lab")
@@ -188,17 +182,13 @@ def test_a_pause_comes_after_the_answer(visit, page):
 
 
 def test_a_browser_that_keeps_nothing_says_so(visit, page, tmp_path):
-    address = page()
-    person = visit(address)
+    person = visit(page())
     person.context.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }})")
     person.page.close()
     person.page = person.open()
-    person.page.get_by_role("checkbox").check()
-    for button in ("Begin", "Go on", "Go on"):
-        person.press(button)
+    person.agree("Go on", "Go on")
     person.page.locator("section:has(ol)", has_text="keeps nothing").wait_for()
-    for button in ("Go on", "Begin", *["Go on"] * 8, "Begin"):
-        person.press(button)
+    person.practise()
     person.finish()
     assert len(table(person.saved("csv", tmp_path))) == 16
 
@@ -207,13 +197,10 @@ def test_the_size_on_the_screen_is_that_of_the_angle(visit, page):
     """A card of 428 px is 8.56 cm: 50 px to the centimetre; 3 degrees at 114.59 cm are 6 cm, 300 px, and half as many
     on a page that is zoomed to twice the size."""
     person = visit(page(trials=4, answer_time="unlimited"), answer=None)
-    person.page.get_by_role("checkbox").check()
-    for button in ("Begin", "Go on"):
-        person.press(button)
+    person.agree("Go on")
     person.page.get_by_role("slider").fill("428")
     person.page.get_by_label("How far").fill("114.59")
-    for button in ("Go on", "Go on", "Begin"):
-        person.press(button)
+    person.press("Go on", "Go on", "Begin")
     person.page.locator(".answers").wait_for()
     assert person.page.evaluate("window.width") == "300px"
     person.page.evaluate("Object.defineProperty(window, 'devicePixelRatio', {get: () => 2})")

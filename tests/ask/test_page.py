@@ -83,29 +83,21 @@ def test_languages_say_everything(name):
     assert len(set(text["keys"])) == len(set(text["categories"])) == 16
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
+def test_a_language_of_ones_own_is_checked_and_taken(tmp_path):
+    path = tmp_path / "nl.yaml"
+    own = {**read_language("en"), "title": "Wat ziet u?"}
+    own.pop("code")
+    for change, message in (
         ({"agree": None}, "'agree' is missing"),
         ({"buttons": {"start": "Begin"}}, "'buttons' is missing, or not as in en.yaml"),
         ({"keys": "1234"}, "'keys'"),
         ({"categories": ["a"]}, "'categories' is missing, or not as in en.yaml"),
         ({"instructions": "look"}, "'instructions'"),
         ({"direction": "up"}, "expected ltr or rtl"),
-    ],
-)
-def test_a_language_of_ones_own_is_checked(tmp_path, change, message):
-    own = {**read_language("en"), **change}
-    own.pop("code")
-    path = tmp_path / "nl.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in own.items() if value is not None}))
-    with pytest.raises(BenchError, match=message):
-        read_language(str(path))
-
-
-def test_a_language_of_ones_own_is_taken(tmp_path):
-    own = {**read_language("en"), "title": "Wat ziet u?"}
-    path = tmp_path / "nl.yaml"
+    ):
+        path.write_text(yaml.safe_dump({key: value for key, value in {**own, **change}.items() if value is not None}))
+        with pytest.raises(BenchError, match=message):
+            read_language(str(path))
     path.write_text(yaml.safe_dump(own))
     assert read_language(str(path))["title"] == "Wat ziet u?" and read_language(str(path))["code"] == "nl"
     with pytest.raises(BenchError, match="no language 'xx'"):

@@ -9,9 +9,12 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from benchmark import api
 from benchmark.api.running import choose_cards
+from benchmark.cli import main, suites
+from benchmark.variables import read_settings
 
 HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 
@@ -19,13 +22,10 @@ HEAVY = ("torch", "timm", "pandas", "scipy", "torchvision")
 @pytest.mark.slow
 def test_run_prints_a_ranking_and_stores_it(bench):
     ended = bench("run", "-m", "ideal-*", "-s", "cue-conflict", "--limit", "16", "-q")
-    assert ended.code == 0
-    assert "5 done" in ended.err
-    for name in ("ideal-shape", "ideal-guesser", "chance"):
-        assert name in ended.out
+    assert ended.code == 0 and "5 done" in ended.err
+    assert all(name in ended.out for name in ("ideal-shape", "ideal-guesser", "chance"))
     again = bench("run", "-m", "ideal-*", "-s", "cue-conflict", "--limit", "16", "-q")
-    assert "5 cached" in again.err
-    assert again.out == ended.out
+    assert "5 cached" in again.err and again.out == ended.out
 
 
 @pytest.mark.slow
@@ -45,12 +45,9 @@ def plan_of(ended):
     return {row[0]: (int(row[3]), int(row[4]), row[5]) for row in cells}, ended.out
 
 
-READER = "-m ideal-shape -s cue-conflict"
-
-
 @pytest.mark.slow
 def test_a_dry_run_says_what_a_run_would_find_stored(bench):
-    words = ("run", *READER.split(), "--limit", "300")
+    words = ("run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "300")
     bench(*words)
     with sqlite3.connect("results.db") as connection:
         ((n,),) = connection.execute("SELECT SUM(n) FROM chunks")
@@ -60,9 +57,7 @@ def test_a_dry_run_says_what_a_run_would_find_stored(bench):
         ((kept,),) = connection.execute("SELECT SUM(n) FROM chunks")
     connection.close()
     plan, out = plan_of(bench(*words, "--dry-run"))
-    assert 0 < kept < n
-    assert plan == {"ideal-shape": (n, kept, "< 1 s")}
-    assert "about 1 s of computing\n" in out
+    assert 0 < kept < n and plan == {"ideal-shape": (n, kept, "< 1 s")} and "about 1 s of computing\n" in out
     other = plan_of(bench(*words, "--seed", "1", "--dry-run"))[0]
     assert other == {"ideal-shape": (n, 0, "< 1 s")}
 
@@ -79,9 +74,7 @@ def test_a_dry_run_says_once_why_suites_do_not_apply(bench, monkeypatch, tmp_pat
 def test_rank_orders_by_the_headline_or_another_metric(bench, board):
     plain = bench("rank", "-s", "cue-conflict", "--db", board)
     by = bench("rank", "-s", "cue-conflict", "--by", "edges_accuracy", "--db", board)
-    assert plain.code == by.code == 0
-    assert "ranked by shape bias" in plain.out
-    assert "ranked by edges" in by.out
+    assert plain.code == by.code == 0 and "ranked by shape bias" in plain.out and "ranked by edges" in by.out
     only = bench("rank", "-s", "cue-conflict", "-m", "world-stylised*", "--db", board)
     assert "world-stylised-0" in only.out and "world-standard-0" not in only.out
 
@@ -122,7 +115,6 @@ def test_export_in_four_formats(bench, board, tmp_path):
 
 def test_models(bench):
     listed = bench("models", "ideal-*")
-    assert listed.code == 0
     assert "ideal-noisy" in listed.out and "world-standard-0" not in listed.out
     shown = bench("models", "show", "world-standard-0")
     assert "sha256" in shown.out and "standard" in shown.out
@@ -141,8 +133,6 @@ def test_data_and_suites(bench, tmp_path):
 
 
 def test_an_added_folder_is_found_and_verified(bench, tmp_path):
-    from PIL import Image
-
     for category in ("cat", "dog"):
         (tmp_path / "mine" / category).mkdir(parents=True)
         Image.effect_noise((32, 32), 80).convert("RGB").save(tmp_path / "mine" / category / f"{category}1.png")
@@ -154,16 +144,15 @@ def test_an_added_folder_is_found_and_verified(bench, tmp_path):
 
 def test_doctor(bench, board):
     ended = bench("doctor", "--db", board)
-    assert ended.code == 0
-    assert "observers" in ended.out and "cue-conflict" in ended.out
+    assert ended.code == 0 and "observers" in ended.out and "cue-conflict" in ended.out
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["--help"], ["rank"], ["run", "--help"], ["show", "ideal-shape"]])
-def test_reading_imports_nothing_heavy(board, words):
+def test_reading_imports_nothing_heavy(board):
+    lines = [["--help"], ["rank"], ["run", "--help"], ["show", "ideal-shape"]]
     code = (
-        "import sys\nfrom benchmark.cli import cli\n"
-        f"try:\n    cli.main({words!r}, standalone_mode=False)\nexcept SystemExit: pass\n"
+        f"import sys\nfrom benchmark.cli import cli\nfor words in {lines!r}:\n"
+        "    try:\n        cli.main(words, standalone_mode=False)\n    except SystemExit: pass\n"
         f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
     )
     env = {**os.environ, "BENCH_DB": board}
@@ -173,27 +162,20 @@ def test_reading_imports_nothing_heavy(board, words):
 
 def test_without_a_model_named_what_needs_nothing_runs():
     """The world's networks, trained or not, and ideal observers; no other architecture without weights."""
-    from benchmark import api
-    from benchmark.variables import read_settings
-
     names = {card.name for card in choose_cards(api.DEFAULT_MODELS, read_settings())}
     assert {"world-standard-0", "world-random-0", "ideal-shape"} <= names
-    assert "random-efficientnet-lite0" not in names
-    assert "resnet50" not in names
+    assert not names & {"random-efficientnet-lite0", "resnet50"}
 
 
 @pytest.mark.slow
 def test_models_by_suites(board, bench):
     shown = bench("rank", "--summary", "--baseline", "world-standard-0", "--explain", "--db", board)
     assert shown.code == 0
-    assert "models by suites" in shown.out
-    assert "Against world-standard-0, paired" in shown.out
-    assert "cue-conflict shape bias: " in shown.out
+    for said in ("models by suites", "Against world-standard-0, paired", "cue-conflict shape bias: "):
+        assert said in shown.out
     wrong = bench("rank", "--summary", "--baseline", "world-standrad-0", "--db", board)
-    assert wrong.code == 2
-    assert "world-standard-0" in wrong.err
-    both = bench("rank", "cue-conflict", "--summary", "--db", board)
-    assert both.code == 2
+    assert wrong.code == 2 and "world-standard-0" in wrong.err
+    assert bench("rank", "cue-conflict", "--summary", "--db", board).code == 2
 
 
 def test_a_part_of_a_set_says_how_much_is_there(bench, tmp_path, monkeypatch):
@@ -206,11 +188,6 @@ def test_a_part_of_a_set_says_how_much_is_there(bench, tmp_path, monkeypatch):
 
 
 def test_a_reader_who_has_enough_ends_a_command_quietly(monkeypatch, capsys):
-    import io
-    import sys
-
-    from benchmark.cli import main, suites
-
     def closed(*_args, **_kwargs):
         raise BrokenPipeError(32, "Broken pipe")
 
@@ -219,8 +196,7 @@ def test_a_reader_who_has_enough_ends_a_command_quietly(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", io.StringIO())  # it is closed at the end
     with pytest.raises(SystemExit) as end:
         main()
-    assert end.value.code == 0
-    assert capsys.readouterr().err == ""
+    assert (end.value.code, capsys.readouterr().err) == (0, "")
 
 
 @pytest.mark.slow

@@ -11,19 +11,14 @@ from benchmark.store.schema import HEAD
 
 IDEALS = ("run", "-m", "ideal-shape,ideal-texture", "-s", "cue-conflict", "--limit", 6, "-q")
 MIXED = (
-    "run", "-m", "world-standard-0,world-stylised-0,world-reader-0,world-reader-1,ideal-shape",
-    "-s", "cue-conflict,human-comparison,adversarial,saliency", "--limit", 6, "--batch-size", 6, "-q",
+    "run", "-m", "world-standard-0,world-reader-0,world-reader-1,ideal-shape",
+    "-s", "cue-conflict,human-comparison,adversarial,saliency", "--limit", 4, "--batch-size", 4, "-q",
 )  # fmt: skip
 
 
 def scores(path):
     with open_store(str(path), write=False) as store:
-        return {
-            (row.observer, row.suite, row.space, row.metric, row.role, row.condition): (
-                row.value, row.low, row.high, row.n, row.reason, row.method, row.flags, row.excluded
-            )
-            for row in store.latest_scores()
-        }  # fmt: skip
+        return {row._replace(created="", set_id="") for row in store.latest_scores()}
 
 
 def shards(bench, folder, words, n, only=None):
@@ -43,37 +38,24 @@ def whole(bench, folder, words):
 
 @pytest.mark.slow
 def test_shards_of_networks_and_readers_are_one_run_bit_for_bit(bench, tmp_path):
-    paths = shards(bench, tmp_path, MIXED, 3)
+    paths = shards(bench, tmp_path, MIXED, 2)
     ended = bench("db", "merge", *paths, "--into", tmp_path / "merged.db")
     assert (ended.code, ended.err) == (0, "")
     merged = scores(tmp_path / "merged.db")
     assert merged == whole(bench, tmp_path, MIXED)
-    assert {suite for _, suite, *_ in merged} == set(MIXED[4].split(","))
+    assert {row.suite for row in merged} == set(MIXED[4].split(","))
 
 
 @pytest.mark.slow
 def test_a_shard_that_is_not_there_is_said(bench, tmp_path):
     first, _, third = shards(bench, tmp_path, IDEALS, 3, only=(1, 3))
     ended = bench("db", "merge", first, third, "--into", tmp_path / "merged.db")
-    assert ended.code == 3
-    assert "shard 2/3 of plan " in ended.err and "has not come to its end here" in ended.err
+    assert ended.code == 3 and "shard 2/3 of plan " in ended.err and "has not come to its end here" in ended.err
     assert "not scored: ideal-" in ended.err and "blocks are not answered yet" in ended.err
     (second,) = shards(bench, tmp_path, IDEALS, 3, only=(2,))[1:2]
     ended = bench("db", "merge", second, "--into", tmp_path / "merged.db")
     assert (ended.code, ended.err) == (0, "")
     assert scores(tmp_path / "merged.db") == whole(bench, tmp_path, IDEALS)
-
-
-@pytest.mark.slow
-def test_a_run_that_was_cut_short_is_said(bench, tmp_path):
-    assert bench(*IDEALS, "--db", tmp_path / "whole.db").code == 0
-    shutil.copy(tmp_path / "whole.db", tmp_path / "cut.db")
-    with sqlite3.connect(tmp_path / "cut.db") as connection:
-        connection.execute("DELETE FROM chunks WHERE observation IN (SELECT key FROM observations LIMIT 3)")
-    ended = bench("db", "merge", tmp_path / "cut.db", "--into", tmp_path / "merged.db")
-    assert ended.code == 3 and "cut.db: 3 of its observations lack trials" in ended.err
-    both = ("db", "merge", tmp_path / "cut.db", tmp_path / "whole.db", "--into", tmp_path / "merged.db")
-    assert (bench(*both).code, bench(*both).err) == (0, "")
 
 
 @pytest.mark.slow
@@ -85,12 +67,10 @@ def test_shards_in_one_leaderboard_need_no_merge(bench, tmp_path):
     assert scores(tmp_path / "team.db") == whole(bench, tmp_path, IDEALS)
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", ""])
-def test_shards_that_cannot_be(bench, tmp_path, text):
-    ended = bench(*IDEALS, "--shard", text, "--db", tmp_path / "x.db")
-    assert ended.code == 2
-    assert len(ended.errors) == 1
-    assert f"shard '{text}': expected I/N" in ended.err
+def test_shards_that_cannot_be(bench, tmp_path):
+    for text in ("0/3", "4/3", "a/b", ""):
+        ended = bench(*IDEALS, "--shard", text, "--db", tmp_path / "x.db")
+        assert ended.code == 2 and len(ended.errors) == 1 and f"shard '{text}': expected I/N" in ended.err
     assert not (tmp_path / "x.db").exists()
 
 
@@ -124,11 +104,10 @@ def test_status_check_and_vacuum_of_a_leaderboard(bench, tmp_path):
     assert "nothing to do" in bench("db", "upgrade", "--db", tmp_path / "a.db").out
 
 
-@pytest.mark.parametrize("words", ["status", "upgrade", "check", "vacuum"])
-def test_no_command_makes_a_leaderboard(bench, tmp_path, words):
-    ended = bench("db", words, "--db", tmp_path / "none.db")
-    assert (ended.code, len(ended.errors)) == (1, 1)
-    assert "no leaderboard at" in ended.err
+def test_no_command_makes_a_leaderboard(bench, tmp_path):
+    for command in ("status", "upgrade", "check", "vacuum"):
+        ended = bench("db", command, "--db", tmp_path / "none.db")
+        assert (ended.code, len(ended.errors)) == (1, 1) and "no leaderboard at" in ended.err
     assert not (tmp_path / "none.db").exists()
 
 
@@ -154,8 +133,8 @@ def test_two_killed_runs_that_are_complete_together_are_scored(bench, tmp_path):
             )
     ended = bench("db", "merge", tmp_path / "a.db", "--into", tmp_path / "merged.db")
     assert ended.code == 3 and "a.db: 6 of its observations lack trials" in ended.err
-    assert scores(tmp_path / "merged.db") == {}
+    assert scores(tmp_path / "merged.db") == set()
     ended = bench("db", "merge", tmp_path / "b.db", "--into", tmp_path / "merged.db")
     assert (ended.code, ended.err) == (0, "")
-    assert scores(tmp_path / "merged.db") == scores(tmp_path / "whole.db") != {}
+    assert scores(tmp_path / "merged.db") == scores(tmp_path / "whole.db") != set()
     assert bench("db", "check", "--rescore", "--db", tmp_path / "merged.db").code == 0

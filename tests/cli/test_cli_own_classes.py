@@ -68,7 +68,7 @@ def test_it_enters_by_its_own_space(home):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suite", ["corruption:quick", "adversarial", "saliency"])
+@pytest.mark.parametrize("suite", ["adversarial", "saliency"])
 def test_it_is_scored_there(suite, home):
     registered(home)
     bench("data", "add", "mine-val", home / "photos", "--role", "natural", "--space", "photos")
@@ -76,16 +76,14 @@ def test_it_is_scored_there(suite, home):
     result = bench("run", "mine", "--suite", suite, "-q", "--batch-size", 6)
     assert result.return_value == 0, result.stderr
     (board,) = api.rank(suite)
-    assert board.space == "photos"
-    assert board.rows[0].cells[board.by].n > 0
+    assert board.space == "photos" and board.rows[0].cells[board.by].n > 0
 
 
 def test_names_are_matched_to_wordnet_and_the_sixteen(tmp_path):
     (tmp_path / "mine.txt").write_text("goldfish\nGreat_White-Shark\ncrane\nairplane\nwidget\n")
     found = read_class_list(str(tmp_path / "mine.txt"), "net")
-    assert found.name == "mine"
     assert found.matched == ("n01443537", "n01484850", "", "airplane", "")  # two cranes: neither
-    assert str(found) == ("5 classes as the space 'mine'; 3 are WordNet or geirhos16 classes; unmatched: crane, widget")
+    assert str(found) == "5 classes as the space 'mine'; 3 are WordNet or geirhos16 classes; unmatched: crane, widget"
 
 
 def test_a_list_in_json_is_in_the_order_of_its_indices(tmp_path):
@@ -134,7 +132,6 @@ def test_a_list_that_covers_a_space_answers_there(tmp_path):
         ("a.txt", "one\none\ntwo", "listed twice: one"),
         ("a.txt", "one", "at least two names"),
         ("a.json", "{", "a name a line, or JSON"),
-        ("a.json", '{"0": "a", "2": "b"}', "the indices are not 0, 1, 2"),
         ("a.json", "[1, 2]", "holds something else"),
         ("a.txt", "one\nt\x1b[2Jwo", "control character"),
     ],

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from benchmark import api
 from benchmark.api import cards
 from benchmark.stimuli.generated import generated_set, training_stimuli
+from registry import register
 from registry.cards import read_cards
 
 
@@ -34,13 +35,11 @@ def pictures(tmp_path_factory):
 @pytest.mark.slow
 def test_the_world_trains_a_probe_that_reads_the_world(bench, home):
     done = bench(*probe("mine", "world-standard-0", "world", "--limit", "320"))
-    assert done.code == 0, done.err
-    assert "training set: 320 images of 16 classes" in done.out
+    assert done.code == 0 and "training set: 320 images of 16 classes" in done.out, done.err
     card = read_cards(home / "cards")["mine"]
     assert card.training == ("standard", "probe(linear)")
     assert card.options["trained_on"] == training_stimuli(320).digest
-    run = bench("run", "--model", "mine", "--suite", "cue-conflict", "--limit", "60")
-    assert run.code == 0, run.err
+    assert bench("run", "--model", "mine", "--suite", "cue-conflict", "--limit", "6").code == 0
     model, natural = api.load_model("mine"), generated_set("world-natural")
     images = model.prepare([natural.decode(i) for i in range(0, 480, 10)], "card")
     answers = model.forward(images).argmax(1).tolist()
@@ -63,12 +62,9 @@ def test_a_file_with_and_without_a_classifier(kept, bench, pictures, tmp_path):
     save_file(state, tmp_path / "net.safetensors")
     given = ("--weights", tmp_path / "net.safetensors", "--head", "nearest-class", "--size", "32")
     done = bench(*probe("two", "timm:test_resnet", pictures, *given))
-    assert done.code == 0, done.err
-    assert "held out: 1.000" in done.out
+    assert done.code == 0 and "held out: 1.000" in done.out, done.err
     model = api.load_model("two")
-    assert model.labels.classes == ("elm", "jay")
-    assert model.labels.name == pictures.name
-    assert not model.module.training
+    assert (model.labels.classes, model.labels.name) == (("elm", "jay"), pictures.name) and not model.module.training
     same = model.module.backbone.state_dict()
     assert all(torch.equal(same[name], state[name]) for name in same)
 
@@ -95,12 +91,7 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     assert bench(*words).code == 0
     (linear,) = heads.iterdir()
     again = bench(*words, "--head", "nearest-class")
-    assert again.code == 2
-    assert "--replace" in again.err
-    assert list(heads.iterdir()) == [linear]
-
-    from registry import register
-
+    assert again.code == 2 and "--replace" in again.err and list(heads.iterdir()) == [linear]
     with monkeypatch.context() as patch:
         refused = register.Check("finite logits", False, "made to fail")
         patch.setattr(register, "check", lambda _: [refused])
@@ -108,10 +99,8 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
         assert "made to fail" in bench(*words, "--replace").err  # the same head as before
     assert list(heads.iterdir()) == [linear]
     assert api.load_model("mine").module.head.weight.shape[0] == 2
-
     replaced = bench(*words, "--head", "nearest-class", "--replace")
-    assert replaced.code == 0, replaced.err
-    assert "Scores of older weights stay" in replaced.out
+    assert replaced.code == 0 and "Scores of older weights stay" in replaced.out, replaced.err
     (nearest,) = heads.iterdir()
     assert nearest != linear
     assert read_cards(home / "cards")["mine"].training[-1] == "probe(nearest-class)"
@@ -143,7 +132,5 @@ def test_what_no_head_is_fitted_to(words, told, bench, home, pictures, monkeypat
     monkeypatch.setattr(cards, "_features", None)  # all of it is said before
     name = "resnet50" if told == "there already" else "mine"
     done = bench(*probe(name, *(word.format(pictures) for word in words)))
-    assert done.code in (1, 2)
-    assert told in done.err
-    assert len(done.errors) == 1
+    assert done.code in (1, 2) and told in done.err and len(done.errors) == 1
     assert not list((home / "cards").rglob("*.*"))

@@ -73,9 +73,8 @@ def test_bars_move_with_work_or_pieces_and_count_trials():
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3569, "59 min"), (3571, "1 h 0 min"),
-     (86_400 + 3600, "1 day 1 h"), (200_000, "2 days 7 h")],
-)  # fmt: skip
+    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3569, "59 min"), (3571, "1 h 0 min"), (200_000, "2 days 7 h")],
+)
 def test_durations_are_in_words(seconds, words):
     assert duration(seconds) == words
 
@@ -99,13 +98,12 @@ def at_terminal(monkeypatch, answer):
 @pytest.mark.slow
 def test_a_pipe_is_told_what_a_long_run_costs_and_it_starts(bench, long_from_nothing):
     ended = bench(*RUN)
-    assert ended.code == 0 and "1 done" in ended.err
-    assert "this run takes long" in ended.err and "about 1 s of computing" in ended.err
-    assert "ideal-shape" in ended.err and "Start?" not in ended.err
-    assert "this run takes long" not in ended.out
+    assert ended.code == 0 and "Start?" not in ended.err and "this run takes long" not in ended.out
+    for said in ("1 done", "this run takes long", "about 1 s of computing", "ideal-shape"):
+        assert said in ended.err
 
 
-@pytest.mark.parametrize(("answer", "code"), [pytest.param("n\n", 1, marks=pytest.mark.slow), ("\n", 1), ("y\n", 0)])
+@pytest.mark.parametrize(("answer", "code"), [("\n", 1), ("y\n", 0)])
 def test_a_terminal_is_asked(bench, monkeypatch, tmp_path, long_from_nothing, answer, code):
     at_terminal(monkeypatch, answer)
     ended = bench(*RUN)

@@ -16,6 +16,7 @@ import pytest
 from benchmark import api
 from benchmark.api import Silent
 from benchmark.contracts import CHUNK
+from benchmark.engine.devices import working_threads
 from benchmark.store import open_store
 
 sys.path.append(str(Path(__file__).parents[1] / "engine"))  # the toys of the engine's tests
@@ -52,7 +53,8 @@ class Runs:
         """The same run to its end; how many trials it answered."""
         counted = Answered()
         asked = {"models": MODELS, "suites": SUITE, "limit": LIMIT, "device": "cpu"}
-        report = api.run(db=str(db), reporter=counted, batch=BATCH, **asked)
+        with working_threads(1):
+            report = api.run(db=str(db), reporter=counted, batch=BATCH, **asked)
         assert not report.exit_code, report.failed
         return sum(counted.made.values())
 
@@ -78,7 +80,7 @@ class Runs:
             scores = {
                 (s.observer, s.metric, s.role, s.condition): (s.value, s.reason, s.low, s.high, s.n, s.flags)
                 for s in store.latest_scores(suite=SUITE)
-            }  # fmt: skip
+            }
         return trials, scores
 
     def chunks_on_disk(self, db):

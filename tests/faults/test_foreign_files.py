@@ -16,7 +16,6 @@ import struct
 import tarfile
 import threading
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -139,9 +138,7 @@ def _cells(rng: random.Random, data: bytes) -> bytes:
     row[rng.randrange(len(row))] = rng.choice(TOKENS).decode("latin-1")
     if rng.random() < 0.2:
         row.append("more")
-    out = io.StringIO()
-    csv.writer(out).writerows(rows)
-    return out.getvalue().encode("utf-8", "surrogatepass")
+    return table(rows)
 
 
 def _structure(rng: random.Random, name: str, data: bytes) -> bytes:
@@ -167,22 +164,24 @@ def _structure(rng: random.Random, name: str, data: bytes) -> bytes:
     return yaml.safe_dump(loaded, allow_unicode=False).encode("utf-8", "surrogatepass")
 
 
-def picture(form: str, mode: str = "RGB", side: int = 12) -> bytes:
-    """A small image file."""
-    grey = (np.arange(side * side).reshape(side, side) % 256).astype(np.uint8)
-    image = Image.fromarray(grey).convert("RGB" if mode == "I;16" else mode)
-    if mode == "I;16":
-        image = Image.fromarray(grey.astype(np.uint16) * 257)
+def written_by(write: Callable[[io.BytesIO], object]) -> bytes:
+    """What a library writes into a file."""
     out = io.BytesIO()
-    image.save(out, form)
+    write(out)
     return out.getvalue()
+
+
+def picture(form: str, mode: str = "RGB") -> bytes:
+    """A small image file."""
+    grey = np.arange(144, dtype=np.uint8).reshape(12, 12)
+    wide = mode == "I;16"
+    image = Image.fromarray(grey.astype(np.uint16) * 257) if wide else Image.fromarray(grey).convert(mode)
+    return written_by(lambda out: image.save(out, form))
 
 
 def plane(values: np.ndarray) -> bytes:
     """A grey or colour PNG of these values."""
-    out = io.BytesIO()
-    Image.fromarray(values.astype(np.uint8)).save(out, "PNG")
-    return out.getvalue()
+    return written_by(lambda out: Image.fromarray(values.astype(np.uint8)).save(out, "PNG"))
 
 
 def archive(kind: str) -> bytes:
@@ -218,16 +217,15 @@ def example() -> bytes:
 
 def arrays() -> bytes:
     """An npz file of one image with its map."""
-    out = io.BytesIO()
-    np.savez(out, image=np.zeros((6, 6, 3), np.uint8), heatmap=np.ones((6, 6), np.float32), label=np.array(3))
-    return out.getvalue()
+    columns = {"image": np.zeros((6, 6, 3), np.uint8), "heatmap": np.ones((6, 6), np.float32), "label": np.array(3)}
+    return written_by(lambda out: np.savez(out, **columns))
 
 
 def table(rows: list[list[str]]) -> bytes:
     """A CSV file."""
     out = io.StringIO()
     csv.writer(out).writerows(rows)
-    return out.getvalue().encode()
+    return out.getvalue().encode("utf-8", "surrogatepass")
 
 
 HEADER = ["subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename"]
@@ -257,7 +255,7 @@ MANIFEST = json.dumps(
 ).encode()
 
 
-def _drawn(layout: str, space: str) -> Callable[[Path, Settings], object]:
+def _drawn(layout: str, space: str = "imagenet1k") -> Callable[[Path, Settings], object]:
     def read(folder: Path, settings: Settings) -> None:
         entry = Entry("mine", "mine", space, layout)  # type: ignore[arg-type]
         stimuli = open_annotated(entry, folder, settings)
@@ -333,9 +331,7 @@ def _memory(folder: Path, settings: Settings) -> None:
 
 def map_file() -> bytes:
     """A NumPy file with a graded map."""
-    out = io.BytesIO()
-    np.save(out, np.ones((12, 12), np.float32))
-    return out.getvalue()
+    return written_by(lambda out: np.save(out, np.ones((12, 12), np.float32)))
 
 
 def memory() -> bytes:
@@ -386,9 +382,7 @@ def network() -> nn.Module:
 
 def saved(content: object, **options: bool) -> bytes:
     """What torch saves."""
-    out = io.BytesIO()
-    torch.save(content, out, **options)
-    return out.getvalue()
+    return written_by(lambda out: torch.save(content, out, **options))
 
 
 def ring() -> dict[str, object]:
@@ -415,10 +409,9 @@ def head(place: str) -> bytes:
 @cache
 def program() -> bytes:
     """An exported program."""
-    batch, out = torch.export.Dim("batch", min=1, max=512), io.BytesIO()
-    example = (torch.rand(2, 3, 32, 32),)
-    torch.export.save(torch.export.export(network(), example, dynamic_shapes=({0: batch},)), out)
-    return out.getvalue()
+    batch, example = torch.export.Dim("batch", min=1, max=512), (torch.rand(2, 3, 32, 32),)
+    exported = torch.export.export(network(), example, dynamic_shapes=({0: batch},))
+    return written_by(lambda out: torch.export.save(exported, out))
 
 
 def _cards(folder: Path, settings: Settings) -> None:
@@ -443,14 +436,13 @@ def _model_folder(folder: Path, _settings: Settings) -> None:
 
 
 def _only(read: Callable[[Path], object]) -> Callable[[Path, Settings], object]:
-    """A reader of one file."""
     return lambda folder, _settings: read(next(folder.iterdir()))
 
 
 VOC = np.full((12, 12), 8)
 IMAGENET_S = np.stack([np.full((12, 12), 1), np.zeros((12, 12)), np.zeros((12, 12))], axis=2)
 _S = "ImageNetS50/validation{}/n01443537/a.{}"
-PHOTO, GREY = picture("PNG"), picture("PNG", "L")
+PHOTO, GREY, JPEG = picture("PNG"), picture("PNG", "L"), picture("JPEG")
 PAIR = {"images/a.png": PHOTO, "images/b.png": PHOTO}
 CLICKS = table([["image", "category"], ["a.png", WNID]])
 TRAINING = b"net: [standard, 'noise(uniform)']\nother: stylised\n"
@@ -472,28 +464,19 @@ KINDS: Mapping[str, Kind] = {
         {"labels.csv": LABELS, **PAIR, "masks/a.png": GREY, "masks/b.png": picture("PNG", "P")},
         _drawn("masks", "geirhos16"),
     ),
-    "coco": Kind(
-        {"annotations/instances_val2017.json": COCO, "val2017/a.jpg": picture("JPEG")}, _drawn("coco", "geirhos16")
-    ),
+    "coco": Kind({"annotations/instances_val2017.json": COCO, "val2017/a.jpg": JPEG}, _drawn("coco", "geirhos16")),
     "voc": Kind(
-        {
-            "ImageSets/Segmentation/val.txt": b"a\n",
-            "SegmentationClass/a.png": plane(VOC),
-            "JPEGImages/a.jpg": picture("JPEG"),
-        },
+        {"ImageSets/Segmentation/val.txt": b"a\n", "SegmentationClass/a.png": plane(VOC), "JPEGImages/a.jpg": JPEG},
         _drawn("voc", "geirhos16"),
     ),
-    "boxes": Kind(
-        {"Annotations/a.xml": XML, f"images/{WNID}/a.JPEG": picture("JPEG")}, _drawn("imagenet-boxes", "imagenet1k")
-    ),
+    "boxes": Kind({"Annotations/a.xml": XML, f"images/{WNID}/a.JPEG": JPEG}, _drawn("imagenet-boxes")),
     "imagenet-s": Kind(
-        {_S.format("", "JPEG"): picture("JPEG"), _S.format("-segmentation", "png"): plane(IMAGENET_S)},
-        _drawn("imagenet-s", "imagenet1k"),
+        {_S.format("", "JPEG"): JPEG, _S.format("-segmentation", "png"): plane(IMAGENET_S)}, _drawn("imagenet-s")
     ),
-    "clickme-npz": Kind({"a.npz": arrays()}, _drawn("clickme", "imagenet1k")),
-    "clickme-records": Kind({"a.tfrecords": example()}, _drawn("clickme", "imagenet1k")),
+    "clickme-npz": Kind({"a.npz": arrays()}, _drawn("clickme")),
+    "clickme-records": Kind({"a.tfrecords": example()}, _drawn("clickme")),
     "clickme-folder": Kind(
-        {"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": map_file()}, _drawn("clickme", "imagenet1k")
+        {"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": map_file()}, _drawn("clickme")
     ),
     "tar": Kind({"a.tar": archive("")}, _unpacked),
     **{f"tar.{kind}": Kind({f"a.tar.{kind}": archive(kind)}, _unpacked) for kind in ("gz", "xz", "bz2")},
@@ -503,7 +486,7 @@ KINDS: Mapping[str, Kind] = {
     },
     "trials": Kind(TABLES, _trials),
     "manifest": Kind({"cat/a.png": PHOTO, "stylised.json": MANIFEST}, _opened("class-folder", "geirhos16")),
-    "textures": Kind({"frost1.png": PHOTO, "frost2.jpg": picture("JPEG")}, _textures),
+    "textures": Kind({"frost1.png": PHOTO, "frost2.jpg": JPEG}, _textures),
     "memory": Kind({"set/cat/a.png": PHOTO, "set/memory.json": memory()}, _memory),
     "card": Kind({"x.yaml": CARD}, _cards),
     "cards": Kind({"x.yaml": CARDS}, _cards),
@@ -523,9 +506,9 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def fuzz(name: str, inputs: int, seed: int, place: Path) -> tuple[int, list[str]]:
-    """How many of the inputs were answered with a result, and what ended in a traceback ("SEED: error")."""
-    kind, answered, tracebacks = KINDS[name], 0, []
+def fuzz(name: str, inputs: int, seed: int, place: Path) -> list[str]:
+    """What ended in a traceback ("SEED: error")."""
+    kind, tracebacks = KINDS[name], []
     settings = Settings(home=place / "home", db="results.db", mirror=None, data=None)
     for i in range(inputs):
         rng = random.Random(f"{name} {seed} {i}")
@@ -533,14 +516,13 @@ def fuzz(name: str, inputs: int, seed: int, place: Path) -> tuple[int, list[str]
         written(kind, folder, rng.choice(sorted(kind.files)), lambda *file, rng=rng: changed(rng, *file))
         try:
             kind.read(folder, settings)
-            answered += 1
         except BenchError as error:
             if len(str(error)) > 4000 or set(CONTROLS) & set(str(error)):
                 tracebacks.append(f"{name} {seed} {i}: not fit for a terminal {error!r:.200}")
         except Exception as error:  # noqa: BLE001 - what is counted here
             tracebacks.append(f"{name} {seed} {i}: {_where(error)} {error!r:.200}")
         shutil.rmtree(folder)
-    return answered, tracebacks
+    return tracebacks
 
 
 def written(kind: Kind, folder: Path, victim: str = "", change: Callable[[str, bytes], bytes] | None = None) -> None:
@@ -581,12 +563,6 @@ def test_the_unchanged_input_is_read(name, tmp_path, settings):
         KINDS[name].read(tmp_path / "input", settings)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
-def test_a_few_changed_inputs(name, tmp_path):
-    assert fuzz(name, 6, 0, tmp_path)[1] == []
-
-
 @pytest.mark.parametrize(("name", "victim"), [(name, file) for name, kind in KINDS.items() for file in kind.files])
 def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(name, victim, tmp_path, settings):
     kind, ended = KINDS[name], []
@@ -607,12 +583,6 @@ def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(name, victim, tmp_pat
 
 
 @pytest.mark.slow
-def test_many_changed_inputs(tmp_path, capsys):
-    """Every kind so often, under another seed."""
-    each = int(os.environ.get("FUZZED_INPUTS", "50"))
-    found = {name: fuzz(name, each, 1, tmp_path / name) for name in KINDS}
-    answered = Counter({name: good for name, (good, _) in found.items()})
-    tracebacks = [line for _, lines in found.values() for line in lines]
-    with capsys.disabled():
-        print(f"\n{each * len(found)} inputs of {len(found)} kinds: {answered.total()} answered, {tracebacks}")
-    assert not tracebacks
+@pytest.mark.parametrize("name", KINDS)
+def test_changed_inputs(name, tmp_path):
+    assert fuzz(name, int(os.environ.get("FUZZED_INPUTS", "40")), 1, tmp_path) == []

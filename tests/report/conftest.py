@@ -1,7 +1,6 @@
 """A leaderboard by hand: observers with scores of real suites, written straight into a store."""
 
 from functools import cache
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,17 +80,10 @@ def scores_of(name, at, conditions=()):
     for suite, metric, condition in conditions:
         if suite == name:
             role = suite_of(name).metric(metric).role
-            yield Score(
-                metric, value, "", value - 0.05, value + 0.05, 0.95, "wilson", 80, condition=condition, role=role
-            )
+            bounds = (value - 0.05, value + 0.05, 0.95)
+            yield Score(metric, value, "", *bounds, "wilson", 80, condition=condition, role=role)
 
 
 @cache
 def suite_of(name):
     return plugins.find_suites().suites[name]
-
-
-@pytest.fixture
-def score():
-    """score(method): what of a stored score captions look at."""
-    return lambda method: SimpleNamespace(level=0.95, method=method)

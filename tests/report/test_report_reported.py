@@ -33,15 +33,8 @@ def test_a_reported_score_is_a_diamond_and_the_caption_says_whose_it_is(contents
     made = reported(board, held.boards)
     assert board.suite == "cue-conflict" and made.title == "Cue-conflict, reported by lab"
     (record,) = made.records
-    assert record == {
-        "observer": "vit",
-        "group": "reported score",
-        "metric": "own bias",
-        "value": 0.9,
-        "low": 0.8,
-        "high": 0.95,
-        "n": 100,
-    }
+    numbers = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100}
+    assert record == {"observer": "vit", "group": "reported score", "metric": "own bias", **numbers}
     point = made.drawn(1200)["vconcat"][0]["hconcat"][0]["layer"][-1]["encoding"]
     assert point["shape"]["scale"] == {"domain": ["reported score"], "range": ["diamond"]}
     assert "not measured here" in made.caption and "in no paired test" in made.caption
