@@ -231,7 +231,7 @@ def test_prompts_are_conditions_that_are_compared_within_images(answered, clip):
     told = answered.bench("register", "asked", *how, "--each-template")
     names = ["asked.a-blurry-photo-of-a", "asked.a-drawing-of-the"]
     assert all(f"registered '{name}'" in told for name in names)
-    many = ("--limit", 96, "-q", "--device", "cpu", "--suite", "cue-conflict")
+    many = ("--limit", 320, "-q", "--device", "cpu", "--suite", "cue-conflict")
     answered.bench("run", "sixteen,asked.*", *many)
     table = answered.bench("compare", "sixteen", "asked.*", "--suite", "cue-conflict")
     assert "cue-conflict: shape bias A: sixteen" in table
