@@ -21,9 +21,7 @@ def observers(make, count, n, seed=7, role="contrast", condition="c50"):
     rng = np.random.default_rng(seed)
     hard = rng.random(n) < 0.6
     shares = np.linspace(0.3, 0.8, count)
-    return [
-        make(np.where(rng.random(n) < p, hard, rng.random(n) < 0.6), role=role, condition=condition) for p in shares
-    ]
+    return [make(np.where(rng.random(n) < p, hard, rng.random(n) < p), role=role, condition=condition) for p in shares]
 
 
 def people_of(group):
