@@ -181,9 +181,9 @@ def without_head(module: nn.Module, side: int) -> frozenset[str]:
     if callable(reset) and hasattr(module, "num_classes"):
         reset(0)
         return frozenset(before - set(module.state_dict()))
-    outputs: dict[str, Tensor] = {}
+    outputs: dict[str, tuple[Tensor, int]] = {}  # the version: an activation in place comes after the layer, too
     hooks = [
-        part.register_forward_hook(lambda _part, _args, output, name=name: outputs.update({name: output}))
+        part.register_forward_hook(lambda _part, _args, y, name=name: outputs.update({name: (y, y._version)}))
         for name, part in module.named_modules()
         if name and isinstance(part, nn.Linear)
     ]
@@ -195,7 +195,7 @@ def without_head(module: nn.Module, side: int) -> frozenset[str]:
         module.train(training)
         for hook in hooks:
             hook.remove()
-    for name in [name for name, output in outputs.items() if output is answer][:1]:
+    for name in [name for name, (y, version) in outputs.items() if y is answer and y._version == version][:1]:
         parent, _, last = name.rpartition(".")
         setattr(module.get_submodule(parent), last, nn.Identity())
     return frozenset(before - set(module.state_dict()))
