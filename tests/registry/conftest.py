@@ -18,53 +18,35 @@ from registry.files import Place
 torch.set_num_threads(1)
 
 HALF = Preprocess(size=32, resize=36, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-NINE = """
-name: nine
-classes: [a, b, c, d, e, f, g, h, i]
-"""
 FACTORIES = """
+from types import SimpleNamespace
 import torch
 from torch import nn
-
 class Net(nn.Module):
     def __init__(self, num_classes=9):
         super().__init__()
         self.conv = nn.Conv2d(3, 8, 3, stride=2)
         self.head = nn.Linear(8, num_classes)
-
     def forward(self, x):
         return self.head(torch.relu(self.conv(x)).mean((2, 3)))
-
-class Probabilities(Net):
-    def forward(self, x):
-        return super().forward(x).softmax(1)
-
-class Noisy(Net):
-    def forward(self, x):
-        return super().forward(x) + torch.randn(1)
-
-class Detached(Net):
-    def forward(self, x):
-        return super().forward(x.detach())
-
-class Flat(Net):
-    def forward(self, x):
-        return super().forward(x * 0)
-
-class Infinite(Net):
-    def forward(self, x):
-        return super().forward(x) / 0
-
-class Neighbours(Net):
-    def forward(self, x):
-        return super().forward(x) + x.mean() * len(x)
-
 def seeded(num_classes=9):
     torch.manual_seed(1)
     return Net(num_classes)
-
-def pair():
-    return "not a network"
+"""
+#: Networks that return something else of x, whose logits are y.
+RETURNS = {
+    "Probabilities": "y.softmax(1)", "Noisy": "y + torch.randn(1)", "Detached": "super().forward(x.detach())",
+    "Flat": "super().forward(x * 0)", "Infinite": "y / 0", "Neighbours": "y + x.mean() * len(x)",
+    "Tuple": "y.new_zeros(len(y), 77), y, y + 1", "Mapping": "{'aux': 0, 'logits': y}",
+    "Output": "SimpleNamespace(loss=None, logits=y)", "Features": "y[:, :5]", "Nothing": "'a text'",
+    "Large": "y.repeat(1, 2427)[:, :21843]",
+}  # fmt: skip
+for _name, _value in RETURNS.items():
+    FACTORIES += f"""
+class {_name}(Net):
+    def forward(self, x):
+        y = super().forward(x)
+        return {_value}
 """
 
 
@@ -106,7 +88,7 @@ def served(tmp_path):
 def nine(tmp_path: Path) -> str:
     """Path of a mapping file of nine classes."""
     path = tmp_path / "nine.yaml"
-    path.write_text(NINE)
+    path.write_text("name: nine\nclasses: [a, b, c, d, e, f, g, h, i]\n")
     return str(path)
 
 

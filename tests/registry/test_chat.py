@@ -51,8 +51,7 @@ def answers(network, images=IMAGES):
 
 
 def test_each_image_is_asked_once_with_its_own_order_of_the_options(asking, model):
-    twice = torch.cat([IMAGES, IMAGES[:5]])
-    assert answers(asking(), twice) == EXPECTED + EXPECTED[:5]
+    assert answers(asking(), torch.cat([IMAGES, IMAGES[:5]])) == EXPECTED + EXPECTED[:5]
     assert sorted(digest for digest, _ in model.asked) == sorted(NAMES)
     listed = {digest: text.partition(": ")[2].partition("?")[0].split(", ") for digest, text in model.asked}
     assert all(sorted(options) == sorted(WORDS) for options in listed.values())
@@ -71,41 +70,32 @@ def test_busy_and_broken_endpoints_are_asked_again_and_then_it_ends(asking, mode
     assert answers(asking(concurrency=1, retries=5), IMAGES[:10]) == EXPECTED[:10]
     assert (len(model.asked), len(model.headers)) == (10, 15)
     model.faults = [500] * 99
-    with pytest.raises(
-        AnswerError, match=r"no answer from http://127.0.0.1:\d+/v1/chat/completions \(status 500\): busy"
-    ):
+    busy = r"no answer from http://127.0.0.1:\d+/v1/chat/completions \(status 500\): busy"
+    with pytest.raises(AnswerError, match=busy):
         asking(concurrency=1, retries=1)(IMAGES)
     assert len(model.headers) == 17
     model.faults = []
-    assert answers(asking()) == EXPECTED
-    assert len(model.asked) == 24
-    with pytest.raises(
-        AnswerError, match=r"no answer from http://127.0.0.1:1/chat/completions .*Connection refused\.$"
-    ):
+    assert answers(asking()) == EXPECTED and len(model.asked) == 24
+    with pytest.raises(AnswerError, match=r"no answer from http://127.0.0.1:1/chat.* .*Connection refused\.$"):
         asking(url="http://127.0.0.1:1", retries=1)(IMAGES[:1])
     model.hold = 0
     with pytest.raises(AnswerError, match=r"no answer from .*timed out"):
         asking(timeout=0.05, retries=1, question="{options}")(IMAGES[:1])
 
 
-@pytest.mark.parametrize(
-    ("reply", "kind", "answer"),
-    [
-        ({"content": "DOG"}, "answer", "dog"),
-        ({"content": '"dog".'}, "answer", "dog"),
-        ({"content": [{"type": "text", "text": "dog"}]}, "answer", "dog"),
-        ({"content": "It is a dog"}, "other", ""),
-        ({"content": "dog, cat"}, "other", ""),
-        ({"content": "puppy"}, "other", ""),
-        ({"content": None}, "other", ""),
-        ({"content": "dog", "refusal": "No."}, "refusal", ""),
-    ],
-)
-def test_answers_are_read_strictly(reply, kind, answer, asking):
-    read = asking()._parsed("0", {"choices": [{"message": reply}]})
-    assert (read.image, read.answer, read.kind) == ("0", answer, kind)
-    filtered = {"choices": [{"message": reply, "finish_reason": "content_filter"}]}
-    assert asking()._parsed("0", filtered).kind == "refusal"
+def test_answers_are_read_strictly(asking, model):
+    dog = WORDS.index("dog")
+    messages = [
+        ({"content": "DOG"}, dog), ({"content": '"dog".'}, dog), ({"content": [{"type": "text", "text": "dog"}]}, dog),
+        *(({"content": text}, 16) for text in ("It is a dog", "dog, cat", "puppy", None)),
+        ({"content": "dog", "refusal": "No."}, 16),
+    ]  # fmt: skip
+    replies = [({"message": message}, answer) for message, answer in messages]
+    replies.append(({"message": {"content": "dog"}, "finish_reason": "content_filter"}, 16))
+    model.replies = {name: (200, {"choices": [reply]}) for name, (reply, _) in zip(NAMES, replies, strict=False)}
+    network = asking()
+    assert answers(network, IMAGES[:9]) == [answer for _, answer in replies]
+    assert network.remark.startswith("9 replies kept, 6 of them no answer (2 refused, 4 none of the options)")
 
 
 def test_refusals_and_other_texts_are_no_answers_and_are_counted(asking, model):
@@ -131,8 +121,7 @@ def test_a_cap_stops_and_a_higher_one_goes_on(asking, model):
         asking(**said, concurrency=6, most_cost=11.5 * each)(IMAGES)
     with pytest.raises(AnswerError, match="a cost of 0: "):
         asking(**said, most_cost=0)(IMAGES)
-    assert len(model.asked) == 11
-    assert answers(asking(**said, most_cost=1)) == EXPECTED
+    assert len(model.asked) == 11 and answers(asking(**said, most_cost=1)) == EXPECTED
     assert len(model.asked) == 24
     model.usage = {}
     with pytest.raises(AnswerError, match="does not say what a reply has used: give most_requests"):
@@ -165,9 +154,8 @@ def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monk
     asking(secret=None)(IMAGES[1:2])
     assert "Authorization" not in model.headers[1]
     model.replies[NAMES[2]] = (401, {"error": {"message": f"Incorrect key {KEY}."}})
-    with pytest.raises(
-        AnswerError, match=r"401\): Incorrect key \*\*\*\..*BENCH_KEY_127_0_0_1___\d+ \(set\)"
-    ) as caught:
+    shown = r"401\): Incorrect key \*\*\*\..*BENCH_KEY_127_0_0_1___\d+ \(set\)"
+    with pytest.raises(AnswerError, match=shown) as caught:
         network(IMAGES[2:3])
     with pytest.raises(AnswerError, match=r"BENCH_KEY_127_0_0_1___\d+ \(not set\)"):
         asking(secret="")(IMAGES[2:3])
@@ -184,10 +172,8 @@ def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monk
 @pytest.mark.parametrize(
     "reply",
     [
-        {},
         [],
         {"choices": []},
-        {"choices": [{"message": "dog"}]},
         {"choices": [{"message": {"content": [7]}}]},
         {"choices": [{"message": {"content": "dog"}}], "usage": {"prompt_tokens": float("inf")}},
     ],
@@ -206,8 +192,7 @@ def test_lines_that_were_cut_short_or_are_none_are_as_if_not_there(asking, model
     strange = json.dumps({**json.loads(lines[3]), "answer": "zebra"}).encode() + b"\n"
     network.file.write_bytes(b"".join(lines[:3]) + strange + b"[]\n\xff\n{}\n" + b"".join(lines[4:20]) + lines[20][:30])
     for _ in range(2):
-        assert answers(asking()) == EXPECTED
-        assert len(model.asked) == 24 + 5
+        assert answers(asking()) == EXPECTED and len(model.asked) == 24 + 5
     assert len(asking()._kept) == 24
 
 
@@ -217,7 +202,6 @@ def test_lines_that_were_cut_short_or_are_none_are_as_if_not_there(asking, model
         ({"url": "http://me:pw@host/v1"}, r"url: http\(s\)://HOST"),
         ({"url": "file:///etc/passwd"}, r"url: http\(s\)://HOST"),
         ({"url": "https://a..b/v1"}, r"url: http\(s\)://HOST"),
-        ({"url": "https://a-.8000/v1"}, r"url: http\(s\)://HOST"),
         ({"url": "https://a\\b.com/v1"}, r"url: http\(s\)://HOST"),
         ({"model": ""}, "field 'model'"),
         ({"question": "What is it?"}, "question: a text with {options} once"),

@@ -24,18 +24,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:You are using
 
 OF_SKLEARN = """
 from pathlib import Path
-
 import joblib
-
 FITTED = joblib.load(Path(__file__).parent / "zz_sklearn.joblib")
-
-
 def predict(images):
     return FITTED.predict(images.mean(axis=1).reshape(len(images), -1))
 """
-DECIDING = ("cue-conflict", "human-comparison", "corruption")
-
-
+DECIDING = ("cue-conflict", "human-comparison")
 WORDS = label_space("world16").classes
 
 
@@ -105,10 +99,11 @@ def require_known(count):
 
 
 def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, classifiers, bench):
-    suites = ",".join((*DECIDING, "saliency", "adversarial"))
-    run = ("run", "-m", "vlm,net,sklearn,world-standard-0", "-s", suites, "--limit", 8)
+    suites = ",".join(DECIDING)
+    run = ("run", "-m", "vlm,net,sklearn", "-s", f"{suites},saliency,adversarial", "--limit", 8)
     ended = bench(*run)
     assert ended.code == 0, ended.err
+    assert bench("run", "-m", "world-standard-0", "-s", suites, "--limit", 8).code == 0
     asked = [digest for digest, _ in model.asked]
     assert len(set(asked)) == len(asked) == len(model.answered)
     shown = {name: sum(len(decided(name, suite)) for suite in DECIDING) for name in ("vlm", "world-standard-0")}
@@ -127,12 +122,10 @@ def test_they_enter_by_their_decisions_and_gradients_are_not_for_them(model, cla
     require_known(8)
     shown = bench("rank", "-s", "cue-conflict").out
     assert all(f" {name} " in shown for name in ("vlm", "net", "sklearn", "world-standard-0"))
-    assert bench(*run).code == 0
-    assert len(model.asked) == len(asked)
+    assert bench(*run).code == 0 and len(model.asked) == len(asked)
     assert "at most 0 requests" not in bench(*run, "--dry-run").out
-    assert bench("plot", "gallery", "-m", "vlm", "-o", "a.png").errors == [
-        "bench: 'vlm' answers without a network at hand: it has no gradients to show."
-    ]
+    (refused,) = bench("plot", "gallery", "-m", "vlm", "-o", "a.png").errors
+    assert refused == "bench: 'vlm' answers without a network at hand: it has no gradients to show."
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
@@ -154,21 +147,4 @@ def test_a_killed_run_asks_nothing_twice(end, model, bench, tmp_path, home):
     model.hold = None
     assert bench(*run).code == 0
     assert len(model.answered) == len(set(model.answered)) == len(file.read_bytes().splitlines())
-    require_known(20)
-
-
-def test_a_spent_cap_ends_the_run_and_a_higher_one_goes_on(model, bench, tmp_path):
-    said = yaml.safe_load((tmp_path / "vlm.yaml").read_text())
-    (tmp_path / "vlm.yaml").write_text(yaml.safe_dump({**said, "most_requests": 30}))
-    again = ("register", "vlm", "--arch", "api:vlm.yaml", "--labels", "world16", "--replace")
-    run = ("run", "-m", "vlm", "-s", "cue-conflict", "--limit", "20")
-    assert bench(*again).code == 0
-    ended = bench(*run)
-    assert ended.code == 1
-    assert "'vlm' has reached its cap, 30 requests: 30 replies kept" in ended.err
-    assert "Traceback" not in ended.err
-    (tmp_path / "vlm.yaml").write_text(yaml.safe_dump(said))
-    assert bench(*again).code == 0
-    assert bench(*run).code == 0
-    assert len(model.answered) == len(set(model.answered))
     require_known(20)

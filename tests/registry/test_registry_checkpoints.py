@@ -1,39 +1,26 @@
-"""Checkpoint files: every usual wrapper, and each way in which a file can be wrong."""
+"""Checkpoint files: every row of the table in docs/models.md, which weights are taken, each way to be wrong."""
 
-import os
+import argparse
+import collections
+import pathlib
 import pickle
 import zipfile
+from importlib import import_module
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hostile_pickle import Hostile
 from safetensors.torch import save_file
 
-from registry.checkpoints import read_content
-from registry.errors import WeightsError
+from registry.cards import Checkpoint, ModelCard
+from registry.checkpoints import choose, read_content, read_weights
+from registry.errors import BenchError, WeightsError
 from registry.files import Place, digest_state
 from registry.loading import load_model
-
-
-def prefixed(state, prefix):
-    return {prefix + name: tensor for name, tensor in state.items()}
-
-
-def test_safetensors_give_the_same_weights(tiny, card, tmp_path):
-    for prefix in ("", "module."):
-        path = tmp_path / "net.safetensors"
-        save_file(prefixed(tiny.state_dict(), prefix), path)
-        model = load_model(card(path), Place(tmp_path))
-        assert model.digest == digest_state(tiny.state_dict())
-
-
-class Hostile:
-    """Would create a file, were it ever unpickled."""
-
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return (os.mkdir, (str(self.target),))
+from registry.register import register
+from registry.training_runs import checkpoint_files, placed, steps_in_file, steps_in_name
 
 
 @pytest.mark.parametrize("how", ["torch", "legacy", "pickle"])
@@ -46,9 +33,7 @@ def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
         torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
     with pytest.raises(WeightsError, match="safetensors") as caught:
         load_model(card(path), Place(tmp_path))
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert not target.exists()
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value) and not target.exists()
 
 
 def archive(path, *names):
@@ -65,10 +50,8 @@ def archive(path, *names):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "os.system", "posix.system", "builtins.eval", "builtins.getattr", "functools.partial",
-        "numpy.core.multiarray.fromfile", "argparse.FileType", "pathlib.os.system", "train.Trainer",
-    ],
+    ["os.system", "builtins.eval", "builtins.getattr", "functools.partial", "numpy.core.multiarray.fromfile",
+     "argparse.FileType", "pathlib.os.system", "train.Trainer"],
 )  # fmt: skip
 def test_what_is_not_on_the_list_is_refused_by_its_name(name, tmp_path):
     with pytest.raises(WeightsError, match=f"holds '{name.removeprefix('builtins.')}'.*before any of it ran"):
@@ -84,8 +67,7 @@ def test_nothing_inside_is_a_state_dict(card, tmp_path):
 def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
     state = tiny.state_dict()
     gone = next(iter(state))
-    state = {("strange." + n if n == gone else n): t for n, t in state.items()}
-    torch.save({"state_dict": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "net.pt")
+    torch.save({f"module.{'strange.' * (n == gone)}{n}": t for n, t in state.items()}, tmp_path / "net.pt")
     with pytest.raises(WeightsError) as caught:
         load_model(card(tmp_path / "net.pt"), Place(tmp_path))
     assert f"1 keys are missing: {gone}" in str(caught.value)
@@ -98,8 +80,7 @@ def test_another_digest_is_refused(tiny, card, tmp_path):
     assert load_model(card(tmp_path / "net.pt", sha256=right), Place(tmp_path))
     with pytest.raises(WeightsError) as caught:
         load_model(card(tmp_path / "net.pt", sha256="0" * 64), Place(tmp_path))
-    for part in ("0" * 64, right, "net.pt", "'mine'", "wrong name"):
-        assert part in str(caught.value)
+    assert all(part in str(caught.value) for part in ("0" * 64, right, "net.pt", "'mine'", "wrong name"))
     with pytest.raises(WeightsError, match="file digest"):
         load_model(card(tmp_path / "net.pt", file_sha256="0" * 64), Place(tmp_path))
 
@@ -114,3 +95,283 @@ def test_the_digest_is_of_the_content(tiny):
     for changed in (state[name] + 1e-6, state[name].half(), state[name].flatten()):
         assert digest != digest_state({**state, name: changed})
     assert digest != digest_state({f"x.{n}": t for n, t in state.items()})
+
+
+HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+
+def under(prefix, state):
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+def zeros(state):
+    return {name: tensor * 0 for name, tensor in state.items()}
+
+
+def script(state):
+    args = argparse.Namespace(lr=np.float64(0.1), out=pathlib.Path("runs"), seeds=np.arange(3))
+    best = {"best": np.float32(0.7), "history": collections.defaultdict(list, {"acc": [0.1]})}
+    return {"model": state, "args": args, "epoch": 3, **best, "queue": collections.deque([1])}
+
+
+COUNTERS = {"n_averaged": torch.tensor(3), "criterion.weight": torch.ones(9), "step": torch.tensor(7)}
+#: row of the table -> (state dict -> what `torch.save` writes, what the check "weights" says)
+READ = {
+    "a state dict": (lambda s: s, "the whole file"),
+    "with `args`, numpy scalars, paths": (script, "model; ignored: args, epoch, best, history, queue"),
+    "under any prefix": (lambda s: {"state_dict": under("wrapped.by.us.", s)}, "state_dict.wrapped.by.us"),
+    "thop, losses, optimizer": (
+        lambda s: {"state_dict": {**s, **COUNTERS, "conv1.0.total_ops": torch.zeros(1)},
+                   "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}},
+        "state_dict; ignored: optimizer, n_averaged, criterion.weight, step, conv1.0.total_ops",
+    ),
+    "Lightning with an average inside": (
+        lambda s: {"state_dict": {**under("model.", zeros(s)), **under("ema_model.", s)}, "loops": {}},
+        "state_dict.ema_model; state_dict.model would fit too",
+    ),
+    "a teacher of another architecture": (
+        lambda s: {"state_dict": {**under("student.", s), "teacher.stem.weight": torch.ones(4)}},
+        "state_dict.student; ignored: teacher.stem.weight",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", READ)
+def test_a_file_that_is_read(row, tiny, tmp_path):
+    write, says = READ[row]
+    torch.save(write(tiny.state_dict()), tmp_path / "net.pt")
+    weights = read_weights(tmp_path / "net.pt", tiny.state_dict(keep_vars=True))
+    assert digest_state(weights.state) == digest_state(tiny.state_dict()) and str(weights).startswith(says)
+
+
+@pytest.mark.slow
+def test_the_choice_is_frozen_and_key_overrules_it(tiny, nine, folders, tmp_path):
+    state = tiny.state_dict()
+    average = {**state, "fc.bias": state["fc.bias"] + 1}
+    torch.save({"state_dict": {**under("model.", state), **under("ema_model.", average)}}, tmp_path / "net.pt")
+    how = {**HALF, **folders, "labels": nine}
+    for name, key, taken, other in (("one", None, "ema_model", "model"), ("two", "model", "model", "ema_model")):
+        card, checks = register(name, "timm:test_resnet", tmp_path / "net.pt", **how, key=key)
+        assert card.sha256 == digest_state(state if key else average) == load_model(card, Place(tmp_path)).digest
+        assert checks[0].detail.startswith(f"state_dict.{taken}; state_dict.{other} would fit too")
+        assert card.options["key"].endswith(taken)
+    with pytest.raises(WeightsError, match="no weights under the key 'swa'; it holds some under state_dict"):
+        register("three", "timm:test_resnet", tmp_path / "net.pt", **how, key="swa")
+
+
+def large_head(state):
+    return {**state, "fc.weight": torch.zeros(21843, 96), "fc.bias": torch.zeros(21843)}
+
+
+#: row of the table -> (state dict -> what `torch.save` writes, what the error says)
+REFUSED = {
+    "ONNX": (None, r"ONNX file.*torch\.export\.save"),
+    "a backbone without a head": (
+        lambda s: {name: value for name, value in s.items() if not name.startswith("fc")},
+        "Only the head is missing.*bench register mine .*--probe world",
+    ),
+    "21,843 outputs": (large_head, "class count 21843 does not fit the label space: --labels imagenet21k"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", REFUSED)
+def test_a_file_that_is_refused(row, tiny, nine, folders, tmp_path):
+    write, message = REFUSED[row]
+    path = tmp_path / ("net.pt" if write else "net.onnx")
+    path.write_bytes(b"\x08\x07")
+    if write:
+        torch.save(write(tiny.state_dict()), path)
+    with pytest.raises(BenchError, match=message) as caught:
+        register("mine", "timm:test_resnet", path, labels=nine, **HALF, **folders)
+    assert "\n" not in str(caught.value) and not folders["cards_folder"].exists()
+
+
+@pytest.mark.parametrize("kind", ["Tuple", "Mapping", pytest.param("Output", marks=pytest.mark.slow)])
+def test_logits_are_found_in_what_a_factory_returns(kind, factories, nine, folders, tmp_path):
+    network, weights = import_module(factories).seeded(), tmp_path / "net.safetensors"
+    save_file(network.state_dict(), weights)
+    card, _ = register("mine", f"python:{factories}:{kind}", weights, labels=nine, **HALF, **folders)
+    images = torch.rand(3, 3, 32, 32)
+    assert torch.equal(load_model(card, Place(tmp_path)).forward(images), network((images - 0.5) / 0.5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("Features", r"returned \(2, 5\).*backbone without a classifier"),
+        ("Large", r"returned \(2, 21843\).*21843 outputs are those of --labels imagenet21k"),
+        ("Nothing", "returned str for 2 images.*one row of logits per image"),
+    ],
+)
+def test_what_is_no_logits_is_named(kind, message, factories, nine, folders):
+    with pytest.raises(WeightsError, match=message):
+        register("mine", f"python:{factories}:{kind}", labels=nine, **HALF, **folders)
+
+
+NETWORK = {"stem.weight": torch.zeros(2, 3), "head.weight": torch.zeros(4, 2)}
+
+
+def filled(value, **changed):
+    return {name: torch.full_like(tensor, value) for name, tensor in NETWORK.items()} | changed
+
+
+RIGHT, WRONG = filled(1.0), filled(2.0)
+WIDER = {**WRONG, "head.weight": torch.full((5, 2), 2.0)}
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [
+        ({"ema": RIGHT}, {"model": WRONG}),
+        ({"swa_model": RIGHT}, {"state_dict": WRONG}),
+        ({"teacher": RIGHT}, {"student": WRONG}),
+        ({"network": RIGHT}, {"student": WRONG}),
+        ({"state_dict": RIGHT}, {"ema": WIDER}),
+        ({"model": {**RIGHT, "head.weight": torch.ones(5, 2)}}, {"ema": {"stem.weight": WRONG["stem.weight"]}}),
+        ({"net": RIGHT}, {"model": under("wrapped.by.us.", WIDER)}),
+        ({"model": RIGHT}, {"encoder_k": WRONG}),
+        (under("b.ema.", RIGHT), under("a.", WRONG)),
+    ],
+)
+def test_the_choice_does_not_hang_on_the_order(taken, left):
+    for content in ({**taken, **left}, {**left, **taken}):
+        chosen = choose(content, NETWORK)
+        ones = {name: float(tensor.flatten()[0]) for name, tensor in chosen.state.items()}
+        assert ones == {"stem.weight": 1.0, "head.weight": 1.0}
+        assert chosen.name.partition(".")[0] == next(iter(taken)).partition(".")[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"state_dict_ema": RIGHT, "ema": WRONG},
+        {"state_dict": RIGHT, "model": WRONG},
+        {"net": RIGHT, "weights": WRONG},
+        {"state_dict": {**under("a.", RIGHT), **under("b.c.", WRONG)}},
+    ],
+)
+def test_two_networks_that_nothing_tells_apart(content, tmp_path):
+    torch.save(content, tmp_path / "net.pt")
+    names = sorted(content) if len(content) > 1 else ["state_dict.a", "state_dict.b.c"]
+    with pytest.raises(WeightsError, match="2 networks fit alike") as caught:
+        read_weights(tmp_path / "net.pt", NETWORK)
+    assert all(f"--key {name}" in str(caught.value) for name in names)
+    assert [read_weights(tmp_path / "net.pt", NETWORK, name).name for name in names] == names
+
+
+def test_two_names_of_the_same_weights_are_one_network():
+    chosen = choose({"model": RIGHT, "net": {name: tensor.clone() for name, tensor in RIGHT.items()}}, NETWORK)
+    assert (chosen.name, chosen.others) == ("model", ("net",))
+
+
+def test_the_whole_name_of_a_set_takes_that_one():
+    content = {"module": {**RIGHT, **under("ema.", WRONG)}}
+    assert [choose(content, NETWORK, key).name for key in (None, "module")] == ["module.ema", "module"]
+
+
+def test_weight_norm_is_multiplied_out_where_its_parts_fit_and_left_where_not():
+    length, direction = torch.tensor([[2.0], [3.0], [1.0], [4.0]]), torch.full((4, 2), 3.0)
+    chosen = choose({"stem.weight": RIGHT["stem.weight"], "head.weight_g": length, "head.weight_v": direction}, NETWORK)
+    assert torch.allclose(chosen.state["head.weight"], length.expand(4, 2) / 2**0.5)
+    assert chosen.notes == ("weight norm multiplied out: head.weight",)
+    wrong = {"head.weight_g": torch.ones(4, 1), "head.weight_v": torch.ones(1, 4)}  # would be broadcast
+    assert choose({**RIGHT, **wrong}, NETWORK).state.keys() == NETWORK.keys() | wrong.keys()
+
+
+def test_ignored_keys_are_listed_and_a_pattern_that_fits_none_is_refused():
+    content = {"model": {**RIGHT, "decoder.weight": WRONG["head.weight"], "token": torch.ones(1)}}
+    chosen = choose(content, NETWORK, ignore=["decoder.*", "token"])
+    assert chosen.state.keys() == NETWORK.keys() and chosen.ignored == ("decoder.weight", "token")
+    with pytest.raises(WeightsError, match="--ignore 'queue' fits no key"):
+        choose(content, NETWORK, ignore=["queue"])
+
+
+def test_an_average_of_parameters_alone_gets_the_buffers():
+    network = {"stem.weight": torch.nn.Parameter(torch.zeros(2, 3)), "norm.running_var": torch.zeros(2)}
+    plain = {"stem.weight": torch.zeros(2, 3), "norm.running_var": torch.full((2,), 7.0)}
+    average = torch.ones(2, 3)
+    for content in (
+        {"model": plain, "ema": {"decay": 0.9, "shadow_params": [average], "collected_params": None}},
+        {"state_dict": {**under("net.", plain), "net_ema.stemweight": average, "net_ema.decay": torch.ones(1)}},
+        {"model": plain, "shadow": {"stem.weight": average}},
+    ):
+        chosen = choose(content, network)
+        assert torch.equal(chosen.state["stem.weight"], average)
+        assert torch.equal(chosen.state["norm.running_var"], plain["norm.running_var"])
+        assert "buffers of" in str(chosen)
+
+
+NAMES = {
+    "step_1000.pt": 1000, "Step0010.safetensors": 10, "checkpoint-1000.pt": 1000, "ckpt0020.pth": 20, "0007.pt": 7,
+    "iter-40000.bin": 40000, "model.1000.pt": 1000, "step3model.pt": 3,
+    "step_10k.pt": 10_000, "iter_1M_best.pt": 1_000_000, "step_1e5.pt": 100_000,
+}  # fmt: skip
+EPOCHS = {"resnet50_epoch12.pt": 12, "resnet50_ep_12.pth.tar": 12, "vit_s16_ep5.pt": 5, "Epoch 8.pt": 8}
+NOTHING = ["vit_s16.pt", "resnet50.pt", "best.pt", "loss0.35.pt", "sample3.pt", f"step{'9' * 30}.pt", "step_1e100.pt",
+           "step_1.5k.pt", "step_999999999999999m.pt"]  # fmt: skip
+
+
+def test_names_say_steps():
+    assert {name: steps_in_name(Path(name)) for name in NAMES} == {name: {"step": n} for name, n in NAMES.items()}
+    assert {name: steps_in_name(Path(name)) for name in EPOCHS} == {name: {"epoch": n} for name, n in EPOCHS.items()}
+    assert [name for name in NOTHING if steps_in_name(Path(name))] == []
+    assert steps_in_name(Path("epoch=3-step=1200.ckpt")) == {"epoch": 3, "step": 1200}
+
+
+def test_files_say_steps(tmp_path):
+    weights = {"w": torch.zeros(2)}
+    torch.save({"model": weights, "global_step": 30, "epoch": 2}, tmp_path / "a.pt")
+    torch.save({"model": weights, "epoch": torch.tensor(3)}, tmp_path / "tensor.pt")
+    torch.save(weights, tmp_path / "bare.pt")
+    torch.save({"model": weights, "step": True, "epoch": -1}, tmp_path / "odd.pt")
+    save_file(weights, tmp_path / "b.safetensors", metadata={"step": "40", "note": "x"})
+    said = {path.name: steps_in_file(path) for path in tmp_path.iterdir()}
+    assert (said["a.pt"], said["b.safetensors"]) == ({"step": 30, "epoch": 2}, {"step": 40})
+    assert (said["bare.pt"], said["odd.pt"], said["tensor.pt"]) == ({}, {}, {"epoch": 3})
+
+
+def test_checkpoints_come_in_the_order_of_the_training(tmp_path):
+    names = ("step10.pt", "step9.pt", "step100.pt", "best.pt", "epoch1.pt")
+    for name in names:
+        torch.save({"w": torch.zeros(1)}, tmp_path / name)
+    (tmp_path / "broken.pt").write_bytes(b"PK not a checkpoint")
+    (tmp_path / ".step1.pt").write_bytes(b"hidden")
+    (tmp_path / "notes.txt").write_text("step 1")
+    files = checkpoint_files(tmp_path)
+    assert [path.name for path in files] == sorted([*names, "broken.pt"])
+    found = placed(files)
+    assert [path.name for path in found.steps] == ["step9.pt", "step10.pt", "step100.pt"]
+    assert found.unit == "step"
+    reasons = {path.name: reason for path, reason in found.left_out.items()}
+    assert reasons.keys() == {"best.pt", "epoch1.pt", "broken.pt"}
+    assert "says a step or an epoch" in reasons["best.pt"]
+    assert reasons["epoch1.pt"] == "it says its epoch, the others say their step"
+    assert [p.name for p in checkpoint_files(tmp_path, "step1*.pt")] == ["step10.pt", "step100.pt"]
+
+
+def test_folders_within_say_steps_where_names_do_not():
+    folder = Path("runs-7/run")
+    names = ("checkpoint-500/model.pt", "epoch 3/step_4.pt", "20/model.pt", "step_9/ema/model.pt")
+    found = placed([folder / name for name in names], folder=folder)
+    steps = {path.relative_to(folder).as_posix(): step for path, step in found.steps.items()}
+    assert steps == {names[1]: 4, names[3]: 9, names[2]: 20, names[0]: 500}
+
+
+def test_links_to_checkpoints_of_the_folder_are_none(tmp_path):
+    for name in ("step_1.pt", "step_2.pt"):
+        torch.save({"w": torch.zeros(1)}, tmp_path / name)
+    (tmp_path / "last.pt").symlink_to("step_2.pt")
+    (tmp_path / "step_3.pt").symlink_to("gone.pt")
+    assert [path.name for path in checkpoint_files(tmp_path)] == ["step_1.pt", "step_2.pt"]
+    assert [path.name for path in checkpoint_files(tmp_path, "l*.pt")] == ["last.pt"]
+
+
+def test_a_card_says_of_what_run_it_is_and_others_say_nothing():
+    card = ModelCard(name="a", source="ideal", arch="shape-reader", labels="any")
+    assert "checkpoint" not in card.model_dump(mode="json")
+    mine = card.model_copy(update={"checkpoint": Checkpoint(run="r", step=3)})
+    plain = mine.model_dump(mode="json")
+    assert plain["checkpoint"] == {"run": "r", "step": 3, "unit": "step"}
+    assert ModelCard.model_validate(plain) == mine

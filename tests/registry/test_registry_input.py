@@ -1,6 +1,7 @@
 """What a network is fed: stated with its source, read from folders and the hub's cache, resized as the field does."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from registry.cards import ModelCard, Preprocess, read_cards
 from registry.errors import CardError, WeightsError
 from registry.files import Caches, Place, digest_data, digest_state
 from registry.loading import load_model
-from registry.model import present, present_plane
-from registry.preprocessing import StatedInput, settled, stated_input
+from registry.model import LoadedModel, present, present_plane
+from registry.preprocessing import UNSTATED, StatedInput, settled, stated_by_training, stated_input
 from registry.register import register
 
 
@@ -22,7 +24,7 @@ def image(height, width):
     return np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("shape", [(50, 81), (90, 47), (64, 64), (20, 31)])
+@pytest.mark.parametrize("shape", [(50, 81), (90, 47), (20, 31)])
 @pytest.mark.parametrize(("mode", "timms"), [("longest", "border"), ("squash", "squash"), ("shortest", "center")])
 def test_resize_modes_are_those_of_timm(shape, mode, timms):
     from timm.data import create_transform
@@ -40,17 +42,12 @@ def test_resize_modes_are_those_of_timm(shape, mode, timms):
 def test_a_mask_follows_and_the_filled_rest_is_no_object():
     how = Preprocess(size=32, resize=32, resize_mode="longest", fill=(255, 255, 255))
     mask = present_plane(np.ones((16, 32), dtype=bool), how, "card")
-    assert mask.shape == (32, 32)
-    assert mask[8:24].all()
-    assert not mask[:8].any()
-    assert not mask[24:].any()
+    assert mask.shape == (32, 32) and mask[8:24].all() and not mask[:8].any() and not mask[24:].any()
 
 
 def test_the_usual_rule_leaves_identities_as_they_were():
-    before = {
-        "size": 32, "resize": 36, "interpolation": "bilinear", "mean": [0.485, 0.456, 0.406],
-        "std": [0.229, 0.224, 0.225], "channels": "rgb", "scale": 1.0, "fixed_size": False,
-    }  # fmt: skip
+    before = {"size": 32, "resize": 36, "interpolation": "bilinear", "channels": "rgb", "scale": 1.0}
+    before |= {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "fixed_size": False}
     assert Preprocess(size=32, resize=36).model_dump(mode="json") == before
     squash = Preprocess(size=32, resize=36, resize_mode="squash").model_dump(mode="json")
     assert squash == {**before, "resize_mode": "squash"}
@@ -95,41 +92,21 @@ def test_a_folder_of_timm_says_everything(how, tiny, nine, folders, tmp_path):
         "both": ("timm:test_resnet", folder),
     }[how]
     card, rows = register("mine", arch, weights, labels=nine, **folders)
-    assert (card.arch, card.source) == ("timm:test_resnet", "file")
-    assert card.sha256 == digest_state(tiny.state_dict())
+    assert (card.arch, card.source, card.sha256) == ("timm:test_resnet", "file", digest_state(tiny.state_dict()))
     shown = card.preprocess
     assert (shown.size, shown.resize, shown.resize_mode) == (32, 40, "longest")
     assert (shown.mean, shown.fill) == ((0.5, 0.4, 0.3), (128, 102, 76))
     assert all("config.json" in row.detail for row in rows if row.name in ("size", "normalisation"))
     assert read_cards(folders["cards_folder"])["mine"] == card
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("test_resnet", {"output_stride": 16}),
-        ("test_vit", {"img_size": 192}),
-        ("test_convnext", {"global_pool": "max"}),
-        ("test_efficientnet", {"drop_rate": 0.2}),
-    ],
-)
-def test_a_folder_that_timm_wrote(name, words, nine, folders, tmp_path):
-    network = timm.create_model(name, num_classes=9, **words).eval()
-    timm.models.save_for_hf(network, tmp_path / "net", safe_serialization=True)
-    card, _ = register("mine", "", tmp_path / "net", labels=nine, **folders)
-    assert card.sha256 == digest_state(network.state_dict())
-    model, images = load_model(card, Place(tmp_path)), torch.rand(2, 3, 160, 160)
-    assert torch.allclose(model.forward(images), network(model.normalise(images)), atol=1e-5)
     with pytest.raises(WeightsError, match="class count 9 does not fit"):
-        register("other", "", tmp_path / "net", **folders)
+        register("other", arch, weights, **folders)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("crop_pct", value) for value in (0, 5e-324, float("inf"), float("nan"))),
-        *(("input_size", [3, side, side]) for side in (0, float("inf"), float("nan"), 10**400)),
+        *(("crop_pct", value) for value in (0, 5e-324, float("nan"))),
+        *(("input_size", [3, side, side]) for side in (0, float("inf"), 10**400)),
         ("mean", [float("inf")] * 3),
         ("std", [0.0, 1.0, 1.0]),
     ],
@@ -163,17 +140,14 @@ DOUBLE = """
 import torch
 from torch import nn
 class Net(nn.Module):
-    def __init__(self):
+    def __init__(self, mean=.3, std=.2):
         super().__init__()
-        self.register_buffer("mean", torch.full((1, 3, 1, 1), .3))
-        self.register_buffer("std", torch.full((1, 3, 1, 1), .2))
+        self.register_buffer("mean", torch.full((1, 3, 1, 1), mean))
+        self.register_buffer("std", torch.full((1, 3, 1, 1), std))
         torch.manual_seed(0)
         self.head = nn.Linear(3, 9)
     def forward(self, x):
         return self.head(((x - self.mean) / self.std).mean((2, 3)))
-class Plain(Net):
-    def forward(self, x):
-        return self.head(x.mean((2, 3)))
 """
 
 
@@ -181,22 +155,141 @@ def test_normalisation_inside_is_normalisation_outside_bit_for_bit_or_refused(ni
     name = f"double_{abs(hash(str(tmp_path)))}"
     (tmp_path / f"{name}.py").write_text(DOUBLE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    how = {"labels": nine, "size": 32, **folders}
-    none = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-    stated = {"mean": (0.3, 0.3, 0.3), "std": (0.2, 0.2, 0.2)}
+    how, stated = {"labels": nine, "size": 32, **folders}, {"mean": (0.3,) * 3, "std": (0.2,) * 3}
+    none = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     inside, _ = register("inside", f"python:{name}:Net", **none, **how)
     with pytest.raises(WeightsError, match="normalises its input itself"):
         register("twice", f"python:{name}:Net", **stated, **how)
-    from importlib import import_module
-
-    module = import_module(name).Plain()
-    save_file({n: t for n, t in module.state_dict().items() if "head" in n}, tmp_path / "h.safetensors")
-    images = torch.rand(4, 3, 32, 32)
-    model = load_model(inside, Place(tmp_path))
-    how_outside = Preprocess(size=32, resize=32, **stated)
-    outside = ModelCard(name="o", source="python", arch=f"python:{name}:Plain", preprocess=how_outside)
-    from registry.model import LoadedModel
-
-    plain = LoadedModel(outside, module, "", model.labels)
+    images, model = torch.rand(4, 3, 32, 32), load_model(inside, Place(tmp_path))
+    outside = ModelCard(name="o", source="python", arch="o", preprocess=Preprocess(size=32, resize=32, **stated))
+    plain = LoadedModel(outside, import_module(name).Net(0.0, 1.0), "", model.labels)
     with torch.inference_mode():
         assert torch.equal(model.forward(images), plain.forward(images))
+
+
+def with_statistics(path, state, mean, std, names=("normalize.mean", "normalize.std")):
+    inside = {f"model.{name}": tensor.clone() for name, tensor in state.items()}
+    statistics = dict(zip(names, (torch.tensor(mean), torch.tensor(std)), strict=True))
+    save_file({**inside, **statistics}, path)
+    return path
+
+
+@pytest.mark.slow
+def test_the_checkpoints_own_normalisation_is_used_and_printed(tiny, nine, folders, tmp_path):
+    path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), [0.485, 0.456, 0.406], [0.2, 0.21, 0.22])
+    card, checks = register("mine", "timm:test_resnet", path, labels=nine, **folders)
+    assert (card.preprocess.mean, card.preprocess.std) == ((0.485, 0.456, 0.406), (0.2, 0.21, 0.22))
+    said = "mean (0.485, 0.456, 0.406), std (0.2, 0.21, 0.22), as the checkpoint holds it"
+    assert next(row.detail for row in checks if row.name == "normalisation").startswith(said)
+    path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), [123.7, 116.3, 103.5], [58.4, 57.1, 57.4])
+    card, _ = register("two", "timm:test_resnet", path, labels=nine, **folders)
+    assert (card.preprocess.scale, card.preprocess.mean) == (255, (123.7, 116.3, 103.5))
+
+
+def test_a_factory_needs_no_more_than_its_size(nine, folders, tmp_path, factories):
+    state = import_module(factories).seeded().state_dict()
+    path = with_statistics(tmp_path / "n.safetensors", state, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], ("mu", "sigma"))
+    arch = f"python:{factories}:Net"
+    with pytest.raises(CardError, match="--size"):
+        register("mine", arch, path, labels=nine, **folders)
+    card, _ = register("mine", arch, path, labels=nine, size=32, **folders)
+    assert card.preprocess.mean == (0.1, 0.2, 0.3)
+
+
+def test_statistics_that_contradict_are_refused_with_both(tiny, nine, card, folders, tmp_path):
+    path = with_statistics(tmp_path / "n.safetensors", tiny.state_dict(), [0.4, 0.4, 0.4], [0.5, 0.5, 0.5])
+    message = r"mean \(0\.4, 0\.4, 0\.4\), std.*mean \(0\.5, 0\.5, 0\.5\), std"
+    with pytest.raises(WeightsError, match=message):
+        load_model(card(path), Place(tmp_path))
+    with pytest.raises(WeightsError, match=r"leave out --mean, --std and --scale"):
+        register("mine", "timm:test_resnet", path, labels=nine, mean=(0.1, 0.1, 0.1), **folders)
+    assert not folders["cards_folder"].exists()
+
+
+TIMM = dict.fromkeys(("img_size", "input_size", "crop_pct", "mean", "std", "interpolation"))
+USUAL_STD = (0.229, 0.224, 0.225)
+
+
+def fields(**settings):
+    return stated_by_training(settings, "args", "net.pth").fields
+
+
+@pytest.mark.slow
+def test_what_nothing_states_is_the_fields_usual_and_said(tiny, tmp_path, nine, folders):
+    torch.save(tiny.state_dict(), tmp_path / "net.pth")
+    card, rows = register("mine", "timm:test_resnet", tmp_path / "net.pth", labels=nine, **folders)
+    how = card.preprocess
+    assert (how.size, how.resize, how.interpolation, how.std) == (160, 183, "bilinear", USUAL_STD)
+    told = {row.name: row.detail for row in rows}
+    assert "--mean, --std say otherwise" in told["input"]
+    assert "timm:test_resnet.TAG" in told["input"] and told["normalisation"].endswith(UNSTATED)
+    card, rows = register("tagged", "timm:test_resnet.r160_in1k", tmp_path / "net.pth", labels=nine, **folders)
+    assert (card.preprocess.resize, card.preprocess.std) == (168, (0.5, 0.5, 0.5))
+    assert "input" not in {row.name for row in rows}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["args", "hyper_parameters"])
+def test_a_contradiction_is_refused(place, tiny, tmp_path, nine, folders):
+    path, half = tmp_path / "net.pth", {"mean": [0.5] * 3, "std": [0.5] * 3}
+    said = {"image_size": 128, "resize_size": 146, "interpolation": "bicubic", **half}
+    torch.save({"state_dict": tiny.state_dict(), place: said}, path)
+    for given in ({"size": 160}, {"mean": (0.4, 0.5, 0.5)}, {"interpolation": "nearest"}):
+        with pytest.raises(CardError, match=rf"stated by the checkpoint \({place}\), and --{next(iter(given))}.*leave"):
+            register("mine", "timm:test_resnet", path, labels=nine, **given, **folders)
+    agreeing = {"size": 128, "mean": (127.5,) * 3, "std": (127.5,) * 3, "scale": 255.0}
+    card, _ = register("mine", "timm:test_resnet", path, labels=nine, **agreeing, **folders)
+    assert (card.preprocess.resize, card.preprocess.interpolation) == (146, "bicubic")
+
+
+@pytest.mark.slow
+def test_an_architecture_of_one_size_contradicts_another(nine, folders, tmp_path):
+    network = timm.create_model("test_vit", num_classes=9, img_size=96)
+    nn.init.normal_(network.head.weight)
+    torch.save({"model": network.state_dict(), "args": {"input_size": 96}}, tmp_path / "net.pth")
+    said = r"size 96 is stated by the checkpoint \(args\).*takes 160 px and no other.*--arch-option img_size=96"
+    with pytest.raises(CardError, match=said):
+        register("mine", "timm:test_vit", tmp_path / "net.pth", labels=nine, **folders)
+    built = {"arch_option": ("img_size=96",), "labels": nine}
+    card, _ = register("mine", "timm:test_vit", tmp_path / "net.pth", **built, **folders)
+    assert (card.preprocess.size, card.preprocess.resize, card.preprocess.fixed_size) == (96, 110, True)
+
+
+def test_usual_names_and_what_is_something_else():
+    torchvisions = fields(val_crop_size=224, val_resize_size=232, interpolation="bilinear", train_crop_size=176)
+    usual = {"mean": (0.485, 0.456, 0.406), "std": USUAL_STD, "interpolation": "bilinear"}
+    assert torchvisions == {"size": 224, "resize": 232, **usual}
+    assert fields(input_size=224, eval_crop_ratio=0.875) == {"size": 224, "resize": 256}
+    bicubic = fields(image_size=[3, 96, 96], interpolation="InterpolationMode.BICUBIC")
+    assert bicubic == {"size": 96, "interpolation": "bicubic"}
+    assert fields(mean=[127.5], std=[127.5]) == {"mean": (127.5,) * 3, "std": (127.5,) * 3, "scale": 255}
+    assert fields(mean=0.0, std=1.0, image_size="large", interpolation=0.5, lr=0.1) == {} and fields() == {}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"image_size": (224, 192)},
+        {"image_size": 10**5000},
+        {"interpolation": "lanczos"},
+        {"model": "test_resnet", **TIMM, "img_size": "wide"},
+        {"model": "test_resnet", **TIMM, "crop_pct": -1.0},
+        {"image_size": 224, "crop_pct": 0.0},
+        {"mean": ["a"], "std": [1]},
+    ],
+)
+def test_what_no_card_can_say_is_refused(settings):
+    said = r"args of checkpoint net\.pth (cannot be read|states crop_pct -1)"
+    with pytest.raises((WeightsError, CardError), match=said):
+        fields(**settings)
+
+
+def test_a_published_file_is_known_by_its_digest(tmp_path, monkeypatch):
+    file = tmp_path / "download.pth"
+    file.write_bytes(b"published")
+    assert stated_input("torchvision:resnet50", file).where == UNSTATED
+    monkeypatch.setattr("registry.preprocessing.digest_file", lambda _: "11ad3fa6" + "0" * 56)
+    stated = stated_input("torchvision:resnet50", file)
+    assert stated.fields["resize"] == 232 and "IMAGENET1K_V2, which this file is" in stated.where
+    monkeypatch.setattr("registry.preprocessing.digest_file", lambda _: "14fe96d1" + "0" * 56)
+    assert "a1_in1k of resnet50, which this file is" in stated_input("timm:resnet50", file).where

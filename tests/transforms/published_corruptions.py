@@ -109,12 +109,10 @@ def elastic(image, corners, across, down, strength, sigma, jitter):
     moved = start + ((2 * corners - 1) * jitter).astype(np.float32)
     matrix = cv2.getAffineTransform(start, moved)
     x = cv2.warpAffine(x, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101)
-    fields = [
-        ndimage.gaussian_filter(2 * u - 1, sigma, mode="reflect", truncate=3).astype(np.float64) * strength
-        for u in (across, down)
-    ]
+    smooth = [ndimage.gaussian_filter(2 * u - 1, sigma, mode="reflect", truncate=3) for u in (across, down)]
+    fields = [(field.astype(np.float64) * strength).astype(np.float32) for field in smooth]
     rows, columns = np.indices((side, side))
-    places = [rows + fields[1].astype(np.float32), columns + fields[0].astype(np.float32)]
+    places = [rows + fields[1], columns + fields[0]]
     planes = [ndimage.map_coordinates(x[..., k], places, order=1, mode="reflect") for k in range(3)]
     return cut(np.clip(np.stack(planes, -1), 0, 1) * 255)
 

@@ -5,17 +5,14 @@ import csv
 import numpy as np
 import pytest
 import torch
-from given_draws import Given
 from scipy import fft as sfft
 from scipy import ndimage
-from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
+from transform_samples import Given, as_bytes, as_images, data_folder, seeds, synthetic
 
 from benchmark.errors import StimuliError, UnknownName
 from benchmark.transforms.basics import equalise, natural_amplitude, scramble, working
 from benchmark.transforms.human import CONES, GEIRHOS, OPPONENT, POWER_LAW, WHITE, degradation, disarray, false_colour
 
-CONDITIONS = [(name, condition) for name in GEIRHOS for condition in GEIRHOS[name].conditions]
-OUTERMOST = {(name, list(GEIRHOS[name].conditions)[at]) for name in GEIRHOS for at in (0, -1)}
 PIXELS = synthetic(3, 64)
 IMAGES = as_images(PIXELS)
 
@@ -32,18 +29,6 @@ def applied(experiment, condition, pixels=PIXELS, **options):
     return as_bytes(degradation(experiment, condition, **options).apply(as_images(pixels), seeds(len(pixels))))
 
 
-@pytest.mark.parametrize(
-    ("experiment", "condition"),
-    [pytest.param(*one, marks=[] if one in OUTERMOST else pytest.mark.slow) for one in CONDITIONS],
-)
-def test_every_condition_keeps_shape_and_range(experiment, condition):
-    out = degradation(experiment, condition).apply(IMAGES[:1], seeds(1))
-    assert out.shape == IMAGES[:1].shape
-    assert out.dtype == torch.float32
-    assert float(out.min()) >= 0
-    assert float(out.max()) <= 1
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "condition"), [(n, list(GEIRHOS[n].conditions)[-2]) for n in GEIRHOS if n != "salt-and-pepper"]
@@ -51,49 +36,44 @@ def test_every_condition_keeps_shape_and_range(experiment, condition):
 def test_an_image_alone_is_the_image_in_a_batch_in_any_order(experiment, condition):
     apply = degradation(experiment, condition).apply
     batch = apply(IMAGES, seeds(3))
+    assert (batch.shape, batch.dtype) == (IMAGES.shape, torch.float32)
+    assert float(batch.min()) >= 0 and float(batch.max()) <= 1
     turned = apply(IMAGES.flip(0), seeds(3)[::-1].copy())
     assert float((turned.flip(0) - batch).abs().max()) <= 1.01 / 255
     alone = torch.cat([apply(IMAGES[i : i + 1], seeds(3)[i : i + 1]) for i in range(3)])
-    assert float((alone - batch).abs().max()) <= 1.01 / 255
-    assert float((alone != batch).float().mean()) < 1e-3
+    assert float((alone - batch).abs().max()) <= 1.01 / 255 and float((alone != batch).float().mean()) < 1e-3
 
 
 @pytest.mark.parametrize("experiment", ["uniform-noise", "salt-and-pepper", "phase-scrambling", "eidolonII"])
 def test_other_seeds_give_other_noise(experiment):
-    levels = list(GEIRHOS[experiment].conditions)
-    one = degradation(experiment, levels[4]).apply(IMAGES[:1], seeds(1))
-    other = degradation(experiment, levels[4]).apply(IMAGES[:1], seeds(1, start=9))
+    apply = degradation(experiment, list(GEIRHOS[experiment].conditions)[4]).apply
+    one, other = (apply(IMAGES[:1], seeds(1, start=start)) for start in (1, 9))
     assert float((one - other).abs().mean()) > 0.01
 
 
-@pytest.mark.parametrize("condition", GEIRHOS["contrast"].conditions)
-def test_contrast(condition):
-    share = GEIRHOS["contrast"].conditions[condition]
-    expected = stored((1 - share) / 2 + grey(PIXELS) * share)
-    assert np.array_equal(applied("contrast", condition)[..., 0], expected)
-    assert np.array_equal(applied("contrast", condition)[..., 2], expected)
-
-
-def test_today_s_published_code_truncates():
+def test_contrast_and_that_today_s_published_code_truncates():
+    for condition, share in GEIRHOS["contrast"].conditions.items():
+        expected = stored((1 - share) / 2 + grey(PIXELS) * share)
+        assert np.array_equal(applied("contrast", condition), np.repeat(expected[..., None], 3, -1))
     cut = applied("contrast", "c30", quantise="truncate")
     assert np.array_equal(cut[..., 0], ((0.35 + grey(PIXELS) * 0.3) * 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("condition", GEIRHOS["low-pass"].conditions)
+def low(image, sigma):
+    return ndimage.gaussian_filter(image, float(sigma), mode="constant", cval=0.4423)
+
+
+@pytest.mark.parametrize("condition", ["0", "1", "7", "40"])
 def test_low_pass(condition):
-    for image, out in zip(grey(PIXELS), applied("low-pass", condition), strict=True):
-        blurred = ndimage.gaussian_filter(image, float(condition), mode="constant", cval=0.4423)
-        assert np.array_equal(out[..., 0], stored(blurred))
+    expected = [stored(low(image, condition)) for image in grey(PIXELS)]
+    assert np.array_equal(applied("low-pass", condition)[..., 0], expected)
 
 
-@pytest.mark.parametrize("condition", [c for c in GEIRHOS["high-pass"].conditions if c != "inf"])
-def test_high_pass(condition):
-    for image, out in zip(grey(PIXELS), applied("high-pass", condition), strict=True):
-        fine = image - ndimage.gaussian_filter(image, float(condition), mode="constant", cval=0.4423)
-        assert np.array_equal(out[..., 0], stored(fine + 0.4423 - fine.mean()))
-
-
-def test_high_pass_at_infinity_is_the_grey_image():
+@pytest.mark.parametrize("condition", ["3", "1", "0.4"])
+def test_high_pass_and_the_grey_image_at_infinity(condition):
+    fine = [image - low(image, condition) for image in grey(PIXELS)]
+    expected = [stored(image + 0.4423 - image.mean()) for image in fine]
+    assert np.array_equal(applied("high-pass", condition)[..., 0], expected)
     assert np.array_equal(applied("high-pass", "inf"), applied("colour", "bw"))
 
 
@@ -105,10 +85,10 @@ def test_uniform_noise_with_given_draws(width):
     assert np.allclose(out[:, 0].numpy(), expected, atol=1e-14)
 
 
-@pytest.mark.parametrize("turns", [1, 2, 3])
-def test_rotation_is_counter_clockwise(turns):
-    expected = np.rot90(stored(grey(PIXELS)), turns, axes=(1, 2))
-    assert np.array_equal(applied("rotation", str(90 * turns))[..., 0], expected)
+def test_rotation_is_counter_clockwise():
+    for turns in (1, 2, 3):
+        expected = np.rot90(stored(grey(PIXELS)), turns, axes=(1, 2))
+        assert np.array_equal(applied("rotation", str(90 * turns))[..., 0], expected)
 
 
 def scrambled(image, width, u):
@@ -149,8 +129,7 @@ def test_false_colour_matches_a_search_of_the_whole_table():
     dkl[..., 1:] *= -1
     light = np.clip((dkl @ np.linalg.inv(OPPONENT).T + WHITE) @ np.linalg.inv(CONES).T, 0, 1)
     expected = np.abs(light[..., None] - curve).argmin(-1) / 255
-    assert np.array_equal(out[0], expected[0])
-    assert np.abs(out - expected).max() < 1e-9
+    assert np.array_equal(out[0], expected[0]) and np.abs(out - expected).max() < 1e-9
 
 
 def eidolon_by_loops(levels, reach, coherence, grain, draws):
@@ -200,10 +179,9 @@ def test_eidolon_with_given_draws(reach):
 
 
 def test_spellings_of_a_level_mean_the_same():
-    assert degradation("uniform-noise", "0.1").name == "uniform-noise/0.10"
-    assert degradation("high-pass", "Inf").name == "high-pass/inf"
-    assert degradation("high-pass", "3.0").name == "high-pass/3"
-    assert degradation("false-colour", "False").name == "false-colour/false"
+    spelled = [("uniform-noise", "0.1"), ("high-pass", "Inf"), ("high-pass", "3.0"), ("false-colour", "False")]
+    names = [degradation(*words).name for words in spelled]
+    assert names == ["uniform-noise/0.10", "high-pass/inf", "high-pass/3", "false-colour/false"]
     with pytest.raises(UnknownName, match=r"0\.10"):
         degradation("uniform-noise", "0.11")
     with pytest.raises(UnknownName, match="low-pass"):
@@ -224,22 +202,12 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_conditions_are_those_of_the_published_trials():
-    folder = data_folder("human-trials")
-    for name, experiment in GEIRHOS.items():
-        if not experiment.humans:
-            continue
-        with next(iter(sorted((folder / name).glob("*.csv")))).open() as file:
-            published = {row["condition"] for row in csv.DictReader(file)}
-        assert published == set(experiment.conditions), name
+    for name in [name for name, experiment in GEIRHOS.items() if experiment.humans]:
+        with min((data_folder("human-trials") / name).glob("*.csv")).open() as file:
+            assert {row["condition"] for row in csv.DictReader(file)} == set(GEIRHOS[name].conditions), name
 
 
-@pytest.mark.parametrize(
-    "experiment",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in {"eidolonI", "eidolonII"} else [])
-        for name in sorted(GEIRHOS)
-    ],
-)
+@pytest.mark.parametrize("experiment", sorted(GEIRHOS.keys() - {"eidolonI", "eidolonII"}))
 def test_stored_images_give_the_same_stored_images(experiment):
     change = degradation(experiment, list(GEIRHOS[experiment].conditions)[-1])
     assert change.stored
@@ -254,18 +222,16 @@ def test_which_experiments_need_square_images_and_their_levels():
     square = {name for name, experiment in GEIRHOS.items() if experiment.square}
     eidolons = {"eidolonI", "eidolonII", "eidolonIII"}
     assert square == {"phase-scrambling", "power-equalisation", "rotation", *eidolons}
-    units = {name: experiment.unit for name, experiment in GEIRHOS.items()}
-    assert units["phase-scrambling"] == "half width, degrees" and units["low-pass"] == "sd, px"
-    assert units["contrast"] == "share of full contrast" and units["colour"] == ""
-    levels = {name: list(experiment.conditions.values()) for name, experiment in GEIRHOS.items()}
-    assert levels["contrast"] == [1, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01]
-    assert levels["uniform-noise"] == [0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9]
-    assert levels["salt-and-pepper"] == [0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95]
-    assert levels["low-pass"] == [0, 1, 3, 5, 7, 10, 15, 40]
-    assert levels["high-pass"] == [np.inf, 3, 1.5, 1, 0.7, 0.55, 0.45, 0.4]
-    assert levels["phase-scrambling"] == [0, 30, 60, 90, 120, 150, 180]
-    assert levels["rotation"] == [0, 90, 180, 270]
-    assert all(levels[name] == [1, 2, 4, 8, 16, 32, 64, 128] for name in eidolons)
+    units = [GEIRHOS[name].unit for name in ("phase-scrambling", "low-pass", "contrast", "colour")]
+    assert units == ["half width, degrees", "sd, px", "share of full contrast", ""]
+    published = {
+        "contrast": [1, 0.5, 0.3, 0.15, 0.1, 0.05, 0.03, 0.01], "low-pass": [0, 1, 3, 5, 7, 10, 15, 40],
+        "uniform-noise": [0, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6, 0.9], "rotation": [0, 90, 180, 270],
+        "salt-and-pepper": [0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95],
+        "high-pass": [np.inf, 3, 1.5, 1, 0.7, 0.55, 0.45, 0.4], "phase-scrambling": [0, 30, 60, 90, 120, 150, 180],
+        **{name: [1, 2, 4, 8, 16, 32, 64, 128] for name in eidolons},
+    }  # fmt: skip
+    assert {name: list(GEIRHOS[name].conditions.values()) for name in published} == published
 
 
 def test_salt_and_pepper_is_white_black_or_the_image_at_three_tenths_of_its_contrast():
@@ -274,3 +240,12 @@ def test_salt_and_pepper_is_white_black_or_the_image_at_three_tenths_of_its_cont
     out = GEIRHOS["salt-and-pepper"].degrade(working(IMAGES), share, Given([torch.from_numpy(u)]), None)
     expected = np.where(u >= 0.8, 1.0, np.where(u < 0.2, 0.0, 0.35 + 0.3 * levels[:, 0].numpy()))
     np.testing.assert_allclose(out[:, 0].numpy(), expected, atol=1e-14)
+
+
+def test_the_stand_ins_for_the_authors_tables():
+    """A power of 2.2 for the monitor's curve; the mean amplitude of photographs at some frequencies (rows down, columns
+    across), as fitted: 116 grey levels at the middle."""
+    assert POWER_LAW[[0, 64, 128, 255]] == pytest.approx([0, 0.0477758, 0.2195197, 1], abs=1e-6)
+    places = [(112, 112), (112, 113), (113, 112), (112, 122), (122, 122), (100, 150), (0, 0)]
+    expected = [22804.992, 2479.69811, 2627.24777, 186.670717, 84.8047869, 23.0123980, 2.96025600]
+    assert natural_amplitude(224, 224)[tuple(zip(*places, strict=True))].tolist() == pytest.approx(expected, rel=1e-6)

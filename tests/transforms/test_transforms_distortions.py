@@ -1,17 +1,143 @@
-"""Cues taken away: against OpenCV on photographs, by hand, and what is random by its distribution."""
+"""LAION-C's distortions and cues taken away: against the authors' libraries, by hand, and by their distributions."""
 
 import itertools
+import random
+import sys
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.stats import chisquare
 from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
 
+from benchmark.errors import PluginError, UnknownName
+from benchmark.testing.toys import toy_stimuli
 from benchmark.transforms import suppression
 from benchmark.transforms.basics import Streams
+from benchmark.transforms.laion_c import DISTORTIONS, distortion
 from benchmark.transforms.listing import own_list, transform
+
+PICTURES = toy_stimuli("natural")
+MADE = [name for name in DISTORTIONS if name != "glitched"]
+
+
+def shown(name, level, pixels, numbers):
+    return as_bytes(distortion(name, level, pictures=PICTURES).apply(as_images(pixels), numbers))
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    paths = sorted(data_folder("imagenet-sample").glob("*/*.JPEG"))[::160]
+    return np.stack([np.array(Image.open(path).convert("RGB").resize((224, 224))) for path in paths])
+
+
+def plain_lines(image, level):
+    """Pixel by pixel: the mean colour of each cell, a line from where the last one ended."""
+    count, step = {1: (224, 1), 2: (178, 2), 3: (112, 4), 4: (84, 6), 5: (60, 8)}[level]
+    source = Image.fromarray(image)
+    grey, canvas = source.convert("L"), Image.new("RGB", source.size)
+    draw, (width, height) = ImageDraw.Draw(canvas), source.size
+    for line in range(count):
+        x = line / count * width
+        before, columns = (x, 0), range(int(x), min(int(x + width / count), width))
+        for y in range(0, height, step):
+            places = [(i, j) for i in columns for j in range(y, min(y + step, height))]
+            cell = [(*source.getpixel(place), grey.getpixel(place)) for place in places]
+            means = [sum(part) // len(cell) for part in zip(*cell, strict=True)]
+            *colour, level_of_grey = means or [0] * 4
+            here = (x - 40 * (1 - level_of_grey / 255), y)
+            draw.line((*before, *here), fill=tuple(colour))
+            before = here
+    return np.asarray(canvas)
+
+
+@pytest.mark.parametrize("level", [3, *(pytest.param(level, marks=pytest.mark.slow) for level in (1, 2, 4, 5))])
+def test_vertical_lines_are_the_plain_ones(level, photographs):
+    lines = shown("vertical_lines", level, photographs[:1], seeds(1)).astype(int)
+    assert np.abs(lines[0] - plain_lines(photographs[0], level)).max() <= 1
+
+
+@pytest.mark.slow
+def test_glitches_are_the_librarys(photographs):
+    glitcher = pytest.importorskip("glitch_this").ImageGlitcher()
+    for level, amount in enumerate((2, 4, 5, 8, 10), 1):
+        random.seed(7)
+        before = random.getstate()
+        ours = shown("glitched", level, photographs[:2], seeds(2)).astype(int)
+        assert random.getstate() == before
+        options = {"glitch_change": 0.0, "cycle": False, "scan_lines": True, "color_offset": True, "seed": 1}
+        theirs = [glitcher.glitch_image(Image.fromarray(image), amount, **options) for image in photographs[:2]]
+        assert np.abs(ours - np.stack([np.asarray(image) for image in theirs])).max() <= 1
+
+
+def test_without_their_library_glitches_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "glitch_this", None)
+    with pytest.raises(PluginError, match=r"gestaltbench\[laion-c\]"):
+        distortion("glitched", 1)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_an_image_has_one_result_in_any_batch(name):
+    pixels, numbers = synthetic(3, 56, seed=1), seeds(3)
+    whole = shown(name, 2, pixels, numbers)
+    alone = np.concatenate([shown(name, 2, pixels[i : i + 1], numbers[i : i + 1]) for i in range(3)])
+    assert np.array_equal(alone, whole) and whole.shape == pixels.shape
+    empty = as_images(pixels)[:0]
+    assert distortion(name, 2, pictures=PICTURES).apply(empty, numbers[:0]).shape == empty.shape
+
+
+@pytest.mark.parametrize(("level", "low", "high"), [(1, 0, 50), (3, 100, 125), (5, 150, 255)])
+def test_tiles_are_brighter_and_darker_by_uniform_draws(level, low, high):
+    grey = np.full((40, 224, 224, 3), 128, np.uint8)
+    apart = shown("luminance_checkerboard", level, grey, seeds(40)).astype(int)[..., 0] - 128
+    tiles = apart.reshape(40, 16, 14, 16, 14)
+    assert (tiles == tiles[:, :, :1, :, :1]).all()
+    steps = tiles[:, :, 0, :, 0] * (-1) ** np.add.outer(np.arange(16), np.arange(16))
+    assert (np.sign(steps[np.abs(steps) > 1]) > 0).all()
+    seen = steps[(steps > -127) & (steps < 127)]  # the rest is cut at black and white
+    assert (steps >= min(low, 127) - 1).all() and (level == 5 or seen.max() <= high)
+    if level == 1:
+        counts = np.histogram(seen, bins=5, range=(0, 50))[0]
+        assert np.abs(counts / counts.sum() - 0.2).max() < 0.03
+
+
+@pytest.mark.parametrize(("level", "count"), [(1, 100), (5, 1200)])
+def test_stickers_are_small_pictures_at_uniform_places(level, count):
+    pixels = np.zeros((6, 224, 224, 3), np.uint8)
+    covered = (shown("stickers", level, pixels, seeds(6)) > 0).any(axis=-1)
+    assert not covered[:, -1].any() and not covered[:, :, -1].any()  # places end one short, as the authors'
+    middle = covered[:, 16:-17, 16:-17].mean()
+    assert middle == pytest.approx(1 - (1 - 256 / 208**2) ** count, abs=0.03)
+
+
+def test_a_mosaic_takes_the_picture_of_the_nearest_colour():
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
+    plain = {"ids": ("a", "b", "c"), "decode": lambda i: np.broadcast_to(colours[i], (256, 256, 3))}
+    source = type(PICTURES)(**{**vars(PICTURES), **plain})
+    pixels = np.zeros((1, 56, 56, 3), np.uint8)
+    pixels[:, :28, :, 0], pixels[:, 28:, :, 2] = 230, 200
+    for level in range(1, 6):
+        image = as_bytes(distortion("mosaic", level, pictures=source).apply(as_images(pixels), seeds(1)))[0]
+        assert (image[:20] == [255, 0, 0]).all() and (image[36:] == [0, 0, 255]).all()
+
+
+def test_shapes_cover_more_at_every_level_and_have_every_colour():
+    pixels = np.zeros((2, 224, 224, 3), np.uint8)
+    share = [(shown("geometric_shapes", level, pixels, seeds(2)) > 0).any(axis=-1).mean() for level in range(1, 6)]
+    assert share == sorted(share) and share[0] == pytest.approx(0.25, abs=0.08) and share[4] > 0.8
+    values = shown("geometric_shapes", 5, pixels, seeds(2))[(pixels == 0)]
+    assert len(np.unique(values)) == 256
+
+
+def test_the_list_and_its_names():
+    entries = own_list("laion-c")
+    assert tuple(entries) == DISTORTIONS and all(entry.levels == (1, 2, 3, 4, 5) for entry in entries.values())
+    with pytest.raises(UnknownName):
+        distortion("frosted", 1)
+    with pytest.raises(PluginError, match="natural set"):
+        distortion("mosaic", 1)
+
 
 ENTRIES = own_list("suppression")
 CELLS = [(entry, level) for entry in ENTRIES.values() for level in entry.levels]
@@ -22,10 +148,10 @@ def applied(name, level, pixels, numbers):
     return as_bytes(transform(ENTRIES[name], level).apply(as_images(pixels), numbers))
 
 
-@pytest.fixture(scope="module")
-def photographs():
-    paths = sorted(data_folder("imagenet-sample").glob("*/*.JPEG"))[::120]
-    return np.stack([np.array(Image.open(path).convert("RGB").resize((224, 224))) for path in paths])
+@pytest.fixture
+def cut(photographs):
+    """Three of 96 px: 27,648 pixels hold what a filter can do; non-local means takes seconds a photograph."""
+    return photographs[:3, 64:160, 64:160]
 
 
 def opencv(cv2, name, level, image):
@@ -45,11 +171,11 @@ def opencv(cv2, name, level, image):
 
 @SLOW
 @pytest.mark.parametrize("name", ["bilateral", "non-local-means", "gaussian-blur", "grey"])
-def test_filters_are_opencvs_to_a_grey_level_on_photographs(name, photographs):
+def test_filters_are_opencvs_to_a_grey_level_on_photographs(name, cut):
     cv2 = pytest.importorskip("cv2")
     for level in ENTRIES[name].levels:
-        shown = applied(name, level, photographs, seeds(len(photographs))).astype(int)
-        apart = np.abs(shown - np.stack([opencv(cv2, name, level, image) for image in photographs]))
+        shown = applied(name, level, cut, seeds(3)).astype(int)
+        apart = np.abs(shown - np.stack([opencv(cv2, name, level, image) for image in cut]))
         assert apart.max() <= 1 and (apart > 0).mean() < 0.01
 
 
@@ -66,14 +192,13 @@ def test_filters_are_opencvs_on_small_images(name, level):
     ("entry", "level"),
     [pytest.param(e, v, marks=SLOW if "means" in e.name else ()) for e, v in CELLS if v == e.levels[-1]],
 )
-def test_an_image_has_one_result_in_any_batch(entry, level):
+def test_an_image_without_its_cues_has_one_result_in_any_batch(entry, level):
     images, numbers, order = as_images(synthetic(4, 48, seed=1)), seeds(4), [2, 0, 3, 1]
     apply = transform(entry, level).apply
     whole = as_bytes(apply(images, numbers))
     assert np.array_equal(as_bytes(apply(images[order], numbers[order])), whole[order])
     alone = np.concatenate([as_bytes(apply(images[i : i + 1], numbers[i : i + 1])) for i in range(4)])
-    assert np.array_equal(alone, whole)
-    assert apply(images[:0], numbers[:0]).shape == images[:0].shape
+    assert np.array_equal(alone, whole) and apply(images[:0], numbers[:0]).shape == images[:0].shape
 
 
 def test_levels_are_those_of_the_protocol():
@@ -161,6 +286,5 @@ def test_pairs_are_one_after_the_other():
         ("bilateral+grey", 6): (("bilateral", 6), ("grey", 1)),
     }
     for pair, (first, second) in after.items():
-        assert np.array_equal(
-            applied(*pair, pixels, numbers), applied(*second, applied(*first, pixels, numbers), numbers)
-        )
+        expected = applied(*second, applied(*first, pixels, numbers), numbers)
+        assert np.array_equal(applied(*pair, pixels, numbers), expected)

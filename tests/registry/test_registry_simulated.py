@@ -1,0 +1,187 @@
+"""Ideal observers and template readers: what they answer, and chance that hangs on image and seed alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from scipy.stats import chisquare
+
+from benchmark.stimuli.world.sets import CATEGORIES as OF_WORLD
+from benchmark.stimuli.world.sets import WORLD_SETS, render, training_set
+from registry.cards import ModelCard, read_cards
+from registry.errors import CardError, LabelError, UnknownName
+from registry.files import Place
+from registry.labels import geirhos_groups
+from registry.loading import load_model
+from registry.simulated import IdealObserver, mixed, normal, splitmix64
+
+CATEGORIES = tuple(geirhos_groups())
+SEEDS = np.arange(20_000, dtype=np.uint64)
+rng = np.random.default_rng(0)
+SHAPES = np.asarray(rng.choice(CATEGORIES, len(SEEDS)))
+TEXTURES = np.asarray(rng.choice(CATEGORIES, len(SEEDS)))
+LABELS = {"category": SHAPES, "shape": SHAPES, "texture": TEXTURES}
+
+
+def observer(arch, **options):
+    return IdealObserver(ModelCard(name="x", source="ideal", arch=arch, options=options))
+
+
+def answers(who, labels=LABELS, seeds=SEEDS):
+    one_hot = who.answer(labels, seeds, CATEGORIES)
+    assert one_hot.dtype == np.float32 and one_hot.shape == (len(seeds), 16)
+    assert np.array_equal(one_hot.sum(1), np.ones(len(seeds)))
+    return np.asarray(CATEGORIES)[one_hot.argmax(1)]
+
+
+def test_readers_read():
+    assert np.array_equal(answers(observer("shape-reader")), SHAPES)
+    assert np.array_equal(answers(observer("texture-reader")), TEXTURES)
+    assert np.array_equal(answers(observer("shape-reader"), {"category": TEXTURES}), TEXTURES)
+    assert set(answers(observer("constant-responder"))) == {"airplane"}
+    assert set(answers(observer("constant-responder", answer=2))) == {"bicycle"}
+
+
+@pytest.mark.parametrize("arch", ["uniform-guesser", "texture-reader"])
+def test_guesses_are_uniform(arch):
+    found = answers(observer(arch), {"category": SHAPES})
+    assert chisquare([(found == category).sum() for category in CATEGORIES]).pvalue > 0.001
+    assert abs((found == SHAPES).mean() - 1 / 16) < 0.008
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 0.75, 1.0])
+def test_the_noisy_reader_is_right_with_its_probability(p):
+    found = answers(observer("noisy-shape-reader", p=p))
+    right = found == SHAPES
+    assert abs(right.mean() - p) <= 4 * np.sqrt(p * (1 - p) / len(SEEDS))
+    if p < 1:
+        step = (np.searchsorted(CATEGORIES, found) - np.searchsorted(CATEGORIES, SHAPES)) % 16
+        assert chisquare(np.bincount(step[~right], minlength=16)[1:]).pvalue > 0.001
+
+
+def test_independent_copies_agree_by_chance_only():
+    one = answers(observer("noisy-shape-reader")) == SHAPES
+    other = answers(observer("noisy-shape-reader", seed=1)) == SHAPES
+    agreed, expected = (one == other).mean(), 0.75**2 + 0.25**2
+    assert abs((agreed - expected) / (1 - expected)) < 0.03
+
+
+@pytest.mark.slow
+@given(st.permutations(range(30)), st.integers(1, 29))
+def test_answers_do_not_depend_on_order_or_batch(order, cut):
+    for arch in ("uniform-guesser", "noisy-shape-reader", "texture-reader"):
+        who = observer(arch)
+        whole, *parts = (
+            who.answer({"category": SHAPES[at]}, SEEDS[at], CATEGORIES) for at in (range(30), order[:cut], order[cut:])
+        )
+        assert np.array_equal(np.concatenate(parts), whole[np.asarray(order)])
+
+
+def test_splitmix_gives_its_published_numbers():
+    """The first outputs of the reference generator from state 1234567."""
+    state = np.asarray([1234567], dtype=np.uint64)
+    found = [int(splitmix64(state, stream)[0]) for stream in range(3)]
+    assert found == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+def test_what_cannot_be():
+    with pytest.raises(UnknownName, match="shape-reader"):
+        observer("shape-readr")
+    with pytest.raises(CardError, match="expected a probability"):
+        observer("noisy-shape-reader", p=7)
+    with pytest.raises(LabelError, match="label 'zebra' in column 'shape'"):
+        observer("shape-reader").answer({"shape": np.asarray(["zebra"])}, SEEDS[:1], CATEGORIES)
+    with pytest.raises(LabelError, match="neither a 'shape' nor a 'category'"):
+        observer("shape-reader").answer({}, SEEDS[:1], CATEGORIES)
+
+
+FILE = Path(__file__).parents[2] / "registry/world_checkpoints/world-readers.safetensors"
+#: What reader 2 says of every tenth of the first 160 conflict stimuli: nine of sixteen are right.
+ANSWERS = [
+    *("bird", "dog", "bear", "keyboard", "clock", "truck", "boat", "boat"),
+    *("bottle", "truck", "car", "cat", "bear", "chair", "clock", "dog"),
+]
+NAMES = tuple(f"world-reader-{i}" for i in range(5))
+
+
+@pytest.fixture(scope="module")
+def readers():
+    cards = read_cards(())
+    return [load_model(cards[name], Place(Path("unused"))) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def images():
+    drawn = np.stack([render(WORLD_SETS["world-cue-conflict"], i).image for i in range(0, 160, 10)])
+    return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
+
+
+def test_templates_are_silhouettes_of_training_stimuli():
+    """By hand: the share of each 4 x 4 block that the mask of a training silhouette covers."""
+    shipped = load_file(FILE)["templates"].numpy()
+    drawn = training_set("silhouettes", 512, 7)
+    assert drawn.seed not in {known.seed for known in WORLD_SETS.values()}
+    for place, index in ((0, 0), (1, 16), (33, 17), (511, 511)):
+        assert drawn.shape[index] == OF_WORLD[place // 32]
+        blocks = render(drawn, index).mask.reshape(16, 4, 16, 4).mean((1, 3))
+        assert np.array_equal(shipped[place], np.rint(blocks * 255).astype(np.uint8))
+    assert FILE.stat().st_size < 1_000_000
+
+
+@pytest.mark.slow
+def test_no_template_is_of_an_evaluation_stimulus():
+    """Every eighth: templates that were drawn from one of the sets would be of dozens of these."""
+    known = {one.tobytes() for one in load_file(FILE)["templates"].numpy()}
+    assert len(known) == 512
+    for name, world_set in WORLD_SETS.items():
+        for i in range(0, world_set.size if "textures" not in name else 0, 8):
+            blocks = render(world_set, i).mask.reshape(16, 4, 16, 4).mean((1, 3))
+            assert np.rint(blocks * 255).astype(np.uint8).tobytes() not in known
+
+
+def test_numbers_are_splitmix64():
+    """The first numbers of the published generator from state 0, and from one step on."""
+    found = mixed(torch.tensor([1, 2])).numpy().view(np.uint64).tolist()
+    assert found == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+
+
+def test_noise_is_normal_and_streams_are_independent():
+    keys = mixed(torch.arange(400))
+    first, second = (normal(keys, 256, stream).numpy() for stream in (1, 2))
+    assert abs(first.mean()) < 0.01 and abs(first.std() - 1) < 0.01
+    assert abs(np.mean(np.abs(first) < 1) - 0.6827) < 0.005
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.01
+    assert abs(np.corrcoef(first[:, 0], first[:, 1])[0, 1]) < 0.2
+
+
+@pytest.mark.slow
+def test_an_answer_depends_on_the_image_and_the_reader_alone(readers, images):
+    for reader in readers:
+        with torch.inference_mode():
+            together = reader.forward(images)
+            apart = torch.cat([reader.forward(one[None]) for one in images])
+            turned = reader.forward(images.flip(0)).flip(0)
+        assert torch.allclose(together, apart, atol=1e-5) and torch.allclose(together, turned, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_readers_are_independent_and_see_one_level(readers, images):
+    """Noise follows the image: one pixel a level brighter draws another."""
+    changed = images.clone()
+    changed[:, 0, 30, 30] += torch.where(changed[:, 0, 30, 30] < 0.5, 1, -1) / 255
+    with torch.inference_mode():
+        one = readers[0].forward(images)
+        for other in (readers[0].forward(changed), readers[1].forward(images)):
+            assert ((one - other).abs() > 1e-3).float().mean() > 0.9
+
+
+def test_what_one_reader_answers(readers, images):
+    shapes = WORLD_SETS["world-cue-conflict"].shape[:160:10]
+    assert sum(a == b for a, b in zip(ANSWERS, shapes, strict=True)) == 9
+    with torch.inference_mode():
+        said = readers[2].forward(images).argmax(1)
+    assert [OF_WORLD[i] for i in said.tolist()] == ANSWERS
