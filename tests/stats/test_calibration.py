@@ -46,6 +46,7 @@ def test_on_edges():
     assert first == pytest.approx(second, abs=1e-12)
 
 
+@pytest.mark.slow  # loads torchmetrics
 def test_without_noise_it_is_what_torchmetrics_gives():
     """In bins of equal mass that are those of equal width, with so many trials that nothing is left to debias."""
     torch = pytest.importorskip("torch")

@@ -96,6 +96,7 @@ def test_the_flat_validation_set_beside_its_labels(place, label, build, settings
     assert "6 of 50000 images: a part of the set" in lines
 
 
+@pytest.mark.slow
 def test_what_a_space_can_be_told_from(build, settings):
     every = build("every", [str(i) for i in range(1000)], [f"{i}.png" for i in range(1000)])
     assert add("v2-like", every, settings).space == "imagenet1k"

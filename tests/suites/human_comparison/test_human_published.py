@@ -14,6 +14,8 @@ from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import accuracy_name, plain_accuracy
 
+pytestmark = pytest.mark.slow
+
 KAPPAS = {
     "colour": 0.4154, "contrast": 0.4370, "cue-conflict": 0.3311, "edges": 0.3184,
     "eidolonI": 0.3863, "eidolonII": 0.4540, "eidolonIII": 0.4595, "false-colour": 0.4440,
@@ -94,7 +96,6 @@ def test_human_kappa_of_each_experiment(group, find, frame, role, value):
     assert score.value == pytest.approx(value, abs=5e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("role", ACCURACIES)
 def test_human_accuracy_of_each_condition(humans, frame, role):
     published = [float(text) for text in ACCURACIES[role].split()]
@@ -116,7 +117,6 @@ def distorted(trials):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("role", "claim"), CLAIM.items())
 def test_stylised_training_helps_where_published(published, role, claim):
     metric = replace(SUITE.metric(accuracy_name(role)), ratio=plain_accuracy)
@@ -127,14 +127,12 @@ def test_stylised_training_helps_where_published(published, role, claim):
     assert found.only_a == found.only_b == 0 and found.p < 0.05
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("network", "role", "value"), [(SIN, "cue-conflict", 0.190), (IN, "edges", 0.045)])
 def test_network_consistency_with_people(published, humans, find, network, role, value):
     scores = SUITE.against.scores(None, published[network].of(role), humans)
     assert find(scores, "error_consistency", role, "kept").value == pytest.approx(value, abs=6e-4)
 
 
-@pytest.mark.slow
 def test_parametric_experiments_of_published_networks_have_no_consistency(published, humans, find):
     """Their images are not those that people saw: no value, and the reason; never an average over what fits."""
     scores = SUITE.against.scores(None, published[IN], humans)
