@@ -4,7 +4,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
@@ -271,24 +271,21 @@ def _foldable(module: nn.Module, example: Tensor) -> tuple[list[tuple[str, str]]
     inputs_of: dict[str, int] = {}
     alive: list[Tensor] = []  # so that no identity is used twice
 
-    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(part: nn.Module, inputs: Any, output: Any) -> None:
-            calls[name] += 1
-            for value in inputs:
-                if isinstance(value, Tensor):
-                    readers[id(value)] += 1
-                    alive.append(value)
-                    if isinstance(part, _BatchNorm):
-                        inputs_of[name] = id(value)
-            if isinstance(part, _CONVOLUTIONS) and isinstance(output, Tensor):
-                maker[id(output)] = name
-                alive.append(output)
-
-        return hook
+    def watch(name: str, part: nn.Module, inputs: Any, output: Any) -> None:
+        calls[name] += 1
+        for value in inputs:
+            if isinstance(value, Tensor):
+                readers[id(value)] += 1
+                alive.append(value)
+                if isinstance(part, _BatchNorm):
+                    inputs_of[name] = id(value)
+        if isinstance(part, _CONVOLUTIONS) and isinstance(output, Tensor):
+            maker[id(output)] = name
+            alive.append(output)
 
     parts = dict(module.named_modules())
     handles = [
-        part.register_forward_hook(watch(name))
+        part.register_forward_hook(partial(watch, name))
         for name, part in parts.items()
         if isinstance(part, (_BatchNorm, *_CONVOLUTIONS)) or not any(part.children())
     ]

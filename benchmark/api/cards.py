@@ -9,6 +9,8 @@ from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
+import numpy as np
+
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
 from benchmark.contracts import Observer, Stimuli
@@ -214,11 +216,13 @@ def _fit_probe(
     where the names of the classes do not tell it; given: as of `backbone_card`. Gives the card and what is known
     of it: what the backbone is fed, the training set, the accuracy on images that were held out, and the checks of
     every registered model. Nothing is written unless all hold."""
+    import torch
+
     from benchmark.engine.devices import choose_device
     from registry.families.family import labels_of_folders, require_classes
     from registry.families.probe import Head, fit, write_head
     from registry.loading import load_model
-    from registry.register import UNTRAINED, CardFolder, admit, backbone_card, require_free
+    from registry.register import CardFolder, admit, backbone_card, require_free
 
     settings = read_settings()
     folder = CardFolder(settings.cards, settings.place, replaces)
@@ -231,41 +235,37 @@ def _fit_probe(
     else:
         own, rows = one_card(backbone, settings), []
     stimuli = _training_set(train, limit, settings)
-    names = stimuli.labels["category"].tolist()
-    classes = tuple(sorted(set(names)))
+    categories, targets = np.unique(stimuli.labels["category"], return_inverse=True)
+    classes = tuple(categories.tolist())
     if labels:
         require_classes(set(classes), str(labels))
     model = load_model(own, settings.place, device=choose_device(device), bare=True)
-    features = _features(model, stimuli, settings)
-    import torch
-
-    fitted = fit(kind, features, torch.tensor([classes.index(each) for each in names]), len(classes))
+    fitted = fit(kind, _features(model, stimuli, settings), torch.from_numpy(targets), len(classes))
     head = Head(fitted.weight, fitted.bias, kind, classes, stimuli.digest, model.digest, len(stimuli))
-    rows = [*rows, *_findings(stimuli, head, fitted)]
     # Classes that are no known label space get a mapping file, which belongs to the list, not to the model.
     space = str(labels) if labels else stimuli.space if train == WORLD else None
     known, order, _ = labels_of_folders(classes, space, expanded(train), settings.cards)
     head = head.ordered(order)
     file = head_file(name, head.digest, settings.cards)
     write_head(head, file)
-    tags = ["random-features" if tag == UNTRAINED else tag for tag in own.training]
     about = f"{kind} head on the features of {backbone}, fitted to {head.images} images of {stimuli.name}"
-    changes = {
-        "name": name,
-        "labels": known,
-        "sha256": None,
-        "training": tuple(dict.fromkeys([*tags, f"probe({kind})"])),
-        "reported": (),
-        "description": about,
-        "options": {**own.options, "head": str(file), "trained_on": head.trained_on},
-    }
-    draft = own.model_copy(update=changes)
+    draft = _with_head(own, head, file).model_copy(update={"name": name, "labels": known, "description": about})
     try:
         is_stated = name != own.name or draft.preprocess is None or draft.preprocess.fixed_size
-        return admit(draft, rows, folder, size_is_stated=is_stated)
+        return admit(draft, [*rows, *_findings(stimuli, head, fitted)], folder, size_is_stated=is_stated)
     except BaseException:
         remove_unnamed([file], settings.cards)
         raise
+
+
+def _with_head(backbone: ModelCard, head: Head, file: Path) -> ModelCard:
+    """The card of a backbone with another classifier, of which nothing is reported."""
+    from registry.register import UNTRAINED
+
+    tags = ["random-features" if tag == UNTRAINED else tag for tag in backbone.training]
+    training = tuple(dict.fromkeys([*tags, f"probe({head.kind})"]))
+    options = {**backbone.options, "head": str(file), "trained_on": head.trained_on}
+    return backbone.model_copy(update={"sha256": None, "training": training, "reported": (), "options": options})
 
 
 def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:

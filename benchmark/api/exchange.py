@@ -182,9 +182,8 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
         runs = {run: facts for origin in origins.values() for run, facts in origin["runs"].items()}
         # a document counts its runs and score sets from 1: the digests of a leaderboard say nothing elsewhere
         order = sorted(runs, key=lambda run: (runs[run]["started"], run))
-        run_numbers = {run: number for number, run in enumerate(order, 1)}
-        set_numbers = {set_id: number for number, set_id in enumerate(origins, 1)}
-        return exchange.Document(
+        run_numbers, set_numbers = ({key: at for at, key in enumerate(keys, 1)} for keys in (order, origins))
+        return Document(
             program=__version__,
             observers=tuple(
                 exchange.ExportedObserver(name=row.name, kind=row.kind, identity=row.identity, card=published(row.card))
@@ -212,8 +211,6 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
                 exchange.ExportedScore(
                     score_set=set_numbers[row.set_id],
                     value=_finite(row.value),
-                    low=_finite(row.low),
-                    high=_finite(row.high),
                     **_stated(published(row._asdict()), exchange.ExportedScore),
                 )
                 for row in rows
@@ -223,8 +220,8 @@ def document(suite: str | None = None, *, db: str | None = None) -> Document:
 
 def _stated(facts: Mapping[str, Any], part: type[BaseModel]) -> dict[str, Any]:
     """The facts that a part of a document has under the same names, except those that it counts or checks itself."""
-    own = {"run", "runs", "id", "observations", "score_set", "value", "low", "high"}
-    return {name: facts[name] for name in part.model_fields if name not in own and facts.get(name) is not None}
+    own = {"run", "runs", "id", "observations", "score_set", "value"}
+    return {name: facts[name] for name in part.model_fields if name not in own and _finite(facts.get(name)) is not None}
 
 
 def _scores(store: Store, suite: str | None) -> list[ScoreRow]:
@@ -237,8 +234,8 @@ def _scored(store: Store, suite: str | None) -> list[str]:
     return [*names, REPORTED] if suite in (None, "all") else names
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and isfinite(value) else None
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def score_tables(suite: str | None = None, db: str | None = None) -> Iterator[Table]:

@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -35,6 +35,7 @@ from benchmark.variables import outside_the_working_folder, read_settings
 from registry.files import digest_data
 
 if TYPE_CHECKING:
+    from benchmark.contracts import Policy
     from benchmark.engine.plan import Task
     from benchmark.engine.run import RunReporter
     from benchmark.store.rows import Work
@@ -52,10 +53,10 @@ def execute(prepared: Prepared, reporter: RunReporter, command: str = "bench run
         from benchmark.api.ray_shards import run_on_ray
 
         return run_on_ray(prepared, reporter, command)
-    devices, _ = devices_and_policy(prepared.request)
+    devices, policy = devices_and_policy(prepared.request)
     if len(devices) == 1:
         return run_here(prepared, reporter, command)
-    return _run_processes(prepared, devices, reporter, command)
+    return _run_processes(prepared, devices, policy, reporter, command)
 
 
 def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
@@ -74,23 +75,45 @@ def _runs(make: Callable[P, RunRequest]) -> Callable[P, RunReport]:
 run = _runs(RunRequest)
 
 
-def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunReporter, command: str) -> RunReport:
+def _run_processes(
+    prepared: Prepared, devices: Sequence[str], policy: Policy, reporter: RunReporter, command: str
+) -> RunReport:
     """A process for each device. Ctrl-C ends them all; what they have stored stays."""
-    import torch
-
-    from benchmark.engine.devices import processors
-
-    context = _context(devices[0])
     with open_store(prepared.settings.db):  # made before several processes open it
         pass
-    n, lock = len(devices), Lock()
-    threads, share = max(1, torch.get_num_threads() // n), max(1, processors() // n)
+    tell = _told_as_one(reporter)
+    whole, shards = parts_of(prepared, policy, 1)[0].part, list(_shards(prepared, devices, policy, command, tell))
     lost: list[str] = []
     reports: dict[int, RunReport] = {}
-    owed: dict[str, dict[str, Sequence[float]]] = {}
+    sys.path.insert(0, PROGRAM)  # a new process gets this path: what else is called `benchmark` does not count
+    with ThreadPoolExecutor(len(shards)) as pool:
+        try:
+            running = {pool.submit(shard.run): at for at, shard in enumerate(shards)}
+            for future in as_completed(running):
+                try:
+                    reports[running[future]] = future.result()
+                except BenchError as error:
+                    lost.append(str(error))
+                    tell("", "note", str(error))
+        except BaseException:
+            for shard in shards:
+                shard.end()
+            raise
+        finally:
+            sys.path.remove(PROGRAM)
+    if not reports:
+        raise BenchError(f"no process came to its end; {lost[0]}")
+    with open_store(prepared.settings.db) as store:
+        report = score_shards(prepared.tasks, [reports[at] for at in sorted(reports)], store, command, whole)
+    report.failed |= {f"process {at}": why for at, why in enumerate(lost, 1)}
+    return report
+
+
+def _told_as_one(reporter: RunReporter) -> Callable[..., None]:
+    """What hands the words of shards on: their work on an observer is told as one."""
+    lock, owed = Lock(), dict[str, dict[str, Sequence[float]]]()
 
     def tell(shard: str, method: str, subject: str, *numbers: float) -> None:
-        """The shards' work on an observer is told as one."""
         with lock:
             parts = owed.setdefault(subject, {})
             if method == "expect":
@@ -100,41 +123,28 @@ def _run_processes(prepared: Prepared, devices: Sequence[str], reporter: RunRepo
                 parts.pop(shard, ())
                 if parts:
                     return
-            elif method == "note":
+            elif method == "note" and shard:
                 subject = f"{shard}: {subject}"
             getattr(reporter, method)(subject, *numbers)
 
-    policy = devices_and_policy(prepared.request)[1]
-    whole, shards = parts_of(prepared, policy, 1)[0].part, []
+    return tell
+
+
+def _shards(
+    prepared: Prepared, devices: Sequence[str], policy: Policy, command: str, tell: Callable[..., None]
+) -> Iterator[_Process]:
+    """One for each device: they share threads and processors evenly."""
+    import torch
+
+    from benchmark.engine.devices import processors
+
+    context, n = _context(devices[0]), len(devices)
+    threads, share = max(1, torch.get_num_threads() // n), max(1, processors() // n)
     for index, (device, part) in enumerate(zip(devices, parts_of(prepared, policy, n), strict=True), 1):
         name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
         plain = part.without_plan(device=device, decoders=prepared.request.decoders or share)
         shown = {_named(task): task.only for task in part.tasks}
-        shards.append(_Process(name, context, (plain, shown, threads, f"{command} (shard {index}/{n})"), tell))
-    sys.path.insert(0, PROGRAM)  # a new process gets this path: what else is called `benchmark` does not count
-    try:
-        with ThreadPoolExecutor(n) as pool:
-            running = {pool.submit(shard.run): at for at, shard in enumerate(shards)}
-            try:
-                for future in as_completed(running):
-                    try:
-                        reports[running[future]] = future.result()
-                    except BenchError as error:
-                        lost.append(str(error))
-                        with lock:
-                            reporter.note(str(error))
-            except BaseException:
-                for shard in shards:
-                    shard.end()
-                raise
-    finally:
-        sys.path.remove(PROGRAM)
-    if not reports:
-        raise BenchError(f"no process came to its end; {lost[0]}")
-    with open_store(prepared.settings.db) as store:
-        report = score_shards(prepared.tasks, [reports[at] for at in sorted(reports)], store, command, whole)
-    report.failed |= {f"process {at}": why for at, why in enumerate(lost, 1)}
-    return report
+        yield _Process(name, context, (plain, shown, threads, f"{command} (shard {index}/{n})"), tell)
 
 
 def _context(device: str) -> SpawnContext | ForkServerContext:

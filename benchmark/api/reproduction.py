@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from benchmark import plugins
+from benchmark.api.importing import recorded
 from benchmark.api.leaderboards import notes_of, reading, require_observer
 from benchmark.api.options import Db, Option
 from benchmark.api.parallel import execute
@@ -132,8 +133,6 @@ def reproduce(
 
     Exit codes: 0 equal bit for bit, 1 a number differs, 3 none differs but not all could be made. None if `agreed`
     refuses the run."""
-    from benchmark.api.importing import recorded
-
     settings = read_settings(db)
     origins = provenance(observer, suite, metric, condition, db=db)
     if not origins:
@@ -146,9 +145,9 @@ def reproduce(
             raise BenchError(f"'{suite}' stopped where a verdict was clear: no `bench run` makes it. {says} what does.")
         raise BenchError(f"what '{observer}' has under '{suite}' was imported: no run makes it. {says} how it came.")
     with reading(settings) as store:
-        every = store.latest_scores(suite=suite, observers=[observer])
         keys = {*store.provenance(origin.score.set_id)["keys"]}
-    wanted = [row for row in every if row.set_id == origin.score.set_id] if metric is None else [origin.score]
+        every = [origin.score] if metric else store.latest_scores(suite=suite, observers=[observer])
+    wanted = [row for row in every if row.set_id == origin.score.set_id]
     into = into and read_settings(into).db
     if into and Path(into).exists():
         raise BenchError(f"'{into}' exists: a fresh leaderboard is a new file. Name another with --into.")
@@ -163,18 +162,15 @@ def reproduce(
             return None
         # imported answers that the number rests on: no run makes them
         with reading(settings) as source, open_store(fresh.db) as store, recorded(store, "bench reproduce") as run:
-            imported = {answer.key for answer in source.observations(suite=IMPORTED)}
-            store.merge_observations(source, imported & keys, run)
+            store.merge_observations(source, keys & {row.key for row in source.observations(suite=IMPORTED)}, run)
         report = execute(prepared, reporter or Silent(), origin.again.command)
         with reading(fresh) as store:
             rows = store.latest_scores(suite=suite, observers=[observer])
             identity = {row.name: row.identity for row in store.observers()}
-    name = f"{observer} under {suite}"
-    lacking = report.failed.get(name) or report.skipped.get(name) or _why(origin, rows, identity)
+    lacking = {**report.skipped, **report.failed}.get(f"{observer} under {suite}") or _why(origin, rows, identity)
     same = attrgetter("suite", "version", "space", "metric", "condition", "role", "stimuli")
     by_key = {same(row): row for row in rows}
-    pairs = [(row, by_key.get(same(row))) for row in wanted]
-    numbers = tuple(NumberAgain(row, again, "" if again else lacking) for row, again in pairs)
+    numbers = tuple(NumberAgain(row, again := by_key.get(same(row)), "" if again else lacking) for row in wanted)
     return Reproduction(numbers, origin.again.command, into or "")
 
 

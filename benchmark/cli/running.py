@@ -66,13 +66,7 @@ def run(
     for name, reason in prepared.suites.broken.items():
         say(f"warning: suite '{name}' is left out: {reason}", err=True)
     if dry_run:
-        from benchmark.engine.estimating import total
-
-        lines = api.estimates(prepared)
-        table_console().print(estimate_table(lines, f"plan (leaderboard: {settings.db})"))
-        say(total(lines))
-        unplanned = [task for task in prepared.tasks if not task.plan.blocks]
-        _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in unplanned}, err=False)
+        _show_plan(prepared)
         return 0
     if not agreed(prepared, yes=yes):
         say("not started; with --limit N it is a smaller run.", err=True)
@@ -91,6 +85,16 @@ def run(
     if report.exit_code == 1 and not report.failed:
         say("nothing ran: none of these suites applies to these models.", err=True)
     return 3 if strict and report.skipped and not report.failed else report.exit_code
+
+
+def _show_plan(prepared: api.Prepared) -> None:
+    from benchmark.engine.estimating import total
+
+    lines = api.estimates(prepared)
+    table_console().print(estimate_table(lines, f"plan (leaderboard: {prepared.settings.db})"))
+    say(total(lines))
+    unplanned = [task for task in prepared.tasks if not task.plan.blocks]
+    _say_skipped({f"{task.card.name} under {task.suite.name}": task.reason for task in unplanned}, err=False)
 
 
 def _carry_out(prepared: api.Prepared, near: Collection[str] | None, *, quiet: bool) -> RunReport:

@@ -64,11 +64,7 @@ def import_trials(
     imported: dict[str, set[str]] = {}
     groups = _by_images(files)
     for group in groups:
-        stimuli = trial_stimuli(group)
-        shown = dict(zip(*(group[0].columns[name].tolist() for name in ("stimulus", "condition")), strict=True))
-        if any(shown.values()):
-            conditions = np.array([shown[name] for name in stimuli.ids])
-            stimuli = replace(stimuli, labels={**stimuli.labels, "condition": conditions})
+        stimuli = _with_conditions(trial_stimuli(group), group[0])
         store.put_stimuli(stimuli)
         for file in group:
             who = report.observers.setdefault(file.experiment, [])
@@ -95,6 +91,14 @@ def import_trials(
             )
     report.notes += left_out(store, report.observers)
     return report
+
+
+def _with_conditions(stimuli: Stimuli, file: TrialFile) -> Stimuli:
+    shown = dict(zip(*(file.columns[name].tolist() for name in ("stimulus", "condition")), strict=True))
+    if not any(shown.values()):
+        return stimuli
+    conditions = np.array([shown[name] for name in stimuli.ids])
+    return replace(stimuli, labels={**stimuli.labels, "condition": conditions})
 
 
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:

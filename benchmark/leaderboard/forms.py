@@ -10,8 +10,11 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Group
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from benchmark.display import printable
 from benchmark.errors import unknown_name
@@ -197,9 +200,6 @@ def html(table: Table, pages: Mapping[str, str] = NO_PAGES) -> str:
 def terminal(tables: Iterable[Table], width: int, limit: int | None = None, rest: str = "--all") -> Group:
     """Tables with their headings under one another, in `width` characters; `limit` rows between two dividers (rest:
     where the others are). What has no room goes on below, in blocks that say again whose row is which."""
-    from rich.console import Group
-    from rich.text import Text
-
     parts: list[Any] = []
     for table in tables:
         cut, left_out = table.cut(limit)
@@ -232,11 +232,6 @@ def _sizes(least: Mapping[int, int], natural: Sequence[int], width: int) -> dict
 def _blocks(table: Table, columns: Sequence[Sequence[str]], width: int) -> Iterator[RichTable]:
     """The columns for rich, as many side by side as have room. Names and numbers break only where one of them has no
     room beside the name. Rows below a divider stand where they have something."""
-    from rich.box import SIMPLE_HEAD
-    from rich.cells import cell_len
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
     shown = [table.fields[at] for at in table.visible]
     titles = [printable(column.title) for column in shown]
     parts = [

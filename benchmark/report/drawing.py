@@ -401,16 +401,17 @@ def scatter(
         _number(name, axis(_wrapped(title, width - 80), grid=True, tickCount=5), zero=False, nice=True)
         for name, title in zip("xy", titles, strict=True)
     )
+    at = {"x": x, "y": y, "color": colour}
     bars = [
         {
             "mark": {"type": "rule", "opacity": 0.35, "aria": False},
-            "encoding": {"x": x, "y": y, "color": colour}
-            | {side: {**own, "field": f"{side}_low"}, f"{side}2": {"field": f"{side}_high"}},
+            "encoding": {**at, side: {**own, "field": f"{side}_low"}, f"{side}2": {"field": f"{side}_high"}},
         }
         for side, own in (("x", x), ("y", y))
         if all(f"{side}_low" in record for record in records)
     ]
     mark = {"type": "point", "filled": filled, "size": 60, "fillOpacity": 0.9 if filled else 0}
+    points = {"mark": mark, "encoding": {**at, "shape": form, "description": {"field": "observer"}}}
     ends = sorted(record["x"] for record in records)
     middle = (ends[0] + ends[-1]) / 2
     labels = [
@@ -430,16 +431,7 @@ def scatter(
         "width": width - 80,
         "height": min(430, int(0.75 * width)),
         "config": {"aria": True},
-        "layer": [
-            *band("x", people[0]),
-            *band("y", people[1]),
-            *bars,
-            {
-                "mark": mark,
-                "encoding": {"x": x, "y": y, "color": colour, "shape": form, "description": {"field": "observer"}},
-            },
-            *labels,
-        ],
+        "layer": [*band("x", people[0]), *band("y", people[1]), *bars, points, *labels],
     }
 
 

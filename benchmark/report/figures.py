@@ -156,55 +156,53 @@ def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
 def overview(contents: Contents, summary: Summary) -> Figure | None:
     """The leaderboard in one figure: how like people networks are against how robust they are, with people as a band;
     where there are fewer than two headlines, rows of dots."""
-    y = likeness(contents, summary)
-    xs = robustness(contents, summary, y or 0)
-    heads = summary.headlines
+    y, heads, space = likeness(contents, summary) or 0, summary.headlines, summary.space
+    axes = (y, *robustness(contents, summary, y))
     titles, names = [f"{head.title} ({head.suite})" for head in heads], [head.suite for head in heads]
-    y = y or 0
     people = [contents.people_at(summary, at) for at in range(len(heads))]
     bands = [who and who.band for who in people]
-    recipes = Counter(", ".join(line.training) or "not known" for line in summary.lines)
-    coloured = [recipe for recipe, _ in recipes.most_common(len(drawing.COLOURS) - 1)]
-    named = contents.own | {
-        max(valued, key=lambda line: line.cells[names[at]].value or 0).observer
-        for at in (y, *xs)
-        if (valued := [line for line in summary.lines if all(line.cells[names[i]].value is not None for i in (y, *xs))])
-    }
-    panels: list[tuple[str, list[dict[str, Any]], list[Any]]] = []
-    for x in xs:
-        records = []
-        for line in summary.lines[: 10 * MOST]:
-            recipe = ", ".join(line.training) or "not known"
-            values = {f"{side}{end}": getattr(line.cells[names[at]], name)
-                      for side, at in (("x", x), ("y", y))
-                      for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
-            if values["x"] is not None and values["y"] is not None:
-                shown = recipe if recipe in coloured else "other recipes"
-                records.append({"observer": line.observer, "panel": titles[x], "recipe": shown, **values})
-        if records:
+    panels = []
+    for x in axes[1:]:
+        if records := _overview_records(summary, titles[x], {"x": names[x], "y": names[y]}):
             panels.append((titles[x], records, [bands[x], bands[y]]))
-    name, space = f"overview-{slug(summary.space)}", summary.space
-    where = [
-        f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[names[at]] for line in summary.lines)}"
-        for at in (y, *xs)
-    ]
-    who = [f"{p.called} ({titles[at]}): {short(p.cell.value)}, {p.how}" for at in (y, *xs) if (p := people[at])]
     if not panels:
-        board = next(b for b in contents.boards if (b.suite, b.space) == (heads[0].suite, summary.space))
+        board = next(b for b in contents.boards if (b.suite, b.space) == (heads[0].suite, space))
         return next(dots(FigureBoard(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
+    where = [
+        f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[names[at]] for line in summary.lines)}" for at in axes
+    ]
+    who = [f"{p.called} ({titles[at]}): {short(p.cell.value)}, {p.how}" for at in axes if (p := people[at])]
     both = [record for _, records, _ in panels for record in records]
     crowded = len({record["observer"] for record in both}) > len(drawing.COLOURS)
+    valued = [line for line in summary.lines if all(line.cells[names[at]].value is not None for at in axes)]
+    highest = {max(valued, key=lambda line: line.cells[names[at]].value or 0).observer for at in axes if valued}
     like = "Likeness to people against robustness" if bands[y] else "Headlines against one another"
-    like = "Likeness to people, by two measures" if all(bands[at] for at in (y, *xs)) else like
+    like = "Likeness to people, by two measures" if all(bands[at] for at in axes) else like
     return Figure(
-        name,
+        f"overview-{slug(space)}",
         f"{like}, {space}",
         f"A point for each network, with its intervals{'; colour: recipe' * crowded}; line and band: people. "
         f"{'. '.join((*where, *who))}. {'Named: the highest on each axis, your own.' if crowded else ''}",
-        partial(_overview_spec, panels, titles[y], sorted(named) if crowded else ()),
+        partial(_overview_spec, panels, titles[y], sorted(contents.own | highest) if crowded else ()),
         both,
         ("observer", "panel", "recipe", "x", "x_low", "x_high", "y", "y_low", "y_high"),
     )
+
+
+def _overview_records(summary: Summary, panel: str, suites: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A point for each network with a number on both axes. suites: axis -> whose headline."""
+    recipes = {line.observer: ", ".join(line.training) or "not known" for line in summary.lines}
+    coloured = {recipe for recipe, _ in Counter(recipes.values()).most_common(len(drawing.COLOURS) - 1)}
+    records = []
+    for line in summary.lines[: 10 * MOST]:
+        cells = {side: line.cells[suite] for side, suite in suites.items()}
+        if all(cell.value is not None for cell in cells.values()):
+            recipe = recipes[line.observer] if recipes[line.observer] in coloured else "other recipes"
+            record: dict[str, Any] = {"observer": line.observer, "panel": panel, "recipe": recipe}
+            for side, cell in cells.items():
+                record |= {side: cell.value, f"{side}_low": cell.low, f"{side}_high": cell.high}
+            records.append(record)
+    return records
 
 
 def _overview_spec(panels: Sequence[tuple[str, Any, Any]], y_title: str, named: Sequence[str], width: int) -> Spec:

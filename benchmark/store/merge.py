@@ -55,50 +55,32 @@ def merge(source: Database, target: Database) -> Merged:
         # Names that stand for one observer there and for another here, neither of which the other side has ever known.
         strangers = {
             name
-            for name, there in theirs.now.items()
-            if (here := ours.now.get(name)) is not None
-            and here.observer not in theirs.ever[name]
-            and there.observer not in ours.ever[name]
+            for name in theirs.now.keys() & ours.now.keys()
+            if ours.now[name].observer not in theirs.rows and theirs.now[name].observer not in ours.rows
         }
         done.conflicts += _other_observers(theirs, ours, strangers, done.place)
         for table in (schema.ENVIRONMENTS, schema.RUNS, schema.RUN_ENDS, schema.STIMULI):
             _copy(connection, target, table)
-
-        def is_new_card(row: Any) -> bool:
-            """Whether it is no other card of what a name stands for here."""
-            name = theirs.rows[row.observer].name
-            return name not in strangers and not (name in ours.now and ours.now[name].observer == row.observer)
-
-        _copy(connection, target, schema.OBSERVERS, lambda row: row.name not in strangers)
-        _copy(connection, target, schema.REGISTRATIONS, is_new_card)
+        coming = {row.id: row for row in theirs.rows.values() if row.name not in strangers}
+        carded = {row.observer for row in ours.now.values()}  # their cards here stay
+        _copy(connection, target, schema.OBSERVERS, lambda row: row.id in coming)
+        _copy(connection, target, schema.REGISTRATIONS, lambda row: row.observer in coming.keys() - carded)
         # One whose name is a stranger's comes under its other name, if it has one.
-        named = {(row.kind, row.identity): row.id for row in theirs.rows.values() if row.name not in strangers}
+        named = {(row.kind, row.identity): row.id for row in coming.values()}
         observers = {
-            number: number if row.name not in strangers else named[row.kind, row.identity]
-            for number, row in theirs.rows.items()
-            if row.name not in strangers or (row.kind, row.identity) in named
+            row.id: row.id if row.id in coming else named[row.kind, row.identity]
+            for row in theirs.rows.values()
+            if (row.kind, row.identity) in named
         }
         done.conflicts += _copy_trials(connection, target, observers, done)
-        imports, here = newest_imports(connection), target.read(newest_imports)
-        done.conflicts += [
-            f"other trials of '{name}' were imported in {done.place} than here: the newer import counts. "
-            "`bench import trials` of all its tables decides"
-            for name in sorted(imports.keys() & here.keys())
-            if {*texts(imports[name].observations)} != {*texts(here[name].observations)}
-        ]
+        done.conflicts += _other_imports(newest_imports(connection), target.read(newest_imports), done.place)
         _copy(connection, target, schema.IMPORTS)
         target.change(withdraw)
         # Scores of imported observers are made anew: they rest on all imports.
         networks = {number: observers[number] for number in observers if theirs.rows[number].kind not in IMPORTED_KINDS}
         _copy_scores(connection, target, networks, done)
         owned = {None: None, **observers}
-        _copy(
-            connection,
-            target,
-            schema.OUTCOMES,
-            lambda row: row.observer in owned,
-            lambda row: {"observer": owned[row.observer]},
-        )
+        _copy(connection, target, schema.OUTCOMES, lambda row: row.observer in owned, owned)
     return done
 
 
@@ -124,17 +106,14 @@ def merge_observations(source: Database, target: Database, keys: Collection[str]
 
 
 class _People:
-    """Observers of a leaderboard. rows: all, by id; now: by name its newest registration; ever: by name the ids of all
-    that it ever stood for."""
+    """Observers of a leaderboard. rows: all that a name ever stood for, by id, of which the name is part; now: by name
+    its newest registration."""
 
     def __init__(self, connection: sa.Connection) -> None:
         cards = schema.REGISTRATIONS
         self.rows = {row.id: row for row in fetched(connection, sa.select(schema.OBSERVERS))}
         newest = fetched(connection, sa.select(cards).order_by(cards.c.created, cards.c.id))
         self.now = {self.rows[row.observer].name: row for row in newest}
-        self.ever: dict[str, set[str]] = {}
-        for row in self.rows.values():
-            self.ever.setdefault(row.name, set()).add(row.id)
 
 
 def _other_observers(theirs: _People, ours: _People, strangers: Collection[str], place: str) -> Iterator[str]:
@@ -160,25 +139,35 @@ def _other_observers(theirs: _People, ours: _People, strangers: Collection[str],
                 )
 
 
+def _other_imports(theirs: Mapping[str, Any], ours: Mapping[str, Any], place: str) -> Iterator[str]:
+    for name in sorted(theirs.keys() & ours.keys()):
+        if {*texts(theirs[name].observations)} != {*texts(ours[name].observations)}:
+            yield (
+                f"other trials of '{name}' were imported in {place} than here: the newer import counts. "
+                "`bench import trials` of all its tables decides"
+            )
+
+
 def _copy(
     source: sa.Connection,
     target: Database,
     table: sa.Table,
     comes: Callable[[Any], bool] = lambda _: True,
-    change: Callable[[Any], Row] = lambda _: {},
+    owners: Mapping[str | None, str | None] | None = None,
 ) -> None:
-    """Insert the rows of a table that are not here yet. comes: whether one does; change: columns that differ here."""
+    """Insert the rows of a table that are not here yet. comes: whether one does; owners: observer there -> here."""
     (key,) = table.primary_key.columns
     for page in batches(all_rows(source, table), 1 if table is schema.STIMULI else 200):
         with target.writing() as connection:
             known = {*connection.scalars(sa.select(key).where(key.in_([row._mapping[key] for row in page])))}
             new = [row for row in page if row._mapping[key] not in known and comes(row)]
-            for row in new:
-                _refuse(row_problems(table, row))
-            insert_new(connection, table, [_moved(table, row, change(row)) for row in new])
+            moved = [_moved(table, row, {"observer": owners[row.observer]} if owners else {}) for row in new]
+            insert_new(connection, table, moved)
 
 
 def _moved(table: sa.Table, row: Any, change: Row) -> Row:
+    """Their row as it stands here. Raises StoreError where it is damaged."""
+    _refuse(row_problems(table, row))
     plain = dict(row._mapping)
     return sealed(table, {**plain, **change}) if any(plain[name] != value for name, value in change.items()) else plain
 
@@ -209,7 +198,6 @@ def _copy_trials(
     def insert(connection: sa.Connection, into: sa.Table, rows: Iterable[Any]) -> None:
         moved = []
         for row in rows:
-            _refuse(row_problems(into, row))
             owner = {"observer": observers[row.observer]} if into is table else {}
             moved.append(_moved(into, row, {"run": run or row.run, **owner}))
         insert_new(connection, into, moved)
@@ -291,10 +279,10 @@ def _copy_scores(source: sa.Connection, target: Database, observers: Mapping[str
     for row in all_rows(source, table):
         if row.observer not in observers:
             continue
-        moved = _moved(table, row, {"observer": observers[row.observer]})
-        if tuple(moved[name] for name in parts) in known:
+        owner = {"observer": observers[row.observer]}
+        if tuple({**row._mapping, **owner}[name] for name in parts) in known:
             continue
-        _refuse(row_problems(table, row))
+        moved = _moved(table, row, owner)
         scores = stored_scores(source, row.id)
         if scores_digest(scores) != row.scores:
             _refuse([f"score set {row.id}: its scores are not those that were stored"])
