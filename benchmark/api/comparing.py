@@ -20,7 +20,7 @@ from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_her
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
 from benchmark.display import counted, masked
 from benchmark.engine.plan import Task, plan_tasks
-from benchmark.engine.scoring import PEOPLE, Both, alike, both_of, compare_observers, discordant_of, network_pairs
+from benchmark.engine.scoring import PEOPLE, Both, Scorer, alike, compare_observers, discordant_of, network_pairs
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
 from benchmark.leaderboard.comparison import Change, Diff, Margin, PowerRow, judged, nothing_known, seen_so_far
 from benchmark.leaderboard.provenance import PAIRED
@@ -79,7 +79,7 @@ def _in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compare
     with reading(settings) as store:
         suites = _compared_suites(store, suite, a, b)
         with _as_suites_write(f"'{a}' or '{b}'"):
-            tests = compare_observers(store, suites, a, b)
+            (tests,) = compare_observers(store, suites, [(a, b)])
         return replace(tests, outdated=_remarks(store, standing(store, settings), tests, a, b))
 
 
@@ -112,7 +112,7 @@ def compare_each(a: str, others: str, *, suite: str | None = None, db: str | Non
             raise unknown_name("observer", others, names, "`bench rank` lists those with scores.")
         suites = _compared_suites(store, suite, a, *chosen)
         with _as_suites_write(f"'{a}' or one of '{others}'"):
-            tests = compared_to_each(a, [compare_observers(store, suites, a, b) for b in chosen])
+            tests = compared_to_each(a, list(compare_observers(store, suites, ((a, b) for b in chosen))))
         if not tests.rows:
             raise BenchError(_nothing(f"'{a}' and '{others}' have", settings))
         return replace(tests, outdated=_remarks(store, now, (row for _, row in tests.rows), a, *chosen))
@@ -166,9 +166,9 @@ def power(
             names = list(dict.fromkeys(names))[:: max(1, -(-len(names) // PLANNED))]
             pairs = [(a, name) for name in names if name != a] if a else list(combinations(names, 2))
             tests_of = [
-                PowerRow(chosen.name, row.title, f"{first}, {second}", row.comparison, detect, power)
-                for first, second in pairs
-                for row in compare_observers(store, [chosen], first, second).headlines
+                PowerRow(chosen.name, row.title, f"{tests.a}, {tests.b}", row.comparison, detect, power)
+                for tests in compare_observers(store, [chosen], pairs)
+                for row in tests.headlines
             ]
             order = sorted((row for row in tests_of if row.images), key=lambda row: row.images or 0)
             for share, called in ((0.5, "the middle"), (0.9, "90 %")) if order else ():
@@ -207,7 +207,7 @@ def discordant(a: str, b: str, *, suite: str | None = None, db: str | None = Non
     """The images behind the headlines that only one of the two gets right, with what each answered."""
     a, b = _pair(a, b)
     with reading(read_settings(db)) as store:
-        pairs = (both_of(store, compared, a, b) for compared in _compared_suites(store, suite, a, b))
+        pairs = (Scorer(store, "", each).both(a, b) for each in _compared_suites(store, suite, a, b))
         return [row for both in pairs if both is not None for row in discordant_of(both)]
 
 

@@ -260,14 +260,17 @@ def against(
     signs = {"A": BETTER, "B": WORSE}
     with reading(read_settings(db)) as store:
         suites = suites_with_scores(store)
-        return {
-            space: {
-                (name, row.suite): signs.get(better(row), INCONCLUSIVE)
-                for name in in_space
-                if name != baseline
-                for row in compare_observers(store, suites, name, baseline).headlines
-                if row.comparison.p is not None
-            }
+        pairs = {
+            space: [(name, baseline) for name in in_space if name != baseline]
             for space, in_space in names.items()
             if baseline in in_space
+        }
+        return {
+            space: {
+                (tests.a, row.suite): signs.get(better(row), INCONCLUSIVE)
+                for tests in compare_observers(store, suites, of_space)
+                for row in tests.headlines
+                if row.comparison.p is not None
+            }
+            for space, of_space in pairs.items()
         }

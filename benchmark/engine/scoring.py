@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -53,7 +53,22 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
 #: Who gives one answer to this share of at least so many trials does not look: a standard ResNet-50 says "knife" to
 #: 91 % of published edge images, and to no more than 26 % of all images of any published suite.
 NEARLY_ALL, ENOUGH = 0.9, 20
+KEPT = 16  # observers of several pairs, whose trials are not read again
 POOLED, AMONG = "people (pooled)", "people (among themselves)"
+
+
+#: The name of people as a group.
+PEOPLE = "people"
+
+
+@dataclass(frozen=True)
+class Both:
+    """Trials of a and of b under one suite (b None: people), and those of the references of both."""
+
+    suite: Suite
+    a: Trials
+    b: Trials | None
+    people: Mapping[str, Trials]
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,11 @@ class Scorer:
     def answers(self) -> ReferenceTrials:
         """What others answered under the suite."""
         return ReferenceTrials(self.store, self.suite)
+
+    @cached_property
+    def trials(self) -> Callable[[str, frozenset[tuple[str, str]]], Trials | None]:
+        """(observer, sets to prefer) -> `suite_trials`; those of the last few observers are kept."""
+        return lru_cache(KEPT)(lambda name, sets: suite_trials(self.store, self.suite, name, dict(sets)))
 
     @cached_property
     def _code(self) -> str:
@@ -182,6 +202,34 @@ class Scorer:
             remarked += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
         return remarked
 
+    def both(self, a: str, b: str) -> Both | None:
+        """The trials of both on the same sets where there are such; None where one of the two has none. Of several
+        collections of sets the largest, of these the newest."""
+        names = {row.id: row.name for row in self.store.observers()}
+        stored = [(names.get(shown.observer), shown) for shown in reversed(self.store.score_sets(self.suite.name))]
+        shared = [shown for name, shown in stored if name == a]
+        if b == PEOPLE:
+            spaces = imported_spaces(self.store)
+            shared = [shown for shown in shared if shown.space in spaces]
+        else:
+            theirs = [shown.stimuli for name, shown in stored if name == b]
+            shared = [shown for shown in shared if shown.stimuli in theirs]
+        sets = max(shared, key=lambda shown: len(shown.stimuli), default=None)
+        preferred = frozenset(sets.stimuli.items() if sets else ())
+        own = self.trials(a, preferred) if sets or b != PEOPLE else None
+        if own is None:
+            return None
+        if b == PEOPLE:
+            answers = self.answers.imported(sets.stimuli, sets.space) if sets else {}
+            people = {name: person.trials for name, person in answers.items() if person.human and name != a}
+            return Both(self.suite, own, None, people) if people else None
+        other = self.trials(b, preferred)
+        if other is None:
+            return None
+        paired = self.suite.against is not None and self.suite.against.pair is not None
+        peers = self.peers(sets.space, sets.stimuli, a, b) if paired and sets else {}
+        return Both(self.suite, own, other, {name: answers.trials for name, answers in peers.items()})
+
     def peers(self, space: str, sets: Sets, *names: str) -> dict[str, ObserverAnswers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, and in
         the built-in world simulated people in those roles that fewer than two people answered. Never `names`."""
@@ -281,59 +329,19 @@ def _keys_of(peers: Mapping[str, ObserverAnswers]) -> tuple[str, ...]:
     return tuple(sorted(key for answers in peers.values() for key in answers.keys))
 
 
-#: The name of people as a group.
-PEOPLE = "people"
-
-
-@dataclass(frozen=True)
-class Both:
-    """Trials of a and of b under one suite (b None: people), and those of the references of both."""
-
-    suite: Suite
-    a: Trials
-    b: Trials | None
-    people: Mapping[str, Trials]
-
-
-def compare_observers(store: Store, suites: Sequence[Suite], a: str, b: str) -> Compared:
-    """Every suite that both have answered; b may be `PEOPLE`. Empty where there is none. Remarks: devices, precisions
-    and seeds that differ between the two."""
-    pairs = [both for suite in suites if (both := both_of(store, suite, a, b)) is not None]
-    remarks = []
-    for suite in (both.suite for both in pairs):
-        rows = store.latest_scores(suite=suite.name, conditions=("",), observers=[a, b])
-        ran = [" / ".join(sorted({row.policy for row in rows if row.observer == name} - {""})) for name in (a, b)]
-        if all(ran) and ran[0] != ran[1]:
-            remarks.append(f"{suite.name}: A was run on {ran[0]}, B on {ran[1]}")
-    return compared(a, b, [row for both in pairs for row in _under(both)], remarks)
-
-
-def both_of(store: Store, suite: Suite, a: str, b: str) -> Both | None:
-    """The trials of both on the same sets where there are such; None where one of the two has none. Of several
-    collections of sets the largest, of these the newest."""
-    names, scorer = {row.id: row.name for row in store.observers()}, Scorer(store, "", suite)
-    stored = [(names.get(shown.observer), shown) for shown in reversed(store.score_sets(suite.name))]
-    shared = [shown for name, shown in stored if name == a]
-    if b == PEOPLE:
-        spaces = imported_spaces(store)
-        shared = [shown for shown in shared if shown.space in spaces]
-    else:
-        theirs = [shown.stimuli for name, shown in stored if name == b]
-        shared = [shown for shown in shared if shown.stimuli in theirs]
-    sets = max(shared, key=lambda shown: len(shown.stimuli), default=None)
-    own = suite_trials(store, suite, a, sets.stimuli if sets else None) if sets or b != PEOPLE else None
-    if own is None:
-        return None
-    if b == PEOPLE:
-        answers = scorer.answers.imported(sets.stimuli, sets.space) if sets else {}
-        people = {name: person.trials for name, person in answers.items() if person.human and name != a}
-        return Both(suite, own, None, people) if people else None
-    other = suite_trials(store, suite, b, sets.stimuli if sets else None)
-    if other is None:
-        return None
-    paired = suite.against is not None and suite.against.pair is not None
-    peers = scorer.peers(sets.space, sets.stimuli, a, b) if paired and sets else {}
-    return Both(suite, own, other, {name: answers.trials for name, answers in peers.items()})
+def compare_observers(store: Store, suites: Sequence[Suite], pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
+    """Each pair (a, b) under every suite that both have answered; b may be `PEOPLE`. Empty where there is none.
+    Remarks: devices, precisions and seeds that differ between the two."""
+    scorers = [Scorer(store, "", suite) for suite in suites]
+    for a, b in pairs:
+        shared = [both for scorer in scorers if (both := scorer.both(a, b)) is not None]
+        remarks = []
+        for suite in (both.suite for both in shared):
+            rows = store.latest_scores(suite=suite.name, conditions=("",), observers=[a, b])
+            ran = [" / ".join(sorted({row.policy for row in rows if row.observer == name} - {""})) for name in (a, b)]
+            if all(ran) and ran[0] != ran[1]:
+                remarks.append(f"{suite.name}: A was run on {ran[0]}, B on {ran[1]}")
+        yield compared(a, b, [row for both in shared for row in _under(both)], remarks)
 
 
 def network_pairs(store: Store, suite: Suite) -> list[tuple[str, str, Comparison]]:

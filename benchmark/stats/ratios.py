@@ -80,6 +80,14 @@ def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]
     return num, den, own["stimulus"]
 
 
+def shape_or_texture(trials: Trials) -> tuple[Array, Array]:
+    """Answers by shape, and by shape or texture, to images whose cues disagree, each [n] bool. The shape bias is their
+    ratio (Geirhos et al. 2019, ICLR)."""
+    conflict = trials["shape"] != trials["texture"]
+    shape, texture = (conflict & (trials["response"] == trials[cue]) for cue in ("shape", "texture"))
+    return shape, shape | texture
+
+
 def indicators(num: Floats, den: Floats) -> bool:
     """Whether both are 0/1 and num <= den: a proportion of trials."""
     return bool(np.isin(num, (0, 1)).all() and np.isin(den, (0, 1)).all() and (num <= den).all())

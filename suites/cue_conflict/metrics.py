@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
+from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.stimuli.generated import exemplars
 
@@ -21,16 +22,12 @@ def conflict(trials: Trials) -> Array:
 
 def follows_shape(trials: Trials) -> Array:
     """[n] bool: conflict trials answered with the shape category."""
-    return np.asarray(conflict(trials) & (trials["response"] == trials["shape"]), dtype=bool)
+    return shape_or_texture(trials)[0]
 
 
 def follows_texture(trials: Trials) -> Array:
     """[n] bool: conflict trials answered with the texture category."""
     return np.asarray(conflict(trials) & (trials["response"] == trials["texture"]), dtype=bool)
-
-
-def _either(trials: Trials) -> Array:
-    return follows_shape(trials) | follows_texture(trials)
 
 
 def _correct(trials: Trials) -> Array:
@@ -63,7 +60,7 @@ def _metric(name: str, title: str, text: str, role: str = "cue-conflict", **more
 GRADED = "graded_shape_bias"
 BIAS = "S / (S + T) on {}: S answers with the shape category, T with the texture category"
 RIGHT = "answers with the image's category, on {}"
-BIASED: dict[str, Any] = {"ratio": lambda trials: (follows_shape(trials), _either(trials)), "chance": 0.5}
+BIASED: dict[str, Any] = {"ratio": shape_or_texture, "chance": 0.5}
 ACCURATE: dict[str, Any] = {"ratio": lambda trials: (_correct(trials), np.ones(len(trials), bool)), "chance": 1 / 16}
 HIDDEN: dict[str, Any] = {"direction": "none", "shown": False, "chance": 1 / 16}
 
@@ -90,7 +87,7 @@ METRICS = (
         direction="lower",
         shown=False,
         guard=True,
-        ratio=lambda trials: (conflict(trials) & ~_either(trials), conflict(trials)),
+        ratio=lambda trials: (conflict(trials) & ~shape_or_texture(trials)[1], conflict(trials)),
         chance=14 / 16,
     ),
     _metric(

@@ -17,6 +17,7 @@ from benchmark.contracts.trials import Coded, Columns, held
 from benchmark.stats import ratio_score
 from benchmark.stats.agreement import expected_consistency
 from benchmark.stats.intervals import Floats
+from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.bootstrap import draw, draw_people, interval, mean_of_people
 from suites.human_comparison.comparing import Averages, people, scores_of
@@ -82,13 +83,6 @@ def steps_of(trials: Trials) -> dict[int, Trials]:
             columns = {**held(trials.columns), "role": Coded(np.array(own), roles.codes)}
             steps[sigma] = replace(trials, columns=Columns(columns)).where(inside)
     return steps
-
-
-def _shape(trials: Trials) -> tuple[Array, Array]:
-    """Answers by shape, and by shape or texture, on images whose cues disagree."""
-    conflict = trials["shape"] != trials["texture"]
-    shape, texture = (conflict & (trials["response"] == trials[cue]) for cue in ("shape", "texture"))
-    return shape, shape | texture
 
 
 def _conditions(sigma: int) -> tuple[str, ...]:
@@ -247,7 +241,7 @@ SHAPE_BIAS = Metric(
     "shape bias",
     "answers by shape among those by shape or texture, on cue conflict",
     chance=0.5,
-    ratio=_shape,
+    ratio=shape_or_texture,
     clusters=exemplars,
     bounds=UNIT,
 )
