@@ -12,9 +12,9 @@ from typing import Any, Final
 import numpy as np
 
 from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
+from benchmark.contracts.trials import stacked
 from benchmark.engine.reference_trials import left_out
 from benchmark.errors import TrialsError, unknown_name
-from benchmark.stack_columns import stacked
 from benchmark.stimuli.catalogue import Named, known_of, prompt_order, stimulus_id
 from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, trial_stimuli
 from benchmark.stimuli.score_tables import ReportedScore

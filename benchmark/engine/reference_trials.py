@@ -9,8 +9,7 @@ from itertools import product
 import numpy as np
 
 from benchmark.contracts import Coded, Suite, Trials
-from benchmark.contracts.trials import Columns, held
-from benchmark.stack_columns import stacked_codes
+from benchmark.contracts.trials import Columns, held, stacked_codes
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, known_source
 from benchmark.store import IMPORTED, IMPORTED_KINDS, Store, StoredObservation
 from registry.errors import some_of

@@ -19,15 +19,11 @@ from benchmark.leaderboard.table import Field, Table, Value, number
 from benchmark.leaderboard.trial_pools import ObserverTrials, TransferColumn, TrialPool, choose, family_of, find_column
 from benchmark.stats import bootstrap_ratio, mean_interval, paired_difference, ratio_score
 from benchmark.stats.intervals import Floats
+from benchmark.stats.ratios import share
 
 #: Recipes without any degradation: what the others are held against.
 PLAIN = (("standard",), ("colour",))
-ACCURACY = Metric(
-    "accuracy",
-    "accuracy",
-    "right answers over all trials",
-    ratio=lambda trials: (trials["right"], np.ones(len(trials), dtype=bool)),
-)
+ACCURACY = Metric("accuracy", "accuracy", "right answers over all trials", ratio=share(lambda trials: trials["right"]))
 SEEN = "trained on this condition"
 NAME_WIDTH = 28
 MOST = 0.5  # the share of the gain above which training on one distortion is said to transfer to another

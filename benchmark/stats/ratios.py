@@ -1,11 +1,11 @@
 """A metric of the form sum(numerator) / sum(denominator) -> `Score` with a fitting interval."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Score, Trials
+from benchmark.contracts import Array, Metric, Ratio, Score, Trials
 from benchmark.stats.clusters import (
     EXEMPLAR,
     FEW_CLUSTERS,
@@ -78,6 +78,16 @@ def ratio_arrays(metric: Metric, trials: Trials) -> tuple[Floats, Floats, Array]
     if not (np.isfinite(num).all() and np.isfinite(den).all()):
         raise ValueError(f"metric '{metric.name}': a numerator or denominator is not finite")
     return num, den, own["stimulus"]
+
+
+def share(of: Callable[[Trials], Array]) -> Ratio:
+    """The mean of a value of each trial [n], over all trials."""
+    return lambda trials: (of(trials), np.ones(len(trials), dtype=bool))
+
+
+def correct(trials: Trials) -> Array:
+    """[n] bool: the answer is the image's category. "na" (no answer) is never right and stays in every count."""
+    return np.asarray(trials["response"] == trials["category"], dtype=bool)
 
 
 def shape_or_texture(trials: Trials) -> tuple[Array, Array]:

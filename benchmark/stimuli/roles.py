@@ -1,7 +1,7 @@
 """The set that plays a role in a decision space, with the textures and networks that a suite asks for."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,6 +154,18 @@ class Resolver:
 ROLE = "natural"
 #: Key of `Plan.missing` where nothing but training images is there.
 HELD_OUT = "natural (held out)"
+
+
+def sets_of(shelf: Shelf, roles: Iterable[str]) -> tuple[dict[str, Stimuli], dict[str, str]]:
+    """The sets that play these roles, and role -> why there is none."""
+    sets: dict[str, Stimuli] = {}
+    missing: dict[str, str] = {}
+    for role in roles:
+        try:
+            sets[role] = shelf.find(role)
+        except MissingStimuli as error:
+            missing[role] = str(error)
+    return sets, missing
 
 
 def natural_images(shelf: Shelf, missing: dict[str, str]) -> Stimuli:

@@ -7,9 +7,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.contracts import Coded, Trials
-from benchmark.contracts.trials import Column, Columns, coded, held, narrowed
+from benchmark.contracts.trials import Column, Columns, coded, held, narrowed, stacked_codes
 from benchmark.errors import StoreError
-from benchmark.stack_columns import stacked_codes
 from benchmark.store import schema
 from benchmark.store.codec import decode_codes
 from benchmark.store.db_errors import damaged

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Block, OtherNetwork, Stimuli, Suite, Trials
-from benchmark.stack_columns import stacked
+from benchmark.contracts.trials import stacked
 from registry.files import digest_data
 
 CATEGORIES = (

@@ -2,13 +2,14 @@
 (McNemar for what is right or wrong per image) derive from one definition; what attacks cost, and which loss it took, is
 nothing that a network is better at, and is not tested. N is every image shown, never the clean-correct ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import inf
 from typing import Any
 
 import numpy as np
 
-from benchmark.contracts import Array, Metric, Ratio, Trials
+from benchmark.contracts import Metric, Ratio
+from benchmark.stats.ratios import share
 from benchmark.stimuli.roles import ROLE
 from suites.adversarial.config import CLOSE, AdversarialConfig, NormName, Threat, reference
 
@@ -38,11 +39,6 @@ def metrics_of(config: AdversarialConfig) -> tuple[Metric, ...]:
         *_of_linf(config),
         _metric("gradient_passes", "passes", passes, direction="none", shown=False, span=(0.0, inf)),
     )
-
-
-def share(of: Callable[[Trials], Array]) -> Ratio:
-    """The mean of a value of each image [n], over all images."""
-    return lambda trials: (of(trials), np.ones(len(trials), dtype=bool))
 
 
 def robust_at(norm: str, epsilon: float) -> Ratio:

@@ -8,9 +8,10 @@ import numpy as np
 
 from benchmark.contracts import Ratio, Score, Trials
 from benchmark.stats import ratio_score
+from benchmark.stats.ratios import share
 from benchmark.stimuli.roles import HELD_OUT, ROLE
 from suites.adversarial.config import CLOSE, AdversarialConfig, Threat, reference
-from suites.adversarial.metrics import LISTED, beyond_ce, metrics_of, robust_at, share, stands
+from suites.adversarial.metrics import LISTED, beyond_ce, metrics_of, robust_at, stands
 from suites.adversarial.trust.report import flags
 
 Z95 = 1.959963984540054

@@ -10,13 +10,12 @@ from benchmark.transforms.listing import plugin_names
 from suites.corruption import laion_c as laion
 from suites.corruption.bands import BANDS_SUITE
 from suites.corruption.cells import seen
-from suites.corruption.compare import compare
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.metrics import FIGURES, metrics
 from suites.corruption.natural import NATURAL
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
-from suites.corruption.score import score, settled
+from suites.corruption.score import compare, score, settled
 from suites.corruption.stylised import STYLISED
 from suites.corruption.suppression import SUPPRESSION
 

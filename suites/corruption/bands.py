@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, SuiteFigure, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.intervals import Floats, percentiles, t_quantile
+from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.roles import HELD_OUT, ROLE, natural_images
 from benchmark.transforms.listing import own_list, transform
@@ -103,7 +104,7 @@ def _right(trials: Trials) -> Array:
     sixteen = trials.columns.get("right16")
     if sixteen is not None and np.isin(sixteen, (0, 1)).any():
         return np.asarray(sixteen == 1)
-    return np.asarray(trials["response"] == trials["category"])
+    return correct(trials)
 
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
@@ -152,10 +153,6 @@ def _channel(trials: Trials, conditions: Collection[str]) -> Iterator[Score]:
         yield replace(blank, value=value, low=min(low, value), high=max(high, value), method=how, flags=flags)
 
 
-def _accuracy(trials: Trials) -> tuple[Array, Array]:
-    return _right(trials), np.ones(len(trials), dtype=bool)
-
-
 def _unmasked(trials: Trials) -> tuple[Array, Array]:
     plain = trials["condition"] == UNMASKED
     return _right(trials) & plain, plain
@@ -171,7 +168,7 @@ METRICS = (
     _plain(CHANNEL[2], "peak sensitivity", f"2 ** (height - 4) {_FIT}; 1: any noise halves it"),
     _share("unmasked_accuracy", "unmasked", "right answers without noise (grey, low contrast)", ratio=_unmasked),
     _plain("threshold", "threshold", "standard deviation of the noise that halves accuracy, by band", shown=False),
-    _share("masked_accuracy", "masked", "right answers in noise, by band and level", ratio=_accuracy, shown=False),
+    _share("masked_accuracy", "masked", "right answers in noise, by band and level", ratio=share(_right), shown=False),
 )
 
 BANDS_SUITE = Suite(

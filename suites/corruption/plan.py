@@ -6,7 +6,7 @@ from typing import Any
 from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
 from benchmark.errors import MissingStimuli, PluginError, unknown_name
 from benchmark.stimuli.datasets import restrict, shuffled, subset
-from benchmark.stimuli.roles import ROLE, natural_images
+from benchmark.stimuli.roles import ROLE, natural_images, sets_of
 from benchmark.transforms.listing import CorruptionEntry, Entries, own_list, plugins, transform
 from suites.corruption.cells import CLEAN, COMMON, EXTRA, world_list
 from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders
@@ -71,17 +71,14 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
         raise MissingStimuli(f"'{config.role}' has none of {', '.join(config.corruptions)}")
     if other := [block.role for block in blocks if block.presentation != "whole"]:
         missing[SIZE_224] = f"{len(other)} parts hold images of another size, first {other[0]}"
-    try:
-        clean = shelf.find(ROLE)
-    except MissingStimuli as error:
-        missing[ROLE] = str(error)
-    else:
+    natural, gone = sets_of(shelf, [ROLE])
+    for clean in natural.values():
         # Of the images that the parts are made of, if their names say so.
         shown = set(blocks[0].stimuli.ids)
         names = [name for name in clean.ids if name in shown]
         clean = restrict(clean, names) if names else clean
         blocks.insert(0, Block(clean, CLEAN, presentation=presentation(clean), role=ROLE))
-    return Plan(tuple(blocks), missing)
+    return Plan(tuple(blocks), missing | gone)
 
 
 def presentation(stimuli: Stimuli) -> Presentation:

@@ -1,13 +1,14 @@
 """Stylised images beside the photographs that they were made of: a row of the table of Geirhos et al. 2019."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials
-from benchmark.errors import MissingStimuli
 from benchmark.stats import ratio_score
-from benchmark.stimuli.roles import ROLE
+from benchmark.stats.ratios import correct, share
+from benchmark.stimuli.roles import ROLE, sets_of
 from suites.corruption.calibration import calibration_metrics, set_calibration
 from suites.corruption.cells import SEEN
 from suites.corruption.config import CorruptionConfig
@@ -19,11 +20,8 @@ STYLISED_ROLE = "stylized-imagenet"
 
 def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
     """The stylised set, which must be there, and the photographs, which may be missing with a reason."""
-    sets, missing = {STYLISED_ROLE: shelf.find(STYLISED_ROLE)}, {}
-    try:
-        sets[ROLE] = shelf.find(ROLE)
-    except MissingStimuli as error:
-        missing[ROLE] = str(error)
+    sets, missing = sets_of(shelf, [ROLE])
+    sets = {STYLISED_ROLE: shelf.find(STYLISED_ROLE), **sets}
     blocks = (Block(stimuli, presentation=presentation(stimuli), role=role) for role, stimuli in sets.items())
     return Plan(tuple(blocks), missing)
 
@@ -55,27 +53,14 @@ def seen(tags: Sequence[str], trials: Trials) -> Array:
     return np.asarray(trials["role"] == STYLISED_ROLE, dtype=bool)
 
 
-def _top1(trials: Trials) -> tuple[Array, Array]:
-    return trials["response"] == trials["category"], np.ones(len(trials), dtype=bool)
-
-
-def _top5(trials: Trials) -> tuple[Array, Array]:
-    return np.asarray(trials["top5"] == 1, dtype=bool), np.ones(len(trials), dtype=bool)
-
-
+_top1 = partial(Metric, ratio=share(correct))
+_top5 = partial(Metric, ratio=share(lambda trials: np.asarray(trials["top5"] == 1, dtype=bool)))
 _TOP1, _TOP5 = "right answers", "label among the five best"
 METRICS = (
-    Metric(
-        "stylised_accuracy",
-        "stylised top-1",
-        f"{_TOP1}, stylised images",
-        role=STYLISED_ROLE,
-        headline=True,
-        ratio=_top1,
-    ),
-    Metric("stylised_top5", "stylised top-5", f"{_TOP5}, stylised images", role=STYLISED_ROLE, ratio=_top5),
-    Metric("natural_accuracy", "natural top-1", f"{_TOP1}, photographs", role=ROLE, ratio=_top1),
-    Metric("natural_top5", "natural top-5", f"{_TOP5}, photographs", role=ROLE, ratio=_top5),
+    _top1("stylised_accuracy", "stylised top-1", f"{_TOP1}, stylised images", role=STYLISED_ROLE, headline=True),
+    _top5("stylised_top5", "stylised top-5", f"{_TOP5}, stylised images", role=STYLISED_ROLE),
+    _top1("natural_accuracy", "natural top-1", f"{_TOP1}, photographs", role=ROLE),
+    _top5("natural_top5", "natural top-5", f"{_TOP5}, photographs", role=ROLE),
     *calibration_metrics(STYLISED_ROLE, "stylised images"),
 )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Metric, Ratio, Score, Suite, SuiteFigure, Trials, View
 from benchmark.stats import paired_difference, ratio_score
+from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.roles import HELD_OUT, ROLE
 from benchmark.transforms.listing import own_list
 from suites.corruption.cells import CLEAN
@@ -70,7 +71,7 @@ def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float,
 def _right(trials: Trials, sixteen: bool) -> Array:
     if sixteen:
         return np.asarray(trials.columns.get("right16", np.full(len(trials), -1)) == 1)
-    return np.asarray(trials["response"] == trials["category"])
+    return correct(trials)
 
 
 def _change(gone: str, kept: str = CLEAN, *, sixteen: bool = False) -> Ratio:
@@ -104,13 +105,9 @@ def _kept(condition: str, sixteen: bool) -> Ratio:
     return ratio
 
 
-def _accuracy(trials: Trials) -> tuple[Array, Array]:
-    return _right(trials, False), np.ones(len(trials), dtype=bool)
-
-
 def _clean(trials: Trials) -> tuple[Array, Array]:
     clean = trials["condition"] == CLEAN
-    return _right(trials, False) & clean, clean
+    return correct(trials) & clean, clean
 
 
 def _metric(name: str, title: str, definition: str, ratio: Ratio | None, **more: Any) -> Metric:
@@ -174,7 +171,7 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     for cell in (name for name in order if name in shown):
         part = trials.where(np.isin(trials["condition"], [cell, CLEAN]))
         own = part.where(part["condition"] == cell)
-        by_cell = [("suppressed_accuracy", _accuracy, own), ("accuracy_kept", _kept(cell, False), part)]
+        by_cell = [("suppressed_accuracy", share(correct), own), ("accuracy_kept", _kept(cell, False), part)]
         by_cell += [("accuracy_kept16", _kept(cell, True), part)] if sixteen else []
         by_cell += [(name, _mean(name), own) for name in KEPT if _mean(name)(own)[1].any()]
         for name, ratio, of in by_cell:

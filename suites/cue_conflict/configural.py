@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Block, Metric, Plan, Ratio, Score, Shelf, Suite, Trials
 from benchmark.stats import ratio_score
+from benchmark.stats.ratios import correct, share
 from suites.cue_conflict.observe import observe
 
 ROLE = "silhouettes"
@@ -39,16 +40,12 @@ def _fall(name: str) -> Ratio:
     """Accuracy on whole silhouettes less that on others, object by object."""
 
     def ratio(trials: Trials) -> tuple[Array, Array]:
-        condition, right = trials["condition"], trials["response"] == trials["category"]
+        condition, right = trials["condition"], correct(trials)
         there = bool(np.isin([WHOLE, name], condition).all())
         whole = condition == WHOLE
         return (whole.astype(int) - (condition == name)) * right * there, whole & there
 
     return ratio
-
-
-def _accuracy(trials: Trials) -> tuple[Array, Array]:
-    return trials["response"] == trials["category"], np.ones(len(trials), dtype=bool)
 
 
 _metric = partial(Metric, role=ROLE)
@@ -67,7 +64,12 @@ METRICS = (
         for name, other in COSTS.items()
     ),
     _metric(
-        "silhouette_accuracy", "accuracy", "right answers, by arrangement", chance=1 / 16, ratio=_accuracy, shown=False
+        "silhouette_accuracy",
+        "accuracy",
+        "right answers, by arrangement",
+        chance=1 / 16,
+        ratio=share(correct),
+        shown=False,
     ),
 )
 

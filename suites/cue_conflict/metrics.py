@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
-from benchmark.stats.ratios import shape_or_texture
+from benchmark.stats.ratios import correct, shape_or_texture, share
 from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.stimuli.generated import exemplars
 
@@ -28,10 +28,6 @@ def follows_shape(trials: Trials) -> Array:
 def follows_texture(trials: Trials) -> Array:
     """[n] bool: conflict trials answered with the texture category."""
     return np.asarray(conflict(trials) & (trials["response"] == trials["texture"]), dtype=bool)
-
-
-def _correct(trials: Trials) -> Array:
-    return np.asarray(trials["response"] == trials["category"], dtype=bool)
 
 
 def _graded(trials: Trials) -> tuple[Array, Array]:
@@ -61,7 +57,7 @@ GRADED = "graded_shape_bias"
 BIAS = "S / (S + T) on {}: S answers with the shape category, T with the texture category"
 RIGHT = "answers with the image's category, on {}"
 BIASED: dict[str, Any] = {"ratio": shape_or_texture, "chance": 0.5}
-ACCURATE: dict[str, Any] = {"ratio": lambda trials: (_correct(trials), np.ones(len(trials), bool)), "chance": 1 / 16}
+ACCURATE: dict[str, Any] = {"ratio": share(correct), "chance": 1 / 16}
 HIDDEN: dict[str, Any] = {"direction": "none", "shown": False, "chance": 1 / 16}
 
 METRICS = (
@@ -94,7 +90,7 @@ METRICS = (
         "agree_accuracy",
         "cues agree",
         "answers with the category on which shape and texture agree",
-        ratio=lambda trials: (~conflict(trials) & _correct(trials), ~conflict(trials)),
+        ratio=lambda trials: (~conflict(trials) & correct(trials), ~conflict(trials)),
         chance=1 / 16,
     ),
     _metric(

@@ -1,7 +1,7 @@
 """Which stimuli are shown."""
 
 from benchmark.contracts import Block, Plan, Shelf
-from benchmark.errors import MissingStimuli
+from benchmark.stimuli.roles import sets_of
 
 #: Shown beside the conflict set wherever they are on disk.
 COMPANIONS = ("edges", "silhouettes")
@@ -11,11 +11,6 @@ WORLD_COMPANIONS = ("natural", "cue-conflict-alpha0", "cue-conflict-alpha1")
 
 def plan(_config: None, shelf: Shelf) -> Plan:
     """The conflict set, which must be there, and its companions, which may be missing with a reason."""
-    blocks = [Block(shelf.find("cue-conflict"), presentation="whole", role="cue-conflict")]
-    missing: dict[str, str] = {}
-    for role in (*COMPANIONS, *(WORLD_COMPANIONS if shelf.space == "world16" else ())):
-        try:
-            blocks.append(Block(shelf.find(role), presentation="whole", role=role))
-        except MissingStimuli as error:
-            missing[role] = str(error)
-    return Plan(tuple(blocks), missing)
+    companions, missing = sets_of(shelf, (*COMPANIONS, *(WORLD_COMPANIONS if shelf.space == "world16" else ())))
+    sets = {"cue-conflict": shelf.find("cue-conflict"), **companions}
+    return Plan(tuple(Block(stimuli, presentation="whole", role=role) for role, stimuli in sets.items()), missing)

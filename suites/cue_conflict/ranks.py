@@ -17,6 +17,7 @@ from benchmark.errors import MissingStimuli, StimuliError
 from benchmark.stats import ratio_score
 from benchmark.stimuli.generated import exemplars
 from benchmark.stimuli.image_files import set_digest
+from benchmark.stimuli.roles import sets_of
 
 CUES = ("shape", "texture")
 RANK = "{}_reciprocal_rank"  # columns of trials
@@ -36,14 +37,10 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     """The conflict images; of ImageNet's classes the two folders, of which one may be missing with a reason."""
     if shelf.space != "imagenet1k":
         return Plan((Block(shelf.find("cue-conflict"), presentation="whole", role="cue-conflict"),))
-    blocks, missing = [], {}
-    for role, cue in FOLDERS.items():
-        try:
-            blocks.append(Block(_in_imagenet(shelf.find(role), cue), presentation="crop224", role=role))
-        except MissingStimuli as error:
-            missing[role] = str(error)
-    if not blocks:
+    sets, missing = sets_of(shelf, FOLDERS)
+    if not sets:
         raise MissingStimuli(next(iter(missing.values())))
+    blocks = (Block(_in_imagenet(own, FOLDERS[role]), presentation="crop224", role=role) for role, own in sets.items())
     return Plan(tuple(blocks), missing)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, SuiteFigure, Trials
 from benchmark.stats.intervals import Floats
+from benchmark.stats.ratios import correct
 from benchmark.stimuli.generated import exemplars
 from suites.human_comparison.bootstrap import RESAMPLES, crossed_weights
 from suites.human_comparison.consistency import ExperimentAnswers
@@ -27,11 +28,6 @@ AGREEMENT = ("error_consistency", "observed_consistency", "accuracy_difference")
 BESIDE = ("unbiased_consistency", "lowest_consistency", "highest_consistency", "copy_probability")
 
 
-def correct(trials: Trials) -> Array:
-    """[n] bool: the answer is the image's category. "na" (no answer) is never right and stays in every count."""
-    return np.asarray(trials["response"] == trials["category"], dtype=bool)
-
-
 def kept(trials: Trials) -> Array:
     """[n] bool: trials of a condition that enters the averages; all of an experiment with one condition."""
     counts, roles, conditions = np.zeros(len(trials), dtype=bool), trials.coded("role"), trials.coded("condition")
@@ -44,11 +40,6 @@ def kept(trials: Trials) -> Array:
 def accuracy_name(role: str) -> str:
     """The accuracy metric of a role."""
     return f"{role.replace('-', '_')}_accuracy"
-
-
-def plain_accuracy(trials: Trials) -> tuple[Array, Array]:
-    """Right answers over all trials."""
-    return correct(trials), np.ones(len(trials), dtype=bool)
 
 
 _beside = partial(Metric, direction="none", shown=False)

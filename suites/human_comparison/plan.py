@@ -5,6 +5,7 @@ from dataclasses import replace
 from benchmark.contracts import Block, Plan, Shelf
 from benchmark.errors import MissingStimuli
 from benchmark.stimuli.datasets import restrict
+from benchmark.stimuli.roles import sets_of
 from benchmark.transforms.listing import own_list, transform
 from suites.human_comparison.experiments import EXPERIMENTS, WORLD_LEVELS, WORLD_ROLES
 
@@ -19,12 +20,8 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     Conditions are a label column of the published sets; in the built-in world they are made here. Raises MissingStimuli
     where no experiment is there."""
     roles = WORLD_ROLES if shelf.space == WORLD else tuple(e.role for e in EXPERIMENTS)
-    blocks, missing = [], {}
-    for role in roles:
-        try:
-            blocks.append(Block(shelf.find(role), presentation="whole", role=role))
-        except MissingStimuli as error:
-            missing[role] = str(error)
+    sets, missing = sets_of(shelf, roles)
+    blocks = [Block(stimuli, presentation="whole", role=role) for role, stimuli in sets.items()]
     if shelf.space == WORLD:
         # The world's natural images under the experiments' own degradations.
         natural = shelf.find("natural")

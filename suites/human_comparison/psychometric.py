@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmark.contracts import Trials
 from benchmark.stats.intervals import Floats
+from benchmark.stats.ratios import correct
 from suites.human_comparison.experiments import HumanExperiment
-from suites.human_comparison.metrics import correct
 
 GUESS = 1 / 16
 HALF = 0.5

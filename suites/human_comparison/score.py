@@ -8,12 +8,13 @@ import numpy as np
 
 from benchmark.contracts import Score, Trials
 from benchmark.stats import ratio_score
+from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.generated import shared_exemplars
 from benchmark.stimuli.regenerate import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, HumanExperiment
-from suites.human_comparison.metrics import METRICS, accuracy_name, correct, kept, plain_accuracy
+from suites.human_comparison.metrics import METRICS, accuracy_name, kept
 from suites.human_comparison.psychometric import fit_curve
 
 METHOD = "bootstrap: images"  # within conditions
@@ -91,7 +92,7 @@ def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:
         shown = trials.where((conditions.words == name)[conditions.codes])
         if name:
             outside = () if name in experiment.kept else ("not in the averages",)
-            plain = replace(metric, ratio=plain_accuracy)
+            plain = replace(metric, ratio=share(correct))
             yield ratio_score(plain, shown, condition=name, flags=(*flags, *outside))
         yield from _answers(experiment.role, name, shown)
     if experiment.scale:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmark.contracts import Block, Plan, Shelf, Transform
 from benchmark.errors import MissingStimuli
 from benchmark.stimuli.datasets import subset
+from benchmark.stimuli.roles import sets_of
 from suites.saliency.config import CLICKED, CLICKME_SIDE, MASKED, OWN, SHOWN, SaliencyConfig
 
 if TYPE_CHECKING:
@@ -24,13 +25,10 @@ def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     natural images, and conflict images with the texture on the object alone (alpha 0) or all over (alpha 1).
 
     Raises MissingStimuli where none of a space's sets is here."""
-    blocks, missing = [], {}
-    for role, count in SHOWN.get(shelf.space, OWN).items():
-        try:
-            stimuli = subset(shelf.find(role), count)
-        except MissingStimuli as error:
-            missing[role] = str(error)
-            continue
+    counts, blocks = SHOWN.get(shelf.space, OWN), []
+    sets, missing = sets_of(shelf, counts)
+    for role, whole_set in sets.items():
+        stimuli = subset(whole_set, counts[role])
         if role == CLICKED:
             whole = Transform("bilinear", {"side": CLICKME_SIDE}, _clickme_side)
             blocks.append(Block(stimuli, transform=whole, presentation="whole", role=role))

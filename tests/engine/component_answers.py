@@ -18,12 +18,12 @@ from PIL import Image
 
 from benchmark import stats
 from benchmark.contracts import Block, Trials
+from benchmark.contracts.trials import stacked
 from benchmark.engine.devices import TunedModel, Tuning, feed
 from benchmark.engine.model_view import NetworkView
 from benchmark.engine.scoring import pooled_score
 from benchmark.identity import VERSIONS
 from benchmark.plugins import find_suites
-from benchmark.stack_columns import stacked
 from benchmark.stimuli.datasets import seeds_of, subset
 from benchmark.stimuli.generated import generated_set
 from benchmark.stimuli.image_files import FileImages

@@ -3,8 +3,7 @@
 import numpy as np
 
 from benchmark.contracts import Trials
-from benchmark.contracts.trials import Columns, coded
-from benchmark.stack_columns import stacked
+from benchmark.contracts.trials import Columns, coded, stacked
 
 
 def test_columns_of_vectors_and_of_nobody():

@@ -13,8 +13,8 @@ from benchmark.contracts.trials import Columns
 from benchmark.stats import wilson
 from suites.corruption import SUITE
 from suites.corruption.cells import cells_of
-from suites.corruption.compare import compare
 from suites.corruption.definitions import alexnet, mean_ce
+from suites.corruption.score import compare
 
 
 def scored(cells, **more):

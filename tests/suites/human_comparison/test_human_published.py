@@ -9,10 +9,11 @@ import pytest
 from straight import kappa
 
 from benchmark.stats import compare_ratio
+from benchmark.stats.ratios import correct, share
 from suites.human_comparison import SUITE
 from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE
-from suites.human_comparison.metrics import accuracy_name, plain_accuracy
+from suites.human_comparison.metrics import accuracy_name
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +120,7 @@ def distorted(trials):
 
 @pytest.mark.parametrize(("role", "claim"), CLAIM.items())
 def test_stylised_training_helps_where_published(published, role, claim):
-    metric = replace(SUITE.metric(accuracy_name(role)), ratio=plain_accuracy)
+    metric = replace(SUITE.metric(accuracy_name(role)), ratio=share(correct))
     parts = [trials.where(distorted(trials)).of(role) for trials in (published[SIN], published[IN])]
     found = compare_ratio(metric, *parts)
     assert (found.b, found.a) == pytest.approx(claim[:2], abs=6e-4)
