@@ -20,9 +20,9 @@ from benchmark.engine.scoring import pooled_score
 from benchmark.leaderboard.comparison import Margin
 from benchmark.stats import Comparison, compare_ratio, mean_interval, rank_intervals, wilson
 from benchmark.stats.agreement import agreement, contingency
-from benchmark.stats.correlations import correlation
 from benchmark.stats.intervals import bootstrap_ratio, percentiles
 from benchmark.stats.paired import compare_people
+from benchmark.stats.ranks import correlation
 from benchmark.stats.ratios import ratio_score
 from suites.human_comparison.comparing import compare
 from suites.human_comparison.pairing import compare_pair

@@ -14,10 +14,10 @@ import numpy as np
 from benchmark.api.leaderboards import suites_with_scores
 from benchmark.api.options import Arch, CheckpointOptions, Names, Option, joined, stated
 from benchmark.contracts import Observer, Stimuli
-from benchmark.engine.environment import environment
 from benchmark.engine.plan import plan_tasks
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import CardError, StimuliError, unknown_name
+from benchmark.identity import environment
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
 from benchmark.stats import wilson

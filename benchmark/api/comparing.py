@@ -33,8 +33,8 @@ from benchmark.stats.comparisons import (
     SuiteComparison,
     compared_to_each,
 )
+from benchmark.stats.differences import assumed
 from benchmark.stats.intervals import Floats
-from benchmark.stats.power import assumed
 from benchmark.stats.ratios import ratio_arrays
 from benchmark.stats.sequences import difference_sequence
 from benchmark.stimuli.datasets import shuffled

@@ -13,13 +13,12 @@ from benchmark import plugins
 from benchmark.api.leaderboards import chosen_suites, suites_with_scores
 from benchmark.api.options import Db, Option, SuiteName, command_line
 from benchmark.api.running import Silent
-from benchmark.engine.environment import environment
 from benchmark.engine.importing import ImportReport
 from benchmark.engine.importing import import_trials as read_in
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import BenchError, PluginError
-from benchmark.identity import Codes
+from benchmark.identity import Codes, environment
 from benchmark.plugins import scored_suites
 from benchmark.stimuli.catalogue import check_source, find_entry, locate, members
 from benchmark.stimuli.fetch import fetch

@@ -23,15 +23,21 @@ from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measured
-from benchmark.leaderboard.held_out import unseen_boards
 from benchmark.leaderboard.links import Contrasts, Link, contrasts, links, parts_of
 from benchmark.leaderboard.model import REPORTED
-from benchmark.leaderboard.reported import reported_boards, reported_summaries
-from benchmark.leaderboard.summary import BETTER, INCONCLUSIVE, WORSE, Summary, summaries
+from benchmark.leaderboard.summary import (
+    BETTER,
+    INCONCLUSIVE,
+    WORSE,
+    Summary,
+    reported_boards,
+    reported_summaries,
+    summaries,
+)
 from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
 from benchmark.leaderboard.training_curves import training_curves as curves_of
 from benchmark.leaderboard.transfer import Claim, TransferMatrix, judged, matrix
-from benchmark.leaderboard.trial_pools import degrades, pools
+from benchmark.leaderboard.trial_pools import degrades, pools, unseen_boards
 from benchmark.stimuli.catalogue import check_source
 from benchmark.stimuli.score_tables import check_names, read_scores
 from benchmark.store import ScoreRow, Store, open_store

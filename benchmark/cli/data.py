@@ -10,8 +10,8 @@ import click
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import print_rows, safe_console, say
-from benchmark.engine.environment import environment
 from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
+from benchmark.identity import environment
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import Entry, locate, members, read_catalogue, remedy
 from benchmark.stimuli.fetch import add as note

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmark.contracts import Suite
-from benchmark.engine.environment import environment
 from benchmark.engine.plan import Task, suites_of
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import FAILURES, StoreError, failure_line
-from benchmark.identity import Codes
+from benchmark.identity import Codes, environment
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE
 from benchmark.store import Observation, Outcome, Store
 from benchmark.store.rows import Work

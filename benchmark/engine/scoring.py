@@ -3,10 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from benchmark.contracts import DISTRUST, Metric, Observer, Score, Suite, Trials
 from benchmark.contracts.trials import Coded, coded, held
@@ -17,7 +20,6 @@ from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Compared, Comparison, DiscordantTrial, SuiteComparison, adjust, compared
 from benchmark.stats.paired import compare_people, differing
 from benchmark.stats.ratios import indicators, ratio_arrays
-from benchmark.stats.threads import one_blas_thread
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, any_answer, known_source
 from benchmark.store import Observation, ScoreSet, Store
 from registry.files import digest_data
@@ -407,3 +409,20 @@ def discordant_of(both: Both) -> list[DiscordantTrial]:
                 row = DiscordantTrial(both.suite.name, metric.name, condition, stimulus, category, winner, *answers)
                 rows.append(row)
     return rows
+
+
+# One thread for numpy's and scipy's matrix products: here they are small, and on a busy machine threads that wait for
+# one another cost thirty to a hundred times the product. torch keeps the threads that it was given.
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Within it, BLAS uses the calling thread alone: numpy's and scipy's."""
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited
+
+
+@lru_cache  # to look for them takes longer than most scoring
+def _libraries() -> ThreadpoolController:
+    import scipy.linalg  # noqa: F401  # its BLAS is seen only once it is loaded
+
+    return ThreadpoolController()

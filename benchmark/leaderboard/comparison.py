@@ -20,7 +20,7 @@ from benchmark.leaderboard.forms import markdown, markdown_code, markdown_text
 from benchmark.leaderboard.model import Cell
 from benchmark.leaderboard.table import Field, Table, Value, counts, number, p_value
 from benchmark.stats.comparisons import Compared, ComparedToEach, Comparison, DiscordantTrial, SuiteComparison, adjusted
-from benchmark.stats.power import detectable, needed, power_of
+from benchmark.stats.differences import detectable, needed, power_of
 
 MANY = 200  # images that are listed of one metric
 DIFFERING = ("condition", "stimulus", "category", "answer_a", "answer_b")

@@ -1,7 +1,7 @@
 """How the suites' headlines hang together over observers: correlations, and contrasts of recipes; as values, tables,
 sentences and records.
 
-Observers are no random sample of anything, and those of one family are nearly one: see `benchmark.stats.correlations`.
+Observers are no random sample of anything, and those of one family are nearly one: see `benchmark.stats.ranks`.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +20,7 @@ from benchmark.leaderboard.model import CLEAN, Cell, Column
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, estimate, number
 from benchmark.stats import mean_interval
-from benchmark.stats.correlations import FEW, Correlation, Method, correlation
+from benchmark.stats.ranks import FEW, Correlation, Method, correlation
 from benchmark.store.rows import ScoreRow
 
 CAUTION = (

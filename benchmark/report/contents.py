@@ -25,8 +25,7 @@ from benchmark.leaderboard.lineage import NETWORKS as KINDS
 from benchmark.leaderboard.lineage import architecture_line
 from benchmark.leaderboard.links import Link, links, parts_of
 from benchmark.leaderboard.model import CLEAN, Cell
-from benchmark.leaderboard.reported import reported_boards, reported_summaries
-from benchmark.leaderboard.summary import Summary, summaries
+from benchmark.leaderboard.summary import Summary, reported_boards, reported_summaries, summaries
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
 from benchmark.settings import Settings
 from benchmark.stats import mean_interval

@@ -22,7 +22,7 @@ from benchmark.report.drawing import NAMED, Figure, Records, Spec
 from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
 from benchmark.report.writing import Site, estimate, short, slug
 from benchmark.stats.comparisons import Compared
-from benchmark.stats.correlations import Correlation
+from benchmark.stats.ranks import Correlation
 from benchmark.variables import read_settings
 
 #: What stands for a suite where a figure is about two, or about training runs.

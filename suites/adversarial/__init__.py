@@ -2,15 +2,51 @@
 
 Definitions, attacks, trust report and deviations: docs/suites/adversarial.md."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from benchmark.contracts import EarlyStop, Suite, SuiteFigure
-from suites.adversarial.config import QUICK
+from benchmark.identity import code_digest
+from suites.adversarial.added import ATTACKS, BROKEN
+from suites.adversarial.config import LINF, PROTOCOLS, QUICK, AdversarialConfig, PluggedIn, Threat
 from suites.adversarial.metrics import metrics_of
 from suites.adversarial.observe import observe
 from suites.adversarial.plan import plan
 from suites.adversarial.score import score
-from suites.adversarial.variants import variants_of
+
+#: Protocol -> its summary, and the forward passes that an image may cost (None: the suite's own number).
+SUMMARIES: Mapping[str, tuple[str, float | None]] = {
+    "standard": ("PGD-40 anew at every epsilon, restarted, then margins", 2000.0),
+    "strong": ("APGD, untargeted and targeted, and Square", 15000.0),
+    "robustbench": ("Linf 4/255 and 8/255 on RobustBench's images", 6000.0),
+    "bisect": ("The smallest perturbation by bisection", 400.0),
+    "l1": ("L1 budgets, by sparse steps and APGD", 500.0),
+    "transfer": ("With perturbations made on other networks", 300.0),
+    "autoattack": ("AutoAttack standard, as its authors' package runs it", None),
+}
+
+
+def variants_of(plain: Suite) -> dict[str, Suite]:
+    """Every variant of the suite, by its name without the suite's."""
+    variants = {}
+
+    def add(name: str, config: AdversarialConfig, summary: str, passes: float | None = None) -> None:
+        suite = replace(plain, name=f"{plain.name}:{name}", config=config, metrics=metrics_of(config), summary=summary)
+        variants[name] = replace(suite, passes=passes or plain.passes)
+
+    for name, (summary, passes) in SUMMARIES.items():
+        refused = f" (an attack of that name is BROKEN: {BROKEN[name]})" if name in BROKEN else ""
+        add(name, PROTOCOLS[name], summary + refused, passes)
+    for name, attack in ATTACKS.items():
+        recipe = PluggedIn(name, code_digest(attack.points))
+        config = AdversarialConfig((Threat(attack.norm, attack.budgets),), (), (recipe,))
+        add(name, config, f"{attack.title}, of another package, alone")
+    for name, reason in BROKEN.items():
+        if name not in PROTOCOLS:
+            config = AdversarialConfig((Threat("linf", LINF.epsilons),), (), (PluggedIn(name, ""),))
+            add(name, config, f"BROKEN: {reason}")
+    return variants
+
 
 PLAIN = Suite(
     name="adversarial",

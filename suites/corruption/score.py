@@ -15,7 +15,8 @@ from benchmark.stimuli.roles import ROLE
 from suites.corruption.calibration import calibration
 from suites.corruption.cells import FAMILIES, RESAMPLES, SEEN, CellTable, Flags, Shares, SweepCell, What
 from suites.corruption.config import CorruptionConfig, Folders
-from suites.corruption.definitions import (
+from suites.corruption.metrics import (
+    ALL,
     CLEAN16,
     ERROR,
     MCE,
@@ -31,7 +32,6 @@ from suites.corruption.definitions import (
     normalised,
     over_alexnet,
 )
-from suites.corruption.metrics import ALL
 
 METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 

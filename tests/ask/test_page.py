@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmark.ask.page import LANGUAGES, markdown, page, read_language
+from benchmark.ask.serving import LANGUAGES, markdown, page, read_language
 from benchmark.ask.session import Procedure, open_session
 from benchmark.errors import BenchError
 from benchmark.stimuli.datasets import sample

@@ -4,7 +4,7 @@ import engine_nets
 import pytest
 from engine_toys import Bench
 
-from benchmark.engine import canary, model_view, run
+from benchmark.engine import model_view, run
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def forwarded(monkeypatch):
         return call
 
     monkeypatch.setattr(run, "require_sound", uncounted(run.require_sound))
-    monkeypatch.setattr(canary.Canary, "_output", uncounted(canary.Canary._output))
+    monkeypatch.setattr(run.Canary, "_output", uncounted(run.Canary._output))
     monkeypatch.setattr(model_view, "require_replay", lambda *_: None)
 
     def total():

@@ -6,8 +6,7 @@ from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import compare_ratio
-from benchmark.stats.differences import Discordant, Studentised
-from benchmark.stats.power import assumed, detectable, needed, power_of
+from benchmark.stats.differences import Discordant, Studentised, assumed, detectable, needed, power_of
 
 Z = 1.959964
 

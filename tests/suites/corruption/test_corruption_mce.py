@@ -6,7 +6,7 @@ from corruption_tables import CELLS, COMMON, by_name, hits, published, table
 
 from suites.corruption import SUITE
 from suites.corruption.cells import CellTable, cells_of
-from suites.corruption.definitions import alexnet, lacking, mean_ce
+from suites.corruption.metrics import alexnet, lacking, mean_ce
 
 #: Means over severities as another project keeps them (ALEXNET_ERR of google-research/augmix, imagenet.py).
 AUGMIX = {

@@ -13,7 +13,7 @@ from benchmark.contracts.trials import Columns
 from benchmark.stats import wilson
 from suites.corruption import SUITE
 from suites.corruption.cells import cells_of
-from suites.corruption.definitions import alexnet, mean_ce
+from suites.corruption.metrics import alexnet, mean_ce
 from suites.corruption.score import compare
 
 

@@ -10,7 +10,7 @@ from straight import MEASURES, kappa
 
 from benchmark.leaderboard.consistency import difference_table
 from benchmark.stats.comparisons import Comparison
-from benchmark.stats.power import power_of
+from benchmark.stats.differences import power_of
 from suites.human_comparison.pairing import METHOD, compare_all, compare_pair, with_each
 
 METRICS = list(MEASURES)
