@@ -40,12 +40,8 @@ def read_settings(db: str | None = None) -> Settings:
             _cache("TORCH_HOME", "torch") / "hub" / "checkpoints",
             expanded(hub) if hub else _cache("HF_HOME", "huggingface") / "hub",
         ),
-        secret=_secret,
+        secret=os.getenv,
     )
-
-
-def _secret(name: str) -> str | None:
-    return os.environ.get(name)
 
 
 def keep_ray_silent() -> None:

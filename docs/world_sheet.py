@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.stimuli.world.sets import WORLD_SETS, render
-from benchmark.stimuli.world.shapes import SIZE
+from benchmark.stimuli.world.sets import SIZE, WORLD_SETS, render
 
 ONCE = ("stylised", "cue-conflict-alpha0", "cue-conflict-alpha1", "silhouettes", "edges", "textures")  # fmt: skip
 ROWS = {"world-natural": 2, **{f"world-{name}": 1 for name in ONCE}}

@@ -17,15 +17,11 @@ def claim(home: Path = HOME) -> None:
     sys.path.insert(0, str(home))
     try:
         for room in ROOMS:
-            _check(room, home)
+            file = getattr(import_module(room), "__file__", None) or "(no file)"
+            if not Path(file).resolve().is_relative_to(home):
+                raise ImportError(
+                    f"gestaltbench needs its own package '{room}', but another one is imported already: {file}. "
+                    "Import gestaltbench before it, or rename it."
+                )
     finally:
         sys.path.remove(str(home))
-
-
-def _check(room: str, home: Path) -> None:
-    file = getattr(import_module(room), "__file__", None) or "(no file)"
-    if not Path(file).resolve().is_relative_to(home):
-        raise ImportError(
-            f"gestaltbench needs its own package '{room}', but another one is imported already: {file}. "
-            "Import gestaltbench before it, or rename it."
-        )

@@ -83,10 +83,6 @@ def _certain(result: R | None) -> R:
     return result
 
 
-def _registered(registered: tuple[ModelCard, Any]) -> ModelCard:
-    return registered[0]
-
-
 def _run(report: RunReport) -> Results[Record]:
     """The counts of a run, then one row per model and suite that failed or does not apply."""
     rows: list[Record] = [{"what": str(s), "count": n, "reason": ""} for s, n in sorted(report.counts.items())]
@@ -180,7 +176,7 @@ def _plot(drawn: Sequence[Figure]) -> Figure | Results[Figure]:
 
 run = _face(api.run, _run)
 sweep = _face(api.sweep, _certain)
-register = _face(api.register, _registered)
+register = _face(api.register, lambda registered: registered[0])
 reproduce = _face(api.reproduce, _certain)
 rank = _face(api.rank, partial(_boards, "ranked board"))
 reported = _face(api.reported, partial(_boards, "reported table"))

@@ -9,7 +9,7 @@ import click
 
 from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
-from benchmark.cli.printing import print_rows, safe_console, say
+from benchmark.cli.printing import print_rows, safe_console, say, say_each
 from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
 from benchmark.identity import environment
 from benchmark.plugins import find_suites
@@ -137,8 +137,7 @@ def verify(
         result = check(name, read_settings(), Depth(sample, full, expect))
     finally:
         bars.progress.stop()
-    for line in result.lines:
-        say(line)
+    say_each(result.lines)
     say("usable" if result.ok else "BROKEN: see above")
     return 0 if result.ok else 1
 

@@ -9,7 +9,7 @@ from rich.filesize import decimal
 from benchmark import api
 from benchmark.api.options import Db
 from benchmark.cli.derive import command
-from benchmark.cli.printing import put_out, say
+from benchmark.cli.printing import put_out, say, say_each
 from benchmark.display import counted
 from benchmark.store import open_store
 from benchmark.variables import read_settings
@@ -29,19 +29,16 @@ def import_trials(**asked: Any) -> int:
     say(f"from {', '.join(report.sources)} (another name: --source NAME)")
     for experiment, observers in report.observers.items():
         say(f"{experiment}: {counted(len(observers), 'observer')}")
-    for line in report.notes:
-        say(line)
+    say_each(report.notes)
     say(f"{counted(report.trials, 'trial')} imported, {counted(report.known, 'observation')} were already there")
-    for line in report.unfit:
-        say(f"left out: {line}", err=True)
+    say_each(report.unfit, "left out: ", err=True)
     return 3 if report.unfit else 0
 
 
 @command(api.import_scores, name="scores")
 def import_scores(**asked: Any) -> int:
     report = api.import_scores(**asked)
-    for line in report.notes:
-        say(line)
+    say_each(report.notes)
     changed = f", {report.changed} have another value now" if report.changed else ""
     say(
         f"{counted(report.scores, 'score')} of {counted(len(report.observers), 'observer')} imported "
@@ -53,12 +50,9 @@ def import_scores(**asked: Any) -> int:
 @command(api.import_leaderboard, name="leaderboard")
 def import_leaderboard(**asked: Any) -> int:
     report = api.import_leaderboard(**asked)
-    for line in report.notes:
-        say(line)
-    for line in report.left_out:
-        say(f"left out: {line}", err=True)
-    for line in report.conflicts:
-        say(f"conflict: {line}", err=True)
+    say_each(report.notes)
+    say_each(report.left_out, "left out: ", err=True)
+    say_each(report.conflicts, "conflict: ", err=True)
     if report.conflicts:
         say("nothing was imported: ask which number is right, or keep both with another --source NAME", err=True)
         return 3
@@ -82,8 +76,7 @@ def merge(**asked: Any) -> int:
             f"{merged.place}: {merged.observations} new observations with {merged.trials} new trials, "
             f"{merged.known} trials were here"
         )
-    for line in report.conflicts:
-        say(f"conflict: {line}", err=True)
+    say_each(report.conflicts, "conflict: ", err=True)
     for name, why in report.waiting.items():
         say(f"not scored: {name}: {why}", err=True)
     for part in report.lacking:
@@ -123,8 +116,7 @@ def upgrade(*, db: Db = None) -> int:
 @command(api.check_db)
 def check(**asked: Any) -> int:
     problems = api.check_db(**asked)
-    for line in problems:
-        say(line, err=True)
+    say_each(problems, err=True)
     say(f"{len(problems)} problems" if problems else "sound: every row was read")
     return 1 if problems else 0
 
@@ -150,8 +142,7 @@ def reference(**asked: Any) -> int:
 
     with reporting() as reporter:
         report = api.reference(**asked, reporter=reporter)
-    for line in (*report.notes, *report.failed):
-        say(line, err=True)
+    say_each((*report.notes, *report.failed), err=True)
     alone = f", scores alone of {report.reported} more" if report.reported else ""
     say(
         f"{counted(report.observers, 'network')} and {report.people} people in {report.db}{alone}: "

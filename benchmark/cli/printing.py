@@ -21,6 +21,12 @@ def say(text: object, *, err: bool = False) -> None:
     click.echo(printable_lines(masked(str(text))), err=err)
 
 
+def say_each(lines: Iterable[object], before: str = "", *, err: bool = False) -> None:
+    """A message for each, all behind the same words."""
+    for line in lines:
+        say(f"{before}{line}", err=err)
+
+
 def put_out(text: str) -> None:
     """A command's data (CSV, YAML, LaTeX, ...) on standard output; in a file they are exact."""
     click.echo(printable_lines(text), nl=not text.endswith("\n"))

@@ -11,7 +11,7 @@ from benchmark import api
 from benchmark.api.options import Option
 from benchmark.api.training import run_name
 from benchmark.cli.derive import command
-from benchmark.cli.printing import as_typed, put_out, say, table_console
+from benchmark.cli.printing import as_typed, put_out, say, say_each, table_console
 from benchmark.cli.progress import agreed, estimate_table, reporting
 from benchmark.cli.tables import print_boards, print_curves, print_summary
 from benchmark.display import counted, printable
@@ -124,8 +124,7 @@ def _show_standing(prepared: api.Prepared, near: Collection[str] | None) -> None
         print_boards(suites[0], near=near, db=db)
     else:
         print_summary(near=near, ran={card.name for card in prepared.cards}, db=db)
-    for line in NEXT if near is None else ():
-        say(line, err=True)
+    say_each(NEXT if near is None else (), err=True)
 
 
 #: What to do after a run.

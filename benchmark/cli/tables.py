@@ -11,7 +11,7 @@ import click
 from benchmark import api
 from benchmark.api.options import Filters, Option, SuiteName
 from benchmark.cli.derive import command
-from benchmark.cli.printing import print_tables, put_in, put_out, say
+from benchmark.cli.printing import print_tables, put_in, put_out, say, say_each
 from benchmark.errors import BenchError
 from benchmark.leaderboard.board_tables import (
     board_table,
@@ -103,8 +103,7 @@ def print_summary(
         print_tables([table], limit, apart=at > 0)
         if explain:
             say("\n".join(table.explained()))
-    for sentence in filter(None, sentences):
-        say(f"seen: {sentence}", err=True)
+    say_each(filter(None, sentences), "seen: ", err=True)
     return len(summaries)
 
 
@@ -137,8 +136,7 @@ def print_boards(
     if tables:
         print_tables(tables, limit)
     if explain:
-        for line in dict.fromkeys(line for table in tables for line in table.explained()):
-            say(line)
+        say_each(dict.fromkeys(line for table in tables for line in table.explained()))
     return len(tables)
 
 
@@ -180,14 +178,12 @@ def _show(observer: str, db: str | None) -> int:
         print_curves(observer, db)
         return 0
     rows = api.show(observer, db=db)
-    for line in (card_line(rows.observer), *reported_lines(rows.observer)):
-        say(line)
+    say_each((card_line(rows.observer), *reported_lines(rows.observer)))
     if (heads := headline_table(rows, rows.suites)).rows:
         print_tables([heads], apart=True)
         say("")
     print_tables(observer_tables(rows, rows.stimuli, rows.suites))
-    for line in rows.origins:
-        say(line)
+    say_each(rows.origins)
     return 0
 
 

@@ -6,6 +6,7 @@ together, such as the sessions of a person."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -229,7 +230,8 @@ def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> Score
         merged = [score for _, score in sorted({**held, **new}.items())]
         card, identity = _described(observer), digest_data([REPORTED, *observer])
         row = store.put_observer(Observer(name, REPORTED, identity, card))
-        code = digest_data([[repr(part) for part in _parts(score)] for score in merged])
+        parts = attrgetter("role", "metric", "condition", "value", "low", "high", "level", "n", "method")
+        code = digest_data([[repr(part) for part in (*parts(score), *score.flags)] for score in merged])
         target = ScoreSet(row, REPORTED, 1, SPACE, code, {}, ())
         if not store.has_scores(target):
             store.put_scores(run, target, merged)
@@ -239,8 +241,3 @@ def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> Score
 def _score(given: ScoreRow | ReportedScore, **own: Any) -> Score:
     alike = {column.name: getattr(given, column.name) for column in fields(Score) if hasattr(given, column.name)}
     return Score(**{**alike, **own})
-
-
-def _parts(score: Score) -> tuple[object, ...]:
-    numbers = (score.value, score.low, score.high, score.level, score.n)
-    return (score.role, score.metric, score.condition, *numbers, score.method, *score.flags)

@@ -170,13 +170,6 @@ def _number(field: str, look: Spec, **scale: Any) -> Spec:
     return {"field": field, "type": "quantitative", "axis": look, **({"scale": scale} if scale else {})}
 
 
-def _legend(width: int, values: Sequence[str]) -> Spec:
-    """Above a drawing, in as many columns as fit: in sight where a phone shows the left part alone."""
-    longest = min(34, max(map(len, values), default=1))
-    columns = max(1, int((width - 20) // (30 + 6 * longest)))
-    return {"orient": "top", "columns": min(columns, len(values)), "labelLimit": 6 * longest + 10, "columnPadding": 12}
-
-
 def _look(
     field: str, values: Sequence[str], width: int = 0, places: Mapping[str, int] | None = None
 ) -> tuple[Spec, Spec]:
@@ -187,7 +180,11 @@ def _look(
         if special in values and (special == REPORTED or field == "observer"):
             at = list(values).index(special)
             colour["range"][at], shape["range"][at] = look
-    legend = {"title": None, **_legend(width, values)} if width else None
+    # The legend is above the drawing, in as many columns as fit: in sight where a phone shows the left part alone.
+    longest = min(34, max(map(len, values), default=1))
+    columns = min(max(1, int((width - 20) // (30 + 6 * longest))), len(values))
+    above = {"title": None, "orient": "top", "columns": columns, "labelLimit": 6 * longest + 10, "columnPadding": 12}
+    legend = above if width else None
     known = {"field": field, "type": "nominal", "legend": legend}
     return {**known, "scale": colour}, {**known, "scale": shape}
 

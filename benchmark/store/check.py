@@ -15,10 +15,9 @@ from benchmark.store.codec import decode
 from benchmark.store.connection import Database, connect
 from benchmark.store.db_errors import as_store_errors, no_leaderboard
 from benchmark.store.place import locate
-from benchmark.store.queries import incomplete, scores_digest, trials_digest
+from benchmark.store.queries import chunk_columns, incomplete, scores_digest, trials_digest
 from benchmark.store.rows import fault
 from benchmark.store.sql import fetched, parsed, row_digest, seal_column, texts
-from benchmark.store.trials import chunk_columns
 from benchmark.store.versions import revision
 
 _PAGE = 200  # rows that are in memory at once: chunks are large

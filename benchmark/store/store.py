@@ -9,11 +9,11 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import sqlalchemy as sa
 
 from benchmark.contracts import Score, Stimuli, Trials
-from benchmark.store import check, merge, queries, schema, trials, write
+from benchmark.store import check, merge, queries, schema, write
 from benchmark.store.connection import Database
+from benchmark.store.queries import Sets
 from benchmark.store.rows import Chunk, Ending, Observation, ObserverRow, Outcome, ScoreSet, Work
 from benchmark.store.sql import insert_new, now
-from benchmark.store.trials import Sets
 from benchmark.store.versions import prepared
 
 P = ParamSpec("P")
@@ -158,4 +158,4 @@ class Store:
         """The stored trials of the observations as one table, in the order of the keys. missing: role -> why there are
         no trials of it; passed on. Raises StoreError on an unknown key, a damaged chunk (which), and a column that is
         text in one block and numbers in another."""
-        return self._database.read(trials.trials, keys, missing or {}, self._known_sets)
+        return self._database.read(queries.trials, keys, missing or {}, self._known_sets)

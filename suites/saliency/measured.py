@@ -19,8 +19,15 @@ from suites.saliency.added import ADDED
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
 from suites.saliency.maps import gradients
 from suites.saliency.maps.exchange import evidence_columns
-from suites.saliency.maps.localisation import Floats, area_share, mass_ratio, rank_accuracy, skill
-from suites.saliency.maps.mask_context import MaskContext, context_of
+from suites.saliency.maps.localisation import (
+    Floats,
+    MaskContext,
+    area_share,
+    context_of,
+    mass_ratio,
+    rank_accuracy,
+    skill,
+)
 from suites.saliency.maps.references import alignment, human_map, logit, reference_columns, strongest
 
 

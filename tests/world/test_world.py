@@ -15,8 +15,16 @@ from safetensors.torch import load_file
 
 import registry
 from benchmark.stimuli.world.polygons import Drawing, box, rasterise
-from benchmark.stimuli.world.sets import CATEGORIES, CONDITIONS, WORLD_SETS, render, training_set
-from benchmark.stimuli.world.shapes import SIZE, coverage, silhouette
+from benchmark.stimuli.world.sets import (
+    CATEGORIES,
+    CONDITIONS,
+    SIZE,
+    WORLD_SETS,
+    coverage,
+    render,
+    silhouette,
+    training_set,
+)
 from benchmark.stimuli.world.streams import Stream
 from registry.world_networks import tiny_detector, tiny_resnet
 

@@ -22,8 +22,7 @@ from torch import Tensor
 from benchmark.contracts import CHUNK, Array, View
 from suites.saliency.config import EVIDENCE, LARGEST, PARTNER, SMALLEST
 from suites.saliency.maps.gradients import membership, part_size, target_rows
-from suites.saliency.maps.localisation import Flags, Floats
-from suites.saliency.maps.mask_context import MaskContext, objects
+from suites.saliency.maps.localisation import Flags, Floats, MaskContext, objects
 
 #: Evidence of at most this share of the spread of the logits is rounding: none.
 ROUNDING = 1e-4

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.contracts import Array
-from suites.saliency.maps.localisation import Floats, average_ranks
-from suites.saliency.maps.mask_context import MaskContext
+from suites.saliency.maps.localisation import Floats, MaskContext, average_ranks
 
 _AT_ONCE = 16
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601

@@ -14,7 +14,7 @@ import torch
 
 from benchmark.errors import PluginError
 from benchmark.testing import ToyShelf, check_suite
-from suites.adversarial import PLAIN, SUITE, variants
+from suites.adversarial import PLAIN, SUITE, variants_of
 from suites.adversarial.added import Attack, read_added
 from suites.adversarial.attacks.foreign import AttackedNetwork, foreign
 from suites.adversarial.attacks.problem import Problem
@@ -271,10 +271,10 @@ def suites(monkeypatch):
     """call(attacks, broken): the suite's variants where some packages are installed."""
 
     def installed(attacks, broken):
-        for module in ("variants", "plan", "attacks.foreign"):
+        for module in ("", ".plan", ".attacks.foreign"):
             for name, value in (("ATTACKS", attacks), ("BROKEN", broken)):
-                monkeypatch.setattr(import_module(f"suites.adversarial.{module}"), name, value, raising=False)
-        return variants.variants_of(PLAIN)
+                monkeypatch.setattr(import_module(f"suites.adversarial{module}"), name, value, raising=False)
+        return variants_of(PLAIN)
 
     return installed
 

@@ -13,7 +13,7 @@ from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
 from suites.saliency.maps.exchange import evidence_columns, grounds, moved, partners
-from suites.saliency.maps.mask_context import context_of
+from suites.saliency.maps.localisation import context_of
 from suites.saliency.metrics import reliance, split
 
 SIDE = 32

@@ -22,8 +22,7 @@ from registry.cards import read_cards
 from registry.loading import load_model
 from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
-from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc
-from suites.saliency.maps.mask_context import objects
+from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc, objects
 from suites.saliency.maps.references import centre
 from suites.saliency.measured import untrained
 from suites.saliency.plan import plan

@@ -12,7 +12,7 @@ from benchmark.testing import ToyShelf, ToyView, toy_stimuli
 from suites.saliency import SUITE
 from suites.saliency.config import REFERENCES, SaliencyConfig
 from suites.saliency.maps.gradients import centred_cosine, frequencies, gini, input_gradients, total_variation
-from suites.saliency.maps.mask_context import context_of
+from suites.saliency.maps.localisation import context_of
 from suites.saliency.maps.references import (
     alignment,
     blur_kernel,

@@ -13,8 +13,7 @@ from registry.labels import decide, label_space
 from suites.saliency import SUITE
 from suites.saliency.config import REFERENCES, SaliencyConfig
 from suites.saliency.maps.gradients import frequencies, saliency, target_rows
-from suites.saliency.maps.localisation import mass_ratio
-from suites.saliency.maps.mask_context import context_of
+from suites.saliency.maps.localisation import context_of, mass_ratio
 from suites.saliency.plan import plan
 from suites.saliency.score import NO_ANSWER
 
