@@ -93,15 +93,8 @@ def plan_tasks(
                     tasks.append(Task(card, suite, space, plan))
                 missing.append(why)
             if len(tasks) == before:
-                tasks.append(
-                    Task(
-                        card,
-                        suite,
-                        (spaces or suite.spaces)[0],
-                        Plan(()),
-                        "; ".join(text.removesuffix(".") for text in missing) if spaces else reason,
-                    )
-                )
+                reason = "; ".join(text.removesuffix(".") for text in missing) if spaces else reason
+                tasks.append(Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason))
     return tasks
 
 

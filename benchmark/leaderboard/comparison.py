@@ -146,13 +146,8 @@ def power_table(rows: Sequence[PowerRow]) -> Table:
     ]
     if any(row.people for row in rows):
         notes.append("people, times: how many times as many people do so on as many images.")
-    return Table(
-        "Power",
-        f"{pair}{', ' if pair else ''}to see a difference of {detect:g}",
-        fields,
-        tuple(values),
-        notes=tuple(notes),
-    )
+    caption = f"{pair}{', ' if pair else ''}to see a difference of {detect:g}"
+    return Table("Power", caption, fields, tuple(values), notes=tuple(notes))
 
 
 def better(row: SuiteComparison) -> str:

@@ -82,20 +82,8 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
         labels["made"] = np.full(len(listing), f"without a frame of {entry.border} px")
     images = FileImages(listing.files, remedy(entry), items, listing.folder, entry.border)
     digest, mask = set_digest(listing.ids, items, labels), _masks(entry, images, settings)
-    called, ids = name or entry.name, listing.ids
-    return Stimuli(
-        called,
-        digest,
-        entry.space,
-        ids,
-        items,
-        labels,
-        images,
-        mask,
-        whole=whole,
-        origin=origin,
-        sampled=listing.sampled,
-    )
+    shown = Stimuli(name or entry.name, digest, entry.space, listing.ids, items, labels, images, mask)
+    return replace(shown, whole=whole, origin=origin, sampled=listing.sampled)
 
 
 def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:

@@ -161,9 +161,9 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     return Read(tuple(files), unfit, others)
 
 
-def read_trials(path: Path, experiment: str | None = None, source: str | None = None) -> list[TrialFile]:
+def read_trials(path: Path) -> list[TrialFile]:
     """`read_tables` where every file must fit: else nothing of any file is returned. Raises TrialsError."""
-    tables = read_tables(path, TableHints(experiment, source=source))
+    tables = read_tables(path)
     for error in tables.unfit.values():
         raise error
     return list(tables.files)

@@ -167,15 +167,11 @@ def complete(connection: sa.Connection, key: str) -> bool:
     return lacking is None and has(connection, schema.OBSERVATIONS, "key", key)
 
 
-def outcomes(
-    connection: sa.Connection, *, observer: str | None = None, suite: str | None = None, latest: bool = True
-) -> list[Outcome]:
+def outcomes(connection: sa.Connection, *, observer: str | None = None, latest: bool = True) -> list[Outcome]:
     """Outcomes, oldest first; `latest`: only the newest of each (observer name, suite, space)."""
     query = sa.select(*(_OUTCOMES[field.name] for field in fields(Outcome)))
     if observer is not None:
         query = query.where(_OUTCOMES.observer_name == observer)
-    if suite is not None:
-        query = query.where(_OUTCOMES.suite == suite)
     rows = [Outcome(*row) for row in fetched(connection, query.order_by(_OUTCOMES.created, _OUTCOMES.id))]
     newest = {(row.observer_name, row.suite, row.space): row for row in rows}
     return sorted(newest.values(), key=lambda row: row.created) if latest else rows
@@ -277,7 +273,6 @@ def latest_scores(
     suite: str | None = None,
     metrics: Collection[str] | None = None,
     observers: Collection[str] | None = None,
-    space: str | None = None,
     conditions: Collection[str] | None = None,
 ) -> list[ScoreRow]:
     """Of each (observer name, suite, space, stimuli): the newest set of the newest version, for what the name stands
@@ -292,8 +287,6 @@ def latest_scores(
     )
     if suite is not None:
         query = query.where(_SETS.suite == suite)
-    if space is not None:
-        query = query.where(_SETS.space == space)
     sets: dict[tuple[str, str, str, str], list[Any]] = {}  # of each group, all that there ever were
     for row in fetched(connection, query):
         if observers is None or row.name in observers:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from benchmark.contracts import Array, Trials, View
 from suites.adversarial.attacks.attack_sequence import NAME, resistance
+from suites.adversarial.attacks.foreign import surrogate, transferred
 from suites.adversarial.attacks.pgd import Slope, fgsm, slope
 from suites.adversarial.attacks.problem import Followed, Forward, Problem, Rows, likely_wrong, per_category
-from suites.adversarial.attacks.surrogates import surrogate, transferred
 from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, reference
 from suites.adversarial.trust import probes
 from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, READINGS, REPEAT, oddities

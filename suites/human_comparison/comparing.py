@@ -17,14 +17,16 @@ from benchmark.stats.intervals import Floats
 from benchmark.stimuli.trials import PEOPLE
 from suites.human_comparison.bootstrap import (
     Crowd,
+    ExperimentAnswers,
     ExperimentDraws,
+    answered,
+    answers_of,
     draw,
     draw_people,
     interval,
     mean_of_people,
     pairs_among,
 )
-from suites.human_comparison.consistency import ExperimentAnswers, answered, answers_of
 from suites.human_comparison.experiments import BY_ROLE, REGIMES, UNDISTORTED
 from suites.human_comparison.metrics import AGREEMENT, BESIDE, KEPT, MARGINS, METRICS, margin_draws
 from suites.human_comparison.score import METHOD as IMAGES

@@ -19,9 +19,16 @@ from benchmark.stats.agreement import expected_consistency
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import shape_or_texture
 from benchmark.stimuli.generated import exemplars
-from suites.human_comparison.bootstrap import draw, draw_people, interval, mean_of_people
+from suites.human_comparison.bootstrap import (
+    ConditionAnswers,
+    ExperimentAnswers,
+    answers_of,
+    draw,
+    draw_people,
+    interval,
+    mean_of_people,
+)
 from suites.human_comparison.comparing import Averages, people, scores_of
-from suites.human_comparison.consistency import ConditionAnswers, ExperimentAnswers, answers_of
 from suites.human_comparison.experiments import BY_ROLE, SET_ROLES
 from suites.human_comparison.metrics import AGREEMENT, SIGNED, UNIT
 from suites.human_comparison.metrics import METRICS as PLAIN

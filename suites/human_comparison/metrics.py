@@ -14,8 +14,7 @@ from benchmark.contracts import Array, Metric, SuiteFigure, Trials
 from benchmark.stats.intervals import Floats
 from benchmark.stats.ratios import correct
 from benchmark.stimuli.generated import exemplars
-from suites.human_comparison.bootstrap import RESAMPLES, crossed_weights
-from suites.human_comparison.consistency import ExperimentAnswers
+from suites.human_comparison.bootstrap import RESAMPLES, ExperimentAnswers, crossed_weights
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, REGIMES
 
 #: Condition of a score that averages an experiment's kept conditions.

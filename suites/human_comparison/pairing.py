@@ -24,7 +24,7 @@ from benchmark.stats.intervals import Floats
 from benchmark.stimuli.generated import SHAPE, exemplars
 from benchmark.stimuli.trials import PEOPLE
 from registry.files import digest_data
-from suites.human_comparison.consistency import ExperimentAnswers, answered, answers_of
+from suites.human_comparison.bootstrap import ExperimentAnswers, answered, answers_of
 from suites.human_comparison.experiments import BY_ROLE
 from suites.human_comparison.metrics import AGREEMENT, METRICS
 from suites.human_comparison.score import counted, roles_of

@@ -103,7 +103,7 @@ def test_two_answers_of_one_source_are_refused(tmp_path, session):
     with pytest.raises(TrialsError, match=r"answered 'bear' to 'dog1-cat2.png'.*'na' in") as error:
         read_trials(tmp_path)
     assert str(second) in str(error.value) and "a.csv" in str(error.value)
-    apart = [read_trials(second, source="b"), read_trials(second.with_name("a.csv"), source="a")]
+    apart = [read_tables(second.with_name(f"{name}.csv"), TableHints(source=name)).files for name in ("b", "a")]
     assert [str(one[0].named) for one in apart] == ["subject-01 (b)", "subject-01 (a)"]
 
 

@@ -2,6 +2,5 @@
 
 gradients     input gradients of log-odds, SmoothGrad; how a gradient is organised: spectrum, total variation, Gini
 exchange      evidence of object and ground, by exchanging one of them
-localisation  where a map lies against a mask: AUC, mass, ranks
-mask_context  masks at the network's input; what a chunk's maps are held against
+localisation  where a map falls: scores of one map, masks at the network's input
 references    maps that know no network: Sobel, darkness, a blob, noise; agreement with what people clicked on"""

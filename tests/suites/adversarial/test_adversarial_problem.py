@@ -11,8 +11,8 @@ from tensors import assert_close
 from benchmark.contracts import OtherNetwork
 from benchmark.errors import BenchError
 from registry.labels import Grouping, decide
+from suites.adversarial.attacks.foreign import crafted, surrogate, transferred
 from suites.adversarial.attacks.problem import BALLS, LOSSES, Problem, per_category
-from suites.adversarial.attacks.surrogates import crafted, surrogate, transferred
 
 Z = torch.tensor([[3.0, 1.0, 0.5, -2.0, -7.0]])
 Y, T = torch.tensor([0]), torch.tensor([2])

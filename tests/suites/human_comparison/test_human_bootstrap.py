@@ -8,9 +8,17 @@ from straight import kappa
 
 from benchmark.stats.agreement import pairwise
 from suites.human_comparison import SUITE
-from suites.human_comparison.bootstrap import draw, draw_people, interval, mean_of_people, pairs_among
+from suites.human_comparison.bootstrap import (
+    ConditionAnswers,
+    ExperimentAnswers,
+    answers_of,
+    draw,
+    draw_people,
+    interval,
+    mean_of_people,
+    pairs_among,
+)
 from suites.human_comparison.comparing import compare, share_of_ceiling
-from suites.human_comparison.consistency import ConditionAnswers, ExperimentAnswers, answers_of
 
 
 def observers(make, count=5, n=80, shared=0.5, condition="c50", role="contrast"):
