@@ -1,4 +1,4 @@
-"""Detectors as observers: the category of the best box, or no answer; docs/models.md has a row for each case."""
+"""Detectors as observers: the category of the best box, or no answer."""
 
 import pytest
 import torch

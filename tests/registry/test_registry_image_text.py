@@ -1,4 +1,4 @@
-"""Zero-shot image-text models, from a tiny configuration with random weights; docs/models.md has a row for each."""
+"""Zero-shot image-text models, from a tiny configuration with random weights."""
 
 import json
 

