@@ -66,7 +66,7 @@ ANSWERS = """
 RIGHT = "(item) => item.check || item.category || 'dog'"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # one at a time in a process
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:

@@ -22,7 +22,7 @@ def unbalanced(labels, order):
     return max(np.abs(np.cumsum(shown) - m * shown.mean()).max() for shown in shares)
 
 
-@pytest.mark.parametrize(("name", "trials"), [("world-edges", 160), ("world-cue-conflict", 48), ("world-natural", 37)])
+@pytest.mark.parametrize(("name", "trials"), [("world-edges", 160), ("world-cue-conflict", 48)])
 def test_every_front_part_of_an_order_is_balanced_to_within_one(session, name, trials):
     opened = session(name, trials)
     labels = np.array([image.category for image in opened.images])

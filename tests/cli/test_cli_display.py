@@ -119,13 +119,7 @@ def test_trials_in_files_are_exact(bench, hostile, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "seen"),
-    [
-        ("plain ünïcödé", "plain ünïcödé"),
-        ("a\x1b[31mb", "a?[31mb"),
-        ("a\u202eb\u200bc", "a?b?c"),
-        ("a\x85b\x9bc", "a b?c"),
-        ("\ud800", "?"),
-    ],
+    [("ünïcödé", "ünïcödé"), ("a\x1b[31mb", "a?[31mb"), ("a\u202eb\u200bc", "a?b?c"), ("a\x85b\x9bc\ud800", "a b?c?")],
 )
 def test_printable(text, seen):
     assert printable(text) == printable_lines(text) == seen

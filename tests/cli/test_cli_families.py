@@ -63,6 +63,11 @@ def shown(stimuli, names):
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
+def normalised(images):
+    mean, std = (torch.tensor(INPUT[name])[:, None, None] for name in ("mean", "std"))
+    return (images - mean) / std
+
+
 def log_norms(logits, images, truth):
     """[n] log10 of the gradient's length: of each image's log-odds of its category among all outputs."""
     images = images.clone().requires_grad_()
@@ -131,11 +136,6 @@ def clip(tmp_path_factory):
     state = {name: value.detach().clone() for name, value in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors")
     return folder
-
-
-def normalised(images):
-    mean, std = (torch.tensor(INPUT[name])[:, None, None] for name in ("mean", "std"))
-    return (images - mean) / std
 
 
 @pytest.fixture(scope="module")

@@ -71,12 +71,9 @@ def test_bars_move_with_work_or_pieces_and_count_trials():
     assert shown() == [("files", 1, "1/4")]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3569, "59 min"), (3571, "1 h 0 min"), (200_000, "2 days 7 h")],
-)
-def test_durations_are_in_words(seconds, words):
-    assert duration(seconds) == words
+def test_durations_are_in_words():
+    seconds = (0.4, 89, 90, 3569, 3571, 200_000)
+    assert [duration(s) for s in seconds] == ["0 s", "89 s", "2 min", "59 min", "1 h 0 min", "2 days 7 h"]
 
 
 RUN = ["run", "-m", "ideal-shape", "-s", "cue-conflict", "--limit", "4", "-q"]

@@ -175,11 +175,11 @@ def test_agreement_with_people_is_made_again_from_their_copied_answers(beside_pe
     (again,) = [one for one in found.numbers if _which(one.stored) == _which(stored)]
     assert again.equal and again.again.value == stored.value
     with open_store(beside_people) as before, open_store(fresh) as after:
-        told = [
-            [(o.observer_name, o.key, o.details) for o in one.observations(suite="trials")] for one in (before, after)
-        ]
-        assert told[0] == told[1] and len(told[0]) == 2
-        for _, key, _ in told[0]:
+        known, copied = (
+            [(o.observer_name, o.key, o.details) for o in each.observations(suite="trials")] for each in (before, after)
+        )
+        assert known == copied and len(known) == 2
+        for _, key, _ in known:
             mine, theirs = before.trials((key,)), after.trials((key,))
             assert list(mine.columns) == list(theirs.columns)
             assert all((mine[name] == theirs[name]).all() for name in mine.columns)
@@ -214,20 +214,14 @@ POLICY = {"device": "cpu", "precision": "fp32", "compile": False, "seed": 0}
 @pytest.mark.parametrize(
     "details",
     [
-        {"policy": POLICY, "asked": {"executor": "ray", "address": "127.0.0.1:1"}},
-        {"policy": POLICY, "asked": {"models": "*"}},
-        {"policy": POLICY, "asked": [1]},
-        {"policy": POLICY, "asked": {"limit": "4"}},
-        {"policy": POLICY, "asked": {"batch": -3}},
-        {"policy": POLICY, "asked": {"stimuli": 5}},
-        {"policy": {"device": "cpu"}},
-        {"policy": POLICY | {"seed": "x"}},
-        {"policy": POLICY | {"compile": "; touch x"}},
+        {"asked": {"executor": "ray", "address": "127.0.0.1:1"}}, {"asked": {"models": "*"}}, {"asked": [1]},
+        {"asked": {"limit": "4"}}, {"asked": {"batch": -3}}, {"asked": {"stimuli": 5}}, {"policy": {"device": "cpu"}},
+        {"policy": POLICY | {"seed": "x"}}, {"policy": POLICY | {"compile": "; touch x"}},
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_a_leaderboard_does_not_say_where_or_what_else_is_run(bench, board, tmp_path, details):
-    path = forged(board, tmp_path, "UPDATE observations SET details = ?", json.dumps(details))
+    path = forged(board, tmp_path, "UPDATE observations SET details = ?", json.dumps({"policy": POLICY, **details}))
     for command in (("show", "--provenance"), ("reproduce",)):
         ended = bench(*command, *NAMES, "--db", path)
         assert ended.code == 1 and len(ended.errors) == 1, ended.err

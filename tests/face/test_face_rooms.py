@@ -22,10 +22,9 @@ def make():
 @pytest.fixture
 def crowded(tmp_path):
     """A folder with modules of the same names, and a factory beside them."""
-    for name in ("benchmark.py", "registry.py"):
-        (tmp_path / name).write_text("raise SystemExit('the wrong one')\n")
     (tmp_path / "suites").mkdir()
-    (tmp_path / "suites" / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
+    for name in ("benchmark.py", "registry.py", "suites/__init__.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong one')\n")
     (tmp_path / "my_nets.py").write_text(FACTORY)
     return tmp_path
 
@@ -35,22 +34,11 @@ def run(folder, *words):
     return subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
-def start(folder, *words):
-    """`bench WORDS...` as its console script starts it, from a folder that is first on the path."""
-    home = f"import sys; sys.path.append({str(ROOT)!r}); sys.argv = {['bench', *words]!r}; "
-    return run(folder, "-c", home + "from gestaltbench.command import main; main()")
-
-
 @pytest.mark.slow
-def test_the_command_starts_among_strangers(crowded):
-    done = start(crowded, "models", "world-standard-0")
-    assert done.returncode == 0 and "world-standard-0" in done.stdout, done.stderr
-
-
-@pytest.mark.slow
-def test_a_factory_beside_strangers_is_found(crowded):
-    words = ("--arch", "python:my_nets:make", "--weights", "random:0", "--mean", "0,0,0")
-    done = start(crowded, "register", "mine", *words, "--std", "1,1,1", "--size", "32", "--resize", "32")
+def test_the_command_starts_among_strangers_and_finds_a_factory_beside_them(crowded):
+    words = "--arch python:my_nets:make --weights random:0 --mean 0,0,0 --std 1,1,1 --size 32 --resize 32"
+    home = f"import sys; sys.path.append({str(ROOT)!r}); sys.argv = {['bench', 'register', 'mine', *words.split()]!r}; "
+    done = run(crowded, "-c", home + "from gestaltbench.command import main; main()")  # as its console script
     assert done.returncode == 0 and "registered 'mine'" in done.stdout, done.stdout + done.stderr
 
 

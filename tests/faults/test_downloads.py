@@ -69,19 +69,12 @@ def server():
     server.server_close()
 
 
-def test_a_redirect_is_followed(server, tmp_path):
+def test_a_redirect_is_followed_but_in_no_circle_and_to_no_file_of_this_machine(server, tmp_path):
     download(f"{server}/moved", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == WHOLE
-
-
-def test_redirects_in_a_circle_come_to_an_end(server, tmp_path):
-    with pytest.raises(requests.TooManyRedirects):
-        download(f"{server}/round", tmp_path / "file")
-
-
-def test_no_redirect_reads_a_file_of_this_machine(server, tmp_path):
-    with pytest.raises(requests.exceptions.InvalidSchema):
-        download(f"{server}/local", tmp_path / "file")
+    for path, error in (("round", requests.TooManyRedirects), ("local", requests.exceptions.InvalidSchema)):
+        with pytest.raises(error):
+            download(f"{server}/{path}", tmp_path / "file")
 
 
 def test_a_server_that_falls_silent_is_given_up(server, tmp_path):

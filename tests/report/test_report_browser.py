@@ -110,7 +110,7 @@ def test_rows_without_a_value_come_last_either_way(visit):
         assert values == sorted(values, reverse=True)
 
 
-def test_filters_hide_rows_and_the_address_keeps_them(visit):
+def test_filters_hide_rows_columns_are_chosen_and_the_address_keeps_both(visit):
     page = visit("index.html")
     page.get_by_label("recipe").first.select_option("stylised")
     names = shown(page)
@@ -123,10 +123,7 @@ def test_filters_hide_rows_and_the_address_keeps_them(visit):
     page.get_by_label("Search").fill("ADVERS")
     assert "world-adversarial-0" in shown(page) and "world-stylised-0" not in shown(page)
     assert "of" in page.locator("[data-count]").inner_text()
-
-
-def test_columns_can_be_chosen(visit):
-    page = visit("index.html")
+    page.get_by_role("button", name="Reset").click()
     assert not page.locator("th[data-key='family']").is_visible()
     page.locator("details.columns summary").click()
     page.locator("input[data-column='family']").check()
@@ -190,8 +187,8 @@ def test_an_image_tells_everybodys_answer(visit):
 
 
 def test_the_menu_leads_to_every_kind_of_page(visit):
+    page = visit("index.html")
     for title in ("Cue-conflict", "Links", "Compare", "Stimuli", "Leaderboard"):
-        page = visit("index.html")
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=title, exact=True).click()
         assert page.locator("nav [aria-current]").inner_text() == title
 
@@ -268,8 +265,7 @@ def test_rank_name_and_a_value_are_whole_on_a_phone(visit):
 
 
 def test_head_and_first_column_stay_in_sight(visit):
-    page = visit("index.html")
-    page.set_viewport_size({"width": 600, "height": 400})
+    page = visit("index.html", viewport={"width": 600, "height": 400})
     scroll = page.locator(".tall").first
     scroll.evaluate("box => box.scrollTo(200, 300)")
     box, head = scroll.bounding_box(), page.locator("thead").first.bounding_box()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
@@ -57,7 +58,7 @@ def figure(contents, start):
 
 
 @pytest.mark.slow
-def test_marks_are_the_stored_scores(contents):
+def test_marks_are_the_stored_scores_of_seven_networks_and_the_caption_says_so(contents):
     made = figure(contents, "shape-bias-by-category")
     stored = {
         (r.observer, r.condition): r for rows in contents.scores.values() for r in rows if r.metric == "shape_bias"
@@ -66,26 +67,17 @@ def test_marks_are_the_stored_scores(contents):
     for one in made.records:
         row = stored[one["observer"], one["category"]]
         assert (one["value"], one["low"], one["high"], one["n"]) == (row.value, row.low, row.high, row.n)
-
-
-@pytest.mark.slow
-def test_seven_of_twelve_networks_are_shown_and_the_caption_says_so(contents):
-    made = figure(contents, "shape-bias-by-category")
     assert len({one["observer"] for one in made.records}) == 7
     assert "7 of 12 networks" in made.caption and "n 80" in made.caption and "95 % interval: wilson" in made.caption
 
 
 @pytest.mark.slow
-def test_levels_and_budgets_are_in_order(contents):
+def test_levels_and_budgets_are_in_order_and_a_heat_map_holds_severities_alone(contents):
     contrast = figure(contents, "accuracy-contrast")
     assert contrast.drawn(1200)["layer"][1]["encoding"]["x"]["sort"] == ["c100", "c30", "c05"]
     robust = figure(contents, "robust-accuracy-linf")
     assert {one["epsilon"] for one in robust.records} == {0.5, 2.0, 8.0}
     assert "(grey range 0 to 255)" in robust.drawn(1200)["layer"][1]["encoding"]["x"]["axis"]["title"]
-
-
-@pytest.mark.slow
-def test_the_heat_map_holds_severities_alone(contents):
     heat = figure(contents, "corruption-by-severity")
     assert {(one["corruption"], one["severity"]) for one in heat.records} == {("fog", 1), ("fog", 5)}
     others = figure(contents, "corruption-other-levels")
@@ -99,10 +91,6 @@ def test_every_caption_states_n_and_every_figure_has_its_data(contents):
         assert "n " in one.caption or "networks" in one.caption or "a mark" in one.caption
     names = [one.name for _, one in every_figure(contents)]
     assert len(set(names)) == len(names)
-
-
-@pytest.mark.slow
-def test_unknown_figures_are_answered_with_close_ones(contents):
     with pytest.raises(UnknownName, match="overview-geirhos16"):
         find_figure(contents, "overview-geirhos")
     with pytest.raises(UnknownName, match="svg"):
@@ -118,8 +106,6 @@ def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
 
 @pytest.mark.slow
 def test_kappa_is_that_of_another_library(answers):
-    from sklearn.metrics import cohen_kappa_score
-
     declared = SuiteFigure("agreement", "consistency-matrix", "Consistency on {role}, {space}")
     (made,) = agreement(declared, [answers])
     assert made.title == "Consistency on edges, geirhos16"
@@ -170,7 +156,6 @@ def test_common_answers_are_counted(answers):
     ("name", "kind", "arch", "expected"),
     [
         ("my-net", "network", "timm:resnext50_32x4d", "resnext"),
-        ("resnet50-sin (texture-vs-shape)", "published", "", "resnet"),
         ("vit_b_16 (outputs)", "published", "", "vit"),
         ("mystery-3", "network", "python:a.b:c", "mystery"),
         ("subject-01", "human", "", "people"),
