@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from refusals import missing, refused
 
-from benchmark.contracts import Stimuli
+from benchmark.contracts import Stimuli, Trials
 from benchmark.stimuli import image_files
 from benchmark.stimuli.catalogue import find_entry
 from benchmark.stimuli.datasets import find_cells, open_folder, open_set, restrict, sample, seeds_of, shuffled, subset
 from benchmark.stimuli.fetch import add
-from benchmark.stimuli.generated import generated_set
+from benchmark.stimuli.generated import exemplars, generated_set
 from benchmark.stimuli.image_files import set_digest
 from benchmark.stimuli.items import sample_order
 from benchmark.stimuli.roles import Resolver
@@ -321,3 +321,10 @@ def test_shuffled_stimuli_come_in_the_order_that_a_limit_cuts():
     assert shuffled(part).ids == part.ids
     nothing = replace(plain, ids=(), items=(), labels={"category": np.zeros(0, dtype=str)})
     assert not len(shuffled(nothing)) and sample(nothing, 3) is nothing
+
+
+def test_names_say_what_images_are_made_of():
+    names = ["cat7-elephant1.png", "dog2-cat3.png", "cat7.png", "other.png", "cat7-elephant1.png"]
+    parts = exemplars(Trials({"stimulus": np.array(names)}))
+    assert parts["shape_exemplar"].tolist() == ["cat7", "dog2", "cat7", "", "cat7"]
+    assert parts["texture_exemplar"].tolist() == ["elephant1", "cat3", "", "", "elephant1"]
