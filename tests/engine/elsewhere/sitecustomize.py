@@ -5,7 +5,7 @@ import os
 import sys
 
 # Ray's own processes run no network; all that torch takes to load would count as the time that a node takes to start.
-if not any(word.endswith(("agent.py", "agent/main.py", "monitor.py")) for word in sys.orig_argv):
+if not any(word.endswith(("agent.py", "agent/main.py", "dashboard.py", "monitor.py")) for word in sys.orig_argv):
     import pretend_device
 
     from benchmark.engine import devices
