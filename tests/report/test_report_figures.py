@@ -12,7 +12,7 @@ from benchmark import plugins
 from benchmark.contracts import Observer, SuiteFigure, Trials
 from benchmark.errors import UnknownName
 from benchmark.plugins import SuiteShelf
-from benchmark.report import board_pages
+from benchmark.report import board_pages, drawing
 from benchmark.report.board_pages import drawn_by_suite
 from benchmark.report.contents import ABSENT, ImageAnswers, common_answers, family, most_apart, of_truth, read_contents
 from benchmark.report.drawing import Figure, draw
@@ -229,7 +229,7 @@ def test_figures_of_suites_keep_their_order(monkeypatch):
 @pytest.mark.slow
 def test_a_third_party_has_figures_a_column_and_links(fill, tmp_path, monkeypatch):
     """The suite of the template, as it is written: nothing in the report knows a suite by its name."""
-    pytest.importorskip("vl_convert")
+    monkeypatch.setattr(drawing, "svg", lambda figure, width: ("<svg/>", "<svg/>", 1, 1))
     write_package("seen-mirrored", "suite", tmp_path)
     monkeypatch.syspath_prepend(tmp_path / "seen-mirrored")
     suite = importlib.import_module("seen_mirrored").SUITE

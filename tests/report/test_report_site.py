@@ -152,3 +152,21 @@ def test_a_published_report_and_export_say_nothing_of_this_machine(settings, tmp
     for text in texts:
         assert not re.search(r"/home/|lovelace|hunter2|s3cret|db\.lab", text), text[:300]
     assert "net.py:build" in "".join(texts) and "--labels birds.yaml" in "".join(texts)
+
+
+def conditions():
+    """As many single conditions as a run has: categories, cells, budgets, levels."""
+    named = {
+        ("cue-conflict", "shape_bias"): [f"category{i}" for i in range(16)],
+        ("corruption", "corruption_accuracy"): [f"fog{i}/{level}" for i in range(15) for level in range(1, 6)],
+        ("adversarial", "robust_accuracy"): [*(f"linf {i}/255" for i in (0.25, 0.5, 1, 2, 4, 8)), "l2 1", "l2 2"],
+        ("human-comparison", "contrast_accuracy"): [f"c{i:02}" for i in (1, 3, 5, 10, 15, 30, 50)],
+    }
+    return [(*key, name) for key, names in named.items() for name in names]
+
+
+@pytest.mark.slow
+def test_sixty_observers_fit_into_four_megabytes(fill, tmp_path):
+    site = build(fill([f"network-{i}" for i in range(60)], conditions=conditions()), tmp_path / "out")
+    assert site.written < 4e6 and (tmp_path / "out" / "index.html").stat().st_size < 4e5
+    assert len(list((tmp_path / "out" / "observers").glob("*.html"))) == 60 < site.pages
