@@ -228,6 +228,7 @@ def carry_out_shard(
     shard has of each, as `Task.only`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    multiprocessing.current_process().daemon = False  # a network's code may start processes, as it may in one process
     os.environ.clear()
     os.environ.update(environ)
     os.dup2(2, 1)  # what a network's code prints is no output of the command

@@ -28,7 +28,7 @@ from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
 from benchmark.stimuli.catalogue import Entry, absent, find_entry, folder_of
 from benchmark.store import Store, open_store, require_usable
-from benchmark.store.place import is_there
+from benchmark.store.versions import is_there
 from benchmark.variables import keep_cublas_repeatable
 from registry.cards import ModelCard, read_cards, select_cards
 

@@ -23,7 +23,7 @@ from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
 from benchmark.stimuli.verify import Depth
 from benchmark.stimuli.verify import verify as check
 from benchmark.store import open_store
-from benchmark.store.place import is_there
+from benchmark.store.versions import is_there
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.files import expanded

@@ -15,7 +15,7 @@ from benchmark.errors import FAILURES
 from benchmark.identity import Codes, observation_key
 from benchmark.settings import Settings
 from benchmark.store import open_store
-from benchmark.store.place import is_there
+from benchmark.store.versions import is_there
 from registry.loading import availability, load_observer
 from registry.model import LoadedModel
 

@@ -46,12 +46,6 @@ def locate(url_or_path: str) -> Location:
     return Location(None if name == ":memory:" else Path(name), name)
 
 
-def is_there(url_or_path: str) -> bool:
-    """Whether a leaderboard's file exists; one without a file, on a server say, counts as there."""
-    path = locate(url_or_path).path
-    return path is None or path.exists()
-
-
 def same_place(a: Location, b: Location) -> bool:
     """Whether both are one leaderboard, also by another path, a link, or a second name of the file."""
     if a.path is None or b.path is None:

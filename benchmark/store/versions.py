@@ -47,6 +47,15 @@ def require_usable(url_or_path: str) -> None:
         connect(location, write=True).close()
 
 
+def is_there(url_or_path: str) -> bool:
+    """Whether a leaderboard's file exists, or a server holds a leaderboard's tables."""
+    location = locate(url_or_path)
+    if location.path is not None:
+        return location.path.exists()
+    with closing(connect(location, write=False)) as database, database.reading() as connection:
+        return revision(connection, location) is not None
+
+
 def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool = True) -> None:
     """Makes sure that the data base has this program's tables. Raises StoreError if it cannot have them."""
     shown = database.location.shown

@@ -85,10 +85,11 @@ class Function(nn.Module):
         """What the function returns for [n, 3, h, w]. Raises AnswerError for another shape."""
         given = self.function(np.ascontiguousarray(images.cpu().numpy()))
         values = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
-        if values.shape not in ((len(images),), (len(images), self.classes)):
+        shapes = [(len(images),), (len(images), self.classes)]
+        if values.shape not in (shapes if values.dtype.kind in "biuf" else shapes[:1]):  # a table is of real numbers
             raise AnswerError(
-                f"'{self.name}' returned {values.shape} for {len(images)} images: expected a label each "
-                f"({len(images)},), or probabilities or logits ({len(images)}, {self.classes}), by its --labels."
+                f"'{self.name}' returned {values.shape} of {values.dtype} for {len(images)} images: expected a label "
+                f"each ({len(images)},), or probabilities or logits ({len(images)}, {self.classes}), by its --labels."
             )
         return values
 

@@ -1,5 +1,6 @@
 """Small networks for the engine's tests, built by cards of source "python"."""
 
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -101,6 +102,16 @@ class Deadly(Readout):
         if self.passes > 25 and len(list(self.flag.iterdir())) < self.times:
             (self.flag / str(os.getpid())).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+
+
+class Parent(Readout):
+    """Starts a process for each batch, as a network's own workers are."""
+
+    def forward(self, x):
+        worker = multiprocessing.get_context("fork").Process(target=os.getpid)
+        worker.start()
+        worker.join()
         return super().forward(x)
 
 

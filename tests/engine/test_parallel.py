@@ -120,6 +120,13 @@ def test_a_process_that_is_killed_is_started_again_and_in_the_end_left(home, tmp
     assert same(tmp_path / "a.db", tmp_path / "b.db")
 
 
+@pytest.mark.slow
+def test_a_network_of_one_of_several_processes_may_start_processes(home, tmp_path):
+    write_card(network("a", "Parent"), home / "cards")
+    report = api.run("a", "cue-conflict", db=str(tmp_path / "a.db"), device="cpu,cpu", limit=4)
+    assert report.failed == {}
+
+
 @pytest.fixture
 def shell(bench, tmp_path):
     """Carries out a bash script in which `bench` is this process's, and `sbatch` notes what it is told."""

@@ -32,6 +32,8 @@ class Held:
         return predict(images)
 def one(images):
     return predict(images)[:, :4]
+def table(images):
+    return [["a"] * 9] * len(images)
 def word(images):
     return ["zebra"] * len(images)
 def late(images):
@@ -86,7 +88,8 @@ def test_logits_probabilities_and_labels_of_a_function_decide_alike(code, nine, 
 @pytest.mark.parametrize(
     ("function", "error", "says"),
     [
-        ("one", AnswerError, r"returned \(4, 4\) for 4 images: expected a label each"),
+        ("one", AnswerError, r"returned \(4, 4\) of float64 for 4 images: expected a label each"),
+        ("table", AnswerError, r"returned \(4, 9\) of <U1 for 4 images"),
         ("word", AnswerError, "answered 'zebra': expected the name of a class, its number from 0 to 8"),
         ("fails", CardError, "predict failed on 4 images: ValueError: no such thing"),
         ("gone", CardError, "has no function 'gone'"),
