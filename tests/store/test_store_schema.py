@@ -14,7 +14,7 @@ from benchmark.errors import StoreError
 from benchmark.store import open_store, schema
 from benchmark.store.connection import connect
 from benchmark.store.place import locate
-from benchmark.store.versions import MIGRATIONS, prepare
+from benchmark.store.versions import MIGRATIONS, is_there, prepare
 
 OLD = Path(__file__).parent / "leaderboard-0003.sql"
 
@@ -53,6 +53,13 @@ def older(url):
         for statement in text.split(";\n")[:-1]:
             connection.exec_driver_sql(statement)
     return url
+
+
+@pytest.mark.slow
+def test_a_leaderboard_is_there_once_it_is_made(url):
+    assert not is_there(url)
+    open_store(url).close()
+    assert is_there(url)
 
 
 @pytest.mark.slow
