@@ -226,7 +226,7 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
         there = np.ones(len(kept), dtype=bool) if every else np.isin(kept, keys)
         present[:, column] = there
         right[there, column] = correct[np.searchsorted(keys, kept[there])]
-    parts = np.array([key.split(KEY) for key in kept.tolist()], dtype=str).reshape(len(kept), 3)
+    parts = np.array(KEY.join(kept.tolist()).split(KEY)[: 3 * len(kept)], dtype=str).reshape(len(kept), 3)
     left_out = tuple(len(keys) - int(present[:, i].sum()) for i, (keys, _) in enumerate(keyed))
     return Matched(right, present, parts[:, 0], parts[:, 1], parts[:, 2], left_out)
 
