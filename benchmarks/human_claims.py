@@ -18,11 +18,12 @@ from ratios import needs, ratio
 
 from benchmark.contracts import Trials
 from benchmark.stats import adjust, compare_ratio
+from benchmark.stats.ratios import correct, share
 from benchmark.stimuli.trials import read_trials
 from suites.human_comparison import SUITE
 from suites.human_comparison.comparing import people
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, SET_ROLES
-from suites.human_comparison.metrics import accuracy_name, plain_accuracy
+from suites.human_comparison.metrics import accuracy_name
 from suites.human_comparison.pairing import compare_pair
 from suites.human_comparison.score import roles_of
 
@@ -74,7 +75,7 @@ def accuracies(networks):
     for title, pick in (("", distorted), (" (control)", lambda trials: ~distorted(trials))):
         tests = []
         for role in roles_of(networks[IN]):
-            metric = replace(SUITE.metric(accuracy_name(role)), ratio=plain_accuracy)
+            metric = replace(SUITE.metric(accuracy_name(role)), ratio=share(correct))
             pair = [networks[name].where(pick(networks[name])).of(role) for name in (SIN, IN)]
             if len(pair[0]):
                 tests.append(compare_ratio(metric, *pair, condition=role + title))
