@@ -61,26 +61,17 @@ def test_unknown_names_on_a_leaderboard(bench, board, words, found):
     mistake(bench(*words.split(), "--db", board), 2, found)
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "found"),
-    [
-        ("run --batch-size 0", 2, "--batch-size"),
-        ("run --precision fp8", 2, "fp32"),
-        ("run --nonsense", 2, "--nonsense"),
-        ("export --format xml", 2, "markdown"),
-        ("register x", 2, "--arch"),
-        ("register x --arch timm:resnet18 --mean 1,2", 2, "three numbers"),
-        ("register x --arch timm:resnet18 --weights nothere.pt", 1, "nothere.pt"),
-        ("register ideal-shape --arch timm:resnet18", 2, "ideal-shape"),
-        ("import trials nothere", 2, "nothere"),
-        ("data path cue-conflict", 1, "bench data fetch cue-conflict"),
-        ("rank", 1, "bench run"),
-        ("db rescore", 1, "bench run"),
-        ("run -m ideal-shape --limit 2 --precision tf32 --device cpu", 1, "tf32"),
-        ("run -m ideal-shape --limit 2 --device nonsense", 1, "nonsense"),
-        ("run -m ideal-shape --limit 2 --db nothere/results.db", 1, "nothere"),
-    ],
-)
+@pytest.mark.parametrize(("words", "code", "found"), [
+    ("run --batch-size 0", 2, "--batch-size"), ("run --precision fp8", 2, "fp32"), ("run --nonsense", 2, "--nonsense"),
+    ("export --format xml", 2, "markdown"), ("register x", 2, "--arch"),
+    ("register x --arch timm:resnet18 --mean 1,2", 2, "three numbers"),
+    ("register x --arch timm:resnet18 --weights nothere.pt", 1, "nothere.pt"),
+    ("register ideal-shape --arch timm:resnet18", 2, "ideal-shape"), ("import trials nothere", 2, "nothere"),
+    ("data path cue-conflict", 1, "bench data fetch cue-conflict"), ("rank", 1, "bench run"),
+    ("db rescore", 1, "bench run"), ("run -m ideal-shape --limit 2 --precision tf32 --device cpu", 1, "tf32"),
+    ("run -m ideal-shape --limit 2 --device nonsense", 1, "nonsense"),
+    ("run -m ideal-shape --limit 2 --db nothere/results.db", 1, "nothere"),
+])  # fmt: skip
 def test_usage_and_missing_things(bench, words, code, found):
     mistake(bench(*words.split()), code, found)
 

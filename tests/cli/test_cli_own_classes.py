@@ -126,16 +126,11 @@ def test_a_list_that_covers_a_space_answers_there(tmp_path):
     assert space.grouping("geirhos16").indices == tuple((15 - i,) for i in range(16))
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.txt", "one\none\ntwo", "listed twice: one"),
-        ("a.txt", "one", "at least two names"),
-        ("a.json", "{", "a name a line, or JSON"),
-        ("a.json", "[1, 2]", "holds something else"),
-        ("a.txt", "one\nt\x1b[2Jwo", "control character"),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("a.txt", "one\none\ntwo", "listed twice: one"), ("a.txt", "one", "at least two names"),
+    ("a.json", "{", "a name a line, or JSON"), ("a.json", "[1, 2]", "holds something else"),
+    ("a.txt", "one\nt\x1b[2Jwo", "control character"),
+])  # fmt: skip
 def test_a_list_that_cannot_be_used(name, text, message, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(LabelError, match=message) as caught:

@@ -26,21 +26,14 @@ def brighter(images, seeds):
 @pytest.mark.slow
 def test_what_decides_the_answers_is_in_the_key():
     changes = [
-        {},
-        {"identity": "other weights"},
-        {"block": replace(BLOCK, condition="grey")},
-        {"block": replace(BLOCK, presentation="card")},
-        {"block": replace(BLOCK, role="other")},
+        {}, {"identity": "other weights"}, {"block": replace(BLOCK, condition="grey")},
+        {"block": replace(BLOCK, presentation="card")}, {"block": replace(BLOCK, role="other")},
         {"block": replace(BLOCK, stimuli=toys.make_stimuli(19))},
         {"block": replace(BLOCK, transform=Transform("brighter", {"by": 1.1}, brighter))},
-        {"suite": replace(SUITE, trial_version=2)},
-        {"suite": replace(SUITE, name="another")},
-        {"suite": replace(SUITE, config={"steps": 10})},
-        {"policy": Policy(seed=1)},
-        {"policy": Policy(device="cuda")},
-        {"policy": Policy(precision="bf16")},
-        {"policy": Policy(compile=True)},
-    ]
+        {"suite": replace(SUITE, trial_version=2)}, {"suite": replace(SUITE, name="another")},
+        {"suite": replace(SUITE, config={"steps": 10})}, {"policy": Policy(seed=1)}, {"policy": Policy(device="cuda")},
+        {"policy": Policy(precision="bf16")}, {"policy": Policy(compile=True)},
+    ]  # fmt: skip
     keys = [key(**changed) for changed in changes]
     assert len(set(keys)) == len(changes) and key() == keys[0]
 

@@ -29,17 +29,11 @@ def test_each_block_is_in_one_part_in_the_order_of_the_plan(n):
     assert all(task.trials for part in parts for task in part)
 
 
-@pytest.mark.parametrize(
-    ("costs", "n", "parts"),
-    [
-        ([1, 1, 1, 1], 2, [0, 0, 1, 1]),
-        ([8, 1, 1, 1, 1, 1, 1, 1, 1], 3, [0, 1, 1, 1, 2, 2, 2, 2, 2]),
-        ([1, 2, 3, 4, 5, 6, 7, 8, 9], 3, [0, 0, 0, 0, 0, 1, 1, 2, 2]),
-        ([5], 4, [2]),
-        ([0, 0, 0], 2, [0, 0, 0]),
-        ([], 2, []),
-    ],
-)
+@pytest.mark.parametrize(("costs", "n", "parts"), [
+    ([1, 1, 1, 1], 2, [0, 0, 1, 1]), ([8, 1, 1, 1, 1, 1, 1, 1, 1], 3, [0, 1, 1, 1, 2, 2, 2, 2, 2]),
+    ([1, 2, 3, 4, 5, 6, 7, 8, 9], 3, [0, 0, 0, 0, 0, 1, 1, 2, 2]), ([5], 4, [2]), ([0, 0, 0], 2, [0, 0, 0]),
+    ([], 2, []),
+])  # fmt: skip
 def test_cuts(costs, n, parts):
     tasks = plan([ideal()], range(1, len(costs) + 1))
     stretches = split(tasks, n, lambda task, block: costs[len(block.stimuli) - 1])

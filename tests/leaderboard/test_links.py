@@ -67,17 +67,12 @@ def test_lineage_is_read_from_names_and_tags(name, training, expected):
     assert tuple(lineage(name, training)) == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "card", "expected"),
-    [
-        ("resnet50 (lab)", {"family": "clip", "arch": "timm:vit_base"}, "clip"),
-        ("tv_resnet50 (lab)", {}, "resnet"),
-        ("ViT_L (lab)", {}, "vit"),
-        ("swag_regnety_16gf", {}, "regnet"),
-        ("mine-2", {"arch": "timm:tf_efficientnetv2_s"}, "efficientnet"),
-        ("gravity-net", {"arch": "python:a.b:c"}, "gravity-net"),
-    ],
-)
+@pytest.mark.parametrize(("name", "card", "expected"), [
+    ("resnet50 (lab)", {"family": "clip", "arch": "timm:vit_base"}, "clip"), ("tv_resnet50 (lab)", {}, "resnet"),
+    ("ViT_L (lab)", {}, "vit"), ("swag_regnety_16gf", {}, "regnet"),
+    ("mine-2", {"arch": "timm:tf_efficientnetv2_s"}, "efficientnet"),
+    ("gravity-net", {"arch": "python:a.b:c"}, "gravity-net"),
+])  # fmt: skip
 def test_the_line_of_an_architecture_is_on_the_card_or_in_names(name, card, expected):
     assert architecture_line(name, card) == expected
     assert lineage(name, ("stylised",), card).family == f"{expected}/stylised"
@@ -138,18 +133,12 @@ LADDER = {"0": "standard", "0_05": "adversarial(l2,0.05)", "3": "adversarial(l2,
 
 def test_a_ladder_is_held_against_its_own_foot_and_nobody_vanishes(score):
     recipes = {
-        "resnet50 (a)": ("standard",),
-        "resnet50 (b)": ("standard",),
-        "resnet50-sin (a)": ("stylised",),
-        "resnet50_trained_on_SIN (b)": ("stylised",),
-        "squeezenet1_0 (a)": ("standard",),
-        "squeezenet1_0_trained_on_SIN (a)": ("stylised",),
-        "resnet50_swsl (a)": (),
-        "vgg16_trained_on_SIN (a)": ("stylised",),
-        "ViT-B-16": ("standard",),
-        "ViT-B-16-robust": ("adversarial",),
+        "resnet50 (a)": ("standard",), "resnet50 (b)": ("standard",), "resnet50-sin (a)": ("stylised",),
+        "resnet50_trained_on_SIN (b)": ("stylised",), "squeezenet1_0 (a)": ("standard",),
+        "squeezenet1_0_trained_on_SIN (a)": ("stylised",), "resnet50_swsl (a)": (),
+        "vgg16_trained_on_SIN (a)": ("stylised",), "ViT-B-16": ("standard",), "ViT-B-16-robust": ("adversarial",),
         **{f"resnet50_l2_eps{eps} (a)": (tag,) for eps, tag in LADDER.items()},
-    }
+    }  # fmt: skip
     values = {name: 100 + 4 * at**2 for at, name in enumerate(recipes)}
     rows = [
         score(name, values[name], 1000, suite="cue-conflict", metric="head", role="",

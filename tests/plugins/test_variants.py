@@ -48,17 +48,11 @@ def test_a_variant_by_name():
     assert named_suite("plain:within-0.02", SHELF).config == 0.02
 
 
-@pytest.mark.parametrize(
-    ("name", "error", "text"),
-    [
-        ("plain:strongg", UnknownName, "plain:strong"),
-        ("plian:strong", UnknownName, "plain"),
-        ("other:within-0.1", UnknownName, "other:within-0.1"),
-        ("plain:within-much", PluginError, "between 0 and 0.5"),
-        ("plain:within-0.7", PluginError, "between 0 and 0.5"),
-        ("torn:any", PluginError, "does not load"),
-    ],
-)
+@pytest.mark.parametrize(("name", "error", "text"), [
+    ("plain:strongg", UnknownName, "plain:strong"), ("plian:strong", UnknownName, "plain"),
+    ("other:within-0.1", UnknownName, "other:within-0.1"), ("plain:within-much", PluginError, "between 0 and 0.5"),
+    ("plain:within-0.7", PluginError, "between 0 and 0.5"), ("torn:any", PluginError, "does not load"),
+])  # fmt: skip
 def test_what_is_not_there(name, error, text):
     with pytest.raises(error, match=text):
         named_suite(name, SHELF)

@@ -169,15 +169,10 @@ def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monk
     assert variables[0] == "BENCH_KEY_API_OPENAI_COM" and len(set(variables)) == len(hosts)
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
-        [],
-        {"choices": []},
-        {"choices": [{"message": {"content": [7]}}]},
-        {"choices": [{"message": {"content": "dog"}}], "usage": {"prompt_tokens": float("inf")}},
-    ],
-)
+@pytest.mark.parametrize("reply", [
+    [], {"choices": []}, {"choices": [{"message": {"content": [7]}}]},
+    {"choices": [{"message": {"content": "dog"}}], "usage": {"prompt_tokens": float("inf")}},
+])  # fmt: skip
 def test_replies_of_another_kind_are_refused(reply, asking, model):
     model.replies = {NAMES[0]: (200, reply)}
     with pytest.raises(AnswerError, match="a reply is no chat completion"):

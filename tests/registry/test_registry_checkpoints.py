@@ -221,20 +221,14 @@ RIGHT, WRONG = filled(1.0), filled(2.0)
 WIDER = {**WRONG, "head.weight": torch.full((5, 2), 2.0)}
 
 
-@pytest.mark.parametrize(
-    ("taken", "left"),
-    [
-        ({"ema": RIGHT}, {"model": WRONG}),
-        ({"swa_model": RIGHT}, {"state_dict": WRONG}),
-        ({"teacher": RIGHT}, {"student": WRONG}),
-        ({"network": RIGHT}, {"student": WRONG}),
-        ({"state_dict": RIGHT}, {"ema": WIDER}),
-        ({"model": {**RIGHT, "head.weight": torch.ones(5, 2)}}, {"ema": {"stem.weight": WRONG["stem.weight"]}}),
-        ({"net": RIGHT}, {"model": under("wrapped.by.us.", WIDER)}),
-        ({"model": RIGHT}, {"encoder_k": WRONG}),
-        (under("b.ema.", RIGHT), under("a.", WRONG)),
-    ],
-)
+@pytest.mark.parametrize(("taken", "left"), [
+    ({"ema": RIGHT}, {"model": WRONG}), ({"swa_model": RIGHT}, {"state_dict": WRONG}),
+    ({"teacher": RIGHT}, {"student": WRONG}), ({"network": RIGHT}, {"student": WRONG}),
+    ({"state_dict": RIGHT}, {"ema": WIDER}),
+    ({"model": {**RIGHT, "head.weight": torch.ones(5, 2)}}, {"ema": {"stem.weight": WRONG["stem.weight"]}}),
+    ({"net": RIGHT}, {"model": under("wrapped.by.us.", WIDER)}), ({"model": RIGHT}, {"encoder_k": WRONG}),
+    (under("b.ema.", RIGHT), under("a.", WRONG)),
+])  # fmt: skip
 def test_the_choice_does_not_hang_on_the_order(taken, left):
     for content in ({**taken, **left}, {**left, **taken}):
         chosen = choose(content, NETWORK)
@@ -243,15 +237,10 @@ def test_the_choice_does_not_hang_on_the_order(taken, left):
         assert chosen.name.partition(".")[0] == next(iter(taken)).partition(".")[0]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"state_dict_ema": RIGHT, "ema": WRONG},
-        {"state_dict": RIGHT, "model": WRONG},
-        {"net": RIGHT, "weights": WRONG},
-        {"state_dict": {**under("a.", RIGHT), **under("b.c.", WRONG)}},
-    ],
-)
+@pytest.mark.parametrize("content", [
+    {"state_dict_ema": RIGHT, "ema": WRONG}, {"state_dict": RIGHT, "model": WRONG}, {"net": RIGHT, "weights": WRONG},
+    {"state_dict": {**under("a.", RIGHT), **under("b.c.", WRONG)}},
+])  # fmt: skip
 def test_two_networks_that_nothing_tells_apart(content, tmp_path):
     torch.save(content, tmp_path / "net.pt")
     names = sorted(content) if len(content) > 1 else ["state_dict.a", "state_dict.b.c"]

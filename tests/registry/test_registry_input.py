@@ -102,15 +102,11 @@ def test_a_folder_of_timm_says_everything(how, tiny, nine, folders, tmp_path):
         register("other", arch, weights, **folders)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        *(("crop_pct", value) for value in (0, 5e-324, float("nan"))),
-        *(("input_size", [3, side, side]) for side in (0, float("inf"), 10**400)),
-        ("mean", [float("inf")] * 3),
-        ("std", [0.0, 1.0, 1.0]),
-    ],
-)
+@pytest.mark.parametrize(("field", "value"), [
+    *(("crop_pct", value) for value in (0, 5e-324, float("nan"))),
+    *(("input_size", [3, side, side]) for side in (0, float("inf"), 10**400)), ("mean", [float("inf")] * 3),
+    ("std", [0.0, 1.0, 1.0]),
+])  # fmt: skip
 def test_a_folder_with_an_impossible_input_is_refused(field, value, tiny, nine, folders, tmp_path):
     config = {**CONFIG, "pretrained_cfg": {**CONFIG["pretrained_cfg"], field: value}}
     folder = saved_folder(tmp_path / "net", tiny.state_dict(), config)
@@ -266,18 +262,11 @@ def test_usual_names_and_what_is_something_else():
     assert fields(mean=0.0, std=1.0, image_size="large", interpolation=0.5, lr=0.1) == {} and fields() == {}
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"image_size": (224, 192)},
-        {"image_size": 10**5000},
-        {"interpolation": "lanczos"},
-        {"model": "test_resnet", **TIMM, "img_size": "wide"},
-        {"model": "test_resnet", **TIMM, "crop_pct": -1.0},
-        {"image_size": 224, "crop_pct": 0.0},
-        {"mean": ["a"], "std": [1]},
-    ],
-)
+@pytest.mark.parametrize("settings", [
+    {"image_size": (224, 192)}, {"image_size": 10**5000}, {"interpolation": "lanczos"},
+    {"model": "test_resnet", **TIMM, "img_size": "wide"}, {"model": "test_resnet", **TIMM, "crop_pct": -1.0},
+    {"image_size": 224, "crop_pct": 0.0}, {"mean": ["a"], "std": [1]},
+])  # fmt: skip
 def test_what_no_card_can_say_is_refused(settings):
     said = r"args of checkpoint net\.pth (cannot be read|states crop_pct -1)"
     with pytest.raises((WeightsError, CardError), match=said):

@@ -152,16 +152,11 @@ def test_common_answers_are_counted(answers):
     assert [count for _, count in said] == [count for _, count in every.most_common(3)]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "arch", "expected"),
-    [
-        ("my-net", "network", "timm:resnext50_32x4d", "resnext"),
-        ("vit_b_16 (outputs)", "published", "", "vit"),
-        ("mystery-3", "network", "python:a.b:c", "mystery"),
-        ("subject-01", "human", "", "people"),
-        ("ideal-shape", "ideal", "", "ideal"),
-    ],
-)
+@pytest.mark.parametrize(("name", "kind", "arch", "expected"), [
+    ("my-net", "network", "timm:resnext50_32x4d", "resnext"), ("vit_b_16 (outputs)", "published", "", "vit"),
+    ("mystery-3", "network", "python:a.b:c", "mystery"), ("subject-01", "human", "", "people"),
+    ("ideal-shape", "ideal", "", "ideal"),
+])  # fmt: skip
 def test_families_are_read_from_architecture_and_name(name, kind, arch, expected):
     assert family(ObserverRow(1, name, kind, "x", {"arch": arch}, "")) == expected
 

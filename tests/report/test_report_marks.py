@@ -17,17 +17,10 @@ def column(**more):
     return Column("m", "metric", "higher", **more)
 
 
-@pytest.mark.parametrize(
-    ("values", "bounds", "expected"),
-    [
-        ([0.2, 0.9], None, (0.0, 1.0)),
-        ([-0.13, 0.2], None, (-0.2, 0.2)),
-        ([62.0, 88.0], None, (0.0, 90.0)),
-        ([0.0], None, (0.0, 1.0)),
-        ([], None, (0.0, 1.0)),
-        ([0.2], (-1.0, 1.0), (-1.0, 1.0)),
-    ],
-)
+@pytest.mark.parametrize(("values", "bounds", "expected"), [
+    ([0.2, 0.9], None, (0.0, 1.0)), ([-0.13, 0.2], None, (-0.2, 0.2)), ([62.0, 88.0], None, (0.0, 90.0)),
+    ([0.0], None, (0.0, 1.0)), ([], None, (0.0, 1.0)), ([0.2], (-1.0, 1.0), (-1.0, 1.0)),
+])  # fmt: skip
 def test_axes_have_round_ends(values, bounds, expected):
     axis = axis_of([Cell(value) for value in values], column(bounds=bounds))
     assert (axis.low, axis.high) == pytest.approx(expected)
@@ -52,17 +45,11 @@ def test_a_cell_is_darker_the_nearer_it_is_to_people():
     assert shades(cells, None) == [0] * 5
 
 
-@pytest.mark.parametrize(
-    ("way", "cell", "expected"),
-    [
-        ("higher", Cell(0.8, 0.75, 0.86), False),
-        ("higher", Cell(0.9, 0.8, 0.95), True),
-        ("higher", Cell(1.0, 0.99, 1.0), True),
-        ("lower", Cell(0.8, 0.75, 0.86), True),
-        ("none", Cell(1.0, 0.99, 1.0), False),
-        ("higher", Cell(None), False),
-    ],
-)
+@pytest.mark.parametrize(("way", "cell", "expected"), [
+    ("higher", Cell(0.8, 0.75, 0.86), False), ("higher", Cell(0.9, 0.8, 0.95), True),
+    ("higher", Cell(1.0, 0.99, 1.0), True), ("lower", Cell(0.8, 0.75, 0.86), True),
+    ("none", Cell(1.0, 0.99, 1.0), False), ("higher", Cell(None), False),
+])  # fmt: skip
 def test_who_reaches_people(way, cell, expected):
     assert reaches(cell, Cell(0.95, 0.94, 0.97), way) is expected
 

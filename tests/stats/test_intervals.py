@@ -67,16 +67,10 @@ def test_the_clustered_bootstrap_covers_at_its_level():
     assert 0.91 < hits / runs < 0.98  # .95 less the percentile method's small-sample loss, 3 MC errors
 
 
-@pytest.mark.parametrize(
-    ("num", "den", "clusters", "says"),
-    [
-        ([1.0], [1.0], None, "one stimulus"),
-        ([1.0, 0], [1.0, 1], ["a", "a"], "one stimulus"),
-        ([1.0, 0], [0.0, 0], None, "denominator"),
-        ([np.nan, 0], [1.0, 1], None, "finite"),
-        ([], [], None, "denominator"),
-    ],
-)
+@pytest.mark.parametrize(("num", "den", "clusters", "says"), [
+    ([1.0], [1.0], None, "one stimulus"), ([1.0, 0], [1.0, 1], ["a", "a"], "one stimulus"),
+    ([1.0, 0], [0.0, 0], None, "denominator"), ([np.nan, 0], [1.0, 1], None, "finite"), ([], [], None, "denominator"),
+])  # fmt: skip
 def test_bootstrap_refuses_what_has_no_interval(num, den, clusters, says):
     names = None if clusters is None else np.array(clusters)
     with pytest.raises(ValueError, match=says):

@@ -353,17 +353,10 @@ def test_p_values_are_two_sided():
     assert Restricted(-0.3, Quadratic(0.01, 0.0, 0.001)).p == pytest.approx(0.0026998, abs=1e-7)
 
 
-@pytest.mark.parametrize(
-    "test",
-    [
-        Discordant(15, 5, 90),
-        Discordant(1, 12, 300),
-        Studentised(0.2, 0.1, 4.5),
-        Studentised(-0.02, 0.1, 900),
-        Restricted(-0.3, Quadratic(0.01, 0.002, 0.001)),
-        Restricted(0.2, Quadratic(0.02, -0.003, 0.05)),
-    ],
-)
+@pytest.mark.parametrize("test", [
+    Discordant(15, 5, 90), Discordant(1, 12, 300), Studentised(0.2, 0.1, 4.5), Studentised(-0.02, 0.1, 900),
+    Restricted(-0.3, Quadratic(0.01, 0.002, 0.001)), Restricted(0.2, Quadratic(0.02, -0.003, 0.05)),
+])  # fmt: skip
 def test_the_interval_at_level_one_minus_p_ends_at_zero(test):
     low, high = test.interval(1 - test.p)
     assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-6)

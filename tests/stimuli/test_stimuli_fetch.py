@@ -127,14 +127,10 @@ def test_a_mirror_folder_gives_archive_or_set_without_a_request(settings, server
     assert server.asked == []
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"count": 9}, "has 8 images; expected 9"),
-        ({"digest": "f" * 64}, "not the published set"),
-        ({"member": "stimuli/none"}, "no folder 'stimuli/none'"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    ({"count": 9}, "has 8 images; expected 9"), ({"digest": "f" * 64}, "not the published set"),
+    ({"member": "stimuli/none"}, "no folder 'stimuli/none'"),
+])  # fmt: skip
 def test_a_download_that_is_not_the_set_is_not_kept(settings, server, entry, packed, monkeypatch, change, message):
     server.files["/origin.tar.gz"] = packed
     publish(monkeypatch, replace(entry, **change))

@@ -29,18 +29,13 @@ def told(root, *names):
     return list(sources_of(paths, root).values())
 
 
-@pytest.mark.parametrize(
-    ("folder", "source"),
-    [
-        ("human-trials", "model-vs-human"),
-        ("Model-vs-Human-master", "model-vs-human"),
-        ("model-vs-human-dmc-1d076b68/outputs/raw-data", "model-vs-human-dmc"),
-        ("published-decisions/noise", "texture-vs-shape"),
-        ("error-consistency-eb53bdb5/raw-data/texture-shape_edges", "error-consistency"),
-        ("model-vs-human-of-mine", "model-vs-human-of-mine"),
-        ("es\x1b[2Jcape", "es?[2Jcape"),
-    ],
-)
+@pytest.mark.parametrize(("folder", "source"), [
+    ("human-trials", "model-vs-human"), ("Model-vs-Human-master", "model-vs-human"),
+    ("model-vs-human-dmc-1d076b68/outputs/raw-data", "model-vs-human-dmc"),
+    ("published-decisions/noise", "texture-vs-shape"),
+    ("error-consistency-eb53bdb5/raw-data/texture-shape_edges", "error-consistency"),
+    ("model-vs-human-of-mine", "model-vs-human-of-mine"), ("es\x1b[2Jcape", "es?[2Jcape"),
+])  # fmt: skip
 def test_a_folder_tells_the_source(tmp_path, folder, source):
     assert told(tmp_path / folder, "edge_resnet50_session-1.csv") == [source]
 
@@ -75,17 +70,10 @@ def test_only_the_published_prefix_is_taken_off(name, expected):
     assert image_id(name) == expected
 
 
-@pytest.mark.parametrize(
-    ("experiment", "text", "expected"),
-    [
-        ("uniform-noise", "0.20", "0.2"),
-        ("high-pass", "inf", "inf"),
-        ("false-colour", "True", "true"),
-        ("contrast", "c05", "c05"),
-        ("cue-conflict", "0", ""),
-        ("edges", "NaN", ""),
-    ],
-)
+@pytest.mark.parametrize(("experiment", "text", "expected"), [
+    ("uniform-noise", "0.20", "0.2"), ("high-pass", "inf", "inf"), ("false-colour", "True", "true"),
+    ("contrast", "c05", "c05"), ("cue-conflict", "0", ""), ("edges", "NaN", ""),
+])  # fmt: skip
 def test_conditions_have_one_spelling(experiment, text, expected):
     assert canonical_condition(experiment, text) == expected
 
@@ -131,19 +119,14 @@ def test_tables_come_packed_from_a_mirror(settings, tmp_path):
     assert f"unpacking {packed}" in said[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "recipe"),
-    [
-        ("sixteen01v4", ("colour",)),
-        (
-            "sixteen22--salt-and-pepper-noise-multiple--uniform-noise-multiple--200epochs",
-            ("noise(salt-and-pepper)", "noise(uniform)", "epochs(200)"),
-        ),
-        ("resnet50-train-60-epochs", ("stylised",)),
-        ("sixteen40--color--something-new", ()),
-        ("subject-01", ()),
-    ],
-)
+@pytest.mark.parametrize(("name", "recipe"), [
+    ("sixteen01v4", ("colour",)),
+    ("sixteen22--salt-and-pepper-noise-multiple--uniform-noise-multiple--200epochs",
+     ("noise(salt-and-pepper)", "noise(uniform)", "epochs(200)")),
+    ("resnet50-train-60-epochs", ("stylised",)),
+    ("sixteen40--color--something-new", ()),
+    ("subject-01", ()),
+])  # fmt: skip
 def test_published_names_state_their_recipe(name, recipe):
     assert named_recipe(name) == recipe
 

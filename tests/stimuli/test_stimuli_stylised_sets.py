@@ -190,17 +190,11 @@ def invoke(*words):
     return CliRunner().invoke(data, ["stylize", *map(str, words)], standalone_mode=False)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--per-pair", 1, "--count", 2, "--cue-conflict"], "give one"),
-        (["--count", 2], "need --cue-conflict"),
-        (["--same-category"], "need --cue-conflict"),
-        (["--cue-conflict", "--space", "mine"], "no --space"),
-        (["--strength", 1.5], "strength"),
-        (["--size", 500], "size"),
-    ],
-)
+@pytest.mark.parametrize(("words", "said"), [
+    (["--per-pair", 1, "--count", 2, "--cue-conflict"], "give one"), (["--count", 2], "need --cue-conflict"),
+    (["--same-category"], "need --cue-conflict"), (["--cue-conflict", "--space", "mine"], "no --space"),
+    (["--strength", 1.5], "strength"), (["--size", 500], "size"),
+])  # fmt: skip
 def test_usage(order, words, said):
     result = invoke("--content", order.content, "--style", order.style, *words)
     error = result.exception

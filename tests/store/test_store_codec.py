@@ -68,24 +68,19 @@ def framed(header, arrays=b""):
     return b"GBC1" + zlib.crc32(packed).to_bytes(4, "little") + packed
 
 
-@pytest.mark.parametrize(
-    ("payload", "said"),
-    [
-        (framed(b"[1,2]"), "not subscriptable"),
-        (framed(b"[" * 100_000 + b"]" * 100_000), "nested too deeply"),
-        (framed(b"[" + b"{}," * 1000 + b"{}]"), "1001 columns"),
-        (framed(b'[{"name":"a","dtype":"|i1","shape":[1],"words":["x"]}]', b"\xff"), "type int8"),
-        (framed(b'[{"name":"a","dtype":"|u1","shape":[1],"words":["x"]}]', b"\x01"), "vocabulary"),
-        (framed(b'[{"name":"a","dtype":"|O","shape":[1]}]', 8 * b"\0"), "type object"),
-        (framed(b'[{"name":"a","dtype":"<f8","shape":[-1]}]', 8 * b"\0"), "shape"),
-        (framed(b'[{"name":"a","dtype":"<f8","shape":[2]}]', 16 * b"\0"), "it says 1 values and holds 2"),
-        (framed(b"[]", bytes(2**26)), "inflates to more than"),
-        (
-            framed(b'[{"name":"a","dtype":"|u1","shape":[0],"words":["%s"%s]}]' % (b"x" * 2**14, 2**15 * b',"y"')),
-            "long words",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("payload", "said"), [
+    (framed(b"[1,2]"), "not subscriptable"),
+    (framed(b"[" * 100_000 + b"]" * 100_000), "nested too deeply"),
+    (framed(b"[" + b"{}," * 1000 + b"{}]"), "1001 columns"),
+    (framed(b'[{"name":"a","dtype":"|i1","shape":[1],"words":["x"]}]', b"\xff"), "type int8"),
+    (framed(b'[{"name":"a","dtype":"|u1","shape":[1],"words":["x"]}]', b"\x01"), "vocabulary"),
+    (framed(b'[{"name":"a","dtype":"|O","shape":[1]}]', 8 * b"\0"), "type object"),
+    (framed(b'[{"name":"a","dtype":"<f8","shape":[-1]}]', 8 * b"\0"), "shape"),
+    (framed(b'[{"name":"a","dtype":"<f8","shape":[2]}]', 16 * b"\0"), "it says 1 values and holds 2"),
+    (framed(b"[]", bytes(2**26)), "inflates to more than"),
+    (framed(b'[{"name":"a","dtype":"|u1","shape":[0],"words":["%s"%s]}]' % (b"x" * 2**14, 2**15 * b',"y"')),
+     "long words"),
+])  # fmt: skip
 def test_a_right_checksum_over_nonsense_is_noticed(payload, said):
     with pytest.raises(StoreError, match=f"columns is damaged: .*{said}"):
         decode(payload, 1)

@@ -73,41 +73,27 @@ SELECT score_set, 0 AS position FROM n;
 """
 #: What happened -> how, and what `bench db check` says of it.
 DAMAGES = {
-    "a deleted chunk": (
-        "DELETE FROM chunks WHERE rowid = 1",
-        r"score set \w+ \(cue-conflict\): trials that it was made of are altered or gone",
-    ),
+    "a deleted chunk": ("DELETE FROM chunks WHERE rowid = 1",
+        r"score set \w+ \(cue-conflict\): trials that it was made of are altered or gone"),
     "an altered environment": ("UPDATE environments SET content = '{}'", "its content is not what its id says"),
-    "a stimulus set that ends early": (
-        "UPDATE stimuli SET columns = substr(columns, 1, 20)",
-        "not what its checksum says",
-    ),
-    "an altered score": (
-        "UPDATE scores SET value = 0.9 WHERE metric = 'shape_bias' AND position = 0",
-        r"score set \w+ \(cue-conflict\): its scores are not those that were stored",
-    ),
+    "a stimulus set that ends early": ("UPDATE stimuli SET columns = substr(columns, 1, 20)",
+        "not what its checksum says"),
+    "an altered score": ("UPDATE scores SET value = 0.9 WHERE metric = 'shape_bias' AND position = 0",
+        r"score set \w+ \(cue-conflict\): its scores are not those that were stored"),
     "payloads of two chunks swapped": (SWAPPED, r"chunk 0 of observation \w+: its content is not"),
-    "an altered number of trials": (
-        "UPDATE observations SET n = n - 1 WHERE rowid = 1",
-        r"observations \w+: its content is not what its checksum says",
-    ),
+    "an altered number of trials": ("UPDATE observations SET n = n - 1 WHERE rowid = 1",
+        r"observations \w+: its content is not what its checksum says"),
     "doubled rows": (DOUBLED, r"chunks: the key \w+, 0 stands more than once"),
-    "a reference to nothing": (
-        "UPDATE observations SET observer = 'nobody' WHERE rowid = 1",
-        "observations.observer: 1 rows refer to observers that are not there",
-    ),
-    "an altered name": (
-        "UPDATE observers SET name = 'ideal' WHERE name = 'ideal-shape'",
-        r"observers \w+: its content is not what its id says",
-    ),
+    "a reference to nothing": ("UPDATE observations SET observer = 'nobody' WHERE rowid = 1",
+        "observations.observer: 1 rows refer to observers that are not there"),
+    "an altered name": ("UPDATE observers SET name = 'ideal' WHERE name = 'ideal-shape'",
+        r"observers \w+: its content is not what its id says"),
     "a view in the place of a table": (ENDLESS, "is damaged: .*'scores' is no table"),
-    "deep JSON": (
-        lambda connection: resealed(connection, "observations", "rowid = 1", details=HOSTILE_JSON),
-        r"observations \w+: JSON that is nested too deeply",
-    ),
+    "deep JSON": (lambda connection: resealed(connection, "observations", "rowid = 1", details=HOSTILE_JSON),
+        r"observations \w+: JSON that is nested too deeply"),
     "another version of the schema": ("UPDATE alembic_version SET version_num = 'none'", "is damaged: .*schema 'none'"),
     "a truncated file": (None, "is not a leaderboard or is damaged|SQLite: "),
-}
+}  # fmt: skip
 
 
 @pytest.mark.slow

@@ -45,18 +45,13 @@ def test_reading_never_creates(path):
     assert path.stat().st_size == 0
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("mysql://u:secret@h/x", "not in 'mysql'"),
-        ("://", "not a database URL"),
-        ("{tmp}", "is no regular file"),
-        ("{tmp}/none/results.db", "none does not exist"),
-        ("{tmp}/ring", "ring cannot be used: Too many levels of symbolic links"),
-        ("{tmp}/" + 300 * "a", "cannot be used: File name too long"),
-        ("postgresql://u:p@secret@127.0.0.1:1/x", "password is written %40"),
-    ],
-)
+@pytest.mark.parametrize(("given", "message"), [
+    ("mysql://u:secret@h/x", "not in 'mysql'"), ("://", "not a database URL"), ("{tmp}", "is no regular file"),
+    ("{tmp}/none/results.db", "none does not exist"),
+    ("{tmp}/ring", "ring cannot be used: Too many levels of symbolic links"),
+    ("{tmp}/" + 300 * "a", "cannot be used: File name too long"),
+    ("postgresql://u:p@secret@127.0.0.1:1/x", "password is written %40"),
+])  # fmt: skip
 def test_places_that_cannot_be(tmp_path, given, message):
     (tmp_path / "ring").symlink_to(tmp_path / "ring")
     with pytest.raises(StoreError, match=message) as caught:

@@ -91,15 +91,11 @@ def test_filters(store, made):
 
 #: Numbers that no score has -> what the message says.
 IMPOSSIBLE = [
-    ({"level": 0.0}, "level of its interval is 0.0"),
-    ({"level": 1.0}, "level of its interval is 1.0"),
-    ({"level": math.inf}, "level of its interval is inf"),
-    ({"low": 0.7}, "begins at 0.7 and ends below, at 0.6"),
-    ({"high": -math.inf}, "ends below, at -inf"),
-    ({"n": -1}, "counts -1 trials"),
-    ({"excluded": -(2**30)}, "leaves out -1073741824"),
-    ({"value": None}, "gives no reason"),
-]
+    ({"level": 0.0}, "level of its interval is 0.0"), ({"level": 1.0}, "level of its interval is 1.0"),
+    ({"level": math.inf}, "level of its interval is inf"), ({"low": 0.7}, "begins at 0.7 and ends below, at 0.6"),
+    ({"high": -math.inf}, "ends below, at -inf"), ({"n": -1}, "counts -1 trials"),
+    ({"excluded": -(2**30)}, "leaves out -1073741824"), ({"value": None}, "gives no reason"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -99,15 +99,11 @@ def test_a_function_that_does_not_load_is_named(path):
         transform(entry(function=path), 0.5)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda x: x[:, :, :4], "expected the same shape"),
-        (lambda x: (x * 255).to(torch.uint8), "expected the same shape"),
-        (lambda x: x + 1, "outside"),
-        (lambda x: x * float("nan"), "outside"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda x: x[:, :, :4], "expected the same shape"),
+    (lambda x: (x * 255).to(torch.uint8), "expected the same shape"), (lambda x: x + 1, "outside"),
+    (lambda x: x * float("nan"), "outside"),
+])  # fmt: skip
 def test_what_a_function_returns_is_checked(change, message):
     with pytest.raises(PluginError, match=message):
         Applied(lambda x, *_: change(x), 1, "grain/1")(torch.rand(2, 3, 8, 8) * 0.9 + 0.05, np.zeros(2, np.uint64))

@@ -247,20 +247,13 @@ def test_a_sound_entry_point(third):
     assert replace(STILL, epsilons=(7.0,)).budgets == (7.0,)
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("My_Own", "still", "small letters"),
-        ("a" * 31, "still", "at most 30"),
-        ("strong", "still", "a variant of the suite"),
-        ("own", "no_attack", "expected a gestaltbench.attacks.Attack, got int"),
-        ("own", "no_norm", "norm 'l3': expected one of linf, l2, l1"),
-        ("own", "falling", "ascend"),
-        ("own", "zero", "above 0"),
-        ("own", "no_function", "a plain function"),
-        ("own", "missing", "AttributeError"),
-    ],
-)
+@pytest.mark.parametrize(("name", "value", "said"), [
+    ("My_Own", "still", "small letters"), ("a" * 31, "still", "at most 30"),
+    ("strong", "still", "a variant of the suite"),
+    ("own", "no_attack", "expected a gestaltbench.attacks.Attack, got int"),
+    ("own", "no_norm", "norm 'l3': expected one of linf, l2, l1"), ("own", "falling", "ascend"),
+    ("own", "zero", "above 0"), ("own", "no_function", "a plain function"), ("own", "missing", "AttributeError"),
+])  # fmt: skip
 def test_what_cannot_be_used_is_named_with_the_reason(name, value, said, third):
     attacks, broken = read(name, value)
     assert not attacks and said in broken[name]

@@ -31,30 +31,18 @@ def first(n, value, other):
     return np.where(np.arange(100) < n, value, other)
 
 
-@pytest.mark.parametrize(
-    ("columns", "few", "many"),
-    [
-        ({"gradient_norm": (0.0, 1.0)}, 5, 6),
-        ({"gradient_norm": (1e-31, 1.0)}, 5, 6),
-        ({"repeat_difference": (2e-4, 0.0)}, 0, 1),
-        ({"alone_difference": (2e-4, 0.0)}, 0, 1),
-        ({"company_difference": (2e-4, 0.0)}, 0, 1),
-        ({"gradient_error": (0.6, 0.2)}, 20, 21),
-        ({"gradient_error": (np.nan, 0.2)}, 20, 21),
-        ({"gradient_company": (0.6, 0.2)}, 20, 21),
-        ({"tied": (True, False)}, 5, 6),
-        ({"bounded": (True, False)}, 99, 100),
-        ({"not_finite": (True, False)}, 0, 1),
-        ({"probabilities": (True, False)}, 99, 100),
-        ({"linf_by": ("fgsm", "ce")}, 5, 6),
-        ({"linf_by": ("square", "ce")}, 1, 2),
-        ({"l2_by": ("square", "ce")}, 1, 2),
-        ({"linf_by": ("transfer", "ce")}, 1, 2),
-        ({"linf_by": ("", "ce"), "linf_epsilon": (np.inf, 1 / 255)}, 2, 3),
-        ({"linf_by": ("square", "ce"), "linf_epsilon": (32 / 255, 1 / 255)}, 1, 3),
-        ({"l2_by": ("", "ce"), "l2_epsilon": (np.inf, 0.5), "l2_margin": (-2.0, 1.0)}, 7, 8),
-    ],
-)
+@pytest.mark.parametrize(("columns", "few", "many"), [
+    ({"gradient_norm": (0.0, 1.0)}, 5, 6), ({"gradient_norm": (1e-31, 1.0)}, 5, 6),
+    ({"repeat_difference": (2e-4, 0.0)}, 0, 1), ({"alone_difference": (2e-4, 0.0)}, 0, 1),
+    ({"company_difference": (2e-4, 0.0)}, 0, 1), ({"gradient_error": (0.6, 0.2)}, 20, 21),
+    ({"gradient_error": (np.nan, 0.2)}, 20, 21), ({"gradient_company": (0.6, 0.2)}, 20, 21),
+    ({"tied": (True, False)}, 5, 6), ({"bounded": (True, False)}, 99, 100), ({"not_finite": (True, False)}, 0, 1),
+    ({"probabilities": (True, False)}, 99, 100), ({"linf_by": ("fgsm", "ce")}, 5, 6),
+    ({"linf_by": ("square", "ce")}, 1, 2), ({"l2_by": ("square", "ce")}, 1, 2), ({"linf_by": ("transfer", "ce")}, 1, 2),
+    ({"linf_by": ("", "ce"), "linf_epsilon": (np.inf, 1 / 255)}, 2, 3),
+    ({"linf_by": ("square", "ce"), "linf_epsilon": (32 / 255, 1 / 255)}, 1, 3),
+    ({"l2_by": ("", "ce"), "l2_epsilon": (np.inf, 0.5), "l2_margin": (-2.0, 1.0)}, 7, 8),
+])  # fmt: skip
 def test_each_threshold(columns, few, many):
     for count, flagged in ((few, False), (many, True)):
         made = {name: first(count, *values) for name, values in columns.items()}

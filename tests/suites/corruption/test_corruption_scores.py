@@ -34,17 +34,10 @@ def test_every_mean_by_hand():
     five = {name: [1, 1, 1, 1] if name == "fog/1" else row for name, row in HAND.items()}
     found = scored(HAND, top5=five)
     expected = {
-        "clean_accuracy": 3 / 4,
-        "corruption_accuracy": (2 + 1 + 1 + 0) / 16,
-        "relative_robustness": (4 / 16) / (3 / 4),
-        "mean_error": 75.0,
-        "noise_accuracy": 1 / 8,
-        "weather_accuracy": 3 / 8,
-        "unseen_accuracy": 4 / 16,
-        "top5_accuracy": (4 + 1 + 1 + 0) / 16,
-        "clean_top5_accuracy": 3 / 4,
-        "flip_consistency": (3 / 4 + 3 / 4) / 2,
-    }
+        "clean_accuracy": 3 / 4, "corruption_accuracy": (2 + 1 + 1 + 0) / 16, "relative_robustness": (4 / 16) / (3 / 4),
+        "mean_error": 75.0, "noise_accuracy": 1 / 8, "weather_accuracy": 3 / 8, "unseen_accuracy": 4 / 16,
+        "top5_accuracy": (4 + 1 + 1 + 0) / 16, "clean_top5_accuracy": 3 / 4, "flip_consistency": (3 / 4 + 3 / 4) / 2,
+    }  # fmt: skip
     assert {name: found[name, ""].value for name in expected} == pytest.approx(expected)
     assert found["corruption_accuracy", "fog"].value == 3 / 8
     assert found["corruption_accuracy", "fog/1"].value == 1 / 2

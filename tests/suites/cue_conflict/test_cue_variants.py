@@ -158,14 +158,10 @@ def test_photographs_of_other_sizes_are_cropped():
 def test_frequency_bias_by_hand():
     cuts = np.repeat(["cut/4", "cut/16"], 4)
     columns = {
-        "role": np.full(8, "frequency-conflict"),
-        "condition": cuts,
-        "stimulus": np.tile([f"i{i}" for i in range(4)], 2),
-        "category": np.full(8, "cat"),
-        "shape": np.full(8, "cat"),
-        "texture": np.full(8, "dog"),
-        "response": np.array(["cat", "dog", "dog", "car", "cat", "cat", "cat", "dog"]),
-    }
+        "role": np.full(8, "frequency-conflict"), "condition": cuts,
+        "stimulus": np.tile([f"i{i}" for i in range(4)], 2), "category": np.full(8, "cat"), "shape": np.full(8, "cat"),
+        "texture": np.full(8, "dog"), "response": np.array(["cat", "dog", "dog", "car", "cat", "cat", "cat", "dog"]),
+    }  # fmt: skip
     scores = by_name(FREQUENCIES(None, Trials(columns)))
     assert scores["low_frequency_bias", ""].value == pytest.approx(4 / 7)
     assert scores["low_frequency_bias", "cut/4"].value == pytest.approx(1 / 3)

@@ -127,15 +127,10 @@ def test_averages_go_over_conditions_then_people_then_experiments(make, join, fi
         assert find(scores, "human_error_consistency", "contrast", name).value == pytest.approx(theirs, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("mine", "theirs", "kappa"),
-    [
-        ([1] * 6, [1] * 6, 1.0),
-        ([0] * 6, [0] * 6, 1.0),
-        ([1] * 6, [1, 1, 1, 0, 0, 0], 0.0),
-        ([1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], -1.0),
-    ],
-)
+@pytest.mark.parametrize(("mine", "theirs", "kappa"), [
+    ([1] * 6, [1] * 6, 1.0), ([0] * 6, [0] * 6, 1.0), ([1] * 6, [1, 1, 1, 0, 0, 0], 0.0),
+    ([1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], -1.0),
+])  # fmt: skip
 def test_degenerate_observers_have_a_defined_kappa(make, find, mine, theirs, kappa):
     scores = SUITE.against.scores(None, make(mine), {"subject-1": make(theirs), "subject-2": make(theirs)})
     score = find(scores, "error_consistency")

@@ -194,13 +194,9 @@ def test_pairs_are_drawn_together_where_an_interval_is_made():
     names = np.array([f"i{k:02d}" for k in range(16)])
     value = np.repeat(np.linspace(-0.7, 0.7, 8), 2)
     columns = {
-        "role": np.full(16, "natural"),
-        "stimulus": names,
-        "area": np.full(16, 0.3),
-        "object_evidence": (1 + value) / 2,
-        "ground_evidence": np.full(16, 9.0),
-        "place_evidence": (1 - value) / 2,
-    }
+        "role": np.full(16, "natural"), "stimulus": names, "area": np.full(16, 0.3), "object_evidence": (1 + value) / 2,
+        "ground_evidence": np.full(16, 9.0), "place_evidence": (1 - value) / 2,
+    }  # fmt: skip
     alone = ratio_score(SUITE.headline, Trials(columns))
     paired = Trials({**columns, "partner": names.reshape(8, 2)[:, ::-1].ravel()})
     together = ratio_score(SUITE.headline, paired)
