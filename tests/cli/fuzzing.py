@@ -112,12 +112,9 @@ def reshaped(path, random):
         connection.execute("PRAGMA foreign_keys=OFF")
         table, column = a_column(connection, random)
         changes = [
-            f"DROP TABLE {table}",
-            f"DELETE FROM {table}",
-            f"ALTER TABLE {table} RENAME TO other",
-            f"ALTER TABLE {table} RENAME COLUMN {column} TO other",
-            f"ALTER TABLE {table} DROP COLUMN {column}",
-        ]
+            f"DROP TABLE {table}", f"DELETE FROM {table}", f"ALTER TABLE {table} RENAME TO other",
+            f"ALTER TABLE {table} RENAME COLUMN {column} TO other", f"ALTER TABLE {table} DROP COLUMN {column}",
+        ]  # fmt: skip
         with contextlib.suppress(sqlite3.Error):
             connection.execute(changes[int(random.integers(len(changes)))])
             connection.commit()

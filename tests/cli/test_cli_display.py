@@ -127,18 +127,15 @@ def test_printable(text, seen):
     assert printable_lines("a\nb\tc\r") == "a\nb\tc "
 
 
-@pytest.mark.parametrize(
-    ("text", "seen"),
-    [
-        ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
-        ("--db=postgresql://me:s:e@c/r@host:5/db", "--db=postgresql://me:***@host:5/db"),
-        ("postgresql://:secret@host/db", "postgresql://:***@host/db"),
-        ("postgresql://host/db?user=me&password=secret&a=1", "postgresql://host/db?user=me&password=***&a=1"),
-        ("postgresql://me@host/db", "postgresql://me@host/db"),
-        ("https://me:secret@mirror/x failed", "https://me:***@mirror/x failed"),
-        ("results.db", "results.db"),
-    ],
-)
+@pytest.mark.parametrize(("text", "seen"), [
+    ("postgresql://me:secret@host/db", "postgresql://me:***@host/db"),
+    ("--db=postgresql://me:s:e@c/r@host:5/db", "--db=postgresql://me:***@host:5/db"),
+    ("postgresql://:secret@host/db", "postgresql://:***@host/db"),
+    ("postgresql://host/db?user=me&password=secret&a=1", "postgresql://host/db?user=me&password=***&a=1"),
+    ("postgresql://me@host/db", "postgresql://me@host/db"),
+    ("https://me:secret@mirror/x failed", "https://me:***@mirror/x failed"),
+    ("results.db", "results.db"),
+])  # fmt: skip
 def test_passwords_are_masked(text, seen):
     assert masked(text) == seen
 

@@ -24,39 +24,33 @@ def mistake(ended, code, *words):
     assert [word for word in words if str(word) not in ended.errors[0]] == [], ended.err
 
 
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        ("run --model world-standrd-0", ("world-standrd-0", "world-standard-0")),
-        ("run --suite cue-conflct", ("cue-conflct", "cue-conflict")),
-        ("rnk", ("rnk", "rank")),
-        ("models show ideal-shap", ("ideal-shape",)),
-        ("suites show cue-conflct", ("cue-conflict",)),
-        ("data fetch cue-conflct", ("cue-conflict",)),
-        ("register x --arch timm:resnet5", ("resnet50",)),
-        ("register x --arch nonsense", ("timm:NAME",)),
-        ("register x --arch timm:resnet50 --each-template", ("open_clip:",)),
-        ("register x --arch open_clip:ViT-B-32 --threshold 0.5", ("--threshold", "detectors")),
-        ("register p --arch open_clip:ViT-B-32 --probe world --key ema", ("--key", "taken whole")),
-    ],
-)
+@pytest.mark.parametrize(("words", "found"), [
+    ("run --model world-standrd-0", ("world-standrd-0", "world-standard-0")),
+    ("run --suite cue-conflct", ("cue-conflct", "cue-conflict")),
+    ("rnk", ("rnk", "rank")),
+    ("models show ideal-shap", ("ideal-shape",)),
+    ("suites show cue-conflct", ("cue-conflict",)),
+    ("data fetch cue-conflct", ("cue-conflict",)),
+    ("register x --arch timm:resnet5", ("resnet50",)),
+    ("register x --arch nonsense", ("timm:NAME",)),
+    ("register x --arch timm:resnet50 --each-template", ("open_clip:",)),
+    ("register x --arch open_clip:ViT-B-32 --threshold 0.5", ("--threshold", "detectors")),
+    ("register p --arch open_clip:ViT-B-32 --probe world --key ema", ("--key", "taken whole")),
+])  # fmt: skip
 def test_unknown_names_get_close_matches(bench, words, found):
     mistake(bench(*words.split()), 2, *found)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        ("rank --by shape_bis", "shape_bias"),
-        ("rank --suite cue-conflct", "cue-conflict"),
-        ("show ideal-shap", "ideal-shape"),
-        ("compare ideal-shape ideal-textr*", "no observer is called 'ideal-textr*'"),
-        ("compare ideal-shape ideal-* --images", "two observers"),
-        ("compare people ideal-*", "`bench compare NAME people`"),
-        ("export --trials ideal-shap --suite cue-conflict", "ideal-shape"),
-    ],
-)
+@pytest.mark.parametrize(("words", "found"), [
+    ("rank --by shape_bis", "shape_bias"),
+    ("rank --suite cue-conflct", "cue-conflict"),
+    ("show ideal-shap", "ideal-shape"),
+    ("compare ideal-shape ideal-textr*", "no observer is called 'ideal-textr*'"),
+    ("compare ideal-shape ideal-* --images", "two observers"),
+    ("compare people ideal-*", "`bench compare NAME people`"),
+    ("export --trials ideal-shap --suite cue-conflict", "ideal-shape"),
+])  # fmt: skip
 def test_unknown_names_on_a_leaderboard(bench, board, words, found):
     mistake(bench(*words.split(), "--db", board), 2, found)
 

@@ -114,19 +114,16 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     assert (home / "cards" / "labels").exists()
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("world-standard-0", "nowhere"), "no such folder"),
-        (("world-standard-0", "{}/elm"), "expected class folders"),
-        (("no-such-net", "{}"), "no model is called 'no-such-net'"),
-        (("ideal-shape", "{}"), "it has no features"),
-        (("world-standard-0", "{}", "--labels", "geirhos16"), "are not those of label space"),
-        (("world-standard-0", "{}"), "there already"),
-        (("world-standard-0", "{}", "--size", "32"), "registered with its own input"),
-        (("python:os:getcwd", "{}"), "--size, --mean, --std"),
-    ],
-)
+@pytest.mark.parametrize(("words", "told"), [
+    (("world-standard-0", "nowhere"), "no such folder"),
+    (("world-standard-0", "{}/elm"), "expected class folders"),
+    (("no-such-net", "{}"), "no model is called 'no-such-net'"),
+    (("ideal-shape", "{}"), "it has no features"),
+    (("world-standard-0", "{}", "--labels", "geirhos16"), "are not those of label space"),
+    (("world-standard-0", "{}"), "there already"),
+    (("world-standard-0", "{}", "--size", "32"), "registered with its own input"),
+    (("python:os:getcwd", "{}"), "--size, --mean, --std"),
+])  # fmt: skip
 def test_what_no_head_is_fitted_to(words, told, bench, home, pictures, monkeypatch):
     monkeypatch.setattr(cards, "_features", None)  # all of it is said before
     name = "resnet50" if told == "there already" else "mine"

@@ -215,16 +215,13 @@ def _networks() -> Numbers:
 SUITES = find_suites().suites
 #: Component -> its version, and what makes its answers.
 COMPONENTS: Mapping[str, tuple[int, Callable[[], Numbers]]] = {
-    "answers": (VERSIONS["answers"], _answers),
-    "stimuli": (VERSIONS["stimuli"], _stimuli),
-    "statistics": (VERSIONS["statistics"], _statistics),
-    "scoring": (VERSIONS["scoring"], _scoring),
-    "imagenet-c": (corruptions.VERSION, _imagenet_c),
-    "human-degradations": (human.VERSION, _human),
+    "answers": (VERSIONS["answers"], _answers), "stimuli": (VERSIONS["stimuli"], _stimuli),
+    "statistics": (VERSIONS["statistics"], _statistics), "scoring": (VERSIONS["scoring"], _scoring),
+    "imagenet-c": (corruptions.VERSION, _imagenet_c), "human-degradations": (human.VERSION, _human),
     "networks": (NETWORKS_VERSION, _networks),
     **{f"{n}.trials": (s.trial_version, partial(_suite, n, "trials")) for n, s in SUITES.items()},
     **{f"{n}.scores": (s.version, partial(_suite, n, "scores")) for n, s in SUITES.items()},
-}
+}  # fmt: skip
 
 
 def main() -> None:

@@ -71,15 +71,12 @@ def test_json_is_read_like_csv(tmp_path):
         read_tables(tmp_path / "asked.json")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"status": "fine"}, "row 4: status is 'fine'; expected ok, late or check"),
-        ({"set": "world-sketches"}, "row 4: set is 'world-sketches'; expected 'world-edges'"),
-        ({"digest": "0" * 64}, "is no image of 'world-edges' as this version"),
-        ({"imagename": "nobody-0001"}, "is no image of 'world-edges'"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    ({"status": "fine"}, "row 4: status is 'fine'; expected ok, late or check"),
+    ({"set": "world-sketches"}, "row 4: set is 'world-sketches'; expected 'world-edges'"),
+    ({"digest": "0" * 64}, "is no image of 'world-edges' as this version"),
+    ({"imagename": "nobody-0001"}, "is no image of 'world-edges'"),
+])  # fmt: skip
 def test_a_faulty_table_is_refused_with_the_row(tmp_path, change, message):
     person = rows("subject-01")
     person[2] |= change

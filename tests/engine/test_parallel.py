@@ -219,16 +219,13 @@ def test_ray_is_one_run_and_redoes_what_is_lost(home, tmp_path, monkeypatch):
     assert same(tmp_path / "alone.db", tmp_path / "ray.db")
 
 
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ({"executor": "slurm"}, "--executor slurm is now `bench run ... --print-array slurm"),
-        ({"executor": "dask"}, "an executor is local or ray, not 'dask'"),
-        ({"executor": "ray", "device": "cuda:1"}, "--device is auto, cpu or cuda, not 'cuda:1'"),
-        ({"device": "cpu,cpu", "shard": "1/2"}, "--shard 1/2 is one process on one device"),
-        ({"address": "auto"}, "--address and --gpus-per-task are for --executor ray"),
-    ],
-)
+@pytest.mark.parametrize(("asked", "message"), [
+    ({"executor": "slurm"}, "--executor slurm is now `bench run ... --print-array slurm"),
+    ({"executor": "dask"}, "an executor is local or ray, not 'dask'"),
+    ({"executor": "ray", "device": "cuda:1"}, "--device is auto, cpu or cuda, not 'cuda:1'"),
+    ({"device": "cpu,cpu", "shard": "1/2"}, "--shard 1/2 is one process on one device"),
+    ({"address": "auto"}, "--address and --gpus-per-task are for --executor ray"),
+])  # fmt: skip
 def test_options_that_do_not_go_together(asked, message):
     with pytest.raises(BenchError, match=message):
         api.run(models="ideal-shape", suites="cue-conflict", limit=1, db="never.db", **asked)

@@ -14,13 +14,10 @@ def board(suite, sets, score):
     rows = [
         score("efficientnet_lite0", 60, 220, flags=("near ties: 3",), training=("standard",)),
         score("ResNet-50 SIN", 180, 220, kind="published", training=("stylised",)),
-        score("close", 62, 220, flags=("near ties: 3", "few trials")),
-        score("broken", reason="no trial counts"),
-        score("subject-01", 210, 220, kind="human"),
-        score("subject-02", 205, 220, kind="human"),
-        score("close", 90, 160, **EDGES),
-        score("close", 20, 220, metric="error"),
-    ]
+        score("close", 62, 220, flags=("near ties: 3", "few trials")), score("broken", reason="no trial counts"),
+        score("subject-01", 210, 220, kind="human"), score("subject-02", 205, 220, kind="human"),
+        score("close", 90, 160, **EDGES), score("close", 20, 220, metric="error"),
+    ]  # fmt: skip
     return boards(rows, suite, sets)[0]
 
 
@@ -76,13 +73,10 @@ def test_names_stay_whole_and_cannot_steer_the_terminal_or_the_markup(suite, set
 @pytest.mark.parametrize("width", [80, 140])
 def test_show_has_every_condition_set_and_reason(suite, sets, score, width):
     rows = [
-        score("net", 60, 220, excluded=100, flags=("near ties: 3",)),
-        score("net", 3, 14, condition="cat"),
-        score("net", condition="dog", reason="no trial counts"),
-        score("net", 90, 160, **EDGES),
-        score("net", 5, 220, metric="hidden"),
-        score("net", 7, 9, suite="zz", metric="unheard", version=5),
-    ]
+        score("net", 60, 220, excluded=100, flags=("near ties: 3",)), score("net", 3, 14, condition="cat"),
+        score("net", condition="dog", reason="no trial counts"), score("net", 90, 160, **EDGES),
+        score("net", 5, 220, metric="hidden"), score("net", 7, 9, suite="zz", metric="unheard", version=5),
+    ]  # fmt: skip
     shown = text(observer_tables(rows, sets, [suite]), width)
     flat = [" ".join(line.split()) for line in shown.splitlines()]
     assert max(map(len, shown.splitlines())) <= width

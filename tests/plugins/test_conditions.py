@@ -51,14 +51,11 @@ def suite(levels):
     )
 
 
-@pytest.mark.parametrize(
-    ("levels", "said"),
-    [
-        (unfiltered, "'accuracy' under 'low' counts 96 trials; the condition has 32"),
-        (of_the_next, "without the trials of its condition"),
-        (with_the_last, "without the trials of other conditions"),
-    ],
-)
+@pytest.mark.parametrize(("levels", "said"), [
+    (unfiltered, "'accuracy' under 'low' counts 96 trials; the condition has 32"),
+    (of_the_next, "without the trials of its condition"),
+    (with_the_last, "without the trials of other conditions"),
+])  # fmt: skip
 def test_the_kit_fails_a_suite_whose_conditions_count_others(levels, said):
     good, bad = (check_suite(suite(scores)) for scores in (sound, levels))
     assert all(check.ok for check in good), [check for check in good if not check.ok]

@@ -125,11 +125,8 @@ def ended(tmp_path_factory):
     """How each `bench COMMAND` ended in a process that has the packages installed."""
     folder = tmp_path_factory.mktemp("site")
     suites = {
-        "good.py": SUITE,
-        "broken.py": "import does_not_exist_anywhere",
-        "others.py": OTHERS,
-        "measures.py": MEASURES,
-    }
+        "good.py": SUITE, "broken.py": "import does_not_exist_anywhere", "others.py": OTHERS, "measures.py": MEASURES,
+    }  # fmt: skip
     installed(folder, "third_party", {"__init__.py": "", **suites})
     for name, text in CORRUPTIONS.items():
         listed = {"corruptions.yaml": text} if text else {}

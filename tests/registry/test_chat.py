@@ -191,24 +191,21 @@ def test_lines_that_were_cut_short_or_are_none_are_as_if_not_there(asking, model
     assert len(asking()._kept) == 24
 
 
-@pytest.mark.parametrize(
-    ("said", "says"),
-    [
-        ({"url": "http://me:pw@host/v1"}, r"url: http\(s\)://HOST"),
-        ({"url": "file:///etc/passwd"}, r"url: http\(s\)://HOST"),
-        ({"url": "https://a..b/v1"}, r"url: http\(s\)://HOST"),
-        ({"url": "https://a\\b.com/v1"}, r"url: http\(s\)://HOST"),
-        ({"model": ""}, "field 'model'"),
-        ({"question": "What is it?"}, "question: a text with {options} once"),
-        ({"key": KEY}, "field 'key': expected: no such field; fields are url, model"),
-        ({"body": {"n": 2}}, "body: no model, messages, stream and n"),
-        ({"most_requests": None}, "most_requests, or most_cost with prices"),
-        ({"most_requests": None, "most_cost": 1}, "most_requests, or most_cost with prices"),
-        ({"concurrency": 99}, "field 'concurrency'"),
-        ({"prices": [1, -1]}, r"field 'prices\.1'"),
-        ({"labels": "imagenet1k"}, "would choose among 1000 options"),
-    ],
-)
+@pytest.mark.parametrize(("said", "says"), [
+    ({"url": "http://me:pw@host/v1"}, r"url: http\(s\)://HOST"),
+    ({"url": "file:///etc/passwd"}, r"url: http\(s\)://HOST"),
+    ({"url": "https://a..b/v1"}, r"url: http\(s\)://HOST"),
+    ({"url": "https://a\\b.com/v1"}, r"url: http\(s\)://HOST"),
+    ({"model": ""}, "field 'model'"),
+    ({"question": "What is it?"}, "question: a text with {options} once"),
+    ({"key": KEY}, "field 'key': expected: no such field; fields are url, model"),
+    ({"body": {"n": 2}}, "body: no model, messages, stream and n"),
+    ({"most_requests": None}, "most_requests, or most_cost with prices"),
+    ({"most_requests": None, "most_cost": 1}, "most_requests, or most_cost with prices"),
+    ({"concurrency": 99}, "field 'concurrency'"),
+    ({"prices": [1, -1]}, r"field 'prices\.1'"),
+    ({"labels": "imagenet1k"}, "would choose among 1000 options"),
+])  # fmt: skip
 def test_what_no_endpoint_says_is_refused(said, says, asking):
     with pytest.raises(CardError, match=says) as caught:
         asking(**said)

@@ -85,16 +85,13 @@ def test_logits_probabilities_and_labels_of_a_function_decide_alike(code, nine, 
     assert answers["names"].argmax(1).tolist() == np.where(silent, 9, expected).tolist()  # the tenth output: nothing
 
 
-@pytest.mark.parametrize(
-    ("function", "error", "says"),
-    [
-        ("one", AnswerError, r"returned \(4, 4\) of float64 for 4 images: expected a label each"),
-        ("table", AnswerError, r"returned \(4, 9\) of <U1 for 4 images"),
-        ("word", AnswerError, "answered 'zebra': expected the name of a class, its number from 0 to 8"),
-        ("fails", CardError, "predict failed on 4 images: ValueError: no such thing"),
-        ("gone", CardError, "has no function 'gone'"),
-    ],
-)
+@pytest.mark.parametrize(("function", "error", "says"), [
+    ("one", AnswerError, r"returned \(4, 4\) of float64 for 4 images: expected a label each"),
+    ("table", AnswerError, r"returned \(4, 9\) of <U1 for 4 images"),
+    ("word", AnswerError, "answered 'zebra': expected the name of a class, its number from 0 to 8"),
+    ("fails", CardError, "predict failed on 4 images: ValueError: no such thing"),
+    ("gone", CardError, "has no function 'gone'"),
+])  # fmt: skip
 def test_other_answers_are_refused(function, error, says, code, nine, folders):
     with pytest.raises(error, match=says):
         register("mine", code(function), labels=nine, size=32, **folders)
@@ -189,20 +186,17 @@ def test_an_onnx_network_decides_as_the_network_that_it_was(kind, programs, nine
     assert decisions(answers, model.labels) == expected.argmax(1).tolist()
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "says"),
-    [
-        ("plain", {}, "Give --mean, --std"),
-        ("any", HALF, "Give --size"),
-        ("plain", {**HALF, "size": 64}, "takes images of 32 px, not of 64. Leave --size out"),
-        ("plain", {**HALF, "labels": "imagenet1k"}, r"returned \(2, 9\) for 2 images"),
-        ("torn", HALF, r"torn\.onnx cannot be read \(.*Truncated, or no ONNX file"),
-        ("gone", HALF, r"gone\.onnx is not there"),
-        ("features", HALF, r"takes x tensor\(float\) \['n', 12\]. Expected one input of square images"),
-        ("two", HALF, "takes a .*, b .*Expected one input"),
-        ("oblong", HALF, "Expected one input of square images"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "options", "says"), [
+    ("plain", {}, "Give --mean, --std"),
+    ("any", HALF, "Give --size"),
+    ("plain", {**HALF, "size": 64}, "takes images of 32 px, not of 64. Leave --size out"),
+    ("plain", {**HALF, "labels": "imagenet1k"}, r"returned \(2, 9\) for 2 images"),
+    ("torn", HALF, r"torn\.onnx cannot be read \(.*Truncated, or no ONNX file"),
+    ("gone", HALF, r"gone\.onnx is not there"),
+    ("features", HALF, r"takes x tensor\(float\) \['n', 12\]. Expected one input of square images"),
+    ("two", HALF, "takes a .*, b .*Expected one input"),
+    ("oblong", HALF, "Expected one input of square images"),
+])  # fmt: skip
 def test_what_is_no_classifier_of_images_is_refused(kind, options, says, programs, nine, folders, tmp_path):
     file = programs.get(kind, tmp_path / f"{kind}.onnx")
     if kind == "torn":

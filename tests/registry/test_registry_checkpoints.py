@@ -197,14 +197,11 @@ def test_logits_are_found_in_what_a_factory_returns(kind, factories, nine, folde
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("Features", r"returned \(2, 5\).*backbone without a classifier"),
-        ("Large", r"returned \(2, 21843\).*21843 outputs are those of --labels imagenet21k"),
-        ("Nothing", "returned str for 2 images.*one row of logits per image"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "message"), [
+    ("Features", r"returned \(2, 5\).*backbone without a classifier"),
+    ("Large", r"returned \(2, 21843\).*21843 outputs are those of --labels imagenet21k"),
+    ("Nothing", "returned str for 2 images.*one row of logits per image"),
+])  # fmt: skip
 def test_what_is_no_logits_is_named(kind, message, factories, nine, folders):
     with pytest.raises(WeightsError, match=message):
         register("mine", f"python:{factories}:{kind}", labels=nine, **HALF, **folders)

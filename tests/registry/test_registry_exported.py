@@ -98,12 +98,9 @@ def test_sample_inputs_are_not_read(program, tmp_path, loaded):
 
 
 PLAIN = [
-    "s77",
-    "2*s0 + FloorDiv(s1, 2)",
-    "Symbol('s77', positive=True, integer=True)",
-    "Ne(s0, 1) and s0 >= 2",
+    "s77", "2*s0 + FloorDiv(s1, 2)", "Symbol('s77', positive=True, integer=True)", "Ne(s0, 1) and s0 >= 2",
     "L['x'].size()[0] <= 512",
-]
+]  # fmt: skip
 NOT_PLAIN = ["Symbol('open(1)')", "sympify('s0')", "__import__('os')", "().__class__", "open(s0)", "S('x')",
              "[x for x in s0]", "lambda: s0", "s0.format()", "s0; s1", "9**9**9", "((((9**4)**4)**4)**4)**4", "2**s0",
              "Pow(9, 99)", "factorial(99)", "1<<99", "9" * 30, "s0+" * 1000 + "1"]  # fmt: skip

@@ -136,19 +136,16 @@ def test_a_download_is_bounded_in_size_and_time(served, tmp_path):
         download(f"{url}/net.pt", tmp_path / "net.pt", TransferLimits(), minutes)
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("def net(:\n", "SyntaxError"),
-        ("import sys\nsys.exit('bye')\n", r"sys\.exit\('bye'\)"),
-        ("1 / 0\n", "ZeroDivisionError"),
-        ("import no_such_module\n", "No module named"),
-        ("def net():\n    raise KeyError('x')\n", "the function failed: KeyError"),
-        ("def net():\n    import sys; sys.exit(3)\n", r"the function failed: its code called sys\.exit\(3\)"),
-        ("def net(a, b):\n    pass\n", "the function failed: TypeError"),
-        ("", "has no function 'net'"),
-    ],
-)
+@pytest.mark.parametrize(("code", "message"), [
+    ("def net(:\n", "SyntaxError"),
+    ("import sys\nsys.exit('bye')\n", r"sys\.exit\('bye'\)"),
+    ("1 / 0\n", "ZeroDivisionError"),
+    ("import no_such_module\n", "No module named"),
+    ("def net():\n    raise KeyError('x')\n", "the function failed: KeyError"),
+    ("def net():\n    import sys; sys.exit(3)\n", r"the function failed: its code called sys\.exit\(3\)"),
+    ("def net(a, b):\n    pass\n", "the function failed: TypeError"),
+    ("", "has no function 'net'"),
+])  # fmt: skip
 def test_a_factory_that_fails_in_any_way_is_one_error(code, message, card, tmp_path):
     file = tmp_path / f"zz_{tmp_path.name}.py"
     file.write_text(code)

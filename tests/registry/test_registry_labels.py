@@ -113,22 +113,19 @@ def test_the_sixteen_categories_in_ones_own_order(tmp_path):
     assert grouping.categories == tuple(names[::-1]) and grouping.indices[0] == (15,)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("groups: {a: [0]}", "expected `classes:`"),
-        ("classes: [a, a]", "listed twice: a"),
-        ("classes: [a, b]\ngroups: {x: [2]}", "an index from 0 to 1"),
-        ("classes: [a, b]\ngroups: {x: [c]}", "'c' is no output"),
-        ("classes: [a, b]\ngroups: {x: [0], y: [0, 1]}", "output 0 is in 'x' and again in 'y'"),
-        ("classes: [a, b]\ngroups: {x: 0}", "expected a list of outputs"),
-        ("classes: [a, b]\nspace: geirhos16\ngroups: {x: [0]}", "do not fit: airplane"),
-        ("classes: [a, b]\ngroups: {x: [0]}", "field 'space'"),
-        ("classes: [a, b]\ncolour: red", "no field is called colour"),
-        ("name: world16\nclasses: [a, b]", "built-in label space"),
-        ("classes: [a", "not valid YAML"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("groups: {a: [0]}", "expected `classes:`"),
+    ("classes: [a, a]", "listed twice: a"),
+    ("classes: [a, b]\ngroups: {x: [2]}", "an index from 0 to 1"),
+    ("classes: [a, b]\ngroups: {x: [c]}", "'c' is no output"),
+    ("classes: [a, b]\ngroups: {x: [0], y: [0, 1]}", "output 0 is in 'x' and again in 'y'"),
+    ("classes: [a, b]\ngroups: {x: 0}", "expected a list of outputs"),
+    ("classes: [a, b]\nspace: geirhos16\ngroups: {x: [0]}", "do not fit: airplane"),
+    ("classes: [a, b]\ngroups: {x: [0]}", "field 'space'"),
+    ("classes: [a, b]\ncolour: red", "no field is called colour"),
+    ("name: world16\nclasses: [a, b]", "built-in label space"),
+    ("classes: [a", "not valid YAML"),
+])  # fmt: skip
 def test_a_bad_mapping_file_says_what_was_expected(tmp_path, text, message):
     path = mapping(tmp_path, text)
     with pytest.raises(LabelError) as caught:

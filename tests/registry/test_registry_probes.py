@@ -57,17 +57,14 @@ def stacked(*more):
     return nn.Sequential(nn.Flatten(), nn.Linear(3072, 5), nn.ReLU(True), *more)
 
 
-@pytest.mark.parametrize(
-    ("build", "gone", "width"),
-    [
-        (lambda: timm.create_model("test_resnet", num_classes=9), {"fc.weight", "fc.bias"}, 96),
-        (lambda: timm.create_model("test_vit", num_classes=0), set(), 64),
-        (lambda: models.squeezenet1_1(num_classes=9), set(), 9),
-        (stacked, set(), 5),
-        (lambda: stacked(nn.Linear(5, 2)), {"3.weight", "3.bias"}, 5),
-        (lambda: models.shufflenet_v2_x0_5(num_classes=9), {"fc.weight", "fc.bias"}, 1024),
-    ],
-)
+@pytest.mark.parametrize(("build", "gone", "width"), [
+    (lambda: timm.create_model("test_resnet", num_classes=9), {"fc.weight", "fc.bias"}, 96),
+    (lambda: timm.create_model("test_vit", num_classes=0), set(), 64),
+    (lambda: models.squeezenet1_1(num_classes=9), set(), 9),
+    (stacked, set(), 5),
+    (lambda: stacked(nn.Linear(5, 2)), {"3.weight", "3.bias"}, 5),
+    (lambda: models.shufflenet_v2_x0_5(num_classes=9), {"fc.weight", "fc.bias"}, 1024),
+])  # fmt: skip
 def test_the_classifier_is_taken_off_and_nothing_else(build, gone, width):
     module = build().eval()
     side = module.default_cfg["input_size"][-1] if hasattr(module, "default_cfg") else 32

@@ -56,19 +56,16 @@ def test_a_taken_name(checkpoint, nine, folders):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"weights": "none.pt"}, WeightsError, "is not there"),
-        ({"labels": "world16"}, WeightsError, "class count"),
-        ({"labels": "imagenet"}, UnknownName, "imagenet1k"),
-        ({"arch": "timm:resnet18"}, WeightsError, "does not fit the architecture"),
-        ({"arch": "resnet18"}, CardError, "did you mean timm:resnet18 or torchvision:resnet18"),
-        ({"name": "a b"}, CardError, "field 'name'"),
-        ({"std": (0, 1, 1)}, CardError, "field 'std"),
-        ({"size": 600, "resize": 500}, CardError, "at least size"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"weights": "none.pt"}, WeightsError, "is not there"),
+    ({"labels": "world16"}, WeightsError, "class count"),
+    ({"labels": "imagenet"}, UnknownName, "imagenet1k"),
+    ({"arch": "timm:resnet18"}, WeightsError, "does not fit the architecture"),
+    ({"arch": "resnet18"}, CardError, "did you mean timm:resnet18 or torchvision:resnet18"),
+    ({"name": "a b"}, CardError, "field 'name'"),
+    ({"std": (0, 1, 1)}, CardError, "field 'std"),
+    ({"size": 600, "resize": 500}, CardError, "at least size"),
+])  # fmt: skip
 def test_refusals_write_nothing(arguments, error, message, checkpoint, nine, folders):
     given = {"name": "mine", "arch": "timm:test_resnet", "weights": checkpoint, "labels": nine}
     with pytest.raises(error, match=message):
@@ -76,17 +73,14 @@ def test_refusals_write_nothing(arguments, error, message, checkpoint, nine, fol
     assert not folders["cards_folder"].exists()
 
 
-@pytest.mark.parametrize(
-    ("network", "failing", "detail"),
-    [
-        ("Probabilities", "logits, not probabilities", "final softmax"),
-        ("Noisy", "same answer twice", "differ by up to"),
-        ("Infinite", "finite logits", "NaN or infinite"),
-        ("Detached", "gradients reach the input", "none"),
-        ("Flat", "gradients reach the input", "gradient is 0"),
-        ("Neighbours", "same answer alone", "its batch decides"),
-    ],
-)
+@pytest.mark.parametrize(("network", "failing", "detail"), [
+    ("Probabilities", "logits, not probabilities", "final softmax"),
+    ("Noisy", "same answer twice", "differ by up to"),
+    ("Infinite", "finite logits", "NaN or infinite"),
+    ("Detached", "gradients reach the input", "none"),
+    ("Flat", "gradients reach the input", "gradient is 0"),
+    ("Neighbours", "same answer alone", "its batch decides"),
+])  # fmt: skip
 def test_a_network_that_fails_a_check(network, failing, detail, card, factories, folders, tmp_path):
     arch = f"python:{factories}:{network}"
     result = results(card(None, source="python", arch=arch), tmp_path)[failing]

@@ -60,13 +60,10 @@ def test_intervals_over_unequal_families_hold_what_they_promise(sizes):
     assert 0.93 <= held / 400 <= 0.975
 
 
-@pytest.mark.parametrize(
-    ("x", "y", "families", "reason"),
-    [
-        ([1.0, 2.0], [1.0, 2.0], ["a", "b"], "2 observers: too few"),
-        ([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0], list("abcd"), "one of the two does not vary"),
-    ],
-)
+@pytest.mark.parametrize(("x", "y", "families", "reason"), [
+    ([1.0, 2.0], [1.0, 2.0], ["a", "b"], "2 observers: too few"),
+    ([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0], list("abcd"), "one of the two does not vary"),
+])  # fmt: skip
 def test_where_there_is_no_correlation_there_is_a_reason(x, y, families, reason):
     found = correlation(x, y, families)
     assert found.value is None

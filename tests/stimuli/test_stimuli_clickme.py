@@ -70,15 +70,12 @@ def coarse(values):
     return (values * 255).astype(np.uint8).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("make", "names", "in_bytes"),
-    [
-        (folder_form, ("0.png", "1.png", "2.png"), (1,)),
-        (npz_form, tuple(f"clickme_val/{i}.npz" for i in range(3)), ()),
-        (coded_records, tuple(f"val/val-{name}" for name in CODED), (0, 1, 2)),
-        (raw_records, tuple(f"clickme_val.tfrecords/00000{i}" for i in range(3)), ()),
-    ],
-)
+@pytest.mark.parametrize(("make", "names", "in_bytes"), [
+    (folder_form, ("0.png", "1.png", "2.png"), (1,)),
+    (npz_form, tuple(f"clickme_val/{i}.npz" for i in range(3)), ()),
+    (coded_records, tuple(f"val/val-{name}" for name in CODED), (0, 1, 2)),
+    (raw_records, tuple(f"clickme_val.tfrecords/00000{i}" for i in range(3)), ()),
+])  # fmt: skip
 def test_every_form_gives_images_labels_and_maps(make, names, in_bytes, tmp_path, settings):
     expected = [coarse(human(i)) if i in in_bytes else human(i) for i in range(3)]
     entry = add("mine", make(tmp_path / "maps"), settings)
@@ -109,15 +106,12 @@ def bad(value):
     return values
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (bad(float("nan")), "NaN, infinite or negative"),
-        (bad(-0.1), "NaN, infinite or negative"),
-        (np.ones((SIDE, SIDE + 1)), "13 x 12 pixels, but the image that it belongs to has 12 x 12"),
-        (np.full((SIDE, SIDE), "a"), "a map of <U1; expected numbers"),
-    ],
-)
+@pytest.mark.parametrize(("values", "message"), [
+    (bad(float("nan")), "NaN, infinite or negative"),
+    (bad(-0.1), "NaN, infinite or negative"),
+    (np.ones((SIDE, SIDE + 1)), "13 x 12 pixels, but the image that it belongs to has 12 x 12"),
+    (np.full((SIDE, SIDE), "a"), "a map of <U1; expected numbers"),
+])  # fmt: skip
 def test_maps_that_are_none_are_refused(values, message, tmp_path, settings):
     folder = folder_form(tmp_path / "maps")
     np.save(folder / "heatmaps" / "0.npy", values)

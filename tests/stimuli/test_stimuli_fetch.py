@@ -190,16 +190,13 @@ def test_a_table_of_labels(settings, tmp_path, draw):
     assert stimuli.labels["artist"].tolist() == ["Klee", "Goya"]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("image,label\none.png,cat\n", "no column 'category'"),
-        ("image,category\none.png,cat\nnone.png,cat\n", "row 3.*no image 'images/none.png'"),
-        ("image,category\none.png,cat,dog\n", "row 2: expected 2 fields"),
-        ("image,category\none.png,axolotl\n", "row 2.*not one of the 16"),
-        ("image,category\n", "no images"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("image,label\none.png,cat\n", "no column 'category'"),
+    ("image,category\none.png,cat\nnone.png,cat\n", "row 3.*no image 'images/none.png'"),
+    ("image,category\none.png,cat,dog\n", "row 2: expected 2 fields"),
+    ("image,category\none.png,axolotl\n", "row 2.*not one of the 16"),
+    ("image,category\n", "no images"),
+])  # fmt: skip
 def test_bad_tables_of_labels_are_named(settings, tmp_path, draw, text, message):
     draw(tmp_path / "f" / "images" / "one.png")
     (tmp_path / "f" / "labels.csv").write_text(text)

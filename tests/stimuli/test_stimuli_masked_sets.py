@@ -400,18 +400,15 @@ def test_coco_counts_images_that_are_not_here_and_follows_the_outlines(tmp_path,
     assert [a == b for a, b in zip(part.items, after.items, strict=True)] == [False, True]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda table: [table], "expected a list 'images'"),
-        (lambda table: table.pop("categories"), "expected a list 'categories'"),
-        (lambda table: table["annotations"][0].update(category_id=77), "annotation 0 needs 'image_id' and a known"),
-        (lambda table: table["annotations"][0].pop("segmentation"), "annotation 0 has no 'segmentation'"),
-        (lambda table: table["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "image 7 cannot be read .a poly"),
-        (lambda table: table["images"][0].pop("height"), r"000000000139\.jpg has no 'height' and 'width'"),
-        (lambda table: table["images"][0].update(file_name="../../etc/passwd"), "'file_name' is '../../etc/passwd'"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda table: [table], "expected a list 'images'"),
+    (lambda table: table.pop("categories"), "expected a list 'categories'"),
+    (lambda table: table["annotations"][0].update(category_id=77), "annotation 0 needs 'image_id' and a known"),
+    (lambda table: table["annotations"][0].pop("segmentation"), "annotation 0 has no 'segmentation'"),
+    (lambda table: table["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "image 7 cannot be read .a poly"),
+    (lambda table: table["images"][0].pop("height"), r"000000000139\.jpg has no 'height' and 'width'"),
+    (lambda table: table["images"][0].update(file_name="../../etc/passwd"), "'file_name' is '../../etc/passwd'"),
+])  # fmt: skip
 def test_what_is_wrong_with_coco_is_said(change, message, tmp_path, settings):
     path = coco(tmp_path) / "annotations" / "instances_val2017.json"
     table = json.loads(path.read_text())
@@ -469,20 +466,17 @@ def test_run_lengths_by_hand():
     assert flags_of({"size": [3, 2], "counts": "231"}, (3, 2)).tolist() == expected
 
 
-@pytest.mark.parametrize(
-    ("coded", "message"),
-    [
-        ({"size": [3, 2], "counts": [2, 3]}, "give 5 pixels, the image has 6"),
-        ({"size": [2, 3], "counts": [2, 3, 1]}, r"size \[2, 3\], but the image has \[3, 2\]"),
-        ({"counts": [2, 3, 1]}, "size None"),
-        ({"size": [3, 2], "counts": [2.5, 3.5]}, "need 'counts'"),
-        ({"size": [3, 2], "counts": [7, -1]}, "give 6 pixels"),
-        ({"size": [3, 2], "counts": "2\n"}, "letter '\n'"),
-        ({"size": [3, 2], "counts": "2P"}, "ends inside a number"),
-        ([[0, 0, 1, 1]], "three corners"),
-        ([[0, 0, 1, 1, 2, float("nan")]], "three corners"),
-    ],
-)
+@pytest.mark.parametrize(("coded", "message"), [
+    ({"size": [3, 2], "counts": [2, 3]}, "give 5 pixels, the image has 6"),
+    ({"size": [2, 3], "counts": [2, 3, 1]}, r"size \[2, 3\], but the image has \[3, 2\]"),
+    ({"counts": [2, 3, 1]}, "size None"),
+    ({"size": [3, 2], "counts": [2.5, 3.5]}, "need 'counts'"),
+    ({"size": [3, 2], "counts": [7, -1]}, "give 6 pixels"),
+    ({"size": [3, 2], "counts": "2\n"}, "letter '\n'"),
+    ({"size": [3, 2], "counts": "2P"}, "ends inside a number"),
+    ([[0, 0, 1, 1]], "three corners"),
+    ([[0, 0, 1, 1, 2, float("nan")]], "three corners"),
+])  # fmt: skip
 def test_what_is_no_mask_is_refused(coded, message):
     with pytest.raises(ValueError, match=message):
         flags_of(coded, (3, 2))

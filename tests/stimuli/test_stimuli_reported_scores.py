@@ -32,13 +32,10 @@ def test_a_full_csv_row_keeps_every_field(tmp_path):
 OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conflict"].metrics}
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "where"),
-    [
-        ("t.csv", "observer,metric,value\na,acc,3\nb,shape_bias,7\n", "line 3"),
-        ("t.json", '{"b": {"shape_bias": 7}}', "b, shape_bias"),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "where"), [
+    ("t.csv", "observer,metric,value\na,acc,3\nb,shape_bias,7\n", "line 3"),
+    ("t.json", '{"b": {"shape_bias": 7}}', "b, shape_bias"),
+])  # fmt: skip
 def test_a_value_that_our_metric_cannot_have_is_refused(name, text, where, tmp_path):
     path = write(tmp_path, name, text)
     with pytest.raises(ScoresError) as raised:
@@ -46,25 +43,22 @@ def test_a_value_that_our_metric_cannot_have_is_refused(name, text, where, tmp_p
     assert str(raised.value) == f"{path}, {where}: 'shape_bias' is 7; it is 0 to 1."
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "said"),
-    [
-        ("t.csv", "observer,metric\na,acc\n", "no value"),
-        ("t.csv", "observer,metric,value,colour\na,acc,1,red\n", "unknown or twice: colour"),
-        ("t.csv", "observer,metric,value\na,acc,1,2\n", "line 2: expected 3 fields"),
-        ("t.csv", "observer,metric,value\n,acc,1\n", "field 'observer' is missing"),
-        ("t.csv", "observer,metric,value\na\x1b[2J,acc,1\n", "expected plain text"),
-        ("t.csv", "observer,metric,value\n", "no scores"),
-        ("t.csv", "observer,metric,value,low,high\na,acc,1,0,0.5\n", "expected low <= value"),
-        ("t.csv", "observer,metric,value,level\na,acc,1,95\n", "'level' is 95"),
-        ("t.csv", "observer,metric,value,n\na,acc,1,2.5\n", "field 'n': expected"),
-        ("t.csv", "observer,metric,value\na,acc,1\na,acc,2\n", "two values of 'acc': 1.0 and 2.0"),
-        ("t.json", '{"a": 1}', "expected {metric: value}"),
-        ("t.json", '{"a": {"acc": 1, "acc": 2}}', "'acc' stands twice"),
-        ("t.json", "3", "expected a list of records"),
-        ("t.json", "[" * 100000, "cannot be read"),
-    ],
-)
+@pytest.mark.parametrize(("name", "text", "said"), [
+    ("t.csv", "observer,metric\na,acc\n", "no value"),
+    ("t.csv", "observer,metric,value,colour\na,acc,1,red\n", "unknown or twice: colour"),
+    ("t.csv", "observer,metric,value\na,acc,1,2\n", "line 2: expected 3 fields"),
+    ("t.csv", "observer,metric,value\n,acc,1\n", "field 'observer' is missing"),
+    ("t.csv", "observer,metric,value\na\x1b[2J,acc,1\n", "expected plain text"),
+    ("t.csv", "observer,metric,value\n", "no scores"),
+    ("t.csv", "observer,metric,value,low,high\na,acc,1,0,0.5\n", "expected low <= value"),
+    ("t.csv", "observer,metric,value,level\na,acc,1,95\n", "'level' is 95"),
+    ("t.csv", "observer,metric,value,n\na,acc,1,2.5\n", "field 'n': expected"),
+    ("t.csv", "observer,metric,value\na,acc,1\na,acc,2\n", "two values of 'acc': 1.0 and 2.0"),
+    ("t.json", '{"a": 1}', "expected {metric: value}"),
+    ("t.json", '{"a": {"acc": 1, "acc": 2}}', "'acc' stands twice"),
+    ("t.json", "3", "expected a list of records"),
+    ("t.json", "[" * 100000, "cannot be read"),
+])  # fmt: skip
 def test_what_does_not_fit_is_one_error(name, text, said, tmp_path):
     with pytest.raises(ScoresError) as caught:
         read_scores(write(tmp_path, name, text))
@@ -128,15 +122,12 @@ def test_each_of_its_scores_has_its_caveat_and_idle_networks_a_flag(masking):
         assert any(text.startswith("trust: ") for text in score.remarks) == idle
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("sb_scores.json", {"net": [0.5] * 16}, "expected shares of 75 trials"),
-        ("baccs.json", {"net": 81.3}, "expected a share"),
-        ("solomon_net_accuracies_2.json", {"noise1": [1]}, "list of 0 and 1"),
-        ("solomon_net_accuracies_2.json", {"noise0.1freq1": [True]}, "list of 0 and 1"),
-    ],
-)
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("sb_scores.json", {"net": [0.5] * 16}, "expected shares of 75 trials"),
+    ("baccs.json", {"net": 81.3}, "expected a share"),
+    ("solomon_net_accuracies_2.json", {"noise1": [1]}, "list of 0 and 1"),
+    ("solomon_net_accuracies_2.json", {"noise0.1freq1": [True]}, "list of 0 and 1"),
+])  # fmt: skip
 def test_a_file_that_is_not_as_published_is_named(name, content, said, masking):
     write(masking, name, json.dumps(content))
     assert name in refused(said, read_scores, masking)

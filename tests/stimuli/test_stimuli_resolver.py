@@ -195,17 +195,14 @@ def test_unknown_name_gives_close_ones(settings):
         find_entry("cue-conflcit", settings)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("- a", "expected a table"),
-        ("a: {role: r, space: s}", "'a': field 'layout' is missing"),
-        ("a: {role: r, space: s, layout: heap}", "field 'layout': expected: .*found 'heap'"),
-        ("a: {role: r, space: s, layout: session, colour: red}", "field 'colour': expected: no such field"),
-        ("edges: {folder: 7}", "'edges': field 'folder': expected: .*, found '7'"),
-        (b"\xff\xfe\x00", "not valid YAML"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("- a", "expected a table"),
+    ("a: {role: r, space: s}", "'a': field 'layout' is missing"),
+    ("a: {role: r, space: s, layout: heap}", "field 'layout': expected: .*found 'heap'"),
+    ("a: {role: r, space: s, layout: session, colour: red}", "field 'colour': expected: no such field"),
+    ("edges: {folder: 7}", "'edges': field 'folder': expected: .*, found '7'"),
+    (b"\xff\xfe\x00", "not valid YAML"),
+])  # fmt: skip
 def test_a_bad_file_of_added_sets_is_named(settings, text, message):
     path: Path = added_file(settings)
     path.parent.mkdir(parents=True)

@@ -56,16 +56,13 @@ def test_a_stated_source_must_be_a_name(name):
     assert check_source(" mine ") == "mine"
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("0001_s5n_s01_0_bird_00_bird3-bird2.png", "bird3-bird2.png"),
-        ("0001_eid_s01_16-0-10_oven_10_n04111531_13542.png", "n04111531_13542.png"),
-        ("0001_ske_s01_0_boat_00_boat-0068-sketch-23.png", "boat-0068-sketch-23.png"),
-        ("my_own_image_7.png", "my_own_image_7.png"),
-        ("0001_x_s01_0_boat_00_", "0001_x_s01_0_boat_00_"),
-    ],
-)
+@pytest.mark.parametrize(("name", "expected"), [
+    ("0001_s5n_s01_0_bird_00_bird3-bird2.png", "bird3-bird2.png"),
+    ("0001_eid_s01_16-0-10_oven_10_n04111531_13542.png", "n04111531_13542.png"),
+    ("0001_ske_s01_0_boat_00_boat-0068-sketch-23.png", "boat-0068-sketch-23.png"),
+    ("my_own_image_7.png", "my_own_image_7.png"),
+    ("0001_x_s01_0_boat_00_", "0001_x_s01_0_boat_00_"),
+])  # fmt: skip
 def test_only_the_published_prefix_is_taken_off(name, expected):
     assert image_id(name) == expected
 

@@ -69,20 +69,17 @@ def test_sessions_repeat_trials_and_are_kept_apart(tmp_path):
     assert [file.columns["session"][0] for file in files] == ["1", "2"]
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([GOOD[0], row(2, "zebra", "dog", "dog1-cat2.png")], "row 3: object_response is 'zebra'"),
-        ([GOOD[0], row(2, "NA", "dog", "dog1-cat2.png")], "row 3: object_response is 'NA'.*'na'"),
-        ([row(1, "cat", "zebra", "cat1-dog1.png")], "row 2: category is 'zebra'; expected one of air"),
-        ([GOOD[0], GOOD[1], GOOD[0]], "row 4: subject-01 answered 'cat1-dog1.png'.*in row 2"),
-        ([GOOD[0], "subject-01,1,2"], "row 3: 3 fields"),
-        ([GOOD[0].replace("0.5", "fast")], "row 2: rt is 'fast'"),
-        ([row(1, "cat", "cat", "cat1.png")], "row 2: 'cat1.png' of 'cat'; expected"),
-        ([GOOD[0].replace("subject-01", " ")], "row 2: 'subj' is empty"),
-        ([], "no trials"),
-    ],
-)
+@pytest.mark.parametrize(("rows", "message"), [
+    ([GOOD[0], row(2, "zebra", "dog", "dog1-cat2.png")], "row 3: object_response is 'zebra'"),
+    ([GOOD[0], row(2, "NA", "dog", "dog1-cat2.png")], "row 3: object_response is 'NA'.*'na'"),
+    ([row(1, "cat", "zebra", "cat1-dog1.png")], "row 2: category is 'zebra'; expected one of air"),
+    ([GOOD[0], GOOD[1], GOOD[0]], "row 4: subject-01 answered 'cat1-dog1.png'.*in row 2"),
+    ([GOOD[0], "subject-01,1,2"], "row 3: 3 fields"),
+    ([GOOD[0].replace("0.5", "fast")], "row 2: rt is 'fast'"),
+    ([row(1, "cat", "cat", "cat1.png")], "row 2: 'cat1.png' of 'cat'; expected"),
+    ([GOOD[0].replace("subject-01", " ")], "row 2: 'subj' is empty"),
+    ([], "no trials"),
+])  # fmt: skip
 def test_malformed_rows_are_named(tmp_path, rows, message):
     path = table(tmp_path / "cue-conflict" / "bad.csv", *rows)
     assert str(path) in refused(message, read_trials, tmp_path)

@@ -36,22 +36,19 @@ def test_entries_start_with_the_defaults():
     assert {entry.citation for entry in found.values()} == {"somebody"}
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: [", "is not YAML"),
-        ("corruptions: {}", "expected `corruptions:`"),
-        (changed(colour="red"), "field 'colour': expected: no such field; fields are name, family"),
-        (changed(citation=None), "field 'citation' is missing"),
-        (changed(levels="[[1]]"), "field 'levels.0.bool': expected"),
-        (changed(plain="[2]"), "`plain` names levels that are not in `levels`"),
-        ("defaults: [a]\ncorruptions: {one: {}}", "`defaults`: expected a mapping"),
-        ("corruptions: {one: 3}", "corruption 'one': expected a mapping"),
-        (changed(levels='[1, "1"]'), "`levels` is a list"),
-        (changed(transform="d.e:f"), "expected `function` or `transform`"),
-        (changed().replace("one", "one/two"), "a name has no '/'"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("a: [", "is not YAML"),
+    ("corruptions: {}", "expected `corruptions:`"),
+    (changed(colour="red"), "field 'colour': expected: no such field; fields are name, family"),
+    (changed(citation=None), "field 'citation' is missing"),
+    (changed(levels="[[1]]"), "field 'levels.0.bool': expected"),
+    (changed(plain="[2]"), "`plain` names levels that are not in `levels`"),
+    ("defaults: [a]\ncorruptions: {one: {}}", "`defaults`: expected a mapping"),
+    ("corruptions: {one: 3}", "corruption 'one': expected a mapping"),
+    (changed(levels='[1, "1"]'), "`levels` is a list"),
+    (changed(transform="d.e:f"), "expected `function` or `transform`"),
+    (changed().replace("one", "one/two"), "a name has no '/'"),
+])  # fmt: skip
 def test_a_list_that_cannot_be_used_says_where_and_why(text, message):
     with pytest.raises(PluginError, match=re.escape(message)) as raised:
         parse(text, "their/corruptions.yaml")

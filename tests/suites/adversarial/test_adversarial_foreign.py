@@ -65,18 +65,15 @@ def test_attacks_of_foolbox(name, norm, epsilon, options, world, plugged):
     assert not foreign(problem, norm, bounds(problem, 1e-9), recipe).broken.any()
 
 
-@pytest.mark.parametrize(
-    ("points", "said"),
-    [
-        (lambda f, x, y, e, s: x + 2 * e * (x < 0.5), "linf norm 0.02, beyond the budget of 0.01"),
-        (lambda f, x, y, e, s: x - 1, r"outside \[0, 1\]"),
-        (lambda f, x, y, e, s: x * float("nan"), "or NaN"),
-        (lambda f, x, y, e, s: x[:1], "expected the same shape"),
-        (lambda f, x, y, e, s: (x * 255).byte(), "floating point"),
-        (lambda f, x, y, e, s: x.numpy(), "gave a ndarray: expected a tensor"),
-        (lambda f, x, y, e, s: 1 / 0, "failed: ZeroDivisionError"),
-    ],
-)
+@pytest.mark.parametrize(("points", "said"), [
+    (lambda f, x, y, e, s: x + 2 * e * (x < 0.5), "linf norm 0.02, beyond the budget of 0.01"),
+    (lambda f, x, y, e, s: x - 1, r"outside \[0, 1\]"),
+    (lambda f, x, y, e, s: x * float("nan"), "or NaN"),
+    (lambda f, x, y, e, s: x[:1], "expected the same shape"),
+    (lambda f, x, y, e, s: (x * 255).byte(), "floating point"),
+    (lambda f, x, y, e, s: x.numpy(), "gave a ndarray: expected a tensor"),
+    (lambda f, x, y, e, s: 1 / 0, "failed: ZeroDivisionError"),
+])  # fmt: skip
 def test_what_is_no_perturbed_image_is_an_error_that_names_the_attack(points, said, world, plugged):
     problem, recipe = world("world-standard-0", 3).problem(8), plugged("linf", points)
     with pytest.raises(PluginError, match=f"'my attack'.*{said}"):
@@ -220,13 +217,10 @@ def step(forward, images, labels, epsilon, seeds):
 STILL = Attack("still", "l2", still)
 STEP = Attack("one step", "linf", step)
 ATTACKS = {
-    "still": STILL,
-    "no_attack": 3,
-    "no_norm": replace(STILL, norm="l3"),
-    "falling": replace(STILL, epsilons=(2.0, 1.0)),
-    "zero": replace(STILL, epsilons=(0.0, 1.0)),
+    "still": STILL, "no_attack": 3, "no_norm": replace(STILL, norm="l3"),
+    "falling": replace(STILL, epsilons=(2.0, 1.0)), "zero": replace(STILL, epsilons=(0.0, 1.0)),
     "no_function": replace(STILL, points=np.array),
-}
+}  # fmt: skip
 
 
 @pytest.fixture

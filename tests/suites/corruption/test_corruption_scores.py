@@ -22,12 +22,9 @@ def scored(cells, **more):
 
 
 HAND = {
-    "clean": [1, 1, 1, 0],
-    "fog/1": [1, 1, 0, 0],
-    "fog/2": [1, 0, 0, 0],
-    "gaussian_noise/1": [0, 0, 1, 0],
+    "clean": [1, 1, 1, 0], "fog/1": [1, 1, 0, 0], "fog/2": [1, 0, 0, 0], "gaussian_noise/1": [0, 0, 1, 0],
     "gaussian_noise/2": [0, 0, 0, 0],
-}
+}  # fmt: skip
 
 
 def test_every_mean_by_hand():

@@ -26,12 +26,9 @@ KAPPAS = {
 }  # fmt: skip
 #: Human accuracy, mean over people, in the order of the experiment's conditions.
 ACCURACIES = {
-    "high-pass": ".883 .808 .739 .616 .353 .178 .073 .064",
-    "low-pass": ".920 .914 .795 .630 .588 .380 .200 .061",
-    "eidolonII": ".814 .775 .766 .561 .230 .080 .070 .067",
-    "power-equalisation": ".900 .759",
-    "stylised": ".471",
-}
+    "high-pass": ".883 .808 .739 .616 .353 .178 .073 .064", "low-pass": ".920 .914 .795 .630 .588 .380 .200 .061",
+    "eidolonII": ".814 .775 .766 .561 .230 .080 .070 .067", "power-equalisation": ".900 .759", "stylised": ".471",
+}  # fmt: skip
 #: ResNet-50 trained on ImageNet and on Stylized-ImageNet, per condition (Geirhos et al. 2019).
 IN, SIN = "resnet50", "resnet50-train-60-epochs"
 #: Mean over the distorted conditions: IN, SIN, and whether stylised training helps (None: not separable here).

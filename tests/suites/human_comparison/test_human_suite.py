@@ -331,12 +331,9 @@ IMAGES = np.array([f"n{i:04}.png" for i in range(2000)])
 def trials(right, margin=None, condition="", role="sketch"):
     n = len(right)
     columns = {
-        "role": np.full(n, role),
-        "condition": np.full(n, condition) if isinstance(condition, str) else condition,
-        "stimulus": IMAGES[:n],
-        "category": np.full(n, "cat"),
-        "response": np.where(right, "cat", "dog"),
-    }
+        "role": np.full(n, role), "condition": np.full(n, condition) if isinstance(condition, str) else condition,
+        "stimulus": IMAGES[:n], "category": np.full(n, "cat"), "response": np.where(right, "cat", "dog"),
+    }  # fmt: skip
     return Trials(columns | ({} if margin is None else {"margin": margin}))
 
 

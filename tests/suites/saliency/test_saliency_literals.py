@@ -67,14 +67,11 @@ def test_clickme_is_a_share_of_how_well_people_agree():
     assert found.value == pytest.approx(0.5, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("metric", "columns", "counted"),
-    [
-        ("object_reliance", ("object_evidence", "place_evidence"), 3),
-        *(("object_auc", ("grad_auc",), 3), ("object_mass_ratio", ("mass_ratio",), 3), ("object_skill", ("skill",), 3)),
-        *(("rank_accuracy", ("rank_accuracy",), 3), ("grad_centroid", ("centroid",), 5)),
-    ],
-)
+@pytest.mark.parametrize(("metric", "columns", "counted"), [
+    ("object_reliance", ("object_evidence", "place_evidence"), 3),
+    *(("object_auc", ("grad_auc",), 3), ("object_mass_ratio", ("mass_ratio",), 3), ("object_skill", ("skill",), 3)),
+    *(("rank_accuracy", ("rank_accuracy",), 3), ("grad_centroid", ("centroid",), 5)),
+])  # fmt: skip
 def test_objects_of_one_to_ninety_five_percent_count_where_one_is_asked_for(metric, columns, counted):
     """A centroid needs no object."""
     areas = {"area": np.array([0.3, 0.01, 0.95, 0.0099, 0.951]), "role": np.full(5, "natural")}

@@ -73,14 +73,11 @@ def observed(monkeypatch):
     return call
 
 
-@pytest.mark.parametrize(
-    ("added", "said"),
-    [
-        ({"measure": lambda maps, masks: [1.0]}, "expected values of shape"),
-        ({"make": lambda *_: torch.ones(2, 4, 4)}, "expected values of shape"),
-        ({"measure": lambda maps, masks: maps[0] / "x"}, "'m' failed.*TypeError"),
-    ],
-)
+@pytest.mark.parametrize(("added", "said"), [
+    ({"measure": lambda maps, masks: [1.0]}, "expected values of shape"),
+    ({"make": lambda *_: torch.ones(2, 4, 4)}, "expected values of shape"),
+    ({"measure": lambda maps, masks: maps[0] / "x"}, "'m' failed.*TypeError"),
+])  # fmt: skip
 def test_what_a_package_returns_must_have_the_shape_that_is_asked_for(added, said, observed):
     with pytest.raises(PluginError, match=said):
         observed(**added)
