@@ -65,16 +65,10 @@ def toy_score(_config, trials):
 def toy_suite(stimuli, name="toy", **changes):
     blocks = stimuli if isinstance(stimuli, tuple) else (Block(stimuli, presentation="whole", role="toys"),)
     suite = Suite(
-        name=name,
-        version=1,
-        summary="answers to toys",
-        needs="decisions",
+        name=name, version=1, summary="answers to toys", needs="decisions", spaces=("world16",),
         metrics=(Metric("accuracy", "accuracy", "share of right answers", headline=True),),
-        plan=lambda _config, _shelf: Plan(blocks),
-        observe=toy_observe,
-        score=toy_score,
-        spaces=("world16",),
-    )
+        plan=lambda _config, _shelf: Plan(blocks), observe=toy_observe, score=toy_score,
+    )  # fmt: skip
     return replace(suite, **changes)
 
 
@@ -134,6 +128,24 @@ class Bench:
     def outcomes(self, **which):
         with open_store(self.settings.db, write=False) as store:
             return store.outcomes(**which)
+
+
+def content(db):
+    """Every trial's columns as bytes, and every score."""
+    with open_store(str(db), write=False) as store:
+        assert list(store.problems()) == []
+        trials = {
+            (row.observer_name, row.key, name): repr(values.tolist())  # NaN is NaN
+            for row in store.observations()
+            for name, values in store.trials((row.key,)).columns.items()
+        }
+        scores = {
+            (row.observer, row.suite, row.space, row.metric, row.role, row.condition): (
+                row.value, row.low, row.high, row.n, row.reason, row.flags
+            )
+            for row in store.latest_scores()
+        }  # fmt: skip
+    return trials, scores
 
 
 def plain_answers(card, stimuli, home):

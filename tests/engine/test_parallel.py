@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 import torch
-from engine_toys import Told, network
+from engine_toys import Told, content, network
 
 from benchmark import api
 from benchmark.api import running
@@ -33,24 +33,6 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "home" / "cards").mkdir(parents=True)
     with working_threads(1):  # as many as each of two processes has
         yield tmp_path / "home"
-
-
-def content(db):
-    """Every trial's columns as bytes, and every score."""
-    with open_store(str(db), write=False) as store:
-        assert list(store.problems()) == []
-        trials = {
-            (row.observer_name, row.key, name): repr(values.tolist())  # NaN is NaN
-            for row in store.observations()
-            for name, values in store.trials((row.key,)).columns.items()
-        }
-        scores = {
-            (row.observer, row.suite, row.space, row.metric, row.role, row.condition): (
-                row.value, row.low, row.high, row.n, row.reason, row.flags
-            )
-            for row in store.latest_scores()
-        }  # fmt: skip
-    return trials, scores
 
 
 def same(one, other):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_toys import Bench, Silent, ideal, make_stimuli, network, toy_suite
+from engine_toys import Bench, Silent, content, ideal, make_stimuli, network, toy_suite
 from sqlalchemy import Engine, event
 
 from benchmark.contracts import CHUNK, Block, Transform
@@ -43,27 +43,11 @@ def mixed(bench, reporter=None):
     return bench.run(cards, suites, reporter=reporter)
 
 
-def content(bench):
-    """Every trial's columns as bytes, and every score."""
-    with open_store(bench.settings.db, write=False) as store:
-        trials = {
-            (row.observer_name, row.suite, row.key, name): values.tobytes()
-            for row in store.observations()
-            for name, values in store.trials((row.key,)).columns.items()
-            if values.dtype.kind != "O"
-        }
-        scores = {
-            (row.observer, row.suite, row.metric, row.role, row.condition): (row.value, row.n)
-            for row in store.latest_scores()
-        }
-    return trials, scores
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     bench = Bench(tmp_path_factory.mktemp("whole"))
     mixed(bench)
-    return content(bench)
+    return content(bench.settings.db)
 
 
 def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path, whole):
@@ -85,7 +69,7 @@ def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path, whole):
         stored = sum(len(store.chunks(row.key)) for row in store.observations())
     assert stored
     assert mixed(bench).counts == {"done": 6}
-    assert content(bench) == whole
+    assert content(bench.settings.db) == whole
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
@@ -109,4 +93,4 @@ def test_a_leaderboard_that_vanishes_ends_the_run(tmp_path, whole, how):
     for file in tmp_path.glob("moved-*"):
         file.rename(file.with_name(file.name.removeprefix("moved-")))
     assert mixed(bench).counts == {"done": 6}
-    assert content(bench) == whole
+    assert content(bench.settings.db) == whole

@@ -21,6 +21,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from traceback import extract_tb
 
 import numpy as np
 import pytest
@@ -170,7 +171,6 @@ def written_by(write: Callable[[io.BytesIO], object]) -> bytes:
 
 
 def picture(form: str, mode: str = "RGB") -> bytes:
-    """A small image file."""
     grey = np.arange(144, dtype=np.uint8).reshape(12, 12)
     wide = mode == "I;16"
     image = Image.fromarray(grey.astype(np.uint16) * 257) if wide else Image.fromarray(grey).convert(mode)
@@ -220,7 +220,6 @@ def arrays() -> bytes:
 
 
 def table(rows: list[list[str]]) -> bytes:
-    """A CSV file."""
     out = io.StringIO()
     csv.writer(out).writerows(rows)
     return out.getvalue().encode("utf-8", "surrogatepass")
@@ -303,14 +302,6 @@ def _catalogue(folder: Path, settings: Settings) -> None:
         target.unlink()
 
 
-def _names(folder: Path, _settings: Settings) -> None:
-    read_names(Entry("mine", "mine", "imagenet1k", "names", "names", of="imagenet-val"), folder)
-
-
-def _textures(folder: Path, _settings: Settings) -> None:
-    read_textures(Entry("mine", "frost", "any", "textures", "textures"), folder)
-
-
 def _added(folder: Path, settings: Settings) -> None:
     try:
         add("mine", folder, settings, space="geirhos16")
@@ -325,16 +316,6 @@ def _memory(folder: Path, settings: Settings) -> None:
     (folder / "set" / "memory.json").rename(place)
     _opened("class-folder", "geirhos16")(folder / "set", settings)
     shutil.rmtree(settings.home)
-
-
-def map_file() -> bytes:
-    """A NumPy file with a graded map."""
-    return written_by(lambda out: np.save(out, np.ones((12, 12), np.float32)))
-
-
-def memory() -> bytes:
-    """A memory of digests."""
-    return json.dumps({"cat/a.png": [1, 2, 3, 4, "0" * 64]}).encode()
 
 
 CARD = b"""name: mine
@@ -373,13 +354,11 @@ DOCUMENT = json.dumps(
 
 @cache
 def network() -> nn.Module:
-    """A small network."""
     torch.manual_seed(0)
     return timm.create_model("test_resnet", num_classes=9).eval()
 
 
 def saved(content: object, **options: bool) -> bytes:
-    """What torch saves."""
     return written_by(lambda out: torch.save(content, out, **options))
 
 
@@ -391,7 +370,6 @@ def ring() -> dict[str, object]:
 
 
 def tensors(**more: str) -> bytes:
-    """Safetensors of the small network."""
     return save({n: t.contiguous() for n, t in network().state_dict().items()}, more or None)
 
 
@@ -406,7 +384,6 @@ def head(place: str) -> bytes:
 
 @cache
 def program() -> bytes:
-    """An exported program."""
     batch, example = torch.export.Dim("batch", min=1, max=512), (torch.rand(2, 3, 32, 32),)
     exported = torch.export.export(network(), example, dynamic_shapes=({0: batch},))
     return written_by(lambda out: torch.export.save(exported, out))
@@ -438,6 +415,10 @@ def _only(read: Callable[[Path], object]) -> Callable[[Path, Settings], object]:
 
 
 VOC = np.full((12, 12), 8)
+GRADED = written_by(lambda out: np.save(out, np.ones((12, 12), np.float32)))
+DIGESTS = json.dumps({"cat/a.png": [1, 2, 3, 4, "0" * 64]}).encode()
+NAMES = Entry("mine", "mine", "imagenet1k", "names", "names", of="imagenet-val")
+TEXTURES = Entry("mine", "frost", "any", "textures", "textures")
 IMAGENET_S = np.stack([np.full((12, 12), 1), np.zeros((12, 12)), np.zeros((12, 12))], axis=2)
 _S = "ImageNetS50/validation{}/n01443537/a.{}"
 PHOTO, GREY, JPEG = picture("PNG"), picture("PNG", "L"), picture("JPEG")
@@ -455,7 +436,7 @@ TABLES = {
 }
 KINDS: Mapping[str, Kind] = {
     "catalogue": Kind({"stimuli.yaml": ADDED}, _catalogue),
-    "names": Kind({"list.txt": b"n01440764/a.JPEG\nn01440764/b.JPEG\n"}, _names),
+    "names": Kind({"list.txt": b"n01440764/a.JPEG\nn01440764/b.JPEG\n"}, lambda folder, _: read_names(NAMES, folder)),
     "labels": Kind({"labels.csv": LABELS, **PAIR}, _opened("labels-csv", "geirhos16")),
     "added": Kind({"labels.csv": LABELS, **PAIR, "masks/a.png": GREY, "masks/b.png": GREY}, _added),
     "masks": Kind(
@@ -473,9 +454,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "clickme-npz": Kind({"a.npz": arrays()}, _drawn("clickme")),
     "clickme-records": Kind({"a.tfrecords": example()}, _drawn("clickme")),
-    "clickme-folder": Kind(
-        {"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": map_file()}, _drawn("clickme")
-    ),
+    "clickme-folder": Kind({"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": GRADED}, _drawn("clickme")),
     "tar": Kind({"a.tar": archive("")}, _unpacked),
     **{f"tar.{kind}": Kind({f"a.tar.{kind}": archive(kind)}, _unpacked) for kind in ("gz", "xz", "bz2")},
     **{
@@ -484,8 +463,8 @@ KINDS: Mapping[str, Kind] = {
     },
     "trials": Kind(TABLES, _trials),
     "manifest": Kind({"cat/a.png": PHOTO, "stylised.json": MANIFEST}, _opened("class-folder", "geirhos16")),
-    "textures": Kind({"frost1.png": PHOTO, "frost2.jpg": JPEG}, _textures),
-    "memory": Kind({"set/cat/a.png": PHOTO, "set/memory.json": memory()}, _memory),
+    "textures": Kind({"frost1.png": PHOTO, "frost2.jpg": JPEG}, lambda folder, _: read_textures(TEXTURES, folder)),
+    "memory": Kind({"set/cat/a.png": PHOTO, "set/memory.json": DIGESTS}, _memory),
     "card": Kind({"x.yaml": CARD}, _cards),
     "cards": Kind({"x.yaml": CARDS}, _cards),
     "mapping": Kind({"m.yaml": MAPPING}, _only(read_mapping)),
@@ -533,13 +512,9 @@ def written(kind: Kind, folder: Path, victim: str = "", change: Callable[[str, b
 
 def _where(error: BaseException) -> str:
     """The innermost line of this program."""
-    trace, place = error.__traceback__, ""
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if {"benchmark", "registry"} & set(Path(code.co_filename).parts[-4:]):
-            place = f"{Path(code.co_filename).name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
+    trace = [(Path(frame.filename), frame.lineno) for frame in extract_tb(error.__traceback__)]
+    ours = [f"{path.name}:{line}" for path, line in trace if {"benchmark", "registry"} & set(path.parts[-4:])]
+    return ours[-1] if ours else ""
 
 
 CONTROLS = "\x00\x1b\x7f\u2028\u202e\u2066\ud800"

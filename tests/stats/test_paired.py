@@ -364,21 +364,17 @@ def test_the_interval_at_level_one_minus_p_ends_at_zero(test):
 
 
 def test_nothing_that_varies_has_no_interval_and_no_evidence():
-    assert Studentised(0.0, 0.0, 3.0).p == 1.0
-    assert Studentised(0.0, 0.0, 3.0).interval(0.95) == (None, None)
-    assert Restricted(0.0, Quadratic(0.0, 0.0, 0.1)).p == 1.0
-    assert Restricted(0.0, Quadratic(0.0, 0.0, 0.1)).interval(0.95) == (None, None)
+    for test in (Studentised(0.0, 0.0, 3.0), Restricted(0.0, Quadratic(0.0, 0.0, 0.1))):
+        assert (test.p, test.interval(0.95)) == (1.0, (None, None))
     # three clusters: no difference is ruled out at 95 %
     assert Restricted(0.1, Quadratic(0.02, 0.0, 1 / 3)).interval(0.95) == (None, None)
 
 
 def test_intervals_stay_within_the_range():
     assert Studentised(0.9, 0.2, 10).interval(0.95)[1] == pytest.approx(1.3456, abs=1e-4)
-    assert Studentised(0.9, 0.2, 10, limit=1.0).interval(0.95)[1] == 1.0
-    assert Studentised(-0.9, 0.2, 10, limit=1.0).interval(0.95)[0] == -1.0
-    wide = Restricted(0.9, Quadratic(0.04, 0.0, 0.01), limit=1.0)
-    assert wide.interval(0.95)[1] == 1.0
-    assert Restricted(-0.9, Quadratic(0.04, 0.0, 0.01), limit=1.0).interval(0.95)[0] == -1.0
+    for test, *known in ((Studentised, 0.2, 10), (Restricted, Quadratic(0.04, 0.0, 0.01))):
+        assert test(0.9, *known, limit=1.0).interval(0.95)[1] == 1.0
+        assert test(-0.9, *known, limit=1.0).interval(0.95)[0] == -1.0
 
 
 def test_cross_products_of_clusters_are_sums_over_pairs_that_share_a_label():

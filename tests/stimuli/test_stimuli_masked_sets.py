@@ -285,6 +285,17 @@ def test_the_main_object():
     assert main_object({}) == main_object({"dog": 0.0}) == LeftOut("no object")
 
 
+def main_objects(layout, folder, settings):
+    """The set of a folder of six scenes, of which three have one main object; the others are counted."""
+    told = []
+    entry = add("mine", folder, settings, report=told.append)
+    assert (entry.layout, entry.space, entry.role) == (layout, "geirhos16", "natural-masked")
+    checked, stimuli = verify("mine", settings), open_set("mine", settings)
+    assert told == [RIVAL, NOTHING, OTHER] == [line for line in checked.lines if line.startswith("left")]
+    assert checked.ok and stimuli.labels["category"].tolist() == ["airplane", "bird", "dog"]
+    return stimuli
+
+
 # VOC. Values: 1 aeroplane, 3 bird, 8 cat, 12 dog, 15 person, 255 void.
 
 
@@ -311,20 +322,13 @@ def voc(folder):
 
 
 def test_voc_images_of_one_main_object(tmp_path, settings):
-    told = []
-    entry = add("mine", voc(tmp_path), settings, report=told.append)
-    assert (entry.layout, entry.space, entry.role) == ("voc", "geirhos16", "natural-masked")
-    assert told == [RIVAL, NOTHING, OTHER]
-    stimuli = open_set("mine", settings)
+    stimuli = main_objects("voc", voc(tmp_path), settings)
     assert stimuli.ids == ("2007_000033.jpg", "2009_000001.jpg", "2007_000042.jpg")
-    assert stimuli.labels["category"].tolist() == ["airplane", "bird", "dog"]
     assert np.array_equal(stimuli.mask(0), box(2, 6, 3, 9))
     assert np.array_equal(stimuli.ignored(0), box(1, 7, 2, 10) & ~box(2, 6, 3, 9))
     assert np.array_equal(stimuli.mask(1), box(0, 4, 0, 8) | box(6, 12, 0, 8))  # both birds
     assert np.array_equal(stimuli.mask(2), box(0, 8, 0, 8))  # the person is background
     assert not stimuli.ignored(2).any()
-    checked = verify("mine", settings)
-    assert checked.ok and [line for line in checked.lines if line.startswith("left")] == told
 
 
 def test_what_is_wrong_with_voc_is_said(tmp_path, settings):
@@ -365,12 +369,7 @@ def coco(folder):
 
 
 def test_coco_images_of_one_main_object(tmp_path, settings):
-    told = []
-    entry = add("mine", coco(tmp_path), settings, report=told.append)
-    assert (entry.layout, entry.space, entry.role) == ("coco", "geirhos16", "natural-masked")
-    assert told == [RIVAL, NOTHING, OTHER]
-    stimuli = open_set("mine", settings)
-    assert stimuli.labels["category"].tolist() == ["airplane", "bird", "dog"]
+    stimuli = main_objects("coco", coco(tmp_path), settings)
     plane, birds, dog = range(3)
     assert np.array_equal(stimuli.mask(plane), box(0, 3, 0, 3) | box(8, 12, 8, 12))
     assert not stimuli.ignored(plane).any()

@@ -217,8 +217,6 @@ def test_each_cell_is_a_set_of_its_own(tree, settings):
     assert first.digest != second.digest and first.ids is second.ids
     assert first.labels["category"] is second.labels["category"]
     assert parts["fog/1"] is first
-    from PIL import Image
-
     for stimuli, cell in ((first, "fog/1"), (second, "fog/2")):
         for i, (name, category) in enumerate(zip(stimuli.ids, stimuli.labels["category"], strict=True)):
             assert np.array_equal(stimuli.decode(i), np.asarray(Image.open(folder / cell / category / name)))

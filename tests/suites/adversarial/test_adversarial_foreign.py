@@ -90,12 +90,10 @@ def test_memory_that_runs_out_is_the_engines_to_answer(world, plugged):
 
 
 def test_the_images_are_the_suites_own(world, plugged):
-    def points(forward, images, labels, epsilon, seeds):
-        return images.add_(epsilon).clamp_(0, 1)
-
     problem = world("world-standard-0", 3).problem(8)
     before = problem.images.clone()
-    foreign(problem, "linf", bounds(problem, 0.01), plugged("linf", points))
+    recipe = plugged("linf", lambda f, x, y, e, s: x.add_(e).clamp_(0, 1))
+    foreign(problem, "linf", bounds(problem, 0.01), recipe)
     assert torch.equal(problem.images, before)
 
 
@@ -301,36 +299,17 @@ def test_the_kit_passes_what_keeps_the_contract():
     assert failed(STEP) == [] and failed(STILL) == []
 
 
-def too_far(forward, images, labels, epsilon, seeds):
-    return (images + 1.5 * epsilon).clamp(0, 1)
-
-
-def of_the_batch(forward, images, labels, epsilon, seeds):
-    return (images + epsilon * (images.mean(0) - 0.5).sign()).clamp(0, 1)
-
-
-def of_one_generator(forward, images, labels, epsilon, seeds):
-    return (images + epsilon * torch.randn(images.shape).sign()).clamp(0, 1)
-
-
 INSIDE = "points lie in the ball and in [0, 1]"
 REPEATED = "the same images and seeds give the same points"
 ALONE = "an image does not depend on the others of its batch"
 COUNT = iter(range(100_000))
 
 
-def of_the_call(forward, images, labels, epsilon, seeds):
-    return images * (1 - 1e-3 * (next(COUNT) % 7) * epsilon)
-
-
-@pytest.mark.parametrize(
-    ("points", "names"),
-    [
-        (too_far, [INSIDE, REPEATED, ALONE]),
-        (of_the_batch, [ALONE]),
-        (of_one_generator, [ALONE]),
-        (of_the_call, [REPEATED, ALONE]),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("points", "names"), [
+    (lambda f, x, y, e, s: (x + 1.5 * e).clamp(0, 1), [INSIDE, REPEATED, ALONE]),
+    (lambda f, x, y, e, s: (x + e * (x.mean(0) - 0.5).sign()).clamp(0, 1), [ALONE]),  # of the batch
+    (lambda f, x, y, e, s: (x + e * torch.randn(x.shape).sign()).clamp(0, 1), [ALONE]),  # of one generator
+    (lambda f, x, y, e, s: x * (1 - 1e-3 * (next(COUNT) % 7) * e), [REPEATED, ALONE]),  # of the call
+])  # fmt: skip
 def test_the_kit_finds_what_breaks_it(points, names):
     assert failed(Attack("", "linf", points)) == names

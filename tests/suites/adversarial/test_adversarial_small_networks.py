@@ -181,19 +181,17 @@ def placed(*distances):
     return torch.stack([middle + d * way for d in distances]).view(-1, *SHAPE)
 
 
-def whole_curve(distances, forward=two_way, **given):
-    x = placed(*distances)
-    problem = problem_of(two_way, x)
-    problem = replace(problem, forward=forward)
+def whole_curve(distances, **given):
+    problem = problem_of(two_way, placed(*distances))
     config = AdversarialConfig((Threat("l2", BUDGETS),), **given)
-    return resistance(problem, config.threats[0], config, None), problem
+    return resistance(problem, config.threats[0], config, None)
 
 
 @pytest.mark.slow
 def test_the_curve_of_a_linear_network_is_its_distance():
     """The smallest budget that reaches, by the attack that got there; bisection comes down to the distance itself."""
     distances = [0.1, 0.3, 0.7, 1.3]
-    verdicts, _ = whole_curve(distances, stages=(Stage("ce", 5), Stage("margin", 5)), bisect=7)
+    verdicts = whole_curve(distances, stages=(Stage("ce", 5), Stage("margin", 5)), bisect=7)
     assert verdicts.epsilon.tolist() == pytest.approx([0.2, 0.5, 1.0, np.inf])
     assert verdicts.by.tolist() == ["ce", "ce", "ce", ""]
     assert verdicts.size[:3] == pytest.approx(distances[:3], rel=0.02)
@@ -206,7 +204,7 @@ def test_the_curve_of_a_linear_network_is_its_distance():
 def test_attacks_are_tried_on_what_stands():
     distances = [0.1, 0.7, 1.3]
     attacks = (Apgd("margin", 20),)
-    verdicts, _ = whole_curve(distances, stages=(), attacks=attacks)
+    verdicts = whole_curve(distances, stages=(), attacks=attacks)
     assert verdicts.epsilon.tolist() == pytest.approx([0.2, 1.0, np.inf])
     assert verdicts.by.tolist() == ["apgd-margin", "apgd-margin", ""]
     assert verdicts.forwards.tolist() == [0, 0, 0]
@@ -217,10 +215,9 @@ def test_far_images_leap_to_the_next_budget():
     """More than 60 % of the margin left after the first stage: the second is not taken there."""
     stages = (Stage("ce", 2), Stage("margin", 3))
     margins = {}
+    problem = problem_of(two_way, placed(2.0))
+    problem = replace(problem, rest=margin(two_way(problem.images), problem.labels))
     for leap in (1.0, 0.6):
-        x = placed(2.0)
-        problem = problem_of(two_way, x)
-        problem = replace(problem, rest=margin(two_way(x), problem.labels))
         config = AdversarialConfig((Threat("l2", (0.2, 1.5)),), stages, leap=leap)
         margins[leap] = resistance(problem, config.threats[0], config, None)
     assert [margins[leap].passes[0] for leap in (1.0, 0.6)] == [10, 7]

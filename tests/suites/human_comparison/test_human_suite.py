@@ -204,10 +204,13 @@ def test_people_as_a_group_are_all_pairs(make, find):
     assert find(group, "ood_accuracy").value == pytest.approx(np.mean([bits(i, 60).mean() for i in range(4)]))
 
 
+def silenced(trials):
+    return replace(trials, columns={**trials.columns, "response": np.full(len(trials), "na")})
+
+
 def test_nobody_is_compared_with_who_never_answers(make, find):
     crowd = {f"subject-{i}": make(bits(i, 60)) for i in range(1, 4)}
-    silent = make([0] * 60)
-    silent = replace(silent, columns={**silent.columns, "response": np.full(60, "na")})
+    silent = silenced(make([0] * 60))
     for name in ("error_consistency", "ood_accuracy", "observed_consistency"):
         found = find(people(None, {"subject-0": silent, **crowd}), name)
         assert found == find(people(None, crowd), name)
@@ -217,8 +220,7 @@ def test_nobody_is_compared_with_who_never_answers(make, find):
 
 
 def test_who_never_answers_has_no_score_and_so_no_rank(make, join, find):
-    silent = make([0, 0, 0, 0], role="edges", condition="")
-    silent = replace(silent, columns={**silent.columns, "response": np.full(4, "na")})
+    silent = silenced(make([0, 0, 0, 0], role="edges", condition=""))
     other = make([1, 0, 1, 0], role="edges", condition="")
     own, against = (SUITE.score(None, silent), SUITE.against.scores(None, silent, {"subject-1": other}))
     assert {score.value for score in (*own, *against)} == {None}
