@@ -100,7 +100,11 @@ class Visitor:
 
     def press(self, *names):
         for name in names:
-            self.page.get_by_role("button", name=name, exact=True).click()
+            button = self.page.get_by_role("button", name=name, exact=True)
+            button = button.and_(self.page.locator(":not([data-pressed])")).element_handle()
+            # It stays until the next picture is decoded, and has no use for a second press.
+            button.evaluate("(button) => { button.dataset.pressed = ''; }")
+            button.click()
 
     def agree(self, *names):
         """The consent form, and the buttons after it."""
