@@ -93,6 +93,12 @@ class Scorer:
         return lru_cache(KEPT)(lambda name, sets: suite_trials(self.store, self.suite, name, dict(sets)))
 
     @cached_property
+    def _shown(self) -> list[tuple[str | None, ScoreSet]]:
+        """The name of an observer, and what it was scored on under the suite: of each score set, the newest first."""
+        names = {row.id: row.name for row in self.store.observers()}
+        return [(names.get(shown.observer), shown) for shown in reversed(self.store.score_sets(self.suite.name))]
+
+    @cached_property
     def _code(self) -> str:
         return score_code(self.suite, self.codes)
 
@@ -207,14 +213,12 @@ class Scorer:
     def both(self, a: str, b: str) -> Both | None:
         """The trials of both on the same sets where there are such; None where one of the two has none. Of several
         collections of sets the largest, of these the newest."""
-        names = {row.id: row.name for row in self.store.observers()}
-        stored = [(names.get(shown.observer), shown) for shown in reversed(self.store.score_sets(self.suite.name))]
-        shared = [shown for name, shown in stored if name == a]
+        shared = [shown for name, shown in self._shown if name == a]
         if b == PEOPLE:
             spaces = imported_spaces(self.store)
             shared = [shown for shown in shared if shown.space in spaces]
         else:
-            theirs = [shown.stimuli for name, shown in stored if name == b]
+            theirs = [shown.stimuli for name, shown in self._shown if name == b]
             shared = [shown for shown in shared if shown.stimuli in theirs]
         sets = max(shared, key=lambda shown: len(shown.stimuli), default=None)
         preferred = frozenset(sets.stimuli.items() if sets else ())
