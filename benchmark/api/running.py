@@ -135,18 +135,14 @@ class Prepared:
         takes long enough: a small network keeps one core busy. Not of endpoints, whose cap is one process's; and for
         commands only, for a script would be run again in each process."""
         from benchmark.engine.devices import processors
-        from benchmark.engine.estimating import expected_seconds
 
         request = self.request
-        if request.device != "auto" or request.executor == "ray" or self.part or processors() < 2:
+        if request.device != "auto" or self.part or processors() < 2:
             return self
         if devices_and_policy(request)[0] != ("cpu",) or any(card.source == "api" for card in self.cards):
             return self
-        tasks = [task for task in self.tasks if task.plan.blocks]
-        owed = [line.trials - line.cached for line in estimates(self)]
-        if expected_seconds(tasks, self.settings, "cpu", owed) < LONG_ENOUGH:
-            return self
-        return replace(self, request=replace(request, device="cpu,cpu"))
+        is_long = bool(estimates(self, least=LONG_ENOUGH))
+        return replace(self, request=replace(request, device="cpu,cpu")) if is_long else self
 
     def steps(self) -> list[Prepared]:
         """The plan as it is carried out: suite by suite on this machine; as a whole by a cluster, or where it stands
@@ -285,17 +281,18 @@ def run_here(
         return execute(prepared.tasks, store, prepared.settings, options, reporter)
 
 
-def estimates(prepared: Prepared, *, only_long: bool = False) -> list[CostEstimate]:
-    """What a plan would cost, and what of it is stored: a line per task that applies. Runs nothing. only_long: [] of a
-    plan that takes no more than some minutes, and of a cluster's, whose time is not known here."""
+def estimates(prepared: Prepared, *, least: float | None = None) -> list[CostEstimate]:
+    """What a plan would cost, and what of it is stored: a line per task that applies. Runs nothing. least: [] of a plan
+    whose rest takes fewer seconds, and of a cluster's, whose time is not known here."""
     from benchmark.engine import estimating
 
-    if only_long and prepared.request.executor != "local":
+    if least is not None and prepared.request.executor != "local":
         return []
     planned = [task for task in prepared.tasks if task.plan.blocks]
     devices, policy = devices_and_policy(prepared.request)
-    estimate = estimating.long_plan if only_long else estimating.estimates
-    return list(estimate(planned, prepared.settings, devices[0], policy))
+    if least is not None:
+        return estimating.long_plan(planned, prepared.settings, devices[0], policy, least)
+    return list(estimating.estimates(planned, prepared.settings, devices[0], policy))
 
 
 def devices_and_policy(request: RunRequest) -> tuple[tuple[str, ...], Policy]:

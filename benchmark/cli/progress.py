@@ -30,9 +30,9 @@ SHOWN = 20
 
 def agreed(prepared: Prepared, *, yes: bool) -> bool:
     """Whether to start. A plan of some minutes starts; a longer one is shown first, and asked about in a terminal."""
-    from benchmark.engine.estimating import total
+    from benchmark.engine import estimating
 
-    lines = api.estimates(prepared, only_long=True)
+    lines = api.estimates(prepared, least=estimating.LONG)
     if not lines:
         return True
     # unknown costs come first, then the greatest
@@ -41,7 +41,7 @@ def agreed(prepared: Prepared, *, yes: bool) -> bool:
     table_console(stderr=True).print(estimate_table(owed[:SHOWN], "this run takes long"))
     if len(owed) > SHOWN:
         say(f"and {len(owed) - SHOWN} more rows: `bench run --dry-run` lists them all", err=True)
-    say(total(lines), err=True)
+    say(estimating.total(lines), err=True)
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     return click.confirm("Start?", default=False, err=True)

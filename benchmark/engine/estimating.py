@@ -76,13 +76,15 @@ def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
             yield CostEstimate(name, task.suite.name, task.space, task.trials, cached, note, seconds)
 
 
-def long_plan(tasks: Sequence[Task], settings: Settings, device: str, policy: Policy) -> list[CostEstimate]:
-    """The estimates of a plan that takes long; [] where it does not."""
-    if expected_seconds(tasks, settings, device) < LONG:
+def long_plan(
+    tasks: Sequence[Task], settings: Settings, device: str, policy: Policy, least: float
+) -> list[CostEstimate]:
+    """The estimates of a plan whose rest takes so many seconds; [] where it takes less."""
+    if expected_seconds(tasks, settings, device) < least:
         return []  # no model was loaded for it
     lines = list(estimates(tasks, settings, device, policy))
     owed = [line.trials - line.cached for line in lines]
-    return lines if expected_seconds(tasks, settings, device, owed) >= LONG else []
+    return lines if expected_seconds(tasks, settings, device, owed) >= least else []
 
 
 def expected_seconds(

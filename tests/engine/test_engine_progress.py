@@ -38,7 +38,8 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
 
     def long_plan(n):
         suite = toy_suite(toys.make_stimuli(n), passes=10_000.0)
-        lines = estimating.long_plan([Task(card, suite, "world16", suite.plan(None, None))], settings, "cpu", policy)
+        tasks = [Task(card, suite, "world16", suite.plan(None, None))]
+        lines = estimating.long_plan(tasks, settings, "cpu", policy, 300.0)
         return [(line.trials, line.cached, line.note, line.seconds) for line in lines]
 
     monkeypatch.setattr(devices, "tune", lambda model, device, notes: None)
