@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import benchmark
 from benchmark.api.options import command_line, joined
 from benchmark.api.running import Prepared, RunRequest, Silent, devices_and_policy, parts_of, prepare, run_here
+from benchmark.engine.plan import whole_name
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.errors import BenchError
 from benchmark.store import open_store
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from benchmark.store.rows import Work
 
 P = ParamSpec("P")
+Context = SpawnContext | ForkServerContext
 ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
 #: The folder that this very program is imported from.
@@ -81,8 +83,9 @@ def _run_processes(
     """A process for each device. Ctrl-C ends them all; what they have stored stays."""
     with open_store(prepared.settings.db):  # made before several processes open it
         pass
-    tell = _told_as_one(reporter)
-    whole, shards = parts_of(prepared, policy, 1)[0].part, list(_shards(prepared, devices, policy, command, tell))
+    context, tell = _context(devices[0]), _told_as_one(reporter)  # its server starts while the plan is cut
+    parts = parts_of(prepared, policy, len(devices))
+    shards = list(_shards(parts, devices, context, command, tell))
     lost: list[str] = []
     reports: dict[int, RunReport] = {}
     sys.path.insert(0, PROGRAM)  # a new process gets this path: what else is called `benchmark` does not count
@@ -104,7 +107,8 @@ def _run_processes(
     if not reports:
         raise BenchError(f"no process came to its end; {lost[0]}")
     with open_store(prepared.settings.db) as store:
-        report = score_shards(prepared.tasks, [reports[at] for at in sorted(reports)], store, command, whole)
+        whole, ended = whole_name(parts[0].part), [reports[at] for at in sorted(reports)]
+        report = score_shards(prepared.tasks, ended, store, command, whole)
     report.failed |= {f"process {at}": why for at, why in enumerate(lost, 1)}
     return report
 
@@ -131,23 +135,23 @@ def _told_as_one(reporter: RunReporter) -> Callable[..., None]:
 
 
 def _shards(
-    prepared: Prepared, devices: Sequence[str], policy: Policy, command: str, tell: Callable[..., None]
+    parts: Sequence[Prepared], devices: Sequence[str], context: Context, command: str, tell: Callable[..., None]
 ) -> Iterator[_Process]:
     """One for each device: they share threads and processors evenly."""
     import torch
 
     from benchmark.engine.devices import processors
 
-    context, n = _context(devices[0]), len(devices)
+    n = len(devices)
     threads, share = max(1, torch.get_num_threads() // n), max(1, processors() // n)
-    for index, (device, part) in enumerate(zip(devices, parts_of(prepared, policy, n), strict=True), 1):
+    for index, (device, part) in enumerate(zip(devices, parts, strict=True), 1):
         name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
-        plain = part.without_plan(device=device, decoders=prepared.request.decoders or share)
+        plain = part.without_plan(device=device, decoders=part.request.decoders or share)
         shown = {_named(task): task.only for task in part.tasks}
         yield _Process(name, context, (plain, shown, threads, f"{command} (shard {index}/{n})"), tell)
 
 
-def _context(device: str) -> SpawnContext | ForkServerContext:
+def _context(device: str) -> Context:
     """How a device's process is started: as a new one; on the processor, where the system can, as the fork of one that
     has imported this program and waits."""
     if device != "cpu" or "forkserver" not in multiprocessing.get_all_start_methods():
@@ -165,7 +169,7 @@ class _Process:
     progress to the run's reporter."""
 
     name: str
-    context: SpawnContext | ForkServerContext
+    context: Context
     work: tuple[Any, ...]
     tell: Callable[..., None]
     _process: BaseProcess | None = None

@@ -17,6 +17,7 @@ import torch
 from benchmark.api.running import Prepared, Silent, parts_of, run_here
 from benchmark.engine.devices import make_policy
 from benchmark.engine.estimating import passes_of
+from benchmark.engine.plan import whole_name
 from benchmark.engine.run import RunReporter, known_observations
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.errors import BenchError
@@ -60,8 +61,7 @@ def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunRe
         reports, lost = _collect(ray, running, store, reporter)
         if not reports:
             raise BenchError(f"--executor ray: {next(iter(lost.values()), 'there is no task')}")
-        whole = parts_of(prepared, policy, 1)[0].part
-        report = score_shards(prepared.tasks, reports, store, command, whole)
+        report = score_shards(prepared.tasks, reports, store, command, whole_name(parts[0].part))
         report.failed |= lost
         return report
 

@@ -168,6 +168,11 @@ def part_name(shard: Shard, plan: str) -> str:
     return f"shard {shard} of plan {plan}"
 
 
+def whole_name(part: str) -> str:
+    """What the plan of a part is called where it is carried out whole; part: as `part_name` gives it."""
+    return part_name(Shard(1, 1), part.rpartition(" ")[2])
+
+
 def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
     """Which parts of plans came to their end. runs: status and note of each that has ended."""
     return [note for status, note in runs if _parts([note]) and status != "interrupted"]
