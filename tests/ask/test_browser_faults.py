@@ -27,7 +27,9 @@ def test_a_closed_page_goes_on_where_it_was(visit, page, tmp_path):
     assert sorted(int(row["trial"]) for row in rows if row["status"] == "ok") == list(range(1, 97))
     assert [row["trial"] for row in rows if row["status"] == "check"] == ["c1", "c2"]
     person.press("Next person")
-    assert person.page.get_by_role("checkbox").is_visible()
+    consent = person.page.get_by_role("checkbox")
+    consent.wait_for()  # the page is loaded again
+    assert consent.is_visible()
 
 
 def test_two_tabs_of_one_person_answer_each_trial_once(visit, page, tmp_path):
