@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, WorldSet, render, training_set
+from benchmark.stimuli.world.sets import CATEGORIES, WORLD_SETS, WorldSet, mask, render, training_set
 from registry.world_networks import GRID, STRIDE, boxes_of, tiny_detector, tiny_resnet
 
 Corrupt = Callable[[Tensor, torch.Generator], Tensor]
@@ -85,7 +85,7 @@ RECIPES = {
 
 
 def pixels(world_set: WorldSet) -> Tensor:
-    images = np.stack([render(world_set, i).image for i in range(world_set.size)])
+    images = np.stack([render(world_set, i) for i in range(world_set.size)])
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
 
 
@@ -273,9 +273,9 @@ def make_detector(out: Path) -> None:
     """Train the detector, write it, and print what the stored weights score."""
     start = time.process_time()
     world_set = training_set("natural", DETECTOR_IMAGES, seed=0)
-    stimuli = [render(world_set, i) for i in range(world_set.size)]
-    images = torch.from_numpy(np.stack([one.image for one in stimuli])).permute(0, 3, 1, 2).contiguous()
-    boxes, target = (torch.tensor([box_of(one.mask) for one in stimuli]).float(), labels(world_set.shape))
+    pixels, masks = ([draw(world_set, i) for i in range(world_set.size)] for draw in (render, mask))
+    images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+    boxes, target = torch.tensor([box_of(shown) for shown in masks]).float(), labels(world_set.shape)
     torch.manual_seed(0)
     model = tiny_detector()
 

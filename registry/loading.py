@@ -270,7 +270,8 @@ def forward_flops(card: ModelCard) -> int:
     # Our own are small, and some of their operations look at values, which "meta" tensors lack.
     device, classes = ("cpu", 16) if card.arch.startswith(_OWN) else ("meta", 1000)
     try:
-        with torch.device(device):
+        # Not the processor's by name: torch would import its compiler.
+        with torch.device(device) if device != "cpu" else nullcontext():
             module = architectures.build(card.arch, classes, kwargs).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 module(torch.zeros(1, 3, size, size))

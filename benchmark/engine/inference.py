@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache as kept
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,7 +23,7 @@ from benchmark.engine.model_view import IdealView, NetworkView, unit
 from benchmark.engine.plan import Task, chunk_index
 from benchmark.errors import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
-from benchmark.stimuli.datasets import seeds_of
+from benchmark.stimuli.datasets import Picked, seeds_of
 from benchmark.store import Chunk
 from registry.files import replacing
 from registry.foreign import foreign
@@ -30,37 +32,37 @@ from registry.model import CROPS_224, Each
 from registry.simulated import IdealObserver
 
 # Decoding a published stimulus costs as much as an eighth of a fast network's forward pass, and every further model
-# and suite would pay it again. So chunks of equal-sized images of small sets are kept decoded, by the digest of their
-# set: what is in the cache cannot be another set's pixels, because decoding reads a file once and refuses bytes that
-# are not those of the set's digest; and a damaged file is decoded anew.
+# and suite would pay it again. So equal-sized images of small sets are kept decoded, some to a file, by the digest of
+# their set: what is in the cache cannot be another set's pixels, because decoding reads a file once and refuses bytes
+# that are not those of the set's digest; and a damaged file is decoded anew.
 Image = NDArray[np.uint8]
 Images = list[Image]
 Made = Callable[[Images], Any]
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
-FORMAT = 2  # raised where the same files give other pixels
+PART = 16  # images to a file
+FORMAT = 3  # raised where the same files give other pixels
 
 
 def decoded_chunks(
-    stimuli: Stimuli, chunks: Sequence[int], cache: Path | None, each: Each = map, made: Made = lambda images: images
+    stimuli: Stimuli,
+    chunks: Sequence[int],
+    cache: Path | None,
+    each: Each = map,
+    made: Made = lambda images: images,
+    *,
+    backwards: bool = False,
 ) -> Iterator[Any]:
     """What is made of the images of each chunk, in order, the next two always under way, so that no decoder waits for
     the last image of a chunk: memory holds three, however large the set. Raises what `stimuli.decode` raises. cache:
-    folder of decoded sets, or None; each: as `map`, by several threads."""
-    from PIL import __version__ as pillow
-
-    # Named by the set's digest, and by what makes pixels of its files.
-    folder = cache / f"{stimuli.digest[:32]}-{FORMAT}-{pillow}" if cache else None
+    folder of decoded sets, or None; each: as `map`, by several threads; backwards: the last images of a chunk first,
+    so that of two processes each does half of the work."""
+    read, way = _reader(stimuli, cache), -1 if backwards else 1
 
     def load(chunk: int) -> Any:
-        index = chunk_index(stimuli, chunk)
-        images = _stored(folder, chunk, len(index)) if folder is not None else None
-        if not images:
-            images = list(each(stimuli.decode, index.tolist()))
-            with suppress(OSError):  # a cache that cannot be written costs time, not answers
-                if folder is not None:
-                    _store(folder, chunk, images, len(stimuli))
-        return made(images)
+        index = chunk_index(stimuli, chunk).tolist()
+        parts = [index[at : at + PART] for at in range(0, len(index), PART)]
+        return made(list(chain.from_iterable(list(each(read, parts[::way]))[::way])))
 
     with ThreadPoolExecutor(2) as ahead:
         waiting: deque[Future[Any]] = deque()
@@ -72,9 +74,43 @@ def decoded_chunks(
             yield waiting.popleft().result()
 
 
-def _stored(folder: Path, chunk: int, size: int) -> Images | None:
-    """A chunk from the cache, checked against the sum in its name; None where it is not there or not whole."""
-    for path in folder.glob(f"{chunk:06d}-*.npy"):
+def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[list[int]], Images]:
+    """What gives the images of a part: from the cache, which then has them."""
+    from PIL import __version__ as pillow
+
+    def place(digest: str) -> Path | None:
+        """Named by a set's digest, and by what makes pixels of its files."""
+        return cache / f"{digest[:32]}-{FORMAT}-{pillow}" if cache else None
+
+    folder, picked = place(stimuli.digest), stimuli.decode if isinstance(stimuli.decode, Picked) else None
+
+    @kept  # each file is read and checked once
+    def of_whole(part: int) -> Images | None:
+        """What is kept of the set that this one was picked from."""
+        digest, size = picked.whole if picked else ("", 0)
+        return _stored(place(digest), part, min(PART, size - part * PART))
+
+    def decode(position: int) -> Image:
+        part, row = divmod(picked.index[position], PART) if picked else (0, 0)
+        images = of_whole(part) if picked else None
+        return images[row] if images else stimuli.decode(position)
+
+    def read(positions: list[int]) -> Images:
+        part = positions[0] // PART
+        images = _stored(folder, part, len(positions))
+        if not images:
+            images = list(map(decode, positions))
+            with suppress(OSError):  # a cache that cannot be written costs time, not answers
+                if folder is not None:
+                    _store(folder, part, images, len(stimuli))
+        return images
+
+    return read
+
+
+def _stored(folder: Path | None, part: int, size: int) -> Images | None:
+    """Images from the cache, checked against the sum in its name; None where they are not there or not whole."""
+    for path in folder.glob(f"{part:06d}-*.npy") if folder else ():
         with suppress(StimuliError), foreign("decoded images", path, StimuliError):
             images: Image = np.load(path, mmap_mode="r", allow_pickle=False)
             if len(images) == size and f"{zlib.crc32(images.data):08x}" == path.stem.partition("-")[2]:
@@ -82,15 +118,16 @@ def _stored(folder: Path, chunk: int, size: int) -> Images | None:
     return None
 
 
-def _store(folder: Path, chunk: int, images: Images, whole: int) -> None:
-    """Keep a chunk of a small set; a full cache is emptied first. Raises OSError."""
+def _store(folder: Path, part: int, images: Images, whole: int) -> None:
+    """Keep images of a small set; a full cache is emptied first. Raises OSError."""
     if len({image.shape for image in images}) != 1 or images[0].nbytes * whole > SET_BYTES:
         return
     stack = np.stack(images)
-    if stack.nbytes + sum(path.stat().st_size for path in folder.parent.glob("*/*.npy")) > ALL_BYTES:
+    files = folder.parent.glob("*/*.npy") if part % (CHUNK // PART) == 0 else ()  # looking takes time
+    if stack.nbytes + sum(path.stat().st_size for path in files) > ALL_BYTES:
         shutil.rmtree(folder.parent, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / f"{chunk:06d}-{zlib.crc32(stack.data):08x}.npy") as file:
+    with replacing(folder / f"{part:06d}-{zlib.crc32(stack.data):08x}.npy") as file:
         np.save(file, stack, allow_pickle=False)
 
 
@@ -172,7 +209,8 @@ class _Decoded:
 @dataclass
 class InferenceLoop:
     """One run's loop over blocks. `decoded` counts images, so that tests can see that sharing works. over: whether a
-    job needs no further answers, asked before each chunk; decoders: threads that decode and resize images."""
+    job needs no further answers, asked before each chunk; decoders: threads that decode and resize images; backwards:
+    the last chunk of a set first, where no order is asked for."""
 
     seed: int
     device: str
@@ -181,7 +219,9 @@ class InferenceLoop:
     codes: Codes = field(default_factory=Codes)
     over: Callable[[Job], bool] = lambda job: job.failed
     decoders: int = 2
+    backwards: bool = False
     decoded: int = field(default=0)
+    _masks: dict[Any, NDArray[np.uint8]] = field(default_factory=dict)
 
     def show(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         """Make every observation of `jobs`; yields the jobs that were asked one chunk of one block, which chunk, and
@@ -193,7 +233,9 @@ class InferenceLoop:
     def _show_stimuli(self, jobs: Sequence[Job], each: Each) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         stimuli = jobs[0].block.stimuli
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
-        chunks = sorted(set().union(*(job.chunks for job in jobs)))
+        self._masks.clear()
+        backwards = self.backwards and not any(job.suite.stopping.settled for job in jobs)
+        chunks = sorted(set().union(*(job.chunks for job in jobs)), reverse=backwards)
         wanted = [chunk for chunk in chunks if any(chunk in job.chunks for job in jobs if _sees_pixels(job))]
         presentation = jobs[0].block.presentation
         networks = [job.loaded.observer.model for job in jobs if isinstance(job.loaded.observer, TunedModel)]
@@ -208,7 +250,7 @@ class InferenceLoop:
                 return images, lambda: None
             return images, devices.sent(pixels, self.device)
 
-        decoded = decoded_chunks(stimuli, wanted, self.cache, each, made)
+        decoded = decoded_chunks(stimuli, wanted, self.cache, each, made, backwards=backwards)
         for chunk in chunks:
             jobs = [job for job in jobs if not self.over(job)]
             if not jobs:
@@ -312,7 +354,7 @@ class InferenceLoop:
                 elif job.space not in views:
                     assert isinstance(observer, TunedModel) and pixels is not None
                     grouping, batch = observer.model.labels.groupings[job.space], job.loaded.batch
-                    how = grouping, self.seed, batch, self.device, passed
+                    how = grouping, self.seed, batch, self.device, passed, self._masks
                     views[job.space] = NetworkView(observer, job.block, index, pixels, *how)
                 kept = job.suite.observe(job.suite.config, views[job.space])
                 columns = {name: np.asarray(values) for name, values in kept.items()}

@@ -1,7 +1,7 @@
 """Views: what a suite sees of one chunk, lazily, each thing computed at most once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -45,7 +45,7 @@ class _ChunkOfStimuli:
 class NetworkView(_ChunkOfStimuli):
     """A network on one chunk, seen in device batches of `batch` images. pixels: NCHW before the network's own resize,
     uint8 or float32 in [0,1]; device: where the network is; passed: told the forward passes of each device batch (a
-    backward counts two)."""
+    backward counts two); masks: those of the set that were asked for, for the views of other chunks and networks."""
 
     feed: TunedModel
     block: Block
@@ -56,6 +56,7 @@ class NetworkView(_ChunkOfStimuli):
     batch: int = CHUNK
     device: str = "cpu"
     passed: Callable[[int], None] = lambda _passes: None
+    masks: dict[Any, NDArray[np.uint8]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.categories, self.outputs = self.grouping.categories, self.grouping.indices
@@ -136,7 +137,10 @@ class NetworkView(_ChunkOfStimuli):
         """The object mask of a position of the stimuli, [h, w] of the network's input."""
         if self.block.stimuli.mask is None:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no object masks")
-        return self._shown(self.block.stimuli.mask(position))
+        place, size = (position, self.feed.model.preprocess, self._size), self._size
+        if place not in self.masks:
+            self.masks[place] = np.packbits(self._shown(self.block.stimuli.mask(position)))
+        return np.unpackbits(self.masks[place], count=size[0] * size[1]).astype(np.bool_).reshape(size)
 
     def ignored(self, position: int) -> NDArray[np.bool_]:
         """The pixels that are neither object nor background, [h, w] of the network's input."""

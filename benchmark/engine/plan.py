@@ -175,23 +175,23 @@ def whole_name(part: str) -> str:
 
 def ended_parts(runs: Iterable[tuple[str, str]]) -> list[str]:
     """Which parts of plans came to their end. runs: status and note of each that has ended."""
-    return [note for status, note in runs if _parts([note]) and status != "interrupted"]
+    return [note for status, note in runs if named_parts([note]) and status != "interrupted"]
 
 
 def lacking_parts(there: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """Of the plans that `wanted` names, the parts that `there` does not name: "shard 2/3 of plan 0123456789ab". Both
     are notes of runs; what names no part is passed over. A plan that was carried out whole lacks none."""
-    present = _parts(there)
+    present = named_parts(there)
     return [
         part_name(Shard(index, of), plan)
-        for of, plan in dict.fromkeys((of, plan) for _, of, plan in _parts(wanted))
+        for of, plan in dict.fromkeys((of, plan) for _, of, plan in named_parts(wanted))
         if (1, 1, plan) not in present
         for index in range(1, of + 1)
         if (index, of, plan) not in present
     ]
 
 
-def _parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
+def named_parts(notes: Iterable[str]) -> dict[tuple[int, int, str], None]:
     """(part, number of parts, plan) of the notes that name one, in their order."""
     named = (re.fullmatch(r"shard (\d+)/(\d+) of plan (\w+)", note) for note in notes)
     return {(int(match[1]), int(match[2]), match[3]): None for match in named if match}

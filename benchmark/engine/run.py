@@ -12,7 +12,7 @@ from benchmark.engine import devices
 from benchmark.engine.devices import TunedModel, full_precision, keep_pages, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.model_view import unit
-from benchmark.engine.plan import Task, chunk_index, suites_of
+from benchmark.engine.plan import Task, chunk_index, named_parts, suites_of
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer, one_blas_thread
 from benchmark.errors import FAILURES, failure_line
@@ -187,7 +187,10 @@ class _Run:
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show, store, and then score."""
         seed, device, cache = self.options.policy.seed, self.options.device, self.settings.decoded
-        loop = InferenceLoop(seed, device, self.reporter, cache, self.codes, self._over, self.options.decoders)
+        # Parts of a plan begin at the two ends of a set: where they meet, the other has decoded the rest.
+        backwards = any(index % 2 == 0 for index, _, _ in named_parts([self.options.part]))
+        how = self.codes, self._over, self.options.decoders, backwards
+        loop = InferenceLoop(seed, device, self.reporter, cache, *how)
         answered = [task for group in self._groups(tasks) for task in self._show(group, loop)]
         self.outcomes.report.decoded = loop.decoded
         scorers = {suite.name: Scorer(self.store, self.run, suite, self.codes) for suite in suites_of(tasks)}

@@ -147,10 +147,11 @@ def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> ND
 
 @dataclass(frozen=True)
 class Picked:
-    """A function of an index, seen through a choice of indices."""
+    """A function of an index, seen through a choice of indices. whole: digest and size of the set chosen from."""
 
     source: Callable[[int], Any]
     index: tuple[int, ...]
+    whole: tuple[str, int]
 
     def __call__(self, index: int) -> Any:
         """The source's value for the index-th chosen one."""
@@ -158,12 +159,18 @@ class Picked:
 
 
 def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
-    chosen = tuple(index)
+    chosen, origin = tuple(index), (stimuli.digest, len(stimuli))
+
+    def pick(part: Any) -> Any:
+        """Of a set that was picked itself: from the set that this one was picked from."""
+        if isinstance(part, Picked):
+            return Picked(part.source, tuple(part.index[i] for i in chosen), part.whole)
+        return part and Picked(part, chosen, origin)
+
     ids = tuple(stimuli.ids[i] for i in chosen)
     items = tuple(stimuli.items[i] for i in chosen)
     labels = {name: column[list(chosen)] for name, column in stimuli.labels.items()}
-    parts: dict[str, Any] = {name: getattr(stimuli, name) for name in ("decode", "mask", "ignored", "importance")}
-    picked: dict[str, Any] = {name: part and Picked(part, chosen) for name, part in parts.items()}
+    picked = {name: pick(getattr(stimuli, name)) for name in ("decode", "mask", "ignored", "importance")}
     whole, digest = stimuli.whole or len(stimuli), set_digest(ids, items, labels)
     return replace(stimuli, digest=digest, ids=ids, items=items, labels=labels, whole=whole, **picked)
 

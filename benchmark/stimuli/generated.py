@@ -1,8 +1,8 @@
 """The built-in world's sets as `contracts.Stimuli`: drawn on demand, nothing on disk."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from benchmark.errors import unknown_name
 from benchmark.stats.clusters import exemplar_columns, shared_levels
 from benchmark.stimuli.catalogue import read_pair, read_shape
 from benchmark.stimuli.image_files import set_digest, text_digest
-from benchmark.stimuli.world.sets import GENERATOR_VERSION, WORLD_SETS, WorldSet, render, training_set
+from benchmark.stimuli.world.sets import GENERATOR_VERSION, WORLD_SETS, WorldSet, mask, render, training_set
 
 SHAPE = "shape_exemplar"
 PREFIX = "world-"
@@ -31,7 +31,7 @@ def generated_set(name: str) -> Stimuli:
         raise unknown_name("stimulus set", name, WORLD_SETS)
     source = WORLD_SETS[name]
     whole = _stimuli(source)
-    return replace(whole, mask=Drawn(source, "mask"), whole=len(whole), origin="generated")
+    return replace(whole, mask=Drawn(mask, source), whole=len(whole), origin="generated")
 
 
 def training_stimuli(count: int) -> Stimuli:
@@ -43,16 +43,12 @@ def training_stimuli(count: int) -> Stimuli:
 class Drawn:
     """f(i): the image (HWC uint8) or the mask (HW bool) of the i-th stimulus of a world set."""
 
+    draw: Callable[[WorldSet, int], NDArray[Any]]
     source: WorldSet
-    part: Literal["image", "mask"]
 
     def __call__(self, index: int) -> NDArray[Any]:
         """The array."""
-        drawn: NDArray[Any] = getattr(_rendered(self.source, index), self.part)
-        return drawn
-
-
-_rendered = lru_cache(maxsize=64)(render)  # image and mask are usually asked for one after the other
+        return self.draw(self.source, index)
 
 
 def _stimuli(source: WorldSet) -> Stimuli:
@@ -61,7 +57,7 @@ def _stimuli(source: WorldSet) -> Stimuli:
     columns = {"category": source.category, "shape": source.shape, "texture": source.texture}
     labels = {name: np.array(values) for name, values in columns.items() if any(values)}
     digest = set_digest(ids, items, labels)
-    return Stimuli(source.name, digest, SPACE, ids, items, labels, Drawn(source, "image"))
+    return Stimuli(source.name, digest, SPACE, ids, items, labels, Drawn(render, source))
 
 
 def exemplars(trials: Trials) -> dict[str, Array]:

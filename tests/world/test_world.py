@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from benchmark.stimuli.world.sets import (
     SIZE,
     WORLD_SETS,
     coverage,
+    mask,
     render,
     silhouette,
     training_set,
@@ -41,6 +43,10 @@ PINNED = {
 SEEDS = st.integers(0, 2**31)
 
 
+def drawn(world_set, index):
+    return SimpleNamespace(image=render(world_set, index), mask=mask(world_set, index))
+
+
 def digest(stimuli):
     """Hash pixels and masks of stimuli in order."""
     sha = hashlib.sha256()
@@ -54,15 +60,15 @@ def digest(stimuli):
 @pytest.mark.parametrize("name", WORLD_SETS)
 def test_pixels_are_pinned(name):
     world_set = WORLD_SETS[name]
-    picked = [render(world_set, i) for i in range(0, world_set.size, 9)]
+    picked = [drawn(world_set, i) for i in range(0, world_set.size, 9)]
     assert digest(picked) == PINNED[name], "raise GENERATOR_VERSION when pixels change"
 
 
 def test_pixels_do_not_depend_on_order_or_on_global_random_state():
     world_set = WORLD_SETS["world-cue-conflict"]
-    forward = [render(world_set, i) for i in range(12)]
+    forward = [drawn(world_set, i) for i in range(12)]
     np.random.seed(5)
-    backward = [render(world_set, i) for i in reversed(range(12))]
+    backward = [drawn(world_set, i) for i in reversed(range(12))]
     assert digest(forward) == digest(backward[::-1])
 
 
@@ -72,7 +78,7 @@ def test_a_stimulus_is_the_same_in_a_longer_set(condition, seed, index):
     short = training_set(condition, index + 1, seed)
     long = training_set(condition, 100, seed)
     assert short.ids == long.ids[: index + 1]
-    a, b = render(short, index), render(long, index)
+    a, b = drawn(short, index), drawn(long, index)
     assert a.image.shape == (SIZE, SIZE, 3) and a.image.dtype == np.uint8
     assert a.mask.shape == (SIZE, SIZE) and a.mask.dtype == np.bool_
     assert digest([a]) == digest([b])
@@ -96,16 +102,16 @@ def test_other_sets_are_balanced_over_categories():
 def test_silhouettes_edges_and_natural_images_show_the_same_object():
     natural, filled, lines = (WORLD_SETS[f"world-{name}"] for name in ("natural", "silhouettes", "edges"))
     for index in range(0, 48, 5):
-        solid = render(filled, index)
-        assert (solid.mask == render(natural, index).mask).all()
-        assert (solid.mask == render(lines, index).mask).all()
+        solid = drawn(filled, index)
+        assert (solid.mask == drawn(natural, index).mask).all()
+        assert (solid.mask == drawn(lines, index).mask).all()
         assert (solid.mask == (solid.image[..., 0] <= 128)).all()
 
 
 def test_the_mask_is_where_the_figure_is_painted():
     bare, spilt = WORLD_SETS["world-cue-conflict-alpha0"], WORLD_SETS["world-cue-conflict-alpha1"]
     for index in range(0, 240, 37):
-        a, b = render(bare, index), render(spilt, index)
+        a, b = drawn(bare, index), drawn(spilt, index)
         assert (a.mask == b.mask).all()
         same = (a.image == b.image).all(axis=2)
         raster = silhouette(bare.shape[index], Stream(bare.seed, index, 0))
@@ -116,7 +122,7 @@ def test_the_mask_is_where_the_figure_is_painted():
 @pytest.mark.slow
 def test_mean_luminance_does_not_tell_the_texture():
     world_set = training_set("textures", 640, seed=9)
-    grey = np.array([render(world_set, i).image.mean() for i in range(640)]).reshape(40, 16)
+    grey = np.array([render(world_set, i).mean() for i in range(640)]).reshape(40, 16)
     total = grey.sum(axis=0)
     left_out = (total[None, :] - grey) / 39  # the mean of each family without this stimulus
     distance = np.abs(grey[:, :, None] - (total / 40)[None, None, :])
@@ -152,7 +158,7 @@ COUNT = 240  # stimuli per set: fifteen of each category, or one of each conflic
 @cache
 def images(name):
     """Draw the first stimuli of a set, normalised: (n, 3, 64, 64)."""
-    pixels = np.stack([render(WORLD_SETS[name], i).image for i in range(COUNT)])
+    pixels = np.stack([render(WORLD_SETS[name], i) for i in range(COUNT)])
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 

@@ -77,10 +77,10 @@ def coverage(raster: NDArray[np.bool_]) -> Field:
 
 def outline(raster: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the lines along every border of the object, inner ones included: two cells to either side."""
-    from scipy.ndimage import binary_dilation  # a ranked table lists the world's sets and draws none
+    from scipy.ndimage import maximum_filter  # a ranked table lists the world's sets and draws none
 
-    around = np.ones((5, 5), np.bool_)
-    return np.asarray(binary_dilation(raster, around) & binary_dilation(~raster, around))
+    inside, outside = (maximum_filter(cells, 5, mode="constant") for cells in (raster, ~raster))
+    return np.asarray(inside & outside)
 
 
 # From a silhouette, a texture and random colours to an image of 64 x 64 pixels. Three streams of random numbers feed a
@@ -116,32 +116,30 @@ def raster(scene: Scene) -> NDArray[np.bool_]:
     return silhouette(scene.shape, Stream(*scene.key, _GEOMETRY))
 
 
-def painting(scene: Scene) -> tuple[Image, NDArray[np.bool_]]:
-    """Return the textured figure on its ground, and the figure's mask."""
+def painting(scene: Scene) -> Image:
+    """Return the textured figure on its ground."""
     cover = coverage(raster(scene))
     field = texture(scene.family, Stream(*scene.key, _TEXTURE))
     figure, ground = _surfaces(field, scene.spill, Stream(*scene.key, _COLOUR))
     blend = cover[..., None]
-    return _bytes(ground * (1 - blend) + figure * blend), cover >= 0.5
+    return _bytes(ground * (1 - blend) + figure * blend)
 
 
-def swatch(scene: Scene) -> tuple[Image, NDArray[np.bool_]]:
-    """Return the figure's texture over the whole frame, and an empty mask."""
+def swatch(scene: Scene) -> Image:
+    """Return the figure's texture over the whole frame."""
     field = texture(scene.family, Stream(*scene.key, _TEXTURE))
     figure, _ = _surfaces(field, 0.0, Stream(*scene.key, _COLOUR))
-    return _bytes(figure), np.zeros((SIZE, SIZE), np.bool_)
+    return _bytes(figure)
 
 
-def filled(scene: Scene) -> tuple[Image, NDArray[np.bool_]]:
-    """Return the object filled with black on white, and its mask."""
-    cover = coverage(raster(scene))
-    return _ink(cover), cover >= 0.5
+def filled(scene: Scene) -> Image:
+    """Return the object filled with black on white."""
+    return _ink(coverage(raster(scene)))
 
 
-def drawn(scene: Scene) -> tuple[Image, NDArray[np.bool_]]:
-    """Return the object's outlines and inner lines, black on white, and its mask."""
-    solid = raster(scene)
-    return _ink(coverage(outline(solid))), coverage(solid) >= 0.5
+def drawn(scene: Scene) -> Image:
+    """Return the object's outlines and inner lines, black on white."""
+    return _ink(coverage(outline(raster(scene))))
 
 
 def _ink(cover: Field) -> Image:
@@ -228,14 +226,6 @@ _TRAINING_SEED = 1_000_000  # training seeds start here, evaluation seeds stay b
 
 
 @dataclass(frozen=True)
-class WorldStimulus:
-    """An image, (64, 64, 3) uint8, and its object's mask, (64, 64) bool."""
-
-    image: NDArray[np.uint8]
-    mask: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class WorldSet:
     """A named set; the label columns have one entry for each stimulus."""
 
@@ -254,7 +244,7 @@ class _Condition:
     """How a condition chooses textures, how it is drawn, and a fixed spill if any."""
 
     pair: Callable[[tuple[int, int]], tuple[int, int]]  # from (seed, index)
-    draw: Callable[[Scene], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
+    draw: Callable[[Scene], Image]
     spill: float | None = None
     shown: tuple[bool, bool] = (True, True)  # whether shape and texture can be seen
 
@@ -298,15 +288,25 @@ def training_set(condition: str, n: int, seed: int) -> WorldSet:
     return _make(f"world-training-{condition}-{seed}", condition, n, _TRAINING_SEED + seed)
 
 
-def render(world_set: WorldSet, index: int) -> WorldStimulus:
-    """Return the image and mask of one stimulus of a set."""
+def render(world_set: WorldSet, index: int) -> Image:
+    """Return the image of one stimulus of a set, (64, 64, 3) uint8."""
+    return CONDITIONS[world_set.condition].draw(_scene(world_set, index))
+
+
+def mask(world_set: WorldSet, index: int) -> NDArray[np.bool_]:
+    """Return the mask of its object, (64, 64) bool: empty where none is shown."""
+    if not CONDITIONS[world_set.condition].shown[0]:
+        return np.zeros((SIZE, SIZE), np.bool_)
+    return np.asarray(coverage(raster(_scene(world_set, index))) >= 0.5)
+
+
+def _scene(world_set: WorldSet, index: int) -> Scene:
     how = CONDITIONS[world_set.condition]
     key = (world_set.seed, index)
     shape, texture = how.pair(key)
     # Ground texture contrast as a share of the figure's: uniform, a third of them full.
     spill = min(1.0, 1.5 * Stream(*key, _LABELS).unit()) if how.spill is None else how.spill
-    scene = Scene(key, CATEGORIES[shape], TEXTURES[texture], spill)
-    return WorldStimulus(*how.draw(scene))
+    return Scene(key, CATEGORIES[shape], TEXTURES[texture], spill)
 
 
 WORLD_SETS: Mapping[str, WorldSet] = {

@@ -18,7 +18,7 @@ CELL = 8  # px: a shuffle of 8 x 8 cells only moves these
 
 def drawn(world_set, count):
     """(images [count, 64, 64, 3] uint8, categories [count])."""
-    images = np.stack([render(world_set, i).image for i in range(count)])
+    images = np.stack([render(world_set, i) for i in range(count)])
     return images, np.array([CATEGORIES.index(name) for name in world_set.category[:count]])
 
 
