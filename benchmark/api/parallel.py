@@ -45,6 +45,7 @@ P = ParamSpec("P")
 Context = SpawnContext | ForkServerContext
 ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
+INTERVAL = 0.2  # s between two words of a shard about its work
 #: The folder that this very program is imported from.
 PROGRAM = str(Path(benchmark.__file__).parents[1])
 
@@ -273,13 +274,28 @@ def _end_with_parent() -> None:
     os._exit(130)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _ShardReporter:
-    """Hands every call on to the run's reporter."""
+    """Hands every call on to the run's reporter; what work is done, some times a second."""
 
     say: Callable[..., None]
+    _worked: dict[str, float] = field(default_factory=dict)
+    _said: float = 0.0
+
+    def work(self, observer: str, passes: float) -> None:
+        """As of `Reporter`."""
+        self._worked[observer] = self._worked.get(observer, 0.0) + passes
+        if time.monotonic() - self._said > INTERVAL:
+            self._say_work()
+
+    def _say_work(self) -> None:
+        for observer, passes in self._worked.items():
+            self.say("work", observer, passes)
+        self._worked.clear()
+        self._said = time.monotonic()
 
     def __getattr__(self, method: str) -> Callable[..., None]:
+        self._say_work()  # in its order
         return lambda *words: self.say(method, *words)
 
 

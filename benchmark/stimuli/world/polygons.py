@@ -142,8 +142,15 @@ def rasterise(drawing: Drawing, side: int) -> NDArray[np.bool_]:
         rise, run = (y1 - y0)[edge], (x1 - x0)[edge]
         x = x0[edge] + (row * SNAP + half - y0[edge]) * run // rise
         column = np.clip((x + half - 1) // SNAP, 0, side)
-        counts = np.bincount(row * (side + 1) + column, np.sign(rise) * way[edge], side * (side + 1))
-        winding = np.cumsum(counts.astype(np.int16).reshape(side, side + 1), axis=1, dtype=np.int16)
+        if not len(row):
+            continue
+        top, bottom = int(row.min()), int(row.max()) + 1
+        places = (row - top) * (side + 1) + column
+        counts = np.bincount(places, np.sign(rise) * way[edge], (bottom - top) * (side + 1))
+        winding = np.cumsum(counts.astype(np.int16).reshape(-1, side + 1), axis=1, dtype=np.int16)
         covered = winding[:, :side] != 0
-        canvas = canvas | covered if adds else canvas & ~covered
+        if adds:
+            canvas[top:bottom] |= covered
+        else:
+            canvas[top:bottom] &= ~covered
     return canvas
