@@ -45,6 +45,12 @@ P = ParamSpec("P")
 Context = SpawnContext | ForkServerContext
 ATTEMPTS = 3  # of a shard whose process is killed
 PATIENCE = 10.0  # s that a process has to end in when it is asked to
+#: What the processes of a processor would each import.
+PRELOADED = [
+    "benchmark.engine.run", "benchmark.cli.running", "benchmark.transforms.corruptions", "benchmark.transforms.human",
+    "scipy.linalg", "suites.adversarial.measured", "suites.corruption", "suites.cue_conflict",
+    "suites.human_comparison", "suites.saliency.measured",
+]  # fmt: skip
 INTERVAL = 0.2  # s between two words of a shard about its work
 #: The folder that this very program is imported from.
 PROGRAM = str(Path(benchmark.__file__).parents[1])
@@ -158,7 +164,7 @@ def _context(device: str) -> Context:
     if device != "cpu" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmark.engine.run", "benchmark.cli.running", "suites"])
+    context.set_forkserver_preload(PRELOADED)
     with outside_the_working_folder():  # what is called `benchmark` there does not count
         forkserver.ensure_running()
     return context
