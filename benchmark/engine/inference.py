@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache as kept
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -25,7 +26,7 @@ from benchmark.errors import FAILURES, ModelFailure, StimuliError, failure_line
 from benchmark.identity import Codes, block_key
 from benchmark.stimuli.datasets import Picked, seeds_of
 from benchmark.store import Chunk
-from registry.files import replacing
+from registry.files import write_whole
 from registry.foreign import foreign
 from registry.labels import label_space
 from registry.model import CROPS_224, Each
@@ -40,7 +41,7 @@ Images = list[Image]
 Made = Callable[[Images], Any]
 SET_BYTES = 512 * 2**20  # larger sets are decoded each time
 ALL_BYTES = 4 * 2**30
-PART = 16  # images to a file
+PART, SUM = 16, 4  # images to a file; bytes at its end
 FORMAT = 3  # raised where the same files give other pixels
 
 
@@ -78,17 +79,17 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[list[int]], Image
     """What gives the images of a part: from the cache, which then has them."""
     from PIL import __version__ as pillow
 
-    def place(digest: str) -> Path | None:
+    def place(digest: str, part: int) -> Path | None:
         """Named by a set's digest, and by what makes pixels of its files."""
-        return cache / f"{digest[:32]}-{FORMAT}-{pillow}" if cache else None
+        return cache / f"{digest[:32]}-{FORMAT}-{pillow}" / f"{part:06d}.npy" if cache else None
 
-    folder, picked = place(stimuli.digest), stimuli.decode if isinstance(stimuli.decode, Picked) else None
+    picked = stimuli.decode if isinstance(stimuli.decode, Picked) else None
 
     @kept  # each file is read and checked once
     def of_whole(part: int) -> Images | None:
         """What is kept of the set that this one was picked from."""
         digest, size = picked.whole if picked else ("", 0)
-        return _stored(place(digest), part, min(PART, size - part * PART))
+        return _stored(place(digest, part), min(PART, size - part * PART))
 
     def decode(position: int) -> Image:
         part, row = divmod(picked.index[position], PART) if picked else (0, 0)
@@ -96,39 +97,40 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[list[int]], Image
         return images[row] if images else stimuli.decode(position)
 
     def read(positions: list[int]) -> Images:
-        part = positions[0] // PART
-        images = _stored(folder, part, len(positions))
+        file = place(stimuli.digest, positions[0] // PART)
+        images = _stored(file, len(positions))
         if not images:
             images = list(map(decode, positions))
             with suppress(OSError):  # a cache that cannot be written costs time, not answers
-                if folder is not None:
-                    _store(folder, part, images, len(stimuli))
+                if file is not None:
+                    _store(file, images, len(stimuli), look=positions[0] % CHUNK == 0)  # looking takes time
         return images
 
     return read
 
 
-def _stored(folder: Path | None, part: int, size: int) -> Images | None:
-    """Images from the cache, checked against the sum in its name; None where they are not there or not whole."""
-    for path in folder.glob(f"{part:06d}-*.npy") if folder else ():
-        with suppress(StimuliError), foreign("decoded images", path, StimuliError):
-            images: Image = np.load(path, mmap_mode="r", allow_pickle=False)
-            if len(images) == size and f"{zlib.crc32(images.data):08x}" == path.stem.partition("-")[2]:
-                return list(images)
+def _stored(place: Path | None, size: int) -> Images | None:
+    """Images from a file, checked against the sum at its end; None where they are not there or not whole."""
+    if place is None:
+        return None
+    with suppress(StimuliError, OSError), foreign("decoded images", place, StimuliError):
+        content = memoryview(place.read_bytes())
+        if zlib.crc32(content[:-SUM]) == int.from_bytes(content[-SUM:], "big"):
+            images = list(np.load(BytesIO(content), allow_pickle=False))
+            return images if len(images) == size else None
     return None
 
 
-def _store(folder: Path, part: int, images: Images, whole: int) -> None:
-    """Keep images of a small set; a full cache is emptied first. Raises OSError."""
+def _store(place: Path, images: Images, whole: int, *, look: bool) -> None:
+    """Keep images of a small set. look: whether the cache is full, which is then emptied first. Raises OSError."""
     if len({image.shape for image in images}) != 1 or images[0].nbytes * whole > SET_BYTES:
         return
-    stack = np.stack(images)
-    files = folder.parent.glob("*/*.npy") if part % (CHUNK // PART) == 0 else ()  # looking takes time
-    if stack.nbytes + sum(path.stat().st_size for path in files) > ALL_BYTES:
-        shutil.rmtree(folder.parent, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / f"{part:06d}-{zlib.crc32(stack.data):08x}.npy") as file:
-        np.save(file, stack, allow_pickle=False)
+    written, cache = BytesIO(), place.parents[1]
+    np.save(written, np.stack(images), allow_pickle=False)
+    content = written.getvalue()
+    if look and len(content) + sum(path.stat().st_size for path in cache.glob("*/*.npy")) > ALL_BYTES:
+        shutil.rmtree(cache, ignore_errors=True)
+    write_whole(place, content + zlib.crc32(content).to_bytes(SUM, "big"))
 
 
 @dataclass
