@@ -13,6 +13,7 @@ from benchmark.engine import inference
 from benchmark.engine.inference import decoded_chunks
 from benchmark.engine.plan import Task
 from benchmark.engine.run import RunOptions, execute
+from benchmark.stimuli.datasets import restrict
 from benchmark.store import open_store
 
 
@@ -44,6 +45,17 @@ def test_chunks_come_in_order_and_the_second_time_from_disk(tmp_path):
     decode.seen.clear()
     assert values(decoded_chunks(shown, [0, 1, 2], tmp_path))[::2] == first
     assert sorted(decode.seen) == list(range(CHUNK, 2 * CHUNK))
+
+
+def test_a_part_is_read_from_what_is_kept_of_the_whole(tmp_path):
+    decode = Decode()
+    whole = stimuli(40, decode)
+    assert values(decoded_chunks(whole, [0], tmp_path, backwards=True)) == [list(range(40))]
+    assert decode.seen == [*range(32, 40), *range(16, 32), *range(16)]  # another process begins with the first
+    next(tmp_path.rglob("000002.npy")).unlink()
+    decode.seen.clear()
+    part = restrict(restrict(whole, ["38", "3", "17"]), ["17", "38"])
+    assert values(decoded_chunks(part, [0], tmp_path)) == [[17, 38]] and decode.seen == [38]
 
 
 def test_a_damaged_file_is_decoded_anew(tmp_path):

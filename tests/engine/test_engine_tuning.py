@@ -60,6 +60,13 @@ def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, s
     assert tune(model, "cpu", tmp_path / "tuning.json") == found
 
 
+@pytest.mark.parametrize(("costs", "batch"), [((9, 5.1, 5, 5.4), 32), ((9, 5, 5.1, 5.6), 16), ((4, 5, 5, 5), 4)])
+def test_a_smaller_batch_is_taken_where_it_is_worth_it(model, monkeypatch, costs, batch):
+    seconds = dict(zip((4, 8, 16, 32), costs, strict=True))
+    monkeypatch.setattr(devices, "_cost", lambda _model, _run, tuning, _clock: seconds[tuning.batch])
+    assert devices._search(model, "cpu")[0].batch == batch
+
+
 class Viewed(nn.Module):
     """Flattens by a view, which channels-last memory does not allow."""
 

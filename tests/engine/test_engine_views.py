@@ -1,6 +1,7 @@
 """The device batch changes nothing of what a view tells; masks and maps follow their images."""
 
 from dataclasses import replace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -81,8 +82,10 @@ def test_a_mask_lies_on_the_photograph_that_is_painted_from_it(height, width, pr
         mask |= (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
     image = np.repeat((mask * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     how = HALF.model_copy(update={"size": 224, "resize": 256, "interpolation": "bilinear"})
-    seen = view(4, presentation, how, decode=lambda i: image, mask=lambda i: mask)
+    read = MagicMock(return_value=mask)
+    seen = view(4, presentation, how, decode=lambda i: image, mask=read)
     bright, shown = present([image], how, presentation)[0][:, :, 0], seen.mask(3)
+    assert np.array_equal(seen.mask(3), shown) and read.call_count == 1  # for every chunk and network of a set
     assert shown.shape == bright.shape == (224, 224)
     # Pixels that no edge blurs must agree exactly, and a shift by two pixels must break that.
     sure = (bright == 0) | (bright == 255)

@@ -4,10 +4,16 @@ import itertools
 
 import engine_toys as toys
 import pytest
+import torch
 from engine_toys import ideal, network
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.api import parallel
 from benchmark.contracts import CHUNK, Block, EarlyStop, Policy
 from benchmark.engine.plan import Task, plan_digest, split, stated_cost
+from registry.cards import builtin_cards
+from registry.files import Place
+from registry.loading import forward_flops, load_model
 
 
 def plan(cards, sizes=(10, 20, 30), passes=1.0):
@@ -47,6 +53,23 @@ def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
         task = Task(ideal(), suite, "world16", suite.plan(None, None))
         parts = split([task], 2)
         assert [sum(one.trials for one in part) for part in parts] == shares
+
+
+@pytest.mark.parametrize("name", ["world-standard-0", "world-detector-0", "world-reader-0"])
+def test_operations_of_own_networks_are_those_that_torch_counts(name):
+    card = builtin_cards()[name]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        load_model(card, Place("unused")).module(torch.zeros(1, 3, 64, 64))
+    assert forward_flops(card) == counter.get_total_flops()
+
+
+def test_work_is_told_some_times_a_second_and_all_of_it():
+    said = []
+    reporter = parallel._ShardReporter(lambda *words: said.append(words))
+    for _ in range(1000):
+        reporter.work("net", 2.0)
+    reporter.done("net")
+    assert sum(words[2] for words in said[:-1]) == 2000 and said[-1] == ("done", "net") and len(said) < 100
 
 
 def test_the_digest_names_the_plan_and_how_it_is_run():
