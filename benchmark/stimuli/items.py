@@ -73,9 +73,16 @@ def images_below(folder: Path) -> Iterator[Path]:
     """Image files of a folder tree in sorted order; hidden files and folders are left out."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith("."):
-            yield from images_below(path)
+            if not _leads_back(path):
+                yield from images_below(path)
         elif _is_image(path.name):
             yield path
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether it is a link to a folder that it lies in: its images would be there again, and again below it."""
+    whole = folder.resolve() if folder.is_symlink() else None
+    return whole is not None and any(place.resolve().is_relative_to(whole) for place in folder.parents)
 
 
 def _is_image(name: str) -> bool:
@@ -370,7 +377,7 @@ def _tree(
     place = folder.joinpath(*parts)
     with foreign("folder", place, StimuliError), os.scandir(place) as items:
         names = [(item.name, item.is_dir()) for item in items if not item.name.startswith(".")]
-    below = sorted(name for name, is_folder in names if is_folder)
+    below = sorted(name for name, is_folder in names if is_folder and not _leads_back(place / name))
     images = [name for name, is_folder in names if not is_folder and _is_image(name)]
     rest = (Path(name).suffix.lower() for name, is_folder in names if not is_folder and not _is_image(name))
     yield parts, images, Counter(rest)

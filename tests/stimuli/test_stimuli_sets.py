@@ -17,7 +17,7 @@ from benchmark.stimuli.datasets import find_cells, open_folder, open_set, restri
 from benchmark.stimuli.fetch import add
 from benchmark.stimuli.generated import exemplars, generated_set
 from benchmark.stimuli.image_files import set_digest
-from benchmark.stimuli.items import sample_order
+from benchmark.stimuli.items import images_below, sample_order
 from benchmark.stimuli.roles import Resolver
 from benchmark.testing import toy_stimuli
 
@@ -146,6 +146,13 @@ def test_images_come_by_class_then_name(natural, settings):
     assert stimuli.whole == 50000
     again = pickle.loads(pickle.dumps(stimuli))
     assert np.array_equal(again.decode(4), stimuli.decode(4)) and list(again.items) == list(stimuli.items)
+
+
+def test_a_link_to_a_folder_that_it_lies_in_is_not_followed(natural, settings, draw, tmp_path):
+    draw(tmp_path / "elsewhere" / "another.png", seed=9)
+    for name, target in (("0/loop", "."), ("1/up", natural), ("2/more", tmp_path / "elsewhere")):
+        (natural / f"n0000000{name}").symlink_to(target)
+    assert len(open_set("imagenet-val", settings)) == len(list(images_below(natural))) == 9 + 1
 
 
 def test_a_limit_reads_no_other_file(natural, settings, monkeypatch):
