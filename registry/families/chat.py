@@ -43,6 +43,8 @@ QUESTION = "Which one of these does the image show: {options}? Answer with that 
 MOST_OPTIONS = 100
 #: Bytes of a reply; seconds of the first pause, and of the longest.
 MOST_BYTES, PAUSE, MOST_PAUSE = 2**20, 1.0, 60.0
+#: Seconds for a reply while an endpoint is registered, unless its file says how many: somebody waits for it.
+FIRST = 15.0
 _LABEL = "[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
 _URL = re.compile(rf"https?://{_LABEL}(?:\.{_LABEL})*(?::\d+)?(?:/[^\s@?#\\]*)?")
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -127,19 +129,26 @@ def network(card: ModelCard, place: Place, _outputs: int, *, bare: bool) -> tupl
         raise CardError(f"'{card.name}' is sent images as they are, and decides: no --mean, --std, --scale, --probe.")
     if len(words) > MOST_OPTIONS:
         raise CardError(f"'{card.name}' would choose among {len(words)} options, {MOST_OPTIONS} at most: --labels.")
-    endpoint = _endpoint(card.options.get("api"), f"card '{card.name}': options.api")
+    said: Any = card.options.get("api")
+    endpoint = _endpoint(said, f"card '{card.name}': options.api")
+    if card.sha256 is None and "timeout" not in said:
+        endpoint = replace(endpoint, timeout=FIRST)
     key = ((place.secret and place.secret(endpoint.variable)) or "").strip()
     if not key.isascii() or not key.isprintable():
         raise AnswerError(f"{endpoint.variable} holds characters that no key has.")
     question = digest_data([endpoint.url, endpoint.model, endpoint.question, endpoint.body, words])
     file = place.weights_folder.with_name("answers") / f"{question[:32]}.jsonl"
     module = Chat(card.name, endpoint, words, file, key)
+    module.new = card.sha256 is None
     module.read_file()
     return module.eval(), question
 
 
 class Chat(nn.Module):
-    """An endpoint as a network: images in [0,1] go in, decisions come out as logits, the last for no answer."""
+    """An endpoint as a network: images in [0,1] go in, decisions come out as logits, the last for no answer. new: it is
+    being registered, and asked once where nothing answers."""
+
+    new = False
 
     def __init__(self, name: str, endpoint: Endpoint, words: tuple[str, ...], file: Path, key: str) -> None:
         super().__init__()
@@ -254,15 +263,17 @@ class Chat(nn.Module):
             except (OSError, HTTPError, ValueError) as error:  # those of requests are OSErrors
                 cause = getattr(next(iter(error.args), None), "reason", error)
                 plain = content.decode(errors="replace") if status else reason(cause)
-            again = (status in (0, 408, 429) or status >= 500) and tried < self.endpoint.retries
-            if not again or self._stop.wait(min(PAUSE * 2**tried, MOST_PAUSE)):
+            again = status in (408, 429) or status >= 500 or not (status or self.new)
+            if not again or tried == self.endpoint.retries or self._stop.wait(min(PAUSE * 2**tried, MOST_PAUSE)):
                 break
         fault = plain.get("error", plain) if isinstance(plain, dict) else plain
         said, code = (fault.get("message", fault), fault.get("code")) if isinstance(fault, dict) else (fault, "")
         if status == 400 and code in ("content_filter", "content_policy_violation"):
             return {"choices": [{"message": {}, "finish_reason": "content_filter"}]}
-        about = f". The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)"
-        said = shown(str(said).replace(self._key or "\0", "***"))[:300] + (about if status in (401, 403) else "")
+        key = f". The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)"
+        wait = ". `timeout` in its file gives it longer" if self.new and "timed out" in str(said) else ""
+        about = {401: key, 403: key, 0: wait}.get(status, "")
+        said = shown(str(said).replace(self._key or "\0", "***"))[:300] + about
         raise AnswerError(f"'{self.name}': no answer from {url} (status {status or 'none'}): {said}.")
 
     def _parsed(self, digest: str, plain: Any) -> Reply:

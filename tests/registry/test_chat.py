@@ -34,14 +34,14 @@ def asking(model, tmp_path, monkeypatch):
     monkeypatch.setattr(chat, "PAUSE", 0.001)
     with serving(model) as url:
 
-        def make(secret=KEY, labels="world16", **said):
+        def make(secret=KEY, labels="world16", sha256=None, **said):
             file = tmp_path / "endpoint.yml"
             file.write_text(yaml.safe_dump({"url": url, "model": "toy", "most_requests": 999, "retries": 3, **said}))
             keys = {"BENCH_KEY_" + url.split("/")[2].replace(".", "_").replace(":", "___"): secret}
             place = Place(tmp_path / "weights", secret=keys.get)
             draft = chat.describe(chat.Draft("vlm", f"api:{file}", labels=labels), tmp_path, place)
             card = _card(draft, Preprocess(size=8, resize=8, mean=(0, 0, 0), std=(1, 1, 1)))
-            return chat.network(card, place, 17, bare=False)[0]
+            return chat.network(card.model_copy(update={"sha256": sha256}), place, 17, bare=False)[0]
 
         yield make
 
@@ -81,6 +81,14 @@ def test_busy_and_broken_endpoints_are_asked_again_and_then_it_ends(asking, mode
     model.hold = 0
     with pytest.raises(AnswerError, match=r"no answer from .*timed out"):
         asking(timeout=0.05, retries=1, question="{options}")(IMAGES[:1])
+
+
+@pytest.mark.parametrize(("sha256", "seconds", "requests"), [(None, 15, 1), ("0" * 64, 60, 4)])
+def test_silence_is_waited_for_in_runs_and_hardly_at_registration(asking, model, sha256, seconds, requests):
+    model.hold = 0
+    with pytest.raises(AnswerError, match=r"no answer from .*timed out"):
+        asking(sha256=sha256, timeout=0.05)(IMAGES[:1])
+    assert (asking(sha256=sha256).endpoint.timeout, len(model.headers)) == (seconds, requests)
 
 
 def test_answers_are_read_strictly(asking, model):
