@@ -321,7 +321,8 @@ def _search(model: LoadedModel, device: str) -> tuple[Tuning, float]:
     tunings = [Tuning(size, threads if gpu else 1) for size in (GPU_BATCHES if gpu else CPU_BATCHES)]
     costs = [_cost(model, run, tuning, clock) for tuning in tunings]
     most = min(costs) * (1 if gpu else 1 + NEGLIGIBLE)
-    best = max((tuning for tuning, cost in zip(tunings, costs, strict=True) if cost <= most), key=lambda x: x.batch)
+    fit = (tuning for tuning, cost in zip(tunings, costs, strict=True) if cost <= most < float("inf"))
+    best = [tunings[0], *fit][-1]  # the largest; where none ran, the smallest
     if not gpu and threads > 1:
         several = replace(best, threads=threads)
         alone, together = (_cost(model, run, tuning, time.perf_counter) for tuning in (best, several))

@@ -135,11 +135,12 @@ class NetworkView(_ChunkOfStimuli):
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of a position of the stimuli, [h, w] of the network's input."""
-        if self.block.stimuli.mask is None:
+        read, size = self.block.stimuli.mask, self._size
+        if read is None:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no object masks")
-        place, size = (position, self.feed.model.preprocess, self._size), self._size
+        place = (id(read), position, self.feed.model.preprocess, size)  # a suite may put masks of its own over a set
         if place not in self.masks:
-            self.masks[place] = np.packbits(self._shown(self.block.stimuli.mask(position)))
+            self.masks[place] = np.packbits(self._shown(read(position)))
         return np.unpackbits(self.masks[place], count=size[0] * size[1]).astype(np.bool_).reshape(size)
 
     def ignored(self, position: int) -> NDArray[np.bool_]:

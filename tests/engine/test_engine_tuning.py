@@ -60,11 +60,11 @@ def test_a_clock_chooses_batch_and_threads_alone(model, tmp_path, monkeypatch, s
     assert tune(model, "cpu", tmp_path / "tuning.json") == found
 
 
-@pytest.mark.parametrize(("costs", "batch"), [((9, 5.1, 5, 5.4), 32), ((9, 5, 5.1, 5.6), 16), ((4, 5, 5, 5), 4)])
-def test_a_smaller_batch_is_taken_where_it_is_worth_it(model, monkeypatch, costs, batch):
-    seconds = dict(zip((4, 8, 16, 32), costs, strict=True))
-    monkeypatch.setattr(devices, "_cost", lambda _model, _run, tuning, _clock: seconds[tuning.batch])
-    assert devices._search(model, "cpu")[0].batch == batch
+def test_a_smaller_batch_is_taken_where_it_is_worth_it_or_none_runs(model, monkeypatch):
+    for batch, costs in ((32, (9, 5.1, 5, 5.4)), (16, (9, 5, 5.1, 5.6)), (4, (4, 5, 5, 5)), (4, [float("inf")] * 4)):
+        seconds = dict(zip((4, 8, 16, 32), costs, strict=True))
+        monkeypatch.setattr(devices, "_cost", lambda _model, _run, tuning, _clock, s=seconds: s[tuning.batch])
+        assert devices._search(model, "cpu")[0].batch == batch
 
 
 class Viewed(nn.Module):

@@ -27,8 +27,7 @@ def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
     block = Block(stimuli, presentation=presentation, role="toys")
     if pixels is None:
         pixels = model.prepare([stimuli.decode(i) for i in range(8)], presentation)
-    index = np.arange(8)
-    return NetworkView(feed, block, index, pixels, labels.groupings["world16"], 0, batch=batch)
+    return NetworkView(feed, block, np.arange(8), pixels, labels.groupings["world16"], 0, batch=batch)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -56,8 +55,7 @@ def ramp(height, width):
 )
 def test_a_graded_map_lies_on_its_image(presentation, fixed):
     values, image = ramp(300, 420)
-    sizes = {"size": 64, "resize": 72, "fixed_size": fixed}
-    how = HALF.model_copy(update={**sizes, "interpolation": "bilinear"})
+    how = HALF.model_copy(update={"size": 64, "resize": 72, "fixed_size": fixed, "interpolation": "bilinear"})
     shown = view(4, presentation, how, decode=lambda i: image, importance=lambda i: values)
     found = shown.importance(3)
     assert found.dtype == np.float32
@@ -86,6 +84,8 @@ def test_a_mask_lies_on_the_photograph_that_is_painted_from_it(height, width, pr
     seen = view(4, presentation, how, decode=lambda i: image, mask=read)
     bright, shown = present([image], how, presentation)[0][:, :, 0], seen.mask(3)
     assert np.array_equal(seen.mask(3), shown) and read.call_count == 1  # for every chunk and network of a set
+    other = replace(seen, block=replace(seen.block, stimuli=replace(seen.block.stimuli, mask=lambda i: ~mask)))
+    assert np.array_equal(other.mask(3), ~shown)  # by another suite, beside it
     assert shown.shape == bright.shape == (224, 224)
     # Pixels that no edge blurs must agree exactly, and a shift by two pixels must break that.
     sure = (bright == 0) | (bright == 255)
