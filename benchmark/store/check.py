@@ -89,7 +89,7 @@ def problems(database: Database) -> Iterator[str]:
         if database.location.server is None:
             pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
             yield from (f"SQLite: {line}" for line in pages.all() if line != "ok")
-        kinds = [("rule", _rules(connection))]
+        kinds = [("rule", rules(connection))]
         for table in schema.METADATA.sorted_tables:
             if table is not schema.SCORES:  # what a score set's digest binds
                 rows = map(partial(row_problems, table), all_rows(connection, table))
@@ -101,7 +101,7 @@ def problems(database: Database) -> Iterator[str]:
                 yield f"{more} more problems of this kind ({what} ...)"
 
 
-def _rules(connection: sa.Connection) -> Iterator[str]:
+def rules(connection: sa.Connection) -> Iterator[str]:
     """Keys that stand more than once, and references to rows that are not there: a copy of a table may have lost the
     rules against them."""
     for table in schema.METADATA.sorted_tables:

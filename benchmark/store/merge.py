@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from benchmark.errors import StoreError
 from benchmark.store import schema
-from benchmark.store.check import all_rows, row_problems
+from benchmark.store.check import all_rows, row_problems, rules
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database
 from benchmark.store.place import same_place
@@ -51,6 +51,7 @@ def merge(source: Database, target: Database) -> Merged:
     if same_place(source.location, target.location):
         raise StoreError(f"{done.place} cannot be merged into itself")
     with source.reading() as connection:
+        _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
         theirs, ours = _People(connection), target.read(_People)
         # Names that stand for one observer there and for another here, neither of which the other side has ever known.
         strangers = {
@@ -288,6 +289,9 @@ def _copy_scores(source: sa.Connection, target: Database, observers: Mapping[str
             _refuse([f"score set {row.id}: its scores are not those that were stored"])
         with target.writing() as connection:
             if row.trials and trials_digest(connection, texts(row.observations)) != row.trials:
+                if trials_digest(source, texts(row.observations)) != row.trials:
+                    lost = f"score set {row.id} ({row.suite}) of {done.place} is left out"
+                    done.conflicts.append(f"{lost}: trials that it was made of are altered or gone there")
                 continue
             insert_new(connection, table, [moved])
             insert_new(connection, schema.SCORES, [{**score, "score_set": moved["id"]} for score in scores])

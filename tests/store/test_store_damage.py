@@ -109,8 +109,10 @@ def test_damage_is_found_and_named(damaged, tmp_path, name):
     for act in (lambda: api.rank("cue-conflict", db=path), lambda: api.check_db(path, rescore=True)):
         told(act)  # an answer or a refusal
     merged = told(lambda: api.merge([path], str(tmp_path / "into.db")))
-    if name.startswith("an altered"):
+    if name.startswith(("an altered", "a reference", "doubled")):
         assert "nothing is merged from a damaged leaderboard" in merged[0]
+    if name == "a deleted chunk":
+        assert re.search(r"score set \w+ .* left out: .* altered or gone", merged.conflicts[0])
     if (tmp_path / "into.db").exists():  # nothing of it has spread
         assert api.check_db(str(tmp_path / "into.db")) == []
 
