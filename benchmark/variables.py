@@ -16,7 +16,7 @@ tables in a file or a pipe are drawn as in a terminal, or not.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmark.settings import Settings
@@ -31,8 +31,12 @@ def read_settings(db: str | None = None) -> Settings:
 
     data, hub = os.environ.get("BENCH_DATA"), os.environ.get("HF_HUB_CACHE")
     where = str(db or os.environ.get("BENCH_DB") or DEFAULT_DB)
+    home = expanded(os.environ.get("BENCH_HOME") or user_data_dir("gestaltbench"))
+    if expanded(where).absolute().parent == home.absolute():
+        with suppress(OSError):  # a leaderboard's folder has to be there; this one is the program's own
+            home.mkdir(parents=True, exist_ok=True)
     return Settings(
-        home=expanded(os.environ.get("BENCH_HOME") or user_data_dir("gestaltbench")),
+        home=home,
         db=where if "://" in where else str(expanded(where)),
         mirror=os.environ.get("BENCH_MIRROR") or None,
         data=expanded(data) if data else None,

@@ -12,6 +12,7 @@ import pytest
 from benchmark.errors import StoreError
 from benchmark.store import open_store
 from benchmark.store.place import network_disk
+from benchmark.variables import read_settings
 
 NOBODY = 65534
 OPEN_AS_NOBODY = f"""if True:
@@ -57,6 +58,12 @@ def test_places_that_cannot_be(tmp_path, given, message):
     with pytest.raises(StoreError, match=message) as caught:
         open_store(given.format(tmp=tmp_path))
     assert "secret" not in str(caught.value)
+
+
+def test_a_leaderboard_may_lie_in_the_programs_own_folder_before_that_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "data" / "home"))
+    monkeypatch.setenv("BENCH_DB", str(tmp_path / "data" / "home" / "results.db"))
+    open_store(read_settings().db).close()
 
 
 def test_a_file_of_another_program_stays_as_it_is(path):
