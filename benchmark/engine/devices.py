@@ -270,6 +270,13 @@ def tune(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None
         return Tuning(API_BATCH, 1)
     if known := remembered(model.card, device, notes):
         return known
+    with contextlib.ExitStack() as alone:
+        with contextlib.suppress(OSError):  # of processes that feed this architecture one measures
+            alone.enter_context(locked(notes.with_suffix("") / digest_data(_key(model.card, device))[:16]))
+        return remembered(model.card, device, notes) or _measured(model, device, notes, begins)
+
+
+def _measured(model: LoadedModel, device: str, notes: Path, begins: Callable[[], None]) -> Tuning:
     begins()
     with torch.inference_mode():
         best, seconds = _search(model, device)
