@@ -62,8 +62,7 @@ def test_places_that_cannot_be(tmp_path, given, message):
 
 def test_a_leaderboard_may_lie_in_the_programs_own_folder_before_that_is_there(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "data" / "home"))
-    monkeypatch.setenv("BENCH_DB", str(tmp_path / "data" / "home" / "results.db"))
-    open_store(read_settings().db).close()
+    open_store(read_settings(str(tmp_path / "data" / "home" / "results.db")).db).close()
 
 
 def test_a_file_of_another_program_stays_as_it_is(path):
