@@ -1,6 +1,5 @@
 """Image-text models and detectors through every suite, from the command to the board, against answers and gradients
-that open_clip and torchvision give by themselves.
-"""
+that open_clip and torchvision give by themselves."""
 
 import json
 from pathlib import Path
@@ -111,8 +110,7 @@ class Board:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """A folder of open_clip: both towers trained on the very images that are shown, so that they are all named
-    rightly and there is something to attack."""
+    """A folder of open_clip, trained (both towers) on the images shown: all named rightly, so any can be attacked."""
     open_clip = pytest.importorskip("open_clip")
     folder = tmp_path_factory.mktemp("models") / "clip"
     folder.mkdir()

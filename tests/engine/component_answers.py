@@ -1,7 +1,6 @@
 """What the program's own components answer on tiny fixed inputs; tests/golden/answers.json has what they answered.
 
-`python tests/engine/component_answers.py` writes that file anew, after a version was raised.
-"""
+`python tests/engine/component_answers.py` writes that file anew, after a version was raised."""
 
 import json
 import math

@@ -14,9 +14,7 @@ def leaderboard(tmp_path):
 
 @pytest.fixture
 def forwarded(monkeypatch):
-    """How many images each `Counting` network was shown: {seed: images}; those of the checks at load, of canary answers
-    and of replays are not counted.
-    """
+    """{seed: images that a `Counting` network was shown}, but for checks at load, canary answers and replays."""
     engine_nets.FORWARDED.clear()
 
     def uncounted(judge):

@@ -36,8 +36,7 @@ def test_nan_logits_fail_that_model_alone(leaderboard):
     stimuli = toys.make_stimuli(40)
     cards = [network("broken", "Broken"), network("fine", "Readout"), ideal()]
     report = leaderboard.run(cards, [toy_suite(stimuli)])
-    assert report.exit_code == 3
-    assert report.counts == {"done": 2, "failed": 1}
+    assert (report.exit_code, report.counts) == (3, {"done": 2, "failed": 1})
     assert not leaderboard.scores("broken")
     assert leaderboard.scores("fine") and leaderboard.scores("reader")
     (row,) = leaderboard.outcomes(observer="broken")
@@ -53,8 +52,7 @@ def test_an_unreadable_image_fails_what_needs_it_alone(leaderboard):
     good, bad = toys.make_stimuli(9), replace(toys.make_stimuli(12, "bad"), decode=unreadable)
     suites = [toy_suite(bad, "bad"), toy_suite(good, "good")]
     report = leaderboard.run([network("net", "Readout"), ideal()], suites)
-    assert report.exit_code == 3
-    assert list(report.failed) == ["net under bad"]
+    assert (report.exit_code, list(report.failed)) == (3, ["net under bad"])
     assert "cannot be read" in report.failed["net under bad"]
     assert leaderboard.scores("net", "good")
 
@@ -63,8 +61,7 @@ def test_an_unreadable_image_fails_what_needs_it_alone(leaderboard):
 def test_a_network_that_calls_sys_exit_fails_alone(leaderboard, early):
     cards = [network("quits", "Quitting", early=early), network("net", "Readout"), ideal()]
     report = leaderboard.run(cards, [toy_suite(toys.make_stimuli(9))], batch=8 if early else None)
-    assert report.exit_code == 3
-    assert list(report.failed) == ["quits under toy"]
+    assert (report.exit_code, list(report.failed)) == (3, ["quits under toy"])
     assert "SystemExit" in (reason := report.failed["quits under toy"]) or "sys.exit" in reason
     assert leaderboard.scores("net") and leaderboard.scores("reader")
 
@@ -83,8 +80,7 @@ def test_a_suite_whose_observe_raises_fails_alone(leaderboard):
     stimuli = toys.make_stimuli(9)
     suites = [toy_suite(stimuli, "bad", observe=mistaken), toy_suite(stimuli)]
     report = leaderboard.run([network("net", "Readout"), ideal()], suites)
-    assert report.exit_code == 3
-    assert set(report.failed) == {"net under bad", "reader under bad"}
+    assert (report.exit_code, set(report.failed)) == (3, {"net under bad", "reader under bad"})
     assert leaderboard.scores("net") and leaderboard.scores("reader")
 
 

@@ -71,8 +71,7 @@ def test_only_missing_chunks_are_made_again(leaderboard, forwarded):
     stimuli.decode.decoded.clear()
     report = leaderboard.run([card], [toy_suite(stimuli)], batch=64)
     assert not stimuli.decode.decoded  # the first run kept the images decoded
-    assert report.decoded == CHUNK
-    assert forwarded() == {1: len(stimuli) + CHUNK}
+    assert (report.decoded, forwarded()) == (CHUNK, {1: len(stimuli) + CHUNK})
     same_trials(before[0], leaderboard.trials("net"))
     assert leaderboard.scores("net") == before[1]
 
@@ -99,8 +98,7 @@ def test_resident_groups_split_where_memory_ends(leaderboard, monkeypatch):
     cards = [network(f"net-{seed}", "Readout", seed=seed) for seed in (1, 2, 3)]
     monkeypatch.setattr(run, "CPU_BYTES", 1)
     report = leaderboard.run(cards, [toy_suite(stimuli)])
-    assert report.counts["done"] == 3
-    assert report.decoded == 90
+    assert (report.counts["done"], report.decoded) == (3, 90)
     assert all(leaderboard.scores(card.name) for card in cards)
 
 

@@ -39,16 +39,14 @@ def test_a_settled_block_stops_and_counts_as_complete(tmp_path):
     bench = Bench(tmp_path)
     rule, asked = after(2)
     report = bench.run([network("net", "Readout")], [suite(rule)], batch=64)
-    assert report.failed == {}
-    assert counts(bench) == {"easy": 2 * CHUNK, "hard": 2 * CHUNK}
+    assert (report.failed, counts(bench)) == ({}, {"easy": 2 * CHUNK, "hard": 2 * CHUNK})
     assert asked == [CHUNK, CHUNK, 2 * CHUNK, 2 * CHUNK]
     assert report.decoded == 2 * CHUNK  # what nobody needs is not decoded
     with open_store(bench.settings.db, write=False) as store:
         assert all(store.complete(o.key) for o in store.observations())
     asked.clear()  # the key holds what the rule closes over: as it was at the first run
     again = bench.run([network("net", "Readout")], [suite(rule)], batch=64)
-    assert again.counts == {"cached": 1}
-    assert again.decoded == 0
+    assert (again.counts, again.decoded) == ({"cached": 1}, 0)
 
 
 def test_a_run_cut_short_before_it_noted_that_it_was_settled(tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """Every reader of files from elsewhere, on damaged and hostile inputs drawn from a seed: a valid folder of each kind,
 one of its files changed, and the call that reads it. A reader may give an answer or a BenchError fit for a terminal;
-anything else counts as a traceback.
-"""
+anything else counts as a traceback."""
 
 import bz2
 import csv

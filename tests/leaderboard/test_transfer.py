@@ -72,8 +72,7 @@ def test_the_published_matrix_comes_out(told):
     assert people.kind == "people" and people.cells[0].source.method == "t over 2 people"
     assert made.rows[1].training == ("colour",)
     cell = row(made, SANDP).cells[-1]
-    assert (cell.low, cell.high) == wilson(102, N)
-    assert cell.n == N
+    assert ((cell.low, cell.high), cell.n) == (wilson(102, N), N)
 
 
 @pytest.mark.slow
@@ -86,8 +85,7 @@ def test_the_claim_of_the_paper(published):
     assert claim.paired
     assert claim.gain.value == pytest.approx(0.04)
     assert claim.by == UNIFORM  # what training on uniform noise gains is what there was to gain
-    assert claim.share.value == pytest.approx(0.04 / (0.803 - 0.062))
-    assert claim.verdict == "does not transfer"
+    assert (claim.share.value, claim.verdict) == (pytest.approx(0.04 / (0.803 - 0.062)), "does not transfer")
     (back,) = api.transfer(db=published, claims=[(UNIFORM, "salt-and-pepper/0.20")])[0][1]
     assert (back.own.value, back.other.value) == pytest.approx((0.803, 0.062))
     assert back.verdict == "does not transfer"
@@ -120,8 +118,7 @@ def test_seeds_of_a_recipe_are_averaged():
     (one,) = made.rows
     (cell,) = one.cells
     assert (one.title, one.observers) == ("standard", ("a", "b", "c"))
-    assert cell.value == pytest.approx(0.6)
-    assert cell.n == 600
+    assert (cell.value, cell.n) == (pytest.approx(0.6), 600)
     half = 4.302653 * 0.1 / np.sqrt(3)  # t over three observers, wider than over images
     assert (cell.low, cell.high) == pytest.approx((0.6 - half, 0.6 + half), abs=1e-5)
     assert "3 observers" in cell.source.method
@@ -175,8 +172,7 @@ def claim_of(own, other, base_own=0.1, base_other=0.1, **options):
 
 
 def test_verdicts():
-    assert claim_of(0.8, 0.12).verdict == "does not transfer"
-    assert claim_of(0.8, 0.75).verdict == "transfers"
+    assert (claim_of(0.8, 0.12).verdict, claim_of(0.8, 0.75).verdict) == ("does not transfer", "transfers")
     assert claim_of(0.8, 0.45).verdict == "inconclusive"
     nothing = claim_of(0.1, 0.5)
     assert (nothing.share, nothing.verdict) == (None, "inconclusive")
@@ -208,8 +204,7 @@ def test_a_difference_is_paired_on_the_same_images_only():
 
 def test_without_a_plain_row_chance_is_the_base():
     (claim,) = noise_claims(matrix(pool(on_noises("net", 0.5, 0.5, UNIFORM))))
-    assert (claim.against, claim.base.value) == ("chance", 1 / 16)
-    assert claim.verdict == "transfers"
+    assert (claim.against, claim.base.value, claim.verdict) == ("chance", 1 / 16, "transfers")
     assert "chance" in claim_text(claim)
 
 

@@ -1,7 +1,6 @@
 """What was seen in training, on a run of the built-in world: `bench rank --unseen-only` and `bench compare transfer`.
 
---unseen-only: every row on the cells that no observer of the board was trained on; nothing stored changes.
-"""
+--unseen-only: every row on the cells that no observer of the board was trained on; nothing stored changes."""
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""Files as the field's own libraries write them: registered right, or refused with a line that works when pasted.
-
-docs/models.md names the libraries."""
+"""Files as the libraries of docs/models.md write them: registered right, or refused with a line that works pasted."""
 
 import argparse
 import copy

@@ -1,5 +1,4 @@
-"""Forty files and folders as real libraries write them: registered, each names photographs of odd sizes as a plain
-pipeline of its library does."""
+"""Forty files and folders as real libraries write them: each names photographs of odd sizes as its library does."""
 
 from argparse import Namespace
 

@@ -230,8 +230,7 @@ def test_people_stay_the_first_row_whatever_is_sorted(visit):
 
 
 def test_every_page_fits_its_screen_and_is_accessible(visit, site):
-    """Nothing is wider than the screen; a suite's table is at most two screens down; figures are in sight. Of a dark
-    page only the colours are others."""
+    """No wider than the screen; tables at most two screens down; figures in sight. Dark: only colours differ."""
     for path in pages(site):
         page = visit(path)
         for width, height in ((390, 844), (1440, 900)):

@@ -31,16 +31,14 @@ def test_accuracies_are_paired_by_mcnemar(accuracy, make):
     assert result.difference == pytest.approx((a.count("s") - b.count("s")) / 320)
     assert (result.a, result.b, result.n) == (a.count("s") / 320, b.count("s") / 320, 320)
     assert result.low < result.difference < result.high
-    assert result.method == "McNemar score test; Tango interval"
-    assert result.verdict == "a is higher"
+    assert (result.method, result.verdict) == ("McNemar score test; Tango interval", "a is higher")
 
 
 def test_only_common_trials_count_and_the_others_are_told(accuracy, make):
     a = make("ssss--", ["i1", "i2", "i3", "i4", "i5", "i6"])
     b = make("s-ss", ["i3", "i4", "i5", "i7"])
     result = compare_ratio(accuracy, a, b)
-    assert (result.n, result.only_a, result.only_b) == (3, 3, 1)
-    assert (result.a, result.b) == (2 / 3, 2 / 3)
+    assert (result.n, result.only_a, result.only_b, result.a, result.b) == (3, 3, 1, 2 / 3, 2 / 3)
     assert result.verdict.endswith("4 trials are not common")
 
 

@@ -48,8 +48,7 @@ def test_trials_of_one_stimulus_go_together(bias, make):
     names = [f"image{i}" for i in range(80)]
     once = ratio_score(bias, make(answers, names))
     many = ratio_score(bias, make(answers * 5, names * 5, conditions=sorted("abcde" * 80)))
-    assert once.method == "wilson"
-    assert many.method == "wilson (by stimulus)"
+    assert (once.method, many.method) == ("wilson", "wilson (by stimulus)")
     assert many.value == pytest.approx(once.value)
     assert (many.low, many.high) == pytest.approx((once.low, once.high), abs=0.003)
 
@@ -60,8 +59,7 @@ def test_numbers_get_t_over_stimuli_and_one_stimulus_no_interval(accuracy, make)
 
     metric = replace(accuracy, ratio=weighted)
     score = ratio_score(metric, make("s" * 50))
-    assert score.value == pytest.approx(0.25)
-    assert score.method == "t (by stimulus)"
+    assert (score.value, score.method) == (pytest.approx(0.25), "t (by stimulus)")
     values = np.linspace(0, 1, 50) / 2
     expected = stats.t.interval(0.95, 49, values.mean(), stats.sem(values))
     assert (score.low, score.high) == pytest.approx(expected, abs=1e-9)
@@ -93,8 +91,7 @@ def test_a_variance_by_hand():
     shape, texture = np.repeat(["a", "b"], 3), np.tile(["x", "y", "z"], 2)
     # shapes: 18 * 2/1 = 36; textures: 14 * 3/2 = 21; cells: 16 * 6/5 = 19.2
     found = clustered_variance(influence, [shape, texture])
-    assert found.value == pytest.approx(36 + 21 - 19.2)
-    assert found.df == 1
+    assert (found.value, found.df) == (pytest.approx(36 + 21 - 19.2), 1)
     assert clustered_variance(influence, [texture]).value == pytest.approx(21)
     assert clustered_variance(influence, [texture]).df == 2
 

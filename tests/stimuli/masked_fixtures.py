@@ -61,9 +61,7 @@ def imagenet_s_mask(path, values):
 
 
 def imagenet_s_folder(folder, edition=919, numbers=(2, 4, 12)):
-    """ImageNetS919/{validation,validation-segmentation}: one image a class.
-
-    numbers: what the masks of WNIDS say their classes are."""
+    """ImageNetS919/{validation,validation-segmentation}, one image a class; numbers: what the masks of WNIDS say."""
     root = folder / f"ImageNetS{edition}"
     for i, (wnid, number) in enumerate(zip(WNIDS, numbers, strict=True)):
         name = f"ILSVRC2012_val_{i:08d}"

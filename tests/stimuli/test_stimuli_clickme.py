@@ -81,8 +81,7 @@ def test_every_form_gives_images_labels_and_maps(make, names, in_bytes, tmp_path
     entry = add("mine", make(tmp_path / "maps"), settings)
     assert (entry.layout, entry.space, entry.role) == ("clickme", "imagenet1k", "clickme")
     stimuli = open_set("mine", settings)
-    assert stimuli.ids == names
-    assert stimuli.labels["category"].tolist() == list(WNIDS)
+    assert (stimuli.ids, stimuli.labels["category"].tolist()) == (names, list(WNIDS))
     assert stimuli.mask is None and stimuli.ignored is None
     copy = pickle.loads(pickle.dumps(stimuli))
     for i in range(3):

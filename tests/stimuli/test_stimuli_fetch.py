@@ -186,8 +186,7 @@ def test_a_table_of_labels(settings, tmp_path, draw):
     refused("--space", add, "mine", tmp_path / "f", settings)
     add("mine", tmp_path / "f", settings, space="my-space")
     stimuli = open_set("mine", settings)
-    assert stimuli.ids == ("sub/two.png", "one.png")
-    assert stimuli.labels["artist"].tolist() == ["Klee", "Goya"]
+    assert (stimuli.ids, stimuli.labels["artist"].tolist()) == (("sub/two.png", "one.png"), ["Klee", "Goya"])
 
 
 @pytest.mark.parametrize(("text", "message"), [

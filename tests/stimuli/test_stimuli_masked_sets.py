@@ -151,8 +151,7 @@ def test_the_numbers_of_imagenet_s():
 def test_imagenet_s_masks_by_class_with_ignored_pixels(edition, numbers, tmp_path, settings):
     folder = imagenet_s_folder(tmp_path / "s", edition, numbers)
     stimuli = opened("mine", folder, settings)
-    assert stimuli.space == "imagenet1k"
-    assert stimuli.labels["category"].tolist() == list(WNIDS)
+    assert (stimuli.space, stimuli.labels["category"].tolist()) == ("imagenet1k", list(WNIDS))
     for i in range(3):
         assert np.array_equal(stimuli.mask(i), box(2, 6, 3, 9))
         assert np.array_equal(stimuli.ignored(i), box(6, 8, 3, 9 - i))

@@ -45,8 +45,7 @@ def test_any_order_of_columns_byte_marks_and_line_ends(tmp_path):
     )
     (file,) = read_trials(path)
     assert file.kind == "published" and file.experiment == "edges"
-    assert file.columns["session"].tolist() == ["1", "1"]
-    assert file.columns["trial"].tolist() == ["1", "2"]
+    assert (file.columns["session"].tolist(), file.columns["trial"].tolist()) == (["1", "1"], ["1", "2"])
     assert np.isnan(file.columns["rt"]).all()
 
 

@@ -1,8 +1,7 @@
 """Leaderboards to test on: SQLite files, and PostgreSQL where BENCH_TEST_POSTGRES names a server.
 
 BENCH_TEST_POSTGRES is a URL whose user may create data bases; each test gets one of its own. Slow tests start a server
-of their own where it names none.
-"""
+of their own where it names none."""
 
 import logging
 import os

@@ -1,5 +1,4 @@
-"""What may happen to a leaderboard on a disk or in foreign hands: found and named by `bench db check`, and nothing of
-it makes a traceback, a hang or a table."""
+"""A leaderboard on bad disks or in foreign hands: `bench db check` names it all; no traceback, hang or table of it."""
 
 import re
 import shutil

@@ -28,8 +28,7 @@ def test_blocks_with_different_columns(store, made):
     only = {"flip": np.array([True, False, True]), "map": np.arange(6).reshape(3, 2)}
     store.put_chunks(run, [Chunk("k2", 0, 0, only)])
     trials = store.trials(["k2", "k1"])
-    assert len(trials) == 13
-    assert trials["role"].tolist() == ["edges"] * 3 + ["cue-conflict"] * 10
+    assert (len(trials), trials["role"].tolist()) == (13, ["edges"] * 3 + ["cue-conflict"] * 10)
     assert trials["condition"].tolist() == ["contrast=5"] * 3 + [""] * 10
     assert trials["category"].tolist()[:4] == ["", "", "", "cat"]
     assert trials["flip"][:3].tolist() == [1.0, 0.0, 1.0]

@@ -86,7 +86,6 @@ def row(metric):
 @pytest.mark.parametrize("suite", TABLES)
 def test_metrics_are_those_of_the_definition(suite):
     """Chance: 1/16 of 16 categories, 1/2 of two cues and of an AUC, 4 bits of 16 equal answers, 0 of differences.
-
     A metric that is added needs no line here."""
     (room,) = (one for one in SUITES if one.__name__ == f"suites.{suite}")
     metrics = room.SUITE.metrics

@@ -1,5 +1,4 @@
-"""The built-in world: pinned pixels, order independence, exact masks, fair labels; its networks: small, able, and
-biased the way their recipes say."""
+"""The built-in world: pinned pixels in any order, exact masks, fair labels; networks small, able, biased by recipe."""
 
 import hashlib
 from collections import Counter

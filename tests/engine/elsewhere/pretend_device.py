@@ -7,8 +7,7 @@ not, fails. As on CUDA a tensor without dimensions may come along, and an index 
 It is the Python backend of PyTorch's PrivateUse1 key, which is experimental. That backend knows neither
 `torch.tensor(..., device=)`, `as_tensor`, `arange`, `new_tensor`, `tolist` nor lists as indices, has no list of what
 autocast rounds, and no inference mode: `no_grad` stands in. It shows nothing of streams, pinned memory, cudnn, TF32,
-lack of memory or speed.
-"""
+lack of memory or speed."""
 
 import functools
 from contextlib import nullcontext

@@ -1,8 +1,7 @@
 """One plan after another, few steps of each attack, the last severity of each corruption: each line of stdin is JSON,
 the environment's variables of the program and a list of requests.
 
-Answers with a line: what failed, and what did nothing without a reason.
-"""
+Answers with a line: what failed, and what did nothing without a reason."""
 
 import json
 import os

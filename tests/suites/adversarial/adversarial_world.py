@@ -57,8 +57,7 @@ class World:
         return Trials(columns)
 
     def problem(self, batch=32, *, tuned=True):
-        """The images that are answered rightly. tuned: False for the plain path, whose gradients are laid out as other
-        packages need them."""
+        """The images answered rightly. tuned: False for the plain path: gradients laid out as other packages need."""
         run, pixels = (self.feed.run, self.pixels) if tuned else (self.feed.model.forward, self.pixels.contiguous())
         with torch.no_grad():
             z = run(pixels)

@@ -1,5 +1,4 @@
-"""The same verdicts as foolbox at equal settings: on a network of the world, and on EfficientNet-Lite 0 where
-BENCH_TEST_DATA has ImageNet images."""
+"""foolbox's verdicts at equal settings: the world's network; EfficientNet-Lite 0 if BENCH_TEST_DATA has ImageNet."""
 
 import os
 from pathlib import Path

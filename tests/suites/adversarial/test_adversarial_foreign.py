@@ -1,5 +1,4 @@
-"""Attacks that other packages add: read, named, kept to their contract; their verdicts are checked on the network, not
-believed."""
+"""Attacks of other packages: read, named, kept to their contract; verdicts are checked on the network, not believed."""
 
 import random
 import sys

@@ -1,5 +1,4 @@
-"""Masked and odd networks, whose wrong numbers sink and whose right ones are confirmed; and honest ones, none of which
-sinks."""
+"""Masked and odd networks: wrong numbers sink, right ones are confirmed; and honest networks, none of which sinks."""
 
 from dataclasses import replace
 from functools import cache

@@ -112,8 +112,7 @@ def test_a_reading_is_flagged_where_it_was_meant(reading, world):
     ],
 )
 def test_a_reading_that_is_answered_better_is_said(asked_, right, better, said):
-    """Of 50 images some are asked; the first `right` as shown, the first `better` otherwise. Who is not asked is
-    answered wrongly whatever the reading."""
+    """Of 50 images some are asked; the first `right` as shown, the first `better` otherwise; the rest are wrong."""
     row = np.arange(50)
     otherwise = np.zeros((50, len(READINGS)), dtype=bool)
     otherwise[:better, 0] = True

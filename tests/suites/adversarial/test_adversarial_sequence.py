@@ -232,8 +232,7 @@ def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
 
 
 def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
-    """Broken at the second budget, standing, broken at the first, not odd: asked at .1, at the reference .2, not at
-    all, not at all."""
+    """Broken at the second budget, standing, broken at the first, not odd: asked at .1, reference .2, never, never."""
     asked = []
 
     def attack(problem, norm, bounds, recipe):
@@ -252,8 +251,7 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
     assert asked == [([0, 1], [0.1, 0.2], "square"), ([0, 1], [0.1, 0.2], "apgd-margin")]
     assert opinions.tolist() == [[0, 1], [1, 0], [-1, -1], [-1, -1]]
     assert curve.epsilon == pytest.approx([0.1, 0.2, 0.1, NEVER])
-    assert curve.by.tolist() == ["apgd-margin", "square", "", ""]
-    assert curve.forwards.tolist() == [6, 6, 0, 0]
+    assert (curve.by.tolist(), curve.forwards.tolist()) == (["apgd-margin", "square", "", ""], [6, 6, 0, 0])
     for least, wanted in ((1, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3])):
         asked.clear()
         blank(threat, 4, problem, **given).ask(recipes, odd, least)

@@ -17,8 +17,7 @@ WRONG, RIGHT = "n00000001", "n00000002"
 def table(cells, *, names=None, wnids=True, missing=None, training=(), top5=None, **columns):
     """Trials of a sweep. cells: condition -> right or wrong [n]; a value of -1: the image was not shown there.
 
-    names: images (None: numbered); wnids: whether the answers are ImageNet's classes; columns: condition -> values.
-    """
+    names: images (None: numbered); wnids: whether the answers are ImageNet's classes; columns: condition -> values."""
     truth, other = (RIGHT, WRONG) if wnids else ("cat", "dog")
     parts = {name: [] for name in ("condition", "stimulus", "response", "top5", *columns)}
     for condition, hits in cells.items():

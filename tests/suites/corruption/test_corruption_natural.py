@@ -1,5 +1,4 @@
-"""ImageNet-A, -R, -Sketch, -V2, ObjectNet and LAION-C: which answer is right by the rule of each; the program on all of
-them."""
+"""ImageNet-A, -R, -Sketch, -V2, ObjectNet, LAION-C: which answer is right by their rules; the program on all."""
 
 import json
 import os

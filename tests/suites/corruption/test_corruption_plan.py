@@ -168,6 +168,5 @@ def test_corruptions_of_other_packages_are_a_variant_with_their_names(monkeypatc
     assert "plugins" not in room._variants()
     monkeypatch.setattr(room, "plugin_names", lambda: ("rain", "dust"))
     made = room._variants()["plugins"]
-    assert made.name == "corruption:plugins"
-    assert made.summary == "Corruptions of other packages: rain, dust"
+    assert (made.name, made.summary) == ("corruption:plugins", "Corruptions of other packages: rain, dust")
     assert (made.config.source, made.config.corruptions) == ("plugins", ("all",))

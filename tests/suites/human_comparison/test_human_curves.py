@@ -45,8 +45,7 @@ def test_threshold_is_found(make, join, role, threshold):
     curve = fit_curve(BY_ROLE[role], simulate(make, join, role, threshold, rng, slope, n=2000))
     assert curve.threshold == pytest.approx(threshold, rel=0.06)
     assert curve.low < curve.threshold < curve.high and not curve.poor
-    assert curve.slope == pytest.approx(slope, rel=0.15)
-    assert curve.lapse == pytest.approx(0.05, abs=0.03)
+    assert (curve.slope, curve.lapse) == (pytest.approx(slope, rel=0.15), pytest.approx(0.05, abs=0.03))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """Published networks against counts of our own: shape bias of every observer, agreement with people to 1e-6.
 
 On the archives of published trials; skipped, with the reason, where BENCH_TEST_DATA does not lead to them. Nothing of
-the package reads the tables for the expected values.
-"""
+the package reads the tables for the expected values."""
 
 import os
 import re

@@ -20,9 +20,7 @@ def test_three_deviations_are_the_whole_range():
     values[0, 0, 0], values[2, 5, 7] = 1e3, -1e3
     mean, deviation = values.mean(), values.std()
     picture = gradient_picture(values)
-    assert picture.shape == (40, 40, 3)
-    assert picture[0, 0, 0] == 255
-    assert picture[5, 7, 2] == 0
+    assert (picture.shape, picture[0, 0, 0], picture[5, 7, 2]) == ((40, 40, 3), 255, 0)
     expected = 255 * (values[1, 3, 4] - mean + 3 * deviation) / (6 * deviation)
     assert picture[3, 4, 1] == round(expected)
 

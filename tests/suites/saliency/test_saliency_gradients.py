@@ -1,5 +1,4 @@
-"""Gradients: exact on a linear network, precise when it is sure, and nothing of the network is changed; maps that are
-pictures only."""
+"""Gradients: exact on a linear network, precise when it is sure, the network unchanged; maps that are pictures only."""
 
 from types import SimpleNamespace
 

@@ -1,5 +1,4 @@
-"""Agreement with what people clicked on, by the published processing; spectral centroid, Gini and centred cosine by
-closed forms; reference maps."""
+"""Agreement with human clicks as published; spectral centroid, Gini, centred cosine by closed forms; reference maps."""
 
 import numpy as np
 import pytest
@@ -27,8 +26,7 @@ from suites.saliency.plan import plan
 
 def test_the_kernel_is_nearly_a_box_that_moves_by_half_a_pixel():
     kernel = blur_kernel()
-    assert kernel.shape == (10, 10)
-    assert kernel.sum() == pytest.approx(1, abs=1e-6)
+    assert (kernel.shape, kernel.sum()) == ((10, 10), pytest.approx(1, abs=1e-6))
     assert kernel.min() / kernel.max() == pytest.approx(0.78, abs=0.005)
     taps = np.arange(10) - 4  # of "same" padding: four before, five after
     assert kernel.sum(axis=1) @ taps == pytest.approx(0.46, abs=0.005)

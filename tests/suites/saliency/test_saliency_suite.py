@@ -85,8 +85,7 @@ def test_natural_images_come_first_and_conflict_images_stand_beside_them(toy):
     beside = found["cue-conflict", "object_auc_excess", "conflict images"]
     assert beside.value == pytest.approx(headline)
     paired = compare_ratio(SUITE.metric("object_auc_excess"), both, with_columns(both, grad_auc=both["grad_auc"] + 0.1))
-    assert paired.n == 32
-    assert paired.difference == pytest.approx(-0.1)
+    assert (paired.n, paired.difference) == (32, pytest.approx(-0.1))
 
 
 def test_images_of_one_silhouette_are_drawn_together(toy):
@@ -96,8 +95,7 @@ def test_images_of_one_silhouette_are_drawn_together(toy):
     clustered = with_columns(toy, stimulus=names, grad_auc=values)
     apart = scores(with_columns(toy, grad_auc=values))["cue-conflict", "object_auc", ""]
     together = scores(clustered)["cue-conflict", "object_auc", ""]
-    assert together.value == apart.value
-    assert (together.n, together.excluded) == (32, 0)
+    assert (together.value, together.n, together.excluded) == (apart.value, 32, 0)
     assert together.method == "wilson, clustered (4 shapes)"
     assert "by stimulus" in apart.method
     assert together.high - together.low > 2 * (apart.high - apart.low)
