@@ -85,6 +85,7 @@ def register(
 ) -> tuple[ModelCard, list[Check]]:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
 
+    \b
     bench register my-net --arch timm:resnet50 --weights checkpoint.pt
     bench register my-probe --arch timm:vit_small_patch14_dinov2 --weights dinov2.pth --probe imagenet/train
     """

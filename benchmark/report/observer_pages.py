@@ -57,7 +57,7 @@ def observer_pages(
             failed[outcome.observer_name].append(outcome)
     curves: dict[str, list[PlacedFigure]] = {}
     for name, known in contents.observers.items():
-        runs = list(runs_behind(contents, name))
+        runs = list(dict.fromkeys(runs_behind(contents, name)))  # one a suite: alike where it was one command
         step = known.card.get("checkpoint") or {}
         run = str(step.get("run", ""))
         if run and run not in curves:

@@ -63,16 +63,16 @@ def of_suite(contents: Contents, board: Board, suite: Suite) -> Iterator[Figure]
 
 
 def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Figure:
-    """Curves as panels with one legend and one caption. What their captions share is said once."""
+    """Curves as panels with one legend and one caption. What several of their captions say is said once."""
     titles = [figure.title.partition(": ")[2] or figure.title for figure in figures]
     heads = dict.fromkeys(figure.title.partition(": ")[0] for figure in figures)
-    sentences = [figure.caption.split(". ") for figure in figures]
-    shared = [text for text in sentences[0] if all(text in other for other in sentences)]
-    apart = [
-        f"{title}: {', '.join(text.rstrip('.') for text in own if text not in shared)}"
-        for title, own in zip(titles, sentences, strict=True)
-        if not set(own) <= set(shared)
-    ]
+    sentences: dict[str, list[str]] = {}  # of the captions, with the panels of each
+    for title, figure in zip(titles, figures, strict=True):
+        for text in dict.fromkeys(figure.caption.rstrip(".").split(". ")):
+            sentences.setdefault(text, []).append(title)
+    said: dict[str, list[str]] = {"": []}
+    for text, of in sentences.items():
+        said.setdefault("" if len(of) == len(titles) else f"{', '.join(of)}: ", []).append(text)
     names = list(dict.fromkeys(name for figure in figures for name in ("panel", *figure.names)))
     records = [
         dict.fromkeys(names) | {"panel": title, **record}
@@ -88,8 +88,8 @@ def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Fi
 
     return Figure(
         f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
-        next(iter(heads)) if len(heads) == 1 else suite.name,
-        ". ".join(text.rstrip(".") for text in (*shared, *apart)) + ".",
+        next(iter(heads)) if len(heads) == 1 else f"Curves of {suite.name}",
+        " ".join(f"{panels}{'. '.join(texts)}." for panels, texts in said.items() if texts),
         spec,
         records,
         names,
