@@ -175,7 +175,7 @@ class Prepared:
             devices, _ = devices_and_policy(self.request)
             seconds = expected_seconds(tasks, self.settings, devices[0]) / len(devices)
         about = f", about {duration(seconds)} of computing" if seconds >= 1 else ""
-        who = f"{counted(len(observers), 'observer')} under {', '.join(suites)}"
+        who = f"{counted(len(observers), 'observer')} under {', '.join(suites) or 'no suite'}"
         return f"{who}: {answers:,} answers{about} where none is stored"
 
     def passes(self) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The commands that run networks: `bench run`, `sweep`, `diff` and `reproduce`."""
 
+import shlex
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -124,14 +125,15 @@ def _show_standing(prepared: api.Prepared, near: Collection[str] | None) -> None
         print_boards(suites[0], near=near, db=db)
     else:
         print_summary(near=near, ran={card.name for card in prepared.cards}, db=db)
-    say_each(NEXT if near is None else (), err=True)
+    pages = "bench report" + ("" if db == read_settings().db else f" --db {shlex.quote(db)}")
+    following = (*NEXT, f"      {pages:<58} all of it as pages; a pair: bench compare A B")
+    say_each(following if near is None else (), err=True)
 
 
-#: What to do after a run.
+#: What to do after a run, and the pages of its leaderboard.
 NEXT = (
     "next: bench register NAME --arch timm:resnet50 --weights FILE    your own checkpoint",
     "      bench db reference --db reference.db                       people and published networks",
-    "      bench report                                               all of it as pages; a pair: bench compare A B",
 )
 
 
