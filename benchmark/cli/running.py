@@ -126,7 +126,7 @@ def _show_standing(prepared: api.Prepared, near: Collection[str] | None) -> None
     else:
         print_summary(near=near, ran={card.name for card in prepared.cards}, db=db)
     pages = "bench report" + ("" if db == read_settings().db else f" --db {shlex.quote(db)}")
-    following = (*NEXT, f"      {pages:<58} all of it as pages; a pair: bench compare A B")
+    following = (*NEXT, f"      {pages:<58} all of it as pages (extra 'report'); a pair: bench compare A B")
     say_each(following if near is None else (), err=True)
 
 

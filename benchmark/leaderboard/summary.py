@@ -129,7 +129,9 @@ def standing(summary: Summary, chosen: Collection[str]) -> str:
         ranked = [place for place in ranked if place[2].rank is not None]
         for line, cell, rank in ranked:
             if line in own if len(own) == 1 else rank.rank == 1:
-                place = f"is {rank_text(*rank)} of {len(ranked)}" if len(own) == 1 else "leads"
+                stands = rank_text(*rank)  # who may not be the first does not lead
+                place = "leads" if stands == "1" else f"is {stands}"
+                place = f"is {stands} of {len(ranked)}" if len(own) == 1 else place
                 number = estimate(cell.value, cell.low, cell.high)
                 said.setdefault(line.observer, []).append(f"{place} in {head.suite} ({head.title} {number})")
     return "; ".join(f"{printable(name)} {', '.join(places)}" for name, places in said.items())

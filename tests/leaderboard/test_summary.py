@@ -7,7 +7,7 @@ from plain_suites import plain_suite, text
 
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
-from benchmark.leaderboard.summary import summaries, summary_table
+from benchmark.leaderboard.summary import standing, summaries, summary_table
 from benchmark.leaderboard.table import estimate, number
 
 
@@ -49,6 +49,14 @@ def test_one_row_per_model_and_one_column_per_suite(summary):
     assert good[:3] == (1.0, 1.0, 1.0)
     assert good.cells["clean"].value == 0.95
     assert [line.observer for line in summary.references] == ["ideal"]
+
+
+def test_only_who_must_be_the_first_leads(score):
+    suite = plain("noise")
+    for right, place in ((60, "leads"), (85, "is 1 (1-2)")):
+        rows = [score(name, n, 100, suite="noise", metric="head", role="") for name, n in (("a", 90), ("b", right))]
+        (ranked,) = summaries(boards(rows, suite, {}))
+        assert standing(ranked, {"a", "b"}) == f"a {place} in noise (head 0.9000 [0.826, 0.945])"
 
 
 def test_what_holds_for_every_row_is_said_once(summary):
