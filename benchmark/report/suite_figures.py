@@ -133,7 +133,7 @@ class FigureBoard:
 
     def rows(self, observer: str, metric: str, pattern: re.Pattern[str]) -> list[ScoreRow]:
         """The observer's scores of a metric under conditions of that pattern, with a value, on this board's stimuli
-        where it has several."""
+        where it has several: of one that was scored again as more of its sets came, the newest."""
         board, shown = self.board, set(self.board.digests.values())
         held = [
             row
@@ -143,7 +143,8 @@ class FigureBoard:
             and row.condition
             and pattern.fullmatch(row.condition)
         ]
-        return [row for row in held if row.stimuli in shown] or held
+        newest = {(row.role, row.condition): row for row in [row for row in held if row.stimuli in shown] or held}
+        return list(newest.values())
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ def test_marks_are_the_stored_scores_of_seven_networks_and_the_caption_says_so(c
         row = stored[one["observer"], one["category"]]
         assert (one["value"], one["low"], one["high"], one["n"]) == (row.value, row.low, row.high, row.n)
     assert len({one["observer"] for one in made.records}) == 7
+    twice = replace(contents, scores={name: (*rows, *rows) for name, rows in contents.scores.items()})
+    assert figure(twice, "shape-bias-by-category").records == made.records  # scored again: nobody counts twice
     assert "7 of 12 networks" in made.caption and "n 80" in made.caption and "95 % interval: wilson" in made.caption
 
 
