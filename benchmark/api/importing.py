@@ -158,7 +158,9 @@ def reference(
         except BenchError as error:
             outcome.failed.append(f"{name}: {error}")
     if not folders:
-        raise BenchError("nothing published came in: " + "; ".join(outcome.failed))
+        first, *others = outcome.failed
+        nor = f" Nor did {', '.join(failure.partition(':')[0] for failure in others)}." if others else ""
+        raise BenchError(f"nothing published came in: {first}{nor}")
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(outcome.db) as store, recorded(store, "bench db reference") as run:
         if not sources:

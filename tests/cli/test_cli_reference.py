@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import api
+from benchmark.errors import BenchError
 from benchmark.store import open_store
 
 pytestmark = pytest.mark.slow
@@ -42,6 +43,12 @@ def test_it_is_made_from_a_mirror_and_a_second_time_adds_nothing(home: Path) -> 
     again = api.reference(sources)
     assert again.trials == 0
     assert [(row.observer, row.metric, row.value, row.set_id) for row in _scores(again.db)] == shown
+
+
+def test_where_nothing_can_be_got_the_remedy_is_said_once(home: Path) -> None:
+    with pytest.raises(BenchError) as caught:
+        api.reference(("human-trials", "vlm_shapebias"))
+    assert str(caught.value).count("set BENCH_MIRROR") == 1 and str(caught.value).endswith(" Nor did vlm_shapebias.")
 
 
 def test_a_second_time_nothing_comes_in_until_a_table_changes(home: Path) -> None:
