@@ -26,7 +26,7 @@ def row(name: str, number: int) -> NDArray[np.uint8]:
         if "conflict" in name:  # fifteen pairs to a shape: walk through the textures as well
             index = column * (COLUMNS - 1) + (4 * column + number) % (COLUMNS - 1)
         x = column * (SIZE + GUTTER)
-        strip[:SIZE, x : x + SIZE] = render(world_set, index).image
+        strip[:SIZE, x : x + SIZE] = render(world_set, index)
     return strip
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from scipy.stats import chisquare
 
 from benchmark.stimuli.world.sets import CATEGORIES as OF_WORLD
-from benchmark.stimuli.world.sets import WORLD_SETS, render, training_set
+from benchmark.stimuli.world.sets import WORLD_SETS, mask, render, training_set
 from registry.cards import ModelCard, read_cards
 from registry.errors import CardError, LabelError, UnknownName
 from registry.files import Place
@@ -116,7 +116,7 @@ def readers():
 
 @pytest.fixture(scope="module")
 def images():
-    drawn = np.stack([render(WORLD_SETS["world-cue-conflict"], i).image for i in range(0, 160, 10)])
+    drawn = np.stack([render(WORLD_SETS["world-cue-conflict"], i) for i in range(0, 160, 10)])
     return torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 255
 
 
@@ -127,7 +127,7 @@ def test_templates_are_silhouettes_of_training_stimuli():
     assert drawn.seed not in {known.seed for known in WORLD_SETS.values()}
     for place, index in ((0, 0), (1, 16), (33, 17), (511, 511)):
         assert drawn.shape[index] == OF_WORLD[place // 32]
-        blocks = render(drawn, index).mask.reshape(16, 4, 16, 4).mean((1, 3))
+        blocks = mask(drawn, index).reshape(16, 4, 16, 4).mean((1, 3))
         assert np.array_equal(shipped[place], np.rint(blocks * 255).astype(np.uint8))
     assert FILE.stat().st_size < 1_000_000
 
@@ -139,7 +139,7 @@ def test_no_template_is_of_an_evaluation_stimulus():
     assert len(known) == 512
     for name, world_set in WORLD_SETS.items():
         for i in range(0, world_set.size if "textures" not in name else 0, 8):
-            blocks = render(world_set, i).mask.reshape(16, 4, 16, 4).mean((1, 3))
+            blocks = mask(world_set, i).reshape(16, 4, 16, 4).mean((1, 3))
             assert np.rint(blocks * 255).astype(np.uint8).tobytes() not in known
 
 
