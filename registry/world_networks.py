@@ -10,7 +10,6 @@ and to suppress those that overlap it would cost more than the network."""
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -22,19 +21,6 @@ from torch.nn import functional
 # the card). Output: (n, classes) logits. About 175k parameters.
 
 WIDTHS = (16, 24, 48, 96)
-
-
-def strided(stem: nn.Conv2d, x: Tensor) -> Tensor:
-    """What a convolution of 5 x 5 at stride 2 makes of (n, c, h, w). On a processor its gradient, with respect to three
-    channels, would take as long as that of all other layers together: it is taken at stride 1, each 2 x 2 pixels as
-    channels of one."""
-    n, c, h, w = x.shape
-    if not x.requires_grad or h % 2 or w % 2:
-        return cast(Tensor, stem(x))
-    cells = x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2 * c).transpose(2, 3)
-    kernel = functional.pad(stem.weight, (0, 1, 0, 1)).reshape(-1, c, 3, 2, 3, 2).permute(0, 3, 5, 1, 2, 4)
-    pixels = cells.reshape(n, h // 2, w // 2, 4 * c).permute(0, 3, 1, 2)
-    return functional.conv2d(pixels, kernel.reshape(-1, 4 * c, 3, 3), stem.bias, padding=1)
 
 
 class _Block(nn.Module):
@@ -65,7 +51,7 @@ class TinyResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images (n, 3, h, w) to logits (n, classes)."""
-        x = functional.relu(self.stem_norm(strided(self.stem, x)))
+        x = functional.relu(self.stem_norm(self.stem(x)))
         logits: Tensor = self.head(self.blocks(x).mean((2, 3)))
         return logits
 
@@ -100,7 +86,7 @@ class TinyDetector(nn.Module):
 
     def raw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map [n, 3, 64, 64] to class logits [n, classes, 8, 8] and sides [n, 4, 8, 8] > 0, in grid cells."""
-        x = functional.relu(self.backbone.stem_norm(strided(self.backbone.stem, x)))
+        x = functional.relu(self.backbone.stem_norm(self.backbone.stem(x)))
         first, second, third = self.backbone.blocks
         fine = second(first(x))
         coarse = functional.interpolate(third(fine), size=fine.shape[-2:], mode="nearest")

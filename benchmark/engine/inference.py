@@ -55,9 +55,9 @@ def decoded_chunks(
     backwards: bool = False,
 ) -> Iterator[Any]:
     """What is made of the images of each chunk, in order, the next two always under way, so that no decoder waits for
-    the last image of a chunk: memory holds three, however large the set. Raises what `stimuli.decode` raises. cache:
-    folder of decoded sets, or None; each: as `map`, by several threads; backwards: the last images of a chunk first,
-    so that of two processes each does half of the work."""
+    the last image of a chunk: memory holds three, however large the set, and what is kept (at most `SET_BYTES`) of one
+    that it was picked from. Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None; each: as
+    `map`, by several threads; backwards: the last images of a chunk first, so that of two processes each does half."""
     read, way = _reader(stimuli, cache), -1 if backwards else 1
 
     def load(chunk: int) -> Any:
