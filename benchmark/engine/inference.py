@@ -92,9 +92,11 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[list[int]], Image
         return _stored(place(digest, part), min(PART, size - part * PART))
 
     def decode(position: int) -> Image:
-        part, row = divmod(picked.index[position], PART) if picked else (0, 0)
-        images = of_whole(part) if picked else None
-        return images[row] if images else stimuli.decode(position)
+        if picked:
+            part, row = divmod(picked.index[position], PART)
+            if images := of_whole(part):
+                return images[row]
+        return stimuli.decode(position)
 
     def read(positions: list[int]) -> Images:
         file = place(stimuli.digest, positions[0] // PART)
@@ -223,7 +225,6 @@ class InferenceLoop:
     decoders: int = 2
     backwards: bool = False
     decoded: int = field(default=0)
-    _masks: dict[Any, NDArray[np.uint8]] = field(default_factory=dict)
 
     def show(self, jobs: Sequence[Job]) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         """Make every observation of `jobs`; yields the jobs that were asked one chunk of one block, which chunk, and
@@ -235,7 +236,6 @@ class InferenceLoop:
     def _show_stimuli(self, jobs: Sequence[Job], each: Each) -> Iterator[tuple[Sequence[Job], int, Sequence[Chunk]]]:
         stimuli = jobs[0].block.stimuli
         blocks = grouped(jobs, lambda job: block_key(job.block, self.codes))
-        self._masks.clear()
         backwards = self.backwards and not any(job.suite.stopping.settled for job in jobs)
         chunks = sorted(set().union(*(job.chunks for job in jobs)), reverse=backwards)
         wanted = [chunk for chunk in chunks if any(chunk in job.chunks for job in jobs if _sees_pixels(job))]
@@ -356,7 +356,7 @@ class InferenceLoop:
                 elif job.space not in views:
                     assert isinstance(observer, TunedModel) and pixels is not None
                     grouping, batch = observer.model.labels.groupings[job.space], job.loaded.batch
-                    how = grouping, self.seed, batch, self.device, passed, self._masks
+                    how = grouping, self.seed, batch, self.device, passed
                     views[job.space] = NetworkView(observer, job.block, index, pixels, *how)
                 kept = job.suite.observe(job.suite.config, views[job.space])
                 columns = {name: np.asarray(values) for name, values in kept.items()}

@@ -1,7 +1,7 @@
 """Views: what a suite sees of one chunk, lazily, each thing computed at most once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -45,7 +45,7 @@ class _ChunkOfStimuli:
 class NetworkView(_ChunkOfStimuli):
     """A network on one chunk, seen in device batches of `batch` images. pixels: NCHW before the network's own resize,
     uint8 or float32 in [0,1]; device: where the network is; passed: told the forward passes of each device batch (a
-    backward counts two); masks: those of the set that were asked for, for the views of other chunks and networks."""
+    backward counts two)."""
 
     feed: TunedModel
     block: Block
@@ -56,7 +56,6 @@ class NetworkView(_ChunkOfStimuli):
     batch: int = CHUNK
     device: str = "cpu"
     passed: Callable[[int], None] = lambda _passes: None
-    masks: dict[Any, NDArray[np.uint8]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.categories, self.outputs = self.grouping.categories, self.grouping.indices
@@ -135,13 +134,9 @@ class NetworkView(_ChunkOfStimuli):
 
     def mask(self, position: int) -> NDArray[np.bool_]:
         """The object mask of a position of the stimuli, [h, w] of the network's input."""
-        read, size = self.block.stimuli.mask, self._size
-        if read is None:
+        if self.block.stimuli.mask is None:
             raise MissingStimuli(f"'{self.block.stimuli.name}' has no object masks")
-        place = (id(read), position, self.feed.model.preprocess, size)  # a suite may put masks of its own over a set
-        if place not in self.masks:
-            self.masks[place] = np.packbits(self._shown(read(position)))
-        return np.unpackbits(self.masks[place], count=size[0] * size[1]).astype(np.bool_).reshape(size)
+        return self._shown(self.block.stimuli.mask(position))
 
     def ignored(self, position: int) -> NDArray[np.bool_]:
         """The pixels that are neither object nor background, [h, w] of the network's input."""
