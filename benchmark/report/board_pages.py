@@ -28,7 +28,6 @@ from benchmark.report.figures import (
     likeness,
     link_scatter,
     put,
-    reaches,
     training,
 )
 from benchmark.report.image_pages import galleries
@@ -266,7 +265,8 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
 
 
 def verdict_of(summary: Summary, contents: Contents) -> str:
-    """The leaderboard in one sentence: whether a network reaches people, and how near the nearest comes."""
+    """The leaderboard in one sentence: what people have, and the nearest network. Whether one reaches them is a test:
+    `bench compare NAME people`."""
     at, count = likeness(contents, summary), len(summary.lines)
     if at is None:
         first = summary.lines[0].observer if summary.lines else "nobody"
@@ -277,10 +277,8 @@ def verdict_of(summary: Summary, contents: Contents) -> str:
         return ""
     goal = people.cell.value
     nearest = min(lines, key=lambda line: abs((line.cells[head.suite].value or 0.0) - goal))
-    reaching = sum(reaches(line.cells[head.suite], people.cell, head.direction) for line in lines)
-    who = f"{reaching} of {len(lines)} networks reach" if reaching else "No network reaches"
-    text = f"{who} {people.called} in {head.title}: {estimate(*people.cell[:3])}"
-    return f"{text}; nearest: {nearest.observer}, {estimate(*nearest.cells[head.suite][:3])}."
+    text = f"{head.title} of {people.called}: {estimate(*people.cell[:3])}"
+    return f"{text}; nearest of {len(lines)} networks: {nearest.observer}, {estimate(*nearest.cells[head.suite][:3])}."
 
 
 def places(summary: Summary) -> dict[str, str]:

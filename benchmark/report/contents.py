@@ -299,17 +299,19 @@ class Contents:
         )
         return people_among(rows, head.bounds, self._pooled(head.suite)) if head else None
 
-    def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, float]]:
-        """(sets that a metric is usually measured on, image -> share of people who get it right as it is)."""
+    def shown_under(self, suite: str, metric: str) -> tuple[list[str], dict[str, tuple[float, str]]]:
+        """(sets that a metric is usually measured on, image -> the share who get it right as it is, and who they are:
+        people or simulated people)."""
         roles = {m.role for known in self.suites if known.name == suite for m in known.metrics if m.name == metric}
         usual = [held for (name, _), held in self.usual.items() if name == suite]
         digests = [digest for held in usual for role, digest in held.items() if role in roles]
         sets = [self.sets[digest].name for digest in digests if digest in self.sets]
-        shares: dict[str, float] = {}
+        shares: dict[str, tuple[float, str]] = {}
         for answers in self.answers:
             if {*answers.sets.values()} & {*sets}:
-                right, n = answers.share(answers.crowd[0])
-                shares |= {image: float(s) for image, s, k in zip(answers.images.tolist(), right, n, strict=True) if k}
+                members, called = answers.crowd
+                told = zip(answers.images.tolist(), *answers.share(members), strict=True)
+                shares |= {image: (float(share), called) for image, share, n in told if n}
         return sets, shares
 
     def _pooled(self, suite: str) -> bool:

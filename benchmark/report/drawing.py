@@ -405,7 +405,7 @@ def scatter(
             "encoding": {**at, side: {**own, "field": f"{side}_low"}, f"{side}2": {"field": f"{side}_high"}},
         }
         for side, own in (("x", x), ("y", y))
-        if all(f"{side}_low" in record for record in records)
+        if any(record.get(f"{side}_low") is not None for record in records)
     ]
     mark = {"type": "point", "filled": filled, "size": 60, "fillOpacity": 0.9 if filled else 0}
     points = {"mark": mark, "encoding": {**at, "shape": form, "description": {"field": "observer"}}}

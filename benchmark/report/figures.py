@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Annotated, Any, NamedTuple
 
 from benchmark.api.options import Db, Names, Option, joined
-from benchmark.contracts import Direction
 from benchmark.errors import unknown_name
 from benchmark.leaderboard.comparison import better
-from benchmark.leaderboard.links import Link, verdict
+from benchmark.leaderboard.links import Link, Variable, verdict
 from benchmark.leaderboard.model import REPORTED, Board, Cell
 from benchmark.leaderboard.summary import Summary
 from benchmark.leaderboard.table import records as table_records
@@ -123,23 +123,16 @@ def plot(
 
 def likeness(contents: Contents, summary: Summary) -> int | None:
     """Place of the headline that says how far networks are from people: of those that people have a value in the one
-    in which the smallest share of networks reaches them. None where people have none."""
+    in which the smallest share of networks has a value as good. None where people have none."""
     shares = {}
     for at, head in enumerate(summary.headlines):
         people = contents.people_at(summary, at)
-        cells = [cell for line in summary.lines if (cell := line.cells[head.suite]).value is not None]
-        if people and cells:
-            shares[at] = sum(reaches(cell, people.cell, head.direction) for cell in cells) / len(cells)
+        values = [value for line in summary.lines if (value := line.cells[head.suite].value) is not None]
+        if people and people.cell.value is not None and values:
+            low, high = (people.cell.value if end is None else end for end in (people.cell.low, people.cell.high))
+            least, most = {"higher": (low, inf), "lower": (-inf, high), "none": (low, high)}[head.direction]
+            shares[at] = sum(least <= value <= most for value in values) / len(values)
     return min(shares, key=lambda at: (shares[at], at), default=None)
-
-
-def reaches(cell: Cell, people: Cell, way: Direction) -> bool:
-    """Whether a number is as good as people's, as far as both intervals say; where no end is better, as close."""
-    ends = [(c.value if c.low is None else c.low, c.value if c.high is None else c.high) for c in (cell, people)]
-    (low, high), (least, most) = ends
-    if low is None or high is None or least is None or most is None:
-        return False
-    return (way == "lower" or high >= least) and (way == "higher" or low <= most)
 
 
 def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
@@ -155,68 +148,101 @@ def robustness(contents: Contents, summary: Summary, y: int) -> list[int]:
 
 def overview(contents: Contents, summary: Summary) -> Figure | None:
     """The leaderboard in one figure: how like people networks are against how robust they are, with people as a band;
-    where there are fewer than two headlines, rows of dots."""
+    where there are fewer than two headlines of different answers, rows of dots."""
     y, heads, space = likeness(contents, summary) or 0, summary.headlines, summary.space
     axes = (y, *robustness(contents, summary, y))
-    titles, names = [f"{head.title} ({head.suite})" for head in heads], [head.suite for head in heads]
-    people = [contents.people_at(summary, at) for at in range(len(heads))]
-    bands = [who and who.band for who in people]
-    panels = []
-    for x in axes[1:]:
-        if records := _overview_records(summary, titles[x], {"x": names[x], "y": names[y]}):
-            panels.append((titles[x], records, [bands[x], bands[y]]))
+    panels = [panel for x in axes[1:] if (panel := _panel(contents, summary, (x, y))).records]
     if not panels:
         board = next(b for b in contents.boards if (b.suite, b.space) == (heads[0].suite, space))
         return next(dots(FigureBoard(contents, board), "overview", f"Networks, {space}", (board.by,)), None)
-    where = [
-        f"{titles[at]}: {heads[at].stimuli}; {about(line.cells[names[at]] for line in summary.lines)}" for at in axes
-    ]
-    who = [f"{p.called} ({titles[at]}): {short(p.cell.value)}, {p.how}" for at in axes if (p := people[at])]
-    both = [record for _, records, _ in panels for record in records]
+    both = [record for panel in panels for record in panel.records]
     crowded = len({record["observer"] for record in both}) > len(drawing.COLOURS)
-    valued = [line for line in summary.lines if all(line.cells[names[at]].value is not None for at in axes)]
-    highest = {max(valued, key=lambda line: line.cells[names[at]].value or 0).observer for at in axes if valued}
-    like = "Likeness to people against robustness" if bands[y] else "Headlines against one another"
-    like = "Likeness to people, by two measures" if all(bands[at] for at in axes) else like
+    highest = {max(panel.records, key=lambda r: r[side])["observer"] for panel in panels for side in "xy"}
+    people = [contents.people_at(summary, at) for at in axes]
+    like = "Likeness to people against robustness" if people[0] else "Headlines against one another"
+    like = "Likeness to people, by two measures" if all(people) else like
+    told = dict.fromkeys(
+        [*(p.about[1] for p in panels), *(p.about[0] for p in panels), *(w for p in panels for w in p.who)]
+    )
     return Figure(
         f"overview-{slug(space)}",
         f"{like}, {space}",
         f"A point for each network, with its intervals{'; colour: recipe' * crowded}; line and band: people. "
-        f"{'. '.join((*where, *who))}. {'Named: the highest on each axis, your own.' if crowded else ''}",
-        partial(_overview_spec, panels, titles[y], sorted(contents.own | highest) if crowded else ()),
+        f"{'. '.join(told)}. {'Named: the highest on each axis, your own.' if crowded else ''}",
+        partial(_overview_spec, panels, sorted(contents.own | highest) if crowded else ()),
         both,
         ("observer", "panel", "recipe", "x", "x_low", "x_high", "y", "y_low", "y_high"),
     )
 
 
-def _overview_records(summary: Summary, panel: str, suites: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A point for each network with a number on both axes. suites: axis -> whose headline."""
+class OverviewPanel(NamedTuple):
+    """Two headlines against each other. titles, about, people: of x and y; who: whose the people's values are."""
+
+    titles: Sequence[str]
+    about: Sequence[str]
+    people: Sequence[drawing.Band | None]
+    who: Sequence[str]
+    records: Records
+
+
+def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> OverviewPanel:
+    """The headlines at two places, made of different answers: of two that share experiments, one without these, as the
+    links page has it."""
+    heads = [summary.headlines[at] for at in axes]
+    people = [contents.people_at(summary, at) for at in axes]
+    titles = [f"{head.title} ({head.suite})" for head in heads]
+    cells = [{line.observer: line.cells[head.suite] for line in summary.lines} for head in heads]
+    said = [f"{t}: {h.stimuli}; {about(own.values())}" for t, h, own in zip(titles, heads, cells, strict=True)]
+    shared = heads[0].experiments & heads[1].experiments
+    pair = {(head.suite, head.metric) for head in heads}
+    found = (one for one in contents.links[summary.space] if {_asked(one.x), _asked(one.y)} == pair)
+    link = next((one for one in found if not one.refused), None) if shared else None
+    for side, head in enumerate(heads):
+        if link is None:
+            cells[side] = {} if shared else cells[side]
+            continue
+        variable, values = (link.x, link.xs) if _asked(link.x)[0] == head.suite else (link.y, link.ys)
+        if variable.name != head.suite:
+            cells[side] = {one.name: Cell(value) for one, value in zip(link.observers, values, strict=True)}
+            titles[side], people[side] = variable.title, None
+            said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
+    who = [f"{p.called} ({t}): {short(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p]
+    records = _overview_records(summary, titles[0], cells)
+    return OverviewPanel(titles, said, [p and p.band for p in people], who, records)
+
+
+def _asked(variable: Variable) -> tuple[str, str]:
+    return variable.column.suite, variable.column.metric
+
+
+def _overview_records(summary: Summary, panel: str, cells: Sequence[Mapping[str, Cell]]) -> list[dict[str, Any]]:
+    """A point for each network with a number on both axes. cells: of x and y, by observer."""
     recipes = {line.observer: ", ".join(line.training) or "not known" for line in summary.lines}
     coloured = {recipe for recipe, _ in Counter(recipes.values()).most_common(len(drawing.COLOURS) - 1)}
     records = []
     for line in summary.lines[: 10 * MOST]:
-        cells = {side: line.cells[suite] for side, suite in suites.items()}
-        if all(cell.value is not None for cell in cells.values()):
+        own = [held.get(line.observer, Cell()) for held in cells]
+        if all(cell.value is not None for cell in own):
             recipe = recipes[line.observer] if recipes[line.observer] in coloured else "other recipes"
             record: dict[str, Any] = {"observer": line.observer, "panel": panel, "recipe": recipe}
-            for side, cell in cells.items():
+            for side, cell in zip("xy", own, strict=True):
                 record |= {side: cell.value, f"{side}_low": cell.low, f"{side}_high": cell.high}
             records.append(record)
     return records
 
 
-def _overview_spec(panels: Sequence[tuple[str, Any, Any]], y_title: str, named: Sequence[str], width: int) -> Spec:
+def _overview_spec(panels: Sequence[OverviewPanel], named: Sequence[str], width: int) -> Spec:
     """The panels side by side, or below one another where there is no room."""
     hue = "recipe" if named else "observer"  # of few networks each has a colour
-    every = list(dict.fromkeys(record[hue] for _, records, _ in panels for record in records))
+    every = list(dict.fromkeys(record[hue] for panel in panels for record in panel.records))
     columns = len(panels) if width >= 700 else 1
 
-    def panel(title: str, records: Records, people: Any, each: int) -> Spec:
-        titles = (title, y_title)
-        return drawing.scatter(records, titles, hue, people, width=each, named=named, values=every, legend=width)
+    def draw(one: OverviewPanel, each: int) -> Spec:
+        return drawing.scatter(
+            one.records, one.titles, hue, one.people, width=each, named=named, values=every, legend=width
+        )
 
-    drawn = [(title, partial(panel, title, records, people)) for title, records, people in panels]
-    return drawing.beside(drawn, width, columns, titled=False)
+    return drawing.beside([(one.titles[0], partial(draw, one)) for one in panels], width, columns, titled=False)
 
 
 def reported(board: Board, measured: Sequence[Board]) -> Figure:

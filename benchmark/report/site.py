@@ -171,7 +171,7 @@ def pair_page(site: Site, contents: Contents, pair: ComparedPair, pictures: Pict
     groups, shown = [], {}
     for (suite, metric), rows in groupby(pair.discordant, key=lambda trial: (trial.suite, trial.metric)):
         sets, human = contents.shown_under(suite, metric)
-        trials = sorted(rows, key=lambda trial: -human.get(trial.stimulus, -1.0))
+        trials = sorted(rows, key=lambda trial: -human.get(trial.stimulus, (-1.0, ""))[0])
         halves = []
         for alone in ([trial for trial in trials if trial.winner == side] for side in ("a", "b")):
             first = {trial.stimulus: trial for trial in reversed(alone)}  # an image's other conditions come last

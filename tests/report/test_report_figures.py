@@ -19,13 +19,15 @@ from benchmark.report.drawing import Figure, draw
 from benchmark.report.figures import every_figure, find_figure
 from benchmark.report.image_pages import Pictures, image_records
 from benchmark.report.observer_pages import answered, confusions, runs_behind
-from benchmark.report.site import build, usual
+from benchmark.report.site import ComparedPair, _shared, build, pair_page, usual
 from benchmark.report.suite_figures import agreement
-from benchmark.report.writing import short
+from benchmark.report.writing import Site, short
+from benchmark.stats.comparisons import DiscordantTrial, compared
 from benchmark.store import open_store
 from benchmark.store.rows import ObserverRow
 from benchmark.templates import write_package
-from tests.report.conftest import score_set, scores_of
+from benchmark.variables import read_settings
+from tests.report.conftest import digest_of, score_set, scores_of
 
 WORDS = ("bird", "cat", "dog", "na")
 
@@ -104,6 +106,44 @@ def test_the_usual_pair_is_the_first_and_the_best_standard_one(contents):
     ranked = [line.observer for line in contents.summaries[0].lines]
     ((a, b),) = usual(contents)
     assert a == ranked[0] and b in ranked[1:]
+
+
+@pytest.mark.slow
+def test_the_overview_draws_no_two_numbers_of_the_same_answers(fill):
+    """Where all answered cue conflict alone there are no two; where some saw edges, too, that is the other axis."""
+    settings = fill([f"net-{i}" for i in range(4)], suites=("cue-conflict", "human-comparison"))
+    contents = read_contents(settings)
+    assert not {"x", "y"} & figure(contents, "overview").records[0].keys()
+    head = next(one for one in contents.summaries[0].headlines if one.suite == "human-comparison")
+    scores = {
+        name: (*rows, *(row._replace(role=role, condition=head.parts, value=value)
+                        for row in rows for role, value in (("edges", 0.1 * at), ("cue-conflict", 0.9))
+                        if (row.suite, row.metric) == (head.suite, head.metric)))
+        for at, (name, rows) in enumerate(sorted(contents.scores.items()))
+    }  # fmt: skip
+    made = figure(replace(contents, scores=scores), "overview")
+    shown = {tuple(one[side] for one in sorted(made.records, key=lambda one: one["observer"])) for side in "xy"}
+    assert tuple(0.1 * at for at in range(4)) in shown
+    assert "(1 of 17 experiments, without cue-conflict)" in made.caption
+
+
+@pytest.mark.slow
+def test_the_share_of_people_stands_beside_images_as_they_were_shown_to_them_and_says_whose(
+    contents, answers, tmp_path
+):
+    digest = digest_of("cue-conflict")
+    drawn = replace(answers, kinds=("simulated",) * 3 + ("network",) * 3, sets={digest: "cue-conflict"})
+    contents = replace(contents, answers=[drawn])
+    right = answers.images[answers.share(answers.group(("human",)))[0] == 1].tolist()
+    pair = ComparedPair(compared("net-0", "net-1", []), [
+        DiscordantTrial("cue-conflict", "edges_accuracy", condition, right[0], "dog", "a")
+        for condition in ("", "brightness/3")
+    ])  # fmt: skip
+    site = Site(read_settings(None), tmp_path / "out", {**_shared(contents), "live": True})
+    page = (tmp_path / "out" / pair_page(site, contents, pair, Pictures(site))).read_text()
+    assert page.count("simulated people 1.000") == 1 and "; people" not in page
+    plain, degraded = page.split("(brightness/3)")
+    assert "simulated people 1.000" in plain and "1.000" not in degraded.partition("</li>")[0]
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from benchmark.leaderboard.summary import Summary
 from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, column_of, mark, places, shades
 from benchmark.report.contents import PeopleScore, about, featured, people_among
 from benchmark.report.drawing import palette
-from benchmark.report.figures import reaches
 from benchmark.report.writing import short
 
 
@@ -43,15 +42,6 @@ def test_a_cell_is_darker_the_nearer_it_is_to_people():
     cells = [Cell(0.7), Cell(0.92), Cell(0.55), Cell(0.2), Cell(None)]
     assert shades(cells, Cell(0.75, 0.6, 0.8)) == [5, 3, 4, 1, 0]
     assert shades(cells, None) == [0] * 5
-
-
-@pytest.mark.parametrize(("way", "cell", "expected"), [
-    ("higher", Cell(0.8, 0.75, 0.86), False), ("higher", Cell(0.9, 0.8, 0.95), True),
-    ("higher", Cell(1.0, 0.99, 1.0), True), ("lower", Cell(0.8, 0.75, 0.86), True),
-    ("none", Cell(1.0, 0.99, 1.0), False), ("higher", Cell(None), False),
-])  # fmt: skip
-def test_who_reaches_people(way, cell, expected):
-    assert reaches(cell, Cell(0.95, 0.94, 0.97), way) is expected
 
 
 def test_people_are_a_group_or_the_mean_of_single_ones_or_simulated():
