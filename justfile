@@ -1,30 +1,85 @@
-# The tasks of the project: `just`, or read the commands here.
+# The tasks of the project: `just` (pip install rust-just), or read the commands here. CI runs these very recipes.
+
+# tests beside a PostgreSQL server of their own, where its programs are installed; those of one file share a process
+tests := "python benchmarks/postgres_server.py pytest --dist loadfile"
 
 # what CI checks, without the slow tests
-default: lint test docs
+default: lint types docs test
 
-# style, types, import contracts, the table of rooms
+# what CI checks: types beside the rest, then what is slow
+ci:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    just types &
+    just lint docs test
+    wait $!
+    just slow
+
+# the program and all that its checks need, in the environment that is active
+install:
+    pip install --quiet --editable '.[dev]'
+
+# a browser and a data base server, by apt-get; tests that need them are skipped without
+programs:
+    #!/usr/bin/env bash
+    root=$([ "$(id -u)" = 0 ] || echo sudo -n)
+    missing=()
+    command -v chromium >/dev/null || missing+=(chromium)
+    command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+    [ "${#missing[@]}" = 0 ] || ! command -v apt-get >/dev/null ||
+        { $root apt-get update -qq && $root apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null || true
+
+# style, import contracts, the table of rooms
 lint:
     ruff check .
     ruff format --check .
-    mypy
     lint-imports
     python docs/import_table.py --check
 
+# types
+types:
+    mypy
+
+# the documentation site, without a warning
+docs:
+    mkdocs build --strict --quiet
+
 # the quick tests
 test *words:
-    pytest -n 2 --dist loadfile {{words}}
+    {{tests}} -n 2 {{words}}
 
-# what takes longer: whole runs, built packages; the fuzzers' batches are apart
+# what takes longer: whole runs, built packages (four on two cores: a third of it is waiting for other processes)
 slow *words:
-    pytest -n 3 --dist loadfile -m slow -k 'not fuzz' {{words}}
+    {{tests}} -n 4 -m slow -k 'not fuzz' {{words}}
 
-# the quick tests with the lowest versions that pyproject.toml allows; needs uv
+# the quick tests with the lowest versions that pyproject.toml allows
 lowest *words:
     uv venv --quiet --allow-existing --python 3.11 .lowest-venv
     uv pip install --quiet --python .lowest-venv --resolution lowest-direct --editable .
     uv pip install --quiet --python .lowest-venv pytest pytest-xdist hypothesis scikit-learn
     .lowest-venv/bin/python -m pytest -n 2 --dist loadfile {{words}}
+
+# the quick tests under another version of Python, with all extras
+python version *words:
+    uv venv --quiet --allow-existing --python {{version}} .python-venv
+    uv pip install --quiet --python .python-venv --editable '.[dev]'
+    .python-venv/bin/python -m pytest -n 2 --dist loadfile {{words}}
+
+# a built package, alone in an environment of its own: first command, first board
+wheel:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    place=$(mktemp -d)
+    uv build --quiet --out-dir "$place"
+    uv venv --quiet "$place/venv"
+    uv pip install --quiet --python "$place/venv" "$place"/*.whl
+    cd "$place"
+    export BENCH_HOME="$place/home"
+    venv/bin/bench run --suite cue-conflict --model "world-standard-*" --limit 32
+    venv/bin/bench rank
+
+# before a release: all of CI, the lowest versions, the newest Python, the built package
+release-check: ci lowest (python "3.13") wheel
 
 # the large batches of the fuzzers, with counts
 fuzz *words:
@@ -37,8 +92,3 @@ search *words:
 # the quick tests in ten random orders
 shuffle:
     for seed in 1 2 3 4 5 6 7 8 9 10; do pytest -n 2 --dist loadfile -p randomly --randomly-seed=$seed || exit 1; done
-
-# the documentation site, without a warning
-docs:
-    mkdocs build --strict --quiet
-

@@ -1,6 +1,7 @@
 """What is imported is ours, and what is shipped is complete and small."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 import benchmark
 import gestaltbench
@@ -77,6 +79,18 @@ def test_an_installed_wheel_runs_from_another_folder(built, tmp_path):
     )
     assert done.returncode == 0 and "world-standard-0" in done.stdout, done.stdout + done.stderr
     assert (tmp_path / "results.db").is_file()
+
+
+def test_the_public_workflow_and_ours_run_recipes_alone():
+    recipes = set(re.findall(r"^([a-z-]+)[^:=\n]*:(?!=)", (ROOT / "justfile").read_text(), re.M))
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    public = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    ours = re.findall(r"^(?:pip|just|pytest|ruff|mypy|mkdocs|lint-imports)\b.*", (ROOT / ".ci/run").read_text(), re.M)
+    versions = {row["python"]: row["recipe"] for row in jobs["test"]["strategy"]["matrix"]["include"]}
+    assert versions == {"3.11": "ci", "3.12": "default", "3.13": "default"} and ours[-1] == "just ci"
+    for line in (*public, *ours, f"just {' '.join(versions.values())}"):
+        program, *words = line.replace(" ${{ matrix.recipe }}", "").rstrip(" &").split()
+        assert (program == "just" and set(words) <= recipes) or re.match("pip install .*rust-just", line), line
 
 
 def test_every_checkpoint_is_small():
