@@ -15,6 +15,7 @@ from suites.corruption.metrics import FIGURES, metrics
 from suites.corruption.natural import NATURAL
 from suites.corruption.observe import observe
 from suites.corruption.plan import plan, plan_folders
+from suites.corruption.protocols import versioned
 from suites.corruption.score import compare, score, settled
 from suites.corruption.stylised import STYLISED
 from suites.corruption.suppression import SUPPRESSION
@@ -48,7 +49,7 @@ _PLAIN = Suite(
 def within(half_width: float) -> Suite:
     """Each condition on images in random order until the accuracy on all of them is known to +-`half_width`."""
     return replace(
-        _PLAIN,
+        versioned(_PLAIN),
         name=f"{NAME}:within-{half_width:g}",
         summary=f"As {NAME}, each condition only until its accuracy is known to +-{half_width:g}",
         config=CorruptionConfig(half_width=half_width),
@@ -112,8 +113,8 @@ def _variants() -> dict[str, Suite]:
     for name, suite in laion_c.items():
         variants[name] = replace(suite, observe=laion.observe, spaces=IMAGENET, own_space=False, against=None)
     named = {name: replace(suite, name=f"{NAME}:{name}") for name, suite in variants.items()}
-    own = {"stylized-imagenet": STYLISED, "suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
-    return {**named, **own, **NATURAL}
+    listed = {**named, "suppression": SUPPRESSION, "critical-bands": BANDS_SUITE}
+    return {**{name: versioned(suite) for name, suite in listed.items()}, "stylized-imagenet": STYLISED, **NATURAL}
 
 
-SUITE = replace(_PLAIN, variants=_variants(), stopping=EarlyStop(within=within))
+SUITE = replace(versioned(_PLAIN), variants=_variants(), stopping=EarlyStop(within=within))

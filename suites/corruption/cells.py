@@ -3,8 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
-from importlib.resources import files
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,13 +13,13 @@ from benchmark.contracts import Array, Trials
 from benchmark.contracts.trials import alike
 from benchmark.stats.intervals import Floats, chunk_sizes
 from benchmark.stimuli.roles import HELD_OUT, ROLE
-from benchmark.transforms.listing import Entries, own_list, parse, plugins
+from benchmark.transforms.listing import Entries, own_list, plugins
 from suites.corruption.config import SIZE_224
+from suites.corruption.protocols import COMMON, listed, world_list
 
 #: Condition of the images as they are.
 CLEAN = "clean"
 FAMILIES = ("noise", "blur", "weather", "digital")
-COMMON, EXTRA = "common", "extra"
 SEEN = "seen in training"
 RESAMPLES, SEED = 1000, 0
 Flags = NDArray[np.bool_]
@@ -42,13 +41,6 @@ class SweepCell:
     place: float = 0.0
     ordered: bool = True
     plain: bool = False
-
-
-@cache
-def world_list() -> Entries:
-    """The corruptions of the built-in world's sweep."""
-    text = files("suites.corruption").joinpath("world.yaml").read_text(encoding="utf-8")
-    return parse(text, "suites/corruption/world.yaml")
 
 
 #: In this order; other packages' last, for to look through all that is installed takes longer than a table does.
@@ -257,8 +249,7 @@ def seen_conditions(tags: Sequence[str], conditions: Iterable[str]) -> set[str]:
     known = set()
     for cell in cells_of(conditions):
         names = {cell.condition, cell.corruption, *([cell.family] if cell.family else [])}
-        entry = own_list("imagenet-c").get(cell.corruption)
-        if entry is not None and entry.family != EXTRA:
+        if cell.corruption in listed(COMMON):
             names.add(COMMON)
         if not cell.plain and wanted & set(map(_spelled, names)):
             known.add(cell.condition)

@@ -18,9 +18,9 @@ SIZE_224 = "224 px"
 class CorruptionConfig:
     """A sweep made on the fly.
 
-    source: the list that corruptions come from; corruptions: their names or families, or "common" (the 15 of
-    ImageNet-C), "extra" (its other 4), "all"; severities: levels to show, as the list spells them (none: every
-    level that impairs); jpeg85: store each corrupted image as a JPEG of quality 85, as the published folder does;
+    source: the list that corruptions come from; corruptions: their names, "all", or a list of `protocols.yaml`
+    ("common", the 15 of ImageNet-C; "extra", its other 4); severities: levels to show, as the list spells them (none:
+    every level that impairs); jpeg85: store each corrupted image as a JPEG of quality 85, as the published folder does;
     quantise: how levels are stored: as published (ImageNet-C drops the fraction, the human experiments rounded), or
     "round" or "truncate"; resize: the filter to 256 px before the crop, or "square": both sides to 224 px without a
     crop; images: at most so many, evenly spaced over the set (None: all); references: observers whose errors on the

@@ -1,15 +1,16 @@
 """Which images are shown under which corruption."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmark.contracts import Block, Plan, Presentation, Shelf, Stimuli
-from benchmark.errors import MissingStimuli, PluginError, unknown_name
+from benchmark.errors import MissingStimuli, PluginError
 from benchmark.stimuli.datasets import restrict, shuffled, subset
 from benchmark.stimuli.roles import ROLE, natural_images, sets_of
-from benchmark.transforms.listing import CorruptionEntry, Entries, own_list, plugins, transform
-from suites.corruption.cells import CLEAN, COMMON, EXTRA, world_list
+from benchmark.transforms.listing import CorruptionEntry, plugins, transform
+from suites.corruption.cells import CLEAN
 from suites.corruption.config import SIZE_224, WORLD, CorruptionConfig, Folders
+from suites.corruption.protocols import groups_of, shown
 
 #: Images of the built-in world: ten of each category.
 WORLD_IMAGES = 160
@@ -33,10 +34,8 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
         shipped, broken = plugins()
         missing.update(broken)
         entries = shipped.values()
-    elif shelf.space == WORLD and config.source == "imagenet-c":
-        entries = world_list().values()
     else:
-        entries = choose(own_list(config.source), config.corruptions)
+        entries = shown(config, shelf.space).values()
     for entry in entries:
         levels = [level for level in entry.impaired if not config.severities or str(level) in config.severities]
         options: dict[str, Any] = {"jpeg85": config.jpeg85, "pictures": stimuli}
@@ -60,12 +59,9 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
     """The parts of a folder set, and the same images as they are, where the held-out ones are on disk.
 
     Images of 224 px are shown as they are: they were cropped before they were corrupted."""
-    parts, missing = shelf.parts(config.role), {}
-    common, blocks = own_list("imagenet-c"), []
+    parts, missing, blocks = shelf.parts(config.role), {}, []
     for name, stimuli in parts.items():
-        corruption = name.partition("/")[0]
-        groups = _groups(common[corruption]) if corruption in common else {corruption, "all"}
-        if groups & set(config.corruptions):
+        if groups_of(name.partition("/")[0]) & set(config.corruptions):
             blocks.append(Block(stimuli, name, presentation=presentation(stimuli), role=name))
     if not blocks:
         raise MissingStimuli(f"'{config.role}' has none of {', '.join(config.corruptions)}")
@@ -74,8 +70,8 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
     natural, gone = sets_of(shelf, [ROLE])
     for clean in natural.values():
         # Of the images that the parts are made of, if their names say so.
-        shown = set(blocks[0].stimuli.ids)
-        names = [name for name in clean.ids if name in shown]
+        there = set(blocks[0].stimuli.ids)
+        names = [name for name in clean.ids if name in there]
         clean = restrict(clean, names) if names else clean
         blocks.insert(0, Block(clean, CLEAN, presentation=presentation(clean), role=ROLE))
     return Plan(tuple(blocks), missing | gone)
@@ -86,16 +82,3 @@ def presentation(stimuli: Stimuli) -> Presentation:
     at = {0, len(stimuli) // 3, 2 * len(stimuli) // 3, len(stimuli) - 1} if len(stimuli) else set()
     ready = all(stimuli.decode(i).shape[:2] == (SIDE, SIDE) for i in at)
     return "whole" if ready else "crop224"
-
-
-def choose(entries: Entries, wanted: tuple[str, ...]) -> Iterator[CorruptionEntry]:
-    """Entries by name, family, "common", "extra" or "all". Raises UnknownName."""
-    known = list(dict.fromkeys([*entries, *(name for entry in entries.values() for name in _groups(entry))]))
-    for name in wanted:
-        if name not in known:
-            raise unknown_name("corruption", name, known)
-    yield from (entry for entry in entries.values() if _groups(entry) & set(wanted))
-
-
-def _groups(entry: CorruptionEntry) -> set[str]:
-    return {entry.name, entry.family, "all", *([COMMON] if entry.family != EXTRA else [])}

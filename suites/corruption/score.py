@@ -32,7 +32,9 @@ from suites.corruption.metrics import (
     normalised,
     over_alexnet,
 )
+from suites.corruption.protocols import not_listed_then
 
+NOT_THEN = "these trials lack it: run it again"
 METHOD = f"bootstrap ({RESAMPLES} resamples, by image)"
 
 
@@ -42,6 +44,9 @@ def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]
     role = role_of(config)
     if not len(trials):
         return [Score(metric.name, None, "no trials", role=role) for metric in ALL]
+    if isinstance(config, CorruptionConfig):
+        shorter = not_listed_then(config, trials.coded("condition").used)
+        trials = replace(trials, missing={**dict.fromkeys(shorter, NOT_THEN), **trials.missing})
     table = CellTable(trials)
     return [replace(part, role=role) for parts in (_undefined, _cells, _means, calibration) for part in parts(table)]
 

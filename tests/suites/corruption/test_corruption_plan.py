@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from corruption_tables import CELLS
+from corruption_tables import CELLS, table
 
 import suites.corruption as room
 from benchmark.errors import MissingStimuli, UnknownName
 from benchmark.stimuli.generated import generated_set
 from benchmark.testing import ToyShelf, toy_stimuli
-from suites.corruption import SUITE
-from suites.corruption.cells import cells_of, world_list
+from suites.corruption import SUITE, protocols
+from suites.corruption.cells import cells_of
 from suites.corruption.config import CorruptionConfig, Folders
 from suites.corruption.plan import plan, plan_folders, presentation
+from suites.corruption.protocols import conditions_digest, versioned, world_list
 
 
 class Shelf(ToyShelf):
@@ -60,6 +61,28 @@ def test_training_images_stand_in_and_are_named():
         plan(CorruptionConfig(), Shelf("imagenet1k", "natural", "natural-training"))
     with pytest.raises(MissingStimuli):
         plan(CorruptionConfig(), Shelf("geirhos16", "natural"))
+
+
+def test_a_new_corruption_joins_no_protocol_and_a_longer_list_is_another_version(monkeypatch):
+    for suite in (SUITE, *SUITE.variants.values()):
+        digests = protocols._protocols()["digests"].get(suite.name)
+        assert digests is None or conditions_digest(suite) == digests[-1], f"{suite.name}: {conditions_digest(suite)}"
+    assert (SUITE.version, SUITE.variants["extra"].version, SUITE.variants["suppression"].version) == (2, 2, 1)
+    extra, known = SUITE.variants["extra"], dict(protocols.own_list("imagenet-c"))
+    known["sparkles"] = replace(known["saturate"], name="sparkles")
+    monkeypatch.setattr(protocols, "own_list", lambda name: known)
+    names = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+    assert tuple(protocols.shown(extra.config, "imagenet1k")) == names and versioned(extra) is extra
+    lists = protocols._protocols()["lists"]
+    monkeypatch.setitem(lists, "extra", [*names, "sparkles"])
+    assert tuple(protocols.shown(extra.config, "imagenet1k")) == (*names, "sparkles")
+    assert (versioned(extra).version, versioned(SUITE).version) == (3, 2)
+    trials = table({f"{name}/{level}": [1, 0] for name in names for level in (1, 2, 3, 4, 5)})
+    mean = next(score for score in extra.score(extra.config, trials) if score.metric == "corruption_accuracy")
+    assert mean.value is None and (mean.condition, mean.reason) == ("sparkles", "these trials lack it: run it again")
+    monkeypatch.setitem(lists, "extra", list(names))
+    known["saturate"] = replace(known["saturate"], levels=(1, 2, 3))
+    assert versioned(extra).version == 3
 
 
 def test_a_wrong_name_answers_with_close_ones():

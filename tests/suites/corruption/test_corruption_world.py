@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage, stats
 
 from benchmark.transforms.listing import transform
-from suites.corruption.cells import world_list
+from suites.corruption.protocols import world_list
 from suites.corruption.world import (
     contrast,
     high_pass,

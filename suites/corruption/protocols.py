@@ -1,0 +1,82 @@
+"""What each protocol shows, as data (`protocols.yaml`), and the version that follows from it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from benchmark.contracts import Suite
+from benchmark.errors import unknown_name
+from benchmark.transforms.listing import Entries, own_list, parse
+from registry.files import digest_data
+from suites.corruption.config import WORLD, CorruptionConfig
+
+COMMON = "common"
+
+
+@cache
+def world_list() -> Entries:
+    """The corruptions of the built-in world's sweep."""
+    return parse(_text("world.yaml"), "suites/corruption/world.yaml")
+
+
+def listed(name: str) -> frozenset[str]:
+    """The corruptions of a named list ("common", "extra")."""
+    return frozenset(_protocols()["lists"][name])
+
+
+def groups_of(corruption: str) -> set[str]:
+    """What a protocol may say to show this corruption: its name, "all", or a list that holds it."""
+    return {corruption, "all", *(name for name, members in _protocols()["lists"].items() if corruption in members)}
+
+
+def shown(config: CorruptionConfig, space: str) -> Entries:
+    """The corruptions of a sweep in a decision space. Raises UnknownName."""
+    if space == WORLD and config.source == "imagenet-c":
+        return world_list()
+    entries = own_list(config.source)
+    known = list(dict.fromkeys([*entries, *(group for name in entries for group in groups_of(name))]))
+    for name in config.corruptions:
+        if name not in known:
+            raise unknown_name("corruption", name, known)
+    return {name: entry for name, entry in entries.items() if groups_of(name) & set(config.corruptions)}
+
+
+def not_listed_then(config: CorruptionConfig, conditions: Iterable[str]) -> tuple[str, ...]:
+    """Corruptions of a protocol that trials with these conditions lack: they were answered when its list was shorter,
+    or could not be shown. Of two spaces' lists the nearer one counts; of other packages' none."""
+    if config.source == "plugins":
+        return ()
+    seen = {condition.partition("/")[0] for condition in conditions}
+    lists = (shown(config, space) for space in ("", WORLD))
+    return min((tuple(name for name in entries if name not in seen) for entries in lists), key=len)
+
+
+def versioned(suite: Suite) -> Suite:
+    """The suite at the version of its list: its own, and one more for each time that its conditions changed."""
+    if not isinstance(suite.config, CorruptionConfig) or suite.config.source == "plugins":
+        return suite
+    past, digest = _protocols()["digests"].get(suite.name, []), conditions_digest(suite)
+    changed = past.index(digest) if digest in past else len(past)
+    return replace(suite, version=suite.version + changed) if changed else suite
+
+
+def conditions_digest(suite: Suite) -> str:
+    """Digest of all conditions that a sweep shows, in any space, whatever their order."""
+    config, listings = suite.config, [shown(suite.config, space) for space in suite.spaces]
+    levels = ((entry, level) for entries in listings for entry in entries.values() for level in entry.levels)
+    chosen = {e.condition(level) for e, level in levels if not config.severities or str(level) in config.severities}
+    return digest_data(sorted(chosen))[:12]
+
+
+@cache
+def _protocols() -> Mapping[str, Any]:
+    data: Mapping[str, Any] = yaml.safe_load(_text("protocols.yaml"))
+    return data
+
+
+def _text(name: str) -> str:
+    return files("suites.corruption").joinpath(name).read_text(encoding="utf-8")
