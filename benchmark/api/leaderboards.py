@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 from benchmark import plugins
-from benchmark.api.options import KINDS, Db, Filters, Option, joined
+from benchmark.api.options import KINDS, Db, Filters, Names, Option, joined
 from benchmark.contracts import Suite
+from benchmark.display import counted
+from benchmark.engine.scoring import PEOPLE
 from benchmark.errors import unknown_name
+from benchmark.leaderboard.board import noted
 from benchmark.leaderboard.board_tables import OTHERS
 from benchmark.leaderboard.lineage import architecture_line
+from benchmark.leaderboard.model import Board, Row
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.plugins import SuiteShelf, scored_suites, select_suites
 from benchmark.settings import Settings
@@ -103,18 +107,30 @@ def _remark(stored: Mapping[str, Any], today: ModelCard) -> str:
 KIND_NAMES = {"network": "model"}
 
 
+def current_rows(scores: Sequence[ScoreRow], now: Standing, models: Names | None) -> list[ScoreRow]:
+    """The scores of whoever boards rank, outdated ones flagged: of retired networks only of those that are asked for by
+    name."""
+    hidden = now.hidden - {*_patterns(joined(models))}
+    return [now.marked(row) for row in scores if row.observer not in hidden]
+
+
 def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: Standing, filters: Filters) -> list[ScoreRow]:
-    """The scores that a table shows, outdated ones flagged; of a recipe's tags one must fit. Raises UnknownName for a
-    kind that there is not."""
-    named = {name: joined(names) for name, names in filters.items()}  # type: ignore[arg-type]
-    models, hide, kind, source, recipe, line = (named.get(name, "") for name in Filters.__annotations__)
+    """The `current_rows` of the observers that fit the filters. Raises UnknownName for a kind that there is not."""
+    rows = current_rows(scores, now, filters.get("models"))
+    names = chosen_names(store, {row.observer for row in rows}, filters)
+    return [row for row in rows if row.observer in names]
+
+
+def chosen_names(store: Store, names: Iterable[str], filters: Filters) -> set[str]:
+    """Those of the observers that fit the filters; of a recipe's tags one must. Raises UnknownName for a kind that
+    there is not."""
+    hide, kind, source, recipe, line, models = _stated(filters)
     for name in _patterns(kind):
         if name not in KINDS:
             raise unknown_name("kind of observer", name, KINDS, "`bench rank --kind`.")
-    names = {row.observer for row in scores} - (now.hidden - {*_patterns(models)})
-    names = {name for name in names if fits(name, models) and not (hide and fits(name, hide))}
+    chosen = {name for name in names if fits(name, models) and not (hide and fits(name, hide))}
     if kind or source or recipe or line:
-        names &= {
+        chosen &= {
             row.name
             for row in store.observers()
             if fits(KIND_NAMES.get(row.kind, row.kind), kind)
@@ -122,7 +138,35 @@ def chosen_rows(store: Store, scores: Sequence[ScoreRow], now: Standing, filters
             and fits(row.training, recipe)
             and fits(family(row), line)
         }
-    return [now.marked(row) for row in scores if row.observer in names]
+    return chosen
+
+
+def shown_rows(store: Store, board: Board, filters: Filters) -> Board | None:
+    """The board with the rows that fit the filters; no row is ranked anew. People, as a group if there is one, and
+    chance stay beside them; `hide` and `kind` leave people out, too. None where no row fits."""
+    hide, kind, *_, models = _stated(filters)
+    rows = (*board.rows, *board.references)
+    chosen = chosen_names(store, {row.observer for row in rows}, filters)
+    group = any(row.kind == "group" for row in board.references)
+
+    def stays(row: Row) -> bool:
+        if row.kind != ("group" if group else "human"):
+            return row.kind in ("chance", "reference")
+        names = (row.observer, PEOPLE)
+        return not (hide and fits(names, hide)) and fits((row.kind, "human"), kind)
+
+    beside = [r for r in board.references if stays(r) or (r.observer in chosen and r.kind != "group")]
+    if not (chosen or (models and fits(PEOPLE, models) and any(row.kind in ("group", "human") for row in beside))):
+        return None
+    kept = tuple(row for row in board.rows if row.observer in chosen)
+    hidden = len(board.rows) - len(kept)
+    note = f"{counted(hidden, 'row')} hidden; ranks are those of the whole board (--among-shown: of these rows alone)"
+    return noted(replace(board, rows=kept, references=tuple(beside)), note if hidden else "")
+
+
+def _stated(filters: Filters) -> list[str]:
+    """A comma list for each filter, in their order; "" for one that is not given."""
+    return [joined(filters.get(name)) for name in Filters.__annotations__]  # type: ignore[arg-type]
 
 
 def families(*, db: str | None = None) -> dict[str, str]:

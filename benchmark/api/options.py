@@ -132,6 +132,7 @@ Observers = Annotated[Names | None, Option("Only these observers.", "--model", "
 By = Annotated[str | None, Option("Rank by this metric, or by a suite's headline.", "--by", metavar="METRIC|SUITE")]
 Unseen = Annotated[bool, Option("Without the conditions that any of the observers was trained on.", "--unseen-only")]
 FlaggedLast = Annotated[bool, Option("Scores that are not trusted rank below all others.", "--flagged-last")]
+AmongShown = Annotated[bool, Option("Rank the rows shown by themselves, not among all.", "--among-shown")]
 Limit = Annotated[int | None, Option("Show only this many stimuli of each set.", "--limit", least=1)]
 Precision = Annotated[Literal["fp32", "tf32", "bf16"], Option("Of the networks' arithmetic.", "--precision")]
 Seed = Annotated[int, Option("Seed of everything random; one stream per stimulus.", "--seed")]
@@ -146,15 +147,20 @@ LABELS = "imagenet1k (default), geirhos16, world16, a YAML mapping, a list of na
 KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal")
 
 
-class Filters(TypedDict, total=False):
-    """Whose rows a table shows: names, globs, comma lists, or a list of any of these."""
+class Traits(TypedDict, total=False):
+    """Whose rows a table shows besides `Observers`: names, globs, comma lists, or a list of any of these."""
 
-    models: Observers
     hide: Annotated[Names | None, Option("Without these observers.", metavar="PATTERN")]
     kind: Annotated[Names | None, Option(f"Only these: {', '.join(KINDS)}.", metavar="PATTERN")]
     source: Annotated[Names | None, Option("Only of this published collection.", metavar="PATTERN")]
     recipe: Annotated[Names | None, Option("Only with this recipe tag: 'adversarial*'.", metavar="PATTERN")]
     family: Annotated[Names | None, Option("Only this family: resnet, vit, clip.", metavar="PATTERN")]
+
+
+class Filters(Traits, total=False):
+    """All that chooses rows of a table."""
+
+    models: Observers
 
 
 class CheckpointOptions(TypedDict, total=False):

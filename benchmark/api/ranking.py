@@ -10,16 +10,31 @@ from benchmark.api.leaderboards import (
     Standing,
     chosen_rows,
     chosen_suites,
+    current_rows,
     notes_of,
     reading,
+    shown_rows,
     standing,
     suites_with_scores,
 )
-from benchmark.api.options import By, Db, Filters, FlaggedLast, Names, Observers, Option, Unseen, command_line, joined
+from benchmark.api.options import (
+    AmongShown,
+    By,
+    Db,
+    Filters,
+    FlaggedLast,
+    Names,
+    Observers,
+    Option,
+    Traits,
+    Unseen,
+    command_line,
+    joined,
+)
 from benchmark.contracts import Suite
 from benchmark.engine.importing import ScoresReport, put_scores
 from benchmark.engine.scoring import compare_observers
-from benchmark.errors import BenchError, unknown_name
+from benchmark.errors import BenchError, UsageError, unknown_name
 from benchmark.leaderboard import Board, board, boards
 from benchmark.leaderboard.comparison import better
 from benchmark.leaderboard.cue_measures import CueMeasures, cue_boards, measured
@@ -106,12 +121,17 @@ def rank(
     by: By = None,
     unseen_only: Unseen = False,
     flagged_last: FlaggedLast = False,
+    among_shown: AmongShown = False,
     db: Db = None,
     **filters: Unpack[Filters],
 ) -> list[Board]:
     """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
 
-    One table per decision space and stimulus set: rows of different stimuli are never ranked together."""
+    One table per decision space and stimulus set: rows of different stimuli are never ranked together. Filters hide
+    rows: ranks are those of the whole board, and people stay (unless --hide or --kind leaves them out)."""
+    asked = any(map(joined, filters.values()))  # type: ignore[arg-type]
+    if among_shown and not asked:
+        raise UsageError("--among-shown is for a table of some: choose rows with -m, --hide, --kind, ...")
     settings = read_settings(db)
     with reading(settings) as store:
         scored = store.suites() if by is None else None  # by: may name any suite
@@ -129,20 +149,25 @@ def rank(
         sets, now = notes_of(store), standing(store, settings)
         ranked: list[Board] = []
         for each in suites:
-            rows = _scores_of(store, each, by, now, filters)
-            if unseen_only:
-                ranked += unseen_boards(store, each, rows, sets, by)
-            else:
-                ranked += map(board.hinted, boards(rows, each, sets, by=by))
+            rows = _scores_of(store, each, by, now, filters, among_shown=among_shown)
+            tables = unseen_boards(store, each, rows, sets, by) if unseen_only else boards(rows, each, sets, by=by)
+            if flagged_last:
+                tables = [board.flagged_last(table) for table in tables]
+            if asked:
+                shown = filter(None, [shown_rows(store, table, filters) for table in tables])
+                tables = sorted(shown, key=lambda table: -len(table.rows))
+            ranked += tables if unseen_only else map(board.hinted, tables)
         identities = {note.name: note.identity for note in store.observers() if note.kind == "network"}
-    ranked = [board.with_twins(table, identities) for table in ranked]
-    return [board.flagged_last(table) for table in ranked] if flagged_last else ranked
+    return [board.with_twins(table, identities) for table in ranked]
 
 
-def _scores_of(store: Store, suite: Suite, by: str | None, now: Standing, filters: Filters) -> list[ScoreRow]:
-    """What the boards of a suite are made of: its columns, and `by`."""
+def _scores_of(
+    store: Store, suite: Suite, by: str | None, now: Standing, filters: Filters, *, among_shown: bool = False
+) -> list[ScoreRow]:
+    """What the boards of a suite are made of: its columns, and `by`. among_shown: only of who fits the filters."""
     metrics = [metric.name for metric in suite.metrics if metric.shown or metric.headline or metric.name == by]
-    rows = chosen_rows(store, store.latest_scores(suite=suite.name, conditions=("",), metrics=metrics), now, filters)
+    rows = store.latest_scores(suite=suite.name, conditions=("",), metrics=metrics)
+    rows = chosen_rows(store, rows, now, filters) if among_shown else current_rows(rows, now, filters.get("models"))
     if suite.references:  # scores of what is no observer: the same for all, so of one observer per stimulus set
         one_each = {(row.space, row.stimuli): row.observer for row in rows}
         conditions, names = tuple(suite.references), {*one_each.values()}
@@ -176,9 +201,16 @@ def transfer(
     return judged(matrices, claims)
 
 
-def summary(models: Observers = None, *, flagged_last: FlaggedLast = False, db: Db = None) -> list[Summary]:
+def summary(
+    models: Observers = None,
+    *,
+    flagged_last: FlaggedLast = False,
+    among_shown: AmongShown = False,
+    db: Db = None,
+    **traits: Unpack[Traits],
+) -> list[Summary]:
     """Models by suites: every headline side by side, one table per decision space."""
-    return summaries(rank(models=models, flagged_last=flagged_last, db=db))
+    return summaries(rank(models=models, flagged_last=flagged_last, among_shown=among_shown, db=db, **traits))
 
 
 def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
@@ -190,7 +222,7 @@ def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
         observers = {row.name: row for row in store.observers()}
 
         def ranked(suite: Suite, metric: str) -> Iterator[Board]:
-            rows = _scores_of(store, suite, metric, now, {"models": models})
+            rows = _scores_of(store, suite, metric, now, {"models": models}, among_shown=True)
             return map(board.hinted, boards(rows, suite, sets, by=metric))
 
         tables = cue_boards(suites_with_scores(store), ranked)

@@ -59,20 +59,19 @@ def rank(
 ) -> int:
     if suite and also_suite and suite != also_suite:
         raise click.UsageError(f"the suite is given twice: '{suite}' and --suite '{also_suite}'.")
-    suite, limit, models = suite or also_suite, None if all else LIMIT, asked["models"]
+    suite, limit = suite or also_suite, None if all else LIMIT
     if not (summary or baseline):
         shown = print_boards(suite, limit=limit, explain=explain, **asked)
-    elif suite or asked["by"] or asked["unseen_only"]:
+    elif suite or asked.pop("by") or asked.pop("unseen_only"):
         raise click.UsageError("--summary is of all suites, each by its headline.")
     else:
-        how = {name: asked[name] for name in ("models", "flagged_last", "db")}
-        shown = print_summary(limit=limit, baseline=baseline, explain=explain, **how)
+        shown = print_summary(limit=limit, baseline=baseline, explain=explain, **asked)
     if shown:
         return 0
     if missing := api.suites_not_installed(db=asked["db"]):
         say(f"not shown: scores of suites that are not installed here: {', '.join(missing)}.", err=True)
-    if models:
-        say(f"no scores of observers like '{models}'; `bench rank --summary` lists all.", err=True)
+    if filters := [asked[name] for name in Filters.__annotations__ if asked[name]]:
+        say(f"no scores of observers like '{' '.join(filters)}'; `bench rank --summary` lists all.", err=True)
     elif not missing:
         say("no scores yet: `bench run` makes them, `bench db merge` those of shards.", err=True)
     return 0

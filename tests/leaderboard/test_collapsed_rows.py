@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.api.leaderboards import Standing, chosen_rows
+from benchmark.api.leaderboards import Standing, chosen_rows, shown_rows
 from benchmark.contracts import Observer
 from benchmark.errors import UnknownName
 from benchmark.leaderboard.board_tables import collapse_rows
@@ -71,3 +71,25 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
             assert [one.observer for one in chosen_rows(store, rows, Standing(), patterns)] == kept, patterns
         with pytest.raises(UnknownName, match="kind of observer"):
             chosen_rows(store, rows, Standing(), {"kind": "robot"})
+
+
+def test_a_filter_hides_rows_and_ranks_nobody_anew(tmp_path):
+    mine, lone = row("mine", "model", 0.905, 11), row("subject-1", "human", 0.9)
+    mean, chance = row("people (mean of 2)", "group", 0.92), row("chance", "chance", 0.5)
+    whole = board([*PUBLISHED[:10], mine, *PUBLISHED[10:]], [mean, lone, chance])
+    with open_store(str(tmp_path / "x.db")) as store:
+        for one in (*whole.rows, lone):
+            store.put_observer(Observer(one.observer, "published" if one in PUBLISHED else one.kind, one.observer, {}))
+
+        def shown(**filters):
+            found = shown_rows(store, whole, filters)
+            return found and [*(f"{r.rank} {r.observer}" for r in found.rows), *(r.observer for r in found.references)]
+
+        people, every = ["people (mean of 2)", "chance"], [f"{r.rank} {r.observer}" for r in whole.rows]
+        assert shown(models="mine,people") == shown(models="mine") == ["11 mine", *people]
+        assert shown(models="people") == people and shown(models="nobody") is None
+        assert shown(models="subject-1") == ["people (mean of 2)", "subject-1", "chance"]
+        assert shown(hide="net*,people") == ["11 mine", "subject-1", "chance"]
+        assert shown(kind="published") == [line for line in every if "mine" not in line] + ["chance"]
+        assert shown(kind="human") == ["people (mean of 2)", "subject-1", "chance"]
+        assert shown_rows(store, whole, {"models": "mine"}).notes[0].startswith("20 rows hidden; ranks are those of")
