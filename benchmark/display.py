@@ -4,14 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from registry.files import public
+from registry.files import public, redacted
 
 #: Characters of a line in a file or a pipe: no table is as wide, so nothing wraps and no name is split.
 UNBOUNDED = 10_000
-
-#: user:password@ of a URL, up to the last "@" of the word; and passwords among a URL's options.
-_LOGIN = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
-_OPTION = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&\s'\"]*", re.IGNORECASE)
 
 
 def printable(text: str, kept: str = "") -> str:
@@ -35,11 +31,6 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun if n == 1 else plural}"
 
 
-def masked(text: str) -> str:
-    """Text with the passwords of all URLs in it replaced by asterisks."""
-    return _OPTION.sub(r"\1***", _LOGIN.sub(r"\1:***@", text)) if "://" in text else text
-
-
 _FILE_URL = re.compile(r"\b(sqlite|file):/{2,}(?:[^\s/'\"]+/)*")
 _SERVER = re.compile(r"\b(postgresql|mysql|mariadb)(\+\w+)?://[^\s/'\"]*(/\w*)?(\?[^\s'\"]*)?")
 #: A path from the root, from a home or from a drive, in which something stands before the last name.
@@ -53,7 +44,7 @@ def published(value: Any) -> Any:
     hosts, addresses of the web without logins."""
     if isinstance(value, str):
         text = _SERVER.sub(r"\1://...\3", _FILE_URL.sub(r"\1:///", value))
-        return _PATH.sub("", _WEB_LOGIN.sub(r"\1", text)) if "/" in text or "\\" in text else text
+        return _PATH.sub("", _WEB_LOGIN.sub(r"\1", redacted(text))) if "/" in text or "\\" in text else text
     if isinstance(value, Mapping):
         plain = {name: published(held) for name, held in value.items()}
         if isinstance(plain.get("weights"), str):

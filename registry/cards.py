@@ -329,7 +329,8 @@ def write_card(card: ModelCard, folder: Path, *, replace: bool = False) -> Path:
     data = card.model_dump(mode="json", exclude_defaults=True)
     if card.address is not None:
         data["weights"] = card.address  # the card file is the one place of a login
-    write_whole(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    content = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    write_whole(path, content, private=card.address != card.weights)
     return path
 
 

@@ -1,85 +1,40 @@
 """Files from a mirror, or else from their own address: bounded in time and size, checked, put in place whole.
 
-pooch does the transfer, with requests (proxies, redirects, logins). Logins and queries of addresses are used for that
-alone: nothing that is stored or shown has them."""
+Logins and queries of addresses are used for the transfer alone: nothing that is stored or shown has them."""
 
 import hashlib
 import importlib.util
 import json
-import logging
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from registry.errors import WeightsError
-from registry.files import digest_file, expanded, file_name, folder_in, is_file, is_url, public, write_whole
+from registry.files import digest_file, expanded, file_name, folder_in, is_file, is_url, public, redacted, write_whole
 
-Clock = Callable[[], float]
 _MARK = re.compile(r"-([0-9a-f]{8,64})\.")
-
-
-@dataclass(frozen=True)
-class TransferLimits:
-    """What one download may take. seconds: in all; bytes: on disk; rate: bytes per second that it must keep, on
-    average, once `patience` seconds have passed; silence: seconds without a byte."""
-
-    seconds: float = 6 * 3600
-    bytes: int = 64 * 2**30
-    rate: float = 10_000
-    patience: float = 120
-    silence: float = 60
-
-
-LIMITS = TransferLimits()
-
-
-class TooMuch(OSError):
-    """A download that went beyond its limits."""
 
 
 class NotFetched(OSError):
     """A file that no place has whole. The message names each place with its reason."""
 
 
-class _LimitedFile:
-    def __init__(self, file: BinaryIO, limits: TransferLimits, clock: Clock) -> None:
-        self.file, self.limits, self.clock = file, limits, clock
-        self.start, self.written = clock(), 0
-
-    def write(self, block: bytes) -> None:
-        """Write, or raise TooMuch."""
-        self.written += len(block)
-        seconds, limits = self.clock() - self.start, self.limits
-        if self.written > limits.bytes:
-            raise TooMuch(f"more than {limits.bytes} bytes: given up")
-        if seconds > limits.seconds:
-            raise TooMuch(f"not done after {limits.seconds:.0f} s: given up")
-        if seconds > limits.patience and self.written < limits.rate * seconds:
-            pace = f"{self.written} bytes in {seconds:.0f} s"
-            raise TooMuch(f"{pace}, less than {limits.rate:.0f} a second: given up")
-        self.file.write(block)
-
-    def flush(self) -> None:
-        """Nothing: the file is closed soon."""
-
-
-def download(place: str, target: Path | str, limits: TransferLimits = LIMITS, clock: Clock = time.monotonic) -> None:
-    """Write the content of a URL, or of a file on this machine, to `target`. Raises OSError (requests' exceptions are
-    among them); what was written by then is the caller's to remove."""
+def download(place: str, target: Path | str, **limits: float) -> None:
+    """Write the content of a URL, or of a file on this machine, to `target`. limits: other than usual, as
+    `TransferLimits` has them. Raises OSError; what was written by then is the caller's to remove."""
     if not is_url(place):
         shutil.copyfile(expanded(place.removeprefix("file://")), target)
         return
-    from pooch import HTTPDownloader
+    from registry.transport import TransferError, TransferLimits, status_text, transfer
 
     headers = {"Accept-Encoding": "identity"}  # the bytes that were published, and their true count
-    transfer = HTTPDownloader(timeout=limits.silence, headers=headers, chunk_size=1 << 14)
     with Path(target).open("wb") as file:
-        transfer(place, _LimitedFile(file, limits, clock), None)
+        status = transfer("GET", place, file, TransferLimits(**limits), headers=headers)  # type: ignore[arg-type]
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise TransferError(status_text(status))
 
 
 def fetch_whole(
@@ -87,33 +42,31 @@ def fetch_whole(
 ) -> None:
     """Put a file at `target` from the first place that has it whole. sha256: its digest or the beginning of it, where
     it is known; report: told each place and what was wrong there. Raises NotFetched."""
-    import pooch
-
-    logging.getLogger(pooch.get_logger().name).setLevel(logging.ERROR)  # it would show addresses
-
-    def checked(place: str, new: str, _pooch: Any) -> None:
-        """Download, and raise ValueError where what came is something else."""
-        download(place, new)
-        with Path(new).open("rb") as file:
-            start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-        if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-            raise ValueError("a web page instead of the file: does it ask for a login, or for terms to be accepted?")
-        if problem := mismatch(Path(new), sha256):
-            raise ValueError(f"wrong content: {problem}")
-
     failures = []
     target.parent.mkdir(parents=True, exist_ok=True)
     for place in places:
-        report(f"getting {public(place)}")
+        shown = redacted(public(place))
+        report(f"getting {shown}")
         try:
             with folder_in(target.parent, f".{target.name}.") as room:
-                pooch.retrieve(place, None, fname=target.name, path=room, downloader=checked)
-                (room / target.name).replace(target)
+                download(place, new := room / target.name)
+                _require_file(new, sha256)
+                new.replace(target)
                 return
         except (OSError, ValueError) as error:
-            report(reason := _reason(error))
-            failures.append(f"{public(place)}: {reason}")
+            report(reason := getattr(error, "strerror", None) or str(error) or type(error).__name__)
+            failures.append(f"{shown}: {reason}")
     raise NotFetched("; ".join(failures) or "no source is known")
+
+
+def _require_file(path: Path, sha256: str) -> None:
+    """Raise ValueError where what came is something else."""
+    with path.open("rb") as file:
+        start = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        raise ValueError("a web page instead of the file: does it ask for a login, or for terms to be accepted?")
+    if problem := mismatch(path, sha256):
+        raise ValueError(f"wrong content: {problem}")
 
 
 def mismatch(path: Path, sha256: str) -> str:
@@ -122,22 +75,6 @@ def mismatch(path: Path, sha256: str) -> str:
     if got.startswith(sha256):
         return ""
     return f"expected SHA-256 {sha256}, got {got}, so it was not used; it was changed there or damaged on the way"
-
-
-def _reason(error: Exception) -> str:
-    import requests
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"HTTP status {error.response.status_code} ({error.response.reason})"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError) or "Incomplete" in str(error):
-        return "cut short on the way"
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection to that host"
-    if isinstance(error, requests.RequestException):
-        return type(error).__name__
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def places_of(name: str, url: str | None, mirror: str | None) -> Iterator[str]:

@@ -15,6 +15,8 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from itertools import islice
 
+from registry.files import redacted
+
 SHOWN = 20
 #: Characters of a message: a name in a hostile file may have a million.
 LONGEST = 3_000
@@ -28,8 +30,8 @@ class BenchError(Exception):
     def __init__(self, message: str = "") -> None:
         if len(message) > LONGEST:  # no middle where it is too long to read
             message = f"{message[: LONGEST * 2 // 3]} [...] {message[-LONGEST // 3 :]}"
-        # Fit for a terminal: no character that moves its cursor.
-        plain = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+        # Fit for a terminal: no secret, and no character that moves its cursor.
+        plain = (c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in redacted(message))
         super().__init__("".join(plain))
 
 

@@ -145,7 +145,7 @@ _LARGEST = 4096
 
 def is_url(text: str | None) -> bool:
     """Whether a card's `weights` is to be downloaded."""
-    return bool(text) and str(text).startswith(("http://", "https://"))
+    return bool(text) and str(text).lower().startswith(("http://", "https://"))
 
 
 def file_name(url: str) -> str:
@@ -159,13 +159,37 @@ def file_name(url: str) -> str:
     return name
 
 
+#: An address up to its query, as far as it is well-formed; and one whose password has a "/", "?" or "#" in it.
+_ADDRESS = re.compile(r"(https?://)(?:[^/?#]*@)?([^/?#@:]*(?::\d*)?(?:/[^?#]*)?)(?=[?#]|$)", re.IGNORECASE)
+_UNQUOTED = re.compile(r"(https?://)\S*@([^?#]*)", re.IGNORECASE)
+
+
 def public(url: str) -> str:
     """An address without what only its owner may know: user, password, query. Other text stays as it is."""
-    if not is_url(url):
-        return url
-    scheme, _, rest = url.partition("://")
-    host, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    found = is_url(url) and (_ADDRESS.match(url) or _UNQUOTED.match(url) or re.match(r"()([^?#]*)", url))
+    return f"{found[1]}{found[2]}" if found else url
+
+
+# Secrets of addresses anywhere in a text: the password after a user's name, in data base addresses too whose scheme or
+# slashes are mistyped; a token before the host; the query of an address of the web; a data base's password option; the
+# header of a login.
+_BEFORE = r"(?<![^\s'\"(=<,])"
+_SECRETS = tuple((re.compile(pattern, re.IGNORECASE), mask) for pattern, mask in (
+    (_BEFORE + r"((?:[a-z][\w+.-]*:?[/\\]+|(?:postgres\w*|mysql|mariadb|https?|s?ftp):)[^\s:/\\@]*):(?!/)\S*@"
+     r"|(?<=://)([^:/@\s]*):\S*@|" + _BEFORE + r"([^\s:/@'\"]+):[^\s/@]+@(?=[\w.-]+[:/]\w)", r"\1\2\3:***@"),
+    (r"(https?://)[^\s:/@?#'\"]+@", r"\1***@"),
+    (r"\b(?!postgres|mysql|mariadb|sqlite)([a-z][\w+.-]*://[^\s?#'\"]*)[?#](?!id=[\w-]+(?:\W|$))"
+     r"\S+?(?=[).,;:'\"]*(?:\s|$))", r"\1?***"),
+    (r"(?<=[?&])((?:ssl)?password=)[^&\s'\"]*", r"\1***"),
+    (r"(authorization\W+\w+|bearer)\s+[^\s'\"]+", r"\1 ***"),
+))  # fmt: skip
+
+
+def redacted(text: str) -> str:
+    """Text in which every secret of an address, or of a request's header, is replaced by asterisks."""
+    for pattern, mask in _SECRETS if set(":@?") & set(text) or " " in text else ():
+        text = pattern.sub(mask, text)
+    return text
 
 
 def require_weights(weights: str | None) -> str | None:
@@ -213,11 +237,14 @@ def _shapes(value: Any) -> bool:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file beside `target` to write to; it takes the target's place when all went well. Raises OSError."""
+def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """A file beside `target` to write to; it takes the target's place when all went well. private: nobody else on this
+    machine reads it. Raises OSError."""
     new = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
     try:
         with new.open("xb") as file:
+            if private:
+                new.chmod(0o600)
             yield file
         new.replace(target)
     except BaseException:
@@ -225,10 +252,11 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_whole(target: Path, content: str | bytes) -> None:
-    """Put text (UTF-8) or bytes at `target` in one move; its folder is made. Raises OSError."""
+def write_whole(target: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Put text (UTF-8) or bytes at `target` in one move; its folder is made. private: as `replacing`. Raises
+    OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as file:
+    with replacing(target, private=private) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 

@@ -18,7 +18,7 @@ from benchmark.api.options import Db, Option, SuiteName, joined
 from benchmark.api.ranking import check_trials
 from benchmark.api.running import Prepared, RunRequest, Silent, prepare, run_here
 from benchmark.contracts import EarlyStop, Metric, Plan, Shelf, Suite, Trials, distrust_flags
-from benchmark.display import counted, masked
+from benchmark.display import counted
 from benchmark.engine.plan import Task, plan_tasks
 from benchmark.engine.scoring import PEOPLE, Both, Scorer, alike, compare_observers, discordant_of, network_pairs
 from benchmark.errors import BenchError, PluginError, StoreError, UnknownName, unknown_name
@@ -70,7 +70,7 @@ def compare(
 
 
 def _nothing(who: str, settings: Settings) -> str:
-    return f"{who} no stimuli in common in {masked(settings.db)}. `bench show NAME` lists what each has."
+    return f"{who} no stimuli in common in {settings.db}. `bench show NAME` lists what each has."
 
 
 def _in_common(a: str, b: str, suite: str | None, settings: Settings) -> Compared:
@@ -175,9 +175,7 @@ def power(
                 row = order[int(share * (len(order) - 1))]
                 rows.append(replace(row, who=f"{called} of {counted(len(tests_of), 'pair')}: {row.who}"))
     if not rows:
-        raise BenchError(
-            f"no two networks have answers in common in {masked(settings.db)}; --discordant plans without."
-        )
+        raise BenchError(f"no two networks have answers in common in {settings.db}; --discordant plans without.")
     return rows
 
 
@@ -187,7 +185,7 @@ def differences(suite: str = "human-comparison", *, db: str | None = None) -> li
     with reading(settings) as store, _as_suites_write("a network or a person"):
         tests = network_pairs(store, plugins.named_suite(suite, plugins.find_suites(suite)))
     if not tests:
-        raise BenchError(f"no two networks and people answered the same images in {masked(settings.db)}.")
+        raise BenchError(f"no two networks and people answered the same images in {settings.db}.")
     return tests
 
 

@@ -108,7 +108,7 @@ def ask(
         html, flood = experiment.html.encode(), serving.Flood()
         handler = partial(serving.AskHandler, html=html, answers=kept, flood=flood, token=token)
         server = open_server(host, port, handler)
-        say(f"http://{host}:{server.server_address[1]}/{token and f'?token={token}'} (Ctrl-C ends it); then:")
+        put_out(f"http://{host}:{server.server_address[1]}/{token and f'?token={token}'} (Ctrl-C ends it); then:")
         say(f"bench import trials {kept.folder} --source NAME")
         try:
             server.serve_forever()

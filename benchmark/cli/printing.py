@@ -11,14 +11,15 @@ import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from benchmark.display import UNBOUNDED, masked, printable_lines
+from benchmark.display import UNBOUNDED, printable_lines
 from benchmark.leaderboard.forms import terminal
 from benchmark.leaderboard.table import Table, Value, table_of
+from registry.files import redacted
 
 
 def say(text: object, *, err: bool = False) -> None:
     """A message on a line of its own (or several lines)."""
-    click.echo(printable_lines(masked(str(text))), err=err)
+    click.echo(printable_lines(redacted(str(text))), err=err)
 
 
 def say_each(lines: Iterable[object], before: str = "", *, err: bool = False) -> None:
@@ -44,7 +45,7 @@ def put_in(pieces: Iterable[str], output: Path | None) -> None:
 
 def as_typed() -> str:
     """This very command, without its passwords."""
-    return shlex.join(["bench", *map(masked, sys.argv[1:])])
+    return shlex.join(["bench", *map(redacted, sys.argv[1:])])
 
 
 def table_console(*, stderr: bool = False) -> Console:

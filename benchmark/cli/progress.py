@@ -19,7 +19,8 @@ from rich.table import Table
 from benchmark import api
 from benchmark.api import Prepared, Silent
 from benchmark.cli.printing import safe_console, say, table_console
-from benchmark.display import duration, masked
+from benchmark.display import duration
+from registry.files import redacted
 
 if TYPE_CHECKING:
     from benchmark.engine.estimating import CostEstimate
@@ -49,7 +50,7 @@ def agreed(prepared: Prepared, *, yes: bool) -> bool:
 
 def estimate_table(lines: Sequence[CostEstimate], title: str) -> Table:
     """A row per model, suite and space: trials, how many are stored, what the others cost."""
-    table = Table("model", "suite", "space", title=masked(title), title_justify="left")
+    table = Table("model", "suite", "space", title=redacted(title), title_justify="left")
     for column in ("trials", "cached", "about"):
         table.add_column(column, justify="right")
     for row in lines:

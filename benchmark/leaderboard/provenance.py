@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmark.display import masked, printable
+from benchmark.display import printable
 from benchmark.errors import StoreError
 from benchmark.leaderboard.table import estimate
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
-from registry.files import canonical
+from registry.files import canonical, redacted
 
 # The command of a number is built from checked fields: no text of a leaderboard is run as a command.
 Facts = Mapping[str, Any]
@@ -207,7 +207,7 @@ def provenance_of(
     others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
     runs = {
         at: RunFacts(
-            r["run"], masked(r["command"]), r["started"], r["ended"] or "", r["status"] or "", r["environment"]
+            r["run"], redacted(r["command"]), r["started"], r["ended"] or "", r["status"] or "", r["environment"]
         )
         for at, r in facts["runs"].items()
     }
@@ -224,7 +224,7 @@ def provenance_of(
 def provenance_text(behind: Provenance) -> list[str]:
     """A line per fact, under the name of the number."""
     names = (behind.score.observer, behind.score.suite, behind.score.metric, behind.score.condition)
-    facts = (f"  {name:<10} {printable(masked(text))}" for name, text in _facts(behind))
+    facts = (f"  {name:<10} {printable(redacted(text))}" for name, text in _facts(behind))
     return [" ".join(map(printable, filter(None, names))), *facts]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.contracts import Suite, Trials
-from benchmark.display import masked, published
+from benchmark.display import published
 from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard import Board
 from benchmark.leaderboard import boards as ranked_boards
@@ -405,7 +405,7 @@ def read_contents(settings: Settings) -> Contents:
         runs, origins = published(store.runs()), store.runs_of_sets()
     if not rows:
         raise BenchError(
-            f"{masked(settings.db)} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
+            f"{settings.db} has no scores to report: `bench run` makes some, or `bench import trials FOLDER`."
         )
     by_suite, scores = defaultdict(list), defaultdict(list)
     for row in rows:

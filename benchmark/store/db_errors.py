@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from benchmark.display import masked
 from benchmark.errors import StoreError
 from benchmark.store.place import Location
 from benchmark.store.sql import NOT_WRITTEN
@@ -125,4 +124,4 @@ def _explained(location: Location, error: BaseException) -> StoreError:
 def _in_words(location: Location, error: BaseException) -> str:
     """A driver's words in one line; a driver may quote the URL that it was given."""
     text, password = " ".join(str(error).split()), location.server and location.server.password
-    return masked(text.replace(str(password), "***") if password else text)
+    return text.replace(str(password), "***") if password else text

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmark.display import masked
 from benchmark.errors import StoreError
-from registry.files import expanded
+from registry.files import expanded, redacted
 
 #: File systems of other machines, where a write-ahead log's shared memory does not work.
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs")
@@ -28,13 +27,15 @@ class Location:
 def locate(url_or_path: str) -> Location:
     """A file path, "sqlite:///file" or "postgresql://user@host/name" -> where it is. Raises StoreError on others."""
     if "://" not in url_or_path:
+        if redacted(url_or_path) != url_or_path:  # no file is named after a password
+            raise StoreError(f"'{url_or_path}' is not a database URL: expected postgresql://USER:PASSWORD@HOST/NAME")
         path = expanded(url_or_path)
         return Location(path, str(path))
     try:
         url = sa.make_url(url_or_path)
-        shown = masked(url.render_as_string(hide_password=True))
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise StoreError(f"'{masked(url_or_path)}' is not a database URL") from error
+        shown = redacted(url.render_as_string(hide_password=True))
+    except (sa.exc.ArgumentError, ValueError):
+        raise StoreError(f"'{url_or_path}' is not a database URL") from None
     backend = url.get_backend_name()
     if backend == "postgresql":
         if "@" in (url.host or ""):  # a driver would name the end of the password as the host

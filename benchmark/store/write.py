@@ -7,13 +7,13 @@ import numpy as np
 import sqlalchemy as sa
 
 from benchmark.contracts import Array, Observer, Score, Stimuli
-from benchmark.display import masked
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import encode
 from benchmark.store.queries import has, imported_keys, newest_imports, scores_digest, trials_digest
 from benchmark.store.rows import IMPORTED, IMPORTED_KINDS, Chunk, Observation, Outcome, ScoreSet, fault, recipe_tags
 from benchmark.store.sql import dump, fetched, fetched_of, insert_new, later, now, sealed, storable, texts
+from registry.files import redacted
 
 #: Columns of every trial table that the store itself fills in.
 RESERVED = ("role", "stimulus")
@@ -29,7 +29,7 @@ def environment_row(environment: Mapping[str, Any]) -> dict[str, Any]:
 def begin_run(connection: sa.Connection, command: str, environment: Mapping[str, Any]) -> str:
     """A run's id. environment: its row; its moment is the run's."""
     insert_new(connection, schema.ENVIRONMENTS, [environment])
-    row = {"command": storable(masked(command)), "environment": environment["id"], "started": environment["created"]}
+    row = {"command": storable(redacted(command)), "environment": environment["id"], "started": environment["created"]}
     return _inserted(connection, schema.RUNS, row)
 
 
@@ -41,7 +41,7 @@ def _inserted(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]
 
 def end_run(connection: sa.Connection, run: str, status: str, note: str = "") -> None:
     """The end of a run; a second end of one run is ignored."""
-    row = {"run": run, "status": status, "note": storable(masked(note)), "ended": now()}
+    row = {"run": run, "status": status, "note": storable(redacted(note)), "ended": now()}
     insert_new(connection, schema.RUN_ENDS, [row])
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from threading import Event, Lock
@@ -23,10 +24,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ConfigDict, Field
-from requests import Session
-from requests.adapters import HTTPAdapter
 from torch import Tensor, nn
-from urllib3.exceptions import HTTPError
 
 from registry.cards import ModelCard
 from registry.errors import AnswerError, CardError
@@ -36,6 +34,7 @@ from registry.files import Place, digest_data, expanded, locked
 from registry.foreign import read_document, reason, shown, validated
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
+from registry.transport import TransferError, TransferLimits, transfer
 
 PREFIX = "api:"
 QUESTION = "Which one of these does the image show: {options}? Answer with that word alone."
@@ -48,6 +47,7 @@ FIRST = 15.0
 _LABEL = "[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
 _URL = re.compile(rf"https?://{_LABEL}(?:\.{_LABEL})*(?::\d+)?(?:/[^\s@?#\\]*)?")
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Tokens = Annotated[int, Field(ge=0, le=10**9)]
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Endpoint:
 
     url: of the API, without /chat/completions; model: its name there; question: the wording, with {options} once; body:
     further fields of each request. These four are part of the identity. concurrency: requests at a time; retries: of
-    one request after status 408, 429 or 5xx, or `timeout` seconds without an answer, with pauses that double;
-    most_requests, most_cost: the cap on all replies to this question, those of earlier runs among them; prices: of a
-    million tokens of input and of output, in the unit of `most_cost`."""
+    one request after status 408, 429 or 5xx, or `timeout` seconds without a whole answer, with pauses that double;
+    most_requests, most_cost: the cap on all requests of this question, retries and earlier runs among them; prices: of
+    a million tokens of input and of output, in the unit of `most_cost`."""
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
@@ -93,15 +93,15 @@ class Endpoint:
 @dataclass(frozen=True)
 class Reply:
     """One line of the file of answers. image: digest of its pixels; answer: an option, "" for none; kind: "answer",
-    "refusal" or "other" (a text that is none of the options); served: the model that answered, as the endpoint calls
-    it; tokens: of input and output."""
+    "refusal", "other" (a text that is none of the options) or "failed" (a request without a reply, which counts as
+    one); served: the model that answered, as the endpoint calls it; tokens: of input and output."""
 
     image: str
     answer: str
     kind: str
     text: str = ""
     served: str = ""
-    tokens: tuple[int, int] = (0, 0)
+    tokens: tuple[Tokens, Tokens] = (0, 0)
 
 
 def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
@@ -154,8 +154,9 @@ class Chat(nn.Module):
         super().__init__()
         self.name, self.endpoint, self.words, self.file, self._key = name, endpoint, words, file, key
         self._kept: dict[str, Reply] = {}
+        self._url = f"{endpoint.url.rstrip('/')}/chat/completions"
         self._spent = self._dearest = 0.0
-        self._read = self._pending = 0  # bytes of the file; requests under way
+        self._read = self._pending = self._failed = 0  # bytes of the file; requests under way, without a reply
         self._lock, self._stop, self._cap = Lock(), Event(), ""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,6 +195,9 @@ class Chat(nn.Module):
                         self._add(reply)
 
     def _add(self, reply: Reply) -> None:
+        if reply.kind == "failed":
+            self._failed += 1
+            return
         self._kept[reply.image] = reply
         cost = sum(n * price for n, price in zip(reply.tokens, self.endpoint.prices or (0, 0), strict=True)) / 1e6
         self._spent, self._dearest = self._spent + cost, max(self._dearest, cost)
@@ -202,46 +206,33 @@ class Chat(nn.Module):
         """Several at a time. What fails ends it; requests that are under way are waited for, and their replies kept."""
         pool, self._pending, self._cap = ThreadPoolExecutor(self.endpoint.concurrency), 0, ""
         self._stop.clear()
-        with Session() as session:
-            session.auth = lambda request: request  # no login of .netrc
-            session.headers.update({"Authorization": f"Bearer {self._key}"} if self._key else {})
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(pool_maxsize=self.endpoint.concurrency))
-            try:
-                list(pool.map(lambda item: self._ask_one(session, *item), images.items()))
-            finally:
-                self._stop.set()
-                pool.shutdown(cancel_futures=True)
+        try:
+            list(pool.map(lambda item: self._ask_one(*item), images.items()))
+        finally:
+            self._stop.set()
+            pool.shutdown(cancel_futures=True)
         if self._cap:
             raise AnswerError(
                 f"'{self.name}' has reached its cap, {self._cap}: {self.remark}. Raise most_requests or most_cost in "
                 "its file, register it again (--replace) and run: nothing is asked twice."
             )
 
-    def _ask_one(self, session: Session, digest: str, image: NDArray[np.uint8]) -> None:
-        """Ask about one image, and put the reply on the disk; unless all has come to an end."""
+    def _begin(self) -> bool:
+        """Whether one more request may be sent; it is then under way."""
         with self._lock:  # requests under way count as the dearest yet
-            replies, most = self.endpoint.most_requests, self.endpoint.most_cost
-            if replies is not None and len(self._kept) + self._pending >= replies:
-                self._cap = self._cap or f"{replies:,} requests"
+            requests, most = self.endpoint.most_requests, self.endpoint.most_cost
+            if requests is not None and len(self._kept) + self._failed + self._pending >= requests:
+                self._cap = self._cap or f"{requests:,} requests"
             elif most is not None and not self._spent + (self._pending + 1) * self._dearest <= most > 0:
                 self._cap = self._cap or f"a cost of {most:g}"
-            if self._cap or self._stop.is_set():
-                return
-            self._pending += 1
-        # The order of the options is drawn anew for each image, from the image alone.
-        options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())
-        text, picture = self.endpoint.question.replace("{options}", ", ".join(options)), BytesIO()
-        Image.fromarray(image).save(picture, format="PNG")
-        url = {"url": f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"}
-        content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": url}]
-        said = {"model": self.endpoint.model, "messages": [{"role": "user", "content": content}]}
-        try:
-            reply = self._parsed(digest, self._posted(session, {**self.endpoint.body, **said}))
-        except AnswerError:
-            self._stop.set()
-            raise
+            begins = not (self._cap or self._stop.is_set())
+            self._pending += begins
+        return begins
+
+    def _end(self, reply: Reply) -> None:
+        """Put what a request has brought on the disk."""
         with self._lock, self.file.open("ab") as file:
+            self.file.chmod(0o600)  # texts of others, for nobody else on this machine
             torn = b"\n" if file.tell() != self._read else b""  # after a line that was cut short
             file.write(torn + json.dumps(asdict(reply)).encode() + b"\n")
             file.flush()
@@ -249,32 +240,74 @@ class Chat(nn.Module):
             self._read, self._pending = file.tell(), self._pending - 1
             self._add(reply)
 
-    def _posted(self, session: Session, body: Mapping[str, Any]) -> Any:
-        """What the endpoint replies, as plain data. Raises AnswerError where it does not, or with an error."""
-        url = f"{self.endpoint.url.rstrip('/')}/chat/completions"
+    def _ask_one(self, digest: str, image: NDArray[np.uint8]) -> None:
+        """Ask about one image, again where the endpoint is busy, unless all has come to an end."""
+        # The order of the options is drawn anew for each image, from the image alone.
+        options = sorted(self.words, key=lambda word: sha256(f"{digest} {word}".encode()).digest())
+        text, picture = self.endpoint.question.replace("{options}", ", ".join(options)), BytesIO()
+        Image.fromarray(image).save(picture, format="PNG")
+        url = {"url": f"data:image/png;base64,{b64encode(picture.getvalue()).decode()}"}
+        content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": url}]
+        body = {**self.endpoint.body, "model": self.endpoint.model, "messages": [{"role": "user", "content": content}]}
         for tried in range(self.endpoint.retries + 1):
-            status, content, seconds = 0, b"", self.endpoint.timeout
+            if not self._begin():
+                return
+            reply = Reply(digest, "", "failed")
             try:
-                with session.post(url, json=body, timeout=seconds, allow_redirects=False, stream=True) as response:
-                    status, content = response.status_code, response.raw.read(MOST_BYTES, decode_content=True)
-                plain = json.loads(content)
-                if status == 200:
-                    return plain
-            except (OSError, HTTPError, ValueError) as error:  # those of requests are OSErrors
-                cause = getattr(next(iter(error.args), None), "reason", error)
-                plain = content.decode(errors="replace") if status else reason(cause)
-            again = status in (408, 429) or status >= 500 or not (status or self.new)
-            if not again or tried == self.endpoint.retries or self._stop.wait(min(PAUSE * 2**tried, MOST_PAUSE)):
-                break
+                status, plain = self._posted(body)
+                busy = status in (408, 429) or status >= 500 or not (status or self.new)
+                if not busy or tried == self.endpoint.retries:
+                    reply = self._parsed(digest, self._completion(status, plain))
+                    return
+            except AnswerError:
+                self._stop.set()
+                raise
+            finally:
+                self._end(reply)
+            if self._stop.wait(min(PAUSE * 2**tried, MOST_PAUSE)):
+                return
+
+    def _posted(self, body: Mapping[str, Any]) -> tuple[int, Any]:
+        """What the endpoint answers to one request: a status, 0 for none, and plain data without the key."""
+        seconds, content = self.endpoint.timeout, BytesIO()
+        limits = TransferLimits(seconds=seconds, bytes=MOST_BYTES, patience=seconds, silence=seconds)
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        try:
+            status = transfer(
+                "POST", self._url, content, limits, json=body, headers=headers, allow_redirects=False,
+                auth=lambda request: request,  # no login of .netrc
+            )  # fmt: skip
+        except TransferError as error:
+            return 0, str(error)
+        text = content.getvalue().decode(errors="replace")
+        try:
+            text = json.dumps(json.loads(text), ensure_ascii=False)  # without escapes that would hide the key
+            return status, json.loads(self._without_key(text))
+        except (ValueError, RecursionError):
+            return status, self._without_key(text)
+
+    def _without_key(self, text: str) -> str:
+        """Text in which the key is hidden, in base64 too: an endpoint may give it back."""
+        for shift in range(3) if self._key else ():
+            coded = b64encode(bytes(shift) + self._key.encode()).decode()
+            coded = coded[(0, 2, 3)[shift] : (shift + len(self._key)) * 4 // 3]
+            for form in (coded, coded.translate({43: 45, 47: 95}), json.dumps(self._key)[1:-1], self._key):
+                text = text.replace(form, "***")
+        return text
+
+    def _completion(self, status: int, plain: Any) -> Any:
+        """The reply of an answer with its status. Raises AnswerError where it is none, or an error."""
+        if status == HTTPStatus.OK:
+            return plain
         fault = plain.get("error", plain) if isinstance(plain, dict) else plain
         said, code = (fault.get("message", fault), fault.get("code")) if isinstance(fault, dict) else (fault, "")
-        if status == 400 and code in ("content_filter", "content_policy_violation"):
+        if status == HTTPStatus.BAD_REQUEST and code in ("content_filter", "content_policy_violation"):
             return {"choices": [{"message": {}, "finish_reason": "content_filter"}]}
         key = f". The key is read from {self.endpoint.variable} ({'' if self._key else 'not '}set)"
         wait = ". `timeout` in its file gives it longer" if self.new and "timed out" in str(said) else ""
         about = {401: key, 403: key, 0: wait}.get(status, "")
-        said = shown(str(said).replace(self._key or "\0", "***"))[:300] + about
-        raise AnswerError(f"'{self.name}': no answer from {url} (status {status or 'none'}): {said}.")
+        said = shown(str(said))[:300] + about
+        raise AnswerError(f"'{self.name}': no answer from {self._url} (status {status or 'none'}): {said}.")
 
     def _parsed(self, digest: str, plain: Any) -> Reply:
         """What a reply says. An answer is one of the options and nothing else, but for case, quotes and a full stop."""
@@ -297,4 +330,6 @@ class Chat(nn.Module):
         bare = text.strip().strip("\"'`*.").strip().casefold()
         answer = "" if refused else {word.casefold(): word for word in self.words}.get(bare, "")
         kind = "refusal" if refused else "answer" if answer else "other"
-        return Reply(digest, answer, kind, text[:500], served, (first, second))
+        reply = {"image": digest, "answer": answer, "kind": kind, "text": text[:500], "served": served}
+        odd = f"'{self.name}': a reply is no chat completion"
+        return validated(Reply, reply | {"tokens": (first, second)}, lambda problem: AnswerError(f"{odd} ({problem})."))

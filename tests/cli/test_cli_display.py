@@ -10,7 +10,8 @@ import pytest
 
 from benchmark import cli
 from benchmark.cli.printing import table_console
-from benchmark.display import masked, printable, printable_lines
+from benchmark.display import printable, printable_lines
+from registry.files import redacted
 
 #: Clears the screen, sets the title, turns the reading direction, colours by C1, opens and closes rich's markup.
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e[/][bold]:smile:\r\udc9b"
@@ -134,10 +135,19 @@ def test_printable(text, seen):
     ("postgresql://host/db?user=me&password=secret&a=1", "postgresql://host/db?user=me&password=***&a=1"),
     ("postgresql://me@host/db", "postgresql://me@host/db"),
     ("https://me:secret@mirror/x failed", "https://me:***@mirror/x failed"),
-    ("results.db", "results.db"),
+    ("results.db", "results.db"), ("hf_hub:ORG/NAME@REVISION", "hf_hub:ORG/NAME@REVISION"),
+    ("'postgresql:/me:secret@host/db' is", "'postgresql:/me:***@host/db' is"),
+    ("postgresql//me:secret@host/db", "postgresql//me:***@host/db"),
+    ("postgresql:me:secret@host/db", "postgresql:me:***@host/db"),
+    ("postgresql:///me:secret@host/db", "postgresql:///me:***@host/db"),
+    ("me:secret@host:5432/db", "me:***@host:5432/db"),
+    ("(https://token@host/a?sig=secret&b=1).", "(https://***@host/a?***)."),
+    ("https://openreview.net/forum?id=Xa-1.", "https://openreview.net/forum?id=Xa-1."),
+    ("python:/home/me@work/net.py:build", "python:/home/me@work/net.py:build"),
+    ("Authorization: Bearer secret", "Authorization: Bearer ***"),
 ])  # fmt: skip
 def test_passwords_are_masked(text, seen):
-    assert masked(text) == seen
+    assert redacted(text) == seen
 
 
 @pytest.mark.slow
@@ -146,6 +156,7 @@ def test_no_password_is_printed(bench):
     urls = (
         plain, "postgresql://localhost:1/db?user=me&password=s3cret", f"{plain}?password=s3cret", f"{plain}?nonsense=1",
         "postgres ql://me:s3cret@localhost", "mysql://me:s3cret@localhost/db", plain.replace(":1", ":port"),
+        plain.replace("://", ":/"), plain.replace("://", "//"),
     )  # fmt: skip
     commands = ("run -m ideal-shape --limit 2 -s cue-conflict", "doctor", "db rescore", "run --dry-run -m ideal-shape")
     for words, url in [*(("rank", url) for url in urls), *((words, plain) for words in commands)]:

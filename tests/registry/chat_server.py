@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,11 +21,12 @@ class Model:
 
     faults: statuses of the next requests, in their order; asked: (digest, text) of each request that was let in;
     answered: the digests of those that were replied to; hold: after so many answers requests wait for `gate`; replies:
-    digest -> the whole reply instead."""
+    digest -> the whole reply instead; drip: what is sent instead, and then a byte now and then without an end."""
 
     def __init__(self, truth):
         self.truth, self.faults, self.replies, self.served = truth, [], {}, "toy-1"
         self.asked, self.answered, self.headers, self.bodies = [], [], [], []
+        self.drip = b""
         self.hold, self.gate, self.lock = None, threading.Event(), threading.Lock()
         self.usage = {"prompt_tokens": 1000, "completion_tokens": 100}
 
@@ -58,6 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
             model.gate.wait(60)
             self.close_connection = True
             return  # no reply: the client is gone
+        with suppress(OSError):
+            while model.drip and not model.gate.wait(0.02):
+                self.wfile.write(model.drip)
+                model.drip = b"x"
         status, content = (fault, {"error": {"message": "busy"}}) if fault else model.reply(digest)
         data = json.dumps(content).encode()
         self.send_response(status)

@@ -1,7 +1,9 @@
 """An endpoint of chat completions as an observer: a server on this machine plays the model."""
 
 import json
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -88,6 +90,32 @@ def test_silence_is_waited_for_in_runs_and_hardly_at_registration(asking, model,
     assert (asking(sha256=sha256).endpoint.timeout, len(model.headers)) == (seconds, requests)
 
 
+@pytest.mark.parametrize("start", ["HTTP/1.1 200 OK\r\nX-", "HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n"])
+def test_a_reply_that_drips_ends_in_time(start, asking, model):
+    model.drip = start.encode()
+    with pytest.raises(AnswerError, match=r"timed out, not done after 0\.2 s"):
+        asking(timeout=0.2)(IMAGES[:1])
+
+
+def test_retries_and_failures_of_earlier_runs_count_as_requests(asking, model):
+    model.faults = [500] * 3
+    with pytest.raises(AnswerError, match="reached its cap, 5 requests: 2 replies kept"):
+        asking(most_requests=5, concurrency=1)(IMAGES)
+    with pytest.raises(AnswerError, match="reached its cap, 5 requests"):
+        asking(most_requests=5)(IMAGES[5:])
+    assert len(model.headers) == 5
+    with pytest.raises(AnswerError, match="6 requests: 3 replies"):
+        asking(most_requests=6, concurrency=1)(IMAGES)
+
+
+def test_a_count_of_400_digits_that_was_kept_breaks_no_later_run(asking, model):
+    network = asking(prices=[2, 10])
+    assert answers(network, IMAGES[:2]) == EXPECTED[:2]
+    first = network.file.read_text().splitlines()[0]
+    network.file.write_text(first.replace("1000", "1" * 400) + "\n")
+    assert answers(asking(prices=[2, 10]), IMAGES[:2]) == EXPECTED[:2] and len(model.asked) == 4
+
+
 def test_answers_are_read_strictly(asking, model):
     dog = WORDS.index("dog")
     messages = [
@@ -150,6 +178,25 @@ def test_another_model_behind_the_name_is_found_without_a_request_of_its_own(ask
     assert len(model.asked) == 11
 
 
+@pytest.mark.parametrize("before", ["", "Bearer ", "xy"])
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_key_that_comes_back_is_neither_kept_nor_shown(status, before, asking, model):
+    coded = b64encode(f"{before}{KEY}".encode()).decode()
+    said = f"I was given {KEY}, {coded}."
+    model.served = said
+    model.replies[NAMES[0]] = (status, {"error": {"message": said}, **model.reply("")[1]})
+    model.truth[NAMES[1]] = said
+    with pytest.raises(AnswerError) if status == 401 else nullcontext() as caught:
+        asking(retries=0)(IMAGES[:1])
+    network = asking()
+    network(IMAGES[1:2])
+    shown = network.file.read_text() + str(caught.value if caught else "")
+    assert "I was given ***, " in shown
+    middle = coded[len(before) * 4 // 3 + 2 : -4]
+    assert not [secret for secret in (KEY, middle, middle[:10], middle[-10:]) if secret in shown]
+    assert network.file.stat().st_mode & 0o777 == 0o600
+
+
 def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password other-secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -176,13 +223,13 @@ def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monk
 
 @pytest.mark.parametrize("reply", [
     [], {"choices": []}, {"choices": [{"message": {"content": [7]}}]},
-    {"choices": [{"message": {"content": "dog"}}], "usage": {"prompt_tokens": float("inf")}},
+    *({"choices": [{"message": {"content": "dog"}}], "usage": {"prompt_tokens": n}} for n in (float("inf"), 10**400)),
 ])  # fmt: skip
 def test_replies_of_another_kind_are_refused(reply, asking, model):
     model.replies = {NAMES[0]: (200, reply)}
     with pytest.raises(AnswerError, match="a reply is no chat completion"):
         asking()(IMAGES[:1])
-    assert not asking().file.exists()
+    assert asking()._kept == {}
 
 
 def test_lines_that_were_cut_short_or_are_none_are_as_if_not_there(asking, model):

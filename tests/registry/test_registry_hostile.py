@@ -1,15 +1,13 @@
 """Cards as they are read, written and chosen; cards, addresses and factories that mean harm."""
 
 import os
-from functools import partial
-from itertools import count
 
 import pytest
 import torch
 from torchvision import models
 
 from registry.cards import Preprocess, builtin_cards, read_cards, select_cards, write_card
-from registry.download import TooMuch, TransferLimits, download, fetch, local_path, package_file
+from registry.download import fetch, local_path, package_file
 from registry.errors import CardError, LabelError, UnknownName, WeightsError
 from registry.files import Place, folder_in
 from registry.foreign import MOST_BYTES
@@ -121,19 +119,6 @@ def test_what_a_killed_download_left_is_swept_and_a_running_one_is_not(served, t
     with folder_in(target.parent, f".{target.name}.") as running:
         assert fetch(f"{url}/net.pt", tmp_path / "w") == target and running.is_dir()
     assert not dead.exists()
-
-
-def test_a_download_is_bounded_in_size_and_time(served, tmp_path):
-    folder, url = served
-    (folder / "net.pt").write_bytes(bytes(3_000_000))
-    with pytest.raises(TooMuch, match="more than 1000 bytes"):
-        download(f"{url}/net.pt", tmp_path / "net.pt", TransferLimits(bytes=1000))
-    hours = partial(next, count(0, 3600))
-    with pytest.raises(TooMuch, match="not done after"):
-        download(f"{url}/net.pt", tmp_path / "net.pt", TransferLimits(seconds=1800), hours)
-    minutes = partial(next, count(0, 600))
-    with pytest.raises(TooMuch, match="less than 10000 a second"):
-        download(f"{url}/net.pt", tmp_path / "net.pt", TransferLimits(), minutes)
 
 
 @pytest.mark.parametrize(("code", "message"), [

@@ -159,7 +159,7 @@ def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_pa
 
 def test_a_card_keeps_its_login_in_its_own_file(card, tmp_path):
     secret = "https://me:hunter2@host/net.pt?token=s3cret"
-    write_card(card(secret), tmp_path)
+    assert write_card(card(secret), tmp_path).stat().st_mode & 0o777 == 0o600
     renamed = rename_card("mine", "yours", tmp_path)
     assert read_cards(tmp_path)["yours"].address == renamed.address == secret
     assert renamed.weights == "https://host/net.pt"
