@@ -345,7 +345,7 @@ def kinds() -> Iterator[Kind]:
             study = partial(with_people, n=n, people=k, metric=metric)
             yield f"{metric} with people", f"{n} images, {k} people", study
     yield "rank", "7 networks, 1000 images in common", ranks
-    for networks in (3, 12):
+    for networks in (3, 12, 65):
         yield "rank", f"{networks} equal networks", partial(equal_ranks, networks=networks)
     for large, small, most, rho, own in FAMILIES:
         words = f"families of {large} and {small} of 1 to {most}, correlation {rho:g}, share {own:g}"

@@ -62,18 +62,22 @@ def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMe
         columns = (column, *(other for other in others if other.clean))
         notes = tuple(note for note in board.notes if not note.endswith("not ranked"))  # nothing is ranked here
         alone.append(replace(board, space=space, suite=name, columns=columns, notes=notes))
-    return [CueMeasures(table, links(table, cards), frozenset(textures)) for table in map(_ordered, summaries(alone))]
+    tables = (table for table in map(_ordered, summaries(alone)) if table.headlines)
+    return [CueMeasures(table, links(table, cards), frozenset(textures)) for table in tables]
 
 
 def _ordered(table: Summary) -> Summary:
     def values(name: str) -> dict[str, float]:
         return {row.observer: v for row in table.lines if (v := row.cells[name].value) is not None}
 
-    heads = sorted(table.headlines, key=lambda head: -len(values(head.suite)))
+    every = (*table.lines, *table.references)
+    heads = [head for head in table.headlines if any(row.cells[head.suite].value is not None for row in every)]
+    heads.sort(key=lambda head: -len(values(head.suite)))
     first = values(heads[0].suite)
     rows = sorted(table.lines, key=lambda row: (-first.get(row.observer, -inf), row.observer))
     lines = tuple(row._replace(rank=None, rank_low=None, rank_high=None) for row in rows)
-    return replace(table, headlines=tuple(heads), lines=lines)
+    empty = [f"no observer has a value: {head.suite}" for head in table.headlines if head not in heads]
+    return replace(table, headlines=tuple(heads), lines=lines, notes=(*table.notes, *empty))
 
 
 @dataclass(frozen=True)

@@ -313,15 +313,19 @@ def _in_words(coefficient: Correlation) -> str:
 def pair_table(links: Sequence[Link], space: str) -> Table:
     """Every headline against every other: three coefficients, and how far one family moves the first."""
 
+    given = any(link.partial for link in links)
+
     def values(link: Link) -> tuple[Value, ...]:
         x, y, rank = link.x, link.y, link.spearman
+        found = (rank, *([link.partial] if given else []), link.pearson)
         left = [value for value in link.without.values() if value is not None]
         without = f"{number(min(left), 2)} to {number(max(left), 2)}" if left else ""
         names = (x.name, y.name, x.column.metric, y.column.metric, x.title, y.title)
-        return (*names, *map(_cell, (rank, link.partial, link.pearson)), without, rank.n, rank.families)
+        return (*names, *map(_cell, found), without, rank.n, rank.families)
 
     titles = (Field(f"{side}_title", side, who=True, breaks=TEXT_MAX) for side in ("x", "y"))
-    numbers = (Field("spearman", "Spearman"), Field("partial given clean", "given clean"), Field("pearson", "Pearson"))
+    partial = (Field("partial given clean", "given clean"),) if given else ()
+    numbers = (Field("spearman", "Spearman"), *partial, Field("pearson", "Pearson"))
     names = map(Field, ("x", "y", "x_metric", "y_metric"))
     fields = (*names, *titles, *numbers, Field("", "one family left out"), *counts("n", "families"))
     title, caption, facts = "every headline against every other", "95 % intervals", {"space": space}

@@ -18,11 +18,12 @@ BINS, FEWEST = 15, 10  # bins of equal mass, with as many trials at least
 @dataclass(frozen=True)
 class Estimate:
     """value: of n trials; influence: [n] each trial's part in its error, whose sum is 0 in expectation; bias: what the
-    value may still be too high by."""
+    value may still be too high by; calibrated: what it is too high by if every bin is calibrated."""
 
     value: float
     influence: Floats
     bias: float = 0.0
+    calibrated: float = 0.0
 
 
 def calibration_error(confidence: Array, right: Array) -> Estimate:
@@ -31,7 +32,8 @@ def calibration_error(confidence: Array, right: Array) -> Estimate:
     confidence: [n] in [0, 1]; right: [n] bool, n >= 1. Up to 15 bins of equal mass; equal confidences share a bin.
     A bin's gap d is known with a standard error s, and the mean of |d| is above its size by E|N(d, s)| - |d| (Kumar,
     Liang and Ma 2019, NeurIPS, section 5: debiasing by the normal approximation; its mean here in closed form, that of
-    the folded normal distribution). What is left of the bias is taken from the lower end of the interval."""
+    the folded normal distribution). What is left of the bias is taken from the lower end of the interval: where the bin
+    is calibrated 2 (sqrt 2 - 1) / sqrt(pi) = .467 s of .798 s stay, as d itself is not known."""
     from scipy.special import ndtr
 
     n = len(confidence)
@@ -49,7 +51,7 @@ def calibration_error(confidence: Array, right: Array) -> Estimate:
     plain, above = float(share @ size), float(share @ bias)
     slope = np.where(error > 0, 1 + 2 * ndtr(-z), 1.0)  # of the debiased |d| in d: 2 where the bin may be calibrated
     influence = ((np.sign(gap) * slope)[at] * (residual - gap[at]) + size[at] - plain) / n
-    return Estimate(max(0.0, plain - above), influence, above)
+    return Estimate(max(0.0, plain - above), influence, above, float(share @ error) * 2 * (sqrt(2) - 1) / sqrt(pi))
 
 
 def mean_loss(losses: Array) -> Estimate:

@@ -4,7 +4,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import erfc, inf, sqrt
 from typing import Protocol
 
@@ -147,7 +146,8 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
     times, people: how many times as many images, and people, as the test was made of. Right or wrong on the same
     images: McNemar's test, whose variance under the hypothesis is the share of images that only one gets right, and the
     alternative's that share less `detect` squared (Connor 1987, Biometrics 43:207). 0 where nothing varies."""
-    from scipy.stats import nct, norm  # loaded by what asks for power, not by a ranked table
+    from scipy.special import ndtr
+    from scipy.stats import nct  # loaded by what asks for power, not by a ranked table
 
     detect = abs(detect)
     match test:
@@ -164,15 +164,17 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
             if spread <= 0:
                 return 0.0
             centre = detect / spread
-            normal = df > MANY or centre > FAR  # there the noncentral t is not computed, and need not be
-            below = partial(norm.cdf, loc=centre) if normal else partial(nct.cdf, df=df, nc=centre)
-            return _tails(below, t_quantile(level, df))
+            bound = t_quantile(level, df)
+            if df > MANY or centre > FAR:  # there the noncentral t is not computed, and need not be
+                return _tails(lambda x: ndtr(x - centre), bound)
+            # Upper tails alone, by symmetry: the distribution function is NaN at many df and centres.
+            return float(nct.sf(bound, df, centre) + nct.sf(bound, df, -centre))
         case _:
             raise TypeError(f"no power is known of a {type(test).__name__}")
     if tested <= 0:
         return 0.0
     tested, true = sqrt(tested / times), sqrt(max(true, 1e-12 * tested) / times)
-    return _tails(lambda bound: norm.cdf((bound * tested - detect) / true), normal_quantile(level))
+    return _tails(lambda bound: ndtr((bound * tested - detect) / true), normal_quantile(level))
 
 
 def assumed(share: float) -> Discordant:

@@ -116,6 +116,8 @@ FEW = 10
 LEAST_FAMILIES = 5
 #: How far z without a family may lie from the estimate's: what is left may be in perfect order, its z infinite.
 FURTHEST = 3.0
+#: An interval beyond both signs of this is [-1.00, 1.00]: no result.
+ALL = 0.995
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,10 @@ def correlation(
     middle = atanh(value)
     z = np.arctanh(np.clip(defined, -1 + 1e-15, 1 - 1e-15)).clip(middle - FURTHEST, middle + FURTHEST)
     reach = t_quantile(0.95, groups - 1) * sqrt(groups - 1) * float(z.std())
-    return Correlation(value, tanh(middle - reach), tanh(middle + reach), n, groups, "", without)
+    low, high = tanh(middle - reach), tanh(middle + reach)
+    if low < -ALL and high > ALL:
+        return Correlation(value, None, None, n, groups, f"{groups} families exclude no value: no interval", without)
+    return Correlation(value, low, high, n, groups, "", without)
 
 
 def _coefficient(columns: Floats, method: Method) -> float | None:

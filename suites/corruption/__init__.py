@@ -29,7 +29,7 @@ IMAGENET, PICTURES, ALL = (("imagenet1k",), ("imagenet1k", "geirhos16"), ("image
 
 _PLAIN = Suite(
     name=NAME,
-    version=2,
+    version=3,
     trial_version=2,
     summary="Accuracy under 15 common corruptions at 5 severities, made on the fly; mCE, stability, unseen cells",
     needs="decisions",

@@ -142,7 +142,10 @@ def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Scor
         yield from (Score(prefix + name, None, NOT_KEPT) for name in ("ece", selective))
         return
     pairs = list(zip(cells.confidence, cells.right, strict=True))
-    row = score("ece", [calibration_error(*pair) for pair in pairs], cells.images, 1.0)
+    errors = [calibration_error(*pair) for pair in pairs]
+    row = score("ece", errors, cells.images, 1.0)
+    chance = float(np.mean([part.calibrated for part in errors]))
+    row = replace(row, flags=(*row.flags, f"of a calibrated network it would be {chance:.3f}"))
     if row.high is not None and len(np.unique(np.concatenate(cells.right))) == 1:  # no spread is seen in all right
         row = replace(row, high=min(1.0, max(row.high, float(row.value or 0) + 1 - wilson(whole, whole)[0])))
     yield row

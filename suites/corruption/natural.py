@@ -107,7 +107,7 @@ def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
 def _suite(title: str, config: NaturalSet) -> Suite:
     asked = {"corruption": f"does robustness to corruptions carry over to {title.partition(':')[0]}?"}
     return Suite(
-        f"corruption:{config.role}", 1, f"Accuracy on {title}", "decisions", _metrics(config), plan, observe, score,
+        f"corruption:{config.role}", 2, f"Accuracy on {title}", "decisions", _metrics(config), plan, observe, score,
         config=config, spaces=("imagenet1k",), questions=asked,
     )  # fmt: skip
 

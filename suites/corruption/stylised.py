@@ -66,7 +66,7 @@ METRICS = (
 
 STYLISED = Suite(
     name="corruption:stylized-imagenet",
-    version=2,
+    version=3,
     summary="Top-1 and top-5 accuracy on stylised images and on photographs (Geirhos et al. 2019)",
     needs="decisions",
     metrics=METRICS,

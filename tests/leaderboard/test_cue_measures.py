@@ -18,6 +18,7 @@ CUES = plain_suite(
     "cues",
     Metric("shape", "shape", "", headline=True, cue="shape"),
     Metric("texture", "texture", "", cue="texture", direction="none"),
+    Metric("unmeasured", "unmeasured", "", cue="shape", direction="none"),
 )
 
 
@@ -32,7 +33,8 @@ def cue(score):
     return measured(tables, {})[0]
 
 
-def test_rows_are_ordered_by_the_first_measure(cue):
+def test_rows_are_ordered_by_the_first_measure_and_an_empty_one_is_no_column(cue):
+    assert [head.title for head in cue.summary.headlines] == ["shape (cues)", "texture (cues)"]
     assert cue.textures == {"texture (cues)"}
     order = [line.observer[:4] for line in cue.summary.lines]
     assert order == ["netc", "nete", "netb", "netd", "neta"]

@@ -96,16 +96,17 @@ def test_intervals_of_the_calibration_error_cover(n, shift):
     rng = np.random.default_rng(n)
     confidence, _ = answers(rng, 400_000)
     truth = np.abs(np.clip(confidence + shift, 0, 1) - confidence).mean()
-    inside, mean, plain = 0, 0.0, 0.0
+    inside, mean, plain, chance = 0, 0.0, 0.0, 0.0
     for _ in range(400):
         estimate = calibration_error(*answers(rng, n, shift))
         plain += (estimate.value + estimate.bias) / 400
         value, low, high = pooled([estimate], [np.arange(n)], (0, 1))
         inside += low <= truth <= high
-        mean += value / 400
+        mean, chance = mean + value / 400, chance + estimate.calibrated / 400
     assert inside / 400 > 0.93
-    # Where nothing is wrong a part of the bias stays (.47 of .80 of a standard error, for a bin).
     assert abs(mean - truth) < 0.7 * abs(plain - truth) + 0.005
+    if not shift:  # a part of the bias stays, and is said
+        assert mean == pytest.approx(chance, abs=0.002) and chance > 0.02
 
 
 @pytest.mark.slow

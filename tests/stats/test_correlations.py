@@ -76,6 +76,9 @@ def test_few_families_and_perfect_order_give_no_interval():
     assert (few.low, few.reason) == (None, "4 families: no interval")
     perfect = correlation(X, X, FAMILIES)
     assert (perfect.value, perfect.low, perfect.reason) == (1.0, None, "perfect: no interval")
+    torn = correlation([0, 1, 2, 3, 4, 40.0], [4, 3, 2, 1, 0, 40.0], list("abcdef"), method="pearson")
+    assert torn.value > 0.9  # -1 without f
+    assert (torn.low, torn.high, torn.reason) == (None, None, "6 families exclude no value: no interval")
 
 
 @pytest.mark.parametrize("x", [[1.0, float("nan"), 2.0], [1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])

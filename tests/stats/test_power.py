@@ -45,6 +45,14 @@ def test_a_mean_is_seen_as_the_noncentral_t_says():
     assert power_of(test, 0.25, times=100) == 1.0
 
 
+def test_power_is_a_share_at_every_df_and_centre():
+    """scipy's lower tail of the noncentral t is NaN at many of these."""
+    grid = [(df, se) for df in np.geomspace(1, 300, 9) for se in (0.0024, 0.024, 0.24)]
+    found = [[power_of(Studentised(0.0, se, df), gap) for gap in (0.0, 0.03, 0.3)] for df, se in grid]
+    assert np.all((np.array(found) >= 0.049999) & (np.array(found) <= 1)) and np.all(np.diff(found) > -1e-9)
+    assert all(detectable(Studentised(0.0, se, df), 0.8) for df, se in grid[1::3])
+
+
 def test_people_bound_what_more_images_show():
     test = Studentised(0.0, 0.02, 50, 2.0, people=0.0003)  # .0001 of the variance is about images
     assert needed(test, 0.03, 0.8) is None
