@@ -89,7 +89,7 @@ def problems(database: Database) -> Iterator[str]:
         if database.location.server is None:
             pages = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
             yield from (f"SQLite: {line}" for line in pages.all() if line != "ok")
-        kinds = [("rule", rules(connection))]
+        kinds = [("schema", _schema(connection)), ("rule", rules(connection))]
         for table in schema.METADATA.sorted_tables:
             if table is not schema.SCORES:  # what a score set's digest binds
                 rows = map(partial(row_problems, table), all_rows(connection, table))
@@ -99,6 +99,26 @@ def problems(database: Database) -> Iterator[str]:
             yield from islice(lines, _SHOWN)
             if more := sum(1 for _ in lines):
                 yield f"{more} more problems of this kind ({what} ...)"
+
+
+def _schema(connection: sa.Connection) -> Iterator[str]:
+    """How tables, columns and indexes differ from this program's, and numbers in a SQLite file that it never sets."""
+    from alembic.autogenerate import compare_metadata  # takes longer to import than most commands to run
+    from alembic.runtime.migration import MigrationContext
+
+    if connection.dialect.name == "sqlite":
+        for name in ("application_id", "user_version"):
+            if number := connection.exec_driver_sql(f"PRAGMA {name}").scalar_one():
+                yield f"SQLite: {name} is {number}; this program leaves 0"
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    for change in compare_metadata(context, schema.METADATA):
+        if isinstance(change, list):
+            (what, _, table, column, *_), *_ = change
+            yield f"schema: {table}.{column} has another {what.removeprefix('modify_')}"
+        else:
+            what, thing = change[0], change[-1]
+            there = "is not there" if what.startswith("add") else "is none of this program's"
+            yield f"schema: the {what.partition('_')[2]} '{thing.name}' {there}"
 
 
 def rules(connection: sa.Connection) -> Iterator[str]:

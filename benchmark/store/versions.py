@@ -2,11 +2,13 @@
 
 import re
 import shlex
+from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from benchmark.display import printable
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.connection import Database, connect
@@ -86,29 +88,77 @@ def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool =
         upgrade(database, migrations)
 
 
+#: What PostgreSQL has in a leaderboard's schema, extensions' own things left out: (kind, name).
+_POSTGRES = """
+WITH ours AS (
+    SELECT oid, relname, relkind::text AS kind FROM pg_class c WHERE relnamespace = current_schema()::regnamespace
+    AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+)
+SELECT CASE WHEN kind = 'i' THEN 'index' WHEN kind IN ('v', 'm') THEN 'view' ELSE 'table' END, relname FROM ours
+WHERE kind IN ('r', 'p', 'f', 'v', 'm', 'i')
+UNION ALL SELECT 'trigger', tgname FROM pg_trigger JOIN ours ON ours.oid = tgrelid WHERE NOT tgisinternal
+UNION ALL SELECT 'policy', polname FROM pg_policy JOIN ours ON ours.oid = polrelid
+UNION ALL SELECT 'rule', rulename FROM pg_rewrite JOIN ours ON ours.oid = ev_class WHERE kind IN ('r', 'p')
+"""
+#: What SQLite makes of a row of its schema: it reads the statement, whatever the row's type and name say.
+_SQLITE = """
+SELECT coalesce(sql, '') FROM sqlite_master WHERE sql IS NOT NULL OR name NOT LIKE 'sqlite^_autoindex^_%' ESCAPE '^'
+"""
+_STATEMENT = re.compile(r'CREATE (UNIQUE INDEX|VIRTUAL TABLE|[A-Z]+) ["`]?(\w+)["`]?(?=[\s(])', re.IGNORECASE)
+_STATISTICS = {"sqlite_stat1", "sqlite_stat4"}  # of `bench db vacuum`
+_REPLACED = {"assertions", "imports"}  # a table of the schema before, and what stands for it now
+#: What a leaderboard has, by kind: PostgreSQL calls the index of a key like its rule.
+_KNOWN = {
+    "table": {*schema.METADATA.tables, schema.REVISION.name},
+    "index": {
+        *(str(index.name) for table in schema.METADATA.tables.values() for index in table.indexes),
+        *(str(table.primary_key.name) for table in (*schema.METADATA.tables.values(), schema.REVISION)),
+    },
+}
+
+
 def revision(connection: sa.Connection, location: Location) -> str | None:
-    """The schema's number, None for an empty data base. Raises StoreError if it is another program's, or holds what is
-    no table in the place of a table."""
-    look = sa.inspect(connection)
-    tables, views = ({*map(str.lower, names)} for names in (look.get_table_names(), look.get_view_names()))
-    if not tables and not views:
+    """The schema's number, None for an empty data base. Raises StoreError if it is another program's, or holds what no
+    leaderboard has: a trigger or a view may change what is written or read, a unique index what is kept."""
+    found = _found(connection, location)
+    tables = found["table"]
+    if not any(found.values()):
         return None
-    if fake := sorted({*schema.METADATA.tables, schema.REVISION.name} & views):
-        # Its rows may be computed without end: nothing may be asked of it.
-        raise damaged(location.shown, f"'{fake[0]}' is no table")
     meta, owner = schema.META.c, None
     if {"meta", "alembic_version"} <= tables:
         owner = connection.scalar(sa.select(meta.value).where(meta.key == "application"))
     if owner != schema.APPLICATION:
-        some = ", ".join(sorted(tables | views)[:3])
+        some = ", ".join(sorted(tables | found["view"])[:3])
         other = f"is the data base of another program (tables {some}, ...): name another with `--db`"
         raise StoreError(f"{location.shown} {other}")
     number = connection.scalar(sa.select(schema.REVISION.c.version_num))
     if not isinstance(number, str) or not re.fullmatch("[0-9]{4}", number):
         raise damaged(location.shown, f"schema {number!r}")
+    known = _KNOWN
+    if number != schema.HEAD:  # an upgrade drops all indexes; of a schema that is not read nothing is known
+        upgraded = OLDEST <= number < schema.HEAD
+        known = {"table": _KNOWN["table"] ^ _REPLACED if upgraded else tables, "index": found["index"]}
+    for kind in sorted(found):
+        if strange := sorted(found[kind] - known.get(kind, set())):
+            raise damaged(location.shown, f"the {kind} '{printable(strange[0])}' is none of a leaderboard's")
     if number == schema.HEAD and (lost := sorted(schema.METADATA.tables.keys() - tables)):
         raise damaged(location.shown, f"the table '{lost[0]}' is not there")
     return number
+
+
+def _found(connection: sa.Connection, location: Location) -> dict[str, set[str]]:
+    """What there is, by kind ("table", "view", "trigger", ...)."""
+    found: dict[str, set[str]] = defaultdict(set)
+    if location.server is not None:
+        for kind, name in connection.exec_driver_sql(_POSTGRES):
+            found[kind].add(name)
+        return found
+    for statement in connection.exec_driver_sql(_SQLITE).scalars():
+        made = _STATEMENT.match(str(statement))
+        kind, name = made.groups() if made else ("statement", str(statement)[:40])
+        found[kind.lower()].add(name.lower())
+    found["table"] -= _STATISTICS
+    return found
 
 
 def create_tables(database: Database) -> None:

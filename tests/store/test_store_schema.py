@@ -163,3 +163,30 @@ def test_another_programs_data_base_is_refused(url):
     for write in (True, False):
         with pytest.raises(StoreError, match=r"another program \(tables bookmarks"):
             open_store(url, write=write)
+
+
+#: What somebody's leaderboard may bring along -> how it is named.
+FOREIGN = {
+    "trigger": ("CREATE TRIGGER higher {when}", "the trigger 'higher'"),
+    "view": ("CREATE VIEW best AS SELECT * FROM scores", "the view 'best'"),
+    "table": ("CREATE TABLE more (a TEXT)", "the table 'more'"),
+    "index": ("CREATE UNIQUE INDEX ix_once ON scores (value)", "the (unique )?index 'ix_once'"),
+}
+WHEN = {
+    True: "AFTER INSERT ON scores BEGIN UPDATE scores SET value = 0.9; END",
+    False: "BEFORE UPDATE ON scores FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_no_leaderboard_has_is_refused_whenever_one_is_opened(url, tmp_path, kind):
+    """A trigger altered the scores of one's own run."""
+    open_store(url).close()
+    statement, said = FOREIGN[kind]
+    with database(url) as made, made.writing() as connection:
+        connection.exec_driver_sql(statement.format(when=WHEN[url.startswith("sqlite")]))
+    ours = str(tmp_path / "ours.db")
+    for act in (api.check_db, api.db_status, api.rank, api.rescore, open_store, lambda url: api.merge([url], ours)):
+        with pytest.raises(StoreError, match=f"is damaged: {said} is none of a leaderboard's"):
+            act(db=url) if act.__module__.startswith("benchmark.api") else act(url)
