@@ -89,6 +89,11 @@ fuzz *words:
 search *words:
     pytest -m hypothesis --hypothesis-profile=search {{words}}
 
+# change what decides numbers piece by piece: do tests notice? (hours; one room: just mutants "benchmark.stats.*")
+mutants *names:
+    mutmut run {{names}}
+    mutmut results
+
 # the quick tests in ten random orders
 shuffle:
     for seed in 1 2 3 4 5 6 7 8 9 10; do pytest -n 2 --dist loadfile -p randomly --randomly-seed=$seed || exit 1; done

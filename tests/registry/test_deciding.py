@@ -158,6 +158,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:You are using the legacy")
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
     """Files of torch's exporter: plain, probabilities, channels last in bytes, any size, batches of 1."""
+    for needed in ("onnx", "onnxruntime"):
+        pytest.importorskip(needed)
     folder, example = tmp_path_factory.mktemp("onnx"), torch.rand(2, 3, 32, 32)
     pixels = (example * 255).permute(0, 2, 3, 1).to(torch.uint8)
     return {
