@@ -9,19 +9,37 @@ finding on which no trials are published. Every other number is scored from tria
 
 import argparse
 import csv
+import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmark import api
+from benchmark import api, plugins
+from benchmark.api.exchange import observer_trials
+from benchmark.api.leaderboards import reading
+from benchmark.contracts import Suite, Trials
+from benchmark.engine.scoring import compare_observers
 from benchmark.leaderboard.board_tables import collapse_rows
+from benchmark.leaderboard.links import Link
 from benchmark.leaderboard.model import Board, Cell, Row
+from benchmark.stats import Comparison
+from benchmark.stats.clusters import bounded_interval, clustered_variance, ratio_influence, shared_clusters
+from benchmark.stats.comparisons import adjusted
+from benchmark.stats.ratios import ratio_arrays
 from benchmark.stimuli.catalogue import Named, known_of
+from benchmark.variables import read_settings
 from benchmarks.ratios import needs
 
 ROOT = Path(__file__).resolve().parent.parent
+README, PAGE = ROOT / "README.md", ROOT / "docs" / "reference.md"
 START, END = "<!-- reference:start -->", "<!-- reference:end -->"
+STYLISED, STANDARD = "resnet50-sin (texture-vs-shape)", "resnet50 (texture-vs-shape)"
+#: The ResNet-50 of three recipes more, by what their names add.
+PLAIN = "resnet50 (error-consistency)"
+ENDS = tuple(f"-trained-on-{end}" for end in ("SIN", "SIN-and-IN", "SIN-and-IN-then-finetuned-on-IN"))
+Tests = Mapping[tuple[str, str], Comparison]
+Columns = Sequence[tuple[str, str]]
 SHORT = (
     "resnet50-trained-on-SIN (error-consistency)", "internvl_chat (vlm_shapebias)",
     "ViT_L_14_openai (vlm_shapebias)", "RN50_openai (vlm_shapebias)", "vit_b_16 (model-vs-human-dmc)",
@@ -47,7 +65,7 @@ def estimate(cell: Cell | None) -> str:
     return f"{number(cell.value)} [{number(cell.low)}, {number(cell.high)}]"
 
 
-def table(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> Iterator[str]:
+def table(rows: Sequence[Row], columns: Columns) -> Iterator[str]:
     """A Markdown table; columns: metric, title. n is of the first."""
     yield f"| observer | trained on | n | {' | '.join(title for _, title in columns)} |"
     yield "|---" * (len(columns) + 3) + "|"
@@ -62,81 +80,121 @@ def span(rows: Sequence[Row], metric: str) -> str:
     return f"{number(values[0])} to {number(values[-1])} ({len(values)} networks)"
 
 
-def findings(board: Board, db: str, ladder: Path | None) -> Iterator[str]:
+def tests_of(board: Board, db: str) -> Tests:
+    """(network, metric) -> its paired test against the network that it is held against, or people; one family (Holm):
+    all differences that the page calls one."""
+    cue, human = (plugins.find_suites().suites[name] for name in ("cue-conflict", "human-comparison"))
+    named = [row.observer for row in board.rows]
+    asked: list[tuple[Suite, list[tuple[str, str]]]] = [
+        (human, [(STYLISED, STANDARD)]),
+        (cue, [(PLAIN.replace(" (", f"{end} ("), PLAIN) for end in ENDS] + [(name, "people") for name in named]),
+    ]
+    with reading(read_settings(db)) as store:
+        rows = [
+            (tests.a, tests.b, row)
+            for suite, pairs in asked
+            for tests in compare_observers(store, [suite], pairs)
+            for row in (*tests.headlines, *tests.secondary)
+            if row.metric.headline or (suite is human and row.metric.role and row.metric.name.endswith("_accuracy"))
+        ]
+    rows = [one for one in rows if one[2].metric.name != "error_consistency"]
+    family = adjusted([row for _, _, row in rows])
+    return {
+        (a if b != "people" else f"{a} - people", row.metric.name): row.comparison
+        for (a, b, _), row in zip(rows, family, strict=True)
+    }
+
+
+def below_half(rows: Sequence[Row], db: str) -> int:
+    """How many shape biases lie below .5 by intervals that hold together (Bonferroni)."""
+    suite, found = plugins.find_suites().suites["cue-conflict"], 0
+    metric, level = suite.headline, 1 - 0.05 / len(rows)
+    with reading(read_settings(db)) as store:
+        for row in rows:
+            trials = metric.own(observer_trials(store, suite, row.observer) or Trials({}))
+            trials = trials.where(ratio_arrays(metric, trials)[1] != 0)
+            num, den, _ = ratio_arrays(metric, trials)
+            factors = [*shared_clusters(metric, trials).values()]
+            spread = clustered_variance(ratio_influence(num, den), factors)
+            found += bounded_interval(num.sum() / den.sum(), spread, (0.0, 1.0), level)[1] < 0.5
+    return found
+
+
+def signed(test: Comparison) -> str:
+    """ "+.600 [.503, .697]", the interval at the level at which Holm's procedure tests it."""
+    plus = "+" * ((test.difference or 0) > 0)
+    return plus + estimate(Cell(test.difference, test.low, test.high))
+
+
+def findings(board: Board, db: str, tests: Tests, links: Sequence[Link], ladder: Path | None) -> Iterator[str]:
     """The claims of the field, each with its numbers."""
     rows = {row.observer: row for row in board.rows}
     bias = {name: row.cells["shape_bias"] for name, row in rows.items()}
     standard = [row for row in rows.values() if training(row) == ("standard",)]
-    below = sum((row.cells["shape_bias"].high or 1) < 0.5 for row in standard)
     yield (
-        f"**Networks trained on ImageNet alone follow texture.** Shape bias of the {len(standard)} networks with a "
-        f"standard recipe: {span(standard, 'shape_bias')}; in {below} of them the interval lies below .5."
+        f"**Networks trained on ImageNet alone follow texture.** Shape bias with a standard recipe: "
+        f"{span(standard, 'shape_bias')}; {below_half(standard, db)} of them are below .5 by "
+        "intervals that hold together (Bonferroni)."
     )
-    names = [f"resnet50{end} (error-consistency)" for end in ("", "-trained-on-SIN", "-trained-on-SIN-and-IN",
-             "-trained-on-SIN-and-IN-then-finetuned-on-IN")]  # fmt: skip
-    plain, sin, both, tuned = (estimate(bias[name]) for name in names)
+    sin, both, tuned = (PLAIN.replace(" (", f"{end} (") for end in ENDS)
+    changes = {name: f"{number(bias[name].value)} ({signed(tests[name, 'shape_bias'])})" for name in (sin, both, tuned)}
     yield (
-        f"**Training on Stylized-ImageNet turns that round, and training on both does not.** ResNet-50 of "
-        f"error-consistency: {plain} on ImageNet, {sin} on Stylized-ImageNet, {both} on both, {tuned} on both and then "
-        "on ImageNet again."
+        "**Training on Stylized-ImageNet turns that round, and training on both does not.** ResNet-50 of "
+        f"error-consistency: {estimate(bias[PLAIN])} on ImageNet; {changes[sin]} on Stylized-ImageNet; "
+        f"{changes[both]} on both; {changes[tuned]} on both and then on ImageNet again."
     )
-    yield _where_it_hurts(db)
+    yield _where_it_hurts(tests)
     clip = [row for row in rows.values() if training(row) == ("language-image",)]
     vlm = [row for row in rows.values() if training(row) == ("vision-language",)]
     people = next(row for row in board.references if row.observer == "people (pooled)")
-    reach = sum((cell.high or 0.0) >= (people.cells["shape_bias"].low or 1.0) for cell in bias.values())
+    apart = [test for (name, _), test in tests.items() if name.endswith(" - people") and test.difference is not None]
+    less, nearest = sum((test.high or 0) < 0 for test in apart), max(apart, key=lambda test: test.difference or -1)
     yield (
-        "**Language-image networks stand between, and not all of them.** CLIP networks, zero-shot with ImageNet's 80 "
+        "**Language-image networks lie between, and below people.** CLIP networks, zero-shot with ImageNet's 80 "
         f"templates: {span(clip, 'shape_bias')}; its ResNets are low, RN50 "
         f"{estimate(bias['RN50_openai (vlm_shapebias)'])}, RN101 {estimate(bias['RN101_openai (vlm_shapebias)'])}. "
-        f"Vision-language models: {span(vlm, 'shape_bias')}. People: {estimate(people.cells['shape_bias'])}; the "
-        f"interval of {reach} of {len(rows)} networks reaches theirs."
+        f"Vision-language models: {span(vlm, 'shape_bias')}. People: {estimate(people.cells['shape_bias'])}; {less} of "
+        f"{len(apart)} networks have less than people, the nearest by "
+        f"{signed(nearest)}."
     )
-    yield _links(db)
+    yield _links(links)
     if ladder is not None:
         yield _ladder(json.loads(ladder.read_text()))
 
 
-def _links(db: str) -> str:
+def links_of(db: str) -> list[Link]:
     """Shape bias against error consistency, on other images than those of shape bias."""
     (_, links, _), *_ = api.correlate(db=db)
+    return [link for link in links if link.x.column.metric == "shape_bias" and link.spearman.n]
+
+
+def _links(links: Sequence[Link]) -> str:
+    found = [(link, link.spearman) for link in links]
     told = (
         f"{estimate(Cell(one.value, one.low, one.high))} over {one.n} networks in {one.families} families "
         f"({link.y.column.title.partition(' (')[0]} on {link.y.title.partition(' (')[2].rstrip(')')})"
-        for link in links
-        for one in [link.spearman]
-        if link.x.column.metric == "shape_bias"
+        for link, one in found
     )
+    unclear = all(one.low is None or one.high is None or one.low <= 0 <= one.high for _, one in found)
     return (
-        "**Whether networks with more shape bias err like people is open.** On the conflict images both numbers are "
-        f"made of the same answers. Elsewhere, Spearman: {'; '.join(told)}."
+        f"**Whether networks with more shape bias err like people{' is open' * unclear}.** On the conflict images both "
+        f"numbers are made of the same answers. Elsewhere, Spearman: {'; '.join(told)}."
     )
 
 
-def _where_it_hurts(db: str) -> str:
+def _where_it_hurts(tests: Tests) -> str:
     """Accuracy by experiment of the two networks whose answers to the degraded images of 2018 are published."""
-    found: dict[str, dict[str, tuple[float, int]]] = {}
-    for name in ("resnet50 (texture-vs-shape)", "resnet50-sin (texture-vs-shape)"):
-        for row in api.show(name, db=db):
-            own = row.metric.endswith("_accuracy") and row.role and not row.condition
-            if row.suite == "human-comparison" and own and row.value is not None:
-                found.setdefault(row.role, {})[name] = (row.value, row.n)
-    changes = {
-        role: (pair["resnet50-sin (texture-vs-shape)"][0] - pair["resnet50 (texture-vs-shape)"][0],
-               pair["resnet50 (texture-vs-shape)"][1])
-        for role, pair in found.items()
-        if len(pair) == 2
-    }  # fmt: skip
-    ordered = sorted(changes.items(), key=lambda item: item[1][0])
-    worse, better = (
-        ", ".join(f"{role} {change:+.3f}".replace("0.", ".") for role, (change, _) in part)
-        for part in ([one for one in ordered if one[1][0] < 0], [one for one in reversed(ordered) if one[1][0] >= 0])
-    )
+    ways: dict[str, list[str]] = {"Better": [], "Worse": [], "No difference shown": []}
+    own = {name.removesuffix("_accuracy"): test for (who, name), test in tests.items() if who == STYLISED}
+    for role, test in sorted(own.items(), key=lambda item: -(item[1].difference or 0)):
+        way = "Better" if (test.low or 0) > 0 else "Worse" if (test.high or 0) < 0 else "No difference shown"
+        ways[way].append(f"{role.replace('_', '-')} {signed(test)}")
+    sizes = [test.n for test in own.values()]
+    told = ". ".join(f"{way}: {', '.join(of)}" for way, of in ways.items() if of)
     return (
         "**What it does for accuracy depends on the degradation.** Stylised minus standard ResNet-50 of "
         "texture-vs-shape, 16-class accuracy over the kept conditions (of cue conflict: the shape counts as right), "
-        f"n from {min(n for _, n in changes.values())} to {max(n for _, n in changes.values())}. "
-        f"Better: {better}. Worse: {worse}."
+        f"paired, n from {min(sizes)} to {max(sizes)}. {told}."
     )
 
 
@@ -152,25 +210,34 @@ def _ladder(scores: dict[str, list[float]]) -> str:
     )
 
 
-def write_csv(boards: Sequence[tuple[Board, Sequence[tuple[str, str]]]]) -> None:
-    """Every number of the page's tables, networks that it leaves out included."""
-    with (ROOT / "docs" / "reference.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["suite", "observer", "kind", "trained on", "metric", "n", "value", "low", "high"])
-        for board, columns in boards:
-            for row in (*(row for row in board.references if row.kind != "human"), *board.rows):
-                for metric, _ in columns:
-                    cell = row.cells.get(metric)
-                    if cell is not None and cell.value is not None:
-                        ends = ["" if x is None else f"{x:.4f}" for x in (cell.value, cell.low, cell.high)]
-                        who = [board.suite, row.observer, row.kind, ", ".join(training(row))]
-                        writer.writerow([*who, metric, cell.n or "", *ends])
+def csv_rows(boards: Sequence[tuple[Board, Columns]], tests: Tests, links: Sequence[Link]) -> Iterator[list[str]]:
+    """Every number of the page, networks that its tables leave out included."""
+    yield ["suite", "observer", "kind", "trained on", "metric", "n", "value", "low", "high"]
+
+    def line(who: Sequence[str], metric: str, n: int | None, *ends: float | None) -> list[str]:
+        return [*who, metric, str(n or ""), *("" if x is None else f"{x:.6f}" for x in ends)]
+
+    for board, columns in boards:
+        for row in (*(row for row in board.references if row.kind != "human"), *board.rows):
+            who = [board.suite, row.observer, row.kind, ", ".join(training(row))]
+            for metric, _ in columns:
+                cell = row.cells.get(metric) or Cell()
+                if cell.value is not None:
+                    yield line(who, metric, cell.n, cell.value, cell.low, cell.high)
+    for (name, metric), test in tests.items():
+        suite = "cue-conflict" if metric == "shape_bias" else "human-comparison"
+        yield line([suite, name, "difference", ""], metric, test.n, test.difference, test.low, test.high)
+    for link in links:
+        one = link.spearman
+        who = ["", f"{link.x.title} ~ {link.y.title}", "correlation", ""]
+        yield line(who, "spearman", one.n, one.value, one.low, one.high)
 
 
-def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
-    """The page, and the rows of the README's table."""
+def made(db: str, ladder: Path | None) -> dict[Path, str]:
+    """Page, CSV and README as they should be."""
     cue = api.rank("cue-conflict", db=db)[0]
     human = next(b for b in api.rank("human-comparison", db=db) if _whole(b))
+    tests, links = tests_of(cue, db), links_of(db)
     people = [row for row in cue.references if row.kind in ("group", "chance")]
     shown = collapse_rows(cue, api.families(db=db)).rows
     cue_columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
@@ -182,25 +249,34 @@ def page(db: str, ladder: Path | None) -> tuple[str, list[Row]]:
         "# Reference leaderboard", "",
         f"{len(cue.rows)} published networks and {sum(r.kind == 'human' for r in cue.references)} people on the 1,280 "
         "cue-conflict images, and those that took part in all 17 experiments of model-vs-human, scored from published "
-        "trials by `bench db reference`. Brackets: 95 % intervals over other shapes and textures "
-        "([statistics](statistics.md)); for people, over other people. Every network: [reference.csv](reference.csv); "
-        "licences and citations: `bench data list`.",
+        "trials by `bench db reference`. Every network: [reference.csv](reference.csv); licences and citations: `bench "
+        "data list`.",
         "", "## What it shows", "",
-        *(f"{i}. {text}" for i, text in enumerate(findings(cue, db, ladder), 1)),
+        "A value has its 95 % interval in brackets. A difference (+, -) is paired ([tests](statistics.md#tests-of-"
+        "differences)); all differences here are one family, its interval at the level at which Holm's procedure tests "
+        "it.", "",
+        *(f"{i}. {text}" for i, text in enumerate(findings(cue, db, tests, links, ladder), 1)),
         "", "## Cue conflict", "",
         "The best of each recipe and family, and the lowest. "
-        "n: answers that follow one of the two cues. CLIP networks: mean of ImageNet's 80 templates; vision-language "
+        "n: answers that follow one of the two cues. Brackets: 95 %, over other shapes and textures (shape bias) or "
+        "images; for people, over other people. CLIP networks: mean of ImageNet's 80 templates; vision-language "
         "models: a question with 16 options, where published, else a description (`bench show NAME` has the other "
         "prompts).", "",
         *table([*people, *shown], cue_columns),
         "", "## Human comparison, 17 experiments", "",
-        "n: trials in kept conditions. Accuracy difference: lower is nearer to people.", "",
+        "n: trials in kept conditions. Accuracy difference: lower is nearer to people. Brackets: 95 %, over other "
+        "images and people; of OOD accuracy over images; for people, over other people.", "",
         *table([*(r for r in human.references if r.kind == "group"), *human.rows], shown_columns), "",
     ]  # fmt: skip
-    write_csv([(cue, cue_columns), (human, human_columns)])
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(
+        csv_rows([(cue, cue_columns), (human, human_columns)], tests, links)
+    )
     pooled = next(row for row in cue.references if row.observer == "people (pooled)")
     chosen = [pooled, *(row for name in SHORT for row in cue.rows if row.observer == name)]
-    return "\n".join(lines), chosen
+    short, readme = "\n".join(table(chosen, cue_columns)), README.read_text(encoding="utf-8")
+    readme = re.sub(f"{START}.*{END}", f"{START}\n{short}\n{END}", readme, flags=re.DOTALL)
+    return {PAGE: "\n".join(lines), PAGE.with_suffix(".csv"): file.getvalue(), README: readme}
 
 
 def _whole(board: Board) -> bool:
@@ -215,15 +291,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.db is None:
         needs("a leaderboard of published trials: --db FILE, made by `bench db reference --db FILE`")
-    text, chosen = page(options.db, options.ladder)
-    (ROOT / "docs" / "reference.md").write_text(text, encoding="utf-8")
-    columns = [("shape_bias", "shape bias"), ("edges_accuracy", "edges"), ("silhouettes_accuracy", "silhouettes")]
-    short = "\n".join(table(chosen, columns))
-    readme = ROOT / "README.md"
-    readme.write_text(
-        re.sub(f"{START}.*{END}", f"{START}\n{short}\n{END}", readme.read_text(encoding="utf-8"), flags=re.DOTALL),
-        encoding="utf-8",
-    )
+    for path, text in made(options.db, options.ladder).items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""Numbers on pages are those of the files that scripts wrote: tables of results, intervals, ratios of speed."""
+
+import csv
+import re
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+END = r"[-+]?\d?\.\d+"
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    with (ROOT / "docs" / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_tables_of_results_are_drawn_from_their_file():
+    script = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "measured_tables.py")))
+    drawn = script.pages()
+    assert len(drawn) > 5 and [path.name for path, text in drawn.items() if path.read_text() != text] == []
+
+
+def test_no_page_quotes_an_estimate_that_no_script_wrote():
+    short = {text: f"{float(text):.3f}".replace("0.", ".", 1)
+             for name in ("numbers.csv", "reference.csv") for row in rows_of(name)
+             for text in (row["value"], row["low"], row["high"]) if text}  # fmt: skip
+    known = {tuple(short[row[end]] for end in ("value", "low", "high"))
+             for name in ("numbers.csv", "reference.csv") for row in rows_of(name) if row["low"]}  # fmt: skip
+    quoted = {}
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+        for found in re.findall(rf"({END})\s+\[({END}),\s+({END})\]", text):
+            quoted[tuple(end.lstrip("+") for end in found)] = page.name
+    assert len(quoted) > 100 and {ends: page for ends, page in quoted.items() if ends not in known} == {}
+
+
+def test_ratios_of_speed_are_those_of_the_last_run():
+    values = [float(row["value"]) for row in rows_of("performance.csv")]
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (?!what|-)[^|]+\| ([^|]+) \|", page, flags=re.M)
+    quoted = [number for cell in table for number in re.findall(r"\d*\.\d+", cell)]
+    assert len(quoted) > 5
+    assert [text for text in quoted if f"{float(text):.4f}" not in
+            {f"{round(value, len(text.partition('.')[2])):.4f}" for value in values}] == []  # fmt: skip
