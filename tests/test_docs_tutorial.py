@@ -9,6 +9,8 @@ import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", flags=re.S)
+#: Float noise, which is each processor's own.
+NOISE = re.compile(r"\d(\.\d)?e-\d\d")
 
 
 def commands(block: str) -> list[str]:
@@ -39,4 +41,4 @@ def test_the_commands_of_the_tutorial_print_what_it_shows(tmp_path):
     again = BLOCK.sub(block_of, page)
     if os.environ.get("BENCH_WRITE_DOCS"):
         PAGE.write_text(again, encoding="utf-8")
-    assert again == page or os.environ.get("BENCH_WRITE_DOCS")
+    assert NOISE.sub("noise", again) == NOISE.sub("noise", page) or os.environ.get("BENCH_WRITE_DOCS")
