@@ -22,7 +22,7 @@ from benchmark.contracts import Suite, Trials
 from benchmark.engine.scoring import compare_observers
 from benchmark.leaderboard.board_tables import collapse_rows
 from benchmark.leaderboard.links import Link
-from benchmark.leaderboard.model import Board, Cell, Row
+from benchmark.leaderboard.model import Board, Cell, Row, interval_sentence
 from benchmark.stats import Comparison
 from benchmark.stats.clusters import bounded_interval, clustered_variance, ratio_influence, shared_clusters
 from benchmark.stats.comparisons import adjusted
@@ -258,14 +258,13 @@ def made(db: str, ladder: Path | None) -> dict[Path, str]:
         *(f"{i}. {text}" for i, text in enumerate(findings(cue, db, tests, links, ladder), 1)),
         "", "## Cue conflict", "",
         "The best of each recipe and family, and the lowest. "
-        "n: answers that follow one of the two cues. Brackets: 95 %, over other shapes and textures (shape bias) or "
-        "images; for people, over other people. CLIP networks: mean of ImageNet's 80 templates; vision-language "
-        "models: a question with 16 options, where published, else a description (`bench show NAME` has the other "
-        "prompts).", "",
+        f"n: answers that follow one of the two cues. Brackets: 95 %, {over(cue, cue_columns)}; of people, over "
+        "people. CLIP networks: mean of ImageNet's 80 templates; vision-language models: a question with 16 options, "
+        "where published, else a description (`bench show NAME` has the other prompts).", "",
         *table([*people, *shown], cue_columns),
         "", "## Human comparison, 17 experiments", "",
-        "n: trials in kept conditions. Accuracy difference: lower is nearer to people. Brackets: 95 %, over other "
-        "images and people; of OOD accuracy over images; for people, over other people.", "",
+        "n: trials in kept conditions. Accuracy difference: lower is nearer to people. Brackets: 95 %, "
+        f"{over(human, shown_columns)}; of people, over images and people.", "",
         *table([*(r for r in human.references if r.kind == "group"), *human.rows], shown_columns), "",
     ]  # fmt: skip
     file = io.StringIO()
@@ -277,6 +276,12 @@ def made(db: str, ladder: Path | None) -> dict[Path, str]:
     short, readme = "\n".join(table(chosen, cue_columns)), README.read_text(encoding="utf-8")
     readme = re.sub(f"{START}.*{END}", f"{START}\n{short}\n{END}", readme, flags=re.DOTALL)
     return {PAGE: "\n".join(lines), PAGE.with_suffix(".csv"): file.getvalue(), README: readme}
+
+
+def over(board: Board, columns: Sequence[tuple[str, str]]) -> str:
+    """What the intervals of a table of networks are about."""
+    titles = dict(columns)
+    return interval_sentence((c for c in board.columns if c.metric in titles), lambda column: titles[column.metric])
 
 
 def _whole(board: Board) -> bool:

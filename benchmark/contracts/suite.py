@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Direction = Literal["higher", "lower", "none"]
 #: A flag that begins so says that the number may not mean what it says: `bench rank --flagged-last` heeds it.
 DISTRUST = "trust: "
+#: What most intervals are about others of.
+IMAGES = "images"
 _ROUNDING = 1e-9
 
 
@@ -66,7 +68,8 @@ class Metric:
     intervals over people stay within. span: the same where no interval is held to it (inf: no end; None: `bounds`);
     what is imported is held to either. clean: whether it is accuracy on images as they are: a summary shows it once for
     all suites. guard: whether a verdict on a new model looks at it beside the headline, as agreement alone says nothing
-    of how many answers are right. parts: condition of the scores of single experiments, one a role, whose plain mean it
+    of how many answers are right. over: what is sampled, so that its intervals are about others of it, unless stimuli
+    share a part (`clusters`). parts: condition of the scores of single experiments, one a role, whose plain mean it
     is; "" where it is none. cue: "shape" or "texture" where more means that answers hang on it more: such metrics of
     all suites stand side by side ("which shape bias?")."""
 
@@ -84,6 +87,7 @@ class Metric:
     clean: bool = False
     span: tuple[float, float] | None = None
     guard: bool = False
+    over: str = IMAGES
     parts: str = ""
     cue: str = ""
 

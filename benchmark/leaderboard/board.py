@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row, cell_of, describe, is_partial
+from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row, cell_of, describe, is_partial, sampled
 from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.ranks import rank_intervals
@@ -159,7 +159,8 @@ class _Scores:
         title = f"{metric.title} ({average})" if average else metric.title
         facts = (metric.role, metric.bounds, metric.clean, metric.definition, metric.parts)
         questions = self.suite.questions if metric.headline else {}
-        return Column(metric.name, title, metric.direction, metric.chance, *facts, own, average, questions)
+        over = sampled(metric.over, cells)
+        return Column(metric.name, title, metric.direction, metric.chance, *facts, own, average, over, questions)
 
     def _notes(self, head: Metric, digests: Mapping[str, str]) -> Iterable[str]:
         """What a reader must know of the stimuli and the order."""

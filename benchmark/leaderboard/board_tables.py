@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from benchmark.contracts import Direction, Suite
 from benchmark.leaderboard.board import noted
-from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of, describe, title_under
+from benchmark.leaderboard.model import REPORTED, Board, Column, Row, cell_of, describe, interval_sentence, title_under
 from benchmark.leaderboard.table import PUBLISHED, Field, Rank, Table, Value, counts, number
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 
@@ -40,7 +40,7 @@ def board_table(board: Board) -> Table:
     def measured(column: Column) -> Field:
         way = f"; {WAYS[column.direction]}" if column.direction in WAYS else ""
         facts = {"direction": column.direction, "role": column.role, "set": board.sets.get(column.role, "")}
-        facts["stimuli"] = board.digests.get(column.role, "")
+        facts |= {"stimuli": board.digests.get(column.role, ""), "over": column.over}
         return Field(column.metric, column.title, f"{column.definition}{way}", said=column.average, facts=facts)
 
     head, *others = map(measured, board.columns)
@@ -72,13 +72,17 @@ def _brackets(board: Board) -> str:
     at = " or ".join(f"{100 * level:g} %" for level in levels)
     ranked = any(row.kind != REPORTED for row in board.rows)
     ranks = " Rank (best-worst): ranks not ruled out at 95 %, for each row by itself." if ranked else ""
-    return f"[low, high]: {at} interval over exemplars; categories are fixed.{ranks}"
+    shown = [c for c in board.columns if any(row.cells[c.metric].low is not None for row in board.rows)]
+    about = interval_sentence(shown, lambda column: column.title)
+    return f"[low, high]: {at} interval {about}; categories are fixed.{ranks}"
 
 
 def _notes(board: Board) -> list[str]:
     """Columns where less is better, and what the board says of itself."""
     lines = []
-    if any(row.kind == "group" for row in board.references):
+    group = [cell for row in board.references if row.kind == "group" for cell in row.cells.values()]
+    # a mean of people, or all of them pooled; agreement of people with one another is about images, too
+    if any(cell.low is not None and (not cell.source or cell.source.method.startswith("t over")) for cell in group):
         lines.append("Intervals of rows of people are about other people on the same images.")
     less = [c.title for c in board.columns if c.direction == "lower" and c.metric != board.by]
     if less:

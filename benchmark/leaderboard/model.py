@@ -1,17 +1,20 @@
 """What a ranked table is made of, and what it is made from. Plain values; no drawing here."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from benchmark.contracts import Direction
+from benchmark.contracts.suite import IMAGES
 from benchmark.store.rows import ScoreRow, StimuliNote
 
 #: Of a column in which no observer has a number.
 NOBODY = "nobody has a value here"
 #: The suite of scores that others publish without trials, and the kind of their observers.
 REPORTED: Final = "reported"
+_CLUSTERED, _FACTOR = re.compile(r"clustered \((.+)\)"), re.compile(r"\d+ (\S+)")
 #: The accuracy on images as they are, as a column of a summary.
 CLEAN = "clean"
 
@@ -51,8 +54,9 @@ class Row(NamedTuple):
 class Column:
     """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds, clean, definition
     and parts: the metric's; experiments: published experiments whose answers it may be made of; average: over how many
-    of them every row is ("1 of 17 experiments"; the title says it), "" where it is no average;
-    questions: of a headline what its suite asks of others; suite, stimuli: in a summary, where it is from."""
+    of them every row is ("1 of 17 experiments"; the title says it), "" where it is no average; over: what its intervals
+    are about others of ("images and people"), "" where only its publisher knows; questions:
+    of a headline what its suite asks of others; suite, stimuli: in a summary, where it is from."""
 
     metric: str
     title: str
@@ -65,6 +69,7 @@ class Column:
     parts: str = ""
     experiments: frozenset[str] = frozenset()
     average: str = ""
+    over: str = ""
     questions: Mapping[str, str] = field(default_factory=dict)
     suite: str = ""
     stimuli: str = ""
@@ -98,6 +103,30 @@ def cell_of(score: ScoreRow) -> Cell:
         reason = score.reason or ("no value" if value is None else "not a finite number")
         return Cell(n=score.n, flags=score.flags, reason=reason, source=score)
     return Cell(value, score.low, score.high, score.n, score.flags, "", score)
+
+
+def sampled(over: str, cells: Iterable[Cell]) -> str:
+    """What the intervals of a column are about others of: `over`, but where images share parts, as the methods say
+    ("clustered (160 shapes x 48 textures)"), these."""
+    if over != IMAGES:
+        return over
+    methods = (cell.source.method for cell in cells if cell.source is not None and cell.low is not None)
+    shared = next(filter(None, map(_CLUSTERED.search, methods)), None)
+    return " and ".join(_FACTOR.findall(shared[1])) if shared else over
+
+
+def interval_sentence(columns: Iterable[Column], named: Callable[[Column], str]) -> str:
+    """ "over images; shape bias: over shapes and textures": what most columns are about, then others by name."""
+    units: dict[str, list[str]] = {}
+    for column in columns:
+        units.setdefault(column.over, []).append(named(column))
+    most = max(units, key=lambda over: len(units[over]), default="")
+    return "; ".join(
+        [
+            f"over {most}" if most else "as reported",
+            *(f"{', '.join(units[over])}: over {over}" for over in units if over not in ("", most)),
+        ]
+    )
 
 
 def title_under(title: str, condition: str, conditions: Collection[str]) -> str:

@@ -12,7 +12,7 @@ from benchmark.display import counted, printable
 from benchmark.leaderboard.board import in_order
 from benchmark.leaderboard.board_tables import ORIGIN, TAGS_MAX, WAYS, near, shown_name
 from benchmark.leaderboard.lineage import lineage, recipe
-from benchmark.leaderboard.model import CLEAN, NOBODY, REPORTED, Board, Cell, Column, Row, cell_of
+from benchmark.leaderboard.model import CLEAN, NOBODY, REPORTED, Board, Cell, Column, Row, cell_of, interval_sentence
 from benchmark.leaderboard.table import (
     ELSEWHERE,
     NOT_MEASURED,
@@ -154,6 +154,10 @@ def summary_table(
             cells[suite] = cells[suite]._replace(sign=signs.get((line.observer, suite), " "))
         return (*who, *cells.values(), *about)
 
+    shown = [
+        head for head in summary.headlines if any(line.cells[head.suite].low is not None for line in summary.lines)
+    ]
+    about_which = interval_sentence(shown, lambda head: f"{head.suite} {head.title}")
     about = "mean of the ranks in the suites (of the lowest - of the highest ranks); it orders the rows and is no score"
     who = (Field("section"), Field("mean_rank", "mean rank", about, who=True), Field("observer"))
     whose = (Field("", "observer", who=True), Field("kind"), Field("training"))
@@ -167,7 +171,7 @@ def summary_table(
         tuple(values(name, line) for name, lines in sections for line in lines),
         (len(summary.lines),) if summary.lines and summary.references else (),
         tuple(_reading(summary, baseline)),
-        "[low, high]: 95 % interval of the number by itself, over exemplars (categories are fixed).",
+        f"[low, high]: 95 % interval of the number by itself, {about_which}; categories are fixed.",
         facts={"space": summary.space},
         measure="column",
         origin=("rank", *ORIGIN, *(["sign"] if signs else [])),

@@ -241,7 +241,8 @@ def attainable_curve(right: Array) -> tuple[Floats, Floats]:
 
 _plain = {metric.name: metric for metric in PLAIN}
 _beside = partial(Metric, direction="none")
-_difference = partial(Metric, chance=0.0, span=(-2.0, 2.0))
+_paired = partial(Metric, over="images and people")
+_difference = partial(_paired, chance=0.0, span=(-2.0, 2.0))
 _hidden = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
 SHAPE_BIAS = Metric(
     "shape_bias",
@@ -254,7 +255,7 @@ SHAPE_BIAS = Metric(
 )
 METRICS = (
     replace(_plain[KAPPA], parts=""),
-    Metric(
+    _paired(
         "blurred_consistency", "blurred", "behind the blur that is best on the other half of the images", span=SIGNED
     ),
     _difference("blur_gain", "gain by blur", "blurred minus not blurred", "none"),

@@ -42,8 +42,11 @@ def accuracy_name(role: str) -> str:
 
 
 _beside = partial(Metric, direction="none", shown=False)
+#: Held against people: intervals are about other images and other people.
+_paired = partial(Metric, over="images and people")
+_beside_people = partial(_paired, direction="none", shown=False)
 METRICS = (
-    Metric(
+    _paired(
         "error_consistency",
         "error consistency",
         "kappa with each person: (c_obs - c_exp) / (1 - c_exp); mean over conditions, people, experiments",
@@ -52,20 +55,20 @@ METRICS = (
         span=SIGNED,
         parts=KEPT,
     ),
-    Metric(
+    _paired(
         "ceiling_fraction",
         "of ceiling",
         "error consistency divided by that of people with one another on the same images",
         chance=0.0,
     ),
-    Metric(
+    _paired(
         "observed_consistency",
         "observed consistency",
         "images on which observer and person are both right or both wrong; mean over conditions, people, experiments",
         bounds=UNIT,
         parts=KEPT,
     ),
-    Metric(
+    _paired(
         "accuracy_difference",
         "accuracy difference",
         "(accuracy - accuracy of the person) squared; mean over conditions, people, experiments",
@@ -81,20 +84,22 @@ METRICS = (
         bounds=UNIT,
         guard=True,
     ),
-    _beside(
+    _beside_people(
         "human_error_consistency",
         "ceiling",
         "error consistency of people with one another (all pairs), averaged the same way",
         span=SIGNED,
     ),
     *(
-        _beside(
+        _beside_people(
             f"{end}_consistency", f"{end} kappa", f"{end} kappa that the two accuracies allow, as above", span=SIGNED
         )
         for end in ("lowest", "highest")
     ),
-    _beside("unbiased_consistency", "unbiased kappa", "error consistency by n kappa / (n - 1 + kappa)", span=SIGNED),
-    Metric(
+    _beside_people(
+        "unbiased_consistency", "unbiased kappa", "error consistency by n kappa / (n - 1 + kappa)", span=SIGNED
+    ),
+    _paired(
         "copy_probability",
         "copied",
         "how often the less accurate of observer and person copies the other, where it else answers alone",
@@ -132,7 +137,7 @@ METRICS = (
         )
         for experiment in EXPERIMENTS
     ),
-    _beside(
+    _beside_people(
         "regime_consistency",
         "kappa by difficulty",
         "error consistency with people where they reach that share of their undistorted accuracy, mean over conditions",

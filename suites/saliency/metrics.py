@@ -109,7 +109,7 @@ HEADLINE = "object_reliance"
 EXCHANGED = (HEADLINE, "object_share")
 UNIT, SIGNED, POSITIVE = (0.0, 1.0), (-1.0, 1.0), (0.0, inf)
 _metric = partial(Metric, clusters=exemplars)
-_exchanged = partial(Metric, clusters=pairs, chance=0.0, bounds=SIGNED)
+_exchanged = partial(Metric, clusters=pairs, over="pairs of images", chance=0.0, bounds=SIGNED)
 #: How a gradient is organised: no direction is better.
 _organised = partial(Metric, clusters=exemplars, direction="none", shown=False)
 #: The gradient on the object where the built-in world says which pixels can matter.

@@ -1,6 +1,8 @@
 """Which scores meet in one table, how they rank, and what stands beside them."""
 
 import random
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +10,7 @@ from benchmark.contracts import Against
 from benchmark.errors import UnknownName
 from benchmark.leaderboard import boards
 from benchmark.leaderboard.board import with_twins
+from benchmark.leaderboard.board_tables import board_table
 from benchmark.stats import mean_interval
 
 CUES, FULL, EDGES, PART = "c1" * 32, "f2" * 32, "e3" * 32, "d4" * 32
@@ -110,6 +113,21 @@ def test_nobody_has_a_value(suite, sets, score):
     (board,) = boards([score("a", reason="not on this disk", stimuli="")], suite, sets)
     assert [(row.rank, row.note) for row in board.rows] == [(None, "not on this disk")]
     assert (board.digest, dict(board.sets)) == ("", {})
+
+
+def test_what_an_interval_is_about_is_read_from_its_metric_and_what_its_images_share(suite, sets, score):
+    metrics = (*suite.metrics[:2], replace(suite.metrics[2], over="images and people"), suite.metrics[3])
+    asked = SimpleNamespace(**{**vars(suite), "metrics": metrics})
+    shared = "wilson, clustered (160 shapes x 48 textures)"
+    rows = [
+        score("a", 60, 220, method=shared),
+        score("a", 9, 90, metric="edges", role="edges"),
+        score("a", 4, 90, metric="error"),
+    ]
+    (board,) = boards(rows, asked, sets)
+    assert board_table(board).intervals.startswith(
+        "[low, high]: 95 % interval over shapes and textures; edges: over images and people; error rate: over images;"
+    )
 
 
 def test_people_and_an_untrained_network_are_references(suite, sets, score):

@@ -43,7 +43,7 @@ def test_the_caption_and_the_lines_below_explain_the_table(board):
         "cue-conflict (version 2), geirhos16",
         "cue-conflict 320 of 1280 images (c1c1c1c1); edges 160 images (e3e3e3e3)",
         "ranked by shape bias, higher is better",
-        "[low, high]: 95 % interval over exemplars; categories are fixed.",
+        "[low, high]: 95 % interval over images; categories are fixed.",
         "Lower is better: error rate.",
         "+ published decisions, not run here",
         "Note: partial set: 320 of the 1280 images of cue-conflict",

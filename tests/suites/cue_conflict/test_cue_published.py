@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from benchmark import api
+from benchmark.leaderboard.board_tables import board_table
+from benchmark.plugins import find_suites
 
 PEOPLE = (0.9617, 0.9438, 0.9673, 0.9191, 0.9640, 0.9760, 0.9408, 0.9577, 0.9866, 0.9589)
 NETWORKS = {
@@ -75,6 +77,12 @@ def test_the_human_row_stands_on_the_board(published):
     assert round(row["error_consistency"].value, 4) == 0.3311 and row["error_consistency"].n == 12800
     boards = api.rank("human-comparison", db=published)
     assert name in {reference.observer for board in boards for reference in board.references}
+    said = [board_table(api.rank(suite, db=published)[0]).intervals for suite in ("human-comparison", "cue-conflict")]
+    assert said[0].startswith("[low, high]: 95 % interval over images and people;")
+    assert said[1].startswith("[low, high]: 95 % interval over shapes and textures; cues agree: over textures;")
+    over = {metric.name: metric.over for metric in find_suites("human-comparison").suites["human-comparison"].metrics}
+    for score in api.scores("human-comparison", db=published):
+        assert score.low is None or ("people" in score.method) == ("people" in over[score.metric]), score
 
 
 @pytest.mark.slow
