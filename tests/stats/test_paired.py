@@ -12,6 +12,7 @@ from scipy import stats
 
 from benchmark.contracts import Trials
 from benchmark.stats import Comparison, adjust, compare_ratio, holm, paired_difference
+from benchmark.stats.clusters import crossed_variance
 from benchmark.stats.comparisons import decided
 from benchmark.stats.differences import Discordant, Quadratic, Restricted, Studentised, quadratic
 from benchmark.stats.paired import compare_people, differing
@@ -383,3 +384,16 @@ def test_cross_products_of_clusters_are_sums_over_pairs_that_share_a_label():
         shared = np.any([f[:, None] == f[None, :] for f in factors], axis=0)
         expected = (u[:, None] * v[None, :] * shared).sum()
         assert quadratic(u, v, factors).cross == pytest.approx(expected)
+
+
+def test_variances_of_images_and_people_add_by_hand():
+    """Four images: 4 x 4 / 3. Two people: 2 / (2 - 1) x 8, less the noise of their answers, 2 x (1 / 3 + 1 / 3)."""
+    persons = np.array([[1.0, 0], [0, 0], [0, 0], [0, 0]])
+    found = crossed_variance(np.array([1.0, -1, 1, -1]), persons, np.array([2.0, -2]))
+    assert (found.value, found.people, found.crossed) == pytest.approx((20, 44 / 3, 4 / 3))
+    wide = 16 * (1 + 2**0.5)
+    assert (
+        found.df
+        == pytest.approx((16 / 3 + wide - 4 / 3) ** 2 / ((16 / 3) ** 2 / 3 + wide**2))
+        == pytest.approx(1.2101, abs=1e-4)
+    )

@@ -62,6 +62,12 @@ def test_people_bound_what_more_images_show():
     assert power_of(test, 0.03, times=3, people=2) > power_of(test, 0.03, times=3)
 
 
+def test_more_images_and_people_divide_the_parts_of_the_variance_that_are_theirs():
+    """.0001 of images / 2, .0002 crossed / 8, .0001 of people / 4: .01 squared; 3 standard errors, 800 degrees."""
+    test = Studentised(0.0, 0.02, 50, 2.0, people=0.0001, crossed=0.0002)
+    assert power_of(test, 0.03, times=2, people=4) == pytest.approx(stats.norm.cdf(3 - 1.96293), abs=1e-5)
+
+
 def test_what_does_not_vary_shows_nothing():
     assert power_of(Discordant(0, 0, 100), 0.0) == 0.0
     assert power_of(Studentised(0.0, 0.0, 10), 0.1) == 0.0

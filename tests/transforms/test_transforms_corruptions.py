@@ -15,7 +15,7 @@ from transform_samples import as_bytes, as_images, data_folder, seeds, synthetic
 
 from benchmark.errors import StimuliError, UnknownName
 from benchmark.transforms.basics import Streams, invert
-from benchmark.transforms.corruptions import CORRUPTIONS, corruption, load_textures
+from benchmark.transforms.corruptions import CORRUPTIONS, corruption, load_textures, pixelate
 from benchmark.transforms.listing import own_list
 
 ALL = tuple(CORRUPTIONS)
@@ -217,3 +217,11 @@ def test_poisson_is_the_inverse_of_the_distribution():
     theirs = stats.poisson.ppf(centred, levels[0].double().numpy() / 255 * 25)
     theirs[levels[0].numpy() == 0] = 0
     assert np.mean(ours != theirs) < 1e-4 and np.abs(ours - theirs).max() <= 1
+
+
+def test_pixelate_leaves_squares_of_one_colour():
+    """Of 8 px a quarter: 2 x 2 squares of 4 px, each its mean."""
+    image = torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8).expand(1, 3, 8, 8)
+    found = pixelate(image, 0.25)[0, 0]
+    means = torch.tensor([[13.5, 17.5], [45.5, 49.5]]).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    assert (found - means).abs().max() == 0.5

@@ -15,7 +15,7 @@ from benchmark.errors import PluginError, UnknownName
 from benchmark.testing.toys import toy_stimuli
 from benchmark.transforms import suppression
 from benchmark.transforms.basics import Streams
-from benchmark.transforms.laion_c import DISTORTIONS, distortion
+from benchmark.transforms.laion_c import DISTORTIONS, distortion, geometric_shapes
 from benchmark.transforms.listing import own_list, transform
 
 PICTURES = toy_stimuli("natural")
@@ -120,6 +120,26 @@ def test_a_mosaic_takes_the_picture_of_the_nearest_colour():
     for level in range(1, 6):
         image = as_bytes(distortion("mosaic", level, pictures=source).apply(as_images(pixels), seeds(1)))[0]
         assert (image[:20] == [255, 0, 0]).all() and (image[36:] == [0, 0, 255]).all()
+
+
+@pytest.mark.parametrize("nearest", range(3))
+def test_all_colours_of_a_mosaic_weigh_alike(nearest):
+    colours = np.where(np.eye(3), 30, 0).astype(np.uint8)
+    colours = np.where(np.arange(3)[:, None] == nearest, colours, np.where(np.eye(3), 40, 0)).astype(np.uint8)
+    plain = {"ids": ("a", "b", "c"), "decode": lambda i: np.broadcast_to(colours[i], (256, 256, 3))}
+    black = as_images(np.zeros((1, 56, 56, 3), np.uint8))
+    shown = distortion("mosaic", 1, pictures=type(PICTURES)(**{**vars(PICTURES), **plain})).apply(black, seeds(1))
+    assert (as_bytes(shown) == colours[nearest]).all()
+
+
+def test_a_star_of_size_12_reaches_10_px_and_5_between_its_points():
+    class Draws:
+        def integers(self, low, high, size):
+            values = {(0, 4): 2, (6, 16): 12, (0, 360): 0, (0, 40): 20, (0, 256): 255}
+            return np.full(size, values[low, high])
+
+    star = geometric_shapes(np.zeros((40, 40, 3), np.uint8), Draws(), level=1)[..., 0] > 0
+    assert np.flatnonzero(star[:, 20]).tolist() == list(range(15, 31))  # a point below, a notch above
 
 
 def test_shapes_cover_more_at_every_level_and_have_every_colour():

@@ -256,3 +256,13 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
         asked.clear()
         blank(threat, 4, problem, **given).ask(recipes, odd, least)
         assert asked[0][0] == wanted
+
+
+def test_the_steps_of_a_stage_add_up_to_two_and_a_half_budgets():
+    assert schedule([(Stage("ce", 4), 8.0)])["size"].tolist() == [5.0] * 4
+
+
+def test_of_two_attacks_that_break_the_same_budget_the_first_keeps_it():
+    curve = blank(Threat("linf", (1.0, 2.0, 4.0)), 3, epsilon=[2.0, 4.0, NEVER])
+    curve.merge(np.array([[0, 1, 1], [0, 1, 1], [0, 0, 1]], dtype=bool), "fgsm")
+    assert (curve.epsilon.tolist(), curve.by.tolist()) == ([2.0, 2.0, 4.0], ["", "fgsm", "fgsm"])

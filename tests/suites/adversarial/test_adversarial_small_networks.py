@@ -12,7 +12,7 @@ from suites.adversarial.attacks.apgd import apgd, inside, windows
 from suites.adversarial.attacks.attack_sequence import resistance
 from suites.adversarial.attacks.pgd import Ascent, schedule
 from suites.adversarial.attacks.problem import Problem, likely_wrong, margin
-from suites.adversarial.attacks.square import bump, l2_redraw, share_at, square
+from suites.adversarial.attacks.square import bump, l2_redraw, l2_start, share_at, square
 from suites.adversarial.config import AdversarialConfig, Apgd, Square, Stage, Threat
 
 SHAPE = (3, 6, 6)
@@ -228,6 +228,13 @@ def test_bumps_are_the_published_pattern(size):
     theirs = pytest.importorskip("pyautoattack.square").SquareAttack(None, norm="L2", eps=1.0, device="cpu")
     ours = bump(*size)
     assert torch.allclose(ours / ours.norm(), theirs.eta_rectangles(*size), atol=1e-6)
+
+
+def test_the_l2_start_is_five_tiles_a_side_in_the_middle():
+    start = l2_start(0.5, torch.Generator().manual_seed(0), torch.Size((3, 13, 14)))
+    there = torch.zeros(13, 14, dtype=torch.bool)
+    there[1:13, 1:13] = True  # tiles of 2 px from 1 on, as long as one fits
+    assert torch.equal((start != 0).all(dim=0), there) and float(start.norm()) == pytest.approx(0.5)
 
 
 def test_an_l2_redraw_keeps_the_length_and_all_but_two_squares():

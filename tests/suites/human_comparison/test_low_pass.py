@@ -16,6 +16,7 @@ from suites.human_comparison.low_pass import (
     LOW_PASS,
     SIGMAS,
     LowPassConfig,
+    _held_out,
     attainable_curve,
     compare,
     low_passed,
@@ -92,6 +93,11 @@ def test_steps_have_the_plain_suites_values():
         found["blurred_consistency", ""].value - found[KAPPA, ""].value, abs=0.02
     )
     assert found["beyond_blur", ""].value is None and "no other standard network" in found["beyond_blur", ""].reason
+
+
+def test_each_half_chooses_the_step_for_the_other():
+    halves = [{f"own {s}": {KAPPA: np.array([k])} for s, k in enumerate(part)} for part in ((0.2, 0.6), (0.5, 0.3))]
+    assert _held_out(halves, dict.fromkeys(("own 0", "own 1"))) == pytest.approx([(0.3 + 0.2) / 2])
 
 
 @pytest.mark.slow
