@@ -210,17 +210,9 @@ class AnnotatedImages:
     drawn: tuple[Annotation, ...]
     files: FileImages
 
-    def pixels(self, index: int) -> NDArray[np.uint8]:
-        """HWC uint8 from an image file, or from where an annotation says that it lies."""
-        source = self.drawn[index].pixels
-        return self.files(index) if source is None else source()
-
     def part(self, name: str, index: int) -> Any:
         """The mask, ignored pixels or map of the i-th image ("mask", "ignored", "importance"), HW at its size."""
-        if self.drawn[index].pixels is None:
-            width, height = self.files.size(index)
-        else:
-            height, width = self.pixels(index).shape[:2]
+        width, height = self.files.size(index)
         return getattr(self.drawn[index], name)((height, width))
 
 
@@ -251,7 +243,7 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
         if all(getattr(annotation, name) is not None for annotation in drawn)
     }
     digest, origin = set_digest(ids, digests, labels), "catalogue" if find_built_in(entry.name) else "added"
-    shown = Stimuli(entry.name, digest, entry.space, ids, digests, labels, images.pixels, **over)
+    shown = Stimuli(entry.name, digest, entry.space, ids, digests, labels, images.files, **over)
     return replace(shown, whole=entry.count or n + seen.absent, origin=origin, sampled=sampled)
 
 

@@ -39,13 +39,12 @@ Whole = NDArray[np.int64]
 @dataclass(frozen=True)
 class Annotation:
     """What is known of an image's pixels; functions that can be sent to worker processes. mask, ignored: size (height,
-    width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW float32; pixels: the image itself,
-    HWC uint8, where it is no file of its own; files, text: what decides all of these, for the item's digest."""
+    width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW float32; files, text: what decides
+    all of these, for the item's digest."""
 
     mask: Callable[[Size], Flags] | None = None
     ignored: Callable[[Size], Flags] | None = None
     importance: Callable[[Size], NDArray[np.float32]] | None = None
-    pixels: Callable[[], NDArray[np.uint8]] | None = None
     files: tuple[Path, ...] = ()
     text: str = ""
 

@@ -11,7 +11,6 @@ import lzma
 import os
 import random
 import shutil
-import struct
 import tarfile
 import threading
 import zipfile
@@ -190,32 +189,6 @@ def archive(kind: str) -> bytes:
             info.size = 700
             tar.addfile(info, io.BytesIO(bytes(700)))
     return {"": bytes, "gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}[kind](out.getvalue())
-
-
-def example() -> bytes:
-    """A TFRecord file of one example with image, heatmap and label."""
-
-    def varint(value: int) -> bytes:
-        made = b""
-        while value > 127:
-            made, value = made + bytes([value & 127 | 128]), value >> 7
-        return made + bytes([value])
-
-    def field(number: int, data: bytes) -> bytes:
-        return varint(number << 3 | 2) + varint(len(data)) + data
-
-    def feature(name: str, kind: int, data: bytes) -> bytes:
-        return field(1, field(1, name.encode()) + field(2, field(kind, field(1, data))))
-
-    body = feature("image", 1, picture("PNG")) + feature("heatmap", 1, picture("PNG", "L"))
-    payload = field(1, body + feature("label", 3, varint(7)))
-    return (struct.pack("<Q", len(payload)) + bytes(4) + payload + bytes(4)) * 2
-
-
-def arrays() -> bytes:
-    """An npz file of one image with its map."""
-    columns = {"image": np.zeros((6, 6, 3), np.uint8), "heatmap": np.ones((6, 6), np.float32), "label": np.array(3)}
-    return written_by(lambda out: np.savez(out, **columns))
 
 
 def table(rows: list[list[str]]) -> bytes:
@@ -451,8 +424,6 @@ KINDS: Mapping[str, Kind] = {
     "imagenet-s": Kind(
         {_S.format("", "JPEG"): JPEG, _S.format("-segmentation", "png"): plane(IMAGENET_S)}, _drawn("imagenet-s")
     ),
-    "clickme-npz": Kind({"a.npz": arrays()}, _drawn("clickme")),
-    "clickme-records": Kind({"a.tfrecords": example()}, _drawn("clickme")),
     "clickme-folder": Kind({"labels.csv": CLICKS, "images/a.png": PHOTO, "heatmaps/a.npy": GRADED}, _drawn("clickme")),
     "tar": Kind({"a.tar": archive("")}, _unpacked),
     **{f"tar.{kind}": Kind({f"a.tar.{kind}": archive(kind)}, _unpacked) for kind in ("gz", "xz", "bz2")},

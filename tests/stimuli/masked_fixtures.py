@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import struct
 
 import numpy as np
 from PIL import Image
@@ -131,37 +130,6 @@ def coco_folder(folder, images, size=(12, 16)):
             table["annotations"].append(full)
     write(folder / "annotations" / "instances_val2017.json", json.dumps(table))
     return folder
-
-
-def varint(value):
-    value &= (1 << 64) - 1
-    out = b""
-    while value > 127:
-        out += bytes([value & 127 | 128])
-        value >>= 7
-    return out + bytes([value])
-
-
-def field(number, payload):
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
-
-
-def example(packed=True, **features):
-    """A tf.train.Example, as TensorFlow writes it (numbers packed) or as older writers do."""
-    entries = b""
-    for name, value in features.items():
-        if isinstance(value, bytes):
-            feature = field(1, field(1, value))
-        else:
-            number = field(1, varint(value)) if packed else varint(1 << 3) + varint(value)
-            feature = field(3, number)
-        entries += field(1, field(1, name.encode()) + field(2, feature))
-    return field(1, entries)
-
-
-def records(payloads):
-    """A TFRecord file; the check sums are not looked at."""
-    return b"".join(struct.pack("<QI", len(p), 0) + p + struct.pack("<I", 0) for p in payloads)
 
 
 def encoded(pixels, form="PNG"):

@@ -73,9 +73,6 @@ def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
         return "masks", space_of(set(subfolders(place / "images")))
     if imagenet.box_folders(place)[1] != place or any((place / "Annotations").rglob("*.xml")):
         return "imagenet-boxes", "imagenet1k"
-    # Only where there are no image files: a tree of a million images is not walked for archives.
-    if next(images_below(place), None) is None and any(any(place.rglob(end)) for end in ("*.tfrecord*", "*.npz")):
-        return "clickme", "imagenet1k"
     return None
 
 

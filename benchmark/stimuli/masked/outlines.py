@@ -128,13 +128,7 @@ def anything_drawn(path: Path, size: Size) -> Flags:
 
 def read_plane(path: Path) -> NDArray[Any]:
     """HW, or HWC of a colour image, as stored: of a palette image its indices. Raises StimuliError."""
-    with whole_image(path, ""):
-        return plane_of(read_plain(path))
-
-
-def plane_of(data: bytes) -> NDArray[Any]:
-    """`read_plane` of a file's bytes, within a guard of the caller's."""
-    with opened(BytesIO(data)) as image:
+    with whole_image(path, ""), opened(BytesIO(read_plain(path))) as image:
         return np.array(image if image.mode in _KEPT else image.convert("RGB"))
 
 
