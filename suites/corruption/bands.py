@@ -5,7 +5,7 @@ Definition, numbers and deviations: docs/suites/frequencies.md."""
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from math import inf, log, sqrt
+from math import inf, log, pi, sqrt
 
 import numpy as np
 
@@ -27,13 +27,20 @@ LOWEST = 1.75  # cycles per image: the centre of band 0; each following is an oc
 #: Images of 64 px have no higher bands.
 WORLD_BANDS = 5
 RESAMPLES, SEED = 300, 0
+#: What a threshold beyond the noise shown is.
+TOO_STRONG = f"<= {LEVELS[0]:g}: the weakest noise shown halves the accuracy"
+TOO_WEAK = f">= {LEVELS[-1]:g}: the strongest noise shown does not halve it"
+#: Octaves: thresholds count as known no better in the fit.
+LEAST_ERROR = 0.05
 #: With thresholds of fewer bands the width is a guess.
 FEW = 3
 #: Fourteen people (the authors' analysis of their data): mean and standard deviation over people.
 PEOPLE = {"channel_width": (1.43, 0.54), "channel_centre": (39.13, 2.98)}
 PERSONS = 14
-#: Where a channel is looked for: centres in octaves from band 0, deviations in octaves.
-CENTRES, SPREADS = np.arange(-2, 8.01, 0.1), np.geomspace(0.2, 8, 60)
+#: Octaves from the strongest noise to the weakest: a threshold beyond is not measured, but bounded.
+MOST = float(len(LEVELS) - 1)
+#: Where the fit of a channel begins, at each band, and the largest height: noise far below a grey level.
+SPREADS, HEIGHTS, HIGHEST, STEPS = (0.6, 1.5, 4.0), (2.0, 5.0), 8.0, 40
 
 
 def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
@@ -61,42 +68,69 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 
 def thresholds(unmasked: Floats, accuracy: Floats) -> Floats:
-    """[b, bands]: by how many octaves less noise than .16 halves the accuracy; 0: not even that, 4: any. Between two
-    levels the accuracy is taken to fall straight with the logarithm of the noise. unmasked: [b]; accuracy: [b, bands,
-    levels], from the weakest noise."""
-    half, count = unmasked[:, None] / 2, accuracy.shape[2]
-    # No noise stands one octave below the weakest, and so ends the ladder.
-    whole = np.concatenate([np.broadcast_to(2 * half[..., None], (*accuracy.shape[:2], 1)), accuracy], axis=2)
-    under = whole <= half[..., None]
+    """[b, bands]: by how many octaves less noise than .16 halves the accuracy. Between two levels the log odds of its
+    share of the unmasked one fall straight with the logarithm of the noise. The ends are bounds: 0, the strongest noise
+    does not, or just, halve it; MOST: the weakest does. unmasked: [b]; accuracy: [b, bands, levels], weakest first."""
+    share = np.clip(accuracy / np.where(unmasked > 0, unmasked, 1.0)[:, None, None], 0.01, 0.99)
+    under, odds = share <= 0.5, np.log(share / (1 - share))
     fall = np.maximum(under.argmax(axis=2), 1)  # the first level that halves it
-    near, far = (np.take_along_axis(whole, at[..., None], 2)[..., 0] for at in (fall - 1, fall))
-    part = np.divide(near - half, near - far, out=np.zeros_like(near), where=near > far)
-    return np.where(under.any(axis=2), count - fall + 1 - part, 0.0)
+    near, far = (np.take_along_axis(odds, at[..., None], 2)[..., 0] for at in (fall - 1, fall))
+    part = np.divide(near, near - far, out=np.zeros_like(near), where=near > far)
+    inside = np.where(under.any(axis=2), MOST - fall + 1 - part, 0.0)
+    return np.where(under[..., 0], MOST, inside)
 
 
-def channel(fallen: Floats, octaves: Floats) -> tuple[Floats, Floats, Floats]:
+def channel(fallen: Floats, octaves: Floats, error: float) -> tuple[Floats, Floats, Floats]:
     """([b] width at half height in octaves, [b] centre in cycles per image, [b] peak sensitivity 2 ** (height - 4)) of
-    the Gaussian over octaves that comes nearest to the thresholds [b, bands]: least squares over a grid of centres and
-    spreads, the height at most 4. NaN where all thresholds are 0. octaves: [bands], from band 0."""
-    centre, spread = (x.reshape(1, -1) for x in np.meshgrid(CENTRES, SPREADS, indexing="ij"))
-    near = _nearest(fallen, octaves, centre, spread)
-    across, along = (x.reshape(1, -1) for x in np.meshgrid(*2 * [np.linspace(-0.1, 0.1, 21)], indexing="ij"))
-    centre, spread, height = _nearest(fallen, octaves, near[0] + across, near[1] * np.exp(along))
-    top = np.where(fallen.max(axis=1) > 0, height[:, 0], np.nan)
-    width, middle = 2 * sqrt(log(4)) * spread[:, 0], LOWEST * 2 ** centre[:, 0]
-    seen = np.where(np.isnan(top), np.nan, 1.0)
-    return width * seen, middle * seen, 2 ** (top - len(LEVELS))
+    the Gaussian over octaves that is most likely given the thresholds [b, bands], known with the standard error `error`
+    between the ends of the ladder, and at its ends as bounds (Tobin 1958, Econometrica 26:24). NaN where no threshold
+    lies between the ends. octaves: [bands], from band 0."""
+    starts = np.array(np.meshgrid(octaves, np.log(SPREADS), np.log(HEIGHTS), indexing="ij")).reshape(3, -1).T
+    first = np.repeat(fallen[:1], len(starts), axis=0)
+    shapes, loss = _most_likely(first, octaves, error, starts)
+    shapes, _ = _most_likely(fallen, octaves, error, np.repeat(shapes[[loss.argmin()]], len(fallen), axis=0))
+    seen = np.where(((fallen > 0) & (fallen < MOST)).any(axis=1), 1.0, np.nan)
+    centre, spread, height = shapes.T * seen
+    return 2 * sqrt(log(4)) * np.exp(spread), LOWEST * 2**centre, 2 ** (np.exp(height) - len(LEVELS))
 
 
-def _nearest(fallen: Floats, octaves: Floats, centre: Floats, spread: Floats) -> tuple[Floats, Floats, Floats]:
-    """Of the Gaussians [b or 1, grid] the one that comes nearest to each row of thresholds: centre, spread and height,
-    each [b, 1]."""
-    bells = np.exp(-((octaves - centre[..., None]) ** 2) / (2 * spread[..., None] ** 2))
-    power, overlap = (bells**2).sum(axis=2), (bells @ fallen[..., None])[..., 0]
-    height = np.clip(overlap / power, 0, len(LEVELS))
-    best = np.argmin(height**2 * power - 2 * height * overlap, axis=1)[:, None]
-    places = [np.take_along_axis(np.broadcast_to(grid, height.shape), best, 1) for grid in (centre, spread, height)]
-    return places[0], places[1], places[2]
+def _most_likely(fallen: Floats, octaves: Floats, error: float, shape: Floats) -> tuple[Floats, Floats]:
+    """([b, 3] centre, log spread and log height after STEPS damped Newton steps (Fisher scoring) from `shape`, [b] the
+    negative log-likelihood there)."""
+    from scipy.special import log_ndtr
+
+    least = np.array([-2, log(0.2), log(0.1)])
+    most = np.array([8, log(8), log(HIGHEST)])
+    way = (fallen >= MOST) * 1.0 - (fallen <= 0)  # at least MOST, at most 0, or 0: as it is
+
+    def at(shape: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        away = octaves - shape[:, :1]
+        scaled = away * np.exp(-shape[:, 1:2])
+        bell = np.exp(shape[:, 2:] - scaled**2 / 2)
+        z = np.where(way == 0, bell - fallen, way * (bell - fallen)) / error
+        beyond = log_ndtr(z)
+        mills = np.exp(-(z**2) / 2 - beyond) / sqrt(2 * pi)
+        pull = np.where(way == 0, z, -way * mills)
+        bend = np.where(way == 0, 1.0, mills * (mills + z))
+        by = np.stack([bell * scaled * np.exp(-shape[:, 1:2]), bell * scaled**2, bell], axis=2) / error
+        return np.where(way == 0, z**2 / 2, -beyond).sum(axis=1), pull, bend, by
+
+    damping, eye = np.full((len(shape), 1, 1), 1e-3), np.eye(3)
+    loss, pull, bend, by = at(shape)
+    for _ in range(STEPS):
+        slope, curve = (by.swapaxes(1, 2) @ pull[..., None])[..., 0], by.swapaxes(1, 2) @ (bend[..., None] * by)
+        lifted = curve + damping * (1 + np.einsum("bjj->b", curve)[:, None, None]) * eye
+        tried = np.clip(shape - np.linalg.solve(lifted, slope[..., None])[..., 0], least, most)
+        new = at(tried)
+        better = new[0] < loss
+        damping = np.clip(np.where(better[:, None, None], damping / 4, damping * 4), 1e-9, 1e9)
+        shape, loss, pull, bend, by = (
+            np.where(better.reshape(-1, *[1] * (now.ndim - 1)), then, now)
+            for then, now in zip((tried, *new), (shape, loss, pull, bend, by), strict=True)
+        )
+        if not better.any() and damping.min() > 1e6:
+            break
+    return shape, loss
 
 
 def _right(trials: Trials) -> Array:
@@ -139,18 +173,39 @@ def _channel(trials: Trials, conditions: Collection[str]) -> Iterator[Score]:
     weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), RESAMPLES)
     shares = np.vstack([np.ones(n), weights]) @ table / n
     fallen = thresholds(shares[:, 0], shares[:, 1:].reshape(len(shares), len(bands), len(LEVELS)))
-    fitted = channel(fallen, np.array([float(band.removeprefix("band-")) for band in bands]))
-    draws = [(Score(name, None, n=n), values) for name, values in zip(CHANNEL, fitted, strict=True)]
-    by_band = zip(bands, LEVELS[-1] / 2**fallen.T, strict=True)
-    for blank, values in [*draws, *((Score("threshold", None, n=n, condition=band), of) for band, of in by_band)]:
-        value = float(values[0])
-        if np.isnan(value):
-            yield replace(blank, reason="noise of no band halves the accuracy")
-            continue
-        low, high = percentiles(values[1:], blank.level)
-        how, few = f"bootstrap ({RESAMPLES} resamples, by image)", int((fallen[0] > 0).sum())
-        flags = (f"noise of {few} bands alone halves the accuracy",) if few < FEW and not blank.condition else ()
-        yield replace(blank, value=value, low=min(low, value), high=max(high, value), method=how, flags=flags)
+    yield from _fitted(fallen, np.array([float(band.removeprefix("band-")) for band in bands]), n)
+    for band, of in zip(bands, fallen.T, strict=True):
+        blank = Score("threshold", None, n=n, condition=band)
+        if of[0] in (0, MOST):
+            yield replace(blank, reason=TOO_STRONG if of[0] else TOO_WEAK)
+        else:
+            yield _spread(blank, LEVELS[-1] / 2**of, of)
+
+
+def _fitted(fallen: Floats, octaves: Floats, n: int) -> Iterator[Score]:
+    """The channel; [1 + B, bands] thresholds."""
+    matter, beyond = int((fallen[0] > 0).sum()), int((fallen[0] == MOST).sum())
+    inside = fallen[:, (fallen[0] > 0) & (fallen[0] < MOST)]
+    if not inside.size:
+        reason = (
+            f"threshold {TOO_STRONG}, in every band that matters" if matter else "noise of no band halves the accuracy"
+        )
+        yield from (Score(name, None, reason, n=n) for name in CHANNEL)
+        return
+    error = max(LEAST_ERROR, float(np.sqrt(inside[1:].var(axis=0).mean())))
+    few = (f"noise of {matter} bands alone halves the accuracy",) if matter < FEW else ()
+    censored = (f"threshold {TOO_STRONG}, in {beyond} bands: the fit takes them as bounds",) if beyond else ()
+    for name, values in zip(CHANNEL, channel(fallen, octaves, error), strict=True):
+        yield _spread(Score(name, None, n=n, flags=(*few, *censored)), values)
+
+
+def _spread(blank: Score, values: Floats, fallen: Floats | None = None) -> Score:
+    """The first value with the percentiles of the others; no interval where one ends beyond the noise shown."""
+    value, method = float(values[0]), f"bootstrap ({RESAMPLES} resamples, by image)"
+    low, high = percentiles(values[1:], blank.level)
+    if fallen is not None and not all(0 < end < MOST for end in percentiles(fallen[1:], blank.level)):
+        return replace(blank, value=value, flags=("interval open at the ends of the levels shown",))
+    return replace(blank, value=value, low=min(low, value), high=max(high, value), method=method)
 
 
 def _unmasked(trials: Trials) -> tuple[Array, Array]:
@@ -165,7 +220,7 @@ _share = partial(Metric, role=ROLE)
 METRICS = (
     _plain(CHANNEL[0], "width, octaves", f"width at half height {_FIT}", headline=True),
     _plain(CHANNEL[1], "centre, c/image", f"centre, cycles per image, {_FIT}"),
-    _plain(CHANNEL[2], "peak sensitivity", f"2 ** (height - 4) {_FIT}; 1: any noise halves it"),
+    _plain(CHANNEL[2], "peak sensitivity", f"2 ** (height - 4) {_FIT}: .01 / the threshold at its centre"),
     _share("unmasked_accuracy", "unmasked", "right answers without noise (grey, low contrast)", ratio=_unmasked),
     _plain("threshold", "threshold", "standard deviation of the noise that halves accuracy, by band", shown=False),
     _share("masked_accuracy", "masked", "right answers in noise, by band and level", ratio=share(_right), shown=False),
@@ -173,7 +228,7 @@ METRICS = (
 
 BANDS_SUITE = Suite(
     name="corruption:critical-bands",
-    version=1,
+    version=2,
     summary="Critical-band masking: centre and width of the spatial-frequency channel (Subramanian et al. 2023)",
     needs="logits",  # an ideal observer reads labels, which no noise covers
     metrics=METRICS,

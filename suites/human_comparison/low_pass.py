@@ -143,8 +143,10 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     halves = [_ladders(part, (*own, *theirs), others) for part in parts]
     best, sharp = _held_out(halves, own), _held_out(halves, {"own 0": trials})
     add(blurred_consistency=best, blur_gain=best - sharp)
-    sigma = float(max(own, key=lambda name: ladders[name][KAPPA][0]).split()[1])
-    scores.append(replace(blank, metric="best_sigma", value=sigma))
+    sigma = int(max(own, key=lambda name: ladders[name][KAPPA][0]).split()[1])
+    last = sigma == max(int(name.split()[1]) for name in own)
+    beyond_ladder = f">= {sigma}: consistency is highest at the last step shown" if last else ""
+    scores.append(replace(blank, metric="best_sigma", value=None if last else float(sigma), reason=beyond_ladder))
     if len(theirs) < 2:
         reason = f"no other standard network ({', '.join(config.standards)}) answered the ladder on these images"
         return [*scores, Score("beyond_blur", None, reason)]
@@ -297,7 +299,7 @@ FIGURES = (
 )
 LOW_PASS = Suite(
     name="human-comparison:low-pass",
-    version=1,
+    version=2,
     summary="Human, or just blurred? Every experiment behind a Gaussian of 0 to 5 px: six times the images",
     needs="decisions",
     metrics=METRICS,

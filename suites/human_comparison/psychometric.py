@@ -54,21 +54,25 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     if not experiment.scale:
         return PsychometricCurve(reason="the conditions are not levels of one quantity")
     # Right answers and trials at each of the experiment's levels that was shown, by ascending x.
-    right, rows = correct(trials), []
-    for name, shown_level in experiment.levels.items():
+    right, rows, log = correct(trials), [], experiment.scale == "log"
+    for name, level in experiment.levels.items():
         shown = trials["condition"] == name
-        if shown_level is not None and shown.any():
+        if level is not None and shown.any():
             with np.errstate(divide="ignore"):
-                x = np.log10(shown_level) if experiment.scale == "log" else shown_level
-            rows.append((x, right[shown].sum(), shown.sum()))
+                rows.append((np.log10(level) if log else level, right[shown].sum(), shown.sum()))
+    finite = [10**x if log else x for x, *_ in rows if np.isfinite(x)]  # from the mildest distortion
     points = Points(*np.array(sorted(rows), dtype=float).reshape(-1, 3).T)
     if len(points.x) < 4:
         return PsychometricCurve(reason=f"{len(points.x)} levels: too few for a curve")
     share, middle = points.right / points.n, len(points.x) // 2
+    mild, hard = finite[0], finite[-1]
+    up = hard > mild  # a threshold beyond the levels shown is a bound
     if share.min() > HALF:
-        return PsychometricCurve(reason=f"not reached: accuracy stays above one half (lowest {share.min():.3f})")
+        beyond = f"{'>=' if up else '<='} {hard:g}"
+        return PsychometricCurve(reason=f"{beyond}: accuracy stays above one half (lowest {share.min():.3f})")
     if share.max() < HALF:
-        return PsychometricCurve(reason=f"not reached: accuracy stays below one half (highest {share.max():.3f})")
+        beyond = f"{'<=' if up else '>='} {mild:g}"
+        return PsychometricCurve(reason=f"{beyond}: accuracy stays below one half (highest {share.max():.3f})")
     sign = 1.0 if share[middle:].mean() > share[:middle].mean() else -1.0
     best = _minimise(points, sign)
     if best is None:
@@ -76,9 +80,10 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     deviance, (threshold, log_slope, lapse) = best
     inside = points.x[np.isfinite(points.x)]
     if not inside[0] <= threshold <= inside[-1]:
-        return PsychometricCurve(reason="the fitted curve crosses one half outside the levels shown")
+        beyond = f"<= {min(finite):g}" if threshold < inside[0] else f">= {max(finite):g}"
+        return PsychometricCurve(reason=f"{beyond}: the fitted curve crosses one half outside the levels shown")
     ends = (threshold, *(_bound(points, sign, best, edge) for edge in (inside[0], inside[-1])))
-    level, low, high = (x if x is None or experiment.scale != "log" else float(10**x) for x in ends)
+    level, low, high = (x if x is None or not log else float(10**x) for x in ends)
     slope = sign * float(np.exp(log_slope))
     from scipy.stats import chi2
 

@@ -51,14 +51,24 @@ def test_threshold_is_found(make, join, role, threshold):
 @pytest.mark.parametrize(
     ("shares", "reason"),
     [
-        ([0.9] * 8, "stays above one half"),
-        ([0.1] * 8, "stays below one half"),
-        ([0.9] + [0.06] * 7, "outside the levels"),  # it falls somewhere below the smallest blur shown
+        ([0.9] * 8, ">= 40: accuracy stays above one half"),
+        ([0.1] * 8, "<= 1: accuracy stays below one half"),
+        (
+            [0.9] + [0.06] * 7,
+            "<= 1: the fitted curve crosses one half outside the levels",
+        ),  # it falls somewhere below the smallest blur shown
     ],
 )
 def test_not_reached_is_said(make, join, shares, reason):
     curve = fitted(make, join, 100 * np.array(shares), 100)
-    assert curve.threshold is None and reason in curve.reason
+    assert curve.threshold is None and curve.reason.startswith(reason)
+
+
+def test_a_threshold_beyond_the_levels_is_a_bound_whichever_way_they_go(make, join):
+    levels = ("c100", "c30", "c10", "c03", "c01")
+    for right, reason in ((1, "<= 1: accuracy stays above"), (0, ">= 100: accuracy stays below")):
+        parts = (make([right] * 20, "contrast", name, 100 * i) for i, name in enumerate(levels))
+        assert fit_curve(BY_ROLE["contrast"], join(*parts)).reason.startswith(reason)
 
 
 def test_no_curve_where_there_are_no_levels(make):

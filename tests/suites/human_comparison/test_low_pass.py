@@ -87,7 +87,7 @@ def test_steps_have_the_plain_suites_values():
         for metric in (KAPPA, "observed_consistency", "accuracy_difference"):
             assert found[metric, f"sigma {sigma}"].value == pytest.approx(plain[metric].value)
     assert found[KAPPA, ""].value == found[KAPPA, "sigma 0"].value
-    assert found["best_sigma", ""].value == 2
+    assert found["best_sigma", ""].reason.startswith(">= 2: ")  # better still, perhaps, beyond it
     gain = found["blur_gain", ""]
     assert gain.low > 0 and gain.value == pytest.approx(
         found["blurred_consistency", ""].value - found[KAPPA, ""].value, abs=0.02
