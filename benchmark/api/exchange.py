@@ -25,6 +25,7 @@ from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.model import REPORTED
 from benchmark.leaderboard.table import Table, records
 from benchmark.plugins import named_suite
+from benchmark.stimuli.trials import SHOWN
 from benchmark.store import IMPORTED, ScoreRow, Store
 from benchmark.variables import read_settings
 from benchmark.version import __version__
@@ -74,13 +75,20 @@ def trials(
     observer: Annotated[str, Option("An observer.")], suite: Annotated[str, Option("One suite.")], *, db: Db = None
 ) -> pd.DataFrame:
     """One row per trial: role, condition, stimulus, labels, what the suite kept (columns of vectors are spread)."""
-    import pandas as pd
-
     with reading(read_settings(db)) as store:
         chosen = named_suite(suite.strip(), plugins.find_suites(suite))
-        answers = observer_trials(store, chosen, observer)
-    if answers is None:
-        raise BenchError(f"'{observer}' has no trials under '{suite}'. `bench run` makes them.")
+        return _spread(_answers(store, chosen, observer))
+
+
+def _answers(store: Store, suite: Suite, observer: str) -> Trials:
+    if (answers := observer_trials(store, suite, observer)) is None:
+        raise BenchError(f"'{observer}' has no trials under '{suite.name}'. `bench run` makes them.")
+    return answers
+
+
+def _spread(answers: Trials) -> pd.DataFrame:
+    import pandas as pd
+
     columns: dict[str, Any] = {}
     for name, values in answers.columns.items():
         if values.ndim == 1:
@@ -154,16 +162,43 @@ def export(
 
 
 def _trials_of(observer: str, suite: str | None, db: str | None) -> pd.DataFrame:
-    """`trials` under a suite, or under the only one that there is. Raises UsageError if there are several, or none."""
-    if suite is None:
-        with reading(read_settings(db)) as store:
+    """`trials` under a suite, or under the only one that there is, with what `bench import trials` needs to know of
+    them. Raises UsageError if there are several suites, or none."""
+    with reading(read_settings(db)) as store:
+        if suite is None:
             names = {held.suite for held in store.observations() if held.observer_name == observer}
-        names.discard(IMPORTED)  # answers to the stimuli of several suites
-        if len(names) != 1:
-            under = f" ({', '.join(sorted(names))})" if names else ""
-            raise UsageError(f"--trials {observer}: --suite says under which suite{under}.")
-        (suite,) = names
-    return trials(observer, suite, db=db)
+            names.discard(IMPORTED)  # answers to the stimuli of several suites
+            if len(names) != 1:
+                under = f" ({', '.join(sorted(names))})" if names else ""
+                raise UsageError(f"--trials {observer}: --suite says under which suite{under}.")
+            (suite,) = names
+        chosen = named_suite(suite.strip(), plugins.find_suites(suite))
+        answers = _answers(store, chosen, observer)
+        shown = _shown(store, chosen, observer, answers)
+        card = next(row.card for row in store.observers(names=(observer,)))
+    frame = _spread(answers)
+    for at, (name, values) in enumerate({"observer": card.get("named", observer), **shown}.items()):
+        frame.insert(at, name, values)
+    return frame
+
+
+def _shown(store: Store, suite: Suite, observer: str, answers: Trials) -> dict[str, list[str]]:
+    """Of each trial its experiment, as tables of trials name it ("" for images that they cannot name), and the set and
+    decision space of its image."""
+    known = [dict.fromkeys(SHOWN, "") for _ in range(len(answers))]
+    experiments = {role: name for name, role in reversed([*suite.experiments.items()])}
+    rows = list(zip(*(answers[name].tolist() for name in ("role", "condition", "stimulus")), strict=True))
+    for held in store.observations(observer=observer):
+        if held.suite not in (suite.name, IMPORTED):
+            continue
+        own, stimuli = suite.experiments.get(held.role, held.role), store.stimuli(held.stimuli)
+        images = {*stimuli.ids}
+        for facts, (role, condition, image) in zip(known, rows, strict=True):
+            if role == own and image in images:
+                # an image under a transform of the suite's own is called like the image without it
+                named = experiments.get(role, "") if image.startswith(f"{condition}/" if condition else "") else ""
+                facts |= zip(SHOWN, (named, stimuli.name, held.space), strict=True)
+    return {name: [facts[name] for facts in known] for name in SHOWN}
 
 
 def scores(suite: SuiteName = None, *, db: Db = None) -> list[ScoreRow]:

@@ -17,10 +17,10 @@ from benchmark.engine.importing import ImportReport
 from benchmark.engine.importing import import_trials as read_in
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
-from benchmark.errors import BenchError, PluginError
+from benchmark.errors import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment
 from benchmark.plugins import scored_suites
-from benchmark.stimuli.catalogue import check_source, find_entry, locate, members
+from benchmark.stimuli.catalogue import KNOWN, check_source, find_entry, locate, members, name_experiment
 from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.regenerate import stated_recipes
 from benchmark.stimuli.score_tables import read_scores, shipped_scores
@@ -99,9 +99,12 @@ def import_trials(
     the names of Geirhos et al. 2018; a second import may add them.
 
     An observer is a name of a source, "resnet50 (texture-vs-shape)": networks of one name from two sources are two.
-    Several tables of one observer are joined; where answers differ, a later import takes the earlier one's place."""
-    path = Path(path)
-
+    Tables of one import are joined. A new import of an experiment of a source replaces all earlier answers to that
+    experiment; other experiments stay."""
+    path, suites = Path(path), plugins.find_suites().suites
+    scored = {name for suite in suites.values() for name in suite.experiments}
+    if experiment and name_experiment(experiment) not in {*scored, *KNOWN.values()}:
+        raise unknown_name("experiment", experiment, scored, "--experiment names whose images were answered.")
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
     stated = TableHints(experiment, observer, known, stated_columns(columns), keep_late)
@@ -111,7 +114,9 @@ def import_trials(
     command = command_line(import_trials, "bench import trials", **asked, **more)
     with open_store(settings.db) as store, recorded(store, command) as number:
         report = read_in(path, store, number, recipes, stated)
-        for suite in plugins.find_suites().suites.values():
+        for name in report.observers.keys() - scored:
+            report.notes.append(f"{name}: no suite shows images of this experiment: no board has these answers")
+        for suite in suites.values():
             if suite.experiments:
                 scorer = Scorer(store, number, suite)
                 scorer.again() if report.replaced else scorer.imported()

@@ -79,7 +79,8 @@ def import_scores(
     Importing again adds nothing; another value takes the earlier one's place."""
     path = Path(path)
     stated = None if source is None else check_source(source)
-    suites = plugins.find_suites().suites
+    plain = plugins.find_suites().suites
+    suites = {suite.name: suite for one in plain.values() for suite in (*one.variants.values(), one)}
     metrics = {metric.name: metric for suite in suites.values() for metric in suite.metrics}
     tables = read_scores(path, stated, metrics)
     for name in {score.observer.source for score in tables.scores}:

@@ -1,8 +1,8 @@
 """Published trials -> observers in the store. Scored like everything else, without any weights.
 
-A new import of a source takes the place of all that was imported of it before: a corrected table takes a faulty one's
-place, and the old one imported again takes it back. What an observer answered in several files of one import counts
-together, such as the sessions of a person."""
+A new import of an experiment of a source takes the place of all that was imported of that experiment before: a
+corrected table takes a faulty one's place, and the old one imported again takes it back. What an observer answered in
+several files of one import counts together, such as the sessions of a person."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -58,11 +58,11 @@ def import_trials(
     files = tables.files
     report = ImportReport(sources=tuple(sorted({file.named.source for file in files})))
     report.unfit += map(str, tables.unfit.values())
-    report.notes += [f"{place.name}: {what}, no trials" for place, what in tables.others.items()]
+    report.notes += [f"{place.name}: {what}" for place, what in tables.others.items()]
     beside, given = recipes_beside(path), training or {}
     rows = _put_observers(files, store, {**beside, **given}, {**beside, **given} if path.is_dir() else given)
-    counting = {row.key for row in store.observations(suite=IMPORTED)}
-    imported: dict[str, set[str]] = {}
+    counting = {row.key: row for row in store.observations(suite=IMPORTED)}
+    imported: dict[str, dict[str, tuple[str, str]]] = {}
     groups = _by_images(files)
     for group in groups:
         stimuli = _with_conditions(trial_stimuli(group), group[0])
@@ -81,14 +81,20 @@ def import_trials(
                 parts = [{name: column[at : at + CHUNK] for name, column in columns.items()} for at in starts]
                 store.put_chunks(run, [Chunk(observation.key, i, i * CHUNK, part) for i, part in enumerate(parts)])
             report.notes += [f"{file.named}: {remark}" for remark in file.remarks]
-            imported.setdefault(file.source, set()).add(observation.key)
+            imported.setdefault(file.source, {})[observation.key] = (observation.role, observation.space)
             advance(sum(map(len, imported.values())), sum(map(len, groups)))
-    for source, keys in imported.items():
-        if gone := store.put_import(run, source, keys):
+    for source, brought in imported.items():
+        others = {  # experiments of the source that these tables do not have stay
+            key
+            for key, row in counting.items()
+            if row.details.get("source") == source and (row.role, row.space) not in brought.values()
+        }
+        if gone := store.put_import(run, source, {*brought, *others}):
             report.replaced += gone
+            experiments = ", ".join(sorted({role for role, _ in brought.values()}))
             report.notes.append(
-                f"{source}: this import takes the place of an earlier one, of which {gone} observers' answers do not "
-                "count any more; import all tables of a source together"
+                f"{source}: this import takes the place of an earlier one of {experiments}, of which {gone} observers' "
+                "answers do not count any more; import all tables of an experiment together"
             )
     report.notes += left_out(store, report.observers)
     return report

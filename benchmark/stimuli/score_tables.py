@@ -21,7 +21,7 @@ import yaml
 
 from benchmark.contracts import Metric
 from benchmark.display import printable
-from benchmark.errors import ScoresError
+from benchmark.errors import ScoresError, unknown_name
 from benchmark.stats.intervals import wilson
 from benchmark.stimuli.catalogue import Named
 from registry.foreign import foreign, read_bytes, read_json, validated
@@ -147,12 +147,12 @@ def shipped_scores() -> ScoreTables:
 
 
 def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection[str]], same: Collection[str]) -> None:
-    """Raises ScoresError for a suite that there is not, and for a metric called like one of ours, unless `same` says
-    that it is the same quantity. suites: name -> names of its metrics."""
+    """Raises UnknownName for a suite or variant that there is not, ScoresError for a metric called like one of ours,
+    unless `same` says that it is the same quantity. suites: name -> names of its metrics."""
     ours = {metric: name for name, metrics in suites.items() for metric in metrics}
     for score in scores:
         if score.suite and score.suite not in suites:
-            raise ScoresError(f"'{printable(score.suite)}' is no suite; expected one of {', '.join(suites)}, or none.")
+            raise unknown_name("suite", score.suite, suites, "`bench suites` lists them; the field may be empty.")
         if score.metric in ours and score.metric not in same:
             raise ScoresError(
                 f"'{score.metric}' is a metric of the suite {ours[score.metric]}, measured from trials "

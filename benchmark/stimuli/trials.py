@@ -3,8 +3,8 @@
 A CSV file has one row per trial, columns in any case and order. Two layouts are known: that of model-vs-human and
 texture-vs-shape (Geirhos et al. 2018-2021), which names everything in every row, and "image, response, pred_label"
 (Gavrikov et al. 2024), one file per observer and prompt, whose names say the rest. A table of `bench ask` is of the
-first layout and says more (`ASKED`). A file is taken whole or not at all; every error names the file, the row (the
-header is row 1) and what was expected."""
+first layout and says more (`ASKED`); one of `bench export --trials` has our own names (`EXPORTED`). A file is taken
+whole or not at all; every error names the file, the row (the header is row 1) and what was expected."""
 
 import csv
 import json
@@ -26,7 +26,8 @@ REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
 OPTIONAL = ("session", "trial", "rt", "decision_margin")
 #: What a table of `bench ask` says besides, all of it or nothing: which experiment's images, of which set and space;
 #: the digest of each image; how the trial went, and what followed the image.
-ASKED = ("experiment", "set", "space", "digest", "status", "mask")
+SHOWN = ("experiment", "set", "space")
+ASKED = (*SHOWN, "digest", "status", "mask")
 IN_TIME, LATE, CHECK = "ok", "late", "check"
 #: Ends the number of a trial that shows an image once more, as its first trial had a late frame.
 AGAIN = "b"
@@ -34,6 +35,8 @@ AGAIN = "b"
 REDUCED = "reduced"
 #: The other layout's column -> ours. "response" may be free text there: "pred_label" is what it was taken for.
 LABELLED = {"image": "imagename", "pred_label": "object_response"}
+#: A table of `bench export --trials`: its column -> ours.
+EXPORTED = {"observer": "subj", "stimulus": "imagename", "response": "object_response", "margin": "decision_margin"}
 #: How "pred_label" says that no category was named.
 _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
 #: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. Where a table states how clear
@@ -138,10 +141,15 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     for table in paths:
         source = sources[table] or ""
         if path != table and (what := catalogue.is_no_table(source, table)):
-            others[table] = what
+            others[table] = f"{what}, no trials"
             continue
         try:
-            files += _read_table(table, hints, source)
+            observer, prompt = catalogue.observer_of_place(source, table)
+            parts, nameless = _by_experiment(_parse(table, replace(hints, observer=hints.observer or observer)))
+            for part in parts:
+                files += _read_table(part, hints, source, prompt)
+            if nameless:
+                others[table] = f"{nameless} trials of images that tables of trials cannot name are left out"
         except TrialsError as error:
             unfit[table] = error
     if not files and unfit:
@@ -182,6 +190,11 @@ class TrialTable:
         """Whether it is a table of `bench ask`."""
         return self.columns.keys() >= {*ASKED}
 
+    @property
+    def exported(self) -> bool:
+        """Whether it is a table of `bench export --trials`."""
+        return not self.asked and self.columns.keys() >= {*SHOWN}
+
     def where(self, i: int) -> str:
         """ "FILE, row N" of trial i."""
         return f"{self.path}, row {self.rows[i]}"
@@ -204,13 +217,37 @@ class TrialTable:
         return values
 
 
-def _read_table(path: Path, hints: TableHints, source: str) -> Iterator[TrialFile]:
+def _by_experiment(table: TrialTable) -> tuple[list[TrialTable], int]:
+    """A table of `bench export --trials` as one table for each experiment, and how many of its trials belong to none;
+    any other table as it is. Raises TrialsError where all of them belong to none."""
+    if not table.exported:
+        return [table], 0
+    groups: dict[str, list[int]] = {}
+    for i, experiment in enumerate(table.columns["experiment"]):
+        groups.setdefault(experiment, []).append(i)
+    nameless = len(groups.pop("", ()))
+    if not groups:
+        raise TrialsError(f"{table.path}: its images belong to no experiment, as `bench import trials` needs them to.")
+    parts = []
+    for index in groups.values():
+        columns = {name: [values[i] for i in index] for name, values in table.columns.items()}
+        pairs = zip(columns["imagename"], columns["condition"], strict=True)
+        columns["imagename"] = [name.removeprefix(f"{condition}/") for name, condition in pairs]
+        same = {
+            "digest": "",
+            "status": IN_TIME,
+            "mask": "none",
+        }  # images are known by name, as those of published tables
+        columns |= {name: [value] * len(index) for name, value in same.items()}
+        parts.append(replace(table, columns=columns, rows=[table.rows[i] for i in index]))
+    return parts, nameless
+
+
+def _read_table(table: TrialTable, hints: TableHints, source: str, prompt: str) -> Iterator[TrialFile]:
     """Rows grouped by experiment and observer, each group in the file's order."""
-    observer, prompt = catalogue.observer_of_place(source, path)
-    stated = hints.experiment and catalogue.name_experiment(hints.experiment)
-    table = _parse(path, replace(hints, observer=hints.observer or observer))
-    experiment, shown_set, space = (table.columns[name][0] if table.asked else "" for name in ASKED[:3])
-    space = space or PUBLISHED_SPACE
+    path, stated = table.path, hints.experiment and catalogue.name_experiment(hints.experiment)
+    experiment, shown_set, space = (table.columns[name][0] if table.asked else "" for name in SHOWN)
+    experiment, space = catalogue.name_experiment(experiment), space or PUBLISHED_SPACE
     experiment = experiment or stated or catalogue.known_source(source).experiment or catalogue.experiment_of(path)
     remarks: dict[str, tuple[str, ...]] = {}
     if table.asked:
@@ -267,7 +304,7 @@ def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tu
     """The trials of a table of `bench ask` that count, and by person what a reader of the scores must know. Attention
     checks do not count, nor trials with a late frame, whose images are shown once more (with `keep_late` the first
     trial counts instead). Raises TrialsError where nothing is left."""
-    for name in ASKED[:3]:
+    for name in SHOWN:
         table.expect(name, frozenset(table.columns[name][:1]), f"'{table.columns[name][0]}', as in the first row")
     table.expect("status", frozenset({IN_TIME, LATE, CHECK}), f"{IN_TIME}, {LATE} or {CHECK}")
     names = ("subj", "session", "trial", "status", "mask", "object_response", "category")
@@ -298,6 +335,8 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[s
     if lost := [theirs for theirs in hints.columns if theirs not in header]:
         raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which --columns names; {columns}")
     names = [hints.columns.get(name, name) for name in header]
+    if {*SHOWN, *tuple(EXPORTED)[:3]} <= {*names}:
+        names = [EXPORTED.get(name, name) for name in names]
     if not set(LABELLED.values()) & set(names):
         names = [LABELLED.get(name, name) for name in names]
     if twice := sorted({name for name in names if names.count(name) > 1}):

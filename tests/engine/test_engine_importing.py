@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from benchmark import api
-from benchmark.errors import TrialsError
+from benchmark.errors import TrialsError, UnknownName
 from benchmark.stimuli.catalogue import Named, known_source, named
 from benchmark.store import Store
 from benchmark.variables import read_settings
@@ -53,13 +53,23 @@ def test_the_newest_import_counts_also_when_it_was_there_before_and_none_that_wa
         with pytest.raises(KeyboardInterrupt):
             api.import_trials(faulty, source="lab", db=db)
     assert biases(db) == {}
+    other = table(tmp_path / "cue-conflict_c.csv", "ssst")
+    assert api.import_trials(other, source="lab", experiment="stylized", db=db).notes == []
     reports = [api.import_trials(path, source="lab", db=db) for path in (good, faulty, good, good)]
     assert biases(db) == {"resnet50 (lab)": [0.75]}
     assert reports[-1].known == 1
     assert reports[1].notes == [
-        "lab: this import takes the place of an earlier one, of which 1 observers' answers do not count any more; "
-        "import all tables of a source together"
+        "lab: this import takes the place of an earlier one of cue-conflict, of which 1 observers' answers do not "
+        "count any more; import all tables of an experiment together"
     ]
+    both = {"suite": "human-comparison", "trials_of": "resnet50 (lab)"}
+    text = api.export(**both, output=tmp_path / "trials.csv", db=db) or (tmp_path / "trials.csv").read_text()
+    assert text.count("resnet50,") == 8  # of both experiments
+    report = api.import_trials(tmp_path / "trials.csv", source="lab", db=f"{db}2")
+    assert (report.trials, sorted(report.observers)) == (8, ["cue-conflict", "stylized"])
+    assert api.export(**both, db=f"{db}2") == text
+    with pytest.raises(UnknownName, match=r"no experiment is called 'nonsense'.*cue-conflict"):
+        api.import_trials(good, source="lab", experiment="nonsense", db=db)
     assert len(api.trials("resnet50 (lab)", "cue-conflict", db=db)) == 4
 
 
@@ -74,9 +84,9 @@ def test_a_person_in_several_files_of_an_import_is_one_person(tmp_path, db):
     people = {"subject-01 (lab)": [0.75], "subject-02 (lab)": [1.0], "people (pooled)": [0.875]}
     assert biases(db) == people
     assert api.import_trials(folder, db=db).trials == 0
-    # A part of the source takes the place of all of it.
+    # A part of an experiment takes the place of all of it.
     (note,) = api.import_trials(folder / "cue-conflict_other.csv", source="lab", db=db).notes
-    assert "import all tables of a source together" in note
+    assert "import all tables of an experiment together" in note
     assert biases(db) == {"subject-02 (lab)": [1.0]}
 
 

@@ -67,6 +67,9 @@ def test_importing_twice_adds_nothing_and_a_new_value_takes_the_old_ones_place(t
     values = {(row.observer, row.metric): row.value for row in stored("a.db")}
     assert values["vit (lab, reported)", "own accuracy"] == 0.95
     assert values["vit (lab, reported)", "own accuracy at dusk"] == 0.4  # what it had stays
+    table.write_text("observer,metric,value,suite\nvit,rank of shape,0.5,cue-conflict:ranks\n")
+    api.import_scores(table, db="a.db")
+    assert [board.suite for board in api.reported("cue-conflict:ranks", db="a.db")] == ["cue-conflict:ranks"]
 
 
 def test_a_paired_test_is_one_clear_error(table):

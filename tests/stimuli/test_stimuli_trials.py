@@ -185,7 +185,7 @@ def test_what_is_known_to_be_no_table_is_no_failure(tmp_path):
     write(root / "prompt_search_results.csv", ",Model,accuracy\n")
     write(root / "inet_classifier" / "resnet50.csv", "image,pred_label\ncat1-dog2,cat\n")
     found = read_tables(root)
-    assert not found.unfit and list(found.others.values()) == ["scores per prompt"]
+    assert not found.unfit and list(found.others.values()) == ["scores per prompt, no trials"]
 
 
 def test_decision_margins_are_kept(tmp_path):
