@@ -1,5 +1,6 @@
 """The command `bench`. A command is imported when it is used: its help line is all that `bench --help` shows."""
 
+import logging
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -114,8 +115,10 @@ def main() -> None:
     # What the terminal's encoding lacks (a curve in ASCII) is written as \u2583, as Python does on stderr.
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
+    altered = AlteredScores()
     try:
-        code = cli.main(standalone_mode=False)
+        with altered:
+            code = cli.main(standalone_mode=False)
     except BenchError as error:
         _fail(str(error), error.exit_code)
     except click.ClickException as error:
@@ -135,7 +138,30 @@ def main() -> None:
         _fail(f"somebody's code called sys.exit({error.code!r}): a model's or a plug-in's.", 1)
     except OSError as error:  # a file that cannot be written, a disk that is full
         _fail(str(error), 1)
-    sys.exit(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    sys.exit(code or (3 if altered.said else 0))
+
+
+class AlteredScores(logging.Handler):
+    """Within it, what is not shown because it was altered in the leaderboard is said, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def __enter__(self) -> None:
+        logging.getLogger("benchmark.store.altered").addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("benchmark.store.altered").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Says it."""
+        from benchmark.cli.printing import say
+
+        if (line := record.getMessage()) not in self.said:
+            self.said.add(line)
+            say(f"not shown: {line}", err=True)
 
 
 def _fail(message: str, code: int) -> NoReturn:

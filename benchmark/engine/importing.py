@@ -225,6 +225,8 @@ def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> Score
     report = ScoresReport(sources=tuple(sorted({observer.source for observer in by_observer})))
     before: dict[str, dict[Key, Score]] = {}
     for stored in store.latest_scores(suite=REPORTED):
+        if stored.value is None:  # altered in the leaderboard
+            continue
         before.setdefault(stored.observer, {})[stored.role, stored.metric, stored.condition] = _score(stored)
     for observer, new in by_observer.items():
         name = f"{observer.name} ({observer.source}, {REPORTED})"  # no name that one with trials has

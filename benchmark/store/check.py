@@ -1,5 +1,6 @@
 """A leaderboard as a data base: what is in it, whether it is sound, and its room on disk given back."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from benchmark.store.codec import decode
 from benchmark.store.connection import Database, connect
 from benchmark.store.db_errors import as_store_errors, no_leaderboard
 from benchmark.store.place import locate
-from benchmark.store.queries import chunk_columns, incomplete, scores_digest, trials_digest
+from benchmark.store.queries import chunk_columns, imported_keys, incomplete, scores_digest, trials_digest
 from benchmark.store.rows import fault
 from benchmark.store.sql import fetched, parsed, row_digest, seal_column, texts
 from benchmark.store.versions import revision
@@ -95,6 +96,7 @@ def problems(database: Database) -> Iterator[str]:
                 rows = map(partial(row_problems, table), all_rows(connection, table))
                 kinds.append((table.name, chain.from_iterable(rows)))
         kinds += [("chunk", _overlapping(connection)), ("score set", _score_sets(connection))]
+        kinds.append(("trials without scores", _unscored(connection)))
         for what, lines in (*kinds, ("import", _imports(connection))):
             yield from islice(lines, _SHOWN)
             if more := sum(1 for _ in lines):
@@ -206,6 +208,35 @@ def _score_sets(connection: sa.Connection) -> Iterator[str]:
                 yield f"{what}: trials that it was made of are altered or gone"
         except ValueError as error:
             yield f"{what}: {error}"
+
+
+def _unscored(connection: sa.Connection) -> Iterator[str]:
+    """Whose trials have no scores though they had: its run has come to its end, or others
+    who answered the same are scored."""
+    sets, outcomes, observed = schema.SCORE_SETS.c, schema.OUTCOMES.c, schema.OBSERVATIONS.c
+    scored: dict[str, list[tuple[str, str, set[str]]]] = defaultdict(list)
+    for row in fetched(connection, sa.select(sets.observer, sets.suite, sets.space, sets.observations)):
+        scored[row.observer].append((row.suite, row.space, {*texts(row.observations)}))
+    imported = imported_keys(connection)
+    known = {*connection.scalars(sa.select(observed.key))} - incomplete(connection).keys()
+    lost = {}
+    for row in fetched(connection, sa.select(schema.OUTCOMES).where(outcomes.status == "done", outcomes.detail != "")):
+        keys = {*parsed(row.detail, dict).get("observations", ())}
+        own = (made for suite, space, made in scored[row.observer] if (suite, space) == (row.suite, row.space))
+        if keys <= known and not any(keys <= made for made in own):  # what a merge left out has none
+            lost[row.observer_name, row.suite] = "`bench run` makes them again"
+    owner = schema.OBSERVERS.c
+    query = sa.select(observed.key, observed.observer, observed.role, observed.stimuli, owner.name, owner.kind)
+    rows = fetched(connection, query.join(schema.OBSERVERS, owner.id == observed.observer))
+    counting = [row for row in rows if row.key in imported]
+    under = {row.key: {suite for suite, _, keys in scored[row.observer] if row.key in keys} for row in counting}
+    usual: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for row in counting:
+        usual[row.kind, row.role, row.stimuli] |= under[row.key]
+    for row in counting:
+        for suite in usual[row.kind, row.role, row.stimuli] - under[row.key]:
+            lost[row.name, suite] = "`bench import trials` makes them again"
+    yield from (f"'{name}' under {suite}: trials without their scores ({how})" for (name, suite), how in lost.items())
 
 
 def _imports(connection: sa.Connection) -> Iterator[str]:

@@ -2,6 +2,7 @@
 transaction, and every value is held against the type that the schema states."""
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
@@ -44,6 +45,10 @@ _LACKING = (
     .join(schema.SETTLED, _SETTLED.observation == _OBSERVED.key, isouter=True)
     .where(_STORED.scalar_subquery() < sa.func.coalesce(_SETTLED.n, _OBSERVED.n))
 )
+#: Why a score is not shown that is not what was stored.
+ALTERED = "altered since it was stored"
+SAID = "scores of '%s' under %s were altered since they were stored: `bench db rescore` makes them again"
+altered_scores = logging.getLogger("benchmark.store.altered")
 _KEY_ROOM = 200  # characters: more than one key (64) in its quotes
 
 
@@ -192,8 +197,9 @@ def newest_like(connection: sa.Connection, target: ScoreSet) -> str | None:
 
 
 def has_scores(connection: sa.Connection, target: ScoreSet) -> bool:
-    """Whether `latest_scores` already shows this very set: nothing to score again."""
-    return newest_like(connection, target) is not None
+    """Whether `latest_scores` already shows this very set, unaltered: nothing to score again."""
+    number = newest_like(connection, target)
+    return number is not None and not _sealed_scores(connection, [number])[1]
 
 
 def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
@@ -278,10 +284,39 @@ def latest_scores(
     """Of each (observer name, suite, space, stimuli): the newest set of the newest version, for what the name stands
     for now. By observer name, then in the order of storing. conditions: e.g. ("",) leaves out scores per category,
     which most tables do not show."""
+    ordered = _grouped_sets(connection, suite, observers)
+    details, keys = sa.select(_OBSERVED.key, _OBSERVED.details), (_first_key(row) for same in ordered for row in same)
+    policies = {key: _policy(how) for key, how in fetched_of(connection, details, _OBSERVED.key, keys)}
+    shown = [same[-1] for same in ordered]
+    broken = _broken(connection, schema.OBSERVERS, {row.owner for row in shown})
+    broken |= _broken(connection, schema.REGISTRATIONS, {row.registration for row in shown})
+    rows: list[ScoreRow] = []
+    for part in batches(ordered):  # of a big board only a batch is held twice
+        by_set, altered = _sealed_scores(connection, [same[-1].id for same in part])
+        for *earlier, newest in part:
+            scores: Iterable[Any] = by_set.get(newest.id, ())
+            scores = (row for row in scores if metrics is None or row.metric in metrics)
+            scores = [row for row in scores if conditions is None or row.condition in conditions]
+            policy = policies.get(_first_key(newest), "")
+            replaced = {policies.get(_first_key(row), "") for row in earlier} - {policy, ""}
+            made = _score_rows(newest, scores, policy, tuple(sorted(replaced)))
+            if newest.id in altered or not broken.isdisjoint((newest.owner, newest.registration)):
+                made = [
+                    row._replace(value=None, low=None, high=None, reason=ALTERED, flags=(), n=0, excluded=0)
+                    for row in made
+                ]
+                altered_scores.warning(SAID, newest.name, newest.suite)
+            rows += made
+    return rows
+
+
+def _grouped_sets(connection: sa.Connection, suite: str | None, observers: Collection[str] | None) -> list[list[Any]]:
+    """All score sets that there ever were of each (observer name, suite, space, stimuli), the newest last."""
     beginning = sa.func.substr(_SETS.observations, 1, _KEY_ROOM, type_=sa.Text)
     stated = (_SETS[name] for name in ("suite", "version", "space", "created", "id", "stimuli"))
+    owner = _OBSERVERS.id.label("owner"), _CARDS.id.label("registration")
     query = (
-        sa.select(_OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *stated, beginning.label("keys"))
+        sa.select(_OBSERVERS.name, _OBSERVERS.kind, _CARDS.training, *stated, beginning.label("keys"), *owner)
         .select_from(_registered().join(schema.SCORE_SETS, _SETS.observer == _OBSERVERS.id))
         .where(_COUNTS)
     )
@@ -293,27 +328,31 @@ def latest_scores(
             sets.setdefault((row.name, row.suite, row.space, row.stimuli), []).append(row)
     for same in sets.values():
         same.sort(key=lambda row: (row.version, row.created, row.id))
-    ordered = sorted(sets.values(), key=lambda same: (same[-1].name, same[-1].created, same[-1].id))
-    details, keys = sa.select(_OBSERVED.key, _OBSERVED.details), (_first_key(row) for same in ordered for row in same)
-    policies = {key: _policy(how) for key, how in fetched_of(connection, details, _OBSERVED.key, keys)}
-    scores = sa.select(schema.SCORES)
-    for column, some in ((_SCORES.metric, metrics), (_SCORES.condition, conditions)):
-        if some is not None:
-            scores = scores.where(column.in_(sorted(set(some))))
-    rows: list[ScoreRow] = []
-    for part in batches(ordered):  # of a big board only a batch is held twice
-        query = scores.where(_SCORES.score_set.in_([same[-1].id for same in part]))
-        stored = fetched(connection, query.order_by(_SCORES.score_set, _SCORES.position))
-        by_set: dict[str, list[Any]] = {}
-        for row in stored:  # nothing that this program writes has a fault
-            if why := fault(row):
-                raise ValueError(f"score '{row.metric}': {why}")
-            by_set.setdefault(row[0], []).append(row)
-        for *earlier, newest in part:
-            policy = policies.get(_first_key(newest), "")
-            replaced = {policies.get(_first_key(row), "") for row in earlier} - {policy, ""}
-            rows += _score_rows(newest, by_set.get(newest.id, ()), policy, tuple(sorted(replaced)))
-    return rows
+    return sorted(sets.values(), key=lambda same: (same[-1].name, same[-1].created, same[-1].id))
+
+
+def _broken(connection: sa.Connection, table: sa.Table, ids: Collection[str]) -> set[str]:
+    """Which of these rows are not what their digest says."""
+    rows = fetched_of(connection, sa.select(table), table.c.id, ids)
+    return {row.id for row in rows if row_digest(table, row._mapping) != row.id}
+
+
+def _sealed_scores(connection: sa.Connection, ids: Collection[str]) -> tuple[dict[str, list[Any]], set[str]]:
+    """Score set -> the rows of its scores, in their order; and the sets of which something was altered."""
+    query = sa.select(schema.SCORES).where(_SCORES.score_set.in_(ids)).order_by(_SCORES.score_set, _SCORES.position)
+    by_set: dict[str, list[Any]] = {}
+    for row in fetched(connection, query):
+        by_set.setdefault(row[0], []).append(row)
+    altered = _broken(connection, schema.SCORE_SETS, ids)
+    for number, digest in fetched_of(connection, sa.select(_SETS.id, _SETS.scores), _SETS.id, ids):
+        rows = by_set.get(number, [])
+        if digest_of(chain.from_iterable(row[1:] for row in rows)) != digest:
+            altered.add(number)
+    # Nothing that this program writes has a fault.
+    for row in (row for number, rows in by_set.items() if number not in altered for row in rows):
+        if why := fault(row):
+            raise ValueError(f"score '{row.metric}': {why}")
+    return by_set, altered
 
 
 def _first_key(score_set: Any) -> str:

@@ -5,7 +5,9 @@ import json
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
+from math import isfinite
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -58,11 +60,25 @@ def texts(text: str) -> tuple[str, ...]:
 
 def digest_of(values: Iterable[object]) -> str:
     """Digest of a sequence of plain values and bytes."""
-    total = hashlib.sha256()
-    for value in values:
-        part = bytes(value) if isinstance(value, bytes | memoryview) else json.dumps(value).encode()
-        total.update(b"%d:" % len(part) + part)
-    return total.hexdigest()[:DIGITS]
+    return hashlib.sha256(b"".join(map(_part, values))).hexdigest()[:DIGITS]
+
+
+def _part(value: Any) -> bytes:
+    kind = type(value)
+    if kind is float:
+        text = repr(value) if isfinite(value) else json.dumps(value)
+        return f"{len(text)}:{text}".encode()
+    if (kind is str and len(value) < 100) or kind is int or value is None:
+        return _kept_part(value)
+    part = bytes(value) if kind in (bytes, memoryview) else json.dumps(value).encode()
+    return b"%d:" % len(part) + part
+
+
+@lru_cache(maxsize=2**14, typed=True)
+def _kept_part(value: str | int | None) -> bytes:
+    """Of a value that comes again and again, in scores."""
+    part = json.dumps(value).encode()
+    return b"%d:" % len(part) + part
 
 
 def row_digest(table: sa.Table, row: Mapping[str, Any]) -> str:

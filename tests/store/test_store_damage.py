@@ -85,6 +85,8 @@ DAMAGES = {
     "doubled rows": (DOUBLED, r"chunks: the key \w+, 0 stands more than once"),
     "a reference to nothing": ("UPDATE observations SET observer = 'nobody' WHERE rowid = 1",
         "observations.observer: 1 rows refer to observers that are not there"),
+    "a deleted score set": ("PRAGMA foreign_keys = OFF; DELETE FROM scores; DELETE FROM score_sets",
+        "'ideal-shape' under cue-conflict: trials without their scores"),
     "an altered name": ("UPDATE observers SET name = 'ideal' WHERE name = 'ideal-shape'",
         r"observers \w+: its content is not what its id says"),
     "a view in the place of a table": (ENDLESS, "is damaged: .*the view 'scores' is none"),
@@ -115,7 +117,7 @@ def test_damage_is_found_and_named(damaged, tmp_path, name):
     if name.startswith(("an altered", "a reference", "doubled")):
         assert "nothing is merged from a damaged leaderboard" in merged[0]
     assert name != "a deleted chunk" or re.search(r"score set \w+ .* left out: .* or gone", merged.conflicts[0])
-    if (tmp_path / "into.db").exists():  # nothing of it has spread
+    if (tmp_path / "into.db").exists() and name != "a deleted score set":  # nothing of it has spread
         assert api.check_db(str(tmp_path / "into.db")) == []
 
 
@@ -125,6 +127,47 @@ def told(act):
         return act()
     except StoreError as error:
         return [str(error)]
+
+
+def altered_sets(connection):
+    """A set's own row: another date would keep newer scores from being shown."""
+    connection.execute("UPDATE score_sets SET created = '2030-01-01T00:00:00.000000+00:00' WHERE observer = "
+                       "(SELECT id FROM observers WHERE name = 'ideal-shape')")  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE scores SET value = 0.99 WHERE score_set IN (SELECT s.id FROM score_sets s JOIN observers o "
+        "ON o.id = s.observer WHERE o.name = 'ideal-shape')",
+        altered_sets,
+        "UPDATE registrations SET training = '[\"people\"]' WHERE observer IN "
+        "(SELECT id FROM observers WHERE name = 'ideal-shape')",
+    ],
+)
+def test_altered_scores_are_marked_not_ranked_and_made_again(damaged, bench, tmp_path, change):
+    """They were printed by all of these, with exit code 0."""
+    path = damaged(change)
+    (board,) = api.rank("cue-conflict", db=path)
+    cells = {row.observer: row.cells["shape_bias"] for row in (*board.rows, *board.references)}
+    assert (cells["ideal-shape"].value, cells["ideal-shape"].reason) == (None, "altered since it was stored")
+    assert cells["ideal-texture"].value == 0.0
+    for words in (
+        ["rank"],
+        ["rank", "--summary"],
+        ["show", "ideal-shape"],
+        ["export", "--scores"],
+        ["export", "--format", "json", "--scores"],
+        ["report", "--out", tmp_path / "report"],
+    ):
+        said = bench(*words, "--db", path)
+        assert said.code == 3 and "0.99" not in said.out, words
+        assert said.err.count("not shown: scores of 'ideal-shape' under cue-conflict were altered since") == 1
+    assert bench("show", "ideal-texture", "--db", path).code == 0
+    if not isinstance(change, str) or "registrations" not in change:
+        assert bench("db", "rescore", "--db", path).code == 0
+        assert bench("rank", "--db", path).code == 0
 
 
 @pytest.mark.slow
