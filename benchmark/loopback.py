@@ -1,6 +1,7 @@
 """A local server: on loopback unless it is told otherwise, under a policy that lets a page ask no other host."""
 
 import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -62,6 +63,11 @@ class LocalServer(ThreadingHTTPServer):
     """A thread for each request, and room for a class of people who begin at once."""
 
     request_queue_size = socket.SOMAXCONN
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is gone is nobody's fault; of the rest the traceback tells."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 def open_server(host: str, port: int, handler: Callable[..., GuardedHandler]) -> ThreadingHTTPServer:

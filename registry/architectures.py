@@ -22,7 +22,7 @@ from registry.checkpoints import State
 from registry.code import code_digest, is_installed
 from registry.errors import BenchError, CardError, UnknownName, WeightsError, some_of, unknown_name
 from registry.files import absence, expanded, is_file
-from registry.foreign import shown
+from registry.foreign import reason, shown
 
 # A factory's file, of "python:/home/me/net.py:build", is imported under its own stem, with its folder at the end of the
 # path, so that its neighbours can be imported as they are where it is run as a script. Two modules of one name cannot
@@ -162,10 +162,10 @@ def its_own_fault(name: str, what: str, expected: str = _IMPORTABLE) -> Iterator
     except BenchError:
         raise
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        why = " ".join(f"{type(error).__name__}: {error}".split())
         if isinstance(error, SystemExit):
-            reason = f"its code called sys.exit({error.code!r})"
-        raise CardError(f"arch 'python:{name}': {what}: {reason}. {expected}") from error
+            why = f"its code called sys.exit({error.code!r})"
+        raise CardError(f"arch 'python:{name}': {what}: {why}. {expected}") from error
 
 
 def factory(name: str) -> Callable[..., Any]:
@@ -215,8 +215,10 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.M
                 kwargs["weights_backbone"] = None  # else they are downloaded, to be written over
             network = models.get_model(name, weights=None, num_classes=classes, **kwargs)
         return network
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"arch '{arch}' could not be built: {error}.") from error
+    except BenchError:
+        raise
+    except Exception as error:
+        raise WeightsError(f"arch '{arch}' could not be built: {reason(error)}.") from error
 
 
 def random_seed(weights: str | None) -> int | None:
@@ -224,7 +226,7 @@ def random_seed(weights: str | None) -> int | None:
     if weights is None or not weights.startswith(RANDOM):
         return None
     text = weights.removeprefix(RANDOM)
-    if not text.isdecimal():
+    if not re.fullmatch("[0-9]{1,18}", text):
         raise CardError(f"weights '{weights}': expected {RANDOM}SEED, a whole number such as 0.")
     return int(text)
 

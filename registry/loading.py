@@ -30,7 +30,7 @@ from registry.families.detectors import BoxAnswers, Boxes
 from registry.families.family import family_of
 from registry.families.probe import WithHead, read_head, without_head
 from registry.files import Place
-from registry.foreign import shown
+from registry.foreign import reason, shown
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
 from registry.simulated import IdealObserver
@@ -90,11 +90,10 @@ def _pretrained_timm(card: ModelCard, cache: Path | None) -> nn.Module:
     kwargs = card.options.get("kwargs", {})
     try:
         module: nn.Module = timm.create_model(name, pretrained=True, cache_dir=cache, **kwargs)
-    except (RuntimeError, OSError, ValueError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
+    except Exception as error:
         raise WeightsError(
-            f"model '{card.name}': timm could not build '{name}' with its weights: {reason}. Offline? Fetch it once "
-            "with a network, or set HF_ENDPOINT to a mirror."
+            f"model '{card.name}': timm could not build '{name}' with its weights: {reason(error)}. Offline? Fetch it "
+            "once with a network, or set HF_ENDPOINT to a mirror."
         ) from error
     return module
 
@@ -153,7 +152,7 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
     side = card.preprocess.size if card.preprocess else 224
     if card.source == "export" or card.arch == "export":
         path = weights_path(card, place)
-        return load_exported(path, side), files.digest_file(path)
+        return load_exported(path, side, place), files.digest_file(path)
     library = card.source == "hub" or (card.source == "timm" and not is_file_reference(card.weights or ""))
     seed = architectures.random_seed(card.weights)
     whole = library and seed is None

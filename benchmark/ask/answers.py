@@ -44,7 +44,7 @@ class SentAnswer(BaseModel):
     fixation_ms: Measure
     stimulus_ms: Measure
     mask_ms: Measure
-    frames: Annotated[str, Field(pattern=r"^\d{1,5}(/\d{1,5}){0,2}$")]
+    frames: Annotated[str, Field(pattern=r"^[0-9]{1,5}(/[0-9]{1,5}){0,2}$")]
     late_frames: Annotated[int, Field(ge=0, le=60_000)]
     degrees: Measure
     distance_cm: Measure
@@ -58,7 +58,7 @@ class Sent(BaseModel):
     plan: str
     person: int
     key: str
-    about: dict[str, Annotated[str, Field(pattern=r"^(1?\d{1,2})?$")]]
+    about: dict[str, Annotated[str, Field(pattern=r"^(1?[0-9]{1,2})?$")]]
     answers: list[SentAnswer]
 
 

@@ -21,6 +21,9 @@ from registry.labels import label_space, match_name
 #: Part of a data set that a shard is of, as its path says: data/validation-00000-of-00014.parquet, test/0.tar.
 _SPLIT = re.compile(r"(?:^|[/_-])(train|val|valid|validation|test)(?=[/_.-])")
 MOST = 400 * 2**30, 4_000_000  # bytes, images
+#: Bytes of images for a byte of their shards, and in any case: images are compressed already, and only one that is
+#: repeated becomes smaller.
+RATIO, LEAST = 20, 16 * 2**20
 _FORMATS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"))
 
 
@@ -57,6 +60,7 @@ def _fill(shards: Sequence[Path], space: str | None, target: Path) -> None:
     """Write the images of all shards; of shards that cannot be used nothing stays."""
     taken: set[str] = set()
     size = 0
+    most = min(MOST[0], LEAST + RATIO * sum(path.stat().st_size for path in shards))
     try:
         for path in shards:
             with foreign("shard", path, StimuliError, "Expected a whole file of images with labels."):
@@ -65,8 +69,8 @@ def _fill(shards: Sequence[Path], space: str | None, target: Path) -> None:
                     place = f"{label}/{name}" if f"{label}/{name}" not in taken else f"{label}/{number}-{name}"
                     taken.add(place)
                     size += len(image[2])
-                    if size > MOST[0] or len(taken) > MOST[1]:
-                        raise StimuliError(f"{path}: more than {MOST[0]} bytes or {MOST[1]} images; refused.")
+                    if size > most or len(taken) > MOST[1]:
+                        raise StimuliError(f"{path}: more than {most} bytes or {MOST[1]} images; refused.")
                     (target / place).parent.mkdir(exist_ok=True)
                     (target / place).write_bytes(image[2])
     except StimuliError:

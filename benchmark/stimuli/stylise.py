@@ -31,6 +31,7 @@ from benchmark.stimuli.fetch import check_name, describe, guess_layout, make_fol
 from benchmark.stimuli.image_files import file_digests, read_rgb, size_of, text_digest, write_png
 from benchmark.stimuli.items import check_category, images_below, sample_order
 from registry.files import expanded
+from registry.onnx_sessions import open_session, run_session
 
 
 # Which picture is painted in the manner of which: pairs, names and the manifest of a set. Pure.
@@ -365,7 +366,7 @@ class StylePainter:
     def _run(self, session: Any, image: Pixels, *values: Vector) -> NDArray[np.float32]:
         names = [tensor.name for tensor in session.get_inputs()]
         values = ((image.astype(np.float32) / np.float32(255))[None], *values)
-        result: NDArray[np.float32] = session.run(None, dict(zip(names, values, strict=True)))[0]
+        result: NDArray[np.float32] = run_session(session, None, dict(zip(names, values, strict=True)), 600)[0]
         return result
 
 
@@ -382,13 +383,9 @@ def load_network() -> StylePainter:
         if not (folder / name).is_file():
             raise StimuliError(f"{folder}: no '{name}': this release of {PACKAGE} is not known here; 0.1.0 is.")
         weights.update((folder / name).read_bytes())
-    options = onnxruntime.SessionOptions()
-    # More than basic optimisation computes in 8-bit integers, which changes the images (by 7 grey levels on average)
-    # and differs between processors; one thread, as images run side by side.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    processor = ["CPUExecutionProvider"]
-    sessions = [onnxruntime.InferenceSession(str(folder / name), options, providers=processor) for name in FILES]
+    # 8-bit integers would change the images (by 7 grey levels on average) and differ between processors; one thread, as
+    # images run side by side.
+    sessions = [open_session(folder / name, 1, basic=True) for name in FILES]
     generator = {
         "name": PACKAGE,
         "version": metadata.version(PACKAGE),

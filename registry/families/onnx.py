@@ -13,26 +13,28 @@ import torch
 from torch import Tensor, nn
 
 from registry.cards import ModelCard
+from registry.containment import require_proof
 from registry.determinism_checks import pictures
-from registry.errors import CardError, WeightsError
+from registry.errors import AnswerError, CardError, WeightsError
 from registry.exported import FixedBatch
 from registry.families.family import Draft, library
 from registry.families.predict import are_probabilities, log_probabilities
 from registry.files import Place, absence, digest_data, digest_file, expanded, is_file
 from registry.foreign import foreign, shown
+from registry.onnx_sessions import TYPES, open_session, run_session
 from registry.preprocessing import StatedInput
 
-#: Types of an input that images can be.
-_TYPES = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(double)": "f8", "tensor(uint8)": "u1"}
+#: Seconds for a batch: a file that its proof showed to be quick may loop on other images.
+DEADLINE = 300.0
 _EXPECTED = "Expected one input of square images, [n, 3, h, w] or [n, h, w, 3], and an output [n, classes]."
 
 
-def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
+def describe(draft: Draft, _folder: Path, place: Place) -> Draft:
     """What a card says of a file: its size and layout. Raises WeightsError, CardError."""
     if draft.weights is None:
         raise CardError("arch 'onnx' needs --weights NET.onnx.")
     path = expanded(draft.weights).absolute()
-    program, labels = _Program(path, 0), draft.labels or "imagenet1k"
+    program, labels = _Program(path, 0, place), draft.labels or "imagenet1k"
     fields: dict[str, Any] = {"fixed_size": program.side is not None}
     if program.side is not None:
         fields |= {"size": program.side, "resize": round(program.side * 256 / 224)}
@@ -40,11 +42,11 @@ def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
     return replace(draft, source="onnx", arch="onnx", weights=str(path), labels=labels, options={}, stated=stated)
 
 
-def network(card: ModelCard, _place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The file as a network. Its digest stands in the state, in place of the weights that it does not show."""
     if bare or card.preprocess is None or card.weights is None:
         raise CardError(f"'{card.name}' is an ONNX file: its features cannot be taken.")
-    program, size = _Program(Path(card.weights), outputs), card.preprocess.size
+    program, size = _Program(Path(card.weights), outputs, place, card.preprocess.size), card.preprocess.size
     if program.side not in (None, size):
         raise WeightsError(f"{card.weights} takes images of {program.side} px, not of {size}. Leave --size out.")
     module = program if program.batch is None else FixedBatch(program, program.batch)
@@ -55,37 +57,35 @@ def network(card: ModelCard, _place: Place, outputs: int, *, bare: bool) -> tupl
 
 
 class _Program(nn.Module):
-    """A file as a network. outputs: how many classes it has; side, batch: the size and number of images that it takes,
-    None for any; last: channels come last; normalised: its outputs are probabilities."""
+    """A file as a network. outputs: how many classes it has; size: of the images that are to be shown; side, batch: the
+    size and number of images that it takes, None for any; last: channels come last; normalised: its outputs are
+    probabilities."""
 
     contents: Tensor
 
-    def __init__(self, path: Path, outputs: int) -> None:
+    def __init__(self, path: Path, outputs: int, place: Place, size: int = 0) -> None:
         super().__init__()
         self.path, self.outputs, self.normalised = path, outputs, False
-        digest = bytearray.fromhex(files_digest(path))
-        self.register_buffer("contents", torch.frombuffer(digest, dtype=torch.uint8).clone())
+        digest, length = files_digest(path)
+        self.register_buffer("contents", torch.frombuffer(bytearray.fromhex(digest), dtype=torch.uint8).clone())
+        library("onnxruntime", "onnx", "arch 'onnx'")
+        require_proof("onnxruntime", "registry.onnx_sessions", path, size, place, (digest, length))
         self._sessions: dict[str, Any] = {}
         inputs, answers = self._session("cpu").get_inputs(), self._session("cpu").get_outputs()
         self._named = [output.name for output in answers if output.type.startswith("tensor(")]
         batch, *shape = inputs[0].shape if len(inputs) == 1 and len(inputs[0].shape) == 4 else (0, 0, 0, 0)
         self.last = shape[0] != 3
         sides = {side if isinstance(side, int) else None for side in (shape[:2] if self.last else shape[1:])}
-        if 3 not in (shape[0], shape[2]) or len(sides) > 1 or inputs[0].type not in _TYPES or not self._named:
+        if 3 not in (shape[0], shape[2]) or len(sides) > 1 or inputs[0].type not in TYPES or not self._named:
             takes = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs)[:300]
             raise WeightsError(f"{shown(path)} takes {shown(takes)}. {_EXPECTED}")
-        self.name, self.dtype, self.side = inputs[0].name, _TYPES[inputs[0].type], sides.pop()
+        self.name, self.dtype, self.side = inputs[0].name, TYPES[inputs[0].type], sides.pop()
         self.batch = batch if isinstance(batch, int) else None
 
     def _session(self, device: str) -> Any:
         if device not in self._sessions:
-            runtime = library("onnxruntime", "onnx", "arch 'onnx'")
-            options = runtime.SessionOptions()
-            options.log_severity_level, options.intra_op_num_threads = 3, torch.get_num_threads()
-            wanted = ("CUDAExecutionProvider",) * (device == "cuda") + ("CPUExecutionProvider",)
-            there = [name for name in wanted if name in runtime.get_available_providers()]
-            with foreign("ONNX file", self.path, WeightsError, f"onnxruntime {runtime.__version__} cannot run it."):
-                self._sessions[device] = runtime.InferenceSession(str(self.path), options, providers=there)
+            with foreign("ONNX file", self.path, WeightsError):
+                self._sessions[device] = open_session(self.path, torch.get_num_threads(), device)
         return self._sessions[device]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,29 +93,32 @@ class _Program(nn.Module):
         images: Any = (x.permute(0, 2, 3, 1) if self.last else x).cpu().numpy()
         images = np.rint(images).clip(0, 255) if self.dtype == "u1" else images
         given = {self.name: np.ascontiguousarray(images, dtype=self.dtype)}
-        values = self._session(x.device.type).run(self._named, given)
+        try:
+            values = run_session(self._session(x.device.type), self._named, given, DEADLINE)
+        except TimeoutError as error:
+            raise AnswerError(f"{shown(self.path)}: a batch of {len(x)} images was {error}.") from error
         rows = next((value for value in values if value.shape == (len(x), self.outputs)), values[0])
         return torch.from_numpy(log_probabilities(rows) if self.normalised else np.array(rows)).to(x.device)
 
 
-def files_digest(path: Path) -> str:
-    """Digest of an ONNX file and of the files of its folder that its tensors lie in. Raises WeightsError: not there,
-    unreadable, or naming a file elsewhere."""
+def files_digest(path: Path) -> tuple[str, int]:
+    """Digest and bytes of an ONNX file and of the files of its folder that its tensors lie in. Raises WeightsError: not
+    there, unreadable, or naming a file elsewhere."""
     if not is_file(path):
         raise WeightsError(f"ONNX file {shown(path)} {absence(path)}. Check the path.")
     onnx = library("onnx", "onnx", "arch 'onnx'")
     with foreign("ONNX file", path, WeightsError, "Truncated, or no ONNX file."):
         named = sorted(set(_locations(onnx.load_model(str(path), load_external_data=False))))
-    digests, folder = {"": digest_file(path)}, path.parent.resolve()
+    digests, folder, size = {"": digest_file(path)}, path.parent.resolve(), path.stat().st_size
     for name in named:
-        beside = (folder / name).resolve()
-        if not beside.is_relative_to(folder) or not is_file(beside):
+        beside = (folder / name.replace("\0", "?")).resolve()  # no system takes a NUL
+        if "\0" in name or not beside.is_relative_to(folder) or not is_file(beside):
             raise WeightsError(
                 f"{shown(path)} has tensors in '{shown(name)[:200]}', which is no file of its folder, and nothing else "
                 "is read. Copy both into one folder."
             )
-        digests[name] = digest_file(beside)
-    return digest_data(digests)
+        digests[name], size = digest_file(beside), size + beside.stat().st_size
+    return digest_data(digests), size
 
 
 def _locations(message: Any) -> Iterator[str]:

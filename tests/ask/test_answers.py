@@ -67,7 +67,7 @@ def test_what_no_page_sends_is_refused(answers):
         {"object_response": None}, {"object_response": ["dog"]}, {"object_response": "dog\n"}, {"rt": -1},
         {"rt": float("nan")}, {"rt": float("inf")}, {"rt": 1e300}, {"rt": "0.5"}, {"late_frames": True},
         {"late_frames": 0.5}, {"degrees": -1}, {"frames": "18/<b>"}, {"frames": "1/" * 40}, {"frames": "1\n2"},
-        {"frames": "1\n"}, {"frames": ""}, {"reduced": 1}, {"category": "dog"}, {"mask": "none"},
+        {"frames": "1\n"}, {"frames": ""}, {"frames": "١٨"}, {"reduced": 1}, {"category": "dog"}, {"mask": "none"},
     ):  # fmt: skip
         with pytest.raises(Refused, match=next(iter(change))):
             answers.add(sent(answers, person, key, said("2"), said(**change)))

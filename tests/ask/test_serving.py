@@ -4,6 +4,8 @@ import csv
 import http.client
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -62,6 +64,18 @@ def test_the_page_and_a_whole_exchange(answers, serve):
     assert status == 200 and begun["number"] == 1
     status, reply = request(port, body=sent(answers, 1, begun["key"], said()))
     assert (status, reply) == (200, {"stored": ["1"], "refused": {}})
+
+
+def test_a_browser_that_goes_away_is_no_error(answers, serve, capfd):
+    port = serve(answers)
+    for text in (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"POST /answers HTTP/1.1\r\nContent-Length: 99\r\n"):
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset at once
+                client.sendall(text)
+    assert request(port, "/", method="GET")[0] == 200
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
 
 
 def test_other_pages_and_other_hosts_are_refused(answers, serve):

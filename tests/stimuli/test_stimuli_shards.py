@@ -103,9 +103,14 @@ def test_parquet_with_own_classes_numbers_or_nameless_images(images, tmp_path, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("most", [(500, 9), (2**30, 3)])
-def test_parquet_that_grows_beyond_the_most(most, images, tmp_path, settings, monkeypatch):
-    folder = parquet(tmp_path / "hub/a.parquet", zip(NAMES, images, strict=True), OUTPUTS)
+@pytest.mark.parametrize(("most", "times"), [((500, 9), 1), ((2**30, 3), 1), (shards.MOST, 50)])
+def test_parquet_that_grows_beyond_the_most(most, times, images, tmp_path, settings, monkeypatch):
+    """By bytes, by images, and beside its own size: images of 1 MB that are one and the same fifty times."""
+    pairs = [("a.png", images[0] + bytes(2**20))] * times if times > 1 else zip(NAMES, images, strict=True)
+    folder = parquet(tmp_path / "hub/a.parquet", pairs, OUTPUTS[:1] * times if times > 1 else OUTPUTS)
+    library = pytest.importorskip("pyarrow.parquet")
+    library.write_table(library.read_table(folder / "a.parquet"), folder / "a.parquet", compression="zstd")
+    assert (folder / "a.parquet").stat().st_size < 2**20
     monkeypatch.setattr(shards, "MOST", most)
     refused("images; refused", added, folder, settings)
     assert not list(settings.home.rglob("*.png"))
