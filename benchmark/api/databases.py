@@ -1,7 +1,7 @@
 """Leaderboards as data bases: merged, looked at, checked."""
 
 import shlex
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from benchmark.engine.scoring import ScoreChecker
 from benchmark.errors import FAILURES, StoreError
 from benchmark.identity import Codes
 from benchmark.leaderboard.provenance import PAIRED
-from benchmark.store import Merged, Status, open_store, status
+from benchmark.store import Merged, Status, Store, open_store, status
 from benchmark.store.place import locate, same_place
 from benchmark.variables import read_settings
 
@@ -72,10 +72,7 @@ def merge(
         report = MergeReport(store.place)
         command = shlex.join(["bench", "db", "merge", *(source.place for source in looked_at), "--into", store.place])
         with recorded(store, command) as run:
-            # parts come in the plan's order, as one run would have stored them
-            for source in sorted(looked_at, key=lambda source: source.first_part):
-                with open_store(source.url, write=False) as part:
-                    report.merged.append(store.merge(part))
+            report.merged += store.merge(lambda: _opened(looked_at))
             scored = score_again(store, run)
         report.scored, report.waiting = scored.new_sets, scored.waiting
         here = ended_parts(store.run_notes())
@@ -105,6 +102,13 @@ class _Source:
     def first_part(self) -> int:
         """Which part of a plan it has."""
         return min((int(note.split("/")[0].split()[1]) for note in self.notes), default=0)
+
+
+def _opened(looked_at: Sequence[_Source]) -> Iterator[Store]:
+    """One leaderboard after another, in the plan's order, as one run would have stored them."""
+    for source in sorted(looked_at, key=lambda source: source.first_part):
+        with open_store(source.url, write=False) as part:
+            yield part
 
 
 def db_status(db: Db = None) -> Status:

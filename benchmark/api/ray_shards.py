@@ -87,8 +87,8 @@ def _collect(
                     file = Path(folder) / "shard.db"
                     file.write_bytes(answered)
                     with open_store(str(file), write=False) as source:
-                        conflicts = store.merge(source).conflicts
-                lost |= dict.fromkeys(conflicts, "left out when it was merged")
+                        (merged,) = store.merge([source].__iter__)
+                lost |= dict.fromkeys(merged.conflicts, "left out when it was merged")
             reports[task] = report
         except (ray.exceptions.RayError, BenchError) as error:
             lost[part] = " ".join(str(getattr(error, "cause", error)).split())[:300]

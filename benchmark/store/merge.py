@@ -1,7 +1,7 @@
 """One leaderboard brought into another. Keys are digests, so what both have is one row: new rows are inserted, known
 ones ignored, and what contradicts something that is here is named and left out.
 
-Every step may be made again, so a merge that was cut short is simply repeated."""
+All of it is one transaction of the target: a merge that is refused or cut short leaves nothing behind."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +15,13 @@ from benchmark.store import schema
 from benchmark.store.check import all_rows, row_problems, rules
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database
-from benchmark.store.place import same_place
 from benchmark.store.queries import imported_keys, newest_imports, scores_digest, stored_scores, trials_digest
 from benchmark.store.rows import IMPORTED_KINDS
 from benchmark.store.sql import batches, fetched, fetched_of, insert_new, parsed, sealed, texts
 from benchmark.store.write import put_import, withdraw
 from registry.errors import some_of
 
-TOGETHER = 50  # observations per transaction
+TOGETHER = 50  # observations whose chunks are in memory at once
 #: What computing in another order moves: batch size, threads, another processor. Decisions do not move by it.
 _NOISE = {"rtol": 1e-3, "atol": 1e-5}
 #: Fields of a card that say where files lie; what is in them is part of the identity.
@@ -45,14 +44,17 @@ class Merged:
     conflicts: list[str] = field(default_factory=list)
 
 
-def merge(source: Database, target: Database) -> Merged:
-    """Bring all rows of `source` into `target`; `source` is read only. Raises StoreError."""
+def merge(target: sa.Connection, sources: Iterable[Database]) -> list[Merged]:
+    """Bring all rows of `sources` in, which are only read: all, or of a damaged one nothing of any. Raises
+    StoreError."""
+    return [_merge(source, target) for source in sources]
+
+
+def _merge(source: Database, target: sa.Connection) -> Merged:
     done = Merged(source.location.shown)
-    if same_place(source.location, target.location):
-        raise StoreError(f"{done.place} cannot be merged into itself")
     with source.reading() as connection:
         _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
-        theirs, ours = _People(connection), target.read(_People)
+        theirs, ours = _People(connection), _People(target)
         # Names that stand for one observer there and for another here, neither of which the other side has ever known.
         strangers = {
             name
@@ -74,9 +76,9 @@ def merge(source: Database, target: Database) -> Merged:
             if (row.kind, row.identity) in named
         }
         done.conflicts += _copy_trials(connection, target, observers, done)
-        done.conflicts += _other_imports(newest_imports(connection), target.read(newest_imports), done.place)
+        done.conflicts += _other_imports(newest_imports(connection), newest_imports(target), done.place)
         _copy(connection, target, schema.IMPORTS)
-        target.change(withdraw)
+        withdraw(target)
         # Scores of imported observers are made anew: they rest on all imports.
         networks = {number: observers[number] for number in observers if theirs.rows[number].kind not in IMPORTED_KINDS}
         _copy_scores(connection, target, networks, done)
@@ -85,7 +87,7 @@ def merge(source: Database, target: Database) -> Merged:
     return done
 
 
-def merge_observations(source: Database, target: Database, keys: Collection[str], run: str) -> None:
+def merge_observations(target: sa.Connection, source: Database, keys: Collection[str], run: str) -> None:
     """Bring in the observations of these keys, with their observers and stimuli, as work of `run`. Imported ones count
     beside those that do already."""
     observed, keys = schema.OBSERVATIONS.c, {*keys}
@@ -97,13 +99,11 @@ def merge_observations(source: Database, target: Database, keys: Collection[str]
         _copy(connection, target, schema.STIMULI, lambda row: row.digest in sets)
         own = {owner: owner for owner in owners}
         _copy_trials(connection, target, own, Merged(source.location.shown), run, keys)
-        theirs = newest_imports(connection)
-        with target.writing() as here:
-            counting = imported_keys(here).keys()
-            ours = {name: {*texts(row.observations)} & counting for name, row in newest_imports(here).items()}
-            for name, row in theirs.items():
-                if wanted := {*texts(row.observations)} & keys:
-                    put_import(here, run, name, wanted | ours.get(name, set()))
+        counting = imported_keys(target).keys()
+        ours = {name: {*texts(row.observations)} & counting for name, row in newest_imports(target).items()}
+        for name, row in newest_imports(connection).items():
+            if wanted := {*texts(row.observations)} & keys:
+                put_import(target, run, name, wanted | ours.get(name, set()))
 
 
 class _People:
@@ -151,7 +151,7 @@ def _other_imports(theirs: Mapping[str, Any], ours: Mapping[str, Any], place: st
 
 def _copy(
     source: sa.Connection,
-    target: Database,
+    target: sa.Connection,
     table: sa.Table,
     comes: Callable[[Any], bool] = lambda _: True,
     owners: Mapping[str | None, str | None] | None = None,
@@ -159,11 +159,10 @@ def _copy(
     """Insert the rows of a table that are not here yet. comes: whether one does; owners: observer there -> here."""
     (key,) = table.primary_key.columns
     for page in batches(all_rows(source, table), 1 if table is schema.STIMULI else 200):
-        with target.writing() as connection:
-            known = {*connection.scalars(sa.select(key).where(key.in_([row._mapping[key] for row in page])))}
-            new = [row for row in page if row._mapping[key] not in known and comes(row)]
-            moved = [_moved(table, row, {"observer": owners[row.observer]} if owners else {}) for row in new]
-            insert_new(connection, table, moved)
+        known = {*target.scalars(sa.select(key).where(key.in_([row._mapping[key] for row in page])))}
+        new = [row for row in page if row._mapping[key] not in known and comes(row)]
+        moved = [_moved(table, row, {"observer": owners[row.observer]} if owners else {}) for row in new]
+        insert_new(target, table, moved)
 
 
 def _moved(table: sa.Table, row: Any, change: Row) -> Row:
@@ -177,13 +176,13 @@ def _refuse(problems: Iterable[str]) -> None:
     """Raises StoreError on the first problem: damage is not spread from one leaderboard to another."""
     for line in problems:
         raise StoreError(
-            f"nothing is merged from a damaged leaderboard: {line}. `bench db check --db FILE` says what else is wrong"
+            f"nothing is merged, for a leaderboard is damaged: {line}. `bench db check` says what else is wrong"
         )
 
 
 def _copy_trials(
     source: sa.Connection,
-    target: Database,
+    target: sa.Connection,
     observers: Mapping[str, str],
     done: Merged,
     run: str | None = None,
@@ -196,36 +195,35 @@ def _copy_trials(
     table, differing = schema.OBSERVATIONS, dict[tuple[str, str], list[str]]()
     wanted = (row for row in all_rows(source, table) if row.observer in observers and (keys is None or row.key in keys))
 
-    def insert(connection: sa.Connection, into: sa.Table, rows: Iterable[Any]) -> None:
+    def insert(into: sa.Table, rows: Iterable[Any]) -> None:
         moved = []
         for row in rows:
             owner = {"observer": observers[row.observer]} if into is table else {}
             moved.append(_moved(into, row, {"run": run or row.run, **owner}))
-        insert_new(connection, into, moved)
+        insert_new(target, into, moved)
 
     for some in batches(wanted, TOGETHER):
         rows = {row.key: row for row in some}
-        with target.writing() as connection:
-            known = dict(fetched_of(connection, sa.select(table.c.key, table.c.details), table.c.key, rows))
-            insert(connection, table, (row for key, row in rows.items() if key not in known))
-            done.observations += len(rows.keys() - known.keys())
-            theirs, ours = _chunks(source, rows), _chunks(connection, rows)
-            for key, row in list(rows.items()):
-                both = [(chunk, ours[key][place]) for place, chunk in theirs[key].items() if place in ours[key]]
-                differ, compared = sum(_differing(*pair) for pair in both), sum(here.n for _, here in both)
-                if key in known and _other_canary(row.details, known[key]):
-                    differ = compared = row.n
-                if differ:
-                    block = f"{row.role} {row.condition}".strip() + f" {differ} of {compared}"
-                    differing.setdefault((row.observer, row.suite), []).append(block)
-                    del rows[key]
-            chunks = [row for key in rows for place, row in theirs[key].items() if place not in ours[key]]
-            insert(connection, schema.CHUNKS, chunks)
-            settled = schema.SETTLED
-            insert(connection, settled, fetched_of(source, sa.select(settled), settled.c.observation, rows))
-            fresh = sum(row.n for row in chunks)
-            done.trials += fresh
-            done.known += sum(row.n for stored in theirs.values() for row in stored.values()) - fresh
+        known = dict(fetched_of(target, sa.select(table.c.key, table.c.details), table.c.key, rows))
+        insert(table, (row for key, row in rows.items() if key not in known))
+        done.observations += len(rows.keys() - known.keys())
+        theirs, ours = _chunks(source, rows), _chunks(target, rows)
+        for key, row in list(rows.items()):
+            both = [(chunk, ours[key][place]) for place, chunk in theirs[key].items() if place in ours[key]]
+            differ, compared = sum(_differing(*pair) for pair in both), sum(here.n for _, here in both)
+            if key in known and _other_canary(row.details, known[key]):
+                differ = compared = row.n
+            if differ:
+                block = f"{row.role} {row.condition}".strip() + f" {differ} of {compared}"
+                differing.setdefault((row.observer, row.suite), []).append(block)
+                del rows[key]
+        chunks = [row for key in rows for place, row in theirs[key].items() if place not in ours[key]]
+        insert(schema.CHUNKS, chunks)
+        settled = schema.SETTLED
+        insert(settled, fetched_of(source, sa.select(settled), settled.c.observation, rows))
+        fresh = sum(row.n for row in chunks)
+        done.trials += fresh
+        done.known += sum(row.n for stored in theirs.values() for row in stored.values()) - fresh
     names = dict(fetched(source, sa.select(schema.OBSERVERS.c.id, schema.OBSERVERS.c.name)))
     return [
         f"'{names[observer]}' under {suite}: {done.place} answers the same trials otherwise "
@@ -270,13 +268,12 @@ def _differing(there: Any, here: Any) -> int:
     return int(other.sum())
 
 
-def _copy_scores(source: sa.Connection, target: Database, observers: Mapping[str, str], done: Merged) -> None:
+def _copy_scores(source: sa.Connection, target: sa.Connection, observers: Mapping[str, str], done: Merged) -> None:
     """Their score sets of these observers, where nothing is scored here of the same, and the trials that they were made
     of are those that are here."""
     table = schema.SCORE_SETS
     parts = ("observer", "suite", "version", "space", "stimuli", "observations")
-    with target.reading() as connection:
-        known = {*map(tuple, fetched(connection, sa.select(*(table.c[name] for name in parts))))}
+    known = {*map(tuple, fetched(target, sa.select(*(table.c[name] for name in parts))))}
     for row in all_rows(source, table):
         if row.observer not in observers:
             continue
@@ -287,12 +284,11 @@ def _copy_scores(source: sa.Connection, target: Database, observers: Mapping[str
         scores = stored_scores(source, row.id)
         if scores_digest(scores) != row.scores:
             _refuse([f"score set {row.id}: its scores are not those that were stored"])
-        with target.writing() as connection:
-            if row.trials and trials_digest(connection, texts(row.observations)) != row.trials:
-                if trials_digest(source, texts(row.observations)) != row.trials:
-                    lost = f"score set {row.id} ({row.suite}) of {done.place} is left out"
-                    done.conflicts.append(f"{lost}: trials that it was made of are altered or gone there")
-                continue
-            insert_new(connection, table, [moved])
-            insert_new(connection, schema.SCORES, [{**score, "score_set": moved["id"]} for score in scores])
+        if row.trials and trials_digest(target, texts(row.observations)) != row.trials:
+            if trials_digest(source, texts(row.observations)) != row.trials:
+                lost = f"score set {row.id} ({row.suite}) of {done.place} is left out"
+                done.conflicts.append(f"{lost}: trials that it was made of are altered or gone there")
+            continue
+        insert_new(target, table, [moved])
+        insert_new(target, schema.SCORES, [{**score, "score_set": moved["id"]} for score in scores])
         done.scores += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -136,13 +136,14 @@ class Store:
         outcome = Outcome(observer, *work, status, reason, detail, run, now())
         self._database.change(write.put_outcome, outcome)
 
-    def merge(self, other: Store) -> merge.Merged:
-        """Bring in all that another leaderboard has and this one lacks; what differs is named and left out."""
-        return merge.merge(other._database, self._database)
+    def merge(self, others: Callable[[], Iterable[Store]]) -> list[merge.Merged]:
+        """Bring in all that other leaderboards have and this one lacks, or nothing of any; what differs is named and
+        left out. others: opens them, one after another."""
+        return self._database.change(lambda here: merge.merge(here, (other._database for other in others())))
 
     def merge_observations(self, other: Store, keys: Collection[str], run: str) -> None:
         """Bring in these observations of another leaderboard, with all that they rest on, as work of `run`."""
-        merge.merge_observations(other._database, self._database, keys, run)
+        self._database.change(merge.merge_observations, other._database, keys, run)
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the data base, a line each; all of it is read once."""

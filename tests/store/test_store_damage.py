@@ -115,7 +115,7 @@ def test_damage_is_found_and_named(damaged, tmp_path, name):
         told(act)  # an answer or a refusal
     merged = told(lambda: api.merge([path], str(tmp_path / "into.db")))
     if name.startswith(("an altered", "a reference", "doubled")):
-        assert "nothing is merged from a damaged leaderboard" in merged[0]
+        assert "nothing is merged, for a leaderboard is damaged" in merged[0]
     assert name != "a deleted chunk" or re.search(r"score set \w+ .* left out: .* or gone", merged.conflicts[0])
     if (tmp_path / "into.db").exists() and name != "a deleted score set":  # nothing of it has spread
         assert api.check_db(str(tmp_path / "into.db")) == []

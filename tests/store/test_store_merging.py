@@ -1,5 +1,7 @@
 """One leaderboard brought into another."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +19,10 @@ from registry.determinism_checks import canary_text
 def other(tmp_path):
     with open_store(str(tmp_path / "other.db")) as opened:
         yield opened
+
+
+def merged(store, other):
+    return store.merge(lambda: [other])[0]
 
 
 def answered(store, made, key="k1", name="net", identity="weights-1", n=10):
@@ -48,11 +54,11 @@ def content(store):
 @pytest.mark.slow
 def test_an_empty_leaderboard_takes_everything_once(store, other, made):
     answered(other, made)
-    done = store.merge(other)
+    done = merged(store, other)
     assert (done.observations, done.trials, done.known) == (1, 10, 0)
     assert (done.scores, done.conflicts) == (1, [])
     assert content(store) == content(other)
-    again = store.merge(other)
+    again = merged(store, other)
     assert (again.observations, again.trials, again.known) == (0, 0, 10)
     assert (again.scores, again.conflicts) == (0, [])
     assert content(store) == content(other)
@@ -66,7 +72,7 @@ def test_chunks_of_one_observation_come_together(store, other, made):
         side.put_observation(run, made.observation("k1", observer))
         side.put_chunks(run, [made.chunk("k1", index) for index in chunks])
         assert not side.complete("k1")
-    done = store.merge(other)
+    done = merged(store, other)
     assert (done.trials, done.known, done.conflicts) == (2, 4, [])
     assert store.complete("k1")
     assert store.trials(["k1"])["stimulus"].tolist() == [f"image-{i}.png" for i in range(10)]
@@ -75,7 +81,7 @@ def test_chunks_of_one_observation_come_together(store, other, made):
 def test_what_settled_an_observation_comes_along(store, other, made):
     run = differing(made, other, ["a", "b", "c", "d"])
     other.settle(run, "k1", 4)
-    store.merge(other)
+    merged(store, other)
     assert store.complete("k1")
 
 
@@ -92,7 +98,7 @@ def test_other_answers_are_named_and_left_out(store, other, made):
     differing(made, store, ["a", "b", "c", "d"])
     run = differing(made, other, ["a", "x", "y", "d"])
     other.put_chunks(run, [made.chunk("k1", 1)])
-    (line,) = store.merge(other).conflicts
+    (line,) = merged(store, other).conflicts
     assert line.startswith("'net' under cue-conflict: ")
     assert "(cue-conflict 2 of 4): those that are here stay" in line
     assert store.trials(["k1"])["response"].tolist() == ["a", "b", "c", "d"]
@@ -106,7 +112,7 @@ def test_other_answers_are_named_and_left_out(store, other, made):
 def test_float_noise_and_a_column_more_are_the_same_answer(store, other, made, their, differs):
     differing(made, store, ["a", "b", "c", "d"])
     differing(made, other, ["a", "b", "c", "d"], **their)
-    assert bool(store.merge(other).conflicts) == differs
+    assert bool(merged(store, other).conflicts) == differs
     assert store.trials(["k1"])["sure"].tolist() == [0.5] * 4
 
 
@@ -115,7 +121,7 @@ def test_other_weights_under_one_name_are_named_and_left_out(store, other, made)
     answered(store, made, "ours", "net", "weights-1")
     answered(other, made, "theirs", "net", "weights-2")
     answered(other, made, "more", "fine", "weights-3")
-    (line,) = store.merge(other).conflicts
+    (line,) = merged(store, other).conflicts
     assert line.startswith("'net' stands for another observer in ")
     assert "(network weights-2) than here (network weights-1)" in line
     assert {one.key for one in store.observations()} == {"ours", "more"}
@@ -129,7 +135,7 @@ def test_another_card_of_the_same_observer_is_named_and_the_one_here_stays(store
 
     card(store, "ours", training=["standard"], weights="/here/a.pt", year=2020)
     card(other, "theirs", training=["stylised"], weights="/there/a.pt", family="ResNet", year=2020)
-    (line,) = store.merge(other).conflicts
+    (line,) = merged(store, other).conflicts
     assert line.startswith("'net' is the same observer in ")
     assert "another card (family, training differ): the card that is here stays" in line
     assert [one.card["training"] for one in store.observers()] == [["standard"]]
@@ -143,7 +149,7 @@ def test_a_name_that_moved_on_stands_for_its_newest_weights(store, other, made, 
     answered(first, made, "old", "net", "weights-1")
     answered(second, made, "older", "net", "weights-1")
     answered(second, made, "new", "net", "weights-2")
-    assert store.merge(other).conflicts == []
+    assert merged(store, other).conflicts == []
     assert [one.identity for one in store.observers()] == ["weights-2"]
     assert {one.key for one in store.observations()} == {"new"}
     assert {one.identity for one in store.observers(latest=False)} == {"weights-1", "weights-2"}
@@ -159,7 +165,7 @@ def imported(store, made, key):
 def test_imported_trials_count_as_there(store, other, made):
     imported(other, made, "sheet-1")
     for _ in range(2):
-        assert store.merge(other).conflicts == []
+        assert merged(store, other).conflicts == []
         assert [one.key for one in store.observations(suite="trials")] == ["sheet-1"]
 
 
@@ -171,7 +177,7 @@ def test_of_two_imports_of_a_source_the_newer_counts_and_the_difference_is_named
     person = next(one.observer for one in store.observations())
     run = store.begin_run("bench import trials", {})
     store.put_scores(run, made.score_set(person, keys=("ours",)), [made.score()])
-    (line,) = store.merge(other).conflicts
+    (line,) = merged(store, other).conflicts
     assert line.startswith("other trials of 'lab' were imported in ")
     assert [one.key for one in store.observations(suite="trials")] == [newer]
     assert len(store.latest_scores()) == (newer == "ours")  # those of replaced trials are gone
@@ -197,7 +203,7 @@ def test_scores_of_trials_that_are_others_here_stay_away(store, other, made):
         side.settle(run, "k1", 4)
     (net,) = {one.observer for one in other.observations()}
     other.put_scores(run, made.score_set(net, keys=("k1",)), [made.score()])
-    done = store.merge(other)
+    done = merged(store, other)
     assert (done.scores, done.conflicts) == (0, [])
     assert list(store.problems()) == []
 
@@ -212,7 +218,24 @@ def test_parts_of_a_block_by_a_network_that_answers_otherwise_do_not_mix(store, 
         details = {"canary": canary_text(logits * scale)}
         place.put_observation(run, made.observation("k1", observer, details=details))
         place.put_chunks(run, [made.chunk("k1", index)])
-    done = store.merge(other)
+    done = merged(store, other)
     assert (done.trials, store.chunks("k1")) == (taken, {0, 1} if taken else {0})
     assert len(done.conflicts) == (not taken)
     assert all("answers the same trials otherwise" in line for line in done.conflicts)
+
+
+@pytest.mark.slow
+def test_a_merge_that_is_refused_leaves_nothing_behind(store, url, tmp_path, made):
+    """Of a sound leaderboard and a damaged one, whose last table is the damaged one: 4,480 trials were left."""
+    parts = [str(tmp_path / name) for name in ("sound.db", "damaged.db")]
+    for number, part in enumerate(parts):
+        with open_store(part) as side:
+            answered(side, made, f"k{number}", f"net-{number}", f"weights-{number}")
+    with closing(sqlite3.connect(parts[1])) as connection:
+        connection.execute("UPDATE outcomes SET reason = 'another'")
+        connection.commit()
+    with pytest.raises(StoreError, match="nothing is merged, for a leaderboard is damaged: outcomes"):
+        api.merge(parts, url)
+    counts = api.db_status(url).counts
+    left = {table: n for table, n in counts.items() if n and table != "meta"}
+    assert left == {"environments": 1, "runs": 1, "run_ends": 1}  # of the command itself
