@@ -95,12 +95,14 @@ def _text(x: float, y: float, text: str) -> str:
 
 
 def gallery(
-    models: Annotated[Names, Option("One row each.", "--models", "-m", metavar="A,B,C")],
+    models: Annotated[Names, Option("Draw one row for each model.", "--models", "-m", metavar="A,B,C")],
     *,
-    stimuli: Annotated[str | None, Option("Default: by the models' labels.", "--set", metavar="NAME")] = None,
-    count: Annotated[int, Option("Images.", least=1)] = 8,
+    stimuli: Annotated[
+        str | None, Option("Use this set (default: by the models' labels).", "--set", metavar="NAME")
+    ] = None,
+    count: Annotated[int, Option("Draw this many images.", least=1)] = 8,
     map: Annotated[str, Option(MAPS, metavar="MAP")] = GRADIENT,
-    random: Annotated[bool, Option("One more row: the first architecture, untrained.")] = False,
+    random: Annotated[bool, Option("Add a row of the first architecture, untrained.")] = False,
 ) -> MapGallery:
     """Signed input gradients as colour, as in Tsipras et al. (2019): clipped at mean +- 3 sigma, nothing smoothed.
 
@@ -134,8 +136,10 @@ def _default_set(cards: Sequence[ModelCard]) -> str:
 @command(gallery, name="gallery")
 def gallery_command(
     *,
-    out: Annotated[Path, Option("File to write: .svg, .pdf or .png.", "--out", "-o", kind="new file")],
-    column: Annotated[Literal["single", "double"], Option("Columns of a paper: 85 or 180 mm.")] = "double",
+    out: Annotated[Path, Option("Write to this file: .svg, .pdf or .png.", "--out", "-o", kind="new file")],
+    column: Annotated[
+        Literal["single", "double"], Option("Set the width to one or two columns: 85 or 180 mm.")
+    ] = "double",
     **asked: Any,
 ) -> int:
     picture = gallery(**asked)

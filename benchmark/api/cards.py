@@ -43,7 +43,9 @@ TEMPLATES = "Of zero-shot models: the texts in which class names stand (80); 'a 
 PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,600 images of the built-in 'world'."
 
 
-def models(pattern: Annotated[Names | None, Option("Names or globs; without any, all.")] = None) -> list[ModelCard]:
+def models(
+    pattern: Annotated[Names | None, Option("Show these models: names or globs. All by default.")] = None,
+) -> list[ModelCard]:
     """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
     cards = read_cards(read_settings().cards)
     return select_cards(joined(pattern), cards) if pattern else list(cards.values())
@@ -68,19 +70,21 @@ def load_model(name: str, *, device: str = "cpu") -> LoadedModel | IdealObserver
 
 
 def register(
-    name: Annotated[str, Option("Of the new model. A file or folder alone gives it its own name.")],
+    name: Annotated[str, Option("Name the new model. A file or folder alone names it itself.")],
     arch: Arch = "",
     weights: Annotated[str | Path | None, Option(WEIGHTS, "--weights", metavar="FILE|FOLDER")] = None,
     *,
     threshold: Annotated[
-        float | None, Option("Of detectors: the least score of an answer (0.05).", least=0, most=1)
+        float | None, Option("Ignore a detector's boxes below this score (0.05).", least=0, most=1)
     ] = None,
     templates: Annotated[str | Path | None, Option(TEMPLATES, metavar="single|7|80|FILE|TEXT")] = None,
     probe: Annotated[str | Path | None, Option(PROBE, metavar="FOLDER|world")] = None,
-    head: Annotated[Literal["linear", "nearest-class"], Option("Of --probe: how classes are told apart.")] = "linear",
-    limit: Annotated[int | None, Option("Of --probe: training images, all classes in proportion.", least=1)] = None,
-    device: Annotated[str, Option("Of --probe.")] = "auto",
-    replace: Annotated[bool, Option("Take the place of the registered model of that name.")] = False,
+    head: Annotated[Literal["linear", "nearest-class"], Option("Choose the classifier fitted by --probe.")] = "linear",
+    limit: Annotated[
+        int | None, Option("Limit the training images of --probe, in proportion by class.", least=1)
+    ] = None,
+    device: Annotated[str, Option("Set the seed of --probe.")] = "auto",
+    replace: Annotated[bool, Option("Replace the registered model of that name.")] = False,
     **said: Unpack[CheckpointOptions],
 ) -> tuple[ModelCard, list[Check]]:
     """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.

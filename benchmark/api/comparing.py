@@ -53,7 +53,7 @@ METHOD = "confidence sequence of paired differences, by image"
 
 def compare(
     a: Annotated[str, Option("An observer.")],
-    b: Annotated[str, Option("Another one; people: all people as a group.")],
+    b: Annotated[str, Option('Another observer; "people" are all people as a group.')],
     *,
     suite: SuiteName = None,
     db: Db = None,
@@ -123,14 +123,14 @@ PLANNED = 12
 
 
 def power(
-    a: Annotated[str | None, Option("An observer; without one: networks like those that are here.")] = None,
-    b: Annotated[str | None, Option("Another one; people: all people as a group.")] = None,
+    a: Annotated[str | None, Option("An observer. The default is networks like those in the leaderboard.")] = None,
+    b: Annotated[str | None, Option('Another observer; "people" are all people as a group.')] = None,
     *,
     suite: SuiteName = None,
-    detect: Annotated[float, Option("The difference that is to be seen.", above=0, most=2)] = 0.02,
-    power: Annotated[float, Option("With this chance.", above=0.05, most=1)] = 0.8,
+    detect: Annotated[float, Option("Detect this difference.", above=0, most=2)] = 0.02,
+    power: Annotated[float, Option("Detect it with this probability.", above=0.05, most=1)] = 0.8,
     discordant: Annotated[
-        float | None, Option("Of right or wrong: images that one gets alone.", above=0, most=1)
+        float | None, Option("Share of images that only one of the two answers correctly.", above=0, most=1)
     ] = None,
     db: Db = None,
 ) -> list[PowerRow]:
@@ -232,15 +232,15 @@ def _compared_suites(store: Store, suite: str | None, *names: str) -> list[Suite
 
 
 def diff(
-    base: Annotated[str, Option('A model, or "people": all people as a group.')],
+    base: Annotated[str, Option('A model, or "people" for all people as a group.')],
     new: Annotated[str, Option("The model that may have changed.")],
     *,
     noninferior: Annotated[float | None, Option("Show that NEW is at most X worse.", metavar="X", above=0)] = None,
     equivalent: Annotated[float | None, Option("Show that NEW is within X of BASE.", metavar="X", above=0)] = None,
     precision_target: Annotated[float | None, Option(SAMPLED, metavar="X", above=0, most=0.5)] = None,
     suite: SuiteName = None,
-    limit: Annotated[int | None, Option("With --precision-target: images at most.", least=1)] = None,
-    device: Annotated[str, Option("With --precision-target.")] = "auto",
+    limit: Annotated[int | None, Option("Show this many images at most (with --precision-target).", least=1)] = None,
+    device: Annotated[str, Option("Set the random order (with --precision-target).")] = "auto",
     db: Db = None,
     reporter: RunReporter | None = None,
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,

@@ -42,7 +42,9 @@ class MergeReport:
 
 
 def merge(
-    sources: Annotated[Sequence[str], Option("Leaderboards.", metavar="[FILE|URL]...", kind="place")] = (),
+    sources: Annotated[
+        Sequence[str], Option("Files or URLs of leaderboards.", metavar="[FILE|URL]...", kind="place")
+    ] = (),
     into: Annotated[str | None, Option(LEADERBOARD, "--into", metavar="FILE|URL", kind="place")] = None,
 ) -> MergeReport:
     """Join leaderboards, and score what is whole now.
@@ -117,7 +119,7 @@ def db_status(db: Db = None) -> Status:
 
 
 def check_db(
-    db: Db = None, *, rescore: Annotated[bool, Option("Compute scores again from the stored trials, too.")] = False
+    db: Db = None, *, rescore: Annotated[bool, Option("Also recompute scores from the stored trials.")] = False
 ) -> list[str]:
     """Read all of it and say what is wrong: pages, keys, references, checksums. Exit code 1 if anything is.
 

@@ -48,9 +48,11 @@ def observer_trials(store: Store, suite: Suite, observer: str) -> Trials | None:
 
 
 def consistency(
-    observers: Annotated[Sequence[str], Option("Two or more; with none, everybody.")] = (),
+    observers: Annotated[Sequence[str], Option("Two or more observers. The default is all.")] = (),
     *,
-    experiment: Annotated[str | None, Option("Only this one (edges, contrast, ...).", "--experiment", "-e")] = None,
+    experiment: Annotated[
+        str | None, Option("Use only this experiment (edges, contrast, ...).", "--experiment", "-e")
+    ] = None,
     db: Db = None,
 ) -> ExperimentTrials:
     """Error consistency (kappa) of observers on the images that both of a pair answered, with interval and counts.
@@ -72,7 +74,7 @@ def consistency(
 
 
 def trials(
-    observer: Annotated[str, Option("An observer.")], suite: Annotated[str, Option("One suite.")], *, db: Db = None
+    observer: Annotated[str, Option("An observer.")], suite: Annotated[str, Option("Use this suite.")], *, db: Db = None
 ) -> pd.DataFrame:
     """One row per trial: role, condition, stimulus, labels, what the suite kept (columns of vectors are spread)."""
     with reading(read_settings(db)) as store:
@@ -114,10 +116,16 @@ def export(
     *,
     by: By = None,
     unseen_only: Unseen = False,
-    format: Annotated[Literal["csv", "json", "markdown", "latex", "parquet"] | None, Option("As --output.")] = None,
-    every_score: Annotated[bool, Option("Every score; json: with provenance (docs/export.md).", "--scores")] = False,
-    trials_of: Annotated[str | None, Option("Every trial under --suite.", "--trials", metavar="OBSERVER")] = None,
-    output: Annotated[str | Path | None, Option("File to write.", "--output", "-o", kind="new file")] = None,
+    format: Annotated[
+        Literal["csv", "json", "markdown", "latex", "parquet"] | None, Option("The same as --output.")
+    ] = None,
+    every_score: Annotated[
+        bool, Option("Export every score; json adds provenance (docs/export.md).", "--scores")
+    ] = False,
+    trials_of: Annotated[
+        str | None, Option("Export every trial under --suite.", "--trials", metavar="OBSERVER")
+    ] = None,
+    output: Annotated[str | Path | None, Option("Write to this file.", "--output", "-o", kind="new file")] = None,
     db: Db = None,
 ) -> str:
     """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs); or every

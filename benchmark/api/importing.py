@@ -79,14 +79,18 @@ def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
 
 
 def import_trials(
-    path: Annotated[str | Path, Option("A table, or a folder of them.", kind="path")],
+    path: Annotated[str | Path, Option("A table, or a folder of tables.", kind="path")],
     *,
-    training: Annotated[Sequence[str], Option("Of a network (repeatable).", metavar="OBSERVER=RECIPE")] = (),
-    source: Annotated[str | None, Option("Of the tables (default: their folder's name).", metavar="NAME")] = None,
-    experiment: Annotated[str | None, Option("Whose images, where no name tells it.", metavar="NAME")] = None,
-    observer: Annotated[str | None, Option("Who answered, where the table does not tell.", metavar="NAME")] = None,
-    columns: Annotated[str, Option("What the tables call our columns.", metavar="THEIRS=OURS,...")] = "",
-    keep_late: Annotated[bool, Option("Of `bench ask`: trials with a late frame count, too.", "--keep-late")] = False,
+    training: Annotated[
+        Sequence[str], Option("Set the recipe of a network (repeatable).", metavar="OBSERVER=RECIPE")
+    ] = (),
+    source: Annotated[
+        str | None, Option("Name the tables' source (default: their folder's name).", metavar="NAME")
+    ] = None,
+    experiment: Annotated[str | None, Option("Name the experiment if no file name does.", metavar="NAME")] = None,
+    observer: Annotated[str | None, Option("Name the observer if the table does not.", metavar="NAME")] = None,
+    columns: Annotated[str, Option("Map our columns to the tables' column names.", metavar="THEIRS=OURS,...")] = "",
+    keep_late: Annotated[bool, Option("Keep trials of `bench ask` with a late frame.", "--keep-late")] = False,
     db: Db = None,
 ) -> ImportReport:
     """Import a CSV or a folder of them, in the layout of model-vs-human and texture-vs-shape, and score them.
@@ -142,9 +146,14 @@ class ReferenceReport:
 
 
 def reference(
-    sources: Annotated[Sequence[str], Option("Only this collection (repeatable).", "--source", metavar="NAME")] = (),
+    sources: Annotated[
+        Sequence[str], Option("Import only this collection (repeatable).", "--source", metavar="NAME")
+    ] = (),
     *,
-    db: Annotated[str | None, Option("Default: reference.db in BENCH_HOME.", metavar="FILE|URL", kind="place")] = None,
+    db: Annotated[
+        str | None,
+        Option("Write to this leaderboard (default: reference.db in BENCH_HOME).", metavar="FILE|URL", kind="place"),
+    ] = None,
     reporter: RunReporter | None = None,
 ) -> ReferenceReport:
     """Published networks and people in one leaderboard, so that your network stands among them.

@@ -50,7 +50,9 @@ class LeaderboardReport:
 def import_leaderboard(
     path: Annotated[str | Path, Option("The JSON document.", kind="file")],
     *,
-    source: Annotated[str | None, Option("Whose it is (default: the file is called like it).", metavar="NAME")] = None,
+    source: Annotated[
+        str | None, Option("Name the document's source (default: the file's name).", metavar="NAME")
+    ] = None,
     db: Db = None,
 ) -> LeaderboardReport:
     """Import another laboratory's leaderboard: what `bench export --scores -o FILE.json` wrote there.

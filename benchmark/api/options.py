@@ -126,16 +126,16 @@ Triple = tuple[float, float, float]
 
 LEADERBOARD = "Leaderboard: an SQLite file or a database URL (default: BENCH_DB, else results.db here)."
 Db = Annotated[str | None, Option(LEADERBOARD, "--db", metavar="FILE|URL", kind="place")]
-SuiteName = Annotated[str | None, Option("One suite, or several separated by commas.", "--suite", "-s", metavar="NAME")]
-SuiteNames = Annotated[Names, Option("Which suites.", "--suite", "-s", metavar="NAME[:VARIANT]|all")]
-Observers = Annotated[Names | None, Option("Only these observers.", "--model", "-m", "--only", metavar="PATTERN")]
+SuiteName = Annotated[str | None, Option("Use these suites, separated by commas.", "--suite", "-s", metavar="NAME")]
+SuiteNames = Annotated[Names, Option("Use these suites.", "--suite", "-s", metavar="NAME[:VARIANT]|all")]
+Observers = Annotated[Names | None, Option("Use only these observers.", "--model", "-m", "--only", metavar="PATTERN")]
 By = Annotated[str | None, Option("Rank by this metric, or by a suite's headline.", "--by", metavar="METRIC|SUITE")]
-Unseen = Annotated[bool, Option("Without the conditions that any of the observers was trained on.", "--unseen-only")]
-FlaggedLast = Annotated[bool, Option("Scores that are not trusted rank below all others.", "--flagged-last")]
-AmongShown = Annotated[bool, Option("Rank the rows shown by themselves, not among all.", "--among-shown")]
+Unseen = Annotated[bool, Option("Leave out conditions that any of the observers was trained on.", "--unseen-only")]
+FlaggedLast = Annotated[bool, Option("Rank distrusted scores below all others.", "--flagged-last")]
+AmongShown = Annotated[bool, Option("Rank only among the rows shown, not among all.", "--among-shown")]
 Limit = Annotated[int | None, Option("Show only this many stimuli of each set.", "--limit", least=1)]
-Precision = Annotated[Literal["fp32", "tf32", "bf16"], Option("Of the networks' arithmetic.", "--precision")]
-Seed = Annotated[int, Option("Seed of everything random; one stream per stimulus.", "--seed")]
+Precision = Annotated[Literal["fp32", "tf32", "bf16"], Option("Set the networks' arithmetic.", "--precision")]
+Seed = Annotated[int, Option("Set the seed of everything random; one stream per stimulus.", "--seed")]
 Target = Annotated[float | None, Option("Stop at intervals of +-X.", metavar="X", above=0, most=0.5)]
 ARCH = (
     "timm:resnet50, timm:hf_hub:ORG/NAME, torchvision:vgg16, hf:ORG/NAME|FOLDER, open_clip:ARCH|FOLDER, "
@@ -150,11 +150,11 @@ KINDS = ("model", "published", "reported", "human", "group", "simulated", "ideal
 class Traits(TypedDict, total=False):
     """Whose rows a table shows besides `Observers`: names, globs, comma lists, or a list of any of these."""
 
-    hide: Annotated[Names | None, Option("Without these observers.", metavar="PATTERN")]
-    kind: Annotated[Names | None, Option(f"Only these: {', '.join(KINDS)}.", metavar="PATTERN")]
-    source: Annotated[Names | None, Option("Only of this published collection.", metavar="PATTERN")]
-    recipe: Annotated[Names | None, Option("Only with this recipe tag: 'adversarial*'.", metavar="PATTERN")]
-    family: Annotated[Names | None, Option("Only this family: resnet, vit, clip.", metavar="PATTERN")]
+    hide: Annotated[Names | None, Option("Hide these observers.", metavar="PATTERN")]
+    kind: Annotated[Names | None, Option(f"Show only these kinds: {', '.join(KINDS)}.", metavar="PATTERN")]
+    source: Annotated[Names | None, Option("Show only this published collection.", metavar="PATTERN")]
+    recipe: Annotated[Names | None, Option("Show only this recipe tag, such as 'adversarial*'.", metavar="PATTERN")]
+    family: Annotated[Names | None, Option("Show only this family: resnet, vit, clip.", metavar="PATTERN")]
 
 
 class Filters(Traits, total=False):
@@ -168,17 +168,26 @@ class CheckpointOptions(TypedDict, total=False):
     architecture's own is not right."""
 
     labels: Annotated[str | Path | None, Option(LABELS, metavar="SPACE|FILE|FOLDER", kind="place")]
-    key: Annotated[str | None, Option("Of several in a file: state_dict, ema, teacher, ...", metavar="NAME")]
-    ignore: Annotated[Names | None, Option("Keys of the file to leave out: 'decoder.*'.", metavar="PATTERN")]
+    key: Annotated[str | None, Option("Choose one of several networks in a file: state_dict, ema, ...", metavar="NAME")]
+    ignore: Annotated[Names | None, Option("Leave out these keys of the file, such as 'decoder.*'.", metavar="PATTERN")]
     arch_option: Annotated[
-        Sequence[str], Option("Of the architecture: img_size=384, global_pool=avg; repeatable.", metavar="NAME=VALUE")
+        Sequence[str],
+        Option("Set an option of the architecture, such as img_size=384 (repeatable).", metavar="NAME=VALUE"),
     ]
-    training: Annotated[Sequence[str], Option("Recipe tag: stylised, 'noise(uniform)'; repeatable.", metavar="TAG")]
-    mean: Annotated[Triple | None, Option("Subtracted from pixels: three numbers, comma separated.")]
-    std: Annotated[Triple | None, Option("Pixels are divided by it: three numbers, comma separated.")]
-    size: Annotated[int | None, Option("Input side in pixels.")]
-    resize: Annotated[int | None, Option("Shorter side before the centre crop of natural images.")]
-    interpolation: Annotated[Literal["nearest", "bilinear", "bicubic"] | None, Option("Of the resizing.")]
-    resize_mode: Annotated[Literal["shortest", "longest", "squash"] | None, Option("Which side --resize is.")]
-    channels: Annotated[Literal["rgb", "bgr"] | None, Option("Order of the channels.")]
-    scale: Annotated[float | None, Option("Of pixels in [0,1], before mean and std (255: Caffe).", above=0)]
+    training: Annotated[
+        Sequence[str], Option("Set a recipe tag: stylised, 'noise(uniform)' (repeatable).", metavar="TAG")
+    ]
+    mean: Annotated[Triple | None, Option("Subtract this from pixels: three numbers, comma separated.")]
+    std: Annotated[Triple | None, Option("Divide pixels by this: three numbers, comma separated.")]
+    size: Annotated[int | None, Option("Set the input side in pixels.")]
+    resize: Annotated[int | None, Option("Resize the shorter side to this before the centre crop.")]
+    interpolation: Annotated[
+        Literal["nearest", "bilinear", "bicubic"] | None, Option("Set the filter of the resizing.")
+    ]
+    resize_mode: Annotated[
+        Literal["shortest", "longest", "squash"] | None, Option("Choose the side that --resize sets.")
+    ]
+    channels: Annotated[Literal["rgb", "bgr"] | None, Option("Set the order of the channels.")]
+    scale: Annotated[
+        float | None, Option("Multiply pixels in [0,1] by this before mean and std (255: Caffe).", above=0)
+    ]

@@ -65,8 +65,10 @@ CLAIM = "Does training on TRAIN help on TEST? (Default: every noise against ever
 def import_scores(
     path: Annotated[str | Path, Option("A CSV or JSON table, or a known folder.", kind="path")],
     *,
-    source: Annotated[str | None, Option("Who published them (default: the file's name).", metavar="NAME")] = None,
-    same: Annotated[Sequence[str], Option("Same as our metric of that name (repeatable).", metavar="METRIC")] = (),
+    source: Annotated[str | None, Option("Name the publisher (default: the file's name).", metavar="NAME")] = None,
+    same: Annotated[
+        Sequence[str], Option("Treat this metric as ours of that name (repeatable).", metavar="METRIC")
+    ] = (),
     db: Db = None,
 ) -> ScoresReport:
     """Import published scores of which there are no trials: a CSV or JSON file, or the folder
@@ -95,7 +97,7 @@ def import_scores(
 
 
 def reported(
-    suite: Annotated[str | None, Option("Of its subject; without one, all.")] = None,
+    suite: Annotated[str | None, Option("Show tables on this suite's subject. All by default.")] = None,
     *,
     db: Db = None,
     **filters: Unpack[Filters],
@@ -117,7 +119,7 @@ def check_trials(store: Store, *names: str) -> None:
 
 
 def rank(
-    suite: Annotated[str | None, Option("Its boards; without one, those of all suites.")] = None,
+    suite: Annotated[str | None, Option("Show this suite's boards. The default is all suites.")] = None,
     *,
     by: By = None,
     unseen_only: Unseen = False,
@@ -177,10 +179,10 @@ def _scores_of(
 
 
 def transfer(
-    suite: Annotated[str | None, Option("One suite.", "--suite", "-s", metavar="NAME")] = None,
+    suite: Annotated[str | None, Option("Use this suite.", "--suite", "-s", metavar="NAME")] = None,
     *,
     conditions: Annotated[Names, Option(COLUMNS, "--conditions", "-c", metavar="WAY|PATTERN,...")] = "default",
-    by_model: Annotated[bool, Option("One row per observer, not per recipe.")] = False,
+    by_model: Annotated[bool, Option("Show one row per observer, not per recipe.")] = False,
     models: Observers = None,
     claims: Annotated[Sequence[tuple[str, str]], Option(CLAIM, "--claim", metavar="TRAIN TEST")] = (),
     db: Db = None,
@@ -242,8 +244,8 @@ def parameter_counts(*, db: str | None = None) -> dict[str, int]:
 def correlate(
     models: Observers = None,
     *,
-    method: Annotated[Literal["spearman", "pearson"], Option("Of the partial correlation.")] = "spearman",
-    reported: Annotated[bool, Option("Published scores instead, each source by itself.", "--reported")] = False,
+    method: Annotated[Literal["spearman", "pearson"], Option("Choose the partial correlation.")] = "spearman",
+    reported: Annotated[bool, Option("Correlate published scores instead, within each source.", "--reported")] = False,
     db: Db = None,
 ) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:
     """Every suite's headline against every other, over all networks: rank and linear correlation, and the rank
@@ -266,7 +268,7 @@ def _reported(models: Names | None, db: str | None) -> list[Summary]:
 
 
 def training_curves(
-    run: Annotated[str | None, Option("One training run.")] = None, *, db: Db = None
+    run: Annotated[str | None, Option("Show this training run.")] = None, *, db: Db = None
 ) -> list[TrainingCurve]:
     """Every headline over every training run, or over one. Raises UnknownName where there is no such run."""
     with reading(read_settings(db)) as store:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 def provenance(
     observer: Annotated[str, Option("An observer.")],
-    suite: Annotated[str | None, Option("Without it: the headline of each suite.")] = None,
-    metric: Annotated[str | None, Option("Default: the headline.")] = None,
-    condition: Annotated[str | None, Option("As `bench show` prints it (default: over all).")] = None,
+    suite: Annotated[str | None, Option("Use this suite. The default is each suite's headline.")] = None,
+    metric: Annotated[str | None, Option("Use this metric (default: the headline).")] = None,
+    condition: Annotated[str | None, Option("Use this condition, as printed by `bench show` (default: all).")] = None,
     *,
     db: Db = None,
 ) -> list[Provenance]:
@@ -120,11 +120,13 @@ class Reproduction:
 
 def reproduce(
     observer: Annotated[str, Option("An observer.")],
-    suite: Annotated[str, Option("Whose numbers.")],
-    metric: Annotated[str | None, Option("Without it: every number of the suite.")] = None,
-    condition: Annotated[str | None, Option("As `bench show` prints it (default: over all).")] = None,
+    suite: Annotated[str, Option("The suite whose numbers are reproduced.")],
+    metric: Annotated[str | None, Option("Reproduce this metric. The default is every number of the suite.")] = None,
+    condition: Annotated[str | None, Option("Use this condition, as printed by `bench show` (default: all).")] = None,
     *,
-    into: Annotated[str | None, Option("Keep the fresh leaderboard there.", metavar="FILE", kind="place")] = None,
+    into: Annotated[
+        str | None, Option("Keep the fresh leaderboard in this file.", metavar="FILE", kind="place")
+    ] = None,
     db: Db = None,
     reporter: RunReporter | None = None,
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,

@@ -48,22 +48,34 @@ class RunRequest:
     Without a model: all that needs no download (the built-in world's networks and observers, weights of installed
     packages). A limit changes what is scored; a shard is scored by the merge."""
 
-    models: Annotated[Names, Option("Names, globs.", "--model", "-m", metavar="PATTERN")] = DEFAULT_MODELS
+    models: Annotated[Names, Option("Run these models: names or globs.", "--model", "-m", metavar="PATTERN")] = (
+        DEFAULT_MODELS
+    )
     suites: SuiteNames = "all"
     _: KW_ONLY
     limit: Limit = None
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps; several: cuda:all, cuda:0,cuda:2, cpu,cpu.")] = "auto"
+    device: Annotated[
+        str, Option("Use auto, cpu, cuda, cuda:1, mps, or several: cuda:all, cuda:0,cuda:2, cpu,cpu.")
+    ] = "auto"
     precision: Precision = "fp32"
-    batch: Annotated[int | None, Option("Images at once.", "--batch-size", least=1, most=9_999_999)] = None
-    decoders: Annotated[int | None, Option("Threads that decode and resize (one per core).", least=1, most=999)] = None
-    compile: Annotated[bool, Option("torch.compile the networks.")] = False
+    batch: Annotated[
+        int | None, Option("Set the number of images in a batch.", "--batch-size", least=1, most=9_999_999)
+    ] = None
+    decoders: Annotated[
+        int | None, Option("Decode and resize with this many threads (one per core).", least=1, most=999)
+    ] = None
+    compile: Annotated[bool, Option("Compile the networks with torch.compile.")] = False
     seed: Seed = 0
     precision_target: Target = None
-    stimuli: Annotated[Names, Option("Sets that play their role before all others.", metavar="SET")] = ""
-    shard: Annotated[str | None, Option("Part I of N of the plan; `bench db merge` scores it.", metavar="I/N")] = None
-    executor: Annotated[str, Option("This machine, or a Ray cluster.", metavar="local|ray")] = "local"
-    address: Annotated[str | None, Option("Of the Ray cluster; without it, this machine.")] = None
-    gpus_per_task: Annotated[float, Option("Of each Ray task; 0.5: two of them on one.", above=0, most=65)] = 1.0
+    stimuli: Annotated[Names, Option("Prefer these sets to others in their role.", metavar="SET")] = ""
+    shard: Annotated[str | None, Option("Run part I of N of the plan; `bench db merge` scores it.", metavar="I/N")] = (
+        None
+    )
+    executor: Annotated[str, Option("Run on this machine or on a Ray cluster.", metavar="local|ray")] = "local"
+    address: Annotated[str | None, Option("Set the address of the Ray cluster (default: this machine).")] = None
+    gpus_per_task: Annotated[
+        float, Option("Give each Ray task this share of a GPU; 0.5 puts two on one.", above=0, most=65)
+    ] = 1.0
     db: Db = None
     reporter: RunReporter | None = None
 

@@ -34,20 +34,24 @@ Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
 
 
 def sweep(
-    folder: Annotated[str | Path, Option("Of the checkpoints.", kind="place")],
+    folder: Annotated[str | Path, Option("Set the architecture of the checkpoints.", kind="place")],
     arch: Arch = "",
     *,
-    pattern: Annotated[str, Option("Which files, e.g. '*.pt' or '*/model.pt'.", metavar="GLOB")] = "",
-    every: Annotated[int, Option("Each N-th checkpoint, and the last.", metavar="N", least=1)] = 1,
-    name: Annotated[str, Option("Of the run (default: the folder's name).")] = "",
+    pattern: Annotated[str, Option("Use files like '*.pt' or '*/model.pt'.", metavar="GLOB")] = "",
+    every: Annotated[int, Option("Use each N-th checkpoint, and the last.", metavar="N", least=1)] = 1,
+    name: Annotated[str, Option("Name the training run (default: the folder's name).")] = "",
     suites: SuiteNames = "all",
     limit: Limit = None,
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, mps.", "--device")] = "auto",
+    device: Annotated[str, Option("Use auto, cpu, cuda, cuda:1 or mps.", "--device")] = "auto",
     precision: Precision = "fp32",
     seed: Seed = 0,
     follow: Annotated[bool, Option("Run checkpoints as they appear. Ctrl-C ends it.", "--follow")] = False,
-    poll: Annotated[float, Option("Between two looks.", metavar="SECONDS", least=0.1, most=86_400)] = 10.0,
-    until: Annotated[int | None, Option("With --follow: the last one to wait for.", metavar="STEP", least=0)] = None,
+    poll: Annotated[
+        float, Option("Look for checkpoints every N seconds.", metavar="SECONDS", least=0.1, most=86_400)
+    ] = 10.0,
+    until: Annotated[
+        int | None, Option("Wait for checkpoints until this step (with --follow).", metavar="STEP", least=0)
+    ] = None,
     db: Db = None,
     reporter: RunReporter | None = None,
     say: Callable[[str], None] = lambda _line: None,

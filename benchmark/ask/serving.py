@@ -59,20 +59,22 @@ class Experiment:
 
 
 def ask(
-    stimuli: Annotated[str, Option("Of 16 categories: world-cue-conflict, edges, one of your own.", metavar="SET")],
+    stimuli: Annotated[str, Option("A set of the 16 categories: world-cue-conflict, edges, your own.", metavar="SET")],
     *,
-    trials: Annotated[int, Option("Images: the same as `bench run --limit`.", least=1)] = TRIALS,
-    session: Annotated[int, Option("2: the images after those of session 1.", least=1, most=1000)] = 1,
-    presentation: Annotated[str, Option("How long an image is shown.", metavar="TIME")] = "200ms",
-    answer_time: Annotated[str, Option("For the answer; unlimited: until it comes.", metavar="TIME")] = "1.5s",
-    mask: Annotated[Literal["noise", "none"], Option("What follows the image for 200 ms.")] = "noise",
-    degrees: Annotated[float, Option("Visual angle of an image's side.", above=0, most=60)] = 3.0,
-    seed: Annotated[int, Option("Of orders and masks.", least=0)] = 0,
-    about: Annotated[Sequence[str], Option("Ask for age or eyesight, too (repeatable).", metavar="WHAT")] = (),
-    consent: Annotated[Path | None, Option("Your consent form, in Markdown.", metavar="FILE", kind="file")] = None,
-    language: Annotated[str, Option("en, de, ar, or a file like theirs.")] = "en",
-    out: Annotated[Path | None, Option("Write the page there.", "--out", "-o", kind="new file")] = None,
-    served: Annotated[bool, Option("Collect the answers of several people.", "--serve")] = False,
+    trials: Annotated[int, Option("Show this many images: the same as `bench run --limit`.", least=1)] = TRIALS,
+    session: Annotated[
+        int, Option("Set the session; 2 shows the images after those of session 1.", least=1, most=1000)
+    ] = 1,
+    presentation: Annotated[str, Option("Show an image for this time.", metavar="TIME")] = "200ms",
+    answer_time: Annotated[str, Option("Wait this time for an answer, or without limit.", metavar="TIME")] = "1.5s",
+    mask: Annotated[Literal["noise", "none"], Option("Show this mask for 200 ms after the image.")] = "noise",
+    degrees: Annotated[float, Option("Set the visual angle of an image's side.", above=0, most=60)] = 3.0,
+    seed: Annotated[int, Option("Set the seed of orders and masks.", least=0)] = 0,
+    about: Annotated[Sequence[str], Option("Also ask for age or eyesight (repeatable).", metavar="WHAT")] = (),
+    consent: Annotated[Path | None, Option("Show this consent form, in Markdown.", metavar="FILE", kind="file")] = None,
+    language: Annotated[str, Option("Use en, de, ar, or a file of the same form.")] = "en",
+    out: Annotated[Path | None, Option("Write the page to this file.", "--out", "-o", kind="new file")] = None,
+    served: Annotated[bool, Option("Serve the page and collect the answers of several people.", "--serve")] = False,
 ) -> Experiment:
     """An experiment with people in a browser: they name the images of SET, and stand on its board beside networks.
 

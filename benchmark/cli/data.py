@@ -28,8 +28,8 @@ from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.files import expanded
 
-Name = Annotated[str, Option("Of a set.")]
-Folder = Annotated[Path | None, Option("Make the set's folder in this one.", "--output", "-o", kind="new folder")]
+Name = Annotated[str, Option("A stimulus set.")]
+Folder = Annotated[Path | None, Option("Create the set's folder in this folder.", "--output", "-o", kind="new folder")]
 
 
 @command(name="list")
@@ -56,9 +56,9 @@ def _on_disk(entry: Entry, there: Path | None) -> str:
 
 @command()
 def fetch(
-    names: Annotated[Sequence[str], Option("Of sets.")],
+    names: Annotated[Sequence[str], Option("Names of stimulus sets.")],
     *,
-    only: Annotated[Sequence[str], Option("Of several archives: noise, blur, ... (repeatable).")] = (),
+    only: Annotated[Sequence[str], Option("Fetch only this archive of several: noise, blur, ... (repeatable).")] = (),
 ) -> int:
     """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them.
 
@@ -81,11 +81,11 @@ def fetch(
 @command()
 def add(
     name: Name,
-    folder: Annotated[Path, Option("Of images.", kind="folder")],
+    folder: Annotated[Path, Option("A folder of images.", kind="folder")],
     *,
-    role: Annotated[str | None, Option("What suites know it as (`bench suites show`): natural, ...")] = None,
-    space: Annotated[str | None, Option("Label space of its categories: geirhos16, imagenet1k, ...")] = None,
-    layout: Annotated[str | None, Option("How the folder is laid out: class-folder, masks, coco, ...")] = None,
+    role: Annotated[str | None, Option("Set the role that suites ask for (`bench suites show`): natural, ...")] = None,
+    space: Annotated[str | None, Option("Set the label space of its categories: geirhos16, imagenet1k, ...")] = None,
+    layout: Annotated[str | None, Option("Set the folder's layout: class-folder, masks, coco, ...")] = None,
 ) -> int:
     """Use a folder that is already on this disk. Nothing is copied but the images of shards (Parquet as Hugging Face
     lays it out, tars of WebDataset), which go into class folders."""
@@ -98,10 +98,10 @@ def add(
 
 @command()
 def regenerate(
-    experiment: Annotated[str, Option("One of twelve, or all.")],
+    experiment: Annotated[str, Option("One of twelve sets, or all.")],
     *,
-    source: Annotated[str, Option("The set with the photographs.")] = "imagenet-train",
-    trials: Annotated[str, Option("The tables that name each trial's photograph.")] = "human-trials",
+    source: Annotated[str, Option("Use the photographs of this set.")] = "imagenet-train",
+    trials: Annotated[str, Option("Read each trial's photograph from these tables.")] = "human-trials",
     output: Folder = None,
 ) -> int:
     """Make the stimuli of EXPERIMENT (or of all twelve: "all") again from ImageNet photographs.
@@ -118,8 +118,8 @@ def regenerate(
 def verify(
     name: Name,
     *,
-    sample: Annotated[int | None, Option("Images to read of each folder (default: enough).", least=1)] = None,
-    full: Annotated[bool, Option("Read every image, however many.")] = False,
+    sample: Annotated[int | None, Option("Read this many images of each folder (default: enough).", least=1)] = None,
+    full: Annotated[bool, Option("Read every image.")] = False,
 ) -> int:
     """Count and read a set's files, and compare them with the catalogue.
 
@@ -159,22 +159,30 @@ def path(name: Name) -> int:
 @command()
 def stylize(
     *,
-    content: Annotated[Path, Option("Pictures in class folders: CATEGORY/image.", kind="new folder")],
-    style: Annotated[Path, Option("Paintings or textures; for cue conflict by class.", kind="new folder")],
-    name: Annotated[str | None, Option("What to call the set (default: the kind and the content's folder).")] = None,
-    cue_conflict: Annotated[bool, Option("Shape of one class, texture of another (16 categories).")] = False,
-    per_pair: Annotated[int | None, Option("Cue conflict: images per pair of categories.", least=1)] = None,
-    count: Annotated[int | None, Option("Cue conflict: images in all, evenly over pairs.", least=1)] = None,
-    same_category: Annotated[bool, Option("Cue conflict: pairs of equal categories too.")] = False,
-    strength: Annotated[float, Option("Of the style.", "--strength", "--alpha", least=0, most=1)] = 1.0,
-    size: Annotated[int, Option("Pixels a side.", least=8, most=384)] = 224,
-    crop: Annotated[float, Option("Share of the shorter side; 1: pictures are square.", least=0.01, most=1)] = 0.875,
-    seed: Annotated[int, Option("Which style, which sample of pairs.")] = 0,
-    limit: Annotated[int | None, Option("Make only this many of the images.", least=1)] = None,
-    role: Annotated[str | None, Option("What suites know it as.")] = None,
-    space: Annotated[str | None, Option("Decision space of the labels, where the class folders do not tell.")] = None,
+    content: Annotated[Path, Option("Use these images, in class folders: CATEGORY/image.", kind="new folder")],
+    style: Annotated[Path, Option("Use these paintings or textures; for cue conflict by class.", kind="new folder")],
+    name: Annotated[str | None, Option("Name the set (default: the kind and the content's folder).")] = None,
+    cue_conflict: Annotated[bool, Option("Combine the shape of one class with the texture of another.")] = False,
+    per_pair: Annotated[
+        int | None, Option("Make this many images per pair of categories (cue conflict).", least=1)
+    ] = None,
+    count: Annotated[
+        int | None, Option("Make this many images in total, evenly over pairs (cue conflict).", least=1)
+    ] = None,
+    same_category: Annotated[bool, Option("Include pairs of equal categories (cue conflict).")] = False,
+    strength: Annotated[
+        float, Option("Set the strength of the style.", "--strength", "--alpha", least=0, most=1)
+    ] = 1.0,
+    size: Annotated[int, Option("Set the side in pixels.", least=8, most=384)] = 224,
+    crop: Annotated[
+        float, Option("Crop to this share of the shorter side; 1 suits square images.", least=0.01, most=1)
+    ] = 0.875,
+    seed: Annotated[int, Option("Set the seed of styles and pairs.")] = 0,
+    limit: Annotated[int | None, Option("Make only this many images.", least=1)] = None,
+    role: Annotated[str | None, Option("Set the role that suites ask for.")] = None,
+    space: Annotated[str | None, Option("Set the label space if the class folders do not.")] = None,
     output: Folder = None,
-    workers: Annotated[int | None, Option("Images at a time (default: one a processor).", least=1)] = None,
+    workers: Annotated[int | None, Option("Make this many images at a time (default: one per core).", least=1)] = None,
 ) -> int:
     """Paint pictures in the manner of others: a stimulus set of your own.
 

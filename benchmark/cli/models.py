@@ -15,7 +15,7 @@ from registry.cards import read_cards, remove_card, retire_card
 if TYPE_CHECKING:
     from registry.determinism_checks import Check
 
-Name = Annotated[str, Option("Of a model.")]
+Name = Annotated[str, Option("A model.")]
 
 
 @command(name="show")
@@ -29,7 +29,7 @@ def show_model(name: Name) -> int:
 
 
 @command(name="check")
-def check_model(name: Name, *, device: Annotated[str, Option("Of the test.")] = "cpu") -> int:
+def check_model(name: Name, *, device: Annotated[str, Option("Set the device of the test.")] = "cpu") -> int:
     """Load a model and test it: finite logits, not probabilities, same answer twice, gradients, class count."""
     from registry.determinism_checks import check
     from registry.simulated import IdealObserver
@@ -50,7 +50,7 @@ def remove_model(name: Name) -> int:
 
 
 @command(name="rename")
-def rename_model(name: Name, new: Annotated[str, Option("Its name then.")], *, db: Db = None) -> int:
+def rename_model(name: Name, new: Annotated[str, Option("The new name.")], *, db: Db = None) -> int:
     """Give a registered model another name; stored trials are scored again under it."""
     api.rename_model(name, new, db=db)
     say(f"'{name}' is '{new}' now, with all its stored trials.")
@@ -58,7 +58,7 @@ def rename_model(name: Name, new: Annotated[str, Option("Its name then.")], *, d
 
 
 @command(name="retire")
-def retire_model(name: Name, *, undo: Annotated[bool, Option("Bring it back.")] = False) -> int:
+def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = False) -> int:
     """Take a registered model from boards and patterns; by its full name it still runs and shows."""
     retire_card(name, read_settings().cards, retired=not undo)
     back = f"`bench rank -m {name}` shows it, `bench models retire {name} --undo` brings it back"
@@ -90,7 +90,7 @@ def models(pattern: str | None) -> int:
 
 @command(api.register)
 def register(
-    *, each_template: Annotated[bool, Option("A model for each of the templates by itself.")] = False, **asked: Any
+    *, each_template: Annotated[bool, Option("Register one model for each template.")] = False, **asked: Any
 ) -> int:
     name = asked["name"]
     if each_template:

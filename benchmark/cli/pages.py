@@ -25,10 +25,10 @@ def report(
     *,
     out: Path,
     compare: Sequence[str],
-    live: Annotated[bool, Option("Serve it over HTTP instead, made anew while a run goes on.")] = False,
-    host: Annotated[str, Option("With --live; 0.0.0.0: everybody, without a login.")] = "127.0.0.1",
-    port: Annotated[int, Option("With --live: 0 is any free one.", least=0, most=65535)] = 8000,
-    every: Annotated[float, Option("With --live: seconds between looks.", least=1)] = 10.0,
+    live: Annotated[bool, Option("Serve the report over HTTP and update it during a run.")] = False,
+    host: Annotated[str, Option("Listen on this host; 0.0.0.0 admits everybody (with --live).")] = "127.0.0.1",
+    port: Annotated[int, Option("Listen on this port; 0 is any free one (with --live).", least=0, most=65535)] = 8000,
+    every: Annotated[float, Option("Look for changes every N seconds (with --live).", least=1)] = 10.0,
     db: str | None,
 ) -> int:
     """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli.
@@ -59,8 +59,12 @@ def report(
 @command(figures.plot)
 def plot(
     *,
-    out: Annotated[Path | None, Option("File to write: .svg, .pdf or .png.", "--out", "-o", kind="new file")] = None,
-    column: Annotated[Literal["single", "double"], Option("Columns of a paper: 85 or 180 mm.")] = "double",
+    out: Annotated[
+        Path | None, Option("Write to this file: .svg, .pdf or .png.", "--out", "-o", kind="new file")
+    ] = None,
+    column: Annotated[
+        Literal["single", "double"], Option("Set the width to one or two columns: 85 or 180 mm.")
+    ] = "double",
     **asked: Any,
 ) -> int:
     """One figure for a paper: as SVG, PDF or PNG (300 dpi). Without a name: the figures that this leaderboard has.
@@ -82,9 +86,13 @@ def ask(
     *,
     out: Path | None,
     served: bool,
-    answers: Annotated[Path | None, Option("With --serve: folder of the answers.", kind="new folder")] = None,
-    host: Annotated[str, Option("With --serve; 0.0.0.0: other machines, too, with a token.")] = "127.0.0.1",
-    port: Annotated[int, Option("With --serve: 0 is any free one.", least=0, most=65535)] = 8000,
+    answers: Annotated[
+        Path | None, Option("Keep the answers in this folder (with --serve).", kind="new folder")
+    ] = None,
+    host: Annotated[
+        str, Option("Listen on this host; 0.0.0.0 admits holders of the token (with --serve).")
+    ] = "127.0.0.1",
+    port: Annotated[int, Option("Listen on this port; 0 is any free one (with --serve).", least=0, most=65535)] = 8000,
     **asked: Any,
 ) -> int:
     if served and out is not None:

@@ -23,21 +23,27 @@ from benchmark.variables import read_settings
 from registry.errors import some_of
 
 MANY = 20  # numbers that differ, listed one by one
-Yes = Annotated[bool, Option("Start at once, whatever it costs; else a terminal is asked.", "--yes", "-y")]
-Quiet = Annotated[bool, Option("No progress.", "--quiet", "-q")]
+Yes = Annotated[bool, Option("Start a long run without asking.", "--yes", "-y")]
+Quiet = Annotated[bool, Option("Show no progress.", "--quiet", "-q")]
 
 
 @command(api.run)
 def run(
-    what: Annotated[Sequence[str], Option("Names, checkpoints or folders of timm.", metavar="[PATH_OR_NAME]...")] = (),
+    what: Annotated[
+        Sequence[str], Option("Models by name, checkpoints, or folders of timm.", metavar="[PATH_OR_NAME]...")
+    ] = (),
     *,
     models: str,
-    arch: Annotated[str, Option("Of checkpoints given by path.", "--arch", metavar="SOURCE:NAME")] = "",
-    labels: Annotated[str | None, Option("Of checkpoints given by path.", "--labels", metavar="SPACE|FILE")] = None,
+    arch: Annotated[
+        str, Option("Set the architecture of a checkpoint given by path.", "--arch", metavar="SOURCE:NAME")
+    ] = "",
+    labels: Annotated[
+        str | None, Option("Set the labels of a checkpoint given by path.", "--labels", metavar="SPACE|FILE")
+    ] = None,
     dry_run: Annotated[bool, Option("Show the plan and its cost; run nothing.")] = False,
     print_array: Annotated[Literal["slurm"] | None, Option("Print a script that submits the plan.")] = None,
-    tasks: Annotated[int, Option("Of --print-array.", least=1, most=10_000)] = 8,
-    strict: Annotated[bool, Option("Exit 3 where a suite does not apply to a model.")] = False,
+    tasks: Annotated[int, Option("Set the number of tasks of --print-array.", least=1, most=10_000)] = 8,
+    strict: Annotated[bool, Option("Exit with 3 if a suite does not apply to a model.")] = False,
     yes: Yes = False,
     quiet: Quiet = False,
     db: str | None = None,
@@ -186,7 +192,7 @@ def sweep(*, follow: bool, poll: float, db: str | None, yes: Yes = False, quiet:
 @command(api.diff)
 def diff(
     *,
-    images: Annotated[int, Option("Flipped images listed per suite.", "--images", least=0)] = 20,
+    images: Annotated[int, Option("List this many flipped images per suite.", "--images", least=0)] = 20,
     yes: Yes = False,
     quiet: Quiet = False,
     **asked: Any,

@@ -9,7 +9,7 @@ from benchmark.cli.printing import say
 from benchmark.plugins import find_suites, select_suites
 from benchmark.templates import Kind, write_package
 
-Name = Annotated[str, Option("Of a suite; of several, separated by commas; all.")]
+Name = Annotated[str, Option("Suites, separated by commas, or all.")]
 
 
 @command(name="list")
@@ -58,10 +58,12 @@ def check_suite(name: Name) -> int:
 
 @command(name="new")
 def new_package(
-    name: Annotated[str, Option("Of the package.")],
+    name: Annotated[str, Option("Name the package.")],
     *,
-    kind: Annotated[Kind, Option("What it begins.")] = "suite",
-    out: Annotated[Path, Option("Folder to write NAME/ into (default: here).", kind="new folder")] = Path(),
+    kind: Annotated[Kind, Option("Choose what the package contains.")] = "suite",
+    out: Annotated[
+        Path, Option("Write NAME/ into this folder (default: the working folder).", kind="new folder")
+    ] = Path(),
 ) -> int:
     """Write a package to begin with (a suite, a corruption, a map, an attack of your own) that passes its own tests."""
     for path in write_package(name, kind, out):

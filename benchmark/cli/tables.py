@@ -42,8 +42,8 @@ from benchmark.leaderboard.transfer import matrix_table
 from benchmark.stats.ranks import HUMAN_METRICS
 
 LIMIT = 50  # rows of a table that are shown unless all are asked for
-Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("As text.", "--format")]
-Output = Annotated[Path | None, Option("File to write.", "--output", "-o", kind="new file")]
+Form = Annotated[Literal["csv", "json", "markdown"] | None, Option("Print in this format.", "--format")]
+Output = Annotated[Path | None, Option("Write to this file.", "--output", "-o", kind="new file")]
 
 
 @command(api.rank)
@@ -51,10 +51,12 @@ def rank(
     *,
     suite: str | None = None,
     also_suite: SuiteName = None,
-    all: Annotated[bool, Option("Every row: each person, each published network.")] = False,
-    summary: Annotated[bool, Option("Models by suites: every headline side by side.", "--summary")] = False,
-    baseline: Annotated[str | None, Option("With --summary: mark better and worse.", metavar="NAME")] = None,
-    explain: Annotated[bool, Option("What each column is, in a line.", "--explain")] = False,
+    all: Annotated[bool, Option("Show every row: each person, each published network.")] = False,
+    summary: Annotated[bool, Option("Show models by suites: every headline side by side.", "--summary")] = False,
+    baseline: Annotated[
+        str | None, Option("Mark better and worse than this observer (with --summary).", metavar="NAME")
+    ] = None,
+    explain: Annotated[bool, Option("Explain each column in a line.", "--explain")] = False,
     **asked: Any,
 ) -> int:
     if suite and also_suite and suite != also_suite:
@@ -146,8 +148,8 @@ def show(
     metric: str | None = None,
     condition: str | None = None,
     *,
-    provenance: Annotated[bool, Option("Everything behind its headlines, or behind one number.")] = False,
-    as_json: Annotated[bool, Option("With --provenance: a JSON list, one object per number.", "--json")] = False,
+    provenance: Annotated[bool, Option("Show the provenance of its headlines, or of one number.")] = False,
+    as_json: Annotated[bool, Option("Print a JSON list, one object per number (with --provenance).", "--json")] = False,
     db: str | None = None,
 ) -> int:
     """Every score of one observer, with intervals, reasons and where the numbers come from; of a training run its
@@ -197,9 +199,13 @@ def consistency(
     observers: tuple[str, ...],
     experiment: str | None,
     db: str | None,
-    matrix: Annotated[bool, Option("All pairs of the observers named, or of everybody.", "--matrix")] = False,
-    ranks: Annotated[bool, Option("The published rankings by human-likeness and OOD accuracy.", "--ranks")] = False,
-    differences: Annotated[bool, Option("How many differences of networks are significant.", "--differences")] = False,
+    matrix: Annotated[bool, Option("Show all pairs of the observers named, or of all observers.", "--matrix")] = False,
+    ranks: Annotated[
+        bool, Option("Show the published rankings by human-likeness and OOD accuracy.", "--ranks")
+    ] = False,
+    differences: Annotated[
+        bool, Option("Count the significant differences between networks.", "--differences")
+    ] = False,
 ) -> int:
     if differences:
         print_tables([difference_table(api.differences(db=db))])
@@ -239,7 +245,7 @@ def _give(shown: Iterable[Table], plain: Iterable[Table], form: str | None, outp
 
 @command(api.correlate)
 def correlate(
-    contrasts: Annotated[bool, Option("csv: the contrasts of recipes, not the pairs.", "--contrasts")] = False,
+    contrasts: Annotated[bool, Option("Write the contrasts of recipes, not the pairs (csv).", "--contrasts")] = False,
     form: Form = None,
     output: Output = None,
     **asked: Any,
@@ -279,8 +285,8 @@ def compare(
     b: str,
     suite: str | None,
     db: str | None,
-    images: Annotated[bool, Option("Of the headlines: those that one of the two gets alone.", "--images")] = False,
-    measures: Annotated[bool, Option("Every measure of shape and texture, and nothing else.", "--measures")] = False,
+    images: Annotated[bool, Option("List images that only one of the two answers correctly.", "--images")] = False,
+    measures: Annotated[bool, Option("Test only the measures of shape and texture.", "--measures")] = False,
 ) -> int:
     if set(b) & set("*?[,"):
         if images or measures:

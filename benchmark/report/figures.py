@@ -107,9 +107,9 @@ def find_figure(contents: Contents, name: str) -> Figure:
 
 
 def plot(
-    figure: Annotated[str | None, Option("Without one: the figures that there are.")] = None,
+    figure: Annotated[str | None, Option("Draw this figure. Without a name, the figures are listed.")] = None,
     *,
-    models: Annotated[Names | None, Option("Draw these alone.", "--models", "-m", metavar="NAME,...")] = None,
+    models: Annotated[Names | None, Option("Draw only these models.", "--models", "-m", metavar="NAME,...")] = None,
     db: Db = None,
 ) -> list[Figure]:
     """One figure for a paper, or without a name all that this leaderboard has.

@@ -80,9 +80,13 @@ def build(settings: Settings, folder: Path, wanted: Sequence[tuple[str, str]] = 
 
 
 def report(
-    out: Annotated[Path, Option("Folder to write.", "--out", "-o", metavar="DIR", kind="new folder")] = Path("report"),
+    out: Annotated[Path, Option("Write to this folder.", "--out", "-o", metavar="DIR", kind="new folder")] = Path(
+        "report"
+    ),
     *,
-    compare: Annotated[Sequence[str], Option("A page for these two (or A,people); repeatable.", metavar="A,B")] = (),
+    compare: Annotated[
+        Sequence[str], Option("Add a page for this pair, or A,people (repeatable).", metavar="A,B")
+    ] = (),
     db: Db = None,
 ) -> Site:
     """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli."""
