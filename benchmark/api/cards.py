@@ -46,7 +46,9 @@ PROBE = "Fit a classifier to features of --arch on a folder per class, or on 1,6
 def models(
     pattern: Annotated[Names | None, Option("Show these models: names or globs. All by default.")] = None,
 ) -> list[ModelCard]:
-    """Model cards, built-in and registered: whether their weights are on this disk, and how they were trained."""
+    """List model cards with their weights and recipes.
+
+    Built-in and registered cards are listed, and whether their weights are on disk."""
     cards = read_cards(read_settings().cards)
     return select_cards(joined(pattern), cards) if pattern else list(cards.values())
 
@@ -87,7 +89,9 @@ def register(
     replace: Annotated[bool, Option("Replace the registered model of that name.")] = False,
     **said: Unpack[CheckpointOptions],
 ) -> tuple[ModelCard, list[Check]]:
-    """Load a checkpoint once, check it, and freeze its digest and preprocessing into a model card.
+    """Check a checkpoint and register it as a model card.
+
+    The card freezes the digest of its weights and its preprocessing.
 
     \b
     bench register my-net --arch timm:resnet50 --weights checkpoint.pt

@@ -58,10 +58,11 @@ def compare(
     suite: SuiteName = None,
     db: Db = None,
 ) -> Compared:
-    """Paired tests of A against B on the stimuli that both answered; "people": all people as a group.
+    """Compare A with B in paired tests on shared stimuli.
 
-    First the suites' headlines, then all other metrics: two families of tests, each Holm-adjusted. Where B is a pattern
-    ('net-*', or names with commas), A against each of them by the headlines alone: one family."""
+    "people" means all people as a group. The suites' headlines and all other metrics are two families of tests, each
+    Holm-adjusted. If B is a pattern ('net-*', or names with commas), A is compared with each of them by the headlines
+    alone, as one family."""
     settings = read_settings(db)
     tests = _in_common(a, b, suite, settings)
     if not len(tests):
@@ -134,11 +135,11 @@ def power(
     ] = None,
     db: Db = None,
 ) -> list[PowerRow]:
-    """How many images, and people, a comparison needs to see a difference.
+    """Estimate the images and people a comparison needs.
 
-    From the stored answers of both, by the variance that their paired test has; with A alone from those of A and every
-    other network, without any from those of every two networks (the pair in the middle, and the one at 90 %). With
-    --discordant from that share alone: nothing has been run then."""
+    The variance of the paired test is estimated from the stored answers of both. With only A, it is estimated from A
+    and every other network; without observers, from every two networks (the median pair, and the one at 90 %). With
+    --discordant, that share is enough, and nothing has to be run before."""
     if discordant is not None:
         if a or b or suite:
             raise BenchError("--discordant is a plan by itself: without observers and without a suite.")
@@ -246,12 +247,13 @@ def diff(
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,
     command: str = "gestaltbench.diff",
 ) -> Diff | None:
-    """Whether NEW is worse than BASE: each suite's headline, paired, with the images that flipped.
+    """Test whether NEW is worse than BASE; exit code for CI.
 
-    From stored trials; with a precision target both are run, and only as far as the answer needs. BASE may be "people":
-    all people as a group. Margins are in units of each metric (0.01: a percentage point). A suite of the base's that
-    the new one lacks is inconclusive. Exit codes: 0 no change for the worse (with a margin: shown to be so), 1 worse or
-    not equivalent, 2 an error, 3 inconclusive."""
+    Each headline is compared in a paired test, with the images that flipped, from stored trials. With a precision
+    target, both are run only as far as the answer needs. BASE may be "people": all people as a group. Margins are in
+    units of each metric (0.01 is a percentage point). If NEW lacks a suite of BASE, that suite is inconclusive. Exit
+    codes: 0 no change for the worse (with a margin: shown to be so), 1 worse or not equivalent, 2 an error, 3
+    inconclusive."""
     if noninferior is not None and equivalent is not None:
         raise BenchError("not inferior or equivalent: ask for one of the two.")
     size = noninferior if equivalent is None else equivalent

@@ -47,19 +47,18 @@ def merge(
     ] = (),
     into: Annotated[str | None, Option(LEADERBOARD, "--into", metavar="FILE|URL", kind="place")] = None,
 ) -> MergeReport:
-    """Join leaderboards, and score what is whole now.
+    """Merge leaderboards and score complete observations.
 
     \b
     bench run --shard 1/2 --db part-1.db     # on one machine
     bench run --shard 2/2 --db part-2.db     # on another
     bench db merge part-1.db part-2.db --into results.db
 
-    Those that are merged are only read. What two of them have is stored once; every run comes with its command, host
-    and versions. Answers or weights that differ under one name are named and left out. Without leaderboards, parts
-    that wrote into one data base are scored. Merging again changes nothing.
+    Sources are only read. Rows in several of them are stored once; every run keeps its command, host and versions.
+    Answers or weights that differ under one name are reported and skipped. Without sources, shards that wrote into one
+    leaderboard are scored. Repeating a merge changes nothing.
 
-    Exit codes: 0 all is in and scored, 3 something was left out or is not there yet, 1 nothing was done.
-    """
+    Exit codes: 0 everything is merged and scored, 3 something was skipped or is still missing, 1 nothing was done."""
     target = read_settings(into).db
     # before any is opened: two names of one file have two journals
     for place in map(locate, sources):
@@ -114,17 +113,17 @@ def _opened(looked_at: Sequence[_Source]) -> Iterator[Store]:
 
 
 def db_status(db: Db = None) -> Status:
-    """Schema version, size on disk, and what is in it. Nothing is changed."""
+    """Show schema version, size and contents. Nothing is changed."""
     return status(read_settings(db).db)
 
 
 def check_db(
     db: Db = None, *, rescore: Annotated[bool, Option("Also recompute scores from the stored trials.")] = False
 ) -> list[str]:
-    """Read all of it and say what is wrong: pages, keys, references, checksums. Exit code 1 if anything is.
+    """Check a leaderboard: pages, keys, references, checksums.
 
-    With --rescore, scores that today's code made are computed again from the trials, and those that differ are named.
-    """
+    Exit code 1 means that a fault was found. With --rescore, scores made by today's code are recomputed from the
+    trials, and those that differ are listed."""
     with open_store(read_settings(db).db, write=False) as store:
         lines = list(store.problems())
         codes = Codes()

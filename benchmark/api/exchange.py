@@ -55,10 +55,11 @@ def consistency(
     ] = None,
     db: Db = None,
 ) -> ExperimentTrials:
-    """Error consistency (kappa) of observers on the images that both of a pair answered, with interval and counts.
+    """Compute error consistency (kappa) between observers.
 
-    Kappa is 1 where two observers are right and wrong on the same images, 0 where they agree as often as their
-    accuracies alone would have it, negative where less (Geirhos, Meding & Wichmann 2020)."""
+    Each pair is compared on the images that both answered, with interval and counts. Kappa is 1 if two observers are
+    correct and incorrect on the same images, 0 if they agree as often as expected from their accuracies, and negative
+    if less often (Geirhos, Meding & Wichmann 2020)."""
     if isinstance(observers, str):
         observers = [name.strip() for name in observers.split(",") if name.strip()]
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
@@ -128,8 +129,12 @@ def export(
     output: Annotated[str | Path | None, Option("Write to this file.", "--output", "-o", kind="new file")] = None,
     db: Db = None,
 ) -> str:
-    """The ranked tables at full precision (csv, json, parquet) or as printed (markdown, latex with booktabs); or every
-    score, or every trial of an observer. Gives the text, or "" if an output is named, which has it then."""
+    """Export ranked tables, scores or trials.
+
+    Ranked tables have full precision (csv, json, parquet) or the printed form (markdown, latex with booktabs). --scores
+    exports every score, --trials every trial of an observer.
+
+    Returns the text, or "" if an output file has it."""
     form = format or (ENDINGS.get(Path(output).suffix.lower(), "csv") if output else "csv")
     if (every_score or trials_of) and (by or unseen_only):
         raise UsageError("--scores and --trials have every condition: no --by, no --unseen-only.")

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 
 def rescore(suite: SuiteName = None, *, db: Db = None) -> int:
-    """Score stored trials again with today's metrics, without any network. Gives the number of new score sets."""
+    """Recompute scores from stored trials, without any network.
+
+    Returns the number of new score sets."""
     settings = read_settings(db)
     # A missing leaderboard is an error, not a new one; an older one is brought up to date.
     with open_store(settings.db, create=False) as store, recorded(store, "bench db rescore") as number:
@@ -156,10 +158,10 @@ def reference(
     ] = None,
     reporter: RunReporter | None = None,
 ) -> ReferenceReport:
-    """Published networks and people in one leaderboard, so that your network stands among them.
+    """Collect published networks and people in one leaderboard.
 
-    Gets what is not on this disk (from BENCH_MIRROR first, where it is set) and brings it in. A second time adds
-    nothing. Exit code 3 where a part could not be got or read."""
+    Your network can then be ranked among them. Missing collections are fetched (from BENCH_MIRROR first, if it is set)
+    and imported. Repeating the command adds nothing. Exit code 3 means that a part could not be fetched or read."""
     settings, shown = read_settings(), reporter or Silent()
     names = [find_entry(name, settings).name for collection in sources or GROUPS for name in members(collection)]
     outcome = ReferenceReport(db or str(settings.home / "reference.db"))

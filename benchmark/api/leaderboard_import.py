@@ -55,11 +55,11 @@ def import_leaderboard(
     ] = None,
     db: Db = None,
 ) -> LeaderboardReport:
-    """Import another laboratory's leaderboard: what `bench export --scores -o FILE.json` wrote there.
+    """Import another laboratory's leaderboard in JSON.
 
-    Its networks stand on the boards as "NAME (SOURCE)", every number with a remark, and in no paired test: there are no
-    trials of them here. What is here already is not stored twice. Where two numbers of the same thing differ, nothing
-    is imported and the conflicts are shown (exit code 3)."""
+    `bench export --scores -o FILE.json` writes the document. Its networks are called "NAME (SOURCE)". Existing rows are
+    not stored twice. If two numbers of the same thing differ, nothing is imported and the conflicts are shown (exit
+    code 3)."""
     path = Path(path)
     known_as = check_source(path.stem if source is None else source)
     document, suites = read_document(path), plugins.find_suites().suites

@@ -71,14 +71,14 @@ def import_scores(
     ] = (),
     db: Db = None,
 ) -> ScoresReport:
-    """Import published scores of which there are no trials: a CSV or JSON file, or the folder
-    of critical-band-masking or RobustBench.
+    """Import published scores that have no trials.
 
-    Columns: observer, metric, value; where known low, high, level, n, condition, source, suite, note. JSON: a list of
-    such records, or {observer: {metric: value}}.
+    PATH is a CSV or JSON file, or the folder of critical-band-masking or RobustBench. Columns are observer, metric,
+    value and, if known, low, high, level, n, condition, source, suite and note. JSON is a list of such records, or
+    {observer: {metric: value}}.
 
-    They stand in tables of their own below a suite's (`bench rank`): ordered, not ranked, and in no paired test.
-    Importing again adds nothing; another value takes the earlier one's place."""
+    Imported scores have tables of their own below a suite's (`bench rank`). They are ordered, not ranked, and enter no
+    paired test. Repeating an import adds nothing; a changed value replaces the earlier one."""
     path = Path(path)
     stated = None if source is None else check_source(source)
     plain = plugins.find_suites().suites
@@ -128,10 +128,11 @@ def rank(
     db: Db = None,
     **filters: Unpack[Filters],
 ) -> list[Board]:
-    """Ranked tables: value, interval, rank interval, n and flags; people and chance as reference rows.
+    """Print ranked tables with intervals and flags.
 
-    One table per decision space and stimulus set: rows of different stimuli are never ranked together. Filters hide
-    rows: ranks are those of the whole board, and people stay (unless --hide or --kind leaves them out)."""
+    There is one table for each label space and stimulus set: rows of different stimuli are never ranked together.
+    People and chance are reference rows. Filters hide rows: ranks are those of the whole board, and people stay (unless
+    --hide or --kind leaves them out)."""
     asked = any(map(joined, filters.values()))  # type: ignore[arg-type]
     if among_shown and not asked:
         raise UsageError("--among-shown is for a table of some: choose rows with -m, --hide, --kind, ...")
@@ -187,10 +188,11 @@ def transfer(
     claims: Annotated[Sequence[tuple[str, str]], Option(CLAIM, "--claim", metavar="TRAIN TEST")] = (),
     db: Db = None,
 ) -> list[tuple[TransferMatrix, list[Claim]]]:
-    """The transfer matrix of Geirhos et al. 2018: accuracy of each training recipe under each degradation.
+    """Print accuracy by training recipe and degradation.
 
-    Rows are the recipes that cards state (`bench import trials --training` for published networks); cells that a recipe
-    trains on are marked. Below: how much of what training against one noise gains carries over to another."""
+    This is the transfer matrix of Geirhos et al. 2018. Rows are the recipes on cards (`bench import trials --training`
+    for published networks); cells with a condition of the recipe are marked. Below, claims report how much of the gain
+    from training against one noise carries over to another."""
     ways = [part.strip() for part in joined(conditions).split(",") if part.strip()]
     shelf = plugins.find_suites()
     with reading(read_settings(db)) as store:
@@ -217,8 +219,10 @@ def summary(
 
 
 def measures(models: Observers = None, *, db: Db = None) -> list[CueMeasures]:
-    """Which shape bias? Every measure of how far answers hang on shape or texture, over all suites and their variants:
-    side by side, in rank against one another, and where they disagree."""
+    """Compare all measures of shape and texture.
+
+    The tables show the measures of all suites and variants side by side, their rank correlations, and the networks that
+    they order differently."""
     settings = read_settings(db)
     with reading(settings) as store:
         sets, now = notes_of(store), standing(store, settings)
@@ -248,12 +252,12 @@ def correlate(
     reported: Annotated[bool, Option("Correlate published scores instead, within each source.", "--reported")] = False,
     db: Db = None,
 ) -> list[tuple[Summary, tuple[Link, ...], Contrasts]]:
-    """Every suite's headline against every other, over all networks: rank and linear correlation, and the rank
-    correlation that is left given clean accuracy, each with an interval over families of networks. Two headlines that
-    are made of the same answers are never correlated: one of them is taken without the experiment that they share.
+    """Correlate the suites' headlines over all networks.
 
-    Below: recipes (stylised, adversarial, noise, ...) minus the standard one, paired by source, architecture and seed.
-    """
+    Each pair has a rank correlation, a linear one, and the rank correlation given clean accuracy, with intervals over
+    families of networks. Headlines that share answers are never correlated: one of them is computed without the
+    experiment that they share. Below, recipes (stylised, adversarial, noise, ...) are compared with the standard one,
+    paired by source, architecture and seed."""
     tables = _reported(models, db) if reported else summary(models=models, db=db)
     with reading(read_settings(db)) as store:
         cards = {row.name: row.card for row in store.observers()}

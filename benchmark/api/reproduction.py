@@ -37,8 +37,10 @@ def provenance(
     *,
     db: Db = None,
 ) -> list[Provenance]:
-    """Everything behind a number: weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval,
-    and the command that makes it again; one entry per stimulus set."""
+    """Show everything behind a number, for each stimulus set.
+
+    That is weights, card, stimuli, seed, precision, device, versions, runs, n, method, interval, and the command that
+    reproduces it."""
     hint = f"`bench show {shlex.quote(observer)}` lists its scores."
     with reading(read_settings(db)) as store:
         require_observer(store, observer)
@@ -131,10 +133,11 @@ def reproduce(
     reporter: RunReporter | None = None,
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,
 ) -> Reproduction | None:
-    """Run what made a number in a fresh leaderboard, and say whether the number came out.
+    """Reproduce a number in a fresh leaderboard.
 
-    Exit codes: 0 equal bit for bit, 1 a number differs, 3 none differs but not all could be made. None if `agreed`
-    refuses the run."""
+    Exit codes: 0 equal bit for bit, 1 a number differs, 3 none differs but not all could be computed.
+
+    Returns None if `agreed` refuses the run."""
     settings = read_settings(db)
     origins = provenance(observer, suite, metric, condition, db=db)
     if not origins:

@@ -59,12 +59,11 @@ def sweep(
     command: str = "gestaltbench.sweep",
     **said: Unpack[CheckpointOptions],
 ) -> SweepReport | None:
-    """Register and run every checkpoint of a folder as one training run, under the cheapest suite first, and draw every
-    headline over training.
+    """Run all checkpoints of a training run; draw its curves.
 
-    Step or epoch are read from the names (step_1000.pt, epoch=3.ckpt), else from the files. A second time computes what
-    is missing. Exit code 3 where a file could not be used. While a folder is followed, a file that is still being
-    written is waited for: write checkpoints under another name and rename them where you can."""
+    The cheapest suite runs first. Steps or epochs are read from the names (step_1000.pt, epoch=3.ckpt), otherwise from
+    the files. Repeating the command computes what is missing. Exit code 3 means that a file could not be used. --follow
+    waits for a file that is still being written: write checkpoints under another name and rename them if you can."""
     given = stated(**{**said, "training": tuple(said.get("training") or ())})
     request = RunRequest(suites=suites, limit=limit, device=device, precision=precision, seed=seed)
     if follow and not 0 < poll <= _LONGEST:

@@ -76,10 +76,10 @@ def ask(
     out: Annotated[Path | None, Option("Write the page to this file.", "--out", "-o", kind="new file")] = None,
     served: Annotated[bool, Option("Serve the page and collect the answers of several people.", "--serve")] = False,
 ) -> Experiment:
-    """An experiment with people in a browser: they name the images of SET, and stand on its board beside networks.
+    """Run a browser experiment and collect people's answers.
 
-    The page is one file that asks no other host. It measures when each image was on the screen. Its answers are a table
-    that `bench import trials` takes as it is."""
+    People name the images of SET. The page is one file that contacts no other host. It measures when each image was on
+    the screen. `bench import trials` reads its answers."""
     if unknown := [name for name in about if name not in ABOUT]:
         raise UsageError(f"--about '{unknown[0]}': expected {' or '.join(ABOUT)}.")
     limit = 0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time)

@@ -34,7 +34,7 @@ Folder = Annotated[Path | None, Option("Create the set's folder in this folder."
 
 @command(name="list")
 def list_sets() -> int:
-    """The catalogue: what there is, what is on this disk, and under which licence."""
+    """List known sets, their licences, and which are on disk."""
     settings = read_settings()
     rows = []
     for name, entry in read_catalogue(settings).items():
@@ -60,10 +60,10 @@ def fetch(
     *,
     only: Annotated[Sequence[str], Option("Fetch only this archive of several: noise, blur, ... (repeatable).")] = (),
 ) -> int:
-    """Download sets (from BENCH_MIRROR first, where it is set), verify and unpack them.
+    """Download, verify and unpack sets.
 
-    "published-trials" stands for every table of published answers; of such a group, what cannot be got is said and the
-    rest is got (exit code 3)."""
+    BENCH_MIRROR is tried first if it is set. "published-trials" fetches every table of published answers; a table that
+    cannot be fetched is reported, and the others are fetched (exit code 3)."""
     failed = 0
     for name in names:
         group = members(name)
@@ -87,8 +87,10 @@ def add(
     space: Annotated[str | None, Option("Set the label space of its categories: geirhos16, imagenet1k, ...")] = None,
     layout: Annotated[str | None, Option("Set the folder's layout: class-folder, masks, coco, ...")] = None,
 ) -> int:
-    """Use a folder that is already on this disk. Nothing is copied but the images of shards (Parquet as Hugging Face
-    lays it out, tars of WebDataset), which go into class folders."""
+    """Add a folder that is already on disk.
+
+    Nothing is copied, except that images in shards (Parquet as Hugging Face lays it out, tars of WebDataset) are
+    unpacked into class folders."""
     settings = read_settings()
     place = unpacked(name, expanded(folder).resolve(), space, settings, say) if layout is None else folder
     entry = note(name, place, settings, role=role, space=space, layout=layout, report=say)
@@ -104,10 +106,11 @@ def regenerate(
     trials: Annotated[str, Option("Read each trial's photograph from these tables.")] = "human-trials",
     output: Folder = None,
 ) -> int:
-    """Make the stimuli of EXPERIMENT (or of all twelve: "all") again from ImageNet photographs.
+    """Make an experiment's stimuli from ImageNet photographs.
 
-    For who has ImageNet but not the published files: the set plays the experiment's role where those are absent, and
-    every score on it is flagged. An interrupted run goes on where it stopped."""
+    Use it if you have ImageNet but not the published files of EXPERIMENT (or of all twelve: "all"). The set plays the
+    experiment's role if the published one is absent, and every score on it is flagged. Repeat the command to continue
+    after an interruption."""
     settings = read_settings()
     for name in parametric() if experiment == "all" else [experiment]:
         make_set(name, settings, say, source=source, trials=trials, output=output)
@@ -121,10 +124,10 @@ def verify(
     sample: Annotated[int | None, Option("Read this many images of each folder (default: enough).", least=1)] = None,
     full: Annotated[bool, Option("Read every image.")] = False,
 ) -> int:
-    """Count and read a set's files, and compare them with the catalogue.
+    """Verify a set's files against the catalogue.
 
-    Names, classes and empty files are checked of all images; a sample of a large set is read. Exit code 1 where
-    something is broken; a part of a set is all right, and said."""
+    Names, classes and empty files are checked for all images; a large set is decoded in part. Exit code 1 means that
+    something is broken. A partial set is reported, not an error."""
     from benchmark.cli.progress import Bars
 
     bars = Bars(safe_console(stderr=True))
@@ -144,7 +147,7 @@ def verify(
 
 @command()
 def path(name: Name) -> int:
-    """Where a set lies on this disk."""
+    """Print the folder of a set."""
     settings = read_settings()
     known = read_catalogue(settings)
     if name not in known:
@@ -184,11 +187,11 @@ def stylize(
     output: Folder = None,
     workers: Annotated[int | None, Option("Make this many images at a time (default: one per core).", least=1)] = None,
 ) -> int:
-    """Paint pictures in the manner of others: a stimulus set of your own.
+    """Render images in the style of others as a new set.
 
-    Without --cue-conflict every picture keeps its label and takes the texture of one style, as in Stylized-ImageNet.
-    The network is another one than for the published sets: boards name it and never mix the sets. An interrupted run
-    goes on where it stopped."""
+    Without --cue-conflict every image keeps its label and takes the texture of one style, as in Stylized-ImageNet. The
+    network differs from that of the published sets: boards name it and never mix the sets. Repeat the command to
+    continue after an interruption."""
     if per_pair is not None and count is not None:
         raise UsageError("--per-pair and --count say the same thing twice: give one.")
     if not cue_conflict and (per_pair is not None or count is not None or same_category):
@@ -210,7 +213,7 @@ def data() -> None:
 
 @command()
 def doctor(*, db: Db = None) -> int:
-    """What this installation can do, where it keeps things, and what is missing."""
+    """Show what is installed, where it is, what is missing."""
     import torch
 
     from registry.loading import availability

@@ -68,7 +68,7 @@ class Command(click.Command):
         """The commands of their own."""
         if self.parts:
             with formatter.section("Commands"):
-                formatter.write_dl([(name, part.get_short_help_str(90)) for name, part in self.parts.items()])
+                formatter.write_dl([(name, part.get_short_help_str(60)) for name, part in self.parts.items()])
 
 
 def command(
@@ -82,6 +82,7 @@ def command(
         known |= {field.name: field for field in fields(show)}
         parameters = sorted(map(parameter, known.values()), key=_place)
         text = show.__doc__ or next(verb.__doc__ for verb in verbs)
+        text = (text or "").partition("\n\n    Returns ")[0]  # what a Python function returns is not for a terminal
         title = name or show.__name__.replace("_", "-")
         return Command(title, callback=show, params=parameters, help=text, parts=parts)
 

@@ -65,7 +65,7 @@ def import_leaderboard(**asked: Any) -> int:
 
 @click.group("import", commands=[import_trials, import_scores, import_leaderboard])
 def import_group() -> None:
-    """Bring in trials of people and of published networks, and published scores."""
+    """Import trials of people and networks, or scores."""
 
 
 @command(api.merge)
@@ -105,7 +105,9 @@ def status(**asked: Any) -> int:
 
 @command()
 def upgrade(*, db: Db = None) -> int:
-    """Bring an older leaderboard's schema up to date. Cut short, it leaves the old one."""
+    """Upgrade an older leaderboard's schema.
+
+    An interrupted upgrade leaves the old schema."""
     before = api.db_status(db).revision
     with open_store(read_settings(db).db, create=False):
         after = api.db_status(db).revision
@@ -123,7 +125,9 @@ def check(**asked: Any) -> int:
 
 @command()
 def vacuum(*, db: Db = None) -> int:
-    """Give unused room back to the disk, and refresh what queries are planned by. No one else may be writing."""
+    """Return unused space to the disk; update query statistics.
+
+    No other process may be writing."""
     with open_store(read_settings(db).db, create=False) as store:
         before, after = store.vacuum()
     say(f"{decimal(before)} -> {decimal(after)}")
@@ -156,6 +160,6 @@ def reference(**asked: Any) -> int:
 
 @click.group(commands=[merge, status, check, rescore, reference, upgrade, vacuum])
 def db() -> None:
-    """Leaderboards as data bases: SQLite files, or PostgreSQL for a team.
+    """Merge, check and upgrade leaderboards.
 
     A leaderboard is a file path or a URL (postgresql://USER@HOST/NAME)."""

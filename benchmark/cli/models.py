@@ -20,7 +20,7 @@ Name = Annotated[str, Option("A model.")]
 
 @command(name="show")
 def show_model(name: Name) -> int:
-    """One card in full, as YAML."""
+    """Print one card in full, as YAML."""
     import yaml
 
     plain = api.one_card(name, read_settings()).model_dump(mode="json", exclude_none=True)
@@ -30,7 +30,7 @@ def show_model(name: Name) -> int:
 
 @command(name="check")
 def check_model(name: Name, *, device: Annotated[str, Option("Set the device of the test.")] = "cpu") -> int:
-    """Load a model and test it: finite logits, not probabilities, same answer twice, gradients, class count."""
+    """Load a model and test its answers and gradients."""
     from registry.determinism_checks import check
     from registry.simulated import IdealObserver
 
@@ -43,7 +43,9 @@ def check_model(name: Name, *, device: Annotated[str, Option("Set the device of 
 
 @command(name="remove")
 def remove_model(name: Name) -> int:
-    """Delete a registered card and the head that was made for it. Weights, stored answers and scores stay."""
+    """Delete a registered card and the head made for it.
+
+    Weights, stored answers and scores stay."""
     heads = "".join(f" and its head {file.name}" for file in remove_card(name, read_settings().cards))
     say(f"removed '{name}'{heads}. Its rows stay on boards; `bench rank --hide {name}` leaves them out.")
     return 0
@@ -51,7 +53,9 @@ def remove_model(name: Name) -> int:
 
 @command(name="rename")
 def rename_model(name: Name, new: Annotated[str, Option("The new name.")], *, db: Db = None) -> int:
-    """Give a registered model another name; stored trials are scored again under it."""
+    """Rename a registered model.
+
+    Stored trials are scored again under the new name."""
     api.rename_model(name, new, db=db)
     say(f"'{name}' is '{new}' now, with all its stored trials.")
     return 0
@@ -59,7 +63,9 @@ def rename_model(name: Name, new: Annotated[str, Option("The new name.")], *, db
 
 @command(name="retire")
 def retire_model(name: Name, *, undo: Annotated[bool, Option("Restore it.")] = False) -> int:
-    """Take a registered model from boards and patterns; by its full name it still runs and shows."""
+    """Hide a registered model from boards and patterns.
+
+    By its full name it can still be run and shown."""
     retire_card(name, read_settings().cards, retired=not undo)
     back = f"`bench rank -m {name}` shows it, `bench models retire {name} --undo` brings it back"
     say(f"'{name}' is {'back' if undo else 'retired'}." + ("" if undo else f" {back}."))

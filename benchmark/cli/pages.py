@@ -31,9 +31,10 @@ def report(
     every: Annotated[float, Option("Look for changes every N seconds (with --live).", least=1)] = 10.0,
     db: str | None,
 ) -> int:
-    """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli.
+    """Write a leaderboard as pages, or serve it live.
 
-    Everything is drawn now: the pages need no connection and no JavaScript, and nothing is run."""
+    The pages have tables, figures, observers, comparisons and stimuli. They open from disk and need no connection and
+    no JavaScript. No network is run."""
     if not live:
         built = site.report(out, compare=compare, db=db)
         pictures = f" and {built.pictured / 1e6:.1f} MB of thumbnails" if built.pictured else ""
@@ -67,9 +68,10 @@ def plot(
     ] = "double",
     **asked: Any,
 ) -> int:
-    """One figure for a paper: as SVG, PDF or PNG (300 dpi). Without a name: the figures that this leaderboard has.
+    """Draw one figure for a paper, as SVG, PDF or PNG.
 
-    The caption, with stimuli, n and intervals, is printed."""
+    Without a name, the figures of this leaderboard are listed. The caption, with stimuli, n and intervals, is
+    printed."""
     drawn = figures.plot(**asked)
     if asked["figure"] is None:
         put_out("\n".join(f"{known.name}  {known.title}" for known in drawn))

@@ -49,11 +49,11 @@ def run(
     db: str | None = None,
     **asked: Any,
 ) -> int:
-    """Run suites on models, store every trial, and print the ranking.
+    """Run suites on models, store trials, print the ranking.
 
-    A path of a checkpoint (with --arch) or of a folder of timm registers it on the way. Without a model: all that needs
-    no download (the built-in world's networks and observers, weights of installed packages). An interrupted run resumes
-    by the same command."""
+    A checkpoint's path (with --arch) or a folder of timm is registered first. Without a model, everything runs that
+    needs no download: the built-in world's networks and observers, and weights of installed packages. Repeat the
+    command to resume an interrupted run."""
     named = []
     for word in what:
         if not word.strip(" ,"):

@@ -14,7 +14,7 @@ Name = Annotated[str, Option("Suites, separated by commas, or all.")]
 
 @command(name="list")
 def list_suites() -> int:
-    """Every suite that is installed; a broken one is named with its error."""
+    """List the installed suites, and broken ones with errors."""
     shelf = find_suites()
     for suite in shelf.suites.values():
         say(f"{suite.name:<20} v{suite.version}  {suite.summary}")
@@ -25,7 +25,7 @@ def list_suites() -> int:
 
 @command(name="show")
 def show_suite(name: Name) -> int:
-    """A suite's metrics with their definitions, directions and chance levels."""
+    """Show a suite's metrics with definition and chance level."""
     for suite in select_suites(name, find_suites(name)):
         say(f"{suite.name} v{suite.version}: {suite.summary}")
         say(f"needs {suite.needs}; stimuli labelled in {', '.join(suite.spaces)}")
@@ -65,7 +65,9 @@ def new_package(
         Path, Option("Write NAME/ into this folder (default: the working folder).", kind="new folder")
     ] = Path(),
 ) -> int:
-    """Write a package to begin with (a suite, a corruption, a map, an attack of your own) that passes its own tests."""
+    """Write a plug-in package that passes its own tests.
+
+    The package contains a suite, a corruption, a map or an attack."""
     for path in write_package(name, kind, out):
         say(str(out / name / path))
     say(f"Next: pip install -e '{out / name}[test]' && pytest {out / name}")

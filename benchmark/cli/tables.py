@@ -152,12 +152,14 @@ def show(
     as_json: Annotated[bool, Option("Print a JSON list, one object per number (with --provenance).", "--json")] = False,
     db: str | None = None,
 ) -> int:
-    """Every score of one observer, with intervals, reasons and where the numbers come from; of a training run its
-    curves.
+    """Show one observer's scores, or a number's provenance.
 
-    With --provenance what is behind a number: weights, card, stimuli, seed, precision, device, versions, runs, n,
-    method, interval, and the command that makes it again. MODEL alone: the headline of each of its suites; MODEL SUITE:
-    that suite's headline; CONDITION as `bench show` prints it (none: the number over all conditions)."""
+    Scores have intervals, reasons and their origin; a training run has curves.
+
+    --provenance prints what is behind a number: weights, card, stimuli, seed, precision, device, versions, runs, n,
+    method, interval, and the command that reproduces it. MODEL alone selects the headline of each of its suites, MODEL
+    SUITE that suite's headline. Give CONDITION as `bench show` prints it; without it, the number over all conditions is
+    meant."""
     if not provenance:
         if suite or as_json:
             raise click.UsageError("SUITE, METRIC, CONDITION and --json are for --provenance.")

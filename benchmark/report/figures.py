@@ -112,9 +112,9 @@ def plot(
     models: Annotated[Names | None, Option("Draw only these models.", "--models", "-m", metavar="NAME,...")] = None,
     db: Db = None,
 ) -> list[Figure]:
-    """One figure for a paper, or without a name all that this leaderboard has.
+    """Draw one figure, or without a name all of a leaderboard.
 
-    People and other rows to hold networks against stay, whichever networks are drawn."""
+    People and other reference rows are drawn beside the chosen networks."""
     contents = read_contents(read_settings(db))
     if models:
         contents = contents.only(joined(models).split(","))

@@ -89,7 +89,9 @@ def report(
     ] = (),
     db: Db = None,
 ) -> Site:
-    """The leaderboard as pages that open from disk: tables, figures, observers, comparisons, stimuli."""
+    """Write a leaderboard as pages that open from disk.
+
+    They have tables, figures, observers, comparisons and stimuli."""
     wanted = [[name.strip() for name in text.split(",", 1)] for text in compare]
     if wrong := [text for text, pair in zip(compare, wanted, strict=True) if len(pair) != 2 or not all(pair)]:
         raise BenchError(f"--compare: '{wrong[0]}' is no pair: expected A,B.")
