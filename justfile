@@ -70,6 +70,7 @@ wheel:
     #!/usr/bin/env bash
     set -euo pipefail
     place=$(mktemp -d)
+    trap 'rm -rf "$place"' EXIT
     uv build --quiet --out-dir "$place"
     uv venv --quiet "$place/venv"
     uv pip install --quiet --python "$place/venv" "$place"/*.whl

@@ -10,8 +10,9 @@ from scipy import stats
 from benchmark.contracts import Metric
 from benchmark.leaderboard.board import boards
 from benchmark.leaderboard.lineage import NETWORKS, architecture_line, lineage
-from benchmark.leaderboard.links import answers, contrasts, link_tables, links, observed, parts_of
+from benchmark.leaderboard.links import answers, contrasts, link_tables, links, observed, parts_of, verdict
 from benchmark.leaderboard.summary import summaries
+from benchmark.stats.ranks import Correlation
 
 RECIPES = {"standard": ("standard",), "stylised": ("stylised",), "adversarial": ("adversarial(l2,3)",)}
 
@@ -91,6 +92,14 @@ def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(sum
     assert found[pair].spearman.n == whole[pair].spearman.n - 1
     assert found[other].spearman == whole[other].spearman
     assert any(first.observer in line for line in answers(list(found.values())))
+
+
+def test_where_lower_is_better_on_one_side_what_rises_together_goes_against_each_other(summary):
+    sure = replace(links(summary)[0], spearman=Correlation(0.8, 0.5, 0.9, 24, 12))
+    x, y = (replace(side, column=replace(side.column, direction="lower")) for side in (sure.x, sure.y))
+    said = [verdict(replace(sure, **sides)) for sides in ({}, {"x": x}, {"y": y}, {"x": x, "y": y})]
+    together, against = "they go together", "they go against each other"
+    assert said == [together, against, against, together]
 
 
 def test_coefficients_equal_an_independent_computation(summary, numbers):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from benchmark.contracts import Trials
 from benchmark.stats.agreement import (
+    _independent_share,
     agreement,
     attainable,
     chance_p,
@@ -45,6 +46,27 @@ def test_by_hand():
     assert found.expected == pytest.approx(0.7 * 0.6 + 0.3 * 0.4)
     assert found.kappa == pytest.approx((0.7 - 0.54) / 0.46)
     assert found.low < found.kappa < found.high
+
+
+def test_an_image_of_a_cluster_that_agrees_wholly_is_worth_a_part_of_an_image():
+    """Four clusters of four: both, neither, a, b are right. Variances 1 / 15 and 1 / 3; t of 3 degrees 3.18245."""
+    a, b = (np.repeat(part, 4) for part in ([1, 0, 1, 0], [1, 0, 0, 1]))
+    assert _independent_share(a, b, [np.repeat(np.arange(4), 4)]) == pytest.approx(
+        0.2 / (3.18245 / 1.95996) ** 2, rel=1e-5
+    )
+
+
+def test_pairs_are_held_against_each_other_on_what_both_answered():
+    """Of images 1 to 3: both right, a alone, neither; of 1, 2, 4: b alone on the last."""
+    right = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 0]], dtype=bool)
+    present = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 0], [0, 1, 1]], dtype=bool)
+    found = pairwise(right, present)
+    assert found.n.tolist() == [[3, 3, 2], [3, 4, 3], [2, 3, 3]] and found.n.dtype == np.int64
+    assert found.observed[[0, 0, 1], [1, 2, 2]] == pytest.approx([2 / 3, 1 / 2, 2 / 3])
+    assert found.expected[[0, 0, 1], [1, 2, 2]] == pytest.approx([4 / 9, 1 / 2, 4 / 9])
+    assert found.kappa[[0, 0, 1], [1, 2, 2]] == pytest.approx([2 / 5, 0, 2 / 5])
+    whole = pairwise(right)
+    assert whole.observed[0, 1] == 0.75 and whole.expected[0, 1] == pytest.approx(1 / 2) and whole.n[0, 1] == 4
 
 
 @pytest.mark.slow

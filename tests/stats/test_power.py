@@ -43,6 +43,9 @@ def test_a_mean_is_seen_as_the_noncentral_t_says():
     smallest = detectable(test, 0.8)
     assert power_of(test, smallest) == pytest.approx(0.8, abs=1e-5)
     assert power_of(test, 0.25, times=100) == 1.0
+    assert detectable(test, 0.8) < detectable(test, 0.8, level=0.99) < 2 and detectable(test, 0.8) > 0.25
+    assert [detectable(Studentised(0.0, 0.1, 24, limit), 0.8) is None for limit in (0.25, 2.0)] == [True, False]
+    assert detectable(Discordant(60, 40, 100), 0.999) is not None and detectable(Discordant(1, 0, 2), 0.999) is None
 
 
 def test_power_is_a_share_at_every_df_and_centre():
