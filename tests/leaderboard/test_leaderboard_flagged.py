@@ -29,3 +29,10 @@ def test_on_request_flagged_rows_rank_below_all_others(board):
     assert [(row.rank_low, row.rank_high) for row in (last.rows[0], last.rows[3])] == [(1, 1), (4, 4)]
     assert last.notes[-1] == f"2 of 5 rows rank last for a flag '{DISTRUST}...'"
     assert last.references == board.references
+
+
+def test_where_lower_is_better_either_part_is_ranked_so(suite, sets, score):
+    wrong = {"a": 40, "b": 200, "c": 20, "d": 300}
+    rows = [score(n, k, 320, metric="error", flags=(f"{DISTRUST}odd",) * (n in "cd")) for n, k in wrong.items()]
+    last = flagged_last(boards(rows, suite, sets, "error")[0])
+    assert [(row.rank, row.observer) for row in last.rows] == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]

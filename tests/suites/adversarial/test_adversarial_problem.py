@@ -146,6 +146,12 @@ def test_what_others_make_is_judged_by_the_attacked_network():
     assert 0 < expected.sum() < 12
 
 
+def test_a_network_is_another_if_its_answer_to_any_of_eight_images_is():
+    given, z = problem()
+    last = network(lambda x: attacked(x) + curved(x) * (x[:, :1, :1, :1] == X[-1, 0, 0, 0]).flatten(1))
+    assert transferred(given, [last], (0.05,), z)[1] == 2
+
+
 def test_without_another_network_there_is_nothing_to_transfer():
     given, z = problem()
     with pytest.raises(BenchError, match="no other network"):
