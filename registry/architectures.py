@@ -19,7 +19,7 @@ from torch import nn
 
 from registry import OWN_PACKAGES
 from registry.checkpoints import State
-from registry.code import code_digest, is_installed
+from registry.code import code_digest, is_installed, opened_digest, opened_files
 from registry.errors import BenchError, CardError, UnknownName, WeightsError, some_of, unknown_name
 from registry.files import absence, expanded, is_file
 from registry.foreign import reason, shown
@@ -195,12 +195,13 @@ def build(arch: str, classes: int, kwargs: dict[str, Any] | None = None) -> nn.M
     try:
         if kind == "python":
             function = factory(name)
-            with its_own_fault(name, "the function failed"):
+            with its_own_fault(name, "the function failed"), opened_files() as opened:
                 if "num_classes" in inspect.signature(function).parameters:
                     kwargs = {"num_classes": classes, **kwargs}
                 module = function(**kwargs)
             if not isinstance(module, nn.Module):
                 raise CardError(f"arch 'python:{name}' returned {type(module).__name__}, expected a torch.nn.Module.")
+            vars(module)["_opened"] = opened_digest(opened)
             return module
         if kind == "timm":
             import timm
@@ -256,7 +257,7 @@ def source_code(arch: str, module: nn.Module) -> str:
         installed = f"networks {NETWORKS_VERSION}"
     elif is_installed(top):
         installed = " ".join(sorted({version(name) for name in packages_distributions().get(top, ())}))
-    return code_digest(function, *classes, installed)
+    return code_digest(function, *classes, installed, vars(module).get("_opened", ""))
 
 
 def renew_keys(state: State) -> State:

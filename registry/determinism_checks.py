@@ -121,11 +121,15 @@ def pictures(count: int, side: int) -> Tensor:
 def distance(one: Tensor, other: Tensor) -> float:
     """Largest difference of two batches of logits beyond rounding, relative to the largest of them less the middle of
     its image: neither a constant on all logits nor a class that is never given hides one."""
-    parts = [_given(part) for part in (one, other)]
-    spread = [(part - part.median(dim=1, keepdim=True).values).abs().max() for part in parts]
-    scale = float(torch.maximum(*spread).clamp(min=1e-6))
+    scale = max(1e-6, *(float(logit_range(part).max()) for part in (one, other)))
     rounding = 4 * torch.finfo(torch.float32).eps * torch.maximum(one.abs(), other.abs())
     return float(((one - other).abs() - rounding).max().clamp(min=0.0)) / scale
+
+
+def logit_range(values: Tensor) -> Tensor:
+    """[n]: the logit of each image that is farthest from the middle of them."""
+    given = _given(values)
+    return (given - given.median(dim=1, keepdim=True).values).abs().amax(dim=1)
 
 
 def _given(values: Tensor) -> Tensor:

@@ -365,7 +365,7 @@ def _wait(device: torch.device) -> None:
 #: One image in so many is shown again, alone.
 REPLAYED = 512
 #: Largest relative difference that a precision's rounding explains.
-_ROUNDING = {"fp32": TOLERANCE, "tf32": 1e-2, "bf16": 0.1}
+ROUNDING = {"fp32": TOLERANCE, "tf32": 1e-2, "bf16": 0.1}
 _LARGEST_BATCH = 64
 
 
@@ -378,7 +378,7 @@ def require_sound(feed: TunedModel, precision: str) -> None:
     forward pass that fails are the run's to deal with: nothing is judged then."""
     batch = min(feed.tuning.batch, _LARGEST_BATCH)
     try:
-        rows = check_load(feed.model, feed.run, batch, _ROUNDING[precision])
+        rows = check_load(feed.model, feed.run, batch, ROUNDING[precision])
     except (RuntimeError, MemoryError):
         return
     failed = [f"{row.name}: {row.detail}" for row in rows if not row.ok and row.name != FORWARD]

@@ -3,7 +3,7 @@
 import shutil
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -270,6 +270,23 @@ class InferenceLoop:
                 asked = [job for job in block_jobs if chunk in job.chunks]
                 if rows := self._show_chunk(asked, chunk, ready):
                     yield asked, chunk, rows
+
+    def shown_again(self, job: Job, index: NDArray[np.int64]) -> Iterator[Mapping[str, Array]]:
+        """What a network's job keeps of the images at `index`. Whole images are shown as they are, and then as beside
+        images of other sizes, which brings a chunk to the network's size. A failure is noted on the observer."""
+        block, feed = job.block, job.loaded.observer
+        assert isinstance(feed, TunedModel)
+        try:
+            images, shown = [block.stimuli.decode(i) for i in index.tolist()], list[torch.Tensor | None]()
+            if block.presentation == "whole" and len({image.shape for image in images}) == 1:
+                shown.append(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+                images.append(images[0][:1, :1])
+            shown.append(feed.model.present(images, block.presentation)[: len(index)])
+            for pixels in shown:
+                given = self._pixels(block, feed, index, _Decoded(images, map, pixels))
+                yield from self._answer([job], index, given, lambda _: None).values()
+        except FAILURES as error:  # the boundary of one observer's work
+            job.fail(error)
 
     def _show_chunk(self, jobs: Sequence[Job], chunk: int, ready: _Decoded) -> list[Chunk]:
         shared: torch.Tensor | None = None

@@ -2,87 +2,29 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 
-from benchmark.contracts import Block, Observer, ObserverKind, Policy, Transform
+from benchmark.contracts import Block, Observer, ObserverKind, Policy
 from benchmark.engine import devices
-from benchmark.engine.devices import TunedModel, full_precision, keep_pages, numerics, require_sound
+from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
-from benchmark.engine.model_view import unit
 from benchmark.engine.plan import Task, chunk_index, named_parts, suites_of
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer, one_blas_thread
+from benchmark.engine.stored_answers import PICTURES, canary_answers, changed_answers
 from benchmark.errors import FAILURES, failure_line
 from benchmark.identity import environment, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
 from registry.cards import ModelCard
 from registry.code import Codes
-from registry.determinism_checks import canaries_differ, canary_text, pictures
+from registry.determinism_checks import canaries_differ
 from registry.files import digest_data
 from registry.loading import load_observer
-from registry.model import LoadedModel, Presentation
 from registry.simulated import IdealObserver
-
-# Canary answers: what a network says to 16 fixed pictures, kept with every observation whose trials it made. Code and
-# weights may be the same and answers others: an environment variable, a data file by a computed path, a patch, another
-# version of a library. So each time a network is loaded it is shown the pictures again, as its suite presents images;
-# where it answers otherwise than when its trials were stored, these are not taken for its own.
-
-
-COUNT = 16
-
-
-@dataclass
-class Canary:
-    """A network's canary answers, each computed once."""
-
-    model: LoadedModel
-    device: str
-    codes: Codes
-    _texts: dict[tuple[str, int], str] = field(default_factory=dict)
-
-    def key(self, key: str, block: Block, stored: Mapping[str, str]) -> tuple[str, str]:
-        """(key, canary answers) of an observation: `key`, or one that follows from it where the trials that are stored
-        under it were made by a network that answered otherwise. stored: key -> canary answers."""
-        now = self.answers(block)
-        while now and stored.get(key) and canaries_differ(stored[key], now):
-            key = digest_data([key, "answers otherwise"])
-        return key, now
-
-    def answers(self, block: Block) -> str:
-        """To the pictures as the block presents images; and what its transform makes of them, if that is foreign code.
-        "" where either fails, which the run itself will say, and of an endpoint: it would be paid for each time, and
-        its replies say themselves when another model gives them."""
-        if self.model.card.source == "api":
-            return ""
-        transform = block.transform
-        foreign = transform is not None and not self.codes.own(transform.apply)
-        texts = []
-        for shown in (None, transform) if foreign else (None,):
-            place = (block.presentation, id(shown))
-            if place not in self._texts:
-                try:
-                    self._texts[place] = canary_text(self._output(block.presentation, shown).cpu())
-                except FAILURES:
-                    self._texts[place] = ""
-            texts.append(self._texts[place])
-        return ";".join(texts) if all(texts) else ""
-
-    def _output(self, presentation: Presentation, transform: Transform | None) -> torch.Tensor:
-        """Logits of the pictures; with a transform, their pixels after it."""
-        shown = pictures(COUNT, self.model.preprocess.size).permute(0, 2, 3, 1) * 255
-        images = list(shown.round().to(torch.uint8).numpy())
-        pixels = self.model.present(images, presentation).to(self.device)
-        with torch.inference_mode(), full_precision(torch.device(self.device).type):
-            if transform is None:
-                return self.model.forward(self.model.fit(unit(pixels)).contiguous())
-            given = pixels if transform.stored else unit(pixels)
-            return transform.apply(given, np.arange(COUNT, dtype=np.uint64)).float().flatten(1)
-
 
 CPU_BYTES = 4 * 2**30  # that a group of observers may take
 GPU_SHARE = 0.4  # of the free memory; the rest is for activations
@@ -181,18 +123,22 @@ class _Run:
     outcomes: Outcomes
     codes: Codes = field(default_factory=Codes)
     _planned: dict[tuple[str, int], list[Observation]] = field(default_factory=dict)
-    _canary: dict[str, Canary] = field(default_factory=dict)
+    _canary: dict[tuple[str, str], str] = field(default_factory=dict)
     _settled: set[str] = field(default_factory=set)
 
-    def all(self, tasks: Sequence[Task]) -> None:
-        """Load, show, store, and then score."""
+    @cached_property
+    def loop(self) -> InferenceLoop:
+        """What shows images to networks."""
         seed, device, cache = self.options.policy.seed, self.options.device, self.settings.decoded
         # Parts of a plan begin at the two ends of a set: where they meet, the other has decoded the rest.
         backwards = any(index % 2 == 0 for index, _, _ in named_parts([self.options.part]))
         how = self.codes, self._over, self.options.decoders, backwards
-        loop = InferenceLoop(seed, device, self.reporter, cache, *how)
-        answered = [task for group in self._groups(tasks) for task in self._show(group, loop)]
-        self.outcomes.report.decoded = loop.decoded
+        return InferenceLoop(seed, device, self.reporter, cache, *how)
+
+    def all(self, tasks: Sequence[Task]) -> None:
+        """Load, show, store, and then score."""
+        answered = [task for group in self._groups(tasks) for task in self._show(group)]
+        self.outcomes.report.decoded = self.loop.decoded
         scorers = {suite.name: Scorer(self.store, self.run, suite, self.codes) for suite in suites_of(tasks)}
         for task in answered:
             self._finish(task, scorers[task.task.suite.name])
@@ -257,7 +203,7 @@ class _Run:
         row = self.store.put_observer(Observer(card.name, kind, observer.identity, described))
         return LoadedObserver(card.name, answering, row, size, wanted)
 
-    def _show(self, group: Sequence[LoadedObserver], loop: InferenceLoop) -> list[_Answered]:
+    def _show(self, group: Sequence[LoadedObserver]) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
         jobs = [job for observer in group for task in observer.tasks for job in self._jobs(observer, task)]
         for observer in group:
@@ -269,7 +215,7 @@ class _Run:
             self._settle(job, min(job.chunks))
         if enough and jobs and enough(self.store):
             raise _Enough
-        for asked, chunk, answers in loop.show(jobs):
+        for asked, chunk, answers in self.loop.show(jobs):
             self.store.put_chunks(self.run, answers)
             for job in asked:  # the chunks of a block that may be settled come in their order
                 self._settle(job, chunk + 1)
@@ -350,7 +296,8 @@ class _Run:
             details["asked"] = dict(self.options.asked)
         identity = network.model.identity if isinstance(network, TunedModel) else network.identity
         keys = [observation_key(identity, block, task.suite, policy, self.codes) for block in blocks]
-        canaries = self._canaries(observer, task, keys)
+        while not self._gives_its_answers(observer, task, keys):
+            keys = [digest_data([key, "answers otherwise"]) for key in keys]
         self._planned[at] = [
             Observation(
                 key=key,
@@ -364,29 +311,41 @@ class _Run:
                 presentation=block.presentation,
                 transform=block.transform.name if block.transform else "",
                 n=len(block.stimuli),
-                details=details | ({"canary": canary} if canary else {}),
+                details=details | self._canaries(observer, key, block),
             )
-            for block, (key, canary) in zip(blocks, canaries, strict=True)
+            for block, key in zip(blocks, keys, strict=True)
         ]
         return self._planned[at]
 
-    def _canaries(self, observer: LoadedObserver, task: Task, keys: Sequence[str]) -> list[tuple[str, str]]:
-        """(key, canary answers) of each block: other keys where what is stored was answered otherwise."""
-        network, suite = observer.observer, task.suite.name
-        if not isinstance(network, TunedModel):
-            return [(key, "") for key in keys]
-        stored = {key: row.canary for key, row in self.options.known.items()}
-        for row in self.store.observations(observer=observer.name, suite=suite):
-            stored[row.key] = str(row.details.get("canary", ""))
-        canary = self._canary.setdefault(observer.row, Canary(network.model, self.options.device, self.codes))
-        with devices.working_threads(network.tuning.threads):
-            pairs = [canary.key(key, block, stored) for key, block in zip(keys, task.plan.blocks, strict=True)]
-        if [key for key, _ in pairs] != list(keys):
+    def _gives_its_answers(self, observer: LoadedObserver, task: Task, keys: Sequence[str]) -> bool:
+        """Whether what is stored under the keys may be served and continued: the observer answers a sample of the
+        images as it did. An endpoint is not asked again, for it would be paid for each time."""
+        network, known, precision = observer.observer, self.options.known, self.options.policy.precision
+        if not isinstance(network, TunedModel) or network.model.card.source == "api":
+            return True
+        blocks = dict(zip(keys, task.plan.blocks, strict=True))
+        wrong, shown = changed_answers(self.store, self.loop, task, observer, blocks, precision)
+        said = f"{wrong} of {shown} images"
+        for key in (key for key in keys if key in known and not shown):  # in another leaderboard
+            now = self._canaries(observer, key, blocks[key]).get("canary", "")
+            if now and known[key].canary and canaries_differ(known[key].canary, now):
+                wrong, said = PICTURES, f"{PICTURES} fixed images"
+        if wrong:
             self.reporter.note(
-                f"{observer.name}: answers {COUNT} fixed images otherwise than when its trials of {suite} were "
-                "stored (an environment variable, data, a patch or another version of a library): these are not used"
+                f"{observer.name}: answers {said} otherwise than when its trials of {task.suite.name} were stored (an "
+                "environment variable, data, a patch or another version of a library): these are not used"
             )
-        return pairs
+        return not wrong
+
+    def _canaries(self, observer: LoadedObserver, key: str, block: Block) -> dict[str, str]:
+        """The canary answers that are kept with what is stored from now on."""
+        network, at = observer.observer, (observer.row, block.presentation)
+        if not isinstance(network, TunedModel) or network.model.card.source == "api" or self.store.chunks(key):
+            return {}
+        if at not in self._canary:
+            with devices.working_threads(network.tuning.threads):
+                self._canary[at] = canary_answers(network.model, block.presentation, self.options.device)
+        return {"canary": self._canary[at]} if self._canary[at] else {}
 
     def _begin(self, group: Sequence[LoadedObserver], asked: Collection[str]) -> None:
         """Before any answer: which observations are to be scored together, whoever makes them and if this run is cut

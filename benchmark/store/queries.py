@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from benchmark.contracts import Coded, Score, Trials
-from benchmark.contracts.trials import Column, Columns, coded, held, narrowed, stacked_codes
+from benchmark.contracts import CHUNK, Array, Coded, Score, Trials
+from benchmark.contracts.trials import Column, Columns, coded, held, narrowed, stacked, stacked_codes
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.codec import decode, decode_codes
@@ -507,6 +507,16 @@ def chunk_columns(row: Any) -> Table:
     if row_digest(schema.CHUNKS, row._mapping) != row.checksum:
         raise damaged(what, "its checksum does not fit its place and its content")
     return columns
+
+
+def answers(connection: sa.Connection, key: str, index: Array) -> dict[str, Array]:
+    """What was kept of single images of an observation, by their positions in its set, in ascending order."""
+    query = sa.select(schema.CHUNKS).where(_CHUNKS.observation == key).order_by(_CHUNKS.start)
+    parts = []
+    for row in fetched_of(connection, query, _CHUNKS.position, (index // CHUNK).tolist()):
+        own = index[(index >= row.start) & (index < row.start + row.n)] - row.start
+        parts.append({name: values[own] for name, values in Columns(chunk_columns(row)).items()})
+    return stacked(parts)
 
 
 def _labelled(observation: Any, chunks: Sequence[Any], shown: Mapping[str, Coded]) -> Table:

@@ -56,6 +56,7 @@ class Store:
     collections = _reading(queries.collections)
     observations = _reading(queries.observations)
     chunks = _reading(queries.chunks)
+    answers = _reading(queries.answers)
     complete = _reading(queries.complete)
     incomplete = _reading(queries.incomplete)
     suites = _reading(queries.suites)

@@ -158,6 +158,10 @@ KEEPS = {
     "an annotation": ("protocol.py", 'view: "View"', "view: object"),
     "annotations of a network": ("net.py", 'x: "Tensor") -> "Tensor"', "x)"),
     "an import for types": ("protocol.py", "import View", "import Suite, View"),
+    "postponed annotations": ("maths.py", "def double", "from __future__ import annotations\ndef double"),
+    "a block for type checkers": (
+        "scoring.py", "def right", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy\n\ndef right"
+    ),
     "a number's spelling": ("tools.py", "sd=0.1,", "sd=1e-1,"),
     "a string in one piece": ("tables.py", '"first" " of all"', "'first of all'"),
     "imports in another order": (

@@ -1,0 +1,113 @@
+"""Whether a network still gives its stored answers: some of the same images are shown to it again.
+
+Weights and code may be the same and the answers others: an environment variable, a patch, another version of a library.
+So before stored answers are served or continued, a seeded sample of their images is answered again. Where nothing is
+stored yet, the answers to 16 fixed pictures are kept (canary answers): they say of two leaderboards whether one network
+filled both."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmark.contracts import Array, Block, Suite, View
+from benchmark.engine.devices import ROUNDING, full_precision
+from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver
+from benchmark.engine.model_view import unit
+from benchmark.engine.plan import Task, chunk_index
+from benchmark.errors import FAILURES
+from benchmark.store import Store
+from registry.determinism_checks import canary_text, logit_range, pictures
+from registry.files import digest_data
+from registry.model import LoadedModel, Presentation
+
+#: Images of a suite that are shown again, and the share of a long set's; images at once, for no batch is tuned yet.
+LEAST, SHARE, BATCH = 64, 0.02, 16
+#: One image in four may move by ten times what rounding explains: a quantising layer takes another step.
+SOME, TIMES = 0.25, 10.0
+#: The largest difference of log probabilities that rounding explains.
+MOST = 0.5
+PICTURES = 16
+
+
+def sampled(stored: Mapping[str, tuple[Block, Collection[int]]]) -> dict[str, NDArray[np.int64]]:
+    """Key -> positions of its block that are shown again; the same for the same chunks. stored: key -> its block and
+    those of its chunks that are stored."""
+    index = {
+        key: np.concatenate([chunk_index(block.stimuli, chunk) for chunk in sorted(chunks)])
+        for key, (block, chunks) in stored.items()
+        if chunks
+    }
+    if not index:
+        return {}
+    owner = np.repeat(np.arange(len(index)), list(map(len, index.values())))
+    random = np.random.default_rng(int(digest_data([len(owner), *index])[:16], 16))
+    count = min(len(owner), max(LEAST, ceil(SHARE * len(owner))))
+    chosen = np.sort(random.choice(len(owner), count, replace=False))
+    every = np.concatenate(list(index.values()))
+    parts = {key: every[chosen[owner[chosen] == at]] for at, key in enumerate(index)}
+    return {key: part for key, part in parts.items() if len(part)}
+
+
+def changed_answers(
+    store: Store, loop: InferenceLoop, task: Task, loaded: LoadedObserver, blocks: Mapping[str, Block], precision: str
+) -> tuple[int, int]:
+    """How many images the network answers otherwise than is stored under their keys, and how many it was shown again;
+    (0, n) where they differ by rounding alone. What fails is noted on the observer, as in a run."""
+    asked, parts = replace(loaded, batch=BATCH), [np.ones((0, 2), dtype=bool)]
+    for key, index in sampled({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
+        agreement = partial(_agreement, task.suite, store.answers(key, index), ROUNDING[precision])
+        job = Job(asked, replace(task.suite, observe=agreement), task.space, blocks[key], key, frozenset())
+        agreeing = np.zeros((len(index), 2), dtype=bool)
+        for columns in loop.shown_again(job, index):
+            agreeing |= columns["agreeing"]
+            if agreeing.all():
+                break
+        if job.failed:
+            loaded.failure = asked.failure
+            return 0, 0
+        parts.append(agreeing)
+    rows = np.concatenate(parts)
+    strictly, roughly = (int((~rows[:, at]).sum()) for at in (0, 1))
+    return (strictly if roughly or strictly > SOME * len(rows) else 0), len(rows)
+
+
+def _agreement(
+    suite: Suite, before: Mapping[str, Array], rounding: float, config: Any, view: View
+) -> Mapping[str, Array]:
+    """Column agreeing [n, 2]: whether the answer and the probabilities are those before but for rounding, and but for
+    `TIMES` as much. A suite of gradients compares answers alone: the others would cost hundreds of passes."""
+    now = {"response": view.responses} if suite.needs == "gradients" else suite.observe(config, view)
+    probabilities, n = view.probabilities.astype(np.float64), len(view.index)
+    answers = [np.asarray(each.get("response", np.zeros(n))) for each in (before, now)]
+    place = {name: at for at, name in enumerate(view.categories)}
+    at = np.array([place.get(name, -1) for name in answers[0].tolist()], dtype=np.int64)
+    second = np.sort(probabilities, axis=1)[:, -2:][:, 0]  # of an answer that is none of the categories
+    own = np.where(at < 0, second, probabilities[np.arange(n), at])
+    scale, agreeing = logit_range(view.logits).cpu().numpy(), []
+    for times in (1.0, TIMES):
+        slack = np.minimum(MOST, 2 * times * rounding * scale)
+        same = (answers[0] == answers[1]) | (own * np.exp(slack) >= probabilities.max(axis=1))
+        for name in before.keys() & now.keys():
+            if name.endswith("probability") or name == "confidence":
+                a, b = (np.asarray(each[name], dtype=np.float64).reshape(n, -1) for each in (before, now))
+                room = np.expm1(slack)[:, None] * np.maximum(a, b) + 1e-4
+                same &= ((np.abs(a - b) <= room) | (np.isnan(a) & np.isnan(b))).all(axis=1)
+        agreeing.append(same)
+    return {"agreeing": np.stack(agreeing, axis=1)}
+
+
+def canary_answers(model: LoadedModel, presentation: Presentation, device: str) -> str:
+    """What a network says to the fixed pictures, presented so; "" where it fails, which the run itself will say."""
+    shown = (pictures(PICTURES, model.preprocess.size).permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+    try:
+        pixels = model.present(list(shown.numpy()), presentation).to(device)
+        with torch.inference_mode(), full_precision(torch.device(device).type):
+            return canary_text(model.forward(model.fit(unit(pixels)).contiguous()).cpu())
+    except FAILURES:
+        return ""
