@@ -58,7 +58,7 @@ def decoded_chunks(
     the last image of a chunk: memory holds three, however large the set, and what is kept (at most `SET_BYTES`) of one
     that it was picked from. Raises what `stimuli.decode` raises. cache: folder of decoded sets, or None; each: as
     `map`, by several threads; backwards: the last images of a chunk first, so that of two processes each does half."""
-    read, way = _reader(stimuli, cache), -1 if backwards else 1
+    read, way = _reader(stimuli, cache)[0], -1 if backwards else 1
 
     def load(chunk: int) -> Any:
         index = chunk_index(stimuli, chunk).tolist()
@@ -75,8 +75,8 @@ def decoded_chunks(
             yield waiting.popleft().result()
 
 
-def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[list[int]], Images]:
-    """What gives the images of a part: from the cache, which then has them."""
+def _reader(stimuli: Stimuli, cache: Path | None) -> tuple[Callable[[list[int]], Images], Callable[[int], Image]]:
+    """What gives the images of a part: from the cache, which then has them; and what gives a single image."""
     from PIL import __version__ as pillow
 
     def place(digest: str, part: int) -> Path | None:
@@ -108,7 +108,15 @@ def _reader(stimuli: Stimuli, cache: Path | None) -> Callable[[list[int]], Image
                     _store(file, images, len(stimuli), look=positions[0] % CHUNK == 0)  # looking takes time
         return images
 
-    return read
+    @kept
+    def of_own(part: int) -> Images | None:
+        return _stored(place(stimuli.digest, part), min(PART, len(stimuli) - part * PART))
+
+    def single(position: int) -> Image:
+        images = of_own(position // PART)
+        return images[position % PART] if images else decode(position)
+
+    return read, single
 
 
 def _stored(place: Path | None, size: int) -> Images | None:
@@ -277,7 +285,8 @@ class InferenceLoop:
         block, feed = job.block, job.loaded.observer
         assert isinstance(feed, TunedModel)
         try:
-            images, shown = [block.stimuli.decode(i) for i in index.tolist()], list[torch.Tensor | None]()
+            single, shown = _reader(block.stimuli, self.cache)[1], list[torch.Tensor | None]()
+            images = list(map(single, index.tolist()))
             if block.presentation == "whole" and len({image.shape for image in images}) == 1:
                 shown.append(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
                 images.append(images[0][:1, :1])
