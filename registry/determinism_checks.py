@@ -255,10 +255,15 @@ def _canary_numbers(text: str) -> NDArray[np.float64] | None:
 
 def _differentiable(model: LoadedModel, images: Tensor) -> Check:
     name = "gradients reach the input"
+    before = {key: tensor.detach() for key, tensor in _tensors(model.module).items()}
     x = images.clone().requires_grad_()
     try:
         (gradient,) = torch.autograd.grad(model.forward(x).logsumexp(dim=1).sum(), x)
     except RuntimeError as error:
+        now = _tensors(model.module).items()
+        if cast := next((key for key, tensor in now if key in before and not before[key].is_set_to(tensor)), ""):
+            why = f"every answer casts or replaces {cast}, which autograd cannot follow: cast weights where it is built"
+            return Check(name, False, f"none: {why}")
         return Check(name, False, f"none: {str(error).splitlines()[0]}")
     size = float(gradient.abs().max())
     ok = bool(torch.isfinite(gradient).all()) and size > 0
@@ -270,7 +275,7 @@ def takes_only_its_size(model: LoadedModel) -> bool:
     stimuli come in both)."""
     side = 64 if model.preprocess.size == 224 else 224
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             model.forward(torch.nn.functional.interpolate(probe(model, 2), (side, side)))
     except (Exception, SystemExit):  # noqa: BLE001 - the boundary of a network's own code
         return True
@@ -284,7 +289,7 @@ def check(model: LoadedModel) -> list[Check]:
     images = probe(model)
     pairs = (images[:2], images[2:])
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # a network may cast its weights in its first pass
             logits = torch.cat([model.forward(pair) for pair in pairs])
     except LabelError as error:
         return [Check("class count", False, str(error))]

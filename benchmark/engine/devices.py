@@ -227,6 +227,9 @@ def _form(model: LoadedModel, device: str) -> tuple[LoadedModel, torch.memory_fo
     layout, parts = torch.contiguous_format, list(model.module.modules())
     if model.card.source == "export":
         return model, layout
+    if model.gradients:  # weights that a first pass casts would pass no gradient on if it were made in inference mode
+        with contextlib.suppress(RuntimeError), torch.inference_mode(mode=False), torch.no_grad():
+            model.forward(example(model, 1))
     last = device.startswith("cpu") and any(isinstance(part, nn.Conv2d) for part in parts)
     if any(isinstance(part, _BatchNorm) for part in parts):
         layouts = (torch.channels_last, layout) if last else (layout,)

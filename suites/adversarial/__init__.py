@@ -50,8 +50,8 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
 
 PLAIN = Suite(
     name="adversarial",
-    version=8,
-    trial_version=3,
+    version=9,
+    trial_version=4,
     summary="Robust accuracy against the size of the perturbation, with a report on whether to trust it",
     needs="gradients",
     metrics=metrics_of(QUICK),

@@ -18,7 +18,10 @@ from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, refere
 from suites.adversarial.trust import probes
 from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, READINGS, REPEAT, oddities
 
-PROBED = ("gradient_error", "gradient_spread", "gradient_company", "company_difference", "alone_difference")
+PROBED = (
+    *(f"gradient_{name}" for name in ("error", "spread", "company", "rise", "scale")),
+    *("company_difference", "alone_difference"),
+)
 #: Columns of numbers that are NaN where an image is not attacked, or not asked.
 REAL = ("loss", "margin", "gradient_norm", "repeat_difference", *PROBED)
 #: Of single images, before any attack.
@@ -94,9 +97,9 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
         threat.norm: resistance(problem, threat, config, broken if threat.norm == "linf" and config.stages else None)
         for threat in config.threats
     }
-    # Of two gradients, each in its batch and alone; those that were followed are known.
+    # Of two gradients in their batch and the first alone; those that were followed are known.
     known = np.isin(np.arange(len(rows)), list(problem.followed.point))
-    passes = 1 + which * (3 + ~known)
+    passes = 1 + which * (2 + ~known)
     forwards = len(epsilons) + len(READINGS) * probes.asked(problem.seeds) + probes.PROBES * which
     columns |= _probed(view, problem, rows)
     if config.opinion and linf is not None:

@@ -14,8 +14,9 @@ def observe(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
     exact_correct: answered rightly in float32 by the network as it was loaded, where the run's precision differs from
     it; probabilities, bounded, tied: the outputs are a distribution, lie between two ends, the largest two are equal;
     not_finite: some answer or gradient under attack was NaN or infinite (the image counts as broken there); probed,
-    gradient_error, gradient_spread, gradient_company, company_difference, alone_difference: whether the image was asked
-    for slopes and company (`trust.probes`), and the answers; second_opinion: [n, attacks], what the attacks of
+    gradient_error, gradient_spread, gradient_company, gradient_rise, gradient_scale, company_difference,
+    alone_difference: whether the image was asked for slopes and company (`trust.probes`), and the answers;
+    second_opinion: [n, attacks], what the attacks of
     `AdversarialConfig.opinion` did to an image of odd gradient (-1: not asked, 0: held, 1: broken); asked, otherwise:
     whether it was shown normalised otherwise, and which readings were answered rightly [n, readings]; passes, forwards:
     gradient and plain passes; fgsm_broken, transfer_broken: [n, epsilons]; and for each norm, as `linf_...`: epsilon

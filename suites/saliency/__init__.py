@@ -12,7 +12,7 @@ from suites.saliency.score import reference, score
 
 SUITE = Suite(
     name="saliency",
-    version=4,
+    version=5,
     trial_version=2,
     summary="Does the object carry the evidence, and does the input gradient fall on it?",
     needs="gradients",

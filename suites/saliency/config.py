@@ -28,6 +28,8 @@ CLICKME_SIDE = 224
 #: its ground.
 EVIDENCE = ("object_evidence", "ground_evidence", "place_evidence")
 PARTNER = "partner"
+#: The evidence of the object and of its place by ranks of the outputs.
+RANKED = ("ranked_object_evidence", "ranked_place_evidence")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,18 @@ import numpy as np
 from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
 from benchmark.stats.clusters import exemplar_columns
 from benchmark.stimuli.catalogue import read_pair
-from suites.saliency.config import BOARDS, CLICKED, CONFLICT, EVIDENCE, LARGEST, NATURAL, PARTNER, SMALLEST, columns_of
+from suites.saliency.config import (
+    BOARDS,
+    CLICKED,
+    CONFLICT,
+    EVIDENCE,
+    LARGEST,
+    NATURAL,
+    PARTNER,
+    RANKED,
+    SMALLEST,
+    columns_of,
+)
 
 #: How well people's maps of clicks agree with one another (Fel et al. 2022), by which alignment is divided.
 CEILING = 0.65753
@@ -54,6 +65,11 @@ def reliance(trials: Trials) -> Array:
     image's object adds at the same place and size (`exchange`); 0 where the ground alone moves it."""
     of_object, _, of_place = (stored(trials, name) for name in EVIDENCE)
     return _share(of_object, of_place)
+
+
+def ranked_reliance(trials: Trials) -> Array:
+    """[n] the same of ranks; 0 where neither moves the rank."""
+    return _share(*(stored(trials, name) for name in RANKED))
 
 
 def split(trials: Trials) -> Array:
@@ -106,7 +122,7 @@ def mean_excess(name: str, *, main: bool = True) -> Ratio:
 
 HEADLINE = "object_reliance"
 #: Numbers that hang on the picture that lent its ground, too.
-EXCHANGED = (HEADLINE, "object_share")
+EXCHANGED = (HEADLINE, "ranked_reliance", "object_share")
 UNIT, SIGNED, POSITIVE = (0.0, 1.0), (-1.0, 1.0), (0.0, inf)
 _metric = partial(Metric, clusters=exemplars)
 _exchanged = partial(Metric, clusters=pairs, over="pairs of images", chance=0.0, bounds=SIGNED)
@@ -123,6 +139,13 @@ METRICS = (
         "image's, P what the outline of another image's object adds at the same place and size",
         headline=True,
         ratio=mean(reliance),
+    ),
+    _exchanged(
+        "ranked_reliance",
+        "reliance by ranks",
+        "object reliance of ranks (the share of the other classes below the category) for margins: no change of "
+        "outputs that keeps their order moves it",
+        ratio=mean(ranked_reliance),
     ),
     _metric(
         "object_accuracy",

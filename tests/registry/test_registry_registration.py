@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from benchmark.engine.devices import Tuning, feed
 from registry.architectures import build, source_code
 from registry.cards import read_cards
 from registry.determinism_checks import check
@@ -79,6 +80,7 @@ def test_refusals_write_nothing(arguments, error, message, checkpoint, nine, fol
     ("Infinite", "finite logits", "NaN or infinite"),
     ("Detached", "gradients reach the input", "none"),
     ("Flat", "gradients reach the input", "gradient is 0"),
+    ("Recast", "gradients reach the input", "every answer casts or replaces conv.weight"),
     ("Neighbours", "same answer alone", "its batch decides"),
 ])  # fmt: skip
 def test_a_network_that_fails_a_check(network, failing, detail, card, factories, folders, tmp_path):
@@ -88,6 +90,17 @@ def test_a_network_that_fails_a_check(network, failing, detail, card, factories,
     with pytest.raises(WeightsError, match=failing):
         register("mine", arch, labels=card(None).labels, **HALF, **folders)
     assert not folders["cards_folder"].exists()
+
+
+def test_weights_that_the_first_answer_casts_pass_gradients_on(card, factories, folders, tmp_path):
+    """An answer in inference mode would leave tensors that autograd refuses; tuning answers before the run does."""
+    arch = f"python:{factories}:CastOnce"
+    register("mine", arch, labels=card(None).labels, **HALF, **folders)
+    fed = feed(load_model(card(None, source="python", arch=arch), Place(tmp_path)), Tuning(2), device="cpu")
+    with torch.inference_mode():
+        fed.run(torch.rand(2, 3, 32, 32))
+    x = torch.rand(2, 3, 32, 32, requires_grad=True)
+    assert torch.autograd.grad(fed.run(x).sum(), x)[0].abs().max() > 0 and not fed.moved
 
 
 @pytest.mark.slow

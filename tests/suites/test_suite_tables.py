@@ -56,6 +56,7 @@ TABLES = {
     """,
     "saliency": """
         object_reliance higher headline 0 -1..1 -
+        ranked_reliance higher shown 0 -1..1 -
         object_accuracy higher shown - - -
         object_share higher hidden 0 -1..1 -
         object_auc_excess higher shown 0 -1..1 -

@@ -4,7 +4,10 @@ the answers, is an answer the image's own, are the pixels as they were meant, ar
 Attacks go where gradients point. A gradient that is blurred, thinned out, noisy or made up by a custom backward pass is
 not zero, and the loss may rise along it, but slowly: the image seems robust. Differences of the margin along random
 directions, as long as attacks move, show it, whatever the mask. Rounding (8-bit inputs or activations) is no slope at
-all over short ways and hides nothing over those that attacks go."""
+all over short ways and hides nothing over those that attacks go.
+
+Attacks follow signs, so that many small entries that point elsewhere lead them astray though they are a small part of
+the gradient's length. The rise of the margin along the attack's own directions shows those."""
 
 import numpy as np
 import torch
@@ -12,16 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suites.adversarial.attacks.problem import Followed, Forward, Problem, Rows, gradient_of, margin, wide, wrong
-from suites.adversarial.trust.report import NO_SLOPE, READINGS
+from suites.adversarial.trust.report import NO_SLOPE, READINGS, SCALED
 
 NONE = 1e-12
-#: Half the way between the two points of a difference, in every pixel: shorter than rounding to 8 bits, longer than it,
-#: and as far as the ranked budget goes, where networks bend.
-LENGTHS = (0.5 / 255, 1.5 / 255, 4 / 255)
-DIRECTIONS = 4
+#: Half the way between the two points of a difference, in every pixel: no longer than rounding to 8 bits, whole levels,
+#: which it leaves as they are, and as far as the ranked budget goes, where networks bend.
+LENGTHS = (0.5 / 255, 1 / 255, 4 / 255)
+DIRECTIONS = 3
+OWN = 3  # the gradient's signs, those of the weaker half of its entries, the gradient itself
 #: The boundary is looked for up to so far from an image, in so many halvings.
 EDGE, HALVINGS = 8 / 255, 6
-PROBES = 4 * DIRECTIONS * len(LENGTHS) + HALVINGS + 4  # plain passes per image that is probed
+PROBES = 2 * (2 * DIRECTIONS + OWN) * len(LENGTHS) + HALVINGS + 4  # plain passes per image that is probed
 #: Images that no attack moved are moved by up to so much first: some gradients hold at the images and nowhere else.
 SHIFT = 2 / 255
 #: Differences below so many roundings of the larger of the two logits say nothing.
@@ -54,7 +58,7 @@ def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> N
 
 
 def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
-    """[3, rows], of each image at `rows`: error, spread, company.
+    """[5, rows], of each image at `rows`: error, spread, company, rise, scale.
 
     error: how far the slopes of the margin along random directions, as the gradient has them, are from differences of
     the network as it was loaded: |g.v - d| over the longer of the two, both as vectors over the directions. 0: equal;
@@ -62,9 +66,14 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
     and the longest. NaN: rounding exceeds the differences. company: how far the gradient in the attack's batch is from
     that of the image alone.
 
+    scale: how the margin rises along the gradient itself over what the gradient says; where that is a matter of length
+    alone, error is that of a gradient of the right length. rise: the same along its signs, over scale, or, if that is
+    less, along the signs of the weaker half of its entries (random ones where they are 0; above 1: its inverse); the
+    largest over all `LENGTHS`.
+
     The gradients are those that the attack followed, or, of images that it broke before, those of the images moved a
     little, in batches; and those at the boundary, where a gradient that leads astray does most: error and spread are of
-    the ones that are off on more images."""
+    the ones that are off on more images, the rest is of the former."""
     followed, edge = problem.followed, Followed(problem.followed.wanted, problem.followed.within)
     for some in _batches(problem, [row for row in rows.tolist() if row not in followed.point]):
         shifts = [2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1 for row in some]
@@ -72,14 +81,13 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
         _note(problem, followed, some, (images + SHIFT * torch.stack(shifts).to(images)).clamp(0.0, 1.0))
     for some in _batches(problem, [row for row in rows.tolist() if row in followed.point]):
         _note(problem, edge, some, _boundary(problem, some))
-    checks = np.full((2, 3, len(rows)), np.nan)
+    checks = np.full((2, 5, len(rows)), np.nan)
     for check, gradients in zip(checks, (followed, edge), strict=True):
         for place, row in enumerate(rows.tolist()):
             if row in gradients.point:
-                check[:, place] = _slope(problem, plain, row, gradients)
+                check[:, place] = _slope(problem, plain, row, gradients, checks[0, -1, place])
     off = (~(checks[:, 0] <= NO_SLOPE)).sum(axis=1)
-    company = np.fmax(checks[0, 2], checks[1, 2])
-    return np.stack([*checks[int(off[1] > off[0]), :2], company])
+    return np.stack([*checks[int(off[1] > off[0]), :2], *checks[0, 2:]])
 
 
 def _boundary(problem: Problem, rows: list[int]) -> Tensor:
@@ -112,29 +120,58 @@ def _generator(problem: Problem, row: int) -> torch.Generator:
     return torch.Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63)
 
 
-def _slope(problem: Problem, plain: Forward, row: int, gradients: Followed) -> tuple[float, float, float]:
-    """Error, spread and company of one gradient."""
+def _slope(problem: Problem, plain: Forward, row: int, gradients: Followed, scale: float) -> tuple[float, ...]:
+    """Error, spread, company, rise and scale of one gradient; where its scale is known, error and spread alone."""
     point, way, rival = gradients.point[row][None], gradients.way[row][None], gradients.rival[row]
-    label = problem.labels[row : row + 1]
-    ways = torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=_generator(problem, row)) * 2.0 - 1
-    ways = ways.to(point)
+    label, company, rise = problem.labels[row : row + 1], np.nan, np.nan
+    ways = (torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=_generator(problem, row)) * 2.0 - 1).to(point)
+    if first := np.isnan(scale):
+        at = point.detach().clone().requires_grad_()
+        alone = gradient_of(margin(problem.forward(at), label, torch.tensor([rival], device=point.device)), at)
+        company = _apart(way.double().flatten(), alone.double().flatten())
+        ways = torch.cat([ways, _own_ways(way, ways[:1])])
     claimed = (way.double() * ways.double()).flatten(1).sum(dim=1)
     answers = plain(torch.cat([point + s * t * ways for t in LENGTHS for s in (1, -1)]))[:, [rival, int(label)]]
     rounding = ROUNDINGS * torch.finfo(torch.float32).eps * float(answers.abs().amax())
-    z = answers.double().view(len(LENGTHS), 2, DIRECTIONS, 2)
+    z = answers.double().view(len(LENGTHS), 2, len(ways), 2)
     gap = z[..., 0] - z[..., 1]
     risen = gap[:, 0] - gap[:, 1]
     measured = risen / (2 * risen.new_tensor(LENGTHS)[:, None])
-    at = point.detach().clone().requires_grad_()
-    alone = gradient_of(margin(problem.forward(at), label, torch.tensor([rival], device=point.device)), at)
-    company = _apart(way.double().flatten(), alone.double().flatten())
+    if first:
+        scale, rise = _rises(claimed[DIRECTIONS:], measured[:, DIRECTIONS:])
+    claimed, measured, risen = claimed[:DIRECTIONS] * _length(scale), measured[:, :DIRECTIONS], risen[:, :DIRECTIONS]
     clear = [max(float(risen[i].norm()), 2 * t * float(claimed.norm())) > rounding for i, t in enumerate(LENGTHS)]
     if not any(clear):
         silent = not risen.any() and not claimed.any()
-        return (0.0 if silent else np.nan), np.nan, company
+        return (0.0 if silent else np.nan), np.nan, company, np.nan, np.nan
     error = min(_apart(claimed, slope) for slope, sure in zip(measured, clear, strict=True) if sure)
     noise = rounding / max(float(risen[-1].norm()), NONE)
-    return error, (_apart(measured[0], measured[-1]) if all(clear) else noise), company
+    return error, (_apart(measured[0], measured[-1]) if all(clear) else noise), company, rise, scale
+
+
+def _own_ways(way: Tensor, random: Tensor) -> Tensor:
+    """[OWN, c, h, w]: ways that attacks take by a gradient, each as long as steps along signs."""
+    signs = torch.where(way == 0, random, way.sign())
+    weaker = signs * (way.abs() <= way.abs().median())
+    itself = way.double() / way.double().square().mean().sqrt().clamp_min(1e-300)
+    return torch.cat([signs, weaker, itself.to(way)])
+
+
+def _rises(claimed: Tensor, measured: Tensor) -> tuple[float, float]:
+    """Scale and rise from slopes along the `OWN` ways: claimed [3], measured [lengths, 3]. NaN: nothing is claimed."""
+    if not bool(claimed[-1]):
+        return np.nan, np.nan
+    shares = measured / claimed
+    scale = float(shares[0, -1])
+    # Networks bend along the whole gradient, hardly along its weaker entries.
+    whole, weaker = shares[:, 0] / shares[:, -1].abs(), shares[:, 1] / _length(scale)
+    weaker = torch.where(claimed[1] == 0, (measured[:, 1] == 0).double(), torch.where(weaker > 1, 1 / weaker, weaker))
+    return scale, float(torch.minimum(whole, weaker).amax())
+
+
+def _length(scale: float) -> float:
+    """What a gradient is to be multiplied by: its scale where that is a matter of length alone."""
+    return scale if 0 < scale < 1 / SCALED or scale > SCALED else 1.0
 
 
 def _apart(a: Tensor, b: Tensor) -> float:

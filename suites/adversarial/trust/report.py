@@ -32,6 +32,8 @@ TIED = 0.05
 REPEAT = 1e-4  # distance of unit-length logits (the rule of AutoAttack's check)
 SLIGHT = 0.05  # the same, up to which company moves an answer no more than rounding in steps of the batch's own size
 NO_SLOPE = 0.5  # relative error of a gradient against differences: honest ones are within 0.4, masked ones above 0.6
+LEAST_RISE = 0.75  # of the margin along a gradient's own signs: honest ones are above 0.85
+SCALED = 1.5  # gradients of another length than so many times the slope's
 MASKED = 0.2
 CLEAR = 0.95  # of the error, up to which differences over two lengths may be apart: rounded values are above 1
 FAST_WINS = 0.05
@@ -72,7 +74,7 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     # Trials stored by earlier versions lack columns: nothing was asked, nothing failed.
     n = len(trials)
     blank: dict[str, Array] = {name: np.zeros(n, dtype=bool) for name in ("not_finite", "probed", "bounded", "tied")}
-    blank |= {f"gradient_{name}": np.full(n, np.nan) for name in ("error", "spread", "company")}
+    blank |= {f"gradient_{name}": np.full(n, np.nan) for name in ("error", "spread", "company", "rise", "scale")}
     blank |= {f"{name}_difference": np.full(n, np.nan) for name in ("company", "alone")}
     blank["second_opinion"] = np.zeros((n, 0), dtype=np.int64)
     trials = replace(trials, columns={**blank, **trials.columns})
@@ -143,12 +145,15 @@ def gradients(c: Trials) -> Iterator[str]:
 def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
     """Gradients that the answers contradict (custom backward passes, ripples), or that cannot be checked: wrong. And
     those of which the answers say nothing clear, since their own differences over two lengths do not agree
-    (straight-through gradients of rounded values): odd. Of images that stand at the smallest budget: what falls there
-    is proven, whatever led to it, and differences over longer ways say nothing of so short a one."""
+    (straight-through gradients of rounded values), or that are slopes of another length: odd. Of images that stand at
+    the smallest budget: what falls there is proven, whatever led to it, and differences over longer ways say nothing of
+    so short a one."""
     stood = c[f"{threat.norm}_epsilon"] > threat.epsilons[0] * CLOSE
     some = c.where(c["probed"].astype(bool) & stood & ~(c["alone_difference"] > REPEAT))
-    error, spread, beside = (some[f"gradient_{name}"].astype(float) for name in ("error", "spread", "company"))
-    off, astray, unknown = error > NO_SLOPE, beside > NO_SLOPE, np.isnan(error)
+    names = ("error", "spread", "company", "rise", "scale")
+    error, spread, beside, rise, scale = (some[f"gradient_{name}"].astype(float) for name in names)
+    off, astray, unknown, led = error > NO_SLOPE, beside > NO_SLOPE, np.isnan(error), rise < LEAST_RISE
+    stretched = (scale > SCALED) | (scale < 1 / SCALED)
 
     def many(which: NDArray[np.bool_]) -> bool:
         return bool(which.sum() > 1 and which.mean() > MASKED)
@@ -158,8 +163,14 @@ def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
         wrong.append(f"batch: gradients depend on the other images of the batch ({share(astray):.0%} of images)")
     if many(unknown):
         wrong.append(f"gradient cannot be checked: rounding hides the slopes on {share(unknown):.0%} of images")
+    if not many(off | led):
+        if not many(stretched):
+            return wrong, []
+        text = f"the slope is {np.nanmedian(scale):.2g} times as steep, on {share(stretched):.0%} of images"
+        return wrong, [f"gradient of another length: {text}"]
     if not many(off):
-        return wrong, []
+        text = f"on {share(led):.0%} of images the margin does not rise along it as it says"
+        return [*wrong, f"masked gradient: {text} (median {np.nanmedian(rise[led]):.2f} of it)"], []
     text = f"not the slope of the answers on {share(off):.0%} of images"
     text += f" (median relative error {np.nanmedian(error):.2f})"
     if np.median(spread[off] / error[off]) > CLEAR:

@@ -11,7 +11,7 @@ the place alone is worth: a network that sees only a disk in the middle finds as
 Answers alone decide: a backward pass that is not the network's own changes nothing here. Imported when a network is
 shown something, for it needs torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -20,7 +20,7 @@ from scipy.ndimage import affine_transform, center_of_mass, distance_transform_e
 from torch import Tensor
 
 from benchmark.contracts import CHUNK, Array, View
-from suites.saliency.config import EVIDENCE, LARGEST, PARTNER, SMALLEST
+from suites.saliency.config import EVIDENCE, LARGEST, PARTNER, RANKED, SMALLEST
 from suites.saliency.maps.gradients import membership, part_size, target_rows
 from suites.saliency.maps.localisation import Flags, Floats, MaskContext, objects
 
@@ -30,17 +30,18 @@ ROUNDING = 1e-4
 
 def evidence_columns(view: View, context: MaskContext) -> dict[str, Array]:
     """[n] evidence for the object's category, in logits, that the object carries, that its ground carries, and that the
-    place of the object carries, and the name of the image that it exchanged with; NaN and "" where there was none.
+    place of the object carries; in ranks, of object and place; and the name of the image that it exchanged with; NaN
+    and "" where there was none.
 
     Two forward passes an image where its partner is in the chunk: the pictures that a pair makes serve both."""
-    evidence: Floats = np.full((len(EVIDENCE), len(view.index)), np.nan)
+    evidence: Floats = np.full((len(EVIDENCE) + len(RANKED), len(view.index)), np.nan)
     pairs = partners(view)
     lent = np.array([pairs.get(int(position), -1) for position in view.index])
     rows = np.flatnonzero(lent >= 0)
     if len(rows):
         evidence[:, rows] = _split(view, context, rows, pairs)
     ids = np.array([*view.block.stimuli.ids, ""])
-    return {**dict(zip(EVIDENCE, evidence, strict=True)), PARTNER: ids[lent]}
+    return {**dict(zip((*EVIDENCE, *RANKED), evidence, strict=True)), PARTNER: ids[lent]}
 
 
 def margin(logits: Tensor, inside: Tensor) -> Tensor:
@@ -52,6 +53,14 @@ def margin(logits: Tensor, inside: Tensor) -> Tensor:
     wide = logits if logits.device.type == "mps" else logits.double()
     rest = wide.masked_fill(inside, nothing).amax(dim=1)
     return wide.masked_fill(~inside, nothing).amax(dim=1) - rest
+
+
+def rank(logits: Tensor, inside: Tensor) -> Tensor:
+    """[n] the share of the other classes below the best of a set of classes, ties half (NaN: no logits). What keeps the
+    order of an image's outputs leaves it alone."""
+    best = logits.masked_fill(~inside, float("-inf")).amax(dim=1, keepdim=True)
+    below = (~inside * ((logits < best).float() + (logits <= best).float())).sum(dim=1) / 2
+    return torch.where(logits.isnan().any(dim=1), float("nan"), below / (~inside).sum(dim=1))
 
 
 def partners(view: View) -> dict[int, int]:
@@ -131,7 +140,8 @@ def moved(outline: Flags, onto: Flags) -> Flags:
 
 
 def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, int]) -> Floats:
-    """[3, rows] the object's, the ground's and the place's part of the margin; NaN where there is none of any."""
+    """[5, rows] the object's, the ground's and the place's part of the margin, the object's and the place's part of the
+    rank; NaN where there is none of any."""
     here = [int(i) for i in view.index[rows]]
     there = [pairs[i] for i in here]
     forth, back = list(zip(here, there, strict=True)), list(zip(there, here, strict=True))
@@ -146,23 +156,29 @@ def _split(view: View, context: MaskContext, rows: Array, pairs: Mapping[int, in
     ends = [torch.stack([whole[i] for i in images]) for images in (here, there)]
     start, end = (margin(logits, target) for logits in ends)
 
-    def carried(masks: Mapping[int, Flags]) -> Tensor:
-        """What the pixels within the masks carry of start - end."""
+    def carried(masks: Mapping[int, Flags]) -> tuple[Tensor, Tensor]:
+        """What the pixels within the masks carry of start - end: of the margin, of the rank."""
         logits = _pasted(view, [pair for pair in needed if set(pair) <= masks.keys()], masks)
         nothing = torch.full_like(ends[0][0], float("nan"))
-        on_other, others = (
-            margin(torch.stack([logits.get(pair, nothing) for pair in way]), target) for way in (forth, back)
-        )
-        return (start - others + on_other - end) / 2
+        on_other, others = (torch.stack([logits.get(pair, nothing) for pair in way]) for way in (forth, back))
+
+        def added(measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+            whole, less, more, none = (measure(z, target) for z in (ends[0], others, on_other, ends[1]))
+            return (whole - less + more - none) / 2
+
+        return added(margin), added(rank)
 
     own = {i: view.mask(i) for i in {*here, *there}}
     lent = outlines(pairs, objects(view.block.stimuli))
-    of_object = carried(own)
-    of_place = carried({i: moved(view.mask(lent[i]), own[i]) for i in own if i in lent})
+    of_object, ranked_object = carried(own)
+    of_place, ranked_place = carried({i: moved(view.mask(lent[i]), own[i]) for i in own if i in lent})
     parts = torch.stack([of_object, start - end - of_object, of_place])
     spread = torch.stack([z.amax(dim=1) - z.amin(dim=1) for z in ends]).amax(dim=0)
     parts[parts.abs() <= ROUNDING * spread] = 0
-    parts[:, (parts == 0).all(dim=0)] = float("nan")
+    ranked = torch.where(parts[[0, 2]] == 0, 0.0, torch.stack([ranked_object, ranked_place]))
+    none = (parts == 0).all(dim=0)
+    parts = torch.cat([parts, ranked])
+    parts[:, none] = float("nan")
     return parts.double().cpu().numpy()
 
 

@@ -108,11 +108,22 @@ def dropped(gradient, _):
     return gradient * (drawn < 0.2)
 
 
-def small_turned(gradient, _):
-    """The sign of the smallest three quarters turned: the length hardly changes, steps along signs lead astray."""
-    size = gradient.abs()
-    cut = size.flatten(1).quantile(0.75, dim=1)[:, None, None, None]
-    return torch.where(size < cut, -gradient, gradient)
+def weakest(share, change):
+    """The smallest entries, which together hold a share of the gradient's energy, are changed."""
+
+    def back(gradient, _):
+        size = gradient.flatten(1).abs()
+        energy = size.sort(dim=1).values.square().cumsum(dim=1)
+        least = (energy <= share * energy[:, -1:]).sum(dim=1, keepdim=True).clamp_min(1) - 1
+        cut = size.sort(dim=1).values.gather(1, least).view(-1, 1, 1, 1)
+        return torch.where(gradient.abs() <= cut, change(gradient), gradient)
+
+    return backward(back)
+
+
+def drawn_like(gradient, seed=2):
+    """Noise, the same for every input."""
+    return torch.randn(gradient.shape[1:], generator=torch.Generator().manual_seed(seed))
 
 
 def on_bright(gradient, x):
@@ -276,8 +287,6 @@ WRONG = {
     "gradient of another network": (lambda n: where(n.run, n.other, lambda z: z.isfinite().all(dim=1)), MASKED),
     "gradient beside noise drawn anew": (backward(lambda g, _: g + 5 * g.std() * torch.randn_like(g)), "trust: "),
     "gradient mirrored": (backward(lambda g, _: g.flip(-1)), MASKED),
-    "gradient with its channels exchanged": (backward(lambda g, _: g.roll(1, dims=1)), MASKED),
-    "gradient shifted by three pixels": (backward(lambda g, _: g.roll(3, dims=-1)), MASKED),
     "a fifth of the gradient's pixels": (backward(dropped), MASKED),
     "median of 3 x 3, gradient blurred": (lambda n: lambda x: blur(n)(median(x)), MASKED),
     "gradient blurred, 5 x 5": (backward(blurred), MASKED),
@@ -298,7 +307,17 @@ WRONG = {
     "gradient at the images alone": (at_rest_alone, "trust: FGSM beats PGD"),
     "batch statistics": (changed(batch_statistics), "trust: batch: answers"),
     # of a referee
-    "small entries turned": (backward(small_turned), MASKED),
+    "smallest entries turned, 1 % of the energy": (weakest(0.01, lambda g: -g), MASKED),
+    "smallest entries turned, 3 %": (weakest(0.03, lambda g: -g), MASKED),
+    "smallest entries turned, and longer, so that signs rise as they say": (
+        lambda n: instead(weakest(0.03, lambda g: -g)(n), lambda g, _: 0.7 * g),
+        MASKED,
+    ),
+    "signs drawn for the smallest entries, 6 %": (weakest(0.06, lambda g: g.abs() * drawn_like(g).sign()), MASKED),
+    "noise for the smallest entries, 6 %": (weakest(0.06, lambda g: 1e-3 * g.std() * drawn_like(g)), MASKED),
+    "no smallest entries, 20 %": (weakest(0.2, torch.zeros_like), MASKED),
+    "eight levels of the gradient": (backward(lambda g, _: levels(g / g.abs().amax(), 8)), MASKED),
+    "one sign of ten turned": (backward(lambda g, _: g * (drawn_like(g) + 1.28).sign()), MASKED),
     "blurred on bright images": (backward(on_bright), MASKED),
     "blurred where confident": (lambda n: where(n.run, blur(n), confident), MASKED),
     "low frequencies of the gradient": (backward(low_pass), MASKED),
@@ -359,5 +378,6 @@ HONEST = {
 ROUNDED = {
     "8-bit layers, straight-through": changed(eight_bit_layers),
     "median of 3 x 3": inputs(median),
+    "gradient over 10^12": backward(lambda g, _: 1e-12 * g),
     "logits times 1000": outputs(lambda z: 1000 * z),
 }

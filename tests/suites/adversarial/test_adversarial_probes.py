@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from adversarial_world import toy
+from masked_networks import instead
 
 from benchmark.contracts import Trials
 from suites.adversarial.attacks.problem import Followed
@@ -24,19 +25,6 @@ def line(x):
     return (x.flatten(1) - 0.5) @ WAYS.T
 
 
-class Scaled(torch.autograd.Function):
-    """The pixels; their gradient times a factor."""
-
-    @staticmethod
-    def forward(ctx, x, factor):
-        ctx.factor = factor
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return ctx.factor * gradient, None
-
-
 def checked(run, n=4, batch=32):
     images = torch.full((n, 3, 8, 8), 0.5)
     problem = toy(run, images, batch=batch)
@@ -44,17 +32,42 @@ def checked(run, n=4, batch=32):
         plain = run(images)
     assert plain.shape == (n, 2)
     problem = replace(problem, followed=Followed(np.ones(n, dtype=bool), 1.0))
-    error, spread, company = slopes(problem, lambda x: run(x).detach(), np.arange(n))
-    return SimpleNamespace(error=error, spread=spread, company=company)
+    names = ("error", "spread", "company", "rise", "scale")
+    return SimpleNamespace(**dict(zip(names, slopes(problem, lambda x: run(x).detach(), np.arange(n)), strict=True)))
 
 
-def test_a_line_is_its_own_slope_and_half_of_it_is_half_right():
+def test_a_line_is_its_own_slope_and_four_fifths_of_it_are_so_right():
     exact = checked(line)
     assert exact.error.max() < 1e-3 and exact.spread.max() < 1e-3 and exact.company.max() < 1e-6
-    half = checked(lambda x: line(Scaled.apply(x, 0.5)))
-    assert np.allclose(half.error, 0.5, atol=1e-3) and half.spread.max() < 1e-3
+    assert np.allclose([exact.rise, exact.scale], 1, atol=1e-3)
+    short = checked(instead(line, lambda gradient, _: 0.8 * gradient))
+    assert np.allclose(short.error, 0.2, atol=1e-3) and short.spread.max() < 1e-3
     flat = checked(lambda x: 0 * line(x))
     assert flat.error.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("factor", [1e-12, 0.3, 1e6])
+def test_a_gradient_of_another_length_is_measured_at_its_own(factor):
+    found = checked(instead(line, lambda gradient, _: factor * gradient))
+    assert np.allclose(found.scale * factor, 1, atol=1e-3) and np.allclose(found.rise, 1, atol=1e-3)
+    assert found.error.max() < 1e-3
+
+
+def test_the_rise_is_that_along_the_gradients_signs_and_those_of_its_weaker_half():
+    """Weights of 1 on 64 pixels, of 1/2 on 32, of 1/4 on 96, some of which the gradient turns."""
+    weights = torch.tensor([1.0, 0.5, 0.25]).repeat_interleave(torch.tensor([64, 32, 96]))
+    net = lambda x: torch.stack([0 * x[:, 0, 0, 0], (x.flatten(1) - 0.5) @ weights], dim=1)  # noqa: E731
+
+    def turned(which, by=-1.0):
+        signs = torch.ones(192)
+        signs[which] = by
+        return checked(instead(net, lambda gradient, _: gradient * signs.view(3, 8, 8))).rise
+
+    # a quarter of the weaker ones: half of their rise
+    assert np.allclose(turned(slice(96, 120)), 0.5, atol=1e-3) and np.allclose(turned(slice(96, 192)), -1, atol=1e-3)
+    assert np.abs(turned(slice(96, 192), 0.0)).max() == 0
+    # along all signs 72 of 104, along the gradient 62 of 78
+    assert np.allclose(turned(slice(64, 96)), (72 / 104) / (62 / 78), atol=1e-3)
 
 
 def test_a_constant_that_rounds_the_slopes_away_is_said():

@@ -13,6 +13,7 @@ def by_hand(n=100, without=(), **columns):
     true, false = ("clean_correct", "exact_correct", "probed"), ("asked", "not_finite", "bounded", "tied")
     zeros = ("repeat_difference", "company_difference", "alone_difference", "gradient_company")
     numbers = {"loss": 1.0, "margin": -1.0, "gradient_norm": 1.0, "gradient_error": 0.2, "gradient_spread": 0.2}
+    numbers |= {"gradient_rise": 0.95, "gradient_scale": 0.9}
     plain = {
         **{name: np.full(n, name in true) for name in (*true, *false, "probabilities")},
         **{name: np.full(n, value) for name, value in (numbers | dict.fromkeys(zeros, 0.0)).items()},
@@ -36,6 +37,8 @@ def first(n, value, other):
     ({"repeat_difference": (2e-4, 0.0)}, 0, 1), ({"alone_difference": (2e-4, 0.0)}, 0, 1),
     ({"company_difference": (2e-4, 0.0)}, 0, 1), ({"gradient_error": (0.6, 0.2)}, 20, 21),
     ({"gradient_error": (np.nan, 0.2)}, 20, 21), ({"gradient_company": (0.6, 0.2)}, 20, 21),
+    ({"gradient_rise": (0.74, 0.76)}, 20, 21), ({"gradient_scale": (1.6, 1.4)}, 20, 21),
+    ({"gradient_scale": (0.66, 0.67)}, 20, 21),
     ({"tied": (True, False)}, 5, 6), ({"bounded": (True, False)}, 99, 100), ({"not_finite": (True, False)}, 0, 1),
     ({"probabilities": (True, False)}, 99, 100), ({"linf_by": ("fgsm", "ce")}, 5, 6),
     ({"linf_by": ("square", "ce")}, 1, 2), ({"l2_by": ("square", "ce")}, 1, 2), ({"linf_by": ("transfer", "ce")}, 1, 2),
@@ -101,6 +104,10 @@ def test_slopes_that_contradict_and_slopes_that_say_nothing():
     (rough,) = by_hand(**off, gradient_spread=np.full(100, 0.86))
     assert masked.startswith("trust: masked gradient: ")
     assert rough.startswith(f"{CONFIRMED}rough gradient: ")
+    (masked,) = by_hand(gradient_rise=first(30, -0.9, 0.95), gradient_scale=np.full(100, 1.6))
+    assert masked.startswith("trust: masked gradient: on 30% of images the margin does not rise along it as it says")
+    (length,) = by_hand(gradient_scale=np.full(100, 1e12))
+    assert length == f"{CONFIRMED}gradient of another length: the slope is 1e+12 times as steep, on 100% of images"
 
 
 def test_slopes_say_nothing_of_one_image_nor_of_random_networks():
@@ -150,5 +157,5 @@ def test_what_falls_far_out_is_blocked_unless_gradients_broke_it():
 
 def test_trials_of_older_versions_lack_columns_and_say_nothing_of_them():
     later = ("not_finite", "probed", "bounded", "tied", "second_opinion", "gradient_error", "gradient_spread")
-    later = (*later, "gradient_company", "company_difference", "alone_difference")
+    later = (*later, "gradient_company", "gradient_rise", "gradient_scale", "company_difference", "alone_difference")
     assert by_hand(without=later) == ()

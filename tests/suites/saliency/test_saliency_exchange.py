@@ -12,9 +12,9 @@ from benchmark.testing import ToyView, toy_stimuli
 from benchmark.testing.toys import CATEGORIES
 from suites.saliency import SUITE
 from suites.saliency.config import EVIDENCE
-from suites.saliency.maps.exchange import evidence_columns, grounds, moved, partners
+from suites.saliency.maps.exchange import evidence_columns, grounds, moved, partners, rank
 from suites.saliency.maps.localisation import context_of
-from suites.saliency.metrics import reliance, split
+from suites.saliency.metrics import ranked_reliance, reliance, split
 
 SIDE = 32
 N = 32
@@ -84,13 +84,13 @@ class Counter(ToyView):
     in red on the object and in blue on the ground."""
 
     channels, window, length = (0, 2), np.ones((SIDE, SIDE), bool), 1.0
-    mask, ignored = Reader.mask, Reader.ignored
+    mask, ignored, shape = Reader.mask, Reader.ignored, staticmethod(lambda z: z)
 
     def forward(self, images):
         seen = images[:, list(self.channels)].amax(1) * 255 * torch.from_numpy(self.window)
         levels = torch.arange(16) * 10.0 + 40
         near = (seen[:, None] - levels[:, None, None]).abs() < 1
-        return self.length * near.double().sum((2, 3)).float()
+        return self.shape(self.length * near.double().sum((2, 3)).float())
 
 
 def bar(index):
@@ -133,6 +133,27 @@ def test_who_reads_the_object_relies_on_it_and_who_reads_the_ground_does_not():
     of_object, of_ground = (counted(channels=channels)[0].mean() for channels in ((0,), (2,)))
     assert of_object > 0.1
     assert of_ground < -0.01
+
+
+SHAPES = (lambda z: 5 * torch.tanh(z / 500), lambda z: (z / 50).exp(), lambda z: 1e3 * z - z.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, lambda z: (z[:, None] < z[:, :, None]).double().sum(2)])
+def test_what_keeps_the_order_of_outputs_leaves_the_reliance_by_ranks(shape):
+    """Bounded, stretched, shifted, replaced by ranks: the headline moves with all but the lines."""
+    plain, shaped = (counted(channels=(0,), **how) for how in ({}, {"shape": shape}))
+    found, again = (ranked_reliance(trials) for *_, trials in (plain, shaped))
+    np.testing.assert_allclose(again, found, atol=1e-9)
+    assert found.mean() > 0.1 and (shape is SHAPES[2]) == np.allclose(plain[0], shaped[0], atol=1e-4)
+
+
+def test_a_rank_is_the_share_of_other_classes_below():
+    """Best of the two classes 2 and 0.5: below it -1, 0 and the half of 2, of four."""
+    z, inside = (
+        torch.tensor([[2.0, 0.5, -1.0, 0.0, 2.0, 3.0]]),
+        torch.tensor([[True, True, False, False, False, False]]),
+    )
+    assert rank(z, inside).tolist() == [2.5 / 4] and rank(z * float("nan"), inside).isnan().all()
 
 
 def test_an_image_that_answers_nothing_has_no_reliance():
