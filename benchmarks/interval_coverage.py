@@ -167,7 +167,7 @@ def kappa_pair(rng: Rng, n: int, p_a: float, p_b: float, kappa: float) -> dict[s
     found, table = agreement(a, b), contingency(a, b)
     counts = np.array([table.both, table.only_a, table.only_b, table.neither]) / n
     plain = percentiles(kappas(rng.multinomial(n, counts, size=1000) / n), 0.95)
-    return {"Jeffreys": holds(found.low, found.high, kappa), "bootstrap": holds(*plain, kappa)}
+    return {"score": holds(found.low, found.high, kappa), "bootstrap": holds(*plain, kappa)}
 
 
 @cache
@@ -184,7 +184,7 @@ def kappa_shared(rng: Rng, size: tuple[int, int, int]) -> dict[str, bool]:
     a, b = (rng.random(len(taste)) < logistic(0.5 + taste) for _ in range(2))
     found, plain = agreement(a, b, list(labels.values())), agreement(a, b)
     truth = true_kappa_of_tastes()
-    return {"Jeffreys, clustered": holds(found.low, found.high, truth), "Jeffreys": holds(plain.low, plain.high, truth)}
+    return {"score, clustered": holds(found.low, found.high, truth), "score": holds(plain.low, plain.high, truth)}
 
 
 def answers(rng: Rng, share: float, hard: np.ndarray, p: float) -> Trials:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
 
 from benchmark import plugins
 from benchmark.api.leaderboards import notes_of, reading, require_observer, standing, suites_with_scores
 from benchmark.api.options import By, Db, Option, SuiteName, Unseen
 from benchmark.api.ranking import check_trials, rank, reported
 from benchmark.contracts import Suite, Trials
+from benchmark.contracts.trials import Columns
+from benchmark.contracts.trials import held as columns_of
 from benchmark.display import published
 from benchmark.engine.reference_trials import suite_trials
 from benchmark.errors import BenchError, UsageError
 from benchmark.leaderboard import exchange
 from benchmark.leaderboard.board_tables import board_table, score_table
-from benchmark.leaderboard.consistency import ExperimentTrials, shared
+from benchmark.leaderboard.consistency import AVERAGED, ExperimentTrials, shared
 from benchmark.leaderboard.exchange import Document
 from benchmark.leaderboard.forms import written
 from benchmark.leaderboard.model import REPORTED
@@ -59,7 +64,8 @@ def consistency(
 
     Each pair is compared on the images that both answered, with interval and counts. Kappa is 1 if two observers are
     correct and incorrect on the same images, 0 if they agree as often as expected from their accuracies, and negative
-    if less often (Geirhos, Meding & Wichmann 2020)."""
+    if less often (Geirhos, Meding & Wichmann 2020). The value of an experiment is the mean over the conditions that
+    enter its averages."""
     if isinstance(observers, str):
         observers = [name.strip() for name in observers.split(",") if name.strip()]
     suites = [suite for suite in plugins.find_suites().suites.values() if suite.experiments]
@@ -69,6 +75,8 @@ def consistency(
             for suite in suites:
                 trials = observer_trials(store, suite, name)
                 if trials is not None:
+                    counts = np.ones(len(trials), bool) if suite.averaged is None else suite.averaged(trials)
+                    trials = replace(trials, columns=Columns({**columns_of(trials.columns), AVERAGED: counts}))
                     for role in dict.fromkeys(trials["role"].tolist()):
                         answers.setdefault(role, {}).setdefault(name, trials.of(role))
     return shared(answers, experiment)

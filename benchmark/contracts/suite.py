@@ -267,6 +267,8 @@ class Suite:
     """Whether it also runs on a set that is labelled in a model's own classes."""
     experiments: Mapping[str, str] = field(default_factory=dict)
     """Stimulus set name -> role, for trials of people and published networks."""
+    averaged: Callable[[Trials], Array] | None = None
+    """Which trials [n] are of conditions that enter an experiment's averages (None: all)."""
     against: Against | None = None
     references: Mapping[str, str] = field(default_factory=dict)
     """Condition -> name: scores under it are no observer's own but what an edge map, a blob or noise gets on the same

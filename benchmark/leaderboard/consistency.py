@@ -14,23 +14,25 @@ from benchmark.errors import BenchError, TrialsError, unknown_name
 from benchmark.leaderboard.model import Board, Cell
 from benchmark.leaderboard.table import NOTHING, Field, Table, Value, counts, number, p_value
 from benchmark.stats.agreement import Agreement, Matched, agreement, match, pairwise
-from benchmark.stats.comparisons import Comparison
+from benchmark.stats.comparisons import Comparison, holm
 from benchmark.stats.ranks import HUMAN_METRICS, human_likeness
 from benchmark.stimuli.generated import shared_exemplars
 
 #: experiment -> observer -> trials
 ExperimentTrials = Mapping[str, Mapping[str, Trials]]
-ALL, LEVEL = "all trials", 0.05
+MEAN, LEVEL = "mean over conditions", 0.05
+AVERAGED = "averaged"  # column: whether a trial's condition enters its experiment's averages
 ALWAYS = "the more accurate one is always right, or always wrong: no copying to see"
 MEANING = (
-    "attainable: the kappas that the two accuracies allow; p: of the test that kappa is 0; copied: how often the less "
-    "accurate one copies the other, in a model where it else answers alone (negative: the opposite).",
+    "mean over conditions: of those that enter the averages, each counting alike; attainable: the kappas that the two "
+    "accuracies allow; p: of the test that kappa is 0, Holm's over the rows of this table; copied: how often the "
+    "less accurate one copies the other, in a model where it else answers alone (negative: the opposite).",
 )
 
 
 @dataclass(frozen=True)
 class ObserverPair:
-    """Two observers under one condition of one experiment (`ALL`: over several)."""
+    """Two observers under one condition of one experiment (`MEAN`: over several)."""
 
     experiment: str
     condition: str
@@ -59,13 +61,26 @@ def pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
 
 
 def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
-    """(condition, agreement) for each condition of one experiment, then (`ALL`, ...) where there are several."""
+    """(condition, agreement) for each condition of one experiment, then (`MEAN`, ...) where there are several."""
     table = matched([a, b])
     conditions = dict.fromkeys(table.condition.tolist())
-    for condition in (*conditions, *([ALL] if len(conditions) != 1 else [])):
-        inside = table.condition == condition if condition in conditions else np.ones(len(table.condition), dtype=bool)
+    for condition in conditions:
+        inside = table.condition == condition
         right, clusters = table.right[inside], shared_exemplars(a, table.stimulus[inside])
         yield condition, agreement(right[:, 0], right[:, 1], [*clusters.values()])
+    inside = np.isin(table.condition, _averaged([a, b]))
+    if len(conditions) != 1 and (inside.any() or not conditions):
+        right, images = table.right[inside], table.stimulus[inside]
+        factors = [*shared_exemplars(a, images).values()]
+        if not factors and len(np.unique(images)) < len(images):  # the same image under several conditions
+            factors = [images]
+        yield MEAN, agreement(right[:, 0], right[:, 1], factors, strata=table.condition[inside])
+
+
+def _averaged(observers: Iterable[Trials]) -> list[str]:
+    """Conditions that enter an experiment's averages: all, where the trials do not say."""
+    kept = (own["condition"][own.columns.get(AVERAGED, np.ones(len(own), dtype=bool))] for own in observers)
+    return [*{name for names in kept for name in names.tolist()}]
 
 
 def matched(observers: Sequence[Trials], *, every: bool = True) -> Matched:
@@ -83,8 +98,11 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
     four = ("both right", "only a", "only b", "both wrong")
     answers = (Field(name.replace(" ", "_"), name, right=True) for name in four)
     shares = (Field("observed"), *counts("c_obs"), Field("expected"), *counts("c_exp"))
-    ends = (Field("attainable_low"), Field("attainable_high"), *counts("attainable"), Field("p"), *counts("p"))
-    more = (*ends, Field("unbiased_kappa"), *counts("unbiased"), Field("copied", "copied"))
+    ends = (Field("attainable_low"), Field("attainable_high"), *counts("attainable"), Field("p"), Field("p_holm"))
+    compared = list(compared)
+    tested = [pair.agreement.p for pair in compared if pair.agreement.p is not None]
+    adjusted = iter(holm(tested).tolist())
+    more = (*ends, *counts("p, Holm"), Field("unbiased_kappa"), *counts("unbiased"), Field("copied", "copied"))
     fields = (*sides, *shown, Field("kappa", "kappa"), *more, *counts("n"), *answers, *shares)
 
     def values(pair: ObserverPair) -> tuple[Value, ...]:
@@ -93,8 +111,10 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
         numbers = (table.n, table.both, table.only_a, table.only_b, table.neither)
         cell = Cell(kappa.kappa, kappa.low, kappa.high, table.n, (), kappa.reason, kappa)
         ends = "" if kappa.least is None else f"{number(kappa.least, 2)} to {number(kappa.most, 2)}"
-        more = (kappa.least, kappa.most, ends, kappa.p, p_value(kappa.p), kappa.unbiased, number(kappa.unbiased))
-        reason = kappa.reason if kappa.copied is not None or kappa.reason else ALWAYS
+        p = None if kappa.p is None else next(adjusted)
+        more = (kappa.least, kappa.most, ends, kappa.p, p, p_value(p), kappa.unbiased, number(kappa.unbiased))
+        reason = kappa.reason or (ALWAYS if pair.condition != MEAN else "the copy model is of one condition")
+        reason = "" if kappa.copied is not None else reason
         copied = Cell(kappa.copied, kappa.copied_low, kappa.copied_high, table.n, (), reason, kappa)
         return (pair.a, pair.b, pair.experiment, pair.condition, cell, *more, copied, *numbers, *shares)
 
@@ -120,13 +140,16 @@ def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
 
 
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
-    """Kappa of all pairs on the images that both of a pair answered, all conditions together."""
+    """Kappa of all pairs on the images that both of a pair answered, the mean over conditions."""
     names = sorted(who)
     table = matched([who[name] for name in names], every=False)
-    matrix = pairwise(table.right, table.present)
+    kept = [table.condition == condition for condition in _averaged(who.values())]
+    kappas = np.stack([pairwise(table.right[part], table.present[part]).kappa for part in kept])
+    known = np.isfinite(kappas)
+    mean = np.where(known, kappas, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
     def cell(i: int, j: int) -> str:
-        kappa = number(float(matrix.kappa[i, j]), 2) if matrix.n[i, j] else NOTHING
+        kappa = number(float(mean[i, j]), 2) if known[:, i, j].any() else NOTHING
         return "" if i == j else kappa
 
     at = range(len(names))
@@ -135,7 +158,7 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
         f"Error consistency: {role}",
         fields=(Field("observer"), Field("", "observer", who=True), *numbers),
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
-        notes=(f"all conditions together; {NOTHING}: no image in common", *_made_again([who])),
+        notes=(f"mean over the conditions that enter the averages; {NOTHING}: no image in common", *_made_again([who])),
     )
 
 

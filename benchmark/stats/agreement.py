@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Trials
 from benchmark.contracts.trials import KEY
 from benchmark.stats.clusters import clustered_variance
+from benchmark.stats.differences import normal_tail
 from benchmark.stats.intervals import Floats, normal_quantile, percentiles, t_quantile
 
 Flags = NDArray[np.bool_]
 RESAMPLES, LEVEL = 1000, 0.95
+POINTS = 4001  # between -1 and 1, at which a kappa is tested; 0 is one
 #: Images that the prior holds: both right, only a, only b, neither. Half a one for each of "both right", "both wrong"
 #: and "apart", which is two cells; half a one in each of the four would pull towards disagreement.
 PRIOR = (0.5, 0.25, 0.25, 0.5)
@@ -134,20 +136,6 @@ def unbiased_kappa(kappa: Array | float, n: Array | float) -> Floats:
     return np.asarray(np.divide(np.asarray(n) * kappa, room, out=np.full(room.shape, np.nan), where=room > 0))
 
 
-def chance_p(right_a: float, right_b: float, n: float, kappa: float, resamples: int = RESAMPLES) -> float:
-    """p of the test that kappa is 0: the share of |kappa| at least as large among observers whose accuracies are drawn
-    from Beta(right, wrong) and who answer n images independently. right_a, right_b: right answers, in [0, n]; they and
-    n need not be whole."""
-    rng = np.random.default_rng(1)
-    sides = [np.full(resamples, right / n) for right in (right_a, right_b)]
-    for at, right in enumerate((right_a, right_b)):
-        if 0 < right < n:
-            sides[at] = rng.beta(right, n - right, resamples)
-    p, q = sides
-    cells = rng.multinomial(max(1, round(n)), np.column_stack([p * q, p * (1 - q), (1 - p) * q, (1 - p) * (1 - q)]))
-    return (1 + int((np.abs(_of_counts(cells)[4]) >= abs(kappa) - 1e-12).sum())) / (1 + resamples)
-
-
 def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     """All pairs at once, by matrix products, from right answers [n images, k observers]. present: [n, k] bool, which
     observer answered which image (None: all did); a pair is taken on the images that both answered, and is NaN where
@@ -163,47 +151,88 @@ def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     return AgreementMatrix(observed, expected, kappa_of(observed, expected), n.astype(np.int64))
 
 
-def agreement(a: Array, b: Array, clusters: Sequence[Array] = (), *, resamples: int = RESAMPLES) -> Agreement:
-    """Kappa of right answers a, b [n] bool on the same images, with a 95 % interval.
+def agreement(
+    a: Array, b: Array, clusters: Sequence[Array] = (), *, strata: Array | None = None, resamples: int = RESAMPLES
+) -> Agreement:
+    """Kappa of right answers a, b [n] bool on the same images, with a 95 % interval and the p of no agreement beyond
+    chance. strata: [n] conditions, whose mean every number but the counts is (None: one): pooled, conditions of
+    different difficulty make independent observers agree.
 
-    The interval is that of the four counts under Jeffreys' prior of three outcomes, both right, both wrong and apart
-    (`PRIOR`; Brown, Cai & DasGupta 2001, Statistical Science 16:101): resampling images gives one of no width where no
-    image tells the two apart. It depends neither on the order of the images nor, in cost, on their number. clusters:
-    what images share, [n] each (`benchmark.stats.clusters`): the counts are then scaled to the number of independent
-    images that has kappa's two-way cluster-robust variance. ValueError where the lengths differ."""
+    Interval and p are one score test (`_tested`). clusters: what images share, [n] each (`benchmark.stats.clusters`):
+    an image then counts for as many as give kappa its two-way cluster-robust variance. ValueError where the lengths
+    differ. The copy model is of one condition; its interval that of the four counts under Jeffreys' prior (`PRIOR`)."""
     table = contingency(a, b)
     if table.n == 0:
         return Agreement(table, reason="no image in common")
-    counts = np.array([table.both, table.only_a, table.only_b, table.neither], dtype=float)
-    p_a, p_b, seen, chance, kappa = _of_counts(counts[None, :])[:, 0].tolist()
-    least, most = (float(end) for end in attainable(p_a, p_b))
-    point = Agreement(table, p_a, p_b, seen, chance, kappa, least=least, most=most)
+    first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    codes = np.unique(np.zeros(table.n) if strata is None else strata, return_inverse=True)[1]
+    cells = (first & second, first & ~second, ~first & second, ~first & ~second)
+    counts = np.stack([np.bincount(codes, cell) for cell in cells], axis=1).astype(np.float64)
+    p_a, p_b, _, _, kappa = each = _of_counts(counts)
+    least, most = (float(end.mean()) for end in attainable(p_a, p_b))
+    names = ("accuracy_a", "accuracy_b", "observed", "expected", "kappa")
+    means = dict(zip(names, each.mean(axis=1).tolist(), strict=True))
+    point = replace(Agreement(table, least=least, most=most), **means)
     if table.n < 2:
         return point
-    share = _independent_share(a, b, clusters) if clusters else 1.0
-    drawn = _of_counts(np.random.default_rng(0).dirichlet(counts * share + PRIOR, size=resamples))
-    low, high = percentiles(drawn[4], LEVEL)
-    n, method = table.n * share, "Jeffreys" + (", clustered" if clusters else "")
-    p = chance_p(p_a * n, p_b * n, n, kappa, resamples)
-    corrected = float(unbiased_kappa(kappa, table.n))
-    point = replace(point, unbiased=corrected if np.isfinite(corrected) else None, p=p)
-    better, other = (0, 1) if p_a >= p_b else (1, 0)
-    if np.isfinite(copied := float(copy_probability(max(p_a, p_b), min(p_a, p_b), seen))):
-        ends = percentiles(copy_probability(drawn[better], drawn[other], drawn[2]), LEVEL)
-        point = replace(point, copied=copied, copied_low=min(ends[0], copied), copied_high=max(ends[1], copied))
-    return replace(point, low=min(low, kappa), high=max(high, kappa), method=method)
+    share = _independent_share(first, second, codes, clusters) if clusters else 1.0
+    low, high, p = _tested(np.asarray(counts * share, dtype=np.float64), float(kappa.mean()))
+    method = "score test" + (f", mean over {len(counts)} conditions" if len(counts) > 1 else "")
+    corrected = float(unbiased_kappa(kappa, counts.sum(axis=1)).mean())
+    point = replace(point, low=low, high=high, p=p, method=method + (", clustered" if clusters else ""))
+    point = replace(point, unbiased=corrected if np.isfinite(corrected) else None)
+    return point if len(counts) > 1 else _copied(point, np.asarray(counts[0] * share), resamples)
 
 
-def _independent_share(a: Array, b: Array, clusters: Sequence[Array]) -> float:
-    """How many independent images one image is worth, at most 1."""
-    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    same, p_a, p_b = 1.0 * (first == second), first.mean(), second.mean()
-    seen, chance = same.mean(), expected_consistency(p_a, p_b)
-    influence = np.zeros(len(first))  # what each image adds to kappa, to first order; nothing where kappa is 1
-    if seen < 1:
-        by_chance = (2 * p_b - 1) * (first - p_a) + (2 * p_a - 1) * (second - p_b)
-        kappa = (seen - chance) / (1 - chance)
-        influence = (same - seen - (1 - kappa) * by_chance) / (1 - chance) / len(first)
+def _tested(counts: Floats, kappa: float) -> tuple[float, float, float]:
+    """(low, high, p) of the mean kappa of conditions [k, 4] from one score test: kappa is x where (kappa - x)^2 is
+    within 1.96^2 variances, each condition's taken under kappa x at its accuracies (with `PRIOR`), as far as they allow
+    it. At x = 0 they are those of independent answers."""
+    p, q, _, chance, _ = _of_counts(counts + PRIOR)
+    least, most = attainable(p, q)
+    at = np.linspace(-1, 1, POINTS)
+    x = np.clip(at[:, None], least, most)
+    together = x * (1 - chance) / 2
+    variance = np.zeros_like(x)
+    for right_a, right_b in ((1, 1), (1, 0), (0, 1), (0, 0)):
+        same = right_a == right_b
+        cell = np.where(right_a, p, 1 - p) * np.where(right_b, q, 1 - q) + (together if same else -together)
+        by_chance = (2 * q - 1) * (right_a - p) + (2 * p - 1) * (right_b - q)
+        influence = (same - chance - x * (1 - chance) - (1 - x) * by_chance) / (1 - chance)
+        variance += np.maximum(cell, 0) * influence**2
+    n = counts.sum(axis=1)
+    variance /= np.maximum(n - 1, 0.5)
+    variance[:, (counts[:, 0] == n) | (counts[:, 3] == n)] = 1.0  # nobody errs, or is right: kappa is a definition
+    spread = np.sqrt(variance.sum(axis=1)) / len(counts)
+    inside = at[np.abs(kappa - at) <= normal_quantile(LEVEL) * np.maximum(spread, 1e-12)]
+    low, high = (float(inside[0]), float(inside[-1])) if len(inside) else (kappa, kappa)
+    return min(low, kappa), max(high, kappa), normal_tail(kappa / float(spread[POINTS // 2]))
+
+
+def _copied(point: Agreement, counts: Floats, resamples: int) -> Agreement:
+    accuracy, seen = _of_counts(counts[None])[:2, 0], float(_of_counts(counts[None])[2, 0])
+    better, other = (0, 1) if accuracy[0] >= accuracy[1] else (1, 0)
+    copied = float(copy_probability(accuracy[better], accuracy[other], seen))
+    if not np.isfinite(copied):
+        return point
+    drawn = _of_counts(np.random.default_rng(0).dirichlet(counts + PRIOR, size=resamples))
+    ends = percentiles(copy_probability(drawn[better], drawn[other], drawn[2]), LEVEL)
+    return replace(point, copied=copied, copied_low=min(ends[0], copied), copied_high=max(ends[1], copied))
+
+
+def _independent_share(a: Array, b: Array, codes: Array, clusters: Sequence[Array]) -> float:
+    """How many independent images one image is worth, at most 1. codes: [n] conditions, from 0."""
+    n = np.bincount(codes)
+
+    def mean(values: Array) -> Floats:
+        return np.asarray((np.bincount(codes, values) / n)[codes])
+
+    same, p_a, p_b = 1.0 * (a == b), mean(a), mean(b)
+    seen, chance = mean(same), expected_consistency(p_a, p_b)
+    room = np.where(seen < 1, 1 - chance, 1.0)
+    by_chance = (2 * p_b - 1) * (a - p_a) + (2 * p_a - 1) * (b - p_b)
+    # What each image adds to kappa, to first order; nothing where kappa is 1.
+    influence = np.where(seen < 1, (same - seen - (1 - seen) / room * by_chance) / room, 0.0) / n[codes] / len(n)
     alone = clustered_variance(influence, [np.arange(len(influence))])
     together = clustered_variance(influence, clusters)
     if together.value == 0:  # no spread to see: each cluster of the factor with fewest counts as one image

@@ -6,7 +6,7 @@ from benchmark.contracts import Against, Suite
 from suites.human_comparison.comparing import compare, people
 from suites.human_comparison.experiments import SET_ROLES
 from suites.human_comparison.low_pass import LOW_PASS
-from suites.human_comparison.metrics import FIGURES, METRICS
+from suites.human_comparison.metrics import FIGURES, METRICS, kept
 from suites.human_comparison.observe import observe
 from suites.human_comparison.pairing import compare_all, compare_pair
 from suites.human_comparison.plan import plan
@@ -23,6 +23,7 @@ SUITE = Suite(
     score=score,
     against=Against(compare, people, compare_pair, compare_all),
     experiments=SET_ROLES,
+    averaged=kept,
     figures=FIGURES,
     variants={"low-pass": LOW_PASS},
 )

@@ -52,11 +52,13 @@ def run(board, *words):
 def test_two_observers(board):
     out = run(board, "subject-03 (contrast)", "subject-01 (contrast)").output
     assert "a = subject-03 (contrast) and b = subject-01 (contrast)" in out
-    assert all(text in out for text in ("c10", "c50", "all trials", "kappa", "only", "["))
+    assert all(text in out for text in ("c10", "c50", "mean over conditions", "kappa", "only", "["))
     with api.reading(read_settings(board)) as store:
         a, b = (api.observer_trials(store, SUITE, name) for name in ("subject-03 (contrast)", "subject-01 (contrast)"))
     rows = dict(by_condition(a, b))
-    assert rows["all trials"].table.n == 40 and rows["c10"].table.n == rows["c50"].table.n == 20
+    assert "all trials" not in out and rows["mean over conditions"].table.n == 40
+    assert rows["mean over conditions"].kappa == pytest.approx((rows["c10"].kappa + rows["c50"].kappa) / 2)
+    assert rows["c10"].table.n == rows["c50"].table.n == 20
     assert f"{rows['c10'].kappa:.3f}" in out
     assert f"[{rows['c10'].low:.3f}, {rows['c10'].high:.3f}]" in out
 
@@ -66,6 +68,7 @@ def test_matrix_of_everybody_and_of_some(board):
     names = [f"subject-0{i} (contrast)" for i in (1, 2, 3)]
     out = run(board, "--matrix").output
     assert all(name in out for name in names)
+    assert "mean over the conditions" in out
     some = run(board, "--matrix", *names[1:], "-e", "contrast").output
     assert names[0] not in some and names[1] in some
 
