@@ -177,8 +177,8 @@ _BEFORE = r"(?<![^\s'\"(=<,])"
 _SECRETS = tuple((re.compile(pattern, re.IGNORECASE), mask) for pattern, mask in (
     (_BEFORE + r"((?:[a-z][\w+.-]*:?[/\\]+|(?:postgres\w*|mysql|mariadb|https?|s?ftp):)[^\s:/\\@]*):(?!/)\S*@"
      r"|(?<=://)([^:/@\s]*):\S*@|" + _BEFORE + r"([^\s:/@'\"]+):[^\s/@]+@(?=[\w.-]+[:/]\w)", r"\1\2\3:***@"),
-    (r"(https?://)[^\s:/@?#'\"]+@", r"\1***@"),
-    (r"\b(?!postgres|mysql|mariadb|sqlite)([a-z][\w+.-]*://[^\s?#'\"]*)[?#](?!id=[\w-]+(?:\W|$))"
+    (r"(https?:/+)[^\s:/@?#'\"]+@", r"\1***@"),
+    (r"\b(?!postgres|mysql|mariadb|sqlite)([a-z][\w+.-]*:/+[^\s?#'\"]*)[?#](?!id=[\w-]+(?:\W|$))"
      r"\S+?(?=[).,;:'\"]*(?:\s|$))", r"\1?***"),
     (r"(?<=[?&])((?:ssl)?password=)[^&\s'\"]*", r"\1***"),
     (r"(authorization\W+\w+|bearer)\s+[^\s'\"]+", r"\1 ***"),

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from socket import SHUT_RDWR, socket
-from typing import Any, Protocol
+from typing import Any, BinaryIO
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -32,18 +32,7 @@ class TransferLimits:
 
 
 class TransferError(OSError):
-    """A request without a whole answer, and why."""
-
-
-class TooMuch(TransferError):
-    """An answer that went beyond its limits."""
-
-
-class Writable(Protocol):
-    """Where an answer goes."""
-
-    def write(self, block: bytes, /) -> object:
-        """Take the next bytes."""
+    """A request without a whole answer, or beyond its limits, and why."""
 
 
 class _Watch:
@@ -133,7 +122,7 @@ def _unlogged() -> Iterator[None]:
             log.removeFilter(is_other)
 
 
-def transfer(method: str, url: str, target: Writable, limits: TransferLimits, **request: Any) -> int:
+def transfer(method: str, url: str, target: BinaryIO, limits: TransferLimits, **request: Any) -> int:
     """Send a request, write the body of its answer to `target`, and return its status. request: as requests has it
     (json, headers, auth, allow_redirects). Raises TransferError; errors of `target` pass."""
     watch, problem = _Watch(limits), ""
@@ -144,11 +133,9 @@ def transfer(method: str, url: str, target: Writable, limits: TransferLimits, **
                 for block in _blocks(answer, watch):
                     target.write(block)
         except (requests.RequestException, HTTPError) as error:
-            problem = watch.fault or _why(error)
+            problem = _why(error)
     # Raised here, it brings none of the library's errors along, which name addresses.
-    if watch.fault:
-        raise TooMuch(watch.fault)
-    if problem:
+    if problem := watch.fault or problem:
         raise TransferError(problem)
     return answer.status_code
 

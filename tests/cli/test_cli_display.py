@@ -141,6 +141,7 @@ def test_printable(text, seen):
     ("postgresql:me:secret@host/db", "postgresql:me:***@host/db"),
     ("postgresql:///me:secret@host/db", "postgresql:///me:***@host/db"),
     ("me:secret@host:5432/db", "me:***@host:5432/db"),
+    ("http:/me:secret@host/a?sig=secret", "http:/me:***@host/a?***"),
     ("(https://token@host/a?sig=secret&b=1).", "(https://***@host/a?***)."),
     ("https://openreview.net/forum?id=Xa-1.", "https://openreview.net/forum?id=Xa-1."),
     ("python:/home/me@work/net.py:build", "python:/home/me@work/net.py:build"),
