@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -21,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 from registry.checkpoints import refuse_onnx
 from registry.containment import require_proof
 from registry.errors import WeightsError
-from registry.files import Place, absence, digest_file, is_file
+from registry.files import Place, absence, is_file
 from registry.foreign import foreign, shown
 
 #: The operators of torch.ops.aten that a program may call, and their in-place forms (`relu_`): pure computation on
@@ -183,6 +184,8 @@ def _checked_member(archive: ZipFile, full: str) -> bytes:
 def checked_archive(path: Path) -> io.BytesIO:
     """A copy of the archive, after a look at every member. Raises WeightsError where opening or running it would do
     anything but compute with its tensors."""
+    if not is_file(path):
+        raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
     copy = io.BytesIO()
     with (
         foreign("exported program", path, WeightsError, _REFUSED),
@@ -219,9 +222,8 @@ class FixedBatch(nn.Module):
         return torch.cat(answers)
 
 
-def _opened(path: Path) -> tuple[nn.Module, int | None]:
-    """The program as a module, and how many images it takes, None for any. Raises as `checked_archive`."""
-    copy = checked_archive(path)
+def _opened(copy: io.BytesIO) -> tuple[nn.Module, int | None]:
+    """The program of a checked archive as a module, and how many images it takes, None for any."""
     # torch writes the traceback of an archive that it cannot read into its log, before it raises it.
     log = logging.getLogger("torch.export")
     before, log.disabled = log.disabled, True
@@ -237,7 +239,7 @@ def _opened(path: Path) -> tuple[nn.Module, int | None]:
 def prove(path: Path, side: int) -> None:
     """Show the program two images: one is a special case in many."""
     torch.set_num_threads(2)
-    module, batch = _opened(path)
+    module, batch = _opened(checked_archive(path))
     with torch.no_grad():
         module(torch.zeros((batch or 2, 3, side, side)))
 
@@ -248,9 +250,8 @@ def load_exported(path: Path, side: int, place: Place) -> nn.Module:
 
     Raises WeightsError: not there, refused, unreadable, not for such images, or asking for too much memory or time."""
     refuse_onnx(path)
-    if not is_file(path):
-        raise WeightsError(f"exported program {shown(path)} {absence(path)}. Check the path.")
-    require_proof("torch", __name__, path, side, place, (digest_file(path), path.stat().st_size))
+    content = (copy := checked_archive(path)).getbuffer()
+    require_proof("torch", __name__, path, side, place, (sha256(content).hexdigest(), len(content)))
     with foreign("exported program", path, WeightsError):
-        module, batch = _opened(path)
+        module, batch = _opened(copy)
     return module if batch is None else FixedBatch(module, batch)
