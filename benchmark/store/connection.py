@@ -93,17 +93,21 @@ class Database:
         """`query` in a reading transaction. What is unavailable at present is waited for."""
         return self._tried(self.reading, lambda connection: query(connection, *args, **kwargs))
 
+    def look(self, query: Callable[[sa.Connection], T]) -> T:
+        """As `read`, while it is opened: a server that was never reached is not waited for."""
+        return self._tried(self.reading, query, opening=True)
+
     def change(self, step: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`step` as one transaction. What is unavailable at present is waited for, and the step made again: where a
         server had taken the first one and could not say so, the same rows are there once."""
         return self._tried(self.writing, lambda connection: step(connection, *args, **kwargs))
 
-    def _tried(self, transaction: Transaction, work: Callable[[sa.Connection], T]) -> T:
+    def _tried(self, transaction: Transaction, work: Callable[[sa.Connection], T], *, opening: bool = False) -> T:
         def attempt() -> T:
             with transaction() as connection:
                 return work(connection)
 
-        return retry(attempt, self.location.shown)
+        return retry(attempt, self.location.shown, opening=opening)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -29,15 +29,21 @@ class Unavailable(StoreError):
     """A data base that cannot be used at present."""
 
 
-def retry(work: Callable[[], T], shown: str) -> T:
+class Broken(Unavailable):
+    """A connection that was made and then broke."""
+
+
+def retry(work: Callable[[], T], shown: str, *, opening: bool = False) -> T:
     """What `work` returns; it is tried again while the data base `shown` is unavailable, at most `LONGEST_WAIT`
-    seconds. A line says so."""
+    seconds. A line says so. opening: one that was never reached is not waited for."""
     start, pause = time.monotonic(), _FIRST_PAUSE
     while True:
         try:
             result = work()
         except Unavailable as error:
             if pause == _FIRST_PAUSE:
+                if opening and not isinstance(error, Broken):
+                    raise
                 log.warning("%s: waiting for it, at most %.0f s", error, LONGEST_WAIT)
             if time.monotonic() - start >= LONGEST_WAIT:
                 kept = "What is stored is kept: run again later"
@@ -71,7 +77,7 @@ def as_store_errors(location: Location, *, reading: bool = False) -> Iterator[No
             f"the leaderboard {location.shown} refused a row that refers to nothing stored: {why}"
         ) from error
     except sa.exc.DBAPIError as error:
-        raise _explained(location, error.orig or error) from error
+        raise _explained(location, error.orig or error, broken=error.connection_invalidated) from error
     except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
         raise damaged(location.shown, "text that is no text") from error
     except sa.exc.TimeoutError as error:
@@ -102,10 +108,12 @@ def read_only(shown: str) -> StoreError:
     )
 
 
-def _explained(location: Location, error: BaseException) -> StoreError:
+def _explained(location: Location, error: BaseException, *, broken: bool) -> StoreError:
     text, shown = _in_words(location, error), location.shown
-    if location.server is not None and server_gone(error):
-        return Unavailable(f"the leaderboard {shown} cannot be used: no connection to its server ({text})")
+    if location.server is not None and (broken or server_gone(error)):
+        return (Broken if broken else Unavailable)(
+            f"the leaderboard {shown} cannot be used: no connection to its server ({text})"
+        )
     if "readonly database" in text:
         return read_only(shown)
     if "is locked" in text:

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections import defaultdict
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from benchmark.display import printable
 from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.connection import Database, connect
-from benchmark.store.db_errors import as_store_errors, damaged, no_leaderboard
+from benchmark.store.db_errors import as_store_errors, damaged, no_leaderboard, retry
 from benchmark.store.place import Location, locate
 from benchmark.store.sql import insert_new, now
 from benchmark.version import __version__
@@ -33,7 +34,7 @@ def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
                 raise no_leaderboard(location.shown)
     database = connect(location, write=write, create=create)
     try:
-        prepare(database, create=create)
+        retry(partial(prepare, database, create=create), location.shown, opening=True)
     except BaseException:
         database.close()
         raise
@@ -54,14 +55,14 @@ def is_there(url_or_path: str) -> bool:
     location = locate(url_or_path)
     if location.path is not None:
         return location.path.exists()
-    with closing(connect(location, write=False)) as database, database.reading() as connection:
-        return revision(connection, location) is not None
+    with closing(connect(location, write=False)) as database:
+        return database.look(partial(revision, location=location)) is not None
 
 
 def prepare(database: Database, migrations: Path = MIGRATIONS, *, create: bool = True) -> None:
     """Makes sure that the data base has this program's tables. Raises StoreError if it cannot have them."""
     shown = database.location.shown
-    with database.reading() as connection:  # at the start nothing is waited for
+    with database.reading() as connection:
         stored = revision(connection, database.location)
     if stored == schema.HEAD:
         return

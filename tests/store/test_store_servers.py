@@ -6,7 +6,9 @@ import time
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
+from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import db_errors, open_store
 from benchmark.store.db_errors import Unavailable, retry, server_gone
@@ -103,6 +105,44 @@ def test_a_crash_in_the_middle_of_writing(server, made, logged):
         assert len(store.trials([f"more-{i}" for i in range(number)])) == 4 * number
     assert "waiting for it, at most 300 s" in logged[0]
     assert logged[-1].endswith("can be used again")
+
+
+@pytest.mark.slow
+def test_a_run_whose_connection_is_ended_at_every_statement_and_commit_ends_equal(server, tmp_path, monkeypatch):
+    """From the first statement on: one that came while the leaderboard was opened ended the run."""
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(db_errors, "_LONGEST_PAUSE", 0.02)
+    urls, ended, killed = [server.create(name) for name in ("left_alone", "ended")], [""], set()
+
+    def end_it(connection, cursor=None, statement="COMMIT", *_):
+        made = statement.split()[:2] if "CREATE" in statement else [statement]  # of 15 tables one
+        place = f"{ended[-1]} COMMIT" if statement == "COMMIT" else " ".join(made)
+        ended.append(statement)
+        if connection.engine.url.database == "ended" and place not in killed:
+            killed.add(place)
+            admin.execute("SELECT pg_terminate_backend(%s)", [connection.connection.driver_connection.info.backend_pid])
+            time.sleep(0.01)
+
+    psycopg, shown = pytest.importorskip("psycopg"), []
+    with psycopg.connect(server.url(), autocommit=True) as admin:
+        sa.event.listen(sa.Engine, "before_cursor_execute", end_it)
+        sa.event.listen(sa.Engine, "commit", end_it)
+        try:
+            for url in urls:
+                assert api.run(db=url, models="ideal-shape", suites="cue-conflict", limit=6).exit_code == 0
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", end_it)
+            sa.event.remove(sa.Engine, "commit", end_it)
+    assert len(killed) > 30
+    for url in urls:
+        with open_store(url, write=False) as store:
+            assert list(store.problems()) == []
+            scores = [row._replace(created="", set_id="") for row in store.latest_scores()]
+            keys = [one.key for one in store.observations()]
+            shown.append((scores, keys, store.trials(keys)["response"].tolist()))
+    assert shown[0] == shown[1] and shown[0][0]
+    counts = [api.db_status(url).counts for url in urls]
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.slow
