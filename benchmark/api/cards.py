@@ -301,7 +301,7 @@ def _features(model: LoadedModel, stimuli: Stimuli, settings: Settings) -> Tenso
     with suppress(OSError, SafetensorError, KeyError):  # not there, or torn
         return load_file(path)["features"]
     parts = []
-    with torch.inference_mode(), full_precision(device):
+    with torch.no_grad(), full_precision(device):
         for start in range(0, len(stimuli), _BATCH):
             images = [stimuli.decode(i) for i in range(start, min(start + _BATCH, len(stimuli)))]
             x = model.fit(model.prepare(images, "card").to(device))
