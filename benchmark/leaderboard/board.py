@@ -11,7 +11,18 @@ from operator import attrgetter
 
 from benchmark.contracts import DISTRUST, Direction, Metric, Suite, distrust_flags
 from benchmark.errors import unknown_name
-from benchmark.leaderboard.model import NOBODY, Board, Cell, Column, Row, cell_of, describe, is_partial, sampled
+from benchmark.leaderboard.model import (
+    NOBODY,
+    REPORTED,
+    Board,
+    Cell,
+    Column,
+    Row,
+    cell_of,
+    describe,
+    is_partial,
+    sampled,
+)
 from benchmark.stats import mean_interval
 from benchmark.stats.intervals import normal_quantile
 from benchmark.stats.ranks import rank_intervals
@@ -193,8 +204,8 @@ def _marked(rows: Sequence[Row], head: str) -> list[Row]:
 
 
 def _is_reference(row: Row) -> bool:
-    """Whether an observer is held against the ranked ones."""
-    return UNTRAINED in row.training or row.kind in REFERENCE_KINDS
+    """Whether an observer is held against the ranked ones: scores without trials here may be anybody's invention."""
+    return UNTRAINED in row.training or row.kind in (*REFERENCE_KINDS, REPORTED)
 
 
 def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
