@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from benchmark.contracts import DISTRUST, Metric, Observer, Score, Suite, Trials
-from benchmark.contracts.trials import Coded, coded, held
+from benchmark.contracts.trials import Coded, Column, coded, held
 from benchmark.engine.reference_trials import ObserverAnswers, ReferenceTrials, Sets, imported_spaces, suite_trials
 from benchmark.identity import Codes, score_code
 from benchmark.stats import clustered_variance, compare_ratio, ratio_influence
@@ -23,6 +23,7 @@ from benchmark.stats.ratios import indicators, ratio_arrays
 from benchmark.stimuli.catalogue import PUBLISHED_SPACE, any_answer, known_source
 from benchmark.store import Observation, ScoreSet, Store
 from registry.files import digest_data
+from registry.labels import LABEL_SPACES, label_space
 
 
 def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
@@ -55,6 +56,9 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
 #: Who gives one answer to this share of at least so many trials does not look: a standard ResNet-50 says "knife" to
 #: 91 % of published edge images, and to no more than 26 % of all images of any published suite.
 NEARLY_ALL, ENOUGH = 0.9, 20
+#: Who beats chance gets so many answers right with less than this chance by guessing.
+GUESSED = 0.05
+LABELS = ("category", "shape", "texture")
 KEPT = 16  # observers of several pairs, whose trials are not read again
 POOLED, AMONG = "people (pooled)", "people (among themselves)"
 
@@ -113,7 +117,7 @@ class Scorer:
         if not self._wanted(target):
             return False
         trials = replace(self.store.trials(keys, missing), training=training)
-        self._keep(target, self._scores(trials, peers))
+        self._keep(target, self._scores(trials, peers, first.space))
         return True
 
     def imported(self, each: Callable[[int, int], None] = lambda _done, _total: None) -> int:
@@ -148,9 +152,9 @@ class Scorer:
                     score
                     if score.value is None or score.condition
                     else replace(score, flags=(*score.flags, *own.remarks))
-                    for score in self._scores(own.trials, peers)
+                    for score in self._scores(own.trials, peers, space)
                 ]
-                self._keep(target, self._by_prompt(scores, own) if own.prompt else scores)
+                self._keep(target, self._by_prompt(scores, own, space) if own.prompt else scores)
                 count += 1
             each(done, len(answers))
         return count + self._people(sets, space, {name: other for name, other in answers.items() if other.human})
@@ -186,7 +190,7 @@ class Scorer:
             code = digest_data([code, training])
         return ScoreSet(observer, suite.name, suite.version, space, code, dict(sets), keys)
 
-    def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers]) -> list[Score]:
+    def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
         suite = self.suite
         theirs = {name: answers.trials for name, answers in peers.items()} if suite.against else {}
         with one_blas_thread():
@@ -194,9 +198,9 @@ class Scorer:
             if suite.against is not None:
                 scores += suite.against.scores(suite.config, trials, theirs)
         # What `against` says of a metric stands for what score said of it ("needs references").
-        return flagged({_place(score): score for score in scores}.values(), trials)
+        return flagged({_place(score): score for score in scores}.values(), trials, space)
 
-    def _by_prompt(self, scores: Sequence[Score], answers: ObserverAnswers) -> list[Score]:
+    def _by_prompt(self, scores: Sequence[Score], answers: ObserverAnswers, space: str) -> list[Score]:
         """Scores that say by which prompt they were answered, and the main ones of every other prompt."""
         remark = f"prompt: {answers.prompt}"
         remarked = [
@@ -206,7 +210,7 @@ class Scorer:
         for prompt, read in answers.prompts.items():
             trials = read()
             with one_blas_thread():
-                others = flagged(self.suite.score(self.suite.config, trials), trials)
+                others = flagged(self.suite.score(self.suite.config, trials), trials, space)
             remarked += [replace(score, condition=f"prompt: {prompt}") for score in others if not score.condition]
         return remarked
 
@@ -313,22 +317,49 @@ def _same(stored: Score, computed: Score) -> bool:
     return all(getattr(stored, name) == getattr(computed, name) for name in exact)
 
 
-def flagged(scores: Iterable[Score], trials: Trials) -> list[Score]:
-    """The scores, each value with a flag of distrust where the observer gave one answer to nearly all trials and few
-    of these show it. Whatever the suite: every one keeps the answers as `response`."""
+def flagged(scores: Iterable[Score], trials: Trials, space: str) -> list[Score]:
+    """The scores, each value with a flag of distrust where the observer, a network or a person, gave one answer to
+    nearly all trials and few of these show it, or does not beat chance. Whatever the suite: every one keeps the answers
+    as `response`."""
     columns = held(trials.columns)
     if "response" not in columns or len(trials) < ENOUGH:
         return list(scores)
+    flag = _one_answer(columns) or (at_chance(columns, space) and f"{DISTRUST}answers at chance")
+    if not flag:
+        return list(scores)
+    return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
+
+
+def _one_answer(columns: Mapping[str, Column]) -> str:
+    """The flag of whom gave one answer to nearly all trials; "" where others did."""
     answers = coded(columns["response"])
     counts = np.bincount(answers.codes, minlength=len(answers.words))
     answer = str(answers.words[counts.argmax()])
     others = (column for name, column in columns.items() if name != "response")
     words = [coded(column) for column in others if isinstance(column, Coded) or column.dtype.kind == "U"]
     one_category = any((column.words == answer)[column.codes].mean() > 0.5 for column in words)
-    if counts.max() < NEARLY_ALL * len(trials) or one_category:
-        return list(scores)
-    flag = f"{DISTRUST}one answer ({answer!r}) for nearly all images"
-    return [score if score.value is None else replace(score, flags=(*score.flags, flag)) for score in scores]
+    few = counts.max() < NEARLY_ALL * len(answers) or one_category
+    return "" if few else f"{DISTRUST}one answer ({answer!r}) for nearly all images"
+
+
+def at_chance(columns: Mapping[str, Column], space: str) -> bool:
+    """Whether answers do not beat chance: who guesses gives as many answers by the category or a cue of the image
+    (shape, texture) in more than `GUESSED` of cases. Over all trials, undegraded ones among them."""
+    from scipy.special import bdtrc
+
+    named = [coded(columns[name]) for name in ("response", *LABELS) if name in columns]
+    if len(named) < 2:
+        return False
+    words = np.unique(np.concatenate([column.words for column in named]))
+    response, category, *cues = (np.searchsorted(words, column.words)[column.codes] for column in named)
+    cues = [np.where(words[cue] == "", category, cue) for cue in cues]  # an image without a texture
+    hits, ways = response == category, np.ones(len(response))
+    for at, cue in enumerate(cues):
+        ways += np.all([cue != other for other in (category, *cues[:at])], axis=0)
+        hits |= response == cue
+    classes = len(label_space(space).classes) if space in LABEL_SPACES else len(words)
+    right = int(hits.sum())
+    return right == 0 or float(bdtrc(right - 1, len(hits), min(1.0, ways.mean() / classes))) > GUESSED
 
 
 def _keys_of(peers: Mapping[str, ObserverAnswers]) -> tuple[str, ...]:

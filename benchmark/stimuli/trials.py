@@ -310,12 +310,15 @@ def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tu
     names = ("subj", "session", "trial", "status", "mask", "object_response", "category")
     counts: dict[str, Counter[str]] = {}
     kept: dict[tuple[str, ...], int] = {}
+    asked: dict[str, set[tuple[str, ...]]] = {}
     for i, row in enumerate(zip(*(table.columns[name] for name in names), strict=True)):
         who, session, trial, status, mask, answer, category = row
         missed = ["failed"] * (status == CHECK and answer != category)
         counts.setdefault(who, Counter()).update([status, mask, *missed])
+        place = (who, session, trial.removesuffix(AGAIN))
+        asked.setdefault(who, set()).update([place] * (status != CHECK))
         if status == IN_TIME or (status == LATE and keep_late):
-            kept.setdefault((who, session, trial.removesuffix(AGAIN)), i)
+            kept.setdefault(place, i)
     if not kept:
         raise TrialsError(f"{table.path}: every trial has a late frame; `--keep-late` takes them all the same.")
     remarks = {}
@@ -323,7 +326,12 @@ def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tu
         late = f"{n[LATE]} of {n[LATE] + n[IN_TIME]} trials had a late frame: {'kept' if keep_late else 'left out'}"
         failed = f"{n['failed']} of {n[CHECK]} attention checks failed"
         bare = f"{n[REDUCED]} trials without a mask, as the device asks for less motion"
-        said = ((n[LATE], late), (n["failed"], failed), (n[REDUCED], bare))
+        missing = len(asked[who] - kept.keys())
+        lost = (
+            f"{missing} of {len(asked[who])} images have no trial in time: no table that needs all of them has this "
+            "person (`--keep-late` counts the late trials)"
+        )
+        said = ((n[LATE], late), (missing, lost), (n["failed"], failed), (n[REDUCED], bare))
         remarks[who] = tuple(text for number, text in said if number)
     columns = {name: [values[i] for i in kept.values()] for name, values in table.columns.items()}
     return replace(table, columns=columns, rows=[table.rows[i] for i in kept.values()]), remarks

@@ -50,7 +50,12 @@ def test_late_trials_and_checks_do_not_count_and_are_counted(tmp_path):
     (file,) = read_tables(place).files
     assert len(file) == SIXTEEN - 1 and (file.experiment, file.space) == ("edges", "world16")
     assert file.columns["response"][file.columns["trial"] == "3b"] == ["oven"]
-    assert file.remarks == ("2 of 17 trials had a late frame: left out", "1 of 2 attention checks failed")
+    assert file.remarks == (
+        "2 of 17 trials had a late frame: left out",
+        "1 of 16 images have no trial in time: no table that needs all of them has this person (`--keep-late` counts "
+        "the late trials)",
+        "1 of 2 attention checks failed",
+    )
     (kept,) = read_tables(place, TableHints(keep_late=True)).files
     assert len(kept) == SIXTEEN and "3b" not in kept.columns["trial"].tolist()
     assert kept.remarks[0] == "2 of 17 trials had a late frame: kept"

@@ -148,9 +148,9 @@ def test_a_configuration_names_its_references(leaderboard):
     assert scores["reader"]["net", "toys", ""] == 40
 
 
-def distrusted(said, shown):
-    columns = {"response": np.array(said), "category": np.array(shown)}
-    return [one.flags != () for one in flagged([Score("a", 1.0), Score("b", None)], Trials(columns))]
+def distrusted(said, shown, **cues):
+    columns = {name: np.array(column) for name, column in {"response": said, "category": shown, **cues}.items()}
+    return [one.flags != () for one in flagged([Score("a", 1.0), Score("b", None)], Trials(columns), "geirhos16")]
 
 
 def test_when_one_answer_is_distrusted():
@@ -161,4 +161,17 @@ def test_when_one_answer_is_distrusted():
     assert distrusted(["cat"] * 19, [*both * 9, "cat"]) == [False, False]
     assert distrusted(["cat"] * 20, ["cat"] * 20) == [False, False]
     assert distrusted(["na"] * 20, both * 10) == [True, False]
-    assert flagged([Score("a", 1.0)], Trials({"value": np.zeros(30)}))[0].flags == ()
+    assert flagged([Score("a", 1.0)], Trials({"value": np.zeros(30)}), "geirhos16")[0].flags == ()
+
+
+def test_answers_at_chance_are_distrusted_whoever_gave_them():
+    """Of 16 categories a guesser gets 4 of 20 right in 3.3 % of cases, 3 in 13 %; by either of two cues 6 in 3.1 %."""
+    shown, other = ["cat", "dog"] * 10, ["oven", "bear"] * 10
+    assert [distrusted([*shown[:right], *other[right:]], shown)[0] for right in (0, 3, 4)] == [True, True, False]
+    assert distrusted([*shown[:3], *other[3:]], shown) == [True, False]
+    said = [["car", "boat"] * 10 for _ in range(2)]
+    found = [[*other[:n], *rest[n:]] for n, rest in zip((5, 6), said, strict=True)]
+    assert [distrusted(one, shown, shape=shown, texture=other)[0] for one in found] == [True, False]
+    assert distrusted(found[0], shown, shape=shown, texture=[""] * 20) == [True, False]
+    (score,) = flagged([Score("a", 0.1)], Trials({"response": np.array(other), "category": np.array(shown)}), "world16")
+    assert score.flags == ("trust: answers at chance",)
