@@ -19,8 +19,10 @@ from typing import Annotated, Any, Literal, TypedDict, Union, Unpack, get_args, 
 @dataclass(frozen=True, init=False)
 class Option:
     """A parameter of a verb. flags: of the command line (default: an argument if the parameter can be given by
-    position, else --its-name); least, most: bounds; above: an excluded bound, as `most` is then; kind: "place" is
-    any text but "", "file" and "folder" are paths ("new ..." need not exist)."""
+    position, else --its-name); least, most: bounds; above: an excluded bound, as `most` is then; kind: "place" is any
+    text but "", "file" and "folder" are paths ("new ..." need not exist); without: parameters of the same command
+    beside which it is refused, as one of the two would be ignored. Without an option that `help` names, "(with
+    --live)", it is refused, too."""
 
     help: str
     flags: tuple[str, ...] = ()
@@ -29,6 +31,7 @@ class Option:
     most: float | None = None
     above: float | None = None
     kind: Literal["", "place", "path", "file", "folder", "new file", "new folder"] = ""
+    without: tuple[str, ...] = ()
 
     def __init__(self, help: str, *flags: str, **more: Any) -> None:
         for name, value in {"help": help, "flags": flags, **more}.items():

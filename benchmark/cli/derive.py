@@ -1,15 +1,19 @@
 """Click commands from the signatures of typed verbs: names, types, defaults and help are said there, once."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import Parameter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 import click
+from click.core import ParameterSource
 
-from benchmark.api.options import Names, Triple, VerbParameter, fields
+from benchmark.api.options import Names, Option, Triple, VerbParameter, fields
 
+_NEEDS = re.compile(r"\(with (--[\w-]+)\)")
 #: Paths of a command line by `Option.kind`.
 PATHS = {
     "path": click.Path(exists=True, path_type=Path),
@@ -51,9 +55,36 @@ class Command(click.Command):
     """A command some of whose names, as its first word, are commands of their own: `bench models [PATTERN]`,
     `bench models show NAME`."""
 
-    def __init__(self, *args: Any, parts: Sequence[click.Command] = (), **more: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        parts: Sequence[click.Command] = (),
+        options: Mapping[str, Option] = MappingProxyType({}),
+        **more: Any,
+    ) -> None:
         super().__init__(*args, **more)
-        self.parts = {part.name or "": part for part in parts}
+        self.parts, self.options = {part.name or "": part for part in parts}, options
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs it, once no option that was given would be ignored."""
+        self.check_together(
+            {name for name in ctx.params if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+        )
+        return super().invoke(ctx)
+
+    def check_together(self, given: Collection[str]) -> None:
+        """Raises UsageError for a parameter that says nothing without one that is not given, or beside one that is."""
+        called = {
+            each.name: each.opts[0] if isinstance(each, click.Option) else each.human_readable_name
+            for each in self.params
+        }
+        for name in given & self.options.keys():
+            option = self.options[name]
+            needed = _NEEDS.search(option.help)
+            if needed and not any(needed[1] in each.opts and each.name in given for each in self.params):
+                raise click.UsageError(f"{called[name]} is for {needed[1]}, which is not given.")
+            if beside := [called[other] for other in option.without if other in given]:
+                raise click.UsageError(f"{called[name]} takes no {beside[0]}: give one of the two.")
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **e: Any
@@ -84,7 +115,8 @@ def command(
         text = show.__doc__ or next(verb.__doc__ for verb in verbs)
         text = (text or "").partition("\n\n    Returns ")[0]  # what a Python function returns is not for a terminal
         title = name or show.__name__.replace("_", "-")
-        return Command(title, callback=show, params=parameters, help=text, parts=parts)
+        options = {field.name: field.option for field in known.values()}
+        return Command(title, callback=show, params=parameters, help=text, parts=parts, options=options)
 
     return derived
 

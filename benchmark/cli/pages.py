@@ -25,7 +25,9 @@ def report(
     *,
     out: Path,
     compare: Sequence[str],
-    live: Annotated[bool, Option("Serve the report over HTTP and update it during a run.")] = False,
+    live: Annotated[
+        bool, Option("Serve the report over HTTP and update it during a run.", without=("out", "compare"))
+    ] = False,
     host: Annotated[str, Option("Listen on this host; 0.0.0.0 admits everybody (with --live).")] = "127.0.0.1",
     port: Annotated[int, Option("Listen on this port; 0 is any free one (with --live).", least=0, most=65535)] = 8000,
     every: Annotated[float, Option("Look for changes every N seconds (with --live).", least=1)] = 10.0,

@@ -54,7 +54,7 @@ def rank(
     all: Annotated[bool, Option("Show every row: each person, each published network.")] = False,
     summary: Annotated[bool, Option("Show models by suites: every headline side by side.", "--summary")] = False,
     baseline: Annotated[
-        str | None, Option("Mark better and worse than this observer (with --summary).", metavar="NAME")
+        str | None, Option("Mark better and worse than this observer; a summary.", metavar="NAME")
     ] = None,
     explain: Annotated[bool, Option("Explain each column in a line.", "--explain")] = False,
     **asked: Any,
@@ -201,12 +201,25 @@ def consistency(
     observers: tuple[str, ...],
     experiment: str | None,
     db: str | None,
-    matrix: Annotated[bool, Option("Show all pairs of the observers named, or of all observers.", "--matrix")] = False,
+    matrix: Annotated[
+        bool,
+        Option(
+            "Show all pairs of the observers named, or of all observers.", "--matrix", without=("ranks", "differences")
+        ),
+    ] = False,
     ranks: Annotated[
-        bool, Option("Show the published rankings by human-likeness and OOD accuracy.", "--ranks")
+        bool,
+        Option(
+            "Show the published rankings by human-likeness and OOD accuracy.",
+            "--ranks",
+            without=("observers", "experiment", "differences"),
+        ),
     ] = False,
     differences: Annotated[
-        bool, Option("Count the significant differences between networks.", "--differences")
+        bool,
+        Option(
+            "Count the significant differences between networks.", "--differences", without=("observers", "experiment")
+        ),
     ] = False,
 ) -> int:
     if differences:
