@@ -279,21 +279,27 @@ class InferenceLoop:
                 if rows := self._show_chunk(asked, chunk, ready):
                     yield asked, chunk, rows
 
-    def shown_again(self, job: Job, index: NDArray[np.int64]) -> Iterator[Mapping[str, Array]]:
-        """What a network's job keeps of the images at `index`. Whole images are shown as they are, and then as beside
-        images of other sizes, which brings a chunk to the network's size. A failure is noted on the observer."""
-        block, feed = job.block, job.loaded.observer
+    def shown_again(
+        self, job: Job, index: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], Mapping[str, Array]]]:
+        """Rows of `index`, and what a network's job keeps of the images there. Whole images are shown as they are, and
+        then as beside images of other sizes, which brings a chunk to the network's size. A failure is noted on the
+        observer."""
+        block, feed, rows = job.block, job.loaded.observer, np.arange(len(index))
         assert isinstance(feed, TunedModel)
         try:
-            single, shown = _reader(block.stimuli, self.cache)[1], list[torch.Tensor | None]()
-            images = list(map(single, index.tolist()))
-            if block.presentation == "whole" and len({image.shape for image in images}) == 1:
-                shown.append(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+            images = list(map(_reader(block.stimuli, self.cache)[1], index.tolist()))
+            shown = list[tuple[NDArray[np.int64], torch.Tensor]]()
+            if block.presentation == "whole":
+                for shape in {image.shape for image in images}:
+                    own = np.array([row for row, image in enumerate(images) if image.shape == shape])
+                    shown.append((own, torch.from_numpy(np.stack([images[row] for row in own])).permute(0, 3, 1, 2)))
                 images.append(images[0][:1, :1])
-            shown.append(feed.model.present(images, block.presentation)[: len(index)])
-            for pixels in shown:
-                given = self._pixels(block, feed, index, _Decoded(images, map, pixels))
-                yield from self._answer([job], index, given, lambda _: None).values()
+            shown.append((rows, feed.model.present(images, block.presentation)[: len(index)]))
+            for own, pixels in shown:
+                given = self._pixels(block, feed, index[own], _Decoded(images, map, pixels))
+                for columns in self._answer([job], index[own], given, lambda _: None).values():
+                    yield own, columns
         except FAILURES as error:  # the boundary of one observer's work
             job.fail(error)
 

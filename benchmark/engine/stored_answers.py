@@ -61,11 +61,11 @@ def changed_answers(
     (0, n) where they differ by rounding alone. What fails is noted on the observer, as in a run."""
     asked, parts = replace(loaded, batch=BATCH), [np.ones((0, 2), dtype=bool)]
     for key, index in sampled({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
-        agreement = partial(_agreement, task.suite, store.answers(key, index), ROUNDING[precision])
+        agreement = partial(_agreement, task.suite, store.answers(key, index), index, ROUNDING[precision])
         job = Job(asked, replace(task.suite, observe=agreement), task.space, blocks[key], key, frozenset())
         agreeing = np.zeros((len(index), 2), dtype=bool)
-        for columns in loop.shown_again(job, index):
-            agreeing |= columns["agreeing"]
+        for rows, columns in loop.shown_again(job, index):
+            agreeing[rows] |= columns["agreeing"]
             if agreeing.all():
                 break
         if job.failed:
@@ -73,15 +73,16 @@ def changed_answers(
             return 0, 0
         parts.append(agreeing)
     rows = np.concatenate(parts)
-    strictly, roughly = (int((~rows[:, at]).sum()) for at in (0, 1))
+    strictly, roughly = (~rows).sum(axis=0).tolist()
     return (strictly if roughly or strictly > SOME * len(rows) else 0), len(rows)
 
 
 def _agreement(
-    suite: Suite, before: Mapping[str, Array], rounding: float, config: Any, view: View
+    suite: Suite, stored: Mapping[str, Array], index: NDArray[np.int64], rounding: float, config: Any, view: View
 ) -> Mapping[str, Array]:
-    """Column agreeing [n, 2]: whether the answer and the probabilities are those before but for rounding, and but for
-    `TIMES` as much. A suite of gradients compares answers alone: the others would cost hundreds of passes."""
+    """Column agreeing [n, 2]: whether the answer and the probabilities are those stored of `index` but for rounding,
+    and but for `TIMES` as much. A suite of gradients compares answers alone: all else would cost hundreds of passes."""
+    before = {name: values[np.searchsorted(index, view.index)] for name, values in stored.items()}
     now = {"response": view.responses} if suite.needs == "gradients" else suite.observe(config, view)
     probabilities, n = view.probabilities.astype(np.float64), len(view.index)
     answers = [np.asarray(each.get("response", np.zeros(n))) for each in (before, now)]

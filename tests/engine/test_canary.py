@@ -145,6 +145,15 @@ def test_a_change_that_acts_on_some_stored_images_alone_is_seen(bench, tmp_path,
     assert 0.1 < (answers[:, 0] != answers[:, 1]).mean() <= 0.5
 
 
+@pytest.mark.slow
+def test_whole_images_of_several_sizes_are_asked_as_they_were(bench, tmp_path):
+    """The first chunk's are brought to one size, those of the second, which are of one size, are not."""
+    stimuli, sides = toys.make_stimuli(300), np.where(np.arange(300) < 256, np.arange(300) % 2 * 8 + 32, 40)
+    sized = replace(stimuli, decode=lambda i: toys.Pictures(int(sides[i]))(i))
+    assert shown(bench, toys.network("net", "Readout"), toys.toy_suite(sized)) == (300, [])
+    assert shown(bench, toys.network("net", "Readout"), toys.toy_suite(sized)) == (0, [])
+
+
 def dimmed(images, _seeds):
     return images * float(os.environ["CANARY_GAIN"])
 
