@@ -186,7 +186,7 @@ def test_what_cannot_stop_early_says_so(bench):
     for words, said in (
         (("ideal-shape", "ideal-texture", *PAIRED[:2], "-s", "saliency"), "Those that can: adversarial, corruption."),
         (("ideal-shape", "ideal-shape", *PAIRED), "compared with itself"),
-        (("ideal-shape", "ideal-texture", "--limit", "4"), "need --precision-target"),
+        (("ideal-shape", "ideal-texture", "--limit", "4"), "--limit is for --precision-target"),
         (("ideal-shape", "ideal-shade", *PAIRED), "ideal-shape"),
         (("ideal-shape", "ideal-texture", *PAIRED, "--device", "cpu:all"), "on one device"),
     ):
