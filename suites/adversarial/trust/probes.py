@@ -66,10 +66,11 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
     and the longest. NaN: rounding exceeds the differences. company: how far the gradient in the attack's batch is from
     that of the image alone.
 
-    scale: how the margin rises along the gradient itself over what the gradient says; where that is a matter of length
-    alone, error is that of a gradient of the right length. rise: the same along its signs, over scale, or, if that is
-    less, along the signs of the weaker half of its entries (random ones where they are 0; above 1: its inverse); the
-    largest over all `LENGTHS`.
+    scale: how steep the slopes along random directions are over what the gradient says, by least squares; where that is
+    a matter of length alone, error is that of a gradient of the right length. rise: how the margin rises along the
+    gradient's signs over what the gradient says, over the same along the gradient itself, or, if that is less, along
+    the signs of the weaker half of its entries (random ones where they are 0; above 1: its inverse); the largest over
+    all `LENGTHS`.
 
     The gradients are those that the attack followed, or, of images that it broke before, those of the images moved a
     little, in batches; and those at the boundary, where a gradient that leads astray does most: error and spread are of
@@ -138,7 +139,9 @@ def _slope(problem: Problem, plain: Forward, row: int, gradients: Followed, scal
     risen = gap[:, 0] - gap[:, 1]
     measured = risen / (2 * risen.new_tensor(LENGTHS)[:, None])
     if first:
-        scale, rise = _rises(claimed[DIRECTIONS:], measured[:, DIRECTIONS:])
+        size = float(claimed[:DIRECTIONS].square().sum())
+        scale = float(claimed[:DIRECTIONS] @ measured[0, :DIRECTIONS]) / size if size else np.nan
+        rise = _rise(claimed[DIRECTIONS:], measured[:, DIRECTIONS:], _length(scale))
     claimed, measured, risen = claimed[:DIRECTIONS] * _length(scale), measured[:, :DIRECTIONS], risen[:, :DIRECTIONS]
     clear = [max(float(risen[i].norm()), 2 * t * float(claimed.norm())) > rounding for i, t in enumerate(LENGTHS)]
     if not any(clear):
@@ -157,16 +160,15 @@ def _own_ways(way: Tensor, random: Tensor) -> Tensor:
     return torch.cat([signs, weaker, itself.to(way)])
 
 
-def _rises(claimed: Tensor, measured: Tensor) -> tuple[float, float]:
-    """Scale and rise from slopes along the `OWN` ways: claimed [3], measured [lengths, 3]. NaN: nothing is claimed."""
+def _rise(claimed: Tensor, measured: Tensor, length: float) -> float:
+    """Rise from slopes along the `OWN` ways: claimed [3], measured [lengths, 3]. NaN: nothing is claimed."""
     if not bool(claimed[-1]):
-        return np.nan, np.nan
+        return np.nan
     shares = measured / claimed
-    scale = float(shares[0, -1])
     # Networks bend along the whole gradient, hardly along its weaker entries.
-    whole, weaker = shares[:, 0] / shares[:, -1].abs(), shares[:, 1] / _length(scale)
+    whole, weaker = shares[:, 0] / shares[:, -1].abs(), shares[:, 1] / length
     weaker = torch.where(claimed[1] == 0, (measured[:, 1] == 0).double(), torch.where(weaker > 1, 1 / weaker, weaker))
-    return scale, float(torch.minimum(whole, weaker).amax())
+    return float(torch.minimum(whole, weaker).amax())
 
 
 def _length(scale: float) -> float:

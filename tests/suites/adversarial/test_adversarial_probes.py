@@ -46,7 +46,7 @@ def test_a_line_is_its_own_slope_and_four_fifths_of_it_are_so_right():
     assert flat.error.tolist() == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("factor", [1e-12, 0.3, 1e6])
+@pytest.mark.parametrize("factor", [1e-12, 0.2, 1e6])
 def test_a_gradient_of_another_length_is_measured_at_its_own(factor):
     found = checked(instead(line, lambda gradient, _: factor * gradient))
     assert np.allclose(found.scale * factor, 1, atol=1e-3) and np.allclose(found.rise, 1, atol=1e-3)
