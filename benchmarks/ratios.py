@@ -1,7 +1,17 @@
-"""What every benchmark prints, and how it says what it lacks."""
+"""What every benchmark prints, how it says what it lacks, and where its ratios are kept.
 
+python benchmarks/NAME.py | python benchmarks/ratios.py NAME        # docs/performance.csv: those of NAME made anew
+"""
+
+import csv
 import importlib.util
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NoReturn
+
+KEPT = Path(__file__).resolve().parent.parent / "docs" / "performance.csv"
 
 
 def ratio(name: str, value: float, baseline: str) -> None:
@@ -25,3 +35,17 @@ def need_packages(*names: str) -> None:
     for name in names:
         if importlib.util.find_spec(name) is None:
             needs(f"the package {name}: pip install {name}")
+
+
+def keep(script: str, lines: Iterable[str], path: Path = KEPT) -> None:
+    """The ratios of a script's lines, in place of those that it gave before."""
+    with path.open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    found = (re.fullmatch(r"RATIO (\S+) (\S+) \((.*)\)", line.strip()) for line in lines)
+    rows = [row for row in rows if row[-1] != script] + [[*match.groups(), script] for match in found if match]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([head, *rows])
+
+
+if __name__ == "__main__":
+    keep(sys.argv[1], sys.stdin)

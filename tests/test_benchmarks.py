@@ -13,11 +13,19 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 ROOMS = ("benchmark", "gestaltbench", "registry", "suites")
 
 
-def test_names_have_no_blanks(monkeypatch, capsys):
+def test_ratios_are_kept_by_script_and_names_have_no_blanks(monkeypatch, capsys, tmp_path):
     monkeypatch.syspath_prepend(str(FOLDER))
     lines = SimpleNamespace(**runpy.run_path(str(FOLDER / "ratios.py")))
     lines.ratio(lines.slug("size", "of clean", "n=160 x 5, clean 0.9"), 1.0, "nominal")
-    assert capsys.readouterr().out == "RATIO size_of_clean_n160_x_5_clean_0.9 1.000 (nominal)\n"
+    printed = capsys.readouterr().out
+    assert printed == "RATIO size_of_clean_n160_x_5_clean_0.9 1.000 (nominal)\n"
+    kept = tmp_path / "kept.csv"
+    kept.write_text("ratio,value,baseline,script\nold,2,a,this\nother,3,b,that\n")
+    lines.keep("this", ["a line", printed], kept)
+    assert kept.read_text().splitlines()[1:] == [
+        "other,3,b,that",
+        "size_of_clean_n160_x_5_clean_0.9,1.000,nominal,this",
+    ]
     with pytest.raises(ValueError, match="no blanks"):
         lines.ratio("of clean", 1.0, "nominal")
 

@@ -161,9 +161,7 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     people = [contents.people_at(summary, at) for at in axes]
     like = "Likeness to people against robustness" if people[0] else "Headlines against one another"
     like = "Likeness to people, by two measures" if all(people) else like
-    told = dict.fromkeys(
-        [*(p.about[1] for p in panels), *(p.about[0] for p in panels), *(w for p in panels for w in p.who)]
-    )
+    told = dict.fromkeys(text for panel in panels for text in panel.told)
     return Figure(
         f"overview-{slug(space)}",
         f"{like}, {space}",
@@ -176,12 +174,11 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
 
 
 class OverviewPanel(NamedTuple):
-    """Two headlines against each other. titles, about, people: of x and y; who: whose the people's values are."""
+    """Two headlines against each other. titles, people: of x and y; told: of both, for the caption."""
 
     titles: Sequence[str]
-    about: Sequence[str]
     people: Sequence[drawing.Band | None]
-    who: Sequence[str]
+    told: Sequence[str]
     records: Records
 
 
@@ -206,9 +203,8 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
             cells[side] = {one.name: Cell(value) for one, value in zip(link.observers, values, strict=True)}
             titles[side], people[side] = variable.title, None
             said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
-    who = [f"{p.called} ({t}): {short(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p]
-    records = _overview_records(summary, titles[0], cells)
-    return OverviewPanel(titles, said, [p and p.band for p in people], who, records)
+    said += [f"{p.called} ({t}): {short(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p]
+    return OverviewPanel(titles, [p and p.band for p in people], said, _overview_records(summary, titles[0], cells))
 
 
 def _asked(variable: Variable) -> tuple[str, str]:

@@ -1,0 +1,227 @@
+"""Tables of the program's own results in pages: docs/numbers.csv, and the blocks of pages that are drawn from it.
+
+    bench run --suite all -m 'world-*' --db world.db
+    bench run --suite cue-conflict:ranks,cue-conflict:configural,cue-conflict:frequency -m 'world-*-0' --db world.db
+    bench run --suite cue-conflict,cue-conflict:ranks,cue-conflict:configural -m efficientnet-lite0 --db photographs.db
+    bench db reference --db reference.db
+    python docs/measured_tables.py world.db photographs.db reference.db
+
+Every row is read from the leaderboard that has it; rows that none of the given ones has stay as they are. --check
+says whether the pages show what the file holds (exit 1 where one does not), and needs no leaderboard.
+"""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent
+FILE = ROOT / "numbers.csv"
+HEAD = ("block", "observer", "suite", "metric", "n", "value", "low", "high")
+WORLD = tuple(f"world-{name}-0" for name in ("standard", "stylised", "adversarial", "salt-and-pepper", "uniform-noise"))
+LITE = "efficientnet-lite0"
+RESNET, VIT = (f"{name} (model-vs-human-dmc)" for name in ("resnet50", "vit_b_16"))
+PUBLISHED = tuple(f"{name} (texture-vs-shape)" for name in ("resnet50", "resnet50-sin", "alexnet-caffe"))
+REGIMES = ("reference", "near", "far", "extreme")
+#: How two measures agree.
+AGREEMENT = {"spearman": "Spearman", "share": "ordered differently"}
+BASE = "shape bias (cue-conflict)"
+
+
+class Block(NamedTuple):
+    """A table of a page. metrics: "METRIC" or "METRIC/CONDITION" -> title; observers: names, or "A - B" for the paired
+    difference of two; without any a row for each measure of shape or texture, against shape bias, over the networks of
+    the space `suite`. n: whether the n of the first metric is shown. Of several sets of images the most count."""
+
+    page: str
+    suite: str
+    observers: Sequence[str]
+    metrics: Mapping[str, str]
+    n: bool = False
+
+
+BLOCKS = {
+    "cue-conflict": Block(
+        "suites/cue-conflict.md", "cue-conflict", ("people (pooled)", *PUBLISHED, LITE),
+        {"shape_bias": "shape bias", "graded_shape_bias": "graded"}, n=True,
+    ),
+    "ranks": Block(
+        "suites/cue-conflict.md", "cue-conflict:ranks", (LITE, *WORLD[:2]),
+        {"shape_mrr": "shape", "texture_mrr": "texture", "relative_shape_mrr": "shape of both"},
+    ),
+    "configural": Block(
+        "suites/configural.md", "cue-conflict:configural", (LITE, *WORLD[:3]),
+        {"silhouette_accuracy/whole": "whole", "silhouette_accuracy/frankenstein": "frankenstein",
+         "configural_sensitivity": "**sensitivity**", "fragmentation_cost": "fragmentation",
+         "inversion_cost": "inversion"},
+    ),
+    "low-frequencies": Block(
+        "suites/frequencies.md", "cue-conflict:frequency", WORLD, {"low_frequency_bias": "low-frequency bias"}
+    ),
+    "difficulty": Block(
+        "suites/human-comparison.md", "human-comparison", (RESNET, VIT),
+        {f"regime_consistency/{regime}": regime for regime in REGIMES},
+    ),
+    "stylised-training": Block(
+        "suites/human-comparison.md", "human-comparison", (*PUBLISHED[:2], " - ".join(reversed(PUBLISHED[:2]))),
+        {**{f"error_consistency/{role}": role for role in ("edges", "silhouettes", "cue-conflict")},
+         "error_consistency": "mean"},
+    ),
+    "adversarial": Block(
+        "suites/adversarial.md", "adversarial", WORLD,
+        {"clean_accuracy": "clean", "robust_linf_1": "Linf 1/255", "robust_accuracy": "Linf 4/255"},
+    ),
+    "corruption": Block(
+        "suites/corruption.md", "corruption", WORLD,
+        {"corruption_accuracy": "mean accuracy", "unseen_accuracy": "unseen cells"},
+    ),
+    "saliency": Block(
+        "suites/saliency.md", "saliency", (*WORLD, "world-random-0"),
+        {"object_reliance": "**reliance**", "object_share": "object share", "object_auc_excess": "AUC excess",
+         "sg_object_auc_excess": "SmoothGrad excess", "grad_centroid": "centroid"},
+    ),
+    "measures-world": Block("suites/which-shape-bias.md", "world16", (), AGREEMENT, n=True),
+    "measures-published": Block("suites/which-shape-bias.md", "photographs", (), AGREEMENT, n=True),
+    "world": Block(
+        "world.md", "cue-conflict", (*WORLD[:4], "world-detector-0"),
+        {"natural_accuracy": "natural", "shape_bias": "shape bias", "shape_bias_alpha0": "alpha 0",
+         "shape_bias_alpha1": "alpha 1", "silhouettes_accuracy": "silhouettes", "edges_accuracy": "edges"},
+    ),
+}  # fmt: skip
+
+
+def marks(name: str) -> tuple[str, str]:
+    return f"<!-- numbers:{name}:start -->", f"<!-- numbers:{name}:end -->"
+
+
+def measured(db: str, block: Block) -> Iterator[tuple[str, str, int, float | None, float | None, float | None]]:
+    """(observer, metric, n, value, low, high) of what a leaderboard has of a table."""
+    from benchmark import api
+    from benchmark.errors import BenchError
+
+    for observer in block.observers:
+        a, _, b = observer.partition(" - ")
+        try:
+            if b:
+                tests = api.compare(a, b, suite=block.suite, db=db)
+                held = {(t.metric, t.condition): (t.n, t.difference, t.low, t.high)
+                        for row in (*tests.headlines, *tests.secondary) for t in [row.comparison]}  # fmt: skip
+            else:
+                rows = sorted((row for row in api.show(a, db=db) if row.suite == block.suite), key=lambda row: row.n)
+                held = {(row.metric, row.role if row.condition == "kept" else row.condition):
+                        (row.n, row.value, row.low, row.high) for row in rows}  # fmt: skip
+        except BenchError:
+            continue  # another leaderboard has it
+        for metric in block.metrics:
+            if (found := held.get((metric.partition("/")[0], metric.partition("/")[2]))) is not None:
+                yield observer, metric, *found
+
+
+def agreements(db: str, block: Block) -> Iterator[tuple[str, str, int, float | None, float | None, float | None]]:
+    """The same of measures of a decision space against shape bias; those of texture are turned only in the share."""
+    from benchmark import api
+    from benchmark.leaderboard.cue_measures import disagreement
+
+    for cue in api.measures(db=db):
+        for link in cue.links if cue.summary.space == block.suite else ():
+            other = [side.title for side in (link.x, link.y) if side.title != BASE]
+            if len(other) == 1 and other[0] in {head.title for head in cue.summary.headlines}:
+                one = link.spearman
+                if not one.n:
+                    continue
+                yield other[0], "spearman", one.n, one.value, one.low, one.high
+                yield other[0], "share", one.n, disagreement(link, cue.textures).share, None, None
+
+
+def read() -> dict[tuple[str, str, str], dict[str, str]]:
+    """(block, observer, metric) -> its row."""
+    if not FILE.exists():
+        return {}
+    with FILE.open(encoding="utf-8", newline="") as file:
+        return {(row["block"], row["observer"], row["metric"]): row for row in csv.DictReader(file)}
+
+
+def write(databases: Sequence[str]) -> None:
+    """The file, with what these leaderboards have made anew."""
+    rows = read()
+    for db in databases:
+        for name, block in BLOCKS.items():
+            for observer, metric, n, *ends in (measured if block.observers else agreements)(db, block):
+                texts = ["" if end is None else f"{end:.6f}" for end in ends]
+                line = (name, observer, block.suite, metric, str(n), *texts)
+                rows[name, observer, metric] = dict(zip(HEAD, line, strict=True))
+    wanted = (
+        (name, who, metric)
+        for name, block in BLOCKS.items()
+        for who in observers(name, block, rows)
+        for metric in block.metrics
+    )
+    with FILE.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, HEAD, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[key] for key in wanted if key in rows)
+
+
+def observers(name: str, block: Block, rows: Iterable[tuple[str, str, str]]) -> Sequence[str]:
+    """Whose rows a table has, in order."""
+    return block.observers or list(dict.fromkeys(who for of, who, _ in rows if of == name))
+
+
+def number(text: str) -> str:
+    return f"{float(text):.3f}".replace("0.", ".", 1)
+
+
+def cell(row: Mapping[str, str] | None) -> str:
+    if row is None or not row["value"]:
+        return "-"
+    ends = f" [{number(row['low'])}, {number(row['high'])}]" if row["low"] else ""
+    return number(row["value"]) + ends
+
+
+def table(name: str, block: Block, rows: Mapping[tuple[str, str, str], Mapping[str, str]]) -> str:
+    """The table as Markdown."""
+    first = next(iter(block.metrics))
+    lines = [
+        f"| {'observer' if block.observers else 'measure'} | {'n | ' * block.n}{' | '.join(block.metrics.values())} |"
+    ]
+    lines.append("|---" * (1 + block.n + len(block.metrics)) + "|")
+    for who in observers(name, block, rows):
+        own = [rows.get((name, who, metric)) for metric in block.metrics]
+        if any(own):
+            n = f"{rows[name, who, first]['n']} | " if block.n else ""
+            lines.append(f"| {who} | {n}{' | '.join(map(cell, own))} |")
+    return "\n".join(lines)
+
+
+def pages() -> dict[Path, str]:
+    """Each page as its blocks should be."""
+    rows, texts = read(), {}
+    for name, block in BLOCKS.items():
+        path = ROOT / block.page
+        start, end = marks(name)
+        text = texts.get(path) or path.read_text(encoding="utf-8")
+        head, found, rest = text.partition(start)
+        _, closed, tail = rest.partition(end)
+        if not (found and closed):
+            raise SystemExit(f"{path}: lacks {start} ... {end}")
+        texts[path] = f"{head}{start}\n{table(name, block, rows)}\n{end}{tail}"
+    return texts
+
+
+def main() -> int:
+    """Write file and pages, or check these."""
+    check = "--check" in sys.argv
+    if not check:
+        write(sys.argv[1:])
+    stale = [path for path, text in pages().items() if path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if check:
+            print(f"{path}: its numbers are not those of {FILE.name}; run python docs/measured_tables.py")
+        else:
+            path.write_text(pages()[path], encoding="utf-8")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
