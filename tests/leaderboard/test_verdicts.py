@@ -53,8 +53,9 @@ def verdict(*rows, margin=None, both=False):
     ],
 )
 def test_a_verdict_of_one_suite(gained, lost, margin, said, code):
-    each, _, exit_code = verdict(row(gained, lost), margin=margin)
-    assert (each, exit_code) == ([said], code)
+    for made in (row(gained, lost), row(lost, gained, direction="lower")):
+        each, _, exit_code = verdict(made, margin=margin)
+        assert (each, exit_code) == ([said], code)
 
 
 @pytest.mark.parametrize(
