@@ -92,6 +92,7 @@ search *words:
 
 # change what decides numbers piece by piece: do tests notice? (hours; one room: just mutants "benchmark.stats.*")
 mutants *names:
+    rm -rf mutants  # the tool never copies a changed data file again
     mutmut run {{names}}
     mutmut results
 
