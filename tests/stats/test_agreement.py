@@ -50,9 +50,10 @@ def test_by_hand():
 def test_an_image_of_a_cluster_that_agrees_wholly_is_worth_a_part_of_an_image():
     """Four clusters of four: both, neither, a, b are right. Variances 1 / 15 and 1 / 3; t of 3 degrees 3.18245."""
     a, b = (np.repeat(part, 4) for part in ([1, 0, 1, 0], [1, 0, 0, 1]))
-    assert _independent_share(a, b, np.zeros(16, int), [np.repeat(np.arange(4), 4)]) == pytest.approx(
-        0.2 / (3.18245 / 1.95996) ** 2, rel=1e-5
-    )
+    given = (np.zeros(16, int), [np.repeat(np.arange(4), 4)])
+    assert _independent_share(a, b, *given) == pytest.approx(0.2 / (3.18245 / 1.95996) ** 2, rel=1e-5)
+    assert _independent_share(a, a, *given) == 4 / 16  # nothing varies: as many as there are clusters
+    assert np.isnan(unbiased_kappa(-1.0, 2)) and unbiased_kappa(0.5, 10) == pytest.approx(5 / 9.5)
 
 
 def test_pairs_are_held_against_each_other_on_what_both_answered():

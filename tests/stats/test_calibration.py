@@ -39,7 +39,8 @@ def test_on_edges():
     right = np.array([True] * 30)
     assert calibration_error(np.ones(30), right).value == 0
     assert calibration_error(np.ones(30), ~right).value == 1
-    assert calibration_error(np.array([0.25]), np.array([True])).value == pytest.approx(0.75, abs=0.2)
+    # gap .75, error .5: less .5 sqrt(2 / pi) exp(-1.125) - 1.5 Phi(-1.5)
+    assert calibration_error(np.array([0.25]), np.array([True])).value == pytest.approx(0.720693, abs=1e-6)
     confidence, right = answers(np.random.default_rng(2), 400, -0.1)
     order = np.random.default_rng(3).permutation(400)
     first, second = (calibration_error(confidence[at], right[at]).value for at in (np.arange(400), order))
@@ -74,6 +75,13 @@ def test_selective_accuracy_with_ties():
     for coverage, estimate in zip(COVERAGES, found, strict=True):
         assert estimate.value == pytest.approx(slow_selective(confidence, right, coverage), abs=0.01)
     assert found[-1].value == pytest.approx(right.mean(), abs=1e-11)
+
+
+def test_the_threshold_has_its_part_by_hand():
+    """9 of 10, 8 of them right; 5 of the 6 next to the threshold are: the one beyond it, .9 (5/6 - 8/9) / 9."""
+    right = np.array([1, 1, 1, 0, 1, 1, 1, 1, 1, 0], dtype=bool)
+    (found,) = selective_accuracy(np.linspace(1, 0.1, 10), right, (0.9,))
+    assert (found.value, found.influence[9]) == pytest.approx((8 / 9, 0.9 * (5 / 6 - 8 / 9) / 9))
 
 
 def test_one_image_has_no_interval():

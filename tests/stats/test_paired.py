@@ -397,3 +397,10 @@ def test_variances_of_images_and_people_add_by_hand():
         == pytest.approx((16 / 3 + wide - 4 / 3) ** 2 / ((16 / 3) ** 2 / 3 + wide**2))
         == pytest.approx(1.2101, abs=1e-4)
     )
+
+
+def test_the_interval_of_a_score_test_ends_where_shares_end_and_has_the_level_asked(bias, make):
+    a, b = make("s" * 19 + "t" * 2 + "-"), make("t" * 19 + "s" * 2 + "s")
+    found, narrow = compare_ratio(bias, a, b), compare_ratio(bias, a, b, level=0.9)
+    assert found.method.startswith("score test") and (found.high, narrow.level) == (1.0, 0.9)
+    assert found.low < narrow.low < found.difference
