@@ -52,9 +52,11 @@ def synthetic_leaderboard(path: Path, models: int, scores: int) -> None:
             observer = store.put_observer(Observer(name, "network", name))
             keys = tuple(digest_data([observer, role]) for role in roles)
             for key, role in zip(keys, roles, strict=True):
-                what = (SUITE.name, SUITE.version, SPACE, digests[role], role, "whole", 16)
-                details = {"policy": policy, "missing": {}}
-                store.put_observation(run, Observation(key, observer, *what, details=details))
+                what = Observation(
+                    key, observer, SUITE.name, SUITE.version, SPACE, digests[role], role, "whole", 16,
+                    details={"policy": policy, "missing": {}},
+                )  # fmt: skip
+                store.put_observation(run, what)
             made = ScoreSet(observer, SUITE.name, SUITE.version, SPACE, "synthetic", digests, keys)
             store.put_scores(run, made, invented(scores, draw))
         store.end_run(run, "done")

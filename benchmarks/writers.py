@@ -48,8 +48,8 @@ def write(url: str, writer: int, chunks: int) -> None:
             owner, place = owned(writer, number), number % BLOCK
             key = f"{owner}/{number // BLOCK}"
             if not place:
-                names = ("suite", 1, "world16", "d1", "role", "whole")
-                store.put_observation(run, Observation(key, who[owner], *names, n=len(ids)))
+                what = Observation(key, who[owner], "suite", 1, "world16", "d1", "role", "whole", n=len(ids))
+                store.put_observation(run, what)
             store.put_chunks(run, [Chunk(key, place, place * TRIALS, {"p": answers(owner, number)})])
         store.end_run(run, "done")
 

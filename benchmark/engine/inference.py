@@ -387,9 +387,17 @@ class InferenceLoop:
                     views[job.space] = cast(View, IdealView(observer, job.block, index, classes, self.seed))
                 elif job.space not in views:
                     assert isinstance(observer, TunedModel) and pixels is not None
-                    grouping, batch = observer.model.labels.groupings[job.space], job.loaded.batch
-                    how = grouping, self.seed, batch, self.device, passed
-                    views[job.space] = NetworkView(observer, job.block, index, pixels, *how)
+                    views[job.space] = NetworkView(
+                        feed=observer,
+                        block=job.block,
+                        index=index,
+                        pixels=pixels,
+                        grouping=observer.model.labels.groupings[job.space],
+                        seed=self.seed,
+                        batch=job.loaded.batch,
+                        device=self.device,
+                        passed=passed,
+                    )
                 kept = job.suite.observe(job.suite.config, views[job.space])
                 columns = {name: np.asarray(values) for name, values in kept.items()}
                 for name, values in columns.items():

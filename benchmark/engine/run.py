@@ -132,8 +132,16 @@ class _Run:
         seed, device, cache = self.options.policy.seed, self.options.device, self.settings.decoded
         # Parts of a plan begin at the two ends of a set: where they meet, the other has decoded the rest.
         backwards = any(index % 2 == 0 for index, _, _ in named_parts([self.options.part]))
-        how = self.codes, self._over, self.options.decoders, backwards
-        return InferenceLoop(seed, device, self.reporter, cache, *how)
+        return InferenceLoop(
+            seed=seed,
+            device=device,
+            reporter=self.reporter,
+            cache=cache,
+            codes=self.codes,
+            over=self._over,
+            decoders=self.options.decoders,
+            backwards=backwards,
+        )
 
     def all(self, tasks: Sequence[Task]) -> None:
         """Load, show, store, and then score."""

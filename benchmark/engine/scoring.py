@@ -440,8 +440,16 @@ def discordant_of(both: Both) -> list[DiscordantTrial]:
             said = [side["response"] if "response" in side.columns else np.full(len(side), "") for side in (a, b)]
             for at, other, winner in pairs:
                 condition, stimulus, category = (str(column[at]) for column in named)
-                answers = str(said[0][at]), str(said[1][other])
-                row = DiscordantTrial(both.suite.name, metric.name, condition, stimulus, category, winner, *answers)
+                row = DiscordantTrial(
+                    suite=both.suite.name,
+                    metric=metric.name,
+                    condition=condition,
+                    stimulus=stimulus,
+                    category=category,
+                    winner=winner,
+                    answer_a=str(said[0][at]),
+                    answer_b=str(said[1][other]),
+                )
                 rows.append(row)
     return rows
 

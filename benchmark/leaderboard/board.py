@@ -141,8 +141,20 @@ class _Scores:
         described = {role: describe(own, self.sets) for role, own in digests.items() if own}
         ranks, references = with_ranks(ranked, head.name, head.direction), (*people, *aside, *beside, *chance)
         notes = (*notes, *self._notes(head, digests), *(f"{metric.title}: {NOBODY}" for metric in silent))
-        about = (suite.name, first.version, first.space, title, described)
-        return Board(*about, columns, ranks, references, notes, head.name, digest, digests)
+        return Board(
+            suite=suite.name,
+            version=first.version,
+            space=first.space,
+            title=title,
+            sets=described,
+            columns=columns,
+            rows=ranks,
+            references=references,
+            notes=notes,
+            by=head.name,
+            digest=digest,
+            digests=digests,
+        )
 
     def _row(self, name: str, metrics: Sequence[Metric], digests: Mapping[str, str]) -> Row:
         cells = {}
@@ -167,11 +179,21 @@ class _Scores:
         cells = [row.cells[metric.name] for row in rows]
         said = {next(filter(_AVERAGE.fullmatch, cell.flags), "") for cell in cells if cell.value is not None}
         average = said.pop() if len(said) == 1 else ""
-        title = f"{metric.title} ({average})" if average else metric.title
-        facts = (metric.role, metric.bounds, metric.clean, metric.definition, metric.parts)
-        questions = self.suite.questions if metric.headline else {}
-        over = sampled(metric.over, cells)
-        return Column(metric.name, title, metric.direction, metric.chance, *facts, own, average, over, questions)
+        return Column(
+            metric=metric.name,
+            title=f"{metric.title} ({average})" if average else metric.title,
+            direction=metric.direction,
+            chance=metric.chance,
+            role=metric.role,
+            bounds=metric.bounds,
+            clean=metric.clean,
+            definition=metric.definition,
+            parts=metric.parts,
+            experiments=own,
+            average=average,
+            over=sampled(metric.over, cells),
+            questions=self.suite.questions if metric.headline else {},
+        )
 
     def _notes(self, head: Metric, digests: Mapping[str, str]) -> Iterable[str]:
         """What a reader must know of the stimuli and the order."""

@@ -34,7 +34,7 @@ def board_table(board: Board) -> Table:
         if section == "ranked" and row.rank is None:
             section = REPORTED if row.kind == REPORTED else "unranked"
         first, *more = (row.cells[metric] for metric in names)
-        who = (section, Rank(*row[:3]), row.observer, shown_name(row.observer, row.kind), row.kind)
+        who = (section, Rank(rank=row.rank, low=row.rank_low, high=row.rank_high), row.observer, shown_name(row.observer, row.kind), row.kind)
         return (*who, first, first.n or None, row.training, row.note, *more, *map(row.cells.get, silent))
 
     def measured(column: Column) -> Field:
@@ -46,7 +46,7 @@ def board_table(board: Board) -> Table:
     head, *others = map(measured, board.columns)
     who = (Field("section"), Field("rank", "rank", who=True), Field("observer"), Field("", "observer", who=True))
     about = (Field("training", "training", breaks=TAGS_MAX), Field("note"))
-    fields = (*who, Field("kind"), head, *counts("n"), *about, *others, *map(Field, silent))
+    fields = (*who, Field("kind"), head, *counts("n"), *about, *others, *(Field(key=metric) for metric in silent))
     first, way = board.columns[0], WAYS.get(board.columns[0].direction)
     order = f"ranked by {first.title}, {way}" if way else f"ordered by {first.title}"
     sets = {role: {"set": text, "stimuli": board.digests.get(role, "")} for role, text in board.sets.items()}

@@ -326,7 +326,7 @@ def pair_table(links: Sequence[Link], space: str) -> Table:
     titles = (Field(f"{side}_title", side, who=True, breaks=TEXT_MAX) for side in ("x", "y"))
     partial = (Field("partial given clean", "given clean"),) if given else ()
     numbers = (Field("spearman", "Spearman"), *partial, Field("pearson", "Pearson"))
-    names = map(Field, ("x", "y", "x_metric", "y_metric"))
+    names = (Field(key=key) for key in ("x", "y", "x_metric", "y_metric"))
     fields = (*names, *titles, *numbers, Field("", "one family left out"), *counts("n", "families"))
     title, caption, facts = "every headline against every other", "95 % intervals", {"space": space}
     rows, origin = tuple(map(values, links)), ("families", "method")
@@ -338,8 +338,15 @@ def _cell(coefficient: Correlation | None) -> Value:
     if coefficient is None:
         return None
     flags = (coefficient.reason,) if coefficient.reason and coefficient.value is not None else ()
-    bounds = (coefficient.value, coefficient.low, coefficient.high)
-    return Cell(*bounds, coefficient.n, flags, coefficient.reason, coefficient)
+    return Cell(
+        value=coefficient.value,
+        low=coefficient.low,
+        high=coefficient.high,
+        n=coefficient.n,
+        flags=flags,
+        reason=coefficient.reason,
+        source=coefficient,
+    )
 
 
 def contrast_table(compared: Contrasts, space: str) -> Table:

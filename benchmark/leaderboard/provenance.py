@@ -217,8 +217,19 @@ def provenance_of(
     trials = tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]}))
     keys, peers = (behind["key"] for behind in own), dict.fromkeys(behind["observer"] for behind in others)
     again = made_again(score, observer, own, others, commands, commands[facts["run"]], builtin)
-    rest = (runs[facts["run"]], facts["code"], tuple(keys), tuple(peers), again)
-    return Provenance(score, title, observer, stimuli, policy, trials, *rest)
+    return Provenance(
+        score=score,
+        title=title,
+        observer=observer,
+        stimuli=stimuli,
+        policy=policy,
+        trials=trials,
+        scored=runs[facts["run"]],
+        code=facts["code"],
+        keys=tuple(keys),
+        peers=tuple(peers),
+        again=again,
+    )
 
 
 def provenance_text(behind: Provenance) -> list[str]:

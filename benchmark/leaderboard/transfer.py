@@ -134,7 +134,8 @@ def _tested(row: TransferRow, column: TransferColumn) -> Cell:
     spread = mean_interval(values) if len(values) > 1 else None
     spread = (max(0.0, spread[0]), min(1.0, spread[1])) if spread else None
     if row.kind == "people" and spread is not None:
-        return Cell(value, *spread, n, flags, "", CellOrigin(f"t over {len(parts)} people", seen))
+        over_people = CellOrigin(f"t over {len(parts)} people", seen)
+        return Cell(value=value, low=spread[0], high=spread[1], n=n, flags=flags, source=over_people)
     # Over images: all observers' answers to one image, at all levels, are drawn together.
     columns = {name: np.concatenate([part[name] for part in parts]) for name in ("stimulus", "right")}
     score = ratio_score(ACCURACY, Trials(columns))
@@ -248,11 +249,23 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
     verdict = "inconclusive"
     if share is not None and not share.low <= MOST <= share.high:
         verdict = "transfers" if share.low > MOST else "does not transfer"
-    titles, accuracy, paired = tuple(c.title for c in own), _mean(table, row, own), common is not None
-    against, by = base.title if base else "chance", expert.title if expert else ""
     reason = "" if share else "training on it gains nothing there that its interval tells from zero"
-    tested = (column.title, other, against, before, gain, paired, most, by)
-    return Claim(row.title, titles, accuracy, *tested, share, verdict, reason)
+    return Claim(
+        trained=row.title,
+        own_titles=tuple(c.title for c in own),
+        own=_mean(table, row, own),
+        test=column.title,
+        other=other,
+        against=base.title if base else "chance",
+        base=before,
+        gain=gain,
+        paired=common is not None,
+        most=most,
+        by=expert.title if expert else "",
+        share=share,
+        verdict=verdict,
+        reason=reason,
+    )
 
 
 def _bounds(cell: Cell) -> Interval | None:
@@ -266,7 +279,8 @@ def _mean(table: TransferMatrix, row: TransferRow | None, columns: Sequence[Tran
     cells = [bounds for c in columns if row and (bounds := _bounds(table.cell(row, c)))]
     if not cells:
         return Interval(table.chance, table.chance, table.chance)
-    return Interval(*np.mean([(cell.value, cell.low, cell.high) for cell in cells], axis=0).tolist())
+    value, low, high = np.mean([(cell.value, cell.low, cell.high) for cell in cells], axis=0).tolist()
+    return Interval(value=value, low=low, high=high)
 
 
 def _apart(a: Interval, b: Interval) -> Interval:
@@ -285,10 +299,12 @@ def _gain(
     value = float(apart.mean())
     if len(row.members) == len(base.members) == 1 and len(column.conditions) == 1:
         ahead, behind = int((apart > 0).sum()), int((apart < 0).sum())
-        return Interval(value, *paired_difference(ahead, behind, len(apart)))
-    if not apart.any():
-        return Interval(value, *paired_difference(0, 0, len(np.unique(images))))
-    return Interval(value, *bootstrap_ratio(apart, np.ones(len(apart)), images))
+        low, high = paired_difference(ahead, behind, len(apart))
+    elif not apart.any():
+        low, high = paired_difference(0, 0, len(np.unique(images)))
+    else:
+        low, high = bootstrap_ratio(apart, np.ones(len(apart)), images)
+    return Interval(value=value, low=low, high=high)
 
 
 def _common(row: TransferRow, base: TransferRow, column: TransferColumn) -> tuple[Array, Floats, Floats] | None:
@@ -327,7 +343,7 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
         "claims": [asdict(claim) for claim in claims],
     }
     who = Field("trained_on", "trained on", breaks=NAME_WIDTH, who=True)
-    about = map(Field, ("kind", "training", "observers"))
+    about = (Field(key=key) for key in ("kind", "training", "observers"))
     return Table(
         f"Trained on (row), tested on (column): {table.title}",
         "",

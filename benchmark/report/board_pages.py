@@ -102,7 +102,8 @@ def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -
     """The axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round number above."""
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
     if column.bounds is not None or not ends:
-        return Axis(*(column.bounds or (0.0, 1.0)), column.chance, people)
+        low, high = column.bounds or (0.0, 1.0)
+        return Axis(low, high, column.chance, people)
     low, high = min(*ends, 0.0), max(ends)
     if low == high or (low >= 0 and 0.5 < high <= 1):
         return Axis(low, low + 1.0, column.chance, people)

@@ -59,10 +59,10 @@ def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
     show under the pointer."""
     placed, within = [], ""
     for width, ending in (("single", "-narrow"), ("half" if figure.half else "page", "")):
-        file, within, *size = drawing.svg(figure, drawing.WIDTHS[width])
+        file, within, across, down = drawing.svg(figure, drawing.WIDTHS[width])
         path = f"figures/{figure.name}{ending}.svg"
         site.file(path, file)
-        placed.append(PlacedDrawing(path, *size))
+        placed.append(PlacedDrawing(path=path, width=across, height=down))
     narrow, wide = placed
     data = f"data/{figure.name}.csv"
     site.table(data, figure.records, figure.names)

@@ -76,7 +76,7 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     if discordant is None or not independent or not (pairs.sums[:, [1, 3]] == 1).all():
         return _scored(start, pairs)
     data = _data(pairs, pairs.sums[:, 0] - pairs.sums[:, 2])
-    return decided(start, Discordant(*discordant, n), "McNemar score test; Tango interval", data)
+    return decided(start, Discordant(b=discordant[0], c=discordant[1], n=n), "McNemar score test; Tango interval", data)
 
 
 def differing(metric: Metric, a: Trials, b: Trials) -> list[tuple[int, int, str]]:

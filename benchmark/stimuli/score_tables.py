@@ -135,8 +135,21 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
             raise wrong(why)
         observer, method = Named(score.source or stated, score.observer), "" if score.low is None else "as reported"
         remarks = (score.note,) if score.note else ()
-        values = (score.value, score.low, score.high, score.level, method, score.n, score.condition, score.suite)
-        scores.append(ReportedScore(observer, score.metric, *values, remarks))
+        scores.append(
+            ReportedScore(
+                observer=observer,
+                metric=score.metric,
+                value=score.value,
+                low=score.low,
+                high=score.high,
+                level=score.level,
+                method=method,
+                n=score.n,
+                condition=score.condition,
+                suite=score.suite,
+                remarks=remarks,
+            )
+        )
     return ScoreTables(_once(path, scores))
 
 

@@ -302,7 +302,8 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Sourc
         if space is not None:
             check_category(category, space, folder / category)
     digests = file_digests(paths, folder, settings)
-    return [SourcePicture(*row) for row in zip(paths, categories, digests, strict=True)]
+    rows = zip(paths, categories, digests, strict=True)
+    return [SourcePicture(path=path, category=category, digest=digest) for path, category, digest in rows]
 
 
 def _paint_all(
@@ -385,7 +386,7 @@ def load_network() -> StylePainter:
         weights.update((folder / name).read_bytes())
     # 8-bit integers would change the images (by 7 grey levels on average) and differ between processors; one thread, as
     # images run side by side.
-    sessions = [open_session(folder / name, 1, basic=True) for name in FILES]
+    predict, transform = (open_session(folder / name, 1, basic=True) for name in FILES)
     generator = {
         "name": PACKAGE,
         "version": metadata.version(PACKAGE),
@@ -394,7 +395,7 @@ def load_network() -> StylePainter:
         "runtime": f"onnxruntime {onnxruntime.__version__}",
         "steps": STEPS,
     }
-    return StylePainter(generator, *sessions)
+    return StylePainter(generator=generator, predict=predict, transform=transform)
 
 
 def square(image: Pixels, share: float, side: int) -> Pixels:

@@ -78,7 +78,7 @@ def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRo
 def stimuli_names(connection: sa.Connection) -> list[StimuliNote]:
     """All stimulus sets, by name."""
     rows = fetched(connection, sa.select(*(_STIMULI[name] for name in StimuliNote._fields)))
-    return [StimuliNote(*row) for row in sorted(rows, key=itemgetter(1, 0))]
+    return [StimuliNote(**row._mapping) for row in sorted(rows, key=itemgetter(1, 0))]
 
 
 def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
@@ -177,7 +177,7 @@ def outcomes(connection: sa.Connection, *, observer: str | None = None, latest: 
     query = sa.select(*(_OUTCOMES[field.name] for field in fields(Outcome)))
     if observer is not None:
         query = query.where(_OUTCOMES.observer_name == observer)
-    rows = [Outcome(*row) for row in fetched(connection, query.order_by(_OUTCOMES.created, _OUTCOMES.id))]
+    rows = [Outcome(**row._mapping) for row in fetched(connection, query.order_by(_OUTCOMES.created, _OUTCOMES.id))]
     newest = {(row.observer_name, row.suite, row.space): row for row in rows}
     return sorted(newest.values(), key=lambda row: row.created) if latest else rows
 

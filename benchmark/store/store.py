@@ -134,7 +134,18 @@ class Store:
         self, run: str, observer: str | None, work: Work, status: Ending, reason: str = "", detail: str = ""
     ) -> None:
         """How a piece of work (observer's name, suite, space) ended. reason: one line; detail: e.g. a traceback."""
-        outcome = Outcome(observer, *work, status, reason, detail, run, now())
+        name, suite, space = work
+        outcome = Outcome(
+            observer=observer,
+            observer_name=name,
+            suite=suite,
+            space=space,
+            status=status,
+            reason=reason,
+            detail=detail,
+            run=run,
+            created=now(),
+        )
         self._database.change(write.put_outcome, outcome)
 
     def merge(self, others: Callable[[], Iterable[Store]]) -> list[merge.Merged]:

@@ -164,8 +164,15 @@ def read_head(path: Path, outputs: int) -> Head:
             raise ValueError("its numbers are not finite")
         kind: Kind = "nearest-class" if notes.get("kind") == "nearest-class" else "linear"
         classes = tuple(map(str, json.loads(notes.get("classes", "[]"))))
-        texts = (str(notes.get("trained_on", "")), str(notes.get("backbone", "")))
-        head = Head(weight, bias, kind, classes, *texts, int(notes.get("images", 0)))
+        head = Head(
+            weight=weight,
+            bias=bias,
+            kind=kind,
+            classes=classes,
+            trained_on=str(notes.get("trained_on", "")),
+            backbone=str(notes.get("backbone", "")),
+            images=int(notes.get("images", 0)),
+        )
     if len(weight) != outputs:
         raise WeightsError(f"head {shown(path)} has {len(weight)} classes, its card's label space {outputs}.")
     return head

@@ -149,8 +149,14 @@ def with_text_head(
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(_VISUAL)}
     scale, bias = (getattr(model, name, None) for name in ("logit_scale", "logit_bias"))
     assert isinstance(scale, Tensor)
-    constants = float(scale.detach().exp()), float(bias.detach()) if isinstance(bias, Tensor) else 0.0
-    head = TextHead(names, chosen, digest_state(state), vectors, *constants)
+    head = TextHead(
+        names=names,
+        templates=chosen,
+        text=digest_state(state),
+        weight=vectors,
+        scale=float(scale.detach().exp()),
+        bias=float(bias.detach()) if isinstance(bias, Tensor) else 0.0,
+    )
     file = head_file(draft.name, head.digest, folder)
     notes = json.dumps({name: value for name, value in vars(head).items() if name != "weight"}, ensure_ascii=True)
     write_whole(file, save({"weight": head.weight.contiguous()}, {"prompts": notes}))

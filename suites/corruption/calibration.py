@@ -89,8 +89,8 @@ class _Cells:
         names = ("confidence", "brier", "probability") if not bare else ("", "", "")
         confidence, brier, probability = (np.asarray(trials.columns.get(name, blank), dtype=float) for name in names)
         nats = -np.log(np.where(probability < LEAST, LEAST, probability))
-        columns = (image, right, confidence, brier, nats)
-        return cls(*([values[place] for place in places] for values in columns))
+        columns = {"images": image, "right": right, "confidence": confidence, "brier": brier, "nats": nats}
+        return cls(**{name: [values[place] for place in places] for name, values in columns.items()})
 
 
 def _bare(trials: Trials) -> bool:

@@ -44,10 +44,16 @@ def with_the_last(trials):
 
 def suite(levels):
     return Suite(
-        *("levels", 1, "accuracy by level", "decisions", (ACCURACY,), plan),
-        lambda _config, view: {"response": view.responses},
-        lambda _config, trials: [ratio_score(ACCURACY, trials), *levels(trials)],
-        *(None, ("geirhos16",)),
+        name="levels",
+        version=1,
+        summary="accuracy by level",
+        needs="decisions",
+        metrics=(ACCURACY,),
+        plan=plan,
+        observe=lambda _config, view: {"response": view.responses},
+        score=lambda _config, trials: [ratio_score(ACCURACY, trials), *levels(trials)],
+        config=None,
+        spaces=("geirhos16",),
     )
 
 

@@ -74,8 +74,8 @@ def scores_of(name, at, conditions=()):
     for suite, metric, condition in conditions:
         if suite == name:
             role = suite_of(name).metric(metric).role
-            bounds = (value - 0.05, value + 0.05, 0.95)
-            yield Score(metric, value, "", *bounds, "wilson", 80, condition=condition, role=role)
+            bounds = {"low": value - 0.05, "high": value + 0.05, "method": "wilson"}
+            yield Score(metric=metric, value=value, **bounds, n=80, condition=condition, role=role)
 
 
 @cache

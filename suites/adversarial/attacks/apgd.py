@@ -70,11 +70,13 @@ class Climb:
         """The images at which `keep` is true."""
         if bool(keep.all()):
             return self
-        return Climb(*(getattr(self, field.name)[keep] for field in fields(self)))
+        return Climb(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
 
     def joined(self, other: "Climb") -> "Climb":
         """These images and those."""
-        return Climb(*(torch.cat([getattr(part, field.name) for part in (self, other)]) for field in fields(self)))
+        return Climb(**{
+            field.name: torch.cat([getattr(part, field.name) for part in (self, other)]) for field in fields(self)
+        })
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,18 @@ def resistance(
     broken_at, by, held = np.full(n, np.inf), np.full(n, "", dtype=NAME), np.zeros(n)
     fell = np.flatnonzero(ascent.broken)
     broken_at[fell], by[fell] = steps["epsilon"][ascent.fell[fell]], steps["loss"][ascent.fell[fell]]
-    rest = (ascent.loss, ascent.margin, ascent.passes, ascent.forwards)
-    curve = Resistance(problem, threat, broken_at, by, ascent.size, held, *rest)
+    curve = Resistance(
+        problem=problem,
+        threat=threat,
+        epsilon=broken_at,
+        by=by,
+        size=ascent.size,
+        held=held,
+        loss=ascent.loss,
+        margin=ascent.margin,
+        passes=ascent.passes,
+        forwards=ascent.forwards,
+    )
     if fast is not None:
         curve.merge(fast, "fgsm")
     everyone = np.ones(n, dtype=np.bool_)

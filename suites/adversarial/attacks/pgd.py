@@ -218,7 +218,8 @@ def slope(problem: Problem) -> Slope:
         failed = gone | not_finite(z)
         gradient[failed] = 0.0
         parts.append((z, gradient, loss.detach(), margin(z, y), failed))
-    return Slope(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    z, gradient, losses, margins, failed = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Slope(z=z, gradient=gradient, loss=losses, margin=margins, failed=failed)
 
 
 def fgsm(problem: Problem, gradient: Tensor, epsilons: tuple[float, ...]) -> NDArray[np.bool_]:

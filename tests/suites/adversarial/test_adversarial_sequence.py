@@ -187,8 +187,8 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
         asked.append((problem.seeds.tolist(), [round(x, 6) for x in bounds.tolist()], recipe))
         broken, nothing = problem.seeds == 2, np.zeros(len(bounds))
         size = np.where(broken, bounds.numpy(), np.nan)
-        cost = np.full(len(bounds), 7), np.full(len(bounds), 5)
-        return Verdicts(broken, size, nothing, nothing, *cost)
+        passes, forwards = np.full(len(bounds), 7), np.full(len(bounds), 5)
+        return Verdicts(broken, size, nothing, nothing, passes, forwards)
 
     monkeypatch.setattr(module, "apgd", attack)
     away = torch.tensor([0.05, 0.11, 0.14, 0.16, 0.5])

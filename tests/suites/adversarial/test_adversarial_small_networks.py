@@ -110,8 +110,7 @@ def watched(problem):
         shown.append(x.detach().clone())
         return problem.forward(x)
 
-    given = problem.images, problem.labels, problem.seeds, problem.targets
-    return Problem(forward, *given, batch=problem.batch), shown
+    return replace(problem, forward=forward), shown
 
 
 @pytest.mark.parametrize("loss", ["dlr", pytest.param("ce", marks=pytest.mark.slow)])
