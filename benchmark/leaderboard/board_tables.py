@@ -34,7 +34,13 @@ def board_table(board: Board) -> Table:
         if section == "ranked" and row.rank is None:
             section = REPORTED if row.kind == REPORTED else "unranked"
         first, *more = (row.cells[metric] for metric in names)
-        who = (section, Rank(rank=row.rank, low=row.rank_low, high=row.rank_high), row.observer, shown_name(row.observer, row.kind), row.kind)
+        who = (
+            section,
+            Rank(rank=row.rank, low=row.rank_low, high=row.rank_high),
+            row.observer,
+            shown_name(row.observer, row.kind),
+            row.kind,
+        )
         return (*who, first, first.n or None, row.training, row.note, *more, *map(row.cells.get, silent))
 
     def measured(column: Column) -> Field:

@@ -86,7 +86,10 @@ def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list
         title = f"{suite}, {metric}: {counted(first, 'image')} that A alone gets right, {len(rows) - first} that B does"
         values = tuple((row.winner.upper(), *(getattr(row, name) for name in DIFFERING)) for row in rows[:MANY])
         titles = ("condition", "image", "category", "A says", "B says")
-        fields = (Field("winner", "alone"), *(Field(key=key, title=title) for key, title in zip(DIFFERING, titles, strict=True)))
+        fields = (
+            Field("winner", "alone"),
+            *(Field(key=key, title=title) for key, title in zip(DIFFERING, titles, strict=True)),
+        )
         more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
         facts = {"suite": suite, "metric": metric}
         tables.append(Table(title, f"A: {a}    B: {b}", fields, values, notes=more, facts=facts))

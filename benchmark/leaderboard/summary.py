@@ -147,7 +147,14 @@ def summary_table(
 
     def values(section: str, line: Row) -> tuple[Value, ...]:
         tags = recipe(line.training) if line.training else ""
-        who = (section, Rank(rank=line.rank, low=line.rank_low, high=line.rank_high), line.observer, shown_name(line.observer, line.kind), line.kind, line.training)
+        who = (
+            section,
+            Rank(rank=line.rank, low=line.rank_low, high=line.rank_high),
+            line.observer,
+            shown_name(line.observer, line.kind),
+            line.kind,
+            line.training,
+        )
         about = (*((line.cells[CLEAN],) if summary.clean else ()), tags, millions(sizes.get(line.observer)))
         cells = {head.suite: line.cells[head.suite] for head in summary.headlines}
         for suite in signed & cells.keys():

@@ -93,7 +93,8 @@ def human_likeness(rows: Mapping[str, Mapping[str, float | None]]) -> list[Human
     accuracy = {n: v for n in names if (v := rows[n].get("ood_accuracy")) is not None}
     order = average_ranks(np.array(list(accuracy.values()), dtype=float), True).tolist()
     by_accuracy = dict(zip(accuracy, order, strict=True))
-    likeness = [HumanRank(name=n, mean_rank=mean, place=rank, accuracy_place=by_accuracy.get(n))
+    likeness = [
+        HumanRank(name=n, mean_rank=mean, place=rank, accuracy_place=by_accuracy.get(n))
         for n in names
         for mean, rank in [place.get(n, (None, None))]
     ]

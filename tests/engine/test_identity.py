@@ -33,7 +33,7 @@ from PACKAGE.stopping import settled
 
 SUITE = Suite(
     name="plug-in", version=1, summary="A plug-in", needs="decisions", plan=plan, observe=observe, score=score,
-    metrics=(Metric("accuracy", "accuracy", "how many are right", headline=True, ratio=right(2.0)),),
+    metrics=(Metric(name="accuracy", title="accuracy", definition="how many", headline=True, ratio=right(2.0)),),
     against=Against(compare), stopping=EarlyStop(settled=settled),
 )
 """,

@@ -76,7 +76,13 @@ def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():
 
 def test_hostile_names_stay_text_and_images_are_counted():
     seen = ("cat\x1b[31m1.png", "cat", "a", "cat", "oven"), *((f"dog{i}.png", "dog", "b", "cat", "dog") for i in (1, 2))
-    shown = text(discordant_tables([DiscordantTrial("cue", "bias", "", name, category, winner, a, b) for name, category, winner, a, b in seen], "x\x1b[0m", "y"))
+    shown = text(
+        discordant_tables(
+            [DiscordantTrial("cue", "bias", "", name, category, winner, a, b) for name, category, winner, a, b in seen],
+            "x\x1b[0m",
+            "y",
+        )
+    )
     assert "\x1b" not in shown
     assert "cue, bias: 1 image that A alone gets right, 2 that B does" in shown
     assert "B dog2.png dog cat dog" in [" ".join(line.split()) for line in shown.splitlines()]

@@ -14,12 +14,12 @@ def right(trials):
     return trials["response"] == trials["category"], np.ones(len(trials), dtype=bool)
 
 
-ACCURACY = Metric("accuracy", "accuracy", "right answers", headline=True, ratio=right)
+ACCURACY = Metric(name="accuracy", title="accuracy", definition="right answers", headline=True, ratio=right)
 LEVELS = ("low", "middle", "high")
 
 
 def plan(_config, shelf):
-    return Plan(tuple(Block(shelf.find(level), level, role="natural") for level in LEVELS))
+    return Plan(tuple(Block(stimuli=shelf.find(level), condition=level, role="natural") for level in LEVELS))
 
 
 def sound(trials):

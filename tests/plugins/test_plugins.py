@@ -35,7 +35,7 @@ SUITE = Suite(
     version=1,
     summary="share of hits on edge drawings",
     needs="decisions",
-    metrics=(Metric("hits", "hits", "answers with the category", role="edges", headline=True),),
+    metrics=(Metric(name="hits", title="hits", definition="hits", role="edges", headline=True),),
     plan=plan,
     observe=observe,
     score=score,
