@@ -7,7 +7,7 @@ from pathlib import Path
 from registry.files import NO_CACHES, Caches, Place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Folders and files, and the leaderboard; nothing below the command line reads the environment."""
 
@@ -36,7 +36,7 @@ class Settings:
     @property
     def place(self) -> Place:
         """Where weights lie and come from."""
-        return Place(self.weights, self.mirror, self.caches, self.secret)
+        return Place(weights_folder=self.weights, mirror=self.mirror, caches=self.caches, secret=self.secret)
 
     @property
     def features(self) -> Path:

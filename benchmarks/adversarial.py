@@ -77,7 +77,7 @@ def problem(args: argparse.Namespace, model: LoadedModel) -> Problem:
         right = torch.cat([run(part).argmax(1) for part in pixels.split(args.batch)]) == labels
     kept, y = pixels[right], labels[right]
     seeds = np.arange(len(kept), dtype=np.uint64)
-    return Problem(run, kept, y, seeds, y[:, None], batch=args.batch)
+    return Problem(forward=run, images=kept, labels=y, seeds=seeds, targets=y[:, None], batch=args.batch)
 
 
 def bare(work: Problem, passes: int) -> None:
@@ -135,7 +135,7 @@ def peers(work: Problem, model: LoadedModel, epsilon: float) -> dict[str, Callab
 
 
 def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> None:
-    steps = schedule([(Stage("ce", 10, "clean"), epsilon)])
+    steps = schedule([(Stage(loss="ce", steps=10, start="clean"), epsilon)])
     pool = Ascent(work, "linf", steps)
     passes, n = int(pool.passes.sum()), len(work.images)
     print(f"PGD-10 at {epsilon * 255:g}/255, {n} images: {passes} passes of {10 * n}")
@@ -160,8 +160,8 @@ def speed(work: Problem, model: LoadedModel, epsilon: float, rounds: int) -> Non
 
 def curve(work: Problem, images: int) -> None:
     """Six epsilons with PGD-40, chained from small to large, against every epsilon on its own for all images."""
-    threat, stage = Threat("linf", LINF.epsilons), Stage("ce", 40, "clean")
-    steps = sweep(threat, AdversarialConfig((threat,), (stage,)))
+    threat, stage = Threat(norm="linf", epsilons=LINF.epsilons), Stage(loss="ce", steps=40, start="clean")
+    steps = sweep(threat, AdversarialConfig(threats=(threat,), stages=(stage,)))
     pool = Ascent(work, "linf", steps)
     chained = np.where(pool.broken, steps["epsilon"][pool.fell], np.inf)
     alone = np.full(len(work.images), np.inf)
@@ -188,7 +188,7 @@ def main() -> None:
     args = parser.parse_args()
     need_packages("foolbox")
     torch.set_num_threads(1)
-    model = load_model(builtin_cards()[args.model], Place(Path("weights")))
+    model = load_model(builtin_cards()[args.model], Place(weights_folder=Path("weights")))
     work = problem(args, model)
     speed(work, model, args.epsilon / 255, args.rounds)
     curve(work, args.images)

@@ -46,18 +46,38 @@ def synthetic_leaderboard(path: Path, models: int, scores: int) -> None:
         for role in roles:
             ids = tuple(f"{role}-{category}.png" for category in CATEGORIES)
             labels = {"category": np.array(CATEGORIES)}
-            store.put_stimuli(Stimuli(role, digests[role], SPACE, ids, ids, labels, no_image))
+            store.put_stimuli(
+                Stimuli(
+                    name=role, digest=digests[role], space=SPACE, ids=ids, items=ids, labels=labels, decode=no_image
+                )
+            )
         for number in range(models):
             name = f"network-{number:04d}"
-            observer = store.put_observer(Observer(name, "network", name))
+            observer = store.put_observer(Observer(name=name, kind="network", identity=name))
             keys = tuple(digest_data([observer, role]) for role in roles)
             for key, role in zip(keys, roles, strict=True):
                 what = Observation(
-                    key, observer, SUITE.name, SUITE.version, SPACE, digests[role], role, "whole", 16,
+                    key=key,
+                    observer=observer,
+                    suite=SUITE.name,
+                    version=SUITE.version,
+                    space=SPACE,
+                    stimuli=digests[role],
+                    role=role,
+                    presentation="whole",
+                    n=16,
                     details={"policy": policy, "missing": {}},
-                )  # fmt: skip
+                )
                 store.put_observation(run, what)
-            made = ScoreSet(observer, SUITE.name, SUITE.version, SPACE, "synthetic", digests, keys)
+            made = ScoreSet(
+                observer=observer,
+                suite=SUITE.name,
+                version=SUITE.version,
+                space=SPACE,
+                code="synthetic",
+                stimuli=digests,
+                keys=keys,
+            )
             store.put_scores(run, made, invented(scores, draw))
         store.end_run(run, "done")
 
@@ -75,7 +95,7 @@ def invented(count: int, draw: random.Random) -> list[Score]:
         bounds = {"low": max(0.0, value - 0.03), "high": min(1.0, value + 0.03)}
         n = 80 if condition else 1280
         what = {"method": "Wilson", "n": n, "condition": condition, "role": metric.role}
-        made.append(Score(metric.name, value, **bounds, **what))  # type: ignore[arg-type]
+        made.append(Score(metric=metric.name, value=value, **bounds, **what))  # type: ignore[arg-type]
     return made
 
 

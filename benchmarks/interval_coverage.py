@@ -32,7 +32,7 @@ Study = Callable[
     [Rng], Mapping[str, bool | None]
 ]  # word -> whether the interval held, the test rejected; None: no test
 Kind = tuple[str, str, Study]
-METRIC = Metric("simulated", "", "", ratio=lambda t: (t["num"], t["den"]))
+METRIC = Metric(name="simulated", title="", definition="", ratio=lambda t: (t["num"], t["den"]))
 LARGE = 2_000_000  # draws behind a true value that has no formula
 AGREEMENT = ("error_consistency", "observed_consistency")
 #: Large families by size, small ones, observers in the largest of these, correlation, share of the families' variance.
@@ -63,7 +63,7 @@ def trials(num: np.ndarray, den: np.ndarray, **labels: np.ndarray) -> Trials:
         "condition": np.char.add("c", condition.astype(str)),
         "stimulus": np.char.add("i", stimulus.astype(str)),
     }
-    return Trials({**columns, "num": num.ravel() * 1.0, "den": den.ravel() * 1.0, **labels})
+    return Trials(columns={**columns, "num": num.ravel() * 1.0, "den": den.ravel() * 1.0, **labels})
 
 
 def related(rng: Rng, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +193,7 @@ def answers(rng: Rng, share: float, hard: np.ndarray, p: float) -> Trials:
     right = np.where(rng.random(n) < share, hard < p, rng.random(n) < p)
     labels = {"category": np.full(n, "cat"), "response": np.where(right, "cat", "dog")}
     found = trials(right, np.ones(n), **labels).columns
-    return Trials({**found, "role": np.full(n, "edges"), "condition": np.full(n, "")})
+    return Trials(columns={**found, "role": np.full(n, "edges"), "condition": np.full(n, "")})
 
 
 def crowd(rng: Rng, n: int, k: int, skill: float, habit: float) -> tuple[np.ndarray, dict[str, Trials]]:

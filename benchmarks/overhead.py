@@ -93,7 +93,7 @@ def reading_loop(run: Run, files: Sequence[Path], batch: int, model: LoadedModel
 def harness(prepared: api.Prepared, settings: Settings) -> None:
     """One whole run into a fresh leaderboard."""
     with tempfile.TemporaryDirectory() as folder, open_store(str(Path(folder) / "results.db")) as store:
-        report = execute(prepared.tasks, store, settings, RunOptions("cpu", Policy()), api.Silent())
+        report = execute(prepared.tasks, store, settings, RunOptions(device="cpu", policy=Policy()), api.Silent())
         if report.counts["done"] != len(prepared.tasks):
             raise SystemExit(f"the run did not do everything: {report}")
 
@@ -120,9 +120,11 @@ def planned(files: Sequence[Path], settings: Settings) -> Plan:
     items = file_digests(files, files[0].parents[1], settings)
     ids = tuple(f"{number}-{file.name}" for number, file in enumerate(files))
     labels = {"category": np.array([file.parent.name for file in files])}
-    digest, decode = set_digest(ids, items, labels), FileImages(files, "", items)
-    stimuli = Stimuli("photographs", digest, "imagenet1k", ids, items, labels, decode)
-    return Plan((Block(stimuli, presentation="card", role="photographs"),))
+    digest, decode = set_digest(ids, items, labels), FileImages(files=files, remedy="", digests=items)
+    stimuli = Stimuli(
+        name="photographs", digest=digest, space="imagenet1k", ids=ids, items=items, labels=labels, decode=decode
+    )
+    return Plan((Block(stimuli=stimuli, presentation="card", role="photographs"),))
 
 
 def enlarged(files: Sequence[Path], folder: Path) -> list[Path]:
@@ -141,13 +143,24 @@ def photographs(files: Sequence[Path], model: LoadedModel, rounds: int, settings
     def observe(_config: object, view: View) -> dict[str, Array]:
         return {"response": view.responses}
 
-    suite = Suite("shown", 1, "", "decisions", (), lambda *_: once, observe, lambda *_: [])
+    suite = Suite(
+        name="shown",
+        version=1,
+        summary="",
+        needs="decisions",
+        metrics=(),
+        plan=lambda *_: once,
+        observe=observe,
+        score=lambda *_: [],
+    )
     idle = {"source": "python", "arch": "python:overhead:Idle", "weights": None, "sha256": None, "options": {}}
 
     def shown(card: ModelCard, plan: Plan, decoders: int, device: str) -> None:
         with tempfile.TemporaryDirectory() as place, open_store(str(Path(place) / "results.db")) as store:
-            how = RunOptions(device, Policy(), decoders=decoders)
-            if failed := execute([Task(card, suite, "imagenet1k", plan)], store, settings, how, api.Silent()).failed:
+            how = RunOptions(device=device, policy=Policy(), decoders=decoders)
+            if failed := execute(
+                [Task(card=card, suite=suite, space="imagenet1k", plan=plan)], store, settings, how, api.Silent()
+            ).failed:
                 raise SystemExit(failed)
 
     def alone(decoders: int) -> None:

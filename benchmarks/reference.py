@@ -111,7 +111,7 @@ def below_half(rows: Sequence[Row], db: str) -> int:
     metric, level = suite.headline, 1 - 0.05 / len(rows)
     with reading(read_settings(db)) as store:
         for row in rows:
-            trials = metric.own(observer_trials(store, suite, row.observer) or Trials({}))
+            trials = metric.own(observer_trials(store, suite, row.observer) or Trials(columns={}))
             trials = trials.where(ratio_arrays(metric, trials)[1] != 0)
             num, den, _ = ratio_arrays(metric, trials)
             factors = [*shared_clusters(metric, trials).values()]

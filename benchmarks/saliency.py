@@ -40,7 +40,7 @@ def view_of(model: LoadedModel, inlet: TunedModel, block: Block, index: np.ndarr
     """Some images of a block."""
     images = model.prepare([block.stimuli.decode(int(i)) for i in index], block.presentation)
     grouping = model.labels.groupings[block.stimuli.space]
-    return NetworkView(inlet, block, index, images, grouping, seed=0, batch=BATCH)
+    return NetworkView(feed=inlet, block=block, index=index, pixels=images, grouping=grouping, seed=0, batch=BATCH)
 
 
 def cost(models: list[str], images: int) -> None:

@@ -38,19 +38,39 @@ def answers(owner: str, number: int) -> np.ndarray:
 def write(url: str, writer: int, chunks: int) -> None:
     """One writer's work, a transaction for each chunk."""
     ids = tuple(f"i{number}" for number in range(BLOCK * TRIALS))
-    stimuli = Stimuli("s", "d1", "world16", ids, ids, {"category": np.array(["cat"] * len(ids))}, None)
+    stimuli = Stimuli(
+        name="s",
+        digest="d1",
+        space="world16",
+        ids=ids,
+        items=ids,
+        labels={"category": np.array(["cat"] * len(ids))},
+        decode=None,
+    )
     with open_store(url) as store:
         run = store.begin_run(f"writer {writer}", {"writers": True})
         store.put_stimuli(stimuli)
         owners = {owned(writer, 0), owned(writer, BLOCK)}
-        who = {name: store.put_observer(Observer(name, "network", name)) for name in owners}
+        who = {name: store.put_observer(Observer(name=name, kind="network", identity=name)) for name in owners}
         for number in range(chunks):
             owner, place = owned(writer, number), number % BLOCK
             key = f"{owner}/{number // BLOCK}"
             if not place:
-                what = Observation(key, who[owner], "suite", 1, "world16", "d1", "role", "whole", n=len(ids))
+                what = Observation(
+                    key=key,
+                    observer=who[owner],
+                    suite="suite",
+                    version=1,
+                    space="world16",
+                    stimuli="d1",
+                    role="role",
+                    presentation="whole",
+                    n=len(ids),
+                )
                 store.put_observation(run, what)
-            store.put_chunks(run, [Chunk(key, place, place * TRIALS, {"p": answers(owner, number)})])
+            store.put_chunks(
+                run, [Chunk(key=key, index=place, start=place * TRIALS, columns={"p": answers(owner, number)})]
+            )
         store.end_run(run, "done")
 
 

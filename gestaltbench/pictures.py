@@ -39,7 +39,7 @@ MAPS = "gradient, smoothgrad; integrated-gradients, gradient-x-input, grad-cam: 
 SETS = {"world16": "world-natural", "geirhos16": "cue-conflict"}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class MapGallery:
     """Rows of pictures (`drawn.rows`) and what they show. stimuli: name of the set; identities: model name ->
     identity."""
@@ -119,7 +119,9 @@ def gallery(
     shown = open_set(stimuli or _default_set(cards), read_settings())
     networks = [model for card in cards if isinstance(model := api.load_model(card.name), LoadedModel)]
     drawn = draw(networks, shown, count, random=random, kind=map)
-    return MapGallery(drawn, shown.name, {model.card.name: model.identity for model in networks})
+    return MapGallery(
+        drawn=drawn, stimuli=shown.name, identities={model.card.name: model.identity for model in networks}
+    )
 
 
 def _default_set(cards: Sequence[ModelCard]) -> str:

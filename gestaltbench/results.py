@@ -24,7 +24,7 @@ LIMIT = 50  # rows of a printed table between two dividers
 STYLE = "<style>.gestaltbench tbody + tbody {border-top: 2px solid} .gestaltbench td {text-align: left}</style>"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Results(Sequence[T], Generic[T]):
     """Values of one verb. title: what they are; tables: the values as tables; shown: as people read them, where that is
     another one."""
@@ -77,4 +77,6 @@ class Results(Sequence[T], Generic[T]):
 
 def in_rows(values: Sequence[T], noun: str, row: Callable[[T], Record]) -> Results[T]:
     """Values as one table with a row for each, under a title such as "3 suites"."""
-    return Results(counted(len(values), noun), tuple(values), lambda values: [table_of(list(map(row, values)))])
+    return Results(
+        title=counted(len(values), noun), values=tuple(values), tables=lambda values: [table_of(list(map(row, values)))]
+    )

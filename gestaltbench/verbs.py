@@ -89,16 +89,16 @@ def _run(report: RunReport) -> Results[Record]:
     for status, names in (("failed", report.failed), ("not applicable", report.skipped)):
         rows += [{"what": f"{status}: {name}", "count": 1, "reason": reason} for name, reason in names.items()]
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
-    return Results(f"run: {counts or 'nothing to do'}", tuple(rows), lambda rows: [table_of(rows)])
+    return Results(title=f"run: {counts or 'nothing to do'}", values=tuple(rows), tables=lambda rows: [table_of(rows)])
 
 
 def _boards(noun: str, boards: Sequence[Board]) -> Results[Board]:
-    return Results(counted(len(boards), noun), tuple(boards), partial(map, board_table))
+    return Results(title=counted(len(boards), noun), values=tuple(boards), tables=partial(map, board_table))
 
 
 def _summary(summaries: Sequence[Summary]) -> Results[Summary]:
     title = f"{counted(len(summaries), 'summary')} of models by suites"
-    return Results(title, tuple(summaries), partial(map, summary_table))
+    return Results(title=title, values=tuple(summaries), tables=partial(map, summary_table))
 
 
 def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Results[Link]:
@@ -109,12 +109,14 @@ def _correlate(spaces: Sequence[tuple[Summary, tuple[Link, ...], Any]]) -> Resul
             yield link_table(list(part), space)
 
     links = tuple(link for _, part, _ in spaces for link in part)
-    return Results(f"{counted(len(links), 'link')} between suites", links, tables)
+    return Results(title=f"{counted(len(links), 'link')} between suites", values=links, tables=tables)
 
 
 def _measures(cues: Sequence[CueMeasures]) -> Results[CueMeasures]:
     title = f"measures of shape and texture in {counted(len(cues), 'decision space')}"
-    return Results(title, tuple(cues), lambda some: [table for cue in some for table in measure_tables(cue)])
+    return Results(
+        title=title, values=tuple(cues), tables=lambda some: [table for cue in some for table in measure_tables(cue)]
+    )
 
 
 def _training_curves(curves: Sequence[TrainingCurve]) -> Results[TrainingCurve]:
@@ -122,7 +124,12 @@ def _training_curves(curves: Sequence[TrainingCurve]) -> Results[TrainingCurve]:
         for _, part in groupby(curves, key=lambda curve: (curve.run, curve.space)):
             yield checkpoint_table(list(part))
 
-    return Results(f"{counted(len(curves), 'curve')} over training", tuple(curves), tables, training_tables)
+    return Results(
+        title=f"{counted(len(curves), 'curve')} over training",
+        values=tuple(curves),
+        tables=tables,
+        shown=training_tables,
+    )
 
 
 def _compare(tests: Compared) -> Results[SuiteComparison]:
@@ -139,13 +146,19 @@ def _compare(tests: Compared) -> Results[SuiteComparison]:
 
 
 def _power(rows: Sequence[PowerRow]) -> Results[PowerRow]:
-    return Results(f"power of {counted(len(rows), 'comparison')}", tuple(rows), lambda some: [power_table(some)])
+    return Results(
+        title=f"power of {counted(len(rows), 'comparison')}",
+        values=tuple(rows),
+        tables=lambda some: [power_table(some)],
+    )
 
 
 def _show(rows: ObserverScores) -> Results[ScoreRow]:
     title = f"{counted(len(rows), 'score')} of {rows.observer.name}"
     shown = observer_tables(rows, rows.stimuli, rows.suites)
-    return Results(title, tuple(rows), lambda some: [score_table(some, rows.stimuli)], lambda _: shown)
+    return Results(
+        title=title, values=tuple(rows), tables=lambda some: [score_table(some, rows.stimuli)], shown=lambda _: shown
+    )
 
 
 def _provenance(numbers: Sequence[Provenance]) -> Results[Provenance]:
@@ -158,7 +171,9 @@ def _provenance(numbers: Sequence[Provenance]) -> Results[Provenance]:
 
 
 def _transfer(matrices: Sequence[tuple[TransferMatrix, list[Claim]]]) -> Results[tuple[TransferMatrix, list[Claim]]]:
-    return Results(counted(len(matrices), "transfer matrix"), tuple(matrices), partial(starmap, matrix_table))
+    return Results(
+        title=counted(len(matrices), "transfer matrix"), values=tuple(matrices), tables=partial(starmap, matrix_table)
+    )
 
 
 def _models(cards: Sequence[ModelCard]) -> Results[ModelCard]:
@@ -209,7 +224,11 @@ def consistency(*observers: Names, experiment: str | None = None, db: str | None
     listed = [name for part in observers for name in ([part] if isinstance(part, str) else part)]
     asked: Names = listed[0] if len(listed) == 1 else listed
     compared = tuple(pairs(api.consistency(asked, experiment=experiment, db=db)))
-    return Results(f"error consistency of {counted(len(compared), 'pair')}", compared, lambda some: [pair_table(some)])
+    return Results(
+        title=f"error consistency of {counted(len(compared), 'pair')}",
+        values=compared,
+        tables=lambda some: [pair_table(some)],
+    )
 
 
 consistency.__doc__ = explained(api.consistency)

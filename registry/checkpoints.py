@@ -207,7 +207,7 @@ _BOOKKEEPING = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WeightSet:
     """Weights at one place of a file: `prefix` of the tensors under `path`. fits: how many of the network's names are
     there with the right shape, and how many in all; notes: what was done to them."""
@@ -237,7 +237,7 @@ class WeightSet:
         return *(-n for n in self.fits), self.role, places[0] if places else len(WRAPPERS), self.prefix.count(".")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WeightChoice:
     """The weights that were taken: `state` under the network's own names, with whatever else stands there.
 
@@ -337,7 +337,7 @@ def _sets_in(path: str, state: State, expected: Tensors) -> Iterator[WeightSet]:
                 names[prefix] += 1
                 shapes[prefix] += tensor.shape == expected[tail].shape
     for prefix in dict.fromkeys(["", *names]):
-        yield WeightSet(path, prefix, state, (shapes[prefix], names[prefix]), notes)
+        yield WeightSet(path=path, prefix=prefix, state=state, fits=(shapes[prefix], names[prefix]), notes=notes)
 
 
 def _with_buffers(sets: Sequence[WeightSet], expected: Tensors) -> Iterator[WeightSet]:
@@ -377,7 +377,7 @@ def choose(
         return None
     best = min(wanted, key=lambda candidate: candidate.preference)
     if not expected:
-        return WeightChoice(best.name, best.state)
+        return WeightChoice(name=best.name, state=best.state)
     rivals = [other for other in sets if other is not best and 2 * other.fits[0] > best.fits[0] > 0]
     equals = [other for other in rivals if other.fits == best.fits]
 
@@ -429,7 +429,15 @@ def _sorted_out(
     if vain := [pattern for pattern in ignore if pattern not in matched]:
         raise WeightsError(f"--ignore '{shown(vain[0])}' fits no key of the weights ({_listed(list(best.state))}).")
     inputs = tuple(statistics.values())
-    return WeightChoice(best.name, state, (), tuple(ignored), inputs, notes=best.notes, outside=tuple(outside))
+    return WeightChoice(
+        name=best.name,
+        state=state,
+        others=(),
+        ignored=tuple(ignored),
+        statistics=inputs,
+        notes=best.notes,
+        outside=tuple(outside),
+    )
 
 
 def read_weights(
@@ -494,7 +502,7 @@ def _listed(names: Sequence[str]) -> str:
     return shown(some_of([name[:200] for name in names], 5))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Misfit:
     """Where weights and a network differ: names that the file lacks, names that the network lacks, and names whose
     shapes differ: (in the file, in the network)."""
@@ -509,7 +517,7 @@ class Misfit:
         missing = [name for name in want if name not in state and not name.endswith("num_batches_tracked")]
         pairs = {name: (tuple(state[name].shape), tuple(want[name].shape)) for name in want if name in state}
         shapes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-        return cls(tuple(missing), tuple(name for name in state if name not in want), shapes)
+        return cls(missing=tuple(missing), strange=tuple(name for name in state if name not in want), shapes=shapes)
 
     @property
     def names(self) -> list[str]:

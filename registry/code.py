@@ -60,7 +60,7 @@ def _places(top: str) -> list[Path]:
     return []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceFile:
     """A file as it counts. text: without imports; imports: (bound name, module, name in it; "*": all); effects: whether
     importing it does more than define."""
@@ -96,9 +96,9 @@ def _parsed(path: Path, _stamp: tuple[int, ...]) -> SourceFile:
             isinstance(node, names) and all(isinstance(to, ast.Name) for to in getattr(node, "targets", ()))
             for node in tree.body
         )
-        return SourceFile(ast.unparse(tree), tuple(sorted(imports)), effects)
+        return SourceFile(text=ast.unparse(tree), imports=tuple(sorted(imports)), effects=effects)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python cannot import it, or it is too deep
-        return SourceFile(digest_file(path))
+        return SourceFile(text=digest_file(path))
 
 
 def _executed(body: list[Any]) -> Iterator[Any]:

@@ -86,7 +86,7 @@ TOLERANCE = 1e-3
 FORWARD = "forward pass"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """One check: its name, whether it holds, and what there is to say."""
 
@@ -156,10 +156,10 @@ def check_load(
     except (Exception, SystemExit) as error:
         if "memory" in str(error).lower():
             raise
-        return [Check(FORWARD, False, _failure(error, images))]
+        return [Check(name=FORWARD, ok=False, detail=_failure(error, images))]
     moved = changed(model.module, before)
     detail = f"{moved} changes with every answer" if moved else "parameters and buffers stay as they are"
-    return [*rows, Check("answering changes nothing", not moved, detail)]
+    return [*rows, Check(name="answering changes nothing", ok=not moved, detail=detail)]
 
 
 def _failure(error: BaseException, images: Tensor) -> str:
@@ -181,7 +181,9 @@ def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: f
 
     def same(name: str, where: str, gap: float, why: str) -> Check:
         verdict = why if gap > tolerance else "within float noise"
-        return Check(name, not gap > tolerance, f"logits {where} differ by {gap:.2g} of the largest: {verdict}")
+        return Check(
+            name=name, ok=not gap > tolerance, detail=f"logits {where} differ by {gap:.2g} of the largest: {verdict}"
+        )
 
     alone = "same answer alone"
     try:
@@ -192,16 +194,16 @@ def _rows(model: LoadedModel, images: Tensor, run: Run, batch: int, tolerance: f
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
         reason = str(error).strip().split("\n", 1)[0]
-        by_itself = Check(alone, False, f"takes no batch of 1 after one of {batch}: {reason}")
+        by_itself = Check(name=alone, ok=False, detail=f"takes no batch of 1 after one of {batch}: {reason}")
     place = "an answer depends on its place in the batch"
     # Whatever `eval()` did, no layer that acts otherwise in training is left in it.
     kinds = (_BatchNorm, _DropoutNd)
     left = [name for name, part in model.module.named_modules() if part.training and isinstance(part, kinds)]
     training = f"in training mode: {', '.join(left[:3])}" if left else "no layer is in training mode"
     return [
-        Check("evaluation mode", not left, training),
+        Check(name="evaluation mode", ok=not left, detail=training),
         unnormalised(logits),
-        Check("same answer twice", twice == "two passes agree", twice),
+        Check(name="same answer twice", ok=twice == "two passes agree", detail=twice),
         by_itself,
         same("same answer anywhere", f"in a batch of {batch}", distance(together, logits[order]), place),
     ]
@@ -212,11 +214,17 @@ def unnormalised(logits: Tensor) -> Check:
     name = "logits, not probabilities"
     sums = logits.double().sum(dim=1)
     if bool((logits >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
-        return Check(name, False, "outputs are probabilities (in [0,1], sum 1): remove the network's final softmax")
+        return Check(
+            name=name,
+            ok=False,
+            detail="outputs are probabilities (in [0,1], sum 1): remove the network's final softmax",
+        )
     totals = logits.double().exp().sum(dim=1)
     if bool((logits <= 0).all()) and torch.allclose(totals, torch.ones_like(totals), atol=1e-3):
-        return Check(name, True, "outputs are log-probabilities: decisions are the same, attacks may differ")
-    return Check(name, True, f"from {float(logits.min()):.3g} to {float(logits.max()):.3g}")
+        return Check(
+            name=name, ok=True, detail="outputs are log-probabilities: decisions are the same, attacks may differ"
+        )
+    return Check(name=name, ok=True, detail=f"from {float(logits.min()):.3g} to {float(logits.max()):.3g}")
 
 
 _STEPS = 32767
@@ -263,11 +271,11 @@ def _differentiable(model: LoadedModel, images: Tensor) -> Check:
         now = _tensors(model.module).items()
         if cast := next((key for key, tensor in now if key in before and not before[key].is_set_to(tensor)), ""):
             why = f"every answer casts or replaces {cast}, which autograd cannot follow: cast weights where it is built"
-            return Check(name, False, f"none: {why}")
-        return Check(name, False, f"none: {str(error).splitlines()[0]}")
+            return Check(name=name, ok=False, detail=f"none: {why}")
+        return Check(name=name, ok=False, detail=f"none: {str(error).splitlines()[0]}")
     size = float(gradient.abs().max())
     ok = bool(torch.isfinite(gradient).all()) and size > 0
-    return Check(name, ok, f"largest |gradient| {size:.3g}" if ok else f"gradient is {size}")
+    return Check(name=name, ok=ok, detail=f"largest |gradient| {size:.3g}" if ok else f"gradient is {size}")
 
 
 def takes_only_its_size(model: LoadedModel) -> bool:
@@ -292,11 +300,11 @@ def check(model: LoadedModel) -> list[Check]:
         with torch.no_grad():  # a network may cast its weights in its first pass
             logits = torch.cat([model.forward(pair) for pair in pairs])
     except LabelError as error:
-        return [Check("class count", False, str(error))]
+        return [Check(name="class count", ok=False, detail=str(error))]
     except AnswerError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary of a network's own code
-        return [Check(FORWARD, False, _failure(error, pairs[0]))]
+        return [Check(name=FORWARD, ok=False, detail=_failure(error, pairs[0]))]
     fits = f"{len(model.labels.classes)}, as label space '{model.labels.name}'"
     bad = int((~torch.isfinite(logits)).sum())
     # Trained and untrained networks move by 9 % and more of the spread of their outputs between these images, one that
@@ -310,9 +318,9 @@ def check(model: LoadedModel) -> list[Check]:
     apart = f"by {share:.2g} of the spread of its outputs between {len(logits)} images{blind}"
     finite = f"{bad} of {logits.numel()} logits are NaN or infinite" if bad else "all logits are finite"
     return [
-        Check("class count", True, fits),
-        Check("finite logits", not bad, finite),
-        Check("answers differ between images", looks, apart),
+        Check(name="class count", ok=True, detail=fits),
+        Check(name="finite logits", ok=not bad, detail=finite),
+        Check(name="answers differ between images", ok=looks, detail=apart),
         *check_load(model),
         *([_differentiable(model, pairs[0])] if model.gradients else []),
     ]

@@ -38,7 +38,7 @@ _SYNSETS = {
 LABEL_SPACES = ("coco80", "geirhos16", "imagenet1001", "imagenet1k", *_SYNSETS, "world16")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Grouping:
     """How outputs answer in a decision space: `indices[c]` are the outputs averaged for `categories[c]`; nothing: the
     output that says that there is none of them, of networks that may say so."""
@@ -49,7 +49,7 @@ class Grouping:
     nothing: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelSpace:
     """The classes of a network in output order, and the decision spaces that they can be grouped into.
 
@@ -86,13 +86,15 @@ def with_nothing(space: LabelSpace) -> LabelSpace:
     at = len(space.classes)
     groupings = {name: replace(grouping, nothing=at) for name, grouping in space.groupings.items()}
     words = (*space.words, "nothing") if space.words else ()
-    return LabelSpace(space.name, (*space.classes, "nothing"), groupings, words)
+    return LabelSpace(name=space.name, classes=(*space.classes, "nothing"), groupings=groupings, words=words)
 
 
 def _space(name: str, classes: Sequence[str], words: Sequence[str]) -> LabelSpace:
     """The label space of these classes, with all decision spaces that they cover."""
-    own = Grouping(name, tuple(classes), tuple((index,) for index in range(len(classes))))
-    return LabelSpace(name, tuple(classes), {name: own, **by_classes(classes)}, tuple(words))
+    own = Grouping(space=name, categories=tuple(classes), indices=tuple((index,) for index in range(len(classes))))
+    return LabelSpace(
+        name=name, classes=tuple(classes), groupings={name: own, **by_classes(classes)}, words=tuple(words)
+    )
 
 
 @cache
@@ -140,12 +142,16 @@ def by_classes(classes: Sequence[str]) -> dict[str, Grouping]:
     groups = geirhos_groups()
     spaces = {}
     if all(wnid in place for wnid in wnids):
-        spaces["imagenet1k"] = Grouping("imagenet1k", wnids, tuple((place[wnid],) for wnid in wnids))
+        spaces["imagenet1k"] = Grouping(
+            space="imagenet1k", categories=wnids, indices=tuple((place[wnid],) for wnid in wnids)
+        )
     if all(wnids[i] in place for members in groups.values() for i in members):
         outputs = tuple(tuple(place[wnids[i]] for i in members) for members in groups.values())
-        spaces["geirhos16"] = Grouping("geirhos16", tuple(groups), outputs)
+        spaces["geirhos16"] = Grouping(space="geirhos16", categories=tuple(groups), indices=outputs)
     elif all(category in place for category in groups):
-        spaces["geirhos16"] = Grouping("geirhos16", tuple(groups), tuple((place[name],) for name in groups))
+        spaces["geirhos16"] = Grouping(
+            space="geirhos16", categories=tuple(groups), indices=tuple((place[name],) for name in groups)
+        )
     return spaces
 
 
@@ -154,8 +160,8 @@ def built_in_space(name: str) -> LabelSpace:
     """The label space of one of `LABEL_SPACES`."""
     if name in ("geirhos16", "world16"):
         names = tuple(geirhos_groups())
-        own = Grouping(name, names, tuple((index,) for index in range(len(names))))
-        return LabelSpace(name, names, {name: own}, names)
+        own = Grouping(space=name, categories=names, indices=tuple((index,) for index in range(len(names))))
+        return LabelSpace(name=name, classes=names, groupings={name: own}, words=names)
     if name == "coco80":
         return _space(name, _lines("coco80.txt"), _lines("coco80.txt"))
     wnids, words = _imagenet1k()
@@ -260,7 +266,7 @@ def _grouping(
         if odd := set(known) ^ set(groups):
             raise wrong(f"'{space}' has the categories {', '.join(known)}; these do not fit: {', '.join(sorted(odd))}")
         groups = {category: groups[category] for category in known}
-    return Grouping(space, tuple(groups), tuple(groups.values()))
+    return Grouping(space=space, categories=tuple(groups), indices=tuple(groups.values()))
 
 
 #: The least probability that the categories share, of which float32 still holds the hundred-millionth part.
@@ -315,7 +321,7 @@ def decide(logits: Tensor, grouping: Grouping) -> Tensor:
 _PLAIN_NAMES = frozenset({"classes", "labels", "names", "class_names", "train", "val", "test", "valid", "validation"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassList:
     """Classes in output order under the name of their space. matched: WordNet id, category or "" of each."""
 
@@ -368,7 +374,7 @@ def read_class_list(labels: str, model: str) -> ClassList:
         raise LabelError(f"class list {shown(path)}: expected at least two names, found {len(names)}.")
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise LabelError(f"class list {shown(path)}: listed twice: {', '.join(twice[:5])[:300]}.")
-    return ClassList(space_name(path, model), tuple(names), tuple(map(match_name, names)))
+    return ClassList(name=space_name(path, model), classes=tuple(names), matched=tuple(map(match_name, names)))
 
 
 def space_name(path: Path, model: str) -> str:

@@ -128,7 +128,7 @@ def _weights(card: ModelCard, place: Place, module: nn.Module, *, bare: bool) ->
     """The weights for a network, which loses its classifier where it is to be bare, and their file."""
     path, whole = weights_path(card, place), module.state_dict(keep_vars=True)
     if card.options.get("convert") == "by-order":
-        choice = checkpoints.WeightChoice("", checkpoints.by_order(path, module))
+        choice = checkpoints.WeightChoice(name="", state=checkpoints.by_order(path, module))
     else:
         renew = architectures.renew_keys if card.arch.startswith("torchvision:") else dict
         ignore = [pattern for pattern in card.options.get("ignore", "").split(",") if pattern]
@@ -203,7 +203,9 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
                     "(`bench register --replace`)."
                 )
     module.requires_grad_(False)
-    return LoadedModel(card, module.to(device), digest, labels, code, gradients=bare or card.gradients)
+    return LoadedModel(
+        card=card, module=module.to(device), digest=digest, labels=labels, code=code, gradients=bare or card.gradients
+    )
 
 
 def load_observer(card: ModelCard, place: Place, *, device: str = "cpu") -> LoadedModel | IdealObserver:

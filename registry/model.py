@@ -142,7 +142,7 @@ def _tensors(output: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class LoadedModel:
     """A network ready to answer.
 

@@ -27,7 +27,7 @@ _ATTRIBUTES = frozenset({"module", "_orig_mod", "model", "net", "network", "atta
 TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Normalisation:
     """Mean and standard deviation per channel of pixels in [0,1] * scale, and the names of both in the checkpoint."""
 
@@ -71,7 +71,9 @@ def stated_in(statistics: Sequence[tuple[str, Tensor]], origin: str) -> Normalis
     ((mean,), (std,)) = values.values()
     if min(std) <= 0:
         raise WeightsError(f"checkpoint {origin}: {names['std']} must be above 0, found {std}.")
-    return Normalisation(mean, std, 255.0 if max(mean) > 1.5 else 1.0, f"{names['mean']}, {names['std']}")
+    return Normalisation(
+        mean=mean, std=std, scale=255.0 if max(mean) > 1.5 else 1.0, where=f"{names['mean']}, {names['std']}"
+    )
 
 
 def statistic(key: str) -> str:

@@ -374,9 +374,11 @@ def _lines(arch: str, how: Preprocess, sources: Mapping[str, str], agreeing: str
     if UNSTATED in (sources.get(name) for name in ("resize", "interpolation", "mean")):
         tag = f", or name the tag of timm whose input it has ({arch}.TAG)" if arch.startswith("timm:") else ""
         hint = f"--size, --resize, --interpolation, --mean, --std say otherwise{tag}"
-        rows.append(Check("input", True, f"the checkpoint does not state all of what it was trained on: {hint}"))
+        rows.append(
+            Check(name="input", ok=True, detail=f"the checkpoint does not state all of what it was trained on: {hint}")
+        )
     for name, text, names, more in parts:
         named = [part for part in names if part not in ("resize_mode", "scale") or part in sources]
         origins = dict.fromkeys(sources.get(part, "default: nothing states it") for part in named)
-        rows.append(Check(name, True, f"{text}, {'; '.join(origins)}{more}"))
+        rows.append(Check(name=name, ok=True, detail=f"{text}, {'; '.join(origins)}{more}"))
     return rows

@@ -26,7 +26,7 @@ from registry.preprocessing import Overrides, StatedInput
 UNTRAINED = "untrained"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CardFolder:
     """Where cards go and weights come from. replaces: whether a registered card of the same name gives way."""
 
@@ -159,7 +159,7 @@ def _described(draft: Draft, folder: CardFolder, overrides: Overrides) -> tuple[
         trained = preprocessing.stated_by_training(choice.settings[1], choice.settings[0], draft.weights)
         if choice.others and choice.name:  # the choice is frozen with the card
             draft = replace(draft, options={"key": choice.name, **draft.options})
-        rows = [Check("weights", True, str(choice))]
+        rows = [Check(name="weights", ok=True, detail=str(choice))]
     how, lines = preprocessing.settled(draft.arch, overrides, draft.stated, normalisation, trained)
     return draft, _card(draft, how), [*rows, *lines, *draft.rows]
 
@@ -201,7 +201,7 @@ def backbone_card(
     decide nothing: its own classifier is taken off. Raises as `register`."""
     given = _of_weights(arch, key, ignore, arch_option)
     require_fitting(arch, {})
-    draft = Draft(name, arch, None if weights is None else str(weights), options=given, bare=True)
+    draft = Draft(name=name, arch=arch, weights=None if weights is None else str(weights), options=given, bare=True)
     _, card, rows = _described(draft, shelf, overrides)
     return card, rows
 
@@ -232,7 +232,7 @@ def register(
 
     Raises CardError (name taken, preprocessing unknown), WeightsError (unreadable, misfit, failing checks), LabelError,
     UnknownName. Nothing is written unless every check holds."""
-    folder = CardFolder(cards_folder, place, replaces)
+    folder = CardFolder(cards=cards_folder, place=place, replaces=replaces)
     require_free(name, folder)
     arch, weights = of_folder(predicting(arch), weights)
     given = {**(options or {}), **_of_weights(arch, key, ignore, arch_option)}
@@ -240,8 +240,19 @@ def register(
     space, rows = None if labels is None else str(labels), tuple[Check, ...]()
     if space is not None and is_class_list(space):
         listed = read_class_list(space, name)
-        space, rows = str(write_mapping(listed, cards_folder / "labels")), (Check("labels", True, str(listed)),)
-    draft = Draft(name, arch, str(weights) if weights else None, space, tuple(training), given, rows=rows)
+        space, rows = (
+            str(write_mapping(listed, cards_folder / "labels")),
+            (Check(name="labels", ok=True, detail=str(listed)),),
+        )
+    draft = Draft(
+        name=name,
+        arch=arch,
+        weights=str(weights) if weights else None,
+        labels=space,
+        training=tuple(training),
+        options=given,
+        rows=rows,
+    )
     draft, card, checks = _described(draft, folder, overrides)
     stated = {**draft.stated.fields, **preprocessing.given_fields(overrides)}
     try:

@@ -228,7 +228,9 @@ class IdealObserver:
 
         A trial's answer depends on its own labels and seed: not on batch size, order or subset. Raises LabelError where
         a label that the rule reads is none of the categories."""
-        stimuli = _Stimuli(labels, np.asarray(seeds, dtype=np.uint64), categories, self.card.options)
+        stimuli = _Stimuli(
+            labels=labels, seeds=np.asarray(seeds, dtype=np.uint64), categories=categories, options=self.card.options
+        )
         chosen = _RULES[self.card.arch](stimuli)
         answers = np.zeros((len(chosen), len(categories)), dtype=np.float32)
         answers[np.arange(len(chosen)), chosen] = 1.0

@@ -28,7 +28,7 @@ _TIMES = {"": 1, "k": 10**3, "m": 10**6}
 _MOST = 10**15  # a step is less: what is more is a date, a digest or a mistake
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Placed:
     """Checkpoints in the order of the training. left_out: file -> why it has no place."""
 
@@ -75,7 +75,7 @@ def placed(paths: Sequence[Path], unit: Unit | None = None, folder: Path | None 
         if chosen not in counts:
             left_out[path] = f"it says its {next(iter(counts))}, the others say their {chosen}"
     order = sorted((counts[chosen], path) for path, counts in said.items() if chosen in counts)
-    return Placed(chosen, {path: step for step, path in order}, left_out)
+    return Placed(unit=chosen, steps={path: step for step, path in order}, left_out=left_out)
 
 
 def steps_in_name(path: Path) -> dict[Unit, int]:

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TransferLimits:
     """What one request may take, redirects included. seconds: in all; bytes: of the answer; rate: bytes per second that
     it must keep, on average, once `patience` seconds have passed; silence: seconds without a byte."""

@@ -133,7 +133,7 @@ def register_each_template(
     settings = read_settings()
     chosen = for_each_template(name, str(templates or "80"))
     for member in chosen:
-        require_free(member, CardFolder(settings.cards, settings.place, replaces=replace))
+        require_free(member, CardFolder(cards=settings.cards, place=settings.place, replaces=replace))
     for member, template in chosen.items():
         yield register(member, arch, templates=template, replace=replace, **asked)
 
@@ -148,14 +148,16 @@ def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
             return card
         (known,) = rows
         run = store.begin_run(f"bench models rename {name} {new}", environment("none", 1))
-        row = store.put_observer(Observer(new, "network", known.identity, card.model_dump(mode="json")))
+        row = store.put_observer(
+            Observer(name=new, kind="network", identity=known.identity, card=card.model_dump(mode="json"))
+        )
         for suite in suites_with_scores(store):
             answers = {o.key: o for o in store.observations(observer=name, suite=suite.name)}
             for scored in store.score_sets(suite.name):
                 owned = [answers[key] for key in scored.keys if key in answers]
                 if scored.observer == known.id and owned and all(store.complete(o.key) for o in owned):
                     renamed = [with_changes(o, observer=row, observer_name=new) for o in owned]
-                    Scorer(store, run, suite).observer(renamed, renamed[0].details.get("missing", {}))
+                    Scorer(store=store, run=run, suite=suite).observer(renamed, renamed[0].details.get("missing", {}))
         store.end_run(run, "done")
     return card
 
@@ -234,7 +236,7 @@ def _fit_probe(
     from registry.register import CardFolder, admit, backbone_card, require_free
 
     settings = read_settings()
-    folder = CardFolder(settings.cards, settings.place, replaces)
+    folder = CardFolder(cards=settings.cards, place=settings.place, replaces=replaces)
     require_free(name, folder)
     if ":" in backbone or weights is not None:
         arch, path = backbone if ":" in backbone else "", Path(weights) if weights else None
@@ -250,7 +252,15 @@ def _fit_probe(
         require_classes(set(classes), str(labels))
     model = load_model(own, settings.place, device=choose_device(device), bare=True)
     fitted = fit(kind, _features(model, stimuli, settings), torch.from_numpy(targets), len(classes))
-    head = Head(fitted.weight, fitted.bias, kind, classes, stimuli.digest, model.digest, len(stimuli))
+    head = Head(
+        weight=fitted.weight,
+        bias=fitted.bias,
+        kind=kind,
+        classes=classes,
+        trained_on=stimuli.digest,
+        backbone=model.digest,
+        images=len(stimuli),
+    )
     # Classes that are no known label space get a mapping file, which belongs to the list, not to the model.
     space = str(labels) if labels else stimuli.space if train == WORLD else None
     known, order, _ = labels_of_folders(classes, space, expanded(train), settings.cards)
@@ -283,7 +293,7 @@ def _training_set(train: str, limit: int | None, settings: Settings) -> Stimuli:
     folder = expanded(train)
     if not folder.is_dir():
         raise StimuliError(f"--probe {train}: no such folder. Expected one with a folder per class, or '{WORLD}'.")
-    entry = Entry(folder.resolve().name, "training", "probe", "class-folder")
+    entry = Entry(name=folder.resolve().name, role="training", space="probe", layout="class-folder")
     return open_folder(entry, folder.resolve(), settings, limit)
 
 
@@ -321,4 +331,4 @@ def _findings(stimuli: Stimuli, head: Head, fitted: Fitted) -> list[Check]:
         held += f", penalty {fitted.penalty:g} chosen on them" if fitted.penalty else ""
     known = f"{len(stimuli)} images of {len(head.classes)} classes, {stimuli.digest[:12]}"
     said = {"training set": known, "features": f"{head.weight.shape[1]} numbers per image", "held out": held}
-    return [Check(name, True, text) for name, text in said.items()]
+    return [Check(name=name, ok=True, detail=text) for name, text in said.items()]

@@ -147,15 +147,32 @@ def power(
             raise BenchError(
                 f"two that differ by {detect:g} differ on at least {detect:g} of the images: --discordant."
             )
-        test = Comparison("", a=None, b=None, n=1, test=assumed(discordant))
-        return [PowerRow("", "right or wrong", f"alone on {discordant:g} of the images", test, detect, power)]
+        test = Comparison(metric="", a=None, b=None, n=1, test=assumed(discordant))
+        return [
+            PowerRow(
+                suite="",
+                title="right or wrong",
+                who=f"alone on {discordant:g} of the images",
+                comparison=test,
+                detect=detect,
+                power=power,
+            )
+        ]
     settings = read_settings(db)
     if a and b:
         tests = _in_common(a, b, suite, settings)
         if not len(tests):
             raise BenchError(_nothing(f"'{tests.a}' and '{tests.b}' have", settings))
         return [
-            PowerRow(r.suite, r.title, f"{tests.a}, {tests.b}", r.comparison, detect, power) for r in tests.headlines
+            PowerRow(
+                suite=r.suite,
+                title=r.title,
+                who=f"{tests.a}, {tests.b}",
+                comparison=r.comparison,
+                detect=detect,
+                power=power,
+            )
+            for r in tests.headlines
         ]
     with reading(settings) as store:
         if a:
@@ -167,7 +184,14 @@ def power(
             names = list(dict.fromkeys(names))[:: max(1, -(-len(names) // PLANNED))]
             pairs = [(a, name) for name in names if name != a] if a else list(combinations(names, 2))
             tests_of = [
-                PowerRow(chosen.name, row.title, f"{tests.a}, {tests.b}", row.comparison, detect, power)
+                PowerRow(
+                    suite=chosen.name,
+                    title=row.title,
+                    who=f"{tests.a}, {tests.b}",
+                    comparison=row.comparison,
+                    detect=detect,
+                    power=power,
+                )
                 for tests in compare_observers(store, [chosen], pairs)
                 for row in tests.headlines
             ]
@@ -206,7 +230,7 @@ def discordant(a: str, b: str, *, suite: str | None = None, db: str | None = Non
     """The images behind the headlines that only one of the two gets right, with what each answered."""
     a, b = _pair(a, b)
     with reading(read_settings(db)) as store:
-        pairs = (Scorer(store, "", each).both(a, b) for each in _compared_suites(store, suite, a, b))
+        pairs = (Scorer(store=store, run="", suite=each).both(a, b) for each in _compared_suites(store, suite, a, b))
         return [row for both in pairs if both is not None for row in discordant_of(both)]
 
 
@@ -241,7 +265,7 @@ def diff(
     precision_target: Annotated[float | None, Option(SAMPLED, metavar="X", above=0, most=0.5)] = None,
     suite: SuiteName = None,
     limit: Annotated[int | None, Option("Show this many images at most (with --precision-target).", least=1)] = None,
-    device: Annotated[str, Option("Set the random order (with --precision-target).")] = "auto",
+    device: Annotated[str, Option("Run on this device (with --precision-target).")] = "auto",
     db: Db = None,
     reporter: RunReporter | None = None,
     agreed: Callable[[Prepared], bool] = lambda _prepared: True,
@@ -260,7 +284,7 @@ def diff(
     margin = None if size is None else Margin(size, equivalent is not None)
     settings = read_settings(db)
     if precision_target is not None:
-        request = RunRequest(f"{base},{new}", suite or "all", limit=limit, device=device)
+        request = RunRequest(models=f"{base},{new}", suites=suite or "all", limit=limit, device=device)
         sampling = _sample(base, new, precision_target, margin, request, settings)
         return sampling.run(reporter or Silent(), agreed, command)
     if limit is not None or device != "auto":
@@ -338,7 +362,15 @@ def _sample(
         else:
             remarks.append(f"{suite.name}: not asked: {reason}")
     prepared = replace(prepare(replace(request, suites=",".join(able)), settings), tasks=shared)
-    return Sampling(base, new, margin, target, prepared, tuple(remarks), tuple(unasked))
+    return Sampling(
+        base=base,
+        new=new,
+        margin=margin,
+        target=target,
+        prepared=prepared,
+        remarks=tuple(remarks),
+        unasked=tuple(unasked),
+    )
 
 
 def paired_variant(suite: Suite) -> Suite | None:
@@ -364,7 +396,7 @@ class InRandomOrder:
         return replace(plan, blocks=tuple(blocks))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """Two models on images in random order, looked at after each chunk, until every suite's verdict is clear, its
     difference is known to +-`target`, or there are no more images.
@@ -395,7 +427,7 @@ class Sampling:
             flipped: list[DiscordantTrial] = []
             for change, task in zip(changes, self._tasks(), strict=True):
                 new, base = self._whole(store, task)
-                flipped += discordant_of(Both(task.suite, new, base, {})) if len(new) else []
+                flipped += discordant_of(Both(suite=task.suite, a=new, b=base, people={})) if len(new) else []
                 n, of = change.row.comparison.n, len(task.plan.blocks[0].stimuli)
                 end = "all of them" if n == of else f"stopped at {n} of {of} images"
                 unclear = "" if n < of or self._is_known(change) else ", and they do not make it clear"
@@ -403,7 +435,15 @@ class Sampling:
             flags = _remarks(store, Standing(), (change.row for change in changes), self.base, self.new)
         remarks = (*flags, *self.remarks, *ends)
         every = (*changes, *self.unasked)
-        return Diff(self.base, self.new, self.margin, every, tuple(flipped), remarks, looked=True)
+        return Diff(
+            base=self.base,
+            new=self.new,
+            margin=self.margin,
+            changes=every,
+            flipped=tuple(flipped),
+            remarks=remarks,
+            looked=True,
+        )
 
     def changes(self, store: Store) -> list[Change]:
         """What the trials that are stored say, suite by suite."""
@@ -428,7 +468,7 @@ class Sampling:
         a, b = (per_image(metric, trials) for trials in (new, base))
         low, high = difference_sequence(a - b, level)
         comparison = Comparison(
-            metric.name,
+            metric=metric.name,
             a=float(a.mean()),
             b=float(b.mean()),
             difference=float(a.mean()) - float(b.mean()),
@@ -440,7 +480,9 @@ class Sampling:
             same=np.array_equal(a, b) and alike(new, base),
         )
         whole = len(a) == len(task.plan.blocks[0].stimuli)
-        return seen_so_far(SuiteComparison(name, metric, comparison), low, high, self.margin, whole)
+        return seen_so_far(
+            SuiteComparison(suite=name, metric=metric, comparison=comparison), low, high, self.margin, whole
+        )
 
     def _whole(self, store: Store, task: Task) -> tuple[Trials, Trials]:
         """Trials of both on the images that both have answered in every block."""
@@ -452,7 +494,7 @@ class Sampling:
                 for o in store.observations(observer=name, suite=task.suite.name)
                 if o.space == task.space and (o.stimuli, o.condition, o.role) in wanted
             }
-            trials = store.trials(tuple(keys.values())) if keys else Trials({})
+            trials = store.trials(tuple(keys.values())) if keys else Trials(columns={})
             blocks = Counter(trials["stimulus"].tolist()) if len(trials) else Counter[str]()
             held.append({image for image, n in blocks.items() if n == len(task.plan.blocks)})
             pair.append(trials)

@@ -18,7 +18,7 @@ from benchmark.store.place import locate, same_place
 from benchmark.variables import read_settings
 
 
-@dataclass
+@dataclass(kw_only=True)
 class MergeReport:
     """What came of which leaderboard; scored: new score sets; waiting: "MODEL under SUITE", or a leaderboard whose run
     was cut short -> why there are no scores yet; lacking: parts of these leaderboards' plans that have not come to
@@ -68,9 +68,11 @@ def merge(
     for url in sources:
         with open_store(url, write=False) as part:
             cut_short = part.incomplete(failed=False).keys()
-            looked_at.append(_Source(url, part.place, ended_parts(part.run_notes()), cut_short))
+            looked_at.append(
+                _Source(url=url, place=part.place, notes=ended_parts(part.run_notes()), cut_short=cut_short)
+            )
     with open_store(target, create=bool(sources)) as store:
-        report = MergeReport(store.place)
+        report = MergeReport(into=store.place)
         command = shlex.join(["bench", "db", "merge", *(source.place for source in looked_at), "--into", store.place])
         with recorded(store, command) as run:
             report.merged += store.merge(lambda: _opened(looked_at))
@@ -89,7 +91,7 @@ def merge(
         return report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Source:
     """A leaderboard that is merged, looked at and closed: an array's are more than a process may have open. notes: of
     parts that came to their end; cut_short: keys of observations that lack trials though no observer failed."""
@@ -128,7 +130,7 @@ def check_db(
         lines = list(store.problems())
         codes = Codes()
         for suite in suites_with_scores(store) if rescore else ():
-            checker = ScoreChecker(store, "", suite, codes)
+            checker = ScoreChecker(store=store, run="", suite=suite, codes=codes)
             try:
                 checker.again()
             except FAILURES as error:  # damaged trials, or a suite's own fault

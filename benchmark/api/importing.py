@@ -54,7 +54,7 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
     for chosen in suites.values():
         try:
             done = complete_parts(store, run, [chosen], codes)
-            total.new_sets += done.new_sets + Scorer(store, run, chosen, codes).again()
+            total.new_sets += done.new_sets + Scorer(store=store, run=run, suite=chosen, codes=codes).again()
             total.waiting |= done.waiting
         except BenchError:
             raise
@@ -113,7 +113,9 @@ def import_trials(
         raise unknown_name("experiment", experiment, scored, "--experiment names whose images were answered.")
     recipes = stated_recipes(training)
     known = None if source is None else check_source(source)
-    stated = TableHints(experiment, observer, known, stated_columns(columns), keep_late)
+    stated = TableHints(
+        experiment=experiment, observer=observer, source=known, columns=stated_columns(columns), keep_late=keep_late
+    )
     settings = read_settings(db)
     asked = {"training": training, "source": source, "experiment": experiment, "observer": observer}
     more = {"path": path.absolute(), "columns": columns, "keep_late": keep_late}
@@ -124,7 +126,7 @@ def import_trials(
             report.notes.append(f"{name}: no suite shows images of this experiment: no board has these answers")
         for suite in suites.values():
             if suite.experiments:
-                scorer = Scorer(store, number, suite)
+                scorer = Scorer(store=store, run=number, suite=suite)
                 scorer.again() if report.replaced else scorer.imported()
     return report
 
@@ -132,7 +134,7 @@ def import_trials(
 GROUPS = ("published-trials", "published-scores")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ReferenceReport:
     """Where the leaderboard is and what came in. reported: observers with scores alone; suites: those with scores;
     failed: what could not be got or read, a line each."""
@@ -164,7 +166,7 @@ def reference(
     and imported. Repeating the command adds nothing. Exit code 3 means that a part could not be fetched or read."""
     settings, shown = read_settings(), reporter or Silent()
     names = [find_entry(name, settings).name for collection in sources or GROUPS for name in members(collection)]
-    outcome = ReferenceReport(db or str(settings.home / "reference.db"))
+    outcome = ReferenceReport(db=db or str(settings.home / "reference.db"))
     folders: dict[str, Path] = {}
     for name in names:
         try:
@@ -212,7 +214,7 @@ def _bring_in(
     codes = Codes()
     for suite in plugins.find_suites().suites.values():
         if suite.experiments:
-            Scorer(store, run, suite, codes).imported(_steps(f"scoring {suite.name}", reporter))
+            Scorer(store=store, run=run, suite=suite, codes=codes).imported(_steps(f"scoring {suite.name}", reporter))
 
 
 def _steps(name: str, reporter: RunReporter) -> Callable[[int, int], None]:

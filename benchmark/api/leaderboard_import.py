@@ -32,7 +32,7 @@ TAGS = 40  # of a recipe
 What = tuple[str, int, str, str, str, str]  # suite, version, space, metric, condition, role
 
 
-@dataclass
+@dataclass(kw_only=True)
 class LeaderboardReport:
     """What came in. observers: names here of those with new scores; scores: new ones; known: those that are here
     already; conflicts: because of what nothing was taken; left_out: what has no place here; notes: what a user should
@@ -69,7 +69,7 @@ def import_leaderboard(
         outside = metric.outside(score.value) if metric is not None and score.value is not None else ""
         if why := fault(score) or outside:
             raise ScoresError(f"{path}: '{printable(score.metric)}' of '{printable(score.observer)}': {why}.")
-    report = LeaderboardReport(known_as)
+    report = LeaderboardReport(source=known_as)
     with open_store(read_settings(db).db) as store:
         # everything is looked at before anything is written
         here = {note.digest: note for note in store.stimuli_names()}
@@ -193,11 +193,21 @@ def _write(
         shown = [notes[digest] for digest in used if digest in notes]
         origin = {"kind": observer.kind, "identity": observer.identity, "program": document.program}
         card["exported"] = {**origin, "card": dict(theirs), "stimuli": shown}
-        row = store.put_observer(Observer(name, REPORTED, _identity(observer, report.source), card))
+        row = store.put_observer(
+            Observer(name=name, kind=REPORTED, identity=_identity(observer, report.source), card=card)
+        )
         report.observers.append(name)
         for key, scores in scores_of.items():
             s = sets[key]
-            target = ScoreSet(row, s.suite, s.version, s.space, s.code, s.stimuli, s.observations)
+            target = ScoreSet(
+                observer=row,
+                suite=s.suite,
+                version=s.version,
+                space=s.space,
+                code=s.code,
+                stimuli=s.stimuli,
+                keys=s.observations,
+            )
             marked = []
             for score in scores:
                 how = f", run as {score.policy}" if score.policy else ""

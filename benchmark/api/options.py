@@ -41,7 +41,7 @@ class Option:
         return f"Option({self.help!r})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VerbParameter:
     """A parameter as its verb's signature has it. hint: its type without `Annotated`; type: without `None`, too."""
 
@@ -72,7 +72,14 @@ def fields(verb: Callable[..., Any]) -> list[VerbParameter]:
             kind = Parameter.KEYWORD_ONLY
             parameters |= {name: Parameter(name, kind, default=None) for name in more}
     return [
-        VerbParameter(name, get_args(hints[name])[0], _plain(hints[name]), parameter.default, option, positional)
+        VerbParameter(
+            name=name,
+            hint=get_args(hints[name])[0],
+            type=_plain(hints[name]),
+            default=parameter.default,
+            option=option,
+            positional=positional,
+        )
         for name, parameter in parameters.items()
         for option in getattr(hints.get(name), "__metadata__", ())
         if isinstance(option, Option)

@@ -155,7 +155,9 @@ def _shards(
         name = device if devices.count(device) == 1 else f"{device} ({index} of {n})"
         plain = part.without_plan(device=device, decoders=part.request.decoders or share)
         shown = {_named(task): task.only for task in part.tasks}
-        yield _Process(name, context, (plain, shown, threads, f"{command} (shard {index}/{n})"), tell)
+        yield _Process(
+            name=name, context=context, work=(plain, shown, threads, f"{command} (shard {index}/{n})"), tell=tell
+        )
 
 
 def _context(device: str) -> Context:
@@ -170,7 +172,7 @@ def _context(device: str) -> Context:
     return context
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Process:
     """One shard's process, started again if it is killed. work: arguments of `carry_out_shard`; tell: hands the shard's
     progress to the run's reporter."""
@@ -262,7 +264,7 @@ def carry_out_shard(
             whole = prepared.planned()
             tasks = [replace(task, only=shown[_named(task)]) for task in whole.tasks if _named(task) in shown]
             part = replace(whole, tasks=tasks)
-            reporter: Any = _ShardReporter(say)
+            reporter: Any = _ShardReporter(say=say)
             say("report", run_here(part, reporter, command))
         except BenchError as error:
             say("error", str(error))
@@ -280,7 +282,7 @@ def _end_with_parent() -> None:
     os._exit(130)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _ShardReporter:
     """Hands every call on to the run's reporter; what work is done, some times a second."""
 

@@ -81,7 +81,7 @@ def provenance(
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NumberAgain:
     """A stored number and the one that was made again (None: there is none, and `reason` says why)."""
 
@@ -103,7 +103,7 @@ class NumberAgain:
         return self.again.value - self.stored.value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reproduction:
     """Numbers of one observer under one suite, made again. command: what made them; db: where they are ("":
     deleted)."""
@@ -175,8 +175,11 @@ def reproduce(
     lacking = {**report.skipped, **report.failed}.get(f"{observer} under {suite}") or _why(origin, rows, identity)
     same = attrgetter("suite", "version", "space", "metric", "condition", "role", "stimuli")
     by_key = {same(row): row for row in rows}
-    numbers = tuple(NumberAgain(row, again := by_key.get(same(row)), "" if again else lacking) for row in wanted)
-    return Reproduction(numbers, origin.again.command, into or "")
+    numbers = tuple(
+        NumberAgain(stored=row, again=(again := by_key.get(same(row))), reason="" if again else lacking)
+        for row in wanted
+    )
+    return Reproduction(numbers=numbers, command=origin.again.command, db=into or "")
 
 
 def _why(origin: Provenance, rows: Sequence[ScoreRow], identity: dict[str, str]) -> str:

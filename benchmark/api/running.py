@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 DEFAULT_MODELS = "bundled"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """Run what is missing of suites on models, store every trial and score it; resume what was interrupted.
 
@@ -115,7 +115,7 @@ def choose_cards(pattern: str, settings: Settings) -> list[ModelCard]:
 LONG_ENOUGH = 20.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A plan that can be looked at (dry run) or carried out. only: names of the planned suites that are meant (none:
     all); part: which shard of the plan this is, in words."""
@@ -224,7 +224,7 @@ def prepare(request: RunRequest, settings: Settings) -> Prepared:
     if not on_ray and (request.address is not None or request.gpus_per_task != 1):
         raise BenchError("--address and --gpus-per-task are for --executor ray: leave them out, or name that executor.")
     cards = tuple(choose_cards(joined(request.models), settings))
-    prepared = Prepared([], settings, request, SuiteShelf({}, {}), cards).planned()
+    prepared = Prepared(tasks=[], settings=settings, request=request, suites=SuiteShelf({}, {}), cards=cards).planned()
     shown = {block.stimuli.name for task in prepared.tasks for block in task.plan.blocks}
     for entry in wanted_sets(joined(request.stimuli), settings):
         if entry.name not in shown:
@@ -284,7 +284,15 @@ def run_here(
         whole = parts_of(prepared, policy, 1)[0].part if is_note else ""
         kept = {name: value for name, value in asked.items() if value}
         options = RunOptions(
-            devices[0], policy, request.batch, command, prepared.part, whole, kept, known or {}, enough
+            device=devices[0],
+            policy=policy,
+            batch=request.batch,
+            command=command,
+            part=prepared.part,
+            note=whole,
+            asked=kept,
+            known=known or {},
+            enough=enough,
         )
         if request.decoders:
             options = replace(options, decoders=request.decoders)

@@ -70,7 +70,20 @@ def sweep(
         raise BenchError(f"poll is {poll:g}; expected seconds, above 0 and at most {_LONGEST}.")
     place, run, settings = expanded(str(folder)), run_name(folder, name), read_settings(db)
     shown = reporter or Silent()
-    swept = TrainingRun(place, arch, run, pattern, every, bool(name), given, request, settings, shown, say, command)
+    swept = TrainingRun(
+        folder=place,
+        arch=arch,
+        run=run,
+        pattern=pattern,
+        every=every,
+        is_named=bool(name),
+        given=given,
+        request=request,
+        settings=settings,
+        reporter=shown,
+        say=say,
+        command=command,
+    )
     if follow:
         return swept.follow(lambda: _slept(poll), until)
     if until is not None:
@@ -97,7 +110,7 @@ def _slept(seconds: float) -> bool:
     return True
 
 
-@dataclass
+@dataclass(kw_only=True)
 class SweepReport:
     """What was done. models: by step; counts: of outcomes, as in a run's report; failed: "MODEL under SUITE" -> why;
     left_out: file within the folder -> why it was not registered."""
@@ -117,7 +130,7 @@ class SweepReport:
         return 3 if self.failed or self.left_out else 0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrainingRun:
     """A folder of checkpoints and how they are registered and run; `report`: what became of them.
 
@@ -139,7 +152,7 @@ class TrainingRun:
     command: str = "bench sweep"
 
     def __post_init__(self) -> None:
-        self.report = SweepReport(self.run)
+        self.report = SweepReport(run=self.run)
 
     def once(self, agreed: Callable[[Prepared], bool] = lambda _prepared: True) -> SweepReport | None:
         """Register and run the checkpoints that are there; None if `agreed` says no. Raises BenchError: no such folder,

@@ -88,10 +88,12 @@ def open_answers(folder: Path, session: Session) -> Iterator["Answers"]:
         if not rows:
             _append(table, ",".join(session.plan["columns"]) + "\n")
         os.fsync(holder)  # the files' names, too, are on the disk
-        yield Answers(folder, session, planned["token"], table, people, known, keys)
+        yield Answers(
+            folder=folder, session=session, token=planned["token"], table=table, people=people, known=known, keys=keys
+        )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Answers:
     """The answers of a session in a folder: `answers-session-N.csv`, a table that `bench import trials` takes as it is,
     and `people.jsonl`, with a digest of each person's key. Both only grow. token: what other machines must know, the

@@ -43,7 +43,7 @@ TRIALS = 240
 ABOUT = ("age", "eyesight")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A page to be opened. session: what it shows; html: the page; boards: suites that score the answers."""
 
@@ -84,14 +84,20 @@ def ask(
         raise UsageError(f"--about '{unknown[0]}': expected {' or '.join(ABOUT)}.")
     limit = 0 if answer_time == "unlimited" else milliseconds("--answer-time", answer_time)
     shown = milliseconds("--presentation", presentation)
-    procedure = Procedure(shown, mask, limit, degrees, tuple(dict.fromkeys(about)))
+    procedure = Procedure(
+        presentation=shown, mask=mask, answer=limit, degrees=degrees, about=tuple(dict.fromkeys(about))
+    )
     settings = read_settings()
     role = stimuli.removeprefix(PREFIX) if is_generated(stimuli) else find_entry(stimuli, settings).role
     suites = [suite for suite in find_suites().suites.values() if role in suite.experiments.values()]
     named = [name for suite in suites for name, own in suite.experiments.items() if own == role]
     experiment = role if role in named or not named else named[0]
     opened = open_session(open_set(stimuli, settings), experiment, procedure, trials, session, seed)
-    done = Experiment(opened, page(opened, language, consent, served=served), tuple(suite.name for suite in suites))
+    done = Experiment(
+        session=opened,
+        html=page(opened, language, consent, served=served),
+        boards=tuple(suite.name for suite in suites),
+    )
     if out is not None:
         write_whole(out, done.html)
     return done
@@ -110,7 +116,7 @@ def milliseconds(option: str, text: str) -> int:
     return value
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Flood:
     """How much each address has asked in this window of time."""
 

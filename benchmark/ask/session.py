@@ -35,7 +35,7 @@ COLUMNS = (
 _TRIAL = re.compile(rf"(c?)([1-9]\d{{0,5}})({AGAIN}?)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Procedure:
     """How a trial is shown: times in ms (answer: 0 is without limit), degrees of visual angle of an image's side.
     about: what people are asked of themselves ("age", "eyesight")."""
@@ -58,7 +58,7 @@ class Shown(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """A session of `experiment`. stimuli: its images; number: 1 for the first part of the set; seed: of orders, masks
     and checks."""
@@ -79,7 +79,9 @@ class Session:
             start = f"{condition}/" if condition else ""
             if not name.startswith(start):
                 raise StimuliError(f"'{name}' of '{self.stimuli.name}': expected a name like '{start}{name}'.")
-            images.append(Shown(name.removeprefix(start), condition, category, digest))
+            images.append(
+                Shown(imagename=name.removeprefix(start), condition=condition, category=category, digest=digest)
+            )
         return tuple(images)
 
     @cached_property
@@ -135,7 +137,7 @@ class Session:
         fixed = {"subj": f"subject-{person:02d}", "session": str(self.number), "trial": trial,
                  "experiment": self.experiment, "set": self.stimuli.name, "space": self.stimuli.space}  # fmt: skip
         if check and not again and at < len(self.checks[order]):
-            image = Shown("check", "", self.checks[order][at], "")
+            image = Shown(imagename="check", condition="", category=self.checks[order][at], digest="")
             return {**fixed, **image._asdict(), "mask": "none", "status": "check"}
         if not check and 0 <= at < len(self.images):
             mask = "none" if self.procedure.mask == "none" else str(self.masks[order][at])
@@ -154,7 +156,13 @@ def open_session(
     order = sample_order(stimuli.ids, stimuli.labels, trials * number)[trials * (number - 1) :]
     if not order:
         raise StimuliError(f"'{stimuli.name}' has {len(stimuli)} images: session {number} of {trials} has none left.")
-    return Session(restrict(stimuli, [stimuli.ids[at] for at in order]), experiment, procedure, number, seed)
+    return Session(
+        stimuli=restrict(stimuli, [stimuli.ids[at] for at in order]),
+        experiment=experiment,
+        procedure=procedure,
+        number=number,
+        seed=seed,
+    )
 
 
 def balanced_masks(category: Array, condition: Array, chance: np.random.Generator) -> NDArray[np.int64]:

@@ -137,7 +137,7 @@ def verify(
         return lambda: bars.advance(name, 1)
 
     try:
-        result = check(name, read_settings(), Depth(sample, full, expect))
+        result = check(name, read_settings(), Depth(sample=sample, full=full, expect=expect))
     finally:
         bars.progress.stop()
     say_each(result.lines)
@@ -199,9 +199,21 @@ def stylize(
     if cue_conflict and space is not None:
         raise UsageError("cue-conflict images have the 16 categories: no --space.")
     kind = "cue-conflict" if cue_conflict else "stylised"
-    order = Order(content=content, style=style, name=name or f"{kind}-{content.resolve().name}", strength=strength,
-        sample=Sample(per_pair, count, same_category) if cue_conflict else None, size=size, crop=crop, seed=seed,
-        limit=limit, role=role, space=space, output=output, workers=workers or os.cpu_count() or 1)  # fmt: skip
+    order = Order(
+        content=content,
+        style=style,
+        name=name or f"{kind}-{content.resolve().name}",
+        strength=strength,
+        sample=Sample(per_pair=per_pair, count=count, same=same_category) if cue_conflict else None,
+        size=size,
+        crop=crop,
+        seed=seed,
+        limit=limit,
+        role=role,
+        space=space,
+        output=output,
+        workers=workers or os.cpu_count() or 1,
+    )
     make_stylised(order, read_settings(), load_network(), say)
     return 0
 

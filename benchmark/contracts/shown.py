@@ -20,7 +20,7 @@ Presentation = Literal["whole", "card", "crop224", "crop224-bicubic", "square224
 CHUNK = 256  # stimuli per stored chunk: the unit of commit, cache and resume, whatever the batch size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stimuli:
     """An ordered set of labelled images.
 
@@ -53,7 +53,7 @@ class Stimuli:
         return len(self.ids)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Transform:
     """A named image transform: `apply(images NCHW float32 in [0,1], seeds uint64 [n]) -> same shape`.
 
@@ -66,7 +66,7 @@ class Transform:
     stored: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OtherNetwork:
     """Another network than the one that is tested. identity: digest of its weights, preprocessing, labels and code;
     load(device): the network there, a `registry.model.LoadedModel`."""
@@ -76,7 +76,7 @@ class OtherNetwork:
     load: Callable[[str], Any] = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Block:
     """Stimuli under one condition. Equal blocks of different suites are decoded and forwarded once."""
 

@@ -31,7 +31,7 @@ def distrust_flags(flags: Iterable[str]) -> list[str]:
     return [flag for flag in flags if flag.startswith(DISTRUST)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """One number with its uncertainty. `value` None: undefined, and `reason` says why (never 0, never dropped).
 
@@ -56,7 +56,7 @@ Ratio = Callable[[Trials], tuple[Array, Array]]
 ClustersOf = Callable[[Trials], Mapping[str, Array]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """A metric's definition, for tables and tests.
 
@@ -176,7 +176,7 @@ Needs = Literal["decisions", "logits", "gradients"]
 FigureKind = Literal["dots", "curve", "strip", "matrix", "path", "agreement", "gallery"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SuiteFigure:
     """A figure of a suite as plain data: the report draws it for every board that has its scores.
 
@@ -215,7 +215,7 @@ class SuiteFigure:
             raise ValueError(f"figure '{self.name}': {wrong} (kinds: {get_args(FigureKind)})")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Against:
     """Measures against other observers that answered the same stimuli: people; in the built-in world simulated people.
     Each takes name -> trials of the references, never with the observer itself.
@@ -231,7 +231,7 @@ class Against:
     pairs: Callable[[Mapping[str, Trials], Mapping[str, Trials]], Sequence[tuple[str, str, Any]]] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EarlyStop:
     """Sampling a condition only until its interval is narrow enough.
 
@@ -245,7 +245,7 @@ class EarlyStop:
     shuffle: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Suite:
     """A test suite: a frozen value with three plain functions.
 

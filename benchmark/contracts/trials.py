@@ -148,7 +148,7 @@ KEY = "\x1f"  # joins role, condition and stimulus; occurs in no name
 ObserverKind = Literal["network", "human", "published", "reported", "ideal", "simulated", "group"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Observer:
     """Anything that answers trials. identity: digest of what decides its answers (weights, preprocessing, labels;
     for imported observers: their trials' source name). card: the model card as plain data, {} for people."""
@@ -159,7 +159,7 @@ class Observer:
     card: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """How numbers are computed; part of an observation's identity.
 
@@ -171,7 +171,7 @@ class Policy:
     seed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trials:
     """Stored responses of one observer: columns of equal length, always with "role", "condition", "stimulus" (image
     name) and the label columns; then what `observe` returned. Where the stimuli have a label column "condition" (one

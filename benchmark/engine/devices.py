@@ -66,7 +66,7 @@ def make_policy(device: str, precision: str, *, compile_model: bool = False, see
         raise BenchError(f"precision is fp32, tf32 or bf16, not '{precision}'.")
     if precision == "tf32" and kind != "cuda":
         raise BenchError(f"precision tf32 exists on CUDA devices only, not on '{kind}'. Use --precision fp32.")
-    return Policy(kind, cast(Precision, precision), compile_model, seed)
+    return Policy(device=kind, precision=cast(Precision, precision), compile=compile_model, seed=seed)
 
 
 @contextlib.contextmanager
@@ -192,7 +192,7 @@ class Tuning:
     threads: int = field(default_factory=torch.get_num_threads)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TunedModel:
     """A module in its tuned form. `run(images NCHW in [0,1]) -> logits`. state: of its parameters and buffers."""
 
@@ -213,7 +213,9 @@ def feed(model: LoadedModel, tuning: Tuning, *, device: str, compile_model: bool
     form, layout = _form(model, device)
     if compile_model and model.gradients:
         form = replace(form, module=cast(nn.Module, torch.compile(form.module)))
-    return TunedModel(model, tuning, _runner(form, layout, device), form.module, checksum(form.module))
+    return TunedModel(
+        model=model, tuning=tuning, run=_runner(form, layout, device), module=form.module, state=checksum(form.module)
+    )
 
 
 def _runner(model: LoadedModel, layout: torch.memory_format, device: str) -> Run:

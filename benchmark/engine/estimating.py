@@ -25,7 +25,7 @@ LONG = 300.0  # seconds of computing from which a run is announced before it sta
 USUAL, FEW_PASSES = 0.003, 3_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CostEstimate:
     """One line of the dry run. cached: trials already stored; seconds: for the others, None where the speed is not
     known."""
@@ -73,7 +73,15 @@ def estimates(tasks: Sequence[Task], settings: Settings, device: str, policy: Po
                 note = "not timed yet: its first run tunes it"
             else:
                 note = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
-            yield CostEstimate(name, task.suite.name, task.space, task.trials, cached, note, seconds)
+            yield CostEstimate(
+                model=name,
+                suite=task.suite.name,
+                space=task.space,
+                trials=task.trials,
+                cached=cached,
+                note=note,
+                seconds=seconds,
+            )
 
 
 def long_plan(

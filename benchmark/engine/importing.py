@@ -26,7 +26,7 @@ from registry.files import digest_data
 KEPT = ("response", "session", "trial", "rt")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ImportReport:
     """What came in: observers by experiment; `trials` counts rows; `known` observations were there already. sources:
     where the observers come from; notes: what a user should know, a line each; replaced: observations of earlier
@@ -79,7 +79,13 @@ def import_trials(
                 store.put_observation(run, observation)
                 starts = range(0, observation.n, CHUNK)
                 parts = [{name: column[at : at + CHUNK] for name, column in columns.items()} for at in starts]
-                store.put_chunks(run, [Chunk(observation.key, i, i * CHUNK, part) for i, part in enumerate(parts)])
+                store.put_chunks(
+                    run,
+                    [
+                        Chunk(key=observation.key, index=i, start=i * CHUNK, columns=part)
+                        for i, part in enumerate(parts)
+                    ],
+                )
             report.notes += [f"{file.named}: {remark}" for remark in file.remarks]
             imported.setdefault(file.source, {})[observation.key] = (observation.role, observation.space)
             advance(sum(map(len, imported.values())), sum(map(len, groups)))
@@ -139,7 +145,9 @@ def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes, re
         recipe = given or before.get("training") or card.get("training") or named_recipe(file.observer)
         if recipe:
             card["training"] = list(recipe)
-        rows[name] = store.put_observer(Observer(name, file.kind, digest_data([file.kind, *file.named]), card))
+        rows[name] = store.put_observer(
+            Observer(name=name, kind=file.kind, identity=digest_data([file.kind, *file.named]), card=card)
+        )
     return rows
 
 
@@ -203,7 +211,7 @@ NO_SUITE = "-"  # the role of a score that is no suite's subject
 Key = tuple[str, str, str]  # role, metric, condition
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ScoresReport:
     """What came in. scores: new numbers; known: those that were there; changed: those that had another value."""
 
@@ -237,10 +245,10 @@ def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> Score
         report.scores += len(new.keys() - held.keys())
         merged = [score for _, score in sorted({**held, **new}.items())]
         card, identity = _described(observer), digest_data([REPORTED, *observer])
-        row = store.put_observer(Observer(name, REPORTED, identity, card))
+        row = store.put_observer(Observer(name=name, kind=REPORTED, identity=identity, card=card))
         parts = attrgetter("role", "metric", "condition", "value", "low", "high", "level", "n", "method")
         code = digest_data([[repr(part) for part in (*parts(score), *score.flags)] for score in merged])
-        target = ScoreSet(row, REPORTED, 1, SPACE, code, {}, ())
+        target = ScoreSet(observer=row, suite=REPORTED, version=1, space=SPACE, code=code, stimuli={}, keys=())
         if not store.has_scores(target):
             store.put_scores(run, target, merged)
     return report

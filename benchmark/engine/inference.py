@@ -143,7 +143,7 @@ def _store(place: Path, images: Images, whole: int, *, look: bool) -> None:
     write_whole(place, content + zlib.crc32(content).to_bytes(SUM, "big"))
 
 
-@dataclass
+@dataclass(kw_only=True)
 class LoadedObserver:
     """An observer in memory. row: its own in the store; size: bytes that it takes; tasks: what it is to answer. `batch`
     shrinks when the device runs out of memory. failures: (suite, space) -> what ended that work; `failure`: what ended
@@ -159,7 +159,7 @@ class LoadedObserver:
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One observation still to be made: which chunks of which block, for which observer and suite."""
 
@@ -209,7 +209,7 @@ class Reporter(Protocol):
         """One line for the user."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Decoded:
     """A chunk's images, and their pixels where every network is shown the same. each: as of `decoded_chunks`."""
 
@@ -218,7 +218,7 @@ class _Decoded:
     pixels: torch.Tensor | None = None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class InferenceLoop:
     """One run's loop over blocks. `decoded` counts images, so that tests can see that sharing works. over: whether a
     job needs no further answers, asked before each chunk; decoders: threads that decode and resize images; backwards:
@@ -265,7 +265,7 @@ class InferenceLoop:
             jobs = [job for job in jobs if not self.over(job)]
             if not jobs:
                 break
-            ready = _Decoded([], each)
+            ready = _Decoded(images=[], each=each)
             if chunk in wanted and any(map(_sees_pixels, jobs)):
                 try:
                     ready.images, arrived = next(decoded)
@@ -297,7 +297,7 @@ class InferenceLoop:
                 images.append(images[0][:1, :1])
             shown.append((rows, feed.model.present(images, block.presentation)[: len(index)]))
             for own, pixels in shown:
-                given = self._pixels(block, feed, index[own], _Decoded(images, map, pixels))
+                given = self._pixels(block, feed, index[own], _Decoded(images=images, each=map, pixels=pixels))
                 for columns in self._answer([job], index[own], given, lambda _: None).values():
                     yield own, columns
         except FAILURES as error:  # the boundary of one observer's work
@@ -328,7 +328,9 @@ class InferenceLoop:
                 for job in same_observer:
                     job.fail(error)
                 continue
-            rows += [Chunk(key, chunk, int(index[0]), columns) for key, columns in answers.items()]
+            rows += [
+                Chunk(key=key, index=chunk, start=int(index[0]), columns=columns) for key, columns in answers.items()
+            ]
             passed(owed)
             self.reporter.advance(loaded.name, len(index) * len(answers))
         return rows
@@ -384,7 +386,10 @@ class InferenceLoop:
                 if job.space not in views and isinstance(observer, IdealObserver):
                     classes = label_space(job.space).classes
                     # which refuses what it has not
-                    views[job.space] = cast(View, IdealView(observer, job.block, index, classes, self.seed))
+                    views[job.space] = cast(
+                        View,
+                        IdealView(observer=observer, block=job.block, index=index, categories=classes, seed=self.seed),
+                    )
                 elif job.space not in views:
                     assert isinstance(observer, TunedModel) and pixels is not None
                     views[job.space] = NetworkView(

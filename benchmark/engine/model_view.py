@@ -41,7 +41,7 @@ class _ChunkOfStimuli:
         return seeds_of(self.block.stimuli, self.index, self.seed)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class NetworkView(_ChunkOfStimuli):
     """A network on one chunk, seen in device batches of `batch` images. pixels: NCHW before the network's own resize,
     uint8 or float32 in [0,1]; device: where the network is; passed: told the forward passes of each device batch (a
@@ -93,7 +93,7 @@ class NetworkView(_ChunkOfStimuli):
         if self.grouping.nothing is None:
             return self.grouping
         outputs = (*self.outputs, (self.grouping.nothing,))
-        return Grouping(self.grouping.space, (*self.categories, NO_ANSWER), outputs)
+        return Grouping(space=self.grouping.space, categories=(*self.categories, NO_ANSWER), indices=outputs)
 
     @cached_property
     def _answers(self) -> NDArray[np.float32]:
@@ -167,7 +167,7 @@ class NetworkView(_ChunkOfStimuli):
             return self.feed.model.fit(pixels)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class IdealView(_ChunkOfStimuli):
     """An ideal observer on one chunk: answers from labels; its categories are all its classes, and its answers all that
     it has of logits."""

@@ -31,7 +31,7 @@ def chunk_count(stimuli: Stimuli) -> int:
     return -(-len(stimuli) // CHUNK)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One observer under one suite in one decision space. `reason`: why it does not apply; else `plan` is there. only:
     place in `plan.blocks` -> the chunks of that block that are shown here; None: everything. The rest is another
@@ -90,11 +90,13 @@ def plan_tasks(
                 plan = plans[suite.name, space]
                 why = str(plan) if isinstance(plan, MissingStimuli) else _lacking_classes(card, suite, space, plan)
                 if isinstance(plan, Plan) and not why:
-                    tasks.append(Task(card, suite, space, plan))
+                    tasks.append(Task(card=card, suite=suite, space=space, plan=plan))
                 missing.append(why)
             if len(tasks) == before:
                 reason = "; ".join(text.removesuffix(".") for text in missing) if spaces else reason
-                tasks.append(Task(card, suite, (spaces or suite.spaces)[0], Plan(()), reason))
+                tasks.append(
+                    Task(card=card, suite=suite, space=(spaces or suite.spaces)[0], plan=Plan(()), reason=reason)
+                )
     return tasks
 
 

@@ -23,7 +23,7 @@ NOT_RUN = (*IMPORTED_KINDS, "reported")
 _SHOWN = 6  # names in a line
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportedAnswers:
     """Imported observers' answers in a decision space of a leaderboard. Sets and trials are read once: scoring a
     hundred observers asks for each a dozen times."""
@@ -102,7 +102,7 @@ class ImportedAnswers:
         # Sorted words: what is counted or drawn word by word does not hang on whose trials were read first.
         joined = stacked_codes(parts).held.items()
         columns = {name: column.in_order() if isinstance(column, Coded) else column for name, column in joined}
-        return Trials(Columns(columns), training=training)
+        return Trials(columns=Columns(columns), training=training)
 
 
 def commonest(answered: Iterable[ByRole]) -> Sets:
@@ -114,7 +114,7 @@ def commonest(answered: Iterable[ByRole]) -> Sets:
     return {role: min(count, key=lambda d: (-count[d], d)) for role, count in sorted(votes.items())}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ObserverAnswers:
     """What an observer answered of a collection of sets. Trials are read when they are asked for: what is scored
     already is known by its observations alone. keys: the observations that it comes from; roles: of which sets;
@@ -143,7 +143,7 @@ class ObserverAnswers:
         return replace(self, roles=roles, read=lambda: self.trials.where(np.isin(self.trials["role"], sorted(roles))))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReferenceTrials:
     """The answers under one suite of one leaderboard. Trials are read once per collection of sets."""
 
@@ -155,7 +155,7 @@ class ReferenceTrials:
 
     def imports(self, space: str) -> ImportedAnswers:
         """Imported answers in a decision space. Read once."""
-        return self._imports.setdefault(space, ImportedAnswers(self.store, space))
+        return self._imports.setdefault(space, ImportedAnswers(store=self.store, space=space))
 
     def run(self, sets: Sets, names: tuple[str, ...]) -> dict[str, ObserverAnswers]:
         """What observers that were run answered of these sets: those that answered all of them. Read once."""
@@ -172,7 +172,9 @@ class ReferenceTrials:
                 }
                 if {(role, stimuli) for role, stimuli, _ in keys} == wanted:
                     own = tuple(keys.values())
-                    answers = ObserverAnswers(own, frozenset(sets), (), partial(self.store.trials, own))
+                    answers = ObserverAnswers(
+                        keys=own, roles=frozenset(sets), training=(), read=partial(self.store.trials, own)
+                    )
                     self._read[place][name] = answers
         return self._read[place]
 
@@ -196,14 +198,14 @@ class ReferenceTrials:
             prompt_keys = sorted(row.key for roles in others.values() for row in roles.values())
             owner = rows[name]
             answers[name] = ObserverAnswers(
-                (*(observation.key for observation in answered.values()), *prompt_keys),
-                frozenset(answered),
-                owner.training,
-                partial(imports.trials, answered, sets, owner.training),
-                owner.kind == "human" and not known_source(str(owner.card.get("source", ""))).apart,
-                main,
-                tuple(remark for row in answered.values() for remark in row.details.get("remarks", ())),
-                {p: partial(imports.trials, imports.covered(other, sets), sets) for p, other in others.items()},
+                keys=(*(observation.key for observation in answered.values()), *prompt_keys),
+                roles=frozenset(answered),
+                training=owner.training,
+                read=partial(imports.trials, answered, sets, owner.training),
+                human=owner.kind == "human" and not known_source(str(owner.card.get("source", ""))).apart,
+                prompt=main,
+                remarks=tuple(remark for row in answered.values() for remark in row.details.get("remarks", ())),
+                prompts={p: partial(imports.trials, imports.covered(other, sets), sets) for p, other in others.items()},
             )
         self._read[place] = answers
         return answers
@@ -236,7 +238,7 @@ def suite_trials(store: Store, suite: Suite, observer: str, like: Sets | None = 
     -> digest of the sets to prefer, where there are several (two observers are then compared on the same images)."""
     ids = {row.id: row for row in store.observers(names=(observer,))}
     training = next((row.training for row in ids.values()), ())
-    several = [ImportedAnswers(store, space) for space in imported_spaces(store, observer)]
+    several = [ImportedAnswers(store=store, space=space) for space in imported_spaces(store, observer)]
     answers = [(imports, by_role) for imports in several if (by_role := imports.of(suite).get(observer))]
     # Of two decision spaces the one of the sets to prefer.
     answers.sort(key=lambda pair: -len(pair[0].covered(pair[1], like or {})))
@@ -256,7 +258,7 @@ def left_out(store: Store, experiments: Iterable[str]) -> list[str]:
     """A line on each experiment in which observers lack images that most of their source answered: no table has them,
     or in case of people none has them in their group."""
     lines: list[str] = []
-    every = [ImportedAnswers(store, space) for space in imported_spaces(store)]
+    every = [ImportedAnswers(store=store, space=space) for space in imported_spaces(store)]
     for imports, role in product(every, experiments):
         answers = {name: roles[role] for name, roles in imports.main.items() if role in roles}
         members: dict[tuple[str, str], list[ByRole]] = {}

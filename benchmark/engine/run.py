@@ -46,7 +46,7 @@ def known_observations(store: Store, observers: Iterable[str]) -> dict[str, Stor
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """How a run is made. batch: None tunes it; device: as torch names it ("cuda:1"); policy: as stored.
 
@@ -89,11 +89,13 @@ def execute(
     """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
     keep_pages()
     run = store.begin_run(options.command, environment(options.device, torch.get_num_threads()))
-    outcomes = Outcomes(store, run)
+    outcomes = Outcomes(store=store, run=run)
     status = "interrupted"
     try:
         with numerics(options.policy), one_blas_thread():
-            _Run(store, run, settings, options, reporter, outcomes).all(tasks)
+            _Run(store=store, run=run, settings=settings, options=options, reporter=reporter, outcomes=outcomes).all(
+                tasks
+            )
         status = outcomes.report.status
     except _Enough:
         status = "enough"
@@ -102,7 +104,7 @@ def execute(
     return outcomes.report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Answered:
     """A task whose trials are stored, or whose observer failed. The network itself is no longer needed."""
 
@@ -113,7 +115,7 @@ class _Answered:
     worked: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Run:
     store: Store
     run: str
@@ -147,7 +149,10 @@ class _Run:
         """Load, show, store, and then score."""
         answered = [task for group in self._groups(tasks) for task in self._show(group)]
         self.outcomes.report.decoded = self.loop.decoded
-        scorers = {suite.name: Scorer(self.store, self.run, suite, self.codes) for suite in suites_of(tasks)}
+        scorers = {
+            suite.name: Scorer(store=self.store, run=self.run, suite=suite, codes=self.codes)
+            for suite in suites_of(tasks)
+        }
         for task in answered:
             self._finish(task, scorers[task.task.suite.name])
         for scorer in () if self.options.part else scorers.values():
@@ -206,10 +211,10 @@ class _Run:
             size = 2 * sum(weight.numel() * weight.element_size() for weight in weights)
             known = devices.remembered(card, self.options.device, self.settings.tuning)
             threads = known.threads if known else torch.get_num_threads()
-            answering = TunedModel(observer, devices.Tuning(1, threads), observer.forward)
+            answering = TunedModel(model=observer, tuning=devices.Tuning(1, threads), run=observer.forward)
         kind: ObserverKind = "ideal" if card.source == "ideal" else "simulated" if card.simulated else "network"
-        row = self.store.put_observer(Observer(card.name, kind, observer.identity, described))
-        return LoadedObserver(card.name, answering, row, size, wanted)
+        row = self.store.put_observer(Observer(name=card.name, kind=kind, identity=observer.identity, card=described))
+        return LoadedObserver(name=card.name, observer=answering, row=row, size=size, tasks=wanted)
 
     def _show(self, group: Sequence[LoadedObserver]) -> list[_Answered]:
         """Make every missing observation of the group. Scores wait until everybody has answered."""
@@ -239,7 +244,15 @@ class _Run:
             for task in observer.tasks:
                 failure = observer.failure or observer.failures.get((task.suite.name, task.space), "")
                 rows = self._observations(observer, task)
-                answered.append(_Answered(observer.row, failure, task, rows, any(row.key in worked for row in rows)))
+                answered.append(
+                    _Answered(
+                        row=observer.row,
+                        failure=failure,
+                        task=task,
+                        observations=rows,
+                        worked=any(row.key in worked for row in rows),
+                    )
+                )
         return answered
 
     def _over(self, job: Job) -> bool:
@@ -291,7 +304,7 @@ class _Run:
                 if not there:
                     self.store.put_stimuli(block.stimuli)
                     self.store.put_observation(self.run, observations[place])
-                yield Job(observer, task.suite, task.space, block, key, chunks)
+                yield Job(loaded=observer, suite=task.suite, space=task.space, block=block, key=key, chunks=chunks)
 
     def _observations(self, observer: LoadedObserver, task: Task) -> list[Observation]:
         """What the task asks of the observer, one per block; once, for keys take time."""

@@ -25,7 +25,7 @@ from registry.files import canonical
 Status = Literal["done", "cached", "not applicable", "failed", "partial"]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RunReport:
     """What a run did: per task "done", "cached", "not applicable", "failed" (with the reasons of these two), or
     "partial": answered by a shard, and left to be scored."""
@@ -70,7 +70,7 @@ class RunReport:
             self.failed[f"{work[0]} under {work[1]}"] = reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcomes:
     """Where one run's outcomes go: to its report, and to the store unless nothing new came of the task."""
 
@@ -102,7 +102,7 @@ def owed_text(observations: Sequence[Observation], missing: Mapping[str, str]) -
     return canonical({"observations": [row.key for row in observations], "missing": missing}, ascii=False)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Completed:
     """new_sets: of scores; scored: work that is whole; fresh: of it, what is scored anew; waiting: "MODEL under SUITE"
     -> what is not there yet."""
@@ -122,7 +122,10 @@ def complete_parts(
 ) -> Completed:
     """Score whatever was answered in parts and is whole now, as one run would have, and say what is not. on_error: told
     a part that could not be scored, and the error; without it, an error of a suite's code is raised."""
-    done, scorers = Completed(), {suite.name: Scorer(store, run, suite, codes or Codes()) for suite in suites}
+    done, scorers = (
+        Completed(),
+        {suite.name: Scorer(store=store, run=run, suite=suite, codes=codes or Codes()) for suite in suites},
+    )
     for part in _open_parts(store):
         if part.suite not in scorers:
             continue
@@ -160,7 +163,7 @@ def score_shards(
     """Score what the shards of a plan have answered in a leaderboard; what became of each task of the plan. shards:
     their reports, in their order; note: of the run, where nothing has failed."""
     run = store.begin_run(command, environment("none", 1))
-    outcomes, codes, suites = Outcomes(store, run), Codes(), suites_of(tasks)
+    outcomes, codes, suites = Outcomes(store=store, run=run), Codes(), suites_of(tasks)
     # The first shard's reason is the one that a single run would give.
     rows = [row for shard in reversed(shards) for row in shard.tasks.items()]
     stated = dict(rows)
@@ -190,7 +193,7 @@ def score_shards(
                     reason = done.waiting.get(f"{work[0]} under {work[1]}", reason)
             outcomes.report.add(work, status, reason)
         for suite in suites:
-            outcomes.score_imported(Scorer(store, run, suite, codes))
+            outcomes.score_imported(Scorer(store=store, run=run, suite=suite, codes=codes))
         outcomes.report.decoded = sum(shard.decoded for shard in shards)
         ended = outcomes.report.status
     finally:

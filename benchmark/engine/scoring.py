@@ -39,7 +39,7 @@ def pooled_score(metric: Metric, people: Sequence[Trials]) -> Score | None:
         return None
     arrays = [ratio_arrays(metric, part)[:2] for part in parts]
     n = sum(int((den != 0).sum()) for _, den in arrays)
-    score = Score(metric.name, None, n=n, excluded=sum(map(len, parts)) - n, role=metric.role)
+    score = Score(metric=metric.name, value=None, n=n, excluded=sum(map(len, parts)) - n, role=metric.role)
     sums = np.array([[num.sum(), den.sum()] for num, den in arrays])
     if not sums[:, 1].sum():
         return replace(score, reason="no trial of anybody counts")
@@ -67,7 +67,7 @@ POOLED, AMONG = "people (pooled)", "people (among themselves)"
 PEOPLE = "people"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Both:
     """Trials of a and of b under one suite (b None: people), and those of the references of both."""
 
@@ -77,7 +77,7 @@ class Both:
     people: Mapping[str, Trials]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scorer:
     """Scores one suite of one leaderboard. Trials of people are read once per collection of sets."""
 
@@ -89,7 +89,7 @@ class Scorer:
     @cached_property
     def answers(self) -> ReferenceTrials:
         """What others answered under the suite."""
-        return ReferenceTrials(self.store, self.suite)
+        return ReferenceTrials(store=self.store, suite=self.suite)
 
     @cached_property
     def trials(self) -> Callable[[str, frozenset[tuple[str, str]]], Trials | None]:
@@ -188,7 +188,15 @@ class Scorer:
         suite, code = self.suite, self._code
         if suite.seen is not None:  # then scores depend on what the card says of the training, too
             code = digest_data([code, training])
-        return ScoreSet(observer, suite.name, suite.version, space, code, dict(sets), keys)
+        return ScoreSet(
+            observer=observer,
+            suite=suite.name,
+            version=suite.version,
+            space=space,
+            code=code,
+            stimuli=dict(sets),
+            keys=keys,
+        )
 
     def _scores(self, trials: Trials, peers: Mapping[str, ObserverAnswers], space: str) -> list[Score]:
         suite = self.suite
@@ -232,13 +240,13 @@ class Scorer:
         if b == PEOPLE:
             answers = self.answers.imported(sets.stimuli, sets.space) if sets else {}
             people = {name: person.trials for name, person in answers.items() if person.human and name != a}
-            return Both(self.suite, own, None, people) if people else None
+            return Both(suite=self.suite, a=own, b=None, people=people) if people else None
         other = self.trials(b, preferred)
         if other is None:
             return None
         paired = self.suite.against is not None and self.suite.against.pair is not None
         peers = self.peers(sets.space, sets.stimuli, a, b) if paired and sets else {}
-        return Both(self.suite, own, other, {name: answers.trials for name, answers in peers.items()})
+        return Both(suite=self.suite, a=own, b=other, people={name: answers.trials for name, answers in peers.items()})
 
     def peers(self, space: str, sets: Sets, *names: str) -> dict[str, ObserverAnswers]:
         """Who an observer is compared with: whom the suite's configuration names as `references`; else people, and in
@@ -271,10 +279,10 @@ class Scorer:
         self.store.put_scores(self.run, target, scores)
 
     def _group(self, name: str) -> str:
-        return self.store.put_observer(Observer(name, "group", digest_data(name)))
+        return self.store.put_observer(Observer(name=name, kind="group", identity=digest_data(name)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreChecker(Scorer):
     """Computes stored scores again and writes nothing. Score sets that other code made, or on other references, are
     passed over: they are no longer what this program would store."""
@@ -369,7 +377,7 @@ def _keys_of(peers: Mapping[str, ObserverAnswers]) -> tuple[str, ...]:
 def compare_observers(store: Store, suites: Sequence[Suite], pairs: Iterable[tuple[str, str]]) -> Iterator[Compared]:
     """Each pair (a, b) under every suite that both have answered; b may be `PEOPLE`. Empty where there is none.
     Remarks: devices, precisions and seeds that differ between the two."""
-    scorers = [Scorer(store, "", suite) for suite in suites]
+    scorers = [Scorer(store=store, run="", suite=suite) for suite in suites]
     for a, b in pairs:
         shared = [both for scorer in scorers if (both := scorer.both(a, b)) is not None]
         remarks = []
@@ -408,11 +416,13 @@ def _under(both: Both) -> Iterator[SuiteComparison]:
         if len(own) and theirs:  # a lone person is no group, which the row says
             row = compare_people(metric, own, theirs) if both.b is None else compare_ratio(metric, own, theirs[0])
             same = row.same and alike(metric.own(both.a), metric.own(both.b or both.a))
-            yield SuiteComparison(suite.name, metric, replace(row, same=same))
+            yield SuiteComparison(suite=suite.name, metric=metric, comparison=replace(row, same=same))
     if suite.against is not None and suite.against.pair is not None:
         same = both.b is not None and alike(both.a, both.b)
         for row in suite.against.pair(both.a, both.b, both.people):
-            yield SuiteComparison(suite.name, metrics[row.metric], replace(row, same=same and not row.difference))
+            yield SuiteComparison(
+                suite=suite.name, metric=metrics[row.metric], comparison=replace(row, same=same and not row.difference)
+            )
 
 
 def alike(a: Trials, b: Trials) -> bool:

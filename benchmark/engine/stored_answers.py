@@ -62,7 +62,14 @@ def changed_answers(
     asked, parts = replace(loaded, batch=BATCH), [np.ones((0, 2), dtype=bool)]
     for key, index in sampled({key: (block, store.chunks(key)) for key, block in blocks.items()}).items():
         agreement = partial(_agreement, task.suite, store.answers(key, index), index, ROUNDING[precision])
-        job = Job(asked, replace(task.suite, observe=agreement), task.space, blocks[key], key, frozenset())
+        job = Job(
+            loaded=asked,
+            suite=replace(task.suite, observe=agreement),
+            space=task.space,
+            block=blocks[key],
+            key=key,
+            chunks=frozenset(),
+        )
         agreeing = np.zeros((len(index), 2), dtype=bool)
         for rows, columns in loop.shown_again(job, index):
             agreeing[rows] |= columns["agreeing"]

@@ -133,10 +133,22 @@ class _Scores:
                 c.metric: cell_of(s) if (s := scores.get((c.metric, digests[c.role]))) else Cell() for c in columns
             }
             if any(cell.source is not None for cell in cells.values()):
-                beside.append(Row(None, None, None, name, "reference", (), cells))
+                beside.append(
+                    Row(
+                        rank=None,
+                        rank_low=None,
+                        rank_high=None,
+                        observer=name,
+                        kind="reference",
+                        training=(),
+                        cells=cells,
+                    )
+                )
         chances = {column.metric: Cell(column.chance) for column in columns}
         stated = any(column.chance is not None for column in columns)
-        chance = [Row(None, None, None, "chance", "chance", (), chances)] * stated
+        chance = [
+            Row(rank=None, rank_low=None, rank_high=None, observer="chance", kind="chance", training=(), cells=chances)
+        ] * stated
         title = f"{suite.name} (version {first.version}), {first.space}"
         described = {role: describe(own, self.sets) for role, own in digests.items() if own}
         ranks, references = with_ranks(ranked, head.name, head.direction), (*people, *aside, *beside, *chance)
@@ -170,7 +182,16 @@ class _Scores:
                 cell = Cell(reason=(stated and stated.reason) or "not measured", source=stated)
             cells[metric.name] = cell
         known = self.observers[name]
-        return Row(None, None, None, name, known.kind, tuple(known.training), cells, NOTES.get(known.kind, ""))
+        return Row(
+            rank=None,
+            rank_low=None,
+            rank_high=None,
+            observer=name,
+            kind=known.kind,
+            training=tuple(known.training),
+            cells=cells,
+            note=NOTES.get(known.kind, ""),
+        )
 
     def _column(self, metric: Metric, rows: Sequence[Row]) -> Column:
         """The metric's column. Over how many experiments an average is stands in its title."""
@@ -248,10 +269,20 @@ def people_row(people: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
             flags.append("no spread: no interval")
         if values:
             n = sum(cell.n for cell in own if cell.value is not None)
-            cells[column.metric] = Cell(sum(values) / len(values), low, high, n, tuple(flags))
+            cells[column.metric] = Cell(value=sum(values) / len(values), low=low, high=high, n=n, flags=tuple(flags))
         else:
             cells[column.metric] = Cell(reason=next((cell.reason for cell in own if cell.reason), "not measured"))
-    return [Row(None, None, None, f"people (mean of {len(people)})", "group", (), cells)]
+    return [
+        Row(
+            rank=None,
+            rank_low=None,
+            rank_high=None,
+            observer=f"people (mean of {len(people)})",
+            kind="group",
+            training=(),
+            cells=cells,
+        )
+    ]
 
 
 def in_order(rows: Iterable[Row], metric: str, direction: Direction = "higher") -> list[Row]:

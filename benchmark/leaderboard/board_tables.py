@@ -61,7 +61,17 @@ def board_table(board: Board) -> Table:
     rows = tuple(values(*row) for block in blocks for row in block)
     dividers = tuple(sum(map(len, blocks[:at])) for at in range(1, len(blocks)))
     notes, brackets = tuple(_notes(board)), _brackets(board)
-    return Table(board.title, caption, fields, rows, dividers, notes, brackets, facts=facts, origin=ORIGIN)
+    return Table(
+        title=board.title,
+        caption=caption,
+        fields=fields,
+        rows=rows,
+        dividers=dividers,
+        notes=notes,
+        intervals=brackets,
+        facts=facts,
+        origin=ORIGIN,
+    )
 
 
 def shown_name(observer: str, kind: str) -> str:
@@ -195,7 +205,13 @@ def _suite_table(rows: Sequence[ScoreRow], sets: Mapping[str, StimuliNote], suit
     first = ordered[0]
     described = [f"{letters[d]}: {describe(d, sets)}".removeprefix(": ") for d in used]
     title = f"{first.observer}: {first.suite} (version {first.version}), {first.space}"
-    return Table(title, "; ".join(described) or "no stimuli", fields, tuple(map(values, ordered)), origin=ORIGIN)
+    return Table(
+        title=title,
+        caption="; ".join(described) or "no stimuli",
+        fields=fields,
+        rows=tuple(map(values, ordered)),
+        origin=ORIGIN,
+    )
 
 
 def headline_table(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Table:
@@ -205,7 +221,7 @@ def headline_table(rows: Sequence[ScoreRow], suites: Sequence[Suite]) -> Table:
     fields = (*who, Field("value", "value"), *counts("n"))
     shown = [row for row in rows if not row.condition and (row.suite, row.metric) in heads]
     values = tuple((row.suite, heads[row.suite, row.metric].title, cell_of(row), row.n) for row in shown)
-    return Table("headlines", "", fields, values, origin=ORIGIN)
+    return Table(title="headlines", caption="", fields=fields, rows=values, origin=ORIGIN)
 
 
 def card_line(observer: ObserverRow) -> str:

@@ -74,7 +74,7 @@ def each_tables(tests: ComparedToEach) -> list[Table]:
 
 def _how_to_read(notes: Iterable[str], tests: Compared | ComparedToEach) -> Table:
     unlike = (f"Not run alike: {remark}" for remark in tests.remarks)
-    return Table("How to read it", notes=(*map(printable, tests.outdated), *notes, *unlike))
+    return Table(title="How to read it", notes=(*map(printable, tests.outdated), *notes, *unlike))
 
 
 def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list[Table]:
@@ -92,11 +92,13 @@ def discordant_tables(trials: Sequence[DiscordantTrial], a: str, b: str) -> list
         )
         more = (f"... {len(rows) - MANY} more",) if len(rows) > MANY else ()
         facts = {"suite": suite, "metric": metric}
-        tables.append(Table(title, f"A: {a}    B: {b}", fields, values, notes=more, facts=facts))
+        tables.append(
+            Table(title=title, caption=f"A: {a}    B: {b}", fields=fields, rows=values, notes=more, facts=facts)
+        )
     return tables
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PowerRow:
     """What a comparison of a suite's headline can see. who: whose answers say so; detect: the difference that is asked
     about; power: the chance of seeing it that is wanted."""
@@ -150,7 +152,7 @@ def power_table(rows: Sequence[PowerRow]) -> Table:
     if any(row.people for row in rows):
         notes.append("people, times: how many times as many people do so on as many images.")
     caption = f"{pair}{', ' if pair else ''}to see a difference of {detect:g}"
-    return Table("Power", caption, fields, tuple(values), notes=tuple(notes))
+    return Table(title="Power", caption=caption, fields=fields, rows=tuple(values), notes=tuple(notes))
 
 
 def better(row: SuiteComparison) -> str:
@@ -182,7 +184,9 @@ def test_table(
 
     def values(other: str, row: SuiteComparison) -> tuple[Value, ...]:
         test = row.comparison
-        cell = Cell(test.difference, test.low, test.high, test.n, (), test.reason, test)
+        cell = Cell(
+            value=test.difference, low=test.low, high=test.high, n=test.n, flags=(), reason=test.reason, source=test
+        )
         alone = f"{test.discordant[0]} / {test.discordant[1]}" if test.discordant else ""
         names = (other, row.suite, row.metric.name, row.title)
         p = (test.p_holm, p_value(test.p_holm))
@@ -191,7 +195,9 @@ def test_table(
     shown = [pair for pair in rows if pair[1].comparison.difference is not None]
     tests = tuple(values(*pair) for pair in shown)
     origin = ("level", "method", "p", "discordant")
-    return Table(title, caption, fields if shown else (), tests, measure="number", origin=origin)
+    return Table(
+        title=title, caption=caption, fields=fields if shown else (), rows=tests, measure="number", origin=origin
+    )
 
 
 def _notes(tests: Compared) -> Iterator[str]:
@@ -260,7 +266,7 @@ class Margin:
         return "better" if worst > 0 else "not inferior"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """One metric of a suite, new less base. low, high: interval of the difference; verdict, and why it is none."""
 
@@ -271,7 +277,7 @@ class Change:
     reason: str = ""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Diff:
     """A new model against its base. margin: what is asked (None: whether a change is shown at all); flipped: trials of
     the headlines that one of the two gets right alone (winner "a": the new one); looked: whether the intervals hold at
@@ -328,35 +334,37 @@ def judged(tests: Compared, flipped: Sequence[DiscordantTrial], margin: Margin |
     changes = tuple(_change(row, margin, tested) for row in adjusted(rows))
     nothing = () if rows else ("there is no headline that both have a score of",)
     remarks = (*nothing, *tests.outdated, *tests.remarks, *_remarked(rows))
-    return Diff(tests.b, tests.a, margin, changes, tuple(flipped), remarks)
+    return Diff(base=tests.b, new=tests.a, margin=margin, changes=changes, flipped=tuple(flipped), remarks=remarks)
 
 
 def seen_so_far(row: SuiteComparison, low: float, high: float, margin: Margin | None, whole: bool) -> Change:
     """The verdict by an interval that holds at every look. whole: whether there are no more images to come."""
     if whole and row.comparison.same:
-        return Change(row, low, high, "no answer changed")
-    return Change(row, low, high, _by_interval(row.metric.direction, low, high, margin))
+        return Change(row=row, low=low, high=high, verdict="no answer changed")
+    return Change(row=row, low=low, high=high, verdict=_by_interval(row.metric.direction, low, high, margin))
 
 
 def nothing_known(suite: Suite, reason: str) -> Change:
     """The verdict on a suite of which there is nothing to compare."""
-    row = SuiteComparison(suite.name, suite.headline, Comparison(suite.headline.name, reason=reason))
-    return Change(row, None, None, "inconclusive", reason)
+    row = SuiteComparison(
+        suite=suite.name, metric=suite.headline, comparison=Comparison(metric=suite.headline.name, reason=reason)
+    )
+    return Change(row=row, low=None, high=None, verdict="inconclusive", reason=reason)
 
 
 def _change(row: SuiteComparison, margin: Margin | None, suites: int) -> Change:
     """Without an interval nothing passes, unless no answer changed at all."""
     paired, direction = row.comparison, row.metric.direction
     if paired.same:
-        return Change(row, paired.low, paired.high, "no answer changed")
+        return Change(row=row, low=paired.low, high=paired.high, verdict="no answer changed")
     if paired.test is None or paired.difference is None:
         reason = re.sub("(?<= for )[ab]$", lambda who: _WHO[who[0]], paired.reason)
-        return Change(row, None, None, "inconclusive", reason)
+        return Change(row=row, low=None, high=None, verdict="inconclusive", reason=reason)
     asked = margin is not None and (margin.both or direction != "none")
     low, high = paired.test.interval(margin.level(suites)) if margin and asked else (paired.low, paired.high)
     if low is None or high is None:
-        return Change(row, None, None, "inconclusive", "too few clusters for an interval")
-    return Change(row, low, high, _by_interval(direction, low, high, margin))
+        return Change(row=row, low=None, high=None, verdict="inconclusive", reason="too few clusters for an interval")
+    return Change(row=row, low=low, high=high, verdict=_by_interval(direction, low, high, margin))
 
 
 def _by_interval(direction: Direction, low: float, high: float, margin: Margin | None) -> Verdict:
@@ -375,7 +383,9 @@ def diff_markdown(diff: Diff, images: int = 20) -> str:
 
     def values(change: Change) -> tuple[Value, ...]:
         row, paired = change.row, change.row.comparison
-        cell = Cell(paired.difference, change.low, change.high, paired.n, (), "", paired)
+        cell = Cell(
+            value=paired.difference, low=change.low, high=change.high, n=paired.n, flags=(), reason="", source=paired
+        )
         verdict = change.verdict + (f": {change.reason}" if change.reason else "")
         # Of `discordant` the first are right for the new one alone; None where there is no right and wrong.
         gained, lost = paired.discordant or (None, None)

@@ -30,7 +30,7 @@ MEANING = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ObserverPair:
     """Two observers under one condition of one experiment (`MEAN`: over several)."""
 
@@ -57,7 +57,7 @@ def pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
     for experiment, who in answered.items():
         for a, b in combinations(who, 2):
             for condition, kappa in by_condition(who[a], who[b]):
-                yield ObserverPair(experiment, condition, a, b, kappa)
+                yield ObserverPair(experiment=experiment, condition=condition, a=a, b=b, agreement=kappa)
 
 
 def by_condition(a: Trials, b: Trials) -> Iterator[tuple[str, Agreement]]:
@@ -109,17 +109,27 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
         kappa, table = pair.agreement, pair.agreement.table
         shares = (kappa.observed, number(kappa.observed, 3), kappa.expected, number(kappa.expected, 3))
         numbers = (table.n, table.both, table.only_a, table.only_b, table.neither)
-        cell = Cell(kappa.kappa, kappa.low, kappa.high, table.n, (), kappa.reason, kappa)
+        cell = Cell(
+            value=kappa.kappa, low=kappa.low, high=kappa.high, n=table.n, flags=(), reason=kappa.reason, source=kappa
+        )
         ends = "" if kappa.least is None else f"{number(kappa.least, 2)} to {number(kappa.most, 2)}"
         p = None if kappa.p is None else next(adjusted)
         more = (kappa.least, kappa.most, ends, kappa.p, p, p_value(p), kappa.unbiased, number(kappa.unbiased))
         reason = kappa.reason or (ALWAYS if pair.condition != MEAN else "the copy model is of one condition")
         reason = "" if kappa.copied is not None else reason
-        copied = Cell(kappa.copied, kappa.copied_low, kappa.copied_high, table.n, (), reason, kappa)
+        copied = Cell(
+            value=kappa.copied,
+            low=kappa.copied_low,
+            high=kappa.copied_high,
+            n=table.n,
+            flags=(),
+            reason=reason,
+            source=kappa,
+        )
         return (pair.a, pair.b, pair.experiment, pair.condition, cell, *more, copied, *numbers, *shares)
 
     return Table(
-        title,
+        title=title,
         fields=fields,
         rows=tuple(map(values, compared)),
         notes=MEANING,
@@ -155,7 +165,7 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
     at = range(len(names))
     numbers = (Field(name, str(i + 1), right=True) for i, name in enumerate(names))
     return Table(
-        f"Error consistency: {role}",
+        title=f"Error consistency: {role}",
         fields=(Field("observer"), Field("", "observer", who=True), *numbers),
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
         notes=(f"mean over the conditions that enter the averages; {NOTHING}: no image in common", *_made_again([who])),
@@ -185,7 +195,7 @@ def difference_table(tests: Sequence[tuple[str, str, Comparison]]) -> Table:
         "every two networks that answered the same images as people; t tests, images and people drawn",
         f"{significant} of {len(tests)} differences are significant at {LEVEL} (Holm, over all)",
     )
-    return Table("Differences in error consistency with people", fields=fields, rows=tuple(rows), notes=notes)
+    return Table(title="Differences in error consistency with people", fields=fields, rows=tuple(rows), notes=notes)
 
 
 def likeness_table(board: Board) -> Table:
@@ -196,7 +206,7 @@ def likeness_table(board: Board) -> Table:
     fields = (Field("observer", "observer"), *(Field(*pair, right=True) for pair in titles.items()))
     places = [(p.name, (p.mean_rank, p.place, p.accuracy_place)) for p in human_likeness(rows)]
     return Table(
-        f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}",
+        title=f"Human-likeness on {'; '.join(dict.fromkeys(board.sets.values()))}",
         fields=fields,
         rows=tuple((name, *(NOTHING if v is None else f"{v:.3g}" for v in numbers)) for name, numbers in places),
         notes=("ranks hold among these networks only: another one can make two trade places",),

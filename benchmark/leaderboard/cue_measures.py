@@ -27,7 +27,7 @@ SHARED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CueMeasures:
     """The measures of one decision space. summary: side by side; links: every one against every other; textures: those
     whose high end is texture."""
@@ -63,7 +63,7 @@ def measured(boards: Sequence[tuple[Metric, Board]], cards: Cards) -> list[CueMe
         notes = tuple(note for note in board.notes if not note.endswith("not ranked"))  # nothing is ranked here
         alone.append(replace(board, space=space, suite=name, columns=columns, notes=notes))
     tables = (table for table in map(_ordered, summaries(alone)) if table.headlines)
-    return [CueMeasures(table, links(table, cards), frozenset(textures)) for table in tables]
+    return [CueMeasures(summary=table, links=links(table, cards), textures=frozenset(textures)) for table in tables]
 
 
 def _ordered(table: Summary) -> Summary:
@@ -80,7 +80,7 @@ def _ordered(table: Summary) -> Summary:
     return replace(table, headlines=tuple(heads), lines=lines, notes=(*table.notes, *empty))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Disagreement:
     """How two measures order the networks that have both. share: of pairs of networks that they order differently, of
     the pairs that neither ties; apart: the networks whose two ranks lie furthest apart, with both ranks."""
@@ -102,7 +102,9 @@ def disagreement(link: Link, textures: frozenset[str]) -> Disagreement:
     each = [(network.name, x, y) for network, x, y in zip(link.observers, first, second, strict=True)]
     each.sort(key=lambda row: (-abs(row[1] - row[2]), row[0]))
     apart = tuple(row for row in each[:NAMED] if row[1] != row[2])
-    return Disagreement(link, sum(sign < 0 for sign in decided) / len(decided) if decided else None, apart)
+    return Disagreement(
+        link=link, share=sum(sign < 0 for sign in decided) / len(decided) if decided else None, apart=apart
+    )
 
 
 def measure_tables(cue: CueMeasures) -> list[Table]:
@@ -120,4 +122,8 @@ def measure_tables(cue: CueMeasures) -> list[Table]:
     apart = Field("ordered_differently", "ordered differently", right=True)
     fields = (*sides, Field("n", "n", right=True), apart, Field("furthest_apart", "furthest apart (ranks)", breaks=36))
     note = "ordered differently: pairs of networks, of those that neither measure ties; ranks: 1 hangs on shape most."
-    return [side_by_side, agreement, Table("where they disagree", "", fields, tuple(rows), notes=(note,))]
+    return [
+        side_by_side,
+        agreement,
+        Table(title="where they disagree", caption="", fields=fields, rows=tuple(rows), notes=(note,)),
+    ]

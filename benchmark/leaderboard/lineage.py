@@ -51,7 +51,9 @@ def lineage(name: str, training: Sequence[str] = (), card: Mapping[str, Any] = N
     source, bare, series, seed = _parts(name, card)
     plain = "+".join(dict.fromkeys(tag.partition("(")[0] for tag in training)) or UNSTATED
     line = architecture_line(name, card)
-    return Lineage(source, bare, series, seed, recipe(training), f"{line}/{plain}")
+    return Lineage(
+        source=source, architecture=bare, series=series, seed=seed, recipe=recipe(training), family=f"{line}/{plain}"
+    )
 
 
 def architecture_line(name: str, card: Mapping[str, Any] = NO_CARD) -> str:

@@ -36,7 +36,7 @@ Values = Mapping[str, float]  # observer -> value
 Parts = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """One observer and its numbers: variable -> value; without a number it has no entry. distrusted: the variables
     whose number carries a flag of distrust. They have no entry, either: a network that does not look would pull on
@@ -50,7 +50,7 @@ class Observed:
     distrusted: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variable:
     """A headline, or the clean accuracy: name, what it is called on a page, the column."""
 
@@ -59,7 +59,7 @@ class Variable:
     column: Column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Link:
     """Two variables over the observers that have both. xs, ys: their values. spearman, pearson: of the two; partial:
     Spearman's with clean accuracy held constant (None: it is one of the two, or nobody has it); without: Spearman's
@@ -88,7 +88,7 @@ class Link:
         return ask or self.y.column.questions.get(self.x.name, "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contrast:
     """A recipe minus the standard one, in one variable: the mean over families of the mean over their pairs, which are
     alike in architecture, seed and source. low, high: t interval over the families, None where there are fewer than
@@ -120,8 +120,8 @@ def variables(summary: Summary) -> tuple[Variable, ...]:
     heads = []
     for head in summary.headlines:
         title = head.title if head.suite == head.metric else f"{head.suite} {head.title}"
-        heads.append(Variable(head.suite, title, head))
-    return (*heads, *([Variable(CLEAN, "clean accuracy", summary.clean)] if summary.clean else []))
+        heads.append(Variable(name=head.suite, title=title, column=head))
+    return (*heads, *([Variable(name=CLEAN, title="clean accuracy", column=summary.clean)] if summary.clean else []))
 
 
 def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
@@ -133,7 +133,16 @@ def observed(summary: Summary, cards: Cards = NO_CARD) -> tuple[Observed, ...]:
             rest = {name: cell.value for name, cell in line.cells.items() if name not in odd}
             values = {name: value for name, value in rest.items() if value is not None}
             origin = lineage(line.observer, line.training, cards.get(line.observer, NO_CARD))
-            networks.append(Observed(line.observer, line.kind, line.training, origin, values, odd))
+            networks.append(
+                Observed(
+                    name=line.observer,
+                    kind=line.kind,
+                    training=line.training,
+                    lineage=origin,
+                    values=values,
+                    distrusted=odd,
+                )
+            )
     return tuple(networks)
 
 
@@ -207,8 +216,19 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
     xs, ys = (tuple(side.values[network.name] for network in both) for side in (a, b))
     odd = tuple(network.name for network in networks if not network.distrusted.isdisjoint((x.name, y.name)))
     if reason := a.reason or b.reason:
-        none = Correlation(None, None, None, 0, 0, reason)
-        return Link(x, y, both, xs, ys, none, none, None, {}, odd)
+        none = Correlation(value=None, low=None, high=None, n=0, families=0, reason=reason)
+        return Link(
+            x=x,
+            y=y,
+            observers=both,
+            xs=xs,
+            ys=ys,
+            spearman=none,
+            pearson=none,
+            partial=None,
+            without={},
+            distrusted=odd,
+        )
     families = [network.lineage.family for network in both]
     spearman, pearson = (correlation(xs, ys, families, method=how) for how in ("spearman", "pearson"))
     partial = None
@@ -218,7 +238,18 @@ def _link(networks: Sequence[Observed], a: Side, b: Side, method: Method) -> Lin
         given, first, second, of = zip(*held, strict=True)
         partial = correlation(first, second, of, method=method, given=given)
     without = (spearman if method == "spearman" else pearson).without
-    return Link(x, y, both, xs, ys, spearman, pearson, partial, without, odd)
+    return Link(
+        x=x,
+        y=y,
+        observers=both,
+        xs=xs,
+        ys=ys,
+        spearman=spearman,
+        pearson=pearson,
+        partial=partial,
+        without=without,
+        distrusted=odd,
+    )
 
 
 def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
@@ -244,7 +275,17 @@ def contrasts(summary: Summary, cards: Cards = NO_CARD) -> Contrasts:
         low, high = (None, None) if low == high else (low, high)
         named = tuple((b.name, a.name) for a, b in measured)
         if measured:
-            rows.append(Contrast(recipe, variable, fsum(means) / len(means), low, high, named, len(means)))
+            rows.append(
+                Contrast(
+                    recipe=recipe,
+                    variable=variable,
+                    difference=fsum(means) / len(means),
+                    low=low,
+                    high=high,
+                    pairs=named,
+                    families=len(means),
+                )
+            )
     return Contrasts(tuple(rows), left_out)
 
 
@@ -266,7 +307,7 @@ def _baseline(network: Observed, networks: Sequence[Observed]) -> Observed | Non
 
 def link_tables(links: Sequence[Link], compared: Contrasts, space: str) -> list[Table]:
     """Answers to the field's questions, every pair of headlines, and the contrasts of recipes."""
-    asked = Table(f"links between suites, {space}", notes=tuple(answers(links)))
+    asked = Table(title=f"links between suites, {space}", notes=tuple(answers(links)))
     contrasted = compared.rows or compared.left_out
     return [asked, pair_table(links, space), *([contrast_table(compared, space)] * bool(contrasted))]
 
@@ -330,7 +371,9 @@ def pair_table(links: Sequence[Link], space: str) -> Table:
     fields = (*names, *titles, *numbers, Field("", "one family left out"), *counts("n", "families"))
     title, caption, facts = "every headline against every other", "95 % intervals", {"space": space}
     rows, origin = tuple(map(values, links)), ("families", "method")
-    return Table(title, caption, fields, rows, facts=facts, measure="coefficient", origin=origin)
+    return Table(
+        title=title, caption=caption, fields=fields, rows=rows, facts=facts, measure="coefficient", origin=origin
+    )
 
 
 def _cell(coefficient: Correlation | None) -> Value:
@@ -364,7 +407,15 @@ def contrast_table(compared: Contrasts, space: str) -> Table:
         for at, row in enumerate(map(part.get, columns)):
             if row is not None:
                 flags = ("one family, or no spread: no interval",) if row.low is None else ()
-                cells[at] = Cell(row.difference, row.low, row.high, len(row.pairs), flags, "", row)
+                cells[at] = Cell(
+                    value=row.difference,
+                    low=row.low,
+                    high=row.high,
+                    n=len(row.pairs),
+                    flags=flags,
+                    reason="",
+                    source=row,
+                )
         return (recipe, names, *cells, len(most.pairs), most.families, named)
 
     reasons: dict[str, list[str]] = defaultdict(list)
@@ -374,11 +425,11 @@ def contrast_table(compared: Contrasts, space: str) -> Table:
     cells = (Field(v.name, v.title, v.column.definition, facts={"metric": v.column.metric}) for v in columns.values())
     fields = (*who, *cells, *counts("pairs", "families"), Field("", "minus", breaks=TEXT_MAX))
     return Table(
-        "contrasts of recipes",
-        "mean difference of pairs alike in source, architecture and seed, each family (architecture line) counting "
-        "once; t interval over families",
-        fields if compared.rows else (),
-        tuple(values(*item) for item in recipes.items()),
+        title="contrasts of recipes",
+        caption="mean difference of pairs alike in source, architecture and seed, each family (architecture line) "
+        "counting once; t interval over families",
+        fields=fields if compared.rows else (),
+        rows=tuple(values(*item) for item in recipes.items()),
         notes=tuple(f"left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()),
         facts={"space": space},
         measure="variable",

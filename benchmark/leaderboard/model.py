@@ -50,7 +50,7 @@ class Row(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A metric as a column; role: the stimuli that it is measured on (a key of `Board.sets`); bounds, clean, definition
     and parts: the metric's; experiments: published experiments whose answers it may be made of; average: over how many
@@ -75,7 +75,7 @@ class Column:
     stimuli: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Board:
     """Observers that can be ranked together: one suite, one decision space, the same stimuli. sets, digests: role ->
     its stimuli in words, and their digest; by: the metric that ranks, always the first column; digest: its stimuli;
@@ -102,7 +102,7 @@ def cell_of(score: ScoreRow) -> Cell:
     if value is None or not isfinite(value):
         reason = score.reason or ("no value" if value is None else "not a finite number")
         return Cell(n=score.n, flags=score.flags, reason=reason, source=score)
-    return Cell(value, score.low, score.high, score.n, score.flags, "", score)
+    return Cell(value=value, low=score.low, high=score.high, n=score.n, flags=score.flags, reason="", source=score)
 
 
 def sampled(over: str, cells: Iterable[Cell]) -> str:

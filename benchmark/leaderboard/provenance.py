@@ -57,7 +57,7 @@ class _StatedRequest(_Stated):
     asked: _StatedLimits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Again:
     """What makes a number again. arguments: as fields of a run's request, {} where no run can; command: as it is typed
     in a shell, without a leaderboard; before: what has to be done first, a line each."""
@@ -87,9 +87,13 @@ def made_again(
     if not first["details"].get("policy"):
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
         given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
-        return Again({}, "", (*bring, *given, *(() if own else rests_on)))
+        return Again(arguments={}, command="", before=(*bring, *given, *(() if own else rests_on)))
     if score.suite.endswith(PAIRED):
-        return Again({}, "", tuple(f"it was looked at while it was made, by: {command}" for command in typed))
+        return Again(
+            arguments={},
+            command="",
+            before=tuple(f"it was looked at while it was made, by: {command}" for command in typed),
+        )
     elsewhere = {observation["observer"] for observation in imported}
     shown = dict.fromkeys(o["observer"] for o in others if o["observer"] not in elsewhere)
     details = {"asked": first["details"].get("asked", {}), "policy": first["details"]["policy"]}
@@ -109,7 +113,11 @@ def made_again(
         if name in arguments:
             words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
     model = () if builtin or not observer.card else (_registration(observer),)
-    return Again(arguments, shlex.join([*words, *(["--compile"] * request.policy.compile)]), (*model, *rests_on))
+    return Again(
+        arguments=arguments,
+        command=shlex.join([*words, *(["--compile"] * request.policy.compile)]),
+        before=(*model, *rests_on),
+    )
 
 
 def _registration(observer: ObserverRow) -> str:
@@ -179,7 +187,7 @@ class RunFacts(NamedTuple):
     environment: Facts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Everything behind one number. stimuli: role -> set; policy: device, precision, compile, seed ({}: imported);
     trials: runs that computed the trials; scored: the run that computed the score; code: digest of the scoring code;
@@ -207,7 +215,12 @@ def provenance_of(
     others = [behind for behind in facts["observations"] if behind["identity"] != observer.identity]
     runs = {
         at: RunFacts(
-            r["run"], redacted(r["command"]), r["started"], r["ended"] or "", r["status"] or "", r["environment"]
+            run=r["run"],
+            command=redacted(r["command"]),
+            started=r["started"],
+            ended=r["ended"] or "",
+            status=r["status"] or "",
+            environment=r["environment"],
         )
         for at, r in facts["runs"].items()
     }

@@ -37,7 +37,7 @@ NAMED = 5  # observers that a note names
 NOWHERE = Cell(reason=NOT_MEASURED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """The headlines of one decision space. lines: ranked observers by their mean rank, then those without any;
     references: people, ideal observers, what a suite measures beside observers, chance, as far as they have a value;
@@ -85,7 +85,14 @@ def _summary(space: str, every: Sequence[Board]) -> Summary:
         said.append(f"{len(absent)} not in this table, shown other stimuli (bench rank SUITE): {named}")
     heads = tuple(_headline(board, board.columns[0]) for board in boards)
     references = tuple(r for r in aside if any(r.cells[head.suite].value is not None for head in heads))
-    return Summary(space, heads, tuple(lines), references, _headline(*clean) if clean else None, tuple(said))
+    return Summary(
+        space=space,
+        headlines=heads,
+        lines=tuple(lines),
+        references=references,
+        clean=_headline(*clean) if clean else None,
+        notes=tuple(said),
+    )
 
 
 def _headline(board: Board, column: Column) -> Column:
@@ -108,7 +115,15 @@ def _lines(boards: Sequence[Board], rows: Sequence[Sequence[Row]], clean: tuple[
         means = [sum(end or 0 for end in ends) / len(ranks) for ends in zip(*ranks, strict=True)]
         rank, low, high = means or (None, None, None)
         first = next(row for row in own if row)
-        yield Row(rank, low, high, name, first.kind, first.training, cells)
+        yield Row(
+            rank=rank,
+            rank_low=low,
+            rank_high=high,
+            observer=name,
+            kind=first.kind,
+            training=first.training,
+            cells=cells,
+        )
 
 
 def near_lines(summary: Summary, chosen: Collection[str]) -> Summary:
@@ -172,13 +187,14 @@ def summary_table(
     last = (Field("", "recipe", breaks=TAGS_MAX), *counts("params"))
     fields = (*who, *whose, *map(_field, summary.headlines), *clean, *last)
     return Table(
-        f"models by suites, {summary.space}",
-        f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites, which is no score",
-        fields,
-        tuple(values(name, line) for name, lines in sections for line in lines),
-        (len(summary.lines),) if summary.lines and summary.references else (),
-        tuple(_reading(summary, baseline)),
-        f"[low, high]: 95 % interval of the number by itself, {about_which}; categories are fixed.",
+        title=f"models by suites, {summary.space}",
+        caption=f"{counted(len(summary.headlines), 'headline')}; ordered by mean rank over the suites, which is no "
+        f"score",
+        fields=fields,
+        rows=tuple(values(name, line) for name, lines in sections for line in lines),
+        dividers=(len(summary.lines),) if summary.lines and summary.references else (),
+        notes=tuple(_reading(summary, baseline)),
+        intervals=f"[low, high]: 95 % interval of the number by itself, {about_which}; categories are fixed.",
         facts={"space": summary.space},
         measure="column",
         origin=("rank", *ORIGIN, *(["sign"] if signs else [])),
@@ -258,12 +274,22 @@ def _board(role: str, source: str, rows: Sequence[ScoreRow]) -> Board:
         title = f"{known.title if known else row.metric}{f' ({row.condition})' if row.condition else ''}"
         definition = known.definition if known else f"as {source} reports it"
         clean = known is not None and known.clean
-        return Column(name, title, "none", role=row.role, clean=clean, definition=definition)
+        return Column(metric=name, title=title, direction="none", role=row.role, clean=clean, definition=definition)
 
     table = []
     for observer, row in {row.observer: row for row in rows}.items():
         cells = {name: cell_of(scores[name][observer]) if observer in scores[name] else NOWHERE for name in names}
-        table.append(Row(None, None, None, observer, row.kind, row.training, cells))
+        table.append(
+            Row(
+                rank=None,
+                rank_low=None,
+                rank_high=None,
+                observer=observer,
+                kind=row.kind,
+                training=row.training,
+                cells=cells,
+            )
+        )
     return Board(
         suite=role if role != "-" else REPORTED,
         version=1,
@@ -305,4 +331,4 @@ def _of_source(source: str, boards: Sequence[Board]) -> Summary:
         plain = {CLEAN: cells[clean.metric].get(row.observer, NOWHERE)} if clean else {}
         lines.append(row._replace(cells={**numbers, **plain}))
     headlines = tuple(replace(column, suite=column.metric, stimuli=source) for column in heads)
-    return Summary(source, headlines, tuple(lines), (), clean)
+    return Summary(space=source, headlines=headlines, lines=tuple(lines), references=(), clean=clean)

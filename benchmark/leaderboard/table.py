@@ -57,7 +57,7 @@ def counts(*titles: str) -> tuple[Field, ...]:
     return tuple(Field("", title, right=True) for title in titles)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """Rows of as many values as there are fields. dividers: numbers of rows before which a line is drawn; notes: lines
     below; intervals: what the brackets are. For data: facts: what holds of the whole table; measure: what the field of
@@ -125,7 +125,7 @@ def table_of(records: Sequence[Mapping[str, Any]], title: str = "") -> Table:
     names = tuple(records[0]) if records else ()
     rows = tuple(tuple(tuple(map(str, v)) if isinstance(v, list) else v for v in record.values()) for record in records)
     fields = (Field(name, name, breaks=BREAKS if at else 0, who=not at) for at, name in enumerate(names))
-    return Table(title, fields=tuple(fields), rows=rows)
+    return Table(title=title, fields=tuple(fields), rows=rows)
 
 
 def number(value: float | None, digits: int = 4) -> str:

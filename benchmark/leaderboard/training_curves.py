@@ -20,7 +20,7 @@ Cards = Mapping[str, Mapping[str, Any]]
 Observers = Mapping[str, "ObserverRow"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Point:
     """A checkpoint's value under a headline; cell: with interval and n."""
 
@@ -29,7 +29,7 @@ class Point:
     cell: Cell
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingCurve:
     """One headline over one run, by step. suite: "" for accuracy on images as they are; stimuli: in words."""
 
@@ -100,10 +100,12 @@ def _of_run(run: str, summary: Summary, observers: Observers) -> Iterator[Traini
             network = (steps[line.observer], observers[line.observer].identity)
             name = names.setdefault(network, line.observer)
             if cell.value is not None:
-                points.setdefault(network, Point(network[0], name, cell))
+                points.setdefault(network, Point(step=network[0], observer=name, cell=cell))
         if points:
             shown = tuple(points.values())
-            yield TrainingCurve(run, unit, summary.space, suite, head, head.stimuli, shown)
+            yield TrainingCurve(
+                run=run, unit=unit, space=summary.space, suite=suite, column=head, stimuli=head.stimuli, points=shown
+            )
 
 
 def shared_steps(curves: Iterable[TrainingCurve]) -> Iterator[str]:
@@ -136,7 +138,7 @@ def training_tables(curves: Sequence[TrainingCurve]) -> list[Table]:
             values, best = [point.cell.value or 0.0 for point in curve.points], curve.best
             at = "" if best is None else f"{number(best.cell.value, 3)} at {unit} {best.step}"
             rows.append((curve.title, sparkline(values), number(values[0], 3), number(values[-1], 3), at))
-        tables.append(Table(f"training run {run}", caption, lines, tuple(rows)))
+        tables.append(Table(title=f"training run {run}", caption=caption, fields=lines, rows=tuple(rows)))
         shown = some_evenly(places, MANY)
         table = checkpoint_table(held, shown)
         cut = (f"{len(shown)} of {len(places)} checkpoints, evenly spaced.",) * (len(shown) < len(places))
@@ -161,10 +163,14 @@ def checkpoint_table(curves: Sequence[TrainingCurve], places: Sequence[tuple[int
         return Field(f"{curve.suite}.{metric}", title, curve.column.definition, facts=facts)
 
     return Table(
-        f"training run {first.run}",
-        first.space,
-        (Field("step", first.unit, right=True, who=True), Field("observer", "model", who=True), *map(headline, curves)),
-        tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
+        title=f"training run {first.run}",
+        caption=first.space,
+        fields=(
+            Field("step", first.unit, right=True, who=True),
+            Field("observer", "model", who=True),
+            *map(headline, curves),
+        ),
+        rows=tuple((step, name, *(cells.get((step, name, at)) for at in range(len(curves)))) for step, name in places),
         notes=tuple(shared_steps(curves)),
         intervals="[low, high]: 95 % interval of each checkpoint by itself; two of them: bench compare A B",
         measure="column",

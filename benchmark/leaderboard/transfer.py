@@ -23,7 +23,12 @@ from benchmark.stats.ratios import share
 
 #: Recipes without any degradation: what the others are held against.
 PLAIN = (("standard",), ("colour",))
-ACCURACY = Metric("accuracy", "accuracy", "right answers over all trials", ratio=share(lambda trials: trials["right"]))
+ACCURACY = Metric(
+    name="accuracy",
+    title="accuracy",
+    definition="right answers over all trials",
+    ratio=share(lambda trials: trials["right"]),
+)
 SEEN = "trained on this condition"
 NAME_WIDTH = 28
 MOST = 0.5  # the share of the gain above which training on one distortion is said to transfer to another
@@ -36,7 +41,7 @@ class CellOrigin(NamedTuple):
     seen: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TransferRow:
     """A row. kind: "people", "recipe" or "observer" (one that states no recipe, or asked for by observer); cells: in
     the order of the columns, each with an `CellOrigin` as its source."""
@@ -53,7 +58,7 @@ class TransferRow:
         return tuple(member.observer for member in self.members)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TransferMatrix:
     """Rows x columns. chance: of a uniform guesser."""
 
@@ -86,7 +91,7 @@ def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: boo
     for (kind, _), members in groups.items():
         training, name = members[0].training, members[0].observer
         titles = {"people": f"people (mean of {len(members)})", "recipe": ", ".join(training), "observer": name}
-        row = TransferRow(titles[kind], kind, training, tuple(members))
+        row = TransferRow(title=titles[kind], kind=kind, training=training, members=tuple(members))
         rows.append(replace(row, cells=tuple(_tested(row, column) for column in columns)))
     # A column of people alone tells nothing of training.
     networks = [row for row in rows if row.kind != "people"]
@@ -94,7 +99,9 @@ def matrix(pool: TrialPool, ways: Sequence[str] = ("default",), *, by_model: boo
     shown = [replace(row, cells=tuple(row.cells[at] for at in used)) for row in rows]
     kept = sorted((row for row in shown if any(cell.value is not None for cell in row.cells)), key=_place)
     chosen = tuple(columns[at] for at in used)
-    return TransferMatrix(pool.title, pool.space, 1 / pool.categories, chosen, tuple(kept))
+    return TransferMatrix(
+        title=pool.title, space=pool.space, chance=1 / pool.categories, columns=chosen, rows=tuple(kept)
+    )
 
 
 def answers(member: ObserverTrials, column: TransferColumn) -> Trials:
@@ -138,15 +145,15 @@ def _tested(row: TransferRow, column: TransferColumn) -> Cell:
         return Cell(value=value, low=spread[0], high=spread[1], n=n, flags=flags, source=over_people)
     # Over images: all observers' answers to one image, at all levels, are drawn together.
     columns = {name: np.concatenate([part[name] for part in parts]) for name in ("stimulus", "right")}
-    score = ratio_score(ACCURACY, Trials(columns))
+    score = ratio_score(ACCURACY, Trials(columns=columns))
     low, high, method = score.low, score.high, score.method
     if spread is not None and low is not None and high is not None:
         low, high = min(low, spread[0]), max(high, spread[1])
         method = f"wider of {method} and t over {len(parts)} observers"
-    return Cell(value, low, high, n, flags, "", CellOrigin(method, seen))
+    return Cell(value=value, low=low, high=high, n=n, flags=flags, reason="", source=CellOrigin(method, seen))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Interval:
     """A number between bounds."""
 
@@ -155,7 +162,7 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One row on one condition that it was not trained on.
 
@@ -245,7 +252,7 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
     share = None
     if most.low > 0:  # between the ratios of the outermost bounds
         ratios = [bound / scale for bound in (gain.low, gain.high) for scale in (most.low, most.high)]
-        share = Interval(gain.value / most.value, min(ratios), max(ratios))
+        share = Interval(value=gain.value / most.value, low=min(ratios), high=max(ratios))
     verdict = "inconclusive"
     if share is not None and not share.low <= MOST <= share.high:
         verdict = "transfers" if share.low > MOST else "does not transfer"
@@ -271,14 +278,14 @@ def _claim(table: TransferMatrix, row: TransferRow, column: TransferColumn) -> C
 def _bounds(cell: Cell) -> Interval | None:
     if cell.value is None or cell.low is None or cell.high is None:
         return None
-    return Interval(cell.value, cell.low, cell.high)
+    return Interval(value=cell.value, low=cell.low, high=cell.high)
 
 
 def _mean(table: TransferMatrix, row: TransferRow | None, columns: Sequence[TransferColumn]) -> Interval:
     """Mean of cells between the means of their bounds (as if they erred together); without a row chance."""
     cells = [bounds for c in columns if row and (bounds := _bounds(table.cell(row, c)))]
     if not cells:
-        return Interval(table.chance, table.chance, table.chance)
+        return Interval(value=table.chance, low=table.chance, high=table.chance)
     value, low, high = np.mean([(cell.value, cell.low, cell.high) for cell in cells], axis=0).tolist()
     return Interval(value=value, low=low, high=high)
 
@@ -287,7 +294,7 @@ def _apart(a: Interval, b: Interval) -> Interval:
     """a - b of independent estimates, from their intervals (Newcombe 1998, Statistics in Medicine 17:873)."""
     value = a.value - b.value
     low = value - hypot(a.value - a.low, b.high - b.value)
-    return Interval(value, low, value + hypot(a.high - a.value, b.value - b.low))
+    return Interval(value=value, low=low, high=value + hypot(a.high - a.value, b.value - b.low))
 
 
 def _gain(
@@ -345,10 +352,10 @@ def matrix_table(table: TransferMatrix, claims: Sequence[Claim] = ()) -> Table:
     who = Field("trained_on", "trained on", breaks=NAME_WIDTH, who=True)
     about = (Field(key=key) for key in ("kind", "training", "observers"))
     return Table(
-        f"Trained on (row), tested on (column): {table.title}",
-        "",
-        (who, *about, *(tested(at, column) for at, column in enumerate(table.columns))),
-        rows,
+        title=f"Trained on (row), tested on (column): {table.title}",
+        caption="",
+        fields=(who, *about, *(tested(at, column) for at, column in enumerate(table.columns))),
+        rows=rows,
         notes=tuple(_notes(table, claims)),
         intervals="[low, high]: 95 % interval.",
         facts=facts,

@@ -48,7 +48,7 @@ _DECIMAL = re.compile(r"\d+(\.\d+)?")
 ASIDE = ("ideal", "group")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ObserverTrials:
     """One observer. trials: columns "role", "condition" ("uniform-noise/0.35"; "" undistorted), "stimulus", and
     bool "right" and "seen" (under a condition that its recipe trains on), one value per trial."""
@@ -59,7 +59,7 @@ class ObserverTrials:
     trials: Trials
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialPool:
     """Observers of one decision space on comparable stimuli. categories: of the space (chance is 1/categories)."""
 
@@ -129,7 +129,7 @@ def _published(store: Store, suites: Sequence[Suite], judge: Suite | None) -> Tr
             members.append(_member(row, {**together, "role": np.full(len(together["right"]), "")}, judge))
     order = {name: at for at, name in enumerate(parts)}
     members.sort(key=lambda member: order[member.observer])
-    return TrialPool("published experiments", PUBLISHED_SPACE, 16, tuple(members))
+    return TrialPool(title="published experiments", space=PUBLISHED_SPACE, categories=16, members=tuple(members))
 
 
 def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
@@ -146,7 +146,9 @@ def _of_suite(store: Store, suite: Suite) -> Iterator[TrialPool]:
         used = sorted({f"{notes[digest].name} ({digest[:8]})" for _, digest in shown})
         on = ", ".join(used) if len(used) <= 3 else f"{len(used)} stimulus sets"
         title = f"{suite.name} (version {suite.version}), {space}: {on}"
-        yield TrialPool(title, space, 1000 if space == "imagenet1k" else 16, tuple(members.values()))
+        yield TrialPool(
+            title=title, space=space, categories=1000 if space == "imagenet1k" else 16, members=tuple(members.values())
+        )
 
 
 def _runs(store: Store, suite: Suite) -> Iterator[tuple[str, str, Mapping[str, str], Trials]]:
@@ -162,9 +164,14 @@ def _runs(store: Store, suite: Suite) -> Iterator[tuple[str, str, Mapping[str, s
 def _member(row: ObserverRow, columns: Mapping[str, Array], judge: Suite | None) -> ObserverTrials:
     seen = np.zeros(len(columns["right"]), dtype=bool)
     if judge is not None and judge.seen is not None and row.training:
-        shown = Trials({**columns, "condition": _each(columns["condition"], _listed)})
+        shown = Trials(columns={**columns, "condition": _each(columns["condition"], _listed)})
         seen = np.asarray(judge.seen(row.training, shown), dtype=bool)
-    return ObserverTrials(row.name, row.kind, row.training, Trials({**columns, "seen": seen}, training=row.training))
+    return ObserverTrials(
+        observer=row.name,
+        kind=row.kind,
+        training=row.training,
+        trials=Trials(columns={**columns, "seen": seen}, training=row.training),
+    )
 
 
 def _right(trials: Trials) -> Array:

@@ -57,7 +57,7 @@ EDGE = 4
 # --- a number with its interval as a mark in a table's cell
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
     """What a column's marks are drawn on: from `low` to `high`; chance: what a guesser gets; people: what they have."""
 
@@ -103,12 +103,12 @@ def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
     if column.bounds is not None or not ends:
         low, high = column.bounds or (0.0, 1.0)
-        return Axis(low, high, column.chance, people)
+        return Axis(low=low, high=high, chance=column.chance, people=people)
     low, high = min(*ends, 0.0), max(ends)
     if low == high or (low >= 0 and 0.5 < high <= 1):
-        return Axis(low, low + 1.0, column.chance, people)
+        return Axis(low=low, high=low + 1.0, chance=column.chance, people=people)
     step = 10 ** floor(log10(max(high - low, 1e-9)))
-    return Axis(floor(low / step) * step, ceil(high / step) * step, column.chance, people)
+    return Axis(low=floor(low / step) * step, high=ceil(high / step) * step, chance=column.chance, people=people)
 
 
 def mark(cell: Cell, axis: Axis | None, noted: bool = False, shade: int = 0) -> Mark:
@@ -119,7 +119,15 @@ def mark(cell: Cell, axis: Axis | None, noted: bool = False, shade: int = 0) -> 
     if cell.low is None or cell.high is None:
         return Mark(short(cell.value), "", dot, noted=noted, shade=shade)
     start, end = (axis.at(cell.low), axis.at(cell.high)) if axis else ("", "")
-    return Mark(short(cell.value), f"[{short(cell.low)}, {short(cell.high)}]", dot, start, end, noted, shade)
+    return Mark(
+        text=short(cell.value),
+        interval=f"[{short(cell.low)}, {short(cell.high)}]",
+        dot=dot,
+        start=start,
+        end=end,
+        noted=noted,
+        shade=shade,
+    )
 
 
 def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
@@ -135,7 +143,7 @@ def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
 # --- tables
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PageColumn:
     """A metric as a page shows it. key: in addresses; title, small: of its head, which leads to `page` ("" nowhere);
     axis: of its marks (None: numbers alone); about: what stands under the table; remarks: on some of its numbers."""
@@ -163,7 +171,7 @@ class PageRow(NamedTuple):
     marks: Sequence[Mark]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PageTable:
     """A decision space of the leaderboard, or a board. people: what they have in each column, the first row; plain:
     columns of facts, and whether they are shown unless asked for; lines: what stands under the table."""
@@ -207,7 +215,16 @@ def column_of(
     ]
     better = BETTER[column.direction]
     small = f"{column.title}, {better}" if title else better
-    return PageColumn(key, title or column.title, small, column.direction, axis, "; ".join(lines), apart, page), marks
+    return PageColumn(
+        key=key,
+        title=title or column.title,
+        small=small,
+        direction=column.direction,
+        axis=axis,
+        about="; ".join(lines),
+        remarks=apart,
+        page=page,
+    ), marks
 
 
 def row_of(line: Row, contents: Contents, marks: Sequence[Mark], rank: str, place: int, *, aside: bool) -> PageRow:
@@ -228,7 +245,7 @@ def row_of(line: Row, contents: Contents, marks: Sequence[Mark], rank: str, plac
     ranked = "network reported" if line.kind == "reported" else "network"
     group = "person" if line.kind in ("human", "simulated") else "reference" if aside else ranked
     page = f"observers/{slug(line.observer)}.html" if known else ""
-    return PageRow(line.observer, page, group, rank, place, facts, marks)
+    return PageRow(name=line.observer, page=page, group=group, rank=rank, place=place, facts=facts, marks=marks)
 
 
 def people_row(columns: Sequence[PageColumn], people: Sequence[PeopleScore | None]) -> PageRow | None:
@@ -238,7 +255,7 @@ def people_row(columns: Sequence[PageColumn], people: Sequence[PeopleScore | Non
         return None
     cells = zip(columns, people, strict=True)
     marks = [mark(who.cell if who else Cell(), column.axis) for column, who in cells]
-    return PageRow(" and ".join(called), "", "people", "", 0, {}, marks)
+    return PageRow(name=" and ".join(called), page="", group="people", rank="", place=0, facts={}, marks=marks)
 
 
 def address(paper: str) -> str:
@@ -327,9 +344,17 @@ def _summary_table(summary: Summary, contents: Contents, data: str, figure: Plac
     plain += [("family", False), ("kind", False), ("source", False)]
     first = people_row(columns, people)
     return PageTable(
-        slug(summary.space), summary.space, columns, rows, first, plain, data, figure=figure,
-        verdict=verdict_of(summary, contents), lines=(RANKED, *summary.notes),
-    )  # fmt: skip
+        key=slug(summary.space),
+        title=summary.space,
+        columns=columns,
+        rows=rows,
+        people=first,
+        plain=plain,
+        data=data,
+        figure=figure,
+        verdict=verdict_of(summary, contents),
+        lines=(RANKED, *summary.notes),
+    )
 
 
 # --- suites
@@ -401,7 +426,16 @@ def _table(site: Site, contents: Contents, board: Board, at: int) -> PageTable:
     ]
     lines = [*dict.fromkeys(board.sets.values()), table.intervals, *table.notes]
     first = people_row(columns, people)
-    return PageTable(key, board.title, columns, drawn, first, [("recipe", True)], data, lines=lines)
+    return PageTable(
+        key=key,
+        title=board.title,
+        columns=columns,
+        rows=drawn,
+        people=first,
+        plain=[("recipe", True)],
+        data=data,
+        lines=lines,
+    )
 
 
 # --- links between the suites

@@ -76,7 +76,7 @@ def people_among(
             ranged = pooled or len(values) < 2
             low, high = (min(values), max(values)) if ranged else mean_interval(values, bounds=bounds)
             how = "lowest to highest" if ranged else "95 % t interval over them"
-            cell = Cell(sum(values) / len(values), low, high, len(values))
+            cell = Cell(value=sum(values) / len(values), low=low, high=high, n=len(values))
             return PeopleScore(called, f"mean of {len(values)}, {how}", cell)
     return None
 
@@ -91,7 +91,7 @@ def featured(names: Sequence[str], most: int = FEW, always: Collection[str] = ()
     return tuple(name for name in names if name in chosen)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageAnswers:
     """Answers to the images of one role in one space.
 
@@ -241,7 +241,7 @@ def most_apart(answers: ImageAnswers, most: int = MOST) -> list[int]:
     return order if len(order) <= most else [*order[:first], *order[first - most :]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contents:
     """A leaderboard as it was at one moment.
 

@@ -64,7 +64,7 @@ CONFIG: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Figure:
     """name: of its files; caption: stimuli, n, interval, units; drawn: its specification for a width in px; records:
     the data behind it, one mark each, with the fields `names` in the CSV; half: two of them stand side by side on a

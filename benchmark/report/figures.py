@@ -67,7 +67,16 @@ def put(site: Site, figure: Figure, *, inline: bool = False) -> PlacedFigure:
     data = f"data/{figure.name}.csv"
     site.table(data, figure.records, figure.names)
     within = within if inline else ""
-    return PlacedFigure(figure.name, figure.title, figure.caption, figure.half, wide, narrow, data, within)
+    return PlacedFigure(
+        name=figure.name,
+        title=figure.title,
+        caption=figure.caption,
+        half=figure.half,
+        wide=wide,
+        narrow=narrow,
+        data=data,
+        inline=within,
+    )
 
 
 def every_figure(contents: Contents) -> Iterator[tuple[str, Figure]]:
@@ -163,13 +172,13 @@ def overview(contents: Contents, summary: Summary) -> Figure | None:
     like = "Likeness to people, by two measures" if all(people) else like
     told = dict.fromkeys(text for panel in panels for text in panel.told)
     return Figure(
-        f"overview-{slug(space)}",
-        f"{like}, {space}",
-        f"A point for each network, with its intervals{'; colour: recipe' * crowded}; line and band: people. "
+        name=f"overview-{slug(space)}",
+        title=f"{like}, {space}",
+        caption=f"A point for each network, with its intervals{'; colour: recipe' * crowded}; line and band: people. "
         f"{'. '.join(told)}. {'Named: the highest on each axis, your own.' if crowded else ''}",
-        partial(_overview_spec, panels, sorted(contents.own | highest) if crowded else ()),
-        both,
-        ("observer", "panel", "recipe", "x", "x_low", "x_high", "y", "y_low", "y_high"),
+        drawn=partial(_overview_spec, panels, sorted(contents.own | highest) if crowded else ()),
+        records=both,
+        names=("observer", "panel", "recipe", "x", "x_low", "x_high", "y", "y_low", "y_high"),
     )
 
 
@@ -204,7 +213,12 @@ def _panel(contents: Contents, summary: Summary, axes: tuple[int, int]) -> Overv
             titles[side], people[side] = variable.title, None
             said[side] = f"{variable.title}: none of the answers behind the other axis, and no interval"
     said += [f"{p.called} ({t}): {short(p.cell.value)}, {p.how}" for t, p in zip(titles, people, strict=True) if p]
-    return OverviewPanel(titles, [p and p.band for p in people], said, _overview_records(summary, titles[0], cells))
+    return OverviewPanel(
+        titles=titles,
+        people=[p and p.band for p in people],
+        told=said,
+        records=_overview_records(summary, titles[0], cells),
+    )
 
 
 def _asked(variable: Variable) -> tuple[str, str]:
@@ -261,13 +275,13 @@ def reported(board: Board, measured: Sequence[Board]) -> Figure:
     order, panels = [row.observer for row in (*rows, *own)], [(column.title, None) for column in columns]
     beside = f" Beside them {len(own)} networks that were measured here." if own else ""
     return Figure(
-        f"reported-{slug(board.title)}",
-        f"{board.title[:1].upper()}{board.title[1:]}",
-        f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS]))}. {sizes}.{few}"
+        name=f"reported-{slug(board.title)}",
+        title=f"{board.title[:1].upper()}{board.title[1:]}",
+        caption=f"Diamonds: {'; '.join((*board.notes, *flags[:REMARKS]))}. {sizes}.{few}"
         f"{some_of(len(board.columns), len(columns), 'columns; the CSV of the table has all')}{beside}",
-        lambda width: drawing.dots(records, order, panels, width=width),
-        records,
-        ("observer", "group", "metric", *VALUES),
+        drawn=lambda width: drawing.dots(records, order, panels, width=width),
+        records=records,
+        names=("observer", "group", "metric", *VALUES),
     )
 
 
@@ -288,16 +302,16 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
         people.append(who and who.band)
     titles = (link.x.title, link.y.title)
     return Figure(
-        f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(summary.space)}",
-        f"{link.x.title} and {link.y.title}",
-        f"{f'Scores {summary.space}, not measured here. ' if apart else ''}A point for each network, "
+        name=f"link-{slug(link.x.name)}-{slug(link.y.name)}-{slug(summary.space)}",
+        title=f"{link.x.title} and {link.y.title}",
+        caption=f"{f'Scores {summary.space}, not measured here. ' if apart else ''}A point for each network, "
         f"{link.spearman.n} in {link.spearman.families} families: {verdict(link)}. Spearman "
         f"{correlation_text(link.spearman)}; Pearson {correlation_text(link.pearson)}{partial_}. 95 % intervals are "
         f"over families.{' Line and band: people.' if any(people) else ''}"
         f"{' Families are in the CSV: too many for a legend.' if many else ''}",
-        lambda width: drawing.scatter(records, titles, "family", people, filled=not apart, width=width),
-        records,
-        ("observer", "family", "recipe", "x", "y"),
+        drawn=lambda width: drawing.scatter(records, titles, "family", people, filled=not apart, width=width),
+        records=records,
+        names=("observer", "family", "recipe", "x", "y"),
         half=True,
     )
 
@@ -358,13 +372,13 @@ def over_training(
     notes = "".join(f" {line}." for line in shared_steps(curves))
     who = " line and dark band: people;" if people else ""
     return Figure(
-        name,
-        f"Over training, {space}",
-        f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint by itself;{who} "
-        f"dashed: chance. {stimuli}.{notes}",
-        spec,
-        records,
-        ("run", "space", "suite", "metric", "title", "unit", "step", "observer", *VALUES, "set"),
+        name=name,
+        title=f"Over training, {space}",
+        caption=f"A dot for each checkpoint of {', '.join(runs)}; band: 95 % interval of each checkpoint by "
+        f"itself;{who} dashed: chance. {stimuli}.{notes}",
+        drawn=spec,
+        records=records,
+        names=("run", "space", "suite", "metric", "title", "unit", "step", "observer", *VALUES, "set"),
     )
 
 
@@ -385,12 +399,14 @@ def forest(compared: Compared) -> Figure | None:
     axis, group = "A - B (share)", drawing.GROUPS[0]
     rows = [{**r, "observer": r["label"], "group": group, "metric": axis, "value": r["difference"]} for r in records]
     return Figure(
-        "forest-" + slug(f"{compared.a} {compared.b}"),
-        f"{compared.a} (A) minus {compared.b} (B)",
-        "Difference of each suite's headline on the stimuli that both answered, paired; bar: interval at the level at "
-        f"which Holm's procedure tests it ({at} %), so that it leaves out 0 exactly where p is below .05. "
+        name="forest-" + slug(f"{compared.a} {compared.b}"),
+        title=f"{compared.a} (A) minus {compared.b} (B)",
+        caption="Difference of each suite's headline on the stimuli that both answered, paired; bar: interval at the "
+        f"level at which Holm's procedure tests it ({at} %), so that it leaves out 0 exactly where p is below .05. "
         f"n: {counts}. To the right A is higher.",
-        lambda width: drawing.dots(rows, [str(record["label"]) for record in records], [(axis, 0.0)], width=width),
-        records,
-        [name for name in records[0] if name != "label"],
+        drawn=lambda width: drawing.dots(
+            rows, [str(record["label"]) for record in records], [(axis, 0.0)], width=width
+        ),
+        records=records,
+        names=[name for name in records[0] if name != "label"],
     )

@@ -154,7 +154,7 @@ def _strip(site: Site, place: Path, name: str, identity: str | None) -> Strip | 
         texts = []
     captions = [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
     page = "" if identity is None else f"observers/{slug(name)}.html"
-    return Strip(name, page, target, width, height, captions[:WIDEST])
+    return Strip(name=name, page=page, image=target, width=width, height=height, captions=captions[:WIDEST])
 
 
 # --- images and everybody's answers

@@ -206,12 +206,12 @@ def _part(contents: Contents, suite: Suite | None, rows: Sequence[ScoreRow]) -> 
     }
     first = ordered[0]
     return Part(
-        f"suites/{slug(first.suite)}.html",
-        f"{first.suite} (version {first.version}), {first.space}",
-        f"{first.policy or 'imported answers'}; scored {min(row.created[:10] for row in rows)}; "
+        page=f"suites/{slug(first.suite)}.html",
+        title=f"{first.suite} (version {first.version}), {first.space}",
+        how=f"{first.policy or 'imported answers'}; scored {min(row.created[:10] for row in rows)}; "
         "on the suite's usual stimuli, where no other is named; 95 % intervals",
-        table(row for row in ordered if not row.condition),
-        table(sorted(single.values(), key=ordered.index)) if single else "",
+        table=table(row for row in ordered if not row.condition),
+        conditions=table(sorted(single.values(), key=ordered.index)) if single else "",
     )
 
 
@@ -319,4 +319,4 @@ def confusions(answers: Sequence[ImageAnswers], name: str) -> Iterator[Confusion
             line = [counts[truth, word] for word in columns]
             lines.append((truth, [(count, -(-SHADES * count // (sum(line) or 1))) for count in line]))
         title = f"Confusions, {space}, images without conflicting cues"
-        yield Confusion(title, columns, lines, counts.total())
+        yield Confusion(title=title, columns=columns, rows=lines, n=counts.total())

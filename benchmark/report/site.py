@@ -162,7 +162,7 @@ def add_pair(settings: Settings, folder: Path, a: str, b: str) -> str:
     pair = compare(a, b, settings.db)
     if not (folder / pair.page).is_file():
         contents = read_contents(settings)
-        site = Site(settings, folder, {**_shared(contents), "live": True})
+        site = Site(settings=settings, folder=folder, shared={**_shared(contents), "live": True})
         pair_page(site, contents, pair, Pictures(site))
     return pair.page
 

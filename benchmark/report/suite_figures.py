@@ -87,12 +87,12 @@ def _together(scene: FigureBoard, suite: Suite, figures: Sequence[Figure]) -> Fi
         return drawing.beside(list(zip(titles, drawn, strict=True)), width)
 
     return Figure(
-        f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
-        next(iter(heads)) if len(heads) == 1 else f"Curves of {suite.name}",
-        " ".join(f"{panels}{'. '.join(texts)}." for panels, texts in said.items() if texts),
-        spec,
-        records,
-        names,
+        name=f"curves-{slug(suite.name)}-{slug(scene.board.space)}",
+        title=next(iter(heads)) if len(heads) == 1 else f"Curves of {suite.name}",
+        caption=" ".join(f"{panels}{'. '.join(texts)}." for panels, texts in said.items() if texts),
+        drawn=spec,
+        records=records,
+        names=names,
         panels=tuple(figure.name for figure in figures),
     )
 
@@ -147,7 +147,7 @@ class FigureBoard:
         return list(newest.values())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Marks:
     """The scores of a declared figure as data.
 
@@ -182,12 +182,12 @@ class Marks:
         names = (declared.name, *list(self.words.values())[:1], board.space)
         axes = [group for group in (declared.along, declared.across) if group]
         return Figure(
-            "-".join(map(slug, names)),
-            declared.title.format(**self.words),
-            " ".join(part for part in parts if part),
-            spec,
-            self.records,
-            ("observer", *axes, *VALUES),
+            name="-".join(map(slug, names)),
+            title=declared.title.format(**self.words),
+            caption=" ".join(part for part in parts if part),
+            drawn=spec,
+            records=self.records,
+            names=("observer", *axes, *VALUES),
         )
 
     def titles(self) -> list[str]:
@@ -232,9 +232,16 @@ def marks_of(
             words = _words(pattern, numbers[0][1])
             order = _order(records, declared)
             yield Marks(
-                declared, scene, networks, shown, rows, records, who, order,
-                {group: value for group, value in words.items() if group not in axes},
-            )  # fmt: skip
+                declared=declared,
+                scene=scene,
+                networks=networks,
+                shown=shown,
+                rows=rows,
+                records=records,
+                people=who,
+                order=order,
+                words={group: value for group, value in words.items() if group not in axes},
+            )
 
 
 def _words(pattern: re.Pattern[str], condition: str) -> dict[str, str]:
@@ -315,14 +322,14 @@ def _path(scene: FigureBoard, declared: SuiteFigure) -> Iterator[Figure]:
     few = some_of(len(scene.networks), len(shown), "networks", "evenly spaced over the ranks").strip()
     where = "; ".join(dict.fromkeys(scene.board.sets.values()))
     yield Figure(
-        f"{declared.name}-{slug(scene.board.space)}",
-        declared.title,
-        " ".join(
+        name=f"{declared.name}-{slug(scene.board.space)}",
+        title=declared.title,
+        caption=" ".join(
             part for part in (declared.caption, few, f"{where}.", "Intervals are in the CSV.", declared.source) if part
         ),
-        lambda width: drawing.paths(records, outer, declared.axes, along, width, scene.hues),
-        [*records, *outer],
-        ("observer", along, "x", "y", "low", "high", "n"),
+        drawn=lambda width: drawing.paths(records, outer, declared.axes, along, width, scene.hues),
+        records=[*records, *outer],
+        names=("observer", along, "x", "y", "low", "high", "n"),
     )
 
 
@@ -374,12 +381,12 @@ def dots(scene: FigureBoard, name: str, title: str, metrics: Sequence[str], capt
     panels = [(column.title, column.chance) for column in columns]
     order = [row.observer for row in rows]
     yield Figure(
-        f"{name}-{slug(board.space)}",
-        title,
-        " ".join(part for part in parts if part),
-        lambda width: drawing.dots(records, order, panels, bands, width),
-        records,
-        ("observer", "group", "metric", *VALUES),
+        name=f"{name}-{slug(board.space)}",
+        title=title,
+        caption=" ".join(part for part in parts if part),
+        drawn=lambda width: drawing.dots(records, order, panels, bands, width),
+        records=records,
+        names=("observer", "group", "metric", *VALUES),
     )
 
 
@@ -419,14 +426,14 @@ def agreement(declared: SuiteFigure, answers: Sequence[ImageAnswers], own: Colle
             continue
         few = some_of(len(networks), len(shown) - len(people), "networks", "evenly spaced by name")
         yield Figure(
-            f"{declared.name}-{slug(role.key)}",
-            declared.title.format(role=role.role, space=role.space),
-            f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks first, "
-            f"then people.{few}{some_of(len(everybody), len(people), 'people')} 0: as if errors fell independently. "
-            "The CSV has the kappas that the two accuracies allow.",
-            partial(_agreement_spec, records, shown),
-            [record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
-            ("a", "b", "kappa", "observed", "expected", "attainable_low", "attainable_high", "n"),
+            name=f"{declared.name}-{slug(role.key)}",
+            title=declared.title.format(role=role.role, space=role.space),
+            caption=f"Cohen's kappa of right and wrong answers, on the {n} images that all of them answered; networks "
+            f"first, then people.{few}{some_of(len(everybody), len(people), 'people')} 0: as if errors fell "
+            "independently. The CSV has the kappas that the two accuracies allow.",
+            drawn=partial(_agreement_spec, records, shown),
+            records=[record for record in records if shown.index(record["a"]) < shown.index(record["b"])],
+            names=("a", "b", "kappa", "observed", "expected", "attainable_low", "attainable_high", "n"),
             half=True,
         )
 

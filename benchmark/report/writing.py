@@ -28,7 +28,7 @@ NEEDS = "the report needs the extra 'report': pip install 'gestaltbench[report]'
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Site:
     """A report being written: files under `folder`. settings: where the leaderboard, its stimuli and its gallery are;
     written, pictured: bytes of files and of thumbnails; pages: how many there are."""
@@ -80,7 +80,7 @@ def open_site(settings: Settings, folder: Path, shared: Mapping[str, Any]) -> Si
             f"{folder} has files that are not of a report, and nothing was written: name a new or an empty folder "
             "with --out."
         )
-    site = Site(settings, folder, shared)
+    site = Site(settings=settings, folder=folder, shared=shared)
     site.file(MARK, "made by bench report; written over by the next one\n")
     for name in ("site.css", "site.js"):
         site.file(name, (files("benchmark.report") / "static" / name).read_text(encoding="utf-8"))

@@ -27,7 +27,7 @@ POINTS = 4001  # between -1 and 1, at which a kappa is tested; 0 is one
 PRIOR = (0.5, 0.25, 0.25, 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contingency:
     """Images by who was right: both, only a, only b, neither."""
 
@@ -42,7 +42,7 @@ class Contingency:
         return self.both + self.only_a + self.only_b + self.neither
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Agreement:
     """Two observers on `table.n` common images. kappa None: undefined, `reason` says why. low, high: 95 % interval of
     kappa, made by `method` (None from fewer than two images). least, most: the kappas that the two accuracies allow;
@@ -68,7 +68,7 @@ class Agreement:
     copied_high: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AgreementMatrix:
     """All pairs of k observers, each array [k, k] and symmetric: NaN where n, the number of common images, is 0."""
 
@@ -78,7 +78,7 @@ class AgreementMatrix:
     n: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Matched:
     """Right answers of several observers, trial by trial, sorted by role, condition, stimulus. right, present: [n, k]
     bool; role, condition, stimulus: [n] text; left_out: [k], trials of each observer that are not among the n."""
@@ -98,7 +98,7 @@ def contingency(a: Array, b: Array) -> Contingency:
         raise ValueError(f"two observers need the same images, got {first.shape} and {second.shape}")
     both, only_a = int((first & second).sum()), int((first & ~second).sum())
     only_b = int((~first & second).sum())
-    return Contingency(both, only_a, only_b, len(first) - both - only_a - only_b)
+    return Contingency(both=both, only_a=only_a, only_b=only_b, neither=len(first) - both - only_a - only_b)
 
 
 def expected_consistency(p_a: Array | float, p_b: Array | float) -> Floats:
@@ -148,7 +148,9 @@ def pairwise(right: Array, present: Array | None = None) -> AgreementMatrix:
     observed = (yes.T @ yes + no.T @ no) / some
     p = (yes.T @ there) / some  # [i, j]: accuracy of i on the images that j answered, too
     expected = expected_consistency(p, p.T)
-    return AgreementMatrix(observed, expected, kappa_of(observed, expected), n.astype(np.int64))
+    return AgreementMatrix(
+        observed=observed, expected=expected, kappa=kappa_of(observed, expected), n=n.astype(np.int64)
+    )
 
 
 def agreement(
@@ -163,7 +165,7 @@ def agreement(
     differ. The copy model is of one condition; its interval that of the four counts under Jeffreys' prior (`PRIOR`)."""
     table = contingency(a, b)
     if table.n == 0:
-        return Agreement(table, reason="no image in common")
+        return Agreement(table=table, reason="no image in common")
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     codes = np.unique(np.zeros(table.n) if strata is None else strata, return_inverse=True)[1]
     cells = (first & second, first & ~second, ~first & second, ~first & ~second)
@@ -172,7 +174,7 @@ def agreement(
     least, most = (float(end.mean()) for end in attainable(p_a, p_b))
     names = ("accuracy_a", "accuracy_b", "observed", "expected", "kappa")
     means = dict(zip(names, each.mean(axis=1).tolist(), strict=True))
-    point = replace(Agreement(table, least=least, most=most), **means)
+    point = replace(Agreement(table=table, least=least, most=most), **means)
     if table.n < 2:
         return point
     share = _independent_share(first, second, codes, clusters) if clusters else 1.0
@@ -257,7 +259,9 @@ def match(trials: Sequence[Trials], *, every: bool = True) -> Matched:
         right[there, column] = correct[np.searchsorted(keys, kept[there])]
     parts = np.array(KEY.join(kept.tolist()).split(KEY)[: 3 * len(kept)], dtype=str).reshape(len(kept), 3)
     left_out = tuple(len(keys) - int(present[:, i].sum()) for i, (keys, _) in enumerate(keyed))
-    return Matched(right, present, parts[:, 0], parts[:, 1], parts[:, 2], left_out)
+    return Matched(
+        right=right, present=present, role=parts[:, 0], condition=parts[:, 1], stimulus=parts[:, 2], left_out=left_out
+    )
 
 
 def _of_counts(counts: Array) -> Floats:

@@ -15,7 +15,7 @@ from benchmark.stats.intervals import Floats, t_quantile
 BINS, FEWEST = 15, 10  # bins of equal mass, with as many trials at least
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """value: of n trials; influence: [n] each trial's part in its error, whose sum is 0 in expectation; bias: what the
     value may still be too high by; calibrated: what it is too high by if every bin is calibrated."""
@@ -51,13 +51,18 @@ def calibration_error(confidence: Array, right: Array) -> Estimate:
     plain, above = float(share @ size), float(share @ bias)
     slope = np.where(error > 0, 1 + 2 * ndtr(-z), 1.0)  # of the debiased |d| in d: 2 where the bin may be calibrated
     influence = ((np.sign(gap) * slope)[at] * (residual - gap[at]) + size[at] - plain) / n
-    return Estimate(max(0.0, plain - above), influence, above, float(share @ error) * 2 * (sqrt(2) - 1) / sqrt(pi))
+    return Estimate(
+        value=max(0.0, plain - above),
+        influence=influence,
+        bias=above,
+        calibrated=float(share @ error) * 2 * (sqrt(2) - 1) / sqrt(pi),
+    )
 
 
 def mean_loss(losses: Array) -> Estimate:
     """The mean of [n] losses, n >= 1."""
     value = float(np.mean(losses, dtype=float))
-    return Estimate(value, (np.asarray(losses, dtype=float) - value) / len(losses))
+    return Estimate(value=value, influence=(np.asarray(losses, dtype=float) - value) / len(losses))
 
 
 def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[float]) -> list[Estimate]:
@@ -81,14 +86,14 @@ def selective_accuracy(confidence: Array, right: Array, coverages: Sequence[floa
         around = float(level[max(0, near - half) : near + half].mean())
         influence = np.empty(n)
         influence[order] = (taken * (hits - value) - (around - value) * (taken - coverage)) / k
-        estimates.append(Estimate(value, influence))
+        estimates.append(Estimate(value=value, influence=influence))
     return estimates
 
 
 def mean_estimate(parts: Sequence[Estimate]) -> Estimate:
     """The mean of estimates that are made of the same trials."""
     influence = np.mean([part.influence for part in parts], axis=0)
-    return Estimate(float(np.mean([part.value for part in parts])), influence)
+    return Estimate(value=float(np.mean([part.value for part in parts])), influence=influence)
 
 
 def pooled(

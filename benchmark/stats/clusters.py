@@ -27,7 +27,7 @@ FEW_CLUSTERS = 16
 Clusters = Mapping[str, Array]  # factor -> its level in each trial [n]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variance:
     """The variance of an estimate and the degrees of freedom of its t quantile: the smallest number of clusters minus
     one, or more (Satterthwaite 1946, Biometrics Bulletin 2:110). people: the part that only more people make smaller;
@@ -86,7 +86,7 @@ def clustered_variance(influence: Floats, clusters: Sequence[Array]) -> Variance
         sums = np.bincount(codes, influence)
         single = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
         total += sign * single
-    return Variance(max(total, single), min(sizes) - 1)
+    return Variance(value=max(total, single), df=min(sizes) - 1)
 
 
 def overlaps(factors: Sequence[Array]) -> Iterator[tuple[int, Array]]:
@@ -113,7 +113,7 @@ def few_clusters_variance(influence: Floats, clusters: Sequence[Array]) -> Varia
     at_wide = single + sum(max(0.0, factor - single) for factor in wide)
     doubt = sum(w**2 / factor.df for w, factor in zip(wide, each, strict=True))
     least = min(factor.df for factor in each)
-    return Variance(variance, max(least, at_wide**2 / doubt) if doubt else least)
+    return Variance(value=variance, df=max(least, at_wide**2 / doubt) if doubt else least)
 
 
 def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: Sequence[Array] = ()) -> Variance:
@@ -141,7 +141,7 @@ def crossed_variance(images: Floats, persons: Floats, people: Floats, factors: S
     doubt = of_images.value**2 / of_images.df + wide**2 / (k - 1)
     at_wide = of_images.value + max(0.0, wide - noise)
     df = at_wide**2 / doubt if doubt else of_images.df
-    return Variance(of_images.value + of_people, df, of_people, min(noise, of_images.value))
+    return Variance(value=of_images.value + of_people, df=df, people=of_people, crossed=min(noise, of_images.value))
 
 
 def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
@@ -153,7 +153,9 @@ def mean_of(variances: Sequence[Variance], together: float = 0.0) -> Variance:
     people, crossed = (
         sum(part) / len(variances) ** 2 for part in zip(*((v.people, v.crossed) for v in variances), strict=True)
     )
-    return Variance(max(sum(each) + together / len(variances) ** 2, sum(each) / 2), df, people, crossed)
+    return Variance(
+        value=max(sum(each) + together / len(variances) ** 2, sum(each) / 2), df=df, people=people, crossed=crossed
+    )
 
 
 def clustered_wilson(value: float, spread: Variance, level: float = 0.95) -> tuple[float, float]:
@@ -177,7 +179,7 @@ def bounded_interval(
     value: within the bounds, but for rounding."""
     start, size = bounds[0], bounds[1] - bounds[0]
     share = min(1.0, max(0.0, (value - start) / size))
-    low, high = clustered_wilson(share, Variance(spread.value / size**2, spread.df), level)
+    low, high = clustered_wilson(share, Variance(value=spread.value / size**2, df=spread.df), level)
     return start + size * low, start + size * high
 
 
@@ -196,7 +198,7 @@ def mean_interval(
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
         raise ValueError("an interval over observers needs at least two finite values")
-    spread = Variance(float(x.var(ddof=1)) / len(x), len(x) - 1)
+    spread = Variance(value=float(x.var(ddof=1)) / len(x), df=len(x) - 1)
     mean = float(x.mean())
     if bounds is None:
         return t_interval(mean, spread, level)

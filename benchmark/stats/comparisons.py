@@ -10,7 +10,7 @@ from benchmark.contracts import Metric
 from benchmark.stats.differences import Test
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One metric, observer a against observer b, on the trials that both have.
 
@@ -114,7 +114,7 @@ def _verdict(item: Comparison, level: float | None = None) -> str:
 # hypothesis is in a family, or in both, twice.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SuiteComparison:
     """One comparison under its suite and metric."""
 
@@ -129,7 +129,7 @@ class SuiteComparison:
         return f"{self.metric.title} {self.comparison.condition or average}".strip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Compared:
     """Observer a against observer b ("people": as a group). headlines, secondary: two families, adjusted apart;
     left_out: tests that would be made twice, each with the one that stands for it; remarks: what the two differ in
@@ -151,7 +151,7 @@ class Compared:
         return len(self.headlines) + len(self.secondary)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparedToEach:
     """Observer a against each of several, by the suites' headlines: one family of tests. rows: (the other observer, the
     comparison); alone: others with nothing in common; remarks, outdated: as of `Compared`, of any of them."""
@@ -163,7 +163,7 @@ class ComparedToEach:
     outdated: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DiscordantTrial:
     """A trial that only one of two observers gets right (or answers by shape, or withstands): `winner` "a" or "b".
     answer_a, answer_b: what each said, where the suite keeps answers."""
@@ -184,7 +184,9 @@ def compared(a: str, b: str, rows: Sequence[SuiteComparison], remarks: Sequence[
     kept, left_out = _once([*first, *(row for row in rows if not _is_headline(row))])
     families = [[row for row in kept if _is_headline(row) is wanted] for wanted in (True, False)]
     headlines, secondary = (adjusted(family) for family in families)
-    return Compared(a, b, headlines, secondary, tuple(left_out), tuple(remarks))
+    return Compared(
+        a=a, b=b, headlines=headlines, secondary=secondary, left_out=tuple(left_out), remarks=tuple(remarks)
+    )
 
 
 def compared_to_each(a: str, pairs: Sequence[Compared]) -> ComparedToEach:
@@ -192,10 +194,10 @@ def compared_to_each(a: str, pairs: Sequence[Compared]) -> ComparedToEach:
     named = [(pair.b, row) for pair in pairs for row in pair.headlines]
     together = adjusted([row for _, row in named])
     return ComparedToEach(
-        a,
-        tuple((b, row) for (b, _), row in zip(named, together, strict=True)),
-        tuple(pair.b for pair in pairs if not pair.headlines),
-        tuple(dict.fromkeys(remark for pair in pairs for remark in pair.remarks)),
+        a=a,
+        rows=tuple((b, row) for (b, _), row in zip(named, together, strict=True)),
+        alone=tuple(pair.b for pair in pairs if not pair.headlines),
+        remarks=tuple(dict.fromkeys(remark for pair in pairs for remark in pair.remarks)),
     )
 
 

@@ -27,7 +27,7 @@ class Test(Protocol):
         """(low, high) of the differences that the same test does not reject; None: unbounded on that side."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Discordant:
     """Right or wrong on the same n trials: b that only one got right, c that only the other did. McNemar's score test
     (1947, Psychometrika 12:153, without continuity correction; its size is .05 within a few thousandths, the exact
@@ -49,7 +49,7 @@ class Discordant:
         return paired_difference(self.b, self.c, self.n, level)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Quadratic:
     """The variance of an estimate if the true difference were x: `at_zero` + 2 `cross` x + `square` x^2."""
 
@@ -62,7 +62,7 @@ class Quadratic:
         return self.at_zero + 2 * self.cross * x + self.square * x * x
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Restricted:
     """A score test: the variance is taken under the difference that is tested, not at the estimate. (difference - x)^2
     / variance(x) against a normal distribution; the interval solves for x, a quadratic equation. limit: the largest
@@ -90,7 +90,7 @@ class Restricted:
         return max(ends[0], -self.limit), min(ends[1], self.limit)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Studentised:
     """An estimate over its standard error, against Student's t with `df` > 0 degrees of freedom (fractions allowed).
     people, crossed: parts of the variance, as of `clusters.Variance`."""
@@ -128,7 +128,7 @@ def quadratic(u: Floats, v: Floats, factors: Sequence[Array]) -> Quadratic:
         at_zero += sign * float(of_u @ of_u)
         cross += sign * float(of_u @ of_v)
         square += sign * float(of_v @ of_v)
-    return Quadratic(at_zero, cross, square)
+    return Quadratic(at_zero=at_zero, cross=cross, square=square)
 
 
 # How many images, and people, a paired comparison needs: from the same variances as its interval. A test of stored
@@ -180,7 +180,7 @@ def power_of(test: Test, detect: float, *, times: float = 1.0, people: float = 1
 def assumed(share: float) -> Discordant:
     """The test of two observers of which nothing is stored: one image, which only one of the two gets right with the
     chance `share`; images share nothing."""
-    return Discordant(share / 2, share / 2, 1)
+    return Discordant(b=share / 2, c=share / 2, n=1)
 
 
 def _tails(below: Callable[[float], float], bound: float) -> float:

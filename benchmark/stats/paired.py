@@ -29,7 +29,7 @@ FEWEST = 10
 MANY_CLUSTERS = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Pairs:
     """Sums per common trial: `sums` [pairs, 4] is num a, den a, num b, den b; keys, stimulus [pairs];
     factors: label arrays [pairs], one at least: pairs that share a label in any of them are not independent."""
@@ -56,9 +56,18 @@ def compare_ratio(metric: Metric, a: Trials, b: Trials, *, condition: str = "", 
     with different denominators keep their size. No common trial, an undefined value, or fewer than `FEWEST` trials that
     count for one of the two: no test, and `reason` says why. `condition` is a label: filter the trials yourself."""
     if metric.ratio is None:
-        return undecided(Comparison(metric.name, condition, reason="the metric has no value per trial"))
+        return undecided(
+            Comparison(metric=metric.name, condition=condition, reason="the metric has no value per trial")
+        )
     pairs = _paired(metric, a, b)
-    start = Comparison(metric.name, condition, n=len(pairs.sums), only_a=pairs.only_a, only_b=pairs.only_b, level=level)
+    start = Comparison(
+        metric=metric.name,
+        condition=condition,
+        n=len(pairs.sums),
+        only_a=pairs.only_a,
+        only_b=pairs.only_b,
+        level=level,
+    )
     if not len(pairs.sums):
         return undecided(replace(start, reason="no trial in common"))
     num_a, den_a, num_b, den_b = pairs.sums.sum(axis=0).tolist()
@@ -96,7 +105,14 @@ def _paired(metric: Metric, a: Trials, b: Trials) -> _Pairs:
     common = np.intersect1d(keys_a, keys_b)
     sums = np.concatenate([_sums(metric, own, common) for own in (own_a, own_b)], axis=1)
     factors, stimulus = _factors(metric, own_a, common)
-    return _Pairs(sums, common, stimulus, factors, len(keys_a) - len(common), len(keys_b) - len(common))
+    return _Pairs(
+        sums=sums,
+        keys=common,
+        stimulus=stimulus,
+        factors=factors,
+        only_a=len(keys_a) - len(common),
+        only_b=len(keys_b) - len(common),
+    )
 
 
 def _keyed(metric: Metric, trials: Trials) -> tuple[Array, Trials]:
@@ -158,11 +174,11 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
         # Less overlaps it is no variance: the largest of one factor.
         single = (quadratic(residual, slope, [labels]) for labels in pairs.factors)
         variance = max(single, key=lambda spread: spread(0.0))
-    test: Test = Restricted(difference, variance, limit)
+    test: Test = Restricted(difference=difference, variance=variance, limit=limit)
     # Where all answers to yes or no are alike, no variance is seen: each stimulus, or cluster, is then one answer.
     alike = variance(difference) <= 1e-12 * variance.square
     if alike and start.discordant is not None and difference in (-1.0, 0.0, 1.0):
-        test = Discordant(clusters * (difference > 0), clusters * (difference < 0), clusters)
+        test = Discordant(b=clusters * (difference > 0), c=clusters * (difference < 0), n=clusters)
     sizes = " x ".join(str(len(np.unique(labels))) for labels in pairs.factors)
     how = "by stimulus" if len(pairs.factors) == 1 else f"clustered ({sizes})"
     data = _data(pairs, residual)
@@ -172,7 +188,12 @@ def _scored(start: Comparison, pairs: _Pairs) -> Comparison:
         return decided(start, test, f"score test, {how}", data)
     influence = ratio_influence(num_a, den_a) - ratio_influence(num_b, den_b)
     spread = few_clusters_variance(influence, pairs.factors)
-    return decided(start, Studentised(difference, sqrt(spread.value), spread.df, limit), f"t test, {how}", data)
+    return decided(
+        start,
+        Studentised(difference=difference, se=sqrt(spread.value), df=spread.df, limit=limit),
+        f"t test, {how}",
+        data,
+    )
 
 
 def _data(pairs: _Pairs, values: Floats) -> str:
@@ -190,14 +211,14 @@ def compare_people(metric: Metric, a: Trials, people: Sequence[Trials]) -> Compa
     """a minus people, whose trials are pooled, on the (role, condition, stimulus) that a and somebody answered. No
     test, with the reason: no ratio, no such trial, nothing that counts, fewer than two people."""
     if metric.ratio is None:
-        return undecided(Comparison(metric.name, reason="the metric has no value per trial"))
+        return undecided(Comparison(metric=metric.name, reason="the metric has no value per trial"))
     (keys, own), *others = (_keyed(metric, observer) for observer in (a, *people))
     others = [(theirs, trials) for theirs, trials in others if len(trials)]
     if len(others) < 2:
-        return undecided(Comparison(metric.name, reason="answers of fewer than two people"))
+        return undecided(Comparison(metric=metric.name, reason="answers of fewer than two people"))
     common = np.intersect1d(keys, np.concatenate([theirs for theirs, _ in others]))
     only = int((~np.isin(own.keys, common)).sum()) if len(own) else 0
-    start = Comparison(metric.name, n=len(common), only_a=only)
+    start = Comparison(metric=metric.name, n=len(common), only_a=only)
     if len(common) < 2:
         return undecided(replace(start, reason="fewer than two trials in common"))
     sums = np.stack([_sums(metric, trials, common) for trials in (own, *(trials for _, trials in others))], axis=1)
@@ -232,5 +253,12 @@ def _against_people(start: Comparison, num: Floats, den: Floats, factors: Sequen
         return undecided(replace(start, reason="the difference does not vary over images"))
     limit = 1.0 if ((num >= 0) & (num <= den)).all() else inf
     # Both are drawn from more: other images and people would give another value.
-    test = Studentised(a - b, sqrt(variance.value), variance.df, limit, variance.people, variance.crossed)
+    test = Studentised(
+        difference=a - b,
+        se=sqrt(variance.value),
+        df=variance.df,
+        limit=limit,
+        people=variance.people,
+        crossed=variance.crossed,
+    )
     return decided(start, test, "t test, images and people")

@@ -69,7 +69,7 @@ def _ranks(x: Floats, se: Floats, level: float) -> tuple[Ranks, Ranks, Ranks]:
 HUMAN_METRICS = {"accuracy_difference": False, "observed_consistency": True, "error_consistency": True}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HumanRank:
     """A model's place: mean_rank over the three human metrics (1: best), place by it, accuracy_place by OOD accuracy.
     Tied models share the mean of their places. None: a value is missing, the model is not ranked (by that table)."""
@@ -124,7 +124,7 @@ FURTHEST = 3.0
 ALL = 0.995
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Correlation:
     """value: in [-1, 1], None where undefined, and `reason` says why; low, high: its interval, None where there is
     none (then `reason` says why too); n: observers; families: how many there are; without: the correlation with each
@@ -158,7 +158,7 @@ def correlation(
     columns, member = columns[order], member[order]
     n, groups = len(columns), len(names)
     if n < columns.shape[1] + 1:
-        return Correlation(None, None, None, n, groups, f"{n} observers: too few")
+        return Correlation(value=None, low=None, high=None, n=n, families=groups, reason=f"{n} observers: too few")
     value = _coefficient(columns, method)
     left = (_coefficient(columns[member != group], method) for group in range(groups))
     without = dict(zip(names.tolist(), left, strict=True))
@@ -173,14 +173,22 @@ def correlation(
     elif len(defined) < groups:
         reason = "too few families vary: no interval"
     if value is None or reason:
-        return Correlation(value, None, None, n, groups, reason, without)
+        return Correlation(value=value, low=None, high=None, n=n, families=groups, reason=reason, without=without)
     middle = atanh(value)
     z = np.arctanh(np.clip(defined, -1 + 1e-15, 1 - 1e-15)).clip(middle - FURTHEST, middle + FURTHEST)
     reach = t_quantile(0.95, groups - 1) * sqrt(groups - 1) * float(z.std())
     low, high = tanh(middle - reach), tanh(middle + reach)
     if low < -ALL and high > ALL:
-        return Correlation(value, None, None, n, groups, f"{groups} families exclude no value: no interval", without)
-    return Correlation(value, low, high, n, groups, "", without)
+        return Correlation(
+            value=value,
+            low=None,
+            high=None,
+            n=n,
+            families=groups,
+            reason=f"{groups} families exclude no value: no interval",
+            without=without,
+        )
+    return Correlation(value=value, low=low, high=high, n=n, families=groups, reason="", without=without)
 
 
 def _coefficient(columns: Floats, method: Method) -> float | None:

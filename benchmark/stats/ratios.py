@@ -46,7 +46,20 @@ def ratio_score(
     elif not missing and den.sum() == 0:
         missing = f"no trial counts: the denominator is 0 over {len(den)} trials"
     excluded += len(den) - n
-    score = Score(metric.name, None, missing, None, None, 0.95, "", n, excluded, condition, metric.role, tuple(flags))
+    score = Score(
+        metric=metric.name,
+        value=None,
+        reason=missing,
+        low=None,
+        high=None,
+        level=0.95,
+        method="",
+        n=n,
+        excluded=excluded,
+        condition=condition,
+        role=metric.role,
+        flags=tuple(flags),
+    )
     if missing:
         return score
     counts = (num != 0) | (den != 0)

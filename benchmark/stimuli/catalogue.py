@@ -29,7 +29,7 @@ ANNOTATED = frozenset({"masks", "imagenet-s", "imagenet-boxes", "voc", "coco", "
 LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """What is known of a set. role: what suites ask for; space: the decision space of its labels; url: None where its
     terms forbid a download; archive: file name of the download; sha256: of that file, None where it is not pinned;
@@ -268,7 +268,7 @@ def read_pair(name: str) -> CuePair | None:
     first, second = _EXEMPLAR.fullmatch(shape), _EXEMPLAR.fullmatch(texture)
     if not (dash and first and second):
         return None
-    pair = CuePair(first[1], second[1], shape, texture)
+    pair = CuePair(shape=first[1], texture=second[1], exemplar=shape, ground=texture)
     return pair if pair.shape in GEIRHOS16 and pair.texture in GEIRHOS16 else None
 
 
@@ -352,7 +352,7 @@ class Named(NamedTuple):
         return f"{self.name} ({self.source})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A published collection. folders, holds: how it is recognised; names: what its tables call an observer -> what
     that is; people: experiment (or "all") -> the source whose people these are; experiment: whose images all of its

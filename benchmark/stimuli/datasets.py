@@ -80,9 +80,20 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
             labels["made"] = np.full(len(listing), f"stylised {text_digest(text)[:16]}")
     if entry.border:
         labels["made"] = np.full(len(listing), f"without a frame of {entry.border} px")
-    images = FileImages(listing.files, remedy(entry), items, listing.folder, entry.border)
+    images = FileImages(
+        files=listing.files, remedy=remedy(entry), digests=items, folder=listing.folder, border=entry.border
+    )
     digest, mask = set_digest(listing.ids, items, labels), _masks(entry, images, settings)
-    shown = Stimuli(name or entry.name, digest, entry.space, listing.ids, items, labels, images, mask)
+    shown = Stimuli(
+        name=name or entry.name,
+        digest=digest,
+        space=entry.space,
+        ids=listing.ids,
+        items=items,
+        labels=labels,
+        decode=images,
+        mask=mask,
+    )
     return replace(shown, whole=whole, origin=origin, sampled=listing.sampled)
 
 
@@ -145,7 +156,7 @@ def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> ND
     return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picked:
     """A function of an index, seen through a choice of indices. whole: digest and size of the set chosen from."""
 
@@ -164,8 +175,8 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     def pick(part: Any) -> Any:
         """Of a set that was picked itself: from the set that this one was picked from."""
         if isinstance(part, Picked):
-            return Picked(part.source, tuple(part.index[i] for i in chosen), part.whole)
-        return part and Picked(part, chosen, origin)
+            return Picked(source=part.source, index=tuple(part.index[i] for i in chosen), whole=part.whole)
+        return part and Picked(source=part, index=chosen, whole=origin)
 
     ids = tuple(stimuli.ids[i] for i in chosen)
     items = tuple(stimuli.items[i] for i in chosen)
@@ -175,7 +186,7 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     return replace(stimuli, digest=digest, ids=ids, items=items, labels=labels, whole=whole, **picked)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Survey:
     """What lies in a folder of images with masks or maps. items: by category, then name; left_out: reason -> images
     that the set does not show; absent: how many of these are of the set, but not in the folder."""
@@ -195,7 +206,9 @@ def survey(entry: Entry, folder: Path) -> Survey:
     rows = list(READERS[entry.layout](entry, folder))
     left = [row for row in rows if isinstance(row, LeftOut)]
     items = sorted((row for row in rows if isinstance(row, Item)), key=lambda item: (item.labels["category"], item.id))
-    seen = Survey(tuple(items), Counter(row.reason for row in left), sum(row.absent for row in left))
+    seen = Survey(
+        items=tuple(items), left_out=Counter(row.reason for row in left), absent=sum(row.absent for row in left)
+    )
     if not items:
         lines = "".join(f"; {line}" for line in seen.lines)
         raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'{lines}.")
@@ -235,7 +248,9 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
         for paths, annotation in zip(needed, drawn, strict=True)
     )
     paths = tuple(item.path for item in items)
-    images = AnnotatedImages(drawn, FileImages(paths, remedy(entry), tuple(known[path] for path in paths)))
+    images = AnnotatedImages(
+        drawn, FileImages(files=paths, remedy=remedy(entry), digests=tuple(known[path] for path in paths))
+    )
 
     over: dict[str, Any] = {  # what all images have
         name: partial(images.part, name)
@@ -243,7 +258,16 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
         if all(getattr(annotation, name) is not None for annotation in drawn)
     }
     digest, origin = set_digest(ids, digests, labels), "catalogue" if find_built_in(entry.name) else "added"
-    shown = Stimuli(entry.name, digest, entry.space, ids, digests, labels, images.files, **over)
+    shown = Stimuli(
+        name=entry.name,
+        digest=digest,
+        space=entry.space,
+        ids=ids,
+        items=digests,
+        labels=labels,
+        decode=images.files,
+        **over,
+    )
     return replace(shown, whole=entry.count or n + seen.absent, origin=origin, sampled=sampled)
 
 
@@ -292,7 +316,7 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
     return tuple(cells[name] for *_, name in order)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cells(Mapping[str, Stimuli]):
     """Cell name -> that cell's set, in canonical order; opened when it is asked for, which reads its files' digests."""
 
@@ -321,7 +345,7 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
     if limit is None:
-        return Cells(entry, settings, listings, whole)
+        return Cells(entry=entry, settings=settings, listings=listings, whole=whole)
     distinct = {id(listing.ids): listing for listing in listings.values()}
     # Names of the images that every listing has in the same class, in order.
     first, *others = (list(zip(x.ids, x.labels["category"].tolist(), strict=True)) for x in distinct.values())
@@ -338,7 +362,7 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
         position = {name: i for i, name in enumerate(listing.ids)}
         parts[key] = listing.pick([position[name] for name in names])
     shown = {name: replace(parts[id(listing.ids)], folder=listing.folder) for name, listing in listings.items()}
-    return Cells(entry, settings, shown, whole)
+    return Cells(entry=entry, settings=settings, listings=shown, whole=whole)
 
 
 def list_cells(

@@ -57,7 +57,9 @@ def _stimuli(source: WorldSet) -> Stimuli:
     columns = {"category": source.category, "shape": source.shape, "texture": source.texture}
     labels = {name: np.array(values) for name, values in columns.items() if any(values)}
     digest = set_digest(ids, items, labels)
-    return Stimuli(source.name, digest, SPACE, ids, items, labels, Drawn(render, source))
+    return Stimuli(
+        name=source.name, digest=digest, space=SPACE, ids=ids, items=items, labels=labels, decode=Drawn(render, source)
+    )
 
 
 def exemplars(trials: Trials) -> dict[str, Array]:

@@ -123,7 +123,7 @@ def memory_file(folder: Path, settings: Settings) -> Path:
     return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Memory:
     """Name below a folder -> state, then digest."""
 
@@ -152,7 +152,7 @@ def _memory(folder: Path, settings: Settings) -> Iterator[_Memory]:
         known = json.loads(read_plain(place))
     except (OSError, ValueError, RecursionError, MemoryError):
         known = {}
-    memory = _Memory(folder, known if isinstance(known, dict) else {})
+    memory = _Memory(folder=folder, known=known if isinstance(known, dict) else {})
     try:
         yield memory
     finally:
@@ -167,7 +167,7 @@ MOST_PIXELS = 2**26  # 8192 x 8192: a header may state any size
 DARK = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileImages:
     """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the remedy. files: paths, or
     names below `folder`; digests: SHA-256 of each file as the set was planned: the bytes that are decoded are those

@@ -36,7 +36,7 @@ Flags = NDArray[np.bool_]
 Whole = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Annotation:
     """What is known of an image's pixels; functions that can be sent to worker processes. mask, ignored: size (height,
     width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW float32; files, text: what decides
@@ -49,7 +49,7 @@ class Annotation:
     text: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One image: its unique name, its file, its labels by column, what is drawn over it."""
 
@@ -129,7 +129,7 @@ def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
             if root not in path.parents or not path.is_file():
                 raise StimuliError(f"{where}: there is no image 'images/{name:.80}'.")
             check_category(row["category"], entry.space, where)
-            yield Item(name, path, row)
+            yield Item(id=name, path=path, labels=row)
 
 
 def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -140,7 +140,9 @@ def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
             pair = read_pair(path.name)
             if pair is None or pair.shape != place.name:
                 raise StimuliError(f"{path}: expected a name like '{place.name}7-elephant1.png': shape, then texture.")
-            yield Item(path.name, path, {"category": pair.shape, "shape": pair.shape, "texture": pair.texture})
+            yield Item(
+                id=path.name, path=path, labels={"category": pair.shape, "shape": pair.shape, "texture": pair.texture}
+            )
 
 
 def _session(entry: Entry, folder: Path) -> Iterator[Item]:
@@ -152,7 +154,7 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
         check_category(prefix["category"], entry.space, path)
         condition = canonical_condition(entry.name, prefix["condition"])
         labels = {"category": prefix["category"], "condition": condition}
-        yield Item(stimulus_id(condition, image_id(path.name)), path, labels)
+        yield Item(id=stimulus_id(condition, image_id(path.name)), path=path, labels=labels)
 
 
 # What lies in a folder, as columns: a million images in the memory of their names and labels.
@@ -162,7 +164,7 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
 STRATA = ("category", "texture", "condition")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Listing:
     """The images of a folder in their fixed order: by category, then name. files: names below `folder`; ids: unique
     names; labels: columns of str, one value per image; sampled: a part in the order of `sample_order` instead; notes:
@@ -273,7 +275,7 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
         raise StimuliError(f"{folder}: no images of layout '{entry.layout}' for the set '{entry.name}'.")
     check_unique(items)
     files = tuple(os.fspath(item.path) for item in items)
-    return Listing(folder, files, tuple(item.id for item in items), label_columns(items))
+    return Listing(folder=folder, files=files, ids=tuple(item.id for item in items), labels=label_columns(items))
 
 
 #: Parts of a data set that one trains, chooses and tests with.
@@ -321,7 +323,7 @@ def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[
     categories, names, files = zip(*sorted(rows), strict=True)
     named = (f"{category}/{name}" for category, name in zip(categories, names, strict=True))
     ids = next((ids for ids in (names, tuple(named)) if len(set(ids)) == len(ids)), files)
-    return Listing(folder, files, ids, {"category": np.array(categories)}, notes=tuple(notes))
+    return Listing(folder=folder, files=files, ids=ids, labels={"category": np.array(categories)}, notes=tuple(notes))
 
 
 def _spellings(entry: Entry, folder: Path) -> Spellings:

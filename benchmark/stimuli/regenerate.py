@@ -73,7 +73,11 @@ def photographs(role: str, trials: Trials) -> list[Photograph]:
         name = PurePath(stimulus)
         if not WNID.match(name.stem):
             raise StimuliError(f"'{stimulus}' does not name an ImageNet photograph such as n02134084_5274.png.")
-        wanted.append(Photograph(stimulus_id(condition, name.name), name.stem, condition, category))
+        wanted.append(
+            Photograph(
+                stimulus=stimulus_id(condition, name.name), source=name.stem, condition=condition, category=category
+            )
+        )
     return wanted
 
 
@@ -99,11 +103,21 @@ def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
     columns = {"category": np.array(categories), "condition": np.array(conditions)}
     labels = {**columns, "made": np.full(len(there), REGENERATED)}
     name, digest = f"{REGENERATED}-{role}", set_digest(ids, items, labels)
-    decode = Degraded(role, source, index, conditions)
-    return Stimuli(name, digest, "geirhos16", ids, tuple(items), labels, decode, whole=len(wanted), origin=REGENERATED)
+    decode = Degraded(role=role, source=source, index=index, conditions=conditions)
+    return Stimuli(
+        name=name,
+        digest=digest,
+        space="geirhos16",
+        ids=ids,
+        items=tuple(items),
+        labels=labels,
+        decode=decode,
+        whole=len(wanted),
+        origin=REGENERATED,
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Degraded:
     """decode(i): the i-th photograph, shorter side 256, centre 224 x 224, degraded; HWC uint8 RGB."""
 
@@ -176,7 +190,14 @@ def make_set(
     if not make_folder(target, MADE, stimuli.digest, fill, replace=True):  # a set from other photographs gives way
         report(f"{stimuli.name}: already there")
     title = f"{experiment}, {REGENERATED} from ImageNet photographs: not the published files"
-    entry = Entry(stimuli.name, experiment, stimuli.space, "labels-csv", count=stimuli.whole, folder=str(target))
+    entry = Entry(
+        name=stimuli.name,
+        role=experiment,
+        space=stimuli.space,
+        layout="labels-csv",
+        count=stimuli.whole,
+        folder=str(target),
+    )
     entry = replace(entry, title=title, license="ImageNet terms: research only")
     save_entry(entry, settings)
     part = "" if len(stimuli) == stimuli.whole else f" ({stimuli.whole} are published: a part)"
@@ -192,8 +213,16 @@ def _photographs(name: str, wanted: Sequence[Photograph], settings: Settings) ->
         places = (folder / source.partition("_")[0] / f"{source}{suffix}" for suffix in SUFFIXES)
         paths += [place for place in places if place.is_file()][:1]
     items = file_digests(paths, folder, settings)
-    images = FileImages(tuple(paths), remedy(entry), items)
-    return Stimuli(entry.name, "", entry.space, tuple(path.name for path in paths), items, {}, images)
+    images = FileImages(files=tuple(paths), remedy=remedy(entry), digests=items)
+    return Stimuli(
+        name=entry.name,
+        digest="",
+        space=entry.space,
+        ids=tuple(path.name for path in paths),
+        items=items,
+        labels={},
+        decode=images,
+    )
 
 
 def _shown(experiment: str, folder: Path) -> Trials:
@@ -204,7 +233,7 @@ def _shown(experiment: str, folder: Path) -> Trials:
         raise MissingStimuli(f"{folder}: no table of trials of '{experiment}'.")
     names = ("stimulus", "condition", "category")
     columns = {name: np.concatenate([file.columns[name] for file in files]) for name in names}
-    return Trials({**columns, "role": np.full(len(columns["stimulus"]), experiment)})
+    return Trials(columns={**columns, "role": np.full(len(columns["stimulus"]), experiment)})
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
@@ -233,7 +262,17 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
         labels["shape"] = labels["category"]
         labels["texture"] = np.array([pair.texture for pair in map(read_pair, ids) if pair])
     digest, decode = set_digest(ids, items, labels), partial(_no_image, experiment)
-    return Stimuli(experiment, digest, "geirhos16", ids, items, labels, decode, whole=len(ids), origin="trial tables")
+    return Stimuli(
+        name=experiment,
+        digest=digest,
+        space="geirhos16",
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=decode,
+        whole=len(ids),
+        origin="trial tables",
+    )
 
 
 def _drawn_stimuli(files: Sequence[TrialFile], category: Mapping[str, str], digests: Mapping[str, str]) -> Stimuli:

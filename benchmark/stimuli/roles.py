@@ -41,7 +41,7 @@ def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNe
             model = load_model(card, settings.place)
         except (WeightsError, CardError, LabelError) as error:
             raise MissingStimuli(f"the network '{card.name}' is shown the images, too: {error}") from error
-        networks.append(OtherNetwork(card.name, model.identity, partial(_moved, model)))
+        networks.append(OtherNetwork(name=card.name, identity=model.identity, load=partial(_moved, model)))
     return tuple(networks)
 
 

@@ -47,7 +47,7 @@ class ReportedScore(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportedRow:
     """The fields of a table, checked by pydantic."""
 
@@ -78,7 +78,7 @@ class ReportedRow:
             raise ValueError("expected plain text")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportedMetric:
     """What is known of a publisher's metric: title and definition for tables, the suite whose subject it is, what a
     reader must know, and whether it is accuracy on images as they are."""

@@ -38,7 +38,7 @@ from registry.onnx_sessions import open_session, run_session
 #
 # Two kinds, after Geirhos et al. (2019, arXiv:1811.12231): "stylised" (Stylized-ImageNet: every picture keeps its label
 # and takes the texture of a random painting) and "cue-conflict" (the shape of one class, the texture of another).
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourcePicture:
     """A file that goes in. category: "" for a painting; digest: SHA-256 of its bytes."""
 
@@ -47,7 +47,7 @@ class SourcePicture:
     digest: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pairing:
     """An image to make. place: "CATEGORY/name.png" in the set's folder."""
 
@@ -56,7 +56,7 @@ class Pairing:
     style: SourcePicture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """How many cue-conflict images: `per_pair` for each ordered pair of categories, or `count` in all, spread evenly;
     neither: all. same: pairs of a category with itself too (of the 1,280 published images, 80 are)."""
@@ -66,7 +66,7 @@ class Sample:
     same: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """What to make: a stylised set, or a cue-conflict set where `sample` is given. name: of the set; strength in [0,
     1]; size: px of the square result; crop: share of the content's shorter side that is shown; role, space: None tells
@@ -104,7 +104,9 @@ def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture],
         if place in pairings:
             twin = pairings[place].content.path
             raise StimuliError(f"{content.path} and {twin} would both become '{place}': rename one.")
-        pairings[place] = Pairing(place, content, ordered[_draw(seed, content.digest) % len(ordered)])
+        pairings[place] = Pairing(
+            place=place, content=content, style=ordered[_draw(seed, content.digest) % len(ordered)]
+        )
     return list(pairings.values())
 
 
@@ -185,7 +187,7 @@ def conflicting(
         for content, style in islice(pairs, wanted):
             uses.update([("shape", content.path), ("texture", style.path)])
             name = f"{names['shape', content.path]}-{names['texture', style.path]}.png"
-            pairings.append(Pairing(f"{s}/{name}", content, style))
+            pairings.append(Pairing(place=f"{s}/{name}", content=content, style=style))
     return sorted(pairings, key=lambda pair: pair.place)
 
 
@@ -340,7 +342,7 @@ Pixels = NDArray[np.uint8]
 Vector = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StylePainter:
     """The two networks, loaded. May be called from several threads at once; each call takes one processor. generator:
     what is painting, for the manifest."""

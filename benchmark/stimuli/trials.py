@@ -47,7 +47,7 @@ PEOPLE = "subject-"
 Kind = Literal["human", "published"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TableHints:
     """What a user says of tables that do not say it: each goes before what names of files and columns say. columns:
     what the tables call a column -> what we call it; keep_late: trials with a late frame count, too."""
@@ -62,7 +62,7 @@ class TableHints:
 NO_HINTS = TableHints()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialFile:
     """The trials of one observer in one experiment, from one file, in the file's order. columns: "stimulus" (image
     name), "category", "response" (one of the 16, or "na"), "condition" (canonical), "session", "trial": text [n]; "rt":
@@ -95,7 +95,7 @@ class TrialFile:
         return len(self.columns["stimulus"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Read:
     """What was read of a folder. unfit: files that should be tables of trials and are not -> why; others: files that
     are known to be something else -> what."""
@@ -166,7 +166,7 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
                     f"{file.path}: {file.named} answered '{answer}' to '{image}' of {file.experiment}, but "
                     f"'{first}' in {place}; expected one answer. Import one of them, or give each a `--source`."
                 )
-    return Read(tuple(files), unfit, others)
+    return Read(files=tuple(files), unfit=unfit, others=others)
 
 
 def read_trials(path: Path) -> list[TrialFile]:
@@ -177,7 +177,7 @@ def read_trials(path: Path) -> list[TrialFile]:
     return list(tables.files)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialTable:
     """A table's columns as text, under our names, and the row number of each trial."""
 
@@ -261,7 +261,18 @@ def _read_table(table: TrialTable, hints: TableHints, source: str, prompt: str) 
     for (own, who), index in groups.items():
         kind: Kind = "human" if who.startswith(PEOPLE) else "published"
         columns = _columns(table, own, index, space)
-        yield TrialFile(path, own, who, kind, columns, source, prompt, space, shown_set, remarks.get(who, ()))
+        yield TrialFile(
+            path=path,
+            experiment=own,
+            observer=who,
+            kind=kind,
+            columns=columns,
+            source=source,
+            prompt=prompt,
+            space=space,
+            shown=shown_set,
+            remarks=remarks.get(who, ()),
+        )
 
 
 def _parse(path: Path, hints: TableHints) -> TrialTable:
@@ -280,7 +291,7 @@ def _parse(path: Path, hints: TableHints) -> TrialTable:
     if not rows:
         raise TrialsError(f"{path}: a header and no trials.")
     columns = {name: list(values) for name, values in zip(names, zip(*fields, strict=True), strict=True)}
-    table = TrialTable(path, columns, rows)
+    table = TrialTable(path=path, columns=columns, rows=rows)
     _fill(table, hints.observer)
     table.expect("category", frozenset(GEIRHOS16), f"one of {', '.join(GEIRHOS16)}")
     table.expect("object_response", frozenset((*GEIRHOS16, NO_ANSWER)), f"one of the 16 categories or '{NO_ANSWER}'")

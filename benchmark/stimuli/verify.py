@@ -37,7 +37,7 @@ class Verification:
     lines: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Depth:
     """How closely to look. sample: images per folder; full: read every one; expect: told how many images will be
     read, gives what is called after each."""
@@ -187,7 +187,7 @@ def _look_at(
         with foreign("file", path, StimuliError):
             if not os.stat(path).st_size:  # noqa: PTH116 - as above
                 empty.append(i)
-    images = FileImages(listing.files, remedy(entry), folder=listing.folder)
+    images = FileImages(files=listing.files, remedy=remedy(entry), folder=listing.folder)
     sizes: Counter[tuple[int, int]] = Counter()
     unreadable: list[str] = []
     first: dict[tuple[int, int], Path] = {}

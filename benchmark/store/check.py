@@ -25,7 +25,7 @@ _PAGE = 200  # rows that are in memory at once: chunks are large
 _SHOWN = 20  # problems of one kind that are told one by one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """What a leaderboard is. revision: of its schema, newest: of this program's; size: bytes on disk; counts: rows by
     table, and "trials"; open_runs: runs without an end, going on or killed; incomplete: observations that lack trials.
@@ -59,7 +59,16 @@ def status(url_or_path: str) -> Status:
         server = f"{program} {'.'.join(map(str, connection.dialect.server_version_info or ()))}"
         lacking = len(incomplete(connection)) if stored == schema.HEAD else 0
         open_runs = counts["runs"] - counts["run_ends"]
-        return Status(shown, server, stored, schema.HEAD, _size(connection), counts, open_runs, lacking)
+        return Status(
+            place=shown,
+            server=server,
+            revision=stored,
+            newest=schema.HEAD,
+            size=_size(connection),
+            counts=counts,
+            open_runs=open_runs,
+            incomplete=lacking,
+        )
 
 
 def _size(connection: sa.Connection) -> int:

@@ -31,7 +31,7 @@ _SHOWN = 6  # conditions in a line
 Row = Mapping[str, Any]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Merged:
     """What one leaderboard brought: new observations and trials, trials that were here already (`known`), score sets
     that came as they were. conflicts: what was left out, a line each."""
@@ -51,7 +51,7 @@ def merge(target: sa.Connection, sources: Iterable[Database]) -> list[Merged]:
 
 
 def _merge(source: Database, target: sa.Connection) -> Merged:
-    done = Merged(source.location.shown)
+    done = Merged(place=source.location.shown)
     with source.reading() as connection:
         _refuse(rules(connection))  # a row that belongs to nothing would be left out in silence
         theirs, ours = _People(connection), _People(target)
@@ -98,7 +98,7 @@ def merge_observations(target: sa.Connection, source: Database, keys: Collection
         _copy(connection, target, schema.REGISTRATIONS, lambda row: row.observer in owners)
         _copy(connection, target, schema.STIMULI, lambda row: row.digest in sets)
         own = {owner: owner for owner in owners}
-        _copy_trials(connection, target, own, Merged(source.location.shown), run, keys)
+        _copy_trials(connection, target, own, Merged(place=source.location.shown), run, keys)
         counting = imported_keys(target).keys()
         ours = {name: {*texts(row.observations)} & counting for name, row in newest_imports(target).items()}
         for name, row in newest_imports(connection).items():

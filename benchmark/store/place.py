@@ -14,7 +14,7 @@ from registry.files import expanded, redacted
 _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "fuse.sshfs")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Location:
     """path: the SQLite file (None: PostgreSQL, or SQLite in memory); shown: for messages; server: the URL of a
     PostgreSQL."""
@@ -30,7 +30,7 @@ def locate(url_or_path: str) -> Location:
         if redacted(url_or_path) != url_or_path:  # no file is named after a password
             raise StoreError(f"'{url_or_path}' is not a database URL: expected postgresql://USER:PASSWORD@HOST/NAME")
         path = expanded(url_or_path)
-        return Location(path, str(path))
+        return Location(path=path, shown=str(path))
     try:
         url = sa.make_url(url_or_path)
         shown = redacted(url.render_as_string(hide_password=True))
@@ -40,11 +40,11 @@ def locate(url_or_path: str) -> Location:
     if backend == "postgresql":
         if "@" in (url.host or ""):  # a driver would name the end of the password as the host
             raise StoreError(f"{shown}: an '@' in a user's name or a password is written %40")
-        return Location(None, shown, url.set(drivername="postgresql+psycopg"))
+        return Location(path=None, shown=shown, server=url.set(drivername="postgresql+psycopg"))
     if backend != "sqlite":
         raise StoreError(f"a leaderboard lives in SQLite (a path) or PostgreSQL (postgresql://...), not in '{backend}'")
     name = url.database or ":memory:"
-    return Location(None if name == ":memory:" else Path(name), name)
+    return Location(path=None if name == ":memory:" else Path(name), shown=name)
 
 
 def same_place(a: Location, b: Location) -> bool:

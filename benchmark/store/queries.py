@@ -70,7 +70,14 @@ def observers(connection: sa.Connection, latest: bool = True) -> list[ObserverRo
     rows = fetched(connection, sa.select(*columns).select_from(_registered(latest)).order_by(_OBSERVERS.created))
     # Sorted here, for a server's order of names is that of its language.
     return [
-        ObserverRow(row.id, row.name, row.kind, row.identity, parsed(row.card, dict), row.created)
+        ObserverRow(
+            id=row.id,
+            name=row.name,
+            kind=row.kind,
+            identity=row.identity,
+            card=parsed(row.card, dict),
+            created=row.created,
+        )
         for row in sorted(rows, key=itemgetter(1))
     ]
 
@@ -89,7 +96,9 @@ def stimuli(connection: sa.Connection, digest: str) -> StimuliRecord:
     row = rows[0]
     columns = decode(row.columns, row.n, f"stimulus set '{row.name}' ({digest})")
     ids = tuple(columns.pop("stimulus").tolist())
-    return StimuliRecord(row.name, digest, row.space, ids, columns, row.whole, row.origin)
+    return StimuliRecord(
+        name=row.name, digest=digest, space=row.space, ids=ids, labels=columns, whole=row.whole, origin=row.origin
+    )
 
 
 def observations(
@@ -212,7 +221,15 @@ def score_sets(connection: sa.Connection, suite: str) -> list[ScoreSet]:
     )
     newest = {(row.observer, row.space, row.stimuli): row for row in fetched(connection, query)}
     return [
-        ScoreSet(observer, suite, version, space, code, role_digests(roles), texts(keys))
+        ScoreSet(
+            observer=observer,
+            suite=suite,
+            version=version,
+            space=space,
+            code=code,
+            stimuli=role_digests(roles),
+            keys=texts(keys),
+        )
         for observer, version, space, code, roles, keys in newest.values()
     ]
 
@@ -253,7 +270,11 @@ def collections(connection: sa.Connection) -> list[StimuliNote]:
             name = ", ".join(names) if len(parts) <= 3 else f"{len(parts)} stimulus sets"
             n, whole = sum(part.n for part in parts), sum(part.whole or part.n for part in parts)
             origin = "; ".join(sorted({part.painted for part in parts} - {""})) or "collection"
-            described.append(StimuliNote(collection_digest(text), name, parts[0].space, n, whole, origin))
+            described.append(
+                StimuliNote(
+                    digest=collection_digest(text), name=name, space=parts[0].space, n=n, whole=whole, origin=origin
+                )
+            )
     return described
 
 
@@ -475,7 +496,7 @@ def trials(connection: sa.Connection, keys: Sequence[str], missing: Mapping[str,
     those that are read are put there."""
     parts = [part for part in _parts(connection, keys, known) if part]
     nothing = {name: np.empty(0, dtype="<U1") for name in ("role", "condition", "stimulus")}
-    return Trials(_union(parts) if parts else nothing, dict(missing))
+    return Trials(columns=_union(parts) if parts else nothing, missing=dict(missing))
 
 
 def _parts(connection: sa.Connection, keys: Sequence[str], known: Sets) -> Iterator[Table]:

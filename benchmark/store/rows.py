@@ -17,7 +17,7 @@ IMPORTED_KINDS = ("human", "published", "group")
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One observer's answers to one block: what was asked. The answers themselves are its chunks. key: the
     observation's identity (a digest); observer: id that `put_observer` gave; stimuli: digest; transform: JSON text, ""
@@ -38,7 +38,7 @@ class Observation:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObservation(Observation):
     """An observation as stored, under the name of a current observer of that identity."""
 
@@ -46,7 +46,7 @@ class StoredObservation(Observation):
     created: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chunk:
     """Consecutive trials of one observation: the unit of commit and resume. index: place on the fixed chunk grid;
     start: position of the first trial in the block's stimuli; columns: name -> one value per trial (first axis):
@@ -58,7 +58,7 @@ class Chunk:
     columns: Mapping[str, Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreSet:
     """All scores of one observer on one suite, made together. code: digest of the scoring code; stimuli: role ->
     digest; keys: the observations that were scored."""
@@ -72,7 +72,7 @@ class ScoreSet:
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How one piece of work (observer x suite x space) ended; failures carry their message."""
 
@@ -87,7 +87,7 @@ class Outcome:
     created: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StimuliRecord:
     """A stimulus set as stored, without images. ids: image names; labels: columns of text, one value per image."""
 

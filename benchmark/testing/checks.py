@@ -36,9 +36,9 @@ def check_suite(suite: Suite) -> list[Check]:
 def run_check(name: str, check: Callable[[], str]) -> Check:
     """The outcome of one check, which gives what was seen, or raises what is wrong."""
     try:
-        return Check(name, True, check())
+        return Check(name=name, ok=True, detail=check())
     except Exception as error:  # noqa: BLE001 - the boundary of foreign code; the error is the finding
-        return Check(name, False, f"{type(error).__name__}: {error}")
+        return Check(name=name, ok=False, detail=f"{type(error).__name__}: {error}")
 
 
 def _metrics(suite: Suite) -> str:
@@ -149,7 +149,7 @@ def _conditions(suite: Suite, trials: Trials) -> str:
 
 def _order(suite: Suite, trials: Trials) -> str:
     order = np.random.default_rng(0).permutation(len(trials))
-    shuffled = Trials({name: values[order] for name, values in trials.columns.items()}, trials.missing)
+    shuffled = Trials(columns={name: values[order] for name, values in trials.columns.items()}, missing=trials.missing)
     first, second = (
         {(score.metric, score.condition, score.role): score.value for score in suite.score(suite.config, each)}
         for each in (trials, shuffled)

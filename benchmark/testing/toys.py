@@ -170,4 +170,4 @@ def toy_trials(suite: Suite, shelf: ToyShelf, parts: int = 1) -> Trials:
                 **{name: np.concatenate([np.asarray(answer[name]) for answer in answers]) for name in answers[0]},
             }
         )
-    return Trials(stacked(tables), plan.missing)
+    return Trials(columns=stacked(tables), missing=plan.missing)

@@ -25,7 +25,7 @@ def rearranged(name: str) -> Transform:
     UnknownName."""
     if name not in ARRANGEMENTS:
         raise unknown_name("arrangement", name, ARRANGEMENTS)
-    return Transform(name, {"gap": GAP, "version": VERSION}, partial(_rearranged, name=name))
+    return Transform(name=name, params={"gap": GAP, "version": VERSION}, apply=partial(_rearranged, name=name))
 
 
 def _rearranged(images: torch.Tensor, seeds: Seeds, *, name: str) -> torch.Tensor:  # noqa: ARG001 - nothing is random

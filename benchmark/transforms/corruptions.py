@@ -260,7 +260,7 @@ def corruption(
     def apply(images: torch.Tensor, seeds: Seeds) -> torch.Tensor:
         return in_parts(images, seeds, what.together, change)
 
-    return Transform(f"{name}/{severity}", params, apply, stored=True)
+    return Transform(name=f"{name}/{severity}", params=params, apply=apply, stored=True)
 
 
 def load_textures(textures: Sequence[Path | str | weather.Texture]) -> list[weather.Texture]:

@@ -25,7 +25,9 @@ def masked(name: str, level: float, *, whole: bool = False) -> Transform:
     if name not in {UNMASKED, *CENTRES}:
         raise unknown_name("band", name, [UNMASKED, *CENTRES])
     params = {"level": level, "centre": CENTRES.get(name, 0.0), "whole": whole, "version": VERSION}
-    return Transform(f"{name}/{level}", params, partial(_masked, name=name, level=float(level), whole=whole))
+    return Transform(
+        name=f"{name}/{level}", params=params, apply=partial(_masked, name=name, level=float(level), whole=whole)
+    )
 
 
 def _masked(images: torch.Tensor, seeds: Seeds, *, name: str, level: float, whole: bool) -> torch.Tensor:

@@ -85,7 +85,7 @@ def rotate(images: torch.Tensor, degrees: float) -> torch.Tensor:
 # quirks are kept: blurring wraps flattened rows, and the noise is `c - mean/sd`; so is the fix to its mixing of the two
 # kinds. The plane and its scales follow the toolbox's rule for the image's size, with one difference: 224 px images are
 # the centre of the experiments' 256 px ones and keep that size's scales and pixels.
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plane:
     """The padded square plane of an image of `size` px: `side` px, and blur scales in px."""
 
@@ -106,7 +106,7 @@ def plane_of(size: int) -> Plane:
     widest = nominal / 4
     count = math.ceil(2 * math.log2(widest))
     scales = tuple(2 ** (-0.5 + k / 2) for k in range(count))
-    return Plane(size, 1 << math.ceil(math.log2(1.5 * nominal)), scales, widest)
+    return Plane(size=size, side=1 << math.ceil(math.log2(1.5 * nominal)), scales=scales, widest=widest)
 
 
 def luma(levels: torch.Tensor) -> torch.Tensor:
@@ -281,7 +281,7 @@ def degradation(
             raise StimuliError(f"{what.title} needs square images; these are {width} x {height} px")
         return in_parts(images, seeds, what.together, change).contiguous()
 
-    return Transform(f"{experiment}/{name}", params, apply, stored=True)
+    return Transform(name=f"{experiment}/{name}", params=params, apply=apply, stored=True)
 
 
 def spelled(experiment: str, condition: str) -> str:

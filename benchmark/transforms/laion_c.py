@@ -63,13 +63,13 @@ def distortion(name: str, level: int, *, pictures: Stimuli | None = None) -> Tra
         raise PluginError("glitches need the package 'glitch_this': pip install 'gestaltbench[laion-c]'")
     params = {"level": level, "version": VERSION, "pictures": pictures.digest if pictures else ""}
     if name == "luminance_checkerboard":
-        return Transform(f"{name}/{level}", params, partial(checkerboard, level=level))
+        return Transform(name=f"{name}/{level}", params=params, apply=partial(checkerboard, level=level))
     change = partial(_EACH[name], level=level)
     if name in ("mosaic", "stickers"):
         if pictures is None:
             raise PluginError(f"{name} needs a natural set that its small pictures are taken from")
         change = partial(change, pictures=TilePictures(pictures))
-    return Transform(f"{name}/{level}", params, partial(_each, change=change))
+    return Transform(name=f"{name}/{level}", params=params, apply=partial(_each, change=change))
 
 
 def _each(images: torch.Tensor, seeds: Seeds, *, change: Callable[..., Pixels]) -> torch.Tensor:

@@ -36,7 +36,7 @@ OWN = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CorruptionEntry:
     """One corruption of a list. name, level: together a condition, "fog/3"; family: what it is averaged with; levels:
     from the mildest, numbers or texts; unit: of the level; plain: levels that change nothing (they belong to the
@@ -82,7 +82,7 @@ class CorruptionEntry:
 Entries = Mapping[str, CorruptionEntry]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Applied:
     """A third party's function at one level, as a `Transform.apply`; what it returns is checked."""
 
@@ -111,8 +111,8 @@ def transform(entry: CorruptionEntry, level: Any, **options: Any) -> Transform:
         transform_of: Callable[..., Transform] = _imported(entry, entry.transform)
         return transform_of(entry.name, level, **taken)
     params = {"level": level, "unit": entry.unit, "function": entry.function}
-    applied = Applied(_imported(entry, entry.function), level, entry.condition(level))
-    return Transform(entry.condition(level), {**params, "version": entry.version}, applied)
+    applied = Applied(func=_imported(entry, entry.function), level=level, condition=entry.condition(level))
+    return Transform(name=entry.condition(level), params={**params, "version": entry.version}, apply=applied)
 
 
 @cache

@@ -50,7 +50,7 @@ Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=10**9)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """A model behind an API, as FILE.yaml says it.
 
@@ -90,7 +90,7 @@ class Endpoint:
         return "BENCH_KEY_" + host.replace(".", "_").replace("-", "__").replace(":", "___")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reply:
     """One line of the file of answers. image: digest of its pixels; answer: an option, "" for none; kind: "answer",
     "refusal", "other" (a text that is none of the options) or "failed" (a request without a reply, which counts as
@@ -252,7 +252,7 @@ class Chat(nn.Module):
         for tried in range(self.endpoint.retries + 1):
             if not self._begin():
                 return
-            reply = Reply(digest, "", "failed")
+            reply = Reply(image=digest, answer="", kind="failed")
             try:
                 status, plain = self._posted(body)
                 busy = status in (408, 429) or status >= 500 or not (status or self.new)

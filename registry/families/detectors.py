@@ -29,7 +29,7 @@ COCO = "coco80"
 FLOOR = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Boxes:
     """How boxes become answers. columns: the detector's number of each class of the label space, in its order; outputs:
     how many classes the detector knows, its background among them; threshold: score from which a box is an answer."""
@@ -43,7 +43,7 @@ class Boxes:
         """From a card's option `boxes`. Raises CardError."""
         try:
             columns = tuple(map(int, option["columns"]))
-            boxes = cls(columns, int(option["outputs"]), float(option["threshold"]))
+            boxes = cls(columns=columns, outputs=int(option["outputs"]), threshold=float(option["threshold"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CardError(
                 f"options.boxes: expected columns, outputs and threshold ({type(error).__name__}: {error})."

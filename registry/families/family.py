@@ -29,7 +29,7 @@ FAMILIES: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Draft:
     """A card that is being made: what a user says of a model, then what its files say, too.
 
@@ -152,21 +152,21 @@ def labels_of_names(
 
     labels: what the user says. Raises LabelError where names say nothing and the user neither."""
     if labels is not None:
-        return labels, [Check("labels", True, f"{labels}, as given; {_agreement(names, labels)[1]}")], []
+        return labels, [Check(name="labels", ok=True, detail=f"{labels}, as given; {_agreement(names, labels)[1]}")], []
     known = spaces_of_size(len(names))
     for space in known:
         share, text = _agreement(names, space)
         if share >= 0.9:  # spellings differ; orders do not
-            return space, [Check("labels", True, f"{space}: {text}")], []
+            return space, [Check(name="labels", ok=True, detail=f"{space}: {text}")], []
     if all(re.fullmatch(r"(?:label|class)?[ _-]?\d+", name, re.IGNORECASE) for name in names):
         hint = f", such as --labels {' or '.join(known)}" if known else ": a list, a mapping file"
         raise LabelError(
             f"its {len(names)} outputs have no names ({names[0]}, ...): say what they stand for with --labels{hint}."
         )
     single = [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)]
-    listed = ClassList(f"{model}-classes", tuple(single), tuple(map(match_name, single)))
+    listed = ClassList(name=f"{model}-classes", classes=tuple(single), matched=tuple(map(match_name, single)))
     file = write_mapping(listed, folder / "labels")
-    return str(file), [Check("labels", True, str(listed))], [file]
+    return str(file), [Check(name="labels", ok=True, detail=str(listed))], [file]
 
 
 def _agreement(names: Sequence[str], space: str) -> tuple[float, str]:
@@ -203,7 +203,7 @@ def labels_of_folders(
         own = label_space(name).classes
         if set(own) == set(classes):
             return name, tuple(map(classes.index, own)), []
-    listed = ClassList(space_name(place, "own"), tuple(classes), tuple(map(match_name, classes)))
+    listed = ClassList(name=space_name(place, "own"), classes=tuple(classes), matched=tuple(map(match_name, classes)))
     file = write_mapping(listed, folder / "labels")
     return str(file), tuple(range(len(classes))), [file]
 

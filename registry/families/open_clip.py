@@ -30,7 +30,7 @@ _WEIGHTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Origin:
     """Where a model's configuration, weights and tokenizer are. name: as open_clip takes it; file: of the weights, None
     for random ones; tag: what open_clip knows of published weights."""
@@ -96,9 +96,9 @@ def _origin(arch: str, weights: str | None, place: Place, clip: ModuleType) -> _
     if arch not in clip.list_models():
         raise unknown_name("architecture of open_clip", arch, clip.list_models())
     if random_seed(weights) is not None:
-        return _Origin(arch, None, {})
+        return _Origin(name=arch, file=None, tag={})
     if _is_path(weights):
-        return _Origin(arch, expanded(str(weights)), {})
+        return _Origin(name=arch, file=expanded(str(weights)), tag={})
     tags = clip.list_pretrained_tags_by_model(arch)
     if weights is None or weights not in tags:
         raise unknown_name(f"pretrained tag of open_clip:{arch}", weights or "", tags, "A file works too.")
@@ -110,7 +110,7 @@ def _origin(arch: str, weights: str | None, place: Place, clip: ModuleType) -> _
         folder = Path(origin.name.removeprefix("local-dir:"))
         tokenizer = any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model"))
         return origin if tokenizer else replace(origin, name=arch)
-    return _Origin(arch, fetch(str(tag["url"]), place.weights_folder, None, place.mirror), tag)
+    return _Origin(name=arch, file=fetch(str(tag["url"]), place.weights_folder, None, place.mirror), tag=tag)
 
 
 def _in_folder(named: str, place: Place, tag: dict[str, Any]) -> _Origin:
@@ -122,7 +122,7 @@ def _in_folder(named: str, place: Place, tag: dict[str, Any]) -> _Origin:
     file = next((folder / name for name in _WEIGHTS if is_file(folder / name)), None)
     if file is None:
         raise WeightsError(f"{shown(folder)} holds none of {', '.join(_WEIGHTS)}.")
-    return _Origin(f"local-dir:{folder}", file, tag)
+    return _Origin(name=f"local-dir:{folder}", file=file, tag=tag)
 
 
 def _model(origin: _Origin, weights: str | None, clip: ModuleType) -> nn.Module:

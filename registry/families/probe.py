@@ -30,7 +30,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Head:
     """weight: [classes, features], bias: [classes], float32. trained_on: digest of the training set; images: how many
     it has; backbone: digest of the weights whose features these were."""
@@ -56,7 +56,7 @@ class Head:
         return digest_data([numbers, self.classes, self.trained_on, self.backbone])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fitted:
     """weight, bias: as of `Head`. right, held: images answered rightly of those held out while the penalty was chosen;
     penalty: the chosen one, 0 where there is none."""
@@ -95,7 +95,7 @@ def fit(kind: Kind, features: Tensor, targets: Tensor, classes: int) -> Fitted:
         if (count := int((answers == targets[held]).sum())) >= right:  # of equals the stronger penalty
             right, chosen = count, penalty
     weight, bias = _solve(kind, features, targets, classes, chosen)
-    return Fitted(weight.float(), bias.float(), right, int(held.sum()), chosen)
+    return Fitted(weight=weight.float(), bias=bias.float(), right=right, held=int(held.sum()), penalty=chosen)
 
 
 def _solve(kind: Kind, features: Tensor, targets: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ _BATCH = 64
 _VISUAL = ("visual.", "vision_model.", "visual_projection.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TextHead:
     """weight: [classes, d] float32, unit vectors; scale, bias: of the logits `scale * cosine + bias`; text: digest of
     the text tower's weights."""
@@ -106,7 +106,14 @@ def read_text_head(path: Path, digest: str) -> TextHead:
             notes = json.loads((file.metadata() or {})["prompts"])
             weight = file.get_tensor("weight")
         names, templates = (tuple(map(str, notes[name])) for name in ("names", "templates"))
-        head = TextHead(names, templates, str(notes["text"]), weight, float(notes["scale"]), float(notes["bias"]))
+        head = TextHead(
+            names=names,
+            templates=templates,
+            text=str(notes["text"]),
+            weight=weight,
+            scale=float(notes["scale"]),
+            bias=float(notes["bias"]),
+        )
     if head.digest != digest:
         raise WeightsError(
             f"text head {shown(path)}: expected digest {digest}, got {head.digest}. Restore it or register again."
@@ -166,9 +173,9 @@ def with_text_head(
         draft,
         options={**draft.options, "text_head": str(file), "prompts": head.digest, "templates": kept},
         rows=(
-            Check("names", True, f"{len(names)} names of '{draft.labels}', such as '{names[0]}'"),
-            Check("templates", True, f"{len(chosen)}, such as '{chosen[0]}'; digest {head.digest[:12]}"),
-            Check("scale", True, f"{head.scale:.4g}, bias {head.bias:.4g}"),
+            Check(name="names", ok=True, detail=f"{len(names)} names of '{draft.labels}', such as '{names[0]}'"),
+            Check(name="templates", ok=True, detail=f"{len(chosen)}, such as '{chosen[0]}'; digest {head.digest[:12]}"),
+            Check(name="scale", ok=True, detail=f"{head.scale:.4g}, bias {head.bias:.4g}"),
         ),
         files=(file,),
         training=(f"zero-shot({len(names)} names x {len(chosen)} templates)", *draft.training),

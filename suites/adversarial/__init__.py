@@ -39,11 +39,15 @@ def variants_of(plain: Suite) -> dict[str, Suite]:
         add(name, PROTOCOLS[name], summary + refused, passes)
     for name, attack in ATTACKS.items():
         recipe = PluggedIn(name, code_digest(attack.points))
-        config = AdversarialConfig((Threat(attack.norm, attack.budgets),), (), (recipe,))
+        config = AdversarialConfig(
+            threats=(Threat(norm=attack.norm, epsilons=attack.budgets),), stages=(), attacks=(recipe,)
+        )
         add(name, config, f"{attack.title}, of another package, alone")
     for name, reason in BROKEN.items():
         if name not in PROTOCOLS:
-            config = AdversarialConfig((Threat("linf", LINF.epsilons),), (), (PluggedIn(name, ""),))
+            config = AdversarialConfig(
+                threats=(Threat(norm="linf", epsilons=LINF.epsilons),), stages=(), attacks=(PluggedIn(name, ""),)
+            )
             add(name, config, f"BROKEN: {reason}")
     return variants
 
@@ -65,10 +69,10 @@ PLAIN = Suite(
     stopping=EarlyStop(shuffle=True),
     figures=(
         SuiteFigure(
-            "curve",
-            "robust-accuracy",
-            "Robust accuracy: {norm} perturbations",
-            "Images that no attack of that size or less breaks, of all images.",
+            kind="curve",
+            name="robust-accuracy",
+            title="Robust accuracy: {norm} perturbations",
+            caption="Images that no attack of that size or less breaks, of all images.",
             metrics=("robust_accuracy",),
             conditions=r"(?P<norm>\S+) (?P<epsilon>[\d.e-]+)(?:/(?P<white>\d+))?",
             along="epsilon",

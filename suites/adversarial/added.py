@@ -19,7 +19,7 @@ EPSILONS: Mapping[NormName, tuple[float, ...]] = {threat.norm: threat.epsilons f
 _NAME = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Attack:
     """A way to perturb images. points(forward, images, labels, epsilon, seeds) -> perturbed images, like `images`.
 

@@ -17,7 +17,7 @@ LossName = Literal["ce", "margin", "dlr"]
 StartName = Literal["last", "clean", "random"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Threat:
     """What the attacker may do: a perturbation of norm `norm` no larger than epsilon, for each of `epsilons`
     (ascending, units of [0,1] pixels). far: an epsilon so large that any differentiable network must fall; it serves
@@ -49,7 +49,7 @@ def reference(threat: Threat) -> float:
     return next((epsilon for epsilon in threat.epsilons if wanted / CLOSE < epsilon < wanted * CLOSE), middle)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """`steps` steps of one loss at every epsilon, of 2.5 epsilon / steps each (Madry et al. 2018)."""
 
@@ -58,7 +58,7 @@ class Stage:
     start: StartName = "last"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Apgd:
     """Auto-PGD (Croce & Hein 2020): no step size to choose. targets 0: untargeted; k: once towards each of the k
     classes that the clean image is most nearly taken for, every time from a random point."""
@@ -110,7 +110,7 @@ class PluggedIn:
 Recipe = Apgd | Square | AutoAttack | PluggedIn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finish:
     """A stronger attack where the stages came near: at each Linf epsilon on the images that stand there and whose
     margin the stages reduced to at most `near` of what it was at the image. last: then tried, at the epsilons `at`, on
@@ -123,7 +123,7 @@ class Finish:
     at: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdversarialConfig:
     """One protocol. stages: PGD along the whole sweep; attacks: what is tried on the images that are still standing,
     at every epsilon in turn; check: tried on what stands at the threat's far epsilon; far_steps: steps of each stage
@@ -155,37 +155,47 @@ class AdversarialConfig:
 
 def linf(*steps: float) -> Threat:
     """Linf epsilons in grey levels of 255."""
-    return Threat("linf", tuple(step / 255 for step in steps), 32 / 255)
+    return Threat(norm="linf", epsilons=tuple(step / 255 for step in steps), far=32 / 255)
 
 
 LINF = linf(0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-L2 = Threat("l2", (0.25, 0.5, 1.0, 2.0, 3.0))
-L1 = Threat("l1", (3.0, 6.0, 12.0, 30.0, 60.0))
+L2 = Threat(norm="l2", epsilons=(0.25, 0.5, 1.0, 2.0, 3.0))
+L1 = Threat(norm="l1", epsilons=(3.0, 6.0, 12.0, 30.0, 60.0))
 #: Each epsilon goes on from where the one before ended, so the steps add up along the sweep.
 QUICK = AdversarialConfig(
-    (LINF, L2),
-    (Stage("ce", 2), Stage("margin", 3)),
+    threats=(LINF, L2),
+    stages=(Stage(loss="ce", steps=2), Stage(loss="margin", steps=3)),
     check=Square(100),
-    opinion=(Square(300), Apgd("margin", 100)),
+    opinion=(Square(300), Apgd(loss="margin", steps=100)),
     images=128,
-    finish=Finish(Apgd("margin", 20), 0.3, last=Apgd("dlr", 15, 3), close=0.1, at=(0.5 / 255, 4 / 255)),
+    finish=Finish(
+        attack=Apgd(loss="margin", steps=20),
+        near=0.3,
+        last=Apgd(loss="dlr", steps=15, targets=3),
+        close=0.1,
+        at=(0.5 / 255, 4 / 255),
+    ),
     leap=0.6,
 )
 #: Every epsilon from the image itself, a random start for what survives, then the margin.
 STANDARD = AdversarialConfig(
-    (LINF, L2),
-    (Stage("ce", 40, "clean"), Stage("ce", 40, "random"), Stage("margin", 20, "clean")),
+    threats=(LINF, L2),
+    stages=(
+        Stage(loss="ce", steps=40, start="clean"),
+        Stage(loss="ce", steps=40, start="random"),
+        Stage(loss="margin", steps=20, start="clean"),
+    ),
     check=Square(500),
-    opinion=(Square(1000), Apgd("margin", 200)),
+    opinion=(Square(1000), Apgd(loss="margin", steps=200)),
     far_steps=20,
 )
 #: Short PGD for what falls easily, then APGD, untargeted and towards the nine most likely wrong classes, and Square; at
 #: few budgets, as what stands costs 1,000 passes at each.
 STRONG = replace(
     STANDARD,
-    threats=(linf(1.0, 4.0, 8.0), Threat("l2", (0.5, 1.0, 3.0))),
-    stages=(Stage("ce", 10, "clean"), Stage("margin", 10, "clean")),
-    attacks=(Apgd("ce"), Apgd("dlr", targets=9), Square(1000)),
+    threats=(linf(1.0, 4.0, 8.0), Threat(norm="l2", epsilons=(0.5, 1.0, 3.0))),
+    stages=(Stage(loss="ce", steps=10, start="clean"), Stage(loss="margin", steps=10, start="clean")),
+    attacks=(Apgd(loss="ce"), Apgd(loss="dlr", targets=9), Square(1000)),
 )
 #: RobustBench's budgets on its images: Linf 4/255 (ImageNet) and 8/255 (CIFAR).
 ROBUSTBENCH = replace(
@@ -193,14 +203,14 @@ ROBUSTBENCH = replace(
 )
 BISECT = replace(QUICK, bisect=4)
 #: PGD's steps in L1 are weak beside APGD's, which find their own sparsity.
-SPARSE = replace(QUICK, threats=(L1,), attacks=(Apgd("margin", 50),))
+SPARSE = replace(QUICK, threats=(L1,), attacks=(Apgd(loss="margin", steps=50),))
 TRANSFER = replace(
     QUICK,
     threats=(linf(1.0, 2.0, 4.0, 8.0),),
     transfer=("world-standard-1", "world-stylised-1", "efficientnet-lite0", "efficientnet-lite1"),
 )
 #: AutoAttack alone, at RobustBench's budget for ImageNet.
-AUTOATTACK = AdversarialConfig((linf(4.0),), (), (AutoAttack(),))
+AUTOATTACK = AdversarialConfig(threats=(linf(4.0),), stages=(), attacks=(AutoAttack(),))
 #: The protocols beside the default, by the name of their variant.
 PROTOCOLS = {
     "standard": STANDARD,

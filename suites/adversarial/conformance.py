@@ -42,8 +42,10 @@ def _points(attack: Attack, epsilon: float, batch: int) -> torch.Tensor:
     from suites.adversarial.attacks.foreign import AttackedNetwork, plugged_points
     from suites.adversarial.attacks.problem import Problem
 
-    view = ToyView(Block(toy_stimuli("natural")), np.arange(COUNT))
+    view = ToyView(Block(stimuli=toy_stimuli("natural")), np.arange(COUNT))
     labels = view.logits.argmax(dim=1)
-    problem = Problem(view.forward, view.images, labels, view.seeds, labels[:, None], batch=batch)
+    problem = Problem(
+        forward=view.forward, images=view.images, labels=labels, seeds=view.seeds, targets=labels[:, None], batch=batch
+    )
     with torch.enable_grad():
         return plugged_points(attack, AttackedNetwork(problem), view.images, labels, epsilon, view.seeds)

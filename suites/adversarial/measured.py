@@ -103,7 +103,9 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
     forwards = len(epsilons) + len(READINGS) * probes.asked(problem.seeds) + probes.PROBES * which
     columns |= _probed(view, problem, rows)
     if config.opinion and linf is not None:
-        untrue, odd = oddities(config, Trials({**columns, "probed": which, "linf_epsilon": curves["linf"].epsilon}))
+        untrue, odd = oddities(
+            config, Trials(columns={**columns, "probed": which, "linf_epsilon": curves["linf"].epsilon})
+        )
         least = LEAST_ASKED if odd and not untrue else 0
         # [n]: something about the gradient of an image is odd enough to ask an attack that needs none.
         astray = ~(columns["gradient_error"] <= NO_SLOPE) | (columns["gradient_company"] > NO_SLOPE)
@@ -136,7 +138,7 @@ def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Proble
     last = () if config.finish is None else (config.finish.last,)
     aimed = [recipe.targets for recipe in (*config.attacks, *last) if isinstance(recipe, Apgd)]
     targets = likely_wrong(rest.z, problem.labels, max([*aimed, 0]))
-    followed = Followed(probes.probed(problem.seeds), reference(linf) if linf else 0.0)
+    followed = Followed(wanted=probes.probed(problem.seeds), within=reference(linf) if linf else 0.0)
     return replace(problem, first=rest.gradient, rest=rest.margin, targets=targets, followed=followed), rest
 
 
@@ -174,7 +176,16 @@ def problem_of(view: View, rows: Rows) -> Problem:
     with torch.no_grad():
         apart = float((forward(images[:FEW]) - plain(images[:FEW])).abs().amax())
     sure, targets = max(AMBIGUOUS * apart, NEAR_TIE), labels[:, None]
-    return Problem(forward, images, labels, view.seeds[rows], targets, batch=view.batch, plain=plain, sure=sure)
+    return Problem(
+        forward=forward,
+        images=images,
+        labels=labels,
+        seeds=view.seeds[rows],
+        targets=targets,
+        batch=view.batch,
+        plain=plain,
+        sure=sure,
+    )
 
 
 def answers(view: View) -> tuple[Forward, Forward, Forward]:

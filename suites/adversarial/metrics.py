@@ -109,4 +109,4 @@ def _of_linf(config: AdversarialConfig) -> Iterator[Metric]:
 
 
 def _metric(name: str, title: str, text: str, ratio: Ratio | None = None, **more: Any) -> Metric:
-    return Metric(name, title, text, role=ROLE, ratio=ratio, **{"span": (0.0, 1.0), **more})
+    return Metric(name=name, title=title, definition=text, role=ROLE, ratio=ratio, **{"span": (0.0, 1.0), **more})

@@ -34,4 +34,4 @@ def plan(config: AdversarialConfig, shelf: Shelf) -> Plan:
     if config.images is not None:
         stimuli = subset(stimuli, config.images)
     others = shelf.networks(config.transfer) if config.transfer else ()
-    return Plan((Block(stimuli, presentation="card", role=ROLE, networks=others),), missing)
+    return Plan((Block(stimuli=stimuli, presentation="card", role=ROLE, networks=others),), missing)

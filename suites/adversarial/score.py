@@ -23,7 +23,7 @@ def score(config: AdversarialConfig, trials: Trials) -> Sequence[Score]:
     """Scores of one observer; every flag of the trust report stands on each of them."""
     metrics = {metric.name: metric for metric in metrics_of(config)}
     if not len(trials):
-        return [Score(name, None, "no trials", role=ROLE) for name in metrics]
+        return [Score(metric=name, value=None, reason="no trials", role=ROLE) for name in metrics]
     remarks = tuple(text for key, text in REMARKS.items() if key in trials.missing)
     marks = (*remarks, *flags(config, trials))
 
@@ -55,7 +55,7 @@ def median_score(threat: Threat, trials: Trials) -> Score:
     within = trials[f"{threat.norm}_epsilon"] <= max(threat.epsilons) * CLOSE
     sizes = np.sort(np.where(within, trials[f"{threat.norm}_size"], np.inf)[right]) * threat.scale
     name, n = f"median_{threat.norm}", len(sizes)
-    start = Score(name, None, n=n, excluded=len(trials) - n, role=ROLE)
+    start = Score(metric=name, value=None, n=n, excluded=len(trials) - n, role=ROLE)
     if not n:
         return replace(start, reason="no image is answered correctly")
     value, half = float(np.median(sizes)), Z95 * sqrt(n) / 2

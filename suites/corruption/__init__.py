@@ -40,7 +40,7 @@ _PLAIN = Suite(
     config=CorruptionConfig(),
     spaces=ALL,
     own_space=True,
-    against=Against(compare),
+    against=Against(scores=compare),
     seen=seen,
     figures=FIGURES,
 )
@@ -100,14 +100,16 @@ def _variants() -> dict[str, Suite]:
     }
     on_disk = replace(_PLAIN, metrics=metrics(""), plan=plan_folders, spaces=IMAGENET, own_space=False)
     for name, (summary, corruptions) in FOLDERS.items():
-        config = Folders(name, corruptions)
+        config = Folders(role=name, corruptions=corruptions)
         variants[name] = replace(on_disk, summary=f"The published {summary}", config=config)
     if names := plugin_names():
         summary = f"Corruptions of other packages: {', '.join(names)}"
         plugged = CorruptionConfig(source="plugins", corruptions=("all",))
         variants["plugins"] = replace(_PLAIN, summary=summary, config=plugged)
     laion_c = {
-        "laion-c": replace(on_disk, plan=laion.plan_published, config=Folders(laion.NAME), summary=laion.PUBLISHED),
+        "laion-c": replace(
+            on_disk, plan=laion.plan_published, config=Folders(role=laion.NAME), summary=laion.PUBLISHED
+        ),
         "laion-c-generated": replace(_PLAIN, plan=laion.plan_generated, config=laion.GENERATED, summary=laion.MADE),
     }
     for name, suite in laion_c.items():

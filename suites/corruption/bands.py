@@ -60,7 +60,13 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
         stimuli, bands = restrict(stimuli, stimuli.ids[:WORLD_IMAGES]), BANDS[:WORLD_BANDS]
     entries, how = own_list("bands"), "whole" if world else CROPS["bilinear"]
     blocks = [
-        Block(stimuli, entries[name].condition(level), transform(entries[name], level, whole=world), how, ROLE)
+        Block(
+            stimuli=stimuli,
+            condition=entries[name].condition(level),
+            transform=transform(entries[name], level, whole=world),
+            presentation=how,
+            role=ROLE,
+        )
         for name in ("unmasked", *bands)
         for level in entries[name].levels
     ]
@@ -145,7 +151,9 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
     """The channel with intervals over images, then every band's threshold and every condition's accuracy."""
     conditions = trials.coded("condition").used if len(trials) else []
     if UNMASKED not in conditions:
-        return [Score(metric.name, None, "no trials without noise", role=ROLE) for metric in METRICS]
+        return [
+            Score(metric=metric.name, value=None, reason="no trials without noise", role=ROLE) for metric in METRICS
+        ]
     flags, named = ("training images",) if HELD_OUT in trials.missing else (), {x.name: x for x in METRICS}
     scores = [*_channel(trials, conditions)]
     for cell in conditions:
@@ -154,7 +162,15 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
         scores.append(replace(whole, condition="" if cell == UNMASKED else cell))
     for name, (mean, deviation) in PEOPLE.items():
         half = t_quantile(0.95, PERSONS - 1) * deviation / sqrt(PERSONS)
-        row = Score(name, mean, "", mean - half, mean + half, method=f"t ({PERSONS} people)", n=PERSONS)
+        row = Score(
+            metric=name,
+            value=mean,
+            reason="",
+            low=mean - half,
+            high=mean + half,
+            method=f"t ({PERSONS} people)",
+            n=PERSONS,
+        )
         scores.append(replace(row, condition="people"))
     return [replace(part, role=ROLE, flags=(*flags, *part.flags)) for part in scores]
 
@@ -168,14 +184,14 @@ def _channel(trials: Trials, conditions: Collection[str]) -> Iterator[Score]:
         table[row[here], column] = _right(trials)[here]
     if not bands or not table[:, 0].any():
         reason = "no image is answered rightly without noise" if bands else "no band was shown at every level"
-        yield from (Score(name, None, reason, n=n) for name in CHANNEL)
+        yield from (Score(metric=name, value=None, reason=reason, n=n) for name in CHANNEL)
         return
     weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), RESAMPLES)
     shares = np.vstack([np.ones(n), weights]) @ table / n
     fallen = thresholds(shares[:, 0], shares[:, 1:].reshape(len(shares), len(bands), len(LEVELS)))
     yield from _fitted(fallen, np.array([float(band.removeprefix("band-")) for band in bands]), n)
     for band, of in zip(bands, fallen.T, strict=True):
-        blank = Score("threshold", None, n=n, condition=band)
+        blank = Score(metric="threshold", value=None, n=n, condition=band)
         if of[0] in (0, MOST):
             yield replace(blank, reason=TOO_STRONG if of[0] else TOO_WEAK)
         else:
@@ -190,13 +206,13 @@ def _fitted(fallen: Floats, octaves: Floats, n: int) -> Iterator[Score]:
         reason = (
             f"threshold {TOO_STRONG}, in every band that matters" if matter else "noise of no band halves the accuracy"
         )
-        yield from (Score(name, None, reason, n=n) for name in CHANNEL)
+        yield from (Score(metric=name, value=None, reason=reason, n=n) for name in CHANNEL)
         return
     error = max(LEAST_ERROR, float(np.sqrt(inside[1:].var(axis=0).mean())))
     few = (f"noise of {matter} bands alone halves the accuracy",) if matter < FEW else ()
     censored = (f"threshold {TOO_STRONG}, in {beyond} bands: the fit takes them as bounds",) if beyond else ()
     for name, values in zip(CHANNEL, channel(fallen, octaves, error), strict=True):
-        yield _spread(Score(name, None, n=n, flags=(*few, *censored)), values)
+        yield _spread(Score(metric=name, value=None, n=n, flags=(*few, *censored)), values)
 
 
 def _spread(blank: Score, values: Floats, fallen: Floats | None = None) -> Score:
@@ -218,12 +234,32 @@ CHANNEL = ("channel_width", "channel_centre", "peak_sensitivity")
 _plain = partial(Metric, role=ROLE, direction="none", span=(0.0, inf))
 _share = partial(Metric, role=ROLE)
 METRICS = (
-    _plain(CHANNEL[0], "width, octaves", f"width at half height {_FIT}", headline=True),
-    _plain(CHANNEL[1], "centre, c/image", f"centre, cycles per image, {_FIT}"),
-    _plain(CHANNEL[2], "peak sensitivity", f"2 ** (height - 4) {_FIT}: .01 / the threshold at its centre"),
-    _share("unmasked_accuracy", "unmasked", "right answers without noise (grey, low contrast)", ratio=_unmasked),
-    _plain("threshold", "threshold", "standard deviation of the noise that halves accuracy, by band", shown=False),
-    _share("masked_accuracy", "masked", "right answers in noise, by band and level", ratio=share(_right), shown=False),
+    _plain(name=CHANNEL[0], title="width, octaves", definition=f"width at half height {_FIT}", headline=True),
+    _plain(name=CHANNEL[1], title="centre, c/image", definition=f"centre, cycles per image, {_FIT}"),
+    _plain(
+        name=CHANNEL[2],
+        title="peak sensitivity",
+        definition=f"2 ** (height - 4) {_FIT}: .01 / the threshold at its centre",
+    ),
+    _share(
+        name="unmasked_accuracy",
+        title="unmasked",
+        definition="right answers without noise (grey, low contrast)",
+        ratio=_unmasked,
+    ),
+    _plain(
+        name="threshold",
+        title="threshold",
+        definition="standard deviation of the noise that halves accuracy, by band",
+        shown=False,
+    ),
+    _share(
+        name="masked_accuracy",
+        title="masked",
+        definition="right answers in noise, by band and level",
+        ratio=share(_right),
+        shown=False,
+    ),
 )
 
 BANDS_SUITE = Suite(
@@ -240,10 +276,11 @@ BANDS_SUITE = Suite(
     references={"people": "14 people (Subramanian et al. 2023)"},
     figures=(
         SuiteFigure(
-            "curve",
-            "critical-bands",
-            "Noise that halves accuracy",
-            "Standard deviation of the noise of one octave; band 0: 1.75 cycles per image, the next 3.5, and so on.",
+            kind="curve",
+            name="critical-bands",
+            title="Noise that halves accuracy",
+            caption="Standard deviation of the noise of one octave; band 0: 1.75 cycles per image, the next 3.5, and "
+            "so on.",
             metrics=("threshold",),
             conditions="band-(?P<band>.)",
             along="band",

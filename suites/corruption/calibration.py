@@ -56,15 +56,22 @@ def calibration_metrics(role: str, where: str = "mean over corrupted cells") -> 
     for prefix, title, shown, on in (("", "", where, role), ("clean_", "clean ", "images as they are", ROLE)):
         for name, short, text, most in losses:
             way: Direction = "higher" if name == SELECTIVE_NAME else "lower"
-            metric = Metric(prefix + name, title + short, f"{text}; {shown}", direction=way, role=on, shown=False)
+            metric = Metric(
+                name=prefix + name,
+                title=title + short,
+                definition=f"{text}; {shown}",
+                direction=way,
+                role=on,
+                shown=False,
+            )
             yield replace(metric, span=(0.0, most))
 
 
 SELECTIVE = SuiteFigure(
-    "curve",
-    "corruption-selective",
-    "Accuracy on what is answered with confidence",
-    "Accuracy on the most confident share of the images under corruption, mean over cells.",
+    kind="curve",
+    name="corruption-selective",
+    title="Accuracy on what is answered with confidence",
+    caption="Accuracy on the most confident share of the images under corruption, mean over cells.",
     metrics=(SELECTIVE_NAME,),
     conditions="most confident (?P<share>[.0-9]+)",
     along="share",
@@ -73,7 +80,7 @@ SELECTIVE = SuiteFigure(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Cells:
     """The trials of some cells, cell by cell: each a list of arrays [n]. nats: NaN where the truth is no category."""
 
@@ -124,13 +131,13 @@ def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Scor
         value, low, high = pooled(parts, images, (0.0, most))
         more = (*flags, *([] if low is not None else ["one image: no interval"]))
         n, left = sum(map(len, images)), sum(map(len, cells.images)) - sum(map(len, images))
-        blank = Score(prefix + name, value, n=n, excluded=left, condition=condition, flags=more)
+        blank = Score(metric=prefix + name, value=value, n=n, excluded=left, condition=condition, flags=more)
         return replace(blank, low=low, high=high, method="t, over images")
 
     for name, losses, most in (("nll", cells.nats, inf), ("brier", cells.brier, 2.0)):
         known = [~np.isnan(part) for part in losses]
         if not all(part.any() for part in known):
-            yield Score(prefix + name, None, NOT_KEPT)
+            yield Score(metric=prefix + name, value=None, reason=NOT_KEPT)
             continue
         images = [image[part] for image, part in zip(cells.images, known, strict=True)]
         row = score(name, [mean_loss(loss[part]) for loss, part in zip(losses, known, strict=True)], images, most)
@@ -139,7 +146,7 @@ def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Scor
         yield replace(row, flags=(*row.flags, *note))
     selective, whole = SELECTIVE_NAME, len(np.unique(np.concatenate(cells.images)))
     if any(np.isnan(part).any() for part in cells.confidence):
-        yield from (Score(prefix + name, None, NOT_KEPT) for name in ("ece", selective))
+        yield from (Score(metric=prefix + name, value=None, reason=NOT_KEPT) for name in ("ece", selective))
         return
     pairs = list(zip(cells.confidence, cells.right, strict=True))
     errors = [calibration_error(*pair) for pair in pairs]
@@ -150,7 +157,7 @@ def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Scor
         row = replace(row, high=min(1.0, max(row.high, float(row.value or 0) + 1 - wilson(whole, whole)[0])))
     yield row
     if min(map(len, cells.images)) < FEWEST:
-        yield Score(prefix + selective, None, f"needs {FEWEST} images under each condition")
+        yield Score(metric=prefix + selective, value=None, reason=f"needs {FEWEST} images under each condition")
         return
     curves = [selective_accuracy(*pair, COVERAGES) for pair in pairs]
     yield _spread(score(selective, [mean_estimate(curve) for curve in curves], cells.images, 1.0), whole // 2)

@@ -30,7 +30,7 @@ What = Literal["right", "top5", "right16", "same"]
 Shares = Mapping[What, Floats]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepCell:
     """One corruption at one level. family: "" where no list knows the corruption; place: position of the level, from
     the mildest; ordered: whether neighbouring levels can be compared; plain: whether nothing is impaired."""
@@ -72,12 +72,22 @@ def cells_of(conditions: Iterable[str]) -> tuple[SweepCell, ...]:
             known = list(map(str, entry.levels))
             plain = set(map(str, entry.plain))
             part = [
-                SweepCell(f"{corruption}/{level}", corruption, entry.family, place, entry.ordered, level in plain)
+                SweepCell(
+                    condition=f"{corruption}/{level}",
+                    corruption=corruption,
+                    family=entry.family,
+                    place=place,
+                    ordered=entry.ordered,
+                    plain=level in plain,
+                )
                 for place, level in enumerate(known)
                 if level in levels
             ]
         else:
-            part = [SweepCell(f"{corruption}/{level}", corruption, place=_number(level)) for level in levels]
+            part = [
+                SweepCell(condition=f"{corruption}/{level}", corruption=corruption, place=_number(level))
+                for level in levels
+            ]
         cells += sorted(part, key=lambda cell: (cell.place, cell.condition))
     return tuple(cells)
 

@@ -14,7 +14,7 @@ WORLD = "world16"
 SIZE_224 = "224 px"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CorruptionConfig:
     """A sweep made on the fly.
 
@@ -38,7 +38,7 @@ class CorruptionConfig:
     half_width: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Folders:
     """A sweep that lies on disk as `corruption/severity/class/image`.
 
@@ -50,7 +50,7 @@ class Folders:
     references: tuple[str, ...] = (ALEXNET,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NaturalSet:
     """Other pictures of ImageNet's classes. role: of the set; rule: of its authors; classes: how many it has."""
 

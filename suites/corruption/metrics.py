@@ -21,7 +21,7 @@ PERCENT = 100.0
 Weights = Callable[[CellTable], Floats]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CellMean:
     """The mean over the cells that count of weight x share; errors: of its complement; of_clean: as a part of the share
     of clean images."""
@@ -69,7 +69,7 @@ def _clean(table: CellTable) -> Floats:
 
 def of_family(family: str) -> CellMean:
     """Accuracy over the impaired cells of a family."""
-    return CellMean(lambda table: table.weights(cell for cell in table.impaired if cell.family == family))
+    return CellMean(weights=lambda table: table.weights(cell for cell in table.impaired if cell.family == family))
 
 
 # Mean corruption error: errors relative to a reference network's, corruption by corruption (Hendrycks and Dietterich
@@ -134,15 +134,25 @@ def mean_ce(errors: Floats, reference: Floats, cells: Sequence[SweepCell]) -> Fl
     return np.asarray(np.mean(ratios, axis=0))
 
 
-RIGHT, TOP5, RIGHT16 = CellMean(_impaired), CellMean(_impaired, "top5"), CellMean(_impaired, "right16")
-CLEAN, CLEAN_TOP5, CLEAN16 = CellMean(_clean), CellMean(_clean, "top5"), CellMean(_clean, "right16")
-ERROR = CellMean(lambda table: PERCENT * _impaired(table), errors=True)
-OF_CLEAN = CellMean(_impaired, of_clean=True)
+RIGHT, TOP5, RIGHT16 = (
+    CellMean(weights=_impaired),
+    CellMean(weights=_impaired, what="top5"),
+    CellMean(weights=_impaired, what="right16"),
+)
+CLEAN, CLEAN_TOP5, CLEAN16 = (
+    CellMean(weights=_clean),
+    CellMean(weights=_clean, what="top5"),
+    CellMean(weights=_clean, what="right16"),
+)
+ERROR = CellMean(weights=lambda table: PERCENT * _impaired(table), errors=True)
+OF_CLEAN = CellMean(weights=_impaired, of_clean=True)
 #: Over cells with a milder neighbour that shares images.
-SAME_ANSWER = CellMean(lambda table: table.counts["same"].any(axis=0).astype(float), "same")
-MCE = CellMean(lambda table: over_alexnet(table, [] if lacking(table) else normalised(table)), errors=True)
+SAME_ANSWER = CellMean(weights=lambda table: table.counts["same"].any(axis=0).astype(float), what="same")
+MCE = CellMean(weights=lambda table: over_alexnet(table, [] if lacking(table) else normalised(table)), errors=True)
 RELATIVE_MCE = CellMean(
-    lambda table: over_alexnet(table, normalised(table) if table.clean and not lacking(table) else [], relative=True),
+    weights=lambda table: over_alexnet(
+        table, normalised(table) if table.clean and not lacking(table) else [], relative=True
+    ),
     errors=True,
 )
 
@@ -153,70 +163,106 @@ _OF_16 = "right among Geirhos' 16 categories, images of their 207 ImageNet class
 _MEASURED = "AlexNet's errors measured on the same images under the same suite"
 _error = partial(Metric, direction="lower", span=(0.0, inf))
 ALL = (
-    Metric("corruption_accuracy", "corrupted", f"top-1 accuracy, {_MEAN}", headline=True, ratio=RIGHT),
-    Metric("clean_accuracy", "clean", "top-1 accuracy on the images as they are", ratio=CLEAN, clean=True),
-    Metric("relative_robustness", "of clean", "corruption_accuracy / clean_accuracy", span=(0.0, inf), ratio=OF_CLEAN),
+    Metric(
+        name="corruption_accuracy", title="corrupted", definition=f"top-1 accuracy, {_MEAN}", headline=True, ratio=RIGHT
+    ),
+    Metric(
+        name="clean_accuracy",
+        title="clean",
+        definition="top-1 accuracy on the images as they are",
+        ratio=CLEAN,
+        clean=True,
+    ),
+    Metric(
+        name="relative_robustness",
+        title="of clean",
+        definition="corruption_accuracy / clean_accuracy",
+        span=(0.0, inf),
+        ratio=OF_CLEAN,
+    ),
     _error(
-        "mce",
-        "mCE",
-        "mean over the 15 common corruptions of 100 x sum of errors / sum of AlexNet's published errors over the five "
-        "severities; only for all 75 cells at 224 px",
+        name="mce",
+        title="mCE",
+        definition="mean over the 15 common corruptions of 100 x sum of errors / sum of AlexNet's published errors "
+        "over the five severities; only for all 75 cells at 224 px",
         ratio=MCE,
     ),
     _error(
-        "mce_partial",
-        "mCE*",
-        "as mCE over the corruptions and severities that were shown; flags name the others. Not comparable with mCE",
+        name="mce_partial",
+        title="mCE*",
+        definition="as mCE over the corruptions and severities that were shown; flags name the others. Not comparable "
+        "with mCE",
     ),
     _error(
-        "relative_mce",
-        "relative mCE",
-        "as mCE with both networks' errors beyond their clean ones",
+        name="relative_mce",
+        title="relative mCE",
+        definition="as mCE with both networks' errors beyond their clean ones",
         span=(-inf, inf),
         ratio=RELATIVE_MCE,
     ),
-    _error("mce_measured", "mCE (AlexNet measured)", f"mCE against {_MEASURED}", shown=False),
+    _error(name="mce_measured", title="mCE (AlexNet measured)", definition=f"mCE against {_MEASURED}", shown=False),
     _error(
-        "relative_mce_measured",
-        "relative mCE (AlexNet measured)",
-        f"relative mCE against {_MEASURED}",
+        name="relative_mce_measured",
+        title="relative mCE (AlexNet measured)",
+        definition=f"relative mCE against {_MEASURED}",
         span=(-inf, inf),
         shown=False,
     ),
     _error(
-        "mean_error",
-        "mean error, %",
-        f"100 x top-1 error, {_MEAN}; some papers call it mCE, unnormalised",
+        name="mean_error",
+        title="mean error, %",
+        definition=f"100 x top-1 error, {_MEAN}; some papers call it mCE, unnormalised",
         span=(0.0, 100.0),
         shown=False,
         ratio=ERROR,
     ),
     *(
-        Metric(f"{family}_accuracy", family, f"top-1 accuracy, {_OF_FAMILY} '{family}'", ratio=of_family(family))
+        Metric(
+            name=f"{family}_accuracy",
+            title=family,
+            definition=f"top-1 accuracy, {_OF_FAMILY} '{family}'",
+            ratio=of_family(family),
+        )
         for family in FAMILIES
     ),
     Metric(
-        "flip_consistency",
-        "same answer",
-        "images answered alike (rightly or not) at neighbouring levels, mean over neighbours; 1 - flip rate",
+        name="flip_consistency",
+        title="same answer",
+        definition="images answered alike (rightly or not) at neighbouring levels, mean over neighbours; 1 - flip rate",
         ratio=SAME_ANSWER,
     ),
     Metric(
-        "unseen_accuracy",
-        "unseen",
-        "top-1 accuracy, mean over the cells that the observer's recipe did not train on; two recipes have other "
-        "cells, so it is not compared in pairs (`bench rank --unseen-only` takes the same cells for all)",
+        name="unseen_accuracy",
+        title="unseen",
+        definition="top-1 accuracy, mean over the cells that the observer's recipe did not train on; two recipes have "
+        "other cells, so it is not compared in pairs (`bench rank --unseen-only` takes the same cells for all)",
     ),
-    Metric("top5_accuracy", "top-5", f"label among the five best, {_MEAN}", shown=False, ratio=TOP5),
     Metric(
-        "clean_top5_accuracy",
-        "clean top-5",
-        "label among the five best, on the images as they are",
+        name="top5_accuracy", title="top-5", definition=f"label among the five best, {_MEAN}", shown=False, ratio=TOP5
+    ),
+    Metric(
+        name="clean_top5_accuracy",
+        title="clean top-5",
+        definition="label among the five best, on the images as they are",
         shown=False,
         ratio=CLEAN_TOP5,
     ),
-    Metric("accuracy16", "16-way", f"{_OF_16}; mean over corrupted cells", chance=1 / 16, shown=False, ratio=RIGHT16),
-    Metric("clean_accuracy16", "clean 16-way", f"{_OF_16}, as they are", chance=1 / 16, shown=False, ratio=CLEAN16),
+    Metric(
+        name="accuracy16",
+        title="16-way",
+        definition=f"{_OF_16}; mean over corrupted cells",
+        chance=1 / 16,
+        shown=False,
+        ratio=RIGHT16,
+    ),
+    Metric(
+        name="clean_accuracy16",
+        title="clean 16-way",
+        definition=f"{_OF_16}, as they are",
+        chance=1 / 16,
+        shown=False,
+        ratio=CLEAN16,
+    ),
     *calibration_metrics(ROLE),
 )
 
@@ -231,10 +277,10 @@ _ORDER = tuple(own_list("imagenet-c"))
 _SEVERITY = f"(?!(?:{'|'.join(name for name in own_list('human') if name not in _ORDER)})/).+/[1-5]"
 FIGURES = (
     SuiteFigure(
-        "matrix",
-        "corruption-by-severity",
-        "Accuracy by corruption and severity",
-        "Top-1 accuracy in each cell; empty: not shown to the network.",
+        kind="matrix",
+        name="corruption-by-severity",
+        title="Accuracy by corruption and severity",
+        caption="Top-1 accuracy in each cell; empty: not shown to the network.",
         metrics=("corruption_accuracy",),
         conditions=f"(?={_SEVERITY}$)(?P<corruption>.+)/(?P<severity>.)",
         along="corruption",
@@ -243,25 +289,25 @@ FIGURES = (
         axes=("severity", "accuracy"),
     ),
     SuiteFigure(
-        "matrix",
-        "corruption-other-levels",
-        "Accuracy under other degradations",
-        "Top-1 accuracy under degradations of the experiments with people, at levels in their own units.",
+        kind="matrix",
+        name="corruption-other-levels",
+        title="Accuracy under other degradations",
+        caption="Top-1 accuracy under degradations of the experiments with people, at levels in their own units.",
         metrics=("corruption_accuracy",),
         conditions=f"(?!{_SEVERITY}$)(?P<condition>.+/.+)",
         axes=("", "accuracy"),
     ),
     SuiteFigure(
-        "dots",
-        "corruption-families",
-        "Accuracy by family of corruptions",
+        kind="dots",
+        name="corruption-families",
+        title="Accuracy by family of corruptions",
         metrics=tuple(f"{family}_accuracy" for family in FAMILIES),
     ),
     SuiteFigure(
-        "dots",
-        "corruption-errors",
-        "Mean corruption error",
-        "mCE: errors in percent of AlexNet's, mean over corruptions; lower is better.",
+        kind="dots",
+        name="corruption-errors",
+        title="Mean corruption error",
+        caption="mCE: errors in percent of AlexNet's, mean over corruptions; lower is better.",
         metrics=("mce", "mce_partial", "mce_measured", "relative_mce", "mean_error"),
     ),
     SELECTIVE,

@@ -20,12 +20,16 @@ from suites.corruption.stylised import score_sets
 
 SETS = {
     "ImageNet-A: photographs that a ResNet-50 got wrong (Hendrycks et al. 2021)": NaturalSet(
-        "imagenet-a", "among", 200
+        role="imagenet-a", rule="among", classes=200
     ),
-    "ImageNet-R: art, toys and other renditions (Hendrycks et al. 2021)": NaturalSet("imagenet-r", "among", 200),
-    "ImageNet-Sketch: drawings (Wang et al. 2019)": NaturalSet("imagenet-sketch", "of_all"),
-    "ImageNet-V2: a second validation set (Recht et al. 2019)": NaturalSet("imagenet-v2", "of_all"),
-    "ObjectNet: objects at homes from odd views (Barbu et al. 2019)": NaturalSet("objectnet", "of_all", 113),
+    "ImageNet-R: art, toys and other renditions (Hendrycks et al. 2021)": NaturalSet(
+        role="imagenet-r", rule="among", classes=200
+    ),
+    "ImageNet-Sketch: drawings (Wang et al. 2019)": NaturalSet(role="imagenet-sketch", rule="of_all"),
+    "ImageNet-V2: a second validation set (Recht et al. 2019)": NaturalSet(role="imagenet-v2", rule="of_all"),
+    "ObjectNet: objects at homes from odd views (Barbu et al. 2019)": NaturalSet(
+        role="objectnet", rule="of_all", classes=113
+    ),
 }
 
 
@@ -44,7 +48,9 @@ def plan(config: NaturalSet, shelf: Shelf) -> Plan:
         sets[ROLE] = replace(restrict(natural, ids), whole=whole)
     except MissingStimuli as error:
         missing[ROLE] = str(error)
-    return Plan(tuple(Block(stimuli, presentation="card", role=role) for role, stimuli in sets.items()), missing)
+    return Plan(
+        tuple(Block(stimuli=stimuli, presentation="card", role=role) for role, stimuli in sets.items()), missing
+    )
 
 
 def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
@@ -75,7 +81,7 @@ def observe(config: NaturalSet, view: View) -> Mapping[str, Array]:
         classes /= np.maximum(classes.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     rows, own = np.arange(len(truth)), owner[best[config.rule]]
     sure = {"confidence": classes[rows, own], "probability": classes[rows, owner[truth]]}
-    columns = kept(Folders(config.role), view) | certainty(classes, owner[truth])
+    columns = kept(Folders(role=config.role), view) | certainty(classes, owner[truth])
     columns |= {name: values.astype(np.float32) for name, values in sure.items()}
     return {**columns, "response": answer, **right}
 
@@ -97,9 +103,23 @@ def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
     }
     other: Rule = "of_all" if rule == "among" else "among"
     own, others = (partial(Metric, span=(0.0, 1.0), ratio=partial(_right, way)) for way in (rule, other))
-    headline = own("accuracy", "top-1", said[rule], role=role, headline=True, chance=None if n == 113 else 1 / n)
-    second = others(f"accuracy_{other}", f"top-1 {other.replace('_', ' ')}", said[other], role=role)
-    natural = own("validation_accuracy", "validation", "as top-1, validation images of these classes", role=ROLE)
+    headline = own(
+        name="accuracy",
+        title="top-1",
+        definition=said[rule],
+        role=role,
+        headline=True,
+        chance=None if n == 113 else 1 / n,
+    )
+    second = others(
+        name=f"accuracy_{other}", title=f"top-1 {other.replace('_', ' ')}", definition=said[other], role=role
+    )
+    natural = own(
+        name="validation_accuracy",
+        title="validation",
+        definition="as top-1, validation images of these classes",
+        role=ROLE,
+    )
     confident = calibration_metrics(role, "by the rule of its authors")
     return (headline, *([second] if n < 1000 else []), natural, *confident)
 
@@ -107,9 +127,18 @@ def _metrics(config: NaturalSet) -> tuple[Metric, ...]:
 def _suite(title: str, config: NaturalSet) -> Suite:
     asked = {"corruption": f"does robustness to corruptions carry over to {title.partition(':')[0]}?"}
     return Suite(
-        f"corruption:{config.role}", 2, f"Accuracy on {title}", "decisions", _metrics(config), plan, observe, score,
-        config=config, spaces=("imagenet1k",), questions=asked,
-    )  # fmt: skip
+        name=f"corruption:{config.role}",
+        version=2,
+        summary=f"Accuracy on {title}",
+        needs="decisions",
+        metrics=_metrics(config),
+        plan=plan,
+        observe=observe,
+        score=score,
+        config=config,
+        spaces=("imagenet1k",),
+        questions=asked,
+    )
 
 
 NATURAL = {config.role: _suite(title, config) for title, config in SETS.items()}

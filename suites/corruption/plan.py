@@ -28,7 +28,7 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
         images = WORLD_IMAGES
     stimuli = stimuli if images is None else subset(stimuli, images)
     how = "whole" if shelf.space == WORLD else CROPS[config.resize]
-    blocks = [Block(stimuli, CLEAN, presentation=how, role=ROLE)]
+    blocks = [Block(stimuli=stimuli, condition=CLEAN, presentation=how, role=ROLE)]
     entries: Iterable[CorruptionEntry]
     if config.source == "plugins":
         shipped, broken = plugins()
@@ -49,7 +49,9 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
             missing[entry.name] = str(error)
             continue
         for level, change in zip(levels, changes, strict=True):
-            blocks.append(Block(stimuli, entry.condition(level), change, how, ROLE))
+            blocks.append(
+                Block(stimuli=stimuli, condition=entry.condition(level), transform=change, presentation=how, role=ROLE)
+            )
     if len(blocks) == 1:
         raise MissingStimuli(f"no corruption can be made: {'; '.join(missing.values())}")
     return Plan(tuple(blocks), missing)
@@ -62,7 +64,7 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
     parts, missing, blocks = shelf.parts(config.role), {}, []
     for name, stimuli in parts.items():
         if groups_of(name.partition("/")[0]) & set(config.corruptions):
-            blocks.append(Block(stimuli, name, presentation=presentation(stimuli), role=name))
+            blocks.append(Block(stimuli=stimuli, condition=name, presentation=presentation(stimuli), role=name))
     if not blocks:
         raise MissingStimuli(f"'{config.role}' has none of {', '.join(config.corruptions)}")
     if other := [block.role for block in blocks if block.presentation != "whole"]:
@@ -73,7 +75,7 @@ def plan_folders(config: Folders, shelf: Shelf) -> Plan:
         there = set(blocks[0].stimuli.ids)
         names = [name for name in clean.ids if name in there]
         clean = restrict(clean, names) if names else clean
-        blocks.insert(0, Block(clean, CLEAN, presentation=presentation(clean), role=ROLE))
+        blocks.insert(0, Block(stimuli=clean, condition=CLEAN, presentation=presentation(clean), role=ROLE))
     return Plan(tuple(blocks), missing | gone)
 
 

@@ -43,7 +43,7 @@ def score(config: CorruptionConfig | Folders, trials: Trials) -> Sequence[Score]
     planned and could not be shown is one without a value."""
     role = role_of(config)
     if not len(trials):
-        return [Score(metric.name, None, "no trials", role=role) for metric in ALL]
+        return [Score(metric=metric.name, value=None, reason="no trials", role=role) for metric in ALL]
     if isinstance(config, CorruptionConfig):
         shorter = not_listed_then(config, trials.coded("condition").used)
         trials = replace(trials, missing={**dict.fromkeys(shorter, NOT_THEN), **trials.missing})
@@ -67,17 +67,17 @@ def settled(config: CorruptionConfig, trials: Trials) -> bool:
 
 def _undefined(table: CellTable) -> Iterator[Score]:
     for name, reason in table.absent.items():
-        yield Score("corruption_accuracy", None, reason, condition=name)
+        yield Score(metric="corruption_accuracy", value=None, reason=reason, condition=name)
     if not table.clean:
         for name in ("clean_accuracy", "clean_top5_accuracy", "relative_robustness"):
-            yield Score(name, None, table.no_clean)
+            yield Score(metric=name, value=None, reason=table.no_clean)
     if normalised(table):
         gone = lacking(table)
         reason = f"all 15 corruptions x 5 severities at 224 px are needed; missing: {', '.join(gone)}"
         if gone:
-            yield Score("mce", None, reason)
+            yield Score(metric="mce", value=None, reason=reason)
         if gone or not table.clean:
-            yield Score("relative_mce", None, reason if gone else table.no_clean)
+            yield Score(metric="relative_mce", value=None, reason=reason if gone else table.no_clean)
 
 
 _SHARES: tuple[tuple[str, What], ...] = (("accuracy", "right"), ("top5_accuracy", "top5"))
@@ -94,7 +94,17 @@ def _cells(table: CellTable) -> Iterator[Score]:
             metric = name if what == "top5" and condition else f"{'corruption' if condition else 'clean'}_{name}"
             hits = int(table.hits[what][:, at].sum())
             low, high = wilson(hits, n)
-            share = Score(metric, hits / n, "", low, high, method="wilson", n=n, condition=condition, flags=flags)
+            share = Score(
+                metric=metric,
+                value=hits / n,
+                reason="",
+                low=low,
+                high=high,
+                method="wilson",
+                n=n,
+                condition=condition,
+                flags=flags,
+            )
             if n < of:
                 low, high = confidence_sequence(hits, n, size=of)
                 share = replace(share, low=low, high=high, method=f"confidence sequence for all {of} images")
@@ -114,7 +124,7 @@ def _means(table: CellTable) -> Iterator[Score]:
         at = np.flatnonzero(weights[1:]) + 1  # the clean images do not count, unless nothing else does
         among = cells if of is SAME_ANSWER else [table.cells[i - 1] for i in at]
         counts = table.counts[of.what][:, at if len(at) else np.flatnonzero(weights)]
-        blank = Score(metric, None, condition=condition, flags=(*table.flags_of(among), *flags))
+        blank = Score(metric=metric, value=None, condition=condition, flags=(*table.flags_of(among), *flags))
         draws = None if drawn is None else of.of(drawn, weights)
         return valued(blank, float(of.of(shares, weights)[0]), draws, counts, share=not (of.errors or of.of_clean))
 
@@ -189,7 +199,7 @@ def compare(config: CorruptionConfig | Folders, trials: Trials, references: Mapp
     if not len(trials) or not references:
         return []
     name, theirs = next(iter(references.items()))
-    own, reference, blank = CellTable(trials), CellTable(theirs), Score("", None, role=role_of(config))
+    own, reference, blank = CellTable(trials), CellTable(theirs), Score(metric="", value=None, role=role_of(config))
     cells, metrics = normalised(own), {"mce_measured": False, "relative_mce_measured": True}
     if not cells:
         return []

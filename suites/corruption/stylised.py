@@ -22,7 +22,7 @@ def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
     """The stylised set, which must be there, and the photographs, which may be missing with a reason."""
     sets, missing = sets_of(shelf, [ROLE])
     sets = {STYLISED_ROLE: shelf.find(STYLISED_ROLE), **sets}
-    blocks = (Block(stimuli, presentation=presentation(stimuli), role=role) for role, stimuli in sets.items())
+    blocks = (Block(stimuli=stimuli, presentation=presentation(stimuli), role=role) for role, stimuli in sets.items())
     return Plan(tuple(blocks), missing)
 
 
@@ -40,7 +40,7 @@ def score_sets(metrics: Sequence[Metric], trials: Trials, flags: tuple[str, ...]
         if metric.ratio is None and metric.role not in trials.missing:
             continue
         if metric.role in trials.missing:
-            scores.append(Score(metric.name, None, trials.missing[metric.role], role=metric.role))
+            scores.append(Score(metric=metric.name, value=None, reason=trials.missing[metric.role], role=metric.role))
         elif metric.role in present or not present:
             scores.append(ratio_score(metric, trials, flags=flags if metric.role != ROLE else ()))
     return [*scores, *(set_calibration(trials, metrics[0].role, flags) if present else ())]
@@ -57,10 +57,16 @@ _top1 = partial(Metric, ratio=share(correct))
 _top5 = partial(Metric, ratio=share(lambda trials: np.asarray(trials["top5"] == 1, dtype=bool)))
 _TOP1, _TOP5 = "right answers", "label among the five best"
 METRICS = (
-    _top1("stylised_accuracy", "stylised top-1", f"{_TOP1}, stylised images", role=STYLISED_ROLE, headline=True),
-    _top5("stylised_top5", "stylised top-5", f"{_TOP5}, stylised images", role=STYLISED_ROLE),
-    _top1("natural_accuracy", "natural top-1", f"{_TOP1}, photographs", role=ROLE),
-    _top5("natural_top5", "natural top-5", f"{_TOP5}, photographs", role=ROLE),
+    _top1(
+        name="stylised_accuracy",
+        title="stylised top-1",
+        definition=f"{_TOP1}, stylised images",
+        role=STYLISED_ROLE,
+        headline=True,
+    ),
+    _top5(name="stylised_top5", title="stylised top-5", definition=f"{_TOP5}, stylised images", role=STYLISED_ROLE),
+    _top1(name="natural_accuracy", title="natural top-1", definition=f"{_TOP1}, photographs", role=ROLE),
+    _top5(name="natural_top5", title="natural top-5", definition=f"{_TOP5}, photographs", role=ROLE),
     *calibration_metrics(STYLISED_ROLE, "stylised images"),
 )
 

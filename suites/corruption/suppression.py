@@ -111,7 +111,9 @@ def _clean(trials: Trials) -> tuple[Array, Array]:
 
 
 def _metric(name: str, title: str, definition: str, ratio: Ratio | None, **more: Any) -> Metric:
-    return Metric(name, title, definition, **{"role": ROLE, "direction": "none", "ratio": ratio, **more})
+    return Metric(
+        name=name, title=title, definition=definition, **{"role": ROLE, "direction": "none", "ratio": ratio, **more}
+    )
 
 
 def _loss(name: str, title: str, cell: str, *, sixteen: bool = False, **more: Any) -> Metric:
@@ -182,10 +184,10 @@ def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
 
 def _curve(name: str, title: str, metric: str, filters: str, axis: str) -> SuiteFigure:
     return SuiteFigure(
-        "curve",
-        name,
-        f"{title}: {{filter}}",
-        "Accuracy as a part of that on the images as they are.",
+        kind="curve",
+        name=name,
+        title=f"{title}: {{filter}}",
+        caption="Accuracy as a part of that on the images as they are.",
         metrics=(metric,),
         conditions=f"(?P<filter>{filters})/(?P<strength>.+)",
         along="strength",
@@ -196,10 +198,11 @@ def _curve(name: str, title: str, metric: str, filters: str, axis: str) -> Suite
 
 FIGURES = (
     SuiteFigure(
-        "dots",
-        "feature-reliance",
-        "Reliance on shape, texture and colour",
-        "Loss of accuracy as a part of clean accuracy: patch shuffle of 8 x 8 cells, bilateral filter of 10 px, grey.",
+        kind="dots",
+        name="feature-reliance",
+        title="Reliance on shape, texture and colour",
+        caption="Loss of accuracy as a part of clean accuracy: patch shuffle of 8 x 8 cells, bilateral filter of 10 "
+        "px, grey.",
         metrics=("shape_reliance", "texture_reliance", "colour_reliance"),
         axes=("", "relative loss"),
     ),

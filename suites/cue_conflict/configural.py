@@ -23,7 +23,12 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     from benchmark.transforms.configural import ARRANGEMENTS, rearranged
 
     stimuli = shelf.find(ROLE)
-    return Plan(tuple(Block(stimuli, name, rearranged(name), "whole", ROLE) for name in ARRANGEMENTS))
+    return Plan(
+        tuple(
+            Block(stimuli=stimuli, condition=name, transform=rearranged(name), presentation="whole", role=ROLE)
+            for name in ARRANGEMENTS
+        )
+    )
 
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
@@ -52,10 +57,10 @@ _metric = partial(Metric, role=ROLE)
 METRICS = (
     *(
         _metric(
-            name,
-            name.replace("_", " "),
-            f"accuracy on whole silhouettes - accuracy on {other} ones, object by object",
-            "higher" if name == "configural_sensitivity" else "none",
+            name=name,
+            title=name.replace("_", " "),
+            definition=f"accuracy on whole silhouettes - accuracy on {other} ones, object by object",
+            direction="higher" if name == "configural_sensitivity" else "none",
             headline=name == "configural_sensitivity",
             cue="shape" if name == "configural_sensitivity" else "",
             ratio=_fall(other),
@@ -64,9 +69,9 @@ METRICS = (
         for name, other in COSTS.items()
     ),
     _metric(
-        "silhouette_accuracy",
-        "accuracy",
-        "right answers, by arrangement",
+        name="silhouette_accuracy",
+        title="accuracy",
+        definition="right answers, by arrangement",
         chance=1 / 16,
         ratio=share(correct),
         shown=False,

@@ -24,7 +24,7 @@ CUTS = (4, 8, 16, 32)
 VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hybrids:
     """decode(i): the i-th image of a set with the high frequencies of another; HWC uint8, whole where both are squares
     of one size, else the central 224 px of each."""
@@ -59,8 +59,16 @@ def hybrids(source: Stimuli, cycles: float) -> Stimuli:
     items = tuple(text_digest(f"{source.items[i]}|{source.items[other[i]]}|{cycles}|{VERSION}") for i in range(n))
     low, high = np.array(category), np.array([category[i] for i in other])
     labels = {"category": low, "shape": low, "texture": high}
-    decode, digest = Hybrids(source, tuple(other), cycles), set_digest(ids, items, labels)
-    mixed = Stimuli(f"{source.name} hybrids", digest, source.space, ids, items, labels, decode)
+    decode, digest = Hybrids(source=source, other=tuple(other), cycles=cycles), set_digest(ids, items, labels)
+    mixed = Stimuli(
+        name=f"{source.name} hybrids",
+        digest=digest,
+        space=source.space,
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=decode,
+    )
     return replace(mixed, whole=source.whole, origin="generated", sampled=source.sampled)
 
 
@@ -69,7 +77,9 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     missing: dict[str, str] = {}
     source = natural_images(shelf, missing)
     cuts = [cut / 2 for cut in CUTS] if shelf.space == "world16" else CUTS
-    blocks = (Block(hybrids(source, cut), f"cut/{cut:g}", presentation="whole", role=ROLE) for cut in cuts)
+    blocks = (
+        Block(stimuli=hybrids(source, cut), condition=f"cut/{cut:g}", presentation="whole", role=ROLE) for cut in cuts
+    )
     return Plan(tuple(blocks), missing)
 
 
@@ -96,14 +106,26 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
 _metric = partial(Metric, role=ROLE, bounds=(0.0, 1.0))
 METRICS = (
     _metric(
-        "low_frequency_bias",
-        "low-frequency bias",
-        "L / (L + H): L answers with the category of the low frequencies, H with that of the high ones",
+        name="low_frequency_bias",
+        title="low-frequency bias",
+        definition="L / (L + H): L answers with the category of the low frequencies, H with that of the high ones",
         headline=True,
         **BIASED,
     ),
-    _metric("low_fraction", "low", "answers with the low frequencies' category", "none", ratio=fraction(follows_shape)),
-    _metric("high_fraction", "high", "answers with the high ones' category", "none", ratio=fraction(follows_texture)),
+    _metric(
+        name="low_fraction",
+        title="low",
+        definition="answers with the low frequencies' category",
+        direction="none",
+        ratio=fraction(follows_shape),
+    ),
+    _metric(
+        name="high_fraction",
+        title="high",
+        definition="answers with the high ones' category",
+        direction="none",
+        ratio=fraction(follows_texture),
+    ),
 )
 
 FREQUENCY = Suite(
@@ -119,10 +141,10 @@ FREQUENCY = Suite(
     own_space=True,
     figures=(
         SuiteFigure(
-            "curve",
-            "frequency-conflict",
-            "Low-frequency bias by cut",
-            "Share of the low frequencies among the answers that name one of the two images.",
+            kind="curve",
+            name="frequency-conflict",
+            title="Low-frequency bias by cut",
+            caption="Share of the low frequencies among the answers that name one of the two images.",
             metrics=("low_frequency_bias",),
             conditions="cut/(?P<cut>.+)",
             along="cut",

@@ -50,7 +50,7 @@ def fraction(follows: Callable[[Trials], Array]) -> Ratio:
 
 
 def _metric(name: str, title: str, text: str, role: str = "cue-conflict", **more: Any) -> Metric:
-    return Metric(name, title, text, role=role, clusters=exemplars, bounds=(0.0, 1.0), **more)
+    return Metric(name=name, title=title, definition=text, role=role, clusters=exemplars, bounds=(0.0, 1.0), **more)
 
 
 GRADED = "graded_shape_bias"
@@ -121,11 +121,11 @@ METRICS = (
 
 FIGURES = (
     SuiteFigure(
-        "strip",
-        "shape-bias-by-category",
-        "Shape bias by category",
-        "Share of shape among the answers that follow one of two conflicting cues, by the shape's category; tall "
-        "lines: over all categories.",
+        kind="strip",
+        name="shape-bias-by-category",
+        title="Shape bias by category",
+        caption="Share of shape among the answers that follow one of two conflicting cues, by the shape's category; "
+        "tall lines: over all categories.",
         metrics=("shape_bias",),
         conditions="(?P<category>[^:]+)",
         along="category",

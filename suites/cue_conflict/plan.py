@@ -13,4 +13,6 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     """The conflict set, which must be there, and its companions, which may be missing with a reason."""
     companions, missing = sets_of(shelf, (*COMPANIONS, *(WORLD_COMPANIONS if shelf.space == "world16" else ())))
     sets = {"cue-conflict": shelf.find("cue-conflict"), **companions}
-    return Plan(tuple(Block(stimuli, presentation="whole", role=role) for role, stimuli in sets.items()), missing)
+    return Plan(
+        tuple(Block(stimuli=stimuli, presentation="whole", role=role) for role, stimuli in sets.items()), missing
+    )

@@ -36,11 +36,13 @@ def refined_classes() -> Mapping[str, Mapping[str, Sequence[str]]]:
 def plan(_config: None, shelf: Shelf) -> Plan:
     """The conflict images; of ImageNet's classes the two folders, of which one may be missing with a reason."""
     if shelf.space != "imagenet1k":
-        return Plan((Block(shelf.find("cue-conflict"), presentation="whole", role="cue-conflict"),))
+        return Plan((Block(stimuli=shelf.find("cue-conflict"), presentation="whole", role="cue-conflict"),))
     sets, missing = sets_of(shelf, FOLDERS)
     if not sets:
         raise MissingStimuli(next(iter(missing.values())))
-    blocks = (Block(_in_imagenet(own, FOLDERS[role]), presentation="crop224", role=role) for role, own in sets.items())
+    blocks = (
+        Block(stimuli=_in_imagenet(own, FOLDERS[role]), presentation="crop224", role=role) for role, own in sets.items()
+    )
     return Plan(tuple(blocks), missing)
 
 
@@ -103,7 +105,9 @@ def _relative(trials: Trials) -> tuple[Array, Array]:
 
 
 def _metric(name: str, title: str, definition: str, ratio: Ratio, **more: Any) -> Metric:
-    return Metric(name, title, definition, ratio=ratio, clusters=exemplars, bounds=(0.0, 1.0), **more)
+    return Metric(
+        name=name, title=title, definition=definition, ratio=ratio, clusters=exemplars, bounds=(0.0, 1.0), **more
+    )
 
 
 METRICS = (

@@ -19,11 +19,13 @@ def score(_config: None, trials: Trials) -> Sequence[Score]:
     for metric in METRICS:
         shown = trials.of(metric.role) if len(trials) else trials
         if metric.role in trials.missing:
-            scores.append(Score(metric.name, None, trials.missing[metric.role], role=metric.role))
+            scores.append(Score(metric=metric.name, value=None, reason=trials.missing[metric.role], role=metric.role))
         elif len(shown) and not any_answer(shown["response"]):
-            scores.append(Score(metric.name, None, SILENT, excluded=len(shown), role=metric.role))
+            scores.append(Score(metric=metric.name, value=None, reason=SILENT, excluded=len(shown), role=metric.role))
         elif len(shown) and metric.name == GRADED and "probability" not in shown.columns:
-            scores.append(Score(metric.name, None, ANSWERS_ALONE, excluded=len(shown), role=metric.role))
+            scores.append(
+                Score(metric=metric.name, value=None, reason=ANSWERS_ALONE, excluded=len(shown), role=metric.role)
+            )
         elif len(shown):
             scores.append(ratio_score(metric, shown))
             for category in np.unique(shown["shape"]).tolist() if metric.headline else ():

@@ -21,7 +21,7 @@ SUITE = Suite(
     plan=plan,
     observe=observe,
     score=score,
-    against=Against(compare, people, compare_pair, compare_all),
+    against=Against(scores=compare, group=people, pair=compare_pair, pairs=compare_all),
     experiments=SET_ROLES,
     averaged=kept,
     figures=FIGURES,

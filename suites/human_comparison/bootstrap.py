@@ -43,7 +43,7 @@ from suites.human_comparison.experiments import BY_ROLE
 # that is scored is column 0, the reference observers ("people") follow in the order of their names.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConditionAnswers:
     """One condition. kept: whether it enters the averages; right: [images, observers] bool, images in order of name;
     clusters: what the images are made of (shape, texture), [images] each, none where each stands for itself;
@@ -56,7 +56,7 @@ class ConditionAnswers:
     stimuli: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExperimentAnswers:
     """One experiment: observers[0] is scored, observers[1:] are the people who saw all its images.
 
@@ -89,7 +89,7 @@ def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Tr
                 "`bench data fetch human-trials`, then `bench import trials`; other images cannot be compared; "
                 "in the built-in world run simulated people, `bench run -m 'world-reader-*'`"
             )
-        return ExperimentAnswers(role, (name,), (), left_out, reason)
+        return ExperimentAnswers(role=role, observers=(name,), conditions=(), left_out=left_out, reason=reason)
     matched = match([own, *inside.values()])
     clusters = shared_exemplars(own, matched.stimulus, elsewhere=True)
     order = {condition: at for at, condition in enumerate(experiment.levels)}
@@ -98,8 +98,12 @@ def answers_of(role: str, name: str, trials: Trials, references: Mapping[str, Tr
         at = matched.condition == condition
         kept = experiment.single or condition in experiment.kept
         made_of = {factor: column[at] for factor, column in clusters.items()}
-        parts.append(ConditionAnswers(condition, kept, matched.right[at], made_of, matched.stimulus[at]))
-    return ExperimentAnswers(role, (name, *inside), tuple(parts), left_out)
+        parts.append(
+            ConditionAnswers(
+                condition=condition, kept=kept, right=matched.right[at], clusters=made_of, stimuli=matched.stimulus[at]
+            )
+        )
+    return ExperimentAnswers(role=role, observers=(name, *inside), conditions=tuple(parts), left_out=left_out)
 
 
 def answered(trials: Trials) -> bool:
@@ -120,7 +124,7 @@ class Crowd:
     inverse: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExperimentDraws:
     """One experiment under resampling. pairs: condition -> metric -> [1 + B, k, k], all pairs of observers; accuracy:
     condition -> [1 + B, k]; people: the reference observers; kept: conditions that enter the averages."""
@@ -157,7 +161,9 @@ def draw(answers: ExperimentAnswers, resamples: int = RESAMPLES, seed: int = 0) 
             "accuracy_difference": (p[:, :, None] - p[:, None, :]) ** 2,
         }
     people = draw_people(answers.role, len(answers.observers) - 1, resamples, seed)
-    return ExperimentDraws(pairs, accuracy, people, tuple(part.condition for part in answers.kept))
+    return ExperimentDraws(
+        pairs=pairs, accuracy=accuracy, people=people, kept=tuple(part.condition for part in answers.kept)
+    )
 
 
 def draw_people(role: str, count: int, resamples: int = RESAMPLES, seed: int = 0) -> Crowd:

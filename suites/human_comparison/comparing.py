@@ -47,7 +47,7 @@ SIMULATED = "reference observers are simulated people (template readers), not pe
 Values = Mapping[str, Floats | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Averages:
     """One experiment's averages over kept conditions. blank: a score with its n, role and flags; values: metric ->
     [1 + B] (ceiling: None with one person); people: how many took part."""
@@ -79,24 +79,29 @@ def compare(_config: None, trials: Trials, references: Mapping[str, Trials]) -> 
         for part in answers.conditions:
             if part.condition:  # where there is one condition only, the experiment's own score says it
                 extra = flags if part.kept else (*flags, "not in the averages")
-                blank = Score("", None, n=len(part.right), condition=part.condition, role=role, flags=extra)
+                blank = Score(
+                    metric="", value=None, n=len(part.right), condition=part.condition, role=role, flags=extra
+                )
                 pairs = draws.pairs[part.condition]
                 values = _against_people({metric: pairs[metric] for metric in AGREEMENT}, draws.people)
-                scores += scores_of(Averages(blank, values, people))
+                scores += scores_of(Averages(blank=blank, values=values, people=people))
         if answers.kept:
             n, total = (sum(len(part.right) for part in parts) for parts in (answers.kept, answers.conditions))
-            blank = Score("", None, n=n, excluded=total - n, condition=KEPT, role=role, flags=flags)
+            blank = Score(metric="", value=None, n=n, excluded=total - n, condition=KEPT, role=role, flags=flags)
             values = _against_people({metric: draws.mean(metric) for metric in (*AGREEMENT, *BESIDE)}, draws.people)
             values |= {FRACTION: share_of_ceiling(values), **margin_draws(trials.of(role), answers)}
-            averages.append(Averages(blank, values, people))
+            averages.append(Averages(blank=blank, values=values, people=people))
             scores += scores_of(averages[-1])
-    scores += (Score("error_consistency", None, text, condition=KEPT, role=role) for role, text in reasons.items())
+    scores += (
+        Score(metric="error_consistency", value=None, reason=text, condition=KEPT, role=role)
+        for role, text in reasons.items()
+    )
     if averages:
         whole = _overall(averages, (*AGREEMENT, *BESIDE, CEILING))
         scores += scores_of(replace(whole, values={**whole.values, FRACTION: share_of_ceiling(whole.values)}))
     else:
         reason = next(iter(reasons.values()), "no trial of a condition that enters the averages")
-        scores += (Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, FRACTION))
+        scores += (Score(metric=metric, value=None, reason=reason) for metric in (*AGREEMENT, CEILING, FRACTION))
     if clear := [replace(part, blank=replace(part.blank, flags=())) for part in averages if MARGINS[0] in part.values]:
         scores += scores_of(_overall(clear, MARGINS))
     return [*scores, *(score for regime in _regimes(answered_by_all) for score in scores_of(regime))]
@@ -121,9 +126,11 @@ def _regimes(parts: Sequence[tuple[ExperimentAnswers, ExperimentDraws]]) -> Iter
             regimes.setdefault(regime, []).append((kappa, accuracy, len(part.right)))
     for regime in filter(regimes.__contains__, REGIMES):
         kappas, accuracies, sizes = zip(*regimes[regime], strict=True)
-        blank = Score("", None, n=sum(sizes), condition=regime, flags=(conditions(len(sizes), "condition"), *flags))
+        blank = Score(
+            metric="", value=None, n=sum(sizes), condition=regime, flags=(conditions(len(sizes), "condition"), *flags)
+        )
         values = dict(zip(REGIME_METRICS, (np.mean(kappas, axis=0), np.mean(accuracies, axis=0)), strict=True))
-        yield Averages(blank, values, MANY)
+        yield Averages(blank=blank, values=values, people=MANY)
 
 
 def _against_people(pairs: Mapping[str, Floats], crowd: Crowd) -> dict[str, Floats | None]:
@@ -141,7 +148,11 @@ def _overall(averages: Sequence[Averages], metrics: Sequence[str]) -> Averages:
         values[metric] = np.mean(parts, axis=0) if len(parts) == len(averages) else None
     n, excluded = sum(part.blank.n for part in averages), sum(part.blank.excluded for part in averages)
     flags = (*counted(len(averages)), *dict.fromkeys(flag for part in averages for flag in part.blank.flags))
-    return Averages(Score("", None, n=n, excluded=excluded, flags=flags), values, sum(p.people for p in averages))
+    return Averages(
+        blank=Score(metric="", value=None, n=n, excluded=excluded, flags=flags),
+        values=values,
+        people=sum(p.people for p in averages),
+    )
 
 
 def share_of_ceiling(values: Values) -> Floats | None:
@@ -191,7 +202,7 @@ def people(_config: None, trials: Mapping[str, Trials]) -> Sequence[Score]:
     groups = [group for role in BY_ROLE if role in answered and (group := _group(role, trials)) is not None]
     if not groups:
         reason = "fewer than two people answered an experiment's images"
-        return [Score(metric, None, reason) for metric in (*AGREEMENT, CEILING, OOD)]
+        return [Score(metric=metric, value=None, reason=reason) for metric in (*AGREEMENT, CEILING, OOD)]
     parts = [replace(g, values={m: values for m, values in g.values.items() if m != OOD}) for g in groups]
     return [score for part in (*parts, _overall(groups, (*AGREEMENT, CEILING, OOD))) for score in scores_of(part)]
 
@@ -212,4 +223,8 @@ def _group(role: str, trials: Mapping[str, Trials]) -> Averages | None:
     accuracy = np.stack([draws.accuracy[part.condition] for part in answers.kept])  # [conditions, 1 + B, k]
     pooled = mean_of_people(np.tensordot(sizes / sizes.sum(), accuracy, axes=1), crowd)
     values |= {CEILING: values["error_consistency"], OOD: pooled}
-    return Averages(Score("", None, n=int(sizes.sum()) * count, condition=KEPT, role=role), values, count)
+    return Averages(
+        blank=Score(metric="", value=None, n=int(sizes.sum()) * count, condition=KEPT, role=role),
+        values=values,
+        people=count,
+    )

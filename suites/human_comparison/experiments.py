@@ -11,7 +11,7 @@ from typing import Literal
 Scale = Literal["log", "linear", ""]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HumanExperiment:
     """An experiment. role: its word in trial tables; levels: condition, by its canonical spelling -> level in `unit`
     (None: not a quantity), in order of distortion, the control first; kept: the conditions that enter the averages;
@@ -38,7 +38,7 @@ class HumanExperiment:
 def _graded(role: str, title: str, names: str, kept: str, scale: Scale = "", unit: str = "") -> HumanExperiment:
     """names, kept: conditions separated by blanks: numbers, "c50", "8-10-10"."""
     levels: dict[str, float | None] = {name: float(name.lstrip("c").partition("-")[0]) for name in names.split()}
-    return HumanExperiment(role, title, levels, tuple(kept.split()), scale, unit)
+    return HumanExperiment(role=role, title=title, levels=levels, kept=tuple(kept.split()), scale=scale, unit=unit)
 
 
 def _eidolon(role: str, coherence: int, kept: int) -> HumanExperiment:
@@ -49,11 +49,11 @@ def _eidolon(role: str, coherence: int, kept: int) -> HumanExperiment:
 
 
 def _pair(role: str, title: str, control: str, kept: str) -> HumanExperiment:
-    return HumanExperiment(role, title, {control: None, kept: None}, (kept,))
+    return HumanExperiment(role=role, title=title, levels={control: None, kept: None}, kept=(kept,))
 
 
 def _plain(role: str, title: str) -> HumanExperiment:
-    return HumanExperiment(role, title, {"": None}, ("",))
+    return HumanExperiment(role=role, title=title, levels={"": None}, kept=("",))
 
 
 EXPERIMENTS = (

@@ -65,7 +65,9 @@ def low_passed(before: Transform | None, sigma: int) -> Transform:
         return gaussian_blur(shown, sigma * images.shape[-1] / WIDTH).clamp(0, 1)
 
     after = [] if before is None else [before.name, dict(before.params)]
-    return Transform(f"low-pass {sigma}", {"sigma": sigma, "of": WIDTH, "after": after, "version": VERSION}, change)
+    return Transform(
+        name=f"low-pass {sigma}", params={"sigma": sigma, "of": WIDTH, "after": after, "version": VERSION}, apply=change
+    )
 
 
 def plan(_config: LowPassConfig, shelf: Shelf) -> Plan:
@@ -99,7 +101,7 @@ def _conditions(sigma: int) -> tuple[str, ...]:
 
 def score(_config: LowPassConfig, trials: Trials) -> Sequence[Score]:
     """What needs no people: OOD accuracy and shape bias at each step."""
-    scores = [Score(KAPPA, None, NEEDS_PEOPLE)]
+    scores = [Score(metric=KAPPA, value=None, reason=NEEDS_PEOPLE)]
     for sigma, own in steps_of(trials).items():
         step, conflict = [ood_accuracy(own)], own.of("cue-conflict")
         if len(conflict) and "texture" in conflict.columns:
@@ -124,10 +126,10 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
         return []
     n, scores = sum(len(part.right) for each in whole for part in each.kept), list[Score]()
     persons = sum(len(each.observers) - len(own) - len(theirs) for each in whole)
-    blank = Score("", None, n=n, flags=counted(len(whole)))
+    blank = Score(metric="", value=None, n=n, flags=counted(len(whole)))
 
     def add(condition: str = "", **draws: Floats) -> Score:
-        scores.extend(scores_of(Averages(replace(blank, condition=condition), draws, persons)))
+        scores.extend(scores_of(Averages(blank=replace(blank, condition=condition), values=draws, people=persons)))
         return scores[-1]
 
     ladders = _ladders(whole, (*own, *theirs), others)
@@ -139,7 +141,10 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     parts = [_half(whole, part) for part in (0, 1)]
     if len(own) < 2 or not all(parts):
         reason = NO_STEPS if len(own) < 2 else TOO_FEW
-        return [*scores, *(Score(metric, None, reason) for metric in ("blurred_consistency", "blur_gain"))]
+        return [
+            *scores,
+            *(Score(metric=metric, value=None, reason=reason) for metric in ("blurred_consistency", "blur_gain")),
+        ]
     halves = [_ladders(part, (*own, *theirs), others) for part in parts]
     best, sharp = _held_out(halves, own), _held_out(halves, {"own 0": trials})
     add(blurred_consistency=best, blur_gain=best - sharp)
@@ -149,7 +154,7 @@ def compare(config: LowPassConfig, trials: Trials, references: Mapping[str, Tria
     scores.append(replace(blank, metric="best_sigma", value=None if last else float(sigma), reason=beyond_ladder))
     if len(theirs) < 2:
         reason = f"no other standard network ({', '.join(config.standards)}) answered the ladder on these images"
-        return [*scores, Score("beyond_blur", None, reason)]
+        return [*scores, Score(metric="beyond_blur", value=None, reason=reason)]
     gained = interval(sharp - _held_out(halves, {"standard 0": trials}))
     beyond, against = add(beyond_blur=sharp - _held_out(halves, theirs)), f"against {standard}"
     if gained and gained[0] > 0 and (beyond.low or 0) <= 0:
@@ -247,9 +252,9 @@ _paired = partial(Metric, over="images and people")
 _difference = partial(_paired, chance=0.0, span=(-2.0, 2.0))
 _hidden = (*AGREEMENT[1:], "ood_accuracy", "human_error_consistency")
 SHAPE_BIAS = Metric(
-    "shape_bias",
-    "shape bias",
-    "answers by shape among those by shape or texture, on cue conflict",
+    name="shape_bias",
+    title="shape bias",
+    definition="answers by shape among those by shape or texture, on cue conflict",
     chance=0.5,
     ratio=shape_or_texture,
     clusters=exemplars,
@@ -258,25 +263,47 @@ SHAPE_BIAS = Metric(
 METRICS = (
     replace(_plain[KAPPA], parts=""),
     _paired(
-        "blurred_consistency", "blurred", "behind the blur that is best on the other half of the images", span=SIGNED
+        name="blurred_consistency",
+        title="blurred",
+        definition="behind the blur that is best on the other half of the images",
+        span=SIGNED,
     ),
-    _difference("blur_gain", "gain by blur", "blurred minus not blurred", "none"),
-    _difference("beyond_blur", "beyond blur", "not blurred minus the standard network behind its best blur"),
-    _beside("best_sigma", "best sigma", "step with the highest error consistency, px of 224", span=(0.0, 5.0)),
+    _difference(name="blur_gain", title="gain by blur", definition="blurred minus not blurred", direction="none"),
+    _difference(
+        name="beyond_blur",
+        title="beyond blur",
+        definition="not blurred minus the standard network behind its best blur",
+    ),
+    _beside(
+        name="best_sigma",
+        title="best sigma",
+        definition="step with the highest error consistency, px of 224",
+        span=(0.0, 5.0),
+    ),
     SHAPE_BIAS,
     *(replace(_plain[name], parts="", shown=False) for name in _hidden),
     _beside(
-        "attainable_consistency", "attainable", "highest error consistency of any answers", shown=False, span=SIGNED
+        name="attainable_consistency",
+        title="attainable",
+        definition="highest error consistency of any answers",
+        shown=False,
+        span=SIGNED,
     ),
-    _beside("attainable_difference", "at difference", "their accuracy difference", shown=False, span=UNIT),
+    _beside(
+        name="attainable_difference",
+        title="at difference",
+        definition="their accuracy difference",
+        shown=False,
+        span=UNIT,
+    ),
 )
 FIGURES = (
     SuiteFigure(
-        "path",
-        "blur-frontier",
-        "Human, or just blurred",
-        "Each network from no blur (large mark) to a Gaussian of 5 px. No answers to these images lie above the "
-        "grey line, before these people.",
+        kind="path",
+        name="blur-frontier",
+        title="Human, or just blurred",
+        caption="Each network from no blur (large mark) to a Gaussian of 5 px. No answers to these images lie above "
+        "the grey line, before these people.",
         metrics=(DIFFERENCE, KAPPA, "attainable_difference", "attainable_consistency"),
         conditions=r"(?P<kind>sigma|frontier) (?P<step>\d+)",
         along="step",
@@ -285,10 +312,10 @@ FIGURES = (
     ),
     *(
         SuiteFigure(
-            "curve",
-            f"blur-{metric.replace('_', '-')}",
-            f"Along the blur: {title}",
-            "Images blurred before they are shown.",
+            kind="curve",
+            name=f"blur-{metric.replace('_', '-')}",
+            title=f"Along the blur: {title}",
+            caption="Images blurred before they are shown.",
             metrics=(metric,),
             conditions=r"sigma (?P<sigma>\d+)",
             along="sigma",
@@ -307,7 +334,7 @@ LOW_PASS = Suite(
     observe=observe,
     score=score,
     config=LowPassConfig(),
-    against=Against(compare, lambda _config, trials: people(None, trials)),
+    against=Against(scores=compare, group=lambda _config, trials: people(None, trials)),
     experiments=SET_ROLES,
     figures=FIGURES,
 )

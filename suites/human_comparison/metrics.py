@@ -47,87 +47,95 @@ _paired = partial(Metric, over="images and people")
 _beside_people = partial(_paired, direction="none", shown=False)
 METRICS = (
     _paired(
-        "error_consistency",
-        "error consistency",
-        "kappa with each person: (c_obs - c_exp) / (1 - c_exp); mean over conditions, people, experiments",
+        name="error_consistency",
+        title="error consistency",
+        definition="kappa with each person: (c_obs - c_exp) / (1 - c_exp); mean over conditions, people, experiments",
         headline=True,
         chance=0.0,
         span=SIGNED,
         parts=KEPT,
     ),
     _paired(
-        "ceiling_fraction",
-        "of ceiling",
-        "error consistency divided by that of people with one another on the same images",
+        name="ceiling_fraction",
+        title="of ceiling",
+        definition="error consistency divided by that of people with one another on the same images",
         chance=0.0,
     ),
     _paired(
-        "observed_consistency",
-        "observed consistency",
-        "images on which observer and person are both right or both wrong; mean over conditions, people, experiments",
+        name="observed_consistency",
+        title="observed consistency",
+        definition="images on which observer and person are both right or both wrong; mean over conditions, people, "
+        "experiments",
         bounds=UNIT,
         parts=KEPT,
     ),
     _paired(
-        "accuracy_difference",
-        "accuracy difference",
-        "(accuracy - accuracy of the person) squared; mean over conditions, people, experiments",
-        "lower",
+        name="accuracy_difference",
+        title="accuracy difference",
+        definition="(accuracy - accuracy of the person) squared; mean over conditions, people, experiments",
+        direction="lower",
         bounds=UNIT,
         parts=KEPT,
     ),
     Metric(
-        "ood_accuracy",
-        "OOD accuracy",
-        "right answers over the trials of an experiment's kept conditions; mean over experiments",
+        name="ood_accuracy",
+        title="OOD accuracy",
+        definition="right answers over the trials of an experiment's kept conditions; mean over experiments",
         chance=CHANCE,
         bounds=UNIT,
         guard=True,
     ),
     _beside_people(
-        "human_error_consistency",
-        "ceiling",
-        "error consistency of people with one another (all pairs), averaged the same way",
+        name="human_error_consistency",
+        title="ceiling",
+        definition="error consistency of people with one another (all pairs), averaged the same way",
         span=SIGNED,
     ),
     *(
         _beside_people(
-            f"{end}_consistency", f"{end} kappa", f"{end} kappa that the two accuracies allow, as above", span=SIGNED
+            name=f"{end}_consistency",
+            title=f"{end} kappa",
+            definition=f"{end} kappa that the two accuracies allow, as above",
+            span=SIGNED,
         )
         for end in ("lowest", "highest")
     ),
     _beside_people(
-        "unbiased_consistency", "unbiased kappa", "error consistency by n kappa / (n - 1 + kappa)", span=SIGNED
+        name="unbiased_consistency",
+        title="unbiased kappa",
+        definition="error consistency by n kappa / (n - 1 + kappa)",
+        span=SIGNED,
     ),
     _paired(
-        "copy_probability",
-        "copied",
-        "how often the less accurate of observer and person copies the other, where it else answers alone",
+        name="copy_probability",
+        title="copied",
+        definition="how often the less accurate of observer and person copies the other, where it else answers alone",
         chance=0.0,
         shown=False,
         span=SIGNED,
     ),
     Metric(
-        "margin_consistency",
-        "margin consistency",
-        "correlation of decision margins with the share of people who are right; mean over conditions, experiments",
+        name="margin_consistency",
+        title="margin consistency",
+        definition="correlation of decision margins with the share of people who are right; mean over conditions, "
+        "experiments",
         chance=0.0,
         shown=False,
         bounds=SIGNED,
     ),
     Metric(
-        "margin_corrected",
-        "corrected margin consistency",
-        "margin consistency over the correlation that the noise of so few people's answers allows",
+        name="margin_corrected",
+        title="corrected margin consistency",
+        definition="margin consistency over the correlation that the noise of so few people's answers allows",
         chance=0.0,
         shown=False,
         span=(-inf, inf),
     ),
     *(
         Metric(
-            accuracy_name(experiment.role),
-            experiment.title,
-            f"right answers over all trials of the kept conditions: {experiment.title}",
+            name=accuracy_name(experiment.role),
+            title=experiment.title,
+            definition=f"right answers over all trials of the kept conditions: {experiment.title}",
             role=experiment.role,
             chance=CHANCE,
             shown=False,
@@ -138,26 +146,34 @@ METRICS = (
         for experiment in EXPERIMENTS
     ),
     _beside_people(
-        "regime_consistency",
-        "kappa by difficulty",
-        "error consistency with people where they reach that share of their undistorted accuracy, mean over conditions",
+        name="regime_consistency",
+        title="kappa by difficulty",
+        definition="error consistency with people where they reach that share of their undistorted accuracy, mean over "
+        "conditions",
         span=SIGNED,
     ),
     _beside(
-        "regime_accuracy", "accuracy by difficulty", "right answers in these conditions, mean over them", bounds=UNIT
+        name="regime_accuracy",
+        title="accuracy by difficulty",
+        definition="right answers in these conditions, mean over them",
+        bounds=UNIT,
     ),
-    _beside("threshold", "50 % threshold", "level at which the fitted psychometric curve crosses half right"),
     _beside(
-        "response_entropy",
-        "response entropy",
-        "entropy in bits of the answers without 'na' (4 bits: all categories equally often)",
+        name="threshold",
+        title="50 % threshold",
+        definition="level at which the fitted psychometric curve crosses half right",
+    ),
+    _beside(
+        name="response_entropy",
+        title="response entropy",
+        definition="entropy in bits of the answers without 'na' (4 bits: all categories equally often)",
         chance=4.0,
         span=(0.0, 4.0),
     ),
     _beside(
-        "largest_share",
-        "largest response share",
-        "share of the most frequent category among the answers without 'na'",
+        name="largest_share",
+        title="largest response share",
+        definition="share of the most frequent category among the answers without 'na'",
         span=UNIT,
     ),
 )
@@ -224,19 +240,19 @@ def weighted_correlation(weights: Floats, x: Floats, y: Floats) -> Floats:
 
 FIGURES = (
     SuiteFigure(
-        "dots",
-        "error-consistency",
-        "Error consistency with people",
-        "Agreement with people beyond what the two accuracies alone would give (kappa). People among themselves are "
-        "the ceiling.",
+        kind="dots",
+        name="error-consistency",
+        title="Error consistency with people",
+        caption="Agreement with people beyond what the two accuracies alone would give (kappa). People among "
+        "themselves are the ceiling.",
         metrics=("error_consistency", "ceiling_fraction"),
     ),
     *(
         SuiteFigure(
-            "curve",
-            f"accuracy-{experiment.role.lower()}",
-            f"Accuracy by level: {experiment.role}",
-            "Share of right answers among 16 categories.",
+            kind="curve",
+            name=f"accuracy-{experiment.role.lower()}",
+            title=f"Accuracy by level: {experiment.role}",
+            caption="Share of right answers among 16 categories.",
             metrics=(accuracy_name(experiment.role),),
             conditions="(?P<level>.+)",
             along="level",
@@ -250,10 +266,11 @@ FIGURES = (
     ),
     *(
         SuiteFigure(
-            "curve",
-            f"difficulty-{name}",
-            f"By people's difficulty: {title}",
-            "Conditions sorted by how right people are, relative to undistorted images: at least .95, .6, .35, below.",
+            kind="curve",
+            name=f"difficulty-{name}",
+            title=f"By people's difficulty: {title}",
+            caption="Conditions sorted by how right people are, relative to undistorted images: at least .95, .6, .35, "
+            "below.",
             metrics=(f"regime_{name}",),
             along="condition",
             order=tuple(REGIMES),
@@ -262,5 +279,5 @@ FIGURES = (
         )
         for name, title in (("consistency", "error consistency"), ("accuracy", "accuracy"))
     ),
-    SuiteFigure("agreement", "consistency-matrix", "Error consistency on {role}, {space}"),
+    SuiteFigure(kind="agreement", name="consistency-matrix", title="Error consistency on {role}, {space}"),
 )

@@ -57,7 +57,7 @@ NOBODY = "no images that both, and people, answered"
 NO_GROUP = "fewer than three people answered the same images: no agreement of people with one another"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """One metric in one experiment: values of the two, the variance of their difference, images; shapes: what the
     images of each shape that other experiments show, too, add to the difference."""
@@ -91,7 +91,7 @@ def compare_pair(a: Trials, b: Trials | None, references: Mapping[str, Trials]) 
     comparisons = []
     for metric in (*AGREEMENT, ACCURACY):
         if not by_role:
-            comparisons.append(undecided(Comparison(metric, reason=NO_GROUP if b is None else NOBODY)))
+            comparisons.append(undecided(Comparison(metric=metric, reason=NO_GROUP if b is None else NOBODY)))
             continue
         # Of one experiment the mean is that experiment, and each one's accuracy is a metric of its own: one hypothesis.
         if len(by_role) > 1 and metric != ACCURACY:
@@ -161,7 +161,7 @@ def _images(own: Trials, answers: ExperimentAnswers) -> SharedImages:
         shown = own.where(own["condition"] == part.condition)
         order = np.argsort(shown["stimulus"], kind="stable")
         parts.append({name: column[order] for name, column in shown.columns.items()})
-    labels = Trials({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    labels = Trials(columns={name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     shapes = exemplars(labels).get(SHAPE, np.full(len(labels), ""))
     return SharedImages(tuple(shared_clusters(METRICS[0], labels).values()), shapes)
 
@@ -175,7 +175,9 @@ def _mean(parts: Sequence[Additions], made_of: SharedImages, who: slice) -> Diff
     a, b = float(np.mean(of_a)), float(np.mean(of_b))
     shapes, at = np.unique(made_of.shapes, return_inverse=True)
     sums = dict(zip(shapes.tolist(), np.bincount(at, images, len(shapes)).tolist(), strict=True))
-    return Difference(a, b, variance, len(images), {name: total for name, total in sums.items() if name})
+    return Difference(
+        a=a, b=b, variance=variance, n=len(images), shapes={name: total for name, total in sums.items() if name}
+    )
 
 
 def _added_accuracy(right: Array, second: int | None, people: list[int]) -> Additions:
@@ -217,7 +219,7 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
     """No test where nothing varies, but of accuracy: there every image, or cluster of them, is one answer."""
     a, b = (float(np.mean(values)) for values in zip(*((p.a, p.b) for p in parts), strict=True))
     gap = a - b
-    start = Comparison(metric, role, a, b, gap, n=sum(part.n for part in parts))
+    start = Comparison(metric=metric, condition=role, a=a, b=b, difference=gap, n=sum(part.n for part in parts))
     start = start if role else replace(start, average=counted(len(parts))[0])
     # Twice the covariances of all pairs of experiments that show images of the same shapes.
     total = 0.0
@@ -228,9 +230,16 @@ def _tested(metric: str, role: str, parts: Sequence[Difference], method: str) ->
     variance = mean_of([part.variance for part in parts], total)
     limit = 2.0 if metric == "error_consistency" else 1.0  # the largest difference of two values
     if sqrt(variance.value) > ROUNDING * limit:
-        test = Studentised(gap, sqrt(variance.value), variance.df, limit, variance.people, variance.crossed)
+        test = Studentised(
+            difference=gap,
+            se=sqrt(variance.value),
+            df=variance.df,
+            limit=limit,
+            people=variance.people,
+            crossed=variance.crossed,
+        )
         return decided(start, test, method)
     if metric != ACCURACY or gap not in (-1.0, 0.0, 1.0):
         return undecided(replace(start, reason="the difference does not vary over images"))
     n = 1 + round(variance.df)
-    return decided(start, Discordant(n * (gap > 0), n * (gap < 0), n), method)
+    return decided(start, Discordant(b=n * (gap > 0), c=n * (gap < 0), n=n), method)

@@ -21,14 +21,17 @@ def plan(_config: None, shelf: Shelf) -> Plan:
     where no experiment is there."""
     roles = WORLD_ROLES if shelf.space == WORLD else tuple(e.role for e in EXPERIMENTS)
     sets, missing = sets_of(shelf, roles)
-    blocks = [Block(stimuli, presentation="whole", role=role) for role, stimuli in sets.items()]
+    blocks = [Block(stimuli=stimuli, presentation="whole", role=role) for role, stimuli in sets.items()]
     if shelf.space == WORLD:
         # The world's natural images under the experiments' own degradations.
         natural = shelf.find("natural")
         stimuli = replace(restrict(natural, natural.ids[:WORLD_IMAGES]), whole=WORLD_IMAGES)  # categories take turns
         for graded, levels in WORLD_LEVELS.items():
             changes = ((level, transform(own_list("human")[graded], level)) for level in levels)
-            blocks += [Block(stimuli, level, change, "whole", graded) for level, change in changes]
+            blocks += [
+                Block(stimuli=stimuli, condition=level, transform=change, presentation="whole", role=graded)
+                for level, change in changes
+            ]
     if not blocks:
         first = next(iter(missing.values()), "")
         raise MissingStimuli(f"none of the {len(roles)} experiments is on this disk; the first: {first}")

@@ -33,7 +33,7 @@ class Points(NamedTuple):
     n: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PsychometricCurve:
     """A fitted curve. threshold, low, high: levels in the experiment's unit; a bound is None where it is open.
 
@@ -89,7 +89,14 @@ def fit_curve(experiment: HumanExperiment, trials: Trials) -> PsychometricCurve:
     from scipy.stats import chi2
 
     free = len(points.x) - 3
-    return PsychometricCurve(level, low, high, slope, lapse, poor=bool(free > 0 and chi2.sf(deviance, free) < POOR))
+    return PsychometricCurve(
+        threshold=level,
+        low=low,
+        high=high,
+        slope=slope,
+        lapse=lapse,
+        poor=bool(free > 0 and chi2.sf(deviance, free) < POOR),
+    )
 
 
 def _curve(x: Floats, sign: float, parameters: tuple[float, float, float]) -> Floats:

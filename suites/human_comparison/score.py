@@ -28,16 +28,16 @@ _METRICS = {metric.name: metric for metric in METRICS}
 
 def score(_config: None, trials: Trials) -> Sequence[Score]:
     """Scores of one observer alone. The headline has no value here: `compare` gives it, where people are known."""
-    scores = [Score("error_consistency", None, NEEDS_PEOPLE), ood_accuracy(trials)]
+    scores = [Score(metric="error_consistency", value=None, reason=NEEDS_PEOPLE), ood_accuracy(trials)]
     present, silent = roles_of(trials), silent_roles(trials)
     for experiment in EXPERIMENTS:
         name, role = accuracy_name(experiment.role), experiment.role
         if role in present:
             scores += _experiment(experiment, trials.of(role))
         elif role in silent:
-            scores.append(Score(name, None, SILENT, excluded=len(trials.of(role)), role=role))
+            scores.append(Score(metric=name, value=None, reason=SILENT, excluded=len(trials.of(role)), role=role))
         elif role in trials.missing:
-            scores.append(Score(name, None, trials.missing[role], role=role))
+            scores.append(Score(metric=name, value=None, reason=trials.missing[role], role=role))
     return scores
 
 
@@ -70,17 +70,22 @@ def counted(roles: int) -> tuple[str, ...]:
 def ood_accuracy(trials: Trials) -> Score:
     """Mean over experiments of the accuracy pooled over the kept conditions (the experiments that are there)."""
     if not roles_of(trials):
-        return Score("ood_accuracy", None, SILENT if len(trials) else "no trials")
+        return Score(metric="ood_accuracy", value=None, reason=SILENT if len(trials) else "no trials")
     own, draws = trials.where(kept(trials)), []
     for role in roles_of(own):
         part = own.of(role)
         clusters = shared_exemplars(part, part["stimulus"], elsewhere=True)
         draws.append(accuracy_draws(role, correct(part), part["condition"], clusters))
     if not draws:
-        return Score("ood_accuracy", None, "no trial of a condition that enters the average", excluded=len(trials))
+        return Score(
+            metric="ood_accuracy",
+            value=None,
+            reason="no trial of a condition that enters the average",
+            excluded=len(trials),
+        )
     mean = np.mean(draws, axis=0)
     flags, excluded = (*counted(len(draws)), *regenerated(own)), len(trials) - len(own)
-    score = Score("ood_accuracy", float(mean[0]), n=len(own), excluded=excluded, flags=flags)
+    score = Score(metric="ood_accuracy", value=float(mean[0]), n=len(own), excluded=excluded, flags=flags)
     bounds = interval(mean)
     return score if bounds is None else replace(score, low=bounds[0], high=bounds[1], method=METHOD)
 
@@ -100,7 +105,14 @@ def _experiment(experiment: HumanExperiment, trials: Trials) -> Iterator[Score]:
         flags = (*flags, "the curve fits poorly") if curve.poor else flags
         if curve.threshold is not None and None in (curve.low, curve.high):
             flags = (*flags, "interval open at the ends of the levels shown")
-        score = Score("threshold", curve.threshold, curve.reason, n=len(trials), role=experiment.role, flags=flags)
+        score = Score(
+            metric="threshold",
+            value=curve.threshold,
+            reason=curve.reason,
+            n=len(trials),
+            role=experiment.role,
+            flags=flags,
+        )
         bounded = curve.low is not None and curve.high is not None
         yield replace(score, low=curve.low, high=curve.high, method="profile likelihood") if bounded else score
 
@@ -113,7 +125,9 @@ def _answers(role: str, condition: str, trials: Trials) -> Iterator[Score]:
     said = Counter(trials["response"].tolist())
     counts = np.array([said[category] for category in GEIRHOS16])
     total, silent = int(counts.sum()), said[NO_ANSWER]
-    blank = Score("", None, SILENT, n=total, excluded=silent, condition=condition or "all", role=role)
+    blank = Score(
+        metric="", value=None, reason=SILENT, n=total, excluded=silent, condition=condition or "all", role=role
+    )
     entropy, share = (replace(blank, metric=metric) for metric in ("response_entropy", "largest_share"))
     if total:
         p, most = counts[counts > 0] / total, int(counts.argmax())  # of equal ones the first by name

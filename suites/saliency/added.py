@@ -21,7 +21,7 @@ GROUP = "bench.saliency"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Map:
     """A way to make a map. make(forward, images, targets, seeds) -> [n, h, w], finite and >= 0, array or tensor.
 
@@ -34,7 +34,7 @@ class Map:
     make: Callable[..., Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measure:
     """A number per image of the suite's map. measure(maps [n, h, w], masks [n, h, w] bool) -> [n], NaN: undefined."""
 
@@ -45,7 +45,7 @@ class Measure:
     chance: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AddedMaps:
     """What other packages add, by name. broken: name -> why it cannot be used."""
 
@@ -66,7 +66,7 @@ def read_added(entries: Iterable[EntryPoint]) -> AddedMaps:
     loaded, broken = load_each(entries, _load)
     maps = {name: own for name, own in loaded.items() if isinstance(own, Map)}
     measures = {name: own for name, own in loaded.items() if isinstance(own, Measure)}
-    return AddedMaps(maps, measures, broken)
+    return AddedMaps(maps=maps, measures=measures, broken=broken)
 
 
 def added_metrics(added: AddedMaps) -> tuple[Metric, ...]:
@@ -77,13 +77,30 @@ def added_metrics(added: AddedMaps) -> tuple[Metric, ...]:
         excess = f"{text} minus that on objects of other categories"
         auc = mean_of(columns_of(column)[0], masked=True)
         metrics += [
-            Metric(f"{name}_object_auc_excess", own.title, excess, chance=0.0, ratio=mean_excess(column)),
-            Metric(f"{name}_object_auc", f"{own.title} AUC", text, chance=0.5, shown=False, ratio=auc),
+            Metric(
+                name=f"{name}_object_auc_excess",
+                title=own.title,
+                definition=excess,
+                chance=0.0,
+                ratio=mean_excess(column),
+            ),
+            Metric(
+                name=f"{name}_object_auc", title=f"{own.title} AUC", definition=text, chance=0.5, shown=False, ratio=auc
+            ),
         ]
     for name, measure in added.measures.items():
         text, ratio = f"{measure.definition}, of |input gradient|", mean_of(added_column(name), masked=True)
-        metrics.append(Metric(name, measure.title, text, measure.direction, chance=measure.chance, ratio=ratio))
-    return (*metrics, *(Metric(name, name, reason) for name, reason in added.broken.items()))
+        metrics.append(
+            Metric(
+                name=name,
+                title=measure.title,
+                definition=text,
+                direction=measure.direction,
+                chance=measure.chance,
+                ratio=ratio,
+            )
+        )
+    return (*metrics, *(Metric(name=name, title=name, definition=reason) for name, reason in added.broken.items()))
 
 
 def _load(entry: EntryPoint) -> Map | Measure:

@@ -32,7 +32,7 @@ PARTNER = "partner"
 RANKED = ("ranked_object_evidence", "ranked_place_evidence")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SaliencyConfig:
     """draws: noisy copies per image for SmoothGrad, on the sets that have a board (0: none); sigma: their noise, of
     the range [0,1]; pool: how many masks a map is held against, evenly spaced over the set; added: (name, digest of

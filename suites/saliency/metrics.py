@@ -133,97 +133,98 @@ _spilled = partial(_metric, chance=0.0, shown=False, ratio=mean_excess("grad", m
 
 METRICS = (
     _exchanged(
-        HEADLINE,
-        "object reliance",
-        "(O - P) / (|O| + |P|), O what the object adds to the margin of its category when it is exchanged for another "
-        "image's, P what the outline of another image's object adds at the same place and size",
+        name=HEADLINE,
+        title="object reliance",
+        definition="(O - P) / (|O| + |P|), O what the object adds to the margin of its category when it is exchanged "
+        "for another image's, P what the outline of another image's object adds at the same place and size",
         headline=True,
         ratio=mean(reliance),
     ),
     _exchanged(
-        "ranked_reliance",
-        "reliance by ranks",
-        "object reliance of ranks (the share of the other classes below the category) for margins: no change of "
-        "outputs that keeps their order moves it",
+        name="ranked_reliance",
+        title="reliance by ranks",
+        definition="object reliance of ranks (the share of the other classes below the category) for margins: no "
+        "change of outputs that keeps their order moves it",
         ratio=mean(ranked_reliance),
     ),
     _metric(
-        "object_accuracy",
-        "accuracy",
-        "share of the images that are answered with the object's category",
+        name="object_accuracy",
+        title="accuracy",
+        definition="share of the images that are answered with the object's category",
         ratio=mean(correct),
     ),
     _exchanged(
-        "object_share",
-        "object against ground",
-        "(O - G) / (|O| + |G|), G what the ground adds: 1 object only, -1 ground only. A disk in front of a network "
-        "raises it",
+        name="object_share",
+        title="object against ground",
+        definition="(O - G) / (|O| + |G|), G what the ground adds: 1 object only, -1 ground only. A disk in front of a "
+        "network raises it",
         shown=False,
         ratio=mean(split),
     ),
     _metric(
-        "object_auc_excess",
-        "gradient on object",
-        "AUC of |input gradient| against the image's object minus its mean AUC against objects of other categories",
+        name="object_auc_excess",
+        title="gradient on object",
+        definition="AUC of |input gradient| against the image's object minus its mean AUC against objects of other "
+        "categories",
         chance=0.0,
         ratio=mean_excess("grad"),
         bounds=SIGNED,
     ),
     _metric(
-        "object_auc",
-        "object AUC",
-        "chance that an object pixel has more |input gradient| than a ground pixel",
+        name="object_auc",
+        title="object AUC",
+        definition="chance that an object pixel has more |input gradient| than a ground pixel",
         chance=0.5,
         ratio=mean_of("grad_auc", masked=True),
         bounds=UNIT,
     ),
     _organised(
-        "grad_centroid",
-        "centroid",
-        "power-weighted mean spatial frequency of the gradient, cycles per pixel; white noise 0.383. "
+        name="grad_centroid",
+        title="centroid",
+        definition="power-weighted mean spatial frequency of the gradient, cycles per pixel; white noise 0.383. "
         "A blur in front of the network lowers it too",
         shown=True,
         ratio=mean_of("centroid", masked=False),
         span=POSITIVE,
     ),
     _metric(
-        "object_mass_ratio",
-        "mass ratio",
-        "share of |input gradient| on the object over the object's share of the image",
+        name="object_mass_ratio",
+        title="mass ratio",
+        definition="share of |input gradient| on the object over the object's share of the image",
         chance=1.0,
         shown=False,
         ratio=mean_of("mass_ratio", masked=True),
         span=POSITIVE,
     ),
     _metric(
-        "object_skill",
-        "skill",
-        "(mass share - area share) / (1 - area share)",
+        name="object_skill",
+        title="skill",
+        definition="(mass share - area share) / (1 - area share)",
         chance=0.0,
         shown=False,
         ratio=mean_of("skill", masked=True),
         span=(-inf, 1.0),
     ),
     _metric(
-        "rank_accuracy",
-        "rank accuracy",
-        "share of the strongest pixels, as many as the object has, that are object",
+        name="rank_accuracy",
+        title="rank accuracy",
+        definition="share of the strongest pixels, as many as the object has, that are object",
         shown=False,
         ratio=mean_of("rank_accuracy", masked=True),
         bounds=UNIT,
     ),
     _metric(
-        "sg_object_auc_excess",
-        "SmoothGrad",
-        "object_auc_excess of the gradient averaged over noisy copies of the image",
+        name="sg_object_auc_excess",
+        title="SmoothGrad",
+        definition="object_auc_excess of the gradient averaged over noisy copies of the image",
         chance=0.0,
         ratio=mean_excess("smooth"),
         bounds=SIGNED,
     ),
     _metric(
-        "target_contrast",
-        "shape - texture",
-        "object AUC with the shape as target minus with the texture as target, on the same conflict image",
+        name="target_contrast",
+        title="shape - texture",
+        definition="object AUC with the shape as target minus with the texture as target, on the same conflict image",
         role=CONFLICT,
         chance=0.0,
         ratio=mean(lambda trials: stored(trials, "grad_auc") - stored(trials, "texture_auc"), main=False),
@@ -231,48 +232,48 @@ METRICS = (
         cue="shape",
     ),
     _metric(
-        "clickme_alignment",
-        "ClickMe",
-        "rank correlation of the class logit's |input gradient| with what people clicked on, as a share of how well "
-        "people agree",
+        name="clickme_alignment",
+        title="ClickMe",
+        definition="rank correlation of the class logit's |input gradient| with what people clicked on, as a share of "
+        "how well people agree",
         role=CLICKED,
         chance=0.0,
         ratio=mean(lambda trials: stored(trials, "clickme") / CEILING, masked=False, main=False),
     ),
     *(
         _spilled(
-            f"object_auc_excess_{alpha}",
-            f"gradient on object, {what}",
-            f"object_auc_excess on conflict images with {what}",
+            name=f"object_auc_excess_{alpha}",
+            title=f"gradient on object, {what}",
+            definition=f"object_auc_excess on conflict images with {what}",
             role=f"{CONFLICT}-{alpha}",
         )
         for alpha, what in (("alpha0", "texture on it alone"), ("alpha1", "texture all over"))
     ),
     _organised(
-        "grad_image_cos",
-        "image cosine",
-        "|cos| between the image around its channel means and the gradient",
+        name="grad_image_cos",
+        title="image cosine",
+        definition="|cos| between the image around its channel means and the gradient",
         ratio=mean_of("centred_cosine", masked=False),
         bounds=UNIT,
     ),
     _organised(
-        "grad_high_frequency",
-        "high frequencies",
-        "share of the gradient's power above 0.25 cycles per pixel; white noise 0.804",
+        name="grad_high_frequency",
+        title="high frequencies",
+        definition="share of the gradient's power above 0.25 cycles per pixel; white noise 0.804",
         ratio=mean_of("high_frequency", masked=False),
         bounds=UNIT,
     ),
     _organised(
-        "grad_tv",
-        "total variation",
-        "mean step between neighbouring pixels over the mean of |input gradient|; white noise 2.828",
+        name="grad_tv",
+        title="total variation",
+        definition="mean step between neighbouring pixels over the mean of |input gradient|; white noise 2.828",
         ratio=mean_of("total_variation", masked=False),
         span=POSITIVE,
     ),
     _organised(
-        "grad_gini",
-        "Gini",
-        "Gini coefficient of |input gradient|: 0 even, towards 1 on few pixels",
+        name="grad_gini",
+        title="Gini",
+        definition="Gini coefficient of |input gradient|: 0 even, towards 1 on few pixels",
         ratio=mean_of("gini", masked=False),
         bounds=UNIT,
     ),
@@ -280,19 +281,19 @@ METRICS = (
 
 FIGURES = (
     SuiteFigure(
-        "dots",
-        "object-reliance",
-        "The object against the ground",
-        "Reference rows (edges, darkness, the centre, noise) are maps that know no network: gradients that do no "
-        "better say nothing about the network.",
+        kind="dots",
+        name="object-reliance",
+        title="The object against the ground",
+        caption="Reference rows (edges, darkness, the centre, noise) are maps that know no network: gradients that do "
+        "no better say nothing about the network.",
         metrics=(HEADLINE, "object_auc_excess", "object_auc", "target_contrast"),
     ),
     SuiteFigure(
-        "gallery",
-        "gallery",
-        "Gallery",
-        "Under the images: the right answer. Under each model's input gradients (after Tsipras et al., 2019; clipped "
-        "at mean ± 3 standard deviations, nothing smoothed): its answer where it is another one, and the probability "
-        "of the right one. Object: white. The images are the first of evenly spaced categories.",
+        kind="gallery",
+        name="gallery",
+        title="Gallery",
+        caption="Under the images: the right answer. Under each model's input gradients (after Tsipras et al., 2019; "
+        "clipped at mean ± 3 standard deviations, nothing smoothed): its answer where it is another one, and the "
+        "probability of the right one. Object: white. The images are the first of evenly spaced categories.",
     ),
 )

@@ -122,7 +122,7 @@ Pixels = NDArray[np.uint8]
 SMALL = 112
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GalleryRow:
     """One row of the figure: tiles [h, w, 3] uint8 of any size, a caption below each ("" for none)."""
 
@@ -131,7 +131,7 @@ class GalleryRow:
     captions: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gallery:
     """rows: the figure, images first; shown: a small strip of the images; strips: model name -> a strip of its maps, in
     their order; warning: why such a map is no score ("" where it is one); categories: the right answers; captions:
@@ -192,7 +192,7 @@ def draw(
     (make, warning), index = PICTURES[kind], chosen(stimuli, count)
     names: Array = np.asarray(stimuli.labels["category"])[list(index)]
     images = [stimuli.decode(i) for i in index]
-    shown = GalleryRow("image", tuple(images), tuple(map(str, names)))
+    shown = GalleryRow(name="image", tiles=tuple(images), captions=tuple(map(str, names)))
     rows = [_row(model, stimuli.space, images, names, make) for model in models]
     strips = {row.name: strip(row.tiles) for row in rows}
     if random:
@@ -202,7 +202,15 @@ def draw(
     masks = None
     if stimuli.mask is not None:  # the objects as white on black
         masks = strip([255 * stimuli.mask(i)[..., None].astype(np.uint8).repeat(3, axis=2) for i in index])
-    return Gallery((shown, *rows), strip(shown.tiles), strips, warning, shown.captions, captions, masks)
+    return Gallery(
+        rows=(shown, *rows),
+        shown=strip(shown.tiles),
+        strips=strips,
+        warning=warning,
+        categories=shown.captions,
+        captions=captions,
+        masks=masks,
+    )
 
 
 def strip(tiles: Sequence[Pixels]) -> Image.Image:
@@ -230,4 +238,4 @@ def _row(model: LoadedModel, space: str, images: Sequence[Pixels], names: Array,
         answer = grouping.categories[int(decide(logits, grouping).argmax(1))]
         share = f"{float(logits.double().softmax(1)[target].sum()):.2f}"
         captions.append(f"{name} {share}" if answer == name else f"says {answer} ({share})")
-    return GalleryRow(model.card.name, tuple(tiles), tuple(captions))
+    return GalleryRow(name=model.card.name, tiles=tuple(tiles), captions=tuple(captions))

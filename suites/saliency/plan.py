@@ -30,13 +30,13 @@ def plan(_config: SaliencyConfig, shelf: Shelf) -> Plan:
     for role, whole_set in sets.items():
         stimuli = subset(whole_set, counts[role])
         if role == CLICKED:
-            whole = Transform("bilinear", {"side": CLICKME_SIDE}, _clickme_side)
-            blocks.append(Block(stimuli, transform=whole, presentation="whole", role=role))
+            whole = Transform(name="bilinear", params={"side": CLICKME_SIDE}, apply=_clickme_side)
+            blocks.append(Block(stimuli=stimuli, transform=whole, presentation="whole", role=role))
             continue
         # Every network asks for the masks: each is drawn or read once.
         mask, ignored = (read and cache(read) for read in (stimuli.mask, stimuli.ignored))
         stimuli = replace(stimuli, mask=mask, ignored=ignored)
-        blocks.append(Block(stimuli, presentation="card" if role == MASKED else "whole", role=role))
+        blocks.append(Block(stimuli=stimuli, presentation="card" if role == MASKED else "whole", role=role))
     if not blocks:
         raise MissingStimuli("; ".join(missing.values()))
     return Plan(tuple(blocks), missing)

@@ -33,12 +33,14 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
         part = trials.of(role)
         for metric in (*main, *added_metrics(ADDED)):
             if metric.ratio is None:
-                scores.append(Score(metric.name, None, metric.definition, n=len(part), role=role))
+                scores.append(Score(metric=metric.name, value=None, reason=metric.definition, n=len(part), role=role))
             else:
                 scores.append(_measured(metric, part, role))
         scores += _beside(part, role, "")
     if not boards:
-        scores += [Score(metric.name, None, trials.missing.get(MASKED, "no trials")) for metric in main]
+        scores += [
+            Score(metric=metric.name, value=None, reason=trials.missing.get(MASKED, "no trials")) for metric in main
+        ]
     for metric in METRICS:
         if metric.role:
             # A metric that has its own set: where that is not here, the reason stands for it if the user can change it.
@@ -46,7 +48,9 @@ def score(_config: SaliencyConfig, trials: Trials) -> Sequence[Score]:
             if len(part):
                 scores.append(_measured(metric, part, metric.role))
             elif metric.role in trials.missing:
-                scores.append(Score(metric.name, None, trials.missing[metric.role], role=metric.role))
+                scores.append(
+                    Score(metric=metric.name, value=None, reason=trials.missing[metric.role], role=metric.role)
+                )
     conflict = trials.of(CONFLICT) if len(trials) else trials
     if len(conflict):
         scores += _answered(conflict)
@@ -61,7 +65,7 @@ def _beside(trials: Trials, role: str, where: str) -> Iterator[Score]:
     """What reference maps, which know no network, get on the same images."""
     for name in REFERENCES:
         condition = where + reference(name)
-        yield Score(HEADLINE, None, NO_ANSWER, condition=condition, role=role)
+        yield Score(metric=HEADLINE, value=None, reason=NO_ANSWER, condition=condition, role=role)
         for metric, ratio in zip(_HELD[1:], (mean_excess(name), mean_of(f"{name}_auc", masked=True)), strict=True):
             yield _measured(replace(_BY_NAME[metric], ratio=ratio), trials, role, condition)
 

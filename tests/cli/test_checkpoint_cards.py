@@ -28,7 +28,14 @@ def folder(tmp_path, home):
 def swept(folder, pattern="", name="", arch="python:registry.world_networks:tiny_resnet", **given):
     """What became of each file, and what was said."""
     lines = []
-    run = TrainingRun(folder, arch, run_name(folder, name), pattern, is_named=bool(name), given={**GIVEN, **given})
+    run = TrainingRun(
+        folder=folder,
+        arch=arch,
+        run=run_name(folder, name),
+        pattern=pattern,
+        is_named=bool(name),
+        given={**GIVEN, **given},
+    )
     run.say, run.run_cheapest_first = lines.append, lambda cards, _agreed: run.cards.update({c.name: c for c in cards})
     run.cards = {}
     run.once()
@@ -82,7 +89,7 @@ def test_two_runs_of_one_name_are_never_one(folder, tmp_path):
     with pytest.raises(BenchError, match=r"'run' is another training run .*step_1\.pt.*--name"):
         swept(tmp_path / "other" / "run")
     with pytest.raises(BenchError, match="--name"):
-        TrainingRun(tmp_path / "other" / "run", "timm:resnet18", "run").follow(lambda: False)
+        TrainingRun(folder=tmp_path / "other" / "run", arch="timm:resnet18", run="run").follow(lambda: False)
     assert steps(swept(tmp_path / "other" / "run", name="new")[0]) == {"new-step_2": 2}
     save(tmp_path / "other" / "run" / "step_1.pt", 1)
     went_on, _ = swept(tmp_path / "other" / "run", name="run")  # in another folder

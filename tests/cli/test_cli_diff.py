@@ -62,7 +62,7 @@ def test_nothing_in_common_is_no_verdict(bench, board):
 
 
 def test_what_no_headline_has_a_number_of_is_no_verdict():
-    found = judged(Compared("new", "base", (), ()), [], None)
+    found = judged(Compared(a="new", b="base", headlines=(), secondary=()), [], None)
     assert (found.verdict, found.exit_code) == ("inconclusive", 3)
     assert "no headline that both have a score of" in diff_markdown(found)
 
@@ -115,8 +115,8 @@ def test_sampling_stops_once_the_answer_is_clear(bench):
 def test_intervals_of_several_suites_hold_together_at_every_look(suites, monkeypatch):
     rng = np.random.default_rng(0)
     named = {"role": np.full(60, "x"), "condition": np.full(60, ""), "stimulus": np.arange(60).astype(str)}
-    new, base = (Trials({**named, "right": rng.random(60) < share}) for share in (0.5, 0.8))
-    metric = Metric("m", "m", "", headline=True, ratio=lambda t: (t["right"], np.ones(len(t))))
+    new, base = (Trials(columns={**named, "right": rng.random(60) < share}) for share in (0.5, 0.8))
+    metric = Metric(name="m", title="m", definition="", headline=True, ratio=lambda t: (t["right"], np.ones(len(t))))
     task = SimpleNamespace(
         card=SimpleNamespace(name="new"),
         suite=SimpleNamespace(name="s:paired", headline=metric),
@@ -124,7 +124,9 @@ def test_intervals_of_several_suites_hold_together_at_every_look(suites, monkeyp
     )
 
     monkeypatch.setattr(Sampling, "_whole", lambda *_: (new, base))
-    changes = Sampling("base", "new", None, 0.01, SimpleNamespace(tasks=[task] * suites)).changes(None)
+    changes = Sampling(
+        base="base", new="new", margin=None, target=0.01, prepared=SimpleNamespace(tasks=[task] * suites)
+    ).changes(None)
     gaps = new["right"] * 1.0 - base["right"]
     assert [(one.low, one.high) for one in changes] == [difference_sequence(gaps, 1 - 0.05 / suites)] * suites
 
@@ -164,7 +166,7 @@ def test_images_in_random_order_are_those_of_the_plan(variant):
     suite = SUITE.variants[variant] if variant else SUITE
 
     def plan(_config, _shelf):
-        return Plan((Block(stimuli_of("adversarial"), role="natural"),))
+        return Plan((Block(stimuli=stimuli_of("adversarial"), role="natural"),))
 
     made = paired_variant(replace(suite, plan=plan))
     (block,) = made.plan(made.config, None).blocks

@@ -92,7 +92,7 @@ def test_a_head_lives_as_long_as_its_card(bench, home, pictures, monkeypatch):
     again = bench(*words, "--head", "nearest-class")
     assert again.code == 2 and "--replace" in again.err and list(heads.iterdir()) == [linear]
     with monkeypatch.context() as patch:
-        refused = register.Check("finite logits", False, "made to fail")
+        refused = register.Check(name="finite logits", ok=False, detail="made to fail")
         patch.setattr(register, "check", lambda _: [refused])
         assert "made to fail" in bench(*words, "--head", "nearest-class", "--replace").err
         assert "made to fail" in bench(*words, "--replace").err  # the same head as before

@@ -110,7 +110,9 @@ def training_run(folder, arch, **more):
     request = api.RunRequest(suites="cue-conflict", limit=4, batch=4)
     settings = read_settings(str(folder.parent / "r.db"))
     run = training_runs.run_name(folder)
-    return training_runs.TrainingRun(folder, arch, run, given=given, request=request, settings=settings, **more)
+    return training_runs.TrainingRun(
+        folder=folder, arch=arch, run=run, given=given, request=request, settings=settings, **more
+    )
 
 
 @pytest.mark.slow

@@ -125,23 +125,23 @@ def _human() -> Numbers:
 def _answers() -> Numbers:
     """A network of the built-in world, by every presentation, tuned and plain; ideal observers; files of all kinds."""
     cards = builtin_cards()
-    model = load_model(cards["world-standard-0"], Place(Path("unused")))
+    model = load_model(cards["world-standard-0"], Place(weights_folder=Path("unused")))
     stimuli = subset(generated_set("world-natural"), 8)
     images, index = [stimuli.decode(i) for i in range(8)], np.arange(8)
     found: Numbers = {"seeds": told(seeds_of(stimuli, index, 3)), "drawn": told(images)}
     for how in ("whole", "card", "crop224", "crop224-bicubic"):
         pixels = model.present(images, how)  # type: ignore[arg-type]
         found[f"{how} pixels"] = told(pixels)
-        asis = TunedModel(model, Tuning(4), model.forward)
+        asis = TunedModel(model=model, tuning=Tuning(4), run=model.forward)
         for folded, fed in ((False, asis), (True, feed(model, Tuning(4), device="cpu"))):
-            block = Block(stimuli, presentation=how)  # type: ignore[arg-type]
+            block = Block(stimuli=stimuli, presentation=how)  # type: ignore[arg-type]
             grouping = model.labels.groupings["world16"]
-            view = NetworkView(fed, block, index, pixels, grouping, 0, batch=4)
+            view = NetworkView(feed=fed, block=block, index=index, pixels=pixels, grouping=grouping, seed=0, batch=4)
             found[f"{how} {folded}"] = told(view.probabilities)
             found[f"{how} {folded} answers"] = told(view.responses)
     for name, card in cards.items():
         if card.source == "ideal":
-            ideal = load_observer(card, Place(Path("unused")))
+            ideal = load_observer(card, Place(weights_folder=Path("unused")))
             answered = ideal.answer(stimuli.labels, seeds_of(stimuli, index, 0), model.labels.classes)
             found[name] = told(answered)
     return found | _files() | _library()
@@ -157,7 +157,7 @@ def _files() -> Numbers:
         for name, mode in kinds.items():
             paths.append(Path(folder) / name)
             picture.convert(mode).save(paths[-1])
-        decode = FileImages(tuple(paths), "")
+        decode = FileImages(files=tuple(paths), remedy="")
         return {name: told(decode(i)) for i, name in enumerate(kinds)}
 
 
@@ -207,7 +207,7 @@ def _networks() -> Numbers:
         torch.manual_seed(0)
         answers = {"tiny": told(tiny_resnet(16).eval()(images))}
         for name in (name for name, card in cards.items() if card.simulated):
-            answers[name] = told(load_model(cards[name], Place(Path("unused"))).forward(images))
+            answers[name] = told(load_model(cards[name], Place(weights_folder=Path("unused"))).forward(images))
     return answers
 
 

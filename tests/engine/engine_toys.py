@@ -59,14 +59,14 @@ def toy_observe(_config, view):
 def toy_score(_config, trials):
     """Accuracy by a plain sum, without any interval."""
     right = trials["response"] == trials["category"]
-    return [Score("accuracy", float(right.mean()), n=len(trials), role="toys")]
+    return [Score(metric="accuracy", value=float(right.mean()), n=len(trials), role="toys")]
 
 
 def toy_suite(stimuli, name="toy", **changes):
-    blocks = stimuli if isinstance(stimuli, tuple) else (Block(stimuli, presentation="whole", role="toys"),)
+    blocks = stimuli if isinstance(stimuli, tuple) else (Block(stimuli=stimuli, presentation="whole", role="toys"),)
     suite = Suite(
         name=name, version=1, summary="answers to toys", needs="decisions", spaces=("world16",),
-        metrics=(Metric("accuracy", "accuracy", "share of right answers", headline=True),),
+        metrics=(Metric(name="accuracy", title="accuracy", definition="share of right answers", headline=True),),
         plan=lambda _config, _shelf: Plan(blocks), observe=toy_observe, score=toy_score,
     )  # fmt: skip
     return replace(suite, **changes)
@@ -107,8 +107,12 @@ class Bench:
 
     def run(self, cards, suites, batch=8, seed=0, device="cpu", reporter=None, **policy):
         """Run every card under every suite; policy: fields of `Policy`."""
-        tasks = [Task(card, suite, "world16", suite.plan(None, None)) for card in cards for suite in suites]
-        options = run.RunOptions(device, Policy(device, seed=seed, **policy), batch)
+        tasks = [
+            Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None))
+            for card in cards
+            for suite in suites
+        ]
+        options = run.RunOptions(device=device, policy=Policy(device=device, seed=seed, **policy), batch=batch)
         with open_store(self.settings.db) as store:
             return run.execute(tasks, store, self.settings, options, reporter or Silent())
 
@@ -150,7 +154,7 @@ def content(db):
 
 def plain_answers(card, stimuli, home):
     """Answers by a loop of its own: one image at a time, mean and std 0.5."""
-    module, names = load_model(card, Place(home)).module, []
+    module, names = load_model(card, Place(weights_folder=home)).module, []
     for i in range(len(stimuli)):
         image = torch.from_numpy(stimuli.decode(i)).permute(2, 0, 1)[None].float() / 255
         with torch.no_grad():

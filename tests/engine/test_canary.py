@@ -160,7 +160,10 @@ def dimmed(images, _seeds):
 
 @pytest.mark.slow
 def test_hidden_changes_of_a_plug_ins_transform_are_seen(bench, gain, tmp_path):
-    blocks = (Block(STIMULI, "toys", transform=Transform("dim", {}, dimmed)), Block(STIMULI, "as-is"))
+    blocks = (
+        Block(stimuli=STIMULI, condition="toys", transform=Transform(name="dim", params={}, apply=dimmed)),
+        Block(stimuli=STIMULI, condition="as-is"),
+    )
     suite, network = toys.toy_suite(blocks), card(tmp_path)
     assert shown(bench, network, suite)[0] == 20
     gain(0.5)

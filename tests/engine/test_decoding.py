@@ -30,7 +30,7 @@ class Decode:
 
 def stimuli(n, decode, digest="a" * 64):
     names = tuple(map(str, range(n)))
-    return Stimuli("toy", digest, "geirhos16", names, names, {}, decode)
+    return Stimuli(name="toy", digest=digest, space="geirhos16", ids=names, items=names, labels={}, decode=decode)
 
 
 def values(chunks):
@@ -97,14 +97,14 @@ def test_images_are_decoded_and_resized_by_as_many_threads_as_asked(tmp_path):
         return np.full((40 + index % 3, 50, 3), index, dtype=np.uint8)
 
     shown = replace(engine_toys.make_stimuli(48), decode=decode)
-    suite = engine_toys.toy_suite((Block(shown, presentation="card", role="toys"),))
+    suite = engine_toys.toy_suite((Block(stimuli=shown, presentation="card", role="toys"),))
     card = engine_toys.network("net", "Readout")
     answers = []
     for count in (3, 48):
         bench = engine_toys.Bench(tmp_path / str(count))
-        task = Task(card, suite, "world16", suite.plan(None, None))
+        task = Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None))
         with open_store(bench.settings.db) as store:
-            how = RunOptions("cpu", Policy(), 8, decoders=count)
+            how = RunOptions(device="cpu", policy=Policy(), batch=8, decoders=count)
             assert not execute([task], store, bench.settings, how, Silent()).failed
         answers.append(bench.trials("net"))
     engine_toys.same_trials(*answers)

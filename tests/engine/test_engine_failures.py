@@ -85,7 +85,7 @@ def test_a_suite_whose_observe_raises_fails_alone(leaderboard):
 
 
 def dividing(_config, trials):
-    return [toys.Score("accuracy", len(trials) / 0)]
+    return [toys.Score(metric="accuracy", value=len(trials) / 0)]
 
 
 def test_a_score_that_raises_keeps_the_trials(leaderboard):
@@ -104,9 +104,9 @@ def test_near_ties_are_decided_on_the_plain_path(leaderboard, tmp_path):
 
 def test_not_applicable_is_a_row_with_its_reason(leaderboard):
     suite = toy_suite(toys.make_stimuli(9))
-    task = Task(ideal(), suite, "world16", Plan(()), "the pictures are not here")
+    task = Task(card=ideal(), suite=suite, space="world16", plan=Plan(()), reason="the pictures are not here")
     with open_store(leaderboard.settings.db) as store:
-        report = execute([task], store, leaderboard.settings, RunOptions("cpu", Policy()), toys.Silent())
+        report = execute([task], store, leaderboard.settings, RunOptions(device="cpu", policy=Policy()), toys.Silent())
     assert report.exit_code == 1
     (row,) = leaderboard.outcomes()
     assert (row.status, row.reason) == ("not applicable", "the pictures are not here")

@@ -11,7 +11,7 @@ from benchmark.identity import observation_key
 from benchmark.stimuli.datasets import seeds_of, subset
 
 STIMULI = toys.make_stimuli(20)
-BLOCK = Block(STIMULI, role="toys")
+BLOCK = Block(stimuli=STIMULI, role="toys")
 SUITE = toys.toy_suite(STIMULI)
 
 
@@ -29,7 +29,7 @@ def test_what_decides_the_answers_is_in_the_key():
         {}, {"identity": "other weights"}, {"block": replace(BLOCK, condition="grey")},
         {"block": replace(BLOCK, presentation="card")}, {"block": replace(BLOCK, role="other")},
         {"block": replace(BLOCK, stimuli=toys.make_stimuli(19))},
-        {"block": replace(BLOCK, transform=Transform("brighter", {"by": 1.1}, brighter))},
+        {"block": replace(BLOCK, transform=Transform(name="brighter", params={"by": 1.1}, apply=brighter))},
         {"suite": replace(SUITE, trial_version=2)}, {"suite": replace(SUITE, name="another")},
         {"suite": replace(SUITE, config={"steps": 10})}, {"policy": Policy(seed=1)}, {"policy": Policy(device="cuda")},
         {"policy": Policy(precision="bf16")}, {"policy": Policy(compile=True)},

@@ -27,7 +27,7 @@ def kept(name, tensor):
 def pixels(folder, precision, transform):
     """What reaches a network in a run of that precision."""
     bench = Bench(folder / precision)
-    block = Block(make_stimuli(12), presentation="whole", role="toys", transform=transform)
+    block = Block(stimuli=make_stimuli(12), presentation="whole", role="toys", transform=transform)
     suite = toy_suite((block,), observe=kept("pixels", lambda view: view.images.flatten(1)))
     assert not bench.run([network("net", "Readout")], [suite], precision=precision).failed
     return bench.trials("net")["pixels"]
@@ -53,7 +53,7 @@ def test_bf16_is_the_networks(tmp_path):
 
 def test_a_compiled_network_takes_several_gradients_of_one_forward_pass():
     net = engine_nets.Normed(3).eval().requires_grad_(False)
-    model = LoadedModel(network("net", "Normed"), net, "digest", label_space("world16"))
+    model = LoadedModel(card=network("net", "Normed"), module=net, digest="digest", labels=label_space("world16"))
     feed = devices.feed(model, devices.Tuning(2), device="cpu", compile_model=True)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

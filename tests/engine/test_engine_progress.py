@@ -38,7 +38,7 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
 
     def long_plan(n):
         suite = toy_suite(toys.make_stimuli(n), passes=10_000.0)
-        tasks = [Task(card, suite, "world16", suite.plan(None, None))]
+        tasks = [Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None))]
         lines = estimating.long_plan(tasks, settings, "cpu", policy, 300.0)
         return [(line.trials, line.cached, line.note, line.seconds) for line in lines]
 
@@ -54,13 +54,13 @@ def test_a_plan_is_long_by_its_speeds_or_else_by_its_passes(leaderboard, monkeyp
 @pytest.mark.slow
 def test_a_run_ends_where_what_is_stored_is_enough(leaderboard):
     suite, asked = toy_suite(toys.make_stimuli(3 * CHUNK)), []
-    tasks = [Task(ideal(), suite, "world16", suite.plan(None, None))]
+    tasks = [Task(card=ideal(), suite=suite, space="world16", plan=suite.plan(None, None))]
 
     def enough(store):
         asked.append(sum(len(store.chunks(o.key)) for o in store.observations(observer="reader")))
         return asked[-1] == 2
 
-    options = RunOptions("cpu", Policy("cpu"), enough=enough)
+    options = RunOptions(device="cpu", policy=Policy(device="cpu"), enough=enough)
     for before in ([0, 2], [0, 2, 2]):  # a second run asks before it shows anything
         with open_store(leaderboard.settings.db) as store:
             execute(tasks, store, leaderboard.settings, options, Silent())

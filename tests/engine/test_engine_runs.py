@@ -79,11 +79,11 @@ def test_only_missing_chunks_are_made_again(leaderboard, forwarded):
 @pytest.mark.slow
 def test_new_score_code_scores_again_without_the_model_under_every_name(leaderboard, forwarded):
     cards = [network(name, "Counting", seed=1) for name in ("one", "two")]
-    fresh = toy_suite(toys.make_stimuli(20), score=lambda *_: [Score("fresh", 0.5)])
+    fresh = toy_suite(toys.make_stimuli(20), score=lambda *_: [Score(metric="fresh", value=0.5)])
     leaderboard.run(cards, [toy_suite(toys.make_stimuli(20))])
     shown = forwarded()
     with open_store(leaderboard.settings.db) as store:
-        again = Scorer(store, store.begin_run("rescore", {}), fresh)
+        again = Scorer(store=store, run=store.begin_run("rescore", {}), suite=fresh)
         assert (again.again(), again.again()) == (2, 0)
     report = leaderboard.run(cards, [fresh])
     assert forwarded() == shown
@@ -120,12 +120,12 @@ def test_mixed_sizes_reach_each_network_at_its_own_size(tmp_path, leaderboard):
 
 def answered(_config, _trials, peers):
     """How many trials each reference has."""
-    return [Score(name, float(len(trials)), role="toys") for name, trials in peers.items()]
+    return [Score(metric=name, value=float(len(trials)), role="toys") for name, trials in peers.items()]
 
 
 @pytest.mark.slow
 def test_references_that_answered_a_set_with_two_seeds_stay_references(leaderboard):
-    suite = toy_suite(toys.make_stimuli(20), against=Against(answered))
+    suite = toy_suite(toys.make_stimuli(20), against=Against(scores=answered))
     reader = network("reader", "Readout", seed=1).model_copy(update={"training": ("simulated-person",)})
     cards = [network("net", "Readout"), reader, ideal("texture-reader", "no-reference")]
     leaderboard.run(cards, [suite])
@@ -137,10 +137,13 @@ def test_references_that_answered_a_set_with_two_seeds_stay_references(leaderboa
 def test_a_configuration_names_its_references(leaderboard):
     """Networks too; with all their conditions; never the observer itself, nor who was not run."""
     stimuli = toys.make_stimuli(20)
-    darker = Transform("darker", {}, lambda images, seeds: images * 0.5)
-    blocks = (Block(stimuli, role="toys"), Block(stimuli, "dark", darker, role="toys"))
+    darker = Transform(name="darker", params={}, apply=lambda images, seeds: images * 0.5)
+    blocks = (
+        Block(stimuli=stimuli, role="toys"),
+        Block(stimuli=stimuli, condition="dark", transform=darker, role="toys"),
+    )
     config = Named(references=("net", "other", "never-run"))
-    suite = toy_suite(blocks, against=Against(answered), config=config)
+    suite = toy_suite(blocks, against=Against(scores=answered), config=config)
     leaderboard.run([network("net", "Readout"), network("other", "Normed"), ideal()], [suite])
     scores = {name: leaderboard.scores(name) for name in ("net", "other", "reader")}
     found = {name: {m for m, _, _ in values} - {"accuracy"} for name, values in scores.items()}
@@ -150,7 +153,12 @@ def test_a_configuration_names_its_references(leaderboard):
 
 def distrusted(said, shown, **cues):
     columns = {name: np.array(column) for name, column in {"response": said, "category": shown, **cues}.items()}
-    return [one.flags != () for one in flagged([Score("a", 1.0), Score("b", None)], Trials(columns), "geirhos16")]
+    return [
+        one.flags != ()
+        for one in flagged(
+            [Score(metric="a", value=1.0), Score(metric="b", value=None)], Trials(columns=columns), "geirhos16"
+        )
+    ]
 
 
 def test_when_one_answer_is_distrusted():
@@ -161,7 +169,7 @@ def test_when_one_answer_is_distrusted():
     assert distrusted(["cat"] * 19, [*both * 9, "cat"]) == [False, False]
     assert distrusted(["cat"] * 20, ["cat"] * 20) == [False, False]
     assert distrusted(["na"] * 20, both * 10) == [True, False]
-    assert flagged([Score("a", 1.0)], Trials({"value": np.zeros(30)}), "geirhos16")[0].flags == ()
+    assert flagged([Score(metric="a", value=1.0)], Trials(columns={"value": np.zeros(30)}), "geirhos16")[0].flags == ()
 
 
 def test_answers_at_chance_are_distrusted_whoever_gave_them():
@@ -173,5 +181,9 @@ def test_answers_at_chance_are_distrusted_whoever_gave_them():
     found = [[*other[:n], *rest[n:]] for n, rest in zip((5, 6), said, strict=True)]
     assert [distrusted(one, shown, shape=shown, texture=other)[0] for one in found] == [True, False]
     assert distrusted(found[0], shown, shape=shown, texture=[""] * 20) == [True, False]
-    (score,) = flagged([Score("a", 0.1)], Trials({"response": np.array(other), "category": np.array(shown)}), "world16")
+    (score,) = flagged(
+        [Score(metric="a", value=0.1)],
+        Trials(columns={"response": np.array(other), "category": np.array(shown)}),
+        "world16",
+    )
     assert score.flags == ("trust: answers at chance",)

@@ -26,7 +26,10 @@ def after(count):
 
 def suite(rule, n=CHUNKS * CHUNK):
     stimuli = make_stimuli(n, side=8)
-    blocks = (Block(stimuli, "easy", role="toys"), Block(stimuli, "hard", role="toys"))
+    blocks = (
+        Block(stimuli=stimuli, condition="easy", role="toys"),
+        Block(stimuli=stimuli, condition="hard", role="toys"),
+    )
     return toy_suite(blocks, stopping=EarlyStop(settled=rule))
 
 

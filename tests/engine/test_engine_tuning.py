@@ -21,7 +21,7 @@ from registry.loading import load_model
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model(builtin_cards()["world-standard-0"], Place("unused"))
+    return load_model(builtin_cards()["world-standard-0"], Place(weights_folder="unused"))
 
 
 def answers(model, batch, threads):
@@ -117,7 +117,7 @@ def test_kernels_of_an_accelerator_give_the_same_twice():
 
     before = now()
     for kind, inside in (("cpu", before), ("cuda", (True, False, True))):
-        with numerics(Policy(kind)):
+        with numerics(Policy(device=kind)):
             assert now() == inside
             assert kind == "cpu" or torch.is_deterministic_algorithms_warn_only_enabled()
         assert now() == before

@@ -109,13 +109,15 @@ def test_what_a_notebook_defines_counts():
 
 def test_a_plug_ins_function_counts_inside_the_programs_own_wrapper(monkeypatch):
     """`Applied` is the program's, what it applies is not."""
-    entry = CorruptionEntry("half", "grey", (0.5,), "share", "nobody", function="engine_values_module:f")
+    entry = CorruptionEntry(
+        name="half", family="grey", levels=(0.5,), unit="share", citation="nobody", function="engine_values_module:f"
+    )
     made = []
     for body in ("x * 0.5", "x * 0.4"):
         names = {"__name__": "engine_values_module"}
         exec(compile(f"def f(x, level, seeds):\n    return {body}\n", "<cell>", "exec"), names)
         monkeypatch.setitem(sys.modules, "engine_values_module", SimpleNamespace(**names))
-        made.append(block_key(Block(toy_stimuli("natural"), transform=transform(entry, 0.5))))
+        made.append(block_key(Block(stimuli=toy_stimuli("natural"), transform=transform(entry, 0.5))))
     assert made[0] != made[1]
 
 
@@ -124,7 +126,7 @@ def test_how_a_set_is_decoded_counts_and_where_it_lies_does_not():
     stimuli = toy_stimuli("cue-conflict")
 
     def key(decode):
-        block = Block(replace(stimuli, decode=decode))
+        block = Block(stimuli=replace(stimuli, decode=decode))
         return observation_key("weights", block, SUITE, Policy())
 
     def decoded(index, folder="a"):

@@ -20,13 +20,21 @@ from registry.model import LoadedModel, present
 def view(batch, presentation="whole", preprocess=HALF, pixels=None, **changes):
     labels = label_space("world16")
     card = network("net", "Readout").model_copy(update={"preprocess": preprocess})
-    model = LoadedModel(card, Readout(3).eval(), "digest", labels)
+    model = LoadedModel(card=card, module=Readout(3).eval(), digest="digest", labels=labels)
     feed = devices.feed(model, devices.Tuning(batch), device="cpu")
     stimuli = replace(make_stimuli(8), **changes)
-    block = Block(stimuli, presentation=presentation, role="toys")
+    block = Block(stimuli=stimuli, presentation=presentation, role="toys")
     if pixels is None:
         pixels = model.prepare([stimuli.decode(i) for i in range(8)], presentation)
-    return NetworkView(feed, block, np.arange(8), pixels, labels.groupings["world16"], 0, batch=batch)
+    return NetworkView(
+        feed=feed,
+        block=block,
+        index=np.arange(8),
+        pixels=pixels,
+        grouping=labels.groupings["world16"],
+        seed=0,
+        batch=batch,
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -266,7 +266,7 @@ def test_a_file_is_the_same_network_in_every_home(tmp_path, monkeypatch):
             importlib.invalidate_caches()
             arch = f"python:{path.stem if home == 'a' else path}:network"
             card = ModelCard(name=home[-1], source="python", arch=arch, labels="world16", preprocess=HALF)
-            identities.add(load_model(card, Place(tmp_path)).identity)
+            identities.add(load_model(card, Place(weights_folder=tmp_path)).identity)
             labels.add(file_label(path))
             for module in ("parts", path.stem):
                 sys.modules.pop(module)
@@ -278,7 +278,7 @@ def test_a_file_is_the_same_network_in_every_home(tmp_path, monkeypatch):
 def test_the_program_s_own_components_count_by_their_versions():
     from suites.cue_conflict import SUITE
 
-    block = Block(toy_stimuli("natural"))
+    block = Block(stimuli=toy_stimuli("natural"))
     before = observation_key("weights", block, SUITE, Policy()), score_code(SUITE)
     for name, place in (("answers", 0), ("stimuli", 0), ("statistics", 1), ("scoring", 1)):
         with pytest.MonkeyPatch.context() as patch:

@@ -14,14 +14,16 @@ T9 = 2.2621572  # 97.5 % point of t with 9 degrees of freedom
 def answered(shape, texture, n=1280):
     response = np.array(["s"] * shape + ["t"] * texture + ["-"] * (n - shape - texture))
     names = np.array([f"i{i}" for i in range(n)])
-    return Trials({"role": np.full(n, "cue"), "condition": np.full(n, ""), "stimulus": names, "response": response})
+    return Trials(
+        columns={"role": np.full(n, "cue"), "condition": np.full(n, ""), "stimulus": names, "response": response}
+    )
 
 
 def either(trials):
     return np.isin(trials["response"], ["s", "t"])
 
 
-BIAS = Metric("bias", "", "", role="cue", ratio=lambda t: (t["response"] == "s", either(t)))
+BIAS = Metric(name="bias", title="", definition="", role="cue", ratio=lambda t: (t["response"] == "s", either(t)))
 
 
 def test_ten_people_pooled():
@@ -39,8 +41,16 @@ def test_ten_people_pooled():
 
 
 def test_amounts_get_the_plain_t_interval():
-    amount = Metric("mean", "", "", role="cue", ratio=lambda t: (2.0 * either(t), either(t) * 1.0))
-    half = Metric("half", "", "", role="cue", ratio=lambda t: (3.0 * (t["response"] == "s"), either(t) * 1.0))
+    amount = Metric(
+        name="mean", title="", definition="", role="cue", ratio=lambda t: (2.0 * either(t), either(t) * 1.0)
+    )
+    half = Metric(
+        name="half",
+        title="",
+        definition="",
+        role="cue",
+        ratio=lambda t: (3.0 * (t["response"] == "s"), either(t) * 1.0),
+    )
     people = [answered(6, 4), answered(8, 2), answered(7, 3)]
     assert pooled_score(amount, people).value == 2.0
     found = pooled_score(half, people)
@@ -52,8 +62,10 @@ def test_amounts_get_the_plain_t_interval():
 def test_who_never_answers_is_no_person_more():
     people = [answered(6, 4, 12), answered(8, 2, 12), answered(7, 3, 12)]
     silent = answered(0, 0, 12)
-    silent = Trials({**silent.columns, "response": np.full(12, "na")})
-    right = Metric("right", "", "", role="cue", ratio=lambda t: (t["response"] == "s", t["role"] == "cue"))
+    silent = Trials(columns={**silent.columns, "response": np.full(12, "na")})
+    right = Metric(
+        name="right", title="", definition="", role="cue", ratio=lambda t: (t["response"] == "s", t["role"] == "cue")
+    )
     for metric in (BIAS, right):
         assert pooled_score(metric, [*people, silent]) == pooled_score(metric, people)
     # Neither is who gave answers of which none counts, where answers are few: t over 3 people.

@@ -18,8 +18,8 @@ from registry.loading import forward_flops, load_model
 
 def plan(cards, sizes=(10, 20, 30), passes=1.0):
     stimuli = [toys.make_stimuli(n, f"set-{n}") for n in sizes]
-    suite = toys.toy_suite(tuple(Block(one, role=one.name) for one in stimuli), passes=passes)
-    return [Task(card, suite, "world16", suite.plan(None, None)) for card in cards]
+    suite = toys.toy_suite(tuple(Block(stimuli=one, role=one.name) for one in stimuli), passes=passes)
+    return [Task(card=card, suite=suite, space="world16", plan=suite.plan(None, None)) for card in cards]
 
 
 def flat(tasks):
@@ -50,7 +50,7 @@ def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
     stimuli = toys.make_stimuli(2 * CHUNK + 10, side=8)
     for settled, shares in ((None, [CHUNK, CHUNK + 10]), (lambda *_: False, [0, 2 * CHUNK + 10])):
         suite = toys.toy_suite(stimuli, stopping=EarlyStop(settled=settled))
-        task = Task(ideal(), suite, "world16", suite.plan(None, None))
+        task = Task(card=ideal(), suite=suite, space="world16", plan=suite.plan(None, None))
         parts = split([task], 2)
         assert [sum(one.trials for one in part) for part in parts] == shares
 
@@ -59,13 +59,13 @@ def test_a_large_block_is_cut_at_chunks_but_one_that_may_be_settled_is_not():
 def test_operations_of_own_networks_are_those_that_torch_counts(name):
     card = builtin_cards()[name]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        load_model(card, Place("unused")).module(torch.zeros(1, 3, 64, 64))
+        load_model(card, Place(weights_folder="unused")).module(torch.zeros(1, 3, 64, 64))
     assert forward_flops(card) == counter.get_total_flops()
 
 
 def test_work_is_told_some_times_a_second_and_all_of_it():
     said = []
-    reporter = parallel._ShardReporter(lambda *words: said.append(words))
+    reporter = parallel._ShardReporter(say=lambda *words: said.append(words))
     for _ in range(1000):
         reporter.work("net", 2.0)
     reporter.done("net")
@@ -73,14 +73,14 @@ def test_work_is_told_some_times_a_second_and_all_of_it():
 
 
 def test_the_digest_names_the_plan_and_how_it_is_run():
-    tasks, policy = plan([network("net", "Readout", seed=1)]), Policy("cpu", seed=0)
+    tasks, policy = plan([network("net", "Readout", seed=1)]), Policy(device="cpu", seed=0)
     digest = plan_digest(tasks, policy, stated_cost(tasks))
     again = plan([network("net", "Readout", seed=1)])
     assert plan_digest(again, policy, stated_cost(again)) == digest
     assert len(digest) == 12
     smaller = plan([network("net", "Readout", seed=1)], sizes=(10, 20, 29))
     others = [
-        plan_digest(tasks, Policy("cpu", seed=1), stated_cost(tasks)),
+        plan_digest(tasks, Policy(device="cpu", seed=1), stated_cost(tasks)),
         plan_digest(tasks, policy, lambda task, block: 1),
         plan_digest(smaller, policy, lambda task, block: 1),
         plan_digest(plan([network("other", "Readout")]), policy, lambda task, block: 1),

@@ -122,11 +122,11 @@ def test_names_are_shown_as_text():
 
 def test_each_table_of_a_notebook_says_what_it_is():
     values = [("first & best", {"a": 1}), ("second", {"a": 2})]
-    two = Results("two", tuple(values), lambda both: [table_of([row], name) for name, row in both])
+    two = Results(title="two", values=tuple(values), tables=lambda both: [table_of([row], name) for name, row in both])
     shown = two._repr_html_()
     places = [shown.index(t) for t in ("<p>first &amp; best</p><table", "<p>second</p><table")]
     assert places == sorted(places) and shown.count("<table") == 2
-    assert Results("0 <curves>", (), list)._repr_html_() == "<p>0 &lt;curves&gt;</p>"
+    assert Results(title="0 <curves>", values=(), tables=list)._repr_html_() == "<p>0 &lt;curves&gt;</p>"
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def other_score(_config, trials):
     """Half of the first one."""
     right = trials["response"] == trials["category"]
-    return [Score("accuracy", float(right.mean()) / 2, n=len(trials), role="toys")]
+    return [Score(metric="accuracy", value=float(right.mean()) / 2, n=len(trials), role="toys")]
 
 
 @pytest.mark.parametrize("year", [1970, 2099])

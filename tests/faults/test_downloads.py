@@ -132,7 +132,12 @@ def test_no_message_log_or_traceback_tells_a_login_or_a_token(address, server, t
         lambda: fetch(weights, tmp_path),
         lambda: fetch("http://127.0.0.1:9/net.pt", tmp_path, mirror=weights),
         lambda: register(
-            "net", "timm:test_resnet", Path(weights), size=32, cards_folder=tmp_path, place=Place(tmp_path)
+            "net",
+            "timm:test_resnet",
+            Path(weights),
+            size=32,
+            cards_folder=tmp_path,
+            place=Place(weights_folder=tmp_path),
         ),
     ):
         with pytest.raises((BenchError, ValueError)) as caught:

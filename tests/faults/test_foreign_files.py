@@ -226,7 +226,7 @@ MANIFEST = json.dumps(
 
 def _drawn(layout: str, space: str = "imagenet1k") -> Callable[[Path, Settings], object]:
     def read(folder: Path, settings: Settings) -> None:
-        entry = Entry("mine", "mine", space, layout)  # type: ignore[arg-type]
+        entry = Entry(name="mine", role="mine", space=space, layout=layout)  # type: ignore[arg-type]
         stimuli = open_annotated(entry, folder, settings)
         for i in range(len(stimuli)):
             stimuli.decode(i)
@@ -239,7 +239,7 @@ def _drawn(layout: str, space: str = "imagenet1k") -> Callable[[Path, Settings],
 
 def _opened(layout: str, space: str) -> Callable[[Path, Settings], object]:
     def read(folder: Path, settings: Settings) -> None:
-        entry = Entry("mine", "mine", space, layout)  # type: ignore[arg-type]
+        entry = Entry(name="mine", role="mine", space=space, layout=layout)  # type: ignore[arg-type]
         list(decoded_chunks(open_folder(entry, folder, settings), [0], settings.decoded))
 
     return read
@@ -364,7 +364,7 @@ def program() -> bytes:
 def _cards(folder: Path, settings: Settings) -> None:
     found = read_cards(folder)
     for one in found.values():
-        availability(one, Place(settings.home))
+        availability(one, Place(weights_folder=settings.home))
         assert "pw@" not in repr(one)
     for error in found.broken.values():
         raise error
@@ -389,8 +389,8 @@ def _only(read: Callable[[Path], object]) -> Callable[[Path, Settings], object]:
 VOC = np.full((12, 12), 8)
 GRADED = written_by(lambda out: np.save(out, np.ones((12, 12), np.float32)))
 DIGESTS = json.dumps({"cat/a.png": [1, 2, 3, 4, "0" * 64]}).encode()
-NAMES = Entry("mine", "mine", "imagenet1k", "names", "names", of="imagenet-val")
-TEXTURES = Entry("mine", "frost", "any", "textures", "textures")
+NAMES = Entry(name="mine", role="mine", space="imagenet1k", layout="names", kind="names", of="imagenet-val")
+TEXTURES = Entry(name="mine", role="frost", space="any", layout="textures", kind="textures")
 IMAGENET_S = np.stack([np.full((12, 12), 1), np.zeros((12, 12)), np.zeros((12, 12))], axis=2)
 _S = "ImageNetS50/validation{}/n01443537/a.{}"
 PHOTO, GREY, JPEG = picture("PNG"), picture("PNG", "L"), picture("JPEG")

@@ -24,10 +24,12 @@ def folder(tmp_path_factory):
 def suite():
     return plain_suite(
         "cue-conflict",
-        Metric("hidden", "hidden", "", "none", "cue", shown=False),
-        Metric("bias", "shape bias", "", "higher", "cue", headline=True, chance=0.5),
-        Metric("edges", "edges", "", "higher", "edges", chance=1 / 16),
-        Metric("error", "error rate", "", "lower", "cue"),
+        Metric(name="hidden", title="hidden", definition="", direction="none", role="cue", shown=False),
+        Metric(
+            name="bias", title="shape bias", definition="", direction="higher", role="cue", headline=True, chance=0.5
+        ),
+        Metric(name="edges", title="edges", definition="", direction="higher", role="edges", chance=1 / 16),
+        Metric(name="error", title="error rate", definition="", direction="lower", role="cue"),
         references={"reference: middle": "the middle"},
     )
 
@@ -35,10 +37,10 @@ def suite():
 @pytest.fixture
 def sets():
     notes = [
-        StimuliNote(CUES, "cue-conflict", "geirhos16", 320, 1280, "added"),
-        StimuliNote(FULL, "cue-conflict", "geirhos16", 1280, 1280, "catalogue"),
-        StimuliNote(EDGES, "edges", "geirhos16", 160, 160, "catalogue"),
-        StimuliNote(PART, "edges", "geirhos16", 40, 160, "catalogue"),
+        StimuliNote(digest=CUES, name="cue-conflict", space="geirhos16", n=320, whole=1280, origin="added"),
+        StimuliNote(digest=FULL, name="cue-conflict", space="geirhos16", n=1280, whole=1280, origin="catalogue"),
+        StimuliNote(digest=EDGES, name="edges", space="geirhos16", n=160, whole=160, origin="catalogue"),
+        StimuliNote(digest=PART, name="edges", space="geirhos16", n=40, whole=160, origin="catalogue"),
     ]
     return {note.digest: note for note in notes}
 

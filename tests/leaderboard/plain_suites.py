@@ -11,7 +11,7 @@ from benchmark.leaderboard.forms import terminal
 def plain_suite(name, *metrics, **fields):
     """Version 2 of a suite. metrics: by default one that is its headline."""
     own = {"references": {}, "against": None, "experiments": {}, "questions": {}, **fields}
-    metrics = metrics or (Metric("head", "head", "", "higher", headline=True),)
+    metrics = metrics or (Metric(name="head", title="head", definition="", direction="higher", headline=True),)
     return SimpleNamespace(name=name, version=2, metrics=metrics, **own)
 
 

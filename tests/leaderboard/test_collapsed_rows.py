@@ -13,12 +13,24 @@ from benchmark.store import open_store
 
 
 def row(name, kind, value, rank=None, training=()):
-    return Row(rank, rank, rank, name, kind, training, {"m": Cell(value)})
+    return Row(
+        rank=rank, rank_low=rank, rank_high=rank, observer=name, kind=kind, training=training, cells={"m": Cell(value)}
+    )
 
 
 def board(rows, references=()):
-    column = Column("m", "m", "higher")
-    return Board("s", 1, "x", "t", {}, (column,), tuple(rows), tuple(references), by="m")
+    column = Column(metric="m", title="m", direction="higher")
+    return Board(
+        suite="s",
+        version=1,
+        space="x",
+        title="t",
+        sets={},
+        columns=(column,),
+        rows=tuple(rows),
+        references=tuple(references),
+        by="m",
+    )
 
 
 PUBLISHED = [
@@ -58,7 +70,7 @@ def test_filters_choose_by_kind_source_recipe_and_family(tmp_path):
     }
     with open_store(str(tmp_path / "x.db")) as store:
         for name, (kind, card) in cards.items():
-            store.put_observer(Observer(name, kind, name, card))
+            store.put_observer(Observer(name=name, kind=kind, identity=name, card=card))
         rows = [SimpleNamespace(observer=name) for name in sorted(cards)]
         for patterns, kept in (
             ({"kind": "model"}, ["resnet50"]),
@@ -79,7 +91,14 @@ def test_a_filter_hides_rows_and_ranks_nobody_anew(tmp_path):
     whole = board([*PUBLISHED[:10], mine, *PUBLISHED[10:]], [mean, lone, chance])
     with open_store(str(tmp_path / "x.db")) as store:
         for one in (*whole.rows, lone):
-            store.put_observer(Observer(one.observer, "published" if one in PUBLISHED else one.kind, one.observer, {}))
+            store.put_observer(
+                Observer(
+                    name=one.observer,
+                    kind="published" if one in PUBLISHED else one.kind,
+                    identity=one.observer,
+                    card={},
+                )
+            )
 
         def shown(**filters):
             found = shown_rows(store, whole, filters)

@@ -13,15 +13,15 @@ from benchmark.stats.differences import Discordant
 
 
 def row(suite, name, b, c, direction="higher", headline=False, data=""):
-    test = Discordant(b, c, 320)
-    start = Comparison(name, a=0.5, b=0.4, difference=(b - c) / 320, n=320, discordant=(b, c), only_a=2)
-    metric = Metric(name, f"{name} title", "", direction, headline=headline)
-    return SuiteComparison(suite, metric, decided(start, test, "M1", data or f"{suite}{name}"))
+    test = Discordant(b=b, c=c, n=320)
+    start = Comparison(metric=name, a=0.5, b=0.4, difference=(b - c) / 320, n=320, discordant=(b, c), only_a=2)
+    metric = Metric(name=name, title=f"{name} title", definition="", direction=direction, headline=headline)
+    return SuiteComparison(suite=suite, metric=metric, comparison=decided(start, test, "M1", data or f"{suite}{name}"))
 
 
 @pytest.fixture
 def found():
-    none = undecided(Comparison("mce", reason="no trial in common"))
+    none = undecided(Comparison(metric="mce", reason="no trial in common"))
     return compared(
         "AlexNet",
         "net",
@@ -31,7 +31,7 @@ def found():
             row("cue", "error", 12, 60, "lower"),
             row("noise", "corrupted", 20, 22, headline=True),
             row("noise", "shift", 60, 12, "none", data="other"),
-            SuiteComparison("noise", Metric("mce", "mCE", ""), none),
+            SuiteComparison(suite="noise", metric=Metric(name="mce", title="mCE", definition=""), comparison=none),
             row("human", "edges too", 60, 12, data="cueedges"),
         ],
         ["cue: A was run on cpu fp32, seed 0, B on cpu bf16, seed 0"],
@@ -66,11 +66,13 @@ def test_what_holds_for_all_rows_stands_below_once(found):
 
 def test_a_metric_of_one_name_is_tested_where_it_has_most_trials():
     small, large = row("one", "clean", 9, 4), row("two", "clean", 30, 12)
-    large = SuiteComparison("two", large.metric, Comparison("clean", difference=0.1, n=999, p=0.01, data="x"))
+    large = SuiteComparison(
+        suite="two", metric=large.metric, comparison=Comparison(metric="clean", difference=0.1, n=999, p=0.01, data="x")
+    )
     found = compared("a", "b", [small, large])
     assert [r.suite for r in found] == ["two"]
     assert [(x.suite, y.suite) for x, y in found.left_out] == [("one", "two")]
-    variant = SuiteComparison("one:strong", small.metric, small.comparison)
+    variant = SuiteComparison(suite="one:strong", metric=small.metric, comparison=small.comparison)
     assert len(compared("a", "b", [variant, large])) == 2  # another protocol is another hypothesis
 
 
@@ -78,7 +80,19 @@ def test_hostile_names_stay_text_and_images_are_counted():
     seen = ("cat\x1b[31m1.png", "cat", "a", "cat", "oven"), *((f"dog{i}.png", "dog", "b", "cat", "dog") for i in (1, 2))
     shown = text(
         discordant_tables(
-            [DiscordantTrial("cue", "bias", "", name, category, winner, a, b) for name, category, winner, a, b in seen],
+            [
+                DiscordantTrial(
+                    suite="cue",
+                    metric="bias",
+                    condition="",
+                    stimulus=name,
+                    category=category,
+                    winner=winner,
+                    answer_a=a,
+                    answer_b=b,
+                )
+                for name, category, winner, a, b in seen
+            ],
             "x\x1b[0m",
             "y",
         )
@@ -91,7 +105,7 @@ def test_hostile_names_stay_text_and_images_are_counted():
 def test_one_against_each_of_several_is_one_family_highest_first():
     near, far = row("cue", "bias", 20, 12, headline=True), row("cue", "bias", 60, 12, headline=True)
     far = replace(far, comparison=replace(far.comparison, b=0.3))
-    none = replace(near, comparison=undecided(Comparison("bias", reason="no trial in common")))
+    none = replace(near, comparison=undecided(Comparison(metric="bias", reason="no trial in common")))
     others = {"far": [far, row("cue", "edges", 60, 12)], "near": [near], "lost": [none], "stranger": []}
     noted = ["cue: not run alike"]
     found = compared_to_each("net", [compared("net", name, rows, noted) for name, rows in others.items()])

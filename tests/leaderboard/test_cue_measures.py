@@ -16,9 +16,9 @@ TEXTURE = (900, 800, 200, 700, 650)  # the other way round, but for the second a
 
 CUES = plain_suite(
     "cues",
-    Metric("shape", "shape", "", headline=True, cue="shape"),
-    Metric("texture", "texture", "", cue="texture", direction="none"),
-    Metric("unmeasured", "unmeasured", "", cue="shape", direction="none"),
+    Metric(name="shape", title="shape", definition="", headline=True, cue="shape"),
+    Metric(name="texture", title="texture", definition="", cue="texture", direction="none"),
+    Metric(name="unmeasured", title="unmeasured", definition="", cue="shape", direction="none"),
 )
 
 

@@ -15,13 +15,13 @@ SOURCE = SimpleNamespace(level=0.95, method="wilson")
 
 
 def cell(value, low, high, n, *flags, sign=""):
-    return Cell(value, low, high, n, flags, source=SOURCE, rank=(3, 2, 4), sign=sign)
+    return Cell(value=value, low=low, high=high, n=n, flags=flags, source=SOURCE, rank=(3, 2, 4), sign=sign)
 
 
 TABLE = Table(
-    "a suite <1>",
-    "its images",
-    (
+    title="a suite <1>",
+    caption="its images",
+    fields=(
         Field("section"),
         Field("rank", "rank", who=True),
         Field("observer", "observer", who=True),
@@ -30,15 +30,15 @@ TABLE = Table(
         Field("", "n", right=True),
         Field("error", "error", said="1 of 3"),
     ),
-    (
+    rows=(
         ("ranked", Rank(1, 1, 2), "net_a|b", ("std", "adv"), cell(0.5, 0.25, 0.75, 20, "few", sign="~"), 20,
          cell(0.125, 0.0, 0.25, 16, "own_50 %", "1 of 3")),
         ("ranked", Rank(2, 2, 2), "=cmd()", (), cell(1 / 3, 0.3, 0.4, 30, "few"), 30, Cell(reason="not measured")),
         ("reference", Rank(), "person", (), Cell(reason="no trials"), None, Cell(0.5)),
     ),
-    (2,),
-    ("Note: <one>",),
-    "[low, high]: 95 % interval.",
+    dividers=(2,),
+    notes=("Note: <one>",),
+    intervals="[low, high]: 95 % interval.",
     facts={"suite": "cue", "sets": {"cue": "its images"}},
     origin=("level", "method"),
 )  # fmt: skip
@@ -168,7 +168,7 @@ def test_plain_records_are_a_table():
 
 def test_a_column_more_is_in_every_form():
     """What a table gains needs no edit of any form."""
-    rows = tuple((*row, Cell(0.75, 0.7, 0.8, 9, ("new flag",))) for row in TABLE.rows)
+    rows = tuple((*row, Cell(value=0.75, low=0.7, high=0.8, n=9, flags=("new flag",))) for row in TABLE.rows)
     more = replace(TABLE, fields=(*TABLE.fields, Field("extra", "extra")), rows=rows)
     forms = ["".join(written([more], form)) for form in FORMATS] + [html(more), text([more])]
     for form in forms:

@@ -34,7 +34,7 @@ def write(db, names, shift=0):
         for at, name in enumerate(names):
             card = {"training": ["standard"], "arch": "timm:resnet50"}
             card |= {} if shift else {"formerly": ["mine"]}
-            observer = store.put_observer(Observer(name, "network", f"{at + shift:064x}", card))
+            observer = store.put_observer(Observer(name=name, kind="network", identity=f"{at + shift:064x}", card=card))
             for suite in SUITES:
                 store.put_scores(run, score_set(observer, suite), list(scores_of(suite, at)))
         store.end_run(run, "done")

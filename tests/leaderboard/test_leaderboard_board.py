@@ -170,7 +170,7 @@ def test_people_of_whom_one_answered_half_as_much_again_have_no_mean(suite, sets
 
 
 def test_people_who_are_scored_as_a_group_have_no_mean(suite, sets, score):
-    suite.against = Against(lambda *_: [], group=lambda *_: [])
+    suite.against = Against(scores=lambda *_: [], group=lambda *_: [])
     (board,) = boards([score(f"p{i}", 200 + i, 220, kind="human") for i in (1, 2)], suite, sets)
     assert [row.observer for row in board.references] == ["p2", "p1", "chance"]
 

@@ -17,9 +17,9 @@ from benchmark.stats.ranks import Correlation
 RECIPES = {"standard": ("standard",), "stylised": ("stylised",), "adversarial": ("adversarial(l2,3)",)}
 
 
-HEAD = Metric("head", "head", "", "higher", headline=True)
+HEAD = Metric(name="head", title="head", definition="", direction="higher", headline=True)
 CONFLICT = plain_suite("cue-conflict", questions={"corruption": "does shape bias buy corruption robustness?"})
-CORRUPTION = plain_suite("corruption", HEAD, Metric("plain", "clean", "", clean=True))
+CORRUPTION = plain_suite("corruption", HEAD, Metric(name="plain", title="clean", definition="", clean=True))
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_number_that_is_not_trusted_takes_no_part_and_its_network_is_named(sum
 
 
 def test_where_lower_is_better_on_one_side_what_rises_together_goes_against_each_other(summary):
-    sure = replace(links(summary)[0], spearman=Correlation(0.8, 0.5, 0.9, 24, 12))
+    sure = replace(links(summary)[0], spearman=Correlation(value=0.8, low=0.5, high=0.9, n=24, families=12))
     x, y = (replace(side, column=replace(side.column, direction="lower")) for side in (sure.x, sure.y))
     said = [verdict(replace(sure, **sides)) for sides in ({}, {"x": x}, {"y": y}, {"x": x, "y": y})]
     together, against = "they go together", "they go against each other"
@@ -188,14 +188,14 @@ def test_the_questions_are_answered_with_caution(summary):
 
 def conflict(name):
     """Shape bias, of the answers to "cue-conflict"."""
-    bias = Metric("bias", "bias", "", "higher", "cue-conflict", headline=True)
+    bias = Metric(name="bias", title="bias", definition="", direction="higher", role="cue-conflict", headline=True)
     return plain_suite(name, bias, experiments={"cue-conflict": "cue-conflict", "edges": "edges"})
 
 
 #: A mean over experiments, "cue-conflict" among them.
 HUMAN = plain_suite(
     "human-comparison",
-    Metric("kappa", "kappa", "", "higher", headline=True, parts="kept"),
+    Metric(name="kappa", title="kappa", definition="", direction="higher", headline=True, parts="kept"),
     experiments={name: name for name in ("cue-conflict", "edges", "sketch")},
 )
 

@@ -13,8 +13,10 @@ from benchmark.leaderboard.table import estimate, number
 
 def plain(name, title="head", direction="higher", clean=False):
     """A suite with a headline and a clean accuracy."""
-    head = Metric("head", title, f"what {title} is", direction, headline=True)
-    return plain_suite(name, head, *([Metric("plain", "clean", "right answers", clean=True)] if clean else []))
+    head = Metric(name="head", title=title, definition=f"what {title} is", direction=direction, headline=True)
+    return plain_suite(
+        name, head, *([Metric(name="plain", title="clean", definition="right answers", clean=True)] if clean else [])
+    )
 
 
 @pytest.fixture

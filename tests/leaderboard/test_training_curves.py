@@ -28,14 +28,25 @@ def observers(cards, **identities):
 
 def board(suite, rows, title, direction="higher", *, stimuli="set one", clean=False):
     """A board of one suite. rows: observer -> the value of its headline."""
-    columns = [Column("m", title, direction)]
-    columns += [Column("c", "clean", "higher", clean=True)] if clean else []
+    columns = [Column(metric="m", title=title, direction=direction)]
+    columns += [Column(metric="c", title="clean", direction="higher", clean=True)] if clean else []
     made = []
     for name, v in rows.items():
         cell = Cell(reason="nothing") if v is None else Cell(v, v - 0.1, v + 0.1, n=9)
         cells = {"m": cell, "c": Cell(0.5, 0.4, 0.6, n=9)}
-        made.append(Row(None, None, None, name, "network", (), cells))
-    return Board(suite, 1, "world16", "", {"": stimuli}, tuple(columns), tuple(made), by="m")
+        made.append(
+            Row(rank=None, rank_low=None, rank_high=None, observer=name, kind="network", training=(), cells=cells)
+        )
+    return Board(
+        suite=suite,
+        version=1,
+        space="world16",
+        title="",
+        sets={"": stimuli},
+        columns=tuple(columns),
+        rows=tuple(made),
+        by="m",
+    )
 
 
 CARDS = {"a-10": card("a", 10), "a-9": card("a", 9), "a-1": card("a", 1), "b-1": card("b", 1),

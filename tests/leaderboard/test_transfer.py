@@ -30,11 +30,13 @@ def answered(name, cells, training=(), kind="network", n=200, seen=(), shift=0):
         parts["seen"] += [condition in seen] * n
     columns = {key: np.array(values) for key, values in parts.items()}
     columns["role"] = np.full(len(columns["right"]), "")
-    return ObserverTrials(name, kind, tuple(training), Trials(columns, training=tuple(training)))
+    return ObserverTrials(
+        observer=name, kind=kind, training=tuple(training), trials=Trials(columns=columns, training=tuple(training))
+    )
 
 
 def pool(*members, space="geirhos16", categories=16):
-    return TrialPool("a pool", space, categories, tuple(members))
+    return TrialPool(title="a pool", space=space, categories=categories, members=tuple(members))
 
 
 def row(made, title):

@@ -18,16 +18,22 @@ from suites.cue_conflict import SUITE
 def row(gained, lost, n=1000, suite="s", direction="higher", metric="m"):
     """A suite where the new one alone is right on `gained` of n trials, the base alone on `lost`."""
     start = Comparison(
-        metric, a=0.5, b=0.5 - (gained - lost) / n, difference=(gained - lost) / n, n=n,
+        metric=metric, a=0.5, b=0.5 - (gained - lost) / n, difference=(gained - lost) / n, n=n,
         discordant=(gained, lost),
     )  # fmt: skip
-    made = decided(start, Discordant(gained, lost, n), "McNemar", f"{suite}{gained}{lost}")
-    return SuiteComparison(suite, Metric(metric, metric, "", direction, headline=True), made)
+    made = decided(start, Discordant(b=gained, c=lost, n=n), "McNemar", f"{suite}{gained}{lost}")
+    return SuiteComparison(
+        suite=suite,
+        metric=Metric(name=metric, title=metric, definition="", direction=direction, headline=True),
+        comparison=made,
+    )
 
 
 def untested(suite="s", reason="no trial in common"):
-    start = Comparison("m", reason=reason, verdict=f"not compared: {reason}")
-    return SuiteComparison(suite, Metric("m", "m", "", headline=True), start)
+    start = Comparison(metric="m", reason=reason, verdict=f"not compared: {reason}")
+    return SuiteComparison(
+        suite=suite, metric=Metric(name="m", title="m", definition="", headline=True), comparison=start
+    )
 
 
 def verdict(*rows, margin=None, both=False):
@@ -100,7 +106,7 @@ def conflicts(answers, shapes, textures):
     """Trials of cue conflicts with these answers."""
     n = len(shapes)
     same = {"role": np.full(n, "cue-conflict"), "condition": np.full(n, ""), "stimulus": np.arange(n).astype(str)}
-    return Trials({**same, "category": shapes, "shape": shapes, "texture": textures, "response": answers})
+    return Trials(columns={**same, "category": shapes, "shape": shapes, "texture": textures, "response": answers})
 
 
 def test_shape_bias_is_guarded_by_answers_that_follow_neither_cue():
@@ -112,7 +118,9 @@ def test_shape_bias_is_guarded_by_answers_that_follow_neither_cue():
     def said(*answers):
         new, old = (conflicts(one, shapes, textures) for one in answers)
         metrics = [metric for metric in SUITE.metrics if metric.role == "cue-conflict"]
-        pairs = [SuiteComparison("cue-conflict", m, compare_ratio(m, new, old)) for m in metrics]
+        pairs = [
+            SuiteComparison(suite="cue-conflict", metric=m, comparison=compare_ratio(m, new, old)) for m in metrics
+        ]
         found = judged(compared("new", "base", pairs), [], Margin(0.6))
         return {c.row.metric.name: c.verdict for c in found.changes}, found.exit_code
 
@@ -127,7 +135,9 @@ def test_equal_answers_to_few_trials_are_no_change(few):
 
     def said(*answers):
         new, base = (conflicts(one, cat, dog) for one in answers)
-        found = judged(compared("new", "base", list(_under(Both(SUITE, new, base, {})))), [], Margin(0.01))
+        found = judged(
+            compared("new", "base", list(_under(Both(suite=SUITE, a=new, b=base, people={})))), [], Margin(0.01)
+        )
         return found.verdict, found.exit_code, found.changes[0].row.comparison.n
 
     assert said(cat, cat) == said(na, na) == ("no answer changed", 0, few)
@@ -138,9 +148,15 @@ def test_nothing_passes_without_an_interval():
     """The difference is exactly 0 and the test bounds nothing, though answers differ."""
 
     def unbounded(difference):
-        start = Comparison("m", a=0.5, b=0.5 - difference, difference=difference, n=24)
-        made = decided(start, Restricted(difference, Quadratic(0.02, 0.0, 1 / 3)), "score test")
-        return SuiteComparison("s", Metric("m", "m", "", headline=True), made)
+        start = Comparison(metric="m", a=0.5, b=0.5 - difference, difference=difference, n=24)
+        made = decided(
+            start,
+            Restricted(difference=difference, variance=Quadratic(at_zero=0.02, cross=0.0, square=1 / 3)),
+            "score test",
+        )
+        return SuiteComparison(
+            suite="s", metric=Metric(name="m", title="m", definition="", headline=True), comparison=made
+        )
 
     for difference, margin, both in ((0.0, 0.5, False), (0.0, None, False), (0.0, 0.5, True), (0.1, 0.5, False)):
         assert verdict(unbounded(difference), margin=margin, both=both) == (["inconclusive"], "inconclusive", 3)
@@ -167,7 +183,19 @@ HOSTILE = "`x` | <img src=x> @team #1 \x1b[31m\n## big"
 
 def test_hostile_names_mark_nothing_up():
     made = row(1, 2, suite=HOSTILE)
-    flipped = [DiscordantTrial(HOSTILE, "m", HOSTILE, HOSTILE, "cat", winner, HOSTILE, "b") for winner in ("a", "b")]
+    flipped = [
+        DiscordantTrial(
+            suite=HOSTILE,
+            metric="m",
+            condition=HOSTILE,
+            stimulus=HOSTILE,
+            category="cat",
+            winner=winner,
+            answer_a=HOSTILE,
+            answer_b="b",
+        )
+        for winner in ("a", "b")
+    ]
     text = diff_markdown(judged(compared(HOSTILE, HOSTILE, [made], [HOSTILE]), flipped, None))
     code = markdown_code(HOSTILE)
     assert code == "`` `x` \\| <img src=x> @team #1 ?[31m ## big ``"
@@ -179,7 +207,19 @@ def test_hostile_names_mark_nothing_up():
 
 
 def test_flipped_images_are_listed_losses_first_and_no_more_than_asked():
-    flipped = [DiscordantTrial("s", "m", "fog", f"{i}.png", "cat", "ab"[i % 2], "cat", "dog") for i in range(6)]
+    flipped = [
+        DiscordantTrial(
+            suite="s",
+            metric="m",
+            condition="fog",
+            stimulus=f"{i}.png",
+            category="cat",
+            winner="ab"[i % 2],
+            answer_a="cat",
+            answer_b="dog",
+        )
+        for i in range(6)
+    ]
     found = judged(compared("new", "base", [row(3, 3)]), flipped, None)
     lines = diff_markdown(found, 4).splitlines()
     listed = [line for line in lines if line.startswith(("| lost", "| gained"))]

@@ -15,7 +15,7 @@ def made(name, **changes):
         version=1,
         summary="",
         needs="decisions",
-        metrics=(Metric("hits", "hits", "hits", headline=True),),
+        metrics=(Metric(name="hits", title="hits", definition="hits", headline=True),),
         plan=lambda _config, _shelf: Plan(()),
         observe=lambda _config, _view: {},
         score=lambda _config, _trials: [],

@@ -70,7 +70,7 @@ def tiny() -> nn.Module:
 @pytest.fixture
 def folders(tmp_path):
     """Where registered cards and weights go."""
-    return {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
+    return {"cards_folder": tmp_path / "cards", "place": Place(weights_folder=tmp_path / "weights")}
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ def asking(model, tmp_path, monkeypatch):
             file = tmp_path / "endpoint.yml"
             file.write_text(yaml.safe_dump({"url": url, "model": "toy", "most_requests": 999, "retries": 3, **said}))
             keys = {"BENCH_KEY_" + url.split("/")[2].replace(".", "_").replace(":", "___"): secret}
-            place = Place(tmp_path / "weights", secret=keys.get)
-            draft = chat.describe(chat.Draft("vlm", f"api:{file}", labels=labels), tmp_path, place)
+            place = Place(weights_folder=tmp_path / "weights", secret=keys.get)
+            draft = chat.describe(chat.Draft(name="vlm", arch=f"api:{file}", labels=labels), tmp_path, place)
             card = _card(draft, Preprocess(size=8, resize=8, mean=(0, 0, 0), std=(1, 1, 1)))
             return chat.network(card.model_copy(update={"sha256": sha256}), place, 17, bare=False)[0]
 
@@ -217,7 +217,7 @@ def test_the_key_goes_to_its_host_and_nowhere_else(asking, model, tmp_path, monk
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert KEY.encode() not in written
     hosts = ("api.openai.com", "api-openai.com", "api.openai-com", "api--openai.com", "api.openai.com:443", "a.b.c-d:1")
-    variables = [chat.Endpoint(f"https://{host}/v1", "x", most_requests=0).variable for host in hosts]
+    variables = [chat.Endpoint(url=f"https://{host}/v1", model="x", most_requests=0).variable for host in hosts]
     assert variables[0] == "BENCH_KEY_API_OPENAI_COM" and len(set(variables)) == len(hosts)
 
 
@@ -266,7 +266,7 @@ def test_what_no_endpoint_says_is_refused(said, says, asking):
 
 def test_registering_asks_four_pictures_and_caps_are_not_of_the_identity(asking, model, tmp_path):
     asking()
-    place, shelf = Place(tmp_path / "weights"), {"labels": "world16", "cards_folder": tmp_path / "cards"}
+    place, shelf = Place(weights_folder=tmp_path / "weights"), {"labels": "world16", "cards_folder": tmp_path / "cards"}
     for arch, more, says in (
         ("api:", {}, "the file is all"), (f"api:{tmp_path}/gone.yml", {}, "gone.yml is not there"),
         (f"api:{tmp_path}/endpoint.yml", {"scale": 255.0}, "sent images as they are"),

@@ -548,7 +548,7 @@ def assert_probed(message, row, folder):
     """The line fits a head to the features of the row's network."""
     pasted(f"{re.search('bench register .*--probe world', message)[0]} --limit 96", folder)
     card = read_cards(folder / "home" / "cards")["mine"]
-    backbone = load_model(card, Place(folder)).module.backbone.state_dict()
+    backbone = load_model(card, Place(weights_folder=folder)).module.backbone.state_dict()
     expected = row.built()
     expected.reset_classifier(0)
     state = expected.state_dict()

@@ -34,7 +34,7 @@ class Says(nn.Module):
 
 
 def answers(*found, columns=(1, 2, 5), threshold=0.05):
-    network = BoxAnswers(Says(*found), Boxes(columns, 6, threshold))
+    network = BoxAnswers(Says(*found), Boxes(columns=columns, outputs=6, threshold=threshold))
     return network(torch.zeros(2, 3, 8, 8))[0].sigmoid().tolist()
 
 
@@ -56,7 +56,7 @@ def test_what_is_a_detector():
 
 def test_the_gradient_is_that_of_the_score_that_decides():
     detector = Says((1, 0.5), (1, 0.25), (2, 0.125))
-    logits = BoxAnswers(detector, Boxes((1, 2), 3, 0.05))(torch.zeros(1, 3, 8, 8))[0]
+    logits = BoxAnswers(detector, Boxes(columns=(1, 2), outputs=3, threshold=0.05))(torch.zeros(1, 3, 8, 8))[0]
     (one,) = torch.autograd.grad(logits[0], detector.gain, retain_graph=True)
     (two,) = torch.autograd.grad(logits[1], detector.gain)
     assert one.item() == pytest.approx(0.5 / (0.5 * 0.5))  # d/dg log(sg / (1 - sg)) at g = 1 is 1 / (1 - s)
@@ -68,13 +68,20 @@ def view_of(*found, threshold=0.05):
     space = with_nothing(label_space("world16"))
     how = Preprocess(**IN)
     card = ModelCard(name="says", source="python", arch="python:says:it", preprocess=how)
-    network = BoxAnswers(Says(*found), Boxes(tuple(range(1, 17)), 17, threshold)).eval()
-    model = LoadedModel(card, network, "", space)
+    network = BoxAnswers(Says(*found), Boxes(columns=tuple(range(1, 17)), outputs=17, threshold=threshold)).eval()
+    model = LoadedModel(card=card, module=network, digest="", labels=space)
     stimuli = generated_set("world-natural")
     index = torch.arange(3).numpy()
     pixels = model.present([stimuli.decode(i) for i in range(3)], "whole")
-    block = Block(stimuli, "natural", "whole")
-    return NetworkView(feed(model, Tuning(2), device="cpu"), block, index, pixels, space.grouping("world16"), 0)
+    block = Block(stimuli=stimuli, condition="natural", transform="whole")
+    return NetworkView(
+        feed=feed(model, Tuning(2), device="cpu"),
+        block=block,
+        index=index,
+        pixels=pixels,
+        grouping=space.grouping("world16"),
+        seed=0,
+    )
 
 
 def test_no_box_is_no_answer_and_ties_go_to_the_first():

@@ -35,7 +35,9 @@ def program(tmp_path_factory, tiny):
 @pytest.fixture
 def loaded(card, tmp_path):
     """The model of a program's file."""
-    return lambda path, **changes: load_model(card(path, source="export", arch="export", **changes), Place(tmp_path))
+    return lambda path, **changes: load_model(
+        card(path, source="export", arch="export", **changes), Place(weights_folder=tmp_path)
+    )
 
 
 def rewrite(source, target, change):
@@ -62,7 +64,7 @@ def test_a_program_of_one_batch_size_runs_at_it(tiny, nine, folders, tmp_path):
     half = {"size": 32, "mean": (0.5,) * 3, "std": (0.5,) * 3}
     card, _ = register("mine", "export", path, labels=nine, **half, **folders)
     images = torch.rand(6, 3, 32, 32, requires_grad=True)
-    logits = load_model(card, Place(tmp_path)).forward(images)
+    logits = load_model(card, Place(weights_folder=tmp_path)).forward(images)
     assert_close(logits, tiny((images - 0.5) / 0.5), rtol=1e-4, atol=1e-5)
     (gradient,) = torch.autograd.grad(logits.sum(), images)
     assert bool((gradient.abs().amax((1, 2, 3)) > 0).all())

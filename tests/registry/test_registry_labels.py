@@ -46,7 +46,7 @@ def test_larger_imagenets_group_the_same_synsets(name):
 
 
 def test_decisions_are_differentiable_after_inference_mode():
-    grouping = Grouping("fresh", ("one", "three"), ((0,), (1, 2, 3)))
+    grouping = Grouping(space="fresh", categories=("one", "three"), indices=((0,), (1, 2, 3)))
     with torch.inference_mode():
         decide(torch.zeros(1, 5), grouping)
     logits = torch.zeros(1, 5, requires_grad=True)

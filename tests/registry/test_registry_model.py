@@ -28,12 +28,17 @@ def image(height, width, seed=0):
 
 @pytest.fixture
 def model(tiny, card, nine):
-    return LoadedModel(card(None), tiny, digest_state(tiny.state_dict()), label_space(nine))
+    return LoadedModel(card=card(None), module=tiny, digest=digest_state(tiny.state_dict()), labels=label_space(nine))
 
 
 def with_preprocess(model, **changes):
     how = model.preprocess.model_copy(update=changes)
-    return LoadedModel(model.card.model_copy(update={"preprocess": how}), model.module, model.digest, model.labels)
+    return LoadedModel(
+        card=model.card.model_copy(update={"preprocess": how}),
+        module=model.module,
+        digest=model.digest,
+        labels=model.labels,
+    )
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -85,7 +90,7 @@ def test_cards_crop_as_torchvision_does(height, width, how):
 
 def fit(batch, preprocess):
     card = ModelCard(name="net", source="file", arch="net", preprocess=preprocess)
-    return LoadedModel(card, torch.nn.Identity(), "", label_space("world16")).fit(batch)
+    return LoadedModel(card=card, module=torch.nn.Identity(), digest="", labels=label_space("world16")).fit(batch)
 
 
 def test_fit_only_where_one_size_is_taken():
@@ -120,14 +125,19 @@ def test_masks_follow_their_image(presentation, preprocess, size):
 def test_identity_is_what_decides_the_answers(model, tmp_path):
     identity = model.identity
     named = model.card.model_copy(update={"name": "other", "weights": "x.pt", "description": "new"})
-    assert LoadedModel(named, model.module, model.digest, model.labels).identity == identity
+    assert LoadedModel(card=named, module=model.module, digest=model.digest, labels=model.labels).identity == identity
     others = [
         with_preprocess(model, resize=40),
         with_preprocess(model, channels="bgr"),
-        LoadedModel(model.card, model.module, "0" * 64, model.labels),
-        LoadedModel(model.card, model.module, model.digest, label_space("world16")),
-        LoadedModel(model.card, model.module, model.digest, model.labels, code="f"),
-        LoadedModel(model.card.model_copy(update={"arch": "x"}), model.module, model.digest, model.labels),
+        LoadedModel(card=model.card, module=model.module, digest="0" * 64, labels=model.labels),
+        LoadedModel(card=model.card, module=model.module, digest=model.digest, labels=label_space("world16")),
+        LoadedModel(card=model.card, module=model.module, digest=model.digest, labels=model.labels, code="f"),
+        LoadedModel(
+            card=model.card.model_copy(update={"arch": "x"}),
+            module=model.module,
+            digest=model.digest,
+            labels=model.labels,
+        ),
     ]
     assert len({other.identity for other in others} | {identity}) == 7
 

@@ -81,8 +81,15 @@ def test_feature_maps_are_averaged_and_tokens_refused():
 
 
 def test_a_frozen_head_comes_back(tmp_path):
-    fitted = Head(torch.arange(6.0).reshape(3, 2), torch.arange(3.0), kind="nearest-class", classes=("c", "a", "b"),
-                  trained_on="1" * 64, backbone="2" * 64, images=7)  # fmt: skip
+    fitted = Head(
+        weight=torch.arange(6.0).reshape(3, 2),
+        bias=torch.arange(3.0),
+        kind="nearest-class",
+        classes=("c", "a", "b"),
+        trained_on="1" * 64,
+        backbone="2" * 64,
+        images=7,
+    )
     write_head(fitted, tmp_path / "h.safetensors")
     again = read_head(tmp_path / "h.safetensors", 3)
     for name in ("kind", "classes", "images", "trained_on", "backbone"):

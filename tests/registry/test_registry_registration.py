@@ -25,7 +25,7 @@ HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def results(card, tmp_path):
-    return {r.name: r for r in check(load_model(card, Place(tmp_path)))}
+    return {r.name: r for r in check(load_model(card, Place(weights_folder=tmp_path)))}
 
 
 @pytest.mark.slow
@@ -96,7 +96,9 @@ def test_weights_that_the_first_answer_casts_pass_gradients_on(card, factories, 
     """An answer in inference mode would leave tensors that autograd refuses; tuning answers before the run does."""
     arch = f"python:{factories}:CastOnce"
     register("mine", arch, labels=card(None).labels, **HALF, **folders)
-    fed = feed(load_model(card(None, source="python", arch=arch), Place(tmp_path)), Tuning(2), device="cpu")
+    fed = feed(
+        load_model(card(None, source="python", arch=arch), Place(weights_folder=tmp_path)), Tuning(2), device="cpu"
+    )
     with torch.inference_mode():
         fed.run(torch.rand(2, 3, 32, 32))
     x = torch.rand(2, 3, 32, 32, requires_grad=True)
@@ -162,7 +164,7 @@ def test_a_factory_that_takes_one_size_only_is_registered_so(nine, folders, tmp_
     how = {**HALF, "size": 96}
     card, _ = register("one", f"python:{tmp_path / 'zz_fixed.py'}:fixed", "random:0", labels=nine, **how, **folders)
     assert card.preprocess.fixed_size and read_cards(folders["cards_folder"])["one"] == card
-    model = load_model(card, Place(tmp_path))
+    model = load_model(card, Place(weights_folder=tmp_path))
     for given in (64, 224, 300):
         assert model.forward(model.fit(torch.rand(2, 3, given, given))).shape == (2, 9)
     any_size, _ = register("any", f"python:{factories}:seeded", labels=nine, **how, **folders)
@@ -208,7 +210,7 @@ def written(folder, net="zz_net", layers="zz_layers"):
 def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_path, monkeypatch):
     whole = written(tmp_path / "mine")
     monkeypatch.chdir(tmp_path / "mine")
-    places = {"cards_folder": tmp_path / "cards", "place": Place(tmp_path / "weights")}
+    places = {"cards_folder": tmp_path / "cards", "place": Place(weights_folder=tmp_path / "weights")}
     card, _ = register("mine", "python:./zz_net.py:build", labels=nine, **HALF, **places)
     assert card.arch == whole
     monkeypatch.chdir(tmp_path)
@@ -216,7 +218,7 @@ def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_pa
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 9)
     expected = layer((images * 2 - 1).mean((2, 3)))
-    found = load_model(card, Place(tmp_path)).forward(images)
+    found = load_model(card, Place(weights_folder=tmp_path)).forward(images)
     assert torch.allclose(found, expected, atol=1e-6)
 
 

@@ -111,7 +111,7 @@ NAMES = tuple(f"world-reader-{i}" for i in range(5))
 @pytest.fixture(scope="module")
 def readers():
     cards = read_cards(())
-    return [load_model(cards[name], Place(Path("unused"))) for name in NAMES]
+    return [load_model(cards[name], Place(weights_folder=Path("unused"))) for name in NAMES]
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def test_a_backbone_is_refused_and_a_probe_takes_it(vit, folders, transformers):
     folder = vit(kind="ViTModel")
     with pytest.raises(WeightsError, match=r"weights of its classifier.*bench register NAME --probe"):
         register("mine", f"hf:{folder}", **folders)
-    shelf = CardFolder(folders["cards_folder"], folders["place"])
+    shelf = CardFolder(cards=folders["cards_folder"], place=folders["place"])
     card, _ = backbone_card("mine", f"hf:{folder}", None, shelf=shelf)
     model = load_model(card, shelf.place, bare=True)
     network, images = transformers.ViTModel.from_pretrained(folder), torch.rand(2, 3, 32, 32)
@@ -263,7 +263,7 @@ def test_templates_are_averaged_as_for_open_clip(kind, towers, folders, transfor
 
 
 def test_the_image_tower_alone_is_a_backbone(towers, folders, transformers):
-    shelf = CardFolder(folders["cards_folder"], folders["place"])
+    shelf = CardFolder(cards=folders["cards_folder"], place=folders["place"])
     card, _ = backbone_card("mine", f"hf:{towers('clip')}", None, shelf=shelf)
     theirs = transformers.CLIPModel.from_pretrained(towers("clip"))
     images = torch.rand(2, 3, 32, 32)

@@ -36,7 +36,7 @@ def fill(settings):
                 store.put_stimuli(stimuli_of(suite))
             for at, name in enumerate(names):
                 card = {"name": name, "arch": "timm:resnet50", "training": ["standard", name], "source": "timm"}
-                observer = store.put_observer(Observer(name, "network", f"{at:064x}", card))
+                observer = store.put_observer(Observer(name=name, kind="network", identity=f"{at:064x}", card=card))
                 for place, suite in enumerate(suites):
                     made = score_set(observer, suite)
                     store.put_scores(run, made, list(scores_of(suite, at + place, conditions)))
@@ -51,7 +51,16 @@ def stimuli_of(suite):
     ids = tuple(f"{suite}-{i}.png" for i in range(n))
     labels = {name: np.array([f"c{i % 4}" for i in range(n)]) for name in ("category", "shape", "texture")}
     items = tuple(f"{i:064x}" for i in range(n))
-    return Stimuli(suite, digest_of(suite), "geirhos16", ids, items, labels, decode=lambda i: None, whole=32)
+    return Stimuli(
+        name=suite,
+        digest=digest_of(suite),
+        space="geirhos16",
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=lambda i: None,
+        whole=32,
+    )
 
 
 def digest_of(suite):
@@ -62,7 +71,15 @@ def score_set(observer, name):
     suite = suite_of(name)
     roles = {metric.role for metric in suite.metrics if metric.role} or {"natural"}
     stimuli = dict.fromkeys(sorted(roles), digest_of(name))
-    return ScoreSet(observer, name, suite.version, "geirhos16", "c0de" * 16, stimuli, ())
+    return ScoreSet(
+        observer=observer,
+        suite=name,
+        version=suite.version,
+        space="geirhos16",
+        code="c0de" * 16,
+        stimuli=stimuli,
+        keys=(),
+    )
 
 
 def scores_of(name, at, conditions=()):
@@ -70,7 +87,17 @@ def scores_of(name, at, conditions=()):
     value = 0.1 + 0.8 * ((at * 37) % 101) / 101
     for metric in suite_of(name).metrics:
         if metric.shown:
-            yield Score(metric.name, value, "", value - 0.05, value + 0.05, 0.95, "wilson", 1200, role=metric.role)
+            yield Score(
+                metric=metric.name,
+                value=value,
+                reason="",
+                low=value - 0.05,
+                high=value + 0.05,
+                level=0.95,
+                method="wilson",
+                n=1200,
+                role=metric.role,
+            )
     for suite, metric, condition in conditions:
         if suite == name:
             role = suite_of(name).metric(metric).role

@@ -52,7 +52,17 @@ def answers():
     images = np.array([f"image-{i:02}" for i in range(40)])
     names = ("p0", "p1", "p2", "n0", "n1", "n2")
     kinds = ("human",) * 3 + ("network",) * 2 + ("published",)
-    return ImageAnswers("geirhos16", "edges", names, kinds, images, labels, WORDS, code, {})
+    return ImageAnswers(
+        space="geirhos16",
+        role="edges",
+        observers=names,
+        kinds=kinds,
+        images=images,
+        labels=labels,
+        words=WORDS,
+        code=code,
+        sets={},
+    )
 
 
 def figure(contents, start):
@@ -135,11 +145,21 @@ def test_the_share_of_people_stands_beside_images_as_they_were_shown_to_them_and
     drawn = replace(answers, kinds=("simulated",) * 3 + ("network",) * 3, sets={digest: "cue-conflict"})
     contents = replace(contents, answers=[drawn])
     right = answers.images[answers.share(answers.group(("human",)))[0] == 1].tolist()
-    pair = ComparedPair(compared("net-0", "net-1", []), [
-        DiscordantTrial("cue-conflict", "edges_accuracy", condition, right[0], "dog", "a")
-        for condition in ("", "brightness/3")
-    ])  # fmt: skip
-    site = Site(read_settings(None), tmp_path / "out", {**_shared(contents), "live": True})
+    pair = ComparedPair(
+        compared("net-0", "net-1", []),
+        [
+            DiscordantTrial(
+                suite="cue-conflict",
+                metric="edges_accuracy",
+                condition=condition,
+                stimulus=right[0],
+                category="dog",
+                winner="a",
+            )
+            for condition in ("", "brightness/3")
+        ],
+    )
+    site = Site(settings=read_settings(None), folder=tmp_path / "out", shared={**_shared(contents), "live": True})
     page = (tmp_path / "out" / pair_page(site, contents, pair, Pictures(site))).read_text()
     assert page.count("simulated people 1.000") == 1 and "; people" not in page
     plain, degraded = page.split("(brightness/3)")
@@ -148,7 +168,7 @@ def test_the_share_of_people_stands_beside_images_as_they_were_shown_to_them_and
 
 @pytest.mark.slow
 def test_kappa_is_that_of_another_library(answers):
-    declared = SuiteFigure("agreement", "consistency-matrix", "Consistency on {role}, {space}")
+    declared = SuiteFigure(kind="agreement", name="consistency-matrix", title="Consistency on {role}, {space}")
     (made,) = agreement(declared, [answers])
     assert made.title == "Consistency on edges, geirhos16"
     everybody = answers.shown.all(axis=0)
@@ -200,7 +220,7 @@ def test_common_answers_are_counted(answers):
     ("ideal-shape", "ideal", "", "ideal"),
 ])  # fmt: skip
 def test_families_are_read_from_architecture_and_name(name, kind, arch, expected):
-    assert family(ObserverRow(1, name, kind, "x", {"arch": arch}, "")) == expected
+    assert family(ObserverRow(id=1, name=name, kind=kind, identity="x", card={"arch": arch}, created="")) == expected
 
 
 def test_simulated_people_are_no_people_and_stand_in_where_there_are_none(answers):
@@ -231,9 +251,9 @@ def test_probabilities_count_where_they_fit_the_answers():
         "response": np.array(["cat", "dog", "dog", "dog"]),
         "probability": np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]]),
     }
-    np.testing.assert_allclose(of_truth(Trials(columns)), [0.9, 0.8, 0.4, 0.7], rtol=1e-6)
+    np.testing.assert_allclose(of_truth(Trials(columns=columns)), [0.9, 0.8, 0.4, 0.7], rtol=1e-6)
     turned = {**columns, "probability": columns["probability"][:, ::-1]}
-    assert np.isnan(of_truth(Trials(turned))).all()
+    assert np.isnan(of_truth(Trials(columns=turned))).all()
 
 
 def test_a_page_says_what_ran_with_what(fill):
@@ -242,7 +262,7 @@ def test_a_page_says_what_ran_with_what(fill):
         packages = {"gestaltbench": "0.9", "torch": "2.9", "timm": None}
         environment = {"device": "cuda", "gpu": "H100", "packages": packages}
         run = store.begin_run("bench run -m net-1 " + "x" * 300, environment)
-        observer = store.put_observer(Observer("net-1", "network", "f" * 64, {}))
+        observer = store.put_observer(Observer(name="net-1", kind="network", identity="f" * 64, card={}))
         store.put_scores(run, score_set(observer, "cue-conflict"), list(scores_of("cue-conflict", 1)))
     ((command, how),) = runs_behind(read_contents(settings), "net-1")
     assert command.startswith("bench run -m net-1 xxx") and len(command) == 163
@@ -253,7 +273,7 @@ def test_figures_of_suites_keep_their_order(monkeypatch):
     """A page of several suites is the same whenever it is made; what another figure shows is left out."""
 
     def shown(name, *panels):
-        return Figure(name, "", "", lambda width: {}, [], (), panels=panels)
+        return Figure(name=name, title="", caption="", drawn=lambda width: {}, records=[], names=(), panels=panels)
 
     names = [f"suite-{at}" for at in (3, 1, 4, 5, 9, 2, 6)]
     figures = [*((name, shown(f"{name} a")) for name in names), (names[2], shown("b", "c")), (names[2], shown("c"))]
@@ -285,6 +305,6 @@ def test_a_third_party_has_figures_a_column_and_links(fill, tmp_path, monkeypatc
 
 def test_a_figure_that_cannot_be_drawn_is_refused_where_it_is_declared():
     with pytest.raises(ValueError, match="no group"):
-        SuiteFigure("curve", "x", "X", metrics=("m",), along="level")
+        SuiteFigure(kind="curve", name="x", title="X", metrics=("m",), along="level")
     with pytest.raises(ValueError, match="kind 'pie'"):
-        SuiteFigure("pie", "x", "X")
+        SuiteFigure(kind="pie", name="x", title="X")

@@ -13,7 +13,7 @@ from benchmark.report.writing import short
 
 
 def column(**more):
-    return Column("m", "metric", "higher", **more)
+    return Column(metric="m", title="metric", direction="higher", **more)
 
 
 @pytest.mark.parametrize(("values", "bounds", "expected"), [
@@ -28,13 +28,13 @@ def test_axes_have_round_ends(values, bounds, expected):
 def test_a_mark_lies_where_its_number_is():
     people = Cell(0.75, 0.5, 1.0)
     axis = axis_of([], column(bounds=(0.0, 1.0), chance=0.5), people)
-    drawn = mark(Cell(0.5, 0.25, 1.0, 10), axis)
+    drawn = mark(Cell(value=0.5, low=0.25, high=1.0, n=10), axis)
     assert float(drawn.dot) == EDGE + WIDTH / 2 and float(axis.chance_at) == float(drawn.dot)
     assert float(drawn.start) == EDGE + WIDTH / 4 and float(drawn.end) == EDGE + WIDTH
     assert [float(end) for end in axis.band] == [EDGE + WIDTH / 2 - 1, EDGE + WIDTH + 1]
     assert drawn.interval == "[.250, 1.000]"
     assert mark(Cell(None, reason="no masks"), axis)[:3] == ("", "", "")
-    plain = mark(Cell(0.5, 0.4, 0.6, 10), None)  # without an axis there are numbers alone
+    plain = mark(Cell(value=0.5, low=0.4, high=0.6, n=10), None)  # without an axis there are numbers alone
     assert (plain.text, plain.dot, plain.start) == (".500", "", "")
 
 
@@ -60,7 +60,7 @@ def test_people_are_a_group_or_the_mean_of_single_ones_or_simulated():
 def test_places_are_what_the_rank_intervals_leave_open():
     ranks = {"a": (1.0, 1.0, 2.0), "b": (2.0, 1.0, 2.0), "c": (9.0, 9.0, 9.0), "d": (None, None, None)}
     lines = tuple(Row(*rank, name, "network", (), {}) for name, rank in ranks.items())
-    summary = Summary("world16", (), lines, ())
+    summary = Summary(space="world16", headlines=(), lines=lines, references=())
     assert places(summary) == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
 
 
@@ -78,7 +78,7 @@ def test_numbers_are_short():
 
 def test_captions_say_n_and_interval():
     source = SimpleNamespace(level=0.95, method="wilson, clustered (3 shapes)")
-    cells = [Cell(0.5, 0.4, 0.6, n, source=source) for n in (80, 80, 40)]
+    cells = [Cell(value=0.5, low=0.4, high=0.6, n=n, source=source) for n in (80, 80, 40)]
     assert about(cells) == "n 80 (40 to 80); 95 % interval: wilson, clustered"
     assert about([Cell(0.5)]) == ""
 

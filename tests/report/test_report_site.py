@@ -136,7 +136,7 @@ def test_a_published_report_and_export_say_nothing_of_this_machine(settings, tmp
     with open_store(settings.db) as store:
         run = store.begin_run(f"{words} --into postgresql://lovelace:hunter2@db.lab:5432/all", {})
         store.put_stimuli(stimuli_of("cue-conflict"))
-        observer = store.put_observer(Observer("net", "network", "0" * 64, card))
+        observer = store.put_observer(Observer(name="net", kind="network", identity="0" * 64, card=card))
         rows = [
             replace(
                 row, flags=("see /home/lovelace/notes.txt",), reason=(row.value is None and "/home/lovelace/x") or ""

@@ -24,7 +24,7 @@ def as_runs(settings, runs):
             if row.name in runs:
                 run, step = runs[row.name]
                 card = {**row.card, "checkpoint": {"run": run, "step": step, "unit": "epoch"}}
-                store.put_observer(Observer(row.name, "network", row.identity, card))
+                store.put_observer(Observer(name=row.name, kind="network", identity=row.identity, card=card))
     return settings
 
 

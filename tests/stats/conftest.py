@@ -17,7 +17,7 @@ def bias():
     def ratio(trials):
         return follows(trials, "shape"), follows(trials, "shape") | follows(trials, "texture")
 
-    return Metric("shape_bias", "shape bias", "S / (S + T)", role="cue", ratio=ratio)
+    return Metric(name="shape_bias", title="shape bias", definition="S / (S + T)", role="cue", ratio=ratio)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def accuracy():
     def ratio(trials):
         return follows(trials, "shape"), np.ones(len(trials))
 
-    return Metric("accuracy", "accuracy", "shape answers", role="cue", ratio=ratio)
+    return Metric(name="accuracy", title="accuracy", definition="shape answers", role="cue", ratio=ratio)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def make():
         n = len(answers)
         names = names if names is not None else [f"image{i:04d}" for i in range(n)]
         return Trials(
-            {
+            columns={
                 "role": np.full(n, role, dtype="<U20"),
                 "condition": np.array(conditions if conditions is not None else [""] * n, dtype="<U20"),
                 "stimulus": np.array(names, dtype="<U20"),

@@ -25,7 +25,7 @@ PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=6
 def trials(answers, conditions=None, start=0):
     n = len(answers)
     return Trials(
-        {
+        columns={
             "role": np.full(n, "contrast"),
             "condition": np.array(conditions or ["c50"] * n),
             "stimulus": np.array([f"i{start + k:03d}" for k in range(n)]),
@@ -183,7 +183,7 @@ def test_matching_is_by_role_condition_and_stimulus():
 
 def test_two_answers_to_one_trial_are_refused():
     one = trials(["cat"])
-    twice = Trials({name: np.concatenate([v, v]) for name, v in one.columns.items()})
+    twice = Trials(columns={name: np.concatenate([v, v]) for name, v in one.columns.items()})
     with pytest.raises(ValueError, match="two answers to one trial"):
         match([twice, one])
 

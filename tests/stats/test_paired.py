@@ -84,7 +84,7 @@ def exemplar_pair(make, shapes, textures, each):
     pulled = "".join("s" if rng.random() < taste[k] else "t" for k in range(n))
     labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
     both = make(pulled), make(draw(rng, n, 0.3, 0.5))
-    return [Trials({**t.columns, **labels}) for t in both]
+    return [Trials(columns={**t.columns, **labels}) for t in both]
 
 
 FACTORS = ("shape_exemplar", "texture_exemplar")
@@ -189,7 +189,7 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
         (bias, make("--"), make("st"), "no common trial counts for a"),
         (bias, make("st"), make("--"), "no common trial counts for b"),
         (bias, make("--"), make("--"), "no common trial counts for a and b"),
-        (bias, Trials({}), make("st"), "no trial in common"),
+        (bias, Trials(columns={}), make("st"), "no trial in common"),
         (replace(bias, ratio=None), make("st"), make("st"), "the metric has no value per trial"),
         (bias, repeated("st"), repeated("ss"), "too few to test: 1 stimuli count for a"),
     ]
@@ -202,11 +202,11 @@ def test_what_cannot_be_compared_says_why(accuracy, bias, make):
 
 def test_a_table_is_adjusted_and_verdicts_follow():
     def item(b, c):
-        test = Discordant(b, c, 320)
-        start = Comparison("m", a=0.5, b=0.4, difference=(b - c) / 320, n=320)
+        test = Discordant(b=b, c=c, n=320)
+        start = Comparison(metric="m", a=0.5, b=0.4, difference=(b - c) / 320, n=320)
         return decided(start, test, "M")
 
-    missing = Comparison("m", reason="no trial in common", verdict="not compared: no trial in common")
+    missing = Comparison(metric="m", reason="no trial in common", verdict="not compared: no trial in common")
     rows = [item(30, 15), missing, item(40, 12), item(20, 17)]  # p .0253, .0001, .6219
     table = adjust(rows)
     assert table[1].p_holm is None
@@ -223,7 +223,10 @@ def test_a_table_is_adjusted_and_verdicts_follow():
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=12))
 def test_an_interval_leaves_out_no_difference_exactly_where_the_verdict_does(counts):
-    rows = [decided(Comparison("m", difference=(b - c) / 90, n=90), Discordant(b, c, 90), "M") for b, c in counts]
+    rows = [
+        decided(Comparison(metric="m", difference=(b - c) / 90, n=90), Discordant(b=b, c=c, n=90), "M")
+        for b, c in counts
+    ]
     for row in [*rows, *adjust(rows)]:
         assert ("higher" in row.verdict) == (not row.low <= 0 <= row.high), row
 
@@ -240,7 +243,7 @@ def test_one_hypothesis_has_one_digest(accuracy, bias, make):
     assert wrong.p == pytest.approx(right.p) and wrong.difference == pytest.approx(-100 * right.difference)
     assert right.data == wrong.data != shape.data
     renamed = {**a.columns, "stimulus": np.char.add("z", a["stimulus"])}
-    others = [Trials({**t.columns, "stimulus": renamed["stimulus"]}) for t in (a, b)]
+    others = [Trials(columns={**t.columns, "stimulus": renamed["stimulus"]}) for t in (a, b)]
     assert compare_ratio(accuracy, *others).data != right.data
 
 
@@ -310,7 +313,7 @@ def test_stimuli_that_share_exemplars_widen_the_interval(accuracy, make):
     labels = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
     answers = ["".join(np.where(rng.random(96) < taste, "s", "-")), *(draw(rng, 96, 0.5, 0) for _ in range(4))]
     plain = [make(text) for text in answers]
-    shared = [Trials({**t.columns, **labels}) for t in plain]
+    shared = [Trials(columns={**t.columns, **labels}) for t in plain]
     narrow, wide = (compare_people(accuracy, one, rest) for one, *rest in (plain, shared))
     assert narrow.difference == wide.difference
     assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
@@ -346,16 +349,25 @@ def test_who_has_no_trial_that_counts_is_no_person_more(bias, make):
 
 def test_p_values_are_two_sided():
     """z = 2.236 for 15 against 5; t = 2 with 4.5 degrees of freedom; z = 3 under the null."""
-    assert Discordant(15, 5, 90).p == pytest.approx(0.0253473, abs=1e-7)
-    assert Discordant(5, 15, 90).p == pytest.approx(0.0253473, abs=1e-7)
-    assert Studentised(0.2, 0.1, 4.5).p == pytest.approx(0.1082579, abs=1e-6)
-    assert Restricted(-0.3, Quadratic(0.01, 0.0, 0.001)).p == pytest.approx(0.0026998, abs=1e-7)
+    assert Discordant(b=15, c=5, n=90).p == pytest.approx(0.0253473, abs=1e-7)
+    assert Discordant(b=5, c=15, n=90).p == pytest.approx(0.0253473, abs=1e-7)
+    assert Studentised(difference=0.2, se=0.1, df=4.5).p == pytest.approx(0.1082579, abs=1e-6)
+    assert Restricted(difference=-0.3, variance=Quadratic(at_zero=0.01, cross=0.0, square=0.001)).p == pytest.approx(
+        0.0026998, abs=1e-7
+    )
 
 
-@pytest.mark.parametrize("test", [
-    Discordant(15, 5, 90), Discordant(1, 12, 300), Studentised(0.2, 0.1, 4.5), Studentised(-0.02, 0.1, 900),
-    Restricted(-0.3, Quadratic(0.01, 0.002, 0.001)), Restricted(0.2, Quadratic(0.02, -0.003, 0.05)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "test",
+    [
+        Discordant(b=15, c=5, n=90),
+        Discordant(b=1, c=12, n=300),
+        Studentised(difference=0.2, se=0.1, df=4.5),
+        Studentised(difference=-0.02, se=0.1, df=900),
+        Restricted(difference=-0.3, variance=Quadratic(at_zero=0.01, cross=0.002, square=0.001)),
+        Restricted(difference=0.2, variance=Quadratic(at_zero=0.02, cross=-0.003, square=0.05)),
+    ],
+)
 def test_the_interval_at_level_one_minus_p_ends_at_zero(test):
     low, high = test.interval(1 - test.p)
     assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-6)
@@ -363,15 +375,21 @@ def test_the_interval_at_level_one_minus_p_ends_at_zero(test):
 
 
 def test_nothing_that_varies_has_no_interval_and_no_evidence():
-    for test in (Studentised(0.0, 0.0, 3.0), Restricted(0.0, Quadratic(0.0, 0.0, 0.1))):
+    for test in (
+        Studentised(difference=0.0, se=0.0, df=3.0),
+        Restricted(difference=0.0, variance=Quadratic(at_zero=0.0, cross=0.0, square=0.1)),
+    ):
         assert (test.p, test.interval(0.95)) == (1.0, (None, None))
     # three clusters: no difference is ruled out at 95 %
-    assert Restricted(0.1, Quadratic(0.02, 0.0, 1 / 3)).interval(0.95) == (None, None)
+    assert Restricted(difference=0.1, variance=Quadratic(at_zero=0.02, cross=0.0, square=1 / 3)).interval(0.95) == (
+        None,
+        None,
+    )
 
 
 def test_intervals_stay_within_the_range():
-    assert Studentised(0.9, 0.2, 10).interval(0.95)[1] == pytest.approx(1.3456, abs=1e-4)
-    for test, *known in ((Studentised, 0.2, 10), (Restricted, Quadratic(0.04, 0.0, 0.01))):
+    assert Studentised(difference=0.9, se=0.2, df=10).interval(0.95)[1] == pytest.approx(1.3456, abs=1e-4)
+    for test, *known in ((Studentised, 0.2, 10), (Restricted, Quadratic(at_zero=0.04, cross=0.0, square=0.01))):
         assert test(0.9, *known, limit=1.0).interval(0.95)[1] == 1.0
         assert test(-0.9, *known, limit=1.0).interval(0.95)[0] == -1.0
 

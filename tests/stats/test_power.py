@@ -22,7 +22,7 @@ def rejected(share, gap, n, runs=40_000):
     ("b", "c", "gap", "times"), [(60, 40, 0.02, 1), (60, 40, 0.02, 2), (45, 5, 0.03, 4), (200, 150, 0.05, 0.5)]
 )
 def test_right_and_wrong_are_seen_as_often_as_simulated(b, c, gap, times):
-    test = Discordant(b, c, 1000)
+    test = Discordant(b=b, c=c, n=1000)
     assert power_of(test, gap, times=times) == pytest.approx(
         rejected((b + c) / 1000, gap, round(1000 * times)), abs=0.03
     )
@@ -36,7 +36,7 @@ def test_a_plan_without_answers_is_the_published_formula():
 
 
 def test_a_mean_is_seen_as_the_noncentral_t_says():
-    test = Studentised(0.0, 0.1, 24, 2.0)  # 25 images, standard deviation .5
+    test = Studentised(difference=0.0, se=0.1, df=24, limit=2.0)  # 25 images, standard deviation .5
     for gap in (0.1, 0.25, 0.4):
         end, noncentral = stats.t.ppf(0.975, 24), stats.nct(24, gap / 0.1)
         assert power_of(test, gap) == pytest.approx(noncentral.sf(end) + noncentral.cdf(-end), abs=1e-6)
@@ -44,36 +44,43 @@ def test_a_mean_is_seen_as_the_noncentral_t_says():
     assert power_of(test, smallest) == pytest.approx(0.8, abs=1e-5)
     assert power_of(test, 0.25, times=100) == 1.0
     assert detectable(test, 0.8) < detectable(test, 0.8, level=0.99) < 2 and detectable(test, 0.8) > 0.25
-    assert [detectable(Studentised(0.0, 0.1, 24, limit), 0.8) is None for limit in (0.25, 2.0)] == [True, False]
-    assert detectable(Discordant(60, 40, 100), 0.999) is not None and detectable(Discordant(1, 0, 2), 0.999) is None
+    assert [
+        detectable(Studentised(difference=0.0, se=0.1, df=24, limit=limit), 0.8) is None for limit in (0.25, 2.0)
+    ] == [True, False]
+    assert (
+        detectable(Discordant(b=60, c=40, n=100), 0.999) is not None
+        and detectable(Discordant(b=1, c=0, n=2), 0.999) is None
+    )
 
 
 def test_power_is_a_share_at_every_df_and_centre():
     """scipy's lower tail of the noncentral t is NaN at many of these."""
     grid = [(df, se) for df in np.geomspace(1, 300, 9) for se in (0.0024, 0.024, 0.24)]
-    found = [[power_of(Studentised(0.0, se, df), gap) for gap in (0.0, 0.03, 0.3)] for df, se in grid]
+    found = [[power_of(Studentised(difference=0.0, se=se, df=df), gap) for gap in (0.0, 0.03, 0.3)] for df, se in grid]
     assert np.all((np.array(found) >= 0.049999) & (np.array(found) <= 1)) and np.all(np.diff(found) > -1e-9)
-    assert all(detectable(Studentised(0.0, se, df), 0.8) for df, se in grid[1::3])
+    assert all(detectable(Studentised(difference=0.0, se=se, df=df), 0.8) for df, se in grid[1::3])
 
 
 def test_people_bound_what_more_images_show():
-    test = Studentised(0.0, 0.02, 50, 2.0, people=0.0003)  # .0001 of the variance is about images
+    test = Studentised(
+        difference=0.0, se=0.02, df=50, limit=2.0, people=0.0003
+    )  # .0001 of the variance is about images
     assert needed(test, 0.03, 0.8) is None
     people = needed(test, 0.03, 0.8, of="people")
     assert power_of(test, 0.03, people=people) == pytest.approx(0.8, abs=1e-4)
-    assert needed(Studentised(0.0, 0.02, 50, 2.0), 0.03, 0.8, of="people") is None
+    assert needed(Studentised(difference=0.0, se=0.02, df=50, limit=2.0), 0.03, 0.8, of="people") is None
     assert power_of(test, 0.03, times=3, people=2) > power_of(test, 0.03, times=3)
 
 
 def test_more_images_and_people_divide_the_parts_of_the_variance_that_are_theirs():
     """.0001 of images / 2, .0002 crossed / 8, .0001 of people / 4: .01 squared; 3 standard errors, 800 degrees."""
-    test = Studentised(0.0, 0.02, 50, 2.0, people=0.0001, crossed=0.0002)
+    test = Studentised(difference=0.0, se=0.02, df=50, limit=2.0, people=0.0001, crossed=0.0002)
     assert power_of(test, 0.03, times=2, people=4) == pytest.approx(stats.norm.cdf(3 - 1.96293), abs=1e-5)
 
 
 def test_what_does_not_vary_shows_nothing():
-    assert power_of(Discordant(0, 0, 100), 0.0) == 0.0
-    assert power_of(Studentised(0.0, 0.0, 10), 0.1) == 0.0
+    assert power_of(Discordant(b=0, c=0, n=100), 0.0) == 0.0
+    assert power_of(Studentised(difference=0.0, se=0.0, df=10), 0.1) == 0.0
     with pytest.raises(TypeError, match="float"):
         power_of(0.5, 0.1)
 
@@ -93,7 +100,7 @@ def conflicts(make, rng, shapes, textures, leans, density=1 / 6):
         own = strength + rng.normal(0, 1, len(names)) + lean
         response = np.where(rng.random(len(names)) < 0.2, "-", np.where(own > 0, "s", "t"))
         exemplars = {"shape_exemplar": shape.astype(str), "texture_exemplar": texture.astype(str)}
-        yield Trials({**make(response, names).columns, **exemplars})
+        yield Trials(columns={**make(response, names).columns, **exemplars})
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def test_nothing_to_divide_by_is_undefined_with_a_reason(bias, make):
 
 def test_only_the_role_of_the_metric_counts(bias, make):
     cue, edges = make("ssst"), make("tttttt", role="edges")
-    both = Trials({k: np.concatenate([cue[k], edges[k]]) for k in cue.columns})
+    both = Trials(columns={k: np.concatenate([cue[k], edges[k]]) for k in cue.columns})
     assert ratio_score(bias, both) == ratio_score(bias, cue)
     assert ratio_score(replace(bias, role=""), both).value == pytest.approx(0.3)
 
@@ -82,7 +82,7 @@ SHAPE, TEXTURE = "shape_exemplar", "texture_exemplar"
 
 
 def with_exemplars(trials, shape, texture):
-    return Trials({**trials.columns, SHAPE: np.array(shape), TEXTURE: np.array(texture)})
+    return Trials(columns={**trials.columns, SHAPE: np.array(shape), TEXTURE: np.array(texture)})
 
 
 def test_a_variance_by_hand():
@@ -106,7 +106,7 @@ def test_people_never_lessen_what_images_leave_open_and_of_one_nothing_is_known(
     images, persons = np.random.default_rng(4).normal(size=30), np.random.default_rng(5).normal(size=(30, 4)) / 20
     alone = pytest.approx((images**2).sum() * 30 / 29)
     assert crossed_variance(images, persons - persons.mean(axis=0), np.zeros(4)).value == alone
-    assert crossed_variance(images, persons[:, :1], np.array([0.5])) == Variance(alone, 29)
+    assert crossed_variance(images, persons[:, :1], np.array([0.5])) == Variance(value=alone, df=29)
 
 
 def test_the_interval_is_wilson_with_the_sample_size_of_that_variance():
@@ -160,7 +160,7 @@ def test_three_textures_do_not_stretch_an_interval_by_the_t_quantile_of_two(bias
     shape, texture = np.repeat(np.arange(40), 3).astype(str), np.tile(np.arange(3), 40).astype(str)
     answers = np.where(rng.random(120) < rng.beta(2, 3, 40)[np.repeat(np.arange(40), 3)], "s", "t")
     labels = {"shape_exemplar": shape, "texture_exemplar": texture}
-    score = ratio_score(bias, Trials({**make("".join(answers)).columns, **labels}))
+    score = ratio_score(bias, Trials(columns={**make("".join(answers)).columns, **labels}))
     p, adds = (answers == "s").mean(), ((answers == "s") - (answers == "s").mean()) / 120
 
     def of(names):

@@ -57,8 +57,16 @@ def packed(tmp_path, conflict):
 
 @pytest.fixture
 def entry(monkeypatch, server):
-    small = Entry("small", "cue-conflict", "geirhos16", "cue-conflict", url=f"{server.url}/origin.tar.gz",
-                  archive="small.tar.gz", member="stimuli/small", count=8)  # fmt: skip
+    small = Entry(
+        name="small",
+        role="cue-conflict",
+        space="geirhos16",
+        layout="cue-conflict",
+        url=f"{server.url}/origin.tar.gz",
+        archive="small.tar.gz",
+        member="stimuli/small",
+        count=8,
+    )
     publish(monkeypatch, small)
     return small
 
@@ -219,7 +227,7 @@ ARCHIVES = {"noise.tar": "http://127.0.0.1:1/noise.tar", "blur.tar.gz": "http://
 @pytest.fixture
 def mirror(settings, draw, tmp_path, monkeypatch):
     """Two archives, one with the group's folder in it and one without, in a folder that serves as the mirror."""
-    entry = Entry("small-c", "small-c", "imagenet1k", "cells", parts=("hiss", "haze"),
+    entry = Entry(name="small-c", role="small-c", space="imagenet1k", layout="cells", parts=("hiss", "haze"),
                   levels=("1",), archives=ARCHIVES)  # fmt: skip
     monkeypatch.setattr(catalogue, "_built_in", lambda: {"small-c": entry})
     place = tmp_path / "mirror"

@@ -51,7 +51,7 @@ def test_every_common_kind_of_file_gives_the_same_grey(tmp_path, mode):
 
 @pytest.fixture
 def entry():
-    return Entry("toy", "toy", "any", "class-folder")
+    return Entry(name="toy", role="toy", space="any", layout="class-folder")
 
 
 @pytest.fixture

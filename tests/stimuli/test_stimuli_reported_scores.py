@@ -24,9 +24,18 @@ def test_a_full_csv_row_keeps_every_field(tmp_path):
     row = 'a,acc,0.5,0.4,0.6,0.9,200,blurred,lab,corruption,"of own images"\n'
     (score,) = read_scores(write(tmp_path, "t.csv", FULL + row)).scores
     assert score == ReportedScore(
-        Named("lab", "a"), "acc", 0.5, 0.4, 0.6, 0.9, "as reported", 200, "blurred", "corruption",
-        ("of own images",),
-    )  # fmt: skip
+        observer=Named("lab", "a"),
+        metric="acc",
+        value=0.5,
+        low=0.4,
+        high=0.6,
+        level=0.9,
+        method="as reported",
+        n=200,
+        condition="blurred",
+        suite="corruption",
+        remarks=("of own images",),
+    )
 
 
 OURS = {metric.name: metric for metric in plugins.find_suites().suites["cue-conflict"].metrics}

@@ -109,7 +109,7 @@ def test_a_list_must_name_images_each_once(settings, tmp_path, text):
 
 def test_a_list_is_added_and_copied_from_a_mirror(settings, photographs, tmp_path):
     listed(tmp_path, *lines(3))
-    bare = Settings(tmp_path / "other", "unused.db", str(tmp_path / "data"), None)
+    bare = Settings(home=tmp_path / "other", db="unused.db", mirror=str(tmp_path / "data"), data=None)
     assert add(NAME, tmp_path / "data" / NAME, settings).role == "natural-robustbench"
     place = fetch(NAME, bare, lambda _: None)
     assert (Path(place) / FILE).read_text().startswith("n01440764/")
@@ -123,7 +123,7 @@ def frost(settings, draw, monkeypatch):
     """Two pictures in the data folder, and a catalogue that knows their digests."""
     paths = [draw(settings.data / "frost" / name, seed=i, size=9) for i, name in enumerate(NAMES)]
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    entry = Entry("frost", "frost", "any", "textures", kind="textures", files=files,
+    entry = Entry(name="frost", role="frost", space="any", layout="textures", kind="textures", files=files,
                   url="http://127.0.0.1:1/create_c", member="ImageNet-C/create_c")  # fmt: skip
     monkeypatch.setattr(catalogue, "_built_in", lambda: {"frost": entry})
     return entry

@@ -27,8 +27,15 @@ def made_up(n):
     items = tuple(f"{i:064x}" for i in range(n))
     labels = {"category": np.array(["cat"] * n)}
     blank = np.zeros((1, 1, 3), np.uint8)
-    return Stimuli("made-up", set_digest(ids, items, labels), "geirhos16", ids, items, labels,
-                   decode=lambda i: blank + np.uint8(i))  # fmt: skip
+    return Stimuli(
+        name="made-up",
+        digest=set_digest(ids, items, labels),
+        space="geirhos16",
+        ids=ids,
+        items=items,
+        labels=labels,
+        decode=lambda i: blank + np.uint8(i),
+    )
 
 
 def test_a_conflict_set_is_read_in_order_with_its_cues(conflict, settings):
@@ -324,6 +331,6 @@ def test_shuffled_stimuli_come_in_the_order_that_a_limit_cuts():
 
 def test_names_say_what_images_are_made_of():
     names = ["cat7-elephant1.png", "dog2-cat3.png", "cat7.png", "other.png", "cat7-elephant1.png"]
-    parts = exemplars(Trials({"stimulus": np.array(names)}))
+    parts = exemplars(Trials(columns={"stimulus": np.array(names)}))
     assert parts["shape_exemplar"].tolist() == ["cat7", "dog2", "cat7", "", "cat7"]
     assert parts["texture_exemplar"].tolist() == ["elephant1", "cat3", "", "", "elephant1"]

@@ -65,7 +65,7 @@ def order(tmp_path, draw):
         draw(tmp_path / "in" / category / f"photo{i}.png", seed=i)
     for i, place in enumerate(("a.png", "b.png", "more/c.png")):
         draw(tmp_path / "paint" / place, seed=100 + i)
-    return Order(tmp_path / "in", tmp_path / "paint", "mine", size=16, output=tmp_path / "out")
+    return Order(content=tmp_path / "in", style=tmp_path / "paint", name="mine", size=16, output=tmp_path / "out")
 
 
 def make(order, settings, painter=None):
@@ -262,7 +262,7 @@ GENERATOR = {"name": "fake", "version": "1"}
 
 
 def picture(path, category=""):
-    return SourcePicture(Path(path), category, hashlib.sha256(str(path).encode()).hexdigest())
+    return SourcePicture(path=Path(path), category=category, digest=hashlib.sha256(str(path).encode()).hexdigest())
 
 
 def pictures(folder, sizes, suffix=".jpg"):
@@ -366,7 +366,7 @@ def test_what_cannot_be_is_said():
 
 
 def test_the_manifest_holds_all_that_decides_and_no_names_of_files():
-    contents, order = pictures("secret", {"cat": 2}), Order(Path("in"), Path("by"), "mine")
+    contents, order = pictures("secret", {"cat": 2}), Order(content=Path("in"), style=Path("by"), name="mine")
     pairings = textured(contents, PAINTINGS)
     text = manifest(order, GENERATOR, pairings, PAINTINGS, 2)
     table = json.loads(text)

@@ -203,13 +203,20 @@ def test_a_table_of_ones_own(tmp_path):
     """Whatever its columns and its file are called."""
     path = write(tmp_path / "mine.csv", "file,answer\ncat1-dog2.png,dog\ncat2-cat1.png,cat\n")
     columns = stated_columns("file=imagename, ANSWER=object_response")
-    stated = TableHints("style-transfer-512-nomask", "my-net", "lab", columns)
+    stated = TableHints(experiment="style-transfer-512-nomask", observer="my-net", source="lab", columns=columns)
     (file,) = read_tables(path, stated).files
     assert str(file.named) == "my-net (lab)" and file.experiment == "cue-conflict"
     assert file.columns["category"].tolist() == ["cat", "cat"]
-    refused(r"no column 'subj'.*--observer NAME", read_tables, path, TableHints("cue-conflict", None, "lab", columns))
+    refused(
+        r"no column 'subj'.*--observer NAME",
+        read_tables,
+        path,
+        TableHints(experiment="cue-conflict", observer=None, source="lab", columns=columns),
+    )
     with pytest.raises(TrialsError, match=r"no column 'name', which --columns names"):
-        read_tables(path, TableHints("cue-conflict", "x", "lab", {"name": "imagename"}))
+        read_tables(
+            path, TableHints(experiment="cue-conflict", observer="x", source="lab", columns={"name": "imagename"})
+        )
     other = write(tmp_path / "other.csv", "file,answer\nphoto.png,dog\n")
     refused(r"row 2: 'photo.png' names no category", read_tables, other, stated)
 

@@ -20,9 +20,9 @@ CELLS = ("fog/1", "fog/2", "snow/1", "snow/2", "blur/1", "blur/2")
 @pytest.fixture
 def small(monkeypatch):
     """A catalogue with one set in cells: two corruptions and an extra one, two severities, 3 classes of 2 images."""
-    published = Entry("small-c", "small-c", "imagenet1k", "cells", count=6, classes=3, size=8,
+    published = Entry(name="small-c", role="small-c", space="imagenet1k", layout="cells", count=6, classes=3, size=8,
                       parts=("fog", "snow"), extra=("blur",), levels=("1", "2"))  # fmt: skip
-    natural = Entry("natural", "natural", "imagenet1k", "class-folder", count=6, classes=3)
+    natural = Entry(name="natural", role="natural", space="imagenet1k", layout="class-folder", count=6, classes=3)
     known = {entry.name: entry for entry in (published, natural)}
     monkeypatch.setattr(catalogue, "_built_in", lambda: known)
     assert find_built_in("small-c") is published
@@ -126,15 +126,15 @@ def test_a_sample_of_a_large_set_is_read(tree, settings, monkeypatch):
         counted.append(total)
         return lambda: counted.append(1)
 
-    found = verify("small-c", settings, Depth(2, expect=expect))
+    found = verify("small-c", settings, Depth(sample=2, expect=expect))
     assert found.ok and "12 images were read, evenly spaced; --full reads every one" in found.lines
     assert counted == [12] + 12 * [1]
     broken = next((tree / "fog" / "1").rglob("val_5.png"))
     broken.write_bytes(broken.read_bytes()[:60])
-    assert verify("small-c", settings, Depth(2)).ok  # not among those read
+    assert verify("small-c", settings, Depth(sample=2)).ok  # not among those read
     assert not verify("small-c", settings, Depth(full=True)).ok
     broken.write_bytes(b"")  # an empty file is seen whatever the sample
-    assert not verify("small-c", settings, Depth(2)).ok
+    assert not verify("small-c", settings, Depth(sample=2)).ok
 
 
 def test_a_large_set_of_classes(tree, settings, monkeypatch):
@@ -144,7 +144,7 @@ def test_a_large_set_of_classes(tree, settings, monkeypatch):
     assert found.ok and f"digest {whole.digest}" in found.lines
     assert "6 of 6 images" in found.lines and "3 of 3 classes; 8 x 8 px" in found.lines
     monkeypatch.setattr("benchmark.stimuli.verify.READ_ALL", 3)
-    found = verify("natural", settings, Depth(2))
+    found = verify("natural", settings, Depth(sample=2))
     assert f"digest {sample(whole, 2).digest} of the 2 that were read" in found.lines
     extra = tree.with_name("natural") / "n02106662" / "x.png"
     shutil.copytree(extra.parents[1] / WNIDS[0], extra.parent)

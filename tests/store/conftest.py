@@ -83,15 +83,31 @@ class Made:
     def stimuli(self, digest="d1", n=10, **labels):
         columns = labels or {"category": np.array(["cat", "dog"] * n)[:n]}
         ids = tuple(f"image-{index}.png" for index in range(n))
-        return Stimuli("set of " + digest, digest, "geirhos16", ids, ids, columns, lambda i: None, whole=1280)
+        return Stimuli(
+            name="set of " + digest,
+            digest=digest,
+            space="geirhos16",
+            ids=ids,
+            items=ids,
+            labels=columns,
+            decode=lambda i: None,
+            whole=1280,
+        )
 
     def observer(self, name="net", identity="weights-1", kind="network", **card):
-        return Observer(name, kind, identity, card)
+        return Observer(name=name, kind=kind, identity=identity, card=card)
 
     def observation(self, key, observer, stimuli="d1", n=10, **changes):
         fields = {"suite": "cue-conflict", "role": "cue-conflict", **changes}
         return Observation(
-            key, observer, version=1, space="geirhos16", presentation="whole", stimuli=stimuli, n=n, **fields
+            key=key,
+            observer=observer,
+            version=1,
+            space="geirhos16",
+            presentation="whole",
+            stimuli=stimuli,
+            n=n,
+            **fields,
         )
 
     def answers(self, store, key, observer, stimuli="d1", n=10, run=None, **changes):
@@ -105,14 +121,22 @@ class Made:
     def chunk(self, key, index, n=10, size=4):
         start, stop = index * size, min(n, (index + 1) * size)
         words = np.array([f"answer {position % 3}" for position in range(start, stop)])
-        return Chunk(key, index, start, {"response": words, "sure": np.arange(start, stop) / n})
+        return Chunk(key=key, index=index, start=start, columns={"response": words, "sure": np.arange(start, stop) / n})
 
     def score_set(self, observer, suite="cue-conflict", version=1, stimuli=None, keys=()):
         stimuli = stimuli or {"cue-conflict": "d1"}
-        return ScoreSet(observer, suite, version, "geirhos16", "code-1", stimuli, tuple(keys))
+        return ScoreSet(
+            observer=observer,
+            suite=suite,
+            version=version,
+            space="geirhos16",
+            code="code-1",
+            stimuli=stimuli,
+            keys=tuple(keys),
+        )
 
     def score(self, metric="shape_bias", value=0.5, **fields):
-        return Score(metric, value, role="cue-conflict", low=0.4, high=0.6, n=10, **fields)
+        return Score(metric=metric, value=value, role="cue-conflict", low=0.4, high=0.6, n=10, **fields)
 
     def world(self, store):
         """A run, an observer and a stimulus set: what observations refer to."""

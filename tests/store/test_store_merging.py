@@ -90,7 +90,7 @@ def differing(made, side, response, sure=0.5, **more):
     side.put_observation(run, made.observation("k1", observer))
     columns = {"response": np.array(response), "sure": np.full(4, sure)}
     columns |= {name: np.full(4, value) for name, value in more.items()}
-    side.put_chunks(run, [Chunk("k1", 0, 0, columns)])
+    side.put_chunks(run, [Chunk(key="k1", index=0, start=0, columns=columns)])
     return run
 
 
@@ -157,7 +157,7 @@ def test_a_name_that_moved_on_stands_for_its_newest_weights(store, other, made, 
 
 def imported(store, made, key):
     store.put_stimuli(made.stimuli())
-    person = store.put_observer(Observer("anna (lab)", "human", "anna", {"source": "lab"}))
+    person = store.put_observer(Observer(name="anna (lab)", kind="human", identity="anna", card={"source": "lab"}))
     run = made.answers(store, key, person, suite="trials", role="edges")
     store.put_import(run, "lab", [key])
 

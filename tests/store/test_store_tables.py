@@ -18,8 +18,8 @@ def test_columns_of_vectors_and_of_nobody():
 def test_trials_as_codes_are_the_same_trials():
     plain = {"role": np.array(["a", "b", "a"]), "x": np.array([1, 2, 3])}
     packed = Columns({"role": coded(plain["role"]), "x": plain["x"]})
-    for trials in (Trials(plain), Trials(packed)):
-        assert len(trials) == 3 and len(Trials({})) == 0
+    for trials in (Trials(columns=plain), Trials(columns=packed)):
+        assert len(trials) == 3 and len(Trials(columns={})) == 0
         assert trials.of("a")["x"].tolist() == [1, 3] and len(trials.of("none")) == 0
         assert trials.where(np.array([False, True, True]))["role"].tolist() == ["b", "a"]
         assert trials.coded("role").plain().tolist() == ["a", "b", "a"]

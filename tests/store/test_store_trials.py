@@ -26,7 +26,7 @@ def test_blocks_with_different_columns(store, made):
     made.answers(store, "k1", observer)
     store.put_observation(run, made.observation("k2", observer, "d2", 3, role="edges", condition="contrast=5"))
     only = {"flip": np.array([True, False, True]), "map": np.arange(6).reshape(3, 2)}
-    store.put_chunks(run, [Chunk("k2", 0, 0, only)])
+    store.put_chunks(run, [Chunk(key="k2", index=0, start=0, columns=only)])
     trials = store.trials(["k2", "k1"])
     assert (len(trials), trials["role"].tolist()) == (13, ["edges"] * 3 + ["cue-conflict"] * 10)
     assert trials["condition"].tolist() == ["contrast=5"] * 3 + [""] * 10
@@ -40,7 +40,7 @@ def test_a_column_that_changes_its_kind_is_refused(store, made):
     run, observer = made.world(store)
     for key, values in (("k1", np.array(["a"])), ("k2", np.array([1.0]))):
         store.put_observation(run, made.observation(key, observer))
-        store.put_chunks(run, [Chunk(key, 0, 0, {"x": values})])
+        store.put_chunks(run, [Chunk(key=key, index=0, start=0, columns={"x": values})])
     with pytest.raises(StoreError, match="column 'x' does not fit together"):
         store.trials(["k1", "k2"])
 
@@ -76,7 +76,7 @@ def test_chunks_that_do_not_fit(store, made):
         (three, -1, "trials -1 to 2 of 10"),
     ):
         with pytest.raises(StoreError, match=message):
-            store.put_chunks(run, [Chunk("k1", 0, start, columns)])
+            store.put_chunks(run, [Chunk(key="k1", index=0, start=start, columns=columns)])
 
 
 def test_a_settled_observation_is_complete_with_the_trials_it_has(url, made):

@@ -56,7 +56,7 @@ def test_a_list_that_cannot_be_used_says_where_and_why(text, message):
 
 
 def entry(**fields):
-    return CorruptionEntry("grain", "noise", (0.5,), "u", "c", **fields)
+    return CorruptionEntry(name="grain", family="noise", levels=(0.5,), unit="u", citation="c", **fields)
 
 
 def test_a_function_becomes_a_transform_of_its_level():
@@ -77,7 +77,7 @@ def test_another_functions_code_is_another_transform():
     for name in ("darken", "grain"):
         made = transform(entry(function=f"transforms_listing_toys:{name}"), 0.5)
         plain = type(made)(made.name, {}, made.apply)  # as if name and parameters were equal
-        keys.add(block_key(Block(stimuli, "grain/0.5", plain)))
+        keys.add(block_key(Block(stimuli=stimuli, condition="grain/0.5", transform=plain)))
     assert len(keys) == 2
 
 
@@ -103,7 +103,9 @@ def test_a_function_that_does_not_load_is_named(path):
 ])  # fmt: skip
 def test_what_a_function_returns_is_checked(change, message):
     with pytest.raises(PluginError, match=message):
-        Applied(lambda x, *_: change(x), 1, "grain/1")(torch.rand(2, 3, 8, 8) * 0.9 + 0.05, np.zeros(2, np.uint64))
+        Applied(func=lambda x, *_: change(x), level=1, condition="grain/1")(
+            torch.rand(2, 3, 8, 8) * 0.9 + 0.05, np.zeros(2, np.uint64)
+        )
 
 
 def test_a_texture_that_is_too_small_is_named_by_its_number():

@@ -38,7 +38,7 @@ def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
                 "every image in a folder of its class: images/CATEGORY/NAME."
             )
         check_category(name.parts[0], entry.space, path)
-        yield Item(name.as_posix(), path, {"category": name.parts[0]})
+        yield Item(id=name.as_posix(), path=path, labels={"category": name.parts[0]})
 
 
 #: Layout -> (entry, folder) -> its images. Raise StimuliError on what breaks the layout.

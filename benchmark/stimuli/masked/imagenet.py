@@ -50,7 +50,7 @@ def read_segmented(entry: Entry, folder: Path) -> Iterator[Item]:
             files=(mask,),
             text=f"class {values[category]}",
         )
-        yield Item(path.name, path, {"category": category}, drawn)
+        yield Item(id=path.name, path=path, labels={"category": category}, annotation=drawn)
 
 
 def _of_class(path: Path, value: int, edition: int, size: Size) -> Flags:
@@ -110,7 +110,7 @@ def read_boxes(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
             continue
         category = names.pop()
         drawn = Annotation(mask=partial(_union, markup, category), files=(markup,), text=category)
-        yield Item(path.name, path, {"category": category}, drawn)
+        yield Item(id=path.name, path=path, labels={"category": category}, annotation=drawn)
 
 
 def box_folders(folder: Path) -> tuple[Path, Path]:

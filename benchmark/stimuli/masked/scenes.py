@@ -79,7 +79,12 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         else:
             value = CLASSES.index(category) + 1
             mask, ignored = (partial(_of_value, path, number) for number in (value, VOID))
-            yield Item(image.name, image, {"category": category}, Annotation(mask, ignored, files=(path,)))
+            yield Item(
+                id=image.name,
+                path=image,
+                labels={"category": category},
+                annotation=Annotation(mask=mask, ignored=ignored, files=(path,)),
+            )
 
 
 def voc_roots(folder: Path) -> list[Path]:
@@ -154,7 +159,7 @@ def read_coco(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
             ignored=partial(_drawn, crowds, single, size, where),
             text=json.dumps([single, crowds], sort_keys=True),
         )
-        yield Item(name, image, {"category": category}, drawn)
+        yield Item(id=name, path=image, labels={"category": category}, annotation=drawn)
 
 
 def _drawn(

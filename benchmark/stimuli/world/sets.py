@@ -101,7 +101,7 @@ LUMA = (0.299, 0.587, 0.114)
 _GEOMETRY, _TEXTURE, _COLOUR = 0, 1, 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene:
     """What to draw: a shape class, a texture family, the ground's texture contrast."""
 
@@ -225,7 +225,7 @@ _NATURAL_SEED, _STYLISED_SEED, _CONFLICT_SEED = 101, 102, 103
 _TRAINING_SEED = 1_000_000  # training seeds start here, evaluation seeds stay below
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorldSet:
     """A named set; the label columns have one entry for each stimulus."""
 
@@ -239,7 +239,7 @@ class WorldSet:
     category: tuple[str, ...]  # what a right answer says: the shape, else the texture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Condition:
     """How a condition chooses textures, how it is drawn, and a fixed spill if any."""
 
@@ -258,14 +258,14 @@ def _conflict(key: tuple[int, int]) -> tuple[int, int]:
 
 
 CONDITIONS: Mapping[str, _Condition] = {
-    "natural": _Condition(_same, painting),
-    "stylised": _Condition(lambda key: (key[1] % _COUNT, Stream(*key, _LABELS, 1).pick(_COUNT)), painting),
-    "cue-conflict": _Condition(_conflict, painting),
-    "cue-conflict-alpha0": _Condition(_conflict, painting, spill=0.0),
-    "cue-conflict-alpha1": _Condition(_conflict, painting, spill=1.0),
-    "silhouettes": _Condition(_same, filled, shown=(True, False)),
-    "edges": _Condition(_same, drawn, shown=(True, False)),
-    "textures": _Condition(_same, swatch, shown=(False, True)),
+    "natural": _Condition(pair=_same, draw=painting),
+    "stylised": _Condition(pair=lambda key: (key[1] % _COUNT, Stream(*key, _LABELS, 1).pick(_COUNT)), draw=painting),
+    "cue-conflict": _Condition(pair=_conflict, draw=painting),
+    "cue-conflict-alpha0": _Condition(pair=_conflict, draw=painting, spill=0.0),
+    "cue-conflict-alpha1": _Condition(pair=_conflict, draw=painting, spill=1.0),
+    "silhouettes": _Condition(pair=_same, draw=filled, shown=(True, False)),
+    "edges": _Condition(pair=_same, draw=drawn, shown=(True, False)),
+    "textures": _Condition(pair=_same, draw=swatch, shown=(False, True)),
 }
 
 
@@ -280,7 +280,9 @@ def _make(name: str, condition: str, size: int, seed: int) -> WorldSet:
         for i, (s, t) in enumerate(zip(shape, texture, strict=True))
     )
     category = tuple(s or t for s, t in zip(shape, texture, strict=True))
-    return WorldSet(name, condition, seed, size, ids, shape, texture, category)
+    return WorldSet(
+        name=name, condition=condition, seed=seed, size=size, ids=ids, shape=shape, texture=texture, category=category
+    )
 
 
 def training_set(condition: str, n: int, seed: int) -> WorldSet:
@@ -306,7 +308,7 @@ def _scene(world_set: WorldSet, index: int) -> Scene:
     shape, texture = how.pair(key)
     # Ground texture contrast as a share of the figure's: uniform, a third of them full.
     spill = min(1.0, 1.5 * Stream(*key, _LABELS).unit()) if how.spill is None else how.spill
-    return Scene(key, CATEGORIES[shape], TEXTURES[texture], spill)
+    return Scene(key=key, shape=CATEGORIES[shape], family=TEXTURES[texture], spill=spill)
 
 
 WORLD_SETS: Mapping[str, WorldSet] = {

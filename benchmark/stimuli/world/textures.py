@@ -19,7 +19,7 @@ LEVELS = 4096  # fields are rounded to 1/4096, which makes their mean a sum of i
 LATTICE = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """Coordinates of a texture: (128, 128) float32 in cells, and its random numbers."""
 
@@ -223,7 +223,7 @@ def texture(family: str, stream: Stream) -> Field:
     v = _X * s + _Y * c + (32.0 + stream.between(0, 20))
     u += WARP * sine_field(_Y * slow + stream.unit())
     v += WARP * sine_field(_X * slow + stream.unit())
-    field = FAMILIES[family](Chart(u, v, 0.5 / period, stream.unit(), stream.grid(LATTICE)))
+    field = FAMILIES[family](Chart(u=u, v=v, soft=0.5 / period, q=stream.unit(), noise=stream.grid(LATTICE)))
     rows, scale = field[::SAMPLES] + field[1::SAMPLES], np.float32(LEVELS / SAMPLES**2)
     levels = np.rint((rows[:, ::SAMPLES] + rows[:, 1::SAMPLES]) * scale).astype(np.int64)
     mean = int(levels.sum()) // levels.size

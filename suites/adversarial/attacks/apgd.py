@@ -35,7 +35,7 @@ HALVINGS = 26  # to the last bit of float32
 ROOM = 1 - 1e-6  # of epsilon: what a float32 sum over many entries may be off by
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Climb:
     """The images in the device batch; each field has one entry per image.
 
@@ -74,12 +74,12 @@ class Climb:
 
     def joined(self, other: "Climb") -> "Climb":
         """These images and those."""
-        return Climb(**{
-            field.name: torch.cat([getattr(part, field.name) for part in (self, other)]) for field in fields(self)
-        })
+        return Climb(
+            **{field.name: torch.cat([getattr(part, field.name) for part in (self, other)]) for field in fields(self)}
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rules:
     """What differs between norms. start: (images, epsilon, seeds) -> points; stride: the first step over epsilon;
     windows: steps -> lengths of the windows between checkpoints; move: (climb, gradient at its points) -> the next
@@ -109,7 +109,7 @@ def dense_rules(ball: Ball) -> Rules:
         ahead, on = plain - climb.point, climb.point - climb.before
         return inside(climb, climb.point + ahead * (1 - carried) + on * carried)
 
-    return Rules(start, STRIDE, windows, move, retake)
+    return Rules(start=start, stride=STRIDE, windows=windows, move=move, retake=retake)
 
 
 def windows(steps: int) -> tuple[int, ...]:
@@ -201,13 +201,13 @@ def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
 
 SPARSE_RULES = Rules(
     # normal noise, projected
-    lambda origin, epsilon, seeds: inside(
+    start=lambda origin, epsilon, seeds: inside(
         origin, seeded(lambda shape, stream: torch.randn(shape, generator=stream), origin, seeds), epsilon
     ),
-    SPARSE_STRIDE,
-    sparse_windows,
-    sparse_move,
-    sparse_retake,
+    stride=SPARSE_STRIDE,
+    windows=sparse_windows,
+    move=sparse_move,
+    retake=sparse_retake,
 )
 
 

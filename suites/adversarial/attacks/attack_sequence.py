@@ -19,7 +19,7 @@ from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Sq
 NAME = "U40"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Resistance:
     """How far each image of a problem holds in one norm; arrays [n], updated by every attack.
 
@@ -93,7 +93,7 @@ class Resistance:
             return
         middle = (self.held[rows] + self.size[rows]) / 2
         # Steps that find their own size, of the loss that does not saturate.
-        verdicts = self.attack(Apgd("margin", 20), rows, middle)
+        verdicts = self.attack(Apgd(loss="margin", steps=20), rows, middle)
         fell = verdicts.broken
         self.size[rows[fell]] = verdicts.size[fell]
         self.held[rows[~fell]] = middle[~fell]

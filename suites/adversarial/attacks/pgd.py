@@ -58,7 +58,7 @@ def sweep(threat: Threat, config: AdversarialConfig) -> Schedule:
     """All epsilons of a threat, small to large, then the far one."""
     stages = [(stage, epsilon) for epsilon in threat.epsilons for stage in config.stages]
     if threat.far:
-        stages += [(Stage(stage.loss, config.far_steps), threat.far) for stage in config.stages]
+        stages += [(Stage(loss=stage.loss, steps=config.far_steps), threat.far) for stage in config.stages]
     return schedule(stages)
 
 
@@ -193,7 +193,7 @@ def _leads(way: Tensor) -> NDArray[np.bool_]:
     return (linf_size(way) >= VANISHING).cpu().numpy()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Slope:
     """Every image at rest. z: logits [n, c]; gradient: of the cross entropy, like the images; loss, margin: [n]
     (margin above 0: wrong). failed: [n], logits or gradient are NaN or infinite; the gradient is zero then."""

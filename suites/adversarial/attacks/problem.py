@@ -48,7 +48,7 @@ Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 LOSSES: Mapping[LossName, Loss] = {"ce": cross_entropy, "margin": margin, "dlr": dlr}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Followed:
     """The last gradient of the margin (the most likely wrong class over the right one) along which PGD moved each of
     some images, in the attack's own batch, at budgets up to `within`. wanted: [n]; by row: the point, the gradient
@@ -66,7 +66,7 @@ class Followed:
             self.point[row], self.way[row], self.rival[row] = point.clone(), way.clone(), rival
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """What is attacked. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the most likely
     wrong classes in order; seeds: one number per image; first: the gradient of the cross entropy at the images, where
@@ -87,7 +87,7 @@ class Problem:
     batch: int = 32
     plain: Forward | None = None
     sure: float = 0.0
-    followed: Followed = field(default_factory=lambda: Followed(np.zeros(0, dtype=np.bool_), 0.0))
+    followed: Followed = field(default_factory=lambda: Followed(wanted=np.zeros(0, dtype=np.bool_), within=0.0))
     failed: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class Problem:
         return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Verdicts:
     """What an attack did; arrays [n], one entry per attacked image.
 
@@ -118,7 +118,14 @@ class Verdicts:
     def none(cls, n: int) -> "Verdicts":
         """On n images that have not been attacked yet; to be filled in."""
         nan, zero = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
-        return cls(np.zeros(n, dtype=np.bool_), nan, nan.copy(), nan.copy(), zero, zero.copy())
+        return cls(
+            broken=np.zeros(n, dtype=np.bool_),
+            size=nan,
+            loss=nan.copy(),
+            margin=nan.copy(),
+            passes=zero,
+            forwards=zero.copy(),
+        )
 
     def judge(self, problem: Problem, norm: NormName, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
         """Note what the logits z at points of the images at `rows` say. [len(rows)] bool: broken there."""
@@ -223,7 +230,7 @@ Draw = Callable[[torch.Size, torch.Generator], Tensor]
 SPARSITY = 0.01  # share of the entries that one L1 step moves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ball:
     """One norm. direction(gradient): the steepest ascent of unit norm; project(delta, epsilon): onto the ball;
     draw(shape, generator): uniform in the unit ball, one image [c, h, w] on the CPU; size(delta): [n]."""
@@ -317,16 +324,18 @@ def l1_draw(shape: torch.Size, generator: torch.Generator) -> Tensor:
 
 BALLS: Mapping[NormName, Ball] = {
     "linf": Ball(
-        torch.sign,
-        lambda delta, epsilon: torch.minimum(torch.maximum(delta, -wide(epsilon)), wide(epsilon)),
-        lambda shape, generator: 2 * torch.rand(shape, generator=generator) - 1,
-        linf_size,
+        direction=torch.sign,
+        project=lambda delta, epsilon: torch.minimum(torch.maximum(delta, -wide(epsilon)), wide(epsilon)),
+        draw=lambda shape, generator: 2 * torch.rand(shape, generator=generator) - 1,
+        size=linf_size,
     ),
     "l2": Ball(
-        l2_direction,
-        lambda delta, epsilon: delta * wide((epsilon / l2_size(delta).clamp_min(TINY)).clamp_max(1.0)),
-        l2_draw,
-        l2_size,
+        direction=l2_direction,
+        project=lambda delta, epsilon: delta * wide((epsilon / l2_size(delta).clamp_min(TINY)).clamp_max(1.0)),
+        draw=l2_draw,
+        size=l2_size,
     ),
-    "l1": Ball(l1_direction, l1_project, l1_draw, lambda delta: delta.abs().sum(dim=(1, 2, 3))),
+    "l1": Ball(
+        direction=l1_direction, project=l1_project, draw=l1_draw, size=lambda delta: delta.abs().sum(dim=(1, 2, 3))
+    ),
 }

@@ -23,7 +23,7 @@ SEED = 2_000_003
 TILES = 5  # the L2 start is a grid of so many squares a side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Search:
     """How one norm searches, each on one image [c, h, w]. start: (epsilon, generator, shape) -> perturbation; side:
     (share of the image, height, width) -> pixels; redraw: (perturbation, epsilon, side, generator) -> another one."""
@@ -164,6 +164,6 @@ def signs(height: int, width: int, generator: Generator) -> Tensor:
 
 
 SEARCHES: Mapping[NormName, Search] = {
-    "linf": Search(linf_start, linf_side, linf_redraw),
-    "l2": Search(l2_start, l2_side, l2_redraw),
+    "linf": Search(start=linf_start, side=linf_side, redraw=linf_redraw),
+    "l2": Search(start=l2_start, side=l2_side, redraw=l2_redraw),
 }

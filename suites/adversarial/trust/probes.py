@@ -75,7 +75,7 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
     The gradients are those that the attack followed, or, of images that it broke before, those of the images moved a
     little, in batches; and those at the boundary, where a gradient that leads astray does most: error and spread are of
     the ones that are off on more images, the rest is of the former."""
-    followed, edge = problem.followed, Followed(problem.followed.wanted, problem.followed.within)
+    followed, edge = problem.followed, Followed(wanted=problem.followed.wanted, within=problem.followed.within)
     for some in _batches(problem, [row for row in rows.tolist() if row not in followed.point]):
         shifts = [2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1 for row in some]
         images = problem.images[some]

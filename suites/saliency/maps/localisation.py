@@ -154,7 +154,7 @@ def _ratio(num: Floats, den: Array) -> Floats:
 # Where the objects of a chunk are, and what a map on it is held against.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MaskContext:
     """masks: [n, h, w] of the chunk's own objects, at the network's input; valid: [n, h, w] pixels that are object or
     ground, not left open by whoever drew the masks (None: all); shape, texture: [n] categories of the object and of its
@@ -201,13 +201,13 @@ def context_of(view: View, pool: int) -> MaskContext:
     area = area_share(others)
     fair = (area >= SMALLEST) & (area <= LARGEST)
     return MaskContext(
-        _masks(view, view.index),
-        None if valid is None or valid.all() else valid,
-        shape,
-        np.where(texture == "", shape, texture),
-        np.asarray([stimuli.items[int(i)] for i in view.index]),
-        others[fair].reshape(int(fair.sum()), others.shape[1] * others.shape[2]).astype(np.float64),
-        category[index[fair]],
+        masks=_masks(view, view.index),
+        valid=None if valid is None or valid.all() else valid,
+        shape=shape,
+        texture=np.where(texture == "", shape, texture),
+        items=np.asarray([stimuli.items[int(i)] for i in view.index]),
+        pool=others[fair].reshape(int(fair.sum()), others.shape[1] * others.shape[2]).astype(np.float64),
+        categories=category[index[fair]],
     )
 
 

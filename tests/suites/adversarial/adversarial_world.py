@@ -20,7 +20,7 @@ from suites.adversarial.attacks.problem import Problem, likely_wrong
 from suites.adversarial.config import Threat, linf
 
 #: The default protocol at few budgets: the same attacks in a third of the time.
-BRIEF = replace(SUITE.config, threats=(linf(0.25, 1.0, 4.0), Threat("l2", (1.0,))))
+BRIEF = replace(SUITE.config, threats=(linf(0.25, 1.0, 4.0), Threat(norm="l2", epsilons=(1.0,))))
 
 
 class Masked:
@@ -42,11 +42,13 @@ class World:
 
     def views(self, batch, run=None, networks=()):
         model = self.feed.model if run is None else Masked(self.feed.model, run)
-        shown = TunedModel(model, self.feed.tuning, run or self.feed.run)
+        shown = TunedModel(model=model, tuning=self.feed.tuning, run=run or self.feed.run)
         grouping = self.feed.model.labels.groupings["world16"]
-        block = Block(self.stimuli, presentation="card", role="natural", networks=networks)
+        block = Block(stimuli=self.stimuli, presentation="card", role="natural", networks=networks)
         for index in torch.arange(len(self.pixels)).split(batch):
-            yield NetworkView(shown, block, index.numpy(), self.pixels[index], grouping, 0)
+            yield NetworkView(
+                feed=shown, block=block, index=index.numpy(), pixels=self.pixels[index], grouping=grouping, seed=0
+            )
 
     def trials(self, config=SUITE.config, batch=32, run=None, networks=()):
         parts = [SUITE.observe(config, view) for view in self.views(batch, run, networks)]
@@ -54,7 +56,7 @@ class World:
         n = len(self.pixels)
         columns |= {"role": np.full(n, "natural"), "condition": np.full(n, "")}
         columns |= {"stimulus": np.array(self.stimuli.ids), **self.stimuli.labels}
-        return Trials(columns)
+        return Trials(columns=columns)
 
     def problem(self, batch=32, *, tuned=True):
         """The images answered rightly. tuned: False for the plain path: gradients laid out as other packages need."""
@@ -64,7 +66,12 @@ class World:
         right = z.argmax(1) == self.labels
         y = self.labels[right]
         return Problem(
-            run, pixels[right], y, np.arange(len(y), dtype=np.uint64), likely_wrong(z[right], y, 9), batch=batch
+            forward=run,
+            images=pixels[right],
+            labels=y,
+            seeds=np.arange(len(y), dtype=np.uint64),
+            targets=likely_wrong(z[right], y, 9),
+            batch=batch,
         )
 
     @cached_property
@@ -83,11 +90,18 @@ def shown(name, count=32):
     stimuli = subset(generated_set("world-natural"), count)
     stack = np.stack([stimuli.decode(i) for i in range(count)])
     pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255
-    model = load_model(builtin_cards()[name], Place(Path("unused")))
+    model = load_model(builtin_cards()[name], Place(weights_folder=Path("unused")))
     return World(feed(model, Tuning(32), device="cpu"), stimuli, pixels)
 
 
 def toy(forward, images, labels=None, **more):
     """A problem of two classes; of the first one where no labels are given."""
     labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
-    return Problem(forward, images, labels, np.arange(len(images), dtype=np.uint64), 1 - labels[:, None], **more)
+    return Problem(
+        forward=forward,
+        images=images,
+        labels=labels,
+        seeds=np.arange(len(images), dtype=np.uint64),
+        targets=1 - labels[:, None],
+        **more,
+    )

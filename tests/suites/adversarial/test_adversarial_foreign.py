@@ -32,7 +32,7 @@ def plugged(monkeypatch):
     """call(norm, points): the recipe of an attack that is installed as "mine"."""
 
     def install(norm, points):
-        monkeypatch.setattr(INSTALLED, {"mine": Attack("my attack", norm, points)})
+        monkeypatch.setattr(INSTALLED, {"mine": Attack(title="my attack", norm=norm, points=points)})
         return PluggedIn("mine", "")
 
     return install
@@ -143,7 +143,7 @@ def problem_of(pixels, **more):
     images = torch.tensor(pixels).reshape(-1, 1, 1, 2)
     n = len(images)
     labels, seeds = torch.zeros(n, dtype=torch.int64), np.arange(n, dtype=np.uint64)
-    return Problem(brighter, images, labels, seeds, labels[:, None] + 1, **more)
+    return Problem(forward=brighter, images=images, labels=labels, seeds=seeds, targets=labels[:, None] + 1, **more)
 
 
 def test_points_are_cut_to_ball_and_box_and_the_answer_there_counts(monkeypatch):
@@ -193,8 +193,8 @@ def test_each_epsilon_is_a_call_of_its_own_and_its_cost_is_shared_out(plugged):
 def test_logits_that_are_no_numbers_are_zero_to_the_packages():
     problem = problem_of([[0.1, 0.1]])
     bad = torch.tensor([[float("nan"), float("inf")], [float("-inf"), 2.0]])
-    network = AttackedNetwork(Problem(lambda x: bad + 0 * x.sum(), problem.images, problem.labels,
-                              problem.seeds, problem.targets))  # fmt: skip
+    network = AttackedNetwork(Problem(forward=lambda x: bad + 0 * x.sum(), images=problem.images, labels=problem.labels,
+                              seeds=problem.seeds, targets=problem.targets))  # fmt: skip
     x = torch.zeros(2, 1, 1, 2)
     expected = [[0.0, 0.0], [0.0, 2.0]]
     assert network(x).tolist() == expected and network(x.requires_grad_()).tolist() == expected
@@ -211,8 +211,8 @@ def step(forward, images, labels, epsilon, seeds):
     return (images + epsilon * slope.sign()).clamp(0, 1)
 
 
-STILL = Attack("still", "l2", still)
-STEP = Attack("one step", "linf", step)
+STILL = Attack(title="still", norm="l2", points=still)
+STEP = Attack(title="one step", norm="linf", points=step)
 ATTACKS = {
     "still": STILL, "no_attack": 3, "no_norm": replace(STILL, norm="l3"),
     "falling": replace(STILL, epsilons=(2.0, 1.0)), "zero": replace(STILL, epsilons=(0.0, 1.0)),
@@ -311,4 +311,4 @@ COUNT = iter(range(100_000))
     (lambda f, x, y, e, s: x * (1 - 1e-3 * (next(COUNT) % 7) * e), [REPEATED, ALONE]),  # of the call
 ])  # fmt: skip
 def test_the_kit_finds_what_breaks_it(points, names):
-    assert failed(Attack("", "linf", points)) == names
+    assert failed(Attack(title="", norm="linf", points=points)) == names

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.slow
 BRIEF = replace(SUITE.config, threats=(linf(1.0, 4.0),))
 #: A mask leaves all that it is put before standing, for the dearest attacks: short ones show it as well.
 SHORT = replace(
-    BRIEF, opinion=(Square(30), Apgd("margin", 10)), check=Square(30), finish=Finish(Apgd("margin", 10), 0.3)
+    BRIEF,
+    opinion=(Square(30), Apgd(loss="margin", steps=10)),
+    check=Square(30),
+    finish=Finish(attack=Apgd(loss="margin", steps=10), near=0.3),
 )
 #: Rounded values are told from masks on the way that the whole sweep takes.
 SWEEP = replace(SHORT, threats=(linf(0.25, 0.5, 1.0, 2.0, 4.0, 8.0),), check=None, finish=None)

@@ -14,7 +14,7 @@ from suites.adversarial.trust.report import READINGS, flags, preprocessing
 def answers(shown, exact):
     asked = np.zeros(100, dtype=bool), np.zeros((100, len(READINGS)), dtype=bool)
     columns = {"clean_correct": np.array(shown), "exact_correct": np.array(exact)}
-    return Trials(columns | dict(zip(("asked", "otherwise"), asked, strict=True)))
+    return Trials(columns=columns | dict(zip(("asked", "otherwise"), asked, strict=True)))
 
 
 def test_clean_accuracy_may_move_within_its_interval():

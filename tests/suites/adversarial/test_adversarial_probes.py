@@ -31,7 +31,7 @@ def checked(run, n=4, batch=32):
     with torch.no_grad():
         plain = run(images)
     assert plain.shape == (n, 2)
-    problem = replace(problem, followed=Followed(np.ones(n, dtype=bool), 1.0))
+    problem = replace(problem, followed=Followed(wanted=np.ones(n, dtype=bool), within=1.0))
     names = ("error", "spread", "company", "rise", "scale")
     return SimpleNamespace(**dict(zip(names, slopes(problem, lambda x: run(x).detach(), np.arange(n)), strict=True)))
 
@@ -108,7 +108,7 @@ def test_a_reading_is_flagged_where_it_was_meant(reading, world):
     """Asked of the image at rest, before any attack: the least of those will do."""
     network = world("world-salt-and-pepper-0", 64)  # it needs its input as it was trained on
     opposite = reading.replace("more", "?").replace("less", "more").replace("?", "less")
-    least = AdversarialConfig((LINF,), (Stage("ce", 1),))
+    least = AdversarialConfig(threats=(LINF,), stages=(Stage(loss="ce", steps=1),))
     flags = list(preprocessing(network.trials(least, run=lambda x: network.feed.run(READINGS[opposite](x)))))
     assert any(flag.endswith(reading) for flag in flags)
     assert all(flag.startswith("preprocessing: ") for flag in flags)
@@ -131,7 +131,7 @@ def test_a_reading_that_is_answered_better_is_said(asked_, right, better, said):
     otherwise[:better, 0] = True
     columns = {"asked": row < asked_, "clean_correct": row < right, "otherwise": otherwise}
     columns["exact_correct"] = columns["clean_correct"]
-    assert list(preprocessing(Trials(columns))) == said
+    assert list(preprocessing(Trials(columns=columns))) == said
 
 
 TWO = ((0,), (1,))

@@ -41,7 +41,7 @@ def logits(n=40, classes=12):
 
 
 def grouped(*columns):
-    return Grouping("toy", tuple(f"c{i}" for i in range(len(columns))), columns)
+    return Grouping(space="toy", categories=tuple(f"c{i}" for i in range(len(columns))), indices=columns)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,19 @@ def network(forward, order=(0, 1, 2, 3)):
     grouping = SimpleNamespace(categories=categories, indices=[np.array([i]) for i in range(4)])
     labels = SimpleNamespace(grouping=lambda space: {"toy": grouping}[space])
     model = SimpleNamespace(forward=lambda x: forward(x)[:, list(order)], fit=lambda x: x, labels=labels)
-    return surrogate(OtherNetwork("", "", lambda device: model), "toy", ("a", "b", "c", "d"), "cpu")
+    return surrogate(OtherNetwork(name="", identity="", load=lambda device: model), "toy", ("a", "b", "c", "d"), "cpu")
 
 
 def problem():
     z = attacked(X)
-    return Problem(attacked, X, z.argmax(1), np.arange(6, dtype=np.uint64), z[:, :1].long(), batch=4), z
+    return Problem(
+        forward=attacked,
+        images=X,
+        labels=z.argmax(1),
+        seeds=np.arange(6, dtype=np.uint64),
+        targets=z[:, :1].long(),
+        batch=4,
+    ), z
 
 
 def test_what_others_make_is_judged_by_the_attacked_network():

@@ -60,7 +60,7 @@ stages = st.lists(
 @pytest.mark.slow
 @given(limits=st.lists(st.floats(0.001, 0.2), min_size=1, max_size=9), plan=stages, batch=st.integers(1, 5))
 def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
-    steps = sweep(Threat("linf", (0.02, 0.05, 0.1)), AdversarialConfig((), tuple(plan)))
+    steps = sweep(Threat(norm="linf", epsilons=(0.02, 0.05, 0.1)), AdversarialConfig(threats=(), stages=tuple(plan)))
     ascent = Ascent(line(limits, batch), "linf", steps)
     alone = [walk(float(np.float32(limit)), steps) for limit in limits]
     walked = zip(ascent.fell.tolist(), ascent.passes.tolist(), ascent.forwards.tolist(), strict=True)
@@ -69,7 +69,7 @@ def test_every_image_walks_as_if_it_were_alone(limits, plan, batch):
 
 def test_close_answers_count_only_if_the_plain_network_is_wrong_too():
     problem = line([0.01, 0.03, 0.2], 2)
-    steps = schedule([(Stage("ce", 4, "clean"), 0.05)])
+    steps = schedule([(Stage(loss="ce", steps=4, start="clean"), 0.05)])
 
     def later(x):  # the boundary lies 0.03 further out
         return answer(x) + torch.tensor([0.03, -0.03])
@@ -97,7 +97,11 @@ def starts(run_attack, seeds):
     n = len(seeds)
     y = torch.zeros(n, dtype=torch.long)
     images = torch.full((n, 3, 2, 2), 0.5)
-    run_attack(Problem(forward, images, y, np.array(seeds, dtype=np.uint64), 1 - y[:, None]))
+    run_attack(
+        Problem(
+            forward=forward, images=images, labels=y, seeds=np.array(seeds, dtype=np.uint64), targets=1 - y[:, None]
+        )
+    )
     return shown[0].flatten(1)
 
 
@@ -105,8 +109,8 @@ def starts(run_attack, seeds):
 def test_every_image_has_a_random_start_of_its_own(which):
     def run(problem):
         if which == "apgd":
-            return apgd(problem, "linf", torch.full((len(problem.images),), 0.1), Apgd("ce", 2))
-        return Ascent(problem, "linf", schedule([(Stage("ce", 2, "random"), 0.1)]))
+            return apgd(problem, "linf", torch.full((len(problem.images),), 0.1), Apgd(loss="ce", steps=2))
+        return Ascent(problem, "linf", schedule([(Stage(loss="ce", steps=2, start="random"), 0.1)]))
 
     points = starts(run, [0, 1, 2, 3])
     assert len(torch.unique(points, dim=0)) == 4
@@ -126,7 +130,7 @@ def blank(threat, n, problem=None, **values):
         **{name: np.zeros(n, dtype=np.int64) for name in ("passes", "forwards")},
     }
     columns |= {name: np.asarray(value, dtype="U40" if name == "by" else None) for name, value in values.items()}
-    return Resistance(problem, threat, **columns)
+    return Resistance(problem=problem, threat=threat, **columns)
 
 
 def nearly(away):
@@ -142,7 +146,7 @@ def nearly(away):
 
 
 def test_a_small_perturbation_breaks_every_budget_that_it_fits_in():
-    threat = Threat("linf", (1.0, 2.0, 4.0), far=32.0)
+    threat = Threat(norm="linf", epsilons=(1.0, 2.0, 4.0), far=32.0)
     curve = blank(threat, 5, epsilon=[4.0, 2.0, 1.0, 32.0, NEVER], size=[1.5, 2.0000001, 1.0, 20.0, np.nan])
     curve.tighten()
     assert curve.epsilon.tolist() == [2.0, 2.0, 1.0, 32.0, NEVER]
@@ -159,7 +163,9 @@ def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(mo
         broken = np.arange(n) % 2 == 0
         size = np.where(broken, bounds.numpy() - 0.25, np.nan)
         nothing = np.zeros(n)
-        return Verdicts(broken, size, nothing, nothing, np.full(n, 3), np.full(n, 5))
+        return Verdicts(
+            broken=broken, size=size, loss=nothing, margin=nothing, passes=np.full(n, 3), forwards=np.full(n, 5)
+        )
 
     monkeypatch.setattr(module, "apgd", attack)
     given = {
@@ -168,7 +174,7 @@ def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(mo
         "held": [2.0, 3.0, 4.0, 4.0, 2.0],
     }
     problem = toy(torch.flatten, torch.zeros(5, 1, 1, 1))
-    curve = blank(Threat("linf", (2.0, 4.0), far=9.0), 5, problem, **given)
+    curve = blank(Threat(norm="linf", epsilons=(2.0, 4.0), far=9.0), 5, problem, **given)
     curve.halve()
     assert asked == [([0, 4], [2.5, 3.0])]
     assert curve.size.tolist() == pytest.approx([2.25, 3.0, 8.0, np.nan, 4.0], nan_ok=True)
@@ -188,19 +194,19 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
         broken, nothing = problem.seeds == 2, np.zeros(len(bounds))
         size = np.where(broken, bounds.numpy(), np.nan)
         passes, forwards = np.full(len(bounds), 7), np.full(len(bounds), 5)
-        return Verdicts(broken, size, nothing, nothing, passes, forwards)
+        return Verdicts(broken=broken, size=size, loss=nothing, margin=nothing, passes=passes, forwards=forwards)
 
     monkeypatch.setattr(module, "apgd", attack)
     away = torch.tensor([0.05, 0.11, 0.14, 0.16, 0.5])
     problem = nearly(away)
-    threat = Threat(norm, (0.1, 0.12))
-    finish = Finish(Apgd("margin", 9), near=0.3)
-    config = AdversarialConfig((threat,), (Stage("ce", 4, "clean"),), finish=finish)
+    threat = Threat(norm=norm, epsilons=(0.1, 0.12))
+    finish = Finish(attack=Apgd(loss="margin", steps=9), near=0.3)
+    config = AdversarialConfig(threats=(threat,), stages=(Stage(loss="ce", steps=4, start="clean"),), finish=finish)
     curve = resistance(problem, threat, config, None)
     if norm == "l2":
         assert asked == [] and np.isinf(curve.epsilon[2])
         return
-    recipe = Apgd("margin", 9)
+    recipe = Apgd(loss="margin", steps=9)
     assert asked == [([1, 2], [0.1, 0.1], recipe), ([3], [0.12], recipe)]
     assert curve.epsilon.tolist() == [0.1, 0.12, 0.1, NEVER, NEVER]
     assert curve.by.tolist() == ["ce", "ce", "apgd-margin", "", ""]
@@ -219,15 +225,22 @@ def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
         asked.append((seeds.tolist(), round(float(bounds[0]), 6), recipe.loss))
         margin = kept[seeds] * problem.rest.numpy()
         none, cost = np.zeros(len(seeds), dtype=bool), np.full(len(seeds), 7)
-        return Verdicts(none, np.full(len(seeds), np.nan), margin, margin, cost, 0 * cost)
+        return Verdicts(
+            broken=none, size=np.full(len(seeds), np.nan), loss=margin, margin=margin, passes=cost, forwards=0 * cost
+        )
 
     monkeypatch.setattr(module, "apgd", attack)
     away = torch.tensor([0.125, 0.13, 0.14])
     problem = nearly(away)
-    last = Apgd("dlr", 5, targets=3)
-    finish = Finish(Apgd("margin", 9), near=0.3, last=last, close=0.1, at=(0.12,))
-    threat = Threat("linf", (0.11, 0.12))
-    resistance(problem, threat, AdversarialConfig((threat,), (Stage("ce", 4, "clean"),), finish=finish), None)
+    last = Apgd(loss="dlr", steps=5, targets=3)
+    finish = Finish(attack=Apgd(loss="margin", steps=9), near=0.3, last=last, close=0.1, at=(0.12,))
+    threat = Threat(norm="linf", epsilons=(0.11, 0.12))
+    resistance(
+        problem,
+        threat,
+        AdversarialConfig(threats=(threat,), stages=(Stage(loss="ce", steps=4, start="clean"),), finish=finish),
+        None,
+    )
     assert asked == [([0, 1, 2], 0.11, "margin"), ([0, 1, 2], 0.12, "margin"), ([0, 2], 0.12, "dlr")]
 
 
@@ -239,13 +252,13 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
         asked.append((problem.seeds.tolist(), [round(x, 6) for x in bounds.tolist()], recipe.name))
         broken = problem.seeds == (1 if recipe.name == "square" else 0)
         size, cost = np.where(broken, bounds.numpy(), np.nan), np.full(len(broken), 3)
-        return Verdicts(broken, size, 0 * size, 0 * size, 0 * cost, cost)
+        return Verdicts(broken=broken, size=size, loss=0 * size, margin=0 * size, passes=0 * cost, forwards=cost)
 
     monkeypatch.setattr(module, "apgd", attack)
     monkeypatch.setattr(module, "square", attack)
     problem = toy(torch.flatten, torch.zeros(4, 1, 1, 1))
     given = {"epsilon": [0.2, NEVER, 0.1, NEVER], "size": [0.2, np.nan, 0.1, np.nan], "held": [0.1, 0.8, 0.0, 0.8]}
-    threat, recipes = Threat("linf", (0.1, 0.2), far=0.8), (Square(3), Apgd("margin", 3))
+    threat, recipes = Threat(norm="linf", epsilons=(0.1, 0.2), far=0.8), (Square(3), Apgd(loss="margin", steps=3))
     curve, odd = blank(threat, 4, problem, **given), np.array([True, True, True, False])
     opinions = curve.ask(recipes, odd, 0)
     assert asked == [([0, 1], [0.1, 0.2], "square"), ([0, 1], [0.1, 0.2], "apgd-margin")]
@@ -259,10 +272,10 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
 
 
 def test_the_steps_of_a_stage_add_up_to_two_and_a_half_budgets():
-    assert schedule([(Stage("ce", 4), 8.0)])["size"].tolist() == [5.0] * 4
+    assert schedule([(Stage(loss="ce", steps=4), 8.0)])["size"].tolist() == [5.0] * 4
 
 
 def test_of_two_attacks_that_break_the_same_budget_the_first_keeps_it():
-    curve = blank(Threat("linf", (1.0, 2.0, 4.0)), 3, epsilon=[2.0, 4.0, NEVER])
+    curve = blank(Threat(norm="linf", epsilons=(1.0, 2.0, 4.0)), 3, epsilon=[2.0, 4.0, NEVER])
     curve.merge(np.array([[0, 1, 1], [0, 1, 1], [0, 0, 1]], dtype=bool), "fgsm")
     assert (curve.epsilon.tolist(), curve.by.tolist()) == ([2.0, 2.0, 4.0], ["", "fgsm", "fgsm"])

@@ -34,7 +34,7 @@ def problem_of(forward, x, batch=64):
     z = forward(x)
     y = z.argmax(1)
     seeds = np.arange(len(x), dtype=np.uint64) + 5
-    return Problem(forward, x, y, seeds, likely_wrong(z, y, 4), batch=batch)
+    return Problem(forward=forward, images=x, labels=y, seeds=seeds, targets=likely_wrong(z, y, 4), batch=batch)
 
 
 WEIGHTS = draws(0, 5, 108)
@@ -60,7 +60,7 @@ def radius(problem, norm):
 @pytest.mark.parametrize("loss", ["margin", pytest.param("dlr", marks=pytest.mark.slow)])
 def test_apgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(norm, loss):
     problem = problem_of(two_way, grey())
-    exact, recipe = radius(problem, norm), Apgd(loss, 60)
+    exact, recipe = radius(problem, norm), Apgd(loss=loss, steps=60)
     beyond = {"linf": 1.01, "l2": 1.01, "l1": 1.3}[norm]
     verdicts = apgd(problem, norm, beyond * exact, recipe)
     assert verdicts.broken.all()
@@ -74,8 +74,14 @@ def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(nor
     problem = problem_of(two_way, grey())
     for row, exact in enumerate(radius(problem, norm)[:3].tolist()):
         part = slice(row, row + 1)
-        one = Problem(two_way, problem.images[part], problem.labels[part], problem.seeds[part], problem.targets[part])
-        stage = Stage("margin", 20, "random")
+        one = Problem(
+            forward=two_way,
+            images=problem.images[part],
+            labels=problem.labels[part],
+            seeds=problem.seeds[part],
+            targets=problem.targets[part],
+        )
+        stage = Stage(loss="margin", steps=20, start="random")
         beyond = Ascent(one, norm, schedule([(stage, 1.05 * exact)]))
         assert beyond.broken[0] and exact * (1 - 1e-5) <= beyond.size[0] <= 1.0501 * exact
         within = Ascent(one, norm, schedule([(stage, 0.99 * exact)]))
@@ -85,7 +91,7 @@ def test_pgd_breaks_a_linear_network_just_beyond_its_radius_and_never_within(nor
 def test_targets_are_tried_in_turn():
     """One step of each run, up the margin of its own target."""
     problem, shown = watched(problem_of(linear, grey(1)))
-    verdicts = apgd(problem, "linf", torch.tensor([1e-4]), Apgd("margin", 1, targets=6))
+    verdicts = apgd(problem, "linf", torch.tensor([1e-4]), Apgd(loss="margin", steps=1, targets=6))
     assert not verdicts.broken.any() and verdicts.passes[0] == len(shown) == 12
     y = int(problem.labels[0])
     ranked = linear(problem.images)[0].argsort(descending=True).tolist()
@@ -120,7 +126,7 @@ def test_apgds_path_is_that_of_the_authors_code(norm, loss, monkeypatch):
     steps, size = 40, {"linf": 0.004, "l2": 0.03, "l1": 0.2}[norm]
     problem = problem_of(curved, grey())
     mine, points = watched(problem)
-    assert not apgd(mine, norm, torch.full((8,), size), Apgd(loss, steps)).broken.any()
+    assert not apgd(mine, norm, torch.full((8,), size), Apgd(loss=loss, steps=steps)).broken.any()
     other, their_points = watched(problem)
     run = theirs.APGDAttack(other.forward, n_iter=steps, norm=THEIR_NAME[norm], eps=size, loss=loss)
     run.init_hyperparam(problem.images)
@@ -162,7 +168,7 @@ def test_neither_batch_nor_company_changes_an_attack(norm):
     x, epsilon = grey(), 1.3 * radius(problem_of(two_way, grey()), norm)
     for run in (
         lambda p: square(p, norm, epsilon, Square(30)),
-        lambda p: apgd(p, norm, epsilon, Apgd("dlr", 8, targets=2)),
+        lambda p: apgd(p, norm, epsilon, Apgd(loss="dlr", steps=8, targets=2)),
     ):
         together, apart = (run(problem_of(two_way, x, batch)) for batch in (64, 3))
         assert np.array_equal(together.broken, apart.broken)
@@ -182,7 +188,7 @@ def placed(*distances):
 
 def whole_curve(distances, **given):
     problem = problem_of(two_way, placed(*distances))
-    config = AdversarialConfig((Threat("l2", BUDGETS),), **given)
+    config = AdversarialConfig(threats=(Threat(norm="l2", epsilons=BUDGETS),), **given)
     return resistance(problem, config.threats[0], config, None)
 
 
@@ -190,7 +196,7 @@ def whole_curve(distances, **given):
 def test_the_curve_of_a_linear_network_is_its_distance():
     """The smallest budget that reaches, by the attack that got there; bisection comes down to the distance itself."""
     distances = [0.1, 0.3, 0.7, 1.3]
-    verdicts = whole_curve(distances, stages=(Stage("ce", 5), Stage("margin", 5)), bisect=7)
+    verdicts = whole_curve(distances, stages=(Stage(loss="ce", steps=5), Stage(loss="margin", steps=5)), bisect=7)
     assert verdicts.epsilon.tolist() == pytest.approx([0.2, 0.5, 1.0, np.inf])
     assert verdicts.by.tolist() == ["ce", "ce", "ce", ""]
     assert verdicts.size[:3] == pytest.approx(distances[:3], rel=0.02)
@@ -202,7 +208,7 @@ def test_the_curve_of_a_linear_network_is_its_distance():
 @pytest.mark.slow
 def test_attacks_are_tried_on_what_stands():
     distances = [0.1, 0.7, 1.3]
-    attacks = (Apgd("margin", 20),)
+    attacks = (Apgd(loss="margin", steps=20),)
     verdicts = whole_curve(distances, stages=(), attacks=attacks)
     assert verdicts.epsilon.tolist() == pytest.approx([0.2, 1.0, np.inf])
     assert verdicts.by.tolist() == ["apgd-margin", "apgd-margin", ""]
@@ -212,12 +218,12 @@ def test_attacks_are_tried_on_what_stands():
 
 def test_far_images_leap_to_the_next_budget():
     """More than 60 % of the margin left after the first stage: the second is not taken there."""
-    stages = (Stage("ce", 2), Stage("margin", 3))
+    stages = (Stage(loss="ce", steps=2), Stage(loss="margin", steps=3))
     margins = {}
     problem = problem_of(two_way, placed(2.0))
     problem = replace(problem, rest=margin(two_way(problem.images), problem.labels))
     for leap in (1.0, 0.6):
-        config = AdversarialConfig((Threat("l2", (0.2, 1.5)),), stages, leap=leap)
+        config = AdversarialConfig(threats=(Threat(norm="l2", epsilons=(0.2, 1.5)),), stages=stages, leap=leap)
         margins[leap] = resistance(problem, config.threats[0], config, None)
     assert [margins[leap].passes[0] for leap in (1.0, 0.6)] == [10, 7]
 
@@ -276,7 +282,7 @@ def test_verdicts_towards_targets_are_no_weaker_than_the_authors(world):
     """Untargeted, the path is theirs point by point (small networks)."""
     theirs = pytest.importorskip("pyautoattack.autopgd_base")
     problem = world("world-adversarial-0", 10).problem(64, tuned=False)
-    ours = apgd(problem, "linf", torch.full((len(problem.images),), 4 / 255), Apgd("dlr", 20, 3))
+    ours = apgd(problem, "linf", torch.full((len(problem.images),), 4 / 255), Apgd(loss="dlr", steps=20, targets=3))
     attack = theirs.APGDAttack_targeted(
         problem.forward, n_target_classes=3, n_iter=20, norm="Linf", eps=4 / 255, device="cpu"
     )
@@ -291,7 +297,7 @@ def test_verdicts_towards_targets_are_no_weaker_than_the_authors(world):
 def test_what_is_no_number_breaks_its_image_alone():
     problem, epsilon = problem_of(curved, grey()), torch.full((8,), 0.001)
     infinite = replace(problem, forward=lambda x: curved(x) * float("inf"))
-    verdicts = apgd(infinite, "linf", epsilon, Apgd("ce", 3))
+    verdicts = apgd(infinite, "linf", epsilon, Apgd(loss="ce", steps=3))
     assert verdicts.broken.all() and infinite.failed.all() and (verdicts.passes == 1).all()
 
     def forward(x):
@@ -299,7 +305,7 @@ def test_what_is_no_number_breaks_its_image_alone():
         return curved(x) + torch.where(here, 0 * x[:, 0, 0, 0], 1.0).sqrt()[:, None]
 
     steep = replace(problem, forward=forward)  # without a gradient at one image
-    verdicts = apgd(steep, "linf", epsilon, Apgd("ce", 3))
+    verdicts = apgd(steep, "linf", epsilon, Apgd(loss="ce", steps=3))
     assert verdicts.broken.nonzero()[0].tolist() == steep.failed.nonzero()[0].tolist() == [2]
     assert verdicts.size[2] == epsilon[2]
 

@@ -27,7 +27,7 @@ CONFIG = replace(TRANSFER, threats=(THREAT,), transfer=OTHERS, check=None, finis
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    return Resolver("world16", Settings(home, "unused.db", None, None))
+    return Resolver("world16", Settings(home=home, db="unused.db", mirror=None, data=None))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def own_network(home, weights):
         weights=str(home / "mine.safetensors"), labels="world16", preprocess=HALF,
     )  # fmt: skip
     write_card(card, home / "cards")
-    return Resolver("world16", Settings(home, "unused.db", None, None), limit=16)
+    return Resolver("world16", Settings(home=home, db="unused.db", mirror=None, data=None), limit=16)
 
 
 def key(shelf):
@@ -83,7 +83,7 @@ def test_the_key_tells_which_networks_made_perturbations(tmp_path):
     """What lies on the disk is found when the run is planned: by its weights, not by its name."""
     torch.manual_seed(1)
     one, two = (save(tiny_resnet(16).state_dict()) for _ in range(2))
-    none = Resolver("world16", Settings(tmp_path, "unused.db", None, None), limit=16)
+    none = Resolver("world16", Settings(home=tmp_path, db="unused.db", mirror=None, data=None), limit=16)
     made = [own_network(tmp_path / name, of) for name, of in zip("abc", (one, two, one), strict=True)]
     first, second, again = map(key, made)
     assert first == again

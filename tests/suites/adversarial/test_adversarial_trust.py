@@ -25,7 +25,7 @@ def by_hand(n=100, without=(), **columns):
         plain |= {f"{norm}_epsilon": np.full(n, 1 / 255), f"{norm}_margin": np.ones(n)}
         plain[f"{norm}_by"] = np.full(n, "ce", dtype="U40")
     shown = {name: values for name, values in {**plain, **columns}.items() if name not in without}
-    return flags(SUITE.config, Trials(shown))
+    return flags(SUITE.config, Trials(columns=shown))
 
 
 def first(n, value, other):

@@ -34,7 +34,7 @@ def table(cells, *, names=None, wnids=True, missing=None, training=(), top5=None
     joined = {name: np.concatenate(part) for name, part in parts.items()}
     n = len(joined["condition"])
     fixed = {"role": np.full(n, "natural"), "category": np.full(n, truth)}
-    return Trials({**fixed, **joined}, missing or {}, tuple(training))
+    return Trials(columns={**fixed, **joined}, missing=missing or {}, training=tuple(training))
 
 
 def write_images(folder, paths, side=64):

@@ -52,7 +52,7 @@ def texture_reader(images):
 
 def shape_reader(images):
     """A simulated person who matches silhouettes."""
-    module = load_model(builtin_cards()["world-reader-0"], Place(Path("unused"))).module
+    module = load_model(builtin_cards()["world-reader-0"], Place(weights_folder=Path("unused"))).module
     with torch.no_grad():
         return module((torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25).argmax(1).numpy()
 

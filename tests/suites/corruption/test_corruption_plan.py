@@ -152,15 +152,15 @@ def sized(side):
 
 
 def test_parts_are_sets_of_their_own_and_the_clean_images_are_the_same_ones():
-    made = plan_folders(Folders("imagenet-c"), Disk("imagenet1k"))
+    made = plan_folders(Folders(role="imagenet-c"), Disk("imagenet1k"))
     assert conditions(made) == ["clean", *Disk.names]
     assert [block.role for block in made.blocks] == ["natural", *Disk.names]
     assert all(block.transform is None for block in made.blocks)
     assert made.blocks[0].stimuli.ids == made.blocks[1].stimuli.ids
-    common = plan_folders(Folders("imagenet-c", ("common",)), Disk("imagenet1k"))
+    common = plan_folders(Folders(role="imagenet-c", corruptions=("common",)), Disk("imagenet1k"))
     assert conditions(common) == ["clean", "fog/5", "gaussian_noise/1"]
     with pytest.raises(MissingStimuli, match="snow"):
-        plan_folders(Folders("imagenet-c", ("snow",)), Disk("imagenet1k"))
+        plan_folders(Folders(role="imagenet-c", corruptions=("snow",)), Disk("imagenet1k"))
 
 
 def test_images_of_224_px_are_shown_as_they_are():
@@ -170,7 +170,7 @@ def test_images_of_224_px_are_shown_as_they_are():
     assert presentation(replace(stimuli, decode=sized(256))) == "crop224"
     mixed = replace(stimuli, decode=lambda i: sized(224 + i)(i))
     assert presentation(mixed) == "crop224"
-    made = plan_folders(Folders("imagenet-c"), Disk("imagenet1k"))
+    made = plan_folders(Folders(role="imagenet-c"), Disk("imagenet1k"))
     assert [b.presentation for b in made.blocks] == ["crop224", *["whole"] * 4]
 
 

@@ -35,7 +35,7 @@ class Seen:
         self.labels = {"category": np.asarray(labels)}
         self.responses = np.asarray(self.categories)[self.probabilities.argmax(axis=1)]
         self.index = np.arange(len(labels))
-        self.block = Block(toy_stimuli("natural", space, size))
+        self.block = Block(stimuli=toy_stimuli("natural", space, size))
 
 
 def logits(n, classes, seed=0):
@@ -112,7 +112,7 @@ def test_ideal_observers_score_what_they_must(tmp_path):
 
 def sequential(right, n, of):
     trials = table({"fog/1": hits(right, n)})
-    return Trials({**trials.columns, "of": np.full(n, of, dtype=np.int32)})
+    return Trials(columns={**trials.columns, "of": np.full(n, of, dtype=np.int32)})
 
 
 def test_a_condition_is_settled_where_its_sequence_is_narrow():

@@ -100,7 +100,7 @@ def test_what_cannot_be_measured_has_a_reason():
     wrong = by_name(score(None, table({name: 0 * right for name, right in unharmed.items()})))
     assert wrong["channel_centre", ""].reason == "no image is answered rightly without noise"
     assert by_name(score(None, table({"unmasked/0": np.ones(n)})))["channel_centre", ""].reason.startswith("no band")
-    assert all(part.value is None for part in score(None, Trials({})))
+    assert all(part.value is None for part in score(None, Trials(columns={})))
 
 
 def test_sixteen_categories_count_where_they_are_kept():

@@ -60,7 +60,7 @@ def test_what_was_not_shown_has_no_value():
     for pair in PAIRS:
         assert scores[f"{pair}_reliance", ""].value is None and scores[f"{pair}_reliance", ""].reason
     assert not any(metric.endswith("16") for metric, _ in scores)
-    nothing = score(None, Trials({}))
+    nothing = score(None, Trials(columns={}))
     assert nothing and all(part.value is None for part in nothing)
 
 
@@ -77,7 +77,7 @@ def test_two_networks_are_compared_image_by_image():
     other = hand()
     columns = dict(other.columns)
     columns["response"] = np.where(columns["condition"] == "patch-shuffle/8", columns["category"], columns["response"])
-    row = compare_ratio(metric, hand(), Trials(columns))
+    row = compare_ratio(metric, hand(), Trials(columns=columns))
     assert isinstance(row, Comparison) and row.difference == pytest.approx(5 / 8 - (1 - 10 / 8))
 
 

@@ -14,7 +14,7 @@ def trials(rows, role="cue-conflict", missing=None):
     response, shape, texture = (np.array(column, dtype="U16") for column in zip(*rows, strict=True))
     n = len(rows)
     return Trials(
-        {
+        columns={
             "role": np.full(n, role),
             "condition": np.full(n, ""),
             "stimulus": np.array([f"{i}.png" for i in range(n)]),
@@ -23,7 +23,7 @@ def trials(rows, role="cue-conflict", missing=None):
             "texture": texture,
             "response": response,
         },
-        missing or {},
+        missing=missing or {},
     )
 
 
@@ -61,11 +61,11 @@ def test_graded_shape_bias_by_hand():
     probability[0, answers["cat"]], probability[0, answers["dog"]] = 0.6, 0.2
     probability[1, answers["cat"]], probability[1, answers["dog"]] = 0.1, 0.3
     probability[3, answers["dog"]] = probability[3, answers["car"]] = 0.0  # neither cue has any: it does not count
-    graded = scored(Trials({**shown.columns, "probability": probability}))["graded_shape_bias", ""]
+    graded = scored(Trials(columns={**shown.columns, "probability": probability}))["graded_shape_bias", ""]
     assert (graded.value, graded.n, graded.excluded) == (pytest.approx((0.75 + 0.25) / 2), 2, 2)
     assert graded.low < 0.5 < graded.high
     one_hot = np.eye(16)[[answers[name] for name in shown["response"].tolist()]]
-    scores = scored(Trials({**shown.columns, "probability": one_hot}))
+    scores = scored(Trials(columns={**shown.columns, "probability": one_hot}))
     assert scores["graded_shape_bias", ""].value == scores["shape_bias", ""].value == pytest.approx(1 / 3)
 
 
@@ -120,7 +120,7 @@ def published_names(rows, shapes, textures):
     """Every shape with every texture, named as the published images are."""
     table = trials(rows)
     names = [f"cat{s}-dog{t}.png" for s in range(1, shapes + 1) for t in range(1, textures + 1)]
-    return Trials({**table.columns, "stimulus": np.array(names)})
+    return Trials(columns={**table.columns, "stimulus": np.array(names)})
 
 
 def test_intervals_are_about_other_shapes_and_textures():
@@ -142,7 +142,7 @@ def test_intervals_are_about_other_shapes_and_textures():
 def test_label_columns_of_a_set_of_ones_own_say_what_images_share():
     rows = [(answer, "cat", "dog") for answer in ("cat", "cat", "dog", "dog") * 6]
     texture, plain = np.tile(list("wxyz"), 6), trials(rows)
-    own = Trials({**plain.columns, "texture_exemplar": texture})
+    own = Trials(columns={**plain.columns, "texture_exemplar": texture})
     scores, before = scored(own)["shape_bias", ""], scored(plain)["shape_bias", ""]
     assert (scores.method, before.method) == ("wilson, clustered (4 textures)", "wilson")
     assert scores.high - scores.low > 1.5 * (before.high - before.low)

@@ -24,7 +24,7 @@ class View:
 
     def __init__(self, logits, role, **labels):
         self.logits = torch.from_numpy(np.asarray(logits, dtype=np.float32))
-        self.block = Block(ToyShelf("imagenet1k").find("natural"), role=role)
+        self.block = Block(stimuli=ToyShelf("imagenet1k").find("natural"), role=role)
         self.labels = {name: np.array(values) for name, values in labels.items()}
         self.categories = built_in_space("imagenet1k").classes
         self.outputs = tuple((at,) for at in range(1000))
@@ -92,7 +92,7 @@ def trials(shape_ranks, texture_ranks, role="cue-conflict", **more):
 
 
 def scored(columns, missing=None):
-    return {score.metric: score for score in RANKS.score(None, Trials(columns, missing or {}))}
+    return {score.metric: score for score in RANKS.score(None, Trials(columns=columns, missing=missing or {}))}
 
 
 def test_scores_by_hand():
@@ -162,13 +162,13 @@ def test_frequency_bias_by_hand():
         "stimulus": np.tile([f"i{i}" for i in range(4)], 2), "category": np.full(8, "cat"), "shape": np.full(8, "cat"),
         "texture": np.full(8, "dog"), "response": np.array(["cat", "dog", "dog", "car", "cat", "cat", "cat", "dog"]),
     }  # fmt: skip
-    scores = by_name(FREQUENCIES(None, Trials(columns)))
+    scores = by_name(FREQUENCIES(None, Trials(columns=columns)))
     assert scores["low_frequency_bias", ""].value == pytest.approx(4 / 7)
     assert scores["low_frequency_bias", "cut/4"].value == pytest.approx(1 / 3)
     assert scores["low_frequency_bias", "cut/16"].value == 0.75
     assert (scores["low_fraction", ""].value, scores["high_fraction", ""].value) == (0.5, 3 / 8)
     assert list(scores).index(("low_frequency_bias", "cut/4")) < list(scores).index(("low_frequency_bias", "cut/16"))
-    assert all(part.value is None for part in FREQUENCIES(None, Trials({})))
+    assert all(part.value is None for part in FREQUENCIES(None, Trials(columns={})))
 
 
 def test_configural_sensitivity_by_hand():
@@ -181,13 +181,13 @@ def test_configural_sensitivity_by_hand():
         "category": np.full(15, "cat"),
         "response": np.where(answers, "cat", "dog"),
     }
-    scores = by_name(SHAPES(None, Trials(columns)))
+    scores = by_name(SHAPES(None, Trials(columns=columns)))
     assert scores["configural_sensitivity", ""].value == pytest.approx(4 / 5 - 2 / 5)
     assert scores["fragmentation_cost", ""].value == pytest.approx(1 / 5)
     assert scores["inversion_cost", ""].value is None and scores["inversion_cost", ""].reason
     assert scores["silhouette_accuracy", "frankenstein"].value == 0.4
     assert scores["configural_sensitivity", ""].method == "t (by stimulus)"
-    assert all(part.value is None for part in SHAPES(None, Trials({})))
+    assert all(part.value is None for part in SHAPES(None, Trials(columns={})))
 
 
 def test_variants_and_their_plans():

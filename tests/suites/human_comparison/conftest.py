@@ -29,7 +29,7 @@ def by_observer(folder):
             columns["role"] = np.full(len(file), SET_ROLES[file.experiment])
             parts.setdefault(file.observer, []).append(columns)
     return {
-        who: Trials({name: np.concatenate([part[name] for part in found]) for name in found[0]})
+        who: Trials(columns={name: np.concatenate([part[name] for part in found]) for name in found[0]})
         for who, found in parts.items()
     }
 
@@ -51,7 +51,7 @@ def build(right, role="contrast", condition="c50", start=0, category="cat"):
     n = len(right)
     conditions = [condition] * n if isinstance(condition, str) else condition
     return Trials(
-        {
+        columns={
             "role": np.full(n, role),
             "condition": np.array(conditions),
             "stimulus": np.array([f"image{start + i:04d}" for i in range(n)]),
@@ -69,7 +69,7 @@ def make():
 @pytest.fixture
 def join():
     def together(*parts):
-        return Trials({n: np.concatenate([p[n] for p in parts]) for n in parts[0].columns})
+        return Trials(columns={n: np.concatenate([p[n] for p in parts]) for n in parts[0].columns})
 
     return together
 

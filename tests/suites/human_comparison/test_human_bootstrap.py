@@ -155,8 +155,12 @@ def test_kappa_of_a_pair_is_one_number_whichever_cell_is_small(few):
     n = {"both": 20, "first": 12, "second": 11, "neither": 15, few: 2}
     columns = {"both": (1, 1), "first": (1, 0), "second": (0, 1), "neither": (0, 0)}
     right = np.array([columns[name] for name, count in n.items() for _ in range(count)], bool)
-    part = ConditionAnswers("cr", True, right, {}, np.arange(len(right)).astype(str))
-    kappa = draw(ExperimentAnswers("colour", ("a", "b"), (part,)), 200).pairs["cr"]["error_consistency"]
+    part = ConditionAnswers(
+        condition="cr", kept=True, right=right, clusters={}, stimuli=np.arange(len(right)).astype(str)
+    )
+    kappa = draw(ExperimentAnswers(role="colour", observers=("a", "b"), conditions=(part,)), 200).pairs["cr"][
+        "error_consistency"
+    ]
     np.testing.assert_allclose(kappa[:, 0, 1], kappa[:, 1, 0], atol=1e-12)
     total = sum(n.values())
     p, q = (n["both"] + n["first"]) / total, (n["both"] + n["second"]) / total

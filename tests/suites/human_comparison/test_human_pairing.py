@@ -179,7 +179,9 @@ def test_all_pairs_at_once_are_each_pair_by_itself(make, join):
 
 def test_the_table_counts_what_is_more_than_chance():
     def test(p, holm, a, b, average="1 of 17 experiments"):
-        return Comparison("error_consistency", "", a, b, a - b, p=p, p_holm=holm, average=average)
+        return Comparison(
+            metric="error_consistency", condition="", a=a, b=b, difference=a - b, p=p, p_holm=holm, average=average
+        )
 
     tests = [("x", "y", test(0.04, 0.08, 0.3, 0.2)), ("x", "z", test(0.001, 0.003, 0.3, 0.1))]
     tests += [("y", "z", test(0.2, 0.2, 0.2, 0.1)), ("x", "y", test(0.5, 0.5, 0.3, 0.3, "2 of 17 experiments"))]

@@ -239,7 +239,7 @@ def crossed(right, category="cat"):
     n = shapes * textures
     names = [f"cat{s}-dog{t}.png" for s in range(1, shapes + 1) for t in range(1, textures + 1)]
     return Trials(
-        {
+        columns={
             "role": np.full(n, "cue-conflict"),
             "condition": np.full(n, ""),
             "stimulus": np.array(names),
@@ -335,7 +335,7 @@ def trials(right, margin=None, condition="", role="sketch"):
         "role": np.full(n, role), "condition": np.full(n, condition) if isinstance(condition, str) else condition,
         "stimulus": IMAGES[:n], "category": np.full(n, "cat"), "response": np.where(right, "cat", "dog"),
     }  # fmt: skip
-    return Trials(columns | ({} if margin is None else {"margin": margin}))
+    return Trials(columns=columns | ({} if margin is None else {"margin": margin}))
 
 
 def scored(network, people, metric="margin_consistency"):
@@ -351,7 +351,7 @@ def test_it_is_the_correlation_with_the_share_of_people_who_are_right():
     margin = ease + rng.normal(size=40)
     order = rng.permutation(40)
     network = trials(margin > 0, margin)
-    network = Trials({name: values[order] for name, values in network.columns.items()})
+    network = Trials(columns={name: values[order] for name, values in network.columns.items()})
     found = scored(network, [trials(one) for one in right])
     expected = np.corrcoef(margin, np.mean(right, axis=0))[0, 1]
     assert found["", ""].value == pytest.approx(expected, abs=1e-12)

@@ -63,14 +63,14 @@ def table(right, role="sketch"):
 
 def ladder(*steps, role="sketch"):
     parts = [table(right, role + (f"{BLUR}{s}" if s else "")) for s, right in zip(SIGMAS, steps, strict=False)]
-    return Trials({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return Trials(columns={name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def world(n=400, seed=0, crowd=5):
     """How easy images are; people, who see it; a network that sees a share of it."""
     rng = np.random.default_rng(seed)
     ease = rng.normal(size=n)
-    people = {f"subject-{i} (lab)": Trials(table(ease + 0.7 * rng.normal(size=n) > 0)) for i in range(crowd)}
+    people = {f"subject-{i} (lab)": Trials(columns=table(ease + 0.7 * rng.normal(size=n) > 0)) for i in range(crowd)}
     return people, lambda share: share * ease + (1 - share) * rng.normal(size=n) > 0
 
 
@@ -83,7 +83,7 @@ def test_steps_have_the_plain_suites_values():
     steps = [seen(share) for share in (0.2, 0.5, 0.9)]
     found = scored(ladder(*steps), people)
     for sigma, right in enumerate(steps):
-        plain = {s.metric: s for s in SUITE.against.scores(None, Trials(table(right)), people) if not s.role}
+        plain = {s.metric: s for s in SUITE.against.scores(None, Trials(columns=table(right)), people) if not s.role}
         for metric in (KAPPA, "observed_consistency", "accuracy_difference"):
             assert found[metric, f"sigma {sigma}"].value == pytest.approx(plain[metric].value)
     assert found[KAPPA, ""].value == found[KAPPA, "sigma 0"].value

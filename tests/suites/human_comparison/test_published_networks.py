@@ -61,7 +61,7 @@ def role_trials(file, role: str) -> Trials:
     if role == "cue-conflict":
         named = [re.fullmatch(PAIR, one) for one in columns["stimulus"]]
         columns["shape"], columns["texture"] = (np.array([m[i] for m in named]) for i in (1, 2))
-    return Trials(columns)
+    return Trials(columns=columns)
 
 
 @pytest.mark.parametrize("name", ARCHIVES)

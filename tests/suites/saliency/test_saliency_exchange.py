@@ -58,7 +58,7 @@ class Reader(ToyView):
 
 def evidence(weights, stimuli=STIMULI, index=None):
     """(of the object, of the ground), each [n]."""
-    view = Reader(Block(stimuli, role="cue-conflict"), np.arange(N) if index is None else index)
+    view = Reader(Block(stimuli=stimuli, role="cue-conflict"), np.arange(N) if index is None else index)
     view.weights = weights
     found = evidence_columns(view, context_of(view, 0))
     return tuple(found[name] for name in EVIDENCE[:2])
@@ -68,7 +68,7 @@ def test_the_parts_add_up_to_all_of_the_evidence():
     """Object and ground together: the margin on the image less that on the one that lends, worked out in numpy."""
     of_object, of_ground = evidence((1.0, 0.5))
     shape = [CATEGORIES.index(name) for name in STIMULI.labels["shape"]]
-    lent = partners(Reader(Block(STIMULI, role="cue-conflict"), np.arange(N)))
+    lent = partners(Reader(Block(stimuli=STIMULI, role="cue-conflict"), np.arange(N)))
 
     def margin(position, category):
         level = 40.0 + 10 * (position % 16)
@@ -112,9 +112,9 @@ DISK = np.hypot(*(np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2)) < 11
 
 def counted(index=None, **how):
     """(reliance, object against ground), each [n], and the evidence."""
-    view = Counter(Block(BARS, role="cue-conflict"), np.arange(N) if index is None else index)
+    view = Counter(Block(stimuli=BARS, role="cue-conflict"), np.arange(N) if index is None else index)
     vars(view).update(how)
-    trials = Trials(evidence_columns(view, context_of(view, 0)))
+    trials = Trials(columns=evidence_columns(view, context_of(view, 0)))
     return reliance(trials), split(trials), trials
 
 
@@ -165,7 +165,7 @@ def test_an_image_that_answers_nothing_has_no_reliance():
             noise = 1e-6 * torch.randn(len(images), 16, generator=torch.Generator().manual_seed(1))
             return torch.arange(16.0) + noise
 
-    view = Constant(Block(BARS, role="natural"), np.arange(N))
+    view = Constant(Block(stimuli=BARS, role="natural"), np.arange(N))
     found = evidence_columns(view, context_of(view, 0))
     assert all(np.isnan(found[name]).all() for name in EVIDENCE)
     half = {
@@ -173,8 +173,8 @@ def test_an_image_that_answers_nothing_has_no_reliance():
         "ground_evidence": np.array([0.0, 1.0, 2.0, 1.0]),
         "place_evidence": np.array([1.0, 1.0, 0.0, -1.0]),
     }
-    np.testing.assert_allclose(reliance(Trials(half)), [0.0, np.nan, 0.0, 1.0])
-    np.testing.assert_allclose(split(Trials(half)), [1.0, np.nan, -1.0, 0.5])
+    np.testing.assert_allclose(reliance(Trials(columns=half)), [0.0, np.nan, 0.0, 1.0])
+    np.testing.assert_allclose(split(Trials(columns=half)), [1.0, np.nan, -1.0, 0.5])
 
 
 def test_an_outline_is_put_where_the_object_is_and_brought_to_its_size():
@@ -191,7 +191,7 @@ def test_an_outline_is_put_where_the_object_is_and_brought_to_its_size():
 
 
 def test_two_images_exchange_with_one_another_whatever_the_chunk():
-    view = ToyView(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(N))
+    view = ToyView(Block(stimuli=toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(N))
     found = partners(view)
     shape = np.asarray(view.block.stimuli.labels["shape"])
     assert set(found) == set(range(N))
@@ -203,7 +203,7 @@ def test_objects_that_fill_nothing_or_all_exchange_with_nobody():
     def mask(index):
         return left_half(index) if index in (3, 4, 8) else np.full((SIDE, SIDE), index % 2 == 0)
 
-    view = Reader(Block(replace(STIMULI, mask=mask), role="cue-conflict"), np.arange(N))
+    view = Reader(Block(stimuli=replace(STIMULI, mask=mask), role="cue-conflict"), np.arange(N))
     found = partners(view)
     assert set(found) < {3, 4, 8} and len(found) == 2  # three images: one is left over
     of_object, _ = evidence((1.0, 1.0), view.block.stimuli)
@@ -218,8 +218,8 @@ def test_pairs_are_drawn_together_where_an_interval_is_made():
         "role": np.full(16, "natural"), "stimulus": names, "area": np.full(16, 0.3), "object_evidence": (1 + value) / 2,
         "ground_evidence": np.full(16, 9.0), "place_evidence": (1 - value) / 2,
     }  # fmt: skip
-    alone = ratio_score(SUITE.headline, Trials(columns))
-    paired = Trials({**columns, "partner": names.reshape(8, 2)[:, ::-1].ravel()})
+    alone = ratio_score(SUITE.headline, Trials(columns=columns))
+    paired = Trials(columns={**columns, "partner": names.reshape(8, 2)[:, ::-1].ravel()})
     together = ratio_score(SUITE.headline, paired)
     assert together.method == "wilson, clustered (8 pairs)"
     t = 2.364624 * np.linspace(-0.7, 0.7, 8).std(ddof=1) / np.sqrt(8)  # 7 degrees of freedom

@@ -23,7 +23,7 @@ def test_the_map_is_the_sum_over_channels_of_absolute_values():
 
 def test_each_image_of_smoothgrad_has_noise_of_its_own():
     """Drawn anew by each image's own seed, and differentiated by hand: one noise for all gives other areas."""
-    view = ToyView(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(8))
+    view = ToyView(Block(stimuli=toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(8))
     found = SUITE.observe(SUITE.config, view)["smooth_auc"]
     expected = []
     for row, seed in enumerate(view.seeds):
@@ -63,7 +63,7 @@ def test_clickme_is_a_share_of_how_well_people_agree():
     """Fel et al. 2022: .65753. Half of it is .5 of the ceiling."""
     n = 4
     columns = {"role": np.full(n, "clickme"), "stimulus": np.arange(n).astype(str), "clickme": np.full(n, 0.328765)}
-    found = ratio_score(SUITE.metric("clickme_alignment"), Trials(columns))
+    found = ratio_score(SUITE.metric("clickme_alignment"), Trials(columns=columns))
     assert found.value == pytest.approx(0.5, abs=1e-9)
 
 
@@ -76,7 +76,7 @@ def test_objects_of_one_to_ninety_five_percent_count_where_one_is_asked_for(metr
     """A centroid needs no object."""
     areas = {"area": np.array([0.3, 0.01, 0.95, 0.0099, 0.951]), "role": np.full(5, "natural")}
     values = {name: np.array([0.1, 0.2, 0.4, 0.8, 1.6]) for name in columns}
-    num, den = SUITE.metric(metric).ratio(Trials({**areas, **values, "stimulus": np.arange(5).astype(str)}))
+    num, den = SUITE.metric(metric).ratio(Trials(columns={**areas, **values, "stimulus": np.arange(5).astype(str)}))
     counts = np.asarray(den) > 0
     assert counts.tolist() == [True] * counted + [False] * (5 - counted)
     assert (np.asarray(num)[~counts] == 0).all()
@@ -85,7 +85,7 @@ def test_objects_of_one_to_ninety_five_percent_count_where_one_is_asked_for(metr
 def test_without_trials_the_reason_is_why_masks_are_missing():
     empty = {"role": np.array([], dtype=str), "stimulus": np.array([], dtype=str)}
     for missing, why in (({}, "no trials"), ({"natural-masked": "fetch it"}, "fetch it")):
-        scores = SUITE.score(SUITE.config, Trials(empty, missing))
+        scores = SUITE.score(SUITE.config, Trials(columns=empty, missing=missing))
         found = {score.metric: score.reason for score in scores if score.metric == "object_auc"}
         assert found == {"object_auc": why}
 
@@ -107,7 +107,7 @@ class Open(ToyView):
 
 def test_void_pixels_are_in_no_stored_column():
     stimuli = replace(toy_stimuli("cue-conflict"), ignored=void)
-    view = Open(Block(stimuli, role="cue-conflict"), np.array([3, 0, 7]))
+    view = Open(Block(stimuli=stimuli, role="cue-conflict"), np.array([3, 0, 7]))
     found = SUITE.observe(SUITE.config, view)
     wanted = [view.categories.index(name) for name in view.labels["shape"]]
     rows = torch.eye(len(view.categories), dtype=torch.bool)[wanted]

@@ -36,7 +36,7 @@ def network(name):
 
 
 def block(role, n):
-    return Block(subset(generated_set(f"world-{role}"), n), role=role)
+    return Block(stimuli=subset(generated_set(f"world-{role}"), n), role=role)
 
 
 def view_of(model, shown, batch):
@@ -44,7 +44,15 @@ def view_of(model, shown, batch):
     inlet = feed(model, Tuning(batch), device="cpu")
     index = np.arange(len(shown.stimuli))
     images = model.prepare([shown.stimuli.decode(int(i)) for i in index], shown.presentation)
-    return NetworkView(inlet, shown, index, images, model.labels.groupings["world16"], 0, batch=batch)
+    return NetworkView(
+        feed=inlet,
+        block=shown,
+        index=index,
+        pixels=images,
+        grouping=model.labels.groupings["world16"],
+        seed=0,
+        batch=batch,
+    )
 
 
 def seen(model, shown, batch=16, config=QUICK):
@@ -143,7 +151,7 @@ def published(tmp_path_factory):
     names = ("cue-conflict", "filled-silhouettes")
     if not folder or not all((Path(folder) / name).is_dir() for name in names):
         pytest.skip(f"BENCH_TEST_DATA names no folder with {' and '.join(names)}")
-    return Settings(tmp_path_factory.mktemp("home"), "", None, Path(folder))
+    return Settings(home=tmp_path_factory.mktemp("home"), db="", mirror=None, data=Path(folder))
 
 
 @pytest.mark.slow
@@ -166,7 +174,7 @@ def columns(name, published, n):
     images = model.prepare([block.stimuli.decode(i) for i in range(n)], "whole")
     inlet = feed(model, Tuning(8), device="cpu")
     grouping = model.labels.groupings["geirhos16"]
-    view = NetworkView(inlet, block, np.arange(n), images, grouping, 0, batch=8)
+    view = NetworkView(feed=inlet, block=block, index=np.arange(n), pixels=images, grouping=grouping, seed=0, batch=8)
     return SUITE.observe(SUITE.config, view)
 
 

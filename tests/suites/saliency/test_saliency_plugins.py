@@ -24,8 +24,11 @@ def a_measure(maps, masks):
     return np.ones(len(maps))
 
 
-MAP, MEASURE = Map("m", "m", a_map), Measure("n", "n", a_measure, "none")
-CALLED = Measure("c", "c", len)
+MAP, MEASURE = (
+    Map(title="m", definition="m", make=a_map),
+    Measure(title="n", definition="n", measure=a_measure, direction="none"),
+)
+CALLED = Measure(title="c", definition="c", measure=len)
 
 
 def entry(name, value):
@@ -67,7 +70,7 @@ def observed(monkeypatch):
         measures = {"m": SimpleNamespace(measure=measure)} if measure else {}
         maps = {"g": SimpleNamespace(make=make)} if make else {}
         monkeypatch.setattr(measured, "ADDED", SimpleNamespace(measures=measures, maps=maps))
-        view = ToyView(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(3))
+        view = ToyView(Block(stimuli=toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(3))
         return SUITE.observe(SaliencyConfig(added=tuple((name, "") for name in (*measures, *maps))), view)
 
     return call

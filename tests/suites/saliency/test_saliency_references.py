@@ -138,7 +138,7 @@ def test_noise_follows_the_image_not_the_batch():
 
 
 def test_columns_of_reference_maps_are_their_areas():
-    view = ToyView(Block(toy_stimuli("natural")), np.arange(20))
+    view = ToyView(Block(stimuli=toy_stimuli("natural")), np.arange(20))
     images, scene = view.images.numpy(), context_of(view, 160)
     first = reference_columns(images, scene)
     for name, maps in reference_maps(images, list(scene.items)).items():

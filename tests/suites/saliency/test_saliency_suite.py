@@ -28,7 +28,7 @@ def toy():
 
 
 def with_columns(trials, **columns):
-    return Trials({**trials.columns, **columns}, trials.missing)
+    return Trials(columns={**trials.columns, **columns}, missing=trials.missing)
 
 
 @pytest.mark.slow
@@ -47,7 +47,7 @@ def test_every_reference_map_stands_beside_the_scores(toy):
 
 def test_trials_from_before_a_measure_have_no_value_for_it(toy):
     """As after installing another package's measure: nothing breaks, and `bench compare` still pairs the rest."""
-    older = Trials({name: v for name, v in toy.columns.items() if name not in ("gini", "smooth_auc")})
+    older = Trials(columns={name: v for name, v in toy.columns.items() if name not in ("gini", "smooth_auc")})
     found = scores(older)
     for name in ("grad_gini", "sg_object_auc_excess"):
         assert found["cue-conflict", name, ""].value is None
@@ -78,7 +78,7 @@ def test_the_contrast_is_paired_and_over_conflict_images_alone(toy):
 
 def test_natural_images_come_first_and_conflict_images_stand_beside_them(toy):
     natural = with_columns(toy, role=np.full(len(toy), "natural"), grad_auc=toy["grad_auc"] + 0.1)
-    both = Trials({k: np.concatenate([natural[k], toy[k]]) for k in toy.columns}, toy.missing)
+    both = Trials(columns={k: np.concatenate([natural[k], toy[k]]) for k in toy.columns}, missing=toy.missing)
     found, alone = scores(both), scores(toy)
     headline = alone["cue-conflict", "object_auc_excess", ""].value
     assert found["natural", "object_auc_excess", ""].value == pytest.approx(headline + 0.1)
@@ -153,7 +153,7 @@ class ManyOutputs(ToyView):
 
 def test_a_category_of_many_outputs_has_the_gradient_of_its_probability():
     """By float64 and by hand: the direction of the summed probability's logarithm."""
-    view = ManyOutputs(Block(toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(4))
+    view = ManyOutputs(Block(stimuli=toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(4))
     found = SUITE.observe(SUITE.config, view)
     images = view.images.double().requires_grad_()
     share = view.forward(images).double().softmax(1)
@@ -179,8 +179,8 @@ class Useless(ToyView):
 
 
 def test_the_pool_leaves_out_useless_masks_and_is_evenly_spaced():
-    context = context_of(Useless(Block(toy_stimuli("cue-conflict")), np.arange(3)), 160)
+    context = context_of(Useless(Block(stimuli=toy_stimuli("cue-conflict")), np.arange(3)), 160)
     assert context.pool.shape == (28, 32 * 32) and len(context.categories) == 28
     assert context.masks.shape == (3, 32, 32)
-    small = context_of(ToyView(Block(toy_stimuli("cue-conflict")), np.arange(3)), 4)
+    small = context_of(ToyView(Block(stimuli=toy_stimuli("cue-conflict")), np.arange(3)), 4)
     assert small.categories.tolist() == [CATEGORIES[i % 16] for i in (0, 8, 16, 24)]
