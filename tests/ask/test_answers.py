@@ -33,7 +33,8 @@ def test_an_answer_is_a_row_that_the_import_reads(answers):
     ]
     assert second["rt"] == "NaN" and third["status"] == "late"
     (file,) = read_tables(answers.folder).files
-    assert len(file) == 2 and file.remarks == ("1 of 3 trials had a late frame: left out",)
+    assert len(file) == 2 and file.remarks[0] == "1 of 3 trials had a late frame: left out"
+    assert file.remarks[1].startswith("1 of 3 images have no trial in time")
 
 
 def test_the_same_answer_again_is_stored_once_and_another_is_refused(answers):

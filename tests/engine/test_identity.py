@@ -34,7 +34,7 @@ from PACKAGE.stopping import settled
 SUITE = Suite(
     name="plug-in", version=1, summary="A plug-in", needs="decisions", plan=plan, observe=observe, score=score,
     metrics=(Metric(name="accuracy", title="accuracy", definition="how many", headline=True, ratio=right(2.0)),),
-    against=Against(compare), stopping=EarlyStop(settled=settled),
+    against=Against(scores=compare), stopping=EarlyStop(settled=settled),
 )
 """,
     "protocol.py": '''
@@ -54,8 +54,8 @@ GAIN = 31
 
 def plan(config, shelf):
     """Sixteen images."""
-    dim = Transform("dim", {}, tools.dimmed(0.5))
-    return Plan((Block(shelf.find("natural"), role="natural", transform=dim),))
+    dim = Transform(name="dim", params={}, apply=tools.dimmed(0.5))
+    return Plan((Block(stimuli=shelf.find("natural"), role="natural", transform=dim),))
 
 def observe(config, view: "View"):
     # a remark
@@ -100,10 +100,10 @@ def right(power):
 
 def score(config, trials):
     """One number."""
-    return [Score("accuracy", weighted(len(trials)) - 0.0625)]
+    return [Score(metric="accuracy", value=weighted(len(trials)) - 0.0625)]
 
 def compare(config, trials, others):
-    return [Score("accuracy", 62.0 * len(others))]
+    return [Score(metric="accuracy", value=62.0 * len(others))]
 ''',
     "stopping.py": "def settled(config, trials):\n    return len(trials) >= 67\n",
     "weights.py": """

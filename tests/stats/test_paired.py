@@ -1,6 +1,7 @@
 """Comparisons of two observers, and of one with people: pairing, tests, p values, intervals, Holm, verdicts."""
 
 from dataclasses import replace
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -389,9 +390,10 @@ def test_nothing_that_varies_has_no_interval_and_no_evidence():
 
 def test_intervals_stay_within_the_range():
     assert Studentised(difference=0.9, se=0.2, df=10).interval(0.95)[1] == pytest.approx(1.3456, abs=1e-4)
-    for test, *known in ((Studentised, 0.2, 10), (Restricted, Quadratic(at_zero=0.04, cross=0.0, square=0.01))):
-        assert test(0.9, *known, limit=1.0).interval(0.95)[1] == 1.0
-        assert test(-0.9, *known, limit=1.0).interval(0.95)[0] == -1.0
+    curve = Quadratic(at_zero=0.04, cross=0.0, square=0.01)
+    for test in (partial(Studentised, se=0.2, df=10), partial(Restricted, variance=curve)):
+        assert test(difference=0.9, limit=1.0).interval(0.95)[1] == 1.0
+        assert test(difference=-0.9, limit=1.0).interval(0.95)[0] == -1.0
 
 
 def test_cross_products_of_clusters_are_sums_over_pairs_that_share_a_label():

@@ -85,7 +85,7 @@ def test_a_shape_has_the_same_weights_in_every_experiment(make, join):
     def width(roles, names):
         group = [
             join(*(
-                type(one)({**one.columns, "stimulus": np.array(shown)})
+                type(one)(columns={**one.columns, "stimulus": np.array(shown)})
                 for one, shown in zip(parts, names, strict=True)
             ))
             for parts in zip(*(observers(make, n=40, condition="", role=role) for role in roles), strict=True)

@@ -130,9 +130,8 @@ def test_values_are_means_over_conditions_then_experiments(make, join):
 
 
 def shown_as(trials, role, names):
-    return type(trials)(
-        {**trials.columns, "role": np.full(len(trials), role), "stimulus": np.array([*map(str, names)])}
-    )
+    shown = {"role": np.full(len(trials), role), "stimulus": np.array([*map(str, names)])}
+    return type(trials)(columns={**trials.columns, **shown})
 
 
 @pytest.mark.parametrize("metric", [METRICS[0], ACCURACY])
