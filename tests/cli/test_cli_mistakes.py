@@ -77,6 +77,8 @@ def test_output_that_cannot_be_written(bench, board, words):
 
 
 def test_parquet_without_pyarrow(bench, board, monkeypatch):
+    arrow = pytest.importorskip("pyarrow")
+    arrow.chunked_array([[1]]).take(arrow.array([0]))  # pandas' own use of it, which loads more on the first call
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     ended = bench("export", "--trials", "ideal-shape", "--db", board, "-o", "x.parquet")
     mistake(ended, 1, "pyarrow", ".csv")
