@@ -38,9 +38,9 @@ from benchmark.engine.devices import numerics
 from benchmark.engine.plan import Task
 from benchmark.engine.run import RunOptions, execute
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import locate
 from benchmark.stimuli.datasets import Picked
 from benchmark.stimuli.image_files import FileImages, file_digests, set_digest
+from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, read_cards
@@ -188,7 +188,7 @@ def photographs(files: Sequence[Path], model: LoadedModel, rounds: int, settings
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    there = locate("cue-conflict", read_settings()) is not None
+    there = stimuli_folder("cue-conflict", read_settings()) is not None
     default = "efficientnet-lite0" if there else "world-standard-0"
     parser.add_argument("--model", default=default, help=f"default here: {default}")
     parser.add_argument("--rounds", type=int, default=3)

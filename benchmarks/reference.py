@@ -27,7 +27,7 @@ from benchmark.stats import Comparison
 from benchmark.stats.clusters import bounded_interval, clustered_variance, ratio_influence, shared_clusters
 from benchmark.stats.comparisons import adjusted
 from benchmark.stats.ratios import ratio_arrays
-from benchmark.stimuli.catalogue import Named, known_of
+from benchmark.stimuli.published_sources import ObserverName, published_network
 from benchmark.variables import read_settings
 from benchmarks.ratios import needs
 
@@ -50,7 +50,7 @@ SHORT = (
 def training(row: Row) -> tuple[str, ...]:
     """The recipe on the card, else that of the catalogue."""
     name, _, source = row.observer.rstrip(")").rpartition(" (")
-    return row.training or known_of(Named(source, name)).training
+    return row.training or published_network(ObserverName(source, name)).training
 
 
 def number(value: float | None) -> str:

@@ -16,8 +16,8 @@ from ratios import ratio
 from benchmark.contracts import Block
 from benchmark.engine.devices import TunedModel, Tuning, feed
 from benchmark.engine.model_view import NetworkView
-from benchmark.stimuli.catalogue import locate
 from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.variables import read_settings
 from registry.cards import read_cards
 from registry.loading import load_model
@@ -45,7 +45,7 @@ def view_of(model: LoadedModel, inlet: TunedModel, block: Block, index: np.ndarr
 
 def cost(models: list[str], images: int) -> None:
     """Processor time of the suite over that of the passes it needs."""
-    there = locate("cue-conflict", read_settings()) is not None
+    there = stimuli_folder("cue-conflict", read_settings()) is not None
     for name in models or ["world-standard-0", *(["efficientnet-lite0"] if there else [])]:
         model = loaded(name)
         space = next(space for space in SUITE.spaces if space in model.labels.groupings)

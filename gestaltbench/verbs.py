@@ -36,7 +36,8 @@ from benchmark.plugins import find_suites
 from benchmark.report import figures, site
 from benchmark.report.drawing import Figure
 from benchmark.stats.comparisons import Compared, SuiteComparison
-from benchmark.stimuli.catalogue import Entry, locate, read_catalogue
+from benchmark.stimuli.catalogue import Entry, read_catalogue
+from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.store import ScoreRow
 from benchmark.variables import read_settings
 from gestaltbench.pictures import gallery as draw
@@ -251,7 +252,7 @@ def data() -> Results[Entry]:
 
     def record(entry: Entry) -> Record:
         own = {name: getattr(entry, name) for name in ("role", "space", "count")}
-        there = bool(locate(entry.name, settings))
+        there = bool(stimuli_folder(entry.name, settings))
         return {"set": entry.name, "on_disk": there, **own, "licence": entry.license, "what": entry.title}
 
     return in_rows(tuple(read_catalogue(settings).values()), "stimulus set", record)

@@ -20,10 +20,13 @@ from benchmark.engine.scoring import Scorer
 from benchmark.errors import BenchError, PluginError, unknown_name
 from benchmark.identity import Codes, environment
 from benchmark.plugins import scored_suites
-from benchmark.stimuli.catalogue import KNOWN, check_source, find_entry, locate, members, name_experiment
+from benchmark.stimuli.catalogue import find_entry, group_members
+from benchmark.stimuli.experiment_names import KNOWN, name_experiment
 from benchmark.stimuli.fetch import fetch
+from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.regenerate import stated_recipes
 from benchmark.stimuli.score_tables import read_scores, shipped_scores
+from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.stimuli.trials import TableHints, stated_columns
 from benchmark.store import Store, open_store
 from benchmark.variables import read_settings
@@ -165,13 +168,13 @@ def reference(
     Your network can then be ranked among them. Missing collections are fetched (from BENCH_MIRROR first, if it is set)
     and imported. Repeating the command adds nothing. Exit code 3 means that a part could not be fetched or read."""
     settings, shown = read_settings(), reporter or Silent()
-    names = [find_entry(name, settings).name for collection in sources or GROUPS for name in members(collection)]
+    names = [find_entry(name, settings).name for collection in sources or GROUPS for name in group_members(collection)]
     outcome = ReferenceReport(db=db or str(settings.home / "reference.db"))
     folders: dict[str, Path] = {}
     for name in names:
         try:
             fetch(name, settings, shown.note)
-            if (place := locate(name, settings)) is not None:
+            if (place := stimuli_folder(name, settings)) is not None:
                 folders[name] = place
         except BenchError as error:
             outcome.failed.append(f"{name}: {error}")
@@ -200,7 +203,7 @@ def _bring_in(
 
     for name, folder in folders.items():
         try:
-            if name in members("published-scores"):
+            if name in group_members("published-scores"):
                 tables = read_scores(folder)
                 put_scores(tables.scores, store, run)
                 outcome.notes += tables.notes

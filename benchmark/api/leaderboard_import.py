@@ -16,7 +16,7 @@ from benchmark.errors import ScoresError
 from benchmark.leaderboard.exchange import Document, ExportedObserver, ExportedScore, read_document
 from benchmark.leaderboard.lineage import NETWORKS
 from benchmark.leaderboard.model import REPORTED
-from benchmark.stimuli.catalogue import check_source
+from benchmark.stimuli.published_sources import check_source
 from benchmark.store import ScoreRow, ScoreSet, Store, open_store
 from benchmark.store.rows import fault
 from benchmark.variables import read_settings

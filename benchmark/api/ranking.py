@@ -53,7 +53,7 @@ from benchmark.leaderboard.training_curves import TrainingCurve, runs_of
 from benchmark.leaderboard.training_curves import training_curves as curves_of
 from benchmark.leaderboard.transfer import Claim, TransferMatrix, judged, matrix
 from benchmark.leaderboard.trial_pools import degrades, pools, unseen_boards
-from benchmark.stimuli.catalogue import check_source
+from benchmark.stimuli.published_sources import check_source
 from benchmark.stimuli.score_tables import check_names, read_scores
 from benchmark.store import ScoreRow, Store, open_store
 from benchmark.variables import read_settings

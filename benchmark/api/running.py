@@ -26,7 +26,8 @@ from benchmark.engine.score_shards import RunReport
 from benchmark.errors import BenchError
 from benchmark.plugins import SuiteShelf, requested_suites
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, absent, find_entry, folder_of
+from benchmark.stimuli.catalogue import Entry, find_entry
+from benchmark.stimuli.set_folders import folder_of, missing_set
 from benchmark.store import Store, open_store, require_usable
 from benchmark.store.versions import is_there
 from benchmark.variables import keep_cublas_repeatable
@@ -85,7 +86,7 @@ def wanted_sets(names: str, settings: Settings) -> list[Entry]:
     entries = [find_entry(part.strip(), settings) for part in names.split(",") if part.strip()]
     for entry in entries:
         if folder_of(entry, settings) is None:
-            raise absent(entry)
+            raise missing_set(entry)
     return entries
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array, Stimuli
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.stimuli.datasets import restrict
 from benchmark.stimuli.generated import training_stimuli
+from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.items import SIXTEEN, sample_order
 from benchmark.stimuli.trials import AGAIN, ASKED
 from registry.files import digest_data

@@ -13,11 +13,12 @@ from benchmark.cli.printing import print_rows, safe_console, say, say_each
 from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
 from benchmark.identity import environment
 from benchmark.plugins import find_suites
-from benchmark.stimuli.catalogue import Entry, locate, members, read_catalogue, remedy
+from benchmark.stimuli.catalogue import Entry, group_members, read_catalogue
 from benchmark.stimuli.fetch import add as note
 from benchmark.stimuli.fetch import fetch as get
 from benchmark.stimuli.items import SUFFIXES
 from benchmark.stimuli.regenerate import make_set, parametric
+from benchmark.stimuli.set_folders import remedy, stimuli_folder
 from benchmark.stimuli.shards import unpacked
 from benchmark.stimuli.stylise import Order, Sample, load_network, make_stylised
 from benchmark.stimuli.verify import Depth
@@ -40,7 +41,9 @@ def list_sets() -> int:
     for name, entry in read_catalogue(settings).items():
         cells = len((*entry.parts, *entry.extra)) * len(entry.levels)
         count = f"{cells} x {entry.count}" if cells else str(entry.count or "")
-        rows.append((name, _on_disk(entry, locate(name, settings)), entry.kind, count, entry.license, entry.title))
+        rows.append(
+            (name, _on_disk(entry, stimuli_folder(name, settings)), entry.kind, count, entry.license, entry.title)
+        )
     print_rows(("set", "on disk", "kind", "count", "licence", "what"), rows)
     return 0
 
@@ -66,7 +69,7 @@ def fetch(
     cannot be fetched is reported, and the others are fetched (exit code 3)."""
     failed = 0
     for name in names:
-        group = members(name)
+        group = group_members(name)
         for member in group:
             try:
                 say(get(member, read_settings(), lambda text: say(text, err=True), only))
@@ -152,7 +155,7 @@ def path(name: Name) -> int:
     known = read_catalogue(settings)
     if name not in known:
         raise unknown_name("stimulus set", name, known, "`bench data list` explains them.")
-    place = locate(name, settings)
+    place = stimuli_folder(name, settings)
     if place is None:
         raise MissingStimuli(f"'{name}' is not on this disk. Get it with `bench data fetch {name}`.")
     say(place)
@@ -256,7 +259,7 @@ def doctor(*, db: Db = None) -> int:
     for name, reason in suites.broken.items():
         tell("FAIL", f"suite     '{name}': {reason}")
     for name, entry in read_catalogue(settings).items():
-        place = locate(name, settings)
+        place = stimuli_folder(name, settings)
         tell("ok" if place else "-", f"data      {name}: {place or remedy(entry)}")
     cards = read_cards(settings.cards)
     here = [name for name, card in cards.items() if availability(card, settings.place).on_disk]

@@ -16,7 +16,8 @@ from benchmark.contracts import CHUNK, Array, Observer, Score, Stimuli
 from benchmark.contracts.trials import stacked
 from benchmark.engine.reference_trials import left_out
 from benchmark.errors import TrialsError, unknown_name
-from benchmark.stimuli.catalogue import Named, known_of, prompt_order, stimulus_id
+from benchmark.stimuli.image_names import stimulus_id
+from benchmark.stimuli.published_sources import ObserverName, prompt_order, published_network
 from benchmark.stimuli.regenerate import Recipes, named_recipe, recipes_beside, trial_stimuli
 from benchmark.stimuli.score_tables import ReportedScore
 from benchmark.stimuli.trials import MARGIN, NO_HINTS, TableHints, TrialFile, read_tables
@@ -56,7 +57,7 @@ def import_trials(
     advance: told how many pieces of how many are stored."""
     tables = read_tables(path, stated)
     files = tables.files
-    report = ImportReport(sources=tuple(sorted({file.named.source for file in files})))
+    report = ImportReport(sources=tuple(sorted({file.who.source for file in files})))
     report.unfit += map(str, tables.unfit.values())
     report.notes += [f"{place.name}: {what}" for place, what in tables.others.items()]
     beside, given = recipes_beside(path), training or {}
@@ -69,9 +70,9 @@ def import_trials(
         store.put_stimuli(stimuli)
         for file in group:
             who = report.observers.setdefault(file.experiment, [])
-            if str(file.named) not in who:
-                who.append(str(file.named))
-            observation, columns = _observation(file, stimuli, rows[str(file.named)])
+            if str(file.who) not in who:
+                who.append(str(file.who))
+            observation, columns = _observation(file, stimuli, rows[str(file.who)])
             if observation.key in counting:
                 report.known += 1
             else:
@@ -86,7 +87,7 @@ def import_trials(
                         for i, part in enumerate(parts)
                     ],
                 )
-            report.notes += [f"{file.named}: {remark}" for remark in file.remarks]
+            report.notes += [f"{file.who}: {remark}" for remark in file.remarks]
             imported.setdefault(file.source, {})[observation.key] = (observation.role, observation.space)
             advance(sum(map(len, imported.values())), sum(map(len, groups)))
     for source, brought in imported.items():
@@ -117,9 +118,9 @@ def _with_conditions(stimuli: Stimuli, file: TrialFile) -> Stimuli:
 def _by_images(files: Iterable[TrialFile]) -> list[list[TrialFile]]:
     """Files of one experiment whose observers answered the same images; all that one observer answered there, asked in
     one way, is one file."""
-    same: dict[tuple[str, str, Named, str], list[TrialFile]] = {}
+    same: dict[tuple[str, str, ObserverName, str], list[TrialFile]] = {}
     for file in files:
-        same.setdefault((file.space, file.experiment, file.named, file.prompt), []).append(file)
+        same.setdefault((file.space, file.experiment, file.who, file.prompt), []).append(file)
     groups: dict[tuple[str, str, frozenset[tuple[str, str]]], list[TrialFile]] = {}
     for file in map(joined, same.values()):
         groups.setdefault((file.space, file.experiment, frozenset(file.contents().items())), []).append(file)
@@ -131,28 +132,28 @@ def _put_observers(files: Sequence[TrialFile], store: Store, stated: Recipes, re
     UnknownName where one of the `required` recipes is of no network in the tables."""
     people, networks = set[str](), set[str]()
     for file in files:
-        (people if file.kind == "human" else networks).update((file.observer, str(file.named)))
+        (people if file.kind == "human" else networks).update((file.observer, str(file.who)))
     for name in required:
         if name in people:
             raise TrialsError(f"training of '{name}': people have no training recipe.")
         if name not in networks:
             raise unknown_name("observer in these tables", name, networks, "Its training was stated.")
     cards, rows = {row.name: row.card for row in store.observers()}, dict[str, str]()
-    for name, file in {str(file.named): file for file in files}.items():
+    for name, file in {str(file.who): file for file in files}.items():
         before = cards.get(name, {})
         given = next((stated[observer] for observer in (file.observer, name) if observer in stated), None)
-        card = {**before, **_described(file.named)}
+        card = {**before, **_described(file.who)}
         recipe = given or before.get("training") or card.get("training") or named_recipe(file.observer)
         if recipe:
             card["training"] = list(recipe)
         rows[name] = store.put_observer(
-            Observer(name=name, kind=file.kind, identity=digest_data([file.kind, *file.named]), card=card)
+            Observer(name=name, kind=file.kind, identity=digest_data([file.kind, *file.who]), card=card)
         )
     return rows
 
 
-def _described(observer: Named) -> dict[str, object]:
-    known = known_of(observer)
+def _described(observer: ObserverName) -> dict[str, object]:
+    known = published_network(observer)
     card: dict[str, object] = {"source": observer.source, "named": observer.name}
     if known.family:
         card["family"] = known.family
@@ -189,7 +190,7 @@ def _observation(file: TrialFile, stimuli: Stimuli, observer: str) -> tuple[Obse
         answers.append(file.prompt)
         details |= {"prompt": file.prompt, "order": list(prompt_order(file.source, file.prompt))}
     observation = Observation(
-        key=digest_data([IMPORTED, *file.named, stimuli.digest, *answers, *file.remarks]),
+        key=digest_data([IMPORTED, *file.who, stimuli.digest, *answers, *file.remarks]),
         observer=observer,
         suite=IMPORTED,
         version=1,
@@ -225,7 +226,7 @@ class ScoresReport:
 
 def put_scores(scores: Iterable[ReportedScore], store: Store, run: str) -> ScoresReport:
     """Store every observer's scores beside those that it has; of two values of one metric the newer one counts."""
-    by_observer: dict[Named, dict[Key, Score]] = {}
+    by_observer: dict[ObserverName, dict[Key, Score]] = {}
     for given in scores:
         role = given.suite or NO_SUITE
         score = _score(given, role=role, flags=given.remarks)

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.contracts import Coded, Suite, Trials
 from benchmark.contracts.trials import Columns, held, stacked_codes
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE, known_source
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source
 from benchmark.store import IMPORTED, IMPORTED_KINDS, Store, StoredObservation
 from registry.errors import some_of
 from registry.files import digest_data

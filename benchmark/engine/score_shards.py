@@ -17,7 +17,7 @@ from benchmark.engine.plan import Task, suites_of
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import FAILURES, StoreError, failure_line
 from benchmark.identity import Codes, environment
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.store import Observation, Outcome, Store
 from benchmark.store.rows import Work
 from registry.files import canonical

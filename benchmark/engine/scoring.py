@@ -20,7 +20,8 @@ from benchmark.stats.clusters import bounded_interval, t_interval
 from benchmark.stats.comparisons import Compared, Comparison, DiscordantTrial, SuiteComparison, adjust, compared
 from benchmark.stats.paired import compare_people, differing
 from benchmark.stats.ratios import indicators, ratio_arrays
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE, any_answer, known_source
+from benchmark.stimuli.image_names import any_answer
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE, known_source
 from benchmark.store import Observation, ScoreSet, Store
 from registry.files import digest_data
 from registry.labels import LABEL_SPACES, label_space

@@ -21,7 +21,8 @@ from benchmark.errors import BenchError, unknown_name
 from benchmark.leaderboard.board import boards, noted
 from benchmark.leaderboard.model import Board
 from benchmark.plugins import WITHIN
-from benchmark.stimuli.catalogue import PUBLISHED_SPACE, canonical_condition
+from benchmark.stimuli.experiment_names import canonical_condition
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.store import IMPORTED, ObserverRow, ScoreRow, StimuliNote, Store
 from benchmark.transforms.listing import own_list
 

@@ -29,7 +29,7 @@ from benchmark.leaderboard.summary import Summary, reported_boards, reported_sum
 from benchmark.leaderboard.training_curves import TrainingCurve, some_evenly, training_curves
 from benchmark.settings import Settings
 from benchmark.stats import mean_interval
-from benchmark.stimuli.catalogue import SINGLE_CONDITION
+from benchmark.stimuli.experiment_names import SINGLE_CONDITION
 from benchmark.store import IMPORTED, ObserverRow, Outcome, ScoreRow, StimuliNote, Store, StoredObservation
 
 ABSENT = -1

@@ -16,7 +16,7 @@ from benchmark.report.contents import PARENTHESIS, Contents, ImageAnswers, famil
 from benchmark.report.figures import PlacedFigure, put, training
 from benchmark.report.image_pages import Pictures
 from benchmark.report.writing import Site, short, slug
-from benchmark.stimuli.catalogue import NO_ANSWER
+from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.store import ObserverRow, Outcome, ScoreRow
 
 #: Fields of a card that a reader wants to see, in this order, with what they are called.

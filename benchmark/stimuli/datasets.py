@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, find_built_in, folder_of, place_of, read_catalogue, read_shape, remedy
+from benchmark.stimuli.catalogue import Entry, find_built_in, read_catalogue
 from benchmark.stimuli.generated import generated_set, is_generated
 from benchmark.stimuli.image_files import FileImages, FileMasks, file_digests, read_text, set_digest, text_digest
+from benchmark.stimuli.image_names import read_shape
 from benchmark.stimuli.items import (
     Annotation,
     Item,
@@ -34,6 +35,7 @@ from benchmark.stimuli.items import (
     subfolders,
 )
 from benchmark.stimuli.masked import READERS
+from benchmark.stimuli.set_folders import entry_and_folder, folder_of, remedy
 from registry.foreign import foreign
 
 #: The manifest in the folder of a stylised set: where its images come from travels with them.
@@ -45,7 +47,7 @@ def open_set(name: str, settings: Settings) -> Stimuli:
     """The set of that name (or alias) as it lies on this disk; sets of the built-in world are drawn. Order: by
     category, then image name. `whole` is the published count, so that a part of a set shows as a part. Raises
     UnknownName, MissingStimuli (with the command that gets the set) or StimuliError."""
-    return generated_set(name) if is_generated(name) else open_folder(*place_of(name, settings), settings)
+    return generated_set(name) if is_generated(name) else open_folder(*entry_and_folder(name, settings), settings)
 
 
 def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
@@ -394,7 +396,7 @@ def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None
     No other image is read. Raises MissingStimuli if that set is not on this disk, StimuliError if the list cannot be
     used."""
     names = read_names(entry, folder)
-    source, place = place_of(entry.of, settings)
+    source, place = entry_and_folder(entry.of, settings)
     whole = list_folder(source, place)
     position = {name: i for i, name in enumerate(whole.ids)}
     if unknown := [name for name in names if name not in position]:

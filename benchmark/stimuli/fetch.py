@@ -12,15 +12,25 @@ from typing import IO
 
 from benchmark.errors import MissingStimuli, StimuliError, unknown_name
 from benchmark.settings import Settings
-from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import ANNOTATED, LAYOUTS, PREFIX, Entry, Layout
+from benchmark.stimuli.catalogue import (
+    ANNOTATED,
+    LAYOUTS,
+    Entry,
+    Layout,
+    entry_from,
+    find_built_in,
+    find_entry,
+    save_entry,
+)
 from benchmark.stimuli.datasets import SEVERITY, find_cells, open_folder, read_names, survey
 from benchmark.stimuli.generated import PREFIX as RESERVED
 from benchmark.stimuli.image_files import open_plain, text_digest
+from benchmark.stimuli.image_names import PREFIX, read_pair
 from benchmark.stimuli.items import check_spelling, images_below, is_imagenet, list_classes, list_folder, subfolders
 from benchmark.stimuli.masked import annotated_layout, space_of
 from benchmark.stimuli.roles import read_textures
 from benchmark.stimuli.score_tables import read_scores
+from benchmark.stimuli.set_folders import folder_of, member_folder, remedy
 from benchmark.stimuli.trials import trial_paths
 from registry.download import fetch_whole, forget, mismatch, places_of, record, recorded
 from registry.files import expanded, folder_in, public
@@ -175,7 +185,7 @@ def describe(name: str, place: Path, role: str | None, space: str | None, layout
     usual_role = "natural-masked" if chosen in ANNOTATED - {"clickme"} else chosen if chosen == "clickme" else name
     kind = chosen if chosen in ("trials", "textures") else "images"
     row = {"role": role or usual_role, "space": space, "layout": chosen, "kind": kind, "folder": str(place)}
-    return catalogue.entry_from(name, {**row, "title": "added by the user"}, place)
+    return entry_from(name, {**row, "title": "added by the user"}, place)
 
 
 def check_name(name: str) -> None:
@@ -206,7 +216,7 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
     places = [path.relative_to(folder).parts for path in images]
     if all(len(parts) > 3 and SEVERITY.fullmatch(parts[-3]) for parts in places):
         return "cells", space
-    conflict = space == "geirhos16" and all(catalogue.read_pair(path.name) for path in images)
+    conflict = space == "geirhos16" and all(read_pair(path.name) for path in images)
     return "cue-conflict" if conflict else "class-folder", space
 
 
@@ -273,9 +283,9 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
     set is checked before it takes its place, in one move. report: told each step, a line each; only: of a set in
     several archives, the names of those to get ("noise"). Raises UnknownName, MissingStimuli where terms forbid a
     download, and StimuliError with every source that was tried."""
-    entry = catalogue.find_entry(name, settings)
+    entry = find_entry(name, settings)
     wanted = archive_names(entry, only)
-    here, target = catalogue.folder_of(entry, settings), settings.stimuli / entry.name
+    here, target = folder_of(entry, settings), settings.stimuli / entry.name
     if here is not None and (here != target or not wanted):
         report(f"{entry.name}: already at {here}")
         return here
@@ -293,7 +303,7 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
             unpack(packed, None, place)
             _check(entry, place, settings, report)
         elif entry.url is None:
-            raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {catalogue.remedy(entry)}.")
+            raise MissingStimuli(f"'{entry.name}' cannot be downloaded. Get it with {remedy(entry)}.")
         elif entry.files:
             place.mkdir()
             for file, digest in entry.files.items():
@@ -340,9 +350,9 @@ def add(
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
     check_spelling(place.parent, [str(place)])
-    entry = replace(catalogue.find_built_in(name) or describe(name, place, role, space, layout), folder=str(place))
-    _check_readable(entry, catalogue.inside(entry, place), report)
-    catalogue.save_entry(entry, settings)
+    entry = replace(find_built_in(name) or describe(name, place, role, space, layout), folder=str(place))
+    _check_readable(entry, member_folder(entry, place), report)
+    save_entry(entry, settings)
     return entry
 
 
@@ -369,9 +379,9 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
 def _check(entry: Entry, place: Path, settings: Settings, report: Report, whole: bool = True) -> None:
     """What came must be the published set; whole: all of it. A mirror may hold a part: that is kept, and said."""
     if entry.kind != "images" or entry.layout == "cells":
-        _check_readable(entry, catalogue.inside(entry, place), report)
+        _check_readable(entry, member_folder(entry, place), report)
         return
-    stimuli = open_folder(entry, catalogue.inside(entry, place), settings)
+    stimuli = open_folder(entry, member_folder(entry, place), settings)
     if not whole:
         report(f"{entry.name}: {len(stimuli)} of {stimuli.whole} images")
         return

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli, Trials
 from benchmark.errors import unknown_name
 from benchmark.stats.clusters import exemplar_columns, shared_levels
-from benchmark.stimuli.catalogue import read_pair, read_shape
 from benchmark.stimuli.image_files import set_digest, text_digest
+from benchmark.stimuli.image_names import read_pair, read_shape
 from benchmark.stimuli.world.sets import GENERATOR_VERSION, WORLD_SETS, WorldSet, mask, render, training_set
 
 SHAPE = "shape_exemplar"

@@ -14,17 +14,10 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import Array
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import (
-    GEIRHOS16,
-    PREFIX,
-    WNID,
-    Entry,
-    canonical_condition,
-    image_id,
-    read_pair,
-    stimulus_id,
-)
+from benchmark.stimuli.catalogue import Entry
+from benchmark.stimuli.experiment_names import canonical_condition
 from benchmark.stimuli.image_files import read_plain, read_text, text_digest
+from benchmark.stimuli.image_names import GEIRHOS16, PREFIX, WNID, image_id, read_pair, stimulus_id
 from registry.foreign import foreign
 from registry.labels import label_space, match_name, subset_groups
 

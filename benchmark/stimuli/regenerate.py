@@ -13,21 +13,15 @@ from numpy.typing import NDArray
 from benchmark.contracts import Array, Stimuli, Transform, Trials
 from benchmark.errors import MissingStimuli, StimuliError, TrialsError, unknown_name
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import (
-    PUBLISHED_SPACE,
-    WNID,
-    Entry,
-    experiment_of,
-    place_of,
-    read_pair,
-    remedy,
-    save_entry,
-    stimulus_id,
-)
+from benchmark.stimuli.catalogue import Entry, save_entry
 from benchmark.stimuli.datasets import restrict, sample
+from benchmark.stimuli.experiment_names import experiment_of
 from benchmark.stimuli.fetch import make_folder
 from benchmark.stimuli.generated import SPACE, generated_set
 from benchmark.stimuli.image_files import FileImages, file_digests, set_digest, text_digest, write_png
+from benchmark.stimuli.image_names import WNID, read_pair, stimulus_id
+from benchmark.stimuli.published_sources import PUBLISHED_SPACE
+from benchmark.stimuli.set_folders import entry_and_folder, remedy
 from benchmark.stimuli.trials import TrialFile, read_trials, trial_paths
 from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.files import expanded
@@ -179,7 +173,7 @@ def make_set(
     run goes on where it stopped. Raises UnknownName and MissingStimuli (with the command that helps)."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
-    shown = _shown(experiment, place_of(trials, settings)[1])
+    shown = _shown(experiment, entry_and_folder(trials, settings)[1])
     stimuli = regenerate(experiment, shown, _photographs(source, photographs(experiment, shown), settings))
     target = expanded(output or settings.stimuli).resolve() / stimuli.name
 
@@ -207,7 +201,7 @@ def make_set(
 
 def _photographs(name: str, wanted: Sequence[Photograph], settings: Settings) -> Stimuli:
     """Those that are wanted and there: of more than a million photographs, only these are looked at."""
-    entry, folder = place_of(name, settings)
+    entry, folder = entry_and_folder(name, settings)
     paths = []
     for source in dict.fromkeys(photograph.source for photograph in wanted):
         places = (folder / source.partition("_")[0] / f"{source}{suffix}" for suffix in SUFFIXES)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from benchmark.contracts import OtherNetwork, Shelf, Stimuli
 from benchmark.errors import CardError, LabelError, MissingStimuli, StimuliError, WeightsError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, absent, folder_of, read_catalogue, remedy
+from benchmark.stimuli.catalogue import Entry, read_catalogue
 from benchmark.stimuli.datasets import open_cells, open_folder, sample
 from benchmark.stimuli.generated import PREFIX, SPACE, generated_set
 from benchmark.stimuli.image_files import decoded_rgb, read_plain, whole_image
 from benchmark.stimuli.items import images_below
+from benchmark.stimuli.set_folders import folder_of, missing_set, remedy
 from benchmark.stimuli.world.sets import WORLD_SETS
 from registry.cards import read_cards
 from registry.labels import label_space
@@ -143,7 +144,7 @@ class Resolver:
             if folder is not None:
                 return entry, folder
         if entries:
-            raise absent(entries[0])
+            raise missing_set(entries[0])
         space = "" if layout == "textures" else f" --space {self.space}"
         raise MissingStimuli(
             f"no stimulus set{f' in {layout}' if layout else ''} plays the role '{role}' in the space '{self.space}'. "

@@ -23,7 +23,7 @@ from benchmark.contracts import Metric
 from benchmark.display import printable
 from benchmark.errors import ScoresError, unknown_name
 from benchmark.stats.intervals import wilson
-from benchmark.stimuli.catalogue import Named
+from benchmark.stimuli.published_sources import ObserverName
 from registry.foreign import foreign, read_bytes, read_json, validated
 
 LARGEST = 64 * 2**20  # bytes: no table of aggregates is near it
@@ -34,7 +34,7 @@ class ReportedScore(NamedTuple):
     method: how it was made; n: trials behind it, 0 where that is not given; suite: whose subject it is, "" of none;
     remarks: what a reader must know of it."""
 
-    observer: Named
+    observer: ObserverName
     metric: str
     value: float
     low: float | None = None
@@ -133,7 +133,10 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
         metric = (metrics or {}).get(score.metric)
         if metric is not None and (why := metric.outside(score.value)):
             raise wrong(why)
-        observer, method = Named(score.source or stated, score.observer), "" if score.low is None else "as reported"
+        observer, method = (
+            ObserverName(score.source or stated, score.observer),
+            "" if score.low is None else "as reported",
+        )
         remarks = (score.note,) if score.note else ()
         scores.append(
             ReportedScore(
@@ -176,7 +179,7 @@ def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection
 
 def _once(path: Path, scores: Iterable[ReportedScore]) -> tuple[ReportedScore, ...]:
     """Each score once. Raises ScoresError if one observer has two values of one metric."""
-    known: dict[tuple[Named, str, str, str], ReportedScore] = {}
+    known: dict[tuple[ObserverName, str, str, str], ReportedScore] = {}
     for score in scores:
         first = known.setdefault((score.observer, score.metric, score.suite, score.condition), score)
         if first != score:
@@ -275,7 +278,9 @@ def _read_masking(folder: Path) -> ScoreTables:
 
 def _masking_score(name: str, metric: str, value: float, **fields: Any) -> ReportedScore:
     known = known_metrics()[SOURCE, metric]
-    return ReportedScore(Named(SOURCE, name), metric, value, suite=known.suite, remarks=(known.caveat,), **fields)
+    return ReportedScore(
+        ObserverName(SOURCE, name), metric, value, suite=known.suite, remarks=(known.caveat,), **fields
+    )
 
 
 def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
@@ -351,7 +356,7 @@ def _read_robustbench(folder: Path) -> ScoreTables:
             if not 0 <= value <= (1000 if errors else 100):
                 raise ScoresError(f"{path}, '{name}': expected percent, got {text!r:.40}.")
             known, share = known_metrics()[ROBUSTBENCH, numbers[name]], value if errors else value / 100
-            score = ReportedScore(Named(ROBUSTBENCH, path.stem), numbers[name], share, suite=known.suite)
+            score = ReportedScore(ObserverName(ROBUSTBENCH, path.stem), numbers[name], share, suite=known.suite)
             if not name.startswith("corruptions"):
                 low, high = wilson(round(share * EVALUATED), EVALUATED)
                 score = score._replace(low=min(low, share), high=max(high, share), method="wilson", n=EVALUATED)

@@ -18,8 +18,17 @@ import numpy as np
 
 from benchmark.contracts import Array
 from benchmark.errors import TrialsError
-from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER, PREFIX, PUBLISHED_SPACE, Named, named
+from benchmark.stimuli.experiment_names import canonical_condition, experiment_of, name_experiment, split_eidolon
+from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER, PREFIX, image_id, read_pair
+from benchmark.stimuli.published_sources import (
+    PUBLISHED_SPACE,
+    ObserverName,
+    known_source,
+    observer_name,
+    observer_of_path,
+    other_content,
+    sources_of,
+)
 from registry.foreign import foreign
 
 REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
@@ -37,7 +46,7 @@ REDUCED = "reduced"
 LABELLED = {"image": "imagename", "pred_label": "object_response"}
 #: A table of `bench export --trials`: its column -> ours.
 EXPORTED = {"observer": "subj", "stimulus": "imagename", "response": "object_response", "margin": "decision_margin"}
-#: How "pred_label" says that no category was named.
+#: How "pred_label" says that no category was observer_name.
 _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
 #: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. Where a table states how clear
 #: each decision was, a column MARGIN of numbers comes after them.
@@ -82,9 +91,9 @@ class TrialFile:
     remarks: tuple[str, ...] = ()
 
     @property
-    def named(self) -> Named:
-        """Who answered: under which name of which source."""
-        return named(self.source, self.observer, self.experiment, human=self.kind == "human")
+    def who(self) -> ObserverName:
+        """Who answered: a source, and the observer's name in it."""
+        return observer_name(self.source, self.observer, self.experiment, human=self.kind == "human")
 
     def contents(self) -> dict[str, str]:
         """Image name -> digest of the image, "" where the table does not say."""
@@ -134,17 +143,17 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     """The trials of a file, or of all files below a folder that fit; one TrialFile per file, experiment and observer.
     Raises TrialsError if none fits, and if two files of one source contradict one another."""
     paths = trial_paths(path)
-    sources = dict.fromkeys(paths, hints.source) if hints.source else catalogue.sources_of(paths, path)
+    sources = dict.fromkeys(paths, hints.source) if hints.source else sources_of(paths, path)
     files: list[TrialFile] = []
     unfit: dict[Path, TrialsError] = {}
     others: dict[Path, str] = {}
     for table in paths:
         source = sources[table] or ""
-        if path != table and (what := catalogue.is_no_table(source, table)):
+        if path != table and (what := other_content(source, table)):
             others[table] = f"{what}, no trials"
             continue
         try:
-            observer, prompt = catalogue.observer_of_place(source, table)
+            observer, prompt = observer_of_path(source, table)
             parts, nameless = _by_experiment(_parse(table, replace(hints, observer=hints.observer or observer)))
             for part in parts:
                 files += _read_table(part, hints, source, prompt)
@@ -155,15 +164,15 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
     if not files and unfit:
         raise next(iter(unfit.values()))
     # An observer of a source answers an image once, or the same again, in whatever session and file.
-    answered: dict[tuple[Named, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
+    answered: dict[tuple[ObserverName, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
     for file in files:
-        known = answered.setdefault((file.named, file.prompt, file.experiment), {})
+        known = answered.setdefault((file.who, file.prompt, file.experiment), {})
         columns = (file.columns[name].tolist() for name in ("stimulus", "condition", "response"))
         for image, condition, answer in zip(*columns, strict=True):
             first, place = known.setdefault((image, condition), (answer, file.path))
             if first != answer:
                 raise TrialsError(
-                    f"{file.path}: {file.named} answered '{answer}' to '{image}' of {file.experiment}, but "
+                    f"{file.path}: {file.who} answered '{answer}' to '{image}' of {file.experiment}, but "
                     f"'{first}' in {place}; expected one answer. Import one of them, or give each a `--source`."
                 )
     return Read(files=tuple(files), unfit=unfit, others=others)
@@ -245,16 +254,16 @@ def _by_experiment(table: TrialTable) -> tuple[list[TrialTable], int]:
 
 def _read_table(table: TrialTable, hints: TableHints, source: str, prompt: str) -> Iterator[TrialFile]:
     """Rows grouped by experiment and observer, each group in the file's order."""
-    path, stated = table.path, hints.experiment and catalogue.name_experiment(hints.experiment)
+    path, stated = table.path, hints.experiment and name_experiment(hints.experiment)
     experiment, shown_set, space = (table.columns[name][0] if table.asked else "" for name in SHOWN)
-    experiment, space = catalogue.name_experiment(experiment), space or PUBLISHED_SPACE
-    experiment = experiment or stated or catalogue.known_source(source).experiment or catalogue.experiment_of(path)
+    experiment, space = name_experiment(experiment), space or PUBLISHED_SPACE
+    experiment = experiment or stated or known_source(source).experiment or experiment_of(path)
     remarks: dict[str, tuple[str, ...]] = {}
     if table.asked:
         table, remarks = timely(table, hints.keep_late)
     conditions = table.columns["condition"]
     first = {name: i for i, name in reversed(list(enumerate(conditions)))}
-    shown = {name: catalogue.split_eidolon(experiment, name, table.where(i)) for name, i in first.items()}
+    shown = {name: split_eidolon(experiment, name, table.where(i)) for name, i in first.items()}
     groups: dict[tuple[str, str], list[int]] = {}
     for i, who in enumerate(table.columns["subj"]):
         groups.setdefault((shown[conditions[i]], who), []).append(i)
@@ -385,15 +394,14 @@ def _fill(table: TrialTable, observer: str | None) -> None:
     columns.setdefault("condition", [""] * n)
     if "category" in columns:
         return
-    # The other layout: its images are named without an ending, and their names state the category.
+    # The other layout: its images are observer_name without an ending, and their names state the category.
     columns["imagename"] = [
-        name if PurePath(name).suffix or not catalogue.read_pair(name) else f"{name}.png"
-        for name in columns["imagename"]
+        name if PurePath(name).suffix or not read_pair(name) else f"{name}.png" for name in columns["imagename"]
     ]
     columns["object_response"] = [NO_ANSWER if x.lower() in _NO_LABEL else x for x in columns["object_response"]]
     columns["category"] = []
     for i, name in enumerate(columns["imagename"]):
-        prefix, pair = PREFIX.match(name), catalogue.read_pair(catalogue.image_id(name))
+        prefix, pair = PREFIX.match(name), read_pair(image_id(name))
         if not prefix and not pair:
             raise TrialsError(f"{table.where(i)}: '{name}' names no category; say `--columns THEIRS=category`.")
         columns["category"].append(prefix["category"] if prefix else pair.shape if pair else "")
@@ -403,12 +411,12 @@ def _columns(table: TrialTable, experiment: str, index: list[int], space: str) -
     """The columns of a TrialFile. Raises TrialsError: published cue-conflict names must give a shape, equal to the
     category column, and a texture; one observer answers an image once per condition and session."""
     raw = {name: [values[i] for i in index] for name, values in table.columns.items()}
-    names = [catalogue.image_id(name) for name in raw["imagename"]]
-    spelt = {text: catalogue.canonical_condition(experiment, text) for text in set(raw["condition"])}
+    names = [image_id(name) for name in raw["imagename"]]
+    spelt = {text: canonical_condition(experiment, text) for text in set(raw["condition"])}
     conditions = [spelt[text] for text in raw["condition"]]
     seen: dict[tuple[str, str, str], int] = {}
     for i, name, category, *key in zip(index, names, raw["category"], conditions, raw["session"], strict=True):
-        pair = catalogue.read_pair(name)
+        pair = read_pair(name)
         if (experiment, space) == ("cue-conflict", PUBLISHED_SPACE) and (pair is None or pair.shape != category):
             raise TrialsError(f"{table.where(i)}: '{name}' of '{category}'; expected '{category}7-elephant1.png'.")
         first = seen.setdefault((name, key[0], key[1]), i)

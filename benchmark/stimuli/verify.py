@@ -11,12 +11,13 @@ import numpy as np
 from benchmark.contracts import Stimuli
 from benchmark.errors import StimuliError
 from benchmark.settings import Settings
-from benchmark.stimuli.catalogue import Entry, place_of, remedy
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.datasets import CellFolder, find_cells, list_cells, open_folder, open_listing, survey
 from benchmark.stimuli.image_files import FileImages, reread, text_digest
 from benchmark.stimuli.items import Listing, evenly, list_folder, sample_order
 from benchmark.stimuli.roles import read_texture, texture_paths
 from benchmark.stimuli.score_tables import read_scores
+from benchmark.stimuli.set_folders import entry_and_folder, remedy
 from benchmark.stimuli.trials import read_tables
 from registry.foreign import foreign
 from registry.labels import label_space
@@ -58,7 +59,7 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
     their classes are there, are they the published ones where that is known. A part of a set is all right, and said;
     what makes cells of one set unlike each other is not. Every image is read where there are at most READ_ALL, else a
     sample; names and empty files are checked of all. Raises UnknownName, MissingStimuli."""
-    entry, folder = place_of(name, settings)
+    entry, folder = entry_and_folder(name, settings)
     depth = depth or Depth()
     if entry.kind == "trials":
         tables = read_tables(folder)

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmark.contracts import Array, Plan, Shelf, Stimuli, View
 from benchmark.errors import MissingStimuli
-from benchmark.stimuli.catalogue import NO_ANSWER
 from benchmark.stimuli.datasets import restrict
+from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
 from suites.corruption.config import CorruptionConfig, Folders

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmark.contracts import Array, Block, Metric, Plan, Score, Shelf, Suite, Trials, View
 from benchmark.errors import MissingStimuli
-from benchmark.stimuli.catalogue import NO_ANSWER
 from benchmark.stimuli.datasets import restrict
+from benchmark.stimuli.image_names import NO_ANSWER
 from benchmark.stimuli.roles import ROLE
 from registry.labels import label_space, subset_groups
 from suites.corruption.calibration import calibration_metrics, certainty

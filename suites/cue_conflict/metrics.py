@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
 from benchmark.stats.ratios import correct, shape_or_texture, share
-from benchmark.stimuli.catalogue import GEIRHOS16
 from benchmark.stimuli.generated import exemplars
+from benchmark.stimuli.image_names import GEIRHOS16
 
 
 def conflict(trials: Trials) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmark.contracts import Score, Trials
 from benchmark.stats import ratio_score
-from benchmark.stimuli.catalogue import NO_ANSWER, any_answer
+from benchmark.stimuli.image_names import NO_ANSWER, any_answer
 from suites.cue_conflict.metrics import GRADED, METRICS
 
 ANSWERS_ALONE = "answers alone, without probabilities"

@@ -35,8 +35,8 @@ from benchmark.stats.agreement import (
 )
 from benchmark.stats.clusters import Clusters
 from benchmark.stats.intervals import Floats
-from benchmark.stimuli.catalogue import any_answer
 from benchmark.stimuli.generated import SHAPE, shared_exemplars
+from benchmark.stimuli.image_names import any_answer
 from suites.human_comparison.experiments import BY_ROLE
 
 # Right and wrong as a matrix, images x observers, one per condition: all pairs follow from one product. The observer

@@ -9,8 +9,8 @@ import numpy as np
 from benchmark.contracts import Score, Trials
 from benchmark.stats import ratio_score
 from benchmark.stats.ratios import correct, share
-from benchmark.stimuli.catalogue import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.generated import shared_exemplars
+from benchmark.stimuli.image_names import GEIRHOS16, NO_ANSWER
 from benchmark.stimuli.regenerate import REGENERATED
 from suites.human_comparison.bootstrap import accuracy_draws, interval
 from suites.human_comparison.experiments import BY_ROLE, EXPERIMENTS, HumanExperiment

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Ratio, SuiteFigure, Trials
 from benchmark.stats.clusters import exemplar_columns
-from benchmark.stimuli.catalogue import read_pair
+from benchmark.stimuli.image_names import read_pair
 from suites.saliency.config import (
     BOARDS,
     CLICKED,

@@ -23,7 +23,7 @@ from benchmark.ask.answers import open_answers
 from benchmark.ask.serving import AskHandler, Flood, milliseconds
 from benchmark.errors import BenchError, UsageError
 from benchmark.loopback import open_server
-from benchmark.stimuli.catalogue import GEIRHOS16
+from benchmark.stimuli.image_names import GEIRHOS16
 
 
 @pytest.fixture

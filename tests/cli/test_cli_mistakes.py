@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmark.cli import COMMANDS, RENAMED
-from benchmark.stimuli.catalogue import GEIRHOS16
+from benchmark.stimuli.image_names import GEIRHOS16
 from registry.world_networks import tiny_resnet
 
 TINY = "python:registry.world_networks:tiny_resnet"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmark import api
 from benchmark.leaderboard.provenance import _registration
-from benchmark.stimuli.catalogue import GEIRHOS16
+from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.store import open_store
 from registry.world_networks import tiny_resnet
 

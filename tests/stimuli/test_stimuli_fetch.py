@@ -10,10 +10,11 @@ import pytest
 from refusals import refused
 
 from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import Entry, find_entry, locate
+from benchmark.stimuli.catalogue import Entry, find_entry
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.fetch import add, fetch
 from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.set_folders import stimuli_folder
 from registry.files import folder_in
 
 
@@ -84,7 +85,7 @@ def test_a_set_is_fetched_once_and_can_be_opened(settings, server, entry, packed
     server.files["/origin.tar.gz"] = packed
     lines = []
     place = fetch("small", settings, lines.append)
-    assert place == settings.stimuli / "small" == locate("small", settings)
+    assert place == settings.stimuli / "small" == stimuli_folder("small", settings)
     assert len(open_set("small", settings)) == 8
     assert any("not pinned: recorded" in line for line in lines)
     assert fetch("small", settings, lines.append) == place
@@ -96,7 +97,7 @@ def test_a_pinned_digest_is_checked(settings, server, entry, packed, monkeypatch
     good = hashlib.sha256(packed).hexdigest()
     publish(monkeypatch, replace(entry, sha256="0" * 64))
     assert server.url in refused(rf"expected SHA-256 0000.*got {good}", fetch, "small", settings, silent)
-    assert locate("small", settings) is None and not left_over(settings)
+    assert stimuli_folder("small", settings) is None and not left_over(settings)
     assert not list((settings.home / "archives").glob("*.gz"))
     publish(monkeypatch, replace(entry, sha256=good))
     assert fetch("small", settings, silent).is_dir()
@@ -110,7 +111,7 @@ def test_404_truncation_and_no_host_are_told_apart_and_name_the_way_out(settings
     refused("cut short on the way", fetch, "small", settings, silent)
     publish(monkeypatch, replace(entry, url="http://127.0.0.1:1/origin.tar.gz"))
     refused(r"127.0.0.1:1/origin.tar.gz: no connection", fetch, "small", settings, silent)
-    assert locate("small", settings) is None and not left_over(settings)
+    assert stimuli_folder("small", settings) is None and not left_over(settings)
 
 
 def test_a_mirror_url_comes_first_and_its_failure_is_not_the_end(settings, server, entry, packed):
@@ -143,7 +144,7 @@ def test_a_download_that_is_not_the_set_is_not_kept(settings, server, entry, pac
     server.files["/origin.tar.gz"] = packed
     publish(monkeypatch, replace(entry, **change))
     refused(message, fetch, "small", settings, silent)
-    assert locate("small", settings) is None and not left_over(settings)
+    assert stimuli_folder("small", settings) is None and not left_over(settings)
     assert not list((settings.home / "archives").glob("*.gz"))
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmark.stimuli.catalogue import locate
 from benchmark.stimuli.datasets import open_set
 from benchmark.stimuli.regenerate import trial_stimuli
+from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.stimuli.trials import read_trials
 from benchmark.stimuli.verify import verify
 
@@ -22,7 +22,7 @@ EXPERIMENTS = {
 
 @pytest.fixture(scope="session")
 def people(real):
-    folder = locate("human-trials", real)
+    folder = stimuli_folder("human-trials", real)
     if folder is None:
         pytest.skip("no real trials: 'human-trials' is not in the data folder")
     return read_trials(folder)

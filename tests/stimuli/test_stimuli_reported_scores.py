@@ -8,7 +8,7 @@ from refusals import refused
 from benchmark import plugins
 from benchmark.errors import ScoresError, UnknownName
 from benchmark.stats import wilson
-from benchmark.stimuli.catalogue import Named
+from benchmark.stimuli.published_sources import ObserverName
 from benchmark.stimuli.score_tables import ReportedScore, check_names, known_metrics, read_scores
 
 FULL = "observer,metric,value,low,high,level,n,condition,source,suite,note\n"
@@ -24,7 +24,7 @@ def test_a_full_csv_row_keeps_every_field(tmp_path):
     row = 'a,acc,0.5,0.4,0.6,0.9,200,blurred,lab,corruption,"of own images"\n'
     (score,) = read_scores(write(tmp_path, "t.csv", FULL + row)).scores
     assert score == ReportedScore(
-        observer=Named("lab", "a"),
+        observer=ObserverName("lab", "a"),
         metric="acc",
         value=0.5,
         low=0.4,
@@ -80,7 +80,7 @@ def test_a_folder_of_another_layout_is_refused(tmp_path):
 
 
 def test_our_metrics_names_are_taken_unless_it_is_the_same_quantity():
-    score = ReportedScore(Named("lab", "a"), "shape_bias", 0.2)
+    score = ReportedScore(ObserverName("lab", "a"), "shape_bias", 0.2)
     suites = {"cue-conflict": ["shape_bias"]}
     refused("--same shape_bias", check_names, [score], suites, ())
     check_names([score], suites, ("shape_bias",))

@@ -12,11 +12,11 @@ from refusals import missing, refused
 
 from benchmark.errors import UnknownName
 from benchmark.settings import Settings
-from benchmark.stimuli import catalogue
-from benchmark.stimuli.catalogue import Entry, added_file, find_entry, locate, read_catalogue
+from benchmark.stimuli.catalogue import Entry, added_file, find_entry, read_catalogue
 from benchmark.stimuli.datasets import open_set, read_names
 from benchmark.stimuli.fetch import add, fetch
 from benchmark.stimuli.roles import Resolver
+from benchmark.stimuli.set_folders import stimuli_folder
 from benchmark.stimuli.verify import verify
 
 
@@ -125,7 +125,7 @@ def frost(settings, draw, monkeypatch):
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     entry = Entry(name="frost", role="frost", space="any", layout="textures", kind="textures", files=files,
                   url="http://127.0.0.1:1/create_c", member="ImageNet-C/create_c")  # fmt: skip
-    monkeypatch.setattr(catalogue, "_built_in", lambda: {"frost": entry})
+    monkeypatch.setattr("benchmark.stimuli.catalogue._built_in", lambda: {"frost": entry})
     return entry
 
 
@@ -164,7 +164,7 @@ def test_textures_are_fetched_from_a_mirror_folder_and_checked(frost, settings, 
     shutil.rmtree(settings.stimuli / "frost")
     draw(mirror / "frost" / "frost2.png", seed=5)
     refused("not the published file", fetch, "frost", mirrored, lambda line: None)
-    assert locate("frost", settings) is None
+    assert stimuli_folder("frost", settings) is None
     refused(r"create_c/frost2.png: no connection.*holds frost/frost2.png", fetch, "frost", settings, lambda line: None)
 
 

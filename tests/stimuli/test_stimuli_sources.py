@@ -7,17 +7,10 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
-from benchmark.stimuli.catalogue import (
-    Named,
-    canonical_condition,
-    check_source,
-    experiment_of,
-    image_id,
-    known_of,
-    named,
-    sources_of,
-)
+from benchmark.stimuli.experiment_names import canonical_condition, experiment_of
 from benchmark.stimuli.fetch import fetch
+from benchmark.stimuli.image_names import image_id
+from benchmark.stimuli.published_sources import ObserverName, check_source, observer_name, published_network, sources_of
 from benchmark.stimuli.regenerate import named_recipe, recipes_beside, stated_recipes
 
 
@@ -42,7 +35,7 @@ def test_a_folder_tells_the_source(tmp_path, folder, source):
 
 def test_people_of_a_copy_are_the_people_of_its_origin():
     def name(source, experiment):
-        return str(named(source, "subject-01", experiment, human=True))
+        return str(observer_name(source, "subject-01", experiment, human=True))
 
     assert name("model-vs-human-dmc", "contrast") == "subject-01 (model-vs-human)"
     assert name("error-consistency", "edges") == "subject-01 (model-vs-human)"
@@ -94,9 +87,9 @@ def test_experiments_are_told_from_names(path, expected):
 
 
 def test_what_is_known_of_published_networks():
-    assert known_of(Named("error-consistency", "resnet50-trained-on-SIN")).training == ("stylised",)
-    assert known_of(Named("vlm_shapebias", "RN50_openai")) == (("language-image",), "clip")
-    assert known_of(Named("elsewhere", "resnet50")) == ((), "")
+    assert published_network(ObserverName("error-consistency", "resnet50-trained-on-SIN")).training == ("stylised",)
+    assert published_network(ObserverName("vlm_shapebias", "RN50_openai")) == (("language-image",), "clip")
+    assert published_network(ObserverName("elsewhere", "resnet50")) == ((), "")
 
 
 def test_tables_come_packed_from_a_mirror(settings, tmp_path):

@@ -17,9 +17,9 @@ from refusals import refused
 
 from benchmark.cli.data import data
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import GEIRHOS16, read_pair
 from benchmark.stimuli.datasets import MANIFEST, open_set
 from benchmark.stimuli.image_files import read_rgb
+from benchmark.stimuli.image_names import GEIRHOS16, read_pair
 from benchmark.stimuli.roles import Resolver
 from benchmark.stimuli.stylise import Order, Sample, SourcePicture, conflicting, make_stylised, manifest, textured
 from benchmark.variables import read_settings

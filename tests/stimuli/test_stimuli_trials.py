@@ -3,7 +3,7 @@ import pytest
 from refusals import refused
 
 from benchmark.errors import TrialsError
-from benchmark.stimuli.catalogue import prompt_order
+from benchmark.stimuli.published_sources import prompt_order
 from benchmark.stimuli.regenerate import trial_stimuli
 from benchmark.stimuli.trials import COLUMNS, MARGIN, TableHints, read_tables, read_trials, stated_columns
 
@@ -56,7 +56,7 @@ def test_observers_and_eidolons_of_one_table_are_told_apart(tmp_path):
     assert [(f.experiment, f.observer, len(f)) for f in files] == [
         (name, who, n) for who in "ab" for name, n in (("eidolonI", 1), ("eidolonII", 2), ("eidolonIII", 1))
     ]  # fmt: skip
-    with pytest.raises(TrialsError, match=r"row 2.*no eidolon condition"):
+    with pytest.raises(TrialsError, match=r"row 2.*not an eidolon condition"):
         read_trials(table(tmp_path / "eidolon" / "x.csv", "a,cat,cat,8-10,1.png", header=head))
 
 
@@ -100,7 +100,7 @@ def test_two_answers_of_one_source_are_refused(tmp_path, session):
         read_trials(tmp_path)
     assert str(second) in str(error.value) and "a.csv" in str(error.value)
     apart = [read_tables(second.with_name(f"{name}.csv"), TableHints(source=name)).files for name in ("b", "a")]
-    assert [str(one[0].named) for one in apart] == ["subject-01 (b)", "subject-01 (a)"]
+    assert [str(one[0].who) for one in apart] == ["subject-01 (b)", "subject-01 (a)"]
 
 
 def test_images_known_by_name(tmp_path):
@@ -144,7 +144,7 @@ def test_image_and_label_are_a_table(tmp_path):
     assert (file.observer, file.experiment, file.kind) == (
         "llava_1_5_7b", "cue-conflict", "published",
     )  # fmt: skip
-    assert str(file.named) == "llava_1_5_7b (vlm_shapebias)"
+    assert str(file.who) == "llava_1_5_7b (vlm_shapebias)"
     assert file.prompt == "a question with the 16 categories as options"
     assert file.columns["stimulus"].tolist() == ["cat1-dog2.png", "dog1-dog2.png"]
     assert file.columns["category"].tolist() == ["cat", "dog"]
@@ -157,7 +157,7 @@ def test_the_prompts_of_one_observer_are_told_by_the_names_of_its_files(tmp_path
              "EVA_448_None_None", "EVA_448_None_CLS")  # fmt: skip
     for name in names:
         write(clip / f"{name}.csv", "image,response,pred_label\ncat1-dog2,cat,cat\n")
-    files = {(str(one.named), one.prompt) for one in read_tables(tmp_path).files}
+    files = {(str(one.who), one.prompt) for one in read_tables(tmp_path).files}
     usual, photo, bare = "mean of ImageNet's 80 templates", "a photo of a {}.", "{}"
     assert files == {
         *(("RN50_openai (vlm_shapebias)", prompt) for prompt in (usual, photo, bare)),
@@ -205,7 +205,7 @@ def test_a_table_of_ones_own(tmp_path):
     columns = stated_columns("file=imagename, ANSWER=object_response")
     stated = TableHints(experiment="style-transfer-512-nomask", observer="my-net", source="lab", columns=columns)
     (file,) = read_tables(path, stated).files
-    assert str(file.named) == "my-net (lab)" and file.experiment == "cue-conflict"
+    assert str(file.who) == "my-net (lab)" and file.experiment == "cue-conflict"
     assert file.columns["category"].tolist() == ["cat", "cat"]
     refused(
         r"no column 'subj'.*--observer NAME",

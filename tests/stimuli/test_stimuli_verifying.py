@@ -8,7 +8,6 @@ from zlib import crc32
 import pytest
 from PIL import Image
 
-from benchmark.stimuli import catalogue
 from benchmark.stimuli.catalogue import Entry, find_built_in
 from benchmark.stimuli.datasets import open_set, sample
 from benchmark.stimuli.verify import Depth, verify
@@ -24,7 +23,7 @@ def small(monkeypatch):
                       parts=("fog", "snow"), extra=("blur",), levels=("1", "2"))  # fmt: skip
     natural = Entry(name="natural", role="natural", space="imagenet1k", layout="class-folder", count=6, classes=3)
     known = {entry.name: entry for entry in (published, natural)}
-    monkeypatch.setattr(catalogue, "_built_in", lambda: known)
+    monkeypatch.setattr("benchmark.stimuli.catalogue._built_in", lambda: known)
     assert find_built_in("small-c") is published
     return published
 

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import GEIRHOS16, WNID, Entry, Layout
+from benchmark.stimuli.catalogue import Entry, Layout
+from benchmark.stimuli.image_names import GEIRHOS16, WNID
 from benchmark.stimuli.items import Annotation, Item, LeftOut, check_category, images_below, labelled_images, subfolders
 from benchmark.stimuli.masked import clickme, imagenet, scenes
 from benchmark.stimuli.masked.outlines import anything_drawn

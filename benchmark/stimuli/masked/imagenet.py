@@ -11,8 +11,9 @@ import numpy as np
 import yaml
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import WNID, Entry
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_plain
+from benchmark.stimuli.image_names import WNID
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size, check_category, images_below
 from benchmark.stimuli.masked.outlines import fitting, only_edition, read_plane
 from registry.foreign import foreign

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import StimuliError
-from benchmark.stimuli.catalogue import GEIRHOS16, Entry
+from benchmark.stimuli.catalogue import Entry
 from benchmark.stimuli.image_files import read_plain, read_text
+from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.stimuli.items import Annotation, Flags, Item, LeftOut, Size
 from benchmark.stimuli.masked.outlines import Segmentation, area_of, fitting, flags_of, only_edition, read_plane
 from registry.foreign import foreign

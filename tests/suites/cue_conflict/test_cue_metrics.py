@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.contracts import Trials
-from benchmark.stimuli.catalogue import GEIRHOS16
+from benchmark.stimuli.image_names import GEIRHOS16
 from benchmark.testing import check_suite
 from suites.cue_conflict import SUITE
 

@@ -109,6 +109,6 @@ def test_agreement_with_people_is_an_independent_computation(unpacked):
         else:
             pairs = [(mine[one], each[one]) for each in theirs for one in map(spelled, BY_ROLE[role].kept)]
         expected = np.mean([by_hand(a, b) for a, b in pairs], axis=0)
-        people = {str(one.named): role_trials(one, role) for one in crowd}
+        people = {str(one.who): role_trials(one, role) for one in crowd}
         scores = {s.metric: s.value for s in compare(None, role_trials(own, role), people) if s.condition == "kept"}
         assert [scores[name] for name in MEASURES] == pytest.approx(expected, abs=1e-6), experiment

@@ -1,0 +1,148 @@
+"""Published collections of trials: how each is recognised, and which observers it names."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.errors import TrialsError
+from benchmark.stimuli.catalogue import package_table
+
+#: The label space in which people answered.
+PUBLISHED_SPACE = "geirhos16"
+#: Suffix of a folder after its source's name: the version or the commit of an archive.
+_VERSION = r"(?:-(?:v?\d[\w.]*|[0-9a-f]{7,40}|main|master))?"
+
+
+class ObserverName(NamedTuple):
+    """Who answered: a source, and a name that is unique in that source."""
+
+    source: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.source})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A published collection; the fields are those of `sources.yaml`."""
+
+    #: Names of folders by which it is recognised.
+    folders: tuple[str, ...] = ()
+    #: Names of files by which it is recognised.
+    holds: tuple[str, ...] = ()
+    #: Observer's name in its tables -> correct name.
+    names: Mapping[str, str] = field(default_factory=dict)
+    #: Experiment (or "all") -> the source of its people.
+    people: Mapping[str, str] = field(default_factory=dict)
+    #: The experiment of all its tables, if their names do not identify it.
+    experiment: str = ""
+    #: Patterns of file names that name the observer and the prompt.
+    files: tuple[str, ...] = ()
+    #: Prompt in a file name -> the prompt in words, the usual one first.
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    #: Pattern of files that are not tables of trials -> their content.
+    others: Mapping[str, str] = field(default_factory=dict)
+    #: Why its people are not a comparison group; "" if they are.
+    apart: str = ""
+
+
+@cache
+def known_sources() -> Mapping[str, Source]:
+    """Published collections by name."""
+    sources = {}
+    for source, row in package_table("sources.yaml").items():
+        lists = {key: tuple(row[key]) for key in ("folders", "holds", "files") if key in row}
+        names = {old: new["name"] for old, new in row.get("names", {}).items()}
+        sources[source] = Source(**{**row, **lists, "names": names})
+    return sources
+
+
+def known_source(name: str) -> Source:
+    """Find a published collection; an unknown name has an empty one."""
+    return known_sources().get(name, Source())
+
+
+class PublishedNetwork(NamedTuple):
+    """Recipe and family of a published network; both are empty if nothing is known."""
+
+    training: tuple[str, ...] = ()
+    family: str = ""
+
+
+@cache
+def _published_networks() -> Mapping[ObserverName, PublishedNetwork]:
+    return {
+        ObserverName(source, name): PublishedNetwork(tuple(group["training"]), family)
+        for source, groups in package_table("published_observers.yaml").items()
+        for group in groups
+        for name, family in group["observers"].items()
+    }
+
+
+def published_network(observer: ObserverName) -> PublishedNetwork:
+    """Look up the recipe and family of a published network."""
+    return _published_networks().get(observer, PublishedNetwork())
+
+
+def sources_of(paths: Sequence[Path], root: Path) -> dict[Path, str]:
+    """Name the source of each table below `root` (a folder, or a table itself).
+
+    The nearest folder named like a published collection decides; otherwise the one collection whose contents `root`
+    has; otherwise the source is named like `root`."""
+    parts = {part for path in paths for part in (path.relative_to(root).parts if path != root else (path.name,))}
+    held = [name for name, known in known_sources().items() if any(part.startswith(known.holds) for part in parts)]
+    place = root.resolve()
+    plain = "".join(c if c.isprintable() else "?" for c in (place.name if place.is_dir() else place.stem))
+    rest = held[0] if len(held) == 1 else plain or "tables"
+    called = [(re.escape(text) + _VERSION, name) for name, known in known_sources().items() for text in known.folders]
+    sources = {}
+    for path in paths:
+        folders = (folder.name for folder in path.resolve().parents)
+        names = (name for text in folders for form, name in called if re.fullmatch(form, text, re.IGNORECASE))
+        sources[path] = next(names, rest)
+    return sources
+
+
+def check_source(name: str) -> str:
+    """Check the name of a source that a user gives. Raises TrialsError if it is empty or not printable."""
+    name = name.strip()
+    if not name or not name.isprintable() or set(name) & set("()"):
+        raise TrialsError(f"--source {name!r}: expected a name without brackets, such as 'my-laboratory'.")
+    return name
+
+
+def observer_name(source: str, observer: str, experiment: str, *, human: bool) -> ObserverName:
+    """Name an observer of a table: a network as its source names it, a person by the source of the experiment."""
+    known = known_source(source)
+    if human:
+        return ObserverName(known.people.get(experiment) or known.people.get("all") or source, observer)
+    return ObserverName(source, known.names.get(observer, observer))
+
+
+def observer_of_path(source: str, path: Path) -> tuple[str | None, str]:
+    """Read the observer and the prompt (in words) from the names of a file and of the two folders above it, by the
+    patterns of this source."""
+    known = known_source(source)
+    place = "/".join(path.absolute().with_suffix("").parts[-3:])
+    for pattern in known.files:
+        if match := re.search(f"(?:^|/){pattern}$", place):
+            prompt = match.groupdict().get("prompt") or ""
+            return match["observer"], known.prompts.get(prompt, prompt.replace("_", " "))
+    return None, ""
+
+
+def other_content(source: str, path: Path) -> str:
+    """Describe a file of this source that is known to hold no trials; "" for any other."""
+    place = path.absolute().as_posix()
+    others = known_source(source).others.items()
+    return next((what for pattern, what in others if re.search(f"/{pattern}$", place)), "")
+
+
+def prompt_order(source: str, prompt: str) -> tuple[int, str]:
+    """Sort key of an observer's prompts: the prompt that scores use is first."""
+    usual = list(known_source(source).prompts.values())
+    return (usual.index(prompt) if prompt in usual else len(usual), prompt)
