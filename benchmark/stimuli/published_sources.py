@@ -115,7 +115,7 @@ def check_source(name: str) -> str:
     return name
 
 
-def observer_name(source: str, observer: str, experiment: str, *, human: bool) -> ObserverName:
+def resolve_observer(source: str, observer: str, experiment: str, *, human: bool) -> ObserverName:
     """Name an observer of a table: a network as its source names it, a person by the source of the experiment."""
     known = known_source(source)
     if human:

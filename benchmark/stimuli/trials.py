@@ -24,9 +24,9 @@ from benchmark.stimuli.published_sources import (
     PUBLISHED_SPACE,
     ObserverName,
     known_source,
-    observer_name,
     observer_of_path,
     other_content,
+    resolve_observer,
     sources_of,
 )
 from registry.foreign import foreign
@@ -46,7 +46,7 @@ REDUCED = "reduced"
 LABELLED = {"image": "imagename", "pred_label": "object_response"}
 #: A table of `bench export --trials`: its column -> ours.
 EXPORTED = {"observer": "subj", "stimulus": "imagename", "response": "object_response", "margin": "decision_margin"}
-#: How "pred_label" says that no category was observer_name.
+#: How "pred_label" says that no category was named.
 _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
 #: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. Where a table states how clear
 #: each decision was, a column MARGIN of numbers comes after them.
@@ -93,7 +93,7 @@ class TrialFile:
     @property
     def who(self) -> ObserverName:
         """Who answered: a source, and the observer's name in it."""
-        return observer_name(self.source, self.observer, self.experiment, human=self.kind == "human")
+        return resolve_observer(self.source, self.observer, self.experiment, human=self.kind == "human")
 
     def contents(self) -> dict[str, str]:
         """Image name -> digest of the image, "" where the table does not say."""
@@ -394,7 +394,7 @@ def _fill(table: TrialTable, observer: str | None) -> None:
     columns.setdefault("condition", [""] * n)
     if "category" in columns:
         return
-    # The other layout: its images are observer_name without an ending, and their names state the category.
+    # The other layout: its image names have no suffix but contain the category.
     columns["imagename"] = [
         name if PurePath(name).suffix or not read_pair(name) else f"{name}.png" for name in columns["imagename"]
     ]

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import api
 from benchmark.errors import TrialsError, UnknownName
-from benchmark.stimuli.published_sources import ObserverName, known_source, observer_name
+from benchmark.stimuli.published_sources import ObserverName, known_source, resolve_observer
 from benchmark.store import Store
 from benchmark.variables import read_settings
 
@@ -182,10 +182,14 @@ def test_people_who_stand_apart_move_no_numbers_of_people(tmp_path, db):
     before = biases(db)
     place = tmp_path / "error-consistency" / "colour" / "x.csv"
     table(place, "tttt", "subject-01")  # as an experiment whose people are the source's own
-    assert str(observer_name("error-consistency", "subject-01", "colour", human=True)).endswith("(error-consistency)")
+    assert str(resolve_observer("error-consistency", "subject-01", "colour", human=True)).endswith(
+        "(error-consistency)"
+    )
     assert [bool(known_source(name).apart) for name in ("error-consistency", "model-vs-human", "lab")] == [1, 0, 0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmark.stimuli.trials.who", lambda source, name, *_, **__: ObserverName(source, name))
+        patch.setattr(
+            "benchmark.stimuli.trials.resolve_observer", lambda source, name, *_, **__: ObserverName(source, name)
+        )
         api.import_trials(place, source="error-consistency", experiment="cue-conflict", db=db)
     after = biases(db)
     assert after["people (pooled)"] == before["people (pooled)"] == [0.75]
@@ -200,19 +204,19 @@ def recipes(db):
 @pytest.mark.slow
 def test_recipes_are_read_from_names_statements_and_a_file(tmp_path, db):
     """What was said last stays where nothing new is said; a person has none."""
-    lab, observer_name = tmp_path / "lab", "sixteen21--salt-and-pepper-noise-multiple"
-    for name in ("mine", observer_name, "subject-01"):
+    lab, named = tmp_path / "lab", "sixteen21--salt-and-pepper-noise-multiple"
+    for name in ("mine", named, "subject-01"):
         table(lab / f"cue-conflict_{name}.csv", "ssst", name)
     api.import_trials(lab, db=db)
     salt = ["noise(salt-and-pepper)"]
-    assert recipes(db) == {"mine (lab)": None, "subject-01 (lab)": None, f"{observer_name} (lab)": salt}
+    assert recipes(db) == {"mine (lab)": None, "subject-01 (lab)": None, f"{named} (lab)": salt}
     (lab / "training.yaml").write_text("mine: standard\n")
     report = api.import_trials(lab, db=db)  # known trials: only the card is new
     assert (report.trials, report.known) == (0, 3)
     assert recipes(db)["mine (lab)"] == ["standard"]
     (lab / "training.yaml").unlink()
-    api.import_trials(lab, training=["mine=noise(uniform)", f"{observer_name} (lab)=contrast"], db=db)
+    api.import_trials(lab, training=["mine=noise(uniform)", f"{named} (lab)=contrast"], db=db)
     table(lab / "cue-conflict_more.csv", "st", "mine", "2", ("cat5-dog1.png", "cat6-dog2.png"))
     api.import_trials(lab, db=db)
-    said = {"mine (lab)": ["noise(uniform)"], f"{observer_name} (lab)": ["contrast"]}
+    said = {"mine (lab)": ["noise(uniform)"], f"{named} (lab)": ["contrast"]}
     assert recipes(db) == {"subject-01 (lab)": None, **said}

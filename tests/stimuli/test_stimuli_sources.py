@@ -10,7 +10,13 @@ from refusals import refused
 from benchmark.stimuli.experiment_names import canonical_condition, experiment_of
 from benchmark.stimuli.fetch import fetch
 from benchmark.stimuli.image_names import image_id
-from benchmark.stimuli.published_sources import ObserverName, check_source, observer_name, published_network, sources_of
+from benchmark.stimuli.published_sources import (
+    ObserverName,
+    check_source,
+    published_network,
+    resolve_observer,
+    sources_of,
+)
 from benchmark.stimuli.regenerate import named_recipe, recipes_beside, stated_recipes
 
 
@@ -35,7 +41,7 @@ def test_a_folder_tells_the_source(tmp_path, folder, source):
 
 def test_people_of_a_copy_are_the_people_of_its_origin():
     def name(source, experiment):
-        return str(observer_name(source, "subject-01", experiment, human=True))
+        return str(resolve_observer(source, "subject-01", experiment, human=True))
 
     assert name("model-vs-human-dmc", "contrast") == "subject-01 (model-vs-human)"
     assert name("error-consistency", "edges") == "subject-01 (model-vs-human)"
