@@ -1,8 +1,10 @@
 """Stimulus sets: what exists, where it comes from, how it is read; and published tables of trials.
 
-catalogue   what sets and sources are known, where a set lies, what names say
-fetch       download, add (`downloads`: archives)       verify      whether it is whole
-items       what lies in a folder                       datasets    a folder as `Stimuli`
-image_files pixels and digests                          masked      sets with masks or maps
-roles       the set that plays a role                   generated   the built-in world's sets
-stylise, regenerate   sets made here                    trials, score_tables   published answers"""
+catalogue          entries of sets            set_folders       where a set is installed
+experiment_names   names of experiments       image_names       what images' names contain
+published_sources  published collections      trials, score_tables   published answers
+fetch              download, add              verify            check against the publication
+items              images of a folder         datasets          a folder as `Stimuli`
+image_files        pixels and digests         masked            sets with masks or maps
+roles              the set of a role          generated         the built-in world's sets
+stylise, regenerate   sets made from others   shards            Parquet and tar files"""

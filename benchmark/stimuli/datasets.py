@@ -1,4 +1,4 @@
-"""Stimulus sets as values: opened from a folder, a list of names or cells, or drawn; then cut to what is needed."""
+"""Stimulus sets as values: opened from a folder, a list of names or cells, or generated; then reduced as needed."""
 
 import json
 import re
@@ -38,21 +38,21 @@ from benchmark.stimuli.masked import READERS
 from benchmark.stimuli.set_folders import entry_and_folder, folder_of, remedy
 from registry.foreign import foreign
 
-#: The manifest in the folder of a stylised set: where its images come from travels with them.
+#: The manifest in the folder of a stylised set records the origin of its images.
 MANIFEST = "stylised.json"
 FORMAT = 1
 
 
 def open_set(name: str, settings: Settings) -> Stimuli:
-    """The set of that name (or alias) as it lies on this disk; sets of the built-in world are drawn. Order: by
-    category, then image name. `whole` is the published count, so that a part of a set shows as a part. Raises
-    UnknownName, MissingStimuli (with the command that gets the set) or StimuliError."""
+    """Open a set by name or alias; sets of the built-in world are generated.
+
+    Images are ordered by category, then name. `whole` is the published count, so that a partial set is reported as
+    partial. Raises UnknownName, MissingStimuli (with the command that gets the set) or StimuliError."""
     return generated_set(name) if is_generated(name) else open_folder(*entry_and_folder(name, settings), settings)
 
 
 def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
-    """The set of an entry, read from `folder`; with `limit` what `sample` leaves of it, no other file being read.
-    Raises StimuliError."""
+    """Open the set of an entry from `folder`; with `limit`, open the images of `sample` only. Raises StimuliError."""
     if entry.annotated:
         return open_annotated(entry, folder, settings, limit)
     if entry.kind == "names":
@@ -62,8 +62,8 @@ def open_folder(entry: Entry, folder: Path, settings: Settings, limit: int | Non
 
 
 def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, name: str | None = None) -> Stimuli:
-    """The images of a listing as a set of an entry, called `name`; n: how many the folder has. Raises StimuliError,
-    also for a damaged manifest."""
+    """Open the images of a listing as a set of an entry, called `name`. n: number of images in the folder. Raises
+    StimuliError, also for a damaged manifest."""
     check_spelling(listing.folder, listing.ids)
     check_spelling(listing.folder, listing.labels["category"].tolist())
     items = file_digests(listing.files, listing.folder, settings)
@@ -78,7 +78,7 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
                 raise StimuliError(f"{place}: made by another version of this program, in format {table['format']}.")
             by, strength, whole = table["generator"], float(table["strength"]), int(table["whole"])
             origin = f"stylised: {by['name']} {by['version']}, strength {strength:g}, seed {int(table['seed'])}"
-            # By this label the whole manifest enters the set's digest.
+            # This label makes the manifest part of the set's digest.
             labels["made"] = np.full(len(listing), f"stylised {text_digest(text)[:16]}")
     if entry.border:
         labels["made"] = np.full(len(listing), f"without a frame of {entry.border} px")
@@ -100,22 +100,21 @@ def open_listing(entry: Entry, listing: Listing, settings: Settings, n: int, nam
 
 
 def _masks(entry: Entry, images: FileImages, settings: Settings) -> FileMasks | None:
-    """Masks from the entry's set of silhouettes, if that set is here and fits every image."""
+    """Build masks from the entry's set of silhouettes, if it is installed and matches every image."""
     source = read_catalogue(settings).get(entry.mask) if entry.mask else None
     folder = folder_of(source, settings) if source else None
     if folder is None:
         return None
     silhouettes = {(path.parent.name, path.stem): path for path in images_below(folder)}
     paths = [images.path(i) for i in range(len(images.files))]
-    # The shape of `cat7-elephant1.png` and of `cat7.png` is that of `cat7`.
+    # `cat7-elephant1.png` and `cat7.png` both have the shape of `cat7`.
     fitting = [silhouettes.get((path.parent.name, read_shape(path.name) or path.stem)) for path in paths]
     return None if None in fitting else FileMasks(images, tuple(filter(None, fitting)))
 
 
 def subset(stimuli: Stimuli, limit: int) -> Stimuli:
-    """The part that a protocol shows: at most `limit` stimuli, evenly spaced over the order (floor(i * n / limit)); of
-    a sample the first. It has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1.
-    """
+    """Select at most `limit` stimuli for a protocol, evenly spaced over the order (floor(i * n / limit)); for a sample,
+    the first. The subset has its own digest; `whole` is unchanged. Raises StimuliError if limit < 1."""
     index = evenly(len(stimuli), limit)
     if len(index) == len(stimuli):
         return stimuli
@@ -123,16 +122,16 @@ def subset(stimuli: Stimuli, limit: int) -> Stimuli:
 
 
 def sample(stimuli: Stimuli, limit: int) -> Stimuli:
-    """At most `limit` stimuli, the first in the order of `items.sample_order`; the set itself where it has no more. It
-    has a digest of its own; `whole` stays the full count. Raises StimuliError where limit < 1."""
+    """Sample at most `limit` stimuli: the first in the order of `items.sample_order`; a smaller set is unchanged. The
+    sample has its own digest; `whole` is unchanged. Raises StimuliError if limit < 1."""
     if limit >= max(1, len(stimuli)):
         return stimuli
     return replace(_pick(stimuli, sample_order(stimuli.ids, stimuli.labels, limit)), sampled=True)
 
 
 def shuffled(stimuli: Stimuli) -> Stimuli:
-    """All of the stimuli in the order of `items.sample_order`, so that any front part is a sample; a sample stays. The
-    set has a digest of its own and says "shuffled" in its name."""
+    """Put the stimuli in the order of `items.sample_order`, so that any front part is a sample; a sample keeps its
+    order. The set has its own digest and "shuffled" in its name."""
     mixed = stimuli
     if len(stimuli) and not stimuli.sampled:
         mixed = replace(_pick(stimuli, sample_order(stimuli.ids, stimuli.labels, len(stimuli))), sampled=True)
@@ -140,34 +139,35 @@ def shuffled(stimuli: Stimuli) -> Stimuli:
 
 
 def restrict(stimuli: Stimuli, ids: Sequence[str]) -> Stimuli:
-    """The stimuli of those names, in the order given. Raises StimuliError on unknown or repeated names."""
+    """Select stimuli by name, in the order given. Raises StimuliError on unknown or repeated names."""
     position = {name: i for i, name in enumerate(stimuli.ids)}
     if unknown := [name for name in ids if name not in position]:
         raise StimuliError(f"'{stimuli.name}' has no image '{unknown[0]}' and {len(unknown) - 1} others of {len(ids)}.")
     if len(set(ids)) != len(ids):
         twice = Counter(ids).most_common(1)[0][0]
-        raise StimuliError(f"the image '{twice}' of '{stimuli.name}' is named twice.")
+        raise StimuliError(f"the image '{twice}' of '{stimuli.name}' occurs twice in the list.")
     index = [position[name] for name in ids]
     return stimuli if index == list(range(len(stimuli))) else _pick(stimuli, index)
 
 
 def seeds_of(stimuli: Stimuli, index: NDArray[np.int64], policy_seed: int) -> NDArray[np.uint64]:
-    """One seed per stimulus at `index` [n], from the policy's seed and the item's content alone. So a stimulus keeps
-    its seed in any order, batch or subset."""
+    """Return one seed for each stimulus at `index` [n]. It depends on the policy's seed and the item's content only, so
+    it is equal in any order, batch or subset."""
     texts = (f"{policy_seed}:{stimuli.items[int(i)]}" for i in index)
     return np.array([int(text_digest(text)[:16], 16) for text in texts], dtype=np.uint64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picked:
-    """A function of an index, seen through a choice of indices. whole: digest and size of the set chosen from."""
+    """A function of an index that is applied to chosen indices of its source."""
 
     source: Callable[[int], Any]
     index: tuple[int, ...]
+    #: Digest and size of the set chosen from.
     whole: tuple[str, int]
 
     def __call__(self, index: int) -> Any:
-        """The source's value for the index-th chosen one."""
+        """Return the source's value for the index-th chosen one."""
         return self.source(self.index[index])
 
 
@@ -175,7 +175,7 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
     chosen, origin = tuple(index), (stimuli.digest, len(stimuli))
 
     def pick(part: Any) -> Any:
-        """Of a set that was picked itself: from the set that this one was picked from."""
+        """Pick from the original source if the part was picked before."""
         if isinstance(part, Picked):
             return Picked(source=part.source, index=tuple(part.index[i] for i in chosen), whole=part.whole)
         return part and Picked(source=part, index=chosen, whole=origin)
@@ -190,21 +190,23 @@ def _pick(stimuli: Stimuli, index: Sequence[int]) -> Stimuli:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What lies in a folder of images with masks or maps. items: by category, then name; left_out: reason -> images
-    that the set does not show; absent: how many of these are of the set, but not in the folder."""
+    """The content of a folder of images with masks or maps."""
 
+    #: By category, then name.
     items: tuple[Item, ...]
+    #: Reason -> number of images that the set does not show.
     left_out: Mapping[str, int]
+    #: How many of these belong to the set, but are not in the folder.
     absent: int
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What was left out, a line each."""
+        """Report what was left out, a line for each reason."""
         return tuple(f"left out: {n} images ({why})" for why, n in sorted(self.left_out.items()))
 
 
 def survey(entry: Entry, folder: Path) -> Survey:
-    """Read a folder's layout; no image is decoded. Raises StimuliError (file, what was expected)."""
+    """Read a folder's layout without decoding images. Raises StimuliError (file, expectation)."""
     rows = list(READERS[entry.layout](entry, folder))
     left = [row for row in rows if isinstance(row, LeftOut)]
     items = sorted((row for row in rows if isinstance(row, Item)), key=lambda item: (item.labels["category"], item.id))
@@ -220,20 +222,20 @@ def survey(entry: Entry, folder: Path) -> Survey:
 
 @dataclass(frozen=True)
 class AnnotatedImages:
-    """Images and what is drawn over them."""
+    """Images and their annotations."""
 
     drawn: tuple[Annotation, ...]
     files: FileImages
 
     def part(self, name: str, index: int) -> Any:
-        """The mask, ignored pixels or map of the i-th image ("mask", "ignored", "importance"), HW at its size."""
+        """Return the i-th mask, ignored pixels or map ("mask", "ignored", "importance"), HW at the image's size."""
         width, height = self.files.size(index)
         return getattr(self.drawn[index], name)((height, width))
 
 
 def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
-    """The set of an entry, read from `folder`; with `limit` a sample of so many images. An item's digest covers its
-    image file, the files that annotate it, and the rest in words. Raises StimuliError."""
+    """Open the set of an entry from `folder`; with `limit`, a sample of that size. An item's digest covers its image,
+    its annotation files and their settings. Raises StimuliError."""
     seen = survey(entry, folder)
     n, items = len(seen.items), seen.items
     if sampled := limit is not None and limit < n:
@@ -254,7 +256,7 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
         drawn, FileImages(files=paths, remedy=remedy(entry), digests=tuple(known[path] for path in paths))
     )
 
-    over: dict[str, Any] = {  # what all images have
+    over: dict[str, Any] = {  # shared by all images
         name: partial(images.part, name)
         for name in ("mask", "ignored", "importance")
         if all(getattr(annotation, name) is not None for annotation in drawn)
@@ -273,8 +275,8 @@ def open_annotated(entry: Entry, folder: Path, settings: Settings, limit: int | 
     return replace(shown, whole=entry.count or n + seen.absent, origin=origin, sampled=sampled)
 
 
-# Sets that lie in cells: CORRUPTION/SEVERITY/class/image, with or without folders of groups above. Every cell is a set
-# of its own, called "imagenet-c gaussian_noise/3". Cells that show the same images share their names and labels.
+# Sets in cells: CORRUPTION/SEVERITY/class/image, optionally below folders of groups. Every cell is a set called
+# "imagenet-c gaussian_noise/3". Cells with the same images share their names and labels.
 LEVEL = "intensity_level_"  # before the severity, in LAION-C
 SEVERITY = re.compile(rf"({LEVEL})?\d+(\.\d+)?")
 GROUPS = 3  # folders (a group such as "noise", an archive's top) that may lie above a corruption's
@@ -289,16 +291,16 @@ class CellFolder(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as "gaussian_noise/3"."""
+        """Name of the cell, such as "gaussian_noise/3"."""
         return f"{self.corruption}/{self.severity}"
 
 
 def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
-    """The cells below `folder`: published corruptions in their order, then others by name; severities by number. Raises
-    StimuliError if there is none, or if one of a name lies in two places."""
+    """Find the cells below `folder`: published corruptions in their order, then others by name; severities by number.
+    Raises StimuliError if there is no cell, or two of one name."""
 
     def below(place: Path, depth: int) -> Iterator[CellFolder]:
-        """Cells whose corruption's folder lies at most `depth` levels below."""
+        """Yield cells whose corruption's folder is at most `depth` levels below."""
         for name in subfolders(place):
             severities = [text for text in subfolders(place / name) if SEVERITY.fullmatch(text)]
             yield from (CellFolder(name, text.removeprefix(LEVEL), place / name / text) for text in severities)
@@ -320,7 +322,8 @@ def find_cells(entry: Entry, folder: Path) -> tuple[CellFolder, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Cells(Mapping[str, Stimuli]):
-    """Cell name -> that cell's set, in canonical order; opened when it is asked for, which reads its files' digests."""
+    """The sets of all cells by cell name, in canonical order. Each is opened (which reads its files' digests) on first
+    use."""
 
     entry: Entry
     settings: Settings
@@ -342,8 +345,8 @@ class Cells(Mapping[str, Stimuli]):
 
 
 def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Cells:
-    """The cells of an entry, read from `folder`. With `limit` each shows the same images: a sample of so many of those
-    that all cells have. Raises StimuliError."""
+    """Open the cells of an entry from `folder`. With `limit` all show the same images: a sample of the images that all
+    cells have. Raises StimuliError."""
     listings = list_cells(entry, find_cells(entry, folder))
     whole = {name: len(listing) for name, listing in listings.items()}
     if limit is None:
@@ -370,8 +373,8 @@ def open_cells(entry: Entry, folder: Path, settings: Settings, limit: int | None
 def list_cells(
     entry: Entry, cells: Sequence[CellFolder], failed: Callable[[CellFolder, StimuliError], None] | None = None
 ) -> dict[str, Listing]:
-    """What lies in each cell; those with the same names in the same classes share one copy of them. failed: told of a
-    cell that cannot be listed, which is then left out; without it that is raised."""
+    """List the images of each cell; cells with equal names and classes share one copy. failed: receives a cell that
+    cannot be listed and its error, and the cell is left out; without it the error is raised."""
     distinct: list[Listing] = []
     listings = {}
     for cell in cells:
@@ -392,9 +395,8 @@ def list_cells(
 
 
 def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None = None) -> Stimuli:
-    """The images that the list in `folder` names, in the order of the set `entry.of`; with `limit` a sample of so many.
-    No other image is read. Raises MissingStimuli if that set is not on this disk, StimuliError if the list cannot be
-    used."""
+    """Open the images that the list in `folder` names, in the order of the set `entry.of`; with `limit`, a sample of
+    that size. Raises MissingStimuli if that set is not installed, StimuliError if the list is not usable."""
     names = read_names(entry, folder)
     source, place = entry_and_folder(entry.of, settings)
     whole = list_folder(source, place)
@@ -409,8 +411,8 @@ def open_named(entry: Entry, folder: Path, settings: Settings, limit: int | None
 
 
 def read_names(entry: Entry, folder: Path) -> tuple[str, ...]:
-    """The image names of a list, as they come, without folders. Raises StimuliError if there is no list, if it cannot
-    be read, or if it names an image twice."""
+    """Read the image names of a list in order, without folders. Raises StimuliError if the list is absent, damaged, or
+    names an image twice."""
     paths = [folder / name for name in entry.files] or sorted(folder.glob("*.txt"))[:1]
     if not paths:
         raise StimuliError(f"{folder}: no text file with the names of '{entry.name}'.")

@@ -1,4 +1,4 @@
-"""Getting sets onto this disk: a download, unpacked without trust and put in place whole, or a folder of the user's."""
+"""Installing sets: a download that is checked before it is moved into place, or a folder that the user adds."""
 
 import re
 import shutil
@@ -43,8 +43,8 @@ Report = Callable[[str], None]
 def get(
     entry: Entry, file: str, url: str | None, target: Path, sha256: str, settings: Settings, report: Report
 ) -> None:  # fmt: skip
-    """Put a file of an entry at `target`, from the first source that has it whole: a file with a wrong digest or cut
-    short counts as not got. Raises StimuliError naming every source and what went wrong."""
+    """Download a file of an entry to `target` from the first source that has all of it; a truncated file or a wrong
+    digest counts as a failure. Raises StimuliError with every source and its problem."""
     places = places_of(file, url, settings.mirror)
     try:
         fetch_whole(places, target, sha256, lambda line: report(f"{entry.name}: {line}"))
@@ -59,12 +59,12 @@ def get(
 
 
 class _Header(tarfile.TarInfo):
-    """A header that states what somebody would pack: words of an entry (long names, extended headers) are read into
-    memory, and a negative size would be read for ever."""
+    """A header of a plausible entry. Special entries (long names, extended headers) are read into memory, and a
+    negative size would be read forever."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        """A header from its 512 bytes. Raises ReadError."""
+        """Parse a header from its 512 bytes. Raises ReadError."""
         header = super().frombuf(buf, encoding, errors)
         plain = header.type in (*tarfile.REGULAR_TYPES, tarfile.GNUTYPE_SPARSE)
         if header.size < 0 or (not plain and header.size > _BLOCK):
@@ -76,8 +76,8 @@ _BLOCK = 2**20
 
 
 def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The entries of an archive but for folders, in order; for use within `foreign`. Raises StimuliError on paths that
-    lead out, or more than the most; ReadError where the archive is damaged or cut short."""
+    """Yield the entries of an archive except folders, in order; for use within `foreign`. Raises StimuliError on paths
+    that leave the archive or more than the limits, ReadError if the archive is damaged or truncated."""
     size = 0
     with open_plain(archive) as file, tarfile.open(fileobj=file, tarinfo=_Header) as tar:
         for count, info in enumerate(tar, 1):
@@ -89,8 +89,8 @@ def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tupl
                 raise StimuliError(f"{archive}: the entry {info.name!r} leads out of the archive; refused.")
             if not info.isdir():
                 yield tar, info
-        # `tarfile` stops in silence at a header that it does not understand: what follows the end must be zeros.
-        # Reading it makes the compressor compare its check sum.
+        # `tarfile` silently stops at an unknown header, so only zeros may follow the end. Reading them also makes the
+        # decompressor verify its checksum.
         rest: IO[bytes] = tar.fileobj  # type: ignore[assignment]
         while block := rest.read(_BLOCK):
             size += len(block)
@@ -101,11 +101,12 @@ def entries_of(archive: Path, most_bytes: int, most_files: int) -> Iterator[tupl
 def unpack(
     archive: Path, member: str | None, target: Path, most_bytes: int = 16 * 2**30, most_files: int = 500_000
 ) -> int:
-    """Unpack the folder `member` below the archive's top folder into `target`, or with None all that the archive holds,
-    under its own names; returns the number of files. Only plain files and folders are made, inside `target` alone;
-    where anything is wrong, nothing of it stays. Raises StimuliError on paths that lead out, links or devices in that
-    folder, an absent folder, more than the most that it may unpack to (wanted or not), or an archive that is damaged or
-    cut short; OSError where the disk is full."""
+    """Unpack the folder `member` below the archive's top folder (None: the complete archive) and return the number of
+    files.
+
+    Only plain files and folders are created, all below `target`; on any error everything unpacked is removed. Raises
+    StimuliError on paths that leave the archive, links or devices in that folder, an absent folder, more than the
+    limits (over all entries), or a damaged or truncated archive; OSError if the disk is full."""
     there, files, wanted = target.exists(), 0, PurePosixPath(member or "")
     try:
         with foreign("archive", archive, StimuliError, "It cannot be unpacked: damaged or cut short."):
@@ -125,18 +126,19 @@ def unpack(
 
 
 def require_plain(archive: Path, info: tarfile.TarInfo) -> None:
-    """Raise StimuliError on an entry that is a link or a device."""
+    """Raise StimuliError on a link or a device."""
     if not info.isreg():
-        raise StimuliError(f"{archive}: the entry {info.name!r} is no plain file; refused.")
+        raise StimuliError(f"{archive}: the entry {info.name!r} is not a plain file; refused.")
 
 
 def make_folder(
     target: Path, note: str, text: str, fill: Callable[[Path], None], *, replace: bool = False
 ) -> bool:  # fmt: skip
-    """Make `target` unless it is there: `fill` puts everything into a hidden folder beside it, named by the text. note:
-    the file of a finished folder that says what was to be made; written last. fill: is called again on what it left
-    when it was interrupted, and leaves what is there. replace: a folder that was made from another text gives way.
-    Returns whether it was made now. Raises StimuliError if something else lies at `target`."""
+    """Make `target` unless it exists: `fill` writes everything into a hidden folder beside it, which is then moved.
+
+    note: the file in a finished folder with `text`, written last; fill: is called again after an interruption, and
+    keeps existing files; replace: a folder with another text is replaced. Returns whether the folder is new. Raises
+    StimuliError if `target` is something different."""
 
     def is_made() -> bool:
         return (target / note).is_file() and (target / note).read_text(encoding="utf-8") == text
@@ -145,7 +147,7 @@ def make_folder(
         return False
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         if not (target / note).is_file():
-            raise StimuliError(f"{target}: is there and was not made by this command. Choose another name or folder.")
+            raise StimuliError(f"{target}: exists and was not made by this command. Choose another name or folder.")
         if not replace:
             raise StimuliError(f"{target}: made with other settings or images. Choose another name, or delete it.")
     hidden = f".{target.name}-"
@@ -170,17 +172,17 @@ def make_folder(
 
 
 def describe(name: str, place: Path, role: str | None, space: str | None, layout: str | None) -> Entry:
-    """The entry of a folder; what is not given is read off its names. Raises StimuliError."""
+    """Build the entry of a folder; values that are not given are detected from its names. Raises StimuliError."""
     check_name(name)
     if layout is not None and layout not in LAYOUTS:
-        raise StimuliError(f"'{layout}' is no layout; expected one of {', '.join(LAYOUTS)}.")
+        raise StimuliError(f"'{layout}' is not a layout; expected one of {', '.join(LAYOUTS)}.")
     guessed, own_space = guess_layout(place)
     chosen = layout or guessed
     space = "any" if chosen == "textures" else space or own_space
     if space is None:
         raise StimuliError(
-            f"{place}: the categories are neither the 16 nor WordNet ids. Say in which decision "
-            f"space the labels of '{name}' live: --space NAME."
+            f"{place}: the categories are neither the 16 nor WordNet ids. Name the label "
+            f"space of '{name}': --space NAME."
         )
     usual_role = "natural-masked" if chosen in ANNOTATED - {"clickme"} else chosen if chosen == "clickme" else name
     kind = chosen if chosen in ("trials", "textures") else "images"
@@ -189,14 +191,14 @@ def describe(name: str, place: Path, role: str | None, space: str | None, layout
 
 
 def check_name(name: str) -> None:
-    """Raise StimuliError where `name` cannot name a set of the user's."""
+    """Raise StimuliError if `name` is not allowed for a user's set."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name.startswith(RESERVED):
         raise StimuliError(f"'{name}' cannot name a set: letters, digits, '.', '_', '-', no '{RESERVED}' in front.")
 
 
 def guess_layout(folder: Path) -> tuple[Layout, str | None]:
-    """The layout of a folder, and the decision space where the categories tell it. Raises StimuliError if it holds
-    neither images nor tables."""
+    """Detect the layout of a folder, and the label space if its categories identify one. Raises StimuliError if the
+    folder has neither images nor tables."""
     if not folder.is_dir():
         raise StimuliError(f"{folder}: not a folder. Expected the folder that holds the set.")
     if annotated := annotated_layout(folder):
@@ -221,8 +223,8 @@ def guess_layout(folder: Path) -> tuple[Layout, str | None]:
 
 
 def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
-    """The names of an entry's archives without suffix ("noise"); of `only`, where that is given. Raises UnknownName
-    with close matches."""
+    """Names of an entry's archives without suffix ("noise"); with `only`, those of them. Raises UnknownName with close
+    matches."""
     known = {archive.partition(".")[0]: archive for archive in entry.archives}
     for name in only:
         if name not in known:
@@ -231,9 +233,10 @@ def archive_names(entry: Entry, only: Collection[str] = ()) -> tuple[str, ...]:
 
 
 def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Report, only: Collection[str] = ()) -> Path:
-    """Download and unpack what is not there yet; what is there already is kept whatever happens to the rest. staging: a
-    folder on the same disk to unpack into. An archive is deleted once it is unpacked; its digest stays recorded, so
-    that another download of it must be the same. Raises StimuliError."""
+    """Download and unpack missing archives; each finished one is kept if another fails.
+
+    staging: a folder on the same disk to unpack into. An archive is deleted after unpacking; its digest stays recorded,
+    so that a later download must equal it. Raises StimuliError."""
     target = settings.stimuli / entry.name
     wanted = archive_names(entry, only)
     for archive, url in entry.archives.items():
@@ -256,8 +259,8 @@ def fetch_archives(entry: Entry, settings: Settings, staging: Path, report: Repo
 def _unpacked(
     entry: Entry, member: str | None, place: Path, settings: Settings, report: Report, **most: int
 ) -> Iterator[int]:
-    """An entry's archive, downloaded and unpacked: the number of files. It is remembered once what is done with them
-    has gone well, and forgotten if they are not the set."""
+    """Download and unpack an entry's archive; the value is the number of files. Its digest is recorded if the block
+    succeeds; the archive is removed if it is not the set."""
     archive = settings.home / "archives" / str(entry.archive)
     expected = entry.sha256 or recorded(archive)
     if archive.is_file() and not mismatch(archive, expected):
@@ -270,7 +273,7 @@ def _unpacked(
         shutil.rmtree(place, ignore_errors=True)
         forget(archive)
         raise
-    # The digest of the first download of an archive that the catalogue does not pin is recorded, once it was whole.
+    # If the catalogue pins no digest, that of the first complete download is recorded.
     if expected := entry.sha256 or recorded(archive):
         report(f"{archive.name}: SHA-256 {expected[:16]}... as expected")
     else:
@@ -279,10 +282,11 @@ def _unpacked(
 
 
 def fetch(name: str, settings: Settings, report: Report, only: Collection[str] = ()) -> Path:
-    """The folder of a set, downloaded where it is not on this disk yet. A mirror (folder or URL) is tried first. The
-    set is checked before it takes its place, in one move. report: told each step, a line each; only: of a set in
-    several archives, the names of those to get ("noise"). Raises UnknownName, MissingStimuli where terms forbid a
-    download, and StimuliError with every source that was tried."""
+    """Install a set if it is absent and return its folder. A mirror (folder or URL) is tried first; the set is checked,
+    then moved into place.
+
+    report: receives a line for each step; only: for a set in several archives, the names of those wanted ("noise").
+    Raises UnknownName, MissingStimuli if terms forbid a download, StimuliError with every source that failed."""
     entry = find_entry(name, settings)
     wanted = archive_names(entry, only)
     here, target = folder_of(entry, settings), settings.stimuli / entry.name
@@ -324,7 +328,7 @@ def fetch(name: str, settings: Settings, report: Report, only: Collection[str] =
 
 
 def _mirrored(entry: Entry, settings: Settings) -> tuple[Path | None, Path | None]:
-    """What a mirror that is a folder has: the set's folder; tables in an archive under the paths of their publisher."""
+    """Find the set in a mirror that is a folder: the set's folder, and an archive of published tables."""
     if not settings.mirror or "://" in settings.mirror:
         return None, None
     root = expanded(settings.mirror)
@@ -343,9 +347,11 @@ def add(
     layout: str | None = None,
     report: Report = lambda _line: None,
 ) -> Entry:
-    """Remember a folder as a set. A catalogue name keeps its own role, space and layout. What is not given is read off
-    the folder: layout from its names, space from its categories, role from the layout or the name. report: told how
-    classes are read and what is left out, a line each. Raises StimuliError where it cannot be read as such a set."""
+    """Add a folder as a set. A catalogue name keeps its own role, space and layout; missing values are detected: layout
+    from names, space from categories, role from the layout or the name.
+
+    report: receives a line for how classes are read and each omission. Raises StimuliError if the folder is not such a
+    set."""
     place = expanded(folder).resolve()
     if not place.is_dir():
         raise StimuliError(f"{place}: not a folder. Expected the folder that holds the set.")
@@ -357,7 +363,7 @@ def add(
 
 
 def _check_readable(entry: Entry, place: Path, report: Report) -> None:
-    """Raise StimuliError where the folder cannot be such a set; what it holds, or leaves out, is reported."""
+    """Raise StimuliError if the folder cannot be such a set; report its content and omissions."""
     if entry.layout == "cells":
         list_classes(entry, find_cells(entry, place)[0].folder)
     elif entry.annotated:
@@ -377,7 +383,7 @@ def _check_readable(entry: Entry, place: Path, report: Report) -> None:
 
 
 def _check(entry: Entry, place: Path, settings: Settings, report: Report, whole: bool = True) -> None:
-    """What came must be the published set; whole: all of it. A mirror may hold a part: that is kept, and said."""
+    """Check that the content is the published set; whole: all of it. A partial mirror is accepted and reported."""
     if entry.kind != "images" or entry.layout == "cells":
         _check_readable(entry, member_folder(entry, place), report)
         return

@@ -1,4 +1,4 @@
-"""The built-in world's sets as `contracts.Stimuli`: drawn on demand, nothing on disk."""
+"""The built-in world's sets as `contracts.Stimuli`, generated on demand without files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,8 +25,8 @@ def is_generated(name: str) -> bool:
 
 
 def generated_set(name: str) -> Stimuli:
-    """A set of the built-in world. Raises UnknownName with close matches. An item's digest is of its recipe (generator
-    version, condition, seed, position): what the generator promises to draw alike on every machine."""
+    """Open a set of the built-in world. Raises UnknownName with close matches. An item's digest covers its recipe
+    (generator version, condition, seed, position), from which the generator draws equal pixels on every machine."""
     if name not in WORLD_SETS:
         raise unknown_name("stimulus set", name, WORLD_SETS)
     source = WORLD_SETS[name]
@@ -35,7 +35,7 @@ def generated_set(name: str) -> Stimuli:
 
 
 def training_stimuli(count: int) -> Stimuli:
-    """Natural images of the world to fit a network to: no set that a suite shows shares one with them."""
+    """Generate natural images of the world for fitting a network; suites show none of them."""
     return _stimuli(training_set("natural", count, seed=0))
 
 
@@ -63,9 +63,10 @@ def _stimuli(source: WorldSet) -> Stimuli:
 
 
 def exemplars(trials: Trials) -> dict[str, Array]:
-    """ "shape_exemplar" and "texture_exemplar" -> their names [n]: the label columns that end so, where there are any;
-    else what names like `cat7-elephant1.png` say ("cat7", "elephant1"; "cat7" and "" of `cat7.png`; "" of other names).
-    Names are read here and not made labels of the published set: labels are part of a set's digest."""
+    """Exemplars of shape and texture as columns [n]: the label columns that end in "_exemplar", if there are any;
+    otherwise read from names (`cat7-elephant1.png`: "cat7", "elephant1"; `cat7.png`: "cat7", ""; others: "").
+
+    They are not labels of the published set, whose digest covers its labels."""
     columns = exemplar_columns(trials)
     if columns or not len(trials):
         return columns
@@ -78,8 +79,8 @@ def exemplars(trials: Trials) -> dict[str, Array]:
 
 
 def shared_exemplars(trials: Trials, stimulus: Array, *, elsewhere: bool = False) -> dict[str, Array]:
-    """What the images `stimulus` [n], all of them among the trials, share: factor -> level [n]. Empty where each image
-    stands for itself. elsewhere: with the shape where each has one, as other experiments may show it, too."""
+    """Factors that the images `stimulus` [n] share: factor -> level [n]; empty if images are independent. elsewhere:
+    include the shape if every image has one, as other experiments may show the same shape."""
     names, first = np.unique(trials["stimulus"], return_index=True)
     at = first[np.searchsorted(names, stimulus)]
     columns = {name: np.asarray(column)[at] for name, column in exemplars(trials).items()}

@@ -1,4 +1,4 @@
-"""Image files: their pixels, their digests (remembered from run to run), and what was planned of them."""
+"""Image files: their pixels, and their digests (remembered between runs)."""
 
 import errno
 import hashlib
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 
-# Reading files of a user's folder: plain ones only. A named pipe or a device would be waited for without end.
+# Only plain files of a user's folder are read: a named pipe or a device would block forever.
 LARGEST = 512 * 2**20  # bytes of a file that is read at once
 
 
 def open_plain(path: str | os.PathLike[str]) -> BufferedReader:
-    """The file, opened for reading. Raises OSError, too where it is no plain file."""
+    """Open a file for reading. Raises OSError, also if it is not a plain file."""
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
@@ -41,9 +41,9 @@ def open_plain(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def read_plain(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
-    """All bytes of a plain file. Raises OSError, too if it has more than `largest`."""
+    """Read a plain file. Raises OSError, also if it has more than `largest` bytes."""
     with open_plain(path) as file:
-        size = os.fstat(file.fileno()).st_size  # what is asked for is allocated at once
+        size = os.fstat(file.fileno()).st_size  # `read` allocates the requested size
         data = file.read(min(size, largest) + 1)
     if len(data) > largest:
         raise OSError(errno.EFBIG, f"more than {largest} bytes")
@@ -51,26 +51,26 @@ def read_plain(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """A plain file's text. Raises OSError and UnicodeDecodeError."""
+    """Read a plain file's text. Raises OSError and UnicodeDecodeError."""
     return read_plain(path).decode(encoding)
 
 
 def state_of(path: str | os.PathLike[str]) -> list[int]:
-    """What tells a changed plain file from an unchanged one without reading it: size, mtime, ctime, inode. A tool may
-    set size and mtime back, but neither ctime nor, where it put another file there, the inode. Raises OSError."""
+    """Return size, mtime, ctime and inode, which show a change of a plain file without reading it. Tools may restore
+    size and mtime, but not ctime, nor the inode of a replaced file. Raises OSError."""
     state = os.stat(path)  # noqa: PTH116 - a million paths as text, not objects
     if not stat.S_ISREG(state.st_mode):
         raise OSError(errno.EINVAL, "not a plain file")
     return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
-#: A file changed this recently (ns) may change again within one tick of its clock: it is not remembered.
+#: A file changed this recently (ns) is not remembered, as it may change again within one tick of its clock.
 SETTLED = 2_000_000_000
 
 
 def set_digest(ids: Sequence[str], items: Sequence[str], labels: Mapping[str, Array]) -> str:
-    """SHA-256 over order, names, contents and labels: any change of any of them gives another digest. Of the JSON text
-    {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, label columns in the order of their names."""
+    """SHA-256 over order, names, contents and labels, as the JSON text
+    {"ids":[...],"items":[...],"labels":{NAME:[...]}} without blanks, with label columns in the order of their names."""
     columns = {name: list(map(str, labels[name])) for name in sorted(labels)}
     table = {"ids": list(ids), "items": list(items), "labels": columns}
     return text_digest(json.dumps(table, separators=(",", ":")))
@@ -82,15 +82,14 @@ def text_digest(text: str) -> str:
 
 
 def file_digest(path: Path | str) -> str:
-    """SHA-256 of a file's bytes. Raises StimuliError where it cannot be read."""
+    """SHA-256 of a file's bytes. Raises StimuliError if it is not readable."""
     with foreign("file", path, StimuliError), open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) -> tuple[str, ...]:
-    """SHA-256 of every file of a set; files unchanged since last time are not read again. files: names below `folder`,
-    or paths. The memory is one table per folder, in the home folder; where it cannot be written, nothing is lost but
-    time."""
+    """SHA-256 of every file of a set; unchanged files are not read again. files: names below `folder`, or paths.
+    Digests are remembered in one table per folder in the home folder, if that is writable."""
     digests = []
     with _memory(folder, settings) as memory:
         for file in files:
@@ -105,8 +104,8 @@ def file_digests(files: Sequence[str | Path], folder: Path, settings: Settings) 
 
 
 def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None = None) -> list[str]:
-    """Read remembered files of a folder again (None: all that are still there); the memory is put right. Returns those
-    whose content is not what was remembered although their state is. Raises StimuliError."""
+    """Read remembered files of a folder again (None: all that exist) and correct their digests. Returns the files whose
+    content changed behind an unchanged state. Raises StimuliError."""
     altered = []
     with _memory(folder, settings) as memory:
         for file in files or [name for name in memory.known if (folder / name).is_file()]:
@@ -119,21 +118,22 @@ def reread(folder: Path, settings: Settings, files: Sequence[str | Path] | None 
 
 
 def memory_file(folder: Path, settings: Settings) -> Path:
-    """Where the digests of a folder are remembered."""
+    """Path of the remembered digests of a folder."""
     return settings.home / "digests" / f"{text_digest(str(folder.resolve()))[:32]}.json"
 
 
 @dataclass(kw_only=True)
 class _Memory:
-    """Name below a folder -> state, then digest."""
+    """Remembered states and digests of a folder."""
 
     folder: Path
+    #: Name below the folder -> state, then digest.
     known: dict[str, Any]
     changed: bool = False
 
     def look_up(self, file: str | Path) -> tuple[str, str, list[int], str | None]:
-        """A file's name and path, its state, and its digest if that is remembered of the same state. Raises
-        StimuliError if there is no such file."""
+        """Return a file's name, path and state, and its digest if it is remembered for that state. Raises StimuliError
+        if the file is absent."""
         path = os.path.join(self.folder, file)  # noqa: PTH118 - a million paths as text, not objects
         name = path.removeprefix(f"{self.folder}{os.sep}")
         with foreign("file", path, StimuliError):
@@ -146,7 +146,7 @@ class _Memory:
 
 @contextmanager
 def _memory(folder: Path, settings: Settings) -> Iterator[_Memory]:
-    """What is remembered, written where it changed; a file that is damaged or of another form counts as empty."""
+    """Open the remembered digests and write them back if they changed. A damaged file counts as empty."""
     place = memory_file(folder, settings)
     try:
         known = json.loads(read_plain(place))
@@ -163,24 +163,25 @@ def _memory(folder: Path, settings: Settings) -> Iterator[_Memory]:
 
 
 MOST_PIXELS = 2**26  # 8192 x 8192: a header may state any size
-#: Silhouettes are black objects on white: darker than this is object.
+#: Silhouettes are black objects on white; darker pixels than this are object.
 DARK = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileImages:
-    """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError naming the file and the remedy. files: paths, or
-    names below `folder`; digests: SHA-256 of each file as the set was planned: the bytes that are decoded are those
-    bytes, or none; border: px that are cut off each side."""
+    """decode(i): the i-th file as HWC uint8 RGB. Raises StimuliError with the file and the remedy."""
 
+    #: Paths, or names below `folder`.
     files: Sequence[str | Path]
     remedy: str
+    #: SHA-256 of each file when the run was planned; other bytes are refused.
     digests: Sequence[str] | None = None
     folder: Path = Path()
+    #: Width in px cut off each side.
     border: int = 0
 
     def path(self, index: int) -> Path:
-        """Where the i-th image lies."""
+        """Path of the i-th image."""
         return self.folder / self.files[index]
 
     def size(self, index: int) -> tuple[int, int]:
@@ -195,7 +196,7 @@ class FileImages:
             if self.digests is not None and hashlib.sha256(data).hexdigest() != self.digests[index]:
                 raise StimuliError(
                     f"{path}: its content is not the one that was planned: it changed in the run, or its times were "
-                    "set back. Run again; `bench data verify` reads every file anew."
+                    "set back. Run again; `bench data verify` reads every file again."
                 )
             pixels = decoded_rgb(data)
             if self.border and min(pixels.shape[:2]) <= 2 * self.border:
@@ -205,8 +206,8 @@ class FileImages:
 
 @dataclass(frozen=True)
 class FileMasks:
-    """mask(i): HW bool, true on the object, from the silhouette that fits the i-th image (pixel by pixel: the published
-    images were made from the same photographs at the same size)."""
+    """mask(i): HW bool, true on the object, from the silhouette of the i-th image. The two match pixel by pixel, as the
+    published images were made from the same photographs at the same size."""
 
     images: FileImages
     silhouettes: tuple[Path, ...]
@@ -224,19 +225,19 @@ class FileMasks:
 
 
 def read_rgb(path: Path, remedy: str) -> NDArray[np.uint8]:
-    """HWC uint8 RGB of an image file. Raises StimuliError where it is missing, cut short or no image."""
+    """Read an image file as HWC uint8 RGB. Raises StimuliError if it is missing, truncated or not an image."""
     with whole_image(path, remedy):
         return decoded_rgb(read_plain(path))
 
 
 def size_of(path: Path, remedy: str) -> tuple[int, int]:
-    """Width and height in pixels, from the file's header. Raises StimuliError as `read_rgb`."""
+    """Read width and height in pixels from the file's header. Raises StimuliError as `read_rgb`."""
     with whole_image(path, remedy), open_plain(path) as file, opened(file) as image:
         return image.size
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """HWC uint8 RGB as a PNG file (whatever its name says), in one move; its folder is made."""
+    """Write HWC uint8 RGB as PNG (whatever the suffix) in one move; create its folder."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -245,14 +246,14 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def whole_image(path: object, remedy: str) -> AbstractContextManager[None]:
-    """The guard around reading an image file; remedy: how to get it again, if that is known."""
+    """Guard the reading of an image file. remedy: how to get it again, if that is known."""
     again = f" Delete it and get the set again: {remedy}." if remedy else ""
     return foreign("image", path, StimuliError, f"It is not a complete image, a whole PNG or JPEG file.{again}")
 
 
 @contextmanager
 def opened(file: BinaryIO) -> Iterator["PILImage"]:
-    """An image file of a bounded size, as Pillow sees it; within `foreign`, for it raises whatever Pillow does."""
+    """Open an image file of limited size with Pillow; for use within `foreign`, as it raises any of Pillow's errors."""
     from PIL import Image
 
     with Image.open(file) as image:
@@ -262,8 +263,8 @@ def opened(file: BinaryIO) -> Iterator["PILImage"]:
 
 
 def decoded_rgb(data: bytes) -> NDArray[np.uint8]:
-    """HWC uint8 RGB of a file's bytes; of 16 bits a channel the upper eight, as of colour files. Raises ValueError if
-    its values have no known white; else as `opened`."""
+    """Decode a file to HWC uint8 RGB; 16-bit channels are reduced to their upper eight bits. Raises ValueError if the
+    value of white is unknown; otherwise as `opened`."""
     with opened(BytesIO(data)) as image:
         if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
             raise ValueError(f"pixels of mode {image.mode}; expected 8 or 16 bits")

@@ -1,4 +1,4 @@
-"""What lies in a folder: images with their labels in a fixed order, before any of them is read."""
+"""The images of a folder with their labels in a fixed order; no image is read."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from registry.foreign import foreign
 from registry.labels import label_space, match_name, subset_groups
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
-#: Spaces whose labels are the sixteen categories.
+#: Label spaces with the sixteen categories.
 SIXTEEN = frozenset({"geirhos16", "world16"})
 Size = tuple[int, int]  # height, width
 Flags = NDArray[np.bool_]
@@ -31,20 +31,22 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
-    """What is known of an image's pixels; functions that can be sent to worker processes. mask, ignored: size (height,
-    width) of the image -> HW bool (see `contracts.Stimuli`); importance: size -> HW float32; files, text: what decides
-    all of these, for the item's digest."""
+    """Masks and maps of an image. Their functions can be sent to worker processes."""
 
+    #: The image's (height, width) -> HW bool, true on the object.
     mask: Callable[[Size], Flags] | None = None
+    #: Likewise, the pixels that are neither object nor background.
     ignored: Callable[[Size], Flags] | None = None
+    #: (height, width) -> HW float32, how much people used each pixel.
     importance: Callable[[Size], NDArray[np.float32]] | None = None
+    #: With `text`: everything that decides the functions, for the item's digest.
     files: tuple[Path, ...] = ()
     text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One image: its unique name, its file, its labels by column, what is drawn over it."""
+    """One image."""
 
     id: str
     path: Path
@@ -54,15 +56,15 @@ class Item:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An image that the set does not show, and why: images of one reason are counted together. absent: it is of the
-    set, but its file is not in the folder."""
+    """An image that the set does not show; images are counted by reason."""
 
     reason: str
+    #: The image belongs to the set, but its file is absent.
     absent: bool = False
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """Image files of a folder tree in sorted order; hidden files and folders are left out."""
+    """Yield the image files of a folder tree in sorted order, without hidden files and folders."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith("."):
             if not _leads_back(path):
@@ -72,7 +74,7 @@ def images_below(folder: Path) -> Iterator[Path]:
 
 
 def _leads_back(folder: Path) -> bool:
-    """Whether it is a link to a folder that it lies in: its images would be there again, and again below it."""
+    """Whether a folder is a link to one of its parents, which would repeat its images forever."""
     whole = folder.resolve() if folder.is_symlink() else None
     return whole is not None and any(place.resolve().is_relative_to(whole) for place in folder.parents)
 
@@ -82,7 +84,7 @@ def _is_image(name: str) -> bool:
 
 
 def check_category(category: str, space: str, where: object) -> None:
-    """Raise StimuliError where `category` is not one of the space's."""
+    """Raise StimuliError if `category` is not in the label space."""
     if space in SIXTEEN and category not in GEIRHOS16:
         raise StimuliError(f"{where}: '{category}' is not one of the 16 categories ({', '.join(GEIRHOS16)}).")
     if space == "imagenet1k" and not WNID.fullmatch(category):
@@ -90,13 +92,13 @@ def check_category(category: str, space: str, where: object) -> None:
 
 
 def check_spelling(folder: Path, names: Sequence[str]) -> None:
-    """Raise StimuliError if a name is not UTF-8: no leaderboard and no list of sets could hold it."""
+    """Raise StimuliError if a name is not UTF-8, which no leaderboard or catalogue can store."""
     with foreign("names in", folder, StimuliError, "One is not UTF-8. Rename the file or folder."):
         "".join(names).encode()
 
 
 def check_unique(items: Iterable[Item]) -> None:
-    """Raise StimuliError where two images have one name."""
+    """Raise StimuliError if two images share a name."""
     seen: dict[str, Item] = {}
     for item in items:
         if (first := seen.setdefault(item.id, item)) is not item:
@@ -104,8 +106,8 @@ def check_unique(items: Iterable[Item]) -> None:
 
 
 def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
-    """The images of `images/` that `labels.csv` names, in its order, with any label columns. Raises StimuliError naming
-    the row."""
+    """Yield the images of `images/` that `labels.csv` lists, in its order, with all its label columns. Raises
+    StimuliError with the row."""
     table, root = folder / "labels.csv", (folder / "images").resolve()
     with foreign("table of labels", table, StimuliError):
         reader = csv.DictReader(io.StringIO(read_text(table, encoding="utf-8-sig"), newline=""))
@@ -126,7 +128,7 @@ def labelled_images(entry: Entry, folder: Path) -> Iterator[Item]:
 
 
 def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
-    """CATEGORY/cat7-elephant1.png: shape is the folder, texture the name's second half."""
+    """Yield CATEGORY/cat7-elephant1.png: the folder names the shape, the second half of the name the texture."""
     for place in (folder / name for name in subfolders(folder)):
         for path in (path for path in images_below(place) if path.parent == place):
             check_category(place.name, entry.space, place)
@@ -139,7 +141,7 @@ def _cue_conflict(entry: Entry, folder: Path) -> Iterator[Item]:
 
 
 def _session(entry: Entry, folder: Path) -> Iterator[Item]:
-    """0001_cop_dnn_c05_knife_10_name.png anywhere below: condition and category from it."""
+    """Yield 0001_cop_dnn_c05_knife_10_name.png at any depth; its name has condition and category."""
     for path in images_below(folder):
         prefix = PREFIX.match(path.name)
         if prefix is None:
@@ -150,55 +152,56 @@ def _session(entry: Entry, folder: Path) -> Iterator[Item]:
         yield Item(id=stimulus_id(condition, image_id(path.name)), path=path, labels=labels)
 
 
-# What lies in a folder, as columns: a million images in the memory of their names and labels.
-#
-# Nothing is decoded or digested here, so a part can be chosen before any file is read.
-#: Label columns that every front part of a sample has in their proportions.
+#: Label columns whose proportions every front part of a sample keeps.
 STRATA = ("category", "texture", "condition")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The images of a folder in their fixed order: by category, then name. files: names below `folder`; ids: unique
-    names; labels: columns of str, one value per image; sampled: a part in the order of `sample_order` instead; notes:
-    how folders were read and what was left out, a line each."""
+    """The images of a folder in a fixed order: by category, then name."""
 
     folder: Path
+    #: Names below `folder`.
     files: Sequence[str]
+    #: Unique names.
     ids: tuple[str, ...]
+    #: Columns of str, one value per image.
     labels: Mapping[str, Array]
+    #: Whether it is a sample, in the order of `sample_order`.
     sampled: bool = False
+    #: How folders were read and what was left out, a line each.
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def pick(self, index: Sequence[int]) -> "Listing":
-        """The images at `index`, in that order."""
+        """Select the images at `index`, in that order."""
         labels = {name: column[list(index)] for name, column in self.labels.items()}
         files, ids = tuple(self.files[i] for i in index), tuple(self.ids[i] for i in index)
         return replace(self, files=files, ids=ids, labels=labels)
 
     def sample(self, limit: int | None) -> "Listing":
-        """The first `limit` images in the order of `sample_order`; the listing itself where it has no more."""
+        """Select the first `limit` images in the order of `sample_order`; a smaller listing is unchanged."""
         if limit is None or limit >= len(self):
             return self
         return replace(self.pick(sample_order(self.ids, self.labels, limit)), sampled=True)
 
 
 def evenly(n: int, limit: int) -> Sequence[int]:
-    """At most `limit` positions of n, evenly spaced: floor(i * n / limit). Raises StimuliError below 1."""
+    """Return at most `limit` positions of n, evenly spaced: floor(i * n / limit). Raises StimuliError below 1."""
     if limit < 1:
         raise StimuliError(f"cannot take {limit} of {n} stimuli: expected 1 or more.")
     return range(n) if limit >= n else [i * n // limit for i in range(limit)]
 
 
 def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) -> list[int]:
-    """The first `limit` positions of a random order whose every front part has the proportions of the whole. Of each
-    level of a column of STRATA a front part of m images has its share of m to within one, as far as the columns allow
-    it together: levels of equal size are shown equally often. m images are contained in m + 1. Chance is the digest of
-    each image's name, not of its content: no file is read for it, and clean images and their corrupted copies come in
-    the same order. Raises StimuliError below 1."""
+    """Return the first `limit` positions of a random order whose every front part is proportional.
+
+    A front part of m images has m's share of each level of each column in STRATA to within one image, as far as the
+    columns allow; equal levels are shown equally often; m images are contained in m + 1. Chance is the digest of each
+    image's name, not of its content: no file is read, and clean images have the order of their corrupted copies. Raises
+    StimuliError below 1."""
     n = len(ids)
     evenly(n, limit)
     chance = np.argsort(np.argsort([text_digest(f"shuffled:{name}") for name in ids]))
@@ -210,7 +213,7 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
     end = np.cumsum(np.bincount(cell.ravel()))
     at = end - np.bincount(cell.ravel())
     sizes = [np.bincount(column) for column in columns]
-    if len(sizes) == 1 and np.ptp(sizes[0]) == 0:  # what the loop gives, 50,000 images in a tenth of the time
+    if len(sizes) == 1 and np.ptp(sizes[0]) == 0:  # the loop's result in a tenth of the time
         turn = np.empty(n, dtype=np.int64)
         turn[queue] = np.arange(n) % sizes[0][0]
         return [int(i) for i in np.lexsort((chance, turn))[:limit]]
@@ -228,22 +231,24 @@ def sample_order(ids: Sequence[str], labels: Mapping[str, Array], limit: int) ->
 
 
 def _next_cell(strata: Sequence[tuple[Whole, Whole, Whole]], first: Whole, m: int, n: int) -> int:
-    """Position of the cell to show as the m-th of n. strata: of each label column the level of each cell, and of each
-    level how many images there are and how many were shown; first: the chance of each cell's next image."""
+    """Choose the position of the m-th cell of n to show.
+
+    strata: for each label column the level of each cell, and for each level its total and shown images; first: the
+    chance of each cell's next image."""
     ahead = [(n * seen - m * size)[level] for level, size, seen in strata]
-    # None that takes a level beyond its share, if that can be; of these the one due first.
+    # Cells that keep every level within its share, if there are any; among these, the one due first.
     beyond = sum(np.maximum(excess + 1, 0) for excess in ahead)
     best = np.flatnonzero(beyond == beyond.min())
     due = np.zeros(len(best))
     for (level, size, seen), excess in zip(strata, ahead, strict=True):
-        # Shown before: due where it would fall behind by one. Never: at once where half an image is its share, and
-        # before that where a plain random order would show it.
+        # A level shown before is due when it would fall behind by one; a new level is due when its share reaches half
+        # an image, or earlier at its place in a plain random order.
         unseen = np.where(2 * excess[best] <= -n, 0, first[best])
         before = seen[level[best]]
         due += np.where(before > 0, n * (before + 1) / size[level[best]], unseen)
     best = best[due == due.min()]
     if len(strata) > 1 and len(best) > 1:
-        # One of a level with the fewest such cells left: else the last of a round would often be a pair without image.
+        # Prefer levels with few such cells left, as otherwise the last pair of a round often has no image.
         left = [np.bincount(level[beyond == beyond.min()])[level[best]] for level, _, _ in strata]
         fewest = np.min(left, axis=0)
         best = best[fewest == fewest.min()]
@@ -251,8 +256,8 @@ def _next_cell(strata: Sequence[tuple[Whole, Whole, Whole]], first: Whole, m: in
 
 
 def list_folder(entry: Entry, folder: Path) -> Listing:
-    """The images of an entry's folder; nothing is decoded. Raises StimuliError (file or folder, what was expected) on
-    an empty folder, an unknown category, a name that breaks the layout, or two images of one name."""
+    """List the images of an entry's folder without decoding. Raises StimuliError (file or folder, expectation) on an
+    empty folder, an unknown category, a name outside the layout, or two images of one name."""
     if entry.layout == "class-folder":
         return list_classes(entry, folder)
     if entry.layout == "trials":
@@ -271,21 +276,23 @@ def list_folder(entry: Entry, folder: Path) -> Listing:
     return Listing(folder=folder, files=files, ids=tuple(item.id for item in items), labels=label_columns(items))
 
 
-#: Parts of a data set that one trains, chooses and tests with.
+#: Names of the usual splits of a data set.
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-#: Folders (super-classes, an archive's top) that may lie above a class's.
+#: Depth of folders (super-classes, an archive's top) above a class folder.
 DEEPEST = 5
-#: How classes are spelled -> what a folder's name stands for, "" where it is no class.
+#: Spelling of classes -> function from a folder's name to its class or "".
 Spellings = Mapping[str, Callable[[str], str]]
 _NUMBERS, _NAMES = "numbers of classes", "names of classes"
 
 
 def list_classes(entry: Entry, folder: Path) -> Listing:
-    """The images of a folder of class folders, which may hold a million; of ImageNet's validation images also as they
-    are published, beside their labels. Class folders may lie in others: the deepest that names a class counts; in a
-    space that is not known here the first, as torchvision has it. An image is called by its file's name; where one name
-    is there in several classes, every image of the set is called "CATEGORY/NAME". Raises StimuliError where there is no
-    image, a class that the set lacks, classes in several spellings, or splits (train, val) instead of classes."""
+    """List a folder of class folders, which may have a million images; for ImageNet's validation images also the
+    published form with a separate file of labels.
+
+    Class folders may be nested: the deepest that names a class counts; in an unknown label space the first, as in
+    torchvision. An image is called by its file name; if several classes share a name, all images are called
+    "CATEGORY/NAME". Raises StimuliError on no images, an unknown class, classes in several spellings, or splits (train,
+    val) in place of classes."""
     if entry.space == "imagenet1k" and (flat := validation_folder(folder)):
         return _validation_images(folder, flat)
     rows: list[tuple[str, str, str]] = []
@@ -312,7 +319,7 @@ def list_classes(entry: Entry, folder: Path) -> Listing:
 
 
 def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[str]) -> Listing:
-    """The listing of images in any order: category, name, file below `folder`."""
+    """Build the listing of images in any order. rows: category, name, file below `folder`."""
     categories, names, files = zip(*sorted(rows), strict=True)
     named = (f"{category}/{name}" for category, name in zip(categories, names, strict=True))
     ids = next((ids for ids in (names, tuple(named)) if len(set(ids)) == len(ids)), files)
@@ -320,8 +327,8 @@ def _listed(folder: Path, rows: Iterable[tuple[str, str, str]], notes: Sequence[
 
 
 def _spellings(entry: Entry, folder: Path) -> Spellings:
-    """How folders may name the classes of a set, in the order in which that is tried; nothing in a space that is not
-    known here. Of a set of some of ImageNet's classes numbers are read where all are there, as places among these."""
+    """Return how folders may name the classes of a set, in order of trial; nothing in an unknown label space. For a set
+    with some of ImageNet's classes, numbers are positions among these and need all of them."""
     if entry.space in SIXTEEN:
         return {"categories": lambda name: name if name in GEIRHOS16 else ""}
     if entry.space != "imagenet1k":
@@ -340,8 +347,8 @@ def _spellings(entry: Entry, folder: Path) -> Spellings:
 
 
 def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
-    """Whether a folder can only hold ImageNet's classes: its validation images, or class folders (any of `named`) that
-    are called by the names of classes, or by the numbers 0 to 999."""
+    """Whether a folder must be ImageNet: it has the validation images, or class folders (any of `named`) that are named
+    by classes or by the numbers 0 to 999."""
     every = {str(number) for number in range(1000)}
     return validation_folder(folder) is not None or any(
         set(names) == every or (len(names) > 1 and all(WNID.fullmatch(match_name(name)) for name in names))
@@ -350,8 +357,8 @@ def is_imagenet(folder: Path, *named: Collection[str]) -> bool:
 
 
 def _class_of(where: Path, parts: Sequence[str], entry: Entry, spellings: Spellings) -> tuple[str, str]:
-    """The class of the images in a folder, and how that is spelled; "" and why, where the set does not show them.
-    Raises StimuliError where it is none of the set's. parts: names of the folders that lead there."""
+    """Return the class of a folder's images and its spelling, or "" and the reason for leaving them out. parts: names
+    of the folders on the path. Raises StimuliError on a class outside the set."""
     named = ((read(name), how) for how, read in spellings.items() for name in reversed(parts))
     category, how = next((pair for pair in named if pair[0]), ("", "of objects that ImageNet lacks"))
     if not spellings or entry.role == "objectnet":
@@ -359,15 +366,15 @@ def _class_of(where: Path, parts: Sequence[str], entry: Entry, spellings: Spelli
     check_category(category or parts[-1], entry.space, where)
     groups = () if "objects" in spellings else subset_groups(entry.role)
     if groups and category not in groups:
-        raise StimuliError(f"{where}: {category} is none of the {len(groups)} classes of {entry.role}.")
+        raise StimuliError(f"{where}: {category} is not one of the {len(groups)} classes of {entry.role}.")
     return category, how
 
 
 def _tree(
     entry: Entry, folder: Path, parts: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], list[str], Counter[str]]]:
-    """Every folder from `folder` down: the names that lead to it, its images, and how many other files it has by
-    suffix. Raises StimuliError at a folder of splits."""
+    """Yield every folder from `folder` down: its path as names, its images, and the number of other files by suffix.
+    Raises StimuliError at a folder of splits."""
     place = folder.joinpath(*parts)
     with foreign("folder", place, StimuliError), os.scandir(place) as items:
         names = [(item.name, item.is_dir()) for item in items if not item.name.startswith(".")]
@@ -384,20 +391,20 @@ def _tree(
         yield from _tree(entry, folder, (*parts, name))
 
 
-# ImageNet's validation images as they are published: all in one folder, their classes in a file.
+# ImageNet's validation images in their published form: one folder, with classes in a file.
 _VALIDATION = re.compile(r"ILSVRC2012_val_\d{8}\.JPEG", re.IGNORECASE)
 _SOLUTION, _TRUTH = "LOC_val_solution.csv", "ILSVRC2012_validation_ground_truth.txt"
 
 
 def validation_folder(folder: Path) -> Path | None:
-    """Where ImageNet's validation images lie without class folders: in `folder`, or where Kaggle packs them below."""
+    """Find ImageNet's validation images without class folders: in `folder`, or at Kaggle's place below it."""
     places = (folder, folder / "ILSVRC/Data/CLS-LOC/val", folder / "Data/CLS-LOC/val")
     flat = (place for place in places if place.is_dir() and not any(map(WNID.fullmatch, subfolders(place))))
     return next((place for place in flat if any(map(_VALIDATION.fullmatch, os.listdir(place)))), None)  # noqa: PTH208
 
 
 def _validation_images(folder: Path, flat: Path) -> Listing:
-    """The images in `flat`, their classes from a file in `folder`, there or one above. Raises StimuliError."""
+    """List the images in `flat` with classes from a file in `folder`, in `flat` or one above. Raises StimuliError."""
     kits = (f"{kit}{_TRUTH}" for kit in ("", "data/", "ILSVRC2012_devkit_t12/data/"))
     tables = (place / name for name in (_SOLUTION, *kits) for place in (folder, flat, flat.parent))
     needed = f"{_SOLUTION} of Kaggle, or {_TRUTH} with meta.mat beside it, the development kit's key to its numbers"
@@ -408,13 +415,13 @@ def _validation_images(folder: Path, flat: Path) -> Listing:
     with os.scandir(flat) as items:
         names = sorted(item.name for item in items if _is_image(item.name))
     if unknown := [name for name in names if name.partition(".")[0] not in truth]:
-        raise StimuliError(f"{table}: says nothing of {len(unknown)} images in {flat}, such as {unknown[0]}.")
+        raise StimuliError(f"{table}: lacks {len(unknown)} images in {flat}, such as {unknown[0]}.")
     return _listed(flat, ((truth[name.partition(".")[0]], name, name) for name in names), [f"classes from {table}"])
 
 
 def _read_solution(table: Path) -> dict[str, str]:
-    """Image -> WordNet id, of rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ...": a class and a box, again
-    and again."""
+    """Read image -> WordNet id from rows "ILSVRC2012_val_00000001,n01751748 111 108 230 366 ...", which repeat a class
+    and a box."""
     truth = {}
     for number, row in enumerate(csv.DictReader(read_text(table, encoding="utf-8-sig").splitlines()), 2):
         wnid, *others = set(row["PredictionString"].split()[::5]) or {""}
@@ -425,7 +432,7 @@ def _read_solution(table: Path) -> dict[str, str]:
 
 
 def _read_ground_truth(table: Path) -> dict[str, str]:
-    """Image -> WordNet id, of a number a line, which the development kit's meta.mat explains."""
+    """Read image -> WordNet id from one number a line, translated by the development kit's meta.mat."""
     from scipy.io import loadmat
 
     meta = io.BytesIO(read_plain(table.with_name("meta.mat")))
@@ -436,12 +443,12 @@ def _read_ground_truth(table: Path) -> dict[str, str]:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted, hidden ones left out. Raises StimuliError where it cannot be read."""
+    """Names of the visible folders in a folder, sorted. Raises StimuliError if it is not readable."""
     with foreign("folder", folder, StimuliError), os.scandir(folder) as places:
         return sorted(place.name for place in places if not place.name.startswith(".") and place.is_dir())
 
 
 def label_columns(items: Sequence[Item]) -> dict[str, Array]:
-    """Label columns in order of first mention; "" where an image lacks one."""
+    """Label columns in order of first mention; "" for an image without one."""
     names = dict.fromkeys(name for item in items for name in item.labels)
     return {name: np.array([item.labels.get(name, "") for item in items]) for name in names}

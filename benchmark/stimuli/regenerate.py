@@ -1,4 +1,4 @@
-"""Stimuli of the human experiments made again from photographs, sets known by trials alone, and published recipes."""
+"""Sets made again from photographs or known from trials only, and the recipes that published networks state."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -40,24 +40,26 @@ MADE = ".made"  # the digest of what was made, in the set's folder
 # has ImageNet can degrade it with `benchmark.transforms.human`. The result is not the published files (cropping and
 # random draws differ), so it is a set of its own: another digest, and a label column "made" that flags every score.
 class Photograph(NamedTuple):
-    """A stimulus to make: its name in the set, the photograph's name without suffix, condition, category."""
+    """A stimulus to make from a photograph."""
 
+    #: Name in the set.
     stimulus: str
+    #: The photograph's name without suffix.
     source: str
     condition: str
     category: str
 
 
 def parametric() -> Sequence[str]:
-    """The experiments that can be made again: the twelve that people did with degraded photographs."""
+    """Names of the experiments that can be made again: the twelve that showed people degraded photographs."""
     from benchmark.transforms.human import GEIRHOS
 
     return [name for name, experiment in GEIRHOS.items() if experiment.humans]
 
 
 def photographs(role: str, trials: Trials) -> list[Photograph]:
-    """What an experiment's trials were made from, by name, each stimulus once. Raises StimuliError if the experiment is
-    not made by degrading, or a name is no ImageNet photograph's."""
+    """List each stimulus of an experiment and its photograph once, by name. Raises StimuliError if the experiment does
+    not degrade photographs, or a name is not that of an ImageNet photograph."""
     if role not in parametric():
         raise StimuliError(f"'{role}' is not made by degrading photographs; these are: {', '.join(parametric())}.")
     shown = trials.of(role)
@@ -76,9 +78,10 @@ def photographs(role: str, trials: Trials) -> list[Photograph]:
 
 
 def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
-    """The experiment's stimuli from the photographs in `source` (an ImageNet set, ids like "n02134084_5274.JPEG").
-    Photographs that `source` lacks are left out; `whole` is the full number, so that a part shows as a part. Raises
-    MissingStimuli if it has none of them."""
+    """Degrade the photographs in `source` (an ImageNet set, ids like "n02134084_5274.JPEG") as the trials require.
+
+    Photographs missing from `source` are left out; `whole` is the complete number, so that a partial set is reported as
+    partial. Raises MissingStimuli if `source` has no photograph of the experiment."""
     wanted = photographs(role, trials)
     at = {PurePath(name).stem: i for i, name in enumerate(source.ids)}
     there = [photograph for photograph in wanted if photograph.source in at]
@@ -113,7 +116,7 @@ def regenerate(role: str, trials: Trials, source: Stimuli) -> Stimuli:
 
 @dataclass(frozen=True, kw_only=True)
 class Degraded:
-    """decode(i): the i-th photograph, shorter side 256, centre 224 x 224, degraded; HWC uint8 RGB."""
+    """decode(i): the i-th photograph with its shorter side scaled to 256, cropped to 224 x 224, and degraded."""
 
     role: str
     source: Stimuli
@@ -121,7 +124,7 @@ class Degraded:
     conditions: tuple[str, ...]
 
     def __call__(self, index: int) -> NDArray[np.uint8]:
-        """HWC uint8 RGB. The random draws follow from the photograph's content and the condition."""
+        """Return HWC uint8 RGB. Random draws depend only on the photograph's content and the condition."""
         import torch
 
         at = self.index[index]
@@ -133,7 +136,7 @@ class Degraded:
 
 
 def cropped(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[H, W, 3] uint8 -> the central [224, 224, 3] after scaling the shorter side to 256 (bilinear, antialiased)."""
+    """Scale the shorter side of [H, W, 3] uint8 to 256 (bilinear, antialiased) and crop the central [224, 224, 3]."""
     from registry.model import centre_crop, shorter_side  # brings Pillow, which reading scores does not need
 
     return centre_crop(shorter_side(image, SHORTER, "bilinear"), SIDE)
@@ -147,8 +150,8 @@ def _transform(role: str, condition: str) -> Transform:
 
 
 def write_set(stimuli: Stimuli, folder: Path) -> None:
-    """Write a set as a folder of layout labels-csv: `images/` and `labels.csv`, last, once all images are there. Images
-    that are there already are kept, so that an interrupted run goes on. All are PNG, whatever their names."""
+    """Write a set in the layout labels-csv. `labels.csv` is written after all images; existing images are kept, so that
+    an interrupted run can resume. All images are PNG, whatever their names."""
     for i, name in enumerate(stimuli.ids):
         if not (folder / "images" / name).exists():
             write_png(folder / "images" / name, stimuli.decode(i))
@@ -167,10 +170,11 @@ def make_set(
     trials: str = "human-trials",
     output: Path | None = None,
 ) -> Entry:
-    """Make the stimuli of a parametric experiment again and put them on the shelf as `regenerated-EXPERIMENT`. source,
-    trials: catalogue names of the photographs and of the tables that name them; output: the folder in which the set's
-    folder is made (default: where fetched sets lie). The folder appears in one move once it is whole; an interrupted
-    run goes on where it stopped. Raises UnknownName and MissingStimuli (with the command that helps)."""
+    """Make the stimuli of a parametric experiment again and add them to the catalogue as `regenerated-EXPERIMENT`.
+
+    source, trials: catalogue names of the photographs and of the tables that name them; output: parent of the set's
+    folder (default: the folder of fetched sets). The folder appears in one move once it is complete; an interrupted run
+    resumes. Raises UnknownName, or MissingStimuli with the command that helps."""
     if experiment not in parametric():
         raise unknown_name("experiment that is made by degrading", experiment, parametric())
     shown = _shown(experiment, entry_and_folder(trials, settings)[1])
@@ -200,7 +204,7 @@ def make_set(
 
 
 def _photographs(name: str, wanted: Sequence[Photograph], settings: Settings) -> Stimuli:
-    """Those that are wanted and there: of more than a million photographs, only these are looked at."""
+    """Open the installed photographs among those wanted. The other million files are not read."""
     entry, folder = entry_and_folder(name, settings)
     paths = []
     for source in dict.fromkeys(photograph.source for photograph in wanted):
@@ -220,7 +224,7 @@ def _photographs(name: str, wanted: Sequence[Photograph], settings: Settings) ->
 
 
 def _shown(experiment: str, folder: Path) -> Trials:
-    """What people were shown, from the experiment's own tables."""
+    """Read what people were shown from the experiment's own tables."""
     paths = [path for path in trial_paths(folder) if experiment_of(path) == experiment]
     files = [file for path in paths for file in read_trials(path)]
     if not files:
@@ -231,10 +235,12 @@ def _shown(experiment: str, folder: Path) -> Trials:
 
 
 def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
-    """The images of one experiment, known by name alone: the union over `files`, by category, then name. Labels:
-    category; for cue-conflict also shape and texture. Where tables do not say an image's digest it is that of its name;
-    `decode` raises StimuliError. Images of the built-in world are those of its set. Raises TrialsError where files
-    disagree."""
+    """Build the stimulus set of one experiment from its trials, without pixels: all images in `files`, by category,
+    then name.
+
+    Labels are category and, for cue-conflict, shape and texture. An image without a digest in the tables has the digest
+    of its name; `decode` raises StimuliError. Images of the built-in world belong to their generated set. Raises
+    TrialsError if files disagree."""
     names = sorted({file.experiment for file in files})
     if len(names) != 1:
         raise TrialsError(f"expected the trials of one experiment, got {', '.join(names) or 'none'}.")
@@ -270,8 +276,8 @@ def trial_stimuli(files: Sequence[TrialFile]) -> Stimuli:
 
 
 def _drawn_stimuli(files: Sequence[TrialFile], category: Mapping[str, str], digests: Mapping[str, str]) -> Stimuli:
-    """The images that people answered of a set of the built-in world: where that can be, those that `--limit` shows.
-    Raises TrialsError where they are not the set's."""
+    """Select the answered images of a set of the built-in world, in the order of `--limit` if they are such a sample.
+    Raises TrialsError if an image does not belong to the set."""
     path, name, space = files[0].path, files[0].shown, files[0].space
     if space != SPACE or name not in WORLD_SETS or any(file.shown != name for file in files):
         raise TrialsError(f"{path}: the set '{name}' in the space '{space}' is not of the built-in world.")
@@ -307,9 +313,8 @@ _COMMA = re.compile(r",\s*(?![^(]*\))")  # not the one inside "adversarial(linf,
 
 
 def named_recipe(observer: str) -> tuple[str, ...]:
-    """The recipe that a published network's name states; () if it states none.
-    "sixteen21--salt-and-pepper-noise-multiple" -> ("noise(salt-and-pepper)",): each part is a distortion of the
-    training images, "multiple" says at several levels; "200epochs" becomes the tag "epochs(200)"."""
+    """Read the recipe in a published network's name; () if there is none. "sixteen21--salt-and-pepper-noise-multiple"
+    -> ("noise(salt-and-pepper)",): each part is a distortion of the training images."""
     if not re.fullmatch(r"sixteen\d\d((?:--[a-z0-9-]+?)+)", observer):
         return NAMED.get(observer, ())
     tags = []
@@ -320,7 +325,8 @@ def named_recipe(observer: str) -> tuple[str, ...]:
 
 
 def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """ "OBSERVER=tag, tag" of the command line, several for one observer added up. Raises TrialsError."""
+    """Parse "OBSERVER=tag, tag" from the command line; several statements for one observer are joined. Raises
+    TrialsError."""
     recipes: dict[str, tuple[str, ...]] = {}
     for text in statements:
         observer, equals, tags = text.partition("=")
@@ -332,8 +338,8 @@ def stated_recipes(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def recipes_beside(path: Path) -> dict[str, tuple[str, ...]]:
-    """The recipes of training.yaml in the folder (or beside the file); none if there is no such file. Raises
-    TrialsError if it is not a mapping of observers to a tag or a list of tags."""
+    """Read training.yaml in the folder (or beside the file); no recipes without that file. Raises TrialsError if it
+    does not map observers to a tag or a list of tags."""
     file = (path if path.is_dir() else path.parent) / RECIPE_FILE
     table = read_document(file, "list of recipes", TrialsError) if file.is_file() else {}
     if not isinstance(table, dict):

@@ -1,4 +1,4 @@
-"""The set that plays a role in a decision space, with the textures and networks that a suite asks for."""
+"""The set of a role in a label space, and the textures and networks for which a suite asks."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 
 def peers(names: Sequence[str], space: str, settings: Settings) -> tuple[OtherNetwork, ...]:
-    """The networks of those names that answer in `space` and have their weights on this disk, each loaded once. They
-    are loaded here, so that what depends on them can name their weights before anything is shown. Raises MissingStimuli
-    where one cannot be loaded."""
-    from registry.loading import availability, load_model  # torch: a ranked table does without
+    """Load the named networks that answer in `space` and have installed weights, once each. Loading them before the run
+    lets results that depend on them name their weights. Raises MissingStimuli if one does not load."""
+    from registry.loading import availability, load_model  # imports torch, which ranking does not need
 
     cards = read_cards(settings.cards)
     networks = []
@@ -50,12 +49,12 @@ Textures = tuple[NDArray[np.uint8], ...]
 
 
 def read_textures(entry: Entry, folder: Path) -> Textures:
-    """Every texture of a set, decoded. Raises StimuliError as `read_texture`."""
+    """Decode every texture of a set. Raises StimuliError as `read_texture`."""
     return tuple(read_texture(entry, path) for path in texture_paths(entry, folder))
 
 
 def texture_paths(entry: Entry, folder: Path) -> list[Path]:
-    """Where an entry's files lie; a set that names none has all images of the folder. Raises StimuliError."""
+    """List an entry's files; without a list, all images of the folder. Raises StimuliError."""
     paths = [folder / name for name in entry.files] or list(images_below(folder))
     if not paths:
         raise StimuliError(f"{folder}: no images for the textures '{entry.name}'.")
@@ -63,9 +62,8 @@ def texture_paths(entry: Entry, folder: Path) -> list[Path]:
 
 
 def read_texture(entry: Entry, path: Path) -> NDArray[np.uint8]:
-    """One texture, HWC uint8 RGB: a picture that a transform mixes into the stimuli, such as the frost of ImageNet-C.
-    The transform is another one where a picture is another. Raises StimuliError if it is missing, no image or not the
-    published file."""
+    """Read an image that a transform mixes into stimuli (the frost of ImageNet-C) as HWC uint8 RGB. The transform
+    depends on its pixels: raises StimuliError if it is missing, not an image, or not the published file."""
     with whole_image(path, remedy(entry)):
         data = read_plain(path)
         digest, expected = hashlib.sha256(data).hexdigest(), entry.files.get(path.name)
@@ -80,9 +78,10 @@ def _moved(model: "LoadedModel", device: str) -> "LoadedModel":
 
 
 class Resolver:
-    """The shelf of a decision space: the stimulus sets on this disk (or drawn) that play its roles. Sets are opened
-    once; `limit` cuts each to so many images; the sets called `wanted` play their roles before all others, built-in
-    ones before added ones."""
+    """The shelf of a label space: installed or generated stimulus sets by role.
+
+    Sets are opened once; `limit` reduces each to a sample; the sets in `wanted` come before all others, built-in ones
+    before added ones."""
 
     def __init__(self, space: str, settings: Settings, limit: int | None = None, wanted: Collection[str] = ()) -> None:
         self.space = space
@@ -94,7 +93,8 @@ class Resolver:
         self._textures: dict[str, Textures] = {}
 
     def find(self, role: str) -> Stimuli:
-        """The set for a role. Raises MissingStimuli with the remedy, StimuliError if the set on disk cannot be used."""
+        """Open the set for a role. Raises MissingStimuli with the remedy, StimuliError if the installed set is not
+        usable."""
         if role not in self._opened:
             if self.space == SPACE and PREFIX + role in WORLD_SETS:
                 whole = generated_set(PREFIX + role)
@@ -104,32 +104,32 @@ class Resolver:
         return self._opened[role]
 
     def parts(self, role: str) -> Mapping[str, Stimuli]:
-        """The cells of a role that lies in several folders: "gaussian_noise/3" -> that cell's set, in canonical order.
-        With a limit every cell shows the same images. A cell is opened when it is asked for. Raises as `find`."""
+        """Open the cells of a role: "gaussian_noise/3" -> that cell's set, in canonical order, each on first use. With
+        a limit all show the same images. Raises as `find`."""
         if role not in self._parts:
             self._parts[role] = open_cells(*self._place(role, "cells"), self._settings, self._limit)
         return self._parts[role]
 
     def textures(self, role: str) -> Textures:
-        """The pictures that a transform mixes in ("frost"), HWC uint8 RGB, in their published order; the same in every
-        space. Raises as `find`."""
+        """Read the images that a transform mixes in ("frost"), HWC uint8 RGB, in their published order, equal in every
+        label space. Raises as `find`."""
         if role not in self._textures:
             self._textures[role] = read_textures(*self._place(role, "textures"))
         return self._textures[role]
 
     def networks(self, names: Sequence[str]) -> tuple[OtherNetwork, ...]:
-        """The networks of those names that answer in this space and have their weights on this disk."""
+        """Load the named networks that answer in this label space and have installed weights."""
         return peers(names, self.space, self._settings)
 
     def roles(self) -> tuple[str, ...]:
-        """The roles that some known set of this space plays, on disk or not."""
+        """Roles of all known sets of this label space, installed or not."""
         drawn = [n.removeprefix(PREFIX) for n in WORLD_SETS] if self.space == SPACE else []
         entries = read_catalogue(self._settings).values()
         images = (entry.role for entry in entries if entry.kind in ("images", "names") and entry.space == self.space)
         return tuple(dict.fromkeys([*drawn, *images]))
 
     def _place(self, role: str, layout: str = "") -> tuple[Entry, Path]:
-        """The first set of a role that is on this disk and fits."""
+        """Find the first installed set of a role with a suitable layout and label space."""
 
         def fits(entry: Entry) -> bool:
             if layout == "textures":
@@ -145,20 +145,22 @@ class Resolver:
                 return entry, folder
         if entries:
             raise missing_set(entries[0])
-        space = "" if layout == "textures" else f" --space {self.space}"
+        asked = f" --layout {layout}" if layout else ""
+        if layout != "textures":
+            asked = f" --space {self.space}{asked}"
         raise MissingStimuli(
-            f"no stimulus set{f' in {layout}' if layout else ''} plays the role '{role}' in the space '{self.space}'. "
-            f"Add one with `bench data add NAME FOLDER --role {role}{space}{f' --layout {layout}' if layout else ''}`."
+            f"no stimulus set{f' in {layout}' if layout else ''} has the role '{role}' in the label space "
+            f"'{self.space}'. Add one with `bench data add NAME FOLDER --role {role}{asked}`."
         )
 
 
 ROLE = "natural"
-#: Key of `Plan.missing` where nothing but training images is there.
+#: Key of `Plan.missing` if only training images are installed.
 HELD_OUT = "natural (held out)"
 
 
 def sets_of(shelf: Shelf, roles: Iterable[str]) -> tuple[dict[str, Stimuli], dict[str, str]]:
-    """The sets that play these roles, and role -> why there is none."""
+    """Open the sets of these roles; also return role -> why it is missing."""
     sets: dict[str, Stimuli] = {}
     missing: dict[str, str] = {}
     for role in roles:
@@ -170,8 +172,8 @@ def sets_of(shelf: Shelf, roles: Iterable[str]) -> tuple[dict[str, Stimuli], dic
 
 
 def natural_images(shelf: Shelf, missing: dict[str, str]) -> Stimuli:
-    """Held-out images; of ImageNet, where there are none on disk, training images, which `missing` is told. Raises
-    MissingStimuli if there is neither."""
+    """Open held-out images; for ImageNet, training images if there are none, with a reason in `missing`. Raises
+    MissingStimuli if neither is installed."""
     try:
         return shelf.find(ROLE)
     except MissingStimuli as error:

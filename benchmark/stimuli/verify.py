@@ -1,4 +1,4 @@
-"""`bench data verify`: whether what lies on this disk can be used as published, and what was looked at."""
+"""`bench data verify`: check whether an installed set matches its publication."""
 
 import os
 from collections import Counter, defaultdict
@@ -23,8 +23,8 @@ from registry.foreign import foreign
 from registry.labels import label_space
 
 Tick = Callable[[], None]
-SHOWN = 10  # problems of one kind that are spelled out
-#: Every image of a set is read where it has at most so many; of a larger one a sample, of a set in cells over them all.
+SHOWN = 10  # problems of one kind that are printed
+#: Read every image of a set up to this size; of a larger one, read samples (for cells: over all cells together).
 READ_ALL = 5000
 SAMPLE, CELL_SAMPLES = 1000, 2000
 FEWEST = 5  # images of each cell
@@ -32,7 +32,7 @@ FEWEST = 5  # images of each cell
 
 @dataclass(frozen=True)
 class Verification:
-    """Whether a set can be used as published, and what was looked at, a line each."""
+    """Whether a set can be used as published, with a line for each check."""
 
     ok: bool
     lines: tuple[str, ...]
@@ -40,25 +40,30 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True)
 class Depth:
-    """How closely to look. sample: images per folder; full: read every one; expect: told how many images will be
-    read, gives what is called after each."""
+    """How many images to read."""
 
+    #: Images to read in each folder.
     sample: int | None = None
+    #: Read every image.
     full: bool = False
+    #: Receives the number of images to read; returns a function called after each.
     expect: Callable[[int], Tick] = lambda _: lambda: None
 
     def of(self, n: int, standard: int, total: int) -> Sequence[int]:
-        """Which of the n images of a folder to read, of a set with `total`; standard: how many of a large set."""
+        """Choose which of the n images of a folder to read. standard: size of the sample if the set (`total` images) is
+        large."""
         if self.full or (self.sample is None and total <= READ_ALL):
             return range(n)
         return evenly(n, standard if self.sample is None else self.sample)
 
 
 def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verification:
-    """Read the files of a set: are the images whole and of the published size, how many of the published ones and of
-    their classes are there, are they the published ones where that is known. A part of a set is all right, and said;
-    what makes cells of one set unlike each other is not. Every image is read where there are at most READ_ALL, else a
-    sample; names and empty files are checked of all. Raises UnknownName, MissingStimuli."""
+    """Check the files of a set: complete images of the published size, the number of images and classes, and the digest
+    if it is known.
+
+    A partial set is reported, not an error; cells of one set must agree. Every image is read in sets of at most
+    READ_ALL images, otherwise a sample; names and empty files are always checked. Raises UnknownName, MissingStimuli.
+    """
     entry, folder = entry_and_folder(name, settings)
     depth = depth or Depth()
     if entry.kind == "trials":
@@ -87,11 +92,11 @@ def verify(name: str, settings: Settings, depth: Depth | None = None) -> Verific
     return Verification(not problems, (f"{folder}", *lines, *problems))
 
 
-Findings = tuple[list[str], list[str]]  # what was looked at; what is wrong
+Findings = tuple[list[str], list[str]]  # checks; problems
 
 
 def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Findings:
-    """A set with what is drawn over it; every image is read."""
+    """Check a set with masks or maps by reading every image."""
     altered = _altered(reread(folder, settings))
     stimuli = open_folder(entry, folder, settings)
     tick = depth.expect(len(stimuli))
@@ -118,7 +123,7 @@ def _verify_images(entry: Entry, folder: Path, settings: Settings, depth: Depth)
 
 
 def _verify_classes(entry: Entry, listing: Listing, settings: Settings, depth: Depth) -> Findings:
-    """A folder of class folders, of any size."""
+    """Check a folder of class folders of any size."""
     n = len(listing)
     index = depth.of(n, SAMPLE, n)
     if len(index) < n:
@@ -135,13 +140,13 @@ def _verify_classes(entry: Entry, listing: Listing, settings: Settings, depth: D
 
 
 def _verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) -> Findings:
-    """Whether a set in cells is whole: the same images in every cell, every severity of every corruption, no cell
-    twice. Raises StimuliError if there is no cell, or one in two places."""
+    """Check that every cell has the same images, every corruption every severity, and no two cells equal pixels. Raises
+    StimuliError if there is no cell, or one cell in two places."""
     cells = find_cells(entry, folder)
-    problems: dict[str, list[str]] = defaultdict(list)  # cell or corruption -> what is wrong with it
+    problems: dict[str, list[str]] = defaultdict(list)  # by cell or corruption
     listings = list_cells(entry, cells, lambda cell, error: problems[cell.name].append(str(error)))
     counts = Counter(id(listing.ids) for listing in listings.values())
-    # What most cells show.
+    # The listing that most cells share.
     usual = max(listings.values(), key=lambda listing: (counts[id(listing.ids)], len(listing)), default=None)
     total, read = sum(map(len, listings.values())), 0
     standard = max(FEWEST, CELL_SAMPLES // max(1, len(listings)))
@@ -179,9 +184,10 @@ def _verify_cells(entry: Entry, folder: Path, settings: Settings, depth: Depth) 
 def _look_at(
     entry: Entry, listing: Listing, index: Sequence[int], settings: Settings, tick: Tick
 ) -> tuple[Stimuli, Counter[tuple[int, int]], list[str]]:
-    """Decode and digest the images at `index`; files without a byte are looked for among all that are listed. Returns
-    them as a set, (width, height) px -> how many were read, and what is wrong. Raises StimuliError if a file is gone.
-    """
+    """Decode and digest the images at `index`, and find empty files among all that are listed.
+
+    Returns the images as a set, the count of each size (width, height) in px, and the problems. Raises StimuliError if
+    a file is gone."""
     empty = []
     for i, file in enumerate(listing.files):
         path = os.path.join(listing.folder, file)  # noqa: PTH118 - a million paths as text, not objects
@@ -213,7 +219,7 @@ def _look_at(
 
 
 def _altered(names: Sequence[str]) -> list[str]:
-    """A line on files that are others than when they were first read, if there are any."""
+    """Report files whose content changed since they were first read."""
     problem = (
         f"{len(names)} files changed since they were first read, behind an unchanged size and time ({_some(names)}): "
         "the set is another one now"
@@ -222,7 +228,7 @@ def _altered(names: Sequence[str]) -> list[str]:
 
 
 def _class_problems(entry: Entry, classes: Collection[str]) -> list[str]:
-    """Classes that a set of this entry cannot have: unknown ones, or more than were published."""
+    """List classes that this entry cannot have: unknown ones, or more than were published."""
     problems = []
     unknown = set(classes) - set(label_space("imagenet1k").classes) if entry.space == "imagenet1k" else set()
     if unknown:
@@ -238,13 +244,13 @@ def _some(names: Sequence[str], shown: int = 3) -> str:
 
 
 def _shortened(problems: Sequence[str]) -> list[str]:
-    """The first problems of one kind, and how many there are beyond them."""
+    """Shorten a list of problems of one kind to the first few and a count."""
     more = len(problems) - SHOWN
     return [*problems[:SHOWN], *([f"... and {more} more of this kind"] if more > 0 else [])]
 
 
 def _unlike(listing: Listing, usual: Listing | None) -> list[str]:
-    """How a cell's images differ from what most cells show."""
+    """Describe how a cell's images differ from those of most cells."""
     if usual is None or listing.ids is usual.ids:
         return []
     classes, usual_classes = (set(x.labels["category"].tolist()) for x in (listing, usual))
@@ -263,7 +269,8 @@ def _unlike(listing: Listing, usual: Listing | None) -> list[str]:
 
 
 def _lost_severities(entry: Entry, cells: Sequence[CellFolder]) -> dict[str, list[str]]:
-    """Severities that other corruptions have and one lacks; of a published set, the published ones alone."""
+    """List the severities that a corruption lacks and another has; for a published set, among published corruptions
+    only."""
     there: dict[str, set[str]] = defaultdict(set)
     for cell in cells:
         if not _beyond(entry, cell):
@@ -273,13 +280,13 @@ def _lost_severities(entry: Entry, cells: Sequence[CellFolder]) -> dict[str, lis
 
 
 def _beyond(entry: Entry, cell: CellFolder) -> bool:
-    """Whether a cell is not of the published set."""
+    """Whether a cell is an addition to the published set."""
     corruptions = (*entry.parts, *entry.extra)
     return bool(entry.parts) and (cell.corruption not in corruptions or cell.severity not in entry.levels)
 
 
 def _summary(entry: Entry, cells: Sequence[CellFolder], usual: Listing | None) -> list[str]:
-    """What is here, what of the published set is not, and what is here beyond it."""
+    """Summarise the installed cells, the missing published ones and additional ones."""
     corruptions = {cell.corruption for cell in cells}
     levels = sorted({cell.severity for cell in cells}, key=float)
     n = 0 if usual is None else len(usual)
@@ -302,8 +309,7 @@ def _summary(entry: Entry, cells: Sequence[CellFolder], usual: Listing | None) -
 
 
 def _identity(entry: Entry, stimuli: Stimuli, n: int | None = None) -> Findings:
-    """How much of the published set is there and whether it is that, and what is wrong with it. stimuli: the whole set,
-    or a sample of the n images that are there."""
+    """Compare number and digest with the published set. stimuli: the complete set, or a sample of its n images."""
     there = len(stimuli) if n is None else n
     whole = stimuli.whole or there
     lines = [

@@ -218,7 +218,7 @@ def test_folders_that_are_no_set_are_refused(settings, tmp_path, draw):
     draw(tmp_path / "full" / "cat" / "x.png")
     for name in ("../x", "world-mine", ""):
         refused("cannot name a set", add, name, tmp_path / "full", settings)
-    refused("'heap' is no layout", add, "mine", tmp_path / "full", settings, layout="heap")
+    refused("'heap' is not a layout", add, "mine", tmp_path / "full", settings, layout="heap")
     assert "mine" not in catalogue.read_catalogue(settings)
 
 

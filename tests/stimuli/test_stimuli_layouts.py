@@ -101,7 +101,7 @@ def test_what_a_space_can_be_told_from(build, settings):
     every = build("every", [str(i) for i in range(1000)], [f"{i}.png" for i in range(1000)])
     assert add("v2-like", every, settings).space == "imagenet1k"
     few = build("few", ["7", "8"], ["a.png", "b.png"])
-    refused("Say in which decision space", add, "digits", few, settings)
+    refused("Name the label space", add, "digits", few, settings)
     assert add("digits", few, settings, space="my-digits").space == "my-digits"
     assert add("pets", build("pets", ["tabby cat", "beagle"], ["a.png", "b.png"]), settings).space == "imagenet1k"
     kinds = build("kinds", ["dog/terriers", "dog", "cat/big"], ["a.png", "b.png", "c.png"])
@@ -151,7 +151,7 @@ def test_what_cannot_be_read_is_said(kind, build, settings):
 TABLES = {
     "the submission of another task": (["ILSVRC2012_val_00000001,"], r"row 2: expected one class"),
     "two classes": ([f"{NAMES[0][:-5]},{WNIDS[0]} 1 2 3 4 {WNIDS[1]} 1 2 3 4"], "row 2: expected one class"),
-    "another set's": ([f"ILSVRC2012_test_00000001,{WNIDS[0]} 1 2 3 4"], "says nothing of 6 images in .*00000001.JPEG"),
+    "another set's": ([f"ILSVRC2012_test_00000001,{WNIDS[0]} 1 2 3 4"], "lacks 6 images in .*00000001.JPEG"),
     "without the column": (["x"], "PredictionString"),
 }
 
@@ -167,7 +167,7 @@ def test_a_wrong_table_of_labels(kind, build, settings):
 
 def test_the_kits_numbers_need_the_kits_classes(build, settings):
     folder = build("flat", [""] * 6)
-    for numbers, message in (((1, 2, 7), "cannot be read"), ((5, 1, 5), "says nothing of 3 images")):
+    for numbers, message in (((1, 2, 7), "cannot be read"), ((5, 1, 5), "lacks 3 images")):
         devkit(folder, numbers)
         refused(message, add, "imagenet-val", folder, settings)
     (folder / "meta.mat").unlink()
@@ -179,7 +179,7 @@ def test_a_set_of_some_classes_knows_them(build, settings):
     add("imagenet-a", build("a", classes[:2], ["a.png", "b.png"]), settings)
     assert open_set("imagenet-a", settings).labels["category"].tolist() == sorted(classes[:2])
     other, bare = build("b", ["n01440764"], ["a.png"]), build("c", ["6"], ["a.png"])
-    refused("n01440764 is none of the 200 classes of imagenet-a", add, "imagenet-a", other, settings)
+    refused("n01440764 is not one of the 200 classes of imagenet-a", add, "imagenet-a", other, settings)
     refused("'6' is not a WordNet id", add, "imagenet-a", bare, settings)  # an output, or the seventh of the set?
     numbered = build("d", [str(i) for i in range(200)], [f"{i}.png" for i in range(200)])
     add("imagenet-a", numbered, settings)

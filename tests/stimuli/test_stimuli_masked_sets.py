@@ -110,7 +110,7 @@ def test_class_folders_say_the_categories_where_there_is_no_table(tmp_path, sett
     save(folder / "images" / "a.png", photo(3))
     refused(r"images/a\.png: of no category.*images/CATEGORY/NAME", open_set, "own", settings)
     shutil.rmtree(folder / "images")
-    refused("which is not there", open_set, "own", settings)
+    refused("which does not exist", open_set, "own", settings)
 
 
 def test_digests_follow_masks_and_images_and_are_kept_by_parts(tmp_path, settings):
@@ -187,7 +187,7 @@ def test_what_is_wrong_with_imagenet_s_is_said(tmp_path, settings):
     refused(r"no such mask.*ILSVRC2012_val_00000000", open_set, "mine", settings)
     shutil.rmtree(root / "validation" / wnid)
     save(root / "validation" / "n04356056" / "a.JPEG", photo(1))  # merged: no class of its own
-    refused("no class of ImageNet-S 919", open_set, "mine", settings)
+    refused("not a class of ImageNet-S 919", open_set, "mine", settings)
     imagenet_s_folder(folder, 50)
     refused(r"several editions \(ImageNetS50, ImageNetS919\)", open_set, "mine", settings)
 
@@ -335,7 +335,7 @@ def test_what_is_wrong_with_voc_is_said(tmp_path, settings):
     add("mine", tmp_path, settings)
     path = root / "SegmentationClass" / "2007_000033.png"
     save(path, scene((box(0, 4, 0, 8), 21)), "P")
-    refused(r"000033\.png: the value 21 is no class", open_set, "mine", settings)
+    refused(r"000033\.png: the value 21 is not a class", open_set, "mine", settings)
     save(path, photo(1))
     refused(r"000033\.png: a colour image", open_set, "mine", settings)
     save(path, np.ones((5, 5), np.uint8), "P")

@@ -31,7 +31,7 @@ def test_a_role_finds_the_set_on_disk_once(conflict, settings):
 def test_absent_roles_say_how_to_get_them(settings):
     shelf = Resolver("geirhos16", settings)
     missing("bench data fetch filled-silhouettes", shelf.find, "silhouettes")
-    missing(r"no stimulus set plays the role 'smell'.*--role smell", shelf.find, "smell")
+    missing(r"no stimulus set has the role 'smell'.*--role smell", shelf.find, "smell")
 
 
 def test_an_added_set_plays_its_role(conflict, settings, tmp_path):

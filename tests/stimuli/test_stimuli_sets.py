@@ -257,9 +257,9 @@ def test_a_limit_shows_the_same_images_in_every_cell(tree, settings, draw):
 def test_absent_cells_say_where_to_get_them(settings, tmp_path):
     shelf = Resolver("imagenet1k", settings)
     missing(r"bench data fetch imagenet-c.*data add imagenet-c FOLDER", shelf.parts, "imagenet-c")
-    missing(r"in cells plays the role 'smog'.*--layout cells", shelf.parts, "smog")
-    missing("in cells plays the role 'natural'", shelf.parts, "natural")
-    missing("in the space 'geirhos16'", Resolver("geirhos16", settings).parts, "imagenet-c")
+    missing(r"in cells has the role 'smog'.*--layout cells", shelf.parts, "smog")
+    missing("in cells has the role 'natural'", shelf.parts, "natural")
+    missing("in the label space 'geirhos16'", Resolver("geirhos16", settings).parts, "imagenet-c")
     (tmp_path / "none" / "fog").mkdir(parents=True)
     refused("no cells of 'imagenet-c'", add, "imagenet-c", tmp_path / "none", settings)
 

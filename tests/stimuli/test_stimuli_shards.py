@@ -155,15 +155,15 @@ PNG = b"\x89PNG"
 BAD = {
     "a path that leads out": ([("../a.png", PNG), ("../a.cls", b"1")], "leads out of the archive; refused"),
     "an absolute path": ([("/tmp/a.png", PNG), ("/tmp/a.cls", b"1")], "leads out"),
-    "a link": ([hostile("a.png", tarfile.SYMTYPE, "/etc/passwd"), ("a.cls", b"1")], "is no plain file; refused"),
-    "a device": ([hostile("a.png", tarfile.CHRTYPE)], "is no plain file; refused"),
-    "a class that leads out": ([("a.png", PNG), ("a.cls", b"../../x")], "'../../x' can be no name"),
+    "a link": ([hostile("a.png", tarfile.SYMTYPE, "/etc/passwd"), ("a.cls", b"1")], "is not a plain file; refused"),
+    "a device": ([hostile("a.png", tarfile.CHRTYPE)], "is not a plain file; refused"),
+    "a class that leads out": ([("a.png", PNG), ("a.cls", b"../../x")], "'../../x' cannot name a file"),
     "no label": ([("a.png", PNG), ("b.cls", b"1")], "'a.png' has no label"),
     "two images for a label": (
         [("a.png", PNG), ("a.jpg", PNG), ("a.cls", b"1")],
         "several images for one label: a.png",
     ),
-    "no image": ([("a.png", b"GIF89a"), ("a.cls", b"1")], "'a.png' is no JPEG, PNG or WebP"),
+    "no image": ([("a.png", b"GIF89a"), ("a.cls", b"1")], "'a.png' is not a JPEG, PNG or WebP"),
     "an endless label": ([("a.cls", b"1" * (2**20 + 1))], "has 1048577 bytes; refused"),
     "no sample": ([("a.txt", b"words")], "neither images nor tables|no images"),
 }

@@ -16,8 +16,9 @@ from benchmark.stimuli.masked.outlines import anything_drawn
 
 
 def _read_masks(entry: Entry, folder: Path) -> Iterator[Item]:
-    """images/, masks/ (PNG, not zero on the object), and labels.csv or class folders in images/: `images/cats/7.jpg`
-    has the mask `masks/cats/7.png`. Raises StimuliError if a row, an image, a category or a mask is missing."""
+    """Yield images/ with masks/ (PNG, not zero on the object) and labels.csv, or class folders in both:
+    `images/cats/7.jpg` has the mask `masks/cats/7.png`. Raises StimuliError if a row, an image, a category or a mask is
+    missing."""
     table = (folder / "labels.csv").is_file()
     for item in (labelled_images if table else _images_in_classes)(entry, folder):
         path = (folder / "masks" / item.id).with_suffix(".png")
@@ -30,7 +31,7 @@ def _read_masks(entry: Entry, folder: Path) -> Iterator[Item]:
 def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
     root = folder / "images"
     if not root.is_dir():
-        raise StimuliError(f"{folder}: the layout 'masks' has its images in {root}, which is not there.")
+        raise StimuliError(f"{folder}: the layout 'masks' needs its images in {root}, which does not exist.")
     for path in images_below(root):
         name = path.relative_to(root)
         if len(name.parts) == 1:
@@ -42,7 +43,7 @@ def _images_in_classes(entry: Entry, folder: Path) -> Iterator[Item]:
         yield Item(id=name.as_posix(), path=path, labels={"category": name.parts[0]})
 
 
-#: Layout -> (entry, folder) -> its images. Raise StimuliError on what breaks the layout.
+#: Layout -> reader of its images. Readers raise StimuliError if the folder does not have the layout.
 READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
     "masks": _read_masks,
     "imagenet-s": imagenet.read_segmented,
@@ -54,8 +55,7 @@ READERS: Mapping[str, Callable[[Entry, Path], Iterator[Item | LeftOut]]] = {
 
 
 def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
-    """Which of these layouts a folder has, told from the names in it, and, where the folder tells it, the decision
-    space of its labels; else None."""
+    """Detect a layout with masks or maps by the names in a folder, and the label space if the folder shows it."""
     table = place / "labels.csv"
     if table.is_file():
         space = None
@@ -78,7 +78,7 @@ def annotated_layout(place: Path) -> tuple[Layout, str | None] | None:
 
 
 def space_of(names: set[str]) -> str | None:
-    """The decision space of some categories, where all of them are of one."""
+    """Return the label space that contains all these categories, if there is one."""
     if names and names <= set(GEIRHOS16):
         return "geirhos16"
     return "imagenet1k" if names and all(map(WNID.fullmatch, names)) else None

@@ -23,7 +23,7 @@ SUFFIXES = (".npy", ".png", ".jpg", ".jpeg")
 
 
 def read(entry: Entry, folder: Path) -> Iterator[Item]:
-    """The images with their maps. Raises StimuliError."""
+    """Yield the images with their maps. Raises StimuliError."""
     for item in labelled_images(entry, folder):
         start = folder / "heatmaps" / item.id
         maps = [path for suffix in SUFFIXES if (path := start.with_suffix(suffix)).is_file()]
@@ -36,7 +36,7 @@ def read(entry: Entry, folder: Path) -> Iterator[Item]:
 
 
 def _map(path: Path, size: Size) -> Map:
-    """HW float32 >= 0 of a file of numbers or of an image; the mean over channels if there are several."""
+    """Read a map as HW float32 >= 0 from a file of numbers or an image; several channels are averaged."""
     values = _array(path) if path.suffix == ".npy" else read_plane(path)
     if values.dtype.kind not in "uifb":
         raise StimuliError(f"{path}: a map of {values.dtype}; expected numbers.")
@@ -48,7 +48,7 @@ def _map(path: Path, size: Size) -> Map:
 
 
 def _array(path: Path) -> NDArray[Any]:
-    """The array of an npy file. No pickle is loaded."""
+    """Read an npy file without loading pickles."""
     expected = "It is not a whole NumPy file of numbers."
     with foreign("maps", path, StimuliError, expected), open_plain(path) as file:
         return np.asarray(np.load(file, allow_pickle=False))

@@ -25,13 +25,15 @@ SPLITS = (("validation", "validation-segmentation"), ("train-semi", "train-semi-
 
 
 def read_segmented(entry: Entry, folder: Path) -> Iterator[Item]:
-    """The images of ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png, else of train-semi. A
-    mask is a colour PNG in which red + 256 * green is the class: 1 to 919, 300 or 50 in the order of the sorted WordNet
-    ids of that edition, 0 for everything else, 1000 for pixels that are to be ignored. Raises StimuliError if a mask is
-    missing, or a class is not one of the edition."""
+    """Yield the images of ImageNet-S: validation/WNID/*.JPEG and validation-segmentation/WNID/*.png, or those of
+    train-semi.
+
+    A mask is a colour PNG in which red + 256 * green is the class: 1 to 919, 300 or 50 in the order of the edition's
+    sorted WordNet ids, 0 for the background, 1000 for ignored pixels. Raises StimuliError if a mask is missing, or its
+    class is not in the edition."""
     root = only_edition(segmented_roots(folder), folder, " and ".join(SPLITS[0]) + " of ImageNet-S")
     images, masks = next((root / a, root / b) for a, b in SPLITS if (root / a).is_dir() and (root / b).is_dir())
-    # The edition is told by the folder's name, else the set's, else by how many classes there are.
+    # The folder's name, the set's name or the number of classes identifies the edition.
     named = re.search(r"imagenet-?s-?(50|300|919)", f"{root.name} {entry.name}", re.IGNORECASE)
     edition = int(named[1]) if named else sum(path.is_dir() for path in images.iterdir())
     if edition not in (50, 300, 919):
@@ -41,7 +43,7 @@ def read_segmented(entry: Entry, folder: Path) -> Iterator[Item]:
         category = path.parent.name
         check_category(category, "imagenet1k", path.parent)
         if category not in values:
-            raise StimuliError(f"{path.parent}: no class of ImageNet-S {edition}.")
+            raise StimuliError(f"{path.parent}: not a class of ImageNet-S {edition}.")
         mask = masks / category / f"{path.stem}.png"
         if not mask.is_file():
             raise StimuliError(f"{mask}: there is no such mask, but there is the image {path}.")
@@ -66,14 +68,14 @@ def _of_class(path: Path, value: int, edition: int, size: Size) -> Flags:
 
 
 def segmented_roots(folder: Path) -> list[Path]:
-    """`folder` and the folders in it that hold images and masks of a split of ImageNet-S."""
+    """List those of `folder` and its folders that hold images and masks of a split of ImageNet-S."""
     places = (folder, *sorted(folder.iterdir()))
     return [p for p in places if any((p / a).is_dir() and (p / b).is_dir() for a, b in SPLITS)]
 
 
 @cache
 def values_of(edition: int) -> Mapping[str, int]:
-    """WordNet id -> its number in the masks of an edition (919, 300 or 50)."""
+    """Map WordNet ids to the numbers in the masks of an edition (919, 300 or 50)."""
     text = (files("benchmark.stimuli.masked") / "imagenet_s.yaml").read_text(encoding="utf-8")
     spans = [span.partition("-") for span in str(yaml.safe_load(text)[edition]).split()]
     outputs = [i for a, _, b in spans for i in range(int(a), int(b or a) + 1)]
@@ -81,16 +83,17 @@ def values_of(edition: int) -> Mapping[str, int]:
     return {wnids[output]: value for value, output in enumerate(outputs, start=1)}
 
 
-#: Where the files of the validation images lie in the tree as it is packed: boxes, then images.
+#: Folders of the validation images in the packed tree: boxes, then images.
 PACKED = (Path("Annotations/CLS-LOC/val"), Path("Data/CLS-LOC/val"))
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 LARGEST = 1_000_000  # bytes; the annotation of one image has a few thousand
 
 
 def read_boxes(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """The images that have boxes: Annotations/**/NAME.xml beside the images NAME.JPEG. The class is the image's folder
-    where that is a WordNet id, else the one that its XML names; the mask is the union of the boxes of that class:
-    loose, for a box holds background too. Raises StimuliError."""
+    """Yield the images that have boxes: Annotations/**/NAME.xml beside the images NAME.JPEG.
+
+    The class is the image's folder if that is a WordNet id, otherwise the one in its XML. The mask is the union of the
+    boxes of that class, which include background. Raises StimuliError."""
     markups, images = box_folders(folder)
     known = {path.stem: path for path in markups.rglob("*.xml")}
     if not known:
@@ -115,8 +118,8 @@ def read_boxes(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
 
 
 def box_folders(folder: Path) -> tuple[Path, Path]:
-    """Where XML files and images are looked for: as packed (below ILSVRC or not), else in Annotations and in the whole
-    folder."""
+    """Find the folders of XML files and of images: as packed (optionally below ILSVRC), otherwise Annotations and the
+    complete folder."""
     for root in (folder, folder / "ILSVRC"):
         if all((root / place).is_dir() for place in PACKED):
             return root / PACKED[0], root / PACKED[1]
@@ -125,8 +128,8 @@ def box_folders(folder: Path) -> tuple[Path, Path]:
 
 
 def _union(path: Path, wnid: str, size: Size) -> Flags:
-    """HW bool: the union of an XML file's boxes of one class, scaled to the image's size where the file speaks of
-    another; all false if no box is of the class."""
+    """Draw the boxes of one class as HW bool, scaled to the image's size if the file states another; all false without
+    such a box."""
     root = read_markup(path)
     scales = []  # pixels of the image per pixel of the file; 1 where the file does not say its size
     for side, pixels in (("height", size[0]), ("width", size[1])):
@@ -149,7 +152,7 @@ def _union(path: Path, wnid: str, size: Size) -> Flags:
 
 
 def read_markup(path: Path) -> Element:
-    """The root of an XML file. Raises StimuliError if it is no XML, is too large or has a DOCTYPE."""
+    """Parse an XML file. Raises StimuliError if it is not XML, is too large or has a DOCTYPE."""
     with foreign("annotation", path, StimuliError, "It is not valid XML of one image."):
         text = read_plain(path, LARGEST).decode()
         if "<!DOCTYPE" in text:

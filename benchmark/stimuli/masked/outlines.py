@@ -1,4 +1,4 @@
-"""COCO's ways to write a mask: polygons, and run lengths as numbers or as text."""
+"""COCO's forms of a mask: polygons, and run lengths as numbers or as text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -18,8 +18,8 @@ Segmentation = Sequence[Sequence[float]] | Mapping[str, Any]
 
 
 def flags_of(segmentation: Segmentation, size: Size) -> Flags:
-    """HW bool of a list of polygons (their union) or of run lengths. size: height and width. Raises ValueError saying
-    what is wrong with it."""
+    """Draw polygons (their union) or run lengths as HW bool. size: height and width. Raises ValueError with the
+    problem."""
     if isinstance(segmentation, Mapping):
         stated, runs = segmentation.get("size"), _runs(segmentation)
         if not isinstance(stated, Sequence) or list(stated) != list(size):
@@ -34,7 +34,7 @@ def flags_of(segmentation: Segmentation, size: Size) -> Flags:
 
 
 def area_of(segmentation: Segmentation) -> float:
-    """Pixels, without drawing: polygons by their corners, runs by their sum. Raises ValueError."""
+    """Count pixels without drawing: polygons by their corners, runs by their sum. Raises ValueError."""
     if isinstance(segmentation, Mapping):
         return float(sum(_runs(segmentation)[1::2]))
     area = 0.0
@@ -45,11 +45,10 @@ def area_of(segmentation: Segmentation) -> float:
 
 
 def inside(corners: NDArray[np.float64], size: Size) -> Flags:
-    """HW bool of a polygon [k, 2] (x, y; pixel i spans i to i + 1): true where a pixel's centre lies inside by the
+    """Draw a polygon [k, 2] (x, y; pixel i spans i to i + 1) as HW bool: true if a pixel's centre is inside by the
     even-odd rule. Polygons that share an edge share no pixel."""
     height, width = size
-    # Each edge runs downwards whichever way its polygon goes round: rounding then puts the crossings of an edge that
-    # two polygons share, or that one runs along twice, on the very same place.
+    # Each edge is directed downwards, so that rounding puts the crossings of a shared or repeated edge at equal places.
     ends = np.stack([corners, np.roll(corners, -1, axis=0)])
     ends = np.where(ends[0, :, 1:] <= ends[1, :, 1:], ends, ends[::-1])
     (x, y), (x_next, y_next) = ends[0].T, ends[1].T
@@ -65,8 +64,8 @@ def inside(corners: NDArray[np.float64], size: Size) -> Flags:
 
 
 def unpacked(text: str) -> list[int]:
-    """Run lengths of COCO's text: five bits a letter, lowest first, from letter 48 on; the sixth bit says that more
-    follow; from the fourth number on, the difference to the last but one."""
+    """Decode COCO's text of run lengths: five bits a letter, lowest first, from letter 48 on; the sixth bit marks a
+    continued number; from the fourth number on, each is the difference to the last but one."""
     runs: list[int] = []
     value = shift = 0
     for letter in text:
@@ -87,7 +86,7 @@ def unpacked(text: str) -> list[int]:
 
 
 def _runs(coded: Mapping[str, Any]) -> list[int]:
-    """Lengths of background, object, background, ... down the columns."""
+    """Return the lengths of background, object, background, ... down the columns."""
     counts = coded.get("counts")
     runs = unpacked(counts) if isinstance(counts, str) else counts
     if isinstance(runs, Sequence) and all(isinstance(run, int) for run in runs):
@@ -105,7 +104,7 @@ def _corners(outline: Iterable[float]) -> NDArray[np.float64]:
 
 
 def only_edition(editions: Sequence[Path], folder: Path, expected: str) -> Path:
-    """The one folder of a data set that lies in `folder`. Raises StimuliError where there is none, or several."""
+    """Return the only folder of a data set in `folder`. Raises StimuliError if there is none, or several."""
     if len(editions) > 1:
         names = ", ".join(place.name for place in editions)
         raise StimuliError(f"{folder}: several editions ({names}). Name one of these folders.")
@@ -114,26 +113,26 @@ def only_edition(editions: Sequence[Path], folder: Path, expected: str) -> Path:
     return editions[0]
 
 
-#: PIL modes whose values are what was meant: grey, palette index, colour, 16 and 32 bits. Others, with opacity above
-#: all, become colour: opacity says nothing of an object.
+#: PIL modes whose values are kept: grey, palette index, colour, 16 and 32 bits. Others become colour, as
+#: opacity does not describe objects.
 _KEPT = frozenset({"1", "L", "P", "RGB", "I", "I;16", "I;16B", "F"})
 
 
 def anything_drawn(path: Path, size: Size) -> Flags:
-    """HW bool, true where an image file is not zero; opacity does not count. Raises StimuliError where the file is no
-    image or of another size."""
+    """Return HW bool, true if an image's pixel is not zero, without opacity. Raises StimuliError if the file is not an
+    image or has another size."""
     drawn = read_plane(path) != 0
     return fitting(drawn.any(axis=2) if drawn.ndim == 3 else drawn, size, path)
 
 
 def read_plane(path: Path) -> NDArray[Any]:
-    """HW, or HWC of a colour image, as stored: of a palette image its indices. Raises StimuliError."""
+    """Read HW, or HWC of a colour image, as stored; a palette image as its indices. Raises StimuliError."""
     with whole_image(path, ""), opened(BytesIO(read_plain(path))) as image:
         return np.array(image if image.mode in _KEPT else image.convert("RGB"))
 
 
 def fitting(plane: NDArray[Any], size: Size, where: object) -> NDArray[Any]:
-    """`plane`, if it is as large as the image that it lies over; else StimuliError."""
+    """Return `plane` if it has the size of its image. Raises StimuliError otherwise."""
     if plane.shape != size:
         here, expected = (" x ".join(map(str, (*shape[1::-1], *shape[2:]))) for shape in (plane.shape, size))
         raise StimuliError(f"{where}: {here} pixels, but the image that it belongs to has {expected}.")

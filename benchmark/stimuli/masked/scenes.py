@@ -1,4 +1,4 @@
-"""Data sets of scenes, PASCAL VOC and COCO. They do not say of which object an image is; a classifier must."""
+"""Data sets of scenes: PASCAL VOC and COCO, and the choice of one object as an image's category."""
 
 import json
 from collections import defaultdict
@@ -24,10 +24,11 @@ _ABSENT = LeftOut("the image itself is not in the folder", absent=True)
 
 
 def main_object(areas: Mapping[str, float]) -> str | LeftOut:
-    """The category of the sixteen that an image is of, or why it is of none. areas: category -> pixels of all its
-    objects together, of every category of the data set, the sixteen under their own names. The main category has the
-    largest area; an image counts if that one is of the sixteen and no other category, of any kind, has more than half
-    of its area."""
+    """Choose the category of an image among the sixteen, or the reason for leaving it out.
+
+    areas: category -> pixels of all its objects, for every category of the data set. The main category has the largest
+    area. The image counts if that category is one of the sixteen and no other category has more than half of its area.
+    """
     ranked = sorted((item for item in areas.items() if item[1] > 0), key=lambda item: -item[1])
     if not ranked:
         return LeftOut("no object")
@@ -37,7 +38,7 @@ def main_object(areas: Mapping[str, float]) -> str | LeftOut:
     return category if category in GEIRHOS16 else LeftOut("the largest object is of none of the 16 categories")
 
 
-VOID = 255  # outlines, and objects that were too hard to draw
+VOID = 255  # outlines and difficult objects
 #: The values 1 to 20 of a class image, in the order of the development kit; the sixteen under their own names.
 CLASSES = (
     "airplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -47,9 +48,9 @@ CLASSES = (
 
 
 def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """The images of PASCAL VOC whose main object is of the sixteen categories: JPEGImages/, SegmentationClass/ (palette
-    PNG) and ImageSets/Segmentation/, of whose lists the longest is read. The mask is every pixel of the main category,
-    void pixels are ignored. Raises StimuliError."""
+    """Yield the images of PASCAL VOC whose main object is in the sixteen categories: JPEGImages/, SegmentationClass/
+    (palette PNG) and the longest list in ImageSets/Segmentation/. The mask has every pixel of the main category; void
+    pixels are ignored. Raises StimuliError."""
     root = only_edition(voc_roots(folder), folder, "JPEGImages and SegmentationClass of VOC")
     drawn = root / "SegmentationClass"
     lists = (root / "ImageSets" / "Segmentation" / f"{name}.txt" for name in ("trainval", "val", "train"))
@@ -58,7 +59,7 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
             stems = read_text(place).split()
         for stem in stems:  # none may lead out of the folder of images
             if set(stem) & set("/\\\0") or len(stem) > 200:
-                raise StimuliError(f"{place}: {stem!r:.80} is no image's name, such as 2007_000033.")
+                raise StimuliError(f"{place}: {stem!r:.80} is not an image's name, such as 2007_000033.")
     elif drawn.is_dir():
         stems = sorted(path.stem for path in drawn.glob("*.png"))
     else:
@@ -70,7 +71,9 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
         counts = np.bincount(_voc_classes(path).ravel(), minlength=VOID + 1)
         unknown = np.flatnonzero(counts[len(CLASSES) + 1 : VOID])
         if len(unknown):
-            raise StimuliError(f"{path}: the value {unknown[0] + len(CLASSES) + 1} is no class (0 to 20, and {VOID}).")
+            raise StimuliError(
+                f"{path}: the value {unknown[0] + len(CLASSES) + 1} is not a class (0 to 20, and {VOID})."
+            )
         category = main_object({name: float(counts[i]) for i, name in enumerate(CLASSES, start=1)})
         image = root / "JPEGImages" / f"{stem}.jpg"
         if isinstance(category, LeftOut):
@@ -89,7 +92,7 @@ def read_voc(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
 
 
 def voc_roots(folder: Path) -> list[Path]:
-    """The folders that hold JPEGImages: `folder` itself, else those in it, else in its VOCdevkit."""
+    """List the folders with JPEGImages: `folder` itself, otherwise those in it, otherwise those in its VOCdevkit."""
     for pattern in ("JPEGImages", "*/JPEGImages", "VOCdevkit/*/JPEGImages"):
         if roots := sorted(place.parent for place in folder.glob(pattern) if place.is_dir()):
             return roots
@@ -107,23 +110,25 @@ def _voc_classes(path: Path) -> NDArray[np.uint8]:
     return np.asarray(plane, dtype=np.uint8)
 
 
-#: The file of COCO that is read where there are several.
+#: The preferred file of COCO if there are several.
 PREFERRED = "instances_val2017.json"
 MOST_BYTES = 2**31  # instances_train2017.json has 450 MB
 
 
 class CocoObject(NamedTuple):
-    """One annotation: its category's name, its outline, whether it is a crowd drawn as one."""
+    """One annotation of COCO."""
 
     category: str
     outline: Segmentation
+    #: Whether it is a group outlined as one.
     crowd: bool
 
 
 def read_coco(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
-    """The images of COCO whose main object is of the sixteen categories; all of them are COCO categories.
-    annotations/instances_SPLIT.json and the images of that split. The mask is every object of the main category; crowds
-    of it that are drawn as one are ignored, where no single object lies over them. Raises StimuliError."""
+    """Yield the images of COCO whose main object is in the sixteen categories, which are all COCO categories.
+
+    The folder has annotations/instances_SPLIT.json and the images of that split. The mask has every object of the main
+    category; its crowds are ignored except below single objects. Raises StimuliError."""
     paths = sorted((folder / "annotations").glob("instances_*.json"))
     preferred = [path for path in paths if path.name == PREFERRED] or paths
     if not paths:
@@ -166,7 +171,7 @@ def read_coco(_entry: Entry, folder: Path) -> Iterator[Item | LeftOut]:
 def _drawn(
     outlines: Sequence[Segmentation], less: Sequence[Segmentation], stated: Size, where: str, size: Size
 ) -> Flags:
-    """HW bool: the union of outlines, less that of others. stated: height and width as the file has them."""
+    """Draw the union of outlines without those in `less`, as HW bool. stated: height and width in the file."""
     if size != stated:
         raise StimuliError(f"{where}: stated as {stated[1]} x {stated[0]} pixels, the file has {size[1]} x {size[0]}.")
     mask = np.zeros(size, dtype=bool)
@@ -179,7 +184,7 @@ def _drawn(
 
 
 def _coco_objects(table: Mapping[str, Any], path: Path) -> Mapping[int, list[CocoObject]]:
-    """Image number -> what is drawn in it."""
+    """Group the annotated objects by image number."""
     names = {row.get("id"): row.get("name") for row in table["categories"] if isinstance(row.get("id"), int)}
     objects: dict[int, list[CocoObject]] = defaultdict(list)
     for place, row in enumerate(table["annotations"]):
@@ -194,7 +199,7 @@ def _coco_objects(table: Mapping[str, Any], path: Path) -> Mapping[int, list[Coc
 
 
 def _coco_image(row: Mapping[str, Any], path: Path) -> tuple[str, int, Size]:
-    """File name, number, height and width of an image."""
+    """Read file name, number, height and width of an image."""
     name, number, height, width = (row.get(key) for key in ("file_name", "id", "height", "width"))
     if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
         raise StimuliError(f"{path}: an image's 'file_name' is {name!r}; expected a name.")
