@@ -47,7 +47,8 @@ def board_table(board: Board) -> Table:
         way = f"; {WAYS[column.direction]}" if column.direction in WAYS else ""
         facts = {"direction": column.direction, "role": column.role, "set": board.sets.get(column.role, "")}
         facts |= {"stimuli": board.digests.get(column.role, ""), "over": column.over}
-        return Field(column.metric, column.title, f"{column.definition}{way}", said=column.average, facts=facts)
+        about = f"{column.definition}{way}"
+        return Field(column.metric, column.title, about, said=column.average, facts=facts, measure=column)
 
     head, *others = map(measured, board.columns)
     who = (Field("section"), Field("rank", "rank", who=True), Field("observer"), Field("", "observer", who=True))

@@ -207,7 +207,8 @@ def _field(column: Column, *, clean: bool = False) -> Field:
     if column.suite == column.metric:
         key = title = column.title
     facts = {"suite": column.suite, "metric": column.metric, "direction": column.direction, "set": where}
-    return Field(key, title, f"{column.definition}; {way}; {where or 'no stimuli'}", said=column.average, facts=facts)
+    about = f"{column.definition}; {way}; {where or 'no stimuli'}"
+    return Field(key, title, about, said=column.average, facts=facts, measure=column)
 
 
 def millions(count: int | None) -> str:

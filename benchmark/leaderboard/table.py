@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from benchmark.display import printable
-from benchmark.leaderboard.model import Cell
+from benchmark.leaderboard.model import Cell, Column
 
 NOTHING = "-"
 NOT_MEASURED, ELSEWHERE = "not measured", "not on this board"
@@ -50,6 +50,7 @@ class Field:
     code: bool = False
     said: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    measure: Column | None = None
 
 
 def counts(*titles: str) -> tuple[Field, ...]:

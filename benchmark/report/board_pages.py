@@ -13,10 +13,10 @@ from benchmark.leaderboard.board_tables import board_table
 from benchmark.leaderboard.cue_measures import measure_tables
 from benchmark.leaderboard.forms import html
 from benchmark.leaderboard.links import CAUTION, by_question, contrast_table, contrasts, pair_table, verdict
-from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, Row, describe
+from benchmark.leaderboard.model import CLEAN, Board, Cell, Column, describe
 from benchmark.leaderboard.summary import Summary, millions, summary_table
+from benchmark.leaderboard.table import Table, remarks, wide_records
 from benchmark.leaderboard.table import records as table_records
-from benchmark.leaderboard.table import remarks, wide_records
 from benchmark.leaderboard.training_curves import checkpoint_table
 from benchmark.report.contents import Contents, PeopleScore, about, family, parameters, source
 from benchmark.report.figures import (
@@ -32,11 +32,13 @@ from benchmark.report.figures import (
 )
 from benchmark.report.image_pages import galleries
 from benchmark.report.writing import Site, estimate, short, slug
+from benchmark.store import ObserverRow
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
 #: Columns of facts -> of how many different texts there must be more to show them unasked.
 PLAIN = {"recipe": 0, "parameters": 1, "paper": 0, "family": 99_999, "kind": 99_999, "source": 99_999}
 FILTERS = ("recipe", "family", "kind", "source")
+CLEAN_TITLE = "clean accuracy"
 #: What the page of published scores says instead of a suite.
 REPORTED = SimpleNamespace(
     name="Reported scores", summary="What publishers report without trials: ordered, not ranked, and in no paired test."
@@ -59,203 +61,190 @@ EDGE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """What a column's marks are drawn on: from `low` to `high`; chance: what a guesser gets; people: what they have."""
+    """The axis of a column's marks, from `low` to `high`."""
 
     low: float
     high: float
-    chance: float | None = None
+    chance: float | None = None  # the score of guessing
     people: Cell | None = None
 
     def at(self, value: float) -> str:
-        """Pixels from the left; values outside are drawn at the end."""
+        """Pixels from the left; values outside the axis are drawn at its end."""
         share = (value - self.low) / (self.high - self.low)
         return f"{EDGE + WIDTH * min(1.0, max(0.0, share)):.3g}"
 
     @property
     def chance_at(self) -> str:
-        """Where chance is, "" where there is none."""
+        """Pixels of chance from the left; "" without chance."""
         return "" if self.chance is None else self.at(self.chance)
 
     @property
     def band(self) -> tuple[str, str] | None:
-        """Where people's interval begins and ends, a pixel wider on each side."""
+        """Both ends of people's interval, a pixel wider on each side."""
         if self.people is None or self.people.value is None:
             return None
-        low, high = (self.people.value if end is None else end for end in (self.people.low, self.people.high))
+        low, high = bounds_of(self.people)
         return f"{float(self.at(low)) - 1:.3g}", f"{float(self.at(high)) + 1:.3g}"
 
 
 class Mark(NamedTuple):
-    """A cell: its texts, where dot and interval are ("" where there is none), whether there is a remark on it, and how
-    near to people it is, from 1 to `SHADES` (0: not told)."""
+    """A cell as drawn: texts, and the pixels of dot and interval ("" without them)."""
 
-    text: str
+    text: str = ""
     interval: str = ""
     dot: str = ""
     start: str = ""
     end: str = ""
-    noted: bool = False
-    shade: int = 0
+    noted: bool = False  # a note below the table is about this number
+    shade: int = 0  # similarity to people, from 1 to `SHADES`; 0: unknown
 
 
 def axis_of(cells: Iterable[Cell], column: Column, people: Cell | None = None) -> Axis:
     """The axis of a column: the metric's bounds, or from 0 or a round number below to 1 or a round number above."""
     ends = [v for c in (*cells, *([people] if people else [])) for v in (c.value, c.low, c.high) if v is not None]
-    if column.bounds is not None or not ends:
-        low, high = column.bounds or (0.0, 1.0)
-        return Axis(low=low, high=high, chance=column.chance, people=people)
-    low, high = min(*ends, 0.0), max(ends)
-    if low == high or (low >= 0 and 0.5 < high <= 1):
-        return Axis(low=low, high=low + 1.0, chance=column.chance, people=people)
-    step = 10 ** floor(log10(max(high - low, 1e-9)))
-    return Axis(low=floor(low / step) * step, high=ceil(high / step) * step, chance=column.chance, people=people)
+    low, high = column.bounds or (0.0, 1.0)
+    if column.bounds is None and ends:
+        low, high = min(*ends, 0.0), max(ends)
+        if low == high or (low >= 0 and 0.5 < high <= 1):
+            high = low + 1.0
+        else:
+            step = 10 ** floor(log10(max(high - low, 1e-9)))
+            low, high = floor(low / step) * step, ceil(high / step) * step
+    return Axis(low=low, high=high, chance=column.chance, people=people)
 
 
 def mark(cell: Cell, axis: Axis | None, noted: bool = False, shade: int = 0) -> Mark:
-    """A cell as it is drawn. axis None: numbers alone."""
+    """A cell as drawn; without an axis, as numbers only."""
     if cell.value is None:
-        return Mark("", noted=noted)
-    dot = axis.at(cell.value) if axis else ""
-    if cell.low is None or cell.high is None:
-        return Mark(short(cell.value), "", dot, noted=noted, shade=shade)
-    start, end = (axis.at(cell.low), axis.at(cell.high)) if axis else ("", "")
-    return Mark(
-        text=short(cell.value),
-        interval=f"[{short(cell.low)}, {short(cell.high)}]",
-        dot=dot,
-        start=start,
-        end=end,
-        noted=noted,
-        shade=shade,
-    )
+        return Mark(noted=noted)
+    dot, start, end = ("" if axis is None or v is None else axis.at(v) for v in (cell.value, cell.low, cell.high))
+    interval = "" if cell.low is None or cell.high is None else f"[{short(cell.low)}, {short(cell.high)}]"
+    start, end = (start, end) if interval else ("", "")
+    text = short(cell.value)
+    return Mark(text=text, interval=interval, dot=dot, start=start, end=end, noted=noted, shade=shade)
+
+
+def bounds_of(cell: Cell) -> tuple[float, float]:
+    """The interval of a cell with a value; without an interval, the value twice."""
+    low, high = (cell.value if end is None else end for end in (cell.low, cell.high))
+    return low or 0.0, high or 0.0
 
 
 def shades(cells: Sequence[Cell], people: Cell | None) -> list[int]:
-    """How near to people each number is: `SHADES` within their interval, 1 as far as the farthest of them."""
+    """Similarity of each number to people: `SHADES` within their interval, 1 for the farthest number."""
     if people is None or people.value is None:
         return [0] * len(cells)
-    low, high = (people.value if end is None else end for end in (people.low, people.high))
+    low, high = bounds_of(people)
     away = [None if c.value is None else max(low - c.value, c.value - high, 0.0) for c in cells]
     most = max((distance for distance in away if distance is not None), default=0.0) or 1.0
     return [0 if distance is None else SHADES - ceil((SHADES - 1) * distance / most) for distance in away]
 
 
-# --- tables
+# --- a `Table` as a page draws it: with marks, people as the first row, and links
 
 
-@dataclass(frozen=True, kw_only=True)
-class PageColumn:
-    """A metric as a page shows it. key: in addresses; title, small: of its head, which leads to `page` ("" nowhere);
-    axis: of its marks (None: numbers alone); about: what stands under the table; remarks: on some of its numbers."""
+def page_column(
+    column: Column, cells: Mapping[str, Cell], people: PeopleScore | None, *, key: str = "", title: str = "",
+    page: str = "", drawn: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """A column of numbers as the template draws it. A note on several numbers appears once, below the table.
 
-    key: str
-    title: str
-    small: str
-    direction: Direction
-    axis: Axis | None
-    about: str
-    remarks: Sequence[str] = ()
-    page: str = ""
-
-
-class PageRow(NamedTuple):
-    """An observer in a table. page: its own, "" where it is none; group: "network", "network reported", "person" or
-    "reference"; rank: the ranks that the data do not rule out; place: in order; facts: texts of the plain columns."""
-
-    name: str
-    page: str
-    group: str
-    rank: str
-    place: int
-    facts: Mapping[str, str]
-    marks: Sequence[Mark]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PageTable:
-    """A decision space of the leaderboard, or a board. people: what they have in each column, the first row; plain:
-    columns of facts, and whether they are shown unless asked for; lines: what stands under the table."""
-
-    key: str
-    title: str
-    columns: Sequence[PageColumn]
-    rows: Sequence[PageRow]
-    people: PageRow | None
-    plain: Sequence[tuple[str, bool]]
-    data: str
-    lines: Sequence[str] = ()
-    figure: PlacedFigure | None = None
-    verdict: str = ""
-
-
-def column_of(
-    key: str, column: Column, cells: Sequence[Cell], names: Sequence[str], people: PeopleScore | None, *,
-    drawn: bool = True, title: str = "", page: str = "", where: str = "",
-) -> tuple[PageColumn, list[Mark]]:  # fmt: skip
-    """A column with its cells as marks. What is to be said of several numbers is said once, below the table."""
-    axis = axis_of(cells, column, people.cell if people else None) if drawn else None
-    said: dict[str, list[str]] = {}
-    for name, cell in zip(names, cells, strict=True):
+    cells: by observer; key: in addresses; title: above the metric's own, links to `page`; drawn: with marks."""
+    axis = axis_of(cells.values(), column, people.cell if people else None) if drawn else None
+    noted: dict[str, list[str]] = {}
+    for name, cell in cells.items():
         for text in remarks(cell):
-            said.setdefault(text, []).append(name)
-    measured = sum(cell.value is not None and cell.source is not None for cell in cells)
-    common = {text for text, who in said.items() if len(who) == measured > 1}
-    near = shades(cells, people.cell if people else None)
+            noted.setdefault(text, []).append(name)
+    measured = sum(cell.value is not None and cell.source is not None for cell in cells.values())
+    common = {text for text, names in noted.items() if len(names) == measured > 1}
+    near = shades([*cells.values()], people.cell if people else None)
     marks = [
-        mark(cell, axis, bool(set(remarks(cell)) - common), shade) for cell, shade in zip(cells, near, strict=True)
+        mark(c, axis, bool(set(remarks(c)) - common), shade) for c, shade in zip(cells.values(), near, strict=True)
     ]
-    lines = [f"{column.title}{f' on {where}' if where else ''}; {about(cells)}", *(f"every row: {t}" for t in common)]
-    if people:
-        lines.append(f"{people.called}: {people.how}")
+    where = f" on {column.stimuli}" if column.stimuli else ""
+    lines = [f"{column.title}{where}; {about(cells.values())}", *(f"every row: {text}" for text in common)]
+    lines += [f"{people.called}: {people.how}"] if people else []
     more = " and {} more (the CSV has all)"
     apart = [
-        f"{', '.join(who[:NAMED])}{more.format(len(who) - NAMED) if len(who) > NAMED else ''}: {text}"
-        for text, who in said.items()
+        f"{', '.join(names[:NAMED])}{more.format(len(names) - NAMED) if len(names) > NAMED else ''}: {text}"
+        for text, names in noted.items()
         if text not in common
     ]
     better = BETTER[column.direction]
-    small = f"{column.title}, {better}" if title else better
-    return PageColumn(
-        key=key,
-        title=title or column.title,
-        small=small,
-        direction=column.direction,
-        axis=axis,
-        about="; ".join(lines),
-        remarks=apart,
-        page=page,
-    ), marks
+    return {
+        "key": slug(key or column.metric),
+        "title": title or column.title,
+        "small": f"{column.title}, {better}" if title else better,
+        "direction": column.direction,
+        "axis": axis,
+        "marks": marks,
+        "people": mark(people.cell if people else Cell(), axis),
+        "about": "; ".join(lines),
+        "remarks": apart,
+        "page": page,
+    }
 
 
-def row_of(line: Row, contents: Contents, marks: Sequence[Mark], rank: str, place: int, *, aside: bool) -> PageRow:
-    """An observer's row, of a summary or of a board. aside: below the ranked ones; what others report has hollow
-    dots."""
-    known = contents.observers.get(line.observer)
+def page_table(
+    table: Table, contents: Contents, people: Sequence[PeopleScore | None], ranks: Mapping[str, str],
+    plain: Sequence[str], *, summary: bool = False, **more: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """A table as the template draws it. people: by column of numbers; ranks: by observer; plain: columns of facts;
+    summary: whether each column is a suite's headline."""
+    at = {column.key: i for i, column in enumerate(table.fields) if column.key}
+    lines: list[tuple[Any, ...]] = [row for row in table.rows if row[at["kind"]] != "group"]
+    names = [str(row[at["observer"]]) for row in lines]
+    columns: list[dict[str, Any]] = []
+    measured = [(i, field.measure) for i, field in enumerate(table.fields) if field.measure]
+    for (i, column), who in zip(measured, people, strict=True):
+        cells: dict[str, Cell] = {name: row[i] for name, row in zip(names, lines, strict=True)}
+        title = column.suite if summary else ""
+        clean = summary and table.fields[i].title == CLEAN
+        title = CLEAN_TITLE if clean else title
+        if clean and len({cell.value for cell in cells.values() if cell.value is not None}) < 2:
+            continue  # equal for all observers
+        page = f"suites/{slug(column.suite)}.html" if summary else ""
+        key = "clean" if clean else column.suite
+        drawn = summary or not columns
+        columns.append(page_column(column, cells, who, key=key, title=title, page=page, drawn=drawn))
+    rows = [
+        page_row(dict(zip(at, (row[i] for i in at.values()), strict=True)), contents, ranks)
+        | {"place": place + 1, "marks": [column["marks"][place] for column in columns]}
+        for place, row in enumerate(lines)
+    ]
+    texts = {name: len({row["facts"][name] for row in rows} - {""}) for name in plain}
+    shown = [(name, len(plain) == 1 or texts[name] > PLAIN[name]) for name in plain]
+    called = " and ".join(dict.fromkeys(who.called for who in people if who))
+    return {"columns": columns, "rows": rows, "people": called, "plain": shown, **more}
+
+
+def page_row(row: Mapping[str, Any], contents: Contents, ranks: Mapping[str, str]) -> dict[str, Any]:
+    """An observer's row as the template draws it, without its numbers. Reported scores have hollow dots."""
+    name, kind = row["observer"], row["kind"]
+    known = contents.observers.get(name)
+    group = "person" if kind in ("human", "simulated") else "network reported" if kind == "reported" else "network"
+    group = "reference" if row["section"] == "reference" and group != "person" else group
+    return {
+        "name": name,
+        "page": f"observers/{slug(name)}.html" if known else "",
+        "group": group,
+        "rank": ranks.get(name, ""),
+        "facts": facts_of(known) | {"recipe": ", ".join(row["training"]), "kind": kind},
+    }
+
+
+def facts_of(known: ObserverRow | None) -> dict[str, str]:
+    """The plain columns of an observer, by name."""
     card, count = known.card if known else {}, parameters(known)
-    facts = {
-        "recipe": ", ".join(line.training),
+    paper = str(card.get("paper") or "")
+    return {
         "parameters": millions(count),
         "family": family(known),
-        "kind": line.kind,
         "source": source(known),
-        "paper": str(card.get("year") or ("paper" if card.get("paper") else "")),
-        "address": address(str(card.get("paper") or "")),
+        "paper": str(card.get("year") or ("paper" if paper else "")),
+        "address": address(paper),
         "count": str(count or ""),
     }
-    ranked = "network reported" if line.kind == "reported" else "network"
-    group = "person" if line.kind in ("human", "simulated") else "reference" if aside else ranked
-    page = f"observers/{slug(line.observer)}.html" if known else ""
-    return PageRow(name=line.observer, page=page, group=group, rank=rank, place=place, facts=facts, marks=marks)
-
-
-def people_row(columns: Sequence[PageColumn], people: Sequence[PeopleScore | None]) -> PageRow | None:
-    """What people have in each column, as the first row of a table; None where they have nothing."""
-    called = dict.fromkeys(who.called for who in people if who)
-    if not called:
-        return None
-    cells = zip(columns, people, strict=True)
-    marks = [mark(who.cell if who else Cell(), column.axis) for column, who in cells]
-    return PageRow(name=" and ".join(called), page="", group="people", rank="", place=0, facts={}, marks=marks)
 
 
 def address(paper: str) -> str:
@@ -271,13 +260,15 @@ def leaderboard_page(site: Site, contents: Contents, figures: Mapping[str, Seque
     """index.html and the tables' numbers as CSV. figures: by suite, the overviews under ""."""
     tables, overviews = [], {figure.name: figure for figure in figures.get("", ())}
     for summary in contents.summaries:
-        data, records = f"data/leaderboard-{slug(summary.space)}.csv", list(wide_records(summary_table(summary)))
+        data, table = f"data/leaderboard-{slug(summary.space)}.csv", summary_table(summary)
+        records = list(wide_records(table))
         for record in records:
             known = contents.observers.get(record["observer"])
             record |= {"parameters": parameters(known), "family": family(known), "source": source(known)}
         site.table(data, records)
-        tables.append(_summary_table(summary, contents, data, overviews.get(f"overview-{slug(summary.space)}")))
-    facts = [row.facts for table in tables for row in table.rows]
+        figure = overviews.get(f"overview-{slug(summary.space)}")
+        tables.append(_summary_page(summary, table, contents, data, figure))
+    facts = [row["facts"] for table in tables for row in table["rows"]]
     choices = {name: sorted({held[name] for held in facts if held[name]}) for name in FILTERS}
     site.page("index.html", "leaderboard.html", title="Leaderboard", tables=tables, choices=choices)
 
@@ -315,46 +306,15 @@ def rank_range(best: float | None, worst: float | None) -> str:
     return "" if best is None else f"{best}" if best == worst else f"{best}\N{EN DASH}{worst}"
 
 
-def _summary_table(summary: Summary, contents: Contents, data: str, figure: PlacedFigure | None) -> PageTable:
-    lines = [*summary.lines, *(line for line in summary.references if line.kind != "group")]
-    names = [line.observer for line in lines]
-    columns, drawn, people = [], [], []
-    for at, head in enumerate([*summary.headlines, *([summary.clean] if summary.clean else [])]):
-        clean = at == len(summary.headlines)
-        cells = [line.cells[CLEAN if clean else head.suite] for line in lines]
-        if clean and len({cell.value for cell in cells if cell.value is not None}) < 2:
-            continue  # equal in all: nothing to tell
-        who = contents.people_at(summary, at)
-        column, marks = column_of(
-            "clean" if clean else slug(head.suite), head, cells, names, who,
-            title="clean accuracy" if clean else head.suite, page=f"suites/{slug(head.suite)}.html", where=head.stimuli,
-        )  # fmt: skip
-        columns.append(column)
-        drawn.append(marks)
-        people.append(who)
-    ranges = places(summary)
-    rows = [
-        row_of(line, contents, marks, ranges.get(line.observer, ""), at, aside=at > len(summary.lines))
-        for at, (line, *marks) in enumerate(zip(lines, *drawn, strict=True), 1)
-    ]
-    shown = {
-        name: len({row.facts[name] for row in rows if row.facts[name]}) for name in ("recipe", "parameters", "paper")
-    }
-    plain = [("recipe", shown["recipe"] > 0), ("parameters", shown["parameters"] > 1), ("paper", shown["paper"] > 0)]
-    plain += [("family", False), ("kind", False), ("source", False)]
-    first = people_row(columns, people)
-    return PageTable(
-        key=slug(summary.space),
-        title=summary.space,
-        columns=columns,
-        rows=rows,
-        people=first,
-        plain=plain,
-        data=data,
-        figure=figure,
-        verdict=verdict_of(summary, contents),
+def _summary_page(
+    summary: Summary, table: Table, contents: Contents, data: str, figure: PlacedFigure | None
+) -> dict[str, Any]:
+    who = [contents.people_at(summary, i) for i in range(len(summary.headlines) + bool(summary.clean))]
+    return page_table(
+        table, contents, who, places(summary), tuple(PLAIN), summary=True, key=slug(summary.space),
+        title=summary.space, data=data, figure=figure, verdict=verdict_of(summary, contents),
         lines=(RANKED, *summary.notes),
-    )
+    )  # fmt: skip
 
 
 # --- suites
@@ -391,7 +351,7 @@ def _suite_page(
 ) -> None:  # fmt: skip
     """suite: with a name and a summary."""
     path = "reported.html" if suite is REPORTED else f"suites/{slug(suite.name)}.html"
-    tables = [_table(site, contents, board, at) for at, board in enumerate(boards, 1)]
+    tables = [_board_page(site, contents, board, i) for i, board in enumerate(boards, 1)]
     site.page(path, "suite.html", title=suite.name, suite=suite, tables=tables, figures=figures, terms=terms, **more)
 
 
@@ -407,35 +367,14 @@ def drawn_by_suite(site: Site, contents: Contents) -> dict[str, list[PlacedFigur
     return by_suite
 
 
-def _table(site: Site, contents: Contents, board: Board, at: int) -> PageTable:
-    key = f"{slug(board.suite)}-{slug(board.space)}-{at}"
-    data = f"data/board-{key}.csv"
-    table = board_table(board)
+def _board_page(site: Site, contents: Contents, board: Board, number: int) -> dict[str, Any]:
+    key = f"{slug(board.suite)}-{slug(board.space)}-{number}"
+    data, table = f"data/board-{key}.csv", board_table(board)
     site.table(data, wide_records(table))
-    rows = [*board.rows, *(row for row in board.references if row.kind != "group")]
-    names = [row.observer for row in rows]
     people = [contents.people(board, column.metric) for column in board.columns]
-    pairs = [
-        column_of(slug(column.metric), column, [row.cells[column.metric] for row in rows], names, who, drawn=not place)
-        for place, (column, who) in enumerate(zip(board.columns, people, strict=True))
-    ]
-    columns = [column for column, _ in pairs]
-    drawn = [
-        row_of(row, contents, marks, rank_range(*row[1:3]), at, aside=at > len(board.rows))
-        for at, (row, *marks) in enumerate(zip(rows, *(marks for _, marks in pairs), strict=True), 1)
-    ]
+    ranks = {row.observer: rank_range(row.rank_low, row.rank_high) for row in (*board.rows, *board.references)}
     lines = [*dict.fromkeys(board.sets.values()), table.intervals, *table.notes]
-    first = people_row(columns, people)
-    return PageTable(
-        key=key,
-        title=board.title,
-        columns=columns,
-        rows=drawn,
-        people=first,
-        plain=[("recipe", True)],
-        data=data,
-        lines=lines,
-    )
+    return page_table(table, contents, people, ranks, ("recipe",), key=key, title=board.title, data=data, lines=lines)
 
 
 # --- links between the suites

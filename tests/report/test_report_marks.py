@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.leaderboard.model import Cell, Column, Row
 from benchmark.leaderboard.summary import Summary
-from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, column_of, mark, places, shades
+from benchmark.report.board_pages import EDGE, WIDTH, address, axis_of, mark, page_column, places, shades
 from benchmark.report.contents import PeopleScore, about, featured, people_among
 from benchmark.report.drawing import palette
 from benchmark.report.writing import short
@@ -100,6 +100,6 @@ def test_remarks_are_said_once_for_a_column():
     source = object()
     flags = (("few", "seen"), ("few",))
     cells = [*(Cell(0.5, flags=each, source=source) for each in flags), Cell(reason="no masks")]
-    shown, marks = column_of("m", column(), cells, ["a", "b", "c"], None)
-    assert "every row: few" in shown.about and shown.remarks == ["a: seen", "c: no masks"]
-    assert [mark.noted for mark in marks] == [True, False, True]
+    shown = page_column(column(), dict(zip("abc", cells, strict=True)), None)
+    assert "every row: few" in shown["about"] and shown["remarks"] == ["a: seen", "c: no masks"]
+    assert [mark.noted for mark in shown["marks"]] == [True, False, True]
