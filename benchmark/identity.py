@@ -18,7 +18,7 @@ from benchmark.contracts import CHUNK, Block, Policy, Suite
 from registry.code import Codes, code_digest
 from registry.files import digest_data
 
-__all__ = ["VERSIONS", "Codes", "block_key", "code_digest", "environment", "observation_key", "score_code"]
+__all__ = ["VERSIONS", "Codes", "block_key", "code_digest", "environment_record", "observation_key", "score_code"]
 
 #: The program's own components, each raised by hand when its answers change. Suites have `version` (scores) and
 #: `trial_version`, transforms their own VERSION among their parameters, networks that of `registry.architectures`.
@@ -91,7 +91,7 @@ def score_code(suite: Suite, codes: Codes | None = None) -> str:
 PACKAGES = ("gestaltbench", "torch", "torchvision", "timm", "numpy", "pillow", "scipy", "sqlalchemy")
 
 
-def environment(device: str, threads: int) -> dict[str, Any]:
+def environment_record(device: str, threads: int) -> dict[str, Any]:
     """Versions (of packages, of the program's own components), machine, GPU and code revision, as plain data."""
     torch = sys.modules.get("torch")
     packages: dict[str, str | None] = dict.fromkeys(PACKAGES)

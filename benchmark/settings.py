@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.files import NO_CACHES, Caches, Place
+from registry.files import NO_CACHES, Caches, WeightSources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class Settings:
         return self.home / "weights"
 
     @property
-    def place(self) -> Place:
+    def place(self) -> WeightSources:
         """Where weights lie and come from."""
-        return Place(weights_folder=self.weights, mirror=self.mirror, caches=self.caches, secret=self.secret)
+        return WeightSources(weights_folder=self.weights, mirror=self.mirror, caches=self.caches, secret=self.secret)
 
     @property
     def features(self) -> Path:

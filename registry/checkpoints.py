@@ -4,8 +4,10 @@ Nothing here executes what a file says: safetensors, or a pickle of tensors."""
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
+import shlex
 import sys
 import warnings
 from collections import Counter, OrderedDict
@@ -22,7 +24,6 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from registry.conversions import WRAPPERS, conversion, refuse_other_formats
 from registry.errors import WeightsError, some_of
 from registry.files import absence, digest_state, is_file
 from registry.foreign import foreign, reason, shown
@@ -112,6 +113,60 @@ def require_honest_size(path: Path) -> None:
         )
 
 
+#: Where training scripts put the state dict. Averaged (EMA) weights come first: their authors evaluate those.
+WRAPPERS = (
+    "state_dict_ema", "model_ema", "ema", "ema_state_dict",
+    "state_dict", "model_state_dict", "model", "net", "shadow", "module",
+)  # fmt: skip
+#: Name of the weight and bias of a quantised linear layer.
+PACKED = "_packed_params._packed_params"
+
+
+def conversion(source: Path, target: Path, **options: Any) -> str:
+    """The command that converts a file or folder with `registry.convert`, and the file to register instead.
+
+    options: of that command; empty ones are left out."""
+    words = [word for name, value in options.items() if value for word in (f"--{name}", _as_text(value))]
+    line = shlex.join(["python", "-m", "registry.convert", str(source), str(target), *words])
+    return f"{line} and register {shown(target)}"
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _trusted_conversion(path: Path) -> str:
+    command = conversion(path, path.with_suffix(".safetensors"))
+    return f"Convert it once, if you trust it (this runs whatever code the file holds): {command}."
+
+
+def refuse_other_formats(path: Path, arch: str = "", kwargs: Mapping[str, Any] | None = None) -> None:
+    """Raise WeightsError, with what to do, for a pointer of Git LFS, an archive of numpy, HDF5, or a web page.
+
+    arch, kwargs: the network that the weights are for."""
+    with path.open("rb") as file:
+        start = file.read(400)
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(
+            f"{shown(path)} is a Git LFS pointer; the weights were not fetched. git -C "
+            f"{shlex.quote(str(path.parent))} lfs pull --include {shlex.quote(path.name)}"
+        )
+    other = {b"\x89HDF": "HDF5 of Keras: save the network with PyTorch", b"<": "a web page: fetch the file again"}
+    if kind := next((kind for magic, kind in other.items() if start.lstrip().startswith(magic)), ""):
+        raise WeightsError(f"{shown(path)} contains no weights of PyTorch; it is {kind}.")
+    if not is_zipfile(path):
+        return
+    with ZipFile(path) as archive:
+        names = archive.namelist()
+    if names and all(member.endswith(".npy") for member in names):
+        network = arch.removeprefix("timm:") or "vit_base_patch16_224"
+        command = conversion(path, path.with_suffix(".safetensors"), timm=network, kwargs=kwargs)
+        raise WeightsError(
+            f"{shown(path)} is an archive of numpy (.npz) with {len(names)} arrays, the format of JAX and Flax. timm "
+            f"reads such archives of its ViT, Mixer and BiT: {command}."
+        )
+
+
 def refuse_onnx(path: Path) -> None:
     """Raise WeightsError, with the way in, for an ONNX file where the weights of an architecture are asked for."""
     if path.suffix == ".onnx":
@@ -129,9 +184,8 @@ def _unpickled(path: Path) -> Any:
         with ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()}
     if "constants.pkl" in names:
-        line = conversion(path, 'torch.jit.load({}, "cpu")')
         raise WeightsError(
-            f"{path} is a TorchScript program (torch.jit.save), not a state dict. {line} "
+            f"{path} is a TorchScript program (torch.jit.save), not a state dict. {_trusted_conversion(path)} "
             "Or save the network itself with torch.export and register that with --arch export."
         )
     if any(name.startswith(("models/", "serialized_exported_program")) for name in names):
@@ -155,7 +209,7 @@ def _unpickled(path: Path) -> Any:
         what = f"'{shown(named[1])[:200]}'" if named else f"more than tensors ({reason(error)})"
         raise WeightsError(
             f"checkpoint {path} is a pickle that holds {what}, which is neither a tensor nor on the list of harmless "
-            f"objects; it was refused before any of it ran. {conversion(path)}"
+            f"objects; it was refused before any of it ran. {_trusted_conversion(path)}"
         ) from error
 
 
@@ -190,7 +244,6 @@ Renew = Callable[[State], State]
 _LEVELS = 8
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|swa|averaged?|averaging|shadow|teacher)(?:$|[._])")
 _SECOND = re.compile(r"(?:^|[._])(?:student|current_model_state|online_model|encoder_k|momentum_encoder)(?:$|[._])")
-_PACKED = "_packed_params._packed_params"
 #: Names of what torch wraps around a network or parts of it: torch.compile, activation checkpointing, FSDP.
 _WRAPPED = re.compile(r"(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\.")
 #: Other networks of a training script beside the one that is taken.
@@ -269,8 +322,8 @@ def _states_in(
     seen.add(id(content))
     tensors = {str(name): _whole(value) for name, value in content.items() if isinstance(value, Tensor)}
     for name, value in content.items():  # a linear layer whose weights are quantised
-        if str(name).endswith(_PACKED) and isinstance(value, tuple):
-            stem = str(name).removesuffix(_PACKED)
+        if str(name).endswith(PACKED) and isinstance(value, tuple):
+            stem = str(name).removesuffix(PACKED)
             tensors = {n: t for n, t in tensors.items() if n not in (f"{stem}scale", f"{stem}zero_point")}
             tensors |= {stem + n: t for n, t in zip(("weight", "bias"), value, strict=False) if isinstance(t, Tensor)}
     if tensors:
@@ -467,7 +520,7 @@ def read_weights(
         if odd or tensor.device.type != "cpu":
             raise WeightsError(
                 f"checkpoint {path}: {shown(name)} is no dense array of real numbers ({tensor.dtype}, {tensor.layout}, "
-                f"{tensor.device}). {conversion(path)}"
+                f"{tensor.device}). {_trusted_conversion(path)}"
             )
     return replace(choice, settings=_settings_in(content))
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from registry.errors import BenchError, WeightsError
-from registry.files import Place, digest_data, write_whole
+from registry.files import WeightSources, digest_data, write_whole
 
 #: Seconds of a processor and bytes of memory that a proof may take, besides what the program's files need.
 SECONDS, MEMORY = 60, 4 * 2**30
@@ -19,7 +19,9 @@ SECONDS, MEMORY = 60, 4 * 2**30
 _PATIENCE = 10
 
 
-def require_proof(runtime: str, module: str, path: Path, side: int, place: Place, files: tuple[str, int]) -> None:
+def require_proof(
+    runtime: str, module: str, path: Path, side: int, place: WeightSources, files: tuple[str, int]
+) -> None:
     """Open the program and show it images of `side` pixels (0: of its own size) in another process, once for a file on
     this machine. runtime: the package that runs it; module: where `prove(path, side)` is; files: their digest and
     bytes. Raises WeightsError."""

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 from registry.checkpoints import refuse_onnx
 from registry.containment import require_proof
 from registry.errors import WeightsError
-from registry.files import Place, absence, is_file
+from registry.files import WeightSources, absence, is_file
 from registry.foreign import foreign, shown
 
 #: The operators of torch.ops.aten that a program may call, and their in-place forms (`relu_`): pure computation on
@@ -244,7 +244,7 @@ def prove(path: Path, side: int) -> None:
         module(torch.zeros((batch or 2, 3, side, side)))
 
 
-def load_exported(path: Path, side: int, place: Place) -> nn.Module:
+def load_exported(path: Path, side: int, place: WeightSources) -> nn.Module:
     """The program as a module, for images of `side` pixels. It was exported in the mode that it runs in: export it from
     `model.eval()`.
 

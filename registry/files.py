@@ -68,7 +68,7 @@ NO_CACHES = Caches()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class WeightSources:
     """Where weights may lie and where they come from. mirror: a folder or URL asked first; caches: of the libraries
     that download by themselves; secret: the value of an environment variable that holds a key."""
 

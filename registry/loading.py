@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections import defaultdict
@@ -21,15 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from registry import architectures, checkpoints, files, normalisation
 from registry.architectures import build
 from registry.cards import ModelCard
-from registry.checkpoints import Misfit, WeightChoice
-from registry.conversions import rewriting
+from registry.checkpoints import Misfit, WeightChoice, conversion
 from registry.download import fetch, first_use, local_path, package_file
 from registry.errors import BenchError, CardError, WeightsError, some_of, unknown_name
 from registry.exported import load_exported
 from registry.families.detectors import BoxAnswers, Boxes
 from registry.families.family import family_of
 from registry.families.probe import WithHead, read_head, without_head
-from registry.files import Place
+from registry.files import WeightSources
 from registry.foreign import reason, shown
 from registry.labels import LabelSpace, label_space, spaces_of_size, with_nothing
 from registry.model import LoadedModel
@@ -56,7 +54,7 @@ def is_file_reference(weights: str) -> bool:
     return files.is_url(weights) or bool(Path(weights).suffix) or weights.startswith("builtin:")
 
 
-def weights_path(card: ModelCard, place: Place) -> Path:
+def weights_path(card: ModelCard, place: WeightSources) -> Path:
     """The card's weights file, downloaded where it is not there. Raises WeightsError for another file."""
     if card.source == "torchvision" and not is_file_reference(card.weights or ""):
         from torchvision import models
@@ -115,7 +113,7 @@ def _blank(card: ModelCard, labels: LabelSpace, seed: int | None = None) -> nn.M
 
 
 def stated_weights(
-    card: ModelCard, place: Place, *, bare: bool = False
+    card: ModelCard, place: WeightSources, *, bare: bool = False
 ) -> tuple[checkpoints.WeightChoice, normalisation.Normalisation | None]:
     """Which weights of the card's checkpoint are taken, and the normalisation that it holds beside the network.
 
@@ -124,7 +122,9 @@ def stated_weights(
     return choice, normalisation.stated_in(choice.statistics, str(origin))
 
 
-def _weights(card: ModelCard, place: Place, module: nn.Module, *, bare: bool) -> tuple[checkpoints.WeightChoice, Path]:
+def _weights(
+    card: ModelCard, place: WeightSources, module: nn.Module, *, bare: bool
+) -> tuple[checkpoints.WeightChoice, Path]:
     """The weights for a network, which loses its classifier where it is to be bare, and their file."""
     path, whole = weights_path(card, place), module.state_dict(keep_vars=True)
     if card.options.get("convert") == "by-order":
@@ -143,7 +143,7 @@ def _weights(card: ModelCard, place: Place, module: nn.Module, *, bare: bool) ->
     return choice, path
 
 
-def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
+def _network(card: ModelCard, place: WeightSources, labels: LabelSpace, *, bare: bool) -> tuple[nn.Module, str]:
     """The network, without its classifier where it is to be bare, and the digest of its code, where its architecture's
     name does not say it."""
     if (family := family_of(card.arch)) is not None:
@@ -174,7 +174,7 @@ def _network(card: ModelCard, place: Place, labels: LabelSpace, *, bare: bool) -
     return module.eval(), "" if whole else architectures.source_code(card.arch, module)
 
 
-def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
+def load_model(card: ModelCard, place: WeightSources, *, device: str = "cpu", bare: bool = False) -> LoadedModel:
     """Load a network: evaluation mode, no parameter requires a gradient, weights verified against the card.
 
     bare: without its classifier; `module` then answers with features, and the digest is of the weights that are left.
@@ -208,7 +208,7 @@ def load_model(card: ModelCard, place: Place, *, device: str = "cpu", bare: bool
     )
 
 
-def load_observer(card: ModelCard, place: Place, *, device: str = "cpu") -> LoadedModel | IdealObserver:
+def load_observer(card: ModelCard, place: WeightSources, *, device: str = "cpu") -> LoadedModel | IdealObserver:
     """Load whatever the card describes: an ideal observer or a network."""
     return IdealObserver(card) if card.source == "ideal" else load_model(card, place, device=device)
 
@@ -221,7 +221,7 @@ class Availability:
     note: str = ""
 
 
-def availability(card: ModelCard, place: Place) -> Availability:
+def availability(card: ModelCard, place: WeightSources) -> Availability:
     """Whether the card's weights are on this machine, without importing timm or torchvision."""
     weights, caches = card.weights or "", place.caches
     if card.source == "ideal":
@@ -308,9 +308,8 @@ def advice(card: ModelCard, module: nn.Module, choice: WeightChoice, path: Path,
     want = module.state_dict(keep_vars=True)
     if renamed := _renamed(misfit, choice.state, want):
         names = ", ".join(f"'{ours}' is '{theirs}'" for theirs, ours in renamed.items())
-        change = f"r = {json.dumps(renamed)}; s = {{next((b + n[len(a):] for a, b in r.items() "
-        change += "if n.startswith(a + '.')), n): t for n, t in s.items()}"
-        return f"All but names fits. If the network's {names} in the file: {_rewriting(card, choice, path, change)}."
+        command = _conversion(card, choice, path, rename=renamed)
+        return f"Everything but the names fits. If the network's {names} in the file: {command}."
     if missing and not shapes and set(missing) <= head:
         return text + (
             "Only the head is missing: this is a backbone without a classifier. Fit one on its features of the "
@@ -399,17 +398,15 @@ def _of_shapes(
     stem = f"Only the stem differs: {_modules(shapes)} has input channels: {theirs[1]}, images here 3. "
     if theirs[1] > 1:
         return f"{stem}A function of Python can make them: --arch python:FILE.py:NAME."
-    # Luminance as Pillow makes it (ITU-R BT.601). Exact: a convolution is linear, and the weights sum to 1.
-    change = f"k = {json.dumps(name)}; s[k] = s[k] * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)"
-    line = _rewriting(card, choice, path, change)
+    line = _conversion(card, choice, path, stem=name)
     return f"{stem}As a network of luminance, with one --mean and --std for the three channels: {line}."
 
 
-def _rewriting(card: ModelCard, choice: WeightChoice, path: Path, change: str) -> str:
-    """The command that writes the file with a change, and its place."""
+def _conversion(card: ModelCard, choice: WeightChoice, path: Path, **change: Any) -> str:
+    """The command that writes the chosen weights with a change beside their file."""
     name, tensor = next((n, t) for n, t in choice.state.items() if n not in choice.outside)
-    like = f"{{{json.dumps(name)}: torch.empty({tuple(tensor.shape)})}}, {card.options.get('key')!r}"
-    return rewriting(path, like, change)
+    like, key = {name: list(tensor.shape)}, card.options.get("key")
+    return conversion(path, path.with_suffix(".fitted.safetensors"), like=like, key=key, **change)
 
 
 def _probing(card: ModelCard) -> str:

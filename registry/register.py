@@ -9,14 +9,14 @@ from typing import Any, Unpack, cast
 from registry import cards, preprocessing
 from registry.architectures import random_seed, require_known, split_arch, whole_arch
 from registry.cards import ModelCard, Preprocess, Source
-from registry.checkpoints import refuse_onnx
-from registry.conversions import refuse_folder, refuse_other_formats
+from registry.checkpoints import refuse_onnx, refuse_other_formats
+from registry.conversions import refuse_folder
 from registry.determinism_checks import Check, check, takes_only_its_size
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.detectors import COCO, PREFIX, boxes_of, is_detector, stated_by_detector
 from registry.families.family import Draft, family_of, of_folder, require_fitting
 from registry.families.predict import predicting
-from registry.files import KEYWORDS, Place, absence, expanded, is_file, is_folder
+from registry.files import KEYWORDS, WeightSources, absence, expanded, is_file, is_folder
 from registry.foreign import shown
 from registry.labels import is_class_list, read_class_list, write_mapping
 from registry.loading import load_model, stated_weights
@@ -31,7 +31,7 @@ class CardFolder:
     """Where cards go and weights come from. replaces: whether a registered card of the same name gives way."""
 
     cards: Path
-    place: Place
+    place: WeightSources
     replaces: bool = False
 
 
@@ -69,7 +69,7 @@ def admit(
     return card, checks
 
 
-def _located(draft: Draft, place: Place) -> Draft:
+def _located(draft: Draft, place: WeightSources) -> Draft:
     arch, weights, labels = draft.arch, draft.weights, draft.labels or "imagenet1k"
     for path in (weights, arch):
         refuse_onnx(Path(path or ""))
@@ -104,7 +104,7 @@ def _located(draft: Draft, place: Place) -> Draft:
 
 
 def _opened(
-    arch: str, weights: str | None, place: Place, kwargs: Mapping[str, Any]
+    arch: str, weights: str | None, place: WeightSources, kwargs: Mapping[str, Any]
 ) -> tuple[str, str | None, Mapping[str, Any], StatedInput]:
     """As `read_folder`, of folders of timm, names of its hub, and plain architectures."""
     if arch.startswith("timm:local-dir:"):
@@ -212,7 +212,7 @@ def register(
     weights: Path | None = None,
     *,
     cards_folder: Path,
-    place: Place,
+    place: WeightSources,
     labels: str | Path | None = None,
     training: tuple[str, ...] = (),
     key: str | None = None,

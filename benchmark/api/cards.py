@@ -17,7 +17,7 @@ from benchmark.contracts import Observer, Stimuli
 from benchmark.engine.plan import plan_tasks
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import CardError, StimuliError, unknown_name
-from benchmark.identity import environment
+from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
 from benchmark.settings import Settings
 from benchmark.stats import wilson
@@ -147,7 +147,7 @@ def rename_model(name: str, new: str, *, db: str | None = None) -> ModelCard:
         if not rows:
             return card
         (known,) = rows
-        run = store.begin_run(f"bench models rename {name} {new}", environment("none", 1))
+        run = store.begin_run(f"bench models rename {name} {new}", environment_record("none", 1))
         row = store.put_observer(
             Observer(name=new, kind="network", identity=known.identity, card=card.model_dump(mode="json"))
         )

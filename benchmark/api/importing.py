@@ -18,7 +18,7 @@ from benchmark.engine.importing import import_trials as read_in
 from benchmark.engine.score_shards import Completed, complete_parts
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import BenchError, PluginError, unknown_name
-from benchmark.identity import Codes, environment
+from benchmark.identity import Codes, environment_record
 from benchmark.plugins import scored_suites
 from benchmark.stimuli.catalogue import find_entry, group_members
 from benchmark.stimuli.experiment_names import KNOWN, name_experiment
@@ -73,7 +73,7 @@ def score_again(store: Store, run: str, suite: str | None = None) -> Completed:
 def recorded(store: Store, command: str, **more: Any) -> Iterator[str]:
     """A run without models: its number. It ends whatever happens, with the error that ended it. more: what is kept
     beside the environment."""
-    number = store.begin_run(command, {**environment("none", 1), **more})
+    number = store.begin_run(command, {**environment_record("none", 1), **more})
     try:
         yield number
     except BaseException as error:

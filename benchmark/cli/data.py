@@ -11,7 +11,7 @@ from benchmark.api.options import Db, Option
 from benchmark.cli.derive import command
 from benchmark.cli.printing import print_rows, safe_console, say, say_each
 from benchmark.errors import BenchError, MissingStimuli, StoreError, UsageError, unknown_name
-from benchmark.identity import environment
+from benchmark.identity import environment_record
 from benchmark.plugins import find_suites
 from benchmark.stimuli.catalogue import Entry, group_members, read_catalogue
 from benchmark.stimuli.fetch import add as note
@@ -242,7 +242,7 @@ def doctor(*, db: Db = None) -> int:
     tell("ok", f"home      {settings.home}")
     tell("ok", f"mirror    {settings.mirror or 'none (BENCH_MIRROR)'}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    facts = environment(device, torch.get_num_threads())
+    facts = environment_record(device, torch.get_num_threads())
     tell("ok", f"python    {facts['python']} on {facts['platform']}")
     tell("ok", f"packages  {', '.join(f'{name} {version}' for name, version in facts['packages'].items() if version)}")
     tell("ok", f"device    {facts['gpu'] or device}, {facts['threads']} threads")

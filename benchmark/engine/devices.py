@@ -157,7 +157,7 @@ def _has_streams(device: str) -> bool:
     return kind != "cpu" and hasattr(torch.get_device_module(kind), "Stream")
 
 
-def keep_pages() -> None:
+def limit_malloc() -> None:
     """Tell glibc to keep freed activations instead of unmapping them. Otherwise every large activation is mapped,
     zero-filled by the kernel and unmapped again in each pass: a third of the CPU time at batch 25. Without effect
     elsewhere than on Linux with glibc."""

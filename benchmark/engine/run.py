@@ -9,14 +9,14 @@ import torch
 
 from benchmark.contracts import Block, Observer, ObserverKind, Policy
 from benchmark.engine import devices
-from benchmark.engine.devices import TunedModel, keep_pages, numerics, require_sound
+from benchmark.engine.devices import TunedModel, limit_malloc, numerics, require_sound
 from benchmark.engine.inference import InferenceLoop, Job, LoadedObserver, Reporter
 from benchmark.engine.plan import Task, chunk_index, named_parts, suites_of
 from benchmark.engine.score_shards import Outcomes, RunReport, Status, owed_text
 from benchmark.engine.scoring import Scorer, one_blas_thread
 from benchmark.engine.stored_answers import PICTURES, canary_answers, changed_answers
 from benchmark.errors import FAILURES, failure_line
-from benchmark.identity import environment, observation_key
+from benchmark.identity import environment_record, observation_key
 from benchmark.settings import Settings
 from benchmark.store import Observation, Store
 from registry.cards import ModelCard
@@ -87,8 +87,8 @@ def execute(
     tasks: Sequence[Task], store: Store, settings: Settings, options: RunOptions, reporter: RunReporter
 ) -> RunReport:
     """Carry out a plan. Every failure becomes a row; the rest goes on. Interrupted runs resume by the same call."""
-    keep_pages()
-    run = store.begin_run(options.command, environment(options.device, torch.get_num_threads()))
+    limit_malloc()
+    run = store.begin_run(options.command, environment_record(options.device, torch.get_num_threads()))
     outcomes = Outcomes(store=store, run=run)
     status = "interrupted"
     try:

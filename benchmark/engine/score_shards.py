@@ -16,7 +16,7 @@ from benchmark.contracts import Suite
 from benchmark.engine.plan import Task, suites_of
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import FAILURES, StoreError, failure_line
-from benchmark.identity import Codes, environment
+from benchmark.identity import Codes, environment_record
 from benchmark.stimuli.published_sources import PUBLISHED_SPACE
 from benchmark.store import Observation, Outcome, Store
 from benchmark.store.rows import Work
@@ -162,7 +162,7 @@ def score_shards(
 ) -> RunReport:
     """Score what the shards of a plan have answered in a leaderboard; what became of each task of the plan. shards:
     their reports, in their order; note: of the run, where nothing has failed."""
-    run = store.begin_run(command, environment("none", 1))
+    run = store.begin_run(command, environment_record("none", 1))
     outcomes, codes, suites = Outcomes(store=store, run=run), Codes(), suites_of(tasks)
     # The first shard's reason is the one that a single run would give.
     rows = [row for shard in reversed(shards) for row in shard.tasks.items()]

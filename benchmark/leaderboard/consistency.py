@@ -52,7 +52,7 @@ def shared(answered: ExperimentTrials, experiment: str | None = None) -> Experim
     return common if experiment is None else {experiment: common[experiment]}
 
 
-def observer_pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
+def pairs(answered: ExperimentTrials) -> Iterator[ObserverPair]:
     """Every pair of observers of every experiment, by condition."""
     for experiment, who in answered.items():
         for a, b in combinations(who, 2):
@@ -140,13 +140,13 @@ def pair_table(compared: Iterable[ObserverPair], title: str = "") -> Table:
 
 def comparison_of(a: str, b: str, answered: ExperimentTrials) -> Table:
     """Two observers by experiment and condition; experiments without a common image are named below."""
-    compared = list(observer_pairs({role: {a: who[a], b: who[b]} for role, who in answered.items()}))
+    compared = list(pairs({role: {a: who[a], b: who[b]} for role, who in answered.items()}))
     common = {pair.experiment for pair in compared if pair.agreement.table.n}
     apart = [role for role in answered if role not in common]
     notes = [f"no image in common: {', '.join(apart)}"] if apart else []
     shown = (pair for pair in compared if pair.experiment in common)
     table = pair_table(shown, f"Error consistency of a = {a} and b = {b}")
-    return replace(table, notes=(*table.notes, *notes, *_derived_images(answered.values())))
+    return replace(table, notes=(*table.notes, *notes, *_made_again(answered.values())))
 
 
 def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
@@ -168,10 +168,7 @@ def kappa_table(role: str, who: Mapping[str, Trials]) -> Table:
         title=f"Error consistency: {role}",
         fields=(Field("observer"), Field("", "observer", who=True), *numbers),
         rows=tuple((names[i], f"{i + 1} {names[i]}", *(cell(i, j) for j in at)) for i in at),
-        notes=(
-            f"mean over the conditions that enter the averages; {NOTHING}: no image in common",
-            *_derived_images([who]),
-        ),
+        notes=(f"mean over the conditions that enter the averages; {NOTHING}: no image in common", *_made_again([who])),
     )
 
 
@@ -216,7 +213,7 @@ def likeness_table(board: Board) -> Table:
     )
 
 
-def _derived_images(answered: Iterable[Mapping[str, Trials]]) -> list[str]:
+def _made_again(answered: Iterable[Mapping[str, Trials]]) -> list[str]:
     """A warning where somebody saw images made again from their sources: same names, other pixels."""
     columns = [trials.columns.get("made") for who in answered for trials in who.values()]
     ways = {text.split()[0] for column in columns if column is not None for text in set(column) - {""}}

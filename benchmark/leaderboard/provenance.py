@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.display import printable
 from benchmark.errors import StoreError
-from benchmark.leaderboard.table import format_interval
+from benchmark.leaderboard.table import estimate
 from benchmark.store.rows import ObserverRow, ScoreRow, StimuliNote
 from registry.files import canonical, redacted
 
@@ -58,7 +58,7 @@ class _StatedRequest(_Stated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rerun:
+class Again:
     """What makes a number again. arguments: as fields of a run's request, {} where no run can; command: as it is typed
     in a shell, without a leaderboard; before: what has to be done first, a line each."""
 
@@ -67,7 +67,7 @@ class Rerun:
     before: tuple[str, ...] = ()
 
 
-def rerun_command(
+def made_again(
     score: ScoreRow,
     observer: ObserverRow,
     own: Sequence[Facts],
@@ -75,7 +75,7 @@ def rerun_command(
     commands: Mapping[int, str],
     scored: str,
     builtin: bool,
-) -> Rerun:
+) -> Again:
     """own, others: observations behind the score, of its observer and of others; commands: of runs, by number; scored:
     of the run that computed or brought the score. Raises StoreError where the leaderboard asks for what no run records:
     another cluster, several models in one name."""
@@ -87,9 +87,9 @@ def rerun_command(
     if not first["details"].get("policy"):
         bring = [f"bring its trials in, as it was done: {command}" for command in typed]
         given = [] if own or others else [f"bring the score in, as it was done: {scored}"]
-        return Rerun(arguments={}, command="", before=(*bring, *given, *(() if own else rests_on)))
+        return Again(arguments={}, command="", before=(*bring, *given, *(() if own else rests_on)))
     if score.suite.endswith(PAIRED):
-        return Rerun(
+        return Again(
             arguments={},
             command="",
             before=tuple(f"it was looked at while it was made, by: {command}" for command in typed),
@@ -113,7 +113,7 @@ def rerun_command(
         if name in arguments:
             words += ["--batch-size" if name == "batch" else f"--{name}", str(arguments[name])]
     model = () if builtin or not observer.card else (_registration(observer),)
-    return Rerun(
+    return Again(
         arguments=arguments,
         command=shlex.join([*words, *(["--compile"] * request.policy.compile)]),
         before=(*model, *rests_on),
@@ -204,7 +204,7 @@ class Provenance:
     code: str
     keys: tuple[str, ...]
     peers: tuple[str, ...]
-    rerun: Rerun
+    again: Again
 
 
 def provenance_of(
@@ -229,7 +229,7 @@ def provenance_of(
     policy: Facts = next((behind["details"]["policy"] for behind in own if "policy" in behind["details"]), {})
     trials = tuple(runs[at] for at in sorted({at for behind in own for at in behind["runs"]}))
     keys, peers = (behind["key"] for behind in own), dict.fromkeys(behind["observer"] for behind in others)
-    rerun = rerun_command(score, observer, own, others, commands, commands[facts["run"]], builtin)
+    again = made_again(score, observer, own, others, commands, commands[facts["run"]], builtin)
     return Provenance(
         score=score,
         title=title,
@@ -241,7 +241,7 @@ def provenance_of(
         code=facts["code"],
         keys=tuple(keys),
         peers=tuple(peers),
-        rerun=rerun,
+        again=again,
     )
 
 
@@ -254,7 +254,7 @@ def provenance_text(behind: Provenance) -> list[str]:
 
 def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
     score, card = behind.score, behind.observer.card
-    yield "value", f"{format_interval(score.value, score.low, score.high)} {score.reason}".strip()
+    yield "value", f"{estimate(score.value, score.low, score.high)} {score.reason}".strip()
     yield "", f"{behind.title}: {score.value!r}" if score.value is not None else behind.title
     if score.low is not None:
         yield ("interval", f"{100 * score.level:.4g} %, {score.method}: [{score.low!r}, {score.high!r}]")
@@ -288,9 +288,9 @@ def _facts(behind: Provenance) -> Iterator[tuple[str, str]]:
         yield "code", f"{code['revision']}{' with changes' if code['dirty'] else ''}"
     if components := where.get("components"):
         yield "components", ", ".join(f"{name} {version}" for name, version in components.items())
-    yield from (("first", line) for line in behind.rerun.before)
-    if behind.rerun.command:
-        yield "again", behind.rerun.command
+    yield from (("first", line) for line in behind.again.before)
+    if behind.again.command:
+        yield "again", behind.again.command
 
 
 def _run_line(run: RunFacts) -> str:
@@ -313,6 +313,6 @@ def provenance_record(behind: Provenance) -> dict[str, Any]:
         "code": behind.code,
         "observations": list(behind.keys),
         "peers": list(behind.peers),
-        "first": list(behind.rerun.before),
-        "command": behind.rerun.command,
+        "first": list(behind.again.before),
+        "command": behind.again.command,
     }

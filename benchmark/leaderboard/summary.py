@@ -23,7 +23,7 @@ from benchmark.leaderboard.table import (
     Table,
     Value,
     counts,
-    format_interval,
+    estimate,
     rank_text,
 )
 from benchmark.stimuli.score_tables import known_metrics
@@ -133,7 +133,7 @@ def near_lines(summary: Summary, chosen: Collection[str]) -> Summary:
     return replace(summary, lines=lines, references=references, notes=notes)
 
 
-def summary_sentence(summary: Summary, chosen: Collection[str]) -> str:
+def standing(summary: Summary, chosen: Collection[str]) -> str:
     """A summary in a sentence: where the only one of the chosen stands, else who leads in which suite. "" where nobody
     is ranked."""
     own = [line for line in summary.lines if line.observer in chosen]
@@ -147,7 +147,7 @@ def summary_sentence(summary: Summary, chosen: Collection[str]) -> str:
                 stands = rank_text(*rank)  # who may not be the first does not lead
                 place = "leads" if stands == "1" else f"is {stands}"
                 place = f"is {stands} of {len(ranked)}" if len(own) == 1 else place
-                number = format_interval(cell.value, cell.low, cell.high)
+                number = estimate(cell.value, cell.low, cell.high)
                 said.setdefault(line.observer, []).append(f"{place} in {head.suite} ({head.title} {number})")
     return "; ".join(f"{printable(name)} {', '.join(places)}" for name, places in said.items())
 

@@ -139,7 +139,7 @@ def number(value: float | None, digits: int = 4) -> str:
     return text[1:] if text[0] == "-" and float(text) == 0 else text
 
 
-def format_interval(value: float | None, low: float | None, high: float | None) -> str:
+def estimate(value: float | None, low: float | None, high: float | None) -> str:
     """A number with its interval: "value [low, high]", the bounds with one decimal less than the value."""
     interval = "" if value is None or low is None or high is None else f" [{number(low, 3)}, {number(high, 3)}]"
     return number(value) + interval
@@ -189,7 +189,7 @@ def text_of(value: Value, notes: Footnotes, unsaid: Iterable[str] = ()) -> str:
     """A value as people read it; remarks go to `notes`."""
     if isinstance(value, Cell):
         sign = f"{value.sign} " if value.sign else ""
-        return sign + format_interval(value.value, value.low, value.high) + notes.mark(value, unsaid)
+        return sign + estimate(value.value, value.low, value.high) + notes.mark(value, unsaid)
     if isinstance(value, Rank):
         return rank_text(*value)
     if value is None:

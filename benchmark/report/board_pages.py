@@ -31,7 +31,7 @@ from benchmark.report.figures import (
     training,
 )
 from benchmark.report.image_pages import galleries
-from benchmark.report.writing import Site, short, short_interval, slug
+from benchmark.report.writing import Site, estimate, short, slug
 from benchmark.store import ObserverRow
 
 BETTER: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "none": "no better end"}
@@ -286,8 +286,8 @@ def verdict_of(summary: Summary, contents: Contents) -> str:
         return ""
     goal = people.cell.value
     nearest = min(lines, key=lambda line: abs((line.cells[head.suite].value or 0.0) - goal))
-    theirs, own = (short_interval(*cell[:3]) for cell in (people.cell, nearest.cells[head.suite]))
-    return f"{head.title} of {people.called}: {theirs}; nearest of {len(lines)} networks: {nearest.observer}, {own}."
+    text = f"{head.title} of {people.called}: {estimate(*people.cell[:3])}"
+    return f"{text}; nearest of {len(lines)} networks: {nearest.observer}, {estimate(*nearest.cells[head.suite][:3])}."
 
 
 def places(summary: Summary) -> dict[str, str]:

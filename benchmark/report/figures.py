@@ -20,7 +20,7 @@ from benchmark.report import drawing
 from benchmark.report.contents import Contents, about, featured, read_contents
 from benchmark.report.drawing import NAMED, Figure, Records, Spec
 from benchmark.report.suite_figures import MOST, VALUES, FigureBoard, agreement, dots, of_suite, row_records, some_of
-from benchmark.report.writing import Site, short, short_interval, slug
+from benchmark.report.writing import Site, estimate, short, slug
 from benchmark.stats.comparisons import Compared
 from benchmark.stats.ranks import Correlation
 from benchmark.variables import read_settings
@@ -318,7 +318,7 @@ def link_scatter(contents: Contents, summary: Summary, link: Link) -> Figure:
 
 def correlation_text(correlation: Correlation) -> str:
     """ ".80 [.21, .97]", or why there is no number."""
-    shown = short_interval(correlation.value, correlation.low, correlation.high)
+    shown = estimate(correlation.value, correlation.low, correlation.high)
     return correlation.reason if correlation.value is None else shown
 
 

@@ -48,7 +48,7 @@ class Site:
         depth = path.count("/")
         self.pages += 1
         context = {**self.shared, **context, "root": "../" * depth, "path": path}
-        self.file(path, templates().get_template(template).render(context))
+        self.file(path, environment().get_template(template).render(context))
 
     def table(self, path: str, records: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
         """Records as CSV, without formulas; numbers to six significant digits."""
@@ -97,13 +97,13 @@ def slug(name: str) -> str:
 
 
 @cache
-def templates() -> Environment:
+def environment() -> Environment:
     """The templates. Raises BenchError that names the extra where jinja2 is missing."""
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise BenchError(NEEDS) from error
-    environment = Environment(
+    templates = Environment(
         loader=PackageLoader("benchmark.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -112,13 +112,13 @@ def templates() -> Environment:
         finalize=_shown,
         auto_reload=False,  # a file that is looked at for changes before each of 10,000 pages
     )
-    environment.filters |= {
+    templates.filters |= {
         "slug": slug,
         "number": short,
         "share": lambda value: "" if value is None else short(value),
         "broken": broken,
     }
-    return environment
+    return templates
 
 
 def short(value: float | None) -> str:
@@ -127,7 +127,7 @@ def short(value: float | None) -> str:
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
-def short_interval(value: float | None, low: float | None, high: float | None) -> str:
+def estimate(value: float | None, low: float | None, high: float | None) -> str:
     """ ".80 [.21, .97]"; a value without an interval alone."""
     return short(value) + ("" if low is None or high is None else f" [{short(low)}, {short(high)}]")
 

@@ -30,7 +30,7 @@ from registry.cards import ModelCard
 from registry.errors import AnswerError, CardError
 from registry.families.family import Draft
 from registry.families.predict import chosen_alone
-from registry.files import Place, digest_data, expanded, locked
+from registry.files import WeightSources, digest_data, expanded, locked
 from registry.foreign import read_document, reason, shown, validated
 from registry.labels import label_space
 from registry.preprocessing import StatedInput
@@ -104,7 +104,7 @@ class Reply:
     tokens: tuple[Tokens, Tokens] = (0, 0)
 
 
-def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
+def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
     """What a card says of an endpoint: all that its file says."""
     named = draft.arch.removeprefix(PREFIX)
     if draft.weights is not None or not named:
@@ -121,7 +121,7 @@ def _endpoint(said: Any, where: str) -> Endpoint:
     return validated(Endpoint, fields, lambda problem: CardError(f"{where}: {problem}."))
 
 
-def network(card: ModelCard, place: Place, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The endpoint as a network, and the digest of the question. Nothing is asked yet."""
     how, space = card.preprocess, label_space(card.labels)
     words = space.words or space.classes

@@ -14,7 +14,7 @@ from registry.determinism_checks import Check
 from registry.download import fetch_whole
 from registry.errors import CardError, LabelError, WeightsError, some_of
 from registry.families.detectors import is_detector
-from registry.files import Place, expanded, is_file, is_folder, is_url
+from registry.files import WeightSources, expanded, is_file, is_folder, is_url
 from registry.foreign import read_json, shown
 from registry.labels import ClassList, label_space, match_name, space_name, spaces_of_size, write_mapping
 from registry.preprocessing import StatedInput
@@ -104,7 +104,7 @@ def library(module: str, extra: str, what: str) -> ModuleType:
         ) from error
 
 
-def repository_folder(repository: str, place: Place, files: Sequence[str], optional: Sequence[str]) -> Path:
+def repository_folder(repository: str, place: WeightSources, files: Sequence[str], optional: Sequence[str]) -> Path:
     """A folder with the `files` of ORG/NAME[@REVISION] and those of the `optional` ones (names, or patterns for the
     hub) that it has: from the mirror, else from the Hugging Face hub. Raises CardError for another form of name,
     WeightsError if the repository can be had nowhere."""

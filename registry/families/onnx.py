@@ -19,7 +19,7 @@ from registry.errors import AnswerError, CardError, WeightsError
 from registry.exported import FixedBatch
 from registry.families.family import Draft, library
 from registry.families.predict import are_probabilities, log_probabilities
-from registry.files import Place, absence, digest_data, digest_file, expanded, is_file
+from registry.files import WeightSources, absence, digest_data, digest_file, expanded, is_file
 from registry.foreign import foreign, shown
 from registry.onnx_sessions import TYPES, open_session, run_session
 from registry.preprocessing import StatedInput
@@ -29,7 +29,7 @@ DEADLINE = 300.0
 _EXPECTED = "Expected one input of square images, [n, 3, h, w] or [n, h, w, 3], and an output [n, classes]."
 
 
-def describe(draft: Draft, _folder: Path, place: Place) -> Draft:
+def describe(draft: Draft, _folder: Path, place: WeightSources) -> Draft:
     """What a card says of a file: its size and layout. Raises WeightsError, CardError."""
     if draft.weights is None:
         raise CardError("arch 'onnx' needs --weights NET.onnx.")
@@ -42,7 +42,7 @@ def describe(draft: Draft, _folder: Path, place: Place) -> Draft:
     return replace(draft, source="onnx", arch="onnx", weights=str(path), labels=labels, options={}, stated=stated)
 
 
-def network(card: ModelCard, place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The file as a network. Its digest stands in the state, in place of the weights that it does not show."""
     if bare or card.preprocess is None or card.weights is None:
         raise CardError(f"'{card.name}' is an ONNX file: its features cannot be taken.")
@@ -63,7 +63,7 @@ class _Program(nn.Module):
 
     contents: Tensor
 
-    def __init__(self, path: Path, outputs: int, place: Place, size: int = 0) -> None:
+    def __init__(self, path: Path, outputs: int, place: WeightSources, size: int = 0) -> None:
         super().__init__()
         self.path, self.outputs, self.normalised = path, outputs, False
         digest, length = files_digest(path)

@@ -19,7 +19,7 @@ from registry.download import fetch
 from registry.errors import CardError, WeightsError, unknown_name
 from registry.families.family import Draft, library, repository_folder
 from registry.families.zero_shot import TOKENIZER, Tower, with_text_head, zero_shot
-from registry.files import Place, digest_data, expanded, is_file, is_folder
+from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.foreign import foreign, shown
 from registry.preprocessing import StatedInput
 
@@ -40,7 +40,7 @@ class _Origin:
     tag: dict[str, Any]
 
 
-def describe(draft: Draft, folder: Path, place: Place) -> Draft:
+def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     """What a card says of a zero-shot model; its text head is computed and frozen to a file in `folder`."""
     clip, arch, weights = _open_clip(), draft.arch.partition(":")[2], draft.weights
     origin = _origin(arch, weights, place, clip)
@@ -67,7 +67,7 @@ def describe(draft: Draft, folder: Path, place: Place) -> Draft:
     return with_text_head(plain, choice, model, lambda texts: towers.encode_text(tokenize(texts)), folder)
 
 
-def network(card: ModelCard, place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The image tower with the frozen class vectors of a card, or the tower alone; and the digest of what was built."""
     clip, arch = _open_clip(), card.arch.removeprefix("open_clip:")
     named, weights = (card.weights or "", None) if arch == "folder" else (arch, card.weights)
@@ -88,7 +88,7 @@ def _is_path(weights: str | None) -> bool:
     return weights is not None and (is_file(expanded(weights)) or is_folder(expanded(weights)))
 
 
-def _origin(arch: str, weights: str | None, place: Place, clip: ModuleType) -> _Origin:
+def _origin(arch: str, weights: str | None, place: WeightSources, clip: ModuleType) -> _Origin:
     if is_folder(expanded(arch)) or "/" in arch:
         if weights is not None:
             raise CardError(f"open_clip:{shown(arch)} has its weights with it: --weights is not for it.")
@@ -113,7 +113,7 @@ def _origin(arch: str, weights: str | None, place: Place, clip: ModuleType) -> _
     return _Origin(name=arch, file=fetch(str(tag["url"]), place.weights_folder, None, place.mirror), tag=tag)
 
 
-def _in_folder(named: str, place: Place, tag: dict[str, Any]) -> _Origin:
+def _in_folder(named: str, place: WeightSources, tag: dict[str, Any]) -> _Origin:
     folder = expanded(named).resolve()
     if not is_folder(folder):
         folder = repository_folder(named, place, (CONFIG,), (*_WEIGHTS, *TOKENIZER))

@@ -20,7 +20,7 @@ from registry.cards import ModelCard
 from registry.determinism_checks import pictures
 from registry.errors import AnswerError, CardError
 from registry.families.family import Draft
-from registry.files import Place
+from registry.files import WeightSources
 from registry.foreign import shown
 from registry.labels import LEAST, LabelSpace, label_space
 from registry.preprocessing import StatedInput
@@ -47,7 +47,7 @@ def _function(place: str) -> Callable[[NDArray[np.float32]], Any] | None:
         return value if next(iter(inspect.signature(value).parameters), "") == "images" else None
 
 
-def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
+def describe(draft: Draft, _folder: Path, _place: WeightSources) -> Draft:
     """What a card says of a function: pixels in [0,1], and the size at which classifiers are shown the same images."""
     if draft.weights is not None:
         raise CardError(f"--weights is not for {shown(draft.arch)}: a function has with it what it decides by.")
@@ -58,7 +58,7 @@ def describe(draft: Draft, _folder: Path, _place: Place) -> Draft:
     return replace(draft, source="predict", arch=arch, labels=labels, options={}, stated=stated)
 
 
-def network(card: ModelCard, _place: Place, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, _place: WeightSources, _outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The function as a network, and the digest of its file and of all that this reaches."""
     place = card.arch.removeprefix(PREFIX)
     function = _function(place)

@@ -17,7 +17,7 @@ from registry.determinism_checks import Check
 from registry.errors import CardError, WeightsError
 from registry.families.family import Draft, labels_of_names, library, repository_folder
 from registry.families.zero_shot import TOKENIZER, with_text_head, zero_shot
-from registry.files import Place, digest_data, expanded, is_file, is_folder
+from registry.files import WeightSources, digest_data, expanded, is_file, is_folder
 from registry.foreign import foreign, read_bytes, read_json, shown
 from registry.model import present
 from registry.preprocessing import StatedInput, preprocess_of
@@ -125,7 +125,7 @@ _SILENT = frozenset(
 )
 
 
-def describe(draft: Draft, folder: Path, place: Place) -> Draft:
+def describe(draft: Draft, folder: Path, place: WeightSources) -> Draft:
     """What a card says of a model of transformers; the text head of a zero-shot one is frozen to a file in `folder`."""
     arch = draft.arch.partition(":")[2]
     if arch and draft.weights:
@@ -192,7 +192,7 @@ def _asked(draft: Draft, choice: str | None, files: Path, folder: Path) -> Draft
     return with_text_head(draft, choice, model, encode, folder)
 
 
-def network(card: ModelCard, place: Place, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
+def network(card: ModelCard, place: WeightSources, outputs: int, *, bare: bool) -> tuple[nn.Module, str]:
     """The network of a card, or bare: the features under its answers; and the digest of its configuration."""
     folder = _folder(card.weights or card.arch.removeprefix("hf:"), place)
     config = _config(folder)
@@ -211,7 +211,7 @@ def network(card: ModelCard, place: Place, outputs: int, *, bare: bool) -> tuple
     return Classifier(module).eval(), code
 
 
-def _folder(named: str, place: Place) -> Path:
+def _folder(named: str, place: WeightSources) -> Path:
     folder = expanded(named)
     if not is_folder(folder):
         return repository_folder(named, place, (CONFIG,), _OPTIONAL)

@@ -34,7 +34,7 @@ from benchmark.transforms.human import GEIRHOS, degradation
 from benchmark.transforms.listing import own_list
 from registry.architectures import NETWORKS_VERSION
 from registry.cards import builtin_cards
-from registry.files import Place
+from registry.files import WeightSources
 from registry.labels import decide, label_space
 from registry.loading import load_model, load_observer
 from registry.world_networks import tiny_resnet
@@ -125,7 +125,7 @@ def _human() -> Numbers:
 def _answers() -> Numbers:
     """A network of the built-in world, by every presentation, tuned and plain; ideal observers; files of all kinds."""
     cards = builtin_cards()
-    model = load_model(cards["world-standard-0"], Place(weights_folder=Path("unused")))
+    model = load_model(cards["world-standard-0"], WeightSources(weights_folder=Path("unused")))
     stimuli = subset(generated_set("world-natural"), 8)
     images, index = [stimuli.decode(i) for i in range(8)], np.arange(8)
     found: Numbers = {"seeds": told(seeds_of(stimuli, index, 3)), "drawn": told(images)}
@@ -141,7 +141,7 @@ def _answers() -> Numbers:
             found[f"{how} {folded} answers"] = told(view.responses)
     for name, card in cards.items():
         if card.source == "ideal":
-            ideal = load_observer(card, Place(weights_folder=Path("unused")))
+            ideal = load_observer(card, WeightSources(weights_folder=Path("unused")))
             answered = ideal.answer(stimuli.labels, seeds_of(stimuli, index, 0), model.labels.classes)
             found[name] = told(answered)
     return found | _files() | _library()
@@ -207,7 +207,7 @@ def _networks() -> Numbers:
         torch.manual_seed(0)
         answers = {"tiny": told(tiny_resnet(16).eval()(images))}
         for name in (name for name, card in cards.items() if card.simulated):
-            answers[name] = told(load_model(cards[name], Place(weights_folder=Path("unused"))).forward(images))
+            answers[name] = told(load_model(cards[name], WeightSources(weights_folder=Path("unused"))).forward(images))
     return answers
 
 

@@ -12,7 +12,7 @@ from benchmark.engine.plan import Task
 from benchmark.store import open_store
 from benchmark.variables import read_settings
 from registry.cards import ModelCard, Preprocess
-from registry.files import Place, digest_data
+from registry.files import WeightSources, digest_data
 from registry.labels import label_space
 from registry.loading import load_model
 
@@ -154,7 +154,7 @@ def content(db):
 
 def plain_answers(card, stimuli, home):
     """Answers by a loop of its own: one image at a time, mean and std 0.5."""
-    module, names = load_model(card, Place(weights_folder=home)).module, []
+    module, names = load_model(card, WeightSources(weights_folder=home)).module, []
     for i in range(len(stimuli)):
         image = torch.from_numpy(stimuli.decode(i)).permute(2, 0, 1)[None].float() / 255
         with torch.no_grad():

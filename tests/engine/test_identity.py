@@ -13,7 +13,7 @@ from benchmark.testing import ToyShelf, toy_stimuli
 from registry.architectures import build, source_code
 from registry.cards import ModelCard
 from registry.code import file_label
-from registry.files import Place
+from registry.files import WeightSources
 from registry.loading import load_model
 
 NUMBERS = itertools.count()  # a package's name is used once, as Python keeps what it imported
@@ -266,7 +266,7 @@ def test_a_file_is_the_same_network_in_every_home(tmp_path, monkeypatch):
             importlib.invalidate_caches()
             arch = f"python:{path.stem if home == 'a' else path}:network"
             card = ModelCard(name=home[-1], source="python", arch=arch, labels="world16", preprocess=HALF)
-            identities.add(load_model(card, Place(weights_folder=tmp_path)).identity)
+            identities.add(load_model(card, WeightSources(weights_folder=tmp_path)).identity)
             labels.add(file_label(path))
             for module in ("parts", path.stem):
                 sys.modules.pop(module)

@@ -12,7 +12,7 @@ import pytest
 
 from registry.download import download, fetch
 from registry.errors import BenchError
-from registry.files import Place
+from registry.files import WeightSources
 from registry.register import register
 from registry.transport import TransferError
 
@@ -137,7 +137,7 @@ def test_no_message_log_or_traceback_tells_a_login_or_a_token(address, server, t
             Path(weights),
             size=32,
             cards_folder=tmp_path,
-            place=Place(weights_folder=tmp_path),
+            place=WeightSources(weights_folder=tmp_path),
         ),
     ):
         with pytest.raises((BenchError, ValueError)) as caught:

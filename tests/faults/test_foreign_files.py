@@ -48,7 +48,7 @@ from registry.exported import checked_archive
 from registry.families.family import of_folder
 from registry.families.probe import read_head
 from registry.families.zero_shot import read_text_head
-from registry.files import Place
+from registry.files import WeightSources
 from registry.labels import read_class_list, read_mapping
 from registry.loading import availability
 from registry.preprocessing import preprocess_of, read_folder
@@ -312,18 +312,14 @@ CONFIG = json.dumps(
 SCORES = json.dumps([{"observer": "net", "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6}]).encode()
 DOCUMENT = json.dumps(
     {
-        "form": "gestaltbench-leaderboard", "version": 2, "program": "1",
+        "form": "gestaltbench-leaderboard", "version": 1, "program": "1",
         "observers": [{"name": "net", "kind": "network", "identity": "0" * 64, "card": {"arch": "x"}}],
-        "stimuli": [{"digest": "1" * 64, "name": "s", "space": "geirhos16", "n": 3,
-                     "ids": ["a", "b", "c"], "labels": {"category": ["cat", "dog", "cat"]}}],
+        "stimuli": [{"digest": "1" * 64, "name": "s", "space": "geirhos16", "n": 3}],
         "runs": [{"run": 1, "command": "bench run", "started": "2026-01-01"}],
         "score_sets": [{"id": 1, "suite": "s", "version": 1, "space": "geirhos16", "code": "2" * 64,
                         "created": "2026-01-01", "stimuli": {"s": "1" * 64}, "runs": [1]}],
         "scores": [{"observer": "net", "suite": "s", "version": 1, "space": "geirhos16", "metric": "accuracy",
                     "value": 0.5, "low": 0.4, "high": 0.6, "n": 3, "score_set": 1, "stimuli": "1" * 64}],
-        "observations": [{"key": "3" * 64, "observer": "net", "suite": "s", "version": 1, "space": "geirhos16",
-                          "stimuli": "1" * 64, "role": "s", "presentation": "once", "n": 3}],
-        "chunks": [{"observation": "3" * 64, "index": 0, "n": 3, "payload": "R0JDMQ=="}],
     }
 ).encode()  # fmt: skip
 
@@ -368,7 +364,7 @@ def program() -> bytes:
 def _cards(folder: Path, settings: Settings) -> None:
     found = read_cards(folder)
     for one in found.values():
-        availability(one, Place(weights_folder=settings.home))
+        availability(one, WeightSources(weights_folder=settings.home))
         assert "pw@" not in repr(one)
     for error in found.broken.values():
         raise error

@@ -13,7 +13,7 @@ from file_server import CONTENT, Server
 from torch import nn
 
 from registry.cards import ModelCard, Preprocess
-from registry.files import Place
+from registry.files import WeightSources
 
 torch.set_num_threads(1)
 
@@ -70,7 +70,7 @@ def tiny() -> nn.Module:
 @pytest.fixture
 def folders(tmp_path):
     """Where registered cards and weights go."""
-    return {"cards_folder": tmp_path / "cards", "place": Place(weights_folder=tmp_path / "weights")}
+    return {"cards_folder": tmp_path / "cards", "place": WeightSources(weights_folder=tmp_path / "weights")}
 
 
 @pytest.fixture

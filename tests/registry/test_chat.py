@@ -13,7 +13,7 @@ from chat_server import Model, digest_of, serving
 from registry.cards import Preprocess
 from registry.errors import AnswerError, CardError
 from registry.families import chat
-from registry.files import Place
+from registry.files import WeightSources
 from registry.labels import label_space
 from registry.loading import load_model
 from registry.register import _card, register
@@ -40,7 +40,7 @@ def asking(model, tmp_path, monkeypatch):
             file = tmp_path / "endpoint.yml"
             file.write_text(yaml.safe_dump({"url": url, "model": "toy", "most_requests": 999, "retries": 3, **said}))
             keys = {"BENCH_KEY_" + url.split("/")[2].replace(".", "_").replace(":", "___"): secret}
-            place = Place(weights_folder=tmp_path / "weights", secret=keys.get)
+            place = WeightSources(weights_folder=tmp_path / "weights", secret=keys.get)
             draft = chat.describe(chat.Draft(name="vlm", arch=f"api:{file}", labels=labels), tmp_path, place)
             card = _card(draft, Preprocess(size=8, resize=8, mean=(0, 0, 0), std=(1, 1, 1)))
             return chat.network(card.model_copy(update={"sha256": sha256}), place, 17, bare=False)[0]
@@ -266,7 +266,10 @@ def test_what_no_endpoint_says_is_refused(said, says, asking):
 
 def test_registering_asks_four_pictures_and_caps_are_not_of_the_identity(asking, model, tmp_path):
     asking()
-    place, shelf = Place(weights_folder=tmp_path / "weights"), {"labels": "world16", "cards_folder": tmp_path / "cards"}
+    place, shelf = (
+        WeightSources(weights_folder=tmp_path / "weights"),
+        {"labels": "world16", "cards_folder": tmp_path / "cards"},
+    )
     for arch, more, says in (
         ("api:", {}, "the file is all"), (f"api:{tmp_path}/gone.yml", {}, "gone.yml is not there"),
         (f"api:{tmp_path}/endpoint.yml", {"scale": 255.0}, "sent images as they are"),

@@ -27,7 +27,7 @@ from torch import nn
 from benchmark.cli import cli
 from registry.cards import read_cards
 from registry.errors import BenchError
-from registry.files import Place
+from registry.files import WeightSources
 from registry.loading import load_model
 from registry.register import register
 
@@ -435,18 +435,19 @@ ROWS = {
         STATE, "--arch-option global_pool=avg", **{**OF_VIT, "network": partial(vit, global_pool="avg")}),
     "timm ViT, another img_size": Row(STATE, "pos_embed.*--arch-option img_size=32", "timm:test_vit", vit),
     "timm, in_chans=1": Row(
-        saved(lambda network: {"state_dict": network.state_dict()}), "conv1.0 has input channels: 1.*python -c",
+        saved(lambda network: {"state_dict": network.state_dict()}),
+        "conv1.0 has input channels: 1.*python -m registry.convert",
         network=partial(resnet, in_chans=1), pixels=grey),
     "timm in shards": Row(
         written("whole", lambda network, path: path.mkdir() or library("huggingface_hub").save_torch_state_dict(
-            network.state_dict(), str(path), max_shard_size=400_000)), "shards.*python -c"),
-    "Flax ViT (.npz)": Row(numpy_archive, r"numpy's archive.*python -c", **OF_VIT),
+            network.state_dict(), str(path), max_shard_size=400_000)), "shards.*python -m registry.convert"),
+    "Flax ViT (.npz)": Row(numpy_archive, r"archive of numpy.*python -m registry.convert", **OF_VIT),
     "torchvision train.py": Row(saved(partial(torchvision_script, averaged=False), "c.pth"), **OF_TORCHVISION),
     "torchvision train.py --model-ema": Row(
         saved(partial(torchvision_script, averaged=True), "c.pth"), **OF_TORCHVISION),
-    "torch.save(network)": Row(saved(lambda network: network), "python -c"),
-    "network beside ema=None": Row(saved(lambda network: {"ema": None, "model": network}), "python -c"),
-    "an object of a class of one's own": Row(with_object, r"holds 'zz_trainer\.Trainer'.*python -c"),
+    "torch.save(network)": Row(saved(lambda network: network), "python -m registry.convert"),
+    "network beside ema=None": Row(saved(lambda network: {"ema": None, "model": network}), "registry.convert"),
+    "an object of a class of one's own": Row(with_object, r"holds 'zz_trainer\.Trainer'.*python -m registry.convert"),
     "torch.compile": Row(saved(lambda network: torch.compile(network).state_dict())),
     "AveragedModel": Row(saved(lambda network: torch.optim.swa_utils.AveragedModel(network).state_dict())),
     "activation checkpointing": Row(saved(checkpointed)),
@@ -459,7 +460,7 @@ ROWS = {
             {"model": network.state_dict(), "step": 3}, checkpoint_id=path)), "dcp_to_torch"),
     "quantize_dynamic": Row(
         saved(lambda network: torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, torch.qint8).state_dict()),
-        "python -c", within=0.02),
+        "python -m registry.convert", within=0.02),
     "weight_norm": Row(saved(lambda network: nn.utils.weight_norm(network.fc) and network.state_dict())),
     "parametrizations.weight_norm": Row(
         saved(lambda network: nn.utils.parametrizations.weight_norm(network.fc) and network.state_dict())),
@@ -478,25 +479,26 @@ ROWS = {
     "ema-pytorch": Row(saved(lambda network: {"step": 7, "ema": library("ema_pytorch").EMA(
         plain(network), ema_model=network, include_online_model=True).state_dict()})),
     "accelerate save_state": Row(partial(accelerated, whole=True), "--weights .*model.safetensors"),
-    "accelerate save_model": Row(partial(accelerated, whole=False), "in shards.*python -c"),
-    "peft on timm": Row(adapter, "adapter.*python -c", **OF_VIT),
-    "peft on transformers": Row(adapter_of_transformers, "adapter.*python -c", "", lambda: lively(Logits())),
+    "accelerate save_model": Row(partial(accelerated, whole=False), "in shards.*python -m registry.convert"),
+    "peft on timm": Row(adapter, "adapter.*python -m registry.convert", **OF_VIT),
+    "peft on transformers": Row(
+        adapter_of_transformers, "adapter.*python -m registry.convert", "", lambda: lively(Logits())),
     "DeepSpeed ZeRO-2": Row(partial(zero, stage=2), "zero_to_fp32"),
     "DeepSpeed ZeRO-3": Row(partial(zero, stage=3), "zero_to_fp32"),
     "MAE": Row(saved(masked_autoencoder), PROBE, **OF_VIT),
     "DINO": Row(saved(dino), PROBE, **OF_VIT),
     "MoCo": Row(saved(momentum_contrast), PROBE),
     "MMPretrain, self-supervised": Row(partial(openmmlab, neck=True), PROBE),
-    "MMPretrain": Row(partial(openmmlab, neck=False), "'fc' is 'head.fc'.*python -c"),
+    "MMPretrain": Row(partial(openmmlab, neck=False), "'fc' is 'head.fc'.*python -m registry.convert"),
     "a head of another name": Row(
         saved(lambda network: {name.replace("fc.", "head.fc."): t for name, t in network.state_dict().items()}),
-        "'fc' is 'head.fc'.*python -c"),
+        "'fc' is 'head.fc'.*python -m registry.convert"),
     "more than the network, beside it": Row(with_more("backbone."), "--key state_dict.backbone"),
     "more than the network": Row(with_more(""), "--ignore 'projector..,prototypes'"),
     "a Git LFS pointer": Row(pointer, "Git LFS pointer.*git -C"),
     "torch.jit.save": Row(
         written("net.pt", lambda network, path: torch.jit.trace(network, torch.rand(1, 3, 32, 32)).save(path)),
-        "TorchScript.*python -c"),
+        "TorchScript.*python -m registry.convert"),
 }  # fmt: skip
 
 
@@ -514,8 +516,6 @@ def pasted(command, folder):
         if words[0] == "bench":
             ended = CliRunner().invoke(cli, words[1:])
             assert ended.exit_code == 0, ended.output
-        elif words[:2] == ["python", "-c"]:
-            exec(words[2], {"__name__": "__main__"})
         elif words[:2] == ["python", "-m"]:
             runpy.run_module(words[2], run_name="__main__")
         else:
@@ -524,7 +524,7 @@ def pasted(command, folder):
 
 def advised(message, folder):
     """What a refusal says to do, done: a line is pasted; the options of the next registration."""
-    if line := re.search(r"(python -[cm] .+?) and register (?:--weights |--arch )?(\S+?)\.?(?= |$)", message):
+    if line := re.search(r"(python -m .+?) and register (?:--weights |--arch )?(\S+?)\.?(?= |$)", message):
         pasted(line[1], folder)
         return {"weights": Path(line[2])} if "--arch " not in line[0] else {"arch": line[2], "weights": None}
     if line := re.search(r"git -C .*", message):
@@ -548,7 +548,7 @@ def assert_probed(message, row, folder):
     """The line fits a head to the features of the row's network."""
     pasted(f"{re.search('bench register .*--probe world', message)[0]} --limit 96", folder)
     card = read_cards(folder / "home" / "cards")["mine"]
-    backbone = load_model(card, Place(weights_folder=folder)).module.backbone.state_dict()
+    backbone = load_model(card, WeightSources(weights_folder=folder)).module.backbone.state_dict()
     expected = row.built()
     expected.reset_classifier(0)
     state = expected.state_dict()

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from registry.cards import Checkpoint, ModelCard
 from registry.checkpoints import choose, read_content, read_weights
 from registry.errors import BenchError, WeightsError
-from registry.files import Place, digest_state
+from registry.files import WeightSources, digest_state
 from registry.loading import load_model
 from registry.register import register
 from registry.training_runs import checkpoint_files, placed, steps_in_file, steps_in_name
@@ -32,7 +32,7 @@ def test_a_hostile_pickle_executes_nothing(how, tiny, card, tmp_path):
     else:
         torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
     with pytest.raises(WeightsError, match="safetensors") as caught:
-        load_model(card(path), Place(weights_folder=tmp_path))
+        load_model(card(path), WeightSources(weights_folder=tmp_path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value) and not target.exists()
 
 
@@ -61,7 +61,7 @@ def test_what_is_not_on_the_list_is_refused_by_its_name(name, tmp_path):
 def test_nothing_inside_is_a_state_dict(card, tmp_path):
     torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "net.pt")
     with pytest.raises(WeightsError, match=r"holds no state dict.*found keys epoch, loss\. Name the file that holds"):
-        load_model(card(tmp_path / "net.pt"), Place(weights_folder=tmp_path))
+        load_model(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
 
 
 def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
@@ -69,7 +69,7 @@ def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
     gone = next(iter(state))
     torch.save({f"module.{'strange.' * (n == gone)}{n}": t for n, t in state.items()}, tmp_path / "net.pt")
     with pytest.raises(WeightsError) as caught:
-        load_model(card(tmp_path / "net.pt"), Place(weights_folder=tmp_path))
+        load_model(card(tmp_path / "net.pt"), WeightSources(weights_folder=tmp_path))
     assert f"1 keys are missing: {gone}" in str(caught.value)
     assert f"1 keys are unexpected: strange.{gone}" in str(caught.value)
 
@@ -77,12 +77,12 @@ def test_missing_and_unexpected_keys_are_named(tiny, card, tmp_path):
 def test_another_digest_is_refused(tiny, card, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "net.pt")
     right = digest_state(tiny.state_dict())
-    assert load_model(card(tmp_path / "net.pt", sha256=right), Place(weights_folder=tmp_path))
+    assert load_model(card(tmp_path / "net.pt", sha256=right), WeightSources(weights_folder=tmp_path))
     with pytest.raises(WeightsError) as caught:
-        load_model(card(tmp_path / "net.pt", sha256="0" * 64), Place(weights_folder=tmp_path))
+        load_model(card(tmp_path / "net.pt", sha256="0" * 64), WeightSources(weights_folder=tmp_path))
     assert all(part in str(caught.value) for part in ("0" * 64, right, "net.pt", "'mine'", "wrong name"))
     with pytest.raises(WeightsError, match="file digest"):
-        load_model(card(tmp_path / "net.pt", file_sha256="0" * 64), Place(weights_folder=tmp_path))
+        load_model(card(tmp_path / "net.pt", file_sha256="0" * 64), WeightSources(weights_folder=tmp_path))
 
 
 def test_the_digest_is_of_the_content(tiny):
@@ -155,7 +155,7 @@ def test_the_choice_is_frozen_and_key_overrules_it(tiny, nine, folders, tmp_path
         assert (
             card.sha256
             == digest_state(state if key else average)
-            == load_model(card, Place(weights_folder=tmp_path)).digest
+            == load_model(card, WeightSources(weights_folder=tmp_path)).digest
         )
         assert checks[0].detail.startswith(f"state_dict.{taken}; state_dict.{other} would fit too")
         assert card.options["key"].endswith(taken)
@@ -197,7 +197,9 @@ def test_logits_are_found_in_what_a_factory_returns(kind, factories, nine, folde
     save_file(network.state_dict(), weights)
     card, _ = register("mine", f"python:{factories}:{kind}", weights, labels=nine, **HALF, **folders)
     images = torch.rand(3, 3, 32, 32)
-    assert torch.equal(load_model(card, Place(weights_folder=tmp_path)).forward(images), network((images - 0.5) / 0.5))
+    assert torch.equal(
+        load_model(card, WeightSources(weights_folder=tmp_path)).forward(images), network((images - 0.5) / 0.5)
+    )
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from registry.cards import read_cards
 from registry.errors import CardError, WeightsError
 from registry.families.zero_shot import for_each_template
-from registry.files import Place
+from registry.files import WeightSources
 from registry.labels import label_space
 from registry.loading import availability, load_model
 from registry.register import register
@@ -140,7 +140,7 @@ def test_an_architecture_with_a_file_and_with_random_weights(folder, folders, li
 def test_published_weights_come_from_a_mirror(folder, folders, listed, tmp_path):
     (tmp_path / "mirror" / "somebody").mkdir(parents=True)
     (tmp_path / "mirror" / "somebody" / "tiny").symlink_to(folder(), target_is_directory=True)
-    words = {**folders, "place": Place(weights_folder=tmp_path / "weights", mirror=str(tmp_path / "mirror"))}
+    words = {**folders, "place": WeightSources(weights_folder=tmp_path / "weights", mirror=str(tmp_path / "mirror"))}
     card, checks = register("mine", "open_clip:tiny", "ours", labels="geirhos16", **words)
     assert (card.source, card.weights, card.options["repository"]) == ("hub", "ours", "somebody/tiny")
     assert rows(checks)["normalisation"].startswith("mean (0.5, 0.4, 0.3), std (0.2, 0.3, 0.4), open_clip's")

@@ -10,7 +10,7 @@ from registry.architectures import build, source_code
 from registry.cards import read_cards
 from registry.determinism_checks import check
 from registry.errors import CardError, UnknownName, WeightsError
-from registry.files import Place, digest_state
+from registry.files import WeightSources, digest_state
 from registry.loading import availability, load_model
 from registry.register import register
 
@@ -25,7 +25,7 @@ HALF = {"size": 32, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def results(card, tmp_path):
-    return {r.name: r for r in check(load_model(card, Place(weights_folder=tmp_path)))}
+    return {r.name: r for r in check(load_model(card, WeightSources(weights_folder=tmp_path)))}
 
 
 @pytest.mark.slow
@@ -97,7 +97,9 @@ def test_weights_that_the_first_answer_casts_pass_gradients_on(card, factories, 
     arch = f"python:{factories}:CastOnce"
     register("mine", arch, labels=card(None).labels, **HALF, **folders)
     fed = feed(
-        load_model(card(None, source="python", arch=arch), Place(weights_folder=tmp_path)), Tuning(2), device="cpu"
+        load_model(card(None, source="python", arch=arch), WeightSources(weights_folder=tmp_path)),
+        Tuning(2),
+        device="cpu",
     )
     with torch.inference_mode():
         fed.run(torch.rand(2, 3, 32, 32))
@@ -164,7 +166,7 @@ def test_a_factory_that_takes_one_size_only_is_registered_so(nine, folders, tmp_
     how = {**HALF, "size": 96}
     card, _ = register("one", f"python:{tmp_path / 'zz_fixed.py'}:fixed", "random:0", labels=nine, **how, **folders)
     assert card.preprocess.fixed_size and read_cards(folders["cards_folder"])["one"] == card
-    model = load_model(card, Place(weights_folder=tmp_path))
+    model = load_model(card, WeightSources(weights_folder=tmp_path))
     for given in (64, 224, 300):
         assert model.forward(model.fit(torch.rand(2, 3, given, given))).shape == (2, 9)
     any_size, _ = register("any", f"python:{factories}:seeded", labels=nine, **how, **folders)
@@ -210,7 +212,7 @@ def written(folder, net="zz_net", layers="zz_layers"):
 def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_path, monkeypatch):
     whole = written(tmp_path / "mine")
     monkeypatch.chdir(tmp_path / "mine")
-    places = {"cards_folder": tmp_path / "cards", "place": Place(weights_folder=tmp_path / "weights")}
+    places = {"cards_folder": tmp_path / "cards", "place": WeightSources(weights_folder=tmp_path / "weights")}
     card, _ = register("mine", "python:./zz_net.py:build", labels=nine, **HALF, **places)
     assert card.arch == whole
     monkeypatch.chdir(tmp_path)
@@ -218,7 +220,7 @@ def test_it_registers_beside_the_user_and_loads_from_another_folder(nine, tmp_pa
     torch.manual_seed(0)
     layer = torch.nn.Linear(3, 9)
     expected = layer((images * 2 - 1).mean((2, 3)))
-    found = load_model(card, Place(weights_folder=tmp_path)).forward(images)
+    found = load_model(card, WeightSources(weights_folder=tmp_path)).forward(images)
     assert torch.allclose(found, expected, atol=1e-6)
 
 

@@ -14,7 +14,7 @@ from benchmark.stimuli.world.sets import CATEGORIES as OF_WORLD
 from benchmark.stimuli.world.sets import WORLD_SETS, mask, render, training_set
 from registry.cards import ModelCard, read_cards
 from registry.errors import CardError, LabelError, UnknownName
-from registry.files import Place
+from registry.files import WeightSources
 from registry.labels import geirhos_groups
 from registry.loading import load_model
 from registry.simulated import IdealObserver, mixed, normal, splitmix64
@@ -111,7 +111,7 @@ NAMES = tuple(f"world-reader-{i}" for i in range(5))
 @pytest.fixture(scope="module")
 def readers():
     cards = read_cards(())
-    return [load_model(cards[name], Place(weights_folder=Path("unused"))) for name in NAMES]
+    return [load_model(cards[name], WeightSources(weights_folder=Path("unused"))) for name in NAMES]
 
 
 @pytest.fixture(scope="module")

