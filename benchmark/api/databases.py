@@ -14,7 +14,7 @@ from benchmark.errors import FAILURES, StoreError
 from benchmark.identity import Codes
 from benchmark.leaderboard.provenance import PAIRED
 from benchmark.store import Merged, Status, Store, open_store, status
-from benchmark.store.place import locate, same_place
+from benchmark.store.location import parse_location, same_place
 from benchmark.variables import read_settings
 
 
@@ -61,8 +61,8 @@ def merge(
     Exit codes: 0 everything is merged and scored, 3 something was skipped or is still missing, 1 nothing was done."""
     target = read_settings(into).db
     # before any is opened: two names of one file have two journals
-    for place in map(locate, sources):
-        if same_place(place, locate(target)):
+    for place in map(parse_location, sources):
+        if same_place(place, parse_location(target)):
             raise StoreError(f"{place.shown} cannot be merged into itself")
     looked_at = []
     for url in sources:

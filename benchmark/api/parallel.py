@@ -31,7 +31,7 @@ from benchmark.engine.plan import whole_name
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.errors import BenchError
 from benchmark.store import open_store
-from benchmark.store.place import locate
+from benchmark.store.location import parse_location
 from benchmark.variables import outside_the_working_folder, read_settings
 from registry.files import digest_data
 
@@ -48,8 +48,8 @@ PATIENCE = 10.0  # s that a process has to end in when it is asked to
 #: What the processes of a processor would each import.
 PRELOADED = [
     "benchmark.engine.run", "benchmark.cli.running", "benchmark.transforms.corruptions", "benchmark.transforms.human",
-    "scipy.linalg", "suites.adversarial.measured", "suites.corruption", "suites.cue_conflict",
-    "suites.human_comparison", "suites.saliency.measured",
+    "scipy.linalg", "suites.adversarial.attack_images", "suites.corruption", "suites.cue_conflict",
+    "suites.human_comparison", "suites.saliency.saliency_columns",
 ]  # fmt: skip
 INTERVAL = 0.2  # s between two words of a shard about its work
 #: The folder that this very program is imported from.
@@ -337,7 +337,7 @@ def array_script(request: RunRequest, db: str, tasks: int) -> str:
     asked = {**vars(request), **listed, "device": device, "db": None, "reporter": None}
     run_words = command_line(RunRequest, "bench run", **asked)
     part = f'--shard "$SLURM_ARRAY_TASK_ID/{tasks}" --quiet'
-    path = locate(db).path
+    path = parse_location(db).path
     if path is None:
         places = f"leaderboard={shlex.quote(db)}"
         shard = f'    exec {run_words} {part} --db "$leaderboard"'

@@ -22,7 +22,7 @@ from benchmark.engine.run import RunReporter, known_observations
 from benchmark.engine.score_shards import RunReport, score_shards
 from benchmark.errors import BenchError
 from benchmark.store import Store, open_store
-from benchmark.store.place import locate
+from benchmark.store.location import parse_location
 from benchmark.variables import keep_ray_silent
 
 SHARDS = 4  # for each place of the cluster: the last ones end at nearly the same time, and little is lost with one
@@ -32,7 +32,7 @@ ANSWERING = 10  # s in which a cluster's address must take a connection
 
 def run_on_ray(prepared: Prepared, reporter: RunReporter, command: str) -> RunReport:
     """Carry out a plan on a cluster. Raises BenchError if Ray is not installed, no cluster is there or it is full."""
-    request, own_file = prepared.request, locate(prepared.settings.db).path is not None
+    request, own_file = prepared.request, parse_location(prepared.settings.db).path is not None
     with ExitStack() as stack:
         ray = stack.enter_context(joined(request.address))
         free = ray.available_resources()

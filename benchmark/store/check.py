@@ -15,7 +15,7 @@ from benchmark.store import schema
 from benchmark.store.codec import decode
 from benchmark.store.connection import Database, connect
 from benchmark.store.db_errors import as_store_errors, no_leaderboard
-from benchmark.store.place import locate
+from benchmark.store.location import parse_location
 from benchmark.store.queries import chunk_columns, imported_keys, incomplete, scores_digest, trials_digest
 from benchmark.store.rows import fault
 from benchmark.store.sql import fetched, parsed, row_digest, seal_column, texts
@@ -43,7 +43,10 @@ class Status:
 
 def status(url_or_path: str) -> Status:
     """What a leaderboard of any version is; nothing is changed. Raises StoreError."""
-    with closing(connect(locate(url_or_path), write=False, create=False)) as database, database.reading() as connection:
+    with (
+        closing(connect(parse_location(url_or_path), write=False, create=False)) as database,
+        database.reading() as connection,
+    ):
         stored, shown = revision(connection, database.location), database.location.shown
         if stored is None:
             raise no_leaderboard(shown)

@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool, StaticPool
 
 from benchmark.errors import StoreError
 from benchmark.store.db_errors import LOCK_TIMEOUT, as_store_errors, no_leaderboard, read_only, retry
-from benchmark.store.place import Location, network_disk
+from benchmark.store.location import Location, network_disk
 
 P = ParamSpec("P")
 T = TypeVar("T")

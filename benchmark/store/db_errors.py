@@ -10,7 +10,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from benchmark.errors import StoreError
-from benchmark.store.place import Location
+from benchmark.store.location import Location
 from benchmark.store.sql import NOT_WRITTEN
 
 T = TypeVar("T")

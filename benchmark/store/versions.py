@@ -14,7 +14,7 @@ from benchmark.errors import StoreError
 from benchmark.store import schema
 from benchmark.store.connection import Database, connect
 from benchmark.store.db_errors import as_store_errors, damaged, no_leaderboard, retry
-from benchmark.store.place import Location, locate
+from benchmark.store.location import Location, parse_location
 from benchmark.store.sql import insert_new, now
 from benchmark.version import __version__
 from registry.files import is_file
@@ -26,7 +26,7 @@ _LOCK = 0x67657374  # any fixed number: PostgreSQL's lock for making or upgradin
 
 def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
     """A leaderboard's data base with this program's tables. Raises StoreError."""
-    location = locate(str(url_or_path))
+    location = parse_location(str(url_or_path))
     if write and location.path is not None and is_file(location.path):
         # Opened for writing, a file of another program would be given a write-ahead log.
         with closing(connect(location, write=False, create=create)) as unchanged, unchanged.reading() as connection:
@@ -43,7 +43,7 @@ def prepared(url_or_path: str, *, write: bool, create: bool) -> Database:
 
 def require_usable(url_or_path: str) -> None:
     """Raises StoreError if a run could not write; a file that is not there is not made yet."""
-    location = locate(str(url_or_path))
+    location = parse_location(str(url_or_path))
     if location.path is None or is_file(location.path):
         prepared(url_or_path, write=True, create=True).close()
     else:
@@ -52,7 +52,7 @@ def require_usable(url_or_path: str) -> None:
 
 def is_there(url_or_path: str) -> bool:
     """Whether a leaderboard's file exists, or a server holds a leaderboard's tables."""
-    location = locate(url_or_path)
+    location = parse_location(url_or_path)
     if location.path is not None:
         return location.path.exists()
     with closing(connect(location, write=False)) as database:

@@ -1,4 +1,4 @@
-"""Adversarial robustness: how small a change of the pixels makes the network answer wrongly?
+"""Adversarial robustness: how small a change of the pixels makes the network answer incorrectly?
 
 Definitions, attacks, trust report and deviations: docs/suites/adversarial.md."""
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from benchmark.contracts import EarlyStop, Suite, SuiteFigure
 from benchmark.identity import code_digest
-from suites.adversarial.added import ATTACKS, BROKEN
+from suites.adversarial.attack_plugins import ATTACKS, BROKEN
 from suites.adversarial.config import LINF, PROTOCOLS, QUICK, AdversarialConfig, PluggedIn, Threat
 from suites.adversarial.metrics import metrics_of
 from suites.adversarial.observe import observe

@@ -4,7 +4,7 @@ Epsilon is in [0,1] pixel units of the network's own input crop, whatever its re
 smaller change per pixel on a larger input, so L2 numbers compare networks of one input size only."""
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 NormName = Literal["linf", "l2", "l1"]
 #: Two epsilons are one up to this factor: they are stored as they are, but 4/255 may be computed in two ways.
@@ -19,9 +19,9 @@ StartName = Literal["last", "clean", "random"]
 
 @dataclass(frozen=True, kw_only=True)
 class Threat:
-    """What the attacker may do: a perturbation of norm `norm` no larger than epsilon, for each of `epsilons`
-    (ascending, units of [0,1] pixels). far: an epsilon so large that any differentiable network must fall; it serves
-    the trust report and is not published (0: not tried)."""
+    """The attacker's budget: a perturbation of norm `norm` no larger than epsilon, for each of `epsilons` (ascending,
+    units of [0,1] pixels). far: an epsilon that must break any differentiable network; it serves the trust report and
+    is not published (0: not used)."""
 
     norm: NormName
     epsilons: tuple[float, ...]
@@ -34,7 +34,7 @@ class Threat:
 
     @property
     def unit(self) -> str:
-        """What is printed behind them."""
+        """The printed unit of epsilons."""
         return "/255" if self.norm == "linf" else ""
 
     def label(self, epsilon: float) -> str:
@@ -43,7 +43,7 @@ class Threat:
 
 
 def reference(threat: Threat) -> float:
-    """The budget that single numbers of a threat stand for: 4/255 in Linf, 1 in L2, 12 in L1, else the middle one."""
+    """The budget of single numbers of a threat: 4/255 in Linf, 1 in L2, 12 in L1, otherwise the middle epsilon."""
     wanted = {"linf": 4 / 255, "l2": 1.0, "l1": 12.0}[threat.norm]
     middle = threat.epsilons[len(threat.epsilons) // 2]
     return next((epsilon for epsilon in threat.epsilons if wanted / CLOSE < epsilon < wanted * CLOSE), middle)
@@ -66,6 +66,8 @@ class Apgd:
     loss: LossName
     steps: int = 100
     targets: int = 0
+    function: ClassVar[str] = "suites.adversarial.attacks.apgd:apgd"
+    sees_gradients: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -79,6 +81,8 @@ class Square:
 
     queries: int = 5000
     name: ClassVar[str] = "square"
+    function: ClassVar[str] = "suites.adversarial.attacks.square:square"
+    sees_gradients: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class AutoAttack:
 
     version: str = "standard"
     options: tuple[tuple[str, Any], ...] = ()
+    function: ClassVar[str] = "suites.adversarial.attacks.foreign:foreign"
+    sees_gradients: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -100,6 +106,8 @@ class PluggedIn:
 
     attack: str
     code: str
+    function: ClassVar[str] = "suites.adversarial.attacks.foreign:foreign"
+    sees_gradients: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -107,14 +115,17 @@ class PluggedIn:
         return f"plugin:{self.attack}"
 
 
+#: Each recipe names its function (text: a protocol is read without torch) and whether it sees the network's gradients.
 Recipe = Apgd | Square | AutoAttack | PluggedIn
+#: Names of the attacks that see no gradient of the attacked network; transfer has those of other networks.
+BLIND = (*(kind.name for kind in get_args(Recipe) if not kind.sees_gradients), "transfer")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finish:
-    """A stronger attack where the stages came near: at each Linf epsilon on the images that stand there and whose
-    margin the stages reduced to at most `near` of what it was at the image. last: then tried, at the epsilons `at`, on
-    those of them that kept at most `close` of it."""
+    """A stronger attack on nearly broken images: at each Linf epsilon, on the unbroken images whose margin the stages
+    reduced to at most `near` of its clean value. last: a further attack, at the epsilons `at`, on those images that
+    kept at most `close` of it."""
 
     attack: Apgd
     near: float
@@ -125,15 +136,15 @@ class Finish:
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialConfig:
-    """One protocol. stages: PGD along the whole sweep; attacks: what is tried on the images that are still standing,
-    at every epsilon in turn; check: tried on what stands at the threat's far epsilon; far_steps: steps of each stage
-    there; bisect: rounds of halving between the smallest epsilon that broke an image and the largest that did not;
-    transfer: names of cards on which perturbations are made, too (those that cannot answer in the space, have no
-    weights on disk or answer as the attacked network does are left out); images: at most so many, evenly spaced over
-    the set (None: all); listed: the images are RobustBench's, where that list is there; finish: tried on what the
-    stages nearly broke; leap: an image that keeps more than this share of its margin after the first stage, whose
-    gradient moved it, goes on to the next epsilon at once; opinion: tried in Linf on images whose gradient is odd, at
-    the reference budget or the largest one that they survived."""
+    """One protocol. stages: PGD along the whole sweep; attacks: run on the unbroken images, at every epsilon in turn;
+    check: run on images unbroken at the threat's far epsilon; far_steps: steps of each stage there; bisect: rounds of
+    halving between the smallest epsilon that broke an image and the largest that did not; transfer: names of further
+    cards on which perturbations are made (cards that do not answer in the label space, have no weights on disk, or
+    answer exactly like the attacked network are skipped); images: at most this number, evenly spaced over the set
+    (None: all); listed: use RobustBench's list of images if it is installed; finish: attack on nearly broken images;
+    leap: an image that keeps more than this share of its margin after the first stage, whose gradient moved it,
+    continues with the next epsilon at once; opinion: second opinions in Linf on images with an odd gradient, at the
+    reference budget or the largest one that they survived."""
 
     threats: tuple[Threat, ...]
     stages: tuple[Stage, ...]

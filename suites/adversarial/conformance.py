@@ -1,18 +1,18 @@
-"""What an attack of another package must keep, on a toy network: the kit for its tests."""
+"""Checks for an attack of another package, on a toy network."""
 
 import numpy as np
 import torch
 
 from benchmark.contracts import Block
 from benchmark.testing import Check, ToyView, run_check, toy_stimuli
-from suites.adversarial.added import Attack
+from suites.adversarial.attack_plugins import Attack
 
 COUNT = 6
 
 
 def check_attack(attack: Attack) -> list[Check]:
-    """Whether an attack's points lie in the ball and in [0,1], and are each image's own. A check that raises is a
-    failed check, with the error."""
+    """Check that an attack's points are in the ball and in [0,1], and depend only on their own image. A check that
+    raises counts as failed, with the error."""
     last = attack.budgets[-1]
 
     def inside() -> str:

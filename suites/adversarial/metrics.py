@@ -1,6 +1,6 @@
 """The metrics as data. Those that compare networks are ratios of sums over images, so intervals and paired tests
-(McNemar for what is right or wrong per image) derive from one definition; what attacks cost, and which loss it took, is
-nothing that a network is better at, and is not tested. N is every image shown, never the clean-correct ones."""
+(McNemar for correct or incorrect per image) derive from one definition. Costs of attacks, and the loss that succeeded,
+are not qualities of a network and are not tested. N is every image shown, never only the clean-correct ones."""
 
 from collections.abc import Iterator
 from math import inf

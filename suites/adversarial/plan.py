@@ -6,15 +6,15 @@ from benchmark.contracts import Block, Plan, Shelf
 from benchmark.errors import MissingStimuli, PluginError
 from benchmark.stimuli.datasets import subset
 from benchmark.stimuli.roles import ROLE, natural_images
-from suites.adversarial.added import BROKEN
+from suites.adversarial.attack_plugins import BROKEN
 from suites.adversarial.config import AdversarialConfig, AutoAttack, PluggedIn
 from suites.adversarial.metrics import LISTED
 
 
 def plan(config: AdversarialConfig, shelf: Shelf) -> Plan:
-    """RobustBench's images if they are asked for, else held-out ones, else images of ImageNet's training set, shown as
-    the card says. What stands in for a set that is not there is said in `missing`. Raises PluginError if an attack of
-    another package is not installed or cannot be used."""
+    """Plan RobustBench's images if configured, otherwise held-out images, otherwise images of ImageNet's training set,
+    shown as the card states. `missing` names a replaced set. Raises PluginError if an attack of another package is not
+    installed or cannot be used."""
     for recipe in config.attacks:
         if isinstance(recipe, PluggedIn) and recipe.attack in BROKEN:
             raise PluginError(f"the attack '{recipe.attack}': {BROKEN[recipe.attack]}")

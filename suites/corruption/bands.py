@@ -44,7 +44,7 @@ SPREADS, HEIGHTS, HIGHEST, STEPS = (0.6, 1.5, 4.0), (2.0, 5.0), 8.0, 40
 
 
 def plan(_config: CorruptionConfig, shelf: Shelf) -> Plan:
-    """The images without noise and in noise of each band; of ImageNet those of the 16 categories' classes."""
+    """Plan the images without noise and in noise of each band; of ImageNet only the 16 categories' classes."""
     missing: dict[str, str] = {}
     stimuli, bands = natural_images(shelf, missing), BANDS
     if shelf.space == "imagenet1k":
@@ -87,10 +87,10 @@ def thresholds(unmasked: Floats, accuracy: Floats) -> Floats:
 
 
 def channel(fallen: Floats, octaves: Floats, error: float) -> tuple[Floats, Floats, Floats]:
-    """([b] width at half height in octaves, [b] centre in cycles per image, [b] peak sensitivity 2 ** (height - 4)) of
-    the Gaussian over octaves that is most likely given the thresholds [b, bands], known with the standard error `error`
-    between the ends of the ladder, and at its ends as bounds (Tobin 1958, Econometrica 26:24). NaN where no threshold
-    lies between the ends. octaves: [bands], from band 0."""
+    """Return ([b] width at half height in octaves, [b] centre in cycles per image, [b] peak sensitivity 2 ** (height -
+    4)) of the most likely Gaussian over octaves, given the thresholds [b, bands]. Thresholds have the standard error
+    `error` between the ends of the ladder, and are bounds at its ends (Tobin 1958, Econometrica 26:24). NaN if no
+    threshold is between the ends. octaves: [bands], from band 0."""
     starts = np.array(np.meshgrid(octaves, np.log(SPREADS), np.log(HEIGHTS), indexing="ij")).reshape(3, -1).T
     first = np.repeat(fallen[:1], len(starts), axis=0)
     shapes, loss = _most_likely(first, octaves, error, starts)
@@ -140,7 +140,7 @@ def _most_likely(fallen: Floats, octaves: Floats, error: float, shape: Floats) -
 
 
 def _right(trials: Trials) -> Array:
-    """Answers among the 16 categories where they are kept, else the space's own."""
+    """Answers among the 16 categories if they are stored, otherwise those of the label space."""
     sixteen = trials.columns.get("right16")
     if sixteen is not None and np.isin(sixteen, (0, 1)).any():
         return np.asarray(sixteen == 1)

@@ -1,4 +1,4 @@
-"""Whether confidence fits correctness, on images as they are and under corruption: from stored trials alone."""
+"""Whether confidence matches correctness, on clean and on corrupted images, from stored trials only."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,9 +36,9 @@ NOT_KEPT = (
 
 def certainty(probabilities: Array, truth: Array) -> dict[str, Array]:
     """Columns [n]: confidence, the probability of the answer; brier, the sum over categories of the squared difference
-    between probability and truth (Brier 1950), NaN where the truth is none of the categories.
+    between probability and truth (Brier 1950), NaN if the true category is absent.
 
-    probabilities: [n, categories]; truth: [n] places among them, -1 for none."""
+    probabilities: [n, categories]; truth: [n] positions among them, -1 for none."""
     own = probabilities[np.arange(len(truth)), np.maximum(truth, 0)].astype(float)
     brier = np.square(probabilities, dtype=float).sum(axis=1) - 2 * own + 1
     confidence = probabilities.max(axis=1, initial=0)
@@ -82,7 +82,7 @@ SELECTIVE = SuiteFigure(
 
 @dataclass(frozen=True, kw_only=True)
 class _Cells:
-    """The trials of some cells, cell by cell: each a list of arrays [n]. nats: NaN where the truth is no category."""
+    """The trials of some cells, cell by cell: each a list of arrays [n]. nats: NaN if the true category is absent."""
 
     images: list[Array]
     right: list[Array]
@@ -168,7 +168,7 @@ def _scores(prefix: str, cells: _Cells, flags: tuple[str, ...]) -> Iterator[Scor
 
 
 def _spread(row: Score, images: int) -> Score:
-    """A share of 0 or 1 of so many images, of which a t interval sees no spread."""
+    """Spread for a share of 0 or 1 of this number of images, for which a t interval has no spread."""
     if row.low is None or row.value not in (0.0, 1.0):
         return row
     low, high = wilson(images if row.value else 0, images)

@@ -1,4 +1,4 @@
-"""Trials as images by cells. A cell is one corruption at one level, told from the name of a condition alone."""
+"""Trials as images by cells. A cell is one corruption at one level, parsed from the name of a condition."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -100,11 +100,11 @@ def _number(level: str) -> float:
 
 
 class CellTable:
-    """The trials of one observer, images by cells, whatever their order.
+    """The trials of one observer, images by cells, in any order.
 
     images: [n] names, sorted; cells: [c]. Column 0 of every array [n, c + 1] is the clean condition, which may be
-    empty. row, column: [trials] where each trial stands; hits, counts: what -> [n, c + 1], where it is so and where it
-    can be so or not; of: [c + 1] images that a condition has, where it may have stopped early (else as many as were
+    empty. row, column: [trials] position of each trial; hits, counts: name -> [n, c + 1], whether it is true and
+    whether it is defined; of: [c + 1] images of a condition, if it may have stopped early (otherwise as many as were
     shown); thousand: whether answers are ImageNet's 1,000 classes."""
 
     def __init__(self, trials: Trials) -> None:
@@ -159,7 +159,7 @@ class CellTable:
 
     @property
     def no_clean(self) -> str:
-        """Why there is no clean accuracy."""
+        """The reason for a missing clean accuracy."""
         return self.trials.missing.get(ROLE, "the images as they are were not shown")
 
     @property
@@ -180,7 +180,7 @@ class CellTable:
         )
 
     def columns(self, cells: Iterable[SweepCell]) -> list[int]:
-        """Where the cells are."""
+        """Positions of the cells."""
         place = {cell.condition: at for at, cell in enumerate(self.cells, 1)}
         return [place[cell.condition] for cell in cells]
 

@@ -1,4 +1,4 @@
-"""Protocols of the suite as data; every field is part of what an answer depends on."""
+"""Protocols of the suite as data; every field is part of an answer's identity."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -40,10 +40,10 @@ class CorruptionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """A sweep that lies on disk as `corruption/severity/class/image`.
+    """A sweep stored on disk as `corruption/severity/class/image`.
 
-    role: of its parts; corruptions: those of the folders that are shown, by name ("all" of them, or the 15 "common"
-    ones of ImageNet-C); references: as in `CorruptionConfig`."""
+    role: of its parts; corruptions: the folders shown, by name ("all" of them, or the 15 "common" ones of ImageNet-C);
+    references: as in `CorruptionConfig`."""
 
     role: str
     corruptions: tuple[str, ...] = ("all",)

@@ -89,12 +89,12 @@ def alexnet() -> tuple[float, Mapping[str, float]]:
 
 
 def normalised(table: CellTable) -> list[SweepCell]:
-    """The cells that have published errors: of ImageNet's classes alone."""
+    """The cells with published errors: only those of ImageNet's classes."""
     return [cell for cell in table.impaired if table.thousand and cell.condition in alexnet()[1]]
 
 
 def lacking(table: CellTable) -> tuple[str, ...]:
-    """What an mCE asks for and was not shown: corruptions, then severities, then single cells; the published size."""
+    """The missing parts of an mCE: corruptions, then severities, then single cells; the published size."""
     shown = {cell.condition for cell in table.cells}
     names = [(name, *name.split("/")) for name in alexnet()[1]]
     there = {corruption for name, corruption, _ in names if name in shown}

@@ -58,9 +58,9 @@ def plan(config: CorruptionConfig, shelf: Shelf) -> Plan:
 
 
 def plan_folders(config: Folders, shelf: Shelf) -> Plan:
-    """The parts of a folder set, and the same images as they are, where the held-out ones are on disk.
+    """Plan the parts of a folder set, and the same clean images if the held-out ones are on disk.
 
-    Images of 224 px are shown as they are: they were cropped before they were corrupted."""
+    Images of 224 px are shown unchanged, because they were cropped before they were corrupted."""
     parts, missing, blocks = shelf.parts(config.role), {}, []
     for name, stimuli in parts.items():
         if groups_of(name.partition("/")[0]) & set(config.corruptions):

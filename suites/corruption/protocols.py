@@ -1,4 +1,4 @@
-"""What each protocol shows, as data (`protocols.yaml`), and the version that follows from it."""
+"""The conditions of each protocol, as data (`protocols.yaml`), and the version that follows from them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ def listed(name: str) -> frozenset[str]:
 
 
 def groups_of(corruption: str) -> set[str]:
-    """What a protocol may say to show this corruption: its name, "all", or a list that holds it."""
+    """The names by which a protocol may include this corruption: its name, "all", or a list that holds it."""
     return {corruption, "all", *(name for name, members in _protocols()["lists"].items() if corruption in members)}
 
 
@@ -46,8 +46,8 @@ def shown(config: CorruptionConfig, space: str) -> Entries:
 
 
 def not_listed_then(config: CorruptionConfig, conditions: Iterable[str]) -> tuple[str, ...]:
-    """Corruptions of a protocol that trials with these conditions lack: they were answered when its list was shorter,
-    or could not be shown. Of two spaces' lists the nearer one counts; of other packages' none."""
+    """Corruptions of a protocol that trials with these conditions lack, because the list was shorter or they could not
+    be shown. Of two label spaces' lists the nearer one counts; other packages have none."""
     if config.source == "plugins":
         return ()
     seen = {condition.partition("/")[0] for condition in conditions}

@@ -84,8 +84,8 @@ _SHARES: tuple[tuple[str, What], ...] = (("accuracy", "right"), ("top5_accuracy"
 
 
 def _cells(table: CellTable) -> Iterator[Score]:
-    """Accuracy and top-5 of each cell and of the clean images: Wilson; where a cell was stopped early, what held at
-    every look."""
+    """Accuracy and top-5 of each cell and of the clean images, with Wilson intervals, or with a confidence sequence if
+    a cell was stopped early."""
     places = zip((cell.condition for cell in table.impaired), table.columns(table.impaired), strict=True)
     for condition, at in [*places, *([("", 0)] if table.clean else [])]:
         n, of = int(table.n[at]), int(table.of[at])
@@ -152,7 +152,7 @@ def _means(table: CellTable) -> Iterator[Score]:
 
 
 def _published(table: CellTable, mean: Callable[..., Score]) -> Iterator[Score]:
-    """CE of each corruption and their mean: mCE where every cell is there, else mCE*; relative mCE."""
+    """CE of each corruption and their mean: mCE if every cell is present, otherwise mCE*; relative mCE."""
     known, gone = normalised(table), lacking(table)
     if not known:
         return
@@ -171,7 +171,7 @@ def _by_corruption(cells: Sequence[SweepCell]) -> Iterator[tuple[str, list[Sweep
 
 
 def without(names: Iterable[str]) -> tuple[str, ...]:
-    """The flag that names what is not in a mean; none where nothing is missing."""
+    """The flag that names the parts missing from a mean, if any."""
     listed = ", ".join(names)
     return (f"without {listed}",) if listed else ()
 
@@ -195,7 +195,7 @@ def valued(blank: Score, value: float, draws: Floats | None, counts: Flags, *, s
 
 
 def compare(config: CorruptionConfig | Folders, trials: Trials, references: Mapping[str, Trials]) -> Sequence[Score]:
-    """mCE against the first reference, both resampled on the same images; nothing where there is none."""
+    """mCE relative to the first reference, both resampled on the same images; nothing without a reference."""
     if not len(trials) or not references:
         return []
     name, theirs = next(iter(references.items()))

@@ -1,4 +1,4 @@
-"""Feature reliance: what is lost as shape, texture or colour is taken away (Burgert et al. 2025).
+"""Feature reliance: the loss of accuracy as shape, texture or colour is removed (Burgert et al. 2025).
 
 Definition, numbers and deviations: docs/suites/suppression.md."""
 
@@ -36,7 +36,7 @@ KEPT = ("variance_kept", "power_kept", "gradient_kept")
 
 
 def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
-    """As the suite's `observe`; where texture is taken away also what is left of it in some of the images, else NaN."""
+    """The suite's `observe`, with the remaining texture of some of the images if texture is removed, otherwise NaN."""
     kept = np.full((3, len(view.index)), np.nan, dtype=np.float32)
     name = view.block.condition.partition("/")[0]
     if name != CLEAN and own_list("suppression")[name].family == "texture":
@@ -47,9 +47,9 @@ def observed(config: CorruptionConfig, view: View) -> Mapping[str, Array]:
 
 
 def left(whole: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[float, float, float]:
-    """What is left of the texture and edges of a grey image [h, w]: mean variance in windows of 15 px and share of
-    spectral power beyond 15 cycles per image, each as a part of the whole image's; correlation of gradients with the
-    whole image's, mean over x and y. NaN where the whole image has none."""
+    """The remaining texture and edges of a grey image [h, w], relative to the original: mean variance in windows of 15
+    px, share of spectral power beyond 15 cycles per image, and the correlation of gradients, mean over x and y. NaN if
+    the original has none."""
 
     def variance(grey: NDArray[np.float64]) -> float:
         side = min(WINDOW, *grey.shape)
@@ -146,8 +146,8 @@ METRICS = (
 
 
 def _bounded(score: Score, metric: Metric, images: int) -> Score:
-    """The score with its interval cut where the metric ends. Where no image changes between the two conditions no
-    spread is seen: the interval is then that of a difference of 0 between two proportions of paired `images`."""
+    """The score with its interval cut at the metric's bounds. If no image changes between the two conditions, the
+    interval is the one for a difference of 0 between two proportions of paired `images`."""
     if score.low is None or score.high is None or metric.span is None:
         return score
     low, high, method = score.low, score.high, score.method
@@ -158,7 +158,8 @@ def _bounded(score: Score, metric: Metric, images: int) -> Score:
 
 
 def score(_config: CorruptionConfig, trials: Trials) -> Sequence[Score]:
-    """Reliances over all images, then every condition: accuracy, its part of the clean one, what the filter leaves."""
+    """Reliances over all images, then every condition: accuracy, its ratio to clean accuracy, the remainder after the
+    filter."""
     flags = ("training images",) if HELD_OUT in trials.missing else ()
     named = {metric.name: metric for metric in METRICS}
     sixteen = len(trials) > 0 and bool((trials.columns.get("right16", np.zeros(1)) == 1).any())

@@ -1,9 +1,9 @@
 """Degradations for the 64 px images of the built-in world: those of the human experiments without their first steps.
 
 The experiments turn photographs grey and lower their contrast to 30 % before noise is added. Networks of the world were
-never shown grey images, and fail on 30 % contrast alone; so here colour and contrast stay, and each function does the
-one thing that its name says. Levels are fewer and smaller: a pixel is a larger part of a 64 px image. Noise is grey
-(the same in the three channels), as the world's noise recipes had it. Results are stored as 8-bit levels, by rounding.
+never trained on grey images, and fail at 30 % contrast without noise; therefore colour and contrast are kept, and each
+function does only the step in its name. Levels are fewer and smaller: a pixel is a larger part of a 64 px image. Noise
+is grey (equal in the three channels), like the world's noise recipes. Results are stored as 8-bit levels, by rounding.
 
 All: images NCHW float32 in [0,1], level, seeds uint64 [n] -> images."""
 
@@ -29,12 +29,12 @@ def salt_and_pepper(images: Tensor, share: float, seeds: Seeds) -> Tensor:
 
 
 def low_pass(images: Tensor, sigma: float, seeds: Seeds) -> Tensor:  # noqa: ARG001 - every corruption takes seeds
-    """Blurred by a Gaussian of `sigma` px, each channel alone, mirrored at the border."""
+    """Blurred by a Gaussian of `sigma` px, each channel separately, mirrored at the border."""
     return rounded(blur(images, sigma, "reflect"))
 
 
 def high_pass(images: Tensor, sigma: float, seeds: Seeds) -> Tensor:  # noqa: ARG001
-    """What the blur of `sigma` px takes away, around the image's mean colour."""
+    """The image minus its blur of `sigma` px, around the image's mean colour."""
     mean = images.mean(dim=(-2, -1), keepdim=True)
     return rounded(images - blur(images, sigma, "reflect") + mean)
 

@@ -1,8 +1,8 @@
 """The metrics of the suite as data. Each is a ratio of sums over trials, so that intervals, paired tests and rescoring
-derive from one definition. Intervals are about other shapes and textures, where images share them.
+derive from one definition. Intervals are over shapes and textures, if images share them.
 
-A trial is a *conflict* trial where its shape category differs from its texture category. "na" (no answer) is an answer
-that follows neither cue; it counts in every denominator but that of the shape bias."""
+In a *conflict* trial the shape category differs from the texture category. "na" (no answer) is an answer that follows
+neither cue; it counts in every denominator except the shape bias's."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where among all classes does a network rank the shape, and where the texture? (REFINED-BIAS, Kim et al. 2026)
+"""How high does a network rank the shape among all classes, and how high the texture? (REFINED-BIAS, Kim et al. 2026)
 
 Reciprocal ranks over the full label space instead of answers among 16 categories. Definition and deviations:
 docs/suites/cue-conflict.md."""
@@ -34,7 +34,7 @@ def refined_classes() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 def plan(_config: None, shelf: Shelf) -> Plan:
-    """The conflict images; of ImageNet's classes the two folders, of which one may be missing with a reason."""
+    """Plan the conflict images, or, for ImageNet's classes, the two folders; one may be missing with a reason."""
     if shelf.space != "imagenet1k":
         return Plan((Block(stimuli=shelf.find("cue-conflict"), presentation="whole", role="cue-conflict"),))
     sets, missing = sets_of(shelf, FOLDERS)
@@ -47,8 +47,8 @@ def plan(_config: None, shelf: Shelf) -> Plan:
 
 
 def _in_imagenet(stimuli: Stimuli, cue: str) -> Stimuli:
-    """The images of a folder with the first ImageNet class that theirs stands for as category, in `named` their own.
-    Raises StimuliError for a class that is not REFINED-BIAS's."""
+    """The images of a folder, with the first corresponding ImageNet class as category and their own in `named`. Raises
+    StimuliError for a class that is not REFINED-BIAS's."""
     known, names = refined_classes()[cue], stimuli.labels["category"].tolist()
     if strange := sorted(set(names) - known.keys()):
         raise StimuliError(

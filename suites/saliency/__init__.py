@@ -3,8 +3,8 @@
 Definition, numbers and limits: docs/suites/saliency.md."""
 
 from benchmark.contracts import Suite
-from suites.saliency.added import ADDED, added_metrics
 from suites.saliency.config import REFERENCES, SHOWN, SaliencyConfig
+from suites.saliency.map_plugins import ADDED, added_metrics
 from suites.saliency.metrics import FIGURES, METRICS
 from suites.saliency.observe import observe
 from suites.saliency.plan import plan

@@ -8,6 +8,6 @@ from suites.saliency.config import SaliencyConfig
 
 def observe(config: SaliencyConfig, view: View) -> Mapping[str, Array]:
     """The answer [n] and, per image, every metric of the gradient (see `measured`)."""
-    from suites.saliency.measured import measured
+    from suites.saliency.saliency_columns import measured
 
     return measured(config, view)

@@ -20,7 +20,7 @@ from registry.labels import decide
 from registry.model import LoadedModel
 from suites.saliency.config import SaliencyConfig
 from suites.saliency.maps.gradients import input_gradients, log_odds, membership, noise_of, smooth_gradient, target_rows
-from suites.saliency.measured import untrained
+from suites.saliency.saliency_columns import untrained
 
 STEPS, COPIES = 32, 16
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from benchmark.contracts import Array, Metric, Score, Trials
 from benchmark.stats import ratio_score
-from suites.saliency.added import ADDED, added_metrics
 from suites.saliency.config import CLICKED, CONFLICT, MASKED, RANKED, REFERENCES, SaliencyConfig
+from suites.saliency.map_plugins import ADDED, added_metrics
 from suites.saliency.metrics import EXCHANGED, HEADLINE, METRICS, board_roles, mean_excess, mean_of, stored
 
 _BY_NAME = {metric.name: metric for metric in METRICS}

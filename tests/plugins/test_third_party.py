@@ -8,8 +8,8 @@ from benchmark import api, plugins
 from benchmark.engine.scoring import Scorer
 from benchmark.errors import PluginError
 from benchmark.transforms import listing
-from suites.adversarial.added import read_added as attacks
-from suites.saliency.added import read_added as maps
+from suites.adversarial.attack_plugins import read_added as attacks
+from suites.saliency.map_plugins import read_added as maps
 
 
 def suites(monkeypatch, entries):

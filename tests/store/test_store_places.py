@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.errors import StoreError
 from benchmark.store import open_store
-from benchmark.store.place import network_disk
+from benchmark.store.location import network_disk
 from benchmark.variables import read_settings
 
 NOBODY = 65534

@@ -13,7 +13,7 @@ from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import open_store, schema
 from benchmark.store.connection import connect
-from benchmark.store.place import locate
+from benchmark.store.location import parse_location
 from benchmark.store.versions import MIGRATIONS, is_there, prepare
 
 OLD = Path(__file__).parent / "leaderboard-0003.sql"
@@ -21,7 +21,7 @@ OLD = Path(__file__).parent / "leaderboard-0003.sql"
 
 @contextmanager
 def database(url):
-    opened = connect(locate(url), write=True)
+    opened = connect(parse_location(url), write=True)
     yield opened
     opened.engine.dispose()
 

@@ -12,9 +12,9 @@ from benchmark import api
 from benchmark.errors import StoreError
 from benchmark.store import db_errors, open_store
 from benchmark.store.db_errors import Unavailable, retry, server_gone
-from benchmark.store.place import locate
+from benchmark.store.location import parse_location
 
-SHOWN = locate("postgresql://me:s3cret@host/db").shown
+SHOWN = parse_location("postgresql://me:s3cret@host/db").shown
 
 
 class OperationalError(Exception):

@@ -1,5 +1,5 @@
-"""The attacks. Each takes a `problem` (images, labels, the network) and says what came of every image.
+"""The attacks. Each takes a `problem` (images, labels, the network) and returns a verdict for every image.
 
-`problem` has what they share: losses, balls, verdicts; `pgd` walks a schedule along the sweep, and has FGSM; `apgd`;
-`square`; `surrogates`, with perturbations made on other networks; `foreign`, with those of other packages.
-`attack_sequence` runs what a configuration asks for, the cheapest first."""
+`problem` has shared parts: losses, balls, verdicts; `pgd` walks a schedule along the sweep, and has FGSM; `apgd`;
+`square`; `foreign`, with attacks of other packages and perturbations made on other networks. `attack_sequence` runs the
+attacks of a configuration, the cheapest first."""

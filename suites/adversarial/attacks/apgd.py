@@ -1,14 +1,14 @@
 """Auto-PGD (Croce & Hein 2020, ICML, algorithm 1; in L1: 2021, "Mind the box"): projected ascent that chooses its own
 step sizes.
 
-Momentum carries a quarter of the last move on. At checkpoints that come ever closer, an image's step is halved and its
-point put back to the best one found, if too few steps raised the loss or if the best loss stands still. In L1 steps
-move few entries and are projected onto ball and box at once: an L1 ball cut to the box is far smaller than the ball, so
-a projection onto one and then the other loses most of a step. The share of entries that a step moves follows how sparse
-the best perturbation is.
+Each move adds a quarter of the previous one (momentum). Checkpoints become more frequent. At a checkpoint an image's
+step is halved and its point reset to the best one, if too few steps raised the loss or if the best loss has not
+changed. In L1, steps move few entries and are projected onto ball and box at once: an L1 ball cut to the box is far
+smaller than the ball, so successive projections would lose most of a step. The share of entries that a step moves
+follows the sparsity of the best perturbation.
 
-Every image has its own state and its own iteration, so that it leaves the batch as soon as one of its points is
-misclassified, and the next one takes its place."""
+Every image has its own state and iteration. It leaves the batch as soon as one of its points is misclassified, and the
+next image replaces it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -36,14 +36,14 @@ ROOM = 1 - 1e-6  # of epsilon: what a float32 sum over many entries may be off b
 
 
 @dataclass(frozen=True, kw_only=True)
-class Climb:
+class ApgdState:
     """The images in the device batch; each field has one entry per image.
 
-    row: position in the problem; run: which target; at: iterations done; epsilon; origin: the image;
-    point, before: where it is, where it came from; best, slope: the point of the highest loss, and the gradient there;
-    step: size of the next step; last, top: newest and highest loss; noted: highest loss at the last checkpoint; rises:
-    steps of this window that raised the loss; halved: the last checkpoint halved the step; share, support (L1): the
-    share of entries that a step moves, and how many the best point had changed at the last checkpoint."""
+    row: position in the problem; run: index of the target; at: iterations done; epsilon; origin: the image; point,
+    before: current and previous point; best, slope: the point of the highest loss, and the gradient at it; step: size
+    of the next step; last, top: newest and highest loss; noted: highest loss at the last checkpoint; rises: steps of
+    this window that raised the loss; halved: the last checkpoint halved the step; share, support (L1): the share of
+    entries that a step moves, and how many the best point had changed at the last checkpoint."""
 
     row: Tensor
     run: Tensor
@@ -66,31 +66,31 @@ class Climb:
     def __len__(self) -> int:
         return len(self.row)
 
-    def only(self, keep: Tensor) -> "Climb":
+    def only(self, keep: Tensor) -> "ApgdState":
         """The images at which `keep` is true."""
         if bool(keep.all()):
             return self
-        return Climb(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+        return ApgdState(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
 
-    def joined(self, other: "Climb") -> "Climb":
+    def joined(self, other: "ApgdState") -> "ApgdState":
         """These images and those."""
-        return Climb(
+        return ApgdState(
             **{field.name: torch.cat([getattr(part, field.name) for part in (self, other)]) for field in fields(self)}
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What differs between norms. start: (images, epsilon, seeds) -> points; stride: the first step over epsilon;
-    windows: steps -> lengths of the windows between checkpoints; move: (climb, gradient at its points) -> the next
-    points; retake: (climb, gradient, length [n] of the window that ends here, 0 between checkpoints) -> the climb with
-    new steps and points, and the gradient there."""
+    """The differences between norms. start: (images, epsilon, seeds) -> points; stride: the first step over epsilon;
+    windows: steps -> lengths of the windows between checkpoints; move: (state, gradient at its points) -> the next
+    points; retake: (state, gradient, length [n] of the window that ends now, 0 between checkpoints) -> the state with
+    new steps and points, and their gradient."""
 
     start: Callable[[Tensor, Tensor, list[int]], Tensor]
     stride: float
     windows: Callable[[int], tuple[int, ...]]
-    move: Callable[[Climb, Tensor], Tensor]
-    retake: Callable[[Climb, Tensor, Tensor], tuple[Climb, Tensor]]
+    move: Callable[[ApgdState, Tensor], Tensor]
+    retake: Callable[[ApgdState, Tensor, Tensor], tuple[ApgdState, Tensor]]
 
 
 def dense_rules(ball: Ball) -> Rules:
@@ -100,14 +100,14 @@ def dense_rules(ball: Ball) -> Rules:
         draws = seeded(ball.draw, origin, seeds)  # put on the sphere, before the box is cut
         return (origin + draws * wide(epsilon / ball.size(draws))).clamp_(0.0, 1.0)
 
-    def inside(climb: Climb, point: Tensor) -> Tensor:
-        return ball.project(point - climb.origin, climb.epsilon).add_(climb.origin).clamp_(0.0, 1.0)
+    def inside(state: ApgdState, point: Tensor) -> Tensor:
+        return ball.project(point - state.origin, state.epsilon).add_(state.origin).clamp_(0.0, 1.0)
 
-    def move(climb: Climb, slope: Tensor) -> Tensor:
-        plain = inside(climb, climb.point + ball.direction(slope) * wide(climb.step))
-        carried = wide(torch.where(climb.at > 0, CARRIED, 0.0))
-        ahead, on = plain - climb.point, climb.point - climb.before
-        return inside(climb, climb.point + ahead * (1 - carried) + on * carried)
+    def move(state: ApgdState, slope: Tensor) -> Tensor:
+        plain = inside(state, state.point + ball.direction(slope) * wide(state.step))
+        carried = wide(torch.where(state.at > 0, CARRIED, 0.0))
+        ahead, on = plain - state.point, state.point - state.before
+        return inside(state, state.point + ahead * (1 - carried) + on * carried)
 
     return Rules(start=start, stride=STRIDE, windows=windows, move=move, retake=retake)
 
@@ -119,21 +119,21 @@ def windows(steps: int) -> tuple[int, ...]:
     return tuple(lengths[: sum(1 for end in accumulate(lengths) if end <= steps)])
 
 
-def retake(climb: Climb, slope: Tensor, window: Tensor) -> tuple[Climb, Tensor]:
-    """At a checkpoint: halve the step and go back to the best point, where the ascent falters."""
+def retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
+    """At a checkpoint: halve the step and return to the best point if the ascent falters."""
     due = window > 0
-    falters = climb.rises <= RISING * window
-    stuck = ~climb.halved & (climb.noted >= climb.top)
+    falters = state.rises <= RISING * window
+    stuck = ~state.halved & (state.noted >= state.top)
     halve = due & (falters | stuck)
     changed = replace(
-        climb,
-        point=torch.where(wide(halve), climb.best, climb.point),
-        step=torch.where(halve, climb.step / 2, climb.step),
-        halved=torch.where(due, halve, climb.halved),
-        noted=torch.where(due, climb.top, climb.noted),
-        rises=torch.where(due, 0, climb.rises),
+        state,
+        point=torch.where(wide(halve), state.best, state.point),
+        step=torch.where(halve, state.step / 2, state.step),
+        halved=torch.where(due, halve, state.halved),
+        noted=torch.where(due, state.top, state.noted),
+        rises=torch.where(due, 0, state.rises),
     )
-    return changed, torch.where(wide(halve), climb.slope, slope)
+    return changed, torch.where(wide(halve), state.slope, slope)
 
 
 def sparse_windows(steps: int) -> tuple[int, ...]:
@@ -142,35 +142,35 @@ def sparse_windows(steps: int) -> tuple[int, ...]:
     return (length,) * (steps // length)
 
 
-def sparse_move(climb: Climb, slope: Tensor) -> Tensor:
+def sparse_move(state: ApgdState, slope: Tensor) -> Tensor:
     """The signs of the entries with the largest gradients, at unit sum, times the step."""
     flat = slope.flatten(1)
-    count = (climb.share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
+    count = (state.share * flat.shape[1]).ceil().long().clamp(1, flat.shape[1])
     ranked = flat.abs().sort(dim=1, descending=True).values
     least = ranked.gather(1, count[:, None] - 1)
     signs = torch.where(flat.abs() >= least, flat.sign(), 0.0)
     way = signs / signs.abs().sum(dim=1, keepdim=True).clamp_min(1.0)
-    delta = climb.point - climb.origin + way.view(slope.shape) * wide(climb.step)
-    return inside(climb.origin, delta, climb.epsilon)
+    delta = state.point - state.origin + way.view(slope.shape) * wide(state.step)
+    return inside(state.origin, delta, state.epsilon)
 
 
-def sparse_retake(climb: Climb, slope: Tensor, window: Tensor) -> tuple[Climb, Tensor]:
-    """At a checkpoint: as sparse as the best point is; where that became sparser, from there with whole steps again,
-    else with shorter ones."""
+def sparse_retake(state: ApgdState, slope: Tensor, window: Tensor) -> tuple[ApgdState, Tensor]:
+    """At a checkpoint: match the sparsity of the best point. If it became sparser, restart from it with full steps;
+    otherwise shorten the step."""
     due = window > 0
-    size = climb.origin[0].numel()
-    support = (climb.best != climb.origin).flatten(1).sum(dim=1)
-    sparser = due & (support < SPARSER * climb.support)
-    whole = SPARSE_STRIDE * climb.epsilon
-    shorter = (climb.step / SHORTER).maximum(whole / SHORTEST)
+    size = state.origin[0].numel()
+    support = (state.best != state.origin).flatten(1).sum(dim=1)
+    sparser = due & (support < SPARSER * state.support)
+    whole = SPARSE_STRIDE * state.epsilon
+    shorter = (state.step / SHORTER).maximum(whole / SHORTEST)
     changed = replace(
-        climb,
-        point=torch.where(wide(sparser), climb.best, climb.point),
-        step=torch.where(due, torch.where(sparser, whole, shorter), climb.step),
-        share=torch.where(due, support / size / THINNER, climb.share),
-        support=torch.where(due, support.to(climb.support.dtype), climb.support),
+        state,
+        point=torch.where(wide(sparser), state.best, state.point),
+        step=torch.where(due, torch.where(sparser, whole, shorter), state.step),
+        share=torch.where(due, support / size / THINNER, state.share),
+        support=torch.where(due, support.to(state.support.dtype), state.support),
     )
-    return changed, torch.where(wide(sparser), climb.slope, slope)
+    return changed, torch.where(wide(sparser), state.slope, slope)
 
 
 def inside(origin: Tensor, delta: Tensor, epsilon: Tensor) -> Tensor:
@@ -223,45 +223,45 @@ def apgd(problem: Problem, norm: NormName, epsilon: Tensor, recipe: Apgd) -> Ver
     ends[lengths.cumsum(0)] = lengths
     ends = ends.to(problem.images.device)
     waiting = [(row, 0) for row in reversed(range(len(problem.images)))]
-    climb = _begun(problem, rules, epsilon, [])
-    while len(climb) or waiting:
-        fresh = [waiting.pop() for _ in range(min(problem.batch - len(climb), len(waiting)))]
+    state = _begun(problem, rules, epsilon, [])
+    while len(state) or waiting:
+        fresh = [waiting.pop() for _ in range(min(problem.batch - len(state), len(waiting)))]
         if fresh:
-            climb = climb.joined(_begun(problem, rules, epsilon, fresh))
-        rows = climb.row.cpu().numpy()
-        point = climb.point.detach().requires_grad_()
+            state = state.joined(_begun(problem, rules, epsilon, fresh))
+        rows = state.row.cpu().numpy()
+        point = state.point.detach().requires_grad_()
         z = problem.forward(point)
         targets = None
         if recipe.targets:
-            rank = climb.run.clamp_max(problem.targets.shape[1] - 1)
-            targets = problem.targets[climb.row].gather(1, rank[:, None])[:, 0]
+            rank = state.run.clamp_max(problem.targets.shape[1] - 1)
+            targets = problem.targets[state.row].gather(1, rank[:, None])[:, 0]
         loss = LOSSES[recipe.loss](z, problem.labels[rows], targets)
         slope = gradient_of(loss, point)
         loss = loss.detach()
         verdicts.passes[rows] += 1
-        gone = verdicts.judge(problem, norm, rows, climb.point, z.detach())
-        gone |= verdicts.drop(problem, rows, slope, climb.epsilon.cpu().numpy())
+        gone = verdicts.judge(problem, norm, rows, state.point, z.detach())
+        gone |= verdicts.drop(problem, rows, slope, state.epsilon.cpu().numpy())
         fell = torch.from_numpy(gone).to(loss.device)
-        over = ~fell & (climb.at == recipe.steps)
+        over = ~fell & (state.at == recipe.steps)
         # What images do whose run ended: their next target, if there is one.
-        ended = climb.only(over)
+        ended = state.only(over)
         pairs = zip(ended.row.tolist(), (ended.run + 1).tolist(), strict=True)
         waiting += [(row, run) for row, run in pairs if run < recipe.targets]
         stays = ~(fell | over)
-        climb = climb.only(stays)
-        if len(climb):
-            climb = _advanced(rules, climb, loss[stays], slope[stays], ends)
+        state = state.only(stays)
+        if len(state):
+            state = _advanced(rules, state, loss[stays], slope[stays], ends)
     return verdicts
 
 
-def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int, int]]) -> Climb:
+def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int, int]]) -> ApgdState:
     """Images at the start of a run; runs: (position, number of the run)."""
     row, run = torch.tensor(runs, dtype=torch.int64, device=problem.images.device).reshape(-1, 2).T
     origin, bound = problem.images[row], epsilon[row]
     seeds = [int(problem.seeds[row]) + SEED * (run + 1) for row, run in runs]
     point = rules.start(origin, bound, seeds) if runs else origin
     lowest, zero = torch.full_like(bound, float("-inf")), torch.zeros_like(row)
-    return Climb(
+    return ApgdState(
         row=row,
         run=run,
         at=zero,
@@ -282,20 +282,20 @@ def _begun(problem: Problem, rules: Rules, epsilon: Tensor, runs: list[tuple[int
     )
 
 
-def _advanced(rules: Rules, climb: Climb, loss: Tensor, slope: Tensor, ends: Tensor) -> Climb:
+def _advanced(rules: Rules, state: ApgdState, loss: Tensor, slope: Tensor, ends: Tensor) -> ApgdState:
     """One step further: remember the best point, reconsider the step at a checkpoint, move."""
-    better = loss > climb.top
-    climb = replace(
-        climb,
-        best=torch.where(wide(better), climb.point, climb.best),
-        slope=torch.where(wide(better), slope, climb.slope),
-        top=torch.where(better, loss, climb.top),
-        noted=torch.where(climb.at == 0, loss, climb.noted),
-        rises=climb.rises + ((loss > climb.last) & (climb.at > 0)),
+    better = loss > state.top
+    state = replace(
+        state,
+        best=torch.where(wide(better), state.point, state.best),
+        slope=torch.where(wide(better), slope, state.slope),
+        top=torch.where(better, loss, state.top),
+        noted=torch.where(state.at == 0, loss, state.noted),
+        rises=state.rises + ((loss > state.last) & (state.at > 0)),
         last=loss,
     )
-    window = ends[climb.at]
+    window = ends[state.at]
     if bool((window > 0).any()):
-        climb, slope = rules.retake(climb, slope, window)
-    moved = rules.move(climb, slope)
-    return replace(climb, before=climb.point, point=moved, at=climb.at + 1)
+        state, slope = rules.retake(state, slope, window)
+    moved = rules.move(state, slope)
+    return replace(state, before=state.point, point=moved, at=state.at + 1)

@@ -4,28 +4,26 @@ PGD walks the whole sweep; FGSM is merged in; then every further attack is tried
 image that is broken within an epsilon is broken within every larger one."""
 
 from dataclasses import dataclass
+from pkgutil import resolve_name
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from suites.adversarial.attacks.apgd import apgd
-from suites.adversarial.attacks.foreign import foreign
 from suites.adversarial.attacks.pgd import Ascent, slope, sweep
 from suites.adversarial.attacks.problem import Problem, Rows, Verdicts
-from suites.adversarial.attacks.square import square
-from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Square, Threat, reference
+from suites.adversarial.config import CLOSE, AdversarialConfig, Apgd, Recipe, Threat, reference
 
 NAME = "U40"
 
 
 @dataclass(kw_only=True)
 class Resistance:
-    """How far each image of a problem holds in one norm; arrays [n], updated by every attack.
+    """The robustness of each image of a problem in one norm; arrays [n], updated by every attack.
 
-    epsilon: the smallest budget that broke it (infinite: none); by: which attack did; size: norm of the smallest
-    perturbation found; held: the largest budget below that within which it was not broken; loss, margin: at the last
-    point that an attack with gradients judged; passes, forwards: what it cost."""
+    epsilon: the smallest budget that broke it (infinite: none); by: name of that attack; size: norm of the smallest
+    perturbation found; held: the largest budget below it that did not break the image; loss, margin: at the last point
+    judged by an attack with gradients; passes, forwards: the cost."""
 
     problem: Problem
     threat: Threat
@@ -39,15 +37,10 @@ class Resistance:
     forwards: Rows
 
     def attack(self, recipe: Recipe, rows: Rows, within: NDArray[np.float64]) -> Verdicts:
-        """One attack on the images at `rows`, each within its own bound. Of its verdicts the cost is noted."""
+        """Run one attack on the images at `rows`, each within its own bound, and record its cost."""
         some, norm = self.problem.at(rows), self.threat.norm
         bounds = torch.tensor(within, dtype=torch.float32, device=some.images.device)
-        if isinstance(recipe, Apgd):
-            verdicts = apgd(some, norm, bounds, recipe)
-        elif isinstance(recipe, Square):
-            verdicts = square(some, norm, bounds, recipe)
-        else:
-            verdicts = foreign(some, norm, bounds, recipe)
+        verdicts: Verdicts = resolve_name(recipe.function)(some, norm, bounds, recipe)
         self.problem.failed[rows] |= some.failed
         self.passes[rows] += verdicts.passes
         self.forwards[rows] += verdicts.forwards
@@ -73,7 +66,7 @@ class Resistance:
         self.held = grid[below.clip(0, len(grid) - 1)]
 
     def challenge(self, recipe: Recipe, epsilon: float, among: NDArray[np.bool_]) -> None:
-        """One attack on the images that stand at an epsilon, of those [n] that it is to be tried on."""
+        """Run one attack on the unbroken images at an epsilon, among those marked [n]."""
         rows = np.flatnonzero((self.epsilon > epsilon * CLOSE) & among)
         if not len(rows):
             return
@@ -81,7 +74,7 @@ class Resistance:
         verdicts = self.attack(recipe, rows, within)
         fell = verdicts.broken
         self.lower(rows[fell], within[fell], recipe.name, verdicts.size[fell])
-        if not isinstance(recipe, Square):  # its margins say nothing of where gradients lead
+        if recipe.sees_gradients:  # other margins do not show where gradients lead
             self.loss[rows], self.margin[rows] = verdicts.loss, verdicts.margin
 
     def halve(self) -> None:

@@ -1,9 +1,9 @@
-"""Attacks of other packages, judged here: what a package returns is brought into the ball and the box, and counts where
-the network's answer at that point is wrong.
+"""Attacks of other packages. A returned point is projected into the ball and the box, and counts if the network's
+answer at that point is incorrect.
 
-The packages draw from one generator per batch, so an image's random start depends on which images are attacked with it:
-AutoAttack's batches hold `BATCH` images on every device, and every call begins from the same seed. A verdict can
-therefore change where another image's does; it cannot change with the device's own batch size."""
+The packages use one generator per batch, so an image's random start depends on the other images: AutoAttack's batches
+hold `BATCH` images on every device, and every call begins from the same seed. A verdict can therefore change if another
+image's verdict does; it cannot change with the device's own batch size."""
 
 import logging
 import random
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from benchmark.contracts import OtherNetwork
 from benchmark.errors import BenchError, PluginError, foreign_code
-from suites.adversarial.added import ATTACKS, Attack
+from suites.adversarial.attack_plugins import ATTACKS, Attack
 from suites.adversarial.attacks.problem import (
     BALLS,
     Forward,
@@ -54,7 +54,7 @@ class AttackedNetwork(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, all finite: NaN and infinity are zero, and what they say of an image is judged afterwards."""
+        """Logits, all finite: NaN and infinity become zero and are judged afterwards."""
         if torch.is_grad_enabled() and images.requires_grad:
             self.passes += len(images)
             apply: Any = _Contiguous.apply
@@ -79,8 +79,8 @@ class _Contiguous(torch.autograd.Function):
 def foreign(problem: Problem, norm: NormName, epsilon: Tensor, recipe: AutoAttack | PluggedIn) -> Verdicts:
     """Attack every image of a problem, within epsilon [n], one for each, by an attack of another package.
 
-    Gradient and plain passes are those of the whole call, shared out evenly, the remainder to the first. Raises
-    PluginError if the package is not installed, or gives what is no perturbed image."""
+    The passes of the whole call are divided evenly, the remainder to the first images. Raises PluginError if the
+    package is not installed or does not return perturbed images."""
     verdicts = Verdicts.none(len(problem.images))
     for bound in sorted(set(epsilon.tolist())):
         rows = np.flatnonzero((epsilon == bound).cpu().numpy())
@@ -149,9 +149,8 @@ def own_randomness(device: torch.device) -> Iterator[None]:
 def _autoattack_points(
     network: AttackedNetwork, images: Tensor, labels: Tensor, norm: NormName, epsilon: float, recipe: AutoAttack
 ) -> Tensor:
-    """AutoAttack (Croce & Hein 2020) as its authors' package runs it: APGD on the cross entropy, targeted APGD on the
-    DLR, targeted FAB, Square, each on the images that are still standing. Images that nothing broke come back as they
-    were."""
+    """AutoAttack (Croce & Hein 2020) by its authors' package: APGD on the cross entropy, targeted APGD on the DLR,
+    targeted FAB, Square, each on the unbroken images. Images that no attack broke are returned unchanged."""
     package, options = import_module("pyautoattack"), dict(recipe.options)
     options |= {"seed": SEED, "device": str(images.device), "version": recipe.version}
     # Its warnings stay unsaid, the trust report has checks of its own; a tracing debugger that its check of the
@@ -183,12 +182,12 @@ KEPT = 1.0  # of the gradients before, in each step (the decay of momentum FGSM)
 def transferred(
     problem: Problem, surrogates: list[Forward], epsilons: tuple[float, ...], z: Tensor
 ) -> tuple[NDArray[np.bool_], int]:
-    """[n, epsilons]: broken by what was made on some other network within that Linf epsilon; and the forward passes of
-    the attacked network that each image cost. surrogates: images at the attacked network's input -> logits [n,
-    categories]; z: the attacked network's own at the images.
+    """Return [n, epsilons], whether perturbations made on some other network within that Linf epsilon broke the image,
+    and the forward passes of the attacked network for each image. surrogates: images at the attacked network's input ->
+    logits [n, categories]; z: the attacked network's logits at the images.
 
-    Raises BenchError if none of them is another network: one that gives the attacked one's logits is that network, by
-    whatever name."""
+    Raises BenchError if none of them is another network: a network with the attacked network's logits is the same
+    network under any name."""
     some = slice(0, 8)
     with torch.no_grad():
         apart = [(run(problem.images[some]) - z[some]).abs().amax() for run in surrogates]

@@ -1,9 +1,9 @@
-"""The attack loop. A batch is drawn from all images that are still standing, each at its own step of the schedule, so
-it stays full although images leave one by one.
+"""The attack loop. A batch is filled from all unbroken images, each at its own step of the schedule, so it stays full
+although images leave one by one.
 
-The forward pass that a gradient needs also judges the point that the last step reached: an image leaves as soon as one
-of its points is misclassified. Where a stage starts anew, the last point of the stage before is judged by a forward
-pass alone; such passes are collected until no full batch of gradients is ready."""
+The forward pass of a gradient also judges the point reached by the last step: an image leaves as soon as one of its
+points is misclassified. If a stage starts from a new point, a separate forward pass judges the last point of the stage
+before; such passes are collected until no full batch of gradients is ready."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -133,7 +133,7 @@ class Ascent(Verdicts):
         self.fresh[left] = False
 
     def _judge(self, rows: Rows, point: Tensor, z: Tensor) -> None:
-        """Record margins, and what is broken: by the step that reached the point, or by the start that placed it."""
+        """Record margins and broken images: by the step that reached the point, or by the start that chose it."""
         fell = rows[self.judge(self.problem, self.norm, rows, point, z)]
         came = rows[~self.fresh[rows]]
         self.reached[came, self.at[came] - 1] = self.margin[came]

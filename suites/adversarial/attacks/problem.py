@@ -1,4 +1,4 @@
-"""What an attack is given, how a network's answers are judged, and what came of it. Every attack shares it."""
+"""The input of an attack, the judgement of a network's answers, and the verdicts. All attacks share this module."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -49,7 +49,7 @@ LOSSES: Mapping[LossName, Loss] = {"ce": cross_entropy, "margin": margin, "dlr":
 
 
 @dataclass(kw_only=True)
-class Followed:
+class GradientTrace:
     """The last gradient of the margin (the most likely wrong class over the right one) along which PGD moved each of
     some images, in the attack's own batch, at budgets up to `within`. wanted: [n]; by row: the point, the gradient
     there, the class."""
@@ -57,25 +57,26 @@ class Followed:
     wanted: NDArray[np.bool_]
     within: float
     point: dict[int, Tensor] = field(default_factory=dict)
-    way: dict[int, Tensor] = field(default_factory=dict)
+    direction: dict[int, Tensor] = field(default_factory=dict)
     rival: dict[int, int] = field(default_factory=dict)
 
-    def note(self, row: int, point: Tensor, way: Tensor, rival: int) -> None:
+    def note(self, row: int, point: Tensor, direction: Tensor, rival: int) -> None:
         """Remember one gradient."""
-        if bool(torch.isfinite(way).all()):
-            self.point[row], self.way[row], self.rival[row] = point.clone(), way.clone(), rival
+        if bool(torch.isfinite(direction).all()):
+            self.point[row], self.direction[row], self.rival[row] = point.clone(), direction.clone(), rival
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is attacked. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the most likely
-    wrong classes in order; seeds: one number per image; first: the gradient of the cross entropy at the images, where
-    it is known already (the first step of every stage that starts there then costs nothing); rest: the margin there.
+    """The attacked images and network. images: [n, c, h, w] in [0,1]; labels: [n] class positions; targets: [n, k], the
+    most likely incorrect classes in order; seeds: one number per image; first: the gradient of the cross entropy at the
+    images, if it is known already (the first step of every stage that starts at the images is then free); rest: the
+    margin at the images.
 
-    plain: the network as it was loaded, in float32. An answer of `forward` whose margin is within `sure` of zero is the
-    answer of `plain` to that image alone: folding, layout, precision and company move the last bits. failed: [n], set
-    by the attacks where an answer or a gradient was NaN or infinite; such an image counts as broken. followed:
-    gradients that PGD is to note for the trust report."""
+    plain: the network as it was loaded, in float32. If the margin of an answer of `forward` is within `sure` of zero,
+    `plain` answers that image in a batch of one: folding, layout, precision and other images change the last bits.
+    failed: [n], set by the attacks if an answer or a gradient was NaN or infinite; such an image counts as broken.
+    followed: gradients that PGD records for the trust report."""
 
     forward: Forward
     images: Tensor
@@ -87,25 +88,27 @@ class Problem:
     batch: int = 32
     plain: Forward | None = None
     sure: float = 0.0
-    followed: Followed = field(default_factory=lambda: Followed(wanted=np.zeros(0, dtype=np.bool_), within=0.0))
+    followed: GradientTrace = field(
+        default_factory=lambda: GradientTrace(wanted=np.zeros(0, dtype=np.bool_), within=0.0)
+    )
     failed: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "failed", np.zeros(len(self.images), dtype=np.bool_))
 
     def at(self, rows: Rows) -> "Problem":
-        """The problem of the images at `rows` alone."""
+        """The problem of the images at `rows` only."""
         parts = {name: getattr(self, name) for name in ("images", "labels", "seeds", "targets", "first", "rest")}
         return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
 
 @dataclass(kw_only=True)
 class Verdicts:
-    """What an attack did; arrays [n], one entry per attacked image.
+    """The result of an attack; arrays [n], one entry per attacked image.
 
-    broken: some point of the attack is answered wrongly; size: norm of that perturbation (NaN: none was found); loss,
-    margin: cross entropy and margin at the last point judged; passes, forwards: gradient passes and plain passes that
-    the image cost."""
+    broken: some point of the attack is answered incorrectly; size: norm of that perturbation (NaN: none was found);
+    loss, margin: cross entropy and margin at the last point judged; passes, forwards: gradient passes and plain passes
+    of the image."""
 
     broken: NDArray[np.bool_]
     size: NDArray[np.float64]
@@ -128,7 +131,7 @@ class Verdicts:
         )
 
     def judge(self, problem: Problem, norm: NormName, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np.bool_]:
-        """Note what the logits z at points of the images at `rows` say. [len(rows)] bool: broken there."""
+        """Record the logits z at points of the images at `rows`. Returns [len(rows)] bool: broken at that point."""
         y = problem.labels[rows]
         fell = fallen(problem, rows, point, z)
         self.loss[rows] = cross_entropy(z, y).cpu().numpy()
@@ -141,7 +144,7 @@ class Verdicts:
         return fell
 
     def drop(self, problem: Problem, rows: Rows, gradient: Tensor, epsilon: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """[len(rows)] bool: images whose gradient is no number; they count as broken within their epsilon."""
+        """[len(rows)] bool: images whose gradient is not finite; they count as broken within their epsilon."""
         gone = not_finite(gradient).cpu().numpy()
         problem.failed[rows[gone]] = True
         new = gone & ~self.broken[rows]
@@ -193,8 +196,8 @@ def fallen(problem: Problem, rows: Rows, point: Tensor, z: Tensor) -> NDArray[np
 
 
 def wrong(z: Tensor, y: Tensor) -> Tensor:
-    """[n] bool: the answer is not y; exact ties go to the first class, as everywhere. NaN and infinity are no
-    answers."""
+    """[n] bool: the answer is not y; exact ties are decided for the first class, as everywhere. NaN and infinity do not
+    count as answers."""
     return (z.argmax(dim=1) != y) | not_finite(z)
 
 
@@ -205,11 +208,11 @@ def likely_wrong(z: Tensor, y: Tensor, count: int) -> Tensor:
 
 
 def per_category(outputs: tuple[tuple[int, ...], ...]) -> Forward:
-    """Logits [n, classes] -> [n, categories], where outputs[c] are the columns that answer for category c.
+    """Logits [n, classes] -> [n, categories], with outputs[c] the columns of category c.
 
-    A single column is taken as it is. Several stand for the log of their mean exponential: up to one constant per image
-    the log of the mean probability, so that the largest is the decision, and cross entropy, margin and DLR are those of
-    the decision rule."""
+    A single column is used directly. Several become the log of their mean exponential: up to one constant per image the
+    log of the mean probability, so that the largest is the decision, and cross entropy, margin and DLR follow the
+    decision rule."""
     if all(len(columns) == 1 for columns in outputs):
         single = [int(columns[0]) for columns in outputs]
         return lambda z: z[:, single]
@@ -269,7 +272,7 @@ def linf_size(delta: Tensor) -> Tensor:
 
 
 def l2_direction(gradient: Tensor) -> Tensor:
-    """The gradient at unit length; zero stays zero. Where squares would vanish it is scaled up first."""
+    """The gradient at unit length; zero remains zero. It is scaled up first if squares would vanish."""
     length = l2_size(gradient)
     if bool((length < TINY).any()):
         gradient = gradient / wide(linf_size(gradient)).clamp_min(1e-38)

@@ -1,8 +1,8 @@
 """Square attack (Andriushchenko, Croce, Flammarion & Hein 2020, ECCV): a random search that needs no gradient.
 
-One square of the perturbation is drawn anew at a time, ever smaller; what makes the answer no safer is kept. It is the
-check on gradients that lead nowhere: where it breaks what they leave standing, they are masked. Each image draws from
-its own seed."""
+Each query replaces one square of the perturbation, of decreasing size, by a random one; a change is kept if it does not
+make the answer safer. The attack tests for misleading gradients: if it breaks images that gradients do not, they are
+masked. Each image has its own seed."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
@@ -86,7 +86,7 @@ def linf_side(share: float, height: int, width: int) -> int:
 def linf_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) -> Tensor:
     """One square is +-epsilon, each channel by its own sign."""
     drawn = delta.clone()
-    drawn[place(delta.shape, side, generator)] = epsilon * signs(len(delta), 1, generator)[..., None]
+    drawn[random_square(delta.shape, side, generator)] = epsilon * signs(len(delta), 1, generator)[..., None]
     return drawn
 
 
@@ -110,9 +110,9 @@ def l2_side(share: float, height: int, width: int) -> int:
 
 
 def l2_redraw(delta: Tensor, epsilon: float, side: int, generator: Generator) -> Tensor:
-    """One square takes the other's part of the perturbation and what the ball has left, and turns towards a new
-    pattern (algorithm 3 of the paper)."""
-    here, there = (place(delta.shape, side, generator) for _ in range(2))
+    """One square takes the other's part of the perturbation and the remaining budget of the ball, and turns towards a
+    new pattern (algorithm 3 of the paper)."""
+    here, there = (random_square(delta.shape, side, generator) for _ in range(2))
     both = torch.zeros_like(delta)
     both[here] = both[there] = 1.0
     spare = (epsilon**2 - delta.square().sum()).clamp_min(0.0) / len(delta)
@@ -152,7 +152,7 @@ def bump(height: int, width: int) -> Tensor:
     return heights.flip(0).cumsum(0).flip(0)[rings]
 
 
-def place(shape: Size, side: int, generator: Generator) -> tuple[slice, slice, slice]:
+def random_square(shape: Size, side: int, generator: Generator) -> tuple[slice, slice, slice]:
     """A square of the image, anywhere."""
     top, left = (int(torch.randint(size - side + 1, (1,), generator=generator)) for size in shape[1:])
     return slice(None), slice(top, top + side), slice(left, left + side)

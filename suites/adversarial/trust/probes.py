@@ -1,20 +1,20 @@
-"""What is asked of a network so that its number can be trusted: is the gradient that the attack followed the slope of
-the answers, is an answer the image's own, are the pixels as they were meant, are the outputs logits?
+"""Probes for the trust report: does the gradient match the slope of the answers, is an answer independent of other
+images, is the preprocessing as intended, are the outputs logits?
 
-Attacks go where gradients point. A gradient that is blurred, thinned out, noisy or made up by a custom backward pass is
-not zero, and the loss may rise along it, but slowly: the image seems robust. Differences of the margin along random
-directions, as long as attacks move, show it, whatever the mask. Rounding (8-bit inputs or activations) is no slope at
-all over short ways and hides nothing over those that attacks go.
+Attacks follow gradients. A gradient that is blurred, sparse, noisy or replaced by a custom backward pass is not zero,
+and the loss may rise along it, but slowly: the image seems robust. Differences of the margin along random directions,
+of the length of an attack's moves, reveal this for any mask. Rounding (8-bit inputs or activations) distorts short
+differences but not those of that length.
 
-Attacks follow signs, so that many small entries that point elsewhere lead them astray though they are a small part of
-the gradient's length. The rise of the margin along the attack's own directions shows those."""
+Attacks follow signs, so many small misleading entries disturb them although they are a small part of the gradient's
+length. The rise of the margin along the attack's own directions reveals those."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suites.adversarial.attacks.problem import Followed, Forward, Problem, Rows, gradient_of, margin, wide, wrong
+from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, gradient_of, margin, wide, wrong
 from suites.adversarial.trust.report import NO_SLOPE, READINGS, SCALED
 
 NONE = 1e-12
@@ -58,24 +58,23 @@ def otherwise(forward: Forward, images: Tensor, labels: Tensor, batch: int) -> N
 
 
 def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
-    """[5, rows], of each image at `rows`: error, spread, company, rise, scale.
+    """Return [5, rows] for each image at `rows`: error, spread, company, rise, scale.
 
-    error: how far the slopes of the margin along random directions, as the gradient has them, are from differences of
-    the network as it was loaded: |g.v - d| over the longer of the two, both as vectors over the directions. 0: equal;
-    1: nothing in common; the smallest over all `LENGTHS`. spread: the same between the differences over the shortest
-    and the longest. NaN: rounding exceeds the differences. company: how far the gradient in the attack's batch is from
-    that of the image alone.
+    error: distance between the slopes of the margin along random directions by the gradient and by differences of the
+    network as it was loaded: |g.v - d| over the longer of the two, both as vectors over the directions (0: equal; 1:
+    nothing in common), the smallest over all `LENGTHS`. spread: the same between the differences of the shortest and
+    the longest length. NaN: rounding exceeds the differences. company: distance between the gradient in the attack's
+    batch and in a batch of one.
 
-    scale: how steep the slopes along random directions are over what the gradient says, by least squares; where that is
-    a matter of length alone, error is that of a gradient of the right length. rise: how the margin rises along the
-    gradient's signs over what the gradient says, over the same along the gradient itself, or, if that is less, along
-    the signs of the weaker half of its entries (random ones where they are 0; above 1: its inverse); the largest over
-    all `LENGTHS`.
+    scale: ratio of the measured slopes along random directions to the gradient's, by least squares; if only the length
+    differs, error is computed with the correct length. rise: ratio of the measured to the predicted rise of the margin
+    along the gradient's signs, over the same ratio along the gradient itself; or, if smaller, along the signs of the
+    weaker half of its entries (random ones if they are 0; above 1: its inverse); the largest over all `LENGTHS`.
 
-    The gradients are those that the attack followed, or, of images that it broke before, those of the images moved a
-    little, in batches; and those at the boundary, where a gradient that leads astray does most: error and spread are of
-    the ones that are off on more images, the rest is of the former."""
-    followed, edge = problem.followed, Followed(wanted=problem.followed.wanted, within=problem.followed.within)
+    The gradients are those that the attack followed; images that it broke earlier are moved slightly and use new
+    gradients, in batches. Gradients at the boundary, at which a misleading gradient does most harm, are measured too:
+    error and spread are those that are off on more images, the other columns are of the former."""
+    followed, edge = problem.followed, GradientTrace(wanted=problem.followed.wanted, within=problem.followed.within)
     for some in _batches(problem, [row for row in rows.tolist() if row not in followed.point]):
         shifts = [2 * torch.rand(problem.images[row].shape, generator=_generator(problem, row)) - 1 for row in some]
         images = problem.images[some]
@@ -92,9 +91,9 @@ def slopes(problem: Problem, plain: Forward, rows: Rows) -> NDArray[np.float64]:
 
 
 def _boundary(problem: Problem, rows: list[int]) -> Tensor:
-    """Where images on their way along the signs of the gradients that were followed are last answered rightly."""
+    """The last correctly answered point of each image along the signs of the gradients that were followed."""
     images, labels = problem.images[rows], problem.labels[rows]
-    signs = torch.stack([problem.followed.way[row] for row in rows]).sign()
+    signs = torch.stack([problem.followed.direction[row] for row in rows]).sign()
     low, step = torch.zeros(len(rows)).to(images), EDGE / 2
     for _ in range(HALVINGS):
         with torch.no_grad():
@@ -103,7 +102,7 @@ def _boundary(problem: Problem, rows: list[int]) -> Tensor:
     return (images + wide(low) * signs).clamp(0.0, 1.0)
 
 
-def _note(problem: Problem, gradients: Followed, rows: list[int], point: Tensor) -> None:
+def _note(problem: Problem, gradients: GradientTrace, rows: list[int], point: Tensor) -> None:
     """Keep the gradients of the most likely wrong logit over the right one's at the points."""
     at, labels = point.detach().clone().requires_grad_(), problem.labels[rows]
     z = problem.forward(at)
@@ -121,9 +120,9 @@ def _generator(problem: Problem, row: int) -> torch.Generator:
     return torch.Generator().manual_seed((int(problem.seeds[row]) + SEED) % 2**63)
 
 
-def _slope(problem: Problem, plain: Forward, row: int, gradients: Followed, scale: float) -> tuple[float, ...]:
-    """Error, spread, company, rise and scale of one gradient; where its scale is known, error and spread alone."""
-    point, way, rival = gradients.point[row][None], gradients.way[row][None], gradients.rival[row]
+def _slope(problem: Problem, plain: Forward, row: int, gradients: GradientTrace, scale: float) -> tuple[float, ...]:
+    """Error, spread, company, rise and scale of one gradient; only error and spread if its scale is known."""
+    point, way, rival = gradients.point[row][None], gradients.direction[row][None], gradients.rival[row]
     label, company, rise = problem.labels[row : row + 1], np.nan, np.nan
     ways = (torch.randint(2, (DIRECTIONS, *point.shape[1:]), generator=_generator(problem, row)) * 2.0 - 1).to(point)
     if first := np.isnan(scale):
@@ -172,7 +171,7 @@ def _rise(claimed: Tensor, measured: Tensor, length: float) -> float:
 
 
 def _length(scale: float) -> float:
-    """What a gradient is to be multiplied by: its scale where that is a matter of length alone."""
+    """The factor of a gradient that differs only in length: its scale, otherwise 1."""
     return scale if 0 < scale < 1 / SCALED or scale > SCALED else 1.0
 
 
@@ -183,8 +182,8 @@ def _apart(a: Tensor, b: Tensor) -> float:
 
 
 def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[np.float64]:
-    """[2, rows]: how far the logits of an image beside a copy of itself are from those beside the next image of the
-    chunk, and from those of the copy; see `answers_apart`."""
+    """[2, rows]: distance of an image's logits in a batch with its own copy from those in a batch with the next image
+    of the chunk, and from those of the copy; see `answers_apart`."""
     apart = np.zeros((2, len(rows)))
     for place, row in enumerate(rows.tolist()):
         image, other = images[row : row + 1], images[(row + 1) % len(images)][None]
@@ -195,9 +194,8 @@ def company_differences(plain: Forward, images: Tensor, rows: Rows) -> NDArray[n
 
 
 def answers_apart(a: Tensor, b: Tensor) -> Tensor:
-    """[n]: distances of two answers [n, classes], each less its mean and at unit length, as far as rounding does not
-    make them: a constant on all logits is no part of an answer, and hides none; nor does a class that is never
-    given."""
+    """[n]: distances of two answers [n, classes], each less its mean and at unit length, beyond rounding. Neither a
+    constant on all logits nor a class that is never given affects them."""
     rounding = torch.finfo(torch.float32).eps * torch.maximum(a.abs(), b.abs())
     least = torch.minimum(_least(a), _least(b))
     rounding = torch.where(torch.maximum(a, b) < least, 0.0, rounding)
@@ -216,9 +214,10 @@ def _least(z: Tensor) -> Tensor:
 
 
 def preimage(logits: Tensor) -> Forward:
-    """The map from outputs to what attacks are to drive, in double precision. Outputs that are a distribution on every
-    image: their logarithms, the logits up to a constant. Others between two ends (`ends`): the logits of a sigmoid.
-    Both keep the order of the outputs, and their gradients do not vanish with the outputs'. Else: as they are."""
+    """Return the map from outputs to the values that attacks act on, in double precision. Outputs that are a
+    distribution on every image: their logarithms, the logits up to a constant. Others between two ends (`ends`): the
+    logits of a sigmoid. Both keep the order of the outputs, and their gradients do not vanish with the outputs'. All
+    others: unchanged."""
     if (limits := ends(logits)) is None:
         return lambda z: z
     if bool(distribution(logits).all()):
@@ -234,11 +233,11 @@ def preimage(logits: Tensor) -> Forward:
 
 
 def ends(logits: Tensor) -> tuple[float, float] | None:
-    """The lowest and the highest value that outputs [n, classes] can take, as those of a sigmoid: 0 and 1 where all lie
-    there, else the extremes of which most outputs are next to the one, and most images' largest next to the other.
+    """The lowest and the highest value of outputs [n, classes] that are bounded like a sigmoid's: 0 and 1 if all are
+    inside, otherwise the extremes, if most outputs are next to one and most images' largest output next to the other.
 
-    Next to: 2 % of the usual distance between an image's largest output and its middle one. Logarithms of
-    probabilities are logits, though 0 is their end, and some are cut off below."""
+    Next to: within 2 % of the usual distance between an image's largest and middle output. Logarithms of probabilities
+    are logits, although they end at 0 and may be clipped below."""
     if bool(within(logits).all()):
         return 0.0, 1.0
     logs = bool(((logits.double().exp().sum(dim=1) - 1).abs() < 0.05).all())

@@ -1,12 +1,12 @@
-"""Can the number be trusted? Signs that an attack failed to attack, as short flags beside the scores.
+"""Can the number be trusted? Signs of a failed attack, as short flags on the scores.
 
 Robust accuracy is an upper bound: a failed attack looks like a robust network (Athalye, Carlini & Wagner 2018; Carlini
 et al. 2019). Every check is a function of the stored trials; thresholds are shares of the clean-correct images C. Needs
 no torch.
 
-Two grades. What begins with `DISTRUST` says that the number is wrong, or that nothing confirms it. What begins with
-`CONFIRMED` says that something is odd about the gradient, and that attacks outside the default, asked about enough
-images, broke no more of them than chance allows."""
+There are two grades. A flag with `DISTRUST` means that the number is wrong or unconfirmed. A flag with `CONFIRMED`
+means that the gradient is odd, but attacks outside the default, run on enough images, broke no more of them than chance
+allows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmark.contracts import DISTRUST, Array, Trials
 from benchmark.stats.intervals import mcnemar_exact, wilson
-from suites.adversarial.config import CLOSE, VANISHING, AdversarialConfig, Square, Threat
+from suites.adversarial.config import BLIND, CLOSE, VANISHING, AdversarialConfig, Threat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,6 @@ LEAST_ASKED = 16  # images, of those that stand, that confirm a number
 FEW = 8  # images below which a share says nothing
 READ_BETTER = 0.10  # gain in accuracy
 CERTAIN = 0.01  # p of McNemar's test over the number of readings, above which the gain may be chance
-BLIND = ("square", "transfer")  # attacks that see no gradient of the network
 #: What the published networks were mostly normalised with (ImageNet's mean and standard deviation).
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -85,7 +84,7 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
     untrue, odd = oddities(config, c)
     if failed := int(c["not_finite"].sum()):
         wrong.append(f"NaN or infinite under attack: {failed} of {len(c)} images, counted as broken")
-    wrong += [*untrue, *opinions(config, c)]
+    wrong += [*untrue, *second_opinions(config, c)]
     for threat in config.threats:
         wrong += failures(config, c, threat)
     linf = config.threat("linf")
@@ -102,15 +101,15 @@ def flags(config: AdversarialConfig, trials: Trials) -> tuple[str, ...]:
 
 
 def oddities(config: AdversarialConfig, c: Trials) -> tuple[list[str], list[str]]:
-    """What makes a number wrong, and what is odd though it may be right: of gradients, outputs and company."""
+    """Return wrong and odd signs: of gradients, outputs and other images of the batch."""
     masked, unclear = slopes(config.threat("linf") or config.threats[0], c)
     beside, slight = company(c)
     return [*masked, *beside], [*unclear, *gradients(c), *slight]
 
 
 def preprocessing(trials: Trials) -> Iterator[str]:
-    """Images that the network answers better when their normalisation is done once more or undone; and clean accuracy
-    that a run in low precision, or compiled, moves out of its interval in float32."""
+    """Images with better answers under another normalisation, and clean accuracy outside its float32 interval because
+    of low precision or compilation."""
     some = trials.where(trials["asked"].astype(bool))
     shown, otherwise = some["clean_correct"].astype(bool), some["otherwise"].astype(bool)
     for name, right in zip(READINGS, otherwise.T, strict=True):
@@ -124,10 +123,10 @@ def preprocessing(trials: Trials) -> Iterator[str]:
 
 
 def gradients(c: Trials) -> Iterator[str]:
-    """Gradients of the cross entropy that are zero or next to it, also because it is itself zero in float32. Odd, not
-    wrong: the margin's may be as they should (`slopes`). A loss of zero alone is no mask: the gradient keeps its
-    direction while the margin is below 80 or so. And probabilities given for logits, and other outputs between two
-    ends: attacks drive their pre-image instead."""
+    """Gradients of the cross entropy that are zero or nearly so, also because the loss itself is zero in float32. They
+    are odd, not wrong: the margin's gradients may be correct (`slopes`). A loss of zero is not sufficient for a mask:
+    the gradient keeps its direction while the margin is below about 80. Probabilities instead of logits, and other
+    outputs between two ends, are also odd: attacks act on their pre-image."""
     zero, small = c["gradient_norm"] == 0, c["gradient_norm"] < VANISHING
     flat = share((c["loss"] == 0) & small)
     if share(zero) > ZERO_GRADIENT:
@@ -143,11 +142,10 @@ def gradients(c: Trials) -> Iterator[str]:
 
 
 def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
-    """Gradients that the answers contradict (custom backward passes, ripples), or that cannot be checked: wrong. And
-    those of which the answers say nothing clear, since their own differences over two lengths do not agree
-    (straight-through gradients of rounded values), or that are slopes of another length: odd. Of images that stand at
-    the smallest budget: what falls there is proven, whatever led to it, and differences over longer ways say nothing of
-    so short a one."""
+    """Return wrong and odd gradients, over images unbroken at the smallest budget. Wrong: the answers contradict them
+    (custom backward passes, ripples), or they cannot be checked. Odd: differences over two lengths disagree
+    (straight-through gradients of rounded values), or slopes have another length. Images broken at the smallest budget
+    are proven, and longer differences are no evidence at so short a distance."""
     stood = c[f"{threat.norm}_epsilon"] > threat.epsilons[0] * CLOSE
     some = c.where(c["probed"].astype(bool) & stood & ~(c["alone_difference"] > REPEAT))
     names = ("error", "spread", "company", "rise", "scale")
@@ -179,8 +177,8 @@ def slopes(threat: Threat, c: Trials) -> tuple[list[str], list[str]]:
 
 
 def company(c: Trials) -> tuple[list[str], list[str]]:
-    """Equal outputs at the top, two answers to one image, and answers that other images change: wrong. Odd, where they
-    change it by little."""
+    """Equal largest outputs, two answers to one image, and answers that depend on other images are wrong; small
+    dependence is odd."""
     tied = share(c["tied"])
     wrong = [f"exact ties between the largest outputs: {tied:.0%} of images"] if tied > TIED else []
     alone = c["alone_difference"] > REPEAT
@@ -196,12 +194,12 @@ def company(c: Trials) -> tuple[list[str], list[str]]:
     return wrong, []
 
 
-def opinions(config: AdversarialConfig, c: Trials) -> Iterator[str]:
-    """Attacks that were asked about images because gradients are odd, and broke more than they would by chance if a
-    small share of those that stand were left to break."""
+def second_opinions(config: AdversarialConfig, c: Trials) -> Iterator[str]:
+    """Second attacks on images with odd gradients that broke more than chance allows if a small share of the unbroken
+    images could still be broken."""
     for recipe, opinion in zip(config.opinion, c["second_opinion"].T, strict=False):
         broken, asked = int((opinion == 1).sum()), int((opinion >= 0).sum())
-        missed = BLIND_WINS if isinstance(recipe, Square) else MISSED
+        missed = MISSED if recipe.sees_gradients else BLIND_WINS
         fewer = (comb(asked, k) * missed**k * (1 - missed) ** (asked - k) for k in range(broken))
         if broken > 1 and 1 - sum(fewer) < CHANCE:
             yield f"number wrong: {recipe.name} breaks {broken} of {asked} images where they stood"

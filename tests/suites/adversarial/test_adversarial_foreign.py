@@ -14,7 +14,7 @@ import torch
 from benchmark.errors import PluginError
 from benchmark.testing import ToyShelf, check_suite
 from suites.adversarial import PLAIN, SUITE, variants_of
-from suites.adversarial.added import Attack, read_added
+from suites.adversarial.attack_plugins import Attack, read_added
 from suites.adversarial.attacks.foreign import AttackedNetwork, foreign
 from suites.adversarial.attacks.problem import Problem
 from suites.adversarial.config import AUTOATTACK, PROTOCOLS, AutoAttack, PluggedIn

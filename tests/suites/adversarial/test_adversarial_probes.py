@@ -11,9 +11,9 @@ from adversarial_world import toy
 from masked_networks import instead
 
 from benchmark.contracts import Trials
-from suites.adversarial.attacks.problem import Followed
+from suites.adversarial.attack_images import problem_of
+from suites.adversarial.attacks.problem import GradientTrace
 from suites.adversarial.config import LINF, AdversarialConfig, Stage
-from suites.adversarial.measured import problem_of
 from suites.adversarial.trust.probes import answers_apart, ends, preimage, slopes
 from suites.adversarial.trust.report import READINGS, preprocessing
 
@@ -31,7 +31,7 @@ def checked(run, n=4, batch=32):
     with torch.no_grad():
         plain = run(images)
     assert plain.shape == (n, 2)
-    problem = replace(problem, followed=Followed(wanted=np.ones(n, dtype=bool), within=1.0))
+    problem = replace(problem, followed=GradientTrace(wanted=np.ones(n, dtype=bool), within=1.0))
     names = ("error", "spread", "company", "rise", "scale")
     return SimpleNamespace(**dict(zip(names, slopes(problem, lambda x: run(x).detach(), np.arange(n)), strict=True)))
 

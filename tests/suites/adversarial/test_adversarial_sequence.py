@@ -10,7 +10,6 @@ from adversarial_world import toy
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from suites.adversarial.attacks import attack_sequence as module
 from suites.adversarial.attacks.apgd import apgd
 from suites.adversarial.attacks.attack_sequence import Resistance, resistance
 from suites.adversarial.attacks.pgd import Ascent, fgsm, schedule, slope, sweep
@@ -167,7 +166,7 @@ def test_bisection_asks_those_that_fell_within_the_budgets_and_have_a_bracket(mo
             broken=broken, size=size, loss=nothing, margin=nothing, passes=np.full(n, 3), forwards=np.full(n, 5)
         )
 
-    monkeypatch.setattr(module, "apgd", attack)
+    monkeypatch.setattr(Apgd.function.replace(":", "."), attack)
     given = {
         "epsilon": [4.0, 4.0, 9.0, NEVER, 4.0],
         "size": [3.0, 3.0, 8.0, np.nan, 4.0],
@@ -196,7 +195,7 @@ def test_what_the_stages_nearly_broke_is_tried_once_more(norm, monkeypatch):
         passes, forwards = np.full(len(bounds), 7), np.full(len(bounds), 5)
         return Verdicts(broken=broken, size=size, loss=nothing, margin=nothing, passes=passes, forwards=forwards)
 
-    monkeypatch.setattr(module, "apgd", attack)
+    monkeypatch.setattr(Apgd.function.replace(":", "."), attack)
     away = torch.tensor([0.05, 0.11, 0.14, 0.16, 0.5])
     problem = nearly(away)
     threat = Threat(norm=norm, epsilons=(0.1, 0.12))
@@ -229,7 +228,7 @@ def test_targets_are_tried_last_where_the_attack_before_came_close(monkeypatch):
             broken=none, size=np.full(len(seeds), np.nan), loss=margin, margin=margin, passes=cost, forwards=0 * cost
         )
 
-    monkeypatch.setattr(module, "apgd", attack)
+    monkeypatch.setattr(Apgd.function.replace(":", "."), attack)
     away = torch.tensor([0.125, 0.13, 0.14])
     problem = nearly(away)
     last = Apgd(loss="dlr", steps=5, targets=3)
@@ -254,8 +253,8 @@ def test_a_second_opinion_is_asked_where_an_image_stood(monkeypatch):
         size, cost = np.where(broken, bounds.numpy(), np.nan), np.full(len(broken), 3)
         return Verdicts(broken=broken, size=size, loss=0 * size, margin=0 * size, passes=0 * cost, forwards=cost)
 
-    monkeypatch.setattr(module, "apgd", attack)
-    monkeypatch.setattr(module, "square", attack)
+    monkeypatch.setattr(Apgd.function.replace(":", "."), attack)
+    monkeypatch.setattr(Square.function.replace(":", "."), attack)
     problem = toy(torch.flatten, torch.zeros(4, 1, 1, 1))
     given = {"epsilon": [0.2, NEVER, 0.1, NEVER], "size": [0.2, np.nan, 0.1, np.nan], "held": [0.1, 0.8, 0.0, 0.8]}
     threat, recipes = Threat(norm="linf", epsilons=(0.1, 0.2), far=0.8), (Square(3), Apgd(loss="margin", steps=3))

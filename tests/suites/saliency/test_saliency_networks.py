@@ -24,8 +24,8 @@ from suites.saliency import SUITE
 from suites.saliency.config import SaliencyConfig
 from suites.saliency.maps.localisation import average_ranks, mean_auc_of_others, object_auc, objects
 from suites.saliency.maps.references import centre
-from suites.saliency.measured import untrained
 from suites.saliency.plan import plan
+from suites.saliency.saliency_columns import untrained
 
 QUICK = SaliencyConfig(draws=0)
 

@@ -11,9 +11,9 @@ from benchmark.contracts import Block
 from benchmark.errors import PluginError
 from benchmark.identity import code_digest
 from benchmark.testing import ToyView, toy_stimuli
-from suites.saliency import SUITE, measured
-from suites.saliency.added import GROUP, Map, Measure, added_metrics, read_added
+from suites.saliency import SUITE, saliency_columns
 from suites.saliency.config import REFERENCES, SaliencyConfig, added_column
+from suites.saliency.map_plugins import GROUP, Map, Measure, added_metrics, read_added
 
 
 def a_map(forward, images, targets, seeds):
@@ -69,7 +69,7 @@ def observed(monkeypatch):
     def call(measure=None, make=None):
         measures = {"m": SimpleNamespace(measure=measure)} if measure else {}
         maps = {"g": SimpleNamespace(make=make)} if make else {}
-        monkeypatch.setattr(measured, "ADDED", SimpleNamespace(measures=measures, maps=maps))
+        monkeypatch.setattr(saliency_columns, "ADDED", SimpleNamespace(measures=measures, maps=maps))
         view = ToyView(Block(stimuli=toy_stimuli("cue-conflict"), role="cue-conflict"), np.arange(3))
         return SUITE.observe(SaliencyConfig(added=tuple((name, "") for name in (*measures, *maps))), view)
 

@@ -1,5 +1,5 @@
-"""What is kept of each image: the image at rest, every attack on it, and what the trust report asks. Imported when a
-network is shown something, for it needs torch."""
+"""The columns of each attacked image: clean answers, every attack, and the probes of the trust report. Imported only
+when a network is run, because it needs torch."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ from benchmark.contracts import Array, Trials, View
 from suites.adversarial.attacks.attack_sequence import NAME, resistance
 from suites.adversarial.attacks.foreign import surrogate, transferred
 from suites.adversarial.attacks.pgd import Slope, fgsm, slope
-from suites.adversarial.attacks.problem import Followed, Forward, Problem, Rows, likely_wrong, per_category
+from suites.adversarial.attacks.problem import Forward, GradientTrace, Problem, Rows, likely_wrong, per_category
 from suites.adversarial.config import VANISHING, AdversarialConfig, Apgd, reference
 from suites.adversarial.trust import probes
 from suites.adversarial.trust.report import LEAST_ASKED, NO_SLOPE, READINGS, REPEAT, oddities
@@ -63,7 +63,7 @@ def measured(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
     rows = np.flatnonzero(columns["asked"])
     if len(rows):
         with torch.no_grad():
-            forward, labels = answers(view)[0], _labels(view, rows)
+            forward, labels = forward_functions(view)[0], _labels(view, rows)
             columns["otherwise"][rows] = probes.otherwise(forward, view.images[rows], labels, view.batch)
         columns["forwards"][rows] += len(READINGS)
     rows = np.flatnonzero(right)
@@ -74,9 +74,9 @@ def measured(config: AdversarialConfig, view: View) -> Mapping[str, Array]:
 
 
 def right_in_full_precision(view: View, right: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """[n]: answered rightly by the network as it was loaded; asked only where the run's precision moves logits by more
-    than rounding."""
-    forward, plain, _ = answers(view)
+    """[n]: whether the network as it was loaded answers correctly; computed only if the run's precision moves logits by
+    more than rounding."""
+    forward, plain, _ = forward_functions(view)
     some = view.images[:FEW]
     with torch.no_grad():
         exact = plain(some)
@@ -132,18 +132,18 @@ def attacked(config: AdversarialConfig, view: View, rows: Rows) -> dict[str, Arr
 
 
 def _prepared(config: AdversarialConfig, view: View, rows: Rows) -> tuple[Problem, Slope]:
-    """The images at `rows`, with what one gradient says of them."""
+    """The images at `rows`, with the results of one gradient of them."""
     problem, linf = problem_of(view, rows), config.threat("linf")
     rest = slope(problem)
     last = () if config.finish is None else (config.finish.last,)
     aimed = [recipe.targets for recipe in (*config.attacks, *last) if isinstance(recipe, Apgd)]
     targets = likely_wrong(rest.z, problem.labels, max([*aimed, 0]))
-    followed = Followed(wanted=probes.probed(problem.seeds), within=reference(linf) if linf else 0.0)
+    followed = GradientTrace(wanted=probes.probed(problem.seeds), within=reference(linf) if linf else 0.0)
     return replace(problem, first=rest.gradient, rest=rest.margin, targets=targets, followed=followed), rest
 
 
 def _at_rest(view: View, rows: Rows, rest: Slope) -> dict[str, Array]:
-    raw, logits = view.logits[rows], answers(view)[2]
+    raw, logits = view.logits[rows], forward_functions(view)[2]
     top = raw.topk(min(2, raw.shape[1]), dim=1).values
     columns = {
         "loss": rest.loss,
@@ -161,7 +161,7 @@ def _probed(view: View, problem: Problem, rows: Rows) -> dict[str, Array]:
     """Whether gradients are slopes, and answers the images' own, of those images that are asked (NaN: the others)."""
     which = np.flatnonzero(problem.followed.wanted)
     columns = {name: np.full(len(rows), np.nan) for name in PROBED}
-    plain = answers(view)[1]
+    plain = forward_functions(view)[1]
     checks = (*probes.slopes(problem, plain, which), *probes.company_differences(plain, view.images, rows[which]))
     for name, values in zip(PROBED, checks, strict=True):
         columns[name][which] = values
@@ -172,7 +172,7 @@ def problem_of(view: View, rows: Rows) -> Problem:
     """The images at `rows`, and forward passes with one logit per category."""
     images = view.images[rows].clone()  # also out of inference mode
     labels = _labels(view, rows)
-    forward, plain, _ = answers(view)
+    forward, plain, _ = forward_functions(view)
     with torch.no_grad():
         apart = float((forward(images[:FEW]) - plain(images[:FEW])).abs().amax())
     sure, targets = max(AMBIGUOUS * apart, NEAR_TIE), labels[:, None]
@@ -188,9 +188,10 @@ def problem_of(view: View, rows: Rows) -> Problem:
     )
 
 
-def answers(view: View) -> tuple[Forward, Forward, Forward]:
-    """The tuned network and the network as it was loaded: images -> logits [n, categories]; and how these are had from
-    outputs [n, classes]. Outputs of one column each that are no logits stand for what they come from."""
+def forward_functions(view: View) -> tuple[Forward, Forward, Forward]:
+    """Return the tuned network, the network as it was loaded (both images -> logits [n, categories]), and the map from
+    outputs [n, classes] to these logits. Outputs that are not logits, with one column per category, are replaced by
+    their pre-image."""
     pick = per_category(view.outputs)
     inverse = probes.preimage(view.logits) if all(len(columns) == 1 for columns in view.outputs) else lambda z: z
 

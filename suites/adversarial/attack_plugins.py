@@ -1,7 +1,7 @@
 """Attacks of other packages, found through the entry-point group `bench.attacks`.
 
-An entry point names an `Attack`; its own name is that of the variant, "adversarial:NAME". This module is imported where
-a leaderboard is read, so a package that offers one must not import torch at module level."""
+An entry point names an `Attack`; its own name is the name of the variant, "adversarial:NAME". This module is imported
+to read a leaderboard, so a package with an attack must not import torch at module level."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -21,13 +21,13 @@ _NAME = re.compile(r"(?=.{1,30}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """A way to perturb images. points(forward, images, labels, epsilon, seeds) -> perturbed images, like `images`.
+    """An attack. points(forward, images, labels, epsilon, seeds) -> perturbed images, shaped like `images`.
 
     forward: [n, c, h, w] float32 in [0,1] -> logits [n, categories], differentiable; a `torch.nn.Module` in evaluation
-    mode; images: one device batch, all of which are answered rightly; labels: [n] positions of the right categories;
-    epsilon: the largest norm of a perturbation, in units of [0,1] pixels; seeds: [n] uint64, an image's own, for
-    whatever is drawn. What comes back lies within epsilon of the image and in [0,1], and depends on no other image of
-    the batch. An image that cannot be broken comes back as it was, or as near as the attack came.
+    mode; images: one device batch of correctly answered images; labels: [n] positions of the correct categories;
+    epsilon: the largest norm of a perturbation, in units of [0,1] pixels; seeds: [n] uint64, one per image, for random
+    numbers. The result is within epsilon of the image and in [0,1], and depends on no other image of the batch. An
+    image that the attack cannot break is returned unchanged or at its nearest point.
 
     norm: of epsilon; epsilons: the budgets, ascending (none: the suite's own in that norm)."""
 
@@ -43,7 +43,8 @@ class Attack:
 
 
 def read_added(entries: Iterable[EntryPoint]) -> tuple[Mapping[str, Attack], Mapping[str, str]]:
-    """Attacks by name, and name -> why it cannot be used: such a one is named with the reason and stops nobody."""
+    """Return attacks by name, and the reason by name for each that cannot be used: it is reported and affects no other
+    attack."""
     return load_each(entries, _load)
 
 

@@ -24,7 +24,7 @@ class Location:
     server: sa.URL | None = None
 
 
-def locate(url_or_path: str) -> Location:
+def parse_location(url_or_path: str) -> Location:
     """A file path, "sqlite:///file" or "postgresql://user@host/name" -> where it is. Raises StoreError on others."""
     if "://" not in url_or_path:
         if redacted(url_or_path) != url_or_path:  # no file is named after a password

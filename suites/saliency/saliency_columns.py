@@ -15,8 +15,8 @@ from benchmark.errors import foreign_code
 from registry.architectures import build_untrained
 from registry.errors import BenchError
 from registry.model import LoadedModel
-from suites.saliency.added import ADDED
 from suites.saliency.config import BOARDS, CLICKED, CONFLICT, SaliencyConfig, added_column, columns_of, has_board
+from suites.saliency.map_plugins import ADDED
 from suites.saliency.maps import gradients
 from suites.saliency.maps.exchange import evidence_columns
 from suites.saliency.maps.localisation import (

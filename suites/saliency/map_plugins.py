@@ -110,7 +110,7 @@ def _load(entry: EntryPoint) -> Map | Measure:
         raise PluginError("the name is that of a metric of the suite")
     loaded = entry.load()
     if not isinstance(loaded, (Map, Measure)):
-        raise PluginError(f"expected a Map or a Measure of suites.saliency.added, got {type(loaded).__name__}")
+        raise PluginError(f"expected a Map or a Measure of suites.saliency.map_plugins, got {type(loaded).__name__}")
     if not isfunction(loaded.make if isinstance(loaded, Map) else loaded.measure):
         raise PluginError("expected a plain function: its code is part of what a number depends on")
     return loaded
